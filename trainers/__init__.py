@@ -1,0 +1,28 @@
+"""Losses, engines and evaluation for implicit-feedback recommenders. Knows neither optuna nor studies.
+
+>>> from trainers import TrainConfig, load_dataset, train
+>>> dataset = load_dataset("demo")
+>>> config = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.8, "negative_weight": 150.0}, "epochs": 5})
+>>> vectors = train(config, dataset.train).vectors()
+"""
+
+from trainers.config import TrainConfig
+from trainers.data import Dataset, Interactions, hold_out
+from trainers.datasets import load_dataset, load_test
+from trainers.errors import InputError, TrainingDiverged
+from trainers.evaluation import evaluate
+from trainers.train import Run, train
+
+__all__ = [
+    "Dataset",
+    "InputError",
+    "Interactions",
+    "Run",
+    "TrainConfig",
+    "TrainingDiverged",
+    "evaluate",
+    "hold_out",
+    "load_dataset",
+    "load_test",
+    "train",
+]

@@ -1,0 +1,71 @@
+"""`TrainConfig`: a frozen, validated description of one training run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from trainers.encoders import ENCODERS, MF, Encoder
+from trainers.losses import LOSSES, Loss
+from trainers.negatives import NEGATIVES, Negatives, Uniform
+from trainers.validation import SETTINGS, Count, NonNegative, Positive, Whole, checked, choice
+
+if TYPE_CHECKING:
+    AnyLoss, AnyEncoder, AnyNegatives = Loss, Encoder, Negatives
+else:
+    AnyLoss, AnyEncoder, AnyNegatives = (
+        choice("loss", LOSSES),
+        choice("encoder", ENCODERS),
+        choice("negatives", NEGATIVES),
+    )
+
+Schedule = Literal["constant", "linear"]
+
+MAX_SEED = 2**63 - 1
+
+
+class TrainConfig(BaseModel):
+    """One training run. Every field but `loss` has a default; unknown keys are errors.
+
+    Attributes:
+        encoder: `{name: mf, dim, dropout, init_std}`.
+        loss: `{name: mml, margins, weights, positive_weight, negative_weight}` or another of `trainers.losses.LOSSES`.
+        negatives: `{name: uniform, count}`.
+        learning_rate: Adam's (betas .9 and .999, epsilon 1e-8).
+        schedule: `constant`, or `linear`: to zero over this config's own epochs.
+        l2: added as `l2 * row` to the gradient of the rows that the loss moves in a step.
+        batch_size: positives per step; an epoch's last batch may be smaller.
+        epochs: how long to train.
+        seed: decides initialisation, shuffling, negatives and dropout.
+    """
+
+    model_config = SETTINGS | {"frozen": True}
+
+    encoder: AnyEncoder = MF()
+    loss: AnyLoss
+    negatives: AnyNegatives = Uniform()
+    learning_rate: Positive = 1.0e-4
+    schedule: Schedule = "constant"
+    l2: NonNegative = 0.0
+    batch_size: Count = 512
+    epochs: Count = 100
+    seed: Annotated[Whole, Field(ge=0, le=MAX_SEED)] = 0
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Any], where: str = "config") -> TrainConfig:
+        """The checked config of a plain mapping, as read from YAML.
+
+        Raises:
+            InputError: names `where`, the key, the rule and the offending value.
+        """
+        return checked(cls, mapping, where)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists, numbers and strings; `TrainConfig.from_dict(config.to_dict()) == config`."""
+        return self.model_dump(mode="json")
+
+    def replace(self, **changes: Any) -> TrainConfig:
+        """A checked copy with top-level fields changed."""
+        return TrainConfig.from_dict({**self.to_dict(), **changes})

@@ -1,0 +1,76 @@
+"""What the one-lane CPU engines share: the lane's life, the clock and the evaluation. Subclasses train."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+
+from trainers.config import TrainConfig
+from trainers.data import Interactions
+from trainers.engines.contract import EpochResult, Vectors
+from trainers.evaluation import evaluate
+
+SEARCH_KS = (20,)
+
+
+class SingleLane(ABC):
+    """An engine with one lane."""
+
+    lanes = 1
+
+    def __init__(
+        self, seen: Interactions, held_out: Interactions | None, evaluate_every: int = 1, device: str = "cpu"
+    ) -> None:
+        self.seen = seen
+        self.held_out = held_out
+        self.evaluate_every = evaluate_every
+        self.device = device
+        self.config: TrainConfig | None = None
+        self.epochs_done = 0
+
+    def start(self, lane: int, config: TrainConfig) -> None:
+        """Begin a config; the previous one is dropped."""
+        self._check(lane)
+        self.config, self.epochs_done = config, 0
+        self._begin(config)
+
+    def epoch(self) -> list[EpochResult]:
+        """One epoch of the lane, empty when it is free or its config is finished."""
+        config = self.config
+        if config is None or self.epochs_done >= config.epochs:
+            return []
+        started = time.perf_counter()
+        loss = self._train_epoch(config, self.epochs_done)
+        self.epochs_done += 1
+        trained = time.perf_counter()
+        metrics = None
+        due = self.epochs_done % self.evaluate_every == 0 or self.epochs_done == config.epochs
+        if self.held_out is not None and due:
+            metrics = evaluate(*self.vectors(0), seen=self.seen, held_out=self.held_out, ks=SEARCH_KS)
+        return [EpochResult(0, self.epochs_done, loss, metrics, trained - started, time.perf_counter() - trained)]
+
+    def vectors(self, lane: int) -> Vectors:
+        """Copies of the lane's ranking vectors, float32 (n_users, d) and (n_items, d)."""
+        self._check(lane)
+        if self.config is None:
+            raise RuntimeError("the lane is free: start a config before asking for its vectors")
+        return self._vectors()
+
+    def stop(self, lane: int) -> None:
+        """Free the lane."""
+        self._check(lane)
+        self.config = None
+
+    def _check(self, lane: int) -> None:
+        if lane != 0:
+            raise ValueError(f"this engine has one lane, 0, got {lane}")
+
+    @abstractmethod
+    def _begin(self, config: TrainConfig) -> None: ...
+
+    @abstractmethod
+    def _train_epoch(self, config: TrainConfig, epoch: int) -> float:
+        """Train epoch number `epoch` (from 0) and return the mean loss over its rows."""
+
+    @abstractmethod
+    def _vectors(self) -> Vectors: ...

@@ -1,0 +1,32 @@
+"""The two failures that a caller is expected to handle."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """The user's input breaks a rule. The message gives the rule, the offending value and the remedy."""
+
+
+class TrainingDiverged(RuntimeError):
+    """Training produced a value that is not finite.
+
+    Attributes:
+        epoch: the epoch (from 1) in which it happened.
+        reason: what was not finite.
+    """
+
+    def __init__(self, epoch: int, reason: str) -> None:
+        super().__init__(f"training diverged in epoch {epoch}: {reason}; a smaller learning_rate usually helps")
+        self.epoch = epoch
+        self.reason = reason
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> str:
+    """`unknown loss 'mmll'; did you mean 'mml'? Known: bsl, ccl, mml`."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" did you mean {near[0]!r}?" if near else ""
+    return f"unknown {kind} {name!r};{hint} known: {', '.join(names)}"

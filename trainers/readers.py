@@ -1,0 +1,93 @@
+"""Reads interaction files: NGCF text (`user item item ...` per line), CSV, TSV, Parquet and RecBole's .inter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from trainers.errors import InputError
+
+MAX_ID = 2**31 - 1
+USER_COLUMNS = ("user", "user_id", "userid", "uid")
+ITEM_COLUMNS = ("item", "item_id", "itemid", "iid")
+SUFFIXES = (".txt", ".csv", ".tsv", ".inter", ".parquet")
+
+RawPairs = tuple[NDArray[Any], NDArray[Any]]
+
+
+def read_pairs(path: Path) -> RawPairs:
+    """Raw (user ids, item ids), one entry per pair as they stand in the file, duplicates included.
+
+    Raises:
+        InputError: file, line number and content of the first line that breaks the format.
+    """
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{path}: unknown kind of file {path.suffix!r}; use one of {', '.join(SUFFIXES)}")
+    try:
+        return _read_ngcf(path) if path.suffix == ".txt" else _read_table(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text: {error}") from None
+
+
+def _read_ngcf(path: Path) -> RawPairs:
+    users: list[NDArray[np.int64]] = []
+    items: list[NDArray[np.int64]] = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                ids = np.array(line.split(), dtype=np.int64)
+            except (ValueError, OverflowError):
+                raise InputError(_line_message(path, number, line, "ids must be whole numbers")) from None
+            if len(ids) and not 0 <= ids.min() <= ids.max() <= MAX_ID:
+                raise InputError(_line_message(path, number, line, f"ids must lie between 0 and {MAX_ID}"))
+            if len(ids) > 1:  # a user without items says nothing
+                items.append(ids[1:])
+                users.append(np.full(len(ids) - 1, ids[0]))
+    if not users:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    return np.concatenate(users), np.concatenate(items)
+
+
+def _line_message(path: Path, number: int, line: str, rule: str) -> str:
+    shown = line.strip()
+    return f"{path}, line {number}: {rule}, got {shown[:60]!r}{'...' if len(shown) > 60 else ''}"
+
+
+def _read_table(path: Path) -> RawPairs:
+    try:
+        if path.suffix == ".parquet":
+            frame = pd.read_parquet(path)
+        else:
+            frame = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, keep_default_na=False)
+    except ImportError:
+        raise InputError(
+            f"{path}: reading Parquet needs pyarrow; run `pip install pyarrow`, or save the file as CSV"
+        ) from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        raise InputError(f"{path}: is not a table with a header line: {str(error).strip()}") from None
+    if path.suffix == ".inter":  # RecBole heads its columns `user_id:token`
+        frame.columns = [str(column).split(":")[0] for column in frame.columns]
+    return _column(frame, USER_COLUMNS, path), _column(frame, ITEM_COLUMNS, path)
+
+
+def _column(frame: pd.DataFrame, names: tuple[str, ...], path: Path) -> NDArray[Any]:
+    found = [column for column in frame.columns if str(column).strip().lower() in names]
+    if len(found) != 1:
+        raise InputError(
+            f"{path}: needs one column named {' or '.join(names)}, got columns {', '.join(map(str, frame.columns))}"
+        )
+    column = frame[found[0]]
+    empty = column.isna() | (column.astype(str).str.strip() == "")
+    if empty.any():
+        row = int(np.argmax(empty.to_numpy()))
+        raise InputError(f"{path}, line {row + 2}: column {found[0]!r} is empty, got {frame.iloc[row].tolist()!r}")
+    values = column.astype(str).str.strip().to_numpy(dtype=object).astype(str)
+    if all(value.isdecimal() and len(value) <= 18 for value in np.unique(values)):  # so that 9 sorts before 10
+        return values.astype(np.int64)
+    return values

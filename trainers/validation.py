@@ -1,0 +1,97 @@
+"""Checks mappings (from YAML, or from Python) against pydantic types, and says what is wrong so that a person can act on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+
+from trainers.errors import InputError, unknown
+
+Checked = TypeVar("Checked")
+
+SETTINGS = ConfigDict(extra="forbid", allow_inf_nan=False)  # of every model and dataclass of settings
+
+# YAML gives numbers as numbers: a string or a boolean in their place is a mistake, not a number.
+Real = Annotated[float, Strict()]
+Whole = Annotated[int, Strict()]
+NonNegative = Annotated[Real, Field(ge=0.0)]
+Positive = Annotated[Real, Field(gt=0.0)]
+Count = Annotated[Whole, Field(ge=1)]
+
+
+def choice(kind: str, table: Mapping[str, type]) -> Any:
+    """The annotation of a field whose value is one of a table's classes, picked by `name`."""
+
+    def has_known_name(value: object) -> object:
+        if isinstance(value, tuple(table.values())):
+            return value
+        if not isinstance(value, Mapping) or "name" not in value:
+            raise ValueError(f"must be a mapping with a name, one of {', '.join(sorted(table))}, got {value!r}")
+        if value["name"] not in table:
+            raise ValueError(unknown(kind, value["name"], table))
+        return dict(value)
+
+    classes = tuple(table.values())
+    picked = Annotated[classes, Field(discriminator="name")] if len(classes) > 1 else classes[0]  # type: ignore[valid-type]
+    return Annotated[picked, BeforeValidator(has_known_name)]
+
+
+def checked(cls: type[Checked], mapping: object, where: str) -> Checked:
+    """Validate a mapping as `cls`.
+
+    Raises:
+        InputError: one line per violation: where, rule, offending value.
+    """
+    try:
+        return TypeAdapter(cls).validate_python(mapping)
+    except ValidationError as error:
+        raise InputError("\n".join(_explain(dict(detail), where, cls, mapping) for detail in error.errors())) from None
+
+
+def _explain(detail: dict[str, Any], where: str, cls: object, mapping: object) -> str:
+    path = _path_in_file(detail["loc"], mapping)
+    place = f"{where}: {'.'.join(path)}" if path else where
+    kind, value = detail["type"], detail["input"]
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        inside = f"{where}: {'.'.join(path[:-1])}" if path[:-1] else where
+        return f"{inside}: {unknown('key', path[-1], _allowed_keys(cls, detail['loc'][:-1]))}"
+    if kind in ("missing", "missing_keyword_only_argument"):
+        return f"{place} is required and was not given"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message}" if kind == "value_error" else f"{place}: {message}, got {value!r}"
+
+
+def _path_in_file(location: tuple[Any, ...], mapping: object) -> list[str]:
+    """The location as the file spells it: pydantic adds the picked class' name, which is no key of the file."""
+    path: list[str] = []
+    for part in location:
+        if isinstance(mapping, Mapping) and mapping.get("name") == part and part not in mapping:
+            continue
+        path.append(str(part))
+        if isinstance(mapping, Mapping):
+            mapping = mapping.get(part)
+        elif isinstance(mapping, (list, tuple)) and isinstance(part, int) and part < len(mapping):
+            mapping = mapping[part]
+    return path
+
+
+def _allowed_keys(cls: object, location: tuple[Any, ...]) -> list[str]:
+    """The keys that exist at a location: walk down the fields and the picked classes."""
+    options: list[Any] = [cls]
+    for part in location:
+        inner = [fields[part].annotation for fields in map(_fields, options) if part in fields]
+        if inner:
+            options = [option for annotation in inner for option in _members(annotation)]
+        else:
+            options = [option for option in options if getattr(option, "name", None) == part] or options
+    return sorted({key for option in options for key in _fields(option)})
+
+
+def _fields(cls: object) -> dict[str, Any]:
+    return dict(getattr(cls, "model_fields", None) or getattr(cls, "__pydantic_fields__", None) or {})
+
+
+def _members(annotation: Any) -> list[Any]:
+    return list(getattr(annotation, "__args__", ())) or [annotation]
