@@ -13,13 +13,15 @@ from trainers.negatives import NEGATIVES, Negatives, Uniform
 from trainers.validation import SETTINGS, Count, NonNegative, Positive, Whole, checked, choice
 
 if TYPE_CHECKING:
-    AnyLoss, AnyEncoder, AnyNegatives = Loss, Encoder, Negatives
+    from typing import TypeAlias
+
+    AnyLoss: TypeAlias = Loss
+    AnyEncoder: TypeAlias = Encoder
+    AnyNegatives: TypeAlias = Negatives
 else:
-    AnyLoss, AnyEncoder, AnyNegatives = (
-        choice("loss", LOSSES),
-        choice("encoder", ENCODERS),
-        choice("negatives", NEGATIVES),
-    )
+    AnyLoss = choice("loss", LOSSES)
+    AnyEncoder = choice("encoder", ENCODERS)
+    AnyNegatives = choice("negatives", NEGATIVES)
 
 Schedule = Literal["constant", "linear"]
 

@@ -120,7 +120,5 @@ def hold_out(train: Interactions, seed: int, fraction: float = 0.1) -> tuple[Int
     wanted = np.minimum(np.ceil(train.per_user * fraction - 1e-9).astype(np.int64), train.per_user - 1)
     held = place < wanted[train.users]
     if not held.any():
-        raise InputError(
-            f"nothing can be held out: no user has two interactions ({len(train)} pairs, {train.n_users} users)"
-        )
+        raise InputError(f"nothing can be held out: no user has two interactions ({len(train)} pairs, {train.n_users} users)")
     return train.where(~held), train.where(held)

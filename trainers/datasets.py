@@ -186,9 +186,7 @@ def _download(name: str, looked: list[Path]) -> tuple[Path, Path]:
         log.info("downloading %s to %s", url, folder)
         try:
             # to a sibling first: a folder with half of the files would be taken for the dataset
-            path = pooch.retrieve(
-                url, known_hash=f"md5:{md5}", path=folder.with_name(f"{name}.part"), fname=f"{split}.txt"
-            )
+            path = pooch.retrieve(url, known_hash=f"md5:{md5}", path=folder.with_name(f"{name}.part"), fname=f"{split}.txt")
         except (OSError, ValueError) as error:  # no network, or a file that is not the one expected
             raise InputError(
                 f"dataset {name!r} was not found in {' or '.join(map(str, looked))} and could not be downloaded ({error}); "

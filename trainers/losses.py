@@ -6,6 +6,7 @@ batch. To add one: a class here, a line in `LOSSES`, a space in `search_spaces.s
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass as plain_dataclass
@@ -125,9 +126,7 @@ class BSL(Loss):
     @model_validator(mode="after")
     def _check(self) -> BSL:
         if self.mode == "single" and self.exponent != 1.0:
-            raise ValueError(
-                f"mode single has no exponent, got {self.exponent}; leave exponent out or use mode reweight"
-            )
+            raise ValueError(f"mode single has no exponent, got {self.exponent}; leave exponent out or use mode reweight")
         return self
 
     def __call__(self, scores: Scores) -> Tensor:
@@ -148,7 +147,7 @@ def _pool_by_user(values: Tensor, users: Tensor) -> Tensor:
 
 
 def _check_ascending(name: str, values: tuple[float, ...]) -> None:
-    if any(b < a for a, b in zip(values, values[1:], strict=False)):
+    if any(b < a for a, b in itertools.pairwise(values)):
         raise ValueError(f"{name} must be in ascending order, got {list(values)}; sort them")
 
 

@@ -66,9 +66,7 @@ def _read_table(path: Path) -> RawPairs:
         else:
             frame = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, keep_default_na=False)
     except ImportError:
-        raise InputError(
-            f"{path}: reading Parquet needs pyarrow; run `pip install pyarrow`, or save the file as CSV"
-        ) from None
+        raise InputError(f"{path}: reading Parquet needs pyarrow; run `pip install pyarrow`, or save the file as CSV") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise InputError(f"{path}: is not a table with a header line: {str(error).strip()}") from None
     if path.suffix == ".inter":  # RecBole heads its columns `user_id:token`

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import Iterator
 
 from trainers.config import TrainConfig
@@ -39,12 +40,9 @@ class Run:
             check_finite(result)
             yield result
 
-    def finish(self) -> EpochResult | None:
-        """Train the epochs that are left; returns the last one, None if there was none left."""
-        last = None
-        for last in self._epochs:
-            pass
-        return last
+    def finish(self) -> EpochResult:
+        """Train the epochs that are left; returns the last one."""
+        return deque(self._epochs, maxlen=1).pop()
 
     def vectors(self) -> Vectors:
         """User (n_users, d) and item (n_items, d) vectors, float32, of the epochs trained so far; inner products rank."""

@@ -34,7 +34,7 @@ def choice(kind: str, table: Mapping[str, type]) -> Any:
         return dict(value)
 
     classes = tuple(table.values())
-    picked = Annotated[classes, Field(discriminator="name")] if len(classes) > 1 else classes[0]  # type: ignore[valid-type]
+    picked = Annotated[classes, Field(discriminator="name")] if len(classes) > 1 else classes[0]
     return Annotated[picked, BeforeValidator(has_known_name)]
 
 

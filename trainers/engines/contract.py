@@ -108,9 +108,7 @@ def _why_not_numba(config: TrainConfig, device: str) -> str:
     return str(module.why_not(config))
 
 
-def make_engine(
-    choice: EngineChoice, seen: Interactions, held_out: Interactions | None, evaluate_every: int = 1
-) -> Engine:
+def make_engine(choice: EngineChoice, seen: Interactions, held_out: Interactions | None, evaluate_every: int = 1) -> Engine:
     """Build the chosen engine; its module is imported only now."""
     if evaluate_every < 1:
         raise InputError(f"evaluate_every must be at least 1, got {evaluate_every}")

@@ -46,7 +46,7 @@ class TorchEngine(SingleLane):
         positive = (user_vectors * self.model.item_vectors(items)).sum(-1)  # (B,)
         negative = torch.einsum("bd,bnd->bn", user_vectors, self.model.item_vectors(negatives))
         loss = config.loss(Scores(positive, negative, users, items))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._add_l2(config.l2)
         self._set_learning_rate(config)
         self.optimizer.step()

@@ -18,9 +18,7 @@ class SingleLane(ABC):
 
     lanes = 1
 
-    def __init__(
-        self, seen: Interactions, held_out: Interactions | None, evaluate_every: int = 1, device: str = "cpu"
-    ) -> None:
+    def __init__(self, seen: Interactions, held_out: Interactions | None, evaluate_every: int = 1, device: str = "cpu") -> None:
         self.seen = seen
         self.held_out = held_out
         self.evaluate_every = evaluate_every
