@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
@@ -34,7 +36,7 @@ def choice(kind: str, table: Mapping[str, type]) -> Any:
         return dict(value)
 
     classes = tuple(table.values())
-    picked = Annotated[classes, Field(discriminator="name")] if len(classes) > 1 else classes[0]
+    picked: Any = Annotated[reduce(or_, classes), Field(discriminator="name")] if len(classes) > 1 else classes[0]
     return Annotated[picked, BeforeValidator(has_known_name)]
 
 

@@ -46,7 +46,7 @@ class TorchEngine(SingleLane):
         positive = (user_vectors * self.model.item_vectors(items)).sum(-1)  # (B,)
         negative = torch.einsum("bd,bnd->bn", user_vectors, self.model.item_vectors(negatives))
         loss = config.loss(Scores(positive, negative, users, items))
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self._add_l2(config.l2)
         self._set_learning_rate(config)
         self.optimizer.step()
@@ -61,7 +61,7 @@ class TorchEngine(SingleLane):
         if config.encoder.dropout == 0.0:
             return None
         dim = config.encoder.dim
-        counters = rows.astype(np.uint64)[:, None] * np.uint64(dim) + np.arange(dim, dtype=np.uint64)
+        counters = np.add.outer(rows.astype(np.uint64) * np.uint64(dim), np.arange(dim, dtype=np.uint64))
         stream = draws.key(config.seed, Purpose.DROPOUT, epoch)
         return torch.from_numpy(draws.keep_mask(stream, counters, config.encoder.dropout)).to(self.device)
 

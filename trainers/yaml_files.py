@@ -1,0 +1,89 @@
+"""YAML in and out: YAML 1.2, plain data only, a repeated key is an error, floats that YAML 1.1 readers take for floats."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
+
+from trainers.errors import InputError
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds.
+
+    Raises:
+        InputError: the file is missing, unreadable, not YAML (with its line), repeats a key, or holds no mapping.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text: {error}") from None
+    try:
+        content = YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise InputError(f"{path}{line}: {_first_line(error.problem or error.context)}") from None
+    except (YAMLError, ValueError) as error:  # ValueError: ruamel's scalar constructors, e.g. an impossible date
+        raise InputError(f"{path}: is not valid YAML: {_first_line(str(error))}") from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise InputError(f"{path}: must hold a mapping with text keys, got {type(content).__name__} {str(content)[:60]!r}")
+    return content
+
+
+def to_yaml(mapping: Mapping[str, Any]) -> str:
+    """YAML text; lists and mappings without inner mappings stand on one line."""
+    stream = StringIO()
+    _writer().dump(dict(mapping), stream)
+    return stream.getvalue()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old or the new content, never half of it.
+
+    Raises:
+        InputError: the folder cannot be made or written.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_text(text, encoding="utf-8")
+        os.replace(scratch, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}; give another folder with --output") from None
+
+
+class _Representer(SafeRepresenter):
+    def represent_float(self, data: float) -> ScalarNode:
+        """`1e-09` is a string to YAML 1.1, `1.0e-09` a float to all."""
+        text = repr(data)
+        mantissa, exponent, power = text.partition("e")
+        if exponent and "." not in mantissa:
+            text = f"{mantissa}.0e{power}"
+        special = {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}
+        return self.represent_scalar("tag:yaml.org,2002:float", special.get(text, text))
+
+
+_Representer.add_representer(float, _Representer.represent_float)
+
+
+def _writer() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
+    yaml.default_flow_style = None
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel annotates its default, None
+    yaml.width = 4096
+    return yaml
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "is not valid YAML").strip().splitlines()[0]
