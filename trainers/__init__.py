@@ -3,7 +3,9 @@
 >>> from trainers import TrainConfig, load_dataset, train
 >>> dataset = load_dataset("demo")
 >>> config = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.8, "negative_weight": 150.0}, "epochs": 5})
->>> vectors = train(config, dataset.train).vectors()
+>>> run = train(config, dataset.train)
+>>> last_epoch = run.finish()
+>>> users, items = run.vectors()
 """
 
 from trainers.config import TrainConfig

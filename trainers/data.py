@@ -34,7 +34,14 @@ class Interactions:
 
     @classmethod
     def from_pairs(cls, users: Ids, items: Ids, n_users: int, n_items: int) -> Interactions:
-        """Sort pairs and drop duplicates."""
+        """Sort pairs and drop duplicates.
+
+        Raises:
+            InputError: an id outside 0 .. n - 1.
+        """
+        for kind, ids, n in (("user", users, n_users), ("item", items, n_items)):
+            if len(ids) and not 0 <= ids.min() <= ids.max() < n:
+                raise InputError(f"{kind} ids must lie between 0 and {n - 1}, got {ids.min()} to {ids.max()}")
         pairs = np.unique(users.astype(np.int64) * n_items + items.astype(np.int64))
         per_user = np.bincount(pairs // n_items, minlength=n_users) if n_items else np.zeros(n_users, np.int64)
         indptr = np.concatenate([[0], np.cumsum(per_user)]).astype(np.int64)

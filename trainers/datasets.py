@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -94,9 +95,16 @@ def load_test(name: str, data_dir: str | Path | None = None) -> Interactions:
     return test
 
 
-@lru_cache(maxsize=2)
 def _read(name: str, train_path: Path, test_path: Path | None) -> tuple[Dataset, Interactions | None]:
     """The dataset, and the split-off test pairs where there is no test file."""
+    train_path = train_path.resolve()
+    state = train_path.stat()
+    return _read_version(name, train_path, test_path is None, (state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(maxsize=2)
+def _read_version(name: str, train_path: Path, split: bool, version: tuple[int, int]) -> tuple[Dataset, Interactions | None]:
+    """Reads a file once, until it changes: `version` is there to tell the cache."""
     users, items = read_pairs(train_path)
     if not len(users):
         raise InputError(f"{train_path}: holds no interactions; expected lines such as `0 5 17`")
@@ -107,7 +115,7 @@ def _read(name: str, train_path: Path, test_path: Path | None) -> tuple[Dataset,
     if duplicates:
         log.warning("%s: dropped %d duplicate pairs of %d", train_path, duplicates, len(users))
     held_out = None
-    if test_path is None:
+    if split:
         train, held_out = hold_out(train, TEST_SEED, TEST_FRACTION)
     _check_public(name, "train", train, train_path)
     return Dataset(name, train, user_ids, item_ids, duplicates), held_out
@@ -154,7 +162,8 @@ def _default_folders(name: str) -> list[Path]:
 
 
 def _find_own(name: str, data_dir: str | Path | None) -> tuple[Path, Path | None]:
-    looked = [Path(name)] if data_dir is None else [Path(data_dir) / name, Path(name)]
+    root = data_dir if data_dir is not None else os.environ.get(DATA_DIR_VARIABLE)
+    looked = list(dict.fromkeys([Path(root) / name, Path(name)] if root else [Path(name)]))
     for path in looked:
         if path.is_dir():
             return _split_file(path, "train"), _split_file(path, "test")
@@ -180,18 +189,20 @@ def _names(paths: Iterable[Path]) -> str:
 
 def _download(name: str, looked: list[Path]) -> tuple[Path, Path]:
     public, folder = PUBLIC[name], looked[-1]
-    paths = []
-    for split, md5 in public.md5.items():
-        url = f"{public.url}{split}.txt"
-        log.info("downloading %s to %s", url, folder)
-        try:
-            # to a sibling first: a folder with half of the files would be taken for the dataset
-            path = pooch.retrieve(url, known_hash=f"md5:{md5}", path=folder.with_name(f"{name}.part"), fname=f"{split}.txt")
-        except (OSError, ValueError) as error:  # no network, or a file that is not the one expected
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # elsewhere first: a folder with half of the files would be taken for the dataset
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as temporary:
+            for split, md5 in public.md5.items():
+                log.info("downloading %s%s.txt to %s", public.url, split, folder)
+                pooch.retrieve(
+                    f"{public.url}{split}.txt", known_hash=f"md5:{md5}", path=Path(temporary) / name, fname=f"{split}.txt"
+                )
+            os.replace(Path(temporary) / name, folder)
+    except (OSError, ValueError) as error:  # no network, or a file that is not the one expected
+        if not folder.is_dir():  # else another process was faster
             raise InputError(
                 f"dataset {name!r} was not found in {' or '.join(map(str, looked))} and could not be downloaded ({error}); "
                 f"put train.txt and test.txt into a folder {name}/ and give its parent as --data-dir"
             ) from None
-        paths.append(Path(path))
-    os.replace(folder.with_name(f"{name}.part"), folder)
-    return folder / paths[0].name, folder / paths[1].name
+    return _split_file(folder, "train"), _split_file(folder, "test")

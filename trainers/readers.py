@@ -38,9 +38,11 @@ def read_pairs(path: Path) -> RawPairs:
 def _read_ngcf(path: Path) -> RawPairs:
     users: list[NDArray[np.int64]] = []
     items: list[NDArray[np.int64]] = []
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8-sig") as lines:  # a byte order mark is no part of the first id
         for number, line in enumerate(lines, start=1):
             try:
+                if "_" in line:
+                    raise ValueError("NumPy, like Python, would read 1_000 as a number")
                 ids = np.array(line.split(), dtype=np.int64)
             except (ValueError, OverflowError):
                 raise InputError(_line_message(path, number, line, "ids must be whole numbers")) from None
@@ -67,8 +69,12 @@ def _read_table(path: Path) -> RawPairs:
             frame = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, keep_default_na=False)
     except ImportError:
         raise InputError(f"{path}: reading Parquet needs pyarrow; run `pip install pyarrow`, or save the file as CSV") from None
+    except UnicodeDecodeError:
+        raise
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise InputError(f"{path}: is not a table with a header line: {str(error).strip()}") from None
+    if path.suffix != ".parquet" and not isinstance(frame.index, pd.RangeIndex):  # pandas shifts the columns silently
+        raise InputError(f"{path}, line 2: has more fields than the header line, {', '.join(map(str, frame.columns))}")
     if path.suffix == ".inter":  # RecBole heads its columns `user_id:token`
         frame.columns = [str(column).split(":")[0] for column in frame.columns]
     return _column(frame, USER_COLUMNS, path), _column(frame, ITEM_COLUMNS, path)
@@ -86,6 +92,11 @@ def _column(frame: pd.DataFrame, names: tuple[str, ...], path: Path) -> NDArray[
         row = int(np.argmax(empty.to_numpy()))
         raise InputError(f"{path}, line {row + 2}: column {found[0]!r} is empty, got {frame.iloc[row].tolist()!r}")
     values = column.astype(str).str.strip().to_numpy(dtype=object).astype(str)
-    if all(value.isdecimal() and len(value) <= 18 for value in np.unique(values)):  # so that 9 sorts before 10
+    if all(_is_whole(value) for value in np.unique(values)):  # so that 9 sorts before 10
         return values.astype(np.int64)
     return values
+
+
+def _is_whole(value: str) -> bool:
+    """Whether an id is a number and nothing else: `007` and `7` are two ids."""
+    return value.isascii() and value.isdecimal() and len(value) <= 18 and str(int(value)) == value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from collections.abc import Iterator
 
 from trainers.config import TrainConfig
@@ -29,6 +28,7 @@ class Run:
         self.config = config
         self._engine = engine
         self._epochs = self._train()
+        self._last: EpochResult | None = None
 
     def __iter__(self) -> Iterator[EpochResult]:
         return self._epochs
@@ -37,12 +37,16 @@ class Run:
         self._engine.start(0, self.config)
         for _ in range(self.config.epochs):
             (result,) = self._engine.epoch()
+            self._last = result
             check_finite(result)
             yield result
 
     def finish(self) -> EpochResult:
         """Train the epochs that are left; returns the last one."""
-        return deque(self._epochs, maxlen=1).pop()
+        for _ in self._epochs:
+            pass
+        assert self._last is not None  # a config has at least one epoch
+        return self._last
 
     def vectors(self) -> Vectors:
         """User (n_users, d) and item (n_items, d) vectors, float32, of the epochs trained so far; inner products rank."""

@@ -31,7 +31,7 @@ def choice(kind: str, table: Mapping[str, type]) -> Any:
             return value
         if not isinstance(value, Mapping) or "name" not in value:
             raise ValueError(f"must be a mapping with a name, one of {', '.join(sorted(table))}, got {value!r}")
-        if value["name"] not in table:
+        if not isinstance(value["name"], str) or value["name"] not in table:
             raise ValueError(unknown(kind, value["name"], table))
         return dict(value)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
+
+import numpy as np
 
 from trainers.config import TrainConfig
 from trainers.data import Interactions
@@ -42,9 +45,12 @@ class SingleLane(ABC):
         self.epochs_done += 1
         trained = time.perf_counter()
         metrics = None
-        due = self.epochs_done % self.evaluate_every == 0 or self.epochs_done == config.epochs
-        if self.held_out is not None and due:
-            metrics = evaluate(*self.vectors(0), seen=self.seen, held_out=self.held_out, ks=SEARCH_KS)
+        if self.epochs_done == config.epochs or (self.held_out is not None and self.epochs_done % self.evaluate_every == 0):
+            users, items = self.vectors(0)
+            if not (np.isfinite(users).all() and np.isfinite(items).all()):
+                loss = math.nan  # the step after the last loss broke the vectors
+            elif self.held_out is not None:
+                metrics = evaluate(users, items, seen=self.seen, held_out=self.held_out, ks=SEARCH_KS)
         return [EpochResult(0, self.epochs_done, loss, metrics, trained - started, time.perf_counter() - trained)]
 
     def vectors(self, lane: int) -> Vectors:
