@@ -1,0 +1,80 @@
+"""What several test files share: the table of losses under test, data with a known answer, and the CUDA marker."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from trainers import Interactions
+from trainers.engines import ENGINES
+
+# One line per loss and variant; a new loss needs a case here. `learning_rate` is what the parity data are learnt with.
+LOSS_CASES: dict[str, dict[str, Any]] = {
+    "mml": {"name": "mml", "margins": [0.4, 0.6, 0.8], "weights": [0.1, 0.3, 0.6], "negative_weight": 3.0},
+    "ccl": {"name": "ccl", "margin": 0.5, "negative_weight": 3.0},
+    "bsl": {"name": "bsl", "temperature": 0.2, "exponent": 1.1},
+    "bsl multi": {"name": "bsl", "temperature": 0.2, "exponent": 0.9, "mode": "multi"},
+    "bsl single": {"name": "bsl", "temperature": 0.2, "mode": "single"},
+}
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Even users like even items, odd users odd items; `held_out` is all that a user has not seen of their own parity."""
+
+    seen: Interactions
+    held_out: Interactions
+
+
+@pytest.fixture(scope="session")
+def parity() -> Parity:
+    """90 users, 120 items; of the 60 items of their parity users have seen 50: a perfect ranking starts with the other 10."""
+    n_users, n_items, n_seen = 90, 120, 50
+    rng = np.random.default_rng(7)
+    own = np.stack([rng.permutation(np.arange(user % 2, n_items, 2)) for user in range(n_users)])
+    users = np.broadcast_to(np.arange(n_users)[:, None], own.shape)
+    seen, held_out = (
+        Interactions.from_pairs(users[:, part].ravel(), own[:, part].ravel(), n_users, n_items)
+        for part in (slice(None, n_seen), slice(n_seen, None))
+    )
+    return Parity(seen, held_out)
+
+
+@pytest.fixture
+def loss_cases() -> dict[str, dict[str, Any]]:
+    return LOSS_CASES
+
+
+def engine_exists(name: str) -> bool:
+    """Whether an engine's module is part of this checkout."""
+    return importlib.util.find_spec(ENGINES[name].partition(":")[0]) is not None
+
+
+@pytest.fixture
+def has_engine() -> Callable[[str], bool]:
+    return engine_exists
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`loss_case` runs a test for every line of LOSS_CASES, `any_engine` for every engine."""
+    if "loss_case" in metafunc.fixturenames:
+        metafunc.parametrize("loss_case", [pytest.param(dict(case), id=name) for name, case in LOSS_CASES.items()])
+    if "any_engine" in metafunc.fixturenames:
+        absent = pytest.mark.skip(reason="this engine's module is not part of this checkout")
+        metafunc.parametrize(
+            "any_engine", [pytest.param(name, marks=() if engine_exists(name) else absent) for name in ENGINES]
+        )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("cuda"):
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))

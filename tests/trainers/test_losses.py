@@ -1,0 +1,276 @@
+"""Losses against values and gradients worked out with plain Python arithmetic, never with the torch operations under test."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from trainers import InputError, TrainConfig
+from trainers.losses import BSL, CCL, LOSSES, MML, Loss, Scores
+
+# B = 3 rows, N = 4 negatives; rows 0 and 2 share a user; one positive above 1, as after dropout; no score on a kink.
+POSITIVE = [0.3, 1.2, -0.4]
+NEGATIVE = [[0.95, 0.65, -0.2, 0.75], [0.1, 0.85, 0.55, -0.9], [0.62, 0.99, 0.0, 0.91]]
+USERS = [11, 5, 11]
+ITEMS = [2, 7, 9]
+B, N = 3, 4
+
+MARGINS, WEIGHTS = [0.6, 0.7, 0.9], [0.1, 0.25, 0.65]
+
+
+def scores(dtype: torch.dtype = torch.float64) -> Scores:
+    positive = torch.tensor(POSITIVE, dtype=dtype, requires_grad=True)
+    negative = torch.tensor(NEGATIVE, dtype=dtype, requires_grad=True)
+    return Scores(positive, negative, torch.tensor(USERS), torch.tensor(ITEMS))
+
+
+def build(mapping: dict[str, Any]) -> Loss:
+    return TrainConfig.from_dict({"loss": mapping}).loss
+
+
+def check(loss: Loss, value: float, positive_slopes: list[float], negative_slopes: list[list[float]]) -> None:
+    """The loss has this value and these gradients on the scores above."""
+    batch = scores()
+    got = loss(batch)
+    got.backward()
+    assert got.shape == (), "a loss is a scalar"
+    assert got.item() == pytest.approx(value, rel=1e-12), "value"
+    assert batch.positive.grad is not None
+    assert batch.negative.grad is not None
+    assert batch.positive.grad.tolist() == pytest.approx(positive_slopes, rel=1e-12, abs=1e-15), "gradient of the positives"
+    for row, (slopes, expected) in enumerate(zip(batch.negative.grad.tolist(), negative_slopes, strict=True)):
+        assert slopes == pytest.approx(expected, rel=1e-12, abs=1e-15), f"gradient of the negatives of row {row}"
+
+
+def mml_by_hand(
+    margins: list[float], weights: list[float], positive_weight: float, negative_weight: float
+) -> tuple[float, list[float], list[list[float]]]:
+    total = 0.0
+    for positive, negatives in zip(POSITIVE, NEGATIVE, strict=True):
+        total += positive_weight * max(0.0, 1.0 - positive)
+        for score in negatives:
+            for margin, weight in zip(margins, weights, strict=True):
+                total += negative_weight / N * weight * max(0.0, score - margin)
+    positive_slopes = [-positive_weight / B if score < 1.0 else 0.0 for score in POSITIVE]
+    negative_slopes = [
+        [
+            negative_weight / (N * B) * sum(weight for margin, weight in zip(margins, weights, strict=True) if score > margin)
+            for score in negatives
+        ]
+        for negatives in NEGATIVE
+    ]
+    return total / B, positive_slopes, negative_slopes
+
+
+def bsl_by_hand(temperature: float, exponent: float, mode: str) -> tuple[float, list[float], list[list[float]]]:
+    """The authors' program: L = -log(pos / neg), pos = e^{s/t}, pooled over a user's rows, neg = sum or mean, to a power."""
+    exp_positive = [math.exp(score / temperature) for score in POSITIVE]
+    rows_of = defaultdict(list)
+    for row, user in enumerate(USERS):
+        rows_of[user].append(row if mode == "multi" else None)
+    total, positive_slopes, negative_slopes = 0.0, [0.0] * B, []
+    for row in range(B):
+        pool = rows_of[USERS[row]] if mode == "multi" else [row]
+        positive = sum(exp_positive[other] for other in pool) / len(pool)
+        exp_negative = [math.exp(score / temperature) for score in NEGATIVE[row]]
+        negative = sum(exp_negative) if mode == "reweight" else sum(exp_negative) / N
+        total -= math.log(positive / negative**exponent)
+        for other in pool:
+            positive_slopes[other] -= exp_positive[other] / sum(exp_positive[one] for one in pool) / temperature / B
+        negative_slopes.append([exponent * one / sum(exp_negative) / temperature / B for one in exp_negative])
+    return total / B, positive_slopes, negative_slopes
+
+
+def test_mml_value_and_gradient() -> None:
+    loss = MML(margins=tuple(MARGINS), weights=tuple(WEIGHTS), positive_weight=1.5, negative_weight=40.0)
+    check(loss, *mml_by_hand(MARGINS, WEIGHTS, 1.5, 40.0))
+
+
+def test_mml_on_paper() -> None:
+    """One row, one negative at .95: 1 * (1 - .3) + 10 * (.1 * .35 + .25 * .25 + .65 * .05) = .7 + 1.3."""
+    one = Scores(torch.tensor([0.3]), torch.tensor([[0.95]]), torch.tensor([0]), torch.tensor([0]))
+    loss = MML(margins=(0.6, 0.7, 0.9), weights=(0.1, 0.25, 0.65), negative_weight=10.0)
+    assert loss(one).item() == pytest.approx(2.0, abs=1e-6)
+
+
+def test_margins_are_cumulative() -> None:
+    """A negative's slope is the sum of the weights of all margins below it, not that of its own band."""
+    loss = MML(margins=(0.6, 0.7, 0.9), weights=(0.1, 0.25, 0.65), positive_weight=0.0, negative_weight=1.0)
+    negative = torch.tensor([[0.5, 0.65, 0.8, 0.95]], dtype=torch.float64, requires_grad=True)
+    loss(Scores(torch.tensor([0.0]), negative, torch.tensor([0]), torch.tensor([0]))).backward()
+    assert negative.grad is not None
+    assert (negative.grad[0] * 4).tolist() == pytest.approx([0.0, 0.1, 0.35, 1.0])
+
+
+def test_ccl_value_and_gradient() -> None:
+    check(CCL(margin=0.7, negative_weight=150.0), *mml_by_hand([0.7], [1.0], 1.0, 150.0))
+
+
+def test_mml_with_one_margin_is_ccl() -> None:
+    mml = MML(margins=(0.6,), weights=(1.0,), negative_weight=150.0)
+    assert mml(scores()).item() == CCL(margin=0.6, negative_weight=150.0)(scores()).item()
+
+
+def test_equal_margins_act_as_one() -> None:
+    apart = MML(margins=(0.5, 0.8, 0.8), weights=(0.2, 0.4, 0.4), negative_weight=30.0)
+    merged = MML(margins=(0.5, 0.8), weights=(0.2, 0.8), negative_weight=30.0)
+    assert apart.margins == (0.5, 0.8, 0.8), "equal margins are kept, not merged"
+    assert apart(scores()).item() == pytest.approx(merged(scores()).item(), rel=1e-14)
+
+
+@pytest.mark.parametrize(("exponent", "mode"), [(1.2, "reweight"), (0.84, "multi"), (1.0, "single")])
+def test_bsl_value_and_gradient(exponent: float, mode: Any) -> None:
+    check(BSL(temperature=0.15, exponent=exponent, mode=mode), *bsl_by_hand(0.15, exponent, mode))
+
+
+def test_bsl_multi_differs_only_through_repeated_users() -> None:
+    """Without repeated users, multi is reweight with the mean in place of the sum: a constant exponent * log N apart."""
+    batch = scores()
+    alone = Scores(batch.positive, batch.negative, torch.tensor([1, 2, 3]), batch.items)
+    multi, reweight = (BSL(temperature=0.2, exponent=1.3, mode=mode) for mode in ("multi", "reweight"))
+    assert (reweight(alone) - multi(alone)).item() == pytest.approx(1.3 * math.log(N), rel=1e-12)
+    assert abs((reweight(batch) - multi(batch)).item() - 1.3 * math.log(N)) > 0.1, "pooling must show"
+
+
+@pytest.mark.parametrize("mode", ["multi", "reweight", "single"])
+def test_small_temperature_does_not_overflow(mode: Any) -> None:
+    """exp(1 / .01) is beyond float32; logsumexp must not care."""
+    positive = torch.tensor([1.0, -1.0, -1.0], requires_grad=True)
+    negative = torch.tensor([[1.0, -1.0], [1.0, 1.0], [-1.0, -1.0]], requires_grad=True)
+    for temperature in (0.05, 0.01):
+        value = BSL(temperature=temperature, mode=mode)(Scores(positive, negative, torch.tensor([0, 0, 1]), torch.arange(3)))
+        value.backward()
+        assert value.isfinite(), f"value at temperature {temperature}: {value}"
+        for scores_of in (positive, negative):
+            assert scores_of.grad is not None
+            assert scores_of.grad.isfinite().all(), f"gradient at temperature {temperature}"
+
+
+MML_OK = {"name": "mml", "margins": [0.6, 0.8], "weights": [0.4, 0.6], "negative_weight": 10.0}
+CCL_OK = {"name": "ccl", "margin": 0.9, "negative_weight": 150.0}
+BSL_OK = {"name": "bsl", "temperature": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("good", "change", "words"),
+    [
+        (MML_OK, {"margins": [0.8, 0.6]}, ["margins", "ascending", "[0.8, 0.6]", "sort"]),
+        (MML_OK, {"weights": [0.6, 0.4]}, ["weights", "ascending", "[0.6, 0.4]"]),
+        (MML_OK, {"weights": [0.4, 0.7]}, ["weights", "sum 1", "[0.4, 0.7]", "1.1", "divide"]),
+        (MML_OK, {"weights": [-0.1, 1.1]}, ["weights", "non-negative", "[-0.1, 1.1]"]),
+        (MML_OK, {"margins": [0.6, 1.0]}, ["margins", "[0, 1)", "[0.6, 1.0]"]),
+        (MML_OK, {"margins": [-0.1, 0.6]}, ["margins", "[0, 1)", "[-0.1, 0.6]"]),
+        (MML_OK, {"margins": [0.6, 0.7, 0.8]}, ["as many", "3 margins", "2 weights"]),
+        (MML_OK, {"margins": [], "weights": []}, ["loss.margins", "at least 1"]),
+        (MML_OK, {"margins": [0.6, math.nan]}, ["loss.margins.1", "finite", "nan"]),
+        (MML_OK, {"weights": [0.4, math.inf]}, ["loss.weights.1", "finite", "inf"]),
+        (MML_OK, {"negative_weight": -1.0}, ["loss.negative_weight", "greater than or equal to 0", "-1.0"]),
+        (MML_OK, {"positive_weight": math.inf}, ["loss.positive_weight", "finite", "inf"]),
+        (CCL_OK, {"margin": 1.0}, ["loss.margin", "less than 1", "1.0"]),
+        (CCL_OK, {"margin": -0.2}, ["loss.margin", "greater than or equal to 0", "-0.2"]),
+        (CCL_OK, {"negative_weight": math.nan}, ["loss.negative_weight", "finite", "nan"]),
+        (BSL_OK, {"temperature": 0.0}, ["loss.temperature", "greater than 0", "0.0"]),
+        (BSL_OK, {"exponent": 0.0}, ["loss.exponent", "greater than 0"]),
+        (BSL_OK, {"exponent": 1.1, "mode": "single"}, ["single", "exponent", "1.1", "reweight"]),
+        (BSL_OK, {"mode": "multy"}, ["loss.mode", "'multi'", "'multy'"]),
+    ],
+)
+def test_invalid_settings(good: dict[str, Any], change: dict[str, Any], words: list[str]) -> None:
+    build(good)  # the case breaks one rule only
+    with pytest.raises(InputError) as caught:
+        build({**good, **change})
+    missing = [word for word in words if word not in str(caught.value)]
+    assert not missing, f"the message lacks {missing}: {caught.value}"
+
+
+def test_settings_are_checked_without_a_config_too() -> None:
+    with pytest.raises(ValidationError, match="ascending"):
+        MML(margins=(0.8, 0.6), weights=(0.4, 0.6), negative_weight=10.0)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        {"name": "mml", "margins": [0.0, 0.0], "weights": [0.5, 0.5], "negative_weight": 0.0},
+        {"name": "mml", "margins": [0.7, 0.8, 0.9], "weights": [0.1, 0.15, 0.75], "negative_weight": 700.0},
+        {"name": "mml", "margins": [0.5] * 3, "weights": [1 / 3] * 3, "negative_weight": 1},
+        {"name": "mml", "margins": [0.1, 0.2], "weights": [0.0, 1.0], "positive_weight": 0.0, "negative_weight": 1.0},
+    ],
+    ids=["margins at zero", "published Gowalla", "thirds", "zero weights"],
+)
+def test_boundary_settings_are_valid(loss: dict[str, Any]) -> None:
+    assert build(loss)(scores()).isfinite()
+
+
+def test_every_loss_has_a_case(loss_cases: dict[str, dict[str, Any]]) -> None:
+    missing = set(LOSSES) - {case["name"] for case in loss_cases.values()}
+    assert not missing, f"add a case for {sorted(missing)} to LOSS_CASES in tests/conftest.py"
+
+
+def test_table_names_are_the_classes_own() -> None:
+    for name, cls in LOSSES.items():
+        assert cls.__dataclass_fields__["name"].default == name
+
+
+class TestContract:
+    """What any loss must do, for every case of the table."""
+
+    def batch(self, seed: int) -> Scores:
+        generator = torch.Generator().manual_seed(seed)
+        positive = torch.rand(7, generator=generator, dtype=torch.float64) * 2 - 1
+        negative = torch.rand(7, 5, generator=generator, dtype=torch.float64) * 2 - 1
+        users = torch.tensor([0, 1, 2, 0, 3, 1, 0])
+        return Scores(positive.requires_grad_(), negative.requires_grad_(), users, torch.arange(7))
+
+    def test_finite_and_differentiable(self, loss_case: dict[str, Any]) -> None:
+        batch = self.batch(1)
+        value = build(loss_case)(batch)
+        value.backward()
+        assert value.shape == ()
+        assert value.isfinite()
+        for name, tensor in (("positive", batch.positive), ("negative", batch.negative)):
+            assert tensor.grad is not None, f"no gradient for the {name} scores"
+            assert tensor.grad.isfinite().all(), f"gradient of the {name} scores: {tensor.grad}"
+            assert tensor.grad.abs().max() > 0, f"the {name} scores do not matter"
+
+    def test_gradient_is_the_slope_of_the_value(self, loss_case: dict[str, Any]) -> None:
+        batch, formula = self.batch(2), build(loss_case)
+
+        def value(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+            return formula(Scores(positive, negative, batch.users, batch.items))
+
+        assert torch.autograd.gradcheck(value, (batch.positive, batch.negative), eps=1e-7, atol=1e-5)
+
+    def test_a_better_positive_never_costs(self, loss_case: dict[str, Any]) -> None:
+        formula, batch = build(loss_case), self.batch(3)
+        before = formula(batch).item()
+        for row in range(7):
+            raised = batch.positive.detach().clone()
+            raised[row] += 0.3
+            after = formula(Scores(raised, batch.negative, batch.users, batch.items)).item()
+            assert after <= before + 1e-12, f"raising the positive of row {row} raised the loss from {before} to {after}"
+
+    def test_a_stronger_negative_never_pays(self, loss_case: dict[str, Any]) -> None:
+        formula, batch = build(loss_case), self.batch(4)
+        before = formula(batch).item()
+        for place in range(batch.negative.numel()):
+            raised = batch.negative.detach().clone()
+            raised.view(-1)[place] += 0.3
+            after = formula(Scores(batch.positive, raised, batch.users, batch.items)).item()
+            assert after >= before - 1e-12, f"raising negative {place} lowered the loss from {before} to {after}"
+
+    def test_value_is_a_batch_mean(self, loss_case: dict[str, Any]) -> None:
+        """A batch twice as long, of the same rows with other users, has the same loss."""
+        formula, batch = build(loss_case), self.batch(5)
+        doubled = Scores(
+            torch.cat([batch.positive] * 2),
+            torch.cat([batch.negative] * 2),
+            torch.cat([batch.users, batch.users + 10]),
+            torch.cat([batch.items] * 2),
+        )
+        assert formula(doubled).item() == pytest.approx(formula(batch).item(), rel=1e-12)
