@@ -1,0 +1,233 @@
+"""TrainConfig: round trips, immutability, and messages that name key, rule, value and the nearest name."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from trainers import InputError, TrainConfig
+from trainers.config import MAX_SEED
+from trainers.losses import CCL
+
+CCL_MAPPING = {"name": "ccl", "margin": 0.9, "negative_weight": 150.0}
+
+unit = st.floats(0.0, 1.0, exclude_max=True)
+positive = st.floats(1e-12, 1e6)
+weight = st.floats(0.0, 1e6)
+
+
+@st.composite
+def mml(draw: st.DrawFn) -> dict[str, Any]:
+    margins = sorted(draw(st.lists(unit, min_size=1, max_size=6)))
+    raw = sorted(draw(st.lists(st.floats(1e-3, 1e3), min_size=len(margins), max_size=len(margins))))
+    weights = [one / math.fsum(raw) for one in raw]
+    return {
+        "name": "mml",
+        "margins": margins,
+        "weights": weights,
+        "positive_weight": draw(weight),
+        "negative_weight": draw(weight),
+    }
+
+
+ccl = st.fixed_dictionaries({"name": st.just("ccl"), "margin": unit, "negative_weight": weight})
+bsl = st.fixed_dictionaries(
+    {"name": st.just("bsl"), "temperature": positive},
+    optional={"exponent": positive, "mode": st.sampled_from(["multi", "reweight"])},
+)
+mappings = st.fixed_dictionaries(
+    {"loss": mml() | ccl | bsl},
+    optional={
+        "encoder": st.fixed_dictionaries(
+            {"name": st.just("mf")}, optional={"dim": st.integers(1, 4096), "dropout": unit, "init_std": positive}
+        ),
+        "negatives": st.fixed_dictionaries({"name": st.just("uniform")}, optional={"count": st.integers(1, 100_000)}),
+        "learning_rate": positive,
+        "schedule": st.sampled_from(["constant", "linear"]),
+        "l2": weight,
+        "batch_size": st.integers(1, 10**9),
+        "epochs": st.integers(1, 10**9),
+        "seed": st.integers(0, MAX_SEED),
+    },
+)
+
+
+def contains(given_mapping: Any, written: Any) -> bool:
+    """Whether `written` holds everything of `given_mapping`, with defaults added."""
+    if isinstance(given_mapping, dict):
+        return all(key in written and contains(value, written[key]) for key, value in given_mapping.items())
+    return bool(given_mapping == written)
+
+
+@settings(max_examples=150, deadline=None)
+@given(mapping=mappings)
+def test_round_trip(mapping: dict[str, Any]) -> None:
+    config = TrainConfig.from_dict(mapping)
+    written = config.to_dict()
+    assert contains(mapping, written), f"{mapping} was written as {written}"
+    again = TrainConfig.from_dict(written)
+    assert again == config
+    assert hash(again) == hash(config)
+    assert again.to_dict() == written
+
+
+def test_the_mapping_of_the_documentation() -> None:
+    mapping = {
+        "encoder": {"name": "mf", "dim": 64, "dropout": 0.0, "init_std": 1.0e-4},
+        "loss": {
+            "name": "mml",
+            "margins": [0.6, 0.7, 0.8, 0.9],
+            "weights": [0.05, 0.15, 0.2, 0.6],
+            "positive_weight": 1.0,
+            "negative_weight": 400.0,
+        },
+        "negatives": {"name": "uniform", "count": 100},
+        "learning_rate": 1.0e-4,
+        "schedule": "constant",
+        "l2": 0.0,
+        "batch_size": 512,
+        "epochs": 100,
+        "seed": 0,
+    }
+    assert TrainConfig.from_dict(mapping).to_dict() == mapping
+    assert TrainConfig.from_dict({"loss": mapping["loss"]}).to_dict() == mapping, "these are the documented defaults"
+
+
+def test_to_dict_holds_plain_values_only() -> None:
+    def plain(value: Any) -> bool:
+        if type(value) is dict:
+            return all(type(key) is str and plain(inner) for key, inner in value.items())
+        return all(map(plain, value)) if type(value) is list else type(value) in (str, int, float)
+
+    written = TrainConfig.from_dict({"loss": {"name": "mml", "margins": [0.5], "weights": [1], "negative_weight": 3}}).to_dict()
+    assert plain(written), written
+
+
+def test_whole_numbers_serve_as_floats() -> None:
+    config = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0, "negative_weight": 150}, "learning_rate": 1, "l2": 0})
+    assert config == TrainConfig(loss=CCL(margin=0.0, negative_weight=150.0), learning_rate=1.0)
+    assert isinstance(config.learning_rate, float)
+
+
+def test_frozen() -> None:
+    config = TrainConfig.from_dict({"loss": CCL_MAPPING})
+    with pytest.raises(ValidationError, match="frozen"):
+        config.epochs = 3
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.loss.margin = 0.5  # type: ignore[attr-defined]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.encoder.dim = 3
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.negatives.count = 3
+
+
+def test_equal_configs_are_one_key() -> None:
+    configs = {TrainConfig.from_dict({"loss": CCL_MAPPING, "seed": seed}) for seed in (0, 0, 1)}
+    assert len(configs) == 2
+
+
+def test_replace_checks() -> None:
+    config = TrainConfig.from_dict({"loss": CCL_MAPPING})
+    longer = config.replace(epochs=7, loss={**CCL_MAPPING, "margin": 0.5})
+    assert (longer.epochs, longer.loss) == (7, CCL(margin=0.5, negative_weight=150.0))
+    assert config.epochs == 100, "the original stays"
+    assert config.replace(loss=longer.loss).loss == longer.loss, "a loss object serves as well as its mapping"
+    with pytest.raises(InputError, match=r"epochs: .*greater than or equal to 1, got 0"):
+        config.replace(epochs=0)
+    with pytest.raises(InputError, match=r"unknown key 'epoch'; did you mean 'epochs'\?"):
+        config.replace(epoch=3)
+
+
+def test_the_given_mapping_is_not_changed() -> None:
+    mapping = {"loss": dict(CCL_MAPPING), "negatives": {"name": "uniform", "count": 3}}
+    before = repr(mapping)
+    TrainConfig.from_dict(mapping)
+    assert repr(mapping) == before
+
+
+BAD: list[tuple[str, Any, list[str]]] = [
+    ("unknown key", {"batchsize": 512}, ["unknown key 'batchsize'", "did you mean 'batch_size'?", "learning_rate"]),
+    (
+        "unknown key in loss",
+        {"loss": {**CCL_MAPPING, "margn": 1}},
+        ["loss: unknown key 'margn'", "'margin'?", "negative_weight"],
+    ),
+    ("key of another loss", {"loss": {**CCL_MAPPING, "margins": [0.5]}}, ["loss: unknown key 'margins'", "'margin'?"]),
+    ("unknown key in negatives", {"negatives": {"name": "uniform", "cout": 1}}, ["negatives: unknown key 'cout'", "'count'?"]),
+    ("unknown key in encoder", {"encoder": {"name": "mf", "dims": 1}}, ["encoder: unknown key 'dims'", "'dim'?"]),
+    ("unknown loss", {"loss": {"name": "mmll"}}, ["loss: unknown loss 'mmll'", "did you mean 'mml'?", "bsl", "ccl"]),
+    ("loss name is a list", {"loss": {"name": ["mml"]}}, ["loss: unknown loss ['mml']", "mml"]),
+    ("loss name is a mapping", {"loss": {"name": {}}}, ["loss: unknown loss {}"]),
+    ("unknown encoder", {"encoder": {"name": "mff"}}, ["encoder: unknown encoder 'mff'", "'mf'?"]),
+    ("unknown negatives", {"negatives": {"name": "unifrom"}}, ["negatives: unknown negatives 'unifrom'", "'uniform'?"]),
+    (
+        "loss without name",
+        {"loss": {"margin": 0.9}},
+        ["loss: must be a mapping with a name", "bsl, ccl, mml", "{'margin': 0.9}"],
+    ),
+    ("loss is a string", {"loss": "mml"}, ["loss: must be a mapping with a name", "'mml'"]),
+    ("loss is null", {"loss": None}, ["loss: must be a mapping with a name", "None"]),
+    ("loss lacks a field", {"loss": {"name": "ccl", "margin": 0.9}}, ["loss.negative_weight is required"]),
+    ("text for a whole number", {"epochs": "100"}, ["epochs:", "integer", "'100'"]),
+    ("true for a whole number", {"epochs": True}, ["epochs:", "integer", "True"]),
+    ("fraction for a whole number", {"epochs": 5.5}, ["epochs:", "integer", "5.5"]),
+    ("null for a whole number", {"batch_size": None}, ["batch_size:", "integer", "None"]),
+    ("text for a number", {"learning_rate": "1e-4"}, ["learning_rate:", "number", "'1e-4'"]),
+    ("true for a number", {"l2": True}, ["l2:", "number", "True"]),
+    ("text inside loss", {"loss": {**CCL_MAPPING, "margin": "0.9"}}, ["loss.margin:", "number", "'0.9'"]),
+    (
+        "text inside margins",
+        {"loss": {"name": "mml", "margins": [0.5, "0.6"], "weights": [0.5, 0.5], "negative_weight": 1.0}},
+        ["loss.margins.1:", "number", "'0.6'"],
+    ),
+    ("NaN", {"learning_rate": math.nan}, ["learning_rate:", "finite", "nan"]),
+    ("infinite", {"l2": math.inf}, ["l2:", "finite", "inf"]),
+    ("NaN in encoder", {"encoder": {"name": "mf", "dropout": math.nan}}, ["encoder.dropout:", "finite", "nan"]),
+    ("learning rate 0", {"learning_rate": 0.0}, ["learning_rate:", "greater than 0", "0.0"]),
+    ("negative l2", {"l2": -1e-9}, ["l2:", "greater than or equal to 0", "-1e-09"]),
+    ("batch of none", {"batch_size": 0}, ["batch_size:", "greater than or equal to 1", "0"]),
+    ("no epochs", {"epochs": 0}, ["epochs:", "greater than or equal to 1", "0"]),
+    ("negative seed", {"seed": -1}, ["seed:", "greater than or equal to 0", "-1"]),
+    ("huge seed", {"seed": 2**63}, ["seed:", "less than or equal to", str(2**63)]),
+    ("dropout 1", {"encoder": {"name": "mf", "dropout": 1.0}}, ["encoder.dropout:", "less than 1", "1.0"]),
+    ("no dimensions", {"encoder": {"name": "mf", "dim": 0}}, ["encoder.dim:", "greater than or equal to 1", "0"]),
+    ("no negatives", {"negatives": {"name": "uniform", "count": 0}}, ["negatives.count:", "greater than or equal to 1", "0"]),
+    ("unknown schedule", {"schedule": "liner"}, ["schedule:", "'constant' or 'linear'", "'liner'"]),
+    ("a key that is no text", {1: 2}, ["Keys should be strings", "1"]),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), [pytest.param(*case[1:], id=case[0]) for case in BAD])
+def test_messages(change: dict[Any, Any], words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        TrainConfig.from_dict({"loss": CCL_MAPPING, **change}, where="studies/x.yaml")
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1, f"one rule is broken, so one line is due: {message}"
+    missing = [word for word in ["studies/x.yaml", *words] if word not in message]
+    assert not missing, f"the message lacks {missing}: {message}"
+
+
+def test_missing_loss() -> None:
+    with pytest.raises(InputError, match=r"^config: loss is required and was not given$"):
+        TrainConfig.from_dict({})
+
+
+def test_every_violation_is_told() -> None:
+    with pytest.raises(InputError) as caught:
+        TrainConfig.from_dict({"loss": {**CCL_MAPPING, "margn": 1}, "epochs": 0, "lerning_rate": 1.0})
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3, lines
+    for words in ("'margn'", "epochs: ", "'lerning_rate'"):
+        assert sum(words in line for line in lines) == 1, f"{words} is to be told once: {lines}"
+
+
+@pytest.mark.parametrize("mapping", [None, "mml", 3, [1], [("loss", CCL_MAPPING)]])
+def test_not_a_mapping(mapping: Any) -> None:
+    with pytest.raises(InputError, match="dictionary"):
+        TrainConfig.from_dict(mapping)
