@@ -88,14 +88,16 @@ def choose_engine(config: TrainConfig, engine: str = AUTO, device: str = AUTO) -
         raise InputError(unknown("engine", engine, [AUTO, *ENGINES]))
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device cuda was asked for, but torch finds no CUDA device; use --device cpu or auto")
+    cuda = device == "cuda" or (device == AUTO and torch.cuda.is_available())
+    if engine == "torch":  # without a look at the other engines: importing them costs seconds
+        return EngineChoice("torch", "cuda" if cuda else "cpu", "asked for")
     why_not_numba = _why_not_numba(config, device)
     if engine == "numba" and why_not_numba:
         raise InputError(f"engine numba cannot run this: {why_not_numba}; use --engine torch or auto")
     if engine == "numba" or (engine == AUTO and not why_not_numba):
         reason = "asked for" if engine == "numba" else "MF on the CPU: the fused engine"
         return EngineChoice("numba", "cpu", reason)
-    cuda = device == "cuda" or (device == AUTO and torch.cuda.is_available())
-    return EngineChoice("torch", "cuda" if cuda else "cpu", "asked for" if engine == "torch" else why_not_numba)
+    return EngineChoice("torch", "cuda" if cuda else "cpu", why_not_numba)
 
 
 def _why_not_numba(config: TrainConfig, device: str) -> str:

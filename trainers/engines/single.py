@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainers.config import TrainConfig
 from trainers.data import Interactions
@@ -47,8 +48,8 @@ class SingleLane(ABC):
         metrics = None
         if self.epochs_done == config.epochs or (self.held_out is not None and self.epochs_done % self.evaluate_every == 0):
             users, items = self.vectors(0)
-            if not (np.isfinite(users).all() and np.isfinite(items).all()):
-                loss = math.nan  # the step after the last loss broke the vectors
+            if not (_sound(users) and _sound(items)):
+                loss = math.nan  # the loss does not always show it: of an overflown vector it sees a cosine of 0
             elif self.held_out is not None:
                 metrics = evaluate(users, items, seen=self.seen, held_out=self.held_out, ks=SEARCH_KS)
         return [EpochResult(0, self.epochs_done, loss, metrics, trained - started, time.perf_counter() - trained)]
@@ -78,3 +79,8 @@ class SingleLane(ABC):
 
     @abstractmethod
     def _vectors(self) -> Vectors: ...
+
+
+def _sound(vectors: NDArray[np.float32]) -> bool:
+    """Whether all rows are finite and none has length zero, which is what float32 makes of an overflown norm."""
+    return bool(np.isfinite(vectors).all() and vectors.any(axis=1).all())
