@@ -68,18 +68,21 @@ class Space(ABC):
 
     def boxes(self) -> dict[str, BaseDistribution]:
         """All parameters; pass it to `study.ask(fixed_distributions=...)`."""
-        return {**self.loss_boxes(), **{name: ALSO[name] for name in self.also}}
+        boxes = self.loss_boxes()
+        boxes.update((name, ALSO[name]) for name in self.also)
+        return boxes
 
-    def config(self, params: Mapping[str, Any], fixed: TrainConfig) -> TrainConfig:
-        """The config at a point; fields that are not searched come from `fixed`."""
-        changes: dict[str, Any] = {name: params[name] for name in self.also if name in TrainConfig.model_fields}
+    def config(self, params: Mapping[str, Any], fixed: Mapping[str, Any]) -> TrainConfig:
+        """The config at a point; `fixed` gives the fields (as in a config's YAML) that are not searched."""
+        fields: dict[str, Any] = {**fixed, "loss": self.loss(params)}
+        fields.update((name, params[name]) for name in self.also if name in ("learning_rate", "schedule"))
         if "l2" in self.also:
-            changes["l2"] = 0.0 if params["l2"] == NO_L2 else params["l2"]
+            fields["l2"] = 0.0 if params["l2"] == NO_L2 else params["l2"]
         if "negatives" in self.also:
-            changes["negatives"] = {**fixed.to_dict()["negatives"], "count": params["negatives"]}
+            fields["negatives"] = {"name": "uniform", **fixed.get("negatives", {}), "count": params["negatives"]}
         if "dropout" in self.also:
-            changes["encoder"] = {**fixed.to_dict()["encoder"], "dropout": params["dropout"]}
-        return fixed.replace(**changes, loss=self.loss(params))
+            fields["encoder"] = {"name": "mf", **fixed.get("encoder", {}), "dropout": params["dropout"]}
+        return TrainConfig.from_dict(fields)
 
     def params(self, config: TrainConfig) -> Params:
         """The point of a config: `space.config(space.params(c), c) == c` for every c that the space can produce.
@@ -94,7 +97,7 @@ class Space(ABC):
             "dropout": config.encoder.dropout,
             "schedule": config.schedule,
         }
-        point = {**self.loss_params(config.loss), **{name: others[name] for name in self.also}}
+        point = {**self.loss_params(config.loss), **{str(name): others[name] for name in self.also}}
         return {name: _into_box(name, point[name], box) for name, box in self.boxes().items()}
 
 

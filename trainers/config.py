@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -67,6 +69,10 @@ class TrainConfig(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, numbers and strings; `TrainConfig.from_dict(config.to_dict()) == config`."""
         return self.model_dump(mode="json")
+
+    def digest(self) -> str:
+        """Twenty hex digits that tell configs apart."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:20]
 
     def replace(self, **changes: Any) -> TrainConfig:
         """A checked copy with top-level fields changed."""

@@ -63,21 +63,26 @@ def _line_message(path: Path, number: int, line: str, rule: str) -> str:
 
 def _read_table(path: Path) -> RawPairs:
     try:
-        if path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
-        else:
-            frame = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, keep_default_na=False)
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else _read_text_table(path)
     except ImportError:
         raise InputError(f"{path}: reading Parquet needs pyarrow; run `pip install pyarrow`, or save the file as CSV") from None
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, InputError):
         raise
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+    except ValueError as error:  # pandas' parser errors are ValueErrors
         raise InputError(f"{path}: is not a table with a header line: {str(error).strip()}") from None
-    if path.suffix != ".parquet" and not isinstance(frame.index, pd.RangeIndex):  # pandas shifts the columns silently
+    return _column(frame, USER_COLUMNS, path), _column(frame, ITEM_COLUMNS, path)
+
+
+def _read_text_table(path: Path) -> pd.DataFrame:
+    """All columns as text; row r stands in line r + 2 of the file."""
+    separator = "," if path.suffix == ".csv" else "\t"
+    frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, skip_blank_lines=False)
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas would take the first field for a name of the row
         raise InputError(f"{path}, line 2: has more fields than the header line, {', '.join(map(str, frame.columns))}")
     if path.suffix == ".inter":  # RecBole heads its columns `user_id:token`
         frame.columns = [str(column).split(":")[0] for column in frame.columns]
-    return _column(frame, USER_COLUMNS, path), _column(frame, ITEM_COLUMNS, path)
+    blank = (frame.isna() | (frame == "")).all(axis=1)
+    return frame[~blank]
 
 
 def _column(frame: pd.DataFrame, names: tuple[str, ...], path: Path) -> NDArray[Any]:
@@ -89,8 +94,9 @@ def _column(frame: pd.DataFrame, names: tuple[str, ...], path: Path) -> NDArray[
     column = frame[found[0]]
     empty = column.isna() | (column.astype(str).str.strip() == "")
     if empty.any():
-        row = int(np.argmax(empty.to_numpy()))
-        raise InputError(f"{path}, line {row + 2}: column {found[0]!r} is empty, got {frame.iloc[row].tolist()!r}")
+        place = int(np.argmax(empty.to_numpy()))
+        where = f"row {place + 1}" if path.suffix == ".parquet" else f"line {frame.index[place] + 2}"
+        raise InputError(f"{path}, {where}: column {found[0]!r} is empty, got {frame.iloc[place].tolist()!r}")
     values = column.astype(str).str.strip().to_numpy(dtype=object).astype(str)
     if all(_is_whole(value) for value in np.unique(values)):  # so that 9 sorts before 10
         return values.astype(np.int64)

@@ -63,6 +63,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 class _Representer(SafeRepresenter):
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write a value out wherever it stands: anchors make a file hard to edit."""
+        return True
+
     def represent_float(self, data: float) -> ScalarNode:
         """`1e-09` is a string to YAML 1.1, `1.0e-09` a float to all."""
         text = repr(data)

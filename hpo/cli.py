@@ -1,0 +1,152 @@
+"""What the verbs share: flags, exit codes, and errors as one clear message instead of a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage
+
+from hpo.liveness import reap
+from hpo.scheduler import SearchFailed
+from hpo.spec import StudySpec
+from hpo.stopping import Stopped
+from hpo.storage import DEFINITION, SPEC, find_study, has_password, open_storage, storage_url, without_password
+from hpo.workspace import Workspace
+from trainers.engines import ENGINES
+from trainers.engines.contract import AUTO, DEVICES
+from trainers.errors import InputError, TrainingDiverged
+from trainers.validation import checked
+
+BAD_INPUT = 2
+
+
+def add_study_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--study`, for verbs that read a study that has run."""
+    parser.add_argument("--study", required=True, metavar="NAME", help="a study that has run on this storage")
+
+
+def add_place_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--output`, `--storage` and `--data-dir`."""
+    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="results of all studies (runs)")
+    parser.add_argument(
+        "--storage", metavar="URL", help="Optuna storage URL or journal file (default: $HPO_STORAGE, else OUTPUT/journal.log)"
+    )
+    add_data_argument(parser)
+
+
+def add_data_argument(parser: argparse.ArgumentParser) -> None:
+    """`--data-dir`."""
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="folder that holds the datasets' folders (default: $HPO_DATA_DIR, cache, download)"
+    )
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--engine` and `--device`."""
+    parser.add_argument("--engine", default=AUTO, choices=[AUTO, *ENGINES], help="what trains (auto: the fastest that can)")
+    parser.add_argument("--device", default=AUTO, choices=DEVICES)
+
+
+def add_confirm_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags that change the confirm plan; not given, the study file decides."""
+    parser.add_argument("--confirm-epochs", type=positive, metavar="N", help="epochs of each confirm run")
+    parser.add_argument("--confirm-seeds", type=positive, metavar="N", help="seeds of the test stage")
+    parser.add_argument("--select-seeds", type=positive, metavar="N", help="seeds of the validation stage")
+    parser.add_argument("--top", type=positive, metavar="N", help="configs that enter the validation stage")
+
+
+def confirm_changes(arguments: argparse.Namespace) -> dict[str, object]:
+    """The confirm plan's changes that the user asked for."""
+    return {
+        "confirm.epochs": arguments.confirm_epochs,
+        "confirm.seeds": arguments.confirm_seeds,
+        "confirm.select_seeds": arguments.select_seeds,
+        "confirm.top": arguments.top,
+    }
+
+
+def positive(text: str) -> int:
+    """An argparse type: a whole number of at least 1."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}") from None
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def seed(text: str) -> int:
+    """An argparse type: a whole number of at least 0."""
+    return positive(text) if text != "0" else 0
+
+
+def seconds(text: str) -> float:
+    """An argparse type: a positive number of seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, got {text!r}") from None
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
+    return value
+
+
+def entry(parser: argparse.ArgumentParser, argv: list[str] | None, verb: Callable[[argparse.Namespace], int]) -> int:
+    """Parse, run, and turn the failures that a user can act on into a message and an exit code."""
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as error:  # argparse has printed its message
+        return int(error.code or 0)
+    _set_up_logging()
+    url = getattr(arguments, "storage", None)
+    if url and has_password(url):
+        print("warning: the password in --storage shows in `ps`; set HPO_STORAGE or use ~/.pgpass instead", file=sys.stderr)
+    try:
+        return verb(arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except (SearchFailed, TrainingDiverged) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except Stopped as stop:
+        print(f"{stop}; what is finished is kept, the same command continues", file=sys.stderr)
+        return stop.exit_code
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        sys.stderr.close()
+        return 1
+
+
+def _set_up_logging() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
+    for ours in ("hpo", "trainers"):
+        logging.getLogger(ours).setLevel(logging.INFO)
+
+
+def existing_workspace(arguments: argparse.Namespace) -> tuple[Workspace, optuna.Study, BaseStorage]:
+    """The workspace of a study that has run, as it was defined then, the study, and its storage.
+
+    Raises:
+        InputError: no such storage or study.
+    """
+    storage = open_storage(storage_url(arguments.storage, arguments.output), create=False)
+    name = Path(arguments.study).stem if arguments.study.endswith((".yaml", ".yml")) else arguments.study
+    study = find_study(storage, name)
+    if SPEC not in study.user_attrs:
+        raise InputError(f"study {name!r} was not made by this program: it carries no definition")
+    reap(study)
+    spec = checked(StudySpec, study.user_attrs[SPEC], f"study {name}")
+    engine = study.user_attrs[DEFINITION]["engine"]
+    return Workspace.open(spec, arguments.output, arguments.data_dir, engine, AUTO), study, storage
+
+
+def shown_storage(arguments: argparse.Namespace) -> str:
+    """The storage as it may be printed."""
+    return without_password(storage_url(arguments.storage, arguments.output))

@@ -1,0 +1,225 @@
+"""Confirm: retrain the best configs at full budget, choose on validation, read the test split once. Two stages.
+
+`python -m hpo.confirm --study NAME`. This module and hpo.replicate are the only readers of the test split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage
+from rich.console import Console
+
+from hpo.cli import add_confirm_arguments, add_place_arguments, add_study_arguments, confirm_changes, entry, existing_workspace
+from hpo.console import RunProgress, table
+from hpo.export import BEST, write_config
+from hpo.provenance import provenance
+from hpo.runs import FinishedRun, RunKey
+from hpo.scheduler import best_trials, trial_config
+from hpo.spec import StudySpec, load_spec
+from hpo.stopping import Stopper
+from hpo.storage import DEFINITION, SPEC
+from hpo.summary import SHOWN, Candidate, Confirmation, Method
+from hpo.workspace import Workspace
+from trainers import Interactions, Run, TrainConfig, TrainingDiverged, evaluate, load_test
+from trainers.engines import make_engine
+from trainers.errors import InputError
+from trainers.validation import checked
+from trainers.yaml_files import to_yaml, write_text
+
+log = logging.getLogger(__name__)
+
+CONFIRM = "confirm.yaml"
+KS = (20, 50)
+SELECT_OFFSET, TEST_OFFSET = 101, 201  # seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...
+
+
+@dataclass(frozen=True)
+class Confirmer:
+    """Trains what the two stages need, or takes it from the store of finished runs."""
+
+    work: Workspace
+    storage: BaseStorage
+    progress: RunProgress
+    stopper: Stopper
+
+    def run(self, study: optuna.Study) -> Confirmation:
+        """Both stages.
+
+        Raises:
+            InputError: no complete trial, or every candidate diverges.
+            Stopped: SIGINT or SIGTERM; finished runs are kept.
+        """
+        spec = self.work.spec
+        candidates = self._select(study, spec)
+        winner = _highest(candidates, spec.name)
+        contenders = [(f"{_title(spec)} tuned", winner.config), *self._published(spec), *self._rivals(spec)]
+        return Confirmation(spec.name, candidates, winner, [self._test(label, config) for label, config in contenders])
+
+    def _select(self, study: optuna.Study, spec: StudySpec) -> list[Candidate]:
+        """Stage 1: the top configs on train, over fresh seeds, scored on validation."""
+        plan = self.work.spec.confirm
+        trials = best_trials(study, plan.top)
+        if not trials:
+            raise InputError(f"study {spec.name!r} has no complete trial to confirm; let it run longer")
+        seeds = _seeds(self.work.spec.search.seed + SELECT_OFFSET, plan.select_seeds)
+        candidates = []
+        for trial in trials:
+            config = trial_config(trial, spec).replace(epochs=plan.epochs, seed=seeds[0])
+            runs = list(self._runs(f"validation, {spec.name} trial {trial.number}", config, seeds, *self.work.split))
+            by_seed = {run.config.seed: run.metrics for run in runs}
+            failure = next((run.failure for run in runs if run.failure), "")
+            candidates.append(Candidate(trial.number, config, float(trial.value or 0.0), by_seed, failure))
+        return candidates
+
+    def _test(self, label: str, config: TrainConfig) -> Method:
+        """Stage 2: one method on train + validation, over further seeds; each model is read on test once."""
+        seeds = _seeds(self.work.spec.search.seed + TEST_OFFSET, self.work.spec.confirm.seeds)
+        runs = list(self._runs(f"test, {label}", config, seeds, self.work.dataset.train, self._test_split))
+        by_seed = {run.config.seed: run.metrics for run in runs}
+        failure = next((run.failure for run in runs if run.failure), "")
+        return Method(label, config.replace(seed=seeds[0]), by_seed, sum(run.seconds for run in runs), failure)
+
+    @cached_property
+    def _test_split(self) -> Interactions:
+        return load_test(self.work.spec.dataset, self.work.data_dir)
+
+    def _published(self, spec: StudySpec) -> list[tuple[str, TrainConfig]]:
+        published = spec.published(self.work.spec.confirm.epochs, 0)
+        if published is None:
+            return []
+        config, source = published
+        if source != spec.dataset:
+            log.info("no paper has %s settings for %s: %s's are compared", _title(spec), spec.dataset, source)
+        return [(f"{_title(spec)} published", config)]
+
+    def _rivals(self, spec: StudySpec) -> Iterator[tuple[str, TrainConfig]]:
+        """Each rival's published config, and its tuned one when its study has run on the same data."""
+        for name in spec.rivals:
+            rival = load_spec(name)
+            if rival.dataset != spec.dataset:
+                raise InputError(f"rival {name!r} is a study of {rival.dataset}, not of {spec.dataset}")
+            yield from self._published(rival)
+            tuned = self._tuned_rival(name)
+            if tuned is not None:
+                yield f"{_title(rival)} tuned", tuned
+
+    def _tuned_rival(self, name: str) -> TrainConfig | None:
+        if name not in optuna.get_all_study_names(self.storage):
+            return None
+        study = optuna.load_study(study_name=name, storage=self.storage)
+        ours = self.work.spec.definition(self.work.dataset.checksum, self.work.choice.name)
+        theirs = study.user_attrs.get(DEFINITION, {})
+        unlike = [key for key in ours if key not in ("space", "config") and theirs.get(key) != ours[key]]
+        if unlike or not best_trials(study, 1):
+            reason = f"differs in {', '.join(unlike)}" if unlike else "has no complete trial"
+            log.warning("rival study %s %s: only its published config is compared", name, reason)
+            return None
+        rival = checked(StudySpec, study.user_attrs[SPEC], f"study {name}")
+        return _highest(self._select(study, rival), name).config
+
+    def _runs(
+        self, label: str, config: TrainConfig, seeds: Sequence[int], seen: Interactions, held_out: Interactions
+    ) -> Iterator[FinishedRun]:
+        for seed in seeds:
+            key = RunKey(config.replace(seed=seed), seen.checksum, held_out.checksum, self.work.choice.name)
+            run = self.work.runs.load(key)
+            if run is None:
+                with self.progress.run(f"{label}, seed {seed}", config.epochs) as advance:
+                    run = self._train(key.config, seen, held_out, advance)
+                self.work.runs.save(key, run)
+            yield run
+
+    def _train(
+        self, config: TrainConfig, seen: Interactions, held_out: Interactions, advance: RunProgress.Advance
+    ) -> FinishedRun:
+        run = Run(make_engine(self.work.choice, seen, None), config)
+        seconds = 0.0
+        try:
+            epochs = iter(run)
+            for _ in range(config.epochs):
+                with self.stopper.interruptible():
+                    seconds += next(epochs).train_seconds
+                advance()
+        except TrainingDiverged as error:
+            return FinishedRun(config, {}, None, seconds, str(error))
+        with self.stopper.interruptible():
+            per_user = evaluate(*run.vectors(), seen=seen, held_out=held_out, ks=KS, per_user=True)
+        means = {str(name): float(per_user[name].mean()) for name in per_user}
+        return FinishedRun(config, means, per_user, seconds)
+
+
+def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper) -> Path:
+    """Confirm a study, write confirm.yaml and the winner to best.yaml, print the table; returns confirm.yaml's path."""
+    plan = work.spec.confirm
+    console.print(
+        f"confirming: the top {plan.top} configs x {plan.select_seeds} seeds on validation, then the winner, published "
+        f"settings and rivals x {plan.seeds} seeds on test, {plan.epochs} epochs each",
+        highlight=False,
+        soft_wrap=True,
+    )
+    with RunProgress(console) as progress:
+        outcome = Confirmer(work, storage, progress, stopper).run(study)
+    path = work.folder / CONFIRM
+    write_text(path, to_yaml({**outcome.to_dict(), "provenance": provenance(work.choice.device)}))
+    _write_winner(work, outcome)
+    title = f"{work.spec.name}: test split, mean ± sd over {plan.seeds} seed{'s' if plan.seeds > 1 else ''}"
+    console.print(table(title, ["method", *SHOWN, "lead of the winner"], outcome.rows()))
+    for sentence in outcome.sentences():
+        console.print(sentence, highlight=False)
+    return path
+
+
+def _write_winner(work: Workspace, outcome: Confirmation) -> None:
+    winner, tested = outcome.winner, outcome.methods[0]
+    facts = {
+        "trial": winner.trial,
+        "validation": winner.by_seed[winner.config.seed],
+        "validation_by_seed": winner.by_seed,
+        "test_by_seed": tested.by_seed,
+    }
+    write_config(work, work.folder / BEST, winner.config, facts)
+
+
+def _highest(candidates: Sequence[Candidate], name: str) -> Candidate:
+    winner = max(candidates, key=lambda candidate: candidate.mean)
+    if winner.failure:
+        raise InputError(f"study {name!r}: every candidate diverged at full epochs, e.g. {winner.failure}")
+    return winner
+
+
+def _seeds(first: int, count: int) -> list[int]:
+    return list(range(first, first + count))
+
+
+def _title(spec: StudySpec) -> str:
+    return str(spec.space.name).upper()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Retrain a study's best configs at full epochs, choose on validation, compare with rivals on test."""
+    parser = argparse.ArgumentParser(prog="python -m hpo.confirm", description=main.__doc__)
+    add_study_arguments(parser)
+    add_place_arguments(parser)
+    add_confirm_arguments(parser)
+    return entry(parser, argv, _confirm)
+
+
+def _confirm(arguments: argparse.Namespace) -> int:
+    work, study, storage = existing_workspace(arguments)
+    work = replace(work, spec=work.spec.override(confirm_changes(arguments)))
+    console = Console()
+    with Stopper().catching() as stopper:
+        path = confirm_study(work, study, storage, console, stopper)
+    console.print(f"wrote {path} and {work.folder / BEST}", highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,153 @@
+"""What the terminal shows: a live line per study where there is a terminal, plain lines where there is none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Self
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from hpo.liveness import PUBLISHED
+
+
+class SearchProgress:
+    """Finished, pruned and failed trials, the best value so far, this trial's epochs, and the time left."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self.console = console
+        self.epochs = epochs
+        self.started = time.monotonic()
+        self.finished_here = 0
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[state]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self.bar.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bar.__exit__(None, None, None)
+
+    def begin(self, study: optuna.Study, budget: int) -> None:
+        """Start the clock."""
+        self.budget = budget
+        self.finished_before = _counts(study)["finished"]
+        self.task = self.bar.add_task(study.study_name, total=budget * self.epochs, state="")
+        if self.finished_before:
+            self.console.print(f"{study.study_name}: continuing, {_state(_counts(study), budget)}", highlight=False)
+
+    def epoch(self, number: int, epoch: int, epochs: int, study: optuna.Study) -> None:
+        """A trial trained an epoch."""
+        if self.console.is_terminal:
+            counts = _counts(study)
+            self.bar.update(
+                self.task,
+                completed=min(counts["finished"] * self.epochs + epoch, self.budget * self.epochs),
+                state=f"{_state(counts, self.budget)}, trial {number} epoch {epoch}/{epochs}{self._time_left(counts)}",
+            )
+
+    def finished(self, trial: FrozenTrial, study: optuna.Study) -> None:
+        """A trial ended."""
+        self.finished_here += 1
+        counts = _counts(study)
+        value = "" if trial.value is None else f" {trial.value:.4f}"
+        published = " (published config)" if PUBLISHED in trial.user_attrs else ""
+        epochs = trial.user_attrs.get("epochs_trained", 0)
+        line = (
+            f"trial {trial.number}{published}: {_word(trial.state)}{value} after {epochs} epochs; {_state(counts, self.budget)}"
+        )
+        if not self.console.is_terminal:
+            self.console.print(f"{line}{self._time_left(counts)}", highlight=False, soft_wrap=True)
+
+    def _time_left(self, counts: dict[str, float]) -> str:
+        if not self.finished_here:
+            return ""
+        left = max(0, self.budget - int(counts["finished"])) * (time.monotonic() - self.started) / self.finished_here
+        return f", about {duration(left)} left"
+
+
+def _word(state: TrialState) -> str:
+    return {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}.get(state, state.name)
+
+
+def _counts(study: optuna.Study) -> dict[str, float]:
+    trials = study.get_trials(deepcopy=False)
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    pruned = sum(trial.state == TrialState.PRUNED for trial in trials)
+    return {
+        "finished": len(complete) + pruned,
+        "pruned": pruned,
+        "failed": sum("failure" in trial.user_attrs for trial in trials),
+        "best": max((trial.value or 0.0 for trial in complete), default=float("nan")),
+    }
+
+
+def _state(counts: dict[str, float], budget: int) -> str:
+    best = "" if counts["best"] != counts["best"] else f", best {counts['best']:.4f}"
+    return f"{counts['finished']:.0f}/{budget} finished ({counts['pruned']:.0f} pruned), {counts['failed']:.0f} failed{best}"
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def table(title: str, header: list[str], rows: list[list[str]]) -> Table:
+    """A table whose first column is text and whose others are figures."""
+    result = Table(title=title, title_justify="left", title_style="bold")
+    for number, name in enumerate(header):
+        result.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+class RunProgress:
+    """Progress of runs at full budget."""
+
+    Advance = Callable[[], None]
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self.bar.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bar.__exit__(None, None, None)
+
+    @contextmanager
+    def run(self, label: str, epochs: int) -> Iterator[Advance]:
+        """One run; call what it gives after every epoch."""
+        started = time.monotonic()
+        task = self.bar.add_task(label, total=epochs)
+        yield lambda: self.bar.advance(task)
+        self.bar.remove_task(task)
+        self.console.print(
+            f"{label}: {epochs} epochs in {duration(time.monotonic() - started)}", highlight=False, soft_wrap=True
+        )

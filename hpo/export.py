@@ -1,0 +1,93 @@
+"""Best configs as YAML, trials as a table. `python -m hpo.export --study NAME`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial
+
+from hpo.cli import add_place_arguments, add_study_arguments, entry, existing_workspace
+from hpo.liveness import PUBLISHED, WORKER
+from hpo.provenance import provenance
+from hpo.scheduler import best_trials, trial_config
+from hpo.spec import BESIDE, OBJECTIVE
+from hpo.workspace import Workspace
+from trainers.config import TrainConfig
+from trainers.errors import InputError
+from trainers.yaml_files import to_yaml, write_text
+
+BEST = "best.yaml"
+TRIALS = "trials.csv"
+
+
+def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial]:
+    """Write the best trial's config as trained, with its validation metrics and origin, to `best.yaml`.
+
+    Raises:
+        InputError: no trial is complete, or the folder cannot be written.
+    """
+    best = best_trials(study, 1)
+    if not best:
+        raise InputError(f"study {study.study_name!r} has no complete trial yet; let it run longer")
+    trial = best[0]
+    validation = {OBJECTIVE: trial.value, BESIDE: trial.user_attrs[BESIDE]}
+    facts = {"trial": trial.number, "published": trial.user_attrs.get(PUBLISHED, False), "validation": validation}
+    return write_config(work, work.folder / BEST, trial_config(trial, work.spec), facts), trial
+
+
+def write_config(work: Workspace, path: Path, config: TrainConfig, facts: dict[str, Any]) -> Path:
+    """A config file: the config, what was measured with it, on which data, and where it comes from."""
+    content = {
+        "config": config.to_dict(),
+        "study": work.spec.name,
+        **facts,
+        "data": {
+            "dataset": work.spec.dataset,
+            "checksum": work.dataset.checksum,
+            "split_seed": work.spec.split_seed,
+            "engine": work.choice.name,
+        },
+        "config_digest": config.digest(),
+        "provenance": provenance(work.choice.device),
+    }
+    write_text(path, to_yaml(content))
+    return path
+
+
+def trials_table(study: optuna.Study) -> pd.DataFrame:
+    """One row per trial: number, state, value, parameters, effective settings, epochs, seconds."""
+    frame = study.trials_dataframe(attrs=("number", "state", "value", "params", "user_attrs", "datetime_start", "duration"))
+    frame.columns = [
+        str(name).removeprefix("user_attrs_").removeprefix("params_").removeprefix("value_") for name in frame.columns
+    ]
+    return frame.drop(columns=[WORKER], errors="ignore").loc[:, lambda f: ~f.columns.duplicated()]
+
+
+def export_trials(study: optuna.Study, path: Path) -> Path:
+    """Write the table of all trials as CSV."""
+    write_text(path, trials_table(study).to_csv(index=False))
+    return path
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Export the best config and the table of trials of a study that has run."""
+    parser = argparse.ArgumentParser(prog="python -m hpo.export", description=main.__doc__)
+    add_study_arguments(parser)
+    add_place_arguments(parser)
+    return entry(parser, argv, _export)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    work, study, _ = existing_workspace(arguments)
+    path, trial = export_best(work, study)
+    print(f"{path}: trial {trial.number}, validation {OBJECTIVE} {trial.value:.4f}, {BESIDE} {trial.user_attrs[BESIDE]:.4f}")
+    print(f"{export_trials(study, work.folder / TRIALS)}: {len(study.get_trials(deepcopy=False))} trials")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,54 @@
+"""Where an output comes from: versions, revision, data, command line, machine. Never a password."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hpo.storage import without_password
+
+PACKAGE = "mml-hpo"
+DEPENDENCIES = ("torch", "numpy", "numba", "optuna", "pandas", "scipy")
+
+
+def provenance(device: str) -> dict[str, Any]:
+    """Origin of what this process writes, as plain data."""
+    return {
+        "version": _version(PACKAGE),
+        **_git(),
+        "python": platform.python_version(),
+        "dependencies": {name: _version(name) for name in DEPENDENCIES},
+        "command": " ".join(without_password(part) for part in [Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "device": torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()} CPU",
+        "written": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "not installed"
+
+
+def _git() -> dict[str, Any]:
+    """Revision and dirty flag, where the code runs from a git checkout of its own."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return {}
+    try:
+        revision = _output(root, "rev-parse", "HEAD")
+        return {"revision": revision, "dirty": bool(_output(root, "status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):  # no git here, or a repository of someone else
+        return {}
+
+
+def _output(root: Path, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout.strip()

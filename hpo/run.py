@@ -1,0 +1,144 @@
+"""`python -m hpo.run --study NAME --trials N`: search, export, confirm; run again, it continues."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import optuna
+from rich.console import Console
+
+from hpo.cli import (
+    add_confirm_arguments,
+    add_engine_arguments,
+    add_place_arguments,
+    confirm_changes,
+    entry,
+    positive,
+    seconds,
+    seed,
+    shown_storage,
+)
+from hpo.confirm import confirm_study
+from hpo.console import SearchProgress
+from hpo.export import BEST, TRIALS, export_best, export_trials
+from hpo.scheduler import Scheduler, enqueue_published, make_sampler
+from hpo.spec import BESIDE, OBJECTIVE, load_spec
+from hpo.stopping import Stopper
+from hpo.storage import open_storage, storage_url
+from hpo.workspace import Workspace
+from trainers import train
+from trainers.engines import make_engine
+from trainers.errors import InputError
+from trainers.yaml_files import to_yaml
+
+DRY_RUN_STEPS, DRY_RUN_CONFIGS = 4, 3
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Search a study, export the best config, confirm it against its rivals. Run again, it continues."""
+    parser = argparse.ArgumentParser(prog="python -m hpo.run", description=main.__doc__)
+    parser.add_argument("--study", required=True, metavar="NAME|FILE", help="a shipped study or a YAML file")
+    parser.add_argument("--study-name", metavar="NAME", help="store it under another name")
+    parser.add_argument("--trials", type=positive, metavar="N", help="TOTAL of finished trials, those of earlier runs included")
+    parser.add_argument("--epochs", type=positive, metavar="N", help="epochs of a search trial")
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed of sampler and trials")
+    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="stop searching after this time")
+    parser.add_argument("--search-only", action="store_true", help="do not confirm")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show study and sampled configs, train a few steps, write nothing"
+    )
+    add_place_arguments(parser)
+    add_engine_arguments(parser)
+    add_confirm_arguments(parser)
+    return entry(parser, argv, _run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    changes = {
+        "search.trials": arguments.trials,
+        "search.epochs": arguments.epochs,
+        "search.seed": arguments.seed,
+        **confirm_changes(arguments),
+    }
+    spec = load_spec(arguments.study, arguments.study_name).override(changes)
+    work = Workspace.open(spec, arguments.output, arguments.data_dir, arguments.engine, arguments.device)
+    console = Console()
+    _introduce(work, console)
+    if arguments.dry_run:
+        return _dry_run(work, console)
+    _check_writable(work.folder)
+    storage = open_storage(storage_url(arguments.storage, arguments.output))
+    study = work.study(storage)
+    with Stopper().catching() as stopper:
+        search(work, study, console, stopper, arguments.timeout)
+        path, trial = export_best(work, study)
+        export_trials(study, work.folder / TRIALS)
+        console.print(
+            f"best: trial {trial.number}, validation {OBJECTIVE} {trial.value:.4f}, {BESIDE} {trial.user_attrs[BESIDE]:.4f}; "
+            f"wrote {path} and {work.folder / TRIALS}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if not arguments.search_only:
+            confirmed = confirm_study(work, study, storage, console, stopper)
+            console.print(f"wrote {confirmed} and {work.folder / BEST}", highlight=False, soft_wrap=True)
+    console.print(f"look closer: optuna-dashboard {shown_storage(arguments)}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def search(work: Workspace, study: optuna.Study, console: Console, stopper: Stopper, timeout: float | None = None) -> None:
+    """Search until the budget is met; the published config goes first."""
+    if not study.get_trials(deepcopy=False):
+        why_not = enqueue_published(study, work.spec)
+        if why_not:
+            console.print(f"no published trial: {why_not}", highlight=False, soft_wrap=True)
+    seen, validation = work.split
+    engine = make_engine(work.choice, seen, validation, work.spec.search.evaluate_every)
+    with SearchProgress(console, work.spec.search.epochs) as progress:
+        Scheduler(study, work.spec, engine, progress, stopper, timeout).run()
+
+
+def _introduce(work: Workspace, console: Console) -> None:
+    spec, choice = work.spec, work.choice
+    seen, validation = work.split
+    console.print(
+        f"{spec.name}: {spec.dataset}, {seen.n_users:,} users x {seen.n_items:,} items, {len(seen):,} interactions to train "
+        f"on, {len(validation):,} for validation\n"
+        f"{spec.search.trials} trials x {spec.search.epochs} epochs, space {spec.space.name} with "
+        f"{len(spec.space.boxes())} parameters, engine {choice.name} on {choice.device} ({choice.reason})",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _check_writable(folder: Path) -> None:
+    """Find out before the search, not after it."""
+    probe = folder / f".writable-{np.random.SeedSequence().entropy}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}; give another folder with --output") from None
+
+
+def _dry_run(work: Workspace, console: Console) -> int:
+    spec = work.spec
+    console.print(to_yaml(spec.model_dump(mode="json")), highlight=False, soft_wrap=True)
+    study = optuna.create_study(sampler=make_sampler(spec.search, 1, 0), direction="maximize")
+    seen, validation = work.split
+    for number in range(1, DRY_RUN_CONFIGS + 1):
+        params = study.ask(fixed_distributions=spec.space.boxes()).params
+        config = spec.space.config(params, spec.fields(1, spec.search.seed))
+        console.print(f"# sampled config {number}\n{to_yaml(config.to_dict())}", highlight=False, soft_wrap=True)
+        few = seen.where(np.arange(len(seen)) < DRY_RUN_STEPS * config.batch_size)
+        result = train(config, few, validation, engine=work.choice.name, device=work.choice.device).finish()
+        console.print(f"# {DRY_RUN_STEPS} steps: loss {result.loss:.4f}, {OBJECTIVE} {(result.metrics or {})[OBJECTIVE]:.4f}\n")
+    console.print("dry run: nothing was written", highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

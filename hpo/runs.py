@@ -1,0 +1,103 @@
+"""Finished training runs at full budget, kept with their per-user metrics: an interrupted confirm continues from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trainers.config import TrainConfig
+from trainers.errors import InputError
+from trainers.yaml_files import write_text
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """What decides a run's numbers: the config, the data that it sees and is measured on, and the engine."""
+
+    config: TrainConfig
+    seen: str
+    held_out: str
+    engine: str
+
+    def digest(self) -> str:
+        """A name for the run's files."""
+        text = json.dumps([self.config.to_dict(), self.seen, self.held_out, self.engine], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run's outcome.
+
+    Attributes:
+        metrics: means over users, by name; empty when it diverged.
+        per_user: the same by user (index: user id), None when it diverged.
+        failure: why there are no metrics.
+    """
+
+    config: TrainConfig
+    metrics: dict[str, float]
+    per_user: pd.DataFrame | None
+    seconds: float
+    failure: str = ""
+
+
+class RunStore:
+    """A folder with two files per run: `<digest>.json` (config, means) and `<digest>.npz` (per-user metrics)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def load(self, key: RunKey) -> FinishedRun | None:
+        """The stored run, or None.
+
+        Raises:
+            InputError: its files are damaged.
+        """
+        path = self.folder / f"{key.digest()}.json"
+        if not path.exists():
+            return None
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            per_user = None if record["failure"] else _read_table(path.with_suffix(".npz"))
+            return FinishedRun(key.config, record["metrics"], per_user, record["seconds"], record["failure"])
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path}: stored run is damaged ({error}); delete it to train it again") from None
+
+    def save(self, key: RunKey, run: FinishedRun) -> None:
+        """Keep a run; the .json is written last, so that its presence means the run is whole.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        path = self.folder / f"{key.digest()}.json"
+        record: dict[str, Any] = asdict(key) | {"config": run.config.to_dict(), "metrics": run.metrics}
+        record |= {"seconds": round(run.seconds, 3), "failure": run.failure}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if run.per_user is not None:
+                _write_table(path.with_suffix(".npz"), run.per_user)
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be written: {error.strerror}; give another folder with --output") from None
+        write_text(path, json.dumps(record, indent=1) + "\n")
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    scratch = path.with_name(f".{os.getpid()}.{path.name}")
+    columns = {name: table[name].to_numpy(np.float32) for name in table.columns}
+    with scratch.open("wb") as file:
+        np.savez_compressed(file, user=table.index.to_numpy(np.int32), **columns)  # type: ignore[arg-type]
+    os.replace(scratch, path)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    with np.load(path, allow_pickle=False) as arrays:
+        columns = {name: arrays[name] for name in arrays.files if name != "user"}
+        return pd.DataFrame(columns, index=pd.Index(arrays["user"], name="user"))

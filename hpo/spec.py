@@ -1,0 +1,192 @@
+"""Study files: YAML -> a checked `StudySpec`. A flag that the user did not give never overrides the file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from search_spaces import SPACES, Space
+from trainers.config import MAX_SEED, TrainConfig
+from trainers.errors import InputError, unknown
+from trainers.losses import CCL, Loss
+from trainers.published import published_loss
+from trainers.validation import SETTINGS, Count, Real, Whole, checked, choice
+from trainers.yaml_files import read_yaml
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    AnySpace: TypeAlias = Space
+else:
+    AnySpace = choice("space", SPACES)
+
+OBJECTIVE = "ndcg@20"
+BESIDE = "recall@20"
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+FROZEN = SETTINGS | {"frozen": True}
+
+Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED)]
+NotNegative = Annotated[Whole, Field(ge=0)]
+
+
+class SamplerSpec(BaseModel):
+    """Who proposes: TPE learns from pruned trials too; gp does not; random and qmc are controls."""
+
+    model_config = FROZEN
+    name: Literal["tpe", "gp", "random", "qmc"] = "tpe"
+    n_startup_trials: NotNegative = 20
+
+
+class PrunerSpec(BaseModel):
+    """Who stops a trial: one whose best value so far is below the median (or percentile) of finished trials at that epoch.
+
+    Attributes:
+        n_startup_trials: complete trials before anything is pruned.
+        n_warmup_steps: epochs that every trial may train.
+        n_min_trials: values needed at an epoch before it counts.
+        percentile: the best share that survives, for name percentile.
+    """
+
+    model_config = FROZEN
+    name: Literal["median", "percentile", "none"] = "median"
+    n_startup_trials: NotNegative = 10
+    n_warmup_steps: NotNegative = 8
+    n_min_trials: Count = 5
+    percentile: Annotated[Real, Field(gt=0.0, lt=100.0)] = 75.0
+
+
+class SearchPlan(BaseModel):
+    """How long to search. `seed` also trains every trial: trials are compared under common random numbers."""
+
+    model_config = FROZEN
+    trials: Count = 200
+    epochs: Count = 30
+    evaluate_every: Count = 2
+    seed: Seed = 0
+    sampler: SamplerSpec = SamplerSpec()
+    pruner: PrunerSpec = PrunerSpec()
+
+
+class ConfirmPlan(BaseModel):
+    """How the winner is chosen (top configs x select_seeds) and checked (x seeds), at full epochs."""
+
+    model_config = FROZEN
+    top: Count = 5
+    select_seeds: Count = 3
+    seeds: Count = 5
+    epochs: Count = 100
+
+
+class StudySpec(BaseModel):
+    """A named search: dataset, space, fixed settings, budget, pruner, confirm plan, rivals."""
+
+    model_config = FROZEN
+    name: str
+    dataset: str
+    space: AnySpace
+    config: dict[str, Any] = {}
+    split_seed: Seed = 2024
+    search: SearchPlan = SearchPlan()
+    confirm: ConfirmPlan = ConfirmPlan()
+    rivals: tuple[str, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        return check_name(name)
+
+    @model_validator(mode="after")
+    def _check_config(self) -> StudySpec:
+        decided_elsewhere = {"loss": "space", "epochs": "search.epochs", "seed": "search.seed"}
+        for key in self.config:
+            if key in decided_elsewhere:
+                raise ValueError(f"config.{key} is decided by {decided_elsewhere[key]}; remove it from config")
+        TrainConfig.from_dict({**self.config, "loss": CCL(margin=0.5, negative_weight=1.0)})
+        return self
+
+    def fields(self, epochs: int, seed: int) -> dict[str, Any]:
+        """The fields of a TrainConfig that the space does not decide."""
+        return {**self.config, "epochs": epochs, "seed": seed}
+
+    def train_config(self, loss: Loss, epochs: int, seed: int) -> TrainConfig:
+        """A config of this study with a given loss."""
+        return TrainConfig.from_dict({**self.fields(epochs, seed), "loss": loss})
+
+    def published(self, epochs: int, seed: int) -> tuple[TrainConfig, str] | None:
+        """The published settings of the space's loss under this study's fixed settings, and where they come from."""
+        found = published_loss(self.space.name, self.dataset)
+        return found and (self.train_config(found[0], epochs, seed), found[1])
+
+    def definition(self, checksum: str, engine: str) -> dict[str, Any]:
+        """What may not change while the study exists, as plain data."""
+        probe = self.train_config(CCL(margin=0.5, negative_weight=1.0), self.search.epochs, self.search.seed).to_dict()
+        return {
+            "dataset": self.dataset,
+            "dataset checksum": checksum,
+            "space": {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self.space).items()},
+            "config": {key: value for key, value in probe.items() if key not in ("loss", "epochs", "seed")},
+            "split_seed": self.split_seed,
+            "search.epochs": self.search.epochs,
+            "search.evaluate_every": self.search.evaluate_every,
+            "search.seed": self.search.seed,
+            "engine": engine,
+        }
+
+    def override(self, changes: Mapping[str, Any]) -> StudySpec:
+        """A checked copy with dotted keys changed, e.g. `{"search.trials": 20}`; None means not given."""
+        content = self.model_dump()
+        for key, value in changes.items():
+            if value is not None:
+                *groups, last = key.split(".")
+                target = content
+                for group in groups:
+                    target = target[group]
+                target[last] = value
+        return checked(StudySpec, content, f"study {self.name}")
+
+
+def check_name(name: str) -> str:
+    """A study's name becomes a folder: it may not leave the output folder.
+
+    Raises:
+        InputError: other than letters, digits, dots, underscores and hyphens.
+    """
+    if not NAME_PATTERN.fullmatch(name):
+        raise InputError(f"a study's name has letters, digits, '.', '_' and '-', at most 100, got {name!r}")
+    return name
+
+
+def shipped_studies() -> list[str]:
+    """Names of the studies that come with the product."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in resources.files("studies").iterdir() if _is_yaml(entry.name))
+
+
+def load_spec(study: str, name: str | None = None) -> StudySpec:
+    """The study of a shipped name or of a file; `name` replaces the name that it is stored under.
+
+    Raises:
+        InputError: unknown name (nearest suggested), a file that is missing or broken, unknown or invalid keys.
+    """
+    if _is_yaml(study) or "/" in study:
+        path = Path(study)
+        return _from_file(path, name or path.stem, where=study)
+    if study not in shipped_studies():
+        raise InputError(f"{unknown('study', study, shipped_studies())}; a file of your own is given by its path, NAME.yaml")
+    with resources.as_file(resources.files("studies") / f"{study}.yaml") as path:
+        return _from_file(path, name or study, where=f"study {study}")
+
+
+def _from_file(path: Path, name: str, where: str) -> StudySpec:
+    content = read_yaml(path)
+    if "name" in content:
+        raise InputError(f"{where}: unknown key 'name'; a study is named by its file, or by --study-name")
+    return checked(StudySpec, {**content, "name": name}, where)
+
+
+def _is_yaml(name: str) -> bool:
+    return name.endswith((".yaml", ".yml"))

@@ -1,0 +1,58 @@
+"""SIGINT and SIGTERM: caught between storage writes, delivered inside training; the second one ends the process at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Stopped(Exception):
+    """The user or the system asked the process to end.
+
+    Attributes:
+        exit_code: 128 + signal number: 130 for SIGINT, 143 for SIGTERM.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        self.exit_code = 128 + signum
+
+
+class Stopper:
+    """Turns signals into `Stopped`, raised only inside `interruptible()` blocks: never in the middle of a write."""
+
+    def __init__(self) -> None:
+        self._pending: int | None = None
+        self._armed = False
+
+    @contextmanager
+    def catching(self) -> Iterator[Stopper]:
+        """Handle SIGINT and SIGTERM within the block."""
+        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Within the block a signal raises Stopped, one that came earlier at once."""
+        self._armed = True
+        try:
+            if self._pending is not None:
+                raise Stopped(self._pending)
+            yield
+        finally:
+            self._armed = False
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self._pending is not None:
+            os._exit(128 + signum)
+        self._pending = signum
+        if self._armed:
+            self._armed = False
+            raise Stopped(signum)

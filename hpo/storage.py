@@ -1,0 +1,169 @@
+"""Where studies live: a journal file by default, or any Optuna URL; opened so that a killed writer does no harm."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import BaseStorage, JournalStorage, get_storage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from hpo.spec import OBJECTIVE
+from trainers.errors import InputError, unknown
+
+STORAGE_VARIABLE = "HPO_STORAGE"
+JOURNAL = "journal.log"
+LOCK_GRACE_SECONDS = 10  # a lock this old belonged to a writer that was killed; writes take milliseconds
+DEFINITION = "definition"
+SPEC = "spec"
+
+
+def storage_url(given: str | None, output: Path) -> str:
+    """The URL or journal path to use: `--storage`, else $HPO_STORAGE, else the journal in the output folder."""
+    return given or os.environ.get(STORAGE_VARIABLE) or str(output / JOURNAL)
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be printed and stored."""
+    try:
+        return make_url(url).render_as_string(hide_password=True) if "://" in url else url
+    except ArgumentError:
+        return url.partition("://")[0] + "://***"
+
+
+def has_password(url: str) -> bool:
+    """True when a URL carries its password, which `ps` and the shell's history then show."""
+    try:
+        return "://" in url and make_url(url).password is not None
+    except ArgumentError:
+        return False
+
+
+def open_storage(url: str, create: bool = True) -> BaseStorage:
+    """Open a storage; a torn last journal line, left by a killed writer, is cut off first.
+
+    Args:
+        url: an Optuna URL, or the path of a journal file.
+        create: make a journal that does not exist.
+
+    Raises:
+        InputError: unreachable, damaged, a driver that is not installed, or no journal there and `create` is false.
+    """
+    try:
+        return get_storage(url) if "://" in url else _open_journal(Path(url), create)
+    except (SQLAlchemyError, ImportError, OSError, ValueError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"storage {without_password(url)} cannot be opened: {_censored(reason, url)}") from None
+
+
+def _open_journal(path: Path, create: bool) -> JournalStorage:
+    if not create and not path.exists():
+        raise InputError(f"there is no journal {path}; run a study first, or give its folder with --output")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = JournalFileSymlinkLock(str(path), grace_period=LOCK_GRACE_SECONDS)
+    backend = JournalFileBackend(str(path), lock_obj=lock)
+    repair_journal(path, lock)
+    return JournalStorage(backend)
+
+
+def repair_journal(path: Path, lock: JournalFileSymlinkLock) -> int:
+    """Cut off a last line that has no end: its writer was killed, and the next write would glue on to it.
+
+    Returns:
+        The number of bytes removed.
+    """
+    lock.acquire()
+    try:
+        with path.open("r+b") as journal:
+            size = journal.seek(0, os.SEEK_END)
+            whole = _end_of_last_line(journal, size)
+            if whole < size:
+                journal.truncate(whole)
+            return size - whole
+    finally:
+        lock.release()
+
+
+def _end_of_last_line(journal: Any, size: int) -> int:
+    """Offset just after the last newline, 0 without one."""
+    end, block = size, 1 << 16
+    while end > 0:
+        start = max(0, end - block)
+        journal.seek(start)
+        newline = journal.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return int(start + newline + 1)
+        end = start
+    return 0
+
+
+def _censored(text: str, url: str) -> str:
+    """Error texts of drivers may repeat the URL."""
+    try:
+        password = make_url(url).password if "://" in url else None
+    except ArgumentError:
+        return "the URL cannot be parsed"
+    return text.replace(str(password), "***") if password else text
+
+
+def open_study(
+    storage: BaseStorage,
+    name: str,
+    definition: dict[str, Any],
+    sampler: optuna.samplers.BaseSampler,
+    pruner: optuna.pruners.BasePruner,
+) -> optuna.Study:
+    """Create the study, or continue it if it was defined in the same way.
+
+    Raises:
+        InputError: a study of that name exists with another definition; the message gives the differences.
+    """
+    study = optuna.create_study(
+        study_name=name, storage=storage, sampler=sampler, pruner=pruner, direction="maximize", load_if_exists=True
+    )
+    stored = study.user_attrs.get(DEFINITION)
+    if stored is None and not study.get_trials(deepcopy=False):
+        study.set_user_attr(DEFINITION, definition)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names([OBJECTIVE])
+    elif stored != definition:
+        changes = differences(stored or {}, definition)
+        raise InputError(
+            f"study {name!r} exists with another definition ({changes}); give this one another name with --study-name, "
+            f"or remove the old one with `python -m hpo.studies delete {name}`"
+        )
+    return study
+
+
+def find_study(storage: BaseStorage, name: str) -> optuna.Study:
+    """An existing study, to be read.
+
+    Raises:
+        InputError: there is no such study (nearest name suggested).
+    """
+    names = optuna.get_all_study_names(storage)
+    if name not in names:
+        raise InputError(f"{unknown('study', name, names)}; nothing of that name has been run on this storage")
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:
+    """`search.epochs: was 30, now 1; ...`, down to the fields of inner mappings."""
+    parts = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            if before != after:
+                parts.append(differences(before, after, f"{prefix}{key}."))
+        elif before != after:
+            parts.append(f"{prefix}{key}: was {before!r}, now {after!r}")
+    return "; ".join(parts)

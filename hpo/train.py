@@ -1,0 +1,119 @@
+"""`python -m hpo.train CONFIG.yaml --dataset D`: one config, trained and measured on validation, its vectors saved."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from hpo.cli import add_data_argument, add_engine_arguments, entry, positive, seed
+from hpo.spec import BESIDE, OBJECTIVE
+from hpo.stopping import Stopper
+from trainers import TrainConfig, hold_out, load_dataset
+from trainers.engines import choose_engine, make_engine
+from trainers.engines.contract import AUTO
+from trainers.errors import InputError
+from trainers.train import Run
+from trainers.yaml_files import read_yaml
+
+DEFAULT_SPLIT_SEED = 2024
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A config file: a bare config, or what the program exports: a config with the data and figures it was trained with.
+
+    Attributes:
+        data: dataset, checksum, split_seed and engine of the export; empty for a bare config.
+        exported: its validation metrics; empty for a bare config, or when the config was edited since.
+    """
+
+    config: TrainConfig
+    data: dict[str, Any]
+    exported: dict[str, float]
+
+
+def read_config_file(path: str) -> ConfigFile:
+    """Read a config file.
+
+    Raises:
+        InputError: missing, not YAML, or not a valid config.
+    """
+    content = read_yaml(path)
+    if "config" not in content:
+        return ConfigFile(TrainConfig.from_dict(content, path), {}, {})
+    config = TrainConfig.from_dict(content["config"], f"{path}: config")
+    data, exported = content.get("data", {}), content.get("validation", {})
+    if not isinstance(data, dict) or not isinstance(exported, dict):
+        raise InputError(f"{path}: data and validation must be mappings, as exported; or give the bare config")
+    return ConfigFile(config, data, exported if content.get("config_digest") == config.digest() else {})
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train one config and measure it on the validation split."""
+    parser = argparse.ArgumentParser(prog="python -m hpo.train", description=main.__doc__)
+    parser.add_argument("config", metavar="CONFIG.yaml", help="a config, or an exported best.yaml")
+    parser.add_argument("--dataset", metavar="D", help="dataset name or path (default: the one it was exported from)")
+    parser.add_argument("--save", type=Path, metavar="FILE.npz", help="save the ranking vectors as arrays `users` and `items`")
+    parser.add_argument("--split-seed", type=seed, metavar="N", help="seed of the validation split")
+    parser.add_argument("--evaluate-every", type=positive, default=5, metavar="N", help="epochs between evaluations (5)")
+    add_data_argument(parser)
+    add_engine_arguments(parser)
+    return entry(parser, argv, _train)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    file = read_config_file(arguments.config)
+    name = arguments.dataset or file.data.get("dataset")
+    if name is None:
+        raise InputError(f"{arguments.config} does not say its dataset; give it with --dataset")
+    if arguments.save is not None:
+        _check_saving(arguments.save)
+    console = Console()
+    split_seed = arguments.split_seed if arguments.split_seed is not None else file.data.get("split_seed", DEFAULT_SPLIT_SEED)
+    engine = file.data.get("engine", AUTO) if arguments.engine == AUTO and arguments.device == AUTO else arguments.engine
+    choice = choose_engine(file.config, engine, arguments.device)
+    console.print(f"engine {choice.name} on {choice.device}", highlight=False)
+    dataset = load_dataset(str(name), arguments.data_dir)
+    seen, validation = hold_out(dataset.train, split_seed)
+    run = Run(make_engine(choice, seen, validation, arguments.evaluate_every), file.config)
+    metrics: dict[str, float] = {}
+    with Stopper().catching() as stopper:
+        epochs = iter(run)
+        for number in range(1, file.config.epochs + 1):
+            with stopper.interruptible():
+                result = next(epochs)
+            metrics = result.metrics or metrics
+            shown = "" if result.metrics is None else f", validation {_shown(result.metrics)}"
+            console.print(f"epoch {number}/{file.config.epochs}: loss {result.loss:.4f}{shown}", highlight=False)
+    same_data = dataset.checksum == file.data.get("checksum") and split_seed == file.data.get("split_seed")
+    if file.exported and same_data:
+        console.print(f"exported: validation {_shown(file.exported)}", highlight=False)
+    if arguments.save is not None:
+        users, items = run.vectors()
+        np.savez_compressed(arguments.save, users=users, items=items, user_ids=dataset.user_ids, item_ids=dataset.item_ids)
+        console.print(f"wrote {arguments.save}", highlight=False)
+    return 0
+
+
+def _shown(metrics: dict[str, float]) -> str:
+    return ", ".join(f"{name} {metrics[name]:.6f}" for name in (OBJECTIVE, BESIDE) if name in metrics)
+
+
+def _check_saving(path: Path) -> None:
+    """Find out before training, not after it."""
+    if path.suffix != ".npz":
+        raise InputError(f"--save needs a file that ends in .npz, got {path}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("ab").close()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
