@@ -1,0 +1,190 @@
+"""Row-wise Adam: a row is touched only in the steps that give it a gradient, and lands where dense Adam would have put it.
+
+Without gradients for j steps since step t0, Adam's moments are b1^j m and b2^j v, so the row keeps moving along
+`direction = m / (sqrt(v) + eps')` by lr_t sqrt(1 - b2^t) / (1 - b1^t) r^j in step t = t0 + j, r = b1 / sqrt(b2). With
+
+    tail(t) = sum_{s > t} lr_s sqrt(1 - b2^s) / (1 - b1^s) r^(s - t)
+
+the way that lies ahead of it after step t is r^(t - t0) tail(t), one number per row, and catching up from step a to step b is
+one addition: the difference of the ways ahead. The only approximation is that eps' = eps sqrt(1 - b2^(t0 + 1)) is kept
+while the row coasts; sqrt(v) is larger by orders of magnitude.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.config import TrainConfig
+from trainers.encoders import NORM_FLOOR
+from trainers.engines.adam import BETAS, EPSILON, learning_rate_at
+from trainers.engines.cpu.low import aligned, inlined, prefetch
+
+Floats = NDArray[np.float32]
+
+BETA_1, BETA_2 = np.float32(BETAS[0]), np.float32(BETAS[1])
+GAIN_1, GAIN_2 = np.float32(1.0 - BETAS[0]), np.float32(1.0 - BETAS[1])
+RATIO = BETAS[0] / BETAS[1] ** 0.5
+HORIZON = 512  # r^512 = 5e-24: nothing moves later
+N_POWERS = 4096
+ROUNDING = np.float32(1e-5)  # more than the float32 error of a score of two unit vectors
+LARGEST_INVERSE = np.float32(1.0 / NORM_FLOOR)
+
+INVERSE, SLACK, PACE = 0, 1, 2  # columns of Table.scale
+
+
+class Table(NamedTuple):
+    """An embedding table with its Adam state, one row per user or item.
+
+    Attributes:
+        rows: parameters (n, dim), each row as of the step up to which it has been caught up.
+        mean, square: Adam's moments (n, dim), as of the row's last gradient.
+        direction: (n, dim), along which a row without gradient coasts.
+        scale: (n, 4): inverse norm; bound on how far the unit vector still coasts; norm of the direction; unused.
+        last: int32 (n,), the step of the row's last gradient, 0 for never.
+        ahead: (n,), how many directions the row has still to coast.
+        head: int32 (n,), the kernel's linked lists, -1 between steps.
+    """
+
+    rows: Floats
+    mean: Floats
+    square: Floats
+    direction: Floats
+    scale: Floats
+    last: NDArray[np.int32]
+    ahead: NDArray[np.float64]
+    head: NDArray[np.int32]
+
+
+def new_table(rows: Floats) -> Table:
+    """A table before its first step."""
+    n, dim = rows.shape
+    parts = [aligned((n, dim)) for _ in range(4)]
+    parts[0][:] = rows
+    scale = aligned((n, 4))
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale[:, INVERSE] = 1.0 / np.maximum(np.sqrt((rows * rows).sum(1)), np.float32(NORM_FLOOR))
+    scale[:, SLACK] = ROUNDING
+    return Table(*parts, scale, np.zeros(n, np.int32), np.zeros(n), np.full(n, -1, np.int32))
+
+
+def powers() -> NDArray[np.float64]:
+    """b1^k, b2^k and r^k, (3, N_POWERS)."""
+    return np.array([BETAS[0], BETAS[1], RATIO])[:, None] ** np.arange(N_POWERS)
+
+
+def rates(config: TrainConfig, n_rows: int, first: int, n_steps: int) -> NDArray[np.float64]:
+    """What steps first + 1 ... first + n_steps (counted from 1) need, one line per step t, (n_steps, 4).
+
+    Columns: lr_t / (1 - b1^t), 1 / sqrt(1 - b2^t), tail(t - 1), tail(t).
+    """
+    total = config.epochs * -(-n_rows // config.batch_size)
+    steps = np.arange(first + 1, first + n_steps + HORIZON + 1, dtype=np.float64)
+    rate = np.array(
+        [learning_rate_at(config, int(t) - 1, n_rows) if t <= total or config.schedule == "constant" else 0.0 for t in steps]
+    )
+    correction_1, correction_2 = 1.0 - BETAS[0] ** steps, np.sqrt(1.0 - BETAS[1] ** steps)
+    way = rate * correction_2 / correction_1
+    tail = np.zeros(len(steps) + 1)  # tail[i] = tail(first + i)
+    for i in range(len(steps) - 1, -1, -1):
+        tail[i] = RATIO * (way[i] + tail[i + 1])
+    return np.stack([rate / correction_1, 1.0 / correction_2, tail[:-1], tail[1:]], axis=1)[:n_steps].copy()
+
+
+def caught_up(table: Table, step: int, tail: float) -> Floats:
+    """The rows (n, dim) as they stand after step `step`, in a copy: asking never changes how training goes on."""
+    rest = RATIO ** (step - table.last).astype(np.float64) * tail
+    return table.rows - (table.ahead - rest).astype(np.float32)[:, None] * table.direction
+
+
+@inlined
+def catch_up(table, row, step, tail, power, width):
+    """Bring `table.rows[row]` to where it stands after step `step`; `tail` is tail(step)."""
+    before = table.ahead[row]
+    if before == 0.0:
+        return
+    idle = step - table.last[row]
+    rest = power[2, idle] * tail if idle < HORIZON else 0.0
+    table.ahead[row] = rest
+    way = np.float32(before - rest)
+    if way == np.float32(0.0):
+        return
+    squares = np.float32(0.0)
+    for d in range(width):
+        value = table.rows[row, d] - way * table.direction[row, d]
+        table.rows[row, d] = value
+        squares += value * value
+    _measure(table, row, squares, np.float32(rest))
+
+
+@inlined
+def _measure(table, row, squares, ahead):
+    """Refresh the inverse norm and the slack of a row, given its squared norm and the way ahead of it.
+
+    Slack: |x / |x| - y / |y|| <= 2 |x - y| / (|x| + |y|), and |x - y| is at most the way ahead. NaN and infinite rows get NaN.
+    """
+    norm = np.sqrt(squares)
+    drift = abs(ahead) * table.scale[row, PACE]
+    table.scale[row, INVERSE] = np.float32(1.0) / max(norm, np.float32(NORM_FLOOR)) if norm < np.inf else np.float32(np.nan)
+    if norm <= drift:
+        table.scale[row, SLACK] = np.float32(2.0) + ROUNDING
+    else:
+        table.scale[row, SLACK] = np.float32(2.0) * drift / (np.float32(2.0) * norm - drift) + ROUNDING
+
+
+@inlined
+def power_of(power, which, base, exponent):
+    """base^exponent from the table of powers."""
+    if exponent < N_POWERS:
+        return np.float32(power[which, exponent])
+    return np.float32(base**exponent)
+
+
+@inlined
+def adam_step(table, row, gradient, g, step, rate, l2, power, width):
+    """Step number `step` for a caught-up row; `gradient[g]` is that of its unit vector and is overwritten.
+
+    `rate` is the step's line of `rates`.
+    """
+    inverse = table.scale[row, INVERSE]
+    along = np.float32(0.0)
+    if inverse < LARGEST_INVERSE:  # through the normalisation; shorter rows are divided by a constant
+        for d in range(width):
+            along += gradient[g, d] * table.rows[row, d]
+        along *= inverse * inverse
+    idle = step - 1 - table.last[row]
+    keep_1 = BETA_1 * power_of(power, 0, BETAS[0], idle)
+    keep_2 = BETA_2 * power_of(power, 1, BETAS[1], idle)
+    speed, correction = np.float32(rate[0]), np.float32(rate[1])
+    epsilon, coasting_epsilon = np.float32(EPSILON), np.float32(EPSILON / rate[1])
+    squares = np.float32(0.0)
+    pace = np.float32(0.0)
+    for d in range(width):
+        value = table.rows[row, d]
+        slope = (gradient[g, d] - along * value) * inverse + l2 * value
+        mean = keep_1 * table.mean[row, d] + GAIN_1 * slope
+        square = keep_2 * table.square[row, d] + GAIN_2 * slope * slope
+        root = np.sqrt(square)
+        value -= speed * mean / (root * correction + epsilon)
+        direction = mean / (root + coasting_epsilon)
+        table.mean[row, d] = mean
+        table.square[row, d] = square
+        table.direction[row, d] = direction
+        table.rows[row, d] = value
+        squares += value * value
+        pace += direction * direction
+    table.last[row] = step
+    table.ahead[row] = rate[3]
+    table.scale[row, PACE] = np.sqrt(pace)
+    _measure(table, row, squares, np.float32(rate[3]))
+
+
+@inlined
+def prefetch_state(table, row, width):
+    """Ask for what `catch_up` reads."""
+    prefetch(table.rows, row, width)
+    prefetch(table.direction, row, width)

@@ -1,0 +1,118 @@
+"""The fused CPU engine for matrix factorisation."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import numpy as np
+
+from trainers import draws
+from trainers.config import TrainConfig
+from trainers.draws import Purpose
+from trainers.encoders import MF, NORM_FLOOR
+from trainers.engines.contract import Vectors
+from trainers.engines.cpu.adam import Floats, Table, caught_up, new_table, powers, rates
+from trainers.engines.cpu.batch import new_batch, stride_bits
+from trainers.engines.cpu.kernels import Plan, kernel_for
+from trainers.engines.cpu.rows import ROWS, row_loss_of
+from trainers.engines.single import SingleLane
+from trainers.negatives import Uniform
+
+log = logging.getLogger(__name__)
+
+MAX_SECONDS = 0.25  # that a kernel call aims at: Ctrl-C and heartbeats wait for it
+FIRST_STEPS = 8
+MAX_SLOTS = 2**31
+
+
+def why_not(config: TrainConfig) -> str:
+    """Empty when this engine can run the config, else the reason why it cannot."""
+    if not isinstance(config.encoder, MF):
+        return f"encoder {config.encoder.name} is not mf"
+    if type(config.loss) not in ROWS:
+        return f"loss {config.loss.name} has no row function"
+    if not isinstance(config.negatives, Uniform):
+        return f"negatives {config.negatives.name} are not uniform"
+    if config.batch_size << stride_bits(config.negatives.count) >= MAX_SLOTS:
+        return f"batch_size {config.batch_size} with {config.negatives.count} negatives is too much for one step"
+    return ""
+
+
+class NumbaEngine(SingleLane):
+    """One lane on fused numba kernels, with as many threads as `numba.get_num_threads()` says.
+
+    A config's numbers do not depend on the number of threads, nor on how often it is evaluated.
+
+    Attributes:
+        row_updates: rows caught up or updated since `start`; what the memory traffic of training is made of.
+    """
+
+    def _begin(self, config: TrainConfig) -> None:
+        reason = why_not(config)
+        if reason:
+            raise ValueError(f"the numba engine cannot run this config: {reason}")
+        assert isinstance(config.encoder, MF)
+        dim, seen = config.encoder.dim, self.seen
+        users, items = config.encoder.initial_tables(seen.n_users, seen.n_items, config.seed)
+        self.users, self.items = new_table(users), new_table(items)
+        size = min(config.batch_size, len(seen))
+        self.batch = new_batch(size, config.negatives.count, dim, config.encoder.dropout > 0.0, seen.n_items)
+        self.loss = row_loss_of(config.loss)
+        self.power = powers()
+        self.kernel = kernel_for(dim)
+        self.steps_done = 0
+        self.row_updates = 0
+        remark = ROWS[type(config.loss)].remark(config.loss)
+        if remark:
+            log.warning("%s", remark)
+
+    def _train_epoch(self, config: TrainConfig, epoch: int) -> float:
+        n_steps = -(-len(self.seen) // config.batch_size)
+        plan = self._plan(config, epoch, n_steps)
+        totals, counts = np.zeros(1), np.zeros(1, np.int64)
+        done, pace = 0, FIRST_STEPS
+        while done < n_steps and np.isfinite(totals[0]):
+            started = time.perf_counter()
+            last = min(n_steps, done + pace)
+            self.kernel(plan, self.users, self.items, self.batch, done, last, totals, counts)
+            seconds = (time.perf_counter() - started) / (last - done)
+            done, pace = last, max(1, min(2 * pace, int(MAX_SECONDS / max(seconds, 1e-9))))
+        self.steps_done += done
+        self.row_updates += int(counts[0])
+        return float(totals[0]) / len(self.seen)
+
+    def _plan(self, config: TrainConfig, epoch: int, n_steps: int) -> Plan:
+        dropout = config.encoder.dropout
+        return Plan(
+            users=self.seen.users,
+            items=self.seen.items,
+            shuffle=draws.key(config.seed, Purpose.SHUFFLE, epoch),
+            half_bits=np.uint64(draws.half_bits_for(len(self.seen))),
+            negatives=draws.key(config.seed, Purpose.NEGATIVES, epoch),
+            dropout=draws.key(config.seed, Purpose.DROPOUT, epoch),
+            dropout_threshold=draws.keep_threshold(dropout),
+            dropout_factor=1.0 / (1.0 - dropout),
+            count=config.negatives.count,
+            batch_size=config.batch_size,
+            kind=self.loss.kind,
+            settings=self.loss.settings,
+            cutoff=np.float32(self.loss.cutoff),
+            l2=np.float32(config.l2),
+            rates=rates(config, len(self.seen), self.steps_done, n_steps),
+            power=self.power,
+            steps_before=self.steps_done,
+        )
+
+    def _vectors(self) -> Vectors:
+        return self._unit(self.users), self._unit(self.items)
+
+    def _unit(self, table: Table) -> Floats:
+        rows = caught_up(table, self.steps_done, self._tail())
+        norms = np.sqrt((rows * rows).sum(1, keepdims=True))
+        return rows / np.maximum(norms, np.float32(NORM_FLOOR))
+
+    def _tail(self) -> float:
+        """tail(steps_done), see `adam.rates`."""
+        assert self.config is not None  # vectors() has checked it
+        return float(rates(self.config, len(self.seen), self.steps_done, 1)[0, 2])

@@ -1,0 +1,179 @@
+"""The fused training step, compiled once per row width and kept on disk. What happens in a step, a line per parallel pass:
+
+    draw       the batch's pairs, from the counter-based shuffle
+    catch up   their users and positive items
+    screen     draw the negatives; drop those that certainly score below the loss's cutoff, judging by their stale rows
+    catch up   the negatives that are left
+    score      them: slopes, the loss, the gradients of the users
+    update     items and users that got a gradient, each by one task, summing in batch order
+
+Between the passes one thread strings together what belongs to the same row, as linked lists. So no task writes what another
+task of the same pass reads, every sum has one order, and the numbers do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from trainers import draws
+from trainers.engines.cpu import passes
+from trainers.engines.cpu.adam import Table
+from trainers.engines.cpu.batch import BLOCK, Batch
+from trainers.engines.cpu.low import MATH
+from trainers.engines.cpu.passes import (
+    catch_up_block,
+    distinct,
+    distinct_positives,
+    draw_negatives,
+    draw_pair,
+    drop,
+    link_items,
+    link_users,
+    score,
+    screen,
+    update_item,
+    update_user,
+    user_vector,
+)
+
+# Passes only: numba does not see that they depend on one another through the fields of tuples, and would fuse and reorder them.
+PARALLEL = {
+    "prange": True,
+    "fusion": False,
+    "numpy": False,
+    "reduction": False,
+    "setitem": False,
+    "inplace_binop": False,
+    "comprehension": False,
+    "stencil": False,
+}
+
+
+class Plan(NamedTuple):
+    """What stays the same over an epoch.
+
+    Attributes:
+        users, items: int32 (n_rows,), the training pairs.
+        shuffle, half_bits, negatives, dropout: uint64, keys of the epoch's draws.
+        dropout_threshold: uint64, 0 for no dropout.
+        dropout_factor: what kept units are multiplied with.
+        count: negatives per row.
+        batch_size: rows per step; the last step may have fewer.
+        kind, settings, cutoff: see `rows.RowLoss`.
+        l2: added as l2 * row to the gradients.
+        rates: see `adam.rates`, a line per step of the epoch.
+        power: see `adam.powers`.
+        steps_before: steps of earlier epochs.
+    """
+
+    users: NDArray[np.int32]
+    items: NDArray[np.int32]
+    shuffle: np.uint64
+    half_bits: np.uint64
+    negatives: np.uint64
+    dropout: np.uint64
+    dropout_threshold: np.uint64
+    dropout_factor: float
+    count: int
+    batch_size: int
+    kind: int
+    settings: NDArray[np.float32]
+    cutoff: np.float32
+    l2: np.float32
+    rates: NDArray[np.float64]
+    power: NDArray[np.float64]
+    steps_before: int
+
+
+# (plan, users, items, batch, first step, last step, totals float64 [loss], counts int64 [rows written]) -> steps done
+Kernel = Callable[[Plan, Table, Table, Batch, int, int, NDArray[np.float64], NDArray[np.int64]], int]
+
+
+@cache
+def kernel_for(width: int) -> Kernel:
+    """The training kernel for rows of `width` floats: compiled, or read from numba's cache on disk."""
+    return _build(width, _fingerprint())
+
+
+def _fingerprint() -> int:
+    """Of the sources that are compiled in. Numba looks at the kernel's own file only when it judges its cache."""
+    sources = [*sorted(Path(__file__).parent.glob("*.py")), Path(draws.__file__)]
+    digest = sha256(b"".join(path.read_bytes() for path in sources))
+    return int.from_bytes(digest.digest()[:6], "big") + 1
+
+
+def _build(width: int, fingerprint: int) -> Any:
+    """Numbers in the closure are compile-time constants and part of the cache's key; functions there would break it."""
+
+    @njit(parallel=PARALLEL, nogil=True, cache=True, fastmath=MATH, error_model="numpy")
+    def train_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]
+        if fingerprint == 0:  # never: it is here to be part of the cache's key
+            return 0
+        n_rows = plan.items.size
+        n_items = np.uint64(items.last.size)
+        shift = passes.shift_of(batch)
+        for at in range(first, last):
+            start = at * plan.batch_size
+            size = min(plan.batch_size, n_rows - start)
+            step = plan.steps_before + at + 1
+            share = np.float32(1.0 / size)
+            rate = plan.rates[at]
+            tail = rate[2]
+
+            for b in prange(size):
+                draw_pair(batch, b, plan, np.uint64(start + b))
+
+            n_users = link_users(batch, size, users.head)
+            n_work = distinct_positives(batch, size, items.head)
+            user_blocks, item_blocks = -(-n_users // BLOCK), -(-n_work // BLOCK)
+            for block in prange(user_blocks + item_blocks):
+                if block < user_blocks:
+                    catch_up_block(users, batch.work_users, n_users, block, step - 1, tail, plan.power, width)
+                else:
+                    catch_up_block(items, batch.work_items, n_work, block - user_blocks, step - 1, tail, plan.power, width)
+            counts[0] += n_users + n_work
+
+            for b in prange(size):
+                user_vector(batch, b, users, plan, np.uint64(start + b), width)
+                draw_negatives(batch, b, plan, np.uint64(start + b), n_items)
+                screen(batch, b, plan, items, width)
+
+            n_work = distinct(batch.items, batch.found, size, items.head, batch.work_items)
+            for block in prange(-(-n_work // BLOCK)):
+                catch_up_block(items, batch.work_items, n_work, block, step - 1, tail, plan.power, width)
+            counts[0] += n_work
+
+            for b in prange(size):
+                score(batch, b, plan, items, share, width)
+                if plan.dropout_threshold > np.uint64(0):
+                    drop(batch, b, width)
+            for b in range(size):
+                totals[0] += batch.losses[b]
+            if not np.isfinite(totals[0]):
+                for b in range(size):
+                    users.head[batch.users[b]] = -1
+                return at - first + 1
+
+            n_work = link_items(batch, size, shift, items.head)
+            item_blocks = -(-n_work // BLOCK)
+            for block in prange(user_blocks + item_blocks):
+                if block < user_blocks:
+                    for i in range(block * BLOCK, min(n_users, (block + 1) * BLOCK)):
+                        update_user(batch, batch.work_users[i], users, step, rate, plan.l2, plan.power, width)
+                else:
+                    part = block - user_blocks
+                    for i in range(part * BLOCK, min(n_work, (part + 1) * BLOCK)):
+                        item = batch.work_items[i]
+                        update_item(batch, item, items, part, shift, step, rate, plan.l2, plan.power, width)
+            counts[0] += n_users + n_work
+        return last - first
+
+    return train_steps

@@ -1,0 +1,226 @@
+"""What one task of a pass does for one row. All are inlined into the kernel of `kernels.py`, which says how they fit together."""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import numpy as np
+
+from trainers.engines.cpu.adam import INVERSE, SLACK, adam_step, catch_up, prefetch_state
+from trainers.engines.cpu.batch import BLOCK
+from trainers.engines.cpu.low import below, bits, dot, inlined, permuted, prefetch
+from trainers.engines.cpu.rows import row_loss
+
+AHEAD = 8  # rows between a prefetch and its use
+_S32 = np.uint64(32)
+
+
+@inlined
+def draw_pair(batch, b, plan, position):
+    """The pair at a position of the shuffled epoch."""
+    pair = permuted(plan.shuffle, position, np.uint64(plan.items.size), plan.half_bits)
+    batch.users[b] = plan.users[pair]
+    batch.positives[b] = plan.items[pair]
+
+
+@inlined
+def link_users(batch, size, head):
+    """String together the batch rows of each user, in batch order; returns the number of users."""
+    n = 0
+    for b in range(size - 1, -1, -1):
+        user = batch.users[b]
+        if head[user] < 0:
+            batch.work_users[n] = user
+            n += 1
+        batch.next_user[b] = head[user]
+        head[user] = b
+    return n
+
+
+@inlined
+def distinct(ids, counts, size, head, work):
+    """Collect the ids in `ids[b, :counts[b]]` without repetition; returns how many. `head` serves as the mark."""
+    n = 0
+    for b in range(size):
+        for j in range(counts[b]):
+            item = ids[b, j]
+            if head[item] < 0:
+                head[item] = 0
+                work[n] = item
+                n += 1
+    for i in range(n):
+        head[work[i]] = -1
+    return n
+
+
+@inlined
+def distinct_positives(batch, size, head):
+    n = 0
+    for b in range(size):
+        item = batch.positives[b]
+        if head[item] < 0:
+            head[item] = 0
+            batch.work_items[n] = item
+            n += 1
+    for i in range(n):
+        head[batch.work_items[i]] = -1
+    return n
+
+
+@inlined
+def link_items(batch, size, shift, head):
+    """String together the slots of each item that got a slope, in batch order; returns the number of items."""
+    n = 0
+    for b in range(size - 1, -1, -1):
+        for j in range(batch.found[b], -1, -1):
+            if batch.slopes[b, j] != np.float32(0.0):
+                item = batch.items[b, j]
+                slot = (b << shift) + j
+                if head[item] < 0:
+                    batch.work_items[n] = item
+                    n += 1
+                batch.next_item[slot] = head[item]
+                head[item] = slot
+    return n
+
+
+@inlined
+def catch_up_block(table, work, n, block, step, tail, power, width):
+    first, last = block * BLOCK, min(n, (block + 1) * BLOCK)
+    for i in range(first, min(first + AHEAD, last)):
+        prefetch_state(table, work[i], width)
+    for i in range(first, last):
+        if i + AHEAD < last:
+            prefetch_state(table, work[i + AHEAD], width)
+        catch_up(table, work[i], step, tail, power, width)
+
+
+@inlined
+def user_vector(batch, b, table, plan, position, width):
+    """The user's unit vector, after dropout, and its norm."""
+    user = batch.users[b]
+    inverse = table.scale[user, INVERSE]
+    squares = np.float32(0.0)
+    for d in range(width):
+        value = table.rows[user, d] * inverse
+        if plan.dropout_threshold > np.uint64(0):
+            word = bits(plan.dropout, position * np.uint64(width) + np.uint64(d)) >> _S32
+            factor = np.float32(plan.dropout_factor) if word >= plan.dropout_threshold else np.float32(0.0)
+            batch.keep[b, d] = factor
+            value *= factor
+        batch.vectors[b, d] = value
+        squares += value * value
+    batch.sizes[b] = np.sqrt(squares)
+
+
+@inlined
+def draw_negatives(batch, b, plan, position, n_items):
+    start = position * np.uint64(plan.count)
+    for j in range(plan.count):
+        batch.items[b, j] = np.int32(below(bits(plan.negatives, start + np.uint64(j)), n_items))
+
+
+@inlined
+def screen(batch, b, plan, table, width):
+    """Keep the row's negatives that may reach the cutoff once caught up; NaN is kept."""
+    size, count = batch.sizes[b], plan.count
+    if plan.cutoff == -np.inf:
+        batch.found[b] = count
+        return
+    for j in range(min(AHEAD, count)):
+        prefetch(table.rows, batch.items[b, j], width)
+    n = 0
+    for j in range(count):
+        if j + AHEAD < count:
+            prefetch(table.rows, batch.items[b, j + AHEAD], width)
+        item = batch.items[b, j]
+        score = dot(batch.vectors, b, table.rows, item, width) * table.scale[item, INVERSE]
+        batch.items[b, n] = item
+        if not score + table.scale[item, SLACK] * size < plan.cutoff:
+            n += 1
+    batch.found[b] = n
+
+
+@inlined
+def score(batch, b, plan, table, share, width):
+    """Exact scores, slopes, the loss and the gradient of the user's unit vector."""
+    n = batch.found[b]
+    positive = batch.positives[b]
+    for j in range(min(AHEAD, n)):
+        prefetch(table.rows, batch.items[b, j], width)
+    for j in range(n):
+        if j + AHEAD < n:
+            prefetch(table.rows, batch.items[b, j + AHEAD], width)
+        item = batch.items[b, j]
+        batch.scores[b, j] = dot(batch.vectors, b, table.rows, item, width) * table.scale[item, INVERSE]
+    match = dot(batch.vectors, b, table.rows, positive, width) * table.scale[positive, INVERSE]
+    batch.losses[b], slope = row_loss(plan.kind, plan.settings, plan.count, match, batch.scores, b, n, batch.slopes)
+    batch.items[b, n] = positive
+    batch.slopes[b, n] = slope
+    for d in range(width):
+        batch.gradients[b, d] = np.float32(0.0)
+    for j in range(n + 1):
+        batch.slopes[b, j] *= share
+        item = batch.items[b, j]
+        factor = batch.slopes[b, j] * table.scale[item, INVERSE]
+        if factor != np.float32(0.0):
+            for d in range(width):
+                batch.gradients[b, d] += factor * table.rows[item, d]
+
+
+@inlined
+def drop(batch, b, width):
+    for d in range(width):
+        batch.gradients[b, d] *= batch.keep[b, d]
+
+
+@inlined
+def has_slope(batch, b):
+    for j in range(batch.found[b] + 1):
+        if batch.slopes[b, j] != np.float32(0.0):
+            return True
+    return False
+
+
+@inlined
+def update_user(batch, user, table, step, rate, l2, power, width):
+    first = table.head[user]
+    table.head[user] = -1
+    moved = has_slope(batch, first)
+    b = batch.next_user[first]
+    while b >= 0:
+        moved |= has_slope(batch, b)
+        for d in range(width):
+            batch.gradients[first, d] += batch.gradients[b, d]
+        b = batch.next_user[b]
+    if moved:
+        adam_step(table, user, batch.gradients, first, step, rate, l2, power, width)
+
+
+@inlined
+def update_item(batch, item, table, block, shift, step, rate, l2, power, width):
+    slot = table.head[item]
+    table.head[item] = -1
+    for d in range(width):
+        batch.sums[block, d] = np.float32(0.0)
+    while slot >= 0:
+        b = slot >> shift
+        slope = batch.slopes[b, slot - (b << shift)]
+        for d in range(width):
+            batch.sums[block, d] += slope * batch.vectors[b, d]
+        slot = batch.next_item[slot]
+    adam_step(table, item, batch.sums, block, step, rate, l2, power, width)
+
+
+@inlined
+def blocks(n):
+    return (n + BLOCK - 1) // BLOCK
+
+
+@inlined
+def shift_of(batch):
+    """Bits of a slot number that count within its row."""
+    shift = 0
+    while 1 << shift < batch.items.shape[1]:
+        shift += 1
+    return shift
