@@ -14,7 +14,7 @@ import torch
 from trainers import Interactions
 from trainers.engines import ENGINES
 
-# One line per loss and variant; a new loss needs a case here. `learning_rate` is what the parity data are learnt with.
+# One line per loss and variant; a new loss needs a case here.
 LOSS_CASES: dict[str, dict[str, Any]] = {
     "mml": {"name": "mml", "margins": [0.4, 0.6, 0.8], "weights": [0.1, 0.3, 0.6], "negative_weight": 3.0},
     "ccl": {"name": "ccl", "margin": 0.5, "negative_weight": 3.0},
@@ -78,3 +78,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("cuda"):
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def pytest_sessionstart() -> None:
+    """The tensors are tiny: waiting for other threads costs more than they save, on a busy machine a hundred times more."""
+    torch.set_num_threads(1)

@@ -1,0 +1,208 @@
+"""train(): every loss learns data with a known answer on every engine; choice of engine and device; errors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from trainers import InputError, Interactions, TrainConfig, evaluate, train
+from trainers.engines import ENGINES, choose_engine
+from trainers.losses import Loss, Scores
+
+CCL = {"name": "ccl", "margin": 0.5, "negative_weight": 3.0}
+
+
+def config(loss: dict[str, Any], **changes: Any) -> TrainConfig:
+    mapping: dict[str, Any] = {
+        "loss": loss,
+        "encoder": {"name": "mf", "dim": 16, "init_std": 0.1},
+        "negatives": {"name": "uniform", "count": 12},
+        "learning_rate": 0.02,
+        "batch_size": 500,
+        "epochs": 12,
+        "seed": 1,
+    }
+    return TrainConfig.from_dict({**mapping, **changes})
+
+
+def own_parity_first(vectors: tuple[np.ndarray, np.ndarray], parity: Any) -> float:
+    """Share of (held-out item, item of the other parity) pairs that a user's scores order rightly."""
+    scores = vectors[0] @ vectors[1].T
+    right = [
+        (scores[user, item] > scores[user, 1 - user % 2 :: 2]).mean()
+        for user, item in zip(parity.held_out.users, parity.held_out.items, strict=True)
+    ]
+    return float(np.mean(right))
+
+
+@dataclass(frozen=True)
+class Flipped(Loss):
+    """A loss with its sign wrong."""
+
+    inner: Loss
+    name: str = "flipped"
+
+    def __call__(self, scores: Scores) -> Tensor:
+        return -self.inner(scores)
+
+
+class TestLearning:
+    """Even users like even items, odd users odd ones."""
+
+    def test_every_loss_learns_on_every_engine(self, loss_case: dict[str, Any], any_engine: str, parity: Any) -> None:
+        run = train(config(loss_case), parity.seen, parity.held_out, engine=any_engine, device="cpu", evaluate_every=4)
+        results = list(run)
+        assert [result.epoch for result in results] == list(range(1, 13))
+        assert results[-1].metrics is not None
+        assert results[-1].metrics["ndcg@20"] > 0.97, f"metrics {results[-1].metrics}"
+        assert results[-1].metrics["recall@20"] > 0.97, f"metrics {results[-1].metrics}"
+        assert own_parity_first(run.vectors(), parity) > 0.98
+        assert results[-1].loss < results[0].loss, "training lowers the loss"
+
+    def test_the_wrong_sign_does_not_learn(self, loss_case: dict[str, Any], parity: Any) -> None:
+        """So the test above tells right from wrong."""
+        right = config(loss_case)
+        wrong = right.model_copy(update={"loss": Flipped(right.loss)})
+        run = train(wrong, parity.seen, parity.held_out, engine="torch", device="cpu", evaluate_every=12)
+        metrics = run.finish().metrics
+        assert metrics is not None
+        assert metrics["ndcg@20"] < 0.5, f"metrics {metrics}"
+        assert own_parity_first(run.vectors(), parity) < 0.6
+
+    def test_untrained_vectors_know_nothing(self, parity: Any) -> None:
+        """The data's baseline: 10 of a user's 70 unseen items are right, so 20 guesses find 29 %."""
+        run = train(config(CCL, learning_rate=1e-12, epochs=1), parity.seen, parity.held_out, engine="torch")
+        metrics = run.finish().metrics
+        assert metrics is not None
+        assert 0.2 < metrics["recall@20"] < 0.4, f"metrics {metrics}"
+
+    @pytest.mark.cuda
+    def test_every_loss_learns_on_cuda(self, loss_case: dict[str, Any], parity: Any) -> None:
+        metrics = train(config(loss_case), parity.seen, parity.held_out, device="cuda", evaluate_every=12).finish().metrics
+        assert metrics is not None
+        assert metrics["ndcg@20"] > 0.97
+
+
+class TestRun:
+    def test_metrics_are_those_of_the_vectors(self, any_engine: str, parity: Any) -> None:
+        run = train(config(CCL, epochs=2), parity.seen, parity.held_out, engine=any_engine, device="cpu")
+        last = run.finish()
+        assert last.epoch == 2
+        assert last.metrics == evaluate(*run.vectors(), seen=parity.seen, held_out=parity.held_out, ks=(20,))
+
+    def test_vectors_after_each_epoch(self, parity: Any) -> None:
+        run = train(config(CCL, epochs=3), parity.seen, engine="torch")
+        seen = [run.vectors()[0].tobytes() for _ in run]
+        assert len(set(seen)) == 3, "vectors are those of the epochs trained so far"
+
+    def test_finish_after_some_epochs_and_again(self, parity: Any) -> None:
+        run = train(config(CCL, epochs=3), parity.seen, engine="torch")
+        first = next(iter(run))
+        assert first.epoch == 1
+        last = run.finish()
+        assert last.epoch == 3
+        assert run.finish() is last, "a finished run still has its last epoch"
+        assert list(run) == []
+
+    def test_vectors_before_training(self, parity: Any) -> None:
+        with pytest.raises(RuntimeError, match="start a config"):
+            train(config(CCL), parity.seen, engine="torch").vectors()
+
+    def test_seconds_are_told(self, parity: Any) -> None:
+        first, second = train(config(CCL, epochs=2), parity.seen, parity.held_out, engine="torch", evaluate_every=2)
+        assert first.train_seconds > 0
+        assert second.evaluate_seconds > first.evaluate_seconds, "only the second epoch evaluates"
+        assert first.metrics is None
+
+    def test_same_config_same_bits(self, any_engine: str, parity: Any) -> None:
+        runs = [train(config(CCL, epochs=2), parity.seen, engine=any_engine, device="cpu") for _ in range(2)]
+        losses = [[result.loss for result in run] for run in runs]
+        assert losses[0] == losses[1]
+        assert runs[0].vectors()[0].tobytes() == runs[1].vectors()[0].tobytes()
+
+    def test_engines_agree_on_the_loss(self, loss_case: dict[str, Any], any_engine: str, parity: Any) -> None:
+        """Same draws, same formulas: an epoch's mean loss agrees far below seed noise."""
+        settings = config(loss_case, epochs=2)
+        reference = [result.loss for result in train(settings, parity.seen, engine="torch", device="cpu")]
+        got = [result.loss for result in train(settings, parity.seen, engine=any_engine, device="cpu")]
+        assert got == pytest.approx(reference, rel=1e-3)
+
+
+class TestChoice:
+    def test_auto(self, has_engine: Callable[[str], bool], caplog: pytest.LogCaptureFixture, parity: Any) -> None:
+        """MF without CUDA: the fused engine where it is installed, else torch; one line says which and why."""
+        caplog.set_level(logging.INFO, logger="trainers.train")
+        choice = choose_engine(config(CCL), device="cpu")
+        assert (choice.name, choice.device) == ("numba" if has_engine("numba") else "torch", "cpu")
+        assert choice.reason
+        train(config(CCL), parity.seen, device="cpu")
+        lines = [record.getMessage() for record in caplog.records if record.name == "trainers.train"]
+        assert lines == [f"engine {choice.name} on cpu: {choice.reason}"]
+
+    def test_torch_when_asked_for(self) -> None:
+        choice = choose_engine(config(CCL), engine="torch", device="cpu")
+        assert (choice.name, choice.device, choice.reason) == ("torch", "cpu", "asked for")
+
+    @pytest.mark.cuda
+    def test_cuda(self) -> None:
+        for device in ("auto", "cuda"):
+            assert choose_engine(config(CCL), engine="torch", device=device).device == "cuda"
+        assert choose_engine(config(CCL), device="cuda").device == "cuda"
+        with pytest.raises(InputError, match="numba cannot run this"):
+            choose_engine(config(CCL), engine="numba", device="cuda")
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+    @pytest.mark.parametrize("engine", ["auto", "torch", "numba"])
+    def test_cuda_without_cuda(self, engine: str, parity: Any) -> None:
+        with pytest.raises(InputError, match="finds no CUDA device; use --device cpu"):
+            train(config(CCL), parity.seen, engine=engine, device="cuda")
+
+    def test_unknown_engine(self, parity: Any) -> None:
+        with pytest.raises(InputError, match=r"unknown engine 'troch'; did you mean 'torch'\? known: auto, numba, torch"):
+            train(config(CCL), parity.seen, engine="troch")
+
+    def test_unknown_device(self, parity: Any) -> None:
+        with pytest.raises(InputError, match=r"unknown device 'cudda'; did you mean 'cuda'\? known: auto, cpu, cuda"):
+            train(config(CCL), parity.seen, device="cudda")
+
+    def test_every_engine_of_the_table_can_be_asked_for(self, any_engine: str) -> None:
+        assert choose_engine(config(CCL), engine=any_engine, device="cpu").name == any_engine
+
+    def test_absent_engine(self, has_engine: Callable[[str], bool], parity: Any) -> None:
+        absent = [name for name in ENGINES if not has_engine(name)]
+        if not absent:
+            pytest.skip("all engines are part of this checkout")
+        with pytest.raises(InputError, match="not part of this installation; use --engine torch or auto"):
+            train(config(CCL), parity.seen, engine=absent[0], device="cpu")
+
+
+class TestErrors:
+    """All before the first epoch."""
+
+    @pytest.mark.parametrize("every", [0, -2])
+    def test_evaluate_every(self, every: int, any_engine: str, parity: Any) -> None:
+        with pytest.raises(InputError, match=f"evaluate_every must be at least 1, got {every}"):
+            train(config(CCL), parity.seen, parity.held_out, engine=any_engine, device="cpu", evaluate_every=every)
+
+    def test_no_data(self, any_engine: str) -> None:
+        none = np.empty(0, np.int64)
+        with pytest.raises(InputError, match="nothing to train on"):
+            train(config(CCL), Interactions.from_pairs(none, none, 3, 4), engine=any_engine, device="cpu")
+
+    def test_held_out_of_other_data(self, any_engine: str, parity: Any) -> None:
+        other = Interactions.from_pairs(np.array([0]), np.array([1]), 3, 4)
+        with pytest.raises(InputError, match="same ids, got 90 x 120 and 3 x 4"):
+            train(config(CCL), parity.seen, other, engine=any_engine, device="cpu")
+
+    def test_held_out_without_pairs(self, any_engine: str, parity: Any) -> None:
+        none = np.empty(0, np.int64)
+        empty = Interactions.from_pairs(none, none, parity.seen.n_users, parity.seen.n_items)
+        with pytest.raises(InputError, match="held_out has no pairs"):
+            train(config(CCL), parity.seen, empty, engine=any_engine, device="cpu")
