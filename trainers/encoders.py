@@ -67,6 +67,11 @@ class MF(Encoder):
         return MFModule(*self.initial_tables(n_users, n_items, seed), dropout=self.dropout)
 
 
+def rows_of(table: Tensor, ids: Tensor) -> Tensor:
+    """`table[ids]` with a gradient of the same bits every time: that of `table[ids]` is summed by atomics, in any order."""
+    return nn.functional.embedding(ids, table)
+
+
 class MFModule(EncoderModule):
     """Two embedding tables, cosine scores."""
 
@@ -77,11 +82,11 @@ class MFModule(EncoderModule):
         self.scale = 1.0 / (1.0 - dropout)
 
     def user_vectors(self, users: Tensor, keep: Tensor | None) -> Tensor:
-        vectors = nn.functional.normalize(self.users[users], dim=-1, eps=NORM_FLOOR)
+        vectors = nn.functional.normalize(rows_of(self.users, users), dim=-1, eps=NORM_FLOOR)
         return vectors if keep is None else vectors * keep * self.scale
 
     def item_vectors(self, items: Tensor) -> Tensor:
-        return nn.functional.normalize(self.items[items], dim=-1, eps=NORM_FLOOR)
+        return nn.functional.normalize(rows_of(self.items, items), dim=-1, eps=NORM_FLOOR)
 
 
 ENCODERS: dict[str, type[Encoder]] = {"mf": MF}

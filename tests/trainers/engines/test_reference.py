@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -279,6 +280,32 @@ def test_a_config_gives_the_same_bits_again(settings: TrainConfig, graph: Intera
     torch.manual_seed(99)
     np.random.seed(99)
     assert history(settings, graph) == first, "global generators must not matter"
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """The suite runs torch on one thread, which hides sums in any order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_threads_do_not_change_the_bits() -> None:
+    """Rows that occur many times in a batch large enough for torch to divide the work; two threads, then one."""
+    rng = np.random.default_rng(7)
+    users = np.repeat(np.arange(90), 50)
+    items = np.concatenate([rng.permutation(120)[:50] for _ in range(90)])
+    graph = Interactions.from_pairs(users, items, 90, 120)
+    encoder = {"name": "mf", "dim": 16, "init_std": 0.1}
+    settings = config(encoder=encoder, negatives={"name": "uniform", "count": 12}, batch_size=500)
+    runs = [history(settings, graph) for _ in range(4)]
+    torch.set_num_threads(1)
+    runs.append(history(settings, graph))
+    assert len({vectors[1] for _, vectors in runs}) == 1, "item vectors differ"
+    assert len({vectors[0] for _, vectors in runs}) == 1, "user vectors differ"
+    assert len({tuple(losses) for losses, _ in runs}) == 1, "losses differ"
 
 
 def test_a_used_engine_gives_the_same_bits(graph: Interactions) -> None:
