@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli import add_confirm_arguments, add_place_arguments, add_study_arguments, confirm_changes, entry, existing_workspace
-from hpo.console import RunProgress, table
+from hpo.console import RunProgress, say, table
 from hpo.export import BEST, write_config
 from hpo.provenance import provenance
 from hpo.runs import FinishedRun, RunKey
@@ -106,7 +106,7 @@ class Confirmer:
             if rival.dataset != spec.dataset:
                 raise InputError(f"rival {name!r} is a study of {rival.dataset}, not of {spec.dataset}")
             yield from self._published(rival)
-            tuned = self._tuned_rival(name)
+            tuned = self._tuned_rival(rival.name)
             if tuned is not None:
                 yield f"{_title(rival)} tuned", tuned
 
@@ -158,11 +158,10 @@ class Confirmer:
 def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper) -> Path:
     """Confirm a study, write confirm.yaml and the winner to best.yaml, print the table; returns confirm.yaml's path."""
     plan = work.spec.confirm
-    console.print(
+    say(
+        console,
         f"confirming: the top {plan.top} configs x {plan.select_seeds} seeds on validation, then the winner, published "
         f"settings and rivals x {plan.seeds} seeds on test, {plan.epochs} epochs each",
-        highlight=False,
-        soft_wrap=True,
     )
     with RunProgress(console) as progress:
         outcome = Confirmer(work, storage, progress, stopper).run(study)
@@ -172,7 +171,7 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     title = f"{work.spec.name}: test split, mean ± sd over {plan.seeds} seed{'s' if plan.seeds > 1 else ''}"
     console.print(table(title, ["method", *SHOWN, "lead of the winner"], outcome.rows()))
     for sentence in outcome.sentences():
-        console.print(sentence, highlight=False)
+        say(console, sentence)
     return path
 
 
@@ -217,7 +216,7 @@ def _confirm(arguments: argparse.Namespace) -> int:
     console = Console()
     with Stopper().catching() as stopper:
         path = confirm_study(work, study, storage, console, stopper)
-    console.print(f"wrote {path} and {work.folder / BEST}", highlight=False)
+    say(console, f"wrote {path} and {work.folder / BEST}")
     return 0
 
 

@@ -16,6 +16,11 @@ from rich.table import Table
 from hpo.liveness import PUBLISHED
 
 
+def say(console: Console, text: str) -> None:
+    """Print text as it stands: no markup (a list of paths would be taken for it), no colours, no wrapping."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 class SearchProgress:
     """Finished, pruned and failed trials, the best value so far, this trial's epochs, and the time left."""
 
@@ -47,7 +52,7 @@ class SearchProgress:
         self.finished_before = _counts(study)["finished"]
         self.task = self.bar.add_task(study.study_name, total=budget * self.epochs, state="")
         if self.finished_before:
-            self.console.print(f"{study.study_name}: continuing, {_state(_counts(study), budget)}", highlight=False)
+            say(self.console, f"{study.study_name}: continuing, {_state(_counts(study), budget)}")
 
     def epoch(self, number: int, epoch: int, epochs: int, study: optuna.Study) -> None:
         """A trial trained an epoch."""
@@ -70,7 +75,7 @@ class SearchProgress:
             f"trial {trial.number}{published}: {_word(trial.state)}{value} after {epochs} epochs; {_state(counts, self.budget)}"
         )
         if not self.console.is_terminal:
-            self.console.print(f"{line}{self._time_left(counts)}", highlight=False, soft_wrap=True)
+            say(self.console, f"{line}{self._time_left(counts)}")
 
     def _time_left(self, counts: dict[str, float]) -> str:
         if not self.finished_here:
@@ -148,6 +153,4 @@ class RunProgress:
         task = self.bar.add_task(label, total=epochs)
         yield lambda: self.bar.advance(task)
         self.bar.remove_task(task)
-        self.console.print(
-            f"{label}: {epochs} epochs in {duration(time.monotonic() - started)}", highlight=False, soft_wrap=True
-        )
+        say(self.console, f"{label}: {epochs} epochs in {duration(time.monotonic() - started)}")

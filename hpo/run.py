@@ -21,7 +21,7 @@ from hpo.cli import (
     shown_storage,
 )
 from hpo.confirm import confirm_study
-from hpo.console import SearchProgress
+from hpo.console import SearchProgress, say
 from hpo.export import BEST, TRIALS, export_best, export_trials
 from hpo.scheduler import Scheduler, enqueue_published, make_sampler
 from hpo.spec import BESIDE, OBJECTIVE, load_spec
@@ -75,16 +75,15 @@ def _run(arguments: argparse.Namespace) -> int:
         search(work, study, console, stopper, arguments.timeout)
         path, trial = export_best(work, study)
         export_trials(study, work.folder / TRIALS)
-        console.print(
+        say(
+            console,
             f"best: trial {trial.number}, validation {OBJECTIVE} {trial.value:.4f}, {BESIDE} {trial.user_attrs[BESIDE]:.4f}; "
             f"wrote {path} and {work.folder / TRIALS}",
-            highlight=False,
-            soft_wrap=True,
         )
         if not arguments.search_only:
             confirmed = confirm_study(work, study, storage, console, stopper)
-            console.print(f"wrote {confirmed} and {work.folder / BEST}", highlight=False, soft_wrap=True)
-    console.print(f"look closer: optuna-dashboard {shown_storage(arguments)}", highlight=False, soft_wrap=True)
+            say(console, f"wrote {confirmed} and {work.folder / BEST}")
+    say(console, f"look closer: optuna-dashboard {shown_storage(arguments)}")
     return 0
 
 
@@ -93,7 +92,7 @@ def search(work: Workspace, study: optuna.Study, console: Console, stopper: Stop
     if not study.get_trials(deepcopy=False):
         why_not = enqueue_published(study, work.spec)
         if why_not:
-            console.print(f"no published trial: {why_not}", highlight=False, soft_wrap=True)
+            say(console, f"no published trial: {why_not}")
     seen, validation = work.split
     engine = make_engine(work.choice, seen, validation, work.spec.search.evaluate_every)
     with SearchProgress(console, work.spec.search.epochs) as progress:
@@ -103,13 +102,12 @@ def search(work: Workspace, study: optuna.Study, console: Console, stopper: Stop
 def _introduce(work: Workspace, console: Console) -> None:
     spec, choice = work.spec, work.choice
     seen, validation = work.split
-    console.print(
+    say(
+        console,
         f"{spec.name}: {spec.dataset}, {seen.n_users:,} users x {seen.n_items:,} items, {len(seen):,} interactions to train "
         f"on, {len(validation):,} for validation\n"
         f"{spec.search.trials} trials x {spec.search.epochs} epochs, space {spec.space.name} with "
         f"{len(spec.space.boxes())} parameters, engine {choice.name} on {choice.device} ({choice.reason})",
-        highlight=False,
-        soft_wrap=True,
     )
 
 
@@ -126,17 +124,17 @@ def _check_writable(folder: Path) -> None:
 
 def _dry_run(work: Workspace, console: Console) -> int:
     spec = work.spec
-    console.print(to_yaml(spec.model_dump(mode="json")), highlight=False, soft_wrap=True)
+    say(console, to_yaml(spec.model_dump(mode="json")))
     study = optuna.create_study(sampler=make_sampler(spec.search, 1, 0), direction="maximize")
     seen, validation = work.split
     for number in range(1, DRY_RUN_CONFIGS + 1):
         params = study.ask(fixed_distributions=spec.space.boxes()).params
         config = spec.space.config(params, spec.fields(1, spec.search.seed))
-        console.print(f"# sampled config {number}\n{to_yaml(config.to_dict())}", highlight=False, soft_wrap=True)
+        say(console, f"# sampled config {number}\n{to_yaml(config.to_dict())}")
         few = seen.where(np.arange(len(seen)) < DRY_RUN_STEPS * config.batch_size)
         result = train(config, few, validation, engine=work.choice.name, device=work.choice.device).finish()
-        console.print(f"# {DRY_RUN_STEPS} steps: loss {result.loss:.4f}, {OBJECTIVE} {(result.metrics or {})[OBJECTIVE]:.4f}\n")
-    console.print("dry run: nothing was written", highlight=False)
+        say(console, f"# {DRY_RUN_STEPS} steps: loss {result.loss:.4f}, {OBJECTIVE} {(result.metrics or {})[OBJECTIVE]:.4f}\n")
+    say(console, "dry run: nothing was written")
     return 0
 
 

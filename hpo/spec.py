@@ -185,6 +185,9 @@ def _from_file(path: Path, name: str, where: str) -> StudySpec:
     content = read_yaml(path)
     if "name" in content:
         raise InputError(f"{where}: unknown key 'name'; a study is named by its file, or by --study-name")
+    rivals = content.get("rivals")
+    if isinstance(rivals, list):  # a rival's file is given relative to the study's
+        content["rivals"] = [str(path.parent / rival) if _is_yaml(str(rival)) else rival for rival in rivals]
     return checked(StudySpec, {**content, "name": name}, where)
 
 

@@ -33,7 +33,7 @@ def without_password(url: str) -> str:
     """The URL as it may be printed and stored."""
     try:
         return make_url(url).render_as_string(hide_password=True) if "://" in url else url
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         return url.partition("://")[0] + "://***"
 
 
@@ -41,7 +41,7 @@ def has_password(url: str) -> bool:
     """True when a URL carries its password, which `ps` and the shell's history then show."""
     try:
         return "://" in url and make_url(url).password is not None
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         return False
 
 
@@ -109,7 +109,7 @@ def _censored(text: str, url: str) -> str:
     """Error texts of drivers may repeat the URL."""
     try:
         password = make_url(url).password if "://" in url else None
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         return "the URL cannot be parsed"
     return text.replace(str(password), "***") if password else text
 

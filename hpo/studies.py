@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from hpo.cli import add_place_arguments, entry
-from hpo.console import table
+from hpo.console import say, table
 from hpo.scheduler import FINISHED
 from hpo.spec import OBJECTIVE, StudySpec, check_name, load_spec, shipped_studies
 from hpo.storage import SPEC, find_study, open_storage, storage_url
@@ -80,14 +80,12 @@ def _show(arguments: argparse.Namespace) -> int:
         study = find_study(storage, arguments.study)
         spec = _stored_spec(study)
         finished, best = _progress(study)
-        console.print(
-            f"# {arguments.study}: {finished} finished trials, best {OBJECTIVE} {best or 'none yet'}", highlight=False
-        )
+        say(console, f"# {arguments.study}: {finished} finished trials, best {OBJECTIVE} {best or 'none yet'}")
     else:
         spec = load_spec(arguments.study)
-        console.print(f"# {arguments.study}: has not run on this storage", highlight=False)
+        say(console, f"# {arguments.study}: has not run on this storage")
     if spec is not None:
-        console.print(to_yaml(spec.model_dump(mode="json")), highlight=False, soft_wrap=True)
+        say(console, to_yaml(spec.model_dump(mode="json")))
     return 0
 
 

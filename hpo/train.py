@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from hpo.cli import add_data_argument, add_engine_arguments, entry, positive, seed
+from hpo.console import say
 from hpo.spec import BESIDE, OBJECTIVE
 from hpo.stopping import Stopper
 from trainers import TrainConfig, hold_out, load_dataset
@@ -77,7 +78,7 @@ def _train(arguments: argparse.Namespace) -> int:
     split_seed = arguments.split_seed if arguments.split_seed is not None else file.data.get("split_seed", DEFAULT_SPLIT_SEED)
     engine = file.data.get("engine", AUTO) if arguments.engine == AUTO and arguments.device == AUTO else arguments.engine
     choice = choose_engine(file.config, engine, arguments.device)
-    console.print(f"engine {choice.name} on {choice.device}", highlight=False)
+    say(console, f"engine {choice.name} on {choice.device}")
     dataset = load_dataset(str(name), arguments.data_dir)
     seen, validation = hold_out(dataset.train, split_seed)
     run = Run(make_engine(choice, seen, validation, arguments.evaluate_every), file.config)
@@ -89,14 +90,14 @@ def _train(arguments: argparse.Namespace) -> int:
                 result = next(epochs)
             metrics = result.metrics or metrics
             shown = "" if result.metrics is None else f", validation {_shown(result.metrics)}"
-            console.print(f"epoch {number}/{file.config.epochs}: loss {result.loss:.4f}{shown}", highlight=False)
+            say(console, f"epoch {number}/{file.config.epochs}: loss {result.loss:.4f}{shown}")
     same_data = dataset.checksum == file.data.get("checksum") and split_seed == file.data.get("split_seed")
     if file.exported and same_data:
-        console.print(f"exported: validation {_shown(file.exported)}", highlight=False)
+        say(console, f"exported: validation {_shown(file.exported)}")
     if arguments.save is not None:
         users, items = run.vectors()
         np.savez_compressed(arguments.save, users=users, items=items, user_ids=dataset.user_ids, item_ids=dataset.item_ids)
-        console.print(f"wrote {arguments.save}", highlight=False)
+        say(console, f"wrote {arguments.save}")
     return 0
 
 

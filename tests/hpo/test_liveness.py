@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from hpo.liveness import MAX_RETRIES, PUBLISHED, RETRIES, WORKER, _start_time, is_dead, put_back, reap, this_worker
+
+BOX = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
+
+
+@pytest.fixture
+def study() -> optuna.Study:
+    return optuna.create_study()
+
+
+def running(study: optuna.Study, worker: dict[str, object] | None) -> optuna.trial.FrozenTrial:
+    trial = study.ask(fixed_distributions=BOX)
+    if worker is not None:
+        trial.set_user_attr(WORKER, worker)
+    return study.trials[trial.number]
+
+
+def dead_process() -> int:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def later(hours: float) -> datetime:
+    return datetime.now() + timedelta(hours=hours)
+
+
+def test_this_process_lives(study: optuna.Study):
+    assert not is_dead(running(study, this_worker()), later(1000))
+
+
+def test_a_process_that_ended_is_dead(study: optuna.Study):
+    assert is_dead(running(study, {**this_worker(), "pid": dead_process()}), later(0))
+
+
+def test_a_recycled_pid_is_no_alibi(study: optuna.Study):
+    assert is_dead(running(study, {**this_worker(), "started": "1"}), later(0))
+
+
+def test_a_killed_child_that_nobody_waits_for_is_dead(study: optuna.Study):
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
+        trial = running(study, {**this_worker(), "pid": child.pid, "started": _start_time(child.pid)})
+        assert not is_dead(trial, later(0))
+        child.kill()
+        while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            time.sleep(0.01)
+        assert is_dead(trial, later(0)), "a zombie works no more"
+
+
+def test_another_boot_is_dead(study: optuna.Study):
+    assert is_dead(running(study, {**this_worker(), "boot": "another"}), later(0))
+
+
+def test_another_machine_is_dead_only_when_stale(study: optuna.Study):
+    trial = running(study, {**this_worker(), "host": "elsewhere", "pid": 1})
+    assert not is_dead(trial, later(1.9), stale_hours=2.0)
+    assert is_dead(trial, later(2.1), stale_hours=2.0)
+
+
+def test_an_unsigned_trial_is_dead_after_the_claim_time(study: optuna.Study):
+    trial = running(study, None)
+    assert not is_dead(trial, datetime.now())
+    assert is_dead(trial, later(0.01))
+
+
+def test_reaping_fails_and_queues_again_until_the_cap(study: optuna.Study):
+    params = running(study, {**this_worker(), "boot": "another"}).params
+    for retries in range(1, MAX_RETRIES + 1):
+        assert len(reap(study)) == 1
+        waiting = study.get_trials(states=(TrialState.WAITING,))
+        assert len(waiting) == 1
+        assert waiting[0].user_attrs[RETRIES] == retries
+        trial = running(study, {**this_worker(), "boot": "another"})
+        assert trial.params == params, "the same parameters are tried again"
+    assert len(reap(study)) == 1
+    assert not study.get_trials(states=(TrialState.WAITING,)), "beyond the cap a trial is given up"
+    assert {trial.state for trial in study.trials} == {TrialState.FAIL}
+
+
+def test_living_trials_are_left_alone(study: optuna.Study):
+    running(study, this_worker())
+    assert reap(study) == []
+    assert study.trials[0].state == TrialState.RUNNING
+
+
+def test_published_trials_stay_published(study: optuna.Study):
+    study.enqueue_trial({"x": 0.5}, user_attrs={PUBLISHED: "yelp2018"})
+    put_back(study, running(study, this_worker()), count=False)
+    (waiting,) = study.get_trials(states=(TrialState.WAITING,))
+    assert waiting.user_attrs == {PUBLISHED: "yelp2018", RETRIES: 0}
+
+
+def test_a_trial_that_finished_meanwhile_is_not_queued(study: optuna.Study):
+    trial = running(study, this_worker())
+    study.tell(trial.number, 1.0)
+    assert not put_back(study, trial, count=True)
+    assert len(study.trials) == 1

@@ -1,0 +1,332 @@
+"""The command line, through main(argv) and as a real process that is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+
+from hpo import confirm, export, run, studies, train
+from hpo.liveness import PUBLISHED
+from hpo.storage import open_storage
+from trainers import TrainConfig
+from trainers.yaml_files import read_yaml
+
+from .conftest import Place
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def study_of(place: Place, name: str = "tiny_mml") -> optuna.Study:
+    return optuna.load_study(study_name=name, storage=open_storage(str(place.output / "journal.log")))
+
+
+def finished(place: Place) -> list[optuna.trial.FrozenTrial]:
+    return study_of(place).get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def test_search_to_the_budget_and_export(place: Place, capsys: pytest.CaptureFixture[str]):
+    assert place.run("--search-only") == 0
+    trials = study_of(place).trials
+    assert len(trials) == 4
+    assert trials[0].state == TrialState.COMPLETE
+    for trial in trials:
+        attributes = trial.user_attrs
+        assert attributes["margins"] == sorted(attributes["margins"])
+        assert attributes["weights"] == sorted(attributes["weights"])
+        assert sum(attributes["weights"]) == pytest.approx(1.0)
+        assert attributes["epochs_trained"] == max(trial.intermediate_values)
+        assert 0.0 < attributes["recall@20"] <= 1.0
+        assert trial.value == trial.intermediate_values[max(trial.intermediate_values)], "the value is the last epoch's"
+    assert set(trials[0].intermediate_values) == {2, 3}, "evaluated every 2 epochs and after the last"
+    best = read_yaml(place.output / "tiny_mml" / "best.yaml")
+    assert best["validation"]["ndcg@20"] == max(t.value for t in trials if t.state == TrialState.COMPLETE)
+    assert TrainConfig.from_dict(best["config"]).epochs == 3
+    assert best["data"]["checksum"]
+    assert best["provenance"]["dependencies"]["optuna"] == optuna.__version__
+    table = pd.read_csv(place.output / "tiny_mml" / "trials.csv")
+    assert table["ndcg@20"].tolist() == pytest.approx([t.value for t in trials])
+    assert {"margins", "weights", "margin_top", "epochs_trained", "train_seconds", "state"} <= set(table.columns)
+    assert "4/4 finished" in capsys.readouterr().out
+
+
+def test_run_again_says_so_and_continues_with_a_larger_budget(place: Place, capsys: pytest.CaptureFixture[str]):
+    assert place.run("--search-only", "--trials", "2") == 0
+    assert place.run("--search-only", "--trials", "2") == 0
+    assert len(finished(place)) == 2
+    assert "continuing, 2/2 finished" in capsys.readouterr().out
+    assert place.run("--search-only", "--trials", "3") == 0
+    assert len(finished(place)) == 3
+    assert len({tuple(trial.params.values()) for trial in finished(place)}) == 3, "a resumed search repeats no point"
+
+
+def test_the_published_config_is_first_and_never_pruned(place: Place):
+    published = "{name: mml, n_margins: 4}"
+    place.edit("{name: mml, n_margins: 2}", published)
+    place.edit("n_startup_trials: 2, n_warmup_steps: 1", "n_startup_trials: 0, n_warmup_steps: 0")
+    assert place.run("--search-only") == 0
+    first = study_of(place).trials[0]
+    assert first.user_attrs[PUBLISHED] == "yelp2018"
+    assert first.user_attrs["margins"] == [0.6, 0.7, 0.8, 0.9]
+    assert first.user_attrs["weights"] == [0.05, 0.15, 0.2, 0.6]
+    assert first.state == TrialState.COMPLETE
+
+
+def test_a_space_without_the_published_config_says_so(place: Place, capsys: pytest.CaptureFixture[str]):
+    assert place.run("--search-only", "--trials", "1") == 0
+    assert "no published trial" in capsys.readouterr().out
+
+
+def test_the_same_seed_gives_the_same_trials_and_values(place: Place):
+    place.run("--search-only")
+    place.run("--search-only", "--study-name", "again")
+    place.run("--search-only", "--study-name", "other", "--seed", "1")
+    first, again, other = (study_of(place, name).trials for name in ("tiny_mml", "again", "other"))
+    assert [(t.params, t.value, t.state) for t in first] == [(t.params, t.value, t.state) for t in again]
+    assert [t.params for t in first] != [t.params for t in other]
+
+
+def test_trained_again_the_exported_config_gives_its_value(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.run("--search-only")
+    best = place.output / "tiny_mml" / "best.yaml"
+    value = read_yaml(best)["validation"]["ndcg@20"]
+    capsys.readouterr()
+    vectors = place.root / "vectors.npz"
+    assert train.main([str(best), "--data-dir", str(place.root / "data"), "--save", str(vectors)]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert f"validation ndcg@20 {value:.6f}" in shown[-3]
+    assert shown[-2] == f"exported: {shown[-3].partition(', ')[2]}", "the same figures again"
+    with np.load(vectors, allow_pickle=False) as arrays:
+        assert arrays["users"].shape == (48, 8)
+        assert arrays["items"].shape == (40, 8)
+
+
+def test_an_edited_export_runs_without_its_old_figures(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.run("--search-only", "--trials", "1")
+    best = place.output / "tiny_mml" / "best.yaml"
+    best.write_text(best.read_text().replace("batch_size: 64", "batch_size: 32"))
+    capsys.readouterr()
+    assert train.main([str(best), "--data-dir", str(place.root / "data")]) == 0
+    shown = capsys.readouterr().out
+    assert "epoch 3/3" in shown
+    assert "exported" not in shown
+
+
+def test_dry_run_writes_nothing(place: Place, capsys: pytest.CaptureFixture[str]):
+    assert place.run("--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert shown.count("# sampled config") == 3
+    assert "split_seed: 2024" in shown
+    assert not place.output.exists()
+
+
+def test_timeout_stops_the_search_and_keeps_what_is_there(place: Place):
+    assert place.run("--search-only", "--trials", "1") == 0
+    assert place.run("--search-only", "--trials", "100000", "--timeout", "0.5") == 0
+    states = {trial.state for trial in study_of(place).trials}
+    assert TrialState.RUNNING not in states
+    assert 1 < len(finished(place)) < 100000
+
+
+def test_diverging_trials_fail_with_a_reason_and_stop_the_run(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.edit("learning_rate: 1.0e-2", "learning_rate: 1.0e+38")
+    assert place.run("--search-only") == 1
+    shown = capsys.readouterr()
+    assert "too many trials failed" in shown.err
+    assert "Traceback" not in shown.err
+    trials = study_of(place).trials
+    assert [trial.state for trial in trials] == [TrialState.FAIL] * 5
+    assert all(trial.user_attrs["failure"]["epoch"] >= 1 for trial in trials)
+
+
+def test_studies_list_show_delete(place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    place.run("--search-only", "--trials", "2")
+    where = ["--output", str(place.output)]
+    capsys.readouterr()
+    assert studies.main(["list", *where]) == 0
+    listing = capsys.readouterr().out
+    assert "tiny_mml" in listing
+    assert "yelp_mml" in listing
+    assert studies.main(["show", "tiny_mml", *where]) == 0
+    assert "2 finished trials" in capsys.readouterr().out
+    assert studies.main(["show", "yelp_mml", *where]) == 0
+    assert "has not run" in capsys.readouterr().out
+    monkeypatch.setattr("builtins.input", lambda question: "n")
+    assert studies.main(["delete", "tiny_mml", *where]) == 2
+    assert (place.output / "tiny_mml" / "best.yaml").exists()
+    assert studies.main(["delete", "tiny_mml", "--yes", *where]) == 0
+    assert not (place.output / "tiny_mml").exists()
+    assert export.main(["--study", "tiny_mml", *where]) == 2
+
+
+def test_export_again(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.run("--search-only", "--trials", "2", "--epochs", "2")
+    best = place.output / "tiny_mml" / "best.yaml"
+    before = read_yaml(best)
+    best.unlink()
+    assert export.main(["--study", "tiny_mml", *place.where]) == 0
+    after = read_yaml(best)
+    assert after["config"] == before["config"]
+    assert after["config"]["epochs"] == 2, "the study's own definition counts, not the file's"
+
+
+def test_other_storages(place: Place, monkeypatch: pytest.MonkeyPatch):
+    url = f"sqlite:///{place.root}/studies.db"
+    assert place.run("--search-only", "--trials", "2", "--storage", url) == 0
+    monkeypatch.setenv("HPO_STORAGE", url)
+    assert place.run("--search-only", "--trials", "3") == 0
+    assert len(optuna.load_study(study_name="tiny_mml", storage=url).trials) == 3
+    assert not (place.output / "journal.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--trials", "0"], "must be at least 1, got 0"),
+        (["--trials", "-3"], "must be at least 1, got -3"),
+        (["--trials", "many"], "must be a whole number of at least 1, got 'many'"),
+        (["--epochs", "0"], "must be at least 1"),
+        (["--seed", "-1"], "--seed"),
+        (["--timeout", "nan"], "must be above 0, got nan"),
+        (["--engine", "numbat"], "invalid choice: 'numbat'"),
+        (["--study-name", "../x"], "study's name"),
+        (["--data-dir", "/nowhere"], "/nowhere"),
+        (["--storage", "postgresql+psycopg://me:hunter2@127.0.0.1:1/x"], "cannot be opened"),
+    ],
+)
+def test_bad_flags_are_explained(place: Place, fails: Callable[[int], str], flags: list[str], message: str):
+    shown = fails(place.run(*flags))
+    assert message in shown
+    assert shown.count("hunter2") == 0
+    assert not (place.output / "journal.log").exists()
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has CUDA")
+def test_cuda_asked_for_and_absent(place: Place, fails: Callable[[int], str]):
+    assert "finds no CUDA device" in fails(place.run("--device", "cuda"))
+
+
+def test_a_folder_that_cannot_be_written(place: Place, fails: Callable[[int], str]):
+    place.output.write_text("a file in its place")
+    assert "cannot be written" in fails(place.run("--search-only"))
+
+
+def test_another_definition_is_refused_and_the_study_kept(place: Place, fails: Callable[[int], str]):
+    place.run("--search-only", "--trials", "2")
+    message = fails(place.run("--search-only", "--epochs", "2"))
+    assert "search.epochs: was 3, now 2" in message
+    assert "--study-name" in message
+    assert len(finished(place)) == 2
+
+
+@pytest.mark.parametrize("verb", [export, confirm])
+def test_verbs_on_studies_that_do_not_exist(place: Place, fails: Callable[[int], str], verb):
+    assert "there is no journal" in fails(verb.main(["--study", "tiny_mml", *place.where]))
+    place.run("--search-only", "--trials", "1")
+    assert "unknown study 'tiny_mm'; did you mean 'tiny_mml'" in fails(verb.main(["--study", "tiny_mm", *place.where]))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("loss: {name: mml, margins: [0.9, 0.6], weights: [0.5, 0.5], negative_weight: 1.0}\n", "ascending order"),
+        ("loss: {name: mml\n", "line"),
+        ("loss: 3\nloss: 4\n", "line 2"),
+        ("- 1\n", "must hold a mapping"),
+        ("config: {loss: {name: cll, margin: 0.5, negative_weight: 1.0}}\n", "unknown loss 'cll'; did you mean 'ccl'"),
+        ("\x00\x01", "mine.yaml"),
+    ],
+)
+def test_bad_config_files_are_explained(place: Place, fails: Callable[[int], str], text: str, message: str):
+    path = place.root / "mine.yaml"
+    path.write_text(text)
+    assert message in fails(train.main([str(path), "--dataset", "demo"]))
+
+
+def test_a_config_without_a_dataset(place: Place, fails: Callable[[int], str]):
+    path = place.root / "mine.yaml"
+    path.write_text("loss: {name: ccl, margin: 0.5, negative_weight: 1.0}\n")
+    assert "give it with --dataset" in fails(train.main([str(path)]))
+    assert "cannot be read" in fails(train.main([str(place.root / "absent.yaml"), "--dataset", "demo"]))
+
+
+def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]):
+    for verb in (run, confirm, export, train, studies):
+        assert verb.main(["--help"]) == 0
+        assert "usage: python -m hpo." in capsys.readouterr().out
+
+
+def start(place: Place, *flags: str) -> subprocess.Popen[str]:
+    """`python -m hpo.run` as a process of its own, with trials that take long enough to be hit."""
+    command = [sys.executable, "-m", "hpo.run", "--study", str(place.study), *place.where, "--search-only", *flags]
+    return subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": "."},
+    )
+
+
+def wait_for_a_running_trial(place: Place, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    journal = place.output / "journal.log"
+    while time.monotonic() < deadline and process.poll() is None:
+        if journal.exists() and len(optuna.get_all_study_names(storage := open_storage(str(journal)))) == 1:
+            trials = optuna.load_study(study_name="tiny_mml", storage=storage).trials
+            if len(trials) >= 2 and trials[-1].state == TrialState.RUNNING and "worker" in trials[-1].user_attrs:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"no trial was seen running: {process.communicate() if process.poll() is not None else 'too slow'}")
+
+
+@pytest.fixture
+def slow_place(place: Place) -> Place:
+    """Trials of many epochs, so that a signal hits one that runs."""
+    place.edit("epochs: 3", "epochs: 150")
+    place.edit("evaluate_every: 2", "evaluate_every: 50")
+    place.edit("trials: 4", "trials: 3")
+    return place
+
+
+def test_killed_in_the_middle_it_continues(slow_place: Place):
+    process = start(slow_place)
+    wait_for_a_running_trial(slow_place, process)
+    process.kill()
+    process.communicate()
+    assert slow_place.run("--search-only") == 0
+    states = [trial.state for trial in study_of(slow_place).trials]
+    assert TrialState.RUNNING not in states
+    assert len(finished(slow_place)) == 3
+    assert states.count(TrialState.FAIL) == 1, "the killed trial"
+    killed = next(trial for trial in study_of(slow_place).trials if trial.state == TrialState.FAIL)
+    again = [trial for trial in finished(slow_place) if trial.params == killed.params]
+    assert len(again) == 1, "it was trained again, once"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_puts_the_trial_back_and_says_how_to_continue(slow_place: Place, number: int, code: int):
+    process = start(slow_place)
+    wait_for_a_running_trial(slow_place, process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "the same command continues" in errors
+    assert "Traceback" not in errors
+    trials = study_of(slow_place).trials
+    assert TrialState.RUNNING not in {trial.state for trial in trials}
+    waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+    assert len(waiting) == 1
+    assert slow_place.run("--search-only") == 0
+    assert len(finished(slow_place)) == 3

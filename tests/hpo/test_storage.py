@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages.journal import JournalFileSymlinkLock
+
+from hpo.storage import differences, has_password, open_storage, repair_journal, without_password
+from trainers.errors import InputError
+
+
+def study_on(path: Path) -> optuna.Study:
+    return optuna.create_study(study_name="s", storage=open_storage(str(path)), load_if_exists=True)
+
+
+@pytest.mark.parametrize("torn", [b'{"op_code": 4, "wor', b"x", b'{"a": 1}' * 20_000])
+def test_a_torn_last_line_is_cut_off_and_the_study_goes_on(tmp_path: Path, torn: bytes):
+    path = tmp_path / "journal.log"
+    study_on(path).tell(study_on(path).ask().number, 1.0)
+    whole = path.read_bytes()
+    with path.open("ab") as journal:
+        journal.write(torn)
+    study = study_on(path)
+    assert path.read_bytes().startswith(whole + b"{")
+    study.tell(study.ask().number, 2.0)
+    assert [trial.value for trial in study_on(path).trials] == [1.0, 2.0]
+
+
+def test_a_journal_of_a_single_torn_line_becomes_empty(tmp_path: Path):
+    path = tmp_path / "journal.log"
+    path.write_bytes(b'{"op')
+    assert repair_journal(path, JournalFileSymlinkLock(str(path))) == 4
+    assert path.read_bytes() == b""
+
+
+def test_a_whole_journal_is_left_alone(tmp_path: Path):
+    path = tmp_path / "journal.log"
+    study_on(path).ask()
+    before = path.read_bytes()
+    assert repair_journal(path, JournalFileSymlinkLock(str(path))) == 0
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_journal_is_explained(tmp_path: Path):
+    path = tmp_path / "journal.log"
+    path.write_text('{"op_code": 0, "study_name": \n{}\n')
+    with pytest.raises(InputError, match=r"journal.log cannot be opened"):
+        open_storage(str(path))
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg://me:hunter2@127.0.0.1:1/db", "nonsense://me:hunter2@x/y", "sqlite:////nowhere/at/all.db"]
+)
+def test_unreachable_storages_are_explained_without_their_password(url: str):
+    with pytest.raises(InputError, match="cannot be opened") as error:
+        open_storage(url)
+    assert "hunter2" not in str(error.value)
+
+
+def test_a_missing_journal_is_not_made_by_a_reader(tmp_path: Path):
+    with pytest.raises(InputError, match="there is no journal"):
+        open_storage(str(tmp_path / "x" / "journal.log"), create=False)
+    assert not (tmp_path / "x").exists()
+
+
+def test_passwords():
+    assert has_password("postgresql://me:secret@host/db")
+    assert not has_password("postgresql://me@host/db")
+    assert not has_password("runs/journal.log")
+    assert without_password("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+    assert without_password("runs/journal.log") == "runs/journal.log"
+    assert "secret" not in without_password("postgresql://me:secret@host:notaport/db")
+
+
+def test_differences_name_the_inner_key():
+    old = {"a": 1, "config": {"x": 1, "y": {"z": 2}}, "gone": 0}
+    new = {"a": 1, "config": {"x": 1, "y": {"z": 3}}, "come": 5}
+    assert differences(old, new) == "come: was None, now 5; config.y.z: was 2, now 3; gone: was 0, now None"

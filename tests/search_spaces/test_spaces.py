@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+
+from search_spaces import SPACES, Space
+from search_spaces.spaces import ALSO, LOWEST_MARGIN
+from trainers.config import TrainConfig
+from trainers.errors import InputError
+from trainers.losses import BSL, CCL, MML
+from trainers.published import PUBLISHED
+
+FIXED: dict[str, Any] = {"encoder": {"name": "mf", "dim": 16}, "batch_size": 128, "epochs": 7, "seed": 3}
+EVERYTHING = tuple(ALSO)
+ALL_SPACES = [
+    *(SPACES["mml"](n_margins=k, also=also) for k in (1, 2, 3, 4, 7) for also in ((), EVERYTHING)),
+    *(SPACES[name](also=also) for name in ("ccl", "bsl") for also in ((), EVERYTHING)),
+]
+
+
+def point_of(boxes: dict[str, BaseDistribution]) -> st.SearchStrategy[dict[str, Any]]:
+    """Points of a box, its corners often among them."""
+
+    def values(box: Any) -> st.SearchStrategy[Any]:
+        if isinstance(box, CategoricalDistribution):
+            return st.sampled_from(box.choices)
+        if isinstance(box, IntDistribution):
+            return st.integers(box.low, box.high)
+        return st.one_of(st.just(box.low), st.just(box.high), st.floats(box.low, box.high))
+
+    return st.fixed_dictionaries({name: values(box) for name, box in boxes.items()})
+
+
+@pytest.mark.parametrize("space", ALL_SPACES, ids=repr)
+@given(data=st.data())
+def test_every_point_is_a_valid_config_and_round_trips(space: Space, data: st.DataObject):
+    config = space.config(data.draw(point_of(space.boxes())), FIXED)  # TrainConfig has checked it
+    params = space.params(config)
+    assert space.config(params, FIXED) == config
+    for name, box in space.boxes().items():
+        assert box._contains(box.to_internal_repr(params[name])), f"{name} = {params[name]} left its box {box}"
+    if isinstance(config.loss, MML):
+        assert config.loss.margins[0] >= LOWEST_MARGIN - 1e-9
+
+
+@pytest.mark.parametrize(("dataset", "n_margins"), [("yelp2018", 4), ("gowalla", 3)])
+def test_published_mml_is_in_its_space_bit_for_bit(dataset: str, n_margins: int):
+    space = SPACES["mml"](n_margins=n_margins)
+    config = TrainConfig.from_dict({**FIXED, "loss": PUBLISHED["mml"][dataset]})
+    assert space.config(space.params(config), FIXED) == config
+    expected = {
+        "yelp2018": ((0.6, 0.7, 0.8, 0.9), (0.05, 0.15, 0.2, 0.6), 400.0),
+        "gowalla": ((0.7, 0.8, 0.9), (0.1, 0.15, 0.75), 700.0),
+    }
+    loss = space.loss(space.params(config))
+    assert isinstance(loss, MML)
+    assert (loss.margins, loss.weights, loss.negative_weight) == expected[dataset]
+
+
+@pytest.mark.parametrize("name", ["ccl", "bsl"])
+@pytest.mark.parametrize("dataset", ["yelp2018", "gowalla"])
+def test_published_rivals_are_in_their_spaces(name: str, dataset: str):
+    space = SPACES[name]()
+    config = TrainConfig.from_dict({**FIXED, "loss": PUBLISHED[name][dataset]})
+    assert space.config(space.params(config), FIXED) == config
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+def test_optuna_asks_and_is_answered(name: str):
+    space = SPACES[name](also=EVERYTHING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(20):
+        params = study.ask(fixed_distributions=space.boxes()).params
+        assert set(params) == set(space.boxes())
+        config = space.config(params, FIXED)
+        assert config.loss.name == name
+        assert (config.encoder.dim, config.batch_size, config.epochs, config.seed) == (16, 128, 7, 3)
+
+
+def test_no_l2_is_the_bottom_of_its_box():
+    space = SPACES["ccl"](also=("l2",))
+    config = TrainConfig.from_dict({**FIXED, "loss": CCL(margin=0.9, negative_weight=150.0), "l2": 0.0})
+    assert space.config(space.params(config), FIXED).l2 == 0.0
+
+
+MML_LOSS = MML(margins=(0.6, 0.9), weights=(0.4, 0.6), negative_weight=400.0)
+
+
+@pytest.mark.parametrize(
+    ("space", "changes", "named"),
+    [
+        (
+            SPACES["mml"](n_margins=2),
+            {"loss": MML(margins=(0.2, 0.9), weights=(0.4, 0.6), negative_weight=400.0)},
+            "margin_ratio_1",
+        ),
+        (
+            SPACES["mml"](n_margins=2),
+            {"loss": MML(margins=(0.6, 0.99), weights=(0.4, 0.6), negative_weight=400.0)},
+            "margin_top",
+        ),
+        (
+            SPACES["mml"](n_margins=2),
+            {"loss": MML(margins=(0.6, 0.9), weights=(0.4, 0.6), negative_weight=4.0)},
+            "negative_ratio",
+        ),
+        (SPACES["mml"](n_margins=3), {"loss": MML_LOSS}, "n_margins 3"),
+        (
+            SPACES["mml"](n_margins=2),
+            {"loss": MML(margins=(0.6, 0.9), weights=(0.4, 0.6), positive_weight=0.0, negative_weight=4.0)},
+            "positive_weight",
+        ),
+        (SPACES["ccl"](), {"loss": MML_LOSS}, "space ccl"),
+        (SPACES["bsl"](), {"loss": BSL(temperature=0.1, mode="multi")}, "mode"),
+        (SPACES["bsl"](), {"loss": BSL(temperature=0.5)}, "temperature"),
+        (
+            SPACES["mml"](n_margins=2, also=("negatives",)),
+            {"loss": MML_LOSS, "negatives": {"name": "uniform", "count": 5}},
+            "negatives",
+        ),
+        (
+            SPACES["mml"](n_margins=2, also=("dropout",)),
+            {"loss": MML_LOSS, "encoder": {"name": "mf", "dropout": 0.5}},
+            "dropout",
+        ),
+        (SPACES["mml"](n_margins=2, also=("learning_rate",)), {"loss": MML_LOSS, "learning_rate": 1.0}, "learning_rate"),
+    ],
+)
+def test_a_config_outside_the_space_names_the_parameter(space: Space, changes: dict[str, Any], named: str):
+    config = TrainConfig.from_dict({**FIXED, **changes})
+    with pytest.raises(InputError, match=named):
+        space.params(config)
