@@ -20,15 +20,14 @@ from hpo.cli import add_confirm_arguments, add_place_arguments, add_study_argume
 from hpo.console import RunProgress, say, table
 from hpo.export import BEST, write_config
 from hpo.provenance import provenance
-from hpo.runs import FinishedRun, RunKey
+from hpo.runs import FinishedRun, keep_run
 from hpo.scheduler import best_trials, trial_config
 from hpo.spec import StudySpec, load_spec
 from hpo.stopping import Stopper
 from hpo.storage import DEFINITION, SPEC
 from hpo.summary import SHOWN, Candidate, Confirmation, Method
 from hpo.workspace import Workspace
-from trainers import Interactions, Run, TrainConfig, TrainingDiverged, evaluate, load_test
-from trainers.engines import make_engine
+from trainers import Interactions, TrainConfig, load_test
 from trainers.errors import InputError
 from trainers.validation import checked
 from trainers.yaml_files import to_yaml, write_text
@@ -36,7 +35,6 @@ from trainers.yaml_files import to_yaml, write_text
 log = logging.getLogger(__name__)
 
 CONFIRM = "confirm.yaml"
-KS = (20, 50)
 SELECT_OFFSET, TEST_OFFSET = 101, 201  # seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...
 
 
@@ -72,7 +70,7 @@ class Confirmer:
         candidates = []
         for trial in trials:
             config = trial_config(trial, spec).replace(epochs=plan.epochs, seed=seeds[0])
-            runs = list(self._runs(f"validation, {spec.name} trial {trial.number}", config, seeds, *self.work.split))
+            runs = self._runs(f"validation, {spec.name} trial {trial.number}", config, seeds, *self.work.split)
             by_seed = {run.config.seed: run.metrics for run in runs}
             failure = next((run.failure for run in runs if run.failure), "")
             candidates.append(Candidate(trial.number, config, float(trial.value or 0.0), by_seed, failure))
@@ -81,7 +79,7 @@ class Confirmer:
     def _test(self, label: str, config: TrainConfig) -> Method:
         """Stage 2: one method on train + validation, over further seeds; each model is read on test once."""
         seeds = _seeds(self.work.spec.search.seed + TEST_OFFSET, self.work.spec.confirm.seeds)
-        runs = list(self._runs(f"test, {label}", config, seeds, self.work.dataset.train, self._test_split))
+        runs = self._runs(f"test, {label}", config, seeds, self.work.dataset.train, self._test_split)
         by_seed = {run.config.seed: run.metrics for run in runs}
         failure = next((run.failure for run in runs if run.failure), "")
         return Method(label, config.replace(seed=seeds[0]), by_seed, sum(run.seconds for run in runs), failure)
@@ -126,33 +124,12 @@ class Confirmer:
 
     def _runs(
         self, label: str, config: TrainConfig, seeds: Sequence[int], seen: Interactions, held_out: Interactions
-    ) -> Iterator[FinishedRun]:
-        for seed in seeds:
-            key = RunKey(config.replace(seed=seed), seen.checksum, held_out.checksum, self.work.choice.name)
-            run = self.work.runs.load(key)
-            if run is None:
-                with self.progress.run(f"{label}, seed {seed}", config.epochs) as advance:
-                    run = self._train(key.config, seen, held_out, advance)
-                self.work.runs.save(key, run)
-            yield run
-
-    def _train(
-        self, config: TrainConfig, seen: Interactions, held_out: Interactions, advance: RunProgress.Advance
-    ) -> FinishedRun:
-        run = Run(make_engine(self.work.choice, seen, None), config)
-        seconds = 0.0
-        try:
-            epochs = iter(run)
-            for _ in range(config.epochs):
-                with self.stopper.interruptible():
-                    seconds += next(epochs).train_seconds
-                advance()
-        except TrainingDiverged as error:
-            return FinishedRun(config, {}, None, seconds, str(error))
-        with self.stopper.interruptible():
-            per_user = evaluate(*run.vectors(), seen=seen, held_out=held_out, ks=KS, per_user=True)
-        means = {str(name): float(per_user[name].mean()) for name in per_user}
-        return FinishedRun(config, means, per_user, seconds)
+    ) -> list[FinishedRun]:
+        trainer = (self.work.runs, self.work.choice)
+        return [
+            keep_run(*trainer, config.replace(seed=seed), seen, held_out, f"{label}, seed {seed}", self.progress, self.stopper)
+            for seed in seeds
+        ]
 
 
 def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper) -> Path:

@@ -10,9 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hpo.storage import without_password
+from trainers.engines.contract import device_name
 
 PACKAGE = "mml-hpo"
 DEPENDENCIES = ("torch", "numpy", "numba", "optuna", "pandas", "scipy")
@@ -26,7 +25,7 @@ def provenance(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "dependencies": {name: _version(name) for name in DEPENDENCIES},
         "command": " ".join(without_password(part) for part in [Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "device": torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()} CPU",
+        "device": device_name(device),
         "written": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 

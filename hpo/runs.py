@@ -12,9 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trainers.config import TrainConfig
+from hpo.console import RunProgress
+from hpo.stopping import Stopper
+from trainers import Interactions, Run, TrainConfig, TrainingDiverged, evaluate
+from trainers.engines import EngineChoice, make_engine
 from trainers.errors import InputError
 from trainers.yaml_files import write_text
+
+KS = (20, 50)
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,52 @@ class RunStore:
         except OSError as error:
             raise InputError(f"{self.folder}: cannot be written: {error.strerror}; give another folder with --output") from None
         write_text(path, json.dumps(record, indent=1) + "\n")
+
+
+def keep_run(
+    store: RunStore,
+    choice: EngineChoice,
+    config: TrainConfig,
+    seen: Interactions,
+    held_out: Interactions,
+    label: str,
+    progress: RunProgress,
+    stopper: Stopper,
+) -> FinishedRun:
+    """The run of a config, from the store or trained now and stored: measured once, at its last epoch.
+
+    Raises:
+        Stopped: SIGINT or SIGTERM; nothing of this run is kept.
+    """
+    key = RunKey(config, seen.checksum, held_out.checksum, choice.name)
+    run = store.load(key)
+    if run is None:
+        with progress.run(label, config.epochs) as advance:
+            run = _train(choice, config, seen, held_out, advance, stopper)
+        store.save(key, run)
+    return run
+
+
+def _train(
+    choice: EngineChoice,
+    config: TrainConfig,
+    seen: Interactions,
+    held_out: Interactions,
+    advance: RunProgress.Advance,
+    stopper: Stopper,
+) -> FinishedRun:
+    run = Run(make_engine(choice, seen, None), config)
+    epochs, seconds = iter(run), 0.0
+    try:
+        for _ in range(config.epochs):
+            with stopper.interruptible():
+                seconds += next(epochs).train_seconds
+            advance()
+    except TrainingDiverged as error:
+        return FinishedRun(config, {}, None, seconds, str(error))
+    with stopper.interruptible():
+        per_user = evaluate(*run.vectors(), seen=seen, held_out=held_out, ks=KS, per_user=True)
+    return FinishedRun(config, {str(name): float(per_user[name].mean()) for name in per_user}, per_user, seconds)
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import platform
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -133,3 +134,8 @@ def _check_held_out(seen: Interactions, held_out: Interactions | None) -> None:
         )
     if not len(held_out):
         raise InputError("there is nothing to evaluate on: held_out has no pairs")
+
+
+def device_name(device: str) -> str:
+    """The machine that a device is, e.g. `x86_64 CPU` or the GPU's product name."""
+    return torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()} CPU"

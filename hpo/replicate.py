@@ -1,0 +1,166 @@
+"""`python -m hpo.replicate mml_mf`: train published configs and print the paper's row beside ours.
+
+Beside hpo.confirm the only reader of the test split. The settings were chosen on test by the papers, so these figures say
+whether the program computes what a paper computed, not which loss is better.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from hpo.cli import add_data_argument, add_engine_arguments, entry, positive, seed
+from hpo.console import RunProgress, say, table
+from hpo.provenance import provenance
+from hpo.runs import FinishedRun, RunStore, keep_run
+from hpo.stopping import Stopper
+from trainers import TrainConfig, load_dataset, load_test
+from trainers.engines import choose_engine
+from trainers.errors import InputError, unknown
+from trainers.published import PUBLISHED
+from trainers.yaml_files import to_yaml, write_text
+
+METRICS = ("recall@20", "ndcg@20")
+COMMON: dict[str, Any] = {"learning_rate": 1.0e-4, "encoder": {"name": "mf", "dim": 64}}
+# The BSL authors train MF with batches of 1024 and drop 10 % of the user vector's units.
+BSL_FIELDS: dict[str, Any] = COMMON | {"batch_size": 1024, "encoder": {"name": "mf", "dim": 64, "dropout": 0.1}}
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """A row of a paper's table: what was trained, and what it gave on the test split."""
+
+    loss: str
+    dataset: str
+    fields: dict[str, Any]
+    recall: float
+    ndcg: float
+
+
+# Ozsoy, arXiv 2405.04614, MF without early stop, 100 negatives, 100 epochs.
+MML_MF = (
+    PaperRow("mml", "yelp2018", COMMON | {"batch_size": 512}, 0.0702, 0.0580),
+    PaperRow("ccl", "yelp2018", COMMON | {"batch_size": 512}, 0.0673, 0.0551),
+    PaperRow("bsl", "yelp2018", BSL_FIELDS, 0.0703, 0.0580),
+    PaperRow("mml", "gowalla", COMMON | {"batch_size": 256}, 0.1816, 0.1435),
+    PaperRow("ccl", "gowalla", COMMON | {"batch_size": 256}, 0.1783, 0.1426),
+    PaperRow("bsl", "gowalla", BSL_FIELDS, 0.1804, 0.1521),
+)
+PAPER_NEGATIVES, PAPER_EPOCHS = 100, 100
+REPLICATIONS = {"mml_mf": MML_MF}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A paper's row and the run that replicates it."""
+
+    row: PaperRow
+    negatives: int
+    run: FinishedRun
+
+    def cells(self) -> list[str]:
+        """Paper beside measured with the relative difference; the paper's row holds for its own negatives only."""
+        cells = [f"{self.row.loss} {self.row.dataset}", str(self.negatives)]
+        for metric, paper in zip(METRICS, (self.row.recall, self.row.ndcg), strict=True):
+            measured = self.run.metrics.get(metric, float("nan"))
+            comparable = self.negatives == PAPER_NEGATIVES and self.run.config.epochs == PAPER_EPOCHS
+            cells += (
+                [f"{paper:.4f}", f"{measured:.4f}", f"{100 * (measured / paper - 1):+.1f} %"]
+                if comparable
+                else ["", f"{measured:.4f}", ""]
+            )
+        return cells
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        paper = dict(zip(METRICS, (self.row.recall, self.row.ndcg), strict=True))
+        measured = {"failure": self.run.failure} if self.run.failure else self.run.metrics
+        config = self.run.config.to_dict()
+        return {
+            "dataset": self.row.dataset,
+            "paper": paper,
+            "measured": measured,
+            "seconds": self.run.seconds,
+            "config": config,
+        }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train published configs and print the paper's row beside ours; finished runs are kept and not trained again."""
+    parser = argparse.ArgumentParser(prog="python -m hpo.replicate", description=main.__doc__)
+    parser.add_argument("table", choices=sorted(REPLICATIONS), help="which table")
+    parser.add_argument("--losses", metavar="A,B", help="only these losses")
+    parser.add_argument("--datasets", metavar="A,B", help="only these datasets")
+    parser.add_argument("--negatives", metavar="N,N", default=str(PAPER_NEGATIVES), help="negatives per positive, a sweep")
+    parser.add_argument("--epochs", type=positive, default=PAPER_EPOCHS, metavar="N")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N")
+    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR")
+    add_data_argument(parser)
+    add_engine_arguments(parser)
+    return entry(parser, argv, _replicate)
+
+
+def _replicate(arguments: argparse.Namespace) -> int:
+    rows = _chosen(REPLICATIONS[arguments.table], arguments)
+    counts = [positive_count(text) for text in arguments.negatives.split(",")]
+    console, folder = Console(), arguments.output / "replicate"
+    with Stopper().catching() as stopper, RunProgress(console) as progress:
+        outcomes = list(_outcomes(rows, counts, arguments, RunStore(folder / "runs"), progress, stopper))
+    header = ["run", "N", *(name for metric in METRICS for name in (f"paper {metric}", "measured", "difference"))]
+    title = f"{arguments.table}: test split, {arguments.epochs} epochs, last epoch, seed {arguments.seed}"
+    console.print(table(title, header, [outcome.cells() for outcome in outcomes]))
+    say(console, "the papers chose these settings on the test split; their rows are single runs")
+    path = folder / f"{arguments.table}.yaml"
+    origin = provenance(choose_engine(outcomes[0].run.config, arguments.engine, arguments.device).device)
+    write_text(path, to_yaml({"runs": [outcome.to_dict() for outcome in outcomes], "provenance": origin}))
+    say(console, f"wrote {path}")
+    return 0
+
+
+def _outcomes(
+    rows: list[PaperRow],
+    counts: list[int],
+    arguments: argparse.Namespace,
+    store: RunStore,
+    progress: RunProgress,
+    stopper: Stopper,
+) -> Iterator[Outcome]:
+    for row in rows:
+        seen = load_dataset(row.dataset, arguments.data_dir).train
+        test = load_test(row.dataset, arguments.data_dir)
+        for count in counts:
+            fields = row.fields | {"negatives": {"name": "uniform", "count": count}, "epochs": arguments.epochs}
+            config = TrainConfig.from_dict({**fields, "seed": arguments.seed, "loss": PUBLISHED[row.loss][row.dataset]})
+            choice = choose_engine(config, arguments.engine, arguments.device)
+            label = f"{row.loss} {row.dataset}, {count} negatives"
+            yield Outcome(row, count, keep_run(store, choice, config, seen, test, label, progress, stopper))
+
+
+def _chosen(rows: tuple[PaperRow, ...], arguments: argparse.Namespace) -> list[PaperRow]:
+    wanted = {"loss": arguments.losses, "dataset": arguments.datasets}
+    for field, text in wanted.items():
+        known = {getattr(row, field) for row in rows}
+        for name in text.split(",") if text else ():
+            if name not in known:
+                raise InputError(unknown(field, name, known))
+    return [row for row in rows if all(not text or getattr(row, field) in text.split(",") for field, text in wanted.items())]
+
+
+def positive_count(text: str) -> int:
+    """A number of negatives.
+
+    Raises:
+        InputError: not a whole number of at least 1.
+    """
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise InputError(f"--negatives takes whole numbers of at least 1, separated by commas, got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
