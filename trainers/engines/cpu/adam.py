@@ -42,8 +42,8 @@ class Table(NamedTuple):
 
     Attributes:
         rows: parameters (n, dim), each row as of the step up to which it has been caught up.
-        mean, square: Adam's moments (n, dim), as of the row's last gradient.
-        direction: (n, dim), along which a row without gradient coasts.
+        state: (n, 3 dim), side by side: Adam's moments, mean and square, as of the row's last gradient, and the direction
+            along which a row without gradient coasts. One array, so that the compiler sees that they do not overlap.
         scale: (n, 4): inverse norm; bound on how far the unit vector still coasts; norm of the direction; unused.
         last: int32 (n,), the step of the row's last gradient, 0 for never.
         ahead: (n,), how many directions the row has still to coast.
@@ -51,9 +51,7 @@ class Table(NamedTuple):
     """
 
     rows: Floats
-    mean: Floats
-    square: Floats
-    direction: Floats
+    state: Floats
     scale: Floats
     last: NDArray[np.int32]
     ahead: NDArray[np.float64]
@@ -63,13 +61,13 @@ class Table(NamedTuple):
 def new_table(rows: Floats) -> Table:
     """A table before its first step."""
     n, dim = rows.shape
-    parts = [aligned((n, dim)) for _ in range(4)]
-    parts[0][:] = rows
+    own = aligned((n, dim))
+    own[:] = rows
     scale = aligned((n, 4))
     with np.errstate(over="ignore", invalid="ignore"):
         scale[:, INVERSE] = 1.0 / np.maximum(np.sqrt((rows * rows).sum(1)), np.float32(NORM_FLOOR))
     scale[:, SLACK] = ROUNDING
-    return Table(*parts, scale, np.zeros(n, np.int32), np.zeros(n), np.full(n, -1, np.int32))
+    return Table(own, aligned((n, 3 * dim)), scale, np.zeros(n, np.int32), np.zeros(n), np.full(n, -1, np.int32))
 
 
 def powers() -> NDArray[np.float64]:
@@ -82,11 +80,8 @@ def rates(config: TrainConfig, n_rows: int, first: int, n_steps: int) -> NDArray
 
     Columns: lr_t / (1 - b1^t), 1 / sqrt(1 - b2^t), tail(t - 1), tail(t).
     """
-    total = config.epochs * -(-n_rows // config.batch_size)
     steps = np.arange(first + 1, first + n_steps + HORIZON + 1, dtype=np.float64)
-    rate = np.array(
-        [learning_rate_at(config, int(t) - 1, n_rows) if t <= total or config.schedule == "constant" else 0.0 for t in steps]
-    )
+    rate = np.array([max(0.0, learning_rate_at(config, int(t) - 1, n_rows)) for t in steps])
     correction_1, correction_2 = 1.0 - BETAS[0] ** steps, np.sqrt(1.0 - BETAS[1] ** steps)
     way = rate * correction_2 / correction_1
     tail = np.zeros(len(steps) + 1)  # tail[i] = tail(first + i)
@@ -98,7 +93,7 @@ def rates(config: TrainConfig, n_rows: int, first: int, n_steps: int) -> NDArray
 def caught_up(table: Table, step: int, tail: float) -> Floats:
     """The rows (n, dim) as they stand after step `step`, in a copy: asking never changes how training goes on."""
     rest = RATIO ** (step - table.last).astype(np.float64) * tail
-    return table.rows - (table.ahead - rest).astype(np.float32)[:, None] * table.direction
+    return table.rows - (table.ahead - rest).astype(np.float32)[:, None] * table.state[:, 2 * table.rows.shape[1] :]
 
 
 @inlined
@@ -115,7 +110,7 @@ def catch_up(table, row, step, tail, power, width):
         return
     squares = np.float32(0.0)
     for d in range(width):
-        value = table.rows[row, d] - way * table.direction[row, d]
+        value = table.rows[row, d] - way * table.state[row, 2 * width + d]
         table.rows[row, d] = value
         squares += value * value
     _measure(table, row, squares, np.float32(rest))
@@ -166,14 +161,14 @@ def adam_step(table, row, gradient, g, step, rate, l2, power, width):
     for d in range(width):
         value = table.rows[row, d]
         slope = (gradient[g, d] - along * value) * inverse + l2 * value
-        mean = keep_1 * table.mean[row, d] + GAIN_1 * slope
-        square = keep_2 * table.square[row, d] + GAIN_2 * slope * slope
+        mean = keep_1 * table.state[row, d] + GAIN_1 * slope
+        square = keep_2 * table.state[row, width + d] + GAIN_2 * slope * slope
         root = np.sqrt(square)
         value -= speed * mean / (root * correction + epsilon)
         direction = mean / (root + coasting_epsilon)
-        table.mean[row, d] = mean
-        table.square[row, d] = square
-        table.direction[row, d] = direction
+        table.state[row, d] = mean
+        table.state[row, width + d] = square
+        table.state[row, 2 * width + d] = direction
         table.rows[row, d] = value
         squares += value * value
         pace += direction * direction
@@ -186,5 +181,14 @@ def adam_step(table, row, gradient, g, step, rate, l2, power, width):
 @inlined
 def prefetch_state(table, row, width):
     """Ask for what `catch_up` reads."""
-    prefetch(table.rows, row, width)
-    prefetch(table.direction, row, width)
+    prefetch(table.rows, row, 0, width)
+    prefetch(table.state, row, 2 * width, width)
+    prefetch(table.scale, row, 0, 1)
+
+
+@inlined
+def prefetch_all(table, row, width):
+    """Ask for what `adam_step` reads."""
+    prefetch(table.rows, row, 0, width)
+    prefetch(table.state, row, 0, 3 * width)
+    prefetch(table.scale, row, 0, 1)

@@ -39,8 +39,8 @@ from trainers.engines.cpu.passes import (
     link_users,
     score,
     screen,
-    update_item,
-    update_user,
+    update_items,
+    update_users,
     user_vector,
 )
 
@@ -166,13 +166,10 @@ def _build(width: int, fingerprint: int) -> Any:
             item_blocks = -(-n_work // BLOCK)
             for block in prange(user_blocks + item_blocks):
                 if block < user_blocks:
-                    for i in range(block * BLOCK, min(n_users, (block + 1) * BLOCK)):
-                        update_user(batch, batch.work_users[i], users, step, rate, plan.l2, plan.power, width)
+                    update_users(batch, users, n_users, block, step, rate, plan.l2, plan.power, width)
                 else:
                     part = block - user_blocks
-                    for i in range(part * BLOCK, min(n_work, (part + 1) * BLOCK)):
-                        item = batch.work_items[i]
-                        update_item(batch, item, items, part, shift, step, rate, plan.l2, plan.power, width)
+                    update_items(batch, items, n_work, part, shift, step, rate, plan.l2, plan.power, width)
             counts[0] += n_users + n_work
         return last - first
 

@@ -58,9 +58,9 @@ def _prefetch(typing_context: Any, table: Any, row: Any, offset: Any) -> Any:
 
 
 @inlined
-def prefetch(table, row, width):
-    """Ask for a row of `width` floats ahead of its use: tables are read at random places, so the hardware cannot foresee it."""
-    for offset in range(0, width * 4, CACHE_LINE):
+def prefetch(table, row, first, width):
+    """Ask for floats of a row ahead of their use: tables are read at random places, which the hardware cannot foresee."""
+    for offset in range(first * 4, (first + width) * 4, CACHE_LINE):
         _prefetch(table, row, offset)
 
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.engines.cpu.adam import INVERSE, SLACK, adam_step, catch_up, prefetch_state
+from trainers.engines.cpu.adam import INVERSE, SLACK, adam_step, catch_up, prefetch_all, prefetch_state
 from trainers.engines.cpu.batch import BLOCK
 from trainers.engines.cpu.low import below, bits, dot, inlined, permuted, prefetch
 from trainers.engines.cpu.rows import row_loss
 
 AHEAD = 8  # rows between a prefetch and its use
+NEXT = 3  # the same where a row is 16 cache lines
 _S32 = np.uint64(32)
 
 
@@ -121,6 +122,13 @@ def draw_negatives(batch, b, plan, position, n_items):
 
 
 @inlined
+def prefetch_score(table, row, width):
+    """Ask for what a score reads."""
+    prefetch(table.rows, row, 0, width)
+    prefetch(table.scale, row, 0, 1)
+
+
+@inlined
 def screen(batch, b, plan, table, width):
     """Keep the row's negatives that may reach the cutoff once caught up; NaN is kept."""
     size, count = batch.sizes[b], plan.count
@@ -128,11 +136,11 @@ def screen(batch, b, plan, table, width):
         batch.found[b] = count
         return
     for j in range(min(AHEAD, count)):
-        prefetch(table.rows, batch.items[b, j], width)
+        prefetch_score(table, batch.items[b, j], width)
     n = 0
     for j in range(count):
         if j + AHEAD < count:
-            prefetch(table.rows, batch.items[b, j + AHEAD], width)
+            prefetch_score(table, batch.items[b, j + AHEAD], width)
         item = batch.items[b, j]
         score = dot(batch.vectors, b, table.rows, item, width) * table.scale[item, INVERSE]
         batch.items[b, n] = item
@@ -147,10 +155,10 @@ def score(batch, b, plan, table, share, width):
     n = batch.found[b]
     positive = batch.positives[b]
     for j in range(min(AHEAD, n)):
-        prefetch(table.rows, batch.items[b, j], width)
+        prefetch_score(table, batch.items[b, j], width)
     for j in range(n):
         if j + AHEAD < n:
-            prefetch(table.rows, batch.items[b, j + AHEAD], width)
+            prefetch_score(table, batch.items[b, j + AHEAD], width)
         item = batch.items[b, j]
         batch.scores[b, j] = dot(batch.vectors, b, table.rows, item, width) * table.scale[item, INVERSE]
     match = dot(batch.vectors, b, table.rows, positive, width) * table.scale[positive, INVERSE]
@@ -215,6 +223,26 @@ def update_item(batch, item, table, block, shift, step, rate, l2, power, width):
 @inlined
 def blocks(n):
     return (n + BLOCK - 1) // BLOCK
+
+
+@inlined
+def update_users(batch, table, n, block, step, rate, l2, power, width):
+    """`update_user` for a block of the batch's users."""
+    first, last = block * BLOCK, min(n, (block + 1) * BLOCK)
+    for i in range(first, last):
+        if i + NEXT < last:
+            prefetch_all(table, batch.work_users[i + NEXT], width)
+        update_user(batch, batch.work_users[i], table, step, rate, l2, power, width)
+
+
+@inlined
+def update_items(batch, table, n, block, shift, step, rate, l2, power, width):
+    """`update_item` for a block of the items that got a slope."""
+    first, last = block * BLOCK, min(n, (block + 1) * BLOCK)
+    for i in range(first, last):
+        if i + NEXT < last:
+            prefetch_all(table, batch.work_items[i + NEXT], width)
+        update_item(batch, batch.work_items[i], table, block, shift, step, rate, l2, power, width)
 
 
 @inlined
