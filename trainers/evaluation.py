@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 import pandas as pd
+from numba import njit, prange
 from numpy.typing import NDArray
 
 from trainers import draws
@@ -15,6 +16,8 @@ from trainers.draws import Purpose
 from trainers.errors import InputError
 
 TIE_SEED = 0
+TILE_USERS, TILE_ITEMS = 512, 2048  # 4 MiB of scores
+STRIP = 64  # scores looked at together
 
 
 @overload
@@ -110,17 +113,96 @@ def tie_order(n_items: int) -> NDArray[np.int64]:
 def held_out_ranks(
     user_vectors: NDArray[Any], item_vectors: NDArray[Any], seen: Interactions, held_out: Interactions, k: int
 ) -> NDArray[np.int64]:
-    """Rank (from 0) of every held-out pair among its user's unseen items, (n_pairs,); at least k when not in the top k."""
-    place = tie_order(seen.n_items)
+    """Rank (from 0) of every held-out pair among its user's unseen items, (n_pairs,); k when not in the top k.
+
+    Scores are float32, computed a tile of users and items at a time that stays in the cache; every tile has the same shape,
+    so that equal vectors get equal scores wherever they stand. A pass over the tile keeps each user's best k items.
+    """
+    k_kept = min(k, seen.n_items)
+    place = tie_order(seen.n_items).astype(np.int32)
+    items = np.zeros((-(-seen.n_items // TILE_ITEMS) * TILE_ITEMS, item_vectors.shape[1]), np.float32)
+    items[: seen.n_items] = item_vectors
     ranks = np.full(len(held_out), k, dtype=np.int64)
-    for user in np.flatnonzero(held_out.per_user):
-        scores = item_vectors.astype(np.float32) @ user_vectors[user].astype(np.float32)
-        scores[seen.items[seen.indptr[user] : seen.indptr[user + 1]]] = -np.inf
-        pairs = slice(held_out.indptr[user], held_out.indptr[user + 1])
-        for number, item in zip(range(pairs.start, pairs.stop), held_out.items[pairs], strict=True):
-            above = (scores > scores[item]) | ((scores == scores[item]) & (place < place[item]))
-            ranks[number] = above.sum() if np.isfinite(scores[item]) else k
+    users = np.flatnonzero(held_out.per_user)
+    block = np.zeros((TILE_USERS, items.shape[1]), np.float32)
+    tile = np.empty((TILE_USERS, TILE_ITEMS), np.float32)
+    for start in range(0, len(users), TILE_USERS):
+        chosen = users[start : start + TILE_USERS]
+        block[: len(chosen)] = user_vectors[chosen]
+        best = np.full((len(chosen), k_kept), -np.inf, np.float32)
+        best_items = np.full((len(chosen), k_kept), -1, np.int32)
+        cursor = seen.indptr[chosen]
+        for first in range(0, seen.n_items, TILE_ITEMS):
+            with np.errstate(over="ignore", invalid="ignore"):  # infinite scores are misses
+                np.matmul(block, items[first : first + TILE_ITEMS].T, out=tile)
+            _keep_best(tile, first, seen.n_items, seen.items, cursor, seen.indptr[chosen + 1], place, best, best_items)
+        _look_up(best, best_items, place, chosen, held_out.indptr, held_out.items, ranks)
     return ranks
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def _keep_best(tile, first, n_items, seen_items, cursor, seen_end, place, best, best_items):  # type: ignore[no-untyped-def]
+    """Merge a tile of scores into each user's heap of the best unseen items; `cursor` walks over the user's seen items."""
+    last = min(n_items, first + tile.shape[1])
+    for u in prange(best.shape[0]):
+        while cursor[u] < seen_end[u] and seen_items[cursor[u]] < last:
+            tile[u, seen_items[cursor[u]] - first] = -np.inf
+            cursor[u] += 1
+        for left in range(0, last - first, STRIP):
+            right = min(left + STRIP, last - first)
+            worst = best[u, 0]
+            n_good = 0
+            for j in range(left, right):  # without a branch, so that it is vectorised
+                n_good += np.int32(tile[u, j] >= worst)
+            if n_good > 0:
+                for j in range(left, right):
+                    if tile[u, j] >= best[u, 0] and tile[u, j] > -np.inf:
+                        _push(tile[u, j], first + j, place, best, best_items, u)
+
+
+@njit(nogil=True, cache=True)
+def _below(score, item, other_score, other, place):  # type: ignore[no-untyped-def]
+    """Whether an item ranks below another one; places in a heap that hold no item (-1) rank below all."""
+    if score != other_score:
+        return score < other_score
+    if item < 0 or other < 0:
+        return item < 0 and other >= 0
+    return place[item] > place[other]
+
+
+@njit(nogil=True, cache=True)
+def _push(score, item, place, best, best_items, u):  # type: ignore[no-untyped-def]
+    """Replace the worst item, at the root of the heap, if the new one ranks above it."""
+    if not _below(best[u, 0], best_items[u, 0], score, item, place):
+        return
+    size = best.shape[1]
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        if child + 1 < size and _below(
+            best[u, child + 1], best_items[u, child + 1], best[u, child], best_items[u, child], place
+        ):
+            child += 1
+        if not _below(best[u, child], best_items[u, child], score, item, place):
+            break
+        best[u, at], best_items[u, at] = best[u, child], best_items[u, child]
+        at = child
+    best[u, at], best_items[u, at] = score, item
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def _look_up(best, best_items, place, users, indptr, items, ranks):  # type: ignore[no-untyped-def]
+    """Write the ranks of the users' held-out items that are among their best."""
+    for u in prange(users.size):
+        for pair in range(indptr[users[u]], indptr[users[u] + 1]):
+            for found in range(best.shape[1]):
+                if best_items[u, found] == items[pair] and np.isfinite(best[u, found]):
+                    rank = 0
+                    for j in range(best.shape[1]):
+                        rank += _below(best[u, found], best_items[u, found], best[u, j], best_items[u, j], place)
+                    ranks[pair] = rank
 
 
 def _metrics_at(
