@@ -94,7 +94,8 @@ class Confirmer:
             return []
         config, source = published
         if source != spec.dataset:
-            log.info("no paper has %s settings for %s: %s's are compared", _title(spec), spec.dataset, source)
+            remedy = f"; a rival is fair when tuned: run --study {spec.name}" if spec.name != self.work.spec.name else ""
+            log.info("no paper has %s settings for %s: %s's are compared%s", _title(spec), spec.dataset, source, remedy)
         return [(f"{_title(spec)} published", config)]
 
     def _rivals(self, spec: StudySpec) -> Iterator[tuple[str, TrainConfig]]:

@@ -1,0 +1,185 @@
+"""Confirm: who is trained on what, who wins, what is kept, and that the test split is read by nobody else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpo import confirm, train
+from hpo.confirm import _highest
+from hpo.summary import Candidate, Confirmation, Method
+from trainers import TrainConfig, datasets
+from trainers.errors import InputError
+from trainers.yaml_files import read_yaml
+
+from .conftest import Place
+
+CONFIG = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}})
+
+
+def confirmed(place: Place) -> dict[str, Any]:
+    return read_yaml(place.output / "tiny_mml" / "confirm.yaml")
+
+
+def stored_runs(place: Place) -> list[Path]:
+    return sorted((place.output / "tiny_mml" / "runs").glob("*.json"))
+
+
+def test_both_stages(place: Place, capsys: pytest.CaptureFixture[str]):
+    assert place.run() == 0
+    outcome = confirmed(place)
+    assert len(outcome["validation"]) == 2, "the top 2 configs"
+    assert all(list(candidate["by_seed"]) == [101, 102] for candidate in outcome["validation"])
+    means = [candidate["mean ndcg@20"] for candidate in outcome["validation"]]
+    assert outcome["winner"]["trial"] == outcome["validation"][means.index(max(means))]["trial"]
+    assert [method["method"] for method in outcome["test"]] == ["MML tuned", "MML published", "CCL published", "BSL published"]
+    for method in outcome["test"]:
+        assert list(method["by_seed"]) == [201, 202], "seeds that neither search nor selection used"
+        assert method["config"]["epochs"] == 4
+        values = [metrics["ndcg@20"] for metrics in method["by_seed"].values()]
+        assert method["ndcg@20"]["mean"] == pytest.approx(sum(values) / 2)
+        assert 0.0 < method["ndcg@20"]["mean"] < 1.0
+    assert outcome["provenance"]["python"]
+    shown = capsys.readouterr().out
+    assert "MML tuned against CCL published: ndcg@20" in shown
+    assert "lead of the winner" in shown
+
+
+def test_the_winner_is_exported_with_figures_that_training_gives_again(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.run()
+    best = place.output / "tiny_mml" / "best.yaml"
+    content = read_yaml(best)
+    assert content["config"]["epochs"] == 4
+    assert content["config"]["seed"] == 101
+    assert list(content["test_by_seed"]) == [201, 202]
+    capsys.readouterr()
+    assert train.main([str(best), "--data-dir", str(place.root / "data")]) == 0
+    assert "epoch 4/4: loss" in (shown := capsys.readouterr().out)
+    assert f"validation ndcg@20 {content['validation']['ndcg@20']:.6f}" in shown.splitlines()[-2]
+
+
+def test_run_again_nothing_is_trained_and_the_verdict_is_the_same(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.run()
+    before = {path: path.stat().st_mtime_ns for path in stored_runs(place)}
+    first = confirmed(place)
+    capsys.readouterr()
+    assert confirm.main(["--study", "tiny_mml", *place.where]) == 0
+    assert {path: path.stat().st_mtime_ns for path in stored_runs(place)} == before
+    again = confirmed(place)
+    del first["provenance"], again["provenance"]
+    assert again == first
+    assert "epochs in" not in capsys.readouterr().out
+
+
+def test_an_interrupted_confirm_continues_with_the_runs_that_are_missing(place: Place):
+    place.run()
+    first = confirmed(place)
+    lost = stored_runs(place)[3:]
+    for path in lost:
+        path.unlink()  # the .json is what makes a run count
+    kept = {path: path.stat().st_mtime_ns for path in stored_runs(place)}
+    assert confirm.main(["--study", "tiny_mml", *place.where]) == 0
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert set(lost) <= set(stored_runs(place))
+    again = confirmed(place)
+    for outcome in (first, again):
+        outcome.pop("provenance")
+        for method in outcome["test"]:
+            method.pop("seconds")
+    assert again == first
+
+
+def test_per_user_metrics_are_kept(place: Place):
+    place.run("--top", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1")
+    for path in stored_runs(place):
+        record = json.loads(path.read_text())
+        with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+            assert set(arrays.files) == {"user", "recall@20", "ndcg@20", "recall@50", "ndcg@50"}
+            assert len(arrays["user"]) == 48
+            assert arrays["ndcg@20"].mean() == pytest.approx(record["metrics"]["ndcg@20"], abs=1e-6)
+
+
+def test_a_damaged_run_is_explained(place: Place, fails: Callable[[int], str]):
+    place.run()
+    stored_runs(place)[0].write_text("{")
+    message = fails(confirm.main(["--study", "tiny_mml", *place.where]))
+    assert "delete it to train it again" in message
+
+
+def test_a_tuned_rival_takes_part_once_its_study_has_run(place: Place):
+    place.run("--search-only", study="tiny_ccl.yaml")
+    place.run()
+    outcome = confirmed(place)
+    labels = [method["method"] for method in outcome["test"]]
+    assert labels == ["MML tuned", "MML published", "CCL published", "CCL tuned", "BSL published"]
+    tuned = outcome["test"][3]["config"]
+    assert tuned["loss"]["name"] == "ccl"
+    assert tuned["epochs"] == 4
+
+
+def test_a_rival_searched_in_another_way_is_left_out_and_said(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.run("--search-only", "--epochs", "2", study="tiny_ccl.yaml")
+    assert place.run() == 0
+    assert "CCL tuned" not in [method["method"] for method in confirmed(place)["test"]]
+    assert "differs in search.epochs" in capsys.readouterr().err
+
+
+def test_a_rival_on_other_data_is_refused(place: Place, fails: Callable[[int], str]):
+    rival = place.root / "tiny_ccl.yaml"
+    rival.write_text(rival.read_text().replace("dataset: tiny", "dataset: demo"))
+    assert "is a study of demo, not of tiny" in fails(place.run())
+
+
+def test_a_study_without_complete_trials_cannot_be_confirmed(place: Place, fails: Callable[[int], str]):
+    place.edit("learning_rate: 1.0e-2", "learning_rate: 1.0e+30")
+    assert place.run("--search-only") == 1, "every trial diverges"
+    assert "has no complete trial to confirm" in fails(confirm.main(["--study", "tiny_mml", *place.where]))
+
+
+def test_search_never_reads_the_test_split(place: Place):
+    test = place.root / "data" / "tiny" / "test.txt"
+    test.write_text("broken\n")
+    assert place.run("--search-only") == 0, "the search does not notice"
+    assert place.run() == 2, "confirm does"
+
+
+def test_the_highest_mean_wins_and_diverged_candidates_lose():
+    def candidate(trial: int, *values: float, failure: str = "") -> Candidate:
+        return Candidate(trial, CONFIG, 0.0, {seed: {"ndcg@20": value} for seed, value in enumerate(values)}, failure)
+
+    # trial 1 has the best single seed, trial 2 the best mean
+    assert _highest([candidate(1, 0.5, 0.1), candidate(2, 0.4, 0.3), candidate(3, failure="diverged")], "s").trial == 2
+    with pytest.raises(InputError, match="every candidate diverged"):
+        _highest([candidate(3, failure="nan in epoch 2")], "s")
+
+
+def test_the_table_by_hand():
+    def method(label: str, *values: float) -> Method:
+        return Method(label, CONFIG, {seed: dict.fromkeys(("ndcg@20", "recall@20"), v) for seed, v in enumerate(values)}, 1.0)
+
+    winner = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
+    methods = [method("MML tuned", 0.22, 0.20), method("CCL published", 0.19, 0.21), method("BSL published", 0.1)]
+    outcome = Confirmation("s", [winner], winner, [*methods, Method("X", CONFIG, {}, 0.0, "diverged")])
+    assert outcome.rows() == [
+        ["MML tuned", "0.2100 ± 0.0141", "0.2100 ± 0.0141", ""],
+        ["CCL published", "0.2000 ± 0.0141", "0.2000 ± 0.0141", "+5.0 %"],
+        ["BSL published", "0.1000", "0.1000", "+110.0 %"],
+        ["X", "diverged", "diverged", ""],
+    ]
+    assert outcome.sentences()[0] == (
+        "MML tuned against CCL published: ndcg@20 +5.0 % (0.2100 ± 0.0141 and 0.2000 ± 0.0141, 2 seeds)"
+    )
+
+
+def test_stage_two_trains_on_all_training_data(place: Place):
+    """A run of stage 2 is keyed by the checksum of train + validation, one of stage 1 by that of train."""
+    place.run()
+    everything = datasets.load_dataset("tiny", place.root / "data").train.checksum
+    seen = [json.loads(path.read_text())["seen"] for path in stored_runs(place)]
+    assert seen.count(everything) == 4 * 2
+    assert len(seen) - seen.count(everything) == 2 * 2
