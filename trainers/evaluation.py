@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 import pandas as pd
+import torch
 from numba import njit, prange
 from numpy.typing import NDArray
 
@@ -17,7 +18,7 @@ from trainers.errors import InputError
 
 TIE_SEED = 0
 TILE_USERS, TILE_ITEMS = 512, 2048  # 4 MiB of scores
-STRIP = 64  # scores looked at together
+STRIP = 32  # scores looked at together
 
 
 @overload
@@ -120,21 +121,20 @@ def held_out_ranks(
     """
     k_kept = min(k, seen.n_items)
     place = tie_order(seen.n_items).astype(np.int32)
-    items = np.zeros((-(-seen.n_items // TILE_ITEMS) * TILE_ITEMS, item_vectors.shape[1]), np.float32)
-    items[: seen.n_items] = item_vectors
+    items = torch.zeros(-(-seen.n_items // TILE_ITEMS) * TILE_ITEMS, item_vectors.shape[1])
+    items[: seen.n_items] = torch.from_numpy(item_vectors.astype(np.float32))
     ranks = np.full(len(held_out), k, dtype=np.int64)
     users = np.flatnonzero(held_out.per_user)
-    block = np.zeros((TILE_USERS, items.shape[1]), np.float32)
-    tile = np.empty((TILE_USERS, TILE_ITEMS), np.float32)
+    block, scores = torch.zeros(TILE_USERS, items.shape[1]), torch.empty(TILE_USERS, TILE_ITEMS)
+    tile = scores.numpy()
     for start in range(0, len(users), TILE_USERS):
         chosen = users[start : start + TILE_USERS]
-        block[: len(chosen)] = user_vectors[chosen]
+        block[: len(chosen)] = torch.from_numpy(user_vectors[chosen].astype(np.float32))
         best = np.full((len(chosen), k_kept), -np.inf, np.float32)
         best_items = np.full((len(chosen), k_kept), -1, np.int32)
         cursor = seen.indptr[chosen]
         for first in range(0, seen.n_items, TILE_ITEMS):
-            with np.errstate(over="ignore", invalid="ignore"):  # infinite scores are misses
-                np.matmul(block, items[first : first + TILE_ITEMS].T, out=tile)
+            torch.mm(block, items[first : first + TILE_ITEMS].T, out=scores)
             _keep_best(tile, first, seen.n_items, seen.items, cursor, seen.indptr[chosen + 1], place, best, best_items)
         _look_up(best, best_items, place, chosen, held_out.indptr, held_out.items, ranks)
     return ranks
@@ -148,16 +148,22 @@ def _keep_best(tile, first, n_items, seen_items, cursor, seen_end, place, best, 
         while cursor[u] < seen_end[u] and seen_items[cursor[u]] < last:
             tile[u, seen_items[cursor[u]] - first] = -np.inf
             cursor[u] += 1
-        for left in range(0, last - first, STRIP):
-            right = min(left + STRIP, last - first)
-            worst = best[u, 0]
-            n_good = 0
-            for j in range(left, right):  # without a branch, so that it is vectorised
-                n_good += np.int32(tile[u, j] >= worst)
-            if n_good > 0:
-                for j in range(left, right):
-                    if tile[u, j] >= best[u, 0] and tile[u, j] > -np.inf:
-                        _push(tile[u, j], first + j, place, best, best_items, u)
+        tile[u, last - first :] = -np.inf  # padding
+        for left in range(0, tile.shape[1], STRIP):
+            strip = tile[u, left : left + STRIP]
+            if _count_reaching(strip, best[u, 0]) > 0:
+                for j in range(STRIP):
+                    if strip[j] >= best[u, 0] and strip[j] > -np.inf:
+                        _push(strip[j], first + left + j, place, best, best_items, u)
+
+
+@njit(nogil=True, cache=True)
+def _count_reaching(strip, worst):  # type: ignore[no-untyped-def]
+    """How many scores reach the worst one kept. Without a branch and of fixed length, so that it is vectorised."""
+    n = np.int32(0)
+    for j in range(STRIP):
+        n += np.int32(1) if strip[j] >= worst else np.int32(0)
+    return n
 
 
 @njit(nogil=True, cache=True)

@@ -78,7 +78,7 @@ def test_ranks_over_several_tiles(tied: bool, monkeypatch: pytest.MonkeyPatch) -
         users, items = np.round(users), np.round(items)
     seen, held_out = random_pairs(rng, n_users, n_items, 20_000), random_pairs(rng, n_users, n_items, 3_000)
     expected = np.minimum(slow_ranks(users, items, seen, held_out, 50), 50)
-    for tile in [(512, 2048), (96, 160)]:
+    for tile in [(512, 2048), (96, 192)]:
         monkeypatch.setattr(evaluation, "TILE_USERS", tile[0])
         monkeypatch.setattr(evaluation, "TILE_ITEMS", tile[1])
         ranks = evaluation.held_out_ranks(users, items, seen, held_out, 50)
