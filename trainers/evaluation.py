@@ -18,7 +18,7 @@ from trainers.errors import InputError
 
 TIE_SEED = 0
 TILE_USERS, TILE_ITEMS = 512, 2048  # 4 MiB of scores
-STRIP = 32  # scores looked at together
+STRIP = 64  # scores looked at together
 
 
 @overload
@@ -144,26 +144,22 @@ def held_out_ranks(
 def _keep_best(tile, first, n_items, seen_items, cursor, seen_end, place, best, best_items):  # type: ignore[no-untyped-def]
     """Merge a tile of scores into each user's heap of the best unseen items; `cursor` walks over the user's seen items."""
     last = min(n_items, first + tile.shape[1])
+    strips = tile.reshape(tile.shape[0], tile.shape[1] // STRIP, STRIP)
     for u in prange(best.shape[0]):
         while cursor[u] < seen_end[u] and seen_items[cursor[u]] < last:
             tile[u, seen_items[cursor[u]] - first] = -np.inf
             cursor[u] += 1
         tile[u, last - first :] = -np.inf  # padding
-        for left in range(0, tile.shape[1], STRIP):
-            strip = tile[u, left : left + STRIP]
-            if _count_reaching(strip, best[u, 0]) > 0:
+        for s in range(strips.shape[1]):
+            worst = best[u, 0]
+            n_good = np.int32(0)
+            for j in range(STRIP):  # without a branch and of fixed length, so that it is vectorised
+                n_good += np.int32(1) if strips[u, s, j] >= worst else np.int32(0)
+            if n_good > 0:
                 for j in range(STRIP):
-                    if strip[j] >= best[u, 0] and strip[j] > -np.inf:
-                        _push(strip[j], first + left + j, place, best, best_items, u)
-
-
-@njit(nogil=True, cache=True)
-def _count_reaching(strip, worst):  # type: ignore[no-untyped-def]
-    """How many scores reach the worst one kept. Without a branch and of fixed length, so that it is vectorised."""
-    n = np.int32(0)
-    for j in range(STRIP):
-        n += np.int32(1) if strip[j] >= worst else np.int32(0)
-    return n
+                    score = strips[u, s, j]
+                    if score >= best[u, 0] and score > -np.inf:
+                        _push(score, first + s * STRIP + j, place, best, best_items, u)
 
 
 @njit(nogil=True, cache=True)
