@@ -22,7 +22,7 @@ from hpo.export import BEST, write_config
 from hpo.provenance import provenance
 from hpo.runs import FinishedRun, keep_run
 from hpo.scheduler import best_trials, trial_config
-from hpo.spec import StudySpec, load_spec
+from hpo.spec import StudySpec
 from hpo.stopping import Stopper
 from hpo.storage import DEFINITION, SPEC
 from hpo.summary import SHOWN, Candidate, Confirmation, Method
@@ -100,10 +100,7 @@ class Confirmer:
 
     def _rivals(self, spec: StudySpec) -> Iterator[tuple[str, TrainConfig]]:
         """Each rival's published config, and its tuned one when its study has run on the same data."""
-        for name in spec.rivals:
-            rival = load_spec(name)
-            if rival.dataset != spec.dataset:
-                raise InputError(f"rival {name!r} is a study of {rival.dataset}, not of {spec.dataset}")
+        for rival in spec.rival_specs():
             yield from self._published(rival)
             tuned = self._tuned_rival(rival.name)
             if tuned is not None:

@@ -63,6 +63,7 @@ def _run(arguments: argparse.Namespace) -> int:
         **confirm_changes(arguments),
     }
     spec = load_spec(arguments.study, arguments.study_name).override(changes)
+    spec.rival_specs()  # confirm needs them: a mistake there should not wait for the end of the search
     work = Workspace.open(spec, arguments.output, arguments.data_dir, arguments.engine, arguments.device)
     console = Console()
     _introduce(work, console)

@@ -122,6 +122,18 @@ class StudySpec(BaseModel):
         found = published_loss(self.space.name, self.dataset)
         return found and (self.train_config(found[0], epochs, seed), found[1])
 
+    def rival_specs(self) -> list[StudySpec]:
+        """The rivals' studies.
+
+        Raises:
+            InputError: one is missing, broken, or a study of other data.
+        """
+        specs = [load_spec(rival) for rival in self.rivals]
+        for rival in specs:
+            if rival.dataset != self.dataset:
+                raise InputError(f"rival {rival.name!r} is a study of {rival.dataset}, not of {self.dataset}")
+        return specs
+
     def definition(self, checksum: str, engine: str) -> dict[str, Any]:
         """What may not change while the study exists, as plain data."""
         probe = self.train_config(CCL(margin=0.5, negative_weight=1.0), self.search.epochs, self.search.seed).to_dict()

@@ -253,6 +253,45 @@ def test_bad_config_files_are_explained(place: Place, fails: Callable[[int], str
     assert message in fails(train.main([str(path), "--dataset", "demo"]))
 
 
+@pytest.mark.parametrize(
+    ("split", "content", "message"),
+    [
+        ("train", None, "needs one file train.txt"),
+        ("train", "", "no interactions"),
+        ("train", "0 1\n1 x\n", "train.txt, line 2"),
+        ("train", "0 -4\n", "train.txt, line 1"),
+        ("train", f"0 {2**40}\n", "train.txt, line 1"),
+        ("train", "0 1\n1 2\n", "nothing can be held out"),
+        ("test", None, "needs one file test.txt"),
+        ("test", "0 1 x\n", "test.txt, line 1"),
+        ("test", "1000 2000\n", "no test pair has a user and an item of the training data"),
+    ],
+)
+def test_bad_data_are_explained(place: Place, fails: Callable[[int], str], split: str, content: str | None, message: str):
+    path = place.root / "data" / "tiny" / f"{split}.txt"
+    path.unlink() if content is None else path.write_text(content)
+    assert message in fails(place.run("--trials", "1", "--top", "1"))
+    assert split == "test" or not (place.output / "journal.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("dataset: tiny", "dataset: tinny", "rival 'tiny_ccl' is a study of tiny, not of tinny"),
+        ("{name: mml, n_margins: 2}", "{name: mlm}", "unknown space 'mlm'; did you mean 'mml'"),
+        ("trials: 4", "trials: 0", "search.trials"),
+        ("  epochs: 3", "  epochs: 3\n  epochs: 4", "line 7"),
+        ("rivals: [", "rivals: [[", "line"),
+        ("tiny_ccl.yaml", "absent.yaml", "absent.yaml: cannot be read"),
+        ("learning_rate: 1.0e-2", "learning_rate: -1.0", "learning_rate"),
+    ],
+)
+def test_bad_study_files_are_explained(place: Place, fails: Callable[[int], str], old: str, new: str, message: str):
+    place.edit(old, new)
+    assert message in fails(place.run("--trials", "1"))
+    assert not (place.output / "journal.log").exists(), "found before anything was run"
+
+
 def test_a_config_without_a_dataset(place: Place, fails: Callable[[int], str]):
     path = place.root / "mine.yaml"
     path.write_text("loss: {name: ccl, margin: 0.5, negative_weight: 1.0}\n")

@@ -1,0 +1,77 @@
+"""Does the search find something? `python -m benchmarks.search_pays --study demo_mml`.
+
+Runs the study's search (unless it has run), then trains its best config, the published one and random ones of the same space
+with fresh seeds, and prints validation means with standard errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from pathlib import Path
+
+import optuna
+from rich.console import Console
+
+from hpo.run import search
+from hpo.scheduler import best_trials, trial_config
+from hpo.spec import OBJECTIVE, load_spec
+from hpo.stopping import Stopper
+from hpo.storage import open_storage
+from hpo.workspace import Workspace
+from trainers import TrainConfig
+from trainers.engines import make_engine
+from trainers.train import Run
+
+FIRST_SEED = 301
+
+
+def main() -> None:
+    """Print the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", default="demo_mml")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--random", type=int, default=9, help="random configs")
+    parser.add_argument("--output", type=Path, default=Path("runs"))
+    parser.add_argument("--data-dir")
+    arguments = parser.parse_args()
+    work = Workspace.open(load_spec(arguments.study), arguments.output, arguments.data_dir, "auto", "auto")
+    study = work.study(open_storage(str(arguments.output / "journal.log")))
+    with Stopper().catching() as stopper:
+        search(work, study, Console(), stopper)
+    best = trial_config(best_trials(study, 1)[0], work.spec)
+    published = work.spec.published(work.spec.search.epochs, 0)
+    seeds = range(FIRST_SEED, FIRST_SEED + arguments.seeds)
+    _show("best found", _values(work, best, seeds))
+    if published is not None:
+        _show("published", _values(work, published[0], seeds))
+    random = [_values(work, config, seeds) for config in _random_configs(work, arguments.random)]
+    _show("median random", sorted(random, key=statistics.fmean)[len(random) // 2])
+
+
+def _random_configs(work: Workspace, count: int) -> list[TrainConfig]:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    boxes, fields = work.spec.space.boxes(), work.spec.fields(work.spec.search.epochs, 0)
+    return [work.spec.space.config(study.ask(fixed_distributions=boxes).params, fields) for _ in range(count)]
+
+
+def _values(work: Workspace, config: TrainConfig, seeds: range) -> list[float]:
+    seen, validation = work.split
+    results = []
+    for seed in seeds:
+        engine = make_engine(work.choice, seen, validation, config.epochs)
+        metrics = Run(engine, config.replace(seed=seed)).finish().metrics
+        assert metrics is not None  # there is a validation split
+        results.append(metrics[OBJECTIVE])
+    return results
+
+
+def _show(label: str, values: list[float]) -> None:
+    error = statistics.stdev(values) / len(values) ** 0.5
+    print(
+        f"{label:14} {OBJECTIVE} {statistics.fmean(values):.4f} ± {error:.4f} (standard error, {len(values)} seeds)", flush=True
+    )
+
+
+if __name__ == "__main__":
+    main()
