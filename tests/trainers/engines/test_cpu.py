@@ -1,0 +1,216 @@
+"""The fused CPU engine against the torch engine, and its promises: same bits, work that does not grow, visible divergence.
+
+Tolerances, as largest absolute differences: 5e-6 of unit vectors and 1e-5 relative of the loss after one step, 2e-4 of unit
+vectors after 1,000 steps; moments, relative to the largest, 5 times as much. Only float32 rounding sets the two engines apart.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from trainers import Interactions, TrainConfig
+from trainers.engines.cpu import NumbaEngine, why_not
+from trainers.engines.cpu.adam import Table
+from trainers.engines.cpu.rows import ROWS
+from trainers.engines.reference import TorchEngine
+from trainers.losses import LOSSES
+
+ONE_STEP, MANY_STEPS = 5e-6, 2e-4
+
+Floats = NDArray[np.float32]
+
+MML = {"name": "mml", "margins": [0.1, 0.3, 0.5], "weights": [0.2, 0.3, 0.5], "positive_weight": 1.5, "negative_weight": 40.0}
+CCL = {"name": "ccl", "margin": 0.2, "negative_weight": 30.0}
+BSL = {"name": "bsl", "temperature": 0.15, "exponent": 1.2}
+SINGLE = {"name": "bsl", "temperature": 0.2, "mode": "single"}
+HINGES_AND_SOFTMAX = [MML, CCL, BSL, SINGLE]
+
+
+def data(n_users: int, n_items: int, n_pairs: int, seed: int = 0) -> Interactions:
+    rng = np.random.default_rng(seed)
+    return Interactions.from_pairs(rng.integers(0, n_users, n_pairs), rng.integers(0, n_items, n_pairs), n_users, n_items)
+
+
+def config(
+    loss: dict[str, Any], count: int = 7, dim: int = 64, dropout: float = 0.0, init_std: float = 0.1, **other: Any
+) -> TrainConfig:
+    encoder = {"name": "mf", "dim": dim, "dropout": dropout, "init_std": init_std}
+    fields = {"learning_rate": 1e-3, "batch_size": 32, "epochs": 4, "seed": 5} | other
+    return TrainConfig.from_dict({"loss": loss, "encoder": encoder, "negatives": {"name": "uniform", "count": count}, **fields})
+
+
+def started(engine: type[Any], seen: Interactions, settings: TrainConfig, **arguments: Any) -> Any:
+    one = engine(seen, **({"held_out": None} | arguments))
+    one.start(0, settings)
+    return one
+
+
+def moments(table: Table, step: int) -> tuple[Floats, Floats]:
+    """Adam's moments as dense Adam holds them after `step`."""
+    dim = table.rows.shape[1]
+    idle = (step - table.last.astype(np.float64))[:, None]
+    return table.state[:, :dim] * 0.9**idle, table.state[:, dim : 2 * dim] * 0.999**idle
+
+
+def assert_close(name: str, ours: NDArray[Any], theirs: NDArray[Any], tolerance: float, relative: bool = False) -> None:
+    scale = max(float(np.abs(theirs).max()), 1e-30) if relative else 1.0
+    difference = float(np.abs(ours - theirs).max()) / scale
+    assert difference <= tolerance, f"{name}: largest difference {difference:.3g}, allowed {tolerance:.3g}"
+
+
+def assert_same_state(ours: NumbaEngine, theirs: TorchEngine, tolerance: float) -> None:
+    for name, one, other in zip(("users", "items"), ours.vectors(0), theirs.vectors(0), strict=True):
+        assert_close(f"{name}' vectors", one, other, tolerance)
+    tables = zip((ours.users, ours.items), (theirs.model.users, theirs.model.items), strict=True)  # type: ignore[arg-type]
+    for name, (table, parameter) in zip(("users", "items"), tables, strict=True):
+        dense = theirs.optimizer.state[parameter]
+        mean, square = moments(table, ours.steps_done)
+        assert_close(f"{name}' first moment", mean, dense["exp_avg"].numpy(), 5 * tolerance, relative=True)
+        assert_close(f"{name}' second moment", square, dense["exp_avg_sq"].numpy(), 5 * tolerance, relative=True)
+
+
+@pytest.mark.parametrize("loss", HINGES_AND_SOFTMAX, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
+@pytest.mark.parametrize(
+    ("size", "count", "dim", "n_users", "n_items"), [(1, 1, 64, 3, 40), (32, 7, 64, 40, 60), (100, 64, 20, 30, 300)]
+)
+def test_one_step(loss: dict[str, Any], size: int, count: int, dim: int, n_users: int, n_items: int) -> None:
+    seen = data(n_users, n_items, size)
+    settings = config(loss, count, dim, batch_size=size)
+    ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
+    our_loss, their_loss = ours.epoch()[0].loss, theirs.epoch()[0].loss
+    assert ours.steps_done == -(-len(seen) // size)
+    assert our_loss == pytest.approx(their_loss, rel=1e-5, abs=1e-6)
+    assert_same_state(ours, theirs, ONE_STEP)
+
+
+@pytest.mark.parametrize("loss", HINGES_AND_SOFTMAX, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"dropout": 0.3}, {"l2": 1e-2}, {"schedule": "linear"}, {"init_std": 1e-4}],
+    ids=lambda change: next(iter(change), "plain"),
+)
+def test_some_epochs(loss: dict[str, Any], change: dict[str, Any]) -> None:
+    seen = data(50, 80, 300)
+    settings = config(loss, **change)
+    ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
+    for _ in range(settings.epochs):
+        assert ours.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
+    assert_same_state(ours, theirs, MANY_STEPS)
+
+
+@pytest.mark.parametrize(("loss", "schedule"), [(MML, "constant"), (BSL, "linear")], ids=["mml", "bsl"])
+def test_a_thousand_steps_with_rows_that_rest(loss: dict[str, Any], schedule: str) -> None:
+    """250 steps an epoch, a pair or two per user: rows rest for hundreds of steps, some are first touched late."""
+    seen = data(400, 900, 500)
+    settings = config(loss, count=1, batch_size=2, schedule=schedule)
+    ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
+    for _ in range(settings.epochs):
+        ours.epoch()
+        theirs.epoch()
+    assert ours.steps_done >= 990
+    resting = ours.steps_done - ours.users.last[ours.users.last > 0]
+    assert resting.max() > 200
+    assert_same_state(ours, theirs, MANY_STEPS)
+
+
+@pytest.mark.parametrize("loss", [MML, BSL], ids=lambda loss: loss["name"])
+def test_the_same_bits_for_any_number_of_threads(loss: dict[str, Any]) -> None:
+    seen, settings = data(200, 300, 2_000), config(loss, batch_size=256, count=20, dropout=0.1, epochs=2)
+    before = numba.get_num_threads()
+    results = []
+    try:
+        for n in (1, before):
+            numba.set_num_threads(n)
+            engine = started(NumbaEngine, seen, settings)
+            losses = [engine.epoch()[0].loss for _ in range(settings.epochs)]
+            results.append((losses, *[vectors.tobytes() for vectors in engine.vectors(0)]))
+    finally:
+        numba.set_num_threads(before)
+    assert results[0] == results[1]
+
+
+def test_evaluating_does_not_change_the_bits() -> None:
+    seen, held_out, settings = data(60, 90, 500), data(60, 90, 200, seed=1), config(MML)
+    often = started(NumbaEngine, seen, settings, held_out=held_out, evaluate_every=1)
+    seldom = started(NumbaEngine, seen, settings, held_out=held_out, evaluate_every=100)
+    for _ in range(settings.epochs):
+        one, other = often.epoch()[0], seldom.epoch()[0]
+        often.vectors(0)
+        assert one.loss == other.loss
+    assert one.metrics == other.metrics is not None
+    assert all(np.array_equal(a, b) for a, b in zip(often.vectors(0), seldom.vectors(0), strict=True))
+
+
+def test_the_length_of_kernel_calls_does_not_change_the_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, settings = data(60, 90, 500), config(MML, batch_size=8)
+    vectors = []
+    for steps in (1, 50):
+        monkeypatch.setattr("trainers.engines.cpu.engine.FIRST_STEPS", steps)
+        engine = started(NumbaEngine, seen, settings)
+        engine.epoch()
+        vectors.append(engine.vectors(0)[1])
+    assert np.array_equal(*vectors)
+
+
+def test_a_second_config_starts_afresh() -> None:
+    seen, settings = data(50, 80, 300), config(MML)
+    engine = started(NumbaEngine, seen, settings)
+    first = [engine.epoch()[0].loss for _ in range(2)]
+    engine.start(0, config(BSL))
+    engine.epoch()
+    engine.start(0, settings)
+    assert [engine.epoch()[0].loss for _ in range(2)] == first
+
+
+def test_work_does_not_grow_with_the_catalogue() -> None:
+    settings = config(MML, count=5, batch_size=20, epochs=1)
+    updates = []
+    for scale in (1, 10):
+        seen = data(100 * scale, 200 * scale, 1_000)
+        engine = started(NumbaEngine, seen, settings)
+        engine.epoch()
+        assert engine.row_updates <= engine.steps_done * 20 * (2 + 2 * (1 + 5) + 1)
+        updates.append(engine.row_updates)
+    assert updates[1] < 1.5 * updates[0], f"rows updated: {updates[0]} with 200 items, {updates[1]} with 2,000"
+
+
+@pytest.mark.parametrize("loss", [MML | {"negative_weight": 1e38, "positive_weight": 1e38}, BSL | {"temperature": 1e-38}, MML])
+def test_divergence_shows_in_the_loss(loss: dict[str, Any]) -> None:
+    engine = started(NumbaEngine, data(50, 80, 300), config(loss, learning_rate=1e39))
+    losses = [engine.epoch()[0].loss for _ in range(2)]
+    assert not math.isfinite(losses[-1]), f"losses {losses}"
+
+
+@pytest.mark.parametrize(
+    "loss", [*HINGES_AND_SOFTMAX, BSL | {"mode": "multi"}], ids=lambda loss: f"{loss['name']}-{loss.get('mode')}"
+)
+def test_can_run(loss: dict[str, Any]) -> None:
+    assert why_not(config(loss)) == ""
+
+
+def test_cannot_run() -> None:
+    too_much = config(MML).replace(batch_size=2**24, negatives={"name": "uniform", "count": 1000})
+    assert "too much for one step" in why_not(too_much)
+    with pytest.raises(ValueError, match="cannot run this config"):
+        started(NumbaEngine, data(50, 80, 300), too_much)
+
+
+def test_every_row_function_belongs_to_a_known_loss() -> None:
+    assert set(ROWS) <= set(LOSSES.values())
+
+
+def test_multi_says_that_it_runs_as_reweight(caplog: pytest.LogCaptureFixture) -> None:
+    """Its loss is that of reweight but for the constant: exponent times the logarithm of the number of negatives."""
+    seen = data(50, 80, 300)
+    with caplog.at_level("INFO"):
+        multi = started(NumbaEngine, seen, config(BSL | {"mode": "multi"}))
+    assert caplog.text.count("multi runs as reweight") == 1
+    plain = started(NumbaEngine, seen, config(BSL))
+    assert multi.epoch()[0].loss == pytest.approx(plain.epoch()[0].loss - 1.2 * math.log(7), rel=1e-5)
+    assert all(np.array_equal(a, b) for a, b in zip(multi.vectors(0), plain.vectors(0), strict=True))
