@@ -31,9 +31,8 @@ class SearchProgress:
         self.finished_here = 0
         self.bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.description}\n{task.fields[now]}"),
+            BarColumn(bar_width=12),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -49,10 +48,11 @@ class SearchProgress:
     def begin(self, study: optuna.Study, budget: int) -> None:
         """Start the clock."""
         self.budget = budget
-        self.finished_before = _counts(study)["finished"]
-        self.task = self.bar.add_task(study.study_name, total=budget * self.epochs, state="")
-        if self.finished_before:
-            say(self.console, f"{study.study_name}: continuing, {_state(_counts(study), budget)}")
+        self.task = self.bar.add_task(study.study_name, total=budget * self.epochs, now="starting")
+        counts = _counts(study)
+        if counts["finished"]:
+            word = "the budget is met" if counts["finished"] >= budget else "continuing"
+            say(self.console, f"{study.study_name}: {word}, {_state(counts, budget)}")
 
     def epoch(self, number: int, epoch: int, epochs: int, study: optuna.Study) -> None:
         """A trial trained an epoch."""
@@ -61,7 +61,8 @@ class SearchProgress:
             self.bar.update(
                 self.task,
                 completed=min(counts["finished"] * self.epochs + epoch, self.budget * self.epochs),
-                state=f"{_state(counts, self.budget)}, trial {number} epoch {epoch}/{epochs}{self._time_left(counts)}",
+                description=f"{study.study_name}: {_state(counts, self.budget)}",
+                now=f"trial {number}: epoch {epoch}/{epochs}{self._time_left(counts)}",
             )
 
     def finished(self, trial: FrozenTrial, study: optuna.Study) -> None:

@@ -24,7 +24,7 @@ def provenance(device: str) -> dict[str, Any]:
         **_git(),
         "python": platform.python_version(),
         "dependencies": {name: _version(name) for name in DEPENDENCIES},
-        "command": " ".join(without_password(part) for part in [Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join(["python", *map(without_password, sys.orig_argv[1:])]),
         "device": device_name(device),
         "written": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }

@@ -28,6 +28,7 @@ else:
 OBJECTIVE = "ndcg@20"
 BESIDE = "recall@20"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirm
 FROZEN = SETTINGS | {"frozen": True}
 
 Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED)]
@@ -77,8 +78,8 @@ class ConfirmPlan(BaseModel):
 
     model_config = FROZEN
     top: Count = 5
-    select_seeds: Count = 3
-    seeds: Count = 5
+    select_seeds: Annotated[Count, Field(le=MAX_SEEDS)] = 3
+    seeds: Annotated[Count, Field(le=MAX_SEEDS)] = 5
     epochs: Count = 100
 
 

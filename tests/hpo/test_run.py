@@ -64,7 +64,7 @@ def test_run_again_says_so_and_continues_with_a_larger_budget(place: Place, caps
     assert place.run("--search-only", "--trials", "2") == 0
     assert place.run("--search-only", "--trials", "2") == 0
     assert len(finished(place)) == 2
-    assert "continuing, 2/2 finished" in capsys.readouterr().out
+    assert "the budget is met, 2/2 finished" in capsys.readouterr().out
     assert place.run("--search-only", "--trials", "3") == 0
     assert len(finished(place)) == 3
     assert len({tuple(trial.params.values()) for trial in finished(place)}) == 3, "a resumed search repeats no point"
