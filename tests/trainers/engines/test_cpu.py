@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from trainers import Interactions, TrainConfig
 from trainers.engines.cpu import NumbaEngine, why_not
 from trainers.engines.cpu.adam import Table
+from trainers.engines.cpu.pace import Pace
 from trainers.engines.cpu.rows import ROWS
 from trainers.engines.reference import TorchEngine
 from trainers.losses import LOSSES
 
+MAX_THREADS = numba.get_num_threads()
 ONE_STEP, MANY_STEPS = 5e-6, 2e-4
 
 Floats = NDArray[np.float32]
@@ -120,19 +122,16 @@ def test_a_thousand_steps_with_rows_that_rest(loss: dict[str, Any], schedule: st
 
 
 @pytest.mark.parametrize("loss", [MML, BSL], ids=lambda loss: loss["name"])
-def test_the_same_bits_for_any_number_of_threads(loss: dict[str, Any]) -> None:
+def test_the_same_bits_for_any_number_of_threads(loss: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     seen, settings = data(200, 300, 2_000), config(loss, batch_size=256, count=20, dropout=0.1, epochs=2)
-    before = numba.get_num_threads()
     results = []
-    try:
-        for n in (1, before):
-            numba.set_num_threads(n)
-            engine = started(NumbaEngine, seen, settings)
-            losses = [engine.epoch()[0].loss for _ in range(settings.epochs)]
-            results.append((losses, *[vectors.tobytes() for vectors in engine.vectors(0)]))
-    finally:
-        numba.set_num_threads(before)
+    for n in (1, MAX_THREADS):
+        monkeypatch.setattr("trainers.engines.cpu.pace.Pace.next", lambda pace, n=n: (1000, n))
+        engine = started(NumbaEngine, seen, settings)
+        losses = [engine.epoch()[0].loss for _ in range(settings.epochs)]
+        results.append((losses, *[vectors.tobytes() for vectors in engine.vectors(0)]))
     assert results[0] == results[1]
+    assert numba.get_num_threads() == MAX_THREADS
 
 
 def test_evaluating_does_not_change_the_bits() -> None:
@@ -150,12 +149,24 @@ def test_evaluating_does_not_change_the_bits() -> None:
 def test_the_length_of_kernel_calls_does_not_change_the_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     seen, settings = data(60, 90, 500), config(MML, batch_size=8)
     vectors = []
-    for steps in (1, 50):
-        monkeypatch.setattr("trainers.engines.cpu.engine.FIRST_STEPS", steps)
+    for plan in [(1, 1), (50, 2), (7, 1)]:
+        monkeypatch.setattr("trainers.engines.cpu.pace.Pace.next", lambda pace, plan=plan: (plan[0], min(plan[1], MAX_THREADS)))
         engine = started(NumbaEngine, seen, settings)
         engine.epoch()
         vectors.append(engine.vectors(0)[1])
-    assert np.array_equal(*vectors)
+    assert all(np.array_equal(one, vectors[0]) for one in vectors)
+
+
+def test_pace_keeps_the_faster_number_of_threads_and_tries_the_other_again() -> None:
+    seconds = {1: 0.001, 4: 0.003}
+    pace, used = Pace(4), {1: 0, 4: 0}
+    for _ in range(100):
+        steps, threads = pace.next()
+        used[threads] += steps
+        pace.took(steps, threads, seconds[threads] * steps)
+        assert seconds[threads] * steps <= 0.5
+    assert used[1] > 50 * used[4] > 0
+    assert Pace(1).next()[1] == 1
 
 
 def test_a_second_config_starts_afresh() -> None:

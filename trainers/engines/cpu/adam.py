@@ -93,7 +93,8 @@ def rates(config: TrainConfig, n_rows: int, first: int, n_steps: int) -> NDArray
 def caught_up(table: Table, step: int, tail: float) -> Floats:
     """The rows (n, dim) as they stand after step `step`, in a copy: asking never changes how training goes on."""
     rest = RATIO ** (step - table.last).astype(np.float64) * tail
-    return table.rows - (table.ahead - rest).astype(np.float32)[:, None] * table.state[:, 2 * table.rows.shape[1] :]
+    rows: Floats = table.rows - (table.ahead - rest).astype(np.float32)[:, None] * table.state[:, 2 * table.rows.shape[1] :]
+    return rows
 
 
 @inlined

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+import numba
 import numpy as np
 
 from trainers import draws
@@ -15,14 +16,13 @@ from trainers.engines.contract import Vectors
 from trainers.engines.cpu.adam import Floats, Table, caught_up, new_table, powers, rates
 from trainers.engines.cpu.batch import new_batch, stride_bits
 from trainers.engines.cpu.kernels import Plan, kernel_for
+from trainers.engines.cpu.pace import Pace
 from trainers.engines.cpu.rows import ROWS, row_loss_of
 from trainers.engines.single import SingleLane
 from trainers.negatives import Uniform
 
 log = logging.getLogger(__name__)
 
-MAX_SECONDS = 0.25  # that a kernel call aims at: Ctrl-C and heartbeats wait for it
-FIRST_STEPS = 8
 MAX_SLOTS = 2**31
 
 
@@ -40,7 +40,7 @@ def why_not(config: TrainConfig) -> str:
 
 
 class NumbaEngine(SingleLane):
-    """One lane on fused numba kernels, with as many threads as `numba.get_num_threads()` says.
+    """One lane on fused numba kernels, with at most `numba.get_num_threads()` threads.
 
     A config's numbers do not depend on the number of threads, nor on how often it is evaluated.
 
@@ -71,16 +71,24 @@ class NumbaEngine(SingleLane):
         n_steps = -(-len(self.seen) // config.batch_size)
         plan = self._plan(config, epoch, n_steps)
         totals, counts = np.zeros(1), np.zeros(1, np.int64)
-        done, pace = 0, FIRST_STEPS
-        while done < n_steps and np.isfinite(totals[0]):
-            started = time.perf_counter()
-            last = min(n_steps, done + pace)
-            self.kernel(plan, self.users, self.items, self.batch, done, last, totals, counts)
-            seconds = (time.perf_counter() - started) / (last - done)
-            done, pace = last, max(1, min(2 * pace, int(MAX_SECONDS / max(seconds, 1e-9))))
+        max_threads = numba.get_num_threads()
+        pace = Pace(max_threads)
+        done = 0
+        try:
+            while done < n_steps and np.isfinite(totals[0]):
+                steps, threads = pace.next()
+                last = min(n_steps, done + steps)
+                numba.set_num_threads(threads)
+                started = time.perf_counter()
+                self.kernel(plan, self.users, self.items, self.batch, done, last, totals, counts)
+                pace.took(last - done, threads, time.perf_counter() - started)
+                done = last
+        finally:
+            numba.set_num_threads(max_threads)
         self.steps_done += done
         self.row_updates += int(counts[0])
-        return float(totals[0]) / len(self.seen)
+        finite = all(np.isfinite(table.scale).all() for table in (self.users, self.items))
+        return float(totals[0]) / len(self.seen) if finite else float("nan")
 
     def _plan(self, config: TrainConfig, epoch: int, n_steps: int) -> Plan:
         dropout = config.encoder.dropout
@@ -93,7 +101,7 @@ class NumbaEngine(SingleLane):
             dropout=draws.key(config.seed, Purpose.DROPOUT, epoch),
             dropout_threshold=draws.keep_threshold(dropout),
             dropout_factor=1.0 / (1.0 - dropout),
-            count=config.negatives.count,
+            n_negatives=config.negatives.count,
             batch_size=config.batch_size,
             kind=self.loss.kind,
             settings=self.loss.settings,
@@ -110,7 +118,8 @@ class NumbaEngine(SingleLane):
     def _unit(self, table: Table) -> Floats:
         rows = caught_up(table, self.steps_done, self._tail())
         norms = np.sqrt((rows * rows).sum(1, keepdims=True))
-        return rows / np.maximum(norms, np.float32(NORM_FLOOR))
+        unit: Floats = rows / np.maximum(norms, np.float32(NORM_FLOOR))
+        return unit
 
     def _tail(self) -> float:
         """tail(steps_done), see `adam.rates`."""

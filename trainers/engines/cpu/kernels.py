@@ -45,7 +45,7 @@ from trainers.engines.cpu.passes import (
 )
 
 # Passes only: numba does not see that they depend on one another through the fields of tuples, and would fuse and reorder them.
-PARALLEL = {
+PARALLEL: Any = {
     "prange": True,
     "fusion": False,
     "numpy": False,
@@ -65,7 +65,7 @@ class Plan(NamedTuple):
         shuffle, half_bits, negatives, dropout: uint64, keys of the epoch's draws.
         dropout_threshold: uint64, 0 for no dropout.
         dropout_factor: what kept units are multiplied with.
-        count: negatives per row.
+        n_negatives: per row.
         batch_size: rows per step; the last step may have fewer.
         kind, settings, cutoff: see `rows.RowLoss`.
         l2: added as l2 * row to the gradients.
@@ -82,7 +82,7 @@ class Plan(NamedTuple):
     dropout: np.uint64
     dropout_threshold: np.uint64
     dropout_factor: float
-    count: int
+    n_negatives: int
     batch_size: int
     kind: int
     settings: NDArray[np.float32]
@@ -100,7 +100,8 @@ Kernel = Callable[[Plan, Table, Table, Batch, int, int, NDArray[np.float64], NDA
 @cache
 def kernel_for(width: int) -> Kernel:
     """The training kernel for rows of `width` floats: compiled, or read from numba's cache on disk."""
-    return _build(width, _fingerprint())
+    kernel: Kernel = _build(width, _fingerprint())
+    return kernel
 
 
 def _fingerprint() -> int:
@@ -110,11 +111,11 @@ def _fingerprint() -> int:
     return int.from_bytes(digest.digest()[:6], "big") + 1
 
 
-def _build(width: int, fingerprint: int) -> Any:
+def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, read from top to bottom
     """Numbers in the closure are compile-time constants and part of the cache's key; functions there would break it."""
 
     @njit(parallel=PARALLEL, nogil=True, cache=True, fastmath=MATH, error_model="numpy")
-    def train_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]
+    def train_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]  # noqa: C901
         if fingerprint == 0:  # never: it is here to be part of the cache's key
             return 0
         n_rows = plan.items.size

@@ -1,4 +1,4 @@
-"""What every kernel file needs: compiler flags, the counter-based draws as compiled functions, cache prefetch, aligned arrays."""
+"""What every kernel file needs: compiler flags, the counter-based draws, compiled; cache prefetch; aligned arrays."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
@@ -48,7 +48,7 @@ def _prefetch(typing_context: Any, table: Any, row: Any, offset: Any) -> Any:
         pointer = ir.IntType(8).as_pointer()
         word = ir.IntType(32)
         place = builder.add(builder.mul(at, builder.extract_value(array.strides, 0)), byte)
-        function = cgutils.get_or_insert_function(
+        function = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
             builder.module, ir.FunctionType(ir.VoidType(), [pointer, word, word, word]), "llvm.prefetch.p0i8"
         )
         builder.call(function, [builder.gep(builder.bitcast(array.data, pointer), [place]), word(0), word(3), word(1)])
@@ -61,7 +61,7 @@ def _prefetch(typing_context: Any, table: Any, row: Any, offset: Any) -> Any:
 def prefetch(table, row, first, width):
     """Ask for floats of a row ahead of their use: tables are read at random places, which the hardware cannot foresee."""
     for offset in range(first * 4, (first + width) * 4, CACHE_LINE):
-        _prefetch(table, row, offset)
+        _prefetch(table, row, offset)  # type: ignore[call-arg]
 
 
 @inlined

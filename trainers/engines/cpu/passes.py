@@ -1,4 +1,4 @@
-"""What one task of a pass does for one row. All are inlined into the kernel of `kernels.py`, which says how they fit together."""
+"""What one task of a pass does. All are inlined into the kernel of `kernels.py`, which says how they fit together."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -116,8 +116,8 @@ def user_vector(batch, b, table, plan, position, width):
 
 @inlined
 def draw_negatives(batch, b, plan, position, n_items):
-    start = position * np.uint64(plan.count)
-    for j in range(plan.count):
+    start = position * np.uint64(plan.n_negatives)
+    for j in range(plan.n_negatives):
         batch.items[b, j] = np.int32(below(bits(plan.negatives, start + np.uint64(j)), n_items))
 
 
@@ -131,7 +131,7 @@ def prefetch_score(table, row, width):
 @inlined
 def screen(batch, b, plan, table, width):
     """Keep the row's negatives that may reach the cutoff once caught up; NaN is kept."""
-    size, count = batch.sizes[b], plan.count
+    size, count = batch.sizes[b], plan.n_negatives
     if plan.cutoff == -np.inf:
         batch.found[b] = count
         return
@@ -162,7 +162,7 @@ def score(batch, b, plan, table, share, width):
         item = batch.items[b, j]
         batch.scores[b, j] = dot(batch.vectors, b, table.rows, item, width) * table.scale[item, INVERSE]
     match = dot(batch.vectors, b, table.rows, positive, width) * table.scale[positive, INVERSE]
-    batch.losses[b], slope = row_loss(plan.kind, plan.settings, plan.count, match, batch.scores, b, n, batch.slopes)
+    batch.losses[b], slope = row_loss(plan.kind, plan.settings, plan.n_negatives, match, batch.scores, b, n, batch.slopes)
     batch.items[b, n] = positive
     batch.slopes[b, n] = slope
     for d in range(width):
@@ -184,7 +184,7 @@ def drop(batch, b, width):
 
 @inlined
 def has_slope(batch, b):
-    for j in range(batch.found[b] + 1):
+    for j in range(batch.found[b] + 1):  # noqa: SIM110 - numba has no any()
         if batch.slopes[b, j] != np.float32(0.0):
             return True
     return False

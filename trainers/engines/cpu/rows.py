@@ -44,7 +44,7 @@ class RowLoss(NamedTuple):
 
 @dataclass(frozen=True)
 class RowFunction:
-    """Line of the table `ROWS`: the kind, the settings and the cutoff that a loss gives, and what to say about it, if anything."""
+    """Line of the table `ROWS`: the kind, settings and cutoff that a loss gives, and what to log about it, if anything."""
 
     kind: int
     settings: Callable[[Any], list[float]]
@@ -96,7 +96,7 @@ def _hinges(settings, count, positive, scores, b, n, slopes):
     """MML and CCL: a weighted hinge per margin; settings = positive weight, negative weight, K, margins, weights."""
     n_margins = int(settings[2])
     share = settings[1] / np.float32(count)
-    total = 0.0
+    total: Any = 0.0
     for j in range(n):
         height = np.float32(0.0)
         slope = np.float32(0.0)

@@ -1,0 +1,1 @@
+"""Measurements run by hand; RESULTS.md keeps what they gave."""

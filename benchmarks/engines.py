@@ -1,0 +1,204 @@
+"""Seconds per training epoch and per evaluation, beside a plain PyTorch loop and the bare matrix product.
+
+    python -m benchmarks.engines --dataset yelp2018 --data-dir D [--scale 10] [--repeats 3] [--losses mml,bsl]
+
+Everything is timed in turns in one process, a few seconds at a time, and compared within its turn: on a machine that
+others use too, ratios mean something and seconds do not. An epoch is extrapolated from a stated number of steps of a
+model that has already been trained for a while.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numba
+import numpy as np
+import torch
+from torch import nn
+
+from trainers import Interactions, TrainConfig, evaluate, load_dataset, load_test
+from trainers.engines.cpu import NumbaEngine
+from trainers.engines.cpu.pace import Pace
+from trainers.evaluation import TILE_ITEMS, TILE_USERS
+
+PUBLISHED = {
+    "mml": {
+        "loss": {"name": "mml", "margins": [0.6, 0.7, 0.8, 0.9], "weights": [0.05, 0.15, 0.2, 0.6], "negative_weight": 400.0},
+        "learning_rate": 1.0e-4,
+    },
+    "bsl": {"loss": {"name": "bsl", "temperature": 0.11, "exponent": 1.1}, "learning_rate": 5.0e-4},
+}
+PLAIN_STEPS = 8
+
+
+class PlainLoop:
+    """Matrix factorisation as one would write it down: Embedding, normalize, bmm, autograd, dense Adam, randint."""
+
+    def __init__(self, seen: Interactions, config: TrainConfig) -> None:
+        self.seen, self.config = seen, config
+        self.users = nn.Embedding(seen.n_users, config.encoder.dim)
+        self.items = nn.Embedding(seen.n_items, config.encoder.dim)
+        for table in (self.users, self.items):
+            nn.init.normal_(table.weight, std=1e-4)
+        self.optimizer = torch.optim.Adam([self.users.weight, self.items.weight], lr=config.learning_rate)
+        self.pairs = torch.from_numpy(np.stack([seen.users, seen.items]).astype(np.int64))
+
+    def run(self, n_steps: int) -> None:
+        size, count = self.config.batch_size, self.config.negatives.count
+        for _ in range(n_steps):
+            users, positives = self.pairs[:, torch.randint(self.pairs.shape[1], (size,))]
+            negatives = torch.randint(self.seen.n_items, (size, count))
+            user = nn.functional.normalize(self.users(users), dim=-1)
+            positive = (user * nn.functional.normalize(self.items(positives), dim=-1)).sum(-1)
+            negative = torch.bmm(nn.functional.normalize(self.items(negatives), dim=-1), user[:, :, None])[:, :, 0]
+            loss = self._loss(positive, negative)
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+
+    def _loss(self, positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+        loss = self.config.to_dict()["loss"]
+        if loss["name"] == "bsl":
+            soft = torch.logsumexp(negative / loss["temperature"], 1) * loss["exponent"]
+            return torch.mean(soft - positive / loss["temperature"])
+        hinges = sum(w * torch.relu(negative - m) for m, w in zip(loss["margins"], loss["weights"], strict=True))
+        return torch.mean(torch.relu(1.0 - positive) + loss["negative_weight"] * torch.as_tensor(hinges).mean(1))
+
+
+class FusedSteps:
+    """Some steps at a time of a numba engine's epoch."""
+
+    def __init__(self, seen: Interactions, config: TrainConfig, warm_steps: int) -> None:
+        self.engine = NumbaEngine(seen, None)
+        self.engine.start(0, config)
+        self.plan = self.engine._plan(config, 0, -(-len(seen) // config.batch_size))
+        self.done = 0
+        self.max_threads = numba.get_num_threads()
+        self.pace = Pace(self.max_threads)
+        self.totals, self.counts = np.zeros(1), np.zeros(1, np.int64)
+        self.run(warm_steps)
+
+    def run(self, n_steps: int) -> None:
+        """As NumbaEngine._train_epoch, but for these steps only."""
+        engine, end = self.engine, self.done + n_steps
+        while self.done < end:
+            steps, threads = self.pace.next()
+            last = min(end, self.done + steps)
+            numba.set_num_threads(threads)
+            started = time.perf_counter()
+            engine.kernel(self.plan, engine.users, engine.items, engine.batch, self.done, last, self.totals, self.counts)
+            self.pace.took(last - self.done, threads, time.perf_counter() - started)
+            self.done = last
+        numba.set_num_threads(self.max_threads)
+
+
+@dataclass
+class Turns:
+    """Seconds of each contender, one entry per turn."""
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    def time(self, name: str, call: Callable[[], object], scale: float = 1.0) -> None:
+        started = time.perf_counter()
+        call()
+        self.seconds.setdefault(name, []).append((time.perf_counter() - started) * scale)
+
+    def line(self, name: str) -> str:
+        values = self.seconds[name]
+        return f"{name:<16}{statistics.median(values):9.2f} s   ({min(values):.2f} to {max(values):.2f})"
+
+    def ratio(self, slow: str, fast: str) -> str:
+        values = [a / b for a, b in zip(self.seconds[slow], self.seconds[fast], strict=True)]
+        return f"{slow} / {fast}: {statistics.median(values):.1f}x   ({min(values):.1f} to {max(values):.1f})"
+
+
+def spread(seen: Interactions, scale: int) -> Interactions:
+    """The same number of pairs over a catalogue (users and items) `scale` times as large."""
+    rng = np.random.default_rng(0)
+    users = seen.users.astype(np.int64) * scale + rng.integers(0, scale, len(seen))
+    items = seen.items.astype(np.int64) * scale + rng.integers(0, scale, len(seen))
+    return Interactions.from_pairs(users, items, seen.n_users * scale, seen.n_items * scale)
+
+
+def compare_training(name: str, seen: Interactions, repeats: int) -> None:
+    config = TrainConfig.from_dict(PUBLISHED[name])
+    n_steps = -(-len(seen) // config.batch_size)
+    steps = {"mml": 300, "bsl": 60}[name]
+    plain, fused = PlainLoop(seen, config), FusedSteps(seen, config, min(1_000, n_steps - repeats * steps))
+    plain.run(2)
+    turns = Turns()
+    for _ in range(repeats):
+        turns.time("plain", lambda: plain.run(PLAIN_STEPS), n_steps / PLAIN_STEPS)
+        turns.time("numba", lambda: fused.run(steps), n_steps / steps)
+    print(f"\n{name}: seconds per epoch of {n_steps} steps (from {PLAIN_STEPS} plain and {steps} fused steps a turn)")
+    print(turns.line("plain"), turns.line("numba"), turns.ratio("plain", "numba"), sep="\n")
+    print(f"rows caught up or updated per step: {fused.counts[0] / fused.done:.0f}")
+
+
+def compare_scale(name: str, seen: Interactions, scale: int, repeats: int) -> None:
+    config = TrainConfig.from_dict(PUBLISHED[name])
+    n_steps = -(-len(seen) // config.batch_size)
+    steps = {"mml": 300, "bsl": 60}[name]
+    warm = min(1_000, n_steps - repeats * steps)
+    wide_seen = spread(seen, scale)
+    small, wide = FusedSteps(seen, config, warm), FusedSteps(wide_seen, config, warm)
+    turns = Turns()
+    for _ in range(repeats):
+        turns.time("catalogue x 1", lambda: small.run(steps), n_steps / steps)
+        turns.time(f"catalogue x {scale}", lambda: wide.run(steps), n_steps / steps)
+    print(f"\n{name}: {seen.n_users:,} x {seen.n_items:,} against {wide_seen.n_users:,} x {wide_seen.n_items:,}, equal pairs")
+    print(turns.line("catalogue x 1"), turns.line(f"catalogue x {scale}"), sep="\n")
+    print(turns.ratio(f"catalogue x {scale}", "catalogue x 1"))
+    print(f"rows per step: {small.counts[0] / small.done:.0f} against {wide.counts[0] / wide.done:.0f}")
+
+
+def compare_evaluation(dataset: str, data_dir: str | None, seen: Interactions, repeats: int) -> None:
+    rng = np.random.default_rng(0)
+    users = rng.normal(size=(seen.n_users, 64)).astype(np.float32)
+    items = rng.normal(size=(seen.n_items, 64)).astype(np.float32)
+    held_out = load_test(dataset, data_dir)
+    tile = torch.empty(TILE_USERS, TILE_ITEMS)
+    blocks = torch.from_numpy(users), torch.from_numpy(items)
+
+    def product() -> None:
+        for u in range(0, seen.n_users - TILE_USERS + 1, TILE_USERS):
+            for i in range(0, seen.n_items - TILE_ITEMS + 1, TILE_ITEMS):
+                torch.mm(blocks[0][u : u + TILE_USERS], blocks[1][i : i + TILE_ITEMS].T, out=tile)
+
+    evaluate(users, items, seen=seen, held_out=held_out, ks=(20,))
+    turns = Turns()
+    for _ in range(repeats):
+        turns.time("tiled product", product)
+        turns.time("evaluation", lambda: evaluate(users, items, seen=seen, held_out=held_out, ks=(20,)))
+    print("\nevaluation of all users")
+    print(turns.line("tiled product"), turns.line("evaluation"), turns.ratio("evaluation", "tiled product"), sep="\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="yelp2018")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--scale", type=int, default=1, help="compare with a catalogue this many times as large instead")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--losses", default="mml,bsl")
+    arguments = parser.parse_args()
+    seen = load_dataset(arguments.dataset, arguments.data_dir).train
+    print(f"{arguments.dataset}, numba {numba.__version__} on {numba.get_num_threads()} threads, ", end="")
+    print(f"torch {torch.__version__} on {torch.get_num_threads()}, {arguments.repeats} turns: median (lowest to highest)")
+    for name in arguments.losses.split(","):
+        if arguments.scale > 1:
+            compare_scale(name, seen, arguments.scale, arguments.repeats)
+        else:
+            compare_training(name, seen, arguments.repeats)
+    if arguments.scale == 1:
+        compare_evaluation(arguments.dataset, arguments.data_dir, seen, arguments.repeats)
+    print(f"\npeak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
