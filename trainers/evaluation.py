@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, overload
 
+import numba
 import numpy as np
 import pandas as pd
 import torch
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from trainers import draws
@@ -119,33 +122,39 @@ def held_out_ranks(
     Scores are float32, computed a tile of users and items at a time that stays in the cache; every tile has the same shape,
     so that equal vectors get equal scores wherever they stand. A pass over the tile keeps each user's best k items.
     """
-    k_kept = min(k, seen.n_items)
     place = tie_order(seen.n_items).astype(np.int32)
     items = torch.zeros(-(-seen.n_items // TILE_ITEMS) * TILE_ITEMS, item_vectors.shape[1])
     items[: seen.n_items] = torch.from_numpy(item_vectors.astype(np.float32))
-    ranks = np.full(len(held_out), k, dtype=np.int64)
     users = np.flatnonzero(held_out.per_user)
-    block, scores = torch.zeros(TILE_USERS, items.shape[1]), torch.empty(TILE_USERS, TILE_ITEMS)
-    tile = scores.numpy()
-    for start in range(0, len(users), TILE_USERS):
+    ranks = np.full(len(held_out), k, dtype=np.int64)
+
+    def rank_block(start: int) -> None:
         chosen = users[start : start + TILE_USERS]
+        block, scores = torch.zeros(TILE_USERS, items.shape[1]), torch.empty(TILE_USERS, TILE_ITEMS)
         block[: len(chosen)] = torch.from_numpy(user_vectors[chosen].astype(np.float32))
-        best = np.full((len(chosen), k_kept), -np.inf, np.float32)
-        best_items = np.full((len(chosen), k_kept), -1, np.int32)
-        cursor = seen.indptr[chosen]
+        best = np.full((len(chosen), min(k, seen.n_items)), -np.inf, np.float32)
+        best_items = np.full(best.shape, -1, np.int32)
+        cursor, seen_end = seen.indptr[chosen], seen.indptr[chosen + 1]
         for first in range(0, seen.n_items, TILE_ITEMS):
             torch.mm(block, items[first : first + TILE_ITEMS].T, out=scores)
-            _keep_best(tile, first, seen.n_items, seen.items, cursor, seen.indptr[chosen + 1], place, best, best_items)
+            _keep_best(scores.numpy(), first, seen.n_items, seen.items, cursor, seen_end, place, best, best_items)
         _look_up(best, best_items, place, chosen, held_out.indptr, held_out.items, ranks)
+
+    torch_threads = torch.get_num_threads()
+    try:  # one task per block and thread: threads that share a tile would wait for one another twice a millisecond
+        with ThreadPoolExecutor(numba.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            deque(pool.map(rank_block, range(0, len(users), TILE_USERS)), maxlen=0)
+    finally:
+        torch.set_num_threads(torch_threads)
     return ranks
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def _keep_best(tile, first, n_items, seen_items, cursor, seen_end, place, best, best_items):  # type: ignore[no-untyped-def]
     """Merge a tile of scores into each user's heap of the best unseen items; `cursor` walks over the user's seen items."""
     last = min(n_items, first + tile.shape[1])
     strips = tile.reshape(tile.shape[0], tile.shape[1] // STRIP, STRIP)
-    for u in prange(best.shape[0]):
+    for u in range(best.shape[0]):
         while cursor[u] < seen_end[u] and seen_items[cursor[u]] < last:
             tile[u, seen_items[cursor[u]] - first] = -np.inf
             cursor[u] += 1
@@ -154,7 +163,7 @@ def _keep_best(tile, first, n_items, seen_items, cursor, seen_end, place, best, 
             worst = best[u, 0]
             n_good = np.int32(0)
             for j in range(STRIP):  # without a branch and of fixed length, so that it is vectorised
-                n_good += np.int32(1) if strips[u, s, j] >= worst else np.int32(0)
+                n_good = np.int32(n_good + np.int32(strips[u, s, j] >= worst))
             if n_good > 0:
                 for j in range(STRIP):
                     score = strips[u, s, j]
@@ -194,10 +203,10 @@ def _push(score, item, place, best, best_items, u):  # type: ignore[no-untyped-d
     best[u, at], best_items[u, at] = score, item
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def _look_up(best, best_items, place, users, indptr, items, ranks):  # type: ignore[no-untyped-def]
     """Write the ranks of the users' held-out items that are among their best."""
-    for u in prange(users.size):
+    for u in range(users.size):
         for pair in range(indptr[users[u]], indptr[users[u] + 1]):
             for found in range(best.shape[1]):
                 if best_items[u, found] == items[pair] and np.isfinite(best[u, found]):
