@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 
 import numba
@@ -21,8 +20,6 @@ from trainers.engines.cpu.rows import ROWS, row_loss_of
 from trainers.engines.single import SingleLane
 from trainers.negatives import Uniform
 
-log = logging.getLogger(__name__)
-
 MAX_SLOTS = 2**31
 
 
@@ -32,6 +29,8 @@ def why_not(config: TrainConfig) -> str:
         return f"encoder {config.encoder.name} is not mf"
     if type(config.loss) not in ROWS:
         return f"loss {config.loss.name} has no row function"
+    if reason := ROWS[type(config.loss)].why_not(config.loss):
+        return reason
     if not isinstance(config.negatives, Uniform):
         return f"negatives {config.negatives.name} are not uniform"
     if config.batch_size << stride_bits(config.negatives.count) >= MAX_SLOTS:
@@ -63,9 +62,6 @@ class NumbaEngine(SingleLane):
         self.kernel = kernel_for(dim)
         self.steps_done = 0
         self.row_updates = 0
-        remark = ROWS[type(config.loss)].remark(config.loss)
-        if remark:
-            log.warning("%s", remark)
 
     def _train_epoch(self, config: TrainConfig, epoch: int) -> float:
         n_steps = -(-len(self.seen) // config.batch_size)

@@ -49,7 +49,7 @@ class RowFunction:
     kind: int
     settings: Callable[[Any], list[float]]
     cutoff: Callable[[Any], float]
-    remark: Callable[[Any], str] = lambda loss: ""
+    why_not: Callable[[Any], str] = lambda loss: ""
 
 
 def _mml_settings(loss: MML) -> list[float]:
@@ -64,16 +64,14 @@ def _bsl_settings(loss: BSL) -> list[float]:
     return [loss.temperature, loss.exponent, 0.0 if loss.mode == "reweight" else 1.0]
 
 
-def _bsl_remark(loss: BSL) -> str:
-    if loss.mode != "multi":
-        return ""
-    return "bsl mode multi runs as reweight with the mean over negatives: positives are not pooled over the rows of a user"
+def _bsl_why_not(loss: BSL) -> str:
+    return "bsl mode multi pools positives over the rows of a user, a row function sees one row" if loss.mode == "multi" else ""
 
 
 ROWS: dict[type[Loss], RowFunction] = {
     MML: RowFunction(HINGES, _mml_settings, lambda loss: loss.margins[0]),
     CCL: RowFunction(HINGES, _ccl_settings, lambda loss: loss.margin),
-    BSL: RowFunction(SOFTMAX, _bsl_settings, lambda loss: ALL, _bsl_remark),
+    BSL: RowFunction(SOFTMAX, _bsl_settings, lambda loss: ALL, _bsl_why_not),
 }
 
 
