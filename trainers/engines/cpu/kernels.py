@@ -118,15 +118,11 @@ def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, rea
     def train_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]  # noqa: C901
         if fingerprint == 0:  # never: it is here to be part of the cache's key
             return 0
-        n_rows = plan.items.size
-        n_items = np.uint64(items.last.size)
-        shift = passes.shift_of(batch)
+        n_rows, n_items, shift = plan.items.size, np.uint64(items.last.size), passes.shift_of(batch)
         for at in range(first, last):
-            start = at * plan.batch_size
+            start, step = at * plan.batch_size, plan.steps_before + at + 1
             size = min(plan.batch_size, n_rows - start)
-            step = plan.steps_before + at + 1
-            share = np.float32(1.0 / size)
-            rate = plan.rates[at]
+            share, rate = np.float32(1.0 / size), plan.rates[at]
             tail = rate[2]
 
             for b in prange(size):
