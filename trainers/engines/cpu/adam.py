@@ -34,7 +34,8 @@ N_POWERS = 4096
 ROUNDING = np.float32(1e-5)  # more than the float32 error of a score of two unit vectors
 LARGEST_INVERSE = np.float32(1.0 / NORM_FLOOR)
 
-INVERSE, SLACK, PACE = 0, 1, 2  # columns of Table.scale
+INVERSE, SLACK, PACE, CODE_STEP = 0, 1, 2, 3  # columns of Table.scale
+CODE_MAX = 127
 
 
 class Table(NamedTuple):
@@ -44,9 +45,11 @@ class Table(NamedTuple):
         rows: parameters (n, dim), each row as of the step up to which it has been caught up.
         state: (n, 3 dim), side by side: Adam's moments, mean and square, as of the row's last gradient, and the direction
             along which a row without gradient coasts. One array, so that the compiler sees that they do not overlap.
-        scale: (n, 4): inverse norm; bound on how far the unit vector still coasts; norm of the direction; unused.
+        scale: (n, 4): inverse norm; bound on how far the unit vector still coasts; norm of the direction; unit
+            of the codes.
         last: int32 (n,), the step of the row's last gradient, 0 for never.
         ahead: (n,), how many directions the row has still to coast.
+        codes: int8 (n, dim), the unit vectors in multiples of CODE_STEP, a quarter of the memory traffic; (0, dim) for none.
         head: int32 (n,), the kernel's linked lists, -1 between steps.
     """
 
@@ -55,10 +58,11 @@ class Table(NamedTuple):
     scale: Floats
     last: NDArray[np.int32]
     ahead: NDArray[np.float64]
+    codes: NDArray[np.int8]
     head: NDArray[np.int32]
 
 
-def new_table(rows: Floats) -> Table:
+def new_table(rows: Floats, with_codes: bool) -> Table:
     """A table before its first step."""
     n, dim = rows.shape
     own = aligned((n, dim))
@@ -67,7 +71,13 @@ def new_table(rows: Floats) -> Table:
     with np.errstate(over="ignore", invalid="ignore"):
         scale[:, INVERSE] = 1.0 / np.maximum(np.sqrt((rows * rows).sum(1)), np.float32(NORM_FLOOR))
     scale[:, SLACK] = ROUNDING
-    return Table(own, aligned((n, 3 * dim)), scale, np.zeros(n, np.int32), np.zeros(n), np.full(n, -1, np.int32))
+    codes = aligned((n if with_codes else 0, dim), np.int8)
+    if with_codes:
+        unit = rows * scale[:, :1]
+        step = np.maximum(np.abs(unit).max(1, keepdims=True) / CODE_MAX, np.float32(NORM_FLOOR))
+        codes[:] = np.clip(np.rint(unit / step), -CODE_MAX, CODE_MAX)
+        scale[:, CODE_STEP] = step[:, 0]
+    return Table(own, aligned((n, 3 * dim)), scale, np.zeros(n, np.int32), np.zeros(n), codes, np.full(n, -1, np.int32))
 
 
 def powers() -> NDArray[np.float64]:
@@ -115,6 +125,7 @@ def catch_up(table, row, step, tail, power, width):
         table.rows[row, d] = value
         squares += value * value
     _measure(table, row, squares, np.float32(rest))
+    _encode(table, row, width)
 
 
 @inlined
@@ -130,6 +141,25 @@ def _measure(table, row, squares, ahead):
         table.scale[row, SLACK] = np.float32(2.0) + ROUNDING
     else:
         table.scale[row, SLACK] = np.float32(2.0) * drift / (np.float32(2.0) * norm - drift) + ROUNDING
+
+
+@inlined
+def _encode(table, row, width):
+    """Refresh the row's codes. Those of NaN are arbitrary, but their step is NaN."""
+    if table.codes.shape[0] == 0:
+        return
+    largest = np.float32(0.0)
+    for d in range(width):
+        largest = max(largest, abs(table.rows[row, d]))
+    inverse = table.scale[row, INVERSE]
+    table.scale[row, CODE_STEP] = max(largest * inverse / np.float32(CODE_MAX), np.float32(NORM_FLOOR))
+    factor = np.float32(CODE_MAX) / largest if largest > np.float32(0.0) else np.float32(0.0)
+    if not inverse < np.inf:
+        table.scale[row, CODE_STEP] = np.float32(np.nan)
+    for d in range(width):
+        table.codes[row, d] = np.int8(
+            np.int32(table.rows[row, d] * factor + np.float32(CODE_MAX + 1.5)) - np.int32(CODE_MAX + 1)
+        )
 
 
 @inlined
@@ -177,6 +207,7 @@ def adam_step(table, row, gradient, g, step, rate, l2, power, width):
     table.ahead[row] = rate[3]
     table.scale[row, PACE] = np.sqrt(pace)
     _measure(table, row, squares, np.float32(rate[3]))
+    _encode(table, row, width)
 
 
 @inlined

@@ -24,6 +24,7 @@ class Batch(NamedTuple):
         losses: float64 (B,).
         vectors: (B, dim), the users' unit vectors after dropout.
         sizes: (B,), their norms.
+        codes: int16 (B, dim), the users' vectors in multiples of steps (B,).
         gradients: (B, dim), of the users' unit vectors.
         keep: (B, dim), dropout factors; (1, 1) without dropout.
         next_user, next_item: int32, linked lists of the rows of a user and of the slots of an item.
@@ -40,6 +41,8 @@ class Batch(NamedTuple):
     losses: NDArray[np.float64]
     vectors: NDArray[np.float32]
     sizes: NDArray[np.float32]
+    codes: NDArray[np.int16]
+    steps: NDArray[np.float32]
     gradients: NDArray[np.float32]
     keep: NDArray[np.float32]
     next_user: NDArray[np.int32]
@@ -68,11 +71,13 @@ def new_batch(size: int, count: int, dim: int, dropout: bool, n_items: int) -> B
         losses=np.zeros(size),
         vectors=aligned((size, dim)),
         sizes=np.zeros(size, np.float32),
+        codes=aligned((size, dim), np.int16),
+        steps=np.zeros(size, np.float32),
         gradients=aligned((size, dim)),
         keep=aligned((size, dim) if dropout else (1, 1)),
         next_user=np.zeros(size, np.int32),
         next_item=np.zeros(size * stride, np.int32),
         work_users=np.zeros(size, np.int32),
-        work_items=np.zeros(n_work, np.int32),
+        work_items=np.zeros(n_work + 1, np.int32),
         sums=aligned((n_work // BLOCK + 1, dim)),
     )

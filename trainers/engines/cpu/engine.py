@@ -16,7 +16,7 @@ from trainers.engines.cpu.adam import Floats, Table, caught_up, new_table, power
 from trainers.engines.cpu.batch import new_batch, stride_bits
 from trainers.engines.cpu.kernels import Plan, kernel_for
 from trainers.engines.cpu.pace import Pace
-from trainers.engines.cpu.rows import ROWS, row_loss_of
+from trainers.engines.cpu.rows import ALL, ROWS, row_loss_of
 from trainers.engines.single import SingleLane
 from trainers.negatives import Uniform
 
@@ -53,11 +53,11 @@ class NumbaEngine(SingleLane):
             raise ValueError(f"the numba engine cannot run this config: {reason}")
         assert isinstance(config.encoder, MF)
         dim, seen = config.encoder.dim, self.seen
+        self.loss = row_loss_of(config.loss)
         users, items = config.encoder.initial_tables(seen.n_users, seen.n_items, config.seed)
-        self.users, self.items = new_table(users), new_table(items)
+        self.users, self.items = new_table(users, with_codes=False), new_table(items, with_codes=self.loss.cutoff > ALL)
         size = min(config.batch_size, len(seen))
         self.batch = new_batch(size, config.negatives.count, dim, config.encoder.dropout > 0.0, seen.n_items)
-        self.loss = row_loss_of(config.loss)
         self.power = powers()
         self.kernel = kernel_for(dim)
         self.steps_done = 0

@@ -60,7 +60,7 @@ def _prefetch(typing_context: Any, table: Any, row: Any, offset: Any) -> Any:
 @inlined
 def prefetch(table, row, first, width):
     """Ask for floats of a row ahead of their use: tables are read at random places, which the hardware cannot foresee."""
-    for offset in range(first * 4, (first + width) * 4, CACHE_LINE):
+    for offset in range(first * table.itemsize, (first + width) * table.itemsize, CACHE_LINE):
         _prefetch(table, row, offset)  # type: ignore[call-arg]
 
 
@@ -70,6 +70,15 @@ def dot(left, i, right, j, width):
     total = np.float32(0.0)
     for d in range(width):
         total += left[i, d] * right[j, d]
+    return total
+
+
+@inlined
+def whole_dot(left, i, right, j, width):
+    """The same of whole numbers, in 32 bits."""
+    total = np.int32(0)
+    for d in range(width):
+        total = np.int32(total + np.int32(left[i, d]) * np.int32(right[j, d]))
     return total
 
 

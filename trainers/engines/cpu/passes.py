@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.engines.cpu.adam import INVERSE, SLACK, adam_step, catch_up, prefetch_all, prefetch_state
+from trainers.engines.cpu.adam import CODE_STEP, INVERSE, SLACK, adam_step, catch_up, prefetch_all, prefetch_state
 from trainers.engines.cpu.batch import BLOCK
-from trainers.engines.cpu.low import below, bits, dot, inlined, permuted, prefetch
+from trainers.engines.cpu.low import below, bits, dot, inlined, permuted, prefetch, whole_dot
 from trainers.engines.cpu.rows import row_loss
 
 AHEAD = 8  # rows between a prefetch and its use
+CODES_AHEAD = 12
+USER_CODE_MAX = 2047  # 127 * 2047 * 4096, the widest row, fits in 32 bits
+DENSE = 8  # of a table: at least an eighth of its rows
 NEXT = 3  # the same where a row is 16 cache lines
 _S32 = np.uint64(32)
 
@@ -39,6 +42,16 @@ def link_users(batch, size, head):
 
 
 @inlined
+def sort_dense(head, work, n):
+    """Sort the ids that `head` marks where they are a large share of the table, which is then read in sequence."""
+    if n * DENSE > head.size:
+        k = 0
+        for row in range(head.size):
+            work[k] = row  # one place more than there are ids
+            k += head[row] >= 0
+
+
+@inlined
 def distinct(ids, counts, size, head, work):
     """Collect the ids in `ids[b, :counts[b]]` without repetition; returns how many. `head` serves as the mark."""
     n = 0
@@ -49,6 +62,7 @@ def distinct(ids, counts, size, head, work):
                 head[item] = 0
                 work[n] = item
                 n += 1
+    sort_dense(head, work, n)
     for i in range(n):
         head[work[i]] = -1
     return n
@@ -82,6 +96,7 @@ def link_items(batch, size, shift, head):
                     n += 1
                 batch.next_item[slot] = head[item]
                 head[item] = slot
+    sort_dense(head, batch.work_items, n)
     return n
 
 
@@ -129,18 +144,57 @@ def prefetch_score(table, row, width):
 
 
 @inlined
-def screen(batch, b, plan, table, width):
-    """Keep the row's negatives that may reach the cutoff once caught up; NaN is kept."""
-    size, count = batch.sizes[b], plan.n_negatives
-    if plan.cutoff == -np.inf:
-        batch.found[b] = count
-        return
-    for j in range(min(AHEAD, count)):
-        prefetch_score(table, batch.items[b, j], width)
+def _encode_user(batch, b, width):
+    largest = np.float32(0.0)
+    for d in range(width):
+        largest = max(largest, abs(batch.vectors[b, d]))
+    factor = np.float32(USER_CODE_MAX) / largest if largest > np.float32(0.0) else np.float32(0.0)
+    batch.steps[b] = largest / np.float32(USER_CODE_MAX)
+    for d in range(width):
+        code = np.int32(batch.vectors[b, d] * factor + np.float32(USER_CODE_MAX + 1.5)) - np.int32(USER_CODE_MAX + 1)
+        batch.codes[b, d] = np.int16(code)
+
+
+@inlined
+def _screen_coarsely(batch, b, plan, table, width):
+    """Drop the negatives whose codes already tell that `screen` would drop them; returns how many are left.
+
+    A code is off by at most half a step (a little more, for rounding), so a vector by at most half a step times sqrt(width).
+    """
+    _encode_user(batch, b, width)
+    count = plan.n_negatives
+    off = np.float32(0.51 * np.sqrt(width))
+    user_off = np.float32(1.1) * off * batch.steps[b] + np.float32(1e-5) * (np.float32(1.0) + batch.sizes[b])
+    if not off * batch.steps[b] < np.float32(np.inf):
+        return count
+    for j in range(min(CODES_AHEAD, count)):
+        prefetch(table.codes, batch.items[b, j], 0, width)
     n = 0
     for j in range(count):
-        if j + AHEAD < count:
-            prefetch_score(table, batch.items[b, j + AHEAD], width)
+        if j + CODES_AHEAD < count:
+            prefetch(table.codes, batch.items[b, j + CODES_AHEAD], 0, width)
+            prefetch(table.scale, batch.items[b, j + CODES_AHEAD], 0, 1)
+        item = batch.items[b, j]
+        step = table.scale[item, CODE_STEP]
+        score = np.float32(whole_dot(batch.codes, b, table.codes, item, width)) * batch.steps[b] * step
+        wide = score + (table.scale[item, SLACK] + off * step) * batch.sizes[b] + user_off * (np.float32(1.0) + off * step)
+        batch.items[b, n] = item
+        if not wide < plan.cutoff:
+            n += 1
+    return n
+
+
+@inlined
+def screen(batch, b, plan, table, width):
+    """Keep the row's negatives that may reach the cutoff once caught up; NaN is kept."""
+    if plan.cutoff == -np.inf:
+        batch.found[b] = plan.n_negatives
+        return
+    size, left = batch.sizes[b], _screen_coarsely(batch, b, plan, table, width)
+    for j in range(left):
+        prefetch_score(table, batch.items[b, j], width)
+    n = 0
+    for j in range(left):
         item = batch.items[b, j]
         score = dot(batch.vectors, b, table.rows, item, width) * table.scale[item, INVERSE]
         batch.items[b, n] = item
