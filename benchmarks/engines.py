@@ -131,12 +131,17 @@ def compare_training(name: str, seen: Interactions, repeats: int) -> None:
     steps = {"mml": 300, "bsl": 60}[name]
     plain, fused = PlainLoop(seen, config), FusedSteps(seen, config, min(1_000, n_steps - repeats * steps))
     plain.run(2)
+    threads = torch.get_num_threads()
     turns = Turns()
     for _ in range(repeats):
+        torch.set_num_threads(1)
+        turns.time("plain, 1 thread", lambda: plain.run(PLAIN_STEPS), n_steps / PLAIN_STEPS)
+        torch.set_num_threads(threads)
         turns.time("plain", lambda: plain.run(PLAIN_STEPS), n_steps / PLAIN_STEPS)
         turns.time("numba", lambda: fused.run(steps), n_steps / steps)
     print(f"\n{name}: seconds per epoch of {n_steps} steps (from {PLAIN_STEPS} plain and {steps} fused steps a turn)")
-    print(turns.line("plain"), turns.line("numba"), turns.ratio("plain", "numba"), sep="\n")
+    print(turns.line("plain"), turns.line("plain, 1 thread"), turns.line("numba"), sep="\n")
+    print(turns.ratio("plain", "numba"), turns.ratio("plain, 1 thread", "numba"), sep="\n")
     print(f"rows caught up or updated per step: {fused.counts[0] / fused.done:.0f}")
 
 

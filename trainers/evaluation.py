@@ -11,10 +11,10 @@ import numba
 import numpy as np
 import pandas as pd
 import torch
-from numba import njit
 from numpy.typing import NDArray
 
 from trainers import draws
+from trainers.compiled import compiled
 from trainers.data import Interactions
 from trainers.draws import Purpose
 from trainers.errors import InputError
@@ -149,7 +149,7 @@ def held_out_ranks(
     return ranks
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _keep_best(tile, first, n_items, seen_items, cursor, seen_end, place, best, best_items):  # type: ignore[no-untyped-def]
     """Merge a tile of scores into each user's heap of the best unseen items; `cursor` walks over the user's seen items."""
     last = min(n_items, first + tile.shape[1])
@@ -171,7 +171,7 @@ def _keep_best(tile, first, n_items, seen_items, cursor, seen_end, place, best, 
                         _push(score, first + s * STRIP + j, place, best, best_items, u)
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _below(score, item, other_score, other, place):  # type: ignore[no-untyped-def]
     """Whether an item ranks below another one; places in a heap that hold no item (-1) rank below all."""
     if score != other_score:
@@ -181,7 +181,7 @@ def _below(score, item, other_score, other, place):  # type: ignore[no-untyped-d
     return place[item] > place[other]
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _push(score, item, place, best, best_items, u):  # type: ignore[no-untyped-def]
     """Replace the worst item, at the root of the heap, if the new one ranks above it."""
     if not _below(best[u, 0], best_items[u, 0], score, item, place):
@@ -203,7 +203,7 @@ def _push(score, item, place, best, best_items, u):  # type: ignore[no-untyped-d
     best[u, at], best_items[u, at] = score, item
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _look_up(best, best_items, place, users, indptr, items, ranks):  # type: ignore[no-untyped-def]
     """Write the ranks of the users' held-out items that are among their best."""
     for u in range(users.size):

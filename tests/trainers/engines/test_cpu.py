@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from trainers import Interactions, TrainConfig
+from trainers.compiled import compiled
 from trainers.engines.cpu import NumbaEngine, why_not
 from trainers.engines.cpu.adam import Table
 from trainers.engines.cpu.pace import Pace
@@ -213,3 +214,12 @@ def test_cannot_run() -> None:
 
 def test_every_row_function_belongs_to_a_known_loss() -> None:
     assert set(ROWS) <= set(LOSSES.values())
+
+
+def test_compiling_without_a_folder_for_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
+
+    def twice(x: int) -> int:
+        return 2 * x
+
+    assert compiled(nogil=True)(twice)(21) == 42

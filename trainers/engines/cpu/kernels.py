@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from trainers import draws
+from trainers.compiled import compiled
 from trainers.engines.cpu import passes
 from trainers.engines.cpu.adam import Table
 from trainers.engines.cpu.batch import BLOCK, Batch
@@ -114,7 +115,7 @@ def _fingerprint() -> int:
 def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, read from top to bottom
     """Numbers in the closure are compile-time constants and part of the cache's key; functions there would break it."""
 
-    @njit(parallel=PARALLEL, nogil=True, cache=True, fastmath=MATH, error_model="numpy")
+    @compiled(parallel=PARALLEL, nogil=True, fastmath=MATH, error_model="numpy")
     def train_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]  # noqa: C901
         if fingerprint == 0:  # never: it is here to be part of the cache's key
             return 0
