@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 
 from hpo.liveness import reap
@@ -87,14 +88,17 @@ def seed(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """An argparse type: a positive number of seconds."""
+    """An argparse type: a positive number (of seconds, of hours)."""
     try:
         value = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
     return value
+
+
+hours = seconds
 
 
 def entry(parser: argparse.ArgumentParser, argv: list[str] | None, verb: Callable[[argparse.Namespace], int]) -> int:
@@ -118,6 +122,12 @@ def entry(parser: argparse.ArgumentParser, argv: list[str] | None, verb: Callabl
     except Stopped as stop:
         print(f"{stop}; what is finished is kept, the same command continues", file=sys.stderr)
         return stop.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except StorageInternalError as error:
+        print(f"error: the storage failed: {error}; what is finished is kept", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         sys.stderr.close()
         return 1
@@ -143,8 +153,14 @@ def existing_workspace(arguments: argparse.Namespace) -> tuple[Workspace, optuna
         raise InputError(f"study {name!r} was not made by this program: it carries no definition")
     reap(study)
     spec = checked(StudySpec, study.user_attrs[SPEC], f"study {name}")
-    engine = study.user_attrs[DEFINITION]["engine"]
-    return Workspace.open(spec, arguments.output, arguments.data_dir, engine, AUTO), study, storage
+    definition = study.user_attrs[DEFINITION]
+    work = Workspace.open(spec, arguments.output, arguments.data_dir, definition["engine"], AUTO)
+    if work.dataset.checksum != definition["dataset checksum"]:
+        raise InputError(
+            f"study {name!r} was searched on other data: {spec.dataset} has changed since (checksum was "
+            f"{definition['dataset checksum'][:12]}, now {work.dataset.checksum[:12]}); restore it, or search again"
+        )
+    return work, study, storage
 
 
 def shown_storage(arguments: argparse.Namespace) -> str:

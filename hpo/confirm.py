@@ -18,10 +18,10 @@ from rich.console import Console
 
 from hpo.cli import add_confirm_arguments, add_place_arguments, add_study_arguments, confirm_changes, entry, existing_workspace
 from hpo.console import RunProgress, say, table
-from hpo.export import BEST, write_config
+from hpo.export import BEST, CONFIRM, write_config
 from hpo.provenance import provenance
 from hpo.runs import FinishedRun, keep_run
-from hpo.scheduler import best_trials, trial_config
+from hpo.scheduler import FINISHED, best_trials, trial_config
 from hpo.spec import StudySpec
 from hpo.stopping import Stopper
 from hpo.storage import DEFINITION, SPEC
@@ -34,15 +34,15 @@ from trainers.yaml_files import to_yaml, write_text
 
 log = logging.getLogger(__name__)
 
-CONFIRM = "confirm.yaml"
 SELECT_OFFSET, TEST_OFFSET = 101, 201  # seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...
 
 
 @dataclass(frozen=True)
 class Confirmer:
-    """Trains what the two stages need, or takes it from the store of finished runs."""
+    """Trains what the two stages need, or takes it from the store of finished runs; `n_trials` have finished in the search."""
 
     work: Workspace
+    n_trials: int
     storage: BaseStorage
     progress: RunProgress
     stopper: Stopper
@@ -102,23 +102,40 @@ class Confirmer:
         """Each rival's published config, and its tuned one when its study has run on the same data."""
         for rival in spec.rival_specs():
             yield from self._published(rival)
-            tuned = self._tuned_rival(rival.name)
+            tuned = self._tuned_rival(rival)
             if tuned is not None:
-                yield f"{_title(rival)} tuned", tuned
+                yield tuned
 
-    def _tuned_rival(self, name: str) -> TrainConfig | None:
-        if name not in optuna.get_all_study_names(self.storage):
+    def _tuned_rival(self, rival: StudySpec) -> tuple[str, TrainConfig] | None:
+        """The rival's label and its winner, chosen as ours is; None when its study has not run, or not in the same way."""
+        if rival.name not in optuna.get_all_study_names(self.storage):
             return None
-        study = optuna.load_study(study_name=name, storage=self.storage)
+        study = optuna.load_study(study_name=rival.name, storage=self.storage)
+        why_not = self._unlike(study, rival)
+        candidates = [] if why_not else self._select(study, checked(StudySpec, study.user_attrs[SPEC], f"study {rival.name}"))
+        if candidates and all(candidate.failure for candidate in candidates):
+            why_not = "has no candidate that trains to full epochs"
+        if why_not:
+            log.warning("rival study %s %s: only its published config is compared", rival.name, why_not)
+            return None
+        return f"{_title(rival)} tuned{self._budget_note(study)}", _highest(candidates, rival.name).config
+
+    def _unlike(self, study: optuna.Study, rival: StudySpec) -> str:
+        """Why a rival's study is no equal of ours, empty when it is."""
         ours = self.work.spec.definition(self.work.dataset.checksum, self.work.choice.name)
         theirs = study.user_attrs.get(DEFINITION, {})
         unlike = [key for key in ours if key not in ("space", "config") and theirs.get(key) != ours[key]]
-        if unlike or not best_trials(study, 1):
-            reason = f"differs in {', '.join(unlike)}" if unlike else "has no complete trial"
-            log.warning("rival study %s %s: only its published config is compared", name, reason)
-            return None
-        rival = checked(StudySpec, study.user_attrs[SPEC], f"study {name}")
-        return _highest(self._select(study, rival), name).config
+        space = theirs.get("space", {})
+        if space.get("name") != rival.space.name or space.get("also") != ours["space"]["also"]:
+            unlike.append("space")
+        if unlike:
+            return f"differs in {', '.join(unlike)}"
+        return "" if best_trials(study, 1) else "has no complete trial"
+
+    def _budget_note(self, study: optuna.Study) -> str:
+        """How many trials a rival had, when they are fewer than ours."""
+        count = len(study.get_trials(deepcopy=False, states=FINISHED))
+        return f" ({count} trials, not {self.n_trials})" if count < self.n_trials else ""
 
     def _runs(
         self, label: str, config: TrainConfig, seeds: Sequence[int], seen: Interactions, held_out: Interactions
@@ -138,8 +155,9 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
         f"confirming: the top {plan.top} configs x {plan.select_seeds} seeds on validation, then the winner, published "
         f"settings and rivals x {plan.seeds} seeds on test, {plan.epochs} epochs each",
     )
+    n_trials = len(study.get_trials(deepcopy=False, states=FINISHED))
     with RunProgress(console) as progress:
-        outcome = Confirmer(work, storage, progress, stopper).run(study)
+        outcome = Confirmer(work, n_trials, storage, progress, stopper).run(study)
     path = work.folder / CONFIRM
     write_text(path, to_yaml({**outcome.to_dict(), "provenance": provenance(work.choice.device)}))
     _write_winner(work, outcome)

@@ -20,12 +20,15 @@ from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.yaml_files import to_yaml, write_text
 
-BEST = "best.yaml"
+BEST, BEST_TRIAL = "best.yaml", "best_trial.yaml"
+CONFIRM = "confirm.yaml"
 TRIALS = "trials.csv"
 
 
 def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial]:
-    """Write the best trial's config as trained, with its validation metrics and origin, to `best.yaml`.
+    """Write the best trial's config as trained, with its validation metrics and origin.
+
+    To `best.yaml`; once the study is confirmed that is the winner's, and the best trial goes to `best_trial.yaml`.
 
     Raises:
         InputError: no trial is complete, or the folder cannot be written.
@@ -36,7 +39,8 @@ def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial
     trial = best[0]
     validation = {OBJECTIVE: trial.value, BESIDE: trial.user_attrs[BESIDE]}
     facts = {"trial": trial.number, "published": trial.user_attrs.get(PUBLISHED, False), "validation": validation}
-    return write_config(work, work.folder / BEST, trial_config(trial, work.spec), facts), trial
+    name = BEST_TRIAL if (work.folder / CONFIRM).exists() else BEST
+    return write_config(work, work.folder / name, trial_config(trial, work.spec), facts), trial
 
 
 def write_config(work: Workspace, path: Path, config: TrainConfig, facts: dict[str, Any]) -> Path:

@@ -57,7 +57,7 @@ def put_back(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
     except (ValueError, UpdateFinishedTrialError):  # finished meanwhile: by its worker, or by another reaper
         return False
     retries = trial.user_attrs.get(RETRIES, 0) + count
-    params = trial.params or trial.system_attrs.get("fixed_params", {})
+    params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}  # a kill within ask leaves some unset
     if params and retries <= MAX_RETRIES:
         kept = {key: trial.user_attrs[key] for key in (PUBLISHED,) if key in trial.user_attrs}
         study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ def provenance(device: str) -> dict[str, Any]:
         **_git(),
         "python": platform.python_version(),
         "dependencies": {name: _version(name) for name in DEPENDENCIES},
-        "command": " ".join(["python", *map(without_password, sys.orig_argv[1:])]),
+        "command": shlex.join(["python", *map(without_password, sys.orig_argv[1:])]),
         "device": device_name(device),
         "written": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }

@@ -15,6 +15,7 @@ from hpo.cli import (
     add_place_arguments,
     confirm_changes,
     entry,
+    hours,
     positive,
     seconds,
     seed,
@@ -23,6 +24,7 @@ from hpo.cli import (
 from hpo.confirm import confirm_study
 from hpo.console import SearchProgress, say
 from hpo.export import BEST, TRIALS, export_best, export_trials
+from hpo.liveness import STALE_HOURS, reap
 from hpo.scheduler import Scheduler, enqueue_published, make_sampler
 from hpo.spec import BESIDE, OBJECTIVE, load_spec
 from hpo.stopping import Stopper
@@ -45,6 +47,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--epochs", type=positive, metavar="N", help="epochs of a search trial")
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of sampler and trials")
     parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="stop searching after this time")
+    parser.add_argument(
+        "--stale-after",
+        type=hours,
+        default=STALE_HOURS,
+        metavar="HOURS",
+        help=f"when a trial of another machine that does not finish counts as dead ({STALE_HOURS:g})",
+    )
     parser.add_argument("--search-only", action="store_true", help="do not confirm")
     parser.add_argument(
         "--dry-run", action="store_true", help="show study and sampled configs, train a few steps, write nothing"
@@ -73,7 +82,7 @@ def _run(arguments: argparse.Namespace) -> int:
     storage = open_storage(storage_url(arguments.storage, arguments.output))
     study = work.study(storage)
     with Stopper().catching() as stopper:
-        search(work, study, console, stopper, arguments.timeout)
+        search(work, study, console, stopper, arguments.timeout, arguments.stale_after)
         path, trial = export_best(work, study)
         export_trials(study, work.folder / TRIALS)
         say(
@@ -88,16 +97,23 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def search(work: Workspace, study: optuna.Study, console: Console, stopper: Stopper, timeout: float | None = None) -> None:
-    """Search until the budget is met; the published config goes first."""
-    if not study.get_trials(deepcopy=False):
-        why_not = enqueue_published(study, work.spec)
-        if why_not:
-            say(console, f"no published trial: {why_not}")
+def search(
+    work: Workspace,
+    study: optuna.Study,
+    console: Console,
+    stopper: Stopper,
+    timeout: float | None = None,
+    stale_after: float = STALE_HOURS,
+) -> None:
+    """Search until the budget is met; the published config goes first, and again if it was lost."""
+    reap(study, stale_after)
+    why_not = enqueue_published(study, work.spec)
+    if why_not:
+        say(console, f"no published trial: {why_not}")
     seen, validation = work.split
     engine = make_engine(work.choice, seen, validation, work.spec.search.evaluate_every)
     with SearchProgress(console, work.spec.search.epochs) as progress:
-        Scheduler(study, work.spec, engine, progress, stopper, timeout).run()
+        Scheduler(study, work.spec, engine, progress, stopper, timeout, stale_after).run()
 
 
 def _introduce(work: Workspace, console: Console) -> None:

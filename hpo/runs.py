@@ -8,11 +8,13 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
 from hpo.console import RunProgress
+from hpo.provenance import provenance
 from hpo.stopping import Stopper
 from trainers import Interactions, Run, TrainConfig, TrainingDiverged, evaluate
 from trainers.engines import EngineChoice, make_engine
@@ -52,6 +54,7 @@ class FinishedRun:
     per_user: pd.DataFrame | None
     seconds: float
     failure: str = ""
+    device: str = "cpu"
 
 
 class RunStore:
@@ -73,7 +76,7 @@ class RunStore:
             record = json.loads(path.read_text(encoding="utf-8"))
             per_user = None if record["failure"] else _read_table(path.with_suffix(".npz"))
             return FinishedRun(key.config, record["metrics"], per_user, record["seconds"], record["failure"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise InputError(f"{path}: stored run is damaged ({error}); delete it to train it again") from None
 
     def save(self, key: RunKey, run: FinishedRun) -> None:
@@ -84,7 +87,7 @@ class RunStore:
         """
         path = self.folder / f"{key.digest()}.json"
         record: dict[str, Any] = asdict(key) | {"config": run.config.to_dict(), "metrics": run.metrics}
-        record |= {"seconds": round(run.seconds, 3), "failure": run.failure}
+        record |= {"seconds": round(run.seconds, 3), "failure": run.failure, "trained_by": provenance(run.device)}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if run.per_user is not None:
@@ -134,10 +137,12 @@ def _train(
                 seconds += next(epochs).train_seconds
             advance()
     except TrainingDiverged as error:
-        return FinishedRun(config, {}, None, seconds, str(error))
+        return FinishedRun(config, {}, None, seconds, str(error), choice.device)
     with stopper.interruptible():
         per_user = evaluate(*run.vectors(), seen=seen, held_out=held_out, ks=KS, per_user=True)
-    return FinishedRun(config, {str(name): float(per_user[name].mean()) for name in per_user}, per_user, seconds)
+    return FinishedRun(
+        config, {str(name): float(per_user[name].mean()) for name in per_user}, per_user, seconds, device=choice.device
+    )
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
@@ -149,6 +154,6 @@ def _write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         columns = {name: arrays[name] for name in arrays.files if name != "user"}
         return pd.DataFrame(columns, index=pd.Index(arrays["user"], name="user"))

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.liveness import PUBLISHED, WORKER, put_back, reap, this_worker
+from hpo.liveness import MAX_RETRIES, PUBLISHED, RETRIES, STALE_HOURS, WORKER, put_back, reap, this_worker
 from hpo.spec import BESIDE, OBJECTIVE, PrunerSpec, SearchPlan, StudySpec
 from hpo.stopping import Stopper
 from trainers.config import TrainConfig
 from trainers.engines import Engine, EpochResult
 from trainers.errors import InputError, TrainingDiverged
 from trainers.train import check_finite
+
+log = logging.getLogger(__name__)
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 FAILURE = "failure"
@@ -80,24 +85,39 @@ def make_pruner(spec: PrunerSpec) -> optuna.pruners.BasePruner:
 
 
 def enqueue_published(study: optuna.Study, spec: StudySpec) -> str:
-    """Make the published config the first trial; returns why not, or an empty text."""
+    """Queue the published config, first of all or because it was lost; returns why not, or an empty text."""
     published = spec.published(spec.search.epochs, spec.search.seed)
     if published is None:
         return f"no paper gives settings for loss {spec.space.name}"
     config, source = published
+    if any(PUBLISHED in trial.user_attrs and not _was_lost(trial) for trial in study.get_trials(deepcopy=False)):
+        return ""
     try:
         params = spec.space.params(config)
     except InputError as error:
         return f"the published config ({source}) is outside this study's space: {error}"
-    study.enqueue_trial(params, user_attrs={PUBLISHED: source}, skip_if_exists=True)
+    study.enqueue_trial(params, user_attrs={PUBLISHED: source})
     return ""
+
+
+def _was_lost(trial: FrozenTrial) -> bool:
+    """Whether a trial ended through no fault of its config and may be tried again."""
+    attributes = trial.user_attrs
+    return trial.state == TrialState.FAIL and FAILURE not in attributes and attributes.get(RETRIES, 0) < MAX_RETRIES
 
 
 class Scheduler:
     """Searches a study on one engine until its budget of finished trials is met."""
 
     def __init__(
-        self, study: optuna.Study, spec: StudySpec, engine: Engine, progress: Progress, stopper: Stopper, timeout: float | None
+        self,
+        study: optuna.Study,
+        spec: StudySpec,
+        engine: Engine,
+        progress: Progress,
+        stopper: Stopper,
+        timeout: float | None = None,
+        stale_after: float = STALE_HOURS,
     ) -> None:
         self.study = study
         self.spec = spec
@@ -107,6 +127,8 @@ class Scheduler:
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.lanes: dict[int, _Running] = {}
         self.worker = this_worker()
+        self.stale_after = stale_after
+        self.awaited: list[str] = []
         self.failures: list[str] = []
         self.failures_in_a_row = 0
 
@@ -128,6 +150,7 @@ class Scheduler:
                 elif self._budget_met():
                     return
                 else:  # the trials that are left run elsewhere, or their worker has just died
+                    self._say_what_is_awaited()
                     with self.stopper.interruptible():
                         time.sleep(POLL_SECONDS)
         finally:
@@ -142,8 +165,22 @@ class Scheduler:
         unsigned = any(trial.state == TrialState.RUNNING and WORKER not in trial.user_attrs for trial in trials)
         return finished >= self.spec.search.trials and not unsigned  # an unsigned one is still to be reaped
 
+    def _say_what_is_awaited(self) -> None:
+        """Once per set of trials."""
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        awaited = [
+            f"{trial.number} of {trial.user_attrs.get(WORKER, {}).get('host', 'a worker not yet known')}" for trial in running
+        ]
+        if awaited and awaited != self.awaited:
+            log.warning(
+                "waiting for trial %s; if its worker is gone, --stale-after HOURS (now %g) says when to give it up",
+                ", ".join(awaited),
+                self.stale_after,
+            )
+        self.awaited = awaited
+
     def _fill_lanes(self) -> None:
-        reap(self.study)
+        reap(self.study, self.stale_after)
         for lane in range(self.engine.lanes):
             if lane not in self.lanes and self._has_budget():
                 self._start(lane)
@@ -164,14 +201,29 @@ class Scheduler:
 
     def _digest(self, results: list[EpochResult]) -> None:
         """Report all, then ask whether to prune for all, then tell: lanes must not depend on their order."""
-        alive = [result for result in results if self._record(result)]
-        for result in alive:
-            running = self.lanes[result.lane]
-            self.progress.epoch(running.trial.number, result.epoch, running.config.epochs, self.study)
-            if result.epoch == running.config.epochs:
-                self._finish(result.lane, TrialState.COMPLETE)
-            elif result.metrics is not None and not running.published and running.trial.should_prune():
-                self._finish(result.lane, TrialState.PRUNED)
+        alive = [result for result in results if self._unless_ended(result.lane, self._record, result)]
+        verdicts = [(result.lane, self._verdict(result)) for result in alive]
+        for lane, state in verdicts:
+            if state is not None:
+                self._unless_ended(lane, self._finish, lane, state)
+
+    def _unless_ended(self, lane: int, action: Callable[..., bool], *arguments: object) -> bool:
+        """Do something with a lane's trial; false when another process has ended the trial, which frees the lane."""
+        try:
+            return action(*arguments)
+        except UpdateFinishedTrialError:
+            log.warning("trial %d was ended by another process, which took this one for dead", self.lanes[lane].trial.number)
+            self._free(lane)
+            return False
+
+    def _verdict(self, result: EpochResult) -> TrialState | None:
+        """What becomes of a trial after this epoch; None while it goes on."""
+        running = self.lanes[result.lane]
+        self.progress.epoch(running.trial.number, result.epoch, running.config.epochs, self.study)
+        if result.epoch == running.config.epochs:
+            return TrialState.COMPLETE
+        prune = result.metrics is not None and not running.published and running.trial.should_prune()
+        return TrialState.PRUNED if prune else None
 
     def _record(self, result: EpochResult) -> bool:
         """Note and report an epoch; false when it ended the trial as a failure."""
@@ -189,23 +241,28 @@ class Scheduler:
             running.trial.report(trial_value(result.metrics), step=result.epoch)
         return True
 
-    def _finish(self, lane: int, state: TrialState) -> None:
-        running = self.lanes.pop(lane)
-        self.engine.stop(lane)
+    def _finish(self, lane: int, state: TrialState) -> bool:
+        running = self.lanes[lane]
         running.trial.set_user_attr(BESIDE, running.metrics[BESIDE])
         self._set_costs(running)
         # a pruned trial takes its last report as its value: the same number
         value = trial_value(running.metrics) if state == TrialState.COMPLETE else None
         told = self.study.tell(running.trial, value, state=state, skip_if_finished=True)
+        self._free(lane)
         self.failures_in_a_row = 0
         self.progress.finished(told, self.study)
+        return True
+
+    def _free(self, lane: int) -> None:
+        del self.lanes[lane]
+        self.engine.stop(lane)
 
     def _fail(self, lane: int, error: TrainingDiverged) -> None:
-        running = self.lanes.pop(lane)
-        self.engine.stop(lane)
+        running = self.lanes[lane]
         running.trial.set_user_attr(FAILURE, {"epoch": error.epoch, "reason": error.reason})
         self._set_costs(running)
         told = self.study.tell(running.trial, state=TrialState.FAIL, skip_if_finished=True)
+        self._free(lane)
         self.progress.finished(told, self.study)
         self.failures.append(f"trial {told.number}: {error}")
         self.failures_in_a_row += 1

@@ -29,9 +29,10 @@ OBJECTIVE = "ndcg@20"
 BESIDE = "recall@20"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirm
+RESERVED_NAMES = ("journal.log", "replicate")  # the other things in the output folder
 FROZEN = SETTINGS | {"frozen": True}
 
-Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED)]
+Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - 1000)]  # confirm counts on from the search's seed
 NotNegative = Annotated[Whole, Field(ge=0)]
 
 
@@ -131,6 +132,8 @@ class StudySpec(BaseModel):
         """
         specs = [load_spec(rival) for rival in self.rivals]
         for rival in specs:
+            if rival.space.name == self.space.name:
+                raise InputError(f"rival {rival.name!r} searches the same loss, {rival.space.name}; a rival has another")
             if rival.dataset != self.dataset:
                 raise InputError(f"rival {rival.name!r} is a study of {rival.dataset}, not of {self.dataset}")
         return specs
@@ -169,8 +172,11 @@ def check_name(name: str) -> str:
     Raises:
         InputError: other than letters, digits, dots, underscores and hyphens.
     """
-    if not NAME_PATTERN.fullmatch(name):
-        raise InputError(f"a study's name has letters, digits, '.', '_' and '-', at most 100, got {name!r}")
+    if not NAME_PATTERN.fullmatch(name) or name in RESERVED_NAMES:
+        raise InputError(
+            f"a study's name has letters, digits, '.', '_' and '-', at most 100, and is not {' or '.join(RESERVED_NAMES)}, "
+            f"got {name!r}"
+        )
     return name
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -19,6 +21,10 @@ from trainers.errors import InputError, unknown
 
 STORAGE_VARIABLE = "HPO_STORAGE"
 JOURNAL = "journal.log"
+JOURNAL_START = b'{"op_code":'
+SECRET_KEY = re.compile("pass|secret|token|key", re.IGNORECASE)
+# what Optuna's storages raise on files and servers that are absent, damaged or of another version
+STORAGE_ERRORS = (SQLAlchemyError, ImportError, OSError, ValueError, KeyError, TypeError, RuntimeError, AssertionError)
 LOCK_GRACE_SECONDS = 10  # a lock this old belonged to a writer that was killed; writes take milliseconds
 DEFINITION = "definition"
 SPEC = "spec"
@@ -31,18 +37,39 @@ def storage_url(given: str | None, output: Path) -> str:
 
 def without_password(url: str) -> str:
     """The URL as it may be printed and stored."""
-    try:
-        return make_url(url).render_as_string(hide_password=True) if "://" in url else url
-    except (ArgumentError, ValueError):  # ValueError: a port that is no number
+    secrets = _secrets(url)
+    if secrets is None:
         return url.partition("://")[0] + "://***"
+    return _hidden(url, secrets)
 
 
 def has_password(url: str) -> bool:
     """True when a URL carries its password, which `ps` and the shell's history then show."""
+    return _secrets(url) != []
+
+
+def _secrets(url: str) -> list[str] | None:
+    """Passwords in a URL, as they stand there and decoded; None when it cannot be parsed and may hold any."""
+    if "://" not in url:
+        return []
     try:
-        return "://" in url and make_url(url).password is not None
+        parsed = make_url(url)
     except (ArgumentError, ValueError):  # ValueError: a port that is no number
-        return False
+        return None
+    found = [str(parsed.password)] if parsed.password is not None else []
+    for key, value in parsed.query.items():
+        if SECRET_KEY.search(key):
+            found += [value] if isinstance(value, str) else list(value)
+    before_host = url.partition("://")[2].rpartition("@")[0]
+    if ":" in before_host:  # the user's own spelling; an unescaped @ or : may belong to the password
+        found.append(before_host.partition(":")[2])
+    return sorted({*found, *map(quote, found), *map(quote_plus, found)} - {""}, key=len, reverse=True)
+
+
+def _hidden(text: str, secrets: list[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
 
 
 def open_storage(url: str, create: bool = True) -> BaseStorage:
@@ -57,9 +84,9 @@ def open_storage(url: str, create: bool = True) -> BaseStorage:
     """
     try:
         return get_storage(url) if "://" in url else _open_journal(Path(url), create)
-    except (SQLAlchemyError, ImportError, OSError, ValueError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except STORAGE_ERRORS as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"storage {without_password(url)} cannot be opened: {_censored(reason, url)}") from None
 
@@ -68,10 +95,26 @@ def _open_journal(path: Path, create: bool) -> JournalStorage:
     if not create and not path.exists():
         raise InputError(f"there is no journal {path}; run a study first, or give its folder with --output")
     path.parent.mkdir(parents=True, exist_ok=True)
+    _check_journal(path)
     lock = JournalFileSymlinkLock(str(path), grace_period=LOCK_GRACE_SECONDS)
     backend = JournalFileBackend(str(path), lock_obj=lock)
     repair_journal(path, lock)
     return JournalStorage(backend)
+
+
+def _check_journal(path: Path) -> None:
+    """Only a journal may be repaired: any other file would lose its last line.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        start = file.read(len(JOURNAL_START))
+    if not JOURNAL_START.startswith(start):
+        hint = f"; for SQLite give sqlite:///{path}" if start.startswith(b"SQLite") else ""
+        raise InputError(f"{path} is not an Optuna journal, it starts with {start!r}{hint}")
 
 
 def repair_journal(path: Path, lock: JournalFileSymlinkLock) -> int:
@@ -107,11 +150,8 @@ def _end_of_last_line(journal: Any, size: int) -> int:
 
 def _censored(text: str, url: str) -> str:
     """Error texts of drivers may repeat the URL."""
-    try:
-        password = make_url(url).password if "://" in url else None
-    except (ArgumentError, ValueError):  # ValueError: a port that is no number
-        return "the URL cannot be parsed"
-    return text.replace(str(password), "***") if password else text
+    secrets = _secrets(url)
+    return "the URL cannot be parsed" if secrets is None else _hidden(text, secrets)
 
 
 def open_study(

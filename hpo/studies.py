@@ -70,6 +70,8 @@ def _progress(study: optuna.Study | None) -> list[str]:
     if study is None:
         return ["-", ""]
     trials = study.get_trials(deepcopy=False)
+    if len(study.directions) > 1:  # of another program that shares the storage
+        return [str(len(trials)), "?"]
     values = [trial.value for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
     return [str(sum(trial.state in FINISHED for trial in trials)), f"{max(values):.4f}" if values else ""]
 
@@ -99,7 +101,7 @@ def _delete(arguments: argparse.Namespace) -> int:
     if not arguments.yes and not _agreed(f"delete study {name} and {folder}? [y/N] "):
         raise InputError("not deleted; answer y, or give --yes")
     optuna.delete_study(study_name=name, storage=storage)
-    if folder.is_dir():
+    if folder.is_dir() and arguments.storage is None:  # with another storage the folder may belong to another study
         shutil.rmtree(folder)
     print(f"deleted {name}")
     return 0

@@ -5,23 +5,34 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 from rich.console import Console
 
 from hpo.cli import add_data_argument, add_engine_arguments, entry, positive, seed
 from hpo.console import say
-from hpo.spec import BESIDE, OBJECTIVE
+from hpo.spec import BESIDE, OBJECTIVE, Seed
 from hpo.stopping import Stopper
 from trainers import TrainConfig, hold_out, load_dataset
 from trainers.engines import choose_engine, make_engine
 from trainers.engines.contract import AUTO
 from trainers.errors import InputError
 from trainers.train import Run
+from trainers.validation import SETTINGS, checked
 from trainers.yaml_files import read_yaml
 
 DEFAULT_SPLIT_SEED = 2024
+
+
+class ExportedData(BaseModel):
+    """The `data` of an exported config: what it was trained on."""
+
+    model_config = SETTINGS | {"frozen": True}
+    dataset: str | None = None
+    checksum: str | None = None
+    split_seed: Seed = DEFAULT_SPLIT_SEED
+    engine: str = AUTO
 
 
 @dataclass(frozen=True)
@@ -29,12 +40,12 @@ class ConfigFile:
     """A config file: a bare config, or what the program exports: a config with the data and figures it was trained with.
 
     Attributes:
-        data: dataset, checksum, split_seed and engine of the export; empty for a bare config.
+        data: what the export was trained on; nothing known for a bare config.
         exported: its validation metrics; empty for a bare config, or when the config was edited since.
     """
 
     config: TrainConfig
-    data: dict[str, Any]
+    data: ExportedData
     exported: dict[str, float]
 
 
@@ -46,11 +57,10 @@ def read_config_file(path: str) -> ConfigFile:
     """
     content = read_yaml(path)
     if "config" not in content:
-        return ConfigFile(TrainConfig.from_dict(content, path), {}, {})
+        return ConfigFile(TrainConfig.from_dict(content, path), ExportedData(), {})
     config = TrainConfig.from_dict(content["config"], f"{path}: config")
-    data, exported = content.get("data", {}), content.get("validation", {})
-    if not isinstance(data, dict) or not isinstance(exported, dict):
-        raise InputError(f"{path}: data and validation must be mappings, as exported; or give the bare config")
+    data = checked(ExportedData, content.get("data", {}), f"{path}: data")
+    exported = checked(dict[str, float], content.get("validation", {}), f"{path}: validation")
     return ConfigFile(config, data, exported if content.get("config_digest") == config.digest() else {})
 
 
@@ -69,14 +79,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     file = read_config_file(arguments.config)
-    name = arguments.dataset or file.data.get("dataset")
+    name = arguments.dataset or file.data.dataset
     if name is None:
         raise InputError(f"{arguments.config} does not say its dataset; give it with --dataset")
     if arguments.save is not None:
         _check_saving(arguments.save)
     console = Console()
-    split_seed = arguments.split_seed if arguments.split_seed is not None else file.data.get("split_seed", DEFAULT_SPLIT_SEED)
-    engine = file.data.get("engine", AUTO) if arguments.engine == AUTO and arguments.device == AUTO else arguments.engine
+    split_seed = arguments.split_seed if arguments.split_seed is not None else file.data.split_seed
+    engine = file.data.engine if arguments.engine == AUTO and arguments.device == AUTO else arguments.engine
     choice = choose_engine(file.config, engine, arguments.device)
     say(console, f"engine {choice.name} on {choice.device}")
     dataset = load_dataset(str(name), arguments.data_dir)
@@ -91,7 +101,7 @@ def _train(arguments: argparse.Namespace) -> int:
             metrics = result.metrics or metrics
             shown = "" if result.metrics is None else f", validation {_shown(result.metrics)}"
             say(console, f"epoch {number}/{file.config.epochs}: loss {result.loss:.4f}{shown}")
-    same_data = dataset.checksum == file.data.get("checksum") and split_seed == file.data.get("split_seed")
+    same_data = dataset.checksum == file.data.checksum and split_seed == file.data.split_seed
     if file.exported and same_data:
         say(console, f"exported: validation {_shown(file.exported)}")
     if arguments.save is not None:

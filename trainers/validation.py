@@ -15,11 +15,13 @@ Checked = TypeVar("Checked")
 
 SETTINGS = ConfigDict(extra="forbid", allow_inf_nan=False)  # of every model and dataclass of settings
 
+LARGEST = 3e38  # engines compute in float32
+
 # YAML gives numbers as numbers: a string or a boolean in their place is a mistake, not a number.
 Real = Annotated[float, Strict()]
 Whole = Annotated[int, Strict()]
-NonNegative = Annotated[Real, Field(ge=0.0)]
-Positive = Annotated[Real, Field(gt=0.0)]
+NonNegative = Annotated[Real, Field(ge=0.0, le=LARGEST)]
+Positive = Annotated[Real, Field(gt=0.0, le=LARGEST)]
 Count = Annotated[Whole, Field(ge=1)]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpo import confirm, train
+from hpo import confirm, export, train
 from hpo.confirm import _highest
 from hpo.summary import Candidate, Confirmation, Method
 from trainers import TrainConfig, datasets
@@ -109,6 +109,49 @@ def test_a_damaged_run_is_explained(place: Place, fails: Callable[[int], str]):
     stored_runs(place)[0].write_text("{")
     message = fails(confirm.main(["--study", "tiny_mml", *place.where]))
     assert "delete it to train it again" in message
+
+
+@pytest.mark.parametrize(("suffix", "content"), [(".npz", b""), (".npz", b"PK\x03\x04 cut off"), (".json", b"[]")])
+def test_damaged_files_of_a_run_are_explained(place: Place, fails: Callable[[int], str], suffix: str, content: bytes):
+    place.run("--top", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1")
+    stored_runs(place)[0].with_suffix(suffix).write_bytes(content)
+    message = fails(confirm.main(["--study", "tiny_mml", *place.where, "--top", "1", "--confirm-epochs", "1"]))
+    assert "delete it to train it again" in message
+
+
+def test_a_run_says_who_trained_it(place: Place):
+    place.run("--top", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1")
+    assert all("version" in json.loads(path.read_text())["trained_by"] for path in stored_runs(place))
+
+
+def test_after_confirm_best_yaml_is_the_winners(place: Place):
+    place.run()
+    best = place.output / "tiny_mml" / "best.yaml"
+    before = best.read_text()
+    assert export.main(["--study", "tiny_mml", *place.where]) == 0
+    assert best.read_text() == before
+    assert read_yaml(best.with_name("best_trial.yaml"))["config"]["epochs"] == 3
+
+
+@pytest.mark.parametrize("verb", [export, confirm])
+def test_data_that_changed_since_the_search_are_refused(place: Place, fails: Callable[[int], str], verb: Any):
+    place.run("--search-only")
+    best = (place.output / "tiny_mml" / "best.yaml").read_text()
+    train_file = place.root / "data" / "tiny" / "train.txt"
+    train_file.write_text(train_file.read_text().replace("\n", " 39\n"))
+    assert "was searched on other data" in fails(verb.main(["--study", "tiny_mml", *place.where]))
+    assert (place.output / "tiny_mml" / "best.yaml").read_text() == best
+
+
+def test_a_rival_of_fewer_trials_is_labelled_so(place: Place):
+    place.run("--search-only", "--trials", "1", study="tiny_ccl.yaml")
+    place.run("--confirm-seeds", "1", "--select-seeds", "1")
+    assert "CCL tuned (1 trials, not 4)" in [method["method"] for method in confirmed(place)["test"]]
+
+
+def test_a_study_is_not_its_own_rival(place: Place, fails: Callable[[int], str]):
+    place.edit("tiny_ccl.yaml", "tiny_mml.yaml")
+    assert "searches the same loss" in fails(place.run())
 
 
 def test_a_tuned_rival_takes_part_once_its_study_has_run(place: Place):

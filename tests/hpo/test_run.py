@@ -197,6 +197,9 @@ def test_other_storages(place: Place, monkeypatch: pytest.MonkeyPatch):
         (["--trials", "many"], "must be a whole number of at least 1, got 'many'"),
         (["--epochs", "0"], "must be at least 1"),
         (["--seed", "-1"], "--seed"),
+        (["--seed", str(2**63 - 1)], "search.seed"),
+        (["--stale-after", "0"], "must be above 0"),
+        (["--study-name", "replicate"], "study's name"),
         (["--timeout", "nan"], "must be above 0, got nan"),
         (["--engine", "numbat"], "invalid choice: 'numbat'"),
         (["--study-name", "../x"], "study's name"),
@@ -290,6 +293,14 @@ def test_bad_study_files_are_explained(place: Place, fails: Callable[[int], str]
     place.edit(old, new)
     assert message in fails(place.run("--trials", "1"))
     assert not (place.output / "journal.log").exists(), "found before anything was run"
+
+
+@pytest.mark.parametrize("value", ["abc", "null", "-1", "[1]", "1.5"])
+def test_a_damaged_export_is_explained(place: Place, fails: Callable[[int], str], value: str):
+    place.run("--search-only", "--trials", "1")
+    best = place.output / "tiny_mml" / "best.yaml"
+    best.write_text(best.read_text().replace("split_seed: 2024", f"split_seed: {value}"))
+    assert "data: split_seed" in fails(train.main([str(best), "--data-dir", str(place.root / "data")]))
 
 
 def test_a_config_without_a_dataset(place: Place, fails: Callable[[int], str]):

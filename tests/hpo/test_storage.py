@@ -58,6 +58,26 @@ def test_unreachable_storages_are_explained_without_their_password(url: str):
     assert "hunter2" not in str(error.value)
 
 
+@pytest.mark.parametrize("content", [b"one line without newline", b"SQLite format 3\x00 and more", b'{"other": 1}\n{"x'])
+def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path, content: bytes):
+    path = tmp_path / "x.db"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is not an Optuna journal") as error:
+        open_storage(str(path), create=False)
+    assert path.read_bytes() == content
+    assert ("sqlite:///" in str(error.value)) == content.startswith(b"SQLite")
+
+
+@pytest.mark.parametrize("line", ["1", "null", '{"op_code": 99, "worker_id": "x"}'])
+def test_a_journal_with_foreign_lines_is_explained(tmp_path: Path, line: str):
+    path = tmp_path / "journal.log"
+    study_on(path)
+    with path.open("a") as journal:
+        journal.write(line + "\n")
+    with pytest.raises(InputError, match="cannot be opened"):
+        study_on(path)
+
+
 def test_a_missing_journal_is_not_made_by_a_reader(tmp_path: Path):
     with pytest.raises(InputError, match="there is no journal"):
         open_storage(str(tmp_path / "x" / "journal.log"), create=False)
@@ -71,6 +91,10 @@ def test_passwords():
     assert without_password("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
     assert without_password("runs/journal.log") == "runs/journal.log"
     assert "secret" not in without_password("postgresql://me:secret@host:notaport/db")
+    assert has_password("postgresql://host/db?user=me&password=hunter2")
+    assert without_password("postgresql://host/db?user=me&password=hunter2") == "postgresql://host/db?user=me&password=***"
+    assert "ter2" not in without_password("postgresql://me:hun@ter2@host/db")
+    assert "ter2" not in without_password("postgresql://me:hun%40ter2@host/db")
 
 
 def test_differences_name_the_inner_key():

@@ -369,7 +369,7 @@ def test_there_is_one_lane(lane: int, graph: Interactions) -> None:
 
 
 DIVERGING = {
-    "loss overflows": config({"name": "ccl", "margin": 0.1, "negative_weight": 1e39}, epochs=5),
+    "loss overflows": config(MML | {"positive_weight": 3e38}, epochs=5),
     "vectors overflow": config(BSL, learning_rate=1e30, epochs=5),
     "vectors overflow in the only step": config(BSL, learning_rate=1e30, epochs=1, batch_size=11),
 }

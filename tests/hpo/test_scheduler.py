@@ -1,0 +1,230 @@
+"""The loop over lanes, on an engine whose curves are given: order of report, prune and tell; what ends a trial."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.liveness import PUBLISHED, RETRIES, WORKER, this_worker
+from hpo.scheduler import FAILURE, Scheduler, SearchFailed, best_trials, enqueue_published, make_pruner, make_sampler
+from hpo.spec import PrunerSpec, StudySpec
+from hpo.stopping import Stopper
+from trainers import TrainConfig
+from trainers.engines import EpochResult
+from trainers.engines.contract import Vectors
+
+Curve = Callable[[TrainConfig, int], float]
+
+
+class GivenCurves:
+    """An engine of several lanes that trains nothing: a config's NDCG after each epoch is given."""
+
+    def __init__(self, lanes: int, curve: Curve) -> None:
+        self.lanes = lanes
+        self.curve = curve
+        self.busy: dict[int, tuple[TrainConfig, int]] = {}
+        self.most_busy = 0
+
+    def start(self, lane: int, config: TrainConfig) -> None:
+        assert lane not in self.busy, "a lane is started only when it is free"
+        self.busy[lane] = (config, 0)
+
+    def epoch(self) -> list[EpochResult]:
+        self.most_busy = max(self.most_busy, len(self.busy))
+        results = []
+        for lane, (config, done) in list(self.busy.items()):
+            self.busy[lane] = (config, done + 1)
+            value = self.curve(config, done + 1)
+            metrics = {"ndcg@20": value, "recall@20": 2 * value}
+            results.append(EpochResult(lane, done + 1, value, metrics, 0.5, 0.25))
+        return results
+
+    def vectors(self, lane: int) -> Vectors:
+        raise AssertionError("the search needs no vectors")
+
+    def stop(self, lane: int) -> None:
+        del self.busy[lane]
+
+
+class Silent:
+    def begin(self, study: optuna.Study, budget: int) -> None: ...
+
+    def epoch(self, number: int, epoch: int, epochs: int, study: optuna.Study) -> None: ...
+
+    def finished(self, trial: FrozenTrial, study: optuna.Study) -> None: ...
+
+
+def spec(trials: int, epochs: int = 4, **pruner: object) -> StudySpec:
+    search = {"trials": trials, "epochs": epochs, "evaluate_every": 1, "pruner": pruner or {"name": "none"}}
+    return StudySpec.model_validate({"name": "s", "dataset": "demo", "space": {"name": "ccl"}, "search": search})
+
+
+def scheduler(of: StudySpec, engine: GivenCurves, study: optuna.Study | None = None) -> Scheduler:
+    study = study or optuna.create_study(direction="maximize")
+    study.sampler = make_sampler(of.search, engine.lanes, 0)
+    study.pruner = make_pruner(of.search.pruner)
+    return Scheduler(study, of, engine, Silent(), Stopper())
+
+
+def by_margin(config: TrainConfig, epoch: int) -> float:
+    return config.loss.margin * epoch  # type: ignore[attr-defined]
+
+
+def states(study: optuna.Study) -> list[TrialState]:
+    return [trial.state for trial in study.trials]
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_the_budget_is_met_exactly_and_lanes_are_refilled(lanes: int):
+    engine = GivenCurves(lanes, by_margin)
+    loop = scheduler(spec(7), engine)
+    loop.run()
+    assert states(loop.study) == [TrialState.COMPLETE] * 7
+    assert engine.busy == {}
+    assert engine.most_busy == lanes
+    for trial in loop.study.trials:
+        assert trial.value == pytest.approx(4 * trial.params["margin"])
+        assert trial.user_attrs["epochs_trained"] == 4
+        assert (trial.user_attrs["train_seconds"], trial.user_attrs["evaluate_seconds"]) == (2.0, 1.0)
+
+
+def test_lanes_that_end_together_are_judged_before_either_is_told():
+    """Lane 0's completion in this epoch must not make it a peer for lane 1's verdict in the same epoch."""
+    of = spec(2, epochs=2, name="median", n_startup_trials=1, n_warmup_steps=0, n_min_trials=1)
+    study = optuna.create_study(direction="maximize")
+    engine = GivenCurves(2, lambda config, epoch: config.loss.margin)  # type: ignore[attr-defined]
+    loop = scheduler(of, engine, study)
+    study.enqueue_trial({"margin": 0.9, "negative_weight": 100.0})
+    study.enqueue_trial({"margin": 0.3, "negative_weight": 100.0})
+    loop._fill_lanes()
+    loop.lanes[0].config = loop.lanes[0].config.replace(epochs=1)  # it ends an epoch before lane 1
+    loop._digest(engine.epoch())
+    assert states(study) == [TrialState.COMPLETE, TrialState.RUNNING], "judged with no complete peer"
+
+
+def test_weak_trials_are_pruned_and_published_ones_are_not():
+    of = spec(5, name="median", n_startup_trials=3, n_warmup_steps=1, n_min_trials=1)
+    study = optuna.create_study(direction="maximize")
+    for margin in (0.9, 0.85, 0.8):
+        study.enqueue_trial({"margin": margin, "negative_weight": 100.0})
+    study.enqueue_trial({"margin": 0.35, "negative_weight": 100.0})
+    study.enqueue_trial({"margin": 0.3, "negative_weight": 100.0}, user_attrs={PUBLISHED: "yelp2018"})
+    scheduler(of, GivenCurves(1, by_margin), study).run()
+    assert states(study)[3:] == [TrialState.PRUNED, TrialState.COMPLETE]
+    assert study.trials[3].user_attrs["epochs_trained"] == 1
+    assert study.trials[3].value == study.trials[3].intermediate_values[1], "a pruned trial's value is its last report"
+
+
+def test_the_value_is_that_of_the_last_epoch_not_of_the_best():
+    loop = scheduler(spec(1), GivenCurves(1, lambda config, epoch: {1: 0.1, 2: 0.9, 3: 0.5, 4: 0.4}[epoch]))
+    loop.run()
+    assert loop.study.best_value == 0.4
+
+
+def test_failures_do_not_count_and_the_search_goes_on():
+    values = {0: math.nan}
+    engine = GivenCurves(1, by_margin)
+    started: list[TrainConfig] = []
+
+    def curve(config: TrainConfig, epoch: int) -> float:
+        if config not in started:
+            started.append(config)
+        return values.get(started.index(config), 0.5) if epoch == 2 else 0.5
+
+    engine.curve = curve
+    loop = scheduler(spec(3), engine)
+    loop.run()
+    assert states(loop.study) == [TrialState.FAIL, *[TrialState.COMPLETE] * 3]
+    assert loop.study.trials[0].user_attrs[FAILURE]["epoch"] == 2
+
+
+@pytest.mark.parametrize(("pattern", "expected"), [("f", 5), ("ffffc", 12)])
+def test_five_failures_in_a_row_or_ten_in_all_stop_the_run(pattern: str, expected: int):
+    seen: list[TrainConfig] = []
+
+    def curve(config: TrainConfig, epoch: int) -> float:
+        if config not in seen:
+            seen.append(config)
+        return math.nan if pattern[seen.index(config) % len(pattern)] == "f" else 0.5
+
+    loop = scheduler(spec(100), GivenCurves(1, curve))
+    with pytest.raises(SearchFailed, match="too many trials failed"):
+        loop.run()
+    assert len(loop.study.trials) == expected
+
+
+def test_a_trial_ended_by_another_process_frees_its_lane(caplog: pytest.LogCaptureFixture):
+    engine = GivenCurves(1, by_margin)
+    loop = scheduler(spec(2), engine)
+    ended = []
+
+    def curve(config: TrainConfig, epoch: int) -> float:
+        if not ended:
+            ended.append(loop.study.trials[0].number)
+            loop.study.tell(0, state=TrialState.FAIL)  # a reaper elsewhere
+        return 0.5
+
+    engine.curve = curve
+    with caplog.at_level(logging.WARNING):
+        loop.run()
+    assert states(loop.study) == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+    assert "trial 0 was ended by another process" in caplog.text
+
+
+def test_a_published_config_that_was_lost_is_queued_again_but_not_one_that_diverged():
+    of = spec(3)
+    study = optuna.create_study(direction="maximize")
+    assert enqueue_published(study, of) == ""
+    assert enqueue_published(study, of) == "", "while it waits it is not queued twice"
+    assert len(study.trials) == 1
+    study.tell(study.ask().number, state=TrialState.FAIL)  # killed between being failed and being queued again
+    enqueue_published(study, of)
+    assert states(study) == [TrialState.FAIL, TrialState.WAITING]
+    trial = study.ask()
+    trial.set_user_attr(FAILURE, {"epoch": 1, "reason": "x"})
+    study.tell(trial.number, state=TrialState.FAIL)
+    enqueue_published(study, of)
+    assert states(study) == [TrialState.FAIL, TrialState.FAIL]
+    assert RETRIES not in study.trials[0].user_attrs
+
+
+def test_waiting_for_another_machine_is_said(caplog: pytest.LogCaptureFixture):
+    of, study = spec(1), optuna.create_study(direction="maximize")
+    study.ask().set_user_attr(WORKER, {**this_worker(), "host": "elsewhere"})
+    loop = scheduler(of, GivenCurves(1, by_margin), study)
+    with caplog.at_level(logging.WARNING):
+        loop._say_what_is_awaited()
+        loop._say_what_is_awaited()
+    assert caplog.text.count("waiting for trial 0 of elsewhere") == 1
+    assert "--stale-after" in caplog.text
+
+
+def test_best_trials_ranks_by_value_and_takes_equal_configs_once():
+    study = optuna.create_study(direction="maximize")
+    box = {"margin": optuna.distributions.FloatDistribution(0.3, 0.98)}
+    for margin, value in ((0.5, 0.2), (0.6, 0.4), (0.5, 0.2), (0.7, 0.3)):
+        study.enqueue_trial({"margin": margin})
+        study.tell(study.ask(box).number, value)
+    study.ask(box)
+    assert [trial.number for trial in best_trials(study, 3)] == [1, 3, 0]
+
+
+def test_a_resumed_sampler_and_another_worker_draw_other_points():
+    of = spec(1)
+    first = [make_sampler(of.search, 1, n, worker) for n, worker in ((0, 0), (0, 0), (5, 0), (0, 1))]
+    boxes = of.space.boxes()
+    drawn = [optuna.create_study(sampler=sampler).ask(boxes).params for sampler in first]
+    assert drawn[0] == drawn[1]
+    assert len({tuple(params.values()) for params in drawn}) == 3
+
+
+@pytest.mark.parametrize("name", ["median", "percentile", "none"])
+def test_pruners(name: str):
+    pruner = make_pruner(PrunerSpec.model_validate({"name": name, "percentile": 60.0}))
+    expected = {"median": 50.0, "percentile": 60.0, "none": None}[name]
+    assert getattr(pruner, "_percentile", None) == expected
