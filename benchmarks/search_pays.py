@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs"))
     parser.add_argument("--data-dir")
     arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     work = Workspace.open(load_spec(arguments.study), arguments.output, arguments.data_dir, "auto", "auto")
     study = work.study(open_storage(str(arguments.output / "journal.log")))
     with Stopper().catching() as stopper:

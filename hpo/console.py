@@ -10,7 +10,7 @@ from typing import Self
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from hpo.liveness import PUBLISHED
@@ -21,22 +21,12 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-class SearchProgress:
-    """Finished, pruned and failed trials, the best value so far, this trial's epochs, and the time left."""
+class _Live:
+    """A live display that leaves nothing behind, and stays away where there is no terminal."""
 
-    def __init__(self, console: Console, epochs: int) -> None:
+    def __init__(self, console: Console, *columns: ProgressColumn) -> None:
         self.console = console
-        self.epochs = epochs
-        self.started = time.monotonic()
-        self.finished_here = 0
-        self.bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}\n{task.fields[now]}"),
-            BarColumn(bar_width=12),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self.bar = Progress(SpinnerColumn(), *columns, console=console, transient=True, disable=not console.is_terminal)
 
     def __enter__(self) -> Self:
         self.bar.__enter__()
@@ -44,6 +34,16 @@ class SearchProgress:
 
     def __exit__(self, *exc: object) -> None:
         self.bar.__exit__(None, None, None)
+
+
+class SearchProgress(_Live):
+    """Finished, pruned and failed trials, the best value so far, this trial's epochs, and the time left."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        super().__init__(console, TextColumn("{task.description}\n{task.fields[now]}"), BarColumn(bar_width=12))
+        self.epochs = epochs
+        self.started = time.monotonic()
+        self.finished_here = 0
 
     def begin(self, study: optuna.Study, budget: int) -> None:
         """Start the clock."""
@@ -123,29 +123,13 @@ def table(title: str, header: list[str], rows: list[list[str]]) -> Table:
     return result
 
 
-class RunProgress:
+class RunProgress(_Live):
     """Progress of runs at full budget."""
 
     Advance = Callable[[], None]
 
     def __init__(self, console: Console) -> None:
-        self.console = console
-        self.bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-
-    def __enter__(self) -> Self:
-        self.bar.__enter__()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.bar.__exit__(None, None, None)
+        super().__init__(console, TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
 
     @contextmanager
     def run(self, label: str, epochs: int) -> Iterator[Advance]:

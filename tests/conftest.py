@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,25 +49,12 @@ def loss_cases() -> dict[str, dict[str, Any]]:
     return LOSS_CASES
 
 
-def engine_exists(name: str) -> bool:
-    """Whether an engine's module is part of this checkout."""
-    return importlib.util.find_spec(ENGINES[name].partition(":")[0]) is not None
-
-
-@pytest.fixture
-def has_engine() -> Callable[[str], bool]:
-    return engine_exists
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`loss_case` runs a test for every line of LOSS_CASES, `any_engine` for every engine."""
     if "loss_case" in metafunc.fixturenames:
         metafunc.parametrize("loss_case", [pytest.param(dict(case), id=name) for name, case in LOSS_CASES.items()])
     if "any_engine" in metafunc.fixturenames:
-        absent = pytest.mark.skip(reason="this engine's module is not part of this checkout")
-        metafunc.parametrize(
-            "any_engine", [pytest.param(name, marks=() if engine_exists(name) else absent) for name in ENGINES]
-        )
+        metafunc.parametrize("any_engine", list(ENGINES))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

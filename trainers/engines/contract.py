@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import platform
 from dataclasses import dataclass
 from typing import Protocol
@@ -105,8 +104,6 @@ def _why_not_numba(config: TrainConfig, device: str) -> str:
     """Empty when the numba engine can run the config."""
     if device == "cuda":
         return "device cuda was asked for"
-    if importlib.util.find_spec("trainers.engines.cpu") is None:
-        return "the numba engine is not part of this installation"
     module = importlib.import_module("trainers.engines.cpu")
     return str(module.why_not(config))
 
