@@ -84,6 +84,17 @@ def evaluate(
     return {name: float(values.mean()) for name, values in columns.items()}
 
 
+def check_held_out(seen: Interactions, held_out: Interactions) -> None:
+    """Raise InputError unless both have the same ids and there is a held-out pair."""
+    if (held_out.n_users, held_out.n_items) != (seen.n_users, seen.n_items):
+        raise InputError(
+            f"seen and held_out must have the same ids, got {seen.n_users} x {seen.n_items} and "
+            f"{held_out.n_users} x {held_out.n_items} users x items"
+        )
+    if not len(held_out):
+        raise InputError("there is nothing to evaluate on: held_out has no pairs")
+
+
 def _check(
     user_vectors: NDArray[Any],
     item_vectors: NDArray[Any],
@@ -91,11 +102,7 @@ def _check(
     held_out: Interactions,
     ks: Sequence[int],
 ) -> None:
-    if (held_out.n_users, held_out.n_items) != (seen.n_users, seen.n_items):
-        raise InputError(
-            f"seen and held_out must have the same ids, got {seen.n_users} x {seen.n_items} and "
-            f"{held_out.n_users} x {held_out.n_items} users x items"
-        )
+    check_held_out(seen, held_out)
     dim = user_vectors.shape[-1]
     if user_vectors.shape != (seen.n_users, dim) or item_vectors.shape != (seen.n_items, dim):
         raise InputError(
@@ -103,8 +110,6 @@ def _check(
         )
     if not (np.isfinite(user_vectors).all() and np.isfinite(item_vectors).all()):
         raise InputError("vectors must be finite; training has diverged, or the file is damaged")
-    if not len(held_out):
-        raise InputError("there is nothing to evaluate on: held_out has no pairs")
     if not ks or min(ks) < 1:
         raise InputError(f"cut-offs must be at least 1, got {list(ks)}")
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.errors import InputError, unknown
+from trainers.evaluation import check_held_out
 
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -114,23 +115,11 @@ def make_engine(choice: EngineChoice, seen: Interactions, held_out: Interactions
         raise InputError(f"evaluate_every must be at least 1, got {evaluate_every}")
     if not len(seen):
         raise InputError("there is nothing to train on: the training data hold no interactions")
-    _check_held_out(seen, held_out)
+    if held_out is not None:  # what the evaluation would refuse, before epochs are spent
+        check_held_out(seen, held_out)
     module, _, name = ENGINES[choice.name].partition(":")
     engine: Engine = getattr(importlib.import_module(module), name)(seen, held_out, evaluate_every, choice.device)
     return engine
-
-
-def _check_held_out(seen: Interactions, held_out: Interactions | None) -> None:
-    """What the evaluation would refuse, before epochs are spent."""
-    if held_out is None:
-        return
-    if (held_out.n_users, held_out.n_items) != (seen.n_users, seen.n_items):
-        raise InputError(
-            f"seen and held_out must have the same ids, got {seen.n_users} x {seen.n_items} and "
-            f"{held_out.n_users} x {held_out.n_items} users x items"
-        )
-    if not len(held_out):
-        raise InputError("there is nothing to evaluate on: held_out has no pairs")
 
 
 def device_name(device: str) -> str:
