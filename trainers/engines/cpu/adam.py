@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from trainers.config import TrainConfig
 from trainers.encoders import NORM_FLOOR
 from trainers.engines.adam import BETAS, EPSILON, learning_rate_at
-from trainers.engines.cpu.low import aligned, inlined, prefetch
+from trainers.engines.cpu.low import aligned, inlined, largest, prefetch
 
 Floats = NDArray[np.float32]
 
@@ -35,7 +35,7 @@ ROUNDING = np.float32(1e-5)  # more than the float32 error of a score of two uni
 LARGEST_INVERSE = np.float32(1.0 / NORM_FLOOR)
 
 INVERSE, SLACK, PACE, CODE_STEP = 0, 1, 2, 3  # columns of Table.scale
-CODE_MAX = 127
+CODE_MAX, CODE_ZERO = 127, 128
 
 
 class Table(NamedTuple):
@@ -49,7 +49,8 @@ class Table(NamedTuple):
             of the codes.
         last: int32 (n,), the step of the row's last gradient, 0 for never.
         ahead: (n,), how many directions the row has still to coast.
-        codes: int8 (n, dim), the unit vectors in multiples of CODE_STEP, a quarter of the memory traffic; (0, dim) for none.
+        codes: uint8 (n, dim), the unit vectors in multiples of CODE_STEP, plus CODE_ZERO: a quarter of the memory traffic;
+            (0, dim) for none.
         head: int32 (n,), the kernel's linked lists, -1 between steps.
     """
 
@@ -58,7 +59,7 @@ class Table(NamedTuple):
     scale: Floats
     last: NDArray[np.int32]
     ahead: NDArray[np.float64]
-    codes: NDArray[np.int8]
+    codes: NDArray[np.uint8]
     head: NDArray[np.int32]
 
 
@@ -71,11 +72,11 @@ def new_table(rows: Floats, with_codes: bool) -> Table:
     with np.errstate(over="ignore", invalid="ignore"):
         scale[:, INVERSE] = 1.0 / np.maximum(np.sqrt((rows * rows).sum(1)), np.float32(NORM_FLOOR))
     scale[:, SLACK] = ROUNDING
-    codes = aligned((n if with_codes else 0, dim), np.int8)
+    codes = aligned((n if with_codes else 0, dim), np.uint8)
     if with_codes:
         unit = rows * scale[:, :1]
         step = np.maximum(np.abs(unit).max(1, keepdims=True) / CODE_MAX, np.float32(NORM_FLOOR))
-        codes[:] = np.clip(np.rint(unit / step), -CODE_MAX, CODE_MAX)
+        codes[:] = np.clip(np.rint(unit / step), -CODE_MAX, CODE_MAX) + CODE_ZERO
         scale[:, CODE_STEP] = step[:, 0]
     return Table(own, aligned((n, 3 * dim)), scale, np.zeros(n, np.int32), np.zeros(n), codes, np.full(n, -1, np.int32))
 
@@ -148,18 +149,14 @@ def _encode(table, row, width):
     """Refresh the row's codes. Those of NaN are arbitrary, but their step is NaN."""
     if table.codes.shape[0] == 0:
         return
-    largest = np.float32(0.0)
-    for d in range(width):
-        largest = max(largest, abs(table.rows[row, d]))
+    peak = largest(table.rows, row, width)
     inverse = table.scale[row, INVERSE]
-    table.scale[row, CODE_STEP] = max(largest * inverse / np.float32(CODE_MAX), np.float32(NORM_FLOOR))
-    factor = np.float32(CODE_MAX) / largest if largest > np.float32(0.0) else np.float32(0.0)
+    table.scale[row, CODE_STEP] = max(peak * inverse / np.float32(CODE_MAX), np.float32(NORM_FLOOR))
+    factor = np.float32(CODE_MAX) / peak if peak > np.float32(0.0) else np.float32(0.0)
     if not inverse < np.inf:
         table.scale[row, CODE_STEP] = np.float32(np.nan)
     for d in range(width):
-        table.codes[row, d] = np.int8(
-            np.int32(table.rows[row, d] * factor + np.float32(CODE_MAX + 1.5)) - np.int32(CODE_MAX + 1)
-        )
+        table.codes[row, d] = np.uint8(np.int32(table.rows[row, d] * factor + np.float32(CODE_ZERO + 0.5)))
 
 
 @inlined

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from trainers.engines.cpu.low import aligned
 
 BLOCK = 32  # rows that one parallel task updates
+USERS = 16  # rows of the batch that one parallel task scores
 
 
 class Batch(NamedTuple):
@@ -24,7 +25,8 @@ class Batch(NamedTuple):
         losses: float64 (B,).
         vectors: (B, dim), the users' unit vectors after dropout.
         sizes: (B,), their norms.
-        codes: int16 (B, dim), the users' vectors in multiples of steps (B,).
+        codes: int8 (B, dim), the users' vectors in multiples of `steps` (B,).
+        zeros: int32 (B,), what a user's codes give with an item's codes that stand for zeros.
         gradients: (B, dim), of the users' unit vectors.
         keep: (B, dim), dropout factors; (1, 1) without dropout.
         next_user, next_item: int32, linked lists of the rows of a user and of the slots of an item.
@@ -41,8 +43,9 @@ class Batch(NamedTuple):
     losses: NDArray[np.float64]
     vectors: NDArray[np.float32]
     sizes: NDArray[np.float32]
-    codes: NDArray[np.int16]
+    codes: NDArray[np.int8]
     steps: NDArray[np.float32]
+    zeros: NDArray[np.int32]
     gradients: NDArray[np.float32]
     keep: NDArray[np.float32]
     next_user: NDArray[np.int32]
@@ -71,8 +74,9 @@ def new_batch(size: int, count: int, dim: int, dropout: bool, n_items: int) -> B
         losses=np.zeros(size),
         vectors=aligned((size, dim)),
         sizes=np.zeros(size, np.float32),
-        codes=aligned((size, dim), np.int16),
+        codes=aligned((size, dim), np.int8),
         steps=np.zeros(size, np.float32),
+        zeros=np.zeros(size, np.int32),
         gradients=aligned((size, dim)),
         keep=aligned((size, dim) if dropout else (1, 1)),
         next_user=np.zeros(size, np.int32),

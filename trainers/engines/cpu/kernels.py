@@ -27,22 +27,19 @@ from trainers import draws
 from trainers.compiled import compiled
 from trainers.engines.cpu import passes
 from trainers.engines.cpu.adam import Table
-from trainers.engines.cpu.batch import BLOCK, Batch
+from trainers.engines.cpu.batch import BLOCK, USERS, Batch
 from trainers.engines.cpu.low import MATH
 from trainers.engines.cpu.passes import (
     catch_up_block,
     distinct,
     distinct_positives,
-    draw_negatives,
     draw_pair,
-    drop,
+    find,
     link_items,
     link_users,
-    score,
-    screen,
+    score_block,
     update_items,
     update_users,
-    user_vector,
 )
 
 # Passes only: numba does not see that they depend on one another through the fields of tuples, and would fuse and reorder them.
@@ -115,7 +112,7 @@ def _fingerprint() -> int:
 def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, read from top to bottom
     """Numbers in the closure are compile-time constants and part of the cache's key; functions there would break it."""
 
-    @compiled(parallel=PARALLEL, nogil=True, fastmath=MATH, error_model="numpy")
+    @compiled(parallel=PARALLEL, nogil=True, fastmath=MATH, error_model="numpy", _nrt=False)  # see `low.inlined`
     def train_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]  # noqa: C901
         if fingerprint == 0:  # never: it is here to be part of the cache's key
             return 0
@@ -139,20 +136,16 @@ def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, rea
                     catch_up_block(items, batch.work_items, n_work, block - user_blocks, step - 1, tail, plan.power, width)
             counts[0] += n_users + n_work
 
-            for b in prange(size):
-                user_vector(batch, b, users, plan, np.uint64(start + b), width)
-                draw_negatives(batch, b, plan, np.uint64(start + b), n_items)
-                screen(batch, b, plan, items, width)
+            for block in prange(-(-size // USERS)):
+                find(batch, block, size, np.uint64(start), plan, users, items, n_items, width)
 
             n_work = distinct(batch.items, batch.found, size, items.head, batch.work_items)
             for block in prange(-(-n_work // BLOCK)):
                 catch_up_block(items, batch.work_items, n_work, block, step - 1, tail, plan.power, width)
             counts[0] += n_work
 
-            for b in prange(size):
-                score(batch, b, plan, items, share, width)
-                if plan.dropout_threshold > np.uint64(0):
-                    drop(batch, b, width)
+            for block in prange(-(-size // USERS)):
+                score_block(batch, block, size, plan, items, share, width)
             for b in range(size):
                 totals[0] += batch.losses[b]
             if not np.isfinite(totals[0]):

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic, register_jitable
+from numba.core import cgutils, errors
+from numba.extending import intrinsic as numba_intrinsic
+from numba.extending import register_jitable
 from numpy.typing import DTypeLike, NDArray
 
 from trainers import draws
@@ -18,10 +19,14 @@ from trainers import draws
 # Sums may be reordered (vectorised), but NaN and infinity keep their meaning: they are how divergence is noticed.
 MATH = {"contract", "reassoc", "nsz", "arcp"}
 
-# Inlined into the kernel, where the width of a row is a compile-time constant.
-inlined = njit(fastmath=MATH, forceinline=True, nogil=True, error_model="numpy")
+# Inlined into the kernel, where the width of a row is a compile-time constant. Without numba's reference counts: they would be
+# atomic additions to memory that all threads share, several for each row of a table, and take longer than the arithmetic.
+inlined = njit(fastmath=MATH, forceinline=True, nogil=True, error_model="numpy", _nrt=False)
 
-CACHE_LINE = 64
+intrinsic: Any = numba_intrinsic  # numba's types give its result the signature of its generator
+
+CACHE_LINE = 64  # bytes
+LANES = 64  # of the vectors below; LLVM cuts them to what the processor has
 
 mix64 = register_jitable(draws.mix64)
 bits = register_jitable(draws.bits)
@@ -61,7 +66,7 @@ def _prefetch(typing_context: Any, table: Any, row: Any, offset: Any) -> Any:
 def prefetch(table, row, first, width):
     """Ask for floats of a row ahead of their use: tables are read at random places, which the hardware cannot foresee."""
     for offset in range(first * table.itemsize, (first + width) * table.itemsize, CACHE_LINE):
-        _prefetch(table, row, offset)  # type: ignore[call-arg]
+        _prefetch(table, row, offset)
 
 
 @inlined
@@ -73,13 +78,69 @@ def dot(left, i, right, j, width):
     return total
 
 
-@inlined
-def whole_dot(left, i, right, j, width):
-    """The same of whole numbers, in 32 bits."""
-    total = np.int32(0)
-    for d in range(width):
-        total = np.int32(total + np.int32(left[i, d]) * np.int32(right[j, d]))
-    return total
+def _row(context: Any, builder: Any, kind: Any, table: Any, at: Any, of: Any) -> Any:
+    """Where a row starts, as a pointer to bytes."""
+    array = context.make_array(kind)(context, builder, table)
+    place = builder.mul(context.cast(builder, at, of, types.intp), builder.extract_value(array.strides, 0))
+    return builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [place])
+
+
+def _load(builder: Any, pointer: Any, start: int, vector: Any) -> Any:
+    """A vector from byte `start` on."""
+    place = builder.gep(pointer, [ir.IntType(32)(start)])
+    return builder.load(builder.bitcast(place, vector.as_pointer()), align=1)
+
+
+def _reduce(builder: Any, how: str, vector: Any) -> Any:
+    name = f"llvm.vector.reduce.{how}.v{vector.type.count}i32"
+    kind = ir.FunctionType(ir.IntType(32), [vector.type])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [vector])  # type: ignore[no-untyped-call]
+
+
+def _lanes(width: Any) -> list[tuple[int, int]]:
+    """(first, number) of the parts that a row is read in; `width` is a literal."""
+    if not isinstance(width, types.IntegerLiteral):
+        raise errors.RequireLiteralValue("the width of a row")
+    return [(start, min(LANES, width.literal_value - start)) for start in range(0, width.literal_value, LANES)]
+
+
+@intrinsic
+def code_dot(typing_context: Any, left: Any, i: Any, right: Any, j: Any, width: Any) -> Any:
+    """left[i] . right[j], int8 by uint8 in 32 bits. Written as vectors: from a loop LLVM does not make the one instruction that
+    current processors have for it.
+    """
+    parts = _lanes(width)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        one = _row(context, builder, left, arguments[0], arguments[1], i)
+        other = _row(context, builder, right, arguments[2], arguments[3], j)
+        total = ir.IntType(32)(0)
+        for start, n in parts:
+            codes, words = ir.VectorType(ir.IntType(8), n), ir.VectorType(ir.IntType(32), n)
+            signed = builder.sext(_load(builder, one, start, codes), words)
+            unsigned = builder.zext(_load(builder, other, start, codes), words)
+            total = builder.add(total, _reduce(builder, "add", builder.mul(signed, unsigned)))
+        return total
+
+    return types.int32(left, i, right, j, width), generate
+
+
+@intrinsic
+def largest(typing_context: Any, table: Any, i: Any, width: Any) -> Any:
+    """The largest |table[i, d]|, of float32; NaN if there is one. By their bits: LLVM does not reorder maxima of floats."""
+    parts = _lanes(width)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        row = _row(context, builder, table, arguments[0], arguments[1], i)
+        most = ir.IntType(32)(0)
+        for start, n in parts:
+            words = ir.VectorType(ir.IntType(32), n)
+            sizes = builder.and_(_load(builder, row, 4 * start, words), words([0x7FFFFFFF] * n))
+            here = _reduce(builder, "umax", sizes)
+            most = builder.select(builder.icmp_unsigned(">", here, most), here, most)
+        return builder.bitcast(most, ir.FloatType())
+
+    return types.float32(table, i, width), generate
 
 
 @inlined

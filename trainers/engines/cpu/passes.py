@@ -6,14 +6,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.engines.cpu.adam import CODE_STEP, INVERSE, SLACK, adam_step, catch_up, prefetch_all, prefetch_state
-from trainers.engines.cpu.batch import BLOCK
-from trainers.engines.cpu.low import below, bits, dot, inlined, permuted, prefetch, whole_dot
+from trainers.engines.cpu.adam import (
+    CODE_MAX,
+    CODE_STEP,
+    CODE_ZERO,
+    INVERSE,
+    SLACK,
+    adam_step,
+    catch_up,
+    prefetch_all,
+    prefetch_state,
+)
+from trainers.engines.cpu.batch import BLOCK, USERS
+from trainers.engines.cpu.low import below, bits, code_dot, dot, inlined, largest, permuted, prefetch
 from trainers.engines.cpu.rows import row_loss
 
 AHEAD = 8  # rows between a prefetch and its use
 CODES_AHEAD = 12
-USER_CODE_MAX = 2047  # 127 * 2047 * 4096, the widest row, fits in 32 bits
 DENSE = 8  # of a table: at least an eighth of its rows
 NEXT = 3  # the same where a row is 16 cache lines
 _S32 = np.uint64(32)
@@ -144,22 +153,31 @@ def prefetch_score(table, row, width):
 
 
 @inlined
+def prefetch_codes(table, row, width):
+    """Ask for what a score of codes reads."""
+    prefetch(table.codes, row, 0, width)
+    prefetch(table.scale, row, 0, 1)
+
+
+@inlined
 def _encode_user(batch, b, width):
-    largest = np.float32(0.0)
+    peak = largest(batch.vectors, b, width)
+    factor = np.float32(CODE_MAX) / peak if peak > np.float32(0.0) else np.float32(0.0)
+    batch.steps[b] = peak / np.float32(CODE_MAX)
+    total = np.int32(0)
     for d in range(width):
-        largest = max(largest, abs(batch.vectors[b, d]))
-    factor = np.float32(USER_CODE_MAX) / largest if largest > np.float32(0.0) else np.float32(0.0)
-    batch.steps[b] = largest / np.float32(USER_CODE_MAX)
-    for d in range(width):
-        code = np.int32(batch.vectors[b, d] * factor + np.float32(USER_CODE_MAX + 1.5)) - np.int32(USER_CODE_MAX + 1)
-        batch.codes[b, d] = np.int16(code)
+        code = np.int32(batch.vectors[b, d] * factor + np.float32(CODE_ZERO + 0.5)) - np.int32(CODE_ZERO)
+        batch.codes[b, d] = np.int8(code)
+        total += np.int32(code)
+    batch.zeros[b] = np.int32(total * np.int32(CODE_ZERO))
 
 
 @inlined
 def _screen_coarsely(batch, b, plan, table, width):
-    """Drop the negatives whose codes already tell that `screen` would drop them; returns how many are left.
+    """Drop the negatives whose codes already tell that `_screen_finely` would drop them; returns how many are left.
 
-    A code is off by at most half a step (a little more, for rounding), so a vector by at most half a step times sqrt(width).
+    Codes are off by at most 0.51 steps per component, which can move a score by that times sqrt(width) times the other
+    vector's norm. NaN is kept.
     """
     _encode_user(batch, b, width)
     count = plan.n_negatives
@@ -168,15 +186,15 @@ def _screen_coarsely(batch, b, plan, table, width):
     if not off * batch.steps[b] < np.float32(np.inf):
         return count
     for j in range(min(CODES_AHEAD, count)):
-        prefetch(table.codes, batch.items[b, j], 0, width)
+        prefetch_codes(table, batch.items[b, j], width)
     n = 0
     for j in range(count):
         if j + CODES_AHEAD < count:
-            prefetch(table.codes, batch.items[b, j + CODES_AHEAD], 0, width)
-            prefetch(table.scale, batch.items[b, j + CODES_AHEAD], 0, 1)
+            prefetch_codes(table, batch.items[b, j + CODES_AHEAD], width)
         item = batch.items[b, j]
         step = table.scale[item, CODE_STEP]
-        score = np.float32(whole_dot(batch.codes, b, table.codes, item, width)) * batch.steps[b] * step
+        whole = code_dot(batch.codes, b, table.codes, item, width) - batch.zeros[b]
+        score = np.float32(whole) * batch.steps[b] * step
         wide = score + (table.scale[item, SLACK] + off * step) * batch.sizes[b] + user_off * (np.float32(1.0) + off * step)
         batch.items[b, n] = item
         if not wide < plan.cutoff:
@@ -185,16 +203,11 @@ def _screen_coarsely(batch, b, plan, table, width):
 
 
 @inlined
-def screen(batch, b, plan, table, width):
+def _screen_finely(batch, b, plan, table, width):
     """Keep the row's negatives that may reach the cutoff once caught up; NaN is kept."""
-    if plan.cutoff == -np.inf:
-        batch.found[b] = plan.n_negatives
-        return
-    size, left = batch.sizes[b], _screen_coarsely(batch, b, plan, table, width)
-    for j in range(left):
-        prefetch_score(table, batch.items[b, j], width)
+    size = batch.sizes[b]
     n = 0
-    for j in range(left):
+    for j in range(batch.found[b]):
         item = batch.items[b, j]
         score = dot(batch.vectors, b, table.rows, item, width) * table.scale[item, INVERSE]
         batch.items[b, n] = item
@@ -204,12 +217,30 @@ def screen(batch, b, plan, table, width):
 
 
 @inlined
+def find(batch, block, size, start, plan, users, items, n_items, width):
+    """The users' vectors and the negatives that may reach the cutoff, for some rows of the batch."""
+    first, last = block * USERS, min(size, (block + 1) * USERS)
+    for b in range(first, last):
+        prefetch_score(users, batch.users[b], width)
+        draw_negatives(batch, b, plan, start + np.uint64(b), n_items)
+        batch.found[b] = plan.n_negatives
+    for b in range(first, last):
+        user_vector(batch, b, users, plan, start + np.uint64(b), width)
+    if plan.cutoff == -np.inf:
+        return
+    for b in range(first, last):
+        batch.found[b] = _screen_coarsely(batch, b, plan, items, width)
+        for j in range(batch.found[b]):
+            prefetch_score(items, batch.items[b, j], width)
+    for b in range(first, last):
+        _screen_finely(batch, b, plan, items, width)
+
+
+@inlined
 def score(batch, b, plan, table, share, width):
     """Exact scores, slopes, the loss and the gradient of the user's unit vector."""
     n = batch.found[b]
     positive = batch.positives[b]
-    for j in range(min(AHEAD, n)):
-        prefetch_score(table, batch.items[b, j], width)
     for j in range(n):
         if j + AHEAD < n:
             prefetch_score(table, batch.items[b, j + AHEAD], width)
@@ -228,6 +259,21 @@ def score(batch, b, plan, table, share, width):
         if factor != np.float32(0.0):
             for d in range(width):
                 batch.gradients[b, d] += factor * table.rows[item, d]
+
+
+@inlined
+def score_block(batch, block, size, plan, table, share, width):
+    """`score` for some rows of the batch, each asking for the next one's items."""
+    first, last = block * USERS, min(size, (block + 1) * USERS)
+    for b in range(first - 1, last):
+        if b + 1 < last:
+            prefetch_score(table, batch.positives[b + 1], width)
+            for j in range(min(AHEAD, batch.found[b + 1])):
+                prefetch_score(table, batch.items[b + 1, j], width)
+        if b >= first:
+            score(batch, b, plan, table, share, width)
+            if plan.dropout_threshold > np.uint64(0):
+                drop(batch, b, width)
 
 
 @inlined
