@@ -21,7 +21,8 @@ MATH = {"contract", "reassoc", "nsz", "arcp"}
 
 # Inlined into the kernel, where the width of a row is a compile-time constant. Without numba's reference counts: they would be
 # atomic additions to memory that all threads share, several for each row of a table, and take longer than the arithmetic.
-inlined = njit(fastmath=MATH, forceinline=True, nogil=True, error_model="numpy", _nrt=False)
+_OPTIONS: Any = {"fastmath": MATH, "forceinline": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+inlined = njit(**_OPTIONS)
 
 intrinsic: Any = numba_intrinsic  # numba's types give its result the signature of its generator
 
