@@ -112,7 +112,7 @@ def _fingerprint() -> int:
 def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, read from top to bottom
     """Numbers in the closure are compile-time constants and part of the cache's key; functions there would break it."""
 
-    @compiled(parallel=PARALLEL, nogil=True, fastmath=MATH, error_model="numpy", _nrt=False)  # see `low.inlined`
+    @compiled(parallel=PARALLEL, nogil=True, fastmath=MATH, error_model="numpy")
     def train_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]  # noqa: C901
         if fingerprint == 0:  # never: it is here to be part of the cache's key
             return 0
