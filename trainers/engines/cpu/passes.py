@@ -21,7 +21,7 @@ from trainers.engines.cpu.batch import BLOCK, USERS
 from trainers.engines.cpu.low import below, bits, code_dot, dot, inlined, largest, permuted, prefetch
 from trainers.engines.cpu.rows import row_loss
 
-AHEAD = 8  # rows between a prefetch and its use
+AHEAD = 4  # rows between a prefetch and its use
 CODES_AHEAD = 12
 DENSE = 8  # of a table: at least an eighth of its rows
 NEXT = 3  # the same where a row is 16 cache lines
@@ -180,10 +180,11 @@ def _screen_coarsely(batch, b, plan, table, width):
     vector's norm. NaN is kept.
     """
     _encode_user(batch, b, width)
-    count = plan.n_negatives
+    count, size, user_step, zero = plan.n_negatives, batch.sizes[b], batch.steps[b], batch.zeros[b]
     off = np.float32(0.51 * np.sqrt(width))
-    user_off = np.float32(1.1) * off * batch.steps[b] + np.float32(1e-5) * (np.float32(1.0) + batch.sizes[b])
-    if not off * batch.steps[b] < np.float32(np.inf):
+    user_off = np.float32(1.1) * off * user_step + np.float32(1e-5) * (np.float32(1.0) + size)
+    per_step = off * (size + user_off)
+    if not off * user_step < np.float32(np.inf):
         return count
     for j in range(min(CODES_AHEAD, count)):
         prefetch_codes(table, batch.items[b, j], width)
@@ -192,10 +193,8 @@ def _screen_coarsely(batch, b, plan, table, width):
         if j + CODES_AHEAD < count:
             prefetch_codes(table, batch.items[b, j + CODES_AHEAD], width)
         item = batch.items[b, j]
-        step = table.scale[item, CODE_STEP]
-        whole = code_dot(batch.codes, b, table.codes, item, width) - batch.zeros[b]
-        score = np.float32(whole) * batch.steps[b] * step
-        wide = score + (table.scale[item, SLACK] + off * step) * batch.sizes[b] + user_off * (np.float32(1.0) + off * step)
+        whole = np.float32(code_dot(batch.codes, b, table.codes, item, width) - zero)
+        wide = (whole * user_step + per_step) * table.scale[item, CODE_STEP] + table.scale[item, SLACK] * size + user_off
         batch.items[b, n] = item
         if not wide < plan.cutoff:
             n += 1
@@ -337,12 +336,21 @@ def update_users(batch, table, n, block, step, rate, l2, power, width):
 
 @inlined
 def update_items(batch, table, n, block, shift, step, rate, l2, power, width):
-    """`update_item` for a block of the items that got a slope."""
+    """`update_item` for a block of the items that got a slope. Their lists were strung by one thread and lie in its cache."""
     first, last = block * BLOCK, min(n, (block + 1) * BLOCK)
     for i in range(first, last):
+        prefetch(table.head, batch.work_items[i], 0, 1)
+    for i in range(first - NEXT, last):
         if i + NEXT < last:
-            prefetch_all(table, batch.work_items[i + NEXT], width)
-        update_item(batch, batch.work_items[i], table, block, shift, step, rate, l2, power, width)
+            item = batch.work_items[i + NEXT]
+            prefetch_all(table, item, width)
+            slot = table.head[item]
+            b = slot >> shift
+            prefetch(batch.next_item, slot, 0, 1)
+            prefetch(batch.slopes, b, slot - (b << shift), 1)
+            prefetch(batch.vectors, b, 0, width)
+        if i >= first:
+            update_item(batch, batch.work_items[i], table, block, shift, step, rate, l2, power, width)
 
 
 @inlined
