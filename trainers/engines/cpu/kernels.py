@@ -40,6 +40,7 @@ from trainers.engines.cpu.passes import (
     score_block,
     update_items,
     update_users,
+    users_before,
 )
 
 # Passes only: numba does not see that they depend on one another through the fields of tuples, and would fuse and reorder them.
@@ -155,12 +156,14 @@ def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, rea
 
             n_work = link_items(batch, size, shift, items.head)
             item_blocks = -(-n_work // BLOCK)
-            for block in prange(user_blocks + item_blocks):
-                if block < user_blocks:
+            for task in prange(user_blocks + item_blocks):
+                block = users_before(task, user_blocks, item_blocks)
+                if block < users_before(task + 1, user_blocks, item_blocks):
+                    block = user_blocks - 1 - block
                     update_users(batch, users, n_users, block, step, rate, plan.l2, plan.power, width)
                 else:
-                    part = block - user_blocks
-                    update_items(batch, items, n_work, part, shift, step, rate, plan.l2, plan.power, width)
+                    block = item_blocks - 1 - (task - block)
+                    update_items(batch, items, n_work, block, shift, step, rate, plan.l2, plan.power, width)
             counts[0] += n_users + n_work
         return last - first
 

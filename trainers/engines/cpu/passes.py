@@ -354,6 +354,14 @@ def update_items(batch, table, n, block, shift, step, rate, l2, power, width):
 
 
 @inlined
+def users_before(task, user_blocks, item_blocks):
+    """How many of the tasks before this one update users. Spread evenly, and lists walked from their end, which holds the first
+    rows of the batch: so a thread updates about what it has scored, and finds it in its own cache.
+    """
+    return task * user_blocks // (user_blocks + item_blocks)
+
+
+@inlined
 def shift_of(batch):
     """Bits of a slot number that count within its row."""
     shift = 0
