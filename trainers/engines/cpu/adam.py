@@ -48,7 +48,8 @@ class Table(NamedTuple):
         scale: (n, 4): inverse norm; bound on how far the unit vector still coasts; norm of the direction; unit
             of the codes.
         last: int32 (n,), the step of the row's last gradient, 0 for never.
-        ahead: (n,), how many directions the row has still to coast.
+        ahead: (n,), how many directions the row has still to coast. It lies beside the row's `scale` and `last`: a row's
+            numbers are read together, and cost one cache line.
         codes: uint8 (n, dim), the unit vectors in multiples of CODE_STEP, plus CODE_ZERO: a quarter of the memory traffic;
             (0, dim) for none.
         head: int32 (n,), the kernel's linked lists, -1 between steps.
@@ -68,7 +69,8 @@ def new_table(rows: Floats, with_codes: bool) -> Table:
     n, dim = rows.shape
     own = aligned((n, dim))
     own[:] = rows
-    scale = aligned((n, 4))
+    about = aligned((n, 8))
+    scale, last, ahead = about[:, :4], about.view(np.int32)[:, 4], about.view(np.float64)[:, 3]
     with np.errstate(over="ignore", invalid="ignore"):
         scale[:, INVERSE] = 1.0 / np.maximum(np.sqrt((rows * rows).sum(1)), np.float32(NORM_FLOOR))
     scale[:, SLACK] = ROUNDING
@@ -78,7 +80,7 @@ def new_table(rows: Floats, with_codes: bool) -> Table:
         step = np.maximum(np.abs(unit).max(1, keepdims=True) / CODE_MAX, np.float32(NORM_FLOOR))
         codes[:] = np.clip(np.rint(unit / step), -CODE_MAX, CODE_MAX) + CODE_ZERO
         scale[:, CODE_STEP] = step[:, 0]
-    return Table(own, aligned((n, 3 * dim)), scale, np.zeros(n, np.int32), np.zeros(n), codes, np.full(n, -1, np.int32))
+    return Table(own, aligned((n, 3 * dim)), scale, last, ahead, codes, np.full(n, -1, np.int32))
 
 
 def powers() -> NDArray[np.float64]:
