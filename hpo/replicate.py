@@ -26,9 +26,9 @@ from trainers.published import PUBLISHED
 from trainers.yaml_files import to_yaml, write_text
 
 METRICS = ("recall@20", "ndcg@20")
-COMMON: dict[str, Any] = {"learning_rate": 1.0e-4, "encoder": {"name": "mf", "dim": 64}}
-# The BSL authors train MF with batches of 1024 and drop 10 % of the user vector's units.
-BSL_FIELDS: dict[str, Any] = COMMON | {"batch_size": 1024, "encoder": {"name": "mf", "dim": 64, "dropout": 0.1}}
+# SimpleX's MF, in whose code the paper trains MML and CCL, and that of the BSL authors drop 10 % of the user vector's units.
+COMMON: dict[str, Any] = {"learning_rate": 1.0e-4, "encoder": {"name": "mf", "dim": 64, "dropout": 0.1}}
+BSL_FIELDS: dict[str, Any] = COMMON | {"batch_size": 1024}
 
 
 @dataclass(frozen=True)

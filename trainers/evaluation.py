@@ -20,7 +20,7 @@ from trainers.draws import Purpose
 from trainers.errors import InputError
 
 TIE_SEED = 2024
-TILE_USERS, TILE_ITEMS = 512, 2048  # 4 MiB of scores
+TILE_USERS, TILE_ITEMS = 256, 1024  # 1 MiB of scores, which stay in the second-level cache
 STRIP = 64  # scores looked at together
 
 
