@@ -1,0 +1,236 @@
+"""Is one method better than another? Two units of evidence, and a word only where each of them and both together agree.
+
+Users: the per-user metric averaged over seeds, differences paired by user, bootstrapped: would other users say the same?
+Seeds: Welch's t on the means of the seeds: would another training run say the same?
+Both: t with the two squared errors added: would other users and another run say the same?
+
+Users alone reject a third of true null hypotheses when all users of a run share its luck, and seeds alone take these users for
+all there are; each is blind to the other's error, so that even both at once reject up to a tenth (benchmarks/RESULTS.md). The
+p of a verdict is the largest of the three (an intersection-union test, Berger 1982), then Holm's correction over the rivals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+
+ALPHA, POWER = 0.05, 0.8
+RESAMPLES = 4000
+BATCH = 200  # resamples held in memory at a time
+BOOTSTRAP_SEED = 20240
+BETTER, WORSE, UNDECIDED = "better", "worse", "not distinguishable"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A method's objective: `users` (n_users,) averaged over seeds, the same users for all; `seeds` (n_seeds,), a mean each."""
+
+    label: str
+    users: Floats
+    seeds: Floats
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A mean difference's 95 % interval, two-sided p and standard error, in the metric's unit."""
+
+    low: float
+    high: float
+    p: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ours against a rival.
+
+    Attributes:
+        difference: ours minus the rival's, in the metric's unit; `base` is the rival's mean, for percentages.
+        users, seeds, both: the evidence; only that of users where a method has a single seed.
+        p: the largest of the three, Holm-corrected; 1 with a single seed.
+        wilcoxon: p of the signed-rank test over users, shown beside, decides nothing.
+        detectable: the smallest difference that would have been found in 80 % of such experiments, before Holm.
+    """
+
+    ours: str
+    rival: str
+    difference: float
+    base: float
+    users: Evidence
+    seeds: Evidence | None
+    both: Evidence | None
+    p: float
+    wilcoxon: float
+    detectable: float
+
+    @property
+    def word(self) -> str:
+        """`better`, `worse` or `not distinguishable`."""
+        if self.seeds is None or self.p > ALPHA:
+            return UNDECIDED
+        return BETTER if self.difference > 0 else WORSE
+
+    def percent(self, difference: float) -> float:
+        """A difference in percent of the rival's mean; NaN when that is 0."""
+        return 100 * difference / self.base if self.base else float("nan")
+
+    def sentence(self, metric: str) -> str:
+        """The verdict in one sentence."""
+        if self.word == UNDECIDED:
+            start = f"{self.ours} and {self.rival} are not distinguishable"
+        else:
+            start = f"{self.ours} is {self.word} than {self.rival}"
+        return f"{start}: {metric} {self.percent(self.difference):+.1f} % ({self._evidence()}){self._limit()}"
+
+    def _evidence(self) -> str:
+        if self.both is None:
+            return f"95 % interval over users {self._interval(self.users)}"
+        return f"95 % interval {self._interval(self.both)}, p {_shown_p(self.p)}"
+
+    def _interval(self, evidence: Evidence) -> str:
+        return f"{self.percent(evidence.low):+.1f} to {self.percent(evidence.high):+.1f} %"
+
+    def _limit(self) -> str:
+        if self.seeds is None:
+            return "; one seed tells nothing about the next training run, confirm with more seeds"
+        if self.word == UNDECIDED:
+            return f"; a difference of {self.percent(self.detectable):.1f} % would have been found 4 times out of 5"
+        return ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; intervals and differences in percent of the rival's mean."""
+        units = {"users": self.users, "seeds": self.seeds, "both": self.both}
+        return {
+            "rival": self.rival,
+            "verdict": self.word,
+            "difference_percent": _rounded(self.percent(self.difference)),
+            "interval_95_percent": {name: unit and self._bounds(unit) for name, unit in units.items()},
+            "p": {name: unit and unit.p for name, unit in units.items()},
+            "p_holm": self.p,
+            "p_wilcoxon_users": self.wilcoxon,
+            "detectable_percent": self.seeds and _rounded(self.percent(self.detectable)),
+        }
+
+    def _bounds(self, evidence: Evidence) -> list[float]:
+        return [_rounded(self.percent(value)) for value in (evidence.low, evidence.high)]
+
+
+def compare(ours: Measured, rivals: Sequence[Measured], resamples: int = RESAMPLES) -> list[Comparison]:
+    """Ours against each rival.
+
+    Raises:
+        ValueError: methods measured on different users.
+    """
+    return holm([_compare_one(ours, rival, resamples) for rival in rivals])
+
+
+def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with their p corrected for their number (Holm 1979)."""
+    corrected, so_far = list(comparisons), 0.0
+    order = sorted(range(len(comparisons)), key=lambda i: comparisons[i].p)
+    for rank, i in enumerate(order):
+        so_far = max(so_far, min(1.0, (len(order) - rank) * comparisons[i].p))
+        corrected[i] = replace(comparisons[i], p=so_far)
+    return corrected
+
+
+def _compare_one(ours: Measured, rival: Measured, resamples: int) -> Comparison:
+    if ours.users.shape != rival.users.shape:
+        raise ValueError(f"{ours.label} and {rival.label} were measured on {len(ours.users)} and {len(rival.users)} users")
+    differences = ours.users - rival.users
+    difference = float(differences.mean())
+    users, seeds = over_users(differences, resamples), over_seeds(ours.seeds, rival.seeds)
+    both, detectable = None, float("nan")
+    if seeds is not None:
+        both, detectable = over_both(difference, users.error, seeds.error, _degrees(ours.seeds, rival.seeds))
+    return Comparison(
+        ours=ours.label,
+        rival=rival.label,
+        difference=difference,
+        base=float(rival.users.mean()),
+        users=users,
+        seeds=seeds,
+        both=both,
+        p=max(users.p, seeds.p, both.p) if seeds is not None and both is not None else 1.0,
+        wilcoxon=_wilcoxon(differences),
+        detectable=detectable,
+    )
+
+
+def over_users(differences: Floats, resamples: int = RESAMPLES) -> Evidence:
+    """Percentile bootstrap of the mean of paired differences (n_users,), users drawn with replacement."""
+    if not differences.any():
+        return Evidence(0.0, 0.0, 1.0, 0.0)
+    result = stats.bootstrap(
+        (differences,),
+        np.mean,
+        n_resamples=resamples,
+        batch=BATCH,
+        confidence_level=1 - ALPHA,
+        method="percentile",
+        rng=np.random.default_rng(BOOTSTRAP_SEED),
+    )
+    means = result.bootstrap_distribution
+    one_sided = min((means <= 0).sum(), (means >= 0).sum())
+    p = min(1.0, 2 * (int(one_sided) + 1) / (resamples + 1))
+    interval = result.confidence_interval
+    return Evidence(float(interval.low), float(interval.high), p, float(result.standard_error))
+
+
+def over_seeds(ours: Floats, rival: Floats) -> Evidence | None:
+    """Welch's t-test on the means of the seeds; None with fewer than two seeds on a side."""
+    if min(len(ours), len(rival)) < 2:
+        return None
+    difference = float(ours.mean() - rival.mean())
+    error = float(np.hypot(_standard_error(ours), _standard_error(rival)))
+    if error == 0.0:  # seeds that change nothing
+        return Evidence(difference, difference, float(difference == 0.0), 0.0)
+    result = stats.ttest_ind(ours, rival, equal_var=False)
+    interval = result.confidence_interval(1 - ALPHA)
+    return Evidence(float(interval.low), float(interval.high), float(result.pvalue), error)
+
+
+def _standard_error(values: Floats) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def _degrees(ours: Floats, rival: Floats) -> float:
+    """Welch and Satterthwaite's degrees of freedom."""
+    parts = [(_standard_error(values) ** 2, len(values) - 1) for values in (ours, rival)]
+    total = sum(variance for variance, _ in parts)
+    return float(total**2 / sum(variance**2 / n for variance, n in parts)) if total else float("inf")
+
+
+def over_both(difference: float, users_error: float, seeds_error: float, seeds_degrees: float) -> tuple[Evidence, float]:
+    """Both sources of error: squared errors added, degrees of freedom after Satterthwaite (for users as good as infinite).
+
+    Returns:
+        The evidence, and the difference that would have been found with probability POWER: (t_alpha/2 + t_power) errors.
+    """
+    error = float(np.hypot(users_error, seeds_error))
+    if error == 0.0:
+        return Evidence(difference, difference, float(difference == 0.0), 0.0), 0.0
+    law = stats.t(seeds_degrees * (error / seeds_error) ** 4) if seeds_error else stats.norm()
+    half = error * float(law.ppf(1 - ALPHA / 2))
+    p = float(2 * law.sf(abs(difference) / error))
+    return Evidence(difference - half, difference + half, p, error), half + error * float(law.ppf(POWER))
+
+
+def _wilcoxon(differences: Floats) -> float:
+    """Two-sided p of the signed-rank test; 1 where no user differs."""
+    return float(stats.wilcoxon(differences, method="approx").pvalue) if differences.any() else 1.0
+
+
+def _shown_p(p: float) -> str:
+    return f"{p:.2g}" if p >= 0.001 else "< .001"
+
+
+def _rounded(value: float) -> float:
+    return round(value, 4)
