@@ -29,7 +29,7 @@ OBJECTIVE = "ndcg@20"
 BESIDE = "recall@20"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirm
-RESERVED_NAMES = ("journal.log", "replicate")  # the other things in the output folder
+RESERVED_NAMES = ("journal.log", "replicate", "artifacts")  # the other things in the output folder
 FROZEN = SETTINGS | {"frozen": True}
 
 Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - 1000)]  # confirm counts on from the search's seed
@@ -137,6 +137,13 @@ class StudySpec(BaseModel):
             if rival.dataset != self.dataset:
                 raise InputError(f"rival {rival.name!r} is a study of {rival.dataset}, not of {self.dataset}")
         return specs
+
+    def with_budget_of(self, other: StudySpec) -> StudySpec:
+        """This study searched as `other` is: trials, epochs, sampler, pruner, seed, split, and the same extra parameters."""
+        content = self.model_dump()
+        content |= {"search": other.search.model_dump(), "split_seed": other.split_seed}
+        content["space"]["also"] = other.space.also
+        return checked(StudySpec, content, f"study {self.name}")
 
     def definition(self, checksum: str, engine: str) -> dict[str, Any]:
         """What may not change while the study exists, as plain data."""
