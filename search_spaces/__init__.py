@@ -1,5 +1,6 @@
 """Search spaces: from an optuna trial to a TrainConfig, and back."""
 
-from search_spaces.spaces import SPACES, Space
+from search_spaces.base import Space
+from search_spaces.spaces import SPACES
 
 __all__ = ["SPACES", "Space"]

@@ -6,99 +6,35 @@ parameter and an importance has one meaning.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from search_spaces.ordered import margins_from_ratios, ratios_of, weights_from_ratios
+from search_spaces.base import Params, Space, check_kind, into_box
+from search_spaces.ordered import (
+    margins_from_ratios,
+    margins_from_shape,
+    nearest_curvature,
+    nearest_tau,
+    ratios_of,
+    weights_from_ratios,
+    weights_from_tau,
+)
 from trainers.config import TrainConfig
 from trainers.errors import InputError
-from trainers.losses import BSL, CCL, MML, Loss
+from trainers.losses import BSL, CCL, MML
 from trainers.validation import SETTINGS, Whole
-
-Params = dict[str, Any]
-Also = Literal["learning_rate", "l2", "negatives", "dropout", "schedule"]
-
-RELATIVE_TOLERANCE = 1e-9  # how far rounding may carry a value out of its box
-NO_L2 = 1e-10  # the bottom of the l2 box stands for none
-
-ALSO: dict[str, BaseDistribution] = {
-    "learning_rate": FloatDistribution(3e-5, 1e-2, log=True),
-    "l2": FloatDistribution(NO_L2, 1e-3, log=True),
-    "negatives": IntDistribution(10, 1000, log=True),
-    "dropout": FloatDistribution(0.0, 0.3),
-    "schedule": CategoricalDistribution(("constant", "linear")),
-}
 
 MARGIN_TOP = (0.6, 0.98)
 LOWEST_MARGIN = 0.3  # below, most negatives have gradients: slow, and quality collapses
 NEGATIVE_RATIO = FloatDistribution(50.0, 3000.0, log=True)
-
-
-@dataclass(frozen=True, kw_only=True, config=SETTINGS)
-class Space(ABC):
-    """A box of parameters for one loss, and of the other fields named in `also`.
-
-    Attributes:
-        also: fields searched beside the loss; what is searched for MML is to be searched for its rivals.
-    """
-
-    name: str
-    also: tuple[Also, ...] = ()
-
-    @abstractmethod
-    def loss_boxes(self) -> dict[str, BaseDistribution]:
-        """The box of each of the loss's parameters."""
-
-    @abstractmethod
-    def loss(self, params: Mapping[str, Any]) -> Loss:
-        """The loss at a point of the box."""
-
-    @abstractmethod
-    def loss_params(self, loss: Any) -> Params:
-        """The point of a loss, in the box or not.
-
-        Raises:
-            InputError: a loss of another kind or size.
-        """
-
-    def boxes(self) -> dict[str, BaseDistribution]:
-        """All parameters; pass it to `study.ask(fixed_distributions=...)`."""
-        boxes = self.loss_boxes()
-        boxes.update((name, ALSO[name]) for name in self.also)
-        return boxes
-
-    def config(self, params: Mapping[str, Any], fixed: Mapping[str, Any]) -> TrainConfig:
-        """The config at a point; `fixed` gives the fields (as in a config's YAML) that are not searched."""
-        fields: dict[str, Any] = {**fixed, "loss": self.loss(params)}
-        fields.update((name, params[name]) for name in self.also if name in ("learning_rate", "schedule"))
-        if "l2" in self.also:
-            fields["l2"] = 0.0 if params["l2"] == NO_L2 else params["l2"]
-        if "negatives" in self.also:
-            fields["negatives"] = {"name": "uniform", **fixed.get("negatives", {}), "count": params["negatives"]}
-        if "dropout" in self.also:
-            fields["encoder"] = {"name": "mf", **fixed.get("encoder", {}), "dropout": params["dropout"]}
-        return TrainConfig.from_dict(fields)
-
-    def params(self, config: TrainConfig) -> Params:
-        """The point of a config: `space.config(space.params(c), c) == c` for every c that the space can produce.
-
-        Raises:
-            InputError: the config is outside the space; the message names the parameter.
-        """
-        others: Params = {
-            "learning_rate": config.learning_rate,
-            "l2": config.l2 or NO_L2,
-            "negatives": config.negatives.count,
-            "dropout": config.encoder.dropout,
-            "schedule": config.schedule,
-        }
-        point = {**self.loss_params(config.loss), **{str(name): others[name] for name in self.also}}
-        return {name: _into_box(name, point[name], box) for name, box in self.boxes().items()}
+POSITIVE_WEIGHT = FloatDistribution(0.5, 2.0, log=True)
+N_MARGINS = (1, 8)
+CURVATURE = (0.25, 4.0)
+TAU = (0.03, 1.0)  # from nearly all weight on the highest margin to nearly equal weights
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
@@ -120,7 +56,7 @@ class MMLSpace(Space):
             **{f"margin_ratio_{k}": FloatDistribution(lowest_ratio, 1.0) for k in steps},
             **{f"weight_ratio_{k}": FloatDistribution(0.0, 1.0) for k in steps},
             "negative_ratio": NEGATIVE_RATIO,
-            "positive_weight": FloatDistribution(0.5, 2.0, log=True),
+            "positive_weight": POSITIVE_WEIGHT,
         }
 
     def loss(self, params: Mapping[str, Any]) -> MML:
@@ -128,23 +64,83 @@ class MMLSpace(Space):
         return MML(
             margins=margins_from_ratios(params["margin_top"], [params[f"margin_ratio_{k}"] for k in steps]),
             weights=weights_from_ratios([params[f"weight_ratio_{k}"] for k in steps]),
-            positive_weight=params["positive_weight"],
-            negative_weight=_significant(params["negative_ratio"] * params["positive_weight"]),
+            **_both_weights(params),
         )
 
     def loss_params(self, loss: Any) -> Params:
-        _check_kind(self.name, MML, loss)
+        check_kind(self.name, MML, loss)
         if len(loss.margins) != self.n_margins:
             raise InputError(f"margins: this space has n_margins {self.n_margins}, got {list(loss.margins)}")
-        if loss.positive_weight == 0.0:
-            raise InputError("positive_weight must be above 0 in the space, got 0.0")
         margin_ratios, weight_ratios = ratios_of(loss.margins), ratios_of(loss.weights)
         return {
             "margin_top": loss.margins[-1],
             **{f"margin_ratio_{k}": ratio for k, ratio in enumerate(margin_ratios, start=1)},
             **{f"weight_ratio_{k}": ratio for k, ratio in enumerate(weight_ratios, start=1)},
-            "negative_ratio": loss.negative_weight / loss.positive_weight,
-            "positive_weight": loss.positive_weight,
+            **_ratio_params(loss),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class MMLShapeSpace(Space):
+    """MML by the shape of its margins and weights: as many parameters whatever their number, which is searched too.
+
+    `n_margins`, `margin_top`, `low_fraction` (where between LOWEST_MARGIN, 0, and the top, 1, the lowest margin lies),
+    `curvature` of the spacing, `tau` (weights proportional to exp(margin / tau)); then `negative_ratio` and
+    `positive_weight` as in space mml. With one margin low_fraction, curvature and tau have no effect.
+    """
+
+    name: Literal["mml_shape"] = "mml_shape"
+
+    @property
+    def loss_name(self) -> str:
+        return "mml"
+
+    def loss_boxes(self) -> dict[str, BaseDistribution]:
+        return {
+            "n_margins": IntDistribution(*N_MARGINS),
+            "margin_top": FloatDistribution(*MARGIN_TOP),
+            "low_fraction": FloatDistribution(0.0, 1.0),
+            "curvature": FloatDistribution(*CURVATURE, log=True),
+            "tau": FloatDistribution(*TAU, log=True),
+            "negative_ratio": NEGATIVE_RATIO,
+            "positive_weight": POSITIVE_WEIGHT,
+        }
+
+    def loss(self, params: Mapping[str, Any]) -> MML:
+        margins = self._margins(params)
+        return MML(margins=margins, weights=weights_from_tau(margins, params["tau"]), **_both_weights(params))
+
+    def loss_params(self, loss: Any) -> Params:
+        point = self._fitted(loss)
+        margins = self._margins(point)
+        if margins != loss.margins:
+            raise InputError(f"curvature: no power law in the space gives these margins, got {list(loss.margins)}")
+        if weights_from_tau(margins, point["tau"]) != loss.weights:
+            raise InputError(f"tau: weights are not proportional to exp(margin / tau) in the space, got {list(loss.weights)}")
+        return point
+
+    def nearest(self, config: TrainConfig) -> Params | None:
+        """The point with a loss of as many margins, the same lowest and highest, and margins and weights by least squares."""
+        try:
+            return self.params(config.replace(loss=self.loss(self._fitted(config.loss))))
+        except InputError:  # what is not fitted is outside
+            return None
+
+    def _margins(self, params: Mapping[str, Any]) -> tuple[float, ...]:
+        top = params["margin_top"]
+        low = LOWEST_MARGIN + params["low_fraction"] * (top - LOWEST_MARGIN)
+        return margins_from_shape(params["n_margins"], low, top, params["curvature"])
+
+    def _fitted(self, loss: Any) -> Params:
+        check_kind(self.name, MML, loss)
+        top = into_box("margin_top", loss.margins[-1], self.loss_boxes()["margin_top"])
+        return {
+            "n_margins": len(loss.margins),
+            "margin_top": top,
+            "low_fraction": (loss.margins[0] - LOWEST_MARGIN) / (top - LOWEST_MARGIN),
+            "curvature": nearest_curvature(loss.margins, *CURVATURE),
+            "tau": nearest_tau(loss.margins, loss.weights, *TAU),
+            **_ratio_params(loss),
         }
 
 
@@ -161,7 +157,7 @@ class CCLSpace(Space):
         return CCL(margin=params["margin"], negative_weight=params["negative_weight"])
 
     def loss_params(self, loss: Any) -> Params:
-        _check_kind(self.name, CCL, loss)
+        check_kind(self.name, CCL, loss)
         return {"margin": loss.margin, "negative_weight": loss.negative_weight}
 
 
@@ -178,15 +174,22 @@ class BSLSpace(Space):
         return BSL(temperature=params["temperature"], exponent=params["exponent"])
 
     def loss_params(self, loss: Any) -> Params:
-        _check_kind(self.name, BSL, loss)
+        check_kind(self.name, BSL, loss)
         if loss.mode != "reweight":
             raise InputError(f"mode: this space has mode reweight, got {loss.mode!r}")
         return {"temperature": loss.temperature, "exponent": loss.exponent}
 
 
-def _check_kind(space: str, expected: type[Loss], loss: object) -> None:
-    if not isinstance(loss, expected):
-        raise InputError(f"space {space} holds losses of its own kind, got {loss!r}")
+def _both_weights(params: Mapping[str, Any]) -> Params:
+    """MML's positive and negative weight."""
+    positive = params["positive_weight"]
+    return {"positive_weight": positive, "negative_weight": _significant(params["negative_ratio"] * positive)}
+
+
+def _ratio_params(loss: MML) -> Params:
+    if loss.positive_weight == 0.0:
+        raise InputError("positive_weight must be above 0 in the space, got 0.0")
+    return {"negative_ratio": loss.negative_weight / loss.positive_weight, "positive_weight": loss.positive_weight}
 
 
 def _significant(value: float) -> float:
@@ -194,17 +197,4 @@ def _significant(value: float) -> float:
     return float(f"{value:.12g}")
 
 
-def _into_box(name: str, value: Any, box: BaseDistribution) -> Any:
-    """The value, moved into its box when rounding alone carried it out."""
-    if isinstance(box, CategoricalDistribution):
-        if value not in box.choices:
-            raise InputError(f"{name} must be one of {list(box.choices)} in the space, got {value!r}")
-        return value
-    assert isinstance(box, FloatDistribution | IntDistribution)  # the only boxes used here
-    inside = type(value)(min(max(value, box.low), box.high))
-    if abs(inside - value) > RELATIVE_TOLERANCE * abs(value):
-        raise InputError(f"{name} must lie in [{box.low:.6g}, {box.high:.6g}] in the space, got {value:.6g}")
-    return inside
-
-
-SPACES: dict[str, type[Space]] = {"mml": MMLSpace, "ccl": CCLSpace, "bsl": BSLSpace}
+SPACES: dict[str, type[Space]] = {"mml": MMLSpace, "mml_shape": MMLShapeSpace, "ccl": CCLSpace, "bsl": BSLSpace}

@@ -4,10 +4,18 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces.ordered import margins_from_ratios, ratios_of, weights_from_ratios
+from search_spaces.ordered import (
+    margins_from_ratios,
+    margins_from_shape,
+    nearest_curvature,
+    nearest_tau,
+    ratios_of,
+    weights_from_ratios,
+    weights_from_tau,
+)
 
 RATIO = st.one_of(st.just(0.0), st.just(1.0), st.floats(0.0, 1.0), st.floats(1e-12, 1e-8))
 MARGIN_RATIO = st.one_of(st.just(1.0), st.floats(0.5, 1.0))
@@ -46,3 +54,56 @@ def test_margins_ascend_and_round_trip(top: float, ratios: list[float]):
     margins = margins_from_ratios(top, ratios)
     assert all(a <= b for a, b in itertools.pairwise(margins))
     assert margins_from_ratios(margins[-1], ratios_of(margins)) == margins
+
+
+def test_margins_of_a_shape_by_hand():
+    assert margins_from_shape(4, 0.6, 0.9, 1.0) == (0.6, 0.7, 0.8, 0.9)
+    assert margins_from_shape(3, 0.5, 0.9, 2.0) == (0.5, 0.6, 0.9), "above 1 they crowd at the low end"
+    assert margins_from_shape(3, 0.5, 0.9, 0.5) == pytest.approx((0.5, 0.5 + 0.4 * math.sqrt(0.5), 0.9), abs=1e-10)
+    assert margins_from_shape(2, 0.5, 0.9, 3.0) == (0.5, 0.9)
+    assert margins_from_shape(1, 0.5, 0.9, 3.0) == (0.9,)
+
+
+def test_weights_of_a_temperature_by_hand():
+    tau = 0.1
+    weights = weights_from_tau((0.6, 0.7, 0.9), tau)
+    assert weights[1] / weights[0] == pytest.approx(math.exp(0.1 / tau), rel=1e-6)
+    assert weights[2] / weights[1] == pytest.approx(math.exp(0.2 / tau), rel=1e-6)
+    assert math.fsum(weights) == pytest.approx(1.0, abs=1e-12)
+    assert weights_from_tau((0.9,), tau) == (1.0,)
+    assert weights_from_tau((0.9,) * 4, tau) == (0.25,) * 4
+
+
+def test_curvature_and_tau_without_effect_have_one_value():
+    for margins in ((0.9,), (0.6, 0.9), (0.8, 0.8, 0.8)):
+        assert nearest_curvature(margins, 0.25, 4.0) == 1.0
+    for margins, weights in (((0.9,), (1.0,)), ((0.8, 0.8), (0.5, 0.5))):
+        assert nearest_tau(margins, weights, 0.03, 1.0) == 1.0
+
+
+def test_the_nearest_of_what_has_no_shape():
+    """Yelp2018's published weights: least squares of the weights gives .117, that of their logarithms .129."""
+    assert nearest_tau((0.6, 0.7, 0.8, 0.9), (0.05, 0.15, 0.2, 0.6), 0.03, 1.0) == 0.117
+    assert nearest_tau((0.6, 0.9), (0.0, 1.0), 0.03, 1.0) == 0.03, "zero weights are the lowest temperature"
+    assert nearest_curvature((0.6, 0.61, 0.9), 0.25, 4.0) == 4.0, "the bound is the nearest"
+
+
+@settings(deadline=None)  # all values are tried: slow on a loaded machine
+@given(
+    st.integers(1, 16),
+    st.floats(0.3, 0.9),
+    st.one_of(st.just(0.0), st.floats(1e-11, 1e-7), st.floats(0.0, 0.09)),
+    st.floats(0.25, 4.0),
+    st.floats(0.03, 1.0),
+)
+def test_shapes_ascend_and_are_found_again(n: int, low: float, width: float, curvature: float, tau: float):
+    margins = margins_from_shape(n, low, low + width, curvature)
+    weights = weights_from_tau(margins, tau)
+    for values in (margins, weights):
+        assert len(values) == n
+        assert all(a <= b for a, b in itertools.pairwise(values))
+    assert weights[0] >= 0.0
+    assert math.fsum(weights) == pytest.approx(1.0, abs=1e-12)
+    found = margins_from_shape(n, margins[0], margins[-1], nearest_curvature(margins, 0.25, 4.0))
+    assert found == margins
+    assert weights_from_tau(margins, nearest_tau(margins, weights, 0.03, 1.0)) == weights

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from search_spaces import SPACES, Space
-from search_spaces.spaces import ALSO, LOWEST_MARGIN
+from search_spaces.base import ALSO
+from search_spaces.ordered import weights_from_tau
+from search_spaces.spaces import LOWEST_MARGIN
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.losses import BSL, CCL, MML
@@ -19,7 +22,7 @@ FIXED: dict[str, Any] = {"encoder": {"name": "mf", "dim": 16}, "batch_size": 128
 EVERYTHING = tuple(ALSO)
 ALL_SPACES = [
     *(SPACES["mml"](n_margins=k, also=also) for k in (1, 2, 3, 4, 7) for also in ((), EVERYTHING)),
-    *(SPACES[name](also=also) for name in ("ccl", "bsl") for also in ((), EVERYTHING)),
+    *(SPACES[name](also=also) for name in ("mml_shape", "ccl", "bsl") for also in ((), EVERYTHING)),
 ]
 
 
@@ -37,6 +40,7 @@ def point_of(boxes: dict[str, BaseDistribution]) -> st.SearchStrategy[dict[str, 
 
 
 @pytest.mark.parametrize("space", ALL_SPACES, ids=repr)
+@settings(deadline=None)  # a shape is found by trying all: slow on a loaded machine
 @given(data=st.data())
 def test_every_point_is_a_valid_config_and_round_trips(space: Space, data: st.DataObject):
     config = space.config(data.draw(point_of(space.boxes())), FIXED)  # TrainConfig has checked it
@@ -62,6 +66,33 @@ def test_published_mml_is_in_its_space_bit_for_bit(dataset: str, n_margins: int)
     assert (loss.margins, loss.weights, loss.negative_weight) == expected[dataset]
 
 
+@pytest.mark.parametrize("dataset", ["yelp2018", "gowalla"])
+def test_published_mml_has_no_shape_but_a_nearest_one(dataset: str):
+    space = SPACES["mml_shape"](also=("learning_rate",))
+    config = TrainConfig.from_dict({**FIXED, "loss": PUBLISHED["mml"][dataset]})
+    with pytest.raises(InputError, match="tau: weights"):
+        space.params(config)
+    params = space.nearest(config)
+    assert params is not None
+    assert (params["margin_top"], params["curvature"], params["learning_rate"]) == (0.9, 1.0, config.learning_rate)
+    near = space.config(params, FIXED)
+    assert space.nearest(near) == params
+    assert space.nearest(config.replace(learning_rate=1.0)) is None, "another field is outside"
+    assert space.nearest(near.replace(loss=PUBLISHED["ccl"][dataset])) is None
+    assert SPACES["mml"](n_margins=2).nearest(config) is None
+
+
+def test_one_margin_is_a_shape():
+    """CCL's form: the lowest margin is the highest, and neither it, the curvature nor tau has an effect."""
+    space = SPACES["mml_shape"]()
+    point = {"n_margins": 1, "margin_top": 0.9, "negative_ratio": 150.0, "positive_weight": 1.0}
+    shapes = ({"low_fraction": f, "curvature": c, "tau": t} for f, c, t in ((0.0, 0.25, 0.03), (0.7, 3.0, 1.0)))
+    for shape in shapes:
+        config = space.config({**point, **shape}, FIXED)
+        assert config.loss == MML(margins=(0.9,), weights=(1.0,), negative_weight=150.0)
+        assert space.params(config) == {**point, "low_fraction": 1.0, "curvature": 1.0, "tau": 1.0}
+
+
 @pytest.mark.parametrize("name", ["ccl", "bsl"])
 @pytest.mark.parametrize("dataset", ["yelp2018", "gowalla"])
 def test_published_rivals_are_in_their_spaces(name: str, dataset: str):
@@ -78,7 +109,7 @@ def test_optuna_asks_and_is_answered(name: str):
         params = study.ask(fixed_distributions=space.boxes()).params
         assert set(params) == set(space.boxes())
         config = space.config(params, FIXED)
-        assert config.loss.name == name
+        assert config.loss.name == space.loss_name
         assert (config.encoder.dim, config.batch_size, config.epochs, config.seed) == (16, 128, 7, 3)
 
 
@@ -86,6 +117,11 @@ def test_no_l2_is_the_bottom_of_its_box():
     space = SPACES["ccl"](also=("l2",))
     config = TrainConfig.from_dict({**FIXED, "loss": CCL(margin=0.9, negative_weight=150.0), "l2": 0.0})
     assert space.config(space.params(config), FIXED).l2 == 0.0
+
+
+def shaped(margins: Sequence[float], tau: float = 0.1, **changes: float) -> MML:
+    margins = tuple(round(margin, 13) for margin in margins)
+    return MML(margins=margins, weights=weights_from_tau(margins, tau), **{"negative_weight": 400.0, **changes})
 
 
 MML_LOSS = MML(margins=(0.6, 0.9), weights=(0.4, 0.6), negative_weight=400.0)
@@ -115,6 +151,19 @@ MML_LOSS = MML(margins=(0.6, 0.9), weights=(0.4, 0.6), negative_weight=400.0)
             {"loss": MML(margins=(0.6, 0.9), weights=(0.4, 0.6), positive_weight=0.0, negative_weight=4.0)},
             "positive_weight",
         ),
+        (SPACES["mml_shape"](), {"loss": CCL(margin=0.9, negative_weight=150.0)}, "space mml_shape holds losses of kind mml"),
+        (SPACES["mml_shape"](), {"loss": shaped((0.6, 0.99))}, "margin_top"),
+        (SPACES["mml_shape"](), {"loss": shaped((0.1, 0.2))}, "margin_top"),
+        (SPACES["mml_shape"](), {"loss": shaped((0.9123456789012,))}, "curvature: no power law"),
+        (SPACES["mml_shape"](), {"loss": shaped((0.2, 0.9))}, "low_fraction"),
+        (SPACES["mml_shape"](), {"loss": shaped((0.6, 0.61, 0.9))}, "curvature: no power law"),
+        (SPACES["mml_shape"](), {"loss": shaped((0.6, 0.8, 0.7 + 0.2))}, "curvature: no power law"),
+        (SPACES["mml_shape"](), {"loss": shaped((0.6, 0.75, 0.9), tau=0.02)}, "tau: weights"),
+        (SPACES["mml_shape"](), {"loss": shaped((0.6, 0.9), tau=2.0)}, "tau: weights"),
+        (SPACES["mml_shape"](), {"loss": MML_LOSS}, "tau: weights"),
+        (SPACES["mml_shape"](), {"loss": shaped([0.5 + 0.05 * k for k in range(9)])}, "n_margins"),
+        (SPACES["mml_shape"](), {"loss": shaped((0.6, 0.9), negative_weight=1.0)}, "negative_ratio"),
+        (SPACES["mml_shape"](), {"loss": shaped((0.6, 0.9), positive_weight=0.0)}, "positive_weight"),
         (SPACES["ccl"](), {"loss": MML_LOSS}, "space ccl"),
         (SPACES["bsl"](), {"loss": BSL(temperature=0.1, mode="multi")}, "mode"),
         (SPACES["bsl"](), {"loss": BSL(temperature=0.5)}, "temperature"),

@@ -1,0 +1,118 @@
+"""What every space is: boxes, the config at a point, the point of a config."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from pydantic.dataclasses import dataclass
+
+from trainers.config import TrainConfig
+from trainers.errors import InputError
+from trainers.losses import Loss
+from trainers.validation import SETTINGS
+
+Params = dict[str, Any]
+Also = Literal["learning_rate", "l2", "negatives", "dropout", "schedule"]
+
+RELATIVE_TOLERANCE = 1e-9  # how far rounding may carry a value out of its box
+NO_L2 = 1e-10  # the bottom of the l2 box stands for none
+
+ALSO: dict[str, BaseDistribution] = {
+    "learning_rate": FloatDistribution(3e-5, 1e-2, log=True),
+    "l2": FloatDistribution(NO_L2, 1e-3, log=True),
+    "negatives": IntDistribution(10, 1000, log=True),
+    "dropout": FloatDistribution(0.0, 0.3),
+    "schedule": CategoricalDistribution(("constant", "linear")),
+}
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class Space(ABC):
+    """A box of parameters for one loss, and of the other fields named in `also`.
+
+    Attributes:
+        also: fields searched beside the loss; what is searched for MML is to be searched for its rivals.
+    """
+
+    name: str
+    also: tuple[Also, ...] = ()
+
+    @property
+    def loss_name(self) -> str:
+        """The loss that is searched; a second space of a loss has a name of its own."""
+        return self.name
+
+    @abstractmethod
+    def loss_boxes(self) -> dict[str, BaseDistribution]:
+        """The box of each of the loss's parameters."""
+
+    @abstractmethod
+    def loss(self, params: Mapping[str, Any]) -> Loss:
+        """The loss at a point of the box."""
+
+    @abstractmethod
+    def loss_params(self, loss: Any) -> Params:
+        """The point of a loss, in the box or not.
+
+        Raises:
+            InputError: a loss of another kind or size.
+        """
+
+    def boxes(self) -> dict[str, BaseDistribution]:
+        """All parameters; pass it to `study.ask(fixed_distributions=...)`."""
+        boxes = self.loss_boxes()
+        boxes.update((name, ALSO[name]) for name in self.also)
+        return boxes
+
+    def config(self, params: Mapping[str, Any], fixed: Mapping[str, Any]) -> TrainConfig:
+        """The config at a point; `fixed` gives the fields (as in a config's YAML) that are not searched."""
+        fields: dict[str, Any] = {**fixed, "loss": self.loss(params)}
+        fields.update((name, params[name]) for name in self.also if name in ("learning_rate", "schedule"))
+        if "l2" in self.also:
+            fields["l2"] = 0.0 if params["l2"] == NO_L2 else params["l2"]
+        if "negatives" in self.also:
+            fields["negatives"] = {"name": "uniform", **fixed.get("negatives", {}), "count": params["negatives"]}
+        if "dropout" in self.also:
+            fields["encoder"] = {"name": "mf", **fixed.get("encoder", {}), "dropout": params["dropout"]}
+        return TrainConfig.from_dict(fields)
+
+    def params(self, config: TrainConfig) -> Params:
+        """The point of a config: `space.config(space.params(c), c) == c` for every c that the space can produce.
+
+        Raises:
+            InputError: the config is outside the space; the message names the parameter.
+        """
+        others: Params = {
+            "learning_rate": config.learning_rate,
+            "l2": config.l2 or NO_L2,
+            "negatives": config.negatives.count,
+            "dropout": config.encoder.dropout,
+            "schedule": config.schedule,
+        }
+        point = {**self.loss_params(config.loss), **{str(name): others[name] for name in self.also}}
+        return {name: into_box(name, point[name], box) for name, box in self.boxes().items()}
+
+    def nearest(self, config: TrainConfig) -> Params | None:
+        """The point that comes nearest to a config outside the space; None where there is none."""
+        return None
+
+
+def check_kind(space: str, expected: type[Loss], loss: object) -> None:
+    if not isinstance(loss, expected):
+        raise InputError(f"space {space} holds losses of kind {expected.name}, got {loss!r}")
+
+
+def into_box(name: str, value: Any, box: BaseDistribution) -> Any:
+    """The value, moved into its box when rounding alone carried it out."""
+    if isinstance(box, CategoricalDistribution):
+        if value not in box.choices:
+            raise InputError(f"{name} must be one of {list(box.choices)} in the space, got {value!r}")
+        return value
+    assert isinstance(box, FloatDistribution | IntDistribution)  # the only boxes used here
+    inside = type(value)(min(max(value, box.low), box.high))
+    if abs(inside - value) > RELATIVE_TOLERANCE * abs(value):
+        raise InputError(f"{name} must lie in [{box.low:.6g}, {box.high:.6g}] in the space, got {value:.6g}")
+    return inside
