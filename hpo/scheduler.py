@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 FAILURE = "failure"
+NEAREST = "nearest_to_published"
 MAX_FAILURES, MAX_FAILURES_IN_A_ROW = 10, 5
 POLL_SECONDS = 2.0
 
@@ -85,19 +86,31 @@ def make_pruner(spec: PrunerSpec) -> optuna.pruners.BasePruner:
 
 
 def enqueue_published(study: optuna.Study, spec: StudySpec) -> str:
-    """Queue the published config, first of all or because it was lost; returns why not, or an empty text."""
+    """Queue the published config, first of all or because it was lost; returns why not, or an empty text.
+
+    In place of one outside the space goes the nearest in it: a trial like any other, queued once.
+    """
     published = spec.published(spec.search.epochs, spec.search.seed)
     if published is None:
-        return f"no paper gives settings for loss {spec.space.name}"
+        return f"no paper gives settings for loss {spec.space.loss_name}"
     config, source = published
     if any(PUBLISHED in trial.user_attrs and not _was_lost(trial) for trial in study.get_trials(deepcopy=False)):
         return ""
     try:
         params = spec.space.params(config)
     except InputError as error:
-        return f"the published config ({source}) is outside this study's space: {error}"
+        why_not = f"the published config ({source}) is outside this study's space: {error}"
+        return why_not + ("; the nearest config in it goes first" if _enqueue_nearest(study, spec, config, source) else "")
     study.enqueue_trial(params, user_attrs={PUBLISHED: source})
     return ""
+
+
+def _enqueue_nearest(study: optuna.Study, spec: StudySpec, config: TrainConfig, source: str) -> bool:
+    """Queue what the space holds nearest to a config outside of it, unless that has been done; false when it holds nothing."""
+    params = spec.space.nearest(config)
+    if params is not None and not any(NEAREST in trial.user_attrs for trial in study.get_trials(deepcopy=False)):
+        study.enqueue_trial(params, user_attrs={NEAREST: source})
+    return params is not None
 
 
 def _was_lost(trial: FrozenTrial) -> bool:

@@ -121,7 +121,7 @@ class StudySpec(BaseModel):
 
     def published(self, epochs: int, seed: int) -> tuple[TrainConfig, str] | None:
         """The published settings of the space's loss under this study's fixed settings, and where they come from."""
-        found = published_loss(self.space.name, self.dataset)
+        found = published_loss(self.space.loss_name, self.dataset)
         return found and (self.train_config(found[0], epochs, seed), found[1])
 
     def rival_specs(self) -> list[StudySpec]:
@@ -132,8 +132,8 @@ class StudySpec(BaseModel):
         """
         specs = [load_spec(rival) for rival in self.rivals]
         for rival in specs:
-            if rival.space.name == self.space.name:
-                raise InputError(f"rival {rival.name!r} searches the same loss, {rival.space.name}; a rival has another")
+            if rival.space.loss_name == self.space.loss_name:
+                raise InputError(f"rival {rival.name!r} searches the same loss, {rival.space.loss_name}; a rival has another")
             if rival.dataset != self.dataset:
                 raise InputError(f"rival {rival.name!r} is a study of {rival.dataset}, not of {self.dataset}")
         return specs

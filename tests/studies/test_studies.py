@@ -1,16 +1,27 @@
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from hpo.liveness import PUBLISHED
+from hpo.scheduler import NEAREST, enqueue_published, trial_config
 from hpo.spec import load_spec, shipped_studies
 from trainers.config import TrainConfig
+from trainers.errors import InputError
+from trainers.losses import MML
+
+SHAPES = ["gowalla_mml_shape", "yelp_mml_shape"]
 
 
 def test_what_ships():
-    assert shipped_studies() == [f"{data}_{loss}" for data in ("demo", "gowalla", "yelp") for loss in ("bsl", "ccl", "mml")]
+    by_loss = [f"{data}_{loss}" for data in ("demo", "gowalla", "yelp") for loss in ("bsl", "ccl", "mml")]
+    assert shipped_studies() == sorted([*by_loss, *SHAPES])
 
 
-@pytest.mark.parametrize("name", shipped_studies())
+@pytest.mark.parametrize("name", [name for name in shipped_studies() if name not in SHAPES])
 def test_every_study_starts_with_its_published_config(name: str):
     spec = load_spec(name)
     published = spec.published(spec.search.epochs, spec.search.seed)
@@ -21,7 +32,45 @@ def test_every_study_starts_with_its_published_config(name: str):
     assert spec.space.config(params, spec.fields(spec.search.epochs, spec.search.seed)) == config
 
 
-@pytest.mark.parametrize("name", [name for name in shipped_studies() if name.endswith("_mml")])
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_shape_study_starts_with_what_is_nearest_to_the_published_config(name: str):
+    spec = load_spec(name)
+    found = spec.published(spec.search.epochs, spec.search.seed)
+    assert found is not None, "confirm compares with it"
+    published, source = found
+    assert source == spec.dataset
+    study = optuna.create_study(direction="maximize")
+    for _ in range(2):  # the second time it is there already
+        assert enqueue_published(study, spec).endswith("the nearest config in it goes first")
+    trial = study.ask(fixed_distributions=spec.space.boxes())
+    assert trial.user_attrs == {NEAREST: source}
+    assert PUBLISHED not in trial.user_attrs, "it is pruned like any other"
+    study.tell(trial, state=TrialState.FAIL)
+    enqueue_published(study, spec)
+    assert len(study.trials) == 1, "queued once: what puts a trial back queues it again"
+    nearest = trial_config(study.trials[0], spec)
+    assert isinstance(nearest.loss, MML)
+    assert isinstance(published.loss, MML)
+    assert nearest.loss.weights == pytest.approx(published.loss.weights, abs=0.06)
+    assert nearest.replace(loss=published.loss) == published
+    both_but_weights = [{**vars(loss), "weights": ()} for loss in (nearest.loss, published.loss)]
+    assert both_but_weights[0] == both_but_weights[1]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_shape_study_differs_in_its_space_alone(name: str):
+    shape, plain = load_spec(name), load_spec(name.removesuffix("_shape"))
+    assert shape.model_dump(exclude={"name", "space"}) == plain.model_dump(exclude={"name", "space"})
+
+
+def test_the_second_space_of_a_loss_is_no_rival_of_the_first(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("dataset: gowalla\nspace: {name: mml_shape}\nrivals: [gowalla_mml]\n", encoding="utf-8")
+    with pytest.raises(InputError, match="searches the same loss, mml; a rival has another"):
+        load_spec(str(path)).rival_specs()
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_studies() if "_mml" in name])
 def test_rivals_are_searched_at_equal_budget(name: str):
     spec = load_spec(name)
     assert len(spec.rivals) == 2
