@@ -13,6 +13,7 @@ from trainers.data import Dataset, Interactions, hold_out
 from trainers.datasets import load_dataset, load_test
 from trainers.errors import InputError, TrainingDiverged
 from trainers.evaluation import evaluate
+from trainers.ranking import recommend
 from trainers.train import Run, train
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "hold_out",
     "load_dataset",
     "load_test",
+    "recommend",
     "train",
 ]

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import trainers.evaluation as evaluation
-from trainers import InputError, Interactions, evaluate
+from trainers import InputError, Interactions, evaluate, ranking
+from trainers.evaluation import evaluate_lists, list_ranks
+from trainers.ranking import recommend
 
 Floats = NDArray[np.float32]
 
@@ -21,7 +22,7 @@ LOG3 = 1.0 / np.log2(3.0)
 
 def slow_ranks(users: Floats, items: Floats, seen: Interactions, held_out: Interactions, k: int) -> NDArray[np.int64]:
     """The definition, a user at a time: how many unseen items stand above the held-out one."""
-    place = evaluation.tie_order(seen.n_items)
+    place = ranking.tie_order(seen.n_items)
     ranks = np.full(len(held_out), k, dtype=np.int64)
     for user in np.flatnonzero(held_out.per_user):
         scores = items.astype(np.float32) @ users[user].astype(np.float32)
@@ -31,6 +32,17 @@ def slow_ranks(users: Floats, items: Floats, seen: Interactions, held_out: Inter
             above = (scores > scores[item]) | ((scores == scores[item]) & (place < place[item]))
             ranks[pair] = above.sum() if np.isfinite(scores[item]) else k
     return ranks
+
+
+def slow_lists(users: Floats, items: Floats, seen: Interactions, chosen: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """The definition of `recommend`, a user at a time."""
+    place = ranking.tie_order(seen.n_items)
+    lists = np.full((len(chosen), k), -1)
+    for row, user in enumerate(chosen):
+        unseen = np.setdiff1d(np.arange(seen.n_items), seen.items[seen.indptr[user] : seen.indptr[user + 1]])
+        best_first = sorted(unseen, key=lambda item: (-float(items[item] @ users[user]), place[item]))
+        lists[row, : len(best_first[:k])] = best_first[:k]
+    return lists
 
 
 def interactions(n_users: int, n_items: int, pairs: list[tuple[int, int]]) -> Interactions:
@@ -63,9 +75,28 @@ def test_ranks_are_those_of_the_definition(n_users: int, n_items: int, levels: i
     items = rng.integers(-levels, levels + 1, (n_items, 3)).astype(np.float32)
     seen = random_pairs(rng, n_users, n_items, 4 * n_users)
     held_out = random_pairs(rng, n_users, n_items, 2 * n_users)  # some of it seen
-    ranks = evaluation.held_out_ranks(users, items, seen, held_out, k)
+    ranks = ranking.held_out_ranks(users, items, seen, held_out, k)
     expected = np.minimum(slow_ranks(users, items, seen, held_out, k), k)
     assert np.array_equal(ranks, expected), f"{(ranks != expected).sum()} of {len(ranks)} ranks differ"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n_users=st.integers(1, 40),
+    n_items=st.integers(1, 150),
+    levels=st.sampled_from([0, 1, 2, 1000]),
+    k=st.integers(1, 170),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_lists_are_those_of_the_definition(n_users: int, n_items: int, levels: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    users = rng.integers(-levels, levels + 1, (n_users, 3)).astype(np.float32)
+    items = rng.integers(-levels, levels + 1, (n_items, 3)).astype(np.float32)
+    seen = random_pairs(rng, n_users, n_items, n_users * n_items // 2)
+    chosen = rng.integers(0, n_users, n_users)  # in any order, some twice
+    lists = recommend(users, items, seen=seen, users=chosen, k=k)
+    assert lists.dtype == np.int32
+    assert np.array_equal(lists, slow_lists(users, items, seen, chosen, k))
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -78,11 +109,14 @@ def test_ranks_over_several_tiles(tied: bool, monkeypatch: pytest.MonkeyPatch) -
         users, items = np.round(users), np.round(items)
     seen, held_out = random_pairs(rng, n_users, n_items, 20_000), random_pairs(rng, n_users, n_items, 3_000)
     expected = np.minimum(slow_ranks(users, items, seen, held_out, 50), 50)
+    holders = np.flatnonzero(held_out.per_user)
     for tile in [(512, 2048), (96, 192)]:
-        monkeypatch.setattr(evaluation, "TILE_USERS", tile[0])
-        monkeypatch.setattr(evaluation, "TILE_ITEMS", tile[1])
-        ranks = evaluation.held_out_ranks(users, items, seen, held_out, 50)
+        monkeypatch.setattr(ranking, "TILE_USERS", tile[0])
+        monkeypatch.setattr(ranking, "TILE_ITEMS", tile[1])
+        ranks = ranking.held_out_ranks(users, items, seen, held_out, 50)
         assert np.array_equal(ranks, expected), f"tile {tile}: {(ranks != expected).sum()} of {len(ranks)} ranks differ"
+        lists = recommend(users, items, seen=seen, users=holders, k=50)
+        assert np.array_equal(list_ranks(lists, held_out), expected)
 
 
 def test_equal_vectors_tie_wherever_they_stand() -> None:
@@ -90,8 +124,8 @@ def test_equal_vectors_tie_wherever_they_stand() -> None:
     users = rng.normal(size=(600, 33)).astype(np.float32)
     items = np.tile(rng.normal(size=33).astype(np.float32), (2100, 1))
     held_out = random_pairs(rng, 600, 2100, 5_000)
-    ranks = evaluation.held_out_ranks(users, items, interactions(600, 2100, [(0, 0)]), held_out, 2100)
-    place = evaluation.tie_order(2100)[held_out.items]
+    ranks = ranking.held_out_ranks(users, items, interactions(600, 2100, [(0, 0)]), held_out, 2100)
+    place = ranking.tie_order(2100)[held_out.items]
     unseen = held_out.users != 0
     assert np.array_equal(ranks[unseen], place[unseen])
 
@@ -105,7 +139,7 @@ def test_threads_do_not_change_the_ranks() -> None:
         results = []
         for n in {1, before}:
             numba.set_num_threads(n)
-            results.append(evaluation.held_out_ranks(users, items, seen, held_out, 20))
+            results.append(ranking.held_out_ranks(users, items, seen, held_out, 20))
     finally:
         numba.set_num_threads(before)
     assert all(np.array_equal(one, results[0]) for one in results)
@@ -150,7 +184,7 @@ def test_users_without_held_out_items_are_left_out() -> None:
 def test_ties_are_broken_by_the_fixed_order() -> None:
     n_items = 50
     users, items = np.ones((1, 1), np.float32), np.zeros((n_items, 1), np.float32)
-    order = np.argsort(evaluation.tie_order(n_items))
+    order = np.argsort(ranking.tie_order(n_items))
     for place, item in enumerate(order[:5]):
         held_out = interactions(1, n_items, [(0, int(item))])
         metrics = evaluate(users, items, seen=interactions(1, n_items, []), held_out=held_out, ks=(5,))
@@ -171,8 +205,30 @@ def test_a_constant_scorer_is_near_chance() -> None:
 def test_scores_that_overflow_are_misses() -> None:
     users, items = np.full((1, 1), 3e38, np.float32), np.array([[3e38], [1e-3], [-3e38]], np.float32)
     held_out = interactions(1, 3, [(0, 0), (0, 1), (0, 2)])
-    ranks = evaluation.held_out_ranks(users, items, interactions(1, 3, []), held_out, 3)
+    ranks = ranking.held_out_ranks(users, items, interactions(1, 3, []), held_out, 3)
     assert ranks.tolist() == [3, 1, 3]
+    lists = recommend(users, items, seen=interactions(1, 3, []), users=np.array([0]), k=3)
+    assert lists.tolist() == [[-1, 1, -1]]
+
+
+@pytest.mark.parametrize("levels", [1, 1000])
+def test_metrics_of_lists_are_those_of_the_vectors(levels: int) -> None:
+    rng = np.random.default_rng(7)
+    users, items = rng.integers(-levels, levels + 1, (90, 4)), rng.integers(-levels, levels + 1, (70, 4))
+    seen, held_out = random_pairs(rng, 90, 70, 3_000), random_pairs(rng, 90, 70, 150)  # users 70 % of the items seen
+    held_out = held_out.where(held_out.users != 40)
+    lists = recommend(users, items, seen=seen, users=np.flatnonzero(held_out.per_user), k=60)
+    expected = evaluate(users, items, seen=seen, held_out=held_out, ks=(5, 20), per_user=True)
+    assert (lists == -1).any()
+    assert evaluate_lists(lists, held_out=held_out, ks=(5, 20)).equals(expected)
+
+
+def test_ranks_in_lists_by_hand() -> None:
+    """-1 of user 1 must not be taken for item 3 of user 0, nor lists of user 2 for those of user 1."""
+    held_out = interactions(3, 4, [(0, 1), (0, 3), (2, 0), (2, 2)])
+    assert list_ranks(np.array([[2, 1], [-1, 2]]), held_out).tolist() == [1, 2, 2, 1]
+    assert list_ranks(np.array([[3, -1], [-1, -1]]), held_out).tolist() == [2, 0, 2, 2]
+    assert list_ranks(np.array([[0, 3], [0, 2]], np.uint64), held_out).tolist() == [2, 1, 0, 1]
 
 
 GOOD: dict[str, Any] = {
@@ -202,3 +258,42 @@ def test_bad_input(change: dict[str, Any], message: str) -> None:
     users, items = arguments.pop("user_vectors"), arguments.pop("item_vectors")
     with pytest.raises(InputError, match=message):
         evaluate(users, items, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"user_vectors": np.ones((3, 3))}, r"vectors must be \(2, d\) and \(4, d\)"),
+        ({"item_vectors": np.full((4, 3), np.nan)}, "must be finite"),
+        ({"users": np.array([0, 2])}, r"users must be a list of ids between 0 and 1, got \[0 2\]"),
+        ({"users": np.array([-1])}, "users must be a list of ids"),
+        ({"users": np.array([True, False])}, "users must be a list of ids"),
+        ({"users": np.array([[0]])}, "users must be a list of ids"),
+        ({"k": 0}, "k must be at least 1, got 0"),
+    ],
+)
+def test_bad_input_of_recommend(change: dict[str, Any], message: str) -> None:
+    arguments = {name: GOOD[name] for name in ("user_vectors", "item_vectors", "seen")}
+    arguments |= {"users": np.array([0, 1]), "k": 2} | change
+    users, items = arguments.pop("user_vectors"), arguments.pop("item_vectors")
+    with pytest.raises(InputError, match=message):
+        recommend(users, items, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lists": np.zeros((2, 3), int)}, r"\(1, k\) with a row per user with a held-out item, got int64 \(2, 3\)"),
+        ({"lists": np.zeros((1, 3))}, "must hold whole numbers"),
+        ({"lists": np.zeros(3, int)}, "must hold whole numbers"),
+        ({"lists": np.array([[0, 1, 4]])}, "item ids must lie between 0 and 3, or be -1, got 0 to 4"),
+        ({"lists": np.array([[0, 1, -2]])}, "item ids must lie between"),
+        ({"ks": (4,)}, "lists must be as long as the largest cut-off, 4, got 3"),
+        ({"ks": (0,)}, "cut-offs must be at least 1"),
+        ({"held_out": interactions(2, 4, [])}, "nothing to evaluate on"),
+    ],
+)
+def test_bad_lists(change: dict[str, Any], message: str) -> None:
+    arguments = {"lists": np.array([[0, 1, 2]]), "held_out": GOOD["held_out"], "ks": (3,)} | change
+    with pytest.raises(InputError, match=message):
+        evaluate_lists(arguments.pop("lists"), **arguments)
