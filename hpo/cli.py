@@ -140,8 +140,8 @@ def _set_up_logging() -> None:
         logging.getLogger(ours).setLevel(logging.INFO)
 
 
-def existing_workspace(arguments: argparse.Namespace) -> tuple[Workspace, optuna.Study, BaseStorage]:
-    """The workspace of a study that has run, as it was defined then, the study, and its storage.
+def stored_study(arguments: argparse.Namespace) -> tuple[StudySpec, optuna.Study, BaseStorage]:
+    """The definition of a study that has run, as it was then, the study, and its storage; trials of the dead are reaped.
 
     Raises:
         InputError: no such storage or study.
@@ -152,12 +152,21 @@ def existing_workspace(arguments: argparse.Namespace) -> tuple[Workspace, optuna
     if SPEC not in study.user_attrs:
         raise InputError(f"study {name!r} was not made by this program: it carries no definition")
     reap(study)
-    spec = checked(StudySpec, study.user_attrs[SPEC], f"study {name}")
+    return checked(StudySpec, study.user_attrs[SPEC], f"study {name}"), study, storage
+
+
+def existing_workspace(arguments: argparse.Namespace) -> tuple[Workspace, optuna.Study, BaseStorage]:
+    """The workspace of a study that has run, the study, and its storage.
+
+    Raises:
+        InputError: no such storage or study, or its data have changed.
+    """
+    spec, study, storage = stored_study(arguments)
     definition = study.user_attrs[DEFINITION]
     work = Workspace.open(spec, arguments.output, arguments.data_dir, definition["engine"], AUTO)
     if work.dataset.checksum != definition["dataset checksum"]:
         raise InputError(
-            f"study {name!r} was searched on other data: {spec.dataset} has changed since (checksum was "
+            f"study {spec.name!r} was searched on other data: {spec.dataset} has changed since (checksum was "
             f"{definition['dataset checksum'][:12]}, now {work.dataset.checksum[:12]}); restore it, or search again"
         )
     return work, study, storage

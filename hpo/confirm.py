@@ -10,22 +10,23 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
+import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli import add_confirm_arguments, add_place_arguments, add_study_arguments, confirm_changes, entry, existing_workspace
 from hpo.console import RunProgress, say, table
+from hpo.dashboard import publish
 from hpo.export import BEST, CONFIRM, write_config
 from hpo.provenance import provenance
 from hpo.runs import FinishedRun, keep_run
 from hpo.scheduler import FINISHED, best_trials, trial_config
-from hpo.spec import StudySpec
+from hpo.spec import OBJECTIVE, StudySpec
 from hpo.stopping import Stopper
 from hpo.storage import DEFINITION, SPEC
-from hpo.summary import SHOWN, Candidate, Confirmation, Method
+from hpo.summary import NO_SEARCH, SHOWN, Candidate, Confirmation, Method, SearchCost, mean_of, search_cost
 from hpo.workspace import Workspace
 from trainers import Interactions, TrainConfig, load_test
 from trainers.errors import InputError
@@ -34,7 +35,17 @@ from trainers.yaml_files import to_yaml, write_text
 
 log = logging.getLogger(__name__)
 
+CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
 SELECT_OFFSET, TEST_OFFSET = 101, 201  # seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What enters stage 2, and what finding it took."""
+
+    label: str
+    config: TrainConfig
+    search: SearchCost = NO_SEARCH
 
 
 @dataclass(frozen=True)
@@ -57,8 +68,9 @@ class Confirmer:
         spec = self.work.spec
         candidates = self._select(study, spec)
         winner = _highest(candidates, spec.name)
-        contenders = [(f"{_title(spec)} tuned", winner.config), *self._published(spec), *self._rivals(spec)]
-        return Confirmation(spec.name, candidates, winner, [self._test(label, config) for label, config in contenders])
+        ours = Contender(f"{_title(spec)} tuned", winner.config, search_cost(study))
+        contenders = [ours, *self._published(spec), *self._rivals(spec)]
+        return Confirmation(spec.name, candidates, winner, [self._test(contender) for contender in contenders])
 
     def _select(self, study: optuna.Study, spec: StudySpec) -> list[Candidate]:
         """Stage 1: the top configs on train, over fresh seeds, scored on validation."""
@@ -70,25 +82,38 @@ class Confirmer:
         candidates = []
         for trial in trials:
             config = trial_config(trial, spec).replace(epochs=plan.epochs, seed=seeds[0])
-            runs = self._runs(f"validation, {spec.name} trial {trial.number}", config, seeds, *self.work.split)
+            label = f"validation, {spec.name} trial {trial.number}"
+            runs = self._runs(label, config, seeds, *self.work.split, curve_every=CURVE_EVERY)
             by_seed = {run.config.seed: run.metrics for run in runs}
             failure = next((run.failure for run in runs if run.failure), "")
-            candidates.append(Candidate(trial.number, config, float(trial.value or 0.0), by_seed, failure))
+            curves = {run.config.seed: run.curve for run in runs}
+            candidates.append(Candidate(trial.number, config, float(trial.value or 0.0), by_seed, failure, curves))
         return candidates
 
-    def _test(self, label: str, config: TrainConfig) -> Method:
+    def _test(self, contender: Contender) -> Method:
         """Stage 2: one method on train + validation, over further seeds; each model is read on test once."""
+        label, config = contender.label, contender.config
         seeds = _seeds(self.work.spec.search.seed + TEST_OFFSET, self.work.spec.confirm.seeds)
         runs = self._runs(f"test, {label}", config, seeds, self.work.dataset.train, self._test_split)
         by_seed = {run.config.seed: run.metrics for run in runs}
         failure = next((run.failure for run in runs if run.failure), "")
-        return Method(label, config.replace(seed=seeds[0]), by_seed, sum(run.seconds for run in runs), failure)
+        per_user = [run.per_user[OBJECTIVE].to_numpy(np.float64) for run in runs if run.per_user is not None]
+        return Method(
+            label=label,
+            config=config.replace(seed=seeds[0]),
+            by_seed=by_seed,
+            seconds=sum(run.seconds for run in runs),
+            failure=failure,
+            per_user=np.zeros(0) if failure else np.mean(per_user, axis=0),
+            search=contender.search,
+            beyond={} if failure else mean_of([run.beyond for run in runs]),
+        )
 
     @cached_property
     def _test_split(self) -> Interactions:
         return load_test(self.work.spec.dataset, self.work.data_dir)
 
-    def _published(self, spec: StudySpec) -> list[tuple[str, TrainConfig]]:
+    def _published(self, spec: StudySpec) -> list[Contender]:
         published = spec.published(self.work.spec.confirm.epochs, 0)
         if published is None:
             return []
@@ -96,9 +121,9 @@ class Confirmer:
         if source != spec.dataset:
             remedy = f"; a rival is fair when tuned: run --study {spec.name}" if spec.name != self.work.spec.name else ""
             log.info("no paper has %s settings for %s: %s's are compared%s", _title(spec), spec.dataset, source, remedy)
-        return [(f"{_title(spec)} published", config)]
+        return [Contender(f"{_title(spec)} published", config)]
 
-    def _rivals(self, spec: StudySpec) -> Iterator[tuple[str, TrainConfig]]:
+    def _rivals(self, spec: StudySpec) -> Iterator[Contender]:
         """Each rival's published config, and its tuned one when its study has run on the same data."""
         for rival in spec.rival_specs():
             yield from self._published(rival)
@@ -106,8 +131,8 @@ class Confirmer:
             if tuned is not None:
                 yield tuned
 
-    def _tuned_rival(self, rival: StudySpec) -> tuple[str, TrainConfig] | None:
-        """The rival's label and its winner, chosen as ours is; None when its study has not run, or not in the same way."""
+    def _tuned_rival(self, rival: StudySpec) -> Contender | None:
+        """The rival's winner, chosen as ours is; None when its study has not run, or not in the same way."""
         if rival.name not in optuna.get_all_study_names(self.storage):
             return None
         study = optuna.load_study(study_name=rival.name, storage=self.storage)
@@ -118,7 +143,8 @@ class Confirmer:
         if why_not:
             log.warning("rival study %s %s: only its published config is compared", rival.name, why_not)
             return None
-        return f"{_title(rival)} tuned{self._budget_note(study)}", _highest(candidates, rival.name).config
+        label = f"{_title(rival)} tuned{self._budget_note(study)}"
+        return Contender(label, _highest(candidates, rival.name).config, search_cost(study))
 
     def _unlike(self, study: optuna.Study, rival: StudySpec) -> str:
         """Why a rival's study is no equal of ours, empty when it is."""
@@ -138,17 +164,23 @@ class Confirmer:
         return f" ({count} trials, not {self.n_trials})" if count < self.n_trials else ""
 
     def _runs(
-        self, label: str, config: TrainConfig, seeds: Sequence[int], seen: Interactions, held_out: Interactions
+        self,
+        label: str,
+        config: TrainConfig,
+        seeds: Sequence[int],
+        seen: Interactions,
+        held_out: Interactions,
+        curve_every: int = 0,
     ) -> list[FinishedRun]:
-        trainer = (self.work.runs, self.work.choice)
+        trainer, watched_by = (self.work.runs, self.work.choice), (self.progress, self.stopper)
         return [
-            keep_run(*trainer, config.replace(seed=seed), seen, held_out, f"{label}, seed {seed}", self.progress, self.stopper)
+            keep_run(*trainer, config.replace(seed=seed), seen, held_out, f"{label}, seed {seed}", *watched_by, curve_every)
             for seed in seeds
         ]
 
 
-def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper) -> Path:
-    """Confirm a study, write confirm.yaml and the winner to best.yaml, print the table; returns confirm.yaml's path."""
+def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper) -> None:
+    """Confirm a study, write confirm.yaml, the winner to best.yaml and the report, print table and verdict."""
     plan = work.spec.confirm
     say(
         console,
@@ -165,7 +197,8 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     console.print(table(title, ["method", *SHOWN, "lead of the winner"], outcome.rows()))
     for sentence in outcome.sentences():
         say(console, sentence)
-    return path
+    report = publish(work.spec, study, storage, work.output)
+    say(console, f"wrote {', '.join(map(str, [path, work.folder / BEST, *report]))}")
 
 
 def _write_winner(work: Workspace, outcome: Confirmation) -> None:
@@ -191,7 +224,7 @@ def _seeds(first: int, count: int) -> list[int]:
 
 
 def _title(spec: StudySpec) -> str:
-    return str(spec.space.name).upper()
+    return spec.space.loss_name.upper()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -208,8 +241,7 @@ def _confirm(arguments: argparse.Namespace) -> int:
     work = replace(work, spec=work.spec.override(confirm_changes(arguments)))
     console = Console()
     with Stopper().catching() as stopper:
-        path = confirm_study(work, study, storage, console, stopper)
-    say(console, f"wrote {path} and {work.folder / BEST}")
+        confirm_study(work, study, storage, console, stopper)
     return 0
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hpo.liveness import PUBLISHED
+from hpo.liveness import NEAREST, PUBLISHED
 
 
 def say(console: Console, text: str) -> None:
@@ -70,7 +70,8 @@ class SearchProgress(_Live):
         self.finished_here += 1
         counts = _counts(study)
         value = "" if trial.value is None else f" {trial.value:.4f}"
-        published = " (published config)" if PUBLISHED in trial.user_attrs else ""
+        marks = {PUBLISHED: " (published config)", NEAREST: " (nearest to the published config)"}
+        published = next((text for mark, text in marks.items() if mark in trial.user_attrs), "")
         epochs = trial.user_attrs.get("epochs_trained", 0)
         line = (
             f"trial {trial.number}{published}: {_word(trial.state)}{value} after {epochs} epochs; {_state(counts, self.budget)}"

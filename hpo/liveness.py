@@ -13,7 +13,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 WORKER = "worker"
-PUBLISHED = "published"
+PUBLISHED, NEAREST = "published", "nearest_to_published"  # marks of queued trials: the config itself, or a stand-in
 RETRIES = "retries"
 MAX_RETRIES = 3
 STALE_HOURS = 24.0  # after that a trial of another machine counts as dead
@@ -59,7 +59,7 @@ def put_back(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
     retries = trial.user_attrs.get(RETRIES, 0) + count
     params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}  # a kill within ask leaves some unset
     if params and retries <= MAX_RETRIES:
-        kept = {key: trial.user_attrs[key] for key in (PUBLISHED,) if key in trial.user_attrs}
+        kept = {key: trial.user_attrs[key] for key in (PUBLISHED, NEAREST) if key in trial.user_attrs}
         study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries})
     return True
 

@@ -64,15 +64,15 @@ class Outcome:
     run: FinishedRun
 
     def cells(self) -> list[str]:
-        """Paper beside measured with the relative difference; the paper's row holds for its own negatives only."""
+        """Measured beside the paper with the relative difference; the paper's row holds for its own negatives only."""
         cells = [f"{self.row.loss} {self.row.dataset}", str(self.negatives)]
         for metric, paper in zip(METRICS, (self.row.recall, self.row.ndcg), strict=True):
             measured = self.run.metrics.get(metric, float("nan"))
             comparable = self.negatives == PAPER_NEGATIVES and self.run.config.epochs == PAPER_EPOCHS
             cells += (
-                [f"{paper:.4f}", f"{measured:.4f}", f"{100 * (measured / paper - 1):+.1f} %"]
+                [f"{measured:.4f}", f"{paper:.4f}", f"{100 * (measured / paper - 1):+.1f} %"]
                 if comparable
-                else ["", f"{measured:.4f}", ""]
+                else [f"{measured:.4f}", "", ""]
             )
         return cells
 
@@ -111,7 +111,7 @@ def _replicate(arguments: argparse.Namespace) -> int:
     console, folder = Console(), arguments.output / "replicate"
     with Stopper().catching() as stopper, RunProgress(console) as progress:
         outcomes = list(_outcomes(rows, counts, arguments, RunStore(folder / "runs"), progress, stopper))
-    header = ["run", "N", *(name for metric in METRICS for name in (f"paper {metric}", "measured", "difference"))]
+    header = ["run", "N", *(name for metric in METRICS for name in (metric, "paper", ""))]
     title = f"{arguments.table}: test split, {arguments.epochs} epochs, last epoch, seed {arguments.seed}"
     console.print(table(title, header, [outcome.cells() for outcome in outcomes]))
     say(console, "the papers chose these settings on the test split; their rows are single runs")

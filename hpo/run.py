@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import optuna
+from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli import (
@@ -23,8 +25,10 @@ from hpo.cli import (
 )
 from hpo.confirm import confirm_study
 from hpo.console import SearchProgress, say
-from hpo.export import BEST, TRIALS, export_best, export_trials
+from hpo.dashboard import publish
+from hpo.export import TRIALS, export_best, export_trials
 from hpo.liveness import STALE_HOURS, reap
+from hpo.report import HTML
 from hpo.scheduler import Scheduler, enqueue_published, make_sampler
 from hpo.spec import BESIDE, OBJECTIVE, load_spec
 from hpo.stopping import Stopper
@@ -56,6 +60,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--search-only", action="store_true", help="do not confirm")
     parser.add_argument(
+        "--tune-rivals", action="store_true", help="search each rival's study too, with the same budget, before confirming"
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="show study and sampled configs, train a few steps, write nothing"
     )
     add_place_arguments(parser)
@@ -82,19 +89,34 @@ def _run(arguments: argparse.Namespace) -> int:
     storage = open_storage(storage_url(arguments.storage, arguments.output))
     study = work.study(storage)
     with Stopper().catching() as stopper:
-        search(work, study, console, stopper, arguments.timeout, arguments.stale_after)
-        path, trial = export_best(work, study)
-        export_trials(study, work.folder / TRIALS)
-        say(
-            console,
-            f"best: trial {trial.number}, validation {OBJECTIVE} {trial.value:.4f}, {BESIDE} {trial.user_attrs[BESIDE]:.4f}; "
-            f"wrote {path} and {work.folder / TRIALS}",
-        )
+        for each, its_study in [(work, study), *(_rival_studies(work, storage, arguments) if arguments.tune_rivals else ())]:
+            search(each, its_study, console, stopper, arguments.timeout, arguments.stale_after)
+            _export(each, its_study, console)
+            publish(each.spec, its_study, storage, each.output)
         if not arguments.search_only:
-            confirmed = confirm_study(work, study, storage, console, stopper)
-            say(console, f"wrote {confirmed} and {work.folder / BEST}")
-    say(console, f"look closer: optuna-dashboard {shown_storage(arguments)}")
+            confirm_study(work, study, storage, console, stopper)
+    say(console, f"look closer: {work.folder / HTML}, or python -m hpo.dashboard{_place(arguments)}")
     return 0
+
+
+def _rival_studies(
+    work: Workspace, storage: BaseStorage, arguments: argparse.Namespace
+) -> Iterator[tuple[Workspace, optuna.Study]]:
+    """Each rival's study, to be searched with our budget."""
+    for rival in work.spec.rival_specs():
+        spec = rival.with_budget_of(work.spec)
+        its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device)
+        yield its_work, its_work.study(storage)
+
+
+def _export(work: Workspace, study: optuna.Study, console: Console) -> None:
+    path, trial = export_best(work, study)
+    export_trials(study, work.folder / TRIALS)
+    say(
+        console,
+        f"{work.spec.name}: best trial {trial.number}, validation {OBJECTIVE} {trial.value:.4f}, "
+        f"{BESIDE} {trial.user_attrs[BESIDE]:.4f}; wrote {path} and {work.folder / TRIALS}",
+    )
 
 
 def search(
@@ -126,6 +148,12 @@ def _introduce(work: Workspace, console: Console) -> None:
         f"{spec.search.trials} trials x {spec.search.epochs} epochs, space {spec.space.name} with "
         f"{len(spec.space.boxes())} parameters, engine {choice.name} on {choice.device} ({choice.reason})",
     )
+
+
+def _place(arguments: argparse.Namespace) -> str:
+    """The flags that lead another verb to the same place."""
+    output = "" if arguments.output == Path("runs") else f" --output {arguments.output}"
+    return output + (f" --storage {shown_storage(arguments)}" if arguments.storage else "")
 
 
 def _check_writable(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -15,8 +15,10 @@ import pandas as pd
 
 from hpo.console import RunProgress
 from hpo.provenance import provenance
+from hpo.spec import OBJECTIVE
 from hpo.stopping import Stopper
 from trainers import Interactions, Run, TrainConfig, TrainingDiverged, evaluate
+from trainers.beyond import item_profile, summarise
 from trainers.engines import EngineChoice, make_engine
 from trainers.errors import InputError
 from trainers.yaml_files import write_text
@@ -47,6 +49,8 @@ class FinishedRun:
         metrics: means over users, by name; empty when it diverged.
         per_user: the same by user (index: user id), None when it diverged.
         failure: why there are no metrics.
+        beyond: beyond accuracy, see `trainers.beyond.summarise`; empty when it diverged.
+        curve: the objective by epoch, where it was measured on the way.
     """
 
     config: TrainConfig
@@ -55,6 +59,8 @@ class FinishedRun:
     seconds: float
     failure: str = ""
     device: str = "cpu"
+    beyond: dict[str, Any] = field(default_factory=dict)
+    curve: dict[int, float] = field(default_factory=dict)
 
 
 class RunStore:
@@ -75,7 +81,9 @@ class RunStore:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             per_user = None if record["failure"] else _read_table(path.with_suffix(".npz"))
-            return FinishedRun(key.config, record["metrics"], per_user, record["seconds"], record["failure"])
+            curve = {int(epoch): value for epoch, value in record["curve"].items()}
+            outcome = record["metrics"], per_user, record["seconds"], record["failure"]
+            return FinishedRun(key.config, *outcome, beyond=record["beyond"], curve=curve)
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise InputError(f"{path}: stored run is damaged ({error}); delete it to train it again") from None
 
@@ -87,6 +95,7 @@ class RunStore:
         """
         path = self.folder / f"{key.digest()}.json"
         record: dict[str, Any] = asdict(key) | {"config": run.config.to_dict(), "metrics": run.metrics}
+        record |= {"beyond": run.beyond, "curve": run.curve}
         record |= {"seconds": round(run.seconds, 3), "failure": run.failure, "trained_by": provenance(run.device)}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -106,8 +115,11 @@ def keep_run(
     label: str,
     progress: RunProgress,
     stopper: Stopper,
+    curve_every: int = 0,
 ) -> FinishedRun:
     """The run of a config, from the store or trained now and stored: measured once, at its last epoch.
+
+    With `curve_every` its objective is also measured every so many epochs: never on the test split.
 
     Raises:
         Stopped: SIGINT or SIGTERM; nothing of this run is kept.
@@ -115,34 +127,39 @@ def keep_run(
     key = RunKey(config, seen.checksum, held_out.checksum, choice.name)
     run = store.load(key)
     if run is None:
+        engine = make_engine(choice, seen, held_out if curve_every else None, curve_every or 1)
         with progress.run(label, config.epochs) as advance:
-            run = _train(choice, config, seen, held_out, advance, stopper)
+            run = _train(Run(engine, config), choice.device, seen, held_out, advance, stopper)
         store.save(key, run)
     return run
 
 
 def _train(
-    choice: EngineChoice,
-    config: TrainConfig,
+    run: Run,
+    device: str,
     seen: Interactions,
     held_out: Interactions,
     advance: RunProgress.Advance,
     stopper: Stopper,
 ) -> FinishedRun:
-    run = Run(make_engine(choice, seen, None), config)
-    epochs, seconds = iter(run), 0.0
+    epochs, seconds, curve = iter(run), 0.0, {}
     try:
-        for _ in range(config.epochs):
+        for _ in range(run.config.epochs):
             with stopper.interruptible():
-                seconds += next(epochs).train_seconds
+                result = next(epochs)
+            seconds += result.train_seconds
+            if result.metrics is not None:
+                curve[result.epoch] = result.metrics[OBJECTIVE]
             advance()
     except TrainingDiverged as error:
-        return FinishedRun(config, {}, None, seconds, str(error), choice.device)
+        return FinishedRun(run.config, {}, None, seconds, str(error), device, curve=curve)
     with stopper.interruptible():
-        per_user = evaluate(*run.vectors(), seen=seen, held_out=held_out, ks=KS, per_user=True)
-    return FinishedRun(
-        config, {str(name): float(per_user[name].mean()) for name in per_user}, per_user, seconds, device=choice.device
-    )
+        vectors = run.vectors()
+        per_user = evaluate(*vectors, seen=seen, held_out=held_out, ks=KS, per_user=True)
+        beyond = summarise(item_profile(*vectors, seen=seen, held_out=held_out), seen)
+    means = {str(name): float(per_user[name].mean()) for name in per_user}
+    per_user = per_user.astype(np.float32)  # as it is stored: a verdict is the same before and after
+    return FinishedRun(run.config, means, per_user, seconds, device=device, beyond=beyond, curve=curve)
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

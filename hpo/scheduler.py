@@ -13,7 +13,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.liveness import MAX_RETRIES, PUBLISHED, RETRIES, STALE_HOURS, WORKER, put_back, reap, this_worker
+from hpo.liveness import MAX_RETRIES, NEAREST, PUBLISHED, RETRIES, STALE_HOURS, WORKER, put_back, reap, this_worker
 from hpo.spec import BESIDE, OBJECTIVE, PrunerSpec, SearchPlan, StudySpec
 from hpo.stopping import Stopper
 from trainers.config import TrainConfig
@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 FAILURE = "failure"
-NEAREST = "nearest_to_published"
 MAX_FAILURES, MAX_FAILURES_IN_A_ROW = 10, 5
 POLL_SECONDS = 2.0
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+import optuna
+
+from hpo.scheduler import FINISHED
 from hpo.spec import OBJECTIVE
+from hpo.verdict import Comparison, Floats, Measured, compare
 from trainers.config import TrainConfig
 
 KEPT = ("ndcg@20", "recall@20", "ndcg@50", "recall@50")
@@ -15,14 +21,40 @@ SHOWN = KEPT[:2]
 
 
 @dataclass(frozen=True)
+class SearchCost:
+    """What finding a config took: finished trials, epochs trained and seconds of training and evaluation, failures included."""
+
+    trials: int = 0
+    epochs: int = 0
+    seconds: float = 0.0
+
+
+NO_SEARCH = SearchCost()
+
+
+def search_cost(study: optuna.Study) -> SearchCost:
+    """The cost of a study so far."""
+    trials = study.get_trials(deepcopy=False)
+    spent = [trial.user_attrs for trial in trials]
+    seconds = sum(attrs.get("train_seconds", 0.0) + attrs.get("evaluate_seconds", 0.0) for attrs in spent)
+    finished = sum(trial.state in FINISHED for trial in trials)
+    return SearchCost(finished, sum(attrs.get("epochs_trained", 0) for attrs in spent), round(seconds, 1))
+
+
+@dataclass(frozen=True)
 class Candidate:
-    """A config that entered the validation stage, with its metrics by seed; `failure` if it diverged."""
+    """A config that entered the validation stage, with its metrics by seed; `failure` if it diverged.
+
+    Attributes:
+        curves: by seed, the validation objective by epoch.
+    """
 
     trial: int
     config: TrainConfig
     search_value: float
     by_seed: dict[int, dict[str, float]]
     failure: str = ""
+    curves: dict[int, dict[int, float]] = field(default_factory=dict)
 
     @property
     def mean(self) -> float:
@@ -38,7 +70,10 @@ class Method:
         label: `MML tuned`, `CCL published`, ...
         config: what was trained; its seed is the first of the seeds.
         by_seed: test metrics by seed.
+        per_user: (n_users,) the objective of each user, mean over seeds; empty when a seed diverged.
         seconds: training time over all seeds.
+        search: what finding the config took; nothing for published ones.
+        beyond: beyond accuracy, mean over seeds, see `trainers.beyond.summarise`.
     """
 
     label: str
@@ -46,6 +81,9 @@ class Method:
     by_seed: dict[int, dict[str, float]]
     seconds: float
     failure: str = ""
+    per_user: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
+    search: SearchCost = NO_SEARCH
+    beyond: dict[str, Any] = field(default_factory=dict)
 
     def values(self, metric: str) -> list[float]:
         """The metric for every seed."""
@@ -84,23 +122,28 @@ class Confirmation:
             return ""
         return f"{100 * (first.mean(OBJECTIVE) / method.mean(OBJECTIVE) - 1):+.1f} %" if method.mean(OBJECTIVE) else "n/a"
 
+    @cached_property
+    def verdict(self) -> list[Comparison]:
+        """The winner against every other method that trained to the end, in the objective."""
+        sound = [method for method in self.methods if not method.failure]
+        if not sound or sound[0] is not self.methods[0]:
+            return []
+        ours, *rivals = [Measured(m.label, m.per_user, np.array(m.values(OBJECTIVE))) for m in sound]
+        return compare(ours, rivals)
+
     def sentences(self) -> list[str]:
-        """One sentence per rival: the winner's lead in the objective beside the spread over seeds."""
-        first = self.methods[0]
-        if first.failure:
-            return [f"{first.label} diverged on train + validation: {first.failure}"]
-        return [
-            f"{first.label} against {other.label}: {OBJECTIVE} {self._lead(other)} "
-            f"({_cell(first, OBJECTIVE)} and {_cell(other, OBJECTIVE)}, {_seeds(len(other.by_seed))})"
-            for other in self.methods[1:]
-            if not other.failure
+        """One sentence per rival, the verdict first; and one per method that diverged."""
+        failures = [
+            f"{method.label} diverged on train + validation: {method.failure}" for method in self.methods if method.failure
         ]
+        return [comparison.sentence(OBJECTIVE) for comparison in self.verdict] + failures
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for confirm.yaml."""
         return {
             "study": self.study,
             "statements": self.sentences(),
+            "verdict": [comparison.to_dict() for comparison in self.verdict],
             "note": "mean and standard deviation over seeds; the test split was read once per run, at the last epoch",
             "winner": {"trial": self.winner.trial, "config": self.winner.config.to_dict()},
             "validation": [_candidate_dict(candidate) for candidate in self.candidates],
@@ -110,22 +153,30 @@ class Confirmation:
 
 def _candidate_dict(candidate: Candidate) -> dict[str, Any]:
     outcome = {"failure": candidate.failure} if candidate.failure else {f"mean {OBJECTIVE}": candidate.mean}
-    return {"trial": candidate.trial, "search_value": candidate.search_value, **outcome, "by_seed": candidate.by_seed}
+    found = {"trial": candidate.trial, "search_value": candidate.search_value, **outcome, "by_seed": candidate.by_seed}
+    return {**found, f"{OBJECTIVE} by epoch": candidate.curves}
 
 
 def _method_dict(method: Method) -> dict[str, Any]:
     means = {} if method.failure else {m: {"mean": method.mean(m), "sd": method.sd(m)} for m in KEPT}
     failure = {"failure": method.failure} if method.failure else {}
     config = method.config.to_dict()
-    return {"method": method.label, **failure, **means, "seconds": round(method.seconds, 1), "by_seed": method.by_seed} | {
+    costs = {"seconds": round(method.seconds, 1), "search": asdict(method.search)}
+    return {"method": method.label, **failure, **means, **costs, "by_seed": method.by_seed, "beyond": method.beyond} | {
         "config": config
     }
+
+
+def mean_of(parts: Sequence[Any]) -> Any:
+    """The mean of numbers, and of what stands at the same place in equal mappings and lists."""
+    first = parts[0]
+    if isinstance(first, dict):
+        return {key: mean_of([part[key] for part in parts]) for key in first}
+    if isinstance(first, list):
+        return [mean_of(list(column)) for column in zip(*parts, strict=True)]
+    return statistics.fmean(parts)
 
 
 def _cell(method: Method, metric: str) -> str:
     sd = method.sd(metric)
     return f"{method.mean(metric):.4f}" + ("" if sd is None else f" ± {sd:.4f}")
-
-
-def _seeds(count: int) -> str:
-    return "1 seed" if count == 1 else f"{count} seeds"

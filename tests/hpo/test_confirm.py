@@ -46,7 +46,8 @@ def test_both_stages(place: Place, capsys: pytest.CaptureFixture[str]):
         assert 0.0 < method["ndcg@20"]["mean"] < 1.0
     assert outcome["provenance"]["python"]
     shown = capsys.readouterr().out
-    assert "MML tuned against CCL published: ndcg@20" in shown
+    assert [comparison["rival"] for comparison in outcome["verdict"]] == ["MML published", "CCL published", "BSL published"]
+    assert all(sentence in shown for sentence in outcome["statements"])
     assert "lead of the winner" in shown
 
 
@@ -203,20 +204,53 @@ def test_the_highest_mean_wins_and_diverged_candidates_lose():
 
 def test_the_table_by_hand():
     def method(label: str, *values: float) -> Method:
-        return Method(label, CONFIG, {seed: dict.fromkeys(("ndcg@20", "recall@20"), v) for seed, v in enumerate(values)}, 1.0)
+        by_seed = {seed: dict.fromkeys(("ndcg@20", "recall@20"), value) for seed, value in enumerate(values)}
+        return Method(label, CONFIG, by_seed, 1.0, per_user=np.full(50, np.mean(values)))
 
     winner = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
     methods = [method("MML tuned", 0.22, 0.20), method("CCL published", 0.19, 0.21), method("BSL published", 0.1)]
-    outcome = Confirmation("s", [winner], winner, [*methods, Method("X", CONFIG, {}, 0.0, "diverged")])
+    outcome = Confirmation("s", [winner], winner, [*methods, Method("X", CONFIG, {}, 0.0, "nan in epoch 2")])
     assert outcome.rows() == [
         ["MML tuned", "0.2100 ± 0.0141", "0.2100 ± 0.0141", ""],
         ["CCL published", "0.2000 ± 0.0141", "0.2000 ± 0.0141", "+5.0 %"],
         ["BSL published", "0.1000", "0.1000", "+110.0 %"],
         ["X", "diverged", "diverged", ""],
     ]
-    assert outcome.sentences()[0] == (
-        "MML tuned against CCL published: ndcg@20 +5.0 % (0.2100 ± 0.0141 and 0.2000 ± 0.0141, 2 seeds)"
-    )
+    ccl, bsl, diverged = outcome.sentences()
+    assert ccl.startswith("MML tuned and CCL published are not distinguishable: ndcg@20 +5.0 % (95 % interval -25.4 to +35.4 %")
+    assert "one seed tells nothing about the next training run" in bsl
+    assert diverged == "X diverged on train + validation: nan in epoch 2"
+
+
+def test_no_verdict_when_the_winner_diverges():
+    winner = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
+    rival = Method("B", CONFIG, {1: {"ndcg@20": 0.1}}, 1.0, per_user=np.full(5, 0.1))
+    outcome = Confirmation("s", [winner], winner, [Method("A", CONFIG, {}, 0.0, "inf in epoch 1"), rival])
+    assert outcome.verdict == []
+    assert outcome.sentences() == ["A diverged on train + validation: inf in epoch 1"]
+
+
+def test_rivals_tuned_with_our_budget(place: Place):
+    for loss in ("ccl", "bsl"):  # their files ask for something else
+        path = place.root / f"tiny_{loss}.yaml"
+        path.write_text(path.read_text().replace("trials: 4", "trials: 7").replace("epochs: 3", "epochs: 2"))
+    assert place.run("--tune-rivals") == 0
+    outcome = confirmed(place)
+    labels = [method["method"] for method in outcome["test"]]
+    assert labels == ["MML tuned", "MML published", "CCL published", "CCL tuned", "BSL published", "BSL tuned"]
+    costs = {method["method"]: method["search"] for method in outcome["test"]}
+    assert {costs[f"{name} tuned"]["trials"] for name in ("MML", "CCL", "BSL")} == {4}
+    assert costs["CCL published"]["trials"] == 0
+
+
+def test_learning_curves_never_touch_the_test_split(place: Place):
+    place.run()
+    by_stage = {True: [], False: []}
+    for path in stored_runs(place):
+        record = json.loads(path.read_text())
+        by_stage[record["config"]["seed"] < 200].append(record["curve"])
+    assert all(curve == {} for curve in by_stage[False]), "stage 2 measures its last epoch only"
+    assert by_stage[True]
 
 
 def test_stage_two_trains_on_all_training_data(place: Place):

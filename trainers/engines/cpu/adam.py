@@ -223,3 +223,10 @@ def prefetch_all(table, row, width):
     prefetch(table.rows, row, 0, width)
     prefetch(table.state, row, 0, 3 * width)
     prefetch(table.scale, row, 0, 1)
+
+
+@inlined
+def prefetch_score(table, row, width):
+    """Ask for what a score reads."""
+    prefetch(table.rows, row, 0, width)
+    prefetch(table.scale, row, 0, 1)

@@ -34,7 +34,6 @@ from trainers.engines.cpu.passes import (
     distinct,
     distinct_positives,
     draw_pair,
-    find,
     link_items,
     link_users,
     score_block,
@@ -42,6 +41,7 @@ from trainers.engines.cpu.passes import (
     update_users,
     users_before,
 )
+from trainers.engines.cpu.screen import find
 
 # Passes only: numba does not see that they depend on one another through the fields of tuples, and would fuse and reorder them.
 PARALLEL: Any = {

@@ -1,0 +1,187 @@
+"""One study as a person wants to see it: the single source of the dashboard's note, report.md and report.html.
+
+It is made from the storage and confirm.yaml, without data and without training, at any time; a half-finished study says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.console import duration
+from hpo.export import CONFIRM
+from hpo.scheduler import FAILURE, best_trials, trial_config
+from hpo.spec import BESIDE, OBJECTIVE, StudySpec
+from hpo.summary import SearchCost, search_cost
+from trainers.config import TrainConfig
+from trainers.errors import InputError
+from trainers.yaml_files import read_yaml, to_yaml
+
+METHOD_COLUMNS = ["method", OBJECTIVE, BESIDE, "verdict", "trials", "epochs searched", "search", "confirm"]
+BEYOND_COLUMNS = ["method", "coverage", "mean popularity", "Gini"]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A study and what is known about it.
+
+    Attributes:
+        spec: its definition and plan.
+        study: trials; only read.
+        cost: what the search has taken so far.
+        best: the complete trial of highest value, None before the first.
+        confirmed: the content of confirm.yaml, None before confirm.
+    """
+
+    spec: StudySpec
+    study: optuna.Study
+    cost: SearchCost
+    best: FrozenTrial | None
+    confirmed: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, spec: StudySpec, study: optuna.Study, folder: Path) -> Overview:
+        """The overview of a study whose results lie in `folder`.
+
+        Raises:
+            InputError: confirm.yaml is damaged.
+        """
+        best = best_trials(study, 1)
+        return cls(spec, study, search_cost(study), best[0] if best else None, _confirmation(folder / CONFIRM))
+
+    @property
+    def config(self) -> TrainConfig | None:
+        """The winner's config, before confirm that of the best trial, None before the first."""
+        if self.confirmed:
+            return TrainConfig.from_dict(self.confirmed["winner"]["config"])
+        return trial_config(self.best, self.spec) if self.best else None
+
+    @property
+    def published(self) -> TrainConfig | None:
+        """The published config of the study's loss, None where no paper gives one."""
+        found = self.spec.published(self.spec.search.epochs, self.spec.search.seed)
+        return found[0] if found else None
+
+    def verdict(self) -> list[str]:
+        """What can be said, most important first: a sentence per rival, or why there is none yet."""
+        if self.confirmed:
+            return list(self.confirmed["statements"])
+        return ["No verdict yet: the study has not been confirmed. What follows was measured on validation data."]
+
+    def progress(self) -> str:
+        """How far the search has come, in a sentence."""
+        budget, trials = self.spec.search.trials, self.study.get_trials(deepcopy=False)
+        pruned, running = (sum(trial.state == state for trial in trials) for state in (TrialState.PRUNED, TrialState.RUNNING))
+        failed = sum(FAILURE in trial.user_attrs for trial in trials)
+        parts = [f"{self.cost.trials} of {budget} trials finished", f"{pruned} pruned", f"{failed} diverged"]
+        parts += [f"{running} running"] if running else []
+        parts += [f"{self.cost.epochs:,} epochs trained in {duration(self.cost.seconds)}"]
+        done = "" if self.cost.trials >= budget else "Half finished: "
+        return f"{done}{', '.join(parts)}."
+
+    def best_trial(self) -> str:
+        """The best trial in a sentence."""
+        if self.best is None:
+            return "No trial is complete yet."
+        figures = f"validation {OBJECTIVE} {self.best.value:.4f}, {BESIDE} {self.best.user_attrs[BESIDE]:.4f}"
+        return f"Best trial: number {self.best.number}, {figures} after {self.spec.search.epochs} epochs."
+
+    def facts(self) -> list[str]:
+        """What was compared, how: one line each."""
+        plan, search = self.spec.confirm, self.spec.search
+        searched = ", ".join(self.spec.space.boxes())
+        lines = [
+            f"Data: {self.spec.dataset}; a tenth of each user's training items held out for validation "
+            f"(split seed {self.spec.split_seed}).",
+            f"Search: space {self.spec.space.name} ({searched}), {search.epochs} epochs a trial, "
+            f"sampler {search.sampler.name}, pruner {search.pruner.name}.",
+        ]
+        if self.confirmed:
+            lines.append(
+                f"Confirm: the top {plan.top} configs x {plan.select_seeds} seeds on validation, then all methods x "
+                f"{self._n_seeds()} seeds on test, {self.config.epochs if self.config else plan.epochs} epochs each; "
+                f"the test split was read once per run, at its last epoch."
+            )
+        return lines
+
+    def _n_seeds(self) -> int:
+        return max(len(method["by_seed"]) for method in self.confirmed["test"]) if self.confirmed else 0
+
+    def methods(self) -> list[list[str]]:
+        """Rows under METHOD_COLUMNS, empty before confirm."""
+        if not self.confirmed:
+            return []
+        words = {comparison["rival"]: _word(comparison) for comparison in self.confirmed["verdict"]}
+        return [
+            [
+                method["method"],
+                *(_figure(method, metric) for metric in (OBJECTIVE, BESIDE)),
+                words.get(method["method"], ""),
+                *_search_cells(method["search"]),
+                duration(method["seconds"]),
+            ]
+            for method in self.confirmed["test"]
+        ]
+
+    def beyond(self) -> list[list[str]]:
+        """Rows under BEYOND_COLUMNS, empty before confirm."""
+        sound = [method for method in (self.confirmed or {"test": []})["test"] if method["beyond"]]
+        return [
+            [
+                method["method"],
+                f"{100 * method['beyond']['coverage']:.1f} %",
+                f"{method['beyond']['mean_popularity']:.0f}",
+                f"{method['beyond']['gini']:.3f}",
+            ]
+            for method in sound
+        ]
+
+    def best_yaml(self) -> str:
+        """The config as YAML, empty before the first complete trial."""
+        return to_yaml({"config": self.config.to_dict()}) if self.config else ""
+
+    def note(self) -> str:
+        """The short form in Markdown: the dashboard's note, and the head of report.md."""
+        lines = [f"# {self.spec.name}", "", *(f"- {sentence}" for sentence in self.verdict()), ""]
+        lines += [self.progress(), self.best_trial(), ""]
+        if self.methods():
+            lines += [*markdown_table(METHOD_COLUMNS, self.methods()), ""]
+        return "\n".join(lines)
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table."""
+    ruler = ["---", *("---:" for _ in header[1:])]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (header, ruler, *rows)]
+
+
+def _confirmation(path: Path) -> Mapping[str, Any] | None:
+    if not path.exists():
+        return None
+    content = read_yaml(path)
+    if missing := [key for key in ("statements", "verdict", "winner", "validation", "test") if key not in content]:
+        raise InputError(f"{path}: has no {', '.join(missing)}; it is damaged or of an older version, run hpo.confirm again")
+    return content
+
+
+def _word(comparison: Mapping[str, Any]) -> str:
+    """The verdict from the winner's side, `better +3.1 %`."""
+    return f"winner {comparison['verdict']}, {comparison['difference_percent']:+.1f} %"
+
+
+def _figure(method: Mapping[str, Any], metric: str) -> str:
+    if "failure" in method:
+        return "diverged"
+    sd = method[metric]["sd"]
+    return f"{method[metric]['mean']:.4f}" + ("" if sd is None else f" ± {sd:.4f}")
+
+
+def _search_cells(search: Mapping[str, Any]) -> list[str]:
+    if not search["trials"]:
+        return ["", "", ""]
+    return [str(search["trials"]), f"{search['epochs']:,}", duration(search["seconds"])]

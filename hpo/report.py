@@ -1,0 +1,112 @@
+"""`python -m hpo.report --study NAME`: report.md and report.html (one file, needs no network), of a study at any stage."""
+
+from __future__ import annotations
+
+import argparse
+from html import escape
+from pathlib import Path
+
+from hpo.cli import add_place_arguments, add_study_arguments, entry, stored_study
+from hpo.figures import Picture, pictures
+from hpo.overview import BEYOND_COLUMNS, METHOD_COLUMNS, Overview, markdown_table
+from hpo.provenance import provenance
+from trainers.yaml_files import to_yaml, write_text
+
+MARKDOWN, HTML = "report.md", "report.html"
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 68rem; margin: 0 auto; padding: 1rem; }
+h1 { font-size: 1.6rem; margin: .5rem 0; } h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
+.verdict { border-left: .4rem solid #1f77b4; background: #f2f7fb; padding: .6rem 1rem .6rem 2rem; }
+.verdict li { margin: .3rem 0; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; font-size: .85rem; }
+figure { margin: 0; } figcaption { color: #555; font-size: .85rem; }
+""".strip()
+
+
+def write_report(overview: Overview, drawn: dict[str, Picture], folder: Path) -> list[Path]:
+    """Write both files; returns their paths."""
+    write_text(folder / MARKDOWN, markdown(overview))
+    write_text(folder / HTML, page(overview, drawn))
+    return [folder / MARKDOWN, folder / HTML]
+
+
+def markdown(overview: Overview) -> str:
+    """The report without pictures, in Markdown."""
+    lines = [overview.note(), *(f"- {fact}" for fact in overview.facts()), ""]
+    if overview.beyond():
+        lines += ["## Beyond accuracy", "", *markdown_table(BEYOND_COLUMNS, overview.beyond()), ""]
+    if overview.best_yaml():
+        lines += ["## Best config", "", "```yaml", overview.best_yaml().rstrip(), "```", ""]
+    return "\n".join([*lines, "## Made by", "", "```yaml", to_yaml(provenance("cpu")).rstrip(), "```", ""])
+
+
+def page(overview: Overview, drawn: dict[str, Picture]) -> str:
+    """The report as one HTML file: verdict, table, pictures, config, origin."""
+    name = escape(overview.spec.name)
+    verdict = "".join(f"<li>{escape(sentence)}</li>" for sentence in overview.verdict())
+    parts = [
+        f"<h1>{name}</h1>",
+        f'<ul class="verdict">{verdict}</ul>',
+        _table(METHOD_COLUMNS, overview.methods(), "Test split"),
+        f"<p>{escape(overview.progress())} {escape(overview.best_trial())}</p>",
+        "".join(_figure(key, picture, first=number == 0) for number, (key, picture) in enumerate(drawn.items())),
+        _table(BEYOND_COLUMNS, overview.beyond(), "Beyond accuracy"),
+        "<h2>How it was done</h2><ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in overview.facts()) + "</ul>",
+        _pre("Best config", overview.best_yaml()),
+        _pre("Made by", to_yaml(provenance("cpu"))),
+    ]
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{name}</title>'
+    body = "\n".join(part for part in parts if part)
+    return f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
+
+
+def _table(header: list[str], rows: list[list[str]], title: str) -> str:
+    if not rows:
+        return ""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<h2>{escape(title)}</h2><div class="wide">{table}</div>'
+
+
+def _figure(key: str, picture: Picture, first: bool) -> str:
+    """A picture; the first one brings the drawing library with it."""
+    drawing = picture.figure.to_html(
+        full_html=False,
+        include_plotlyjs=first,
+        div_id=f"figure-{key}",
+        config={"responsive": True, "displayModeBar": False},
+        default_height="360px" if picture.figure.layout.height is None else f"{picture.figure.layout.height}px",
+    )
+    caption = f"<figcaption>{escape(picture.caption)}</figcaption>"
+    return f"<h2>{escape(picture.title)}</h2><figure>{drawing}{caption}</figure>"
+
+
+def _pre(title: str, text: str) -> str:
+    return f"<h2>{escape(title)}</h2><pre>{escape(text)}</pre>" if text else ""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write report.md and report.html of a study that has run, finished or not."""
+    parser = argparse.ArgumentParser(prog="python -m hpo.report", description=main.__doc__)
+    add_study_arguments(parser)
+    add_place_arguments(parser)
+    return entry(parser, argv, _report)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    spec, study, _ = stored_study(arguments)
+    folder = arguments.output / spec.name
+    overview = Overview.of(spec, study, folder)
+    for path in write_report(overview, pictures(overview), folder):
+        print(f"wrote {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

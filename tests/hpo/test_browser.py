@@ -1,0 +1,120 @@
+"""What a person sees, in a real browser: headless Chromium opens the dashboard and the report, and takes screenshots."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from trainers.yaml_files import read_yaml
+
+from .conftest import Place
+
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+PAGE_SECONDS = 120
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
+
+
+def browse(url: str, profile: Path, *flags: str, virtual_milliseconds: int = 30_000) -> str:
+    """Open a page, let its scripts run, and give what Chromium prints."""
+    assert CHROMIUM is not None
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={profile}"]
+    done = subprocess.run(
+        [*command, f"--virtual-time-budget={virtual_milliseconds}", *flags, url],
+        capture_output=True,
+        text=True,
+        timeout=PAGE_SECONDS,
+        check=True,
+    )
+    return done.stdout
+
+
+def screenshot(url: str, profile: Path, width: int) -> tuple[int, int]:
+    """(width, height) of a screenshot that is not blank."""
+    path = profile / f"page-{width}.png"
+    browse(url, profile, "--hide-scrollbars", f"--window-size={width},1600", f"--screenshot={path}")
+    content = path.read_bytes()
+    assert len(content) > 20_000, "a blank page compresses to less"
+    return struct.unpack(">II", content[16:24])  # type: ignore[return-value]
+
+
+@pytest.fixture
+def confirmed(place: Place) -> Place:
+    assert place.run() == 0
+    return place
+
+
+@pytest.fixture
+def dashboard(confirmed: Place, tmp_path: Path) -> Iterator[str]:
+    """The address of `python -m hpo.dashboard`, running as a user runs it."""
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "hpo.dashboard", "--output", str(confirmed.output), "--port", str(port)]
+    with (tmp_path / "dashboard.log").open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=os.environ)
+    try:
+        yield _once_it_answers(f"http://127.0.0.1:{port}/dashboard", server, tmp_path / "dashboard.log")
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _once_it_answers(url: str, server: subprocess.Popen[bytes], log: Path) -> str:
+    until = time.monotonic() + 90
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            with urlopen(url, timeout=5):
+                return url
+        except OSError:
+            time.sleep(0.3)
+    raise AssertionError(f"the dashboard does not answer: {log.read_text()}")
+
+
+def test_the_report(confirmed: Place, tmp_path: Path):
+    page = (confirmed.output / "tiny_mml" / "report.html").as_uri()
+    shown = browse(page, tmp_path / "profile", "--dump-dom")
+    for sentence in read_yaml(confirmed.output / "tiny_mml" / "confirm.yaml")["statements"]:
+        assert sentence in shown
+    drawn = re.findall(r'id="figure-([a-z-]+)"[^>]*class="plotly-graph-div js-plotly-plot"', shown)
+    assert {"shape", "popularity", "history", "curves", "effects"} <= set(drawn), "drawn by the scripts in the page itself"
+    for width in (1280, 500):  # 500 is the narrowest window that headless Chromium makes
+        assert screenshot(page, tmp_path / "profile", width)[0] == width
+
+
+def text(html: str) -> str:
+    """What can be read on a page."""
+    without_code = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", without_code))
+
+
+def test_the_dashboard(dashboard: str, confirmed: Place, tmp_path: Path):
+    profile = tmp_path / "profile"
+    assert "tiny_mml" in text(browse(dashboard, profile, "--dump-dom"))
+    study = text(browse(f"{dashboard}/studies/0", profile, "--dump-dom"))
+    best = read_yaml(confirmed.output / "tiny_mml" / "confirm.yaml")["validation"][0]["trial"]
+    assert f"Best Trial (number={best})" in study
+    for shown in (
+        "Hyperparameter Importance",
+        "Shape of the loss",
+        "Learning curves of the best configs",
+        "best.yaml",
+        "report.html",
+    ):
+        assert shown in study
+    note = text(browse(f"{dashboard}/studies/0/note", profile, "--dump-dom"))
+    for sentence in read_yaml(confirmed.output / "tiny_mml" / "confirm.yaml")["statements"]:
+        assert sentence in note
+    assert screenshot(f"{dashboard}/studies/0", profile, 1280)[0] == 1280

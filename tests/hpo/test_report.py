@@ -1,0 +1,149 @@
+"""Report and dashboard: what they show of a study at any stage, and that all faces show the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import optuna
+import pytest
+from optuna.artifacts import get_all_artifact_meta
+from optuna_dashboard import get_note
+
+from hpo import dashboard, report
+from hpo.dashboard import artifact_store
+from hpo.figures import CURVES, SHAPE, penalty, pictures
+from hpo.overview import Overview, markdown_table
+from hpo.spec import StudySpec
+from hpo.storage import SPEC, open_storage
+from trainers.losses import BSL, CCL, MML
+from trainers.yaml_files import read_yaml
+
+from .conftest import Place
+
+
+def opened(place: Place, name: str = "tiny_mml") -> Overview:
+    study = optuna.load_study(study_name=name, storage=open_storage(str(place.output / "journal.log")))
+    return Overview.of(StudySpec.model_validate(study.user_attrs[SPEC]), study, place.output / name)
+
+
+def files(place: Place) -> tuple[str, str]:
+    folder = place.output / "tiny_mml"
+    return (folder / "report.md").read_text(), (folder / "report.html").read_text()
+
+
+def test_a_half_finished_study_says_so(place: Place):
+    place.run("--search-only", "--trials", "2")
+    place.edit("trials: 4", "trials: 40")
+    place.run("--search-only", "--trials", "3")
+    overview = opened(place)
+    assert overview.progress().startswith("3 of 3 trials finished")
+    place.run("--search-only", "--trials", "9", "--timeout", "0.000001")
+    assert opened(place).progress().startswith("Half finished: 3 of 9 trials finished")
+    for text in files(place):
+        assert "No verdict yet" in text
+        assert "Half finished" in text
+    assert SHAPE in pictures(opened(place))
+    assert CURVES not in pictures(opened(place)), "drawn from confirm"
+
+
+def test_all_faces_show_the_verdict(place: Place):
+    place.run()
+    confirmed = read_yaml(place.output / "tiny_mml" / "confirm.yaml")
+    study = opened(place).study
+    note = get_note(study)
+    markdown, html = files(place)
+    assert len(confirmed["statements"]) == 3
+    for sentence in confirmed["statements"]:
+        assert sentence in note
+        assert sentence in markdown
+        assert sentence.replace("<", "&lt;") in html
+    assert markdown.startswith(note)
+    for comparison, method in zip(confirmed["verdict"], confirmed["test"][1:], strict=True):
+        assert comparison["rival"] == method["method"]
+        shown = f"{method['ndcg@20']['mean']:.4f} ± {method['ndcg@20']['sd']:.4f}"
+        assert shown in markdown
+        assert shown in html
+        assert f"winner {comparison['verdict']}" in html
+
+
+def test_the_page_needs_no_network_and_has_its_pictures(place: Place):
+    place.run()
+    html = files(place)[1]
+    assert not re.findall(r"<(?:script|img|link|iframe)[^>]+(?:src|href)=", html)
+    assert len(re.findall("<html", html)) == 1
+    assert html.count("Plotly.newPlot(") == len(re.findall('id="figure-', html)) >= 6
+    for key in ("shape", "confirm-curves", "popularity", "history", "curves", "effects"):
+        assert f'id="figure-{key}"' in html
+
+
+def test_a_study_without_a_trial_has_a_page(place: Place):
+    place.run("--search-only", "--timeout", "0.000001", "--trials", "1")
+    assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) in (0, 2)
+
+
+def test_the_report_needs_no_data(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.run("--search-only", "--trials", "2")
+    (place.root / "data").rename(place.root / "elsewhere")
+    (place.output / "tiny_mml" / "report.md").unlink()
+    assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
+    assert "report.md" in capsys.readouterr().out
+    assert "2 of 2 trials finished" in files(place)[0]
+
+
+def test_a_damaged_confirmation_is_explained(place: Place, fails: Callable[[int], str]):
+    place.run("--search-only", "--trials", "2")
+    (place.output / "tiny_mml" / "confirm.yaml").write_text("study: tiny_mml\n")
+    assert "run hpo.confirm again" in fails(report.main(["--study", "tiny_mml", "--output", str(place.output)]))
+
+
+def test_beyond_accuracy_adds_up(place: Place):
+    place.run()
+    for method in read_yaml(place.output / "tiny_mml" / "confirm.yaml")["test"]:
+        groups = method["beyond"]["groups"]
+        for metric in ("recall", "ndcg"):
+            assert sum(group[metric] for group in groups) == pytest.approx(method[f"{metric}@20"]["mean"], abs=1e-6)
+        assert 0.0 < method["beyond"]["coverage"] <= 1.0
+
+
+def test_costs_are_those_of_the_trials(place: Place):
+    place.run()
+    overview = opened(place)
+    spent = [trial.user_attrs["epochs_trained"] for trial in overview.study.trials]
+    assert overview.cost.epochs == sum(spent) > 0
+    tuned, published = overview.methods()[:2]
+    assert tuned[4:6] == ["4", str(sum(spent))]
+    assert published[4:6] == ["", ""], "nothing was searched for it"
+
+
+def test_the_dashboard_has_note_graphs_and_current_files(place: Place):
+    place.run()
+    overview = opened(place)
+    storage, folder = open_storage(str(place.output / "journal.log")), place.output / "tiny_mml"
+    attached = {meta.filename: meta.artifact_id for meta in get_all_artifact_meta(overview.study, storage=storage)}
+    assert set(attached) == {"best.yaml", "report.html"}
+    (folder / "best.yaml").write_text("changed: true\n")
+    dashboard.publish(overview.spec, overview.study, storage, place.output)
+    metas = get_all_artifact_meta(overview.study, storage=storage)
+    assert sorted(meta.filename for meta in metas) == ["best.yaml", "report.html"], "replaced, not added"
+    with artifact_store(place.output).open_reader(attached["best.yaml"]) as file:
+        assert file.read() == b"changed: true\n"
+    stored = storage.get_study_system_attrs(overview.study._study_id)
+    for key in (SHAPE, CURVES):
+        assert any(key in name for name in stored), f"graph {key}"
+
+
+def test_penalty_by_hand():
+    """At .9: 2 x (.25 x .4 + .75 x .1) = .35, slope 2 x 1; at .6 one hinge is active: 2 x .25 x .1 = .05, slope .5."""
+    loss = MML(margins=(0.5, 0.8), weights=(0.25, 0.75), positive_weight=2.0, negative_weight=4.0)
+    cost, slope = penalty(loss, np.array([0.4, 0.6, 0.9]))
+    assert cost == pytest.approx([0.0, 0.05, 0.35])
+    assert slope == pytest.approx([0.0, 0.5, 2.0])
+    assert penalty(CCL(margin=0.5, negative_weight=3.0), np.array([0.7]))[0] == pytest.approx([0.6])
+    with pytest.raises(ValueError, match="bsl has no margins"):
+        penalty(BSL(temperature=0.1, exponent=1.0), np.array([0.7]))
+
+
+def test_a_markdown_cell_cannot_break_the_table():
+    assert markdown_table(["a"], [["x|y"]]) == ["| a |", "| --- |", "| x\\|y |"]
