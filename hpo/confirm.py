@@ -21,7 +21,7 @@ from hpo.console import RunProgress, say, table
 from hpo.dashboard import publish
 from hpo.export import BEST, CONFIRM, write_config
 from hpo.provenance import provenance
-from hpo.runs import FinishedRun, keep_run
+from hpo.runs import FinishedRun, Reference, keep_reference, keep_run
 from hpo.scheduler import FINISHED, best_trials, trial_config
 from hpo.spec import OBJECTIVE, StudySpec
 from hpo.stopping import Stopper
@@ -30,6 +30,7 @@ from hpo.summary import NO_SEARCH, SHOWN, Candidate, Confirmation, Method, Searc
 from hpo.workspace import Workspace
 from trainers import Interactions, TrainConfig, load_test
 from trainers.errors import InputError
+from trainers.sanity import UNTRAINED
 from trainers.validation import checked
 from trainers.yaml_files import to_yaml, write_text
 
@@ -70,7 +71,8 @@ class Confirmer:
         winner = _highest(candidates, spec.name)
         ours = Contender(f"{_title(spec)} tuned", winner.config, search_cost(study))
         contenders = [ours, *self._published(spec), *self._rivals(spec)]
-        return Confirmation(spec.name, candidates, winner, [self._test(contender) for contender in contenders])
+        methods = [self._test(contender) for contender in contenders]
+        return Confirmation(spec.name, candidates, winner, methods, [self._reference(name) for name in UNTRAINED])
 
     def _select(self, study: optuna.Study, spec: StudySpec) -> list[Candidate]:
         """Stage 1: the top configs on train, over fresh seeds, scored on validation."""
@@ -108,6 +110,10 @@ class Confirmer:
             search=contender.search,
             beyond={} if failure else mean_of([run.beyond for run in runs]),
         )
+
+    def _reference(self, name: str) -> Reference:
+        """An untrained rival on the same data as stage 2."""
+        return keep_reference(self.work.runs, name, self.work.dataset.train, self._test_split, self.progress, self.stopper)
 
     @cached_property
     def _test_split(self) -> Interactions:

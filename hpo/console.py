@@ -139,4 +139,5 @@ class RunProgress(_Live):
         task = self.bar.add_task(label, total=epochs)
         yield lambda: self.bar.advance(task)
         self.bar.remove_task(task)
-        say(self.console, f"{label}: {epochs} epochs in {duration(time.monotonic() - started)}")
+        done = f"{epochs} epochs" if epochs > 1 else "done"
+        say(self.console, f"{label}: {done} in {duration(time.monotonic() - started)}")

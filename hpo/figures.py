@@ -98,11 +98,10 @@ def _confirm_curves(overview: Overview) -> dict[str, Picture]:
 def _popularity(overview: Overview) -> dict[str, Picture]:
     """Where each method's recall comes from: groups of items from unpopular to popular."""
     figure = go.Figure()
-    for method in (overview.confirmed or {"test": []})["test"]:
-        groups = method["beyond"].get("groups", ())
-        if groups:
-            labels = [_group_label(number, len(groups)) for number in range(len(groups))]
-            figure.add_bar(x=labels, y=[group["recall"] for group in groups], name=method["method"])
+    for label, beyond in overview.recommended():
+        groups = beyond["groups"]
+        labels = [_group_label(number, len(groups)) for number in range(len(groups))]
+        figure.add_bar(x=labels, y=[group["recall"] for group in groups], name=label)
     if not figure.data:
         return {}
     figure.update_layout(barmode="group", xaxis_title="items by popularity", yaxis_title="contribution to recall@20")

@@ -117,7 +117,19 @@ class Overview:
         if not self.confirmed:
             return []
         words = {comparison["rival"]: _word(comparison) for comparison in self.confirmed["verdict"]}
-        return [
+        untrained = [
+            [
+                reference["label"],
+                *(f"{reference['metrics'][metric]:.4f}" for metric in (OBJECTIVE, BESIDE)),
+                "untrained",
+                "",
+                "",
+                "",
+                "",
+            ]
+            for reference in self.confirmed["untrained"]
+        ]
+        trained = [
             [
                 method["method"],
                 *(_figure(method, metric) for metric in (OBJECTIVE, BESIDE)),
@@ -127,18 +139,19 @@ class Overview:
             ]
             for method in self.confirmed["test"]
         ]
+        return trained + untrained
+
+    def recommended(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """(method, what it recommends, see `trainers.beyond.summarise`) of all that were measured; empty before confirm."""
+        found = self.confirmed or {"test": [], "untrained": []}
+        named = [(method["method"], method["beyond"]) for method in found["test"]]
+        return [pair for pair in [*named, *((r["label"], r["beyond"]) for r in found["untrained"])] if pair[1]]
 
     def beyond(self) -> list[list[str]]:
         """Rows under BEYOND_COLUMNS, empty before confirm."""
-        sound = [method for method in (self.confirmed or {"test": []})["test"] if method["beyond"]]
         return [
-            [
-                method["method"],
-                f"{100 * method['beyond']['coverage']:.1f} %",
-                f"{method['beyond']['mean_popularity']:.0f}",
-                f"{method['beyond']['gini']:.3f}",
-            ]
-            for method in sound
+            [label, f"{100 * beyond['coverage']:.1f} %", f"{beyond['mean_popularity']:.0f}", f"{beyond['gini']:.3f}"]
+            for label, beyond in self.recommended()
         ]
 
     def best_yaml(self) -> str:
@@ -164,7 +177,7 @@ def _confirmation(path: Path) -> Mapping[str, Any] | None:
     if not path.exists():
         return None
     content = read_yaml(path)
-    if missing := [key for key in ("statements", "verdict", "winner", "validation", "test") if key not in content]:
+    if missing := [key for key in ("statements", "verdict", "winner", "validation", "test", "untrained") if key not in content]:
         raise InputError(f"{path}: has no {', '.join(missing)}; it is damaged or of an older version, run hpo.confirm again")
     return content
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from hpo.provenance import provenance
 from hpo.spec import OBJECTIVE
 from hpo.stopping import Stopper
 from trainers import Interactions, Run, TrainConfig, TrainingDiverged, evaluate
-from trainers.beyond import item_profile, summarise
+from trainers.beyond import item_profile, profile_lists, summarise
 from trainers.engines import EngineChoice, make_engine
 from trainers.errors import InputError
+from trainers.evaluation import evaluate_lists
+from trainers.sanity import UNTRAINED
 from trainers.yaml_files import write_text
 
 KS = (20, 50)
@@ -61,6 +64,17 @@ class FinishedRun:
     device: str = "cpu"
     beyond: dict[str, Any] = field(default_factory=dict)
     curve: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a rival without training reaches: `label` and `note` as in `trainers.sanity.Untrained`, `seconds` to make it."""
+
+    label: str
+    note: str
+    metrics: dict[str, float]
+    beyond: dict[str, Any]
+    seconds: float
 
 
 class RunStore:
@@ -104,6 +118,34 @@ class RunStore:
         except OSError as error:
             raise InputError(f"{self.folder}: cannot be written: {error.strerror}; give another folder with --output") from None
         write_text(path, json.dumps(record, indent=1) + "\n")
+
+
+def keep_reference(
+    store: RunStore, name: str, seen: Interactions, held_out: Interactions, progress: RunProgress, stopper: Stopper
+) -> Reference:
+    """An untrained rival of the table UNTRAINED, from the store or made now and stored.
+
+    Raises:
+        InputError: its file is damaged.
+        Stopped: SIGINT or SIGTERM.
+    """
+    path = store.folder / "untrained" / f"{name}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
+    if path.exists():
+        try:
+            return Reference(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{path}: stored run is damaged ({error}); delete it to make it again") from None
+    started = time.perf_counter()
+    with progress.run(f"test, {name}, untrained", 1) as advance, stopper.interruptible():
+        untrained = UNTRAINED[name](seen)
+        lists = untrained.recommend(np.flatnonzero(held_out.per_user), max(KS))
+        metrics = evaluate_lists(lists, held_out=held_out, ks=KS).mean()
+        beyond = summarise(profile_lists(lists[:, : KS[0]], held_out=held_out), seen)
+        advance()
+    seconds = round(time.perf_counter() - started, 1)
+    reference = Reference(untrained.label, untrained.note, {str(k): float(v) for k, v in metrics.items()}, beyond, seconds)
+    write_text(path, json.dumps(asdict(reference), indent=1) + "\n")
+    return reference
 
 
 def keep_run(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 
+from hpo.runs import Reference
 from hpo.scheduler import FINISHED
 from hpo.spec import OBJECTIVE
 from hpo.verdict import Comparison, Floats, Measured, compare
@@ -100,16 +101,21 @@ class Method:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The outcome of confirm: who won on validation, and all methods on test. The winner is the first method."""
+    """The outcome of confirm: who won on validation, and all methods on test, the winner first; below them who is untrained."""
 
     study: str
     candidates: Sequence[Candidate]
     winner: Candidate
     methods: Sequence[Method]
+    references: Sequence[Reference] = ()
 
     def rows(self) -> list[list[str]]:
         """Cells of the comparison table: method, then `mean ± sd` per metric, then the difference to the winner."""
-        return [self._row(method) for method in self.methods]
+        untrained = [
+            [reference.label, *(f"{reference.metrics[metric]:.4f}" for metric in SHOWN), "untrained"]
+            for reference in self.references
+        ]
+        return [self._row(method) for method in self.methods] + untrained
 
     def _row(self, method: Method) -> list[str]:
         if method.failure:
@@ -136,7 +142,16 @@ class Confirmation:
         failures = [
             f"{method.label} diverged on train + validation: {method.failure}" for method in self.methods if method.failure
         ]
-        return [comparison.sentence(OBJECTIVE) for comparison in self.verdict] + failures
+        return [comparison.sentence(OBJECTIVE) for comparison in self.verdict] + failures + self._warnings()
+
+    def _warnings(self) -> list[str]:
+        first = self.methods[0]
+        ahead = [r for r in self.references if not first.failure and r.metrics[OBJECTIVE] > first.mean(OBJECTIVE)]
+        return [
+            f"{other.label}, without training, is ahead of {first.label}: {OBJECTIVE} {other.metrics[OBJECTIVE]:.4f} and "
+            f"{first.mean(OBJECTIVE):.4f}; try more epochs or another learning rate before you compare losses"
+            for other in ahead
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for confirm.yaml."""
@@ -148,6 +163,7 @@ class Confirmation:
             "winner": {"trial": self.winner.trial, "config": self.winner.config.to_dict()},
             "validation": [_candidate_dict(candidate) for candidate in self.candidates],
             "test": [_method_dict(method) for method in self.methods],
+            "untrained": [asdict(reference) for reference in self.references],
         }
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from hpo import confirm, export, train
 from hpo.confirm import _highest
+from hpo.runs import Reference
 from hpo.summary import Candidate, Confirmation, Method
 from trainers import TrainConfig, datasets
 from trainers.errors import InputError
@@ -220,6 +221,31 @@ def test_the_table_by_hand():
     assert ccl.startswith("MML tuned and CCL published are not distinguishable: ndcg@20 +5.0 % (95 % interval -25.4 to +35.4 %")
     assert "one seed tells nothing about the next training run" in bsl
     assert diverged == "X diverged on train + validation: nan in epoch 2"
+
+
+def test_untrained_rivals_are_shown_and_warned_of():
+    winner = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
+    method = Method("A", CONFIG, {1: {"ndcg@20": 0.1, "recall@20": 0.2}}, 1.0, per_user=np.full(5, 0.1))
+    popular = Reference("MostPop", "", {"ndcg@20": 0.05, "recall@20": 0.1}, {}, 1.0)
+    ahead = Reference("EASE", "", {"ndcg@20": 0.3, "recall@20": 0.4}, {}, 1.0)
+    outcome = Confirmation("s", [winner], winner, [method], [popular, ahead])
+    assert outcome.rows()[1:] == [["MostPop", "0.0500", "0.1000", "untrained"], ["EASE", "0.3000", "0.4000", "untrained"]]
+    assert [sentence[:45] for sentence in outcome.sentences()] == ["EASE, without training, is ahead of A: ndcg@2"]
+
+
+def test_untrained_rivals_are_made_once(place: Place, fails: Callable[[int], str]):
+    place.run()
+    outcome = confirmed(place)
+    assert [reference["label"] for reference in outcome["untrained"]] == ["MostPop", "EASE"]
+    for reference in outcome["untrained"]:
+        groups = reference["beyond"]["groups"]
+        assert sum(group["ndcg"] for group in groups) == pytest.approx(reference["metrics"]["ndcg@20"])
+    stored = sorted((place.output / "tiny_mml" / "runs" / "untrained").glob("*.json"))
+    before = [path.stat().st_mtime_ns for path in stored]
+    assert confirm.main(["--study", "tiny_mml", *place.where]) == 0
+    assert [path.stat().st_mtime_ns for path in stored] == before
+    stored[0].write_text("{}")
+    assert "delete it to make it again" in fails(confirm.main(["--study", "tiny_mml", *place.where]))
 
 
 def test_no_verdict_when_the_winner_diverges():
