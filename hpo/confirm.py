@@ -125,7 +125,7 @@ class Confirmer:
             return []
         config, source = published
         if source != spec.dataset:
-            remedy = f"; a rival is fair when tuned: run --study {spec.name}" if spec.name != self.work.spec.name else ""
+            remedy = "; a rival is fair when tuned: hpo.run --tune-rivals" if spec.name != self.work.spec.name else ""
             log.info("no paper has %s settings for %s: %s's are compared%s", _title(spec), spec.dataset, source, remedy)
         return [Contender(f"{_title(spec)} published", config)]
 

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ def provenance(device: str) -> dict[str, Any]:
     }
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)
@@ -38,6 +40,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+@cache  # what was loaded, not what the files have become since
 def _git() -> dict[str, Any]:
     """Revision and dirty flag, where the code runs from a git checkout of its own."""
     root = Path(__file__).resolve().parent.parent

@@ -125,18 +125,23 @@ class StudySpec(BaseModel):
         return found and (self.train_config(found[0], epochs, seed), found[1])
 
     def rival_specs(self) -> list[StudySpec]:
-        """The rivals' studies.
+        """The rivals' studies: shipped ones or files, or this study with another space where a rival is named by its space.
 
         Raises:
             InputError: one is missing, broken, or a study of other data.
         """
-        specs = [load_spec(rival) for rival in self.rivals]
+        specs = [self._with_space(rival) if rival in SPACES else load_spec(rival) for rival in self.rivals]
         for rival in specs:
             if rival.space.loss_name == self.space.loss_name:
                 raise InputError(f"rival {rival.name!r} searches the same loss, {rival.space.loss_name}; a rival has another")
             if rival.dataset != self.dataset:
                 raise InputError(f"rival {rival.name!r} is a study of {rival.dataset}, not of {self.dataset}")
         return specs
+
+    def _with_space(self, name: str) -> StudySpec:
+        """This study with another space, named after both."""
+        own = {"name": f"{self.name}_{name}", "space": {"name": name, "also": self.space.also}, "rivals": ()}
+        return checked(StudySpec, self.model_dump() | own, f"rival {name} of study {self.name}")
 
     def with_budget_of(self, other: StudySpec) -> StudySpec:
         """This study searched as `other` is: trials, epochs, sampler, pruner, seed, split, and the same extra parameters."""

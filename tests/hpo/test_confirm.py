@@ -269,6 +269,19 @@ def test_rivals_tuned_with_our_budget(place: Place):
     assert costs["CCL published"]["trials"] == 0
 
 
+def test_a_rival_named_by_its_space_is_our_study_with_that_space(place: Place, fails: Callable[[int], str]):
+    place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [ccl]")
+    place.edit("n_margins: 2}", "n_margins: 2, also: [learning_rate]}")
+    assert place.run("--tune-rivals", "--confirm-seeds", "2") == 0
+    labels = [method["method"] for method in confirmed(place)["test"]]
+    assert labels == ["MML tuned", "MML published", "CCL published", "CCL tuned"]
+    tuned = read_yaml(place.output / "tiny_mml_ccl" / "best.yaml")["config"]
+    assert tuned["loss"]["name"] == "ccl"
+    assert tuned["encoder"]["dim"] == 8
+    place.edit("rivals: [ccl]", "rivals: [mml]")
+    assert "searches the same loss" in fails(place.run("--study-name", "other"))
+
+
 def test_learning_curves_never_touch_the_test_split(place: Place):
     place.run()
     by_stage = {True: [], False: []}
