@@ -108,7 +108,7 @@ class Confirmer:
             failure=failure,
             per_user=np.zeros(0) if failure else np.mean(per_user, axis=0),
             search=contender.search,
-            beyond={} if failure else mean_of([run.beyond for run in runs]),
+            beyond=mean_of([run.beyond for run in runs]) if all(run.beyond for run in runs) else {},
         )
 
     def _reference(self, name: str) -> Reference:

@@ -52,7 +52,7 @@ class FinishedRun:
         metrics: means over users, by name; empty when it diverged.
         per_user: the same by user (index: user id), None when it diverged.
         failure: why there are no metrics.
-        beyond: beyond accuracy, see `trainers.beyond.summarise`; empty when it diverged.
+        beyond: beyond accuracy, see `trainers.beyond.summarise`; empty when it diverged, and in runs of earlier versions.
         curve: the objective by epoch, where it was measured on the way.
     """
 
@@ -95,9 +95,9 @@ class RunStore:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             per_user = None if record["failure"] else _read_table(path.with_suffix(".npz"))
-            curve = {int(epoch): value for epoch, value in record["curve"].items()}
+            curve = {int(epoch): value for epoch, value in record.get("curve", {}).items()}
             outcome = record["metrics"], per_user, record["seconds"], record["failure"]
-            return FinishedRun(key.config, *outcome, beyond=record["beyond"], curve=curve)
+            return FinishedRun(key.config, *outcome, beyond=record.get("beyond", {}), curve=curve)
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise InputError(f"{path}: stored run is damaged ({error}); delete it to train it again") from None
 
