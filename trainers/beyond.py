@@ -70,8 +70,8 @@ def popularity_groups(seen: Interactions, n_groups: int = 5) -> NDArray[np.int64
     """Group of each item by its number of training interactions, so that groups hold about equally many interactions.
 
     Group 0 has the many unpopular items and all without interactions, the last group the few most popular ones. Items stand
-    in the order of (interactions, id); one belongs where the middle of its interactions falls in their running sum. Where a
-    popular item would leave a group empty, the neighbour gives one up, as long as there are items.
+    in the order of (interactions, id); one belongs where the middle of its interactions falls in their running sum. Where
+    items with more than a group's share would leave groups empty, each of the last groups gets one item.
 
     Returns:
         int64 (n_items,), 0 .. n_groups - 1.
@@ -84,15 +84,12 @@ def popularity_groups(seen: Interactions, n_groups: int = 5) -> NDArray[np.int64
     order = np.argsort(seen.per_item, kind="stable")
     popularity = seen.per_item[order]
     twice_middle = 2 * np.cumsum(popularity) - popularity
-    n_never = np.count_nonzero(popularity == 0)
-    group = np.arange(n_groups)
+    group = np.arange(1, n_groups)
     start = np.searchsorted(n_groups * twice_middle, 2 * len(seen) * group)  # place of each group's first item
-    start[0] = 0
-    start = np.maximum.accumulate(np.maximum(start, np.where(group > 0, n_never, 0)) - group) + group
-    start = np.minimum(start, seen.n_items - n_groups + group)
-    start[1:] = np.maximum(start[1:], n_never)
+    start = np.minimum(start, seen.n_items - n_groups + group)  # leave an item for each group
+    start = np.maximum(start, np.count_nonzero(popularity == 0))
     groups = np.empty(seen.n_items, np.int64)
-    groups[order] = np.searchsorted(start[1:], np.arange(seen.n_items), side="right")
+    groups[order] = np.searchsorted(start, np.arange(seen.n_items), side="right")
     return groups
 
 

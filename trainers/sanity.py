@@ -74,7 +74,8 @@ def ease(seen: Interactions, l2: float = L2, max_items: int = MAX_ITEMS) -> Untr
     are the user's row of X B. Inverted in float64, whose rounding may depend on the number of threads; scored in float32.
 
     Above `max_items` items it is the same model of the most popular ones only: interactions with others do not count and
-    others are never recommended. The label says so.
+    others are never recommended. The label says so, and it costs accuracy: on Gowalla's test split (40,981 items) recall@20 is
+    .119, .137 and .152 with 4,000, 8,000 and 16,000 items.
 
     Args:
         seen: the training interactions.

@@ -108,9 +108,11 @@ def test_known_structure_is_found() -> None:
 
 def test_above_its_limit_ease_is_that_of_the_most_popular_items() -> None:
     rng = np.random.default_rng(3)
-    seen = random_pairs(rng, 50, 30, 500)
-    kept = np.sort(np.lexsort((ranking.tie_order(30), -seen.per_item))[:12])
-    rival, users = ease(seen, l2=5.0, max_items=12), np.arange(50)
+    pairs = random_pairs(rng, 50, 30, 500)
+    seen = Interactions.from_pairs(pairs.users, pairs.items, 51, 30)  # the last user has nothing
+    place = ranking.tie_order(30)
+    kept = np.sort(np.lexsort((place, -seen.per_item))[:12])
+    rival, users = ease(seen, l2=5.0, max_items=12), np.arange(51)
     x = dense(seen)[:, kept]
     np.testing.assert_allclose(scores(rival, list(users)), x @ regressions(x, 5.0), rtol=1e-4, atol=1e-6)
     assert rival.items.tolist() == kept.tolist()
@@ -124,6 +126,7 @@ def test_above_its_limit_ease_is_that_of_the_most_popular_items() -> None:
         unseen = np.setdiff1d(kept, np.flatnonzero(dense(seen)[user]))
         assert sorted(found[found >= 0]) == unseen.tolist()
         assert (found[len(unseen) :] == -1).all()
+    assert lists[50, :12].tolist() == kept[np.argsort(place[kept])].tolist(), "equal scores stand in another order"
 
 
 def test_a_limit_that_all_items_meet_changes_nothing() -> None:
