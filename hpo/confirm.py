@@ -25,7 +25,7 @@ from hpo.runs import FinishedRun, Reference, keep_reference, keep_run
 from hpo.scheduler import FINISHED, best_trials, trial_config
 from hpo.spec import OBJECTIVE, StudySpec
 from hpo.stopping import Stopper
-from hpo.storage import DEFINITION, SPEC
+from hpo.storage import DEFINITION, SPEC, differences
 from hpo.summary import NO_SEARCH, SHOWN, Candidate, Confirmation, Method, SearchCost, mean_of, search_cost
 from hpo.workspace import Workspace
 from trainers import Interactions, TrainConfig, load_test
@@ -69,10 +69,13 @@ class Confirmer:
         spec = self.work.spec
         candidates = self._select(study, spec)
         winner = _highest(candidates, spec.name)
-        ours = Contender(f"{_title(spec)} tuned", winner.config, search_cost(study))
-        contenders = [ours, *self._published(spec), *self._rivals(spec)]
-        methods = [self._test(contender) for contender in contenders]
-        return Confirmation(spec.name, candidates, winner, methods, [self._reference(name) for name in UNTRAINED])
+        ours = Contender(f"{_title(spec)} tuned", winner.config, search_cost(study).with_selection(candidates))
+        others = [*self._published(spec), *self._rivals(spec)]
+        same = [other for other in others if other.config.replace(seed=0) == ours.config.replace(seed=0)]
+        methods = [self._test(contender) for contender in (ours, *(other for other in others if other not in same))]
+        references = [self._reference(name) for name in UNTRAINED]
+        notes = [f"{ours.label} is the config of {other.label}: the search found no better one" for other in same]
+        return Confirmation(spec.name, candidates, winner, methods, references, notes)
 
     def _select(self, study: optuna.Study, spec: StudySpec) -> list[Candidate]:
         """Stage 1: the top configs on train, over fresh seeds, scored on validation."""
@@ -89,7 +92,8 @@ class Confirmer:
             by_seed = {run.config.seed: run.metrics for run in runs}
             failure = next((run.failure for run in runs if run.failure), "")
             curves = {run.config.seed: run.curve for run in runs}
-            candidates.append(Candidate(trial.number, config, float(trial.value or 0.0), by_seed, failure, curves))
+            seconds = sum(run.seconds for run in runs)
+            candidates.append(Candidate(trial.number, config, float(trial.value or 0.0), by_seed, failure, curves, seconds))
         return candidates
 
     def _test(self, contender: Contender) -> Method:
@@ -127,7 +131,8 @@ class Confirmer:
         if source != spec.dataset:
             remedy = "; a rival is fair when tuned: hpo.run --tune-rivals" if spec.name != self.work.spec.name else ""
             log.info("no paper has %s settings for %s: %s's are compared%s", _title(spec), spec.dataset, source, remedy)
-        return [Contender(f"{_title(spec)} published", config)]
+        kind = "published" if source == spec.dataset else f"with {source}'s settings"
+        return [Contender(f"{_title(spec)} {kind}", config)]
 
     def _rivals(self, spec: StudySpec) -> Iterator[Contender]:
         """Each rival's published config, and its tuned one when its study has run on the same data."""
@@ -150,7 +155,7 @@ class Confirmer:
             log.warning("rival study %s %s: only its published config is compared", rival.name, why_not)
             return None
         label = f"{_title(rival)} tuned{self._budget_note(study)}"
-        return Contender(label, _highest(candidates, rival.name).config, search_cost(study))
+        return Contender(label, _highest(candidates, rival.name).config, search_cost(study).with_selection(candidates))
 
     def _unlike(self, study: optuna.Study, rival: StudySpec) -> str:
         """Why a rival's study is no equal of ours, empty when it is."""
@@ -158,10 +163,12 @@ class Confirmer:
         theirs = study.user_attrs.get(DEFINITION, {})
         unlike = [key for key in ours if key not in ("space", "config") and theirs.get(key) != ours[key]]
         space = theirs.get("space", {})
-        if space.get("name") != rival.space.name or space.get("also") != ours["space"]["also"]:
+        if space.get("name") != rival.space.name or set(space.get("also", ())) != set(ours["space"]["also"]):
             unlike.append("space")
         if unlike:
             return f"differs in {', '.join(unlike)}"
+        if other := differences(ours["config"], theirs["config"]):  # a rival's own batch size is fair, a smaller model is not
+            log.warning("rival study %s has other fixed settings: %s", rival.name, other)
         return "" if best_trials(study, 1) else "has no complete trial"
 
     def _budget_note(self, study: optuna.Study) -> str:
@@ -197,7 +204,8 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     with RunProgress(console) as progress:
         outcome = Confirmer(work, n_trials, storage, progress, stopper).run(study)
     path = work.folder / CONFIRM
-    write_text(path, to_yaml({**outcome.to_dict(), "provenance": provenance(work.choice.device)}))
+    origin = {"definition": study.user_attrs[DEFINITION], "trials": n_trials, "provenance": provenance(work.choice.device)}
+    write_text(path, to_yaml({**outcome.to_dict(), **origin}))
     _write_winner(work, outcome)
     title = f"{work.spec.name}: test split, mean ± sd over {plan.seeds} seed{'s' if plan.seeds > 1 else ''}"
     console.print(table(title, ["method", *SHOWN, "lead of the winner"], outcome.rows()))

@@ -77,7 +77,8 @@ def _dashboard(arguments: argparse.Namespace) -> int:
     storage = open_storage(storage_url(arguments.storage, arguments.output), create=False)
     for name in optuna.get_all_study_names(storage):
         study = optuna.load_study(study_name=name, storage=storage)
-        if SPEC in study.user_attrs:  # others are not ours
+        # others are not ours, or their results lie in another output folder: their notes know more than we do
+        if SPEC in study.user_attrs and (arguments.output / name).is_dir():
             publish(checked(StudySpec, study.user_attrs[SPEC], f"study {name}"), study, storage, arguments.output)
     if arguments.host != LOOPBACK:
         say(console, f"warning: whoever reaches {arguments.host}:{arguments.port} can change and delete studies")

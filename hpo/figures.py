@@ -17,7 +17,6 @@ from plotly.subplots import make_subplots
 from hpo.overview import Overview
 from hpo.scheduler import FINISHED
 from hpo.spec import OBJECTIVE
-from trainers.config import TrainConfig
 from trainers.losses import CCL, MML, Loss
 
 SHAPE, CURVES = "shape", "confirm-curves"  # these also go to the dashboard
@@ -63,8 +62,10 @@ def penalty(loss: Loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _shape(overview: Overview) -> dict[str, Picture]:
     """The winner's penalty and slope over the score of a negative, against the published one."""
-    configs: dict[str, TrainConfig | None] = {"winner": overview.config, "published": overview.published}
-    hinge_losses = {name: c.loss for name, c in configs.items() if c is not None and hinges(c.loss) is not None}
+    configs = {"winner": overview.config} if overview.config else {}
+    if overview.published:
+        configs[overview.published[1]] = overview.published[0]
+    hinge_losses = {name: config.loss for name, config in configs.items() if hinges(config.loss) is not None}
     if not hinge_losses:
         return {}
     figure = make_subplots(rows=1, cols=2, subplot_titles=["penalty", "slope"])

@@ -5,6 +5,7 @@ It is made from the storage and confirm.yaml, without data and without training,
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +13,22 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel
 
 from hpo.console import duration
 from hpo.export import CONFIRM
 from hpo.scheduler import FAILURE, best_trials, trial_config
 from hpo.spec import BESIDE, OBJECTIVE, StudySpec
+from hpo.storage import DEFINITION
 from hpo.summary import SearchCost, search_cost
 from trainers.config import TrainConfig
 from trainers.errors import InputError
+from trainers.validation import checked
 from trainers.yaml_files import read_yaml, to_yaml
 
-METHOD_COLUMNS = ["method", OBJECTIVE, BESIDE, "verdict", "trials", "epochs searched", "search", "confirm"]
+log = logging.getLogger(__name__)
+
+METHOD_COLUMNS = ["method", OBJECTIVE, BESIDE, "verdict", "trials", "epochs to find", "time to find", "time to test"]
 BEYOND_COLUMNS = ["method", "coverage", "mean popularity", "Gini"]
 
 
@@ -35,7 +41,7 @@ class Overview:
         study: trials; only read.
         cost: what the search has taken so far.
         best: the complete trial of highest value, None before the first.
-        confirmed: the content of confirm.yaml, None before confirm.
+        confirmed: the content of confirm.yaml, None before confirm, and where it does not belong to this study or is damaged.
     """
 
     spec: StudySpec
@@ -46,13 +52,10 @@ class Overview:
 
     @classmethod
     def of(cls, spec: StudySpec, study: optuna.Study, folder: Path) -> Overview:
-        """The overview of a study whose results lie in `folder`.
-
-        Raises:
-            InputError: confirm.yaml is damaged.
-        """
+        """The overview of a study whose results lie in `folder`."""
         best = best_trials(study, 1)
-        return cls(spec, study, search_cost(study), best[0] if best else None, _confirmation(folder / CONFIRM))
+        confirmed = _confirmation(folder / CONFIRM, study.user_attrs.get(DEFINITION))
+        return cls(spec, study, search_cost(study), best[0] if best else None, confirmed)
 
     @property
     def config(self) -> TrainConfig | None:
@@ -62,15 +65,17 @@ class Overview:
         return trial_config(self.best, self.spec) if self.best else None
 
     @property
-    def published(self) -> TrainConfig | None:
-        """The published config of the study's loss, None where no paper gives one."""
+    def published(self) -> tuple[TrainConfig, str] | None:
+        """The published config of the study's loss and what to call it, None where no paper gives one."""
         found = self.spec.published(self.spec.search.epochs, self.spec.search.seed)
-        return found[0] if found else None
+        return found and (found[0], "published" if found[1] == self.spec.dataset else f"{found[1]}'s settings")
 
     def verdict(self) -> list[str]:
         """What can be said, most important first: a sentence per rival, or why there is none yet."""
         if self.confirmed:
-            return list(self.confirmed["statements"])
+            n_then = self.confirmed["trials"]
+            later = f"This was confirmed after {n_then} trials; {self.cost.trials} have finished since then: confirm again."
+            return [*self.confirmed["statements"], *([later] if self.cost.trials > n_then else [])]
         return ["No verdict yet: the study has not been confirmed. What follows was measured on validation data."]
 
     def progress(self) -> str:
@@ -93,7 +98,7 @@ class Overview:
 
     def facts(self) -> list[str]:
         """What was compared, how: one line each."""
-        plan, search = self.spec.confirm, self.spec.search
+        search = self.spec.search
         searched = ", ".join(self.spec.space.boxes())
         lines = [
             f"Data: {self.spec.dataset}; a tenth of each user's training items held out for validation "
@@ -102,15 +107,14 @@ class Overview:
             f"sampler {search.sampler.name}, pruner {search.pruner.name}.",
         ]
         if self.confirmed:
+            candidates, methods = self.confirmed["validation"], self.confirmed["test"]
+            n_select, n_test = (max(len(one["by_seed"]) for one in stage) for stage in (candidates, methods))
+            epochs = self.confirmed["winner"]["config"]["epochs"]
             lines.append(
-                f"Confirm: the top {plan.top} configs x {plan.select_seeds} seeds on validation, then all methods x "
-                f"{self._n_seeds()} seeds on test, {self.config.epochs if self.config else plan.epochs} epochs each; "
-                f"the test split was read once per run, at its last epoch."
+                f"Confirm: the top {len(candidates)} configs x {n_select} seeds on validation, then all methods x {n_test} "
+                f"seeds on test, {epochs} epochs each; the test split was read once per run, at its last epoch."
             )
         return lines
-
-    def _n_seeds(self) -> int:
-        return max(len(method["by_seed"]) for method in self.confirmed["test"]) if self.confirmed else 0
 
     def methods(self) -> list[list[str]]:
         """Rows under METHOD_COLUMNS, empty before confirm."""
@@ -173,12 +177,52 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (header, ruler, *rows)]
 
 
-def _confirmation(path: Path) -> Mapping[str, Any] | None:
+class _Winner(BaseModel):
+    config: dict[str, Any]
+
+
+class _Stage(BaseModel):
+    by_seed: dict[int, dict[str, float]]
+
+
+class _Method(_Stage):
+    method: str
+    seconds: float
+    search: dict[str, float]
+    beyond: dict[str, Any]
+
+
+class _Reference(BaseModel):
+    label: str
+    metrics: dict[str, float]
+    beyond: dict[str, Any]
+
+
+class _Confirmed(BaseModel):
+    """What must stand in confirm.yaml for it to be shown."""
+
+    definition: dict[str, Any]
+    trials: int
+    statements: list[str]
+    verdict: list[dict[str, Any]]
+    winner: _Winner
+    validation: list[_Stage]
+    test: list[_Method]
+    untrained: list[_Reference]
+
+
+def _confirmation(path: Path, definition: Any) -> Mapping[str, Any] | None:
     if not path.exists():
         return None
-    content = read_yaml(path)
-    if missing := [key for key in ("statements", "verdict", "winner", "validation", "test", "untrained") if key not in content]:
-        raise InputError(f"{path}: has no {', '.join(missing)}; it is damaged or of an older version, run hpo.confirm again")
+    try:
+        content = read_yaml(path)
+        found = checked(_Confirmed, content, str(path))
+    except InputError as error:
+        log.warning("%s; the study counts as not confirmed until hpo.confirm is run again", error)
+        return None
+    if found.definition != definition:
+        log.warning("%s is of another study of this name (its definition differs): it is not shown", path)
+        return None
     return content
 
 

@@ -42,7 +42,12 @@ def markdown(overview: Overview) -> str:
         lines += ["## Beyond accuracy", "", *markdown_table(BEYOND_COLUMNS, overview.beyond()), ""]
     if overview.best_yaml():
         lines += ["## Best config", "", "```yaml", overview.best_yaml().rstrip(), "```", ""]
-    return "\n".join([*lines, "## Made by", "", "```yaml", to_yaml(provenance("cpu")).rstrip(), "```", ""])
+    return "\n".join([*lines, "## Made by", "", "```yaml", _origin().rstrip(), "```", ""])
+
+
+def _origin() -> str:
+    """Of the report; where the numbers come from stands in confirm.yaml and with each run."""
+    return to_yaml({key: value for key, value in provenance("cpu").items() if key != "device"})
 
 
 def page(overview: Overview, drawn: dict[str, Picture]) -> str:
@@ -58,7 +63,7 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
         _table(BEYOND_COLUMNS, overview.beyond(), "Beyond accuracy"),
         "<h2>How it was done</h2><ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in overview.facts()) + "</ul>",
         _pre("Best config", overview.best_yaml()),
-        _pre("Made by", to_yaml(provenance("cpu"))),
+        _pre("Made by", _origin()),
     ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{name}</title>'
     body = "\n".join(part for part in parts if part)

@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--trials", type=positive, metavar="N", help="TOTAL of finished trials, those of earlier runs included")
     parser.add_argument("--epochs", type=positive, metavar="N", help="epochs of a search trial")
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of sampler and trials")
-    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="stop searching after this time")
+    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="stop searching a study after this time")
     parser.add_argument(
         "--stale-after",
         type=hours,

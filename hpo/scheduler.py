@@ -290,6 +290,7 @@ class Scheduler:
         by_number = {running.trial.number: lane for lane, running in self.lanes.items()}
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if trial.number in by_number:
+                self._set_costs(self.lanes[by_number[trial.number]])
                 self.engine.stop(by_number[trial.number])
                 put_back(self.study, trial, count=False)
         self.lanes.clear()

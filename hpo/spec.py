@@ -131,7 +131,10 @@ class StudySpec(BaseModel):
             InputError: one is missing, broken, or a study of other data.
         """
         specs = [self._with_space(rival) if rival in SPACES else load_spec(rival) for rival in self.rivals]
+        losses = [rival.space.loss_name for rival in specs]
         for rival in specs:
+            if losses.count(rival.space.loss_name) > 1:
+                raise InputError(f"two rivals search loss {rival.space.loss_name}: {', '.join(self.rivals)}; keep one of them")
             if rival.space.loss_name == self.space.loss_name:
                 raise InputError(f"rival {rival.name!r} searches the same loss, {rival.space.loss_name}; a rival has another")
             if rival.dataset != self.dataset:

@@ -23,11 +23,20 @@ SHOWN = KEPT[:2]
 
 @dataclass(frozen=True)
 class SearchCost:
-    """What finding a config took: finished trials, epochs trained and seconds of training and evaluation, failures included."""
+    """What finding a config took: finished trials, epochs trained, seconds of training and of the search's evaluation.
+
+    Diverged and interrupted trials are included; what a killed process had not yet written is not.
+    """
 
     trials: int = 0
     epochs: int = 0
     seconds: float = 0.0
+
+    def with_selection(self, candidates: Sequence[Candidate]) -> SearchCost:
+        """The same with stage 1 of confirm, which chooses among the candidates."""
+        epochs = sum(candidate.config.epochs * len(candidate.by_seed) for candidate in candidates)
+        seconds = sum(candidate.seconds for candidate in candidates)
+        return SearchCost(self.trials, self.epochs + epochs, round(self.seconds + seconds, 1))
 
 
 NO_SEARCH = SearchCost()
@@ -48,6 +57,7 @@ class Candidate:
 
     Attributes:
         curves: by seed, the validation objective by epoch.
+        seconds: training time over all seeds.
     """
 
     trial: int
@@ -56,6 +66,7 @@ class Candidate:
     by_seed: dict[int, dict[str, float]]
     failure: str = ""
     curves: dict[int, dict[int, float]] = field(default_factory=dict)
+    seconds: float = 0.0
 
     @property
     def mean(self) -> float:
@@ -108,6 +119,7 @@ class Confirmation:
     winner: Candidate
     methods: Sequence[Method]
     references: Sequence[Reference] = ()
+    notes: Sequence[str] = ()
 
     def rows(self) -> list[list[str]]:
         """Cells of the comparison table: method, then `mean ± sd` per metric, then the difference to the winner."""
@@ -142,7 +154,7 @@ class Confirmation:
         failures = [
             f"{method.label} diverged on train + validation: {method.failure}" for method in self.methods if method.failure
         ]
-        return [comparison.sentence(OBJECTIVE) for comparison in self.verdict] + failures + self._warnings()
+        return [*(comparison.sentence(OBJECTIVE) for comparison in self.verdict), *self.notes, *failures, *self._warnings()]
 
     def _warnings(self) -> list[str]:
         first = self.methods[0]

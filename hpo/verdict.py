@@ -4,9 +4,9 @@ Users: the per-user metric averaged over seeds, differences paired by user, boot
 Seeds: Welch's t on the means of the seeds: would another training run say the same?
 Both: t with the two squared errors added: would other users and another run say the same?
 
-Users alone reject a third of true null hypotheses when all users of a run share its luck, and seeds alone take these users for
-all there are; each is blind to the other's error, so that even both at once reject up to a tenth (benchmarks/RESULTS.md). The
-p of a verdict is the largest of the three (an intersection-union test, Berger 1982), then Holm's correction over the rivals.
+Users alone are blind to the luck that all users of a run share, and seeds alone take these users for all there are; where the
+two errors are about equal, even both at once reject true null hypotheses too often (7.5 %, benchmarks/RESULTS.md). The p of a
+verdict is the largest of the three (an intersection-union test, Berger 1982), then Holm's correction over the rivals.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class Comparison:
         users, seeds, both: the evidence; only that of users where a method has a single seed.
         p: the largest of the three, Holm-corrected; 1 with a single seed.
         wilcoxon: p of the signed-rank test over users, shown beside, decides nothing.
-        detectable: the smallest difference that would have been found in 80 % of such experiments, before Holm.
+        detectable: the smallest difference that would have been found in 80 % of such experiments, with the level divided by
+            the number of rivals, as Holm's first step does.
     """
 
     ours: str
@@ -92,7 +93,7 @@ class Comparison:
     def _evidence(self) -> str:
         if self.both is None:
             return f"95 % interval over users {self._interval(self.users)}"
-        return f"95 % interval {self._interval(self.both)}, p {_shown_p(self.p)}"
+        return f"95 % interval {self._interval(self.both)}; p {_shown_p(self.p)} after Holm"
 
     def _interval(self, evidence: Evidence) -> str:
         return f"{self.percent(evidence.low):+.1f} to {self.percent(evidence.high):+.1f} %"
@@ -128,7 +129,7 @@ def compare(ours: Measured, rivals: Sequence[Measured], resamples: int = RESAMPL
     Raises:
         ValueError: methods measured on different users.
     """
-    return holm([_compare_one(ours, rival, resamples) for rival in rivals])
+    return holm([_compare_one(ours, rival, resamples, ALPHA / len(rivals)) for rival in rivals])
 
 
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -141,7 +142,7 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return corrected
 
 
-def _compare_one(ours: Measured, rival: Measured, resamples: int) -> Comparison:
+def _compare_one(ours: Measured, rival: Measured, resamples: int, strictest: float) -> Comparison:
     if ours.users.shape != rival.users.shape:
         raise ValueError(f"{ours.label} and {rival.label} were measured on {len(ours.users)} and {len(rival.users)} users")
     differences = ours.users - rival.users
@@ -149,7 +150,7 @@ def _compare_one(ours: Measured, rival: Measured, resamples: int) -> Comparison:
     users, seeds = over_users(differences, resamples), over_seeds(ours.seeds, rival.seeds)
     both, detectable = None, float("nan")
     if seeds is not None:
-        both, detectable = over_both(difference, users.error, seeds.error, _degrees(ours.seeds, rival.seeds))
+        both, detectable = over_both(difference, users.error, seeds.error, _degrees(ours.seeds, rival.seeds), strictest)
     return Comparison(
         ours=ours.label,
         rival=rival.label,
@@ -166,7 +167,7 @@ def _compare_one(ours: Measured, rival: Measured, resamples: int) -> Comparison:
 
 def over_users(differences: Floats, resamples: int = RESAMPLES) -> Evidence:
     """Percentile bootstrap of the mean of paired differences (n_users,), users drawn with replacement."""
-    if not differences.any():
+    if len(differences) < 2 or not differences.any():
         return Evidence(0.0, 0.0, 1.0, 0.0)
     result = stats.bootstrap(
         (differences,),
@@ -208,11 +209,14 @@ def _degrees(ours: Floats, rival: Floats) -> float:
     return float(total**2 / sum(variance**2 / n for variance, n in parts)) if total else float("inf")
 
 
-def over_both(difference: float, users_error: float, seeds_error: float, seeds_degrees: float) -> tuple[Evidence, float]:
+def over_both(
+    difference: float, users_error: float, seeds_error: float, seeds_degrees: float, strictest: float = ALPHA
+) -> tuple[Evidence, float]:
     """Both sources of error: squared errors added, degrees of freedom after Satterthwaite (for users as good as infinite).
 
     Returns:
-        The evidence, and the difference that would have been found with probability POWER: (t_alpha/2 + t_power) errors.
+        The evidence, and the difference that would be found with probability POWER at level `strictest`: (t_alpha/2 + t_power)
+        errors.
     """
     error = float(np.hypot(users_error, seeds_error))
     if error == 0.0:
@@ -220,7 +224,8 @@ def over_both(difference: float, users_error: float, seeds_error: float, seeds_d
     law = stats.t(seeds_degrees * (error / seeds_error) ** 4) if seeds_error else stats.norm()
     half = error * float(law.ppf(1 - ALPHA / 2))
     p = float(2 * law.sf(abs(difference) / error))
-    return Evidence(difference - half, difference + half, p, error), half + error * float(law.ppf(POWER))
+    detectable = error * float(law.ppf(1 - strictest / 2) + law.ppf(POWER))
+    return Evidence(difference - half, difference + half, p, error), detectable
 
 
 def _wilcoxon(differences: Floats) -> float:

@@ -23,8 +23,9 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from trainers import draws
+from trainers import draws, encoders
 from trainers.compiled import compiled
+from trainers.engines import adam
 from trainers.engines.cpu import passes
 from trainers.engines.cpu.adam import Table
 from trainers.engines.cpu.batch import BLOCK, USERS, Batch
@@ -105,7 +106,8 @@ def kernel_for(width: int) -> Kernel:
 
 def _fingerprint() -> int:
     """Of the sources that are compiled in. Numba looks at the kernel's own file only when it judges its cache."""
-    sources = [*sorted(Path(__file__).parent.glob("*.py")), Path(draws.__file__)]
+    here = Path(__file__).parent
+    sources = [*sorted(here.glob("*.py")), *map(Path, (draws.__file__, encoders.__file__, adam.__file__))]
     digest = sha256(b"".join(path.read_bytes() for path in sources))
     return int.from_bytes(digest.digest()[:6], "big") + 1
 
