@@ -24,7 +24,7 @@ from torch import nn
 from trainers import Interactions, TrainConfig, evaluate, load_dataset, load_test
 from trainers.engines.cpu import NumbaEngine
 from trainers.engines.cpu.pace import Pace
-from trainers.evaluation import TILE_ITEMS, TILE_USERS
+from trainers.ranking import TILE_ITEMS, TILE_USERS
 
 PUBLISHED = {
     "mml": {

@@ -11,18 +11,7 @@ from numpy.typing import NDArray
 
 from trainers.data import Interactions
 from trainers.errors import InputError
-from trainers.ranking import TILE_ITEMS, TILE_USERS, check_vectors, held_out_ranks
-
-__all__ = [
-    "TILE_ITEMS",
-    "TILE_USERS",
-    "check_held_out",
-    "discount",
-    "evaluate",
-    "evaluate_lists",
-    "ideal_dcg",
-    "list_ranks",
-]
+from trainers.ranking import check_vectors, held_out_ranks
 
 Columns = dict[str, NDArray[np.float64]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 import numpy as np
 import optuna
@@ -57,7 +58,7 @@ def test_all_faces_show_the_verdict(place: Place):
     for sentence in confirmed["statements"]:
         assert sentence in note
         assert sentence in markdown
-        assert sentence.replace("<", "&lt;") in html
+        assert escape(sentence) in html
     assert markdown.startswith(note)
     for comparison, method in zip(confirmed["verdict"], confirmed["test"][1:], strict=True):
         assert comparison["rival"] == method["method"]
