@@ -22,7 +22,7 @@ from hpo.dashboard import publish
 from hpo.export import BEST, CONFIRM, write_config
 from hpo.provenance import provenance
 from hpo.runs import FinishedRun, Reference, keep_reference, keep_run
-from hpo.scheduler import FINISHED, best_trials, trial_config
+from hpo.scheduler import best_trials, trial_config
 from hpo.spec import OBJECTIVE, StudySpec
 from hpo.stopping import Stopper
 from hpo.storage import DEFINITION, SPEC, differences
@@ -173,7 +173,7 @@ class Confirmer:
 
     def _budget_note(self, study: optuna.Study) -> str:
         """How many trials a rival had, when they are fewer than ours."""
-        count = len(study.get_trials(deepcopy=False, states=FINISHED))
+        count = search_cost(study).trials
         return f" ({count} trials, not {self.n_trials})" if count < self.n_trials else ""
 
     def _runs(
@@ -200,7 +200,7 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
         f"confirming: the top {plan.top} configs x {plan.select_seeds} seeds on validation, then the winner, published "
         f"settings and rivals x {plan.seeds} seeds on test, {plan.epochs} epochs each",
     )
-    n_trials = len(study.get_trials(deepcopy=False, states=FINISHED))
+    n_trials = search_cost(study).trials
     with RunProgress(console) as progress:
         outcome = Confirmer(work, n_trials, storage, progress, stopper).run(study)
     path = work.folder / CONFIRM

@@ -19,15 +19,15 @@ PACKAGE = "mml-hpo"
 DEPENDENCIES = ("torch", "numpy", "numba", "optuna", "pandas", "scipy")
 
 
-def provenance(device: str) -> dict[str, Any]:
-    """Origin of what this process writes, as plain data."""
+def provenance(device: str | None = None) -> dict[str, Any]:
+    """Origin of what this process writes, as plain data; the device of what was trained on one."""
     return {
         "version": _version(PACKAGE),
         **_git(),
         "python": platform.python_version(),
         "dependencies": {name: _version(name) for name in DEPENDENCIES},
         "command": shlex.join(["python", *map(without_password, sys.orig_argv[1:])]),
-        "device": device_name(device),
+        **({"device": device_name(device)} if device else {}),
         "written": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 

@@ -47,7 +47,7 @@ def markdown(overview: Overview) -> str:
 
 def _origin() -> str:
     """Of the report; where the numbers come from stands in confirm.yaml and with each run."""
-    return to_yaml({key: value for key, value in provenance("cpu").items() if key != "device"})
+    return to_yaml(provenance())
 
 
 def page(overview: Overview, drawn: dict[str, Picture]) -> str:

@@ -13,13 +13,14 @@ from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hpo.console import RunProgress
 from hpo.provenance import provenance
 from hpo.spec import OBJECTIVE
 from hpo.stopping import Stopper
-from trainers import Interactions, Run, TrainConfig, TrainingDiverged, evaluate
-from trainers.beyond import item_profile, profile_lists, summarise
+from trainers import Interactions, Run, TrainConfig, TrainingDiverged, recommend
+from trainers.beyond import profile_lists, summarise
 from trainers.engines import EngineChoice, make_engine
 from trainers.errors import InputError
 from trainers.evaluation import evaluate_lists
@@ -139,11 +140,10 @@ def keep_reference(
     with progress.run(f"test, {name}, untrained", 1) as advance, stopper.interruptible():
         untrained = UNTRAINED[name](seen)
         lists = untrained.recommend(np.flatnonzero(held_out.per_user), max(KS))
-        metrics = evaluate_lists(lists, held_out=held_out, ks=KS).mean()
-        beyond = summarise(profile_lists(lists[:, : KS[0]], held_out=held_out), seen)
+        per_user, beyond = _measured(lists, seen, held_out)
         advance()
     seconds = round(time.perf_counter() - started, 1)
-    reference = Reference(untrained.label, untrained.note, {str(k): float(v) for k, v in metrics.items()}, beyond, seconds)
+    reference = Reference(untrained.label, untrained.note, _means(per_user), beyond, seconds)
     write_text(path, json.dumps(asdict(reference), indent=1) + "\n")
     return reference
 
@@ -196,12 +196,21 @@ def _train(
     except TrainingDiverged as error:
         return FinishedRun(run.config, {}, None, seconds, str(error), device, curve=curve)
     with stopper.interruptible():
-        vectors = run.vectors()
-        per_user = evaluate(*vectors, seen=seen, held_out=held_out, ks=KS, per_user=True)
-        beyond = summarise(item_profile(*vectors, seen=seen, held_out=held_out), seen)
-    means = {str(name): float(per_user[name].mean()) for name in per_user}
+        users = np.flatnonzero(held_out.per_user)
+        per_user, beyond = _measured(recommend(*run.vectors(), seen=seen, users=users, k=max(KS)), seen, held_out)
+    means = _means(per_user)
     per_user = per_user.astype(np.float32)  # as it is stored: a verdict is the same before and after
     return FinishedRun(run.config, means, per_user, seconds, device=device, beyond=beyond, curve=curve)
+
+
+def _measured(lists: NDArray[Any], seen: Interactions, held_out: Interactions) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Per-user metrics and measures beyond accuracy of the lists (n, max(KS)) of all users with a held-out item."""
+    per_user = evaluate_lists(lists, held_out=held_out, ks=KS)
+    return per_user, summarise(profile_lists(lists[:, : KS[0]], held_out=held_out), seen)
+
+
+def _means(per_user: pd.DataFrame) -> dict[str, float]:
+    return {str(name): float(per_user[name].mean()) for name in per_user}
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
