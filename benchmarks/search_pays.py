@@ -14,10 +14,10 @@ import optuna
 from rich.console import Console
 
 from hpo.run import search
-from hpo.scheduler import best_trials, trial_config
 from hpo.spec import OBJECTIVE, load_spec
 from hpo.stopping import Stopper
 from hpo.storage import open_storage
+from hpo.trials import best_trials, trial_config
 from hpo.workspace import Workspace
 from trainers import TrainConfig
 from trainers.engines import make_engine

@@ -22,11 +22,11 @@ from hpo.dashboard import publish
 from hpo.export import BEST, CONFIRM, write_config
 from hpo.provenance import provenance
 from hpo.runs import FinishedRun, Reference, keep_reference, keep_run
-from hpo.scheduler import best_trials, trial_config
 from hpo.spec import OBJECTIVE, StudySpec
 from hpo.stopping import Stopper
 from hpo.storage import DEFINITION, SPEC, differences
 from hpo.summary import NO_SEARCH, SHOWN, Candidate, Confirmation, Method, SearchCost, mean_of, search_cost
+from hpo.trials import best_trials, trial_config
 from hpo.workspace import Workspace
 from trainers import Interactions, TrainConfig, load_test
 from trainers.errors import InputError

@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial
 from hpo.cli import add_place_arguments, add_study_arguments, entry, existing_workspace
 from hpo.liveness import PUBLISHED, WORKER
 from hpo.provenance import provenance
-from hpo.scheduler import best_trials, trial_config
 from hpo.spec import BESIDE, OBJECTIVE
+from hpo.trials import best_trials, trial_config
 from hpo.workspace import Workspace
 from trainers.config import TrainConfig
 from trainers.errors import InputError

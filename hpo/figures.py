@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from plotly.subplots import make_subplots
 
 from hpo.overview import Overview
-from hpo.scheduler import FINISHED
 from hpo.spec import OBJECTIVE
+from hpo.trials import FINISHED
 from trainers.losses import CCL, MML, Loss
 
 SHAPE, CURVES = "shape", "confirm-curves"  # these also go to the dashboard

@@ -17,10 +17,10 @@ from pydantic import BaseModel
 
 from hpo.console import duration
 from hpo.export import CONFIRM
-from hpo.scheduler import FAILURE, best_trials, trial_config
 from hpo.spec import BESIDE, OBJECTIVE, StudySpec
 from hpo.storage import DEFINITION
 from hpo.summary import SearchCost, search_cost
+from hpo.trials import FAILURE, best_trials, trial_config
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.validation import checked

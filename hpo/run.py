@@ -29,10 +29,12 @@ from hpo.dashboard import publish
 from hpo.export import TRIALS, export_best, export_trials
 from hpo.liveness import STALE_HOURS, reap
 from hpo.report import HTML
-from hpo.scheduler import Scheduler, enqueue_published, make_sampler
+from hpo.sampling import make_sampler
+from hpo.scheduler import Scheduler
 from hpo.spec import BESIDE, OBJECTIVE, load_spec
 from hpo.stopping import Stopper
 from hpo.storage import open_storage, storage_url
+from hpo.trials import enqueue_published
 from hpo.workspace import Workspace
 from trainers import train
 from trainers.engines import make_engine
@@ -170,7 +172,7 @@ def _check_writable(folder: Path) -> None:
 def _dry_run(work: Workspace, console: Console) -> int:
     spec = work.spec
     say(console, to_yaml(spec.model_dump(mode="json")))
-    study = optuna.create_study(sampler=make_sampler(spec.search, 1, 0), direction="maximize")
+    study = optuna.create_study(sampler=make_sampler(spec.search), direction="maximize")
     seen, validation = work.split
     for number in range(1, DRY_RUN_CONFIGS + 1):
         params = study.ask(fixed_distributions=spec.space.boxes()).params

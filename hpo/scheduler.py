@@ -6,31 +6,53 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.liveness import MAX_RETRIES, NEAREST, PUBLISHED, RETRIES, STALE_HOURS, WORKER, put_back, reap, this_worker
-from hpo.spec import BESIDE, OBJECTIVE, PrunerSpec, SearchPlan, StudySpec
+from hpo.liveness import PUBLISHED, STALE_HOURS, WORKER, put_back, reap, this_worker
+from hpo.spec import BESIDE, StudySpec
 from hpo.stopping import Stopper
+from hpo.trials import FAILURE, FINISHED, searched_fields, trial_config, trial_value
 from trainers.config import TrainConfig
 from trainers.engines import Engine, EpochResult
-from trainers.errors import InputError, TrainingDiverged
+from trainers.errors import OutOfMemory, TrainingDiverged
 from trainers.train import check_finite
 
 log = logging.getLogger(__name__)
 
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-FAILURE = "failure"
 MAX_FAILURES, MAX_FAILURES_IN_A_ROW = 10, 5
 POLL_SECONDS = 2.0
 
 
 class SearchFailed(RuntimeError):
-    """Too many trials failed; the message lists the reasons."""
+    """Too many trials failed, or the workers themselves; the message lists the reasons."""
+
+
+class Failures:
+    """Counts the trials of a run that failed through their config: 10, or 5 in a row, end it."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        self.in_a_row = 0
+
+    def note(self, trial: FrozenTrial) -> None:
+        """Count a trial that has ended.
+
+        Raises:
+            SearchFailed: one too many.
+        """
+        if trial.state in FINISHED:
+            self.in_a_row = 0
+        failure = trial.user_attrs.get(FAILURE)
+        if trial.state != TrialState.FAIL or failure is None:  # interrupted or lost: not its fault
+            return
+        self.reasons.append(f"trial {trial.number}: {failure['reason']}")
+        self.in_a_row += 1
+        if len(self.reasons) >= MAX_FAILURES or self.in_a_row >= MAX_FAILURES_IN_A_ROW:
+            raise SearchFailed("too many trials failed; the study is kept\n" + "\n".join(self.reasons))
 
 
 class Progress(Protocol):
@@ -56,68 +78,6 @@ class _Running:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def trial_value(metrics: dict[str, float]) -> float:
-    """A trial's value: the objective at its last trained epoch, nothing smoothed, no best-so-far."""
-    return metrics[OBJECTIVE]
-
-
-def make_sampler(plan: SearchPlan, lanes: int, n_existing: int, worker: int = 0) -> optuna.samplers.BaseSampler:
-    """The sampler; worker and number of existing trials go into its seed, or a resumed search would repeat its points."""
-    seed = int(np.random.SeedSequence([plan.seed, worker, n_existing]).generate_state(1)[0])
-    startup = max(plan.sampler.n_startup_trials, lanes)
-    if plan.sampler.name == "tpe":
-        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
-    if plan.sampler.name == "gp":
-        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup)
-    if plan.sampler.name == "qmc":
-        return optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_asynchronous_seeding=False)
-    return optuna.samplers.RandomSampler(seed=seed)
-
-
-def make_pruner(spec: PrunerSpec) -> optuna.pruners.BasePruner:
-    """The pruner; `step` is the number of epochs trained."""
-    if spec.name == "none":
-        return optuna.pruners.NopPruner()
-    when = (spec.n_startup_trials, spec.n_warmup_steps)
-    if spec.name == "median":
-        return optuna.pruners.MedianPruner(*when, n_min_trials=spec.n_min_trials)
-    return optuna.pruners.PercentilePruner(spec.percentile, *when, n_min_trials=spec.n_min_trials)
-
-
-def enqueue_published(study: optuna.Study, spec: StudySpec) -> str:
-    """Queue the published config, first of all or because it was lost; returns why not, or an empty text.
-
-    In place of one outside the space goes the nearest in it: a trial like any other, queued once.
-    """
-    published = spec.published(spec.search.epochs, spec.search.seed)
-    if published is None:
-        return f"no paper gives settings for loss {spec.space.loss_name}"
-    config, source = published
-    if any(PUBLISHED in trial.user_attrs and not _was_lost(trial) for trial in study.get_trials(deepcopy=False)):
-        return ""
-    try:
-        params = spec.space.params(config)
-    except InputError as error:
-        why_not = f"the published config ({source}) is outside this study's space: {error}"
-        return why_not + ("; the nearest config in it goes first" if _enqueue_nearest(study, spec, config, source) else "")
-    study.enqueue_trial(params, user_attrs={PUBLISHED: source})
-    return ""
-
-
-def _enqueue_nearest(study: optuna.Study, spec: StudySpec, config: TrainConfig, source: str) -> bool:
-    """Queue what the space holds nearest to a config outside of it, unless that has been done; false when it holds nothing."""
-    params = spec.space.nearest(config)
-    if params is not None and not any(NEAREST in trial.user_attrs for trial in study.get_trials(deepcopy=False)):
-        study.enqueue_trial(params, user_attrs={NEAREST: source})
-    return params is not None
-
-
-def _was_lost(trial: FrozenTrial) -> bool:
-    """Whether a trial ended through no fault of its config and may be tried again."""
-    attributes = trial.user_attrs
-    return trial.state == TrialState.FAIL and FAILURE not in attributes and attributes.get(RETRIES, 0) < MAX_RETRIES
-
-
 class Scheduler:
     """Searches a study on one engine until its budget of finished trials is met."""
 
@@ -141,8 +101,8 @@ class Scheduler:
         self.worker = this_worker()
         self.stale_after = stale_after
         self.awaited: list[str] = []
-        self.failures: list[str] = []
-        self.failures_in_a_row = 0
+        self.failures = Failures()
+        self.width = engine.lanes
 
     def run(self) -> None:
         """Search. Interrupted trials go back to the queue.
@@ -156,9 +116,7 @@ class Scheduler:
             while not self._out_of_time():
                 self._fill_lanes()
                 if self.lanes:
-                    with self.stopper.interruptible():
-                        results = self.engine.epoch()
-                    self._digest(results)
+                    self._epoch()
                 elif self._budget_met():
                     return
                 else:  # the trials that are left run elsewhere, or their worker has just died
@@ -167,6 +125,24 @@ class Scheduler:
                         time.sleep(POLL_SECONDS)
         finally:
             self._put_back_all()
+
+    def _epoch(self) -> None:
+        try:
+            with self.stopper.interruptible():
+                results = self.engine.epoch()
+        except OutOfMemory as error:
+            self._make_room(error)
+        else:
+            self._digest(results)
+
+    def _make_room(self, error: OutOfMemory) -> None:
+        """Half the lanes from now on, and the same trials again; a trial that is alone and still too large has failed."""
+        if len(self.lanes) == 1:
+            self._fail(next(iter(self.lanes)), error.reason)
+            return
+        self.width = max(1, len(self.lanes) // 2)
+        log.warning("%s with %d trials side by side: going on with %d", error.reason, len(self.lanes), self.width)
+        self._put_back_all()
 
     def _out_of_time(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
@@ -193,7 +169,7 @@ class Scheduler:
 
     def _fill_lanes(self) -> None:
         reap(self.study, self.stale_after)
-        for lane in range(self.engine.lanes):
+        for lane in range(self.width):
             if lane not in self.lanes and self._has_budget():
                 self._start(lane)
 
@@ -205,11 +181,14 @@ class Scheduler:
     def _start(self, lane: int) -> None:
         trial = self.study.ask(fixed_distributions=self.spec.space.boxes())
         trial.set_user_attr(WORKER, self.worker)
-        config = self.spec.space.config(trial.params, self.spec.fields(self.spec.search.epochs, self.spec.search.seed))
+        config = trial_config(trial, self.spec)
         for name, value in searched_fields(config, self.spec).items():
             trial.set_user_attr(name, value)
         self.lanes[lane] = _Running(trial, config, PUBLISHED in trial.user_attrs)
-        self.engine.start(lane, config)
+        try:
+            self.engine.start(lane, config)
+        except OutOfMemory as error:
+            self._make_room(error)
 
     def _digest(self, results: list[EpochResult]) -> None:
         """Report all, then ask whether to prune for all, then tell: lanes must not depend on their order."""
@@ -246,7 +225,7 @@ class Scheduler:
         try:
             check_finite(result)
         except TrainingDiverged as error:
-            self._fail(result.lane, error)
+            self._fail(result.lane, str(error))
             return False
         if result.metrics is not None:
             running.metrics = result.metrics
@@ -261,7 +240,7 @@ class Scheduler:
         value = trial_value(running.metrics) if state == TrialState.COMPLETE else None
         told = self.study.tell(running.trial, value, state=state, skip_if_finished=True)
         self._free(lane)
-        self.failures_in_a_row = 0
+        self.failures.note(told)
         self.progress.finished(told, self.study)
         return True
 
@@ -269,17 +248,14 @@ class Scheduler:
         del self.lanes[lane]
         self.engine.stop(lane)
 
-    def _fail(self, lane: int, error: TrainingDiverged) -> None:
+    def _fail(self, lane: int, reason: str) -> None:
         running = self.lanes[lane]
-        running.trial.set_user_attr(FAILURE, {"epoch": error.epoch, "reason": error.reason})
+        running.trial.set_user_attr(FAILURE, {"epoch": running.epochs, "reason": reason})
         self._set_costs(running)
         told = self.study.tell(running.trial, state=TrialState.FAIL, skip_if_finished=True)
         self._free(lane)
         self.progress.finished(told, self.study)
-        self.failures.append(f"trial {told.number}: {error}")
-        self.failures_in_a_row += 1
-        if len(self.failures) >= MAX_FAILURES or self.failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
-            raise SearchFailed("too many trials failed; the study is kept\n" + "\n".join(self.failures))
+        self.failures.note(told)
 
     def _set_costs(self, running: _Running) -> None:
         running.trial.set_user_attr("epochs_trained", running.epochs)
@@ -294,24 +270,3 @@ class Scheduler:
                 self.engine.stop(by_number[trial.number])
                 put_back(self.study, trial, count=False)
         self.lanes.clear()
-
-
-def searched_fields(config: TrainConfig, spec: StudySpec) -> dict[str, Any]:
-    """The effective values of what the space decides, as plain data: margins and weights rather than ratios."""
-    plain = config.to_dict()
-    fields = {key: value for key, value in plain["loss"].items() if key != "name"}
-    inner = {"negatives": plain["negatives"]["count"], "dropout": plain["encoder"]["dropout"]}
-    return fields | {name: inner.get(name, plain.get(name)) for name in spec.space.also}
-
-
-def trial_config(trial: FrozenTrial, spec: StudySpec) -> TrainConfig:
-    """The config that a trial trained."""
-    return spec.space.config(trial.params, spec.fields(spec.search.epochs, spec.search.seed))
-
-
-def best_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
-    """The complete trials of highest value, best first, equal configs once."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    ranked = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
-    by_params = {tuple(sorted(trial.params.items())): trial for trial in reversed(ranked)}
-    return sorted(by_params.values(), key=lambda trial: (-(trial.value or 0.0), trial.number))[:count]

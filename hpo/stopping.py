@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -24,7 +24,13 @@ class Stopped(Exception):
 class Stopper:
     """Turns signals into `Stopped`, raised only inside `interruptible()` blocks: never in the middle of a write."""
 
-    def __init__(self) -> None:
+    def __init__(self, deserted: Callable[[], bool] = lambda: False) -> None:
+        """
+        Args:
+            deserted: asked at the start of each `interruptible()` block whether the one that this process works for is
+                gone or wants it to end; true counts as SIGTERM.
+        """
+        self._deserted = deserted
         self._pending: int | None = None
         self._armed = False
 
@@ -43,6 +49,8 @@ class Stopper:
         """Within the block a signal raises Stopped, one that came earlier at once."""
         self._armed = True
         try:
+            if self._pending is None and self._deserted():
+                self._pending = int(signal.SIGTERM)
             if self._pending is not None:
                 raise Stopped(self._pending)
             yield

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from hpo.cli import add_place_arguments, entry
 from hpo.console import say, table
-from hpo.scheduler import FINISHED
 from hpo.spec import OBJECTIVE, StudySpec, check_name, load_spec, shipped_studies
 from hpo.storage import SPEC, find_study, open_storage, storage_url
+from hpo.trials import FINISHED
 from trainers.errors import InputError
 from trainers.validation import checked
 from trainers.yaml_files import to_yaml

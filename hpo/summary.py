@@ -12,8 +12,8 @@ import numpy as np
 import optuna
 
 from hpo.runs import Reference
-from hpo.scheduler import FINISHED
 from hpo.spec import OBJECTIVE
+from hpo.trials import FINISHED
 from hpo.verdict import Comparison, Floats, Measured, compare
 from trainers.config import TrainConfig
 

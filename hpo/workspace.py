@@ -10,7 +10,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from hpo.runs import RunStore
-from hpo.scheduler import make_pruner, make_sampler
+from hpo.sampling import make_pruner, make_sampler
 from hpo.spec import StudySpec
 from hpo.storage import SPEC, open_study
 from trainers import Dataset, Interactions, hold_out, load_dataset
@@ -67,10 +67,7 @@ class Workspace:
         Raises:
             InputError: it exists with another definition.
         """
-        names = optuna.get_all_study_names(storage)
-        existing = optuna.load_study(study_name=self.spec.name, storage=storage) if self.spec.name in names else None
-        n_existing = len(existing.get_trials(deepcopy=False)) if existing else 0
-        sampler = make_sampler(self.spec.search, lanes, n_existing)
+        sampler = make_sampler(self.spec.search, lanes)
         definition = self.spec.definition(self.dataset.checksum, self.choice.name)
         study = open_study(storage, self.spec.name, definition, sampler, make_pruner(self.spec.search.pruner))
         study.set_user_attr(SPEC, self.spec.model_dump(mode="json"))

@@ -1,4 +1,4 @@
-"""The two failures that a caller is expected to handle."""
+"""The failures that a caller is expected to handle."""
 
 from __future__ import annotations
 
@@ -21,6 +21,18 @@ class TrainingDiverged(RuntimeError):
     def __init__(self, epoch: int, reason: str) -> None:
         super().__init__(f"training diverged in epoch {epoch}: {reason}; a smaller learning_rate usually helps")
         self.epoch = epoch
+        self.reason = reason
+
+
+class OutOfMemory(RuntimeError):
+    """The device has no memory left for what runs on it.
+
+    Attributes:
+        reason: where it ran out.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}; fewer lanes or workers, a smaller batch_size or fewer negatives need less")
         self.reason = reason
 
 

@@ -11,12 +11,15 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.liveness import PUBLISHED, RETRIES, WORKER, this_worker
-from hpo.scheduler import FAILURE, Scheduler, SearchFailed, best_trials, enqueue_published, make_pruner, make_sampler
+from hpo.sampling import make_pruner, make_sampler
+from hpo.scheduler import Scheduler, SearchFailed
 from hpo.spec import PrunerSpec, StudySpec
 from hpo.stopping import Stopper
+from hpo.trials import FAILURE, best_trials, enqueue_published
 from trainers import TrainConfig
 from trainers.engines import EpochResult
 from trainers.engines.contract import Vectors
+from trainers.errors import OutOfMemory
 
 Curve = Callable[[TrainConfig, int], float]
 
@@ -66,7 +69,7 @@ def spec(trials: int, epochs: int = 4, **pruner: object) -> StudySpec:
 
 def scheduler(of: StudySpec, engine: GivenCurves, study: optuna.Study | None = None) -> Scheduler:
     study = study or optuna.create_study(direction="maximize")
-    study.sampler = make_sampler(of.search, engine.lanes, 0)
+    study.sampler = make_sampler(of.search, engine.lanes)
     study.pruner = make_pruner(of.search.pruner)
     return Scheduler(study, of, engine, Silent(), Stopper())
 
@@ -204,6 +207,56 @@ def test_waiting_for_another_machine_is_said(caplog: pytest.LogCaptureFixture):
     assert "--stale-after" in caplog.text
 
 
+class SmallDevice(GivenCurves):
+    """Has memory for so many trials side by side."""
+
+    def __init__(self, lanes: int, room: int, at_start: bool = False) -> None:
+        super().__init__(lanes, by_margin)
+        self.room, self.at_start = room, at_start
+
+    def start(self, lane: int, config: TrainConfig) -> None:
+        super().start(lane, config)
+        if self.at_start and len(self.busy) > self.room:
+            raise OutOfMemory("out of memory on cuda")
+
+    def epoch(self) -> list[EpochResult]:
+        if len(self.busy) > self.room:
+            raise OutOfMemory("out of memory on cuda")
+        return super().epoch()
+
+
+@pytest.mark.parametrize("at_start", [False, True])
+def test_out_of_memory_halves_the_lanes_and_trains_the_same_trials(caplog: pytest.LogCaptureFixture, at_start: bool):
+    engine = SmallDevice(8, room=3, at_start=at_start)
+    loop = scheduler(spec(8), engine)
+    with caplog.at_level(logging.WARNING):
+        loop.run()
+    trials = loop.study.trials
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    assert len(complete) == 8
+    assert 1 <= engine.most_busy <= 3
+    assert TrialState.RUNNING not in states(loop.study)
+    for lost in (trial for trial in trials if trial.state == TrialState.FAIL):
+        assert FAILURE not in lost.user_attrs, "not the config's fault"
+        assert sum(trial.params == lost.params for trial in complete) == 1
+    assert "going on with" in caplog.text
+
+
+def test_a_config_too_large_for_the_device_fails_with_the_reason_and_the_search_goes_on():
+    class OnlySmall(GivenCurves):
+        def epoch(self) -> list[EpochResult]:
+            if self.busy[0][0].loss.margin > 0.9:  # type: ignore[attr-defined]
+                raise OutOfMemory("out of memory on cuda")
+            return super().epoch()
+
+    study = optuna.create_study(direction="maximize")
+    for margin in (0.95, 0.5):
+        study.enqueue_trial({"margin": margin, "negative_weight": 100.0})
+    scheduler(spec(1), OnlySmall(1, by_margin), study).run()
+    assert states(study) == [TrialState.FAIL, TrialState.COMPLETE]
+    assert study.trials[0].user_attrs[FAILURE] == {"epoch": 0, "reason": "out of memory on cuda"}
+
+
 def test_best_trials_ranks_by_value_and_takes_equal_configs_once():
     study = optuna.create_study(direction="maximize")
     box = {"margin": optuna.distributions.FloatDistribution(0.3, 0.98)}
@@ -214,13 +267,37 @@ def test_best_trials_ranks_by_value_and_takes_equal_configs_once():
     assert [trial.number for trial in best_trials(study, 3)] == [1, 3, 0]
 
 
-def test_a_resumed_sampler_and_another_worker_draw_other_points():
+def drawn(study: optuna.Study, of: StudySpec, count: int) -> list[dict[str, float]]:
+    """The parameters of further trials, each worth the margin that it drew."""
+    found = []
+    for _ in range(count):
+        trial = study.ask(fixed_distributions=of.space.boxes())
+        study.tell(trial, trial.params["margin"])
+        found.append(trial.params)
+    return found
+
+
+@pytest.mark.parametrize("name", ["tpe", "random", "qmc"])
+def test_an_interrupted_search_proposes_what_an_uninterrupted_one_does(name: str):
+    of = spec(1).override({"search.sampler.name": name, "search.sampler.n_startup_trials": 3})
+    storage = optuna.storages.InMemoryStorage()
+    whole = drawn(optuna.create_study(sampler=make_sampler(of.search), direction="maximize"), of, 8)
+    optuna.create_study(study_name="s", storage=storage, direction="maximize")
+    parts = []
+    for count in (2, 3, 3):
+        study = optuna.load_study(study_name="s", storage=storage, sampler=make_sampler(of.search))
+        parts += drawn(study, of, count)
+    assert parts == whole
+    assert len({tuple(params.values()) for params in whole}) == 8
+
+
+def test_two_workers_that_ask_at_once_draw_other_points():
     of = spec(1)
-    first = [make_sampler(of.search, 1, n, worker) for n, worker in ((0, 0), (0, 0), (5, 0), (0, 1))]
-    boxes = of.space.boxes()
-    drawn = [optuna.create_study(sampler=sampler).ask(boxes).params for sampler in first]
-    assert drawn[0] == drawn[1]
-    assert len({tuple(params.values()) for params in drawn}) == 3
+    storage = optuna.storages.InMemoryStorage()
+    optuna.create_study(study_name="s", storage=storage, direction="maximize")
+    workers = [optuna.load_study(study_name="s", storage=storage, sampler=make_sampler(of.search)) for _ in range(3)]
+    asked = [worker.ask(fixed_distributions=of.space.boxes()).params for worker in workers]
+    assert len({tuple(params.values()) for params in asked}) == 3
 
 
 @pytest.mark.parametrize("name", ["median", "percentile", "none"])

@@ -6,9 +6,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hpo.liveness import PUBLISHED
-from hpo.scheduler import NEAREST, enqueue_published, trial_config
+from hpo.liveness import NEAREST, PUBLISHED
 from hpo.spec import load_spec, shipped_studies
+from hpo.trials import enqueue_published, trial_config
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.losses import MML

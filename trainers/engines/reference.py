@@ -26,6 +26,12 @@ class TorchEngine(SingleLane):
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=BETAS, eps=EPSILON)
         self.steps_done = 0
 
+    def _release(self) -> None:
+        for name in ("model", "optimizer"):
+            vars(self).pop(name, None)
+        if self.device == "cuda":
+            torch.cuda.empty_cache()  # PyTorch keeps freed blocks: another lane or worker may need them
+
     def _train_epoch(self, config: TrainConfig, epoch: int) -> float:
         n_rows = len(self.seen)
         shuffle = draws.key(config.seed, Purpose.SHUFFLE, epoch)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.engines.contract import EpochResult, Vectors
+from trainers.errors import OutOfMemory
 from trainers.evaluation import evaluate
 
 SEARCH_KS = (20,)
@@ -32,15 +36,20 @@ class SingleLane(ABC):
 
     def start(self, lane: int, config: TrainConfig) -> None:
         """Begin a config; the previous one is dropped."""
-        self._check(lane)
+        self.stop(lane)
+        with self._enough_memory():
+            self._begin(config)
         self.config, self.epochs_done = config, 0
-        self._begin(config)
 
     def epoch(self) -> list[EpochResult]:
         """One epoch of the lane, empty when it is free or its config is finished."""
         config = self.config
         if config is None or self.epochs_done >= config.epochs:
             return []
+        with self._enough_memory():
+            return [self._epoch(config)]
+
+    def _epoch(self, config: TrainConfig) -> EpochResult:
         started = time.perf_counter()
         loss = self._train_epoch(config, self.epochs_done)
         self.epochs_done += 1
@@ -52,7 +61,7 @@ class SingleLane(ABC):
                 loss = math.nan  # the loss does not always show it: of an overflown vector it sees a cosine of 0
             elif self.held_out is not None:
                 metrics = evaluate(users, items, seen=self.seen, held_out=self.held_out, ks=SEARCH_KS)
-        return [EpochResult(0, self.epochs_done, loss, metrics, trained - started, time.perf_counter() - trained)]
+        return EpochResult(0, self.epochs_done, loss, metrics, trained - started, time.perf_counter() - trained)
 
     def vectors(self, lane: int) -> Vectors:
         """Copies of the lane's ranking vectors, float32 (n_users, d) and (n_items, d)."""
@@ -62,13 +71,26 @@ class SingleLane(ABC):
         return self._vectors()
 
     def stop(self, lane: int) -> None:
-        """Free the lane."""
+        """Free the lane and its memory."""
         self._check(lane)
         self.config = None
+        self._release()
+
+    @contextmanager
+    def _enough_memory(self) -> Iterator[None]:
+        """Free the lane when the device's memory does not suffice, and say so in one way for all devices."""
+        try:
+            yield
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            self.stop(0)
+            raise OutOfMemory(f"out of memory on {self.device}: {str(error).splitlines()[0]}") from error
 
     def _check(self, lane: int) -> None:
         if lane != 0:
             raise ValueError(f"this engine has one lane, 0, got {lane}")
+
+    def _release(self) -> None:  # noqa: B027
+        """Give back what `_begin` took, where that is much."""
 
     @abstractmethod
     def _begin(self, config: TrainConfig) -> None: ...

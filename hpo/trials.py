@@ -1,0 +1,76 @@
+"""What a trial is: its config, its value, how the published one is queued, and which are best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.liveness import MAX_RETRIES, NEAREST, PUBLISHED, RETRIES
+from hpo.spec import OBJECTIVE, StudySpec
+from trainers.config import TrainConfig
+from trainers.errors import InputError
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+FAILURE = "failure"
+
+
+def trial_value(metrics: dict[str, float]) -> float:
+    """A trial's value: the objective at its last trained epoch, nothing smoothed, no best-so-far."""
+    return metrics[OBJECTIVE]
+
+
+def searched_fields(config: TrainConfig, spec: StudySpec) -> dict[str, Any]:
+    """The effective values of what the space decides, as plain data: margins and weights rather than ratios."""
+    plain = config.to_dict()
+    fields = {key: value for key, value in plain["loss"].items() if key != "name"}
+    inner = {"negatives": plain["negatives"]["count"], "dropout": plain["encoder"]["dropout"]}
+    return fields | {name: inner.get(name, plain.get(name)) for name in spec.space.also}
+
+
+def trial_config(trial: FrozenTrial | optuna.Trial, spec: StudySpec) -> TrainConfig:
+    """The config that a trial trained."""
+    return spec.space.config(trial.params, spec.fields(spec.search.epochs, spec.search.seed))
+
+
+def best_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
+    """The complete trials of highest value, best first, equal configs once."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    ranked = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
+    by_params = {tuple(sorted(trial.params.items())): trial for trial in reversed(ranked)}
+    return sorted(by_params.values(), key=lambda trial: (-(trial.value or 0.0), trial.number))[:count]
+
+
+def enqueue_published(study: optuna.Study, spec: StudySpec) -> str:
+    """Queue the published config, first of all or because it was lost; returns why not, or an empty text.
+
+    In place of one outside the space goes the nearest in it: a trial like any other, queued once.
+    """
+    published = spec.published(spec.search.epochs, spec.search.seed)
+    if published is None:
+        return f"no paper gives settings for loss {spec.space.loss_name}"
+    config, source = published
+    if any(PUBLISHED in trial.user_attrs and not _was_lost(trial) for trial in study.get_trials(deepcopy=False)):
+        return ""
+    try:
+        params = spec.space.params(config)
+    except InputError as error:
+        why_not = f"the published config ({source}) is outside this study's space: {error}"
+        return why_not + ("; the nearest config in it goes first" if _enqueue_nearest(study, spec, config, source) else "")
+    study.enqueue_trial(params, user_attrs={PUBLISHED: source})
+    return ""
+
+
+def _enqueue_nearest(study: optuna.Study, spec: StudySpec, config: TrainConfig, source: str) -> bool:
+    """Queue what the space holds nearest to a config outside of it, unless that has been done; false when it holds nothing."""
+    params = spec.space.nearest(config)
+    if params is not None and not any(NEAREST in trial.user_attrs for trial in study.get_trials(deepcopy=False)):
+        study.enqueue_trial(params, user_attrs={NEAREST: source})
+    return params is not None
+
+
+def _was_lost(trial: FrozenTrial) -> bool:
+    """Whether a trial ended through no fault of its config and may be tried again."""
+    attributes = trial.user_attrs
+    return trial.state == TrialState.FAIL and FAILURE not in attributes and attributes.get(RETRIES, 0) < MAX_RETRIES
