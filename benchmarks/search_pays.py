@@ -18,6 +18,7 @@ from hpo.spec import OBJECTIVE, load_spec
 from hpo.stopping import Stopper
 from hpo.storage import open_storage
 from hpo.trials import best_trials, trial_config
+from hpo.workers import Job
 from hpo.workspace import Workspace
 from trainers import TrainConfig
 from trainers.engines import make_engine
@@ -37,9 +38,10 @@ def main() -> None:
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     work = Workspace.open(load_spec(arguments.study), arguments.output, arguments.data_dir, "auto", "auto")
-    study = work.study(open_storage(str(arguments.output / "journal.log")))
+    job = Job(work, str(arguments.output / "journal.log"))
+    study = work.study(open_storage(job.storage))
     with Stopper().catching() as stopper:
-        search(work, study, Console(), stopper)
+        search(job, study, Console(), stopper)
     best = trial_config(best_trials(study, 1)[0], work.spec)
     published = work.spec.published(work.spec.search.epochs, 0)
     seeds = range(FIRST_SEED, FIRST_SEED + arguments.seeds)

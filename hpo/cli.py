@@ -23,7 +23,7 @@ from trainers.engines.contract import AUTO, DEVICES
 from trainers.errors import InputError, TrainingDiverged
 from trainers.validation import checked
 
-BAD_INPUT = 2
+FAILED, BAD_INPUT = 1, 2  # exit codes
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +107,7 @@ def entry(parser: argparse.ArgumentParser, argv: list[str] | None, verb: Callabl
         arguments = parser.parse_args(argv)
     except SystemExit as error:  # argparse has printed its message
         return int(error.code or 0)
-    _set_up_logging()
+    set_up_logging()
     url = getattr(arguments, "storage", None)
     if url and has_password(url):
         print("warning: the password in --storage shows in `ps`; set HPO_STORAGE or use ~/.pgpass instead", file=sys.stderr)
@@ -118,7 +118,7 @@ def entry(parser: argparse.ArgumentParser, argv: list[str] | None, verb: Callabl
         return BAD_INPUT
     except (SearchFailed, TrainingDiverged) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return FAILED
     except Stopped as stop:
         print(f"{stop}; what is finished is kept, the same command continues", file=sys.stderr)
         return stop.exit_code
@@ -126,18 +126,24 @@ def entry(parser: argparse.ArgumentParser, argv: list[str] | None, verb: Callabl
         print("interrupted", file=sys.stderr)
         return 130
     except StorageInternalError as error:
-        print(f"error: the storage failed: {error}; what is finished is kept", file=sys.stderr)
-        return 1
+        print(f"error: the storage failed: {reason_of(error)}; what is finished is kept", file=sys.stderr)
+        return FAILED
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         sys.stderr.close()
-        return 1
+        return FAILED
 
 
-def _set_up_logging() -> None:
+def reason_of(error: StorageInternalError) -> str:
+    """The first line of what a driver or the operating system said; Optuna's own text is a guess."""
+    return str(error.__cause__ or error).strip().splitlines()[0]
+
+
+def set_up_logging(level: int = logging.INFO) -> None:
+    """Our messages from this level on, others' from WARNING on, to stderr."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
     for ours in ("hpo", "trainers"):
-        logging.getLogger(ours).setLevel(logging.INFO)
+        logging.getLogger(ours).setLevel(level)
 
 
 def stored_study(arguments: argparse.Namespace) -> tuple[StudySpec, optuna.Study, BaseStorage]:

@@ -44,6 +44,7 @@ class SearchProgress(_Live):
         self.epochs = epochs
         self.started = time.monotonic()
         self.finished_here = 0
+        self.running: dict[int, int] = {}
 
     def begin(self, study: optuna.Study, budget: int) -> None:
         """Start the clock."""
@@ -56,18 +57,23 @@ class SearchProgress(_Live):
 
     def epoch(self, number: int, epoch: int, epochs: int, study: optuna.Study) -> None:
         """A trial trained an epoch."""
+        self.running[number] = epoch
         if self.console.is_terminal:
             counts = _counts(study)
             self.bar.update(
                 self.task,
-                completed=min(counts["finished"] * self.epochs + epoch, self.budget * self.epochs),
+                completed=min(counts["finished"] * self.epochs + sum(self.running.values()), self.budget * self.epochs),
                 description=f"{study.study_name}: {_state(counts, self.budget)}",
-                now=f"trial {number}: epoch {epoch}/{epochs}{self._time_left(counts)}",
+                now=f"{self._now(epochs)}{self._time_left(counts)}",
             )
+
+    def _now(self, epochs: int) -> str:
+        return "trial " + ", ".join(f"{number}: epoch {epoch}/{epochs}" for number, epoch in sorted(self.running.items()))
 
     def finished(self, trial: FrozenTrial, study: optuna.Study) -> None:
         """A trial ended."""
         self.finished_here += 1
+        self.running.pop(trial.number, None)
         counts = _counts(study)
         value = "" if trial.value is None else f" {trial.value:.4f}"
         marks = {PUBLISHED: " (published config)", NEAREST: " (nearest to the published config)"}

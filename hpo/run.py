@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import optuna
@@ -23,6 +25,7 @@ from hpo.cli import (
     seed,
     shown_storage,
 )
+from hpo.cluster import search_on_dask
 from hpo.confirm import confirm_study
 from hpo.console import SearchProgress, say
 from hpo.dashboard import publish
@@ -30,18 +33,25 @@ from hpo.export import TRIALS, export_best, export_trials
 from hpo.liveness import STALE_HOURS, reap
 from hpo.report import HTML
 from hpo.sampling import make_sampler
-from hpo.scheduler import Scheduler
+from hpo.scheduler import Progress
 from hpo.spec import BESIDE, OBJECTIVE, load_spec
 from hpo.stopping import Stopper
-from hpo.storage import open_storage, storage_url
+from hpo.storage import open_storage, shared_by_processes, storage_url, without_password
 from hpo.trials import enqueue_published
+from hpo.workers import Job, search_with
 from hpo.workspace import Workspace
 from trainers import train
-from trainers.engines import make_engine
 from trainers.errors import InputError
 from trainers.yaml_files import to_yaml
 
 DRY_RUN_STEPS, DRY_RUN_CONFIGS = 4, 3
+BACKENDS = ("processes", "dask")
+
+
+class Team(Protocol):
+    """Whoever searches a study until its budget is met."""
+
+    def __call__(self, job: Job, study: optuna.Study, progress: Progress, stopper: Stopper) -> None: ...
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -67,10 +77,37 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--dry-run", action="store_true", help="show study and sampled configs, train a few steps, write nothing"
     )
+    _add_worker_arguments(parser)
     add_place_arguments(parser)
     add_engine_arguments(parser)
     add_confirm_arguments(parser)
     return entry(parser, argv, _run)
+
+
+def _add_worker_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=positive, metavar="N", help="processes that share the search (1; with dask: all)")
+    parser.add_argument(
+        "--backend", choices=BACKENDS, default=BACKENDS[0], help="where they run: on this machine, or on a Dask cluster"
+    )
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, such as tcp://host:8786")
+
+
+def _team(arguments: argparse.Namespace, url: str) -> Team:
+    """Who searches.
+
+    Raises:
+        InputError: flags that do not go together, or a storage that several processes cannot share.
+    """
+    on_dask = arguments.backend == "dask"
+    if on_dask != bool(arguments.scheduler):
+        raise InputError("--backend dask and --scheduler ADDRESS go together; give both, or neither")
+    if (on_dask or arguments.workers) and arguments.workers != 1 and not shared_by_processes(url):
+        raise InputError(
+            f"{without_password(url)}: SQLite may give a queued trial to two workers; use the journal or PostgreSQL instead"
+        )
+    if on_dask:
+        return partial(search_on_dask, scheduler=arguments.scheduler, workers=arguments.workers)
+    return partial(search_with, workers=arguments.workers or 1)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -88,15 +125,23 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _dry_run(work, console)
     _check_writable(work.folder)
-    storage = open_storage(storage_url(arguments.storage, arguments.output))
+    url = storage_url(arguments.storage, arguments.output)
+    team = _team(arguments, url)
+    storage = open_storage(url)
     study = work.study(storage)
     with Stopper().catching() as stopper:
         for each, its_study in [(work, study), *(_rival_studies(work, storage, arguments) if arguments.tune_rivals else ())]:
-            search(each, its_study, console, stopper, arguments.timeout, arguments.stale_after)
-            _export(each, its_study, console)
-            publish(each.spec, its_study, storage, each.output)
+            search(Job(each, url, arguments.timeout, arguments.stale_after), its_study, console, stopper, team)
+            with each.finishing() as alone:
+                if alone:
+                    _export(each, its_study, console)
+                    publish(each.spec, its_study, storage, each.output)
         if not arguments.search_only:
-            confirm_study(work, study, storage, console, stopper)
+            with work.finishing() as alone:
+                if not alone:
+                    say(console, f"{spec.name}: another process confirms it; run this command again to see the verdict")
+                    return 0
+                confirm_study(work, study, storage, console, stopper)
     say(console, f"look closer: {work.folder / HTML}, or python -m hpo.dashboard{_place(arguments)}")
     return 0
 
@@ -121,23 +166,14 @@ def _export(work: Workspace, study: optuna.Study, console: Console) -> None:
     )
 
 
-def search(
-    work: Workspace,
-    study: optuna.Study,
-    console: Console,
-    stopper: Stopper,
-    timeout: float | None = None,
-    stale_after: float = STALE_HOURS,
-) -> None:
-    """Search until the budget is met; the published config goes first, and again if it was lost."""
-    reap(study, stale_after)
-    why_not = enqueue_published(study, work.spec)
+def search(job: Job, study: optuna.Study, console: Console, stopper: Stopper, team: Team = search_with) -> None:
+    """Search with a team of workers until the budget is met; the published config goes first, and again if it was lost."""
+    reap(study, job.stale_after)
+    why_not = enqueue_published(study, job.work.spec)
     if why_not:
         say(console, f"no published trial: {why_not}")
-    seen, validation = work.split
-    engine = make_engine(work.choice, seen, validation, work.spec.search.evaluate_every)
-    with SearchProgress(console, work.spec.search.epochs) as progress:
-        Scheduler(study, work.spec, engine, progress, stopper, timeout, stale_after).run()
+    with SearchProgress(console, job.work.spec.search.epochs) as progress:
+        team(job, study, progress, stopper)
 
 
 def _introduce(work: Workspace, console: Console) -> None:

@@ -12,7 +12,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.liveness import PUBLISHED, STALE_HOURS, WORKER, put_back, reap, this_worker
+from hpo.liveness import NEAREST, PUBLISHED, STALE_HOURS, WORKER, put_back, reap, this_worker
 from hpo.spec import BESIDE, StudySpec
 from hpo.stopping import Stopper
 from hpo.trials import FAILURE, FINISHED, searched_fields, trial_config, trial_value
@@ -156,16 +156,20 @@ class Scheduler:
     def _say_what_is_awaited(self) -> None:
         """Once per set of trials."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        awaited = [
-            f"{trial.number} of {trial.user_attrs.get(WORKER, {}).get('host', 'a worker not yet known')}" for trial in running
-        ]
-        if awaited and awaited != self.awaited:
-            log.warning(
-                "waiting for trial %s; if its worker is gone, --stale-after HOURS (now %g) says when to give it up",
-                ", ".join(awaited),
-                self.stale_after,
-            )
-        self.awaited = awaited
+        holders = [(trial.number, trial.user_attrs.get(WORKER, {})) for trial in running]
+        here, away = [], []
+        for number, by in holders:
+            if by.get("host") == self.worker["host"]:
+                here.append(f"{number} of process {by['pid']}")
+            else:
+                away.append(f"{number} of {by.get('host', 'a worker not yet known')}")
+        if here + away != self.awaited:
+            if here:
+                log.info("waiting for trial %s", ", ".join(here))
+            if away:
+                remedy = "if its worker is gone, --stale-after HOURS (now %g) says when to give it up"
+                log.warning(f"waiting for trial %s; {remedy}", ", ".join(away), self.stale_after)
+        self.awaited = here + away
 
     def _fill_lanes(self) -> None:
         reap(self.study, self.stale_after)
@@ -179,16 +183,29 @@ class Scheduler:
         return sum(t.state in taken for t in self.study.get_trials(deepcopy=False)) < self.spec.search.trials
 
     def _start(self, lane: int) -> None:
-        trial = self.study.ask(fixed_distributions=self.spec.space.boxes())
-        trial.set_user_attr(WORKER, self.worker)
-        config = trial_config(trial, self.spec)
-        for name, value in searched_fields(config, self.spec).items():
-            trial.set_user_attr(name, value)
+        try:
+            trial = self.study.ask(fixed_distributions=self.spec.space.boxes())
+            trial.set_user_attr(WORKER, self.worker)
+            if self._is_twin(trial):
+                self.study.tell(trial, state=TrialState.FAIL)
+                return
+            config = trial_config(trial, self.spec)
+            for name, value in searched_fields(config, self.spec).items():
+                trial.set_user_attr(name, value)
+        except UpdateFinishedTrialError:  # the storage took so long that another worker thought this one dead
+            log.warning("a trial was ended by another process before it could be started")
+            return
         self.lanes[lane] = _Running(trial, config, PUBLISHED in trial.user_attrs)
         try:
             self.engine.start(lane, config)
         except OutOfMemory as error:
             self._make_room(error)
+
+    def _is_twin(self, trial: optuna.Trial) -> bool:
+        """Whether a queued config runs already: two processes that start a study at once may both queue the published one."""
+        marks = {PUBLISHED, NEAREST} & trial.user_attrs.keys()
+        others = self.study.get_trials(deepcopy=False)[: trial.number] if marks else []
+        return any(marks & other.user_attrs.keys() and other.state != TrialState.FAIL for other in others)
 
     def _digest(self, results: list[EpochResult]) -> None:
         """Report all, then ask whether to prune for all, then tell: lanes must not depend on their order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -35,9 +35,9 @@ class Stopper:
         self._armed = False
 
     @contextmanager
-    def catching(self) -> Iterator[Stopper]:
-        """Handle SIGINT and SIGTERM within the block."""
-        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    def catching(self, signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[Stopper]:
+        """Handle signals within the block; only the main thread may."""
+        before = {number: signal.signal(number, self._handle) for number in signals}
         try:
             yield self
         finally:

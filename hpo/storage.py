@@ -11,21 +11,19 @@ from urllib.parse import quote, quote_plus
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import BaseStorage, JournalStorage, get_storage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages import BaseStorage
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from hpo.journal import JOURNAL, open_journal
+from hpo.remote import open_remote
 from hpo.spec import OBJECTIVE
 from trainers.errors import InputError, unknown
 
 STORAGE_VARIABLE = "HPO_STORAGE"
-JOURNAL = "journal.log"
-JOURNAL_START = b'{"op_code":'
 SECRET_KEY = re.compile("pass|secret|token|key", re.IGNORECASE)
 # what Optuna's storages raise on files and servers that are absent, damaged or of another version
 STORAGE_ERRORS = (SQLAlchemyError, ImportError, OSError, ValueError, KeyError, TypeError, RuntimeError, AssertionError)
-LOCK_GRACE_SECONDS = 10  # a lock this old belonged to a writer that was killed; writes take milliseconds
 DEFINITION = "definition"
 SPEC = "spec"
 
@@ -41,6 +39,11 @@ def without_password(url: str) -> str:
     if secrets is None:
         return url.partition("://")[0] + "://***"
     return _hidden(url, secrets)
+
+
+def shared_by_processes(url: str) -> bool:
+    """Whether several processes may work on one study there: SQLite gives a queued trial to two of them."""
+    return not url.startswith("sqlite")
 
 
 def has_password(url: str) -> bool:
@@ -76,76 +79,19 @@ def open_storage(url: str, create: bool = True) -> BaseStorage:
     """Open a storage; a torn last journal line, left by a killed writer, is cut off first.
 
     Args:
-        url: an Optuna URL, or the path of a journal file.
+        url: an Optuna URL, `grpc://host:port` of Optuna's proxy, or the path of a journal file.
         create: make a journal that does not exist.
 
     Raises:
         InputError: unreachable, damaged, a driver that is not installed, or no journal there and `create` is false.
     """
     try:
-        return get_storage(url) if "://" in url else _open_journal(Path(url), create)
+        return open_remote(url) if "://" in url else open_journal(Path(url), create)
     except InputError:
         raise
     except STORAGE_ERRORS as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"storage {without_password(url)} cannot be opened: {_censored(reason, url)}") from None
-
-
-def _open_journal(path: Path, create: bool) -> JournalStorage:
-    if not create and not path.exists():
-        raise InputError(f"there is no journal {path}; run a study first, or give its folder with --output")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _check_journal(path)
-    lock = JournalFileSymlinkLock(str(path), grace_period=LOCK_GRACE_SECONDS)
-    backend = JournalFileBackend(str(path), lock_obj=lock)
-    repair_journal(path, lock)
-    return JournalStorage(backend)
-
-
-def _check_journal(path: Path) -> None:
-    """Only a journal may be repaired: any other file would lose its last line.
-
-    Raises:
-        InputError: the file holds something else.
-    """
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        start = file.read(len(JOURNAL_START))
-    if not JOURNAL_START.startswith(start):
-        hint = f"; for SQLite give sqlite:///{path}" if start.startswith(b"SQLite") else ""
-        raise InputError(f"{path} is not an Optuna journal, it starts with {start!r}{hint}")
-
-
-def repair_journal(path: Path, lock: JournalFileSymlinkLock) -> int:
-    """Cut off a last line that has no end: its writer was killed, and the next write would glue on to it.
-
-    Returns:
-        The number of bytes removed.
-    """
-    lock.acquire()
-    try:
-        with path.open("r+b") as journal:
-            size = journal.seek(0, os.SEEK_END)
-            whole = _end_of_last_line(journal, size)
-            if whole < size:
-                journal.truncate(whole)
-            return size - whole
-    finally:
-        lock.release()
-
-
-def _end_of_last_line(journal: Any, size: int) -> int:
-    """Offset just after the last newline, 0 without one."""
-    end, block = size, 1 << 16
-    while end > 0:
-        start = max(0, end - block)
-        journal.seek(start)
-        newline = journal.read(end - start).rfind(b"\n")
-        if newline >= 0:
-            return int(start + newline + 1)
-        end = start
-    return 0
 
 
 def _censored(text: str, url: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import optuna
+from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage
 
 from hpo.runs import RunStore
@@ -15,6 +18,7 @@ from hpo.spec import StudySpec
 from hpo.storage import SPEC, open_study
 from trainers import Dataset, Interactions, hold_out, load_dataset
 from trainers.engines import EngineChoice, choose_engine
+from trainers.errors import InputError
 from trainers.losses import CCL
 
 
@@ -50,6 +54,27 @@ class Workspace:
     def runs(self) -> RunStore:
         """Finished runs at full budget."""
         return RunStore(self.folder / "runs")
+
+    @contextmanager
+    def finishing(self) -> Iterator[bool]:
+        """Within the block, whether this process alone may export and confirm the study; the lock ends with the process.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / ".finishing.lock", blocking=False)
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be written: {error.strerror}; give another folder with --output") from None
+        try:
+            yield True
+        finally:
+            lock.release()
 
     @cached_property
     def dataset(self) -> Dataset:

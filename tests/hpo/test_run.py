@@ -316,9 +316,10 @@ def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]):
         assert "usage: python -m hpo." in capsys.readouterr().out
 
 
-def start(place: Place, *flags: str) -> subprocess.Popen[str]:
-    """`python -m hpo.run` as a process of its own, with trials that take long enough to be hit."""
-    command = [sys.executable, "-m", "hpo.run", "--study", str(place.study), *place.where, "--search-only", *flags]
+def start(place: Place, *flags: str, search_only: bool = True, session: bool = False) -> subprocess.Popen[str]:
+    """`python -m hpo.run` as a process of its own, on demand with a process group of its own, as a shell gives it one."""
+    only = ["--search-only"] if search_only else []
+    command = [sys.executable, "-m", "hpo.run", "--study", str(place.study), *place.where, *only, *flags]
     return subprocess.Popen(
         command,
         cwd=REPOSITORY,
@@ -326,6 +327,7 @@ def start(place: Place, *flags: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": "."},
+        start_new_session=session,
     )
 
 

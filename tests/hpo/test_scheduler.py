@@ -196,6 +196,15 @@ def test_a_published_config_that_was_lost_is_queued_again_but_not_one_that_diver
     assert RETRIES not in study.trials[0].user_attrs
 
 
+def test_a_published_config_that_two_processes_queued_runs_once():
+    of, study = spec(3), optuna.create_study(direction="maximize")
+    for _ in range(2):
+        study.enqueue_trial({"margin": 0.9, "negative_weight": 150.0}, user_attrs={PUBLISHED: "yelp2018"})
+    scheduler(of, GivenCurves(2, by_margin), study).run()
+    assert states(study)[:2] == [TrialState.COMPLETE, TrialState.FAIL]
+    assert states(study).count(TrialState.COMPLETE) == 3
+
+
 def test_waiting_for_another_machine_is_said(caplog: pytest.LogCaptureFixture):
     of, study = spec(1), optuna.create_study(direction="maximize")
     study.ask().set_user_attr(WORKER, {**this_worker(), "host": "elsewhere"})

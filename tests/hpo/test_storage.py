@@ -4,9 +4,9 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.storages.journal import JournalFileSymlinkLock
 
-from hpo.storage import differences, has_password, open_storage, repair_journal, without_password
+from hpo.journal import WholeLines
+from hpo.storage import differences, has_password, open_storage, without_password
 from trainers.errors import InputError
 
 
@@ -30,7 +30,7 @@ def test_a_torn_last_line_is_cut_off_and_the_study_goes_on(tmp_path: Path, torn:
 def test_a_journal_of_a_single_torn_line_becomes_empty(tmp_path: Path):
     path = tmp_path / "journal.log"
     path.write_bytes(b'{"op')
-    assert repair_journal(path, JournalFileSymlinkLock(str(path))) == 4
+    WholeLines(path).repair()
     assert path.read_bytes() == b""
 
 
@@ -38,7 +38,7 @@ def test_a_whole_journal_is_left_alone(tmp_path: Path):
     path = tmp_path / "journal.log"
     study_on(path).ask()
     before = path.read_bytes()
-    assert repair_journal(path, JournalFileSymlinkLock(str(path))) == 0
+    WholeLines(path).repair()
     assert path.read_bytes() == before
 
 

@@ -1,0 +1,98 @@
+"""Storages on a server, PostgreSQL or Optuna's gRPC proxy: the server may be away for a while without harm to a search."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import BaseStorage, GrpcStorageProxy, get_storage
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from trainers.errors import InputError
+
+log = logging.getLogger(__name__)
+
+GRPC, GRPC_PORT = "grpc", 13000
+CONNECT_SECONDS = 10.0
+PATIENCE_SECONDS = 180.0  # a database is upgraded, moved or restarted in less
+PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
+
+
+def open_remote(url: str) -> BaseStorage:
+    """The storage behind an Optuna URL, or behind `grpc://host:port`.
+
+    Raises:
+        InputError: a gRPC address without host.
+        Exception: whatever the driver raises when the server cannot be reached now.
+    """
+    if not url.startswith(f"{GRPC}://"):
+        return patient(get_storage(url))
+    address = urlsplit(url)
+    if not address.hostname:
+        raise InputError(f"a gRPC storage is grpc://HOST:PORT, got {url!r}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        proxy = GrpcStorageProxy(host=address.hostname, port=address.port or GRPC_PORT)
+    proxy.wait_server_ready(CONNECT_SECONDS)
+    return patient(proxy)
+
+
+def patient(storage: BaseStorage, seconds: float = PATIENCE_SECONDS) -> BaseStorage:
+    """The same storage, where every operation is tried again for so long while the server does not answer.
+
+    An operation whose answer got lost is done twice. That is harmless: a trial made or claimed twice stays unsigned and is
+    reaped, everything else sets what is already set.
+    """
+    patient_one: BaseStorage = _Patient(storage, seconds)
+    return patient_one
+
+
+class _Waiting:
+    """Passes on every operation of BaseStorage, see `patient`."""
+
+    def __init__(self, storage: BaseStorage, seconds: float) -> None:
+        self._storage = storage
+        self._seconds = seconds
+
+    def _try(self, name: str, *arguments: Any, **named: Any) -> Any:
+        started, attempt = time.monotonic(), 0
+        while True:
+            try:
+                return getattr(self._storage, name)(*arguments, **named)
+            except Exception as error:
+                if not is_outage(error) or time.monotonic() - started > self._seconds:
+                    raise
+                if attempt == 1:  # a connection that broke while idle is mended by the first attempt
+                    log.warning("the storage does not answer; trying again for %g s", self._seconds)
+                time.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
+                attempt += 1
+
+
+def _operation(name: str) -> Callable[..., Any]:
+    def operation(self: _Waiting, *arguments: Any, **named: Any) -> Any:
+        return self._try(name, *arguments, **named)
+
+    return operation
+
+
+OPERATIONS = [name for name in vars(BaseStorage) if not name.startswith("_")]
+_Patient: Any = type("_Patient", (_Waiting, BaseStorage), {name: _operation(name) for name in OPERATIONS})
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, means that the server cannot be reached at the moment."""
+    while error is not None:
+        if isinstance(error, OperationalError | InterfaceError) or (
+            isinstance(error, DBAPIError) and error.connection_invalidated
+        ):
+            return True
+        code = getattr(error, "code", None)  # of grpc.RpcError, which is not installed everywhere
+        if callable(code) and getattr(code(), "name", "") == "UNAVAILABLE":
+            return True
+        error = error.__cause__
+    return False

@@ -1,0 +1,210 @@
+"""Several workers on one search: processes of this machine, supervised. Each runs the one loop of hpo.scheduler."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import connection, resource_tracker
+from multiprocessing.process import BaseProcess
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.cli import BAD_INPUT, FAILED, set_up_logging
+from hpo.liveness import STALE_HOURS, reap
+from hpo.scheduler import POLL_SECONDS, Failures, Progress, Scheduler, SearchFailed
+from hpo.spec import SearchPlan
+from hpo.stopping import Stopped, Stopper
+from hpo.storage import open_storage
+from hpo.trials import FAILURE, FINISHED
+from hpo.workspace import Workspace
+from trainers.engines import make_engine
+from trainers.engines.share import take_share
+from trainers.errors import InputError
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 30.0  # for a worker to put its trials back; a kernel returns within half a second
+MAX_DEATHS = 3  # of each worker on average, with no trial finished in between
+
+
+class Unseen:
+    """A worker's own progress: shown by the parent, which sees all of them."""
+
+    def begin(self, study: optuna.Study, budget: int) -> None:
+        """Nothing."""
+
+    def epoch(self, number: int, epoch: int, epochs: int, study: optuna.Study) -> None:
+        """Nothing."""
+
+    def finished(self, trial: FrozenTrial, study: optuna.Study) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A search, as a worker needs to know it; it opens the storage itself and brings the data with it.
+
+    Attributes:
+        storage: URL or journal path; a password in it is passed on between processes only.
+        timeout: seconds until no further epoch starts, None for no limit.
+    """
+
+    work: Workspace
+    storage: str
+    timeout: float | None = None
+    stale_after: float = STALE_HOURS
+
+    def run(self, stopper: Stopper, progress: Progress, study: optuna.Study | None = None) -> None:
+        """Search in this process until the budget is met.
+
+        Raises:
+            SearchFailed: too many trials failed.
+            Stopped: see `hpo.stopping`.
+        """
+        study = study or self.work.study(open_storage(self.storage))
+        seen, validation = self.work.split
+        engine = make_engine(self.work.choice, seen, validation, self.work.spec.search.evaluate_every)
+        Scheduler(study, self.work.spec, engine, progress, stopper, self.timeout, self.stale_after).run()
+
+
+class Watch:
+    """Sees over the storage what all workers do: passes on ended trials, and ends the run when too many fail."""
+
+    def __init__(self, study: optuna.Study, plan: SearchPlan, progress: Progress) -> None:
+        self.study = study
+        self.epochs = plan.epochs
+        self.progress = progress
+        self.failures = Failures()
+        self.ended = {trial.number for trial in self._ended()}
+        progress.begin(study, plan.trials)
+
+    def look(self) -> int:
+        """Pass on what has ended since the last look, by itself and not with its worker; returns how many trials that are.
+
+        Raises:
+            SearchFailed: too many failed.
+        """
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            epoch = max(trial.intermediate_values, default=0)
+            self.progress.epoch(trial.number, epoch, self.epochs, self.study)
+        new = [trial for trial in self._ended() if trial.number not in self.ended]
+        for trial in sorted(new, key=lambda trial: (str(trial.datetime_complete), trial.number)):
+            self.ended.add(trial.number)
+            self.progress.finished(trial, self.study)
+            self.failures.note(trial)
+        return len(new)
+
+    def _ended(self) -> list[FrozenTrial]:
+        trials = self.study.get_trials(deepcopy=False)
+        return [trial for trial in trials if trial.state in FINISHED or FAILURE in trial.user_attrs]
+
+
+class Crew:
+    """Worker processes of this machine, each supervised: a killed one is replaced, and its trial runs again."""
+
+    def __init__(self, job: Job, count: int) -> None:
+        self.job = job
+        self.count = count
+        self.processes: dict[int, BaseProcess] = {}
+        self.deaths = 0
+
+    def search(self, study: optuna.Study, progress: Progress, stopper: Stopper) -> None:
+        """Search with all workers until the budget is met.
+
+        Raises:
+            SearchFailed: too many trials failed, or the workers are killed again and again.
+            Stopped: SIGINT or SIGTERM; the workers have put their trials back.
+        """
+        watch = Watch(study, self.job.work.spec.search, progress)
+        with self._at_work():
+            while self.processes:
+                with stopper.interruptible():
+                    connection.wait([process.sentinel for process in self.processes.values()], timeout=POLL_SECONDS / 2)
+                if watch.look():
+                    self.deaths = 0
+                for worker, process in list(self.processes.items()):
+                    if process.exitcode is not None:
+                        self._ended(worker, process.exitcode)
+        watch.look()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        resource_tracker.ensure_running()  # else the first start would do it, which unblocks SIGINT
+        try:
+            for worker in range(self.count):
+                self._start(worker)
+            yield
+        finally:
+            for process in self.processes.values():
+                process.terminate()
+            for process in self.processes.values():
+                process.join(STOP_SECONDS)
+                process.kill()
+                process.join()
+
+    def _start(self, worker: int) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would share open storages and thread pools
+        process = context.Process(target=_be_worker, args=(self.job, worker, self.count), name=f"worker {worker}")
+        # a Ctrl-C in the terminal reaches the children too; they shall wait for the parent's SIGTERM
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        self.processes[worker] = process
+
+    def _ended(self, worker: int, code: int) -> None:
+        del self.processes[worker]
+        if code == BAD_INPUT:
+            raise InputError(f"worker {worker} could not start; its message stands above")
+        if code > 0:
+            raise SearchFailed(f"worker {worker} gave up with exit code {code}; what is finished is kept")
+        if code < 0:
+            self.deaths += 1
+            name = signal.Signals(-code).name
+            if self.deaths > MAX_DEATHS * self.count:
+                raise SearchFailed(
+                    f"workers are killed again and again ({name}) and finish no trial; "
+                    f"when memory is short, fewer than {self.count} --workers help"
+                )
+            log.warning("worker %d was killed (%s): its trial is queued again, another worker takes its place", worker, name)
+            self._start(worker)
+
+
+def _be_worker(job: Job, worker: int, workers: int) -> None:
+    """What a worker process does."""
+    set_up_logging(logging.WARNING)
+    take_share(worker, workers)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    try:
+        with Stopper(deserted=lambda: not parent.is_alive()).catching([signal.SIGTERM]) as stopper:
+            job.run(stopper, Unseen())
+    except Stopped as stop:
+        sys.exit(stop.exit_code)
+    except SearchFailed:  # the parent counts over all workers and gives the reasons
+        sys.exit(FAILED)
+    except (InputError, StorageInternalError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT if isinstance(error, InputError) else FAILED)
+
+
+def search_with(job: Job, study: optuna.Study, progress: Progress, stopper: Stopper, workers: int = 1) -> None:
+    """Search with so many workers on this machine; a single one works in this process.
+
+    Raises:
+        SearchFailed: see `Crew.search`.
+        Stopped: SIGINT or SIGTERM; unfinished trials are back in the queue.
+    """
+    if workers == 1:
+        job.run(stopper, progress, study)
+        return
+    try:
+        Crew(job, workers).search(study, progress, stopper)
+    finally:
+        reap(study)
