@@ -141,6 +141,8 @@ def reason_of(error: StorageInternalError) -> str:
 def set_up_logging(level: int = logging.INFO) -> None:
     """Our messages from this level on, others' from WARNING on, to stderr."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # "falling back to a slower alternative", when in truth the server is away: hpo.remote says so and tries again
+    logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
     for ours in ("hpo", "trainers"):
         logging.getLogger(ours).setLevel(level)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import BaseStorage, GrpcStorageProxy, get_storage
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, get_storage
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 
 from trainers.errors import InputError
 
@@ -31,7 +32,10 @@ def open_remote(url: str) -> BaseStorage:
         Exception: whatever the driver raises when the server cannot be reached now.
     """
     if not url.startswith(f"{GRPC}://"):
-        return patient(get_storage(url))
+        database = RDBStorage(url)
+        storage = patient(get_storage(database))
+        weakref.finalize(storage, database.engine.dispose)  # Optuna leaves the pool's connections open
+        return storage
     address = urlsplit(url)
     if not address.hostname:
         raise InputError(f"a gRPC storage is grpc://HOST:PORT, got {url!r}")
@@ -87,9 +91,9 @@ _Patient: Any = type("_Patient", (_Waiting, BaseStorage), {name: _operation(name
 def is_outage(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, means that the server cannot be reached at the moment."""
     while error is not None:
-        if isinstance(error, OperationalError | InterfaceError) or (
-            isinstance(error, DBAPIError) and error.connection_invalidated
-        ):
+        if isinstance(error, OperationalError | InterfaceError | PendingRollbackError):  # the last: Optuna went on after one
+            return True
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
             return True
         code = getattr(error, "code", None)  # of grpc.RpcError, which is not installed everywhere
         if callable(code) and getattr(code(), "name", "") == "UNAVAILABLE":

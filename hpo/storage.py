@@ -28,9 +28,9 @@ DEFINITION = "definition"
 SPEC = "spec"
 
 
-def storage_url(given: str | None, output: Path) -> str:
-    """The URL or journal path to use: `--storage`, else $HPO_STORAGE, else the journal in the output folder."""
-    return given or os.environ.get(STORAGE_VARIABLE) or str(output / JOURNAL)
+def storage_url(given: str | None, output: Path | None) -> str:
+    """The URL or journal path to use: `--storage`, else $HPO_STORAGE, else the journal in the output folder if one is given."""
+    return given or os.environ.get(STORAGE_VARIABLE) or (str(output / JOURNAL) if output else "")
 
 
 def without_password(url: str) -> str:

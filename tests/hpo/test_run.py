@@ -326,7 +326,7 @@ def start(place: Place, *flags: str, search_only: bool = True, session: bool = F
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": "."},
+        env={**os.environ, "PYTHONPATH": ".", "NUMBA_NUM_THREADS": "1"},  # threads wait for each other on a busy machine
         start_new_session=session,
     )
 

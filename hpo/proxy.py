@@ -1,0 +1,42 @@
+"""`python -m hpo.proxy`: Optuna's gRPC proxy in front of a database, for more workers than it has connections."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import run_grpc_proxy_server
+
+from hpo.cli import entry, positive
+from hpo.remote import GRPC_PORT
+from hpo.storage import STORAGE_VARIABLE, open_storage, storage_url, without_password
+from trainers.errors import InputError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve a database to many workers, which give --storage grpc://HOST:PORT. There is no login: keep it in your network."""
+    parser = argparse.ArgumentParser(prog="python -m hpo.proxy", description=main.__doc__)
+    parser.add_argument("--storage", metavar="URL", help=f"the database (default: ${STORAGE_VARIABLE})")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
+    parser.add_argument("--port", type=positive, default=GRPC_PORT, help=f"({GRPC_PORT})")
+    return entry(parser, argv, _serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    url = storage_url(arguments.storage, None)
+    if not url or "://" not in url or url.startswith(("sqlite", "grpc")):
+        raise InputError(
+            f"the proxy stands in front of a database server such as postgresql+psycopg://user@host/db, got "
+            f"{without_password(url) or 'none'}; give it with --storage or ${STORAGE_VARIABLE}"
+        )
+    storage = open_storage(url)
+    print(f"serving {without_password(url)} on grpc://{arguments.host}:{arguments.port}; Ctrl-C ends it", flush=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        run_grpc_proxy_server(storage, host=arguments.host, port=arguments.port)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

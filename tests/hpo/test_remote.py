@@ -1,0 +1,221 @@
+"""A real PostgreSQL, a real gRPC proxy and a real Dask cluster."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import optuna
+import pytest
+import sqlalchemy
+from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo import confirm, export, proxy, report
+from hpo.liveness import WORKER
+from hpo.remote import OPERATIONS, is_outage, patient
+from hpo.storage import open_storage
+
+from .conftest import Place, Postgres
+from .test_run import REPOSITORY, start
+from .test_workers import PATIENCE, wait_until
+
+SECRET = "hunter2"
+
+
+def trials_at(url: str) -> list[FrozenTrial]:
+    storage = open_storage(url)
+    if "tiny_mml" not in optuna.get_all_study_names(storage):
+        return []
+    return optuna.load_study(study_name="tiny_mml", storage=storage).trials
+
+
+def check_whole_at(url: str, budget: int, workers: int) -> list[FrozenTrial]:
+    trials = trials_at(url)
+    finished = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    assert budget <= len(finished) <= budget + workers - 1
+    assert not [trial for trial in trials if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
+    assert len({tuple(trial.params.items()) for trial in finished}) == len(finished)
+    return finished
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+    shown, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, shown + errors
+    assert "Traceback" not in errors
+    return shown, errors
+
+
+def test_a_study_on_postgresql_is_like_any_other_and_leaks_no_password(
+    place: Place, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    url = postgres.new_database(SECRET)
+    monkeypatch.setenv("HPO_STORAGE", url)
+    shown = finish(start(place, "--workers", "2", search_only=False))
+    finished = check_whole_at(url, 4, 2)
+    assert len(finished) >= 4
+    for verb, flags in ((export, place.where), (report, ["--output", str(place.output)]), (confirm, place.where)):
+        assert verb.main(["--study", "tiny_mml", *flags]) == 0
+    written = [path.read_bytes() for path in place.output.rglob("*") if path.is_file()]
+    assert len(written) > 10
+    assert not any(SECRET.encode() in content for content in written)
+    assert SECRET not in "".join([*shown, *capsys.readouterr()])
+    storage = open_storage(url)
+    for study in storage.get_all_studies():
+        assert SECRET not in str([study.user_attrs, study.system_attrs, storage.get_all_trials(study._study_id)])
+
+
+def test_a_restart_of_postgresql_under_load_is_survived(place: Place, postgres: Postgres):
+    place.edit("trials: 4", "trials: 30")
+    place.edit("n_startup_trials: 2", "n_startup_trials: 100")
+    url = postgres.new_database()
+    process = start(place, "--workers", "2", "--storage", url)
+    for goal in (3, 12):
+        wait_until(lambda goal=goal: sum(t.state.is_finished() for t in trials_at(url)) >= goal, process)
+        postgres.restart()
+    _, errors = finish(process)
+    check_whole_at(url, 30, 2)
+    assert "killed" not in errors
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_the_grpc_proxy_in_front_of_postgresql(place: Place, postgres: Postgres):
+    port, url = free_port(), postgres.new_database(SECRET)
+    command = [sys.executable, "-m", "hpo.proxy", "--port", str(port)]
+    environment = {**os.environ, "HPO_STORAGE": url, "PYTHONPATH": "."}
+    with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            greeting = server.stdout.readline()
+            assert f"grpc://127.0.0.1:{port}" in greeting
+            assert SECRET not in greeting
+            place.edit("trials: 4", "trials: 8")
+            finish(start(place, "--workers", "2", "--storage", f"grpc://127.0.0.1:{port}"))
+            assert len(trials_at(f"grpc://127.0.0.1:{port}")) == len(trials_at(url))
+        finally:
+            server.terminate()
+    check_whole_at(url, 8, 2)
+
+
+@pytest.mark.parametrize(("url", "message"), [("", "got none"), ("sqlite:///x", "got sqlite"), ("grpc://h:1", "got grpc")])
+def test_what_the_proxy_does_not_serve(fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, url: str, message: str):
+    monkeypatch.setenv("HPO_STORAGE", url)
+    assert message in fails(proxy.main([]))
+
+
+def test_no_proxy_answers(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("hpo.remote.CONNECT_SECONDS", 0.5)
+    assert "cannot be opened" in fails(place.run("--storage", f"grpc://127.0.0.1:{free_port()}"))
+    assert "grpc://HOST:PORT" in fails(place.run("--storage", "grpc://"))
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """A scheduler and two worker processes; gives its address."""
+    port = free_port()
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
+    address = f"tcp://127.0.0.1:{port}"
+    scheduler = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+    workers = [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--nworkers", "2", "--no-dashboard"]
+    with subprocess.Popen(scheduler, **quiet) as first, subprocess.Popen(workers, **quiet) as second:  # type: ignore[call-overload]
+        from distributed import Client
+
+        with Client(address, timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield address
+        for process in (second, first):
+            process.terminate()
+            process.wait()
+
+
+def test_two_dask_workers_with_postgresql(place: Place, postgres: Postgres, cluster: str):
+    place.edit("trials: 4", "trials: 9")
+    url = postgres.new_database()
+    finish(start(place, "--backend", "dask", "--scheduler", cluster, "--storage", url, search_only=False))
+    finished = check_whole_at(url, 9, 2)
+    assert len({trial.user_attrs[WORKER]["pid"] for trial in finished}) == 2
+    for verb, flags in ((export, place.where), (report, ["--output", str(place.output)]), (confirm, place.where)):
+        assert verb.main(["--study", "tiny_mml", *flags, "--storage", url]) == 0
+    for name in ("best.yaml", "confirm.yaml", "report.html", "trials.csv"):
+        assert (place.output / "tiny_mml" / name).stat().st_size > 0
+
+
+def test_a_signal_stops_the_dask_workers_too(place: Place, postgres: Postgres, cluster: str):
+    place.edit("epochs: 3", "epochs: 1000000")
+    url = postgres.new_database()
+    process = start(place, "--backend", "dask", "--scheduler", cluster, "--storage", url)
+    wait_until(lambda: sum(t.state == TrialState.RUNNING and WORKER in t.user_attrs for t in trials_at(url)) == 2, process)
+    process.terminate()
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143
+    assert "the same command continues" in errors
+    states = [trial.state for trial in trials_at(url)]
+    assert TrialState.RUNNING not in states
+    assert states.count(TrialState.WAITING) == 2
+
+
+def test_dask_asked_for_and_absent(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
+    assert "go together" in fails(place.run("--backend", "dask"))
+    assert "go together" in fails(place.run("--scheduler", "tcp://127.0.0.1:1"))
+    monkeypatch.setattr("hpo.cluster.CONNECT_SECONDS", 1)
+    message = fails(place.run("--backend", "dask", "--scheduler", f"tcp://127.0.0.1:{free_port()}"))
+    assert "no Dask scheduler answers" in message
+
+
+class Failing(InMemoryStorage):
+    """Its server is away for the first calls of one operation."""
+
+    def __init__(self, times: int, error: Exception) -> None:
+        super().__init__()
+        self.times, self.error, self.calls = times, error, 0
+
+    def get_all_studies(self) -> list[optuna.study._frozen.FrozenStudy]:
+        self.calls += 1
+        if self.calls <= self.times:
+            raise self.error
+        return super().get_all_studies()
+
+
+AWAY = sqlalchemy.exc.OperationalError("SELECT", None, Exception("server closed the connection"))
+
+
+def test_patience_ends(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("hpo.remote.PAUSES", (0.01,))
+    inner = Failing(3, AWAY)
+    assert patient(inner, seconds=60).get_all_studies() == []
+    assert inner.calls == 4
+    started = time.monotonic()
+    with pytest.raises(sqlalchemy.exc.OperationalError):
+        patient(Failing(10**9, AWAY), seconds=0.2).get_all_studies()
+    assert time.monotonic() - started < 10
+    wrong = Failing(1, ValueError("a bug"))
+    with pytest.raises(ValueError, match="a bug"):
+        patient(wrong).get_all_studies()
+    assert wrong.calls == 1, "what is no outage is not tried again"
+
+
+def test_an_outage_is_seen_through_what_it_caused():
+    wrapped = optuna.exceptions.StorageInternalError("during the commit")
+    wrapped.__cause__ = AWAY
+    assert is_outage(wrapped)
+    assert not is_outage(optuna.exceptions.StorageInternalError("during the commit"))
+
+
+def test_patience_covers_every_operation_of_a_storage():
+    assert set(OPERATIONS) >= set(BaseStorage.__abstractmethods__)
+    storage = patient(InMemoryStorage())
+    study = optuna.create_study(storage=storage, direction="maximize")
+    study.enqueue_trial({"x": 0.5})
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+    assert study.trials[0].value == 0.5
+    assert study.best_value == max(trial.value for trial in study.trials if trial.value is not None)
