@@ -16,12 +16,12 @@ from hpo.liveness import reap
 from hpo.scheduler import SearchFailed
 from hpo.spec import StudySpec
 from hpo.stopping import Stopped
-from hpo.storage import DEFINITION, SPEC, find_study, has_password, open_storage, storage_url, without_password
+from hpo.storage import DEFINITION, has_password, open_storage, storage_url, without_password
+from hpo.stored import find_study, stored_spec
 from hpo.workspace import Workspace
 from trainers.engines import ENGINES
 from trainers.engines.contract import AUTO, DEVICES
 from trainers.errors import InputError, TrainingDiverged
-from trainers.validation import checked
 
 FAILED, BAD_INPUT = 1, 2  # exit codes
 
@@ -152,15 +152,14 @@ def stored_study(arguments: argparse.Namespace) -> tuple[StudySpec, optuna.Study
     """The definition of a study that has run, as it was then, the study, and its storage; trials of the dead are reaped.
 
     Raises:
-        InputError: no such storage or study.
+        InputError: no such storage or study, or it is damaged.
     """
     storage = open_storage(storage_url(arguments.storage, arguments.output), create=False)
     name = Path(arguments.study).stem if arguments.study.endswith((".yaml", ".yml")) else arguments.study
     study = find_study(storage, name)
-    if SPEC not in study.user_attrs:
-        raise InputError(f"study {name!r} was not made by this program: it carries no definition")
+    spec = stored_spec(study)
     reap(study)
-    return checked(StudySpec, study.user_attrs[SPEC], f"study {name}"), study, storage
+    return spec, study, storage
 
 
 def existing_workspace(arguments: argparse.Namespace) -> tuple[Workspace, optuna.Study, BaseStorage]:

@@ -24,14 +24,14 @@ from hpo.provenance import provenance
 from hpo.runs import FinishedRun, Reference, keep_reference, keep_run
 from hpo.spec import OBJECTIVE, StudySpec
 from hpo.stopping import Stopper
-from hpo.storage import DEFINITION, SPEC, differences
+from hpo.storage import DEFINITION, differences
+from hpo.stored import stored_spec
 from hpo.summary import NO_SEARCH, SHOWN, Candidate, Confirmation, Method, SearchCost, mean_of, search_cost
 from hpo.trials import best_trials, trial_config
 from hpo.workspace import Workspace
 from trainers import Interactions, TrainConfig, load_test
 from trainers.errors import InputError
 from trainers.sanity import UNTRAINED
-from trainers.validation import checked
 from trainers.yaml_files import to_yaml, write_text
 
 log = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class Confirmer:
             return None
         study = optuna.load_study(study_name=rival.name, storage=self.storage)
         why_not = self._unlike(study, rival)
-        candidates = [] if why_not else self._select(study, checked(StudySpec, study.user_attrs[SPEC], f"study {rival.name}"))
+        candidates = [] if why_not else self._select(study, stored_spec(study))
         if candidates and all(candidate.failure for candidate in candidates):
             why_not = "has no candidate that trains to full epochs"
         if why_not:

@@ -18,8 +18,8 @@ from hpo.figures import CURVES, SHAPE, pictures
 from hpo.overview import Overview
 from hpo.report import HTML, write_report
 from hpo.spec import StudySpec
-from hpo.storage import SPEC, open_storage, storage_url
-from trainers.validation import checked
+from hpo.storage import open_storage, storage_url
+from hpo.stored import is_ours, stored_spec
 
 ARTIFACTS = "artifacts"  # in the output folder
 LOOPBACK = "127.0.0.1"
@@ -78,8 +78,8 @@ def _dashboard(arguments: argparse.Namespace) -> int:
     for name in optuna.get_all_study_names(storage):
         study = optuna.load_study(study_name=name, storage=storage)
         # others are not ours, or their results lie in another output folder: their notes know more than we do
-        if SPEC in study.user_attrs and (arguments.output / name).is_dir():
-            publish(checked(StudySpec, study.user_attrs[SPEC], f"study {name}"), study, storage, arguments.output)
+        if is_ours(study) and (arguments.output / name).is_dir():
+            publish(stored_spec(study), study, storage, arguments.output)
     if arguments.host != LOOPBACK:
         say(console, f"warning: whoever reaches {arguments.host}:{arguments.port} can change and delete studies")
     say(console, f"http://{arguments.host}:{arguments.port}/dashboard   (Ctrl-C ends it)")

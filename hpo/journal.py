@@ -47,7 +47,7 @@ class WholeLines(JournalFileBackend):
                     journal.truncate(end)
                     raise
         except OSError as error:
-            raise StorageInternalError(f"{self.path} cannot be written: {error.strerror or error}") from error
+            raise StorageInternalError(f"{self.path} cannot be written: {error.strerror or error}") from None
 
     def repair(self) -> None:
         """Cut off a torn last line."""

@@ -157,12 +157,12 @@ class Scheduler:
         """Once per set of trials."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         holders = [(trial.number, trial.user_attrs.get(WORKER, {})) for trial in running]
-        here, away = [], []
+        here, away = [], []  # one that is not signed yet will be, or is reaped in seconds
         for number, by in holders:
             if by.get("host") == self.worker["host"]:
                 here.append(f"{number} of process {by['pid']}")
-            else:
-                away.append(f"{number} of {by.get('host', 'a worker not yet known')}")
+            elif by:
+                away.append(f"{number} of {by['host']}")
         if here + away != self.awaited:
             if here:
                 log.info("waiting for trial %s", ", ".join(here))

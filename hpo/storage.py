@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from hpo.journal import JOURNAL, open_journal
 from hpo.remote import open_remote
 from hpo.spec import OBJECTIVE
-from trainers.errors import InputError, unknown
+from trainers.errors import InputError
 
 STORAGE_VARIABLE = "HPO_STORAGE"
 SECRET_KEY = re.compile("pass|secret|token|key", re.IGNORECASE)
@@ -128,18 +128,6 @@ def open_study(
             f"or remove the old one with `python -m hpo.studies delete {name}`"
         )
     return study
-
-
-def find_study(storage: BaseStorage, name: str) -> optuna.Study:
-    """An existing study, to be read.
-
-    Raises:
-        InputError: there is no such study (nearest name suggested).
-    """
-    names = optuna.get_all_study_names(storage)
-    if name not in names:
-        raise InputError(f"{unknown('study', name, names)}; nothing of that name has been run on this storage")
-    return optuna.load_study(study_name=name, storage=storage)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from rich.console import Console
 from hpo.cli import add_place_arguments, entry
 from hpo.console import say, table
 from hpo.spec import OBJECTIVE, StudySpec, check_name, load_spec, shipped_studies
-from hpo.storage import SPEC, find_study, open_storage, storage_url
+from hpo.storage import open_storage, storage_url
+from hpo.stored import find_study, is_ours, stored_spec
 from hpo.trials import FINISHED
 from trainers.errors import InputError
-from trainers.validation import checked
 from trainers.yaml_files import to_yaml
+
+log = logging.getLogger(__name__)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,15 +54,19 @@ def _list(arguments: argparse.Namespace) -> int:
     rows = []
     for name in sorted({*shipped_studies(), *run}):
         study = find_study(storage, name) if storage and name in run else None
-        spec = _stored_spec(study) if study else load_spec(name)
+        spec = _sound_spec(study) if study else load_spec(name)
         rows.append([name, *_facts(spec), *_progress(study)])
     Console().print(table("studies", ["study", "dataset", "space", "finished", f"best {OBJECTIVE}"], rows))
     return 0
 
 
-def _stored_spec(study: optuna.Study) -> StudySpec | None:
-    stored = study.user_attrs.get(SPEC)
-    return checked(StudySpec, stored, f"study {study.study_name}") if stored else None
+def _sound_spec(study: optuna.Study) -> StudySpec | None:
+    """None for studies of other programs, and for damaged ones, which a warning names."""
+    try:
+        return stored_spec(study) if is_ours(study) else None
+    except InputError as error:
+        log.warning("%s", error)
+        return None
 
 
 def _facts(spec: StudySpec | None) -> list[str]:
@@ -80,7 +87,7 @@ def _show(arguments: argparse.Namespace) -> int:
     console, storage = Console(), _storage(arguments)
     if storage and arguments.study in optuna.get_all_study_names(storage):
         study = find_study(storage, arguments.study)
-        spec = _stored_spec(study)
+        spec = stored_spec(study) if is_ours(study) else None
         finished, best = _progress(study)
         say(console, f"# {arguments.study}: {finished} finished trials, best {OBJECTIVE} {best or 'none yet'}")
     else:

@@ -16,6 +16,7 @@ from hpo.runs import RunStore
 from hpo.sampling import make_pruner, make_sampler
 from hpo.spec import StudySpec
 from hpo.storage import SPEC, open_study
+from hpo.stored import stored_spec
 from trainers import Dataset, Interactions, hold_out, load_dataset
 from trainers.engines import EngineChoice, choose_engine
 from trainers.errors import InputError
@@ -90,10 +91,11 @@ class Workspace:
         """Create or continue the study in a storage.
 
         Raises:
-            InputError: it exists with another definition.
+            InputError: it exists with another definition, or is damaged.
         """
         sampler = make_sampler(self.spec.search, lanes)
         definition = self.spec.definition(self.dataset.checksum, self.choice.name)
         study = open_study(storage, self.spec.name, definition, sampler, make_pruner(self.spec.search.pruner))
         study.set_user_attr(SPEC, self.spec.model_dump(mode="json"))
+        stored_spec(study)
         return study

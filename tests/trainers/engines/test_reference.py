@@ -15,6 +15,7 @@ from trainers.draws import Purpose
 from trainers.encoders import MF
 from trainers.engines.adam import learning_rate_at
 from trainers.engines.reference import TorchEngine
+from trainers.errors import OutOfMemory
 
 N_USERS, N_ITEMS = 5, 8
 MML = {"name": "mml", "margins": [0.1, 0.3, 0.6], "weights": [0.2, 0.3, 0.5], "positive_weight": 1.5, "negative_weight": 6.0}
@@ -357,6 +358,26 @@ def test_a_lanes_life(graph: Interactions) -> None:
     assert engine.epoch() == []
     with pytest.raises(RuntimeError, match="start a config"):
         engine.vectors(0)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError("2 GiB")])
+def test_out_of_memory_frees_the_lane_and_says_so_in_one_way(
+    error: Exception, graph: Interactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = TorchEngine(graph, None)
+    engine.start(0, config())
+
+    def fail(*arguments: object) -> float:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_train_epoch", fail)
+        with pytest.raises(OutOfMemory, match=r"out of memory on cpu: .*2 GiB"):
+            engine.epoch()
+    assert not hasattr(engine, "model"), "what the lane held can be freed"
+    assert engine.epoch() == []
+    engine.start(0, config())
+    assert len(engine.epoch()) == 1, "it can go on"
 
 
 @pytest.mark.parametrize("lane", [-1, 1])

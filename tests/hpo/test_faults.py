@@ -1,0 +1,124 @@
+"""What goes wrong around a search: a full disk, torn lines of killed writers, an open dashboard."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
+
+from hpo.journal import WholeLines
+from hpo.storage import open_storage
+
+from .conftest import Place
+from .test_remote import finish, free_port
+from .test_run import REPOSITORY, start
+from .test_workers import PATIENCE, check_whole, trials_of, wait_until
+
+TORN = b'{"op_code":9,"worker_id":"x","trial_id":1,"user_at'
+
+
+def test_a_full_disk_is_explained_and_the_search_goes_on_later(place: Place):
+    """The limit on a child's file size stands in for the full disk; the kernels are compiled before."""
+    assert place.run("--search-only", "--trials", "1") == 0
+    journal = place.output / "journal.log"
+    limit = journal.stat().st_size + 2500
+    code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); from hpo.run import main; "
+    command = ["--study", str(place.study), *place.where, "--search-only", "--trials", "6"]
+    child = subprocess.run(
+        [sys.executable, "-c", code + f"raise SystemExit(main({command!r}))"], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert child.returncode == 1
+    assert "journal.log cannot be written: File too large" in child.stderr.replace("\n", " ")
+    assert "Traceback" not in child.stderr
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != limit, "only the child is limited"
+    for line in journal.read_text().splitlines():
+        json.loads(line)
+    assert place.run("--search-only", "--trials", "6") == 0
+    check_whole(place, 6, 1)
+
+
+def test_a_failed_write_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "journal.log"
+    backend = WholeLines(path)
+    backend.append_logs([{"op_code": 0}])
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageInternalError, match=r"journal.log cannot be written: No space left on device"):
+        backend.append_logs([{"op_code": 1}])
+    assert path.read_bytes() == before
+
+
+def test_writers_that_were_killed_harm_nobody_who_has_the_journal_open(tmp_path: Path):
+    path = tmp_path / "journal.log"
+    first, second = (open_storage(str(path)) for _ in range(2))
+    study = optuna.create_study(study_name="s", storage=first)
+    for value in (1.0, 2.0, 3.0):
+        with path.open("ab") as journal:
+            journal.write(TORN)
+        assert len(second.get_all_studies()) == 1, "a reader waits for the end of the line"
+        study.tell(study.ask(), value)
+        study = optuna.load_study(study_name="s", storage=second)
+    assert [trial.value for trial in optuna.load_study(study_name="s", storage=first).trials] == [1.0, 2.0, 3.0]
+    assert TORN not in path.read_bytes()
+
+
+def test_torn_lines_under_load(place: Place):
+    place.edit("trials: 4", "trials: 12")
+    process = start(place, "--workers", "2")
+    for goal in (2, 5, 8):
+        wait_until(lambda goal=goal: sum(trial.state.is_finished() for trial in trials_of(place)) >= goal, process)
+        with WholeLines(place.output / "journal.log").lock, (place.output / "journal.log").open("ab") as journal:
+            journal.write(TORN)
+    finish(process)
+    check_whole(place, 12, 2)
+
+
+def test_a_dashboard_is_open_during_a_run(place: Place):
+    place.edit("trials: 4", "trials: 12")
+    assert place.run("--search-only", "--trials", "1") == 0
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    command = [sys.executable, "-m", "hpo.dashboard", "--port", str(port), "--output", str(place.output)]
+    environment = {**os.environ, "PYTHONPATH": "."}
+    with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True) as dashboard:
+        try:
+            assert dashboard.stdout is not None
+            assert address in dashboard.stdout.readline()
+            process, seen = start(place, "--workers", "2"), set()
+
+            def all_seen() -> bool:
+                seen.add(trials_shown(address))
+                return max(seen) >= 6
+
+            wait_until(all_seen, process)
+            finish(process)
+        finally:
+            dashboard.terminate()
+            dashboard.wait(PATIENCE)
+    assert len(seen) >= 2, "it was read while it grew"
+    check_whole(place, 12, 2)
+    assert TrialState.RUNNING not in {trial.state for trial in trials_of(place)}
+
+
+def trials_shown(address: str) -> int:
+    try:
+        with urllib.request.urlopen(f"{address}/api/studies/0?after=0", timeout=30) as answer:
+            return len(json.load(answer)["trials"])
+    except ConnectionError:  # it is still starting
+        return 0
+    except OSError as error:
+        if isinstance(getattr(error, "reason", None), ConnectionError):
+            return 0
+        raise
