@@ -130,15 +130,17 @@ def _outcomes(
     progress: RunProgress,
     stopper: Stopper,
 ) -> Iterator[Outcome]:
+    planned = []  # all of it before any data is read or fetched: bad input shows at once
     for row in rows:
-        seen = load_dataset(row.dataset, arguments.data_dir).train
-        test = load_test(row.dataset, arguments.data_dir)
         for count in counts:
             fields = row.fields | {"negatives": {"name": "uniform", "count": count}, "epochs": arguments.epochs}
             config = TrainConfig.from_dict({**fields, "seed": arguments.seed, "loss": PUBLISHED[row.loss][row.dataset]})
-            choice = choose_engine(config, arguments.engine, arguments.device)
-            label = f"{row.loss} {row.dataset}, {count} negatives"
-            yield Outcome(row, count, keep_run(store, choice, config, seen, test, label, progress, stopper))
+            planned.append((row, count, config, choose_engine(config, arguments.engine, arguments.device)))
+    for row, count, config, choice in planned:
+        seen = load_dataset(row.dataset, arguments.data_dir).train
+        test = load_test(row.dataset, arguments.data_dir)
+        label = f"{row.loss} {row.dataset}, {count} negatives"
+        yield Outcome(row, count, keep_run(store, choice, config, seen, test, label, progress, stopper))
 
 
 def _chosen(rows: tuple[PaperRow, ...], arguments: argparse.Namespace) -> list[PaperRow]:
