@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -158,7 +159,7 @@ def stored_study(arguments: argparse.Namespace) -> tuple[StudySpec, optuna.Study
     name = Path(arguments.study).stem if arguments.study.endswith((".yaml", ".yml")) else arguments.study
     study = find_study(storage, name)
     spec = stored_spec(study)
-    reap(study)
+    reap(study, stale_hours=math.inf)  # those of this machine only: a reader does not know how long others may take
     return spec, study, storage
 
 

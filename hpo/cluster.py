@@ -1,22 +1,20 @@
-"""Workers on a Dask cluster, through joblib's Dask backend. Each task is one worker: it runs the one loop of hpo.scheduler."""
+"""Workers on a Dask cluster. Each task is one worker: it runs the one loop of hpo.scheduler in a Dask worker process."""
 
 from __future__ import annotations
 
 import os
 import socket
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-import joblib
 import optuna
+from optuna.trial import TrialState
 
-from hpo.liveness import reap
+from hpo.liveness import WORKER, reap
 from hpo.scheduler import POLL_SECONDS, Progress, SearchFailed
 from hpo.stopping import Stopped, Stopper
 from hpo.workers import Job, Unseen, Watch
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 15
 STOP_SECONDS = 60.0
-ASK_SECONDS = 1.0
 
 
 def search_on_dask(
@@ -39,29 +36,32 @@ def search_on_dask(
     A worker process that dies is replaced by Dask; its trial is queued again by the others.
 
     Raises:
-        InputError: distributed is not installed, no cluster answers there, or its workers have several threads.
+        InputError: distributed is not installed, no cluster answers there, its workers have several threads, or they cannot
+            reach the storage.
         SearchFailed: too many trials failed, or Dask gave up on a worker.
         Stopped: SIGINT or SIGTERM; unfinished trials are back in the queue.
     """
-    if "://" not in job.storage:  # Dask's workers stand in other folders
-        job = replace(job, storage=os.path.abspath(job.storage))
     with _client(scheduler) as client:
-        neighbours = _neighbours(client)
-        count = min(workers or len(neighbours), len(neighbours))
-        stop = f"hpo-stop-{uuid4().hex}"
+        places = _places(client)[:workers]
+        job = _reachable(job, client)
         watch = Watch(study, job.work.spec.search, progress)
-        with ThreadPoolExecutor(1) as thread:
-            done = thread.submit(_run_all, client, job, count, stop, neighbours)
-            try:
-                while not done.done():
-                    with stopper.interruptible():
-                        time.sleep(POLL_SECONDS / 4)
-                    watch.look()
-            finally:
-                _end(client, stop, done)
-                reap(study, job.stale_after)
+        data = client.scatter(job, broadcast=True)  # the data travel once, not with each task
+        tasks = [
+            client.submit(_task, data, number, beside, workers=[address], allow_other_workers=True, pure=False)
+            for address, number, beside in places
+        ]
+        try:
+            while not all(task.done() for task in tasks):
+                with stopper.interruptible():
+                    time.sleep(POLL_SECONDS / 4)
+                watch.look()
+                _raise_errors_of(tasks)
+        finally:
+            client.cancel(tasks)  # they see it, and put their trials back
+            _wait_for_put_back(client, study)
+            reap(study, job.stale_after)
         watch.look()
-        _raise_error_of(done)
+        _raise_errors_of(tasks)
 
 
 @contextmanager
@@ -78,72 +78,73 @@ def _client(scheduler: str) -> Iterator[Client]:
         yield client
 
 
-def _neighbours(client: Client) -> dict[str, int]:
-    """For each worker's address, how many workers its machine has."""
+def _places(client: Client) -> list[tuple[str, int, int]]:
+    """For each Dask worker: its address, its number among its machine's workers, and how many these are."""
     workers: dict[str, dict[str, Any]] = client.scheduler_info(n_workers=-1)["workers"]
     if not workers:
         raise InputError("the Dask cluster has no worker; start some with `dask worker ADDRESS --nthreads 1 --nworkers N`")
+    by_host = defaultdict(list)
     for address, worker in workers.items():
         if worker["nthreads"] != 1:
             raise InputError(
                 f"Dask worker {address} has {worker['nthreads']} threads, and each would search; an engine has threads of its "
                 f"own: start workers with --nthreads 1"
             )
-    hosts = Counter(worker["host"] for worker in workers.values())
-    return {address: hosts[worker["host"]] for address, worker in workers.items()}
+        by_host[worker["host"]].append(address)
+    return [(address, number, len(of_host)) for of_host in by_host.values() for number, address in enumerate(sorted(of_host))]
 
 
-def _run_all(client: Client, job: Job, count: int, stop: str, neighbours: dict[str, int]) -> None:
-    with joblib.parallel_config(backend="dask", client=client, scatter=[job]):  # the data travel once, not with each task
-        joblib.Parallel(n_jobs=count, batch_size=1, pre_dispatch="all")(
-            joblib.delayed(_task)(job, number, stop, neighbours) for number in range(count)
-        )
-
-
-def _task(job: Job, number: int, stop: str, neighbours: dict[str, int]) -> str:
-    """One worker, in a thread of a Dask worker process; returns where it ran."""
-    from distributed import Event, get_worker
-
-    address = get_worker().address
-    take_share(number, neighbours.get(address, len(neighbours)))  # a replaced worker process has another address
-    stopper = Stopper(deserted=_at_most_every(ASK_SECONDS, Event(stop).is_set))
-    with suppress(Stopped):
-        job.run(stopper, Unseen())
-    return f"{socket.gethostname()} {address}"
-
-
-def _at_most_every(seconds: float, ask: Callable[[], bool]) -> Callable[[], bool]:
-    """`ask`, or its last answer while that is fresh."""
-    last = [float("-inf"), False]
-
-    def asked() -> bool:
-        now = time.monotonic()
-        if now - last[0] >= seconds:
-            last[:] = now, ask()
-        return bool(last[1])
-
-    return asked
-
-
-def _end(client: Client, stop: str, done: Future[None]) -> None:
-    """Tell the workers to stop, and wait until they have put their trials back."""
-    from distributed import Event
-
-    Event(stop, client=client).set()
-    deadline = time.monotonic() + STOP_SECONDS
-    while not done.done() and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS / 4)
-    if not done.done():
-        client.close()  # gives up on workers that do not answer
-
-
-def _raise_error_of(done: Future[None]) -> None:
-    error = done.exception(timeout=0)
-    if isinstance(error, InputError | SearchFailed):
-        raise error
-    if error is not None and "No module named" in str(error):
+def _reachable(job: Job, client: Client) -> Job:
+    """The job with a storage that the workers can open: a journal is for the processes of one machine."""
+    if "://" in job.storage:
+        return job
+    elsewhere = {host for host, _ in client.run(_who).values()} - {socket.gethostname()}
+    if elsewhere:
         raise InputError(
-            f"a Dask worker cannot run this program: {error}; install the same version in the workers' environment"
+            f"Dask workers on {', '.join(sorted(elsewhere))} cannot share the journal {job.storage} of this machine; give a "
+            f"database that all of them reach, --storage postgresql+psycopg://user@host/db"
         )
-    if error is not None:
-        raise SearchFailed(f"a Dask worker gave up: {type(error).__name__}: {error}; what is finished is kept") from error
+    return replace(job, storage=os.path.abspath(job.storage))  # they stand in other folders
+
+
+def _who() -> tuple[str, int]:
+    return socket.gethostname(), os.getpid()
+
+
+def _task(job: Job, number: int, beside: int) -> None:
+    """One worker, in a thread of a Dask worker process; ends early when Dask cancels it or its client is gone."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def cancelled() -> bool:
+        task = worker.state.tasks.get(key)
+        return task is None or task.state != "executing"
+
+    take_share(number, beside)
+    with suppress(Stopped):
+        job.run(Stopper(deserted=cancelled), Unseen())
+
+
+def _wait_for_put_back(client: Client, study: optuna.Study) -> None:
+    """Until no trial is left with the cluster's processes, for a minute at most."""
+    deadline = time.monotonic() + STOP_SECONDS
+    ours = set(client.run(_who).values())
+    while time.monotonic() < deadline:
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        holders = [trial.user_attrs.get(WORKER, {}) for trial in running]
+        if not any((holder.get("host"), holder.get("pid")) in ours for holder in holders):
+            return
+        time.sleep(POLL_SECONDS / 4)
+
+
+def _raise_errors_of(tasks: list[Any]) -> None:
+    errors = [task.exception() for task in tasks if task.status == "error"]
+    for error in errors:
+        if isinstance(error, InputError | SearchFailed):
+            raise error
+        if "No module named" in str(error):
+            raise InputError(f"a Dask worker cannot run this: {error}; install the same version in the workers' environment")
+    if errors:
+        raise SearchFailed(f"a Dask worker gave up: {type(errors[0]).__name__}: {errors[0]}; what is finished is kept")

@@ -254,7 +254,7 @@ def _confirm(arguments: argparse.Namespace) -> int:
     work, study, storage = existing_workspace(arguments)
     work = replace(work, spec=work.spec.override(confirm_changes(arguments)))
     console = Console()
-    with Stopper().catching() as stopper, work.finishing() as alone:
+    with Stopper().catching() as stopper, work.alone("confirm") as alone:
         if not alone:
             raise InputError(f"study {work.spec.name!r} is being confirmed by another process; wait until it is done")
         confirm_study(work, study, storage, console, stopper)

@@ -20,6 +20,7 @@ from hpo.report import HTML, write_report
 from hpo.spec import StudySpec
 from hpo.storage import open_storage, storage_url
 from hpo.stored import is_ours, stored_spec
+from trainers.errors import InputError
 
 ARTIFACTS = "artifacts"  # in the output folder
 LOOPBACK = "127.0.0.1"
@@ -40,9 +41,12 @@ def publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output: 
         if key in drawn:
             titled = drawn[key].figure.update_layout(title=drawn[key].title, margin={"t": 110})
             save_plotly_graph_object(study, titled, graph_object_id=key)
-    for name in (BEST, HTML):
-        if (folder / name).exists():
-            _attach(study, storage, folder / name, artifact_store(output))
+    try:
+        for name in (BEST, HTML):
+            if (folder / name).exists():
+                _attach(study, storage, folder / name, artifact_store(output))
+    except OSError as error:
+        raise InputError(f"{output / ARTIFACTS}: cannot be written: {error.strerror or error}; make it writable") from None
     return paths
 
 

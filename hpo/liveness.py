@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,35 +16,67 @@ from optuna.trial import FrozenTrial, TrialState
 WORKER = "worker"
 PUBLISHED, NEAREST = "published", "nearest_to_published"  # marks of queued trials: the config itself, or a stand-in
 RETRIES = "retries"
+AGAIN = "again"  # the number of the trial that a queued one repeats
+UNKNOWN, ZOMBIE = "", "zombie"  # start times of a process that may not be looked at, and of one that works no more
 MAX_RETRIES = 3
 STALE_HOURS = 24.0  # after that a trial of another machine counts as dead
-CLAIM_SECONDS = 10.0  # a trial is asked for and signed within milliseconds; unsigned for this long, its worker was killed
+CLAIM_SECONDS = 60.0  # a trial is signed after its parameters are sampled; unsigned for this long, its worker was killed
 
 
 def this_worker() -> dict[str, Any]:
     """The signature of this process: host, boot, process and its start time, so that a recycled pid is no alibi."""
-    return {"host": socket.gethostname(), "boot": _boot_id(), "pid": os.getpid(), "started": _start_time(os.getpid())}
+    pid = os.getpid()
+    return {"host": socket.gethostname(), "boot": _boot_id(), "pids": _pid_space(), "pid": pid, "started": _start_time(pid)}
+
+
+def signature(trial: FrozenTrial) -> dict[str, Any] | None:
+    """Who trains a trial, None when it is not signed yet."""
+    worker = trial.user_attrs.get(WORKER)
+    return worker if isinstance(worker, dict) and worker.keys() >= {"host", "boot", "pid", "started"} else None
 
 
 def is_dead(trial: FrozenTrial, now: datetime, stale_hours: float = STALE_HOURS) -> bool:
-    """Whether the worker of a RUNNING trial is gone."""
-    age = (now - trial.datetime_start).total_seconds() if trial.datetime_start else 0.0
-    worker = trial.user_attrs.get(WORKER)
+    """Whether the worker that signed a RUNNING trial is gone."""
+    worker = signature(trial)
     if worker is None:
-        return age > CLAIM_SECONDS
-    if worker["host"] != socket.gethostname():
+        return False
+    if worker["host"] != socket.gethostname() or worker.get("pids", _pid_space()) != _pid_space():
+        age = (now - trial.datetime_start).total_seconds() if trial.datetime_start else 0.0
         return age > stale_hours * 3600.0
-    if worker["boot"] != _boot_id():
+    if worker["boot"] != _boot_id() or not _exists(worker["pid"]):
         return True
-    return not _exists(worker["pid"]) or _start_time(worker["pid"]) != worker["started"]
+    started = _start_time(worker["pid"])
+    return started not in (UNKNOWN, worker["started"])
+
+
+class Reaper:
+    """Fails the trials of dead workers and queues them again, each at most MAX_RETRIES times.
+
+    A trial that is not signed counts as dead when this object has seen it unsigned for CLAIM_SECONDS: other machines' clocks
+    do not matter.
+    """
+
+    def __init__(self, study: optuna.Study, stale_hours: float = STALE_HOURS) -> None:
+        self.study = study
+        self.stale_hours = stale_hours
+        self._unsigned: dict[int, float] = {}
+
+    def reap(self) -> list[int]:
+        """Look once; returns the numbers of the trials that were put back."""
+        now = datetime.now()
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        dead = [trial for trial in running if self._given_up(trial) or is_dead(trial, now, self.stale_hours)]
+        return [trial.number for trial in dead if put_back(self.study, trial, count=True)]
+
+    def _given_up(self, trial: FrozenTrial) -> bool:
+        if signature(trial) is not None:
+            return False
+        return time.monotonic() - self._unsigned.setdefault(trial.number, time.monotonic()) > CLAIM_SECONDS
 
 
 def reap(study: optuna.Study, stale_hours: float = STALE_HOURS) -> list[int]:
-    """Fail the trials of dead workers and queue them again, each at most MAX_RETRIES times; returns their numbers."""
-    now = datetime.now()
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    dead = [trial for trial in running if is_dead(trial, now, stale_hours)]
-    return [trial.number for trial in dead if put_back(study, trial, count=True)]
+    """Put back the trials of dead workers that have signed; see `Reaper`."""
+    return Reaper(study, stale_hours).reap()
 
 
 def put_back(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
@@ -60,7 +93,7 @@ def put_back(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
     params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}  # a kill within ask leaves some unset
     if params and retries <= MAX_RETRIES:
         kept = {key: trial.user_attrs[key] for key in (PUBLISHED, NEAREST) if key in trial.user_attrs}
-        study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries})
+        study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries, AGAIN: trial.number})
     return True
 
 
@@ -72,13 +105,21 @@ def _boot_id() -> str:
 
 
 def _start_time(pid: int) -> str:
-    """Clock ticks from boot to the start of a process; empty where that cannot be known."""
+    """Clock ticks from boot to the start of a process; UNKNOWN where that cannot be known, ZOMBIE after its end."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return ""
+        return UNKNOWN
     state, *fields = stat.rpartition(")")[2].split()
-    return "" if state == "Z" else fields[18]  # a zombie works no more
+    return ZOMBIE if state == "Z" else fields[18]
+
+
+def _pid_space() -> str:
+    """Containers may share their host's name and boot, but not its process numbers."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux
+        return ""
 
 
 def _exists(pid: int) -> bool:

@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     url = storage_url(arguments.storage, None)
-    if not url or "://" not in url or url.startswith(("sqlite", "grpc")):
+    if not url or "://" not in url or url.startswith(("sqlite", "grpc:")):
         raise InputError(
             f"the proxy stands in front of a database server such as postgresql+psycopg://user@host/db, got "
             f"{without_password(url) or 'none'}; give it with --storage or ${STORAGE_VARIABLE}"
@@ -34,7 +34,11 @@ def _serve(arguments: argparse.Namespace) -> int:
     print(f"serving {without_password(url)} on grpc://{arguments.host}:{arguments.port}; Ctrl-C ends it", flush=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        run_grpc_proxy_server(storage, host=arguments.host, port=arguments.port)
+        try:
+            run_grpc_proxy_server(storage, host=arguments.host, port=arguments.port)
+        except (RuntimeError, ImportError) as error:
+            where = f"{arguments.host}:{arguments.port}"
+            raise InputError(f"cannot serve on {where}: {error}; give a free --port, or install .[postgres]") from None
     return 0
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 import warnings
 import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, get_storage
+from optuna.trial import TrialState
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 
+from hpo.stopping import asked_to_stop
 from trainers.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -49,8 +52,8 @@ def open_remote(url: str) -> BaseStorage:
 def patient(storage: BaseStorage, seconds: float = PATIENCE_SECONDS) -> BaseStorage:
     """The same storage, where every operation is tried again for so long while the server does not answer.
 
-    An operation whose answer got lost is done twice. That is harmless: a trial made or claimed twice stays unsigned and is
-    reaped, everything else sets what is already set.
+    An operation whose answer got lost is done twice. A trial that is made twice stays unsigned and is reaped, or, if it was
+    queued, is known as a twin (hpo.scheduler); a state that is set already counts as set; everything else just is set again.
     """
     patient_one: BaseStorage = _Patient(storage, seconds)
     return patient_one
@@ -68,13 +71,28 @@ class _Waiting:
         while True:
             try:
                 return getattr(self._storage, name)(*arguments, **named)
+            except UpdateFinishedTrialError:
+                if attempt and name == "set_trial_state_values" and self._is_set(*arguments, **named):
+                    return True
+                raise
             except Exception as error:
-                if not is_outage(error) or time.monotonic() - started > self._seconds:
-                    raise
+                if not is_outage(error) or time.monotonic() - started > self._seconds or asked_to_stop():
+                    _raise_as_storage_error(error)
                 if attempt == 1:  # a connection that broke while idle is mended by the first attempt
                     log.warning("the storage does not answer; trying again for %g s", self._seconds)
                 time.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
                 attempt += 1
+
+    def _is_set(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Whether an earlier attempt, whose answer got lost, has ended the trial so."""
+        return self._storage.get_trial(trial_id).state == state
+
+
+def _raise_as_storage_error(error: Exception) -> NoReturn:
+    """Errors of gRPC and SQLAlchemy as the one that callers know; others, such as KeyError, are answers."""
+    if type(error).__module__.startswith(("grpc", "sqlalchemy")):
+        raise StorageInternalError(str(error)) from error
+    raise error
 
 
 def _operation(name: str) -> Callable[..., Any]:
@@ -92,7 +110,7 @@ def is_outage(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, means that the server cannot be reached at the moment."""
     while error is not None:
         if isinstance(error, OperationalError | InterfaceError | PendingRollbackError):  # the last: Optuna went on after one
-            return True
+            return not _is_lasting(getattr(error, "orig", None))
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             return True
         code = getattr(error, "code", None)  # of grpc.RpcError, which is not installed everywhere
@@ -100,3 +118,10 @@ def is_outage(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def _is_lasting(driver_error: BaseException | None) -> bool:
+    """Errors that drivers call operational and that waiting does not mend."""
+    if isinstance(driver_error, sqlite3.Error):
+        return "locked" not in str(driver_error)
+    return type(driver_error).__name__ == "DiskFull"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -131,13 +132,14 @@ def _run(arguments: argparse.Namespace) -> int:
     study = work.study(storage)
     with Stopper().catching() as stopper:
         for each, its_study in [(work, study), *(_rival_studies(work, storage, arguments) if arguments.tune_rivals else ())]:
-            search(Job(each, url, arguments.timeout, arguments.stale_after), its_study, console, stopper, team)
-            with each.finishing() as alone:
+            deadline = None if arguments.timeout is None else time.time() + arguments.timeout
+            search(Job(each, url, deadline, arguments.stale_after), its_study, console, stopper, team)
+            with each.alone("export") as alone:
                 if alone:
                     _export(each, its_study, console)
                     publish(each.spec, its_study, storage, each.output)
         if not arguments.search_only:
-            with work.finishing() as alone:
+            with work.alone("confirm") as alone:
                 if not alone:
                     say(console, f"{spec.name}: another process confirms it; run this command again to see the verdict")
                     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,7 +13,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.liveness import NEAREST, PUBLISHED, STALE_HOURS, WORKER, put_back, reap, this_worker
+from hpo.liveness import AGAIN, NEAREST, PUBLISHED, STALE_HOURS, WORKER, Reaper, put_back, signature, this_worker
 from hpo.spec import BESIDE, StudySpec
 from hpo.stopping import Stopper
 from hpo.trials import FAILURE, FINISHED, searched_fields, trial_config, trial_value
@@ -88,7 +89,7 @@ class Scheduler:
         engine: Engine,
         progress: Progress,
         stopper: Stopper,
-        timeout: float | None = None,
+        deadline: float | None = None,
         stale_after: float = STALE_HOURS,
     ) -> None:
         self.study = study
@@ -96,10 +97,10 @@ class Scheduler:
         self.engine = engine
         self.progress = progress
         self.stopper = stopper
-        self.deadline = None if timeout is None else time.monotonic() + timeout
+        self.deadline = deadline
         self.lanes: dict[int, _Running] = {}
         self.worker = this_worker()
-        self.stale_after = stale_after
+        self.reaper = Reaper(study, stale_after)
         self.awaited: list[str] = []
         self.failures = Failures()
         self.width = engine.lanes
@@ -145,36 +146,36 @@ class Scheduler:
         self._put_back_all()
 
     def _out_of_time(self) -> bool:
-        return self.deadline is not None and time.monotonic() >= self.deadline
+        return self.deadline is not None and time.time() >= self.deadline
 
     def _budget_met(self) -> bool:
         trials = self.study.get_trials(deepcopy=False)
         finished = sum(trial.state in FINISHED for trial in trials)
-        unsigned = any(trial.state == TrialState.RUNNING and WORKER not in trial.user_attrs for trial in trials)
+        unsigned = any(trial.state == TrialState.RUNNING and signature(trial) is None for trial in trials)
         return finished >= self.spec.search.trials and not unsigned  # an unsigned one is still to be reaped
 
     def _say_what_is_awaited(self) -> None:
         """Once per set of trials."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        holders = [(trial.number, trial.user_attrs.get(WORKER, {})) for trial in running]
+        holders = [(trial.number, signature(trial)) for trial in running]
         here, away = [], []  # one that is not signed yet will be, or is reaped in seconds
         for number, by in holders:
-            if by.get("host") == self.worker["host"]:
+            if by is not None and by["host"] == self.worker["host"]:
                 here.append(f"{number} of process {by['pid']}")
-            elif by:
+            elif by is not None:
                 away.append(f"{number} of {by['host']}")
         if here + away != self.awaited:
             if here:
                 log.info("waiting for trial %s", ", ".join(here))
             if away:
                 remedy = "if its worker is gone, --stale-after HOURS (now %g) says when to give it up"
-                log.warning(f"waiting for trial %s; {remedy}", ", ".join(away), self.stale_after)
+                log.warning(f"waiting for trial %s; {remedy}", ", ".join(away), self.reaper.stale_hours)
         self.awaited = here + away
 
     def _fill_lanes(self) -> None:
-        reap(self.study, self.stale_after)
-        for lane in range(self.width):
-            if lane not in self.lanes and self._has_budget():
+        self.reaper.reap()
+        for lane in range(self.engine.lanes):
+            if lane not in self.lanes and lane < self.width and self._has_budget():
                 self._start(lane)
 
     def _has_budget(self) -> bool:
@@ -202,10 +203,12 @@ class Scheduler:
             self._make_room(error)
 
     def _is_twin(self, trial: optuna.Trial) -> bool:
-        """Whether a queued config runs already: two processes that start a study at once may both queue the published one."""
-        marks = {PUBLISHED, NEAREST} & trial.user_attrs.keys()
+        """Whether a queued trial runs already: two processes that start a study at once both queue the published config, and
+        a storage that is away for a moment may queue a trial twice."""
+        marks = {(key, trial.user_attrs[key]) for key in (PUBLISHED, NEAREST, AGAIN) if key in trial.user_attrs}
         others = self.study.get_trials(deepcopy=False)[: trial.number] if marks else []
-        return any(marks & other.user_attrs.keys() and other.state != TrialState.FAIL for other in others)
+        alive = [other.user_attrs for other in others if other.state != TrialState.FAIL]
+        return any(attributes.get(key) == value for attributes in alive for key, value in marks)
 
     def _digest(self, results: list[EpochResult]) -> None:
         """Report all, then ask whether to prune for all, then tell: lanes must not depend on their order."""
@@ -283,7 +286,8 @@ class Scheduler:
         by_number = {running.trial.number: lane for lane, running in self.lanes.items()}
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if trial.number in by_number:
-                self._set_costs(self.lanes[by_number[trial.number]])
+                with suppress(UpdateFinishedTrialError):
+                    self._set_costs(self.lanes[by_number[trial.number]])
                 self.engine.stop(by_number[trial.number])
                 put_back(self.study, trial, count=False)
         self.lanes.clear()

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+
+_asked = threading.Event()
+
+
+def asked_to_stop() -> bool:
+    """Whether a signal that a Stopper handles has come: nothing shall wait long any more."""
+    return _asked.is_set()
 
 
 class Stopped(Exception):
@@ -24,13 +32,16 @@ class Stopped(Exception):
 class Stopper:
     """Turns signals into `Stopped`, raised only inside `interruptible()` blocks: never in the middle of a write."""
 
-    def __init__(self, deserted: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, deserted: Callable[[], bool] = lambda: False, insist: bool = True) -> None:
         """
         Args:
             deserted: asked at the start of each `interruptible()` block whether the one that this process works for is
                 gone or wants it to end; true counts as SIGTERM.
+            insist: whether a second signal ends the process at once. A worker gets two when a whole group is ended, its
+                own and its parent's, and shall put its trials back.
         """
         self._deserted = deserted
+        self._insist = insist
         self._pending: int | None = None
         self._armed = False
 
@@ -43,6 +54,7 @@ class Stopper:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            _asked.clear()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -59,8 +71,11 @@ class Stopper:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self._pending is not None:
-            os._exit(128 + signum)
+            if self._insist:
+                os._exit(128 + signum)
+            return
         self._pending = signum
+        _asked.set()
         if self._armed:
             self._armed = False
             raise Stopped(signum)

@@ -43,7 +43,7 @@ def without_password(url: str) -> str:
 
 def shared_by_processes(url: str) -> bool:
     """Whether several processes may work on one study there: SQLite gives a queued trial to two of them."""
-    return not url.startswith("sqlite")
+    return not url.startswith(("sqlite:", "sqlite+"))
 
 
 def has_password(url: str) -> bool:

@@ -63,9 +63,7 @@ def _check_trial(trial: FrozenTrial, spec: StudySpec, where: str) -> None:
     except (InputError, KeyError) as error:
         raise InputError(f"{where}: trial {trial.number} is damaged ({error}); {REMEDY}") from None
     attributes = trial.user_attrs
-    numbers: dict[str, Any] = {
-        name: attributes.get(name) for name in (BESIDE, "epochs_trained", "train_seconds", "evaluate_seconds")
-    }
+    numbers: dict[str, Any] = {name: attributes.get(name) for name in NUMBERS}
     if trial.state == TrialState.COMPLETE:
         numbers["value"] = trial.value
     for name, number in numbers.items():

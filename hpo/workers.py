@@ -6,18 +6,21 @@ import logging
 import multiprocessing
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import connection, resource_tracker
 from multiprocessing.process import BaseProcess
 
 import optuna
 from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.cli import BAD_INPUT, FAILED, reason_of, set_up_logging
 from hpo.liveness import STALE_HOURS, reap
+from hpo.remote import PATIENCE_SECONDS
 from hpo.scheduler import POLL_SECONDS, Failures, Progress, Scheduler, SearchFailed
 from hpo.spec import SearchPlan
 from hpo.stopping import Stopped, Stopper
@@ -53,12 +56,12 @@ class Job:
 
     Attributes:
         storage: URL or journal path; a password in it is passed on between processes only.
-        timeout: seconds until no further epoch starts, None for no limit.
+        deadline: when the search ends in any case, as time.time() tells it; None for no limit.
     """
 
     work: Workspace
-    storage: str
-    timeout: float | None = None
+    storage: str = field(repr=False)
+    deadline: float | None = None
     stale_after: float = STALE_HOURS
 
     def run(self, stopper: Stopper, progress: Progress, study: optuna.Study | None = None) -> None:
@@ -68,10 +71,21 @@ class Job:
             SearchFailed: too many trials failed.
             Stopped: see `hpo.stopping`.
         """
-        study = study or self.work.study(open_storage(self.storage))
+        study = study or self.work.study(self._open_patiently())
         seen, validation = self.work.split
         engine = make_engine(self.work.choice, seen, validation, self.work.spec.search.evaluate_every)
-        Scheduler(study, self.work.spec, engine, progress, stopper, self.timeout, self.stale_after).run()
+        Scheduler(study, self.work.spec, engine, progress, stopper, self.deadline, self.stale_after).run()
+
+    def _open_patiently(self) -> BaseStorage:
+        """The parent has opened it before: when that fails now, its server is away."""
+        given_up = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return open_storage(self.storage, create=False)
+            except InputError:
+                if "://" not in self.storage or time.monotonic() > given_up:
+                    raise
+                time.sleep(POLL_SECONDS)
 
 
 class Watch:
@@ -103,7 +117,7 @@ class Watch:
 
     def _ended(self) -> list[FrozenTrial]:
         trials = self.study.get_trials(deepcopy=False)
-        return [trial for trial in trials if trial.state in FINISHED or FAILURE in trial.user_attrs]
+        return [t for t in trials if t.state in FINISHED or (t.state == TrialState.FAIL and FAILURE in t.user_attrs)]
 
 
 class Crew:
@@ -162,11 +176,12 @@ class Crew:
         del self.processes[worker]
         if code == BAD_INPUT:
             raise InputError(f"worker {worker} could not start; its message stands above")
-        if code > 0:
-            raise SearchFailed(f"worker {worker} gave up with exit code {code}; what is finished is kept")
-        if code < 0:
+        signum = -code if code < 0 else code - 128
+        if code > 0 and signum != signal.SIGTERM:
+            raise SearchFailed(f"worker {worker} gave up; what it said stands above, what is finished is kept")
+        if code:
             self.deaths += 1
-            name = signal.Signals(-code).name
+            name = signal.Signals(signum).name
             if self.deaths > MAX_DEATHS * self.count:
                 raise SearchFailed(
                     f"workers are killed again and again ({name}) and finish no trial; "
@@ -183,7 +198,7 @@ def _be_worker(job: Job, worker: int, workers: int) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     try:
-        with Stopper(deserted=lambda: not parent.is_alive()).catching([signal.SIGTERM]) as stopper:
+        with Stopper(deserted=lambda: not parent.is_alive(), insist=False).catching([signal.SIGTERM]) as stopper:
             job.run(stopper, Unseen())
     except Stopped as stop:
         sys.exit(stop.exit_code)
@@ -210,4 +225,4 @@ def search_with(job: Job, study: optuna.Study, progress: Progress, stopper: Stop
     try:
         Crew(job, workers).search(study, progress, stopper)
     finally:
-        reap(study)
+        reap(study, job.stale_after)

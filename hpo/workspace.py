@@ -57,15 +57,15 @@ class Workspace:
         return RunStore(self.folder / "runs")
 
     @contextmanager
-    def finishing(self) -> Iterator[bool]:
-        """Within the block, whether this process alone may export and confirm the study; the lock ends with the process.
+    def alone(self, task: str) -> Iterator[bool]:
+        """Within the block, whether this process alone does a task on the study's folder; the lock ends with the process.
 
         Raises:
             InputError: the folder cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".finishing.lock", blocking=False)
+            lock = FileLock(self.folder / f".{task}.lock", blocking=False)
             lock.acquire()
         except Timeout:
             yield False

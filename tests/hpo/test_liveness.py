@@ -10,7 +10,21 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hpo.liveness import MAX_RETRIES, PUBLISHED, RETRIES, WORKER, _start_time, is_dead, put_back, reap, this_worker
+from hpo.liveness import (
+    AGAIN,
+    CLAIM_SECONDS,
+    MAX_RETRIES,
+    PUBLISHED,
+    RETRIES,
+    UNKNOWN,
+    WORKER,
+    Reaper,
+    _start_time,
+    is_dead,
+    put_back,
+    reap,
+    this_worker,
+)
 
 BOX = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
 
@@ -69,10 +83,32 @@ def test_another_machine_is_dead_only_when_stale(study: optuna.Study):
     assert is_dead(trial, later(2.1), stale_hours=2.0)
 
 
-def test_an_unsigned_trial_is_dead_after_the_claim_time(study: optuna.Study):
-    trial = running(study, None)
-    assert not is_dead(trial, datetime.now())
-    assert is_dead(trial, later(0.01))
+def test_another_container_of_this_host_is_another_machine(study: optuna.Study):
+    trial = running(study, {**this_worker(), "pids": "pid:[1]", "pid": dead_process()})
+    assert not is_dead(trial, later(1.9), stale_hours=2.0)
+    assert is_dead(trial, later(2.1), stale_hours=2.0)
+
+
+def test_a_process_that_may_not_be_looked_at_lives(study: optuna.Study, monkeypatch: pytest.MonkeyPatch):
+    trial = running(study, this_worker())
+    monkeypatch.setattr("hpo.liveness._start_time", lambda pid: UNKNOWN)
+    assert not is_dead(trial, later(0))
+
+
+@pytest.mark.parametrize("worker", [None, "damaged", {"host": "here"}])
+def test_an_unsigned_trial_is_dead_when_it_stays_so(study: optuna.Study, monkeypatch: pytest.MonkeyPatch, worker: object):
+    trial = study.ask(fixed_distributions=BOX)
+    if worker is not None:
+        trial.set_user_attr(WORKER, worker)
+    now = [1000.0]
+    monkeypatch.setattr("hpo.liveness.time.monotonic", lambda: now[0])
+    reaper = Reaper(study)
+    assert reaper.reap() == [], "first seen now, whatever its clock says"
+    now[0] += CLAIM_SECONDS - 1
+    assert reaper.reap() == []
+    now[0] += 2
+    assert reaper.reap() == [0]
+    assert reap(study) == [], "it waits in the queue"
 
 
 def test_reaping_fails_and_queues_again_until_the_cap(study: optuna.Study):
@@ -99,7 +135,7 @@ def test_published_trials_stay_published(study: optuna.Study):
     study.enqueue_trial({"x": 0.5}, user_attrs={PUBLISHED: "yelp2018"})
     put_back(study, running(study, this_worker()), count=False)
     (waiting,) = study.get_trials(states=(TrialState.WAITING,))
-    assert waiting.user_attrs == {PUBLISHED: "yelp2018", RETRIES: 0}
+    assert waiting.user_attrs == {PUBLISHED: "yelp2018", RETRIES: 0, AGAIN: 0}
 
 
 def test_a_trial_that_finished_meanwhile_is_not_queued(study: optuna.Study):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import optuna
 import pytest
@@ -16,9 +19,12 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import confirm, export, proxy, report
-from hpo.liveness import WORKER
+from hpo.cluster import _reachable
+from hpo.liveness import WORKER, put_back
 from hpo.remote import OPERATIONS, is_outage, patient
 from hpo.storage import open_storage
+from hpo.workers import Job
+from trainers.errors import InputError
 
 from .conftest import Place, Postgres
 from .test_run import REPOSITORY, start
@@ -150,6 +156,41 @@ def test_two_dask_workers_with_postgresql(place: Place, postgres: Postgres, clus
         assert (place.output / "tiny_mml" / name).stat().st_size > 0
 
 
+def test_a_dask_worker_that_dies_is_replaced(place: Place, postgres: Postgres, cluster: str):
+    place.edit("epochs: 3", "epochs: 150")
+    place.edit("evaluate_every: 2", "evaluate_every: 50")
+    place.edit("n_startup_trials: 2", "n_startup_trials: 100")
+    place.edit("trials: 4", "trials: 8")
+    url = postgres.new_database()
+    process = start(place, "--backend", "dask", "--scheduler", cluster, "--storage", url)
+    wait_until(lambda: len(pids_at(url)) == 2, process)
+    os.kill(min(pids_at(url)), signal.SIGKILL)
+    finish(process)
+    check_whole_at(url, 8, 2)
+
+
+def pids_at(url: str) -> set[int]:
+    return {t.user_attrs[WORKER]["pid"] for t in trials_at(url) if t.state == TrialState.RUNNING and WORKER in t.user_attrs}
+
+
+def test_one_dask_worker_of_two_and_the_journal(place: Place, cluster: str):
+    finish(start(place, "--backend", "dask", "--scheduler", cluster, "--workers", "1"))
+    trials = check_whole_at(str(place.output / "journal.log"), 4, 1)
+    assert len({trial.user_attrs[WORKER]["pid"] for trial in trials}) == 1
+
+
+def test_a_journal_is_refused_where_workers_are_on_other_machines():
+    class Client:
+        def run(self, function: object) -> dict[str, tuple[str, int]]:
+            return {"tcp://10.0.0.7:1": ("node7", 1)}
+
+    job = Job(None, "runs/journal.log")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="Dask workers on node7 cannot share the journal"):
+        _reachable(job, Client())  # type: ignore[arg-type]
+    database = replace(job, storage="postgresql://host/db")
+    assert _reachable(database, Client()) is database  # type: ignore[arg-type]
+
+
 def test_a_signal_stops_the_dask_workers_too(place: Place, postgres: Postgres, cluster: str):
     place.edit("epochs: 3", "epochs: 1000000")
     url = postgres.new_database()
@@ -195,7 +236,7 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch):
     assert patient(inner, seconds=60).get_all_studies() == []
     assert inner.calls == 4
     started = time.monotonic()
-    with pytest.raises(sqlalchemy.exc.OperationalError):
+    with pytest.raises(optuna.exceptions.StorageInternalError):
         patient(Failing(10**9, AWAY), seconds=0.2).get_all_studies()
     assert time.monotonic() - started < 10
     wrong = Failing(1, ValueError("a bug"))
@@ -209,6 +250,50 @@ def test_an_outage_is_seen_through_what_it_caused():
     wrapped.__cause__ = AWAY
     assert is_outage(wrapped)
     assert not is_outage(optuna.exceptions.StorageInternalError("during the commit"))
+
+
+class Forgetful(InMemoryStorage):
+    """Does what it is asked for, but its first answer to some operations gets lost."""
+
+    def __init__(self, *operations: str) -> None:
+        super().__init__()
+        self.lost = set(operations)
+
+    def _answer(self, operation: str, result: object) -> object:
+        if operation in self.lost:
+            self.lost.remove(operation)
+            raise AWAY
+        return result
+
+    def create_new_trial(self, *arguments: Any, **named: Any) -> Any:
+        return self._answer("create_new_trial", super().create_new_trial(*arguments, **named))
+
+    def set_trial_state_values(self, *arguments: Any, **named: Any) -> Any:
+        return self._answer("set_trial_state_values", super().set_trial_state_values(*arguments, **named))
+
+
+def test_a_state_whose_answer_got_lost_is_set_once():
+    storage = Forgetful()
+    study = optuna.create_study(storage=patient(storage), direction="maximize")
+    trial = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+    storage.lost = {"set_trial_state_values"}
+    study.tell(trial, 1.0)
+    assert study.best_value == 1.0
+    study.tell(study.ask(), 2.0)
+    with pytest.raises(ValueError, match="COMPLETE"):
+        study.tell(0, 3.0)
+
+
+def test_a_trial_that_was_queued_twice_runs_once():
+    storage = Forgetful()
+    study = optuna.create_study(storage=patient(storage), direction="maximize")
+    lost = study.ask({"margin": optuna.distributions.FloatDistribution(0.3, 0.98)})
+    storage.lost = {"create_new_trial", "set_trial_state_values"}
+    assert put_back(study, study.trials[lost.number], count=True)
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.FAIL, TrialState.WAITING, TrialState.WAITING]
+    twins = study.trials[1:]
+    assert twins[0].user_attrs == twins[1].user_attrs, "which is how the scheduler knows them"
 
 
 def test_patience_covers_every_operation_of_a_storage():

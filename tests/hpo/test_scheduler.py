@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.liveness import PUBLISHED, RETRIES, WORKER, this_worker
+from hpo.liveness import AGAIN, PUBLISHED, RETRIES, WORKER, this_worker
 from hpo.sampling import make_pruner, make_sampler
 from hpo.scheduler import Scheduler, SearchFailed
 from hpo.spec import PrunerSpec, StudySpec
@@ -307,6 +307,14 @@ def test_two_workers_that_ask_at_once_draw_other_points():
     workers = [optuna.load_study(study_name="s", storage=storage, sampler=make_sampler(of.search)) for _ in range(3)]
     asked = [worker.ask(fixed_distributions=of.space.boxes()).params for worker in workers]
     assert len({tuple(params.values()) for params in asked}) == 3
+
+
+def test_a_trial_that_was_queued_twice_runs_once():
+    of, study = spec(2), optuna.create_study(direction="maximize")
+    for _ in range(2):
+        study.enqueue_trial({"margin": 0.9, "negative_weight": 150.0}, user_attrs={RETRIES: 1, AGAIN: 7})
+    scheduler(of, GivenCurves(1, by_margin), study).run()
+    assert states(study) == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
 
 
 @pytest.mark.parametrize("name", ["median", "percentile", "none"])

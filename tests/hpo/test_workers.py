@@ -13,8 +13,12 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.liveness import WORKER
+from hpo.liveness import RETRIES, WORKER
+from hpo.scheduler import SearchFailed
+from hpo.spec import SearchPlan
 from hpo.storage import open_storage
+from hpo.trials import FAILURE
+from hpo.workers import Unseen, Watch
 
 from .conftest import Place
 from .test_run import start
@@ -142,10 +146,7 @@ def test_a_signal_reaches_all_workers(busy_place: Place, number: int, code: int)
     process = start(busy_place, "--workers", "2", session=True)
     wait_until(lambda: len(pids_at_work(busy_place)) == 2, process)
     workers = pids_at_work(busy_place)
-    if number == signal.SIGINT:  # as a terminal sends it: to the whole group
-        os.killpg(process.pid, number)
-    else:
-        process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal and Slurm send it
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == code
     assert errors.count("the same command continues") == 1
@@ -154,6 +155,32 @@ def test_a_signal_reaches_all_workers(busy_place: Place, number: int, code: int)
     states = [trial.state for trial in trials_of(busy_place)]
     assert TrialState.RUNNING not in states
     assert states.count(TrialState.WAITING) == 2
+    assert not any(trial.user_attrs.get(RETRIES) for trial in trials_of(busy_place)), "nobody's fault: no retry is used up"
+
+
+def test_a_worker_that_is_asked_to_end_is_replaced(busy_place: Place):
+    process = start(busy_place, "--workers", "2")
+    wait_until(lambda: len(pids_at_work(busy_place)) == 2, process)
+    os.kill(min(pids_at_work(busy_place)), signal.SIGTERM)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    assert "was killed (SIGTERM)" in errors
+    check_whole(busy_place, 6, 2)
+
+
+def test_a_trial_that_is_about_to_fail_is_counted_when_it_has():
+    """A worker writes the reason before it tells."""
+    study = optuna.create_study()
+    watch = Watch(study, SearchPlan(), Unseen())
+    for number in range(5):
+        trial = study.ask()
+        trial.set_user_attr(FAILURE, {"epoch": 1, "reason": "x"})
+        assert watch.look() == 0
+        study.tell(trial, state=TrialState.FAIL)
+        if number < 4:
+            assert watch.look() == 1
+    with pytest.raises(SearchFailed, match="trial 4: x"):
+        watch.look()
 
 
 def test_two_runs_share_the_search_and_one_of_them_confirms(busy_place: Place):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import joblib
 import numba
 import torch
 
 
 def take_share(worker: int, workers: int) -> None:
-    """Limit this thread's engines to 1/`workers` of the CPU's threads, and give worker number `worker` a GPU, in turn."""
-    threads = max(1, numba.get_num_threads() // workers)
+    """Limit the engines of this thread to 1/`workers` of the CPU's threads, and give worker number `worker` a GPU, in turn.
+
+    `workers` are those of this machine, numbered from 0. Threads are what NUMBA_NUM_THREADS, the process's affinity and its
+    container allow.
+    """
+    threads = max(1, min(int(numba.config.NUMBA_NUM_THREADS), joblib.cpu_count()) // workers)
     numba.set_num_threads(threads)
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
