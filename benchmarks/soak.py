@@ -119,9 +119,9 @@ class Soak:
             return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors, text=True)
 
     def _kill(self, dice: random.Random, process: subprocess.Popen[str]) -> subprocess.Popen[str]:
-        """Kill a worker that trains; one time in ten the whole run, which is then started again."""
+        """Kill a worker that trains; one time in five the whole run, which is then started again."""
         pids = [trial.user_attrs[WORKER]["pid"] for trial in self._trials((TrialState.RUNNING,)) if WORKER in trial.user_attrs]
-        if dice.random() < 0.1:
+        if dice.random() < 0.2:
             process.kill()
             process.wait()
             self.run_kills += 1
