@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import TrialState
 
-from hpo.liveness import WORKER, reap
+from hpo.liveness import reap, signature
 from hpo.scheduler import POLL_SECONDS, Progress, SearchFailed
 from hpo.stopping import Stopped, Stopper
 from hpo.workers import Job, Unseen, Watch
@@ -133,8 +133,8 @@ def _wait_for_put_back(client: Client, study: optuna.Study) -> None:
     ours = set(client.run(_who).values())
     while time.monotonic() < deadline:
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        holders = [trial.user_attrs.get(WORKER, {}) for trial in running]
-        if not any((holder.get("host"), holder.get("pid")) in ours for holder in holders):
+        holders = [holder for holder in map(signature, running) if holder is not None]
+        if not any((holder["host"], holder["pid"]) in ours for holder in holders):
             return
         time.sleep(POLL_SECONDS / 4)
 

@@ -16,7 +16,7 @@ import optuna
 import pytest
 import sqlalchemy
 from optuna.storages import BaseStorage, InMemoryStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from hpo import confirm, export, proxy, report
 from hpo.cluster import _reachable
@@ -28,25 +28,9 @@ from trainers.errors import InputError
 
 from .conftest import Place, Postgres
 from .test_run import REPOSITORY, start
-from .test_workers import PATIENCE, wait_until
+from .test_workers import PATIENCE, check_whole_at, pids_at, trials_at, wait_until
 
 SECRET = "hunter2"
-
-
-def trials_at(url: str) -> list[FrozenTrial]:
-    storage = open_storage(url)
-    if "tiny_mml" not in optuna.get_all_study_names(storage):
-        return []
-    return optuna.load_study(study_name="tiny_mml", storage=storage).trials
-
-
-def check_whole_at(url: str, budget: int, workers: int) -> list[FrozenTrial]:
-    trials = trials_at(url)
-    finished = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    assert budget <= len(finished) <= budget + workers - 1
-    assert not [trial for trial in trials if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
-    assert len({tuple(trial.params.items()) for trial in finished}) == len(finished)
-    return finished
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
@@ -167,10 +151,6 @@ def test_a_dask_worker_that_dies_is_replaced(place: Place, postgres: Postgres, c
     os.kill(min(pids_at(url)), signal.SIGKILL)
     finish(process)
     check_whole_at(url, 8, 2)
-
-
-def pids_at(url: str) -> set[int]:
-    return {t.user_attrs[WORKER]["pid"] for t in trials_at(url) if t.state == TrialState.RUNNING and WORKER in t.user_attrs}
 
 
 def test_one_dask_worker_of_two_and_the_journal(place: Place, cluster: str):

@@ -26,15 +26,44 @@ from .test_run import start
 PATIENCE = 120.0
 
 
-def trials_of(place: Place) -> list[FrozenTrial]:
-    journal = place.output / "journal.log"
-    if not journal.exists() or "tiny_mml" not in optuna.get_all_study_names(storage := open_storage(str(journal))):
+def trials_at(storage: str) -> list[FrozenTrial]:
+    """The trials so far in a journal file or at a URL; none before the study is made."""
+    if "://" not in storage and not Path(storage).exists():
         return []
-    return optuna.load_study(study_name="tiny_mml", storage=storage).trials
+    opened = open_storage(storage)
+    if "tiny_mml" not in optuna.get_all_study_names(opened):
+        return []
+    return optuna.load_study(study_name="tiny_mml", storage=opened).trials
+
+
+def pids_at(storage: str) -> set[int]:
+    return {t.user_attrs[WORKER]["pid"] for t in trials_at(storage) if t.state == TrialState.RUNNING and WORKER in t.user_attrs}
+
+
+def check_whole_at(storage: str, budget: int, workers: int) -> list[FrozenTrial]:
+    """The budget is met to within the stated overshoot, nothing runs or waits, and no config was finished twice."""
+    trials = trials_at(storage)
+    finished = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    assert budget <= len(finished) <= budget + workers - 1
+    assert not [trial for trial in trials if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
+    assert len({tuple(trial.params.items()) for trial in finished}) == len(finished)
+    return finished
+
+
+def journal(place: Place) -> str:
+    return str(place.output / "journal.log")
+
+
+def trials_of(place: Place) -> list[FrozenTrial]:
+    return trials_at(journal(place))
 
 
 def pids_at_work(place: Place) -> set[int]:
-    return {t.user_attrs[WORKER]["pid"] for t in trials_of(place) if t.state == TrialState.RUNNING and WORKER in t.user_attrs}
+    return pids_at(journal(place))
+
+
+def check_whole(place: Place, budget: int, workers: int) -> None:
+    check_whole_at(journal(place), budget, workers)
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -59,15 +88,6 @@ def busy_place(place: Place) -> Place:
     place.edit("trials: 4", "trials: 6")
     place.edit("n_startup_trials: 2", "n_startup_trials: 100")
     return place
-
-
-def check_whole(place: Place, budget: int, workers: int) -> None:
-    """The budget is met to within the stated overshoot, nothing runs or waits, and no config was finished twice."""
-    trials = trials_of(place)
-    finished = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    assert budget <= len(finished) <= budget + workers - 1
-    assert not [trial for trial in trials if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
-    assert len({tuple(trial.params.items()) for trial in finished}) == len(finished)
 
 
 def test_workers_share_one_budget_and_one_display(place: Place):
