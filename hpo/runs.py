@@ -7,9 +7,9 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ from trainers.sanity import UNTRAINED
 from trainers.yaml_files import write_text
 
 KS = (20, 50)
+CHECKSUM = "sha256"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class FinishedRun:
         metrics: means over users, by name; empty when it diverged.
         per_user: the same by user (index: user id), None when it diverged.
         failure: why there are no metrics.
-        beyond: beyond accuracy, see `trainers.beyond.summarise`; empty when it diverged, and in runs of earlier versions.
+        beyond: beyond accuracy, see `trainers.beyond.summarise`; empty when it diverged.
         curve: the objective by epoch, where it was measured on the way.
     """
 
@@ -93,14 +94,11 @@ class RunStore:
         path = self.folder / f"{key.digest()}.json"
         if not path.exists():
             return None
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            per_user = None if record["failure"] else _read_table(path.with_suffix(".npz"))
-            curve = {int(epoch): value for epoch, value in record.get("curve", {}).items()}
-            outcome = record["metrics"], per_user, record["seconds"], record["failure"]
-            return FinishedRun(key.config, *outcome, beyond=record.get("beyond", {}), curve=curve)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-            raise InputError(f"{path}: stored run is damaged ({error}); delete it to train it again") from None
+        record, table = _read_sealed(path)
+        per_user = None if record["failure"] else _from_npz(table)
+        curve = {int(epoch): value for epoch, value in record["curve"].items()}
+        outcome = record["metrics"], per_user, record["seconds"], record["failure"]
+        return FinishedRun(key.config, *outcome, beyond=record["beyond"], curve=curve)
 
     def save(self, key: RunKey, run: FinishedRun) -> None:
         """Keep a run; the .json is written last, so that its presence means the run is whole.
@@ -108,17 +106,11 @@ class RunStore:
         Raises:
             InputError: the folder cannot be written.
         """
-        path = self.folder / f"{key.digest()}.json"
         record: dict[str, Any] = asdict(key) | {"config": run.config.to_dict(), "metrics": run.metrics}
         record |= {"beyond": run.beyond, "curve": run.curve}
         record |= {"seconds": round(run.seconds, 3), "failure": run.failure, "trained_by": provenance(run.device)}
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if run.per_user is not None:
-                _write_table(path.with_suffix(".npz"), run.per_user)
-        except OSError as error:
-            raise InputError(f"{self.folder}: cannot be written: {error.strerror}; give another folder with --output") from None
-        write_text(path, json.dumps(record, indent=1) + "\n")
+        table = b"" if run.per_user is None else _to_npz(run.per_user)
+        _write_sealed(self.folder / f"{key.digest()}.json", record, table)
 
 
 def keep_reference(
@@ -132,10 +124,7 @@ def keep_reference(
     """
     path = store.folder / "untrained" / f"{name}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
     if path.exists():
-        try:
-            return Reference(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{path}: stored run is damaged ({error}); delete it to make it again") from None
+        return Reference(**_read_sealed(path)[0])
     started = time.perf_counter()
     with progress.run(f"test, {name}, untrained", 1) as advance, stopper.interruptible():
         untrained = UNTRAINED[name](seen)
@@ -144,7 +133,7 @@ def keep_reference(
         advance()
     seconds = round(time.perf_counter() - started, 1)
     reference = Reference(untrained.label, untrained.note, _means(per_user), beyond, seconds)
-    write_text(path, json.dumps(asdict(reference), indent=1) + "\n")
+    _write_sealed(path, asdict(reference))
     return reference
 
 
@@ -213,15 +202,44 @@ def _means(per_user: pd.DataFrame) -> dict[str, float]:
     return {str(name): float(per_user[name].mean()) for name in per_user}
 
 
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    scratch = path.with_name(f".{os.getpid()}.{path.name}")
+def _write_sealed(path: Path, record: dict[str, Any], table: bytes = b"") -> None:
+    """A record and the arrays beside it, with a checksum over both: a damaged figure must not pass for a measured one."""
+    record = json.loads(json.dumps(record))  # its keys as they will be read
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if table:
+            scratch = path.with_name(f".{os.getpid()}.{path.stem}.npz")
+            scratch.write_bytes(table)
+            os.replace(scratch, path.with_suffix(".npz"))
+    except OSError as error:
+        raise InputError(f"{path.parent}: cannot be written: {error.strerror}; give another folder with --output") from None
+    write_text(path, json.dumps(record | {CHECKSUM: _checksum(record, table)}, indent=1) + "\n")
+
+
+def _read_sealed(path: Path) -> tuple[dict[str, Any], bytes]:
+    arrays = path.with_suffix(".npz")
+    try:
+        record = json.loads(path.read_bytes())
+        table = arrays.read_bytes() if arrays.exists() else b""
+        if record.pop(CHECKSUM) != _checksum(record, table):
+            raise ValueError("it does not match its checksum")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: stored run is damaged ({error}); delete it to train it again") from None
+    return record, table
+
+
+def _checksum(record: dict[str, Any], table: bytes) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode() + table).hexdigest()
+
+
+def _to_npz(table: pd.DataFrame) -> bytes:
     columns = {name: table[name].to_numpy(np.float32) for name in table.columns}
-    with scratch.open("wb") as file:
-        np.savez_compressed(file, user=table.index.to_numpy(np.int32), **columns)  # type: ignore[arg-type]
-    os.replace(scratch, path)
+    buffer = BytesIO()
+    np.savez_compressed(buffer, user=table.index.to_numpy(np.int32), **columns)  # type: ignore[arg-type]
+    return buffer.getvalue()
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+def _from_npz(content: bytes) -> pd.DataFrame:
+    with np.load(BytesIO(content), allow_pickle=False) as arrays:
         columns = {name: arrays[name] for name in arrays.files if name != "user"}
         return pd.DataFrame(columns, index=pd.Index(arrays["user"], name="user"))

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpo import export, report, studies
+from hpo import confirm, export, report, studies
 from hpo.run import main as run
+from hpo.runs import RunKey, RunStore
 from hpo.spec import load_spec
 from hpo.train import read_config_file
-from trainers import load_dataset, load_test
+from trainers import TrainConfig, load_dataset, load_test
 from trainers.errors import InputError
 
 from .conftest import STUDY, Place, write_tiny
 
-MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 FEW = settings(MANY, max_examples=25)
 
 
@@ -213,11 +216,32 @@ def test_reports_on_damaged_results(sound: Place, tmp_path: Path, name: str, edi
     assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) in (0, 2)
 
 
-@FEW
+@MANY
 @given(st.integers(0, 100), EDITS)
-def test_confirm_on_damaged_runs(sound: Place, tmp_path: Path, number: int, edits: list[Edit]):
-    place = copied(sound, tmp_path)
-    kept = sorted(path for path in (place.output / "tiny_mml" / "runs").rglob("*") if path.is_file())
+def test_stored_runs(sound: Place, tmp_path: Path, number: int, edits: list[Edit]):
+    folder = tmp_path / "runs"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(sound.output / "tiny_mml" / "runs", folder)
+    kept = sorted(path for path in folder.glob("*") if path.is_file())
     path = kept[number % len(kept)]
+    record = json.loads(path.with_suffix(".json").read_bytes())
+    key = RunKey(TrainConfig.from_dict(record["config"]), record["seen"], record["held_out"], record["engine"])
+    whole = RunStore(folder).load(key)
     path.write_bytes(damaged(path.read_bytes(), edits))
-    assert run(["--study", str(place.study), *place.where]) in (0, 2)
+    try:
+        run = RunStore(folder).load(key)
+    except InputError:
+        return
+    assert run is not None
+    assert whole is not None
+    assert run.metrics == whole.metrics  # what is read is what was stored
+    pd.testing.assert_frame_equal(run.per_user, whole.per_user)
+
+
+@FEW
+@given(EDITS)
+def test_stored_untrained_rivals(sound: Place, tmp_path: Path, edits: list[Edit]):
+    place = copied(sound, tmp_path)
+    path = sorted((place.output / "tiny_mml" / "runs" / "untrained").iterdir())[0]
+    path.write_bytes(damaged(path.read_bytes(), edits))
+    assert confirm.main(["--study", "tiny_mml", *place.where]) in (0, 2)

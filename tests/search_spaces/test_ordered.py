@@ -4,7 +4,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces.ordered import (
@@ -88,7 +88,6 @@ def test_the_nearest_of_what_has_no_shape():
     assert nearest_curvature((0.6, 0.61, 0.9), 0.25, 4.0) == 4.0, "the bound is the nearest"
 
 
-@settings(deadline=None)  # all values are tried: slow on a loaded machine
 @given(
     st.integers(1, 16),
     st.floats(0.3, 0.9),

@@ -5,7 +5,7 @@ from typing import Any
 
 import optuna
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
@@ -40,7 +40,6 @@ def point_of(boxes: dict[str, BaseDistribution]) -> st.SearchStrategy[dict[str, 
 
 
 @pytest.mark.parametrize("space", ALL_SPACES, ids=repr)
-@settings(deadline=None)  # a shape is found by trying all: slow on a loaded machine
 @given(data=st.data())
 def test_every_point_is_a_valid_config_and_round_trips(space: Space, data: st.DataObject):
     config = space.config(data.draw(point_of(space.boxes())), FIXED)  # TrainConfig has checked it

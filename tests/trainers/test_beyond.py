@@ -44,7 +44,7 @@ def test_profile_by_hand() -> None:
     assert profile["ndcg"].tolist() == pytest.approx([0.0, (LOG3 / (1.0 + LOG3) + 1.0) / 3, 0.0, 0.0])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n_users=st.integers(1, 40),
     n_items=st.integers(1, 60),
@@ -110,7 +110,7 @@ def test_popularity_groups_by_hand(counts: list[int], n_groups: int, expected: l
     assert popularity_groups(with_popularity(counts), n_groups).tolist() == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(counts=st.lists(st.integers(0, 30), min_size=1, max_size=40), n_groups=st.integers(1, 6))
 def test_popularity_groups_keep_order_and_balance(counts: list[int], n_groups: int) -> None:
     groups = popularity_groups(with_popularity(counts), n_groups)

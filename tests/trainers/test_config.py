@@ -65,7 +65,7 @@ def contains(given_mapping: Any, written: Any) -> bool:
     return bool(given_mapping == written)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(mapping=mappings)
 def test_round_trip(mapping: dict[str, Any]) -> None:
     config = TrainConfig.from_dict(mapping)

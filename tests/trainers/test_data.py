@@ -105,7 +105,7 @@ class TestInteractions:
         text += b"".join(one.to_bytes(4, "little") for one in items)
         assert Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS).checksum == hashlib.sha256(text).hexdigest()
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(graph=graphs())
     def test_csr_and_pairs_agree(self, graph: Interactions) -> None:
         again = Interactions.from_pairs(graph.users, graph.items, graph.n_users, graph.n_items)
@@ -136,7 +136,7 @@ class TestHoldOut:
         assert seen.per_user.tolist() == [0, 1, 1, 1]
         assert held_out.per_user.tolist() == [0, 0, 1, 9]
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(graph=graphs(), seed=st.integers(0, 2**40), fraction=st.floats(0.01, 0.99))
     def test_a_partition(self, graph: Interactions, seed: int, fraction: float) -> None:
         if (graph.per_user < 2).all():

@@ -61,7 +61,7 @@ def ranker(order: list[int], n_items: int) -> tuple[Floats, Floats]:
     return np.ones((1, 1), np.float32), scores[:, None]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n_users=st.integers(1, 40),
     n_items=st.integers(1, 150),
@@ -80,7 +80,7 @@ def test_ranks_are_those_of_the_definition(n_users: int, n_items: int, levels: i
     assert np.array_equal(ranks, expected), f"{(ranks != expected).sum()} of {len(ranks)} ranks differ"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n_users=st.integers(1, 40),
     n_items=st.integers(1, 150),

@@ -63,7 +63,7 @@ def test_ease_by_hand() -> None:
     assert (rival.label, rival.note) == ("EASE", "closed form, l2 1, untuned")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     n_users=st.integers(1, 30),
     n_items=st.integers(2, 25),
