@@ -23,7 +23,7 @@ from trainers import TrainConfig, load_dataset, load_test
 from trainers.engines import choose_engine
 from trainers.errors import InputError, unknown
 from trainers.published import PUBLISHED
-from trainers.yaml_files import to_yaml, write_text
+from trainers.yaml_files import read_yaml, to_yaml, write_text
 
 METRICS = ("recall@20", "ndcg@20")
 # SimpleX's MF, in whose code the paper trains MML and CCL, and that of the BSL authors drop 10 % of the user vector's units.
@@ -106,18 +106,19 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _replicate(arguments: argparse.Namespace) -> int:
-    rows = _chosen(REPLICATIONS[arguments.table], arguments)
+    chosen = _chosen(REPLICATIONS[arguments.table], arguments)
     counts = [positive_count(text) for text in arguments.negatives.split(",")]
     console, folder = Console(), arguments.output / "replicate"
     with Stopper().catching() as stopper, RunProgress(console) as progress:
-        outcomes = list(_outcomes(rows, counts, arguments, RunStore(folder / "runs"), progress, stopper))
+        outcomes = list(_outcomes(chosen, counts, arguments, RunStore(folder / "runs"), progress, stopper))
     header = ["run", "N", *(name for metric in METRICS for name in (metric, "paper", ""))]
     title = f"{arguments.table}: test split, {arguments.epochs} epochs, last epoch, seed {arguments.seed}"
     console.print(table(title, header, [outcome.cells() for outcome in outcomes]))
     say(console, "the papers chose these settings on the test split; their rows are single runs")
     path = folder / f"{arguments.table}.yaml"
     origin = provenance(choose_engine(outcomes[0].run.config, arguments.engine, arguments.device).device)
-    write_text(path, to_yaml({"runs": [outcome.to_dict() for outcome in outcomes], "provenance": origin}))
+    rows = [outcome.to_dict() for outcome in outcomes]
+    write_text(path, to_yaml({"runs": [*_earlier(path, rows), *rows], "provenance": origin}))
     say(console, f"wrote {path}")
     return 0
 
@@ -141,6 +142,17 @@ def _outcomes(
         test = load_test(row.dataset, arguments.data_dir)
         label = f"{row.loss} {row.dataset}, {count} negatives"
         yield Outcome(row, count, keep_run(store, choice, config, seen, test, label, progress, stopper))
+
+
+def _earlier(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The file's rows of other commands: other losses, datasets, negatives, epochs or seeds."""
+    if not path.exists():
+        return []
+    now = [(row["dataset"], row["config"]) for row in rows]
+    try:
+        return [row for row in read_yaml(path)["runs"] if (row["dataset"], row["config"]) not in now]
+    except (KeyError, TypeError):
+        raise InputError(f"{path}: is not a table of hpo.replicate; delete it, finished runs are kept beside it") from None
 
 
 def _chosen(rows: tuple[PaperRow, ...], arguments: argparse.Namespace) -> list[PaperRow]:
