@@ -85,7 +85,7 @@ class Outcome:
             "dataset": self.row.dataset,
             "paper": paper,
             "measured": measured,
-            "seconds": self.run.seconds,
+            "seconds": round(self.run.seconds, 3),  # as it is stored
             "config": config,
         }
 
