@@ -58,6 +58,9 @@ def add_confirm_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags that change the confirm plan; not given, the study file decides."""
     parser.add_argument("--confirm-epochs", type=positive, metavar="N", help="epochs of each confirm run")
     parser.add_argument("--confirm-seeds", type=positive, metavar="N", help="seeds of the test stage")
+    parser.add_argument(
+        "--rival-seeds", type=seeds_by_loss, metavar="LOSS=N,...", help="fewer for rivals that are slow to train, e.g. bsl=1"
+    )
     parser.add_argument("--select-seeds", type=positive, metavar="N", help="seeds of the validation stage")
     parser.add_argument("--top", type=positive, metavar="N", help="configs that enter the validation stage")
 
@@ -67,9 +70,18 @@ def confirm_changes(arguments: argparse.Namespace) -> dict[str, object]:
     return {
         "confirm.epochs": arguments.confirm_epochs,
         "confirm.seeds": arguments.confirm_seeds,
+        "confirm.rival_seeds": arguments.rival_seeds,
         "confirm.select_seeds": arguments.select_seeds,
         "confirm.top": arguments.top,
     }
+
+
+def seeds_by_loss(text: str) -> dict[str, int]:
+    """An argparse type: `bsl=1,ccl=2`."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(equals for _, equals, _ in pairs):
+        raise argparse.ArgumentTypeError(f"takes LOSS=N, such as bsl=1, separated by commas, got {text!r}")
+    return {loss: positive(number) for loss, _, number in pairs}
 
 
 def positive(text: str) -> int:

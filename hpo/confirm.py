@@ -42,10 +42,11 @@ SELECT_OFFSET, TEST_OFFSET = 101, 201  # seeds of the two stages, past the searc
 
 @dataclass(frozen=True)
 class Contender:
-    """What enters stage 2, and what finding it took."""
+    """What enters stage 2, over how many seeds, and what finding it took."""
 
     label: str
     config: TrainConfig
+    n_seeds: int
     search: SearchCost = NO_SEARCH
 
 
@@ -69,7 +70,8 @@ class Confirmer:
         spec = self.work.spec
         candidates = self._select(study, spec)
         winner = _highest(candidates, spec.name)
-        ours = Contender(f"{_title(spec)} tuned", winner.config, search_cost(study).with_selection(candidates))
+        cost = search_cost(study).with_selection(candidates)
+        ours = Contender(f"{_title(spec)} tuned", winner.config, spec.confirm.seeds, cost)
         others = [*self._published(spec), *self._rivals(spec)]
         same = [other for other in others if other.config.replace(seed=0) == ours.config.replace(seed=0)]
         methods = [self._test(contender) for contender in (ours, *(other for other in others if other not in same))]
@@ -99,7 +101,7 @@ class Confirmer:
     def _test(self, contender: Contender) -> Method:
         """Stage 2: one method on train + validation, over further seeds; each model is read on test once."""
         label, config = contender.label, contender.config
-        seeds = _seeds(self.work.spec.search.seed + TEST_OFFSET, self.work.spec.confirm.seeds)
+        seeds = _seeds(self.work.spec.search.seed + TEST_OFFSET, contender.n_seeds)
         runs = self._runs(f"test, {label}", config, seeds, self.work.dataset.train, self._test_split)
         by_seed = {run.config.seed: run.metrics for run in runs}
         failure = next((run.failure for run in runs if run.failure), "")
@@ -132,7 +134,14 @@ class Confirmer:
             remedy = "; a rival is fair when tuned: hpo.run --tune-rivals" if spec.name != self.work.spec.name else ""
             log.info("no paper has %s settings for %s: %s's are compared%s", _title(spec), spec.dataset, source, remedy)
         kind = "published" if source == spec.dataset else f"with {source}'s settings"
-        return [Contender(f"{_title(spec)} {kind}", config)]
+        return [self._contender(spec, kind, config)]
+
+    def _contender(self, spec: StudySpec, kind: str, config: TrainConfig, search: SearchCost = NO_SEARCH) -> Contender:
+        """A config over as many seeds as ours, or over fewer, and labelled so, where the plan has fewer for its loss."""
+        plan = self.work.spec.confirm
+        n_seeds = min(plan.seeds, plan.rival_seeds.get(spec.space.loss_name, plan.seeds))
+        fewer = f" ({n_seeds} seed{'s' if n_seeds > 1 else ''}, not {plan.seeds})" if n_seeds < plan.seeds else ""
+        return Contender(f"{_title(spec)} {kind}{fewer}", config, n_seeds, search)
 
     def _rivals(self, spec: StudySpec) -> Iterator[Contender]:
         """Each rival's published config, and its tuned one when its study has run on the same data."""
@@ -154,8 +163,8 @@ class Confirmer:
         if why_not:
             log.warning("rival study %s %s: only its published config is compared", rival.name, why_not)
             return None
-        label = f"{_title(rival)} tuned{self._budget_note(study)}"
-        return Contender(label, _highest(candidates, rival.name).config, search_cost(study).with_selection(candidates))
+        cost = search_cost(study).with_selection(candidates)
+        return self._contender(rival, f"tuned{self._budget_note(study)}", _highest(candidates, rival.name).config, cost)
 
     def _unlike(self, study: optuna.Study, rival: StudySpec) -> str:
         """Why a rival's study is no equal of ours, empty when it is."""

@@ -221,10 +221,10 @@ def _read_sealed(path: Path) -> tuple[dict[str, Any], bytes]:
     try:
         record = json.loads(path.read_bytes())
         table = arrays.read_bytes() if arrays.exists() else b""
-        if record.pop(CHECKSUM) != _checksum(record, table):
+        if record.pop(CHECKSUM, "") != _checksum(record, table):
             raise ValueError("it does not match its checksum")
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: stored run is damaged ({error}); delete it to train it again") from None
+        raise InputError(f"{path}: stored run is damaged ({error}); delete it to make it again") from None
     return record, table
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from search_spaces import SPACES, Space
 from trainers.config import MAX_SEED, TrainConfig
 from trainers.errors import InputError, unknown
-from trainers.losses import CCL, Loss
+from trainers.losses import CCL, LOSSES, Loss
 from trainers.published import published_loss
 from trainers.validation import SETTINGS, Count, Real, Whole, checked, choice
 from trainers.yaml_files import read_yaml
@@ -34,6 +34,7 @@ FROZEN = SETTINGS | {"frozen": True}
 
 Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - 1000)]  # confirm counts on from the search's seed
 NotNegative = Annotated[Whole, Field(ge=0)]
+Seeds = Annotated[Count, Field(le=MAX_SEEDS)]
 
 
 class SamplerSpec(BaseModel):
@@ -75,13 +76,26 @@ class SearchPlan(BaseModel):
 
 
 class ConfirmPlan(BaseModel):
-    """How the winner is chosen (top configs x select_seeds) and checked (x seeds), at full epochs."""
+    """How the winner is chosen (top configs x select_seeds) and checked (x seeds), at full epochs.
+
+    Attributes:
+        rival_seeds: fewer seeds, by loss, for rivals that are slow to train, e.g. `{bsl: 1}`; with one there is no verdict.
+    """
 
     model_config = FROZEN
     top: Count = 5
-    select_seeds: Annotated[Count, Field(le=MAX_SEEDS)] = 3
-    seeds: Annotated[Count, Field(le=MAX_SEEDS)] = 5
+    select_seeds: Seeds = 3
+    seeds: Seeds = 5
+    rival_seeds: dict[str, Seeds] = {}
     epochs: Count = 100
+
+    @field_validator("rival_seeds")
+    @classmethod
+    def _known(cls, value: dict[str, int]) -> dict[str, int]:
+        for name in value:
+            if name not in LOSSES:
+                raise ValueError(unknown("loss", name, LOSSES))
+        return value
 
 
 class StudySpec(BaseModel):

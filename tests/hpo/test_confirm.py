@@ -122,7 +122,7 @@ def test_a_damaged_run_is_explained(place: Place, fails: Callable[[int], str]):
     place.run()
     stored_runs(place)[0].write_text("{")
     message = fails(confirm.main(["--study", "tiny_mml", *place.where]))
-    assert "delete it to train it again" in message
+    assert "delete it to make it again" in message
 
 
 @pytest.mark.parametrize(("suffix", "content"), [(".npz", b""), (".npz", b"PK\x03\x04 cut off"), (".json", b"[]")])
@@ -130,7 +130,7 @@ def test_damaged_files_of_a_run_are_explained(place: Place, fails: Callable[[int
     place.run("--top", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1")
     stored_runs(place)[0].with_suffix(suffix).write_bytes(content)
     message = fails(confirm.main(["--study", "tiny_mml", *place.where, "--top", "1", "--confirm-epochs", "1"]))
-    assert "delete it to train it again" in message
+    assert "delete it to make it again" in message
 
 
 def test_a_run_says_who_trained_it(place: Place):
@@ -161,6 +161,18 @@ def test_a_rival_of_fewer_trials_is_labelled_so(place: Place):
     place.run("--search-only", "--trials", "1", study="tiny_ccl.yaml")
     place.run("--confirm-seeds", "1", "--select-seeds", "1")
     assert "CCL tuned (1 trials, not 4)" in [method["method"] for method in confirmed(place)["test"]]
+
+
+def test_a_rival_with_fewer_seeds_is_labelled_so_and_not_judged(place: Place, fails: Callable[[int], str]):
+    assert place.run("--rival-seeds", "bsl=1,ccl=7") == 0
+    outcome = confirmed(place)
+    seeds = {method["method"].split()[0]: list(method["by_seed"]) for method in outcome["test"]}
+    assert seeds == {"MML": [201, 202], "CCL": [201, 202], "BSL": [201]}
+    bsl = next(comparison for comparison in outcome["verdict"] if comparison["rival"].startswith("BSL"))
+    assert bsl["rival"].endswith("(1 seed, not 2)")
+    assert bsl["verdict"] == "not distinguishable"
+    assert "unknown loss 'bls'; did you mean 'bsl'?" in fails(place.run("--rival-seeds", "bls=1"))
+    assert "takes LOSS=N, such as bsl=1, separated by commas, got 'bsl'" in fails(place.run("--rival-seeds", "bsl"))
 
 
 def test_a_study_is_not_its_own_rival(place: Place, fails: Callable[[int], str]):
