@@ -31,6 +31,7 @@ from hpo.trials import best_trials, trial_config
 from hpo.workspace import Workspace
 from trainers import Interactions, TrainConfig, load_test
 from trainers.errors import InputError
+from trainers.losses import LOSSES
 from trainers.sanity import UNTRAINED
 from trainers.yaml_files import to_yaml, write_text
 
@@ -247,7 +248,7 @@ def _seeds(first: int, count: int) -> list[int]:
 
 
 def _title(spec: StudySpec) -> str:
-    return spec.space.loss_name.upper()
+    return LOSSES[spec.space.loss_name].__name__
 
 
 def main(argv: list[str] | None = None) -> int:

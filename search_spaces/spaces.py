@@ -1,7 +1,7 @@
 """The spaces: for each loss a box of parameters, the loss that a point stands for, and the point that a loss stands at.
 
-To add one: a class here and a line in `SPACES`. Boxes are fixed for a study, so that the sampler's joint model sees every
-parameter and an importance has one meaning.
+Boxes are fixed for a study, so that the sampler's joint model sees every parameter and an importance has one meaning. A loss
+whose fields are searched as they are has its space in `search_spaces.fields`; else add a class here and a line in `SPACES`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from search_spaces.base import Params, Space, check_kind, into_box
+from search_spaces.fields import FIELD_SPACES, LOWEST_MARGIN, MARGIN_TOP, NEGATIVE_RATIO, TEMPERATURE
 from search_spaces.ordered import (
     margins_from_ratios,
     margins_from_shape,
@@ -25,12 +26,9 @@ from search_spaces.ordered import (
 )
 from trainers.config import TrainConfig
 from trainers.errors import InputError
-from trainers.losses import BSL, CCL, MML
+from trainers.losses import BSL, MML
 from trainers.validation import SETTINGS, Whole
 
-MARGIN_TOP = (0.6, 0.98)
-LOWEST_MARGIN = 0.3  # below, most negatives have gradients: slow, and quality collapses
-NEGATIVE_RATIO = FloatDistribution(50.0, 3000.0, log=True)
 POSITIVE_WEIGHT = FloatDistribution(0.5, 2.0, log=True)
 N_MARGINS = (1, 8)
 CURVATURE = (0.25, 4.0)
@@ -145,30 +143,13 @@ class MMLShapeSpace(Space):
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
-class CCLSpace(Space):
-    """`margin` over the range of MML's margins, and `negative_weight` over the range of MML's ratio."""
-
-    name: Literal["ccl"] = "ccl"
-
-    def loss_boxes(self) -> dict[str, BaseDistribution]:
-        return {"margin": FloatDistribution(LOWEST_MARGIN, MARGIN_TOP[1]), "negative_weight": NEGATIVE_RATIO}
-
-    def loss(self, params: Mapping[str, Any]) -> CCL:
-        return CCL(margin=params["margin"], negative_weight=params["negative_weight"])
-
-    def loss_params(self, loss: Any) -> Params:
-        check_kind(self.name, CCL, loss)
-        return {"margin": loss.margin, "negative_weight": loss.negative_weight}
-
-
-@dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class BSLSpace(Space):
     """`temperature` and `exponent` of BSL in mode reweight."""
 
     name: Literal["bsl"] = "bsl"
 
     def loss_boxes(self) -> dict[str, BaseDistribution]:
-        return {"temperature": FloatDistribution(0.04, 0.3, log=True), "exponent": FloatDistribution(0.6, 1.8)}
+        return {"temperature": TEMPERATURE, "exponent": FloatDistribution(0.6, 1.8)}
 
     def loss(self, params: Mapping[str, Any]) -> BSL:
         return BSL(temperature=params["temperature"], exponent=params["exponent"])
@@ -197,4 +178,4 @@ def _significant(value: float) -> float:
     return float(f"{value:.12g}")
 
 
-SPACES: dict[str, type[Space]] = {"mml": MMLSpace, "mml_shape": MMLShapeSpace, "ccl": CCLSpace, "bsl": BSLSpace}
+SPACES: dict[str, type[Space]] = {"mml": MMLSpace, "mml_shape": MMLShapeSpace, "bsl": BSLSpace, **FIELD_SPACES}

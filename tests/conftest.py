@@ -25,6 +25,16 @@ LOSS_CASES: dict[str, dict[str, Any]] = {
     "bsl": {"name": "bsl", "temperature": 0.2, "exponent": 1.1},
     "bsl multi": {"name": "bsl", "temperature": 0.2, "exponent": 0.9, "mode": "multi"},
     "bsl single": {"name": "bsl", "temperature": 0.2, "mode": "single"},
+    "sl": {"name": "sl", "temperature": 0.2},
+    "ssm": {"name": "ssm", "temperature": 0.2},
+    "infonce": {"name": "infonce", "temperature": 0.2},
+    "bpr": {"name": "bpr"},
+    "hinge": {"name": "hinge", "margin": 0.8},
+    "softmax_ce": {"name": "softmax_ce"},
+    "mse": {"name": "mse"},
+    "bce": {"name": "bce"},
+    "contrastive": {"name": "contrastive", "margin": 1.2},
+    "triplet": {"name": "triplet", "margin": 0.7},
 }
 
 

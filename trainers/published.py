@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from trainers.losses import BSL, CCL, MML, Loss
+from trainers.losses import BPR, BSL, CCL, MML, MSE, SL, Hinge, Loss, SoftmaxCE
 
 # MML: Ozsoy, arXiv 2405.04614, section 4 (MF, 100 negatives). CCL: the SimpleX authors' MF configs, which the MML paper
-# keeps. BSL: the authors' MF runs (temperature and exponent per dataset).
+# keeps. BSL and SL: the BSL authors' MF runs (temperature and exponent per dataset). The others: as SimpleX's code has them,
+# untuned, which is what the MML paper compares with.
 PUBLISHED: dict[str, dict[str, Loss]] = {
     "mml": {
         "yelp2018": MML(margins=(0.6, 0.7, 0.8, 0.9), weights=(0.05, 0.15, 0.2, 0.6), negative_weight=400.0),
@@ -19,6 +20,11 @@ PUBLISHED: dict[str, dict[str, Loss]] = {
         "yelp2018": BSL(temperature=0.11, exponent=1.1),
         "gowalla": BSL(temperature=0.08, exponent=1.22),
     },
+    "sl": {"yelp2018": SL(temperature=0.11), "gowalla": SL(temperature=0.08)},
+    "bpr": {"yelp2018": BPR(), "gowalla": BPR()},
+    "hinge": {"yelp2018": Hinge(margin=1.0), "gowalla": Hinge(margin=1.0)},
+    "softmax_ce": {"yelp2018": SoftmaxCE(), "gowalla": SoftmaxCE()},
+    "mse": {"yelp2018": MSE(), "gowalla": MSE()},
 }
 FALLBACK = "yelp2018"  # for data that no paper has settings for
 

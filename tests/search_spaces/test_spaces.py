@@ -8,21 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from pydantic import ValidationError
 
 from search_spaces import SPACES, Space
 from search_spaces.base import ALSO
+from search_spaces.fields import FieldSpace
 from search_spaces.ordered import weights_from_tau
 from search_spaces.spaces import LOWEST_MARGIN
 from trainers.config import TrainConfig
 from trainers.errors import InputError
-from trainers.losses import BSL, CCL, MML
+from trainers.losses import BSL, CCL, LOSSES, MML
 from trainers.published import PUBLISHED
 
 FIXED: dict[str, Any] = {"encoder": {"name": "mf", "dim": 16}, "batch_size": 128, "epochs": 7, "seed": 3}
 EVERYTHING = tuple(ALSO)
+BARE = sorted(name for name, space in SPACES.items() if issubclass(space, FieldSpace) and not space.fields)
 ALL_SPACES = [
     *(SPACES["mml"](n_margins=k, also=also) for k in (1, 2, 3, 4, 7) for also in ((), EVERYTHING)),
-    *(SPACES[name](also=also) for name in ("mml_shape", "ccl", "bsl") for also in ((), EVERYTHING)),
+    *(SPACES[name](also=also) for name in sorted(set(SPACES) - {"mml", *BARE}) for also in ((), EVERYTHING)),
+    *(SPACES[name](also=("learning_rate",)) for name in BARE),
 ]
 
 
@@ -92,12 +96,22 @@ def test_one_margin_is_a_shape():
         assert space.params(config) == {**point, "low_fraction": 1.0, "curvature": 1.0, "tau": 1.0}
 
 
-@pytest.mark.parametrize("name", ["ccl", "bsl"])
+@pytest.mark.parametrize("name", sorted(set(PUBLISHED) - {"mml"}))
 @pytest.mark.parametrize("dataset", ["yelp2018", "gowalla"])
 def test_published_rivals_are_in_their_spaces(name: str, dataset: str):
-    space = SPACES[name]()
+    space = SPACES[name](also=("learning_rate",))
     config = TrainConfig.from_dict({**FIXED, "loss": PUBLISHED[name][dataset]})
     assert space.config(space.params(config), FIXED) == config
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_a_loss_without_settings_alone_is_nothing_to_search(name: str):
+    with pytest.raises(ValidationError, match="no settings to search; name others in also"):
+        SPACES[name]()
+
+
+def test_every_loss_has_a_space():
+    assert {space.kind.name for space in SPACES.values() if issubclass(space, FieldSpace)} | {"mml", "bsl"} == set(LOSSES)
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))

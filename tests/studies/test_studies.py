@@ -11,17 +11,22 @@ from hpo.spec import load_spec, shipped_studies
 from hpo.trials import enqueue_published, trial_config
 from trainers.config import TrainConfig
 from trainers.errors import InputError
-from trainers.losses import MML
+from trainers.losses import LOSSES, MML
+from trainers.published import PUBLISHED as SETTINGS_OF_PAPERS
 
 SHAPES = ["gowalla_mml_shape", "yelp_mml_shape"]
 
 
 def test_what_ships():
-    by_loss = [f"{data}_{loss}" for data in ("demo", "gowalla", "yelp") for loss in ("bsl", "ccl", "mml")]
-    assert shipped_studies() == sorted([*by_loss, *SHAPES])
+    demo = [f"demo_{loss}" for loss in ("bsl", "ccl", "mml")]
+    assert shipped_studies() == sorted([*demo, *SHAPES, *(f"{data}_{loss}" for data in ("gowalla", "yelp") for loss in LOSSES)])
 
 
-@pytest.mark.parametrize("name", [name for name in shipped_studies() if name not in SHAPES])
+def in_a_paper(name: str) -> bool:
+    return load_spec(name).space.loss_name in SETTINGS_OF_PAPERS
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_studies() if name not in SHAPES and in_a_paper(name)])
 def test_every_study_starts_with_its_published_config(name: str):
     spec = load_spec(name)
     published = spec.published(spec.search.epochs, spec.search.seed)
@@ -30,6 +35,20 @@ def test_every_study_starts_with_its_published_config(name: str):
     assert source == (spec.dataset if spec.dataset != "demo" else "yelp2018")
     params = spec.space.params(config)
     assert spec.space.config(params, spec.fields(spec.search.epochs, spec.search.seed)) == config
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_studies() if not name.endswith(("_mml", "_shape"))])
+def test_every_rival_has_the_budget_of_mml(name: str):
+    rival, ours = load_spec(name), load_spec(f"{name.split('_')[0]}_mml")
+    assert (rival.dataset, rival.split_seed, rival.search, rival.confirm) == (
+        ours.dataset,
+        ours.split_seed,
+        ours.search,
+        ours.confirm,
+    )
+    assert {**rival.config, "batch_size": 0} == {**ours.config, "batch_size": 0}, (
+        "a loss may have the batch size of its authors"
+    )
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -17,13 +17,14 @@ from trainers.engines.contract import _why_not_numba
 from trainers.losses import Loss, Scores
 
 CCL = {"name": "ccl", "margin": 0.5, "negative_weight": 3.0}
+FEW = {"bce": 2}  # its sum over negatives, many of which a user of these data likes, soon outweighs the positive
 
 
 def config(loss: dict[str, Any], **changes: Any) -> TrainConfig:
     mapping: dict[str, Any] = {
         "loss": loss,
         "encoder": {"name": "mf", "dim": 16, "init_std": 0.1},
-        "negatives": {"name": "uniform", "count": 12},
+        "negatives": {"name": "uniform", "count": FEW.get(loss["name"], 12)},
         "learning_rate": 0.02,
         "batch_size": 500,
         "epochs": 12,
@@ -49,8 +50,11 @@ class Flipped(Loss):
     inner: Loss
     name: str = "flipped"
 
-    def __call__(self, scores: Scores) -> Tensor:
-        return -self.inner(scores)
+    def rows(self, scores: Scores) -> Tensor:
+        return -self.inner.rows(scores)
+
+    def reduce(self, rows: Tensor) -> Tensor:
+        return self.inner.reduce(rows)
 
 
 def skip_what_cannot_run(loss_case: dict[str, Any], engine: str) -> None:

@@ -43,7 +43,7 @@ class TorchEngine(SingleLane):
         return total / n_rows
 
     def step(self, config: TrainConfig, epoch: int, rows: Ids, pairs: Ids) -> float:
-        """One Adam step on the interactions `pairs` (B,), which stand at `rows` (B,) of the epoch; returns the loss."""
+        """One Adam step on the interactions `pairs` (B,), which stand at `rows` (B,) of the epoch; returns the mean loss."""
         users, items = self._ids(self.seen.users[pairs]), self._ids(self.seen.items[pairs])
         stream = draws.key(config.seed, Purpose.NEGATIVES, epoch)
         negatives = self._ids(config.negatives.draw(stream, rows, self.seen.n_items))
@@ -51,13 +51,13 @@ class TorchEngine(SingleLane):
         user_vectors = self.model.user_vectors(users, self._keep(config, epoch, rows))  # (B, d)
         positive = (user_vectors * self.model.item_vectors(items)).sum(-1)  # (B,)
         negative = torch.einsum("bd,bnd->bn", user_vectors, self.model.item_vectors(negatives))
-        loss = config.loss(Scores(positive, negative, users, items))
-        loss.backward()  # type: ignore[no-untyped-call]
+        losses = config.loss.rows(Scores(positive, negative, users, items))
+        config.loss.reduce(losses).backward()  # type: ignore[no-untyped-call]
         self._add_l2(config.l2)
         self._set_learning_rate(config)
         self.optimizer.step()
         self.steps_done += 1
-        return float(loss.detach())
+        return float(losses.detach().mean())
 
     def _ids(self, ids: Ids) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(ids, dtype=np.int64)).to(self.device)

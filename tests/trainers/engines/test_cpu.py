@@ -32,7 +32,10 @@ MML = {"name": "mml", "margins": [0.1, 0.3, 0.5], "weights": [0.2, 0.3, 0.5], "p
 CCL = {"name": "ccl", "margin": 0.2, "negative_weight": 30.0}
 BSL = {"name": "bsl", "temperature": 0.15, "exponent": 1.2}
 SINGLE = {"name": "bsl", "temperature": 0.2, "mode": "single"}
-HINGES_AND_SOFTMAX = [MML, CCL, BSL, SINGLE]
+CONTRASTIVE = {"name": "contrastive", "margin": 1.3}  # unit vectors of random directions are 1.4 apart
+OTHERS = [{"name": name} for name in ("bpr", "hinge", "softmax_ce", "mse", "bce", "triplet")]
+WITH_TEMPERATURE = [{"name": name, "temperature": 0.2} for name in ("sl", "ssm", "infonce")]
+ALL_LOSSES = [MML, CCL, BSL, SINGLE, *WITH_TEMPERATURE, *OTHERS, CONTRASTIVE]
 
 
 def data(n_users: int, n_items: int, n_pairs: int, seed: int = 0) -> Interactions:
@@ -78,7 +81,7 @@ def assert_same_state(ours: NumbaEngine, theirs: TorchEngine, tolerance: float) 
         assert_close(f"{name}' second moment", square, dense["exp_avg_sq"].numpy(), 5 * tolerance, relative=True)
 
 
-@pytest.mark.parametrize("loss", HINGES_AND_SOFTMAX, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
+@pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
 @pytest.mark.parametrize(
     ("size", "count", "dim", "n_users", "n_items"), [(1, 1, 64, 3, 40), (32, 7, 64, 40, 60), (100, 64, 20, 30, 300)]
 )
@@ -92,7 +95,7 @@ def test_one_step(loss: dict[str, Any], size: int, count: int, dim: int, n_users
     assert_same_state(ours, theirs, ONE_STEP)
 
 
-@pytest.mark.parametrize("loss", HINGES_AND_SOFTMAX, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
+@pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
 @pytest.mark.parametrize(
     "change",
     [{}, {"dropout": 0.3}, {"l2": 1e-2}, {"schedule": "linear"}, {"init_std": 1e-4}],
@@ -104,7 +107,8 @@ def test_some_epochs(loss: dict[str, Any], change: dict[str, Any]) -> None:
     ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
     for _ in range(settings.epochs):
         assert ours.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
-    assert_same_state(ours, theirs, MANY_STEPS)
+    # Near its margin contrastive's slope is a small difference of distances: mostly rounding, which Adam then enlarges.
+    assert_same_state(ours, theirs, 5 * MANY_STEPS if loss is CONTRASTIVE else MANY_STEPS)
 
 
 @pytest.mark.parametrize(("loss", "schedule"), [(MML, "constant"), (BSL, "linear")], ids=["mml", "bsl"])
@@ -199,7 +203,7 @@ def test_divergence_shows_in_the_loss(loss: dict[str, Any]) -> None:
     assert not math.isfinite(losses[-1]), f"losses {losses}"
 
 
-@pytest.mark.parametrize("loss", HINGES_AND_SOFTMAX, ids=lambda loss: f"{loss['name']}-{loss.get('mode')}")
+@pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode')}")
 def test_can_run(loss: dict[str, Any]) -> None:
     assert why_not(config(loss)) == ""
 
@@ -212,7 +216,8 @@ def test_cannot_run() -> None:
         started(NumbaEngine, data(50, 80, 300), too_much)
 
 
-def test_every_row_function_belongs_to_a_known_loss() -> None:
+def test_every_row_function_is_tested() -> None:
+    assert {cls.__dataclass_fields__["name"].default for cls in ROWS} == {loss["name"] for loss in ALL_LOSSES}  # type: ignore[attr-defined]
     assert set(ROWS) <= set(LOSSES.values())
 
 

@@ -102,6 +102,7 @@ class NumbaEngine(SingleLane):
             kind=self.loss.kind,
             settings=self.loss.settings,
             cutoff=np.float32(self.loss.cutoff),
+            summed=self.loss.summed,
             l2=np.float32(config.l2),
             rates=rates(config, len(self.seen), self.steps_done, n_steps),
             power=self.power,

@@ -67,7 +67,7 @@ class Plan(NamedTuple):
         dropout_factor: what kept units are multiplied with.
         n_negatives: per row.
         batch_size: rows per step; the last step may have fewer.
-        kind, settings, cutoff: see `rows.RowLoss`.
+        kind, settings, cutoff, summed: see `rows.RowLoss`.
         l2: added as l2 * row to the gradients.
         rates: see `adam.rates`, a line per step of the epoch.
         power: see `adam.powers`.
@@ -87,6 +87,7 @@ class Plan(NamedTuple):
     kind: int
     settings: NDArray[np.float32]
     cutoff: np.float32
+    summed: bool
     l2: np.float32
     rates: NDArray[np.float64]
     power: NDArray[np.float64]
@@ -123,7 +124,7 @@ def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, rea
         for at in range(first, last):
             start, step = at * plan.batch_size, plan.steps_before + at + 1
             size = min(plan.batch_size, n_rows - start)
-            share, rate = np.float32(1.0 / size), plan.rates[at]
+            share, rate = np.float32(1.0 if plan.summed else 1.0 / size), plan.rates[at]
             tail = rate[2]
 
             for b in prange(size):

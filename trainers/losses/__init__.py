@@ -1,0 +1,45 @@
+"""The losses, as formulas over one batch of scores. The torch form here is the definition; fused engines must agree with it.
+
+Each loss is a frozen dataclass whose fields are its hyper-parameters. To add one: a class in the module where it belongs and a
+line in `LOSSES`, a space in `search_spaces.spaces`, a case in tests/conftest.py.
+"""
+
+from trainers.losses.base import Loss, Scores
+from trainers.losses.classic import BCE, BPR, MSE, Contrastive, Hinge, SoftmaxCE, Triplet
+from trainers.losses.margins import CCL, MML
+from trainers.losses.softmax import BSL, SL, SSM, InfoNCE
+
+LOSSES: dict[str, type[Loss]] = {
+    "mml": MML,
+    "ccl": CCL,
+    "bsl": BSL,
+    "sl": SL,
+    "ssm": SSM,
+    "infonce": InfoNCE,
+    "bpr": BPR,
+    "hinge": Hinge,
+    "softmax_ce": SoftmaxCE,
+    "mse": MSE,
+    "bce": BCE,
+    "contrastive": Contrastive,
+    "triplet": Triplet,
+}
+
+__all__ = [
+    "BCE",
+    "BPR",
+    "BSL",
+    "CCL",
+    "LOSSES",
+    "MML",
+    "MSE",
+    "SL",
+    "SSM",
+    "Contrastive",
+    "Hinge",
+    "InfoNCE",
+    "Loss",
+    "Scores",
+    "SoftmaxCE",
+    "Triplet",
+]

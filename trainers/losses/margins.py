@@ -1,0 +1,80 @@
+"""Margins on cosines: MML, and CCL, which is MML with one margin."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from trainers.losses.base import Loss, Scores
+from trainers.validation import SETTINGS, NonNegative, Real
+
+Floats = Annotated[tuple[Real, ...], Field(min_length=1)]
+
+SUM_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class MML(Loss):
+    """Multi-Margin Loss (Ozsoy, arXiv 2405.04614, eq. 7) on cosine scores.
+
+        positive_weight * [1 - s_ui]+  +  negative_weight / N * sum_j sum_k weights_k * [s_uj - margins_k]+
+
+    Margins are cumulative: a negative above several margins counts in each of their hinges.
+
+    Raises:
+        pydantic.ValidationError: unless 0 <= margins ascending < 1 and 0 <= weights non-decreasing with sum 1, as many.
+    """
+
+    name: Literal["mml"] = "mml"
+    margins: Floats
+    weights: Floats
+    positive_weight: NonNegative = 1.0
+    negative_weight: NonNegative
+
+    @model_validator(mode="after")
+    def _check(self) -> MML:
+        if len(self.margins) != len(self.weights):
+            raise ValueError(
+                f"margins and weights must be as many, got {len(self.margins)} margins and {len(self.weights)} weights"
+            )
+        _check_ascending("margins", self.margins)
+        _check_ascending("weights", self.weights)
+        if not 0.0 <= self.margins[0] <= self.margins[-1] < 1.0:
+            raise ValueError(f"margins must lie in [0, 1), got {list(self.margins)}; a cosine never exceeds 1")
+        if self.weights[0] < 0.0 or abs(math.fsum(self.weights) - 1.0) > SUM_TOLERANCE:
+            raise ValueError(
+                f"weights must be non-negative with sum 1, got {list(self.weights)} with sum {math.fsum(self.weights):.6g}; "
+                "divide them by their sum"
+            )
+        return self
+
+    def rows(self, scores: Scores) -> Tensor:
+        positive = torch.relu(1.0 - scores.positive)
+        hinges = [w * torch.relu(scores.negative - m) for m, w in zip(self.margins, self.weights, strict=True)]
+        negative = torch.stack(hinges).sum(0).mean(1)
+        return self.positive_weight * positive + self.negative_weight * negative
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class CCL(Loss):
+    """Cosine Contrastive Loss (SimpleX, Mao et al., CIKM 2021): [1 - s_ui]+ + negative_weight / N * sum_j [s_uj - margin]+."""
+
+    name: Literal["ccl"] = "ccl"
+    margin: Annotated[Real, Field(ge=0.0, lt=1.0)]
+    negative_weight: NonNegative
+
+    def rows(self, scores: Scores) -> Tensor:
+        positive = torch.relu(1.0 - scores.positive)
+        negative = torch.relu(scores.negative - self.margin).mean(1)
+        return positive + self.negative_weight * negative
+
+
+def _check_ascending(name: str, values: tuple[float, ...]) -> None:
+    if any(b < a for a, b in itertools.pairwise(values)):
+        raise ValueError(f"{name} must be in ascending order, got {list(values)}; sort them")
