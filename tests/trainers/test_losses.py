@@ -153,21 +153,21 @@ def bce_row(positive: float, negatives: list[float]) -> Row:
 
 
 def square(cosine: float) -> float:
-    """|u - v|^2 of unit vectors; past a cosine of 1, as after dropout, it stays at its floor."""
-    return max(1e-12, 2.0 - 2.0 * cosine)
+    """|u - v|^2 of unit vectors."""
+    return 2.0 - 2.0 * cosine
 
 
 def contrastive_row(positive: float, negatives: list[float]) -> Row:
     distances = [math.sqrt(square(score)) for score in negatives]
     value = square(positive) + sum(max(0.0, 1.1 - distance) ** 2 for distance in distances) / N
     slopes = [2.0 * max(0.0, 1.1 - distance) / distance / N for distance in distances]
-    return value, -2.0 if positive < 1.0 else 0.0, slopes
+    return value, -2.0, slopes
 
 
 def triplet_row(positive: float, negatives: list[float]) -> Row:
     heights = [square(positive) - square(score) + 0.5 for score in negatives]
     slopes = [2.0 / N if height > 0 else 0.0 for height in heights]
-    return sum(max(0.0, height) for height in heights) / N, -sum(slopes) if positive < 1.0 else 0.0, slopes
+    return sum(max(0.0, height) for height in heights) / N, -sum(slopes), slopes
 
 
 BY_ROWS: dict[str, tuple[Loss, Callable[[float, list[float]], Row]]] = {
@@ -194,6 +194,15 @@ def test_value_and_gradient(name: str) -> None:
 
 def test_every_loss_is_worked_out_by_hand() -> None:
     assert set(BY_ROWS) | {"mml", "ccl", "bsl"} == set(LOSSES)
+
+
+def test_contrastive_has_no_slope_where_vectors_meet() -> None:
+    """The root's slope is infinite at distance 0, and imaginary past it, where dropout can carry a cosine."""
+    negative = torch.tensor([[1.0, 1.3, 0.9]], dtype=torch.float64, requires_grad=True)
+    Contrastive(margin=1.0)(Scores(torch.tensor([0.5]), negative, torch.tensor([0]), torch.tensor([0]))).backward()
+    assert negative.grad is not None
+    assert negative.grad[0, :2].tolist() == [0.0, 0.0]
+    assert negative.grad[0, 2] > 0
 
 
 def test_sl_is_bsl_with_exponent_one() -> None:

@@ -6,10 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass as plain_dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
-
-SMALLEST = 1e-12  # squared distances below have no slope: that of their root would be infinite
 
 
 @plain_dataclass(frozen=True)
@@ -51,5 +48,5 @@ class Loss(ABC):
 
 
 def squared_distances(cosines: Tensor) -> Tensor:
-    """|u - v|^2 = 2 - 2 u.v of unit vectors; a scaled one (dropout) can come below 0, where nothing is gained any more."""
-    return torch.clamp(2.0 - 2.0 * cosines, min=SMALLEST)
+    """|u - v|^2 = 2 - 2 u.v of unit vectors; below 0 where a scaled vector (dropout) has a cosine above 1."""
+    return 2.0 - 2.0 * cosines

@@ -13,6 +13,8 @@ from trainers.losses.base import Loss, Scores, squared_distances
 from trainers.losses.softmax import softmax_rows
 from trainers.validation import SETTINGS, Positive
 
+SMALLEST = 1e-12  # squared distances below have no slope: that of their root would be infinite
+
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class BPR(Loss):
@@ -74,7 +76,8 @@ class Contrastive(Loss):
     margin: Positive = 1.0
 
     def rows(self, scores: Scores) -> Tensor:
-        gaps = torch.relu(self.margin - squared_distances(scores.negative).sqrt())
+        distances = squared_distances(scores.negative).clamp(min=SMALLEST).sqrt()
+        gaps = torch.relu(self.margin - distances)
         return squared_distances(scores.positive) + gaps.square().mean(1)
 
 

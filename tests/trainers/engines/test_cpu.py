@@ -12,6 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from trainers import Interactions, TrainConfig
@@ -19,9 +20,9 @@ from trainers.compiled import compiled
 from trainers.engines.cpu import NumbaEngine, why_not
 from trainers.engines.cpu.adam import Table
 from trainers.engines.cpu.pace import Pace
-from trainers.engines.cpu.rows import ROWS
+from trainers.engines.cpu.rows import ROWS, row_loss, row_loss_of
 from trainers.engines.reference import TorchEngine
-from trainers.losses import LOSSES
+from trainers.losses import LOSSES, Scores
 
 MAX_THREADS = numba.get_num_threads()
 ONE_STEP, MANY_STEPS = 5e-6, 2e-4
@@ -214,6 +215,31 @@ def test_cannot_run() -> None:
     assert "too much for one step" in why_not(too_much)
     with pytest.raises(ValueError, match="cannot run this config"):
         started(NumbaEngine, data(50, 80, 300), too_much)
+
+
+@numba.njit(error_model="numpy")
+def one_row(kind: int, settings: Any, positive: Any, scores: Any, slopes: Any) -> Any:
+    return row_loss(kind, settings, scores.shape[1], positive, scores, 0, scores.shape[1], slopes)
+
+
+@pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
+def test_row_functions(loss: dict[str, Any]) -> None:
+    """Value and slopes on any scores, above 1 too, where dropout can carry them."""
+    formula = config(loss).loss
+    row = row_loss_of(formula)
+    rng = np.random.default_rng(3)
+    for n in (1, 2, 9, 40):
+        scores = rng.uniform(-1.4, 1.4, (1, n + 1)).astype(np.float32)
+        positive, negative = (torch.tensor(part, requires_grad=True) for part in (scores[:, 0], scores[:, 1:]))
+        value = formula.rows(Scores(positive, negative, torch.zeros(1), torch.zeros(1))).sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        slopes = np.zeros((1, n), np.float32)
+        got, slope = one_row(row.kind, row.settings, scores[0, 0], np.ascontiguousarray(scores[:, 1:]), slopes)
+        assert got == pytest.approx(float(value.detach()), rel=2e-5, abs=1e-5)
+        assert positive.grad is not None
+        assert negative.grad is not None
+        assert slope == pytest.approx(float(positive.grad[0]), rel=2e-5, abs=1e-5)
+        assert slopes == pytest.approx(negative.grad.numpy(), rel=2e-4, abs=1e-5)
 
 
 def test_every_row_function_is_tested() -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from trainers.engines.cpu.low import inlined
 from trainers.losses import BCE, BPR, BSL, CCL, MML, MSE, SL, SSM, Contrastive, Hinge, InfoNCE, Loss, SoftmaxCE, Triplet
-from trainers.losses.base import SMALLEST
+from trainers.losses.classic import SMALLEST
 
 HINGES, SOFTMAX, PAIR_HINGE, PAIR_LOGISTIC, SQUARES, LOGISTIC, DISTANCES = range(7)
 
@@ -239,7 +239,4 @@ def _distances(settings, count, positive, scores, b, n, slopes):
             loss += gap * gap
             if far:
                 slopes[b, j] = np.float32(2.0) * gap / (distance * np.float32(count))
-    square = np.float32(2.0) - np.float32(2.0) * positive
-    if square < np.float32(SMALLEST):
-        return loss / count + SMALLEST, np.float32(0.0)
-    return loss / count + square, np.float32(-2.0)
+    return loss / count + np.float32(2.0) * (np.float32(1.0) - positive), np.float32(-2.0)
