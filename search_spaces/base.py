@@ -88,7 +88,7 @@ class Space(ABC):
         others: Params = {
             "learning_rate": config.learning_rate,
             "l2": config.l2 or NO_L2,
-            "negatives": config.negatives.count,
+            "negatives": config.negatives.per_row(config.batch_size),
             "dropout": config.encoder.dropout,
             "schedule": config.schedule,
         }

@@ -39,25 +39,42 @@ LOSS_CASES: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Parity:
-    """Even users like even items, odd users odd items; `held_out` is all that a user has not seen of their own parity."""
+class KnownAnswer:
+    """Data with a known answer: `held_out` is all that a user likes and has not seen."""
 
     seen: Interactions
     held_out: Interactions
 
 
-@pytest.fixture(scope="session")
-def parity() -> Parity:
-    """90 users, 120 items; of the 60 items of their parity users have seen 50: a perfect ranking starts with the other 10."""
-    n_users, n_items, n_seen = 90, 120, 50
+def known_answer(likes: list[Any], n_items: int, n_seen: int) -> KnownAnswer:
+    """`likes` (n_users, n_liked), of which each user has seen `n_seen`, chosen at random."""
     rng = np.random.default_rng(7)
-    own = np.stack([rng.permutation(np.arange(user % 2, n_items, 2)) for user in range(n_users)])
-    users = np.broadcast_to(np.arange(n_users)[:, None], own.shape)
+    liked = np.stack([rng.permutation(items) for items in likes])
+    users = np.broadcast_to(np.arange(len(likes))[:, None], liked.shape)
     seen, held_out = (
-        Interactions.from_pairs(users[:, part].ravel(), own[:, part].ravel(), n_users, n_items)
+        Interactions.from_pairs(users[:, part].ravel(), liked[:, part].ravel(), len(likes), n_items)
         for part in (slice(None, n_seen), slice(n_seen, None))
     )
-    return Parity(seen, held_out)
+    return KnownAnswer(seen, held_out)
+
+
+@pytest.fixture(scope="session")
+def parity() -> KnownAnswer:
+    """Even users like even items, odd users odd items.
+
+    90 users, 120 items; of the 60 items of their parity users have seen 50: a perfect ranking starts with the other 10.
+    """
+    return known_answer([np.arange(user % 2, 120, 2) for user in range(90)], 120, n_seen=50)
+
+
+@pytest.fixture(scope="session")
+def ring() -> KnownAnswer:
+    """4 groups of 30 items in a ring, a user likes two neighbours: items near a liked one are mostly liked by others only.
+
+    48 users have seen 57 of their 60 items. So a sampler that looks for negatives near the positive finds true ones, as it does
+    not in `parity`, where what is near and unseen is what is held out.
+    """
+    return known_answer([(np.arange(60) + 30 * (user % 4)) % 120 for user in range(48)], 120, n_seen=57)
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from trainers.encoders import ENCODERS, MF, Encoder
 from trainers.losses import LOSSES, Loss
@@ -30,13 +30,22 @@ Schedule = Literal["constant", "linear"]
 MAX_SEED = 2**63 - 1
 
 
+# What does not go together, and why.
+REFUSED: tuple[tuple[Callable[[TrainConfig], bool], str], ...] = (
+    (
+        lambda config: config.negatives.per_row(config.batch_size) < 1,
+        "negatives in_batch are the batch's other positives: batch_size must be at least 2, got 1",
+    ),
+)
+
+
 class TrainConfig(BaseModel):
     """One training run. Every field but `loss` has a default; unknown keys are errors.
 
     Attributes:
         encoder: `{name: mf, dim, dropout, init_std}`.
         loss: `{name: mml, margins, weights, positive_weight, negative_weight}` or another of `trainers.losses.LOSSES`.
-        negatives: `{name: uniform, count}`.
+        negatives: `{name: uniform, count}` or another of `trainers.negatives.NEGATIVES`.
         learning_rate: Adam's (betas .9 and .999, epsilon 1e-8).
         schedule: `constant`, or `linear`: to zero over this config's own epochs.
         l2: added as `l2 * row` to the gradient of the rows that the loss moves in a step.
@@ -56,6 +65,13 @@ class TrainConfig(BaseModel):
     batch_size: Count = 512
     epochs: Count = 100
     seed: Annotated[Whole, Field(ge=0, le=MAX_SEED)] = 0
+
+    @model_validator(mode="after")
+    def _compatible(self) -> TrainConfig:
+        for clashes, reason in REFUSED:
+            if clashes(self):
+                raise ValueError(reason)
+        return self
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any], where: str = "config") -> TrainConfig:

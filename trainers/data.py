@@ -73,6 +73,17 @@ class Interactions:
         digest.update(self.items.astype("<i4").tobytes())
         return digest.hexdigest()
 
+    def contains(self, users: Ids, items: Ids) -> NDArray[np.bool_]:
+        """Whether each (user, item) is one of the pairs; any shape, the same for both."""
+        pairs = users.astype(np.int64) * self.n_items + items.astype(np.int64)
+        place = np.searchsorted(self._keys, pairs)
+        return self._keys[np.minimum(place, len(self) - 1)] == pairs if len(self) else np.zeros(pairs.shape, np.bool_)
+
+    @cached_property
+    def _keys(self) -> NDArray[np.int64]:
+        """One number per pair, ascending."""
+        return self.users.astype(np.int64) * self.n_items + self.items
+
     def where(self, chosen: NDArray[np.bool_]) -> Interactions:
         """The pairs for which `chosen` (n_pairs,) is true; ids keep their meaning."""
         return Interactions.from_pairs(self.users[chosen], self.items[chosen], self.n_users, self.n_items)

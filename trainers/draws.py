@@ -21,6 +21,7 @@ _MUL_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MUL_2 = np.uint64(0x94D049BB133111EB)
 _S27, _S30, _S31, _S32 = (np.uint64(s) for s in (27, 30, 31, 32))
 _ONE = np.uint64(1)
+_LOW_32 = np.uint64(0xFFFFFFFF)
 
 
 class Purpose(IntEnum):
@@ -34,6 +35,7 @@ class Purpose(IntEnum):
     HOLD_OUT = 6
     TIES = 7
     DEMO = 8
+    CANDIDATES = 9
 
 
 def mix64(z: Any) -> Any:
@@ -51,6 +53,13 @@ def bits(key: Any, counter: Any) -> Any:
 def below(word: Any, n: Any) -> Any:
     """Map 64 random bits to an integer in [0, n), n < 2^32 (uint64). Bias at most n / 2^32, 1e-5 for 40,000 items."""
     return ((word >> _S32) * n) >> _S32
+
+
+def weighted(word: Any, keep: Any, other: Any) -> Any:
+    """Map 64 random bits to an integer by weight, by a table of `alias_table` (Walker, 1977): two reads, whatever its size."""
+    place = below(word, np.uint64(keep.size))
+    moves = np.uint64((word & _LOW_32) >= keep[place])
+    return place + moves * (other[place] - place)  # modulo 2^64
 
 
 def feistel(key: Any, x: Any, half_bits: Any) -> Any:
@@ -87,6 +96,25 @@ def permuted(stream: np.uint64, index: NDArray[np.integer[Any]], n: int) -> NDAr
 def integers(stream: np.uint64, counters: U64, n: int) -> NDArray[np.int64]:
     """Uniform integers in [0, n), one per counter."""
     return np.asarray(below(bits(stream, counters), np.uint64(n))).astype(np.int64)
+
+
+def alias_table(weights: NDArray[np.float64]) -> tuple[U64, U64]:
+    """Which draws of a place stay (those whose lower half is below `keep`), and where the others go, both uint64 (n,).
+
+    Each place holds the average weight: its own, and what is left of one heavier (Vose, 1991). Weights of 0 are never drawn.
+    """
+    n = len(weights)
+    share = weights * (n / weights.sum())
+    keep, other = np.full(n, 2**32, np.uint64), np.full(n, int(weights.argmax()), np.uint64)
+    light, heavy = list(np.flatnonzero(share < 1.0)), list(np.flatnonzero(share >= 1.0))
+    while light and heavy:
+        poor, rich = light.pop(), heavy[-1]
+        keep[poor], other[poor] = round(share[poor] * 2.0**32), rich
+        share[rich] -= 1.0 - share[poor]
+        if share[rich] < 1.0:
+            light.append(heavy.pop())
+    keep[weights == 0.0] = 0
+    return keep, other
 
 
 def uniform(stream: np.uint64, counters: U64) -> NDArray[np.float64]:

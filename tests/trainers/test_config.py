@@ -169,7 +169,7 @@ BAD: list[tuple[str, Any, list[str]]] = [
     (
         "loss without name",
         {"loss": {"margin": 0.9}},
-        ["loss: must be a mapping with a name", "bsl, ccl, mml", "{'margin': 0.9}"],
+        ["loss: must be a mapping with a name", "bce, bpr, bsl", "{'margin': 0.9}"],
     ),
     ("loss is a string", {"loss": "mml"}, ["loss: must be a mapping with a name", "'mml'"]),
     ("loss is null", {"loss": None}, ["loss: must be a mapping with a name", "None"]),

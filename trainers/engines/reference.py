@@ -15,6 +15,7 @@ from trainers.engines.adam import BETAS, EPSILON, learning_rate_at
 from trainers.engines.contract import Vectors
 from trainers.engines.single import SingleLane
 from trainers.losses import Scores
+from trainers.negatives import Step
 
 
 class TorchEngine(SingleLane):
@@ -24,10 +25,11 @@ class TorchEngine(SingleLane):
         self.model: EncoderModule = config.encoder.build(self.seen.n_users, self.seen.n_items, config.seed)
         self.model.to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=BETAS, eps=EPSILON)
+        self.sampler = config.negatives.sampler(self.seen)
         self.steps_done = 0
 
     def _release(self) -> None:
-        for name in ("model", "optimizer"):
+        for name in ("model", "optimizer", "sampler"):
             vars(self).pop(name, None)
         if self.device == "cuda":
             torch.cuda.empty_cache()  # PyTorch keeps freed blocks: another lane or worker may need them
@@ -44,20 +46,33 @@ class TorchEngine(SingleLane):
 
     def step(self, config: TrainConfig, epoch: int, rows: Ids, pairs: Ids) -> float:
         """One Adam step on the interactions `pairs` (B,), which stand at `rows` (B,) of the epoch; returns the mean loss."""
-        users, items = self._ids(self.seen.users[pairs]), self._ids(self.seen.items[pairs])
-        stream = draws.key(config.seed, Purpose.NEGATIVES, epoch)
-        negatives = self._ids(config.negatives.draw(stream, rows, self.seen.n_items))
+        step = self._look(config, epoch, rows, pairs)
         self.optimizer.zero_grad()
-        user_vectors = self.model.user_vectors(users, self._keep(config, epoch, rows))  # (B, d)
-        positive = (user_vectors * self.model.item_vectors(items)).sum(-1)  # (B,)
-        negative = torch.einsum("bd,bnd->bn", user_vectors, self.model.item_vectors(negatives))
-        losses = config.loss.rows(Scores(positive, negative, users, items))
+        positive = (step.user_vectors * step.positive_vectors).sum(-1)  # (B,)
+        negative = self.sampler.scores(step)  # (B, N)
+        self.steps_done += 1
+        if negative.shape[1] == 0:  # the epoch's last row is alone in its batch, and its negatives would have been the others
+            return 0.0
+        losses = config.loss.rows(Scores(positive, negative, self._ids(step.users), self._ids(step.items)))
         config.loss.reduce(losses).backward()  # type: ignore[no-untyped-call]
         self._add_l2(config.l2)
         self._set_learning_rate(config)
         self.optimizer.step()
-        self.steps_done += 1
         return float(losses.detach().mean())
+
+    def _look(self, config: TrainConfig, epoch: int, rows: Ids, pairs: Ids) -> Step:
+        users, items = self.seen.users[pairs], self.seen.items[pairs]
+        return Step(
+            seed=config.seed,
+            epoch=epoch,
+            number=self.steps_done,
+            rows=rows,
+            users=users,
+            items=items,
+            user_vectors=self.model.user_vectors(self._ids(users), self._keep(config, epoch, rows)),
+            positive_vectors=self.model.item_vectors(self._ids(items)),
+            item_vectors=lambda ids: self.model.item_vectors(self._ids(ids)),
+        )
 
     def _ids(self, ids: Ids) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(ids, dtype=np.int64)).to(self.device)
@@ -80,7 +95,7 @@ class TorchEngine(SingleLane):
             table.grad += l2 * table.detach() * moved
 
     def _set_learning_rate(self, config: TrainConfig) -> None:
-        self.optimizer.param_groups[0]["lr"] = learning_rate_at(config, self.steps_done, len(self.seen))
+        self.optimizer.param_groups[0]["lr"] = learning_rate_at(config, self.steps_done - 1, len(self.seen))
 
     def _vectors(self) -> Vectors:
         with torch.no_grad():

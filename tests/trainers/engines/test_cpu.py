@@ -49,7 +49,8 @@ def config(
 ) -> TrainConfig:
     encoder = {"name": "mf", "dim": dim, "dropout": dropout, "init_std": init_std}
     fields = {"learning_rate": 1e-3, "batch_size": 32, "epochs": 4, "seed": 5} | other
-    return TrainConfig.from_dict({"loss": loss, "encoder": encoder, "negatives": {"name": "uniform", "count": count}, **fields})
+    fields = {"negatives": {"name": "uniform", "count": count}} | fields
+    return TrainConfig.from_dict({"loss": loss, "encoder": encoder, **fields})
 
 
 def started(engine: type[Any], seen: Interactions, settings: TrainConfig, **arguments: Any) -> Any:
@@ -110,6 +111,17 @@ def test_some_epochs(loss: dict[str, Any], change: dict[str, Any]) -> None:
         assert ours.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
     # Near its margin contrastive's slope is a small difference of distances: mostly rounding, which Adam then enlarges.
     assert_same_state(ours, theirs, 5 * MANY_STEPS if loss is CONTRASTIVE else MANY_STEPS)
+
+
+@pytest.mark.parametrize("loss", [MML, BSL], ids=["mml", "bsl"])
+@pytest.mark.parametrize("beta", [0.5, 2.0])
+def test_negatives_by_popularity(loss: dict[str, Any], beta: float) -> None:
+    seen = data(50, 80, 300)
+    settings = config(loss, negatives={"name": "popularity", "count": 9, "beta": beta})
+    ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
+    for _ in range(settings.epochs):
+        assert ours.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
+    assert_same_state(ours, theirs, MANY_STEPS)
 
 
 @pytest.mark.parametrize(("loss", "schedule"), [(MML, "constant"), (BSL, "linear")], ids=["mml", "bsl"])
@@ -213,6 +225,7 @@ def test_cannot_run() -> None:
     assert "pools positives" in why_not(config(BSL | {"mode": "multi"}))
     too_much = config(MML).replace(batch_size=2**24, negatives={"name": "uniform", "count": 1000})
     assert "too much for one step" in why_not(too_much)
+    assert why_not(config(MML, negatives={"name": "in_batch"})) == "negatives in_batch are drawn by the torch engine only"
     with pytest.raises(ValueError, match="cannot run this config"):
         started(NumbaEngine, data(50, 80, 300), too_much)
 

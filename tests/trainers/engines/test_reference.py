@@ -224,7 +224,8 @@ def test_l2_touches_exactly_the_rows_with_gradient(graph: Interactions) -> None:
         np.testing.assert_allclose(penalised[moved], plain[moved] + 0.3 * table[moved], rtol=1e-12)
         assert (penalised[~moved] == 0).all(), "rows without gradient must stay without"
     assert some_unmoved, "the test needs rows that the loss does not move"
-    negatives = settings.negatives.draw(draws.key(settings.seed, Purpose.NEGATIVES, 0), rows, N_ITEMS)
+    slots = np.arange(len(rows) * 2, dtype=np.uint64)
+    negatives = draws.integers(draws.key(settings.seed, Purpose.NEGATIVES, 0), slots, N_ITEMS)
     drawn = set(negatives.ravel().tolist()) | set(graph.items[pairs].tolist())
     moved_items = set(np.flatnonzero((gradients[1][1] != 0).any(axis=1)).tolist())
     assert moved_items < drawn, "the test needs a drawn negative below all margins: it must not be touched either"

@@ -18,9 +18,11 @@ from trainers.engines.cpu.kernels import Plan, kernel_for
 from trainers.engines.cpu.pace import Pace
 from trainers.engines.cpu.rows import ALL, ROWS, row_loss_of
 from trainers.engines.single import SingleLane
-from trainers.negatives import Uniform
+from trainers.negatives import Popularity, Uniform
+from trainers.negatives.static import popularity
 
 MAX_SLOTS = 2**31
+NO_WEIGHTS = np.zeros(0, np.uint64), np.zeros(0, np.uint64)
 
 
 def why_not(config: TrainConfig) -> str:
@@ -31,8 +33,8 @@ def why_not(config: TrainConfig) -> str:
         return f"loss {config.loss.name} has no row function"
     if reason := ROWS[type(config.loss)].why_not(config.loss):
         return reason
-    if not isinstance(config.negatives, Uniform):
-        return f"negatives {config.negatives.name} are not uniform"
+    if not isinstance(config.negatives, Uniform | Popularity):
+        return f"negatives {config.negatives.name} are drawn by the torch engine only"
     if config.batch_size << stride_bits(config.negatives.count) >= MAX_SLOTS:
         return f"batch_size {config.batch_size} with {config.negatives.count} negatives is too much for one step"
     return ""
@@ -58,6 +60,9 @@ class NumbaEngine(SingleLane):
         self.users, self.items = new_table(users, with_codes=False), new_table(items, with_codes=self.loss.cutoff > ALL)
         size = min(config.batch_size, len(seen))
         self.batch = new_batch(size, config.negatives.count, dim, config.encoder.dropout > 0.0, seen.n_items)
+        self.weights = NO_WEIGHTS
+        if isinstance(config.negatives, Popularity):
+            self.weights = draws.alias_table(popularity(seen, config.negatives.beta))
         self.power = powers()
         self.kernel = kernel_for(dim)
         self.steps_done = 0
@@ -98,6 +103,8 @@ class NumbaEngine(SingleLane):
             dropout_threshold=draws.keep_threshold(dropout),
             dropout_factor=1.0 / (1.0 - dropout),
             n_negatives=config.negatives.count,
+            keep=self.weights[0],
+            other=self.weights[1],
             batch_size=config.batch_size,
             kind=self.loss.kind,
             settings=self.loss.settings,

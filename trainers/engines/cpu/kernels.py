@@ -66,6 +66,7 @@ class Plan(NamedTuple):
         dropout_threshold: uint64, 0 for no dropout.
         dropout_factor: what kept units are multiplied with.
         n_negatives: per row.
+        keep, other: uint64, a table of `draws.alias_table` to draw them by weight; empty: uniformly.
         batch_size: rows per step; the last step may have fewer.
         kind, settings, cutoff, summed: see `rows.RowLoss`.
         l2: added as l2 * row to the gradients.
@@ -83,6 +84,8 @@ class Plan(NamedTuple):
     dropout_threshold: np.uint64
     dropout_factor: float
     n_negatives: int
+    keep: NDArray[np.uint64]
+    other: NDArray[np.uint64]
     batch_size: int
     kind: int
     settings: NDArray[np.float32]

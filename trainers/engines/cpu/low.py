@@ -33,6 +33,7 @@ mix64 = register_jitable(draws.mix64)
 bits = register_jitable(draws.bits)
 below = register_jitable(draws.below)
 feistel = register_jitable(draws.feistel)
+weighted = register_jitable(draws.weighted)
 
 
 def aligned(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from trainers.engines.cpu.adam import CODE_MAX, CODE_STEP, CODE_ZERO, INVERSE, SLACK, prefetch_score
 from trainers.engines.cpu.batch import USERS
-from trainers.engines.cpu.low import below, bits, code_dot, dot, inlined, largest, prefetch
+from trainers.engines.cpu.low import below, bits, code_dot, dot, inlined, largest, prefetch, weighted
 
 CODES_AHEAD = 12  # negatives between a prefetch and its use
 _S32 = np.uint64(32)
@@ -40,7 +40,8 @@ def user_vector(batch, b, table, plan, position, width):
 def draw_negatives(batch, b, plan, position, n_items):
     start = position * np.uint64(plan.n_negatives)
     for j in range(plan.n_negatives):
-        batch.items[b, j] = np.int32(below(bits(plan.negatives, start + np.uint64(j)), n_items))
+        word = bits(plan.negatives, start + np.uint64(j))
+        batch.items[b, j] = np.int32(weighted(word, plan.keep, plan.other) if plan.keep.size else below(word, n_items))
 
 
 @inlined

@@ -1,0 +1,229 @@
+"""Samplers against their distributions, counted, and against hand-written draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+
+from trainers import InputError, Interactions, TrainConfig
+from trainers.draws import Purpose
+from trainers.negatives import NEGATIVES, Step
+from trainers.negatives.adaptive import TwoStageSampler
+
+N_USERS, N_ITEMS, DIM = 6, 30, 5
+
+
+@pytest.fixture
+def seen() -> Interactions:
+    """Items of very different popularity, item 29 without any; user 0 has seen 25 items, user 5 all but 3."""
+    pairs = [(user, item) for user in range(5) for item in range(29) if item * (user + 1) % 29 < 25 - 5 * user]
+    pairs += [(5, item) for item in range(N_ITEMS - 3)]
+    users, items = np.array(pairs).T
+    return Interactions.from_pairs(users, items, N_USERS, N_ITEMS)
+
+
+VECTORS = torch.nn.functional.normalize(torch.tensor(np.random.default_rng(2).normal(size=(N_ITEMS, DIM)), dtype=torch.float32))
+USERS = torch.nn.functional.normalize(torch.tensor(np.random.default_rng(3).normal(size=(N_USERS, DIM)), dtype=torch.float32))
+
+
+def step_of(seen: Interactions, rows: NDArray[np.int64], epoch: int = 0, number: int = 0, seed: int = 4) -> Step:
+    """The pairs of the given numbers, at the rows of the same numbers."""
+    users, items = seen.users[rows % len(seen)], seen.items[rows % len(seen)]
+    return Step(seed, epoch, number, rows, users, items, USERS[users], VECTORS[items], lambda ids: VECTORS[ids])
+
+
+def draw(seen: Interactions, settings: dict[str, Any], rows: NDArray[np.int64], **step: int) -> NDArray[np.int64]:
+    config = TrainConfig.from_dict({"loss": {"name": "bpr"}, "negatives": settings})
+    return config.negatives.sampler(seen).draw(step_of(seen, rows, **step))
+
+
+def agrees(drawn: NDArray[np.int64], weights: NDArray[np.float64]) -> bool:
+    """Chi-squared at one in a thousand; what has no weight must not occur."""
+    counts = np.bincount(drawn.ravel(), minlength=len(weights))
+    possible = weights > 0
+    expected = counts.sum() * weights[possible] / weights.sum()
+    return counts[~possible].sum() == 0 and stats.chisquare(counts[possible], expected).pvalue > 1e-3
+
+
+ALL = {
+    "uniform": {"name": "uniform", "count": 7},
+    "unseen": {"name": "unseen", "count": 7},
+    "popularity": {"name": "popularity", "count": 7, "beta": 0.5},
+    "in_batch": {"name": "in_batch"},
+    "hard": {"name": "hard", "count": 3, "pool": 4},
+    "two_stage": {"name": "two_stage", "count": 3, "candidates": 10},
+}
+
+
+def test_every_sampler_is_here() -> None:
+    assert set(ALL) == set(NEGATIVES)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_shape_and_range(seen: Interactions, name: str) -> None:
+    drawn = draw(seen, ALL[name], np.arange(8))
+    assert drawn.shape == (8, 7 if name == "in_batch" else ALL[name]["count"])
+    assert drawn.dtype == np.int64
+    assert drawn.min() >= 0
+    assert drawn.max() < N_ITEMS
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"in_batch", "two_stage"}))
+def test_a_rows_negatives_do_not_depend_on_its_batch(seen: Interactions, name: str) -> None:
+    together, alone = draw(seen, ALL[name], np.arange(8)), [draw(seen, ALL[name], np.array([row])) for row in range(8)]
+    assert np.array_equal(together, np.concatenate(alone))
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"in_batch"}))
+def test_seed_epoch_and_row_decide(seen: Interactions, name: str) -> None:
+    rows = np.arange(20)
+    first = draw(seen, ALL[name], rows)
+    assert np.array_equal(first, draw(seen, ALL[name], rows))
+    for other in (draw(seen, ALL[name], rows, epoch=1), draw(seen, ALL[name], rows, seed=5), draw(seen, ALL[name], rows + 100)):
+        assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_scores_are_those_of_what_is_drawn(seen: Interactions, name: str) -> None:
+    config = TrainConfig.from_dict({"loss": {"name": "bpr"}, "negatives": ALL[name]})
+    step = step_of(seen, np.arange(9))
+    scores = config.negatives.sampler(seen).scores(step)
+    drawn = config.negatives.sampler(seen).draw(step)
+    expected = (step.user_vectors[:, None] * VECTORS[drawn]).sum(-1)
+    torch.testing.assert_close(scores, expected)
+
+
+def test_uniform(seen: Interactions) -> None:
+    assert agrees(draw(seen, {"name": "uniform", "count": 50}, np.arange(400)), np.ones(N_ITEMS))
+
+
+def test_unseen_is_uniform_over_what_each_user_has_not_seen(seen: Interactions) -> None:
+    rows = np.arange(len(seen))
+    drawn = draw(seen, {"name": "unseen", "count": 60}, rows)
+    for user in range(N_USERS):
+        unseen = np.ones(N_ITEMS)
+        unseen[seen.items[seen.users == user]] = 0.0
+        assert agrees(drawn[seen.users == user], unseen), f"user {user}"
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 2.0])
+def test_popularity(seen: Interactions, beta: float) -> None:
+    drawn = draw(seen, {"name": "popularity", "count": 50, "beta": beta}, np.arange(400))
+    counts = seen.per_item.astype(float)
+    assert agrees(drawn, np.where(counts > 0, counts**beta, 0.0))
+
+
+def test_in_batch_has_the_others_in_order(seen: Interactions) -> None:
+    step = step_of(seen, np.array([3, 40, 7]))
+    a, b, c = step.items
+    config = TrainConfig.from_dict({"loss": {"name": "ssm", "temperature": 0.1}, "negatives": {"name": "in_batch"}})
+    assert config.negatives.sampler(seen).draw(step).tolist() == [[b, c], [a, c], [a, b]]
+
+
+def test_hard_is_the_best_of_its_pool(seen: Interactions) -> None:
+    rows = np.arange(30)
+    pools = draw(seen, {"name": "uniform", "count": 12}, rows).reshape(30, 3, 4)
+    scores = (USERS[seen.users[rows]] @ VECTORS.T).numpy()
+    expected = [[max(pool, key=lambda item: scores[row, item]) for pool in pools[row]] for row in rows]
+    assert draw(seen, ALL["hard"], rows).tolist() == expected
+
+
+class TestTwoStage:
+    def sampler(self, seen: Interactions, **settings: Any) -> TwoStageSampler:
+        config = TrainConfig.from_dict({"loss": {"name": "bpr"}, "negatives": {"name": "two_stage", **settings}})
+        sampler = config.negatives.sampler(seen)
+        assert isinstance(sampler, TwoStageSampler)
+        return sampler
+
+    def test_candidates_are_distinct_and_the_popular_more_often(self, seen: Interactions) -> None:
+        sampler = self.sampler(seen, candidates=6)
+        found = [sampler._candidates(step_of(seen, np.arange(3), number=number)) for number in range(2000)]
+        assert all(len(set(one.tolist())) == 6 for one in found)
+        counts = np.bincount(np.concatenate(found), minlength=N_ITEMS)
+        assert counts[29] == 0, "nobody has seen it"
+        order = np.argsort(seen.per_item[:29], kind="stable")
+        assert stats.spearmanr(counts[order], seen.per_item[order]).statistic > 0.9
+
+    def test_one_candidate_is_drawn_by_popularity(self, seen: Interactions) -> None:
+        sampler = self.sampler(seen, candidates=1, beta=2.0)
+        found = [sampler._candidates(step_of(seen, np.arange(3), number=number))[0] for number in range(4000)]
+        assert agrees(np.array(found), seen.per_item.astype(float) ** 2)
+
+    def test_weights(self, seen: Interactions) -> None:
+        """1 / q(z), by hand: z^2 = .25 at d = 5 gives .75^-1 for z > 0, and nothing for z <= 0."""
+        sampler = self.sampler(seen, candidates=3)
+        sampler.vectors = np.zeros((N_ITEMS, DIM), np.float32)
+        for item, z in ((0, 1.0), (1, 0.5), (2, -0.5), (3, 0.8)):
+            sampler.vectors[item, :2] = z, np.sqrt(1 - z * z)
+        step = step_of(seen, np.array([0]))
+        assert step.items[0] == 0
+        one, none, high = sampler._weights(step, np.array([1, 2, 3]))[0]
+        assert none == 0.0
+        assert high / one == pytest.approx(0.75 / 0.36, rel=1e-5)
+
+    def test_where_no_candidate_is_near_all_count_alike(self, seen: Interactions) -> None:
+        sampler = self.sampler(seen, candidates=3)
+        sampler.vectors = np.zeros((N_ITEMS, DIM), np.float32)
+        assert sampler._weights(step_of(seen, np.array([0])), np.array([1, 2, 3]))[0].tolist() == [1.0, 1.0, 1.0]
+
+    def test_own_items_are_drawn_again(self, seen: Interactions) -> None:
+        """User 1 has seen 20 of 27 candidates: one draw is theirs in 3 of 4 cases, ten in a row in 1 of 20."""
+        rows = np.flatnonzero(seen.users == 1)
+        drawn = draw(seen, {"name": "two_stage", "count": 20, "candidates": 27}, rows)
+        own = seen.contains(np.broadcast_to(seen.users[rows][:, None], drawn.shape), drawn)
+        assert own.mean() < 0.3
+
+    def test_vectors_are_copied_at_intervals(self, seen: Interactions) -> None:
+        sampler = self.sampler(seen, candidates=5, refresh=3)
+        asked: list[int] = []
+
+        def vectors(number: int) -> Callable[[Any], torch.Tensor]:
+            def look(ids: Any) -> torch.Tensor:
+                asked.append(number)
+                return VECTORS[ids]
+
+            return look
+
+        for number in range(7):
+            one = step_of(seen, np.arange(4), number=number)
+            sampler.draw(Step(**{**vars(one), "item_vectors": vectors(number)}))
+        assert asked == [0, 3, 6]
+
+    def test_candidates_and_draws_have_streams_of_their_own(self, seen: Interactions) -> None:
+        step = step_of(seen, np.arange(3))
+        assert len({step.stream(), step.stream(Purpose.CANDIDATES, 0), step.stream(Purpose.NEGATIVES, 0)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"name": "in_batch", "count": 5}, ["negatives", "in_batch takes the batch's other positives", "leave count out"]),
+        ({"name": "popularity", "beta": -1.0}, ["negatives.beta", "greater than or equal to 0", "-1.0"]),
+        ({"name": "hard", "pool": 0}, ["negatives.pool", "greater than or equal to 1"]),
+        ({"name": "two_stage", "candidates": 0}, ["negatives.candidates", "greater than or equal to 1"]),
+        ({"name": "populr"}, ["unknown negatives 'populr'", "did you mean 'popularity'"]),
+    ],
+)
+def test_bad_settings(settings: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        TrainConfig.from_dict({"loss": {"name": "bpr"}, "negatives": settings})
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_in_batch_needs_a_batch() -> None:
+    with pytest.raises(InputError, match="batch_size must be at least 2, got 1"):
+        TrainConfig.from_dict({"loss": {"name": "bpr"}, "negatives": {"name": "in_batch"}, "batch_size": 1})
+
+
+def test_nothing_to_draw_from() -> None:
+    everything = Interactions.from_pairs(np.array([0, 0, 1]), np.array([0, 1, 0]), 2, 2)
+    with pytest.raises(InputError, match="user 0 has seen all 2 items; use uniform"):
+        draw(everything, {"name": "unseen"}, np.arange(2))
+    with pytest.raises(InputError, match="candidates must be at most 2"):
+        draw(everything, {"name": "two_stage", "candidates": 3}, np.arange(2))

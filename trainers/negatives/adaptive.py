@@ -1,0 +1,127 @@
+"""Negatives that follow the model: the hardest of some, and two stages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from trainers import draws
+from trainers.data import Interactions
+from trainers.draws import Purpose
+from trainers.errors import InputError
+from trainers.negatives.base import Negatives, PerRow, Sampler, Step
+from trainers.negatives.static import Beta, popularity
+from trainers.validation import SETTINGS, Count
+
+MAX_DRAWS = 10  # of a negative, where each before was one of the user's own items
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class Hard(Negatives):
+    """Dynamic negative sampling (Zhang et al., SIGIR 2013): for each negative the highest scoring of `pool` uniform items."""
+
+    name: Literal["hard"] = "hard"
+    count: PerRow = 1
+    pool: PerRow = 16
+
+    def sampler(self, seen: Interactions) -> Sampler:
+        return HardSampler(seen, self.count, self.pool)
+
+
+class HardSampler(Sampler):
+    def __init__(self, seen: Interactions, count: int, pool: int) -> None:
+        super().__init__(seen)
+        self.count, self.pool = count, pool
+
+    def draw(self, step: Step) -> NDArray[np.int64]:
+        ids = draws.integers(step.stream(), step.slots(self.count * self.pool), self.seen.n_items)
+        with torch.no_grad():
+            scores = torch.einsum("bd,bnd->bn", step.user_vectors, step.item_vectors(ids))
+        pools = ids.reshape(len(ids), self.count, self.pool)
+        hardest = scores.view(pools.shape).argmax(2, keepdim=True).cpu().numpy()
+        return np.take_along_axis(pools, hardest, 2)[:, :, 0]
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class TwoStage(Negatives):
+    """2-stage sampling (Tran et al., SIGIR 2019, arXiv 1909.10912), as in its authors' program.
+
+    Stage 1 draws `candidates` items for the batch without replacement, in proportion to popularity^beta. Stage 2 draws each
+    row's negatives among them in proportion to 1 / q(z), q the density of an inner product of random unit vectors and z that of
+    the candidate with the row's POSITIVE ITEM: (1 - z^2)^(1 - (d - 1) / 2) where z > 0, else 0; uniformly where all are 0. An
+    item of the user's own is drawn again, MAX_DRAWS times at most. The vectors that give z are copied every `refresh` steps.
+    """
+
+    name: Literal["two_stage"] = "two_stage"
+    count: PerRow = 1
+    candidates: Annotated[Count, Field(le=1_000_000)] = 2000
+    beta: Beta = 1.0
+    refresh: Count = 100
+
+    def sampler(self, seen: Interactions) -> Sampler:
+        return TwoStageSampler(seen, self)
+
+
+class TwoStageSampler(Sampler):
+    def __init__(self, seen: Interactions, settings: TwoStage) -> None:
+        super().__init__(seen)
+        self.settings = settings
+        self.popularity = popularity(seen, settings.beta)
+        known = int((self.popularity > 0).sum())
+        if settings.candidates > known:
+            raise InputError(
+                f"negatives two_stage: candidates must be at most {known}, as many as items are seen, got {settings.candidates}"
+            )
+
+    def draw(self, step: Step) -> NDArray[np.int64]:
+        if step.number % self.settings.refresh == 0:
+            self.vectors = _unit(step.item_vectors(np.arange(self.seen.n_items)).detach().cpu().numpy())
+        candidates = self._candidates(step)
+        up_to = np.cumsum(self._weights(step, candidates), axis=1)
+        up_to /= up_to[:, -1:]
+        return self._draw_unseen(step, candidates, up_to)
+
+    def _candidates(self, step: Step) -> NDArray[np.int64]:
+        """Those with the smallest exponential lots / weight (Efraimidis and Spirakis, 2006)."""
+        stream = step.stream(Purpose.CANDIDATES, step.number)
+        lots = draws.uniform(stream, np.arange(self.seen.n_items, dtype=np.uint64))
+        with np.errstate(divide="ignore"):
+            order = -np.log(lots) / self.popularity
+        return np.sort(np.argpartition(order, self.settings.candidates - 1)[: self.settings.candidates]).astype(np.int64)
+
+    def _weights(self, step: Step, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
+        """1 / q(z), (B, candidates), up to a factor per row."""
+        z = (self.vectors[step.items] @ self.vectors[candidates].T).astype(np.float64)
+        exponent = 1.0 - (self.vectors.shape[1] - 1) / 2.0
+        near = (z > 0) & (candidates != step.items[:, None])  # at z = 1 the positive itself would always be drawn
+        logs = np.where(near, exponent * np.log(np.maximum(1.0 - z * z, 0.0) + 1e-8), -np.inf)
+        highest = logs.max(1, keepdims=True)
+        return np.where(np.isfinite(highest), np.exp(logs - np.where(np.isfinite(highest), highest, 0.0)), 1.0)
+
+    def _draw_unseen(self, step: Step, candidates: NDArray[np.int64], up_to: NDArray[np.float64]) -> NDArray[np.int64]:
+        """One candidate per slot, drawn again where it is the user's own."""
+        size, count = len(step.rows), self.settings.count
+        lanes = np.arange(size)[:, None]
+        flat = (up_to + lanes).ravel()
+        ids = np.zeros((size, count), np.int64)
+        open_ = np.ones((size, count), bool)
+        for turn in range(MAX_DRAWS):
+            lots = draws.uniform(step.stream(Purpose.NEGATIVES, turn), step.slots(count))
+            place = np.searchsorted(flat, lots + lanes, side="right") - lanes * len(candidates)
+            drawn = candidates[np.clip(place, 0, len(candidates) - 1)]
+            ids = np.where(open_, drawn, ids)
+            open_ &= self.seen.contains(np.broadcast_to(step.users[:, None], ids.shape), ids)
+            if not open_.any():
+                break
+        return ids
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = vectors / np.maximum(norms, np.float32(1e-12))
+    return unit

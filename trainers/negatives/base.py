@@ -1,0 +1,91 @@
+"""What every way of choosing negatives is: settings, and a sampler that is made from them for the data at hand."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from trainers import draws
+from trainers.data import Ids, Interactions
+from trainers.draws import Purpose
+from trainers.validation import Whole
+
+MAX_COUNT = 100_000
+PerRow = Annotated[Whole, Field(ge=1, le=MAX_COUNT)]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a sampler may look at: the B positives of a step, and the model as it stands.
+
+    Attributes:
+        seed, epoch: with a row's number in the epoch they decide what is drawn.
+        number: steps done before this one, over all epochs.
+        rows: numbers of the rows in their epoch, (B,).
+        users, items: ids of the positives, (B,).
+        user_vectors, positive_vectors: (B, d), whose inner products are the scores.
+        item_vectors: from ids (...) to vectors (..., d).
+    """
+
+    seed: int
+    epoch: int
+    number: int
+    rows: Ids
+    users: Ids
+    items: Ids
+    user_vectors: Tensor
+    positive_vectors: Tensor
+    item_vectors: Callable[[Ids], Tensor]
+
+    def stream(self, purpose: Purpose = Purpose.NEGATIVES, *counters: int) -> np.uint64:
+        """The key of the epoch's draws."""
+        return draws.key(self.seed, purpose, self.epoch, *counters)
+
+    def slots(self, count: int) -> NDArray[np.uint64]:
+        """The counters of `count` draws for each row, (B, count)."""
+        slots: NDArray[np.uint64] = np.add.outer(
+            self.rows.astype(np.uint64) * np.uint64(count), np.arange(count, dtype=np.uint64)
+        )
+        return slots
+
+
+class Sampler(ABC):
+    """Chooses the negatives of a run on some data."""
+
+    def __init__(self, seen: Interactions) -> None:
+        self.seen = seen
+
+    @abstractmethod
+    def draw(self, step: Step) -> NDArray[np.int64]:
+        """Item ids (B, N)."""
+
+    def scores(self, step: Step) -> Tensor:
+        """Scores (B, N) of the step's negatives."""
+        return torch.einsum("bd,bnd->bn", step.user_vectors, step.item_vectors(self.draw(step)))
+
+
+class Negatives(ABC):
+    """Settings of a sampler."""
+
+    name: str
+    count: int
+
+    @abstractmethod
+    def sampler(self, seen: Interactions) -> Sampler:
+        """The sampler for the interactions that are trained on.
+
+        Raises:
+            InputError: there is nothing to draw from.
+        """
+
+    def per_row(self, batch_size: int) -> int:
+        """Negatives of each row of a batch."""
+        return self.count

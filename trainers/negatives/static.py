@@ -1,0 +1,135 @@
+"""Negatives that do not depend on the model: uniform, unseen, by popularity, and those of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from trainers import draws
+from trainers.data import Interactions
+from trainers.errors import InputError
+from trainers.negatives.base import Negatives, PerRow, Sampler, Step
+from trainers.validation import SETTINGS, Real
+
+Beta = Annotated[Real, Field(ge=0.0, le=10.0)]
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class Uniform(Negatives):
+    """Uniform over all items, with replacement; a negative may be one of the user's positives (as SimpleX samples)."""
+
+    name: Literal["uniform"] = "uniform"
+    count: PerRow = 100
+
+    def sampler(self, seen: Interactions) -> Sampler:
+        return UniformSampler(seen, self.count)
+
+
+class UniformSampler(Sampler):
+    def __init__(self, seen: Interactions, count: int) -> None:
+        super().__init__(seen)
+        self.count = count
+
+    def draw(self, step: Step) -> NDArray[np.int64]:
+        return draws.integers(step.stream(), step.slots(self.count), self.seen.n_items)
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class Unseen(Negatives):
+    """Uniform over the items that the user has not seen, with replacement."""
+
+    name: Literal["unseen"] = "unseen"
+    count: PerRow = 100
+
+    def sampler(self, seen: Interactions) -> Sampler:
+        return UnseenSampler(seen, self.count)
+
+
+class UnseenSampler(Sampler):
+    """The r-th unseen item of a user is r + k, where k of the user's items have at most r unseen ones before them."""
+
+    def __init__(self, seen: Interactions, count: int) -> None:
+        super().__init__(seen)
+        self.count = count
+        full = np.flatnonzero(seen.per_user == seen.n_items)
+        if len(full) and seen.n_items:
+            raise InputError(f"negatives unseen: user {full[0]} has seen all {seen.n_items} items; use uniform")
+        place = np.arange(len(seen)) - seen.indptr[seen.users]
+        self.unseen_before = seen.users.astype(np.int64) * seen.n_items + (seen.items - place)  # ascending
+
+    def draw(self, step: Step) -> NDArray[np.int64]:
+        users = step.users.astype(np.int64)[:, None]
+        left = (self.seen.n_items - self.seen.per_user[users]).astype(np.uint64)
+        rank = np.asarray(draws.below(draws.bits(step.stream(), step.slots(self.count)), left)).astype(np.int64)
+        k = np.searchsorted(self.unseen_before, users * self.seen.n_items + rank, side="right") - self.seen.indptr[users]
+        ids: NDArray[np.int64] = rank + k
+        return ids
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class Popularity(Negatives):
+    """In proportion to (training interactions of the item)^beta, with replacement."""
+
+    name: Literal["popularity"] = "popularity"
+    count: PerRow = 100
+    beta: Beta = 1.0
+
+    def sampler(self, seen: Interactions) -> Sampler:
+        return PopularitySampler(seen, self.count, self.beta)
+
+
+class PopularitySampler(Sampler):
+    def __init__(self, seen: Interactions, count: int, beta: float) -> None:
+        super().__init__(seen)
+        self.count = count
+        self.table = draws.alias_table(popularity(seen, beta))
+
+    def draw(self, step: Step) -> NDArray[np.int64]:
+        return np.asarray(draws.weighted(draws.bits(step.stream(), step.slots(self.count)), *self.table)).astype(np.int64)
+
+
+def popularity(seen: Interactions, beta: float) -> NDArray[np.float64]:
+    """Weights (n_items,); items that nobody has seen have none."""
+    counts = seen.per_item.astype(np.float64)
+    return np.where(counts > 0, counts**beta, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class InBatch(Negatives):
+    """The positives of the batch's other rows, as they come (SSM): by popularity, with the user's own items."""
+
+    name: Literal["in_batch"] = "in_batch"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_count(cls, given: Any) -> Any:
+        fields = getattr(given, "kwargs", given)
+        if isinstance(fields, Mapping) and "count" in fields:
+            raise ValueError("in_batch takes the batch's other positives, batch_size - 1 of them; leave count out")
+        return given
+
+    def sampler(self, seen: Interactions) -> Sampler:
+        return InBatchSampler(seen)
+
+    def per_row(self, batch_size: int) -> int:
+        return batch_size - 1
+
+
+class InBatchSampler(Sampler):
+    def draw(self, step: Step) -> NDArray[np.int64]:
+        size = len(step.items)
+        others = ~np.eye(size, dtype=bool)
+        ids: NDArray[np.int64] = np.broadcast_to(step.items.astype(np.int64), (size, size))[others].reshape(size, size - 1)
+        return ids
+
+    def scores(self, step: Step) -> Tensor:
+        size = len(step.items)
+        others = ~torch.eye(size, dtype=torch.bool, device=step.user_vectors.device)
+        return (step.user_vectors @ step.positive_vectors.T)[others].view(size, size - 1)
