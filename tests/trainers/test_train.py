@@ -122,11 +122,11 @@ class TestLearning:
 
     @pytest.mark.parametrize("sampler", OTHER_SAMPLERS, ids=lambda sampler: sampler["name"])
     def test_every_loss_learns_with_every_sampler(self, loss_case: dict[str, Any], sampler: dict[str, Any], ring: Any) -> None:
-        """Of 63 unseen items 3 are right: 20 guesses find 32 %. Within 20 epochs it finds 75 %, with the wrong sign no half."""
+        """Of 63 unseen items 3 are right: 20 guesses find 32 %. Within 20 epochs it finds 75 %, with the wrong sign not 60."""
         settings = with_sampler(loss_case, sampler)
         assert any(recall > 0.75 for recall in recalls(settings, ring))
         flipped = settings.replace(epochs=max(1, settings.epochs // 2)).model_copy(update={"loss": Flipped(settings.loss)})
-        assert all(recall < 0.5 for recall in recalls(flipped, ring))
+        assert all(recall < 0.6 for recall in recalls(flipped, ring))
 
     def test_untrained_vectors_know_nothing(self, parity: Any) -> None:
         """The data's baseline: 10 of a user's 70 unseen items are right, so 20 guesses find 29 %."""
