@@ -27,7 +27,7 @@ from hpo.stopping import Stopper
 from hpo.storage import DEFINITION, differences
 from hpo.stored import stored_spec
 from hpo.summary import NO_SEARCH, SHOWN, Candidate, Confirmation, Method, SearchCost, mean_of, search_cost
-from hpo.trials import best_trials, trial_config
+from hpo.trials import best_trials, finalists, trial_config
 from hpo.workspace import Workspace
 from trainers import Interactions, TrainConfig, load_test
 from trainers.errors import InputError
@@ -81,9 +81,9 @@ class Confirmer:
         return Confirmation(spec.name, candidates, winner, methods, references, notes)
 
     def _select(self, study: optuna.Study, spec: StudySpec) -> list[Candidate]:
-        """Stage 1: the top configs on train, over fresh seeds, scored on validation."""
+        """Stage 1: the top configs and the published one on train, over fresh seeds, scored on validation."""
         plan = self.work.spec.confirm
-        trials = best_trials(study, plan.top)
+        trials = finalists(study, plan.top)
         if not trials:
             raise InputError(f"study {spec.name!r} has no complete trial to confirm; let it run longer")
         seeds = _seeds(self.work.spec.search.seed + SELECT_OFFSET, plan.select_seeds)
@@ -207,8 +207,8 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     plan = work.spec.confirm
     say(
         console,
-        f"confirming: the top {plan.top} configs x {plan.select_seeds} seeds on validation, then the winner, published "
-        f"settings and rivals x {plan.seeds} seeds on test, {plan.epochs} epochs each",
+        f"confirming: the top {plan.top} configs and the published one x {plan.select_seeds} seeds on validation, then the "
+        f"winner, published settings and rivals x {plan.seeds} seeds on test, {plan.epochs} epochs each",
     )
     n_trials = search_cost(study).trials
     with RunProgress(console) as progress:

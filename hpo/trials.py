@@ -25,7 +25,7 @@ def searched_fields(config: TrainConfig, spec: StudySpec) -> dict[str, Any]:
     """The effective values of what the space decides, as plain data: margins and weights rather than ratios."""
     plain = config.to_dict()
     fields = {key: value for key, value in plain["loss"].items() if key != "name"}
-    inner = {"negatives": plain["negatives"]["count"], "dropout": plain["encoder"]["dropout"]}
+    inner = {"negatives": plain["negatives"].get("count"), "dropout": plain["encoder"]["dropout"]}
     return fields | {name: inner.get(name, plain.get(name)) for name in spec.space.also}
 
 
@@ -40,6 +40,17 @@ def best_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
     ranked = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
     by_params = {tuple(sorted(trial.params.items())): trial for trial in reversed(ranked)}
     return sorted(by_params.values(), key=lambda trial: (-(trial.value or 0.0), trial.number))[:count]
+
+
+def finalists(study: optuna.Study, count: int) -> list[FrozenTrial]:
+    """What confirm retrains: the best `count` trials, and the published config whatever its rank.
+
+    A search of few epochs ranks fast learners too high (benchmarks/RESULTS.md): what a paper trained to the end may overtake.
+    """
+    best = best_trials(study, count)
+    known = [trial.params for trial in best]
+    others = (trial for trial in best_trials(study, len(study.trials)) if PUBLISHED in trial.user_attrs)
+    return best + [trial for trial in others if trial.params not in known]
 
 
 def enqueue_published(study: optuna.Study, spec: StudySpec) -> str:

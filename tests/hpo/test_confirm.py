@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 
 from hpo import confirm, export, train
 from hpo.confirm import _highest
+from hpo.liveness import PUBLISHED
 from hpo.runs import Reference
 from hpo.summary import Candidate, Confirmation, Method
+from hpo.trials import finalists
 from trainers import TrainConfig, datasets
 from trainers.errors import InputError
 from trainers.yaml_files import read_yaml
@@ -298,6 +301,16 @@ def test_no_verdict_when_the_winner_diverges():
     outcome = Confirmation("s", [winner], winner, [Method("A", CONFIG, {}, 0.0, "inf in epoch 1"), rival])
     assert outcome.verdict == []
     assert outcome.sentences() == ["A diverged on train + validation: inf in epoch 1"]
+
+
+def test_the_published_config_is_a_finalist_whatever_its_rank():
+    study = optuna.create_study(direction="maximize")
+    box = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
+    for x, value in ((0.1, 0.1), (0.2, 0.4), (0.3, 0.3), (0.4, 0.2)):
+        mark = {PUBLISHED: "gowalla"} if x == 0.1 else {}
+        study.add_trial(optuna.trial.create_trial(params={"x": x}, distributions=box, value=value, user_attrs=mark))
+    assert [trial.number for trial in finalists(study, 2)] == [1, 2, 0]
+    assert [trial.number for trial in finalists(study, 4)] == [1, 2, 3, 0], "once"
 
 
 def test_rivals_tuned_with_our_budget(place: Place):
