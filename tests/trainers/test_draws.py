@@ -183,6 +183,7 @@ def test_purposes_keep_their_numbers() -> None:
         "HOLD_OUT": 6,
         "TIES": 7,
         "DEMO": 8,
+        "CANDIDATES": 9,
     }
 
 
