@@ -25,7 +25,7 @@ def searched_fields(config: TrainConfig, spec: StudySpec) -> dict[str, Any]:
     """The effective values of what the space decides, as plain data: margins and weights rather than ratios."""
     plain = config.to_dict()
     fields = {key: value for key, value in plain["loss"].items() if key != "name"}
-    inner = {"negatives": plain["negatives"].get("count"), "dropout": plain["encoder"]["dropout"]}
+    inner = {"negatives": config.negatives.per_row(config.batch_size), "dropout": config.encoder.dropout}
     return fields | {name: inner.get(name, plain.get(name)) for name in spec.space.also}
 
 
@@ -34,8 +34,8 @@ def trial_config(trial: FrozenTrial | optuna.Trial, spec: StudySpec) -> TrainCon
     return spec.space.config(trial.params, spec.fields(spec.search.epochs, spec.search.seed))
 
 
-def best_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
-    """The complete trials of highest value, best first, equal configs once."""
+def best_trials(study: optuna.Study, count: int | None = None) -> list[FrozenTrial]:
+    """The complete trials of highest value, best first, equal configs once; all of them unless `count` is given."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     ranked = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
     by_params = {tuple(sorted(trial.params.items())): trial for trial in reversed(ranked)}
@@ -47,10 +47,8 @@ def finalists(study: optuna.Study, count: int) -> list[FrozenTrial]:
 
     A search of few epochs ranks fast learners too high (benchmarks/RESULTS.md): what a paper trained to the end may overtake.
     """
-    best = best_trials(study, count)
-    known = [trial.params for trial in best]
-    others = (trial for trial in best_trials(study, len(study.trials)) if PUBLISHED in trial.user_attrs)
-    return best + [trial for trial in others if trial.params not in known]
+    ranked = best_trials(study)
+    return ranked[:count] + [trial for trial in ranked[count:] if PUBLISHED in trial.user_attrs]
 
 
 def enqueue_published(study: optuna.Study, spec: StudySpec) -> str:

@@ -59,30 +59,34 @@ class CCLSpace(FieldSpace):
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
-class SLSpace(FieldSpace):
+class TemperatureSpace(FieldSpace):
+    """`temperature` alone."""
+
+    fields: ClassVar[Boxes] = {"temperature": TEMPERATURE}
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class SLSpace(TemperatureSpace):
     """`temperature`."""
 
     name: Literal["sl"] = "sl"
     kind: ClassVar[type[Loss]] = SL
-    fields: ClassVar[Boxes] = {"temperature": TEMPERATURE}
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
-class SSMSpace(FieldSpace):
+class SSMSpace(TemperatureSpace):
     """`temperature`."""
 
     name: Literal["ssm"] = "ssm"
     kind: ClassVar[type[Loss]] = SSM
-    fields: ClassVar[Boxes] = {"temperature": TEMPERATURE}
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
-class InfoNCESpace(FieldSpace):
+class InfoNCESpace(TemperatureSpace):
     """`temperature`."""
 
     name: Literal["infonce"] = "infonce"
     kind: ClassVar[type[Loss]] = InfoNCE
-    fields: ClassVar[Boxes] = {"temperature": TEMPERATURE}
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)

@@ -41,7 +41,7 @@ class HardSampler(Sampler):
     def draw(self, step: Step) -> NDArray[np.int64]:
         ids = draws.integers(step.stream(), step.slots(self.count * self.pool), self.seen.n_items)
         with torch.no_grad():
-            scores = torch.einsum("bd,bnd->bn", step.user_vectors, step.item_vectors(ids))
+            scores = step.scores(ids)
         pools = ids.reshape(len(ids), self.count, self.pool)
         hardest = scores.view(pools.shape).argmax(2, keepdim=True).cpu().numpy()
         return np.take_along_axis(pools, hardest, 2)[:, :, 0]
@@ -80,7 +80,7 @@ class TwoStageSampler(Sampler):
 
     def draw(self, step: Step) -> NDArray[np.int64]:
         if step.number % self.settings.refresh == 0:
-            self.vectors = _unit(step.item_vectors(np.arange(self.seen.n_items)).detach().cpu().numpy())
+            self.vectors = step.item_vectors(np.arange(self.seen.n_items)).detach().cpu().numpy()
         candidates = self._candidates(step)
         up_to = np.cumsum(self._weights(step, candidates), axis=1)
         up_to /= up_to[:, -1:]
@@ -119,9 +119,3 @@ class TwoStageSampler(Sampler):
             if not open_.any():
                 break
         return ids
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = vectors / np.maximum(norms, np.float32(1e-12))
-    return unit

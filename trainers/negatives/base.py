@@ -32,7 +32,7 @@ class Step:
         rows: numbers of the rows in their epoch, (B,).
         users, items: ids of the positives, (B,).
         user_vectors, positive_vectors: (B, d), whose inner products are the scores.
-        item_vectors: from ids (...) to vectors (..., d).
+        item_vectors: from ids (...) to unit vectors (..., d).
     """
 
     seed: int
@@ -56,6 +56,10 @@ class Step:
         )
         return slots
 
+    def scores(self, ids: Ids) -> Tensor:
+        """Scores (B, N) of each row's items `ids` (B, N)."""
+        return torch.einsum("bd,bnd->bn", self.user_vectors, self.item_vectors(ids))
+
 
 class Sampler(ABC):
     """Chooses the negatives of a run on some data."""
@@ -69,7 +73,7 @@ class Sampler(ABC):
 
     def scores(self, step: Step) -> Tensor:
         """Scores (B, N) of the step's negatives."""
-        return torch.einsum("bd,bnd->bn", step.user_vectors, step.item_vectors(self.draw(step)))
+        return step.scores(self.draw(step))
 
 
 class Negatives(ABC):

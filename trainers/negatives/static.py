@@ -81,7 +81,7 @@ class Popularity(Negatives):
     count: PerRow = 100
     beta: Beta = 1.0
 
-    def sampler(self, seen: Interactions) -> Sampler:
+    def sampler(self, seen: Interactions) -> PopularitySampler:
         return PopularitySampler(seen, self.count, self.beta)
 
 

@@ -19,7 +19,6 @@ from trainers.engines.cpu.pace import Pace
 from trainers.engines.cpu.rows import ALL, ROWS, row_loss_of
 from trainers.engines.single import SingleLane
 from trainers.negatives import Popularity, Uniform
-from trainers.negatives.static import popularity
 
 MAX_SLOTS = 2**31
 NO_WEIGHTS = np.zeros(0, np.uint64), np.zeros(0, np.uint64)
@@ -62,7 +61,7 @@ class NumbaEngine(SingleLane):
         self.batch = new_batch(size, config.negatives.count, dim, config.encoder.dropout > 0.0, seen.n_items)
         self.weights = NO_WEIGHTS
         if isinstance(config.negatives, Popularity):
-            self.weights = draws.alias_table(popularity(seen, config.negatives.beta))
+            self.weights = config.negatives.sampler(seen).table
         self.power = powers()
         self.kernel = kernel_for(dim)
         self.steps_done = 0
