@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+
+AGAIN_AFTER = 0.1  # seconds
 
 _asked = threading.Event()
 
@@ -44,14 +47,27 @@ class Stopper:
         self._insist = insist
         self._pending: int | None = None
         self._armed = False
+        self._again: threading.Timer | None = None
 
     @contextmanager
     def catching(self, signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[Stopper]:
         """Handle signals within the block; only the main thread may."""
         before = {number: signal.signal(number, self._handle) for number in signals}
+        others = sys.unraisablehook
+
+        def unraisable(lost: sys.UnraisableHookArgs) -> None:
+            if isinstance(lost.exc_value, Stopped):
+                self._raise_again()
+            else:
+                others(lost)
+
+        sys.unraisablehook = unraisable
         try:
             yield self
         finally:
+            sys.unraisablehook = others
+            if self._again is not None:
+                self._again.cancel()
             for number, handler in before.items():
                 signal.signal(number, handler)
             _asked.clear()
@@ -69,8 +85,19 @@ class Stopper:
         finally:
             self._armed = False
 
-    def _handle(self, signum: int, frame: FrameType | None) -> None:
+    def _raise_again(self) -> None:
+        """Python drops what is raised in a finalizer or in a callback from C, as numba's compiler makes: raise it later."""
         if self._pending is not None:
+            main = threading.main_thread().ident or 0
+            self._armed = True
+            self._again = threading.Timer(AGAIN_AFTER, signal.pthread_kill, (main, self._pending))
+            self._again.start()
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        elif self._pending is not None:
             if self._insist:
                 os._exit(128 + signum)
             return

@@ -1,0 +1,76 @@
+"""Signals become `Stopped`, exactly once, wherever the process is."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from hpo.stopping import Stopped, Stopper, asked_to_stop
+
+PATIENCE = 10.0  # seconds
+
+
+def get_signal() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0)  # the handler runs at the latest here
+
+
+def in_a_callback() -> None:
+    ctypes.CFUNCTYPE(None)(get_signal)()
+
+
+def in_a_finalizer() -> None:
+    class Ends:
+        def __del__(self) -> None:
+            get_signal()
+
+    Ends()
+
+
+def wait() -> None:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("get", [get_signal, in_a_callback, in_a_finalizer])
+def test_a_signal_stops_the_block_that_it_hits(get: Callable[[], None], capfd: pytest.CaptureFixture[str]):
+    start = time.monotonic()
+    with Stopper().catching() as stopper:
+        with pytest.raises(Stopped, match="SIGTERM") as stopped, stopper.interruptible():
+            get()
+            wait()
+        assert asked_to_stop()
+    assert stopped.value.exit_code == 143
+    assert time.monotonic() - start < PATIENCE / 2
+    assert capfd.readouterr().err == ""
+
+
+def test_one_that_a_callback_lost_at_the_end_of_a_block_stops_the_next():
+    with Stopper().catching() as stopper:
+        with stopper.interruptible():
+            in_a_callback()
+        time.sleep(0.3)  # sent again between the blocks, where nothing may be interrupted
+        with pytest.raises(Stopped), stopper.interruptible():
+            pass
+
+
+def test_nothing_is_sent_again_when_nobody_catches_it():
+    with Stopper().catching() as stopper, stopper.interruptible():
+        in_a_callback()
+    time.sleep(0.3)  # it would end this process
+    assert not asked_to_stop()
+
+
+def test_other_errors_in_callbacks_are_left_to_python(monkeypatch: pytest.MonkeyPatch):
+    said: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: said.append(lost.exc_type))
+    with Stopper().catching():
+        ctypes.CFUNCTYPE(None)(lambda: 1 // 0)()
+    assert said == [ZeroDivisionError]
