@@ -32,6 +32,7 @@ from hpo.workspace import Workspace
 from trainers import Interactions, TrainConfig, load_test
 from trainers.errors import InputError
 from trainers.losses import LOSSES
+from trainers.negatives import Uniform
 from trainers.sanity import UNTRAINED
 from trainers.yaml_files import to_yaml, write_text
 
@@ -248,7 +249,9 @@ def _seeds(first: int, count: int) -> list[int]:
 
 
 def _title(spec: StudySpec) -> str:
-    return LOSSES[spec.space.loss_name].__name__
+    """The loss, with its negatives where they are not the usual ones."""
+    negatives = spec.config.get("negatives", {}).get("name", Uniform.name)
+    return LOSSES[spec.space.loss_name].__name__ + ("" if negatives == Uniform.name else f" ({negatives} negatives)")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """`python -m hpo.replicate mml_mf`: train published configs and print the paper's row beside ours.
 
 Beside hpo.confirm the only reader of the test split. The settings were chosen on test by the papers, so these figures say
-whether the program computes what a paper computed, not which loss is better.
+whether the program computes what a paper computed, not which loss is better. The tables are in `hpo.papers`.
 """
 
 from __future__ import annotations
@@ -16,55 +16,14 @@ from rich.console import Console
 
 from hpo.cli import add_data_argument, add_engine_arguments, entry, positive, seed
 from hpo.console import RunProgress, say, table
+from hpo.papers import MEAN_POPULARITY, TABLES, PaperRow, PaperTable
 from hpo.provenance import provenance
 from hpo.runs import FinishedRun, RunStore, keep_run
 from hpo.stopping import Stopper
 from trainers import TrainConfig, load_dataset, load_test
-from trainers.engines import choose_engine
+from trainers.engines import EngineChoice, choose_engine
 from trainers.errors import InputError, unknown
-from trainers.published import PUBLISHED
 from trainers.yaml_files import read_yaml, to_yaml, write_text
-
-METRICS = ("recall@20", "ndcg@20")
-# SimpleX's MF, in whose code the paper trains MML and CCL, and that of the BSL authors drop 10 % of the user vector's units.
-COMMON: dict[str, Any] = {"learning_rate": 1.0e-4, "encoder": {"name": "mf", "dim": 64, "dropout": 0.1}}
-BSL_FIELDS: dict[str, Any] = COMMON | {"batch_size": 1024}
-
-
-@dataclass(frozen=True)
-class PaperRow:
-    """A row of a paper's table: what was trained, and what it gave on the test split."""
-
-    loss: str
-    dataset: str
-    fields: dict[str, Any]
-    recall: float
-    ndcg: float | None  # None: the table gives recall only
-
-
-# Ozsoy, arXiv 2405.04614, MF without early stop, 100 negatives, 100 epochs.
-MML_MF = (
-    PaperRow("mml", "yelp2018", COMMON | {"batch_size": 512}, 0.0702, 0.0580),
-    PaperRow("ccl", "yelp2018", COMMON | {"batch_size": 512}, 0.0673, 0.0551),
-    PaperRow("bsl", "yelp2018", BSL_FIELDS, 0.0703, 0.0580),
-    PaperRow("mml", "gowalla", COMMON | {"batch_size": 256}, 0.1816, 0.1435),
-    PaperRow("ccl", "gowalla", COMMON | {"batch_size": 256}, 0.1783, 0.1426),
-    PaperRow("bsl", "gowalla", BSL_FIELDS, 0.1804, 0.1521),
-)
-# The same paper's comparison of losses: the classic ones as SimpleX's code has them, on cosines, untuned.
-MML_LOSSES = (
-    PaperRow("bpr", "yelp2018", COMMON | {"batch_size": 512}, 0.0272, None),
-    PaperRow("hinge", "yelp2018", COMMON | {"batch_size": 512}, 0.0340, None),
-    PaperRow("softmax_ce", "yelp2018", COMMON | {"batch_size": 512}, 0.0309, None),
-    PaperRow("mse", "yelp2018", COMMON | {"batch_size": 512}, 0.0609, None),
-    PaperRow("bpr", "gowalla", COMMON | {"batch_size": 256}, 0.0708, None),
-    PaperRow("hinge", "gowalla", COMMON | {"batch_size": 256}, 0.0758, None),
-    PaperRow("softmax_ce", "gowalla", COMMON | {"batch_size": 256}, 0.0734, None),
-    PaperRow("mse", "gowalla", COMMON | {"batch_size": 256}, 0.1391, None),
-    *MML_MF,
-)
-PAPER_NEGATIVES, PAPER_EPOCHS = 100, 100
-REPLICATIONS = {"mml_mf": MML_MF, "mml_losses": MML_LOSSES}
 
 
 @dataclass(frozen=True)
@@ -72,45 +31,45 @@ class Outcome:
     """A paper's row and the run that replicates it."""
 
     row: PaperRow
-    negatives: int
     run: FinishedRun
 
-    def cells(self) -> list[str]:
-        """Measured beside the paper with the relative difference; the paper's row holds for its own negatives only."""
-        cells = [f"{self.row.loss} {self.row.dataset}", str(self.negatives)]
-        for metric, paper in zip(METRICS, (self.row.recall, self.row.ndcg), strict=True):
-            measured = self.run.metrics.get(metric, float("nan"))
-            comparable = self.negatives == PAPER_NEGATIVES and self.run.config.epochs == PAPER_EPOCHS
-            cells += (
-                [f"{measured:.4f}", f"{paper:.4f}", f"{100 * (measured / paper - 1):+.1f} %"]
-                if comparable and paper is not None
-                else [f"{measured:.4f}", "", ""]
-            )
+    def measured(self) -> dict[str, float]:
+        """The run's figures by metric, empty where it diverged."""
+        return self.run.metrics and {**self.run.metrics, MEAN_POPULARITY: self.run.beyond["mean_popularity"]}
+
+    def cells(self, paper_table: PaperTable) -> list[str]:
+        """Measured beside the paper's with the relative difference, where the run has the paper's negatives and epochs."""
+        config, measured = self.run.config, self.measured()
+        as_in_paper = config.epochs == paper_table.epochs and paper_table.count in (None, config.negatives.count)
+        cells = [f"{self.row.name} {self.row.dataset}", str(config.negatives.per_row(config.batch_size))]
+        for metric in paper_table.metrics:
+            paper = self.row.paper.get(metric) if as_in_paper else None
+            ours = measured.get(metric, float("nan"))
+            digits = 1 if metric == MEAN_POPULARITY else 4
+            beside = ["", ""] if paper is None else [f"{paper:.{digits}f}", f"{100 * (ours / paper - 1):+.1f} %"]
+            cells += [f"{ours:.{digits}f}", *beside]
         return cells
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        published = zip(METRICS, (self.row.recall, self.row.ndcg), strict=True)
-        paper = {metric: figure for metric, figure in published if figure is not None}
-        measured = {"failure": self.run.failure} if self.run.failure else self.run.metrics
-        config = self.run.config.to_dict()
         return {
+            "name": self.row.name,
             "dataset": self.row.dataset,
-            "paper": paper,
-            "measured": measured,
+            "paper": self.row.paper,
+            "measured": {"failure": self.run.failure} if self.run.failure else self.measured(),
             "seconds": round(self.run.seconds, 3),  # as it is stored
-            "config": config,
+            "config": self.run.config.to_dict(),
         }
 
 
 def main(argv: list[str] | None = None) -> int:
     """Train published configs and print the paper's row beside ours; finished runs are kept and not trained again."""
     parser = argparse.ArgumentParser(prog="python -m hpo.replicate", description=main.__doc__)
-    parser.add_argument("table", choices=sorted(REPLICATIONS), help="which table")
-    parser.add_argument("--losses", metavar="A,B", help="only these losses")
+    parser.add_argument("table", choices=sorted(TABLES), help="which table")
+    parser.add_argument("--only", metavar="A,B", help="only the rows of these names")
     parser.add_argument("--datasets", metavar="A,B", help="only these datasets")
-    parser.add_argument("--negatives", metavar="N,N", default=str(PAPER_NEGATIVES), help="negatives per positive, a sweep")
-    parser.add_argument("--epochs", type=positive, default=PAPER_EPOCHS, metavar="N")
+    parser.add_argument("--negatives", metavar="N,N", help="negatives per positive, a sweep; default: the paper's")
+    parser.add_argument("--epochs", type=positive, metavar="N", help="default: the paper's")
     parser.add_argument("--seed", type=seed, default=0, metavar="N")
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR")
     add_data_argument(parser)
@@ -119,42 +78,46 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _replicate(arguments: argparse.Namespace) -> int:
-    chosen = _chosen(REPLICATIONS[arguments.table], arguments)
-    counts = [positive_count(text) for text in arguments.negatives.split(",")]
+    paper_table = TABLES[arguments.table]
+    planned = _planned(paper_table, arguments)  # all of it before any data is read or fetched: bad input shows at once
     console, folder = Console(), arguments.output / "replicate"
     with Stopper().catching() as stopper, RunProgress(console) as progress:
-        outcomes = list(_outcomes(chosen, counts, arguments, RunStore(folder / "runs"), progress, stopper))
-    header = ["run", "N", *(name for metric in METRICS for name in (metric, "paper", ""))]
-    title = f"{arguments.table}: test split, {arguments.epochs} epochs, last epoch, seed {arguments.seed}"
-    console.print(table(title, header, [outcome.cells() for outcome in outcomes]))
-    say(console, "the papers chose these settings on the test split; their rows are single runs")
+        outcomes = list(_outcomes(planned, arguments.data_dir, RunStore(folder / "runs"), progress, stopper))
+    header = ["run", "N", *(name for metric in paper_table.metrics for name in (metric, "paper", ""))]
+    epochs = arguments.epochs or paper_table.epochs
+    title = f"{arguments.table}: test split, {epochs} epochs, last epoch, seed {arguments.seed}"
+    console.print(table(title, header, [outcome.cells(paper_table) for outcome in outcomes]))
+    say(console, paper_table.note)
     path = folder / f"{arguments.table}.yaml"
-    origin = provenance(choose_engine(outcomes[0].run.config, arguments.engine, arguments.device).device)
+    origin = provenance(planned[0][2].device)
     rows = [outcome.to_dict() for outcome in outcomes]
     write_text(path, to_yaml({"runs": [*_earlier(path, rows), *rows], "provenance": origin}))
     say(console, f"wrote {path}")
     return 0
 
 
+Planned = tuple[PaperRow, TrainConfig, EngineChoice]
+
+
+def _planned(paper_table: PaperTable, arguments: argparse.Namespace) -> list[Planned]:
+    if arguments.negatives and paper_table.count is None:
+        raise InputError(f"the rows of {arguments.table} have negatives of their own; leave --negatives out")
+    swept = [positive_count(text) for text in arguments.negatives.split(",")] if arguments.negatives else [paper_table.count]
+    planned = []
+    for row in _chosen(paper_table.rows, arguments):
+        for count in swept:
+            config = row.config(arguments.epochs or paper_table.epochs, arguments.seed, count)
+            planned.append((row, config, choose_engine(config, arguments.engine, arguments.device)))
+    return planned
+
+
 def _outcomes(
-    rows: list[PaperRow],
-    counts: list[int],
-    arguments: argparse.Namespace,
-    store: RunStore,
-    progress: RunProgress,
-    stopper: Stopper,
+    planned: list[Planned], data_dir: Path | None, store: RunStore, progress: RunProgress, stopper: Stopper
 ) -> Iterator[Outcome]:
-    planned = []  # all of it before any data is read or fetched: bad input shows at once
-    for row in rows:
-        for count in counts:
-            fields = row.fields | {"negatives": {"name": "uniform", "count": count}, "epochs": arguments.epochs}
-            config = TrainConfig.from_dict({**fields, "seed": arguments.seed, "loss": PUBLISHED[row.loss][row.dataset]})
-            planned.append((row, count, config, choose_engine(config, arguments.engine, arguments.device)))
-    for row, count, config, choice in planned:
-        seen = load_dataset(row.dataset, arguments.data_dir).train
-        test = load_test(row.dataset, arguments.data_dir)
-        label = f"{row.loss} {row.dataset}, {count} negatives"
-        yield Outcome(row, count, keep_run(store, choice, config, seen, test, label, progress, stopper))
+    for row, config, choice in planned:
+        seen, test = load_dataset(row.dataset, data_dir).train, load_test(row.dataset, data_dir)
+        label = f"{row.name} {row.dataset}, {config.negatives.per_row(config.batch_size)} negatives"
+        yield Outcome(row, keep_run(store, choice, config, seen, test, label, progress, stopper))
 
 
 def _earlier(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -169,13 +132,16 @@ def _earlier(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _chosen(rows: tuple[PaperRow, ...], arguments: argparse.Namespace) -> list[PaperRow]:
-    wanted = {"loss": arguments.losses, "dataset": arguments.datasets}
+    wanted = {"name": arguments.only, "dataset": arguments.datasets}
     for field, text in wanted.items():
         known = {getattr(row, field) for row in rows}
         for name in text.split(",") if text else ():
             if name not in known:
                 raise InputError(unknown(field, name, known))
-    return [row for row in rows if all(not text or getattr(row, field) in text.split(",") for field, text in wanted.items())]
+    chosen = [row for row in rows if all(not text or getattr(row, field) in text.split(",") for field, text in wanted.items())]
+    if not chosen:
+        raise InputError(f"table {arguments.table} has no row {arguments.only} on {arguments.datasets}; leave one of them out")
+    return chosen
 
 
 def positive_count(text: str) -> int:

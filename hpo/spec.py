@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from search_spaces import SPACES, Space
 from trainers.config import MAX_SEED, TrainConfig
 from trainers.errors import InputError, unknown
-from trainers.losses import CCL, LOSSES, Loss
+from trainers.losses import LOSSES, Loss
 from trainers.published import published_loss
 from trainers.validation import SETTINGS, Count, Real, Whole, checked, choice
 from trainers.yaml_files import read_yaml
@@ -122,7 +122,7 @@ class StudySpec(BaseModel):
         for key in self.config:
             if key in decided_elsewhere:
                 raise ValueError(f"config.{key} is decided by {decided_elsewhere[key]}; remove it from config")
-        TrainConfig.from_dict({**self.config, "loss": CCL(margin=0.5, negative_weight=1.0)})
+        TrainConfig.from_dict({**self.config, "loss": self.space.corner()})
         return self
 
     def fields(self, epochs: int, seed: int) -> dict[str, Any]:
@@ -169,7 +169,7 @@ class StudySpec(BaseModel):
 
     def definition(self, checksum: str, engine: str) -> dict[str, Any]:
         """What may not change while the study exists, as plain data."""
-        probe = self.train_config(CCL(margin=0.5, negative_weight=1.0), self.search.epochs, self.search.seed).to_dict()
+        probe = self.train_config(self.space.corner(), self.search.epochs, self.search.seed).to_dict()
         return {
             "dataset": self.dataset,
             "dataset checksum": checksum,

@@ -53,6 +53,11 @@ class Space(ABC):
     def loss(self, params: Mapping[str, Any]) -> Loss:
         """The loss at a point of the box."""
 
+    def corner(self) -> Loss:
+        """One of the space's losses, to check with what goes with all of them: the lowest of every parameter."""
+        boxes = self.loss_boxes()
+        return self.loss({name: box.low for name, box in boxes.items() if isinstance(box, FloatDistribution | IntDistribution)})
+
     @abstractmethod
     def loss_params(self, loss: Any) -> Params:
         """The point of a loss, in the box or not.

@@ -10,7 +10,7 @@ from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from search_spaces.base import Params, Space, check_kind
-from trainers.losses import BCE, BPR, CCL, MSE, SL, SSM, Contrastive, Hinge, InfoNCE, Loss, SoftmaxCE, Triplet
+from trainers.losses import BCE, BPR, CCL, CML, MSE, SL, SSM, Contrastive, Hinge, InfoNCE, Loss, SoftmaxCE, Triplet
 from trainers.validation import SETTINGS
 
 MARGIN_TOP = (0.6, 0.98)
@@ -117,6 +117,15 @@ class TripletSpace(FieldSpace):
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class CMLSpace(FieldSpace):
+    """`margin`, of a difference of squared distances, with the rank's weight and without the covariance term."""
+
+    name: Literal["cml"] = "cml"
+    kind: ClassVar[type[Loss]] = CML
+    fields: ClassVar[Boxes] = {"margin": FloatDistribution(0.1, 3.0)}
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class BPRSpace(FieldSpace):
     """Nothing of its own."""
 
@@ -156,6 +165,7 @@ FIELD_SPACES: dict[str, type[Space]] = {
     "hinge": HingeSpace,
     "contrastive": ContrastiveSpace,
     "triplet": TripletSpace,
+    "cml": CMLSpace,
     "bpr": BPRSpace,
     "softmax_ce": SoftmaxCESpace,
     "mse": MSESpace,

@@ -35,6 +35,9 @@ LOSS_CASES: dict[str, dict[str, Any]] = {
     "bce": {"name": "bce"},
     "contrastive": {"name": "contrastive", "margin": 1.2},
     "triplet": {"name": "triplet", "margin": 0.7},
+    "cml": {"name": "cml", "margin": 0.7},
+    "cml unweighted": {"name": "cml", "margin": 1.0, "rank_weight": False},
+    "cml spread": {"name": "cml", "margin": 0.7, "covariance_weight": 0.1},
 }
 
 

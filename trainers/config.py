@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from trainers.encoders import ENCODERS, MF, Encoder
-from trainers.losses import LOSSES, Loss
+from trainers.losses import BSL, CCL, CML, LOSSES, MML, SL, SSM, Contrastive, InfoNCE, Loss, Triplet
 from trainers.negatives import NEGATIVES, Negatives, Uniform
+from trainers.scores import ScoreName
 from trainers.validation import SETTINGS, Count, NonNegative, Positive, Whole, checked, choice
 
 if TYPE_CHECKING:
@@ -30,11 +31,43 @@ Schedule = Literal["constant", "linear"]
 MAX_SEED = 2**63 - 1
 
 
+DISTANCES = (Contrastive, Triplet, CML)
+MARGINS = (MML, CCL)
+TEMPERATURES = (BSL, SL, InfoNCE, SSM)
+
+
+def _is_cosine(score: ScoreName) -> bool:
+    """What all configs were before there were other scores: written out, it would make other configs of them."""
+    return score == "cosine"
+
+
+def _pair(losses: tuple[type[Loss], ...], score: ScoreName) -> Callable[[TrainConfig], bool]:
+    return lambda config: isinstance(config.loss, losses) and config.score == score
+
+
 # What does not go together, and why.
 REFUSED: tuple[tuple[Callable[[TrainConfig], bool], str], ...] = (
     (
         lambda config: config.negatives.per_row(config.batch_size) < 1,
         "negatives in_batch are the batch's other positives: batch_size must be at least 2, got 1",
+    ),
+    (
+        _pair(DISTANCES, "inner_product"),
+        "loss {config.loss.name} is one of distances, which score inner_product does not give; use euclidean or cosine",
+    ),
+    (
+        _pair(MARGINS, "euclidean"),
+        "the margins of loss {config.loss.name} are cosines, which score euclidean does not give; use cosine or inner_product",
+    ),
+    (
+        _pair(TEMPERATURES, "euclidean"),
+        "loss {config.loss.name} has a temperature for cosines or inner products, not for the distances of score euclidean; "
+        "use cosine, or loss softmax_ce",
+    ),
+    (
+        lambda config: config.score == "euclidean" and config.encoder.dropout > 0.0,
+        "dropout scales a user's vector up, which a score euclidean takes for a move: encoder.dropout must be 0, "
+        "got {config.encoder.dropout}",
     ),
 )
 
@@ -45,6 +78,8 @@ class TrainConfig(BaseModel):
     Attributes:
         encoder: `{name: mf, dim, dropout, init_std}`.
         loss: `{name: mml, margins, weights, positive_weight, negative_weight}` or another of `trainers.losses.LOSSES`.
+        score: `cosine`, `inner_product`, or `euclidean` (1 - |u - v|^2 / 2, vectors kept in the unit ball); written out
+            where it is not cosine.
         negatives: `{name: uniform, count}` or another of `trainers.negatives.NEGATIVES`.
         learning_rate: Adam's (betas .9 and .999, epsilon 1e-8).
         schedule: `constant`, or `linear`: to zero over this config's own epochs.
@@ -58,6 +93,7 @@ class TrainConfig(BaseModel):
 
     encoder: AnyEncoder = MF()
     loss: AnyLoss
+    score: Annotated[ScoreName, Field(exclude_if=_is_cosine)] = "cosine"
     negatives: AnyNegatives = Uniform()
     learning_rate: Positive = 1.0e-4
     schedule: Schedule = "constant"
@@ -70,7 +106,7 @@ class TrainConfig(BaseModel):
     def _compatible(self) -> TrainConfig:
         for clashes, reason in REFUSED:
             if clashes(self):
-                raise ValueError(reason)
+                raise ValueError(reason.format(config=self))
         return self
 
     @classmethod

@@ -16,19 +16,17 @@ from trainers import draws
 from trainers.draws import Purpose
 from trainers.validation import SETTINGS, Positive, Real, Whole
 
-NORM_FLOOR = 1e-12  # vectors shorter than this are divided by it
-
 
 class EncoderModule(nn.Module, ABC):
     """Trainable vectors; every parameter is an embedding table with one row per user or item."""
 
     @abstractmethod
-    def user_vectors(self, users: Tensor, keep: Tensor | None) -> Tensor:
-        """Unit vectors (B, dim) of users (B,); `keep` (B, dim) is the dropout mask, None for no dropout."""
+    def user_vectors(self, users: Tensor) -> Tensor:
+        """Vectors (..., dim) of users (...), as they are before `trainers.scores` makes them ready."""
 
     @abstractmethod
     def item_vectors(self, items: Tensor) -> Tensor:
-        """Unit vectors (..., dim) of items (...)."""
+        """Vectors (..., dim) of items (...)."""
 
 
 class Encoder(ABC):
@@ -44,11 +42,11 @@ class Encoder(ABC):
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class MF(Encoder):
-    """Matrix factorisation on cosine scores: one vector per user and item.
+    """Matrix factorisation: one vector per user and item.
 
     Attributes:
         dim: length of a vector.
-        dropout: share of each user vector's units dropped in training, after normalisation (as in SimpleX).
+        dropout: share of each user vector's units dropped in training, after a cosine's normalisation (as in SimpleX).
         init_std: standard deviation of the normal initialisation.
     """
 
@@ -64,7 +62,7 @@ class MF(Encoder):
         return (users * self.init_std).astype(np.float32), (items * self.init_std).astype(np.float32)
 
     def build(self, n_users: int, n_items: int, seed: int) -> EncoderModule:
-        return MFModule(*self.initial_tables(n_users, n_items, seed), dropout=self.dropout)
+        return MFModule(*self.initial_tables(n_users, n_items, seed))
 
 
 def rows_of(table: Tensor, ids: Tensor) -> Tensor:
@@ -73,20 +71,18 @@ def rows_of(table: Tensor, ids: Tensor) -> Tensor:
 
 
 class MFModule(EncoderModule):
-    """Two embedding tables, cosine scores."""
+    """Two embedding tables."""
 
-    def __init__(self, users: NDArray[np.float32], items: NDArray[np.float32], dropout: float) -> None:
+    def __init__(self, users: NDArray[np.float32], items: NDArray[np.float32]) -> None:
         super().__init__()
         self.users = nn.Parameter(torch.from_numpy(users))
         self.items = nn.Parameter(torch.from_numpy(items))
-        self.scale = 1.0 / (1.0 - dropout)
 
-    def user_vectors(self, users: Tensor, keep: Tensor | None) -> Tensor:
-        vectors = nn.functional.normalize(rows_of(self.users, users), dim=-1, eps=NORM_FLOOR)
-        return vectors if keep is None else vectors * keep * self.scale
+    def user_vectors(self, users: Tensor) -> Tensor:
+        return rows_of(self.users, users)
 
     def item_vectors(self, items: Tensor) -> Tensor:
-        return nn.functional.normalize(rows_of(self.items, items), dim=-1, eps=NORM_FLOOR)
+        return rows_of(self.items, items)
 
 
 ENCODERS: dict[str, type[Encoder]] = {"mf": MF}

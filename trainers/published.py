@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from trainers.losses import BPR, BSL, CCL, MML, MSE, SL, Hinge, Loss, SoftmaxCE
+from trainers.losses import BPR, BSL, CCL, CML, MML, MSE, SL, Hinge, Loss, SoftmaxCE
 
 # MML: Ozsoy, arXiv 2405.04614, section 4 (MF, 100 negatives). CCL: the SimpleX authors' MF configs, which the MML paper
-# keeps. BSL and SL: the BSL authors' MF runs (temperature and exponent per dataset). The others: as SimpleX's code has them,
-# untuned, which is what the MML paper compares with.
+# keeps. BSL and SL: the BSL authors' MF runs (temperature and exponent per dataset). CML: BARS' runs of its authors' program.
+# The others: as SimpleX's code has them, untuned, which is what the MML paper compares with.
 PUBLISHED: dict[str, dict[str, Loss]] = {
     "mml": {
         "yelp2018": MML(margins=(0.6, 0.7, 0.8, 0.9), weights=(0.05, 0.15, 0.2, 0.6), negative_weight=400.0),
@@ -24,6 +24,7 @@ PUBLISHED: dict[str, dict[str, Loss]] = {
     "bpr": {"yelp2018": BPR(), "gowalla": BPR()},
     "hinge": {"yelp2018": Hinge(margin=1.0), "gowalla": Hinge(margin=1.0)},
     "softmax_ce": {"yelp2018": SoftmaxCE(), "gowalla": SoftmaxCE()},
+    "cml": {"yelp2018": CML(margin=1.9), "gowalla": CML(margin=1.9)},
     "mse": {"yelp2018": MSE(), "gowalla": MSE()},
 }
 FALLBACK = "yelp2018"  # for data that no paper has settings for

@@ -23,6 +23,7 @@ Whole = Annotated[int, Strict()]
 NonNegative = Annotated[Real, Field(ge=0.0, le=LARGEST)]
 Positive = Annotated[Real, Field(gt=0.0, le=LARGEST)]
 Count = Annotated[Whole, Field(ge=1)]
+Switch = Annotated[bool, Strict()]
 
 
 def choice(kind: str, table: Mapping[str, type]) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hpo import replicate
-from hpo.replicate import PaperRow
+from hpo.papers import MEAN_POPULARITY, TABLES, PaperRow
 from trainers.published import PUBLISHED
 from trainers.yaml_files import read_yaml
 
@@ -22,10 +23,14 @@ Replicate = Callable[..., list[dict[str, Any]]]
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replicate:
     """Replicate a table of two rows with few epochs; gives the rows of the file."""
     write_tiny(tmp_path / "data" / "tiny")
-    rows = tuple(PaperRow(loss, "tiny", {"batch_size": 64, "learning_rate": 1.0e-2}, 0.5, 0.4) for loss in ("mml", "ccl"))
-    monkeypatch.setitem(replicate.REPLICATIONS, "mml_mf", rows)
-    for loss in ("mml", "ccl"):
-        monkeypatch.setitem(PUBLISHED[loss], "tiny", PUBLISHED[loss]["gowalla"])
+    common = {"batch_size": 64, "learning_rate": 1.0e-2}
+    rows = tuple(
+        PaperRow(loss, "tiny", common | {"loss": PUBLISHED[loss]["gowalla"]}, {"recall@20": 0.5} | more)
+        for loss, more in (("mml", {"ndcg@20": 0.4}), ("ccl", {}))
+    )
+    monkeypatch.setitem(TABLES, "mml_mf", replace(TABLES["mml_mf"], rows=rows))
+    own = PaperRow("own", "tiny", rows[0].fields | {"negatives": {"name": "unseen", "count": 2}}, {MEAN_POPULARITY: 30.0})
+    monkeypatch.setitem(TABLES, "two_stage", replace(TABLES["two_stage"], rows=(own,), epochs=2))
 
     def run(*flags: str) -> list[dict[str, Any]]:
         where = ["--data-dir", str(tmp_path / "data"), "--output", str(tmp_path / "out")]
@@ -43,20 +48,53 @@ def what(rows: list[dict[str, Any]]) -> list[tuple[str, int, int]]:
 def test_rows_of_other_commands_stay(table: Replicate):
     first = table("--negatives", "3,5")
     assert what(first) == [("ccl", 3, 0), ("ccl", 5, 0), ("mml", 3, 0), ("mml", 5, 0)]
-    later = table("--negatives", "5", "--losses", "mml", "--seed", "1")
+    later = table("--negatives", "5", "--only", "mml", "--seed", "1")
     assert what(later) == sorted([*what(first), ("mml", 5, 1)])
-    again = table("--negatives", "3", "--losses", "ccl")
+    again = table("--negatives", "3", "--only", "ccl")
     assert what(again) == what(later)
     assert all(row in again for row in later)
 
 
 def test_paper_and_measured(table: Replicate, capsys: pytest.CaptureFixture[str]):
-    row = table("--negatives", "100", "--epochs", "100", "--losses", "mml")[0]
+    row = table("--negatives", "100", "--epochs", "100", "--only", "mml")[0]
     assert row["paper"] == {"recall@20": 0.5, "ndcg@20": 0.4}
     measured = row["measured"]["recall@20"]
     shown = capsys.readouterr().out
     assert f"{measured:.4f}" in shown
     assert f"{100 * (measured / 0.5 - 1):+.1f} %" in shown
+
+
+def test_a_paper_without_a_figure(table: Replicate):
+    assert table("--only", "ccl", "--negatives", "100", "--epochs", "100")[0]["paper"] == {"recall@20": 0.5}
+
+
+def test_a_table_with_its_own_negatives_and_metrics(
+    table: Replicate, tmp_path: Path, capsys: pytest.CaptureFixture[str], fails: Callable[[int], str]
+):
+    where = ["--data-dir", str(tmp_path / "data"), "--output", str(tmp_path / "out")]
+    assert replicate.main(["two_stage", *where]) == 0
+    shown = capsys.readouterr().out
+    assert "other data" in shown
+    (row,) = read_yaml(tmp_path / "out" / "replicate" / "two_stage.yaml")["runs"]
+    assert row["config"]["negatives"] == {"name": "unseen", "count": 2}
+    popularity = row["measured"][MEAN_POPULARITY]
+    assert f"{100 * (popularity / 30.0 - 1):+.1f} %" in shown
+    message = fails(replicate.main(["two_stage", "--negatives", "5", *where]))
+    assert "have negatives of their own; leave --negatives out" in message
+
+
+def test_rows_that_are_not_there(table: Replicate, fails: Callable[[int], str]):
+    assert "unknown name 'mmll'" in fails(replicate.main(["mml_mf", "--only", "mmll"]))
+    message = fails(replicate.main(["mml_losses", "--only", "bpr", "--datasets", "yelp"]))
+    assert "unknown dataset 'yelp'" in message
+
+
+def test_every_row_is_a_config():
+    for paper_table in TABLES.values():
+        for row in paper_table.rows:
+            config = row.config(paper_table.epochs, 0, paper_table.count)
+            assert config.epochs == paper_table.epochs
+            assert set(row.paper) <= set(paper_table.metrics)
 
 
 def test_a_file_that_is_no_table_is_explained(table: Replicate, tmp_path: Path, fails: Callable[[int], str]):

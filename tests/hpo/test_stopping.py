@@ -42,10 +42,15 @@ def wait() -> None:
 @pytest.mark.parametrize("get", [get_signal, in_a_callback, in_a_finalizer])
 def test_a_signal_stops_the_block_that_it_hits(get: Callable[[], None], capfd: pytest.CaptureFixture[str]):
     start = time.monotonic()
-    with Stopper().catching() as stopper:
-        with pytest.raises(Stopped, match="SIGTERM") as stopped, stopper.interruptible():
+
+    def block() -> None:
+        with stopper.interruptible():
             get()
             wait()
+
+    with Stopper().catching() as stopper:
+        with pytest.raises(Stopped, match="SIGTERM") as stopped:
+            block()
         assert asked_to_stop()
     assert stopped.value.exit_code == 143
     assert time.monotonic() - start < PATIENCE / 2

@@ -15,11 +15,13 @@ from trainers.losses import LOSSES, MML
 from trainers.published import PUBLISHED as SETTINGS_OF_PAPERS
 
 SHAPES = ["gowalla_mml_shape", "yelp_mml_shape"]
+SAMPLERS = [f"{data}_mml_{sampler}" for data in ("gowalla", "yelp") for sampler in ("popularity", "two_stage")]
 
 
 def test_what_ships():
     demo = [f"demo_{loss}" for loss in ("bsl", "ccl", "mml")]
-    assert shipped_studies() == sorted([*demo, *SHAPES, *(f"{data}_{loss}" for data in ("gowalla", "yelp") for loss in LOSSES)])
+    losses = [f"{data}_{loss}" for data in ("gowalla", "yelp") for loss in LOSSES]
+    assert shipped_studies() == sorted([*demo, *SHAPES, *SAMPLERS, *losses])
 
 
 def in_a_paper(name: str) -> bool:
@@ -46,9 +48,10 @@ def test_every_rival_has_the_budget_of_mml(name: str):
         ours.search,
         ours.confirm,
     )
-    assert {**rival.config, "batch_size": 0} == {**ours.config, "batch_size": 0}, (
-        "a loss may have the batch size of its authors"
-    )
+    own = {"batch_size"}  # a loss may have that of its authors, CML all that makes it metric learning
+    own |= {"negatives"} if name in SAMPLERS else set(rival.config) if name.endswith("_cml") else set()
+    same = set(ours.config) - own
+    assert {key: rival.config[key] for key in same} == {key: ours.config[key] for key in same}
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -102,4 +105,7 @@ def test_rivals_are_searched_at_equal_budget(name: str):
             TrainConfig.from_dict({**s.config, "loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}})
             for s in (spec, rival)
         )
-        assert ours.replace(batch_size=theirs.batch_size) == theirs  # a loss has the batch size of its authors
+        assert (
+            ours.replace(batch_size=theirs.batch_size, negatives=theirs.negatives) == theirs
+        )  # a loss has that of its authors
+        assert (ours.negatives == theirs.negatives) == (name not in SAMPLERS)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from trainers import InputError, TrainConfig
-from trainers.config import MAX_SEED
+from trainers.config import MAX_SEED, REFUSED
 from trainers.losses import CCL
 
 CCL_MAPPING = {"name": "ccl", "margin": 0.9, "negative_weight": 150.0}
@@ -231,3 +231,52 @@ def test_every_violation_is_told() -> None:
 def test_not_a_mapping(mapping: Any) -> None:
     with pytest.raises(InputError, match="dictionary"):
         TrainConfig.from_dict(mapping)
+
+
+REFUSED_PAIRS = {
+    **{(loss, "euclidean"): "margins of loss" for loss in ("mml", "ccl")},
+    **{(loss, "euclidean"): "temperature" for loss in ("bsl", "sl", "ssm", "infonce")},
+    **{(loss, "inner_product"): "distances" for loss in ("contrastive", "triplet", "cml")},
+}
+
+
+@pytest.mark.parametrize("score", ["cosine", "inner_product", "euclidean"])
+def test_scores_that_a_loss_does_not_go_with_are_refused_with_the_reason(loss_case: dict[str, Any], score: str) -> None:
+    mapping = {"loss": loss_case, "score": score}
+    reason = REFUSED_PAIRS.get((loss_case["name"], score))
+    if reason is None:
+        assert TrainConfig.from_dict(mapping).score == score
+        return
+    with pytest.raises(InputError, match=reason) as caught:
+        TrainConfig.from_dict(mapping)
+    assert f"loss {loss_case['name']}" in str(caught.value)
+    assert "use " in str(caught.value)
+
+
+def test_every_refusal_can_happen() -> None:
+    """Each line of the table, by a config that breaks no other rule."""
+    bpr, cml, sl = ({"name": name} for name in ("bpr", "cml", "sl"))
+    breaks: list[dict[str, Any]] = [
+        {"loss": bpr, "negatives": {"name": "in_batch"}, "batch_size": 1},
+        {"loss": cml, "score": "inner_product"},
+        {"loss": CCL_MAPPING, "score": "euclidean"},
+        {"loss": sl | {"temperature": 0.1}, "score": "euclidean"},
+        {"loss": bpr, "score": "euclidean", "encoder": {"name": "mf", "dropout": 0.1}},
+    ]
+    assert len(breaks) == len(REFUSED)
+    for (_, reason), mapping in zip(REFUSED, breaks, strict=True):
+        with pytest.raises(InputError) as caught:
+            TrainConfig.from_dict(mapping)
+        assert reason.split("{")[-1].split("}")[-1] in str(caught.value)
+        assert "{" not in str(caught.value), "the reason is filled in"
+
+
+def test_a_cosine_is_not_written_out() -> None:
+    """Configs from before there were other scores keep their digests, and with them finished runs and studies."""
+    config = TrainConfig.from_dict({"loss": CCL_MAPPING})
+    assert "score" not in config.to_dict()
+    assert config == TrainConfig.from_dict({"loss": CCL_MAPPING, "score": "cosine"})
+    other = TrainConfig.from_dict({"loss": CCL_MAPPING, "score": "inner_product"})
+    assert other.to_dict()["score"] == "inner_product"
+    assert other.digest() != config.digest()
+    assert TrainConfig.from_dict(other.to_dict()) == other

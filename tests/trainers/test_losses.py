@@ -17,6 +17,7 @@ from trainers.losses import (
     BPR,
     BSL,
     CCL,
+    CML,
     LOSSES,
     MML,
     MSE,
@@ -37,6 +38,7 @@ NEGATIVE = [[0.95, 0.65, -0.2, 0.75], [0.1, 0.85, 0.55, -0.9], [0.62, 0.99, 0.0,
 USERS = [11, 5, 11]
 ITEMS = [2, 7, 9]
 B, N = 3, 4
+N_ITEMS = 40
 
 MARGINS, WEIGHTS = [0.6, 0.7, 0.9], [0.1, 0.25, 0.65]
 
@@ -44,7 +46,7 @@ MARGINS, WEIGHTS = [0.6, 0.7, 0.9], [0.1, 0.25, 0.65]
 def scores(dtype: torch.dtype = torch.float64) -> Scores:
     positive = torch.tensor(POSITIVE, dtype=dtype, requires_grad=True)
     negative = torch.tensor(NEGATIVE, dtype=dtype, requires_grad=True)
-    return Scores(positive, negative, torch.tensor(USERS), torch.tensor(ITEMS))
+    return Scores(positive, negative, torch.tensor(USERS), torch.tensor(ITEMS), N_ITEMS)
 
 
 def build(mapping: dict[str, Any]) -> Loss:
@@ -170,6 +172,17 @@ def triplet_row(positive: float, negatives: list[float]) -> Row:
     return sum(max(0.0, height) for height in heights) / N, -sum(slopes), slopes
 
 
+def cml_row(weighted: bool) -> Callable[[float, list[float]], Row]:
+    def row(positive: float, negatives: list[float]) -> Row:
+        gaps = [0.6 + square(positive) - square(score) for score in negatives]
+        worst = max(gaps)
+        weight = math.log(N_ITEMS * sum(gap > 0 for gap in gaps) / N + 1) if weighted else 1.0
+        slope = 2.0 * weight if worst > 0 else 0.0
+        return weight * max(0.0, worst), -slope, [slope if gap == worst else 0.0 for gap in gaps]
+
+    return row
+
+
 BY_ROWS: dict[str, tuple[Loss, Callable[[float, list[float]], Row]]] = {
     "sl": (SL(temperature=0.12), softmax_row(0.12, own=False)),
     "infonce": (InfoNCE(temperature=0.12), softmax_row(0.12, own=True)),
@@ -181,8 +194,10 @@ BY_ROWS: dict[str, tuple[Loss, Callable[[float, list[float]], Row]]] = {
     "bce": (BCE(), bce_row),
     "contrastive": (Contrastive(margin=1.1), contrastive_row),
     "triplet": (Triplet(margin=0.5), triplet_row),
+    "cml": (CML(margin=0.6), cml_row(weighted=True)),
+    "cml unweighted": (CML(margin=0.6, rank_weight=False), cml_row(weighted=False)),
 }
-SUMMED = {"ssm", "bce"}
+SUMMED = {"ssm", "bce", "cml", "cml unweighted"}
 
 
 @pytest.mark.parametrize("name", sorted(BY_ROWS))
@@ -193,7 +208,47 @@ def test_value_and_gradient(name: str) -> None:
 
 
 def test_every_loss_is_worked_out_by_hand() -> None:
-    assert set(BY_ROWS) | {"mml", "ccl", "bsl"} == set(LOSSES)
+    assert {loss.name for loss, _ in BY_ROWS.values()} | {"mml", "ccl", "bsl"} == set(LOSSES)
+
+
+def test_a_rank_needs_the_number_of_items() -> None:
+    batch = scores()
+    with pytest.raises(ValueError, match="n_items"):
+        CML(margin=0.6)(Scores(batch.positive, batch.negative, batch.users, batch.items))
+
+
+@pytest.mark.parametrize("kind", ["paper", "program"])
+def test_covariance_penalty(kind: Any) -> None:
+    """Value and gradient from the covariance written out entry by entry."""
+    users, items = (torch.randn(n, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(n)) for n in (4, 5))
+    both = [*users.tolist(), *items.tolist()]
+    n, dims = len(both), range(3)
+    means = [sum(row[a] for row in both) / n for a in dims]
+    centred = [[row[a] - means[a] for a in dims] for row in both]
+    entries = [[sum(row[a] * row[b] for row in centred) / n for b in dims] for a in dims]
+    norm = math.sqrt(sum(entry**2 for line in entries for entry in line))
+    if kind == "paper":
+        value = (norm - sum(entries[a][a] ** 2 for a in dims)) / n
+        slopes = [[(entries[a][b] / norm - (2 * entries[a][a] if a == b else 0)) / n for b in dims] for a in dims]
+    else:
+        value = sum(entries[a][b] for a in dims for b in dims if a != b)
+        slopes = [[float(a != b) for b in dims] for a in dims]
+    expected = [[0.3 * 2 / n * sum(row[b] * slopes[b][a] for b in dims) for a in dims] for row in centred]
+    users.requires_grad_()
+    items.requires_grad_()
+    got = CML(margin=1.0, covariance_weight=0.3, covariance=kind).penalty(lambda: (users, items))
+    assert got is not None
+    got.backward()  # type: ignore[no-untyped-call]
+    assert got.item() == pytest.approx(0.3 * value, rel=1e-12)
+    assert users.grad is not None
+    assert items.grad is not None
+    for row, slope in zip([*users.grad.tolist(), *items.grad.tolist()], expected, strict=True):
+        assert row == pytest.approx(slope, rel=1e-10, abs=1e-14)
+
+
+def test_no_loss_asks_for_all_vectors_in_vain(loss_case: dict[str, Any]) -> None:
+    if not loss_case.get("covariance_weight"):
+        assert build(loss_case).penalty(lambda: pytest.fail("asked for them")) is None
 
 
 def test_contrastive_has_no_slope_where_vectors_meet() -> None:
@@ -366,7 +421,7 @@ class TestContract:
         positive = torch.rand(7, generator=generator, dtype=torch.float64) * 2 - 1
         negative = torch.rand(7, 5, generator=generator, dtype=torch.float64) * 2 - 1
         users = torch.tensor([0, 1, 2, 0, 3, 1, 0])
-        return Scores(positive.requires_grad_(), negative.requires_grad_(), users, torch.arange(7))
+        return Scores(positive.requires_grad_(), negative.requires_grad_(), users, torch.arange(7), N_ITEMS)
 
     def test_finite_and_differentiable(self, loss_case: dict[str, Any]) -> None:
         batch = self.batch(1)
@@ -383,7 +438,7 @@ class TestContract:
         batch, formula = self.batch(2), build(loss_case)
 
         def value(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
-            return formula(Scores(positive, negative, batch.users, batch.items))
+            return formula(Scores(positive, negative, batch.users, batch.items, N_ITEMS))
 
         assert torch.autograd.gradcheck(value, (batch.positive, batch.negative), eps=1e-7, atol=1e-5)
 
@@ -395,7 +450,7 @@ class TestContract:
         for row in range(7):
             raised = batch.positive.detach().clone()
             raised[row] += 0.3
-            after = formula(Scores(raised, batch.negative, batch.users, batch.items)).item()
+            after = formula(Scores(raised, batch.negative, batch.users, batch.items, N_ITEMS)).item()
             assert after <= before + 1e-12, f"raising the positive of row {row} raised the loss from {before} to {after}"
 
     def test_a_stronger_negative_never_pays(self, loss_case: dict[str, Any]) -> None:
@@ -406,7 +461,7 @@ class TestContract:
         for place in range(batch.negative.numel()):
             raised = batch.negative.detach().clone()
             raised.view(-1)[place] += 0.3
-            after = formula(Scores(batch.positive, raised, batch.users, batch.items)).item()
+            after = formula(Scores(batch.positive, raised, batch.users, batch.items, N_ITEMS)).item()
             assert after >= before - 1e-12, f"raising negative {place} lowered the loss from {before} to {after}"
 
     def test_value_is_a_batch_mean_or_sum(self, loss_case: dict[str, Any]) -> None:
@@ -417,6 +472,7 @@ class TestContract:
             torch.cat([batch.negative] * 2),
             torch.cat([batch.users, batch.users + 10]),
             torch.cat([batch.items] * 2),
+            N_ITEMS,
         )
         factor = 2.0 if formula.summed else 1.0
         assert formula(doubled).item() == pytest.approx(factor * formula(batch).item(), rel=1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy import stats
 
 from trainers import InputError, Interactions, TrainConfig
 from trainers.draws import Purpose
-from trainers.negatives import NEGATIVES, Step
+from trainers.negatives import NEGATIVES, ScoredStep
 from trainers.negatives.adaptive import TwoStageSampler
 
 N_USERS, N_ITEMS, DIM = 6, 30, 5
@@ -32,10 +33,11 @@ VECTORS = torch.nn.functional.normalize(torch.tensor(np.random.default_rng(2).no
 USERS = torch.nn.functional.normalize(torch.tensor(np.random.default_rng(3).normal(size=(N_USERS, DIM)), dtype=torch.float32))
 
 
-def step_of(seen: Interactions, rows: NDArray[np.int64], epoch: int = 0, number: int = 0, seed: int = 4) -> Step:
+def step_of(seen: Interactions, rows: NDArray[np.int64], epoch: int = 0, number: int = 0, seed: int = 4) -> ScoredStep:
     """The pairs of the given numbers, at the rows of the same numbers."""
     users, items = seen.users[rows % len(seen)], seen.items[rows % len(seen)]
-    return Step(seed, epoch, number, rows, users, items, USERS[users], VECTORS[items], lambda ids: VECTORS[ids])
+    vectors = USERS[users], VECTORS[items], lambda ids: VECTORS[ids]
+    return ScoredStep(seed, epoch, number, rows, users, items, VECTORS.numpy, *vectors)
 
 
 def draw(seen: Interactions, settings: dict[str, Any], rows: NDArray[np.int64], **step: int) -> NDArray[np.int64]:
@@ -183,16 +185,16 @@ class TestTwoStage:
         sampler = self.sampler(seen, candidates=5, refresh=3)
         asked: list[int] = []
 
-        def vectors(number: int) -> Callable[[Any], torch.Tensor]:
-            def look(ids: Any) -> torch.Tensor:
+        def directions(number: int) -> Callable[[], NDArray[np.float32]]:
+            def look() -> NDArray[np.float32]:
                 asked.append(number)
-                return VECTORS[ids]
+                return VECTORS.numpy()
 
             return look
 
         for number in range(7):
             one = step_of(seen, np.arange(4), number=number)
-            sampler.draw(Step(**{**vars(one), "item_vectors": vectors(number)}))
+            sampler.draw(replace(one, directions=directions(number)))
         assert asked == [0, 3, 6]
 
     def test_candidates_and_draws_have_streams_of_their_own(self, seen: Interactions) -> None:

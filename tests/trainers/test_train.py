@@ -17,6 +17,7 @@ from trainers.engines import choose_engine
 from trainers.engines.contract import _why_not_numba
 from trainers.losses import Loss, Scores
 from trainers.negatives import NEGATIVES
+from trainers.scores import SCORES
 
 CCL = {"name": "ccl", "margin": 0.5, "negative_weight": 3.0}
 FEW = {"bce": 2}  # its sum over negatives, many of which a user of these data likes, soon outweighs the positive
@@ -43,6 +44,7 @@ OTHER_SAMPLERS: list[dict[str, Any]] = [
     {"name": "two_stage", "count": 6, "candidates": 60, "refresh": 10},
 ]
 assert {sampler["name"] for sampler in OTHER_SAMPLERS} | {"uniform"} == set(NEGATIVES)
+MULTI: dict[Any, dict[str, int]] = {"multi": {"batch_size": 16, "epochs": 4}}  # it pools a user's rows, of few users many
 SUMS = {"bce": 2, "mse": 6}  # sum over negatives, which soon outweigh the positive
 
 
@@ -52,8 +54,8 @@ def with_sampler(loss: dict[str, Any], sampler: dict[str, Any]) -> TrainConfig:
     encoder = {"name": "mf", "dim": 8, "init_std": 0.1}
     if few and sampler["name"] == "in_batch":
         return config(loss, negatives=sampler, encoder=encoder, batch_size=few + 1, epochs=3)
-    if loss.get("mode") == "multi":  # it pools the rows of a user, of whom a large batch of 48 users has many
-        return config(loss, negatives=sampler, encoder=encoder, batch_size=16, epochs=4)
+    if loss.get("mode") == "multi":
+        return config(loss, negatives=sampler, encoder=encoder, **MULTI["multi"])
     if few:
         sampler = sampler | {"count": few}
     return config(loss, negatives=sampler, encoder=encoder, batch_size=250, epochs=20, learning_rate=0.05)
@@ -127,6 +129,21 @@ class TestLearning:
         assert any(recall > 0.75 for recall in recalls(settings, ring))
         flipped = settings.replace(epochs=max(1, settings.epochs // 2)).model_copy(update={"loss": Flipped(settings.loss)})
         assert all(recall < 0.6 for recall in recalls(flipped, ring))
+
+    @pytest.mark.parametrize("score", sorted(set(SCORES) - {"cosine"}))
+    def test_every_loss_learns_with_every_score(
+        self, loss_case: dict[str, Any], score: str, any_engine: str, parity: Any
+    ) -> None:
+        """That it is not refused with."""
+        try:
+            settings = config(loss_case, score=score, **MULTI.get(loss_case.get("mode"), {}))
+        except InputError as refused:
+            pytest.skip(str(refused))
+        if any_engine == "numba" and (reason := _why_not_numba(settings, "cpu")):
+            pytest.skip(reason)
+        metrics = train(settings, parity.seen, parity.held_out, engine=any_engine, evaluate_every=12).finish().metrics
+        assert metrics is not None
+        assert metrics["recall@20"] > 0.9, f"metrics {metrics}"
 
     def test_untrained_vectors_know_nothing(self, parity: Any) -> None:
         """The data's baseline: 10 of a user's 70 unseen items are right, so 20 guesses find 29 %."""

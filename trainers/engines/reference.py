@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trainers import draws
@@ -15,7 +18,8 @@ from trainers.engines.adam import BETAS, EPSILON, learning_rate_at
 from trainers.engines.contract import Vectors
 from trainers.engines.single import SingleLane
 from trainers.losses import Scores
-from trainers.negatives import Step
+from trainers.negatives import ScoredStep
+from trainers.scores import SCORES, unit
 
 
 class TorchEngine(SingleLane):
@@ -25,6 +29,7 @@ class TorchEngine(SingleLane):
         self.model: EncoderModule = config.encoder.build(self.seen.n_users, self.seen.n_items, config.seed)
         self.model.to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=BETAS, eps=EPSILON)
+        self.score = SCORES[config.score]
         self.sampler = config.negatives.sampler(self.seen)
         self.steps_done = 0
 
@@ -53,52 +58,87 @@ class TorchEngine(SingleLane):
         self.steps_done += 1
         if negative.shape[1] == 0:  # the epoch's last row is alone in its batch, and its negatives would have been the others
             return 0.0
-        losses = config.loss.rows(Scores(positive, negative, self._ids(step.users), self._ids(step.items)))
-        config.loss.reduce(losses).backward()  # type: ignore[no-untyped-call]
-        self._add_l2(config.l2)
-        self._set_learning_rate(config)
-        self.optimizer.step()
+        scores = Scores(positive, negative, self._ids(step.users), self._ids(step.items), self.seen.n_items)
+        losses = config.loss.rows(scores)
+        self._descend(config, config.loss.reduce(losses))
         return float(losses.detach().mean())
 
-    def _look(self, config: TrainConfig, epoch: int, rows: Ids, pairs: Ids) -> Step:
+    def _descend(self, config: TrainConfig, loss: Tensor) -> None:
+        penalty = config.loss.penalty(self._all_vectors)
+        (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
+        moved = [_moved(table) for table in self.model.parameters()]
+        self._add_l2(config.l2, moved)
+        self._set_learning_rate(config)
+        self.optimizer.step()
+        self._shorten(moved)
+
+    def _look(self, config: TrainConfig, epoch: int, rows: Ids, pairs: Ids) -> ScoredStep:
         users, items = self.seen.users[pairs], self.seen.items[pairs]
-        return Step(
+        return ScoredStep(
             seed=config.seed,
             epoch=epoch,
             number=self.steps_done,
             rows=rows,
             users=users,
             items=items,
-            user_vectors=self.model.user_vectors(self._ids(users), self._keep(config, epoch, rows)),
-            positive_vectors=self.model.item_vectors(self._ids(items)),
-            item_vectors=lambda ids: self.model.item_vectors(self._ids(ids)),
+            user_vectors=self._drop(config, epoch, rows, self.score.users(self.model.user_vectors(self._ids(users)))),
+            positive_vectors=self._items(items),
+            item_vectors=self._items,
+            directions=self._directions,
         )
+
+    def _directions(self) -> NDArray[np.float32]:
+        with torch.no_grad():
+            directions: NDArray[np.float32] = unit(self._all_vectors()[1]).cpu().numpy()
+        return directions
+
+    def _items(self, items: Ids) -> Tensor:
+        return self.score.items(self.model.item_vectors(self._ids(items)))
 
     def _ids(self, ids: Ids) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(ids, dtype=np.int64)).to(self.device)
 
-    def _keep(self, config: TrainConfig, epoch: int, rows: Ids) -> Tensor | None:
-        """The dropout mask (B, d): unit d of row r is drawn at counter r * dim + d."""
-        if config.encoder.dropout == 0.0:
-            return None
-        dim = config.encoder.dim
+    def _drop(self, config: TrainConfig, epoch: int, rows: Ids, vectors: Tensor) -> Tensor:
+        """Dropout of the users' units (B, d): unit d of row r is drawn at counter r * dim + d."""
+        rate, dim = config.encoder.dropout, config.encoder.dim
+        if rate == 0.0:
+            return vectors
         counters = np.add.outer(rows.astype(np.uint64) * np.uint64(dim), np.arange(dim, dtype=np.uint64))
         stream = draws.key(config.seed, Purpose.DROPOUT, epoch)
-        return torch.from_numpy(draws.keep_mask(stream, counters, config.encoder.dropout)).to(self.device)
+        keep = torch.from_numpy(draws.keep_mask(stream, counters, rate)).to(self.device)
+        return vectors * keep * (1.0 / (1.0 - rate))
 
-    def _add_l2(self, l2: float) -> None:
+    def _add_l2(self, l2: float, moved: list[Tensor]) -> None:
         if l2 == 0.0:
             return
-        for table in self.model.parameters():
+        for table, rows in zip(self.model.parameters(), moved, strict=True):
             assert table.grad is not None  # backward has just run
-            moved = (table.grad != 0).any(dim=1, keepdim=True)
-            table.grad += l2 * table.detach() * moved
+            table.grad += l2 * table.detach() * rows
+
+    def _shorten(self, moved: list[Tensor]) -> None:
+        """Scale the rows that the loss moved down to the score's largest norm."""
+        if self.score.max_norm == math.inf:
+            return
+        with torch.no_grad():
+            for table, rows in zip(self.model.parameters(), moved, strict=True):
+                lengths = torch.linalg.norm(table, dim=1, keepdim=True)
+                table.mul_(torch.where(rows, self.score.max_norm / lengths.clamp(min=self.score.max_norm), 1.0))
 
     def _set_learning_rate(self, config: TrainConfig) -> None:
         self.optimizer.param_groups[0]["lr"] = learning_rate_at(config, self.steps_done - 1, len(self.seen))
 
+    def _all_vectors(self) -> tuple[Tensor, Tensor]:
+        """The encoder's vectors of all users and all items."""
+        users = self.model.user_vectors(torch.arange(self.seen.n_users, device=self.device))
+        return users, self.model.item_vectors(torch.arange(self.seen.n_items, device=self.device))
+
     def _vectors(self) -> Vectors:
         with torch.no_grad():
-            users = self.model.user_vectors(torch.arange(self.seen.n_users, device=self.device), None)
-            items = self.model.item_vectors(torch.arange(self.seen.n_items, device=self.device))
-        return users.cpu().numpy(), items.cpu().numpy()
+            users, items = self._all_vectors()
+            return self.score.users(users).cpu().numpy(), self.score.items(items).cpu().numpy()
+
+
+def _moved(table: Tensor) -> Tensor:
+    """The rows (n, 1) with a gradient."""
+    assert table.grad is not None  # backward has just run
+    return (table.grad != 0).any(dim=1, keepdim=True)

@@ -5,7 +5,8 @@ line in `LOSSES`, a space in `search_spaces.spaces`, a case in tests/conftest.py
 """
 
 from trainers.losses.base import Loss, Scores
-from trainers.losses.classic import BCE, BPR, MSE, Contrastive, Hinge, SoftmaxCE, Triplet
+from trainers.losses.classic import BCE, BPR, MSE, Hinge, SoftmaxCE
+from trainers.losses.distances import CML, Contrastive, Triplet
 from trainers.losses.margins import CCL, MML
 from trainers.losses.softmax import BSL, SL, SSM, InfoNCE
 
@@ -23,6 +24,7 @@ LOSSES: dict[str, type[Loss]] = {
     "bce": BCE,
     "contrastive": Contrastive,
     "triplet": Triplet,
+    "cml": CML,
 }
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "BPR",
     "BSL",
     "CCL",
+    "CML",
     "LOSSES",
     "MML",
     "MSE",

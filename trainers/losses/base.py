@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass as plain_dataclass
 from typing import ClassVar
 
@@ -18,12 +19,14 @@ class Scores:
         negative: s_uj, (B, N).
         users: user ids, (B,); losses that pool over a user need them.
         items: ids of the positive items, (B,).
+        n_items: how many items there are, for losses that estimate a rank among them; 0 where nobody asks.
     """
 
     positive: Tensor
     negative: Tensor
     users: Tensor
     items: Tensor
+    n_items: int = 0
 
 
 class Loss(ABC):
@@ -46,7 +49,11 @@ class Loss(ABC):
         """The batch's loss from that of its rows."""
         return rows.sum() if self.summed else rows.mean()
 
+    def penalty(self, vectors: Callable[[], tuple[Tensor, Tensor]]) -> Tensor | None:
+        """What is added to a batch's loss, of all vectors (n_users, d) and (n_items, d), asked for only where needed."""
+        return None
 
-def squared_distances(cosines: Tensor) -> Tensor:
-    """|u - v|^2 = 2 - 2 u.v of unit vectors; below 0 where a scaled vector (dropout) has a cosine above 1."""
-    return 2.0 - 2.0 * cosines
+
+def squared_distances(scores: Tensor) -> Tensor:
+    """|u - v|^2 of scores that are cosines or euclidean, see `trainers.scores`; below 0 for a cosine above 1 (dropout)."""
+    return 2.0 - 2.0 * scores

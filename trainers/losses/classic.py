@@ -9,11 +9,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from trainers.losses.base import Loss, Scores, squared_distances
+from trainers.losses.base import Loss, Scores
 from trainers.losses.softmax import softmax_rows
 from trainers.validation import SETTINGS, Positive
-
-SMALLEST = 1e-12  # squared distances below have no slope: that of their root would be infinite
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
@@ -66,28 +64,3 @@ class BCE(Loss):
 
     def rows(self, scores: Scores) -> Tensor:
         return softplus(-scores.positive) + softplus(scores.negative).sum(1)
-
-
-@dataclass(frozen=True, kw_only=True, config=SETTINGS)
-class Contrastive(Loss):
-    """Contrastive loss (Hadsell et al., CVPR 2006) on distances of unit vectors: d_ui^2 + mean_j ([margin - d_uj]+)^2."""
-
-    name: Literal["contrastive"] = "contrastive"
-    margin: Positive = 1.0
-
-    def rows(self, scores: Scores) -> Tensor:
-        distances = squared_distances(scores.negative).clamp(min=SMALLEST).sqrt()
-        gaps = torch.relu(self.margin - distances)
-        return squared_distances(scores.positive) + gaps.square().mean(1)
-
-
-@dataclass(frozen=True, kw_only=True, config=SETTINGS)
-class Triplet(Loss):
-    """Triplet loss (FaceNet, Schroff et al., CVPR 2015) on distances of unit vectors: mean_j [d_ui^2 - d_uj^2 + margin]+."""
-
-    name: Literal["triplet"] = "triplet"
-    margin: Positive = 1.0
-
-    def rows(self, scores: Scores) -> Tensor:
-        positive, negative = squared_distances(scores.positive), squared_distances(scores.negative)
-        return torch.relu(positive[:, None] - negative + self.margin).mean(1)

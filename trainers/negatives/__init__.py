@@ -3,7 +3,7 @@
 """
 
 from trainers.negatives.adaptive import Hard, TwoStage
-from trainers.negatives.base import Negatives, Sampler, Step
+from trainers.negatives.base import Negatives, Sampler, ScoredStep, Step
 from trainers.negatives.static import InBatch, Popularity, Uniform, Unseen
 
 NEGATIVES: dict[str, type[Negatives]] = {
@@ -15,4 +15,16 @@ NEGATIVES: dict[str, type[Negatives]] = {
     "two_stage": TwoStage,
 }
 
-__all__ = ["NEGATIVES", "Hard", "InBatch", "Negatives", "Popularity", "Sampler", "Step", "TwoStage", "Uniform", "Unseen"]
+__all__ = [
+    "NEGATIVES",
+    "Hard",
+    "InBatch",
+    "Negatives",
+    "Popularity",
+    "Sampler",
+    "ScoredStep",
+    "Step",
+    "TwoStage",
+    "Uniform",
+    "Unseen",
+]

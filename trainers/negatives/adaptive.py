@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from trainers import draws
 from trainers.data import Interactions
 from trainers.draws import Purpose
 from trainers.errors import InputError
-from trainers.negatives.base import Negatives, PerRow, Sampler, Step
+from trainers.negatives.base import Negatives, PerRow, Sampler, ScoredStep, Step
 from trainers.negatives.static import Beta, popularity
 from trainers.validation import SETTINGS, Count
 
@@ -26,6 +26,8 @@ class Hard(Negatives):
     """Dynamic negative sampling (Zhang et al., SIGIR 2013): for each negative the highest scoring of `pool` uniform items."""
 
     name: Literal["hard"] = "hard"
+    needs_scores: ClassVar[bool] = True
+    follows_model: ClassVar[bool] = True
     count: PerRow = 1
     pool: PerRow = 16
 
@@ -38,7 +40,7 @@ class HardSampler(Sampler):
         super().__init__(seen)
         self.count, self.pool = count, pool
 
-    def draw(self, step: Step) -> NDArray[np.int64]:
+    def draw(self, step: ScoredStep) -> NDArray[np.int64]:
         ids = draws.integers(step.stream(), step.slots(self.count * self.pool), self.seen.n_items)
         with torch.no_grad():
             scores = step.scores(ids)
@@ -58,6 +60,7 @@ class TwoStage(Negatives):
     """
 
     name: Literal["two_stage"] = "two_stage"
+    follows_model: ClassVar[bool] = True
     count: PerRow = 1
     candidates: Annotated[Count, Field(le=1_000_000)] = 2000
     beta: Beta = 1.0
@@ -80,9 +83,9 @@ class TwoStageSampler(Sampler):
 
     def draw(self, step: Step) -> NDArray[np.int64]:
         if step.number % self.settings.refresh == 0:
-            self.vectors = step.item_vectors(np.arange(self.seen.n_items)).detach().cpu().numpy()
+            self.vectors = step.directions()
         candidates = self._candidates(step)
-        up_to = np.cumsum(self._weights(step, candidates), axis=1)
+        up_to = np.cumsum(self._weights(step, candidates), axis=1, dtype=np.float64)
         up_to /= up_to[:, -1:]
         return self._draw_unseen(step, candidates, up_to)
 
@@ -94,14 +97,16 @@ class TwoStageSampler(Sampler):
             order = -np.log(lots) / self.popularity
         return np.sort(np.argpartition(order, self.settings.candidates - 1)[: self.settings.candidates]).astype(np.int64)
 
-    def _weights(self, step: Step, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
-        """1 / q(z), (B, candidates), up to a factor per row."""
-        z = (self.vectors[step.items] @ self.vectors[candidates].T).astype(np.float64)
+    def _weights(self, step: Step, candidates: NDArray[np.int64]) -> NDArray[np.float32]:
+        """1 / q(z), (B, candidates), up to a factor per row; on torch, whose product and logarithms are faster."""
+        z = torch.from_numpy(self.vectors[step.items]) @ torch.from_numpy(self.vectors[candidates]).T
         exponent = 1.0 - (self.vectors.shape[1] - 1) / 2.0
-        near = (z > 0) & (candidates != step.items[:, None])  # at z = 1 the positive itself would always be drawn
-        logs = np.where(near, exponent * np.log(np.maximum(1.0 - z * z, 0.0) + 1e-8), -np.inf)
-        highest = logs.max(1, keepdims=True)
-        return np.where(np.isfinite(highest), np.exp(logs - np.where(np.isfinite(highest), highest, 0.0)), 1.0)
+        logs = torch.log((1.0 - z * z).clamp_(min=0.0).add_(1e-8)).mul_(exponent)
+        itself = torch.from_numpy(candidates == step.items[:, None])  # at z = 1 it would always be drawn
+        logs.masked_fill_((z <= 0) | itself, -torch.inf)
+        highest = logs.amax(1, keepdim=True)
+        weights: NDArray[np.float32] = torch.exp(logs - highest).nan_to_num_(nan=1.0).numpy()  # NaN: all are minus infinity
+        return weights
 
     def _draw_unseen(self, step: Step, candidates: NDArray[np.int64], up_to: NDArray[np.float64]) -> NDArray[np.int64]:
         """One candidate per slot, drawn again where it is the user's own."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,15 +24,14 @@ PerRow = Annotated[Whole, Field(ge=1, le=MAX_COUNT)]
 
 @dataclass(frozen=True)
 class Step:
-    """What a sampler may look at: the B positives of a step, and the model as it stands.
+    """What a sampler may look at: the B positives of a step, and where the items lie.
 
     Attributes:
         seed, epoch: with a row's number in the epoch they decide what is drawn.
         number: steps done before this one, over all epochs.
         rows: numbers of the rows in their epoch, (B,).
         users, items: ids of the positives, (B,).
-        user_vectors, positive_vectors: (B, d), whose inner products are the scores.
-        item_vectors: from ids (...) to unit vectors (..., d).
+        directions: gives the unit vectors (n_items, dim) of all items, whatever the score.
     """
 
     seed: int
@@ -41,9 +40,7 @@ class Step:
     rows: Ids
     users: Ids
     items: Ids
-    user_vectors: Tensor
-    positive_vectors: Tensor
-    item_vectors: Callable[[Ids], Tensor]
+    directions: Callable[[], NDArray[np.float32]]
 
     def stream(self, purpose: Purpose = Purpose.NEGATIVES, *counters: int) -> np.uint64:
         """The key of the epoch's draws."""
@@ -55,6 +52,20 @@ class Step:
             self.rows.astype(np.uint64) * np.uint64(count), np.arange(count, dtype=np.uint64)
         )
         return slots
+
+
+@dataclass(frozen=True)
+class ScoredStep(Step):
+    """A step of an engine that lets samplers look at scores too.
+
+    Attributes:
+        user_vectors, positive_vectors: (B, d), whose inner products are the scores.
+        item_vectors: from ids (...) to vectors (..., d).
+    """
+
+    user_vectors: Tensor
+    positive_vectors: Tensor
+    item_vectors: Callable[[Ids], Tensor]
 
     def scores(self, ids: Ids) -> Tensor:
         """Scores (B, N) of each row's items `ids` (B, N)."""
@@ -68,10 +79,10 @@ class Sampler(ABC):
         self.seen = seen
 
     @abstractmethod
-    def draw(self, step: Step) -> NDArray[np.int64]:
-        """Item ids (B, N)."""
+    def draw(self, step: Any) -> NDArray[np.int64]:
+        """Item ids (B, N) for a Step, or a ScoredStep where the settings say so."""
 
-    def scores(self, step: Step) -> Tensor:
+    def scores(self, step: ScoredStep) -> Tensor:
         """Scores (B, N) of the step's negatives."""
         return step.scores(self.draw(step))
 
@@ -81,6 +92,8 @@ class Negatives(ABC):
 
     name: str
     count: int
+    needs_scores: ClassVar[bool] = False  # of the model as it stands
+    follows_model: ClassVar[bool] = False  # so that nothing can be drawn ahead of a step
 
     @abstractmethod
     def sampler(self, seen: Interactions) -> Sampler:

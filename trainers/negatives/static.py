@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from trainers import draws
 from trainers.data import Interactions
 from trainers.errors import InputError
-from trainers.negatives.base import Negatives, PerRow, Sampler, Step
+from trainers.negatives.base import Negatives, PerRow, Sampler, ScoredStep, Step
 from trainers.validation import SETTINGS, Real
 
 Beta = Annotated[Real, Field(ge=0.0, le=10.0)]
@@ -106,6 +106,7 @@ class InBatch(Negatives):
     """The positives of the batch's other rows, as they come (SSM): by popularity, with the user's own items."""
 
     name: Literal["in_batch"] = "in_batch"
+    needs_scores: ClassVar[bool] = True  # a product of the batch's two matrices gives all of them
 
     @model_validator(mode="before")
     @classmethod
@@ -129,7 +130,7 @@ class InBatchSampler(Sampler):
         ids: NDArray[np.int64] = np.broadcast_to(step.items.astype(np.int64), (size, size))[others].reshape(size, size - 1)
         return ids
 
-    def scores(self, step: Step) -> Tensor:
+    def scores(self, step: ScoredStep) -> Tensor:
         size = len(step.items)
         others = ~torch.eye(size, dtype=torch.bool, device=step.user_vectors.device)
         return (step.user_vectors @ step.positive_vectors.T)[others].view(size, size - 1)

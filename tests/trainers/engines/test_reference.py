@@ -87,11 +87,20 @@ class ByHand:
             if dropout:
                 kept = draws.keep_mask(dropout_stream, np.arange(row * dim, (row + 1) * dim, dtype=np.uint64), dropout)
                 masks[place] = kept / (1 - dropout)
-        unit = [table / np.linalg.norm(table, axis=1, keepdims=True) for table in self.tables]
+        cosine, euclidean = self.config.score == "cosine", self.config.score == "euclidean"
+        unit = [table / (np.linalg.norm(table, axis=1, keepdims=True) if cosine else 1.0) for table in self.tables]
         scores = np.array([unit[1][items[p]] @ (unit[0][users[p]] * masks[p]) for p in range(len(rows))])
+        if euclidean:
+            apart = [self.tables[1][items[p]] - self.tables[0][users[p]] for p in range(len(rows))]
+            scores = 1 - np.square(apart).sum(-1) / 2
         value, slopes = self.loss_and_slopes(scores, users)
         gradients = [np.zeros_like(table) for table in self.tables]
         for p, user in enumerate(users):
+            if not cosine:
+                for item, slope in zip(items[p], slopes[p], strict=True):
+                    gradients[0][user] += slope * (self.tables[1][item] * masks[p] - euclidean * self.tables[0][user])
+                    gradients[1][item] += slope * (self.tables[0][user] * masks[p] - euclidean * self.tables[1][item])
+                continue
             to_unit_user = masks[p] * (slopes[p] @ unit[1][items[p]])
             gradients[0][user] += self.through_norm(to_unit_user, unit[0][user], self.tables[0][user])
             for item, slope in zip(items[p], slopes[p], strict=True):
@@ -99,10 +108,13 @@ class ByHand:
                 gradients[1][item] += self.through_norm(to_unit_item, unit[1][item], self.tables[1][item])
         self.steps += 1
         for table, (m, v), gradient in zip(self.tables, self.moments, gradients, strict=True):
-            gradient += self.config.l2 * table * (gradient != 0).any(axis=1, keepdims=True)
+            moved = (gradient != 0).any(axis=1, keepdims=True)
+            gradient += self.config.l2 * table * moved
             m[:] = 0.9 * m + 0.1 * gradient
             v[:] = 0.999 * v + 0.001 * gradient**2
             table -= rate * (m / (1 - 0.9**self.steps)) / (np.sqrt(v / (1 - 0.999**self.steps)) + 1e-8)
+            if euclidean:
+                table /= np.where(moved, np.maximum(1, np.linalg.norm(table, axis=1, keepdims=True)), 1)
         return value
 
     @staticmethod
@@ -123,6 +135,15 @@ class ByHand:
                 value = value + loss.negative_weight / count * weight * np.maximum(0, negative - margin).sum(1)
                 slopes[:, 1:] += loss.negative_weight / count * weight * (negative > margin)
             return float(value.mean()), slopes / size
+        if loss.name == "cml":
+            gaps = loss.margin + 2 * negative - 2 * positive[:, None]
+            weight = np.log(1 + self.graph.n_items * (gaps > 0).mean(1))
+            slope = 2 * weight * (gaps.max(1) > 0)
+            slopes[:, 1:] = (
+                slope[:, None] * (gaps == gaps.max(1, keepdims=True)) / (negative == negative.max(1)[:, None]).sum(1)[:, None]
+            )
+            slopes[:, 0] = -slope
+            return float((weight * np.maximum(gaps.max(1), 0)).mean()), slopes
         heat = np.exp(negative / loss.temperature)
         slopes[:, 1:] = loss.exponent * heat / heat.sum(1, keepdims=True) / loss.temperature
         if loss.mode == "reweight":
@@ -142,6 +163,11 @@ VARIANTS = {
     "bsl multi": config(BSL_MULTI),
     "l2": config(MML, l2=0.05),
     "linear": config(BSL, schedule="linear"),
+    "inner product": config(MML, score="inner_product", l2=0.05),
+    "inner product, dropout": config(
+        BSL, score="inner_product", encoder={"name": "mf", "dim": 3, "init_std": 0.5, "dropout": 0.4}
+    ),
+    "euclidean": config({"name": "cml", "margin": 0.4}, score="euclidean", l2=0.05, learning_rate=0.2),
     "dropout": config(MML, encoder={"name": "mf", "dim": 3, "init_std": 0.5, "dropout": 0.4}),
     "all at once": config(
         BSL_MULTI, l2=0.02, schedule="linear", encoder={"name": "mf", "dim": 3, "init_std": 0.5, "dropout": 0.4}, seed=8
@@ -196,6 +222,16 @@ def test_vectors_are_the_unit_rows(graph: Interactions) -> None:
         np.testing.assert_allclose(vectors, expected, atol=1e-6, err_msg="no dropout in ranking vectors")
 
 
+def test_distances_rank_as_their_vectors_inner_products_do(graph: Interactions) -> None:
+    engine = started(VARIANTS["euclidean"], graph)
+    engine.epoch()
+    users, items = tables(engine)
+    got = np.multiply.outer(np.ones(N_USERS), np.ones(N_ITEMS)) - np.square(users[:, None] - items[None]).sum(-1) / 2
+    np.testing.assert_allclose(np.matmul(engine.vectors(0)[0], engine.vectors(0)[1].T), got, atol=1e-6)
+    lengths = np.linalg.norm(np.concatenate([users, items]), axis=1)
+    assert np.isclose(lengths, 1, atol=1e-6).any(), "some vectors have come to the ball's surface"
+
+
 def test_vectors_are_copies(graph: Interactions) -> None:
     engine = started(config(), graph)
     users, items = engine.vectors(0)
@@ -237,10 +273,9 @@ def test_dropout_mask_and_rescale(graph: Interactions) -> None:
     settings = config(encoder={"name": "mf", "dim": dim, "init_std": 0.5, "dropout": dropout})
     engine = started(settings, graph, exact=True)
     rows = np.array([4, 5, 6])
-    keep = engine._keep(settings, 1, rows)
-    assert keep is not None
-    users = torch.tensor([0, 3, 0])
-    full, dropped = engine.model.user_vectors(users, None), engine.model.user_vectors(users, keep)
+    full = engine.score.users(engine.model.user_vectors(torch.tensor([0, 3, 0])))
+    dropped = engine._drop(settings, 1, rows, full)
+    keep = dropped != 0
     expected = torch.where(keep, full / (1 - dropout), torch.zeros_like(full))
     torch.testing.assert_close(dropped, expected, rtol=1e-12, atol=0)
     stream = draws.key(settings.seed, Purpose.DROPOUT, 1)

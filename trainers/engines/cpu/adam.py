@@ -14,15 +14,16 @@ while the row coasts; sqrt(v) is larger by orders of magnitude.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainers.config import TrainConfig
-from trainers.encoders import NORM_FLOOR
 from trainers.engines.adam import BETAS, EPSILON, learning_rate_at
 from trainers.engines.cpu.low import aligned, inlined, largest, prefetch
+from trainers.scores import NORM_FLOOR
 
 Floats = NDArray[np.float32]
 
@@ -35,6 +36,7 @@ ROUNDING = np.float32(1e-5)  # more than the float32 error of a score of two uni
 LARGEST_INVERSE = np.float32(1.0 / NORM_FLOOR)
 
 INVERSE, SLACK, PACE, CODE_STEP = 0, 1, 2, 3  # columns of Table.scale
+HALF_SQUARE = SLACK  # of rows that are scored as they are
 CODE_MAX, CODE_ZERO = 127, 128
 
 
@@ -46,13 +48,15 @@ class Table(NamedTuple):
         state: (n, 3 dim), side by side: Adam's moments, mean and square, as of the row's last gradient, and the direction
             along which a row without gradient coasts. One array, so that the compiler sees that they do not overlap.
         scale: (n, 4): inverse norm; bound on how far the unit vector still coasts; norm of the direction; unit
-            of the codes.
+            of the codes. Of rows that are scored as they are, 1 and half the squared norm come first.
         last: int32 (n,), the step of the row's last gradient, 0 for never.
         ahead: (n,), how many directions the row has still to coast. It lies beside the row's `scale` and `last`: a row's
             numbers are read together, and cost one cache line.
         codes: uint8 (n, dim), the unit vectors in multiples of CODE_STEP, plus CODE_ZERO: a quarter of the memory traffic;
             (0, dim) for none.
         head: int32 (n,), the kernel's linked lists, -1 between steps.
+        raw: whether rows are scored as they are, and not their directions.
+        max_norm: to which rows are shortened after an update.
     """
 
     rows: Floats
@@ -62,9 +66,11 @@ class Table(NamedTuple):
     ahead: NDArray[np.float64]
     codes: NDArray[np.uint8]
     head: NDArray[np.int32]
+    raw: bool
+    max_norm: float
 
 
-def new_table(rows: Floats, with_codes: bool) -> Table:
+def new_table(rows: Floats, with_codes: bool, raw: bool = False, max_norm: float = math.inf) -> Table:
     """A table before its first step."""
     n, dim = rows.shape
     own = aligned((n, dim))
@@ -74,13 +80,15 @@ def new_table(rows: Floats, with_codes: bool) -> Table:
     with np.errstate(over="ignore", invalid="ignore"):
         scale[:, INVERSE] = 1.0 / np.maximum(np.sqrt((rows * rows).sum(1)), np.float32(NORM_FLOOR))
     scale[:, SLACK] = ROUNDING
+    if raw:
+        scale[:, INVERSE], scale[:, HALF_SQUARE] = 1.0, 0.5 * (rows * rows).sum(1)
     codes = aligned((n if with_codes else 0, dim), np.uint8)
     if with_codes:
         unit = rows * scale[:, :1]
         step = np.maximum(np.abs(unit).max(1, keepdims=True) / CODE_MAX, np.float32(NORM_FLOOR))
         codes[:] = np.clip(np.rint(unit / step), -CODE_MAX, CODE_MAX) + CODE_ZERO
         scale[:, CODE_STEP] = step[:, 0]
-    return Table(own, aligned((n, 3 * dim)), scale, last, ahead, codes, np.full(n, -1, np.int32))
+    return Table(own, aligned((n, 3 * dim)), scale, last, ahead, codes, np.full(n, -1, np.int32), raw, max_norm)
 
 
 def powers() -> NDArray[np.float64]:
@@ -138,6 +146,10 @@ def _measure(table, row, squares, ahead):
     Slack: |x / |x| - y / |y|| <= 2 |x - y| / (|x| + |y|), and |x - y| is at most the way ahead. NaN and infinite rows get NaN.
     """
     norm = np.sqrt(squares)
+    if table.raw:
+        table.scale[row, INVERSE] = np.float32(1.0) if norm < np.inf else np.float32(np.nan)
+        table.scale[row, HALF_SQUARE] = np.float32(0.5) * squares
+        return
     drift = abs(ahead) * table.scale[row, PACE]
     table.scale[row, INVERSE] = np.float32(1.0) / max(norm, np.float32(NORM_FLOOR)) if norm < np.inf else np.float32(np.nan)
     if norm <= drift:
@@ -170,14 +182,13 @@ def power_of(power, which, base, exponent):
 
 
 @inlined
-def adam_step(table, row, gradient, g, step, rate, l2, power, width):
-    """Step number `step` for a caught-up row; `gradient[g]` is that of its unit vector and is overwritten.
-
-    `rate` is the step's line of `rates`.
+def adam_step(table, row, gradient, g, pull, step, rate, l2, power, width):
+    """Step number `step` for a caught-up row; `gradient[g]` is that of its unit vector and is overwritten. Of a raw row, less
+    `pull` times the row, it is the row's own. `rate` is the step's line of `rates`.
     """
     inverse = table.scale[row, INVERSE]
-    along = np.float32(0.0)
-    if inverse < LARGEST_INVERSE:  # through the normalisation; shorter rows are divided by a constant
+    along = pull
+    if inverse < LARGEST_INVERSE and not table.raw:  # through the normalisation; shorter rows are divided by a constant
         for d in range(width):
             along += gradient[g, d] * table.rows[row, d]
         along *= inverse * inverse
@@ -202,6 +213,12 @@ def adam_step(table, row, gradient, g, step, rate, l2, power, width):
         table.rows[row, d] = value
         squares += value * value
         pace += direction * direction
+    if squares > table.max_norm * table.max_norm:
+        shorter = np.float32(table.max_norm) / np.sqrt(squares)
+        squares = np.float32(0.0)
+        for d in range(width):
+            table.rows[row, d] *= shorter
+            squares += table.rows[row, d] * table.rows[row, d]
     table.last[row] = step
     table.ahead[row] = rate[3]
     table.scale[row, PACE] = np.sqrt(pace)

@@ -23,6 +23,7 @@ class Batch(NamedTuple):
         scores: (B, N).
         found: int32 (B,), how many negatives were found.
         losses: float64 (B,).
+        pulls: (B,), the sum of a row's slopes, for score euclidean.
         vectors: (B, dim), the users' unit vectors after dropout.
         sizes: (B,), their norms.
         codes: int8 (B, dim), the users' vectors in multiples of `steps` (B,).
@@ -41,6 +42,7 @@ class Batch(NamedTuple):
     scores: NDArray[np.float32]
     found: NDArray[np.int32]
     losses: NDArray[np.float64]
+    pulls: NDArray[np.float32]
     vectors: NDArray[np.float32]
     sizes: NDArray[np.float32]
     codes: NDArray[np.int8]
@@ -72,6 +74,7 @@ def new_batch(size: int, count: int, dim: int, dropout: bool, n_items: int) -> B
         scores=np.zeros((size, count), np.float32),
         found=np.zeros(size, np.int32),
         losses=np.zeros(size),
+        pulls=np.zeros(size, np.float32),
         vectors=aligned((size, dim)),
         sizes=np.zeros(size, np.float32),
         codes=aligned((size, dim), np.int8),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numba
 import numpy as np
+import torch
+from torch import Tensor
 
 from trainers import draws
 from trainers.config import TrainConfig
 from trainers.draws import Purpose
-from trainers.encoders import MF, NORM_FLOOR
+from trainers.encoders import MF
 from trainers.engines.contract import Vectors
 from trainers.engines.cpu.adam import Floats, Table, caught_up, new_table, powers, rates
 from trainers.engines.cpu.batch import new_batch, stride_bits
@@ -18,10 +22,13 @@ from trainers.engines.cpu.kernels import Plan, kernel_for
 from trainers.engines.cpu.pace import Pace
 from trainers.engines.cpu.rows import ALL, ROWS, row_loss_of
 from trainers.engines.single import SingleLane
-from trainers.negatives import Popularity, Uniform
+from trainers.negatives import Popularity, Sampler, Step, Uniform
+from trainers.scores import SCORES, unit
 
 MAX_SLOTS = 2**31
+DRAWN_AHEAD = 64  # steps whose negatives a sampler draws at once
 NO_WEIGHTS = np.zeros(0, np.uint64), np.zeros(0, np.uint64)
+NOTHING_GIVEN = np.zeros((0, 1), np.int32)
 
 
 def why_not(config: TrainConfig) -> str:
@@ -32,8 +39,8 @@ def why_not(config: TrainConfig) -> str:
         return f"loss {config.loss.name} has no row function"
     if reason := ROWS[type(config.loss)].why_not(config.loss):
         return reason
-    if not isinstance(config.negatives, Uniform | Popularity):
-        return f"negatives {config.negatives.name} are drawn by the torch engine only"
+    if config.negatives.needs_scores:
+        return f"negatives {config.negatives.name} look at scores of the model, which the fused step does not keep"
     if config.batch_size << stride_bits(config.negatives.count) >= MAX_SLOTS:
         return f"batch_size {config.batch_size} with {config.negatives.count} negatives is too much for one step"
     return ""
@@ -54,14 +61,21 @@ class NumbaEngine(SingleLane):
             raise ValueError(f"the numba engine cannot run this config: {reason}")
         assert isinstance(config.encoder, MF)
         dim, seen = config.encoder.dim, self.seen
-        self.loss = row_loss_of(config.loss)
+        self.score, raw = SCORES[config.score], config.score != "cosine"
+        self.loss = row_loss_of(config.loss, seen.n_items)
+        if raw:  # screening knows how far a direction may turn, not how long a vector may grow
+            self.loss = self.loss._replace(cutoff=ALL)
         users, items = config.encoder.initial_tables(seen.n_users, seen.n_items, config.seed)
-        self.users, self.items = new_table(users, with_codes=False), new_table(items, with_codes=self.loss.cutoff > ALL)
+        self.users = new_table(users, False, raw, self.score.max_norm)
+        self.items = new_table(items, self.loss.cutoff > ALL, raw, self.score.max_norm)
         size = min(config.batch_size, len(seen))
         self.batch = new_batch(size, config.negatives.count, dim, config.encoder.dropout > 0.0, seen.n_items)
         self.weights = NO_WEIGHTS
+        self.sampler = None
         if isinstance(config.negatives, Popularity):
             self.weights = config.negatives.sampler(seen).table
+        elif not isinstance(config.negatives, Uniform):
+            self.sampler = config.negatives.sampler(seen)
         self.power = powers()
         self.kernel = kernel_for(dim)
         self.steps_done = 0
@@ -78,6 +92,9 @@ class NumbaEngine(SingleLane):
             while done < n_steps and np.isfinite(totals[0]):
                 steps, threads = pace.next()
                 last = min(n_steps, done + steps)
+                if self.sampler is not None:
+                    last = min(last, done + (1 if config.negatives.follows_model else DRAWN_AHEAD))
+                    plan = plan._replace(**self._given(config, self.sampler, epoch, done, last))
                 numba.set_num_threads(threads)
                 started = time.perf_counter()
                 self.kernel(plan, self.users, self.items, self.batch, done, last, totals, counts)
@@ -89,6 +106,19 @@ class NumbaEngine(SingleLane):
         self.row_updates += int(counts[0])
         finite = all(np.isfinite(table.scale).all() for table in (self.users, self.items))
         return float(totals[0]) / len(self.seen) if finite else float("nan")
+
+    def _given(self, config: TrainConfig, sampler: Sampler, epoch: int, first: int, last: int) -> dict[str, Any]:
+        """The negatives of steps [first, last) of an epoch, for the kernel."""
+        n_rows = len(self.seen)
+        rows = np.arange(first * config.batch_size, min(last * config.batch_size, n_rows))
+        pairs = draws.permuted(draws.key(config.seed, Purpose.SHUFFLE, epoch), rows, n_rows)
+        number = self.steps_done + first
+        step = Step(config.seed, epoch, number, rows, self.seen.users[pairs], self.seen.items[pairs], self._directions(number))
+        return {"given": sampler.draw(step).astype(np.int32), "given_first": int(rows[0])}
+
+    def _directions(self, step: int) -> Callable[[], Floats]:
+        """The items' directions as they stand after a step of the running epoch."""
+        return lambda: unit(self._rows(self.items, step)).numpy()
 
     def _plan(self, config: TrainConfig, epoch: int, n_steps: int) -> Plan:
         dropout = config.encoder.dropout
@@ -104,11 +134,14 @@ class NumbaEngine(SingleLane):
             n_negatives=config.negatives.count,
             keep=self.weights[0],
             other=self.weights[1],
+            given=NOTHING_GIVEN,
+            given_first=0,
             batch_size=config.batch_size,
             kind=self.loss.kind,
             settings=self.loss.settings,
             cutoff=np.float32(self.loss.cutoff),
             summed=self.loss.summed,
+            euclidean=config.score == "euclidean",
             l2=np.float32(config.l2),
             rates=rates(config, len(self.seen), self.steps_done, n_steps),
             power=self.power,
@@ -116,15 +149,11 @@ class NumbaEngine(SingleLane):
         )
 
     def _vectors(self) -> Vectors:
-        return self._unit(self.users), self._unit(self.items)
+        users, items = (self._rows(table, self.steps_done) for table in (self.users, self.items))
+        return self.score.users(users).numpy(), self.score.items(items).numpy()
 
-    def _unit(self, table: Table) -> Floats:
-        rows = caught_up(table, self.steps_done, self._tail())
-        norms = np.sqrt((rows * rows).sum(1, keepdims=True))
-        unit: Floats = rows / np.maximum(norms, np.float32(NORM_FLOOR))
-        return unit
-
-    def _tail(self) -> float:
-        """tail(steps_done), see `adam.rates`."""
-        assert self.config is not None  # vectors() has checked it
-        return float(rates(self.config, len(self.seen), self.steps_done, 1)[0, 2])
+    def _rows(self, table: Table, step: int) -> Tensor:
+        """A table's rows as they stand after a step, the last one so far."""
+        assert self.config is not None  # a run has begun
+        tail = float(rates(self.config, len(self.seen), step, 1)[0, 2])
+        return torch.from_numpy(caught_up(table, step, tail))

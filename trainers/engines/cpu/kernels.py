@@ -23,7 +23,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from trainers import draws, encoders
+from trainers import draws, scores
 from trainers.compiled import compiled
 from trainers.engines import adam
 from trainers.engines.cpu import passes
@@ -67,8 +67,10 @@ class Plan(NamedTuple):
         dropout_factor: what kept units are multiplied with.
         n_negatives: per row.
         keep, other: uint64, a table of `draws.alias_table` to draw them by weight; empty: uniformly.
+        given: int32, those of some rows of the epoch, from number `given_first` on; empty: the kernel draws.
         batch_size: rows per step; the last step may have fewer.
         kind, settings, cutoff, summed: see `rows.RowLoss`.
+        euclidean: whether the score is 1 - |u - v|^2 / 2; else it is the inner product of what the tables are scored by.
         l2: added as l2 * row to the gradients.
         rates: see `adam.rates`, a line per step of the epoch.
         power: see `adam.powers`.
@@ -86,11 +88,14 @@ class Plan(NamedTuple):
     n_negatives: int
     keep: NDArray[np.uint64]
     other: NDArray[np.uint64]
+    given: NDArray[np.int32]
+    given_first: int
     batch_size: int
     kind: int
     settings: NDArray[np.float32]
     cutoff: np.float32
     summed: bool
+    euclidean: bool
     l2: np.float32
     rates: NDArray[np.float64]
     power: NDArray[np.float64]
@@ -111,7 +116,7 @@ def kernel_for(width: int) -> Kernel:
 def _fingerprint() -> int:
     """Of the sources that are compiled in. Numba looks at the kernel's own file only when it judges its cache."""
     here = Path(__file__).parent
-    sources = [*sorted(here.glob("*.py")), *map(Path, (draws.__file__, encoders.__file__, adam.__file__))]
+    sources = [*sorted(here.glob("*.py")), *map(Path, (draws.__file__, scores.__file__, adam.__file__))]
     digest = sha256(b"".join(path.read_bytes() for path in sources))
     return int.from_bytes(digest.digest()[:6], "big") + 1
 
@@ -166,10 +171,10 @@ def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, rea
                 block = users_before(task, user_blocks, item_blocks)
                 if block < users_before(task + 1, user_blocks, item_blocks):
                     block = user_blocks - 1 - block
-                    update_users(batch, users, n_users, block, step, rate, plan.l2, plan.power, width)
+                    update_users(batch, users, n_users, block, step, rate, plan, width)
                 else:
                     block = item_blocks - 1 - (task - block)
-                    update_items(batch, items, n_work, block, shift, step, rate, plan.l2, plan.power, width)
+                    update_items(batch, items, n_work, block, shift, step, rate, plan, width)
             counts[0] += n_users + n_work
         return last - first
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.engines.cpu.adam import INVERSE, adam_step, catch_up, prefetch_all, prefetch_score, prefetch_state
+from trainers.engines.cpu.adam import HALF_SQUARE, INVERSE, adam_step, catch_up, prefetch_all, prefetch_score, prefetch_state
 from trainers.engines.cpu.batch import BLOCK, USERS
 from trainers.engines.cpu.low import dot, inlined, permuted, prefetch
 from trainers.engines.cpu.rows import row_loss
@@ -113,24 +113,32 @@ def score(batch, b, plan, table, share, width):
     """Exact scores, slopes, the loss and the gradient of the user's unit vector."""
     n = batch.found[b]
     positive = batch.positives[b]
+    nearness = np.float32(1.0) - np.float32(0.5) * batch.sizes[b] * batch.sizes[b]
     for j in range(n):
         if j + AHEAD < n:
             prefetch_score(table, batch.items[b, j + AHEAD], width)
         item = batch.items[b, j]
         batch.scores[b, j] = dot(batch.vectors, b, table.rows, item, width) * table.scale[item, INVERSE]
+        if plan.euclidean:
+            batch.scores[b, j] += nearness - table.scale[item, HALF_SQUARE]
     match = dot(batch.vectors, b, table.rows, positive, width) * table.scale[positive, INVERSE]
+    if plan.euclidean:
+        match += nearness - table.scale[positive, HALF_SQUARE]
     batch.losses[b], slope = row_loss(plan.kind, plan.settings, plan.n_negatives, match, batch.scores, b, n, batch.slopes)
     batch.items[b, n] = positive
     batch.slopes[b, n] = slope
     for d in range(width):
         batch.gradients[b, d] = np.float32(0.0)
+    pull = np.float32(0.0)
     for j in range(n + 1):
         batch.slopes[b, j] *= share
+        pull += batch.slopes[b, j]
         item = batch.items[b, j]
         factor = batch.slopes[b, j] * table.scale[item, INVERSE]
         if factor != np.float32(0.0):
             for d in range(width):
                 batch.gradients[b, d] += factor * table.rows[item, d]
+    batch.pulls[b] = pull if plan.euclidean else np.float32(0.0)
 
 
 @inlined
@@ -163,33 +171,39 @@ def has_slope(batch, b):
 
 
 @inlined
-def update_user(batch, user, table, step, rate, l2, power, width):
+def update_user(batch, user, table, step, rate, plan, width):
     first = table.head[user]
     table.head[user] = -1
     moved = has_slope(batch, first)
+    pull = batch.pulls[first]
     b = batch.next_user[first]
     while b >= 0:
         moved |= has_slope(batch, b)
+        pull += batch.pulls[b]
         for d in range(width):
             batch.gradients[first, d] += batch.gradients[b, d]
         b = batch.next_user[b]
     if moved:
-        adam_step(table, user, batch.gradients, first, step, rate, l2, power, width)
+        adam_step(table, user, batch.gradients, first, pull, step, rate, plan.l2, plan.power, width)
 
 
 @inlined
-def update_item(batch, item, table, block, shift, step, rate, l2, power, width):
+def update_item(batch, item, table, block, shift, step, rate, plan, width):
     slot = table.head[item]
     table.head[item] = -1
+    pull = np.float32(0.0)
     for d in range(width):
         batch.sums[block, d] = np.float32(0.0)
     while slot >= 0:
         b = slot >> shift
         slope = batch.slopes[b, slot - (b << shift)]
+        pull += slope
         for d in range(width):
             batch.sums[block, d] += slope * batch.vectors[b, d]
         slot = batch.next_item[slot]
-    adam_step(table, item, batch.sums, block, step, rate, l2, power, width)
+    if not plan.euclidean:
+        pull = np.float32(0.0)
+    adam_step(table, item, batch.sums, block, pull, step, rate, plan.l2, plan.power, width)
 
 
 @inlined
@@ -198,17 +212,17 @@ def blocks(n):
 
 
 @inlined
-def update_users(batch, table, n, block, step, rate, l2, power, width):
+def update_users(batch, table, n, block, step, rate, plan, width):
     """`update_user` for a block of the batch's users."""
     first, last = block * BLOCK, min(n, (block + 1) * BLOCK)
     for i in range(first, last):
         if i + NEXT < last:
             prefetch_all(table, batch.work_users[i + NEXT], width)
-        update_user(batch, batch.work_users[i], table, step, rate, l2, power, width)
+        update_user(batch, batch.work_users[i], table, step, rate, plan, width)
 
 
 @inlined
-def update_items(batch, table, n, block, shift, step, rate, l2, power, width):
+def update_items(batch, table, n, block, shift, step, rate, plan, width):
     """`update_item` for a block of the items that got a slope. Their lists were strung by one thread and lie in its cache."""
     first, last = block * BLOCK, min(n, (block + 1) * BLOCK)
     for i in range(first, last):
@@ -223,7 +237,7 @@ def update_items(batch, table, n, block, shift, step, rate, l2, power, width):
             prefetch(batch.slopes, b, slot - (b << shift), 1)
             prefetch(batch.vectors, b, 0, width)
         if i >= first:
-            update_item(batch, batch.work_items[i], table, block, shift, step, rate, l2, power, width)
+            update_item(batch, batch.work_items[i], table, block, shift, step, rate, plan, width)
 
 
 @inlined

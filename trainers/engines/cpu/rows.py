@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.engines.cpu.low import inlined
-from trainers.losses import BCE, BPR, BSL, CCL, MML, MSE, SL, SSM, Contrastive, Hinge, InfoNCE, Loss, SoftmaxCE, Triplet
-from trainers.losses.classic import SMALLEST
+from trainers.losses import BCE, BPR, BSL, CCL, CML, MML, MSE, SL, SSM, Contrastive, Hinge, InfoNCE, Loss, SoftmaxCE, Triplet
+from trainers.losses.distances import SMALLEST
 
-HINGES, SOFTMAX, PAIR_HINGE, PAIR_LOGISTIC, SQUARES, LOGISTIC, DISTANCES = range(7)
+HINGES, SOFTMAX, PAIR_HINGE, PAIR_LOGISTIC, SQUARES, LOGISTIC, DISTANCES, NEAREST = range(8)
 
 ALL = -math.inf  # the cutoff of a loss in which every negative has a slope
 
@@ -34,7 +34,7 @@ class RowLoss(NamedTuple):
 
     Attributes:
         kind: which row function.
-        settings: its parameters, float32.
+        settings: its parameters, then the number of items, float32.
         cutoff: negatives that score below have no slope and add nothing to the loss.
         summed: the batch's loss is the sum of its rows' losses, not their mean.
     """
@@ -79,6 +79,10 @@ def _bsl_why_not(loss: BSL) -> str:
     return "bsl mode multi pools positives over the rows of a user, a row function sees one row" if loss.mode == "multi" else ""
 
 
+def _cml_why_not(loss: CML) -> str:
+    return "cml's covariance term needs all vectors, a row function sees one row" if loss.covariance_weight else ""
+
+
 ROWS: dict[type[Loss], RowFunction] = {
     MML: RowFunction(HINGES, _mml_settings, lambda loss: loss.margins[0]),
     CCL: RowFunction(HINGES, _ccl_settings, lambda loss: loss.margin),
@@ -93,13 +97,14 @@ ROWS: dict[type[Loss], RowFunction] = {
     MSE: RowFunction(SQUARES, lambda loss: []),
     BCE: RowFunction(LOGISTIC, lambda loss: []),
     Contrastive: RowFunction(DISTANCES, lambda loss: [loss.margin], lambda loss: 1.0 - 0.5 * loss.margin**2),
+    CML: RowFunction(NEAREST, lambda loss: [loss.margin, float(loss.rank_weight)], why_not=_cml_why_not),
 }
 
 
-def row_loss_of(loss: Loss) -> RowLoss:
+def row_loss_of(loss: Loss, n_items: int) -> RowLoss:
     """The kernel's description of a loss that is in `ROWS`."""
     row = ROWS[type(loss)]
-    return RowLoss(row.kind, np.array(row.settings(loss), np.float32), row.cutoff(loss), loss.summed)
+    return RowLoss(row.kind, np.array([*row.settings(loss), n_items], np.float32), row.cutoff(loss), loss.summed)
 
 
 @inlined
@@ -117,7 +122,9 @@ def row_loss(kind, settings, count, positive, scores, b, n, slopes):
         return _squares(positive, scores, b, n, slopes)
     if kind == LOGISTIC:
         return _logistic(positive, scores, b, n, slopes)
-    return _distances(settings, count, positive, scores, b, n, slopes)
+    if kind == DISTANCES:
+        return _distances(settings, count, positive, scores, b, n, slopes)
+    return _nearest(settings, count, positive, scores, b, n, slopes)
 
 
 @inlined
@@ -240,3 +247,26 @@ def _distances(settings, count, positive, scores, b, n, slopes):
             if far:
                 slopes[b, j] = np.float32(2.0) * gap / (distance * np.float32(count))
     return loss / count + np.float32(2.0) * (np.float32(1.0) - positive), np.float32(-2.0)
+
+
+@inlined
+def _nearest(settings, count, positive, scores, b, n, slopes):
+    """CML: the hinge of the nearest negative, weighted by the positive's estimated rank; settings = margin, 1 for the weight,
+    number of items."""
+    best = 0
+    violations = np.float32(0.0)
+    reach = positive - np.float32(0.5) * settings[0]  # a negative with a higher score violates the margin
+    for j in range(n):
+        slopes[b, j] = np.float32(0.0)
+        if not scores[b, j] <= reach:  # true for NaN
+            violations += np.float32(1.0)
+        if not scores[b, j] <= scores[b, best]:
+            best = j
+    gap = settings[0] + np.float32(2.0) * (scores[b, best] - positive)
+    if gap <= np.float32(0.0):
+        return 0.0, np.float32(0.0)
+    weight = np.float32(1.0)
+    if settings[1] != np.float32(0.0):
+        weight = np.log1p(settings[2] * violations / np.float32(count))
+    slopes[b, best] = np.float32(2.0) * weight
+    return float(weight * gap), -slopes[b, best]

@@ -38,6 +38,10 @@ def user_vector(batch, b, table, plan, position, width):
 
 @inlined
 def draw_negatives(batch, b, plan, position, n_items):
+    if plan.given.size:
+        for j in range(plan.n_negatives):
+            batch.items[b, j] = plan.given[np.int64(position) - plan.given_first, j]
+        return
     start = position * np.uint64(plan.n_negatives)
     for j in range(plan.n_negatives):
         word = bits(plan.negatives, start + np.uint64(j))

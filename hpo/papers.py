@@ -1,0 +1,122 @@
+"""Tables of papers: configs to train, and the figures that the paper has for them. To add one: rows, a line in `TABLES`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from trainers.config import TrainConfig
+from trainers.losses import CML
+from trainers.published import PUBLISHED
+
+MEAN_POPULARITY = "mean popularity"  # of what is recommended, see `trainers.beyond.summarise`
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """A row of a paper's table: what was trained on what, and what it gave on the test split.
+
+    Attributes:
+        name: what the paper calls it.
+        fields: of the TrainConfig, without epochs and seed.
+        paper: its figures by metric; a table need not have them all.
+    """
+
+    name: str
+    dataset: str
+    fields: dict[str, Any]
+    paper: dict[str, float]
+
+    def config(self, epochs: int, seed: int, count: int | None) -> TrainConfig:
+        """What is trained, with another number of negatives where one is given."""
+        fields = self.fields | ({"negatives": {"name": "uniform", "count": count}} if count else {})
+        return TrainConfig.from_dict({**fields, "epochs": epochs, "seed": seed})
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table of a paper.
+
+    Attributes:
+        metrics: its columns.
+        epochs, count: how long its rows are trained, and on how many uniform negatives; None where they have their own.
+        note: what the reader must know to compare.
+    """
+
+    rows: tuple[PaperRow, ...]
+    metrics: tuple[str, ...]
+    epochs: int
+    count: int | None
+    note: str
+
+
+# SimpleX's MF, in whose code the MML paper trains MML and CCL, and the BSL authors' drop 10 % of the user vector's units.
+SIMPLEX: dict[str, Any] = {"learning_rate": 1.0e-4, "encoder": {"name": "mf", "dim": 64, "dropout": 0.1}}
+BATCH = {"yelp2018": 512, "gowalla": 256}
+
+
+def _mml_paper(loss: str, dataset: str, recall: float, ndcg: float | None = None, batch_size: int = 0) -> PaperRow:
+    fields = SIMPLEX | {"batch_size": batch_size or BATCH[dataset], "loss": PUBLISHED[loss][dataset]}
+    return PaperRow(loss, dataset, fields, {"recall@20": recall} | ({} if ndcg is None else {"ndcg@20": ndcg}))
+
+
+# Ozsoy, arXiv 2405.04614, MF without early stop, 100 negatives, 100 epochs.
+MML_MF = (
+    _mml_paper("mml", "yelp2018", 0.0702, 0.0580),
+    _mml_paper("ccl", "yelp2018", 0.0673, 0.0551),
+    _mml_paper("bsl", "yelp2018", 0.0703, 0.0580, batch_size=1024),
+    _mml_paper("mml", "gowalla", 0.1816, 0.1435),
+    _mml_paper("ccl", "gowalla", 0.1783, 0.1426),
+    _mml_paper("bsl", "gowalla", 0.1804, 0.1521, batch_size=1024),
+)
+# The same paper's comparison of losses, which gives the recall of the classic ones: as SimpleX's code has them, on cosines.
+MML_LOSSES = (
+    _mml_paper("bpr", "yelp2018", 0.0272),
+    _mml_paper("hinge", "yelp2018", 0.0340),
+    _mml_paper("softmax_ce", "yelp2018", 0.0309),
+    _mml_paper("mse", "yelp2018", 0.0609),
+    _mml_paper("bpr", "gowalla", 0.0708),
+    _mml_paper("hinge", "gowalla", 0.0758),
+    _mml_paper("softmax_ce", "gowalla", 0.0734),
+    _mml_paper("mse", "gowalla", 0.1391),
+    *MML_MF,
+)
+
+
+def _two_stage_paper(name: str, ndcg: float, popularity: float, **fields: Any) -> PaperRow:
+    loss = CML(margin=1.0, rank_weight=False)
+    encoder = {"name": "mf", "dim": 128, "init_std": 0.1}
+    return PaperRow(
+        name,
+        "gowalla",
+        {"loss": loss, "encoder": encoder, "learning_rate": 1.0e-4, **fields},
+        {"ndcg@50": ndcg, MEAN_POPULARITY: popularity},
+    )
+
+
+# Tran et al., SIGIR 2019, arXiv 1909.10912, and its authors' program: CML without the rank's weight, one negative per positive,
+# a batch 16 times as large for uniform negatives; vectors of length 1 for 2-stage alone. Its popularity is another: the mean
+# over users of the median of 50 items.
+CANDIDATES = 627  # of 40,981 items, in proportion to the paper's 2,000 of 130,791
+TWO_STAGE = (
+    _two_stage_paper("uniform", 0.0678, 358.5, score="euclidean", negatives={"name": "unseen", "count": 1}, batch_size=4096),
+    _two_stage_paper(
+        "popularity", 0.0819, 30.8, score="euclidean", negatives={"name": "popularity", "count": 1}, batch_size=256
+    ),
+    _two_stage_paper(
+        "two_stage", 0.0918, 146.3, negatives={"name": "two_stage", "count": 1, "candidates": CANDIDATES}, batch_size=256
+    ),
+)
+
+CHOSEN_ON_TEST = "the paper chose these settings on the test split; its rows are single runs"
+TABLES = {
+    "mml_mf": PaperTable(MML_MF, ("recall@20", "ndcg@20"), 100, 100, CHOSEN_ON_TEST),
+    "mml_losses": PaperTable(MML_LOSSES, ("recall@20", "ndcg@20"), 100, 100, CHOSEN_ON_TEST),
+    "two_stage": PaperTable(
+        TWO_STAGE,
+        ("ndcg@50", MEAN_POPULARITY),
+        50,
+        None,
+        "the paper's figures are of other data (Echonest), which are not public: compare the order of the rows",
+    ),
+}

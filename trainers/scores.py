@@ -1,0 +1,65 @@
+"""What the score of a user and an item is, made an inner product: of what a `Score` makes of the encoder's vectors.
+
+So sampling, losses, evaluation and export see inner products alone. To add one, a line in `SCORES`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize, pad
+
+NORM_FLOOR = 1e-12  # vectors shorter than this are divided by it
+
+ScoreName = Literal["cosine", "inner_product", "euclidean"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How the encoder's vectors (..., d) become those (..., d') whose inner product is the score.
+
+    Attributes:
+        users, items: the two mappings.
+        max_norm: rows of the tables that a step's loss moves are scaled down to this length after it.
+    """
+
+    users: Callable[[Tensor], Tensor]
+    items: Callable[[Tensor], Tensor]
+    max_norm: float = math.inf
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors of length 1."""
+    return normalize(vectors, dim=-1, eps=NORM_FLOOR)
+
+
+def _as_they_are(vectors: Tensor) -> Tensor:
+    return vectors
+
+
+def _near_users(vectors: Tensor) -> Tensor:
+    """[u, 1 - |u|^2 / 2, 1]"""
+    return torch.cat([vectors, 1.0 - _half_squares(vectors), torch.ones_like(vectors[..., :1])], dim=-1)
+
+
+def _near_items(vectors: Tensor) -> Tensor:
+    """[v, 1, -|v|^2 / 2]"""
+    return torch.cat([pad(vectors, (0, 1), value=1.0), -_half_squares(vectors)], dim=-1)
+
+
+def _half_squares(vectors: Tensor) -> Tensor:
+    return 0.5 * vectors.square().sum(-1, keepdim=True)
+
+
+# euclidean is 1 - |u - v|^2 / 2, with vectors in the unit ball as CML has them: the cosine where both have length 1. So
+# |u - v|^2 is 2 - 2 score, for cosines too, and a loss of distances need not know which of the two it gets.
+SCORES: dict[ScoreName, Score] = {
+    "cosine": Score(unit, unit),
+    "inner_product": Score(_as_they_are, _as_they_are),
+    "euclidean": Score(_near_users, _near_items, max_norm=1.0),
+}
