@@ -95,9 +95,10 @@ class Confirmer:
             runs = self._runs(label, config, seeds, *self.work.split, curve_every=CURVE_EVERY)
             by_seed = {run.config.seed: run.metrics for run in runs}
             failure = next((run.failure for run in runs if run.failure), "")
-            curves = {run.config.seed: run.curve for run in runs}
+            by_epoch = {run.config.seed: run.curve for run in runs}, {run.config.seed: run.losses for run in runs}
             seconds = sum(run.seconds for run in runs)
-            candidates.append(Candidate(trial.number, config, float(trial.value or 0.0), by_seed, failure, curves, seconds))
+            value = float(trial.value or 0.0)
+            candidates.append(Candidate(trial.number, config, value, by_seed, failure, *by_epoch, seconds))
         return candidates
 
     def _test(self, contender: Contender) -> Method:
@@ -117,6 +118,7 @@ class Confirmer:
             per_user=np.zeros(0) if failure else np.mean(per_user, axis=0),
             search=contender.search,
             beyond=mean_of([run.beyond for run in runs]) if all(run.beyond for run in runs) else {},
+            gradient=mean_of([run.gradient for run in runs]) if all(run.gradient for run in runs) else {},
         )
 
     def _reference(self, name: str) -> Reference:

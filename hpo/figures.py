@@ -13,14 +13,17 @@ import plotly.graph_objects as go
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 from plotly.subplots import make_subplots
+from scipy.stats import spearmanr
 
 from hpo.overview import Overview
 from hpo.spec import OBJECTIVE
+from hpo.summary import LOSS_BY_EPOCH
 from hpo.trials import FINISHED
 from trainers.losses import CCL, MML, Loss
 
 SHAPE, CURVES = "shape", "confirm-curves"  # these also go to the dashboard
 MIN_COMPLETE = 4  # trials, before importances are drawn
+MIN_POINTS = 3  # of a line whose trend is told
 MARGIN = {"l": 55, "r": 20, "t": 30, "b": 50}  # pixels
 LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.08, "x": 0.0}  # above the figure: beside it phones have no room
 COLOURS = {"complete": "#1f77b4", "pruned": "#c7c7c7"}
@@ -37,7 +40,13 @@ class Picture:
 
 def pictures(overview: Overview) -> dict[str, Picture]:
     """All pictures that can be drawn of a study, in the order in which a report shows them."""
-    drawn = {**_shape(overview), **_confirm_curves(overview), **_popularity(overview), **_search(overview)}
+    drawn = {
+        **_shape(overview),
+        **_confirm_curves(overview),
+        **_loss_and_objective(overview),
+        **_popularity(overview),
+        **_search(overview),
+    }
     for picture in drawn.values():
         picture.figure.update_layout(margin=MARGIN, legend=LEGEND, template="plotly_white", title=None)
     return drawn
@@ -83,17 +92,53 @@ def _shape(overview: Overview) -> dict[str, Picture]:
 def _confirm_curves(overview: Overview) -> dict[str, Picture]:
     """Validation objective by epoch of the configs that entered confirm, mean over seeds."""
     figure = go.Figure()
-    for candidate in (overview.confirmed or {"validation": []})["validation"]:
-        curves = [curve for curve in candidate[f"{OBJECTIVE} by epoch"].values() if curve]
-        epochs = sorted({int(epoch) for curve in curves for epoch in curve})
-        means = [float(np.mean([curve[epoch] for curve in curves if epoch in curve])) for epoch in epochs]
-        if epochs:
-            figure.add_scatter(x=epochs, y=means, mode="lines+markers", name=f"trial {candidate['trial']}")
+    for name, candidate in _candidates(overview):
+        means = _mean_by_epoch(candidate[f"{OBJECTIVE} by epoch"])
+        if means:
+            figure.add_scatter(x=list(means), y=list(means.values()), mode="lines+markers", name=name)
     if not figure.data:
         return {}
     figure.update_layout(xaxis_title="epoch", yaxis_title=f"validation {OBJECTIVE}", showlegend=True)
     caption = "Validation objective of the configs that entered the confirmation, mean over its seeds."
     return {CURVES: Picture("Learning curves of the best configs", caption, figure)}
+
+
+def _candidates(overview: Overview) -> list[tuple[str, Mapping[str, Any]]]:
+    """What entered confirm, by name."""
+    found = overview.confirmed["validation"] if overview.confirmed else []
+    return [(f"trial {candidate['trial']}", candidate) for candidate in found]
+
+
+def _mean_by_epoch(by_seed: Mapping[Any, Mapping[Any, float]]) -> dict[int, float]:
+    """The mean over seeds at each epoch that any of them has."""
+    by_epoch: dict[int, list[float]] = {}
+    for curve in by_seed.values():
+        for epoch, value in curve.items():
+            by_epoch.setdefault(int(epoch), []).append(value)
+    return {epoch: float(np.mean(values)) for epoch, values in sorted(by_epoch.items())}
+
+
+def _loss_and_objective(overview: Overview) -> dict[str, Picture]:
+    """How the objective follows the training loss, a line per config that entered confirm, a point per measured epoch."""
+    figure, correlations = go.Figure(), []
+    for name, candidate in _candidates(overview):
+        values, losses = (_mean_by_epoch(candidate.get(key, {})) for key in (f"{OBJECTIVE} by epoch", LOSS_BY_EPOCH))
+        epochs = [epoch for epoch in values if epoch in losses]
+        x, y = [losses[epoch] / (losses[epochs[0]] or 1.0) for epoch in epochs], [values[epoch] for epoch in epochs]
+        if min(len(set(x)), len(set(y))) < MIN_POINTS:
+            continue
+        correlations.append(float(spearmanr(x, y).statistic))
+        figure.add_scatter(x=x, y=y, text=[f"epoch {epoch}" for epoch in epochs], mode="lines+markers", name=name)
+    if not figure.data:
+        return {}
+    figure.update_layout(
+        xaxis_title="training loss, of the first point's", yaxis_title=f"validation {OBJECTIVE}", showlegend=True
+    )
+    caption = (
+        "Epochs of the configs that entered the confirmation, mean over seeds: a loss that the objective follows gives a line "
+        f"that falls to the right. Rank correlation over the epochs: {', '.join(f'{one:.2f}' for one in correlations)}."
+    )
+    return {"loss-and-objective": Picture(f"Does {OBJECTIVE} follow the training loss?", caption, figure)}
 
 
 def _popularity(overview: Overview) -> dict[str, Picture]:

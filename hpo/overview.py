@@ -23,6 +23,7 @@ from hpo.summary import SearchCost, search_cost
 from hpo.trials import FAILURE, best_trials, trial_config
 from trainers.config import TrainConfig
 from trainers.errors import InputError
+from trainers.gradients import HARDEST
 from trainers.validation import checked
 from trainers.yaml_files import read_yaml, to_yaml
 
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 METHOD_COLUMNS = ["method", OBJECTIVE, BESIDE, "verdict", "trials", "epochs to find", "time to find", "time to test"]
 BEYOND_COLUMNS = ["method", "coverage", "mean popularity", "Gini"]
+GRADIENT_COLUMNS = ["method", "negatives with a slope", *(f"share of the {name}" for name in HARDEST)]
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,15 @@ class Overview:
         return [
             [label, f"{100 * beyond['coverage']:.1f} %", f"{beyond['mean_popularity']:.0f}", f"{beyond['gini']:.3f}"]
             for label, beyond in self.recommended()
+        ]
+
+    def gradients(self) -> list[list[str]]:
+        """Rows under GRADIENT_COLUMNS: which negatives a method learns from at its end; empty before confirm."""
+        methods = self.confirmed["test"] if self.confirmed else []
+        return [
+            [method["method"], *(f"{100 * gradient[name]:.1f} %" for name in ("active", *HARDEST))]
+            for method in methods
+            if (gradient := method.get("gradient"))
         ]
 
     def best_yaml(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpo.cli import add_place_arguments, add_study_arguments, entry, stored_study
 from hpo.figures import Picture, pictures
-from hpo.overview import BEYOND_COLUMNS, METHOD_COLUMNS, Overview, markdown_table
+from hpo.overview import BEYOND_COLUMNS, GRADIENT_COLUMNS, METHOD_COLUMNS, Overview, markdown_table
 from hpo.provenance import provenance
 from trainers.yaml_files import to_yaml, write_text
 
@@ -40,6 +40,8 @@ def markdown(overview: Overview) -> str:
     lines = [overview.note(), *(f"- {fact}" for fact in overview.facts()), ""]
     if overview.beyond():
         lines += ["## Beyond accuracy", "", *markdown_table(BEYOND_COLUMNS, overview.beyond()), ""]
+    if overview.gradients():
+        lines += ["## Which negatives get the gradient", "", *markdown_table(GRADIENT_COLUMNS, overview.gradients()), ""]
     if overview.best_yaml():
         lines += ["## Best config", "", "```yaml", overview.best_yaml().rstrip(), "```", ""]
     return "\n".join([*lines, "## Made by", "", "```yaml", _origin().rstrip(), "```", ""])
@@ -61,6 +63,7 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
         f"<p>{escape(overview.progress())} {escape(overview.best_trial())}</p>",
         "".join(_figure(key, picture, first=number == 0) for number, (key, picture) in enumerate(drawn.items())),
         _table(BEYOND_COLUMNS, overview.beyond(), "Beyond accuracy"),
+        _table(GRADIENT_COLUMNS, overview.gradients(), "Which negatives get the gradient"),
         "<h2>How it was done</h2><ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in overview.facts()) + "</ul>",
         _pre("Best config", overview.best_yaml()),
         _pre("Made by", _origin()),

@@ -24,6 +24,7 @@ from trainers.beyond import profile_lists, summarise
 from trainers.engines import EngineChoice, make_engine
 from trainers.errors import InputError
 from trainers.evaluation import evaluate_lists
+from trainers.gradients import gradient_shares
 from trainers.sanity import UNTRAINED
 from trainers.yaml_files import write_text
 
@@ -56,6 +57,8 @@ class FinishedRun:
         failure: why there are no metrics.
         beyond: beyond accuracy, see `trainers.beyond.summarise`; empty when it diverged.
         curve: the objective by epoch, where it was measured on the way.
+        losses: the mean training loss by epoch.
+        gradient: see `trainers.gradients.gradient_shares`; empty when it diverged, and of runs from before it was kept.
     """
 
     config: TrainConfig
@@ -66,6 +69,8 @@ class FinishedRun:
     device: str = "cpu"
     beyond: dict[str, Any] = field(default_factory=dict)
     curve: dict[int, float] = field(default_factory=dict)
+    losses: dict[int, float] = field(default_factory=dict)
+    gradient: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,9 +101,10 @@ class RunStore:
             return None
         record, table = _read_sealed(path)
         per_user = None if record["failure"] else _from_npz(table)
-        curve = {int(epoch): value for epoch, value in record["curve"].items()}
+        curve, losses = ({int(epoch): value for epoch, value in record.get(name, {}).items()} for name in ("curve", "losses"))
         outcome = record["metrics"], per_user, record["seconds"], record["failure"]
-        return FinishedRun(key.config, *outcome, beyond=record["beyond"], curve=curve)
+        gradient = record.get("gradient", {})
+        return FinishedRun(key.config, *outcome, beyond=record["beyond"], curve=curve, losses=losses, gradient=gradient)
 
     def save(self, key: RunKey, run: FinishedRun) -> None:
         """Keep a run; the .json is written last, so that its presence means the run is whole.
@@ -107,7 +113,7 @@ class RunStore:
             InputError: the folder cannot be written.
         """
         record: dict[str, Any] = asdict(key) | {"config": run.config.to_dict(), "metrics": run.metrics}
-        record |= {"beyond": run.beyond, "curve": run.curve}
+        record |= {"beyond": run.beyond, "gradient": run.gradient, "curve": run.curve, "losses": run.losses}
         record |= {"seconds": round(run.seconds, 3), "failure": run.failure, "trained_by": provenance(run.device)}
         table = b"" if run.per_user is None else _to_npz(run.per_user)
         _write_sealed(self.folder / f"{key.digest()}.json", record, table)
@@ -173,23 +179,26 @@ def _train(
     advance: RunProgress.Advance,
     stopper: Stopper,
 ) -> FinishedRun:
-    epochs, seconds, curve = iter(run), 0.0, {}
+    epochs, seconds, curve, losses = iter(run), 0.0, {}, {}
     try:
         for _ in range(run.config.epochs):
             with stopper.interruptible():
                 result = next(epochs)
             seconds += result.train_seconds
+            losses[result.epoch] = result.loss
             if result.metrics is not None:
                 curve[result.epoch] = result.metrics[OBJECTIVE]
             advance()
     except TrainingDiverged as error:
-        return FinishedRun(run.config, {}, None, seconds, str(error), device, curve=curve)
+        return FinishedRun(run.config, {}, None, seconds, str(error), device, curve=curve, losses=losses)
     with stopper.interruptible():
         users = np.flatnonzero(held_out.per_user)
-        per_user, beyond = _measured(recommend(*run.vectors(), seen=seen, users=users, k=max(KS)), seen, held_out)
+        vectors = run.vectors()
+        per_user, beyond = _measured(recommend(*vectors, seen=seen, users=users, k=max(KS)), seen, held_out)
+        gradient = gradient_shares(run.config, *vectors, seen)
     means = _means(per_user)
     per_user = per_user.astype(np.float32)  # as it is stored: a verdict is the same before and after
-    return FinishedRun(run.config, means, per_user, seconds, device=device, beyond=beyond, curve=curve)
+    return FinishedRun(run.config, means, per_user, seconds, "", device, beyond, curve, losses, gradient)
 
 
 def _measured(lists: NDArray[Any], seen: Interactions, held_out: Interactions) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -19,6 +19,7 @@ from trainers.config import TrainConfig
 
 KEPT = ("ndcg@20", "recall@20", "ndcg@50", "recall@50")
 SHOWN = KEPT[:2]
+LOSS_BY_EPOCH = "training loss by epoch"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Candidate:
 
     Attributes:
         curves: by seed, the validation objective by epoch.
+        losses: by seed, the mean training loss by epoch.
         seconds: training time over all seeds.
     """
 
@@ -66,6 +68,7 @@ class Candidate:
     by_seed: dict[int, dict[str, float]]
     failure: str = ""
     curves: dict[int, dict[int, float]] = field(default_factory=dict)
+    losses: dict[int, dict[int, float]] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -86,6 +89,7 @@ class Method:
         seconds: training time over all seeds.
         search: what finding the config took; nothing for published ones.
         beyond: beyond accuracy, mean over seeds, see `trainers.beyond.summarise`.
+        gradient: which negatives get the gradient, mean over seeds, see `trainers.gradients.gradient_shares`.
     """
 
     label: str
@@ -96,6 +100,7 @@ class Method:
     per_user: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
     search: SearchCost = NO_SEARCH
     beyond: dict[str, Any] = field(default_factory=dict)
+    gradient: dict[str, float] = field(default_factory=dict)
 
     def values(self, metric: str) -> list[float]:
         """The metric for every seed."""
@@ -182,7 +187,7 @@ class Confirmation:
 def _candidate_dict(candidate: Candidate) -> dict[str, Any]:
     outcome = {"failure": candidate.failure} if candidate.failure else {f"mean {OBJECTIVE}": candidate.mean}
     found = {"trial": candidate.trial, "search_value": candidate.search_value, **outcome, "by_seed": candidate.by_seed}
-    return {**found, f"{OBJECTIVE} by epoch": candidate.curves}
+    return {**found, f"{OBJECTIVE} by epoch": candidate.curves, LOSS_BY_EPOCH: candidate.losses}
 
 
 def _method_dict(method: Method) -> dict[str, Any]:
@@ -190,9 +195,8 @@ def _method_dict(method: Method) -> dict[str, Any]:
     failure = {"failure": method.failure} if method.failure else {}
     config = method.config.to_dict()
     costs = {"seconds": round(method.seconds, 1), "search": asdict(method.search)}
-    return {"method": method.label, **failure, **means, **costs, "by_seed": method.by_seed, "beyond": method.beyond} | {
-        "config": config
-    }
+    found = {"by_seed": method.by_seed, "beyond": method.beyond, "gradient": method.gradient}
+    return {"method": method.label, **failure, **means, **costs, **found, "config": config}
 
 
 def mean_of(parts: Sequence[Any]) -> Any:

@@ -18,7 +18,7 @@ from hpo.overview import Overview, markdown_table
 from hpo.spec import StudySpec
 from hpo.storage import SPEC, open_storage
 from trainers.losses import BSL, CCL, MML
-from trainers.yaml_files import read_yaml
+from trainers.yaml_files import read_yaml, to_yaml
 
 from .conftest import Place
 
@@ -76,6 +76,39 @@ def test_the_page_needs_no_network_and_has_its_pictures(place: Place):
     assert html.count("Plotly.newPlot(") == len(re.findall('id="figure-', html)) >= 6
     for key in ("shape", "confirm-curves", "popularity", "history", "curves", "effects"):
         assert f'id="figure-{key}"' in html
+
+
+def test_the_claims_about_hard_negatives_and_the_loss(place: Place, monkeypatch: pytest.MonkeyPatch):
+    """Which negatives get the gradient, and whether the objective follows the loss: from the runs of confirm."""
+    monkeypatch.setattr("hpo.confirm.CURVE_EVERY", 1)
+    place.run()
+    confirmed = read_yaml(place.output / "tiny_mml" / "confirm.yaml")
+    markdown, html = files(place)
+    for method in confirmed["test"]:
+        assert 0 < method["gradient"]["hardest 1 %"] <= method["gradient"]["hardest 10 %"] <= 1
+        row = f"{100 * method['gradient']['active']:.1f} %"
+        assert any(line.startswith(f"| {method['method']} | {row}") for line in markdown.splitlines())
+    assert "Which negatives get the gradient" in html
+    for candidate in confirmed["validation"]:
+        losses = next(iter(candidate["training loss by epoch"].values()))
+        assert sorted(map(int, losses)) == [1, 2, 3, 4]
+    assert 'id="figure-loss-and-objective"' in html
+    assert "Rank correlation over the epochs: -" in html
+
+
+def test_a_confirmation_from_before_there_were_gradients(place: Place):
+    place.run()
+    path = place.output / "tiny_mml" / "confirm.yaml"
+    content = read_yaml(path)
+    for method in content["test"]:
+        del method["gradient"]
+    for candidate in content["validation"]:
+        del candidate["training loss by epoch"]
+    path.write_text(to_yaml(content))
+    assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
+    assert "Which negatives" not in files(place)[0]
+    assert "loss-and-objective" not in files(place)[1]
+    assert content["statements"][0] in files(place)[0]
 
 
 def test_a_study_without_a_complete_trial_has_a_page(place: Place):
