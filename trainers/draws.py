@@ -36,6 +36,8 @@ class Purpose(IntEnum):
     TIES = 7
     DEMO = 8
     CANDIDATES = 9
+    INIT_HISTORY = 10
+    INIT_WEIGHTS = 11
 
 
 def mix64(z: Any) -> Any:

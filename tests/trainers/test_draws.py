@@ -184,6 +184,8 @@ def test_purposes_keep_their_numbers() -> None:
         "TIES": 7,
         "DEMO": 8,
         "CANDIDATES": 9,
+        "INIT_HISTORY": 10,
+        "INIT_WEIGHTS": 11,
     }
 
 

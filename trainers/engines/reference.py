@@ -26,7 +26,7 @@ class TorchEngine(SingleLane):
     """One lane on autograd and torch.optim.Adam."""
 
     def _begin(self, config: TrainConfig) -> None:
-        self.model: EncoderModule = config.encoder.build(self.seen.n_users, self.seen.n_items, config.seed)
+        self.model: EncoderModule = config.encoder.build(self.seen, config.seed)
         self.model.to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=BETAS, eps=EPSILON)
         self.score = SCORES[config.score]
@@ -51,6 +51,7 @@ class TorchEngine(SingleLane):
 
     def step(self, config: TrainConfig, epoch: int, rows: Ids, pairs: Ids) -> float:
         """One Adam step on the interactions `pairs` (B,), which stand at `rows` (B,) of the epoch; returns the mean loss."""
+        self.model.refresh()
         step = self._look(config, epoch, rows, pairs)
         self.optimizer.zero_grad()
         positive = (step.user_vectors * step.positive_vectors).sum(-1)  # (B,)
@@ -66,7 +67,7 @@ class TorchEngine(SingleLane):
     def _descend(self, config: TrainConfig, loss: Tensor) -> None:
         penalty = config.loss.penalty(self._all_vectors)
         (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
-        moved = [_moved(table) for table in self.model.parameters()]
+        moved = [_moved(table) for table in self.model.tables()]
         self._add_l2(config.l2, moved)
         self._set_learning_rate(config)
         self.optimizer.step()
@@ -111,7 +112,7 @@ class TorchEngine(SingleLane):
     def _add_l2(self, l2: float, moved: list[Tensor]) -> None:
         if l2 == 0.0:
             return
-        for table, rows in zip(self.model.parameters(), moved, strict=True):
+        for table, rows in zip(self.model.tables(), moved, strict=True):
             assert table.grad is not None  # backward has just run
             table.grad += l2 * table.detach() * rows
 
@@ -120,7 +121,7 @@ class TorchEngine(SingleLane):
         if self.score.max_norm == math.inf:
             return
         with torch.no_grad():
-            for table, rows in zip(self.model.parameters(), moved, strict=True):
+            for table, rows in zip(self.model.tables(), moved, strict=True):
                 lengths = torch.linalg.norm(table, dim=1, keepdim=True)
                 table.mul_(torch.where(rows, self.score.max_norm / lengths.clamp(min=self.score.max_norm), 1.0))
 
@@ -134,6 +135,7 @@ class TorchEngine(SingleLane):
 
     def _vectors(self) -> Vectors:
         with torch.no_grad():
+            self.model.refresh()
             users, items = self._all_vectors()
             return self.score.users(users).cpu().numpy(), self.score.items(items).cpu().numpy()
 

@@ -1,0 +1,77 @@
+"""What every encoder is: settings, and a torch module that gives vectors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Annotated
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from trainers import draws
+from trainers.data import Interactions
+from trainers.draws import Purpose
+from trainers.validation import SETTINGS, Positive, Real, Whole
+
+
+class EncoderModule(nn.Module, ABC):
+    """Trainable vectors, before `trainers.scores` makes them ready."""
+
+    def refresh(self) -> None:
+        """Called before each step, and before all vectors are asked for: compute what does not depend on the batch."""
+
+    @abstractmethod
+    def user_vectors(self, users: Tensor) -> Tensor:
+        """Vectors (B, dim) of users (B,)."""
+
+    @abstractmethod
+    def item_vectors(self, items: Tensor) -> Tensor:
+        """Vectors (..., dim) of items (...)."""
+
+    def tables(self) -> list[nn.Parameter]:
+        """The parameters that have a row per user or item: those that l2 and a score's largest norm are for."""
+        return list(self.parameters())
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class Encoder(ABC):
+    """Settings of an encoder.
+
+    Attributes:
+        dim: length of a vector.
+        dropout: share of each user vector's units dropped in training, after a cosine's normalisation (as in SimpleX).
+        init_std: standard deviation of the normal initialisation of embeddings.
+    """
+
+    name: str
+    dim: Annotated[Whole, Field(ge=1, le=4096)] = 64
+    dropout: Annotated[Real, Field(ge=0.0, lt=1.0)] = 0.0
+    init_std: Positive = 1.0e-4
+
+    @abstractmethod
+    def build(self, seen: Interactions, seed: int) -> EncoderModule:
+        """The module before its first step, for the interactions that are trained on."""
+
+
+def normal_table(seed: int, purpose: Purpose, shape: tuple[int, int], std: float) -> NDArray[np.float32]:
+    """Drawn from N(0, std^2), float32; the same for every engine."""
+    return (draws.normal(draws.key(seed, purpose), shape) * std).astype(np.float32)
+
+
+def xavier(seed: int, which: int, shape: tuple[int, int]) -> nn.Parameter:
+    """A matrix drawn from N(0, 2 / (sum of the shape)) (Glorot and Bengio, 2010); `which` of the module's."""
+    drawn = draws.normal(draws.key(seed, Purpose.INIT_WEIGHTS, which), shape)
+    return parameter((drawn * (2.0 / sum(shape)) ** 0.5).astype(np.float32))
+
+
+def parameter(table: NDArray[np.float32]) -> nn.Parameter:
+    return nn.Parameter(torch.from_numpy(table))
+
+
+def rows_of(table: Tensor, ids: Tensor) -> Tensor:
+    """`table[ids]` with a gradient of the same bits every time: that of `table[ids]` is summed by atomics, in any order."""
+    return nn.functional.embedding(ids, table)

@@ -1,0 +1,46 @@
+"""Matrix factorisation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from trainers.data import Interactions
+from trainers.draws import Purpose
+from trainers.encoders.base import Encoder, EncoderModule, normal_table, parameter, rows_of
+from trainers.validation import SETTINGS
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class MF(Encoder):
+    """Matrix factorisation: one vector per user and item."""
+
+    name: Literal["mf"] = "mf"
+
+    def initial_tables(self, n_users: int, n_items: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The user and item tables before the first step, float32; the same for every engine."""
+        return (
+            normal_table(seed, Purpose.INIT_USERS, (n_users, self.dim), self.init_std),
+            normal_table(seed, Purpose.INIT_ITEMS, (n_items, self.dim), self.init_std),
+        )
+
+    def build(self, seen: Interactions, seed: int) -> EncoderModule:
+        return MFModule(*self.initial_tables(seen.n_users, seen.n_items, seed))
+
+
+class MFModule(EncoderModule):
+    """Two embedding tables."""
+
+    def __init__(self, users: NDArray[np.float32], items: NDArray[np.float32]) -> None:
+        super().__init__()
+        self.users, self.items = parameter(users), parameter(items)
+
+    def user_vectors(self, users: Tensor) -> Tensor:
+        return rows_of(self.users, users)
+
+    def item_vectors(self, items: Tensor) -> Tensor:
+        return rows_of(self.items, items)
