@@ -20,7 +20,6 @@ from hpo.stored import stored_spec
 from trainers import Dataset, Interactions, hold_out, load_dataset
 from trainers.engines import EngineChoice, choose_engine
 from trainers.errors import InputError
-from trainers.losses import CCL
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,8 @@ class Workspace:
     @classmethod
     def open(cls, spec: StudySpec, output: Path, data_dir: str | None, engine: str, device: str) -> Workspace:
         """Resolve the engine; the data are read when first used."""
-        probe = spec.train_config(CCL(margin=0.5, negative_weight=1.0), 1, 0)
-        published = spec.published(1, 0)
-        return cls(spec, output, data_dir, choose_engine(published[0] if published else probe, engine, device))
+        probe = spec.train_config(spec.space.corner(), 1, 0)
+        return cls(spec, output, data_dir, choose_engine(probe, engine, device))
 
     @property
     def folder(self) -> Path:

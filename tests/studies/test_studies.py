@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 from hpo.liveness import NEAREST, PUBLISHED
 from hpo.spec import load_spec, shipped_studies
 from hpo.trials import enqueue_published, trial_config
+from hpo.workspace import Workspace
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.losses import LOSSES, MML
@@ -52,6 +53,12 @@ def test_every_rival_has_the_budget_of_mml(name: str):
     own |= {"negatives"} if name in SAMPLERS else set(rival.config) if name.endswith("_cml") else set()
     same = set(ours.config) - own
     assert {key: rival.config[key] for key in same} == {key: ours.config[key] for key in same}
+
+
+@pytest.mark.parametrize("name", shipped_studies())
+def test_every_study_trains_on_the_fused_engine(name: str, tmp_path: Path):
+    work = Workspace.open(load_spec(name), tmp_path, None, "auto", "cpu")
+    assert work.choice.name == "numba", work.choice.reason
 
 
 @pytest.mark.parametrize("name", SHAPES)
