@@ -85,7 +85,7 @@ def _shape(overview: Overview) -> dict[str, Picture]:
             shown = {"name": name, "legendgroup": name, "showlegend": column == 1}
             figure.add_scatter(x=scores, y=values, mode="lines", line=line, row=1, col=column, **shown)
     figure.update_xaxes(title_text="score of a negative")
-    caption = "What a negative item costs at each score (its cosine with the user), in units of the positive weight."
+    caption = "What a negative item costs at each score, in units of the positive weight."
     return {SHAPE: Picture("Shape of the loss", caption, figure)}
 
 
@@ -124,7 +124,8 @@ def _loss_and_objective(overview: Overview) -> dict[str, Picture]:
     for name, candidate in _candidates(overview):
         values, losses = (_mean_by_epoch(candidate.get(key, {})) for key in (f"{OBJECTIVE} by epoch", LOSS_BY_EPOCH))
         epochs = [epoch for epoch in values if epoch in losses]
-        x, y = [losses[epoch] / (losses[epochs[0]] or 1.0) for epoch in epochs], [values[epoch] for epoch in epochs]
+        unit = abs(losses[epochs[0]]) if epochs else 1.0  # a softmax loss may lie below zero
+        x, y = [losses[epoch] / (unit or 1.0) for epoch in epochs], [values[epoch] for epoch in epochs]
         if min(len(set(x)), len(set(y))) < MIN_POINTS:
             continue
         correlations.append(float(spearmanr(x, y).statistic))
@@ -132,7 +133,7 @@ def _loss_and_objective(overview: Overview) -> dict[str, Picture]:
     if not figure.data:
         return {}
     figure.update_layout(
-        xaxis_title="training loss, of the first point's", yaxis_title=f"validation {OBJECTIVE}", showlegend=True
+        xaxis_title="training loss, in units of the first point's", yaxis_title=f"validation {OBJECTIVE}", showlegend=True
     )
     caption = (
         "Epochs of the configs that entered the confirmation, mean over seeds: a loss that the objective follows gives a line "

@@ -122,7 +122,8 @@ class StudySpec(BaseModel):
         for key in self.config:
             if key in decided_elsewhere:
                 raise ValueError(f"config.{key} is decided by {decided_elsewhere[key]}; remove it from config")
-        TrainConfig.from_dict({**self.config, "loss": self.space.corner()})
+        for highest in (False, True):
+            self.space.config(self.space.corner(highest), self.fields(1, 0))
         return self
 
     def fields(self, epochs: int, seed: int) -> dict[str, Any]:
@@ -169,7 +170,7 @@ class StudySpec(BaseModel):
 
     def definition(self, checksum: str, engine: str) -> dict[str, Any]:
         """What may not change while the study exists, as plain data."""
-        probe = self.train_config(self.space.corner(), self.search.epochs, self.search.seed).to_dict()
+        probe = self.train_config(self.space.loss(self.space.corner()), self.search.epochs, self.search.seed).to_dict()
         return {
             "dataset": self.dataset,
             "dataset checksum": checksum,

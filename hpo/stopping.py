@@ -48,6 +48,7 @@ class Stopper:
         self._pending: int | None = None
         self._armed = False
         self._again: threading.Timer | None = None
+        self._sent_again = False
 
     @contextmanager
     def catching(self, signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[Stopper]:
@@ -68,6 +69,7 @@ class Stopper:
             sys.unraisablehook = others
             if self._again is not None:
                 self._again.cancel()
+                self._again.join()  # once it is past its wait it sends, and these handlers must be there for that
             for number, handler in before.items():
                 signal.signal(number, handler)
             _asked.clear()
@@ -88,15 +90,17 @@ class Stopper:
     def _raise_again(self) -> None:
         """Python drops what is raised in a finalizer or in a callback from C, as numba's compiler makes: raise it later."""
         if self._pending is not None:
-            main = threading.main_thread().ident or 0
             self._armed = True
-            self._again = threading.Timer(AGAIN_AFTER, signal.pthread_kill, (main, self._pending))
+            self._again = threading.Timer(AGAIN_AFTER, self._send_again, (self._pending,))
             self._again.start()
 
+    def _send_again(self, signum: int) -> None:
+        self._sent_again = True
+        signal.pthread_kill(threading.main_thread().ident or 0, signum)
+
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
+        if self._sent_again:
+            self._sent_again = False
         elif self._pending is not None:
             if self._insist:
                 os._exit(128 + signum)

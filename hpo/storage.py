@@ -122,10 +122,15 @@ def open_study(
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names([OBJECTIVE])
     elif stored != definition:
-        changes = differences(stored or {}, definition)
+        stored = stored or {}
+        go_on = (
+            f"--engine {stored['engine']} continues it; else "
+            if stored == definition | {"engine": stored.get("engine")}
+            else ""
+        )
         raise InputError(
-            f"study {name!r} exists with another definition ({changes}); give this one another name with --study-name, "
-            f"or remove the old one with `python -m hpo.studies delete {name}`"
+            f"study {name!r} exists with another definition ({differences(stored, definition)}); {go_on}give this one another "
+            f"name with --study-name, or remove the old one with `python -m hpo.studies delete {name}`"
         )
     return study
 

@@ -41,7 +41,7 @@ class Workspace:
     @classmethod
     def open(cls, spec: StudySpec, output: Path, data_dir: str | None, engine: str, device: str) -> Workspace:
         """Resolve the engine; the data are read when first used."""
-        probe = spec.train_config(spec.space.corner(), 1, 0)
+        probe = spec.space.config(spec.space.corner(), spec.fields(1, 0))
         return cls(spec, output, data_dir, choose_engine(probe, engine, device))
 
     @property

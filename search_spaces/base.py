@@ -53,10 +53,10 @@ class Space(ABC):
     def loss(self, params: Mapping[str, Any]) -> Loss:
         """The loss at a point of the box."""
 
-    def corner(self) -> Loss:
-        """One of the space's losses, to check with what goes with all of them: the lowest of every parameter."""
-        boxes = self.loss_boxes()
-        return self.loss({name: box.low for name, box in boxes.items() if isinstance(box, FloatDistribution | IntDistribution)})
+    def corner(self, highest: bool = False) -> Params:
+        """A point to check what holds for the whole box with: the lowest of every parameter, or the highest."""
+        place = -1 if highest else 0
+        return {name: _ends(box)[place] for name, box in self.boxes().items()}
 
     @abstractmethod
     def loss_params(self, loss: Any) -> Params:
@@ -103,6 +103,13 @@ class Space(ABC):
     def nearest(self, config: TrainConfig) -> Params | None:
         """The point that comes nearest to a config outside the space; None where there is none."""
         return None
+
+
+def _ends(box: BaseDistribution) -> tuple[Any, ...]:
+    if isinstance(box, CategoricalDistribution):
+        return box.choices
+    assert isinstance(box, FloatDistribution | IntDistribution)  # the only boxes used here
+    return box.low, box.high
 
 
 def check_kind(space: str, expected: type[Loss], loss: object) -> None:

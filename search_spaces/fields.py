@@ -10,6 +10,7 @@ from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from search_spaces.base import Params, Space, check_kind
+from trainers.errors import InputError
 from trainers.losses import BCE, BPR, CCL, CML, MSE, SL, SSM, Contrastive, Hinge, InfoNCE, Loss, SoftmaxCE, Triplet
 from trainers.validation import SETTINGS
 
@@ -46,7 +47,11 @@ class FieldSpace(Space):
 
     def loss_params(self, loss: Any) -> Params:
         check_kind(self.name, self.kind, loss)
-        return {field: getattr(loss, field) for field in self.fields}
+        params = {field: getattr(loss, field) for field in self.fields}
+        for field, value in vars(self.loss(params)).items():
+            if getattr(loss, field) != value:
+                raise InputError(f"{field}: this space has {value!r}, got {getattr(loss, field)!r}")
+        return params
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)

@@ -19,7 +19,7 @@ from trainers.negatives import ScoredStep
 from trainers.scores import unit
 
 HARDEST = {"hardest 1 %": 0.01, "hardest 10 %": 0.1}  # of a row's negatives, at least one
-MAX_NEGATIVES = 400_000  # of all rows together
+MAX_NEGATIVES = 400_000  # of all rows together: what is gathered shall not take more memory than training
 AFTER = 1_000_000_007  # the epoch of these draws: none that is trained
 
 
@@ -38,7 +38,9 @@ def gradient_shares(
         hardest 1 %, hardest 10 %: the part of a row's slopes that its highest scoring negatives have, mean over the rows with
         a slope; 0 where no row has one.
     """
-    n_rows = min(len(seen), config.batch_size, max(2, MAX_NEGATIVES // max(1, config.negatives.per_row(config.batch_size))))
+    n_rows = min(len(seen), config.batch_size)
+    if not config.negatives.needs_scores:  # else how many rows there are says who is drawn
+        n_rows = min(n_rows, max(1, MAX_NEGATIVES // config.negatives.count))
     rows = np.arange(n_rows)
     pairs = draws.permuted(draws.key(config.seed, Purpose.SHUFFLE, AFTER), rows, len(seen))
     vectors = torch.from_numpy(user_vectors), torch.from_numpy(item_vectors)

@@ -25,7 +25,7 @@ class Score:
 
     Attributes:
         users, items: the two mappings.
-        max_norm: rows of the tables that a step's loss moves are scaled down to this length after it.
+        max_norm: rows are scaled down to this length before training, and after each step whose loss moves them.
     """
 
     users: Callable[[Tensor], Tensor]
@@ -56,7 +56,7 @@ def _half_squares(vectors: Tensor) -> Tensor:
     return 0.5 * vectors.square().sum(-1, keepdim=True)
 
 
-# euclidean is 1 - |u - v|^2 / 2, with vectors in the unit ball as CML has them: the cosine where both have length 1. So
+# euclidean is 1 - |u - v|^2 / 2, with vectors kept in the unit ball as CML has them: the cosine where both have length 1. So
 # |u - v|^2 is 2 - 2 score, for cosines too, and a loss of distances need not know which of the two it gets.
 SCORES: dict[ScoreName, Score] = {
     "cosine": Score(unit, unit),

@@ -65,6 +65,19 @@ def test_bad_files_are_explained(write, extra: str, message: str):
 
 
 @pytest.mark.parametrize(
+    ("also", "config", "message"),
+    [
+        ("dropout", "score: euclidean, ", "encoder.dropout must be 0, got 0.3"),
+        ("negatives", "negatives: {name: in_batch}, ", "leave count out"),
+    ],
+)
+def test_what_is_searched_must_go_with_what_is_fixed(write, also: str, config: str, message: str):
+    """Said when the file is read, not by the first trial that comes there."""
+    with pytest.raises(InputError, match=message):
+        load_spec(write(f"dataset: demo\nspace: {{name: cml, also: [{also}]}}\nconfig: {{{config}batch_size: 64}}\n"))
+
+
+@pytest.mark.parametrize(
     ("space", "message"),
     [
         ("{name: mmml}", "unknown space 'mmml'; did you mean 'mml'"),

@@ -17,7 +17,7 @@ from search_spaces.ordered import weights_from_tau
 from search_spaces.spaces import LOWEST_MARGIN
 from trainers.config import TrainConfig
 from trainers.errors import InputError
-from trainers.losses import BSL, CCL, LOSSES, MML
+from trainers.losses import BSL, CCL, CML, LOSSES, MML
 from trainers.published import PUBLISHED
 
 FIXED: dict[str, Any] = {"encoder": {"name": "mf", "dim": 16}, "batch_size": 128, "epochs": 7, "seed": 3}
@@ -197,3 +197,17 @@ def test_a_config_outside_the_space_names_the_parameter(space: Space, changes: d
     config = TrainConfig.from_dict({**FIXED, **changes})
     with pytest.raises(InputError, match=named):
         space.params(config)
+
+
+def test_fields_that_are_not_searched_must_be_as_the_space_has_them():
+    other = CML(margin=1.0, rank_weight=False)
+    with pytest.raises(InputError, match="rank_weight: this space has True, got False"):
+        SPACES["cml"]().params(TrainConfig.from_dict({**FIXED, "loss": other}))
+
+
+@pytest.mark.parametrize("space", ALL_SPACES, ids=repr)
+@pytest.mark.parametrize("highest", [False, True])
+def test_corners_are_in_the_box(space: Space, highest: bool):
+    corner = space.corner(highest)
+    assert set(corner) == set(space.boxes())
+    assert space.config(corner, FIXED)

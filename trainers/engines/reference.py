@@ -28,8 +28,9 @@ class TorchEngine(SingleLane):
     def _begin(self, config: TrainConfig) -> None:
         self.model: EncoderModule = config.encoder.build(self.seen, config.seed)
         self.model.to(self.device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=BETAS, eps=EPSILON)
         self.score = SCORES[config.score]
+        self._shorten([torch.ones(len(table), 1, dtype=torch.bool, device=self.device) for table in self.model.tables()])
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=BETAS, eps=EPSILON)
         self.sampler = config.negatives.sampler(self.seen)
         self.steps_done = 0
 
@@ -65,7 +66,7 @@ class TorchEngine(SingleLane):
         return float(losses.detach().mean())
 
     def _descend(self, config: TrainConfig, loss: Tensor) -> None:
-        penalty = config.loss.penalty(self._all_vectors)
+        penalty = config.loss.penalty(lambda: self._scored_vectors(config.encoder.dim))
         (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
         moved = [_moved(table) for table in self.model.tables()]
         self._add_l2(config.l2, moved)
@@ -117,7 +118,7 @@ class TorchEngine(SingleLane):
             table.grad += l2 * table.detach() * rows
 
     def _shorten(self, moved: list[Tensor]) -> None:
-        """Scale the rows that the loss moved down to the score's largest norm."""
+        """Scale these rows down to the score's largest norm."""
         if self.score.max_norm == math.inf:
             return
         with torch.no_grad():
@@ -132,6 +133,11 @@ class TorchEngine(SingleLane):
         """The encoder's vectors of all users and all items."""
         users = self.model.user_vectors(torch.arange(self.seen.n_users, device=self.device))
         return users, self.model.item_vectors(torch.arange(self.seen.n_items, device=self.device))
+
+    def _scored_vectors(self, dim: int) -> tuple[Tensor, Tensor]:
+        """The same as the score takes them: of a cosine only the directions count."""
+        users, items = self._all_vectors()
+        return self.score.users(users)[:, :dim], self.score.items(items)[:, :dim]
 
     def _vectors(self) -> Vectors:
         with torch.no_grad():

@@ -50,7 +50,8 @@ class Loss(ABC):
         return rows.sum() if self.summed else rows.mean()
 
     def penalty(self, vectors: Callable[[], tuple[Tensor, Tensor]]) -> Tensor | None:
-        """What is added to a batch's loss, of all vectors (n_users, d) and (n_items, d), asked for only where needed."""
+        """What is added to a batch's loss, of all vectors (n_users, dim) and (n_items, dim) as the score takes them, which are
+        asked for only where they are needed."""
         return None
 
 

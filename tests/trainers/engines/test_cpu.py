@@ -141,13 +141,22 @@ def test_scores_that_are_not_cosines(score: str, loss: dict[str, Any], change: d
 
 def test_rows_are_kept_in_the_unit_ball() -> None:
     seen = data(50, 80, 300)
-    engine = started(NumbaEngine, seen, config(CML, score="euclidean", learning_rate=0.05, init_std=0.5))
+    engine = started(NumbaEngine, seen, config(CML, score="euclidean", learning_rate=0.05, init_std=0.1))
     for _ in range(4):
         engine.epoch()
     lengths = np.linalg.norm(engine.items.rows, axis=1)
     assert np.isclose(lengths, 1, atol=1e-5).sum() > 10
-    moved_last = engine.items.last == engine.steps_done
+    moved_last, moved_never = engine.items.last == engine.steps_done, engine.items.last == 0
     assert lengths[moved_last].max() <= 1 + 1e-6
+    assert not moved_never.any() or lengths[moved_never].max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("engine", [NumbaEngine, TorchEngine])
+def test_rows_start_in_the_unit_ball(engine: type[Any]) -> None:
+    one = started(engine, data(50, 80, 300), config(CML, score="euclidean", init_std=0.5))
+    for vectors in one.vectors(0):
+        lengths = np.linalg.norm(vectors[:, :64], axis=1)
+        assert lengths == pytest.approx(1.0, abs=1e-6), "their length was 4"
 
 
 @pytest.mark.parametrize("loss", [MML, BSL], ids=["mml", "bsl"])
@@ -194,15 +203,26 @@ def test_a_thousand_steps_with_rows_that_rest(loss: dict[str, Any], schedule: st
     assert_same_state(ours, theirs, MANY_STEPS)
 
 
-@pytest.mark.parametrize("loss", [MML, BSL], ids=lambda loss: loss["name"])
-def test_the_same_bits_for_any_number_of_threads(loss: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, settings = data(200, 300, 2_000), config(loss, batch_size=256, count=20, dropout=0.1, epochs=2)
+THREADED = {
+    "mml": (MML, {"dropout": 0.1}),
+    "bsl": (BSL, {"dropout": 0.1}),
+    "euclidean": (CML, {"score": "euclidean"}),
+    "two_stage": (MML, {"negatives": {"name": "two_stage", "count": 20, "candidates": 150, "refresh": 4}}),
+}
+
+
+@pytest.mark.parametrize("case", THREADED)
+def test_the_same_bits_for_any_number_of_threads(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, fields = THREADED[case]
+    seen, settings = data(200, 300, 2_000), config(loss, batch_size=256, count=20, epochs=2, **fields)
     results = []
     for n in (1, MAX_THREADS):
         monkeypatch.setattr("trainers.engines.cpu.pace.Pace.next", lambda pace, n=n: (1000, n))
+        torch.set_num_threads(n)  # two_stage asks torch where the items lie
         engine = started(NumbaEngine, seen, settings)
         losses = [engine.epoch()[0].loss for _ in range(settings.epochs)]
         results.append((losses, *[vectors.tobytes() for vectors in engine.vectors(0)]))
+    torch.set_num_threads(1)
     assert results[0] == results[1]
     assert numba.get_num_threads() == MAX_THREADS
 

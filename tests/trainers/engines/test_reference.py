@@ -58,6 +58,8 @@ class ByHand:
         users, items = settings.encoder.initial_tables(graph.n_users, graph.n_items, settings.seed)
         self.config, self.graph = settings, graph
         self.tables = [users.astype(np.float64), items.astype(np.float64)]
+        if settings.score == "euclidean":
+            self.tables = [table / np.maximum(1, np.linalg.norm(table, axis=1, keepdims=True)) for table in self.tables]
         self.moments = [[np.zeros_like(table), np.zeros_like(table)] for table in self.tables]
         self.steps = 0
 

@@ -75,13 +75,16 @@ def new_table(rows: Floats, with_codes: bool, raw: bool = False, max_norm: float
     n, dim = rows.shape
     own = aligned((n, dim))
     own[:] = rows
+    if max_norm < math.inf:
+        own *= max_norm / np.maximum(np.sqrt((rows * rows).sum(1, keepdims=True)), max_norm)
+        rows = own
     about = aligned((n, 8))
     scale, last, ahead = about[:, :4], about.view(np.int32)[:, 4], about.view(np.float64)[:, 3]
     with np.errstate(over="ignore", invalid="ignore"):
         scale[:, INVERSE] = 1.0 / np.maximum(np.sqrt((rows * rows).sum(1)), np.float32(NORM_FLOOR))
-    scale[:, SLACK] = ROUNDING
-    if raw:
-        scale[:, INVERSE], scale[:, HALF_SQUARE] = 1.0, 0.5 * (rows * rows).sum(1)
+        scale[:, SLACK] = ROUNDING
+        if raw:
+            scale[:, INVERSE], scale[:, HALF_SQUARE] = 1.0, 0.5 * (rows * rows).sum(1)
     codes = aligned((n if with_codes else 0, dim), np.uint8)
     if with_codes:
         unit = rows * scale[:, :1]

@@ -24,11 +24,11 @@ class Batch(NamedTuple):
         found: int32 (B,), how many negatives were found.
         losses: float64 (B,).
         pulls: (B,), the sum of a row's slopes, for score euclidean.
-        vectors: (B, dim), the users' unit vectors after dropout.
+        vectors: (B, dim), the users' vectors as they are scored, after dropout.
         sizes: (B,), their norms.
         codes: int8 (B, dim), the users' vectors in multiples of `steps` (B,).
         zeros: int32 (B,), what a user's codes give with an item's codes that stand for zeros.
-        gradients: (B, dim), of the users' unit vectors.
+        gradients: (B, dim), of `vectors`.
         keep: (B, dim), dropout factors; (1, 1) without dropout.
         next_user, next_item: int32, linked lists of the rows of a user and of the slots of an item.
         work_users, work_items: int32, ids without repetition.

@@ -43,6 +43,7 @@ from trainers.engines.cpu.passes import (
     users_before,
 )
 from trainers.engines.cpu.screen import find
+from trainers.losses import distances
 
 # Passes only: numba does not see that they depend on one another through the fields of tuples, and would fuse and reorder them.
 PARALLEL: Any = {
@@ -116,7 +117,7 @@ def kernel_for(width: int) -> Kernel:
 def _fingerprint() -> int:
     """Of the sources that are compiled in. Numba looks at the kernel's own file only when it judges its cache."""
     here = Path(__file__).parent
-    sources = [*sorted(here.glob("*.py")), *map(Path, (draws.__file__, scores.__file__, adam.__file__))]
+    sources = [*sorted(here.glob("*.py")), *map(Path, (draws.__file__, scores.__file__, distances.__file__, adam.__file__))]
     digest = sha256(b"".join(path.read_bytes() for path in sources))
     return int.from_bytes(digest.digest()[:6], "big") + 1
 

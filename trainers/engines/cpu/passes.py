@@ -110,7 +110,7 @@ def catch_up_block(table, work, n, block, step, tail, power, width):
 
 @inlined
 def score(batch, b, plan, table, share, width):
-    """Exact scores, slopes, the loss and the gradient of the user's unit vector."""
+    """Exact scores, slopes, the loss and the gradient of the user's vector."""
     n = batch.found[b]
     positive = batch.positives[b]
     nearness = np.float32(1.0) - np.float32(0.5) * batch.sizes[b] * batch.sizes[b]

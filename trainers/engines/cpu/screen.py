@@ -20,7 +20,7 @@ _S32 = np.uint64(32)
 
 @inlined
 def user_vector(batch, b, table, plan, position, width):
-    """The user's unit vector, after dropout, and its norm."""
+    """The user's vector as it is scored, after dropout, and its norm."""
     user = batch.users[b]
     inverse = table.scale[user, INVERSE]
     squares = np.float32(0.0)
