@@ -58,8 +58,6 @@ class ByHand:
         users, items = settings.encoder.initial_tables(graph.n_users, graph.n_items, settings.seed)
         self.config, self.graph = settings, graph
         self.tables = [users.astype(np.float64), items.astype(np.float64)]
-        if settings.score == "euclidean":
-            self.tables = [table / np.maximum(1, np.linalg.norm(table, axis=1, keepdims=True)) for table in self.tables]
         self.moments = [[np.zeros_like(table), np.zeros_like(table)] for table in self.tables]
         self.steps = 0
 
@@ -169,7 +167,13 @@ VARIANTS = {
     "inner product, dropout": config(
         BSL, score="inner_product", encoder={"name": "mf", "dim": 3, "init_std": 0.5, "dropout": 0.4}
     ),
-    "euclidean": config({"name": "cml", "margin": 0.4}, score="euclidean", l2=0.05, learning_rate=0.2),
+    "euclidean": config(
+        {"name": "cml", "margin": 0.4},
+        score="euclidean",
+        l2=0.05,
+        learning_rate=0.3,
+        encoder={"name": "mf", "dim": 3, "init_std": 0.2},  # from within the ball to its surface
+    ),
     "dropout": config(MML, encoder={"name": "mf", "dim": 3, "init_std": 0.5, "dropout": 0.4}),
     "all at once": config(
         BSL_MULTI, l2=0.02, schedule="linear", encoder={"name": "mf", "dim": 3, "init_std": 0.5, "dropout": 0.4}, seed=8
@@ -226,6 +230,7 @@ def test_vectors_are_the_unit_rows(graph: Interactions) -> None:
 
 def test_distances_rank_as_their_vectors_inner_products_do(graph: Interactions) -> None:
     engine = started(VARIANTS["euclidean"], graph)
+    engine.epoch()
     engine.epoch()
     users, items = tables(engine)
     got = np.multiply.outer(np.ones(N_USERS), np.ones(N_ITEMS)) - np.square(users[:, None] - items[None]).sum(-1) / 2

@@ -20,7 +20,7 @@ class Batch(NamedTuple):
         users, positives: int32 (B,).
         items: int32 (B, stride); the row's negatives that do not lie below the cutoff, then its positive.
         slopes: (B, stride), d loss / d score of `items`.
-        scores: (B, N).
+        scores: (B, N + 1); of dense losses with the positive's at the end.
         found: int32 (B,), how many negatives were found.
         losses: float64 (B,).
         pulls: (B,), the sum of a row's slopes, for score euclidean.
@@ -33,6 +33,8 @@ class Batch(NamedTuple):
         next_user, next_item: int32, linked lists of the rows of a user and of the slots of an item.
         work_users, work_items: int32, ids without repetition.
         sums: (blocks, dim), the item gradient that a task is summing.
+        starts, slots: int32, of dense losses: the slots of work item i are `slots[starts[i]:starts[i + 1]]`.
+        parts: (buckets * B, dim), of dense losses: what each bucket of items adds to `gradients`.
     """
 
     users: NDArray[np.int32]
@@ -55,6 +57,9 @@ class Batch(NamedTuple):
     work_users: NDArray[np.int32]
     work_items: NDArray[np.int32]
     sums: NDArray[np.float32]
+    starts: NDArray[np.int32]
+    slots: NDArray[np.int32]
+    parts: NDArray[np.float32]
 
 
 def stride_bits(count: int) -> int:
@@ -62,8 +67,13 @@ def stride_bits(count: int) -> int:
     return count.bit_length()
 
 
-def new_batch(size: int, count: int, dim: int, dropout: bool, n_items: int) -> Batch:
-    """Scratch for batches of at most `size` rows."""
+def n_buckets(size: int) -> int:
+    """How many tasks update the items of a dense loss: fewer of large batches, since each has gradients of its own."""
+    return max(2, min(16, 65_536 // size))
+
+
+def new_batch(size: int, count: int, dim: int, dropout: bool, n_items: int, dense: bool) -> Batch:
+    """Scratch for batches of at most `size` rows; `dense` for losses in which every negative has a slope."""
     stride = 1 << stride_bits(count)
     n_work = min(size * (count + 1), n_items)
     return Batch(
@@ -71,7 +81,7 @@ def new_batch(size: int, count: int, dim: int, dropout: bool, n_items: int) -> B
         positives=np.zeros(size, np.int32),
         items=np.zeros((size, stride), np.int32),
         slopes=np.zeros((size, stride), np.float32),
-        scores=np.zeros((size, count), np.float32),
+        scores=np.zeros((size, count + 1), np.float32),
         found=np.zeros(size, np.int32),
         losses=np.zeros(size),
         pulls=np.zeros(size, np.float32),
@@ -83,8 +93,11 @@ def new_batch(size: int, count: int, dim: int, dropout: bool, n_items: int) -> B
         gradients=aligned((size, dim)),
         keep=aligned((size, dim) if dropout else (1, 1)),
         next_user=np.zeros(size, np.int32),
-        next_item=np.zeros(size * stride, np.int32),
+        next_item=np.zeros(1 if dense else size * stride, np.int32),
         work_users=np.zeros(size, np.int32),
         work_items=np.zeros(n_work + 1, np.int32),
-        sums=aligned((n_work // BLOCK + 1, dim)),
+        sums=aligned((max(n_work // BLOCK + 1, n_buckets(size)), dim)),
+        starts=np.zeros(n_work + 1 if dense else 1, np.int32),
+        slots=np.zeros(size * (count + 1) if dense else 1, np.int32),
+        parts=aligned((n_buckets(size) * size if dense else 1, dim)),
     )

@@ -69,7 +69,8 @@ class NumbaEngine(SingleLane):
         self.users = new_table(users, False, raw, self.score.max_norm)
         self.items = new_table(items, self.loss.cutoff > ALL, raw, self.score.max_norm)
         size = min(config.batch_size, len(seen))
-        self.batch = new_batch(size, config.negatives.count, dim, config.encoder.dropout > 0.0, seen.n_items)
+        dense = self.loss.cutoff == ALL
+        self.batch = new_batch(size, config.negatives.count, dim, config.encoder.dropout > 0.0, seen.n_items, dense)
         self.weights = NO_WEIGHTS
         self.sampler = None
         if isinstance(config.negatives, Popularity):

@@ -7,6 +7,8 @@
     score      them: slopes, the loss, the gradients of the users
     update     items and users that got a gradient, each by one task, summing in batch order
 
+Where every negative has a slope, nothing is screened, and the passes go item by item: see `dense`.
+
 Between the passes one thread strings together what belongs to the same row, as linked lists. So no task writes what another
 task of the same pass reads, every sum has one order, and the numbers do not depend on the number of threads.
 """
@@ -29,6 +31,7 @@ from trainers.engines import adam
 from trainers.engines.cpu import passes
 from trainers.engines.cpu.adam import Table
 from trainers.engines.cpu.batch import BLOCK, USERS, Batch
+from trainers.engines.cpu.dense import gather_block, order_slots, score_items, slope_block, update_bucket
 from trainers.engines.cpu.low import MATH
 from trainers.engines.cpu.passes import (
     catch_up_block,
@@ -152,19 +155,35 @@ def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, rea
             for block in prange(-(-size // USERS)):
                 find(batch, block, size, np.uint64(start), plan, users, items, n_items, width)
 
-            n_work = distinct(batch.items, batch.found, size, items.head, batch.work_items)
-            for block in prange(-(-n_work // BLOCK)):
-                catch_up_block(items, batch.work_items, n_work, block, step - 1, tail, plan.power, width)
+            if plan.cutoff == -np.inf:
+                n_work = order_slots(batch, size, plan.n_negatives, shift, items.head)
+                for block in prange(-(-n_work // BLOCK)):
+                    score_items(batch, block, n_work, plan, items, shift, step - 1, tail, width)
+                for block in prange(-(-size // USERS)):
+                    slope_block(batch, block, size, plan, share)
+            else:
+                n_work = distinct(batch.items, batch.found, size, items.head, batch.work_items)
+                for block in prange(-(-n_work // BLOCK)):
+                    catch_up_block(items, batch.work_items, n_work, block, step - 1, tail, plan.power, width)
+                for block in prange(-(-size // USERS)):
+                    score_block(batch, block, size, plan, items, share, width)
             counts[0] += n_work
-
-            for block in prange(-(-size // USERS)):
-                score_block(batch, block, size, plan, items, share, width)
             for b in range(size):
                 totals[0] += batch.losses[b]
             if not np.isfinite(totals[0]):
                 for b in range(size):
                     users.head[batch.users[b]] = -1
                 return at - first + 1
+
+            if plan.cutoff == -np.inf:
+                for bucket in prange(batch.parts.shape[0] // batch.users.size):
+                    update_bucket(batch, bucket, size, n_work, plan, items, shift, step, rate, width)
+                for block in prange(-(-size // USERS)):
+                    gather_block(batch, block, size, plan, width)
+                for block in prange(user_blocks):
+                    update_users(batch, users, n_users, block, step, rate, plan, width)
+                counts[0] += n_users + n_work
+                continue
 
             n_work = link_items(batch, size, shift, items.head)
             item_blocks = -(-n_work // BLOCK)
