@@ -12,6 +12,7 @@ from torch import Tensor
 from trainers.data import Interactions
 from trainers.draws import Purpose
 from trainers.encoders.base import Encoder, EncoderModule, normal_table, parameter, rows_of, xavier
+from trainers.encoders.mf import MF
 from trainers.validation import SETTINGS, Count, Real
 
 Aggregation = Literal["mean", "self_attention", "user_attention"]
@@ -37,6 +38,8 @@ class SimpleX(Encoder):
     history_table: Literal["items", "own"] = "items"
 
     def build(self, seen: Interactions, seed: int) -> EncoderModule:
+        if self.g == 1.0:
+            return MF(dim=self.dim, dropout=self.dropout, init_std=self.init_std).build(seen, seed)
         return SimpleXModule(self, seen, seed)
 
 
@@ -75,8 +78,6 @@ class SimpleXModule(EncoderModule):
 
     def user_vectors(self, users: Tensor) -> Tensor:
         own = rows_of(self.users, users)
-        if self.settings.g == 1.0:
-            return own
         pooled = self._pooled(users, own) @ self.value.T
         return self.settings.g * own + (1.0 - self.settings.g) * pooled
 

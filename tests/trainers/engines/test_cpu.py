@@ -179,7 +179,7 @@ def test_negatives_that_a_sampler_gives(
     negatives: dict[str, Any], loss: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Drawn ahead for some steps, or step by step where they follow the model."""
-    monkeypatch.setattr("trainers.engines.cpu.engine.DRAWN_AHEAD", 4)
+    monkeypatch.setattr("trainers.engines.cpu.engine.DRAWN_AHEAD", 4 * 32 * 9)  # four steps
     seen = data(50, 80, 300)
     settings = config(loss, negatives=negatives)
     ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)

@@ -26,7 +26,7 @@ from trainers.negatives import Popularity, Sampler, Step, Uniform
 from trainers.scores import SCORES, unit
 
 MAX_SLOTS = 2**31
-DRAWN_AHEAD = 64  # steps whose negatives a sampler draws at once
+DRAWN_AHEAD = 2**20  # negatives that a sampler draws at once
 NO_WEIGHTS = np.zeros(0, np.uint64), np.zeros(0, np.uint64)
 NOTHING_GIVEN = np.zeros((0, 1), np.int32)
 
@@ -94,7 +94,7 @@ class NumbaEngine(SingleLane):
                 steps, threads = pace.next()
                 last = min(n_steps, done + steps)
                 if self.sampler is not None:
-                    last = min(last, done + (1 if config.negatives.follows_model else DRAWN_AHEAD))
+                    last = min(last, done + self._steps_ahead(config))
                     plan = plan._replace(**self._given(config, self.sampler, epoch, done, last))
                 numba.set_num_threads(threads)
                 started = time.perf_counter()
@@ -107,6 +107,12 @@ class NumbaEngine(SingleLane):
         self.row_updates += int(counts[0])
         finite = all(np.isfinite(table.scale).all() for table in (self.users, self.items))
         return float(totals[0]) / len(self.seen) if finite else float("nan")
+
+    def _steps_ahead(self, config: TrainConfig) -> int:
+        """For how many steps a sampler may draw."""
+        if config.negatives.follows_model:
+            return 1
+        return max(1, DRAWN_AHEAD // (config.batch_size * config.negatives.count))
 
     def _given(self, config: TrainConfig, sampler: Sampler, epoch: int, first: int, last: int) -> dict[str, Any]:
         """The negatives of steps [first, last) of an epoch, for the kernel."""
