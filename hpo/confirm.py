@@ -34,7 +34,7 @@ from trainers.errors import InputError
 from trainers.losses import LOSSES
 from trainers.negatives import Uniform
 from trainers.sanity import UNTRAINED
-from trainers.yaml_files import to_yaml, write_text
+from trainers.yaml_files import sealed, to_yaml, write_text
 
 log = logging.getLogger(__name__)
 
@@ -218,7 +218,7 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
         outcome = Confirmer(work, n_trials, storage, progress, stopper).run(study)
     path = work.folder / CONFIRM
     origin = {"definition": study.user_attrs[DEFINITION], "trials": n_trials, "provenance": provenance(work.choice.device)}
-    write_text(path, to_yaml({**outcome.to_dict(), **origin}))
+    write_text(path, sealed(to_yaml({**outcome.to_dict(), **origin})))
     _write_winner(work, outcome)
     title = f"{work.spec.name}: test split, mean ± sd over {plan.seeds} seed{'s' if plan.seeds > 1 else ''}"
     console.print(table(title, ["method", *SHOWN, "lead of the winner"], outcome.rows()))

@@ -13,7 +13,6 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import BaseModel
 
 from hpo.console import duration
 from hpo.export import CONFIRM
@@ -24,7 +23,6 @@ from hpo.trials import FAILURE, best_trials, trial_config
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.gradients import HARDEST
-from trainers.validation import checked
 from trainers.yaml_files import read_yaml, to_yaml
 
 log = logging.getLogger(__name__)
@@ -188,50 +186,15 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (header, ruler, *rows)]
 
 
-class _Winner(BaseModel):
-    config: dict[str, Any]
-
-
-class _Stage(BaseModel):
-    by_seed: dict[int, dict[str, float]]
-
-
-class _Method(_Stage):
-    method: str
-    seconds: float
-    search: dict[str, float]
-    beyond: dict[str, Any]
-
-
-class _Reference(BaseModel):
-    label: str
-    metrics: dict[str, float]
-    beyond: dict[str, Any]
-
-
-class _Confirmed(BaseModel):
-    """What must stand in confirm.yaml for it to be shown."""
-
-    definition: dict[str, Any]
-    trials: int
-    statements: list[str]
-    verdict: list[dict[str, Any]]
-    winner: _Winner
-    validation: list[_Stage]
-    test: list[_Method]
-    untrained: list[_Reference]
-
-
 def _confirmation(path: Path, definition: Any) -> Mapping[str, Any] | None:
     if not path.exists():
         return None
     try:
-        content = read_yaml(path)
-        found = checked(_Confirmed, content, str(path))
+        content = read_yaml(path, is_sealed=True)
     except InputError as error:
         log.warning("%s; the study counts as not confirmed until hpo.confirm is run again", error)
         return None
-    if found.definition != definition:
+    if content["definition"] != definition:
         log.warning("%s is of another study of this name (its definition differs): it is not shown", path)
         return None
     return content

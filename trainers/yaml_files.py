@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from io import StringIO
@@ -15,12 +16,20 @@ from ruamel.yaml.representer import SafeRepresenter
 
 from trainers.errors import InputError
 
+SEAL = "# SHA-256 of the lines above: "
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds.
+
+def sealed(text: str) -> str:
+    """Text with a last line by which `read_yaml` knows whether it is still what was written."""
+    return f"{text}{SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n"
+
+
+def read_yaml(path: str | Path, is_sealed: bool = False) -> dict[str, Any]:
+    """The mapping that a YAML file holds; `is_sealed`: one that was written `sealed`.
 
     Raises:
-        InputError: the file is missing, unreadable, not YAML (with its line), repeats a key, or holds no mapping.
+        InputError: the file is missing, unreadable, not YAML (with its line), repeats a key, holds no mapping, or is not what
+            was sealed.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -28,6 +37,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text: {error}") from None
+    if is_sealed and sealed(text.rpartition(SEAL)[0]) != text:
+        raise InputError(f"{path}: does not match its checksum: it is damaged, was edited, or comes from an earlier version")
     try:
         content = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:

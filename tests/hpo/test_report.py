@@ -18,7 +18,7 @@ from hpo.overview import Overview, markdown_table
 from hpo.spec import StudySpec
 from hpo.storage import SPEC, open_storage
 from trainers.losses import BSL, CCL, MML
-from trainers.yaml_files import read_yaml, to_yaml
+from trainers.yaml_files import read_yaml, sealed, to_yaml
 
 from .conftest import Place
 
@@ -104,7 +104,7 @@ def test_a_confirmation_from_before_there_were_gradients(place: Place):
         del method["gradient"]
     for candidate in content["validation"]:
         del candidate["training loss by epoch"]
-    path.write_text(to_yaml(content))
+    path.write_text(sealed(to_yaml(content)))
     assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
     assert "Which negatives" not in files(place)[0]
     assert "loss-and-objective" not in files(place)[1]
@@ -126,6 +126,15 @@ def test_the_report_needs_no_data(place: Place, capsys: pytest.CaptureFixture[st
     assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
     assert "report.md" in capsys.readouterr().out
     assert "2 of 2 trials finished" in files(place)[0]
+
+
+def test_an_edited_verdict_counts_as_none(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.run()
+    path = place.output / "tiny_mml" / "confirm.yaml"
+    path.write_text(re.sub(r"\d\.\d %", "99.9 %", path.read_text(), count=1))
+    assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
+    assert "does not match its checksum" in capsys.readouterr().err
+    assert "No verdict yet" in files(place)[0]
 
 
 @pytest.mark.parametrize("content", ["study: tiny_mml\n", "[]\n", "winner: {\n"])
