@@ -246,7 +246,7 @@ def test_verbs_on_studies_that_do_not_exist(place: Place, fails: Callable[[int],
         ("loss: {name: mml\n", "line"),
         ("loss: 3\nloss: 4\n", "line 2"),
         ("- 1\n", "must hold a mapping"),
-        ("config: {loss: {name: cll, margin: 0.5, negative_weight: 1.0}}\n", "unknown loss 'cll'; did you mean 'ccl'"),
+        ("config: {loss: {name: ccll, margin: 0.5, negative_weight: 1.0}}\n", "unknown loss 'ccll'; did you mean 'ccl'"),
         ("\x00\x01", "mine.yaml"),
     ],
 )
