@@ -34,16 +34,17 @@ from trainers.engines.cpu.batch import BLOCK, USERS, Batch
 from trainers.engines.cpu.dense import gather_block, order_slots, score_items, slope_block, update_bucket
 from trainers.engines.cpu.low import MATH
 from trainers.engines.cpu.passes import (
+    add_losses,
     catch_up_block,
+    catch_up_task,
     distinct,
     distinct_positives,
     draw_pair,
     link_items,
     link_users,
     score_block,
-    update_items,
+    update_task,
     update_users,
-    users_before,
 )
 from trainers.engines.cpu.screen import find
 from trainers.losses import distances
@@ -134,10 +135,9 @@ def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, rea
             return 0
         n_rows, n_items, shift = plan.items.size, np.uint64(items.last.size), passes.shift_of(batch)
         for at in range(first, last):
-            start, step = at * plan.batch_size, plan.steps_before + at + 1
+            start, step, tail = at * plan.batch_size, plan.steps_before + at + 1, plan.rates[at, 2]
             size = min(plan.batch_size, n_rows - start)
             share, rate = np.float32(1.0 if plan.summed else 1.0 / size), plan.rates[at]
-            tail = rate[2]
 
             for b in prange(size):
                 draw_pair(batch, b, plan, np.uint64(start + b))
@@ -145,11 +145,8 @@ def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, rea
             n_users = link_users(batch, size, users.head)
             n_work = distinct_positives(batch, size, items.head)
             user_blocks, item_blocks = -(-n_users // BLOCK), -(-n_work // BLOCK)
-            for block in prange(user_blocks + item_blocks):
-                if block < user_blocks:
-                    catch_up_block(users, batch.work_users, n_users, block, step - 1, tail, plan.power, width)
-                else:
-                    catch_up_block(items, batch.work_items, n_work, block - user_blocks, step - 1, tail, plan.power, width)
+            for task in prange(user_blocks + item_blocks):
+                catch_up_task(batch, task, user_blocks, n_users, n_work, users, items, step - 1, tail, plan.power, width)
             counts[0] += n_users + n_work
 
             for block in prange(-(-size // USERS)):
@@ -168,11 +165,7 @@ def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, rea
                 for block in prange(-(-size // USERS)):
                     score_block(batch, block, size, plan, items, share, width)
             counts[0] += n_work
-            for b in range(size):
-                totals[0] += batch.losses[b]
-            if not np.isfinite(totals[0]):
-                for b in range(size):
-                    users.head[batch.users[b]] = -1
+            if not add_losses(batch, size, totals, users.head):
                 return at - first + 1
 
             if plan.cutoff == -np.inf:
@@ -188,13 +181,7 @@ def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, rea
             n_work = link_items(batch, size, shift, items.head)
             item_blocks = -(-n_work // BLOCK)
             for task in prange(user_blocks + item_blocks):
-                block = users_before(task, user_blocks, item_blocks)
-                if block < users_before(task + 1, user_blocks, item_blocks):
-                    block = user_blocks - 1 - block
-                    update_users(batch, users, n_users, block, step, rate, plan, width)
-                else:
-                    block = item_blocks - 1 - (task - block)
-                    update_items(batch, items, n_work, block, shift, step, rate, plan, width)
+                update_task(batch, task, user_blocks, n_users, n_work, users, items, shift, step, rate, plan, width)
             counts[0] += n_users + n_work
         return last - first
 

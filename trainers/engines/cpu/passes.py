@@ -109,6 +109,27 @@ def catch_up_block(table, work, n, block, step, tail, power, width):
 
 
 @inlined
+def catch_up_task(batch, task, user_blocks, n_users, n_items, users, items, step, tail, power, width):
+    """`catch_up_block` of the batch's users, then of its positives."""
+    if task < user_blocks:
+        catch_up_block(users, batch.work_users, n_users, task, step, tail, power, width)
+    else:
+        catch_up_block(items, batch.work_items, n_items, task - user_blocks, step, tail, power, width)
+
+
+@inlined
+def add_losses(batch, size, totals, head):
+    """Add the batch's losses; where they are not finite the step ends here, and the users' lists are undone."""
+    for b in range(size):
+        totals[0] += batch.losses[b]
+    if np.isfinite(totals[0]):
+        return True
+    for b in range(size):
+        head[batch.users[b]] = -1
+    return False
+
+
+@inlined
 def score(batch, b, plan, table, share, width):
     """Exact scores, slopes, the loss and the gradient of the user's vector."""
     n = batch.found[b]
@@ -246,6 +267,17 @@ def users_before(task, user_blocks, item_blocks):
     rows of the batch: so a thread updates about what it has scored, and finds it in its own cache.
     """
     return task * user_blocks // (user_blocks + item_blocks)
+
+
+@inlined
+def update_task(batch, task, user_blocks, n_users, n_items, users, items, shift, step, rate, plan, width):
+    """`update_users` or `update_items` for a block of either."""
+    item_blocks = blocks(n_items)
+    block = users_before(task, user_blocks, item_blocks)
+    if block < users_before(task + 1, user_blocks, item_blocks):
+        update_users(batch, users, n_users, user_blocks - 1 - block, step, rate, plan, width)
+    else:
+        update_items(batch, items, n_items, item_blocks - 1 - (task - block), shift, step, rate, plan, width)
 
 
 @inlined
