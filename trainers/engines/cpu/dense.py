@@ -14,8 +14,7 @@ import numpy as np
 from trainers.engines.cpu.adam import HALF_SQUARE, INVERSE, adam_step, catch_up, prefetch_all, prefetch_state
 from trainers.engines.cpu.batch import BLOCK, USERS
 from trainers.engines.cpu.low import dot, inlined, prefetch
-from trainers.engines.cpu.passes import AHEAD, NEXT, drop, sort_dense
-from trainers.engines.cpu.rows import row_loss
+from trainers.engines.cpu.passes import AHEAD, NEXT, drop, find_slopes, sort_dense
 
 SLOTS_AHEAD = 8  # between a prefetch and its use
 
@@ -75,16 +74,10 @@ def score_items(batch, block, n, plan, table, shift, step, tail, width):
 @inlined
 def slope_block(batch, block, size, plan, share):
     """The losses and slopes of some rows of the batch."""
-    n = plan.n_negatives
     for b in range(block * USERS, min(size, (block + 1) * USERS)):
-        match = batch.scores[b, n]
-        batch.losses[b], slope = row_loss(plan.kind, plan.settings, n, match, batch.scores, b, n, batch.slopes)
-        batch.slopes[b, n] = slope
-        pull = np.float32(0.0)
-        for j in range(n + 1):
-            batch.slopes[b, j] *= share
-            pull += batch.slopes[b, j]
-        batch.pulls[b] = pull if plan.euclidean else np.float32(0.0)
+        pull = find_slopes(batch, b, plan, share)
+        if plan.euclidean:
+            batch.pulls[b] = pull
 
 
 @inlined

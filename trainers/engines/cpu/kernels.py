@@ -143,7 +143,7 @@ def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, rea
                 draw_pair(batch, b, plan, np.uint64(start + b))
 
             n_users = link_users(batch, size, users.head)
-            n_work = distinct_positives(batch, size, items.head)
+            n_work = 0 if plan.cutoff == -np.inf else distinct_positives(batch, size, items.head)
             user_blocks, item_blocks = -(-n_users // BLOCK), -(-n_work // BLOCK)
             for task in prange(user_blocks + item_blocks):
                 catch_up_task(batch, task, user_blocks, n_users, n_work, users, items, step - 1, tail, plan.power, width)

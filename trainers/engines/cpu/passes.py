@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.engines.cpu.adam import HALF_SQUARE, INVERSE, adam_step, catch_up, prefetch_all, prefetch_score, prefetch_state
+from trainers.engines.cpu.adam import INVERSE, adam_step, catch_up, prefetch_all, prefetch_score, prefetch_state
 from trainers.engines.cpu.batch import BLOCK, USERS
 from trainers.engines.cpu.low import dot, inlined, permuted, prefetch
 from trainers.engines.cpu.rows import row_loss
@@ -130,36 +130,38 @@ def add_losses(batch, size, totals, head):
 
 
 @inlined
+def find_slopes(batch, b, plan, share):
+    """A row's loss and slopes from the scores of its negatives and, after them, its positive; returns the sum of the slopes."""
+    n = batch.found[b]
+    match = batch.scores[b, n]
+    batch.losses[b], slope = row_loss(plan.kind, plan.settings, plan.n_negatives, match, batch.scores, b, n, batch.slopes)
+    batch.slopes[b, n] = slope
+    total = np.float32(0.0)
+    for j in range(n + 1):
+        batch.slopes[b, j] *= share
+        total += batch.slopes[b, j]
+    return total
+
+
+@inlined
 def score(batch, b, plan, table, share, width):
     """Exact scores, slopes, the loss and the gradient of the user's vector."""
     n = batch.found[b]
-    positive = batch.positives[b]
-    nearness = np.float32(1.0) - np.float32(0.5) * batch.sizes[b] * batch.sizes[b]
-    for j in range(n):
-        if j + AHEAD < n:
+    batch.items[b, n] = batch.positives[b]
+    for j in range(n + 1):
+        if j + AHEAD <= n:
             prefetch_score(table, batch.items[b, j + AHEAD], width)
         item = batch.items[b, j]
         batch.scores[b, j] = dot(batch.vectors, b, table.rows, item, width) * table.scale[item, INVERSE]
-        if plan.euclidean:
-            batch.scores[b, j] += nearness - table.scale[item, HALF_SQUARE]
-    match = dot(batch.vectors, b, table.rows, positive, width) * table.scale[positive, INVERSE]
-    if plan.euclidean:
-        match += nearness - table.scale[positive, HALF_SQUARE]
-    batch.losses[b], slope = row_loss(plan.kind, plan.settings, plan.n_negatives, match, batch.scores, b, n, batch.slopes)
-    batch.items[b, n] = positive
-    batch.slopes[b, n] = slope
+    find_slopes(batch, b, plan, share)
     for d in range(width):
         batch.gradients[b, d] = np.float32(0.0)
-    pull = np.float32(0.0)
     for j in range(n + 1):
-        batch.slopes[b, j] *= share
-        pull += batch.slopes[b, j]
         item = batch.items[b, j]
         factor = batch.slopes[b, j] * table.scale[item, INVERSE]
         if factor != np.float32(0.0):
             for d in range(width):
                 batch.gradients[b, d] += factor * table.rows[item, d]
-    batch.pulls[b] = pull if plan.euclidean else np.float32(0.0)
 
 
 @inlined
@@ -212,19 +214,15 @@ def update_user(batch, user, table, step, rate, plan, width):
 def update_item(batch, item, table, block, shift, step, rate, plan, width):
     slot = table.head[item]
     table.head[item] = -1
-    pull = np.float32(0.0)
     for d in range(width):
         batch.sums[block, d] = np.float32(0.0)
     while slot >= 0:
         b = slot >> shift
         slope = batch.slopes[b, slot - (b << shift)]
-        pull += slope
         for d in range(width):
             batch.sums[block, d] += slope * batch.vectors[b, d]
         slot = batch.next_item[slot]
-    if not plan.euclidean:
-        pull = np.float32(0.0)
-    adam_step(table, item, batch.sums, block, pull, step, rate, plan.l2, plan.power, width)
+    adam_step(table, item, batch.sums, block, np.float32(0.0), step, rate, plan.l2, plan.power, width)
 
 
 @inlined
