@@ -6,8 +6,8 @@ The settings are part of a config; the modules serve the reference engine.
 from trainers.encoders.base import Encoder, EncoderModule
 from trainers.encoders.lightgcn import LightGCN
 from trainers.encoders.mf import MF
-from trainers.encoders.simplex import SimpleX
+from trainers.encoders.simplex import SimpleX, SimpleXModule
 
 ENCODERS: dict[str, type[Encoder]] = {"mf": MF, "simplex": SimpleX, "lightgcn": LightGCN}
 
-__all__ = ["ENCODERS", "MF", "Encoder", "EncoderModule", "LightGCN", "SimpleX"]
+__all__ = ["ENCODERS", "MF", "Encoder", "EncoderModule", "LightGCN", "SimpleX", "SimpleXModule"]

@@ -36,6 +36,11 @@ class EncoderModule(nn.Module, ABC):
         """The parameters that have a row per user or item: those that l2 and a score's largest norm are for."""
         return list(self.parameters())
 
+    def matrices(self) -> list[nn.Parameter]:
+        """The other parameters."""
+        tables = {id(table) for table in self.tables()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in tables]
+
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class Encoder(ABC):

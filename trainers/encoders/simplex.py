@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from trainers.data import Interactions
 from trainers.draws import Purpose
@@ -77,28 +78,56 @@ class SimpleXModule(EncoderModule):
         return rows_of(self.items, items)
 
     def user_vectors(self, users: Tensor) -> Tensor:
-        own = rows_of(self.users, users)
-        pooled = self._pooled(users, own) @ self.value.T
-        return self.settings.g * own + (1.0 - self.settings.g) * pooled
+        items, which, lengths = self.consumed_by(users)
+        return self.mixed(rows_of(self.users, users), rows_of(self.history, items), which, lengths)
 
-    def _pooled(self, users: Tensor, own: Tensor) -> Tensor:
-        """sum_k a_k h_k of each user, (B, dim). Histories stand one after the other, so that none is padded."""
+    def consumed_by(self, users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The items (D,) that users (B,) have consumed, none twice; which of them stands at each place (P,) of the users'
+        histories, one after the other; how long these are (B,).
+        """
         lengths = self.lengths[users]
-        row = torch.repeat_interleave(torch.arange(len(users), device=users.device), lengths)  # of each place
+        row = _rows(lengths)
         first = torch.cumsum(lengths, 0) - lengths
-        place = torch.arange(len(row), device=users.device) - first[row]
-        vectors = rows_of(self.history, self.consumed[(self.ends[users] - lengths)[row] + place])
-        if self.settings.aggregation == "mean":
-            weights = 1.0 / lengths[row].to(vectors.dtype)
-        else:
-            weights = _softmax(self._match(vectors, own, row), lengths, row)
-        return torch.segment_reduce(vectors * weights[:, None], "sum", lengths=lengths, axis=0, initial=0.0)
+        places = (self.ends[users] - lengths - first)[row] + torch.arange(len(row), device=users.device)
+        items, which = torch.unique(self.consumed[places], return_inverse=True)
+        return items, which, lengths
 
-    def _match(self, vectors: Tensor, own: Tensor, row: Tensor) -> Tensor:
-        keys = torch.tanh(vectors @ self.key.T + self.bias)
-        if self.settings.aggregation == "self_attention":
-            return keys @ self.query[0]
-        return (keys * rows_of(own, row)).sum(1)
+    def mixed(self, own: Tensor, consumed: Tensor, which: Tensor, lengths: Tensor) -> Tensor:
+        """The vectors (B, dim) of users with own vectors (B, dim), given those (D, dim) of what `consumed_by` gave."""
+        return self.mix(own, pooled(self.queries(own), self.keys(consumed), consumed, which, lengths))
+
+    def mix(self, own: Tensor, pooled: Tensor) -> Tensor:
+        """The users' vectors, given their own and their pooled histories, all (B, dim)."""
+        return self.settings.g * own + (1.0 - self.settings.g) * pooled @ self.value.T
+
+    def queries(self, own: Tensor) -> Tensor:
+        """What the users (B, dim) ask of `keys`."""
+        return self.query.expand(len(own), -1) if self.settings.aggregation == "self_attention" else own
+
+    def keys(self, consumed: Tensor) -> Tensor | None:
+        """What consumed items (D, dim) are weighted by; None where all weigh the same."""
+        return None if self.settings.aggregation == "mean" else torch.tanh(consumed @ self.key.T + self.bias)
+
+
+def pooled(queries: Tensor, keys: Tensor | None, values: Tensor, which: Tensor, lengths: Tensor) -> Tensor:
+    """The mean (B, dim) of each segment's `values[which]`, weighted by the softmax of queries . `keys[which]`.
+
+    Args:
+        queries: (B, dim), one per segment.
+        keys, values: (D, dim).
+        which, lengths: (P,) and (B,), as `SimpleXModule.consumed_by` gives them.
+    """
+    row = _rows(lengths)
+    if keys is None:
+        weights = 1.0 / lengths[row].to(values.dtype)
+    else:
+        weights = _softmax((rows_of(keys, which) * rows_of(queries, row)).sum(1), lengths, row)
+    return embedding_bag(which, values, torch.cumsum(lengths, 0) - lengths, mode="sum", per_sample_weights=weights)
+
+
+def _rows(lengths: Tensor) -> Tensor:
+    """Which segment each place lies in."""
+    return torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
 
 
 def _softmax(logits: Tensor, lengths: Tensor, row: Tensor) -> Tensor:

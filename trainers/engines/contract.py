@@ -78,7 +78,7 @@ class EngineChoice:
 
 
 def choose_engine(config: TrainConfig, engine: str = AUTO, device: str = AUTO) -> EngineChoice:
-    """Resolve `auto`: MF on the CPU runs on numba, everything else on torch.
+    """Resolve `auto`: on the CPU what numba can train runs on it, everything else on torch.
 
     Raises:
         InputError: unknown engine or device; CUDA asked for and absent; an engine that cannot run the config or device.
@@ -96,7 +96,7 @@ def choose_engine(config: TrainConfig, engine: str = AUTO, device: str = AUTO) -
     if engine == "numba" and why_not_numba:
         raise InputError(f"engine numba cannot run this: {why_not_numba}; use --engine torch or auto")
     if engine == "numba" or (engine == AUTO and not why_not_numba):
-        reason = "asked for" if engine == "numba" else "MF on the CPU: the fused engine"
+        reason = "asked for" if engine == "numba" else "the fused engine can train this"
         return EngineChoice("numba", "cpu", reason)
     return EngineChoice("torch", "cuda" if cuda else "cpu", why_not_numba)
 

@@ -86,8 +86,8 @@ def assert_same_state(ours: NumbaEngine, theirs: TorchEngine, tolerance: float) 
     share = 0.9 if ours.config.loss.name == "cml" else 1.0
     for name, one, other in zip(("users", "items"), ours.vectors(0), theirs.vectors(0), strict=True):
         assert_close(f"{name}' vectors", one, other, tolerance, share=share)
-    tables = zip((ours.users, ours.items), (theirs.model.users, theirs.model.items), strict=True)  # type: ignore[arg-type]
-    for name, (table, parameter) in zip(("users", "items"), tables, strict=True):
+    names = "users", "items", "history"  # the last of encoders that have one
+    for name, table, parameter in zip(names, ours.tables(), theirs.model.tables(), strict=False):
         dense = theirs.optimizer.state[parameter]
         mean, square = moments(table, ours.steps_done)
         assert_close(f"{name}' first moment", mean, dense["exp_avg"].numpy(), 5 * tolerance, relative=True, share=share)
@@ -122,6 +122,31 @@ def test_some_epochs(loss: dict[str, Any], change: dict[str, Any]) -> None:
         assert ours.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
     # Near its margin contrastive's slope is a small difference of distances: mostly rounding, which Adam then enlarges.
     assert_same_state(ours, theirs, 5 * MANY_STEPS if loss is CONTRASTIVE else MANY_STEPS)
+
+
+TOWERS: list[dict[str, Any]] = [
+    {"g": 0.4},
+    {"g": 0.4, "aggregation": "self_attention", "max_history": 3},
+    {"g": 0.7, "aggregation": "user_attention"},
+    {"g": 0.7, "aggregation": "user_attention", "dropout": 0.3},
+]
+
+
+@pytest.mark.parametrize("encoder", TOWERS, ids=str)
+@pytest.mark.parametrize("loss", [MML, BSL], ids=["mml", "bsl"])
+@pytest.mark.parametrize("change", [{}, {"l2": 1e-2, "schedule": "linear"}, {"score": "inner_product"}], ids=str)
+def test_users_that_torch_makes(encoder: dict[str, Any], loss: dict[str, Any], change: dict[str, Any]) -> None:
+    seen = data(50, 80, 300)
+    settings = config(loss, **change)
+    encoder = {"name": "simplex", "history_table": "own", "init_std": 0.1, **encoder}
+    settings = settings.replace(encoder=encoder)
+    ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
+    for _ in range(settings.epochs):
+        assert ours.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
+    assert_same_state(ours, theirs, MANY_STEPS)
+    matrices = zip(ours.tower.module.matrices(), theirs.model.matrices(), strict=True)
+    for one, other in matrices:
+        assert_close("matrix", *(np.atleast_2d(matrix.detach().numpy()) for matrix in (one, other)), MANY_STEPS)
 
 
 RAW = [("inner_product", loss) for loss in (MML, BSL, OTHERS[0], OTHERS[3])]
@@ -208,6 +233,7 @@ THREADED = {
     "bsl": (BSL, {"dropout": 0.1}),
     "euclidean": (CML, {"score": "euclidean"}),
     "two_stage": (MML, {"negatives": {"name": "two_stage", "count": 20, "candidates": 150, "refresh": 4}}),
+    "simplex": (MML, {"encoder": {"name": "simplex", "history_table": "own", "aggregation": "user_attention"}}),
 }
 
 
@@ -218,7 +244,7 @@ def test_the_same_bits_for_any_number_of_threads(case: str, monkeypatch: pytest.
     results = []
     for n in (1, MAX_THREADS):
         monkeypatch.setattr("trainers.engines.cpu.pace.Pace.next", lambda pace, n=n: (1000, n))
-        torch.set_num_threads(n)  # two_stage asks torch where the items lie
+        torch.set_num_threads(n)  # two_stage asks torch where the items lie, simplex for the users' vectors
         engine = started(NumbaEngine, seen, settings)
         losses = [engine.epoch()[0].loss for _ in range(settings.epochs)]
         results.append((losses, *[vectors.tobytes() for vectors in engine.vectors(0)]))
@@ -303,6 +329,12 @@ def test_cannot_run() -> None:
     assert "negatives in_batch look at scores" in why_not(config(MML, negatives={"name": "in_batch"}))
     with pytest.raises(ValueError, match="cannot run this config"):
         started(NumbaEngine, data(50, 80, 300), too_much)
+    simplex = config(MML).replace(encoder={"name": "simplex"})
+    assert "gradient comes from two sides" in why_not(simplex)
+    assert why_not(simplex.replace(encoder={"name": "simplex", "g": 1.0})) == ""
+    assert "encoder lightgcn is not mf or simplex" in why_not(config(MML).replace(encoder={"name": "lightgcn"}))
+    own = {"name": "simplex", "history_table": "own"}
+    assert "score euclidean keeps rows in the unit ball" in why_not(config(CML, score="euclidean").replace(encoder=own))
 
 
 @numba.njit(error_model="numpy")

@@ -1,4 +1,4 @@
-"""The fused CPU engine for matrix factorisation."""
+"""The fused CPU engine: matrix factorisation, and SimpleX on top of it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from torch import Tensor
 
 from trainers import draws
 from trainers.config import TrainConfig
+from trainers.data import Ids
 from trainers.draws import Purpose
-from trainers.encoders import MF
+from trainers.encoders import MF, SimpleXModule
 from trainers.engines.contract import Vectors
+from trainers.engines.cpu import tower
 from trainers.engines.cpu.adam import Floats, Table, caught_up, new_table, powers, rates
 from trainers.engines.cpu.batch import new_batch, stride_bits
 from trainers.engines.cpu.kernels import Plan, kernel_for
 from trainers.engines.cpu.pace import Pace
 from trainers.engines.cpu.rows import ALL, ROWS, row_loss_of
+from trainers.engines.cpu.tower import Tower
 from trainers.engines.single import SingleLane
 from trainers.negatives import Popularity, Sampler, Step, Uniform
 from trainers.scores import SCORES, unit
@@ -33,8 +36,10 @@ NOTHING_GIVEN = np.zeros((0, 1), np.int32)
 
 def why_not(config: TrainConfig) -> str:
     """Empty when this engine can run the config, else the reason why it cannot."""
-    if not isinstance(config.encoder, MF):
-        return f"encoder {config.encoder.name} is not mf"
+    if reason := tower.why_not(config.encoder):
+        return reason
+    if config.score == "euclidean" and not isinstance(config.encoder, MF):
+        return f"score euclidean keeps rows in the unit ball, encoder {config.encoder.name} has other vectors than rows"
     if type(config.loss) not in ROWS:
         return f"loss {config.loss.name} has no row function"
     if reason := ROWS[type(config.loss)].why_not(config.loss):
@@ -59,14 +64,16 @@ class NumbaEngine(SingleLane):
         reason = why_not(config)
         if reason:
             raise ValueError(f"the numba engine cannot run this config: {reason}")
-        assert isinstance(config.encoder, MF)
         dim, seen = config.encoder.dim, self.seen
         self.score, raw = SCORES[config.score], config.score != "cosine"
         self.loss = row_loss_of(config.loss, seen.n_items)
         if raw:  # screening knows how far a direction may turn, not how long a vector may grow
             self.loss = self.loss._replace(cutoff=ALL)
-        users, items = config.encoder.initial_tables(seen.n_users, seen.n_items, config.seed)
-        self.users = new_table(users, False, raw, self.score.max_norm)
+        self.power = powers()
+        module = config.encoder.build(seen, config.seed)
+        self.tower = Tower(config, module, seen, self.power) if isinstance(module, SimpleXModule) else None
+        users, items = (table.detach().numpy() for table in module.tables()[:2])
+        self.users = self.tower.users if self.tower else new_table(users, False, raw, self.score.max_norm)
         self.items = new_table(items, self.loss.cutoff > ALL, raw, self.score.max_norm)
         size = min(config.batch_size, len(seen))
         dense = self.loss.cutoff == ALL
@@ -77,7 +84,6 @@ class NumbaEngine(SingleLane):
             self.weights = config.negatives.sampler(seen).table
         elif not isinstance(config.negatives, Uniform):
             self.sampler = config.negatives.sampler(seen)
-        self.power = powers()
         self.kernel = kernel_for(dim)
         self.steps_done = 0
         self.row_updates = 0
@@ -98,15 +104,25 @@ class NumbaEngine(SingleLane):
                     plan = plan._replace(**self._given(config, self.sampler, epoch, done, last))
                 numba.set_num_threads(threads)
                 started = time.perf_counter()
+                if self.tower is not None:
+                    last = done + 1
+                    _, users, _ = self._pairs(config, epoch, done, last)
+                    self.batch.vectors[: len(users)] = self.tower.look(users, plan, done)
                 self.kernel(plan, self.users, self.items, self.batch, done, last, totals, counts)
+                if self.tower is not None and np.isfinite(totals[0]):
+                    self.tower.descend(self.batch.gradients[: len(users)], plan, done)
                 pace.took(last - done, threads, time.perf_counter() - started)
                 done = last
         finally:
             numba.set_num_threads(max_threads)
         self.steps_done += done
         self.row_updates += int(counts[0])
-        finite = all(np.isfinite(table.scale).all() for table in (self.users, self.items))
+        finite = all(np.isfinite(table.scale).all() for table in self.tables())
         return float(totals[0]) / len(self.seen) if finite else float("nan")
+
+    def tables(self) -> list[Table]:
+        """All of the run's, users and items first."""
+        return [self.users, self.items, *([self.tower.history] if self.tower else [])]
 
     def _steps_ahead(self, config: TrainConfig) -> int:
         """For how many steps a sampler may draw."""
@@ -116,12 +132,16 @@ class NumbaEngine(SingleLane):
 
     def _given(self, config: TrainConfig, sampler: Sampler, epoch: int, first: int, last: int) -> dict[str, Any]:
         """The negatives of steps [first, last) of an epoch, for the kernel."""
-        n_rows = len(self.seen)
-        rows = np.arange(first * config.batch_size, min(last * config.batch_size, n_rows))
-        pairs = draws.permuted(draws.key(config.seed, Purpose.SHUFFLE, epoch), rows, n_rows)
+        rows, users, items = self._pairs(config, epoch, first, last)
         number = self.steps_done + first
-        step = Step(config.seed, epoch, number, rows, self.seen.users[pairs], self.seen.items[pairs], self._directions(number))
+        step = Step(config.seed, epoch, number, rows, users, items, self._directions(number))
         return {"given": sampler.draw(step).astype(np.int32), "given_first": int(rows[0])}
+
+    def _pairs(self, config: TrainConfig, epoch: int, first: int, last: int) -> tuple[Ids, Ids, Ids]:
+        """Of steps [first, last) of an epoch: the rows, their users and items."""
+        rows = np.arange(first * config.batch_size, min(last * config.batch_size, len(self.seen)))
+        pairs = draws.permuted(draws.key(config.seed, Purpose.SHUFFLE, epoch), rows, len(self.seen))
+        return rows, self.seen.users[pairs], self.seen.items[pairs]
 
     def _directions(self, step: int) -> Callable[[], Floats]:
         """The items' directions as they stand after a step of the running epoch."""
@@ -143,6 +163,7 @@ class NumbaEngine(SingleLane):
             other=self.weights[1],
             given=NOTHING_GIVEN,
             given_first=0,
+            own_users=self.tower is None,
             batch_size=config.batch_size,
             kind=self.loss.kind,
             settings=self.loss.settings,
@@ -156,11 +177,14 @@ class NumbaEngine(SingleLane):
         )
 
     def _vectors(self) -> Vectors:
-        users, items = (self._rows(table, self.steps_done) for table in (self.users, self.items))
-        return self.score.users(users).numpy(), self.score.items(items).numpy()
+        step = self.steps_done
+        users = self._rows(self.users, step) if self.tower is None else self.tower.vectors(step, self._tail(step))
+        return self.score.users(users).numpy(), self.score.items(self._rows(self.items, step)).numpy()
 
     def _rows(self, table: Table, step: int) -> Tensor:
         """A table's rows as they stand after a step, the last one so far."""
+        return torch.from_numpy(caught_up(table, step, self._tail(step)))
+
+    def _tail(self, step: int) -> float:
         assert self.config is not None  # a run has begun
-        tail = float(rates(self.config, len(self.seen), step, 1)[0, 2])
-        return torch.from_numpy(caught_up(table, step, tail))
+        return float(rates(self.config, len(self.seen), step, 1)[0, 2])

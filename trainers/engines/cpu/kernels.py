@@ -73,6 +73,8 @@ class Plan(NamedTuple):
         n_negatives: per row.
         keep, other: uint64, a table of `draws.alias_table` to draw them by weight; empty: uniformly.
         given: int32, those of some rows of the epoch, from number `given_first` on; empty: the kernel draws.
+        own_users: whether users have rows in the table `users`; else their vectors, before dropout, stand in `batch.vectors`,
+            and their gradients in `batch.gradients` afterwards.
         batch_size: rows per step; the last step may have fewer.
         kind, settings, cutoff, summed: see `rows.RowLoss`.
         euclidean: whether the score is 1 - |u - v|^2 / 2; else it is the inner product of what the tables are scored by.
@@ -95,6 +97,7 @@ class Plan(NamedTuple):
     other: NDArray[np.uint64]
     given: NDArray[np.int32]
     given_first: int
+    own_users: bool
     batch_size: int
     kind: int
     settings: NDArray[np.float32]
@@ -114,24 +117,24 @@ Kernel = Callable[[Plan, Table, Table, Batch, int, int, NDArray[np.float64], NDA
 @cache
 def kernel_for(width: int) -> Kernel:
     """The training kernel for rows of `width` floats: compiled, or read from numba's cache on disk."""
-    kernel: Kernel = _build(width, _fingerprint())
+    kernel: Kernel = _build(width, fingerprint())
     return kernel
 
 
-def _fingerprint() -> int:
-    """Of the sources that are compiled in. Numba looks at the kernel's own file only when it judges its cache."""
+def fingerprint() -> int:
+    """Not 0; of the sources that are compiled in. Numba looks at the kernel's own file only when it judges its cache."""
     here = Path(__file__).parent
     sources = [*sorted(here.glob("*.py")), *map(Path, (draws.__file__, scores.__file__, distances.__file__, adam.__file__))]
     digest = sha256(b"".join(path.read_bytes() for path in sources))
     return int.from_bytes(digest.digest()[:6], "big") + 1
 
 
-def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, read from top to bottom
+def _build(width: int, version: int) -> Any:  # noqa: C901 - one kernel, read from top to bottom
     """Numbers in the closure are compile-time constants and part of the cache's key; functions there would break it."""
 
     @compiled(parallel=PARALLEL, nogil=True, fastmath=MATH, error_model="numpy")
     def train_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]  # noqa: C901
-        if fingerprint == 0:  # never: it is here to be part of the cache's key
+        if version == 0:  # never: it is here to be part of the cache's key
             return 0
         n_rows, n_items, shift = plan.items.size, np.uint64(items.last.size), passes.shift_of(batch)
         for at in range(first, last):
@@ -142,7 +145,7 @@ def _build(width: int, fingerprint: int) -> Any:  # noqa: C901 - one kernel, rea
             for b in prange(size):
                 draw_pair(batch, b, plan, np.uint64(start + b))
 
-            n_users = link_users(batch, size, users.head)
+            n_users = link_users(batch, size, users.head) if plan.own_users else 0
             n_work = 0 if plan.cutoff == -np.inf else distinct_positives(batch, size, items.head)
             user_blocks, item_blocks = -(-n_users // BLOCK), -(-n_work // BLOCK)
             for task in prange(user_blocks + item_blocks):

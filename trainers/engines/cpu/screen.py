@@ -20,12 +20,14 @@ _S32 = np.uint64(32)
 
 @inlined
 def user_vector(batch, b, table, plan, position, width):
-    """The user's vector as it is scored, after dropout, and its norm."""
-    user = batch.users[b]
-    inverse = table.scale[user, INVERSE]
+    """The user's vector as it is scored, after dropout, and its norm. One that is no row of the table stands there before."""
+    if plan.own_users:
+        user = batch.users[b]
+        for d in range(width):
+            batch.vectors[b, d] = table.rows[user, d] * table.scale[user, INVERSE]
     squares = np.float32(0.0)
     for d in range(width):
-        value = table.rows[user, d] * inverse
+        value = batch.vectors[b, d]
         if plan.dropout_threshold > np.uint64(0):
             word = bits(plan.dropout, position * np.uint64(width) + np.uint64(d)) >> _S32
             factor = np.float32(plan.dropout_factor) if word >= plan.dropout_threshold else np.float32(0.0)
