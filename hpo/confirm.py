@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import optuna
@@ -17,7 +18,7 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli import add_confirm_arguments, add_place_arguments, add_study_arguments, confirm_changes, entry, existing_workspace
-from hpo.console import RunProgress, say, table
+from hpo.console import RunProgress, counted, say, table
 from hpo.dashboard import publish
 from hpo.export import BEST, CONFIRM, write_config
 from hpo.provenance import provenance
@@ -30,6 +31,9 @@ from hpo.summary import NO_SEARCH, SHOWN, Candidate, Confirmation, Method, Searc
 from hpo.trials import best_trials, finalists, trial_config
 from hpo.workspace import Workspace
 from trainers import Interactions, TrainConfig, load_test
+from trainers.datasets import origin_of_test
+from trainers.encoders import MF
+from trainers.engines import engine_for
 from trainers.errors import InputError
 from trainers.losses import LOSSES
 from trainers.negatives import Uniform
@@ -74,12 +78,28 @@ class Confirmer:
         winner = _highest(candidates, spec.name)
         cost = search_cost(study).with_selection(candidates)
         ours = Contender(f"{_title(spec)} tuned", winner.config, spec.confirm.seeds, cost)
-        others = [*self._published(spec), *self._rivals(spec)]
+        others, notes = self._others(spec)
         same = [other for other in others if other.config.replace(seed=0) == ours.config.replace(seed=0)]
         methods = [self._test(contender) for contender in (ours, *(other for other in others if other not in same))]
         references = [self._reference(name) for name in UNTRAINED]
-        notes = [f"{ours.label} is the config of {other.label}: the search found no better one" for other in same]
-        return Confirmation(spec.name, candidates, winner, methods, references, notes)
+        notes += [
+            *self._caveats(study, spec, others),
+            *(f"{ours.label} is the config of {other.label}: the search found no better one" for other in same),
+        ]
+        return Confirmation(spec.name, candidates, winner, methods, references, notes, self._data())
+
+    def _data(self) -> dict[str, Any]:
+        """How many there are of what, and where the test split comes from."""
+        (train, validation), test = self.work.split, self._test_split
+        return {
+            "users": train.n_users,
+            "items": train.n_items,
+            "interactions to train on": len(train),
+            "for validation": len(validation),
+            "for the test": len(test),
+            "users with test interactions": int((test.per_user > 0).sum()),
+            "test split": origin_of_test(self.work.spec.dataset, self.work.data_dir),
+        }
 
     def _select(self, study: optuna.Study, spec: StudySpec) -> list[Candidate]:
         """Stage 1: the top configs and the published one on train, over fresh seeds, scored on validation."""
@@ -129,13 +149,28 @@ class Confirmer:
     def _test_split(self) -> Interactions:
         return load_test(self.work.spec.dataset, self.work.data_dir)
 
-    def _published(self, spec: StudySpec) -> list[Contender]:
+    def _caveats(self, study: optuna.Study, spec: StudySpec, others: Sequence[Contender]) -> Iterator[str]:
+        """What the reader must know of how the configs were found."""
+        sampler = spec.search.sampler
+        if sampler.never_learns(self.n_trials):
+            yield (
+                f"all {self.n_trials} trials were random draws, since sampler {sampler.name} learns after "
+                f"{sampler.n_startup_trials}: search longer before you trust a comparison of tuned methods"
+            )
+        fixed = [other.config for other in others if not other.search.trials]
+        if spec.space.also and fixed:
+            values = spec.space.also_params(fixed[0]) | ({"l2": fixed[0].l2} if "l2" in spec.space.also else {})
+            kept = ", ".join(
+                f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
+            )
+            yield f"methods that are not tuned keep what the study file has where others were searched: {kept}"
+
+    def _published(self, spec: StudySpec, remedy: str = "") -> list[Contender]:
         published = spec.published(self.work.spec.confirm.epochs, 0)
         if published is None:
             return []
         config, source = published
         if source != spec.dataset:
-            remedy = "; a rival is fair when tuned: hpo.run --tune-rivals" if spec.name != self.work.spec.name else ""
             log.info("no paper has %s settings for %s: %s's are compared%s", _title(spec), spec.dataset, source, remedy)
         kind = "published" if source == spec.dataset else f"with {source}'s settings"
         return [self._contender(spec, kind, config)]
@@ -144,37 +179,44 @@ class Confirmer:
         """A config over as many seeds as ours, or over fewer, and labelled so, where the plan has fewer for its loss."""
         plan = self.work.spec.confirm
         n_seeds = min(plan.seeds, plan.rival_seeds.get(spec.space.loss_name, plan.seeds))
-        fewer = f" ({n_seeds} seed{'s' if n_seeds > 1 else ''}, not {plan.seeds})" if n_seeds < plan.seeds else ""
+        fewer = f" ({counted(n_seeds, 'seed')}, not {plan.seeds})" if n_seeds < plan.seeds else ""
         return Contender(f"{_title(spec)} {kind}{fewer}", config, n_seeds, search)
 
-    def _rivals(self, spec: StudySpec) -> Iterator[Contender]:
-        """Each rival's published config, and its tuned one when its study has run on the same data."""
+    def _others(self, spec: StudySpec) -> tuple[list[Contender], list[str]]:
+        """The published config and each rival's, published and, when its study has run in the same way, tuned; who is not."""
+        others, notes = self._published(spec), []
         for rival in spec.rival_specs():
-            yield from self._published(rival)
-            tuned = self._tuned_rival(rival)
-            if tuned is not None:
-                yield tuned
+            tuned, why_not = self._tuned_rival(rival)
+            published = self._published(rival, "" if tuned else "; a rival is fair when tuned: hpo.run --tune-rivals")
+            others += [*published, *tuned]
+            if why_not and (not published or rival.name in self._studies):
+                instead = "only its published config is compared" if published else "and no paper has settings for its loss"
+                notes.append(f"{_title(rival)} tuned is not compared: rival study {rival.name} {why_not}; {instead}")
+        return others, notes
 
-    def _tuned_rival(self, rival: StudySpec) -> Contender | None:
-        """The rival's winner, chosen as ours is; None when its study has not run, or not in the same way."""
-        if rival.name not in optuna.get_all_study_names(self.storage):
-            return None
+    @cached_property
+    def _studies(self) -> list[str]:
+        return optuna.get_all_study_names(self.storage)
+
+    def _tuned_rival(self, rival: StudySpec) -> tuple[list[Contender], str]:
+        """The rival's winner, chosen as ours is; none, and why, when its study has not run, or not in the same way."""
+        if rival.name not in self._studies:
+            return [], "has not run"
         study = optuna.load_study(study_name=rival.name, storage=self.storage)
         why_not = self._unlike(study, rival)
         candidates = [] if why_not else self._select(study, stored_spec(study))
         if candidates and all(candidate.failure for candidate in candidates):
             why_not = "has no candidate that trains to full epochs"
         if why_not:
-            log.warning("rival study %s %s: only its published config is compared", rival.name, why_not)
-            return None
+            return [], why_not
         cost = search_cost(study).with_selection(candidates)
-        return self._contender(rival, f"tuned{self._budget_note(study)}", _highest(candidates, rival.name).config, cost)
+        return [self._contender(rival, f"tuned{self._budget_note(study)}", _highest(candidates, rival.name).config, cost)], ""
 
     def _unlike(self, study: optuna.Study, rival: StudySpec) -> str:
         """Why a rival's study is no equal of ours, empty when it is."""
         ours = self.work.spec.definition(self.work.dataset.checksum, self.work.choice.name)
         theirs = study.user_attrs.get(DEFINITION, {})
-        unlike = [key for key in ours if key not in ("space", "config") and theirs.get(key) != ours[key]]
+        unlike = [key for key in ours if key not in ("space", "config", "engine") and theirs.get(key) != ours[key]]
         space = theirs.get("space", {})
         if space.get("name") != rival.space.name or set(space.get("also", ())) != set(ours["space"]["also"]):
             unlike.append("space")
@@ -198,7 +240,7 @@ class Confirmer:
         held_out: Interactions,
         curve_every: int = 0,
     ) -> list[FinishedRun]:
-        trainer, watched_by = (self.work.runs, self.work.choice), (self.progress, self.stopper)
+        trainer, watched_by = (self.work.runs, engine_for(config, self.work.choice)), (self.progress, self.stopper)
         return [
             keep_run(*trainer, config.replace(seed=seed), seen, held_out, f"{label}, seed {seed}", *watched_by, curve_every)
             for seed in seeds
@@ -210,8 +252,8 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     plan = work.spec.confirm
     say(
         console,
-        f"confirming: the top {plan.top} configs and the published one x {plan.select_seeds} seeds on validation, then the "
-        f"winner, published settings and rivals x {plan.seeds} seeds on test, {plan.epochs} epochs each",
+        f"confirming: {_finalists(study, plan.top)} x {counted(plan.select_seeds, 'seed')} on validation, then the winner, "
+        f"published settings and rivals x {counted(plan.seeds, 'seed')} on test, {plan.epochs} epochs each",
     )
     n_trials = search_cost(study).trials
     with RunProgress(console) as progress:
@@ -220,8 +262,8 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     origin = {"definition": study.user_attrs[DEFINITION], "trials": n_trials, "provenance": provenance(work.choice.device)}
     write_text(path, sealed(to_yaml({**outcome.to_dict(), **origin})))
     _write_winner(work, outcome)
-    title = f"{work.spec.name}: test split, mean ± sd over {plan.seeds} seed{'s' if plan.seeds > 1 else ''}"
-    console.print(table(title, ["method", *SHOWN, "lead of the winner"], outcome.rows()))
+    title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"
+    console.print(table(title, ["method", *SHOWN, f"lead of {outcome.methods[0].label}"], outcome.rows()))
     for sentence in outcome.sentences():
         say(console, sentence)
     report = publish(work.spec, study, storage, work.output)
@@ -239,6 +281,12 @@ def _write_winner(work: Workspace, outcome: Confirmation) -> None:
     write_config(work, work.folder / BEST, winner.config, facts)
 
 
+def _finalists(study: optuna.Study, top: int) -> str:
+    chosen = finalists(study, top)
+    extra = " and the published one" if len(chosen) > top else ""
+    return f"the top {min(top, len(chosen))} configs{extra}"
+
+
 def _highest(candidates: Sequence[Candidate], name: str) -> Candidate:
     winner = max(candidates, key=lambda candidate: candidate.mean)
     if winner.failure:
@@ -251,9 +299,12 @@ def _seeds(first: int, count: int) -> list[int]:
 
 
 def _title(spec: StudySpec) -> str:
-    """The loss, with its negatives where they are not the usual ones."""
+    """The loss, with its encoder and negatives where they are not the usual ones."""
+    encoder = spec.config.get("encoder", {}).get("name", MF.name)
     negatives = spec.config.get("negatives", {}).get("name", Uniform.name)
-    return LOSSES[spec.space.loss_name].__name__ + ("" if negatives == Uniform.name else f" ({negatives} negatives)")
+    unusual = [encoder] if encoder != MF.name else []
+    unusual += [f"{negatives} negatives"] if negatives != Uniform.name else []
+    return LOSSES[spec.space.loss_name].__name__ + (f" ({', '.join(unusual)})" if unusual else "")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -21,6 +21,11 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def counted(n: int, what: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
 class _Live:
     """A live display that leaves nothing behind, and stays away where there is no terminal."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.console import duration
+from hpo.console import counted, duration
 from hpo.export import CONFIRM
 from hpo.spec import BESIDE, OBJECTIVE, StudySpec
 from hpo.storage import DEFINITION
@@ -106,21 +106,28 @@ class Overview:
             f"Search: space {self.spec.space.name} ({searched}), {search.epochs} epochs a trial, "
             f"sampler {search.sampler.name}, pruner {search.pruner.name}.",
         ]
-        if self.confirmed:
-            candidates, methods = self.confirmed["validation"], self.confirmed["test"]
-            n_select, n_test = (max(len(one["by_seed"]) for one in stage) for stage in (candidates, methods))
-            epochs = self.confirmed["winner"]["config"]["epochs"]
-            lines.append(
-                f"Confirm: the top {len(candidates)} configs x {n_select} seeds on validation, then all methods x {n_test} "
-                f"seeds on test, {epochs} epochs each; the test split was read once per run, at its last epoch."
-            )
-        return lines
+        return lines + (self._confirm_facts(self.confirmed) if self.confirmed else [])
+
+    def _confirm_facts(self, confirmed: Mapping[str, Any]) -> list[str]:
+        candidates, methods = confirmed["validation"], confirmed["test"]
+        n_select, n_test = (max(len(one["by_seed"]) for one in stage) for stage in (candidates, methods))
+        epochs = confirmed["winner"]["config"]["epochs"]
+        data = [
+            f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}" for name, value in confirmed["data"].items()
+        ]
+        return [
+            f"Confirm: {counted(len(candidates), 'config')} x {counted(n_select, 'seed')} on validation, then all methods x "
+            f"{counted(n_test, 'seed')} on test, {epochs} epochs each; test was read once per run, at its last epoch.",
+            "The verdict is about the configs below, each tuned one found by one search: another search may find others.",
+            f"Data in numbers: {'; '.join(data)}.",
+        ]
 
     def methods(self) -> list[list[str]]:
         """Rows under METHOD_COLUMNS, empty before confirm."""
         if not self.confirmed:
             return []
-        words = {comparison["rival"]: _word(comparison) for comparison in self.confirmed["verdict"]}
+        ours = self.confirmed["test"][0]["method"]
+        words = {comparison["rival"]: _word(ours, comparison) for comparison in self.confirmed["verdict"]}
         untrained = [
             [
                 reference["label"],
@@ -167,6 +174,20 @@ class Overview:
             if (gradient := method.get("gradient"))
         ]
 
+    def settings(self) -> tuple[list[str], list[list[str]]]:
+        """(columns, rows): the loss of each trained method, and other settings in which they differ; no rows before confirm."""
+        methods = self.confirmed["test"] if self.confirmed else []
+        flat = [_flat(method["config"]) for method in methods]
+        others = [key for key in flat[0] if any(one.get(key) != flat[0][key] for one in flat)] if flat else []
+        others = [key for key in others if not key.startswith("loss.") and key != "seed"]
+        rows = []
+        for method, fields in zip(methods, flat, strict=True):
+            loss = ", ".join(
+                f"{key.removeprefix('loss.')} {_short(value)}" for key, value in fields.items() if key[:5] == "loss."
+            )
+            rows.append([method["method"], loss.removeprefix("name "), *(_short(fields.get(key, "")) for key in others)])
+        return ["method", "loss", *others], rows
+
     def best_yaml(self) -> str:
         """The config as YAML, empty before the first complete trial."""
         return to_yaml({"config": self.config.to_dict()}) if self.config else ""
@@ -200,9 +221,23 @@ def _confirmation(path: Path, definition: Any) -> Mapping[str, Any] | None:
     return content
 
 
-def _word(comparison: Mapping[str, Any]) -> str:
-    """The verdict from the winner's side, `better +3.1 %`."""
-    return f"winner {comparison['verdict']}, {comparison['difference_percent']:+.1f} %"
+def _word(ours: str, comparison: Mapping[str, Any]) -> str:
+    """The verdict from the winner's side, `MML tuned better, +3.1 %`."""
+    return f"{ours} {comparison['verdict']}, {comparison['difference_percent']:+.1f} %"
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"encoder.dim": 64, ...}`"""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return found
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_short, value))}]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _figure(method: Mapping[str, Any], metric: str) -> str:

@@ -42,6 +42,9 @@ def markdown(overview: Overview) -> str:
         lines += ["## Beyond accuracy", "", *markdown_table(BEYOND_COLUMNS, overview.beyond()), ""]
     if overview.gradients():
         lines += ["## Which negatives get the gradient", "", *markdown_table(GRADIENT_COLUMNS, overview.gradients()), ""]
+    columns, rows = overview.settings()
+    if rows:
+        lines += ["## What was trained", "", *markdown_table(columns, rows), ""]
     if overview.best_yaml():
         lines += ["## Best config", "", "```yaml", overview.best_yaml().rstrip(), "```", ""]
     return "\n".join([*lines, "## Made by", "", "```yaml", _origin().rstrip(), "```", ""])
@@ -65,6 +68,7 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
         _table(BEYOND_COLUMNS, overview.beyond(), "Beyond accuracy"),
         _table(GRADIENT_COLUMNS, overview.gradients(), "Which negatives get the gradient"),
         "<h2>How it was done</h2><ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in overview.facts()) + "</ul>",
+        _table(*overview.settings(), "What was trained"),
         _pre("Best config", overview.best_yaml()),
         _pre("Made by", _origin()),
     ]

@@ -132,6 +132,8 @@ def _run(arguments: argparse.Namespace) -> int:
     study = work.study(storage)
     with Stopper().catching() as stopper:
         for each, its_study in [(work, study), *(_rival_studies(work, storage, arguments) if arguments.tune_rivals else ())]:
+            if each is not work:
+                _introduce(each, console)
             deadline = None if arguments.timeout is None else time.time() + arguments.timeout
             search(Job(each, url, deadline, arguments.stale_after), its_study, console, stopper, team)
             with each.alone("export") as alone:
@@ -188,6 +190,9 @@ def _introduce(work: Workspace, console: Console) -> None:
         f"{spec.search.trials} trials x {spec.search.epochs} epochs, space {spec.space.name} with "
         f"{len(spec.space.boxes())} parameters, engine {choice.name} on {choice.device} ({choice.reason})",
     )
+    sampler = spec.search.sampler
+    if sampler.never_learns(spec.search.trials):
+        say(console, f"all of them at random: sampler {sampler.name} learns after {sampler.n_startup_trials} trials")
 
 
 def _place(arguments: argparse.Namespace) -> str:
@@ -218,7 +223,9 @@ def _dry_run(work: Workspace, console: Console) -> int:
         say(console, f"# sampled config {number}\n{to_yaml(config.to_dict())}")
         few = seen.where(np.arange(len(seen)) < DRY_RUN_STEPS * config.batch_size)
         result = train(config, few, validation, engine=work.choice.name, device=work.choice.device).finish()
-        say(console, f"# {DRY_RUN_STEPS} steps: loss {result.loss:.4f}, {OBJECTIVE} {(result.metrics or {})[OBJECTIVE]:.4f}\n")
+        say(console, f"# {DRY_RUN_STEPS} steps, which say nothing about quality: loss {result.loss:.4f}\n")
+    for rival in spec.rival_specs():
+        say(console, f"# rival {rival.name}: {rival.with_budget_of(spec).space}")
     say(console, "dry run: nothing was written")
     return 0
 

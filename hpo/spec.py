@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from search_spaces import SPACES, Space
 from trainers.config import MAX_SEED, TrainConfig
+from trainers.datasets import NAMES
 from trainers.errors import InputError, unknown
 from trainers.losses import LOSSES, Loss
 from trainers.published import published_loss
@@ -43,6 +44,10 @@ class SamplerSpec(BaseModel):
     model_config = FROZEN
     name: Literal["tpe", "gp", "random", "qmc"] = "tpe"
     n_startup_trials: NotNegative = 20
+
+    def never_learns(self, trials: int) -> bool:
+        """Whether a search of so many trials ends before the sampler has the trials that it learns from."""
+        return self.name in ("tpe", "gp") and trials <= self.n_startup_trials
 
 
 class PrunerSpec(BaseModel):
@@ -145,7 +150,7 @@ class StudySpec(BaseModel):
         Raises:
             InputError: one is missing, broken, or a study of other data.
         """
-        specs = [self._with_space(rival) if rival in SPACES else load_spec(rival) for rival in self.rivals]
+        specs = [self._rival_spec(rival) for rival in self.rivals]
         losses = [rival.space.loss_name for rival in specs]
         for rival in specs:
             if losses.count(rival.space.loss_name) > 1:
@@ -155,6 +160,14 @@ class StudySpec(BaseModel):
             if rival.dataset != self.dataset:
                 raise InputError(f"rival {rival.name!r} is a study of {rival.dataset}, not of {self.dataset}")
         return specs
+
+    def _rival_spec(self, rival: str) -> StudySpec:
+        if rival in SPACES:
+            return self._with_space(rival)
+        if not is_file_name(rival) and rival not in shipped_studies():
+            shown = f"spaces ({', '.join(sorted(SPACES))}), shipped studies (hpo.studies list) and study files, NAME.yaml"
+            raise InputError(f"study {self.name}: {unknown('rival', rival, [*SPACES, *shipped_studies()], shown)}")
+        return load_spec(rival)
 
     def _with_space(self, name: str) -> StudySpec:
         """This study with another space, named after both."""
@@ -221,7 +234,7 @@ def load_spec(study: str, name: str | None = None) -> StudySpec:
     Raises:
         InputError: unknown name (nearest suggested), a file that is missing or broken, unknown or invalid keys.
     """
-    if _is_yaml(study) or "/" in study:
+    if is_file_name(study):
         path = Path(study)
         return _from_file(path, name or path.stem, where=study)
     if study not in shipped_studies():
@@ -237,7 +250,15 @@ def _from_file(path: Path, name: str, where: str) -> StudySpec:
     rivals = content.get("rivals")
     if isinstance(rivals, list):  # a rival's file is given relative to the study's
         content["rivals"] = [str(path.parent / rival) if _is_yaml(str(rival)) else rival for rival in rivals]
+    dataset = content.get("dataset")
+    if isinstance(dataset, str) and dataset not in NAMES and (path.parent / dataset).exists():  # so are data
+        content["dataset"] = str(path.parent / dataset)
     return checked(StudySpec, {**content, "name": name}, where)
+
+
+def is_file_name(study: str) -> bool:
+    """Whether a study is given by its file."""
+    return _is_yaml(study) or "/" in study
 
 
 def _is_yaml(name: str) -> bool:

@@ -130,7 +130,8 @@ def open_study(
         )
         raise InputError(
             f"study {name!r} exists with another definition ({differences(stored, definition)}); {go_on}give this one another "
-            f"name with --study-name, or remove the old one with `python -m hpo.studies delete {name}`"
+            f"name with --study-name, or remove the old one with `python -m hpo.studies delete {name}` and the --output and "
+            "--storage of this command"
         )
     return study
 

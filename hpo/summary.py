@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from trainers.config import TrainConfig
 
 KEPT = ("ndcg@20", "recall@20", "ndcg@50", "recall@50")
 SHOWN = KEPT[:2]
+STILL_RISING = 0.01  # of a validation curve between its last two points
 LOSS_BY_EPOCH = "training loss by epoch"
 
 
@@ -125,6 +126,7 @@ class Confirmation:
     methods: Sequence[Method]
     references: Sequence[Reference] = ()
     notes: Sequence[str] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     def rows(self) -> list[list[str]]:
         """Cells of the comparison table: method, then `mean ± sd` per metric, then the difference to the winner."""
@@ -159,9 +161,39 @@ class Confirmation:
         failures = [
             f"{method.label} diverged on train + validation: {method.failure}" for method in self.methods if method.failure
         ]
-        return [*(comparison.sentence(OBJECTIVE) for comparison in self.verdict), *self.notes, *failures, *self._warnings()]
+        tuned_first = sorted(self.verdict, key=lambda comparison: not self._is_tuned(comparison.rival))
+        verdict = [comparison.sentence(OBJECTIVE) for comparison in tuned_first]
+        return [*self._highest(), *verdict, *self.notes, *failures, *self._warnings()]
+
+    def _is_tuned(self, label: str) -> bool:
+        return any(method.label == label and method.search.trials for method in self.methods)
+
+    def _highest(self) -> list[str]:
+        """Which method has the highest figure, whatever the verdict on it."""
+        sound = [method for method in self.methods if not method.failure]
+        if len(sound) < 2:
+            return []
+        best = max(sound, key=lambda method: method.mean(OBJECTIVE))
+        return [f"the highest {OBJECTIVE} on the test split is that of {best.label}, {best.mean(OBJECTIVE):.4f}"]
 
     def _warnings(self) -> list[str]:
+        return [*self._unfinished(), *self._untrained_ahead()]
+
+    def _unfinished(self) -> list[str]:
+        """The winner's validation curve where it still rises at the end."""
+        curves = [sorted(curve.items()) for curve in self.winner.curves.values() if len(curve) > 1]
+        if not curves or min(curve[-2][1] for curve in curves) <= 0:
+            return []
+        rise = statistics.fmean(curve[-1][1] / curve[-2][1] - 1 for curve in curves)
+        (before, _), (last, _) = curves[0][-2:]
+        if rise <= STILL_RISING:
+            return []
+        return [
+            f"the winner's validation {OBJECTIVE} still rose by {100 * rise:.1f} % from epoch {before} to {last}: its training "
+            "was not finished; try more epochs (--confirm-epochs) or a higher learning rate before you compare losses"
+        ]
+
+    def _untrained_ahead(self) -> list[str]:
         first = self.methods[0]
         ahead = [r for r in self.references if not first.failure and r.metrics[OBJECTIVE] > first.mean(OBJECTIVE)]
         return [
@@ -174,6 +206,7 @@ class Confirmation:
         """Plain data for confirm.yaml."""
         return {
             "study": self.study,
+            "data": dict(self.data),
             "statements": self.sentences(),
             "verdict": [comparison.to_dict() for comparison in self.verdict],
             "note": "mean and standard deviation over seeds; the test split was read once per run, at the last epoch",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from numba import njit
+from numba.core import event
+
+log = logging.getLogger(__name__)
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -23,3 +27,27 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             return njit(**options)(function)
 
     return decorate
+
+
+class _Announcer(event.Listener):
+    """Says so when a function is compiled that takes long, and not when it is read from disk."""
+
+    def __init__(self) -> None:
+        self.texts: dict[Any, str] = {}
+
+    def on_start(self, event: Any) -> None:
+        text = self.texts.pop(event.data["dispatcher"], None)
+        if text:
+            log.info(text)
+
+    def on_end(self, event: Any) -> None:
+        """Nothing: what comes next tells that it is done."""
+
+
+_ANNOUNCER = _Announcer()
+event.register("numba:compile", _ANNOUNCER)  # type: ignore[no-untyped-call]
+
+
+def announce(function: Any, text: str) -> None:
+    """Log a text when a compiled function has to be compiled, once."""
+    _ANNOUNCER.texts[function] = text

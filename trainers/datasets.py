@@ -55,6 +55,7 @@ PUBLIC = {
     ),
 }
 DEMO = "demo"
+NAMES = (*PUBLIC, DEMO)  # of data that are not the user's own
 
 
 def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
@@ -93,6 +94,13 @@ def load_test(name: str, data_dir: str | Path | None = None) -> Interactions:
     test = Interactions.from_pairs(user[known], item[known], dataset.n_users, dataset.n_items)
     _check_public(name, "test", test, path)
     return test
+
+
+def origin_of_test(name: str, data_dir: str | Path | None = None) -> str:
+    """Where the test split comes from, in words."""
+    if name != DEMO and _find(name, data_dir)[1] is None:
+        return f"{100 * TEST_FRACTION:.0f} % of each user's interactions, drawn at random with a fixed seed"
+    return "that of the dataset"
 
 
 def _read(name: str, train_path: Path, test_path: Path | None) -> tuple[Dataset, Interactions | None]:
@@ -169,9 +177,7 @@ def _find_own(name: str, data_dir: str | Path | None) -> tuple[Path, Path | None
             return _split_file(path, "train"), _split_file(path, "test")
         if path.is_file():
             return path, None
-    raise InputError(
-        f"{unknown('dataset', name, [*PUBLIC, DEMO])}; nor is there a file or folder {' or '.join(map(str, looked))}"
-    )
+    raise InputError(f"{unknown('dataset', name, NAMES)}; nor is there a file or folder {' or '.join(map(str, looked))}")
 
 
 def _split_file(folder: Path, split: str) -> Path:

@@ -36,9 +36,9 @@ class OutOfMemory(RuntimeError):
         self.reason = reason
 
 
-def unknown(kind: str, name: object, known: Iterable[str]) -> str:
-    """`unknown loss 'mmll'; did you mean 'mml'? Known: bsl, ccl, mml`."""
+def unknown(kind: str, name: object, known: Iterable[str], shown: str = "") -> str:
+    """`unknown loss 'mmll'; did you mean 'mml'? known: bsl, ccl, mml`; `shown` stands for the names where they are too many."""
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f" did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {name!r};{hint} known: {', '.join(names)}"
+    return f"unknown {kind} {name!r};{hint} known: {shown or ', '.join(names)}"

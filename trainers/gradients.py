@@ -16,7 +16,7 @@ from trainers.data import Ids, Interactions
 from trainers.draws import Purpose
 from trainers.losses import Scores
 from trainers.negatives import ScoredStep
-from trainers.scores import unit
+from trainers.scores import SCORES, unit
 
 HARDEST = {"hardest 1 %": 0.01, "hardest 10 %": 0.1}  # of a row's negatives, at least one
 MAX_NEGATIVES = 400_000  # of all rows together: what is gathered shall not take more memory than training
@@ -30,7 +30,7 @@ def gradient_shares(
 
     Args:
         config: what was trained.
-        user_vectors, item_vectors: (n_users, d) and (n_items, d), whose inner products are the scores.
+        user_vectors, item_vectors: (n_users, d) and (n_items, d), whose inner products rank.
         seen: what it was trained on.
 
     Returns:
@@ -43,7 +43,7 @@ def gradient_shares(
         n_rows = min(n_rows, max(1, MAX_NEGATIVES // config.negatives.count))
     rows = np.arange(n_rows)
     pairs = draws.permuted(draws.key(config.seed, Purpose.SHUFFLE, AFTER), rows, len(seen))
-    vectors = torch.from_numpy(user_vectors), torch.from_numpy(item_vectors)
+    vectors = SCORES[config.score].training(torch.from_numpy(user_vectors), torch.from_numpy(item_vectors))
     step = _step(config, rows, seen.users[pairs], seen.items[pairs], *vectors)
     negative = config.negatives.sampler(seen).scores(step).double().requires_grad_()
     if negative.shape[1] == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trainers.errors import InputError
+
+log = logging.getLogger(__name__)
 
 MAX_ID = 2**31 - 1
 USER_COLUMNS = ("user", "user_id", "userid", "uid")
@@ -70,7 +73,11 @@ def _read_table(path: Path) -> RawPairs:
         raise
     except ValueError as error:  # pandas' parser errors are ValueErrors
         raise InputError(f"{path}: is not a table with a header line: {str(error).strip()}") from None
-    return _column(frame, USER_COLUMNS, path), _column(frame, ITEM_COLUMNS, path)
+    pairs = _column(frame, USER_COLUMNS, path), _column(frame, ITEM_COLUMNS, path)
+    ignored = [str(column) for column in frame.columns if str(column).strip().lower() not in USER_COLUMNS + ITEM_COLUMNS]
+    if ignored:
+        log.warning("%s: every line counts as one interaction; not used: %s", path, ", ".join(ignored))
+    return pairs
 
 
 def _read_text_table(path: Path) -> pd.DataFrame:
@@ -88,9 +95,8 @@ def _read_text_table(path: Path) -> pd.DataFrame:
 def _column(frame: pd.DataFrame, names: tuple[str, ...], path: Path) -> NDArray[Any]:
     found = [column for column in frame.columns if str(column).strip().lower() in names]
     if len(found) != 1:
-        raise InputError(
-            f"{path}: needs one column named {' or '.join(names)}, got columns {', '.join(map(str, frame.columns))}"
-        )
+        columns = ", ".join(map(str, frame.columns))
+        raise InputError(f"{path}: needs one column named {' or '.join(names)}, got columns {columns}; rename yours")
     column = frame[found[0]]
     empty = column.isna() | (column.astype(str).str.strip() == "")
     if empty.any():

@@ -65,7 +65,7 @@ def test_all_faces_show_the_verdict(place: Place):
         shown = f"{method['ndcg@20']['mean']:.4f} ± {method['ndcg@20']['sd']:.4f}"
         assert shown in markdown
         assert shown in html
-        assert f"winner {comparison['verdict']}" in html
+        assert f"MML tuned {comparison['verdict']}" in html
 
 
 def test_the_page_needs_no_network_and_has_its_pictures(place: Place):

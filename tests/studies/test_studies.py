@@ -19,10 +19,17 @@ SHAPES = ["gowalla_mml_shape", "yelp_mml_shape"]
 SAMPLERS = [f"{data}_mml_{sampler}" for data in ("gowalla", "yelp") for sampler in ("popularity", "two_stage")]
 
 
+ENCODERS = [
+    f"{data}_{study}"
+    for data in ("gowalla", "yelp")
+    for study in ("mml_simplex", "mml_lightgcn", "ssm_lightgcn", "bsl_lightgcn")
+]
+
+
 def test_what_ships():
     demo = [f"demo_{loss}" for loss in ("bsl", "ccl", "mml")]
     losses = [f"{data}_{loss}" for data in ("gowalla", "yelp") for loss in LOSSES]
-    assert shipped_studies() == sorted([*demo, *SHAPES, *SAMPLERS, *losses])
+    assert shipped_studies() == sorted([*demo, *SHAPES, *SAMPLERS, *ENCODERS, *losses])
 
 
 def in_a_paper(name: str) -> bool:
@@ -49,9 +56,12 @@ def test_every_rival_has_the_budget_of_mml(name: str):
         ours.search,
         ours.confirm,
     )
-    own = {"batch_size"}  # a loss may have that of its authors, CML what makes it metric learning
+    own = {"batch_size"}  # a loss may have that of its authors, and a rate for it, CML what makes it metric learning
+    own |= {"learning_rate"} if rival.config["batch_size"] > ours.config["batch_size"] else set()
     own |= {"negatives"} if name in SAMPLERS else set()
-    own |= {"score", "encoder", "negatives", "learning_rate"} if name.endswith("_cml") else set()
+    own |= {"encoder"} if name in ENCODERS else set()
+    own |= {"score", "negatives", "schedule"} if name.endswith("_lightgcn") else set()
+    own |= {"score", "encoder", "negatives", "learning_rate", "schedule"} if name.endswith("_cml") else set()
     theirs, mine = ({key: value for key, value in spec.config.items() if key not in own} for spec in (rival, ours))
     assert theirs == mine
 
@@ -59,7 +69,7 @@ def test_every_rival_has_the_budget_of_mml(name: str):
 @pytest.mark.parametrize("name", shipped_studies())
 def test_every_study_trains_on_the_fused_engine(name: str, tmp_path: Path):
     work = Workspace.open(load_spec(name), tmp_path, None, "auto", "cpu")
-    assert work.choice.name == "numba", work.choice.reason
+    assert work.choice.name == ("torch" if name.endswith("_lightgcn") else "numba"), work.choice.reason
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -104,7 +114,7 @@ def test_the_second_space_of_a_loss_is_no_rival_of_the_first(tmp_path: Path):
 def test_rivals_are_searched_at_equal_budget(name: str):
     spec = load_spec(name)
     assert len(spec.rivals) == 2
-    for rival in map(load_spec, spec.rivals):
+    for rival in spec.rival_specs():
         assert rival.dataset == spec.dataset
         assert rival.split_seed == spec.split_seed
         assert rival.search == spec.search
@@ -113,7 +123,7 @@ def test_rivals_are_searched_at_equal_budget(name: str):
             TrainConfig.from_dict({**s.config, "loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}})
             for s in (spec, rival)
         )
-        assert (
-            ours.replace(batch_size=theirs.batch_size, negatives=theirs.negatives) == theirs
-        )  # a loss has that of its authors
-        assert (ours.negatives == theirs.negatives) == (name not in SAMPLERS)
+        of_its_authors = "batch_size", "learning_rate", "negatives"
+        assert ours.replace(**{key: theirs.to_dict()[key] for key in of_its_authors}) == theirs
+        same_negatives = name not in SAMPLERS and not name.endswith("_lightgcn")
+        assert (ours.negatives == theirs.negatives) == same_negatives

@@ -101,6 +101,13 @@ def choose_engine(config: TrainConfig, engine: str = AUTO, device: str = AUTO) -
     return EngineChoice("torch", "cuda" if cuda else "cpu", why_not_numba)
 
 
+def engine_for(config: TrainConfig, ours: EngineChoice) -> EngineChoice:
+    """The engine that a study trains with, or where that cannot train the config (a rival's loss) one that can."""
+    if ours.name == "torch" or not _why_not_numba(config, ours.device):
+        return ours
+    return choose_engine(config, AUTO, ours.device)
+
+
 def _why_not_numba(config: TrainConfig, device: str) -> str:
     """Empty when the numba engine can run the config."""
     if device == "cuda":

@@ -142,8 +142,8 @@ class TorchEngine(SingleLane):
     def _vectors(self) -> Vectors:
         with torch.no_grad():
             self.model.refresh()
-            users, items = self._all_vectors()
-            return self.score.users(users).cpu().numpy(), self.score.items(items).cpu().numpy()
+            users, items = self.score.ranking(*self._all_vectors())
+            return users.cpu().numpy(), items.cpu().numpy()
 
 
 def _moved(table: Tensor) -> Tensor:

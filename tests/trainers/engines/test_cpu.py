@@ -150,6 +150,7 @@ def test_users_that_torch_makes(encoder: dict[str, Any], loss: dict[str, Any], c
 
 
 RAW = [("inner_product", loss) for loss in (MML, BSL, OTHERS[0], OTHERS[3])]
+RAW += [("cosine_in_training", loss) for loss in (MML, BSL)]
 RAW += [("euclidean", loss) for loss in (CML, UNWEIGHTED, CONTRASTIVE, OTHERS[0], OTHERS[2])]
 
 
@@ -162,6 +163,20 @@ def test_scores_that_are_not_cosines(score: str, loss: dict[str, Any], change: d
     for _ in range(settings.epochs):
         assert ours.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
     assert_same_state(ours, theirs, 5 * MANY_STEPS if loss is CONTRASTIVE else MANY_STEPS)
+
+
+def test_cosines_in_training_alone() -> None:
+    """As the cosine trains, to the bit, but what ranks keeps its length."""
+    seen, results = data(50, 80, 300), []
+    for score in ("cosine", "cosine_in_training"):
+        engine = started(NumbaEngine, seen, config(MML, score=score))
+        losses = [engine.epoch()[0].loss for _ in range(4)]
+        results.append((losses, engine.vectors(0)))
+    assert results[0][0] == results[1][0]
+    for one, other in zip(results[0][1], results[1][1], strict=True):
+        lengths = np.linalg.norm(other, axis=1, keepdims=True)
+        assert lengths.std() > 0.01
+        np.testing.assert_allclose(one, other / lengths, atol=1e-6)
 
 
 def test_rows_are_kept_in_the_unit_ball() -> None:

@@ -65,7 +65,7 @@ class NumbaEngine(SingleLane):
         if reason:
             raise ValueError(f"the numba engine cannot run this config: {reason}")
         dim, seen = config.encoder.dim, self.seen
-        self.score, raw = SCORES[config.score], config.score != "cosine"
+        self.score, raw = SCORES[config.score], SCORES[config.score].users is not unit
         self.loss = row_loss_of(config.loss, seen.n_items)
         if raw:  # screening knows how far a direction may turn, not how long a vector may grow
             self.loss = self.loss._replace(cutoff=ALL)
@@ -179,7 +179,8 @@ class NumbaEngine(SingleLane):
     def _vectors(self) -> Vectors:
         step = self.steps_done
         users = self._rows(self.users, step) if self.tower is None else self.tower.vectors(step, self._tail(step))
-        return self.score.users(users).numpy(), self.score.items(self._rows(self.items, step)).numpy()
+        users, items = self.score.ranking(users, self._rows(self.items, step))
+        return users.numpy(), items.numpy()
 
     def _rows(self, table: Table, step: int) -> Tensor:
         """A table's rows as they stand after a step, the last one so far."""

@@ -26,7 +26,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from trainers import draws, scores
-from trainers.compiled import compiled
+from trainers.compiled import announce, compiled
 from trainers.engines import adam
 from trainers.engines.cpu import passes
 from trainers.engines.cpu.adam import Table
@@ -118,6 +118,7 @@ Kernel = Callable[[Plan, Table, Table, Batch, int, int, NDArray[np.float64], NDA
 def kernel_for(width: int) -> Kernel:
     """The training kernel for rows of `width` floats: compiled, or read from numba's cache on disk."""
     kernel: Kernel = _build(width, fingerprint())
+    announce(kernel, f"compiling the training step for vectors of {width} floats: once on this machine, 1 to 3 minutes")
     return kernel
 
 
