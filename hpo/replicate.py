@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,12 @@ class Outcome:
     def cells(self, paper_table: PaperTable) -> list[str]:
         """Measured beside the paper's with the relative difference, where the run has the paper's negatives and epochs."""
         config, measured = self.run.config, self.measured()
-        as_in_paper = config.epochs == paper_table.epochs and paper_table.count in (None, config.negatives.count)
-        cells = [f"{self.row.name} {self.row.dataset}", str(config.negatives.per_row(config.batch_size))]
+        as_in_paper = config.epochs == paper_table.epochs and paper_table.count in (
+            None,
+            config.negatives.per_row(config.batch_size),
+        )
+        ended = f", {len(self.run.losses)} epochs" if self.row.plateau else ""
+        cells = [f"{self.row.name} {self.row.dataset}{ended}", str(config.negatives.per_row(config.batch_size))]
         for metric in paper_table.metrics:
             paper = self.row.paper.get(metric) if as_in_paper else None
             ours = measured.get(metric, float("nan"))
@@ -57,6 +61,7 @@ class Outcome:
             "dataset": self.row.dataset,
             "paper": self.row.paper,
             "measured": {"failure": self.run.failure} if self.run.failure else self.measured(),
+            **({"stopped by": asdict(self.row.plateau), "after epochs": len(self.run.losses)} if self.row.plateau else {}),
             "seconds": round(self.run.seconds, 3),  # as it is stored
             "config": self.run.config.to_dict(),
         }
@@ -117,18 +122,22 @@ def _outcomes(
     for row, config, choice in planned:
         seen, test = load_dataset(row.dataset, data_dir).train, load_test(row.dataset, data_dir)
         label = f"{row.name} {row.dataset}, {config.negatives.per_row(config.batch_size)} negatives"
-        yield Outcome(row, keep_run(store, choice, config, seen, test, label, progress, stopper))
+        yield Outcome(row, keep_run(store, choice, config, seen, test, label, progress, stopper, plateau=row.plateau))
 
 
 def _earlier(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The file's rows of other commands: other losses, datasets, negatives, epochs or seeds."""
     if not path.exists():
         return []
-    now = [(row["dataset"], row["config"]) for row in rows]
+    now = [_identity(row) for row in rows]
     try:
-        return [row for row in read_yaml(path)["runs"] if (row["dataset"], row["config"]) not in now]
+        return [row for row in read_yaml(path)["runs"] if _identity(row) not in now]
     except (KeyError, TypeError):
         raise InputError(f"{path}: is not a table of hpo.replicate; delete it, finished runs are kept beside it") from None
+
+
+def _identity(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["name"], row["dataset"], row["config"]
 
 
 def _chosen(rows: tuple[PaperRow, ...], arguments: argparse.Namespace) -> list[PaperRow]:

@@ -25,6 +25,7 @@ from trainers.engines import EngineChoice, make_engine
 from trainers.errors import InputError
 from trainers.evaluation import evaluate_lists
 from trainers.gradients import gradient_shares
+from trainers.plateau import Plateau, PlateauRun
 from trainers.sanity import UNTRAINED
 from trainers.yaml_files import write_text
 
@@ -34,16 +35,20 @@ CHECKSUM = "sha256"
 
 @dataclass(frozen=True)
 class RunKey:
-    """What decides a run's numbers: the config, the data that it sees and is measured on, and the engine."""
+    """What decides a run's numbers: the config, the data that it sees and is measured on, the engine, and when it stops."""
 
     config: TrainConfig
     seen: str
     held_out: str
     engine: str
+    plateau: Plateau | None = None
 
     def digest(self) -> str:
         """A name for the run's files."""
-        text = json.dumps([self.config.to_dict(), self.seen, self.held_out, self.engine], sort_keys=True)
+        parts: list[Any] = [self.config.to_dict(), self.seen, self.held_out, self.engine]
+        if self.plateau:
+            parts.append(asdict(self.plateau))
+        text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
@@ -153,20 +158,23 @@ def keep_run(
     progress: RunProgress,
     stopper: Stopper,
     curve_every: int = 0,
+    plateau: Plateau | None = None,
 ) -> FinishedRun:
     """The run of a config, from the store or trained now and stored: measured once, at its last epoch.
 
-    With `curve_every` its objective is also measured every so many epochs: never on the test split.
+    With `curve_every` its objective is also measured every so many epochs, never on the test split. With a plateau it is
+    measured after every epoch, and the best one counts: on the test split that is a leak, which hpo.replicate names.
 
     Raises:
         Stopped: SIGINT or SIGTERM; nothing of this run is kept.
     """
-    key = RunKey(config, seen.checksum, held_out.checksum, choice.name)
+    key = RunKey(config, seen.checksum, held_out.checksum, choice.name, plateau)
     run = store.load(key)
     if run is None:
-        engine = make_engine(choice, seen, held_out if curve_every else None, curve_every or 1)
+        engine = make_engine(choice, seen, held_out if curve_every or plateau else None, curve_every or 1)
+        training = PlateauRun(engine, config, plateau) if plateau else Run(engine, config)
         with progress.run(label, config.epochs) as advance:
-            run = _train(Run(engine, config), choice.device, seen, held_out, advance, stopper)
+            run = _train(training, choice.device, seen, held_out, advance, stopper)
         store.save(key, run)
     return run
 
@@ -181,9 +189,11 @@ def _train(
 ) -> FinishedRun:
     epochs, seconds, curve, losses = iter(run), 0.0, {}, {}
     try:
-        for _ in range(run.config.epochs):
+        while True:
             with stopper.interruptible():
-                result = next(epochs)
+                result = next(epochs, None)
+            if result is None:
+                break
             seconds += result.train_seconds
             losses[result.epoch] = result.loss
             if result.metrics is not None:

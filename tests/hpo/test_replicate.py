@@ -11,6 +11,7 @@ import pytest
 
 from hpo import replicate
 from hpo.papers import MEAN_POPULARITY, TABLES, PaperRow
+from trainers.plateau import Plateau
 from trainers.published import PUBLISHED
 from trainers.yaml_files import read_yaml
 
@@ -81,6 +82,24 @@ def test_a_table_with_its_own_negatives_and_metrics(
     assert f"{100 * (popularity / 30.0 - 1):+.1f} %" in shown
     message = fails(replicate.main(["two_stage", "--negatives", "5", *where]))
     assert "have negatives of their own; leave --negatives out" in message
+
+
+def test_a_row_that_stops_early(
+    table: Replicate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    plain = TABLES["mml_mf"].rows[0]
+    stopped = replace(plain, name="mml-stopped", plateau=Plateau("ndcg@20", patience=1))
+    monkeypatch.setitem(TABLES, "mml_encoders", replace(TABLES["mml_encoders"], rows=(plain, stopped), epochs=60))
+    assert replicate.main(["mml_encoders", "--data-dir", str(tmp_path / "data"), "--output", str(tmp_path / "out")]) == 0
+    first, second = read_yaml(tmp_path / "out" / "replicate" / "mml_encoders.yaml")["runs"]
+    assert first["config"] == second["config"]
+    assert "after epochs" not in first
+    assert second["stopped by"] == {"metric": "ndcg@20", "patience": 1, "cut": 0.1}
+    assert 1 < second["after epochs"] < 60
+    assert first["measured"] != second["measured"]
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "a leak" in shown
+    assert f"{second['after epochs']} epochs" in shown
 
 
 def test_rows_that_are_not_there(table: Replicate, fails: Callable[[int], str]):

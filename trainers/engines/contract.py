@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import platform
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -63,6 +63,12 @@ class Engine(Protocol):
 
     def vectors(self, lane: int) -> Vectors:
         """(n_users, d) and (n_items, d) float32, copies; their inner product ranks."""
+
+    def keep(self, lane: int) -> Any:
+        """The lane's parameters as they are now, for `go_back`."""
+
+    def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
+        """Give the lane the parameters of an earlier epoch and another learning rate; Adam's moments and the draws go on."""
 
     def stop(self, lane: int) -> None:
         """Free the lane, finished or not."""

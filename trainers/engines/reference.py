@@ -139,6 +139,14 @@ class TorchEngine(SingleLane):
         users, items = self._all_vectors()
         return self.score.users(users)[:, :dim], self.score.items(items)[:, :dim]
 
+    def _keep(self) -> dict[str, Tensor]:
+        return {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
+
+    def _go_back(self, kept: dict[str, Tensor], config: TrainConfig) -> None:
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(kept[name])
+
     def _vectors(self) -> Vectors:
         with torch.no_grad():
             self.model.refresh()

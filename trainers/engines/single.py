@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,6 +71,24 @@ class SingleLane(ABC):
             raise RuntimeError("the lane is free: start a config before asking for its vectors")
         return self._vectors()
 
+    def keep(self, lane: int) -> Any:
+        """The lane's parameters as they are now, for `go_back`."""
+        self._check(lane)
+        return self._keep()
+
+    def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
+        """Give the lane the parameters of an earlier epoch and another learning rate; Adam's moments and the draws go on.
+
+        Raises:
+            ValueError: a lane that is free, or a schedule that has rates of its own.
+        """
+        self._check(lane)
+        if self.config is None or self.config.schedule != "constant":
+            raise ValueError("only a running config with a constant learning rate can go back")
+        config = self.config.replace(learning_rate=learning_rate)
+        self._go_back(kept, config)
+        self.config = config
+
     def stop(self, lane: int) -> None:
         """Free the lane and its memory."""
         self._check(lane)
@@ -101,6 +120,12 @@ class SingleLane(ABC):
 
     @abstractmethod
     def _vectors(self) -> Vectors: ...
+
+    @abstractmethod
+    def _keep(self) -> Any: ...
+
+    @abstractmethod
+    def _go_back(self, kept: Any, config: TrainConfig) -> None: ...
 
 
 def _sound(vectors: NDArray[np.float32]) -> bool:

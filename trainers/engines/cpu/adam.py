@@ -77,21 +77,36 @@ def new_table(rows: Floats, with_codes: bool, raw: bool = False, max_norm: float
     own[:] = rows
     if max_norm < math.inf:
         own *= max_norm / np.maximum(np.sqrt((rows * rows).sum(1, keepdims=True)), max_norm)
-        rows = own
     about = aligned((n, 8))
     scale, last, ahead = about[:, :4], about.view(np.int32)[:, 4], about.view(np.float64)[:, 3]
-    with np.errstate(over="ignore", invalid="ignore"):
-        scale[:, INVERSE] = 1.0 / np.maximum(np.sqrt((rows * rows).sum(1)), np.float32(NORM_FLOOR))
-        scale[:, SLACK] = ROUNDING
-        if raw:
-            scale[:, INVERSE], scale[:, HALF_SQUARE] = 1.0, 0.5 * (rows * rows).sum(1)
     codes = aligned((n if with_codes else 0, dim), np.uint8)
-    if with_codes:
-        unit = rows * scale[:, :1]
+    table = Table(own, aligned((n, 3 * dim)), scale, last, ahead, codes, np.full(n, -1, np.int32), raw, max_norm)
+    _measure_all(table)
+    return table
+
+
+def put_rows(table: Table, rows: Floats, step: int, tail: float) -> None:
+    """Let the rows be these after step `step`; what they coast from there follows `tail`, tail(step). The moments stay."""
+    table.rows[:] = rows
+    table.ahead[:] = np.where(table.ahead == 0.0, 0.0, RATIO ** (step - table.last).astype(np.float64) * tail)
+    _measure_all(table)
+
+
+def _measure_all(table: Table) -> None:
+    """What `_measure` and `_encode` do to a row."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.sqrt((table.rows * table.rows).sum(1))
+        table.scale[:, INVERSE] = 1.0 / np.maximum(norms, np.float32(NORM_FLOOR))
+        drift = np.abs(table.ahead.astype(np.float32)) * table.scale[:, PACE]
+        slack = 2.0 * drift / np.maximum(2.0 * norms - drift, np.float32(NORM_FLOOR))
+        table.scale[:, SLACK] = np.where((drift > 0.0) & (norms <= drift), 2.0, slack) + ROUNDING
+        if table.raw:
+            table.scale[:, INVERSE], table.scale[:, HALF_SQUARE] = 1.0, 0.5 * norms * norms
+    if len(table.codes):
+        unit = table.rows * table.scale[:, :1]
         step = np.maximum(np.abs(unit).max(1, keepdims=True) / CODE_MAX, np.float32(NORM_FLOOR))
-        codes[:] = np.clip(np.rint(unit / step), -CODE_MAX, CODE_MAX) + CODE_ZERO
-        scale[:, CODE_STEP] = step[:, 0]
-    return Table(own, aligned((n, 3 * dim)), scale, last, ahead, codes, np.full(n, -1, np.int32), raw, max_norm)
+        table.codes[:] = np.clip(np.rint(unit / step), -CODE_MAX, CODE_MAX) + CODE_ZERO
+        table.scale[:, CODE_STEP] = step[:, 0]
 
 
 def powers() -> NDArray[np.float64]:

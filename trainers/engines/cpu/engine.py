@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -18,7 +18,7 @@ from trainers.draws import Purpose
 from trainers.encoders import MF, SimpleXModule
 from trainers.engines.contract import Vectors
 from trainers.engines.cpu import tower
-from trainers.engines.cpu.adam import Floats, Table, caught_up, new_table, powers, rates
+from trainers.engines.cpu.adam import Floats, Table, caught_up, new_table, powers, put_rows, rates
 from trainers.engines.cpu.batch import new_batch, stride_bits
 from trainers.engines.cpu.kernels import Plan, kernel_for
 from trainers.engines.cpu.pace import Pace
@@ -49,6 +49,13 @@ def why_not(config: TrainConfig) -> str:
     if config.batch_size << stride_bits(config.negatives.count) >= MAX_SLOTS:
         return f"batch_size {config.batch_size} with {config.negatives.count} negatives is too much for one step"
     return ""
+
+
+class Kept(NamedTuple):
+    """Parameters of an epoch: of every table, and of the matrices that torch trains."""
+
+    rows: list[Floats]
+    matrices: list[Tensor]
 
 
 class NumbaEngine(SingleLane):
@@ -175,6 +182,22 @@ class NumbaEngine(SingleLane):
             power=self.power,
             steps_before=self.steps_done,
         )
+
+    def _keep(self) -> Kept:
+        step, matrices = self.steps_done, self.tower.module.matrices() if self.tower else []
+        return Kept(
+            [self._rows(table, step).numpy() for table in self.tables()], [matrix.detach().clone() for matrix in matrices]
+        )
+
+    def _go_back(self, kept: Kept, config: TrainConfig) -> None:
+        tail = float(rates(config, len(self.seen), self.steps_done, 1)[0, 2])
+        for table, rows in zip(self.tables(), kept.rows, strict=True):
+            put_rows(table, rows, self.steps_done, tail)
+        if self.tower:
+            self.tower.config = config
+            with torch.no_grad():
+                for matrix, old in zip(self.tower.module.matrices(), kept.matrices, strict=True):
+                    matrix.copy_(old)
 
     def _vectors(self) -> Vectors:
         step = self.steps_done
