@@ -154,16 +154,12 @@ class Confirmer:
         sampler = spec.search.sampler
         if sampler.never_learns(self.n_trials):
             yield (
-                f"all {self.n_trials} trials were random draws, since sampler {sampler.name} learns after "
-                f"{sampler.n_startup_trials}: search longer before you trust a comparison of tuned methods"
+                f"the search of {self.n_trials} trials is no longer than the {sampler.n_startup_trials} that sampler "
+                f"{sampler.name} draws at random before it learns: search longer before you trust a comparison of tuned methods"
             )
-        fixed = [other.config for other in others if not other.search.trials]
-        if spec.space.also and fixed:
-            values = spec.space.also_params(fixed[0]) | ({"l2": fixed[0].l2} if "l2" in spec.space.also else {})
-            kept = ", ".join(
-                f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
-            )
-            yield f"methods that are not tuned keep what the study file has where others were searched: {kept}"
+        if spec.space.also and any(not other.search.trials for other in others):
+            searched = ", ".join(spec.space.also)
+            yield f"{searched} searched: methods that are not tuned have what their study file says (report: what was trained)"
 
     def _published(self, spec: StudySpec, remedy: str = "") -> list[Contender]:
         published = spec.published(self.work.spec.confirm.epochs, 0)

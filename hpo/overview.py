@@ -113,13 +113,14 @@ class Overview:
         n_select, n_test = (max(len(one["by_seed"]) for one in stage) for stage in (candidates, methods))
         epochs = confirmed["winner"]["config"]["epochs"]
         data = [
-            f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}" for name, value in confirmed["data"].items()
+            f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}"
+            for name, value in confirmed.get("data", {}).items()
         ]
         return [
             f"Confirm: {counted(len(candidates), 'config')} x {counted(n_select, 'seed')} on validation, then all methods x "
             f"{counted(n_test, 'seed')} on test, {epochs} epochs each; test was read once per run, at its last epoch.",
             "The verdict is about the configs below, each tuned one found by one search: another search may find others.",
-            f"Data in numbers: {'; '.join(data)}.",
+            *([f"Data in numbers: {'; '.join(data)}."] if data else []),
         ]
 
     def methods(self) -> list[list[str]]:
@@ -177,9 +178,9 @@ class Overview:
     def settings(self) -> tuple[list[str], list[list[str]]]:
         """(columns, rows): the loss of each trained method, and other settings in which they differ; no rows before confirm."""
         methods = self.confirmed["test"] if self.confirmed else []
-        flat = [_flat(method["config"]) for method in methods]
-        others = [key for key in flat[0] if any(one.get(key) != flat[0][key] for one in flat)] if flat else []
-        others = [key for key in others if not key.startswith("loss.") and key != "seed"]
+        flat = [_flat({"score": "cosine", **method["config"]}) for method in methods]  # which configs leave out
+        keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key[:5] != "loss." and key != "seed"]
+        others = [key for key in keys if len({str(one.get(key)) for one in flat}) > 1]
         rows = []
         for method, fields in zip(methods, flat, strict=True):
             loss = ", ".join(

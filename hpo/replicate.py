@@ -86,17 +86,21 @@ def _replicate(arguments: argparse.Namespace) -> int:
     paper_table = TABLES[arguments.table]
     planned = _planned(paper_table, arguments)  # all of it before any data is read or fetched: bad input shows at once
     console, folder = Console(), arguments.output / "replicate"
+    path = folder / f"{arguments.table}.yaml"
+    earlier = _earlier(path)
     with Stopper().catching() as stopper, RunProgress(console) as progress:
         outcomes = list(_outcomes(planned, arguments.data_dir, RunStore(folder / "runs"), progress, stopper))
     header = ["run", "N", *(name for metric in paper_table.metrics for name in (metric, "paper", ""))]
     epochs = arguments.epochs or paper_table.epochs
-    title = f"{arguments.table}: test split, {epochs} epochs, last epoch, seed {arguments.seed}"
+    stopping = " (the best where a row stops by it)" if any(row.plateau for row, _, _ in planned) else ""
+    title = f"{arguments.table}: test split, {epochs} epochs, last epoch{stopping}, seed {arguments.seed}"
     console.print(table(title, header, [outcome.cells(paper_table) for outcome in outcomes]))
     say(console, paper_table.note)
-    path = folder / f"{arguments.table}.yaml"
     origin = provenance(planned[0][2].device)
     rows = [outcome.to_dict() for outcome in outcomes]
-    write_text(path, to_yaml({"runs": [*_earlier(path, rows), *rows], "provenance": origin}))
+    now = [_identity(row) for row in rows]
+    others = [row for row in earlier if _identity(row) not in now]
+    write_text(path, to_yaml({"runs": [*others, *rows], "provenance": origin}))
     say(console, f"wrote {path}")
     return 0
 
@@ -125,19 +129,21 @@ def _outcomes(
         yield Outcome(row, keep_run(store, choice, config, seen, test, label, progress, stopper, plateau=row.plateau))
 
 
-def _earlier(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The file's rows of other commands: other losses, datasets, negatives, epochs or seeds."""
+def _earlier(path: Path) -> list[dict[str, Any]]:
+    """The file's rows so far, which may be of other losses, datasets, negatives, epochs or seeds."""
     if not path.exists():
         return []
-    now = [_identity(row) for row in rows]
     try:
-        return [row for row in read_yaml(path)["runs"] if _identity(row) not in now]
-    except (KeyError, TypeError):
+        rows: list[dict[str, Any]] = list(read_yaml(path)["runs"])
+        for row in rows:
+            _identity(row)
+        return rows
+    except (KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: is not a table of hpo.replicate; delete it, finished runs are kept beside it") from None
 
 
 def _identity(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["name"], row["dataset"], row["config"]
+    return row["dataset"], row["config"], row.get("stopped by")
 
 
 def _chosen(rows: tuple[PaperRow, ...], arguments: argparse.Namespace) -> list[PaperRow]:

@@ -192,7 +192,7 @@ def _introduce(work: Workspace, console: Console) -> None:
     )
     sampler = spec.search.sampler
     if sampler.never_learns(spec.search.trials):
-        say(console, f"all of them at random: sampler {sampler.name} learns after {sampler.n_startup_trials} trials")
+        say(console, f"too few to learn from: sampler {sampler.name} draws {sampler.n_startup_trials} trials at random first")
 
 
 def _place(arguments: argparse.Namespace) -> str:

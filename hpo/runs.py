@@ -171,7 +171,7 @@ def keep_run(
     key = RunKey(config, seen.checksum, held_out.checksum, choice.name, plateau)
     run = store.load(key)
     if run is None:
-        engine = make_engine(choice, seen, held_out if curve_every or plateau else None, curve_every or 1)
+        engine = make_engine(choice, seen, held_out if curve_every or plateau else None, 1 if plateau else curve_every or 1)
         training = PlateauRun(engine, config, plateau) if plateau else Run(engine, config)
         with progress.run(label, config.epochs) as advance:
             run = _train(training, choice.device, seen, held_out, advance, stopper)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from importlib import resources
@@ -252,7 +253,7 @@ def _from_file(path: Path, name: str, where: str) -> StudySpec:
         content["rivals"] = [str(path.parent / rival) if _is_yaml(str(rival)) else rival for rival in rivals]
     dataset = content.get("dataset")
     if isinstance(dataset, str) and dataset not in NAMES and (path.parent / dataset).exists():  # so are data
-        content["dataset"] = str(path.parent / dataset)
+        content["dataset"] = os.path.relpath(path.parent / dataset)
     return checked(StudySpec, {**content, "name": name}, where)
 
 

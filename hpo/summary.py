@@ -157,7 +157,7 @@ class Confirmation:
         return compare(ours, rivals)
 
     def sentences(self) -> list[str]:
-        """One sentence per rival, the verdict first; and one per method that diverged."""
+        """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; what else the reader must know."""
         failures = [
             f"{method.label} diverged on train + validation: {method.failure}" for method in self.methods if method.failure
         ]

@@ -78,8 +78,8 @@ class TrainConfig(BaseModel):
     Attributes:
         encoder: `{name: mf, dim, dropout, init_std}`.
         loss: `{name: mml, margins, weights, positive_weight, negative_weight}` or another of `trainers.losses.LOSSES`.
-        score: `cosine`, `inner_product`, or `euclidean` (1 - |u - v|^2 / 2, vectors kept in the unit ball); written out
-            where it is not cosine.
+        score: `cosine`, `cosine_in_training` (inner products rank), `inner_product`, or `euclidean` (1 - |u - v|^2 / 2, vectors
+            kept in the unit ball); written out where it is not cosine.
         negatives: `{name: uniform, count}` or another of `trainers.negatives.NEGATIVES`.
         learning_rate: Adam's (betas .9 and .999, epsilon 1e-8).
         schedule: `constant`, or `linear`: to zero over this config's own epochs.

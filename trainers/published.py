@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from trainers.losses import BPR, BSL, CCL, CML, MML, MSE, SL, SSM, Hinge, Loss, SoftmaxCE
+from trainers.losses import BPR, BSL, CCL, CML, MML, MSE, SL, Hinge, Loss, SoftmaxCE
 
 # MML: Ozsoy, arXiv 2405.04614, section 4 (MF, 100 negatives). CCL: the SimpleX authors' MF configs, which the MML paper
-# keeps. BSL and SL: the BSL authors' MF runs (temperature and exponent per dataset). SSM: its authors' settings for LightGCN
-# with in-batch negatives (arXiv 2201.02327). CML: BARS' runs of its authors' program.
+# keeps. BSL and SL: the BSL authors' MF runs (temperature and exponent per dataset). CML: BARS'
+# runs of its authors' program.
 # The others: as SimpleX's code has them, untuned, which is what the MML paper compares with.
 PUBLISHED: dict[str, dict[str, Loss]] = {
     "mml": {
@@ -21,7 +21,6 @@ PUBLISHED: dict[str, dict[str, Loss]] = {
         "yelp2018": BSL(temperature=0.11, exponent=1.1),
         "gowalla": BSL(temperature=0.08, exponent=1.22),
     },
-    "ssm": {"yelp2018": SSM(temperature=0.14), "gowalla": SSM(temperature=0.12)},
     "sl": {"yelp2018": SL(temperature=0.11), "gowalla": SL(temperature=0.08)},
     "bpr": {"yelp2018": BPR(), "gowalla": BPR()},
     "hinge": {"yelp2018": Hinge(margin=1.0), "gowalla": Hinge(margin=1.0)},

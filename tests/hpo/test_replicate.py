@@ -13,7 +13,7 @@ from hpo import replicate
 from hpo.papers import MEAN_POPULARITY, TABLES, PaperRow
 from trainers.plateau import Plateau
 from trainers.published import PUBLISHED
-from trainers.yaml_files import read_yaml
+from trainers.yaml_files import read_yaml, to_yaml
 
 from .conftest import write_tiny
 
@@ -54,6 +54,14 @@ def test_rows_of_other_commands_stay(table: Replicate):
     again = table("--negatives", "3", "--only", "ccl")
     assert what(again) == what(later)
     assert all(row in again for row in later)
+
+
+def test_rows_of_earlier_versions_stay_and_are_replaced(table: Replicate, tmp_path: Path):
+    """Rows had no names, and none stopped early."""
+    path = tmp_path / "out" / "replicate" / "mml_mf.yaml"
+    rows = table("--negatives", "3,5")
+    path.write_text(to_yaml({"runs": [{key: value for key, value in row.items() if key != "name"} for row in rows]}))
+    assert what(table("--negatives", "5", "--only", "mml")) == what(rows)
 
 
 def test_paper_and_measured(table: Replicate, capsys: pytest.CaptureFixture[str]):

@@ -96,10 +96,12 @@ def test_the_claims_about_hard_negatives_and_the_loss(place: Place, monkeypatch:
     assert "Rank correlation over the epochs: -" in html
 
 
-def test_a_confirmation_from_before_there_were_gradients(place: Place):
+def test_a_confirmation_from_before_there_were_gradients_and_counts(place: Place):
     place.run()
     path = place.output / "tiny_mml" / "confirm.yaml"
     content = read_yaml(path)
+    assert "users with test interactions: 48" in files(place)[0]
+    del content["data"]
     for method in content["test"]:
         del method["gradient"]
     for candidate in content["validation"]:
@@ -109,6 +111,26 @@ def test_a_confirmation_from_before_there_were_gradients(place: Place):
     assert "Which negatives" not in files(place)[0]
     assert "loss-and-objective" not in files(place)[1]
     assert content["statements"][0] in files(place)[0]
+
+
+def test_what_was_trained_has_each_setting_that_only_one_method_has(place: Place):
+    rival = place.root / "tiny_ccl.yaml"
+    rival.write_text(
+        rival.read_text()
+        .replace("{name: mf, dim: 8}", "{name: simplex, dim: 8, g: 0.7}")
+        .replace("batch_size: 64", "batch_size: 64, score: inner_product")
+    )
+    place.run()
+    columns, rows = opened(place).settings()
+    assert columns[:2] == ["method", "loss"]
+    assert {"score", "encoder.name", "encoder.g"} <= set(columns)
+    assert "batch_size" not in columns, "the same for all"
+    by_method = {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
+    assert by_method["MML tuned"]["score"] == "cosine"
+    assert by_method["MML tuned"]["encoder.g"] == ""
+    (ccl,) = [found for method, found in by_method.items() if method.startswith("CCL (simplex)")]
+    assert (ccl["score"], ccl["encoder.g"]) == ("inner_product", "0.7")
+    assert ccl["loss"] == "ccl, margin 0.9, negative_weight 150"
 
 
 def test_a_study_without_a_complete_trial_has_a_page(place: Place):

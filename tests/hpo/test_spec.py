@@ -34,6 +34,20 @@ def test_a_flag_not_given_never_overrides_the_file(write):
     assert spec.search.trials == 7
 
 
+def test_data_beside_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """However the file is called, and whatever path leads to the data: they have one name."""
+    (tmp_path / "clicks.csv").write_text("user,item\na,b\n")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "mine.yaml").write_text("dataset: clicks.csv\nspace: {name: mml}\nrivals: [sub/other.yaml]\n")
+    (tmp_path / "sub" / "other.yaml").write_text("dataset: ../clicks.csv\nspace: {name: ccl}\n")
+    monkeypatch.chdir(tmp_path)
+    names = [load_spec(path).dataset for path in ("mine.yaml", str(tmp_path / "mine.yaml"), "sub/other.yaml")]
+    assert names == ["clicks.csv"] * 3
+    assert [rival.name for rival in load_spec("mine.yaml").rival_specs()] == ["other"]
+    monkeypatch.chdir(tmp_path / "sub")
+    assert load_spec("../mine.yaml").dataset == str(Path("..", "clicks.csv"))
+
+
 def test_a_spec_survives_storage(write):
     spec = load_spec(write(MINIMAL + "config: {batch_size: 64}\nrivals: [demo_ccl]\n"))
     assert StudySpec.model_validate(spec.model_dump(mode="json")) == spec

@@ -60,8 +60,8 @@ def test_every_rival_has_the_budget_of_mml(name: str):
     own |= {"learning_rate"} if rival.config["batch_size"] > ours.config["batch_size"] else set()
     own |= {"negatives"} if name in SAMPLERS else set()
     own |= {"encoder"} if name in ENCODERS else set()
-    own |= {"score", "negatives", "schedule"} if name.endswith("_lightgcn") else set()
-    own |= {"score", "encoder", "negatives", "learning_rate", "schedule"} if name.endswith("_cml") else set()
+    own |= {"score", "negatives", "learning_rate", "l2"} if name.endswith("_lightgcn") else set()
+    own |= {"score", "encoder", "negatives", "learning_rate"} if name.endswith("_cml") else set()
     theirs, mine = ({key: value for key, value in spec.config.items() if key not in own} for spec in (rival, ours))
     assert theirs == mine
 

@@ -20,7 +20,7 @@ class Batch(NamedTuple):
         users, positives: int32 (B,).
         items: int32 (B, stride); the row's negatives that do not lie below the cutoff, then its positive.
         slopes: (B, stride), d loss / d score of `items`.
-        scores: (B, N + 1); of dense losses with the positive's at the end.
+        scores: (B, N + 1); after those of the negatives found, the positive's.
         found: int32 (B,), how many negatives were found.
         losses: float64 (B,).
         pulls: (B,), the sum of a row's slopes, for score euclidean.

@@ -105,14 +105,13 @@ class NumbaEngine(SingleLane):
         try:
             while done < n_steps and np.isfinite(totals[0]):
                 steps, threads = pace.next()
-                last = min(n_steps, done + steps)
+                last = min(n_steps, done + (1 if self.tower else steps))
                 if self.sampler is not None:
                     last = min(last, done + self._steps_ahead(config))
                     plan = plan._replace(**self._given(config, self.sampler, epoch, done, last))
                 numba.set_num_threads(threads)
                 started = time.perf_counter()
                 if self.tower is not None:
-                    last = done + 1
                     _, users, _ = self._pairs(config, epoch, done, last)
                     self.batch.vectors[: len(users)] = self.tower.look(users, plan, done)
                 self.kernel(plan, self.users, self.items, self.batch, done, last, totals, counts)

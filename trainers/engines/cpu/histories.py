@@ -16,7 +16,7 @@ from numba import prange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers.compiled import compiled
+from trainers.compiled import announce, compiled
 from trainers.data import Ids
 from trainers.engines.cpu.adam import Floats
 from trainers.engines.cpu.batch import BLOCK
@@ -164,6 +164,7 @@ def _build(width: int, version: int) -> Pooling:  # noqa: C901 - two kernels
                         for d in range(width):
                             to_keys[i, d] += slopes[p] * queries[histories.row[p], d]
 
+    announce(back, f"compiling what SimpleX needs for vectors of {width} floats: once on this machine, about a minute")
     return Pooling(value, back)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from trainers.compiled import compiled
+from trainers.compiled import announce, compiled
 from trainers.engines.cpu.adam import Floats, Table, adam_step, prefetch_all
 from trainers.engines.cpu.batch import BLOCK
 from trainers.engines.cpu.kernels import PARALLEL, fingerprint
@@ -66,4 +66,5 @@ def _build(width: int, version: int) -> Lookup:  # noqa: C901 - two kernels
                 if moved:
                     adam_step(table, ids[i], gradients, i, np.float32(0.0), step, rate, l2, power, width)
 
+    announce(train, f"compiling what SimpleX needs for vectors of {width} floats: once on this machine, about a minute")
     return Lookup(read, train)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +41,17 @@ class Rows:
     values: Tensor
 
 
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Matrix products add up in another order with every number of threads; our own kernels do not, and have the most to do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class Tower:
     """SimpleX's users: their table, that of their histories, and the matrices, which torch's Adam trains."""
 
@@ -49,8 +62,8 @@ class Tower:
         self.lookup = lookup_for(config.encoder.dim)
         self.consumed, self.ends, self.lengths = (_places(array) for array in (module.consumed, module.ends, module.lengths))
         self.mark = np.full(seen.n_items, -1, np.int32)
-        self.row_updates = 0
 
+    @one_torch_thread()
     def look(self, users: Ids, plan: Plan, at: int) -> Floats:
         """Vectors (B, dim) of a batch's users, as they are scored, before step `at` of the epoch."""
         distinct, which = np.unique(users, return_inverse=True)
@@ -65,6 +78,7 @@ class Tower:
         vectors: Floats = self.out.detach().numpy()
         return vectors
 
+    @one_torch_thread()
     def descend(self, gradients: Floats, plan: Plan, at: int) -> None:
         """Step `at` of the epoch, given the gradients (B, dim) of what `look` gave."""
         number = plan.steps_before + at
@@ -77,6 +91,7 @@ class Tower:
         self.optimizer.param_groups[0]["lr"] = learning_rate_at(self.config, number, self.n_rows)
         self.optimizer.step()
 
+    @one_torch_thread()
     def vectors(self, step: int, tail: float) -> Tensor:
         """All users' vectors as they stand after a step, before the score's mapping."""
         users, history = (torch.from_numpy(caught_up(table, step, tail)) for table in (self.users, self.history))
@@ -90,7 +105,6 @@ class Tower:
     def _read(self, table: Table, ids: Places, step: int, tail: float) -> Rows:
         values = np.empty((len(ids), table.rows.shape[1]), np.float32)
         self.lookup.read(table, ids, step, tail, self.power, values)
-        self.row_updates += 2 * len(ids)
         return Rows(table, ids, torch.from_numpy(values).requires_grad_())
 
 
