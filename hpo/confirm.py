@@ -20,7 +20,7 @@ from rich.console import Console
 from hpo.cli import add_confirm_arguments, add_place_arguments, add_study_arguments, confirm_changes, entry, existing_workspace
 from hpo.console import RunProgress, counted, say, table
 from hpo.dashboard import publish
-from hpo.export import BEST, CONFIRM, write_config
+from hpo.export import BEST, CONFIRM, export_winner
 from hpo.provenance import provenance
 from hpo.runs import FinishedRun, Reference, keep_reference, keep_run
 from hpo.spec import OBJECTIVE, StudySpec
@@ -257,24 +257,13 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     path = work.folder / CONFIRM
     origin = {"definition": study.user_attrs[DEFINITION], "trials": n_trials, "provenance": provenance(work.choice.device)}
     write_text(path, sealed(to_yaml({**outcome.to_dict(), **origin})))
-    _write_winner(work, outcome)
+    export_winner(work, outcome)
     title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"
     console.print(table(title, ["method", *SHOWN, f"lead of {outcome.methods[0].label}"], outcome.rows()))
     for sentence in outcome.sentences():
         say(console, sentence)
     report = publish(work.spec, study, storage, work.output)
     say(console, f"wrote {', '.join(map(str, [path, work.folder / BEST, *report]))}")
-
-
-def _write_winner(work: Workspace, outcome: Confirmation) -> None:
-    winner, tested = outcome.winner, outcome.methods[0]
-    facts = {
-        "trial": winner.trial,
-        "validation": winner.by_seed[winner.config.seed],
-        "validation_by_seed": winner.by_seed,
-        "test_by_seed": tested.by_seed,
-    }
-    write_config(work, work.folder / BEST, winner.config, facts)
 
 
 def _finalists(study: optuna.Study, top: int) -> str:

@@ -14,6 +14,7 @@ from hpo.cli import add_place_arguments, add_study_arguments, entry, existing_wo
 from hpo.liveness import PUBLISHED, WORKER
 from hpo.provenance import provenance
 from hpo.spec import BESIDE, OBJECTIVE
+from hpo.summary import Confirmation
 from hpo.trials import best_trials, trial_config
 from hpo.workspace import Workspace
 from trainers.config import TrainConfig
@@ -41,6 +42,18 @@ def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial
     facts = {"trial": trial.number, "published": trial.user_attrs.get(PUBLISHED, False), "validation": validation}
     name = BEST_TRIAL if (work.folder / CONFIRM).exists() else BEST
     return write_config(work, work.folder / name, trial_config(trial, work.spec), facts), trial
+
+
+def export_winner(work: Workspace, outcome: Confirmation) -> Path:
+    """Write the config that confirm chose to `best.yaml`, with its figures by seed."""
+    winner, tested = outcome.winner, outcome.methods[0]
+    facts = {
+        "trial": winner.trial,
+        "validation": winner.by_seed[winner.config.seed],
+        "validation_by_seed": winner.by_seed,
+        "test_by_seed": tested.by_seed,
+    }
+    return write_config(work, work.folder / BEST, winner.config, facts)
 
 
 def write_config(work: Workspace, path: Path, config: TrainConfig, facts: dict[str, Any]) -> Path:

@@ -102,14 +102,17 @@ class Pooling(NamedTuple):
 @cache
 def pooling_for(width: int) -> Pooling:
     """Compiled, or read from numba's cache on disk."""
-    return _build(width, fingerprint())
+    pooling = Pooling(_build_value(width, fingerprint()), _build_back(width, fingerprint()))
+    announce(pooling.back, f"compiling what SimpleX needs for vectors of {width} floats: once on this machine, about a minute")
+    return pooling
 
 
-def _build(width: int, version: int) -> Pooling:  # noqa: C901 - two kernels
-    """As in `kernels`, the closure's numbers are part of the cache's key."""
-    options: Any = {"parallel": PARALLEL, "nogil": True, "fastmath": MATH, "error_model": "numpy"}
+# As in `kernels`, the closures' numbers are part of the cache's key.
+OPTIONS: Any = {"parallel": PARALLEL, "nogil": True, "fastmath": MATH, "error_model": "numpy"}
 
-    @compiled(**options)
+
+def _build_value(width: int, version: int) -> Any:
+    @compiled(**OPTIONS)
     def value(queries, keys, values, histories, weights, out):  # type: ignore[no-untyped-def]
         if version == 0:
             return
@@ -130,7 +133,11 @@ def _build(width: int, version: int) -> Pooling:  # noqa: C901 - two kernels
                 for d in range(width):
                     out[b, d] += weights[p] * values[histories.which[p], d]
 
-    @compiled(**options)
+    return value
+
+
+def _build_back(width: int, version: int) -> Any:  # noqa: C901 - one kernel
+    @compiled(**OPTIONS)
     def back(gradients, queries, keys, values, histories, weights, slopes, to_queries, to_keys, to_values):  # type: ignore[no-untyped-def]  # noqa: C901
         if version == 0:
             return
@@ -164,8 +171,7 @@ def _build(width: int, version: int) -> Pooling:  # noqa: C901 - two kernels
                         for d in range(width):
                             to_keys[i, d] += slopes[p] * queries[histories.row[p], d]
 
-    announce(back, f"compiling what SimpleX needs for vectors of {width} floats: once on this machine, about a minute")
-    return Pooling(value, back)
+    return back
 
 
 class _Pooled(torch.autograd.Function):
