@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -30,6 +32,15 @@ class Stopped(Exception):
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
         self.exit_code = 128 + signum
+
+
+def _let_go(error: BaseException) -> None:
+    """End what the error's frames hold now, and not after the hook for failing finalizers has gone."""
+    chain: BaseException | None = error
+    while chain is not None:
+        traceback.clear_frames(chain.__traceback__)
+        chain = chain.__context__
+    gc.collect()
 
 
 class Stopper:
@@ -59,12 +70,15 @@ class Stopper:
         def unraisable(lost: sys.UnraisableHookArgs) -> None:
             if isinstance(lost.exc_value, Stopped):
                 self._raise_again()
-            else:
+            elif self._pending is None:  # else it may be the finalizer of what was interrupted half-built
                 others(lost)
 
         sys.unraisablehook = unraisable
         try:
             yield self
+        except Stopped as stop:
+            _let_go(stop)
+            raise
         finally:
             sys.unraisablehook = others
             if self._again is not None:

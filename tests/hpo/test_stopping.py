@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -33,6 +34,17 @@ def in_a_finalizer() -> None:
     Ends()
 
 
+class HalfBuilt:
+    """Its finalizer relies on a finished constructor, as those of LLVM's objects do."""
+
+    def __init__(self) -> None:
+        get_signal()
+        self.name = "built"
+
+    def __del__(self) -> None:
+        self.name.upper()
+
+
 def wait() -> None:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
@@ -55,6 +67,15 @@ def test_a_signal_stops_the_block_that_it_hits(get: Callable[[], None], capfd: p
     assert stopped.value.exit_code == 143
     assert time.monotonic() - start < PATIENCE / 2
     assert capfd.readouterr().err == ""
+
+
+def test_what_is_left_half_built_ends_quietly(monkeypatch: pytest.MonkeyPatch):
+    said: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: said.append(lost.exc_type))
+    with pytest.raises(Stopped), Stopper().catching() as stopper, stopper.interruptible():
+        HalfBuilt()
+    gc.collect()
+    assert said == []
 
 
 def test_one_that_a_callback_lost_at_the_end_of_a_block_stops_the_next():
