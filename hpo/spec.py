@@ -165,7 +165,7 @@ class StudySpec(BaseModel):
     def _rival_spec(self, rival: str) -> StudySpec:
         if rival in SPACES:
             return self._with_space(rival)
-        if not is_file_name(rival) and rival not in shipped_studies():
+        if not _is_file(rival) and rival not in shipped_studies():
             shown = f"spaces ({', '.join(sorted(SPACES))}), shipped studies (hpo.studies list) and study files, NAME.yaml"
             raise InputError(f"study {self.name}: {unknown('rival', rival, [*SPACES, *shipped_studies()], shown)}")
         return load_spec(rival)
@@ -235,7 +235,7 @@ def load_spec(study: str, name: str | None = None) -> StudySpec:
     Raises:
         InputError: unknown name (nearest suggested), a file that is missing or broken, unknown or invalid keys.
     """
-    if is_file_name(study):
+    if _is_file(study):
         path = Path(study)
         return _from_file(path, name or path.stem, where=study)
     if study not in shipped_studies():
@@ -257,7 +257,7 @@ def _from_file(path: Path, name: str, where: str) -> StudySpec:
     return checked(StudySpec, {**content, "name": name}, where)
 
 
-def is_file_name(study: str) -> bool:
+def _is_file(study: str) -> bool:
     """Whether a study is given by its file."""
     return _is_yaml(study) or "/" in study
 

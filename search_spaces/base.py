@@ -90,19 +90,15 @@ class Space(ABC):
         Raises:
             InputError: the config is outside the space; the message names the parameter.
         """
-        point = {**self.loss_params(config.loss), **self.also_params(config)}
-        return {name: into_box(name, point[name], box) for name, box in self.boxes().items()}
-
-    def also_params(self, config: TrainConfig) -> Params:
-        """A config's values of the fields in `also`, in their boxes or not."""
-        values: Params = {
+        others: Params = {
             "learning_rate": config.learning_rate,
             "l2": config.l2 or NO_L2,
             "negatives": config.negatives.per_row(config.batch_size),
             "dropout": config.encoder.dropout,
             "schedule": config.schedule,
         }
-        return {name: values[name] for name in self.also}
+        point = {**self.loss_params(config.loss), **{str(name): others[name] for name in self.also}}
+        return {name: into_box(name, point[name], box) for name, box in self.boxes().items()}
 
     def nearest(self, config: TrainConfig) -> Params | None:
         """The point that comes nearest to a config outside the space; None where there is none."""
