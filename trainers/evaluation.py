@@ -70,10 +70,13 @@ def evaluate(
     check_held_out(seen, held_out)
     check_vectors(user_vectors, item_vectors, seen)
     _check_cut_offs(ks)
-    columns = _columns(held_out_ranks(user_vectors, item_vectors, seen, held_out, max(ks)), held_out, ks)
-    if per_user:
-        return _by_user(columns, held_out)
-    return {name: float(values.mean()) for name, values in columns.items()}
+    ranks = held_out_ranks(user_vectors, item_vectors, seen, held_out, max(ks))
+    return _by_user(_columns(ranks, held_out, ks), held_out) if per_user else metrics_of_ranks(ranks, held_out, ks)
+
+
+def metrics_of_ranks(ranks: NDArray[np.int64], held_out: Interactions, ks: Sequence[int]) -> dict[str, float]:
+    """Means over the users with a held-out item, given the rank of every held-out pair, (n_pairs,), max(ks) for a miss."""
+    return {name: float(values.mean()) for name, values in _columns(ranks, held_out, ks).items()}
 
 
 def evaluate_lists(lists: NDArray[Any], *, held_out: Interactions, ks: Sequence[int] = (20, 50)) -> pd.DataFrame:

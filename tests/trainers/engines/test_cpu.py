@@ -20,8 +20,9 @@ from trainers.compiled import compiled
 from trainers.engines.cpu import NumbaEngine, why_not
 from trainers.engines.cpu.adam import Table
 from trainers.engines.cpu.pace import Pace
-from trainers.engines.cpu.rows import ROWS, row_loss, row_loss_of
+from trainers.engines.cpu.rows import row_loss
 from trainers.engines.reference import TorchEngine
+from trainers.engines.row_losses import ROWS, row_loss_of
 from trainers.losses import LOSSES, Scores
 
 MAX_THREADS = numba.get_num_threads()

@@ -1,14 +1,4 @@
-"""Row-wise Adam: a row is touched only in the steps that give it a gradient, and lands where dense Adam would have put it.
-
-Without gradients for j steps since step t0, Adam's moments are b1^j m and b2^j v, so the row keeps moving along
-`direction = m / (sqrt(v) + eps')` by lr_t sqrt(1 - b2^t) / (1 - b1^t) r^j in step t = t0 + j, r = b1 / sqrt(b2). With
-
-    tail(t) = sum_{s > t} lr_s sqrt(1 - b2^s) / (1 - b1^s) r^(s - t)
-
-the way that lies ahead of it after step t is r^(t - t0) tail(t), one number per row, and catching up from step a to step b is
-one addition: the difference of the ways ahead. The only approximation is that eps' = eps sqrt(1 - b2^(t0 + 1)) is kept
-while the row coasts; sqrt(v) is larger by orders of magnitude.
-"""
+"""Row-wise Adam, as `trainers.engines.adam` derives it, on tables in memory."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -20,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.config import TrainConfig
-from trainers.engines.adam import BETAS, EPSILON, learning_rate_at
+from trainers.engines.adam import BETAS, EPSILON, HORIZON, RATIO
 from trainers.engines.cpu.low import aligned, inlined, largest, prefetch
 from trainers.scores import NORM_FLOOR
 
@@ -29,8 +18,6 @@ Floats = NDArray[np.float32]
 
 BETA_1, BETA_2 = np.float32(BETAS[0]), np.float32(BETAS[1])
 GAIN_1, GAIN_2 = np.float32(1.0 - BETAS[0]), np.float32(1.0 - BETAS[1])
-RATIO = BETAS[0] / BETAS[1] ** 0.5
-HORIZON = 512  # r^512 = 5e-24: nothing moves later
 N_POWERS = 4096
 ROUNDING = np.float32(1e-5)  # more than the float32 error of a score of two unit vectors
 LARGEST_INVERSE = np.float32(1.0 / NORM_FLOOR)
@@ -107,26 +94,6 @@ def _measure_all(table: Table) -> None:
         step = np.maximum(np.abs(unit).max(1, keepdims=True) / CODE_MAX, np.float32(NORM_FLOOR))
         table.codes[:] = np.clip(np.rint(unit / step), -CODE_MAX, CODE_MAX) + CODE_ZERO
         table.scale[:, CODE_STEP] = step[:, 0]
-
-
-def powers() -> NDArray[np.float64]:
-    """b1^k, b2^k and r^k, (3, N_POWERS)."""
-    return np.array([BETAS[0], BETAS[1], RATIO])[:, None] ** np.arange(N_POWERS)
-
-
-def rates(config: TrainConfig, n_rows: int, first: int, n_steps: int) -> NDArray[np.float64]:
-    """What steps first + 1 ... first + n_steps (counted from 1) need, one line per step t, (n_steps, 4).
-
-    Columns: lr_t / (1 - b1^t), 1 / sqrt(1 - b2^t), tail(t - 1), tail(t).
-    """
-    steps = np.arange(first + 1, first + n_steps + HORIZON + 1, dtype=np.float64)
-    rate = np.array([max(0.0, learning_rate_at(config, int(t) - 1, n_rows)) for t in steps])
-    correction_1, correction_2 = 1.0 - BETAS[0] ** steps, np.sqrt(1.0 - BETAS[1] ** steps)
-    way = rate * correction_2 / correction_1
-    tail = np.zeros(len(steps) + 1)  # tail[i] = tail(first + i)
-    for i in range(len(steps) - 1, -1, -1):
-        tail[i] = RATIO * (way[i] + tail[i + 1])
-    return np.stack([rate / correction_1, 1.0 / correction_2, tail[:-1], tail[1:]], axis=1)[:n_steps].copy()
 
 
 def caught_up(table: Table, step: int, tail: float) -> Floats:

@@ -16,14 +16,15 @@ from trainers.config import TrainConfig
 from trainers.data import Ids
 from trainers.draws import Purpose
 from trainers.encoders import MF, SimpleXModule
+from trainers.engines.adam import powers, rates
 from trainers.engines.contract import Vectors
 from trainers.engines.cpu import tower
-from trainers.engines.cpu.adam import Floats, Table, caught_up, new_table, powers, put_rows, rates
+from trainers.engines.cpu.adam import N_POWERS, Floats, Table, caught_up, new_table, put_rows
 from trainers.engines.cpu.batch import new_batch, stride_bits
 from trainers.engines.cpu.kernels import Plan, kernel_for
 from trainers.engines.cpu.pace import Pace
-from trainers.engines.cpu.rows import ALL, ROWS, row_loss_of
 from trainers.engines.cpu.tower import Tower
+from trainers.engines.row_losses import ALL, ROWS, row_loss_of
 from trainers.engines.single import SingleLane
 from trainers.negatives import Popularity, Sampler, Step, Uniform
 from trainers.scores import SCORES, unit
@@ -76,7 +77,7 @@ class NumbaEngine(SingleLane):
         self.loss = row_loss_of(config.loss, seen.n_items)
         if raw:  # screening knows how far a direction may turn, not how long a vector may grow
             self.loss = self.loss._replace(cutoff=ALL)
-        self.power = powers()
+        self.power = powers(N_POWERS)
         module = config.encoder.build(seen, config.seed)
         self.tower = Tower(config, module, seen, self.power) if isinstance(module, SimpleXModule) else None
         users, items = (table.detach().numpy() for table in module.tables()[:2])

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from trainers import draws, scores
 from trainers.compiled import announce, compiled
-from trainers.engines import adam
+from trainers.engines import adam, row_losses
 from trainers.engines.cpu import passes
 from trainers.engines.cpu.adam import Table
 from trainers.engines.cpu.batch import BLOCK, USERS, Batch
@@ -129,7 +129,7 @@ def fingerprint() -> int:
     """Not 0; of the sources that are compiled in. Numba looks at the kernel's own file only when it judges its cache."""
     here = Path(__file__).parent
     compiled_in = [path for path in sorted(here.glob("*.py")) if path.name not in NOT_COMPILED]
-    sources = [*compiled_in, *map(Path, (draws.__file__, scores.__file__, distances.__file__, adam.__file__))]
+    sources = [*compiled_in, *(Path(module.__file__) for module in (draws, scores, distances, adam, row_losses))]
     digest = sha256(b"".join(path.read_bytes() for path in sources))
     return int.from_bytes(digest.digest()[:6], "big") + 1
 

@@ -1,0 +1,64 @@
+"""`trainers.draws` for Triton: the same words, so that every engine draws the same."""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+GOLDEN = tl.constexpr(0x9E3779B97F4A7C15)
+MUL_1 = tl.constexpr(0xBF58476D1CE4E5B9)
+MUL_2 = tl.constexpr(0x94D049BB133111EB)
+
+
+@triton.jit
+def word(signed):
+    """A uint64 that was kept as int64."""
+    return signed.to(tl.uint64, bitcast=True)
+
+
+@triton.jit
+def mix64(z):
+    z = (z ^ (z >> 30)) * MUL_1
+    z = (z ^ (z >> 27)) * MUL_2
+    return z ^ (z >> 31)
+
+
+@triton.jit
+def bits(key, counter):
+    return mix64(key + (counter.to(tl.uint64) + 1) * GOLDEN)
+
+
+@triton.jit
+def below(drawn, n):
+    return ((drawn >> 32) * n.to(tl.uint64)) >> 32
+
+
+@triton.jit
+def weighted(drawn, keep, other, n, mask):
+    """`keep` and `other` point to an alias table of n places."""
+    place = below(drawn, n)
+    stays = (drawn & 0xFFFFFFFF) < word(tl.load(keep + place, mask=mask, other=0))
+    return tl.where(stays, place, word(tl.load(other + place, mask=mask, other=0)))
+
+
+@triton.jit
+def feistel(key, x, half_bits):
+    low = ((key * 0 + 1) << half_bits) - 1
+    left = x >> half_bits
+    right = x & low
+    for turn in tl.static_range(4):
+        mixed = mix64(key + right * GOLDEN + turn) & low
+        left, right = right, left ^ mixed
+    return (left << half_bits) | right
+
+
+@triton.jit
+def permuted(key, position, n, half_bits):
+    """Where the permutation of [0, n) sends a position."""
+    half = half_bits.to(tl.uint64)
+    place = feistel(key, position.to(tl.uint64), half)
+    while place >= n.to(tl.uint64):
+        place = feistel(key, place, half)
+    return place.to(tl.int64)

@@ -1,0 +1,206 @@
+"""The CUDA engine: matrix factorisation in lanes, side by side on one device."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainers.config import TrainConfig
+from trainers.data import Interactions
+from trainers.encoders import MF
+from trainers.engines.contract import EpochResult, Vectors
+from trainers.engines.cuda.limits import why_not
+from trainers.engines.cuda.pool import Pool, Shape, shape_of
+from trainers.engines.cuda.ranks import Ranker
+from trainers.engines.single import SEARCH_KS
+from trainers.errors import OutOfMemory
+from trainers.evaluation import metrics_of_ranks
+from trainers.scores import SCORES
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Lane:
+    """A config in a lane."""
+
+    config: TrainConfig
+    shape: Shape
+    epochs_done: int = 0
+
+    @property
+    def finished(self) -> bool:
+        return self.epochs_done >= self.config.epochs
+
+
+class TritonEngine:
+    """Lanes on one CUDA device. Those whose configs have one shape train in the same launches.
+
+    A config's numbers do not depend on its lane, nor on what the other lanes do.
+
+    Attributes:
+        lanes: how many; halved when the device's memory does not hold them.
+    """
+
+    def __init__(
+        self, seen: Interactions, held_out: Interactions | None, evaluate_every: int = 1, device: str = "cuda", lanes: int = 1
+    ) -> None:
+        self.seen, self.held_out = seen, held_out
+        self.evaluate_every = evaluate_every
+        self.device = device
+        self.lanes = lanes
+        self.running: dict[int, _Lane] = {}
+        self.pools: dict[Shape, Pool] = {}
+        self.ranker: Ranker | None = None
+        self.initial: tuple[tuple[MF, int], tuple[Tensor, Tensor]] | None = None
+
+    def start(self, lane: int, config: TrainConfig) -> None:
+        """Begin a config; the lane's previous one is dropped.
+
+        Raises:
+            ValueError: a config that this engine cannot run, or a lane that it does not have.
+            OutOfMemory: the device's memory does not even hold one lane.
+        """
+        if reason := why_not(config):
+            raise ValueError(f"the triton engine cannot run this config: {reason}")
+        if not 0 <= lane < self.lanes:
+            raise ValueError(f"this engine has {self.lanes} lanes, numbered from 0, got {lane}")
+        self.stop(lane)
+        shape = shape_of(config)
+        with self._enough_memory():
+            if shape not in self.pools:
+                self.pools[shape] = self._new_pool(shape)
+            self.pools[shape].begin(lane, config, self._initial_tables(config))
+        self.running[lane] = _Lane(config, shape)
+
+    def _new_pool(self, shape: Shape) -> Pool:
+        """As many lanes as fit, halving their number; those of other shapes are as many."""
+        while True:
+            try:
+                return Pool(self.seen, shape, self.lanes, self.device)
+            except torch.OutOfMemoryError:
+                busy = max(self.running, default=0)
+                if self.lanes // 2 <= busy:
+                    raise
+                log.warning("%d lanes do not fit into the memory of %s: going on with %d", self.lanes, self.device, self.lanes // 2)
+                self.lanes //= 2
+                self._empty_cache()
+
+    def _initial_tables(self, config: TrainConfig) -> tuple[Tensor, Tensor]:
+        """The last ones are kept: the trials of a study start from the same."""
+        assert isinstance(config.encoder, MF)  # why_not has said so
+        key = config.encoder, config.seed
+        if self.initial is None or self.initial[0] != key:
+            users, items = config.encoder.initial_tables(self.seen.n_users, self.seen.n_items, config.seed)
+            self.initial = key, (torch.from_numpy(users).to(self.device), torch.from_numpy(items).to(self.device))
+        return self.initial[1]
+
+    def epoch(self) -> list[EpochResult]:
+        """Train every lane whose config is not finished for one epoch. The seconds are shared evenly.
+
+        Raises:
+            OutOfMemory: all lanes are free again, and half as many.
+        """
+        with self._enough_memory():
+            results = []
+            for pool in list(self.pools.values()):
+                results += self._epoch_of(pool)
+        return sorted(results, key=lambda result: result.lane)
+
+    def _epoch_of(self, pool: Pool) -> list[EpochResult]:
+        busy = {lane: self.running[lane] for lane in pool.configs if not self.running[lane].finished}
+        if not busy:
+            return []
+        started = time.perf_counter()
+        losses = pool.epoch({lane: one.epochs_done for lane, one in busy.items()})
+        seconds = (time.perf_counter() - started) / len(busy)
+        return [self._evaluated(pool, lane, loss, seconds) for lane, loss in losses.items()]
+
+    def _evaluated(self, pool: Pool, lane: int, loss: float, train_seconds: float) -> EpochResult:
+        started = time.perf_counter()
+        one = self.running[lane]
+        one.epochs_done += 1
+        metrics = None
+        if one.finished or (self.held_out is not None and one.epochs_done % self.evaluate_every == 0):
+            users, items = self._ranking(pool, lane)
+            if not (_sound(users) and _sound(items)):
+                loss = float("nan")  # the loss does not always show it
+            elif self.held_out is not None:
+                metrics = self._measure(users, items)
+        return EpochResult(lane, one.epochs_done, loss, metrics, train_seconds, time.perf_counter() - started)
+
+    def _measure(self, users: Tensor, items: Tensor) -> dict[str, float]:
+        assert self.held_out is not None
+        if self.ranker is None:
+            self.ranker = Ranker(self.seen, self.held_out, self.device)
+        return metrics_of_ranks(self.ranker.ranks(users, items, max(SEARCH_KS)), self.held_out, SEARCH_KS)
+
+    def vectors(self, lane: int) -> Vectors:
+        """Copies of the lane's ranking vectors, float32 (n_users, d) and (n_items, d)."""
+        pool = self._pool_of(lane)
+        users, items = self._ranking(pool, lane)
+        return users.cpu().numpy().astype(np.float32), items.cpu().numpy().astype(np.float32)
+
+    def _ranking(self, pool: Pool, lane: int) -> tuple[Tensor, Tensor]:
+        return SCORES[self.running[lane].config.score].ranking(*pool.rows(lane))
+
+    def _pool_of(self, lane: int) -> Pool:
+        if lane not in self.running:
+            raise RuntimeError(f"lane {lane} is free: start a config in it first")
+        return self.pools[self.running[lane].shape]
+
+    def keep(self, lane: int) -> Any:
+        """The lane's parameters as they are now, for `go_back`."""
+        return self._pool_of(lane).rows(lane)
+
+    def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
+        """Give the lane the parameters of an earlier epoch and another learning rate; Adam's moments and the draws go on.
+
+        Raises:
+            ValueError: a schedule that has rates of its own.
+        """
+        pool, one = self._pool_of(lane), self.running[lane]
+        if one.config.schedule != "constant":
+            raise ValueError("only a running config with a constant learning rate can go back")
+        one.config = one.config.replace(learning_rate=learning_rate)
+        pool.put_rows(lane, kept, one.config)
+
+    def stop(self, lane: int) -> None:
+        """Free the lane; the memory of a shape goes with the last of its lanes."""
+        one = self.running.pop(lane, None)
+        if one is None:
+            return
+        pool = self.pools[one.shape]
+        pool.end(lane)
+        if not pool.configs and len(self.pools) > 1:  # the last pool is what the next trial will ask for
+            del self.pools[one.shape]
+
+    @contextmanager
+    def _enough_memory(self) -> Iterator[None]:
+        """Free all lanes when the device's memory does not suffice, and halve their number."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            self.running.clear()
+            self.pools.clear()
+            self.initial = self.ranker = None
+            self.lanes = max(1, self.lanes // 2)
+            self._empty_cache()
+            raise OutOfMemory(f"out of memory on {self.device}: {str(error).splitlines()[0]}") from error
+
+    def _empty_cache(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _sound(vectors: Tensor) -> bool:
+    """Whether all rows are finite and none has length zero, which is what float32 makes of an overflown norm."""
+    return bool((torch.isfinite(vectors).all() & vectors.any(dim=1).all()).item())

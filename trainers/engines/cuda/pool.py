@@ -1,0 +1,205 @@
+"""Lanes that train configs of one shape side by side: their arrays on the device, and the launches of a step."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import triton
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainers import draws
+from trainers.config import TrainConfig
+from trainers.data import Interactions
+from trainers.draws import Purpose
+from trainers.engines.adam import RATIO, powers, rates
+from trainers.engines.cuda import step
+from trainers.engines.cuda.limits import N_SETTINGS, gradient_scale
+from trainers.engines.cuda.step import Data, Lanes, Scratch, Table, train_rows, update_rows
+from trainers.engines.row_losses import row_loss_of
+from trainers.negatives import Popularity
+
+GRAPH_STEPS = 32  # replayed at once
+
+
+class Shape(NamedTuple):
+    """What configs must have in common to share a launch. The numbers of a run depend on its own shape, not on its neighbours."""
+
+    dim: int
+    batch_size: int
+    block: int
+    kind: int
+    weighted: bool
+
+
+def shape_of(config: TrainConfig) -> Shape:
+    """The shape of a config that the engine can run."""
+    count = config.negatives.count
+    block = max(step.CHUNK, triton.next_power_of_2(count))
+    kind = row_loss_of(config.loss, 1).kind
+    return Shape(config.encoder.dim, config.batch_size, block, kind, isinstance(config.negatives, Popularity))
+
+
+class Pool:
+    """The lanes of one shape.
+
+    Raises:
+        torch.OutOfMemoryError: they do not fit on the device.
+    """
+
+    def __init__(self, seen: Interactions, shape: Shape, n_lanes: int, device: str) -> None:
+        self.seen, self.shape, self.device = seen, shape, device
+        self.n_steps = -(-len(seen) // shape.batch_size)
+        self.width = triton.next_power_of_2(shape.dim)
+        self.steps_done = [0] * n_lanes
+        self.configs: dict[int, TrainConfig] = {}
+        self.data = Data(
+            torch.from_numpy(seen.users).to(device),
+            torch.from_numpy(seen.items).to(device),
+            len(seen),
+            seen.n_items,
+            draws.half_bits_for(len(seen)),
+            shape.batch_size,
+        )
+        self.lanes = self._new_lanes(n_lanes)
+        self.users, self.items = (self._new_table(n_lanes, n) for n in (seen.n_users, seen.n_items))
+        batch = (n_lanes, shape.batch_size, shape.block)
+        self.scratch = Scratch(self._zeros(batch, torch.int32), self._zeros(batch, torch.float32))
+        self.graph = self._graph() if device == "cuda" else None
+
+    def _zeros(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return torch.zeros(shape, dtype=dtype, device=self.device)
+
+    def _new_lanes(self, n: int) -> Lanes:
+        places = self.seen.n_items if self.shape.weighted else 1
+        return Lanes(
+            numbers=self._zeros((n, step.N_NUMBERS), torch.int64),
+            factors=self._zeros((n, step.N_FACTORS), torch.float32),
+            settings=self._zeros((n, N_SETTINGS), torch.float32),
+            rates=self._zeros((n, self.n_steps, 4), torch.float64),
+            n_rates=self.n_steps,
+            keep=self._zeros((n, places), torch.int64),
+            other=self._zeros((n, places), torch.int64),
+            power=torch.from_numpy(powers(step.N_POWERS)).to(self.device),
+            ticks=self._zeros((2, n), torch.int32),
+            counts=self._zeros((2, 2, n), torch.int32),
+            losses=self._zeros((n, self.shape.batch_size), torch.float64),
+        )
+
+    def _new_table(self, n_lanes: int, n: int) -> Table:
+        rows, mean, square, direction = (self._zeros((n_lanes, n, self.width), torch.float32) for _ in range(4))
+        last, stamps, work = (self._zeros((n_lanes, n), torch.int32) for _ in range(3))
+        ahead = self._zeros((n_lanes, n), torch.float64)
+        sums = self._zeros((n_lanes, n, self.width), torch.int64)
+        return Table(rows, mean, square, direction, last, ahead, sums, stamps, work, n)
+
+    def _graph(self) -> torch.cuda.CUDAGraph:
+        """Steps to replay. No lane is busy yet, so that the launches that compile the kernels do nothing."""
+        self._step()
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            for _ in range(GRAPH_STEPS):
+                self._step()
+        return graph
+
+    def _step(self) -> None:
+        n_lanes, shape = len(self.steps_done), self.shape
+        train_rows[(shape.batch_size, n_lanes)](
+            self.data,
+            self.lanes,
+            self.users,
+            self.items,
+            self.scratch,
+            KIND=shape.kind,
+            DIM=self.width,
+            BLOCK=shape.block,
+            CHUNK=step.CHUNK,
+            WEIGHTED=shape.weighted,
+            TRUE_DIM=shape.dim,
+        )
+        update_rows[(step.PROGRAMS, n_lanes)](self.lanes, self.users, self.items, DIM=self.width, TILE=step.TILE)
+
+    def begin(self, lane: int, config: TrainConfig, initial: tuple[Tensor, Tensor]) -> None:
+        """Let a lane train a config from these tables, (n_users, dim) and (n_items, dim)."""
+        loss = row_loss_of(config.loss, self.seen.n_items)
+        for table, rows in zip((self.users, self.items), initial, strict=True):
+            for array in table[:-1]:
+                array[lane] = 0
+            table.rows[lane, :, : self.shape.dim] = rows
+        self.lanes.settings[lane, : len(loss.settings)] = torch.from_numpy(loss.settings)
+        if self.shape.weighted:
+            assert isinstance(config.negatives, Popularity)  # that is the shape
+            tables = config.negatives.sampler(self.seen).table
+            self.lanes.keep[lane], self.lanes.other[lane] = (torch.from_numpy(table.view(np.int64)) for table in tables)
+        scale = gradient_scale(config, self.seen.n_items)
+        self.lanes.factors[lane] = torch.tensor([1.0 / (1.0 - config.encoder.dropout), config.l2, scale])
+        self.steps_done[lane] = 0
+        self.configs[lane] = config
+
+    def end(self, lane: int) -> None:
+        """Free a lane."""
+        self.configs.pop(lane, None)
+
+    def epoch(self, epochs_done: dict[int, int]) -> dict[int, float]:
+        """Train these lanes for an epoch, given how many each has behind it; returns their mean losses, NaN when one diverged."""
+        numbers = np.zeros((len(self.steps_done), step.N_NUMBERS), np.int64)
+        table = np.zeros((len(self.steps_done), self.n_steps, 4))
+        for lane, epoch in epochs_done.items():
+            config = self.configs[lane]
+            numbers[lane] = self._numbers(config, epoch, self.steps_done[lane])
+            table[lane] = rates(config, len(self.seen), self.steps_done[lane], self.n_steps)
+        self.lanes.numbers.copy_(torch.from_numpy(numbers))
+        self.lanes.rates.copy_(torch.from_numpy(table))
+        for array in (self.lanes.ticks, self.lanes.counts, self.lanes.losses):
+            array.zero_()
+        self._run()
+        losses = self.lanes.losses.cpu().numpy()
+        for lane in epochs_done:
+            self.steps_done[lane] += self.n_steps
+        return {lane: float(losses[lane].sum()) / len(self.seen) for lane in epochs_done}
+
+    def _numbers(self, config: TrainConfig, epoch: int, steps_before: int) -> NDArray[np.int64]:
+        """A lane's line of `Lanes.numbers`."""
+        keys = [draws.key(config.seed, purpose, epoch) for purpose in (Purpose.SHUFFLE, Purpose.NEGATIVES, Purpose.DROPOUT)]
+        words = np.array([*keys, draws.keep_threshold(config.encoder.dropout)], np.uint64).view(np.int64)
+        summed = row_loss_of(config.loss, 1).summed
+        return np.array([*words, config.negatives.count, self.n_steps, steps_before, int(summed)], np.int64)
+
+    def _run(self) -> None:
+        if self.graph is None:
+            for _ in range(self.n_steps):
+                self._step()
+        else:
+            for _ in range(-(-self.n_steps // GRAPH_STEPS)):
+                self.graph.replay()
+
+    def rows(self, lane: int) -> tuple[Tensor, Tensor]:
+        """The lane's tables as they stand now, (n_users, dim) and (n_items, dim), copies on the device."""
+        rest = self._rest(lane)
+        users, items = (self._caught_up(table, lane, rest) for table in (self.users, self.items))
+        return users, items
+
+    def put_rows(self, lane: int, kept: tuple[Tensor, Tensor], config: TrainConfig) -> None:
+        """Let the rows be these, and train on with this config; the moments stay, and rows coast from here at its rate."""
+        self.configs[lane] = config
+        rest = self._rest(lane)
+        for table, rows in zip((self.users, self.items), kept, strict=True):
+            table.rows[lane, :, : self.shape.dim] = rows
+            table.ahead[lane] = torch.where(table.ahead[lane] == 0.0, 0.0, self._left(table, lane, rest))
+
+    def _rest(self, lane: int) -> float:
+        """tail(t) of the lane's last step."""
+        return float(rates(self.configs[lane], len(self.seen), self.steps_done[lane], 1)[0, 2])
+
+    def _left(self, table: Table, lane: int, rest: float) -> Tensor:
+        """How many directions each row has still to coast after the lane's last step."""
+        return RATIO ** (self.steps_done[lane] - table.last[lane]).double() * rest
+
+    def _caught_up(self, table: Table, lane: int, rest: float) -> Tensor:
+        ahead = table.ahead[lane]
+        way = torch.where(ahead == 0.0, 0.0, ahead - self._left(table, lane, rest)).float()
+        rows: Any = table.rows[lane] - way[:, None] * table.direction[lane]
+        return rows[:, : self.shape.dim].clone()

@@ -1,0 +1,89 @@
+"""Ranks of held-out items on the device: a block of users against all items at a time, seen items masked, ties as on the CPU."""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import triton
+import triton.language as tl
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainers.data import Interactions
+from trainers.ranking import tie_order
+
+BLOCK_SCORES = 2**23  # 32 MiB, which stay in the second-level cache
+STRIP = 1024  # scores looked at together
+
+
+@triton.jit
+def count_better(scores, users, items, place, ranks, n_items, k, STRIP: tl.constexpr):
+    """Grid (n_pairs,): how many items rank before each pair's in its user's row; k at most, and for a score that is not finite."""
+    pair = tl.program_id(0)
+    item = tl.load(items + pair)
+    row = scores + tl.load(users + pair).to(tl.int64) * n_items
+    own = tl.load(row + item)
+    own_place = tl.load(place + item)
+    rank = tl.zeros([STRIP], tl.int32)
+    for first in range(0, n_items, STRIP):
+        j = first + tl.arange(0, STRIP)
+        score = tl.load(row + j, mask=j < n_items, other=-float("inf"))
+        better = (score > own) | ((score == own) & (tl.load(place + j, mask=j < n_items, other=0) < own_place))
+        rank += (better & (j < n_items)).to(tl.int32)
+    finite = tl.abs(own) < float("inf")
+    tl.store(ranks + pair, tl.where(finite, tl.minimum(tl.sum(rank, 0), k), k))
+
+
+class Block(NamedTuple):
+    """Some users with held-out items: which, their seen items and held-out pairs; rows count from the block's first user."""
+
+    users: Tensor
+    seen_rows: Tensor
+    seen_items: Tensor
+    pair_rows: Tensor
+    pair_items: Tensor
+
+
+class Ranker:
+    """Ranks the same held-out pairs for one model after another.
+
+    Raises:
+        torch.OutOfMemoryError: the pairs do not fit on the device.
+    """
+
+    def __init__(self, seen: Interactions, held_out: Interactions, device: str) -> None:
+        self.n_items, self.device = seen.n_items, device
+        self.place = torch.from_numpy(tie_order(seen.n_items).astype(np.int32)).to(device)
+        users = np.flatnonzero(held_out.per_user)
+        size = max(1, BLOCK_SCORES // seen.n_items)
+        self.blocks = [self._block(users[first : first + size], seen, held_out) for first in range(0, len(users), size)]
+
+    def _block(self, users: NDArray[np.int64], seen: Interactions, held_out: Interactions) -> Block:
+        arrays = users, *_of_users(users, seen), *_of_users(users, held_out)
+        return Block(*(torch.from_numpy(array).to(self.device) for array in arrays))
+
+    def ranks(self, user_vectors: Tensor, item_vectors: Tensor, k: int) -> NDArray[np.int64]:
+        """As `trainers.ranking.held_out_ranks`, of vectors (n, d) on the device; only scores' rounding differs."""
+        found = [self._ranks(block, user_vectors, item_vectors, k) for block in self.blocks]
+        ranks: NDArray[np.int64] = torch.cat(found).cpu().numpy().astype(np.int64)
+        return ranks
+
+    def _ranks(self, block: Block, user_vectors: Tensor, item_vectors: Tensor, k: int) -> Tensor:
+        scores = user_vectors[block.users] @ item_vectors.T
+        scores[block.seen_rows, block.seen_items] = -torch.inf
+        ranks = torch.empty(len(block.pair_rows), dtype=torch.int32, device=self.device)
+        count_better[(len(ranks),)](
+            scores, block.pair_rows, block.pair_items, self.place, ranks, self.n_items, k, STRIP=STRIP
+        )
+        return ranks
+
+
+def _of_users(users: NDArray[np.int64], pairs: Interactions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The interactions of some users, in order: places in `users`, and items."""
+    counts = pairs.per_user[users]
+    start = np.repeat(pairs.indptr[users] - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
+    return np.repeat(np.arange(len(users)), counts), pairs.items[start + np.arange(counts.sum())].astype(np.int64)

@@ -1,0 +1,154 @@
+"""Losses as row functions for Triton, twins of those in `cpu.rows`: the same kinds, settings and formulas.
+
+A row function takes `settings` (a pointer), `count` (float32), the positive's score, the negatives' scores (BLOCK,) and which of
+them are there; it returns the row's loss, d loss / d positive, and the slopes d loss / d score (BLOCK,) of those that are.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import math
+
+import triton
+import triton.language as tl
+
+from trainers.engines import row_losses
+from trainers.losses import distances
+
+HINGES = tl.constexpr(row_losses.HINGES)
+SOFTMAX = tl.constexpr(row_losses.SOFTMAX)
+PAIR_HINGE = tl.constexpr(row_losses.PAIR_HINGE)
+PAIR_LOGISTIC = tl.constexpr(row_losses.PAIR_LOGISTIC)
+SQUARES = tl.constexpr(row_losses.SQUARES)
+LOGISTIC = tl.constexpr(row_losses.LOGISTIC)
+DISTANCES = tl.constexpr(row_losses.DISTANCES)
+SMALLEST = tl.constexpr(distances.SMALLEST)
+SHORTEST = tl.constexpr(math.sqrt(distances.SMALLEST))
+
+
+@triton.jit
+def row_loss(KIND: tl.constexpr, settings, count, positive, scores, there):
+    """Dispatch on the kind, when the kernel is compiled."""
+    if KIND == HINGES:
+        loss, slope, slopes = _hinges(settings, count, positive, scores, there)
+    elif KIND == SOFTMAX:
+        loss, slope, slopes = _softmax(settings, count, positive, scores, there)
+    elif KIND == PAIR_HINGE:
+        loss, slope, slopes = _pair_hinge(settings, count, positive, scores, there)
+    elif KIND == PAIR_LOGISTIC:
+        loss, slope, slopes = _pair_logistic(count, positive, scores, there)
+    elif KIND == SQUARES:
+        loss, slope, slopes = _squares(positive, scores, there)
+    elif KIND == LOGISTIC:
+        loss, slope, slopes = _logistic(positive, scores, there)
+    elif KIND == DISTANCES:
+        loss, slope, slopes = _distances(settings, count, positive, scores, there)
+    else:
+        loss, slope, slopes = _nearest(settings, count, positive, scores, there)
+    return loss, slope, tl.where(there, slopes, 0.0)
+
+
+@triton.jit
+def _above(value):
+    """Whether a hinge is open; true for NaN, which must reach the loss."""
+    return (value > 0.0) | (value != value)
+
+
+@triton.jit
+def _sum(values, there):
+    return tl.sum(tl.where(there, values, 0.0), 0)
+
+
+@triton.jit
+def _softplus(x):
+    """log(1 + e^x) without overflow."""
+    return tl.maximum(x, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(x)))
+
+
+@triton.jit
+def _sigmoid(x):
+    return 1.0 / (1.0 + tl.exp(-x))
+
+
+@triton.jit
+def _hinges(settings, count, positive, scores, there):
+    n_margins = tl.load(settings + 2).to(tl.int32)
+    heights = tl.zeros_like(scores)
+    slopes = tl.zeros_like(scores)
+    for k in range(n_margins):
+        above = scores - tl.load(settings + 3 + k)
+        weight = tl.load(settings + 3 + n_margins + k)
+        heights += tl.where(_above(above), weight * above, 0.0)
+        slopes += tl.where(_above(above), weight, 0.0)
+    share = tl.load(settings + 1) / count
+    gap = 1.0 - positive
+    pull = tl.load(settings)
+    loss = _sum(heights, there) * share + tl.where(_above(gap), pull * gap, 0.0)
+    return loss, tl.where(_above(gap), -pull, 0.0), share * slopes
+
+
+@triton.jit
+def _softmax(settings, count, positive, scores, there):
+    sharpness = 1.0 / tl.load(settings)
+    exponent = tl.load(settings + 1)
+    own = tl.load(settings + 3) != 0.0
+    highest = tl.max(tl.where(there, scores, -float("inf")), 0)
+    highest = tl.where(own, tl.maximum(highest, positive), highest)
+    share = tl.where(own, tl.exp((positive - highest) * sharpness), 0.0)
+    parts = tl.exp((scores - highest) * sharpness)
+    total = _sum(parts, there) + share
+    log_sum = highest * sharpness + tl.log(total)
+    log_sum -= tl.where(tl.load(settings + 2) != 0.0, tl.log(count), 0.0)
+    slopes = parts * (exponent * sharpness / total)
+    return exponent * log_sum - positive * sharpness, sharpness * (exponent * share / total - 1.0), slopes
+
+
+@triton.jit
+def _pair_hinge(settings, count, positive, scores, there):
+    factor = tl.load(settings + 1)
+    heights = tl.load(settings) + factor * (scores - positive)
+    open_ = _above(heights)
+    slopes = tl.where(open_, factor / count, 0.0)
+    return _sum(tl.where(open_, heights, 0.0), there) / count, -_sum(slopes, there), slopes
+
+
+@triton.jit
+def _pair_logistic(count, positive, scores, there):
+    slopes = _sigmoid(scores - positive) / count
+    return _sum(_softplus(scores - positive), there) / count, -_sum(slopes, there), slopes
+
+
+@triton.jit
+def _squares(positive, scores, there):
+    gap = positive - 1.0
+    return 0.5 * (gap * gap + _sum(scores * scores, there)), gap, scores
+
+
+@triton.jit
+def _logistic(positive, scores, there):
+    return _softplus(-positive) + _sum(_softplus(scores), there), -_sigmoid(-positive), _sigmoid(scores)
+
+
+@triton.jit
+def _distances(settings, count, positive, scores, there):
+    square = 2.0 - 2.0 * scores
+    far = (square >= SMALLEST) | (square != square)  # nearer, a distance has no slope
+    distance = tl.where(far, tl.sqrt(tl.where(far, square, SMALLEST)), SHORTEST)
+    gap = tl.load(settings) - distance
+    slopes = tl.where(_above(gap) & far, 2.0 * gap / (distance * count), 0.0)
+    loss = _sum(tl.where(_above(gap), gap * gap, 0.0), there) / count + 2.0 * (1.0 - positive)
+    return loss, positive * 0.0 - 2.0, slopes
+
+
+@triton.jit
+def _nearest(settings, count, positive, scores, there):
+    margin = tl.load(settings)
+    violations = _sum(tl.where(_above(scores - (positive - 0.5 * margin)), 1.0, 0.0), there)
+    known = tl.where(there, scores, -float("inf"))
+    gap = margin + 2.0 * (tl.max(known, 0) - positive)
+    rank = tl.load(settings + 2) * violations / count
+    weight = tl.where(tl.load(settings + 1) != 0.0, tl.log(1.0 + rank), 1.0)
+    slope = tl.where(_above(gap), 2.0 * weight, 0.0)
+    nearest = tl.arange(0, scores.shape[0]) == tl.argmax(known, 0)
+    return tl.where(_above(gap), weight * gap, 0.0), -slope, tl.where(nearest, slope, 0.0)

@@ -1,0 +1,287 @@
+"""The training step of all lanes, as two kernels; what they share are the arrays of `pool.Pool`.
+
+    train_rows    a program per row of a lane's batch: draws it, scores it, and adds its gradients to the sums of its rows
+    update_rows   the rows that got a gradient, each in one program: Adam, and the sums are zero again
+
+A row is never caught up in place: whoever reads it adds the way that it has coasted since (`trainers.engines.adam`). So
+train_rows writes nothing that another of its programs reads. Gradients are summed as whole numbers, in units of
+1 / lane.scale: such sums are the same in any order, so no run's bits depend on timing or on other lanes.
+
+How far an epoch is stands in memory, so that a step can be replayed from a CUDA graph. `ticks[0]` is read by train_rows and
+written by update_rows, `ticks[1]` the other way round; of the two counters of work one is filled while the other is cleared.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from trainers import scores
+from trainers.engines import adam
+from trainers.engines.cuda.draws import below, bits, permuted, weighted, word
+from trainers.engines.cuda.limits import N_SETTINGS
+from trainers.engines.cuda.rows import row_loss
+
+N_POWERS = 2**17  # b2^(2^17) is no longer a float32
+CHUNK = 32  # negatives whose rows are read at once
+TILE = 16  # rows that are updated at once
+PROGRAMS = 128  # of update_rows, per lane
+
+SHUFFLE, NEGATIVES, DROPOUT, THRESHOLD, COUNT, STEPS, BEFORE, SUMMED, N_NUMBERS = range(9)  # columns of Lanes.numbers
+FACTOR, L2, SCALE, N_FACTORS = range(4)  # columns of Lanes.factors
+
+_SHUFFLE, _NEGATIVES, _DROPOUT, _THRESHOLD = (tl.constexpr(column) for column in (SHUFFLE, NEGATIVES, DROPOUT, THRESHOLD))
+_COUNT, _STEPS, _BEFORE, _SUMMED, _N_NUMBERS = (tl.constexpr(column) for column in (COUNT, STEPS, BEFORE, SUMMED, N_NUMBERS))
+_FACTOR, _L2, _SCALE, _N_FACTORS = (tl.constexpr(column) for column in (FACTOR, L2, SCALE, N_FACTORS))
+_N_SETTINGS, _LAST_POWER = tl.constexpr(N_SETTINGS), tl.constexpr(N_POWERS - 1)
+_USERS, _ITEMS = tl.constexpr(0), tl.constexpr(1)
+_FLOOR = tl.constexpr(scores.NORM_FLOOR)
+_BETA_1, _BETA_2 = tl.constexpr(adam.BETAS[0]), tl.constexpr(adam.BETAS[1])
+_GAIN_1, _GAIN_2 = tl.constexpr(1.0 - adam.BETAS[0]), tl.constexpr(1.0 - adam.BETAS[1])
+_EPSILON = tl.constexpr(adam.EPSILON)
+
+
+class Data(NamedTuple):
+    """The training pairs, int32 (n_rows,), and the sizes."""
+
+    users: Tensor
+    items: Tensor
+    n_rows: int
+    n_items: int
+    half_bits: int
+    batch_size: int
+
+
+class Lanes(NamedTuple):
+    """What lanes are told for an epoch, and what they count.
+
+    Attributes:
+        numbers: int64 (L, N_NUMBERS): keys of the draws, threshold of dropout, negatives per row, steps of this epoch (0 for a
+            free lane), steps of earlier epochs, 1 for a loss that is summed over the batch.
+        factors: float32 (L, N_FACTORS): of the units that dropout keeps, l2, units of the gradients' sums.
+        settings: float32 (L, N_SETTINGS) of the loss, see `row_losses.RowLoss`.
+        rates: float64 (L, n_rates, 4), see `adam.rates`.
+        n_rates: the most steps of an epoch.
+        keep, other: int64 (L, n_items), tables of `draws.alias_table`, where lanes draw by weight.
+        power: float64 (3, N_POWERS), see `adam.powers`.
+        ticks: int32 (2, L).
+        counts: int32 (2, 2, L): how many rows of users and items have work, for even and odd steps.
+        losses: float64 (L, batch_size), summed over the epoch.
+    """
+
+    numbers: Tensor
+    factors: Tensor
+    settings: Tensor
+    rates: Tensor
+    n_rates: int
+    keep: Tensor
+    other: Tensor
+    power: Tensor
+    ticks: Tensor
+    counts: Tensor
+    losses: Tensor
+
+
+class Table(NamedTuple):
+    """The users' or the items' rows of all lanes: float32 (L, n, width), where nothing else is said.
+
+    Attributes:
+        rows: as of the row's last gradient.
+        mean, square: Adam's moments, as of then.
+        direction: along which a row without gradient coasts.
+        last: int32 (L, n), the step of the row's last gradient, 0 for never.
+        ahead: float64 (L, n), how many directions the row had then still to coast.
+        sums: int64 (L, n, width), the step's gradients.
+        stamps: int32 (L, n), the last step in which the row was on the list of work.
+        work: int32 (L, n), that list.
+        n: rows per lane.
+    """
+
+    rows: Tensor
+    mean: Tensor
+    square: Tensor
+    direction: Tensor
+    last: Tensor
+    ahead: Tensor
+    sums: Tensor
+    stamps: Tensor
+    work: Tensor
+    n: int
+
+
+class Scratch(NamedTuple):
+    """Of each row of the batch its negatives' ids, int32, and scores, then slopes, float32: (L, batch_size, block)."""
+
+    ids: Tensor
+    scores: Tensor
+
+
+@triton.jit
+def _current(table, lanes, row, there, step, tail, DIM: tl.constexpr):
+    """Rows (R, DIM) as they stand after a step; `row` (R,) counts over all lanes."""
+    cell = row[:, None] * DIM + tl.arange(0, DIM)[None, :]
+    ahead = tl.load(table.ahead + row, mask=there, other=0.0)
+    idle = step - tl.load(table.last + row, mask=there, other=0)
+    rest = tl.load(lanes.power + (2 * (_LAST_POWER + 1)) + tl.minimum(idle, _LAST_POWER)) * tail
+    way = tl.where(ahead == 0.0, 0.0, ahead - rest).to(tl.float32)
+    values = tl.load(table.rows + cell, mask=there[:, None], other=0.0)
+    return values - way[:, None] * tl.load(table.direction + cell, mask=there[:, None], other=0.0)
+
+
+@triton.jit
+def _inverse_norm(values):
+    """1 / norm of rows (R, DIM), NaN where that is infinite."""
+    norm = tl.sqrt(tl.sum(values * values, 1))
+    return tl.where(norm < float("inf"), 1.0 / tl.maximum(norm, _FLOOR), float("nan"))
+
+
+@triton.jit
+def _add(table, lane, counts, ids, there, gradients, scale, step, DIM: tl.constexpr):
+    """Add gradients (R, DIM) to the sums of rows `ids` (R,), and put the rows on the list of work."""
+    row = lane * table.n + ids
+    cell = row[:, None] * DIM + tl.arange(0, DIM)[None, :]
+    tl.atomic_add(table.sums + cell, (gradients * scale).to(tl.int64), mask=there[:, None], sem="relaxed")
+    first = there & (tl.atomic_xchg(table.stamps + row, step, mask=there, sem="relaxed") != step)
+    places = tl.cumsum(first.to(tl.int32), 0)
+    start = tl.atomic_add(counts, tl.max(places, 0), sem="relaxed")
+    tl.store(table.work + lane * table.n + start + places - 1, ids.to(tl.int32), mask=first)
+
+
+@triton.jit
+def train_rows(
+    data, lanes, users, items, scratch, KIND: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
+    WEIGHTED: tl.constexpr, TRUE_DIM: tl.constexpr,
+):  # fmt: skip
+    """Grid (batch_size, L)."""
+    b = tl.program_id(0)
+    lane = tl.program_id(1).to(tl.int64)
+    n_lanes = tl.num_programs(1)
+    done = tl.load(lanes.ticks + lane)
+    numbers = lanes.numbers + lane * _N_NUMBERS
+    runs = done < tl.load(numbers + _STEPS)
+    if b == 0:
+        tl.store(lanes.ticks + n_lanes + lane, tl.where(runs, done + 1, 0))
+    position = done.to(tl.int64) * data.batch_size + b
+    if (not runs) | (position >= data.n_rows):
+        return
+    step = tl.load(numbers + _BEFORE).to(tl.int32) + done + 1
+    tail = tl.load(lanes.rates + (lane * lanes.n_rates + done) * 4 + 2)
+    counts = lanes.counts + (done % 2) * 2 * n_lanes + lane
+    factors = lanes.factors + lane * _N_FACTORS
+    scale = tl.load(factors + _SCALE)
+    count = tl.load(numbers + _COUNT).to(tl.int32)
+    d = tl.arange(0, DIM)
+    one = tl.zeros([1], tl.int64)
+    certainly = one == 0
+
+    pair = permuted(word(tl.load(numbers + _SHUFFLE)), position, data.n_rows, data.half_bits)
+    user = one + tl.load(data.users + pair)
+    match = one + tl.load(data.items + pair)
+    user_unit = _current(users, lanes, lane * users.n + user, certainly, step - 1, tail, DIM)  # (1, DIM)
+    user_unit *= _inverse_norm(user_unit)[:, None]
+    coins = bits(word(tl.load(numbers + _DROPOUT)), position * TRUE_DIM + d) >> 32
+    kept = tl.where(coins >= word(tl.load(numbers + _THRESHOLD)), tl.load(factors + _FACTOR), 0.0)[None, :]
+    user_vector = user_unit * kept
+    match_unit = _current(items, lanes, lane * items.n + match, certainly, step - 1, tail, DIM)
+    match_unit *= _inverse_norm(match_unit)[:, None]
+    positive = tl.sum(tl.sum(match_unit * user_vector, 1), 0)
+
+    own = (lane * data.batch_size + b) * BLOCK
+    key = word(tl.load(numbers + _NEGATIVES))
+    for first in range(0, count, CHUNK):
+        j = first + tl.arange(0, CHUNK)
+        there = j < count
+        drawn = bits(key, position * count + j)
+        if WEIGHTED:
+            ids = weighted(drawn, lanes.keep + lane * data.n_items, lanes.other + lane * data.n_items, data.n_items, there)
+        else:
+            ids = below(drawn, data.n_items)
+        ids = ids.to(tl.int64)
+        values = _current(items, lanes, lane * items.n + ids, there, step - 1, tail, DIM)
+        tl.store(scratch.ids + own + j, ids.to(tl.int32), mask=there)
+        tl.store(scratch.scores + own + j, tl.sum(values * user_vector, 1) * _inverse_norm(values), mask=there)
+    tl.debug_barrier()
+
+    j = tl.arange(0, BLOCK)
+    found = tl.load(scratch.scores + own + j, mask=j < count, other=0.0)
+    loss, slope, slopes = row_loss(KIND, lanes.settings + lane * _N_SETTINGS, count.to(tl.float32), positive, found, j < count)
+    size = tl.minimum(data.batch_size, data.n_rows - done.to(tl.int64) * data.batch_size)
+    share = tl.where(tl.load(numbers + _SUMMED) != 0, 1.0, 1.0 / size.to(tl.float32))
+    tl.store(lanes.losses + lane * data.batch_size + b, tl.load(lanes.losses + lane * data.batch_size + b) + loss)
+    tl.debug_barrier()
+    tl.store(scratch.scores + own + j, slopes * share, mask=j < count)
+    tl.debug_barrier()
+
+    push = tl.zeros([1], tl.float32) + slope * share
+    gradient = push[:, None] * match_unit
+    _add(items, lane, counts + _ITEMS * n_lanes, match, push != 0.0, push[:, None] * user_vector, scale, step, DIM)
+    for first in range(0, count, CHUNK):
+        at = first + tl.arange(0, CHUNK)
+        pull = tl.load(scratch.scores + own + at, mask=at < count, other=0.0)
+        if tl.max((pull != 0.0).to(tl.int32), 0) > 0:
+            steep = pull != 0.0
+            pulled = tl.load(scratch.ids + own + at, mask=steep, other=0).to(tl.int64)
+            vectors = _current(items, lanes, lane * items.n + pulled, steep, step - 1, tail, DIM)
+            weights = tl.where(steep, pull * _inverse_norm(vectors), 0.0)
+            gradient += tl.sum(weights[:, None] * vectors, 0)[None, :]
+            _add(items, lane, counts + _ITEMS * n_lanes, pulled, steep, pull[:, None] * user_vector, scale, step, DIM)
+    _add(users, lane, counts + _USERS * n_lanes, user, certainly, gradient * kept, scale, step, DIM)
+
+
+@triton.jit
+def _update(table, lanes, lane, n_work, number, step, DIM: tl.constexpr, TILE: tl.constexpr):
+    """Some of a table's rows with work: `number` counts over a lane's steps of this epoch, `step` over all."""
+    factors = lanes.factors + lane * _N_FACTORS
+    rate = lanes.rates + (lane * lanes.n_rates + number) * 4
+    speed = tl.load(rate).to(tl.float32)
+    correction = tl.load(rate + 1).to(tl.float32)
+    coasting_epsilon = (1.0 / tl.load(rate + 1) * _EPSILON).to(tl.float32)
+    for first in range(tl.program_id(0) * TILE, n_work, tl.num_programs(0) * TILE):
+        i = first + tl.arange(0, TILE)
+        there = i < n_work
+        row = lane * table.n + tl.load(table.work + lane * table.n + i, mask=there, other=0)
+        cell = row[:, None] * DIM + tl.arange(0, DIM)[None, :]
+        sums = tl.load(table.sums + cell, mask=there[:, None], other=0)
+        tl.store(table.sums + cell, sums * 0, mask=there[:, None])
+        moved = there & (tl.max((sums != 0).to(tl.int32), 1) > 0)
+        gradient = (sums.to(tl.float64) / tl.load(factors + _SCALE)).to(tl.float32)
+        value = _current(table, lanes, row, moved, step - 1, tl.load(rate + 2), DIM)
+        inverse = _inverse_norm(value)
+        along = tl.where(inverse < 1.0 / _FLOOR, tl.sum(gradient * value, 1) * inverse * inverse, 0.0)
+        slope = (gradient - along[:, None] * value) * inverse[:, None] + tl.load(factors + _L2) * value
+        idle = tl.minimum(step - 1 - tl.load(table.last + row, mask=moved, other=0), _LAST_POWER)
+        keep_1 = tl.load(lanes.power + idle).to(tl.float32) * _BETA_1
+        keep_2 = tl.load(lanes.power + (_LAST_POWER + 1) + idle).to(tl.float32) * _BETA_2
+        mean = keep_1[:, None] * tl.load(table.mean + cell, mask=moved[:, None], other=0.0) + slope * _GAIN_1
+        square = keep_2[:, None] * tl.load(table.square + cell, mask=moved[:, None], other=0.0) + slope * slope * _GAIN_2
+        root = tl.sqrt(square)
+        tl.store(table.rows + cell, value - speed * mean / (root * correction + _EPSILON), mask=moved[:, None])
+        tl.store(table.mean + cell, mean, mask=moved[:, None])
+        tl.store(table.square + cell, square, mask=moved[:, None])
+        tl.store(table.direction + cell, mean / (root + coasting_epsilon), mask=moved[:, None])
+        tl.store(table.last + row, step, mask=moved)
+        tl.store(table.ahead + row, tl.load(rate + 3), mask=moved)
+
+
+@triton.jit
+def update_rows(lanes, users, items, DIM: tl.constexpr, TILE: tl.constexpr):
+    """Grid (PROGRAMS, L)."""
+    lane = tl.program_id(1).to(tl.int64)
+    n_lanes = tl.num_programs(1)
+    done = tl.load(lanes.ticks + n_lanes + lane)
+    if done == 0:
+        return
+    step = tl.load(lanes.numbers + lane * _N_NUMBERS + _BEFORE).to(tl.int32) + done
+    counts = lanes.counts + ((done - 1) % 2) * 2 * n_lanes + lane
+    _update(users, lanes, lane, tl.load(counts + _USERS * n_lanes), done - 1, step, DIM, TILE)
+    _update(items, lanes, lane, tl.load(counts + _ITEMS * n_lanes), done - 1, step, DIM, TILE)
+    if tl.program_id(0) == 0:
+        tl.store(lanes.ticks + lane, done)
+        after = lanes.counts + (done % 2) * 2 * n_lanes + lane
+        tl.store(after + _USERS * n_lanes, 0)
+        tl.store(after + _ITEMS * n_lanes, 0)
