@@ -73,7 +73,8 @@ class Job:
         """
         study = study or self.work.study(self._open_patiently())
         seen, validation = self.work.split
-        engine = make_engine(self.work.choice, seen, validation, self.work.spec.search.evaluate_every)
+        work = self.work
+        engine = make_engine(work.choice, seen, validation, work.spec.search.evaluate_every, work.lanes)
         Scheduler(study, self.work.spec, engine, progress, stopper, self.deadline, self.stale_after).run()
 
     def _open_patiently(self) -> BaseStorage:

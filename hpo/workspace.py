@@ -18,8 +18,15 @@ from hpo.spec import StudySpec
 from hpo.storage import SPEC, open_study
 from hpo.stored import stored_spec
 from trainers import Dataset, Interactions, hold_out, load_dataset
-from trainers.engines import EngineChoice, choose_engine
+from trainers.engines import ENGINES, EngineChoice, choose_engine
 from trainers.errors import InputError
+
+MAX_LANES = 8  # trials that are asked for at once know nothing of one another
+
+
+def default_lanes(trials: int) -> int:
+    """At most a tenth of the trials: a sampler learns from finished ones."""
+    return max(1, min(MAX_LANES, trials // 10))
 
 
 @dataclass(frozen=True)
@@ -31,18 +38,31 @@ class Workspace:
         output: folder of all studies' results.
         data_dir: where datasets are looked for first, None for the default places.
         choice: the engine that trains it.
+        lanes: how many trials an engine that can trains side by side.
     """
 
     spec: StudySpec
     output: Path
     data_dir: str | None
     choice: EngineChoice
+    lanes: int = 1
 
     @classmethod
-    def open(cls, spec: StudySpec, output: Path, data_dir: str | None, engine: str, device: str) -> Workspace:
-        """Resolve the engine; the data are read when first used."""
+    def open(
+        cls, spec: StudySpec, output: Path, data_dir: str | None, engine: str, device: str, lanes: int | None = None
+    ) -> Workspace:
+        """Resolve the engine and its lanes; the data are read when first used.
+
+        Raises:
+            InputError: an engine that is unknown, absent or cannot train the study; lanes that it does not have.
+        """
         probe = spec.space.config(spec.space.corner(), spec.fields(1, 0))
-        return cls(spec, output, data_dir, choose_engine(probe, engine, device))
+        choice = choose_engine(probe, engine, device)
+        if ENGINES[choice.name].many_lanes:
+            lanes = lanes or default_lanes(spec.search.trials)
+        elif lanes is not None and lanes > 1:
+            raise InputError(f"engine {choice.name} trains one trial at a time, got --lanes {lanes}; use --workers {lanes}")
+        return cls(spec, output, data_dir, choice, lanes or 1)
 
     @property
     def folder(self) -> Path:
@@ -85,13 +105,13 @@ class Workspace:
         """(train, validation): what the search sees."""
         return hold_out(self.dataset.train, self.spec.split_seed)
 
-    def study(self, storage: BaseStorage, lanes: int = 1) -> optuna.Study:
+    def study(self, storage: BaseStorage) -> optuna.Study:
         """Create or continue the study in a storage.
 
         Raises:
             InputError: it exists with another definition, or is damaged.
         """
-        sampler = make_sampler(self.spec.search, lanes)
+        sampler = make_sampler(self.spec.search, self.lanes)
         definition = self.spec.definition(self.dataset.checksum, self.choice.name)
         study = open_study(storage, self.spec.name, definition, sampler, make_pruner(self.spec.search.pruner))
         study.set_user_attr(SPEC, self.spec.model_dump(mode="json"))

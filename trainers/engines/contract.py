@@ -13,17 +13,53 @@ from numpy.typing import NDArray
 
 from trainers.config import TrainConfig
 from trainers.data import Interactions
+from trainers.encoders import MF
 from trainers.errors import InputError, unknown
 from trainers.evaluation import check_held_out
 
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
 
-ENGINES = {
-    "torch": "trainers.engines.reference:TorchEngine",
-    "numba": "trainers.engines.cpu:NumbaEngine",
-}
 AUTO = "auto"
 DEVICES = (AUTO, "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class EngineEntry:
+    """Line of the table `ENGINES`; nothing that it names is imported before it is asked for.
+
+    Attributes:
+        engine: `module:class`.
+        device: the only one that it runs on; empty for any.
+        why_not: `module:function` from a config to the reason why the engine cannot train it, empty if it can; "" for an engine
+            that trains everything.
+        many_lanes: whether it is built with a number of lanes; others have one.
+    """
+
+    engine: str
+    device: str = ""
+    why_not: str = ""
+    many_lanes: bool = False
+
+    def refuses(self, config: TrainConfig, device: str) -> str:
+        """Empty when it can train the config on a device, else the reason why not."""
+        if self.device and self.device != device:
+            return f"it needs device {self.device}, this is {device}"
+        return str(_named(self.why_not)(config)) if self.why_not else ""
+
+
+# Fastest first.
+ENGINES = {
+    "triton": EngineEntry(
+        "trainers.engines.cuda.engine:TritonEngine", "cuda", "trainers.engines.cuda.limits:why_not", many_lanes=True
+    ),
+    "numba": EngineEntry("trainers.engines.cpu:NumbaEngine", "cpu", "trainers.engines.cpu:why_not"),
+    "torch": EngineEntry("trainers.engines.reference:TorchEngine"),
+}
+
+
+def _named(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 @dataclass(frozen=True)
@@ -84,7 +120,8 @@ class EngineChoice:
 
 
 def choose_engine(config: TrainConfig, engine: str = AUTO, device: str = AUTO) -> EngineChoice:
-    """Resolve `auto`: on the CPU what numba can train runs on it, everything else on torch.
+    """Resolve `auto`: the fastest engine that can train the config. Without CUDA that is numba or torch; with CUDA triton, or
+    for what only the others can train torch on CUDA, or numba for matrix factorisation.
 
     Raises:
         InputError: unknown engine or device; CUDA asked for and absent; an engine that cannot run the config or device.
@@ -93,45 +130,63 @@ def choose_engine(config: TrainConfig, engine: str = AUTO, device: str = AUTO) -
         raise InputError(unknown("device", device, DEVICES))
     if engine not in (AUTO, *ENGINES):
         raise InputError(unknown("engine", engine, [AUTO, *ENGINES]))
-    if device == "cuda" and not torch.cuda.is_available():
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
         raise InputError("device cuda was asked for, but torch finds no CUDA device; use --device cpu or auto")
-    cuda = device == "cuda" or (device == AUTO and torch.cuda.is_available())
-    if engine == "torch":  # without a look at the other engines: importing them costs seconds
-        return EngineChoice("torch", "cuda" if cuda else "cpu", "asked for")
-    why_not_numba = _why_not_numba(config, device)
-    if engine == "numba" and why_not_numba:
-        raise InputError(f"engine numba cannot run this: {why_not_numba}; use --engine torch or auto")
-    if engine == "numba" or (engine == AUTO and not why_not_numba):
-        reason = "asked for" if engine == "numba" else "the fused engine can train this"
-        return EngineChoice("numba", "cpu", reason)
-    return EngineChoice("torch", "cuda" if cuda else "cpu", why_not_numba)
+    if engine != AUTO:
+        return _asked_for(config, engine, device, has_cuda)
+    reasons: list[str] = []
+    for name, entry in ENGINES.items():
+        for one in _devices(device, has_cuda):
+            if entry.device in ("", one):
+                reason = _refuses_to_be_chosen(name, config, one, has_cuda and device == AUTO)
+                if not reason:
+                    return EngineChoice(name, one, "; ".join(reasons) or "the fused engine can train this")
+                reasons.append(f"{name}: {reason}")
+    raise AssertionError("torch trains everything")
+
+
+def _devices(device: str, has_cuda: bool) -> list[str]:
+    """Where to train, best first."""
+    if device != AUTO:
+        return [device]
+    return ["cuda", "cpu"] if has_cuda else ["cpu"]
+
+
+def _refuses_to_be_chosen(name: str, config: TrainConfig, device: str, cuda_is_free: bool) -> str:
+    if name == "numba" and cuda_is_free and not isinstance(config.encoder, MF):
+        return f"torch is faster on CUDA with encoder {config.encoder.name}"
+    return ENGINES[name].refuses(config, device)
+
+
+def _asked_for(config: TrainConfig, engine: str, device: str, has_cuda: bool) -> EngineChoice:
+    entry = ENGINES[engine]
+    if entry.device == "cuda" and not has_cuda:
+        raise InputError(f"engine {engine} needs a CUDA device, and torch finds none; use --engine numba or auto")
+    where = entry.device if device == AUTO and entry.device else _devices(device, has_cuda)[0]
+    if reason := entry.refuses(config, where):
+        raise InputError(f"engine {engine} cannot run this: {reason}; use --engine torch or auto")
+    return EngineChoice(engine, where, "asked for")
 
 
 def engine_for(config: TrainConfig, ours: EngineChoice) -> EngineChoice:
     """The engine that a study trains with, or where that cannot train the config (a rival's loss) one that can."""
-    if ours.name == "torch" or not _why_not_numba(config, ours.device):
-        return ours
-    return choose_engine(config, AUTO, ours.device)
+    return choose_engine(config, AUTO, ours.device) if ENGINES[ours.name].refuses(config, ours.device) else ours
 
 
-def _why_not_numba(config: TrainConfig, device: str) -> str:
-    """Empty when the numba engine can run the config."""
-    if device == "cuda":
-        return "device cuda was asked for"
-    module = importlib.import_module("trainers.engines.cpu")
-    return str(module.why_not(config))
-
-
-def make_engine(choice: EngineChoice, seen: Interactions, held_out: Interactions | None, evaluate_every: int = 1) -> Engine:
-    """Build the chosen engine; its module is imported only now."""
+def make_engine(
+    choice: EngineChoice, seen: Interactions, held_out: Interactions | None, evaluate_every: int = 1, lanes: int = 1
+) -> Engine:
+    """Build the chosen engine; its module is imported only now. Of engines with one lane `lanes` is ignored."""
     if evaluate_every < 1:
         raise InputError(f"evaluate_every must be at least 1, got {evaluate_every}")
     if not len(seen):
         raise InputError("there is nothing to train on: the training data hold no interactions")
     if held_out is not None:  # what the evaluation would refuse, before epochs are spent
         check_held_out(seen, held_out)
-    module, _, name = ENGINES[choice.name].partition(":")
-    engine: Engine = getattr(importlib.import_module(module), name)(seen, held_out, evaluate_every, choice.device)
+    entry = ENGINES[choice.name]
+    more = {"lanes": lanes} if entry.many_lanes else {}
+    engine: Engine = _named(entry.engine)(seen, held_out, evaluate_every, choice.device, **more)
     return engine
 
 

@@ -129,7 +129,7 @@ def fingerprint() -> int:
     """Not 0; of the sources that are compiled in. Numba looks at the kernel's own file only when it judges its cache."""
     here = Path(__file__).parent
     compiled_in = [path for path in sorted(here.glob("*.py")) if path.name not in NOT_COMPILED]
-    sources = [*compiled_in, *(Path(module.__file__) for module in (draws, scores, distances, adam, row_losses))]
+    sources = [*compiled_in, *(Path(str(module.__file__)) for module in (draws, scores, distances, adam, row_losses))]
     digest = sha256(b"".join(path.read_bytes() for path in sources))
     return int.from_bytes(digest.digest()[:6], "big") + 1
 

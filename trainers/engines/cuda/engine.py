@@ -90,7 +90,9 @@ class TritonEngine:
                 busy = max(self.running, default=0)
                 if self.lanes // 2 <= busy:
                     raise
-                log.warning("%d lanes do not fit into the memory of %s: going on with %d", self.lanes, self.device, self.lanes // 2)
+                log.warning(
+                    "%d lanes do not fit into the memory of %s: going on with %d", self.lanes, self.device, self.lanes // 2
+                )
                 self.lanes //= 2
                 self._empty_cache()
 

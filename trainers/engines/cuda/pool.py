@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ GRAPH_STEPS = 32  # replayed at once
 
 
 class Shape(NamedTuple):
-    """What configs must have in common to share a launch. The numbers of a run depend on its own shape, not on its neighbours."""
+    """What configs must have in common to share a launch. A run's numbers depend on its own shape, not on its neighbours."""
 
     dim: int
     batch_size: int
@@ -144,7 +144,7 @@ class Pool:
         self.configs.pop(lane, None)
 
     def epoch(self, epochs_done: dict[int, int]) -> dict[int, float]:
-        """Train these lanes for an epoch, given how many each has behind it; returns their mean losses, NaN when one diverged."""
+        """Train these lanes for an epoch, given how many each has behind it; returns their mean losses."""
         numbers = np.zeros((len(self.steps_done), step.N_NUMBERS), np.int64)
         table = np.zeros((len(self.steps_done), self.n_steps, 4))
         for lane, epoch in epochs_done.items():
@@ -196,10 +196,11 @@ class Pool:
 
     def _left(self, table: Table, lane: int, rest: float) -> Tensor:
         """How many directions each row has still to coast after the lane's last step."""
-        return RATIO ** (self.steps_done[lane] - table.last[lane]).double() * rest
+        left: Tensor = RATIO ** (self.steps_done[lane] - table.last[lane]).double() * rest
+        return left
 
     def _caught_up(self, table: Table, lane: int, rest: float) -> Tensor:
         ahead = table.ahead[lane]
         way = torch.where(ahead == 0.0, 0.0, ahead - self._left(table, lane, rest)).float()
-        rows: Any = table.rows[lane] - way[:, None] * table.direction[lane]
-        return rows[:, : self.shape.dim].clone()
+        rows: Tensor = table.rows[lane] - way[:, None] * table.direction[lane]
+        return rows[:, : self.shape.dim].contiguous()

@@ -1,4 +1,4 @@
-"""Ranks of held-out items on the device: a block of users against all items at a time, seen items masked, ties as on the CPU."""
+"""Ranks of held-out items on the device: a block of users against all items, seen items masked, ties as on the CPU."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -22,7 +22,7 @@ STRIP = 1024  # scores looked at together
 
 @triton.jit
 def count_better(scores, users, items, place, ranks, n_items, k, STRIP: tl.constexpr):
-    """Grid (n_pairs,): how many items rank before each pair's in its user's row; k at most, and for a score that is not finite."""
+    """Grid (n_pairs,): how many items of a pair's user rank before its own; k at most, and where its score is not finite."""
     pair = tl.program_id(0)
     item = tl.load(items + pair)
     row = scores + tl.load(users + pair).to(tl.int64) * n_items
@@ -76,9 +76,7 @@ class Ranker:
         scores = user_vectors[block.users] @ item_vectors.T
         scores[block.seen_rows, block.seen_items] = -torch.inf
         ranks = torch.empty(len(block.pair_rows), dtype=torch.int32, device=self.device)
-        count_better[(len(ranks),)](
-            scores, block.pair_rows, block.pair_items, self.place, ranks, self.n_items, k, STRIP=STRIP
-        )
+        count_better[(len(ranks),)](scores, block.pair_rows, block.pair_items, self.place, ranks, self.n_items, k, STRIP=STRIP)
         return ranks
 
 
