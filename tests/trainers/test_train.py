@@ -235,7 +235,9 @@ class TestChoice:
             train(config(CCL), parity.seen, engine=engine, device="cuda")
 
     def test_unknown_engine(self, parity: Any) -> None:
-        with pytest.raises(InputError, match=r"unknown engine 'troch'; did you mean 'torch'\? known: auto, numba, torch"):
+        with pytest.raises(
+            InputError, match=r"unknown engine 'troch'; did you mean 'torch'\? known: auto, triton, numba, torch"
+        ):
             train(config(CCL), parity.seen, engine="troch")
 
     def test_unknown_device(self, parity: Any) -> None:

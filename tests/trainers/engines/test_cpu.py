@@ -15,7 +15,19 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from trainers import Interactions, TrainConfig
+from tests.trainers.engines.cases import (
+    ALL_LOSSES,
+    BSL,
+    CML,
+    CONTRASTIVE,
+    MML,
+    OTHERS,
+    UNWEIGHTED,
+    assert_close,
+    config,
+    data,
+    started,
+)
 from trainers.compiled import compiled
 from trainers.engines.cpu import NumbaEngine, why_not
 from trainers.engines.cpu.adam import Table
@@ -29,38 +41,7 @@ MAX_THREADS = numba.get_num_threads()
 ONE_STEP, MANY_STEPS = 5e-6, 2e-4
 
 Floats = NDArray[np.float32]
-
-MML = {"name": "mml", "margins": [0.1, 0.3, 0.5], "weights": [0.2, 0.3, 0.5], "positive_weight": 1.5, "negative_weight": 40.0}
-CCL = {"name": "ccl", "margin": 0.2, "negative_weight": 30.0}
-BSL = {"name": "bsl", "temperature": 0.15, "exponent": 1.2}
-SINGLE = {"name": "bsl", "temperature": 0.2, "mode": "single"}
-CONTRASTIVE = {"name": "contrastive", "margin": 1.3}  # unit vectors of random directions are 1.4 apart
-CML = {"name": "cml", "margin": 0.8}
-UNWEIGHTED = {"name": "cml", "margin": 0.8, "rank_weight": False}
-OTHERS = [{"name": name} for name in ("bpr", "hinge", "softmax_ce", "mse", "bce", "triplet")]
-WITH_TEMPERATURE = [{"name": name, "temperature": 0.2} for name in ("sl", "ssm", "infonce")]
-ALL_LOSSES = [MML, CCL, BSL, SINGLE, *WITH_TEMPERATURE, *OTHERS, CONTRASTIVE, CML, UNWEIGHTED]
 N_ITEMS = 70
-
-
-def data(n_users: int, n_items: int, n_pairs: int, seed: int = 0) -> Interactions:
-    rng = np.random.default_rng(seed)
-    return Interactions.from_pairs(rng.integers(0, n_users, n_pairs), rng.integers(0, n_items, n_pairs), n_users, n_items)
-
-
-def config(
-    loss: dict[str, Any], count: int = 7, dim: int = 64, dropout: float = 0.0, init_std: float = 0.1, **other: Any
-) -> TrainConfig:
-    encoder = {"name": "mf", "dim": dim, "dropout": dropout, "init_std": init_std}
-    fields = {"learning_rate": 1e-3, "batch_size": 32, "epochs": 4, "seed": 5} | other
-    fields = {"negatives": {"name": "uniform", "count": count}} | fields
-    return TrainConfig.from_dict({"loss": loss, "encoder": encoder, **fields})
-
-
-def started(engine: type[Any], seen: Interactions, settings: TrainConfig, **arguments: Any) -> Any:
-    one = engine(seen, **({"held_out": None} | arguments))
-    one.start(0, settings)
-    return one
 
 
 def moments(table: Table, step: int) -> tuple[Floats, Floats]:
@@ -68,15 +49,6 @@ def moments(table: Table, step: int) -> tuple[Floats, Floats]:
     dim = table.rows.shape[1]
     idle = (step - table.last.astype(np.float64))[:, None]
     return table.state[:, :dim] * 0.9**idle, table.state[:, dim : 2 * dim] * 0.999**idle
-
-
-def assert_close(
-    name: str, ours: NDArray[Any], theirs: NDArray[Any], tolerance: float, relative: bool = False, share: float = 1.0
-) -> None:
-    """The largest difference, in this share of the rows."""
-    scale = max(float(np.abs(theirs).max()), 1e-30) if relative else 1.0
-    difference = float(np.quantile(np.abs(ours - theirs).max(1), share)) / scale
-    assert difference <= tolerance, f"{name}: largest difference {difference:.3g}, allowed {tolerance:.3g}"
 
 
 def assert_same_state(ours: NumbaEngine, theirs: TorchEngine, tolerance: float) -> None:

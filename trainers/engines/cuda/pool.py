@@ -119,8 +119,9 @@ class Pool:
             CHUNK=step.CHUNK,
             WEIGHTED=shape.weighted,
             TRUE_DIM=shape.dim,
+            **step.FUSED,
         )
-        update_rows[(step.PROGRAMS, n_lanes)](self.lanes, self.users, self.items, DIM=self.width, TILE=step.TILE)
+        update_rows[(step.PROGRAMS, n_lanes)](self.lanes, self.users, self.items, DIM=self.width, TILE=step.TILE, **step.FUSED)
 
     def begin(self, lane: int, config: TrainConfig, initial: tuple[Tensor, Tensor]) -> None:
         """Let a lane train a config from these tables, (n_users, dim) and (n_items, dim)."""

@@ -1,0 +1,385 @@
+"""The CUDA engine against the torch engine, and its promises. With a CUDA device everything runs on it; without one the same
+kernels run under Triton's interpreter, on data so small that it ends.
+
+Tolerances as in test_cpu: 2e-4 of unit vectors, moments relative to the largest 5 times as much, losses 1e-4 relative.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("triton", reason="needs triton")
+
+import triton
+import triton.language as tl
+
+from tests.trainers.engines.cases import ALL_LOSSES, BSL, CML, CONTRASTIVE, MML, assert_close, config, data, started
+from trainers import TrainConfig, draws
+from trainers.engines import choose_engine
+from trainers.engines.cuda import draws as words
+from trainers.engines.cuda import limits, pool, step
+from trainers.engines.cuda.engine import TritonEngine
+from trainers.engines.cuda.ranks import Ranker
+from trainers.engines.reference import TorchEngine
+from trainers.engines.row_losses import ROWS, row_loss_of
+from trainers.errors import InputError, OutOfMemory, TrainingDiverged
+from trainers.evaluation import evaluate
+from trainers.losses import Scores
+from trainers.ranking import held_out_ranks
+from trainers.train import Run
+
+ROOT = Path(__file__).resolve().parents[3]
+CUDA = torch.cuda.is_available()
+DEVICE = "cuda" if CUDA else "cpu"
+TOLERANCE = 2e-4
+
+# (users, items, pairs) and what fits: the interpreter needs some 50 ms for a row of a batch.
+SIZE, FIELDS = ((50, 80, 300), {}) if CUDA else ((12, 25, 28), {"batch_size": 10, "epochs": 2})
+SEEN, HELD_OUT = data(*SIZE), data(*SIZE, seed=1)
+EVERYTHING = {"dropout": 0.3, "l2": 1e-2, "schedule": "linear"}
+
+
+@pytest.fixture(autouse=True)
+def _few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not CUDA:
+        monkeypatch.setattr(step, "PROGRAMS", 2)
+
+
+def small(loss: dict[str, Any], **fields: Any) -> TrainConfig:
+    return config(loss, **{**FIELDS, **fields})
+
+
+def engine(lanes: int = 1, held_out: Any = None, every: int = 1) -> TritonEngine:
+    return TritonEngine(SEEN, held_out, every, DEVICE, lanes)
+
+
+def ours(settings: TrainConfig, lanes: int = 1, lane: int = 0) -> TritonEngine:
+    one = engine(lanes)
+    one.start(lane, settings)
+    return one
+
+
+def assert_same_state(mine: TritonEngine, theirs: TorchEngine, tolerance: float = TOLERANCE) -> None:
+    """Of cml in 9 of 10 rows, see test_cpu."""
+    settings = mine.running[0].config
+    share = 0.9 if settings.loss.name == "cml" else 1.0
+    for one, other in zip(mine.vectors(0), theirs.vectors(0), strict=True):
+        assert_close("vectors", one, other, tolerance, share=share)
+    lanes = mine.pools[mine.running[0].shape]
+    for table, parameter in zip((lanes.users, lanes.items), theirs.model.tables(), strict=True):
+        dense = theirs.optimizer.state[parameter]
+        idle = (lanes.steps_done[0] - table.last[0].cpu().numpy().astype(np.float64))[:, None]
+        for name, moment, base in (("exp_avg", table.mean, 0.9), ("exp_avg_sq", table.square, 0.999)):
+            found = moment[0].cpu().numpy()[:, : settings.encoder.dim] * base**idle
+            assert_close(name, found, dense[name].cpu().numpy(), 5 * tolerance, relative=True, share=share)
+
+
+def assert_agrees(settings: TrainConfig, tolerance: float = TOLERANCE) -> None:
+    mine, theirs = ours(settings), started(TorchEngine, SEEN, settings)
+    for _ in range(settings.epochs):
+        assert mine.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
+    assert_same_state(mine, theirs, tolerance)
+
+
+@pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
+def test_agrees_with_torch(loss: dict[str, Any]) -> None:
+    """Near its margin contrastive's slope is mostly rounding, which Adam then enlarges. Gradients of cml may cancel: of whole
+    numbers that leaves 0, and the row without l2, of floats some rounding.
+    """
+    settings = small(loss, **EVERYTHING | ({"l2": 0.0} if loss["name"] == "cml" else {}))
+    assert_agrees(settings, (5 if loss is CONTRASTIVE else 1) * TOLERANCE)
+
+
+CHANGES: list[dict[str, Any]] = [
+    {},
+    {"dim": 20},
+    {"count": 40},
+    {"init_std": 1e-4},
+    {"score": "cosine_in_training"},
+    {"negatives": {"name": "popularity", "count": 9, "beta": 0.5}},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_mml_agrees_with_torch(change: dict[str, Any]) -> None:
+    assert_agrees(small(MML, **change))
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
+@pytest.mark.parametrize("change", [*CHANGES, {"dropout": 0.3}, {"l2": 1e-2}, {"schedule": "linear"}], ids=str)
+def test_every_loss_agrees_with_torch(loss: dict[str, Any], change: dict[str, Any]) -> None:
+    assert_agrees(small(loss, **change), (5 if loss is CONTRASTIVE else 1) * TOLERANCE)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize(("loss", "schedule"), [(MML, "constant"), (BSL, "linear")], ids=["mml", "bsl"])
+def test_a_thousand_steps_with_rows_that_rest(loss: dict[str, Any], schedule: str) -> None:
+    seen = data(400, 900, 500)
+    settings = config(loss, count=1, batch_size=2, schedule=schedule)
+    mine, theirs = TritonEngine(seen, None, 1, DEVICE), started(TorchEngine, seen, settings)
+    mine.start(0, settings)
+    for _ in range(settings.epochs):
+        mine.epoch()
+        theirs.epoch()
+    assert_same_state(mine, theirs)
+
+
+def test_a_lane_does_not_depend_on_the_others() -> None:
+    """The same bits alone and among others that begin earlier, have other settings, and end."""
+    settings = small(MML, dropout=0.3, seed=9)
+    alone = ours(settings)
+    losses = [alone.epoch()[0].loss for _ in range(2)]
+    crowd = engine(3)
+    crowd.start(0, small(MML | {"negative_weight": 7.0}, learning_rate=0.01))
+    crowd.start(1, small(BSL))
+    crowd.epoch()
+    crowd.stop(0)
+    crowd.start(2, settings)
+    crowd.start(0, small(MML, seed=3))
+    found = []
+    for _ in range(2):
+        results = {result.lane: result for result in crowd.epoch()}
+        found.append(results[2].loss)
+    assert found == losses
+    for one, other in zip(crowd.vectors(2), alone.vectors(0), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert 1 not in results, "lane 1 has finished its epochs"
+    assert results[0].loss != results[2].loss
+
+
+def test_evaluation_is_that_of_the_cpu() -> None:
+    settings = small(MML, epochs=3)
+    mine = engine(held_out=HELD_OUT, every=2)
+    mine.start(0, settings)
+    results = [mine.epoch()[0] for _ in range(3)]
+    assert [result.metrics is not None for result in results] == [False, True, True]
+    assert results[-1].metrics == evaluate(*mine.vectors(0), seen=SEEN, held_out=HELD_OUT, ks=(20,))
+    assert mine.epoch() == []
+
+
+def test_ranks_with_ties_and_seen_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole numbers, so that scores are exact and many are equal; users in blocks of four."""
+    monkeypatch.setattr("trainers.engines.cuda.ranks.BLOCK_SCORES", 4 * SEEN.n_items)
+    rng = np.random.default_rng(0)
+    users, items = (rng.integers(-1, 2, (n, 3)).astype(np.float32) for n in (SEEN.n_users, SEEN.n_items))
+    users[2] = np.inf  # its scores are infinite or NaN: misses
+    there = [torch.from_numpy(vectors).to(DEVICE) for vectors in (users, items)]
+    for k in (3, 20):
+        expected = held_out_ranks(users, items, SEEN, HELD_OUT, k)
+        np.testing.assert_array_equal(Ranker(SEEN, HELD_OUT, DEVICE).ranks(*there, k), expected)
+        assert (expected == k).any()
+        assert (expected < k).any()
+
+
+@triton.jit
+def draw_all(key, keep, other, n, half_bits, out, N: tl.constexpr):  # type: ignore[no-untyped-def]
+    i = tl.program_id(0)
+    drawn = words.bits(words.word(tl.load(key)), i)
+    tl.store(out + i, words.permuted(words.word(tl.load(key)), i, n, half_bits))
+    tl.store(out + N + i, words.below(drawn, n).to(tl.int64))
+    tl.store(out + 2 * N + i, words.weighted(drawn, keep, other, n, i >= 0).to(tl.int64))
+
+
+def test_draws() -> None:
+    n = 13
+    key = draws.key(2**62, draws.Purpose.NEGATIVES, 3)
+    keep, other = draws.alias_table(np.arange(n, dtype=np.float64))
+    out = torch.zeros((3, n), dtype=torch.int64, device=DEVICE)
+    arrays = [torch.from_numpy(np.atleast_1d(array).view(np.int64)).to(DEVICE) for array in (key, keep, other)]
+    draw_all[(n,)](*arrays, n, draws.half_bits_for(n), out, N=n, **step.FUSED)
+    drawn = draws.bits(key, np.arange(n, dtype=np.uint64))
+    expected = [
+        draws.permuted(key, np.arange(n), n),
+        draws.below(drawn, np.uint64(n)),
+        draws.weighted(drawn, keep, other),
+    ]
+    np.testing.assert_array_equal(out.cpu().numpy(), np.stack([one.astype(np.int64) for one in expected]))
+
+
+@pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
+def test_no_row_is_steeper_than_said(loss: dict[str, Any]) -> None:
+    """What the whole numbers rely on that gradients are summed as."""
+    formula, n_items = config(loss).loss, 1_000
+    row = row_loss_of(formula, n_items)
+    rng = np.random.default_rng(3)
+    steepest = 0.0
+    for n in (1, 9, 40):
+        for width in (1.0, 0.1):
+            negative = torch.tensor(rng.uniform(-width, width, (50, n)), requires_grad=True)
+            positive = torch.tensor(rng.uniform(-1.0, width, 50), requires_grad=True)
+            formula.rows(Scores(positive, negative, torch.zeros(1), torch.zeros(1), n_items)).sum().backward()  # type: ignore[no-untyped-call]
+            assert positive.grad is not None
+            assert negative.grad is not None
+            steep = positive.grad.abs() + negative.grad.abs().sum(1)
+            steepest = max(steepest, float(steep.max()) / limits.STEEPEST[row.kind](row.settings, n))
+    assert steepest <= 1.0
+    assert steepest > (1e-6 if loss is CONTRASTIVE else 0.1), "the bound says nothing"
+
+
+def test_a_gradient_is_summed_finely() -> None:
+    """The unit is below a thousandth of Adam's epsilon, though a whole batch may pull at one row."""
+    steep = {"name": "mml", "margins": [0.3], "weights": [1.0], "positive_weight": 2.0, "negative_weight": 6000.0}
+    for settings in (config(steep, dropout=0.5), config(CML, batch_size=4096), config(BSL | {"temperature": 0.01})):
+        scale = limits.gradient_scale(settings, 10**6)
+        assert 1 / scale < 1e-11
+        assert np.log2(scale) == int(np.log2(scale))
+
+
+def test_going_back() -> None:
+    settings = small(MML, epochs=6)
+    mine, theirs = ours(settings), started(TorchEngine, SEEN, settings)
+    kept = []
+    for one in (mine, theirs):
+        one.epoch()
+        kept.append(one.keep(0))
+        one.epoch()
+        one.go_back(0, kept[-1], 1e-4)
+        one.epoch()
+    assert_same_state(mine, theirs)
+    falling = ours(small(MML, schedule="linear"))
+    now = falling.keep(0)
+    with pytest.raises(ValueError, match="constant learning rate"):
+        falling.go_back(0, now, 1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, which the interpreter calculates with
+@pytest.mark.parametrize("loss", [MML | {"negative_weight": 1e38, "positive_weight": 1e38}, MML], ids=["steep", "fast"])
+def test_divergence_shows_in_the_loss(loss: dict[str, Any]) -> None:
+    run = Run(engine(), small(loss, learning_rate=3e38))
+    with pytest.raises(TrainingDiverged):
+        run.finish()
+
+
+class TestMemory:
+    def test_as_many_lanes_as_fit(self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+        make = pool.Pool.__init__
+
+        def tight(self: pool.Pool, seen: Any, shape: Any, n_lanes: int, device: str) -> None:
+            if n_lanes > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
+            make(self, seen, shape, n_lanes, device)
+
+        monkeypatch.setattr(pool.Pool, "__init__", tight)
+        mine = engine(8)
+        with caplog.at_level(logging.WARNING, logger="trainers"):
+            mine.start(0, small(MML))
+        assert mine.lanes == 2
+        assert "8 lanes do not fit into the memory" in caplog.text
+        assert len(mine.epoch()) == 1
+
+    def test_not_even_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*arguments: Any) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
+
+        monkeypatch.setattr(pool.Pool, "__init__", full)
+        with pytest.raises(OutOfMemory, match="out of memory"):
+            engine(4).start(0, small(MML))
+
+    def test_in_an_epoch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """All lanes are free again, half of them go on."""
+        mine = engine(4)
+        for lane in range(4):
+            mine.start(lane, small(MML, seed=lane))
+
+        def full(*arguments: Any) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pool.Pool, "epoch", full)
+            with pytest.raises(OutOfMemory):
+                mine.epoch()
+        assert mine.lanes == 2
+        assert mine.epoch() == []
+        mine.start(1, small(MML))
+        assert [result.lane for result in mine.epoch()] == [1]
+
+
+class TestLanes:
+    def test_free_and_unknown_lanes(self) -> None:
+        mine = engine(2)
+        mine.stop(0)
+        with pytest.raises(RuntimeError, match="lane 0 is free"):
+            mine.vectors(0)
+        with pytest.raises(ValueError, match="2 lanes, numbered from 0, got 2"):
+            mine.start(2, small(MML))
+
+    def test_memory_goes_with_the_last_lane_of_a_shape(self) -> None:
+        mine = engine(2)
+        mine.start(0, small(MML))
+        mine.start(1, small(BSL))
+        assert len(mine.pools) == 2
+        mine.stop(1)
+        assert len(mine.pools) == 1
+
+
+class TestChoice:
+    def test_what_it_cannot_run(self) -> None:
+        assert limits.why_not(small(MML)) == ""
+        assert limits.why_not(small(MML, negatives={"name": "popularity", "count": 3})) == ""
+        assert "encoder simplex is not matrix" in limits.why_not(small(MML).replace(encoder={"name": "simplex"}))
+        assert "score euclidean is not bounded" in limits.why_not(small(CML, score="euclidean"))
+        assert "pools positives" in limits.why_not(small(BSL | {"mode": "multi"}))
+        assert "negatives unseen are not drawn" in limits.why_not(small(MML, negatives={"name": "unseen", "count": 3}))
+        many = {"name": "mml", "margins": [0.1] * 40, "weights": [0.025] * 40, "negative_weight": 1.0}
+        assert "loss mml has 84 settings, 64 fit" in limits.why_not(small(many))
+        with pytest.raises(ValueError, match="triton engine cannot run"):
+            engine().start(0, small(many))
+
+    def test_every_row_function_has_a_bound(self) -> None:
+        assert set(limits.STEEPEST) == {line.kind for line in ROWS.values()}
+
+    @pytest.mark.skipif(CUDA, reason="there is a CUDA device")
+    def test_without_cuda(self) -> None:
+        with pytest.raises(InputError, match="engine triton needs a CUDA device, and torch finds none; use --engine numba"):
+            choose_engine(small(MML), engine="triton")
+
+    def test_without_triton(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        assert limits.why_not(small(MML)) == "triton is not installed (pip install 'mml-hpo[gpu]')"
+
+    @pytest.mark.parametrize(
+        ("settings", "device", "expected"),
+        [
+            (small(MML), "auto", ("triton", "cuda")),
+            (small(MML), "cpu", ("numba", "cpu")),
+            (small(MML, negatives={"name": "unseen", "count": 3}), "auto", ("numba", "cpu")),
+            (small(MML, negatives={"name": "unseen", "count": 3}), "cuda", ("torch", "cuda")),
+            (small(MML).replace(encoder={"name": "simplex", "history_table": "own"}), "auto", ("torch", "cuda")),
+            (small(MML).replace(encoder={"name": "simplex", "history_table": "own"}), "cpu", ("numba", "cpu")),
+        ],
+        ids=str,
+    )
+    def test_auto_with_cuda(
+        self, settings: TrainConfig, device: str, expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+        choice = choose_engine(settings, device=device)
+        assert (choice.name, choice.device) == expected
+
+    def test_nothing_of_it_is_imported_before_it_is_asked_for(self) -> None:
+        program = (
+            "import sys; from trainers import TrainConfig; from trainers.engines import choose_engine\n"
+            "choose_engine(TrainConfig.from_dict({'loss': {'name': 'bpr'}}), device='cpu')\n"
+            "print([name for name in sys.modules if name == 'triton' or name.startswith('trainers.engines.cuda')])"
+        )
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]"
+
+
+def test_kernels_compile_for_a_data_centre_gpu() -> None:
+    """Down to machine code, by the compiler that Triton brings with it; no GPU is needed."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, "-m", "benchmarks.cuda_kernels"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count(" bytes of machine code") == 10
