@@ -22,7 +22,8 @@ from hpo.console import RunProgress, counted, say, table
 from hpo.dashboard import publish
 from hpo.export import BEST, CONFIRM, export_winner
 from hpo.provenance import provenance
-from hpo.runs import FinishedRun, Reference, keep_reference, keep_run
+from hpo.retrain import keep_reference, keep_runs
+from hpo.runs import FinishedRun, Reference
 from hpo.spec import OBJECTIVE, StudySpec
 from hpo.stopping import Stopper
 from hpo.storage import DEFINITION, differences
@@ -236,11 +237,9 @@ class Confirmer:
         held_out: Interactions,
         curve_every: int = 0,
     ) -> list[FinishedRun]:
-        trainer, watched_by = (self.work.runs, engine_for(config, self.work.choice)), (self.progress, self.stopper)
-        return [
-            keep_run(*trainer, config.replace(seed=seed), seen, held_out, f"{label}, seed {seed}", *watched_by, curve_every)
-            for seed in seeds
-        ]
+        configs = {f"{label}, seed {seed}": config.replace(seed=seed) for seed in seeds}
+        choice = engine_for(config, self.work.choice)
+        return keep_runs(self.work.runs, choice, configs, seen, held_out, self.progress, self.stopper, curve_every)
 
 
 def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper) -> None:

@@ -18,7 +18,8 @@ from hpo.cli import add_data_argument, add_engine_arguments, entry, positive, se
 from hpo.console import RunProgress, say, table
 from hpo.papers import MEAN_POPULARITY, TABLES, PaperRow, PaperTable
 from hpo.provenance import provenance
-from hpo.runs import FinishedRun, RunStore, keep_run
+from hpo.retrain import keep_plateau_run, keep_runs
+from hpo.runs import FinishedRun, RunStore
 from hpo.stopping import Stopper
 from trainers import TrainConfig, load_dataset, load_test
 from trainers.engines import EngineChoice, choose_engine
@@ -126,7 +127,11 @@ def _outcomes(
     for row, config, choice in planned:
         seen, test = load_dataset(row.dataset, data_dir).train, load_test(row.dataset, data_dir)
         label = f"{row.name} {row.dataset}, {config.negatives.per_row(config.batch_size)} negatives"
-        yield Outcome(row, keep_run(store, choice, config, seen, test, label, progress, stopper, plateau=row.plateau))
+        if row.plateau:
+            run = keep_plateau_run(store, choice, config, row.plateau, seen, test, label, progress, stopper)
+        else:
+            (run,) = keep_runs(store, choice, {label: config}, seen, test, progress, stopper)
+        yield Outcome(row, run)
 
 
 def _earlier(path: Path) -> list[dict[str, Any]]:

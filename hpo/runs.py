@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -13,23 +12,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from hpo.console import RunProgress
 from hpo.provenance import provenance
-from hpo.spec import OBJECTIVE
-from hpo.stopping import Stopper
-from trainers import Interactions, Run, TrainConfig, TrainingDiverged, recommend
-from trainers.beyond import profile_lists, summarise
-from trainers.engines import EngineChoice, make_engine
+from trainers import TrainConfig
 from trainers.errors import InputError
-from trainers.evaluation import evaluate_lists
-from trainers.gradients import gradient_shares
-from trainers.plateau import Plateau, PlateauRun
-from trainers.sanity import UNTRAINED
+from trainers.plateau import Plateau
 from trainers.yaml_files import write_text
 
-KS = (20, 50)
 CHECKSUM = "sha256"
 
 
@@ -104,7 +93,7 @@ class RunStore:
         path = self.folder / f"{key.digest()}.json"
         if not path.exists():
             return None
-        record, table = _read_sealed(path)
+        record, table = read_sealed(path)
         per_user = None if record["failure"] else _from_npz(table)
         curve, losses = ({int(epoch): value for epoch, value in record.get(name, {}).items()} for name in ("curve", "losses"))
         outcome = record["metrics"], per_user, record["seconds"], record["failure"]
@@ -121,108 +110,15 @@ class RunStore:
         record |= {"beyond": run.beyond, "gradient": run.gradient, "curve": run.curve, "losses": run.losses}
         record |= {"seconds": round(run.seconds, 3), "failure": run.failure, "trained_by": provenance(run.device)}
         table = b"" if run.per_user is None else _to_npz(run.per_user)
-        _write_sealed(self.folder / f"{key.digest()}.json", record, table)
+        write_sealed(self.folder / f"{key.digest()}.json", record, table)
 
 
-def keep_reference(
-    store: RunStore, name: str, seen: Interactions, held_out: Interactions, progress: RunProgress, stopper: Stopper
-) -> Reference:
-    """An untrained rival of the table UNTRAINED, from the store or made now and stored.
+def write_sealed(path: Path, record: dict[str, Any], table: bytes = b"") -> None:
+    """A record and the arrays beside it, with a checksum over both: a damaged figure must not pass for a measured one.
 
     Raises:
-        InputError: its file is damaged.
-        Stopped: SIGINT or SIGTERM.
+        InputError: the folder cannot be written.
     """
-    path = store.folder / "untrained" / f"{name}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
-    if path.exists():
-        return Reference(**_read_sealed(path)[0])
-    started = time.perf_counter()
-    with progress.run(f"test, {name}, untrained", 1) as advance, stopper.interruptible():
-        untrained = UNTRAINED[name](seen)
-        lists = untrained.recommend(np.flatnonzero(held_out.per_user), max(KS))
-        per_user, beyond = _measured(lists, seen, held_out)
-        advance()
-    seconds = round(time.perf_counter() - started, 1)
-    reference = Reference(untrained.label, untrained.note, _means(per_user), beyond, seconds)
-    _write_sealed(path, asdict(reference))
-    return reference
-
-
-def keep_run(
-    store: RunStore,
-    choice: EngineChoice,
-    config: TrainConfig,
-    seen: Interactions,
-    held_out: Interactions,
-    label: str,
-    progress: RunProgress,
-    stopper: Stopper,
-    curve_every: int = 0,
-    plateau: Plateau | None = None,
-) -> FinishedRun:
-    """The run of a config, from the store or trained now and stored: measured once, at its last epoch.
-
-    With `curve_every` its objective is also measured every so many epochs, never on the test split. With a plateau it is
-    measured after every epoch, and the best one counts: on the test split that is a leak, which hpo.replicate names.
-
-    Raises:
-        Stopped: SIGINT or SIGTERM; nothing of this run is kept.
-    """
-    key = RunKey(config, seen.checksum, held_out.checksum, choice.name, plateau)
-    run = store.load(key)
-    if run is None:
-        engine = make_engine(choice, seen, held_out if curve_every or plateau else None, 1 if plateau else curve_every or 1)
-        training = PlateauRun(engine, config, plateau) if plateau else Run(engine, config)
-        with progress.run(label, config.epochs) as advance:
-            run = _train(training, choice.device, seen, held_out, advance, stopper)
-        store.save(key, run)
-    return run
-
-
-def _train(
-    run: Run,
-    device: str,
-    seen: Interactions,
-    held_out: Interactions,
-    advance: RunProgress.Advance,
-    stopper: Stopper,
-) -> FinishedRun:
-    epochs, seconds, curve, losses = iter(run), 0.0, {}, {}
-    try:
-        while True:
-            with stopper.interruptible():
-                result = next(epochs, None)
-            if result is None:
-                break
-            seconds += result.train_seconds
-            losses[result.epoch] = result.loss
-            if result.metrics is not None:
-                curve[result.epoch] = result.metrics[OBJECTIVE]
-            advance()
-    except TrainingDiverged as error:
-        return FinishedRun(run.config, {}, None, seconds, str(error), device, curve=curve, losses=losses)
-    with stopper.interruptible():
-        users = np.flatnonzero(held_out.per_user)
-        vectors = run.vectors()
-        per_user, beyond = _measured(recommend(*vectors, seen=seen, users=users, k=max(KS)), seen, held_out)
-        gradient = gradient_shares(run.config, *vectors, seen)
-    means = _means(per_user)
-    per_user = per_user.astype(np.float32)  # as it is stored: a verdict is the same before and after
-    return FinishedRun(run.config, means, per_user, seconds, "", device, beyond, curve, losses, gradient)
-
-
-def _measured(lists: NDArray[Any], seen: Interactions, held_out: Interactions) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Per-user metrics and measures beyond accuracy of the lists (n, max(KS)) of all users with a held-out item."""
-    per_user = evaluate_lists(lists, held_out=held_out, ks=KS)
-    return per_user, summarise(profile_lists(lists[:, : KS[0]], held_out=held_out), seen)
-
-
-def _means(per_user: pd.DataFrame) -> dict[str, float]:
-    return {str(name): float(per_user[name].mean()) for name in per_user}
-
-
-def _write_sealed(path: Path, record: dict[str, Any], table: bytes = b"") -> None:
-    """A record and the arrays beside it, with a checksum over both: a damaged figure must not pass for a measured one."""
     record = json.loads(json.dumps(record))  # its keys as they will be read
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -235,7 +131,12 @@ def _write_sealed(path: Path, record: dict[str, Any], table: bytes = b"") -> Non
     write_text(path, json.dumps(record | {CHECKSUM: _checksum(record, table)}, indent=1) + "\n")
 
 
-def _read_sealed(path: Path) -> tuple[dict[str, Any], bytes]:
+def read_sealed(path: Path) -> tuple[dict[str, Any], bytes]:
+    """What `write_sealed` wrote.
+
+    Raises:
+        InputError: it is damaged.
+    """
     arrays = path.with_suffix(".npz")
     try:
         record = json.loads(path.read_bytes())

@@ -175,7 +175,7 @@ class Scheduler:
     def _fill_lanes(self) -> None:
         self.reaper.reap()
         for lane in range(self.engine.lanes):
-            if lane not in self.lanes and lane < self.width and self._has_budget():
+            if lane not in self.lanes and lane < min(self.width, self.engine.lanes) and self._has_budget():
                 self._start(lane)
 
     def _has_budget(self) -> bool:

@@ -15,7 +15,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.trainers.engines.cases import (
+from trainers.compiled import compiled
+from trainers.engines.cpu import NumbaEngine, why_not
+from trainers.engines.cpu.adam import Table
+from trainers.engines.cpu.pace import Pace
+from trainers.engines.cpu.rows import row_loss
+from trainers.engines.reference import TorchEngine
+from trainers.engines.row_losses import ROWS, row_loss_of
+from trainers.losses import LOSSES, Scores
+
+from .cases import (
     ALL_LOSSES,
     BSL,
     CML,
@@ -28,14 +37,6 @@ from tests.trainers.engines.cases import (
     data,
     started,
 )
-from trainers.compiled import compiled
-from trainers.engines.cpu import NumbaEngine, why_not
-from trainers.engines.cpu.adam import Table
-from trainers.engines.cpu.pace import Pace
-from trainers.engines.cpu.rows import row_loss
-from trainers.engines.reference import TorchEngine
-from trainers.engines.row_losses import ROWS, row_loss_of
-from trainers.losses import LOSSES, Scores
 
 MAX_THREADS = numba.get_num_threads()
 ONE_STEP, MANY_STEPS = 5e-6, 2e-4

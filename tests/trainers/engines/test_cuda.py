@@ -22,7 +22,6 @@ pytest.importorskip("triton", reason="needs triton")
 import triton
 import triton.language as tl
 
-from tests.trainers.engines.cases import ALL_LOSSES, BSL, CML, CONTRASTIVE, MML, assert_close, config, data, started
 from trainers import TrainConfig, draws
 from trainers.engines import choose_engine
 from trainers.engines.cuda import draws as words
@@ -36,6 +35,8 @@ from trainers.evaluation import evaluate
 from trainers.losses import Scores
 from trainers.ranking import held_out_ranks
 from trainers.train import Run
+
+from .cases import ALL_LOSSES, BSL, CML, CONTRASTIVE, MML, assert_close, config, data, started
 
 ROOT = Path(__file__).resolve().parents[3]
 CUDA = torch.cuda.is_available()

@@ -1,0 +1,138 @@
+"""Trials and runs side by side in the lanes of the CUDA engine, here under Triton's interpreter: the same numbers as alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState
+from rich.console import Console
+
+pytest.importorskip("triton", reason="needs triton")
+
+from hpo.console import RunProgress
+from hpo.retrain import keep_runs
+from hpo.runs import FinishedRun, RunStore
+from hpo.sampling import make_sampler
+from hpo.scheduler import Scheduler
+from hpo.spec import StudySpec
+from hpo.stopping import Stopper
+from hpo.trials import trial_config
+from hpo.workspace import default_lanes
+from trainers import Interactions, TrainConfig
+from trainers.engines import EngineChoice, make_engine
+from trainers.engines.cuda import pool, step
+from trainers.errors import OutOfMemory
+from trainers.train import Run
+
+from .conftest import Place
+from .test_scheduler import Silent
+
+CHOICE = EngineChoice("triton", "cuda" if torch.cuda.is_available() else "cpu", "tested")
+MML = {"name": "mml", "margins": [0.1, 0.5], "weights": [0.3, 0.7], "negative_weight": 40.0}
+SMALL = {"negatives": {"name": "uniform", "count": 5}, "batch_size": 10, "encoder": {"name": "mf", "dim": 16, "init_std": 0.1}}
+CONFIG = TrainConfig.from_dict({"loss": MML, "epochs": 1, **SMALL})
+
+
+@pytest.fixture(autouse=True)
+def _few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "PROGRAMS", 2)
+
+
+def pairs(seed: int) -> Interactions:
+    rng = np.random.default_rng(seed)
+    return Interactions.from_pairs(rng.integers(0, 8, 14), rng.integers(0, 12, 14), 8, 12)
+
+
+SEEN, HELD_OUT = pairs(0), pairs(1)
+
+
+def kept(folder: Path, seeds: range) -> list[FinishedRun]:
+    configs = {f"seed {seed}": CONFIG.replace(seed=seed) for seed in seeds}
+    with RunProgress(Console(quiet=True)) as progress:
+        return keep_runs(RunStore(folder), CHOICE, configs, SEEN, HELD_OUT, progress, Stopper(), curve_every=1)
+
+
+def assert_same(one: FinishedRun, other: FinishedRun) -> None:
+    assert (one.config, one.metrics, one.curve, one.losses) == (other.config, other.metrics, other.curve, other.losses)
+    assert one.per_user is not None
+    assert other.per_user is not None
+    assert one.per_user.equals(other.per_user)
+
+
+def test_runs_side_by_side_are_those_of_one_lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = [run for seed in range(2) for run in kept(tmp_path / "alone", range(seed, seed + 1))]
+    together = kept(tmp_path / "together", range(2))
+    for one, other in zip(together, alone, strict=True):
+        assert_same(one, other)
+    assert together[0].losses != together[1].losses
+    monkeypatch.setattr("hpo.retrain.make_engine", lambda *arguments, **more: pytest.fail("they are stored"))
+    for one, other in zip(kept(tmp_path / "together", range(2)), alone, strict=True):
+        assert_same(one, other)
+
+
+def test_a_device_that_holds_fewer_runs_than_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two lanes fit, and then only one."""
+    make, train = pool.Pool.__init__, pool.Pool.epoch
+    lanes = []
+
+    def tight(self: pool.Pool, seen: Any, shape: Any, n_lanes: int, device: str) -> None:
+        if n_lanes > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
+        make(self, seen, shape, n_lanes, device)
+
+    def fuller(self: pool.Pool, epochs_done: dict[int, int]) -> dict[int, float]:
+        lanes.append(len(epochs_done))
+        if len(epochs_done) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
+        return train(self, epochs_done)
+
+    expected = kept(tmp_path / "alone", range(4))
+    monkeypatch.setattr(pool.Pool, "__init__", tight)
+    monkeypatch.setattr(pool.Pool, "epoch", fuller)
+    for one, other in zip(kept(tmp_path / "tight", range(4)), expected, strict=True):
+        assert_same(one, other)
+    assert lanes == [2, 1, 1, 1, 1]
+
+
+def test_a_device_that_holds_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
+
+    monkeypatch.setattr(pool.Pool, "__init__", full)
+    with pytest.raises(OutOfMemory, match="out of memory"):
+        kept(tmp_path, range(2))
+
+
+def test_trials_side_by_side_have_the_values_that_they_have_alone() -> None:
+    search = {"trials": 3, "epochs": 1, "evaluate_every": 1, "pruner": {"name": "none"}}
+    space = {"name": "ccl"}
+    spec = StudySpec.model_validate({"name": "s", "dataset": "demo", "space": space, "search": search, "config": SMALL})
+    study = optuna.create_study(direction="maximize", sampler=make_sampler(spec.search, 2))
+    Scheduler(study, spec, make_engine(CHOICE, SEEN, HELD_OUT, 1, lanes=2), Silent(), Stopper()).run()
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
+    for trial in study.trials:
+        last = Run(make_engine(CHOICE, SEEN, HELD_OUT, 1), trial_config(trial, spec)).finish()
+        assert last.metrics is not None
+        assert trial.value == last.metrics["ndcg@20"]
+
+
+@pytest.mark.parametrize(("trials", "lanes"), [(200, 8), (40, 4), (19, 1), (3, 1)])
+def test_lanes_are_a_tenth_of_the_trials(trials: int, lanes: int) -> None:
+    assert default_lanes(trials) == lanes
+
+
+def test_lanes_on_an_engine_that_has_one(place: Place, fails: Callable[[int], str]) -> None:
+    assert "engine numba trains one trial at a time, got --lanes 4; use --workers 4" in fails(place.run("--lanes", "4"))
+    assert place.run("--lanes", "1", "--search-only") == 0
+
+
+def test_the_engine_of_a_rival_may_have_no_lanes() -> None:
+    engine = make_engine(replace(CHOICE, name="torch", device="cpu"), SEEN, HELD_OUT, 1, lanes=4)
+    assert engine.lanes == 1
