@@ -1,6 +1,7 @@
 """Seconds per training epoch and per evaluation, beside a plain PyTorch loop and the bare matrix product.
 
     python -m benchmarks.engines --dataset yelp2018 --data-dir D [--scale 10] [--repeats 3] [--losses mml,bsl]
+    python -m benchmarks.engines --dataset yelp2018 --data-dir D --device cuda [--losses mml,ccl,bsl]
 
 Everything is timed in turns in one process, a few seconds at a time, and compared within its turn: on a machine that
 others use too, ratios mean something and seconds do not. An epoch is extrapolated from a stated number of steps of a
@@ -19,9 +20,9 @@ from dataclasses import dataclass, field
 import numba
 import numpy as np
 import torch
-from torch import nn
 
-from trainers import Interactions, TrainConfig, evaluate, load_dataset, load_test
+from benchmarks.plain import PlainLoop
+from trainers import Interactions, TrainConfig, evaluate, hold_out, load_dataset, load_test
 from trainers.engines.cpu import NumbaEngine
 from trainers.engines.cpu.pace import Pace
 from trainers.ranking import TILE_ITEMS, TILE_USERS
@@ -31,43 +32,12 @@ PUBLISHED = {
         "loss": {"name": "mml", "margins": [0.6, 0.7, 0.8, 0.9], "weights": [0.05, 0.15, 0.2, 0.6], "negative_weight": 400.0},
         "learning_rate": 1.0e-4,
     },
+    "ccl": {"loss": {"name": "ccl", "margin": 0.9, "negative_weight": 150.0}, "learning_rate": 1.0e-4},
     "bsl": {"loss": {"name": "bsl", "temperature": 0.11, "exponent": 1.1}, "learning_rate": 5.0e-4},
 }
 PLAIN_STEPS = 8
-
-
-class PlainLoop:
-    """Matrix factorisation as one would write it down: Embedding, normalize, bmm, autograd, dense Adam, randint."""
-
-    def __init__(self, seen: Interactions, config: TrainConfig) -> None:
-        self.seen, self.config = seen, config
-        self.users = nn.Embedding(seen.n_users, config.encoder.dim)
-        self.items = nn.Embedding(seen.n_items, config.encoder.dim)
-        for table in (self.users, self.items):
-            nn.init.normal_(table.weight, std=1e-4)
-        self.optimizer = torch.optim.Adam([self.users.weight, self.items.weight], lr=config.learning_rate)
-        self.pairs = torch.from_numpy(np.stack([seen.users, seen.items]).astype(np.int64))
-
-    def run(self, n_steps: int) -> None:
-        size, count = self.config.batch_size, self.config.negatives.count
-        for _ in range(n_steps):
-            users, positives = self.pairs[:, torch.randint(self.pairs.shape[1], (size,))]
-            negatives = torch.randint(self.seen.n_items, (size, count))
-            user = nn.functional.normalize(self.users(users), dim=-1)
-            positive = (user * nn.functional.normalize(self.items(positives), dim=-1)).sum(-1)
-            negative = torch.bmm(nn.functional.normalize(self.items(negatives), dim=-1), user[:, :, None])[:, :, 0]
-            loss = self._loss(positive, negative)
-            self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
-
-    def _loss(self, positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
-        loss = self.config.to_dict()["loss"]
-        if loss["name"] == "bsl":
-            soft = torch.logsumexp(negative / loss["temperature"], 1) * loss["exponent"]
-            return torch.mean(soft - positive / loss["temperature"])
-        hinges = sum(w * torch.relu(negative - m) for m, w in zip(loss["margins"], loss["weights"], strict=True))
-        return torch.mean(torch.relu(1.0 - positive) + loss["negative_weight"] * torch.as_tensor(hinges).mean(1))
+STEPS = {"mml": 300, "ccl": 300, "bsl": 60}  # of the fused engine, a turn
+SPLIT_SEED = 2024
 
 
 class FusedSteps:
@@ -128,7 +98,7 @@ def spread(seen: Interactions, scale: int) -> Interactions:
 def compare_training(name: str, seen: Interactions, repeats: int) -> None:
     config = TrainConfig.from_dict(PUBLISHED[name])
     n_steps = -(-len(seen) // config.batch_size)
-    steps = {"mml": 300, "bsl": 60}[name]
+    steps = STEPS[name]
     plain, fused = PlainLoop(seen, config), FusedSteps(seen, config, min(1_000, n_steps - repeats * steps))
     plain.run(2)
     threads = torch.get_num_threads()
@@ -148,7 +118,7 @@ def compare_training(name: str, seen: Interactions, repeats: int) -> None:
 def compare_scale(name: str, seen: Interactions, scale: int, repeats: int) -> None:
     config = TrainConfig.from_dict(PUBLISHED[name])
     n_steps = -(-len(seen) // config.batch_size)
-    steps = {"mml": 300, "bsl": 60}[name]
+    steps = STEPS[name]
     warm = min(1_000, n_steps - repeats * steps)
     wide_seen = spread(seen, scale)
     small, wide = FusedSteps(seen, config, warm), FusedSteps(wide_seen, config, warm)
@@ -184,6 +154,16 @@ def compare_evaluation(dataset: str, data_dir: str | None, seen: Interactions, r
     print(turns.line("tiled product"), turns.line("evaluation"), turns.ratio("evaluation", "tiled product"), sep="\n")
 
 
+def on_cuda(arguments: argparse.Namespace, pairs: Interactions) -> None:
+    """The CUDA engine on the split of a search."""
+    from benchmarks.cuda_engine import compare  # needs triton
+
+    seen, held_out = hold_out(pairs, SPLIT_SEED)
+    print(f"{arguments.dataset}, torch {torch.__version__} on {torch.cuda.get_device_name()}, {arguments.repeats} turns")
+    configs = {name: TrainConfig.from_dict(PUBLISHED[name]) for name in arguments.losses.split(",")}
+    compare(configs, seen, held_out, arguments.device, arguments.repeats)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="yelp2018")
@@ -191,8 +171,12 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=1, help="compare with a catalogue this many times as large instead")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--losses", default="mml,bsl")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     arguments = parser.parse_args()
     seen = load_dataset(arguments.dataset, arguments.data_dir).train
+    if arguments.device == "cuda":
+        on_cuda(arguments, seen)
+        return
     print(f"{arguments.dataset}, numba {numba.__version__} on {numba.get_num_threads()} threads, ", end="")
     print(f"torch {torch.__version__} on {torch.get_num_threads()}, {arguments.repeats} turns: median (lowest to highest)")
     for name in arguments.losses.split(","):

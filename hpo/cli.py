@@ -20,7 +20,7 @@ from hpo.stopping import Stopped
 from hpo.storage import DEFINITION, has_password, open_storage, storage_url, without_password
 from hpo.stored import find_study, stored_spec
 from hpo.workspace import Workspace
-from trainers.engines import ENGINES
+from trainers.engines import ENGINES, EngineChoice
 from trainers.engines.contract import AUTO, DEVICES
 from trainers.errors import InputError, TrainingDiverged
 
@@ -175,15 +175,16 @@ def stored_study(arguments: argparse.Namespace) -> tuple[StudySpec, optuna.Study
     return spec, study, storage
 
 
-def existing_workspace(arguments: argparse.Namespace) -> tuple[Workspace, optuna.Study, BaseStorage]:
+def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> tuple[Workspace, optuna.Study, BaseStorage]:
     """The workspace of a study that has run, the study, and its storage.
 
     Raises:
-        InputError: no such storage or study, or its data have changed.
+        InputError: no such storage or study, its data have changed, or `to_train` this machine lacks its engine.
     """
     spec, study, storage = stored_study(arguments)
     definition = study.user_attrs[DEFINITION]
-    work = Workspace.open(spec, arguments.output, arguments.data_dir, definition["engine"], AUTO)
+    place, engine = (spec, arguments.output, arguments.data_dir), definition["engine"]
+    work = Workspace.open(*place, engine, AUTO) if to_train else Workspace(*place, EngineChoice(engine, "", "it has searched"))
     if work.dataset.checksum != definition["dataset checksum"]:
         raise InputError(
             f"study {spec.name!r} was searched on other data: {spec.dataset} has changed since (checksum was "

@@ -32,7 +32,7 @@ def bits(key, counter):
 
 @triton.jit
 def below(drawn, n):
-    return ((drawn >> 32) * n.to(tl.uint64)) >> 32
+    return ((drawn >> 32) * tl.cast(n, tl.uint64)) >> 32
 
 
 @triton.jit
@@ -57,8 +57,8 @@ def feistel(key, x, half_bits):
 @triton.jit
 def permuted(key, position, n, half_bits):
     """Where the permutation of [0, n) sends a position."""
-    half = half_bits.to(tl.uint64)
+    half = tl.cast(half_bits, tl.uint64)  # a size of 1 is a constant to the compiler, which has no methods
     place = feistel(key, position.to(tl.uint64), half)
-    while place >= n.to(tl.uint64):
+    while place >= tl.cast(n, tl.uint64):
         place = feistel(key, place, half)
     return place.to(tl.int64)

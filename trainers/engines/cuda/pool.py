@@ -156,7 +156,7 @@ class Pool:
         self.lanes.rates.copy_(torch.from_numpy(table))
         for array in (self.lanes.ticks, self.lanes.counts, self.lanes.losses):
             array.zero_()
-        self._run()
+        self.run_steps()
         losses = self.lanes.losses.cpu().numpy()
         for lane in epochs_done:
             self.steps_done[lane] += self.n_steps
@@ -169,7 +169,8 @@ class Pool:
         summed = row_loss_of(config.loss, 1).summed
         return np.array([*words, config.negatives.count, self.n_steps, steps_before, int(summed)], np.int64)
 
-    def _run(self) -> None:
+    def run_steps(self) -> None:
+        """An epoch of every lane, as the arrays stand."""
         if self.graph is None:
             for _ in range(self.n_steps):
                 self._step()

@@ -16,7 +16,7 @@ from torch import Tensor
 from trainers.data import Interactions
 from trainers.ranking import tie_order
 
-BLOCK_SCORES = 2**23  # 32 MiB, which stay in the second-level cache
+BLOCK_SCORES = 2**25  # 128 MiB
 STRIP = 1024  # scores looked at together
 
 

@@ -261,6 +261,7 @@ def _update(table, lanes, lane, n_work, number, step, DIM: tl.constexpr, TILE: t
         mean = keep_1[:, None] * tl.load(table.mean + cell, mask=moved[:, None], other=0.0) + slope * _GAIN_1
         square = keep_2[:, None] * tl.load(table.square + cell, mask=moved[:, None], other=0.0) + slope * slope * _GAIN_2
         root = tl.sqrt(square)
+        tl.debug_barrier()  # all threads have read what some of them now write
         tl.store(table.rows + cell, value - speed * mean / (root * correction + _EPSILON), mask=moved[:, None])
         tl.store(table.mean + cell, mean, mask=moved[:, None])
         tl.store(table.square + cell, square, mask=moved[:, None])

@@ -1,0 +1,117 @@
+"""The CUDA engine's times: see `benchmarks.engines --device cuda`."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.plain import PlainLoop
+from trainers import Interactions, TrainConfig
+from trainers.engines.cuda.engine import TritonEngine
+from trainers.engines.cuda.pool import Pool
+from trainers.errors import OutOfMemory
+
+LANES = (1, 2, 4, 8, 16)
+COUNTS = (100, 800)
+EVALUATE_EVERY = 2
+WARM_EPOCHS = 2
+PLAIN_STEPS = 200
+COPIED = 2**30  # bytes
+
+
+def seconds(call: Callable[[], object], repeats: int) -> float:
+    """Median wall time of a call, the device's work included."""
+    found = []
+    for _ in range(repeats):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        call()
+        torch.cuda.synchronize()
+        found.append(time.perf_counter() - started)
+    return statistics.median(found)
+
+
+def bandwidth(device: str, repeats: int) -> float:
+    """Bytes per second that a copy reads and writes."""
+    source = torch.zeros(COPIED, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    target.copy_(source)
+    return 2 * COPIED / seconds(lambda: target.copy_(source), repeats)
+
+
+def bytes_read(config: TrainConfig, n_rows: int) -> int:
+    """What an epoch reads at least: per pair its user, positive and negatives, each with its direction and bookkeeping."""
+    return n_rows * (config.negatives.count + 2) * (2 * 4 * config.encoder.dim + 12)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all measurements share; `copy` in bytes per second."""
+
+    seen: Interactions
+    held_out: Interactions
+    device: str
+    repeats: int
+    copy: float
+
+
+def time_lanes(name: str, config: TrainConfig, lanes: int, bench: Bench) -> float:
+    """Print a line for so many lanes; returns seconds per epoch and lane, with the evaluation's share."""
+    seen, repeats = bench.seen, bench.repeats
+    torch.cuda.reset_peak_memory_stats()
+    engine = TritonEngine(seen, bench.held_out, EVALUATE_EVERY, bench.device, lanes)
+    for lane in range(lanes):
+        engine.start(lane, config.replace(seed=lane, epochs=WARM_EPOCHS + EVALUATE_EVERY * repeats))
+    for _ in range(WARM_EPOCHS):
+        engine.epoch()
+    results = [engine.epoch() for _ in range(EVALUATE_EVERY * repeats)]
+    train = statistics.median(result.train_seconds for epoch in results for result in epoch)
+    evaluate = statistics.median(r.evaluate_seconds for epoch in results for r in epoch if r.metrics is not None)
+    pool = next(iter(engine.pools.values()))
+    launch = launching(pool, repeats) / lanes
+    memory = torch.cuda.max_memory_allocated() / 2**20
+    share = train + evaluate / EVALUATE_EVERY
+    fraction = bytes_read(config, len(seen)) / bench.copy / train
+    print(
+        f"{name:<6}{config.negatives.count:>5}{lanes:>6}{1e3 * train:>10.1f}{1e3 * evaluate:>10.1f}{1e3 * share:>10.1f}"
+        f"{fraction:>9.0%}{launch / train:>9.0%}{memory:>9.0f}",
+        flush=True,
+    )
+    return share
+
+
+def launching(pool: Pool, repeats: int) -> float:
+    """Seconds of an epoch's launches when no lane has anything to do."""
+    pool.lanes.numbers.zero_()
+    return seconds(pool.run_steps, repeats)
+
+
+def time_plain(config: TrainConfig, bench: Bench) -> float:
+    """Seconds per epoch of plain PyTorch on the same device."""
+    plain = PlainLoop(bench.seen, config, bench.device)
+    plain.run(PLAIN_STEPS)
+    n_steps = -(-len(bench.seen) // config.batch_size)
+    return seconds(lambda: plain.run(PLAIN_STEPS), bench.repeats) * n_steps / PLAIN_STEPS
+
+
+def compare(configs: dict[str, TrainConfig], seen: Interactions, held_out: Interactions, device: str, repeats: int) -> None:
+    """All losses, counts of negatives and numbers of lanes, and plain PyTorch beside them."""
+    bench = Bench(seen, held_out, device, repeats, bandwidth(device, repeats))
+    print(f"copy: {bench.copy / 1e9:.0f} GB/s; milliseconds per epoch and lane, medians")
+    print("loss      N lanes     train  evaluate with eval bandwidth launches   MiB")
+    for name, config in configs.items():
+        for count in COUNTS:
+            its = config.replace(negatives={"name": "uniform", "count": count})
+            shares = {}
+            for lanes in LANES:
+                try:
+                    shares[lanes] = time_lanes(name, its, lanes, bench)
+                except OutOfMemory as error:
+                    print(f"{name:<6}{count:>5}{lanes:>6}  {error}")
+            plain, best = time_plain(its, bench), min(shares, key=lambda lanes: shares[lanes])
+            ratio = plain / shares[best]
+            print(f"{name:<6}{count:>5} plain PyTorch {plain:.2f} s an epoch, {ratio:.0f}x that of {best} lanes", flush=True)
