@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from hpo import confirm, export, run, studies, train
 from hpo.liveness import PUBLISHED
-from hpo.storage import open_storage
+from hpo.storage import DEFINITION, open_storage
 from trainers import TrainConfig
 from trainers.yaml_files import read_yaml
 
@@ -178,6 +178,18 @@ def test_export_again(place: Place, capsys: pytest.CaptureFixture[str]):
     after = read_yaml(best)
     assert after["config"] == before["config"]
     assert after["config"]["epochs"] == 2, "the study's own definition counts, not the file's"
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has CUDA")
+def test_a_study_whose_engine_is_elsewhere(place: Place, fails: Callable[[int], str]):
+    """It is exported here, and confirmed where a GPU is."""
+    place.run("--search-only", "--trials", "2", "--epochs", "2")
+    study, best = study_of(place), place.output / "tiny_mml" / "best.yaml"
+    study.set_user_attr(DEFINITION, study.user_attrs[DEFINITION] | {"engine": "triton"})
+    best.unlink()
+    assert export.main(["--study", "tiny_mml", *place.where]) == 0
+    assert read_yaml(best)["data"]["engine"] == "triton"
+    assert "engine triton needs a CUDA device" in fails(confirm.main(["--study", "tiny_mml", *place.where]))
 
 
 def test_other_storages(place: Place, monkeypatch: pytest.MonkeyPatch):

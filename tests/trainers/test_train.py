@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from trainers import InputError, Interactions, TrainConfig, evaluate, train
-from trainers.engines import choose_engine
-from trainers.engines.contract import _why_not_numba
+from trainers.engines import ENGINES, choose_engine
 from trainers.losses import Loss, Scores
 from trainers.negatives import NEGATIVES
 from trainers.scores import SCORES
@@ -94,7 +93,7 @@ class Flipped(Loss):
 
 
 def skip_what_cannot_run(loss_case: dict[str, Any], engine: str) -> None:
-    if engine == "numba" and (reason := _why_not_numba(config(loss_case), "cpu")):
+    if reason := ENGINES[engine].refuses(config(loss_case), "cpu"):
         pytest.skip(reason)
 
 
@@ -139,7 +138,7 @@ class TestLearning:
             settings = config(loss_case, score=score, **MULTI.get(loss_case.get("mode"), {}))
         except InputError as refused:
             pytest.skip(str(refused))
-        if any_engine == "numba" and (reason := _why_not_numba(settings, "cpu")):
+        if reason := ENGINES[any_engine].refuses(settings, "cpu"):
             pytest.skip(reason)
         metrics = train(settings, parity.seen, parity.held_out, engine=any_engine, evaluate_every=12).finish().metrics
         assert metrics is not None
@@ -236,7 +235,7 @@ class TestChoice:
 
     def test_unknown_engine(self, parity: Any) -> None:
         with pytest.raises(
-            InputError, match=r"unknown engine 'troch'; did you mean 'torch'\? known: auto, triton, numba, torch"
+            InputError, match=r"unknown engine 'troch'; did you mean 'torch'\? known: auto, numba, torch, triton"
         ):
             train(config(CCL), parity.seen, engine="troch")
 
