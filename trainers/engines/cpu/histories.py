@@ -20,8 +20,8 @@ from trainers.compiled import announce, compiled
 from trainers.data import Ids
 from trainers.engines.cpu.adam import Floats
 from trainers.engines.cpu.batch import BLOCK
-from trainers.engines.cpu.kernels import PARALLEL, fingerprint
-from trainers.engines.cpu.low import MATH, dot
+from trainers.engines.cpu.kernels import fingerprint
+from trainers.engines.cpu.low import KERNEL, dot, inlined
 from trainers.engines.cpu.passes import blocks
 
 Places = NDArray[np.int32]
@@ -108,11 +108,10 @@ def pooling_for(width: int) -> Pooling:
 
 
 # As in `kernels`, the closures' numbers are part of the cache's key.
-OPTIONS: Any = {"parallel": PARALLEL, "nogil": True, "fastmath": MATH, "error_model": "numpy"}
 
 
 def _build_value(width: int, version: int) -> Any:
-    @compiled(**OPTIONS)
+    @compiled(**KERNEL)
     def value(queries, keys, values, histories, weights, out):  # type: ignore[no-untyped-def]
         if version == 0:
             return
@@ -136,8 +135,19 @@ def _build_value(width: int, version: int) -> Any:
     return value
 
 
+@inlined
+def sum_places(out, i, histories, weights, vectors, width):  # type: ignore[no-untyped-def]
+    """Of item number i, over its places in histories: the sum of their weight times the vector of their batch row."""
+    for d in range(width):
+        out[i, d] = np.float32(0.0)
+    for e in range(histories.starts[i], histories.starts[i + 1]):
+        p = histories.slots[e]
+        for d in range(width):
+            out[i, d] += weights[p] * vectors[histories.row[p], d]
+
+
 def _build_back(width: int, version: int) -> Any:  # noqa: C901 - one kernel
-    @compiled(**OPTIONS)
+    @compiled(**KERNEL)
     def back(gradients, queries, keys, values, histories, weights, slopes, to_queries, to_keys, to_values):  # type: ignore[no-untyped-def]  # noqa: C901
         if version == 0:
             return
@@ -157,19 +167,9 @@ def _build_back(width: int, version: int) -> Any:  # noqa: C901 - one kernel
         n = histories.items.size
         for block in prange(blocks(n)):
             for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-                for d in range(width):
-                    to_values[i, d] = np.float32(0.0)
-                for e in range(histories.starts[i], histories.starts[i + 1]):
-                    p = histories.slots[e]
-                    for d in range(width):
-                        to_values[i, d] += weights[p] * gradients[histories.row[p], d]
+                sum_places(to_values, i, histories, weights, gradients, width)
                 if keys.size:
-                    for d in range(width):
-                        to_keys[i, d] = np.float32(0.0)
-                    for e in range(histories.starts[i], histories.starts[i + 1]):
-                        p = histories.slots[e]
-                        for d in range(width):
-                            to_keys[i, d] += slopes[p] * queries[histories.row[p], d]
+                    sum_places(to_keys, i, histories, slopes, queries, width)
 
     return back
 

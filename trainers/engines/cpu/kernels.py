@@ -32,7 +32,7 @@ from trainers.engines.cpu import passes
 from trainers.engines.cpu.adam import Table
 from trainers.engines.cpu.batch import BLOCK, USERS, Batch
 from trainers.engines.cpu.dense import gather_block, order_slots, score_items, slope_block, update_bucket
-from trainers.engines.cpu.low import MATH
+from trainers.engines.cpu.low import KERNEL
 from trainers.engines.cpu.passes import (
     add_losses,
     catch_up_block,
@@ -48,19 +48,6 @@ from trainers.engines.cpu.passes import (
 )
 from trainers.engines.cpu.screen import find
 from trainers.losses import distances
-
-# Passes only: numba does not see that they depend on one another through the fields of tuples, and would fuse and reorder them.
-PARALLEL: Any = {
-    "prange": True,
-    "fusion": False,
-    "numpy": False,
-    "reduction": False,
-    "setitem": False,
-    "inplace_binop": False,
-    "comprehension": False,
-    "stencil": False,
-}
-
 
 NOT_COMPILED = ("engine.py", "pace.py", "tower.py")
 
@@ -137,7 +124,7 @@ def fingerprint() -> int:
 def _build(width: int, version: int) -> Any:  # noqa: C901 - one kernel, read from top to bottom
     """Numbers in the closure are compile-time constants and part of the cache's key; functions there would break it."""
 
-    @compiled(parallel=PARALLEL, nogil=True, fastmath=MATH, error_model="numpy")
+    @compiled(**KERNEL)
     def train_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]  # noqa: C901
         if version == 0:  # never: it is here to be part of the cache's key
             return 0

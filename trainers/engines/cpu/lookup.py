@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from trainers.compiled import announce, compiled
 from trainers.engines.cpu.adam import Floats, Table, adam_step, prefetch_all
 from trainers.engines.cpu.batch import BLOCK
-from trainers.engines.cpu.kernels import PARALLEL, fingerprint
-from trainers.engines.cpu.low import MATH
+from trainers.engines.cpu.kernels import fingerprint
+from trainers.engines.cpu.low import KERNEL
 from trainers.engines.cpu.passes import NEXT, blocks, catch_up_block
 
 
@@ -39,9 +39,8 @@ def lookup_for(width: int) -> Lookup:
 
 def _build(width: int, version: int) -> Lookup:  # noqa: C901 - two kernels
     """As in `kernels`, the closure's numbers are part of the cache's key."""
-    options: Any = {"parallel": PARALLEL, "nogil": True, "fastmath": MATH, "error_model": "numpy"}
 
-    @compiled(**options)
+    @compiled(**KERNEL)
     def read(table, ids, step, tail, power, out):  # type: ignore[no-untyped-def]
         if version == 0:
             return
@@ -51,7 +50,7 @@ def _build(width: int, version: int) -> Lookup:  # noqa: C901 - two kernels
                 for d in range(width):
                     out[i, d] = table.rows[ids[i], d]
 
-    @compiled(**options)
+    @compiled(**KERNEL)
     def train(table, ids, gradients, step, rate, l2, power):  # type: ignore[no-untyped-def]
         if version == 0:
             return

@@ -19,6 +19,19 @@ from trainers import draws
 # Sums may be reordered (vectorised), but NaN and infinity keep their meaning: they are how divergence is noticed.
 MATH = {"contract", "reassoc", "nsz", "arcp"}
 
+# Passes only: numba does not see that they depend on one another through the fields of tuples, and would fuse and reorder them.
+_PARALLEL: Any = {
+    "prange": True,
+    "fusion": False,
+    "numpy": False,
+    "reduction": False,
+    "setitem": False,
+    "inplace_binop": False,
+    "comprehension": False,
+    "stencil": False,
+}
+KERNEL: Any = {"parallel": _PARALLEL, "nogil": True, "fastmath": MATH, "error_model": "numpy"}
+
 # Inlined into the kernel, where the width of a row is a compile-time constant. Without numba's reference counts: they would be
 # atomic additions to memory that all threads share, several for each row of a table, and take longer than the arithmetic.
 _OPTIONS: Any = {"fastmath": MATH, "forceinline": True, "nogil": True, "error_model": "numpy", "_nrt": False}
