@@ -175,6 +175,8 @@ def main() -> None:
     arguments = parser.parse_args()
     seen = load_dataset(arguments.dataset, arguments.data_dir).train
     if arguments.device == "cuda":
+        if arguments.scale > 1:
+            parser.error("--scale is for --device cpu")
         on_cuda(arguments, seen)
         return
     print(f"{arguments.dataset}, numba {numba.__version__} on {numba.get_num_threads()} threads, ", end="")

@@ -12,23 +12,33 @@
 # WHEELS=folder: wheels to use beside what is installed, on a machine without network. RUNS=folder: an earlier OUT/runs to go on
 # from. PYTHON=command: another than python3.
 set -uo pipefail
-cd "$(dirname "$0")/.."
 [ $# -ge 2 ] || { sed -n '4,14s/^# \{0,1\}//p' "$0"; exit 2; }
-data=$1 out=$2 python=${PYTHON:-python3}
+known="parity bench rows study"
+data=$(realpath "$1") out=$(realpath -m "$2") python=${PYTHON:-python3}
+wheels=${WHEELS:+$(realpath "$WHEELS")} runs=${RUNS:+$(realpath "$RUNS")}
 shift 2
-parts=${*:-parity bench rows study}
-mkdir -p "$out"
+parts=${*:-$known}
+for one in $parts; do
+    [[ " $known " == *" $one "* ]] || { echo "unknown part '$one'; known: $known"; exit 2; }
+done
+[[ "$python" != */* ]] || python=$(realpath -s "$python")
+cd "$(dirname "$0")/.." && mkdir -p "$out" || exit 2
 
 site=$(mktemp -d)
-if [ -n "${WHEELS:-}" ]; then
-    $python -m pip install --quiet --no-index --no-deps --target "$site" "$WHEELS"/*.whl || exit 1
+trap 'rm -rf "$site"' EXIT
+if [ -n "$wheels" ]; then
+    "$python" -m pip install --quiet --no-index --no-deps --target "$site" "$wheels"/*.whl || exit 2
     export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH}
 fi
 if [ -f "$data" ]; then
-    tar -xJf "$data" -C "$site" && data=$(dirname "$(find "$site" -type d -name yelp2018 | head -1)")
+    tar -xJf "$data" -C "$site" || exit 2
+    data=$(dirname "$(find "$site" -type d -name yelp2018 | head -1)")
 fi
-if [ -n "${RUNS:-}" ]; then cp -r "$RUNS" "$out/runs"; fi
-$python -c '
+[ -d "$data/yelp2018" ] || { echo "no yelp2018 in $data"; exit 2; }
+if [ -n "$runs" ]; then
+    mkdir -p "$out/runs" && cp -r "$runs"/. "$out/runs"/ || exit 2
+fi
+"$python" -c '
 import torch, triton
 if not torch.cuda.is_available():
     raise SystemExit("torch finds no CUDA device: run this on a machine with a GPU")
@@ -46,10 +56,10 @@ part() { # NAME COMMAND...: run it if it was asked for, log it, say how long it 
     [ $status -eq 0 ] || failed=1
 }
 rows() {
-    $python -m hpo.replicate mml_mf --engine triton --data-dir "$data" --output "$out/rows" && cat studies/results/replicate/mml_mf.yaml
+    "$python" -m hpo.replicate mml_mf --engine triton --data-dir "$data" --output "$out/rows" && cat studies/results/replicate/mml_mf.yaml
 }
-part parity $python -m pytest -o filterwarnings=default tests/trainers/engines/test_cuda.py tests/hpo/test_lanes.py
-part bench $python -m benchmarks.engines --device cuda --losses mml,ccl,bsl --data-dir "$data"
+part parity "$python" -m pytest -o filterwarnings=default tests/trainers/engines/test_cuda.py tests/hpo/test_lanes.py
+part bench "$python" -m benchmarks.engines --device cuda --losses mml,ccl,bsl --data-dir "$data"
 part rows rows
-part study $python -m hpo.run --study yelp_mml --trials 200 --engine triton --data-dir "$data" --output "$out/runs"
+part study "$python" -m hpo.run --study yelp_mml --trials 200 --engine triton --data-dir "$data" --output "$out/runs"
 exit $failed

@@ -184,7 +184,12 @@ def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> 
     spec, study, storage = stored_study(arguments)
     definition = study.user_attrs[DEFINITION]
     place, engine = (spec, arguments.output, arguments.data_dir), definition["engine"]
-    work = Workspace.open(*place, engine, AUTO) if to_train else Workspace(*place, EngineChoice(engine, "", "it has searched"))
+    try:
+        work = Workspace.open(*place, engine, AUTO)
+    except InputError:
+        if to_train:
+            raise
+        work = Workspace(*place, EngineChoice(engine, "", "it has searched, on another machine"))
     if work.dataset.checksum != definition["dataset checksum"]:
         raise InputError(
             f"study {spec.name!r} was searched on other data: {spec.dataset} has changed since (checksum was "

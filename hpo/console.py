@@ -148,7 +148,9 @@ class RunProgress(_Live):
         """One run; call what it gives after every epoch."""
         started = time.monotonic()
         task = self.bar.add_task(label, total=epochs)
-        yield lambda: self.bar.advance(task)
-        self.bar.remove_task(task)
+        try:
+            yield lambda: self.bar.advance(task)
+        finally:
+            self.bar.remove_task(task)
         done = f"{epochs} epochs" if epochs > 1 else "done"
         say(self.console, f"{label}: {done} in {duration(time.monotonic() - started)}")

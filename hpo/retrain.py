@@ -151,6 +151,7 @@ def _side_by_side(
     """Train configs, one in each of the engine's lanes, and give each run as it finishes."""
     waiting, lanes = list(configs), dict[int, _Record]()
     while waiting or lanes:
+        before = engine.lanes
         try:
             with stopper.interruptible():
                 while waiting and len(lanes) < engine.lanes:  # which has fewer when they do not fit
@@ -160,9 +161,9 @@ def _side_by_side(
                     lanes[lane] = _Record(label, configs[label], device, progress)
                 results = engine.epoch()
         except OutOfMemory:
-            if len(lanes) < 2:
+            if engine.lanes == before and len(lanes) < 2:
                 raise
-            waiting = [*(record.label for record in lanes.values()), *waiting]  # the engine has fewer lanes now
+            waiting = [*(record.label for record in lanes.values()), *waiting]
             lanes.clear()
             continue
         for result in results:

@@ -43,6 +43,7 @@ from hpo.trials import enqueue_published
 from hpo.workers import Job, search_with
 from hpo.workspace import Workspace
 from trainers import train
+from trainers.engines import ENGINES
 from trainers.errors import InputError
 from trainers.yaml_files import to_yaml
 
@@ -127,7 +128,8 @@ def _run(arguments: argparse.Namespace) -> int:
     }
     spec = load_spec(arguments.study, arguments.study_name).override(changes)
     spec.rival_specs()  # confirm needs them: a mistake there should not wait for the end of the search
-    work = Workspace.open(spec, arguments.output, arguments.data_dir, arguments.engine, arguments.device, arguments.lanes)
+    place = arguments.output, arguments.data_dir, arguments.engine, arguments.device
+    work = Workspace.open(spec, *place, arguments.lanes, arguments.workers or 1)
     console = Console()
     _introduce(work, console)
     if arguments.dry_run:
@@ -163,8 +165,9 @@ def _rival_studies(
     """Each rival's study, to be searched with our budget."""
     for rival in work.spec.rival_specs():
         spec = rival.with_budget_of(work.spec)
-        probe = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device)
-        its_work = replace(probe, lanes=work.lanes)
+        its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device)
+        if ENGINES[its_work.choice.name].many_lanes:
+            its_work = replace(its_work, lanes=work.lanes)
         yield its_work, its_work.study(storage)
 
 

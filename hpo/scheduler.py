@@ -128,20 +128,25 @@ class Scheduler:
             self._put_back_all()
 
     def _epoch(self) -> None:
+        lanes = self.engine.lanes
         try:
             with self.stopper.interruptible():
                 results = self.engine.epoch()
         except OutOfMemory as error:
-            self._make_room(error)
+            self._make_room(error, lanes)
         else:
             self._digest(results)
 
-    def _make_room(self, error: OutOfMemory) -> None:
-        """Half the lanes from now on, and the same trials again; a trial that is alone and still too large has failed."""
-        if len(self.lanes) == 1:
+    def _make_room(self, error: OutOfMemory, lanes: int) -> None:
+        """Half the lanes from now on, and the same trials again; a trial that is alone and still too large has failed.
+
+        `lanes` are those that the engine had before: memory may go by them and not by the busy ones.
+        """
+        shrunk = self.engine.lanes < lanes
+        if len(self.lanes) == 1 and not shrunk:
             self._fail(next(iter(self.lanes)), error.reason)
             return
-        self.width = max(1, len(self.lanes) // 2)
+        self.width = self.engine.lanes if shrunk else max(1, len(self.lanes) // 2)
         log.warning("%s with %d trials side by side: going on with %d", error.reason, len(self.lanes), self.width)
         self._put_back_all()
 
@@ -197,10 +202,12 @@ class Scheduler:
             log.warning("a trial was ended by another process before it could be started")
             return
         self.lanes[lane] = _Running(trial, config, PUBLISHED in trial.user_attrs)
+        lanes = self.engine.lanes
         try:
-            self.engine.start(lane, config)
+            with self.stopper.interruptible():
+                self.engine.start(lane, config)
         except OutOfMemory as error:
-            self._make_room(error)
+            self._make_room(error, lanes)
 
     def _is_twin(self, trial: optuna.Trial) -> bool:
         """Whether a queued trial runs already: two processes that start a study at once both queue the published config, and

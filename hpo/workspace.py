@@ -24,9 +24,9 @@ from trainers.errors import InputError
 MAX_LANES = 8  # trials that are asked for at once know nothing of one another
 
 
-def default_lanes(trials: int) -> int:
-    """At most a tenth of the trials: a sampler learns from finished ones."""
-    return max(1, min(MAX_LANES, trials // 10))
+def default_lanes(trials: int, workers: int) -> int:
+    """At most a tenth of the trials for all workers together: a sampler learns from finished ones."""
+    return max(1, min(MAX_LANES, trials // (10 * workers)))
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,16 @@ class Workspace:
 
     @classmethod
     def open(
-        cls, spec: StudySpec, output: Path, data_dir: str | None, engine: str, device: str, lanes: int | None = None
+        cls,
+        spec: StudySpec,
+        output: Path,
+        data_dir: str | None,
+        engine: str,
+        device: str,
+        lanes: int | None = None,
+        workers: int = 1,
     ) -> Workspace:
-        """Resolve the engine and its lanes; the data are read when first used.
+        """Resolve the engine and the lanes of each worker; the data are read when first used.
 
         Raises:
             InputError: an engine that is unknown, absent or cannot train the study; lanes that it does not have.
@@ -59,7 +66,7 @@ class Workspace:
         probe = spec.space.config(spec.space.corner(), spec.fields(1, 0))
         choice = choose_engine(probe, engine, device)
         if ENGINES[choice.name].many_lanes:
-            lanes = lanes or default_lanes(spec.search.trials)
+            lanes = lanes or default_lanes(spec.search.trials, workers)
         elif lanes is not None and lanes > 1:
             raise InputError(f"engine {choice.name} trains one trial at a time, got --lanes {lanes}; use --workers {lanes}")
         return cls(spec, output, data_dir, choice, lanes or 1)

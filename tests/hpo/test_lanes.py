@@ -101,6 +101,31 @@ def test_a_device_that_holds_fewer_runs_than_there_are(tmp_path: Path, monkeypat
     assert lanes == [2, 1, 1, 1, 1]
 
 
+def test_memory_that_goes_by_lanes_and_not_by_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run is left, and what is full is a pool for two: the engine has one lane from then on."""
+    train = pool.Pool.epoch
+
+    def full_with_two(self: pool.Pool, epochs_done: dict[int, int]) -> dict[int, float]:
+        if len(self.steps_done) > 1 and len(epochs_done) == 1:
+            raise RuntimeError("Triton Error [CUDA]: out of memory")
+        return train(self, epochs_done)
+
+    make, asked = pool.Pool.__init__, []
+
+    def of_two(self: pool.Pool, seen: Any, shape: Any, n_lanes: int, device: str) -> None:
+        asked.append(n_lanes)
+        if n_lanes > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        make(self, seen, shape, n_lanes, device)
+
+    expected = kept(tmp_path / "alone", range(5))
+    monkeypatch.setattr(pool.Pool, "__init__", of_two)
+    monkeypatch.setattr(pool.Pool, "epoch", full_with_two)
+    for one, other in zip(kept(tmp_path / "tight", range(5)), expected, strict=True):
+        assert_same(one, other)
+    assert asked == [5, 2, 1]
+
+
 def test_a_device_that_holds_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
@@ -123,14 +148,15 @@ def test_trials_side_by_side_have_the_values_that_they_have_alone() -> None:
         assert trial.value == last.metrics["ndcg@20"]
 
 
-@pytest.mark.parametrize(("trials", "lanes"), [(200, 8), (40, 4), (19, 1), (3, 1)])
-def test_lanes_are_a_tenth_of_the_trials(trials: int, lanes: int) -> None:
-    assert default_lanes(trials) == lanes
+@pytest.mark.parametrize(("trials", "workers", "lanes"), [(200, 1, 8), (40, 1, 4), (19, 1, 1), (3, 1, 1), (200, 4, 5)])
+def test_lanes_are_a_tenth_of_the_trials(trials: int, workers: int, lanes: int) -> None:
+    assert default_lanes(trials, workers) == lanes
 
 
 def test_lanes_on_an_engine_that_has_one(place: Place, fails: Callable[[int], str]) -> None:
-    assert "engine numba trains one trial at a time, got --lanes 4; use --workers 4" in fails(place.run("--lanes", "4"))
-    assert place.run("--lanes", "1", "--search-only") == 0
+    shown = fails(place.run("--engine", "numba", "--lanes", "4"))
+    assert "engine numba trains one trial at a time, got --lanes 4; use --workers 4" in shown
+    assert place.run("--engine", "numba", "--lanes", "1", "--search-only") == 0
 
 
 def test_the_engine_of_a_rival_may_have_no_lanes() -> None:

@@ -7,7 +7,7 @@ have put it. Without gradients for j steps since step t0, Adam's moments are b1^
     tail(t) = sum_{s > t} lr_s sqrt(1 - b2^s) / (1 - b1^s) r^(s - t)
 
 the way that lies ahead of it after step t is r^(t - t0) tail(t), one number per row, and catching up from step a to step b is
-one addition: the difference of the ways ahead. The only approximation is that eps' = eps sqrt(1 - b2^(t0 + 1)) is kept
+one addition: the difference of the ways ahead. The only approximation is that eps' = eps sqrt(1 - b2^t0) is kept
 while the row coasts; sqrt(v) is larger by orders of magnitude.
 """
 

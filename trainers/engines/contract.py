@@ -85,8 +85,9 @@ class EpochResult:
 class Engine(Protocol):
     """Trains one config per lane, an epoch at a time.
 
-    Built with `(seen, held_out, evaluate_every, device)`. A lane evaluates on `held_out` every `evaluate_every` epochs
-    and after its config's last epoch; without `held_out` never. A config's history depends on config and data alone.
+    Built with `(seen, held_out, evaluate_every, device)`, and `lanes` where there can be several. A lane evaluates on
+    `held_out` every `evaluate_every` epochs and after its config's last epoch; without `held_out` never. A config's history
+    depends on config and data alone.
     """
 
     lanes: int

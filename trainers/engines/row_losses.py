@@ -39,7 +39,7 @@ class RowLoss(NamedTuple):
 
 @dataclass(frozen=True)
 class RowFunction:
-    """Line of the table `ROWS`: the kind, settings and cutoff that a loss gives, and what to log about it, if anything."""
+    """Line of the table `ROWS`: the kind, settings and cutoff that a loss gives, and why it has none, if so."""
 
     kind: int
     settings: Callable[[Any], list[float]]

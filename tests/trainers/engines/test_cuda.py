@@ -6,8 +6,10 @@ Tolerances as in test_cpu: 2e-4 of unit vectors, moments relative to the largest
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +137,39 @@ def test_a_thousand_steps_with_rows_that_rest(loss: dict[str, Any], schedule: st
     assert_same_state(mine, theirs)
 
 
+@pytest.mark.cuda
+@pytest.mark.parametrize("loss", [MML, BSL, CML], ids=lambda loss: loss["name"])
+def test_the_same_bits_again_at_scale(loss: dict[str, Any]) -> None:
+    """Tens of thousands of rows with work at each step, on all of the device: races would show."""
+    seen, found = data(20_000, 30_000, 300_000), []
+    for lanes in (1, 4):
+        mine = TritonEngine(seen, None, 1, DEVICE, lanes)
+        for lane in range(lanes):
+            mine.start(lane, config(loss, count=100, batch_size=4096, epochs=2, dropout=0.1, seed=5 + lane))
+        losses = [mine.epoch()[0].loss for _ in range(2)]
+        found.append((losses, *(vectors.tobytes() for vectors in mine.vectors(0))))
+    assert found[0] == found[1]
+
+
+SHAPES = [
+    (3, 5, 6, {"batch_size": 1}),
+    (4, 6, 7, {"batch_size": 512}),
+    (4, 6, 7, {"dim": 1}),
+    (4, 6, 7, {"dim": 3, "count": 1}),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_small_and_odd_shapes(shape: tuple[int, int, int, dict[str, Any]]) -> None:
+    seen, settings = data(*shape[:3]), small(MML, **shape[3])
+    mine, theirs = TritonEngine(seen, None, 1, DEVICE), started(TorchEngine, seen, settings)
+    mine.start(0, settings)
+    for _ in range(settings.epochs):
+        assert mine.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
+    for one, other in zip(mine.vectors(0), theirs.vectors(0), strict=True):
+        assert_close("vectors", one, other, TOLERANCE)
+
+
 def test_a_lane_does_not_depend_on_the_others() -> None:
     """The same bits alone and among others that begin earlier, have other settings, and end."""
     settings = small(MML, dropout=0.3, seed=9)
@@ -215,14 +250,14 @@ def test_no_row_is_steeper_than_said(loss: dict[str, Any]) -> None:
     rng = np.random.default_rng(3)
     steepest = 0.0
     for n in (1, 9, 40):
-        for width in (1.0, 0.1):
+        for width in (1.0, 0.1, 2.0):
             negative = torch.tensor(rng.uniform(-width, width, (50, n)), requires_grad=True)
-            positive = torch.tensor(rng.uniform(-1.0, width, 50), requires_grad=True)
+            positive = torch.tensor(rng.uniform(-width, width, 50), requires_grad=True)
             formula.rows(Scores(positive, negative, torch.zeros(1), torch.zeros(1), n_items)).sum().backward()  # type: ignore[no-untyped-call]
             assert positive.grad is not None
             assert negative.grad is not None
             steep = positive.grad.abs() + negative.grad.abs().sum(1)
-            steepest = max(steepest, float(steep.max()) / limits.STEEPEST[row.kind](row.settings, n))
+            steepest = max(steepest, float(steep.max()) / limits.STEEPEST[row.kind](row.settings, n, width))
     assert steepest <= 1.0
     assert steepest > (1e-6 if loss is CONTRASTIVE else 0.1), "the bound says nothing"
 
@@ -278,6 +313,23 @@ class TestMemory:
         assert "8 lanes do not fit into the memory" in caplog.text
         assert len(mine.epoch()) == 1
 
+    def test_the_lane_that_starts_is_among_those_that_must_fit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        mine = engine(8)
+        mine.start(0, small(MML))
+        make = pool.Pool.__init__
+
+        def tight(self: pool.Pool, seen: Any, shape: Any, n_lanes: int, device: str) -> None:
+            if n_lanes > 4:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
+            make(self, seen, shape, n_lanes, device)
+
+        monkeypatch.setattr(pool.Pool, "__init__", tight)
+        with pytest.raises(OutOfMemory):
+            mine.start(4, small(BSL))
+        assert mine.lanes == 4
+        mine.start(3, small(BSL))
+        assert [result.lane for result in mine.epoch()] == [3]
+
     def test_not_even_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(*arguments: Any) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
@@ -314,13 +366,30 @@ class TestLanes:
         with pytest.raises(ValueError, match="2 lanes, numbered from 0, got 2"):
             mine.start(2, small(MML))
 
-    def test_memory_goes_with_the_last_lane_of_a_shape(self) -> None:
+    def test_memory_stays_for_the_next_config_of_a_shape(self) -> None:
         mine = engine(2)
         mine.start(0, small(MML))
+        first = mine.pools[mine.running[0].shape]
+        mine.stop(0)
+        mine.start(0, small(MML, seed=1))
+        assert list(mine.pools.values()) == [first]
         mine.start(1, small(BSL))
         assert len(mine.pools) == 2
-        mine.stop(1)
-        assert len(mine.pools) == 1
+        mine.start(1, small(BSL, dim=20))
+        assert [pool.shape.dim for pool in mine.pools.values()] == [64, 20], "of BSL with 64 nobody is left"
+
+    def test_an_interrupted_epoch_frees_the_lanes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Their rows are those of some step in the middle."""
+        mine = ours(small(MML))
+        with monkeypatch.context() as patch:
+            patch.setattr(pool.Pool, "run_steps", lambda self: signal.raise_signal(signal.SIGINT))
+            with pytest.raises(KeyboardInterrupt):
+                mine.epoch()
+        with pytest.raises(RuntimeError, match="lane 0 is free"):
+            mine.vectors(0)
+        expected = ours(small(MML)).epoch()[0].loss
+        mine.start(0, small(MML))
+        assert mine.epoch()[0].loss == expected
 
 
 class TestChoice:
@@ -345,8 +414,13 @@ class TestChoice:
             choose_engine(small(MML), engine="triton")
 
     def test_without_triton(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        def version(name: str) -> str:
+            raise importlib.metadata.PackageNotFoundError(name)
+
+        monkeypatch.setattr("importlib.metadata.version", version)
         assert limits.why_not(small(MML)) == "triton is not installed (pip install 'mml-hpo[gpu]')"
+        monkeypatch.setattr("importlib.metadata.version", lambda name: "3.4.0")
+        assert limits.why_not(small(MML)) == "triton 3.4.0 is installed, 3.6 or newer is needed"
 
     @pytest.mark.parametrize(
         ("settings", "device", "expected"),

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,24 +76,23 @@ class TritonEngine:
         shape = shape_of(config)
         with self._enough_memory():
             if shape not in self.pools:
-                self.pools[shape] = self._new_pool(shape)
+                self.pools = {one: pool for one, pool in self.pools.items() if pool.configs}
+                self.pools[shape] = self._new_pool(shape, lane)
             self.pools[shape].begin(lane, config, self._initial_tables(config))
         self.running[lane] = _Lane(config, shape)
 
-    def _new_pool(self, shape: Shape) -> Pool:
-        """As many lanes as fit, halving their number; those of other shapes are as many."""
+    def _new_pool(self, shape: Shape, lane: int) -> Pool:
+        """As many lanes as fit, halving their number, as long as `lane` and the busy ones are among them."""
         while True:
             try:
                 return Pool(self.seen, shape, self.lanes, self.device)
-            except torch.OutOfMemoryError:
-                busy = max(self.running, default=0)
-                if self.lanes // 2 <= busy:
+            except RuntimeError as error:
+                if not _is_for_memory(error) or self.lanes // 2 <= max(lane, *self.running, 0):
                     raise
-                log.warning(
-                    "%d lanes do not fit into the memory of %s: going on with %d", self.lanes, self.device, self.lanes // 2
-                )
-                self.lanes //= 2
-                self._empty_cache()
+            half = self.lanes // 2
+            log.warning("%d lanes do not fit into the memory of %s: going on with %d", self.lanes, self.device, half)
+            self.lanes = half
+            self._empty_cache()
 
     def _initial_tables(self, config: TrainConfig) -> tuple[Tensor, Tensor]:
         """The last ones are kept: the trials of a study start from the same."""
@@ -111,10 +109,14 @@ class TritonEngine:
         Raises:
             OutOfMemory: all lanes are free again, and half as many.
         """
-        with self._enough_memory():
-            results = []
-            for pool in list(self.pools.values()):
-                results += self._epoch_of(pool)
+        results = []
+        try:
+            with self._enough_memory():
+                for pool in list(self.pools.values()):
+                    results += self._epoch_of(pool)
+        except BaseException:  # a signal, perhaps: lanes have done a part of their epoch
+            self._free_all()
+            raise
         return sorted(results, key=lambda result: result.lane)
 
     def _epoch_of(self, pool: Pool) -> list[EpochResult]:
@@ -148,8 +150,9 @@ class TritonEngine:
     def vectors(self, lane: int) -> Vectors:
         """Copies of the lane's ranking vectors, float32 (n_users, d) and (n_items, d)."""
         pool = self._pool_of(lane)
-        users, items = self._ranking(pool, lane)
-        return users.cpu().numpy().astype(np.float32), items.cpu().numpy().astype(np.float32)
+        with self._enough_memory():
+            users, items = self._ranking(pool, lane)
+            return users.cpu().numpy(), items.cpu().numpy()
 
     def _ranking(self, pool: Pool, lane: int) -> tuple[Tensor, Tensor]:
         return SCORES[self.running[lane].config.score].ranking(*pool.rows(lane))
@@ -161,7 +164,9 @@ class TritonEngine:
 
     def keep(self, lane: int) -> Any:
         """The lane's parameters as they are now, for `go_back`."""
-        return self._pool_of(lane).rows(lane)
+        pool = self._pool_of(lane)
+        with self._enough_memory():
+            return pool.rows(lane)
 
     def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
         """Give the lane the parameters of an earlier epoch and another learning rate; Adam's moments and the draws go on.
@@ -176,31 +181,39 @@ class TritonEngine:
         pool.put_rows(lane, kept, one.config)
 
     def stop(self, lane: int) -> None:
-        """Free the lane; the memory of a shape goes with the last of its lanes."""
+        """Free the lane. Its memory stays, for the next config of its shape, until one of another shape starts."""
         one = self.running.pop(lane, None)
-        if one is None:
-            return
-        pool = self.pools[one.shape]
-        pool.end(lane)
-        if not pool.configs and len(self.pools) > 1:  # the last pool is what the next trial will ask for
-            del self.pools[one.shape]
+        if one is not None:
+            self.pools[one.shape].end(lane)
+
+    def _free_all(self) -> None:
+        self.running.clear()
+        self.pools.clear()
 
     @contextmanager
     def _enough_memory(self) -> Iterator[None]:
         """Free all lanes when the device's memory does not suffice, and halve their number."""
         try:
             yield
-        except torch.OutOfMemoryError as error:
-            self.running.clear()
-            self.pools.clear()
-            self.initial = self.ranker = None
-            self.lanes = max(1, self.lanes // 2)
-            self._empty_cache()
-            raise OutOfMemory(f"out of memory on {self.device}: {str(error).splitlines()[0]}") from error
+            return
+        except RuntimeError as error:
+            if not _is_for_memory(error):
+                raise
+            reason = str(error).splitlines()[0]
+        self._free_all()
+        self.initial = self.ranker = None
+        self.lanes = max(1, self.lanes // 2)
+        self._empty_cache()
+        raise OutOfMemory(f"out of memory on {self.device}: {reason}")
 
     def _empty_cache(self) -> None:
         if self.device == "cuda":
             torch.cuda.empty_cache()
+
+
+def _is_for_memory(error: RuntimeError) -> bool:
+    """PyTorch says so by its type, Triton and CUDA graphs in words only."""
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
 
 
 def _sound(vectors: Tensor) -> bool:

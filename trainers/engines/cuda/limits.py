@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import math
 from collections.abc import Callable
 from typing import Any
+
+import torch
 
 from trainers.config import TrainConfig
 from trainers.encoders import MF
@@ -27,23 +29,25 @@ from trainers.negatives import Popularity, Uniform
 N_SETTINGS = 64  # of a loss
 SUM_BITS = 61  # of a sum's 63, so that rounding cannot overflow it
 
-# By kind, given settings and the number of negatives: the sum over a row of |d loss / d score|, at most.
-STEEPEST: dict[int, Callable[[Any, int], float]] = {
-    HINGES: lambda settings, count: settings[0] + settings[1],
-    SOFTMAX: lambda settings, count: (2.0 * settings[1] + 1.0) / settings[0],
-    PAIR_HINGE: lambda settings, count: 2.0 * settings[1],
-    PAIR_LOGISTIC: lambda settings, count: 2.0,
-    SQUARES: lambda settings, count: count + 2.0,
-    LOGISTIC: lambda settings, count: count + 1.0,
-    DISTANCES: lambda settings, count: 2.0 + 2.0 * settings[0] / math.sqrt(SMALLEST),
-    NEAREST: lambda settings, count: 4.0 * max(1.0, math.log1p(settings[2])),
+OLDEST = (3, 6)  # Triton that is tested
+
+# By kind, given settings, the number of negatives and the largest score: the sum over a row of |d loss / d score|, at most.
+STEEPEST: dict[int, Callable[[Any, int, float], float]] = {
+    HINGES: lambda settings, count, reach: settings[0] + settings[1],
+    SOFTMAX: lambda settings, count, reach: (2.0 * settings[1] + 1.0) / settings[0],
+    PAIR_HINGE: lambda settings, count, reach: 2.0 * settings[1],
+    PAIR_LOGISTIC: lambda settings, count, reach: 2.0,
+    SQUARES: lambda settings, count, reach: (count + 1.0) * reach + 1.0,
+    LOGISTIC: lambda settings, count, reach: count + 1.0,
+    DISTANCES: lambda settings, count, reach: 2.0 + 2.0 * settings[0] / math.sqrt(SMALLEST),
+    NEAREST: lambda settings, count, reach: 4.0 * max(1.0, math.log1p(settings[2])),
 }
 
 
 def why_not(config: TrainConfig) -> str:
     """Empty when this engine can run the config on a CUDA device, else the reason why it cannot."""
-    if importlib.util.find_spec("triton") is None:
-        return "triton is not installed (pip install 'mml-hpo[gpu]')"
+    if reason := _why_no_triton():
+        return reason
     if not isinstance(config.encoder, MF):
         return f"encoder {config.encoder.name} is not matrix factorisation"
     if config.score not in ("cosine", "cosine_in_training"):
@@ -59,13 +63,24 @@ def why_not(config: TrainConfig) -> str:
     return ""
 
 
+def _why_no_triton() -> str:
+    try:
+        version = importlib.metadata.version("triton")
+    except importlib.metadata.PackageNotFoundError:
+        return "triton is not installed (pip install 'mml-hpo[gpu]')"
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        return f"triton {version} is installed, {'.'.join(map(str, OLDEST))} or newer is needed"
+    return "it is not tested on ROCm" if torch.version.hip else ""
+
+
 def gradient_scale(config: TrainConfig, n_items: int) -> float:
     """How many units a gradient of 1 has: a power of 2 with which no sum over a batch exceeds 2^SUM_BITS.
 
     The unit is far below Adam's epsilon, under which gradients do not count.
     """
     loss = row_loss_of(config.loss, n_items)
-    largest = STEEPEST[loss.kind](loss.settings, config.negatives.count) / (1.0 - config.encoder.dropout)
+    reach = 1.0 / (1.0 - config.encoder.dropout)
+    largest = STEEPEST[loss.kind](loss.settings.astype(float), config.negatives.count, reach) * reach
     if loss.summed:
         largest *= config.batch_size
     return 2.0 ** (SUM_BITS - max(1, math.ceil(math.log2(largest))))

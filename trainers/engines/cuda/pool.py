@@ -22,6 +22,7 @@ from trainers.engines.row_losses import row_loss_of
 from trainers.negatives import Popularity
 
 GRAPH_STEPS = 32  # replayed at once
+WAIT_EVERY = 8  # replays
 
 
 class Shape(NamedTuple):
@@ -100,7 +101,7 @@ class Pool:
         self._step()
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             for _ in range(GRAPH_STEPS):
                 self._step()
         return graph
@@ -175,8 +176,10 @@ class Pool:
             for _ in range(self.n_steps):
                 self._step()
         else:
-            for _ in range(-(-self.n_steps // GRAPH_STEPS)):
+            for number in range(-(-self.n_steps // GRAPH_STEPS)):
                 self.graph.replay()
+                if number % WAIT_EVERY == 0:  # a signal is heard only between calls
+                    torch.cuda.current_stream().synchronize()
 
     def rows(self, lane: int) -> tuple[Tensor, Tensor]:
         """The lane's tables as they stand now, (n_users, dim) and (n_items, dim), copies on the device."""

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -73,11 +75,23 @@ class Ranker:
         return ranks
 
     def _ranks(self, block: Block, user_vectors: Tensor, item_vectors: Tensor, k: int) -> Tensor:
-        scores = user_vectors[block.users] @ item_vectors.T
+        with _exact_products():
+            scores = user_vectors[block.users] @ item_vectors.T
         scores[block.seen_rows, block.seen_items] = -torch.inf
         ranks = torch.empty(len(block.pair_rows), dtype=torch.int32, device=self.device)
         count_better[(len(ranks),)](scores, block.pair_rows, block.pair_items, self.place, ranks, self.n_items, k, STRIP=STRIP)
         return ranks
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """In float32, whatever the process has allowed (TF32)."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _of_users(users: NDArray[np.int64], pairs: Interactions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

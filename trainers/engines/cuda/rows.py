@@ -146,7 +146,7 @@ def _nearest(settings, count, positive, scores, there):
     margin = tl.load(settings)
     violations = _sum(tl.where(_above(scores - (positive - 0.5 * margin)), 1.0, 0.0), there)
     known = tl.where(there, scores, -float("inf"))
-    gap = margin + 2.0 * (tl.max(known, 0) - positive)
+    gap = margin + 2.0 * (tl.max(known, 0) - positive) + 0.0 * _sum(scores, there)  # a maximum may pass over NaN
     rank = tl.load(settings + 2) * violations / count
     weight = tl.where(tl.load(settings + 1) != 0.0, tl.log(1.0 + rank), 1.0)
     slope = tl.where(_above(gap), 2.0 * weight, 0.0)

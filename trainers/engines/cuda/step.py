@@ -142,6 +142,28 @@ def _inverse_norm(values):
 
 
 @triton.jit
+def _unit(values):
+    return values * _inverse_norm(values)[:, None]
+
+
+@triton.jit
+def _kept(numbers, factors, position, DIM: tl.constexpr, TRUE_DIM: tl.constexpr):
+    """Dropout of a row's user: what each unit is multiplied with, (1, DIM)."""
+    coins = bits(word(tl.load(numbers + _DROPOUT)), position * TRUE_DIM + tl.arange(0, DIM)) >> 32
+    return tl.where(coins >= word(tl.load(numbers + _THRESHOLD)), tl.load(factors + _FACTOR), 0.0)[None, :]
+
+
+@triton.jit
+def _draw(data, lanes, lane, drawn, there, WEIGHTED: tl.constexpr):
+    """The items (R,) that random words choose."""
+    if WEIGHTED:
+        ids = weighted(drawn, lanes.keep + lane * data.n_items, lanes.other + lane * data.n_items, data.n_items, there)
+    else:
+        ids = below(drawn, data.n_items)
+    return ids.to(tl.int64)
+
+
+@triton.jit
 def _add(table, lane, counts, ids, there, gradients, scale, step, DIM: tl.constexpr):
     """Add gradients (R, DIM) to the sums of rows `ids` (R,), and put the rows on the list of work."""
     row = lane * table.n + ids
@@ -151,6 +173,38 @@ def _add(table, lane, counts, ids, there, gradients, scale, step, DIM: tl.conste
     places = tl.cumsum(first.to(tl.int32), 0)
     start = tl.atomic_add(counts, tl.max(places, 0), sem="relaxed")
     tl.store(table.work + lane * table.n + start + places - 1, ids.to(tl.int32), mask=first)
+
+
+@triton.jit
+def _score(
+    data, lanes, items, scratch, lane, own, key, position, count, user_vector, step, tail,
+    DIM: tl.constexpr, CHUNK: tl.constexpr, WEIGHTED: tl.constexpr,
+):  # fmt: skip
+    """Draw a batch row's negatives; their ids and scores go to its place in the scratch."""
+    for first in range(0, count, CHUNK):
+        j = first + tl.arange(0, CHUNK)
+        ids = _draw(data, lanes, lane, bits(key, position * count + j), j < count, WEIGHTED)
+        values = _current(items, lanes, lane * items.n + ids, j < count, step - 1, tail, DIM)
+        tl.store(scratch.ids + own + j, ids.to(tl.int32), mask=j < count)
+        tl.store(scratch.scores + own + j, tl.sum(values * user_vector, 1) * _inverse_norm(values), mask=j < count)
+
+
+@triton.jit
+def _pull(
+    lanes, items, scratch, lane, own, count, counts, user_vector, scale, step, tail, DIM: tl.constexpr, CHUNK: tl.constexpr
+):
+    """Add the gradients of a row's negatives, whose slopes are in the scratch; returns that of the user's vector, (1, DIM)."""
+    gradient = tl.zeros([1, DIM], tl.float32)
+    for first in range(0, count, CHUNK):
+        at = first + tl.arange(0, CHUNK)
+        pull = tl.load(scratch.scores + own + at, mask=at < count, other=0.0)
+        if tl.max((pull != 0.0).to(tl.int32), 0) > 0:
+            steep = pull != 0.0
+            pulled = tl.load(scratch.ids + own + at, mask=steep, other=0).to(tl.int64)
+            vectors = _unit(_current(items, lanes, lane * items.n + pulled, steep, step - 1, tail, DIM))
+            gradient += tl.sum(tl.where(steep[:, None], pull[:, None] * vectors, 0.0), 0)[None, :]
+            _add(items, lane, counts, pulled, steep, pull[:, None] * user_vector, scale, step, DIM)
+    return gradient
 
 
 @triton.jit
@@ -176,36 +230,19 @@ def train_rows(
     factors = lanes.factors + lane * _N_FACTORS
     scale = tl.load(factors + _SCALE)
     count = tl.load(numbers + _COUNT).to(tl.int32)
-    d = tl.arange(0, DIM)
     one = tl.zeros([1], tl.int64)
-    certainly = one == 0
 
     pair = permuted(word(tl.load(numbers + _SHUFFLE)), position, data.n_rows, data.half_bits)
     user = one + tl.load(data.users + pair)
     match = one + tl.load(data.items + pair)
-    user_unit = _current(users, lanes, lane * users.n + user, certainly, step - 1, tail, DIM)  # (1, DIM)
-    user_unit *= _inverse_norm(user_unit)[:, None]
-    coins = bits(word(tl.load(numbers + _DROPOUT)), position * TRUE_DIM + d) >> 32
-    kept = tl.where(coins >= word(tl.load(numbers + _THRESHOLD)), tl.load(factors + _FACTOR), 0.0)[None, :]
-    user_vector = user_unit * kept
-    match_unit = _current(items, lanes, lane * items.n + match, certainly, step - 1, tail, DIM)
-    match_unit *= _inverse_norm(match_unit)[:, None]
+    kept = _kept(numbers, factors, position, DIM, TRUE_DIM)
+    user_vector = _unit(_current(users, lanes, lane * users.n + user, one == 0, step - 1, tail, DIM)) * kept
+    match_unit = _unit(_current(items, lanes, lane * items.n + match, one == 0, step - 1, tail, DIM))
     positive = tl.sum(tl.sum(match_unit * user_vector, 1), 0)
 
     own = (lane * data.batch_size + b) * BLOCK
     key = word(tl.load(numbers + _NEGATIVES))
-    for first in range(0, count, CHUNK):
-        j = first + tl.arange(0, CHUNK)
-        there = j < count
-        drawn = bits(key, position * count + j)
-        if WEIGHTED:
-            ids = weighted(drawn, lanes.keep + lane * data.n_items, lanes.other + lane * data.n_items, data.n_items, there)
-        else:
-            ids = below(drawn, data.n_items)
-        ids = ids.to(tl.int64)
-        values = _current(items, lanes, lane * items.n + ids, there, step - 1, tail, DIM)
-        tl.store(scratch.ids + own + j, ids.to(tl.int32), mask=there)
-        tl.store(scratch.scores + own + j, tl.sum(values * user_vector, 1) * _inverse_norm(values), mask=there)
+    _score(data, lanes, items, scratch, lane, own, key, position, count, user_vector, step, tail, DIM, CHUNK, WEIGHTED)
     tl.debug_barrier()
 
     j = tl.arange(0, BLOCK)
@@ -218,20 +255,12 @@ def train_rows(
     tl.store(scratch.scores + own + j, slopes * share, mask=j < count)
     tl.debug_barrier()
 
+    counts_of_items = counts + _ITEMS * n_lanes
     push = tl.zeros([1], tl.float32) + slope * share
+    _add(items, lane, counts_of_items, match, push != 0.0, push[:, None] * user_vector, scale, step, DIM)
     gradient = push[:, None] * match_unit
-    _add(items, lane, counts + _ITEMS * n_lanes, match, push != 0.0, push[:, None] * user_vector, scale, step, DIM)
-    for first in range(0, count, CHUNK):
-        at = first + tl.arange(0, CHUNK)
-        pull = tl.load(scratch.scores + own + at, mask=at < count, other=0.0)
-        if tl.max((pull != 0.0).to(tl.int32), 0) > 0:
-            steep = pull != 0.0
-            pulled = tl.load(scratch.ids + own + at, mask=steep, other=0).to(tl.int64)
-            vectors = _current(items, lanes, lane * items.n + pulled, steep, step - 1, tail, DIM)
-            weights = tl.where(steep, pull * _inverse_norm(vectors), 0.0)
-            gradient += tl.sum(weights[:, None] * vectors, 0)[None, :]
-            _add(items, lane, counts + _ITEMS * n_lanes, pulled, steep, pull[:, None] * user_vector, scale, step, DIM)
-    _add(users, lane, counts + _USERS * n_lanes, user, certainly, gradient * kept, scale, step, DIM)
+    gradient += _pull(lanes, items, scratch, lane, own, count, counts_of_items, user_vector, scale, step, tail, DIM, CHUNK)
+    _add(users, lane, counts + _USERS * n_lanes, user, one == 0, gradient * kept, scale, step, DIM)
 
 
 @triton.jit
@@ -248,7 +277,6 @@ def _update(table, lanes, lane, n_work, number, step, DIM: tl.constexpr, TILE: t
         row = lane * table.n + tl.load(table.work + lane * table.n + i, mask=there, other=0)
         cell = row[:, None] * DIM + tl.arange(0, DIM)[None, :]
         sums = tl.load(table.sums + cell, mask=there[:, None], other=0)
-        tl.store(table.sums + cell, sums * 0, mask=there[:, None])
         moved = there & (tl.max((sums != 0).to(tl.int32), 1) > 0)
         gradient = (sums.to(tl.float64) / tl.load(factors + _SCALE)).to(tl.float32)
         value = _current(table, lanes, row, moved, step - 1, tl.load(rate + 2), DIM)
@@ -261,7 +289,8 @@ def _update(table, lanes, lane, n_work, number, step, DIM: tl.constexpr, TILE: t
         mean = keep_1[:, None] * tl.load(table.mean + cell, mask=moved[:, None], other=0.0) + slope * _GAIN_1
         square = keep_2[:, None] * tl.load(table.square + cell, mask=moved[:, None], other=0.0) + slope * slope * _GAIN_2
         root = tl.sqrt(square)
-        tl.debug_barrier()  # all threads have read what some of them now write
+        tl.debug_barrier()  # threads write what others have read: loads and stores have layouts of their own
+        tl.store(table.sums + cell, sums * 0, mask=there[:, None])
         tl.store(table.rows + cell, value - speed * mean / (root * correction + _EPSILON), mask=moved[:, None])
         tl.store(table.mean + cell, mean, mask=moved[:, None])
         tl.store(table.square + cell, square, mask=moved[:, None])
