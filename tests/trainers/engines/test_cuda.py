@@ -425,7 +425,8 @@ class TestChoice:
     @pytest.mark.parametrize(
         ("settings", "device", "expected"),
         [
-            (small(MML), "auto", ("triton", "cuda")),
+            (small(MML), "auto", ("numba", "cpu")),
+            (small(MML), "cuda", ("torch", "cuda")),
             (small(MML), "cpu", ("numba", "cpu")),
             (small(MML, negatives={"name": "unseen", "count": 3}), "auto", ("numba", "cpu")),
             (small(MML, negatives={"name": "unseen", "count": 3}), "cuda", ("torch", "cuda")),
@@ -440,6 +441,10 @@ class TestChoice:
         monkeypatch.setattr("torch.cuda.is_available", lambda: True)
         choice = choose_engine(settings, device=device)
         assert (choice.name, choice.device) == expected
+        if device != "cpu":
+            assert choice.reason.startswith("triton: it has not been checked on a GPU yet (--engine triton)")
+        asked = choose_engine(small(MML), engine="triton", device=device if device != "cpu" else "auto")
+        assert (asked.name, asked.device) == ("triton", "cuda")
 
     def test_nothing_of_it_is_imported_before_it_is_asked_for(self) -> None:
         program = (
