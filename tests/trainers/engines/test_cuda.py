@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -380,9 +379,13 @@ class TestLanes:
 
     def test_an_interrupted_epoch_frees_the_lanes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Their rows are those of some step in the middle."""
+
+        def interrupted(self: pool.Pool) -> None:
+            raise KeyboardInterrupt
+
         mine = ours(small(MML))
         with monkeypatch.context() as patch:
-            patch.setattr(pool.Pool, "run_steps", lambda self: signal.raise_signal(signal.SIGINT))
+            patch.setattr(pool.Pool, "run_steps", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 mine.epoch()
         with pytest.raises(RuntimeError, match="lane 0 is free"):
