@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +88,36 @@ def ring() -> KnownAnswer:
 @pytest.fixture
 def loss_cases() -> dict[str, dict[str, Any]]:
     return LOSS_CASES
+
+
+@pytest.fixture
+def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton's interpreter runs the programs of a kernel one after the other."""
+    from trainers.engines.cuda import step
+
+    if not torch.cuda.is_available():
+        monkeypatch.setattr(step, "PROGRAMS", 2)
+
+
+@pytest.fixture
+def small_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
+    """Call it with how many lanes of the CUDA engine fit into memory; what it gives lists the numbers that are asked for."""
+    from trainers.engines.cuda.pool import Pool
+
+    make = Pool.__init__
+    asked: list[int] = []
+
+    def holds(most: int) -> list[int]:
+        def made(self: Pool, seen: Any, shape: Any, n_lanes: int, device: str) -> None:
+            asked.append(n_lanes)
+            if n_lanes > most:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
+            make(self, seen, shape, n_lanes, device)
+
+        monkeypatch.setattr(Pool, "__init__", made)
+        return asked
+
+    return holds
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

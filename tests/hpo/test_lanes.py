@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -27,22 +26,19 @@ from hpo.trials import trial_config
 from hpo.workspace import default_lanes
 from trainers import Interactions, TrainConfig
 from trainers.engines import EngineChoice, make_engine
-from trainers.engines.cuda import pool, step
+from trainers.engines.cuda import pool
 from trainers.errors import OutOfMemory
 from trainers.train import Run
 
 from .conftest import Place
 from .test_scheduler import Silent
 
+pytestmark = pytest.mark.usefixtures("few_programs")
+
 CHOICE = EngineChoice("triton", "cuda" if torch.cuda.is_available() else "cpu", "tested")
 MML = {"name": "mml", "margins": [0.1, 0.5], "weights": [0.3, 0.7], "negative_weight": 40.0}
 SMALL = {"negatives": {"name": "uniform", "count": 5}, "batch_size": 10, "encoder": {"name": "mf", "dim": 16, "init_std": 0.1}}
 CONFIG = TrainConfig.from_dict({"loss": MML, "epochs": 1, **SMALL})
-
-
-@pytest.fixture(autouse=True)
-def _few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step, "PROGRAMS", 2)
 
 
 def pairs(seed: int) -> Interactions:
@@ -77,15 +73,12 @@ def test_runs_side_by_side_are_those_of_one_lane(tmp_path: Path, monkeypatch: py
         assert_same(one, other)
 
 
-def test_a_device_that_holds_fewer_runs_than_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_holds_fewer_runs_than_there_are(
+    tmp_path: Path, small_device: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two lanes fit, and then only one."""
-    make, train = pool.Pool.__init__, pool.Pool.epoch
+    train = pool.Pool.epoch
     lanes = []
-
-    def tight(self: pool.Pool, seen: Any, shape: Any, n_lanes: int, device: str) -> None:
-        if n_lanes > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
-        make(self, seen, shape, n_lanes, device)
 
     def fuller(self: pool.Pool, epochs_done: dict[int, int]) -> dict[int, float]:
         lanes.append(len(epochs_done))
@@ -94,14 +87,16 @@ def test_a_device_that_holds_fewer_runs_than_there_are(tmp_path: Path, monkeypat
         return train(self, epochs_done)
 
     expected = kept(tmp_path / "alone", range(4))
-    monkeypatch.setattr(pool.Pool, "__init__", tight)
+    small_device(2)
     monkeypatch.setattr(pool.Pool, "epoch", fuller)
     for one, other in zip(kept(tmp_path / "tight", range(4)), expected, strict=True):
         assert_same(one, other)
     assert lanes == [2, 1, 1, 1, 1]
 
 
-def test_memory_that_goes_by_lanes_and_not_by_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_goes_by_lanes_and_not_by_runs(
+    tmp_path: Path, small_device: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One run is left, and what is full is a pool for two: the engine has one lane from then on."""
     train = pool.Pool.epoch
 
@@ -110,27 +105,16 @@ def test_memory_that_goes_by_lanes_and_not_by_runs(tmp_path: Path, monkeypatch: 
             raise RuntimeError("Triton Error [CUDA]: out of memory")
         return train(self, epochs_done)
 
-    make, asked = pool.Pool.__init__, []
-
-    def of_two(self: pool.Pool, seen: Any, shape: Any, n_lanes: int, device: str) -> None:
-        asked.append(n_lanes)
-        if n_lanes > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        make(self, seen, shape, n_lanes, device)
-
     expected = kept(tmp_path / "alone", range(5))
-    monkeypatch.setattr(pool.Pool, "__init__", of_two)
+    asked = small_device(2)
     monkeypatch.setattr(pool.Pool, "epoch", full_with_two)
     for one, other in zip(kept(tmp_path / "tight", range(5)), expected, strict=True):
         assert_same(one, other)
     assert asked == [5, 2, 1]
 
 
-def test_a_device_that_holds_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*arguments: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
-
-    monkeypatch.setattr(pool.Pool, "__init__", full)
+def test_a_device_that_holds_none(tmp_path: Path, small_device: Callable[[int], list[int]]) -> None:
+    small_device(0)
     with pytest.raises(OutOfMemory, match="out of memory"):
         kept(tmp_path, range(2))
 

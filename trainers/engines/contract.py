@@ -144,13 +144,12 @@ def choose_engine(config: TrainConfig, engine: str = AUTO, device: str = AUTO) -
     if engine != AUTO:
         return _asked_for(config, engine, device, has_cuda)
     reasons: list[str] = []
-    for name, entry in ENGINES.items():
-        for one in _devices(device, has_cuda):
-            if entry.device in ("", one):
-                reason = _refuses_to_be_chosen(name, config, one, has_cuda and device == AUTO)
-                if not reason:
-                    return EngineChoice(name, one, "; ".join(reasons) or "the fused engine can train this")
-                reasons.append(f"{name}: {reason}")
+    devices = _devices(device, has_cuda)
+    for name, one in [(name, one) for name, entry in ENGINES.items() for one in devices if entry.device in ("", one)]:
+        reason = _refuses_to_be_chosen(name, config, one, has_cuda and device == AUTO)
+        if not reason:
+            return EngineChoice(name, one, "; ".join(reasons) or "the fused engine can train this")
+        reasons.append(f"{name}: {reason}")
     raise AssertionError("torch trains everything")
 
 

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from trainers.config import TrainConfig
 from trainers.data import Interactions
@@ -58,7 +57,7 @@ class SingleLane(ABC):
         metrics = None
         if self.epochs_done == config.epochs or (self.held_out is not None and self.epochs_done % self.evaluate_every == 0):
             users, items = self.vectors(0)
-            if not (_sound(users) and _sound(items)):
+            if not (sound(torch.from_numpy(users)) and sound(torch.from_numpy(items))):
                 loss = math.nan  # the loss does not always show it: of an overflown vector it sees a cosine of 0
             elif self.held_out is not None:
                 metrics = evaluate(users, items, seen=self.seen, held_out=self.held_out, ks=SEARCH_KS)
@@ -128,6 +127,6 @@ class SingleLane(ABC):
     def _go_back(self, kept: Any, config: TrainConfig) -> None: ...
 
 
-def _sound(vectors: NDArray[np.float32]) -> bool:
+def sound(vectors: Tensor) -> bool:
     """Whether all rows are finite and none has length zero, which is what float32 makes of an overflown norm."""
-    return bool(np.isfinite(vectors).all() and vectors.any(axis=1).all())
+    return bool((torch.isfinite(vectors).all() & vectors.any(dim=1).all()).item())

@@ -11,6 +11,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ from trainers.train import Run
 
 from .cases import ALL_LOSSES, BSL, CML, CONTRASTIVE, MML, assert_close, config, data, started
 
+pytestmark = pytest.mark.usefixtures("few_programs")
+
 ROOT = Path(__file__).resolve().parents[3]
 CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"
@@ -48,12 +51,6 @@ TOLERANCE = 2e-4
 SIZE, FIELDS = ((50, 80, 300), {}) if CUDA else ((12, 25, 28), {"batch_size": 10, "epochs": 2})
 SEEN, HELD_OUT = data(*SIZE), data(*SIZE, seed=1)
 EVERYTHING = {"dropout": 0.3, "l2": 1e-2, "schedule": "linear"}
-
-
-@pytest.fixture(autouse=True)
-def _few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not CUDA:
-        monkeypatch.setattr(step, "PROGRAMS", 2)
 
 
 def small(loss: dict[str, Any], **fields: Any) -> TrainConfig:
@@ -296,15 +293,8 @@ def test_divergence_shows_in_the_loss(loss: dict[str, Any]) -> None:
 
 
 class TestMemory:
-    def test_as_many_lanes_as_fit(self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-        make = pool.Pool.__init__
-
-        def tight(self: pool.Pool, seen: Any, shape: Any, n_lanes: int, device: str) -> None:
-            if n_lanes > 2:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
-            make(self, seen, shape, n_lanes, device)
-
-        monkeypatch.setattr(pool.Pool, "__init__", tight)
+    def test_as_many_lanes_as_fit(self, small_device: Callable[[int], list[int]], caplog: pytest.LogCaptureFixture) -> None:
+        small_device(2)
         mine = engine(8)
         with caplog.at_level(logging.WARNING, logger="trainers"):
             mine.start(0, small(MML))
@@ -312,28 +302,18 @@ class TestMemory:
         assert "8 lanes do not fit into the memory" in caplog.text
         assert len(mine.epoch()) == 1
 
-    def test_the_lane_that_starts_is_among_those_that_must_fit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_lane_that_starts_is_among_those_that_must_fit(self, small_device: Callable[[int], list[int]]) -> None:
         mine = engine(8)
         mine.start(0, small(MML))
-        make = pool.Pool.__init__
-
-        def tight(self: pool.Pool, seen: Any, shape: Any, n_lanes: int, device: str) -> None:
-            if n_lanes > 4:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
-            make(self, seen, shape, n_lanes, device)
-
-        monkeypatch.setattr(pool.Pool, "__init__", tight)
+        small_device(4)
         with pytest.raises(OutOfMemory):
             mine.start(4, small(BSL))
         assert mine.lanes == 4
         mine.start(3, small(BSL))
         assert [result.lane for result in mine.epoch()] == [3]
 
-    def test_not_even_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def full(*arguments: Any) -> None:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
-
-        monkeypatch.setattr(pool.Pool, "__init__", full)
+    def test_not_even_one(self, small_device: Callable[[int], list[int]]) -> None:
+        small_device(0)
         with pytest.raises(OutOfMemory, match="out of memory"):
             engine(4).start(0, small(MML))
 

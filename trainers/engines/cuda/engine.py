@@ -19,7 +19,7 @@ from trainers.engines.contract import EpochResult, Vectors
 from trainers.engines.cuda.limits import why_not
 from trainers.engines.cuda.pool import Pool, Shape, shape_of
 from trainers.engines.cuda.ranks import Ranker
-from trainers.engines.single import SEARCH_KS
+from trainers.engines.single import SEARCH_KS, sound
 from trainers.errors import OutOfMemory
 from trainers.evaluation import metrics_of_ranks
 from trainers.scores import SCORES
@@ -87,7 +87,7 @@ class TritonEngine:
             try:
                 return Pool(self.seen, shape, self.lanes, self.device)
             except RuntimeError as error:
-                if not _is_for_memory(error) or self.lanes // 2 <= max(lane, *self.running, 0):
+                if not _is_for_memory(error) or self.lanes // 2 <= max([lane, *self.running]):
                     raise
             half = self.lanes // 2
             log.warning("%d lanes do not fit into the memory of %s: going on with %d", self.lanes, self.device, half)
@@ -135,7 +135,7 @@ class TritonEngine:
         metrics = None
         if one.finished or (self.held_out is not None and one.epochs_done % self.evaluate_every == 0):
             users, items = self._ranking(pool, lane)
-            if not (_sound(users) and _sound(items)):
+            if not (sound(users) and sound(items)):
                 loss = float("nan")  # the loss does not always show it
             elif self.held_out is not None:
                 metrics = self._measure(users, items)
@@ -214,8 +214,3 @@ class TritonEngine:
 def _is_for_memory(error: RuntimeError) -> bool:
     """PyTorch says so by its type, Triton and CUDA graphs in words only."""
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
-
-
-def _sound(vectors: Tensor) -> bool:
-    """Whether all rows are finite and none has length zero, which is what float32 makes of an overflown norm."""
-    return bool((torch.isfinite(vectors).all() & vectors.any(dim=1).all()).item())

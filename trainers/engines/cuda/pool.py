@@ -18,7 +18,7 @@ from trainers.engines.adam import RATIO, powers, rates
 from trainers.engines.cuda import step
 from trainers.engines.cuda.limits import N_SETTINGS, gradient_scale
 from trainers.engines.cuda.step import Data, Lanes, Scratch, Table, train_rows, update_rows
-from trainers.engines.row_losses import row_loss_of
+from trainers.engines.row_losses import ROWS, row_loss_of
 from trainers.negatives import Popularity
 
 GRAPH_STEPS = 32  # replayed at once
@@ -39,7 +39,7 @@ def shape_of(config: TrainConfig) -> Shape:
     """The shape of a config that the engine can run."""
     count = config.negatives.count
     block = max(step.CHUNK, triton.next_power_of_2(count))
-    kind = row_loss_of(config.loss, 1).kind
+    kind = ROWS[type(config.loss)].kind
     return Shape(config.encoder.dim, config.batch_size, block, kind, isinstance(config.negatives, Popularity))
 
 
@@ -167,8 +167,7 @@ class Pool:
         """A lane's line of `Lanes.numbers`."""
         keys = [draws.key(config.seed, purpose, epoch) for purpose in (Purpose.SHUFFLE, Purpose.NEGATIVES, Purpose.DROPOUT)]
         words = np.array([*keys, draws.keep_threshold(config.encoder.dropout)], np.uint64).view(np.int64)
-        summed = row_loss_of(config.loss, 1).summed
-        return np.array([*words, config.negatives.count, self.n_steps, steps_before, int(summed)], np.int64)
+        return np.array([*words, config.negatives.count, self.n_steps, steps_before, int(config.loss.summed)], np.int64)
 
     def run_steps(self) -> None:
         """An epoch of every lane, as the arrays stand."""

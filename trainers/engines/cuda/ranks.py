@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainers.data import Interactions
+from trainers.engines.cuda.step import FUSED
 from trainers.ranking import tie_order
 
 BLOCK_SCORES = 2**25  # 128 MiB
@@ -79,7 +80,8 @@ class Ranker:
             scores = user_vectors[block.users] @ item_vectors.T
         scores[block.seen_rows, block.seen_items] = -torch.inf
         ranks = torch.empty(len(block.pair_rows), dtype=torch.int32, device=self.device)
-        count_better[(len(ranks),)](scores, block.pair_rows, block.pair_items, self.place, ranks, self.n_items, k, STRIP=STRIP)
+        pairs = block.pair_rows, block.pair_items
+        count_better[(len(ranks),)](scores, *pairs, self.place, ranks, self.n_items, k, STRIP=STRIP, **FUSED)
         return ranks
 
 
