@@ -22,19 +22,13 @@ import numpy as np
 import torch
 
 from benchmarks.plain import PlainLoop
-from trainers import Interactions, TrainConfig, evaluate, hold_out, load_dataset, load_test
+from trainers import Interactions, TrainConfig, evaluate, hold_out, load_dataset
 from trainers.engines.cpu import NumbaEngine
 from trainers.engines.cpu.pace import Pace
+from trainers.published import published_loss
 from trainers.ranking import TILE_ITEMS, TILE_USERS
 
-PUBLISHED = {
-    "mml": {
-        "loss": {"name": "mml", "margins": [0.6, 0.7, 0.8, 0.9], "weights": [0.05, 0.15, 0.2, 0.6], "negative_weight": 400.0},
-        "learning_rate": 1.0e-4,
-    },
-    "ccl": {"loss": {"name": "ccl", "margin": 0.9, "negative_weight": 150.0}, "learning_rate": 1.0e-4},
-    "bsl": {"loss": {"name": "bsl", "temperature": 0.11, "exponent": 1.1}, "learning_rate": 5.0e-4},
-}
+LEARNING_RATES = {"mml": 1.0e-4, "ccl": 1.0e-4, "bsl": 5.0e-4}
 PLAIN_STEPS = 8
 STEPS = {"mml": 300, "ccl": 300, "bsl": 60}  # of the fused engine, a turn
 SPLIT_SEED = 2024
@@ -95,8 +89,14 @@ def spread(seen: Interactions, scale: int) -> Interactions:
     return Interactions.from_pairs(users, items, seen.n_users * scale, seen.n_items * scale)
 
 
-def compare_training(name: str, seen: Interactions, repeats: int) -> None:
-    config = TrainConfig.from_dict(PUBLISHED[name])
+def published_config(name: str, dataset: str) -> TrainConfig:
+    """A loss with its settings for the data."""
+    published = published_loss(name, dataset)
+    assert published is not None  # all of LEARNING_RATES are
+    return TrainConfig(loss=published[0], learning_rate=LEARNING_RATES[name])
+
+
+def compare_training(name: str, config: TrainConfig, seen: Interactions, repeats: int) -> None:
     n_steps = -(-len(seen) // config.batch_size)
     steps = STEPS[name]
     plain, fused = PlainLoop(seen, config), FusedSteps(seen, config, min(1_000, n_steps - repeats * steps))
@@ -115,8 +115,7 @@ def compare_training(name: str, seen: Interactions, repeats: int) -> None:
     print(f"rows caught up or updated per step: {fused.counts[0] / fused.done:.0f}")
 
 
-def compare_scale(name: str, seen: Interactions, scale: int, repeats: int) -> None:
-    config = TrainConfig.from_dict(PUBLISHED[name])
+def compare_scale(name: str, config: TrainConfig, seen: Interactions, scale: int, repeats: int) -> None:
     n_steps = -(-len(seen) // config.batch_size)
     steps = STEPS[name]
     warm = min(1_000, n_steps - repeats * steps)
@@ -132,11 +131,11 @@ def compare_scale(name: str, seen: Interactions, scale: int, repeats: int) -> No
     print(f"rows per step: {small.counts[0] / small.done:.0f} against {wide.counts[0] / wide.done:.0f}")
 
 
-def compare_evaluation(dataset: str, data_dir: str | None, seen: Interactions, repeats: int) -> None:
+def compare_evaluation(pairs: Interactions, repeats: int) -> None:
+    seen, held_out = hold_out(pairs, SPLIT_SEED)
     rng = np.random.default_rng(0)
     users = rng.normal(size=(seen.n_users, 64)).astype(np.float32)
     items = rng.normal(size=(seen.n_items, 64)).astype(np.float32)
-    held_out = load_test(dataset, data_dir)
     tile = torch.empty(TILE_USERS, TILE_ITEMS)
     blocks = torch.from_numpy(users), torch.from_numpy(items)
 
@@ -160,7 +159,7 @@ def on_cuda(arguments: argparse.Namespace, pairs: Interactions) -> None:
 
     seen, held_out = hold_out(pairs, SPLIT_SEED)
     print(f"{arguments.dataset}, torch {torch.__version__} on {torch.cuda.get_device_name()}, {arguments.repeats} turns")
-    configs = {name: TrainConfig.from_dict(PUBLISHED[name]) for name in arguments.losses.split(",")}
+    configs = {name: published_config(name, arguments.dataset) for name in arguments.losses.split(",")}
     compare(configs, seen, held_out, arguments.device, arguments.repeats)
 
 
@@ -182,12 +181,13 @@ def main() -> None:
     print(f"{arguments.dataset}, numba {numba.__version__} on {numba.get_num_threads()} threads, ", end="")
     print(f"torch {torch.__version__} on {torch.get_num_threads()}, {arguments.repeats} turns: median (lowest to highest)")
     for name in arguments.losses.split(","):
+        config = published_config(name, arguments.dataset)
         if arguments.scale > 1:
-            compare_scale(name, seen, arguments.scale, arguments.repeats)
+            compare_scale(name, config, seen, arguments.scale, arguments.repeats)
         else:
-            compare_training(name, seen, arguments.repeats)
+            compare_training(name, config, seen, arguments.repeats)
     if arguments.scale == 1:
-        compare_evaluation(arguments.dataset, arguments.data_dir, seen, arguments.repeats)
+        compare_evaluation(seen, arguments.repeats)
     print(f"\npeak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 

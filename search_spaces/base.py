@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from pydantic import field_validator
 from pydantic.dataclasses import dataclass
 
 from trainers.config import TrainConfig
+from trainers.encoders import ENCODERS
 from trainers.errors import InputError
 from trainers.losses import Loss
+from trainers.negatives import NEGATIVES
 from trainers.validation import SETTINGS
 
 Params = dict[str, Any]
@@ -39,6 +42,15 @@ class Space(ABC):
 
     name: str
     also: tuple[Also, ...] = ()
+
+    @field_validator("also")
+    @classmethod
+    def _each_once(cls, also: tuple[Also, ...]) -> tuple[Also, ...]:
+        """What is said twice would make another study of the same space."""
+        repeated = sorted({name for name in also if also.count(name) > 1})
+        if repeated:
+            raise ValueError(f"each field may be named once, {', '.join(repeated)} is repeated, got {list(also)}")
+        return also
 
     @property
     def loss_name(self) -> str:
@@ -73,15 +85,19 @@ class Space(ABC):
         return boxes
 
     def config(self, params: Mapping[str, Any], fixed: Mapping[str, Any]) -> TrainConfig:
-        """The config at a point; `fixed` gives the fields (as in a config's YAML) that are not searched."""
+        """The config at a point; `fixed` gives the fields (as in a config's YAML) that are not searched.
+
+        Raises:
+            InputError: `fixed` breaks a rule of TrainConfig.
+        """
         fields: dict[str, Any] = {**fixed, "loss": self.loss(params)}
         fields.update((name, params[name]) for name in self.also if name in ("learning_rate", "schedule"))
         if "l2" in self.also:
             fields["l2"] = 0.0 if params["l2"] == NO_L2 else params["l2"]
         if "negatives" in self.also:
-            fields["negatives"] = {"name": "uniform", **fixed.get("negatives", {}), "count": params["negatives"]}
+            fields["negatives"] = {"name": "uniform", **_settings(fixed, "negatives", NEGATIVES), "count": params["negatives"]}
         if "dropout" in self.also:
-            fields["encoder"] = {"name": "mf", **fixed.get("encoder", {}), "dropout": params["dropout"]}
+            fields["encoder"] = {"name": "mf", **_settings(fixed, "encoder", ENCODERS), "dropout": params["dropout"]}
         return TrainConfig.from_dict(fields)
 
     def params(self, config: TrainConfig) -> Params:
@@ -103,6 +119,14 @@ class Space(ABC):
     def nearest(self, config: TrainConfig) -> Params | None:
         """The point that comes nearest to a config outside the space; None where there is none."""
         return None
+
+
+def _settings(fixed: Mapping[str, Any], field: str, known: Iterable[str]) -> Mapping[str, Any]:
+    """What is fixed of a field of which something is searched."""
+    given = fixed.get(field, {})
+    if not isinstance(given, Mapping):
+        raise InputError(f"config: {field}: must be a mapping with a name, one of {', '.join(sorted(known))}, got {given!r}")
+    return given
 
 
 def _ends(box: BaseDistribution) -> tuple[Any, ...]:

@@ -7,6 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import joblib
+
+os.environ.setdefault("NUMBA_NUM_THREADS", str(max(2, joblib.cpu_count())))  # numba looks when it is imported
+
+import numba
 import numpy as np
 import pytest
 import torch
@@ -88,6 +93,14 @@ def ring() -> KnownAnswer:
 @pytest.fixture
 def loss_cases() -> dict[str, dict[str, Any]]:
     return LOSS_CASES
+
+
+@pytest.fixture
+def all_threads() -> int:
+    """At least two, also on one core: what one thread gives is to be compared with it."""
+    if numba.get_num_threads() < 2:
+        pytest.skip("needs two threads, and NUMBA_NUM_THREADS allows one")
+    return numba.get_num_threads()
 
 
 @pytest.fixture

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -14,10 +18,12 @@ MAY_USE = {
     "search_spaces": {"search_spaces", "trainers"},
     "trainers": {"trainers"},
     "studies": set(),
+    "benchmarks": {"benchmarks", "hpo", "search_spaces", "trainers"},
 }
-HOUSE = {*MAY_USE, "benchmarks", "tests"}
+HOUSE = {*MAY_USE, "tests"}
 OPTUNA, OPTUNA_ROOMS = {"optuna", "optuna_dashboard", "optuna_integration"}, {"hpo", "search_spaces"}
 TORCH, TORCH_ROOMS = {"torch"}, {"trainers"}
+MEASURES = {"benchmarks"}  # what is run by hand may import anything
 TEST_READERS = {"hpo/confirm.py", "hpo/replicate.py"}
 MODULE_LINES, FUNCTION_LINES = 320, 60
 
@@ -55,9 +61,9 @@ def breaches(path: str, source: str) -> list[str]:
         target = module.split(".")[0]
         if target in HOUSE and target not in MAY_USE[room]:
             found.append(f"{path}:{line}: {room} must not import {target}")
-        if target in OPTUNA and room not in OPTUNA_ROOMS:
+        if target in OPTUNA and room not in OPTUNA_ROOMS | MEASURES:
             found.append(f"{path}:{line}: only {' and '.join(sorted(OPTUNA_ROOMS))} import {target}")
-        if target in TORCH and room not in TORCH_ROOMS:
+        if target in TORCH and room not in TORCH_ROOMS | MEASURES:
             found.append(f"{path}:{line}: only trainers imports {target}")
     if room != "trainers" and path not in TEST_READERS:
         found += [f"{path}:{line}: only confirm and replicate may read the test split" for line in load_test_uses(tree)]
@@ -88,7 +94,7 @@ def modules() -> list[tuple[str, str]]:
 
 def test_there_is_something_to_check() -> None:
     paths = {path for path, _ in modules()}
-    assert {"trainers/train.py", "trainers/engines/reference.py", "trainers/losses/margins.py"} <= paths
+    assert {"trainers/train.py", "trainers/losses/margins.py", "benchmarks/engines.py"} <= paths
 
 
 def test_imports_run_one_way() -> None:
@@ -99,6 +105,26 @@ def test_imports_run_one_way() -> None:
 def test_modules_and_functions_are_small() -> None:
     found = [one for path, source in modules() for one in oversized(path, source)]
     assert not found, "\n".join(found)
+
+
+def test_what_is_imported_is_declared() -> None:
+    """Also what would come along with another package."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    known = {_plain(re.split(r"[^\w.-]", line)[0]) for group in groups for line in group}
+    known |= {module for module, packages in packages_distributions().items() if known & set(map(_plain, packages))}
+    known |= HOUSE | sys.stdlib_module_names
+    found = [
+        f"{path}:{line}: {module} is in no dependency of pyproject.toml"
+        for path, source in modules()
+        for line, module in imports(path, ast.parse(source))
+        if module.split(".")[0] not in known
+    ]
+    assert not found, "\n".join(found)
+
+
+def _plain(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()
 
 
 @pytest.mark.parametrize(
@@ -125,6 +151,8 @@ def test_modules_and_functions_are_small() -> None:
         ("hpo/a.py", "getattr(trainers, 'load_test')", "may read the test split"),
         ("hpo/a.py", "from trainers import *", "may read the test split"),
         ("search_spaces/a.py", "from trainers import load_test", "may read the test split"),
+        ("benchmarks/a.py", "from trainers import evaluate, load_test", "may read the test split"),
+        ("benchmarks/a.py", "from tests.conftest import LOSS_CASES", "benchmarks must not import tests"),
     ],
 )
 def test_a_planted_breach_is_caught(path: str, source: str, words: str) -> None:
@@ -141,6 +169,7 @@ def test_a_planted_breach_is_caught(path: str, source: str, words: str) -> None:
         ("trainers/engines/a.py", "import torch\nfrom ..config import TrainConfig\nfrom trainers.datasets import load_test"),
         ("hpo/confirm.py", "from trainers import load_test"),
         ("hpo/replicate.py", "from trainers import load_test"),
+        ("benchmarks/a.py", "import optuna, torch, benchmarks.plain\nfrom hpo import replicate\nfrom trainers import hold_out"),
         ("trainers/a.py", "import optunalike, torchvision_not\n'import hpo'  # hpo"),
     ],
 )

@@ -10,40 +10,23 @@ from numpy.typing import NDArray
 
 from trainers.data import Interactions
 from trainers.errors import InputError
-from trainers.evaluation import check_held_out, discount, ideal_dcg, list_ranks
-from trainers.ranking import recommend
+from trainers.evaluation import discount, ideal_dcg, list_ranks
 
 
-def item_profile(
-    user_vectors: NDArray[Any], item_vectors: NDArray[Any], *, seen: Interactions, held_out: Interactions, k: int = 20
-) -> pd.DataFrame:
-    """How often each item is recommended, and its part of recall@k and NDCG@k.
+def profile_lists(lists: NDArray[Any], *, held_out: Interactions) -> pd.DataFrame:
+    """How often each item is recommended, and its part of recall@k and NDCG@k, k being the length of the lists.
 
     A hit of item i for user u adds 1 / |held out of u| to i's recall and discount / ideal DCG of u to i's NDCG, each over the
     number of users with a held-out item: the decomposition by item of Wu et al. (SGL, SIGIR 2021, arXiv 2010.10783).
 
     Args:
-        user_vectors: (n_users, d).
-        item_vectors: (n_items, d).
-        seen, held_out: with the same ids.
-        k: length of the lists, >= 1.
+        lists: (n, k), as `trainers.evaluation.evaluate_lists` takes them.
 
     Returns:
         A row per item, indexed by item id:
         recommended: lists of users with a held-out item that hold it;
         held_out: its held-out pairs;
         recall, ndcg: its parts; their sums are `evaluate`'s recall@k and ndcg@k.
-
-    Raises:
-        InputError: as `evaluate`.
-    """
-    check_held_out(seen, held_out)
-    users = np.flatnonzero(held_out.per_user)
-    return profile_lists(recommend(user_vectors, item_vectors, seen=seen, users=users, k=k), held_out=held_out)
-
-
-def profile_lists(lists: NDArray[Any], *, held_out: Interactions) -> pd.DataFrame:
-    """As `item_profile`, for lists as `evaluate_lists` takes them; k is their length.
 
     Raises:
         InputError: as `trainers.evaluation.list_ranks`.
@@ -117,7 +100,7 @@ def summarise(profile: pd.DataFrame, seen: Interactions, n_groups: int = 5) -> d
     A share or mean of nothing is 0.
 
     Args:
-        profile: from `item_profile`.
+        profile: from `profile_lists`.
         seen: the training interactions whose counts are popularity, with the same items.
 
     Returns:

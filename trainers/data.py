@@ -42,7 +42,7 @@ class Interactions:
         for kind, ids, n in (("user", users, n_users), ("item", items, n_items)):
             if len(ids) and not 0 <= ids.min() <= ids.max() < n:
                 raise InputError(f"{kind} ids must lie between 0 and {n - 1}, got {ids.min()} to {ids.max()}")
-        pairs = np.unique(users.astype(np.int64) * n_items + items.astype(np.int64))
+        pairs = np.unique(_keys(users, items, n_items))
         per_user = np.bincount(pairs // n_items, minlength=n_users) if n_items else np.zeros(n_users, np.int64)
         indptr = np.concatenate([[0], np.cumsum(per_user)]).astype(np.int64)
         return cls(n_users, n_items, indptr, (pairs % max(n_items, 1)).astype(np.int32))
@@ -75,18 +75,29 @@ class Interactions:
 
     def contains(self, users: Ids, items: Ids) -> NDArray[np.bool_]:
         """Whether each (user, item) is one of the pairs; any shape, the same for both."""
-        pairs = users.astype(np.int64) * self.n_items + items.astype(np.int64)
-        place = np.searchsorted(self._keys, pairs)
-        return self._keys[np.minimum(place, len(self) - 1)] == pairs if len(self) else np.zeros(pairs.shape, np.bool_)
+        return self.places(users, items) < len(self)
+
+    def places(self, users: Ids, items: Ids) -> NDArray[np.int64]:
+        """Where each (user, item) stands among the pairs, `len(self)` where it is none; any shape, the same for both."""
+        wanted = _keys(users, items, self.n_items)
+        if not len(self):
+            return np.zeros(wanted.shape, np.int64)
+        place = np.minimum(np.searchsorted(self.keys, wanted), len(self) - 1)
+        return np.where(self.keys[place] == wanted, place, len(self))
 
     @cached_property
-    def _keys(self) -> NDArray[np.int64]:
-        """One number per pair, ascending."""
-        return self.users.astype(np.int64) * self.n_items + self.items
+    def keys(self) -> NDArray[np.int64]:
+        """One number per pair, user * n_items + item, ascending, (n_pairs,)."""
+        return _keys(self.users, self.items, self.n_items)
 
     def where(self, chosen: NDArray[np.bool_]) -> Interactions:
         """The pairs for which `chosen` (n_pairs,) is true; ids keep their meaning."""
         return Interactions.from_pairs(self.users[chosen], self.items[chosen], self.n_users, self.n_items)
+
+
+def _keys(users: Ids, items: Ids, n_items: int) -> NDArray[np.int64]:
+    keys: NDArray[np.int64] = users.astype(np.int64) * n_items + items.astype(np.int64)
+    return keys
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,14 +108,12 @@ class Dataset:
         name: as given to `load_dataset`.
         train: all training pairs.
         user_ids, item_ids: the raw id of each user and item.
-        dropped_duplicates: how often a pair of the file repeated an earlier one.
     """
 
     name: str
     train: Interactions
     user_ids: NDArray[Any]
     item_ids: NDArray[Any]
-    dropped_duplicates: int = 0
 
     @property
     def n_users(self) -> int:
@@ -130,8 +139,7 @@ def hold_out(train: Interactions, seed: int, fraction: float = 0.1) -> tuple[Int
     """
     if not 0.0 < fraction < 1.0:
         raise InputError(f"the fraction held out must lie between 0 and 1, got {fraction}")
-    pair = train.users.astype(np.uint64) * np.uint64(train.n_items) + train.items.astype(np.uint64)
-    lot = draws.bits(draws.key(seed, Purpose.HOLD_OUT), pair)
+    lot = draws.bits(draws.key(seed, Purpose.HOLD_OUT), train.keys.astype(np.uint64))
     order = np.lexsort((lot, train.users))  # keeps users together, so places are those of the CSR
     place = np.empty(len(train), np.int64)
     place[order] = np.arange(len(train)) - train.indptr[train.users]

@@ -62,8 +62,9 @@ def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
     """Training data by name (`yelp2018`, `gowalla`, `demo`), or by the path of your own folder or file.
 
     A folder holds `train` and `test` as .txt (NGCF), .csv, .tsv, .inter or .parquet. Of a single file 20 % of each user's
-    pairs, at random with a fixed seed, are the test split. Look-up order of a name: `data_dir`, `$HPO_DATA_DIR`, the
-    user's cache folder, then download.
+    pairs, at random with a fixed seed, are the test split. A name is looked for in `data_dir` alone if it is given, else in
+    `$HPO_DATA_DIR`, then in the user's cache folder, and then downloaded there. A path is tried below `data_dir`, or without it
+    below `$HPO_DATA_DIR`, then as it is.
 
     Raises:
         InputError: not found (where it was looked for), malformed, empty, or not the public dataset that its name says.
@@ -126,7 +127,7 @@ def _read_version(name: str, train_path: Path, split: bool, version: tuple[int, 
     if split:
         train, held_out = hold_out(train, TEST_SEED, TEST_FRACTION)
     _check_public(name, "train", train, train_path)
-    return Dataset(name, train, user_ids, item_ids, duplicates), held_out
+    return Dataset(name, train, user_ids, item_ids), held_out
 
 
 def _position(known: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:

@@ -36,6 +36,12 @@ class OutOfMemory(RuntimeError):
         self.reason = reason
 
 
+def first_line(error: BaseException, text: str | None = None) -> str:
+    """The first line of what an error says, or of `text` in its place; the type's name where that is empty."""
+    lines = (str(error) if text is None else text).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def unknown(kind: str, name: object, known: Iterable[str], shown: str = "") -> str:
     """`unknown loss 'mmll'; did you mean 'mml'? known: bsl, ccl, mml`; `shown` stands for the names where they are too many."""
     names = sorted(known)

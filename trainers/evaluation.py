@@ -139,11 +139,9 @@ def list_ranks(lists: NDArray[Any], held_out: Interactions) -> NDArray[np.int64]
             f"item ids must lie between 0 and {held_out.n_items - 1}, or be -1, got {lists.min()} to {lists.max()}"
         )
     row, rank = np.nonzero(lists >= 0)
-    recommended = users[row] * held_out.n_items + lists[row, rank].astype(np.int64)
-    pairs = held_out.users.astype(np.int64) * held_out.n_items + held_out.items  # ascending
-    place = np.minimum(np.searchsorted(pairs, recommended), len(pairs) - 1)
-    hit = pairs[place] == recommended
-    ranks = np.full(len(pairs), lists.shape[1], np.int64)
+    place = held_out.places(users[row], lists[row, rank])
+    hit = place < len(held_out)
+    ranks = np.full(len(held_out), lists.shape[1], np.int64)
     ranks[place[hit]] = rank[hit]
     return ranks
 

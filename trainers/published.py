@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from trainers.losses import BPR, BSL, CCL, CML, MML, MSE, SL, Hinge, Loss, SoftmaxCE
+from trainers.losses import BPR, BSL, CCL, CML, MML, MSE, SL, SSM, Hinge, Loss, SoftmaxCE
 
-# MML: Ozsoy, arXiv 2405.04614, section 4 (MF, 100 negatives). CCL: the SimpleX authors' MF configs, which the MML paper
-# keeps. BSL and SL: the BSL authors' MF runs (temperature and exponent per dataset). CML: BARS'
-# runs of its authors' program.
-# The others: as SimpleX's code has them, untuned, which is what the MML paper compares with.
-PUBLISHED: dict[str, dict[str, Loss]] = {
+ByLoss = dict[str, dict[str, Loss]]  # by name and dataset
+
+# On MF with uniform negatives. MML: Ozsoy, arXiv 2405.04614, section 4 (100 negatives). CCL: the SimpleX authors' MF
+# configs, which the MML paper keeps. BSL and SL: the BSL authors' MF runs (temperature and exponent per dataset). CML:
+# BARS' runs of its authors' program. The others: as SimpleX's code has them, untuned, as the MML paper compares with them.
+PUBLISHED: ByLoss = {
     "mml": {
         "yelp2018": MML(margins=(0.6, 0.7, 0.8, 0.9), weights=(0.05, 0.15, 0.2, 0.6), negative_weight=400.0),
         "gowalla": MML(margins=(0.7, 0.8, 0.9), weights=(0.1, 0.15, 0.75), negative_weight=700.0),
@@ -28,13 +29,35 @@ PUBLISHED: dict[str, dict[str, Loss]] = {
     "cml": {"yelp2018": CML(margin=1.9), "gowalla": CML(margin=1.9)},
     "mse": {"yelp2018": MSE(), "gowalla": MSE()},
 }
+USUAL = "mf", "uniform"
+# By encoder and negatives. CML's authors draw what the user has not seen. SimpleX on Gowalla: its authors' config, and the MML
+# paper's, whose margins are those of MF; on Yelp2018 they have none that is not MF. LightGCN: the BSL authors' runs, and SSM's
+# (Wu et al., arXiv 2201.02327).
+BY_MODEL: dict[tuple[str, str], ByLoss] = {
+    USUAL: PUBLISHED,
+    ("mf", "unseen"): {"cml": PUBLISHED["cml"]},
+    ("simplex", "uniform"): {
+        "mml": {"gowalla": PUBLISHED["mml"]["gowalla"]},
+        "ccl": {"gowalla": CCL(margin=0.9, negative_weight=250.0)},
+    },
+    ("lightgcn", "in_batch"): {
+        "bsl": {"yelp2018": BSL(temperature=0.15, exponent=1.12), "gowalla": BSL(temperature=0.12, exponent=0.84)},
+        "sl": {"yelp2018": SL(temperature=0.15), "gowalla": SL(temperature=0.12)},
+        "ssm": {"yelp2018": SSM(temperature=0.14), "gowalla": SSM(temperature=0.12)},
+    },
+}
 FALLBACK = "yelp2018"  # for data that no paper has settings for
 
 
-def published_loss(name: str, dataset: str) -> tuple[Loss, str] | None:
-    """(settings, the dataset they were published for); data that no paper covers get Yelp2018's. None if never published."""
-    by_dataset = PUBLISHED.get(name)
-    if by_dataset is None:
-        return None
-    source = dataset if dataset in by_dataset else FALLBACK
-    return by_dataset[source], source
+def published_loss(name: str, dataset: str, encoder: str = USUAL[0], negatives: str = USUAL[1]) -> tuple[Loss, str] | None:
+    """(settings, what else they were published for, empty where for just this); None if never published.
+
+    An encoder or negatives that no paper has gets those of MF with uniform negatives, data that none has Yelp2018's.
+    """
+    model = encoder, negatives
+    for other, data in ((model, dataset), (USUAL, dataset), (USUAL, FALLBACK), (model, FALLBACK)):
+        loss = BY_MODEL.get(other, {}).get(name, {}).get(data)
+        if loss:
+            unlike = [USUAL[0] if encoder != USUAL[0] else f"{USUAL[1]} negatives"] if other != model else []
+            return loss, " on ".join([*unlike, *([data] if data != dataset else [])])
+    return None

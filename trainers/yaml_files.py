@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
@@ -14,7 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
-from trainers.errors import InputError
+from trainers.errors import InputError, first_line
 
 SEAL = "# SHA-256 of the lines above: "
 
@@ -43,9 +42,9 @@ def read_yaml(path: str | Path, is_sealed: bool = False) -> dict[str, Any]:
         content = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{path}{line}: {_first_line(error.problem or error.context)}") from None
+        raise InputError(f"{path}{line}: {first_line(error, error.problem or error.context)}") from None
     except (YAMLError, ValueError) as error:  # ValueError: ruamel's scalar constructors, e.g. an impossible date
-        raise InputError(f"{path}: is not valid YAML: {_first_line(str(error))}") from None
+        raise InputError(f"{path}: is not valid YAML: {first_line(error)}") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(f"{path}: must hold a mapping with text keys, got {type(content).__name__} {str(content)[:60]!r}")
     return content
@@ -56,21 +55,6 @@ def to_yaml(mapping: Mapping[str, Any]) -> str:
     stream = StringIO()
     _writer().dump(dict(mapping), stream)
     return stream.getvalue()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old or the new content, never half of it.
-
-    Raises:
-        InputError: the folder cannot be made or written.
-    """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_text(text, encoding="utf-8")
-        os.replace(scratch, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}; give another folder with --output") from None
 
 
 class _Representer(SafeRepresenter):
@@ -98,7 +82,3 @@ def _writer() -> YAML:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel annotates its default, None
     yaml.width = 4096
     return yaml
-
-
-def _first_line(text: str | None) -> str:
-    return (text or "is not valid YAML").strip().splitlines()[0]

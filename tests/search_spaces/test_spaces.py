@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from pydantic import ValidationError
@@ -19,6 +20,7 @@ from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.losses import BSL, CCL, CML, LOSSES, MML
 from trainers.published import PUBLISHED
+from trainers.validation import checked
 
 FIXED: dict[str, Any] = {"encoder": {"name": "mf", "dim": 16}, "batch_size": 128, "epochs": 7, "seed": 3}
 EVERYTHING = tuple(ALSO)
@@ -108,6 +110,44 @@ def test_published_rivals_are_in_their_spaces(name: str, dataset: str):
 def test_a_loss_without_settings_alone_is_nothing_to_search(name: str):
     with pytest.raises(ValidationError, match="no settings to search; name others in also"):
         SPACES[name]()
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+def test_what_is_searched_beside_the_loss_is_named_once(name: str):
+    with pytest.raises(InputError, match=r"mine: also: each field may be named once, l2 is repeated, got \['l2', .*'l2'\]"):
+        checked(SPACES[name], {"name": name, "also": ["l2", "dropout", "l2"]}, "mine")
+
+
+@pytest.mark.parametrize("field", ["negatives", "encoder"])
+@pytest.mark.parametrize("given", ["uniform", None, 3, [], [{"name": "mf"}]])
+def test_the_rest_of_a_searched_field_must_be_a_mapping(field: str, given: Any):
+    """In the words that are said where nothing of it is searched."""
+    said = []
+    for also in (EVERYTHING, ("l2",)):
+        space = SPACES["ccl"](also=also)
+        with pytest.raises(InputError, match=f"config: {field}: must be a mapping with a name") as caught:
+            space.config(space.corner(), {**FIXED, field: given})
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert said[0].endswith(f"got {given!r}")
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.sampled_from(["mf", "uniform"])
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["name", "dim", "count"]), inner)
+)
+
+
+@settings(max_examples=300)
+@given(
+    name=st.sampled_from(sorted(SPACES)),
+    also=st.lists(st.sampled_from([*EVERYTHING, "epochs"]), max_size=4),
+    fixed=st.dictionaries(st.sampled_from(sorted(TrainConfig.model_fields)), VALUES, max_size=3),
+)
+def test_whatever_a_study_says_gives_a_config_or_the_reason_why_not(name: str, also: list[str], fixed: dict[str, Any]):
+    with suppress(InputError):
+        space = checked(SPACES[name], {"name": name, "also": also}, "space")
+        space.config(space.corner(), fixed)
 
 
 def test_every_loss_has_a_space():

@@ -56,6 +56,16 @@ class TestInteractions:
         assert got.indptr.tolist() == [0] * (N_USERS + 1)
         assert got.per_item.tolist() == [0] * N_ITEMS
 
+    def test_places(self) -> None:
+        got = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS)
+        assert got.keys.tolist() == [1, 3, 23, 36, 44]
+        asked = np.array([[4, 0, 0], [2, 5, 0]], np.int32), np.array([[8, 1, 2], [5, 8, 0]], np.int32)
+        assert got.places(*asked).tolist() == [[4, 0, 5], [2, 5, 5]]
+        assert got.contains(*asked).tolist() == [[True, True, False], [True, False, False]]
+        none = got.where(np.zeros(5, np.bool_))
+        assert none.places(*asked).tolist() == [[0] * 3] * 2, "as many as there are pairs"
+        assert not none.contains(*asked).any()
+
     def test_many_users_do_not_overflow(self) -> None:
         """user * n_items passes 2^31 and 2^32."""
         n = 100_000

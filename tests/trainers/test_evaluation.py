@@ -130,18 +130,17 @@ def test_equal_vectors_tie_wherever_they_stand() -> None:
     assert np.array_equal(ranks[unseen], place[unseen])
 
 
-def test_threads_do_not_change_the_ranks() -> None:
+def test_threads_do_not_change_the_ranks(all_threads: int) -> None:
     rng = np.random.default_rng(5)
     users, items = rng.normal(size=(300, 8)), np.round(rng.normal(size=(900, 8)))
     seen, held_out = random_pairs(rng, 300, 900, 5_000), random_pairs(rng, 300, 900, 900)
-    before = numba.get_num_threads()
     try:
         results = []
-        for n in {1, before}:
+        for n in (1, all_threads):
             numba.set_num_threads(n)
             results.append(ranking.held_out_ranks(users, items, seen, held_out, 20))
     finally:
-        numba.set_num_threads(before)
+        numba.set_num_threads(all_threads)
     assert all(np.array_equal(one, results[0]) for one in results)
 
 

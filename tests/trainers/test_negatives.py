@@ -224,8 +224,19 @@ def test_in_batch_needs_a_batch() -> None:
 
 
 def test_nothing_to_draw_from() -> None:
+    """Told by `check`, before a sampler is made, and by the sampler."""
     everything = Interactions.from_pairs(np.array([0, 0, 1]), np.array([0, 1, 0]), 2, 2)
-    with pytest.raises(InputError, match="user 0 has seen all 2 items; use uniform"):
-        draw(everything, {"name": "unseen"}, np.arange(2))
-    with pytest.raises(InputError, match="candidates must be at most 2"):
-        draw(everything, {"name": "two_stage", "candidates": 3}, np.arange(2))
+    too_few: list[tuple[dict[str, Any], str]] = [
+        ({"name": "unseen"}, "user 0 has seen all 2 items; use uniform"),
+        ({"name": "two_stage", "candidates": 3}, "candidates must be at most 2"),
+    ]
+    for settings, words in too_few:
+        negatives = TrainConfig.from_dict({"loss": {"name": "bpr"}, "negatives": settings}).negatives
+        for refuse in (negatives.check, negatives.sampler):
+            with pytest.raises(InputError, match=words):
+                refuse(everything)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_enough_to_draw_from(seen: Interactions, name: str) -> None:
+    TrainConfig.from_dict({"loss": {"name": "bpr"}, "negatives": ALL[name]}).negatives.check(seen)

@@ -15,10 +15,11 @@ from torch import Tensor
 from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.engines.contract import EpochResult, Vectors
-from trainers.errors import OutOfMemory
+from trainers.errors import OutOfMemory, first_line
 from trainers.evaluation import evaluate
 
 SEARCH_KS = (20,)
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "status_alloc_failed")
 
 
 class SingleLane(ABC):
@@ -56,7 +57,7 @@ class SingleLane(ABC):
         trained = time.perf_counter()
         metrics = None
         if self.epochs_done == config.epochs or (self.held_out is not None and self.epochs_done % self.evaluate_every == 0):
-            users, items = self.vectors(0)
+            users, items = self._vectors()
             if not (sound(torch.from_numpy(users)) and sound(torch.from_numpy(items))):
                 loss = math.nan  # the loss does not always show it: of an overflown vector it sees a cosine of 0
             elif self.held_out is not None:
@@ -68,12 +69,14 @@ class SingleLane(ABC):
         self._check(lane)
         if self.config is None:
             raise RuntimeError("the lane is free: start a config before asking for its vectors")
-        return self._vectors()
+        with self._enough_memory():
+            return self._vectors()
 
     def keep(self, lane: int) -> Any:
         """The lane's parameters as they are now, for `go_back`."""
         self._check(lane)
-        return self._keep()
+        with self._enough_memory():
+            return self._keep()
 
     def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
         """Give the lane the parameters of an earlier epoch and another learning rate; Adam's moments and the draws go on.
@@ -99,9 +102,11 @@ class SingleLane(ABC):
         """Free the lane when the device's memory does not suffice, and say so in one way for all devices."""
         try:
             yield
-        except (MemoryError, torch.OutOfMemoryError) as error:
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
             self.stop(0)
-            raise OutOfMemory(f"out of memory on {self.device}: {str(error).splitlines()[0]}") from error
+            raise OutOfMemory(f"out of memory on {self.device}: {first_line(error)}") from error
 
     def _check(self, lane: int) -> None:
         if lane != 0:
@@ -125,6 +130,14 @@ class SingleLane(ABC):
 
     @abstractmethod
     def _go_back(self, kept: Any, config: TrainConfig) -> None: ...
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Python and CUDA's allocator say so by the type, PyTorch's CPU allocator, Triton, CUDA graphs and cuBLAS in words only."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return any(words in text for words in OUT_OF_MEMORY)
 
 
 def sound(vectors: Tensor) -> bool:

@@ -66,7 +66,15 @@ class TwoStage(Negatives):
     beta: Beta = 1.0
     refresh: Count = 100
 
+    def check(self, seen: Interactions) -> None:
+        known = np.count_nonzero(seen.per_item)
+        if self.candidates > known:
+            raise InputError(
+                f"negatives two_stage: candidates must be at most {known}, as many as items are seen, got {self.candidates}"
+            )
+
     def sampler(self, seen: Interactions) -> Sampler:
+        self.check(seen)
         return TwoStageSampler(seen, self)
 
 
@@ -75,11 +83,6 @@ class TwoStageSampler(Sampler):
         super().__init__(seen)
         self.settings = settings
         self.popularity = popularity(seen, settings.beta)
-        known = int((self.popularity > 0).sum())
-        if settings.candidates > known:
-            raise InputError(
-                f"negatives two_stage: candidates must be at most {known}, as many as items are seen, got {settings.candidates}"
-            )
 
     def draw(self, step: Step) -> NDArray[np.int64]:
         if step.number % self.settings.refresh == 0:

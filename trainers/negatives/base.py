@@ -95,12 +95,19 @@ class Negatives(ABC):
     needs_scores: ClassVar[bool] = False  # of the model as it stands
     follows_model: ClassVar[bool] = False  # so that nothing can be drawn ahead of a step
 
+    def check(self, seen: Interactions) -> None:  # noqa: B027 - most can draw from any interactions
+        """Find out, without drawing, whether there is something to draw from where these interactions are trained on.
+
+        Raises:
+            InputError: there is not.
+        """
+
     @abstractmethod
     def sampler(self, seen: Interactions) -> Sampler:
         """The sampler for the interactions that are trained on.
 
         Raises:
-            InputError: there is nothing to draw from.
+            InputError: as `check`.
         """
 
     def per_row(self, batch_size: int) -> int:

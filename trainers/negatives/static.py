@@ -16,6 +16,7 @@ from trainers import draws
 from trainers.data import Interactions
 from trainers.errors import InputError
 from trainers.negatives.base import Negatives, PerRow, Sampler, ScoredStep, Step
+from trainers.threads import inner_products
 from trainers.validation import SETTINGS, Real
 
 Beta = Annotated[Real, Field(ge=0.0, le=10.0)]
@@ -48,7 +49,13 @@ class Unseen(Negatives):
     name: Literal["unseen"] = "unseen"
     count: PerRow = 100
 
+    def check(self, seen: Interactions) -> None:
+        full = np.flatnonzero(seen.per_user == seen.n_items)
+        if len(full) and seen.n_items:
+            raise InputError(f"negatives unseen: user {full[0]} has seen all {seen.n_items} items; use uniform")
+
     def sampler(self, seen: Interactions) -> Sampler:
+        self.check(seen)
         return UnseenSampler(seen, self.count)
 
 
@@ -58,11 +65,8 @@ class UnseenSampler(Sampler):
     def __init__(self, seen: Interactions, count: int) -> None:
         super().__init__(seen)
         self.count = count
-        full = np.flatnonzero(seen.per_user == seen.n_items)
-        if len(full) and seen.n_items:
-            raise InputError(f"negatives unseen: user {full[0]} has seen all {seen.n_items} items; use uniform")
         place = np.arange(len(seen)) - seen.indptr[seen.users]
-        self.unseen_before = seen.users.astype(np.int64) * seen.n_items + (seen.items - place)  # ascending
+        self.unseen_before = seen.keys - place  # ascending
 
     def draw(self, step: Step) -> NDArray[np.int64]:
         users = step.users.astype(np.int64)[:, None]
@@ -133,4 +137,4 @@ class InBatchSampler(Sampler):
     def scores(self, step: ScoredStep) -> Tensor:
         size = len(step.items)
         others = ~torch.eye(size, dtype=torch.bool, device=step.user_vectors.device)
-        return (step.user_vectors @ step.positive_vectors.T)[others].view(size, size - 1)
+        return inner_products(step.user_vectors, step.positive_vectors)[others].view(size, size - 1)

@@ -38,7 +38,6 @@ from .cases import (
     started,
 )
 
-MAX_THREADS = numba.get_num_threads()
 ONE_STEP, MANY_STEPS = 5e-6, 2e-4
 
 Floats = NDArray[np.float32]
@@ -227,12 +226,12 @@ THREADED = {
 
 
 @pytest.mark.parametrize("case", THREADED)
-def test_the_same_bits_for_any_number_of_threads(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_bits_for_any_number_of_threads(case: str, all_threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     loss, fields = THREADED[case]
     size = (200, 9_000, 20_000) if case == "simplex" else (200, 300, 2_000)  # so many items that a product over them is split
     seen, settings = data(*size), config(loss, batch_size=256, count=20, epochs=2, **fields)
     results = []
-    for n in (1, MAX_THREADS):
+    for n in (1, all_threads):
         monkeypatch.setattr("trainers.engines.cpu.pace.Pace.next", lambda pace, n=n: (1000, n))
         torch.set_num_threads(n)  # two_stage asks torch where the items lie, simplex for the users' vectors
         engine = started(NumbaEngine, seen, settings)
@@ -240,7 +239,7 @@ def test_the_same_bits_for_any_number_of_threads(case: str, monkeypatch: pytest.
         results.append((losses, *[vectors.tobytes() for vectors in engine.vectors(0)]))
     torch.set_num_threads(1)
     assert results[0] == results[1]
-    assert numba.get_num_threads() == MAX_THREADS
+    assert numba.get_num_threads() == all_threads
 
 
 def test_evaluating_does_not_change_the_bits() -> None:
@@ -255,11 +254,12 @@ def test_evaluating_does_not_change_the_bits() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(often.vectors(0), seldom.vectors(0), strict=True))
 
 
+@pytest.mark.usefixtures("all_threads")
 def test_the_length_of_kernel_calls_does_not_change_the_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     seen, settings = data(60, 90, 500), config(MML, batch_size=8)
     vectors = []
     for plan in [(1, 1), (50, 2), (7, 1)]:
-        monkeypatch.setattr("trainers.engines.cpu.pace.Pace.next", lambda pace, plan=plan: (plan[0], min(plan[1], MAX_THREADS)))
+        monkeypatch.setattr("trainers.engines.cpu.pace.Pace.next", lambda pace, plan=plan: plan)
         engine = started(NumbaEngine, seen, settings)
         engine.epoch()
         vectors.append(engine.vectors(0)[1])

@@ -317,6 +317,16 @@ class TestMemory:
         with pytest.raises(OutOfMemory, match="out of memory"):
             engine(4).start(0, small(MML))
 
+    def test_of_the_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An error without text, as Python raises it."""
+
+        def full(*arguments: Any) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr(pool.Pool, "__init__", full)
+        with pytest.raises(OutOfMemory, match=r"out of memory on c.*: MemoryError"):
+            engine(1).start(0, small(MML))
+
     def test_in_an_epoch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """All lanes are free again, half of them go on."""
         mine = engine(4)

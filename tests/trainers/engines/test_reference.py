@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -336,14 +337,15 @@ def two_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_threads_do_not_change_the_bits() -> None:
+@pytest.mark.parametrize(("negatives", "size"), [({"name": "uniform", "count": 12}, 500), ({"name": "in_batch"}, 2000)])
+def test_threads_do_not_change_the_bits(negatives: dict[str, Any], size: int) -> None:
     """Rows that occur many times in a batch large enough for torch to divide the work; two threads, then one."""
     rng = np.random.default_rng(7)
     users = np.repeat(np.arange(90), 50)
     items = np.concatenate([rng.permutation(120)[:50] for _ in range(90)])
     graph = Interactions.from_pairs(users, items, 90, 120)
     encoder = {"name": "mf", "dim": 16, "init_std": 0.1}
-    settings = config(encoder=encoder, negatives={"name": "uniform", "count": 12}, batch_size=500)
+    settings = config(encoder=encoder, negatives=negatives, batch_size=size)
     runs = [history(settings, graph) for _ in range(4)]
     torch.set_num_threads(1)
     runs.append(history(settings, graph))
@@ -403,24 +405,48 @@ def test_a_lanes_life(graph: Interactions) -> None:
         engine.vectors(0)
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError("2 GiB")])
-def test_out_of_memory_frees_the_lane_and_says_so_in_one_way(
-    error: Exception, graph: Interactions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = TorchEngine(graph, None)
-    engine.start(0, config())
-
-    def fail(*arguments: object) -> float:
+def raising(error: Exception) -> Callable[[], object]:
+    def fail() -> object:
         raise error
 
+    return fail
+
+
+# What runs out -> what the message must say. The first three are what PyTorch, NumPy and Python themselves raise.
+FULL: dict[str, tuple[Callable[[], object], str]] = {
+    "pytorch": (lambda: torch.empty(2**60, dtype=torch.bool), "DefaultCPUAllocator: can't allocate memory"),
+    "numpy": (lambda: np.empty(2**60, np.bool_), "Unable to allocate"),
+    "python": (lambda: [None] * 2**60, "MemoryError"),  # which has no text
+    "cuda": (raising(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")), "2 GiB;"),
+    "cublas": (raising(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")), "CUBLAS"),
+    "c++": (raising(RuntimeError("std::bad_alloc")), "bad_alloc"),
+}
+
+
+@pytest.mark.parametrize("call", ["_train_epoch", "_vectors", "_keep"])
+@pytest.mark.parametrize("case", FULL)
+def test_out_of_memory_frees_the_lane_and_says_so_in_one_way(
+    case: str, call: str, graph: Interactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_out, words = FULL[case]
+    engine = TorchEngine(graph, None)
+    engine.start(0, config())
+    calls = {"_train_epoch": engine.epoch, "_vectors": lambda: engine.vectors(0), "_keep": lambda: engine.keep(0)}
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "_train_epoch", fail)
-        with pytest.raises(OutOfMemory, match=r"out of memory on cpu: .*2 GiB"):
-            engine.epoch()
+        patch.setattr(engine, call, lambda *arguments: run_out())
+        with pytest.raises(OutOfMemory, match=f"out of memory on cpu: .*{re.escape(words)}"):
+            calls[call]()
     assert not hasattr(engine, "model"), "what the lane held can be freed"
     assert engine.epoch() == []
     engine.start(0, config())
     assert len(engine.epoch()) == 1, "it can go on"
+
+
+def test_another_failure_is_not_taken_for_memory(graph: Interactions, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = started(config(), graph)
+    monkeypatch.setattr(engine, "_train_epoch", lambda *arguments: raising(RuntimeError("shapes do not match"))())
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        engine.epoch()
 
 
 @pytest.mark.parametrize("lane", [-1, 1])

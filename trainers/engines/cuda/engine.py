@@ -19,8 +19,8 @@ from trainers.engines.contract import EpochResult, Vectors
 from trainers.engines.cuda.limits import why_not
 from trainers.engines.cuda.pool import Pool, Shape, shape_of
 from trainers.engines.cuda.ranks import Ranker
-from trainers.engines.single import SEARCH_KS, sound
-from trainers.errors import OutOfMemory
+from trainers.engines.single import SEARCH_KS, is_out_of_memory, sound
+from trainers.errors import OutOfMemory, first_line
 from trainers.evaluation import metrics_of_ranks
 from trainers.scores import SCORES
 
@@ -86,8 +86,8 @@ class TritonEngine:
         while True:
             try:
                 return Pool(self.seen, shape, self.lanes, self.device)
-            except RuntimeError as error:
-                if not _is_for_memory(error) or self.lanes // 2 <= max([lane, *self.running]):
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error) or self.lanes // 2 <= max([lane, *self.running]):
                     raise
             half = self.lanes // 2
             log.warning("%d lanes do not fit into the memory of %s: going on with %d", self.lanes, self.device, half)
@@ -196,10 +196,10 @@ class TritonEngine:
         try:
             yield
             return
-        except RuntimeError as error:
-            if not _is_for_memory(error):
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
                 raise
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
         self._free_all()
         self.initial = self.ranker = None
         self.lanes = max(1, self.lanes // 2)
@@ -209,8 +209,3 @@ class TritonEngine:
     def _empty_cache(self) -> None:
         if self.device == "cuda":
             torch.cuda.empty_cache()
-
-
-def _is_for_memory(error: RuntimeError) -> bool:
-    """PyTorch says so by its type, Triton and CUDA graphs in words only."""
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()

@@ -1,0 +1,55 @@
+"""Files are written whole or not at all, and a failure says rule, path, reason and remedy."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trainers.errors import InputError
+from trainers.files import write_bytes, write_text, writing
+
+
+def test_text_and_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a.txt"
+    write_text(path, "one ä\n")
+    assert path.read_bytes() == "one ä\n".encode()
+    write_bytes(path, b"\0two")
+    assert path.read_bytes() == b"\0two"
+    assert list(path.parent.iterdir()) == [path], "nothing else is left"
+
+
+@pytest.mark.parametrize("fails", ["write", "replace"])
+def test_what_fails_half_way_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    write = Path.write_bytes
+
+    def full(*arguments: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    def half(self: Path, content: bytes) -> int:
+        write(self, content[:2])
+        return full()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((Path, "write_bytes", half) if fails == "write" else (os, "replace", full)))
+        with pytest.raises(InputError) as caught:
+            write_text(path, "newer", "make room")
+    assert str(caught.value) == f"{path}: cannot be written: No space left on device; make room"
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the folder's place")
+    path = tmp_path / "file" / "a.txt"
+    with pytest.raises(InputError) as caught:
+        write_text(path, "")
+    assert str(caught.value).startswith(f"{path}: cannot be written: ")
+    assert "--" not in str(caught.value), "which flags there are, only the caller knows"
+    with pytest.raises(InputError, match=r"cannot be written: .+; give another folder with --output"):
+        write_text(path, "", "give another folder with --output")
+    with pytest.raises(InputError, match=r"x: cannot be written: no reason number$"), writing(Path("x")):
+        raise OSError("no reason number")
