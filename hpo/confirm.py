@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,44 +17,41 @@ import optuna
 from optuna.storages import BaseStorage
 from rich.console import Console
 
-from hpo.cli import add_confirm_arguments, add_place_arguments, add_study_arguments, confirm_changes, entry, existing_workspace
+from hpo.cli import (
+    add_confirm_arguments,
+    add_place_arguments,
+    add_study_arguments,
+    check_rival_seeds,
+    confirm_changes,
+    entry,
+    existing_workspace,
+)
 from hpo.console import RunProgress, counted, say, table
 from hpo.dashboard import publish
 from hpo.export import BEST, CONFIRM, export_winner
 from hpo.provenance import provenance
 from hpo.retrain import keep_reference, keep_runs
-from hpo.runs import FinishedRun, Reference
+from hpo.rivals import Contender, Rivals, title
+from hpo.runs import FinishedRun, Reference, revision_of
 from hpo.spec import OBJECTIVE, StudySpec
 from hpo.stopping import Stopper
-from hpo.storage import DEFINITION, differences
-from hpo.stored import stored_spec
-from hpo.summary import NO_SEARCH, SHOWN, Candidate, Confirmation, Method, SearchCost, mean_of, search_cost
-from hpo.trials import best_trials, finalists, trial_config
+from hpo.storage import DEFINITION, OTHER_OUTPUT
+from hpo.summary import SHOWN, Candidate, Confirmation, Method, highest, mean_of, search_cost
+from hpo.trials import finalists, trial_config
 from hpo.workspace import Workspace
 from trainers import Interactions, TrainConfig, load_test
 from trainers.datasets import origin_of_test
-from trainers.encoders import MF
 from trainers.engines import engine_for
 from trainers.errors import InputError
-from trainers.losses import LOSSES
-from trainers.negatives import Uniform
+from trainers.files import write_text
 from trainers.sanity import UNTRAINED
-from trainers.yaml_files import sealed, to_yaml, write_text
+from trainers.yaml_files import sealed, to_yaml
 
 log = logging.getLogger(__name__)
 
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
+READINGS = "test readings"  # attribute of the study: what each confirm compared on the test split
 SELECT_OFFSET, TEST_OFFSET = 101, 201  # seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...
-
-
-@dataclass(frozen=True)
-class Contender:
-    """What enters stage 2, over how many seeds, and what finding it took."""
-
-    label: str
-    config: TrainConfig
-    n_seeds: int
-    search: SearchCost = NO_SEARCH
 
 
 @dataclass(frozen=True)
@@ -76,18 +73,21 @@ class Confirmer:
         """
         spec = self.work.spec
         candidates = self._select(study, spec)
-        winner = _highest(candidates, spec.name)
+        winner = highest(candidates, spec.name)
         cost = search_cost(study).with_selection(candidates)
-        ours = Contender(f"{_title(spec)} tuned", winner.config, spec.confirm.seeds, cost)
-        others, notes = self._others(spec)
-        same = [other for other in others if other.config.replace(seed=0) == ours.config.replace(seed=0)]
-        methods = [self._test(contender) for contender in (ours, *(other for other in others if other not in same))]
-        references = [self._reference(name) for name in UNTRAINED]
-        notes += [
-            *self._caveats(study, spec, others),
-            *(f"{ours.label} is the config of {other.label}: the search found no better one" for other in same),
-        ]
-        return Confirmation(spec.name, candidates, winner, methods, references, notes, self._data())
+        ours = Contender(f"{title(spec)} tuned", winner.config, spec.confirm.seeds, cost, winner)
+        others, notes = Rivals(self.work, self.n_trials, self.storage, self._select).of(ours)
+        return Confirmation(
+            study=spec.name,
+            candidates=candidates,
+            winner=winner,
+            methods=[self._test(contender) for contender in (ours, *others)],
+            references=[self._reference(name) for name in UNTRAINED],
+            notes=notes,
+            data=self._data(),
+            chosen={one.label: one.chosen for one in (ours, *others) if one.chosen},
+            search_epochs=spec.search.epochs,
+        )
 
     def _data(self) -> dict[str, Any]:
         """How many there are of what, and where the test split comes from."""
@@ -140,6 +140,7 @@ class Confirmer:
             search=contender.search,
             beyond=mean_of([run.beyond for run in runs]) if all(run.beyond for run in runs) else {},
             gradient=mean_of([run.gradient for run in runs]) if all(run.gradient for run in runs) else {},
+            trained_by=sorted({revision_of(run.trained_by) for run in runs}),
         )
 
     def _reference(self, name: str) -> Reference:
@@ -149,84 +150,6 @@ class Confirmer:
     @cached_property
     def _test_split(self) -> Interactions:
         return load_test(self.work.spec.dataset, self.work.data_dir)
-
-    def _caveats(self, study: optuna.Study, spec: StudySpec, others: Sequence[Contender]) -> Iterator[str]:
-        """What the reader must know of how the configs were found."""
-        sampler = spec.search.sampler
-        if sampler.never_learns(self.n_trials):
-            yield (
-                f"the search of {self.n_trials} trials is no longer than the {sampler.n_startup_trials} that sampler "
-                f"{sampler.name} draws at random before it learns: search longer before you trust a comparison of tuned methods"
-            )
-        if spec.space.also and any(not other.search.trials for other in others):
-            searched = ", ".join(spec.space.also)
-            yield f"{searched} searched: methods that are not tuned have what their study file says (report: what was trained)"
-
-    def _published(self, spec: StudySpec, remedy: str = "") -> list[Contender]:
-        published = spec.published(self.work.spec.confirm.epochs, 0)
-        if published is None:
-            return []
-        config, source = published
-        if source != spec.dataset:
-            log.info("no paper has %s settings for %s: %s's are compared%s", _title(spec), spec.dataset, source, remedy)
-        kind = "published" if source == spec.dataset else f"with {source}'s settings"
-        return [self._contender(spec, kind, config)]
-
-    def _contender(self, spec: StudySpec, kind: str, config: TrainConfig, search: SearchCost = NO_SEARCH) -> Contender:
-        """A config over as many seeds as ours, or over fewer, and labelled so, where the plan has fewer for its loss."""
-        plan = self.work.spec.confirm
-        n_seeds = min(plan.seeds, plan.rival_seeds.get(spec.space.loss_name, plan.seeds))
-        fewer = f" ({counted(n_seeds, 'seed')}, not {plan.seeds})" if n_seeds < plan.seeds else ""
-        return Contender(f"{_title(spec)} {kind}{fewer}", config, n_seeds, search)
-
-    def _others(self, spec: StudySpec) -> tuple[list[Contender], list[str]]:
-        """The published config and each rival's, published and, when its study has run in the same way, tuned; who is not."""
-        others, notes = self._published(spec), []
-        for rival in spec.rival_specs():
-            tuned, why_not = self._tuned_rival(rival)
-            published = self._published(rival, "" if tuned else "; a rival is fair when tuned: hpo.run --tune-rivals")
-            others += [*published, *tuned]
-            if why_not and (not published or rival.name in self._studies):
-                instead = "only its published config is compared" if published else "and no paper has settings for its loss"
-                notes.append(f"{_title(rival)} tuned is not compared: rival study {rival.name} {why_not}; {instead}")
-        return others, notes
-
-    @cached_property
-    def _studies(self) -> list[str]:
-        return optuna.get_all_study_names(self.storage)
-
-    def _tuned_rival(self, rival: StudySpec) -> tuple[list[Contender], str]:
-        """The rival's winner, chosen as ours is; none, and why, when its study has not run, or not in the same way."""
-        if rival.name not in self._studies:
-            return [], "has not run"
-        study = optuna.load_study(study_name=rival.name, storage=self.storage)
-        why_not = self._unlike(study, rival)
-        candidates = [] if why_not else self._select(study, stored_spec(study))
-        if candidates and all(candidate.failure for candidate in candidates):
-            why_not = "has no candidate that trains to full epochs"
-        if why_not:
-            return [], why_not
-        cost = search_cost(study).with_selection(candidates)
-        return [self._contender(rival, f"tuned{self._budget_note(study)}", _highest(candidates, rival.name).config, cost)], ""
-
-    def _unlike(self, study: optuna.Study, rival: StudySpec) -> str:
-        """Why a rival's study is no equal of ours, empty when it is."""
-        ours = self.work.spec.definition(self.work.dataset.checksum, self.work.choice.name)
-        theirs = study.user_attrs.get(DEFINITION, {})
-        unlike = [key for key in ours if key not in ("space", "config", "engine") and theirs.get(key) != ours[key]]
-        space = theirs.get("space", {})
-        if space.get("name") != rival.space.name or set(space.get("also", ())) != set(ours["space"]["also"]):
-            unlike.append("space")
-        if unlike:
-            return f"differs in {', '.join(unlike)}"
-        if other := differences(ours["config"], theirs["config"]):  # a rival's own batch size is fair, a smaller model is not
-            log.warning("rival study %s has other fixed settings: %s", rival.name, other)
-        return "" if best_trials(study, 1) else "has no complete trial"
-
-    def _budget_note(self, study: optuna.Study) -> str:
-        """How many trials a rival had, when they are fewer than ours."""
-        count = search_cost(study).trials
-        return f" ({count} trials, not {self.n_trials})" if count < self.n_trials else ""
 
     def _runs(
         self,
@@ -253,9 +176,10 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     n_trials = search_cost(study).trials
     with RunProgress(console) as progress:
         outcome = Confirmer(work, n_trials, storage, progress, stopper).run(study)
+    outcome = replace(outcome, notes=[*outcome.notes, *_read_before(study, outcome)])
     path = work.folder / CONFIRM
     origin = {"definition": study.user_attrs[DEFINITION], "trials": n_trials, "provenance": provenance(work.choice.device)}
-    write_text(path, sealed(to_yaml({**outcome.to_dict(), **origin})))
+    write_text(path, sealed(to_yaml({**outcome.to_dict(), **origin})), OTHER_OUTPUT)
     export_winner(work, outcome)
     title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"
     console.print(table(title, ["method", *SHOWN, f"lead of {outcome.methods[0].label}"], outcome.rows()))
@@ -265,30 +189,32 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     say(console, f"wrote {', '.join(map(str, [path, work.folder / BEST, *report]))}")
 
 
+def _read_before(study: optuna.Study, outcome: Confirmation) -> list[str]:
+    """Keep with the study what has been read on the test split; a note when that was more than one thing.
+
+    Who searches on until the verdict pleases chooses on the test split.
+    """
+    reading = {method.label: [method.config.digest(), len(method.by_seed)] for method in outcome.methods}
+    readings = study.user_attrs.get(READINGS, [])
+    if reading not in readings:
+        readings = [*readings, reading]
+        study.set_user_attr(READINGS, readings)
+    if len(readings) < 2:
+        return []
+    return [
+        f"the test split has been read for {len(readings)} comparisons of this study that differ in winner, rivals, seeds or "
+        "epochs: the more of them, the less a verdict means"
+    ]
+
+
 def _finalists(study: optuna.Study, top: int) -> str:
     chosen = finalists(study, top)
-    extra = " and the published one" if len(chosen) > top else ""
+    extra = " and the published one or its nearest" if len(chosen) > top else ""
     return f"the top {min(top, len(chosen))} configs{extra}"
-
-
-def _highest(candidates: Sequence[Candidate], name: str) -> Candidate:
-    winner = max(candidates, key=lambda candidate: candidate.mean)
-    if winner.failure:
-        raise InputError(f"study {name!r}: every candidate diverged at full epochs, e.g. {winner.failure}")
-    return winner
 
 
 def _seeds(first: int, count: int) -> list[int]:
     return list(range(first, first + count))
-
-
-def _title(spec: StudySpec) -> str:
-    """The loss, with its encoder and negatives where they are not the usual ones."""
-    encoder = spec.config.get("encoder", {}).get("name", MF.name)
-    negatives = spec.config.get("negatives", {}).get("name", Uniform.name)
-    unusual = [encoder] if encoder != MF.name else []
-    unusual += [f"{negatives} negatives"] if negatives != Uniform.name else []
-    return LOSSES[spec.space.loss_name].__name__ + (f" ({', '.join(unusual)})" if unusual else "")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -303,6 +229,7 @@ def main(argv: list[str] | None = None) -> int:
 def _confirm(arguments: argparse.Namespace) -> int:
     work, study, storage = existing_workspace(arguments)
     work = replace(work, spec=work.spec.override(confirm_changes(arguments)))
+    check_rival_seeds(work.spec, arguments.rival_seeds)
     console = Console()
     with Stopper().catching() as stopper, work.alone("confirm") as alone:
         if not alone:

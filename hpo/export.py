@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,16 @@ from hpo.cli import add_place_arguments, add_study_arguments, entry, existing_wo
 from hpo.liveness import PUBLISHED, WORKER
 from hpo.provenance import provenance
 from hpo.spec import BESIDE, OBJECTIVE
+from hpo.storage import DEFINITION, OTHER_OUTPUT
 from hpo.summary import Confirmation
 from hpo.trials import best_trials, trial_config
 from hpo.workspace import Workspace
 from trainers.config import TrainConfig
 from trainers.errors import InputError
-from trainers.yaml_files import to_yaml, write_text
+from trainers.files import write_text
+from trainers.yaml_files import read_yaml, to_yaml
+
+log = logging.getLogger(__name__)
 
 BEST, BEST_TRIAL = "best.yaml", "best_trial.yaml"
 CONFIRM = "confirm.yaml"
@@ -40,8 +46,24 @@ def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial
     trial = best[0]
     validation = {OBJECTIVE: trial.value, BESIDE: trial.user_attrs[BESIDE]}
     facts = {"trial": trial.number, "published": trial.user_attrs.get(PUBLISHED, False), "validation": validation}
-    name = BEST_TRIAL if (work.folder / CONFIRM).exists() else BEST
+    name = BEST_TRIAL if confirmation(work.folder, study) else BEST
     return write_config(work, work.folder / name, trial_config(trial, work.spec), facts), trial
+
+
+def confirmation(folder: Path, study: optuna.Study) -> Mapping[str, Any] | None:
+    """The content of the confirm.yaml in a study's folder; None before confirm, and where it is another study's or damaged."""
+    path = folder / CONFIRM
+    if not path.exists():
+        return None
+    try:
+        content = read_yaml(path, is_sealed=True)
+    except InputError as error:
+        log.warning("%s; the study counts as not confirmed until hpo.confirm is run again", error)
+        return None
+    if content["definition"] != study.user_attrs.get(DEFINITION):
+        log.warning("%s is of another study of this name (its definition differs): it is not shown", path)
+        return None
+    return content
 
 
 def export_winner(work: Workspace, outcome: Confirmation) -> Path:
@@ -71,7 +93,7 @@ def write_config(work: Workspace, path: Path, config: TrainConfig, facts: dict[s
         "config_digest": config.digest(),
         "provenance": provenance(work.choice.device),
     }
-    write_text(path, to_yaml(content))
+    write_text(path, to_yaml(content), OTHER_OUTPUT)
     return path
 
 
@@ -86,7 +108,7 @@ def trials_table(study: optuna.Study) -> pd.DataFrame:
 
 def export_trials(study: optuna.Study, path: Path) -> Path:
     """Write the table of all trials as CSV."""
-    write_text(path, trials_table(study).to_csv(index=False))
+    write_text(path, trials_table(study).to_csv(index=False), OTHER_OUTPUT)
     return path
 
 

@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from hpo.console import counted, duration
-from hpo.export import CONFIRM
+from hpo.export import confirmation
 from hpo.spec import BESIDE, OBJECTIVE, StudySpec
-from hpo.storage import DEFINITION
 from hpo.summary import SearchCost, search_cost
-from hpo.trials import FAILURE, best_trials, trial_config
+from hpo.trials import best_trials, tally, trial_config
 from trainers.config import TrainConfig
-from trainers.errors import InputError
 from trainers.gradients import HARDEST
-from trainers.yaml_files import read_yaml, to_yaml
+from trainers.yaml_files import to_yaml
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +52,7 @@ class Overview:
     def of(cls, spec: StudySpec, study: optuna.Study, folder: Path) -> Overview:
         """The overview of a study whose results lie in `folder`."""
         best = best_trials(study, 1)
-        confirmed = _confirmation(folder / CONFIRM, study.user_attrs.get(DEFINITION))
-        return cls(spec, study, search_cost(study), best[0] if best else None, confirmed)
+        return cls(spec, study, search_cost(study), best[0] if best else None, confirmation(folder, study))
 
     @property
     def config(self) -> TrainConfig | None:
@@ -67,8 +64,7 @@ class Overview:
     @property
     def published(self) -> tuple[TrainConfig, str] | None:
         """The published config of the study's loss and what to call it, None where no paper gives one."""
-        found = self.spec.published(self.spec.search.epochs, self.spec.search.seed)
-        return found and (found[0], "published" if found[1] == self.spec.dataset else f"{found[1]}'s settings")
+        return self.spec.published(self.spec.search.epochs, self.spec.search.seed)
 
     def verdict(self) -> list[str]:
         """What can be said, most important first: a sentence per rival, or why there is none yet."""
@@ -80,11 +76,9 @@ class Overview:
 
     def progress(self) -> str:
         """How far the search has come, in a sentence."""
-        budget, trials = self.spec.search.trials, self.study.get_trials(deepcopy=False)
-        pruned, running = (sum(trial.state == state for trial in trials) for state in (TrialState.PRUNED, TrialState.RUNNING))
-        failed = sum(FAILURE in trial.user_attrs for trial in trials)
-        parts = [f"{self.cost.trials} of {budget} trials finished", f"{pruned} pruned", f"{failed} diverged"]
-        parts += [f"{running} running"] if running else []
+        budget, counts = self.spec.search.trials, tally(self.study.get_trials(deepcopy=False))
+        parts = [f"{self.cost.trials} of {budget} trials finished", f"{counts.pruned} pruned", f"{counts.failed} failed"]
+        parts += [f"{counts.running} running"] if counts.running else []
         parts += [f"{self.cost.epochs:,} epochs trained in {duration(self.cost.seconds)}"]
         done = "" if self.cost.trials >= budget else "Half finished: "
         return f"{done}{', '.join(parts)}."
@@ -101,7 +95,7 @@ class Overview:
         search = self.spec.search
         searched = ", ".join(self.spec.space.boxes())
         lines = [
-            f"Data: {self.spec.dataset}; a tenth of each user's training items held out for validation "
+            f"Data: {self.spec.data_name}; a tenth of each user's training items held out for validation "
             f"(split seed {self.spec.split_seed}).",
             f"Search: space {self.spec.space.name} ({searched}), {search.epochs} epochs a trial, "
             f"sampler {search.sampler.name}, pruner {search.pruner.name}.",
@@ -206,20 +200,6 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
     """Lines of a Markdown table."""
     ruler = ["---", *("---:" for _ in header[1:])]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (header, ruler, *rows)]
-
-
-def _confirmation(path: Path, definition: Any) -> Mapping[str, Any] | None:
-    if not path.exists():
-        return None
-    try:
-        content = read_yaml(path, is_sealed=True)
-    except InputError as error:
-        log.warning("%s; the study counts as not confirmed until hpo.confirm is run again", error)
-        return None
-    if content["definition"] != definition:
-        log.warning("%s is of another study of this name (its definition differs): it is not shown", path)
-        return None
-    return content
 
 
 def _word(ours: str, comparison: Mapping[str, Any]) -> str:

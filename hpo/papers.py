@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trainers.config import TrainConfig
-from trainers.losses import CCL, CML, SSM
+from trainers.losses import CML, Loss
 from trainers.plateau import Plateau
-from trainers.published import PUBLISHED
+from trainers.published import PUBLISHED, published_loss
 
 MEAN_POPULARITY = "mean popularity"  # of what is recommended, see `trainers.beyond.summarise`
 
@@ -58,6 +58,12 @@ SIMPLEX: dict[str, Any] = {"learning_rate": 1.0e-4, "encoder": {"name": "mf", "d
 BATCH = {"yelp2018": 512, "gowalla": 256}
 
 
+def _published(name: str, dataset: str, encoder: str, negatives: str) -> Loss:
+    found = published_loss(name, dataset, encoder, negatives)
+    assert found, f"{name} is in a table of this module"
+    return found[0]
+
+
 def _mml_paper(loss: str, dataset: str, recall: float, ndcg: float | None = None, batch_size: int = 0) -> PaperRow:
     fields = SIMPLEX | {"batch_size": batch_size or BATCH[dataset], "loss": PUBLISHED[loss][dataset]}
     return PaperRow(loss, dataset, fields, {"recall@20": recall} | ({} if ndcg is None else {"ndcg@20": ndcg}))
@@ -88,7 +94,7 @@ MML_LOSSES = (
 
 # Its table of encoders: MF and SimpleX trained to the end, and MF with early stop, which goes without the cuts of the rate
 # that SimpleX's authors have with it. SimpleX on Gowalla as they have it (RecZoo): g .8, user attention, a history table
-# of its own, CCL's negatives weighted 250. On Yelp2018 their g is 1, so that SimpleX is MF.
+# of its own, a loss of its own. On Yelp2018 their g is 1, so that SimpleX is MF.
 TOWERS: dict[str, dict[str, Any]] = {
     "yelp2018": {"g": 1.0},
     "gowalla": {"g": 0.8, "aggregation": "user_attention", "history_table": "own"},
@@ -99,8 +105,7 @@ EARLY = Plateau("ndcg@20", patience=3, cut=None)
 def _simplex_paper(name: str, dataset: str, recall: float, ndcg: float) -> PaperRow:
     row = _mml_paper(name, dataset, recall, ndcg)
     own: dict[str, Any] = {"encoder": {"name": "simplex", "dim": 64, "dropout": 0.1, **TOWERS[dataset]}}
-    if name == "ccl" and dataset == "gowalla":
-        own["loss"] = CCL(margin=0.9, negative_weight=250.0)
+    own["loss"] = _published(name, dataset, "simplex", "uniform")
     return replace(row, name=f"{name}-simplex", fields=row.fields | own)
 
 
@@ -140,7 +145,7 @@ SSM_LIGHTGCN = tuple(
         "ssm-lightgcn",
         dataset,
         {
-            "loss": SSM(temperature=temperature),
+            "loss": _published("ssm", dataset, "lightgcn", "in_batch"),
             "encoder": {"name": "lightgcn", "dim": 64, "layers": 1, "init_std": 0.008},
             "score": "cosine_in_training",
             "negatives": {"name": "in_batch"},
@@ -150,7 +155,7 @@ SSM_LIGHTGCN = tuple(
         },
         {"recall@20": recall, "ndcg@20": ndcg},
     )
-    for dataset, temperature, recall, ndcg in (("yelp2018", 0.14, 0.0737, 0.0609), ("gowalla", 0.12, 0.1869, 0.1571))
+    for dataset, recall, ndcg in (("yelp2018", 0.0737, 0.0609), ("gowalla", 0.1869, 0.1571))
 )
 
 

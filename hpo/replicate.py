@@ -19,12 +19,14 @@ from hpo.console import RunProgress, say, table
 from hpo.papers import MEAN_POPULARITY, TABLES, PaperRow, PaperTable
 from hpo.provenance import provenance
 from hpo.retrain import keep_plateau_run, keep_runs
-from hpo.runs import FinishedRun, RunStore
+from hpo.runs import FinishedRun, RunStore, revision_of
 from hpo.stopping import Stopper
+from hpo.storage import OTHER_OUTPUT
 from trainers import TrainConfig, load_dataset, load_test
 from trainers.engines import EngineChoice, choose_engine
 from trainers.errors import InputError, unknown
-from trainers.yaml_files import read_yaml, to_yaml, write_text
+from trainers.files import write_text
+from trainers.yaml_files import read_yaml, to_yaml
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Outcome:
             "measured": {"failure": self.run.failure} if self.run.failure else self.measured(),
             **({"stopped by": asdict(self.row.plateau), "after epochs": len(self.run.losses)} if self.row.plateau else {}),
             "seconds": round(self.run.seconds, 3),  # as it is stored
+            "trained_by": revision_of(self.run.trained_by),
             "config": self.run.config.to_dict(),
         }
 
@@ -90,7 +93,9 @@ def _replicate(arguments: argparse.Namespace) -> int:
     path = folder / f"{arguments.table}.yaml"
     earlier = _earlier(path)
     with Stopper().catching() as stopper, RunProgress(console) as progress:
-        outcomes = list(_outcomes(planned, arguments.data_dir, RunStore(folder / "runs"), progress, stopper))
+        outcomes = list(
+            _outcomes(planned, arguments.data_dir, RunStore(folder / "runs", elsewhere=arguments.output), progress, stopper)
+        )
     header = ["run", "N", *(name for metric in paper_table.metrics for name in (metric, "paper", ""))]
     epochs = arguments.epochs or paper_table.epochs
     stopping = " (the best where a row stops by it)" if any(row.plateau for row, _, _ in planned) else ""
@@ -101,7 +106,7 @@ def _replicate(arguments: argparse.Namespace) -> int:
     rows = [outcome.to_dict() for outcome in outcomes]
     now = [_identity(row) for row in rows]
     others = [row for row in earlier if _identity(row) not in now]
-    write_text(path, to_yaml({"runs": [*others, *rows], "provenance": origin}))
+    write_text(path, to_yaml({"runs": [*others, *rows], "provenance": origin}), OTHER_OUTPUT)
     say(console, f"wrote {path}")
     return 0
 

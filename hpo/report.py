@@ -10,7 +10,9 @@ from hpo.cli import add_place_arguments, add_study_arguments, entry, stored_stud
 from hpo.figures import Picture, pictures
 from hpo.overview import BEYOND_COLUMNS, GRADIENT_COLUMNS, METHOD_COLUMNS, Overview, markdown_table
 from hpo.provenance import provenance
-from trainers.yaml_files import to_yaml, write_text
+from hpo.storage import OTHER_OUTPUT
+from trainers.files import write_text
+from trainers.yaml_files import to_yaml
 
 MARKDOWN, HTML = "report.md", "report.html"
 
@@ -30,8 +32,8 @@ figure { margin: 0; } figcaption { color: #555; font-size: .85rem; }
 
 def write_report(overview: Overview, drawn: dict[str, Picture], folder: Path) -> list[Path]:
     """Write both files; returns their paths."""
-    write_text(folder / MARKDOWN, markdown(overview))
-    write_text(folder / HTML, page(overview, drawn))
+    write_text(folder / MARKDOWN, markdown(overview), OTHER_OUTPUT)
+    write_text(folder / HTML, page(overview, drawn), OTHER_OUTPUT)
     return [folder / MARKDOWN, folder / HTML]
 
 

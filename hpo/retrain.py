@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpo.console import RunProgress
-from hpo.runs import FinishedRun, Reference, RunKey, RunStore, read_sealed, write_sealed
+from hpo.provenance import provenance
+from hpo.runs import FinishedRun, Reference, RunKey, RunStore, write_sealed
 from hpo.spec import OBJECTIVE
 from hpo.stopping import Stopper
 from trainers import Interactions, TrainConfig, TrainingDiverged, recommend
@@ -125,7 +126,10 @@ class _Record:
     def finished(self, vectors: Callable[[], Vectors], seen: Interactions, held_out: Interactions) -> FinishedRun:
         """The outcome; only now is the run measured on `held_out`, and not when it diverged."""
         self._bar.close()
-        run = FinishedRun(self.config, {}, None, self.seconds, self.failure, self.device, curve=self.curve, losses=self.losses)
+        by = provenance(self.device)
+        run = FinishedRun(
+            self.config, {}, None, self.seconds, self.failure, curve=self.curve, losses=self.losses, trained_by=by
+        )
         if self.failure:
             return run
         last, users = vectors(), np.flatnonzero(held_out.per_user)
@@ -160,19 +164,19 @@ def _side_by_side(
                     label = waiting.pop(0)
                     lanes[lane] = _Record(label, configs[label], device, progress)
                 results = engine.epoch()
+            for result in results:
+                record = lanes[result.lane]
+                if record.note(result):
+                    with stopper.interruptible():
+                        run = record.finished(partial(engine.vectors, result.lane), seen, held_out)
+                    engine.stop(result.lane)
+                    del lanes[result.lane]
+                    yield record.label, run
         except OutOfMemory:
             if engine.lanes == before and len(lanes) < 2:
                 raise
             waiting = [*(record.label for record in lanes.values()), *waiting]
             lanes.clear()
-            continue
-        for result in results:
-            if lanes[result.lane].note(result):
-                record = lanes.pop(result.lane)
-                with stopper.interruptible():
-                    run = record.finished(partial(engine.vectors, result.lane), seen, held_out)
-                engine.stop(result.lane)
-                yield record.label, run
 
 
 def keep_reference(
@@ -184,9 +188,9 @@ def keep_reference(
         InputError: its file is damaged.
         Stopped: SIGINT or SIGTERM.
     """
-    path = store.folder / "untrained" / f"{name}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
-    if path.exists():
-        return Reference(**read_sealed(path)[0])
+    stored = f"untrained/{name}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
+    if found := store.read(stored):
+        return Reference(**found[0])
     started = time.perf_counter()
     with progress.run(f"test, {name}, untrained", 1) as advance, stopper.interruptible():
         untrained = UNTRAINED[name](seen)
@@ -195,7 +199,7 @@ def keep_reference(
         advance()
     seconds = round(time.perf_counter() - started, 1)
     reference = Reference(untrained.label, untrained.note, _means(per_user), beyond, seconds)
-    write_sealed(path, asdict(reference))
+    write_sealed(store.folder / stored, asdict(reference))
     return reference
 
 

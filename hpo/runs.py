@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -13,13 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpo.provenance import provenance
+from hpo.storage import OTHER_OUTPUT
 from trainers import TrainConfig
 from trainers.errors import InputError
+from trainers.files import write_bytes, write_text
 from trainers.plateau import Plateau
-from trainers.yaml_files import write_text
+
+log = logging.getLogger(__name__)
 
 CHECKSUM = "sha256"
+NUMERICS = 1  # raised by whoever makes the same config train, or be measured, to other numbers: older runs are then not taken
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class RunKey:
         parts: list[Any] = [self.config.to_dict(), self.seen, self.held_out, self.engine]
         if self.plateau:
             parts.append(asdict(self.plateau))
+        if NUMERICS > 1:
+            parts.append(NUMERICS)
         text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -53,6 +59,7 @@ class FinishedRun:
         curve: the objective by epoch, where it was measured on the way.
         losses: the mean training loss by epoch.
         gradient: see `trainers.gradients.gradient_shares`; empty when it diverged, and of runs from before it was kept.
+        trained_by: provenance of the process that trained it.
     """
 
     config: TrainConfig
@@ -60,11 +67,16 @@ class FinishedRun:
     per_user: pd.DataFrame | None
     seconds: float
     failure: str = ""
-    device: str = "cpu"
     beyond: dict[str, Any] = field(default_factory=dict)
     curve: dict[int, float] = field(default_factory=dict)
     losses: dict[int, float] = field(default_factory=dict)
     gradient: dict[str, float] = field(default_factory=dict)
+    trained_by: dict[str, Any] = field(default_factory=dict)
+
+
+def revision_of(trained_by: Mapping[str, Any]) -> str:
+    """The revision of the program in a provenance, its version where it was installed."""
+    return str(trained_by.get("revision", trained_by["version"])) + (" dirty" if trained_by.get("dirty") else "")
 
 
 @dataclass(frozen=True)
@@ -79,10 +91,16 @@ class Reference:
 
 
 class RunStore:
-    """A folder with two files per run: `<digest>.json` (config, means) and `<digest>.npz` (per-user metrics)."""
+    """A folder with two files per run: `<digest>.json` (config, means) and `<digest>.npz` (per-user metrics).
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: of the runs.
+        elsewhere: a folder of which each subfolder may have runs of its own: what is missing here is copied from there, since a
+            run's name says all that decides its numbers.
+    """
+
+    def __init__(self, folder: Path, elsewhere: Path | None = None) -> None:
+        self.folder, self.elsewhere = folder, elsewhere
 
     def load(self, key: RunKey) -> FinishedRun | None:
         """The stored run, or None.
@@ -90,15 +108,34 @@ class RunStore:
         Raises:
             InputError: its files are damaged.
         """
-        path = self.folder / f"{key.digest()}.json"
-        if not path.exists():
+        found = self.read(f"{key.digest()}.json")
+        if found is None:
             return None
-        record, table = read_sealed(path)
+        record, table = found
         per_user = None if record["failure"] else _from_npz(table)
         curve, losses = ({int(epoch): value for epoch, value in record.get(name, {}).items()} for name in ("curve", "losses"))
         outcome = record["metrics"], per_user, record["seconds"], record["failure"]
-        gradient = record.get("gradient", {})
-        return FinishedRun(key.config, *outcome, beyond=record["beyond"], curve=curve, losses=losses, gradient=gradient)
+        rest = {name: record.get(name, {}) for name in ("beyond", "gradient", "trained_by")}
+        return FinishedRun(key.config, *outcome, curve=curve, losses=losses, **rest)
+
+    def read(self, name: str) -> tuple[dict[str, Any], bytes] | None:
+        """What `write_sealed` wrote under a name in this folder, or in a sound copy elsewhere, which is then kept here too.
+
+        Raises:
+            InputError: this folder's is damaged.
+        """
+        path = self.folder / name
+        if path.exists():
+            return read_sealed(path)
+        for other in sorted(self.elsewhere.glob(f"*/{self.folder.name}/{name}")) if self.elsewhere else ():
+            try:
+                record, table = read_sealed(other)
+            except InputError as error:
+                log.warning("%s", error)
+                continue
+            write_sealed(path, record, table)
+            return record, table
+        return None
 
     def save(self, key: RunKey, run: FinishedRun) -> None:
         """Keep a run; the .json is written last, so that its presence means the run is whole.
@@ -108,7 +145,7 @@ class RunStore:
         """
         record: dict[str, Any] = asdict(key) | {"config": run.config.to_dict(), "metrics": run.metrics}
         record |= {"beyond": run.beyond, "gradient": run.gradient, "curve": run.curve, "losses": run.losses}
-        record |= {"seconds": round(run.seconds, 3), "failure": run.failure, "trained_by": provenance(run.device)}
+        record |= {"seconds": round(run.seconds, 3), "failure": run.failure, "trained_by": run.trained_by}
         table = b"" if run.per_user is None else _to_npz(run.per_user)
         write_sealed(self.folder / f"{key.digest()}.json", record, table)
 
@@ -120,15 +157,9 @@ def write_sealed(path: Path, record: dict[str, Any], table: bytes = b"") -> None
         InputError: the folder cannot be written.
     """
     record = json.loads(json.dumps(record))  # its keys as they will be read
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if table:
-            scratch = path.with_name(f".{os.getpid()}.{path.stem}.npz")
-            scratch.write_bytes(table)
-            os.replace(scratch, path.with_suffix(".npz"))
-    except OSError as error:
-        raise InputError(f"{path.parent}: cannot be written: {error.strerror}; give another folder with --output") from None
-    write_text(path, json.dumps(record | {CHECKSUM: _checksum(record, table)}, indent=1) + "\n")
+    if table:
+        write_bytes(path.with_suffix(".npz"), table, OTHER_OUTPUT)
+    write_text(path, json.dumps(record | {CHECKSUM: _checksum(record, table)}, indent=1) + "\n", OTHER_OUTPUT)
 
 
 def read_sealed(path: Path) -> tuple[dict[str, Any], bytes]:

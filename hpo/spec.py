@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from importlib import resources
@@ -140,10 +139,26 @@ class StudySpec(BaseModel):
         """A config of this study with a given loss."""
         return TrainConfig.from_dict({**self.fields(epochs, seed), "loss": loss})
 
+    @property
+    def data_name(self) -> str:
+        """What the data are called, wherever they lie."""
+        return self.dataset if self.dataset in NAMES else Path(self.dataset).name
+
+    @property
+    def model(self) -> tuple[str, str]:
+        """The names of the encoder and of the negatives."""
+        config = self.space.config(self.space.corner(), self.fields(1, 0))
+        return config.encoder.name, config.negatives.name
+
     def published(self, epochs: int, seed: int) -> tuple[TrainConfig, str] | None:
-        """The published settings of the space's loss under this study's fixed settings, and where they come from."""
-        found = published_loss(self.space.loss_name, self.dataset)
-        return found and (self.train_config(found[0], epochs, seed), found[1])
+        """The published settings of the space's loss under this study's fixed settings, and what to call them: `published`,
+        or what they are the settings for where no paper has any for this data, encoder and negatives.
+        """
+        found = published_loss(self.space.loss_name, self.dataset, *self.model)
+        if found is None:
+            return None
+        loss, elsewhere = found
+        return self.train_config(loss, epochs, seed), f"with settings for {elsewhere}" if elsewhere else "published"
 
     def rival_specs(self) -> list[StudySpec]:
         """The rivals' studies: shipped ones or files, or this study with another space where a rival is named by its space.
@@ -186,7 +201,7 @@ class StudySpec(BaseModel):
         """What may not change while the study exists, as plain data."""
         probe = self.train_config(self.space.loss(self.space.corner()), self.search.epochs, self.search.seed).to_dict()
         return {
-            "dataset": self.dataset,
+            "dataset": self.data_name,
             "dataset checksum": checksum,
             "space": {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self.space).items()},
             "config": {key: value for key, value in probe.items() if key not in ("loss", "epochs", "seed")},
@@ -250,10 +265,10 @@ def _from_file(path: Path, name: str, where: str) -> StudySpec:
         raise InputError(f"{where}: unknown key 'name'; a study is named by its file, or by --study-name")
     rivals = content.get("rivals")
     if isinstance(rivals, list):  # a rival's file is given relative to the study's
-        content["rivals"] = [str(path.parent / rival) if _is_yaml(str(rival)) else rival for rival in rivals]
+        content["rivals"] = [str((path.parent / rival).resolve()) if _is_yaml(str(rival)) else rival for rival in rivals]
     dataset = content.get("dataset")
     if isinstance(dataset, str) and dataset not in NAMES and (path.parent / dataset).exists():  # so are data
-        content["dataset"] = os.path.relpath(path.parent / dataset)
+        content["dataset"] = str((path.parent / dataset).resolve())
     return checked(StudySpec, {**content, "name": name}, where)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,13 +14,14 @@ import optuna
 
 from hpo.runs import Reference
 from hpo.spec import OBJECTIVE
-from hpo.trials import FINISHED
+from hpo.trials import tally
 from hpo.verdict import Comparison, Floats, Measured, compare
 from trainers.config import TrainConfig
+from trainers.errors import InputError
 
 KEPT = ("ndcg@20", "recall@20", "ndcg@50", "recall@50")
 SHOWN = KEPT[:2]
-STILL_RISING = 0.01  # of a validation curve between its last two points
+STILL_RISING = 0.01  # of a validation curve between its last two points, or by twice the epochs
 LOSS_BY_EPOCH = "training loss by epoch"
 
 
@@ -49,8 +51,7 @@ def search_cost(study: optuna.Study) -> SearchCost:
     trials = study.get_trials(deepcopy=False)
     spent = [trial.user_attrs for trial in trials]
     seconds = sum(attrs.get("train_seconds", 0.0) + attrs.get("evaluate_seconds", 0.0) for attrs in spent)
-    finished = sum(trial.state in FINISHED for trial in trials)
-    return SearchCost(finished, sum(attrs.get("epochs_trained", 0) for attrs in spent), round(seconds, 1))
+    return SearchCost(tally(trials).finished, sum(attrs.get("epochs_trained", 0) for attrs in spent), round(seconds, 1))
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,18 @@ class Candidate:
         return float("-inf") if self.failure else statistics.fmean(m[OBJECTIVE] for m in self.by_seed.values())
 
 
+def highest(candidates: Sequence[Candidate], name: str) -> Candidate:
+    """The candidate of the highest mean.
+
+    Raises:
+        InputError: all of study `name` diverged.
+    """
+    winner = max(candidates, key=lambda candidate: candidate.mean)
+    if winner.failure:
+        raise InputError(f"study {name!r}: every candidate diverged at full epochs, e.g. {winner.failure}")
+    return winner
+
+
 @dataclass(frozen=True)
 class Method:
     """A row of the comparison.
@@ -91,6 +104,7 @@ class Method:
         search: what finding the config took; nothing for published ones.
         beyond: beyond accuracy, mean over seeds, see `trainers.beyond.summarise`.
         gradient: which negatives get the gradient, mean over seeds, see `trainers.gradients.gradient_shares`.
+        trained_by: the revisions of this program that trained its runs, which are kept and may be older than this one.
     """
 
     label: str
@@ -102,6 +116,7 @@ class Method:
     search: SearchCost = NO_SEARCH
     beyond: dict[str, Any] = field(default_factory=dict)
     gradient: dict[str, float] = field(default_factory=dict)
+    trained_by: Sequence[str] = ()
 
     def values(self, metric: str) -> list[float]:
         """The metric for every seed."""
@@ -118,7 +133,14 @@ class Method:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The outcome of confirm: who won on validation, and all methods on test, the winner first; below them who is untrained."""
+    """The outcome of confirm: who won on validation, and all methods on test, the winner first; below them who is untrained.
+
+    Attributes:
+        notes: what the reader must know besides the verdict.
+        data: how many there are of what.
+        chosen: what validation chose, for each method that was tuned, by its label.
+        search_epochs: of a trial of the search.
+    """
 
     study: str
     candidates: Sequence[Candidate]
@@ -127,6 +149,8 @@ class Confirmation:
     references: Sequence[Reference] = ()
     notes: Sequence[str] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
+    chosen: Mapping[str, Candidate] = field(default_factory=dict)
+    search_epochs: int = 0
 
     def rows(self) -> list[list[str]]:
         """Cells of the comparison table: method, then `mean ± sd` per metric, then the difference to the winner."""
@@ -177,20 +201,16 @@ class Confirmation:
         return [f"the highest {OBJECTIVE} on the test split is that of {best.label}, {best.mean(OBJECTIVE):.4f}"]
 
     def _warnings(self) -> list[str]:
-        return [*self._unfinished(), *self._untrained_ahead()]
+        unfinished = (_unfinished(label, candidate, self.search_epochs) for label, candidate in self.chosen.items())
+        return [*filter(None, unfinished), *self._mixed(), *self._untrained_ahead()]
 
-    def _unfinished(self) -> list[str]:
-        """The winner's validation curve where it still rises at the end."""
-        curves = [sorted(curve.items()) for curve in self.winner.curves.values() if len(curve) > 1]
-        if not curves or min(curve[-2][1] for curve in curves) <= 0:
+    def _mixed(self) -> list[str]:
+        revisions = sorted({revision for method in self.methods for revision in method.trained_by})
+        if len(revisions) < 2:
             return []
-        rise = statistics.fmean(curve[-1][1] / curve[-2][1] - 1 for curve in curves)
-        (before, _), (last, _) = curves[0][-2:]
-        if rise <= STILL_RISING:
-            return []
+        shown = ", ".join(revision[:12] for revision in revisions)
         return [
-            f"the winner's validation {OBJECTIVE} still rose by {100 * rise:.1f} % from epoch {before} to {last}: its training "
-            "was not finished; try more epochs (--confirm-epochs) or a higher learning rate before you compare losses"
+            f"these runs were trained by {len(revisions)} revisions of the program ({shown}): see trained_by in confirm.yaml"
         ]
 
     def _untrained_ahead(self) -> list[str]:
@@ -212,6 +232,9 @@ class Confirmation:
             "note": "mean and standard deviation over seeds; the test split was read once per run, at the last epoch",
             "winner": {"trial": self.winner.trial, "config": self.winner.config.to_dict()},
             "validation": [_candidate_dict(candidate) for candidate in self.candidates],
+            "validation of rivals": {
+                label: _candidate_dict(one) for label, one in self.chosen.items() if one is not self.winner
+            },
             "test": [_method_dict(method) for method in self.methods],
             "untrained": [asdict(reference) for reference in self.references],
         }
@@ -229,7 +252,34 @@ def _method_dict(method: Method) -> dict[str, Any]:
     config = method.config.to_dict()
     costs = {"seconds": round(method.seconds, 1), "search": asdict(method.search)}
     found = {"by_seed": method.by_seed, "beyond": method.beyond, "gradient": method.gradient}
-    return {"method": method.label, **failure, **means, **costs, **found, "config": config}
+    return {"method": method.label, **failure, **means, **costs, **found, "trained_by": [*method.trained_by], "config": config}
+
+
+def _unfinished(label: str, chosen: Candidate, search_epochs: int) -> str:
+    """What shows that a tuned method's training was not finished, empty where nothing does.
+
+    At a constant rate that is the end of its validation curve. A rate that falls to zero flattens the end of every curve,
+    finished or not: there it is what the longer training of confirm has gained over that of the search.
+    """
+    epochs = chosen.config.epochs
+    if chosen.config.schedule == "constant":
+        curves = [sorted(curve.items()) for curve in chosen.curves.values() if len(curve) > 1]
+        if not curves or min(curve[-2][1] for curve in curves) <= 0:
+            return ""
+        rise = statistics.fmean(curve[-1][1] / curve[-2][1] - 1 for curve in curves)
+        (before, _), (last, _) = curves[0][-2:]
+        how = f"still rose by {100 * rise:.1f} % from epoch {before} to {last}"
+    elif 0 < search_epochs < epochs and min(chosen.search_value, chosen.mean) > 0:
+        rise = (chosen.mean / chosen.search_value) ** (1 / math.log2(epochs / search_epochs)) - 1
+        how = f"was {chosen.search_value:.4f} when trained for {search_epochs} epochs and {chosen.mean:.4f} for {epochs}"
+    else:
+        return ""
+    if rise <= STILL_RISING:
+        return ""
+    return (
+        f"{label}: validation {OBJECTIVE} {how}; its training may not have been finished: try more epochs "
+        "(--confirm-epochs) or a higher learning rate before you compare losses"
+    )
 
 
 def mean_of(parts: Sequence[Any]) -> Any:

@@ -6,7 +6,8 @@ Both: t with the two squared errors added: would other users and another run say
 
 Users alone are blind to the luck that all users of a run share, and seeds alone take these users for all there are; where the
 two errors are about equal, even both at once reject true null hypotheses too often (7.5 %, benchmarks/RESULTS.md). The p of a
-verdict is the largest of the three (an intersection-union test, Berger 1982), then Holm's correction over the rivals.
+verdict is the largest of the three (an intersection-union test, Berger 1982), then Holm's correction over the rivals that
+can be judged: one seed tells nothing about another run, so where a method has one there is no verdict.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ALPHA, POWER = 0.05, 0.8
 RESAMPLES = 4000
 BATCH = 200  # resamples held in memory at a time
 BOOTSTRAP_SEED = 20240
-BETTER, WORSE, UNDECIDED = "better", "worse", "not distinguishable"
+BETTER, WORSE, UNDECIDED, NO_VERDICT = "better", "worse", "not distinguishable", "no verdict"
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,11 @@ class Comparison:
     Attributes:
         difference: ours minus the rival's, in the metric's unit; `base` is the rival's mean, for percentages.
         users, seeds, both: the evidence; only that of users where a method has a single seed.
-        p: the largest of the three, Holm-corrected; 1 with a single seed.
+        p: the largest of the three, Holm-corrected; 1 with a single seed, which decides nothing.
         wilcoxon: p of the signed-rank test over users, shown beside, decides nothing.
-        detectable: the smallest difference that would have been found in 80 % of such experiments, with the level divided by
-            the number of rivals, as Holm's first step does.
+        detectable: the difference above which 80 % of such experiments should find it, with the level divided by the number
+            of rivals, as Holm's first step does. The errors are estimates: with 2 or 3 seeds it is some 55 to 80 %.
+        family: the number of comparisons that Holm's correction covers.
     """
 
     ours: str
@@ -70,11 +72,14 @@ class Comparison:
     p: float
     wilcoxon: float
     detectable: float
+    family: int = 1
 
     @property
     def word(self) -> str:
-        """`better`, `worse` or `not distinguishable`."""
-        if self.seeds is None or self.p > ALPHA:
+        """`better`, `worse` or `not distinguishable`; `no verdict` where a method has a single seed."""
+        if self.seeds is None:
+            return NO_VERDICT
+        if self.p > ALPHA:
             return UNDECIDED
         return BETTER if self.difference > 0 else WORSE
 
@@ -84,26 +89,22 @@ class Comparison:
 
     def sentence(self, metric: str) -> str:
         """The verdict in one sentence."""
-        if self.word == UNDECIDED:
-            start = f"{self.ours} and {self.rival} are not distinguishable"
-        else:
-            start = f"{self.ours} is {self.word} than {self.rival}"
-        return f"{start}: {metric} {self.percent(self.difference):+.1f} % ({self._evidence()}){self._limit()}"
-
-    def _evidence(self) -> str:
+        found = f"{metric} {self.percent(self.difference):+.1f} %"
         if self.both is None:
-            return f"95 % interval over users {self._interval(self.users)}"
-        return f"95 % interval {self._interval(self.both)}; p {_shown_p(self.p)} after Holm"
+            return (
+                f"no verdict on {self.ours} and {self.rival}: {found} (95 % interval over users {self._interval(self.users)}), "
+                "but a single seed tells nothing about the next training run; confirm with more seeds"
+            )
+        same = self.word == UNDECIDED
+        start = (
+            f"{self.ours} and {self.rival} are not distinguishable" if same else f"{self.ours} is {self.word} than {self.rival}"
+        )
+        limit = f"; a true difference under about {self.percent(self.detectable):.1f} % is easily missed" if same else ""
+        over = f" after Holm for {self.family} rivals" if self.family > 1 else ""
+        return f"{start}: {found} (95 % interval of this pair {self._interval(self.both)}; p {_shown_p(self.p)}{over}){limit}"
 
     def _interval(self, evidence: Evidence) -> str:
         return f"{self.percent(evidence.low):+.1f} to {self.percent(evidence.high):+.1f} %"
-
-    def _limit(self) -> str:
-        if self.seeds is None:
-            return "; one seed tells nothing about the next training run, confirm with more seeds"
-        if self.word == UNDECIDED:
-            return f"; a difference of {self.percent(self.detectable):.1f} % would have been found 4 times out of 5"
-        return ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; intervals and differences in percent of the rival's mean."""
@@ -129,16 +130,18 @@ def compare(ours: Measured, rivals: Sequence[Measured], resamples: int = RESAMPL
     Raises:
         ValueError: methods measured on different users.
     """
-    return holm([_compare_one(ours, rival, resamples, ALPHA / len(rivals)) for rival in rivals])
+    judged = sum(min(len(ours.seeds), len(rival.seeds)) > 1 for rival in rivals)
+    return holm([_compare_one(ours, rival, resamples, ALPHA / max(1, judged)) for rival in rivals])
 
 
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with their p corrected for their number (Holm 1979)."""
+    """The comparisons, p of those that can be judged corrected for their number (Holm 1979)."""
     corrected, so_far = list(comparisons), 0.0
-    order = sorted(range(len(comparisons)), key=lambda i: comparisons[i].p)
+    judged = [i for i, comparison in enumerate(comparisons) if comparison.seeds is not None]
+    order = sorted(judged, key=lambda i: comparisons[i].p)
     for rank, i in enumerate(order):
         so_far = max(so_far, min(1.0, (len(order) - rank) * comparisons[i].p))
-        corrected[i] = replace(comparisons[i], p=so_far)
+        corrected[i] = replace(comparisons[i], p=so_far, family=len(order))
     return corrected
 
 
@@ -150,7 +153,9 @@ def _compare_one(ours: Measured, rival: Measured, resamples: int, strictest: flo
     users, seeds = over_users(differences, resamples), over_seeds(ours.seeds, rival.seeds)
     both, detectable = None, float("nan")
     if seeds is not None:
-        both, detectable = over_both(difference, users.error, seeds.error, _degrees(ours.seeds, rival.seeds), strictest)
+        degrees = _degrees(ours.seeds, rival.seeds)
+        both = over_both(difference, users.error, seeds.error, degrees)
+        detectable = _detectable(users.error, seeds.error, degrees, strictest)
     return Comparison(
         ours=ours.label,
         rival=rival.label,
@@ -209,23 +214,30 @@ def _degrees(ours: Floats, rival: Floats) -> float:
     return float(total**2 / sum(variance**2 / n for variance, n in parts)) if total else float("inf")
 
 
-def over_both(
-    difference: float, users_error: float, seeds_error: float, seeds_degrees: float, strictest: float = ALPHA
-) -> tuple[Evidence, float]:
-    """Both sources of error: squared errors added, degrees of freedom after Satterthwaite (for users as good as infinite).
-
-    Returns:
-        The evidence, and the difference that would be found with probability POWER at level `strictest`: (t_alpha/2 + t_power)
-        errors.
-    """
+def over_both(difference: float, users_error: float, seeds_error: float, seeds_degrees: float) -> Evidence:
+    """Both sources of error, squared errors added."""
     error = float(np.hypot(users_error, seeds_error))
     if error == 0.0:
-        return Evidence(difference, difference, float(difference == 0.0), 0.0), 0.0
-    law = stats.t(seeds_degrees * (error / seeds_error) ** 4) if seeds_error else stats.norm()
+        return Evidence(difference, difference, float(difference == 0.0), 0.0)
+    law = _law_of_both(error, seeds_error, seeds_degrees)
     half = error * float(law.ppf(1 - ALPHA / 2))
-    p = float(2 * law.sf(abs(difference) / error))
-    detectable = error * float(law.ppf(1 - strictest / 2) + law.ppf(POWER))
-    return Evidence(difference - half, difference + half, p, error), detectable
+    return Evidence(difference - half, difference + half, float(2 * law.sf(abs(difference) / error)), error)
+
+
+def _law_of_both(error: float, seeds_error: float, seeds_degrees: float) -> Any:
+    """t with Satterthwaite's degrees of freedom, which for users are as good as infinite."""
+    return stats.t(seeds_degrees * (error / seeds_error) ** 4) if seeds_error else stats.norm()
+
+
+def _detectable(users_error: float, seeds_error: float, seeds_degrees: float, level: float) -> float:
+    """The true difference whose estimate exceeds what all three tests ask for with probability POWER."""
+    error = float(np.hypot(users_error, seeds_error))
+    if error == 0.0:
+        return 0.0
+    law = _law_of_both(error, seeds_error, seeds_degrees)
+    seeds_law = stats.t(seeds_degrees) if seeds_error else stats.norm()
+    asked = ((stats.norm(), users_error), (seeds_law, seeds_error), (law, error))
+    return float(max(test.ppf(1 - level / 2) * size for test, size in asked) + law.ppf(POWER) * error)
 
 
 def _wilcoxon(differences: Floats) -> float:

@@ -35,17 +35,20 @@ def test_a_flag_not_given_never_overrides_the_file(write):
 
 
 def test_data_beside_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """However the file is called, and whatever path leads to the data: they have one name."""
+    """From wherever the file is called, and whatever path leads to the data: they are the same, and so is the definition."""
     (tmp_path / "clicks.csv").write_text("user,item\na,b\n")
     (tmp_path / "sub").mkdir()
     (tmp_path / "mine.yaml").write_text("dataset: clicks.csv\nspace: {name: mml}\nrivals: [sub/other.yaml]\n")
     (tmp_path / "sub" / "other.yaml").write_text("dataset: ../clicks.csv\nspace: {name: ccl}\n")
     monkeypatch.chdir(tmp_path)
     names = [load_spec(path).dataset for path in ("mine.yaml", str(tmp_path / "mine.yaml"), "sub/other.yaml")]
-    assert names == ["clicks.csv"] * 3
+    assert names == [str(tmp_path / "clicks.csv")] * 3
     assert [rival.name for rival in load_spec("mine.yaml").rival_specs()] == ["other"]
+    there = load_spec("mine.yaml").definition("sum", "numba")
+    assert there["dataset"] == "clicks.csv"
     monkeypatch.chdir(tmp_path / "sub")
-    assert load_spec("../mine.yaml").dataset == str(Path("..", "clicks.csv"))
+    assert load_spec("../mine.yaml").definition("sum", "numba") == there
+    assert [rival.name for rival in load_spec("../mine.yaml").rival_specs()] == ["other"]
 
 
 def test_a_spec_survives_storage(write):
@@ -124,8 +127,8 @@ def test_published_settings_of_unknown_data_are_yelps():
     spec = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "mml"}})
     published = spec.published(epochs=5, seed=1)
     assert published is not None
-    config, source = published
-    assert (source, config.epochs, config.seed) == ("yelp2018", 5, 1)
+    config, label = published
+    assert (label, config.epochs, config.seed) == ("with settings for yelp2018", 5, 1)
     assert isinstance(config.loss, MML)
     assert config.loss.negative_weight == 400.0
 

@@ -8,6 +8,8 @@ from scipy import stats
 
 from hpo.verdict import (
     BETTER,
+    NO_VERDICT,
+    POWER,
     UNDECIDED,
     WORSE,
     Comparison,
@@ -25,9 +27,9 @@ def measured(label: str, users: list[float] | Floats, seeds: list[float] | Float
     return Measured(label, np.asarray(users, float), np.asarray(seeds, float))
 
 
-def with_p(p: float) -> Comparison:
+def with_p(p: float, seeds: bool = True) -> Comparison:
     nothing = Evidence(0.1, 0.1, p, 0.1)
-    return Comparison("a", "b", 0.1, 1.0, nothing, nothing, nothing, p, p, 0.1)
+    return Comparison("a", "b", 0.1, 1.0, nothing, *((nothing, nothing) if seeds else (None, None)), p, p, 0.1)
 
 
 def test_holm_by_hand():
@@ -35,6 +37,12 @@ def test_holm_by_hand():
     assert [c.p for c in holm([with_p(0.04), with_p(0.01), with_p(0.02)])] == pytest.approx([0.04, 0.03, 0.04])
     assert [c.p for c in holm([with_p(0.5), with_p(0.9)])] == pytest.approx([1.0, 1.0])
     assert holm([]) == []
+
+
+def test_a_rival_that_cannot_be_judged_does_not_count_for_holm():
+    first, second, third = holm([with_p(0.01), with_p(1.0, seeds=False), with_p(0.02)])
+    assert [first.p, second.p, third.p] == pytest.approx([0.02, 1.0, 0.02])
+    assert (first.family, second.word) == (2, NO_VERDICT)
 
 
 def test_welch_by_hand():
@@ -51,8 +59,8 @@ def test_one_seed_gives_no_evidence_and_no_verdict():
     users = np.linspace(0.1, 0.9, 500)
     assert over_seeds(np.array([1.0]), np.array([1.0, 2.0])) is None
     only = compare(measured("a", users + 0.2, [0.7]), [measured("b", users, [0.5])])[0]
-    assert only.word == UNDECIDED
-    assert "one seed" in only.sentence("ndcg@20")
+    assert only.word == NO_VERDICT
+    assert only.sentence("ndcg@20").startswith("no verdict on a and b: ndcg@20 +40.0 % (95 % interval over users +40.0 to")
 
 
 def test_seeds_that_change_nothing():
@@ -96,8 +104,25 @@ def test_the_sentence_says_what_could_have_been_found():
     comparison = compare(measured("A", users, [0.50, 0.52]), [measured("B", users + rng.normal(0, 0.1, 1000), [0.51, 0.50])])[0]
     sentence = comparison.sentence("ndcg@20")
     assert sentence.startswith("A and B are not distinguishable: ndcg@20 ")
-    assert f"a difference of {comparison.percent(comparison.detectable):.1f} % would have been found" in sentence
+    assert f"a true difference under about {comparison.percent(comparison.detectable):.1f} % is easily missed" in sentence
     assert comparison.detectable > 2.8 * max(comparison.users.error, comparison.seeds.error)
+
+
+def test_what_could_have_been_found_is_found_that_often():
+    """Experiments whose true difference is what others of their kind call detectable; 5 seeds, errors about equal."""
+    rng = np.random.default_rng(2)
+
+    def experiment(lift: float) -> Comparison:
+        base = rng.uniform(0.0, 1.0, 500)
+        users = base + rng.normal(lift, 0.02 * 500**0.5, 500)
+        ours, rival = rng.normal(0.0, 0.02 * 2.5**0.5, (2, 5))
+        shift = lift + ours.mean() - rival.mean()
+        return compare(
+            measured("a", users + shift - lift, ours + users.mean()), [measured("b", base, rival + base.mean())], 400
+        )[0]
+
+    found = [experiment(experiment(0.0).detectable).word == BETTER for _ in range(200)]
+    assert np.mean(found) == pytest.approx(POWER, abs=0.1)
 
 
 def test_methods_of_other_users_are_refused():

@@ -1,0 +1,169 @@
+"""Whom confirm compares the winner with: published settings, the rivals of the study, and what must be said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+
+from hpo.console import counted
+from hpo.spec import StudySpec
+from hpo.storage import DEFINITION
+from hpo.stored import stored_spec
+from hpo.summary import NO_SEARCH, Candidate, SearchCost, highest, search_cost
+from hpo.trials import best_trials
+from hpo.workspace import Workspace
+from trainers import TrainConfig
+from trainers.losses import LOSSES
+from trainers.published import USUAL
+
+Select = Callable[[optuna.Study, StudySpec], list[Candidate]]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What enters stage 2 of confirm, over how many seeds, what finding it took, and how stage 1 chose it if it was tuned."""
+
+    label: str
+    config: TrainConfig
+    n_seeds: int
+    search: SearchCost = NO_SEARCH
+    chosen: Candidate | None = None
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """Finds the contenders of a study of which `n_trials` have finished; `select` is stage 1 of confirm."""
+
+    work: Workspace
+    n_trials: int
+    storage: BaseStorage
+    select: Select
+
+    def of(self, ours: Contender) -> tuple[list[Contender], list[str]]:
+        """The published config and each rival's, published and, when its study has run in the same way, tuned; each config
+        once; and what the reader must know of them.
+        """
+        others, notes = self._published(self.work.spec), []
+        for rival in self.work.spec.rival_specs():
+            tuned, why_not = self._tuned(rival)
+            published = self._published(rival)
+            others += [*published, *tuned]
+            if why_not:
+                notes.append(_not_tuned(rival, why_not, bool(published)))
+        tuned_ones = [ours, *(other for other in others if other.chosen)]
+        kept = []
+        for other in others:
+            same = None if other.chosen else next((one for one in tuned_ones if _same(one.config, other.config)), None)
+            if same is None:
+                kept.append(other)
+            else:
+                notes.append(f"{same.label} is the config of {other.label}: its search found no better one")
+        return kept, [*notes, *self._caveats(ours, kept)]
+
+    def _published(self, spec: StudySpec) -> list[Contender]:
+        published = spec.published(self.work.spec.confirm.epochs, 0)
+        return [] if published is None else [self._contender(spec, published[1], published[0])]
+
+    def _contender(
+        self,
+        spec: StudySpec,
+        kind: str,
+        config: TrainConfig,
+        search: SearchCost = NO_SEARCH,
+        chosen: Candidate | None = None,
+    ) -> Contender:
+        """A config over as many seeds as ours, or over fewer, and labelled so, where the plan has fewer for its loss."""
+        plan = self.work.spec.confirm
+        n_seeds = min(plan.seeds, plan.rival_seeds.get(spec.space.loss_name, plan.seeds))
+        fewer = f" ({counted(n_seeds, 'seed')}, not {plan.seeds})" if n_seeds < plan.seeds else ""
+        return Contender(f"{title(spec)} {kind}{fewer}", config, n_seeds, search, chosen)
+
+    @cached_property
+    def _studies(self) -> list[str]:
+        return optuna.get_all_study_names(self.storage)
+
+    def _tuned(self, rival: StudySpec) -> tuple[list[Contender], str]:
+        """The rival's winner, chosen as ours is; none, and why, when its study has not run, or not in the same way."""
+        if rival.name not in self._studies:
+            return [], "has not run"
+        study = optuna.load_study(study_name=rival.name, storage=self.storage)
+        if why_not := self._unlike(study, rival):
+            return [], why_not
+        candidates = self.select(study, stored_spec(study))
+        if all(candidate.failure for candidate in candidates):
+            return [], "has no candidate that trains to full epochs"
+        chosen, cost = highest(candidates, rival.name), search_cost(study)
+        fewer = f" ({cost.trials} trials, not {self.n_trials})" if cost.trials < self.n_trials else ""
+        return [self._contender(rival, f"tuned{fewer}", chosen.config, cost.with_selection(candidates), chosen)], ""
+
+    def _unlike(self, study: optuna.Study, rival: StudySpec) -> str:
+        """Why a rival's study is no equal of ours, empty when it is. Its own batch size and rate are fair."""
+        ours = self.work.spec.definition(self.work.dataset.checksum, self.work.choice.name)
+        theirs = study.user_attrs.get(DEFINITION, {})
+        unlike = [key for key in ours if key not in ("space", "config", "engine") and theirs.get(key) != ours[key]]
+        space = theirs.get("space", {})
+        if space.get("name") != rival.space.name or set(space.get("also", ())) != set(ours["space"]["also"]):
+            unlike.append("space")
+        if not unlike:
+            plans = stored_spec(study).search, self.work.spec.search
+            unlike = [f"search.{part}" for part in ("sampler", "pruner") if len({getattr(p, part) for p in plans}) > 1]
+        if unlike:
+            return f"differs in {', '.join(unlike)}"
+        return "" if best_trials(study, 1) else "has no complete trial"
+
+    def _caveats(self, ours: Contender, others: Sequence[Contender]) -> Iterator[str]:
+        """What the reader must know of how the configs came to be."""
+        if any(not other.chosen for other in others):
+            yield (
+                "published: the loss settings of a paper, under the batch size, negatives, learning rate and schedule of the "
+                "study here, not the paper's whole recipe"
+            )
+        for other in others:
+            for part in ("encoder", "score"):
+                mine, theirs = (_model_part(config, part) for config in (ours.config, other.config))
+                if mine != theirs:
+                    yield f"{other.label} has another {part} than {ours.label} ({theirs}, not {mine}): not losses alone differ"
+        spec = self.work.spec
+        sampler = spec.search.sampler
+        if sampler.never_learns(self.n_trials):
+            yield (
+                f"the search of {self.n_trials} trials is no longer than the {sampler.n_startup_trials} that sampler "
+                f"{sampler.name} draws at random before it learns: search longer before you trust a comparison of tuned methods"
+            )
+        if spec.space.also and any(not other.chosen for other in others):
+            searched = ", ".join(spec.space.also)
+            yield f"{searched} searched: methods that are not tuned have what their study file says (report: what was trained)"
+
+
+def _not_tuned(rival: StudySpec, why_not: str, is_published: bool) -> str:
+    study = f"(rival study {rival.name} {why_not})"
+    if is_published:
+        return (
+            f"{title(rival)} was not tuned {study}: a tuned loss against an untuned one is no fair comparison of losses; "
+            "hpo.run --tune-rivals searches it with the same budget"
+        )
+    return f"{title(rival)} is not compared: it was not tuned {study}, and no paper has settings for it"
+
+
+def _same(one: TrainConfig, other: TrainConfig) -> bool:
+    return one.replace(seed=0) == other.replace(seed=0)
+
+
+def _model_part(config: TrainConfig, part: str) -> Any:
+    """The encoder or the score as plain data; a dropout may be searched."""
+    if part == "score":
+        return config.score
+    return {key: value for key, value in vars(replace(config.encoder, dropout=0.0)).items() if key != "dropout"}
+
+
+def title(spec: StudySpec) -> str:
+    """The loss, with its encoder and negatives where they are not the usual ones."""
+    encoder, negatives = spec.model
+    unusual = [encoder] if encoder != USUAL[0] else []
+    unusual += [f"{negatives} negatives"] if negatives != USUAL[1] else []
+    return LOSSES[spec.space.loss_name].__name__ + (f" ({', '.join(unusual)})" if unusual else "")
