@@ -13,18 +13,21 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 
+from hpo.failures import SearchFailed
 from hpo.liveness import reap
-from hpo.scheduler import SearchFailed
 from hpo.spec import StudySpec
 from hpo.stopping import Stopped
 from hpo.storage import DEFINITION, has_password, open_storage, storage_url, without_password
-from hpo.stored import find_study, stored_spec
+from hpo.stored import find_study, is_ours, stored_spec
 from hpo.workspace import Workspace
 from trainers.engines import ENGINES, EngineChoice
 from trainers.engines.contract import AUTO, DEVICES
-from trainers.errors import InputError, TrainingDiverged
+from trainers.errors import InputError, OutOfMemory, TrainingDiverged, first_line, unknown
+
+log = logging.getLogger(__name__)
 
 FAILED, BAD_INPUT = 1, 2  # exit codes
+LAST_PORT = 65535
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +79,23 @@ def confirm_changes(arguments: argparse.Namespace) -> dict[str, object]:
     }
 
 
+def check_rival_seeds(spec: StudySpec, asked: dict[str, int] | None) -> None:
+    """Look at what `--rival-seeds` asks for, flags applied to the study.
+
+    Raises:
+        InputError: for a loss that no rival has, or more seeds than the other methods have.
+    """
+    losses = {rival.space.loss_name for rival in spec.rival_specs()}
+    for loss, count in (asked or {}).items():
+        if loss not in losses:
+            raise InputError(f"--rival-seeds: {unknown('rival', loss, losses, '' if losses else 'none')}")
+        if count > spec.confirm.seeds:
+            raise InputError(
+                f"--rival-seeds {loss}={count}: a rival has at most the {spec.confirm.seeds} seeds of the plan; "
+                f"give it fewer, or all of them more with --confirm-seeds"
+            )
+
+
 def seeds_by_loss(text: str) -> dict[str, int]:
     """An argparse type: `bsl=1,ccl=2`."""
     pairs = [part.partition("=") for part in text.split(",")]
@@ -86,18 +106,30 @@ def seeds_by_loss(text: str) -> dict[str, int]:
 
 def positive(text: str) -> int:
     """An argparse type: a whole number of at least 1."""
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}") from None
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
+    return _whole(text, lowest=1)
 
 
 def seed(text: str) -> int:
     """An argparse type: a whole number of at least 0."""
-    return positive(text) if text != "0" else 0
+    return _whole(text, lowest=0)
+
+
+def _whole(text: str, lowest: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least {lowest}, got {text!r}") from None
+    if value < lowest:
+        raise argparse.ArgumentTypeError(f"must be at least {lowest}, got {value}")
+    return value
+
+
+def port(text: str) -> int:
+    """An argparse type: a port number."""
+    value = positive(text)
+    if value > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"must be at most {LAST_PORT}, got {value}")
+    return value
 
 
 def seconds(text: str) -> float:
@@ -129,7 +161,7 @@ def entry(parser: argparse.ArgumentParser, argv: list[str] | None, verb: Callabl
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
-    except (SearchFailed, TrainingDiverged) as error:
+    except (SearchFailed, TrainingDiverged, OutOfMemory) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
     except Stopped as stop:
@@ -148,7 +180,7 @@ def entry(parser: argparse.ArgumentParser, argv: list[str] | None, verb: Callabl
 
 def reason_of(error: StorageInternalError) -> str:
     """The first line of what a driver or the operating system said; Optuna's own text is a guess."""
-    return str(error.__cause__ or error).strip().splitlines()[0]
+    return first_line(error.__cause__ or error)
 
 
 def set_up_logging(level: int = logging.INFO) -> None:
@@ -161,6 +193,20 @@ def set_up_logging(level: int = logging.INFO) -> None:
         logging.getLogger(ours).setLevel(level)
 
 
+def stored_name(study: str) -> str:
+    """The name that a study, given by name or file, is stored under."""
+    return Path(study).stem if study.endswith((".yaml", ".yml")) else study
+
+
+def sound_spec(study: optuna.Study) -> StudySpec | None:
+    """The definition of a study among others; None for those of other programs, and for damaged ones, which a warning names."""
+    try:
+        return stored_spec(study) if is_ours(study) else None
+    except InputError as error:
+        log.warning("%s", error)
+        return None
+
+
 def stored_study(arguments: argparse.Namespace) -> tuple[StudySpec, optuna.Study, BaseStorage]:
     """The definition of a study that has run, as it was then, the study, and its storage; trials of the dead are reaped.
 
@@ -168,8 +214,7 @@ def stored_study(arguments: argparse.Namespace) -> tuple[StudySpec, optuna.Study
         InputError: no such storage or study, or it is damaged.
     """
     storage = open_storage(storage_url(arguments.storage, arguments.output), create=False)
-    name = Path(arguments.study).stem if arguments.study.endswith((".yaml", ".yml")) else arguments.study
-    study = find_study(storage, name)
+    study = find_study(storage, stored_name(arguments.study))
     spec = stored_spec(study)
     reap(study, stale_hours=math.inf)  # those of this machine only: a reader does not know how long others may take
     return spec, study, storage

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import TrialState
 
+from hpo.failures import SearchFailed
 from hpo.liveness import reap, signature
-from hpo.scheduler import POLL_SECONDS, Progress, SearchFailed
+from hpo.scheduler import POLL_SECONDS, Progress
 from hpo.stopping import Stopped, Stopper
 from hpo.workers import Job, Unseen, Watch
 from trainers.engines.share import take_share
@@ -62,6 +63,16 @@ def search_on_dask(
             reap(study, job.stale_after)
         watch.look()
         _raise_errors_of(tasks)
+
+
+def count_workers(scheduler: str) -> int:
+    """How many workers a Dask cluster has.
+
+    Raises:
+        InputError: distributed is not installed, no cluster answers there, or it has no worker of one thread.
+    """
+    with _client(scheduler) as client:
+        return len(_places(client))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Self
 
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Te
 from rich.table import Table
 
 from hpo.liveness import NEAREST, PUBLISHED
+from hpo.trials import Tally, tally
 
 
 def say(console: Console, text: str) -> None:
@@ -49,37 +50,35 @@ class SearchProgress(_Live):
         self.epochs = epochs
         self.started = time.monotonic()
         self.finished_here = 0
-        self.running: dict[int, int] = {}
 
     def begin(self, study: optuna.Study, budget: int) -> None:
         """Start the clock."""
         self.budget = budget
         self.task = self.bar.add_task(study.study_name, total=budget * self.epochs, now="starting")
-        counts = _counts(study)
-        if counts["finished"]:
-            word = "the budget is met" if counts["finished"] >= budget else "continuing"
+        counts = _tally(study)
+        if counts.finished:
+            word = "the budget is met" if counts.finished >= budget else "continuing"
             say(self.console, f"{study.study_name}: {word}, {_state(counts, budget)}")
 
-    def epoch(self, number: int, epoch: int, epochs: int, study: optuna.Study) -> None:
-        """A trial trained an epoch."""
-        self.running[number] = epoch
+    def running(self, epochs: Mapping[int, int], study: optuna.Study) -> None:
+        """Show the trials that run now, and no others: some are lost without an end that anyone tells of."""
         if self.console.is_terminal:
-            counts = _counts(study)
+            counts = _tally(study)
             self.bar.update(
                 self.task,
-                completed=min(counts["finished"] * self.epochs + sum(self.running.values()), self.budget * self.epochs),
+                completed=min(counts.finished * self.epochs + sum(epochs.values()), self.budget * self.epochs),
                 description=f"{study.study_name}: {_state(counts, self.budget)}",
                 now=f"{self._now(epochs)}{self._time_left(counts)}",
             )
 
-    def _now(self, epochs: int) -> str:
-        return "trial " + ", ".join(f"{number}: epoch {epoch}/{epochs}" for number, epoch in sorted(self.running.items()))
+    def _now(self, epochs: Mapping[int, int]) -> str:
+        trials = [f"{number}: epoch {epoch}/{self.epochs}" for number, epoch in sorted(epochs.items())]
+        return f"trial {', '.join(trials)}" if trials else "no trial runs"
 
     def finished(self, trial: FrozenTrial, study: optuna.Study) -> None:
         """A trial ended."""
         self.finished_here += 1
-        self.running.pop(trial.number, None)
-        counts = _counts(study)
+        counts = _tally(study)
         value = "" if trial.value is None else f" {trial.value:.4f}"
         marks = {PUBLISHED: " (published config)", NEAREST: " (nearest to the published config)"}
         published = next((text for mark, text in marks.items() if mark in trial.user_attrs), "")
@@ -90,10 +89,10 @@ class SearchProgress(_Live):
         if not self.console.is_terminal:
             say(self.console, f"{line}{self._time_left(counts)}")
 
-    def _time_left(self, counts: dict[str, float]) -> str:
+    def _time_left(self, counts: Tally) -> str:
         if not self.finished_here:
             return ""
-        left = max(0, self.budget - int(counts["finished"])) * (time.monotonic() - self.started) / self.finished_here
+        left = max(0, self.budget - counts.finished) * (time.monotonic() - self.started) / self.finished_here
         return f", about {duration(left)} left"
 
 
@@ -101,21 +100,13 @@ def _word(state: TrialState) -> str:
     return {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}.get(state, state.name)
 
 
-def _counts(study: optuna.Study) -> dict[str, float]:
-    trials = study.get_trials(deepcopy=False)
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    pruned = sum(trial.state == TrialState.PRUNED for trial in trials)
-    return {
-        "finished": len(complete) + pruned,
-        "pruned": pruned,
-        "failed": sum("failure" in trial.user_attrs for trial in trials),
-        "best": max((trial.value or 0.0 for trial in complete), default=float("nan")),
-    }
+def _tally(study: optuna.Study) -> Tally:
+    return tally(study.get_trials(deepcopy=False))
 
 
-def _state(counts: dict[str, float], budget: int) -> str:
-    best = "" if counts["best"] != counts["best"] else f", best {counts['best']:.4f}"
-    return f"{counts['finished']:.0f}/{budget} finished ({counts['pruned']:.0f} pruned), {counts['failed']:.0f} failed{best}"
+def _state(counts: Tally, budget: int) -> str:
+    best = "" if counts.best is None else f", best {counts.best:.4f}"
+    return f"{counts.finished}/{budget} finished ({counts.pruned} pruned), {counts.failed} failed{best}"
 
 
 def duration(seconds: float) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,10 @@ CLAIM_SECONDS = 60.0  # a trial is signed after its parameters are sampled; unsi
 
 
 def this_worker() -> dict[str, Any]:
-    """The signature of this process: host, boot, process and its start time, so that a recycled pid is no alibi."""
+    """The signature of this process as of now: machine, boot, process and its start, so that a recycled pid is no alibi."""
     pid = os.getpid()
-    return {"host": socket.gethostname(), "boot": _boot_id(), "pids": _pid_space(), "pid": pid, "started": _start_time(pid)}
+    place = {"host": socket.gethostname(), "machine": _machine_id(), "boot": _boot_id(), "pids": _pid_space()}
+    return {**place, "pid": pid, "started": _start_time(pid), "signed": time.time()}
 
 
 def signature(trial: FrozenTrial) -> dict[str, Any] | None:
@@ -35,18 +36,33 @@ def signature(trial: FrozenTrial) -> dict[str, Any] | None:
     return worker if isinstance(worker, dict) and worker.keys() >= {"host", "boot", "pid", "started"} else None
 
 
-def is_dead(trial: FrozenTrial, now: datetime, stale_hours: float = STALE_HOURS) -> bool:
-    """Whether the worker that signed a RUNNING trial is gone."""
+def is_here(worker: dict[str, Any]) -> bool:
+    """Whether the process that gave a signature can be looked at from here: same machine, same container.
+
+    Machines may have the same host name, as clones do. Signatures of earlier versions lack machine and container.
+    """
+    here = {"host": socket.gethostname(), "machine": _machine_id(), "pids": _pid_space()}
+    return all(worker.get(key, value) == value for key, value in here.items())
+
+
+def is_dead(trial: FrozenTrial, now: float, stale_hours: float = STALE_HOURS) -> bool:
+    """Whether the worker that signed a RUNNING trial is gone; `now` is as time.time() tells it."""
     worker = signature(trial)
     if worker is None:
         return False
-    if worker["host"] != socket.gethostname() or worker.get("pids", _pid_space()) != _pid_space():
-        age = (now - trial.datetime_start).total_seconds() if trial.datetime_start else 0.0
-        return age > stale_hours * 3600.0
+    if not is_here(worker):
+        return now - _signed(trial, worker) > stale_hours * 3600.0
     if worker["boot"] != _boot_id() or not _exists(worker["pid"]):
         return True
     started = _start_time(worker["pid"])
     return started not in (UNKNOWN, worker["started"])
+
+
+def _signed(trial: FrozenTrial, worker: dict[str, Any]) -> float:
+    """When a trial was signed. Its start, which stands in for that in earlier versions, is in its machine's own time zone."""
+    started = trial.datetime_start.timestamp() if trial.datetime_start else math.inf
+    signed = worker.get("signed", started)
+    return signed if isinstance(signed, int | float) else started
 
 
 class Reaper:
@@ -63,7 +79,7 @@ class Reaper:
 
     def reap(self) -> list[int]:
         """Look once; returns the numbers of the trials that were put back."""
-        now = datetime.now()
+        now = time.time()
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         dead = [trial for trial in running if self._given_up(trial) or is_dead(trial, now, self.stale_hours)]
         return [trial.number for trial in dead if put_back(self.study, trial, count=True)]
@@ -82,19 +98,44 @@ def reap(study: optuna.Study, stale_hours: float = STALE_HOURS) -> list[int]:
 def put_back(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
     """End a running trial as FAIL and queue its parameters again; false when someone else has ended it already.
 
+    A worker queues its own trial first: whatever kills it before the end, the parameters are not lost. Of several reapers only
+    the one that ends the trial may queue it.
+
     Args:
+        trial: one of this worker's own, or with `count` one whose worker is gone.
         count: whether this counts towards the retry cap (a user's Ctrl-C does not).
     """
+    if not count:
+        _queue_again(study, trial, count)
     try:
         study.tell(trial.number, state=TrialState.FAIL)
     except (ValueError, UpdateFinishedTrialError):  # finished meanwhile: by its worker, or by another reaper
         return False
-    retries = trial.user_attrs.get(RETRIES, 0) + count
-    params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}  # a kill within ask leaves some unset
-    if params and retries <= MAX_RETRIES:
-        kept = {key: trial.user_attrs[key] for key in (PUBLISHED, NEAREST) if key in trial.user_attrs}
-        study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries, AGAIN: trial.number})
+    if count:
+        _queue_again(study, trial, count)
     return True
+
+
+def _queue_again(study: optuna.Study, trial: FrozenTrial, count: bool) -> None:
+    """Queue a trial's parameters, unless that was done before.
+
+    One that is not signed was still being sampled when its worker was killed: what it lacks, or all of it, the repeat samples.
+    """
+    retries = trial.user_attrs.get(RETRIES, 0) + count
+    others = study.get_trials(deepcopy=False)[trial.number + 1 :]
+    if retries > MAX_RETRIES or any(other.user_attrs.get(AGAIN) == trial.number for other in others):
+        return
+    sampled = trial.params if signature(trial) else {}
+    kept = {key: trial.user_attrs[key] for key in (PUBLISHED, NEAREST) if key in trial.user_attrs}
+    params = {**trial.system_attrs.get("fixed_params", {}), **sampled}
+    study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries, AGAIN: trial.number})
+
+
+def _machine_id() -> str:
+    try:
+        return Path("/etc/machine-id").read_text().strip()
+    except OSError:  # not Linux, or a container without one
+        return ""
 
 
 def _boot_id() -> str:

@@ -8,7 +8,7 @@ import warnings
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import run_grpc_proxy_server
 
-from hpo.cli import entry, positive
+from hpo.cli import entry, port
 from hpo.remote import GRPC_PORT
 from hpo.storage import STORAGE_VARIABLE, open_storage, storage_url, without_password
 from trainers.errors import InputError
@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hpo.proxy", description=main.__doc__)
     parser.add_argument("--storage", metavar="URL", help=f"the database (default: ${STORAGE_VARIABLE})")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
-    parser.add_argument("--port", type=positive, default=GRPC_PORT, help=f"({GRPC_PORT})")
+    parser.add_argument("--port", type=port, default=GRPC_PORT, help=f"({GRPC_PORT})")
     return entry(parser, argv, _serve)
 
 

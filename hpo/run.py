@@ -19,6 +19,7 @@ from hpo.cli import (
     add_confirm_arguments,
     add_engine_arguments,
     add_place_arguments,
+    check_rival_seeds,
     confirm_changes,
     entry,
     hours,
@@ -27,28 +28,31 @@ from hpo.cli import (
     seed,
     shown_storage,
 )
-from hpo.cluster import search_on_dask
+from hpo.cluster import count_workers, search_on_dask
 from hpo.confirm import confirm_study
 from hpo.console import SearchProgress, say
 from hpo.dashboard import publish
 from hpo.export import TRIALS, export_best, export_trials
+from hpo.failures import while_it_exists
 from hpo.liveness import STALE_HOURS, reap
 from hpo.report import HTML
 from hpo.sampling import make_sampler
 from hpo.scheduler import Progress
 from hpo.spec import BESIDE, OBJECTIVE, load_spec
 from hpo.stopping import Stopper
-from hpo.storage import open_storage, shared_by_processes, storage_url, without_password
+from hpo.storage import OTHER_OUTPUT, open_storage, shared_by_processes, storage_url, without_password
 from hpo.trials import enqueue_published
 from hpo.workers import Job, search_with
 from hpo.workspace import Workspace
-from trainers import train
+from trainers import Interactions, TrainConfig, train
 from trainers.engines import ENGINES
 from trainers.errors import InputError
+from trainers.files import writing
 from trainers.yaml_files import to_yaml
 
 DRY_RUN_STEPS, DRY_RUN_CONFIGS = 4, 3
-BACKENDS = ("processes", "dask")
+DASK = "dask"
+BACKENDS = ("processes", DASK)
 
 
 class Team(Protocol):
@@ -107,7 +111,7 @@ def _team(arguments: argparse.Namespace, url: str) -> Team:
     Raises:
         InputError: flags that do not go together, or a storage that several processes cannot share.
     """
-    on_dask = arguments.backend == "dask"
+    on_dask = arguments.backend == DASK
     if on_dask != bool(arguments.scheduler):
         raise InputError("--backend dask and --scheduler ADDRESS go together; give both, or neither")
     if (on_dask or arguments.workers) and arguments.workers != 1 and not shared_by_processes(url):
@@ -119,6 +123,13 @@ def _team(arguments: argparse.Namespace, url: str) -> Team:
     return partial(search_with, workers=arguments.workers or 1)
 
 
+def _worker_count(arguments: argparse.Namespace) -> int:
+    """How many workers share the budget, and by default the lanes; a Dask cluster whose every worker is meant knows."""
+    if arguments.backend == DASK and arguments.workers is None and arguments.lanes is None:
+        return count_workers(arguments.scheduler)
+    return arguments.workers or 1
+
+
 def _run(arguments: argparse.Namespace) -> int:
     changes = {
         "search.trials": arguments.trials,
@@ -127,16 +138,16 @@ def _run(arguments: argparse.Namespace) -> int:
         **confirm_changes(arguments),
     }
     spec = load_spec(arguments.study, arguments.study_name).override(changes)
-    spec.rival_specs()  # confirm needs them: a mistake there should not wait for the end of the search
+    check_rival_seeds(spec, arguments.rival_seeds)  # and the rivals: a mistake there should not wait for the end of the search
+    url = storage_url(arguments.storage, arguments.output)
+    team = _team(arguments, url)
     place = arguments.output, arguments.data_dir, arguments.engine, arguments.device
-    work = Workspace.open(spec, *place, arguments.lanes, arguments.workers or 1)
+    work = Workspace.open(spec, *place, arguments.lanes, _worker_count(arguments))
     console = Console()
     _introduce(work, console)
     if arguments.dry_run:
         return _dry_run(work, console)
     _check_writable(work.folder)
-    url = storage_url(arguments.storage, arguments.output)
-    team = _team(arguments, url)
     storage = open_storage(url)
     study = work.study(storage)
     with Stopper().catching() as stopper:
@@ -182,13 +193,19 @@ def _export(work: Workspace, study: optuna.Study, console: Console) -> None:
 
 
 def search(job: Job, study: optuna.Study, console: Console, stopper: Stopper, team: Team = search_with) -> None:
-    """Search with a team of workers until the budget is met; the published config goes first, and again if it was lost."""
-    reap(study, job.stale_after)
-    why_not = enqueue_published(study, job.work.spec)
-    if why_not:
-        say(console, f"no published trial: {why_not}")
-    with SearchProgress(console, job.work.spec.search.epochs) as progress:
-        team(job, study, progress, stopper)
+    """Search with a team of workers until the budget is met; the published config goes first, and again if it was lost.
+
+    Raises:
+        SearchFailed: too many trials failed, the workers themselves, or the study was deleted.
+        Stopped: SIGINT or SIGTERM.
+    """
+    with while_it_exists(study):
+        reap(study, job.stale_after)
+        why_not = enqueue_published(study, job.work.spec)
+        if why_not:
+            say(console, f"no published trial: {why_not}")
+        with SearchProgress(console, job.work.spec.search.epochs) as progress:
+            team(job, study, progress, stopper)
 
 
 def _introduce(work: Workspace, console: Console) -> None:
@@ -214,14 +231,12 @@ def _place(arguments: argparse.Namespace) -> str:
 
 
 def _check_writable(folder: Path) -> None:
-    """Find out before the search, not after it."""
-    probe = folder / f".writable-{np.random.SeedSequence().entropy}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    """Find out before the search, not after it, and write nothing yet."""
+    with writing(folder, OTHER_OUTPUT):
+        place = next(path for path in (folder, *folder.parents) if path.exists())
+        probe = place / f".writable-{np.random.SeedSequence().entropy}"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}; give another folder with --output") from None
 
 
 def _dry_run(work: Workspace, console: Console) -> int:
@@ -233,13 +248,26 @@ def _dry_run(work: Workspace, console: Console) -> int:
         params = study.ask(fixed_distributions=spec.space.boxes()).params
         config = spec.space.config(params, spec.fields(1, spec.search.seed))
         say(console, f"# sampled config {number}\n{to_yaml(config.to_dict())}")
-        few = seen.where(np.arange(len(seen)) < DRY_RUN_STEPS * config.batch_size)
-        result = train(config, few, validation, engine=work.choice.name, device=work.choice.device).finish()
+        result = train(config, _few(seen, config), validation, engine=work.choice.name, device=work.choice.device).finish()
         say(console, f"# {DRY_RUN_STEPS} steps, which say nothing about quality: loss {result.loss:.4f}\n")
     for rival in spec.rival_specs():
         say(console, f"# rival {rival.name}: {rival.with_budget_of(spec).space}")
     say(console, "dry run: nothing was written")
     return 0
+
+
+def _few(seen: Interactions, config: TrainConfig) -> Interactions:
+    """Pairs for a few steps, and for as many more as the negatives need to be drawn from."""
+    n = DRY_RUN_STEPS * config.batch_size
+    while True:
+        few = seen.where(np.arange(len(seen)) < n)
+        try:
+            config.negatives.check(few)
+            return few
+        except InputError:
+            if n >= len(seen):
+                raise
+            n *= 2
 
 
 if __name__ == "__main__":

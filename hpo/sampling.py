@@ -13,14 +13,17 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.liveness import AGAIN
 from hpo.spec import PrunerSpec, SearchPlan
 
 
 class SeededByTrial(BaseSampler):
-    """Proposes trial number n with a fresh sampler whose seed is made of (seed, n).
+    """Proposes each trial with a fresh sampler, whose seed is made of the search's seed and the trial's place in the search.
 
-    A trial's number is its own on every worker and machine and after every restart, so no two draw the same points; and a
-    search by one worker that was interrupted proposes what it would have proposed without the interruption.
+    The place is the trial's number without the repeats of interrupted trials before it, and a repeat has that of the trial that
+    it repeats. Both stand in the storage from a trial's beginning, so all workers agree on them, and no two trials that propose
+    points of their own have the same place. So a search by one worker that was interrupted, within a trial or between two,
+    proposes what it would have proposed without the interruption.
 
     Args:
         make: a sampler for a seed.
@@ -32,35 +35,43 @@ class SeededByTrial(BaseSampler):
         self._seed = seed
         self._number, self._sampler = -1, make(seed)
 
-    def _of(self, trial: FrozenTrial) -> BaseSampler:
+    def _of(self, study: optuna.Study, trial: FrozenTrial) -> BaseSampler:
         if trial.number != self._number:
-            seed = np.random.SeedSequence([self._seed, trial.number]).generate_state(1)[0]
+            place = _place(trial, study.get_trials(deepcopy=False))
+            seed = np.random.SeedSequence([self._seed, place]).generate_state(1)[0]
             self._number, self._sampler = trial.number, self._make(int(seed))
         return self._sampler
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """As the sampler of this trial has it."""
-        return self._of(trial).infer_relative_search_space(study, trial)
+        return self._of(study, trial).infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """As the sampler of this trial has it."""
-        return self._of(trial).sample_relative(study, trial, search_space)
+        return self._of(study, trial).sample_relative(study, trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """As the sampler of this trial has it."""
-        return self._of(trial).sample_independent(study, trial, param_name, param_distribution)
+        return self._of(study, trial).sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """As the sampler of this trial has it."""
-        self._of(trial).before_trial(study, trial)
+        self._of(study, trial).before_trial(study, trial)
 
     def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """As the sampler of this trial has it."""
-        self._of(trial).after_trial(study, trial, state, values)
+        self._of(study, trial).after_trial(study, trial, state, values)
+
+
+def _place(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
+    """A trial's place in the search, see `SeededByTrial`."""
+    while isinstance(again := trial.user_attrs.get(AGAIN), int) and 0 <= again < trial.number:
+        trial = trials[again]
+    return trial.number - sum(AGAIN in earlier.user_attrs for earlier in trials[: trial.number])
 
 
 def make_sampler(plan: SearchPlan, lanes: int = 1) -> BaseSampler:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,10 +13,11 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.liveness import AGAIN, NEAREST, PUBLISHED, STALE_HOURS, WORKER, Reaper, put_back, signature, this_worker
+from hpo.failures import Failures
+from hpo.liveness import AGAIN, NEAREST, PUBLISHED, STALE_HOURS, WORKER, Reaper, is_here, put_back, signature, this_worker
 from hpo.spec import BESIDE, StudySpec
 from hpo.stopping import Stopper
-from hpo.trials import FAILURE, FINISHED, searched_fields, trial_config, trial_value
+from hpo.trials import FAILURE, searched_fields, tally, trial_config, trial_value
 from trainers.config import TrainConfig
 from trainers.engines import Engine, EpochResult
 from trainers.errors import OutOfMemory, TrainingDiverged
@@ -24,36 +25,7 @@ from trainers.train import check_finite
 
 log = logging.getLogger(__name__)
 
-MAX_FAILURES, MAX_FAILURES_IN_A_ROW = 10, 5
 POLL_SECONDS = 2.0
-
-
-class SearchFailed(RuntimeError):
-    """Too many trials failed, or the workers themselves; the message lists the reasons."""
-
-
-class Failures:
-    """Counts the trials of a run that failed through their config: 10, or 5 in a row, end it."""
-
-    def __init__(self) -> None:
-        self.reasons: list[str] = []
-        self.in_a_row = 0
-
-    def note(self, trial: FrozenTrial) -> None:
-        """Count a trial that has ended.
-
-        Raises:
-            SearchFailed: one too many.
-        """
-        if trial.state in FINISHED:
-            self.in_a_row = 0
-        failure = trial.user_attrs.get(FAILURE)
-        if trial.state != TrialState.FAIL or failure is None:  # interrupted or lost: not its fault
-            return
-        self.reasons.append(f"trial {trial.number}: {failure['reason']}")
-        self.in_a_row += 1
-        if len(self.reasons) >= MAX_FAILURES or self.in_a_row >= MAX_FAILURES_IN_A_ROW:
-            raise SearchFailed("too many trials failed; the study is kept\n" + "\n".join(self.reasons))
 
 
 class Progress(Protocol):
@@ -61,7 +33,8 @@ class Progress(Protocol):
 
     def begin(self, study: optuna.Study, budget: int) -> None: ...
 
-    def epoch(self, number: int, epoch: int, epochs: int, study: optuna.Study) -> None: ...
+    def running(self, epochs: Mapping[int, int], study: optuna.Study) -> None:
+        """All trials that run now, by number, and how many epochs each has trained."""
 
     def finished(self, trial: FrozenTrial, study: optuna.Study) -> None: ...
 
@@ -91,7 +64,12 @@ class Scheduler:
         stopper: Stopper,
         deadline: float | None = None,
         stale_after: float = STALE_HOURS,
+        limited: bool = True,
     ) -> None:
+        """
+        Args:
+            limited: whether too many failed trials end this loop; false where someone who sees all workers counts them.
+        """
         self.study = study
         self.spec = spec
         self.engine = engine
@@ -99,10 +77,9 @@ class Scheduler:
         self.stopper = stopper
         self.deadline = deadline
         self.lanes: dict[int, _Running] = {}
-        self.worker = this_worker()
         self.reaper = Reaper(study, stale_after)
         self.awaited: list[str] = []
-        self.failures = Failures()
+        self.failures = Failures(limited)
         self.width = engine.lanes
 
     def run(self) -> None:
@@ -116,6 +93,7 @@ class Scheduler:
         try:
             while not self._out_of_time():
                 self._fill_lanes()
+                self.progress.running({lane.trial.number: lane.epochs for lane in self.lanes.values()}, self.study)
                 if self.lanes:
                     self._epoch()
                 elif self._budget_met():
@@ -155,9 +133,8 @@ class Scheduler:
 
     def _budget_met(self) -> bool:
         trials = self.study.get_trials(deepcopy=False)
-        finished = sum(trial.state in FINISHED for trial in trials)
         unsigned = any(trial.state == TrialState.RUNNING and signature(trial) is None for trial in trials)
-        return finished >= self.spec.search.trials and not unsigned  # an unsigned one is still to be reaped
+        return tally(trials).finished >= self.spec.search.trials and not unsigned  # an unsigned one is still to be reaped
 
     def _say_what_is_awaited(self) -> None:
         """Once per set of trials."""
@@ -165,7 +142,7 @@ class Scheduler:
         holders = [(trial.number, signature(trial)) for trial in running]
         here, away = [], []  # one that is not signed yet will be, or is reaped in seconds
         for number, by in holders:
-            if by is not None and by["host"] == self.worker["host"]:
+            if by is not None and is_here(by):
                 here.append(f"{number} of process {by['pid']}")
             elif by is not None:
                 away.append(f"{number} of {by['host']}")
@@ -185,13 +162,13 @@ class Scheduler:
 
     def _has_budget(self) -> bool:
         """Whether another trial may start: finished and running ones together are below the budget."""
-        taken = (*FINISHED, TrialState.RUNNING)
-        return sum(t.state in taken for t in self.study.get_trials(deepcopy=False)) < self.spec.search.trials
+        trials = tally(self.study.get_trials(deepcopy=False))
+        return trials.finished + trials.running < self.spec.search.trials
 
     def _start(self, lane: int) -> None:
         try:
             trial = self.study.ask(fixed_distributions=self.spec.space.boxes())
-            trial.set_user_attr(WORKER, self.worker)
+            trial.set_user_attr(WORKER, this_worker())
             if self._is_twin(trial):
                 self.study.tell(trial, state=TrialState.FAIL)
                 return
@@ -214,8 +191,12 @@ class Scheduler:
         a storage that is away for a moment may queue a trial twice."""
         marks = {(key, trial.user_attrs[key]) for key in (PUBLISHED, NEAREST, AGAIN) if key in trial.user_attrs}
         others = self.study.get_trials(deepcopy=False)[: trial.number] if marks else []
-        alive = [other.user_attrs for other in others if other.state != TrialState.FAIL]
-        return any(attributes.get(key) == value for attributes in alive for key, value in marks)
+        others = [other for other in others if other.number != trial.user_attrs.get(AGAIN)]  # it may be just about to end
+        return any(
+            other.user_attrs.get(key) == value and (key == AGAIN or other.state != TrialState.FAIL)  # a trial is repeated once
+            for other in others
+            for key, value in marks
+        )
 
     def _digest(self, results: list[EpochResult]) -> None:
         """Report all, then ask whether to prune for all, then tell: lanes must not depend on their order."""
@@ -237,7 +218,6 @@ class Scheduler:
     def _verdict(self, result: EpochResult) -> TrialState | None:
         """What becomes of a trial after this epoch; None while it goes on."""
         running = self.lanes[result.lane]
-        self.progress.epoch(running.trial.number, result.epoch, running.config.epochs, self.study)
         if result.epoch == running.config.epochs:
             return TrialState.COMPLETE
         prune = result.metrics is not None and not running.published and running.trial.should_prune()

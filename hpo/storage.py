@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from hpo.journal import JOURNAL, open_journal
 from hpo.remote import open_remote
 from hpo.spec import OBJECTIVE
-from trainers.errors import InputError
+from trainers.errors import InputError, first_line
 
 STORAGE_VARIABLE = "HPO_STORAGE"
 SECRET_KEY = re.compile("pass|secret|token|key", re.IGNORECASE)
@@ -26,6 +26,7 @@ SECRET_KEY = re.compile("pass|secret|token|key", re.IGNORECASE)
 STORAGE_ERRORS = (SQLAlchemyError, ImportError, OSError, ValueError, KeyError, TypeError, RuntimeError, AssertionError)
 DEFINITION = "definition"
 SPEC = "spec"
+OTHER_OUTPUT = "give another folder with --output"  # what to do where we may not write
 
 
 def storage_url(given: str | None, output: Path | None) -> str:
@@ -90,8 +91,7 @@ def open_storage(url: str, create: bool = True) -> BaseStorage:
     except InputError:
         raise
     except STORAGE_ERRORS as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"storage {without_password(url)} cannot be opened: {_censored(reason, url)}") from None
+        raise InputError(f"storage {without_password(url)} cannot be opened: {_censored(first_line(error), url)}") from None
 
 
 def _censored(text: str, url: str) -> str:

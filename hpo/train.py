@@ -18,6 +18,7 @@ from trainers import TrainConfig, hold_out, load_dataset
 from trainers.engines import choose_engine, make_engine
 from trainers.engines.contract import AUTO
 from trainers.errors import InputError
+from trainers.files import writing
 from trainers.train import Run
 from trainers.validation import SETTINGS, checked
 from trainers.yaml_files import read_yaml
@@ -82,15 +83,17 @@ def _train(arguments: argparse.Namespace) -> int:
     name = arguments.dataset or file.data.dataset
     if name is None:
         raise InputError(f"{arguments.config} does not say its dataset; give it with --dataset")
-    if arguments.save is not None:
-        _check_saving(arguments.save)
+    split_seed = file.data.split_seed
+    if arguments.split_seed is not None:
+        split_seed = checked(Seed, arguments.split_seed, "--split-seed")
     console = Console()
-    split_seed = arguments.split_seed if arguments.split_seed is not None else file.data.split_seed
     engine = file.data.engine if arguments.engine == AUTO and arguments.device == AUTO else arguments.engine
     choice = choose_engine(file.config, engine, arguments.device)
     say(console, f"engine {choice.name} on {choice.device}")
     dataset = load_dataset(str(name), arguments.data_dir)
     seen, validation = hold_out(dataset.train, split_seed)
+    if arguments.save is not None:
+        _check_saving(arguments.save)
     run = Run(make_engine(choice, seen, validation, arguments.evaluate_every), file.config)
     metrics: dict[str, float] = {}
     with Stopper().catching() as stopper:
@@ -116,14 +119,15 @@ def _shown(metrics: dict[str, float]) -> str:
 
 
 def _check_saving(path: Path) -> None:
-    """Find out before training, not after it."""
+    """Find out before training, not after it, and leave no empty file behind."""
     if path.suffix != ".npz":
         raise InputError(f"--save needs a file that ends in .npz, got {path}")
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not path.exists()
         path.open("ab").close()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+        if is_new:
+            path.unlink()
 
 
 if __name__ == "__main__":

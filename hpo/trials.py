@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -14,6 +16,46 @@ from trainers.errors import InputError
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 FAILURE = "failure"
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many trials there are of each kind, and the highest value of the complete ones.
+
+    Attributes:
+        failed: failed through their config; interrupted and lost trials are not among them.
+        best: None before the first complete trial.
+    """
+
+    complete: int
+    pruned: int
+    running: int
+    failed: int
+    best: float | None
+
+    @property
+    def finished(self) -> int:
+        """What counts towards the budget."""
+        return self.complete + self.pruned
+
+
+def tally(trials: Iterable[FrozenTrial]) -> Tally:
+    """Count the trials of a study of one objective."""
+    trials = list(trials)
+    states = [trial.state for trial in trials]
+    values = [trial.value for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
+    return Tally(
+        complete=states.count(TrialState.COMPLETE),
+        pruned=states.count(TrialState.PRUNED),
+        running=states.count(TrialState.RUNNING),
+        failed=sum(has_failed(trial) for trial in trials),
+        best=max(values, default=None),
+    )
+
+
+def has_failed(trial: FrozenTrial) -> bool:
+    """Whether a trial failed through its config. The reason is written before the trial is ended."""
+    return trial.state == TrialState.FAIL and FAILURE in trial.user_attrs
 
 
 def trial_value(metrics: dict[str, float]) -> float:
@@ -43,12 +85,12 @@ def best_trials(study: optuna.Study, count: int | None = None) -> list[FrozenTri
 
 
 def finalists(study: optuna.Study, count: int) -> list[FrozenTrial]:
-    """What confirm retrains: the best `count` trials, and the published config whatever its rank.
+    """What confirm retrains: the best `count` trials, and the published config, or what is nearest to it, whatever its rank.
 
     A search of few epochs ranks fast learners too high (benchmarks/RESULTS.md): what a paper trained to the end may overtake.
     """
     ranked = best_trials(study)
-    return ranked[:count] + [trial for trial in ranked[count:] if PUBLISHED in trial.user_attrs]
+    return ranked[:count] + [trial for trial in ranked[count:] if {PUBLISHED, NEAREST} & trial.user_attrs.keys()]
 
 
 def enqueue_published(study: optuna.Study, spec: StudySpec) -> str:
@@ -59,23 +101,23 @@ def enqueue_published(study: optuna.Study, spec: StudySpec) -> str:
     published = spec.published(spec.search.epochs, spec.search.seed)
     if published is None:
         return f"no paper gives settings for loss {spec.space.loss_name}"
-    config, source = published
+    config, label = published
     if any(PUBLISHED in trial.user_attrs and not _was_lost(trial) for trial in study.get_trials(deepcopy=False)):
         return ""
     try:
         params = spec.space.params(config)
     except InputError as error:
-        why_not = f"the published config ({source}) is outside this study's space: {error}"
-        return why_not + ("; the nearest config in it goes first" if _enqueue_nearest(study, spec, config, source) else "")
-    study.enqueue_trial(params, user_attrs={PUBLISHED: source})
+        why_not = f"the config {label} is outside this study's space: {error}"
+        return why_not + ("; the nearest config in it goes first" if _enqueue_nearest(study, spec, config, label) else "")
+    study.enqueue_trial(params, user_attrs={PUBLISHED: label})
     return ""
 
 
-def _enqueue_nearest(study: optuna.Study, spec: StudySpec, config: TrainConfig, source: str) -> bool:
+def _enqueue_nearest(study: optuna.Study, spec: StudySpec, config: TrainConfig, label: str) -> bool:
     """Queue what the space holds nearest to a config outside of it, unless that has been done; false when it holds nothing."""
     params = spec.space.nearest(config)
     if params is not None and not any(NEAREST in trial.user_attrs for trial in study.get_trials(deepcopy=False)):
-        study.enqueue_trial(params, user_attrs={NEAREST: source})
+        study.enqueue_trial(params, user_attrs={NEAREST: label})
     return params is not None
 
 

@@ -7,7 +7,7 @@ import multiprocessing
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import connection, resource_tracker
@@ -19,17 +19,18 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.cli import BAD_INPUT, FAILED, reason_of, set_up_logging
+from hpo.failures import Failures, SearchFailed, StudyDeleted, while_it_exists
 from hpo.liveness import STALE_HOURS, reap
 from hpo.remote import PATIENCE_SECONDS
-from hpo.scheduler import POLL_SECONDS, Failures, Progress, Scheduler, SearchFailed
+from hpo.scheduler import POLL_SECONDS, Progress, Scheduler
 from hpo.spec import SearchPlan
 from hpo.stopping import Stopped, Stopper
 from hpo.storage import open_storage
-from hpo.trials import FAILURE, FINISHED
+from hpo.trials import FINISHED, has_failed
 from hpo.workspace import Workspace
 from trainers.engines import make_engine
 from trainers.engines.share import take_share
-from trainers.errors import InputError
+from trainers.errors import InputError, OutOfMemory
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Unseen:
     def begin(self, study: optuna.Study, budget: int) -> None:
         """Nothing."""
 
-    def epoch(self, number: int, epoch: int, epochs: int, study: optuna.Study) -> None:
+    def running(self, epochs: Mapping[int, int], study: optuna.Study) -> None:
         """Nothing."""
 
     def finished(self, trial: FrozenTrial, study: optuna.Study) -> None:
@@ -67,15 +68,21 @@ class Job:
     def run(self, stopper: Stopper, progress: Progress, study: optuna.Study | None = None) -> None:
         """Search in this process until the budget is met.
 
+        Args:
+            study: as the caller has it open, who searches alone; None for one of several workers, which opens it itself and
+                leaves it to a `Watch` to count failures: five in a row of one worker may stand between sound ones of others.
+
         Raises:
-            SearchFailed: too many trials failed.
+            SearchFailed: too many trials failed, or the study was deleted.
             Stopped: see `hpo.stopping`.
         """
+        alone = study is not None
         study = study or self.work.study(self._open_patiently())
         seen, validation = self.work.split
         work = self.work
         engine = make_engine(work.choice, seen, validation, work.spec.search.evaluate_every, work.lanes)
-        Scheduler(study, self.work.spec, engine, progress, stopper, self.deadline, self.stale_after).run()
+        with while_it_exists(study):
+            Scheduler(study, work.spec, engine, progress, stopper, self.deadline, self.stale_after, limited=alone).run()
 
     def _open_patiently(self) -> BaseStorage:
         """The parent has opened it before: when that fails now, its server is away."""
@@ -94,7 +101,6 @@ class Watch:
 
     def __init__(self, study: optuna.Study, plan: SearchPlan, progress: Progress) -> None:
         self.study = study
-        self.epochs = plan.epochs
         self.progress = progress
         self.failures = Failures()
         self.ended = {trial.number for trial in self._ended()}
@@ -106,9 +112,8 @@ class Watch:
         Raises:
             SearchFailed: too many failed.
         """
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            epoch = max(trial.intermediate_values, default=0)
-            self.progress.epoch(trial.number, epoch, self.epochs, self.study)
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        self.progress.running({trial.number: max(trial.intermediate_values, default=0) for trial in running}, self.study)
         new = [trial for trial in self._ended() if trial.number not in self.ended]
         for trial in sorted(new, key=lambda trial: (str(trial.datetime_complete), trial.number)):
             self.ended.add(trial.number)
@@ -118,7 +123,7 @@ class Watch:
 
     def _ended(self) -> list[FrozenTrial]:
         trials = self.study.get_trials(deepcopy=False)
-        return [t for t in trials if t.state in FINISHED or (t.state == TrialState.FAIL and FAILURE in t.user_attrs)]
+        return [t for t in trials if t.state in FINISHED or has_failed(t)]
 
 
 class Crew:
@@ -134,7 +139,7 @@ class Crew:
         """Search with all workers until the budget is met.
 
         Raises:
-            SearchFailed: too many trials failed, or the workers are killed again and again.
+            SearchFailed: too many trials failed, a worker gave up, or they are killed again and again.
             Stopped: SIGINT or SIGTERM; the workers have put their trials back.
         """
         watch = Watch(study, self.job.work.spec.search, progress)
@@ -203,13 +208,16 @@ def _be_worker(job: Job, worker: int, workers: int) -> None:
             job.run(stopper, Unseen())
     except Stopped as stop:
         sys.exit(stop.exit_code)
-    except SearchFailed:  # the parent counts over all workers and gives the reasons
+    except StudyDeleted:  # the parent finds it so too, and says it once
         sys.exit(FAILED)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except StorageInternalError as error:
         print(f"error: the storage failed: {reason_of(error)}", file=sys.stderr)
+        sys.exit(FAILED)
+    except OutOfMemory as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(FAILED)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +15,12 @@ from optuna.storages import BaseStorage
 from hpo.runs import RunStore
 from hpo.sampling import make_pruner, make_sampler
 from hpo.spec import StudySpec
-from hpo.storage import SPEC, open_study
+from hpo.storage import OTHER_OUTPUT, SPEC, open_study
 from hpo.stored import stored_spec
 from trainers import Dataset, Interactions, hold_out, load_dataset
 from trainers.engines import ENGINES, EngineChoice, choose_engine
 from trainers.errors import InputError
+from trainers.files import writing
 
 MAX_LANES = 8  # trials that are asked for at once know nothing of one another
 
@@ -78,8 +79,8 @@ class Workspace:
 
     @property
     def runs(self) -> RunStore:
-        """Finished runs at full budget."""
-        return RunStore(self.folder / "runs")
+        """Finished runs at full budget, this study's and, where the same config was trained for another, that one's."""
+        return RunStore(self.folder / "runs", elsewhere=self.output)
 
     @contextmanager
     def alone(self, task: str) -> Iterator[bool]:
@@ -88,15 +89,14 @@ class Workspace:
         Raises:
             InputError: the folder cannot be written.
         """
-        try:
+        with writing(self.folder, OTHER_OUTPUT):
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / f".{task}.lock", blocking=False)
-            lock.acquire()
-        except Timeout:
+            with suppress(Timeout):
+                lock.acquire()
+        if not lock.is_locked:
             yield False
             return
-        except OSError as error:
-            raise InputError(f"{self.folder}: cannot be written: {error.strerror}; give another folder with --output") from None
         try:
             yield True
         finally:
@@ -112,12 +112,20 @@ class Workspace:
         """(train, validation): what the search sees."""
         return hold_out(self.dataset.train, self.spec.split_seed)
 
+    def _check_negatives(self) -> None:
+        """Before hours are spent: those of the study and of its rivals, on what search and stage 2 of confirm train on."""
+        for spec in (self.spec, *self.spec.rival_specs()):
+            negatives = spec.space.config(spec.space.corner(), spec.fields(1, 0)).negatives
+            for seen in (self.split[0], self.dataset.train):
+                negatives.check(seen)
+
     def study(self, storage: BaseStorage) -> optuna.Study:
         """Create or continue the study in a storage.
 
         Raises:
-            InputError: it exists with another definition, or is damaged.
+            InputError: it exists with another definition, or is damaged; negatives that these data do not allow.
         """
+        self._check_negatives()
         sampler = make_sampler(self.spec.search, self.lanes)
         definition = self.spec.definition(self.dataset.checksum, self.choice.name)
         study = open_study(storage, self.spec.name, definition, sampler, make_pruner(self.spec.search.pruner))

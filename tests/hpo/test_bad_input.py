@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 
 from hpo import confirm, dashboard, export, replicate, report, run, studies, train
+from hpo.storage import DEFINITION, open_storage
 
 from .conftest import STUDY, Place
+from .test_remote import free_port
 
 CONFIG = "loss: {name: mml, margins: [0.6, 0.9], weights: [0.3, 0.7], negative_weight: 400.0}\nepochs: 1\n"
 READERS = {"confirm": confirm, "export": export, "report": report}
@@ -140,25 +144,104 @@ def test_cuda_asked_for_and_absent(place: Place, fails: Callable[[int], str], tm
         assert "finds no CUDA device" in fails(code())
 
 
-@pytest.mark.parametrize("entrance", ["study", "config", "flag", "replicate"])
+@pytest.mark.parametrize(
+    ("entrance", "message"),
+    [
+        ("study", "error: unknown dataset 'tin'; "),
+        ("config", "error: unknown dataset './absent.csv'; "),
+        ("data-dir", "/nowhere/tiny or tiny\n"),
+        ("replicate", "error: dataset 'yelp2018' is not in "),
+    ],
+)
 def test_datasets_that_are_not_there(
-    place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, entrance: str
+    place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, entrance: str, message: str
 ):
     config = place.root / "mine.yaml"
     config.write_text(CONFIG)
-    monkeypatch.setenv("HPO_DATA_DIR", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("HPO_DATA_DIR", str(tmp_path / "elsewhere"))
+    nowhere = ["--data-dir", str(tmp_path / "nowhere")]
     if entrance == "study":
         place.study.write_text(STUDY.replace("dataset: tiny", "dataset: tin", 1).partition("rivals:")[0])
         code = place.run("--search-only")
     elif entrance == "config":
-        code = train.main([str(config), "--dataset", "./absent.csv"])
-    elif entrance == "flag":
-        code = place.run("--data-dir", str(tmp_path / "nowhere"))
+        code = train.main([str(config), "--dataset", "./absent.csv", "--save", str(tmp_path / "v.npz")])
+    elif entrance == "data-dir":
+        code = place.run(*nowhere)
     else:
-        code = replicate.main(["mml_mf", "--data-dir", str(tmp_path / "nowhere"), "--output", str(tmp_path / "out")])
-    message = fails(code)
-    assert any(word in message for word in ("tin", "absent.csv", "nowhere"))
-    assert not (place.output / "journal.log").exists()
+        code = replicate.main(["mml_mf", *nowhere, "--output", str(tmp_path / "out")])
+    assert message in fails(code)
+    assert not place.output.exists()
+    assert not (tmp_path / "v.npz").exists()
+
+
+def test_vectors_that_cannot_be_saved(place: Place, fails: Callable[[int], str]):
+    config, folder = place.root / "mine.yaml", place.root / "v.npz"
+    config.write_text(CONFIG)
+    folder.mkdir()
+    command = [str(config), "--dataset", "tiny", "--data-dir", str(place.root / "data"), "--save"]
+    assert "--save needs a file that ends in .npz, got v.txt" in fails(train.main([*command, "v.txt"]))
+    assert f"{folder}: cannot be written: Is a directory" in fails(train.main([*command, str(folder)]))
+
+
+def test_a_huge_split_seed(place: Place, fails: Callable[[int], str]):
+    config = place.root / "mine.yaml"
+    config.write_text(CONFIG)
+    command, huge = [str(config), "--dataset", "tiny", "--data-dir", str(place.root / "data")], "99999999999999999999"
+    message = fails(train.main([*command, "--split-seed", huge]))
+    assert "--split-seed: Input should be less than or equal to" in message
+    assert huge in message
+
+
+def test_ports_that_cannot_be_listened_on(place: Place, fails: Callable[[int], str]):
+    where = ["--output", str(place.output)]
+    assert "--port: must be at most 65535, got 99999" in fails(dashboard.main([*where, "--port", "99999"]))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in fails(dashboard.main([*where, "--port", port]))
+    assert "cannot listen on nowhere.invalid:8080" in fails(dashboard.main([*where, "--host", "nowhere.invalid"]))
+
+
+def test_a_damaged_study_does_not_keep_the_dashboard_from_starting(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Nor from showing the others; the server itself is not started here."""
+    assert place.run("--search-only", "--trials", "1") == 0
+    assert place.run("--search-only", "--trials", "1", study="tiny_ccl.yaml") == 0
+    storage = open_storage(str(place.output / "journal.log"))
+    optuna.load_study(study_name="tiny_ccl", storage=storage).set_user_attr(DEFINITION, "damaged")
+    note = place.output / "tiny_mml" / "report.md"
+    note.unlink()
+    served: list[int] = []
+    monkeypatch.setattr("hpo.dashboard.run_server", lambda storage, host, port, artifact_store: served.append(port))
+    assert dashboard.main(["--output", str(place.output), "--port", (port := str(free_port()))]) == 0
+    assert served == [int(port)]
+    assert note.exists()
+    assert "study 'tiny_ccl' is damaged" in capsys.readouterr().err
+
+
+def test_nothing_is_written_where_the_storage_is_refused(place: Place, fails: Callable[[int], str]):
+    file = place.root / "a.txt"
+    file.write_text("not a journal\n")
+    assert "is not an Optuna journal" in fails(place.run("--storage", str(file)))
+    assert "SQLite may give a queued trial" in fails(place.run("--workers", "2", "--storage", f"sqlite:///{place.root}/x.db"))
+    assert not place.output.exists()
+
+
+def test_negatives_that_the_data_do_not_allow_are_refused_before_a_study_is_made(place: Place, fails: Callable[[int], str]):
+    two_stage = "{{name: two_stage, count: 7, candidates: {}}}"
+    place.edit("{name: uniform, count: 7}", two_stage.format(41))  # of 40 items
+    assert "candidates must be at most 40" in fails(place.run())
+    place.edit("41}", "40}")
+    assert place.run("--search-only", "--trials", "1") == 0, "as another definition it would be refused if there were a study"
+    rival = place.root / "tiny_ccl.yaml"
+    rival.write_text(rival.read_text().replace("{name: uniform, count: 7}", two_stage.format(41)))
+    assert "candidates must be at most 40" in fails(place.run("--study-name", "other"))
+
+
+def test_a_dry_run_takes_as_many_pairs_as_its_negatives_need(place: Place):
+    place.edit("batch_size: 64", "batch_size: 2")  # 4 steps are 8 pairs, the items of one user
+    place.edit("{name: uniform, count: 7}", "{name: two_stage, count: 7, candidates: 40}")
+    assert place.run("--dry-run") == 0
 
 
 @pytest.mark.parametrize("verb", [run, export, confirm, report])

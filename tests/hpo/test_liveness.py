@@ -3,11 +3,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from hpo.liveness import (
@@ -47,8 +49,8 @@ def dead_process() -> int:
     return child.pid
 
 
-def later(hours: float) -> datetime:
-    return datetime.now() + timedelta(hours=hours)
+def later(hours: float) -> float:
+    return time.time() + 3600.0 * hours
 
 
 def test_this_process_lives(study: optuna.Study):
@@ -81,6 +83,31 @@ def test_another_machine_is_dead_only_when_stale(study: optuna.Study):
     trial = running(study, {**this_worker(), "host": "elsewhere", "pid": 1})
     assert not is_dead(trial, later(1.9), stale_hours=2.0)
     assert is_dead(trial, later(2.1), stale_hours=2.0)
+
+
+def test_a_clone_of_this_machine_is_another_machine(study: optuna.Study):
+    """Its host name is the same, its machine id and boot are not."""
+    trial = running(study, {**this_worker(), "machine": "another", "boot": "another", "pid": dead_process()})
+    assert not is_dead(trial, later(1.9), stale_hours=2.0)
+    assert is_dead(trial, later(2.1), stale_hours=2.0)
+
+
+def test_the_age_on_another_machine_does_not_depend_on_its_time_zone(study: optuna.Study):
+    """Optuna stores a trial's start as the machine's own clock shows it."""
+    trial = running(study, {**this_worker(), "host": "elsewhere"})
+    trial.datetime_start = trial.datetime_start and trial.datetime_start - timedelta(hours=9)
+    assert not is_dead(trial, later(1.9), stale_hours=2.0)
+    assert is_dead(trial, later(2.1), stale_hours=2.0)
+
+
+def test_signatures_of_earlier_versions(study: optuna.Study):
+    """They have neither machine nor time."""
+    old = {key: value for key, value in this_worker().items() if key not in ("machine", "signed", "pids")}
+    assert not is_dead(running(study, old), later(1000))
+    assert is_dead(running(study, {**old, "pid": dead_process()}), later(0))
+    elsewhere = running(study, {**old, "host": "elsewhere"})
+    assert not is_dead(elsewhere, later(1.9), stale_hours=2.0)
+    assert is_dead(elsewhere, later(2.1), stale_hours=2.0)
 
 
 def test_another_container_of_this_host_is_another_machine(study: optuna.Study):
@@ -136,6 +163,42 @@ def test_published_trials_stay_published(study: optuna.Study):
     put_back(study, running(study, this_worker()), count=False)
     (waiting,) = study.get_trials(states=(TrialState.WAITING,))
     assert waiting.user_attrs == {PUBLISHED: "yelp2018", RETRIES: 0, AGAIN: 0}
+
+
+class Killed(Exception):
+    """What ends a process in the middle stands for a kill."""
+
+
+class Mortal(InMemoryStorage):
+    """Dies before one of its next writes, 0 for the first; then it lives on."""
+
+    dies_at = -1
+
+    def _write(self) -> None:
+        self.dies_at -= 1
+        if self.dies_at == -1:
+            raise Killed
+
+    def set_trial_state_values(self, *arguments: Any, **named: Any) -> bool:
+        self._write()
+        return super().set_trial_state_values(*arguments, **named)
+
+    def create_new_trial(self, *arguments: Any, **named: Any) -> int:
+        self._write()
+        return super().create_new_trial(*arguments, **named)
+
+
+@pytest.mark.parametrize("write", [0, 1])
+def test_a_worker_that_is_killed_while_it_puts_its_trial_back_loses_nothing(write: int):
+    storage = Mortal()
+    study = optuna.create_study(storage=storage)
+    trial = running(study, {**this_worker(), "boot": "another"})
+    storage.dies_at = write
+    with pytest.raises(Killed):
+        put_back(study, trial, count=False)
+    assert reap(study) == [0]
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING], "queued, and once"
+    assert study.ask(fixed_distributions=BOX).params == trial.params
 
 
 def test_a_trial_that_finished_meanwhile_is_not_queued(study: optuna.Study):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ import sqlalchemy
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
 
-from hpo import confirm, export, proxy, report
+from hpo import confirm, export, proxy, report, run
 from hpo.cluster import _reachable
 from hpo.liveness import WORKER, put_back
 from hpo.remote import OPERATIONS, is_outage, patient
@@ -151,6 +152,13 @@ def test_a_dask_worker_that_dies_is_replaced(place: Place, postgres: Postgres, c
     os.kill(min(pids_at(url)), signal.SIGKILL)
     finish(process)
     check_whole_at(url, 8, 2)
+
+
+def test_the_default_lanes_are_shared_by_all_dask_workers(cluster: str):
+    asked = argparse.Namespace(backend="dask", scheduler=cluster, workers=None, lanes=None)
+    assert run._worker_count(asked) == 2
+    asked.workers = 1
+    assert run._worker_count(asked) == 1
 
 
 def test_one_dask_worker_of_two_and_the_journal(place: Place, cluster: str):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import io
 import os
 import signal
 import subprocess
@@ -14,12 +16,17 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from rich.console import Console
 
-from hpo import confirm, export, run, studies, train
+from hpo import confirm, dashboard, export, proxy, replicate, report, run, studies, train
+from hpo.cli import entry
+from hpo.console import SearchProgress
 from hpo.liveness import PUBLISHED
 from hpo.storage import DEFINITION, open_storage
 from trainers import TrainConfig
+from trainers.errors import OutOfMemory
 from trainers.yaml_files import read_yaml
 
 from .conftest import Place
@@ -76,7 +83,7 @@ def test_the_published_config_is_first_and_never_pruned(place: Place):
     place.edit("n_startup_trials: 2, n_warmup_steps: 1", "n_startup_trials: 0, n_warmup_steps: 0")
     assert place.run("--search-only") == 0
     first = study_of(place).trials[0]
-    assert first.user_attrs[PUBLISHED] == "yelp2018"
+    assert first.user_attrs[PUBLISHED] == "with settings for yelp2018"
     assert first.user_attrs["margins"] == [0.6, 0.7, 0.8, 0.9]
     assert first.user_attrs["weights"] == [0.05, 0.15, 0.2, 0.6]
     assert first.state == TrialState.COMPLETE
@@ -149,26 +156,6 @@ def test_diverging_trials_fail_with_a_reason_and_stop_the_run(place: Place, caps
     assert all(trial.user_attrs["failure"]["epoch"] >= 1 for trial in trials)
 
 
-def test_studies_list_show_delete(place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    place.run("--search-only", "--trials", "2")
-    where = ["--output", str(place.output)]
-    capsys.readouterr()
-    assert studies.main(["list", *where]) == 0
-    listing = capsys.readouterr().out
-    assert "tiny_mml" in listing
-    assert "yelp_mml" in listing
-    assert studies.main(["show", "tiny_mml", *where]) == 0
-    assert "2 finished trials" in capsys.readouterr().out
-    assert studies.main(["show", "yelp_mml", *where]) == 0
-    assert "has not run" in capsys.readouterr().out
-    monkeypatch.setattr("builtins.input", lambda question: "n")
-    assert studies.main(["delete", "tiny_mml", *where]) == 2
-    assert (place.output / "tiny_mml" / "best.yaml").exists()
-    assert studies.main(["delete", "tiny_mml", "--yes", *where]) == 0
-    assert not (place.output / "tiny_mml").exists()
-    assert export.main(["--study", "tiny_mml", *where]) == 2
-
-
 def test_export_again(place: Place, capsys: pytest.CaptureFixture[str]):
     place.run("--search-only", "--trials", "2", "--epochs", "2")
     best = place.output / "tiny_mml" / "best.yaml"
@@ -207,15 +194,18 @@ def test_other_storages(place: Place, monkeypatch: pytest.MonkeyPatch):
         (["--trials", "0"], "must be at least 1, got 0"),
         (["--trials", "-3"], "must be at least 1, got -3"),
         (["--trials", "many"], "must be a whole number of at least 1, got 'many'"),
-        (["--epochs", "0"], "must be at least 1"),
-        (["--seed", "-1"], "--seed"),
-        (["--seed", str(2**63 - 1)], "search.seed"),
-        (["--stale-after", "0"], "must be above 0"),
+        (["--epochs", "0"], "--epochs: must be at least 1, got 0"),
+        (["--seed", "-1"], "--seed: must be at least 0, got -1"),
+        (["--seed", "x"], "--seed: must be a whole number of at least 0, got 'x'"),
+        (["--seed", str(2**63 - 1)], "search.seed: Input should be less than or equal to"),
+        (["--stale-after", "0"], "--stale-after: must be above 0, got 0"),
         (["--study-name", "replicate"], "study's name"),
         (["--timeout", "nan"], "must be above 0, got nan"),
         (["--engine", "numbat"], "invalid choice: 'numbat'"),
         (["--study-name", "../x"], "study's name"),
         (["--data-dir", "/nowhere"], "/nowhere"),
+        (["--rival-seeds", "sl=1"], "--rival-seeds: unknown rival 'sl'; did you mean 'bsl'? known: bsl, ccl"),
+        (["--rival-seeds", "ccl=3"], "--rival-seeds ccl=3: a rival has at most the 2 seeds of the plan"),
         (["--storage", "postgresql+psycopg://me:hunter2@127.0.0.1:1/x"], "cannot be opened"),
     ],
 )
@@ -223,7 +213,7 @@ def test_bad_flags_are_explained(place: Place, fails: Callable[[int], str], flag
     shown = fails(place.run(*flags))
     assert message in shown
     assert shown.count("hunter2") == 0
-    assert not (place.output / "journal.log").exists()
+    assert not place.output.exists(), "nothing is written"
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has CUDA")
@@ -323,9 +313,44 @@ def test_a_config_without_a_dataset(place: Place, fails: Callable[[int], str]):
 
 
 def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]):
-    for verb in (run, confirm, export, train, studies):
+    verbs = (run, confirm, dashboard, export, proxy, replicate, report, studies, train)
+    for verb in verbs:
         assert verb.main(["--help"]) == 0
-        assert "usage: python -m hpo." in capsys.readouterr().out
+        assert f"usage: python -m {verb.__name__} " in capsys.readouterr().out
+    package = Path(run.__file__).parent.glob("*.py")
+    runnable = {f"hpo.{path.stem}" for path in package if "__main__" in path.read_text()}
+    assert {verb.__name__ for verb in verbs} == runnable
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OutOfMemory("out of memory on cuda"), "out of memory on cuda; fewer lanes or workers, a smaller batch_size or "),
+        (StorageInternalError(""), "the storage failed: StorageInternalError; what is finished is kept\n"),
+    ],
+)
+def test_failures_that_end_in_a_message(capsys: pytest.CaptureFixture[str], error: Exception, message: str):
+    def verb(arguments: argparse.Namespace) -> int:
+        raise error
+
+    assert entry(argparse.ArgumentParser(), [], verb) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"error: {message}")
+    assert shown.count("\n") == 1
+
+
+def test_the_live_display_drops_trials_that_were_lost():
+    study = optuna.create_study()
+    with SearchProgress(Console(file=io.StringIO(), force_terminal=True), epochs=30) as progress:
+        progress.begin(study, 10)
+        progress.running({3: 7, 4: 0}, study)
+        (task,) = progress.bar.tasks
+        assert task.fields["now"] == "trial 3: epoch 7/30, 4: epoch 0/30"
+        progress.running({4: 1}, study)
+        assert task.fields["now"] == "trial 4: epoch 1/30"
+        assert task.completed == 1
+        progress.running({}, study)
+        assert task.fields["now"] == "no trial runs"
 
 
 def start(place: Place, *flags: str, search_only: bool = True, session: bool = False) -> subprocess.Popen[str]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.liveness import AGAIN, PUBLISHED, RETRIES, WORKER, this_worker
+from hpo.failures import SearchFailed
+from hpo.liveness import AGAIN, CLAIM_SECONDS, PUBLISHED, RETRIES, WORKER, Reaper, this_worker
 from hpo.sampling import make_pruner, make_sampler
-from hpo.scheduler import Scheduler, SearchFailed
+from hpo.scheduler import Scheduler
 from hpo.spec import PrunerSpec, StudySpec
-from hpo.stopping import Stopper
+from hpo.stopping import Stopped, Stopper
 from hpo.trials import FAILURE, best_trials, enqueue_published
 from trainers import TrainConfig
 from trainers.engines import EpochResult
@@ -57,7 +58,7 @@ class GivenCurves:
 class Silent:
     def begin(self, study: optuna.Study, budget: int) -> None: ...
 
-    def epoch(self, number: int, epoch: int, epochs: int, study: optuna.Study) -> None: ...
+    def running(self, epochs: Mapping[int, int], study: optuna.Study) -> None: ...
 
     def finished(self, trial: FrozenTrial, study: optuna.Study) -> None: ...
 
@@ -159,6 +160,35 @@ def test_five_failures_in_a_row_or_ten_in_all_stop_the_run(pattern: str, expecte
     with pytest.raises(SearchFailed, match="too many trials failed"):
         loop.run()
     assert len(loop.study.trials) == expected
+
+
+def test_one_of_several_workers_leaves_it_to_others_to_count_failures():
+    """Five in a row of its own may stand between sound ones of others."""
+    seen: list[TrainConfig] = []
+
+    def curve(config: TrainConfig, epoch: int) -> float:
+        if config not in seen:
+            seen.append(config)
+        return math.nan if len(seen) <= 12 else 0.5
+
+    alone = scheduler(spec(1), GivenCurves(1, curve))
+    loop = Scheduler(alone.study, alone.spec, alone.engine, Silent(), Stopper(), limited=False)
+    loop.run()
+    assert states(loop.study) == [TrialState.FAIL] * 12 + [TrialState.COMPLETE]
+
+
+def test_what_runs_is_told_as_a_whole():
+    """A trial that was lost is not told of any more."""
+    told = []
+
+    class Told(Silent):
+        def running(self, epochs: Mapping[int, int], study: optuna.Study) -> None:
+            told.append(dict(epochs))
+
+    loop = scheduler(spec(2, epochs=2), GivenCurves(1, by_margin))
+    loop.progress = Told()
+    loop.run()
+    assert told == [{0: 0}, {0: 1}, {1: 0}, {1: 1}, {}]
 
 
 def test_a_trial_ended_by_another_process_frees_its_lane(caplog: pytest.LogCaptureFixture):
@@ -286,8 +316,60 @@ def drawn(study: optuna.Study, of: StudySpec, count: int) -> list[dict[str, floa
     return found
 
 
+def searched(of: StudySpec, study: optuna.Study) -> list[tuple[dict[str, float], float | None]]:
+    """What a study tried and found, repeats in the place of what they repeat."""
+    return [(trial.params, trial.value) for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+
+
+@pytest.mark.parametrize("name", ["tpe", "random"])
+def test_a_search_interrupted_within_trials_proposes_what_an_uninterrupted_one_does(name: str):
+    """The signal comes after so many epochs of each run."""
+    of = spec(9).override({"search.sampler.name": name, "search.sampler.n_startup_trials": 3})
+    whole = scheduler(of, GivenCurves(1, by_margin))
+    whole.run()
+    storage, epochs_left = optuna.storages.InMemoryStorage(), [9, 14, 2, 100]
+    optuna.create_study(study_name="s", storage=storage, direction="maximize")
+
+    def until_signal(config: TrainConfig, epoch: int) -> float:
+        epochs_left[0] -= 1
+        if epochs_left[0] < 0:
+            raise Stopped(15)
+        return by_margin(config, epoch)
+
+    for _ in range(3):
+        study = optuna.load_study(study_name="s", storage=storage)
+        with pytest.raises(Stopped):
+            scheduler(of, GivenCurves(1, until_signal), study).run()
+        assert study.trials[-1].state == TrialState.WAITING
+        epochs_left.pop(0)
+    study = optuna.load_study(study_name="s", storage=storage)
+    scheduler(of, GivenCurves(1, until_signal), study).run()
+    assert states(study).count(TrialState.FAIL) == 3
+    assert searched(of, study) == searched(of, whole.study)
+
+
+@pytest.mark.parametrize("name", ["tpe", "random"])
+@pytest.mark.parametrize("sampled", [0, 1])
+def test_a_trial_whose_worker_was_killed_while_it_was_sampled(name: str, sampled: int, monkeypatch: pytest.MonkeyPatch):
+    """Nothing or one of its two parameters is stored: the repeat proposes what it would have been."""
+    of = spec(1).override({"search.sampler.name": name, "search.sampler.n_startup_trials": 3})
+    whole = drawn(optuna.create_study(sampler=make_sampler(of.search), direction="maximize"), of, 7)
+    study = optuna.create_study(direction="maximize", sampler=make_sampler(of.search))
+    parts = drawn(study, of, 4)
+    some = dict(list(of.space.boxes().items())[:sampled])
+    study.ask(fixed_distributions=some)
+    assert study.trials[4].params == {key: whole[4][key] for key in some}
+    reaper, now = Reaper(study), [1000.0]
+    monkeypatch.setattr("hpo.liveness.time.monotonic", lambda: now[0])
+    assert reaper.reap() == []
+    now[0] += CLAIM_SECONDS + 1
+    assert reaper.reap() == [4]
+    study.sampler = make_sampler(of.search)
+    assert parts + drawn(study, of, 3) == whole
+
+
 @pytest.mark.parametrize("name", ["tpe", "random", "qmc"])
-def test_an_interrupted_search_proposes_what_an_uninterrupted_one_does(name: str):
+def test_a_search_interrupted_between_trials_proposes_what_an_uninterrupted_one_does(name: str):
     of = spec(1).override({"search.sampler.name": name, "search.sampler.n_startup_trials": 3})
     storage = optuna.storages.InMemoryStorage()
     whole = drawn(optuna.create_study(sampler=make_sampler(of.search), direction="maximize"), of, 8)
@@ -315,6 +397,27 @@ def test_a_trial_that_was_queued_twice_runs_once():
         study.enqueue_trial({"margin": 0.9, "negative_weight": 150.0}, user_attrs={RETRIES: 1, AGAIN: 7})
     scheduler(of, GivenCurves(1, by_margin), study).run()
     assert states(study) == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
+
+
+def test_a_repeat_of_a_trial_that_is_repeated_already_is_dropped_whatever_became_of_the_first():
+    of, study = spec(1), optuna.create_study(direction="maximize")
+    for _ in range(2):
+        study.enqueue_trial({"margin": 0.9, "negative_weight": 150.0}, user_attrs={RETRIES: 1, AGAIN: 7})
+    study.tell(study.ask().number, state=TrialState.FAIL)
+    scheduler(of, GivenCurves(1, by_margin), study).run()
+    assert states(study) == [TrialState.FAIL, TrialState.FAIL, TrialState.COMPLETE]
+
+
+def test_a_published_config_is_no_twin_of_the_trial_that_it_repeats():
+    """A worker queues its trial before it ends it; another may start the repeat in between."""
+    of, study = spec(1), optuna.create_study(direction="maximize")
+    config = {"margin": 0.9, "negative_weight": 150.0}
+    study.enqueue_trial(config, user_attrs={PUBLISHED: "yelp2018"})
+    study.ask()
+    study.enqueue_trial(config, user_attrs={PUBLISHED: "yelp2018", RETRIES: 0, AGAIN: 0})
+    loop = scheduler(of, GivenCurves(1, by_margin), study)
+    loop._start(0)
+    assert loop.lanes[0].trial.number == 1
 
 
 @pytest.mark.parametrize("name", ["median", "percentile", "none"])

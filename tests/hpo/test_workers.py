@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -13,12 +14,14 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.failures import SearchFailed
 from hpo.liveness import RETRIES, WORKER
-from hpo.scheduler import SearchFailed
-from hpo.spec import SearchPlan
+from hpo.spec import SearchPlan, load_spec
+from hpo.stopping import Stopper
 from hpo.storage import open_storage
 from hpo.trials import FAILURE
-from hpo.workers import Unseen, Watch
+from hpo.workers import Job, Unseen, Watch
+from hpo.workspace import Workspace
 
 from .conftest import Place
 from .test_run import start
@@ -222,8 +225,25 @@ def test_diverging_trials_stop_all_workers_and_are_listed_once(place: Place):
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert errors.count("too many trials failed") == 1
+    assert len(re.findall(r"^trial \d+: training diverged in epoch 1", errors, re.MULTILINE)) >= 5, "with the reasons"
     assert "Traceback" not in errors
     assert TrialState.RUNNING not in {trial.state for trial in trials_of(place)}
+
+
+def test_a_worker_goes_on_where_only_its_own_trials_fail(place: Place):
+    """Six in a row, until its time is over; the parent, who sees all of them, would end it."""
+    place.edit("learning_rate: 1.0e-2", "learning_rate: 1.0e+38")
+    work = Workspace.open(load_spec(str(place.study)), place.output, str(place.root / "data"), "auto", "auto")
+    study = work.study(open_storage(journal(place)))
+
+    class UntilSix(Unseen):
+        def finished(self, trial: FrozenTrial, study: optuna.Study) -> None:
+            if trial.number == 5:
+                raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        Job(work, journal(place)).run(Stopper(), UntilSix())
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 6
 
 
 def test_sqlite_is_refused_for_several_workers(place: Place, fails: Callable[[int], str]):

@@ -1,0 +1,177 @@
+"""`hpo.studies`: what is listed, shown and deleted, and what a running search makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.artifacts import upload_artifact
+from optuna.trial import TrialState
+
+from hpo import export, studies
+from hpo.dashboard import ATTACHED, artifact_store, study_attributes
+from hpo.liveness import WORKER, this_worker
+from hpo.storage import open_storage
+from trainers.yaml_files import read_yaml
+
+from .conftest import Place
+from .test_run import start
+from .test_workers import PATIENCE, pids_at_work, wait_until
+
+
+def study_of(place: Place, storage: str = "") -> optuna.Study:
+    return optuna.load_study(study_name="tiny_mml", storage=open_storage(storage or str(place.output / "journal.log")))
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def question(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was asked; the answer is no."""
+    asked: list[str] = []
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return "n"
+
+    monkeypatch.setattr("builtins.input", answer)
+    return asked
+
+
+def test_list_show_delete(place: Place, capsys: pytest.CaptureFixture[str], question: list[str]):
+    place.run("--search-only", "--trials", "2")
+    where = ["--output", str(place.output)]
+    capsys.readouterr()
+    assert studies.main(["list", *where]) == 0
+    listing = capsys.readouterr().out
+    assert "tiny_mml" in listing
+    assert "yelp_mml" in listing
+    for name in ("tiny_mml", str(place.study)):
+        assert studies.main(["show", name, *where]) == 0
+        assert "# tiny_mml: 2 finished trials" in capsys.readouterr().out
+    assert studies.main(["show", str(place.root / "tiny_ccl.yaml"), *where]) == 0
+    assert "# tiny_ccl: has not run" in capsys.readouterr().out
+    assert studies.main(["delete", "tiny_mml", *where]) == 2
+    assert (place.output / "tiny_mml" / "best.yaml").exists()
+    assert studies.main(["delete", "tiny_mml", "--yes", *where]) == 0
+    assert not (place.output / "tiny_mml").exists()
+    assert export.main(["--study", "tiny_mml", *where]) == 2
+
+
+def test_all_that_is_deleted_is_said_before(place: Place, question: list[str], capsys: pytest.CaptureFixture[str]):
+    """The study, its folder and what the dashboard has of it and of its trials; no other study's."""
+    place.run("--search-only", "--trials", "2")
+    place.run("--search-only", "--trials", "1", study="tiny_ccl.yaml")
+    study, storage = study_of(place), open_storage(str(place.output / "journal.log"))
+    running = study.ask()  # to a finished one the dashboard attaches as it does below
+    by_code = upload_artifact(
+        artifact_store=artifact_store(place.output), file_path=str(place.study), study_or_trial=running, storage=storage
+    )
+    study.tell(running, state=TrialState.FAIL)
+    (place.output / "artifacts" / "by-hand").write_text("x")
+    storage.set_study_system_attr(study._study_id, "dashboard:artifacts:0:by-hand", json.dumps({"artifact_id": "by-hand"}))
+    where, artifacts = ["--output", str(place.output)], place.output / "artifacts"
+    assert {by_code, "by-hand"} < set(files_in(artifacts))
+    assert len(files_in(artifacts)) == 6
+    assert studies.main(["delete", "tiny_mml", *where]) == 2
+    out = str(place.output)
+    said = f"study tiny_mml (3 trials) on {out}/journal.log and {out}/tiny_mml and 4 files of it in {artifacts}"
+    assert question == [f"delete {said}? [y/N] "]
+    capsys.readouterr()
+    assert studies.main(["delete", "tiny_mml", "--yes", *where]) == 0
+    assert capsys.readouterr().out == f"deleted {said}\n"
+    assert not (place.output / "tiny_mml").exists()
+    assert (place.output / "tiny_ccl" / "best.yaml").exists()
+    assert len(files_in(artifacts)) == 2
+    assert optuna.get_all_study_names(open_storage(str(place.output / "journal.log"))) == ["tiny_ccl"]
+
+
+def test_a_file_that_was_deleted_in_the_dashboard_is_attached_anew(place: Place):
+    """The dashboard leaves null in its place."""
+    place.run("--search-only", "--trials", "1")
+    study, storage = study_of(place), open_storage(str(place.output / "journal.log"))
+    for key in study_attributes(study, storage):
+        if key.startswith(ATTACHED):
+            storage.set_study_system_attr(study._study_id, key, json.dumps(None))
+    assert place.run("--search-only", "--trials", "1") == 0
+    assert len(files_in(place.output / "artifacts")) == 4
+
+
+@pytest.mark.parametrize("by", ["flag", "variable"])
+def test_the_folder_of_a_study_on_another_storage_goes_with_it(place: Place, monkeypatch: pytest.MonkeyPatch, by: str):
+    """Its confirmation and its edited best.yaml name its trials."""
+    url = f"sqlite:///{place.root}/x.db"
+    flags = ["--storage", url] if by == "flag" else []
+    if by == "variable":
+        monkeypatch.setenv("HPO_STORAGE", url)
+    assert place.run(*flags) == 0
+    best = place.output / "tiny_mml" / "best.yaml"
+    best.write_text(best.read_text().replace("batch_size: 64", "batch_size: 32"))
+    assert studies.main(["delete", "tiny_mml", "--yes", "--output", str(place.output), *flags]) == 0
+    assert not (place.output / "tiny_mml").exists()
+
+
+def test_a_folder_that_holds_another_study_s_results_stays(place: Place, question: list[str]):
+    url = f"sqlite:///{place.root}/x.db"
+    where = ["--output", str(place.output)]
+    folder = place.output / "tiny_mml"
+    place.run("--search-only", "--storage", url)
+    place.run("--search-only", "--seed", "1", "--epochs", "2")
+    assert studies.main(["delete", "tiny_mml", *where, "--storage", url]) == 2
+    assert question[-1].endswith(f"; {folder} stays: {place.output / 'journal.log'} has a study of that name too? [y/N] ")
+    (place.output / "journal.log").unlink()
+    before = files_in(folder)
+    assert studies.main(["delete", "tiny_mml", *where, "--storage", url]) == 2
+    assert question[-1].endswith(f"; the rest of {folder} stays: best.yaml there is of another study? [y/N] ")
+    assert studies.main(["delete", "tiny_mml", *where, "--storage", url, "--yes"]) == 0
+    assert files_in(folder) == before
+
+
+def test_a_confirmation_does_not_outlive_its_study_among_another_study_s_files(place: Place):
+    """The study's confirm.yaml goes, also where the rest stays."""
+    url = f"sqlite:///{place.root}/x.db"
+    folder = place.output / "tiny_mml"
+    assert place.run("--storage", url) == 0
+    best = read_yaml(folder / "best.yaml")
+    (folder / "best.yaml").write_text((folder / "best.yaml").read_text().replace(f"trial: {best['trial']}", "trial: 99"))
+    assert studies.main(["delete", "tiny_mml", "--output", str(place.output), "--storage", url, "--yes"]) == 0
+    assert "confirm.yaml" not in files_in(folder)
+    assert "best.yaml" in files_in(folder)
+
+
+def test_a_study_that_is_searched_is_deleted_by_force_only(place: Place, fails: Callable[[int], str]):
+    place.run("--search-only", "--trials", "1")
+    where = ["--yes", "--output", str(place.output)]
+    study_of(place).ask().set_user_attr(WORKER, this_worker())
+    message = fails(studies.main(["delete", "tiny_mml", *where]))
+    assert f"study 'tiny_mml' is being searched: trial 1 of process {os.getpid()}" in message
+    assert "--force" in message
+    assert (place.output / "tiny_mml" / "best.yaml").exists()
+    study_of(place).ask().set_user_attr(WORKER, {**this_worker(), "boot": "another"})
+    assert studies.main(["delete", "tiny_mml", "--force", *where]) == 0
+    assert not (place.output / "tiny_mml").exists()
+
+
+def test_the_trial_of_a_dead_worker_does_not_keep_a_study(place: Place):
+    place.run("--search-only", "--trials", "1")
+    study_of(place).ask().set_user_attr(WORKER, {**this_worker(), "boot": "another"})
+    assert studies.main(["delete", "tiny_mml", "--yes", "--output", str(place.output)]) == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_search_whose_study_is_deleted_says_so(place: Place, workers: int):
+    place.edit("epochs: 3", "epochs: 1000000")
+    place.edit("evaluate_every: 2", "evaluate_every: 10")
+    process = start(place, "--workers", str(workers))
+    wait_until(lambda: len(pids_at_work(place)) == workers, process)
+    assert studies.main(["delete", "tiny_mml", "--yes", "--force", "--output", str(place.output)]) == 0
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert errors.count("study 'tiny_mml' was deleted while it was searched") == 1
+    assert "Traceback" not in errors
