@@ -12,7 +12,10 @@ from torch import Tensor
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Matrix products split long inner sums by the number of threads, and so add up in another order with each."""
+    """One thread for torch within the block: with another number a matrix product adds its long inner sums up in another order.
+
+    Compiled kernels keep theirs: their sums do not depend on them.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

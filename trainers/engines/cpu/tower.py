@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +18,7 @@ from trainers.engines.cpu.histories import Places, pooled, string_together
 from trainers.engines.cpu.kernels import Plan
 from trainers.engines.cpu.lookup import lookup_for
 from trainers.scores import SCORES
+from trainers.threads import one_torch_thread
 
 CHUNK = 4096  # users whose vectors are made at once, when all are asked for
 
@@ -39,17 +38,6 @@ class Rows:
     table: Table
     ids: Places
     values: Tensor
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Matrix products add up in another order with every number of threads; our own kernels do not, and have the most to do."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class Tower:
