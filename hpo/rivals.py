@@ -48,21 +48,20 @@ class Rivals:
         """The published config and each rival's, published and, when its study has run in the same way, tuned; each config
         once; and what the reader must know of them.
         """
-        others, notes = self._published(self.work.spec), []
+        others, not_tuned = self._published(self.work.spec), []
         for rival in self.work.spec.rival_specs():
             tuned, why_not = self._tuned(rival)
             published = self._published(rival)
             others += [*published, *tuned]
             if why_not:
-                notes.append(_not_tuned(rival, why_not, bool(published)))
-        tuned_ones = [ours, *(other for other in others if other.chosen)]
-        kept = []
-        for other in others:
-            same = None if other.chosen else next((one for one in tuned_ones if _same(one.config, other.config)), None)
-            if same is None:
-                kept.append(other)
-            else:
-                notes.append(f"{same.label} is the config of {other.label}: its search found no better one")
+                lost = "" if published else "; not compared at all"
+                not_tuned.append(f"{title(rival)} (rival study {rival.name} {why_not}{lost})")
+        kept, notes = _each_once(ours, others)
+        if not_tuned:
+            notes.append(
+                f"not tuned: {', '.join(not_tuned)}; a tuned loss against an untuned one is no fair comparison of losses: "
+                "hpo.run --tune-rivals searches them with the same budget"
+            )
         return kept, [*notes, *self._caveats(ours, kept)]
 
     def _published(self, spec: StudySpec) -> list[Contender]:
@@ -120,8 +119,8 @@ class Rivals:
         """What the reader must know of how the configs came to be."""
         if any(not other.chosen for other in others):
             yield (
-                "published: the loss settings of a paper, under the batch size, negatives, learning rate and schedule of the "
-                "study here, not the paper's whole recipe"
+                "what is not tuned has a paper's settings of the loss, under the batch size, negatives, learning rate and "
+                "schedule of the study here: not the paper's whole recipe"
             )
         for other in others:
             for part in ("encoder", "score"):
@@ -140,14 +139,17 @@ class Rivals:
             yield f"{searched} searched: methods that are not tuned have what their study file says (report: what was trained)"
 
 
-def _not_tuned(rival: StudySpec, why_not: str, is_published: bool) -> str:
-    study = f"(rival study {rival.name} {why_not})"
-    if is_published:
-        return (
-            f"{title(rival)} was not tuned {study}: a tuned loss against an untuned one is no fair comparison of losses; "
-            "hpo.run --tune-rivals searches it with the same budget"
-        )
-    return f"{title(rival)} is not compared: it was not tuned {study}, and no paper has settings for it"
+def _each_once(ours: Contender, others: Sequence[Contender]) -> tuple[list[Contender], list[str]]:
+    """The others without published configs that a search has found, too, and a note for each of those."""
+    tuned = [ours, *(other for other in others if other.chosen)]
+    kept, notes = [], []
+    for other in others:
+        same = None if other.chosen else next((one for one in tuned if _same(one.config, other.config)), None)
+        if same is None:
+            kept.append(other)
+        else:
+            notes.append(f"{same.label} is the config of {other.label}: its search found no better one")
+    return kept, notes
 
 
 def _same(one: TrainConfig, other: TrainConfig) -> bool:

@@ -213,7 +213,7 @@ def _introduce(work: Workspace, console: Console) -> None:
     seen, validation = work.split
     say(
         console,
-        f"{spec.name}: {spec.dataset}, {seen.n_users:,} users x {seen.n_items:,} items, {len(seen):,} interactions to train "
+        f"{spec.name}: {spec.data_name}, {seen.n_users:,} users x {seen.n_items:,} items, {len(seen):,} interactions to train "
         f"on, {len(validation):,} for validation\n"
         f"{spec.search.trials} trials x {spec.search.epochs} epochs, space {spec.space.name} with "
         f"{len(spec.space.boxes())} parameters, engine {choice.name} on {choice.device} ({choice.reason})"

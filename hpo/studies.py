@@ -67,7 +67,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _facts(spec: StudySpec | None) -> list[str]:
-    return ["?", "?"] if spec is None else [spec.dataset, str(spec.space.name)]
+    return ["?", "?"] if spec is None else [spec.data_name, str(spec.space.name)]
 
 
 def _progress(study: optuna.Study | None) -> list[str]:

@@ -259,15 +259,14 @@ def _unfinished(label: str, chosen: Candidate, search_epochs: int) -> str:
     """What shows that a tuned method's training was not finished, empty where nothing does.
 
     At a constant rate that is the end of its validation curve. A rate that falls to zero flattens the end of every curve,
-    finished or not: there it is what the longer training of confirm has gained over that of the search.
+    finished or not: there, and where a curve has a single point, it is what the longer training of confirm has gained over that
+    of the search.
     """
     epochs = chosen.config.epochs
-    if chosen.config.schedule == "constant":
-        curves = [sorted(curve.items()) for curve in chosen.curves.values() if len(curve) > 1]
-        if not curves or min(curve[-2][1] for curve in curves) <= 0:
-            return ""
-        rise = statistics.fmean(curve[-1][1] / curve[-2][1] - 1 for curve in curves)
-        (before, _), (last, _) = curves[0][-2:]
+    curves = [sorted(curve.items())[-2:] for curve in chosen.curves.values()]
+    if chosen.config.schedule == "constant" and curves and all(len(ends) == 2 and ends[0][1] > 0 for ends in curves):
+        rise = statistics.fmean(end / start - 1 for (_, start), (_, end) in curves)
+        (before, _), (last, _) = curves[0]
         how = f"still rose by {100 * rise:.1f} % from epoch {before} to {last}"
     elif 0 < search_epochs < epochs and min(chosen.search_value, chosen.mean) > 0:
         rise = (chosen.mean / chosen.search_value) ** (1 / math.log2(epochs / search_epochs)) - 1
