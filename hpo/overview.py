@@ -19,7 +19,7 @@ from hpo.export import confirmation
 from hpo.spec import BESIDE, OBJECTIVE, StudySpec
 from hpo.summary import SearchCost, search_cost
 from hpo.trials import best_trials, tally, trial_config
-from hpo.verdict import BETTER, WORSE
+from hpo.verdict import NO_VERDICT
 from trainers.config import TrainConfig
 from trainers.gradients import HARDEST
 from trainers.yaml_files import to_yaml
@@ -204,9 +204,9 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _word(ours: str, comparison: Mapping[str, Any]) -> str:
-    """The verdict from the winner's side, `MML tuned better, +3.1 %` or `not distinguishable, +0.1 %`."""
+    """The verdict from the winner's side, `MML tuned better, +3.1 %`."""
     verdict = comparison["verdict"]
-    subject = f"{ours} " if verdict in (BETTER, WORSE) else ""
+    subject = "" if verdict == NO_VERDICT else f"{ours} "
     return f"{subject}{verdict}, {comparison['difference_percent']:+.1f} %"
 
 
