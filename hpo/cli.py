@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 FAILED, BAD_INPUT = 1, 2  # exit codes
 LAST_PORT = 65535
+OUTPUT = Path("runs")  # unless another is given
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +38,7 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_place_arguments(parser: argparse.ArgumentParser) -> None:
     """`--output`, `--storage` and `--data-dir`."""
-    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="results of all studies (runs)")
+    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help=f"results of all studies ({OUTPUT})")
     parser.add_argument(
         "--storage", metavar="URL", help="Optuna storage URL or journal file (default: $HPO_STORAGE, else OUTPUT/journal.log)"
     )

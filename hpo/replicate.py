@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from hpo.cli import add_data_argument, add_engine_arguments, entry, positive, seed
+from hpo.cli import OUTPUT, add_data_argument, add_engine_arguments, entry, positive, seed
 from hpo.console import RunProgress, say, table
 from hpo.papers import MEAN_POPULARITY, TABLES, PaperRow, PaperTable
 from hpo.provenance import provenance
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--negatives", metavar="N,N", help="negatives per positive, a sweep; default: the paper's")
     parser.add_argument("--epochs", type=positive, metavar="N", help="default: the paper's")
     parser.add_argument("--seed", type=seed, default=0, metavar="N")
-    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR")
+    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR")
     add_data_argument(parser)
     add_engine_arguments(parser)
     return entry(parser, argv, _replicate)

@@ -16,6 +16,7 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli import (
+    OUTPUT,
     add_confirm_arguments,
     add_engine_arguments,
     add_place_arguments,
@@ -226,7 +227,7 @@ def _introduce(work: Workspace, console: Console) -> None:
 
 def _place(arguments: argparse.Namespace) -> str:
     """The flags that lead another verb to the same place."""
-    output = "" if arguments.output == Path("runs") else f" --output {arguments.output}"
+    output = "" if arguments.output == OUTPUT else f" --output {arguments.output}"
     return output + (f" --storage {shown_storage(arguments)}" if arguments.storage else "")
 
 

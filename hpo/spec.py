@@ -145,10 +145,14 @@ class StudySpec(BaseModel):
         return self.dataset if self.dataset in NAMES else Path(self.dataset).name
 
     @property
+    def probe(self) -> TrainConfig:
+        """A config of one epoch, for what is the same in all that the space holds."""
+        return self.space.config(self.space.corner(), self.fields(1, 0))
+
+    @property
     def model(self) -> tuple[str, str]:
         """The names of the encoder and of the negatives."""
-        config = self.space.config(self.space.corner(), self.fields(1, 0))
-        return config.encoder.name, config.negatives.name
+        return self.probe.encoder.name, self.probe.negatives.name
 
     def published(self, epochs: int, seed: int) -> tuple[TrainConfig, str] | None:
         """The published settings of the space's loss under this study's fixed settings, and what to call them: `published`,

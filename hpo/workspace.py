@@ -64,8 +64,7 @@ class Workspace:
         Raises:
             InputError: an engine that is unknown, absent or cannot train the study; lanes that it does not have.
         """
-        probe = spec.space.config(spec.space.corner(), spec.fields(1, 0))
-        choice = choose_engine(probe, engine, device)
+        choice = choose_engine(spec.probe, engine, device)
         if ENGINES[choice.name].many_lanes:
             lanes = lanes or default_lanes(spec.search.trials, workers)
         elif lanes is not None and lanes > 1:
@@ -115,9 +114,8 @@ class Workspace:
     def _check_negatives(self) -> None:
         """Before hours are spent: those of the study and of its rivals, on what search and stage 2 of confirm train on."""
         for spec in (self.spec, *self.spec.rival_specs()):
-            negatives = spec.space.config(spec.space.corner(), spec.fields(1, 0)).negatives
             for seen in (self.split[0], self.dataset.train):
-                negatives.check(seen)
+                spec.probe.negatives.check(seen)
 
     def study(self, storage: BaseStorage) -> optuna.Study:
         """Create or continue the study in a storage.
