@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -46,8 +45,6 @@ from trainers.errors import InputError
 from trainers.files import write_text
 from trainers.sanity import UNTRAINED
 from trainers.yaml_files import sealed, to_yaml
-
-log = logging.getLogger(__name__)
 
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
 READINGS = "test readings"  # attribute of the study: what each confirm compared on the test split

@@ -5,7 +5,6 @@ It is made from the storage and confirm.yaml, without data and without training,
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,6 @@ from hpo.verdict import NO_VERDICT
 from trainers.config import TrainConfig
 from trainers.gradients import HARDEST
 from trainers.yaml_files import to_yaml
-
-log = logging.getLogger(__name__)
 
 METHOD_COLUMNS = ["method", OBJECTIVE, BESIDE, "verdict", "trials", "epochs to find", "time to find", "time to test"]
 BEYOND_COLUMNS = ["method", "coverage", "mean popularity", "Gini"]

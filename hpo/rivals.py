@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -93,7 +93,12 @@ class Rivals:
         study = optuna.load_study(study_name=rival.name, storage=self.storage)
         if why_not := self._unlike(study, rival):
             return [], why_not
-        candidates = self.select(study, stored_spec(study))
+        theirs = stored_spec(study)
+        if why_not := self._searched_otherwise(theirs):
+            return [], why_not
+        if not best_trials(study, 1):
+            return [], "has no complete trial"
+        candidates = self.select(study, theirs)
         if all(candidate.failure for candidate in candidates):
             return [], "has no candidate that trains to full epochs"
         chosen, cost = highest(candidates, rival.name), search_cost(study)
@@ -108,12 +113,12 @@ class Rivals:
         space = theirs.get("space", {})
         if space.get("name") != rival.space.name or set(space.get("also", ())) != set(ours["space"]["also"]):
             unlike.append("space")
-        if not unlike:
-            plans = stored_spec(study).search, self.work.spec.search
-            unlike = [f"search.{part}" for part in ("sampler", "pruner") if len({getattr(p, part) for p in plans}) > 1]
-        if unlike:
-            return f"differs in {', '.join(unlike)}"
-        return "" if best_trials(study, 1) else "has no complete trial"
+        return _differs(unlike)
+
+    def _searched_otherwise(self, theirs: StudySpec) -> str:
+        """The same for what is no part of a definition."""
+        plans = theirs.search, self.work.spec.search
+        return _differs([f"search.{part}" for part in ("sampler", "pruner") if len({getattr(p, part) for p in plans}) > 1])
 
     def _caveats(self, ours: Contender, others: Sequence[Contender]) -> Iterator[str]:
         """What the reader must know of how the configs came to be."""
@@ -139,6 +144,10 @@ class Rivals:
             yield f"{searched} searched: methods that are not tuned have what their study file says (report: what was trained)"
 
 
+def _differs(keys: Sequence[str]) -> str:
+    return f"differs in {', '.join(keys)}" if keys else ""
+
+
 def _each_once(ours: Contender, others: Sequence[Contender]) -> tuple[list[Contender], list[str]]:
     """The others without published configs that a search has found, too, and a note for each of those."""
     tuned = [ours, *(other for other in others if other.chosen)]
@@ -160,7 +169,7 @@ def _model_part(config: TrainConfig, part: str) -> Any:
     """The encoder or the score as plain data; a dropout may be searched."""
     if part == "score":
         return config.score
-    return {key: value for key, value in vars(replace(config.encoder, dropout=0.0)).items() if key != "dropout"}
+    return {key: value for key, value in vars(config.encoder).items() if key != "dropout"}
 
 
 def title(spec: StudySpec) -> str:

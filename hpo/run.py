@@ -148,6 +148,7 @@ def _run(arguments: argparse.Namespace) -> int:
     _introduce(work, console)
     if arguments.dry_run:
         return _dry_run(work, console)
+    work.check_negatives()
     _check_writable(work.folder)
     storage = open_storage(url)
     study = work.study(storage)

@@ -76,7 +76,9 @@ class FinishedRun:
 
 def revision_of(trained_by: Mapping[str, Any]) -> str:
     """The revision of the program in a provenance, its version where it was installed."""
-    return str(trained_by.get("revision", trained_by["version"])) + (" dirty" if trained_by.get("dirty") else "")
+    return str(trained_by.get("revision") or trained_by.get("version", "unknown")) + (
+        " dirty" if trained_by.get("dirty") else ""
+    )
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,8 @@ class StudySpec(BaseModel):
     @property
     def model(self) -> tuple[str, str]:
         """The names of the encoder and of the negatives."""
-        return self.probe.encoder.name, self.probe.negatives.name
+        probe = self.probe
+        return probe.encoder.name, probe.negatives.name
 
     def published(self, epochs: int, seed: int) -> tuple[TrainConfig, str] | None:
         """The published settings of the space's loss under this study's fixed settings, and what to call them: `published`,

@@ -111,19 +111,23 @@ class Workspace:
         """(train, validation): what the search sees."""
         return hold_out(self.dataset.train, self.spec.split_seed)
 
-    def _check_negatives(self) -> None:
-        """Before hours are spent: those of the study and of its rivals, on what search and stage 2 of confirm train on."""
+    def check_negatives(self) -> None:
+        """Before hours are spent: those of the study and of its rivals, on what search and stage 2 of confirm train on.
+
+        Raises:
+            InputError: these data do not allow them.
+        """
         for spec in (self.spec, *self.spec.rival_specs()):
+            negatives = spec.probe.negatives
             for seen in (self.split[0], self.dataset.train):
-                spec.probe.negatives.check(seen)
+                negatives.check(seen)
 
     def study(self, storage: BaseStorage) -> optuna.Study:
         """Create or continue the study in a storage.
 
         Raises:
-            InputError: it exists with another definition, or is damaged; negatives that these data do not allow.
+            InputError: it exists with another definition, or is damaged.
         """
-        self._check_negatives()
         sampler = make_sampler(self.spec.search, self.lanes)
         definition = self.spec.definition(self.dataset.checksum, self.choice.name)
         study = open_study(storage, self.spec.name, definition, sampler, make_pruner(self.spec.search.pruner))
