@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from scipy import sparse
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
 
 from trainers.data import Interactions
 from trainers.draws import Purpose
@@ -31,10 +30,7 @@ class LightGCN(Encoder):
 
 
 class LightGCNModule(EncoderModule):
-    """Two embedding tables, and the graph as a sparse matrix (n_users, n_items) with its transpose."""
-
-    graph: Tensor
-    transposed: Tensor
+    """Two embedding tables, and the graph (n_users, n_items) with its transpose."""
 
     def __init__(self, settings: LightGCN, seen: Interactions, seed: int) -> None:
         super().__init__()
@@ -42,15 +38,16 @@ class LightGCNModule(EncoderModule):
         self.users = parameter(normal_table(seed, Purpose.INIT_USERS, (seen.n_users, settings.dim), settings.init_std))
         self.items = parameter(normal_table(seed, Purpose.INIT_ITEMS, (seen.n_items, settings.dim), settings.init_std))
         graph = _normalised(seen)
-        self.register_buffer("graph", _as_torch(graph), persistent=False)
-        self.register_buffer("transposed", _as_torch(graph.T.tocsr()), persistent=False)
+        self.graph, self.transposed = SparseMatrix(graph), SparseMatrix(graph.T.tocsr())
 
     def refresh(self) -> None:
-        layers: list[tuple[Tensor, Tensor]] = [(self.users, self.items)]
+        users: Tensor = self.users
+        items: Tensor = self.items
+        all_users, all_items = users, items
         for _ in range(self.layers):
-            users, items = layers[-1]
-            layers.append((_product(self.graph, self.transposed, items), _product(self.transposed, self.graph, users)))
-        self.final = tuple(torch.stack(parts).mean(0) for parts in zip(*layers, strict=True))
+            users, items = _product(self.graph, self.transposed, items), _product(self.transposed, self.graph, users)
+            all_users, all_items = all_users + users, all_items + items
+        self.final = all_users / (self.layers + 1), all_items / (self.layers + 1)
 
     def user_vectors(self, users: Tensor) -> Tensor:
         return rows_of(self.final[0], users)
@@ -66,27 +63,42 @@ def _normalised(seen: Interactions) -> Any:
     return sparse.csr_matrix((weights, seen.items, seen.indptr), shape=(seen.n_users, seen.n_items))
 
 
-def _as_torch(matrix: Any) -> Tensor:
-    parts: list[NDArray[Any]] = [matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-        ends, columns, values = map(torch.from_numpy, parts)
-        return torch.sparse_csr_tensor(ends, columns, values, size=matrix.shape, check_invariants=True)
+class SparseMatrix(nn.Module):
+    """A matrix of SciPy's compressed rows. The product with a dense one is a weighted sum of its rows, for which PyTorch's
+    embedding_bag is 3 to 4 times as fast on a CPU as its sparse matrices, and has the same bits every time on a GPU, too.
+    """
+
+    columns: Tensor  # int64 (n_entries,)
+    ends: Tensor  # int64 (n + 1,), entries ends[r]:ends[r + 1] are row r's
+    entries: Tensor  # (n_entries,)
+
+    def __init__(self, matrix: Any) -> None:
+        super().__init__()
+        parts = {"columns": matrix.indices.astype(np.int64), "ends": matrix.indptr.astype(np.int64), "entries": matrix.data}
+        for name, array in parts.items():
+            self.register_buffer(name, torch.from_numpy(array), persistent=False)
+
+    def forward(self, dense: Tensor) -> Tensor:
+        """The product (n, d) with a dense matrix (m, d), without a gradient."""
+        return embedding_bag(
+            self.columns, dense, self.ends, mode="sum", per_sample_weights=self.entries, include_last_offset=True
+        )
 
 
 class _Product(torch.autograd.Function):
-    """A sparse matrix times a dense one, with the transpose at hand for the gradient: PyTorch would make it at every step."""
+    """With the transpose at hand for the gradient, which embedding_bag would sum up by atomics on a GPU."""
 
     @staticmethod
-    def forward(context: Any, matrix: Tensor, transposed: Tensor, dense: Tensor) -> Tensor:
+    def forward(context: Any, matrix: SparseMatrix, transposed: SparseMatrix, dense: Tensor) -> Tensor:
         context.transposed = transposed
-        return matrix @ dense
+        product: Tensor = matrix(dense)
+        return product
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, context.transposed @ gradient
+        return None, None, context.transposed(gradient.contiguous())
 
 
-def _product(matrix: Tensor, transposed: Tensor, dense: Tensor) -> Tensor:
+def _product(matrix: SparseMatrix, transposed: SparseMatrix, dense: Tensor) -> Tensor:
     product: Tensor = _Product.apply(matrix, transposed, dense)  # type: ignore[no-untyped-call]
     return product
