@@ -24,6 +24,7 @@ from hpo.spec import OBJECTIVE, StudySpec, check_name, load_spec, shipped_studie
 from hpo.storage import open_storage, storage_url
 from hpo.stored import find_study, is_ours, stored_spec
 from hpo.trials import best_trials, tally, trial_config
+from hpo.workspace import alone
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.yaml_files import read_yaml, to_yaml
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     delete = verbs.add_parser("delete", help="remove a study and its results")
     delete.add_argument("study", metavar="NAME")
     delete.add_argument("--yes", action="store_true", help="do not ask")
-    delete.add_argument("--force", action="store_true", help="even while it is searched")
+    delete.add_argument("--force", action="store_true", help="even while it is searched or confirmed")
     for verb in (listing, show, delete):
         add_place_arguments(verb)
     actions = {"list": _list, "show": _show, "delete": _delete}
@@ -102,7 +103,7 @@ def _delete(arguments: argparse.Namespace) -> int:
         raise InputError(f"there is no study {name!r}: nothing has run in {arguments.output}")
     study = find_study(storage, name)
     if not arguments.force:
-        _check_at_rest(study)
+        _check_at_rest(study, arguments.output / name)
     results = _results(study, storage, arguments)
     trials = counted(len(study.get_trials(deepcopy=False)), "trial")
     what = " and ".join([f"study {name} ({trials}) on {shown_storage(arguments)}", *results.shown])
@@ -115,14 +116,16 @@ def _delete(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_at_rest(study: optuna.Study) -> None:
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+def _check_at_rest(study: optuna.Study, folder: Path) -> None:
+    name, running = study.study_name, study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     holders = [(trial.number, signature(trial)) for trial in running if not is_dead(trial, time.time())]
     at_work = [f"trial {number} of process {by['pid']} on {by['host']}" for number, by in holders if by is not None]
     if at_work:
-        raise InputError(
-            f"study {study.study_name!r} is being searched: {', '.join(at_work)}; stop that first, or delete it with --force"
-        )
+        raise InputError(f"study {name!r} is being searched: {', '.join(at_work)}; stop that first, or delete it with --force")
+    if folder.is_dir():
+        with alone(folder, "confirm") as at_rest:
+            if not at_rest:
+                raise InputError(f"study {name!r} is being confirmed; stop that first, or delete it with --force")
 
 
 @dataclass(frozen=True)

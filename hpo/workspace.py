@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,27 @@ MAX_LANES = 8  # trials that are asked for at once know nothing of one another
 def default_lanes(trials: int, workers: int) -> int:
     """At most a tenth of the trials for all workers together: a sampler learns from finished ones."""
     return max(1, min(MAX_LANES, trials // (10 * workers)))
+
+
+@contextmanager
+def alone(folder: Path, task: str) -> Iterator[bool]:
+    """Within the block, whether this process alone does a task on a study's folder; the lock ends with the process.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    with writing(folder, OTHER_OUTPUT):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f".{task}.lock", blocking=False)
+        with suppress(Timeout):
+            lock.acquire()
+    if not lock.is_locked:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 @dataclass(frozen=True)
@@ -81,25 +102,9 @@ class Workspace:
         """Finished runs at full budget, this study's and, where the same config was trained for another, that one's."""
         return RunStore(self.folder / "runs", elsewhere=self.output)
 
-    @contextmanager
-    def alone(self, task: str) -> Iterator[bool]:
-        """Within the block, whether this process alone does a task on the study's folder; the lock ends with the process.
-
-        Raises:
-            InputError: the folder cannot be written.
-        """
-        with writing(self.folder, OTHER_OUTPUT):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / f".{task}.lock", blocking=False)
-            with suppress(Timeout):
-                lock.acquire()
-        if not lock.is_locked:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+    def alone(self, task: str) -> AbstractContextManager[bool]:
+        """Whether this process alone does a task on the study's folder, see `alone`."""
+        return alone(self.folder, task)
 
     @cached_property
     def dataset(self) -> Dataset:

@@ -123,8 +123,10 @@ class Space(ABC):
 
 def _settings(fixed: Mapping[str, Any], field: str, known: Iterable[str]) -> Mapping[str, Any]:
     """What is fixed of a field of which something is searched."""
-    given = fixed.get(field, {})
-    if not isinstance(given, Mapping):
+    if field not in fixed:
+        return {}
+    given = fixed[field]
+    if not isinstance(given, Mapping) or "name" not in given:
         raise InputError(f"config: {field}: must be a mapping with a name, one of {', '.join(sorted(known))}, got {given!r}")
     return given
 

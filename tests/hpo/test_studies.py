@@ -16,6 +16,7 @@ from hpo import export, studies
 from hpo.dashboard import ATTACHED, artifact_store, study_attributes
 from hpo.liveness import WORKER, this_worker
 from hpo.storage import open_storage
+from hpo.workspace import alone
 from trainers.yaml_files import read_yaml
 
 from .conftest import Place
@@ -156,6 +157,19 @@ def test_a_study_that_is_searched_is_deleted_by_force_only(place: Place, fails: 
     study_of(place).ask().set_user_attr(WORKER, {**this_worker(), "boot": "another"})
     assert studies.main(["delete", "tiny_mml", "--force", *where]) == 0
     assert not (place.output / "tiny_mml").exists()
+
+
+def test_a_study_that_is_confirmed_is_deleted_by_force_only(place: Place, fails: Callable[[int], str]):
+    place.run("--search-only", "--trials", "1")
+    folder = place.output / "tiny_mml"
+    with alone(folder, "confirm") as held:
+        assert held
+        message = fails(studies.main(["delete", "tiny_mml", "--yes", "--output", str(place.output)]))
+        assert "study 'tiny_mml' is being confirmed" in message
+        assert "--force" in message
+        assert (folder / "best.yaml").exists()
+    assert studies.main(["delete", "tiny_mml", "--yes", "--output", str(place.output)]) == 0
+    assert not folder.exists()
 
 
 def test_the_trial_of_a_dead_worker_does_not_keep_a_study(place: Place):

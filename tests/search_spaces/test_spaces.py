@@ -119,7 +119,7 @@ def test_what_is_searched_beside_the_loss_is_named_once(name: str):
 
 
 @pytest.mark.parametrize("field", ["negatives", "encoder"])
-@pytest.mark.parametrize("given", ["uniform", None, 3, [], [{"name": "mf"}]])
+@pytest.mark.parametrize("given", ["uniform", None, 3, [], [{"name": "mf"}], {}, {"dim": 8}])
 def test_the_rest_of_a_searched_field_must_be_a_mapping(field: str, given: Any):
     """In the words that are said where nothing of it is searched."""
     said = []
