@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -106,7 +106,28 @@ class SimpleXModule(EncoderModule):
 
     def keys(self, consumed: Tensor) -> Tensor | None:
         """What consumed items (D, dim) are weighted by; None where all weigh the same."""
-        return None if self.settings.aggregation == "mean" else torch.tanh(consumed @ self.key.T + self.bias)
+        return None if self.settings.aggregation == "mean" else tanh(torch.addmm(self.bias, consumed, self.key.T))
+
+
+class _Tanh(torch.autograd.Function):
+    """2 sigmoid(2 x) - 1: on a CPU PyTorch computes sigmoids ten times as fast as tanh, which took a sixth of a step."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor) -> Tensor:
+        out = torch.sigmoid(2.0 * x).mul_(2.0).sub_(1.0)
+        context.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        (out,) = context.saved_tensors
+        return torch.ops.aten.tanh_backward(gradient, out)  # type: ignore[no-any-return]
+
+
+def tanh(x: Tensor) -> Tensor:
+    """torch.tanh within 2e-7 in float32."""
+    found: Tensor = _Tanh.apply(x)  # type: ignore[no-untyped-call]
+    return found
 
 
 def pooled(queries: Tensor, keys: Tensor | None, values: Tensor, which: Tensor, lengths: Tensor) -> Tensor:
