@@ -173,7 +173,7 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     n_trials = search_cost(study).trials
     with RunProgress(console) as progress:
         outcome = Confirmer(work, n_trials, storage, progress, stopper).run(study)
-    outcome = replace(outcome, notes=[*outcome.notes, *_read_before(study, outcome)])
+    outcome = replace(outcome, notes=[*outcome.notes, *_read_before(study, outcome), *_read_elsewhere(study, storage)])
     path = work.folder / CONFIRM
     origin = {"definition": study.user_attrs[DEFINITION], "trials": n_trials, "provenance": provenance(work.choice.device)}
     write_text(path, sealed(to_yaml({**outcome.to_dict(), **origin})), OTHER_OUTPUT)
@@ -201,6 +201,22 @@ def _read_before(study: optuna.Study, outcome: Confirmation) -> list[str]:
     return [
         f"the test split has been read for {len(readings)} comparisons of this study that differ in winner, rivals, seeds or "
         "epochs: the more of them, the less a verdict means"
+    ]
+
+
+def _read_elsewhere(study: optuna.Study, storage: BaseStorage) -> list[str]:
+    """A note when other studies of the storage have been confirmed on the same data: no verdict allows for that."""
+    data, others = study.user_attrs[DEFINITION]["dataset checksum"], []
+    for other in optuna.get_all_study_summaries(storage, include_best_trial=False):
+        definition = other.user_attrs.get(DEFINITION)
+        same_data = isinstance(definition, dict) and definition.get("dataset checksum") == data
+        if same_data and READINGS in other.user_attrs and other.study_name != study.study_name:
+            others.append(other.study_name)
+    if not others:
+        return []
+    return [
+        f"the test split has been read for other studies of these data, too ({', '.join(sorted(others))}): whoever reports the "
+        "best of several verdicts has chosen on the test split"
     ]
 
 

@@ -124,14 +124,10 @@ class Rivals:
         """What the reader must know of how the configs came to be."""
         if any(not other.chosen for other in others):
             yield (
-                "what is not tuned has a paper's settings of the loss, under the batch size, negatives, learning rate and "
-                "schedule of the study here: not the paper's whole recipe"
+                "what is not tuned has a paper's settings of the loss, under the encoder's settings, negatives, batch size, "
+                "learning rate, schedule and epochs of the study here: not the paper's whole recipe"
             )
-        for other in others:
-            for part in ("encoder", "score"):
-                mine, theirs = (_model_part(config, part) for config in (ours.config, other.config))
-                if mine != theirs:
-                    yield f"{other.label} has another {part} than {ours.label} ({theirs}, not {mine}): not losses alone differ"
+        yield from _unlike_models(ours, others, searched=self.work.spec.space.also)
         spec = self.work.spec
         sampler = spec.search.sampler
         if sampler.never_learns(self.n_trials):
@@ -165,11 +161,32 @@ def _same(one: TrainConfig, other: TrainConfig) -> bool:
     return one.replace(seed=0) == other.replace(seed=0)
 
 
-def _model_part(config: TrainConfig, part: str) -> Any:
-    """The encoder or the score as plain data; a dropout may be searched."""
-    if part == "score":
-        return config.score
-    return {key: value for key, value in vars(config.encoder).items() if key != "dropout"}
+def _unlike_models(ours: Contender, others: Sequence[Contender], searched: Sequence[str]) -> Iterator[str]:
+    """What differs beside the losses, but for what each has searched for itself; a sentence for those that differ alike."""
+    mine = _beside_loss(ours.config, searched)
+    labels: dict[str, list[str]] = {}
+    for other in others:
+        theirs = _beside_loss(other.config, searched)
+        unlike = "; ".join(
+            f"{key} {theirs[key]}, not {mine[key]}" for key in theirs if mine.get(key, theirs[key]) != theirs[key]
+        )
+        if unlike:
+            labels.setdefault(unlike, []).append(other.label)
+    for unlike, those in labels.items():
+        yield f"not losses alone differ from {ours.label}: {' and '.join(those)} with {unlike}"
+
+
+def _beside_loss(config: TrainConfig, searched: Sequence[str]) -> dict[str, Any]:
+    """What a config has beside its loss, the parts of encoder and negatives by dotted keys, without what is searched."""
+    fields: dict[str, Any] = {"score": config.score}
+    for key, value in config.to_dict().items():
+        if key in ("loss", "epochs", "seed", *searched):
+            continue
+        if isinstance(value, dict):
+            fields |= {f"{key}.{part}": value[part] for part in value if part not in searched}
+        else:
+            fields[key] = value
+    return fields
 
 
 def title(spec: StudySpec) -> str:

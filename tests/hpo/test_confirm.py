@@ -27,8 +27,8 @@ MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP = (f"{name} with settings for yelp2018" fo
 CONFIG = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}})
 
 
-def confirmed(place: Place) -> dict[str, Any]:
-    return read_yaml(place.output / "tiny_mml" / "confirm.yaml")
+def confirmed(place: Place, study: str = "tiny_mml") -> dict[str, Any]:
+    return read_yaml(place.output / study / "confirm.yaml")
 
 
 def stored_runs(place: Place) -> list[Path]:
@@ -221,16 +221,16 @@ def test_a_tuned_loss_against_untuned_ones_is_said(place: Place):
     statements = confirmed(place)["statements"]
     both = "not tuned: CCL (rival study tiny_ccl has not run), BSL (rival study tiny_bsl has not run); a tuned loss against"
     assert [s for s in statements if s.startswith(both)]
-    assert [s for s in statements if s.startswith("what is not tuned has a paper's settings of the loss, under the batch size")]
+    assert [s for s in statements if s.startswith("what is not tuned has a paper's settings of the loss, under the encoder's")]
 
 
-def test_a_rival_with_a_smaller_model_is_said(place: Place):
+def test_what_differs_beside_the_losses_is_said(place: Place):
     rival = place.root / "tiny_ccl.yaml"
-    rival.write_text(rival.read_text().replace("dim: 8", "dim: 4"))
+    rival.write_text(rival.read_text().replace("dim: 8", "dim: 4").replace("count: 7", "count: 5"))
     assert place.run("--tune-rivals") == 0
-    said = [s for s in confirmed(place)["statements"] if " has another encoder than MML tuned " in s]
-    assert [s.partition(" has")[0] for s in said] == [CCL_OF_YELP, "CCL tuned"]
-    assert "'dim': 4" in said[1]
+    said = [s for s in confirmed(place)["statements"] if s.startswith("not losses alone differ from MML tuned: ")]
+    (differs,) = said
+    assert differs.endswith(f": {CCL_OF_YELP} and CCL tuned with encoder.dim 4, not 8; negatives.count 5, not 7")
 
 
 def test_a_rival_whose_search_found_nothing_better_than_its_paper_is_compared_once(place: Place):
@@ -249,6 +249,15 @@ def test_reading_the_test_split_again_is_counted(place: Place):
     assert not [s for s in confirmed(place)["statements"] if s.startswith("the test split has been read")], "the same runs"
     assert confirm.main([*again, "--confirm-seeds", "2"]) == 0
     assert [s for s in confirmed(place)["statements"] if s.startswith("the test split has been read for 2 comparisons of this")]
+
+
+def test_reading_the_test_split_for_another_study_is_said(place: Place):
+    few = ["--trials", "1", "--select-seeds", "1", "--confirm-seeds", "1"]
+    for name in ("first", "second"):
+        place.run(*few, "--study-name", name)
+    (said,) = [s for s in confirmed(place, "second")["statements"] if s.startswith("the test split")]
+    assert said.startswith("the test split has been read for other studies of these data, too (first): ")
+    assert not [s for s in confirmed(place, "first")["statements"] if s.startswith("the test split")]
 
 
 def test_runs_of_another_study_are_not_trained_again(place: Place):
