@@ -147,8 +147,17 @@ def seconds(text: str) -> float:
 hours = seconds
 
 
-def entry(parser: argparse.ArgumentParser, argv: list[str] | None, verb: Callable[[argparse.Namespace], int]) -> int:
-    """Parse, run, and turn the failures that a user can act on into a message and an exit code."""
+def entry(
+    parser: argparse.ArgumentParser,
+    argv: list[str] | None,
+    verb: Callable[[argparse.Namespace], int],
+    stopped: str = "what is finished is kept, the same command continues",
+) -> int:
+    """Parse, run, and turn the failures that a user can act on into a message and an exit code.
+
+    Args:
+        stopped: what is said when a signal ends it.
+    """
     try:
         arguments = parser.parse_args(argv)
     except SystemExit as error:  # argparse has printed its message
@@ -166,7 +175,7 @@ def entry(parser: argparse.ArgumentParser, argv: list[str] | None, verb: Callabl
         print(f"error: {error}", file=sys.stderr)
         return FAILED
     except Stopped as stop:
-        print(f"{stop}; what is finished is kept, the same command continues", file=sys.stderr)
+        print(f"{stop}; {stopped}", file=sys.stderr)
         return stop.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -43,7 +43,7 @@ def search_on_dask(
         Stopped: SIGINT or SIGTERM; unfinished trials are back in the queue.
     """
     with _client(scheduler) as client:
-        places = _places(client)[:workers]
+        places = _places(client, workers)
         job = _reachable(job, client)
         watch = Watch(study, job.work.spec.search, progress)
         data = client.scatter(job, broadcast=True)  # the data travel once, not with each task
@@ -57,12 +57,12 @@ def search_on_dask(
                     time.sleep(POLL_SECONDS / 4)
                 watch.look()
                 _raise_errors_of(tasks)
+            _raise_errors_of(tasks)  # before `cancel`, which takes their place
         finally:
             client.cancel(tasks)  # they see it, and put their trials back
             _wait_for_put_back(client, study)
             reap(study, job.stale_after)
         watch.look()
-        _raise_errors_of(tasks)
 
 
 def count_workers(scheduler: str) -> int:
@@ -89,8 +89,10 @@ def _client(scheduler: str) -> Iterator[Client]:
         yield client
 
 
-def _places(client: Client) -> list[tuple[str, int, int]]:
-    """For each Dask worker: its address, its number among its machine's workers, and how many these are."""
+def _places(client: Client, wanted: int | None = None) -> list[tuple[str, int, int]]:
+    """For each Dask worker, or for so many, from all machines in turn: its address, its number among those of its machine, and
+    how many these are.
+    """
     workers: dict[str, dict[str, Any]] = client.scheduler_info(n_workers=-1)["workers"]
     if not workers:
         raise InputError("the Dask cluster has no worker; start some with `dask worker ADDRESS --nthreads 1 --nworkers N`")
@@ -102,7 +104,10 @@ def _places(client: Client) -> list[tuple[str, int, int]]:
                 f"own: start workers with --nthreads 1"
             )
         by_host[worker["host"]].append(address)
-    return [(address, number, len(of_host)) for of_host in by_host.values() for number, address in enumerate(sorted(of_host))]
+    in_turn = sorted((number, host, address) for host, those in by_host.items() for number, address in enumerate(sorted(those)))
+    chosen = in_turn[:wanted]
+    of_host = Counter(host for _, host, _ in chosen)
+    return [(address, number, of_host[host]) for number, host, address in chosen]
 
 
 def _reachable(job: Job, client: Client) -> Job:
@@ -157,5 +162,7 @@ def _raise_errors_of(tasks: list[Any]) -> None:
             raise error
         if "No module named" in str(error):
             raise InputError(f"a Dask worker cannot run this: {error}; install the same version in the workers' environment")
+    if any(task.status in ("cancelled", "lost") for task in tasks):  # the connection broke, or someone restarted the cluster
+        raise SearchFailed("the Dask cluster has let go of its workers; what is finished is kept, the same command continues")
     if errors:
         raise SearchFailed(f"a Dask worker gave up: {type(errors[0]).__name__}: {errors[0]}; what is finished is kept")

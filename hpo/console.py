@@ -139,9 +139,16 @@ class RunProgress(_Live):
         """One run; call what it gives after every epoch."""
         started = time.monotonic()
         task = self.bar.add_task(label, total=epochs)
+        trained = 0
+
+        def advance() -> None:
+            nonlocal trained
+            trained += 1
+            self.bar.advance(task)
+
         try:
-            yield lambda: self.bar.advance(task)
+            yield advance
         finally:
             self.bar.remove_task(task)
-        done = f"{epochs} epochs" if epochs > 1 else "done"
+        done = f"{trained} epochs" if epochs > 1 else "done"
         say(self.console, f"{label}: {done} in {duration(time.monotonic() - started)}")

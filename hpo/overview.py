@@ -68,8 +68,9 @@ class Overview:
         """What can be said, most important first: a sentence per rival, or why there is none yet."""
         if self.confirmed:
             n_then = self.confirmed["trials"]
-            later = f"This was confirmed after {n_then} trials; {self.cost.trials} have finished since then: confirm again."
-            return [*self.confirmed["statements"], *([later] if self.cost.trials > n_then else [])]
+            since = self.cost.trials - n_then
+            later = f"This was confirmed after {n_then} trials; {since} more have finished since then: confirm again."
+            return [*self.confirmed["statements"], *([later] if since > 0 else [])]
         return ["No verdict yet: the study has not been confirmed. What follows was measured on validation data."]
 
     def progress(self) -> str:

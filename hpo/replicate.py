@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("table", choices=sorted(TABLES), help="which table")
     parser.add_argument("--only", metavar="A,B", help="only the rows of these names")
     parser.add_argument("--datasets", metavar="A,B", help="only these datasets")
-    parser.add_argument("--negatives", metavar="N,N", help="negatives per positive, a sweep; default: the paper's")
+    parser.add_argument("--negatives", type=counts, metavar="N,N", help="negatives per positive, a sweep; default: the paper's")
     parser.add_argument("--epochs", type=positive, metavar="N", help="default: the paper's")
     parser.add_argument("--seed", type=seed, default=0, metavar="N")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR")
@@ -117,7 +117,7 @@ Planned = tuple[PaperRow, TrainConfig, EngineChoice]
 def _planned(paper_table: PaperTable, arguments: argparse.Namespace) -> list[Planned]:
     if arguments.negatives and paper_table.count is None:
         raise InputError(f"the rows of {arguments.table} have negatives of their own; leave --negatives out")
-    swept = [positive_count(text) for text in arguments.negatives.split(",")] if arguments.negatives else [paper_table.count]
+    swept = arguments.negatives or [paper_table.count]
     planned = []
     for row in _chosen(paper_table.rows, arguments):
         for count in swept:
@@ -169,15 +169,9 @@ def _chosen(rows: tuple[PaperRow, ...], arguments: argparse.Namespace) -> list[P
     return chosen
 
 
-def positive_count(text: str) -> int:
-    """A number of negatives.
-
-    Raises:
-        InputError: not a whole number of at least 1.
-    """
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise InputError(f"--negatives takes whole numbers of at least 1, separated by commas, got {text!r}")
-    return int(text)
+def counts(text: str) -> list[int]:
+    """An argparse type: `10,100`."""
+    return [positive(number) for number in text.split(",")]
 
 
 if __name__ == "__main__":

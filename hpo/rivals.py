@@ -180,13 +180,13 @@ def _beside_loss(config: TrainConfig, searched: Sequence[str]) -> dict[str, Any]
     """What a config has beside its loss, the parts of encoder and negatives by dotted keys, without what is searched."""
     fields: dict[str, Any] = {"score": config.score}
     for key, value in config.to_dict().items():
-        if key in ("loss", "epochs", "seed", *searched):
-            continue
-        if isinstance(value, dict):
-            fields |= {f"{key}.{part}": value[part] for part in value if part not in searched}
+        if isinstance(value, dict) and key != "loss":
+            fields |= {f"{key}.{part}": value[part] for part in value}
         else:
             fields[key] = value
-    return fields
+    inside = {"dropout": "encoder.dropout", "negatives": "negatives.count"}
+    left_out = {"loss", "epochs", "seed", *(inside.get(name, name) for name in searched)}
+    return {key: value for key, value in fields.items() if key not in left_out}
 
 
 def title(spec: StudySpec) -> str:

@@ -54,6 +54,7 @@ from trainers.yaml_files import to_yaml
 DRY_RUN_STEPS, DRY_RUN_CONFIGS = 4, 3
 DASK = "dask"
 BACKENDS = ("processes", DASK)
+RENAME_RIVAL = "in a study file of your own name rivals by their spaces, rivals: [ccl, ...]: their studies are called after it"
 
 
 class Team(Protocol):
@@ -115,7 +116,7 @@ def _team(arguments: argparse.Namespace, url: str) -> Team:
     on_dask = arguments.backend == DASK
     if on_dask != bool(arguments.scheduler):
         raise InputError("--backend dask and --scheduler ADDRESS go together; give both, or neither")
-    if (on_dask or arguments.workers) and arguments.workers != 1 and not shared_by_processes(url):
+    if (on_dask or (arguments.workers or 1) > 1) and not shared_by_processes(url):
         raise InputError(
             f"{without_password(url)}: SQLite may give a queued trial to two workers; use the journal or PostgreSQL instead"
         )
@@ -181,7 +182,7 @@ def _rival_studies(
         its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device)
         if ENGINES[its_work.choice.name].many_lanes:
             its_work = replace(its_work, lanes=work.lanes)
-        yield its_work, its_work.study(storage)
+        yield its_work, its_work.study(storage, rename=RENAME_RIVAL)
 
 
 def _export(work: Workspace, study: optuna.Study, console: Console) -> None:

@@ -122,7 +122,8 @@ class Scheduler:
         """
         shrunk = self.engine.lanes < lanes
         if len(self.lanes) == 1 and not shrunk:
-            self._fail(next(iter(self.lanes)), error.reason)
+            lane = next(iter(self.lanes))
+            self._unless_ended(lane, self._fail, lane, error.reason)
             return
         self.width = self.engine.lanes if shrunk else max(1, len(self.lanes) // 2)
         log.warning("%s with %d trials side by side: going on with %d", error.reason, len(self.lanes), self.width)
@@ -232,8 +233,7 @@ class Scheduler:
         try:
             check_finite(result)
         except TrainingDiverged as error:
-            self._fail(result.lane, str(error))
-            return False
+            return self._fail(result.lane, str(error))
         if result.metrics is not None:
             running.metrics = result.metrics
             running.trial.report(trial_value(result.metrics), step=result.epoch)
@@ -255,7 +255,7 @@ class Scheduler:
         del self.lanes[lane]
         self.engine.stop(lane)
 
-    def _fail(self, lane: int, reason: str) -> None:
+    def _fail(self, lane: int, reason: str) -> bool:
         running = self.lanes[lane]
         running.trial.set_user_attr(FAILURE, {"epoch": running.epochs, "reason": reason})
         self._set_costs(running)
@@ -263,6 +263,7 @@ class Scheduler:
         self._free(lane)
         self.progress.finished(told, self.study)
         self.failures.note(told)
+        return False
 
     def _set_costs(self, running: _Running) -> None:
         running.trial.set_user_attr("epochs_trained", running.epochs)

@@ -28,6 +28,7 @@ else:
 
 OBJECTIVE = "ndcg@20"
 BESIDE = "recall@20"
+SPLIT_SEED = 2024  # of the validation split, unless another is given
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirm
 RESERVED_NAMES = ("journal.log", "replicate", "artifacts")  # the other things in the output folder
@@ -111,7 +112,7 @@ class StudySpec(BaseModel):
     dataset: str
     space: AnySpace
     config: dict[str, Any] = {}
-    split_seed: Seed = 2024
+    split_seed: Seed = SPLIT_SEED
     search: SearchPlan = SearchPlan()
     confirm: ConfirmPlan = ConfirmPlan()
     rivals: tuple[str, ...] = ()

@@ -106,8 +106,12 @@ def open_study(
     definition: dict[str, Any],
     sampler: optuna.samplers.BaseSampler,
     pruner: optuna.pruners.BasePruner,
+    rename: str = "give this one another name with --study-name",
 ) -> optuna.Study:
     """Create the study, or continue it if it was defined in the same way.
+
+    Args:
+        rename: how the user gives the study another name.
 
     Raises:
         InputError: a study of that name exists with another definition; the message gives the differences.
@@ -115,12 +119,13 @@ def open_study(
     study = optuna.create_study(
         study_name=name, storage=storage, sampler=sampler, pruner=pruner, direction="maximize", load_if_exists=True
     )
+    is_new = not study.get_trials(deepcopy=False)  # read first: whoever made it meanwhile has defined it before its first trial
     stored = study.user_attrs.get(DEFINITION)
-    if stored is None and not study.get_trials(deepcopy=False):
-        study.set_user_attr(DEFINITION, definition)
+    if stored is None and is_new:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names([OBJECTIVE])
+        study.set_user_attr(DEFINITION, definition)
     elif stored != definition:
         stored = stored or {}
         go_on = (
@@ -129,9 +134,8 @@ def open_study(
             else ""
         )
         raise InputError(
-            f"study {name!r} exists with another definition ({differences(stored, definition)}); {go_on}give this one another "
-            f"name with --study-name, or remove the old one with `python -m hpo.studies delete {name}` and the --output and "
-            "--storage of this command"
+            f"study {name!r} exists with another definition ({differences(stored, definition)}); {go_on}{rename}, or "
+            f"remove the old one with `python -m hpo.studies delete {name}` and the --output and --storage of this command"
         )
     return study
 

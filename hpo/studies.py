@@ -75,7 +75,7 @@ def _progress(study: optuna.Study | None) -> list[str]:
     if study is None:
         return ["-", ""]
     trials = study.get_trials(deepcopy=False)
-    if len(study.directions) > 1:  # of another program that shares the storage
+    if not is_ours(study):  # of another program that shares the storage
         return [str(len(trials)), "?"]
     counts = tally(trials)
     return [str(counts.finished), "" if counts.best is None else f"{counts.best:.4f}"]

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from hpo.cli import add_data_argument, add_engine_arguments, entry, positive, seed
 from hpo.console import say
-from hpo.spec import BESIDE, OBJECTIVE, Seed
+from hpo.spec import BESIDE, OBJECTIVE, SPLIT_SEED, Seed
 from hpo.stopping import Stopper
 from trainers import TrainConfig, hold_out, load_dataset
 from trainers.engines import choose_engine, make_engine
@@ -23,8 +23,6 @@ from trainers.train import Run
 from trainers.validation import SETTINGS, checked
 from trainers.yaml_files import read_yaml
 
-DEFAULT_SPLIT_SEED = 2024
-
 
 class ExportedData(BaseModel):
     """The `data` of an exported config: what it was trained on."""
@@ -32,7 +30,7 @@ class ExportedData(BaseModel):
     model_config = SETTINGS | {"frozen": True}
     dataset: str | None = None
     checksum: str | None = None
-    split_seed: Seed = DEFAULT_SPLIT_SEED
+    split_seed: Seed = SPLIT_SEED
     engine: str = AUTO
 
 
@@ -75,7 +73,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--evaluate-every", type=positive, default=5, metavar="N", help="epochs between evaluations (5)")
     add_data_argument(parser)
     add_engine_arguments(parser)
-    return entry(parser, argv, _train)
+    parser.set_defaults(engine=None)
+    return entry(parser, argv, _train, stopped="nothing is kept of a single training")
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -87,7 +86,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.split_seed is not None:
         split_seed = checked(Seed, arguments.split_seed, "--split-seed")
     console = Console()
-    engine = file.data.engine if arguments.engine == AUTO and arguments.device == AUTO else arguments.engine
+    engine = arguments.engine or (file.data.engine if arguments.device == AUTO else AUTO)
     choice = choose_engine(file.config, engine, arguments.device)
     say(console, f"engine {choice.name} on {choice.device}")
     dataset = load_dataset(str(name), arguments.data_dir)
@@ -109,7 +108,8 @@ def _train(arguments: argparse.Namespace) -> int:
         say(console, f"exported: validation {_shown(file.exported)}")
     if arguments.save is not None:
         users, items = run.vectors()
-        np.savez_compressed(arguments.save, users=users, items=items, user_ids=dataset.user_ids, item_ids=dataset.item_ids)
+        with writing(arguments.save):
+            np.savez_compressed(arguments.save, users=users, items=items, user_ids=dataset.user_ids, item_ids=dataset.item_ids)
         say(console, f"wrote {arguments.save}")
     return 0
 

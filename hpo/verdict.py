@@ -195,7 +195,7 @@ def over_seeds(ours: Floats, rival: Floats) -> Evidence | None:
     if min(len(ours), len(rival)) < 2:
         return None
     difference = float(ours.mean() - rival.mean())
-    error = float(np.hypot(_standard_error(ours), _standard_error(rival)))
+    error = float(np.hypot(stats.sem(ours), stats.sem(rival)))
     if error == 0.0:  # seeds that change nothing
         return Evidence(difference, difference, float(difference == 0.0), 0.0)
     result = stats.ttest_ind(ours, rival, equal_var=False)
@@ -203,13 +203,9 @@ def over_seeds(ours: Floats, rival: Floats) -> Evidence | None:
     return Evidence(float(interval.low), float(interval.high), float(result.pvalue), error)
 
 
-def _standard_error(values: Floats) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values)))
-
-
 def _degrees(ours: Floats, rival: Floats) -> float:
     """Welch and Satterthwaite's degrees of freedom."""
-    parts = [(_standard_error(values) ** 2, len(values) - 1) for values in (ours, rival)]
+    parts = [(float(stats.sem(values)) ** 2, len(values) - 1) for values in (ours, rival)]
     total = sum(variance for variance, _ in parts)
     return float(total**2 / sum(variance**2 / n for variance, n in parts)) if total else float("inf")
 

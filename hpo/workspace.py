@@ -127,15 +127,15 @@ class Workspace:
             for seen in (self.split[0], self.dataset.train):
                 negatives.check(seen)
 
-    def study(self, storage: BaseStorage) -> optuna.Study:
-        """Create or continue the study in a storage.
+    def study(self, storage: BaseStorage, **rename: str) -> optuna.Study:
+        """Create or continue the study in a storage; `rename` as in `open_study`.
 
         Raises:
             InputError: it exists with another definition, or is damaged.
         """
         sampler = make_sampler(self.spec.search, self.lanes)
         definition = self.spec.definition(self.dataset.checksum, self.choice.name)
-        study = open_study(storage, self.spec.name, definition, sampler, make_pruner(self.spec.search.pruner))
+        study = open_study(storage, self.spec.name, definition, sampler, make_pruner(self.spec.search.pruner), **rename)
         study.set_user_attr(SPEC, self.spec.model_dump(mode="json"))
         stored_spec(study)
         return study

@@ -77,7 +77,11 @@ def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
 
 
 def load_test(name: str, data_dir: str | Path | None = None) -> Interactions:
-    """The test split, with the ids of `load_dataset(name)`. Users and items unknown to train are dropped and counted."""
+    """The test split, with the ids of `load_dataset(name)`.
+
+    Pairs of users or items unknown to train, and pairs of train, which no ranking of unseen items can hit, are dropped and
+    counted.
+    """
     if name == DEMO:
         return make_demo()[1]
     dataset, held_out = _read(name, *_find(name, data_dir))
@@ -92,7 +96,13 @@ def load_test(name: str, data_dir: str | Path | None = None) -> Interactions:
         log.warning("%s: dropped %d of %d pairs whose user or item is not in train", path, (~known).sum(), len(known))
     if not known.any():
         raise InputError(f"{path}: no test pair has a user and an item of the training data; were the ids mapped anew?")
-    test = Interactions.from_pairs(user[known], item[known], dataset.n_users, dataset.n_items)
+    user, item = user[known], item[known]
+    again = dataset.train.contains(user, item)
+    if again.any():
+        log.warning("%s: dropped %d of %d pairs that are in train: what is seen is not ranked", path, again.sum(), len(again))
+    if again.all():
+        raise InputError(f"{path}: all test pairs are in train, whose pairs are not ranked; a test file has new ones")
+    test = Interactions.from_pairs(user[~again], item[~again], dataset.n_users, dataset.n_items)
     _check_public(name, "test", test, path)
     return test
 

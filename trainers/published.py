@@ -52,10 +52,10 @@ FALLBACK = "yelp2018"  # for data that no paper has settings for
 def published_loss(name: str, dataset: str, encoder: str = USUAL[0], negatives: str = USUAL[1]) -> tuple[Loss, str] | None:
     """(settings, what else they were published for, empty where for just this); None if never published.
 
-    An encoder or negatives that no paper has gets those of MF with uniform negatives, data that none has Yelp2018's.
+    An encoder or negatives that no paper has gets those of MF with uniform negatives, data that none has those for Yelp2018.
     """
     model = encoder, negatives
-    for other, data in ((model, dataset), (USUAL, dataset), (USUAL, FALLBACK), (model, FALLBACK)):
+    for other, data in ((model, dataset), (USUAL, dataset), (model, FALLBACK), (USUAL, FALLBACK)):
         loss = BY_MODEL.get(other, {}).get(name, {}).get(data)
         if loss:
             unlike = [USUAL[0] if encoder != USUAL[0] else f"{USUAL[1]} negatives"] if other != model else []

@@ -473,6 +473,15 @@ def test_rivals_tuned_with_our_budget(place: Place):
     assert costs[MML_OF_YELP]["trials"] == 0
 
 
+def test_a_second_variant_finds_the_rivals_of_the_first(place: Place, fails: Callable[[int], str]):
+    flags = ["--trials", "1", "--search-only", "--tune-rivals"]
+    assert place.run(*flags) == 0
+    message = fails(place.run(*flags, "--study-name", "second", "--seed", "5"))
+    assert "study 'tiny_ccl' exists with another definition (search.seed: was 0, now 5)" in message
+    assert "name rivals by their spaces, rivals: [ccl, ...]" in message
+    assert "--study-name" not in message
+
+
 def test_a_rival_named_by_its_space_is_our_study_with_that_space(place: Place, fails: Callable[[int], str]):
     place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [ccl]")
     place.edit("n_margins: 2}", "n_margins: 2, also: [learning_rate]}")

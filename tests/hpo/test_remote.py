@@ -20,7 +20,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
 
 from hpo import confirm, export, proxy, report, run
-from hpo.cluster import _reachable
+from hpo.cluster import _places, _reachable
 from hpo.liveness import WORKER, put_back
 from hpo.remote import OPERATIONS, is_outage, patient
 from hpo.storage import open_storage
@@ -152,6 +152,30 @@ def test_a_dask_worker_that_dies_is_replaced(place: Place, postgres: Postgres, c
     os.kill(min(pids_at(url)), signal.SIGKILL)
     finish(process)
     check_whole_at(url, 8, 2)
+
+
+def test_a_cluster_that_is_restarted_has_not_finished_the_search(place: Place, postgres: Postgres, cluster: str):
+    from distributed import Client
+
+    place.edit("epochs: 3", "epochs: 1000000")
+    url = postgres.new_database()
+    process = start(place, "--backend", "dask", "--scheduler", cluster, "--storage", url)
+    wait_until(lambda: len(pids_at(url)) == 2, process)
+    with Client(cluster, timeout=60) as client:
+        client.restart(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "has let go of its workers; what is finished is kept" in errors
+    assert TrialState.RUNNING not in [trial.state for trial in trials_at(url)]
+
+
+def test_some_workers_of_a_cluster_are_taken_from_all_machines():
+    class Client:
+        def scheduler_info(self, n_workers: int) -> dict[str, dict[str, dict[str, object]]]:
+            return {"workers": {f"tcp://{host}:{port}": {"nthreads": 1, "host": host} for host in "ab" for port in (1, 2, 3)}}
+
+    assert _places(Client(), 3) == [("tcp://a:1", 0, 2), ("tcp://b:1", 0, 1), ("tcp://a:2", 1, 2)]  # type: ignore[arg-type]
+    assert len(_places(Client())) == 6  # type: ignore[arg-type]
 
 
 def test_the_default_lanes_are_shared_by_all_dask_workers(cluster: str):

@@ -99,6 +99,14 @@ class TestOwnData:
         assert raw_pairs(name, load_test(name)) == {(0, 5), (1, 1)}
         assert "dropped 3 of 5 pairs whose user or item is not in train" in caplog.text
 
+    def test_test_pairs_of_train_are_dropped_and_counted(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """Seen items are masked: nobody could hit them, and every recall would be lower for it."""
+        name = str(folder(tmp_path / "own", train_txt="0 1 2\n1 2\n", test_txt="0 2\n1 1 2\n"))
+        assert raw_pairs(name, load_test(name)) == {(1, 1)}
+        assert "dropped 2 of 3 pairs that are in train" in caplog.text
+        nothing_new = str(folder(tmp_path / "other", train_txt="0 1 2\n1 2\n", test_txt="0 1\n"))
+        refused(lambda: load_test(nothing_new), "test.txt", "all test pairs are in train")
+
     def test_test_of_strangers_only(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", train_txt=TRAIN, test_txt="77 88\n"))
         refused(lambda: load_test(name), "test.txt", "no test pair")

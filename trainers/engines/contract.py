@@ -169,10 +169,10 @@ def _refuses_to_be_chosen(name: str, config: TrainConfig, device: str, cuda_is_f
 def _asked_for(config: TrainConfig, engine: str, device: str, has_cuda: bool) -> EngineChoice:
     entry = ENGINES[engine]
     if entry.device == "cuda" and not has_cuda:
-        raise InputError(f"engine {engine} needs a CUDA device, and torch finds none; use --engine numba or auto")
+        raise InputError(f"engine {engine} needs a CUDA device, and torch finds none; use engine numba, torch or auto")
     where = entry.device if device == AUTO and entry.device else _devices(device, has_cuda)[0]
     if reason := entry.refuses(config, where):
-        raise InputError(f"engine {engine} cannot run this: {reason}; use --engine torch or auto")
+        raise InputError(f"engine {engine} cannot run this: {reason}; use engine torch or auto")
     return EngineChoice(engine, where, "asked for")
 
 

@@ -1,4 +1,4 @@
-"""What the one-lane CPU engines share: the lane's life, the clock and the evaluation. Subclasses train."""
+"""What the engines with one lane share: the lane's life, the clock and the evaluation. Subclasses train."""
 
 from __future__ import annotations
 

@@ -319,6 +319,9 @@ def test_cannot_run() -> None:
     assert "negatives in_batch look at scores" in why_not(config(MML, negatives={"name": "in_batch"}))
     with pytest.raises(ValueError, match="cannot run this config"):
         started(NumbaEngine, data(50, 80, 300), too_much)
+    assert "score cosine_of_next_year has no fused step" in why_not(
+        config(MML).model_copy(update={"score": "cosine_of_next_year"})
+    )
     simplex = config(MML).replace(encoder={"name": "simplex"})
     assert "gradient comes from two sides" in why_not(simplex)
     assert why_not(simplex.replace(encoder={"name": "simplex", "g": 1.0})) == ""

@@ -29,6 +29,7 @@ from trainers.engines.single import SingleLane
 from trainers.negatives import Popularity, Sampler, Step, Uniform
 from trainers.scores import SCORES, unit
 
+SCORES_HERE = ("cosine", "cosine_in_training", "inner_product", "euclidean")
 MAX_SLOTS = 2**31
 DRAWN_AHEAD = 2**20  # negatives that a sampler draws at once
 NO_WEIGHTS = np.zeros(0, np.uint64), np.zeros(0, np.uint64)
@@ -39,6 +40,8 @@ def why_not(config: TrainConfig) -> str:
     """Empty when this engine can run the config, else the reason why it cannot."""
     if reason := tower.why_not(config.encoder):
         return reason
+    if config.score not in SCORES_HERE:
+        return f"score {config.score} has no fused step"
     if config.score == "euclidean" and not isinstance(config.encoder, MF):
         return f"score euclidean keeps rows in the unit ball, encoder {config.encoder.name} has other vectors than rows"
     if type(config.loss) not in ROWS:

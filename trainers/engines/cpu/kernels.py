@@ -66,7 +66,7 @@ class Plan(NamedTuple):
         own_users: whether users have rows in the table `users`; else their vectors, before dropout, stand in `batch.vectors`,
             and their gradients in `batch.gradients` afterwards.
         batch_size: rows per step; the last step may have fewer.
-        kind, settings, cutoff, summed: see `rows.RowLoss`.
+        kind, settings, cutoff, summed: see `row_losses.RowLoss`.
         euclidean: whether the score is 1 - |u - v|^2 / 2; else it is the inner product of what the tables are scored by.
         l2: added as l2 * row to the gradients.
         rates: see `adam.rates`, a line per step of the epoch.
