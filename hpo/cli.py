@@ -22,6 +22,7 @@ from hpo.stored import find_study, is_ours, stored_spec
 from hpo.workspace import Workspace
 from trainers.engines import ENGINES, EngineChoice
 from trainers.engines.contract import AUTO, DEVICES
+from trainers.engines.share import take_share
 from trainers.errors import InputError, OutOfMemory, TrainingDiverged, first_line, unknown
 
 log = logging.getLogger(__name__)
@@ -166,6 +167,7 @@ def entry(
     url = getattr(arguments, "storage", None)
     if url and has_password(url):
         print("warning: the password in --storage shows in `ps`; set HPO_STORAGE or use ~/.pgpass instead", file=sys.stderr)
+    take_share(0, 1)
     try:
         return verb(arguments)
     except InputError as error:

@@ -15,6 +15,6 @@ def take_share(worker: int, workers: int) -> None:
     """
     threads = max(1, min(int(numba.config.NUMBA_NUM_THREADS), joblib.cpu_count()) // workers)
     numba.set_num_threads(threads)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(min(torch.get_num_threads(), threads))  # torch counts cores, the others hyperthreads
     if torch.cuda.is_available():
         torch.cuda.set_device(worker % torch.cuda.device_count())
