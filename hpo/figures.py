@@ -70,8 +70,9 @@ def penalty(loss: Loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shape(overview: Overview) -> dict[str, Picture]:
-    """The winner's penalty and slope over the score of a negative, against the published one."""
-    configs = {"winner": overview.config} if overview.config else {}
+    """Penalty and slope over the score of a negative: the winner's, before confirm the best trial's, and the published ones."""
+    ours = "winner" if overview.confirmed else "best trial"
+    configs = {ours: overview.config} if overview.config else {}
     if overview.published:
         configs[overview.published[1]] = overview.published[0]
     hinge_losses = {name: config.loss for name, config in configs.items() if hinges(config.loss) is not None}
@@ -81,7 +82,7 @@ def _shape(overview: Overview) -> dict[str, Picture]:
     scores = np.linspace(0.0, 1.0, 401)
     for (name, loss), colour in zip(hinge_losses.items(), ("#d62728", "#7f7f7f"), strict=False):
         for column, values in enumerate(penalty(loss, scores), start=1):
-            line = {"color": colour, "dash": "solid" if name == "winner" else "dash"}
+            line = {"color": colour, "dash": "solid" if name == ours else "dash"}
             shown = {"name": name, "legendgroup": name, "showlegend": column == 1}
             figure.add_scatter(x=scores, y=values, mode="lines", line=line, row=1, col=column, **shown)
     figure.update_xaxes(title_text="score of a negative")
@@ -208,7 +209,9 @@ def _effects(trials: list[FrozenTrial], overview: Overview) -> go.Figure:
     points = [(trial, dict(_numbers(trial.user_attrs, kept))) for trial in trials]
     names = list(dict.fromkeys(name for _, numbers in points for name in numbers))
     columns = 3
-    figure = make_subplots(rows=-(-len(names) // columns) or 1, cols=columns, subplot_titles=names, shared_yaxes=True)
+    titles = [name.replace("_", "<br>") for name in names]  # side by side on a phone, too
+    figure = make_subplots(rows=-(-len(names) // columns) or 1, cols=columns, subplot_titles=titles, shared_yaxes=True)
+    figure.update_xaxes(nticks=3, tickangle=0)
     for place, name in enumerate(names):
         for state, colour in COLOURS.items():
             shown = [(n[name], trial) for trial, n in points if name in n and trial.state.name.lower() == state]
