@@ -72,7 +72,7 @@ class Confirmer:
         candidates = self._select(study, spec)
         winner = highest(candidates, spec.name)
         cost = search_cost(study).with_selection(candidates)
-        ours = Contender(f"{title(spec)} tuned", winner.config, spec.confirm.seeds, cost, winner)
+        ours = Contender(f"{title(spec)} tuned", winner.config, spec.confirm.seeds, cost, candidates)
         others, notes = Rivals(self.work, self.n_trials, self.storage, self._select).of(ours)
         return Confirmation(
             study=spec.name,
@@ -82,7 +82,7 @@ class Confirmer:
             references=[self._reference(name) for name in UNTRAINED],
             notes=notes,
             data=self._data(),
-            chosen={one.label: one.chosen for one in (ours, *others) if one.chosen},
+            validated={one.label: one.candidates for one in (ours, *others) if one.candidates},
             search_epochs=spec.search.epochs,
         )
 

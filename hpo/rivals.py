@@ -26,13 +26,13 @@ Select = Callable[[optuna.Study, StudySpec], list[Candidate]]
 
 @dataclass(frozen=True)
 class Contender:
-    """What enters stage 2 of confirm, over how many seeds, what finding it took, and how stage 1 chose it if it was tuned."""
+    """What enters stage 2 of confirm, over how many seeds, what finding it took, and from what stage 1 chose it."""
 
     label: str
     config: TrainConfig
     n_seeds: int
     search: SearchCost = NO_SEARCH
-    chosen: Candidate | None = None
+    candidates: Sequence[Candidate] = ()
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ class Rivals:
         kind: str,
         config: TrainConfig,
         search: SearchCost = NO_SEARCH,
-        chosen: Candidate | None = None,
+        candidates: Sequence[Candidate] = (),
     ) -> Contender:
         """A config over as many seeds as ours, or over fewer, and labelled so, where the plan has fewer for its loss."""
         plan = self.work.spec.confirm
         n_seeds = min(plan.seeds, plan.rival_seeds.get(spec.space.loss_name, plan.seeds))
         fewer = f" ({counted(n_seeds, 'seed')}, not {plan.seeds})" if n_seeds < plan.seeds else ""
-        return Contender(f"{title(spec)} {kind}{fewer}", config, n_seeds, search, chosen)
+        return Contender(f"{title(spec)} {kind}{fewer}", config, n_seeds, search, candidates)
 
     @cached_property
     def _studies(self) -> list[str]:
@@ -103,7 +103,7 @@ class Rivals:
             return [], "has no candidate that trains to full epochs"
         chosen, cost = highest(candidates, rival.name), search_cost(study)
         fewer = f" ({cost.trials} trials, not {self.n_trials})" if cost.trials < self.n_trials else ""
-        return [self._contender(rival, f"tuned{fewer}", chosen.config, cost.with_selection(candidates), chosen)], ""
+        return [self._contender(rival, f"tuned{fewer}", chosen.config, cost.with_selection(candidates), candidates)], ""
 
     def _unlike(self, study: optuna.Study, rival: StudySpec) -> str:
         """Why a rival's study is no equal of ours, empty when it is. Its own batch size and rate are fair."""
@@ -122,7 +122,7 @@ class Rivals:
 
     def _caveats(self, ours: Contender, others: Sequence[Contender]) -> Iterator[str]:
         """What the reader must know of how the configs came to be."""
-        if any(not other.chosen for other in others):
+        if any(not other.candidates for other in others):
             yield (
                 "what is not tuned has a paper's settings of the loss, under the encoder's settings, negatives, batch size, "
                 "learning rate, schedule and epochs of the study here: not the paper's whole recipe"
@@ -135,7 +135,7 @@ class Rivals:
                 f"the search of {self.n_trials} trials is no longer than the {sampler.n_startup_trials} that sampler "
                 f"{sampler.name} draws at random before it learns: search longer before you trust a comparison of tuned methods"
             )
-        if spec.space.also and any(not other.chosen for other in others):
+        if spec.space.also and any(not other.candidates for other in others):
             searched = ", ".join(spec.space.also)
             yield f"{searched} searched: methods that are not tuned have what their study file says (report: what was trained)"
 
@@ -146,10 +146,10 @@ def _differs(keys: Sequence[str]) -> str:
 
 def _each_once(ours: Contender, others: Sequence[Contender]) -> tuple[list[Contender], list[str]]:
     """The others without published configs that a search has found, too, and a note for each of those."""
-    tuned = [ours, *(other for other in others if other.chosen)]
+    tuned = [ours, *(other for other in others if other.candidates)]
     kept, notes = [], []
     for other in others:
-        same = None if other.chosen else next((one for one in tuned if _same(one.config, other.config)), None)
+        same = None if other.candidates else next((one for one in tuned if _same(one.config, other.config)), None)
         if same is None:
             kept.append(other)
         else:

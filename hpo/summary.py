@@ -138,7 +138,7 @@ class Confirmation:
     Attributes:
         notes: what the reader must know besides the verdict.
         data: how many there are of what.
-        chosen: what validation chose, for each method that was tuned, by its label.
+        validated: what validation chose from, for each method that was tuned, by its label.
         search_epochs: of a trial of the search.
     """
 
@@ -149,8 +149,13 @@ class Confirmation:
     references: Sequence[Reference] = ()
     notes: Sequence[str] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
-    chosen: Mapping[str, Candidate] = field(default_factory=dict)
+    validated: Mapping[str, Sequence[Candidate]] = field(default_factory=dict)
     search_epochs: int = 0
+
+    @property
+    def chosen(self) -> dict[str, Candidate]:
+        """What validation chose, for each method that was tuned."""
+        return {label: highest(candidates, label) for label, candidates in self.validated.items()}
 
     def rows(self) -> list[list[str]]:
         """Cells of the comparison table: method, then `mean ± sd` per metric, then the difference to the winner."""
@@ -187,7 +192,7 @@ class Confirmation:
         ]
         tuned_first = sorted(self.verdict, key=lambda comparison: not self._is_tuned(comparison.rival))
         verdict = [comparison.sentence(OBJECTIVE) for comparison in tuned_first]
-        return [*self._highest(), *verdict, *self.notes, *failures, *self._warnings()]
+        return [*self._highest(), *verdict, *self._tuning(), *self.notes, *failures, *self._warnings()]
 
     def _is_tuned(self, label: str) -> bool:
         return any(method.label == label and method.search.trials for method in self.methods)
@@ -199,6 +204,21 @@ class Confirmation:
             return []
         best = max(sound, key=lambda method: method.mean(OBJECTIVE))
         return [f"the highest {OBJECTIVE} on the test split is that of {best.label}, {best.mean(OBJECTIVE):.4f}"]
+
+    def _tuning(self) -> list[str]:
+        """What tuning a loss brought over its published settings, on the split that chose it and on the other."""
+        methods = {method.config.replace(seed=0).digest(): method for method in self.methods if not method.failure}
+        said = []
+        for label, chosen in self.chosen.items():
+            tuned = methods.get(chosen.config.replace(seed=0).digest())
+            for candidate in self.validated[label]:
+                other = methods.get(candidate.config.replace(seed=0).digest())
+                if tuned and other and other is not tuned and min(candidate.mean, other.mean(OBJECTIVE)) > 0:
+                    gains = chosen.mean / candidate.mean, tuned.mean(OBJECTIVE) / other.mean(OBJECTIVE)
+                    validation, test = (f"{100 * (gain - 1):+.1f} %" for gain in gains)
+                    splits = f"{validation} on validation, by which it was chosen, {test} on test"
+                    said.append(f"{label} against {other.label}: {splits}")
+        return said
 
     def _warnings(self) -> list[str]:
         unfinished = (_unfinished(label, candidate, self.search_epochs) for label, candidate in self.chosen.items())

@@ -322,7 +322,7 @@ def warned(chosen: Candidate) -> list[str]:
     """What is said of a tuned rival whose search had 10 epochs."""
     ours = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
     method = Method("A", CONFIG, {1: {"ndcg@20": 0.1, "recall@20": 0.2}}, 1.0, per_user=np.full(5, 0.1))
-    outcome = Confirmation("s", [ours], ours, [method], chosen={"A": ours, "B tuned": chosen}, search_epochs=10)
+    outcome = Confirmation("s", [ours], ours, [method], validated={"A": [ours], "B tuned": [chosen]}, search_epochs=10)
     return [sentence.partition(";")[0] for sentence in outcome.sentences()]
 
 
@@ -395,6 +395,23 @@ def test_the_table_by_hand():
     )
     assert bsl.startswith("no verdict on MML tuned and BSL published: ndcg@20 +110.0 % (95 % interval over users")
     assert diverged == "X diverged on train + validation: nan in epoch 2"
+
+
+def test_what_tuning_brought_is_said_of_both_splits():
+    def of(weight: float) -> TrainConfig:
+        return CONFIG.replace(loss={"name": "ccl", "margin": 0.5, "negative_weight": weight})
+
+    def method(label: str, weight: float, value: float) -> Method:
+        return Method(label, of(weight), {7: dict.fromkeys(("ndcg@20", "recall@20"), value)}, 1.0, per_user=np.full(50, value))
+
+    candidates = [
+        Candidate(trial, of(weight), 0.0, {0: {"ndcg@20": v}}) for trial, weight, v in ((0, 1.0, 0.25), (4, 2.0, 0.3))
+    ]
+    other = Candidate(9, of(3.0), 0.0, {0: {"ndcg@20": 0.29}})  # has no row on test
+    methods = [method("MML tuned", 9.0, 0.3), method("CCL tuned", 2.0, 0.19), method("CCL published", 1.0, 0.2)]
+    outcome = Confirmation("s", [other], other, methods, validated={"CCL tuned": [*candidates, other]})
+    said = "CCL tuned against CCL published: +20.0 % on validation, by which it was chosen, -5.0 % on test"
+    assert [s for s in outcome.sentences() if " on validation, by which" in s] == [said]
 
 
 def test_untrained_rivals_are_shown_and_warned_of():
