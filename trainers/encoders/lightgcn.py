@@ -65,7 +65,7 @@ def _normalised(seen: Interactions) -> Any:
 
 class SparseMatrix(nn.Module):
     """A matrix of SciPy's compressed rows. The product with a dense one is a weighted sum of its rows, for which PyTorch's
-    embedding_bag is 3 to 4 times as fast on a CPU as its sparse matrices, and has the same bits every time on a GPU, too.
+    embedding_bag is 3 to 4 times as fast on a CPU as its sparse matrices.
     """
 
     columns: Tensor  # int64 (n_entries,)
@@ -86,7 +86,7 @@ class SparseMatrix(nn.Module):
 
 
 class _Product(torch.autograd.Function):
-    """With the transpose at hand for the gradient, which embedding_bag would sum up by atomics on a GPU."""
+    """The gradient as a product, too, with the transpose: embedding_bag's own scatters what it has gathered."""
 
     @staticmethod
     def forward(context: Any, matrix: SparseMatrix, transposed: SparseMatrix, dense: Tensor) -> Tensor:
