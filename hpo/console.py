@@ -16,6 +16,8 @@ from rich.table import Table
 from hpo.liveness import NEAREST, PUBLISHED
 from hpo.trials import Tally, tally
 
+LINE_SECONDS = 120.0  # between lines on a run of which no terminal shows how far it is
+
 
 def say(console: Console, text: str) -> None:
     """Print text as it stands: no markup (a list of paths would be taken for it), no colours, no wrapping."""
@@ -139,12 +141,17 @@ class RunProgress(_Live):
         """One run; call what it gives after every epoch."""
         started = time.monotonic()
         task = self.bar.add_task(label, total=epochs)
-        trained = 0
+        trained, said = 0, started
 
         def advance() -> None:
-            nonlocal trained
+            nonlocal trained, said
             trained += 1
             self.bar.advance(task)
+            now = time.monotonic()
+            if not self.console.is_terminal and trained < epochs and now - said > LINE_SECONDS:
+                said = now
+                left = duration((now - started) / trained * (epochs - trained))
+                say(self.console, f"{label}: {trained} of {epochs} epochs, about {left} left")
 
         try:
             yield advance
