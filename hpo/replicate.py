@@ -37,8 +37,9 @@ class Outcome:
     run: FinishedRun
 
     def measured(self) -> dict[str, float]:
-        """The run's figures by metric, empty where it diverged."""
-        return self.run.metrics and {**self.run.metrics, MEAN_POPULARITY: self.run.beyond["mean_popularity"]}
+        """The run's figures by metric, empty where it diverged; runs of early versions have no popularity."""
+        popularity = self.run.beyond.get("mean_popularity")
+        return self.run.metrics | ({} if popularity is None else {MEAN_POPULARITY: popularity})
 
     def cells(self, paper_table: PaperTable) -> list[str]:
         """Measured beside the paper's with the relative difference, where the run has the paper's negatives and epochs."""
