@@ -46,6 +46,7 @@ from trainers.files import write_text
 from trainers.sanity import UNTRAINED
 from trainers.yaml_files import sealed, to_yaml
 
+UNLIKE_PERCENT = 10  # of popularity, between validation and test
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
 READINGS = "test readings"  # attribute of the study: what each confirm compared on the test split
 SELECT_OFFSET, TEST_OFFSET = 101, 201  # seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...
@@ -80,7 +81,7 @@ class Confirmer:
             winner=winner,
             methods=[self._test(contender) for contender in (ours, *others)],
             references=[self._reference(name) for name in UNTRAINED],
-            notes=notes,
+            notes=[*notes, *_unlike_splits(*self.work.split, self.work.dataset.train, self._test_split)],
             data=self._data(),
             validated={one.label: one.candidates for one in (ours, *others) if one.candidates},
             search_epochs=spec.search.epochs,
@@ -184,6 +185,19 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
         say(console, sentence)
     report = publish(work.spec, study, storage, work.output)
     say(console, f"wrote {', '.join(map(str, [path, work.folder / BEST, *report]))}")
+
+
+def _unlike_splits(seen: Interactions, validation: Interactions, train: Interactions, test: Interactions) -> list[str]:
+    """A note when the items to be found on test have another popularity among what is trained on than those on validation."""
+    chosen_by = float(seen.per_item[validation.items].mean()) / len(seen)
+    tested_by = float(train.per_item[test.items].mean()) / len(train)
+    percent = 100 * (tested_by / chosen_by - 1) if chosen_by else 0.0
+    if abs(percent) < UNLIKE_PERCENT:
+        return []
+    how = f"{abs(percent):.0f} % {'more' if percent > 0 else 'less'} popular"
+    return [
+        f"items of the test split are {how} than those of validation, which chose: the two are no samples of one law, and what is best on validation need not be on test"
+    ]
 
 
 def _read_before(study: optuna.Study, outcome: Confirmation) -> list[str]:

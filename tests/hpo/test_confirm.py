@@ -12,11 +12,12 @@ import optuna
 import pytest
 
 from hpo import confirm, export, train
+from hpo.confirm import _unlike_splits
 from hpo.liveness import NEAREST, PUBLISHED
 from hpo.runs import Reference
 from hpo.summary import Candidate, Confirmation, Method, highest
 from hpo.trials import finalists
-from trainers import TrainConfig, datasets
+from trainers import Interactions, TrainConfig, datasets
 from trainers.errors import InputError
 from trainers.yaml_files import read_yaml
 
@@ -395,6 +396,18 @@ def test_the_table_by_hand():
     )
     assert bsl.startswith("no verdict on MML tuned and BSL published: ndcg@20 +110.0 % (95 % interval over users")
     assert diverged == "X diverged on train + validation: nan in epoch 2"
+
+
+def test_a_test_split_of_another_popularity_is_said():
+    """Item 0 has 6 users, item 1 has 2."""
+    users, items = np.array([0, 1, 2, 3, 4, 5, 0, 1]), np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    train = Interactions.from_pairs(users, items, 8, 2)
+    both, first = (Interactions.from_pairs(np.array(u), np.array(i), 8, 2) for u, i in (([6, 7], [0, 1]), ([6, 7], [0, 0])))
+    assert _unlike_splits(train, both, train, both) == []
+    (more,) = _unlike_splits(train, both, train, first)
+    assert more.startswith("items of the test split are 50 % more popular than those of validation, which chose: ")
+    (less,) = _unlike_splits(train, first, train, both)
+    assert less.startswith("items of the test split are 33 % less popular than those of validation, which chose: ")
 
 
 def test_what_tuning_brought_is_said_of_both_splits():
