@@ -1,7 +1,8 @@
 """The fused CPU engine against the torch engine, and its promises: same bits, work that does not grow, visible divergence.
 
-Tolerances, as largest absolute differences: 5e-6 of unit vectors and 1e-5 relative of the loss after one step, 2e-4 of unit
-vectors after 1,000 steps; moments, relative to the largest, 5 times as much. Only float32 rounding sets the two engines apart.
+Tolerances, as largest absolute differences (in which rows: `assert_same_state`): 5e-6 of unit vectors and 1e-5 relative of the
+loss after one step, 2e-4 of unit vectors after 1,000 steps; moments, relative to the largest, 5 times as much. Only float32
+rounding sets the two engines apart.
 """
 
 from __future__ import annotations
@@ -52,13 +53,14 @@ def moments(table: Table, step: int) -> tuple[Floats, Floats]:
 
 
 def assert_same_state(ours: NumbaEngine, theirs: TorchEngine, tolerance: float) -> None:
-    """Of cml in 9 of 10 rows. Its slopes have all one size, so gradients often cancel, and to Adam what rounding leaves of them
-    is as good as a gradient; and which negative is nearest may turn on rounding.
+    """Moments in all rows; vectors in 99 of 100: a gradient that happens to be as small as Adam's epsilon moves its row by what
+    rounding left of it, on another processor by something else. Of cml both in 9 of 10 rows: its slopes have all one size, so
+    gradients often cancel, and which negative is nearest may turn on rounding.
     """
     assert ours.config is not None
     share = 0.9 if ours.config.loss.name == "cml" else 1.0
     for name, one, other in zip(("users", "items"), ours.vectors(0), theirs.vectors(0), strict=True):
-        assert_close(f"{name}' vectors", one, other, tolerance, share=share)
+        assert_close(f"{name}' vectors", one, other, tolerance, share=min(share, 0.99))
     names = "users", "items", "history"  # the last of encoders that have one
     for name, table, parameter in zip(names, ours.tables(), theirs.model.tables(), strict=False):
         dense = theirs.optimizer.state[parameter]

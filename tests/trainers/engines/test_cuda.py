@@ -403,7 +403,7 @@ class TestChoice:
 
     @pytest.mark.skipif(CUDA, reason="there is a CUDA device")
     def test_without_cuda(self) -> None:
-        with pytest.raises(InputError, match="engine triton needs a CUDA device, and torch finds none; use --engine numba"):
+        with pytest.raises(InputError, match="engine triton needs a CUDA device, and torch finds none; use engine numba"):
             choose_engine(small(MML), engine="triton")
 
     def test_without_triton(self, monkeypatch: pytest.MonkeyPatch) -> None:
