@@ -15,9 +15,9 @@ from optuna.trial import FrozenTrial, TrialState
 from plotly.subplots import make_subplots
 from scipy.stats import spearmanr
 
+from hpo.methods import LOSS_BY_EPOCH
 from hpo.overview import Overview
 from hpo.spec import OBJECTIVE
-from hpo.summary import LOSS_BY_EPOCH
 from hpo.trials import FINISHED
 from trainers.losses import CCL, MML, Loss
 

@@ -15,11 +15,11 @@ from optuna.trial import FrozenTrial
 
 from hpo.console import counted, duration
 from hpo.export import confirmation
+from hpo.methods import SearchCost, mean_sd, search_cost
 from hpo.spec import BESIDE, OBJECTIVE, StudySpec
-from hpo.summary import SearchCost, search_cost
 from hpo.trials import best_trials, tally, trial_config
 from hpo.verdict import NO_VERDICT
-from trainers.config import TrainConfig
+from trainers.config import TrainConfig, dotted
 from trainers.gradients import HARDEST
 from trainers.yaml_files import to_yaml
 
@@ -171,7 +171,7 @@ class Overview:
     def settings(self) -> tuple[list[str], list[list[str]]]:
         """(columns, rows): the loss of each trained method, and other settings in which they differ; no rows before confirm."""
         methods = self.confirmed["test"] if self.confirmed else []
-        flat = [_flat({"score": "cosine", **method["config"]}) for method in methods]  # which configs leave out
+        flat = [dotted({"score": "cosine", **method["config"]}) for method in methods]  # which configs leave out
         keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key[:5] != "loss." and key != "seed"]
         others = [key for key in keys if len({str(one.get(key)) for one in flat}) > 1]
         rows = []
@@ -208,14 +208,6 @@ def _word(ours: str, comparison: Mapping[str, Any]) -> str:
     return f"{subject}{verdict}, {comparison['difference_percent']:+.1f} %"
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"encoder.dim": 64, ...}`"""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return found
-
-
 def _short(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_short, value))}]"
@@ -225,8 +217,7 @@ def _short(value: Any) -> str:
 def _figure(method: Mapping[str, Any], metric: str) -> str:
     if "failure" in method:
         return "diverged"
-    sd = method[metric]["sd"]
-    return f"{method[metric]['mean']:.4f}" + ("" if sd is None else f" ± {sd:.4f}")
+    return mean_sd(**method[metric])
 
 
 def _search_cells(search: Mapping[str, Any]) -> list[str]:

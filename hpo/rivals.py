@@ -11,13 +11,14 @@ import optuna
 from optuna.storages import BaseStorage
 
 from hpo.console import counted
+from hpo.methods import NO_SEARCH, Candidate, SearchCost, highest, search_cost
 from hpo.spec import StudySpec
 from hpo.storage import DEFINITION
 from hpo.stored import stored_spec
-from hpo.summary import NO_SEARCH, Candidate, SearchCost, highest, search_cost
 from hpo.trials import best_trials
 from hpo.workspace import Workspace
 from trainers import TrainConfig
+from trainers.config import dotted
 from trainers.losses import LOSSES
 from trainers.published import USUAL
 
@@ -149,16 +150,12 @@ def _each_once(ours: Contender, others: Sequence[Contender]) -> tuple[list[Conte
     tuned = [ours, *(other for other in others if other.candidates)]
     kept, notes = [], []
     for other in others:
-        same = None if other.candidates else next((one for one in tuned if _same(one.config, other.config)), None)
+        same = None if other.candidates else next((one for one in tuned if one.config.same_but_seed(other.config)), None)
         if same is None:
             kept.append(other)
         else:
             notes.append(f"{same.label} is the config of {other.label}: its search found no better one")
     return kept, notes
-
-
-def _same(one: TrainConfig, other: TrainConfig) -> bool:
-    return one.replace(seed=0) == other.replace(seed=0)
 
 
 def _unlike_models(ours: Contender, others: Sequence[Contender], searched: Sequence[str]) -> Iterator[str]:
@@ -177,16 +174,11 @@ def _unlike_models(ours: Contender, others: Sequence[Contender], searched: Seque
 
 
 def _beside_loss(config: TrainConfig, searched: Sequence[str]) -> dict[str, Any]:
-    """What a config has beside its loss, the parts of encoder and negatives by dotted keys, without what is searched."""
-    fields: dict[str, Any] = {"score": config.score}
-    for key, value in config.to_dict().items():
-        if isinstance(value, dict) and key != "loss":
-            fields |= {f"{key}.{part}": value[part] for part in value}
-        else:
-            fields[key] = value
+    """What a config has beside its loss, by dotted keys, without what is searched."""
+    fields = dotted({"score": config.score, **config.to_dict()})
     inside = {"dropout": "encoder.dropout", "negatives": "negatives.count"}
-    left_out = {"loss", "epochs", "seed", *(inside.get(name, name) for name in searched)}
-    return {key: value for key, value in fields.items() if key not in left_out}
+    left_out = {"epochs", "seed", *(inside.get(name, name) for name in searched)}
+    return {key: value for key, value in fields.items() if key not in left_out and not key.startswith("loss.")}
 
 
 def title(spec: StudySpec) -> str:

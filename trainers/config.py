@@ -129,3 +129,15 @@ class TrainConfig(BaseModel):
     def replace(self, **changes: Any) -> TrainConfig:
         """A checked copy with top-level fields changed."""
         return TrainConfig.from_dict({**self.to_dict(), **changes})
+
+    def same_but_seed(self, other: TrainConfig) -> bool:
+        """Whether the two are runs of one recipe."""
+        return self.replace(seed=0) == other.replace(seed=0)
+
+
+def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A config's mapping without inner ones: `{"encoder.dim": 64, ...}`."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        found |= dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return found

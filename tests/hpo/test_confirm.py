@@ -14,8 +14,9 @@ import pytest
 from hpo import confirm, export, train
 from hpo.confirm import _unlike_splits
 from hpo.liveness import NEAREST, PUBLISHED
+from hpo.methods import Candidate, Method, highest
 from hpo.runs import Reference
-from hpo.summary import Candidate, Confirmation, Method, highest
+from hpo.summary import Confirmation
 from hpo.trials import finalists
 from trainers import Interactions, TrainConfig, datasets
 from trainers.errors import InputError
