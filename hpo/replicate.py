@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from rich.console import Console
 
 from hpo.cli import OUTPUT, add_data_argument, add_engine_arguments, entry, positive, seed
@@ -92,7 +93,7 @@ def _replicate(arguments: argparse.Namespace) -> int:
     planned = _planned(paper_table, arguments)  # all of it before any data is read or fetched: bad input shows at once
     console, folder = Console(), arguments.output / "replicate"
     path = folder / f"{arguments.table}.yaml"
-    earlier = _earlier(path)
+    _earlier(path)  # a damaged file shows before hours are spent
     with Stopper().catching() as stopper, RunProgress(console) as progress:
         outcomes = list(
             _outcomes(planned, arguments.data_dir, RunStore(folder / "runs", elsewhere=arguments.output), progress, stopper)
@@ -106,8 +107,9 @@ def _replicate(arguments: argparse.Namespace) -> int:
     origin = provenance(planned[0][2].device)
     rows = [outcome.to_dict() for outcome in outcomes]
     now = [_identity(row) for row in rows]
-    others = [row for row in earlier if _identity(row) not in now]
-    write_text(path, to_yaml({"runs": [*others, *rows], "provenance": origin}), OTHER_OUTPUT)
+    with FileLock(folder / f".{arguments.table}.lock"):  # others may write rows of the same table
+        others = [row for row in _earlier(path) if _identity(row) not in now]
+        write_text(path, to_yaml({"runs": [*others, *rows], "provenance": origin}), OTHER_OUTPUT)
     say(console, f"wrote {path}")
     return 0
 

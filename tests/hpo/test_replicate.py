@@ -58,6 +58,18 @@ def test_rows_of_other_commands_stay(table: Replicate):
     assert all(row in again for row in later)
 
 
+def test_rows_that_another_process_wrote_meanwhile_stay(table: Replicate, monkeypatch: pytest.MonkeyPatch):
+    train = replicate.keep_runs
+
+    def meanwhile(*arguments: Any) -> list[FinishedRun]:
+        monkeypatch.setattr(replicate, "keep_runs", train)
+        table("--negatives", "3", "--only", "ccl")
+        return train(*arguments)
+
+    monkeypatch.setattr(replicate, "keep_runs", meanwhile)
+    assert what(table("--negatives", "3", "--only", "mml")) == [("ccl", 3, 0), ("mml", 3, 0)]
+
+
 def test_rows_of_earlier_versions_stay_and_are_replaced(table: Replicate, tmp_path: Path):
     """Rows had no names, and none stopped early."""
     path = tmp_path / "out" / "replicate" / "mml_mf.yaml"
