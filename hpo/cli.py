@@ -15,9 +15,9 @@ from optuna.storages import BaseStorage
 
 from hpo.failures import SearchFailed
 from hpo.liveness import reap
-from hpo.spec import StudySpec
+from hpo.spec import StudySpec, is_file, load_spec
 from hpo.stopping import Stopped
-from hpo.storage import DEFINITION, has_password, open_storage, storage_url, without_password
+from hpo.storage import DEFINITION, differences, has_password, open_storage, storage_url, without_password
 from hpo.stored import find_study, is_ours, stored_spec
 from hpo.workspace import Workspace
 from trainers.engines import ENGINES, EngineChoice
@@ -34,7 +34,7 @@ OUTPUT = Path("runs")  # unless another is given
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     """`--study`, for verbs that read a study that has run."""
-    parser.add_argument("--study", required=True, metavar="NAME", help="a study that has run on this storage")
+    parser.add_argument("--study", required=True, metavar="NAME|FILE", help="a study that has run on this storage, or its file")
 
 
 def add_place_arguments(parser: argparse.ArgumentParser) -> None:
@@ -207,7 +207,7 @@ def set_up_logging(level: int = logging.INFO) -> None:
 
 def stored_name(study: str) -> str:
     """The name that a study, given by name or file, is stored under."""
-    return Path(study).stem if study.endswith((".yaml", ".yml")) else study
+    return Path(study).stem if is_file(study) else study
 
 
 def sound_spec(study: optuna.Study) -> StudySpec | None:
@@ -220,16 +220,33 @@ def sound_spec(study: optuna.Study) -> StudySpec | None:
 
 
 def stored_study(arguments: argparse.Namespace) -> tuple[StudySpec, optuna.Study, BaseStorage]:
-    """The definition of a study that has run, as it was then, the study, and its storage; trials of the dead are reaped.
+    """The definition of a study that has run, the study, and its storage; trials of the dead are reaped.
+
+    The definition is that of the search; given by its file, the plan of confirm and the rivals are what the file says now.
 
     Raises:
-        InputError: no such storage or study, or it is damaged.
+        InputError: no such file, storage or study, it is damaged, or the file now defines another study.
     """
+    asked = load_spec(arguments.study) if is_file(arguments.study) else None
     storage = open_storage(storage_url(arguments.storage, arguments.output), create=False)
     study = find_study(storage, stored_name(arguments.study))
     spec = stored_spec(study)
+    if asked is not None:
+        spec = _with_plan(spec, asked)
     reap(study, stale_hours=math.inf)  # those of this machine only: a reader does not know how long others may take
     return spec, study, storage
+
+
+def _with_plan(spec: StudySpec, asked: StudySpec) -> StudySpec:
+    """A stored study with the confirm plan and the rivals of its file; budget, epochs and seed may have been flags."""
+    same = asked.override({"search": spec.search.model_dump()})
+    then, now = (each.definition("", "") for each in (spec, same))
+    if then != now:
+        raise InputError(
+            f"study {spec.name!r} was searched when its file defined another one ({differences(then, now)}); restore the file, "
+            f"give the study by its name, --study {spec.name}, or search what the file says now as another study, --study-name"
+        )
+    return spec.override({"confirm": asked.confirm.model_dump(), "rivals": asked.rivals})
 
 
 def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> tuple[Workspace, optuna.Study, BaseStorage]:

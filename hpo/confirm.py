@@ -29,7 +29,9 @@ from hpo.console import RunProgress, counted, say, table
 from hpo.dashboard import publish
 from hpo.export import BEST, CONFIRM, export_winner
 from hpo.methods import Candidate, Method, highest, mean_of, search_cost
+from hpo.overview import LIMITS
 from hpo.provenance import provenance
+from hpo.readings import keep_reading, read_elsewhere
 from hpo.retrain import keep_reference, keep_runs
 from hpo.rivals import Contender, Rivals, title
 from hpo.runs import FinishedRun, Reference, revision_of
@@ -49,16 +51,14 @@ from trainers.yaml_files import sealed, to_yaml
 
 UNLIKE_PERCENT = 10  # of popularity, between validation and test
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
-READINGS = "test readings"  # attribute of the study: what each confirm compared on the test split
 SELECT_OFFSET, TEST_OFFSET = 101, 201  # seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...
 
 
 @dataclass(frozen=True)
 class Confirmer:
-    """Trains what the two stages need, or takes it from the store of finished runs; `n_trials` have finished in the search."""
+    """Trains what the two stages need, or takes it from the store of finished runs."""
 
     work: Workspace
-    n_trials: int
     storage: BaseStorage
     progress: RunProgress
     stopper: Stopper
@@ -75,16 +75,23 @@ class Confirmer:
         winner = highest(candidates, spec.name)
         cost = search_cost(study).with_selection(candidates)
         ours = Contender(f"{title(spec)} tuned", winner.config, spec.confirm.seeds, cost, candidates)
-        others, notes = Rivals(self.work, self.n_trials, self.storage, self._select).of(ours)
+        others, notes = Rivals(self.work, study, self.storage, self._select).of(ours)
+        compared = [ours, *others]
+        read = keep_reading(study, {one.label: [self._first(one).digest(), one.n_seeds] for one in compared})
         return Confirmation(
             study=spec.name,
             candidates=candidates,
             winner=winner,
-            methods=[self._test(contender) for contender in (ours, *others)],
+            methods=[self._test(contender) for contender in compared],
             references=[self._reference(name) for name in UNTRAINED],
-            notes=[*notes, *_unlike_splits(*self.work.split, self.work.dataset.train, self._test_split)],
+            notes=[
+                *notes,
+                *_unlike_splits(*self.work.split, self.work.dataset.train, self._test_split),
+                *read,
+                *read_elsewhere(study, self.storage),
+            ],
             data=self._data(),
-            validated={one.label: one.candidates for one in (ours, *others) if one.candidates},
+            validated={one.label: one.candidates for one in compared if one.candidates},
             search_epochs=spec.search.epochs,
         )
 
@@ -121,17 +128,21 @@ class Confirmer:
             candidates.append(Candidate(trial.number, config, value, by_seed, failure, *by_epoch, seconds))
         return candidates
 
+    def _first(self, contender: Contender) -> TrainConfig:
+        """What stage 2 trains, with the first of its seeds."""
+        return contender.config.replace(seed=self.work.spec.search.seed + TEST_OFFSET)
+
     def _test(self, contender: Contender) -> Method:
         """Stage 2: one method on train + validation, over further seeds; each model is read on test once."""
-        label, config = contender.label, contender.config
-        seeds = _seeds(self.work.spec.search.seed + TEST_OFFSET, contender.n_seeds)
+        label, config = contender.label, self._first(contender)
+        seeds = _seeds(config.seed, contender.n_seeds)
         runs = self._runs(f"test, {label}", config, seeds, self.work.dataset.train, self._test_split)
         by_seed = {run.config.seed: run.metrics for run in runs}
         failure = next((run.failure for run in runs if run.failure), "")
         per_user = [run.per_user[OBJECTIVE].to_numpy(np.float64) for run in runs if run.per_user is not None]
         return Method(
             label=label,
-            config=config.replace(seed=seeds[0]),
+            config=config,
             by_seed=by_seed,
             seconds=sum(run.seconds for run in runs),
             failure=failure,
@@ -164,6 +175,15 @@ class Confirmer:
         return keep_runs(self.work.runs, choice, configs, seen, held_out, self.progress, self.stopper, curve_every)
 
 
+def check_test_split(work: Workspace) -> None:
+    """Read the test split and forget it: a broken file is to be found before a search, not after it.
+
+    Raises:
+        InputError: it is missing, malformed, or has nothing to test with.
+    """
+    load_test(work.spec.dataset, work.data_dir)
+
+
 def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper) -> None:
     """Confirm a study, write confirm.yaml, the winner to best.yaml and the report, print table and verdict."""
     plan = work.spec.confirm
@@ -174,16 +194,19 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     )
     n_trials = search_cost(study).trials
     with RunProgress(console) as progress:
-        outcome = Confirmer(work, n_trials, storage, progress, stopper).run(study)
-    outcome = replace(outcome, notes=[*outcome.notes, *_read_before(study, outcome), *_read_elsewhere(study, storage)])
+        outcome = Confirmer(work, storage, progress, stopper).run(study)
     path = work.folder / CONFIRM
     origin = {"definition": study.user_attrs[DEFINITION], "trials": n_trials, "provenance": provenance(work.choice.device)}
     write_text(path, sealed(to_yaml({**outcome.to_dict(), **origin})), OTHER_OUTPUT)
     export_winner(work, outcome)
     title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"
     console.print(table(title, ["method", *SHOWN, f"lead of {outcome.methods[0].label}"], outcome.rows()))
-    for sentence in outcome.sentences():
+    for sentence in outcome.statements():
         say(console, sentence)
+    if outcome.caveats():
+        say(console, f"{LIMITS}:")
+    for sentence in outcome.caveats():
+        say(console, f"- {sentence}")
     report = publish(work.spec, study, storage, work.output)
     say(console, f"wrote {', '.join(map(str, [path, work.folder / BEST, *report]))}")
 
@@ -199,40 +222,6 @@ def _unlike_splits(seen: Interactions, validation: Interactions, train: Interact
     return [
         f"items of the test split are {how} than those of validation, which chose: the two are no samples of one "
         "law, and what is best on validation need not be on test"
-    ]
-
-
-def _read_before(study: optuna.Study, outcome: Confirmation) -> list[str]:
-    """Keep with the study what has been read on the test split; a note when that was more than one thing.
-
-    Who searches on until the verdict pleases chooses on the test split.
-    """
-    reading = {method.label: [method.config.digest(), len(method.by_seed)] for method in outcome.methods}
-    readings = study.user_attrs.get(READINGS, [])
-    if reading not in readings:
-        readings = [*readings, reading]
-        study.set_user_attr(READINGS, readings)
-    if len(readings) < 2:
-        return []
-    return [
-        f"the test split has been read for {len(readings)} comparisons of this study that differ in winner, rivals, seeds or "
-        "epochs: the more of them, the less a verdict means"
-    ]
-
-
-def _read_elsewhere(study: optuna.Study, storage: BaseStorage) -> list[str]:
-    """A note when other studies of the storage have been confirmed on the same data: no verdict allows for that."""
-    data, others = study.user_attrs[DEFINITION]["dataset checksum"], []
-    for other in optuna.get_all_study_summaries(storage, include_best_trial=False):
-        definition = other.user_attrs.get(DEFINITION)
-        same_data = isinstance(definition, dict) and definition.get("dataset checksum") == data
-        if same_data and READINGS in other.user_attrs and other.study_name != study.study_name:
-            others.append(other.study_name)
-    if not others:
-        return []
-    return [
-        f"the test split has been read for other studies of these data, too ({', '.join(sorted(others))}): whoever reports the "
-        "best of several verdicts has chosen on the test split"
     ]
 
 

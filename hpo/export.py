@@ -18,7 +18,7 @@ from hpo.provenance import provenance
 from hpo.spec import BESIDE, OBJECTIVE
 from hpo.storage import DEFINITION, OTHER_OUTPUT
 from hpo.summary import Confirmation
-from hpo.trials import best_trials, trial_config
+from hpo.trials import SEARCHED_BY, best_trials, trial_config
 from hpo.workspace import Workspace
 from trainers.config import TrainConfig
 from trainers.errors import InputError
@@ -103,7 +103,7 @@ def trials_table(study: optuna.Study) -> pd.DataFrame:
     frame.columns = [
         str(name).removeprefix("user_attrs_").removeprefix("params_").removeprefix("value_") for name in frame.columns
     ]
-    return frame.drop(columns=[WORKER], errors="ignore").loc[:, lambda f: ~f.columns.duplicated()]
+    return frame.drop(columns=[WORKER, SEARCHED_BY], errors="ignore").loc[:, lambda f: ~f.columns.duplicated()]
 
 
 def export_trials(study: optuna.Study, path: Path) -> Path:

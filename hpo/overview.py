@@ -5,6 +5,7 @@ It is made from the storage and confirm.yaml, without data and without training,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from trainers.config import TrainConfig, dotted
 from trainers.gradients import HARDEST
 from trainers.yaml_files import to_yaml
 
+LIMITS = "What limits this verdict"
 METHOD_COLUMNS = ["method", OBJECTIVE, BESIDE, "verdict", "trials", "epochs to find", "time to find", "time to test"]
 BEYOND_COLUMNS = ["method", "coverage", "mean popularity", "Gini"]
 GRADIENT_COLUMNS = ["method", "negatives with a slope", *(f"share of the {name}" for name in HARDEST)]
@@ -72,6 +74,10 @@ class Overview:
             later = f"This was confirmed after {n_then} trials; {since} more have finished since then: confirm again."
             return [*self.confirmed["statements"], *([later] if since > 0 else [])]
         return ["No verdict yet: the study has not been confirmed. What follows was measured on validation data."]
+
+    def caveats(self) -> list[str]:
+        """What limits the verdict and looks unfinished; empty before confirm, and of confirms by earlier versions."""
+        return list(self.confirmed.get("caveats", [])) if self.confirmed else []
 
     def progress(self) -> str:
         """How far the search has come, in a sentence."""
@@ -192,6 +198,8 @@ class Overview:
         lines += [self.progress(), self.best_trial(), ""]
         if self.methods():
             lines += [*markdown_table(METHOD_COLUMNS, self.methods()), ""]
+        if self.caveats():
+            lines += [f"## {LIMITS}", "", *(f"- {sentence}" for sentence in self.caveats()), ""]
         return "\n".join(lines)
 
 
@@ -204,8 +212,8 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
 def _word(ours: str, comparison: Mapping[str, Any]) -> str:
     """The verdict from the winner's side, `MML tuned better, +3.1 %`."""
     verdict = comparison["verdict"]
-    subject = "" if verdict == NO_VERDICT else f"{ours} "
-    return f"{subject}{verdict}, {comparison['difference_percent']:+.1f} %"
+    subject, percent = "" if verdict == NO_VERDICT else f"{ours} ", comparison["difference_percent"]
+    return f"{subject}{verdict}" + ("" if math.isnan(percent) else f", {percent:+.1f} %")  # not a number: the rival's mean is 0
 
 
 def _short(value: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpo.cli import add_place_arguments, add_study_arguments, entry, stored_study
 from hpo.figures import Picture, pictures
-from hpo.overview import BEYOND_COLUMNS, GRADIENT_COLUMNS, METHOD_COLUMNS, Overview, markdown_table
+from hpo.overview import BEYOND_COLUMNS, GRADIENT_COLUMNS, LIMITS, METHOD_COLUMNS, Overview, markdown_table
 from hpo.provenance import provenance
 from hpo.storage import OTHER_OUTPUT
 from trainers.files import write_text
@@ -39,7 +39,7 @@ def write_report(overview: Overview, drawn: dict[str, Picture], folder: Path) ->
 
 def markdown(overview: Overview) -> str:
     """The report without pictures, in Markdown."""
-    lines = [overview.note(), *(f"- {fact}" for fact in overview.facts()), ""]
+    lines = [overview.note(), "## How it was done", "", *(f"- {fact}" for fact in overview.facts()), ""]
     if overview.beyond():
         lines += ["## Beyond accuracy", "", *markdown_table(BEYOND_COLUMNS, overview.beyond()), ""]
     if overview.gradients():
@@ -60,16 +60,16 @@ def _origin() -> str:
 def page(overview: Overview, drawn: dict[str, Picture]) -> str:
     """The report as one HTML file: verdict, table, pictures, config, origin."""
     name = escape(overview.spec.name)
-    verdict = "".join(f"<li>{escape(sentence)}</li>" for sentence in overview.verdict())
     parts = [
         f"<h1>{name}</h1>",
-        f'<ul class="verdict">{verdict}</ul>',
+        f'<ul class="verdict">{_items(overview.verdict())}</ul>',
         _table(METHOD_COLUMNS, overview.methods(), "Test split"),
+        f"<h2>{LIMITS}</h2><ul>{_items(overview.caveats())}</ul>" if overview.caveats() else "",
         f"<p>{escape(overview.progress())} {escape(overview.best_trial())}</p>",
         "".join(_figure(key, picture, first=number == 0) for number, (key, picture) in enumerate(drawn.items())),
         _table(BEYOND_COLUMNS, overview.beyond(), "Beyond accuracy"),
         _table(GRADIENT_COLUMNS, overview.gradients(), "Which negatives get the gradient"),
-        "<h2>How it was done</h2><ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in overview.facts()) + "</ul>",
+        f"<h2>How it was done</h2><ul>{_items(overview.facts())}</ul>",
         _table(*overview.settings(), "What was trained"),
         _pre("Best config", overview.best_yaml()),
         _pre("Made by", _origin()),
@@ -77,6 +77,10 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{name}</title>'
     body = "\n".join(part for part in parts if part)
     return f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
+
+
+def _items(sentences: list[str]) -> str:
+    return "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
 
 
 def _table(header: list[str], rows: list[list[str]], title: str) -> str:

@@ -12,10 +12,10 @@ from optuna.storages import BaseStorage
 
 from hpo.console import counted
 from hpo.methods import NO_SEARCH, Candidate, SearchCost, highest, search_cost
-from hpo.spec import StudySpec
+from hpo.spec import OBJECTIVE, StudySpec
 from hpo.storage import DEFINITION
 from hpo.stored import stored_spec
-from hpo.trials import best_trials
+from hpo.trials import best_trials, ways_searched
 from hpo.workspace import Workspace
 from trainers import TrainConfig
 from trainers.config import dotted
@@ -36,12 +36,15 @@ class Contender:
     candidates: Sequence[Candidate] = ()
 
 
+MORE = 1.05  # times our trials: several workers may finish a few more than the budget
+
+
 @dataclass(frozen=True)
 class Rivals:
-    """Finds the contenders of a study of which `n_trials` have finished; `select` is stage 1 of confirm."""
+    """Finds the contenders of a study; `select` is stage 1 of confirm."""
 
     work: Workspace
-    n_trials: int
+    study: optuna.Study
     storage: BaseStorage
     select: Select
 
@@ -84,6 +87,14 @@ class Rivals:
         return Contender(f"{title(spec)} {kind}{fewer}", config, n_seeds, search, candidates)
 
     @cached_property
+    def _n_trials(self) -> int:
+        return search_cost(self.study).trials
+
+    @cached_property
+    def _ways(self) -> list[dict[str, Any]]:
+        return ways_searched(self.study, self.work.spec)
+
+    @cached_property
     def _studies(self) -> list[str]:
         return optuna.get_all_study_names(self.storage)
 
@@ -95,7 +106,7 @@ class Rivals:
         if why_not := self._unlike(study, rival):
             return [], why_not
         theirs = stored_spec(study)
-        if why_not := self._searched_otherwise(theirs):
+        if why_not := self._searched_otherwise(ways_searched(study, theirs)):
             return [], why_not
         if not best_trials(study, 1):
             return [], "has no complete trial"
@@ -103,23 +114,30 @@ class Rivals:
         if all(candidate.failure for candidate in candidates):
             return [], "has no candidate that trains to full epochs"
         chosen, cost = highest(candidates, rival.name), search_cost(study)
-        fewer = f" ({cost.trials} trials, not {self.n_trials})" if cost.trials < self.n_trials else ""
-        return [self._contender(rival, f"tuned{fewer}", chosen.config, cost.with_selection(candidates), candidates)], ""
+        unlike = not self._n_trials <= cost.trials <= MORE * self._n_trials
+        budget = f" ({cost.trials} trials, not {self._n_trials})" if unlike else ""
+        return [self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(candidates), candidates)], ""
 
     def _unlike(self, study: optuna.Study, rival: StudySpec) -> str:
-        """Why a rival's study is no equal of ours, empty when it is. Its own batch size and rate are fair."""
-        ours = self.work.spec.definition(self.work.dataset.checksum, self.work.choice.name)
+        """Why a rival's study is no equal of ours, or not what its name or file now stands for; empty when it is both.
+
+        The batch size and the rate of its file are fair.
+        """
+        place = self.work.dataset.checksum, self.work.choice.name
+        ours, asked = (spec.definition(*place) for spec in (self.work.spec, rival.with_budget_of(self.work.spec)))
         theirs = study.user_attrs.get(DEFINITION, {})
         unlike = [key for key in ours if key not in ("space", "config", "engine") and theirs.get(key) != ours[key]]
         space = theirs.get("space", {})
-        if space.get("name") != rival.space.name or set(space.get("also", ())) != set(ours["space"]["also"]):
+        if space.get("name") != asked["space"]["name"] or set(space.get("also", ())) != set(asked["space"]["also"]):
             unlike.append("space")
+        now, then = dotted(asked["config"]), dotted(theirs.get("config", {}))
+        unlike += [f"config.{key}, which its definition now has otherwise" for key in now if then.get(key) != now[key]]
         return _differs(unlike)
 
-    def _searched_otherwise(self, theirs: StudySpec) -> str:
+    def _searched_otherwise(self, theirs: list[dict[str, Any]]) -> str:
         """The same for what is no part of a definition."""
-        plans = theirs.search, self.work.spec.search
-        return _differs([f"search.{part}" for part in ("sampler", "pruner") if len({getattr(p, part) for p in plans}) > 1])
+        parts = [part for part in ("sampler", "pruner") if _parts(theirs, part) != _parts(self._ways, part)]
+        return _differs([f"search.{part}" for part in parts])
 
     def _caveats(self, ours: Contender, others: Sequence[Contender]) -> Iterator[str]:
         """What the reader must know of how the configs came to be."""
@@ -130,15 +148,23 @@ class Rivals:
             )
         yield from _unlike_models(ours, others, searched=self.work.spec.space.also)
         spec = self.work.spec
+        for part in ("sampler", "pruner"):
+            if len(_parts(self._ways, part)) > 1:
+                yield f"the {part} was changed while the search went on: its trials do not come of one search"
         sampler = spec.search.sampler
-        if sampler.never_learns(self.n_trials):
+        if sampler.never_learns(self._n_trials):
             yield (
-                f"the search of {self.n_trials} trials is no longer than the {sampler.n_startup_trials} that sampler "
+                f"the search of {self._n_trials} trials is no longer than the {sampler.n_startup_trials} that sampler "
                 f"{sampler.name} draws at random before it learns: search longer before you trust a comparison of tuned methods"
             )
         if spec.space.also and any(not other.candidates for other in others):
             searched = ", ".join(spec.space.also)
             yield f"{searched} searched: methods that are not tuned have what their study file says (report: what was trained)"
+
+
+def _parts(ways: list[dict[str, Any]], part: str) -> set[str]:
+    """The different samplers, or pruners, of trials: see `ways_searched`."""
+    return {str(way.get(part)) for way in ways}
 
 
 def _differs(keys: Sequence[str]) -> str:
@@ -154,8 +180,22 @@ def _each_once(ours: Contender, others: Sequence[Contender]) -> tuple[list[Conte
         if same is None:
             kept.append(other)
         else:
-            notes.append(f"{same.label} is the config of {other.label}: its search found no better one")
+            notes.append(_found_again(same, other))
     return kept, notes
+
+
+def _found_again(tuned: Contender, published: Contender) -> str:
+    """What to say where the validation stage chose the published config."""
+    chosen = highest(tuned.candidates, tuned.label)
+    best = max(tuned.candidates, key=lambda candidate: candidate.search_value)
+    which = f"{tuned.label} is the config of {published.label}"
+    if best.search_value <= chosen.search_value:
+        return f"{which}: its search found no better one"
+    then = f"diverged ({best.failure})" if best.failure else f"had {best.mean:.4f}, it {chosen.mean:.4f}"
+    return (
+        f"{which}: in the search trial {best.trial} had a validation {OBJECTIVE} of {best.search_value:.4f}, it "
+        f"{chosen.search_value:.4f}, but at full epochs the trial {then}"
+    )
 
 
 def _unlike_models(ours: Contender, others: Sequence[Contender], searched: Sequence[str]) -> Iterator[str]:

@@ -30,11 +30,11 @@ from hpo.cli import (
     shown_storage,
 )
 from hpo.cluster import count_workers, search_on_dask
-from hpo.confirm import confirm_study
+from hpo.confirm import check_test_split, confirm_study
 from hpo.console import SearchProgress, say
 from hpo.dashboard import publish
 from hpo.export import TRIALS, export_best, export_trials
-from hpo.failures import while_it_exists
+from hpo.failures import SearchFailed, while_it_exists
 from hpo.liveness import STALE_HOURS, reap
 from hpo.report import HTML
 from hpo.sampling import make_sampler
@@ -42,7 +42,7 @@ from hpo.scheduler import Progress
 from hpo.spec import BESIDE, OBJECTIVE, load_spec
 from hpo.stopping import Stopper
 from hpo.storage import OTHER_OUTPUT, open_storage, shared_by_processes, storage_url, without_password
-from hpo.trials import enqueue_published
+from hpo.trials import best_trials, enqueue_published
 from hpo.workers import Job, search_with
 from hpo.workspace import Workspace
 from trainers import Interactions, TrainConfig, train
@@ -133,14 +133,10 @@ def _worker_count(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    changes = {
-        "search.trials": arguments.trials,
-        "search.epochs": arguments.epochs,
-        "search.seed": arguments.seed,
-        **confirm_changes(arguments),
-    }
+    changes = {"search.trials": arguments.trials, "search.epochs": arguments.epochs, "search.seed": arguments.seed}
     spec = load_spec(arguments.study, arguments.study_name).override(changes)
-    check_rival_seeds(spec, arguments.rival_seeds)  # and the rivals: a mistake there should not wait for the end of the search
+    plan = spec.override(confirm_changes(arguments))
+    check_rival_seeds(plan, arguments.rival_seeds)  # and the rivals: a mistake there should not wait for the end of the search
     url = storage_url(arguments.storage, arguments.output)
     team = _team(arguments, url)
     place = arguments.output, arguments.data_dir, arguments.engine, arguments.device
@@ -150,6 +146,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _dry_run(work, console)
     work.check_negatives()
+    if not arguments.search_only:
+        check_test_split(work)
     _check_writable(work.folder)
     storage = open_storage(url)
     study = work.study(storage)
@@ -159,6 +157,11 @@ def _run(arguments: argparse.Namespace) -> int:
                 _introduce(each, console)
             deadline = None if arguments.timeout is None else time.time() + arguments.timeout
             search(Job(each, url, deadline, arguments.stale_after), its_study, console, stopper, team)
+            if arguments.timeout is not None and not best_trials(its_study, 1):
+                raise SearchFailed(
+                    f"study {each.spec.name!r} has no complete trial after --timeout {arguments.timeout:g}; give it more "
+                    "seconds, the same command continues"
+                )
             with each.alone("export") as alone:
                 if alone:
                     _export(each, its_study, console)
@@ -168,7 +171,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 if not alone:
                     say(console, f"{spec.name}: another process confirms it; run this command again to see the verdict")
                     return 0
-                confirm_study(work, study, storage, console, stopper)
+                confirm_study(replace(work, spec=plan), study, storage, console, stopper)  # its flags are for this time only
     say(console, f"look closer: {work.folder / HTML}, or python -m hpo.dashboard{_place(arguments)}")
     return 0
 

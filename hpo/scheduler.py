@@ -17,7 +17,7 @@ from hpo.failures import Failures
 from hpo.liveness import AGAIN, NEAREST, PUBLISHED, STALE_HOURS, WORKER, Reaper, is_here, put_back, signature, this_worker
 from hpo.spec import BESIDE, StudySpec
 from hpo.stopping import Stopper
-from hpo.trials import FAILURE, searched_fields, tally, trial_config, trial_value
+from hpo.trials import FAILURE, SEARCHED_BY, searched_by, searched_fields, tally, trial_config, trial_value
 from trainers.config import TrainConfig
 from trainers.engines import Engine, EpochResult
 from trainers.errors import OutOfMemory, TrainingDiverged
@@ -45,7 +45,7 @@ class _Running:
 
     trial: optuna.Trial
     config: TrainConfig
-    published: bool
+    kept: bool  # never pruned
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     epochs: int = 0
@@ -170,6 +170,7 @@ class Scheduler:
         try:
             trial = self.study.ask(fixed_distributions=self.spec.space.boxes())
             trial.set_user_attr(WORKER, this_worker())
+            trial.set_user_attr(SEARCHED_BY, searched_by(self.spec.search))
             if self._is_twin(trial):
                 self.study.tell(trial, state=TrialState.FAIL)
                 return
@@ -179,7 +180,7 @@ class Scheduler:
         except UpdateFinishedTrialError:  # the storage took so long that another worker thought this one dead
             log.warning("a trial was ended by another process before it could be started")
             return
-        self.lanes[lane] = _Running(trial, config, PUBLISHED in trial.user_attrs)
+        self.lanes[lane] = _Running(trial, config, kept=bool({PUBLISHED, NEAREST} & trial.user_attrs.keys()))
         lanes = self.engine.lanes
         try:
             with self.stopper.interruptible():
@@ -221,7 +222,7 @@ class Scheduler:
         running = self.lanes[result.lane]
         if result.epoch == running.config.epochs:
             return TrialState.COMPLETE
-        prune = result.metrics is not None and not running.published and running.trial.should_prune()
+        prune = result.metrics is not None and not running.kept and running.trial.should_prune()
         return TrialState.PRUNED if prune else None
 
     def _record(self, result: EpochResult) -> bool:

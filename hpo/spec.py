@@ -186,21 +186,29 @@ class StudySpec(BaseModel):
     def _rival_spec(self, rival: str) -> StudySpec:
         if rival in SPACES:
             return self._with_space(rival)
-        if not _is_file(rival) and rival not in shipped_studies():
+        if not is_file(rival) and rival not in shipped_studies():
             shown = f"spaces ({', '.join(sorted(SPACES))}), shipped studies (hpo.studies list) and study files, NAME.yaml"
             raise InputError(f"study {self.name}: {unknown('rival', rival, [*SPACES, *shipped_studies()], shown)}")
         return load_spec(rival)
 
     def _with_space(self, name: str) -> StudySpec:
-        """This study with another space, named after both."""
-        own = {"name": f"{self.name}_{name}", "space": {"name": name, "also": self.space.also}, "rivals": ()}
-        return checked(StudySpec, self.model_dump() | own, f"rival {name} of study {self.name}")
+        """This study with another space, named after both, that holds the published settings if a space of its kind can."""
+
+        def study(loss: Loss | None) -> StudySpec:
+            space = {"name": name, **SPACES[name].to_hold(loss, self.space.also)}
+            own = {"name": f"{self.name}_{name}", "space": space, "rivals": ()}
+            return checked(StudySpec, self.model_dump() | own, f"rival {name} of study {self.name}")
+
+        published = published_loss(study(None).space.loss_name, self.dataset, *self.model)
+        return study(published[0]) if published else study(None)
 
     def with_budget_of(self, other: StudySpec) -> StudySpec:
-        """This study searched as `other` is: trials, epochs, sampler, pruner, seed, split, and the same extra parameters."""
+        """This study searched as `other` is: trials, epochs, sampler, pruner, seed, split, and the same extra parameters (of a
+        loss that has no others its learning rate).
+        """
         content = self.model_dump()
         content |= {"search": other.search.model_dump(), "split_seed": other.split_seed}
-        content["space"]["also"] = other.space.also
+        content["space"] |= type(self.space).to_hold(None, other.space.also)
         return checked(StudySpec, content, f"study {self.name}")
 
     def definition(self, checksum: str, engine: str) -> dict[str, Any]:
@@ -256,7 +264,7 @@ def load_spec(study: str, name: str | None = None) -> StudySpec:
     Raises:
         InputError: unknown name (nearest suggested), a file that is missing or broken, unknown or invalid keys.
     """
-    if _is_file(study):
+    if is_file(study):
         path = Path(study)
         return _from_file(path, name or path.stem, where=study)
     if study not in shipped_studies():
@@ -278,7 +286,7 @@ def _from_file(path: Path, name: str, where: str) -> StudySpec:
     return checked(StudySpec, {**content, "name": name}, where)
 
 
-def _is_file(study: str) -> bool:
+def is_file(study: str) -> bool:
     """Whether a study is given by its file."""
     return _is_yaml(study) or "/" in study
 

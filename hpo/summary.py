@@ -74,14 +74,18 @@ class Confirmation:
         ours, *rivals = [Measured(m.label, m.per_user, np.array(m.values(OBJECTIVE))) for m in sound]
         return compare(ours, rivals)
 
-    def sentences(self) -> list[str]:
-        """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; what else the reader must know."""
+    def statements(self) -> list[str]:
+        """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; who could not be judged."""
         failures = [
             f"{method.label} diverged on train + validation: {method.failure}" for method in self.methods if method.failure
         ]
         tuned_first = sorted(self.verdict, key=lambda comparison: not self._is_tuned(comparison.rival))
         verdict = [comparison.sentence(OBJECTIVE) for comparison in tuned_first]
-        return [*self._highest(), *verdict, *self._tuning(), *self.notes, *failures, *self._warnings()]
+        return [*self._highest(), *verdict, *failures]
+
+    def caveats(self) -> list[str]:
+        """What the reader must know beside it: what tuning brought, what limits the comparison, what looks unfinished."""
+        return [*self._tuning(), *self.notes, *self._warnings()]
 
     def _is_tuned(self, label: str) -> bool:
         return any(method.label == label and method.search.trials for method in self.methods)
@@ -139,7 +143,8 @@ class Confirmation:
         return {
             "study": self.study,
             "data": dict(self.data),
-            "statements": self.sentences(),
+            "statements": self.statements(),
+            "caveats": self.caveats(),
             "verdict": [comparison.to_dict() for comparison in self.verdict],
             "note": "mean and standard deviation over seeds; the test split was read once per run, at the last epoch",
             "winner": {"trial": self.winner.trial, "config": self.winner.config.to_dict()},

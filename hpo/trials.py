@@ -10,12 +10,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.liveness import MAX_RETRIES, NEAREST, PUBLISHED, RETRIES
-from hpo.spec import OBJECTIVE, StudySpec
+from hpo.spec import OBJECTIVE, SearchPlan, StudySpec
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 FAILURE = "failure"
+SEARCHED_BY = "searched_by"  # attribute of a trial: the sampler that proposed it, the pruner that could stop it
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,22 @@ def searched_fields(config: TrainConfig, spec: StudySpec) -> dict[str, Any]:
 def trial_config(trial: FrozenTrial | optuna.Trial, spec: StudySpec) -> TrainConfig:
     """The config that a trial trained."""
     return spec.space.config(trial.params, spec.fields(spec.search.epochs, spec.search.seed))
+
+
+def searched_by(plan: SearchPlan) -> dict[str, Any]:
+    """What of a plan decides how a trial comes about, and may change while a study exists; plain data."""
+    return {"sampler": plan.sampler.model_dump(mode="json"), "pruner": plan.pruner.model_dump(mode="json")}
+
+
+def ways_searched(study: optuna.Study, spec: StudySpec) -> list[dict[str, Any]]:
+    """The samplers and pruners of the finished trials, each pair once; trials of earlier versions have those of `spec`."""
+    ways: list[dict[str, Any]] = []
+    for trial in study.get_trials(deepcopy=False, states=FINISHED):
+        way = trial.user_attrs.get(SEARCHED_BY)
+        way = way if isinstance(way, dict) else searched_by(spec.search)
+        if way not in ways:
+            ways.append(way)
+    return ways
 
 
 def best_trials(study: optuna.Study, count: int | None = None) -> list[FrozenTrial]:

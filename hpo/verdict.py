@@ -87,9 +87,13 @@ class Comparison:
         """A difference in percent of the rival's mean; NaN when that is 0."""
         return 100 * difference / self.base if self.base else float("nan")
 
+    def shown(self, difference: float, sign: str = "+") -> str:
+        """A difference as text: in percent of the rival's mean, as it stands when that is 0."""
+        return f"{self.percent(difference):{sign}.1f} %" if self.base else f"{difference:{sign}.4f}"
+
     def sentence(self, metric: str) -> str:
         """The verdict in one sentence."""
-        found = f"{metric} {self.percent(self.difference):+.1f} %"
+        found = f"{metric} {self.shown(self.difference)}"
         if self.both is None:
             return (
                 f"no verdict on {self.ours} and {self.rival}: {found} (95 % interval over users {self._interval(self.users)}), "
@@ -99,12 +103,12 @@ class Comparison:
         start = (
             f"{self.ours} and {self.rival} are not distinguishable" if same else f"{self.ours} is {self.word} than {self.rival}"
         )
-        limit = f"; a true difference under about {self.percent(self.detectable):.1f} % is easily missed" if same else ""
+        limit = f"; a true difference under about {self.shown(self.detectable, '')} is easily missed" if same else ""
         over = f" after Holm for {self.family} rivals" if self.family > 1 else ""
         return f"{start}: {found} (95 % interval of this pair {self._interval(self.both)}; p {_shown_p(self.p)}{over}){limit}"
 
     def _interval(self, evidence: Evidence) -> str:
-        return f"{self.percent(evidence.low):+.1f} to {self.percent(evidence.high):+.1f} %"
+        return f"{self.shown(evidence.low).removesuffix(' %')} to {self.shown(evidence.high)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; intervals and differences in percent of the rival's mean."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -56,6 +56,11 @@ class Space(ABC):
     def loss_name(self) -> str:
         """The loss that is searched; a second space of a loss has a name of its own."""
         return self.name
+
+    @classmethod
+    def to_hold(cls, loss: Loss | None, also: Sequence[Also]) -> dict[str, Any]:
+        """The settings of a space with these fields searched beside the loss, that holds a published loss if there is one."""
+        return {"also": tuple(also)}
 
     @abstractmethod
     def loss_boxes(self) -> dict[str, BaseDistribution]:

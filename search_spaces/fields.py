@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
-from search_spaces.base import Params, Space, check_kind
+from search_spaces.base import Also, Params, Space, check_kind
 from trainers.errors import InputError
 from trainers.losses import BCE, BPR, CCL, CML, MSE, SL, SSM, Contrastive, Hinge, InfoNCE, Loss, SoftmaxCE, Triplet
 from trainers.validation import SETTINGS
@@ -38,6 +38,11 @@ class FieldSpace(Space):
         if not self.fields and not self.also:
             raise ValueError(f"loss {self.name} has no settings to search; name others in also, such as also: [learning_rate]")
         return self
+
+    @classmethod
+    def to_hold(cls, loss: Loss | None, also: Sequence[Also]) -> dict[str, Any]:
+        """A loss without settings of its own has its learning rate searched, whatever others have."""
+        return {"also": tuple(also) if also or cls.fields else ("learning_rate",)}
 
     def loss_boxes(self) -> dict[str, BaseDistribution]:
         return dict(self.fields)

@@ -6,14 +6,14 @@ whose fields are searched as they are has its space in `search_spaces.fields`; e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from search_spaces.base import Params, Space, check_kind, into_box
+from search_spaces.base import Also, Params, Space, check_kind, into_box
 from search_spaces.fields import FIELD_SPACES, LOWEST_MARGIN, MARGIN_TOP, NEGATIVE_RATIO, TEMPERATURE
 from search_spaces.ordered import (
     margins_from_ratios,
@@ -26,7 +26,7 @@ from search_spaces.ordered import (
 )
 from trainers.config import TrainConfig
 from trainers.errors import InputError
-from trainers.losses import BSL, MML
+from trainers.losses import BSL, MML, Loss
 from trainers.validation import SETTINGS, Whole
 
 POSITIVE_WEIGHT = FloatDistribution(0.5, 2.0, log=True)
@@ -45,6 +45,12 @@ class MMLSpace(Space):
 
     name: Literal["mml"] = "mml"
     n_margins: Annotated[Whole, Field(ge=1, le=16)] = 4
+
+    @classmethod
+    def to_hold(cls, loss: Loss | None, also: Sequence[Also]) -> dict[str, Any]:
+        """As many margins as it has."""
+        n_margins = {"n_margins": len(loss.margins)} if isinstance(loss, MML) else {}
+        return super().to_hold(loss, also) | n_margins
 
     def loss_boxes(self) -> dict[str, BaseDistribution]:
         steps = range(1, self.n_margins)

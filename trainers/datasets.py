@@ -90,6 +90,10 @@ def load_test(name: str, data_dir: str | Path | None = None) -> Interactions:
     path = _find(name, data_dir)[1]
     assert path is not None  # _find gives a second file wherever _read holds nothing out
     users, items = read_pairs(path)
+    if not len(users):
+        raise InputError(
+            f"{path}: holds no interactions to test with; to have a fifth of train split off, give the path of its file alone"
+        )
     user, item = _position(dataset.user_ids, users), _position(dataset.item_ids, items)
     known = (user >= 0) & (item >= 0)
     if not known.all():

@@ -26,7 +26,7 @@ def read_pairs(path: Path) -> RawPairs:
     """Raw (user ids, item ids), one entry per pair as they stand in the file, duplicates included.
 
     Raises:
-        InputError: file, line number and content of the first line that breaks the format.
+        InputError: file, line number and content of a line that breaks the format.
     """
     if path.suffix not in SUFFIXES:
         raise InputError(f"{path}: unknown kind of file {path.suffix!r}; use one of {', '.join(SUFFIXES)}")

@@ -83,10 +83,16 @@ def _once_it_answers(url: str, server: subprocess.Popen[bytes], log: Path) -> st
     raise AssertionError(f"the dashboard does not answer: {log.read_text()}")
 
 
+def sentences(place: Place) -> list[str]:
+    """The verdict and what limits it."""
+    outcome = read_yaml(place.output / "tiny_mml" / "confirm.yaml")
+    return [*outcome["statements"], *outcome["caveats"]]
+
+
 def test_the_report(confirmed: Place, tmp_path: Path):
     page = (confirmed.output / "tiny_mml" / "report.html").as_uri()
     shown = browse(page, tmp_path / "profile", "--dump-dom")
-    for sentence in read_yaml(confirmed.output / "tiny_mml" / "confirm.yaml")["statements"]:
+    for sentence in sentences(confirmed):
         assert sentence in shown
     drawn = re.findall(r'id="figure-([a-z-]+)"[^>]*class="plotly-graph-div js-plotly-plot"', shown)
     assert {"shape", "popularity", "history", "curves", "effects"} <= set(drawn), "drawn by the scripts in the page itself"
@@ -115,6 +121,6 @@ def test_the_dashboard(dashboard: str, confirmed: Place, tmp_path: Path):
     ):
         assert shown in study
     note = text(browse(f"{dashboard}/studies/0/note", profile, "--dump-dom"))
-    for sentence in read_yaml(confirmed.output / "tiny_mml" / "confirm.yaml")["statements"]:
+    for sentence in sentences(confirmed):
         assert sentence in note
     assert screenshot(f"{dashboard}/studies/0", profile, 1280)[0] == 1280

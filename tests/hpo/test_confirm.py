@@ -15,6 +15,7 @@ from hpo import confirm, export, train
 from hpo.confirm import _unlike_splits
 from hpo.liveness import NEAREST, PUBLISHED
 from hpo.methods import Candidate, Method, highest
+from hpo.rivals import Contender, _found_again
 from hpo.runs import Reference
 from hpo.summary import Confirmation
 from hpo.trials import finalists
@@ -31,6 +32,16 @@ CONFIG = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.5, "negative
 
 def confirmed(place: Place, study: str = "tiny_mml") -> dict[str, Any]:
     return read_yaml(place.output / study / "confirm.yaml")
+
+
+def said(place: Place, study: str = "tiny_mml") -> list[str]:
+    """The verdict and what limits it."""
+    outcome = confirmed(place, study)
+    return [*outcome["statements"], *outcome["caveats"]]
+
+
+def sentences(outcome: Confirmation) -> list[str]:
+    return [*outcome.statements(), *outcome.caveats()]
 
 
 def stored_runs(place: Place) -> list[Path]:
@@ -63,7 +74,7 @@ def test_both_stages(place: Place, capsys: pytest.CaptureFixture[str]):
         CCL_OF_YELP,
         BSL_OF_YELP,
     ]
-    assert all(sentence in shown for sentence in outcome["statements"])
+    assert all(sentence in shown for sentence in said(place))
     assert "lead of MML tuned" in shown
 
 
@@ -167,6 +178,12 @@ def test_a_rival_of_fewer_trials_is_labelled_so(place: Place):
     assert "CCL tuned (1 trials, not 4)" in [method["method"] for method in confirmed(place)["test"]]
 
 
+def test_a_rival_of_more_trials_is_labelled_so(place: Place):
+    place.run("--search-only", "--trials", "6", study="tiny_ccl.yaml")
+    place.run("--confirm-seeds", "1", "--select-seeds", "1")
+    assert "CCL tuned (6 trials, not 4)" in [method["method"] for method in confirmed(place)["test"]]
+
+
 def test_a_rival_with_fewer_seeds_is_labelled_so_and_not_judged(place: Place, fails: Callable[[int], str]):
     assert place.run("--rival-seeds", "bsl=1") == 0
     outcome = confirmed(place)
@@ -203,7 +220,7 @@ def test_a_rival_searched_in_another_way_is_left_out_and_said(place: Place):
     expected = (
         "not tuned: CCL (rival study tiny_ccl differs in search.epochs), BSL (rival study tiny_bsl has not run); a tuned loss"
     )
-    assert [s for s in outcome["statements"] if s.startswith(expected)]
+    assert [s for s in said(place) if s.startswith(expected)]
 
 
 def test_a_rival_that_was_searched_by_another_sampler_is_left_out(place: Place):
@@ -211,16 +228,40 @@ def test_a_rival_that_was_searched_by_another_sampler_is_left_out(place: Place):
     rival.write_text(rival.read_text().replace("search:\n", "search:\n  sampler: {name: random}\n"))
     place.run("--search-only", study="tiny_ccl.yaml")
     assert place.run() == 0
-    assert [
-        s
-        for s in confirmed(place)["statements"]
-        if s.startswith("not tuned: CCL (rival study tiny_ccl differs in search.sampler)")
-    ]
+    assert [s for s in said(place) if s.startswith("not tuned: CCL (rival study tiny_ccl differs in search.sampler)")]
+
+
+def test_a_budget_that_is_met_does_not_make_another_search_of_it(place: Place):
+    """--tune-rivals finds the rival's budget met, and searches nothing: its trials stay those of another sampler."""
+    rival = place.root / "tiny_ccl.yaml"
+    rival.write_text(rival.read_text().replace("search:\n", "search:\n  sampler: {name: random}\n"))
+    place.run("--search-only", study="tiny_ccl.yaml")
+    assert place.run("--tune-rivals") == 0
+    labels = [method["method"] for method in confirmed(place)["test"]]
+    assert "BSL tuned" in labels
+    assert "CCL tuned" not in labels
+    assert [s for s in said(place) if s.startswith("not tuned: CCL (rival study tiny_ccl differs in search.sampler)")]
+
+
+def test_a_search_that_changes_its_pruner_on_the_way_is_said(place: Place):
+    place.run("--search-only", "--trials", "2")
+    place.edit("name: median", "name: none")
+    place.run("--trials", "4")
+    assert "the pruner was changed while the search went on: its trials do not come of one search" in said(place)
+
+
+def test_a_rival_whose_file_has_changed_since_its_search_is_left_out(place: Place):
+    place.run("--search-only", study="tiny_ccl.yaml")
+    rival = place.root / "tiny_ccl.yaml"
+    rival.write_text(rival.read_text().replace("learning_rate: 1.0e-2", "learning_rate: 2.0e-2"))
+    assert place.run() == 0
+    why = "differs in config.learning_rate, which its definition now has otherwise"
+    assert [s for s in said(place) if s.startswith(f"not tuned: CCL (rival study tiny_ccl {why})")]
 
 
 def test_a_tuned_loss_against_untuned_ones_is_said(place: Place):
     assert place.run() == 0
-    statements = confirmed(place)["statements"]
+    statements = said(place)
     both = "not tuned: CCL (rival study tiny_ccl has not run), BSL (rival study tiny_bsl has not run); a tuned loss against"
     assert [s for s in statements if s.startswith(both)]
     assert [s for s in statements if s.startswith("what is not tuned has a paper's settings of the loss, under the encoder's")]
@@ -230,8 +271,8 @@ def test_what_differs_beside_the_losses_is_said(place: Place):
     rival = place.root / "tiny_ccl.yaml"
     rival.write_text(rival.read_text().replace("dim: 8", "dim: 4").replace("count: 7", "count: 5"))
     assert place.run("--tune-rivals") == 0
-    said = [s for s in confirmed(place)["statements"] if s.startswith("not losses alone differ from MML tuned: ")]
-    (differs,) = said
+    found = [s for s in said(place) if s.startswith("not losses alone differ from MML tuned: ")]
+    (differs,) = found
     assert differs.endswith(f": {CCL_OF_YELP} and CCL tuned with encoder.dim 4, not 8; negatives.count 5, not 7")
 
 
@@ -240,26 +281,53 @@ def test_a_rival_whose_search_found_nothing_better_than_its_paper_is_compared_on
     place.run("--trials", "1")
     outcome = confirmed(place)
     assert [m["method"] for m in outcome["test"] if m["method"].startswith("CCL")] == ["CCL tuned"]
-    assert f"CCL tuned is the config of {CCL_OF_YELP}: its search found no better one" in outcome["statements"]
+    assert f"CCL tuned is the config of {CCL_OF_YELP}: its search found no better one" in said(place)
     assert set(outcome["validation of rivals"]) == {"CCL tuned"}
+
+
+def test_a_published_config_that_overtakes_what_the_search_found_is_said():
+    def rival(*values: tuple[float, float], label: str = "CCL tuned") -> Contender:
+        candidates = [Candidate(trial, CONFIG, found, {0: {"ndcg@20": full}}) for trial, (found, full) in enumerate(values)]
+        return Contender(label, CONFIG, 2, candidates=candidates)
+
+    published = Contender("CCL published", CONFIG, 2)
+    assert _found_again(rival((0.2, 0.3), (0.1, 0.2)), published) == (
+        "CCL tuned is the config of CCL published: its search found no better one"
+    )
+    assert _found_again(rival((0.2, 0.3), (0.25, 0.29)), published) == (
+        "CCL tuned is the config of CCL published: in the search trial 1 had a validation ndcg@20 of 0.2500, it 0.2000, "
+        "but at full epochs the trial had 0.2900, it 0.3000"
+    )
+
+
+def test_an_interrupted_confirm_has_read_the_test_split(place: Place, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    few = ["--trials", "1", "--select-seeds", "1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(confirm, "keep_reference", interrupted)
+        assert place.run(*few, "--confirm-seeds", "1") == 130
+    assert place.run(*few, "--confirm-seeds", "2") == 0
+    assert [s for s in said(place) if s.startswith("the test split has been read for 2 comparisons of this")]
 
 
 def test_reading_the_test_split_again_is_counted(place: Place):
     place.run("--trials", "1", "--select-seeds", "1", "--confirm-seeds", "1")
     again = ["--study", "tiny_mml", *place.where, "--select-seeds", "1"]
     assert confirm.main([*again, "--confirm-seeds", "1"]) == 0
-    assert not [s for s in confirmed(place)["statements"] if s.startswith("the test split has been read")], "the same runs"
+    assert not [s for s in said(place) if s.startswith("the test split has been read")], "the same runs"
     assert confirm.main([*again, "--confirm-seeds", "2"]) == 0
-    assert [s for s in confirmed(place)["statements"] if s.startswith("the test split has been read for 2 comparisons of this")]
+    assert [s for s in said(place) if s.startswith("the test split has been read for 2 comparisons of this")]
 
 
 def test_reading_the_test_split_for_another_study_is_said(place: Place):
     few = ["--trials", "1", "--select-seeds", "1", "--confirm-seeds", "1"]
     for name in ("first", "second"):
         place.run(*few, "--study-name", name)
-    (said,) = [s for s in confirmed(place, "second")["statements"] if s.startswith("the test split")]
-    assert said.startswith("the test split has been read for other studies of these data, too (first): ")
-    assert not [s for s in confirmed(place, "first")["statements"] if s.startswith("the test split")]
+    (other,) = [s for s in said(place, "second") if s.startswith("the test split")]
+    assert other.startswith("the test split has been read for other studies of these data, too (first): ")
+    assert not [s for s in said(place, "first") if s.startswith("the test split")]
 
 
 def test_runs_of_another_study_are_not_trained_again(place: Place):
@@ -274,15 +342,15 @@ def test_runs_of_another_study_are_not_trained_again(place: Place):
 def test_runs_of_several_revisions_are_said(place: Place):
     winner = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
     methods = [Method(n, CONFIG, {}, 0.0, "nan", trained_by=[by]) for n, by in (("A", "abc"), ("B", "abc"), ("C", "def dirty"))]
-    said = Confirmation("s", [winner], winner, methods).sentences()[-1]
+    said = sentences(Confirmation("s", [winner], winner, methods))[-1]
     assert said == "these runs were trained by 2 revisions of the program (abc, def dirty): see trained_by in confirm.yaml"
-    assert len(Confirmation("s", [winner], winner, methods[:2]).sentences()) == 2
+    assert len(sentences(Confirmation("s", [winner], winner, methods[:2]))) == 2
 
 
 def test_a_rival_without_published_settings_that_has_not_run_is_named(place: Place):
     place.edit("tiny_ccl.yaml", "infonce")
     assert place.run() == 0
-    statements = confirmed(place)["statements"]
+    statements = said(place)
     assert [
         s
         for s in statements
@@ -306,7 +374,7 @@ def test_what_the_reader_must_know_of_the_search(place: Place):
     place.edit("{name: mml, n_margins: 2}", "{name: mml, n_margins: 2, also: [learning_rate, l2]}")
     place.run("--search-only")
     place.run()
-    statements = confirmed(place)["statements"]
+    statements = said(place)
     assert [
         s
         for s in statements
@@ -325,7 +393,7 @@ def warned(chosen: Candidate) -> list[str]:
     ours = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
     method = Method("A", CONFIG, {1: {"ndcg@20": 0.1, "recall@20": 0.2}}, 1.0, per_user=np.full(5, 0.1))
     outcome = Confirmation("s", [ours], ours, [method], validated={"A": [ours], "B tuned": [chosen]}, search_epochs=10)
-    return [sentence.partition(";")[0] for sentence in outcome.sentences()]
+    return [sentence.partition(";")[0] for sentence in sentences(outcome)]
 
 
 @pytest.mark.parametrize(
@@ -363,7 +431,8 @@ def test_search_never_reads_the_test_split(place: Place):
     test = place.root / "data" / "tiny" / "test.txt"
     test.write_text("broken\n")
     assert place.run("--search-only") == 0, "the search does not notice"
-    assert place.run() == 2, "confirm does"
+    assert place.run("--study-name", "other") == 2, "confirm does"
+    assert not (place.output / "other").exists(), "before the search"
 
 
 def test_the_highest_mean_wins_and_diverged_candidates_lose():
@@ -390,7 +459,7 @@ def test_the_table_by_hand():
         ["BSL published", "0.1000", "0.1000", "+110.0 %"],
         ["X", "diverged", "diverged", ""],
     ]
-    highest, ccl, bsl, diverged = outcome.sentences()
+    highest, ccl, bsl, diverged = sentences(outcome)
     assert highest == "the highest ndcg@20 on the test split is that of MML tuned, 0.2100"
     assert ccl.startswith(
         "MML tuned and CCL published are not distinguishable: ndcg@20 +5.0 % (95 % interval of this pair -25.4 to"
@@ -425,7 +494,7 @@ def test_what_tuning_brought_is_said_of_both_splits():
     methods = [method("MML tuned", 9.0, 0.3), method("CCL tuned", 2.0, 0.19), method("CCL published", 1.0, 0.2)]
     outcome = Confirmation("s", [other], other, methods, validated={"CCL tuned": [*candidates, other]})
     said = "CCL tuned against CCL published: +20.0 % on validation, by which it was chosen, -5.0 % on test"
-    assert [s for s in outcome.sentences() if " on validation, by which" in s] == [said]
+    assert [s for s in sentences(outcome) if " on validation, by which" in s] == [said]
 
 
 def test_untrained_rivals_are_shown_and_warned_of():
@@ -435,7 +504,7 @@ def test_untrained_rivals_are_shown_and_warned_of():
     ahead = Reference("EASE", "", {"ndcg@20": 0.3, "recall@20": 0.4}, {}, 1.0)
     outcome = Confirmation("s", [winner], winner, [method], [popular, ahead])
     assert outcome.rows()[1:] == [["MostPop", "0.0500", "0.1000", "untrained"], ["EASE", "0.3000", "0.4000", "untrained"]]
-    assert [sentence[:45] for sentence in outcome.sentences()] == ["EASE, without training, is ahead of A: ndcg@2"]
+    assert [sentence[:45] for sentence in sentences(outcome)] == ["EASE, without training, is ahead of A: ndcg@2"]
 
 
 def test_a_winner_that_is_the_published_config_is_not_compared_with_itself(place: Place):
@@ -444,7 +513,7 @@ def test_a_winner_that_is_the_published_config_is_not_compared_with_itself(place
     outcome = confirmed(place)
     labels = [method["method"] for method in outcome["test"]]
     assert labels == ["MML tuned", CCL_OF_YELP, BSL_OF_YELP]
-    assert "MML tuned is the config of MML with settings for yelp2018: its search found no better one" in outcome["statements"]
+    assert "MML tuned is the config of MML with settings for yelp2018: its search found no better one" in said(place)
 
 
 def test_two_rivals_of_one_loss_are_refused(place: Place, fails: Callable[[int], str]):
@@ -472,7 +541,7 @@ def test_no_verdict_when_the_winner_diverges():
     rival = Method("B", CONFIG, {1: {"ndcg@20": 0.1}}, 1.0, per_user=np.full(5, 0.1))
     outcome = Confirmation("s", [winner], winner, [Method("A", CONFIG, {}, 0.0, "inf in epoch 1"), rival])
     assert outcome.verdict == []
-    assert outcome.sentences() == ["A diverged on train + validation: inf in epoch 1"]
+    assert sentences(outcome) == ["A diverged on train + validation: inf in epoch 1"]
 
 
 @pytest.mark.parametrize("kind", [PUBLISHED, NEAREST])
@@ -524,6 +593,29 @@ def test_a_rival_named_by_its_space_is_our_study_with_that_space(place: Place, f
     assert tuned["encoder"]["dim"] == 8
     place.edit("rivals: [ccl]", "rivals: [mml]")
     assert "searches the same loss" in fails(place.run("--study-name", "other"))
+
+
+def test_a_rival_without_settings_has_its_learning_rate_searched(place: Place):
+    place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [bpr]")
+    assert place.run("--tune-rivals") == 0
+    assert "BPR tuned" in [method["method"] for method in confirmed(place)["test"]]
+    assert [s for s in said(place) if s.startswith("not losses alone differ from MML tuned: ") and "learning_rate" in s]
+
+
+def test_flags_of_confirm_are_for_one_time_and_a_file_says_what_it_says_now(place: Place, fails: Callable[[int], str]):
+    place.run("--top", "1", "--confirm-seeds", "3", "--confirm-epochs", "1")
+    assert [len(method["by_seed"]) for method in confirmed(place)["test"]] == [3] * 4
+    assert confirm.main(["--study", "tiny_mml", *place.where]) == 0
+    assert [len(method["by_seed"]) for method in confirmed(place)["test"]] == [2] * 4, "what the file had"
+    place.edit("seeds: 2, epochs: 4", "seeds: 4, epochs: 1")
+    place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [tiny_ccl.yaml]")
+    assert confirm.main(["--study", str(place.study), *place.where]) == 0
+    assert [len(method["by_seed"]) for method in confirmed(place)["test"]] == [4] * 3, "what the file has"
+    place.edit("learning_rate: 1.0e-2", "learning_rate: 1.0e-3")
+    message = fails(confirm.main(["--study", str(place.study), *place.where]))
+    assert "its file defined another one (config.learning_rate: was 0.01, now 0.001)" in message
+    place.study.unlink()
+    assert "cannot be read" in fails(confirm.main(["--study", str(place.study), *place.where]))
 
 
 def test_learning_curves_never_touch_the_test_split(place: Place):

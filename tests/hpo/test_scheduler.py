@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.failures import SearchFailed
-from hpo.liveness import AGAIN, CLAIM_SECONDS, PUBLISHED, RETRIES, WORKER, Reaper, this_worker
+from hpo.liveness import AGAIN, CLAIM_SECONDS, NEAREST, PUBLISHED, RETRIES, WORKER, Reaper, this_worker
 from hpo.sampling import make_pruner, make_sampler
 from hpo.scheduler import Scheduler
 from hpo.spec import PrunerSpec, StudySpec
@@ -111,13 +111,14 @@ def test_lanes_that_end_together_are_judged_before_either_is_told():
     assert states(study) == [TrialState.COMPLETE, TrialState.RUNNING], "judged with no complete peer"
 
 
-def test_weak_trials_are_pruned_and_published_ones_are_not():
+@pytest.mark.parametrize("kind", [PUBLISHED, NEAREST])
+def test_weak_trials_are_pruned_and_published_ones_are_not(kind: str):
     of = spec(5, name="median", n_startup_trials=3, n_warmup_steps=1, n_min_trials=1)
     study = optuna.create_study(direction="maximize")
     for margin in (0.9, 0.85, 0.8):
         study.enqueue_trial({"margin": margin, "negative_weight": 100.0})
     study.enqueue_trial({"margin": 0.35, "negative_weight": 100.0})
-    study.enqueue_trial({"margin": 0.3, "negative_weight": 100.0}, user_attrs={PUBLISHED: "yelp2018"})
+    study.enqueue_trial({"margin": 0.3, "negative_weight": 100.0}, user_attrs={kind: "yelp2018"})
     scheduler(of, GivenCurves(1, by_margin), study).run()
     assert states(study)[3:] == [TrialState.PRUNED, TrialState.COMPLETE]
     assert study.trials[3].user_attrs["epochs_trained"] == 1

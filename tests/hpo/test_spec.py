@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hpo.spec import StudySpec, load_spec
+from search_spaces import SPACES
 from trainers.errors import InputError
 from trainers.losses import MML
 
@@ -131,6 +132,23 @@ def test_published_settings_of_unknown_data_are_yelps():
     assert (label, config.epochs, config.seed) == ("with settings for yelp2018", 5, 1)
     assert isinstance(config.loss, MML)
     assert config.loss.negative_weight == 400.0
+
+
+@pytest.mark.parametrize("name", sorted(set(SPACES) - {"mml_shape"}))
+def test_every_loss_is_a_rival_that_holds_its_published_settings(name: str):
+    ours = "ccl" if name == "mml" else "mml"
+    spec = StudySpec.model_validate({"name": "x", "dataset": "gowalla", "space": {"name": ours}, "rivals": [name]})
+    (rival,) = spec.rival_specs()
+    assert rival.with_budget_of(spec).space == rival.space, "searched as it is named"
+    assert set(rival.space.also) <= {"learning_rate"}
+    published = rival.published(epochs=5, seed=1)
+    assert published is None or rival.space.params(published[0])
+
+
+def test_a_shipped_rival_without_settings_keeps_something_to_search():
+    spec = StudySpec.model_validate({"name": "x", "dataset": "gowalla", "space": {"name": "mml"}, "rivals": ["gowalla_bpr"]})
+    (rival,) = spec.rival_specs()
+    assert rival.with_budget_of(spec).space.also == ("learning_rate",)
 
 
 def test_the_definition_holds_what_may_not_change():

@@ -63,6 +63,12 @@ def test_one_seed_gives_no_evidence_and_no_verdict():
     assert only.sentence("ndcg@20").startswith("no verdict on a and b: ndcg@20 +40.0 % (95 % interval over users +40.0 to")
 
 
+def test_a_rival_of_mean_zero_is_compared_without_percent():
+    users = np.linspace(0.1, 0.9, 500)
+    only = compare(measured("a", users, [0.51, 0.49]), [measured("b", np.zeros(500), [0.0, 0.0])])[0]
+    assert only.sentence("ndcg@20").startswith("a is better than b: ndcg@20 +0.5000 (95 % interval of this pair +0.")
+
+
 def test_seeds_that_change_nothing():
     same = over_seeds(np.array([0.5, 0.5]), np.array([0.5, 0.5]))
     other = over_seeds(np.array([0.6, 0.6]), np.array([0.5, 0.5]))

@@ -179,6 +179,10 @@ class TestOwnData:
         at = folder(tmp_path / "own", **files)
         refused(lambda: load(str(at)), str(at), *words)
 
+    def test_a_test_file_without_pairs(self, tmp_path: Path) -> None:
+        at = folder(tmp_path / "own", train_txt=TRAIN, test_csv="user,item\n")
+        refused(lambda: load_test(str(at)), "test.csv", "holds no interactions to test with")
+
     def test_a_folder_in_place_of_a_file(self, tmp_path: Path) -> None:
         at = folder(tmp_path / "own", test_txt=TEST)
         (at / "train.txt").mkdir()
