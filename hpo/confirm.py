@@ -151,6 +151,7 @@ class Confirmer:
             beyond=mean_of([run.beyond for run in runs]) if all(run.beyond for run in runs) else {},
             gradient=mean_of([run.gradient for run in runs]) if all(run.gradient for run in runs) else {},
             trained_by=sorted({revision_of(run.trained_by) for run in runs}),
+            trained_on=sorted({str(run.trained_by.get("device", "unknown")) for run in runs}),
         )
 
     def _reference(self, name: str) -> Reference:

@@ -82,12 +82,8 @@ class SearchProgress(_Live):
         self.finished_here += 1
         counts = _tally(study)
         value = "" if trial.value is None else f" {trial.value:.4f}"
-        marks = {PUBLISHED: " (published config)", NEAREST: " (nearest to the published config)"}
-        published = next((text for mark, text in marks.items() if mark in trial.user_attrs), "")
         epochs = trial.user_attrs.get("epochs_trained", 0)
-        line = (
-            f"trial {trial.number}{published}: {_word(trial.state)}{value} after {epochs} epochs; {_state(counts, self.budget)}"
-        )
+        line = f"trial {trial.number}{_mark(trial)}: {_word(trial.state)}{value} after {epochs} epochs; {_state(counts, self.budget)}"
         if not self.console.is_terminal:
             say(self.console, f"{line}{self._time_left(counts)}")
 
@@ -96,6 +92,14 @@ class SearchProgress(_Live):
             return ""
         left = max(0, self.budget - counts.finished) * (time.monotonic() - self.started) / self.finished_here
         return f", about {duration(left)} left"
+
+
+def _mark(trial: FrozenTrial) -> str:
+    """What a queued trial stands for."""
+    for mark, text in ((PUBLISHED, ""), (NEAREST, "nearest to the ")):
+        if label := trial.user_attrs.get(mark):
+            return f" ({text}{'published config' if label == 'published' else f'config {label}'})"
+    return ""
 
 
 def _word(state: TrialState) -> str:

@@ -106,6 +106,7 @@ class Method:
         beyond: beyond accuracy, mean over seeds, see `trainers.beyond.summarise`.
         gradient: which negatives get the gradient, mean over seeds, see `trainers.gradients.gradient_shares`.
         trained_by: the revisions of this program that trained its runs, which are kept and may be older than this one.
+        trained_on: the kinds of machine that they were trained on.
     """
 
     label: str
@@ -118,6 +119,7 @@ class Method:
     beyond: dict[str, Any] = field(default_factory=dict)
     gradient: dict[str, float] = field(default_factory=dict)
     trained_by: Sequence[str] = ()
+    trained_on: Sequence[str] = ()
 
     def values(self, metric: str) -> list[float]:
         """The metric for every seed."""
@@ -141,7 +143,7 @@ class Method:
         failure = {"failure": self.failure} if self.failure else {}
         costs = {"seconds": round(self.seconds, 1), "search": asdict(self.search)}
         found = {"by_seed": self.by_seed, "beyond": self.beyond, "gradient": self.gradient}
-        trained = {"trained_by": [*self.trained_by], "config": self.config.to_dict()}
+        trained = {"trained_by": [*self.trained_by], "trained_on": [*self.trained_on], "config": self.config.to_dict()}
         return {"method": self.label, **failure, **means, **costs, **found, **trained}
 
 

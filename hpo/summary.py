@@ -121,13 +121,20 @@ class Confirmation:
         return [*filter(None, unfinished), *self._mixed(), *self._untrained_ahead()]
 
     def _mixed(self) -> list[str]:
+        """Where the methods' runs do not come from one program on one kind of machine."""
         revisions = sorted({revision for method in self.methods for revision in method.trained_by})
-        if len(revisions) < 2:
-            return []
-        shown = ", ".join(revision[:12] for revision in revisions)
-        return [
-            f"these runs were trained by {len(revisions)} revisions of the program ({shown}): see trained_by in confirm.yaml"
-        ]
+        machines = sorted({machine for method in self.methods for machine in method.trained_on})
+        said = []
+        if len(revisions) > 1:
+            shown = ", ".join(revision[:12] for revision in revisions)
+            program = f"{len(revisions)} revisions of the program ({shown})"
+            said.append(f"these runs were trained by {program}: see trained_by in confirm.yaml")
+        if len(machines) > 1:
+            said.append(
+                f"these runs were trained on {len(machines)} kinds of machine ({', '.join(machines)}), whose figures differ in "
+                "their last digits"
+            )
+        return said
 
     def _untrained_ahead(self) -> list[str]:
         first = self.methods[0]

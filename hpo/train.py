@@ -64,12 +64,15 @@ def read_config_file(path: str) -> ConfigFile:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train one config and measure it on the validation split."""
+    """Train one config and measure it on the validation split, or on all training data."""
     parser = argparse.ArgumentParser(prog="python -m hpo.train", description=main.__doc__)
     parser.add_argument("config", metavar="CONFIG.yaml", help="a config, or an exported best.yaml")
     parser.add_argument("--dataset", metavar="D", help="dataset name or path (default: the one it was exported from)")
     parser.add_argument("--save", type=Path, metavar="FILE.npz", help="save the ranking vectors as arrays `users` and `items`")
     parser.add_argument("--split-seed", type=seed, metavar="N", help="seed of the validation split")
+    parser.add_argument(
+        "--all-data", action="store_true", help="train on the validation split, too, and measure nothing: the model to use"
+    )
     parser.add_argument("--evaluate-every", type=positive, default=5, metavar="N", help="epochs between evaluations (5)")
     add_data_argument(parser)
     add_engine_arguments(parser)
@@ -82,6 +85,8 @@ def _train(arguments: argparse.Namespace) -> int:
     name = arguments.dataset or file.data.dataset
     if name is None:
         raise InputError(f"{arguments.config} does not say its dataset; give it with --dataset")
+    if arguments.all_data and arguments.split_seed is not None:
+        raise InputError(f"--all-data splits nothing off; leave --split-seed {arguments.split_seed} out")
     split_seed = file.data.split_seed
     if arguments.split_seed is not None:
         split_seed = checked(Seed, arguments.split_seed, "--split-seed")
@@ -90,7 +95,7 @@ def _train(arguments: argparse.Namespace) -> int:
     choice = choose_engine(file.config, engine, arguments.device)
     say(console, f"engine {choice.name} on {choice.device}")
     dataset = load_dataset(str(name), arguments.data_dir)
-    seen, validation = hold_out(dataset.train, split_seed)
+    seen, validation = (dataset.train, None) if arguments.all_data else hold_out(dataset.train, split_seed)
     if arguments.save is not None:
         _check_saving(arguments.save)
     run = Run(make_engine(choice, seen, validation, arguments.evaluate_every), file.config)
@@ -104,7 +109,7 @@ def _train(arguments: argparse.Namespace) -> int:
             shown = "" if result.metrics is None else f", validation {_shown(result.metrics)}"
             say(console, f"epoch {number}/{file.config.epochs}: loss {result.loss:.4f}{shown}")
     same_data = dataset.checksum == file.data.checksum and split_seed == file.data.split_seed
-    if file.exported and same_data:
+    if file.exported and same_data and validation is not None:
         say(console, f"exported: validation {_shown(file.exported)}")
     if arguments.save is not None:
         users, items = run.vectors()

@@ -19,9 +19,9 @@ from hpo.rivals import Contender, _found_again
 from hpo.runs import Reference
 from hpo.summary import Confirmation
 from hpo.trials import finalists
-from trainers import Interactions, TrainConfig, datasets
+from trainers import Interactions, TrainConfig, datasets, evaluate, load_dataset, load_test
 from trainers.errors import InputError
-from trainers.yaml_files import read_yaml
+from trainers.yaml_files import read_yaml, to_yaml
 
 from .conftest import Place
 
@@ -89,6 +89,20 @@ def test_the_winner_is_exported_with_figures_that_training_gives_again(place: Pl
     assert train.main([str(best), "--data-dir", str(place.root / "data")]) == 0
     assert "epoch 4/4: loss" in (shown := capsys.readouterr().out)
     assert f"validation ndcg@20 {content['validation']['ndcg@20']:.6f}" in shown.splitlines()[-2]
+
+
+def test_the_winner_trained_on_all_data_is_what_stage_two_trains(place: Place, tmp_path: Path):
+    place.run()
+    best = read_yaml(place.output / "tiny_mml" / "best.yaml")
+    config = tmp_path / "config.yaml"
+    config.write_text(to_yaml({"config": best["config"] | {"seed": 201}}))
+    flags = ["--dataset", "tiny", "--data-dir", str(place.root / "data"), "--save", str(tmp_path / "v.npz"), "--all-data"]
+    assert train.main([str(config), *flags]) == 0
+    seen, test = (load("tiny", place.root / "data") for load in (load_dataset, load_test))
+    with np.load(tmp_path / "v.npz") as saved:
+        found = evaluate(saved["users"], saved["items"], seen=seen.train, held_out=test)
+    assert found["ndcg@20"] == pytest.approx(best["test_by_seed"][201]["ndcg@20"], abs=1e-7)
+    assert train.main([str(config), *flags, "--split-seed", "1"]) == 2
 
 
 def test_run_again_nothing_is_trained_and_the_verdict_is_the_same(place: Place, capsys: pytest.CaptureFixture[str]):
@@ -345,6 +359,14 @@ def test_runs_of_several_revisions_are_said(place: Place):
     said = sentences(Confirmation("s", [winner], winner, methods))[-1]
     assert said == "these runs were trained by 2 revisions of the program (abc, def dirty): see trained_by in confirm.yaml"
     assert len(sentences(Confirmation("s", [winner], winner, methods[:2]))) == 2
+
+
+def test_runs_of_several_kinds_of_machine_are_said():
+    winner = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
+    methods = [Method(n, CONFIG, {}, 0.0, "nan", trained_on=[on]) for n, on in (("A", "x CPU (old)"), ("B", "x CPU (new)"))]
+    assert sentences(Confirmation("s", [winner], winner, methods))[-1] == (
+        "these runs were trained on 2 kinds of machine (x CPU (new), x CPU (old)), whose figures differ in their last digits"
+    )
 
 
 def test_a_rival_without_published_settings_that_has_not_run_is_named(place: Place):

@@ -7,6 +7,7 @@ import platform
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import llvmlite.binding
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -198,5 +199,9 @@ def make_engine(
 
 
 def device_name(device: str) -> str:
-    """The machine that a device is, e.g. `x86_64 CPU` or the GPU's product name."""
-    return torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()} CPU"
+    """The machine that a device is: the GPU's product name, or `x86_64 CPU (znver5)`, the kind that code is compiled for: on
+    another kind sums are rounded in another order.
+    """
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU ({llvmlite.binding.get_host_cpu_name()})"
