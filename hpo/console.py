@@ -83,7 +83,8 @@ class SearchProgress(_Live):
         counts = _tally(study)
         value = "" if trial.value is None else f" {trial.value:.4f}"
         epochs = trial.user_attrs.get("epochs_trained", 0)
-        line = f"trial {trial.number}{_mark(trial)}: {_word(trial.state)}{value} after {epochs} epochs; {_state(counts, self.budget)}"
+        ended = f"{_word(trial.state)}{value} after {epochs} epochs"
+        line = f"trial {trial.number}{_mark(trial)}: {ended}; {_state(counts, self.budget)}"
         if not self.console.is_terminal:
             say(self.console, f"{line}{self._time_left(counts)}")
 
