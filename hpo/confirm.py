@@ -26,11 +26,11 @@ from hpo.cli import (
     existing_workspace,
 )
 from hpo.console import RunProgress, counted, say, table
-from hpo.dashboard import publish
-from hpo.export import BEST, CONFIRM, export_winner
+from hpo.export import BEST, export_winner
 from hpo.methods import Candidate, Method, highest, mean_of, search_cost
 from hpo.overview import LIMITS
 from hpo.provenance import provenance
+from hpo.publish import publish
 from hpo.readings import keep_reading, read_elsewhere
 from hpo.retrain import keep_reference, keep_runs
 from hpo.rivals import Contender, Rivals, title
@@ -38,7 +38,7 @@ from hpo.runs import FinishedRun, Reference, revision_of
 from hpo.spec import OBJECTIVE, StudySpec
 from hpo.stopping import Stopper
 from hpo.storage import DEFINITION, OTHER_OUTPUT
-from hpo.summary import SHOWN, Confirmation
+from hpo.summary import CONFIRM, SHOWN, Confirmation
 from hpo.trials import finalists, trial_config
 from hpo.workspace import Workspace
 from trainers import Interactions, TrainConfig, load_test

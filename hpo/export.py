@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +14,16 @@ from hpo.cli import add_place_arguments, add_study_arguments, entry, existing_wo
 from hpo.liveness import PUBLISHED, WORKER
 from hpo.provenance import provenance
 from hpo.spec import BESIDE, OBJECTIVE
-from hpo.storage import DEFINITION, OTHER_OUTPUT
-from hpo.summary import Confirmation
+from hpo.storage import OTHER_OUTPUT
+from hpo.summary import Confirmation, confirmation
 from hpo.trials import SEARCHED_BY, best_trials, trial_config
 from hpo.workspace import Workspace
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.files import write_text
-from trainers.yaml_files import read_yaml, to_yaml
-
-log = logging.getLogger(__name__)
+from trainers.yaml_files import to_yaml
 
 BEST, BEST_TRIAL = "best.yaml", "best_trial.yaml"
-CONFIRM = "confirm.yaml"
 TRIALS = "trials.csv"
 
 
@@ -48,22 +43,6 @@ def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial
     facts = {"trial": trial.number, "published": trial.user_attrs.get(PUBLISHED, False), "validation": validation}
     name = BEST_TRIAL if confirmation(work.folder, study) else BEST
     return write_config(work, work.folder / name, trial_config(trial, work.spec), facts), trial
-
-
-def confirmation(folder: Path, study: optuna.Study) -> Mapping[str, Any] | None:
-    """The content of the confirm.yaml in a study's folder; None before confirm, and where it is another study's or damaged."""
-    path = folder / CONFIRM
-    if not path.exists():
-        return None
-    try:
-        content = read_yaml(path, is_sealed=True)
-    except InputError as error:
-        log.warning("%s; the study counts as not confirmed until hpo.confirm is run again", error)
-        return None
-    if content["definition"] != study.user_attrs.get(DEFINITION):
-        log.warning("%s is of another study of this name (its definition differs): it is not shown", path)
-        return None
-    return content
 
 
 def export_winner(work: Workspace, outcome: Confirmation) -> Path:

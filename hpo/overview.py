@@ -15,9 +15,9 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from hpo.console import counted, duration
-from hpo.export import confirmation
 from hpo.methods import SearchCost, mean_sd, search_cost
 from hpo.spec import BESIDE, OBJECTIVE, StudySpec
+from hpo.summary import confirmation
 from hpo.trials import best_trials, tally, trial_config
 from hpo.verdict import NO_VERDICT
 from trainers.config import TrainConfig, dotted

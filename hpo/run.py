@@ -32,10 +32,10 @@ from hpo.cli import (
 from hpo.cluster import count_workers, search_on_dask
 from hpo.confirm import check_test_split, confirm_study
 from hpo.console import SearchProgress, say
-from hpo.dashboard import publish
 from hpo.export import TRIALS, export_best, export_trials
 from hpo.failures import SearchFailed, while_it_exists
 from hpo.liveness import STALE_HOURS, reap
+from hpo.publish import publish
 from hpo.report import HTML
 from hpo.sampling import make_sampler
 from hpo.scheduler import Progress

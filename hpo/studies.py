@@ -16,13 +16,14 @@ from rich.console import Console
 
 from hpo.cli import add_place_arguments, entry, shown_storage, sound_spec, stored_name
 from hpo.console import counted, say, table
-from hpo.dashboard import ARTIFACTS, ATTACHED, study_attributes
-from hpo.export import BEST, BEST_TRIAL, CONFIRM
+from hpo.export import BEST, BEST_TRIAL
 from hpo.journal import JOURNAL
 from hpo.liveness import is_dead, signature
+from hpo.publish import ARTIFACTS, ATTACHED, study_attributes
 from hpo.spec import OBJECTIVE, StudySpec, check_name, load_spec, shipped_studies
 from hpo.storage import open_storage, storage_url
 from hpo.stored import find_study, is_ours, stored_spec
+from hpo.summary import CONFIRM
 from hpo.trials import best_trials, tally, trial_config
 from hpo.workspace import alone
 from trainers.config import TrainConfig

@@ -1,21 +1,30 @@
-"""What confirm found, as data: the one source of the terminal table and of confirm.yaml."""
+"""What confirm found, as data: the one source of the terminal table and of confirm.yaml, which is read here, too."""
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 
 from hpo.methods import KEPT, Candidate, Method, highest
 from hpo.runs import Reference
 from hpo.spec import OBJECTIVE
+from hpo.storage import DEFINITION
 from hpo.verdict import Comparison, Measured, compare
+from trainers.errors import InputError
+from trainers.yaml_files import read_yaml
 
+log = logging.getLogger(__name__)
+
+CONFIRM = "confirm.yaml"
 SHOWN = KEPT[:2]
 STILL_RISING = 0.01  # of a validation curve between its last two points, or by twice the epochs
 
@@ -160,6 +169,22 @@ class Confirmation:
             "test": [method.to_dict() for method in self.methods],
             "untrained": [asdict(reference) for reference in self.references],
         }
+
+
+def confirmation(folder: Path, study: optuna.Study) -> Mapping[str, Any] | None:
+    """The content of the confirm.yaml in a study's folder; None before confirm, and where it is another study's or damaged."""
+    path = folder / CONFIRM
+    if not path.exists():
+        return None
+    try:
+        content = read_yaml(path, is_sealed=True)
+    except InputError as error:
+        log.warning("%s; the study counts as not confirmed until hpo.confirm is run again", error)
+        return None
+    if content["definition"] != study.user_attrs.get(DEFINITION):
+        log.warning("%s is of another study of this name (its definition differs): it is not shown", path)
+        return None
+    return content
 
 
 def _unfinished(label: str, chosen: Candidate, search_epochs: int) -> str:

@@ -12,9 +12,9 @@ from optuna.artifacts import get_all_artifact_meta
 from optuna_dashboard import get_note
 
 from hpo import dashboard, report
-from hpo.dashboard import artifact_store
 from hpo.figures import CURVES, SHAPE, penalty, pictures
 from hpo.overview import Overview, markdown_table
+from hpo.publish import artifact_store
 from hpo.spec import StudySpec
 from hpo.storage import SPEC, open_storage
 from trainers.losses import BSL, CCL, MML

@@ -13,8 +13,8 @@ from optuna.artifacts import upload_artifact
 from optuna.trial import TrialState
 
 from hpo import export, studies
-from hpo.dashboard import ATTACHED, artifact_store, study_attributes
 from hpo.liveness import WORKER, this_worker
+from hpo.publish import ATTACHED, artifact_store, study_attributes
 from hpo.storage import open_storage
 from hpo.workspace import alone
 from trainers.yaml_files import read_yaml
