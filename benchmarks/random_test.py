@@ -1,0 +1,53 @@
+"""Would the verdict be the same on a random test split? `python -m benchmarks.random_test STUDY --output studies/results`.
+
+Trains the methods that confirm compared on four fifths of each user's training data and measures them on the fifth, which is
+split off as it is of a user's own single file. The public test split is not read.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from hpo.cli import positive
+from hpo.spec import OBJECTIVE
+from hpo.storage import open_storage
+from hpo.stored import find_study, stored_spec
+from hpo.summary import confirmation
+from trainers import Interactions, TrainConfig, hold_out, load_dataset, train
+from trainers.datasets import TEST_FRACTION, TEST_SEED
+
+
+def main() -> None:
+    """Print a line for every run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study", metavar="STUDY", help="a study that has been confirmed")
+    parser.add_argument("--methods", metavar="A,B", help="only these labels")
+    parser.add_argument("--seeds", type=positive, default=2, metavar="N", help="%(default)s")
+    parser.add_argument("--data-dir", metavar="DIR")
+    parser.add_argument("--output", type=Path, default=Path("runs"))
+    arguments = parser.parse_args()
+    study = find_study(open_storage(str(arguments.output / "journal.log"), create=False), arguments.study)
+    confirmed = confirmation(arguments.output / arguments.study, study)
+    if confirmed is None:
+        parser.error(f"{arguments.study} has not been confirmed")
+    data = load_dataset(stored_spec(study).dataset, arguments.data_dir).train
+    seen, test = hold_out(data, TEST_SEED, TEST_FRACTION)
+    print(f"{len(seen):,} interactions to train on, {len(test):,} for the test")
+    wanted = arguments.methods.split(",") if arguments.methods else None
+    for method in confirmed["test"]:
+        if wanted is None or method["method"] in wanted:
+            for seed, value in _runs(TrainConfig.from_dict(method["config"]), arguments.seeds, seen, test):
+                print(f"{method['method']}, seed {seed}: {OBJECTIVE} {value:.4f}", flush=True)
+
+
+def _runs(config: TrainConfig, seeds: int, seen: Interactions, test: Interactions) -> Iterator[tuple[int, float]]:
+    for seed in range(config.seed, config.seed + seeds):
+        result = train(config.replace(seed=seed), seen, test, evaluate_every=config.epochs).finish()
+        assert result.metrics is not None  # measured at the last epoch
+        yield seed, result.metrics[OBJECTIVE]
+
+
+if __name__ == "__main__":
+    main()
