@@ -128,7 +128,7 @@ class Rivals:
         theirs = study.user_attrs.get(DEFINITION, {})
         unlike = [key for key in ours if key not in ("space", "config", "engine") and theirs.get(key) != ours[key]]
         space = theirs.get("space", {})
-        if space.get("name") != asked["space"]["name"] or set(space.get("also", ())) != set(asked["space"]["also"]):
+        if {**space, "also": set(space.get("also", ()))} != {**asked["space"], "also": set(asked["space"]["also"])}:
             unlike.append("space")
         now, then = dotted(asked["config"]), dotted(theirs.get("config", {}))
         unlike += [f"config.{key}, which its definition now has otherwise" for key in now if then.get(key) != now[key]]
@@ -191,10 +191,11 @@ def _found_again(tuned: Contender, published: Contender) -> str:
     which = f"{tuned.label} is the config of {published.label}"
     if best.search_value <= chosen.search_value:
         return f"{which}: its search found no better one"
-    then = f"diverged ({best.failure})" if best.failure else f"had {best.mean:.4f}, it {chosen.mean:.4f}"
+    then = f"diverged at full epochs ({best.failure})" if best.failure else ""
+    then = then or f"not at full epochs ({best.mean:.4f} against {chosen.mean:.4f})"
     return (
-        f"{which}: in the search trial {best.trial} had a validation {OBJECTIVE} of {best.search_value:.4f}, it "
-        f"{chosen.search_value:.4f}, but at full epochs the trial {then}"
+        f"{which}: trial {best.trial} was ahead of it in the search (validation {OBJECTIVE} {best.search_value:.4f} against "
+        f"{chosen.search_value:.4f}), but {then}"
     )
 
 

@@ -309,8 +309,8 @@ def test_a_published_config_that_overtakes_what_the_search_found_is_said():
         "CCL tuned is the config of CCL published: its search found no better one"
     )
     assert _found_again(rival((0.2, 0.3), (0.25, 0.29)), published) == (
-        "CCL tuned is the config of CCL published: in the search trial 1 had a validation ndcg@20 of 0.2500, it 0.2000, "
-        "but at full epochs the trial had 0.2900, it 0.3000"
+        "CCL tuned is the config of CCL published: trial 1 was ahead of it in the search (validation ndcg@20 0.2500 against "
+        "0.2000), but not at full epochs (0.2900 against 0.3000)"
     )
 
 
