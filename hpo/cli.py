@@ -15,7 +15,7 @@ from optuna.storages import BaseStorage
 
 from hpo.failures import SearchFailed
 from hpo.liveness import reap
-from hpo.spec import StudySpec, is_file, load_spec
+from hpo.spec import StudySpec, is_yaml, load_spec
 from hpo.stopping import Stopped
 from hpo.storage import DEFINITION, differences, has_password, open_storage, storage_url, without_password
 from hpo.stored import find_study, is_ours, stored_spec
@@ -207,7 +207,7 @@ def set_up_logging(level: int = logging.INFO) -> None:
 
 def stored_name(study: str) -> str:
     """The name that a study, given by name or file, is stored under."""
-    return Path(study).stem if is_file(study) else study
+    return Path(study).stem if is_yaml(study) else study
 
 
 def sound_spec(study: optuna.Study) -> StudySpec | None:
@@ -227,7 +227,7 @@ def stored_study(arguments: argparse.Namespace) -> tuple[StudySpec, optuna.Study
     Raises:
         InputError: no such file, storage or study, it is damaged, or the file now defines another study.
     """
-    asked = load_spec(arguments.study) if is_file(arguments.study) else None
+    asked = load_spec(arguments.study) if is_yaml(arguments.study) else None
     storage = open_storage(storage_url(arguments.storage, arguments.output), create=False)
     study = find_study(storage, stored_name(arguments.study))
     spec = stored_spec(study)

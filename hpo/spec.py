@@ -186,7 +186,7 @@ class StudySpec(BaseModel):
     def _rival_spec(self, rival: str) -> StudySpec:
         if rival in SPACES:
             return self._with_space(rival)
-        if not is_file(rival) and rival not in shipped_studies():
+        if not _is_file(rival) and rival not in shipped_studies():
             shown = f"spaces ({', '.join(sorted(SPACES))}), shipped studies (hpo.studies list) and study files, NAME.yaml"
             raise InputError(f"study {self.name}: {unknown('rival', rival, [*SPACES, *shipped_studies()], shown)}")
         return load_spec(rival)
@@ -255,7 +255,7 @@ def check_name(name: str) -> str:
 
 def shipped_studies() -> list[str]:
     """Names of the studies that come with the product."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in resources.files("studies").iterdir() if _is_yaml(entry.name))
+    return sorted(entry.name.removesuffix(".yaml") for entry in resources.files("studies").iterdir() if is_yaml(entry.name))
 
 
 def load_spec(study: str, name: str | None = None) -> StudySpec:
@@ -264,7 +264,7 @@ def load_spec(study: str, name: str | None = None) -> StudySpec:
     Raises:
         InputError: unknown name (nearest suggested), a file that is missing or broken, unknown or invalid keys.
     """
-    if is_file(study):
+    if _is_file(study):
         path = Path(study)
         return _from_file(path, name or path.stem, where=study)
     if study not in shipped_studies():
@@ -279,17 +279,17 @@ def _from_file(path: Path, name: str, where: str) -> StudySpec:
         raise InputError(f"{where}: unknown key 'name'; a study is named by its file, or by --study-name")
     rivals = content.get("rivals")
     if isinstance(rivals, list):  # a rival's file is given relative to the study's
-        content["rivals"] = [str((path.parent / rival).resolve()) if _is_yaml(str(rival)) else rival for rival in rivals]
+        content["rivals"] = [str((path.parent / rival).resolve()) if is_yaml(str(rival)) else rival for rival in rivals]
     dataset = content.get("dataset")
     if isinstance(dataset, str) and dataset not in NAMES and (path.parent / dataset).exists():  # so are data
         content["dataset"] = str((path.parent / dataset).resolve())
     return checked(StudySpec, {**content, "name": name}, where)
 
 
-def is_file(study: str) -> bool:
+def _is_file(study: str) -> bool:
     """Whether a study is given by its file."""
-    return _is_yaml(study) or "/" in study
+    return is_yaml(study) or "/" in study
 
 
-def _is_yaml(name: str) -> bool:
+def is_yaml(name: str) -> bool:
     return name.endswith((".yaml", ".yml"))
