@@ -23,7 +23,6 @@ def main() -> None:
     """Print a line for every run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", metavar="STUDY", help="a study that has been confirmed")
-    parser.add_argument("--methods", metavar="A,B", help="only these labels")
     parser.add_argument("--seeds", type=positive, default=2, metavar="N", help="%(default)s")
     parser.add_argument("--data-dir", metavar="DIR")
     parser.add_argument("--output", type=Path, default=Path("runs"))
@@ -35,11 +34,9 @@ def main() -> None:
     data = load_dataset(stored_spec(study).dataset, arguments.data_dir).train
     seen, test = hold_out(data, TEST_SEED, TEST_FRACTION)
     print(f"{len(seen):,} interactions to train on, {len(test):,} for the test")
-    wanted = arguments.methods.split(",") if arguments.methods else None
     for method in confirmed["test"]:
-        if wanted is None or method["method"] in wanted:
-            for seed, value in _runs(TrainConfig.from_dict(method["config"]), arguments.seeds, seen, test):
-                print(f"{method['method']}, seed {seed}: {OBJECTIVE} {value:.4f}", flush=True)
+        for seed, value in _runs(TrainConfig.from_dict(method["config"]), arguments.seeds, seen, test):
+            print(f"{method['method']}, seed {seed}: {OBJECTIVE} {value:.4f}", flush=True)
 
 
 def _runs(config: TrainConfig, seeds: int, seen: Interactions, test: Interactions) -> Iterator[tuple[int, float]]:

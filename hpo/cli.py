@@ -15,9 +15,9 @@ from optuna.storages import BaseStorage
 
 from hpo.failures import SearchFailed
 from hpo.liveness import reap
-from hpo.spec import StudySpec, is_yaml, load_spec
+from hpo.spec import StudySpec, is_yaml
 from hpo.stopping import Stopped
-from hpo.storage import DEFINITION, differences, has_password, open_storage, storage_url, without_password
+from hpo.storage import DEFINITION, has_password, open_storage, storage_url, without_password
 from hpo.stored import find_study, is_ours, stored_spec
 from hpo.workspace import Workspace
 from trainers.engines import ENGINES, EngineChoice
@@ -220,33 +220,16 @@ def sound_spec(study: optuna.Study) -> StudySpec | None:
 
 
 def stored_study(arguments: argparse.Namespace) -> tuple[StudySpec, optuna.Study, BaseStorage]:
-    """The definition of a study that has run, the study, and its storage; trials of the dead are reaped.
-
-    The definition is that of the search; given by its file, the plan of confirm and the rivals are what the file says now.
+    """The definition of a study that has run, as it was then, the study, and its storage; trials of the dead are reaped.
 
     Raises:
-        InputError: no such file, storage or study, it is damaged, or the file now defines another study.
+        InputError: no such storage or study, or it is damaged.
     """
-    asked = load_spec(arguments.study) if is_yaml(arguments.study) else None
     storage = open_storage(storage_url(arguments.storage, arguments.output), create=False)
     study = find_study(storage, stored_name(arguments.study))
     spec = stored_spec(study)
-    if asked is not None:
-        spec = _with_plan(spec, asked)
     reap(study, stale_hours=math.inf)  # those of this machine only: a reader does not know how long others may take
     return spec, study, storage
-
-
-def _with_plan(spec: StudySpec, asked: StudySpec) -> StudySpec:
-    """A stored study with the confirm plan and the rivals of its file; budget, epochs and seed may have been flags."""
-    same = asked.override({"search": spec.search.model_dump()})
-    then, now = (each.definition("", "") for each in (spec, same))
-    if then != now:
-        raise InputError(
-            f"study {spec.name!r} was searched when its file defined another one ({differences(then, now)}); restore the file, "
-            f"give the study by its name, --study {spec.name}, or search what the file says now as another study, --study-name"
-        )
-    return spec.override({"confirm": asked.confirm.model_dump(), "rivals": asked.rivals})
 
 
 def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> tuple[Workspace, optuna.Study, BaseStorage]:
@@ -256,19 +239,14 @@ def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> 
         InputError: no such storage or study, its data have changed, or `to_train` this machine lacks its engine.
     """
     spec, study, storage = stored_study(arguments)
-    definition = study.user_attrs[DEFINITION]
-    place, engine = (spec, arguments.output, arguments.data_dir), definition["engine"]
+    place, engine = (spec, arguments.output, arguments.data_dir), study.user_attrs[DEFINITION]["engine"]
     try:
         work = Workspace.open(*place, engine, AUTO)
     except InputError:
         if to_train:
             raise
         work = Workspace(*place, EngineChoice(engine, "", "it has searched, on another machine"))
-    if work.dataset.checksum != definition["dataset checksum"]:
-        raise InputError(
-            f"study {spec.name!r} was searched on other data: {spec.dataset} has changed since (checksum was "
-            f"{definition['dataset checksum'][:12]}, now {work.dataset.checksum[:12]}); restore it, or search again"
-        )
+    work.check_data(study)
     return work, study, storage
 
 

@@ -34,10 +34,10 @@ from hpo.publish import publish
 from hpo.readings import keep_reading, read_elsewhere
 from hpo.retrain import keep_reference, keep_runs
 from hpo.rivals import Contender, Rivals, title
-from hpo.runs import FinishedRun, Reference, revision_of
-from hpo.spec import OBJECTIVE, StudySpec
+from hpo.runs import FinishedRun, Reference, machine_of, revision_of
+from hpo.spec import OBJECTIVE, StudySpec, is_yaml, load_spec
 from hpo.stopping import Stopper
-from hpo.storage import DEFINITION, OTHER_OUTPUT
+from hpo.storage import DEFINITION, OTHER_OUTPUT, differences
 from hpo.summary import CONFIRM, SHOWN, Confirmation
 from hpo.trials import finalists, trial_config
 from hpo.workspace import Workspace
@@ -70,7 +70,7 @@ class Confirmer:
             InputError: no complete trial, or every candidate diverges.
             Stopped: SIGINT or SIGTERM; finished runs are kept.
         """
-        spec = self.work.spec
+        spec, test = self.work.spec, self._test_split  # a broken file is to be found before hours of training
         candidates = self._select(study, spec)
         winner = highest(candidates, spec.name)
         cost = search_cost(study).with_selection(candidates)
@@ -86,7 +86,7 @@ class Confirmer:
             references=[self._reference(name) for name in UNTRAINED],
             notes=[
                 *notes,
-                *_unlike_splits(*self.work.split, self.work.dataset.train, self._test_split),
+                *_unlike_splits(*self.work.split, self.work.dataset.train, test),
                 *read,
                 *read_elsewhere(study, self.storage),
             ],
@@ -151,7 +151,7 @@ class Confirmer:
             beyond=mean_of([run.beyond for run in runs]) if all(run.beyond for run in runs) else {},
             gradient=mean_of([run.gradient for run in runs]) if all(run.gradient for run in runs) else {},
             trained_by=sorted({revision_of(run.trained_by) for run in runs}),
-            trained_on=sorted({str(run.trained_by.get("device", "unknown")) for run in runs}),
+            trained_on=sorted({kind for run in runs if (kind := machine_of(run.trained_by))}),
         )
 
     def _reference(self, name: str) -> Reference:
@@ -186,7 +186,12 @@ def check_test_split(work: Workspace) -> None:
 
 
 def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper) -> None:
-    """Confirm a study, write confirm.yaml, the winner to best.yaml and the report, print table and verdict."""
+    """Confirm a study, write confirm.yaml, the winner to best.yaml and the report, print table and verdict.
+
+    Raises:
+        InputError: see `Confirmer.run`; the data have changed since the search.
+    """
+    work.check_data(study)
     plan = work.spec.confirm
     say(
         console,
@@ -247,7 +252,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _confirm(arguments: argparse.Namespace) -> int:
     work, study, storage = existing_workspace(arguments)
-    work = replace(work, spec=work.spec.override(confirm_changes(arguments)))
+    planned = _as_its_file_says(work.spec, arguments.study) if is_yaml(arguments.study) else work.spec
+    work = replace(work, spec=planned.override(confirm_changes(arguments)))
     check_rival_seeds(work.spec, arguments.rival_seeds)
     console = Console()
     with Stopper().catching() as stopper, work.alone("confirm") as alone:
@@ -255,6 +261,22 @@ def _confirm(arguments: argparse.Namespace) -> int:
             raise InputError(f"study {work.spec.name!r} is being confirmed by another process; wait until it is done")
         confirm_study(work, study, storage, console, stopper)
     return 0
+
+
+def _as_its_file_says(spec: StudySpec, file: str) -> StudySpec:
+    """A study that has run, with the confirm plan and the rivals of its file; budget, epochs and seed may have been flags.
+
+    Raises:
+        InputError: the file is missing or broken, or defines another study.
+    """
+    asked = load_spec(file).override({"search": spec.search.model_dump()})
+    then, now = (each.definition("", "") for each in (spec, asked))
+    if then != now:
+        raise InputError(
+            f"{file} is no longer what study {spec.name!r} was searched by ({differences(then, now)}); restore the file, give "
+            f"the study by its name, --study {spec.name}, or search what the file says as another study, --study-name"
+        )
+    return spec.override({"confirm": asked.confirm.model_dump(), "rivals": asked.rivals})
 
 
 if __name__ == "__main__":

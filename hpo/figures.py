@@ -177,7 +177,7 @@ def _search(overview: Overview) -> dict[str, Picture]:
         drawn["history"] = Picture("Search history", "Each complete trial's value, and the best so far.", history)
         curves = _trial_curves(study.get_trials(deepcopy=False, states=FINISHED))
         drawn["curves"] = Picture("Learning curves of all trials", "Pruned trials end early and are grey.", curves)
-        if len(complete) >= MIN_COMPLETE:
+        if len(complete) >= MIN_COMPLETE and len({trial.value for trial in complete}) > 1:  # equal ones say nothing
             importances = optuna.visualization.plot_param_importances(study)
             caption = "How much each searched parameter decides whether a trial is good (PED-ANOVA); rough below 50 trials."
             drawn["importances"] = Picture("What mattered", caption, importances)

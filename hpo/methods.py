@@ -106,7 +106,7 @@ class Method:
         beyond: beyond accuracy, mean over seeds, see `trainers.beyond.summarise`.
         gradient: which negatives get the gradient, mean over seeds, see `trainers.gradients.gradient_shares`.
         trained_by: the revisions of this program that trained its runs, which are kept and may be older than this one.
-        trained_on: the kinds of machine that they were trained on.
+        trained_on: the kinds of machine that they were trained on, as far as they say so.
     """
 
     label: str

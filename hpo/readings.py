@@ -22,8 +22,8 @@ def keep_reading(study: optuna.Study, reading: Mapping[str, Any]) -> list[str]:
     Args:
         reading: config digest and number of seeds of each method, by label.
     """
-    readings = study.user_attrs.get(READINGS, [])
-    if reading not in readings:
+    readings: list[Mapping[str, Any]] = [each for each in study.user_attrs.get(READINGS, []) if isinstance(each, dict)]
+    if _what(reading) not in map(_what, readings):
         readings = [*readings, reading]
         study.set_user_attr(READINGS, readings)
     if len(readings) < 2:
@@ -32,6 +32,11 @@ def keep_reading(study: optuna.Study, reading: Mapping[str, Any]) -> list[str]:
         f"the test split has been read for {len(readings)} comparisons of this study that differ in winner, rivals, seeds or "
         "epochs: the more of them, the less a verdict means"
     ]
+
+
+def _what(reading: Mapping[str, Any]) -> list[str]:
+    """What was read, whatever it was called: labels count trials, which may go on without another winner."""
+    return sorted(map(str, reading.values()))
 
 
 def read_elsewhere(study: optuna.Study, storage: BaseStorage) -> list[str]:

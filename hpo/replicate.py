@@ -26,7 +26,7 @@ from hpo.storage import OTHER_OUTPUT
 from trainers import TrainConfig, load_dataset, load_test
 from trainers.engines import EngineChoice, choose_engine
 from trainers.errors import InputError, unknown
-from trainers.files import write_text
+from trainers.files import write_text, writing
 from trainers.yaml_files import read_yaml, to_yaml
 
 
@@ -107,7 +107,7 @@ def _replicate(arguments: argparse.Namespace) -> int:
     origin = provenance(planned[0][2].device)
     rows = [outcome.to_dict() for outcome in outcomes]
     now = [_identity(row) for row in rows]
-    with FileLock(folder / f".{arguments.table}.lock"):  # others may write rows of the same table
+    with writing(folder, OTHER_OUTPUT), FileLock(folder / f".{arguments.table}.lock"):  # others may write rows of this table
         others = [row for row in _earlier(path) if _identity(row) not in now]
         write_text(path, to_yaml({"runs": [*others, *rows], "provenance": origin}), OTHER_OUTPUT)
     say(console, f"wrote {path}")

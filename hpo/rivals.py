@@ -19,6 +19,7 @@ from hpo.trials import best_trials, ways_searched
 from hpo.workspace import Workspace
 from trainers import TrainConfig
 from trainers.config import dotted
+from trainers.errors import InputError
 from trainers.losses import LOSSES
 from trainers.published import USUAL
 
@@ -36,7 +37,8 @@ class Contender:
     candidates: Sequence[Candidate] = ()
 
 
-MORE = 1.05  # times our trials: several workers may finish a few more than the budget
+DIFFERS = "differs in"
+SLACK = 0.1  # of our trials: workers, of whom there are to be fewer than a tenth of the budget, may go beyond it by as many
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Rivals:
         """The published config and each rival's, published and, when its study has run in the same way, tuned; each config
         once; and what the reader must know of them.
         """
-        others, not_tuned = self._published(self.work.spec), []
+        others, not_tuned, otherwise = self._published(self.work.spec), [], []
         for rival in self.work.spec.rival_specs():
             tuned, why_not = self._tuned(rival)
             published = self._published(rival)
@@ -60,11 +62,13 @@ class Rivals:
             if why_not:
                 lost = "" if published else "; not compared at all"
                 not_tuned.append(f"{title(rival)} (rival study {rival.name} {why_not}{lost})")
+                otherwise += [rival.name] if why_not.startswith(DIFFERS) else []
         kept, notes = _each_once(ours, others)
         if not_tuned:
+            first = f", once what differs is gone (hpo.studies delete {' '.join(otherwise)})" if otherwise else ""
             notes.append(
                 f"not tuned: {', '.join(not_tuned)}; a tuned loss against an untuned one is no fair comparison of losses: "
-                "hpo.run --tune-rivals searches them with the same budget"
+                f"hpo.run --tune-rivals searches them with the same budget{first}"
             )
         return kept, [*notes, *self._caveats(ours, kept)]
 
@@ -106,15 +110,15 @@ class Rivals:
         if why_not := self._unlike(study, rival):
             return [], why_not
         theirs = stored_spec(study)
-        if why_not := self._searched_otherwise(ways_searched(study, theirs)):
-            return [], why_not
         if not best_trials(study, 1):
             return [], "has no complete trial"
+        if why_not := self._searched_otherwise(ways_searched(study, theirs)):
+            return [], why_not
         candidates = self.select(study, theirs)
         if all(candidate.failure for candidate in candidates):
             return [], "has no candidate that trains to full epochs"
         chosen, cost = highest(candidates, rival.name), search_cost(study)
-        unlike = not self._n_trials <= cost.trials <= MORE * self._n_trials
+        unlike = abs(cost.trials - self._n_trials) > SLACK * self._n_trials
         budget = f" ({cost.trials} trials, not {self._n_trials})" if unlike else ""
         return [self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(candidates), candidates)], ""
 
@@ -123,8 +127,12 @@ class Rivals:
 
         The batch size and the rate of its file are fair.
         """
+        try:
+            asked_spec = rival.with_budget_of(self.work.spec)
+        except InputError as error:
+            return f"cannot be searched as ours is: {error}"
         place = self.work.dataset.checksum, self.work.choice.name
-        ours, asked = (spec.definition(*place) for spec in (self.work.spec, rival.with_budget_of(self.work.spec)))
+        ours, asked = (spec.definition(*place) for spec in (self.work.spec, asked_spec))
         theirs = study.user_attrs.get(DEFINITION, {})
         unlike = [key for key in ours if key not in ("space", "config", "engine") and theirs.get(key) != ours[key]]
         space = theirs.get("space", {})
@@ -168,7 +176,7 @@ def _parts(ways: list[dict[str, Any]], part: str) -> set[str]:
 
 
 def _differs(keys: Sequence[str]) -> str:
-    return f"differs in {', '.join(keys)}" if keys else ""
+    return f"{DIFFERS} {', '.join(keys)}" if keys else ""
 
 
 def _each_once(ours: Contender, others: Sequence[Contender]) -> tuple[list[Contender], list[str]]:

@@ -31,7 +31,7 @@ from hpo.cli import (
 )
 from hpo.cluster import count_workers, search_on_dask
 from hpo.confirm import check_test_split, confirm_study
-from hpo.console import SearchProgress, say
+from hpo.console import SearchProgress, counted, say
 from hpo.export import TRIALS, export_best, export_trials
 from hpo.failures import SearchFailed, while_it_exists
 from hpo.liveness import STALE_HOURS, reap
@@ -136,6 +136,8 @@ def _run(arguments: argparse.Namespace) -> int:
     changes = {"search.trials": arguments.trials, "search.epochs": arguments.epochs, "search.seed": arguments.seed}
     spec = load_spec(arguments.study, arguments.study_name).override(changes)
     plan = spec.override(confirm_changes(arguments))
+    if arguments.search_only and plan != spec:
+        raise InputError("--search-only does not confirm, and the flags of confirm are for one time: give them to hpo.confirm")
     check_rival_seeds(plan, arguments.rival_seeds)  # and the rivals: a mistake there should not wait for the end of the search
     url = storage_url(arguments.storage, arguments.output)
     team = _team(arguments, url)
@@ -222,7 +224,7 @@ def _introduce(work: Workspace, console: Console) -> None:
         f"{spec.name}: {spec.data_name}, {seen.n_users:,} users x {seen.n_items:,} items, {len(seen):,} interactions to train "
         f"on, {len(validation):,} for validation\n"
         f"{spec.search.trials} trials x {spec.search.epochs} epochs, space {spec.space.name} with "
-        f"{len(spec.space.boxes())} parameters, engine {choice.name} on {choice.device} ({choice.reason})"
+        f"{counted(len(spec.space.boxes()), 'parameter')}, engine {choice.name} on {choice.device} ({choice.reason})"
         + (f", {work.lanes} trials side by side" if work.lanes > 1 else ""),
     )
     sampler = spec.search.sampler

@@ -81,6 +81,12 @@ def revision_of(trained_by: Mapping[str, Any]) -> str:
     )
 
 
+def machine_of(trained_by: Mapping[str, Any]) -> str:
+    """The kind of machine in a provenance; empty for those of earlier versions, which say `x86_64 CPU` of all kinds."""
+    device = str(trained_by.get("device", ""))
+    return "" if device.endswith(" CPU") else device
+
+
 @dataclass(frozen=True)
 class Reference:
     """What a rival without training reaches: `label` and `note` as in `trainers.sanity.Untrained`, `seconds` to make it."""

@@ -64,7 +64,7 @@ def read_config_file(path: str) -> ConfigFile:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train one config and measure it on the validation split, or on all training data."""
+    """Train one config, and measure it on the validation split unless that is trained on, too."""
     parser = argparse.ArgumentParser(prog="python -m hpo.train", description=main.__doc__)
     parser.add_argument("config", metavar="CONFIG.yaml", help="a config, or an exported best.yaml")
     parser.add_argument("--dataset", metavar="D", help="dataset name or path (default: the one it was exported from)")
@@ -99,13 +99,11 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.save is not None:
         _check_saving(arguments.save)
     run = Run(make_engine(choice, seen, validation, arguments.evaluate_every), file.config)
-    metrics: dict[str, float] = {}
     with Stopper().catching() as stopper:
         epochs = iter(run)
         for number in range(1, file.config.epochs + 1):
             with stopper.interruptible():
                 result = next(epochs)
-            metrics = result.metrics or metrics
             shown = "" if result.metrics is None else f", validation {_shown(result.metrics)}"
             say(console, f"epoch {number}/{file.config.epochs}: loss {result.loss:.4f}{shown}")
     same_data = dataset.checksum == file.data.checksum and split_seed == file.data.split_seed

@@ -16,7 +16,7 @@ from trainers.errors import InputError
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 FAILURE = "failure"
-SEARCHED_BY = "searched_by"  # attribute of a trial: the sampler that proposed it, the pruner that could stop it
+SEARCHED_BY = "searched_by"  # attribute: sampler and pruner of the search that ran a trial; of a study see `ways_searched`
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,13 @@ def searched_by(plan: SearchPlan) -> dict[str, Any]:
 
 
 def ways_searched(study: optuna.Study, spec: StudySpec) -> list[dict[str, Any]]:
-    """The samplers and pruners of the finished trials, each pair once; trials of earlier versions have those of `spec`."""
+    """The samplers and pruners of the finished trials, each pair once.
+
+    Trials of earlier versions do not say: they have what the study had when this version first opened it.
+    """
     ways: list[dict[str, Any]] = []
     for trial in study.get_trials(deepcopy=False, states=FINISHED):
-        way = trial.user_attrs.get(SEARCHED_BY)
+        way = trial.user_attrs.get(SEARCHED_BY, study.user_attrs.get(SEARCHED_BY))
         way = way if isinstance(way, dict) else searched_by(spec.search)
         if way not in ways:
             ways.append(way)
@@ -113,7 +116,7 @@ def finalists(study: optuna.Study, count: int) -> list[FrozenTrial]:
 def enqueue_published(study: optuna.Study, spec: StudySpec) -> str:
     """Queue the published config, first of all or because it was lost; returns why not, or an empty text.
 
-    In place of one outside the space goes the nearest in it: a trial like any other, queued once.
+    In place of one outside the space goes the nearest in it, queued once. Neither is ever pruned.
     """
     published = spec.published(spec.search.epochs, spec.search.seed)
     if published is None:

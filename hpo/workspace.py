@@ -15,8 +15,9 @@ from optuna.storages import BaseStorage
 from hpo.runs import RunStore
 from hpo.sampling import make_pruner, make_sampler
 from hpo.spec import StudySpec
-from hpo.storage import OTHER_OUTPUT, SPEC, open_study
-from hpo.stored import stored_spec
+from hpo.storage import DEFINITION, OTHER_OUTPUT, SPEC, open_study
+from hpo.stored import is_ours, stored_spec
+from hpo.trials import SEARCHED_BY, searched_by
 from trainers import Dataset, Interactions, hold_out, load_dataset
 from trainers.engines import ENGINES, EngineChoice, choose_engine
 from trainers.errors import InputError
@@ -136,6 +137,22 @@ class Workspace:
         sampler = make_sampler(self.spec.search, self.lanes)
         definition = self.spec.definition(self.dataset.checksum, self.choice.name)
         study = open_study(storage, self.spec.name, definition, sampler, make_pruner(self.spec.search.pruner), **rename)
+        if SEARCHED_BY not in study.user_attrs:
+            before = stored_spec(study).search if is_ours(study) else self.spec.search
+            study.set_user_attr(SEARCHED_BY, searched_by(before))
         study.set_user_attr(SPEC, self.spec.model_dump(mode="json"))
         stored_spec(study)
         return study
+
+    def check_data(self, study: optuna.Study) -> None:
+        """Whether the data are those that the study has searched.
+
+        Raises:
+            InputError: they have changed since.
+        """
+        then = study.user_attrs[DEFINITION]["dataset checksum"]
+        if self.dataset.checksum != then:
+            raise InputError(
+                f"study {self.spec.name!r} was searched on other data: {self.spec.dataset} has changed since (checksum was "
+                f"{then[:12]}, now {self.dataset.checksum[:12]}); restore it, or search again"
+            )

@@ -41,7 +41,7 @@ class FieldSpace(Space):
 
     @classmethod
     def to_hold(cls, loss: Loss | None, also: Sequence[Also]) -> dict[str, Any]:
-        """A loss without settings of its own has its learning rate searched, whatever others have."""
+        """A loss without settings of its own has its learning rate searched where nothing else is."""
         return {"also": tuple(also) if also or cls.fields else ("learning_rate",)}
 
     def loss_boxes(self) -> dict[str, BaseDistribution]:

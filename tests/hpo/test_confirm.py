@@ -11,14 +11,16 @@ import numpy as np
 import optuna
 import pytest
 
-from hpo import confirm, export, train
+from hpo import confirm, export, run, train
 from hpo.confirm import _unlike_splits
+from hpo.export import export_trials
 from hpo.liveness import NEAREST, PUBLISHED
 from hpo.methods import Candidate, Method, highest
+from hpo.readings import keep_reading
 from hpo.rivals import Contender, _found_again
 from hpo.runs import Reference
 from hpo.summary import Confirmation
-from hpo.trials import finalists
+from hpo.trials import SEARCHED_BY, finalists
 from trainers import Interactions, TrainConfig, datasets, evaluate, load_dataset, load_test
 from trainers.errors import InputError
 from trainers.yaml_files import read_yaml, to_yaml
@@ -273,6 +275,52 @@ def test_a_rival_whose_file_has_changed_since_its_search_is_left_out(place: Plac
     assert [s for s in said(place) if s.startswith(f"not tuned: CCL (rival study tiny_ccl {why})")]
 
 
+def test_what_searched_a_study_before_trials_said_so_is_kept(place: Place):
+    """Studies of earlier versions have it in their stored definition only, which the next search overwrites."""
+    rival = place.root / "tiny_ccl.yaml"
+    rival.write_text(rival.read_text().replace("search:\n", "search:\n  sampler: {name: random}\n"))
+    place.run("--search-only", study="tiny_ccl.yaml")
+    journal = place.output / "journal.log"
+    lines = [line for line in journal.read_text().splitlines() if f'"{SEARCHED_BY}"' not in line]
+    journal.write_text("\n".join(lines) + "\n")
+    assert place.run("--tune-rivals") == 0
+    (not_tuned,) = [s for s in said(place) if s.startswith("not tuned: ")]
+    assert not_tuned.startswith("not tuned: CCL (rival study tiny_ccl differs in search.sampler); ")
+    assert not_tuned.endswith("with the same budget, once what differs is gone (hpo.studies delete tiny_ccl)")
+
+
+def test_a_rival_that_cannot_be_searched_as_ours_is_left_out(place: Place):
+    rival = place.root / "tiny_ccl.yaml"
+    rival.write_text(
+        rival.read_text().replace("{name: ccl}", "{name: cml}").replace("config: {", "config: {score: euclidean, ")
+    )
+    place.edit("n_margins: 2}", "n_margins: 2, also: [dropout]}")
+    place.run("--search-only", study="tiny_ccl.yaml")
+    assert place.run() == 0
+    (not_tuned,) = [s for s in said(place) if s.startswith("not tuned: ")]
+    assert "CML (rival study tiny_ccl cannot be searched as ours is: study tiny_ccl: config: dropout scales" in not_tuned
+
+
+def test_a_rival_without_a_complete_trial_is_named(place: Place):
+    assert place.run("--search-only", "--timeout", "0.000001", study="tiny_ccl.yaml") == 1
+    assert place.run() == 0
+    assert [s for s in said(place) if s.startswith("not tuned: CCL (rival study tiny_ccl has no complete trial), BSL")]
+
+
+def test_data_that_change_before_the_confirmation_are_refused(
+    place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+):
+    """hpo.run goes on to confirm in one process."""
+    train_file = place.root / "data" / "tiny" / "train.txt"
+
+    def export(*arguments: Any) -> Any:
+        train_file.write_text(train_file.read_text().replace("\n", " 39\n"))
+        return export_trials(*arguments)
+
+    monkeypatch.setattr(run, "export_trials", export)
+    assert "was searched on other data" in fails(place.run())
+
+
 def test_a_tuned_loss_against_untuned_ones_is_said(place: Place):
     assert place.run() == 0
     statements = said(place)
@@ -333,6 +381,13 @@ def test_reading_the_test_split_again_is_counted(place: Place):
     assert not [s for s in said(place) if s.startswith("the test split has been read")], "the same runs"
     assert confirm.main([*again, "--confirm-seeds", "2"]) == 0
     assert [s for s in said(place) if s.startswith("the test split has been read for 2 comparisons of this")]
+
+
+def test_more_trials_that_change_no_winner_are_no_other_reading():
+    study = optuna.create_study()
+    assert keep_reading(study, {"MML tuned": ["aa", 2], "CCL tuned": ["bb", 2]}) == []
+    assert keep_reading(study, {"MML tuned": ["aa", 2], "CCL tuned (6 trials, not 4)": ["bb", 2]}) == []
+    assert len(keep_reading(study, {"MML tuned": ["cc", 2], "CCL tuned": ["bb", 2]})) == 1
 
 
 def test_reading_the_test_split_for_another_study_is_said(place: Place):
@@ -635,7 +690,8 @@ def test_flags_of_confirm_are_for_one_time_and_a_file_says_what_it_says_now(plac
     assert [len(method["by_seed"]) for method in confirmed(place)["test"]] == [4] * 3, "what the file has"
     place.edit("learning_rate: 1.0e-2", "learning_rate: 1.0e-3")
     message = fails(confirm.main(["--study", str(place.study), *place.where]))
-    assert "its file defined another one (config.learning_rate: was 0.01, now 0.001)" in message
+    assert "is no longer what study 'tiny_mml' was searched by (config.learning_rate: was 0.01, now 0.001)" in message
+    assert "the flags of confirm are for one time" in fails(place.run("--search-only", "--confirm-seeds", "7"))
     place.study.unlink()
     assert "cannot be read" in fails(confirm.main(["--study", str(place.study), *place.where]))
 
