@@ -16,7 +16,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from hpo.cli import OUTPUT, add_data_argument, add_engine_arguments, entry, positive, seed
-from hpo.console import RunProgress, say, table
+from hpo.console import RunProgress, counted, say, table
 from hpo.papers import MEAN_POPULARITY, TABLES, PaperRow, PaperTable
 from hpo.provenance import provenance
 from hpo.retrain import keep_plateau_run, keep_runs
@@ -101,7 +101,7 @@ def _replicate(arguments: argparse.Namespace) -> int:
     header = ["run", "N", *(name for metric in paper_table.metrics for name in (metric, "paper", ""))]
     epochs = arguments.epochs or paper_table.epochs
     stopping = " (the best where a row stops by it)" if any(row.plateau for row, _, _ in planned) else ""
-    title = f"{arguments.table}: test split, {epochs} epochs, last epoch{stopping}, seed {arguments.seed}"
+    title = f"{arguments.table}: test split, {counted(epochs, 'epoch')}, last epoch{stopping}, seed {arguments.seed}"
     console.print(table(title, header, [outcome.cells(paper_table) for outcome in outcomes]))
     say(console, paper_table.note)
     origin = provenance(planned[0][2].device)

@@ -223,7 +223,7 @@ def _introduce(work: Workspace, console: Console) -> None:
         console,
         f"{spec.name}: {spec.data_name}, {seen.n_users:,} users x {seen.n_items:,} items, {len(seen):,} interactions to train "
         f"on, {len(validation):,} for validation\n"
-        f"{spec.search.trials} trials x {spec.search.epochs} epochs, space {spec.space.name} with "
+        f"{counted(spec.search.trials, 'trial')} x {counted(spec.search.epochs, 'epoch')}, space {spec.space.name} with "
         f"{counted(len(spec.space.boxes()), 'parameter')}, engine {choice.name} on {choice.device} ({choice.reason})"
         + (f", {work.lanes} trials side by side" if work.lanes > 1 else ""),
     )
