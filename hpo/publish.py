@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hpo.spec import StudySpec
 from trainers.files import writing
 
 ARTIFACTS = "artifacts"  # in the output folder
+ARTIFACT_ID = re.compile(r"[0-9a-f-]{36}")
 ATTACHED = "artifacts:"  # in the key of a system attribute that says that a file is attached, before the file's id
 
 
@@ -51,6 +53,15 @@ def artifact_store(output: Path) -> FileSystemArtifactStore:
     return FileSystemArtifactStore(folder)
 
 
+def _meta(text: Any) -> dict[str, Any]:
+    """What Optuna notes of an attached file; empty where it was deleted in the dashboard, or the storage is damaged."""
+    try:
+        meta = json.loads(text)
+    except (TypeError, ValueError):
+        return {}
+    return meta if isinstance(meta, dict) else {}
+
+
 def study_attributes(study: optuna.Study, storage: BaseStorage) -> dict[str, Any]:
     """What Optuna itself keeps with a study."""
     return next(each.system_attrs for each in storage.get_all_studies() if each.study_name == study.study_name)
@@ -59,8 +70,9 @@ def study_attributes(study: optuna.Study, storage: BaseStorage) -> dict[str, Any
 def _attach(study: optuna.Study, storage: BaseStorage, path: Path, store: FileSystemArtifactStore) -> None:
     """Attach a file to the study, in place of an earlier one of that name."""
     attributes = study_attributes(study, storage)
-    metas = [json.loads(value) for key, value in attributes.items() if key.startswith(ATTACHED)]
-    known = [meta["artifact_id"] for meta in metas if meta and meta["filename"] == path.name]  # null: deleted in the dashboard
+    metas = [_meta(value) for key, value in attributes.items() if key.startswith(ATTACHED)]
+    ids = [str(meta.get("artifact_id")) for meta in metas if meta.get("filename") == path.name]
+    known = [each for each in ids if ARTIFACT_ID.fullmatch(each)]  # it becomes the name of a file
     if known:
         with path.open("rb") as file:
             store.write(known[0], file)
