@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from hpo.console import table
-from hpo.liveness import NEAREST, PUBLISHED
+from hpo.liveness import stands_for_published
 from hpo.storage import open_storage
 from hpo.stored import find_study
 from hpo.trials import FINISHED, tally
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _row(name: str, trials: Sequence[FrozenTrial], counts: range) -> list[str]:
-    queued = [trial for trial in trials if {PUBLISHED, NEAREST} & trial.user_attrs.keys()]
+    queued = [trial for trial in trials if stands_for_published(trial)]
     epochs = sum(trial.user_attrs["epochs_trained"] for trial in trials)
     found = [[trial for trial in trials[:count] if trial not in queued] for count in counts]
     pruned = sum(trial.state == TrialState.PRUNED for trial in trials)

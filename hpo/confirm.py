@@ -207,12 +207,9 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     export_winner(work, outcome)
     title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"
     console.print(table(title, ["method", *SHOWN, f"lead of {outcome.methods[0].label}"], outcome.rows()))
-    for sentence in outcome.statements():
-        say(console, sentence)
-    if outcome.caveats():
-        say(console, f"{LIMITS}:")
-    for sentence in outcome.caveats():
-        say(console, f"- {sentence}")
+    caveats = [f"- {sentence}" for sentence in outcome.caveats()]
+    for line in [*outcome.statements(), *([f"{LIMITS}:"] if caveats else []), *caveats]:
+        say(console, line)
     report = publish(work.spec, study, storage, work.output)
     say(console, f"wrote {', '.join(map(str, [path, work.folder / BEST, *report]))}")
 

@@ -23,6 +23,11 @@ STALE_HOURS = 24.0  # after that a trial of another machine counts as dead
 CLAIM_SECONDS = 60.0  # a trial is signed after its parameters are sampled; unsigned for this long, its worker was killed
 
 
+def stands_for_published(trial: FrozenTrial | optuna.Trial) -> bool:
+    """Whether a trial is the published config or what is nearest to it: never pruned, always a finalist."""
+    return bool({PUBLISHED, NEAREST} & trial.user_attrs.keys())
+
+
 def this_worker() -> dict[str, Any]:
     """The signature of this process as of now: machine, boot, process and its start, so that a recycled pid is no alibi."""
     pid = os.getpid()

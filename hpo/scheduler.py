@@ -14,7 +14,19 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.failures import Failures
-from hpo.liveness import AGAIN, NEAREST, PUBLISHED, STALE_HOURS, WORKER, Reaper, is_here, put_back, signature, this_worker
+from hpo.liveness import (
+    AGAIN,
+    NEAREST,
+    PUBLISHED,
+    STALE_HOURS,
+    WORKER,
+    Reaper,
+    is_here,
+    put_back,
+    signature,
+    stands_for_published,
+    this_worker,
+)
 from hpo.spec import BESIDE, StudySpec
 from hpo.stopping import Stopper
 from hpo.trials import FAILURE, SEARCHED_BY, searched_by, searched_fields, tally, trial_config, trial_value
@@ -180,7 +192,7 @@ class Scheduler:
         except UpdateFinishedTrialError:  # the storage took so long that another worker thought this one dead
             log.warning("a trial was ended by another process before it could be started")
             return
-        self.lanes[lane] = _Running(trial, config, kept=bool({PUBLISHED, NEAREST} & trial.user_attrs.keys()))
+        self.lanes[lane] = _Running(trial, config, kept=stands_for_published(trial))
         lanes = self.engine.lanes
         try:
             with self.stopper.interruptible():

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.liveness import MAX_RETRIES, NEAREST, PUBLISHED, RETRIES
+from hpo.liveness import MAX_RETRIES, NEAREST, PUBLISHED, RETRIES, stands_for_published
 from hpo.spec import OBJECTIVE, SearchPlan, StudySpec
 from trainers.config import TrainConfig
 from trainers.errors import InputError
@@ -110,7 +110,7 @@ def finalists(study: optuna.Study, count: int) -> list[FrozenTrial]:
     A search of few epochs ranks fast learners too high (benchmarks/RESULTS.md): what a paper trained to the end may overtake.
     """
     ranked = best_trials(study)
-    return ranked[:count] + [trial for trial in ranked[count:] if {PUBLISHED, NEAREST} & trial.user_attrs.keys()]
+    return ranked[:count] + [trial for trial in ranked[count:] if stands_for_published(trial)]
 
 
 def enqueue_published(study: optuna.Study, spec: StudySpec) -> str:
