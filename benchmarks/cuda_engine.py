@@ -15,11 +15,10 @@ from trainers.engines.cuda.engine import TritonEngine
 from trainers.engines.cuda.pool import Pool
 from trainers.errors import OutOfMemory
 
-LANES = (1, 2, 4, 8, 16)
-COUNTS = (100, 800)
+LANES = {100: (1, 4, 8, 16), 800: (8,)}  # by number of negatives, for the first loss; others have 8
 EVALUATE_EVERY = 2
 WARM_EPOCHS = 2
-PLAIN_STEPS = 200
+PLAIN_STEPS = 100
 COPIED = 2**30  # bytes
 
 
@@ -69,7 +68,8 @@ def time_lanes(name: str, config: TrainConfig, lanes: int, bench: Bench) -> floa
         engine.start(lane, config.replace(seed=lane, epochs=WARM_EPOCHS + EVALUATE_EVERY * repeats))
         lane += 1
     lanes = engine.lanes
-    for _ in range(WARM_EPOCHS):
+    first = engine.epoch()[0].train_seconds
+    for _ in range(WARM_EPOCHS - 1):
         engine.epoch()
     results = [engine.epoch() for _ in range(EVALUATE_EVERY * repeats)]
     train = statistics.median(result.train_seconds for epoch in results for result in epoch)
@@ -79,11 +79,9 @@ def time_lanes(name: str, config: TrainConfig, lanes: int, bench: Bench) -> floa
     memory = torch.cuda.max_memory_allocated() / 2**20
     share = train + evaluate / EVALUATE_EVERY
     fraction = bytes_read(config, len(seen)) / bench.copy / train
-    print(
-        f"{name:<6}{config.negatives.count:>5}{lanes:>6}{1e3 * train:>10.1f}{1e3 * evaluate:>10.1f}{1e3 * share:>10.1f}"
-        f"{fraction:>11.0%}{launch / train:>9.0%}{memory:>9.0f}",
-        flush=True,
-    )
+    times = "".join(f"{1e3 * value:>10.1f}" for value in (first, train, evaluate, share))
+    label = f"{name:<6}{config.negatives.count:>5}{lanes:>6}"
+    print(f"{label}{times}{fraction:>11.0%}{launch / train:>9.0%}{memory:>9.0f}", flush=True)
     return share
 
 
@@ -102,20 +100,33 @@ def time_plain(config: TrainConfig, bench: Bench) -> float:
 
 
 def compare(configs: dict[str, TrainConfig], seen: Interactions, held_out: Interactions, device: str, repeats: int) -> None:
-    """All losses, counts of negatives and numbers of lanes, and plain PyTorch beside them."""
+    """The first loss with several numbers of lanes, the others with 8; few and many negatives; plain PyTorch beside them."""
     bench = Bench(seen, held_out, device, repeats, bandwidth(device, repeats))
-    print(f"copy: {bench.copy / 1e9:.0f} GB/s; milliseconds per epoch and lane, medians")
+    print(f"copy: {bench.copy / 1e9:.0f} GB/s; an empty launch: {1e6 * launch_latency(device):.1f} us")
+    print("milliseconds per epoch and lane, medians after the first epoch")
     print("asked/copy: bytes of rows asked for, some of which a cache gives, as a share of what a copy moves in that time")
-    print("loss      N lanes     train  evaluate with eval asked/copy launches   MiB")
-    for name, config in configs.items():
-        for count in COUNTS:
+    print("loss      N lanes     first     train  evaluate with eval asked/copy launches   MiB")
+    for number, (name, config) in enumerate(configs.items()):
+        for count, lanes in LANES.items():
             its = config.replace(negatives={"name": "uniform", "count": count})
-            shares = {}
-            for lanes in LANES:
-                try:
-                    shares[lanes] = time_lanes(name, its, lanes, bench)
-                except OutOfMemory as error:
-                    print(f"{name:<6}{count:>5}{lanes:>6}  {error}")
-            plain = time_plain(its, bench)
-            ratios = ", ".join(f"{plain / share:.0f}x with {lanes}" for lanes, share in shares.items())
-            print(f"{name:<6}{count:>5} plain PyTorch {plain:.2f} s an epoch; lanes: {ratios or 'none'}", flush=True)
+            compare_one(name, its, lanes if number == 0 else (8,), bench)
+
+
+def compare_one(name: str, config: TrainConfig, lanes: tuple[int, ...], bench: Bench) -> None:
+    """A line per number of lanes, and one for plain PyTorch."""
+    shares, count = {}, config.negatives.count
+    for n_lanes in lanes:
+        try:
+            shares[n_lanes] = time_lanes(name, config, n_lanes, bench)
+        except OutOfMemory as error:
+            print(f"{name:<6}{count:>5}{n_lanes:>6}  {error}")
+    plain = time_plain(config, bench)
+    ratios = ", ".join(f"{plain / share:.0f}x with {n_lanes}" for n_lanes, share in shares.items())
+    print(f"{name:<6}{count:>5} plain PyTorch {plain:.2f} s an epoch; lanes: {ratios or 'none'}", flush=True)
+
+
+def launch_latency(device: str, n: int = 1000) -> float:
+    """Seconds per launch of a kernel that does next to nothing, back to back."""
+    one = torch.zeros(1, device=device)
+    one.add_(1)
+    return seconds(lambda: [one.add_(1) for _ in range(n)], 3) / n

@@ -169,9 +169,10 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--scale", type=int, default=1, help="compare with a catalogue this many times as large instead")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--losses", default="mml,bsl")
+    parser.add_argument("--losses", help="default: mml,bsl; on cuda mml,ccl,bsl")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     arguments = parser.parse_args()
+    arguments.losses = arguments.losses or ("mml,ccl,bsl" if arguments.device == "cuda" else "mml,bsl")
     seen = load_dataset(arguments.dataset, arguments.data_dir).train
     if arguments.device == "cuda":
         if arguments.scale > 1:

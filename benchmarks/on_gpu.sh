@@ -1,65 +1,90 @@
 #!/usr/bin/env bash
-# Everything about the CUDA engine that only a GPU can tell, in one call; a log for each part, and the runs, lie in OUT.
+# All that only a GPU can tell about the CUDA engine. Every part has a time limit, prints its lines as it goes, and leaves a log in OUT.
 #
-#   benchmarks/on_gpu.sh DATA OUT [PART...]
+#   benchmarks/on_gpu.sh BUNDLE OUT [PART...]
 #
-# DATA: a folder with yelp2018/ and gowalla/, or a .tar.xz of it. Parts, all if none is named, in this order:
-#   parity     the engine's tests on the device: every loss, 1,000 steps, lanes, ranks
-#   bench      milliseconds per epoch and lane, evaluation, memory, the two limits, plain PyTorch
-#   rows       the MML paper's rows of MF, beside those of the numba engine in studies/results/replicate
-#   study      yelp_mml, 200 trials, confirmed against published CCL and BSL; run again with the same OUT, it continues
+# BUNDLE: what benchmarks/gpu_bundle.sh made. Parts, all if none is named, in this order (seconds allowed):
+#   smoke (60)     a loss of each kind, and three on yelp2018, against numbers that the numba engine recorded; if it fails, the
+#                  other parts are left out
+#   parity (150)   every loss against those numbers, then the engine's tests on the device, 8 at once, until 8 have failed
+#   bench (90)     milliseconds per epoch and lane, evaluation, memory, launches, copy bandwidth, plain PyTorch
+#   tune (120)     microseconds of each kernel for several sizes of its programs; an evaluation by kernel; what the host adds
+#   study (240)    yelp_mml, 200 trials, confirmed against published CCL and BSL. It continues from RUNS=FILE, an earlier
+#                  OUT/runs.tar.xz; runs/pieces.tsv in it lists the seconds of every piece
+#   rows (240)     the MML paper's rows of MF, beside those of the numba engine in studies/results/replicate
 #
-# WHEELS=folder: wheels to use beside what is installed, on a machine without network. RUNS=folder: an earlier OUT/runs to go on
-# from. PYTHON=command: another than python3.
+# LIMIT=SECONDS: another limit for the parts of this call. PYTHON=command: another than python3.
 set -uo pipefail
-[ $# -ge 2 ] || { sed -n '4,14s/^# \{0,1\}//p' "$0"; exit 2; }
-known="parity bench rows study"
-data=$(realpath "$1") out=$(realpath -m "$2") python=${PYTHON:-python3}
-wheels=${WHEELS:+$(realpath "$WHEELS")} runs=${RUNS:+$(realpath "$RUNS")}
+usage() { sed -n '4,17s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 2 ] || usage
+known="smoke parity bench tune study rows"
+bundle=$(realpath "$1") out=$(realpath -m "$2") python=${PYTHON:-python3} runs=${RUNS:+$(realpath "$RUNS")}
 shift 2
 parts=${*:-$known}
 for one in $parts; do
     [[ " $known " == *" $one "* ]] || { echo "unknown part '$one'; known: $known"; exit 2; }
 done
+for one in recorded.npz data.tar.xz; do
+    [ -f "$bundle/$one" ] || { echo "no $one in $bundle: make the bundle with benchmarks/gpu_bundle.sh"; exit 2; }
+done
 [[ "$python" != */* ]] || python=$(realpath -s "$python")
 cd "$(dirname "$0")/.." && mkdir -p "$out" || exit 2
 
-site=$(mktemp -d)
-trap 'rm -rf "$site"' EXIT
-if [ -n "$wheels" ]; then
-    "$python" -m pip install --quiet --no-index --no-deps --target "$site" "$wheels"/*.whl || exit 2
-    export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export PYTHONUNBUFFERED=1 COLUMNS=150
+if compgen -G "$bundle/wheels/*.whl" >/dev/null; then
+    "$python" -m pip install --quiet --no-index --no-deps --no-compile --target "$work/site" "$bundle"/wheels/*.whl || exit 2
+    export PYTHONPATH=$work/site${PYTHONPATH:+:$PYTHONPATH}
 fi
-if [ -f "$data" ]; then
-    tar -xJf "$data" -C "$site" || exit 2
-    data=$(dirname "$(find "$site" -type d -name yelp2018 | head -1)")
-fi
-[ -d "$data/yelp2018" ] || { echo "no yelp2018 in $data"; exit 2; }
-if [ -n "$runs" ]; then
-    mkdir -p "$out/runs" && cp -r "$runs"/. "$out/runs"/ || exit 2
-fi
+mkdir "$work/data" && tar -xJf "$bundle/data.tar.xz" -C "$work/data" || exit 2
 "$python" -c '
 import torch, triton
 if not torch.cuda.is_available():
     raise SystemExit("torch finds no CUDA device: run this on a machine with a GPU")
-print(torch.cuda.get_device_name(), "torch", torch.__version__, "triton", triton.__version__)' || exit 2
+print(torch.cuda.get_device_name(), "torch", torch.__version__, "triton", triton.__version__, "cuda", torch.version.cuda)' || exit 2
 
 failed=0
-part() { # NAME COMMAND...: run it if it was asked for, log it, say how long it took
-    local name=$1 started=$SECONDS status
-    shift
+part() { # NAME LIMIT COMMAND...: run it if it was asked for, show and log what it prints, say how long it took
+    local name=$1 limit=${LIMIT:-$2} started=$SECONDS status
+    shift 2
     [[ " $parts " == *" $name "* ]] || return 0
-    "$@" >"$out/$name.log" 2>&1
+    echo "== $name, at most $limit s"
+    timeout --signal=INT --kill-after=20 "$limit" "$@" 2>&1 | tee "$out/$name.log"
+    status=${PIPESTATUS[0]}
+    echo "== $name: exit $status after $((SECONDS - started)) s$([ "$status" -eq 124 ] && echo ', stopped at its limit')"
+    [ "$status" -eq 0 ] || failed=1
+    return "$status"
+}
+parity() {
+    "$python" -m benchmarks.gpu_parity check "$bundle/recorded.npz"
+    local status=$?
+    "$python" -m pytest -n 8 --maxfail=8 -p no:cacheprovider -o filterwarnings=default \
+        tests/trainers/engines/test_cuda.py tests/hpo/test_lanes.py || status=1
+    return $status
+}
+study() {
+    local started=$SECONDS status
+    "$python" -m hpo.run --study yelp_mml --trials 200 --engine triton --data-dir "$work/data" --output "$work/runs"
     status=$?
-    echo "$name: exit $status after $((SECONDS - started)) s; its log ends:"
-    tail -n 40 "$out/$name.log"
-    [ $status -eq 0 ] || failed=1
+    printf '%s\t%s\t%s\n' "$(date -u +%FT%TZ)" "$((SECONDS - started))" "$status" >>"$work/runs/pieces.tsv"
+    return $status
 }
 rows() {
-    "$python" -m hpo.replicate mml_mf --engine triton --data-dir "$data" --output "$out/rows" && cat studies/results/replicate/mml_mf.yaml
+    "$python" -m hpo.replicate mml_mf --engine triton --data-dir "$work/data" --output "$work/rows" &&
+        cat studies/results/replicate/mml_mf.yaml
 }
-part parity "$python" -m pytest -o filterwarnings=default tests/trainers/engines/test_cuda.py tests/hpo/test_lanes.py
-part bench "$python" -m benchmarks.engines --device cuda --losses mml,ccl,bsl --data-dir "$data"
-part rows rows
-part study "$python" -m hpo.run --study yelp_mml --trials 200 --engine triton --data-dir "$data" --output "$out/runs"
+export -f parity study rows
+export python bundle work
+[ -z "$runs" ] || tar -xJf "$runs" -C "$work" || exit 2
+mkdir -p "$work/runs"
+
+part smoke 60 "$python" -m benchmarks.gpu_parity check --kinds --data-dir "$work/data" "$bundle/recorded.npz" ||
+    { echo "smoke failed: the other parts are left out"; exit 1; }
+part parity 150 bash -c parity
+part bench 90 "$python" -m benchmarks.engines --device cuda --data-dir "$work/data"
+part tune 120 "$python" -m benchmarks.cuda_tune --data-dir "$work/data"
+part study 240 bash -c study
+part rows 240 bash -c rows
+[[ " $parts " != *" study "* ]] || tar -cJf "$out/runs.tar.xz" -C "$work" runs
 exit $failed

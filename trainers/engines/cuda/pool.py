@@ -120,9 +120,13 @@ class Pool:
             CHUNK=step.CHUNK,
             WEIGHTED=shape.weighted,
             TRUE_DIM=shape.dim,
+            num_warps=step.ROW_WARPS,
             **step.FUSED,
         )
-        update_rows[(step.PROGRAMS, n_lanes)](self.lanes, self.users, self.items, DIM=self.width, TILE=step.TILE, **step.FUSED)
+        tables = self.lanes, self.users, self.items
+        update_rows[(step.PROGRAMS, n_lanes)](
+            *tables, DIM=self.width, TILE=step.TILE, num_warps=step.UPDATE_WARPS, **step.FUSED
+        )
 
     def begin(self, lane: int, config: TrainConfig, initial: tuple[Tensor, Tensor]) -> None:
         """Let a lane train a config from these tables, (n_users, dim) and (n_items, dim)."""
@@ -147,6 +151,15 @@ class Pool:
 
     def epoch(self, epochs_done: dict[int, int]) -> dict[int, float]:
         """Train these lanes for an epoch, given how many each has behind it; returns their mean losses."""
+        self.begin_epoch(epochs_done)
+        self.run_steps()
+        losses = self.lanes.losses.cpu().numpy()
+        for lane in epochs_done:
+            self.steps_done[lane] += self.n_steps
+        return {lane: float(losses[lane].sum()) / len(self.seen) for lane in epochs_done}
+
+    def begin_epoch(self, epochs_done: dict[int, int]) -> None:
+        """Tell the device what these lanes need for their next epoch; the others rest."""
         numbers = np.zeros((len(self.steps_done), step.N_NUMBERS), np.int64)
         table = np.zeros((len(self.steps_done), self.n_steps, 4))
         for lane, epoch in epochs_done.items():
@@ -157,11 +170,6 @@ class Pool:
         self.lanes.rates.copy_(torch.from_numpy(table))
         for array in (self.lanes.ticks, self.lanes.counts, self.lanes.losses):
             array.zero_()
-        self.run_steps()
-        losses = self.lanes.losses.cpu().numpy()
-        for lane in epochs_done:
-            self.steps_done[lane] += self.n_steps
-        return {lane: float(losses[lane].sum()) / len(self.seen) for lane in epochs_done}
 
     def _numbers(self, config: TrainConfig, epoch: int, steps_before: int) -> NDArray[np.int64]:
         """A lane's line of `Lanes.numbers`."""

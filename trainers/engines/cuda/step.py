@@ -31,6 +31,7 @@ N_POWERS = 2**17  # b2^(2^17) is no longer a float32
 CHUNK = 32  # negatives whose rows are read at once
 TILE = 16  # rows that are updated at once
 PROGRAMS = 128  # of update_rows, per lane
+ROW_WARPS, UPDATE_WARPS = 4, 4  # of a program of train_rows and of update_rows
 FUSED = {"enable_fp_fusion": True}  # said aloud: Triton 3.10 will change the default, and with it every number
 
 SHUFFLE, NEGATIVES, DROPOUT, THRESHOLD, COUNT, STEPS, BEFORE, SUMMED, N_NUMBERS = range(9)  # columns of Lanes.numbers

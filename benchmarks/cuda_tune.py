@@ -1,0 +1,170 @@
+"""Where the CUDA engine's time goes, and how it depends on the sizes of its programs. Needs a CUDA device.
+
+    python -m benchmarks.cuda_tune [--data-dir D] [--losses mml,bsl] [--lanes 8] [--parts rows,update,evaluate,epochs]
+
+Microseconds of train_rows and update_rows in a step of a model that has trained for some epochs, for several sizes; all start
+from the same tables. Then an evaluation by kernel, for several sizes of its blocks, and what the host adds to an epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.engines import SPLIT_SEED, published_config
+from trainers import Interactions, TrainConfig, hold_out, load_dataset
+from trainers.engines.cuda import ranks, step
+from trainers.engines.cuda.engine import TritonEngine
+from trainers.engines.cuda.pool import GRAPH_STEPS, Pool
+
+EPOCHS = 3  # trained before anything is timed
+STEPS, REPLAYS = 48, 8
+ROWS = [(4, 32), (4, 16), (4, 8), (2, 32), (2, 16), (2, 8), (1, 16), (1, 8), (8, 32)]  # warps, negatives at once
+UPDATES = [(4, 16, 128), (4, 8, 128), (4, 8, 256), (2, 8, 256), (2, 4, 512), (1, 4, 512), (8, 16, 128)]  # warps, rows, programs
+BLOCKS = [2**22, 2**23, 2**24, 2**25, 2**26]  # scores of an evaluation's block
+
+
+def kernel_times(call: Callable[[], object]) -> dict[str, float]:
+    """Microseconds of device time by kernel."""
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CUDA]) as found:
+        call()
+        torch.cuda.synchronize()
+    times: dict[str, float] = {}
+    for event in found.key_averages():
+        times[event.key] = times.get(event.key, 0.0) + float(event.self_device_time_total)
+    return {name: spent for name, spent in sorted(times.items(), key=lambda line: -line[1]) if spent}
+
+
+def wall(call: Callable[[], object], repeats: int = 3) -> float:
+    """Median milliseconds, the device's work included."""
+    found = []
+    for _ in range(repeats):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        call()
+        torch.cuda.synchronize()
+        found.append(1e3 * (time.perf_counter() - started))
+    return statistics.median(found)
+
+
+def trained_engine(config: TrainConfig, seen: Interactions, held_out: Interactions, lanes: int) -> TritonEngine:
+    engine = TritonEngine(seen, held_out, EPOCHS, "cuda", lanes)
+    for lane in range(lanes):
+        engine.start(lane, config.replace(seed=lane, epochs=100))
+    for _ in range(EPOCHS):
+        started = time.perf_counter()
+        results = engine.epoch()
+        spent = 1e3 * (time.perf_counter() - started)
+        print(f"  epoch {results[0].epoch}: {spent:.0f} ms for {lanes} lanes, {results[0].metrics}")
+    return engine
+
+
+def copy_of(pool: Pool) -> Pool:
+    """Another pool with the same state, its kernels compiled for the sizes that `step` has now."""
+    other = Pool(pool.seen, pool.shape, len(pool.steps_done), pool.device)
+    other.configs, other.steps_done = dict(pool.configs), list(pool.steps_done)
+    for mine, theirs in zip(state_of(other), state_of(pool), strict=True):
+        mine.copy_(theirs)
+    other.begin_epoch(dict.fromkeys(other.configs, EPOCHS))
+    return other
+
+
+def state_of(pool: Pool) -> list[torch.Tensor]:
+    tables = [array for table in (pool.users, pool.items) for array in table[:-1]]
+    return [*tables, pool.lanes.factors, pool.lanes.settings]
+
+
+def repeated(call: Callable[[], None], n: int) -> Callable[[], None]:
+    def calls() -> None:
+        for _ in range(n):
+            call()
+
+    return calls
+
+
+def with_sizes(pool: Pool, sizes: dict[str, Any]) -> str:
+    """Microseconds a step: of both kernels, and on the clock when it is replayed from a graph."""
+    before = {name: getattr(step, name) for name in sizes}
+    try:
+        for name, value in sizes.items():
+            setattr(step, name, value)
+        other = copy_of(pool)
+        assert other.graph is not None  # on a CUDA device there is one
+        replayed = 1e3 * wall(repeated(other.graph.replay, REPLAYS)) / REPLAYS / GRAPH_STEPS
+        times = kernel_times(repeated(other._step, STEPS))
+        kernels = "".join(f"  {name} {times.get(name, 0.0) / STEPS:6.1f}" for name in ("train_rows", "update_rows"))
+        return f"{kernels}  step {replayed:6.1f}"
+    except Exception as error:  # too many registers, say: the next sizes may do
+        return f"  {type(error).__name__}: {str(error).splitlines()[0][:120]}"
+    finally:
+        for name, value in before.items():
+            setattr(step, name, value)
+
+
+def tune_evaluation(engine: TritonEngine) -> None:
+    pool = next(iter(engine.pools.values()))
+    users, items = engine._ranking(pool, 0)
+    before = ranks.BLOCK_SCORES
+    for size in BLOCKS:
+        ranks.BLOCK_SCORES, engine.ranker = size, None
+        engine._measure(users, items)
+        spent = wall(lambda: engine._measure(users, items))
+        print(f"evaluation in blocks of 2^{size.bit_length() - 1} scores: {spent:6.1f} ms", flush=True)
+    ranks.BLOCK_SCORES, engine.ranker = before, None
+    engine._measure(users, items)
+    for name, spent in list(kernel_times(lambda: engine._measure(users, items)).items())[:8]:
+        print(f"  {spent / 1e3:7.2f} ms  {name[:100]}")
+    print(f"  the vectors themselves: {wall(lambda: engine._ranking(pool, 0)):.2f} ms", flush=True)
+
+
+def time_epochs(engine: TritonEngine) -> None:
+    """What an epoch takes, and how much of it the device works."""
+    pool = next(iter(engine.pools.values()))
+    epochs = dict.fromkeys(pool.configs, EPOCHS)
+    print(f"telling the device about an epoch: {wall(lambda: pool.begin_epoch(epochs)):.1f} ms")
+    found = []
+    for _ in range(3):
+        pool.begin_epoch(epochs)
+        found.append(wall(pool.run_steps, 1))
+    print(f"an epoch's steps, replayed: {statistics.median(found):.1f} ms for {len(epochs)} lanes")
+    pool.lanes.numbers.zero_()
+    print(f"the same launches with nothing to do: {wall(pool.run_steps):.1f} ms", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir")
+    parser.add_argument("--losses", default="mml,bsl")
+    parser.add_argument("--lanes", type=int, default=8)
+    parser.add_argument("--parts", default="rows,update,evaluate,epochs")
+    arguments = parser.parse_args()
+    parts = arguments.parts.split(",")
+    seen, held_out = hold_out(load_dataset("yelp2018", arguments.data_dir).train, SPLIT_SEED)
+    print(f"yelp2018, {torch.cuda.get_device_name()}, torch {torch.__version__}, {arguments.lanes} lanes; microseconds a step")
+    for name in arguments.losses.split(","):
+        print(name)
+        engine = trained_engine(published_config(name, "yelp2018"), seen, held_out, arguments.lanes)
+        pool = next(iter(engine.pools.values()))
+        if "rows" in parts:
+            for warps, chunk in ROWS:
+                label = f"{name} train_rows, {warps} warps, {chunk} negatives at once:"
+                print(label, with_sizes(pool, {"ROW_WARPS": warps, "CHUNK": chunk}), flush=True)
+        if "update" in parts:
+            for warps, tile, programs in UPDATES:
+                label = f"{name} update_rows, {warps} warps, {tile} rows at once, {programs} programs:"
+                print(label, with_sizes(pool, {"UPDATE_WARPS": warps, "TILE": tile, "PROGRAMS": programs}), flush=True)
+        if "evaluate" in parts:
+            tune_evaluation(engine)
+        if "epochs" in parts:
+            time_epochs(engine)
+
+
+if __name__ == "__main__":
+    main()
