@@ -17,7 +17,7 @@ from trainers.errors import OutOfMemory
 
 LANES = {100: (1, 4, 8, 16), 800: (8,)}  # by number of negatives, for the first loss; others have 8
 EVALUATE_EVERY = 2
-WARM_EPOCHS = 2
+WARM_EPOCHS = {100: 2, 800: 1}
 PLAIN_STEPS = 100
 COPIED = 2**30  # bytes
 
@@ -63,15 +63,16 @@ def time_lanes(name: str, config: TrainConfig, lanes: int, bench: Bench) -> floa
     seen, repeats = bench.seen, bench.repeats
     torch.cuda.reset_peak_memory_stats()
     engine = TritonEngine(seen, bench.held_out, EVALUATE_EVERY, bench.device, lanes)
+    warm, timed = WARM_EPOCHS[config.negatives.count], EVALUATE_EVERY * (repeats if config.negatives.count == 100 else 1)
     lane = 0
     while lane < engine.lanes:  # fewer than were asked for, where they do not fit
-        engine.start(lane, config.replace(seed=lane, epochs=WARM_EPOCHS + EVALUATE_EVERY * repeats))
+        engine.start(lane, config.replace(epochs=warm + timed + 1))
         lane += 1
     lanes = engine.lanes
     first = engine.epoch()[0].train_seconds
-    for _ in range(WARM_EPOCHS - 1):
+    for _ in range(warm - 1):
         engine.epoch()
-    results = [engine.epoch() for _ in range(EVALUATE_EVERY * repeats)]
+    results = [engine.epoch() for _ in range(timed)]
     train = statistics.median(result.train_seconds for epoch in results for result in epoch)
     evaluate = statistics.median(r.evaluate_seconds for epoch in results for r in epoch if r.metrics is not None)
     pool = next(iter(engine.pools.values()))

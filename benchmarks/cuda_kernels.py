@@ -5,6 +5,7 @@ python -m benchmarks.cuda_kernels
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import triton
@@ -17,16 +18,19 @@ from trainers.engines.cuda.step import Data, Lanes, Scratch, Table
 TARGET = GPUTarget("cuda", 90, 32)
 ALIGNED = [["tt.divisibility", 16]]  # as PyTorch's arrays are
 DIM, N_KINDS = 64, 8
+UNROUNDED = re.compile(r"\b(?:mul|add|sub)(?:\.ftz)?\.f(?:32|64)\b")  # ptxas may fuse those that do not say .rn
 
 DATA = Data._make(["*i32", "*i32", "i32", "i32", "i32", "i32"])
-LANES = Lanes._make(["*i64", "*fp32", "*fp32", "*fp64", "i32", "*i64", "*i64", "*fp64", "*i32", "*i32", "*fp64"])
-TABLE = Table._make(["*fp32", "*fp32", "*fp32", "*fp32", "*i32", "*fp64", "*i64", "*i32", "*i32", "i32"])
-SCRATCH = Scratch._make(["*i32", "*fp32"])
+LANES = Lanes._make(
+    ["*i64", "*fp32", "*fp32", "*fp64", "i32", "*i64", "*i64", "*fp64", "*i32", "*i32", "*i32", "*i32", "*fp64"]
+)
+TABLE = Table._make(["*fp32", "*fp32", "*fp32", "*fp32", "*i32", "*fp64", "*i64", "*i32", "*i32", "i32", "i32"])
+SCRATCH = Scratch._make(["*i32", "*fp32", "*fp32"])
 RANKS = {"scores": "*fp32", "users": "*i64", "items": "*i64", "place": "*i32", "ranks": "*i32", "n_items": "i32", "k": "i32"}
 
 
-def compile_kernel(kernel: Any, arguments: dict[str, Any], constants: dict[str, Any]) -> int:
-    """Bytes of machine code of a kernel for arguments of these types."""
+def compile_kernel(kernel: Any, arguments: dict[str, Any], constants: dict[str, Any]) -> str:
+    """Bytes of machine code of a kernel for arguments of these types, and how many sums and products may still be fused."""
     types = arguments | dict.fromkeys(constants, "constexpr")
     names = kernel.arg_names
     aligned = {
@@ -41,20 +45,25 @@ def compile_kernel(kernel: Any, arguments: dict[str, Any], constants: dict[str, 
         constexprs={(names.index(name),): value for name, value in constants.items()},
         attrs=aligned,
     )
-    return len(triton.compile(source, target=TARGET, options=dict(step.FUSED)).asm["cubin"])
+    found = triton.compile(source, target=TARGET, options=dict(step.ROUNDING)).asm
+    free = len(UNROUNDED.findall(found["ptx"]))
+    return f"{len(found['cubin']):,} bytes of machine code, {free} operations that may be fused"
 
 
 def main() -> None:
-    """A line per kernel: every kind of row function, half of them with weighted negatives, and the other two kernels."""
+    """A line per kernel: every kind of row function, half of them with weighted negatives, and the other kernels."""
     print(f"triton {triton.__version__}, compute capability {TARGET.arch / 10}")
     rows = {"data": DATA, "lanes": LANES, "users": TABLE, "items": TABLE, "scratch": SCRATCH}
+    sizes = {"DIM": DIM, "BLOCK": 128, "CHUNK": step.CHUNK, "TRUE_DIM": DIM, "PROGRAMS": step.PROGRAMS}
     for kind in range(N_KINDS):
-        constants = {"KIND": kind, "DIM": DIM, "BLOCK": 128, "CHUNK": step.CHUNK, "WEIGHTED": kind % 2 == 0, "TRUE_DIM": DIM}
-        print(f"train_rows, kind {kind}: {compile_kernel(step.train_rows, rows, constants):,} bytes of machine code")
+        print(
+            f"train_rows, kind {kind}:",
+            compile_kernel(step.train_rows, rows, {"KIND": kind, "WEIGHTED": kind % 2 == 0, **sizes}),
+        )
     tables = {"lanes": LANES, "users": TABLE, "items": TABLE}
-    size = compile_kernel(step.update_rows, tables, {"DIM": DIM, "TILE": step.TILE})
-    print(f"update_rows: {size:,} bytes of machine code")
-    print(f"count_better: {compile_kernel(ranks.count_better, RANKS, {'STRIP': ranks.STRIP}):,} bytes of machine code")
+    print("update_rows:", compile_kernel(step.update_rows, tables, {"DIM": DIM, "TILE": step.TILE}))
+    print("shuffle_pairs:", compile_kernel(step.shuffle_pairs, {"data": DATA, "lanes": LANES}, {"SHUFFLED": step.SHUFFLED}))
+    print("count_better:", compile_kernel(ranks.count_better, RANKS, {"STRIP": ranks.STRIP}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Where the CUDA engine's time goes, and how it depends on the sizes of its programs. Needs a CUDA device.
 
-    python -m benchmarks.cuda_tune [--data-dir D] [--losses mml,bsl] [--lanes 8] [--parts rows,update,evaluate,epochs]
+    python -m benchmarks.cuda_tune [--data-dir D] [--losses mml,bsl] [--lanes 8] [--parts rows,update,wide,evaluate,epochs]
 
 Microseconds of train_rows and update_rows in a step of a model that has trained for some epochs, for several sizes; all start
 from the same tables. Then an evaluation by kernel, for several sizes of its blocks, and what the host adds to an epoch.
@@ -25,9 +25,10 @@ from trainers.engines.cuda.pool import GRAPH_STEPS, Pool
 
 EPOCHS = 3  # trained before anything is timed
 STEPS, REPLAYS = 48, 8
-ROWS = [(4, 32), (4, 16), (4, 8), (2, 32), (2, 16), (2, 8), (1, 16), (1, 8), (8, 32)]  # warps, negatives at once
-UPDATES = [(4, 16, 128), (4, 8, 128), (4, 8, 256), (2, 8, 256), (2, 4, 512), (1, 4, 512), (8, 16, 128)]  # warps, rows, programs
-BLOCKS = [2**22, 2**23, 2**24, 2**25, 2**26]  # scores of an evaluation's block
+ROWS = [(4, 8), (2, 16), (2, 8), (1, 8), (1, 4)]  # warps, negatives at once
+WIDE_ROWS = [(2, 8), (4, 8), (4, 16)]  # the same with 800 negatives
+UPDATES = [(4, 16, 128), (4, 4, 128), (2, 4, 128), (4, 8, 256)]  # warps, rows at once, programs
+BLOCKS = [2**25, 2**27, 2**28]  # scores of an evaluation's block
 
 
 def kernel_times(call: Callable[[], object]) -> dict[str, float]:
@@ -57,7 +58,7 @@ def wall(call: Callable[[], object], repeats: int = 3) -> float:
 def trained_engine(config: TrainConfig, seen: Interactions, held_out: Interactions, lanes: int) -> TritonEngine:
     engine = TritonEngine(seen, held_out, EPOCHS, "cuda", lanes)
     for lane in range(lanes):
-        engine.start(lane, config.replace(seed=lane, epochs=100))
+        engine.start(lane, config.replace(epochs=100))  # one seed, as the trials of a study have
     for _ in range(EPOCHS):
         started = time.perf_counter()
         results = engine.epoch()
@@ -77,7 +78,7 @@ def copy_of(pool: Pool) -> Pool:
 
 
 def state_of(pool: Pool) -> list[torch.Tensor]:
-    tables = [array for table in (pool.users, pool.items) for array in table[:-1]]
+    tables = [array for table in (pool.users, pool.items) for array in (*table[:-3],)]  # work lists depend on the sizes
     return [*tables, pool.lanes.factors, pool.lanes.settings]
 
 
@@ -114,14 +115,24 @@ def tune_evaluation(engine: TritonEngine) -> None:
     before = ranks.BLOCK_SCORES
     for size in BLOCKS:
         ranks.BLOCK_SCORES, engine.ranker = size, None
-        engine._measure(users, items)
-        spent = wall(lambda: engine._measure(users, items))
-        print(f"evaluation in blocks of 2^{size.bit_length() - 1} scores: {spent:6.1f} ms", flush=True)
+        engine._look(pool, 0)
+        one, all_ = wall(lambda: engine._metrics(engine._look(pool, 0))), wall(lambda: look_at_all(engine))
+        lanes = len(pool.configs)
+        print(
+            f"evaluation in blocks of 2^{size.bit_length() - 1} scores: {one:.1f} ms, {all_ / lanes:.1f} of {lanes}", flush=True
+        )
     ranks.BLOCK_SCORES, engine.ranker = before, None
-    engine._measure(users, items)
-    for name, spent in list(kernel_times(lambda: engine._measure(users, items)).items())[:8]:
+    engine._ranks(users, items)
+    for name, spent in list(kernel_times(lambda: engine._ranks(users, items)).items())[:6]:
         print(f"  {spent / 1e3:7.2f} ms  {name[:100]}")
     print(f"  the vectors themselves: {wall(lambda: engine._ranking(pool, 0)):.2f} ms", flush=True)
+
+
+def look_at_all(engine: TritonEngine) -> None:
+    pool = next(iter(engine.pools.values()))
+    looks = [engine._look(pool, lane) for lane in pool.configs]
+    for look in looks:
+        engine._metrics(look)
 
 
 def time_epochs(engine: TritonEngine) -> None:
@@ -143,7 +154,7 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--losses", default="mml,bsl")
     parser.add_argument("--lanes", type=int, default=8)
-    parser.add_argument("--parts", default="rows,update,evaluate,epochs")
+    parser.add_argument("--parts", default="rows,update,wide,evaluate,epochs")
     arguments = parser.parse_args()
     parts = arguments.parts.split(",")
     seen, held_out = hold_out(load_dataset("yelp2018", arguments.data_dir).train, SPLIT_SEED)
@@ -156,6 +167,12 @@ def main() -> None:
             for warps, chunk in ROWS:
                 label = f"{name} train_rows, {warps} warps, {chunk} negatives at once:"
                 print(label, with_sizes(pool, {"ROW_WARPS": warps, "CHUNK": chunk}), flush=True)
+        if "wide" in parts and name == "mml":
+            its = published_config(name, "yelp2018").replace(negatives={"name": "uniform", "count": 800})
+            wide = next(iter(trained_engine(its, seen, held_out, arguments.lanes).pools.values()))
+            for warps, chunk in WIDE_ROWS:
+                label = f"{name} train_rows, N = 800, {warps} warps, {chunk} negatives at once:"
+                print(label, with_sizes(wide, {"WIDE_WARPS": warps, "CHUNK": chunk}), flush=True)
         if "update" in parts:
             for warps, tile, programs in UPDATES:
                 label = f"{name} update_rows, {warps} warps, {tile} rows at once, {programs} programs:"

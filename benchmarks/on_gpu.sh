@@ -13,7 +13,7 @@
 #                  OUT/runs.tar.xz; runs/pieces.tsv in it lists the seconds of every piece
 #   rows (240)     the MML paper's rows of MF, beside those of the numba engine in studies/results/replicate
 #
-# LIMIT=SECONDS: another limit for the parts of this call. PYTHON=command: another than python3.
+# LIMIT=SECONDS: another limit for the parts of this call. JOBS=N: tests at once. PYTHON=command: another than python3.
 set -uo pipefail
 usage() { sed -n '4,17s/^# \{0,1\}//p' "$0"; exit 2; }
 [ $# -ge 2 ] || usage
@@ -59,7 +59,7 @@ part() { # NAME LIMIT COMMAND...: run it if it was asked for, show and log what 
 parity() {
     "$python" -m benchmarks.gpu_parity check "$bundle/recorded.npz"
     local status=$?
-    "$python" -m pytest -n 8 --maxfail=8 -p no:cacheprovider -o filterwarnings=default \
+    "$python" -m pytest -n "${JOBS:-8}" --maxfail=8 -p no:cacheprovider -o filterwarnings=default \
         tests/trainers/engines/test_cuda.py tests/hpo/test_lanes.py || status=1
     return $status
 }
@@ -82,7 +82,7 @@ mkdir -p "$work/runs"
 part smoke 60 "$python" -m benchmarks.gpu_parity check --kinds --data-dir "$work/data" "$bundle/recorded.npz" ||
     { echo "smoke failed: the other parts are left out"; exit 1; }
 part parity 150 bash -c parity
-part bench 90 "$python" -m benchmarks.engines --device cuda --data-dir "$work/data"
+part bench 90 "$python" -m benchmarks.engines --device cuda --repeats "${REPEATS:-3}" --data-dir "$work/data"
 part tune 120 "$python" -m benchmarks.cuda_tune --data-dir "$work/data"
 part study 240 bash -c study
 part rows 240 bash -c rows

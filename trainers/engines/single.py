@@ -140,6 +140,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(words in text for words in OUT_OF_MEMORY)
 
 
-def sound(vectors: Tensor) -> bool:
-    """Whether all rows are finite and none has length zero, which is what float32 makes of an overflown norm."""
-    return bool((torch.isfinite(vectors).all() & vectors.any(dim=1).all()).item())
+def sound(vectors: Tensor) -> Tensor:
+    """Whether all rows are finite and none has length zero, which is what float32 makes of an overflown norm; a bool tensor."""
+    return torch.isfinite(vectors).all() & vectors.any(dim=1).all()

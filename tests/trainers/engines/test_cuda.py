@@ -208,14 +208,14 @@ def test_ranks_with_ties_and_seen_items(monkeypatch: pytest.MonkeyPatch) -> None
     there = [torch.from_numpy(vectors).to(DEVICE) for vectors in (users, items)]
     for k in (3, 20):
         expected = held_out_ranks(users, items, SEEN, HELD_OUT, k)
-        np.testing.assert_array_equal(Ranker(SEEN, HELD_OUT, DEVICE).ranks(*there, k), expected)
+        np.testing.assert_array_equal(Ranker(SEEN, HELD_OUT, DEVICE).ranks(*there, k).cpu().numpy(), expected)
         assert (expected == k).any()
         assert (expected < k).any()
 
 
 @triton.jit
 def draw_all(key, keep, other, n, half_bits, out, N: tl.constexpr):  # type: ignore[no-untyped-def]
-    i = tl.program_id(0)
+    i = tl.program_id(0) + tl.arange(0, 1)
     drawn = words.bits(words.word(tl.load(key)), i)
     tl.store(out + i, words.permuted(words.word(tl.load(key)), i, n, half_bits))
     tl.store(out + N + i, words.below(drawn, n).to(tl.int64))
@@ -228,7 +228,7 @@ def test_draws() -> None:
     keep, other = draws.alias_table(np.arange(n, dtype=np.float64))
     out = torch.zeros((3, n), dtype=torch.int64, device=DEVICE)
     arrays = [torch.from_numpy(np.atleast_1d(array).view(np.int64)).to(DEVICE) for array in (key, keep, other)]
-    draw_all[(n,)](*arrays, n, draws.half_bits_for(n), out, N=n, **step.FUSED)
+    draw_all[(n,)](*arrays, n, draws.half_bits_for(n), out, N=n, **step.ROUNDING)
     drawn = draws.bits(key, np.arange(n, dtype=np.uint64))
     expected = [
         draws.permuted(key, np.arange(n), n),
@@ -450,9 +450,11 @@ class TestChoice:
 
 
 def test_kernels_compile_for_a_data_centre_gpu() -> None:
-    """Down to machine code, by the compiler that Triton brings with it; no GPU is needed."""
+    """Down to machine code, by the compiler that Triton brings with it; no GPU is needed. Nothing is left to be fused: what is
+    fused in one row of a tile and not in another would let a run's bits depend on timing.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     command = [sys.executable, "-m", "benchmarks.cuda_kernels"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count(" bytes of machine code") == 10
+    assert done.stdout.count(" bytes of machine code, 0 operations that may be fused\n") == 11, done.stdout

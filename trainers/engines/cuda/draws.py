@@ -55,10 +55,11 @@ def feistel(key, x, half_bits):
 
 
 @triton.jit
-def permuted(key, position, n, half_bits):
-    """Where the permutation of [0, n) sends a position."""
+def permuted(key, positions, n, half_bits):
+    """Where the permutation of [0, n) sends a block of positions; all must be below n."""
     half = tl.cast(half_bits, tl.uint64)  # a size of 1 is a constant to the compiler, which has no methods
-    place = feistel(key, position.to(tl.uint64), half)
-    while place >= tl.cast(n, tl.uint64):
-        place = feistel(key, place, half)
-    return place.to(tl.int64)
+    size = tl.cast(n, tl.uint64)
+    places = feistel(key, positions.to(tl.uint64), half)
+    while tl.max((places >= size).to(tl.int32), 0) > 0:
+        places = tl.where(places >= size, feistel(key, places, half), places)
+    return places.to(tl.int64)

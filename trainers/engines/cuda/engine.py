@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,6 +39,13 @@ class _Lane:
     @property
     def finished(self) -> bool:
         return self.epochs_done >= self.config.epochs
+
+
+class _Look(NamedTuple):
+    """What the device finds in a lane's vectors, perhaps not yet: whether they are sound, and the ranks of held-out pairs."""
+
+    sound: Tensor
+    ranks: Tensor | None
 
 
 class TritonEngine:
@@ -125,27 +133,49 @@ class TritonEngine:
             return []
         started = time.perf_counter()
         losses = pool.epoch({lane: one.epochs_done for lane, one in busy.items()})
-        seconds = (time.perf_counter() - started) / len(busy)
-        return [self._evaluated(pool, lane, loss, seconds) for lane, loss in losses.items()]
+        trained = time.perf_counter()
+        for one in busy.values():
+            one.epochs_done += 1
+        looks = {
+            lane: self._look(pool, lane) for lane, one in busy.items() if self._is_due(one)
+        }  # all before the first is read
+        metrics = {lane: self._metrics(look) for lane, look in looks.items()}
+        for lane, look in looks.items():
+            if not look.sound.item():
+                losses[lane], metrics[lane] = float("nan"), None  # the loss does not always show it
+        train_seconds = (trained - started) / len(busy)
+        evaluate_seconds = (time.perf_counter() - trained) / max(1, len(looks))
+        return [
+            EpochResult(
+                lane,
+                one.epochs_done,
+                losses[lane],
+                metrics.get(lane),
+                train_seconds,
+                evaluate_seconds if lane in looks else 0.0,
+            )
+            for lane, one in busy.items()
+        ]
 
-    def _evaluated(self, pool: Pool, lane: int, loss: float, train_seconds: float) -> EpochResult:
-        started = time.perf_counter()
-        one = self.running[lane]
-        one.epochs_done += 1
-        metrics = None
-        if one.finished or (self.held_out is not None and one.epochs_done % self.evaluate_every == 0):
-            users, items = self._ranking(pool, lane)
-            if not (sound(users) and sound(items)):
-                loss = float("nan")  # the loss does not always show it
-            elif self.held_out is not None:
-                metrics = self._measure(users, items)
-        return EpochResult(lane, one.epochs_done, loss, metrics, train_seconds, time.perf_counter() - started)
+    def _is_due(self, one: _Lane) -> bool:
+        return one.finished or (self.held_out is not None and one.epochs_done % self.evaluate_every == 0)
 
-    def _measure(self, users: Tensor, items: Tensor) -> dict[str, float]:
+    def _look(self, pool: Pool, lane: int) -> _Look:
+        """Have the device look at a lane's vectors."""
+        users, items = self._ranking(pool, lane)
+        return _Look(sound(users) & sound(items), None if self.held_out is None else self._ranks(users, items))
+
+    def _ranks(self, users: Tensor, items: Tensor) -> Tensor:
         assert self.held_out is not None
         if self.ranker is None:
             self.ranker = Ranker(self.seen, self.held_out, self.device)
-        return metrics_of_ranks(self.ranker.ranks(users, items, max(SEARCH_KS)), self.held_out, SEARCH_KS)
+        return self.ranker.ranks(users, items, max(SEARCH_KS))
+
+    def _metrics(self, look: _Look) -> dict[str, float] | None:
+        if look.ranks is None:
+            return None
+        assert self.held_out is not None
+        return metrics_of_ranks(look.ranks.cpu().numpy().astype(np.int64), self.held_out, SEARCH_KS)
 
     def vectors(self, lane: int) -> Vectors:
         """Copies of the lane's ranking vectors, float32 (n_users, d) and (n_items, d)."""

@@ -17,7 +17,7 @@ from trainers.draws import Purpose
 from trainers.engines.adam import RATIO, powers, rates
 from trainers.engines.cuda import step
 from trainers.engines.cuda.limits import N_SETTINGS, gradient_scale
-from trainers.engines.cuda.step import Data, Lanes, Scratch, Table, train_rows, update_rows
+from trainers.engines.cuda.step import Data, Lanes, Scratch, Table, shuffle_pairs, train_rows, update_rows
 from trainers.engines.row_losses import ROWS, row_loss_of
 from trainers.negatives import Popularity
 
@@ -65,9 +65,11 @@ class Pool:
             shape.batch_size,
         )
         self.lanes = self._new_lanes(n_lanes)
-        self.users, self.items = (self._new_table(n_lanes, n) for n in (seen.n_users, seen.n_items))
+        rows_per_list = -(-shape.batch_size // step.PROGRAMS)
+        self.users = self._new_table(n_lanes, seen.n_users, rows_per_list)
+        self.items = self._new_table(n_lanes, seen.n_items, rows_per_list * (1 + shape.block))
         batch = (n_lanes, shape.batch_size, shape.block)
-        self.scratch = Scratch(self._zeros(batch, torch.int32), self._zeros(batch, torch.float32))
+        self.scratch = Scratch(*(self._zeros(batch, dtype) for dtype in (torch.int32, torch.float32, torch.float32)))
         self.graph = self._graph() if device == "cuda" else None
 
     def _zeros(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -84,17 +86,20 @@ class Pool:
             keep=self._zeros((n, places), torch.int64),
             other=self._zeros((n, places), torch.int64),
             power=torch.from_numpy(powers(step.N_POWERS)).to(self.device),
+            users=self._zeros((n, len(self.seen)), torch.int32),
+            items=self._zeros((n, len(self.seen)), torch.int32),
             ticks=self._zeros((2, n), torch.int32),
-            counts=self._zeros((2, 2, n), torch.int32),
+            counts=self._zeros((2, 2, n, step.PROGRAMS), torch.int32),
             losses=self._zeros((n, self.shape.batch_size), torch.float64),
         )
 
-    def _new_table(self, n_lanes: int, n: int) -> Table:
+    def _new_table(self, n_lanes: int, n: int, room: int) -> Table:
         rows, mean, square, direction = (self._zeros((n_lanes, n, self.width), torch.float32) for _ in range(4))
-        last, stamps, work = (self._zeros((n_lanes, n), torch.int32) for _ in range(3))
+        last, stamps = (self._zeros((n_lanes, n), torch.int32) for _ in range(2))
         ahead = self._zeros((n_lanes, n), torch.float64)
         sums = self._zeros((n_lanes, n, self.width), torch.int64)
-        return Table(rows, mean, square, direction, last, ahead, sums, stamps, work, n)
+        work = self._zeros((n_lanes, step.PROGRAMS, room), torch.int32)
+        return Table(rows, mean, square, direction, last, ahead, sums, stamps, work, n, room)
 
     def _graph(self) -> torch.cuda.CUDAGraph:
         """Steps to replay. No lane is busy yet, so that the launches that compile the kernels do nothing."""
@@ -120,19 +125,20 @@ class Pool:
             CHUNK=step.CHUNK,
             WEIGHTED=shape.weighted,
             TRUE_DIM=shape.dim,
-            num_warps=step.ROW_WARPS,
-            **step.FUSED,
+            PROGRAMS=step.PROGRAMS,
+            num_warps=step.WIDE_WARPS if shape.block > step.WIDE else step.ROW_WARPS,
+            **step.ROUNDING,
         )
         tables = self.lanes, self.users, self.items
         update_rows[(step.PROGRAMS, n_lanes)](
-            *tables, DIM=self.width, TILE=step.TILE, num_warps=step.UPDATE_WARPS, **step.FUSED
+            *tables, DIM=self.width, TILE=step.TILE, num_warps=step.UPDATE_WARPS, **step.ROUNDING
         )
 
     def begin(self, lane: int, config: TrainConfig, initial: tuple[Tensor, Tensor]) -> None:
         """Let a lane train a config from these tables, (n_users, dim) and (n_items, dim)."""
         loss = row_loss_of(config.loss, self.seen.n_items)
         for table, rows in zip((self.users, self.items), initial, strict=True):
-            for array in table[:-1]:
+            for array in table[:-2]:
                 array[lane] = 0
             table.rows[lane, :, : self.shape.dim] = rows
         self.lanes.settings[lane, : len(loss.settings)] = torch.from_numpy(loss.settings)
@@ -170,6 +176,8 @@ class Pool:
         self.lanes.rates.copy_(torch.from_numpy(table))
         for array in (self.lanes.ticks, self.lanes.counts, self.lanes.losses):
             array.zero_()
+        grid = (-(-len(self.seen) // step.SHUFFLED), len(self.steps_done))
+        shuffle_pairs[grid](self.data, self.lanes, SHUFFLED=step.SHUFFLED, **step.ROUNDING)
 
     def _numbers(self, config: TrainConfig, epoch: int, steps_before: int) -> NDArray[np.int64]:
         """A lane's line of `Lanes.numbers`."""
@@ -195,7 +203,7 @@ class Pool:
         return users, items
 
     def put_rows(self, lane: int, kept: tuple[Tensor, Tensor], config: TrainConfig) -> None:
-        """Let the rows be these, and train on with this config; the moments stay, and rows coast from here at its rate."""
+        """Let the rows be these, and train on with this config; the moments stay, and rows move on from here at its rate."""
         self.configs[lane] = config
         rest = self._rest(lane)
         for table, rows in zip((self.users, self.items), kept, strict=True):
@@ -207,7 +215,7 @@ class Pool:
         return float(rates(self.configs[lane], len(self.seen), self.steps_done[lane], 1)[0, 2])
 
     def _left(self, table: Table, lane: int, rest: float) -> Tensor:
-        """How many directions each row has still to coast after the lane's last step."""
+        """How many directions each row has still to go after the lane's last step."""
         left: Tensor = RATIO ** (self.steps_done[lane] - table.last[lane]).double() * rest
         return left
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainers.data import Interactions
-from trainers.engines.cuda.step import FUSED
+from trainers.engines.cuda.step import ROUNDING
 from trainers.ranking import tie_order
 
-BLOCK_SCORES = 2**25  # 128 MiB
+BLOCK_SCORES = 2**27  # 512 MiB
 STRIP = 1024  # scores looked at together
 
 
@@ -69,11 +69,12 @@ class Ranker:
         arrays = users, *_of_users(users, seen), *_of_users(users, held_out)
         return Block(*(torch.from_numpy(array).to(self.device) for array in arrays))
 
-    def ranks(self, user_vectors: Tensor, item_vectors: Tensor, k: int) -> NDArray[np.int64]:
-        """As `trainers.ranking.held_out_ranks`, of vectors (n, d) on the device; only scores' rounding differs."""
-        found = [self._ranks(block, user_vectors, item_vectors, k) for block in self.blocks]
-        ranks: NDArray[np.int64] = torch.cat(found).cpu().numpy().astype(np.int64)
-        return ranks
+    def ranks(self, user_vectors: Tensor, item_vectors: Tensor, k: int) -> Tensor:
+        """As `trainers.ranking.held_out_ranks`, int32 (n_pairs,), of vectors (n, d) on the device; only rounding differs.
+
+        It does not wait for the device.
+        """
+        return torch.cat([self._ranks(block, user_vectors, item_vectors, k) for block in self.blocks])
 
     def _ranks(self, block: Block, user_vectors: Tensor, item_vectors: Tensor, k: int) -> Tensor:
         with _exact_products():
@@ -81,7 +82,7 @@ class Ranker:
         scores[block.seen_rows, block.seen_items] = -torch.inf
         ranks = torch.empty(len(block.pair_rows), dtype=torch.int32, device=self.device)
         pairs = block.pair_rows, block.pair_items
-        count_better[(len(ranks),)](scores, *pairs, self.place, ranks, self.n_items, k, STRIP=STRIP, **FUSED)
+        count_better[(len(ranks),)](scores, *pairs, self.place, ranks, self.n_items, k, STRIP=STRIP, **ROUNDING)
         return ranks
 
 

@@ -1,14 +1,20 @@
 """The training step of all lanes, as two kernels; what they share are the arrays of `pool.Pool`.
 
-    train_rows    a program per row of a lane's batch: draws it, scores it, and adds its gradients to the sums of its rows
-    update_rows   the rows that got a gradient, each in one program: Adam, and the sums are zero again
+    shuffle_pairs   once an epoch: the training pairs in the order in which it takes them
+    train_rows      a program per row of a lane's batch: draws its negatives, scores them, and adds its gradients to sums
+    update_rows     the rows that got a gradient, each in one program: Adam, and the sums are zero again
 
-A row is never caught up in place: whoever reads it adds the way that it has coasted since (`trainers.engines.adam`). So
-train_rows writes nothing that another of its programs reads. Gradients are summed as whole numbers, in units of
-1 / lane.scale: such sums are the same in any order, so no run's bits depend on timing or on other lanes.
+A row is never caught up in place: whoever reads it adds its displacement since (`trainers.engines.adam`). So train_rows writes
+nothing that another of its programs reads. Gradients are summed as whole numbers, in units of 1 / lane.scale: such sums are the
+same in any order, so no run's bits depend on timing or on other lanes. For the same reason the compiler may not fuse products
+and sums as it likes (ROUNDING): it does so in one row of a tile and not in another, and a row's place in its tile depends on
+timing.
+
+The rows with a gradient are listed in PROGRAMS lists per lane, list p for the batch's rows p, p + PROGRAMS, and so on: a single
+counter would be asked thousands of times a step. Program p of update_rows takes list p.
 
 How far an epoch is stands in memory, so that a step can be replayed from a CUDA graph. `ticks[0]` is read by train_rows and
-written by update_rows, `ticks[1]` the other way round; of the two counters of work one is filled while the other is cleared.
+written by update_rows, `ticks[1]` the other way round; of the two sets of counters one is filled while the other is cleared.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -28,11 +34,17 @@ from trainers.engines.cuda.limits import N_SETTINGS
 from trainers.engines.cuda.rows import row_loss
 
 N_POWERS = 2**17  # b2^(2^17) is no longer a float32
-CHUNK = 32  # negatives whose rows are read at once
-TILE = 16  # rows that are updated at once
-PROGRAMS = 128  # of update_rows, per lane
-ROW_WARPS, UPDATE_WARPS = 4, 4  # of a program of train_rows and of update_rows
-FUSED = {"enable_fp_fusion": True}  # said aloud: Triton 3.10 will change the default, and with it every number
+CHUNK = 8  # negatives whose rows are read at once
+TILE = 8  # rows that are updated at once
+PROGRAMS = 128  # of update_rows, and lists of rows with a gradient, per lane
+ROW_WARPS, WIDE_WARPS, UPDATE_WARPS = (
+    2,
+    4,
+    4,
+)  # of a program of train_rows, of one with more than WIDE negatives, of update_rows
+WIDE = 256
+SHUFFLED = 128  # pairs that a program of shuffle_pairs places
+ROUNDING = {"enable_fp_fusion": False}  # every product and every sum is rounded on its own, where no tl.fma says otherwise
 
 SHUFFLE, NEGATIVES, DROPOUT, THRESHOLD, COUNT, STEPS, BEFORE, SUMMED, N_NUMBERS = range(9)  # columns of Lanes.numbers
 FACTOR, L2, SCALE, N_FACTORS = range(4)  # columns of Lanes.factors
@@ -71,8 +83,9 @@ class Lanes(NamedTuple):
         n_rates: the most steps of an epoch.
         keep, other: int64 (L, n_items), tables of `draws.alias_table`, where lanes draw by weight.
         power: float64 (3, N_POWERS), see `adam.powers`.
+        users, items: int32 (L, n_rows), the epoch's pairs in order.
         ticks: int32 (2, L).
-        counts: int32 (2, 2, L): how many rows of users and items have work, for even and odd steps.
+        counts: int32 (2, 2, L, PROGRAMS): how many rows of users and items each list has, for even and odd steps.
         losses: float64 (L, batch_size), summed over the epoch.
     """
 
@@ -84,6 +97,8 @@ class Lanes(NamedTuple):
     keep: Tensor
     other: Tensor
     power: Tensor
+    users: Tensor
+    items: Tensor
     ticks: Tensor
     counts: Tensor
     losses: Tensor
@@ -95,13 +110,14 @@ class Table(NamedTuple):
     Attributes:
         rows: as of the row's last gradient.
         mean, square: Adam's moments, as of then.
-        direction: along which a row without gradient coasts.
+        direction: along which a row without gradient moves on.
         last: int32 (L, n), the step of the row's last gradient, 0 for never.
-        ahead: float64 (L, n), how many directions the row had then still to coast.
+        ahead: float64 (L, n), how many directions the row had then still to go.
         sums: int64 (L, n, width), the step's gradients.
-        stamps: int32 (L, n), the last step in which the row was on the list of work.
-        work: int32 (L, n), that list.
+        stamps: int32 (L, n), the last step in which the row was listed.
+        work: int32 (L, PROGRAMS, room), the lists of rows with a gradient.
         n: rows per lane.
+        room: rows per list.
     """
 
     rows: Tensor
@@ -114,25 +130,44 @@ class Table(NamedTuple):
     stamps: Tensor
     work: Tensor
     n: int
+    room: int
 
 
 class Scratch(NamedTuple):
-    """Of each row of the batch its negatives' ids, int32, and scores, then slopes, float32: (L, batch_size, block)."""
+    """Of each row of the batch its negatives: (L, batch_size, block).
+
+    Attributes:
+        ids: int32, items; first of all of them, then of those with a gradient.
+        ways: float32, how many directions their rows have gone since their last gradient.
+        scores: float32, scores, then gradients.
+    """
 
     ids: Tensor
+    ways: Tensor
     scores: Tensor
 
 
 @triton.jit
-def _current(table, lanes, row, there, step, tail, DIM: tl.constexpr):
-    """Rows (R, DIM) as they stand after a step; `row` (R,) counts over all lanes."""
-    cell = row[:, None] * DIM + tl.arange(0, DIM)[None, :]
+def _way(table, lanes, row, there, step, tail):
+    """How many directions rows (R,) have gone after a step, float32; `row` counts over all lanes."""
     ahead = tl.load(table.ahead + row, mask=there, other=0.0)
     idle = step - tl.load(table.last + row, mask=there, other=0)
     rest = tl.load(lanes.power + (2 * (_LAST_POWER + 1)) + tl.minimum(idle, _LAST_POWER)) * tail
-    way = tl.where(ahead == 0.0, 0.0, ahead - rest).to(tl.float32)
+    return tl.where(ahead == 0.0, 0.0, ahead - rest).to(tl.float32)
+
+
+@triton.jit
+def _moved(table, row, there, way, DIM: tl.constexpr):
+    """Rows (R, DIM) as they stand after they have gone `way` (R,) directions."""
+    cell = row[:, None] * DIM + tl.arange(0, DIM)[None, :]
     values = tl.load(table.rows + cell, mask=there[:, None], other=0.0)
-    return values - way[:, None] * tl.load(table.direction + cell, mask=there[:, None], other=0.0)
+    return tl.fma(-way[:, None], tl.load(table.direction + cell, mask=there[:, None], other=0.0), values)
+
+
+@triton.jit
+def _current(table, lanes, row, there, step, tail, DIM: tl.constexpr):
+    """Rows (R, DIM) as they stand after a step."""
+    return _moved(table, row, there, _way(table, lanes, row, there, step, tail), DIM)
 
 
 @triton.jit
@@ -165,53 +200,65 @@ def _draw(data, lanes, lane, drawn, there, WEIGHTED: tl.constexpr):
 
 
 @triton.jit
-def _add(table, lane, counts, ids, there, gradients, scale, step, DIM: tl.constexpr):
-    """Add gradients (R, DIM) to the sums of rows `ids` (R,), and put the rows on the list of work."""
+def _add(table, lane, list_, counts, ids, there, gradients, scale, step, DIM: tl.constexpr, PROGRAMS: tl.constexpr):
+    """Add gradients (R, DIM) to the sums of rows `ids` (R,), and list the rows that are not yet listed in this step."""
     row = lane * table.n + ids
     cell = row[:, None] * DIM + tl.arange(0, DIM)[None, :]
     tl.atomic_add(table.sums + cell, (gradients * scale).to(tl.int64), mask=there[:, None], sem="relaxed")
     first = there & (tl.atomic_xchg(table.stamps + row, step, mask=there, sem="relaxed") != step)
     places = tl.cumsum(first.to(tl.int32), 0)
-    start = tl.atomic_add(counts, tl.max(places, 0), sem="relaxed")
-    tl.store(table.work + lane * table.n + start + places - 1, ids.to(tl.int32), mask=first)
+    start = tl.atomic_add(counts + list_, tl.max(places, 0), sem="relaxed")
+    tl.store(table.work + (lane * PROGRAMS + list_) * table.room + start + places - 1, ids.to(tl.int32), mask=first)
 
 
 @triton.jit
-def _score(
-    data, lanes, items, scratch, lane, own, key, position, count, user_vector, step, tail,
-    DIM: tl.constexpr, CHUNK: tl.constexpr, WEIGHTED: tl.constexpr,
-):  # fmt: skip
-    """Draw a batch row's negatives; their ids and scores go to its place in the scratch."""
+def shuffle_pairs(data, lanes, SHUFFLED: tl.constexpr):
+    """Grid (n_rows / SHUFFLED, L)."""
+    lane = tl.program_id(1).to(tl.int64)
+    numbers = lanes.numbers + lane * _N_NUMBERS
+    if tl.load(numbers + _STEPS) == 0:
+        return
+    positions = tl.program_id(0).to(tl.int64) * SHUFFLED + tl.arange(0, SHUFFLED)
+    there = positions < data.n_rows
+    pairs = permuted(word(tl.load(numbers + _SHUFFLE)), tl.where(there, positions, 0), data.n_rows, data.half_bits)
+    tl.store(lanes.users + lane * data.n_rows + positions, tl.load(data.users + pairs), mask=there)
+    tl.store(lanes.items + lane * data.n_rows + positions, tl.load(data.items + pairs), mask=there)
+
+
+@triton.jit
+def _score(items, scratch, lane, own, count, user_vector, DIM: tl.constexpr, CHUNK: tl.constexpr):
+    """Scores of a batch row's negatives go to its place in the scratch."""
     for first in range(0, count, CHUNK):
-        j = first + tl.arange(0, CHUNK)
-        ids = _draw(data, lanes, lane, bits(key, position * count + j), j < count, WEIGHTED)
-        values = _current(items, lanes, lane * items.n + ids, j < count, step - 1, tail, DIM)
-        tl.store(scratch.ids + own + j, ids.to(tl.int32), mask=j < count)
-        tl.store(scratch.scores + own + j, tl.sum(values * user_vector, 1) * _inverse_norm(values), mask=j < count)
+        at = first + tl.arange(0, CHUNK)
+        ids = tl.load(scratch.ids + own + at, mask=at < count, other=0).to(tl.int64)
+        way = tl.load(scratch.ways + own + at, mask=at < count, other=0.0)
+        values = _moved(items, lane * items.n + ids, at < count, way, DIM)
+        tl.store(scratch.scores + own + at, tl.sum(values * user_vector, 1) * _inverse_norm(values), mask=at < count)
 
 
 @triton.jit
 def _pull(
-    lanes, items, scratch, lane, own, count, counts, user_vector, scale, step, tail, DIM: tl.constexpr, CHUNK: tl.constexpr
-):
-    """Add the gradients of a row's negatives, whose slopes are in the scratch; returns that of the user's vector, (1, DIM)."""
+    items, scratch, lane, list_, own, n_pulled, counts, user_vector, scale, step,
+    DIM: tl.constexpr, CHUNK: tl.constexpr, PROGRAMS: tl.constexpr,
+):  # fmt: skip
+    """Add the gradients of a row's first negatives in the scratch; returns that of the user's vector, (1, DIM)."""
     gradient = tl.zeros([1, DIM], tl.float32)
-    for first in range(0, count, CHUNK):
+    for first in range(0, n_pulled, CHUNK):
         at = first + tl.arange(0, CHUNK)
-        pull = tl.load(scratch.scores + own + at, mask=at < count, other=0.0)
-        if tl.max((pull != 0.0).to(tl.int32), 0) > 0:
-            steep = pull != 0.0
-            pulled = tl.load(scratch.ids + own + at, mask=steep, other=0).to(tl.int64)
-            vectors = _unit(_current(items, lanes, lane * items.n + pulled, steep, step - 1, tail, DIM))
-            gradient += tl.sum(tl.where(steep[:, None], pull[:, None] * vectors, 0.0), 0)[None, :]
-            _add(items, lane, counts, pulled, steep, pull[:, None] * user_vector, scale, step, DIM)
+        there = at < n_pulled
+        pull = tl.load(scratch.scores + own + at, mask=there, other=0.0)
+        ids = tl.load(scratch.ids + own + at, mask=there, other=0).to(tl.int64)
+        way = tl.load(scratch.ways + own + at, mask=there, other=0.0)
+        vectors = _unit(_moved(items, lane * items.n + ids, there, way, DIM))
+        gradient += tl.sum(tl.where(there[:, None], pull[:, None] * vectors, 0.0), 0)[None, :]
+        _add(items, lane, list_, counts, ids, there, pull[:, None] * user_vector, scale, step, DIM, PROGRAMS)
     return gradient
 
 
 @triton.jit
 def train_rows(
     data, lanes, users, items, scratch, KIND: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
-    WEIGHTED: tl.constexpr, TRUE_DIM: tl.constexpr,
+    WEIGHTED: tl.constexpr, TRUE_DIM: tl.constexpr, PROGRAMS: tl.constexpr,
 ):  # fmt: skip
     """Grid (batch_size, L)."""
     b = tl.program_id(0)
@@ -227,75 +274,88 @@ def train_rows(
         return
     step = tl.load(numbers + _BEFORE).to(tl.int32) + done + 1
     tail = tl.load(lanes.rates + (lane * lanes.n_rates + done) * 4 + 2)
-    counts = lanes.counts + (done % 2) * 2 * n_lanes + lane
+    counts = lanes.counts + ((done % 2) * 2 * n_lanes + lane) * PROGRAMS
+    counts_of_items = counts + _ITEMS * n_lanes * PROGRAMS
     factors = lanes.factors + lane * _N_FACTORS
     scale = tl.load(factors + _SCALE)
     count = tl.load(numbers + _COUNT).to(tl.int32)
-    one = tl.zeros([1], tl.int64)
+    list_ = b % PROGRAMS
 
-    pair = permuted(word(tl.load(numbers + _SHUFFLE)), position, data.n_rows, data.half_bits)
-    user = one + tl.load(data.users + pair)
-    match = one + tl.load(data.items + pair)
+    own = (lane * data.batch_size + b) * BLOCK
+    j = tl.arange(0, BLOCK)
+    drawn = bits(word(tl.load(numbers + _NEGATIVES)), position * count + j)
+    ids = _draw(data, lanes, lane, drawn, j < count, WEIGHTED)
+    ways = _way(items, lanes, lane * items.n + ids, j < count, step - 1, tail)
+    tl.store(scratch.ids + own + j, ids.to(tl.int32), mask=j < count)
+    tl.store(scratch.ways + own + j, ways, mask=j < count)
+
+    one = tl.zeros([1], tl.int64)
+    user = one + tl.load(lanes.users + lane * data.n_rows + position)
+    match = one + tl.load(lanes.items + lane * data.n_rows + position)
     kept = _kept(numbers, factors, position, DIM, TRUE_DIM)
     user_vector = _unit(_current(users, lanes, lane * users.n + user, one == 0, step - 1, tail, DIM)) * kept
     match_unit = _unit(_current(items, lanes, lane * items.n + match, one == 0, step - 1, tail, DIM))
     positive = tl.sum(tl.sum(match_unit * user_vector, 1), 0)
-
-    own = (lane * data.batch_size + b) * BLOCK
-    key = word(tl.load(numbers + _NEGATIVES))
-    _score(data, lanes, items, scratch, lane, own, key, position, count, user_vector, step, tail, DIM, CHUNK, WEIGHTED)
+    tl.debug_barrier()
+    _score(items, scratch, lane, own, count, user_vector, DIM, CHUNK)
     tl.debug_barrier()
 
-    j = tl.arange(0, BLOCK)
     found = tl.load(scratch.scores + own + j, mask=j < count, other=0.0)
     loss, slope, slopes = row_loss(KIND, lanes.settings + lane * _N_SETTINGS, count.to(tl.float32), positive, found, j < count)
     size = tl.minimum(data.batch_size, data.n_rows - done.to(tl.int64) * data.batch_size)
     share = tl.where(tl.load(numbers + _SUMMED) != 0, 1.0, 1.0 / size.to(tl.float32))
     tl.store(lanes.losses + lane * data.batch_size + b, tl.load(lanes.losses + lane * data.batch_size + b) + loss)
+    pull = slopes * share
+    steep = (j < count) & (pull != 0.0)
+    places = tl.cumsum(steep.to(tl.int32), 0)
     tl.debug_barrier()
-    tl.store(scratch.scores + own + j, slopes * share, mask=j < count)
+    tl.store(scratch.scores + own + places - 1, pull, mask=steep)
+    tl.store(scratch.ids + own + places - 1, ids.to(tl.int32), mask=steep)
+    tl.store(scratch.ways + own + places - 1, ways, mask=steep)
     tl.debug_barrier()
 
-    counts_of_items = counts + _ITEMS * n_lanes
     push = tl.zeros([1], tl.float32) + slope * share
-    _add(items, lane, counts_of_items, match, push != 0.0, push[:, None] * user_vector, scale, step, DIM)
+    _add(items, lane, list_, counts_of_items, match, push != 0.0, push[:, None] * user_vector, scale, step, DIM, PROGRAMS)
     gradient = push[:, None] * match_unit
-    gradient += _pull(lanes, items, scratch, lane, own, count, counts_of_items, user_vector, scale, step, tail, DIM, CHUNK)
-    _add(users, lane, counts + _USERS * n_lanes, user, one == 0, gradient * kept, scale, step, DIM)
+    gradient += _pull(
+        items, scratch, lane, list_, own, tl.max(places, 0), counts_of_items, user_vector, scale, step, DIM, CHUNK, PROGRAMS
+    )
+    _add(users, lane, list_, counts, user, one == 0, gradient * kept, scale, step, DIM, PROGRAMS)
 
 
 @triton.jit
 def _update(table, lanes, lane, n_work, number, step, DIM: tl.constexpr, TILE: tl.constexpr):
-    """Some of a table's rows with work: `number` counts over a lane's steps of this epoch, `step` over all."""
+    """The rows of a table's list: `number` counts over a lane's steps of this epoch, `step` over all."""
     factors = lanes.factors + lane * _N_FACTORS
     rate = lanes.rates + (lane * lanes.n_rates + number) * 4
     speed = tl.load(rate).to(tl.float32)
     correction = tl.load(rate + 1).to(tl.float32)
-    coasting_epsilon = (1.0 / tl.load(rate + 1) * _EPSILON).to(tl.float32)
-    for first in range(tl.program_id(0) * TILE, n_work, tl.num_programs(0) * TILE):
+    idle_epsilon = (1.0 / tl.load(rate + 1) * _EPSILON).to(tl.float32)
+    work = table.work + (lane * tl.num_programs(0) + tl.program_id(0)) * table.room
+    for first in range(0, n_work, TILE):
         i = first + tl.arange(0, TILE)
         there = i < n_work
-        row = lane * table.n + tl.load(table.work + lane * table.n + i, mask=there, other=0)
+        row = lane * table.n + tl.load(work + i, mask=there, other=0)
         cell = row[:, None] * DIM + tl.arange(0, DIM)[None, :]
         sums = tl.load(table.sums + cell, mask=there[:, None], other=0)
+        value = _current(table, lanes, row, there, step - 1, tl.load(rate + 2), DIM)
         moved = there & (tl.max((sums != 0).to(tl.int32), 1) > 0)
         gradient = (sums.to(tl.float64) / tl.load(factors + _SCALE)).to(tl.float32)
-        value = _current(table, lanes, row, moved, step - 1, tl.load(rate + 2), DIM)
         inverse = _inverse_norm(value)
         along = tl.where(inverse < 1.0 / _FLOOR, tl.sum(gradient * value, 1) * inverse * inverse, 0.0)
         slope = (gradient - along[:, None] * value) * inverse[:, None] + tl.load(factors + _L2) * value
-        idle = tl.minimum(step - 1 - tl.load(table.last + row, mask=moved, other=0), _LAST_POWER)
+        idle = tl.minimum(step - 1 - tl.load(table.last + row, mask=there, other=0), _LAST_POWER)
         keep_1 = tl.load(lanes.power + idle).to(tl.float32) * _BETA_1
         keep_2 = tl.load(lanes.power + (_LAST_POWER + 1) + idle).to(tl.float32) * _BETA_2
-        mean = keep_1[:, None] * tl.load(table.mean + cell, mask=moved[:, None], other=0.0) + slope * _GAIN_1
-        square = keep_2[:, None] * tl.load(table.square + cell, mask=moved[:, None], other=0.0) + slope * slope * _GAIN_2
+        mean = keep_1[:, None] * tl.load(table.mean + cell, mask=there[:, None], other=0.0) + slope * _GAIN_1
+        square = keep_2[:, None] * tl.load(table.square + cell, mask=there[:, None], other=0.0) + slope * slope * _GAIN_2
         root = tl.sqrt(square)
         tl.debug_barrier()  # threads write what others have read: loads and stores have layouts of their own
         tl.store(table.sums + cell, sums * 0, mask=there[:, None])
         tl.store(table.rows + cell, value - speed * mean / (root * correction + _EPSILON), mask=moved[:, None])
         tl.store(table.mean + cell, mean, mask=moved[:, None])
         tl.store(table.square + cell, square, mask=moved[:, None])
-        tl.store(table.direction + cell, mean / (root + coasting_epsilon), mask=moved[:, None])
+        tl.store(table.direction + cell, mean / (root + idle_epsilon), mask=moved[:, None])
         tl.store(table.last + row, step, mask=moved)
         tl.store(table.ahead + row, tl.load(rate + 3), mask=moved)
 
@@ -305,15 +365,16 @@ def update_rows(lanes, users, items, DIM: tl.constexpr, TILE: tl.constexpr):
     """Grid (PROGRAMS, L)."""
     lane = tl.program_id(1).to(tl.int64)
     n_lanes = tl.num_programs(1)
+    programs = tl.num_programs(0)
     done = tl.load(lanes.ticks + n_lanes + lane)
     if done == 0:
         return
     step = tl.load(lanes.numbers + lane * _N_NUMBERS + _BEFORE).to(tl.int32) + done
-    counts = lanes.counts + ((done - 1) % 2) * 2 * n_lanes + lane
-    _update(users, lanes, lane, tl.load(counts + _USERS * n_lanes), done - 1, step, DIM, TILE)
-    _update(items, lanes, lane, tl.load(counts + _ITEMS * n_lanes), done - 1, step, DIM, TILE)
+    counts = lanes.counts + (((done - 1) % 2) * 2 * n_lanes + lane) * programs + tl.program_id(0)
+    after = lanes.counts + ((done % 2) * 2 * n_lanes + lane) * programs + tl.program_id(0)
+    _update(users, lanes, lane, tl.load(counts + _USERS * n_lanes * programs), done - 1, step, DIM, TILE)
+    _update(items, lanes, lane, tl.load(counts + _ITEMS * n_lanes * programs), done - 1, step, DIM, TILE)
+    tl.store(after + _USERS * n_lanes * programs, 0)
+    tl.store(after + _ITEMS * n_lanes * programs, 0)
     if tl.program_id(0) == 0:
         tl.store(lanes.ticks + lane, done)
-        after = lanes.counts + (done % 2) * 2 * n_lanes + lane
-        tl.store(after + _USERS * n_lanes, 0)
-        tl.store(after + _ITEMS * n_lanes, 0)
