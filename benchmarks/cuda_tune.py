@@ -27,7 +27,7 @@ EPOCHS = 3  # trained before anything is timed
 STEPS, REPLAYS = 48, 8
 ROWS = [(4, 8), (2, 16), (2, 8), (1, 8), (1, 4)]  # warps, negatives at once
 WIDE_ROWS = [(2, 8), (4, 8), (4, 16)]  # the same with 800 negatives
-UPDATES = [(4, 16, 128), (4, 4, 128), (2, 4, 128), (4, 8, 256)]  # warps, rows at once, programs
+UPDATES = [(4, 16, 128), (4, 8, 128), (4, 4, 128), (4, 8, 256)]  # warps, rows at once, programs
 BLOCKS = [2**25, 2**27, 2**28]  # scores of an evaluation's block
 
 
@@ -172,7 +172,7 @@ def main() -> None:
             wide = next(iter(trained_engine(its, seen, held_out, arguments.lanes).pools.values()))
             for warps, chunk in WIDE_ROWS:
                 label = f"{name} train_rows, N = 800, {warps} warps, {chunk} negatives at once:"
-                print(label, with_sizes(wide, {"WIDE_WARPS": warps, "CHUNK": chunk}), flush=True)
+                print(label, with_sizes(wide, {"WIDE_WARPS": warps, "WIDE_CHUNK": chunk}), flush=True)
         if "update" in parts:
             for warps, tile, programs in UPDATES:
                 label = f"{name} update_rows, {warps} warps, {tile} rows at once, {programs} programs:"

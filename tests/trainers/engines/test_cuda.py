@@ -173,7 +173,7 @@ def test_a_lane_does_not_depend_on_the_others() -> None:
     losses = [alone.epoch()[0].loss for _ in range(2)]
     crowd = engine(3)
     crowd.start(0, small(MML | {"negative_weight": 7.0}, learning_rate=0.01))
-    crowd.start(1, small(BSL))
+    crowd.start(1, small(BSL, epochs=2))
     crowd.epoch()
     crowd.stop(0)
     crowd.start(2, settings)

@@ -113,6 +113,7 @@ class Pool:
 
     def _step(self) -> None:
         n_lanes, shape = len(self.steps_done), self.shape
+        wide = shape.block > step.WIDE
         train_rows[(shape.batch_size, n_lanes)](
             self.data,
             self.lanes,
@@ -122,11 +123,11 @@ class Pool:
             KIND=shape.kind,
             DIM=self.width,
             BLOCK=shape.block,
-            CHUNK=step.CHUNK,
+            CHUNK=step.WIDE_CHUNK if wide else step.CHUNK,
             WEIGHTED=shape.weighted,
             TRUE_DIM=shape.dim,
             PROGRAMS=step.PROGRAMS,
-            num_warps=step.WIDE_WARPS if shape.block > step.WIDE else step.ROW_WARPS,
+            num_warps=step.WIDE_WARPS if wide else step.ROW_WARPS,
             **step.ROUNDING,
         )
         tables = self.lanes, self.users, self.items
