@@ -34,15 +34,11 @@ from trainers.engines.cuda.limits import N_SETTINGS
 from trainers.engines.cuda.rows import row_loss
 
 N_POWERS = 2**17  # b2^(2^17) is no longer a float32
-CHUNK = 8  # negatives whose rows are read at once
-TILE = 8  # rows that are updated at once
+# The fastest sizes on an H200 of those that `benchmarks.cuda_tune` tries. Another size is another order of sums.
+CHUNK, ROW_WARPS = 8, 2  # of train_rows: negatives whose rows are read at once, and warps of a program
+WIDE, WIDE_CHUNK, WIDE_WARPS = 256, 16, 4  # the same with more negatives than this
+TILE, UPDATE_WARPS = 8, 4  # of update_rows: rows that are updated at once, and warps of a program
 PROGRAMS = 128  # of update_rows, and lists of rows with a gradient, per lane
-ROW_WARPS, WIDE_WARPS, UPDATE_WARPS = (
-    2,
-    4,
-    4,
-)  # of a program of train_rows, of one with more than WIDE negatives, of update_rows
-WIDE = 256
 SHUFFLED = 128  # pairs that a program of shuffle_pairs places
 ROUNDING = {"enable_fp_fusion": False}  # every product and every sum is rounded on its own, where no tl.fma says otherwise
 
