@@ -1,7 +1,7 @@
 """What configs train to, kept in golden.json: moving code must not change a bit of it.
 
-On the CPU and with the libraries that the numbers were recorded on, every bit is compared; elsewhere sums are rounded in another
-order, and the numbers need only be close. Whoever changes the numbers on purpose records them again,
+On the CPU and the libraries that they were recorded on, every bit is compared. Elsewhere sums are rounded in another
+order, so they need only be close. Whoever changes the numbers on purpose records them again,
 
     python -m tests.trainers.engines.test_golden --record
 
