@@ -10,10 +10,11 @@ import numpy as np
 from pydantic import BaseModel
 from rich.console import Console
 
-from hpo.cli import add_data_argument, add_engine_arguments, entry, positive, seed
-from hpo.console import say
-from hpo.spec import BESIDE, OBJECTIVE, SPLIT_SEED, Seed
-from hpo.stopping import Stopper
+from hpo.cli.console import say
+from hpo.cli.entry import entry
+from hpo.cli.flags import add_data_argument, add_engine_arguments, positive, seed
+from hpo.runtime.signals import Stopper
+from hpo.study.spec import BESIDE, OBJECTIVE, SPLIT_SEED, Seed
 from trainers import TrainConfig, hold_out, load_dataset
 from trainers.engines import choose_engine, make_engine
 from trainers.engines.contract import AUTO

@@ -24,7 +24,7 @@ HOUSE = {*MAY_USE, "tests"}
 OPTUNA, OPTUNA_ROOMS = {"optuna", "optuna_dashboard", "optuna_integration"}, {"hpo", "search_spaces"}
 TORCH, TORCH_ROOMS = {"torch"}, {"trainers"}
 MEASURES = {"benchmarks"}  # what is run by hand may import anything
-TEST_READERS = {"hpo/confirm.py", "hpo/replicate.py"}
+TEST_READERS = {"hpo/confirmation/stages.py", "hpo/replicate.py", "hpo/pipeline.py"}
 MODULE_LINES, FUNCTION_LINES = 320, 60
 
 
@@ -167,7 +167,7 @@ def test_a_planted_breach_is_caught(path: str, source: str, words: str) -> None:
         ("hpo/a.py", "import optuna\nimport search_spaces\nfrom trainers import train, load_dataset\nfrom . import spec"),
         ("search_spaces/a.py", "from optuna import Trial\nfrom trainers.config import TrainConfig\nfrom .ordered import x"),
         ("trainers/engines/a.py", "import torch\nfrom ..config import TrainConfig\nfrom trainers.datasets import load_test"),
-        ("hpo/confirm.py", "from trainers import load_test"),
+        ("hpo/confirmation/stages.py", "from trainers import load_test"),
         ("hpo/replicate.py", "from trainers import load_test"),
         ("benchmarks/a.py", "import optuna, torch, benchmarks.plain\nfrom hpo import replicate\nfrom trainers import hold_out"),
         ("trainers/a.py", "import optunalike, torchvision_not\n'import hpo'  # hpo"),

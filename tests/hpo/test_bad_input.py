@@ -10,7 +10,8 @@ import optuna
 import pytest
 
 from hpo import confirm, dashboard, export, replicate, report, run, studies, train
-from hpo.storage import DEFINITION, open_storage
+from hpo.storage.open import open_storage
+from hpo.study.definition import DEFINITION
 
 from .conftest import STUDY, Place
 from .test_remote import free_port

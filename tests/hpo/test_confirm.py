@@ -11,16 +11,16 @@ import numpy as np
 import optuna
 import pytest
 
-from hpo import confirm, export, run, train
-from hpo.confirm import _unlike_splits
-from hpo.export import export_trials
-from hpo.liveness import NEAREST, PUBLISHED
-from hpo.methods import Candidate, Method, highest
-from hpo.readings import keep_reading
-from hpo.rivals import Contender, _found_again
-from hpo.runs import Reference
-from hpo.summary import Confirmation
-from hpo.trials import SEARCHED_BY, finalists
+from hpo import confirm, export, pipeline, train
+from hpo.confirmation.outcome import Confirmation
+from hpo.confirmation.results import Candidate, Method, highest
+from hpo.confirmation.rivals import Contender, _found_again
+from hpo.confirmation.stages import _unlike_splits
+from hpo.confirmation.test_log import keep_reading
+from hpo.reporting.export import export_trials
+from hpo.runs.store import Reference
+from hpo.study.attributes import NEAREST, PUBLISHED, SEARCHED_BY
+from hpo.study.trials import finalists
 from trainers import Interactions, TrainConfig, datasets, evaluate, load_dataset, load_test
 from trainers.errors import InputError
 from trainers.yaml_files import read_yaml, to_yaml
@@ -317,7 +317,7 @@ def test_data_that_change_before_the_confirmation_are_refused(
         train_file.write_text(train_file.read_text().replace("\n", " 39\n"))
         return export_trials(*arguments)
 
-    monkeypatch.setattr(run, "export_trials", export)
+    monkeypatch.setattr(pipeline, "export_trials", export)
     assert "was searched on other data" in fails(place.run())
 
 

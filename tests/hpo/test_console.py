@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from hpo import console
-from hpo.console import RunProgress
+from hpo.cli import console
+from hpo.cli.console import RunProgress
 
 
 @pytest.mark.parametrize(("terminal", "pause", "lines"), [(False, 0.0, 2), (False, 60.0, 0), (True, 0.0, 0)])

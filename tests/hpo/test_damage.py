@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from hpo import confirm, export, report, studies
 from hpo.run import main as run
-from hpo.runs import RunKey, RunStore
-from hpo.spec import load_spec
+from hpo.runs.store import RunKey, RunStore
+from hpo.study.spec import load_spec
 from hpo.train import read_config_file
 from trainers import TrainConfig, load_dataset, load_test
 from trainers.errors import InputError

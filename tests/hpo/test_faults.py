@@ -15,8 +15,8 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
-from hpo.journal import WholeLines
-from hpo.storage import open_storage
+from hpo.storage.journal import WholeLines
+from hpo.storage.open import open_storage
 
 from .conftest import Place
 from .test_remote import finish, free_port

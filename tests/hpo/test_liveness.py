@@ -12,21 +12,8 @@ import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from hpo.liveness import (
-    AGAIN,
-    CLAIM_SECONDS,
-    MAX_RETRIES,
-    PUBLISHED,
-    RETRIES,
-    UNKNOWN,
-    WORKER,
-    Reaper,
-    _start_time,
-    is_dead,
-    put_back,
-    reap,
-    this_worker,
-)
+from hpo.search.claims import CLAIM_SECONDS, UNKNOWN, Reaper, _start_time, is_dead, put_back, reap, this_worker
+from hpo.study.attributes import AGAIN, MAX_RETRIES, PUBLISHED, RETRIES, WORKER
 
 BOX = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
 
@@ -118,7 +105,7 @@ def test_another_container_of_this_host_is_another_machine(study: optuna.Study):
 
 def test_a_process_that_may_not_be_looked_at_lives(study: optuna.Study, monkeypatch: pytest.MonkeyPatch):
     trial = running(study, this_worker())
-    monkeypatch.setattr("hpo.liveness._start_time", lambda pid: UNKNOWN)
+    monkeypatch.setattr("hpo.search.claims._start_time", lambda pid: UNKNOWN)
     assert not is_dead(trial, later(0))
 
 
@@ -128,7 +115,7 @@ def test_an_unsigned_trial_is_dead_when_it_stays_so(study: optuna.Study, monkeyp
     if worker is not None:
         trial.set_user_attr(WORKER, worker)
     now = [1000.0]
-    monkeypatch.setattr("hpo.liveness.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("hpo.search.claims.time.monotonic", lambda: now[0])
     reaper = Reaper(study)
     assert reaper.reap() == [], "first seen now, whatever its clock says"
     now[0] += CLAIM_SECONDS - 1

@@ -20,11 +20,12 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
 
 from hpo import confirm, export, proxy, report, run
-from hpo.cluster import _places, _reachable
-from hpo.liveness import WORKER, put_back
-from hpo.remote import OPERATIONS, is_outage, patient
-from hpo.storage import open_storage
-from hpo.workers import Job
+from hpo.search.claims import put_back
+from hpo.search.dask import _places, _reachable
+from hpo.search.processes import Job
+from hpo.storage.open import open_storage
+from hpo.storage.retrying import OPERATIONS, is_outage, patient
+from hpo.study.attributes import WORKER
 from trainers.errors import InputError
 
 from .conftest import Place, Postgres
@@ -104,7 +105,7 @@ def test_what_the_proxy_does_not_serve(fails: Callable[[int], str], monkeypatch:
 
 
 def test_no_proxy_answers(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hpo.remote.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("hpo.storage.retrying.CONNECT_SECONDS", 0.5)
     assert "cannot be opened" in fails(place.run("--storage", f"grpc://127.0.0.1:{free_port()}"))
     assert "grpc://HOST:PORT" in fails(place.run("--storage", "grpc://"))
 
@@ -220,7 +221,7 @@ def test_a_signal_stops_the_dask_workers_too(place: Place, postgres: Postgres, c
 def test_dask_asked_for_and_absent(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
     assert "go together" in fails(place.run("--backend", "dask"))
     assert "go together" in fails(place.run("--scheduler", "tcp://127.0.0.1:1"))
-    monkeypatch.setattr("hpo.cluster.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("hpo.search.dask.CONNECT_SECONDS", 1)
     message = fails(place.run("--backend", "dask", "--scheduler", f"tcp://127.0.0.1:{free_port()}"))
     assert "no Dask scheduler answers" in message
 
@@ -243,7 +244,7 @@ AWAY = sqlalchemy.exc.OperationalError("SELECT", None, Exception("server closed 
 
 
 def test_patience_ends(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hpo.remote.PAUSES", (0.01,))
+    monkeypatch.setattr("hpo.storage.retrying.PAUSES", (0.01,))
     inner = Failing(3, AWAY)
     assert patient(inner, seconds=60).get_all_studies() == []
     assert inner.calls == 4

@@ -12,11 +12,12 @@ from optuna.artifacts import get_all_artifact_meta
 from optuna_dashboard import get_note
 
 from hpo import dashboard, report
-from hpo.figures import CURVES, SHAPE, penalty, pictures
-from hpo.overview import Overview, markdown_table
-from hpo.publish import artifact_store
-from hpo.spec import StudySpec
-from hpo.storage import SPEC, open_storage
+from hpo.reporting.dashboard_sync import artifact_store
+from hpo.reporting.figures import CURVES, SHAPE, penalty, pictures
+from hpo.reporting.overview import Overview, markdown_table
+from hpo.storage.open import open_storage
+from hpo.study.definition import SPEC
+from hpo.study.spec import StudySpec
 from trainers.losses import BSL, CCL, MML
 from trainers.yaml_files import read_yaml, sealed, to_yaml
 
@@ -80,7 +81,7 @@ def test_the_page_needs_no_network_and_has_its_pictures(place: Place):
 
 def test_the_claims_about_hard_negatives_and_the_loss(place: Place, monkeypatch: pytest.MonkeyPatch):
     """Which negatives get the gradient, and whether the objective follows the loss: from the runs of confirm."""
-    monkeypatch.setattr("hpo.confirm.CURVE_EVERY", 1)
+    monkeypatch.setattr("hpo.confirmation.stages.CURVE_EVERY", 1)
     place.run()
     confirmed = read_yaml(place.output / "tiny_mml" / "confirm.yaml")
     markdown, html = files(place)

@@ -21,10 +21,11 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from hpo import confirm, dashboard, export, proxy, replicate, report, run, studies, train
-from hpo.cli import entry
-from hpo.console import SearchProgress
-from hpo.liveness import PUBLISHED
-from hpo.storage import DEFINITION, open_storage
+from hpo.cli.console import SearchProgress
+from hpo.cli.entry import entry
+from hpo.storage.open import open_storage
+from hpo.study.attributes import PUBLISHED
+from hpo.study.definition import DEFINITION
 from trainers import TrainConfig
 from trainers.errors import OutOfMemory
 from trainers.yaml_files import read_yaml

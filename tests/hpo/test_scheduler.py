@@ -10,13 +10,14 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.failures import SearchFailed
-from hpo.liveness import AGAIN, CLAIM_SECONDS, NEAREST, PUBLISHED, RETRIES, WORKER, Reaper, this_worker
-from hpo.sampling import make_pruner, make_sampler
-from hpo.scheduler import Scheduler
-from hpo.spec import PrunerSpec, StudySpec
-from hpo.stopping import Stopped, Stopper
-from hpo.trials import FAILURE, best_trials, enqueue_published
+from hpo.runtime.process import SearchFailed
+from hpo.runtime.signals import Stopped, Stopper
+from hpo.search.claims import CLAIM_SECONDS, Reaper, this_worker
+from hpo.search.scheduler import Scheduler
+from hpo.study.attributes import AGAIN, FAILURE, NEAREST, PUBLISHED, RETRIES, WORKER
+from hpo.study.sampling import make_pruner, make_sampler
+from hpo.study.spec import PrunerSpec, StudySpec
+from hpo.study.trials import best_trials, enqueue_published
 from trainers import TrainConfig
 from trainers.engines import EpochResult
 from trainers.engines.contract import Vectors
@@ -361,7 +362,7 @@ def test_a_trial_whose_worker_was_killed_while_it_was_sampled(name: str, sampled
     study.ask(fixed_distributions=some)
     assert study.trials[4].params == {key: whole[4][key] for key in some}
     reaper, now = Reaper(study), [1000.0]
-    monkeypatch.setattr("hpo.liveness.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("hpo.search.claims.time.monotonic", lambda: now[0])
     assert reaper.reap() == []
     now[0] += CLAIM_SECONDS + 1
     assert reaper.reap() == [4]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.spec import StudySpec, load_spec
+from hpo.study.spec import StudySpec, load_spec
 from search_spaces import SPACES
 from trainers.errors import InputError
 from trainers.losses import MML

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hpo.stopping import Stopped, Stopper, asked_to_stop
+from hpo.runtime.signals import Stopped, Stopper, asked_to_stop
 
 PATIENCE = 10.0  # seconds
 

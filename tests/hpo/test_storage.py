@@ -5,8 +5,9 @@ from pathlib import Path
 import optuna
 import pytest
 
-from hpo.journal import WholeLines
-from hpo.storage import differences, has_password, open_storage, without_password
+from hpo.storage.journal import WholeLines
+from hpo.storage.open import has_password, open_storage, without_password
+from hpo.study.definition import differences
 from trainers.errors import InputError
 
 

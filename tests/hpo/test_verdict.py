@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hpo.verdict import (
+from hpo.confirmation.statistics import (
     BETTER,
     NO_VERDICT,
     POWER,

@@ -14,14 +14,14 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.failures import SearchFailed
-from hpo.liveness import RETRIES, WORKER
-from hpo.spec import SearchPlan, load_spec
-from hpo.stopping import Stopper
-from hpo.storage import open_storage
-from hpo.trials import FAILURE
-from hpo.workers import Job, Unseen, Watch
-from hpo.workspace import Workspace
+from hpo.runtime.process import SearchFailed
+from hpo.runtime.signals import Stopper
+from hpo.search.processes import Job, Watch
+from hpo.search.progress import Unseen
+from hpo.storage.open import open_storage
+from hpo.study.attributes import FAILURE, RETRIES, WORKER
+from hpo.study.spec import SearchPlan, load_spec
+from hpo.study.workspace import Workspace
 
 from .conftest import Place
 from .test_run import start

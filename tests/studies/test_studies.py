@@ -6,10 +6,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hpo.liveness import NEAREST, PUBLISHED
-from hpo.spec import load_spec, shipped_studies
-from hpo.trials import enqueue_published, trial_config
-from hpo.workspace import Workspace
+from hpo.study.attributes import NEAREST, PUBLISHED
+from hpo.study.spec import load_spec, shipped_studies
+from hpo.study.trials import enqueue_published, trial_config
+from hpo.study.workspace import Workspace
 from trainers.config import TrainConfig
 from trainers.engines.row_losses import ROWS
 from trainers.errors import InputError
