@@ -13,8 +13,6 @@ import torch
 from optuna.trial import TrialState
 from rich.console import Console
 
-pytest.importorskip("triton", reason="needs triton")
-
 from hpo.cli.console import RunProgress
 from hpo.runs.store import FinishedRun, RunStore
 from hpo.runs.train import keep_runs
@@ -31,7 +29,9 @@ from trainers.errors import OutOfMemory
 from trainers.train import Run
 
 from .conftest import Place
-from .test_scheduler import Silent
+from .given_curves import Silent
+
+pytest.importorskip("triton", reason="needs triton")
 
 pytestmark = pytest.mark.usefixtures("few_programs")
 

@@ -21,8 +21,7 @@ from hpo.study.workspace import alone
 from trainers.yaml_files import read_yaml
 
 from .conftest import Place
-from .test_run import start
-from .test_workers import PATIENCE, pids_at_work, wait_until
+from .processes import PATIENCE, pids_at_work, start, wait_until
 
 
 def study_of(place: Place, storage: str = "") -> optuna.Study:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import optuna
 import pytest
@@ -23,64 +21,8 @@ from hpo.study.attributes import FAILURE, RETRIES, WORKER
 from hpo.study.spec import SearchPlan, load_spec
 from hpo.study.workspace import Workspace
 
-from .conftest import Place
-from .test_run import start
-
-PATIENCE = 120.0
-
-
-def trials_at(storage: str) -> list[FrozenTrial]:
-    """The trials so far in a journal file or at a URL; none before the study is made."""
-    if "://" not in storage and not Path(storage).exists():
-        return []
-    opened = open_storage(storage)
-    if "tiny_mml" not in optuna.get_all_study_names(opened):
-        return []
-    return optuna.load_study(study_name="tiny_mml", storage=opened).trials
-
-
-def pids_at(storage: str) -> set[int]:
-    return {t.user_attrs[WORKER]["pid"] for t in trials_at(storage) if t.state == TrialState.RUNNING and WORKER in t.user_attrs}
-
-
-def check_whole_at(storage: str, budget: int, workers: int) -> list[FrozenTrial]:
-    """The budget is met to within the stated overshoot, nothing runs or waits, and no config was finished twice."""
-    trials = trials_at(storage)
-    finished = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    assert budget <= len(finished) <= budget + workers - 1
-    assert not [trial for trial in trials if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
-    assert len({tuple(trial.params.items()) for trial in finished}) == len(finished)
-    return finished
-
-
-def journal(place: Place) -> str:
-    return str(place.output / "journal.log")
-
-
-def trials_of(place: Place) -> list[FrozenTrial]:
-    return trials_at(journal(place))
-
-
-def pids_at_work(place: Place) -> set[int]:
-    return pids_at(journal(place))
-
-
-def check_whole(place: Place, budget: int, workers: int) -> None:
-    check_whole_at(journal(place), budget, workers)
-
-
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline or process.poll() is not None:
-            process.kill()
-            pytest.fail(f"it did not come to that: {process.communicate()}")
-        time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+from ..conftest import Place
+from ..processes import PATIENCE, alive, check_whole, journal, pids_at_work, start, trials_of, wait_until
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+"""The journal file: torn, damaged, and of other programs."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -6,8 +8,7 @@ import optuna
 import pytest
 
 from hpo.storage.journal import WholeLines
-from hpo.storage.open import has_password, open_storage, without_password
-from hpo.study.definition import differences
+from hpo.storage.open import open_storage
 from trainers.errors import InputError
 
 
@@ -50,15 +51,6 @@ def test_a_damaged_journal_is_explained(tmp_path: Path):
         open_storage(str(path))
 
 
-@pytest.mark.parametrize(
-    "url", ["postgresql+psycopg://me:hunter2@127.0.0.1:1/db", "nonsense://me:hunter2@x/y", "sqlite:////nowhere/at/all.db"]
-)
-def test_unreachable_storages_are_explained_without_their_password(url: str):
-    with pytest.raises(InputError, match="cannot be opened") as error:
-        open_storage(url)
-    assert "hunter2" not in str(error.value)
-
-
 @pytest.mark.parametrize("content", [b"one line without newline", b"SQLite format 3\x00 and more", b'{"other": 1}\n{"x'])
 def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path, content: bytes):
     path = tmp_path / "x.db"
@@ -83,22 +75,3 @@ def test_a_missing_journal_is_not_made_by_a_reader(tmp_path: Path):
     with pytest.raises(InputError, match="there is no journal"):
         open_storage(str(tmp_path / "x" / "journal.log"), create=False)
     assert not (tmp_path / "x").exists()
-
-
-def test_passwords():
-    assert has_password("postgresql://me:secret@host/db")
-    assert not has_password("postgresql://me@host/db")
-    assert not has_password("runs/journal.log")
-    assert without_password("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
-    assert without_password("runs/journal.log") == "runs/journal.log"
-    assert "secret" not in without_password("postgresql://me:secret@host:notaport/db")
-    assert has_password("postgresql://host/db?user=me&password=hunter2")
-    assert without_password("postgresql://host/db?user=me&password=hunter2") == "postgresql://host/db?user=me&password=***"
-    assert "ter2" not in without_password("postgresql://me:hun@ter2@host/db")
-    assert "ter2" not in without_password("postgresql://me:hun%40ter2@host/db")
-
-
-def test_differences_name_the_inner_key():
-    old = {"a": 1, "config": {"x": 1, "y": {"z": 2}}, "gone": 0}
-    new = {"a": 1, "config": {"x": 1, "y": {"z": 3}}, "come": 5}
-    assert differences(old, new) == "come: was None, now 5; config.y.z: was 2, now 3; gone: was 0, now None"

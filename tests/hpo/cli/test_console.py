@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 
+import optuna
 import pytest
 from rich.console import Console
 
 from hpo.cli import console
-from hpo.cli.console import RunProgress
+from hpo.cli.console import RunProgress, SearchProgress
 
 
 @pytest.mark.parametrize(("terminal", "pause", "lines"), [(False, 0.0, 2), (False, 60.0, 0), (True, 0.0, 0)])
@@ -30,3 +31,17 @@ def test_a_run_that_ended_early():
         advance()
         advance()
     assert out.getvalue() == "MML, seed 1: 2 epochs in 0 s\n"
+
+
+def test_the_live_display_drops_trials_that_were_lost():
+    study = optuna.create_study()
+    with SearchProgress(Console(file=io.StringIO(), force_terminal=True), epochs=30) as progress:
+        progress.begin(study, 10)
+        progress.running({3: 7, 4: 0}, study)
+        (task,) = progress.bar.tasks
+        assert task.fields["now"] == "trial 3: epoch 7/30, 4: epoch 0/30"
+        progress.running({4: 1}, study)
+        assert task.fields["now"] == "trial 4: epoch 1/30"
+        assert task.completed == 1
+        progress.running({}, study)
+        assert task.fields["now"] == "no trial runs"

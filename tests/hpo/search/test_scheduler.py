@@ -4,84 +4,23 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import optuna
 import pytest
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from hpo.runtime.process import SearchFailed
-from hpo.runtime.signals import Stopped, Stopper
-from hpo.search.claims import CLAIM_SECONDS, Reaper, this_worker
+from hpo.runtime.signals import Stopper
+from hpo.search.claims import this_worker
 from hpo.search.scheduler import Scheduler
 from hpo.study.attributes import AGAIN, FAILURE, NEAREST, PUBLISHED, RETRIES, WORKER
-from hpo.study.sampling import make_pruner, make_sampler
-from hpo.study.spec import PrunerSpec, StudySpec
-from hpo.study.trials import best_trials, enqueue_published
+from hpo.study.trials import enqueue_published
 from trainers import TrainConfig
 from trainers.engines import EpochResult
-from trainers.engines.contract import Vectors
 from trainers.errors import OutOfMemory
 
-Curve = Callable[[TrainConfig, int], float]
-
-
-class GivenCurves:
-    """An engine of several lanes that trains nothing: a config's NDCG after each epoch is given."""
-
-    def __init__(self, lanes: int, curve: Curve) -> None:
-        self.lanes = lanes
-        self.curve = curve
-        self.busy: dict[int, tuple[TrainConfig, int]] = {}
-        self.most_busy = 0
-
-    def start(self, lane: int, config: TrainConfig) -> None:
-        assert lane not in self.busy, "a lane is started only when it is free"
-        self.busy[lane] = (config, 0)
-
-    def epoch(self) -> list[EpochResult]:
-        self.most_busy = max(self.most_busy, len(self.busy))
-        results = []
-        for lane, (config, done) in list(self.busy.items()):
-            self.busy[lane] = (config, done + 1)
-            value = self.curve(config, done + 1)
-            metrics = {"ndcg@20": value, "recall@20": 2 * value}
-            results.append(EpochResult(lane, done + 1, value, metrics, 0.5, 0.25))
-        return results
-
-    def vectors(self, lane: int) -> Vectors:
-        raise AssertionError("the search needs no vectors")
-
-    def stop(self, lane: int) -> None:
-        del self.busy[lane]
-
-
-class Silent:
-    def begin(self, study: optuna.Study, budget: int) -> None: ...
-
-    def running(self, epochs: Mapping[int, int], study: optuna.Study) -> None: ...
-
-    def finished(self, trial: FrozenTrial, study: optuna.Study) -> None: ...
-
-
-def spec(trials: int, epochs: int = 4, **pruner: object) -> StudySpec:
-    search = {"trials": trials, "epochs": epochs, "evaluate_every": 1, "pruner": pruner or {"name": "none"}}
-    return StudySpec.model_validate({"name": "s", "dataset": "demo", "space": {"name": "ccl"}, "search": search})
-
-
-def scheduler(of: StudySpec, engine: GivenCurves, study: optuna.Study | None = None) -> Scheduler:
-    study = study or optuna.create_study(direction="maximize")
-    study.sampler = make_sampler(of.search, engine.lanes)
-    study.pruner = make_pruner(of.search.pruner)
-    return Scheduler(study, of, engine, Silent(), Stopper())
-
-
-def by_margin(config: TrainConfig, epoch: int) -> float:
-    return config.loss.margin * epoch  # type: ignore[attr-defined]
-
-
-def states(study: optuna.Study) -> list[TrialState]:
-    return [trial.state for trial in study.trials]
+from ..given_curves import GivenCurves, Silent, by_margin, scheduler, spec, states
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
@@ -298,101 +237,6 @@ def test_a_config_too_large_for_the_device_fails_with_the_reason_and_the_search_
     assert study.trials[0].user_attrs[FAILURE] == {"epoch": 0, "reason": "out of memory on cuda"}
 
 
-def test_best_trials_ranks_by_value_and_takes_equal_configs_once():
-    study = optuna.create_study(direction="maximize")
-    box = {"margin": optuna.distributions.FloatDistribution(0.3, 0.98)}
-    for margin, value in ((0.5, 0.2), (0.6, 0.4), (0.5, 0.2), (0.7, 0.3)):
-        study.enqueue_trial({"margin": margin})
-        study.tell(study.ask(box).number, value)
-    study.ask(box)
-    assert [trial.number for trial in best_trials(study, 3)] == [1, 3, 0]
-
-
-def drawn(study: optuna.Study, of: StudySpec, count: int) -> list[dict[str, float]]:
-    """The parameters of further trials, each worth the margin that it drew."""
-    found = []
-    for _ in range(count):
-        trial = study.ask(fixed_distributions=of.space.boxes())
-        study.tell(trial, trial.params["margin"])
-        found.append(trial.params)
-    return found
-
-
-def searched(of: StudySpec, study: optuna.Study) -> list[tuple[dict[str, float], float | None]]:
-    """What a study tried and found, repeats in the place of what they repeat."""
-    return [(trial.params, trial.value) for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-
-
-@pytest.mark.parametrize("name", ["tpe", "random"])
-def test_a_search_interrupted_within_trials_proposes_what_an_uninterrupted_one_does(name: str):
-    """The signal comes after so many epochs of each run."""
-    of = spec(9).override({"search.sampler.name": name, "search.sampler.n_startup_trials": 3})
-    whole = scheduler(of, GivenCurves(1, by_margin))
-    whole.run()
-    storage, epochs_left = optuna.storages.InMemoryStorage(), [9, 14, 2, 100]
-    optuna.create_study(study_name="s", storage=storage, direction="maximize")
-
-    def until_signal(config: TrainConfig, epoch: int) -> float:
-        epochs_left[0] -= 1
-        if epochs_left[0] < 0:
-            raise Stopped(15)
-        return by_margin(config, epoch)
-
-    for _ in range(3):
-        study = optuna.load_study(study_name="s", storage=storage)
-        with pytest.raises(Stopped):
-            scheduler(of, GivenCurves(1, until_signal), study).run()
-        assert study.trials[-1].state == TrialState.WAITING
-        epochs_left.pop(0)
-    study = optuna.load_study(study_name="s", storage=storage)
-    scheduler(of, GivenCurves(1, until_signal), study).run()
-    assert states(study).count(TrialState.FAIL) == 3
-    assert searched(of, study) == searched(of, whole.study)
-
-
-@pytest.mark.parametrize("name", ["tpe", "random"])
-@pytest.mark.parametrize("sampled", [0, 1])
-def test_a_trial_whose_worker_was_killed_while_it_was_sampled(name: str, sampled: int, monkeypatch: pytest.MonkeyPatch):
-    """Nothing or one of its two parameters is stored: the repeat proposes what it would have been."""
-    of = spec(1).override({"search.sampler.name": name, "search.sampler.n_startup_trials": 3})
-    whole = drawn(optuna.create_study(sampler=make_sampler(of.search), direction="maximize"), of, 7)
-    study = optuna.create_study(direction="maximize", sampler=make_sampler(of.search))
-    parts = drawn(study, of, 4)
-    some = dict(list(of.space.boxes().items())[:sampled])
-    study.ask(fixed_distributions=some)
-    assert study.trials[4].params == {key: whole[4][key] for key in some}
-    reaper, now = Reaper(study), [1000.0]
-    monkeypatch.setattr("hpo.search.claims.time.monotonic", lambda: now[0])
-    assert reaper.reap() == []
-    now[0] += CLAIM_SECONDS + 1
-    assert reaper.reap() == [4]
-    study.sampler = make_sampler(of.search)
-    assert parts + drawn(study, of, 3) == whole
-
-
-@pytest.mark.parametrize("name", ["tpe", "random", "qmc"])
-def test_a_search_interrupted_between_trials_proposes_what_an_uninterrupted_one_does(name: str):
-    of = spec(1).override({"search.sampler.name": name, "search.sampler.n_startup_trials": 3})
-    storage = optuna.storages.InMemoryStorage()
-    whole = drawn(optuna.create_study(sampler=make_sampler(of.search), direction="maximize"), of, 8)
-    optuna.create_study(study_name="s", storage=storage, direction="maximize")
-    parts = []
-    for count in (2, 3, 3):
-        study = optuna.load_study(study_name="s", storage=storage, sampler=make_sampler(of.search))
-        parts += drawn(study, of, count)
-    assert parts == whole
-    assert len({tuple(params.values()) for params in whole}) == 8
-
-
-def test_two_workers_that_ask_at_once_draw_other_points():
-    of = spec(1)
-    storage = optuna.storages.InMemoryStorage()
-    optuna.create_study(study_name="s", storage=storage, direction="maximize")
-    workers = [optuna.load_study(study_name="s", storage=storage, sampler=make_sampler(of.search)) for _ in range(3)]
-    asked = [worker.ask(fixed_distributions=of.space.boxes()).params for worker in workers]
-    assert len({tuple(params.values()) for params in asked}) == 3
-
-
 def test_a_trial_that_was_queued_twice_runs_once():
     of, study = spec(2), optuna.create_study(direction="maximize")
     for _ in range(2):
@@ -420,10 +264,3 @@ def test_a_published_config_is_no_twin_of_the_trial_that_it_repeats():
     loop = scheduler(of, GivenCurves(1, by_margin), study)
     loop._start(0)
     assert loop.lanes[0].trial.number == 1
-
-
-@pytest.mark.parametrize("name", ["median", "percentile", "none"])
-def test_pruners(name: str):
-    pruner = make_pruner(PrunerSpec.model_validate({"name": name, "percentile": 60.0}))
-    expected = {"median": 50.0, "percentile": 60.0, "none": None}[name]
-    assert getattr(pruner, "_percentile", None) == expected
