@@ -72,7 +72,7 @@ def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
     if name == DEMO:
         train, _ = make_demo()
         return Dataset(name, train, np.arange(train.n_users), np.arange(train.n_items))
-    dataset, _ = _read(name, *_find(name, data_dir))
+    dataset, _ = _read_splits(name, *_find(name, data_dir))
     return dataset
 
 
@@ -84,11 +84,11 @@ def load_test(name: str, data_dir: str | Path | None = None) -> Interactions:
     """
     if name == DEMO:
         return make_demo()[1]
-    dataset, held_out = _read(name, *_find(name, data_dir))
+    dataset, held_out = _read_splits(name, *_find(name, data_dir))
     if held_out is not None:
         return held_out
     path = _find(name, data_dir)[1]
-    assert path is not None  # _find gives a second file wherever _read holds nothing out
+    assert path is not None  # _find gives a second file wherever _read_splits holds nothing out
     users, items = read_pairs(path)
     if not len(users):
         raise InputError(
@@ -118,7 +118,7 @@ def origin_of_test(name: str, data_dir: str | Path | None = None) -> str:
     return "that of the dataset"
 
 
-def _read(name: str, train_path: Path, test_path: Path | None) -> tuple[Dataset, Interactions | None]:
+def _read_splits(name: str, train_path: Path, test_path: Path | None) -> tuple[Dataset, Interactions | None]:
     """The dataset, and the split-off test pairs where there is no test file."""
     train_path = train_path.resolve()
     state = train_path.stat()
