@@ -25,8 +25,8 @@ from benchmarks.plain import PlainLoop
 from trainers import Interactions, TrainConfig, evaluate, hold_out, load_dataset
 from trainers.engines.cpu import NumbaEngine
 from trainers.engines.cpu.pace import Pace
+from trainers.metrics.ranking import TILE_ITEMS, TILE_USERS
 from trainers.published import published_loss
-from trainers.ranking import TILE_ITEMS, TILE_USERS
 
 LEARNING_RATES = {"mml": 1.0e-4, "ccl": 1.0e-4, "bsl": 5.0e-4}
 PLAIN_STEPS = 8

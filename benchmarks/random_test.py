@@ -16,7 +16,7 @@ from hpo.storage.open import open_storage
 from hpo.study.spec import OBJECTIVE
 from hpo.study.stored import find_study, stored_spec
 from trainers import Interactions, TrainConfig, hold_out, load_dataset, train
-from trainers.datasets import TEST_FRACTION, TEST_SEED
+from trainers.data.datasets import TEST_FRACTION, TEST_SEED
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ TEST_READERS = [
     "hpo/replicate.py",  # trains published configs
     "hpo/pipeline.py",  # whether the file is sound, before a search
     "trainers/__init__.py",  # passes load_test on
-    "trainers/datasets.py",  # reads the file, and parts the splits
+    "trainers/data/datasets.py",  # reads the file, and parts the splits
 ]
 TEST_DATA = {"load_test", "make_demo", "_read_splits", "_read_version"}
 MODULE_LINES, FUNCTION_LINES, TEST_MODULE_LINES = 320, 60, 500
@@ -215,14 +215,18 @@ def _plain(package: str) -> str:
         ("hpo/run.py", "import torch.nn as nn", "only trainers imports torch"),
         ("search_spaces/a.py", "from torch import Tensor", "only trainers imports torch"),
         ("hpo/run.py", "from trainers import load_dataset, load_test", "may read the test split"),
-        ("hpo/search/scheduler.py", "from trainers.datasets import load_test as t", "may read the test split"),
+        ("hpo/search/scheduler.py", "from trainers.data.datasets import load_test as t", "may read the test split"),
         ("hpo/run.py", "import trainers\ntrainers.load_test('demo')", "run.py:2: is not in TEST_READERS"),
         ("hpo/run.py", "getattr(trainers, 'load_test')", "may read the test split"),
         ("hpo/run.py", "from trainers import *", "may read the test split"),
-        ("hpo/run.py", "from trainers.demo import make_demo", "may read the test split"),
-        ("hpo/study/spec.py", "from trainers import datasets\ndatasets._read_splits('x')", "spec.py:2: is not in TEST_READERS"),
-        ("trainers/train.py", "from trainers.datasets import load_test", "may read the test split"),
-        ("trainers/baselines.py", "from trainers.demo import make_demo", "may read the test split"),
+        ("hpo/run.py", "from trainers.data.demo import make_demo", "may read the test split"),
+        (
+            "hpo/study/spec.py",
+            "from trainers.data import datasets\ndatasets._read_splits('x')",
+            "spec.py:2: is not in TEST_READERS",
+        ),
+        ("trainers/train.py", "from trainers.data.datasets import load_test", "may read the test split"),
+        ("trainers/baselines.py", "from trainers.data.demo import make_demo", "may read the test split"),
         ("search_spaces/a.py", "from trainers import load_test", "may read the test split"),
         ("benchmarks/a.py", "from trainers import evaluate, load_test", "may read the test split"),
         ("hpo/storage/open.py", "from hpo.study.spec import OBJECTIVE", "storage must not import study, which is above it"),
@@ -255,7 +259,10 @@ def test_a_planted_breach_is_caught(path: str, source: str, words: str) -> None:
         ),
         ("hpo/pipeline.py", "from hpo.cli.console import say\nfrom hpo.confirmation import stages"),
         ("search_spaces/a.py", "from optuna import Trial\nfrom trainers.config import TrainConfig\nfrom .ordered import x"),
-        ("trainers/engines/a.py", "import torch\nfrom ..config import TrainConfig\nfrom trainers.datasets import load_dataset"),
+        (
+            "trainers/engines/a.py",
+            "import torch\nfrom ..config import TrainConfig\nfrom trainers.data.datasets import load_dataset",
+        ),
         ("hpo/confirmation/stages.py", "from trainers import load_test"),
         ("hpo/replicate.py", "from trainers import load_test"),
         ("benchmarks/a.py", "import optuna, torch, benchmarks.plain\nfrom hpo import replicate\nfrom trainers import hold_out"),

@@ -103,8 +103,8 @@ class Method:
         per_user: (n_users,) the objective of each user, mean over seeds; empty when a seed diverged.
         seconds: training time over all seeds.
         search: what finding the config took; nothing for published ones.
-        beyond: beyond accuracy, mean over seeds, see `trainers.beyond.summarise`.
-        gradient: which negatives get the gradient, mean over seeds, see `trainers.gradients.gradient_shares`.
+        beyond: beyond accuracy, mean over seeds, see `trainers.metrics.beyond_accuracy.summarise`.
+        gradient: which negatives get the gradient, mean over seeds, see `trainers.metrics.gradient_share.gradient_shares`.
         trained_by: the revisions of this program that trained its runs, which are kept and may be older than this one.
         trained_on: the kinds of machine that they were trained on, as far as they say so.
     """

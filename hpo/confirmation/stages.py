@@ -22,10 +22,10 @@ from hpo.study.spec import OBJECTIVE, StudySpec
 from hpo.study.trials import finalists, trial_config
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig, load_test
-from trainers.datasets import origin_of_test
+from trainers.baselines import UNTRAINED
+from trainers.data.datasets import origin_of_test
 from trainers.engines import engine_for
 from trainers.errors import InputError
-from trainers.sanity import UNTRAINED
 
 UNLIKE_PERCENT = 10  # of popularity, between validation and test
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves

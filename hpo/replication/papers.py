@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trainers.config import TrainConfig
+from trainers.early_stopping import Plateau
 from trainers.losses import CML, Loss
-from trainers.plateau import Plateau
 from trainers.published import PUBLISHED, published_loss
 
-MEAN_POPULARITY = "mean popularity"  # of what is recommended, see `trainers.beyond.summarise`
+MEAN_POPULARITY = "mean popularity"  # of what is recommended, see `trainers.metrics.beyond_accuracy.summarise`
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from hpo.runtime.text import counted, duration
 from hpo.study.spec import BESIDE, OBJECTIVE, StudySpec
 from hpo.study.trials import best_trials, tally, trial_config
 from trainers.config import TrainConfig, dotted
-from trainers.gradients import HARDEST
+from trainers.metrics.gradient_share import HARDEST
 from trainers.yaml_files import to_yaml
 
 LIMITS = "What limits this verdict"
@@ -153,7 +153,7 @@ class Overview:
         return trained + untrained
 
     def recommended(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """(method, what it recommends, see `trainers.beyond.summarise`) of all that were measured; empty before confirm."""
+        """(method, what it recommends) of all that were measured, see `beyond_accuracy.summarise`; empty before confirm."""
         found = self.confirmed or {"test": [], "untrained": []}
         named = [(method["method"], method["beyond"]) for method in found["test"]]
         return [pair for pair in [*named, *((r["label"], r["beyond"]) for r in found["untrained"])] if pair[1]]

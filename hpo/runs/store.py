@@ -16,9 +16,9 @@ import pandas as pd
 
 from hpo.runtime.text import OTHER_OUTPUT
 from trainers import TrainConfig
+from trainers.early_stopping import Plateau
 from trainers.errors import InputError
 from trainers.files import write_bytes, write_text
-from trainers.plateau import Plateau
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +55,10 @@ class FinishedRun:
         metrics: means over users, by name; empty when it diverged.
         per_user: the same by user (index: user id), None when it diverged.
         failure: why there are no metrics.
-        beyond: beyond accuracy, see `trainers.beyond.summarise`; empty when it diverged.
+        beyond: beyond accuracy, see `trainers.metrics.beyond_accuracy.summarise`; empty when it diverged.
         curve: the objective by epoch, where it was measured on the way.
         losses: the mean training loss by epoch.
-        gradient: see `trainers.gradients.gradient_shares`; empty when it diverged, and of runs from before it was kept.
+        gradient: see `trainers.metrics.gradient_share`; empty when it diverged, and of runs from before it was kept.
         trained_by: provenance of the process that trained it.
     """
 
@@ -89,7 +89,7 @@ def machine_of(trained_by: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a rival without training reaches: `label` and `note` as in `trainers.sanity.Untrained`, `seconds` to make it."""
+    """What a rival without training reaches: `label` and `note` as in `trainers.baselines.Untrained`, `seconds` to make it."""
 
     label: str
     note: str

@@ -18,14 +18,14 @@ from hpo.runs.store import FinishedRun, Reference, RunKey, RunStore, write_seale
 from hpo.runtime.signals import Stopper
 from hpo.study.spec import OBJECTIVE
 from trainers import Interactions, TrainConfig, TrainingDiverged, recommend
-from trainers.beyond import profile_lists, summarise
+from trainers.baselines import UNTRAINED
+from trainers.early_stopping import Plateau, PlateauRun
 from trainers.engines import Engine, EngineChoice, EpochResult, make_engine
 from trainers.engines.contract import Vectors
 from trainers.errors import OutOfMemory
-from trainers.evaluation import evaluate_lists
-from trainers.gradients import gradient_shares
-from trainers.plateau import Plateau, PlateauRun
-from trainers.sanity import UNTRAINED
+from trainers.metrics.accuracy import evaluate_lists
+from trainers.metrics.beyond_accuracy import profile_lists, summarise
+from trainers.metrics.gradient_share import gradient_shares
 from trainers.train import check_finite
 
 KS = (20, 50)

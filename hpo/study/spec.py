@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from search_spaces import SPACES, Space
 from trainers.config import MAX_SEED, TrainConfig
-from trainers.datasets import NAMES
+from trainers.data.datasets import NAMES
 from trainers.errors import InputError, unknown
 from trainers.losses import LOSSES, Loss
 from trainers.published import published_loss

@@ -13,7 +13,7 @@ from hpo import replicate
 from hpo.replication.outcome import Outcome
 from hpo.replication.papers import MEAN_POPULARITY, TABLES, PaperRow
 from hpo.runs.store import FinishedRun
-from trainers.plateau import Plateau
+from trainers.early_stopping import Plateau
 from trainers.published import PUBLISHED
 from trainers.yaml_files import read_yaml, to_yaml
 

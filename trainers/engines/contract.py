@@ -16,7 +16,7 @@ from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.encoders import MF
 from trainers.errors import InputError, unknown
-from trainers.evaluation import check_held_out
+from trainers.metrics.accuracy import check_held_out
 
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
 

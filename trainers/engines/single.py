@@ -16,7 +16,7 @@ from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.engines.contract import EpochResult, Vectors
 from trainers.errors import OutOfMemory, first_line
-from trainers.evaluation import evaluate
+from trainers.metrics.accuracy import evaluate
 
 SEARCH_KS = (20,)
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "status_alloc_failed")

@@ -10,7 +10,8 @@ import pytest
 
 from hpo import confirm
 from hpo.confirmation.stages import _unlike_splits
-from trainers import Interactions, datasets
+from trainers import Interactions
+from trainers.data import datasets
 
 from ..conftest import Place
 from ..outcomes import BSL_OF_YELP, CCL_OF_YELP, MML_OF_YELP, confirmed, said, stored_runs

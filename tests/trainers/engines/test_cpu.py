@@ -16,13 +16,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from trainers.compiled import compiled
 from trainers.engines.cpu import NumbaEngine, why_not
 from trainers.engines.cpu.adam import Table
 from trainers.engines.cpu.pace import Pace
 from trainers.engines.cpu.rows import row_loss
 from trainers.engines.reference import TorchEngine
 from trainers.engines.row_losses import ROWS, row_loss_of
+from trainers.jit import compiled
 from trainers.losses import LOSSES, Scores
 
 from .cases import (

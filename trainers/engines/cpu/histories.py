@@ -16,13 +16,13 @@ from numba import prange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers.compiled import announce, compiled
 from trainers.data import Ids
 from trainers.engines.cpu.adam import Floats
 from trainers.engines.cpu.batch import BLOCK
 from trainers.engines.cpu.kernels import fingerprint
 from trainers.engines.cpu.low import KERNEL, dot, inlined
 from trainers.engines.cpu.passes import blocks
+from trainers.jit import announce, compiled
 
 Places = NDArray[np.int32]
 

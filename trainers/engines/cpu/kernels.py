@@ -26,7 +26,6 @@ from numba import prange
 from numpy.typing import NDArray
 
 from trainers import draws, scores
-from trainers.compiled import announce, compiled
 from trainers.engines import adam, row_losses
 from trainers.engines.cpu import passes
 from trainers.engines.cpu.adam import Table
@@ -47,6 +46,7 @@ from trainers.engines.cpu.passes import (
     update_users,
 )
 from trainers.engines.cpu.screen import find
+from trainers.jit import announce, compiled
 from trainers.losses import distances
 
 NOT_COMPILED = ("engine.py", "pace.py", "tower.py")

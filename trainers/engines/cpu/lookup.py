@@ -10,12 +10,12 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from trainers.compiled import announce, compiled
 from trainers.engines.cpu.adam import Floats, Table, adam_step, prefetch_all
 from trainers.engines.cpu.batch import BLOCK
 from trainers.engines.cpu.kernels import fingerprint
 from trainers.engines.cpu.low import KERNEL
 from trainers.engines.cpu.passes import NEXT, blocks, catch_up_block
+from trainers.jit import announce, compiled
 
 
 class Lookup(NamedTuple):

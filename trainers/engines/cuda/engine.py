@@ -21,7 +21,7 @@ from trainers.engines.cuda.pool import Pool, Shape, shape_of
 from trainers.engines.cuda.ranks import Ranker
 from trainers.engines.single import SEARCH_KS, is_out_of_memory, sound
 from trainers.errors import OutOfMemory, first_line
-from trainers.evaluation import metrics_of_ranks
+from trainers.metrics.accuracy import metrics_of_ranks
 from trainers.scores import SCORES
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from trainers.data import Interactions
 from trainers.engines.cuda.step import FUSED
-from trainers.ranking import tie_order
+from trainers.metrics.ranking import tie_order
 
 BLOCK_SCORES = 2**25  # 128 MiB
 STRIP = 1024  # scores looked at together
@@ -70,7 +70,7 @@ class Ranker:
         return Block(*(torch.from_numpy(array).to(self.device) for array in arrays))
 
     def ranks(self, user_vectors: Tensor, item_vectors: Tensor, k: int) -> NDArray[np.int64]:
-        """As `trainers.ranking.held_out_ranks`, of vectors (n, d) on the device; only scores' rounding differs."""
+        """As `trainers.metrics.ranking.held_out_ranks`, of vectors (n, d) on the device; only scores' rounding differs."""
         found = [self._ranks(block, user_vectors, item_vectors, k) for block in self.blocks]
         ranks: NDArray[np.int64] = torch.cat(found).cpu().numpy().astype(np.int64)
         return ranks

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainers import InputError, Interactions, datasets, load_dataset, load_test
-from trainers.datasets import PublicDataset
+from trainers import InputError, Interactions, load_dataset, load_test
+from trainers.data import datasets
+from trainers.data.datasets import PublicDataset
 
 Pairs = set[tuple[object, object]]
 

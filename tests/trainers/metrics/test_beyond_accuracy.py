@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from trainers import InputError, Interactions, evaluate, recommend
-from trainers.beyond import gini, popularity_groups, profile_lists, summarise
+from trainers.metrics.beyond_accuracy import gini, popularity_groups, profile_lists, summarise
 
 Vectors = NDArray[np.floating[Any]]
 LOG3 = 1.0 / np.log2(3.0)

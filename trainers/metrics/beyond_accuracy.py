@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trainers.data import Interactions
 from trainers.errors import InputError
-from trainers.evaluation import discount, ideal_dcg, list_ranks
+from trainers.metrics.accuracy import discount, ideal_dcg, list_ranks
 
 
 def profile_lists(lists: NDArray[Any], *, held_out: Interactions) -> pd.DataFrame:
@@ -20,7 +20,7 @@ def profile_lists(lists: NDArray[Any], *, held_out: Interactions) -> pd.DataFram
     number of users with a held-out item: the decomposition by item of Wu et al. (SGL, SIGIR 2021, arXiv 2010.10783).
 
     Args:
-        lists: (n, k), as `trainers.evaluation.evaluate_lists` takes them.
+        lists: (n, k), as `trainers.metrics.accuracy.evaluate_lists` takes them.
 
     Returns:
         A row per item, indexed by item id:
@@ -29,7 +29,7 @@ def profile_lists(lists: NDArray[Any], *, held_out: Interactions) -> pd.DataFram
         recall, ndcg: its parts; their sums are `evaluate`'s recall@k and ndcg@k.
 
     Raises:
-        InputError: as `trainers.evaluation.list_ranks`.
+        InputError: as `trainers.metrics.accuracy.list_ranks`.
     """
     ranks = list_ranks(lists, held_out)
     n_items, k = held_out.n_items, lists.shape[1]

@@ -2,8 +2,8 @@
 
 >>> import numpy as np
 >>> from trainers import load_dataset, load_test
->>> from trainers.evaluation import evaluate_lists
->>> from trainers.sanity import ease
+>>> from trainers.metrics.accuracy import evaluate_lists
+>>> from trainers.baselines import ease
 >>> train, test = load_dataset("demo").train, load_test("demo")
 >>> lists = ease(train).recommend(np.flatnonzero(test.per_user), k=50)
 >>> table = evaluate_lists(lists, held_out=test)
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from trainers.data import Interactions
 from trainers.errors import InputError
-from trainers.ranking import Fill, Scorer, best_lists, inner_products, tie_order
+from trainers.metrics.ranking import Fill, Scorer, best_lists, inner_products, tie_order
 
 L2 = 500.0  # a common choice; never tuned here
 MAX_ITEMS = 8_000  # n^3 operations, half a minute on one core; 2 n^2 doubles while inverting, 1 GB

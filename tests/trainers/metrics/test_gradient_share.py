@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from trainers import Interactions, TrainConfig
-from trainers.gradients import _shares, gradient_shares
+from trainers.metrics.gradient_share import _shares, gradient_shares
 from trainers.negatives import NEGATIVES
 
 N_USERS, N_ITEMS, DIM = 8, 40, 6

@@ -16,9 +16,9 @@ import pooch
 from numpy.typing import NDArray
 
 from trainers.data import Dataset, Interactions, hold_out
-from trainers.demo import make_demo
+from trainers.data.demo import make_demo
+from trainers.data.readers import SUFFIXES, read_pairs
 from trainers.errors import InputError, unknown
-from trainers.readers import SUFFIXES, read_pairs
 
 log = logging.getLogger(__name__)
 

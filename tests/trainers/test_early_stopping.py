@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from trainers import Interactions, TrainConfig, evaluate
+from trainers.early_stopping import LOWEST_RATE, Plateau, PlateauRun
 from trainers.engines import choose_engine, make_engine
 from trainers.engines.reference import TorchEngine
-from trainers.plateau import LOWEST_RATE, Plateau, PlateauRun
 
 SIMPLEX = {"name": "simplex", "aggregation": "user_attention", "history_table": "own"}
 

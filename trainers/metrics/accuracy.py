@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trainers.data import Interactions
 from trainers.errors import InputError
-from trainers.ranking import check_vectors, held_out_ranks
+from trainers.metrics.ranking import check_vectors, held_out_ranks
 
 Columns = dict[str, NDArray[np.float64]]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trainers.data.readers import read_pairs
 from trainers.errors import InputError
-from trainers.readers import read_pairs
 
 
 def write(folder: Path, name: str, text: str) -> Path:

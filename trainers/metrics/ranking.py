@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from trainers import draws
-from trainers.compiled import compiled
 from trainers.data import Interactions
 from trainers.draws import Purpose
 from trainers.errors import InputError
+from trainers.jit import compiled
 
 TIE_SEED = 2024
 TILE_USERS, TILE_ITEMS = 256, 1024  # 1 MiB of scores, which stay in the second-level cache

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from trainers import InputError, Interactions, evaluate, hold_out, ranking
-from trainers.evaluation import evaluate_lists
-from trainers.sanity import UNTRAINED, Untrained, ease, most_popular
+from trainers import InputError, Interactions, evaluate, hold_out
+from trainers.baselines import UNTRAINED, Untrained, ease, most_popular
+from trainers.metrics import ranking
+from trainers.metrics.accuracy import evaluate_lists
 
 
 def interactions(n_users: int, n_items: int, pairs: list[tuple[int, int]]) -> Interactions:

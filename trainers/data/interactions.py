@@ -102,7 +102,7 @@ def _keys(users: Ids, items: Ids, n_items: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Training data of a named dataset. The test split is not in it: see `trainers.datasets.load_test`.
+    """Training data of a named dataset. The test split is not in it: see `trainers.data.datasets.load_test`.
 
     Attributes:
         name: as given to `load_dataset`.

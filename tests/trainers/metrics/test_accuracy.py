@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from trainers import InputError, Interactions, evaluate, ranking
-from trainers.evaluation import evaluate_lists, list_ranks
-from trainers.ranking import recommend
+from trainers import InputError, Interactions, evaluate
+from trainers.metrics import ranking
+from trainers.metrics.accuracy import evaluate_lists, list_ranks
+from trainers.metrics.ranking import recommend
 
 Floats = NDArray[np.float32]
 
