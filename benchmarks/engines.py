@@ -23,8 +23,8 @@ import torch
 
 from benchmarks.plain import PlainLoop
 from trainers import Interactions, TrainConfig, evaluate, hold_out, load_dataset
-from trainers.engines.cpu import NumbaEngine
-from trainers.engines.cpu.pace import Pace
+from trainers.engines.numba_engine import NumbaEngine
+from trainers.engines.numba_engine.autotune import Pace
 from trainers.metrics.ranking import TILE_ITEMS, TILE_USERS
 from trainers.published import published_loss
 

@@ -17,7 +17,7 @@ from hpo.runtime.signals import Stopper
 from hpo.study.spec import BESIDE, OBJECTIVE, SPLIT_SEED, Seed
 from trainers import TrainConfig, hold_out, load_dataset
 from trainers.engines import choose_engine, make_engine
-from trainers.engines.contract import AUTO
+from trainers.engines.registry import AUTO
 from trainers.errors import InputError
 from trainers.files import writing
 from trainers.train import Run

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trainers.config import TrainConfig
-from trainers.engines.contract import Engine, EpochResult
+from trainers.engines.protocol import Engine, EpochResult
 from trainers.train import Run, check_finite
 
 MIN_DELTA = 1e-6  # of a new best

@@ -17,7 +17,7 @@ from hpo.study.spec import StudySpec, is_yaml
 from hpo.study.stored import find_study, is_ours, stored_spec
 from hpo.study.workspace import Workspace
 from trainers.engines import EngineChoice
-from trainers.engines.contract import AUTO
+from trainers.engines.registry import AUTO
 from trainers.errors import InputError
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from optuna.exceptions import StorageInternalError
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, reason_of, set_up_logging
 from hpo.runtime.signals import Stopped
 from hpo.storage.open import has_password
-from trainers.engines.share import take_share
+from trainers.engines.resources import take_share
 from trainers.errors import InputError, OutOfMemory, TrainingDiverged
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpo.study.spec import StudySpec
 from trainers.engines import ENGINES
-from trainers.engines.contract import AUTO, DEVICES
+from trainers.engines.registry import AUTO, DEVICES
 from trainers.errors import InputError, unknown
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.storage.open import without_password
-from trainers.engines.contract import device_name
+from trainers.engines.resources import device_name
 
 PACKAGE = "mml-hpo"
 DEPENDENCIES = ("torch", "numpy", "numba", "optuna", "pandas", "scipy")

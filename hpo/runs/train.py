@@ -21,7 +21,7 @@ from trainers import Interactions, TrainConfig, TrainingDiverged, recommend
 from trainers.baselines import UNTRAINED
 from trainers.early_stopping import Plateau, PlateauRun
 from trainers.engines import Engine, EngineChoice, EpochResult, make_engine
-from trainers.engines.contract import Vectors
+from trainers.engines.protocol import Vectors
 from trainers.errors import OutOfMemory
 from trainers.metrics.accuracy import evaluate_lists
 from trainers.metrics.beyond_accuracy import profile_lists, summarise

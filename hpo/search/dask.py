@@ -20,7 +20,7 @@ from hpo.search.claims import reap, signature
 from hpo.search.processes import Job, Watch
 from hpo.search.progress import Progress, Unseen
 from hpo.search.scheduler import POLL_SECONDS
-from trainers.engines.share import take_share
+from trainers.engines.resources import take_share
 from trainers.errors import InputError
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from hpo.study.spec import SearchPlan
 from hpo.study.trials import has_failed
 from hpo.study.workspace import Workspace
 from trainers.engines import make_engine
-from trainers.engines.share import take_share
+from trainers.engines.resources import take_share
 from trainers.errors import InputError, OutOfMemory
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from hpo.study.sampling import make_pruner, make_sampler
 from hpo.study.spec import StudySpec
 from trainers import TrainConfig
 from trainers.engines import EpochResult
-from trainers.engines.contract import Vectors
+from trainers.engines.protocol import Vectors
 
 Curve = Callable[[TrainConfig, int], float]
 

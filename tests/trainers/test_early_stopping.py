@@ -10,7 +10,7 @@ import pytest
 from trainers import Interactions, TrainConfig, evaluate
 from trainers.early_stopping import LOWEST_RATE, Plateau, PlateauRun
 from trainers.engines import choose_engine, make_engine
-from trainers.engines.reference import TorchEngine
+from trainers.engines.torch_engine import TorchEngine
 
 SIMPLEX = {"name": "simplex", "aggregation": "user_attention", "history_table": "own"}
 

@@ -3,7 +3,7 @@
     train_rows    a program per row of a lane's batch: draws it, scores it, and adds its gradients to the sums of its rows
     update_rows   the rows that got a gradient, each in one program: Adam, and the sums are zero again
 
-A row is never caught up in place: whoever reads it adds the way that it has coasted since (`trainers.engines.adam`). So
+A row is never caught up in place: whoever reads it adds the way that it has coasted since (`trainers.engines.lazy_adam`). So
 train_rows writes nothing that another of its programs reads. Gradients are summed as whole numbers, in units of
 1 / lane.scale: such sums are the same in any order, so no run's bits depend on timing or on other lanes.
 
@@ -22,7 +22,7 @@ import triton.language as tl
 from torch import Tensor
 
 from trainers import scores
-from trainers.engines import adam
+from trainers.engines import lazy_adam as adam
 from trainers.engines.cuda.draws import below, bits, permuted, weighted, word
 from trainers.engines.cuda.limits import N_SETTINGS
 from trainers.engines.cuda.rows import row_loss

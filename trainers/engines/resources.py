@@ -1,8 +1,11 @@
-"""A worker's share of the machine: threads, and one of the GPUs."""
+"""The machine: what it is called, and a worker's share of it, threads and one of the GPUs."""
 
 from __future__ import annotations
 
+import platform
+
 import joblib
+import llvmlite.binding
 import numba
 import torch
 
@@ -18,3 +21,12 @@ def take_share(worker: int, workers: int) -> None:
     torch.set_num_threads(min(torch.get_num_threads(), threads))  # torch counts cores, the others hyperthreads
     if torch.cuda.is_available():
         torch.cuda.set_device(worker % torch.cuda.device_count())
+
+
+def device_name(device: str) -> str:
+    """The machine that a device is: the GPU's product name, or `x86_64 CPU (znver5)`, the kind that code is compiled for: on
+    another kind sums are rounded in another order.
+    """
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU ({llvmlite.binding.get_host_cpu_name()})"

@@ -1,4 +1,4 @@
-"""Row-wise Adam, as `trainers.engines.adam` derives it, on tables in memory."""
+"""Row-wise Adam, as `trainers.engines.lazy_adam` derives it, on tables in memory."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.engines.adam import BETAS, EPSILON, HORIZON, RATIO
-from trainers.engines.cpu.low import aligned, inlined, largest, prefetch
+from trainers.engines.lazy_adam import BETAS, EPSILON, HORIZON, RATIO
+from trainers.engines.numba_engine.intrinsics import aligned, inlined, largest, prefetch
 from trainers.scores import NORM_FLOOR
 
 Floats = NDArray[np.float32]

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.engines.cpu.adam import INVERSE, adam_step, catch_up, prefetch_all, prefetch_score, prefetch_state
-from trainers.engines.cpu.batch import BLOCK, USERS
-from trainers.engines.cpu.low import dot, inlined, permuted, prefetch
-from trainers.engines.cpu.rows import row_loss
+from trainers.engines.numba_engine.batch import BLOCK, USERS
+from trainers.engines.numba_engine.intrinsics import dot, inlined, permuted, prefetch
+from trainers.engines.numba_engine.row_functions import row_loss
+from trainers.engines.numba_engine.table import INVERSE, adam_step, catch_up, prefetch_all, prefetch_score, prefetch_state
 
 AHEAD = 4  # rows between a prefetch and its use
 NEXT = 3  # the same where a row is 16 cache lines

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.engines.cpu.adam import CODE_MAX, CODE_STEP, CODE_ZERO, INVERSE, SLACK, prefetch_score
-from trainers.engines.cpu.batch import USERS
-from trainers.engines.cpu.low import below, bits, code_dot, dot, inlined, largest, prefetch, weighted
+from trainers.engines.numba_engine.batch import USERS
+from trainers.engines.numba_engine.intrinsics import below, bits, code_dot, dot, inlined, largest, prefetch, weighted
+from trainers.engines.numba_engine.table import CODE_MAX, CODE_STEP, CODE_ZERO, INVERSE, SLACK, prefetch_score
 
 CODES_AHEAD = 12  # negatives between a prefetch and its use
 _S32 = np.uint64(32)

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.engines.cpu.adam import HALF_SQUARE, INVERSE, adam_step, catch_up, prefetch_all, prefetch_state
-from trainers.engines.cpu.batch import BLOCK, USERS
-from trainers.engines.cpu.low import dot, inlined, prefetch
-from trainers.engines.cpu.passes import AHEAD, NEXT, drop, find_slopes, sort_dense
+from trainers.engines.numba_engine.batch import BLOCK, USERS
+from trainers.engines.numba_engine.intrinsics import dot, inlined, prefetch
+from trainers.engines.numba_engine.step_passes import AHEAD, NEXT, drop, find_slopes, sort_dense
+from trainers.engines.numba_engine.table import HALF_SQUARE, INVERSE, adam_step, catch_up, prefetch_all, prefetch_state
 
 SLOTS_AHEAD = 8  # between a prefetch and its use
 

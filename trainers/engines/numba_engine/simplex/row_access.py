@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from trainers.engines.cpu.adam import Floats, Table, adam_step, prefetch_all
-from trainers.engines.cpu.batch import BLOCK
-from trainers.engines.cpu.kernels import fingerprint
-from trainers.engines.cpu.low import KERNEL
-from trainers.engines.cpu.passes import NEXT, blocks, catch_up_block
+from trainers.engines.numba_engine.batch import BLOCK
+from trainers.engines.numba_engine.intrinsics import KERNEL
+from trainers.engines.numba_engine.kernels import fingerprint
+from trainers.engines.numba_engine.step_passes import NEXT, blocks, catch_up_block
+from trainers.engines.numba_engine.table import Floats, Table, adam_step, prefetch_all
 from trainers.jit import announce, compiled
 
 
@@ -34,7 +35,7 @@ class Lookup(NamedTuple):
 @cache
 def lookup_for(width: int) -> Lookup:
     """Compiled, or read from numba's cache on disk."""
-    return _build(width, fingerprint())
+    return _build(width, fingerprint(Path(__file__)))
 
 
 def _build(width: int, version: int) -> Lookup:  # noqa: C901 - two kernels

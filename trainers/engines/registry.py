@@ -1,24 +1,19 @@
-"""The engine contract and the choice of an engine."""
+"""Which engines there are, and the choice of one."""
 
 from __future__ import annotations
 
 import importlib
-import platform
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import llvmlite.binding
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.encoders import MF
+from trainers.engines.protocol import Engine
 from trainers.errors import InputError, unknown
 from trainers.metrics.accuracy import check_held_out
-
-Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 AUTO = "auto"
 DEVICES = (AUTO, "cpu", "cuda")
@@ -59,63 +54,14 @@ ENGINES = {
         many_lanes=True,
         only_asked_for="it has not been checked on a GPU yet (--engine triton)",
     ),
-    "numba": EngineEntry("trainers.engines.cpu:NumbaEngine", "cpu", "trainers.engines.cpu:why_not"),
-    "torch": EngineEntry("trainers.engines.reference:TorchEngine"),
+    "numba": EngineEntry("trainers.engines.numba_engine:NumbaEngine", "cpu", "trainers.engines.numba_engine:why_not"),
+    "torch": EngineEntry("trainers.engines.torch_engine:TorchEngine"),
 }
 
 
 def _named(path: str) -> Any:
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """What one epoch of one lane gave.
-
-    Attributes:
-        lane: the engine's slot.
-        epoch: epochs trained so far, from 1.
-        loss: mean training loss over the epoch's rows; NaN or infinite when training diverged.
-        metrics: validation metrics such as `ndcg@20`, None in epochs without evaluation.
-        train_seconds, evaluate_seconds: wall time.
-    """
-
-    lane: int
-    epoch: int
-    loss: float
-    metrics: dict[str, float] | None
-    train_seconds: float
-    evaluate_seconds: float
-
-
-class Engine(Protocol):
-    """Trains one config per lane, an epoch at a time.
-
-    Built with `(seen, held_out, evaluate_every, device)`, and `lanes` where there can be several. A lane evaluates on
-    `held_out` every `evaluate_every` epochs and after its config's last epoch; without `held_out` never. A config's history
-    depends on config and data alone.
-    """
-
-    lanes: int
-
-    def start(self, lane: int, config: TrainConfig) -> None:
-        """Begin a config in a free lane."""
-
-    def epoch(self) -> list[EpochResult]:
-        """Train every busy lane for one epoch."""
-
-    def vectors(self, lane: int) -> Vectors:
-        """(n_users, d) and (n_items, d) float32, copies; their inner product ranks."""
-
-    def keep(self, lane: int) -> Any:
-        """The lane's parameters as they are now, for `go_back`."""
-
-    def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
-        """Give the lane the parameters of an earlier epoch and another learning rate; Adam's moments and the draws go on."""
-
-    def stop(self, lane: int) -> None:
-        """Free the lane, finished or not."""
 
 
 @dataclass(frozen=True)
@@ -196,12 +142,3 @@ def make_engine(
     more = {"lanes": lanes} if entry.many_lanes else {}
     engine: Engine = _named(entry.engine)(seen, held_out, evaluate_every, choice.device, **more)
     return engine
-
-
-def device_name(device: str) -> str:
-    """The machine that a device is: the GPU's product name, or `x86_64 CPU (znver5)`, the kind that code is compiled for: on
-    another kind sums are rounded in another order.
-    """
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU ({llvmlite.binding.get_host_cpu_name()})"

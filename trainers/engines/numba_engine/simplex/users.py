@@ -12,18 +12,18 @@ from torch import Tensor
 from trainers.config import TrainConfig
 from trainers.data import Ids, Interactions
 from trainers.encoders import MF, Encoder, SimpleX, SimpleXModule
-from trainers.engines.adam import BETAS, EPSILON, learning_rate_at
-from trainers.engines.cpu.adam import Floats, Table, caught_up, new_table
-from trainers.engines.cpu.histories import Places, pooled, string_together
-from trainers.engines.cpu.kernels import Plan
-from trainers.engines.cpu.lookup import lookup_for
+from trainers.engines.lazy_adam import BETAS, EPSILON, learning_rate_at
+from trainers.engines.numba_engine.kernels import Plan
+from trainers.engines.numba_engine.simplex.histories import Places, pooled, string_together
+from trainers.engines.numba_engine.simplex.row_access import lookup_for
+from trainers.engines.numba_engine.table import Floats, Table, caught_up, new_table
 from trainers.scores import SCORES
 from trainers.threads import one_torch_thread
 
 CHUNK = 4096  # users whose vectors are made at once, when all are asked for
 
 
-def why_not(encoder: Encoder) -> str:
+def why_not_encoder(encoder: Encoder) -> str:
     """Empty when the engine can train the encoder."""
     if isinstance(encoder, SimpleX):
         shared = encoder.g < 1.0 and encoder.history_table == "items"

@@ -16,16 +16,15 @@ from trainers.config import TrainConfig
 from trainers.data import Ids
 from trainers.draws import Purpose
 from trainers.encoders import MF, SimpleXModule
-from trainers.engines.adam import powers, rates
-from trainers.engines.contract import Vectors
-from trainers.engines.cpu import tower
-from trainers.engines.cpu.adam import N_POWERS, Floats, Table, caught_up, new_table, put_rows
-from trainers.engines.cpu.batch import new_batch, stride_bits
-from trainers.engines.cpu.kernels import Plan, kernel_for
-from trainers.engines.cpu.pace import Pace
-from trainers.engines.cpu.tower import Tower
+from trainers.engines.lazy_adam import powers, rates
+from trainers.engines.numba_engine.autotune import Pace
+from trainers.engines.numba_engine.batch import new_batch, stride_bits
+from trainers.engines.numba_engine.kernels import Plan, kernel_for
+from trainers.engines.numba_engine.simplex.users import Tower, why_not_encoder
+from trainers.engines.numba_engine.table import N_POWERS, Floats, Table, caught_up, new_table, put_rows
+from trainers.engines.one_lane import OneLane
+from trainers.engines.protocol import Vectors
 from trainers.engines.row_losses import ALL, ROWS, row_loss_of
-from trainers.engines.single import SingleLane
 from trainers.negatives import Popularity, Sampler, Step, Uniform
 from trainers.scores import SCORES, unit
 
@@ -38,7 +37,7 @@ NOTHING_GIVEN = np.zeros((0, 1), np.int32)
 
 def why_not(config: TrainConfig) -> str:
     """Empty when this engine can run the config, else the reason why it cannot."""
-    if reason := tower.why_not(config.encoder):
+    if reason := why_not_encoder(config.encoder):
         return reason
     if config.score not in SCORES_HERE:
         return f"score {config.score} has no fused step"
@@ -62,7 +61,7 @@ class Kept(NamedTuple):
     matrices: list[Tensor]
 
 
-class NumbaEngine(SingleLane):
+class NumbaEngine(OneLane):
     """One lane on fused numba kernels, with at most `numba.get_num_threads()` threads.
 
     A config's numbers do not depend on the number of threads, nor on how often it is evaluated.

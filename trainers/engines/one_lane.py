@@ -14,7 +14,7 @@ from torch import Tensor
 
 from trainers.config import TrainConfig
 from trainers.data import Interactions
-from trainers.engines.contract import EpochResult, Vectors
+from trainers.engines.protocol import EpochResult, Vectors
 from trainers.errors import OutOfMemory, first_line
 from trainers.metrics.accuracy import evaluate
 
@@ -22,7 +22,7 @@ SEARCH_KS = (20,)
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "status_alloc_failed")
 
 
-class SingleLane(ABC):
+class OneLane(ABC):
     """An engine with one lane."""
 
     lanes = 1

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from trainers.engines.cpu.low import inlined
+from trainers.engines.numba_engine.intrinsics import inlined
 from trainers.engines.row_losses import DISTANCES, HINGES, LOGISTIC, PAIR_HINGE, PAIR_LOGISTIC, SOFTMAX, SQUARES
 from trainers.losses.distances import SMALLEST
 

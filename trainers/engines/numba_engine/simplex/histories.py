@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,11 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainers.data import Ids
-from trainers.engines.cpu.adam import Floats
-from trainers.engines.cpu.batch import BLOCK
-from trainers.engines.cpu.kernels import fingerprint
-from trainers.engines.cpu.low import KERNEL, dot, inlined
-from trainers.engines.cpu.passes import blocks
+from trainers.engines.numba_engine.batch import BLOCK
+from trainers.engines.numba_engine.intrinsics import KERNEL, dot, inlined
+from trainers.engines.numba_engine.kernels import fingerprint
+from trainers.engines.numba_engine.step_passes import blocks
+from trainers.engines.numba_engine.table import Floats
 from trainers.jit import announce, compiled
 
 Places = NDArray[np.int32]
@@ -102,7 +103,7 @@ class Pooling(NamedTuple):
 @cache
 def pooling_for(width: int) -> Pooling:
     """Compiled, or read from numba's cache on disk."""
-    pooling = Pooling(_build_value(width, fingerprint()), _build_back(width, fingerprint()))
+    pooling = Pooling(_build_value(width, fingerprint(Path(__file__))), _build_back(width, fingerprint(Path(__file__))))
     announce(pooling.back, f"compiling what SimpleX needs for vectors of {width} floats: once on this machine, about a minute")
     return pooling
 

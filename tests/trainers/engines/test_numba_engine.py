@@ -7,7 +7,9 @@ rounding sets the two engines apart.
 
 from __future__ import annotations
 
+import ast
 import math
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -16,12 +18,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from trainers.engines.cpu import NumbaEngine, why_not
-from trainers.engines.cpu.adam import Table
-from trainers.engines.cpu.pace import Pace
-from trainers.engines.cpu.rows import row_loss
-from trainers.engines.reference import TorchEngine
+import trainers
+from trainers.engines.numba_engine import NumbaEngine, why_not
+from trainers.engines.numba_engine.autotune import Pace
+from trainers.engines.numba_engine.kernels import sources
+from trainers.engines.numba_engine.row_functions import row_loss
+from trainers.engines.numba_engine.table import Table
 from trainers.engines.row_losses import ROWS, row_loss_of
+from trainers.engines.torch_engine import TorchEngine
 from trainers.jit import compiled
 from trainers.losses import LOSSES, Scores
 
@@ -194,7 +198,7 @@ def test_negatives_that_a_sampler_gives(
     negatives: dict[str, Any], loss: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Drawn ahead for some steps, or step by step where they follow the model."""
-    monkeypatch.setattr("trainers.engines.cpu.engine.DRAWN_AHEAD", 4 * 32 * 9)  # four steps
+    monkeypatch.setattr("trainers.engines.numba_engine.engine.DRAWN_AHEAD", 4 * 32 * 9)  # four steps
     seen = data(50, 80, 300)
     settings = config(loss, negatives=negatives)
     ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
@@ -234,7 +238,7 @@ def test_the_same_bits_for_any_number_of_threads(case: str, all_threads: int, mo
     seen, settings = data(*size), config(loss, batch_size=256, count=20, epochs=2, **fields)
     results = []
     for n in (1, all_threads):
-        monkeypatch.setattr("trainers.engines.cpu.pace.Pace.next", lambda pace, n=n: (1000, n))
+        monkeypatch.setattr("trainers.engines.numba_engine.autotune.Pace.next", lambda pace, n=n: (1000, n))
         torch.set_num_threads(n)  # two_stage asks torch where the items lie, simplex for the users' vectors
         engine = started(NumbaEngine, seen, settings)
         losses = [engine.epoch()[0].loss for _ in range(settings.epochs)]
@@ -261,7 +265,7 @@ def test_the_length_of_kernel_calls_does_not_change_the_bits(monkeypatch: pytest
     seen, settings = data(60, 90, 500), config(MML, batch_size=8)
     vectors = []
     for plan in [(1, 1), (50, 2), (7, 1)]:
-        monkeypatch.setattr("trainers.engines.cpu.pace.Pace.next", lambda pace, plan=plan: plan)
+        monkeypatch.setattr("trainers.engines.numba_engine.autotune.Pace.next", lambda pace, plan=plan: plan)
         engine = started(NumbaEngine, seen, settings)
         engine.epoch()
         vectors.append(engine.vectors(0)[1])
@@ -369,3 +373,17 @@ def test_compiling_without_a_folder_for_the_cache(monkeypatch: pytest.MonkeyPatc
         return 2 * x
 
     assert compiled(nogil=True)(twice)(21) == 42
+
+
+def test_the_fingerprint_covers_what_the_step_is_compiled_from() -> None:
+    """What a compiled file imports from trainers is compiled in, too, or gives it types only."""
+    types_only = {"trainers.config", "trainers.losses", "trainers.losses.base", "trainers.validation"}
+    files = {path.resolve() for path in sources()}
+    root = Path(trainers.__file__).parent
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("trainers"):
+                assert node.module is not None
+                for name in [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]:
+                    file = root.parent / f"{name.replace('.', '/')}.py"
+                    assert not file.exists() or file in files or name in types_only, f"{path.name} imports {name}"

@@ -25,14 +25,14 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from trainers import draws, scores
-from trainers.engines import adam, row_losses
-from trainers.engines.cpu import passes
-from trainers.engines.cpu.adam import Table
-from trainers.engines.cpu.batch import BLOCK, USERS, Batch
-from trainers.engines.cpu.dense import gather_block, order_slots, score_items, slope_block, update_bucket
-from trainers.engines.cpu.low import KERNEL
-from trainers.engines.cpu.passes import (
+from trainers import draws, jit, scores
+from trainers.engines import lazy_adam, row_losses
+from trainers.engines.numba_engine import step_passes
+from trainers.engines.numba_engine.batch import BLOCK, USERS, Batch
+from trainers.engines.numba_engine.dense import gather_block, order_slots, score_items, slope_block, update_bucket
+from trainers.engines.numba_engine.intrinsics import KERNEL
+from trainers.engines.numba_engine.prefilter import find
+from trainers.engines.numba_engine.step_passes import (
     add_losses,
     catch_up_block,
     catch_up_task,
@@ -45,11 +45,11 @@ from trainers.engines.cpu.passes import (
     update_task,
     update_users,
 )
-from trainers.engines.cpu.screen import find
+from trainers.engines.numba_engine.table import Table
 from trainers.jit import announce, compiled
 from trainers.losses import distances
 
-NOT_COMPILED = ("engine.py", "pace.py", "tower.py")
+NOT_COMPILED = ("__init__.py", "engine.py", "autotune.py")
 
 
 class Plan(NamedTuple):
@@ -69,8 +69,8 @@ class Plan(NamedTuple):
         kind, settings, cutoff, summed: see `row_losses.RowLoss`.
         euclidean: whether the score is 1 - |u - v|^2 / 2; else it is the inner product of what the tables are scored by.
         l2: added as l2 * row to the gradients.
-        rates: see `adam.rates`, a line per step of the epoch.
-        power: see `adam.powers`.
+        rates: see `lazy_adam.rates`, a line per step of the epoch.
+        power: see `lazy_adam.powers`.
         steps_before: steps of earlier epochs.
     """
 
@@ -112,13 +112,21 @@ def kernel_for(width: int) -> Kernel:
     return kernel
 
 
-def fingerprint() -> int:
-    """Not 0; of the sources that are compiled in. Numba looks at the kernel's own file only when it judges its cache."""
-    here = Path(__file__).parent
-    compiled_in = [path for path in sorted(here.glob("*.py")) if path.name not in NOT_COMPILED]
-    sources = [*compiled_in, *(Path(str(module.__file__)) for module in (draws, scores, distances, adam, row_losses))]
-    digest = sha256(b"".join(path.read_bytes() for path in sources))
+def fingerprint(*more: Path) -> int:
+    """Not 0; of the sources that are compiled in. Numba looks at the kernel's own file only when it judges its cache.
+
+    Args:
+        more: sources of a kernel that is built on the step's, beyond those.
+    """
+    digest = sha256(b"".join(path.read_bytes() for path in [*sources(), *more]))
     return int.from_bytes(digest.digest()[:6], "big") + 1
+
+
+def sources() -> list[Path]:
+    """The files that have a part in the compiled step."""
+    here = sorted(Path(__file__).parent.glob("*.py"))
+    elsewhere = [Path(str(module.__file__)) for module in (draws, jit, scores, distances, lazy_adam, row_losses)]
+    return [path for path in here if path.name not in NOT_COMPILED] + elsewhere
 
 
 def _build(width: int, version: int) -> Any:  # noqa: C901 - one kernel, read from top to bottom
@@ -128,7 +136,7 @@ def _build(width: int, version: int) -> Any:  # noqa: C901 - one kernel, read fr
     def train_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]  # noqa: C901
         if version == 0:  # never: it is here to be part of the cache's key
             return 0
-        n_rows, n_items, shift = plan.items.size, np.uint64(items.last.size), passes.shift_of(batch)
+        n_rows, n_items, shift = plan.items.size, np.uint64(items.last.size), step_passes.shift_of(batch)
         for at in range(first, last):
             start, step, tail = at * plan.batch_size, plan.steps_before + at + 1, plan.rates[at, 2]
             size = min(plan.batch_size, n_rows - start)

@@ -14,15 +14,15 @@ from trainers.config import TrainConfig
 from trainers.data import Ids
 from trainers.draws import Purpose
 from trainers.encoders import EncoderModule
-from trainers.engines.adam import BETAS, EPSILON, learning_rate_at
-from trainers.engines.contract import Vectors
-from trainers.engines.single import SingleLane
+from trainers.engines.lazy_adam import BETAS, EPSILON, learning_rate_at
+from trainers.engines.one_lane import OneLane
+from trainers.engines.protocol import Vectors
 from trainers.losses import Scores
 from trainers.negatives import ScoredStep
 from trainers.scores import SCORES, unit
 
 
-class TorchEngine(SingleLane):
+class TorchEngine(OneLane):
     """One lane on autograd and torch.optim.Adam."""
 
     def _begin(self, config: TrainConfig) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.engines.cpu.low import aligned
+from trainers.engines.numba_engine.intrinsics import aligned
 
 BLOCK = 32  # rows that one parallel task updates
 USERS = 16  # rows of the batch that one parallel task scores

@@ -14,8 +14,8 @@ import torch
 from trainers import Interactions, TrainConfig, TrainingDiverged, draws, train
 from trainers.draws import Purpose
 from trainers.encoders import MF
-from trainers.engines.adam import learning_rate_at
-from trainers.engines.reference import TorchEngine
+from trainers.engines.lazy_adam import learning_rate_at
+from trainers.engines.torch_engine import TorchEngine
 from trainers.errors import OutOfMemory
 
 N_USERS, N_ITEMS = 5, 8
