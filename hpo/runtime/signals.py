@@ -52,7 +52,7 @@ class Stopper:
             deserted: asked at the start of each `interruptible()` block whether the one that this process works for is
                 gone or wants it to end; true counts as SIGTERM.
             insist: whether a second signal ends the process at once. A worker gets two when a whole group is ended, its
-                own and its parent's, and shall put its trials back.
+                own and its parent's, and must still requeue its trials.
         """
         self._deserted = deserted
         self._insist = insist

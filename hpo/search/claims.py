@@ -1,4 +1,4 @@
-"""Which running trials are dead, and how they get back into the queue. Optuna's ask/tell has no heartbeat of its own."""
+"""Which running trials are dead, and how they are requeued. Optuna's ask/tell has no heartbeat of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.study.attributes import AGAIN, MAX_RETRIES, NEAREST, PUBLISHED, RETRIES, WORKER
+from hpo.study.attributes import MAX_RETRIES, NEAREST, PUBLISHED, RETRIES, RETRY_OF, WORKER
 
 UNKNOWN, ZOMBIE = "", "zombie"  # start times of a process that may not be looked at, and of one that works no more
 STALE_HOURS = 24.0  # after that a trial of another machine counts as dead
@@ -63,7 +63,7 @@ def _signed(trial: FrozenTrial, worker: dict[str, Any]) -> float:
 
 
 class Reaper:
-    """Fails the trials of dead workers and queues them again, each at most MAX_RETRIES times.
+    """Fails the trials of dead workers and requeues them, each at most MAX_RETRIES times.
 
     A trial that is not signed counts as dead when this object has seen it unsigned for CLAIM_SECONDS: other machines' clocks
     do not matter.
@@ -75,11 +75,11 @@ class Reaper:
         self._unsigned: dict[int, float] = {}
 
     def reap(self) -> list[int]:
-        """Look once; returns the numbers of the trials that were put back."""
+        """Look once; returns the numbers of the trials that were requeued."""
         now = time.time()
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         dead = [trial for trial in running if self._given_up(trial) or is_dead(trial, now, self.stale_hours)]
-        return [trial.number for trial in dead if put_back(self.study, trial, count=True)]
+        return [trial.number for trial in dead if requeue(self.study, trial, count=True)]
 
     def _given_up(self, trial: FrozenTrial) -> bool:
         if signature(trial) is not None:
@@ -88,12 +88,12 @@ class Reaper:
 
 
 def reap(study: optuna.Study, stale_hours: float = STALE_HOURS) -> list[int]:
-    """Put back the trials of dead workers that have signed; see `Reaper`."""
+    """Requeue the trials of dead workers that have signed; see `Reaper`."""
     return Reaper(study, stale_hours).reap()
 
 
-def put_back(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
-    """End a running trial as FAIL and queue its parameters again; false when someone else has ended it already.
+def requeue(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
+    """End a running trial as FAIL and enqueue a retry with its parameters; false when someone else has ended it already.
 
     A worker queues its own trial first: whatever kills it before the end, the parameters are not lost. Of several reapers only
     the one that ends the trial may queue it.
@@ -103,29 +103,29 @@ def put_back(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
         count: whether this counts towards the retry cap (a user's Ctrl-C does not).
     """
     if not count:
-        _queue_again(study, trial, count)
+        _enqueue_retry(study, trial, count)
     try:
         study.tell(trial.number, state=TrialState.FAIL)
     except (ValueError, UpdateFinishedTrialError):  # finished meanwhile: by its worker, or by another reaper
         return False
     if count:
-        _queue_again(study, trial, count)
+        _enqueue_retry(study, trial, count)
     return True
 
 
-def _queue_again(study: optuna.Study, trial: FrozenTrial, count: bool) -> None:
-    """Queue a trial's parameters, unless that was done before.
+def _enqueue_retry(study: optuna.Study, trial: FrozenTrial, count: bool) -> None:
+    """Enqueue a trial's parameters, unless that was done before.
 
-    One that is not signed was still being sampled when its worker was killed: what it lacks, or all of it, the repeat samples.
+    One that is not signed was still being sampled when its worker was killed: what it lacks, or all of it, the retry samples.
     """
     retries = trial.user_attrs.get(RETRIES, 0) + count
     others = study.get_trials(deepcopy=False)[trial.number + 1 :]
-    if retries > MAX_RETRIES or any(other.user_attrs.get(AGAIN) == trial.number for other in others):
+    if retries > MAX_RETRIES or any(other.user_attrs.get(RETRY_OF) == trial.number for other in others):
         return
     sampled = trial.params if signature(trial) else {}
     kept = {key: trial.user_attrs[key] for key in (PUBLISHED, NEAREST) if key in trial.user_attrs}
     params = {**trial.system_attrs.get("fixed_params", {}), **sampled}
-    study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries, AGAIN: trial.number})
+    study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries, RETRY_OF: trial.number})
 
 
 def _machine_id() -> str:

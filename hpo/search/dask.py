@@ -35,13 +35,13 @@ def search_on_dask(
 ) -> None:
     """Search on a Dask cluster until the budget is met, on all of its workers or on so many.
 
-    A worker process that dies is replaced by Dask; its trial is queued again by the others.
+    A worker process that dies is replaced by Dask; its trial is requeued by the others.
 
     Raises:
         InputError: distributed is not installed, no cluster answers there, its workers have several threads, or they cannot
             reach the storage.
         SearchFailed: too many trials failed, or Dask gave up on a worker.
-        Stopped: SIGINT or SIGTERM; unfinished trials are back in the queue.
+        Stopped: SIGINT or SIGTERM; unfinished trials are requeued.
     """
     with _client(scheduler) as client:
         places = _places(client, workers)
@@ -60,8 +60,8 @@ def search_on_dask(
                 _raise_errors_of(tasks)
             _raise_errors_of(tasks)  # before `cancel`, which takes their place
         finally:
-            client.cancel(tasks)  # they see it, and put their trials back
-            _wait_for_put_back(client, study)
+            client.cancel(tasks)  # they see it, and requeue their trials
+            _wait_for_requeue(client, study)
             reap(study, job.stale_after)
         watch.look()
 
@@ -144,7 +144,7 @@ def _task(job: Job, number: int, beside: int) -> None:
         job.run(Stopper(deserted=cancelled), Unseen())
 
 
-def _wait_for_put_back(client: Client, study: optuna.Study) -> None:
+def _wait_for_requeue(client: Client, study: optuna.Study) -> None:
     """Until no trial is left with the cluster's processes, for a minute at most."""
     deadline = time.monotonic() + STOP_SECONDS
     ours = set(client.run(_who).values())

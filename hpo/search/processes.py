@@ -37,7 +37,7 @@ from trainers.errors import InputError, OutOfMemory
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 30.0  # for a worker to put its trials back; a kernel returns within half a second
+STOP_SECONDS = 30.0  # for a worker to requeue its trials; a kernel returns within half a second
 MAX_DEATHS = 3  # of each worker on average, with no trial finished in between
 
 
@@ -117,7 +117,7 @@ class Watch:
 
 
 class Crew:
-    """Worker processes of this machine, each supervised: a killed one is replaced, and its trial runs again."""
+    """Worker processes of this machine, each supervised: a killed one is replaced, and its trial requeued."""
 
     def __init__(self, job: Job, count: int) -> None:
         self.job = job
@@ -130,7 +130,7 @@ class Crew:
 
         Raises:
             SearchFailed: too many trials failed, a worker gave up, or they are killed again and again.
-            Stopped: SIGINT or SIGTERM; the workers have put their trials back.
+            Stopped: SIGINT or SIGTERM; the workers have requeued their trials.
         """
         watch = Watch(study, self.job.work.spec.search, progress)
         with self._at_work():
@@ -183,7 +183,7 @@ class Crew:
                     f"workers are killed again and again ({name}) and finish no trial; "
                     f"when memory is short, fewer than {self.count} --workers help"
                 )
-            log.warning("worker %d was killed (%s): its trial is queued again, another worker takes its place", worker, name)
+            log.warning("worker %d was killed (%s): its trial is requeued, another worker takes its place", worker, name)
             self._start(worker)
 
 
@@ -216,7 +216,7 @@ def search_with(job: Job, study: optuna.Study, progress: Progress, stopper: Stop
 
     Raises:
         SearchFailed: see `Crew.search`.
-        Stopped: SIGINT or SIGTERM; unfinished trials are back in the queue.
+        Stopped: SIGINT or SIGTERM; unfinished trials are requeued.
     """
     if workers == 1:
         job.run(stopper, progress, study)

@@ -13,10 +13,10 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from hpo.runtime.signals import Stopper
-from hpo.search.claims import STALE_HOURS, Reaper, is_here, put_back, signature, this_worker
+from hpo.search.claims import STALE_HOURS, Reaper, is_here, requeue, signature, this_worker
 from hpo.search.limits import Failures
 from hpo.search.progress import Progress
-from hpo.study.attributes import AGAIN, FAILURE, NEAREST, PUBLISHED, SEARCHED_BY, WORKER, stands_for_published
+from hpo.study.attributes import FAILURE, NEAREST, PUBLISHED, RETRY_OF, SEARCHED_BY, WORKER, stands_for_published
 from hpo.study.spec import BESIDE, StudySpec
 from hpo.study.trials import searched_by, searched_fields, tally, trial_config, trial_value
 from trainers.config import TrainConfig
@@ -73,7 +73,7 @@ class Scheduler:
         self.width = engine.lanes
 
     def run(self) -> None:
-        """Search. Interrupted trials go back to the queue.
+        """Search. Interrupted trials are requeued.
 
         Raises:
             SearchFailed: 10 trials failed in this run, or 5 in a row.
@@ -93,7 +93,7 @@ class Scheduler:
                     with self.stopper.interruptible():
                         time.sleep(POLL_SECONDS)
         finally:
-            self._put_back_all()
+            self._requeue_all()
 
     def _epoch(self) -> None:
         lanes = self.engine.lanes
@@ -117,7 +117,7 @@ class Scheduler:
             return
         self.width = self.engine.lanes if shrunk else max(1, len(self.lanes) // 2)
         log.warning("%s with %d trials side by side: going on with %d", error.reason, len(self.lanes), self.width)
-        self._put_back_all()
+        self._requeue_all()
 
     def _out_of_time(self) -> bool:
         return self.deadline is not None and time.time() >= self.deadline
@@ -161,7 +161,7 @@ class Scheduler:
             trial = self.study.ask(fixed_distributions=self.spec.space.boxes())
             trial.set_user_attr(WORKER, this_worker())
             trial.set_user_attr(SEARCHED_BY, searched_by(self.spec.search))
-            if self._is_twin(trial):
+            if self._is_duplicate(trial):
                 self.study.tell(trial, state=TrialState.FAIL)
                 return
             config = trial_config(trial, self.spec)
@@ -178,14 +178,14 @@ class Scheduler:
         except OutOfMemory as error:
             self._make_room(error, lanes)
 
-    def _is_twin(self, trial: optuna.Trial) -> bool:
+    def _is_duplicate(self, trial: optuna.Trial) -> bool:
         """Whether a queued trial runs already: two processes that start a study at once both queue the published config, and
         a storage that is away for a moment may queue a trial twice."""
-        marks = {(key, trial.user_attrs[key]) for key in (PUBLISHED, NEAREST, AGAIN) if key in trial.user_attrs}
+        marks = {(key, trial.user_attrs[key]) for key in (PUBLISHED, NEAREST, RETRY_OF) if key in trial.user_attrs}
         others = self.study.get_trials(deepcopy=False)[: trial.number] if marks else []
-        others = [other for other in others if other.number != trial.user_attrs.get(AGAIN)]  # it may be just about to end
+        others = [other for other in others if other.number != trial.user_attrs.get(RETRY_OF)]  # it may be just about to end
         return any(
-            other.user_attrs.get(key) == value and (key == AGAIN or other.state != TrialState.FAIL)  # a trial is repeated once
+            other.user_attrs.get(key) == value and (key == RETRY_OF or other.state != TrialState.FAIL)  # one retry of each
             for other in others
             for key, value in marks
         )
@@ -261,12 +261,12 @@ class Scheduler:
         running.trial.set_user_attr("train_seconds", round(running.train_seconds, 3))
         running.trial.set_user_attr("evaluate_seconds", round(running.evaluate_seconds, 3))
 
-    def _put_back_all(self) -> None:
+    def _requeue_all(self) -> None:
         by_number = {running.trial.number: lane for lane, running in self.lanes.items()}
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if trial.number in by_number:
                 with suppress(UpdateFinishedTrialError):
                     self._set_costs(self.lanes[by_number[trial.number]])
                 self.engine.stop(by_number[trial.number])
-                put_back(self.study, trial, count=False)
+                requeue(self.study, trial, count=False)
         self.lanes.clear()

@@ -53,7 +53,7 @@ def patient(storage: BaseStorage, seconds: float = PATIENCE_SECONDS) -> BaseStor
     """The same storage, where every operation is tried again for so long while the server does not answer.
 
     An operation whose answer got lost is done twice. A trial that is made twice stays unsigned and is reaped, or, if it was
-    queued, is known as a twin (hpo.search.scheduler); a state that is set already counts as set; all else is just set again.
+    queued, hpo.search.scheduler drops the duplicate; a state that is set already counts as set; all else is just set again.
     """
     patient_one: BaseStorage = _Patient(storage, seconds)
     return patient_one

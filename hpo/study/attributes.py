@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 WORKER = "worker"
 PUBLISHED, NEAREST = "published", "nearest_to_published"  # marks of queued trials: the config itself, or a stand-in
 RETRIES = "retries"
-AGAIN = "again"  # the number of the trial that a queued one repeats
+RETRY_OF = "retry_of"  # the number of the trial whose parameters a queued one has
 FAILURE = "failure"
 SEARCHED_BY = "searched_by"  # sampler and pruner of the search that ran a trial; of a study see `trials.ways_searched`
 MAX_RETRIES = 3

@@ -13,16 +13,16 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.study.attributes import AGAIN
+from hpo.study.attributes import RETRY_OF
 from hpo.study.spec import PrunerSpec, SearchPlan
 
 
 class SeededByTrial(BaseSampler):
-    """Proposes each trial with a fresh sampler, whose seed is made of the search's seed and the trial's place in the search.
+    """Proposes each trial with a fresh sampler, whose seed is made of the search's seed and the trial's rank in the search.
 
-    The place is the trial's number without the repeats of interrupted trials before it, and a repeat has that of the trial that
-    it repeats. Both stand in the storage from a trial's beginning, so all workers agree on them, and no two trials that propose
-    points of their own have the same place. So a search by one worker that was interrupted, within a trial or between two,
+    The rank is the trial's number without the retries of interrupted trials before it, and a retry has that of the trial that
+    it retries. Both stand in the storage from a trial's beginning, so all workers agree on them, and no two trials that propose
+    points of their own have the same rank. So a search by one worker that was interrupted, within a trial or between two,
     proposes what it would have proposed without the interruption.
 
     Args:
@@ -37,8 +37,8 @@ class SeededByTrial(BaseSampler):
 
     def _of(self, study: optuna.Study, trial: FrozenTrial) -> BaseSampler:
         if trial.number != self._number:
-            place = _place(trial, study.get_trials(deepcopy=False))
-            seed = np.random.SeedSequence([self._seed, place]).generate_state(1)[0]
+            rank = _rank(trial, study.get_trials(deepcopy=False))
+            seed = np.random.SeedSequence([self._seed, rank]).generate_state(1)[0]
             self._number, self._sampler = trial.number, self._make(int(seed))
         return self._sampler
 
@@ -67,11 +67,11 @@ class SeededByTrial(BaseSampler):
         self._of(study, trial).after_trial(study, trial, state, values)
 
 
-def _place(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
-    """A trial's place in the search, see `SeededByTrial`."""
-    while isinstance(again := trial.user_attrs.get(AGAIN), int) and 0 <= again < trial.number:
-        trial = trials[again]
-    return trial.number - sum(AGAIN in earlier.user_attrs for earlier in trials[: trial.number])
+def _rank(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
+    """A trial's rank in the search, see `SeededByTrial`."""
+    while isinstance(first := trial.user_attrs.get(RETRY_OF), int) and 0 <= first < trial.number:
+        trial = trials[first]
+    return trial.number - sum(RETRY_OF in earlier.user_attrs for earlier in trials[: trial.number])
 
 
 def make_sampler(plan: SearchPlan, lanes: int = 1) -> BaseSampler:

@@ -325,7 +325,7 @@ def test_killed_in_the_middle_it_continues(slow_place: Place):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_puts_the_trial_back_and_says_how_to_continue(slow_place: Place, number: int, code: int):
+def test_a_signal_requeues_the_trial_and_says_how_to_continue(slow_place: Place, number: int, code: int):
     process = start(slow_place)
     wait_for_a_running_trial(slow_place, process)
     process.send_signal(number)

@@ -97,7 +97,7 @@ def test_a_shape_study_starts_with_what_is_nearest_to_the_published_config(name:
     assert PUBLISHED not in trial.user_attrs, "it is pruned like any other"
     study.tell(trial, state=TrialState.FAIL)
     enqueue_published(study, spec)
-    assert len(study.trials) == 1, "queued once: what puts a trial back queues it again"
+    assert len(study.trials) == 1, "queued once: what requeues a trial queues it"
     nearest = trial_config(study.trials[0], spec)
     assert isinstance(nearest.loss, MML)
     assert isinstance(published.loss, MML)

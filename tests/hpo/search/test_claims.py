@@ -12,8 +12,8 @@ import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from hpo.search.claims import CLAIM_SECONDS, UNKNOWN, Reaper, _start_time, is_dead, put_back, reap, this_worker
-from hpo.study.attributes import AGAIN, MAX_RETRIES, PUBLISHED, RETRIES, WORKER
+from hpo.search.claims import CLAIM_SECONDS, UNKNOWN, Reaper, _start_time, is_dead, reap, requeue, this_worker
+from hpo.study.attributes import MAX_RETRIES, PUBLISHED, RETRIES, RETRY_OF, WORKER
 
 BOX = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
 
@@ -125,7 +125,7 @@ def test_an_unsigned_trial_is_dead_when_it_stays_so(study: optuna.Study, monkeyp
     assert reap(study) == [], "it waits in the queue"
 
 
-def test_reaping_fails_and_queues_again_until_the_cap(study: optuna.Study):
+def test_reaping_fails_and_requeues_until_the_cap(study: optuna.Study):
     params = running(study, {**this_worker(), "boot": "another"}).params
     for retries in range(1, MAX_RETRIES + 1):
         assert len(reap(study)) == 1
@@ -147,9 +147,9 @@ def test_living_trials_are_left_alone(study: optuna.Study):
 
 def test_published_trials_stay_published(study: optuna.Study):
     study.enqueue_trial({"x": 0.5}, user_attrs={PUBLISHED: "yelp2018"})
-    put_back(study, running(study, this_worker()), count=False)
+    requeue(study, running(study, this_worker()), count=False)
     (waiting,) = study.get_trials(states=(TrialState.WAITING,))
-    assert waiting.user_attrs == {PUBLISHED: "yelp2018", RETRIES: 0, AGAIN: 0}
+    assert waiting.user_attrs == {PUBLISHED: "yelp2018", RETRIES: 0, RETRY_OF: 0}
 
 
 class Killed(Exception):
@@ -176,13 +176,13 @@ class Mortal(InMemoryStorage):
 
 
 @pytest.mark.parametrize("write", [0, 1])
-def test_a_worker_that_is_killed_while_it_puts_its_trial_back_loses_nothing(write: int):
+def test_a_worker_that_is_killed_while_it_requeues_its_trial_loses_nothing(write: int):
     storage = Mortal()
     study = optuna.create_study(storage=storage)
     trial = running(study, {**this_worker(), "boot": "another"})
     storage.dies_at = write
     with pytest.raises(Killed):
-        put_back(study, trial, count=False)
+        requeue(study, trial, count=False)
     assert reap(study) == [0]
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING], "queued, and once"
     assert study.ask(fixed_distributions=BOX).params == trial.params
@@ -191,5 +191,5 @@ def test_a_worker_that_is_killed_while_it_puts_its_trial_back_loses_nothing(writ
 def test_a_trial_that_finished_meanwhile_is_not_queued(study: optuna.Study):
     trial = running(study, this_worker())
     study.tell(trial.number, 1.0)
-    assert not put_back(study, trial, count=True)
+    assert not requeue(study, trial, count=True)
     assert len(study.trials) == 1

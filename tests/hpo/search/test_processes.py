@@ -89,7 +89,7 @@ def test_workers_that_never_finish_a_trial_end_the_run(busy_place: Place):
     assert "Traceback" not in errors
 
 
-def test_workers_whose_parent_is_killed_put_their_trials_back(busy_place: Place):
+def test_workers_whose_parent_is_killed_requeue_their_trials(busy_place: Place):
     busy_place.edit("trials: 6", "trials: 600")
     process = start(busy_place, "--workers", "2")
     wait_until(lambda: len(pids_at_work(busy_place)) == 2, process)

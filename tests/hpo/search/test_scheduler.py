@@ -14,7 +14,7 @@ from hpo.runtime.process import SearchFailed
 from hpo.runtime.signals import Stopper
 from hpo.search.claims import this_worker
 from hpo.search.scheduler import Scheduler
-from hpo.study.attributes import AGAIN, FAILURE, NEAREST, PUBLISHED, RETRIES, WORKER
+from hpo.study.attributes import FAILURE, NEAREST, PUBLISHED, RETRIES, RETRY_OF, WORKER
 from hpo.study.trials import enqueue_published
 from trainers import TrainConfig
 from trainers.engines import EpochResult
@@ -156,7 +156,7 @@ def test_a_published_config_that_was_lost_is_queued_again_but_not_one_that_diver
     assert enqueue_published(study, of) == ""
     assert enqueue_published(study, of) == "", "while it waits it is not queued twice"
     assert len(study.trials) == 1
-    study.tell(study.ask().number, state=TrialState.FAIL)  # killed between being failed and being queued again
+    study.tell(study.ask().number, state=TrialState.FAIL)  # killed between being failed and being requeued
     enqueue_published(study, of)
     assert states(study) == [TrialState.FAIL, TrialState.WAITING]
     trial = study.ask()
@@ -240,27 +240,27 @@ def test_a_config_too_large_for_the_device_fails_with_the_reason_and_the_search_
 def test_a_trial_that_was_queued_twice_runs_once():
     of, study = spec(2), optuna.create_study(direction="maximize")
     for _ in range(2):
-        study.enqueue_trial({"margin": 0.9, "negative_weight": 150.0}, user_attrs={RETRIES: 1, AGAIN: 7})
+        study.enqueue_trial({"margin": 0.9, "negative_weight": 150.0}, user_attrs={RETRIES: 1, RETRY_OF: 7})
     scheduler(of, GivenCurves(1, by_margin), study).run()
     assert states(study) == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
 
 
-def test_a_repeat_of_a_trial_that_is_repeated_already_is_dropped_whatever_became_of_the_first():
+def test_a_second_retry_of_one_trial_is_dropped_whatever_became_of_the_first():
     of, study = spec(1), optuna.create_study(direction="maximize")
     for _ in range(2):
-        study.enqueue_trial({"margin": 0.9, "negative_weight": 150.0}, user_attrs={RETRIES: 1, AGAIN: 7})
+        study.enqueue_trial({"margin": 0.9, "negative_weight": 150.0}, user_attrs={RETRIES: 1, RETRY_OF: 7})
     study.tell(study.ask().number, state=TrialState.FAIL)
     scheduler(of, GivenCurves(1, by_margin), study).run()
     assert states(study) == [TrialState.FAIL, TrialState.FAIL, TrialState.COMPLETE]
 
 
-def test_a_published_config_is_no_twin_of_the_trial_that_it_repeats():
+def test_a_published_config_is_no_duplicate_of_the_trial_that_it_retries():
     """A worker queues its trial before it ends it; another may start the repeat in between."""
     of, study = spec(1), optuna.create_study(direction="maximize")
     config = {"margin": 0.9, "negative_weight": 150.0}
     study.enqueue_trial(config, user_attrs={PUBLISHED: "yelp2018"})
     study.ask()
-    study.enqueue_trial(config, user_attrs={PUBLISHED: "yelp2018", RETRIES: 0, AGAIN: 0})
+    study.enqueue_trial(config, user_attrs={PUBLISHED: "yelp2018", RETRIES: 0, RETRY_OF: 0})
     loop = scheduler(of, GivenCurves(1, by_margin), study)
     loop._start(0)
     assert loop.lanes[0].trial.number == 1

@@ -11,7 +11,7 @@ import sqlalchemy
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
 
-from hpo.search.claims import put_back
+from hpo.search.claims import requeue
 from hpo.storage.retrying import OPERATIONS, is_outage, patient
 
 
@@ -91,11 +91,11 @@ def test_a_trial_that_was_queued_twice_runs_once():
     study = optuna.create_study(storage=patient(storage), direction="maximize")
     lost = study.ask({"margin": optuna.distributions.FloatDistribution(0.3, 0.98)})
     storage.lost = {"create_new_trial", "set_trial_state_values"}
-    assert put_back(study, study.trials[lost.number], count=True)
+    assert requeue(study, study.trials[lost.number], count=True)
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.FAIL, TrialState.WAITING, TrialState.WAITING]
-    twins = study.trials[1:]
-    assert twins[0].user_attrs == twins[1].user_attrs, "which is how the scheduler knows them"
+    duplicates = study.trials[1:]
+    assert duplicates[0].user_attrs == duplicates[1].user_attrs, "which is how the scheduler knows them"
 
 
 def test_patience_covers_every_operation_of_a_storage():
