@@ -18,7 +18,7 @@ from hpo.runtime.signals import Stopper
 from hpo.runtime.text import OTHER_OUTPUT, counted
 from hpo.search.claims import reap
 from hpo.search.limits import while_it_exists
-from hpo.search.processes import Job, Team, search_with
+from hpo.search.processes import Backend, SearchJob, search_with_processes
 from hpo.study.definition import DEFINITION
 from hpo.study.spec import BESIDE, OBJECTIVE
 from hpo.study.trials import enqueue_published, finalists
@@ -54,8 +54,10 @@ def check_test_split(work: Workspace) -> None:
     load_test(work.spec.dataset, work.data_dir)
 
 
-def search_study(job: Job, study: optuna.Study, console: Console, stopper: Stopper, team: Team = search_with) -> None:
-    """Search with a team of workers until the budget is met; the published config goes first, and again if it was lost.
+def search_study(
+    job: SearchJob, study: optuna.Study, console: Console, stopper: Stopper, backend: Backend = search_with_processes
+) -> None:
+    """Search until the budget is met; the published config goes first, and again if it was lost.
 
     Raises:
         SearchFailed: too many trials failed, the workers themselves, or the study was deleted.
@@ -67,7 +69,7 @@ def search_study(job: Job, study: optuna.Study, console: Console, stopper: Stopp
         if why_not:
             say(console, f"no published trial: {why_not}")
         with SearchProgress(console, job.work.spec.search.epochs) as progress:
-            team(job, study, progress, stopper)
+            backend(job, study, progress, stopper)
 
 
 def export_study(work: Workspace, study: optuna.Study, console: Console) -> None:

@@ -37,7 +37,7 @@ from hpo.runtime.signals import Stopper
 from hpo.runtime.text import OTHER_OUTPUT
 from hpo.search.claims import STALE_HOURS
 from hpo.search.dask import count_workers, search_on_dask
-from hpo.search.processes import Job, Team, search_with
+from hpo.search.processes import Backend, SearchJob, search_with_processes
 from hpo.storage.open import open_storage, shared_by_processes, storage_url, without_password
 from hpo.study.sampling import make_sampler
 from hpo.study.spec import load_spec
@@ -99,7 +99,7 @@ def _add_worker_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _team(arguments: argparse.Namespace, url: str) -> Team:
+def _backend(arguments: argparse.Namespace, url: str) -> Backend:
     """Who searches.
 
     Raises:
@@ -114,7 +114,7 @@ def _team(arguments: argparse.Namespace, url: str) -> Team:
         )
     if on_dask:
         return partial(search_on_dask, scheduler=arguments.scheduler, workers=arguments.workers)
-    return partial(search_with, workers=arguments.workers or 1)
+    return partial(search_with_processes, workers=arguments.workers or 1)
 
 
 def _worker_count(arguments: argparse.Namespace) -> int:
@@ -132,7 +132,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise InputError("--search-only does not confirm, and the flags of confirm are for one time: give them to hpo.confirm")
     check_rival_seeds(plan, arguments.rival_seeds)  # and the rivals: a mistake there should not wait for the end of the search
     url = storage_url(arguments.storage, arguments.output)
-    team = _team(arguments, url)
+    backend = _backend(arguments, url)
     place = arguments.output, arguments.data_dir, arguments.engine, arguments.device
     work = Workspace.open(spec, *place, arguments.lanes, _worker_count(arguments))
     console = Console()
@@ -150,7 +150,7 @@ def _run(arguments: argparse.Namespace) -> int:
             if each is not work:
                 introduce(each, console)
             deadline = None if arguments.timeout is None else time.time() + arguments.timeout
-            search_study(Job(each, url, deadline, arguments.stale_after), its_study, console, stopper, team)
+            search_study(SearchJob(each, url, deadline, arguments.stale_after), its_study, console, stopper, backend)
             if arguments.timeout is not None and not best_trials(its_study, 1):
                 raise SearchFailed(
                     f"study {each.spec.name!r} has no complete trial after --timeout {arguments.timeout:g}; give it more "

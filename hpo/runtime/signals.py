@@ -46,16 +46,16 @@ def _let_go(error: BaseException) -> None:
 class Stopper:
     """Turns signals into `Stopped`, raised only inside `interruptible()` blocks: never in the middle of a write."""
 
-    def __init__(self, deserted: Callable[[], bool] = lambda: False, insist: bool = True) -> None:
+    def __init__(self, deserted: Callable[[], bool] = lambda: False, exit_on_second: bool = True) -> None:
         """
         Args:
             deserted: asked at the start of each `interruptible()` block whether the one that this process works for is
                 gone or wants it to end; true counts as SIGTERM.
-            insist: whether a second signal ends the process at once. A worker gets two when a whole group is ended, its
-                own and its parent's, and must still requeue its trials.
+            exit_on_second: whether a second signal ends the process at once; false in workers, which receive both the group's
+                and the parent's signal and must still requeue.
         """
         self._deserted = deserted
-        self._insist = insist
+        self._exit_on_second = exit_on_second
         self._pending: int | None = None
         self._armed = False
         self._again: threading.Timer | None = None
@@ -116,7 +116,7 @@ class Stopper:
         if self._sent_again:
             self._sent_again = False
         elif self._pending is not None:
-            if self._insist:
+            if self._exit_on_second:
                 os._exit(128 + signum)
             return
         self._pending = signum

@@ -17,8 +17,8 @@ from optuna.trial import TrialState
 from hpo.runtime.process import SearchFailed
 from hpo.runtime.signals import Stopped, Stopper
 from hpo.search.claims import reap, signature
-from hpo.search.processes import Job, Watch
-from hpo.search.progress import Progress, Unseen
+from hpo.search.processes import SearchJob, SearchMonitor
+from hpo.search.progress import NoProgress, Progress
 from hpo.search.scheduler import POLL_SECONDS
 from trainers.engines.resources import take_share
 from trainers.errors import InputError
@@ -31,7 +31,7 @@ STOP_SECONDS = 60.0
 
 
 def search_on_dask(
-    job: Job, study: optuna.Study, progress: Progress, stopper: Stopper, scheduler: str, workers: int | None = None
+    job: SearchJob, study: optuna.Study, progress: Progress, stopper: Stopper, scheduler: str, workers: int | None = None
 ) -> None:
     """Search on a Dask cluster until the budget is met, on all of its workers or on so many.
 
@@ -44,26 +44,26 @@ def search_on_dask(
         Stopped: SIGINT or SIGTERM; unfinished trials are requeued.
     """
     with _client(scheduler) as client:
-        places = _places(client, workers)
+        chosen = _chosen_workers(client, workers)
         job = _reachable(job, client)
-        watch = Watch(study, job.work.spec.search, progress)
+        monitor = SearchMonitor(study, job.work.spec.search, progress)
         data = client.scatter(job, broadcast=True)  # the data travel once, not with each task
         tasks = [
-            client.submit(_task, data, number, beside, workers=[address], allow_other_workers=True, pure=False)
-            for address, number, beside in places
+            client.submit(_task, data, number, of_host, workers=[address], allow_other_workers=True, pure=False)
+            for address, number, of_host in chosen
         ]
         try:
             while not all(task.done() for task in tasks):
                 with stopper.interruptible():
                     time.sleep(POLL_SECONDS / 4)
-                watch.look()
+                monitor.poll()
                 _raise_errors_of(tasks)
             _raise_errors_of(tasks)  # before `cancel`, which takes their place
         finally:
             client.cancel(tasks)  # they see it, and requeue their trials
             _wait_for_requeue(client, study)
             reap(study, job.stale_after)
-        watch.look()
+        monitor.poll()
 
 
 def count_workers(scheduler: str) -> int:
@@ -73,7 +73,7 @@ def count_workers(scheduler: str) -> int:
         InputError: distributed is not installed, no cluster answers there, or it has no worker of one thread.
     """
     with _client(scheduler) as client:
-        return len(_places(client))
+        return len(_chosen_workers(client))
 
 
 @contextmanager
@@ -90,10 +90,8 @@ def _client(scheduler: str) -> Iterator[Client]:
         yield client
 
 
-def _places(client: Client, wanted: int | None = None) -> list[tuple[str, int, int]]:
-    """For each Dask worker, or for so many, from all machines in turn: its address, its number among those of its machine, and
-    how many these are.
-    """
+def _chosen_workers(client: Client, wanted: int | None = None) -> list[tuple[str, int, int]]:
+    """(address, index on its host, workers on that host) for up to `wanted` workers, taken from all hosts in turn."""
     workers: dict[str, dict[str, Any]] = client.scheduler_info(n_workers=-1)["workers"]
     if not workers:
         raise InputError("the Dask cluster has no worker; start some with `dask worker ADDRESS --nthreads 1 --nworkers N`")
@@ -111,11 +109,11 @@ def _places(client: Client, wanted: int | None = None) -> list[tuple[str, int, i
     return [(address, number, of_host[host]) for number, host, address in chosen]
 
 
-def _reachable(job: Job, client: Client) -> Job:
+def _reachable(job: SearchJob, client: Client) -> SearchJob:
     """The job with a storage that the workers can open: a journal is for the processes of one machine."""
     if "://" in job.storage:
         return job
-    elsewhere = {host for host, _ in client.run(_who).values()} - {socket.gethostname()}
+    elsewhere = {host for host, _ in client.run(_host_and_pid).values()} - {socket.gethostname()}
     if elsewhere:
         raise InputError(
             f"Dask workers on {', '.join(sorted(elsewhere))} cannot share the journal {job.storage} of this machine; give a "
@@ -124,11 +122,11 @@ def _reachable(job: Job, client: Client) -> Job:
     return replace(job, storage=os.path.abspath(job.storage))  # they stand in other folders
 
 
-def _who() -> tuple[str, int]:
+def _host_and_pid() -> tuple[str, int]:
     return socket.gethostname(), os.getpid()
 
 
-def _task(job: Job, number: int, beside: int) -> None:
+def _task(job: SearchJob, number: int, of_host: int) -> None:
     """One worker, in a thread of a Dask worker process; ends early when Dask cancels it or its client is gone."""
     from distributed import get_worker
 
@@ -139,15 +137,15 @@ def _task(job: Job, number: int, beside: int) -> None:
         task = worker.state.tasks.get(key)
         return task is None or task.state != "executing"
 
-    take_share(number, beside)
+    take_share(number, of_host)
     with suppress(Stopped):
-        job.run(Stopper(deserted=cancelled), Unseen())
+        job.run(Stopper(deserted=cancelled), NoProgress())
 
 
 def _wait_for_requeue(client: Client, study: optuna.Study) -> None:
     """Until no trial is left with the cluster's processes, for a minute at most."""
     deadline = time.monotonic() + STOP_SECONDS
-    ours = set(client.run(_who).values())
+    ours = set(client.run(_host_and_pid).values())
     while time.monotonic() < deadline:
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         holders = [holder for holder in map(signature, running) if holder is not None]

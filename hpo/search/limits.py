@@ -40,10 +40,10 @@ def _exists(study: optuna.Study) -> bool:
 
 
 class Failures:
-    """Counts the trials of a run that failed through their config: 10, or 5 in a row, end it unless it is not `limited`."""
+    """Counts the trials of a run that failed through their config: 10, or 5 in a row, end it if `stop_on_failures`."""
 
-    def __init__(self, limited: bool = True) -> None:
-        self.limited = limited
+    def __init__(self, stop_on_failures: bool = True) -> None:
+        self.stop_on_failures = stop_on_failures
         self.reasons: list[str] = []
         self.in_a_row = 0
 
@@ -59,5 +59,5 @@ class Failures:
             return
         self.reasons.append(f"trial {trial.number}: {trial.user_attrs[FAILURE]['reason']}")
         self.in_a_row += 1
-        if self.limited and (len(self.reasons) >= MAX_FAILURES or self.in_a_row >= MAX_FAILURES_IN_A_ROW):
+        if self.stop_on_failures and (len(self.reasons) >= MAX_FAILURES or self.in_a_row >= MAX_FAILURES_IN_A_ROW):
             raise SearchFailed("too many trials failed; the study is kept\n" + "\n".join(self.reasons))

@@ -23,7 +23,7 @@ from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, StudyDeleted, r
 from hpo.runtime.signals import Stopped, Stopper
 from hpo.search.claims import STALE_HOURS, reap
 from hpo.search.limits import Failures, while_it_exists
-from hpo.search.progress import Progress, Unseen
+from hpo.search.progress import NoProgress, Progress
 from hpo.search.scheduler import POLL_SECONDS, Scheduler
 from hpo.storage.open import open_storage
 from hpo.storage.retrying import PATIENCE_SECONDS
@@ -38,11 +38,11 @@ from trainers.errors import InputError, OutOfMemory
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 30.0  # for a worker to requeue its trials; a kernel returns within half a second
-MAX_DEATHS = 3  # of each worker on average, with no trial finished in between
+MAX_DEATHS = 3  # restarts of each worker on average since the last finished trial
 
 
 @dataclass(frozen=True)
-class Job:
+class SearchJob:
     """A search, as a worker needs to know it; it opens the storage itself and brings the data with it.
 
     Attributes:
@@ -60,7 +60,7 @@ class Job:
 
         Args:
             study: as the caller has it open, who searches alone; None for one of several workers, which opens it itself and
-                leaves it to a `Watch` to count failures: five in a row of one worker may stand between sound ones of others.
+                leaves it to a `SearchMonitor` to count failures: others may finish some between five in a row of one worker.
 
         Raises:
             SearchFailed: too many trials failed, or the study was deleted.
@@ -72,7 +72,9 @@ class Job:
         work = self.work
         engine = make_engine(work.choice, seen, validation, work.spec.search.evaluate_every, work.lanes)
         with while_it_exists(study):
-            Scheduler(study, work.spec, engine, progress, stopper, self.deadline, self.stale_after, limited=alone).run()
+            Scheduler(
+                study, work.spec, engine, progress, stopper, self.deadline, self.stale_after, stop_on_failures=alone
+            ).run()
 
     def _open_patiently(self) -> BaseStorage:
         """The parent has opened it before: when that fails now, its server is away."""
@@ -86,7 +88,7 @@ class Job:
                 time.sleep(POLL_SECONDS)
 
 
-class Watch:
+class SearchMonitor:
     """Sees over the storage what all workers do: passes on ended trials, and ends the run when too many fail."""
 
     def __init__(self, study: optuna.Study, plan: SearchPlan, progress: Progress) -> None:
@@ -96,8 +98,8 @@ class Watch:
         self.ended = {trial.number for trial in self._ended()}
         progress.begin(study, plan.trials)
 
-    def look(self) -> int:
-        """Pass on what has ended since the last look, by itself and not with its worker; returns how many trials that are.
+    def poll(self) -> int:
+        """Pass on what has ended since the last time, by itself and not with its worker; returns how many trials that are.
 
         Raises:
             SearchFailed: too many failed.
@@ -116,10 +118,10 @@ class Watch:
         return [t for t in trials if t.state in FINISHED or has_failed(t)]
 
 
-class Crew:
+class WorkerPool:
     """Worker processes of this machine, each supervised: a killed one is replaced, and its trial requeued."""
 
-    def __init__(self, job: Job, count: int) -> None:
+    def __init__(self, job: SearchJob, count: int) -> None:
         self.job = job
         self.count = count
         self.processes: dict[int, BaseProcess] = {}
@@ -132,17 +134,17 @@ class Crew:
             SearchFailed: too many trials failed, a worker gave up, or they are killed again and again.
             Stopped: SIGINT or SIGTERM; the workers have requeued their trials.
         """
-        watch = Watch(study, self.job.work.spec.search, progress)
+        monitor = SearchMonitor(study, self.job.work.spec.search, progress)
         with self._at_work():
             while self.processes:
                 with stopper.interruptible():
                     connection.wait([process.sentinel for process in self.processes.values()], timeout=POLL_SECONDS / 2)
-                if watch.look():
+                if monitor.poll():
                     self.deaths = 0
                 for worker, process in list(self.processes.items()):
                     if process.exitcode is not None:
                         self._ended(worker, process.exitcode)
-        watch.look()
+        monitor.poll()
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -161,7 +163,7 @@ class Crew:
 
     def _start(self, worker: int) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would share open storages and thread pools
-        process = context.Process(target=_be_worker, args=(self.job, worker, self.count), name=f"worker {worker}")
+        process = context.Process(target=_worker_main, args=(self.job, worker, self.count), name=f"worker {worker}")
         # a Ctrl-C in the terminal reaches the children too; they shall wait for the parent's SIGTERM
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         process.start()
@@ -187,15 +189,15 @@ class Crew:
             self._start(worker)
 
 
-def _be_worker(job: Job, worker: int, workers: int) -> None:
+def _worker_main(job: SearchJob, worker: int, workers: int) -> None:
     """What a worker process does."""
     set_up_logging(logging.WARNING)
     take_share(worker, workers)
     parent = multiprocessing.parent_process()
     assert parent is not None
     try:
-        with Stopper(deserted=lambda: not parent.is_alive(), insist=False).catching([signal.SIGTERM]) as stopper:
-            job.run(stopper, Unseen())
+        with Stopper(deserted=lambda: not parent.is_alive(), exit_on_second=False).catching([signal.SIGTERM]) as stopper:
+            job.run(stopper, NoProgress())
     except Stopped as stop:
         sys.exit(stop.exit_code)
     except StudyDeleted:  # the parent finds it so too, and says it once
@@ -211,23 +213,23 @@ def _be_worker(job: Job, worker: int, workers: int) -> None:
         sys.exit(FAILED)
 
 
-def search_with(job: Job, study: optuna.Study, progress: Progress, stopper: Stopper, workers: int = 1) -> None:
+def search_with_processes(job: SearchJob, study: optuna.Study, progress: Progress, stopper: Stopper, workers: int = 1) -> None:
     """Search with so many workers on this machine; a single one works in this process.
 
     Raises:
-        SearchFailed: see `Crew.search`.
+        SearchFailed: see `WorkerPool.search`.
         Stopped: SIGINT or SIGTERM; unfinished trials are requeued.
     """
     if workers == 1:
         job.run(stopper, progress, study)
         return
     try:
-        Crew(job, workers).search(study, progress, stopper)
+        WorkerPool(job, workers).search(study, progress, stopper)
     finally:
         reap(study, job.stale_after)
 
 
-class Team(Protocol):
+class Backend(Protocol):
     """Whoever searches a study until its budget is met."""
 
-    def __call__(self, job: Job, study: optuna.Study, progress: Progress, stopper: Stopper) -> None: ...
+    def __call__(self, job: SearchJob, study: optuna.Study, progress: Progress, stopper: Stopper) -> None: ...

@@ -20,7 +20,7 @@ class Progress(Protocol):
     def finished(self, trial: FrozenTrial, study: optuna.Study) -> None: ...
 
 
-class Unseen:
+class NoProgress:
     """A worker's own progress: shown by the parent, which sees all of them."""
 
     def begin(self, study: optuna.Study, budget: int) -> None:

@@ -30,12 +30,12 @@ POLL_SECONDS = 2.0
 
 
 @dataclass
-class _Running:
+class LaneState:
     """A trial in a lane."""
 
     trial: optuna.Trial
     config: TrainConfig
-    kept: bool  # never pruned
+    never_pruned: bool
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     epochs: int = 0
@@ -54,11 +54,11 @@ class Scheduler:
         stopper: Stopper,
         deadline: float | None = None,
         stale_after: float = STALE_HOURS,
-        limited: bool = True,
+        stop_on_failures: bool = True,
     ) -> None:
         """
         Args:
-            limited: whether too many failed trials end this loop; false where someone who sees all workers counts them.
+            stop_on_failures: false in a worker whose parent counts the failures of all workers.
         """
         self.study = study
         self.spec = spec
@@ -66,10 +66,10 @@ class Scheduler:
         self.progress = progress
         self.stopper = stopper
         self.deadline = deadline
-        self.lanes: dict[int, _Running] = {}
+        self.lanes: dict[int, LaneState] = {}
         self.reaper = Reaper(study, stale_after)
-        self.awaited: list[str] = []
-        self.failures = Failures(limited)
+        self.last_waiting_notice: list[str] = []
+        self.failures = Failures(stop_on_failures)
         self.width = engine.lanes
 
     def run(self) -> None:
@@ -89,7 +89,7 @@ class Scheduler:
                 elif self._budget_met():
                     return
                 else:  # the trials that are left run elsewhere, or their worker has just died
-                    self._say_what_is_awaited()
+                    self._report_waiting()
                     with self.stopper.interruptible():
                         time.sleep(POLL_SECONDS)
         finally:
@@ -103,7 +103,7 @@ class Scheduler:
         except OutOfMemory as error:
             self._make_room(error, lanes)
         else:
-            self._digest(results)
+            self._report_prune_tell(results)
 
     def _make_room(self, error: OutOfMemory, lanes: int) -> None:
         """Half the lanes from now on, and the same trials again; a trial that is alone and still too large has failed.
@@ -127,7 +127,7 @@ class Scheduler:
         unsigned = any(trial.state == TrialState.RUNNING and signature(trial) is None for trial in trials)
         return tally(trials).finished >= self.spec.search.trials and not unsigned  # an unsigned one is still to be reaped
 
-    def _say_what_is_awaited(self) -> None:
+    def _report_waiting(self) -> None:
         """Once per set of trials."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         holders = [(trial.number, signature(trial)) for trial in running]
@@ -137,13 +137,13 @@ class Scheduler:
                 here.append(f"{number} of process {by['pid']}")
             elif by is not None:
                 away.append(f"{number} of {by['host']}")
-        if here + away != self.awaited:
+        if here + away != self.last_waiting_notice:
             if here:
                 log.info("waiting for trial %s", ", ".join(here))
             if away:
                 remedy = "if its worker is gone, --stale-after HOURS (now %g) says when to give it up"
                 log.warning(f"waiting for trial %s; {remedy}", ", ".join(away), self.reaper.stale_hours)
-        self.awaited = here + away
+        self.last_waiting_notice = here + away
 
     def _fill_lanes(self) -> None:
         self.reaper.reap()
@@ -170,7 +170,7 @@ class Scheduler:
         except UpdateFinishedTrialError:  # the storage took so long that another worker thought this one dead
             log.warning("a trial was ended by another process before it could be started")
             return
-        self.lanes[lane] = _Running(trial, config, kept=stands_for_published(trial))
+        self.lanes[lane] = LaneState(trial, config, never_pruned=stands_for_published(trial))
         lanes = self.engine.lanes
         try:
             with self.stopper.interruptible():
@@ -190,7 +190,7 @@ class Scheduler:
             for key, value in marks
         )
 
-    def _digest(self, results: list[EpochResult]) -> None:
+    def _report_prune_tell(self, results: list[EpochResult]) -> None:
         """Report all, then ask whether to prune for all, then tell: lanes must not depend on their order."""
         alive = [result for result in results if self._unless_ended(result.lane, self._record, result)]
         verdicts = [(result.lane, self._verdict(result)) for result in alive]
@@ -212,7 +212,7 @@ class Scheduler:
         running = self.lanes[result.lane]
         if result.epoch == running.config.epochs:
             return TrialState.COMPLETE
-        prune = result.metrics is not None and not running.kept and running.trial.should_prune()
+        prune = result.metrics is not None and not running.never_pruned and running.trial.should_prune()
         return TrialState.PRUNED if prune else None
 
     def _record(self, result: EpochResult) -> bool:
@@ -256,7 +256,7 @@ class Scheduler:
         self.failures.note(told)
         return False
 
-    def _set_costs(self, running: _Running) -> None:
+    def _set_costs(self, running: LaneState) -> None:
         running.trial.set_user_attr("epochs_trained", running.epochs)
         running.trial.set_user_attr("train_seconds", round(running.train_seconds, 3))
         running.trial.set_user_attr("evaluate_seconds", round(running.evaluate_seconds, 3))

@@ -14,8 +14,8 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo import confirm, export, report, run
-from hpo.search.dask import _places, _reachable
-from hpo.search.processes import Job
+from hpo.search.dask import _chosen_workers, _reachable
+from hpo.search.processes import SearchJob
 from hpo.study.attributes import WORKER
 from trainers.errors import InputError
 
@@ -88,8 +88,8 @@ def test_some_workers_of_a_cluster_are_taken_from_all_machines():
         def scheduler_info(self, n_workers: int) -> dict[str, dict[str, dict[str, object]]]:
             return {"workers": {f"tcp://{host}:{port}": {"nthreads": 1, "host": host} for host in "ab" for port in (1, 2, 3)}}
 
-    assert _places(Client(), 3) == [("tcp://a:1", 0, 2), ("tcp://b:1", 0, 1), ("tcp://a:2", 1, 2)]  # type: ignore[arg-type]
-    assert len(_places(Client())) == 6  # type: ignore[arg-type]
+    assert _chosen_workers(Client(), 3) == [("tcp://a:1", 0, 2), ("tcp://b:1", 0, 1), ("tcp://a:2", 1, 2)]  # type: ignore[arg-type]
+    assert len(_chosen_workers(Client())) == 6  # type: ignore[arg-type]
 
 
 def test_the_default_lanes_are_shared_by_all_dask_workers(cluster: str):
@@ -110,7 +110,7 @@ def test_a_journal_is_refused_where_workers_are_on_other_machines():
         def run(self, function: object) -> dict[str, tuple[str, int]]:
             return {"tcp://10.0.0.7:1": ("node7", 1)}
 
-    job = Job(None, "runs/journal.log")  # type: ignore[arg-type]
+    job = SearchJob(None, "runs/journal.log")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="Dask workers on node7 cannot share the journal"):
         _reachable(job, Client())  # type: ignore[arg-type]
     database = replace(job, storage="postgresql://host/db")

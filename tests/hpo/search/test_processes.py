@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.runtime.process import SearchFailed
 from hpo.runtime.signals import Stopper
-from hpo.search.processes import Job, Watch
-from hpo.search.progress import Unseen
+from hpo.search.processes import SearchJob, SearchMonitor
+from hpo.search.progress import NoProgress
 from hpo.storage.open import open_storage
 from hpo.study.attributes import FAILURE, RETRIES, WORKER
 from hpo.study.spec import SearchPlan, load_spec
@@ -136,16 +136,16 @@ def test_a_worker_that_is_asked_to_end_is_replaced(busy_place: Place):
 def test_a_trial_that_is_about_to_fail_is_counted_when_it_has():
     """A worker writes the reason before it tells."""
     study = optuna.create_study()
-    watch = Watch(study, SearchPlan(), Unseen())
+    monitor = SearchMonitor(study, SearchPlan(), NoProgress())
     for number in range(5):
         trial = study.ask()
         trial.set_user_attr(FAILURE, {"epoch": 1, "reason": "x"})
-        assert watch.look() == 0
+        assert monitor.poll() == 0
         study.tell(trial, state=TrialState.FAIL)
         if number < 4:
-            assert watch.look() == 1
+            assert monitor.poll() == 1
     with pytest.raises(SearchFailed, match="trial 4: x"):
-        watch.look()
+        monitor.poll()
 
 
 def test_two_runs_share_the_search_and_one_of_them_confirms(busy_place: Place):
@@ -178,13 +178,13 @@ def test_a_worker_goes_on_where_only_its_own_trials_fail(place: Place):
     work = Workspace.open(load_spec(str(place.study)), place.output, str(place.root / "data"), "auto", "auto")
     study = work.study(open_storage(journal(place)))
 
-    class UntilSix(Unseen):
+    class UntilSix(NoProgress):
         def finished(self, trial: FrozenTrial, study: optuna.Study) -> None:
             if trial.number == 5:
                 raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        Job(work, journal(place)).run(Stopper(), UntilSix())
+        SearchJob(work, journal(place)).run(Stopper(), UntilSix())
     assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 6
 
 

@@ -47,7 +47,7 @@ def test_lanes_that_end_together_are_judged_before_either_is_told():
     study.enqueue_trial({"margin": 0.3, "negative_weight": 100.0})
     loop._fill_lanes()
     loop.lanes[0].config = loop.lanes[0].config.replace(epochs=1)  # it ends an epoch before lane 1
-    loop._digest(engine.epoch())
+    loop._report_prune_tell(engine.epoch())
     assert states(study) == [TrialState.COMPLETE, TrialState.RUNNING], "judged with no complete peer"
 
 
@@ -113,7 +113,7 @@ def test_one_of_several_workers_leaves_it_to_others_to_count_failures():
         return math.nan if len(seen) <= 12 else 0.5
 
     alone = scheduler(spec(1), GivenCurves(1, curve))
-    loop = Scheduler(alone.study, alone.spec, alone.engine, Silent(), Stopper(), limited=False)
+    loop = Scheduler(alone.study, alone.spec, alone.engine, Silent(), Stopper(), stop_on_failures=False)
     loop.run()
     assert states(loop.study) == [TrialState.FAIL] * 12 + [TrialState.COMPLETE]
 
@@ -181,8 +181,8 @@ def test_waiting_for_another_machine_is_said(caplog: pytest.LogCaptureFixture):
     study.ask().set_user_attr(WORKER, {**this_worker(), "host": "elsewhere"})
     loop = scheduler(of, GivenCurves(1, by_margin), study)
     with caplog.at_level(logging.WARNING):
-        loop._say_what_is_awaited()
-        loop._say_what_is_awaited()
+        loop._report_waiting()
+        loop._report_waiting()
     assert caplog.text.count("waiting for trial 0 of elsewhere") == 1
     assert "--stale-after" in caplog.text
 
