@@ -1,4 +1,4 @@
-"""Rivals without training: what any trained model has to beat.
+"""Baselines, which are not trained: what any trained model has to beat.
 
 >>> import numpy as np
 >>> from trainers import load_dataset, load_test
@@ -31,7 +31,7 @@ GRAM_ROWS = 1_024  # computed together
 
 
 @dataclass(frozen=True, eq=False)
-class Untrained:
+class Baseline:
     """What scores items for users without having been trained.
 
     Attributes:
@@ -60,14 +60,14 @@ class Untrained:
         return np.append(self.items, -1)[lists].astype(np.int32)  # -1 stays -1
 
 
-def most_popular(seen: Interactions) -> Untrained:
+def most_popular(seen: Interactions) -> Baseline:
     """Ranks items by their number of training interactions, the same for every user but for what the user has seen."""
     score = inner_products(np.ones((seen.n_users, 1)), seen.per_item[:, None])
     items = np.arange(seen.n_items)
-    return Untrained("MostPop", "most training interactions first", items, seen, tie_order(seen.n_items), score)
+    return Baseline("MostPop", "most training interactions first", items, seen, tie_order(seen.n_items), score)
 
 
-def ease(seen: Interactions, l2: float = L2, max_items: int = MAX_ITEMS) -> Untrained:
+def ease(seen: Interactions, l2: float = L2, max_items: int = MAX_ITEMS) -> Baseline:
     """EASE^R (Steck, WWW 2019, arXiv 1905.03375): the linear item-to-item model with zero diagonal, in closed form.
 
     With X (n_users, n_items) binary and P = (X'X + l2 I)^-1, the weights are B_ij = -P_ij / P_jj, B_jj = 0, and a user's scores
@@ -97,7 +97,7 @@ def ease(seen: Interactions, l2: float = L2, max_items: int = MAX_ITEMS) -> Untr
         label += f", {len(items):,} most popular items"
         note += f"; knows {len(kept) / max(len(seen), 1):.0%} of the training interactions, recommends no other items"
         seen = kept
-    return Untrained(label, note, items, seen, place[items], _linear(seen, _weights(seen, l2)))
+    return Baseline(label, note, items, seen, place[items], _linear(seen, _weights(seen, l2)))
 
 
 def _restricted(seen: Interactions, items: NDArray[np.int64]) -> Interactions:
@@ -146,4 +146,4 @@ def _linear(seen: Interactions, weights: NDArray[np.float32]) -> Scorer:
     return score
 
 
-UNTRAINED: dict[str, Callable[[Interactions], Untrained]] = {"most_popular": most_popular, "ease": ease}
+BASELINES: dict[str, Callable[[Interactions], Baseline]] = {"most_popular": most_popular, "ease": ease}

@@ -16,7 +16,7 @@ import optuna
 
 from hpo.confirmation.results import KEPT, Candidate, Method, highest
 from hpo.confirmation.statistics import Comparison, Measured, compare
-from hpo.runs.store import Reference
+from hpo.runs.store import BaselineResult
 from hpo.study.definition import DEFINITION
 from hpo.study.spec import OBJECTIVE
 from trainers.errors import InputError
@@ -31,7 +31,7 @@ STILL_RISING = 0.01  # of a validation curve between its last two points, or by 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The outcome of confirm: who won on validation, and all methods on test, the winner first; below them who is untrained.
+    """The outcome of confirm: who won on validation, and all methods on test, the winner first; below them the baselines.
 
     Attributes:
         notes: what the reader must know besides the verdict.
@@ -44,7 +44,7 @@ class Confirmation:
     candidates: Sequence[Candidate]
     winner: Candidate
     methods: Sequence[Method]
-    references: Sequence[Reference] = ()
+    baselines: Sequence[BaselineResult] = ()
     notes: Sequence[str] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     validated: Mapping[str, Sequence[Candidate]] = field(default_factory=dict)
@@ -57,11 +57,11 @@ class Confirmation:
 
     def rows(self) -> list[list[str]]:
         """Cells of the comparison table: method, then `mean ± sd` per metric, then the difference to the winner."""
-        untrained = [
-            [reference.label, *(f"{reference.metrics[metric]:.4f}" for metric in SHOWN), "untrained"]
-            for reference in self.references
+        baselines = [
+            [baseline.label, *(f"{baseline.metrics[metric]:.4f}" for metric in SHOWN), "baseline"]
+            for baseline in self.baselines
         ]
-        return [self._row(method) for method in self.methods] + untrained
+        return [self._row(method) for method in self.methods] + baselines
 
     def _row(self, method: Method) -> list[str]:
         if method.failure:
@@ -127,7 +127,7 @@ class Confirmation:
 
     def _warnings(self) -> list[str]:
         unfinished = (_unfinished(label, candidate, self.search_epochs) for label, candidate in self.chosen.items())
-        return [*filter(None, unfinished), *self._mixed(), *self._untrained_ahead()]
+        return [*filter(None, unfinished), *self._mixed(), *self._baselines_ahead()]
 
     def _mixed(self) -> list[str]:
         """Where the methods' runs do not come from one program on one kind of machine."""
@@ -145,9 +145,9 @@ class Confirmation:
             )
         return said
 
-    def _untrained_ahead(self) -> list[str]:
+    def _baselines_ahead(self) -> list[str]:
         first = self.methods[0]
-        ahead = [r for r in self.references if not first.failure and r.metrics[OBJECTIVE] > first.mean(OBJECTIVE)]
+        ahead = [r for r in self.baselines if not first.failure and r.metrics[OBJECTIVE] > first.mean(OBJECTIVE)]
         return [
             f"{other.label}, without training, is ahead of {first.label}: {OBJECTIVE} {other.metrics[OBJECTIVE]:.4f} and "
             f"{first.mean(OBJECTIVE):.4f}; try more epochs or another learning rate before you compare losses"
@@ -167,7 +167,7 @@ class Confirmation:
             "validation": [candidate.to_dict() for candidate in self.candidates],
             "validation of rivals": {label: one.to_dict() for label, one in self.chosen.items() if one is not self.winner},
             "test": [method.to_dict() for method in self.methods],
-            "untrained": [asdict(reference) for reference in self.references],
+            "baselines": [asdict(baseline) for baseline in self.baselines],
         }
 
 

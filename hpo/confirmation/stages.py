@@ -15,14 +15,14 @@ from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.results import Candidate, Method, highest, mean_of, search_cost
 from hpo.confirmation.rivals import Contender, Rivals, title
 from hpo.confirmation.test_log import keep_reading, read_elsewhere
-from hpo.runs.store import FinishedRun, Reference, RunStore, machine_of, revision_of
-from hpo.runs.train import Progress, keep_reference, keep_runs
+from hpo.runs.store import BaselineResult, FinishedRun, RunStore, machine_of, revision_of
+from hpo.runs.train import Progress, keep_baseline, keep_runs
 from hpo.runtime.signals import Stopper
 from hpo.study.spec import OBJECTIVE, StudySpec
 from hpo.study.trials import finalists, trial_config
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig, load_test
-from trainers.baselines import UNTRAINED
+from trainers.baselines import BASELINES
 from trainers.data.datasets import origin_of_test
 from trainers.engines import engine_for
 from trainers.errors import InputError
@@ -61,7 +61,7 @@ class Confirmer:
             candidates=candidates,
             winner=winner,
             methods=[self._test(contender) for contender in compared],
-            references=[self._reference(name) for name in UNTRAINED],
+            baselines=[self._baseline(name) for name in BASELINES],
             notes=[
                 *notes,
                 *_unlike_splits(*self.work.split, self.work.dataset.train, test),
@@ -132,9 +132,9 @@ class Confirmer:
             trained_on=sorted({kind for run in runs if (kind := machine_of(run.trained_by))}),
         )
 
-    def _reference(self, name: str) -> Reference:
-        """An untrained rival on the same data as stage 2."""
-        return keep_reference(self._store, name, self.work.dataset.train, self._test_split, self.progress, self.stopper)
+    def _baseline(self, name: str) -> BaselineResult:
+        """A baseline on the same data as stage 2."""
+        return keep_baseline(self._store, name, self.work.dataset.train, self._test_split, self.progress, self.stopper)
 
     @cached_property
     def _store(self) -> RunStore:

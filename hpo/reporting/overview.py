@@ -128,17 +128,17 @@ class Overview:
             return []
         ours = self.confirmed["test"][0]["method"]
         words = {comparison["rival"]: _word(ours, comparison) for comparison in self.confirmed["verdict"]}
-        untrained = [
+        baselines = [
             [
-                reference["label"],
-                *(f"{reference['metrics'][metric]:.4f}" for metric in (OBJECTIVE, BESIDE)),
-                "untrained",
+                baseline["label"],
+                *(f"{baseline['metrics'][metric]:.4f}" for metric in (OBJECTIVE, BESIDE)),
+                "baseline",
                 "",
                 "",
                 "",
                 "",
             ]
-            for reference in self.confirmed["untrained"]
+            for baseline in self.confirmed["baselines"]
         ]
         trained = [
             [
@@ -150,13 +150,13 @@ class Overview:
             ]
             for method in self.confirmed["test"]
         ]
-        return trained + untrained
+        return trained + baselines
 
     def recommended(self) -> list[tuple[str, Mapping[str, Any]]]:
         """(method, what it recommends) of all that were measured, see `beyond_accuracy.summarise`; empty before confirm."""
-        found = self.confirmed or {"test": [], "untrained": []}
+        found = self.confirmed or {"test": [], "baselines": []}
         named = [(method["method"], method["beyond"]) for method in found["test"]]
-        return [pair for pair in [*named, *((r["label"], r["beyond"]) for r in found["untrained"])] if pair[1]]
+        return [pair for pair in [*named, *((r["label"], r["beyond"]) for r in found["baselines"])] if pair[1]]
 
     def beyond(self) -> list[list[str]]:
         """Rows under BEYOND_COLUMNS, empty before confirm."""

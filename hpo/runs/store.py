@@ -88,8 +88,8 @@ def machine_of(trained_by: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What a rival without training reaches: `label` and `note` as in `trainers.baselines.Untrained`, `seconds` to make it."""
+class BaselineResult:
+    """What a baseline reaches: `label` and `note` as in `trainers.baselines.Baseline`, `seconds` to make it."""
 
     label: str
     note: str

@@ -14,11 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpo.runs.provenance import provenance
-from hpo.runs.store import FinishedRun, Reference, RunKey, RunStore, write_sealed
+from hpo.runs.store import BaselineResult, FinishedRun, RunKey, RunStore, write_sealed
 from hpo.runtime.signals import Stopper
 from hpo.study.spec import OBJECTIVE
 from trainers import Interactions, TrainConfig, TrainingDiverged, recommend
-from trainers.baselines import UNTRAINED
+from trainers.baselines import BASELINES
 from trainers.early_stopping import Plateau, PlateauRun
 from trainers.engines import Engine, EngineChoice, EpochResult, make_engine
 from trainers.engines.protocol import Vectors
@@ -185,28 +185,28 @@ def _side_by_side(
             lanes.clear()
 
 
-def keep_reference(
+def keep_baseline(
     store: RunStore, name: str, seen: Interactions, held_out: Interactions, progress: Progress, stopper: Stopper
-) -> Reference:
-    """An untrained rival of the table UNTRAINED, from the store or made now and stored.
+) -> BaselineResult:
+    """A baseline of the table BASELINES, from the store or made now and stored.
 
     Raises:
         InputError: its file is damaged.
         Stopped: SIGINT or SIGTERM.
     """
-    stored = f"untrained/{name}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
+    stored = f"baselines/{name}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
     if found := store.read(stored):
-        return Reference(**found[0])
+        return BaselineResult(**found[0])
     started = time.perf_counter()
-    with progress.run(f"test, {name}, untrained", 1) as advance, stopper.interruptible():
-        untrained = UNTRAINED[name](seen)
-        lists = untrained.recommend(np.flatnonzero(held_out.per_user), max(KS))
+    with progress.run(f"test, {name}, baseline", 1) as advance, stopper.interruptible():
+        baseline = BASELINES[name](seen)
+        lists = baseline.recommend(np.flatnonzero(held_out.per_user), max(KS))
         per_user, beyond = _measured(lists, seen, held_out)
         advance()
     seconds = round(time.perf_counter() - started, 1)
-    reference = Reference(untrained.label, untrained.note, _means(per_user), beyond, seconds)
-    write_sealed(store.folder / stored, asdict(reference))
-    return reference
+    result = BaselineResult(baseline.label, baseline.note, _means(per_user), beyond, seconds)
+    write_sealed(store.folder / stored, asdict(result))
+    return result
 
 
 def _measured(lists: NDArray[Any], seen: Interactions, held_out: Interactions) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Untrained rivals: EASE against the regressions that define it, what the limit of items leaves, popularity."""
+"""EASE against the regressions that define it, what the limit of items leaves, popularity."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from trainers import InputError, Interactions, evaluate, hold_out
-from trainers.baselines import UNTRAINED, Untrained, ease, most_popular
+from trainers.baselines import BASELINES, Baseline, ease, most_popular
 from trainers.metrics import ranking
 from trainers.metrics.accuracy import evaluate_lists
 
@@ -42,7 +42,7 @@ def regressions(x: NDArray[np.float64], l2: float) -> NDArray[np.float64]:
     return weights
 
 
-def scores(rival: Untrained, users: list[int]) -> NDArray[np.float32]:
+def scores(rival: Baseline, users: list[int]) -> NDArray[np.float32]:
     tile = torch.full((ranking.TILE_USERS, ranking.TILE_ITEMS), torch.nan)
     rival.score(np.array(users))(0, tile)
     return tile[: len(users), : len(rival.items)].numpy()
@@ -147,10 +147,10 @@ def test_most_popular_is_a_ranking_by_counts() -> None:
     assert lists_of(np.broadcast_to(seen.per_item, (40, 30)), seen, 20)[held_out.users[0]].tolist() == lists[0].tolist()
 
 
-@pytest.mark.parametrize("name", UNTRAINED)
+@pytest.mark.parametrize("name", BASELINES)
 def test_every_rival_ranks_all_items_once(name: str) -> None:
     seen = interactions(3, 6, [(0, 1), (0, 2), (1, 2)])  # user 2 has nothing, items 0 3 4 5 neither
-    lists = UNTRAINED[name](seen).recommend(np.arange(3), 6)
+    lists = BASELINES[name](seen).recommend(np.arange(3), 6)
     assert [sorted(found[found >= 0].tolist()) for found in lists] == [[0, 3, 4, 5], [0, 1, 3, 4, 5], [0, 1, 2, 3, 4, 5]]
 
 

@@ -80,7 +80,7 @@ def metrics_of_ranks(ranks: NDArray[np.int64], held_out: Interactions, ks: Seque
 
 
 def evaluate_lists(lists: NDArray[Any], *, held_out: Interactions, ks: Sequence[int] = (20, 50)) -> pd.DataFrame:
-    """As `evaluate(..., per_user=True)`, for lists made by any means: `recommend`, an untrained rival, another library.
+    """As `evaluate(..., per_user=True)`, for lists made by any means: `recommend`, a baseline, another library.
 
     Args:
         lists: item ids (n, k), best first, one row per user with a held-out item, ascending; -1 for none. k >= max(ks).

@@ -7,7 +7,7 @@ import pytest
 
 from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.results import Candidate, Method
-from hpo.runs.store import Reference
+from hpo.runs.store import BaselineResult
 from trainers import TrainConfig
 
 from ..conftest import Place
@@ -97,13 +97,13 @@ def test_what_tuning_brought_is_said_of_both_splits():
     assert [s for s in sentences(outcome) if " on validation, by which" in s] == [said]
 
 
-def test_untrained_rivals_are_shown_and_warned_of():
+def test_baselines_are_shown_and_warned_of():
     winner = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
     method = Method("A", CONFIG, {1: {"ndcg@20": 0.1, "recall@20": 0.2}}, 1.0, per_user=np.full(5, 0.1))
-    popular = Reference("MostPop", "", {"ndcg@20": 0.05, "recall@20": 0.1}, {}, 1.0)
-    ahead = Reference("EASE", "", {"ndcg@20": 0.3, "recall@20": 0.4}, {}, 1.0)
+    popular = BaselineResult("MostPop", "", {"ndcg@20": 0.05, "recall@20": 0.1}, {}, 1.0)
+    ahead = BaselineResult("EASE", "", {"ndcg@20": 0.3, "recall@20": 0.4}, {}, 1.0)
     outcome = Confirmation("s", [winner], winner, [method], [popular, ahead])
-    assert outcome.rows()[1:] == [["MostPop", "0.0500", "0.1000", "untrained"], ["EASE", "0.3000", "0.4000", "untrained"]]
+    assert outcome.rows()[1:] == [["MostPop", "0.0500", "0.1000", "baseline"], ["EASE", "0.3000", "0.4000", "baseline"]]
     assert [sentence[:45] for sentence in sentences(outcome)] == ["EASE, without training, is ahead of A: ndcg@2"]
 
 

@@ -67,14 +67,14 @@ def test_a_test_split_of_another_popularity_is_said():
     assert less.startswith("items of the test split are 33 % less popular than those of validation, which chose: ")
 
 
-def test_untrained_rivals_are_made_once(place: Place, fails: Callable[[int], str]):
+def test_baselines_are_made_once(place: Place, fails: Callable[[int], str]):
     place.run()
     outcome = confirmed(place)
-    assert [reference["label"] for reference in outcome["untrained"]] == ["MostPop", "EASE"]
-    for reference in outcome["untrained"]:
+    assert [reference["label"] for reference in outcome["baselines"]] == ["MostPop", "EASE"]
+    for reference in outcome["baselines"]:
         groups = reference["beyond"]["groups"]
         assert sum(group["ndcg"] for group in groups) == pytest.approx(reference["metrics"]["ndcg@20"])
-    stored = sorted((place.output / "tiny_mml" / "runs" / "untrained").glob("*.json"))
+    stored = sorted((place.output / "tiny_mml" / "runs" / "baselines").glob("*.json"))
     before = [path.stat().st_mtime_ns for path in stored]
     assert confirm.main(["--study", "tiny_mml", *place.where]) == 0
     assert [path.stat().st_mtime_ns for path in stored] == before

@@ -18,7 +18,7 @@ def test_an_interrupted_confirm_has_read_the_test_split(place: Place, monkeypatc
 
     few = ["--trials", "1", "--select-seeds", "1"]
     with monkeypatch.context() as patch:
-        patch.setattr("hpo.confirmation.stages.keep_reference", interrupted)
+        patch.setattr("hpo.confirmation.stages.keep_baseline", interrupted)
         assert place.run(*few, "--confirm-seeds", "1") == 130
     assert place.run(*few, "--confirm-seeds", "2") == 0
     assert [s for s in said(place) if s.startswith("the test split has been read for 2 comparisons of this")]
