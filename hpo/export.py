@@ -8,7 +8,7 @@ from hpo.cli.context import existing_workspace
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_place_arguments, add_study_arguments
 from hpo.reporting.export import TRIALS, export_best, export_trials
-from hpo.study.spec import BESIDE, OBJECTIVE
+from hpo.study.trials import shown_metrics
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     work, study, _ = existing_workspace(arguments, to_train=False)
     path, trial = export_best(work, study)
-    print(f"{path}: trial {trial.number}, validation {OBJECTIVE} {trial.value:.4f}, {BESIDE} {trial.user_attrs[BESIDE]:.4f}")
+    print(f"{path}: trial {trial.number}, validation {shown_metrics(trial)}")
     print(f"{export_trials(study, work.folder / TRIALS)}: {len(study.get_trials(deepcopy=False))} trials")
     return 0
 

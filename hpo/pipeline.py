@@ -7,21 +7,20 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli.console import RunProgress, SearchProgress, say, table
-from hpo.confirmation.outcome import CONFIRM, SHOWN
+from hpo.confirmation.outcome import CONFIRM, TABLE_METRICS
 from hpo.confirmation.results import search_cost
 from hpo.confirmation.stages import Confirmer
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import BEST, TRIALS, export_best, export_trials, export_winner
-from hpo.reporting.overview import LIMITS
+from hpo.reporting.overview import CAVEATS_TITLE
 from hpo.runs.provenance import provenance
 from hpo.runtime.signals import Stopper
-from hpo.runtime.text import OTHER_OUTPUT, counted
+from hpo.runtime.text import CHANGE_OUTPUT_HINT, counted
 from hpo.search.claims import reap
 from hpo.search.limits import while_it_exists
 from hpo.search.processes import Backend, SearchJob, search_with_processes
 from hpo.study.definition import DEFINITION
-from hpo.study.spec import BESIDE, OBJECTIVE
-from hpo.study.trials import enqueue_published, finalists
+from hpo.study.trials import enqueue_published, finalists, shown_metrics
 from hpo.study.workspace import Workspace
 from trainers import load_test
 from trainers.files import write_text
@@ -78,8 +77,8 @@ def export_study(work: Workspace, study: optuna.Study, console: Console) -> None
     export_trials(study, work.folder / TRIALS)
     say(
         console,
-        f"{work.spec.name}: best trial {trial.number}, validation {OBJECTIVE} {trial.value:.4f}, "
-        f"{BESIDE} {trial.user_attrs[BESIDE]:.4f}; wrote {path} and {work.folder / TRIALS}",
+        f"{work.spec.name}: best trial {trial.number}, validation {shown_metrics(trial)}; "
+        f"wrote {path} and {work.folder / TRIALS}",
     )
 
 
@@ -101,12 +100,12 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
         outcome = Confirmer(work, storage, progress, stopper).run(study)
     path = work.folder / CONFIRM
     origin = {"definition": study.user_attrs[DEFINITION], "trials": n_trials, "provenance": provenance(work.choice.device)}
-    write_text(path, sealed(to_yaml({**outcome.to_dict(), **origin})), OTHER_OUTPUT)
+    write_text(path, sealed(to_yaml({**outcome.to_dict(), **origin})), CHANGE_OUTPUT_HINT)
     export_winner(work, outcome)
     title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"
-    console.print(table(title, ["method", *SHOWN, f"lead of {outcome.methods[0].label}"], outcome.rows()))
+    console.print(table(title, ["method", *TABLE_METRICS, f"lead of {outcome.methods[0].label}"], outcome.rows()))
     caveats = [f"- {sentence}" for sentence in outcome.caveats()]
-    for line in [*outcome.statements(), *([f"{LIMITS}:"] if caveats else []), *caveats]:
+    for line in [*outcome.statements(), *([f"{CAVEATS_TITLE}:"] if caveats else []), *caveats]:
         say(console, line)
     report = publish(work.spec, study, storage, work.output)
     say(console, f"wrote {', '.join(map(str, [path, work.folder / BEST, *report]))}")

@@ -23,7 +23,7 @@ from hpo.runs.provenance import provenance
 from hpo.runs.store import RunStore
 from hpo.runs.train import keep_plateau_run, keep_runs
 from hpo.runtime.signals import Stopper
-from hpo.runtime.text import OTHER_OUTPUT, counted
+from hpo.runtime.text import CHANGE_OUTPUT_HINT, counted
 from trainers import TrainConfig, load_dataset, load_test
 from trainers.engines import EngineChoice, choose_engine
 from trainers.errors import InputError, unknown
@@ -65,9 +65,10 @@ def _replicate(arguments: argparse.Namespace) -> int:
     origin = provenance(planned[0][2].device)
     rows = [outcome.to_dict() for outcome in outcomes]
     now = [_identity(row) for row in rows]
-    with writing(folder, OTHER_OUTPUT), FileLock(folder / f".{arguments.table}.lock"):  # others may write rows of this table
+    lock = FileLock(folder / f".{arguments.table}.lock")  # others may write rows of this table
+    with writing(folder, CHANGE_OUTPUT_HINT), lock:
         others = [row for row in _earlier(path) if _identity(row) not in now]
-        write_text(path, to_yaml({"runs": [*others, *rows], "provenance": origin}), OTHER_OUTPUT)
+        write_text(path, to_yaml({"runs": [*others, *rows], "provenance": origin}), CHANGE_OUTPUT_HINT)
     say(console, f"wrote {path}")
     return 0
 

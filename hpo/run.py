@@ -34,7 +34,7 @@ from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.pages import HTML
 from hpo.runtime.process import SearchFailed
 from hpo.runtime.signals import Stopper
-from hpo.runtime.text import OTHER_OUTPUT
+from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.search.claims import STALE_HOURS
 from hpo.search.dask import count_workers, search_on_dask
 from hpo.search.processes import Backend, SearchJob, search_with_processes
@@ -190,7 +190,7 @@ def _place(arguments: argparse.Namespace) -> str:
 
 def _check_writable(folder: Path) -> None:
     """Find out before the search, not after it, and write nothing yet."""
-    with writing(folder, OTHER_OUTPUT):
+    with writing(folder, CHANGE_OUTPUT_HINT):
         place = next(path for path in (folder, *folder.parents) if path.exists())
         probe = place / f".writable-{np.random.SeedSequence().entropy}"
         probe.touch()

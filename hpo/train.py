@@ -14,7 +14,7 @@ from hpo.cli.console import say
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_data_argument, add_engine_arguments, positive, seed
 from hpo.runtime.signals import Stopper
-from hpo.study.spec import BESIDE, OBJECTIVE, SPLIT_SEED, Seed
+from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC, SPLIT_SEED, Seed
 from trainers import TrainConfig, hold_out, load_dataset
 from trainers.engines import choose_engine, make_engine
 from trainers.engines.registry import AUTO
@@ -119,7 +119,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _shown(metrics: dict[str, float]) -> str:
-    return ", ".join(f"{name} {metrics[name]:.6f}" for name in (OBJECTIVE, BESIDE) if name in metrics)
+    return ", ".join(f"{name} {metrics[name]:.6f}" for name in (OBJECTIVE, SECONDARY_METRIC) if name in metrics)
 
 
 def _check_saving(path: Path) -> None:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Te
 from rich.table import Table
 
 from hpo.runtime.text import duration
-from hpo.study.attributes import NEAREST, PUBLISHED
+from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
 from hpo.study.trials import Tally, tally
 
 LINE_SECONDS = 120.0  # between lines on a run of which no terminal shows how far it is
@@ -93,7 +93,7 @@ class SearchProgress(_Live):
 
 def _mark(trial: FrozenTrial) -> str:
     """What a queued trial stands for."""
-    for mark, text in ((PUBLISHED, ""), (NEAREST, "nearest to the ")):
+    for mark, text in ((PUBLISHED_MARK, ""), (NEAREST_MARK, "nearest to the ")):
         if label := trial.user_attrs.get(mark):
             return f" ({text}{'published config' if label == 'published' else f'config {label}'})"
     return ""

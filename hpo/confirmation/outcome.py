@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from hpo.confirmation.results import KEPT, Candidate, Method, highest
+from hpo.confirmation.results import CONFIRM_METRICS, Candidate, Method, highest
 from hpo.confirmation.statistics import Comparison, Measured, compare
 from hpo.runs.store import BaselineResult
 from hpo.study.definition import DEFINITION
@@ -25,7 +25,7 @@ from trainers.yaml_files import read_yaml
 log = logging.getLogger(__name__)
 
 CONFIRM = "confirm.yaml"
-SHOWN = KEPT[:2]
+TABLE_METRICS = CONFIRM_METRICS[:2]
 STILL_RISING = 0.01  # of a validation curve between its last two points, or by twice the epochs
 
 
@@ -58,15 +58,15 @@ class Confirmation:
     def rows(self) -> list[list[str]]:
         """Cells of the comparison table: method, then `mean ± sd` per metric, then the difference to the winner."""
         baselines = [
-            [baseline.label, *(f"{baseline.metrics[metric]:.4f}" for metric in SHOWN), "baseline"]
+            [baseline.label, *(f"{baseline.metrics[metric]:.4f}" for metric in TABLE_METRICS), "baseline"]
             for baseline in self.baselines
         ]
         return [self._row(method) for method in self.methods] + baselines
 
     def _row(self, method: Method) -> list[str]:
         if method.failure:
-            return [method.label, *("diverged" for _ in SHOWN), ""]
-        return [method.label, *(method.figure(metric) for metric in SHOWN), self._lead(method)]
+            return [method.label, *("diverged" for _ in TABLE_METRICS), ""]
+        return [method.label, *(method.figure(metric) for metric in TABLE_METRICS), self._lead(method)]
 
     def _lead(self, method: Method) -> str:
         first = self.methods[0]

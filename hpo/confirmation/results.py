@@ -16,7 +16,7 @@ from hpo.study.trials import tally
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 
-KEPT = ("ndcg@20", "recall@20", "ndcg@50", "recall@50")
+CONFIRM_METRICS = ("ndcg@20", "recall@20", "ndcg@50", "recall@50")
 LOSS_BY_EPOCH = "training loss by epoch"
 
 
@@ -139,7 +139,7 @@ class Method:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for confirm.yaml."""
-        means = {} if self.failure else {m: {"mean": self.mean(m), "sd": self.sd(m)} for m in KEPT}
+        means = {} if self.failure else {m: {"mean": self.mean(m), "sd": self.sd(m)} for m in CONFIRM_METRICS}
         failure = {"failure": self.failure} if self.failure else {}
         costs = {"seconds": round(self.seconds, 1), "search": asdict(self.search)}
         found = {"by_seed": self.by_seed, "beyond": self.beyond, "gradient": self.gradient}

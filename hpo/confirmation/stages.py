@@ -14,7 +14,7 @@ from optuna.storages import BaseStorage
 from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.results import Candidate, Method, highest, mean_of, search_cost
 from hpo.confirmation.rivals import Contender, Rivals, title
-from hpo.confirmation.test_log import keep_reading, read_elsewhere
+from hpo.confirmation.test_log import log_reading, readings_of_other_studies
 from hpo.runs.store import BaselineResult, FinishedRun, RunStore, machine_of, revision_of
 from hpo.runs.train import Progress, keep_baseline, keep_runs
 from hpo.runtime.signals import Stopper
@@ -55,7 +55,7 @@ class Confirmer:
         ours = Contender(f"{title(spec)} tuned", winner.config, spec.confirm.seeds, cost, candidates)
         others, notes = Rivals(self.work, study, self.storage, self._select).of(ours)
         compared = [ours, *others]
-        read = keep_reading(study, {one.label: [self._first(one).digest(), one.n_seeds] for one in compared})
+        read = log_reading(study, {one.label: [self._first(one).digest(), one.n_seeds] for one in compared})
         return Confirmation(
             study=spec.name,
             candidates=candidates,
@@ -66,7 +66,7 @@ class Confirmer:
                 *notes,
                 *_unlike_splits(*self.work.split, self.work.dataset.train, test),
                 *read,
-                *read_elsewhere(study, self.storage),
+                *readings_of_other_studies(study, self.storage),
             ],
             data=self._data(),
             validated={one.label: one.candidates for one in compared if one.candidates},

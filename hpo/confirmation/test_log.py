@@ -10,10 +10,10 @@ from optuna.storages import BaseStorage
 
 from hpo.study.definition import DEFINITION
 
-READINGS = "test readings"  # attribute of the study: what each confirm compared on the test split
+TEST_LOG = "test readings"  # attribute of the study: what each confirm compared on the test split
 
 
-def keep_reading(study: optuna.Study, reading: Mapping[str, Any]) -> list[str]:
+def log_reading(study: optuna.Study, reading: Mapping[str, Any]) -> list[str]:
     """Keep with the study what is about to be read on the test split; a note when that is more than one thing by now.
 
     Who searches on until the verdict pleases chooses on the test split. It is kept before stage 2 begins: what a confirm that
@@ -22,10 +22,10 @@ def keep_reading(study: optuna.Study, reading: Mapping[str, Any]) -> list[str]:
     Args:
         reading: config digest and number of seeds of each method, by label.
     """
-    readings: list[Mapping[str, Any]] = [each for each in study.user_attrs.get(READINGS, []) if isinstance(each, dict)]
+    readings: list[Mapping[str, Any]] = [each for each in study.user_attrs.get(TEST_LOG, []) if isinstance(each, dict)]
     if _what(reading) not in map(_what, readings):
         readings = [*readings, reading]
-        study.set_user_attr(READINGS, readings)
+        study.set_user_attr(TEST_LOG, readings)
     if len(readings) < 2:
         return []
     return [
@@ -39,13 +39,13 @@ def _what(reading: Mapping[str, Any]) -> list[str]:
     return sorted(map(str, reading.values()))
 
 
-def read_elsewhere(study: optuna.Study, storage: BaseStorage) -> list[str]:
+def readings_of_other_studies(study: optuna.Study, storage: BaseStorage) -> list[str]:
     """A note when other studies of the storage have been confirmed on the same data: no verdict allows for that."""
     data, others = study.user_attrs[DEFINITION]["dataset checksum"], []
     for other in optuna.get_all_study_summaries(storage, include_best_trial=False):
         definition = other.user_attrs.get(DEFINITION)
         same_data = isinstance(definition, dict) and definition.get("dataset checksum") == data
-        if same_data and READINGS in other.user_attrs and other.study_name != study.study_name:
+        if same_data and TEST_LOG in other.user_attrs and other.study_name != study.study_name:
             others.append(other.study_name)
     if not others:
         return []

@@ -11,9 +11,9 @@ from optuna.trial import FrozenTrial
 
 from hpo.confirmation.outcome import Confirmation, confirmation
 from hpo.runs.provenance import provenance
-from hpo.runtime.text import OTHER_OUTPUT
-from hpo.study.attributes import PUBLISHED, SEARCHED_BY, WORKER
-from hpo.study.spec import BESIDE, OBJECTIVE
+from hpo.runtime.text import CHANGE_OUTPUT_HINT
+from hpo.study.attributes import PUBLISHED_MARK, SEARCHED_BY, WORKER
+from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC
 from hpo.study.trials import best_trials, trial_config
 from hpo.study.workspace import Workspace
 from trainers.config import TrainConfig
@@ -37,8 +37,8 @@ def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial
     if not best:
         raise InputError(f"study {study.study_name!r} has no complete trial yet; let it run longer")
     trial = best[0]
-    validation = {OBJECTIVE: trial.value, BESIDE: trial.user_attrs[BESIDE]}
-    facts = {"trial": trial.number, "published": trial.user_attrs.get(PUBLISHED, False), "validation": validation}
+    validation = {OBJECTIVE: trial.value, SECONDARY_METRIC: trial.user_attrs[SECONDARY_METRIC]}
+    facts = {"trial": trial.number, "published": trial.user_attrs.get(PUBLISHED_MARK, False), "validation": validation}
     name = BEST_TRIAL if confirmation(work.folder, study) else BEST
     return write_config(work, work.folder / name, trial_config(trial, work.spec), facts), trial
 
@@ -70,7 +70,7 @@ def write_config(work: Workspace, path: Path, config: TrainConfig, facts: dict[s
         "config_digest": config.digest(),
         "provenance": provenance(work.choice.device),
     }
-    write_text(path, to_yaml(content), OTHER_OUTPUT)
+    write_text(path, to_yaml(content), CHANGE_OUTPUT_HINT)
     return path
 
 
@@ -85,5 +85,5 @@ def trials_table(study: optuna.Study) -> pd.DataFrame:
 
 def export_trials(study: optuna.Study, path: Path) -> Path:
     """Write the table of all trials as CSV."""
-    write_text(path, trials_table(study).to_csv(index=False), OTHER_OUTPUT)
+    write_text(path, trials_table(study).to_csv(index=False), CHANGE_OUTPUT_HINT)
     return path

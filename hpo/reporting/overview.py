@@ -18,14 +18,14 @@ from hpo.confirmation.outcome import confirmation
 from hpo.confirmation.results import SearchCost, mean_sd, search_cost
 from hpo.confirmation.statistics import NO_VERDICT
 from hpo.runtime.text import counted, duration
-from hpo.study.spec import BESIDE, OBJECTIVE, StudySpec
-from hpo.study.trials import best_trials, tally, trial_config
+from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC, StudySpec
+from hpo.study.trials import best_trials, shown_metrics, tally, trial_config
 from trainers.config import TrainConfig, dotted
 from trainers.metrics.gradient_share import HARDEST
 from trainers.yaml_files import to_yaml
 
-LIMITS = "What limits this verdict"
-METHOD_COLUMNS = ["method", OBJECTIVE, BESIDE, "verdict", "trials", "epochs to find", "time to find", "time to test"]
+CAVEATS_TITLE = "Caveats"
+METHOD_COLUMNS = ["method", OBJECTIVE, SECONDARY_METRIC, "verdict", "trials", "epochs to find", "time to find", "time to test"]
 BEYOND_COLUMNS = ["method", "coverage", "mean popularity", "Gini"]
 GRADIENT_COLUMNS = ["method", "negatives with a slope", *(f"share of the {name}" for name in HARDEST)]
 
@@ -76,7 +76,7 @@ class Overview:
         return ["No verdict yet: the study has not been confirmed. What follows was measured on validation data."]
 
     def caveats(self) -> list[str]:
-        """What limits the verdict and looks unfinished; empty before confirm, and of confirms by earlier versions."""
+        """The caveats of the verdict; empty before confirm, and of confirms by earlier versions."""
         return list(self.confirmed.get("caveats", [])) if self.confirmed else []
 
     def progress(self) -> str:
@@ -92,8 +92,8 @@ class Overview:
         """The best trial in a sentence."""
         if self.best is None:
             return "No trial is complete yet."
-        figures = f"validation {OBJECTIVE} {self.best.value:.4f}, {BESIDE} {self.best.user_attrs[BESIDE]:.4f}"
-        return f"Best trial: number {self.best.number}, {figures} after {self.spec.search.epochs} epochs."
+        figures = f"validation {shown_metrics(self.best)} after {self.spec.search.epochs} epochs"
+        return f"Best trial: number {self.best.number}, {figures}."
 
     def facts(self) -> list[str]:
         """What was compared, how: one line each."""
@@ -131,7 +131,7 @@ class Overview:
         baselines = [
             [
                 baseline["label"],
-                *(f"{baseline['metrics'][metric]:.4f}" for metric in (OBJECTIVE, BESIDE)),
+                *(f"{baseline['metrics'][metric]:.4f}" for metric in (OBJECTIVE, SECONDARY_METRIC)),
                 "baseline",
                 "",
                 "",
@@ -143,7 +143,7 @@ class Overview:
         trained = [
             [
                 method["method"],
-                *(_figure(method, metric) for metric in (OBJECTIVE, BESIDE)),
+                *(_figure(method, metric) for metric in (OBJECTIVE, SECONDARY_METRIC)),
                 words.get(method["method"], ""),
                 *_search_cells(method["search"]),
                 duration(method["seconds"]),
@@ -199,7 +199,7 @@ class Overview:
         if self.methods():
             lines += [*markdown_table(METHOD_COLUMNS, self.methods()), ""]
         if self.caveats():
-            lines += [f"## {LIMITS}", "", *(f"- {sentence}" for sentence in self.caveats()), ""]
+            lines += [f"## {CAVEATS_TITLE}", "", *(f"- {sentence}" for sentence in self.caveats()), ""]
         return "\n".join(lines)
 
 

@@ -6,9 +6,9 @@ from html import escape
 from pathlib import Path
 
 from hpo.reporting.figures import Picture
-from hpo.reporting.overview import BEYOND_COLUMNS, GRADIENT_COLUMNS, LIMITS, METHOD_COLUMNS, Overview, markdown_table
+from hpo.reporting.overview import BEYOND_COLUMNS, CAVEATS_TITLE, GRADIENT_COLUMNS, METHOD_COLUMNS, Overview, markdown_table
 from hpo.runs.provenance import provenance
-from hpo.runtime.text import OTHER_OUTPUT
+from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from trainers.files import write_text
 from trainers.yaml_files import to_yaml
 
@@ -30,8 +30,8 @@ figure { margin: 0; } figcaption { color: #555; font-size: .85rem; }
 
 def write_report(overview: Overview, drawn: dict[str, Picture], folder: Path) -> list[Path]:
     """Write both files; returns their paths."""
-    write_text(folder / MARKDOWN, markdown(overview), OTHER_OUTPUT)
-    write_text(folder / HTML, page(overview, drawn), OTHER_OUTPUT)
+    write_text(folder / MARKDOWN, markdown(overview), CHANGE_OUTPUT_HINT)
+    write_text(folder / HTML, page(overview, drawn), CHANGE_OUTPUT_HINT)
     return [folder / MARKDOWN, folder / HTML]
 
 
@@ -62,7 +62,7 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
         f"<h1>{name}</h1>",
         f'<ul class="verdict">{_items(overview.verdict())}</ul>',
         _table(METHOD_COLUMNS, overview.methods(), "Test split"),
-        f"<h2>{LIMITS}</h2><ul>{_items(overview.caveats())}</ul>" if overview.caveats() else "",
+        f"<h2>{CAVEATS_TITLE}</h2><ul>{_items(overview.caveats())}</ul>" if overview.caveats() else "",
         f"<p>{escape(overview.progress())} {escape(overview.best_trial())}</p>",
         "".join(_figure(key, picture, first=number == 0) for number, (key, picture) in enumerate(drawn.items())),
         _table(BEYOND_COLUMNS, overview.beyond(), "Beyond accuracy"),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpo.runtime.text import OTHER_OUTPUT
+from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from trainers import TrainConfig
 from trainers.early_stopping import Plateau
 from trainers.errors import InputError
@@ -23,7 +23,7 @@ from trainers.files import write_bytes, write_text
 log = logging.getLogger(__name__)
 
 CHECKSUM = "sha256"
-NUMERICS = 1  # raised by whoever makes the same config train, or be measured, to other numbers: older runs are then not taken
+CACHE_VERSION = 1  # bump when code changes alter results; invalidates stored runs
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class RunKey:
         parts: list[Any] = [self.config.to_dict(), self.seen, self.held_out, self.engine]
         if self.plateau:
             parts.append(asdict(self.plateau))
-        if NUMERICS > 1:
-            parts.append(NUMERICS)
+        if CACHE_VERSION > 1:
+            parts.append(CACHE_VERSION)
         text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -166,8 +166,8 @@ def write_sealed(path: Path, record: dict[str, Any], table: bytes = b"") -> None
     """
     record = json.loads(json.dumps(record))  # its keys as they will be read
     if table:
-        write_bytes(path.with_suffix(".npz"), table, OTHER_OUTPUT)
-    write_text(path, json.dumps(record | {CHECKSUM: _checksum(record, table)}, indent=1) + "\n", OTHER_OUTPUT)
+        write_bytes(path.with_suffix(".npz"), table, CHANGE_OUTPUT_HINT)
+    write_text(path, json.dumps(record | {CHECKSUM: _checksum(record, table)}, indent=1) + "\n", CHANGE_OUTPUT_HINT)
 
 
 def read_sealed(path: Path) -> tuple[dict[str, Any], bytes]:

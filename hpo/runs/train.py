@@ -28,7 +28,7 @@ from trainers.metrics.beyond_accuracy import profile_lists, summarise
 from trainers.metrics.gradient_share import gradient_shares
 from trainers.train import check_finite
 
-KS = (20, 50)
+CUTOFFS = (20, 50)
 
 
 class Progress(Protocol):
@@ -139,7 +139,7 @@ class _Record:
         if self.failure:
             return run
         last, users = vectors(), np.flatnonzero(held_out.per_user)
-        per_user, beyond = _measured(recommend(*last, seen=seen, users=users, k=max(KS)), seen, held_out)
+        per_user, beyond = _measured(recommend(*last, seen=seen, users=users, k=max(CUTOFFS)), seen, held_out)
         return replace(
             run,
             metrics=_means(per_user),
@@ -200,7 +200,7 @@ def keep_baseline(
     started = time.perf_counter()
     with progress.run(f"test, {name}, baseline", 1) as advance, stopper.interruptible():
         baseline = BASELINES[name](seen)
-        lists = baseline.recommend(np.flatnonzero(held_out.per_user), max(KS))
+        lists = baseline.recommend(np.flatnonzero(held_out.per_user), max(CUTOFFS))
         per_user, beyond = _measured(lists, seen, held_out)
         advance()
     seconds = round(time.perf_counter() - started, 1)
@@ -210,9 +210,9 @@ def keep_baseline(
 
 
 def _measured(lists: NDArray[Any], seen: Interactions, held_out: Interactions) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Per-user metrics and measures beyond accuracy of the lists (n, max(KS)) of all users with a held-out item."""
-    per_user = evaluate_lists(lists, held_out=held_out, ks=KS)
-    return per_user, summarise(profile_lists(lists[:, : KS[0]], held_out=held_out), seen)
+    """Per-user metrics and measures beyond accuracy of the lists (n, max(CUTOFFS)) of all users with a held-out item."""
+    per_user = evaluate_lists(lists, held_out=held_out, ks=CUTOFFS)
+    return per_user, summarise(profile_lists(lists[:, : CUTOFFS[0]], held_out=held_out), seen)
 
 
 def _means(per_user: pd.DataFrame) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-OTHER_OUTPUT = "give another folder with --output"  # what to do where we may not write
+CHANGE_OUTPUT_HINT = "give another folder with --output"  # where we may not write
 
 
 def counted(n: int, what: str) -> str:

@@ -13,7 +13,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.study.attributes import MAX_RETRIES, NEAREST, PUBLISHED, RETRIES, RETRY_OF, WORKER
+from hpo.study.attributes import MAX_RETRIES, NEAREST_MARK, PUBLISHED_MARK, RETRIES, RETRY_OF, WORKER
 
 UNKNOWN, ZOMBIE = "", "zombie"  # start times of a process that may not be looked at, and of one that works no more
 STALE_HOURS = 24.0  # after that a trial of another machine counts as dead
@@ -123,7 +123,7 @@ def _enqueue_retry(study: optuna.Study, trial: FrozenTrial, count: bool) -> None
     if retries > MAX_RETRIES or any(other.user_attrs.get(RETRY_OF) == trial.number for other in others):
         return
     sampled = trial.params if signature(trial) else {}
-    kept = {key: trial.user_attrs[key] for key in (PUBLISHED, NEAREST) if key in trial.user_attrs}
+    kept = {key: trial.user_attrs[key] for key in (PUBLISHED_MARK, NEAREST_MARK) if key in trial.user_attrs}
     params = {**trial.system_attrs.get("fixed_params", {}), **sampled}
     study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries, RETRY_OF: trial.number})
 

@@ -16,8 +16,8 @@ from hpo.runtime.signals import Stopper
 from hpo.search.claims import STALE_HOURS, Reaper, is_here, requeue, signature, this_worker
 from hpo.search.limits import Failures
 from hpo.search.progress import Progress
-from hpo.study.attributes import FAILURE, NEAREST, PUBLISHED, RETRY_OF, SEARCHED_BY, WORKER, stands_for_published
-from hpo.study.spec import BESIDE, StudySpec
+from hpo.study.attributes import FAILURE, NEAREST_MARK, PUBLISHED_MARK, RETRY_OF, SEARCHED_BY, WORKER, stands_for_published
+from hpo.study.spec import SECONDARY_METRIC, StudySpec
 from hpo.study.trials import searched_by, searched_fields, tally, trial_config, trial_value
 from trainers.config import TrainConfig
 from trainers.engines import Engine, EpochResult
@@ -181,7 +181,7 @@ class Scheduler:
     def _is_duplicate(self, trial: optuna.Trial) -> bool:
         """Whether a queued trial runs already: two processes that start a study at once both queue the published config, and
         a storage that is away for a moment may queue a trial twice."""
-        marks = {(key, trial.user_attrs[key]) for key in (PUBLISHED, NEAREST, RETRY_OF) if key in trial.user_attrs}
+        marks = {(key, trial.user_attrs[key]) for key in (PUBLISHED_MARK, NEAREST_MARK, RETRY_OF) if key in trial.user_attrs}
         others = self.study.get_trials(deepcopy=False)[: trial.number] if marks else []
         others = [other for other in others if other.number != trial.user_attrs.get(RETRY_OF)]  # it may be just about to end
         return any(
@@ -232,7 +232,7 @@ class Scheduler:
 
     def _finish(self, lane: int, state: TrialState) -> bool:
         running = self.lanes[lane]
-        running.trial.set_user_attr(BESIDE, running.metrics[BESIDE])
+        running.trial.set_user_attr(SECONDARY_METRIC, running.metrics[SECONDARY_METRIC])
         self._set_costs(running)
         # a pruned trial takes its last report as its value: the same number
         value = trial_value(running.metrics) if state == TrialState.COMPLETE else None

@@ -6,7 +6,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 WORKER = "worker"
-PUBLISHED, NEAREST = "published", "nearest_to_published"  # marks of queued trials: the config itself, or a stand-in
+PUBLISHED_MARK, NEAREST_MARK = "published", "nearest_to_published"  # marks of queued trials: the config itself, or a stand-in
 RETRIES = "retries"
 RETRY_OF = "retry_of"  # the number of the trial whose parameters a queued one has
 FAILURE = "failure"
@@ -17,4 +17,4 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 def stands_for_published(trial: FrozenTrial | optuna.Trial) -> bool:
     """Whether a trial is the published config or what is nearest to it: never pruned, always a finalist."""
-    return bool({PUBLISHED, NEAREST} & trial.user_attrs.keys())
+    return bool({PUBLISHED_MARK, NEAREST_MARK} & trial.user_attrs.keys())

@@ -27,7 +27,7 @@ else:
     AnySpace = choice("space", SPACES)
 
 OBJECTIVE = "ndcg@20"
-BESIDE = "recall@20"
+SECONDARY_METRIC = "recall@20"
 SPLIT_SEED = 2024  # of the validation split, unless another is given
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirmation.stages

@@ -11,12 +11,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.attributes import FINISHED
 from hpo.study.definition import DEFINITION, SPEC, differences
-from hpo.study.spec import BESIDE, StudySpec
+from hpo.study.spec import SECONDARY_METRIC, StudySpec
 from hpo.study.trials import trial_config
 from trainers.errors import InputError, unknown
 from trainers.validation import checked
 
-NUMBERS = (BESIDE, "epochs_trained", "train_seconds", "evaluate_seconds")
+NUMBERS = (SECONDARY_METRIC, "epochs_trained", "train_seconds", "evaluate_seconds")
 REMEDY = "restore the storage from a copy, or delete the study"
 
 

@@ -9,8 +9,17 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.study.attributes import FAILURE, FINISHED, MAX_RETRIES, NEAREST, PUBLISHED, RETRIES, SEARCHED_BY, stands_for_published
-from hpo.study.spec import OBJECTIVE, SearchPlan, StudySpec
+from hpo.study.attributes import (
+    FAILURE,
+    FINISHED,
+    MAX_RETRIES,
+    NEAREST_MARK,
+    PUBLISHED_MARK,
+    RETRIES,
+    SEARCHED_BY,
+    stands_for_published,
+)
+from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC, SearchPlan, StudySpec
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 
@@ -58,6 +67,11 @@ def has_failed(trial: FrozenTrial) -> bool:
 def trial_value(metrics: dict[str, float]) -> float:
     """A trial's value: the objective at its last trained epoch, nothing smoothed, no best-so-far."""
     return metrics[OBJECTIVE]
+
+
+def shown_metrics(trial: FrozenTrial) -> str:
+    """The metrics of a trial with a value, as they are printed."""
+    return f"{OBJECTIVE} {trial.value:.4f}, {SECONDARY_METRIC} {trial.user_attrs[SECONDARY_METRIC]:.4f}"
 
 
 def searched_fields(config: TrainConfig, spec: StudySpec) -> dict[str, Any]:
@@ -118,22 +132,22 @@ def enqueue_published(study: optuna.Study, spec: StudySpec) -> str:
     if published is None:
         return f"no paper gives settings for loss {spec.space.loss_name}"
     config, label = published
-    if any(PUBLISHED in trial.user_attrs and not _was_lost(trial) for trial in study.get_trials(deepcopy=False)):
+    if any(PUBLISHED_MARK in trial.user_attrs and not _was_lost(trial) for trial in study.get_trials(deepcopy=False)):
         return ""
     try:
         params = spec.space.params(config)
     except InputError as error:
         why_not = f"the config {label} is outside this study's space: {error}"
         return why_not + ("; the nearest config in it goes first" if _enqueue_nearest(study, spec, config, label) else "")
-    study.enqueue_trial(params, user_attrs={PUBLISHED: label})
+    study.enqueue_trial(params, user_attrs={PUBLISHED_MARK: label})
     return ""
 
 
 def _enqueue_nearest(study: optuna.Study, spec: StudySpec, config: TrainConfig, label: str) -> bool:
     """Queue what the space holds nearest to a config outside of it, unless that has been done; false when it holds nothing."""
     params = spec.space.nearest(config)
-    if params is not None and not any(NEAREST in trial.user_attrs for trial in study.get_trials(deepcopy=False)):
-        study.enqueue_trial(params, user_attrs={NEAREST: label})
+    if params is not None and not any(NEAREST_MARK in trial.user_attrs for trial in study.get_trials(deepcopy=False)):
+        study.enqueue_trial(params, user_attrs={NEAREST_MARK: label})
     return params is not None
 
 

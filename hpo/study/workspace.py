@@ -12,7 +12,7 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage
 
-from hpo.runtime.text import OTHER_OUTPUT
+from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.study.attributes import SEARCHED_BY
 from hpo.study.definition import DEFINITION, SPEC, open_study
 from hpo.study.sampling import make_pruner, make_sampler
@@ -39,7 +39,7 @@ def alone(folder: Path, task: str) -> Iterator[bool]:
     Raises:
         InputError: the folder cannot be written.
     """
-    with writing(folder, OTHER_OUTPUT):
+    with writing(folder, CHANGE_OUTPUT_HINT):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / f".{task}.lock", blocking=False)
         with suppress(Timeout):

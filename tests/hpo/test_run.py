@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from hpo import confirm, export, train
 from hpo.storage.open import open_storage
-from hpo.study.attributes import PUBLISHED
+from hpo.study.attributes import PUBLISHED_MARK
 from hpo.study.definition import DEFINITION
 from trainers import TrainConfig
 from trainers.yaml_files import read_yaml
@@ -71,7 +71,7 @@ def test_the_published_config_is_first_and_never_pruned(place: Place):
     place.edit("n_startup_trials: 2, n_warmup_steps: 1", "n_startup_trials: 0, n_warmup_steps: 0")
     assert place.run("--search-only") == 0
     first = study_of(place).trials[0]
-    assert first.user_attrs[PUBLISHED] == "with settings for yelp2018"
+    assert first.user_attrs[PUBLISHED_MARK] == "with settings for yelp2018"
     assert first.user_attrs["margins"] == [0.6, 0.7, 0.8, 0.9]
     assert first.user_attrs["weights"] == [0.05, 0.15, 0.2, 0.6]
     assert first.state == TrialState.COMPLETE

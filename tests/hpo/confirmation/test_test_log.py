@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from hpo import confirm
-from hpo.confirmation.test_log import keep_reading
+from hpo.confirmation.test_log import log_reading
 
 from ..conftest import Place
 from ..outcomes import said
@@ -35,9 +35,9 @@ def test_reading_the_test_split_again_is_counted(place: Place):
 
 def test_more_trials_that_change_no_winner_are_no_other_reading():
     study = optuna.create_study()
-    assert keep_reading(study, {"MML tuned": ["aa", 2], "CCL tuned": ["bb", 2]}) == []
-    assert keep_reading(study, {"MML tuned": ["aa", 2], "CCL tuned (6 trials, not 4)": ["bb", 2]}) == []
-    assert len(keep_reading(study, {"MML tuned": ["cc", 2], "CCL tuned": ["bb", 2]})) == 1
+    assert log_reading(study, {"MML tuned": ["aa", 2], "CCL tuned": ["bb", 2]}) == []
+    assert log_reading(study, {"MML tuned": ["aa", 2], "CCL tuned (6 trials, not 4)": ["bb", 2]}) == []
+    assert len(log_reading(study, {"MML tuned": ["cc", 2], "CCL tuned": ["bb", 2]})) == 1
 
 
 def test_reading_the_test_split_for_another_study_is_said(place: Place):

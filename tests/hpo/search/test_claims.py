@@ -13,7 +13,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from hpo.search.claims import CLAIM_SECONDS, UNKNOWN, Reaper, _start_time, is_dead, reap, requeue, this_worker
-from hpo.study.attributes import MAX_RETRIES, PUBLISHED, RETRIES, RETRY_OF, WORKER
+from hpo.study.attributes import MAX_RETRIES, PUBLISHED_MARK, RETRIES, RETRY_OF, WORKER
 
 BOX = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
 
@@ -146,10 +146,10 @@ def test_living_trials_are_left_alone(study: optuna.Study):
 
 
 def test_published_trials_stay_published(study: optuna.Study):
-    study.enqueue_trial({"x": 0.5}, user_attrs={PUBLISHED: "yelp2018"})
+    study.enqueue_trial({"x": 0.5}, user_attrs={PUBLISHED_MARK: "yelp2018"})
     requeue(study, running(study, this_worker()), count=False)
     (waiting,) = study.get_trials(states=(TrialState.WAITING,))
-    assert waiting.user_attrs == {PUBLISHED: "yelp2018", RETRIES: 0, RETRY_OF: 0}
+    assert waiting.user_attrs == {PUBLISHED_MARK: "yelp2018", RETRIES: 0, RETRY_OF: 0}
 
 
 class Killed(Exception):

@@ -14,7 +14,7 @@ from hpo.runtime.process import SearchFailed
 from hpo.runtime.signals import Stopper
 from hpo.search.claims import this_worker
 from hpo.search.scheduler import Scheduler
-from hpo.study.attributes import FAILURE, NEAREST, PUBLISHED, RETRIES, RETRY_OF, WORKER
+from hpo.study.attributes import FAILURE, NEAREST_MARK, PUBLISHED_MARK, RETRIES, RETRY_OF, WORKER
 from hpo.study.trials import enqueue_published
 from trainers import TrainConfig
 from trainers.engines import EpochResult
@@ -51,7 +51,7 @@ def test_lanes_that_end_together_are_judged_before_either_is_told():
     assert states(study) == [TrialState.COMPLETE, TrialState.RUNNING], "judged with no complete peer"
 
 
-@pytest.mark.parametrize("kind", [PUBLISHED, NEAREST])
+@pytest.mark.parametrize("kind", [PUBLISHED_MARK, NEAREST_MARK])
 def test_weak_trials_are_pruned_and_published_ones_are_not(kind: str):
     of = spec(5, name="median", n_startup_trials=3, n_warmup_steps=1, n_min_trials=1)
     study = optuna.create_study(direction="maximize")
@@ -170,7 +170,7 @@ def test_a_published_config_that_was_lost_is_queued_again_but_not_one_that_diver
 def test_a_published_config_that_two_processes_queued_runs_once():
     of, study = spec(3), optuna.create_study(direction="maximize")
     for _ in range(2):
-        study.enqueue_trial({"margin": 0.9, "negative_weight": 150.0}, user_attrs={PUBLISHED: "yelp2018"})
+        study.enqueue_trial({"margin": 0.9, "negative_weight": 150.0}, user_attrs={PUBLISHED_MARK: "yelp2018"})
     scheduler(of, GivenCurves(2, by_margin), study).run()
     assert states(study)[:2] == [TrialState.COMPLETE, TrialState.FAIL]
     assert states(study).count(TrialState.COMPLETE) == 3
@@ -258,9 +258,9 @@ def test_a_published_config_is_no_duplicate_of_the_trial_that_it_retries():
     """A worker queues its trial before it ends it; another may start the repeat in between."""
     of, study = spec(1), optuna.create_study(direction="maximize")
     config = {"margin": 0.9, "negative_weight": 150.0}
-    study.enqueue_trial(config, user_attrs={PUBLISHED: "yelp2018"})
+    study.enqueue_trial(config, user_attrs={PUBLISHED_MARK: "yelp2018"})
     study.ask()
-    study.enqueue_trial(config, user_attrs={PUBLISHED: "yelp2018", RETRIES: 0, RETRY_OF: 0})
+    study.enqueue_trial(config, user_attrs={PUBLISHED_MARK: "yelp2018", RETRIES: 0, RETRY_OF: 0})
     loop = scheduler(of, GivenCurves(1, by_margin), study)
     loop._start(0)
     assert loop.lanes[0].trial.number == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import optuna
 import pytest
 
-from hpo.study.attributes import NEAREST, PUBLISHED
+from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
 from hpo.study.trials import best_trials, finalists
 
 
@@ -19,7 +19,7 @@ def test_best_trials_ranks_by_value_and_takes_equal_configs_once():
     assert [trial.number for trial in best_trials(study, 3)] == [1, 3, 0]
 
 
-@pytest.mark.parametrize("kind", [PUBLISHED, NEAREST])
+@pytest.mark.parametrize("kind", [PUBLISHED_MARK, NEAREST_MARK])
 def test_the_published_config_is_a_finalist_whatever_its_rank(kind: str):
     study = optuna.create_study(direction="maximize")
     box = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
