@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hpo.runtime.text import duration
+from hpo.runtime.text import counted, duration
 from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
 from hpo.study.trials import Tally, tally
 
@@ -79,7 +79,7 @@ class SearchProgress(_Live):
         counts = _tally(study)
         value = "" if trial.value is None else f" {trial.value:.4f}"
         epochs = trial.user_attrs.get("epochs_trained", 0)
-        ended = f"{_word(trial.state)}{value} after {epochs} epochs"
+        ended = f"{_word(trial.state)}{value} after {counted(epochs, 'epoch')}"
         line = f"trial {trial.number}{_mark(trial)}: {ended}; {_state(counts, self.budget)}"
         if not self.console.is_terminal:
             say(self.console, f"{line}{self._time_left(counts)}")

@@ -1,4 +1,4 @@
-"""Whom confirm compares the winner with: published settings, the rivals of the study, and what must be said of them."""
+"""Rivals of the confirmation, published and tuned, and their caveats."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Contender:
 
 
 DIFFERS = "differs in"
-SLACK = 0.1  # of our trials: workers, of whom there are to be fewer than a tenth of the budget, may go beyond it by as many
+SLACK = 0.1  # budgets within 10 % count as equal: n workers may overshoot by n - 1 trials
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Rivals:
             return [], "has no candidate that trains to full epochs"
         chosen, cost = highest(candidates, rival.name), search_cost(study)
         unlike = abs(cost.trials - self._n_trials) > SLACK * self._n_trials
-        budget = f" ({cost.trials} trials, not {self._n_trials})" if unlike else ""
+        budget = f" ({counted(cost.trials, 'trial')}, not {self._n_trials})" if unlike else ""
         return [self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(candidates), candidates)], ""
 
     def _unlike(self, study: optuna.Study, rival: StudySpec) -> str:
@@ -139,7 +139,11 @@ class Rivals:
         if {**space, "also": set(space.get("also", ()))} != {**asked["space"], "also": set(asked["space"]["also"])}:
             unlike.append("space")
         now, then = dotted(asked["config"]), dotted(theirs.get("config", {}))
-        unlike += [f"config.{key}, which its definition now has otherwise" for key in now if then.get(key) != now[key]]
+        unlike += [
+            f"config.{key} (searched with {then.get(key)}, study file says {now[key]})"
+            for key in now
+            if then.get(key) != now[key]
+        ]
         return _differs(unlike)
 
     def _searched_otherwise(self, theirs: list[dict[str, Any]]) -> str:
@@ -158,7 +162,7 @@ class Rivals:
         spec = self.work.spec
         for part in ("sampler", "pruner"):
             if len(_parts(self._ways, part)) > 1:
-                yield f"the {part} was changed while the search went on: its trials do not come of one search"
+                yield f"the {part} was changed during the search: trials before and after the change are not comparable"
         sampler = spec.search.sampler
         if sampler.never_learns(self._n_trials):
             yield (
@@ -214,12 +218,13 @@ def _unlike_models(ours: Contender, others: Sequence[Contender], searched: Seque
     for other in others:
         theirs = _beside_loss(other.config, searched)
         unlike = "; ".join(
-            f"{key} {theirs[key]}, not {mine[key]}" for key in theirs if mine.get(key, theirs[key]) != theirs[key]
+            f"{key} ({theirs[key]} vs {mine[key]})" for key in theirs if mine.get(key, theirs[key]) != theirs[key]
         )
         if unlike:
             labels.setdefault(unlike, []).append(other.label)
     for unlike, those in labels.items():
-        yield f"not losses alone differ from {ours.label}: {' and '.join(those)} with {unlike}"
+        also = "also differs" if len(those) == 1 else "also differ"
+        yield f"{' and '.join(those)} {also} from {ours.label} in {unlike}"
 
 
 def _beside_loss(config: TrainConfig, searched: Sequence[str]) -> dict[str, Any]:

@@ -168,8 +168,8 @@ def _unlike_splits(seen: Interactions, validation: Interactions, train: Interact
         return []
     how = f"{abs(percent):.0f} % {'more' if percent > 0 else 'less'} popular"
     return [
-        f"items of the test split are {how} than those of validation, which chose: the two are no samples of one "
-        "law, and what is best on validation need not be on test"
+        f"items of the test split are {how} than those of validation: they follow "
+        "different distributions; the validation winner need not win on test"
     ]
 
 

@@ -103,7 +103,7 @@ class Comparison:
         start = (
             f"{self.ours} and {self.rival} are not distinguishable" if same else f"{self.ours} is {self.word} than {self.rival}"
         )
-        limit = f"; a true difference under about {self.shown(self.detectable, '')} is easily missed" if same else ""
+        limit = f"; minimum detectable effect about {self.shown(self.detectable, '')} (80 % power)" if same else ""
         over = f" after Holm for {self.family} rivals" if self.family > 1 else ""
         return f"{start}: {found} (95 % interval of this pair {self._interval(self.both)}; p {_shown_p(self.p)}{over}){limit}"
 

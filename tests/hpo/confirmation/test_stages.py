@@ -62,9 +62,9 @@ def test_a_test_split_of_another_popularity_is_said():
     both, first = (Interactions.from_pairs(np.array(u), np.array(i), 8, 2) for u, i in (([6, 7], [0, 1]), ([6, 7], [0, 0])))
     assert _unlike_splits(train, both, train, both) == []
     (more,) = _unlike_splits(train, both, train, first)
-    assert more.startswith("items of the test split are 50 % more popular than those of validation, which chose: ")
+    assert more.startswith("items of the test split are 50 % more popular than those of validation: they follow ")
     (less,) = _unlike_splits(train, first, train, both)
-    assert less.startswith("items of the test split are 33 % less popular than those of validation, which chose: ")
+    assert less.startswith("items of the test split are 33 % less popular than those of validation: they follow ")
 
 
 def test_baselines_are_made_once(place: Place, fails: Callable[[int], str]):

@@ -110,7 +110,7 @@ def test_the_sentence_says_what_could_have_been_found():
     comparison = compare(measured("A", users, [0.50, 0.52]), [measured("B", users + rng.normal(0, 0.1, 1000), [0.51, 0.50])])[0]
     sentence = comparison.sentence("ndcg@20")
     assert sentence.startswith("A and B are not distinguishable: ndcg@20 ")
-    assert f"a true difference under about {comparison.percent(comparison.detectable):.1f} % is easily missed" in sentence
+    assert f"; minimum detectable effect about {comparison.percent(comparison.detectable):.1f} % (80 % power)" in sentence
     assert comparison.detectable > 2.8 * max(comparison.users.error, comparison.seeds.error)
 
 
