@@ -26,7 +26,8 @@ class Plateau:
     Attributes:
         metric: what is to rise, measured after every epoch.
         patience: epochs in a row without a new best that end the training.
-        cut: what the learning rate is multiplied with at each of them, from the best epoch's parameters on; None: neither.
+        cut: factor for the learning rate after each epoch without improvement; parameters are then restored to the best epoch.
+            None disables both.
     """
 
     metric: str

@@ -78,8 +78,8 @@ def keep_plateau_run(
     progress: Progress,
     stopper: Stopper,
 ) -> FinishedRun:
-    """As `keep_runs`, of one config whose best epoch counts: it is measured after every epoch, on the test split a leak, which
-    hpo.replicate names.
+    """As `keep_runs`, of one config with early stopping on `held_out`. If that is the test split this leaks; only hpo.replicate
+    does it, and labels the rows.
 
     Raises:
         Stopped: SIGINT or SIGTERM; nothing of this run is kept.

@@ -62,7 +62,7 @@ class Workspace:
         output: folder of all studies' results.
         data_dir: where datasets are looked for first, None for the default places.
         choice: the engine that trains it.
-        lanes: how many trials an engine that can trains side by side.
+        lanes: trials trained concurrently, if the engine supports it.
     """
 
     spec: StudySpec

@@ -6,9 +6,9 @@ have put it. Without gradients for j steps since step t0, Adam's moments are b1^
 
     tail(t) = sum_{s > t} lr_s sqrt(1 - b2^s) / (1 - b1^s) r^(s - t)
 
-the way that lies ahead of it after step t is r^(t - t0) tail(t), one number per row, and catching up from step a to step b is
-one addition: the difference of the ways ahead. The only approximation is that eps' = eps sqrt(1 - b2^t0) is kept
-while the row coasts; sqrt(v) is larger by orders of magnitude.
+its pending displacement after step t is r^(t - t0) tail(t), one number per row; flushing from step a to step b subtracts two
+such numbers. The only approximation is that eps' = eps sqrt(1 - b2^t0) is kept until the row's next gradient; sqrt(v) is larger
+by orders of magnitude.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def gradient_shares(
         a slope; 0 where no row has one.
     """
     n_rows = min(len(seen), config.batch_size)
-    if not config.negatives.needs_scores:  # else how many rows there are says who is drawn
+    if not config.negatives.needs_scores:  # in-batch negatives depend on the batch size
         n_rows = min(n_rows, max(1, MAX_NEGATIVES // config.negatives.count))
     rows = np.arange(n_rows)
     pairs = draws.permuted(draws.key(config.seed, Purpose.SHUFFLE, AFTER), rows, len(seen))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import trainers
 from trainers.engines.numba_engine import NumbaEngine, why_not
-from trainers.engines.numba_engine.autotune import Pace
+from trainers.engines.numba_engine.autotune import Autotuner
 from trainers.engines.numba_engine.kernels import sources
 from trainers.engines.numba_engine.row_functions import row_loss
 from trainers.engines.numba_engine.table import Table
@@ -123,7 +123,7 @@ def test_users_that_torch_makes(encoder: dict[str, Any], loss: dict[str, Any], c
     for _ in range(settings.epochs):
         assert ours.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
     assert_same_state(ours, theirs, MANY_STEPS)
-    matrices = zip(ours.tower.module.matrices(), theirs.model.matrices(), strict=True)
+    matrices = zip(ours.simplex_users.module.matrices(), theirs.model.matrices(), strict=True)
     for one, other in matrices:
         assert_close("matrix", *(np.atleast_2d(matrix.detach().numpy()) for matrix in (one, other)), MANY_STEPS)
 
@@ -238,7 +238,7 @@ def test_the_same_bits_for_any_number_of_threads(case: str, all_threads: int, mo
     seen, settings = data(*size), config(loss, batch_size=256, count=20, epochs=2, **fields)
     results = []
     for n in (1, all_threads):
-        monkeypatch.setattr("trainers.engines.numba_engine.autotune.Pace.next", lambda pace, n=n: (1000, n))
+        monkeypatch.setattr("trainers.engines.numba_engine.autotune.Autotuner.next", lambda tuner, n=n: (1000, n))
         torch.set_num_threads(n)  # two_stage asks torch where the items lie, simplex for the users' vectors
         engine = started(NumbaEngine, seen, settings)
         losses = [engine.epoch()[0].loss for _ in range(settings.epochs)]
@@ -265,7 +265,7 @@ def test_the_length_of_kernel_calls_does_not_change_the_bits(monkeypatch: pytest
     seen, settings = data(60, 90, 500), config(MML, batch_size=8)
     vectors = []
     for plan in [(1, 1), (50, 2), (7, 1)]:
-        monkeypatch.setattr("trainers.engines.numba_engine.autotune.Pace.next", lambda pace, plan=plan: plan)
+        monkeypatch.setattr("trainers.engines.numba_engine.autotune.Autotuner.next", lambda tuner, plan=plan: plan)
         engine = started(NumbaEngine, seen, settings)
         engine.epoch()
         vectors.append(engine.vectors(0)[1])
@@ -274,14 +274,14 @@ def test_the_length_of_kernel_calls_does_not_change_the_bits(monkeypatch: pytest
 
 def test_pace_keeps_the_faster_number_of_threads_and_tries_the_other_again() -> None:
     seconds = {1: 0.001, 4: 0.003}
-    pace, used = Pace(4), {1: 0, 4: 0}
+    tuner, used = Autotuner(4), {1: 0, 4: 0}
     for _ in range(100):
-        steps, threads = pace.next()
+        steps, threads = tuner.next()
         used[threads] += steps
-        pace.took(steps, threads, seconds[threads] * steps)
+        tuner.took(steps, threads, seconds[threads] * steps)
         assert seconds[threads] * steps <= 0.5
     assert used[1] > 50 * used[4] > 0
-    assert Pace(1).next()[1] == 1
+    assert Autotuner(1).next()[1] == 1
 
 
 def test_a_second_config_starts_afresh() -> None:

@@ -8,7 +8,7 @@ PROBE_EVERY = 12
 FIRST_STEPS = 4
 
 
-class Pace:
+class Autotuner:
     """Learns from each call. Where other programs use the cores too, threads that wait for one another at the end of every pass
     are several times slower than a single one, so one thread and all threads are tried in turn and the faster is kept.
     """

@@ -17,10 +17,10 @@ from trainers.data import Ids
 from trainers.draws import Purpose
 from trainers.encoders import MF, SimpleXModule
 from trainers.engines.lazy_adam import powers, rates
-from trainers.engines.numba_engine.autotune import Pace
+from trainers.engines.numba_engine.autotune import Autotuner
 from trainers.engines.numba_engine.batch import new_batch, stride_bits
 from trainers.engines.numba_engine.kernels import Plan, kernel_for
-from trainers.engines.numba_engine.simplex.users import Tower, why_not_encoder
+from trainers.engines.numba_engine.simplex.users import SimpleXUsers, why_not_encoder
 from trainers.engines.numba_engine.table import N_POWERS, Floats, Table, caught_up, new_table, put_rows
 from trainers.engines.one_lane import OneLane
 from trainers.engines.protocol import Vectors
@@ -81,9 +81,9 @@ class NumbaEngine(OneLane):
             self.loss = self.loss._replace(cutoff=ALL)
         self.power = powers(N_POWERS)
         module = config.encoder.build(seen, config.seed)
-        self.tower = Tower(config, module, seen, self.power) if isinstance(module, SimpleXModule) else None
+        self.simplex_users = SimpleXUsers(config, module, seen, self.power) if isinstance(module, SimpleXModule) else None
         users, items = (table.detach().numpy() for table in module.tables()[:2])
-        self.users = self.tower.users if self.tower else new_table(users, False, raw, self.score.max_norm)
+        self.users = self.simplex_users.users if self.simplex_users else new_table(users, False, raw, self.score.max_norm)
         self.items = new_table(items, self.loss.cutoff > ALL, raw, self.score.max_norm)
         size = min(config.batch_size, len(seen))
         dense = self.loss.cutoff == ALL
@@ -103,24 +103,24 @@ class NumbaEngine(OneLane):
         plan = self._plan(config, epoch, n_steps)
         totals, counts = np.zeros(1), np.zeros(1, np.int64)
         max_threads = numba.get_num_threads()
-        pace = Pace(max_threads)
+        autotuner = Autotuner(max_threads)
         done = 0
         try:
             while done < n_steps and np.isfinite(totals[0]):
-                steps, threads = pace.next()
-                last = min(n_steps, done + (1 if self.tower else steps))
+                steps, threads = autotuner.next()
+                last = min(n_steps, done + (1 if self.simplex_users else steps))
                 if self.sampler is not None:
                     last = min(last, done + self._steps_ahead(config))
                     plan = plan._replace(**self._given(config, self.sampler, epoch, done, last))
                 numba.set_num_threads(threads)
                 started = time.perf_counter()
-                if self.tower is not None:
+                if self.simplex_users is not None:
                     _, users, _ = self._pairs(config, epoch, done, last)
-                    self.batch.vectors[: len(users)] = self.tower.look(users, plan, done)
+                    self.batch.vectors[: len(users)] = self.simplex_users.forward(users, plan, done)
                 self.kernel(plan, self.users, self.items, self.batch, done, last, totals, counts)
-                if self.tower is not None and np.isfinite(totals[0]):
-                    self.tower.descend(self.batch.gradients[: len(users)], plan, done)
-                pace.took(last - done, threads, time.perf_counter() - started)
+                if self.simplex_users is not None and np.isfinite(totals[0]):
+                    self.simplex_users.update(self.batch.gradients[: len(users)], plan, done)
+                autotuner.took(last - done, threads, time.perf_counter() - started)
                 done = last
         finally:
             numba.set_num_threads(max_threads)
@@ -131,7 +131,7 @@ class NumbaEngine(OneLane):
 
     def tables(self) -> list[Table]:
         """All of the run's, users and items first."""
-        return [self.users, self.items, *([self.tower.history] if self.tower else [])]
+        return [self.users, self.items, *([self.simplex_users.history] if self.simplex_users else [])]
 
     def _steps_ahead(self, config: TrainConfig) -> int:
         """For how many steps a sampler may draw."""
@@ -172,7 +172,7 @@ class NumbaEngine(OneLane):
             other=self.weights[1],
             given=NOTHING_GIVEN,
             given_first=0,
-            own_users=self.tower is None,
+            own_users=self.simplex_users is None,
             batch_size=config.batch_size,
             kind=self.loss.kind,
             settings=self.loss.settings,
@@ -186,7 +186,7 @@ class NumbaEngine(OneLane):
         )
 
     def _keep(self) -> Kept:
-        step, matrices = self.steps_done, self.tower.module.matrices() if self.tower else []
+        step, matrices = self.steps_done, self.simplex_users.module.matrices() if self.simplex_users else []
         return Kept(
             [self._rows(table, step).numpy() for table in self.tables()], [matrix.detach().clone() for matrix in matrices]
         )
@@ -195,15 +195,17 @@ class NumbaEngine(OneLane):
         tail = float(rates(config, len(self.seen), self.steps_done, 1)[0, 2])
         for table, rows in zip(self.tables(), kept.rows, strict=True):
             put_rows(table, rows, self.steps_done, tail)
-        if self.tower:
-            self.tower.config = config
+        if self.simplex_users:
+            self.simplex_users.config = config
             with torch.no_grad():
-                for matrix, old in zip(self.tower.module.matrices(), kept.matrices, strict=True):
+                for matrix, old in zip(self.simplex_users.module.matrices(), kept.matrices, strict=True):
                     matrix.copy_(old)
 
     def _vectors(self) -> Vectors:
         step = self.steps_done
-        users = self._rows(self.users, step) if self.tower is None else self.tower.vectors(step, self._tail(step))
+        users = (
+            self._rows(self.users, step) if self.simplex_users is None else self.simplex_users.vectors(step, self._tail(step))
+        )
         users, items = self.score.ranking(users, self._rows(self.items, step))
         return users.numpy(), items.numpy()
 

@@ -168,8 +168,9 @@ def power_of(power, which, base, exponent):
 
 @inlined
 def adam_step(table, row, gradient, g, pull, step, rate, l2, power, width):
-    """Step number `step` for a caught-up row; `gradient[g]` is that of its unit vector and is overwritten. Of a raw row, less
-    `pull` times the row, it is the row's own. `rate` is the step's line of `rates`.
+    """Adam's step number `step` for an up-to-date row; `rate` is the step's line of `rates`.
+
+    gradient[g] (width,) is dL/d(row/|row|); for raw tables dL/drow = gradient[g] - pull * row.
     """
     inverse = table.scale[row, INVERSE]
     along = pull

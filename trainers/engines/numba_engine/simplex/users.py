@@ -40,7 +40,7 @@ class Rows:
     values: Tensor
 
 
-class Tower:
+class SimpleXUsers:
     """SimpleX's users: their table, that of their histories, and the matrices, which torch's Adam trains."""
 
     def __init__(self, config: TrainConfig, module: SimpleXModule, seen: Interactions, power: NDArray[np.float64]) -> None:
@@ -52,7 +52,7 @@ class Tower:
         self.mark = np.full(seen.n_items, -1, np.int32)
 
     @one_torch_thread()
-    def look(self, users: Ids, plan: Plan, at: int) -> Floats:
+    def forward(self, users: Ids, plan: Plan, at: int) -> Floats:
         """Vectors (B, dim) of a batch's users, as they are scored, before step `at` of the epoch."""
         distinct, which = np.unique(users, return_inverse=True)
         histories = string_together(users, self.consumed, self.ends, self.lengths, self.mark)
@@ -67,8 +67,8 @@ class Tower:
         return vectors
 
     @one_torch_thread()
-    def descend(self, gradients: Floats, plan: Plan, at: int) -> None:
-        """Step `at` of the epoch, given the gradients (B, dim) of what `look` gave."""
+    def update(self, gradients: Floats, plan: Plan, at: int) -> None:
+        """Step `at` of the epoch, given the gradients (B, dim) of what `forward` gave."""
         number = plan.steps_before + at
         self.optimizer.zero_grad()
         self.out.backward(torch.from_numpy(gradients))  # type: ignore[no-untyped-call]
