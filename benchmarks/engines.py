@@ -23,10 +23,10 @@ import torch
 
 from benchmarks.plain import PlainLoop
 from trainers import Interactions, TrainConfig, evaluate, hold_out, load_dataset
-from trainers.engines.cpu import NumbaEngine
-from trainers.engines.cpu.pace import Pace
+from trainers.engines.numba_engine import NumbaEngine
+from trainers.engines.numba_engine.autotune import Autotuner
+from trainers.metrics.ranking import TILE_ITEMS, TILE_USERS
 from trainers.published import published_loss
-from trainers.ranking import TILE_ITEMS, TILE_USERS
 
 LEARNING_RATES = {"mml": 1.0e-4, "ccl": 1.0e-4, "bsl": 5.0e-4}
 PLAIN_STEPS = 8
@@ -43,7 +43,7 @@ class FusedSteps:
         self.plan = self.engine._plan(config, 0, -(-len(seen) // config.batch_size))
         self.done = 0
         self.max_threads = numba.get_num_threads()
-        self.pace = Pace(self.max_threads)
+        self.pace = Autotuner(self.max_threads)
         self.totals, self.counts = np.zeros(1), np.zeros(1, np.int64)
         self.run(warm_steps)
 

@@ -10,13 +10,13 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from hpo.cli import positive
-from hpo.spec import OBJECTIVE
-from hpo.storage import open_storage
-from hpo.stored import find_study, stored_spec
-from hpo.summary import confirmation
+from hpo.cli.flags import positive
+from hpo.confirmation.outcome import confirmation
+from hpo.storage.open import open_storage
+from hpo.study.spec import OBJECTIVE
+from hpo.study.stored import find_study, stored_spec
 from trainers import Interactions, TrainConfig, hold_out, load_dataset, train
-from trainers.datasets import TEST_FRACTION, TEST_SEED
+from trainers.data.datasets import TEST_FRACTION, TEST_SEED
 
 
 def main() -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 import optuna
 from rich.console import Console
 
-from hpo.run import search
-from hpo.spec import OBJECTIVE, load_spec
-from hpo.stopping import Stopper
-from hpo.storage import open_storage
-from hpo.trials import best_trials, trial_config
-from hpo.workers import Job
-from hpo.workspace import Workspace
+from hpo.pipeline import search_study as search
+from hpo.runtime.signals import Stopper
+from hpo.search.processes import SearchJob
+from hpo.storage.open import open_storage
+from hpo.study.spec import OBJECTIVE, load_spec
+from hpo.study.trials import best_trials, trial_config
+from hpo.study.workspace import Workspace
 from trainers import TrainConfig
 from trainers.engines import make_engine
 from trainers.train import Run
@@ -38,7 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     work = Workspace.open(load_spec(arguments.study), arguments.output, arguments.data_dir, "auto", "auto")
-    job = Job(work, str(arguments.output / "journal.log"))
+    job = SearchJob(work, str(arguments.output / "journal.log"))
     study = work.study(open_storage(job.storage))
     with Stopper().catching() as stopper:
         search(job, study, Console(), stopper)

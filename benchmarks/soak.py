@@ -27,9 +27,8 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.liveness import WORKER
-from hpo.storage import STORAGE_VARIABLE, open_storage
-from hpo.trials import FINISHED
+from hpo.storage.open import STORAGE_VARIABLE, open_storage
+from hpo.study.attributes import FINISHED, WORKER
 
 NAME = "soak"
 STUDY = """\

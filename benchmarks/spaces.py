@@ -13,11 +13,11 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from hpo.console import table
-from hpo.liveness import stands_for_published
-from hpo.storage import open_storage
-from hpo.stored import find_study
-from hpo.trials import FINISHED, tally
+from hpo.cli.console import table
+from hpo.storage.open import open_storage
+from hpo.study.attributes import FINISHED, stands_for_published
+from hpo.study.stored import find_study
+from hpo.study.trials import tally
 
 STEP = 10  # trials
 

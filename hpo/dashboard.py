@@ -9,10 +9,12 @@ import optuna
 from optuna_dashboard import run_server
 from rich.console import Console
 
-from hpo.cli import add_place_arguments, entry, port, sound_spec
-from hpo.console import say
-from hpo.publish import artifact_store, publish
-from hpo.storage import open_storage, storage_url
+from hpo.cli.console import say
+from hpo.cli.context import sound_spec
+from hpo.cli.entry import entry
+from hpo.cli.flags import add_place_arguments, port
+from hpo.reporting.dashboard_sync import artifact_store, publish
+from hpo.storage.open import open_storage, storage_url
 from trainers.errors import InputError
 
 LOOPBACK = "127.0.0.1"

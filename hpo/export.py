@@ -1,94 +1,14 @@
-"""Best configs as YAML, trials as a table. `python -m hpo.export --study NAME`."""
+"""`python -m hpo.export --study NAME`: the best config as YAML, trials as a table."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import Any
 
-import optuna
-import pandas as pd
-from optuna.trial import FrozenTrial
-
-from hpo.cli import add_place_arguments, add_study_arguments, entry, existing_workspace
-from hpo.liveness import PUBLISHED, WORKER
-from hpo.provenance import provenance
-from hpo.spec import BESIDE, OBJECTIVE
-from hpo.storage import OTHER_OUTPUT
-from hpo.summary import Confirmation, confirmation
-from hpo.trials import SEARCHED_BY, best_trials, trial_config
-from hpo.workspace import Workspace
-from trainers.config import TrainConfig
-from trainers.errors import InputError
-from trainers.files import write_text
-from trainers.yaml_files import to_yaml
-
-BEST, BEST_TRIAL = "best.yaml", "best_trial.yaml"
-TRIALS = "trials.csv"
-
-
-def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial]:
-    """Write the best trial's config as trained, with its validation metrics and origin.
-
-    To `best.yaml`; once the study is confirmed that is the winner's, and the best trial goes to `best_trial.yaml`.
-
-    Raises:
-        InputError: no trial is complete, or the folder cannot be written.
-    """
-    best = best_trials(study, 1)
-    if not best:
-        raise InputError(f"study {study.study_name!r} has no complete trial yet; let it run longer")
-    trial = best[0]
-    validation = {OBJECTIVE: trial.value, BESIDE: trial.user_attrs[BESIDE]}
-    facts = {"trial": trial.number, "published": trial.user_attrs.get(PUBLISHED, False), "validation": validation}
-    name = BEST_TRIAL if confirmation(work.folder, study) else BEST
-    return write_config(work, work.folder / name, trial_config(trial, work.spec), facts), trial
-
-
-def export_winner(work: Workspace, outcome: Confirmation) -> Path:
-    """Write the config that confirm chose to `best.yaml`, with its figures by seed."""
-    winner, tested = outcome.winner, outcome.methods[0]
-    facts = {
-        "trial": winner.trial,
-        "validation": winner.by_seed[winner.config.seed],
-        "validation_by_seed": winner.by_seed,
-        "test_by_seed": tested.by_seed,
-    }
-    return write_config(work, work.folder / BEST, winner.config, facts)
-
-
-def write_config(work: Workspace, path: Path, config: TrainConfig, facts: dict[str, Any]) -> Path:
-    """A config file: the config, what was measured with it, on which data, and where it comes from."""
-    content = {
-        "config": config.to_dict(),
-        "study": work.spec.name,
-        **facts,
-        "data": {
-            "dataset": work.spec.dataset,
-            "checksum": work.dataset.checksum,
-            "split_seed": work.spec.split_seed,
-            "engine": work.choice.name,
-        },
-        "config_digest": config.digest(),
-        "provenance": provenance(work.choice.device),
-    }
-    write_text(path, to_yaml(content), OTHER_OUTPUT)
-    return path
-
-
-def trials_table(study: optuna.Study) -> pd.DataFrame:
-    """One row per trial: number, state, value, parameters, effective settings, epochs, seconds."""
-    frame = study.trials_dataframe(attrs=("number", "state", "value", "params", "user_attrs", "datetime_start", "duration"))
-    frame.columns = [
-        str(name).removeprefix("user_attrs_").removeprefix("params_").removeprefix("value_") for name in frame.columns
-    ]
-    return frame.drop(columns=[WORKER, SEARCHED_BY], errors="ignore").loc[:, lambda f: ~f.columns.duplicated()]
-
-
-def export_trials(study: optuna.Study, path: Path) -> Path:
-    """Write the table of all trials as CSV."""
-    write_text(path, trials_table(study).to_csv(index=False), OTHER_OUTPUT)
-    return path
+from hpo.cli.context import existing_workspace
+from hpo.cli.entry import entry
+from hpo.cli.flags import add_place_arguments, add_study_arguments
+from hpo.reporting.export import TRIALS, export_best, export_trials
+from hpo.study.trials import shown_metrics
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     work, study, _ = existing_workspace(arguments, to_train=False)
     path, trial = export_best(work, study)
-    print(f"{path}: trial {trial.number}, validation {OBJECTIVE} {trial.value:.4f}, {BESIDE} {trial.user_attrs[BESIDE]:.4f}")
+    print(f"{path}: trial {trial.number}, validation {shown_metrics(trial)}")
     print(f"{export_trials(study, work.folder / TRIALS)}: {len(study.get_trials(deepcopy=False))} trials")
     return 0
 

@@ -8,9 +8,10 @@ import warnings
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import run_grpc_proxy_server
 
-from hpo.cli import entry, port
-from hpo.remote import GRPC_PORT
-from hpo.storage import STORAGE_VARIABLE, open_storage, storage_url, without_password
+from hpo.cli.entry import entry
+from hpo.cli.flags import port
+from hpo.storage.open import STORAGE_VARIABLE, open_storage, storage_url, without_password
+from hpo.storage.retrying import GRPC_PORT
 from trainers.errors import InputError
 
 

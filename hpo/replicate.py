@@ -1,76 +1,34 @@
 """`python -m hpo.replicate mml_mf`: train published configs and print the paper's row beside ours.
 
-Beside hpo.confirm the only reader of the test split. The settings were chosen on test by the papers, so these figures say
-whether the program computes what a paper computed, not which loss is better. The tables are in `hpo.papers`.
+Reads the test split. The settings were chosen on test by the papers, so these figures say
+whether the program computes what a paper computed, not which loss is better. The tables are in `hpo.replication.papers`.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 from rich.console import Console
 
-from hpo.cli import OUTPUT, add_data_argument, add_engine_arguments, entry, positive, seed
-from hpo.console import RunProgress, counted, say, table
-from hpo.papers import MEAN_POPULARITY, TABLES, PaperRow, PaperTable
-from hpo.provenance import provenance
-from hpo.retrain import keep_plateau_run, keep_runs
-from hpo.runs import FinishedRun, RunStore, revision_of
-from hpo.stopping import Stopper
-from hpo.storage import OTHER_OUTPUT
+from hpo.cli.console import RunProgress, say, table
+from hpo.cli.entry import entry
+from hpo.cli.flags import OUTPUT, add_data_argument, add_engine_arguments, positive, seed
+from hpo.replication.outcome import Outcome
+from hpo.replication.papers import TABLES, PaperRow, PaperTable
+from hpo.runs.provenance import provenance
+from hpo.runs.store import RunStore
+from hpo.runs.train import keep_plateau_run, keep_runs
+from hpo.runtime.signals import Stopper
+from hpo.runtime.text import CHANGE_OUTPUT_HINT, counted
 from trainers import TrainConfig, load_dataset, load_test
 from trainers.engines import EngineChoice, choose_engine
 from trainers.errors import InputError, unknown
 from trainers.files import write_text, writing
 from trainers.yaml_files import read_yaml, to_yaml
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A paper's row and the run that replicates it."""
-
-    row: PaperRow
-    run: FinishedRun
-
-    def measured(self) -> dict[str, float]:
-        """The run's figures by metric, empty where it diverged; runs of early versions have no popularity."""
-        popularity = self.run.beyond.get("mean_popularity")
-        return self.run.metrics | ({} if popularity is None else {MEAN_POPULARITY: popularity})
-
-    def cells(self, paper_table: PaperTable) -> list[str]:
-        """Measured beside the paper's with the relative difference, where the run has the paper's negatives and epochs."""
-        config, measured = self.run.config, self.measured()
-        as_in_paper = config.epochs == paper_table.epochs and paper_table.count in (
-            None,
-            config.negatives.per_row(config.batch_size),
-        )
-        ended = f", {len(self.run.losses)} epochs" if self.row.plateau else ""
-        cells = [f"{self.row.name} {self.row.dataset}{ended}", str(config.negatives.per_row(config.batch_size))]
-        for metric in paper_table.metrics:
-            paper = self.row.paper.get(metric) if as_in_paper else None
-            ours = measured.get(metric, float("nan"))
-            digits = 1 if metric == MEAN_POPULARITY else 4
-            beside = ["", ""] if paper is None else [f"{paper:.{digits}f}", f"{100 * (ours / paper - 1):+.1f} %"]
-            cells += [f"{ours:.{digits}f}", *beside]
-        return cells
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "name": self.row.name,
-            "dataset": self.row.dataset,
-            "paper": self.row.paper,
-            "measured": {"failure": self.run.failure} if self.run.failure else self.measured(),
-            **({"stopped by": asdict(self.row.plateau), "after epochs": len(self.run.losses)} if self.row.plateau else {}),
-            "seconds": round(self.run.seconds, 3),  # as it is stored
-            "trained_by": revision_of(self.run.trained_by),
-            "config": self.run.config.to_dict(),
-        }
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -107,9 +65,10 @@ def _replicate(arguments: argparse.Namespace) -> int:
     origin = provenance(planned[0][2].device)
     rows = [outcome.to_dict() for outcome in outcomes]
     now = [_identity(row) for row in rows]
-    with writing(folder, OTHER_OUTPUT), FileLock(folder / f".{arguments.table}.lock"):  # others may write rows of this table
+    lock = FileLock(folder / f".{arguments.table}.lock")  # others may write rows of this table
+    with writing(folder, CHANGE_OUTPUT_HINT), lock:
         others = [row for row in _earlier(path) if _identity(row) not in now]
-        write_text(path, to_yaml({"runs": [*others, *rows], "provenance": origin}), OTHER_OUTPUT)
+        write_text(path, to_yaml({"runs": [*others, *rows], "provenance": origin}), CHANGE_OUTPUT_HINT)
     say(console, f"wrote {path}")
     return 0
 

@@ -8,43 +8,41 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 from rich.console import Console
 
-from hpo.cli import (
+from hpo.cli.console import say
+from hpo.cli.context import shown_storage
+from hpo.cli.entry import entry
+from hpo.cli.flags import (
     OUTPUT,
     add_confirm_arguments,
     add_engine_arguments,
     add_place_arguments,
     check_rival_seeds,
     confirm_changes,
-    entry,
     hours,
     positive,
     seconds,
     seed,
-    shown_storage,
 )
-from hpo.cluster import count_workers, search_on_dask
-from hpo.confirm import check_test_split, confirm_study
-from hpo.console import SearchProgress, counted, say
-from hpo.export import TRIALS, export_best, export_trials
-from hpo.failures import SearchFailed, while_it_exists
-from hpo.liveness import STALE_HOURS, reap
-from hpo.publish import publish
-from hpo.report import HTML
-from hpo.sampling import make_sampler
-from hpo.scheduler import Progress
-from hpo.spec import BESIDE, OBJECTIVE, load_spec
-from hpo.stopping import Stopper
-from hpo.storage import OTHER_OUTPUT, open_storage, shared_by_processes, storage_url, without_password
-from hpo.trials import best_trials, enqueue_published
-from hpo.workers import Job, search_with
-from hpo.workspace import Workspace
+from hpo.pipeline import check_test_split, confirm_study, export_study, introduce, search_study
+from hpo.reporting.dashboard_sync import publish
+from hpo.reporting.pages import HTML
+from hpo.runtime.process import SearchFailed
+from hpo.runtime.signals import Stopper
+from hpo.runtime.text import CHANGE_OUTPUT_HINT
+from hpo.search.claims import STALE_HOURS
+from hpo.search.dask import count_workers, search_on_dask
+from hpo.search.processes import Backend, SearchJob, search_with_processes
+from hpo.storage.open import open_storage, shared_by_processes, storage_url, without_password
+from hpo.study.sampling import make_sampler
+from hpo.study.spec import load_spec
+from hpo.study.trials import best_trials
+from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig, train
 from trainers.engines import ENGINES
 from trainers.errors import InputError
@@ -55,12 +53,6 @@ DRY_RUN_STEPS, DRY_RUN_CONFIGS = 4, 3
 DASK = "dask"
 BACKENDS = ("processes", DASK)
 RENAME_RIVAL = "in a study file of your own name rivals by their spaces, rivals: [ccl, ...]: their studies are called after it"
-
-
-class Team(Protocol):
-    """Whoever searches a study until its budget is met."""
-
-    def __call__(self, job: Job, study: optuna.Study, progress: Progress, stopper: Stopper) -> None: ...
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -107,7 +99,7 @@ def _add_worker_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _team(arguments: argparse.Namespace, url: str) -> Team:
+def _backend(arguments: argparse.Namespace, url: str) -> Backend:
     """Who searches.
 
     Raises:
@@ -122,7 +114,7 @@ def _team(arguments: argparse.Namespace, url: str) -> Team:
         )
     if on_dask:
         return partial(search_on_dask, scheduler=arguments.scheduler, workers=arguments.workers)
-    return partial(search_with, workers=arguments.workers or 1)
+    return partial(search_with_processes, workers=arguments.workers or 1)
 
 
 def _worker_count(arguments: argparse.Namespace) -> int:
@@ -140,11 +132,11 @@ def _run(arguments: argparse.Namespace) -> int:
         raise InputError("--search-only does not confirm, and the flags of confirm are for one time: give them to hpo.confirm")
     check_rival_seeds(plan, arguments.rival_seeds)  # and the rivals: a mistake there should not wait for the end of the search
     url = storage_url(arguments.storage, arguments.output)
-    team = _team(arguments, url)
+    backend = _backend(arguments, url)
     place = arguments.output, arguments.data_dir, arguments.engine, arguments.device
     work = Workspace.open(spec, *place, arguments.lanes, _worker_count(arguments))
     console = Console()
-    _introduce(work, console)
+    introduce(work, console)
     if arguments.dry_run:
         return _dry_run(work, console)
     work.check_negatives()
@@ -156,9 +148,9 @@ def _run(arguments: argparse.Namespace) -> int:
     with Stopper().catching() as stopper:
         for each, its_study in [(work, study), *(_rival_studies(work, storage, arguments) if arguments.tune_rivals else ())]:
             if each is not work:
-                _introduce(each, console)
+                introduce(each, console)
             deadline = None if arguments.timeout is None else time.time() + arguments.timeout
-            search(Job(each, url, deadline, arguments.stale_after), its_study, console, stopper, team)
+            search_study(SearchJob(each, url, deadline, arguments.stale_after), its_study, console, stopper, backend)
             if arguments.timeout is not None and not best_trials(its_study, 1):
                 raise SearchFailed(
                     f"study {each.spec.name!r} has no complete trial after --timeout {arguments.timeout:g}; give it more "
@@ -166,7 +158,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 )
             with each.alone("export") as alone:
                 if alone:
-                    _export(each, its_study, console)
+                    export_study(each, its_study, console)
                     publish(each.spec, its_study, storage, each.output)
         if not arguments.search_only:
             with work.alone("confirm") as alone:
@@ -190,48 +182,6 @@ def _rival_studies(
         yield its_work, its_work.study(storage, rename=RENAME_RIVAL)
 
 
-def _export(work: Workspace, study: optuna.Study, console: Console) -> None:
-    path, trial = export_best(work, study)
-    export_trials(study, work.folder / TRIALS)
-    say(
-        console,
-        f"{work.spec.name}: best trial {trial.number}, validation {OBJECTIVE} {trial.value:.4f}, "
-        f"{BESIDE} {trial.user_attrs[BESIDE]:.4f}; wrote {path} and {work.folder / TRIALS}",
-    )
-
-
-def search(job: Job, study: optuna.Study, console: Console, stopper: Stopper, team: Team = search_with) -> None:
-    """Search with a team of workers until the budget is met; the published config goes first, and again if it was lost.
-
-    Raises:
-        SearchFailed: too many trials failed, the workers themselves, or the study was deleted.
-        Stopped: SIGINT or SIGTERM.
-    """
-    with while_it_exists(study):
-        reap(study, job.stale_after)
-        why_not = enqueue_published(study, job.work.spec)
-        if why_not:
-            say(console, f"no published trial: {why_not}")
-        with SearchProgress(console, job.work.spec.search.epochs) as progress:
-            team(job, study, progress, stopper)
-
-
-def _introduce(work: Workspace, console: Console) -> None:
-    spec, choice = work.spec, work.choice
-    seen, validation = work.split
-    say(
-        console,
-        f"{spec.name}: {spec.data_name}, {seen.n_users:,} users x {seen.n_items:,} items, {len(seen):,} interactions to train "
-        f"on, {len(validation):,} for validation\n"
-        f"{counted(spec.search.trials, 'trial')} x {counted(spec.search.epochs, 'epoch')}, space {spec.space.name} with "
-        f"{counted(len(spec.space.boxes()), 'parameter')}, engine {choice.name} on {choice.device} ({choice.reason})"
-        + (f", {work.lanes} trials side by side" if work.lanes > 1 else ""),
-    )
-    sampler = spec.search.sampler
-    if sampler.never_learns(spec.search.trials):
-        say(console, f"too few to learn from: sampler {sampler.name} draws {sampler.n_startup_trials} trials at random first")
-
-
 def _place(arguments: argparse.Namespace) -> str:
     """The flags that lead another verb to the same place."""
     output = "" if arguments.output == OUTPUT else f" --output {arguments.output}"
@@ -240,7 +190,7 @@ def _place(arguments: argparse.Namespace) -> str:
 
 def _check_writable(folder: Path) -> None:
     """Find out before the search, not after it, and write nothing yet."""
-    with writing(folder, OTHER_OUTPUT):
+    with writing(folder, CHANGE_OUTPUT_HINT):
         place = next(path for path in (folder, *folder.parents) if path.exists())
         probe = place / f".writable-{np.random.SeedSequence().entropy}"
         probe.touch()

@@ -14,18 +14,21 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from rich.console import Console
 
-from hpo.cli import add_place_arguments, entry, shown_storage, sound_spec, stored_name
-from hpo.console import counted, say, table
-from hpo.export import BEST, BEST_TRIAL
-from hpo.journal import JOURNAL
-from hpo.liveness import is_dead, signature
-from hpo.publish import ARTIFACTS, ATTACHED, study_attributes
-from hpo.spec import OBJECTIVE, StudySpec, check_name, load_spec, shipped_studies
-from hpo.storage import open_storage, storage_url
-from hpo.stored import find_study, is_ours, stored_spec
-from hpo.summary import CONFIRM
-from hpo.trials import best_trials, tally, trial_config
-from hpo.workspace import alone
+from hpo.cli.console import say, table
+from hpo.cli.context import shown_storage, sound_spec, stored_name
+from hpo.cli.entry import entry
+from hpo.cli.flags import add_place_arguments
+from hpo.confirmation.outcome import CONFIRM
+from hpo.reporting.dashboard_sync import ARTIFACTS, ATTACHED, study_attributes
+from hpo.reporting.export import BEST, BEST_TRIAL
+from hpo.runtime.text import counted
+from hpo.search.claims import is_dead, signature
+from hpo.storage.journal import JOURNAL
+from hpo.storage.open import open_storage, storage_url
+from hpo.study.spec import OBJECTIVE, StudySpec, check_name, load_spec, shipped_studies
+from hpo.study.stored import find_study, is_ours, stored_spec
+from hpo.study.trials import best_trials, tally, trial_config
+from hpo.study.workspace import alone
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.yaml_files import read_yaml, to_yaml

@@ -10,13 +10,14 @@ import numpy as np
 from pydantic import BaseModel
 from rich.console import Console
 
-from hpo.cli import add_data_argument, add_engine_arguments, entry, positive, seed
-from hpo.console import say
-from hpo.spec import BESIDE, OBJECTIVE, SPLIT_SEED, Seed
-from hpo.stopping import Stopper
+from hpo.cli.console import say
+from hpo.cli.entry import entry
+from hpo.cli.flags import add_data_argument, add_engine_arguments, positive, seed
+from hpo.runtime.signals import Stopper
+from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC, SPLIT_SEED, Seed
 from trainers import TrainConfig, hold_out, load_dataset
 from trainers.engines import choose_engine, make_engine
-from trainers.engines.contract import AUTO
+from trainers.engines.registry import AUTO
 from trainers.errors import InputError
 from trainers.files import writing
 from trainers.train import Run
@@ -118,7 +119,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _shown(metrics: dict[str, float]) -> str:
-    return ", ".join(f"{name} {metrics[name]:.6f}" for name in (OBJECTIVE, BESIDE) if name in metrics)
+    return ", ".join(f"{name} {metrics[name]:.6f}" for name in (OBJECTIVE, SECONDARY_METRIC) if name in metrics)
 
 
 def _check_saving(path: Path) -> None:

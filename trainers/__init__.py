@@ -10,10 +10,10 @@
 
 from trainers.config import TrainConfig
 from trainers.data import Dataset, Interactions, hold_out
-from trainers.datasets import load_dataset, load_test
+from trainers.data.datasets import load_dataset, load_test
 from trainers.errors import InputError, TrainingDiverged
-from trainers.evaluation import evaluate
-from trainers.ranking import recommend
+from trainers.metrics.accuracy import evaluate
+from trainers.metrics.ranking import recommend
 from trainers.train import Run, train
 
 __all__ = [

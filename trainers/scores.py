@@ -1,4 +1,4 @@
-"""What the score of a user and an item is, made an inner product: of what a `Score` makes of the encoder's vectors.
+"""Score functions, expressed as inner products of transformed embeddings.
 
 So sampling, losses, evaluation and export see inner products alone. To add one, a line in `SCORES`.
 """

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.engines import Engine, EpochResult, choose_engine, make_engine
-from trainers.engines.contract import AUTO, Vectors
+from trainers.engines.protocol import Vectors
+from trainers.engines.registry import AUTO
 from trainers.errors import TrainingDiverged
 
 log = logging.getLogger(__name__)

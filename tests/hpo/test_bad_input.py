@@ -10,10 +10,11 @@ import optuna
 import pytest
 
 from hpo import confirm, dashboard, export, replicate, report, run, studies, train
-from hpo.storage import DEFINITION, open_storage
+from hpo.storage.open import open_storage
+from hpo.study.definition import DEFINITION
 
 from .conftest import STUDY, Place
-from .test_remote import free_port
+from .processes import free_port
 
 CONFIG = "loss: {name: mml, margins: [0.6, 0.9], weights: [0.3, 0.7], negative_weight: 400.0}\nepochs: 1\n"
 READERS = {"confirm": confirm, "export": export, "report": report}

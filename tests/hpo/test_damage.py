@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from hpo import confirm, export, report, studies
 from hpo.run import main as run
-from hpo.runs import RunKey, RunStore
-from hpo.spec import load_spec
+from hpo.runs.store import RunKey, RunStore
+from hpo.study.spec import load_spec
 from hpo.train import read_config_file
 from trainers import TrainConfig, load_dataset, load_test
 from trainers.errors import InputError
@@ -240,8 +240,8 @@ def test_stored_runs(sound: Place, tmp_path: Path, number: int, edits: list[Edit
 
 @FEW
 @given(EDITS)
-def test_stored_untrained_rivals(sound: Place, tmp_path: Path, edits: list[Edit]):
+def test_stored_baselines(sound: Place, tmp_path: Path, edits: list[Edit]):
     place = copied(sound, tmp_path)
-    path = sorted((place.output / "tiny_mml" / "runs" / "untrained").iterdir())[0]
+    path = sorted((place.output / "tiny_mml" / "runs" / "baselines").iterdir())[0]
     path.write_bytes(damaged(path.read_bytes(), edits))
     assert confirm.main(["--study", "tiny_mml", *place.where]) in (0, 2)

@@ -15,13 +15,11 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
-from hpo.journal import WholeLines
-from hpo.storage import open_storage
+from hpo.storage.journal import WholeLines
+from hpo.storage.open import open_storage
 
 from .conftest import Place
-from .test_remote import finish, free_port
-from .test_run import REPOSITORY, start
-from .test_workers import PATIENCE, check_whole, trials_of, wait_until
+from .processes import PATIENCE, REPOSITORY, check_whole, finish, free_port, start, trials_of, wait_until
 
 TORN = b'{"op_code":9,"worker_id":"x","trial_id":1,"user_at'
 

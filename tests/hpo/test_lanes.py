@@ -13,17 +13,15 @@ import torch
 from optuna.trial import TrialState
 from rich.console import Console
 
-pytest.importorskip("triton", reason="needs triton")
-
-from hpo.console import RunProgress
-from hpo.retrain import keep_runs
-from hpo.runs import FinishedRun, RunStore
-from hpo.sampling import make_sampler
-from hpo.scheduler import Scheduler
-from hpo.spec import StudySpec
-from hpo.stopping import Stopper
-from hpo.trials import trial_config
-from hpo.workspace import default_lanes
+from hpo.cli.console import RunProgress
+from hpo.runs.store import FinishedRun, RunStore
+from hpo.runs.train import keep_runs
+from hpo.runtime.signals import Stopper
+from hpo.search.scheduler import Scheduler
+from hpo.study.sampling import make_sampler
+from hpo.study.spec import StudySpec
+from hpo.study.trials import trial_config
+from hpo.study.workspace import default_lanes
 from trainers import Interactions, TrainConfig
 from trainers.engines import EngineChoice, make_engine
 from trainers.engines.cuda import pool
@@ -31,7 +29,9 @@ from trainers.errors import OutOfMemory
 from trainers.train import Run
 
 from .conftest import Place
-from .test_scheduler import Silent
+from .given_curves import Silent
+
+pytest.importorskip("triton", reason="needs triton")
 
 pytestmark = pytest.mark.usefixtures("few_programs")
 
@@ -68,7 +68,7 @@ def test_runs_side_by_side_are_those_of_one_lane(tmp_path: Path, monkeypatch: py
     for one, other in zip(together, alone, strict=True):
         assert_same(one, other)
     assert together[0].losses != together[1].losses
-    monkeypatch.setattr("hpo.retrain.make_engine", lambda *arguments, **more: pytest.fail("they are stored"))
+    monkeypatch.setattr("hpo.runs.train.make_engine", lambda *arguments, **more: pytest.fail("they are stored"))
     for one, other in zip(kept(tmp_path / "together", range(2)), alone, strict=True):
         assert_same(one, other)
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from hpo import replicate
-from hpo.papers import MEAN_POPULARITY, TABLES, PaperRow
-from hpo.replicate import Outcome
-from hpo.runs import FinishedRun
-from trainers.plateau import Plateau
+from hpo.replication.outcome import Outcome
+from hpo.replication.papers import MEAN_POPULARITY, TABLES, PaperRow
+from hpo.runs.store import FinishedRun
+from trainers.early_stopping import Plateau
 from trainers.published import PUBLISHED
 from trainers.yaml_files import read_yaml, to_yaml
 

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
-import io
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
-from rich.console import Console
 
-from hpo import confirm, dashboard, export, proxy, replicate, report, run, studies, train
-from hpo.cli import entry
-from hpo.console import SearchProgress
-from hpo.liveness import PUBLISHED
-from hpo.storage import DEFINITION, open_storage
+from hpo import confirm, export, train
+from hpo.storage.open import open_storage
+from hpo.study.attributes import PUBLISHED_MARK
+from hpo.study.definition import DEFINITION
 from trainers import TrainConfig
-from trainers.errors import OutOfMemory
 from trainers.yaml_files import read_yaml
 
 from .conftest import Place
-
-REPOSITORY = Path(__file__).parents[2]
+from .processes import start, wait_for_a_running_trial
 
 
 def study_of(place: Place, name: str = "tiny_mml") -> optuna.Study:
@@ -83,7 +71,7 @@ def test_the_published_config_is_first_and_never_pruned(place: Place):
     place.edit("n_startup_trials: 2, n_warmup_steps: 1", "n_startup_trials: 0, n_warmup_steps: 0")
     assert place.run("--search-only") == 0
     first = study_of(place).trials[0]
-    assert first.user_attrs[PUBLISHED] == "with settings for yelp2018"
+    assert first.user_attrs[PUBLISHED_MARK] == "with settings for yelp2018"
     assert first.user_attrs["margins"] == [0.6, 0.7, 0.8, 0.9]
     assert first.user_attrs["weights"] == [0.05, 0.15, 0.2, 0.6]
     assert first.state == TrialState.COMPLETE
@@ -312,74 +300,6 @@ def test_a_config_without_a_dataset(place: Place, fails: Callable[[int], str]):
     assert "cannot be read" in fails(train.main([str(place.root / "absent.yaml"), "--dataset", "demo"]))
 
 
-def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]):
-    verbs = (run, confirm, dashboard, export, proxy, replicate, report, studies, train)
-    for verb in verbs:
-        assert verb.main(["--help"]) == 0
-        assert f"usage: python -m {verb.__name__} " in capsys.readouterr().out
-    package = Path(run.__file__).parent.glob("*.py")
-    runnable = {f"hpo.{path.stem}" for path in package if "__main__" in path.read_text()}
-    assert {verb.__name__ for verb in verbs} == runnable
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (OutOfMemory("out of memory on cuda"), "out of memory on cuda; fewer lanes or workers, a smaller batch_size or "),
-        (StorageInternalError(""), "the storage failed: StorageInternalError; what is finished is kept\n"),
-    ],
-)
-def test_failures_that_end_in_a_message(capsys: pytest.CaptureFixture[str], error: Exception, message: str):
-    def verb(arguments: argparse.Namespace) -> int:
-        raise error
-
-    assert entry(argparse.ArgumentParser(), [], verb) == 1
-    shown = capsys.readouterr().err
-    assert shown.startswith(f"error: {message}")
-    assert shown.count("\n") == 1
-
-
-def test_the_live_display_drops_trials_that_were_lost():
-    study = optuna.create_study()
-    with SearchProgress(Console(file=io.StringIO(), force_terminal=True), epochs=30) as progress:
-        progress.begin(study, 10)
-        progress.running({3: 7, 4: 0}, study)
-        (task,) = progress.bar.tasks
-        assert task.fields["now"] == "trial 3: epoch 7/30, 4: epoch 0/30"
-        progress.running({4: 1}, study)
-        assert task.fields["now"] == "trial 4: epoch 1/30"
-        assert task.completed == 1
-        progress.running({}, study)
-        assert task.fields["now"] == "no trial runs"
-
-
-def start(place: Place, *flags: str, search_only: bool = True, session: bool = False) -> subprocess.Popen[str]:
-    """`python -m hpo.run` as a process of its own, on demand with a process group of its own, as a shell gives it one."""
-    only = ["--search-only"] if search_only else []
-    command = [sys.executable, "-m", "hpo.run", "--study", str(place.study), *place.where, *only, *flags]
-    return subprocess.Popen(
-        command,
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": ".", "NUMBA_NUM_THREADS": "1"},  # threads wait for each other on a busy machine
-        start_new_session=session,
-    )
-
-
-def wait_for_a_running_trial(place: Place, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    journal = place.output / "journal.log"
-    while time.monotonic() < deadline and process.poll() is None:
-        if journal.exists() and len(optuna.get_all_study_names(storage := open_storage(str(journal)))) == 1:
-            trials = optuna.load_study(study_name="tiny_mml", storage=storage).trials
-            if len(trials) >= 2 and trials[-1].state == TrialState.RUNNING and "worker" in trials[-1].user_attrs:
-                return
-        time.sleep(0.05)
-    pytest.fail(f"no trial was seen running: {process.communicate() if process.poll() is not None else 'too slow'}")
-
-
 @pytest.fixture
 def slow_place(place: Place) -> Place:
     """Trials of many epochs, so that a signal hits one that runs."""
@@ -405,7 +325,7 @@ def test_killed_in_the_middle_it_continues(slow_place: Place):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_puts_the_trial_back_and_says_how_to_continue(slow_place: Place, number: int, code: int):
+def test_a_signal_requeues_the_trial_and_says_how_to_continue(slow_place: Place, number: int, code: int):
     process = start(slow_place)
     wait_for_a_running_trial(slow_place, process)
     process.send_signal(number)

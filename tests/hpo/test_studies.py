@@ -13,15 +13,15 @@ from optuna.artifacts import upload_artifact
 from optuna.trial import TrialState
 
 from hpo import export, studies
-from hpo.liveness import WORKER, this_worker
-from hpo.publish import ATTACHED, artifact_store, study_attributes
-from hpo.storage import open_storage
-from hpo.workspace import alone
+from hpo.reporting.dashboard_sync import ATTACHED, artifact_store, study_attributes
+from hpo.search.claims import this_worker
+from hpo.storage.open import open_storage
+from hpo.study.attributes import WORKER
+from hpo.study.workspace import alone
 from trainers.yaml_files import read_yaml
 
 from .conftest import Place
-from .test_run import start
-from .test_workers import PATIENCE, pids_at_work, wait_until
+from .processes import PATIENCE, pids_at_work, start, wait_until
 
 
 def study_of(place: Place, storage: str = "") -> optuna.Study:

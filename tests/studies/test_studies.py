@@ -6,15 +6,15 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hpo.liveness import NEAREST, PUBLISHED
-from hpo.spec import load_spec, shipped_studies
-from hpo.trials import enqueue_published, trial_config
-from hpo.workspace import Workspace
+from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
+from hpo.study.spec import load_spec, shipped_studies
+from hpo.study.trials import enqueue_published, trial_config
+from hpo.study.workspace import Workspace
 from trainers.config import TrainConfig
 from trainers.engines.row_losses import ROWS
 from trainers.errors import InputError
 from trainers.losses import LOSSES, MML
-from trainers.published import PUBLISHED as SETTINGS_OF_PAPERS
+from trainers.published import PUBLISHED
 
 SHAPES = ["gowalla_mml_shape", "yelp_mml_shape"]
 SAMPLERS = [f"{data}_mml_{sampler}" for data in ("gowalla", "yelp") for sampler in ("popularity", "two_stage")]
@@ -35,7 +35,7 @@ def test_what_ships():
 
 
 def in_a_paper(name: str) -> bool:
-    return load_spec(name).space.loss_name in SETTINGS_OF_PAPERS
+    return load_spec(name).space.loss_name in PUBLISHED
 
 
 @pytest.mark.parametrize("name", [name for name in shipped_studies() if name not in SHAPES and in_a_paper(name)])
@@ -93,11 +93,11 @@ def test_a_shape_study_starts_with_what_is_nearest_to_the_published_config(name:
     for _ in range(2):  # the second time it is there already
         assert enqueue_published(study, spec).endswith("the nearest config in it goes first")
     trial = study.ask(fixed_distributions=spec.space.boxes())
-    assert trial.user_attrs == {NEAREST: "published"}
-    assert PUBLISHED not in trial.user_attrs, "it is pruned like any other"
+    assert trial.user_attrs == {NEAREST_MARK: "published"}
+    assert PUBLISHED_MARK not in trial.user_attrs, "it is pruned like any other"
     study.tell(trial, state=TrialState.FAIL)
     enqueue_published(study, spec)
-    assert len(study.trials) == 1, "queued once: what puts a trial back queues it again"
+    assert len(study.trials) == 1, "queued once: what requeues a trial queues it"
     nearest = trial_config(study.trials[0], spec)
     assert isinstance(nearest.loss, MML)
     assert isinstance(published.loss, MML)

@@ -30,7 +30,7 @@ class Scores:
 
 
 class Loss(ABC):
-    """`loss(scores)` is the mean of the batch's rows, a scalar tensor; their sum where `summed` (a paper trains so).
+    """`loss(scores)` is a scalar: the mean over the batch, or the sum if `summed` (as in the paper).
 
     Adam takes no notice of a factor, but for its epsilon and beside l2.
     """

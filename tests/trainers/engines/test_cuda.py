@@ -30,12 +30,12 @@ from trainers.engines.cuda import draws as words
 from trainers.engines.cuda import limits, pool, step
 from trainers.engines.cuda.engine import TritonEngine
 from trainers.engines.cuda.ranks import Ranker
-from trainers.engines.reference import TorchEngine
 from trainers.engines.row_losses import ROWS, row_loss_of
+from trainers.engines.torch_engine import TorchEngine
 from trainers.errors import InputError, OutOfMemory, TrainingDiverged
-from trainers.evaluation import evaluate
 from trainers.losses import Scores
-from trainers.ranking import held_out_ranks
+from trainers.metrics.accuracy import evaluate
+from trainers.metrics.ranking import held_out_ranks
 from trainers.train import Run
 
 from .cases import ALL_LOSSES, BSL, CML, CONTRASTIVE, MML, assert_close, config, data, started

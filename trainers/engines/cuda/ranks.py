@@ -17,7 +17,7 @@ from torch import Tensor
 
 from trainers.data import Interactions
 from trainers.engines.cuda.step import ROUNDING
-from trainers.ranking import tie_order
+from trainers.metrics.ranking import tie_order
 
 BLOCK_SCORES = 2**27  # 512 MiB
 STRIP = 1024  # scores looked at together
@@ -70,7 +70,7 @@ class Ranker:
         return Block(*(torch.from_numpy(array).to(self.device) for array in arrays))
 
     def ranks(self, user_vectors: Tensor, item_vectors: Tensor, k: int) -> Tensor:
-        """As `trainers.ranking.held_out_ranks`, int32 (n_pairs,), of vectors (n, d) on the device; only rounding differs.
+        """As `trainers.metrics.ranking.held_out_ranks`, int32 (n_pairs,), of vectors (n, d) on the device; only rounding differs.
 
         It does not wait for the device.
         """

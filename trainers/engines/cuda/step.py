@@ -4,7 +4,7 @@
     train_rows      a program per row of a lane's batch: draws its negatives, scores them, and adds its gradients to sums
     update_rows     the rows that got a gradient, each in one program: Adam, and the sums are zero again
 
-A row is never caught up in place: whoever reads it adds its displacement since (`trainers.engines.adam`). So train_rows writes
+A row is never caught up in place: whoever reads it adds its displacement since (`trainers.engines.lazy_adam`). So train_rows writes
 nothing that another of its programs reads. Gradients are summed as whole numbers, in units of 1 / lane.scale: such sums are the
 same in any order, so no run's bits depend on timing or on other lanes. For the same reason the compiler may not fuse products
 and sums as it likes (ROUNDING): it does so in one row of a tile and not in another, and a row's place in its tile depends on
@@ -28,7 +28,7 @@ import triton.language as tl
 from torch import Tensor
 
 from trainers import scores
-from trainers.engines import adam
+from trainers.engines import lazy_adam as adam
 from trainers.engines.cuda.draws import below, bits, permuted, weighted, word
 from trainers.engines.cuda.limits import N_SETTINGS
 from trainers.engines.cuda.rows import row_loss

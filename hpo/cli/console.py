@@ -1,0 +1,155 @@
+"""What the terminal shows: a live line per study where there is a terminal, plain lines where there is none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Self
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from hpo.runtime.text import counted, duration
+from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
+from hpo.study.trials import Tally, tally
+
+LINE_SECONDS = 120.0  # between lines on a run of which no terminal shows how far it is
+
+
+def say(console: Console, text: str) -> None:
+    """Print text as it stands: no markup (a list of paths would be taken for it), no colours, no wrapping."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Live:
+    """A live display that leaves nothing behind, and stays away where there is no terminal."""
+
+    def __init__(self, console: Console, *columns: ProgressColumn) -> None:
+        self.console = console
+        self.bar = Progress(SpinnerColumn(), *columns, console=console, transient=True, disable=not console.is_terminal)
+
+    def __enter__(self) -> Self:
+        self.bar.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bar.__exit__(None, None, None)
+
+
+class SearchProgress(_Live):
+    """Finished, pruned and failed trials, the best value so far, this trial's epochs, and the time left."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        super().__init__(console, TextColumn("{task.description}\n{task.fields[now]}"), BarColumn(bar_width=12))
+        self.epochs = epochs
+        self.started = time.monotonic()
+        self.finished_here = 0
+
+    def begin(self, study: optuna.Study, budget: int) -> None:
+        """Start the clock."""
+        self.budget = budget
+        self.task = self.bar.add_task(study.study_name, total=budget * self.epochs, now="starting")
+        counts = _tally(study)
+        if counts.finished:
+            word = "the budget is met" if counts.finished >= budget else "continuing"
+            say(self.console, f"{study.study_name}: {word}, {_state(counts, budget)}")
+
+    def running(self, epochs: Mapping[int, int], study: optuna.Study) -> None:
+        """Show the trials that run now, and no others: some are lost without an end that anyone tells of."""
+        if self.console.is_terminal:
+            counts = _tally(study)
+            self.bar.update(
+                self.task,
+                completed=min(counts.finished * self.epochs + sum(epochs.values()), self.budget * self.epochs),
+                description=f"{study.study_name}: {_state(counts, self.budget)}",
+                now=f"{self._now(epochs)}{self._time_left(counts)}",
+            )
+
+    def _now(self, epochs: Mapping[int, int]) -> str:
+        trials = [f"{number}: epoch {epoch}/{self.epochs}" for number, epoch in sorted(epochs.items())]
+        return f"trial {', '.join(trials)}" if trials else "no trial runs"
+
+    def finished(self, trial: FrozenTrial, study: optuna.Study) -> None:
+        """A trial ended."""
+        self.finished_here += 1
+        counts = _tally(study)
+        value = "" if trial.value is None else f" {trial.value:.4f}"
+        epochs = trial.user_attrs.get("epochs_trained", 0)
+        ended = f"{_word(trial.state)}{value} after {counted(epochs, 'epoch')}"
+        line = f"trial {trial.number}{_mark(trial)}: {ended}; {_state(counts, self.budget)}"
+        if not self.console.is_terminal:
+            say(self.console, f"{line}{self._time_left(counts)}")
+
+    def _time_left(self, counts: Tally) -> str:
+        if not self.finished_here:
+            return ""
+        left = max(0, self.budget - counts.finished) * (time.monotonic() - self.started) / self.finished_here
+        return f", about {duration(left)} left"
+
+
+def _mark(trial: FrozenTrial) -> str:
+    """What a queued trial stands for."""
+    for mark, text in ((PUBLISHED_MARK, ""), (NEAREST_MARK, "nearest to the ")):
+        if label := trial.user_attrs.get(mark):
+            return f" ({text}{'published config' if label == 'published' else f'config {label}'})"
+    return ""
+
+
+def _word(state: TrialState) -> str:
+    return {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}.get(state, state.name)
+
+
+def _tally(study: optuna.Study) -> Tally:
+    return tally(study.get_trials(deepcopy=False))
+
+
+def _state(counts: Tally, budget: int) -> str:
+    best = "" if counts.best is None else f", best {counts.best:.4f}"
+    return f"{counts.finished}/{budget} finished ({counts.pruned} pruned), {counts.failed} failed{best}"
+
+
+def table(title: str, header: list[str], rows: list[list[str]]) -> Table:
+    """A table whose first column is text and whose others are figures."""
+    result = Table(title=title, title_justify="left", title_style="bold")
+    for number, name in enumerate(header):
+        result.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+class RunProgress(_Live):
+    """Progress of runs at full budget."""
+
+    Advance = Callable[[], None]
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console, TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+
+    @contextmanager
+    def run(self, label: str, epochs: int) -> Iterator[Advance]:
+        """One run; call what it gives after every epoch."""
+        started = time.monotonic()
+        task = self.bar.add_task(label, total=epochs)
+        trained, said = 0, started
+
+        def advance() -> None:
+            nonlocal trained, said
+            trained += 1
+            self.bar.advance(task)
+            now = time.monotonic()
+            if not self.console.is_terminal and trained < epochs and now - said > LINE_SECONDS:
+                said = now
+                left = duration((now - started) / trained * (epochs - trained))
+                say(self.console, f"{label}: {trained} of {epochs} epochs, about {left} left")
+
+        try:
+            yield advance
+        finally:
+            self.bar.remove_task(task)
+        done = f"{trained} epochs" if epochs > 1 else "done"
+        say(self.console, f"{label}: {done} in {duration(time.monotonic() - started)}")

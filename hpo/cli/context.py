@@ -1,0 +1,73 @@
+"""The study that a command works on, as the flags name it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage
+
+from hpo.search.claims import reap
+from hpo.storage.open import open_storage, storage_url, without_password
+from hpo.study.definition import DEFINITION
+from hpo.study.spec import StudySpec, is_yaml
+from hpo.study.stored import find_study, is_ours, stored_spec
+from hpo.study.workspace import Workspace
+from trainers.engines import EngineChoice
+from trainers.engines.registry import AUTO
+from trainers.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+def stored_name(study: str) -> str:
+    """The name that a study, given by name or file, is stored under."""
+    return Path(study).stem if is_yaml(study) else study
+
+
+def sound_spec(study: optuna.Study) -> StudySpec | None:
+    """The definition of a study among others; None for those of other programs, and for damaged ones, which a warning names."""
+    try:
+        return stored_spec(study) if is_ours(study) else None
+    except InputError as error:
+        log.warning("%s", error)
+        return None
+
+
+def stored_study(arguments: argparse.Namespace) -> tuple[StudySpec, optuna.Study, BaseStorage]:
+    """The definition of a study that has run, as it was then, the study, and its storage; trials of the dead are reaped.
+
+    Raises:
+        InputError: no such storage or study, or it is damaged.
+    """
+    storage = open_storage(storage_url(arguments.storage, arguments.output), create=False)
+    study = find_study(storage, stored_name(arguments.study))
+    spec = stored_spec(study)
+    reap(study, stale_hours=math.inf)  # those of this machine only: a reader does not know how long others may take
+    return spec, study, storage
+
+
+def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> tuple[Workspace, optuna.Study, BaseStorage]:
+    """The workspace of a study that has run, the study, and its storage.
+
+    Raises:
+        InputError: no such storage or study, its data have changed, or `to_train` this machine lacks its engine.
+    """
+    spec, study, storage = stored_study(arguments)
+    place, engine = (spec, arguments.output, arguments.data_dir), study.user_attrs[DEFINITION]["engine"]
+    try:
+        work = Workspace.open(*place, engine, AUTO)
+    except InputError:
+        if to_train:
+            raise
+        work = Workspace(*place, EngineChoice(engine, "", "it has searched, on another machine"))
+    work.check_data(study)
+    return work, study, storage
+
+
+def shown_storage(arguments: argparse.Namespace) -> str:
+    """The storage as it may be printed."""
+    return without_password(storage_url(arguments.storage, arguments.output))

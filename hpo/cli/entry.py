@@ -1,0 +1,57 @@
+"""Errors as one clear message and an exit code instead of a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from optuna.exceptions import StorageInternalError
+
+from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, reason_of, set_up_logging
+from hpo.runtime.signals import Stopped
+from hpo.storage.open import has_password
+from trainers.engines.resources import take_share
+from trainers.errors import InputError, OutOfMemory, TrainingDiverged
+
+
+def entry(
+    parser: argparse.ArgumentParser,
+    argv: list[str] | None,
+    verb: Callable[[argparse.Namespace], int],
+    stopped: str = "what is finished is kept, the same command continues",
+) -> int:
+    """Parse, run, and turn the failures that a user can act on into a message and an exit code.
+
+    Args:
+        stopped: what is said when a signal ends it.
+    """
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as error:  # argparse has printed its message
+        return int(error.code or 0)
+    set_up_logging()
+    url = getattr(arguments, "storage", None)
+    if url and has_password(url):
+        print("warning: the password in --storage shows in `ps`; set HPO_STORAGE or use ~/.pgpass instead", file=sys.stderr)
+    take_share(0, 1)
+    try:
+        return verb(arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except (SearchFailed, TrainingDiverged, OutOfMemory) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except Stopped as stop:
+        print(f"{stop}; {stopped}", file=sys.stderr)
+        return stop.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except StorageInternalError as error:
+        print(f"error: the storage failed: {reason_of(error)}; what is finished is kept", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        sys.stderr.close()
+        return FAILED

@@ -1,0 +1,132 @@
+"""What the commands share: flags, and the types of their values."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from hpo.study.spec import StudySpec
+from trainers.engines import ENGINES
+from trainers.engines.registry import AUTO, DEVICES
+from trainers.errors import InputError, unknown
+
+log = logging.getLogger(__name__)
+LAST_PORT = 65535
+OUTPUT = Path("runs")  # unless another is given
+
+
+def add_study_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--study`, for verbs that read a study that has run."""
+    parser.add_argument("--study", required=True, metavar="NAME|FILE", help="a study that has run on this storage, or its file")
+
+
+def add_place_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--output`, `--storage` and `--data-dir`."""
+    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help=f"results of all studies ({OUTPUT})")
+    parser.add_argument(
+        "--storage", metavar="URL", help="Optuna storage URL or journal file (default: $HPO_STORAGE, else OUTPUT/journal.log)"
+    )
+    add_data_argument(parser)
+
+
+def add_data_argument(parser: argparse.ArgumentParser) -> None:
+    """`--data-dir`."""
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="folder that holds the datasets' folders (default: $HPO_DATA_DIR, cache, download)"
+    )
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--engine` and `--device`."""
+    parser.add_argument("--engine", default=AUTO, choices=[AUTO, *ENGINES], help="what trains (auto: the fastest that can)")
+    parser.add_argument("--device", default=AUTO, choices=DEVICES)
+
+
+def add_confirm_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags that change the confirm plan; not given, the study file decides."""
+    parser.add_argument("--confirm-epochs", type=positive, metavar="N", help="epochs of each confirm run")
+    parser.add_argument("--confirm-seeds", type=positive, metavar="N", help="seeds of the test stage")
+    parser.add_argument(
+        "--rival-seeds", type=seeds_by_loss, metavar="LOSS=N,...", help="fewer for rivals that are slow to train, e.g. bsl=1"
+    )
+    parser.add_argument("--select-seeds", type=positive, metavar="N", help="seeds of the validation stage")
+    parser.add_argument("--top", type=positive, metavar="N", help="configs that enter the validation stage")
+
+
+def confirm_changes(arguments: argparse.Namespace) -> dict[str, object]:
+    """The confirm plan's changes that the user asked for."""
+    return {
+        "confirm.epochs": arguments.confirm_epochs,
+        "confirm.seeds": arguments.confirm_seeds,
+        "confirm.rival_seeds": arguments.rival_seeds,
+        "confirm.select_seeds": arguments.select_seeds,
+        "confirm.top": arguments.top,
+    }
+
+
+def check_rival_seeds(spec: StudySpec, asked: dict[str, int] | None) -> None:
+    """Look at what `--rival-seeds` asks for, flags applied to the study.
+
+    Raises:
+        InputError: for a loss that no rival has, or more seeds than the other methods have.
+    """
+    losses = {rival.space.loss_name for rival in spec.rival_specs()}
+    for loss, count in (asked or {}).items():
+        if loss not in losses:
+            raise InputError(f"--rival-seeds: {unknown('rival', loss, losses, '' if losses else 'none')}")
+        if count > spec.confirm.seeds:
+            raise InputError(
+                f"--rival-seeds {loss}={count}: a rival has at most the {spec.confirm.seeds} seeds of the plan; "
+                f"give it fewer, or all of them more with --confirm-seeds"
+            )
+
+
+def seeds_by_loss(text: str) -> dict[str, int]:
+    """An argparse type: `bsl=1,ccl=2`."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(equals for _, equals, _ in pairs):
+        raise argparse.ArgumentTypeError(f"takes LOSS=N, such as bsl=1, separated by commas, got {text!r}")
+    return {loss: positive(number) for loss, _, number in pairs}
+
+
+def positive(text: str) -> int:
+    """An argparse type: a whole number of at least 1."""
+    return _whole(text, lowest=1)
+
+
+def seed(text: str) -> int:
+    """An argparse type: a whole number of at least 0."""
+    return _whole(text, lowest=0)
+
+
+def _whole(text: str, lowest: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least {lowest}, got {text!r}") from None
+    if value < lowest:
+        raise argparse.ArgumentTypeError(f"must be at least {lowest}, got {value}")
+    return value
+
+
+def port(text: str) -> int:
+    """An argparse type: a port number."""
+    value = positive(text)
+    if value > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"must be at most {LAST_PORT}, got {value}")
+    return value
+
+
+def seconds(text: str) -> float:
+    """An argparse type: a positive number (of seconds, of hours)."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
+    return value
+
+
+hours = seconds

@@ -1,0 +1,1 @@
+"""Does the best config beat its rivals: two stages, and the verdict."""

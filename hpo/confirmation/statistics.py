@@ -1,0 +1,253 @@
+"""Is one method better than another? Two units of evidence, and a word only where each of them and both together agree.
+
+Users: the per-user metric averaged over seeds, differences paired by user, bootstrapped: would other users say the same?
+Seeds: Welch's t on the means of the seeds: would another training run say the same?
+Both: t with the two squared errors added: would other users and another run say the same?
+
+Users alone are blind to the luck that all users of a run share, and seeds alone take these users for all there are; where the
+two errors are about equal, even both at once reject true null hypotheses too often (7.5 %, benchmarks/RESULTS.md). The p of a
+verdict is the largest of the three (an intersection-union test, Berger 1982), then Holm's correction over the rivals that
+can be judged: one seed tells nothing about another run, so where a method has one there is no verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+
+ALPHA, POWER = 0.05, 0.8
+RESAMPLES = 4000
+BATCH = 200  # resamples held in memory at a time
+BOOTSTRAP_SEED = 20240
+BETTER, WORSE, UNDECIDED, NO_VERDICT = "better", "worse", "not distinguishable", "no verdict"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A method's objective: `users` (n_users,) averaged over seeds, the same users for all; `seeds` (n_seeds,), a mean each."""
+
+    label: str
+    users: Floats
+    seeds: Floats
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A mean difference's 95 % interval, two-sided p and standard error, in the metric's unit."""
+
+    low: float
+    high: float
+    p: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ours against a rival.
+
+    Attributes:
+        difference: ours minus the rival's, in the metric's unit; `base` is the rival's mean, for percentages.
+        users, seeds, both: the evidence; only that of users where a method has a single seed.
+        p: the largest of the three, Holm-corrected; 1 with a single seed, which decides nothing.
+        wilcoxon: p of the signed-rank test over users, shown beside, decides nothing.
+        detectable: the difference above which 80 % of such experiments should find it, with the level divided by the number
+            of rivals, as Holm's first step does. The errors are estimates: with 2 or 3 seeds it is some 55 to 80 %.
+        family: the number of comparisons that Holm's correction covers.
+    """
+
+    ours: str
+    rival: str
+    difference: float
+    base: float
+    users: Evidence
+    seeds: Evidence | None
+    both: Evidence | None
+    p: float
+    wilcoxon: float
+    detectable: float
+    family: int = 1
+
+    @property
+    def word(self) -> str:
+        """`better`, `worse` or `not distinguishable`; `no verdict` where a method has a single seed."""
+        if self.seeds is None:
+            return NO_VERDICT
+        if self.p > ALPHA:
+            return UNDECIDED
+        return BETTER if self.difference > 0 else WORSE
+
+    def percent(self, difference: float) -> float:
+        """A difference in percent of the rival's mean; NaN when that is 0."""
+        return 100 * difference / self.base if self.base else float("nan")
+
+    def shown(self, difference: float, sign: str = "+") -> str:
+        """A difference as text: in percent of the rival's mean, as it stands when that is 0."""
+        return f"{self.percent(difference):{sign}.1f} %" if self.base else f"{difference:{sign}.4f}"
+
+    def sentence(self, metric: str) -> str:
+        """The verdict in one sentence."""
+        found = f"{metric} {self.shown(self.difference)}"
+        if self.both is None:
+            return (
+                f"no verdict on {self.ours} and {self.rival}: {found} (95 % interval over users {self._interval(self.users)}), "
+                "but a single seed tells nothing about the next training run; confirm with more seeds"
+            )
+        same = self.word == UNDECIDED
+        start = (
+            f"{self.ours} and {self.rival} are not distinguishable" if same else f"{self.ours} is {self.word} than {self.rival}"
+        )
+        limit = f"; minimum detectable effect about {self.shown(self.detectable, '')} (80 % power)" if same else ""
+        over = f" after Holm for {self.family} rivals" if self.family > 1 else ""
+        return f"{start}: {found} (95 % interval of this pair {self._interval(self.both)}; p {_shown_p(self.p)}{over}){limit}"
+
+    def _interval(self, evidence: Evidence) -> str:
+        return f"{self.shown(evidence.low).removesuffix(' %')} to {self.shown(evidence.high)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; intervals and differences in percent of the rival's mean."""
+        units = {"users": self.users, "seeds": self.seeds, "both": self.both}
+        return {
+            "rival": self.rival,
+            "verdict": self.word,
+            "difference_percent": _rounded(self.percent(self.difference)),
+            "interval_95_percent": {name: unit and self._bounds(unit) for name, unit in units.items()},
+            "p": {name: unit and unit.p for name, unit in units.items()},
+            "p_holm": self.p,
+            "p_wilcoxon_users": self.wilcoxon,
+            "detectable_percent": self.seeds and _rounded(self.percent(self.detectable)),
+        }
+
+    def _bounds(self, evidence: Evidence) -> list[float]:
+        return [_rounded(self.percent(value)) for value in (evidence.low, evidence.high)]
+
+
+def compare(ours: Measured, rivals: Sequence[Measured], resamples: int = RESAMPLES) -> list[Comparison]:
+    """Ours against each rival.
+
+    Raises:
+        ValueError: methods measured on different users.
+    """
+    judged = sum(min(len(ours.seeds), len(rival.seeds)) > 1 for rival in rivals)
+    return holm([_compare_one(ours, rival, resamples, ALPHA / max(1, judged)) for rival in rivals])
+
+
+def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons, p of those that can be judged corrected for their number (Holm 1979)."""
+    corrected, so_far = list(comparisons), 0.0
+    judged = [i for i, comparison in enumerate(comparisons) if comparison.seeds is not None]
+    order = sorted(judged, key=lambda i: comparisons[i].p)
+    for rank, i in enumerate(order):
+        so_far = max(so_far, min(1.0, (len(order) - rank) * comparisons[i].p))
+        corrected[i] = replace(comparisons[i], p=so_far, family=len(order))
+    return corrected
+
+
+def _compare_one(ours: Measured, rival: Measured, resamples: int, strictest: float) -> Comparison:
+    if ours.users.shape != rival.users.shape:
+        raise ValueError(f"{ours.label} and {rival.label} were measured on {len(ours.users)} and {len(rival.users)} users")
+    differences = ours.users - rival.users
+    difference = float(differences.mean())
+    users, seeds = over_users(differences, resamples), over_seeds(ours.seeds, rival.seeds)
+    both, detectable = None, float("nan")
+    if seeds is not None:
+        degrees = _degrees(ours.seeds, rival.seeds)
+        both = over_both(difference, users.error, seeds.error, degrees)
+        detectable = _detectable(users.error, seeds.error, degrees, strictest)
+    return Comparison(
+        ours=ours.label,
+        rival=rival.label,
+        difference=difference,
+        base=float(rival.users.mean()),
+        users=users,
+        seeds=seeds,
+        both=both,
+        p=max(users.p, seeds.p, both.p) if seeds is not None and both is not None else 1.0,
+        wilcoxon=_wilcoxon(differences),
+        detectable=detectable,
+    )
+
+
+def over_users(differences: Floats, resamples: int = RESAMPLES) -> Evidence:
+    """Percentile bootstrap of the mean of paired differences (n_users,), users drawn with replacement."""
+    if len(differences) < 2 or not differences.any():
+        return Evidence(0.0, 0.0, 1.0, 0.0)
+    result = stats.bootstrap(
+        (differences,),
+        np.mean,
+        n_resamples=resamples,
+        batch=BATCH,
+        confidence_level=1 - ALPHA,
+        method="percentile",
+        rng=np.random.default_rng(BOOTSTRAP_SEED),
+    )
+    means = result.bootstrap_distribution
+    one_sided = min((means <= 0).sum(), (means >= 0).sum())
+    p = min(1.0, 2 * (int(one_sided) + 1) / (resamples + 1))
+    interval = result.confidence_interval
+    return Evidence(float(interval.low), float(interval.high), p, float(result.standard_error))
+
+
+def over_seeds(ours: Floats, rival: Floats) -> Evidence | None:
+    """Welch's t-test on the means of the seeds; None with fewer than two seeds on a side."""
+    if min(len(ours), len(rival)) < 2:
+        return None
+    difference = float(ours.mean() - rival.mean())
+    error = float(np.hypot(stats.sem(ours), stats.sem(rival)))
+    if error == 0.0:  # seeds that change nothing
+        return Evidence(difference, difference, float(difference == 0.0), 0.0)
+    result = stats.ttest_ind(ours, rival, equal_var=False)
+    interval = result.confidence_interval(1 - ALPHA)
+    return Evidence(float(interval.low), float(interval.high), float(result.pvalue), error)
+
+
+def _degrees(ours: Floats, rival: Floats) -> float:
+    """Welch and Satterthwaite's degrees of freedom."""
+    parts = [(float(stats.sem(values)) ** 2, len(values) - 1) for values in (ours, rival)]
+    total = sum(variance for variance, _ in parts)
+    return float(total**2 / sum(variance**2 / n for variance, n in parts)) if total else float("inf")
+
+
+def over_both(difference: float, users_error: float, seeds_error: float, seeds_degrees: float) -> Evidence:
+    """Both sources of error, squared errors added."""
+    error = float(np.hypot(users_error, seeds_error))
+    if error == 0.0:
+        return Evidence(difference, difference, float(difference == 0.0), 0.0)
+    law = _law_of_both(error, seeds_error, seeds_degrees)
+    half = error * float(law.ppf(1 - ALPHA / 2))
+    return Evidence(difference - half, difference + half, float(2 * law.sf(abs(difference) / error)), error)
+
+
+def _law_of_both(error: float, seeds_error: float, seeds_degrees: float) -> Any:
+    """t with Satterthwaite's degrees of freedom, which for users are as good as infinite."""
+    return stats.t(seeds_degrees * (error / seeds_error) ** 4) if seeds_error else stats.norm()
+
+
+def _detectable(users_error: float, seeds_error: float, seeds_degrees: float, level: float) -> float:
+    """The true difference whose estimate exceeds what all three tests ask for with probability POWER."""
+    error = float(np.hypot(users_error, seeds_error))
+    if error == 0.0:
+        return 0.0
+    law = _law_of_both(error, seeds_error, seeds_degrees)
+    seeds_law = stats.t(seeds_degrees) if seeds_error else stats.norm()
+    asked = ((stats.norm(), users_error), (seeds_law, seeds_error), (law, error))
+    return float(max(test.ppf(1 - level / 2) * size for test, size in asked) + law.ppf(POWER) * error)
+
+
+def _wilcoxon(differences: Floats) -> float:
+    """Two-sided p of the signed-rank test; 1 where no user differs."""
+    return float(stats.wilcoxon(differences, method="approx").pvalue) if differences.any() else 1.0
+
+
+def _shown_p(p: float) -> str:
+    return f"{p:.2g}" if p >= 0.001 else "< .001"
+
+
+def _rounded(value: float) -> float:
+    return round(value, 4)

@@ -1,0 +1,55 @@
+"""What the test split has been read for: a verdict that one of many readings gave means less, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+
+from hpo.study.definition import DEFINITION
+
+TEST_LOG = "test readings"  # attribute of the study: what each confirm compared on the test split
+
+
+def log_reading(study: optuna.Study, reading: Mapping[str, Any]) -> list[str]:
+    """Keep with the study what is about to be read on the test split; a note when that is more than one thing by now.
+
+    Who searches on until the verdict pleases chooses on the test split. It is kept before stage 2 begins: what a confirm that
+    was interrupted has finished can be looked at, too.
+
+    Args:
+        reading: config digest and number of seeds of each method, by label.
+    """
+    readings: list[Mapping[str, Any]] = [each for each in study.user_attrs.get(TEST_LOG, []) if isinstance(each, dict)]
+    if _what(reading) not in map(_what, readings):
+        readings = [*readings, reading]
+        study.set_user_attr(TEST_LOG, readings)
+    if len(readings) < 2:
+        return []
+    return [
+        f"the test split has been read for {len(readings)} comparisons of this study that differ in winner, rivals, seeds or "
+        "epochs: the more of them, the less a verdict means"
+    ]
+
+
+def _what(reading: Mapping[str, Any]) -> list[str]:
+    """What was read, whatever it was called: labels count trials, which may go on without another winner."""
+    return sorted(map(str, reading.values()))
+
+
+def readings_of_other_studies(study: optuna.Study, storage: BaseStorage) -> list[str]:
+    """A note when other studies of the storage have been confirmed on the same data: no verdict allows for that."""
+    data, others = study.user_attrs[DEFINITION]["dataset checksum"], []
+    for other in optuna.get_all_study_summaries(storage, include_best_trial=False):
+        definition = other.user_attrs.get(DEFINITION)
+        same_data = isinstance(definition, dict) and definition.get("dataset checksum") == data
+        if same_data and TEST_LOG in other.user_attrs and other.study_name != study.study_name:
+            others.append(other.study_name)
+    if not others:
+        return []
+    return [
+        f"the test split has been read for other studies of these data, too ({', '.join(sorted(others))}): whoever reports the "
+        "best of several verdicts has chosen on the test split"
+    ]

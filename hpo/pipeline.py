@@ -1,0 +1,117 @@
+"""The three steps that commands share: search a study, export its best config, confirm it."""
+
+from __future__ import annotations
+
+import optuna
+from optuna.storages import BaseStorage
+from rich.console import Console
+
+from hpo.cli.console import RunProgress, SearchProgress, say, table
+from hpo.confirmation.outcome import CONFIRM, TABLE_METRICS
+from hpo.confirmation.results import search_cost
+from hpo.confirmation.stages import Confirmer
+from hpo.reporting.dashboard_sync import publish
+from hpo.reporting.export import BEST, TRIALS, export_best, export_trials, export_winner
+from hpo.reporting.overview import CAVEATS_TITLE
+from hpo.runs.provenance import provenance
+from hpo.runtime.signals import Stopper
+from hpo.runtime.text import CHANGE_OUTPUT_HINT, counted
+from hpo.search.claims import reap
+from hpo.search.limits import while_it_exists
+from hpo.search.processes import Backend, SearchJob, search_with_processes
+from hpo.study.definition import DEFINITION
+from hpo.study.trials import enqueue_published, finalists, shown_metrics
+from hpo.study.workspace import Workspace
+from trainers import load_test
+from trainers.files import write_text
+from trainers.yaml_files import sealed, to_yaml
+
+
+def introduce(work: Workspace, console: Console) -> None:
+    """Say what is searched, on which data, with which engine."""
+    spec, choice = work.spec, work.choice
+    seen, validation = work.split
+    say(
+        console,
+        f"{spec.name}: {spec.data_name}, {seen.n_users:,} users x {seen.n_items:,} items, {len(seen):,} interactions to train "
+        f"on, {len(validation):,} for validation\n"
+        f"{counted(spec.search.trials, 'trial')} x {counted(spec.search.epochs, 'epoch')}, space {spec.space.name} with "
+        f"{counted(len(spec.space.boxes()), 'parameter')}, engine {choice.name} on {choice.device} ({choice.reason})"
+        + (f", {work.lanes} trials side by side" if work.lanes > 1 else ""),
+    )
+    sampler = spec.search.sampler
+    if sampler.never_learns(spec.search.trials):
+        say(console, f"too few to learn from: sampler {sampler.name} draws {sampler.n_startup_trials} trials at random first")
+
+
+def check_test_split(work: Workspace) -> None:
+    """Read the test split and forget it: a broken file is to be found before a search, not after it.
+
+    Raises:
+        InputError: it is missing, malformed, or has nothing to test with.
+    """
+    load_test(work.spec.dataset, work.data_dir)
+
+
+def search_study(
+    job: SearchJob, study: optuna.Study, console: Console, stopper: Stopper, backend: Backend = search_with_processes
+) -> None:
+    """Search until the budget is met; the published config goes first, and again if it was lost.
+
+    Raises:
+        SearchFailed: too many trials failed, the workers themselves, or the study was deleted.
+        Stopped: SIGINT or SIGTERM.
+    """
+    with while_it_exists(study):
+        reap(study, job.stale_after)
+        why_not = enqueue_published(study, job.work.spec)
+        if why_not:
+            say(console, f"no published trial: {why_not}")
+        with SearchProgress(console, job.work.spec.search.epochs) as progress:
+            backend(job, study, progress, stopper)
+
+
+def export_study(work: Workspace, study: optuna.Study, console: Console) -> None:
+    """Write the best trial's config and the table of trials, and say so."""
+    path, trial = export_best(work, study)
+    export_trials(study, work.folder / TRIALS)
+    say(
+        console,
+        f"{work.spec.name}: best trial {trial.number}, validation {shown_metrics(trial)}; "
+        f"wrote {path} and {work.folder / TRIALS}",
+    )
+
+
+def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper) -> None:
+    """Confirm a study, write confirm.yaml, the winner to best.yaml and the report, print table and verdict.
+
+    Raises:
+        InputError: see `Confirmer.run`; the data have changed since the search.
+    """
+    work.check_data(study)
+    plan = work.spec.confirm
+    say(
+        console,
+        f"confirming: {_finalists(study, plan.top)} x {counted(plan.select_seeds, 'seed')} on validation, then the winner, "
+        f"published settings and rivals x {counted(plan.seeds, 'seed')} on test, {plan.epochs} epochs each",
+    )
+    n_trials = search_cost(study).trials
+    with RunProgress(console) as progress:
+        outcome = Confirmer(work, storage, progress, stopper).run(study)
+    path = work.folder / CONFIRM
+    origin = {"definition": study.user_attrs[DEFINITION], "trials": n_trials, "provenance": provenance(work.choice.device)}
+    write_text(path, sealed(to_yaml({**outcome.to_dict(), **origin})), CHANGE_OUTPUT_HINT)
+    export_winner(work, outcome)
+    title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"
+    console.print(table(title, ["method", *TABLE_METRICS, f"lead of {outcome.methods[0].label}"], outcome.rows()))
+    caveats = [f"- {sentence}" for sentence in outcome.caveats()]
+    for line in [*outcome.statements(), *([f"{CAVEATS_TITLE}:"] if caveats else []), *caveats]:
+        say(console, line)
+    report = publish(work.spec, study, storage, work.output)
+    say(console, f"wrote {', '.join(map(str, [path, work.folder / BEST, *report]))}")
+
+
+def _finalists(study: optuna.Study, top: int) -> str:
+    chosen = finalists(study, top)
+    extra = " and the published one or its nearest" if len(chosen) > top else ""
+    return f"the top {min(top, len(chosen))} configs{extra}"

@@ -1,0 +1,1 @@
+"""Tables of papers, and their rows beside ours."""

@@ -1,0 +1,1 @@
+"""What a person looks at: report, pictures, dashboard, exported files."""

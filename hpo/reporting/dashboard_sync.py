@@ -1,0 +1,80 @@
+"""Brings a study's report up to date: report.md and report.html, and in the dashboard its note, graphs and files."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from optuna.storages import BaseStorage
+from optuna_dashboard import save_note, save_plotly_graph_object
+
+from hpo.reporting.export import BEST
+from hpo.reporting.figures import CURVES, SHAPE, pictures
+from hpo.reporting.overview import Overview
+from hpo.reporting.pages import HTML, write_report
+from hpo.study.spec import StudySpec
+from trainers.files import writing
+
+ARTIFACTS = "artifacts"  # in the output folder
+ARTIFACT_ID = re.compile(r"[0-9a-f-]{36}")
+ATTACHED = "artifacts:"  # in the key of a system attribute that says that a file is attached, before the file's id
+
+
+def publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output: Path) -> list[Path]:
+    """Bring a study's report up to date, on disk and in the dashboard: note, graphs, best.yaml and report.html.
+
+    Returns:
+        The report's files.
+    """
+    folder = output / spec.name
+    overview = Overview.of(spec, study, folder)
+    drawn = pictures(overview)
+    paths = write_report(overview, drawn, folder)
+    save_note(study, overview.note())
+    for key in (SHAPE, CURVES):
+        if key in drawn:
+            titled = drawn[key].figure.update_layout(title=drawn[key].title, margin={"t": 110})
+            save_plotly_graph_object(study, titled, graph_object_id=key)
+    with writing(output / ARTIFACTS, "make it writable"):
+        for name in (BEST, HTML):
+            if (folder / name).exists():
+                _attach(study, storage, folder / name, artifact_store(output))
+    return paths
+
+
+def artifact_store(output: Path) -> FileSystemArtifactStore:
+    """Where the files lie that the dashboard offers."""
+    folder = output / ARTIFACTS
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileSystemArtifactStore(folder)
+
+
+def _meta(text: Any) -> dict[str, Any]:
+    """What Optuna notes of an attached file; empty where it was deleted in the dashboard, or the storage is damaged."""
+    try:
+        meta = json.loads(text)
+    except (TypeError, ValueError):
+        return {}
+    return meta if isinstance(meta, dict) else {}
+
+
+def study_attributes(study: optuna.Study, storage: BaseStorage) -> dict[str, Any]:
+    """What Optuna itself keeps with a study."""
+    return next(each.system_attrs for each in storage.get_all_studies() if each.study_name == study.study_name)
+
+
+def _attach(study: optuna.Study, storage: BaseStorage, path: Path, store: FileSystemArtifactStore) -> None:
+    """Attach a file to the study, in place of an earlier one of that name."""
+    attributes = study_attributes(study, storage)
+    metas = [_meta(value) for key, value in attributes.items() if key.startswith(ATTACHED)]
+    ids = [str(meta.get("artifact_id")) for meta in metas if meta.get("filename") == path.name]
+    known = [each for each in ids if ARTIFACT_ID.fullmatch(each)]  # it becomes the name of a file
+    if known:
+        with path.open("rb") as file:
+            store.write(known[0], file)
+    else:
+        upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=study)

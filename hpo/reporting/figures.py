@@ -1,0 +1,245 @@
+"""The report's pictures, as plotly figures by name; what cannot be drawn yet is left out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+import plotly.graph_objects as go
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import FrozenTrial, TrialState
+from plotly.subplots import make_subplots
+from scipy.stats import spearmanr
+
+from hpo.confirmation.results import LOSS_BY_EPOCH
+from hpo.reporting.overview import Overview
+from hpo.study.attributes import FINISHED
+from hpo.study.spec import OBJECTIVE
+from trainers.losses import CCL, MML, Loss
+
+SHAPE, CURVES = "shape", "confirm-curves"  # these also go to the dashboard
+MIN_COMPLETE = 4  # trials, before importances are drawn
+MIN_POINTS = 3  # of a line whose trend is told
+MARGIN = {"l": 55, "r": 20, "t": 30, "b": 50}  # pixels
+LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.08, "x": 0.0}  # above the figure: beside it phones have no room
+COLOURS = {"complete": "#1f77b4", "pruned": "#c7c7c7"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with what it shows, in a sentence."""
+
+    title: str
+    caption: str
+    figure: go.Figure
+
+
+def pictures(overview: Overview) -> dict[str, Picture]:
+    """All pictures that can be drawn of a study, in the order in which a report shows them."""
+    drawn = {
+        **_shape(overview),
+        **_confirm_curves(overview),
+        **_loss_and_objective(overview),
+        **_popularity(overview),
+        **_search(overview),
+    }
+    for picture in drawn.values():
+        picture.figure.update_layout(margin=MARGIN, legend=LEGEND, template="plotly_white", title=None)
+    return drawn
+
+
+def hinges(loss: Loss) -> tuple[tuple[float, ...], tuple[float, ...], float] | None:
+    """(margins, weights, negative over positive weight) of a hinge loss, None for others."""
+    if isinstance(loss, MML):
+        return loss.margins, loss.weights, loss.negative_weight / (loss.positive_weight or 1.0)
+    return ((loss.margin,), (1.0,), loss.negative_weight) if isinstance(loss, CCL) else None
+
+
+def penalty(loss: Loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a negative at these scores (n,) costs, relative to the positive weight, and the slope there."""
+    parts = hinges(loss)
+    if parts is None:
+        raise ValueError(f"loss {loss.name} has no margins")
+    margins, weights, ratio = (np.asarray(part) for part in parts)
+    above = scores[:, None] - margins
+    return ratio * (weights * np.maximum(above, 0.0)).sum(1), ratio * (weights * (above > 0.0)).sum(1)
+
+
+def _shape(overview: Overview) -> dict[str, Picture]:
+    """Penalty and slope over the score of a negative: the winner's, before confirm the best trial's, and the published ones."""
+    ours = "winner" if overview.confirmed else "best trial"
+    configs = {ours: overview.config} if overview.config else {}
+    if overview.published:
+        configs[overview.published[1]] = overview.published[0]
+    hinge_losses = {name: config.loss for name, config in configs.items() if hinges(config.loss) is not None}
+    if not hinge_losses:
+        return {}
+    figure = make_subplots(rows=1, cols=2, subplot_titles=["penalty", "slope"])
+    scores = np.linspace(0.0, 1.0, 401)
+    for (name, loss), colour in zip(hinge_losses.items(), ("#d62728", "#7f7f7f"), strict=False):
+        for column, values in enumerate(penalty(loss, scores), start=1):
+            line = {"color": colour, "dash": "solid" if name == ours else "dash"}
+            shown = {"name": name, "legendgroup": name, "showlegend": column == 1}
+            figure.add_scatter(x=scores, y=values, mode="lines", line=line, row=1, col=column, **shown)
+    figure.update_xaxes(title_text="score of a negative")
+    caption = "What a negative item costs at each score, in units of the positive weight."
+    return {SHAPE: Picture("Shape of the loss", caption, figure)}
+
+
+def _confirm_curves(overview: Overview) -> dict[str, Picture]:
+    """Validation objective by epoch of the configs that entered confirm, mean over seeds."""
+    figure = go.Figure()
+    for name, candidate in _candidates(overview):
+        means = _mean_by_epoch(candidate[f"{OBJECTIVE} by epoch"])
+        if means:
+            figure.add_scatter(x=list(means), y=list(means.values()), mode="lines+markers", name=name)
+    if not figure.data:
+        return {}
+    figure.update_layout(xaxis_title="epoch", yaxis_title=f"validation {OBJECTIVE}", showlegend=True)
+    caption = "Validation objective of the configs that entered the confirmation, mean over its seeds."
+    return {CURVES: Picture("Learning curves of the best configs", caption, figure)}
+
+
+def _candidates(overview: Overview) -> list[tuple[str, Mapping[str, Any]]]:
+    """What entered confirm, by name."""
+    found = overview.confirmed["validation"] if overview.confirmed else []
+    return [(f"trial {candidate['trial']}", candidate) for candidate in found]
+
+
+def _mean_by_epoch(by_seed: Mapping[Any, Mapping[Any, float]]) -> dict[int, float]:
+    """The mean over seeds at each epoch that any of them has."""
+    by_epoch: dict[int, list[float]] = {}
+    for curve in by_seed.values():
+        for epoch, value in curve.items():
+            by_epoch.setdefault(int(epoch), []).append(value)
+    return {epoch: float(np.mean(values)) for epoch, values in sorted(by_epoch.items())}
+
+
+def _loss_and_objective(overview: Overview) -> dict[str, Picture]:
+    """How the objective follows the training loss, a line per config that entered confirm, a point per measured epoch."""
+    figure, correlations = go.Figure(), []
+    for name, candidate in _candidates(overview):
+        values, losses = (_mean_by_epoch(candidate.get(key, {})) for key in (f"{OBJECTIVE} by epoch", LOSS_BY_EPOCH))
+        epochs = [epoch for epoch in values if epoch in losses]
+        unit = abs(losses[epochs[0]]) if epochs else 1.0  # a softmax loss may lie below zero
+        x, y = [losses[epoch] / (unit or 1.0) for epoch in epochs], [values[epoch] for epoch in epochs]
+        if min(len(set(x)), len(set(y))) < MIN_POINTS:
+            continue
+        correlations.append(float(spearmanr(x, y).statistic))
+        figure.add_scatter(x=x, y=y, text=[f"epoch {epoch}" for epoch in epochs], mode="lines+markers", name=name)
+    if not figure.data:
+        return {}
+    figure.update_layout(
+        xaxis_title="training loss, in units of the first point's", yaxis_title=f"validation {OBJECTIVE}", showlegend=True
+    )
+    caption = (
+        "Epochs of the configs that entered the confirmation, mean over seeds: a loss that the objective follows gives a line "
+        f"that falls to the right. Rank correlation over the epochs: {', '.join(f'{one:.2f}' for one in correlations)}."
+    )
+    return {"loss-and-objective": Picture(f"Does {OBJECTIVE} follow the training loss?", caption, figure)}
+
+
+def _popularity(overview: Overview) -> dict[str, Picture]:
+    """Where each method's recall comes from: groups of items from unpopular to popular."""
+    figure = go.Figure()
+    for label, beyond in overview.recommended():
+        groups = beyond["groups"]
+        labels = [_group_label(number, len(groups)) for number in range(len(groups))]
+        figure.add_bar(x=labels, y=[group["recall"] for group in groups], name=label)
+    if not figure.data:
+        return {}
+    figure.update_layout(barmode="group", xaxis_title="items by popularity", yaxis_title="contribution to recall@20")
+    caption = (
+        "Recall@20 split by the popularity of the items found; the groups hold equal shares of the training interactions, "
+        "and a method's bars add up to its recall."
+    )
+    return {"popularity": Picture("Popular and unpopular items", caption, figure)}
+
+
+def _group_label(number: int, count: int) -> str:
+    extremes = {0: "least popular", count - 1: "most popular"}
+    return extremes.get(number, f"group {number + 1}")
+
+
+def _search(overview: Overview) -> dict[str, Picture]:
+    study = overview.study
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not complete:
+        return {}
+    drawn = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        history = optuna.visualization.plot_optimization_history(study, target_name=f"validation {OBJECTIVE}")
+        drawn["history"] = Picture("Search history", "Each complete trial's value, and the best so far.", history)
+        curves = _trial_curves(study.get_trials(deepcopy=False, states=FINISHED))
+        drawn["curves"] = Picture("Learning curves of all trials", "Pruned trials end early and are grey.", curves)
+        if len(complete) >= MIN_COMPLETE and len({trial.value for trial in complete}) > 1:  # equal ones say nothing
+            importances = optuna.visualization.plot_param_importances(study)
+            caption = "How much each searched parameter decides whether a trial is good (PED-ANOVA); rough below 50 trials."
+            drawn["importances"] = Picture("What mattered", caption, importances)
+    effects = _effects(study.get_trials(deepcopy=False, states=FINISHED), overview)
+    caption = (
+        "Each finished trial at the effective value of each margin, weight and other searched setting; pruned ones in grey."
+    )
+    return drawn | {"effects": Picture("What each setting did", caption, effects)}
+
+
+def _trial_curves(trials: list[FrozenTrial]) -> go.Figure:
+    figure = go.Figure()
+    for trial in sorted(trials, key=lambda trial: trial.state == TrialState.COMPLETE):
+        steps = sorted(trial.intermediate_values)
+        figure.add_scatter(
+            x=steps,
+            y=[trial.intermediate_values[step] for step in steps],
+            mode="lines",
+            line={"color": COLOURS[trial.state.name.lower()], "width": 1},
+            name=f"trial {trial.number}",
+            showlegend=False,
+        )
+    return figure.update_layout(xaxis_title="epoch", yaxis_title=f"validation {OBJECTIVE}")
+
+
+def _effects(trials: list[FrozenTrial], overview: Overview) -> go.Figure:
+    """A panel per effective number: margins and weights rather than the ratios that were searched."""
+    kept = {"margins", "weights", *overview.spec.space.boxes(), *_loss_fields(overview)}
+    points = [(trial, dict(_numbers(trial.user_attrs, kept))) for trial in trials]
+    names = list(dict.fromkeys(name for _, numbers in points for name in numbers))
+    columns = 3
+    titles = [name.replace("_", "<br>") for name in names]  # side by side on a phone, too
+    figure = make_subplots(rows=-(-len(names) // columns) or 1, cols=columns, subplot_titles=titles, shared_yaxes=True)
+    figure.update_xaxes(nticks=3, tickangle=0)
+    for place, name in enumerate(names):
+        for state, colour in COLOURS.items():
+            shown = [(n[name], trial) for trial, n in points if name in n and trial.state.name.lower() == state]
+            figure.add_scatter(
+                x=[value for value, _ in shown],
+                y=[trial.value for _, trial in shown],
+                text=[f"trial {trial.number}" for _, trial in shown],
+                mode="markers",
+                marker={"color": colour, "size": 5},
+                name=state,
+                legendgroup=state,
+                showlegend=place == 0,
+                row=place // columns + 1,
+                col=place % columns + 1,
+            )
+    return figure.update_layout(height=220 * (-(-len(names) // columns) or 1))
+
+
+def _loss_fields(overview: Overview) -> set[str]:
+    return set(overview.config.to_dict()["loss"]) - {"name"} if overview.config else set()
+
+
+def _numbers(attributes: Mapping[str, Any], kept: set[str]) -> Iterator[tuple[str, float]]:
+    """Numbers by name; those of lists as `margin 1`, `margin 2`, ..."""
+    for name, value in attributes.items():
+        if name not in kept:
+            continue
+        if isinstance(value, list):
+            yield from ((f"{name.removesuffix('s')} {k}", float(part)) for k, part in enumerate(value, start=1))
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield name, float(value)

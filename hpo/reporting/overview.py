@@ -1,0 +1,234 @@
+"""One study as a person wants to see it: the single source of the dashboard's note, report.md and report.html.
+
+It is made from the storage and confirm.yaml, without data and without training, at any time; a half-finished study says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from hpo.confirmation.outcome import confirmation
+from hpo.confirmation.results import SearchCost, mean_sd, search_cost
+from hpo.confirmation.statistics import NO_VERDICT
+from hpo.runtime.text import counted, duration
+from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC, StudySpec
+from hpo.study.trials import best_trials, shown_metrics, tally, trial_config
+from trainers.config import TrainConfig, dotted
+from trainers.metrics.gradient_share import HARDEST
+from trainers.yaml_files import to_yaml
+
+CAVEATS_TITLE = "Caveats"
+METHOD_COLUMNS = ["method", OBJECTIVE, SECONDARY_METRIC, "verdict", "trials", "epochs to find", "time to find", "time to test"]
+BEYOND_COLUMNS = ["method", "coverage", "mean popularity", "Gini"]
+GRADIENT_COLUMNS = ["method", "negatives with a slope", *(f"share of the {name}" for name in HARDEST)]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A study and what is known about it.
+
+    Attributes:
+        spec: its definition and plan.
+        study: trials; only read.
+        cost: what the search has taken so far.
+        best: the complete trial of highest value, None before the first.
+        confirmed: the content of confirm.yaml, None before confirm, and where it does not belong to this study or is damaged.
+    """
+
+    spec: StudySpec
+    study: optuna.Study
+    cost: SearchCost
+    best: FrozenTrial | None
+    confirmed: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, spec: StudySpec, study: optuna.Study, folder: Path) -> Overview:
+        """The overview of a study whose results lie in `folder`."""
+        best = best_trials(study, 1)
+        return cls(spec, study, search_cost(study), best[0] if best else None, confirmation(folder, study))
+
+    @property
+    def config(self) -> TrainConfig | None:
+        """The winner's config, before confirm that of the best trial, None before the first."""
+        if self.confirmed:
+            return TrainConfig.from_dict(self.confirmed["winner"]["config"])
+        return trial_config(self.best, self.spec) if self.best else None
+
+    @property
+    def published(self) -> tuple[TrainConfig, str] | None:
+        """The published config of the study's loss and what to call it, None where no paper gives one."""
+        return self.spec.published(self.spec.search.epochs, self.spec.search.seed)
+
+    def verdict(self) -> list[str]:
+        """What can be said, most important first: a sentence per rival, or why there is none yet."""
+        if self.confirmed:
+            n_then = self.confirmed["trials"]
+            since = self.cost.trials - n_then
+            later = f"This was confirmed after {n_then} trials; {since} more have finished since then: confirm again."
+            return [*self.confirmed["statements"], *([later] if since > 0 else [])]
+        return ["No verdict yet: the study has not been confirmed. What follows was measured on validation data."]
+
+    def caveats(self) -> list[str]:
+        """The caveats of the verdict; empty before confirm, and of confirms by earlier versions."""
+        return list(self.confirmed.get("caveats", [])) if self.confirmed else []
+
+    def progress(self) -> str:
+        """How far the search has come, in a sentence."""
+        budget, counts = self.spec.search.trials, tally(self.study.get_trials(deepcopy=False))
+        parts = [f"{self.cost.trials} of {budget} trials finished", f"{counts.pruned} pruned", f"{counts.failed} failed"]
+        parts += [f"{counts.running} running"] if counts.running else []
+        parts += [f"{self.cost.epochs:,} epochs trained in {duration(self.cost.seconds)}"]
+        done = "" if self.cost.trials >= budget else "Half finished: "
+        return f"{done}{', '.join(parts)}."
+
+    def best_trial(self) -> str:
+        """The best trial in a sentence."""
+        if self.best is None:
+            return "No trial is complete yet."
+        figures = f"validation {shown_metrics(self.best)} after {self.spec.search.epochs} epochs"
+        return f"Best trial: number {self.best.number}, {figures}."
+
+    def facts(self) -> list[str]:
+        """What was compared, how: one line each."""
+        search = self.spec.search
+        searched = ", ".join(self.spec.space.boxes())
+        lines = [
+            f"Data: {self.spec.data_name}; a tenth of each user's training items held out for validation "
+            f"(split seed {self.spec.split_seed}).",
+            f"Search: space {self.spec.space.name} ({searched}), {search.epochs} epochs a trial, "
+            f"sampler {search.sampler.name}, pruner {search.pruner.name}.",
+        ]
+        return lines + (self._confirm_facts(self.confirmed) if self.confirmed else [])
+
+    def _confirm_facts(self, confirmed: Mapping[str, Any]) -> list[str]:
+        candidates, methods = confirmed["validation"], confirmed["test"]
+        n_select, n_test = (max(len(one["by_seed"]) for one in stage) for stage in (candidates, methods))
+        epochs = confirmed["winner"]["config"]["epochs"]
+        data = [
+            f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}"
+            for name, value in confirmed.get("data", {}).items()
+        ]
+        return [
+            f"Confirm: {counted(len(candidates), 'config')} x {counted(n_select, 'seed')} on validation, then all methods x "
+            f"{counted(n_test, 'seed')} on test, {epochs} epochs each; test was read once per run, at its last epoch.",
+            "The verdict is about the configs below, each tuned one found by one search: another search may find others.",
+            *([f"Data in numbers: {'; '.join(data)}."] if data else []),
+        ]
+
+    def methods(self) -> list[list[str]]:
+        """Rows under METHOD_COLUMNS, empty before confirm."""
+        if not self.confirmed:
+            return []
+        ours = self.confirmed["test"][0]["method"]
+        words = {comparison["rival"]: _word(ours, comparison) for comparison in self.confirmed["verdict"]}
+        baselines = [
+            [
+                baseline["label"],
+                *(f"{baseline['metrics'][metric]:.4f}" for metric in (OBJECTIVE, SECONDARY_METRIC)),
+                "baseline",
+                "",
+                "",
+                "",
+                "",
+            ]
+            for baseline in self.confirmed["baselines"]
+        ]
+        trained = [
+            [
+                method["method"],
+                *(_figure(method, metric) for metric in (OBJECTIVE, SECONDARY_METRIC)),
+                words.get(method["method"], ""),
+                *_search_cells(method["search"]),
+                duration(method["seconds"]),
+            ]
+            for method in self.confirmed["test"]
+        ]
+        return trained + baselines
+
+    def recommended(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """(method, what it recommends) of all that were measured, see `beyond_accuracy.summarise`; empty before confirm."""
+        found = self.confirmed or {"test": [], "baselines": []}
+        named = [(method["method"], method["beyond"]) for method in found["test"]]
+        return [pair for pair in [*named, *((r["label"], r["beyond"]) for r in found["baselines"])] if pair[1]]
+
+    def beyond(self) -> list[list[str]]:
+        """Rows under BEYOND_COLUMNS, empty before confirm."""
+        return [
+            [label, f"{100 * beyond['coverage']:.1f} %", f"{beyond['mean_popularity']:.0f}", f"{beyond['gini']:.3f}"]
+            for label, beyond in self.recommended()
+        ]
+
+    def gradients(self) -> list[list[str]]:
+        """Rows under GRADIENT_COLUMNS: which negatives a method learns from at its end; empty before confirm."""
+        methods = self.confirmed["test"] if self.confirmed else []
+        return [
+            [method["method"], *(f"{100 * gradient[name]:.1f} %" for name in ("active", *HARDEST))]
+            for method in methods
+            if (gradient := method.get("gradient"))
+        ]
+
+    def settings(self) -> tuple[list[str], list[list[str]]]:
+        """(columns, rows): the loss of each trained method, and other settings in which they differ; no rows before confirm."""
+        methods = self.confirmed["test"] if self.confirmed else []
+        flat = [dotted({"score": "cosine", **method["config"]}) for method in methods]  # which configs leave out
+        keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key[:5] != "loss." and key != "seed"]
+        others = [key for key in keys if len({str(one.get(key)) for one in flat}) > 1]
+        rows = []
+        for method, fields in zip(methods, flat, strict=True):
+            loss = ", ".join(
+                f"{key.removeprefix('loss.')} {_short(value)}" for key, value in fields.items() if key[:5] == "loss."
+            )
+            rows.append([method["method"], loss.removeprefix("name "), *(_short(fields.get(key, "")) for key in others)])
+        return ["method", "loss", *others], rows
+
+    def best_yaml(self) -> str:
+        """The config as YAML, empty before the first complete trial."""
+        return to_yaml({"config": self.config.to_dict()}) if self.config else ""
+
+    def note(self) -> str:
+        """The short form in Markdown: the dashboard's note, and the head of report.md."""
+        lines = [f"# {self.spec.name}", "", *(f"- {sentence}" for sentence in self.verdict()), ""]
+        lines += [self.progress(), self.best_trial(), ""]
+        if self.methods():
+            lines += [*markdown_table(METHOD_COLUMNS, self.methods()), ""]
+        if self.caveats():
+            lines += [f"## {CAVEATS_TITLE}", "", *(f"- {sentence}" for sentence in self.caveats()), ""]
+        return "\n".join(lines)
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table."""
+    ruler = ["---", *("---:" for _ in header[1:])]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (header, ruler, *rows)]
+
+
+def _word(ours: str, comparison: Mapping[str, Any]) -> str:
+    """The verdict from the winner's side, `MML tuned better, +3.1 %`."""
+    verdict = comparison["verdict"]
+    subject, percent = "" if verdict == NO_VERDICT else f"{ours} ", comparison["difference_percent"]
+    return f"{subject}{verdict}" + ("" if math.isnan(percent) else f", {percent:+.1f} %")  # not a number: the rival's mean is 0
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_short, value))}]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _figure(method: Mapping[str, Any], metric: str) -> str:
+    if "failure" in method:
+        return "diverged"
+    return mean_sd(**method[metric])
+
+
+def _search_cells(search: Mapping[str, Any]) -> list[str]:
+    if not search["trials"]:
+        return ["", "", ""]
+    return [str(search["trials"]), f"{search['epochs']:,}", duration(search["seconds"])]

@@ -1,0 +1,1 @@
+"""Training runs at full budget, trained once and kept."""

@@ -1,0 +1,17 @@
+"""Words that several packages print."""
+
+from __future__ import annotations
+
+CHANGE_OUTPUT_HINT = "give another folder with --output"  # where we may not write
+
+
+def counted(n: int, what: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

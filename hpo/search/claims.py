@@ -1,0 +1,170 @@
+"""Which running trials are dead, and how they are requeued. Optuna's ask/tell has no heartbeat of its own."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.study.attributes import MAX_RETRIES, NEAREST_MARK, PUBLISHED_MARK, RETRIES, RETRY_OF, WORKER
+
+UNKNOWN, ZOMBIE = "", "zombie"  # start times of a process that may not be looked at, and of one that works no more
+STALE_HOURS = 24.0  # after that a trial of another machine counts as dead
+CLAIM_SECONDS = 60.0  # a trial is signed after its parameters are sampled; unsigned for this long, its worker was killed
+
+
+def this_worker() -> dict[str, Any]:
+    """The signature of this process as of now: machine, boot, process and its start, so that a recycled pid is no alibi."""
+    pid = os.getpid()
+    place = {"host": socket.gethostname(), "machine": _machine_id(), "boot": _boot_id(), "pids": _pid_space()}
+    return {**place, "pid": pid, "started": _start_time(pid), "signed": time.time()}
+
+
+def signature(trial: FrozenTrial) -> dict[str, Any] | None:
+    """Who trains a trial, None when it is not signed yet."""
+    worker = trial.user_attrs.get(WORKER)
+    return worker if isinstance(worker, dict) and worker.keys() >= {"host", "boot", "pid", "started"} else None
+
+
+def is_here(worker: dict[str, Any]) -> bool:
+    """Whether the process that gave a signature can be looked at from here: same machine, same container.
+
+    Machines may have the same host name, as clones do. Signatures of earlier versions lack machine and container.
+    """
+    here = {"host": socket.gethostname(), "machine": _machine_id(), "pids": _pid_space()}
+    return all(worker.get(key, value) == value for key, value in here.items())
+
+
+def is_dead(trial: FrozenTrial, now: float, stale_hours: float = STALE_HOURS) -> bool:
+    """Whether the worker that signed a RUNNING trial is gone; `now` is as time.time() tells it."""
+    worker = signature(trial)
+    if worker is None:
+        return False
+    if not is_here(worker):
+        return now - _signed(trial, worker) > stale_hours * 3600.0
+    if worker["boot"] != _boot_id() or not _exists(worker["pid"]):
+        return True
+    started = _start_time(worker["pid"])
+    return started not in (UNKNOWN, worker["started"])
+
+
+def _signed(trial: FrozenTrial, worker: dict[str, Any]) -> float:
+    """When a trial was signed. Its start, which stands in for that in earlier versions, is in its machine's own time zone."""
+    started = trial.datetime_start.timestamp() if trial.datetime_start else math.inf
+    signed = worker.get("signed", started)
+    return signed if isinstance(signed, int | float) else started
+
+
+class Reaper:
+    """Fails the trials of dead workers and requeues them, each at most MAX_RETRIES times.
+
+    A trial that is not signed counts as dead when this object has seen it unsigned for CLAIM_SECONDS: other machines' clocks
+    do not matter.
+    """
+
+    def __init__(self, study: optuna.Study, stale_hours: float = STALE_HOURS) -> None:
+        self.study = study
+        self.stale_hours = stale_hours
+        self._unsigned: dict[int, float] = {}
+
+    def reap(self) -> list[int]:
+        """Look once; returns the numbers of the trials that were requeued."""
+        now = time.time()
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        dead = [trial for trial in running if self._given_up(trial) or is_dead(trial, now, self.stale_hours)]
+        return [trial.number for trial in dead if requeue(self.study, trial, count=True)]
+
+    def _given_up(self, trial: FrozenTrial) -> bool:
+        if signature(trial) is not None:
+            return False
+        return time.monotonic() - self._unsigned.setdefault(trial.number, time.monotonic()) > CLAIM_SECONDS
+
+
+def reap(study: optuna.Study, stale_hours: float = STALE_HOURS) -> list[int]:
+    """Requeue the trials of dead workers that have signed; see `Reaper`."""
+    return Reaper(study, stale_hours).reap()
+
+
+def requeue(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
+    """End a running trial as FAIL and enqueue a retry with its parameters; false when someone else has ended it already.
+
+    A worker queues its own trial first: whatever kills it before the end, the parameters are not lost. Of several reapers only
+    the one that ends the trial may queue it.
+
+    Args:
+        trial: one of this worker's own, or with `count` one whose worker is gone.
+        count: whether this counts towards the retry cap (a user's Ctrl-C does not).
+    """
+    if not count:
+        _enqueue_retry(study, trial, count)
+    try:
+        study.tell(trial.number, state=TrialState.FAIL)
+    except (ValueError, UpdateFinishedTrialError):  # finished meanwhile: by its worker, or by another reaper
+        return False
+    if count:
+        _enqueue_retry(study, trial, count)
+    return True
+
+
+def _enqueue_retry(study: optuna.Study, trial: FrozenTrial, count: bool) -> None:
+    """Enqueue a trial's parameters, unless that was done before.
+
+    One that is not signed was still being sampled when its worker was killed: what it lacks, or all of it, the retry samples.
+    """
+    retries = trial.user_attrs.get(RETRIES, 0) + count
+    others = study.get_trials(deepcopy=False)[trial.number + 1 :]
+    if retries > MAX_RETRIES or any(other.user_attrs.get(RETRY_OF) == trial.number for other in others):
+        return
+    sampled = trial.params if signature(trial) else {}
+    kept = {key: trial.user_attrs[key] for key in (PUBLISHED_MARK, NEAREST_MARK) if key in trial.user_attrs}
+    params = {**trial.system_attrs.get("fixed_params", {}), **sampled}
+    study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries, RETRY_OF: trial.number})
+
+
+def _machine_id() -> str:
+    try:
+        return Path("/etc/machine-id").read_text().strip()
+    except OSError:  # not Linux, or a container without one
+        return ""
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # not Linux
+        return ""
+
+
+def _start_time(pid: int) -> str:
+    """Clock ticks from boot to the start of a process; UNKNOWN where that cannot be known, ZOMBIE after its end."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return UNKNOWN
+    state, *fields = stat.rpartition(")")[2].split()
+    return ZOMBIE if state == "Z" else fields[18]
+
+
+def _pid_space() -> str:
+    """Containers may share their host's name and boot, but not its process numbers."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux
+        return ""
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it exists and belongs to someone else
+        return True
+    return True

@@ -1,0 +1,167 @@
+"""Workers on a Dask cluster. Each task is one worker: it runs the one loop, hpo.search.scheduler, in a worker process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.trial import TrialState
+
+from hpo.runtime.process import SearchFailed
+from hpo.runtime.signals import Stopped, Stopper
+from hpo.search.claims import reap, signature
+from hpo.search.processes import SearchJob, SearchMonitor
+from hpo.search.progress import NoProgress, Progress
+from hpo.search.scheduler import POLL_SECONDS
+from trainers.engines.resources import take_share
+from trainers.errors import InputError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECT_SECONDS = 15
+STOP_SECONDS = 60.0
+
+
+def search_on_dask(
+    job: SearchJob, study: optuna.Study, progress: Progress, stopper: Stopper, scheduler: str, workers: int | None = None
+) -> None:
+    """Search on a Dask cluster until the budget is met, on all of its workers or on so many.
+
+    A worker process that dies is replaced by Dask; its trial is requeued by the others.
+
+    Raises:
+        InputError: distributed is not installed, no cluster answers there, its workers have several threads, or they cannot
+            reach the storage.
+        SearchFailed: too many trials failed, or Dask gave up on a worker.
+        Stopped: SIGINT or SIGTERM; unfinished trials are requeued.
+    """
+    with _client(scheduler) as client:
+        chosen = _chosen_workers(client, workers)
+        job = _reachable(job, client)
+        monitor = SearchMonitor(study, job.work.spec.search, progress)
+        data = client.scatter(job, broadcast=True)  # the data travel once, not with each task
+        tasks = [
+            client.submit(_task, data, number, of_host, workers=[address], allow_other_workers=True, pure=False)
+            for address, number, of_host in chosen
+        ]
+        try:
+            while not all(task.done() for task in tasks):
+                with stopper.interruptible():
+                    time.sleep(POLL_SECONDS / 4)
+                monitor.poll()
+                _raise_errors_of(tasks)
+            _raise_errors_of(tasks)  # before `cancel`, which takes their place
+        finally:
+            client.cancel(tasks)  # they see it, and requeue their trials
+            _wait_for_requeue(client, study)
+            reap(study, job.stale_after)
+        monitor.poll()
+
+
+def count_workers(scheduler: str) -> int:
+    """How many workers a Dask cluster has.
+
+    Raises:
+        InputError: distributed is not installed, no cluster answers there, or it has no worker of one thread.
+    """
+    with _client(scheduler) as client:
+        return len(_chosen_workers(client))
+
+
+@contextmanager
+def _client(scheduler: str) -> Iterator[Client]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError("--backend dask needs the package distributed; pip install 'mml-hpo[dask]'") from None
+    try:
+        client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:  # a timeout is an OSError
+        raise InputError(f"no Dask scheduler answers at {scheduler}: {error}; start one with `dask scheduler`") from None
+    with client:
+        yield client
+
+
+def _chosen_workers(client: Client, wanted: int | None = None) -> list[tuple[str, int, int]]:
+    """(address, index on its host, workers on that host) for up to `wanted` workers, taken from all hosts in turn."""
+    workers: dict[str, dict[str, Any]] = client.scheduler_info(n_workers=-1)["workers"]
+    if not workers:
+        raise InputError("the Dask cluster has no worker; start some with `dask worker ADDRESS --nthreads 1 --nworkers N`")
+    by_host = defaultdict(list)
+    for address, worker in workers.items():
+        if worker["nthreads"] != 1:
+            raise InputError(
+                f"Dask worker {address} has {worker['nthreads']} threads, and each would search; an engine has threads of its "
+                f"own: start workers with --nthreads 1"
+            )
+        by_host[worker["host"]].append(address)
+    in_turn = sorted((number, host, address) for host, those in by_host.items() for number, address in enumerate(sorted(those)))
+    chosen = in_turn[:wanted]
+    of_host = Counter(host for _, host, _ in chosen)
+    return [(address, number, of_host[host]) for number, host, address in chosen]
+
+
+def _reachable(job: SearchJob, client: Client) -> SearchJob:
+    """The job with a storage that the workers can open: a journal is for the processes of one machine."""
+    if "://" in job.storage:
+        return job
+    elsewhere = {host for host, _ in client.run(_host_and_pid).values()} - {socket.gethostname()}
+    if elsewhere:
+        raise InputError(
+            f"Dask workers on {', '.join(sorted(elsewhere))} cannot share the journal {job.storage} of this machine; give a "
+            f"database that all of them reach, --storage postgresql+psycopg://user@host/db"
+        )
+    return replace(job, storage=os.path.abspath(job.storage))  # they stand in other folders
+
+
+def _host_and_pid() -> tuple[str, int]:
+    return socket.gethostname(), os.getpid()
+
+
+def _task(job: SearchJob, number: int, of_host: int) -> None:
+    """One worker, in a thread of a Dask worker process; ends early when Dask cancels it or its client is gone."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def cancelled() -> bool:
+        task = worker.state.tasks.get(key)
+        return task is None or task.state != "executing"
+
+    take_share(number, of_host)
+    with suppress(Stopped):
+        job.run(Stopper(deserted=cancelled), NoProgress())
+
+
+def _wait_for_requeue(client: Client, study: optuna.Study) -> None:
+    """Until no trial is left with the cluster's processes, for a minute at most."""
+    deadline = time.monotonic() + STOP_SECONDS
+    ours = set(client.run(_host_and_pid).values())
+    while time.monotonic() < deadline:
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        holders = [holder for holder in map(signature, running) if holder is not None]
+        if not any((holder["host"], holder["pid"]) in ours for holder in holders):
+            return
+        time.sleep(POLL_SECONDS / 4)
+
+
+def _raise_errors_of(tasks: list[Any]) -> None:
+    errors = [task.exception() for task in tasks if task.status == "error"]
+    for error in errors:
+        if isinstance(error, InputError | SearchFailed):
+            raise error
+        if "No module named" in str(error):
+            raise InputError(f"a Dask worker cannot run this: {error}; install the same version in the workers' environment")
+    if any(task.status in ("cancelled", "lost") for task in tasks):  # the connection broke, or someone restarted the cluster
+        raise SearchFailed("the Dask cluster has let go of its workers; what is finished is kept, the same command continues")
+    if errors:
+        raise SearchFailed(f"a Dask worker gave up: {type(errors[0]).__name__}: {errors[0]}; what is finished is kept")

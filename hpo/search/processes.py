@@ -1,0 +1,235 @@
+"""Several workers on one search: processes of this machine, supervised. Each runs the one loop of hpo.search.scheduler."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import connection, resource_tracker
+from multiprocessing.process import BaseProcess
+from typing import Protocol
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, StudyDeleted, reason_of, set_up_logging
+from hpo.runtime.signals import Stopped, Stopper
+from hpo.search.claims import STALE_HOURS, reap
+from hpo.search.limits import Failures, while_it_exists
+from hpo.search.progress import NoProgress, Progress
+from hpo.search.scheduler import POLL_SECONDS, Scheduler
+from hpo.storage.open import open_storage
+from hpo.storage.retrying import PATIENCE_SECONDS
+from hpo.study.attributes import FINISHED
+from hpo.study.spec import SearchPlan
+from hpo.study.trials import has_failed
+from hpo.study.workspace import Workspace
+from trainers.engines import make_engine
+from trainers.engines.resources import take_share
+from trainers.errors import InputError, OutOfMemory
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 30.0  # for a worker to requeue its trials; a kernel returns within half a second
+MAX_DEATHS = 3  # restarts of each worker on average since the last finished trial
+
+
+@dataclass(frozen=True)
+class SearchJob:
+    """A search, as a worker needs to know it; it opens the storage itself and brings the data with it.
+
+    Attributes:
+        storage: URL or journal path; a password in it is passed on between processes only.
+        deadline: when the search ends in any case, as time.time() tells it; None for no limit.
+    """
+
+    work: Workspace
+    storage: str = field(repr=False)
+    deadline: float | None = None
+    stale_after: float = STALE_HOURS
+
+    def run(self, stopper: Stopper, progress: Progress, study: optuna.Study | None = None) -> None:
+        """Search in this process until the budget is met.
+
+        Args:
+            study: as the caller has it open, who searches alone; None for one of several workers, which opens it itself and
+                leaves it to a `SearchMonitor` to count failures: others may finish some between five in a row of one worker.
+
+        Raises:
+            SearchFailed: too many trials failed, or the study was deleted.
+            Stopped: see `hpo.runtime.signals`.
+        """
+        alone = study is not None
+        study = study or self.work.study(self._open_patiently())
+        seen, validation = self.work.split
+        work = self.work
+        engine = make_engine(work.choice, seen, validation, work.spec.search.evaluate_every, work.lanes)
+        with while_it_exists(study):
+            Scheduler(
+                study, work.spec, engine, progress, stopper, self.deadline, self.stale_after, stop_on_failures=alone
+            ).run()
+
+    def _open_patiently(self) -> BaseStorage:
+        """The parent has opened it before: when that fails now, its server is away."""
+        given_up = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return open_storage(self.storage, create=False)
+            except InputError:
+                if "://" not in self.storage or time.monotonic() > given_up:
+                    raise
+                time.sleep(POLL_SECONDS)
+
+
+class SearchMonitor:
+    """Sees over the storage what all workers do: passes on ended trials, and ends the run when too many fail."""
+
+    def __init__(self, study: optuna.Study, plan: SearchPlan, progress: Progress) -> None:
+        self.study = study
+        self.progress = progress
+        self.failures = Failures()
+        self.ended = {trial.number for trial in self._ended()}
+        progress.begin(study, plan.trials)
+
+    def poll(self) -> int:
+        """Pass on what has ended since the last time, by itself and not with its worker; returns how many trials that are.
+
+        Raises:
+            SearchFailed: too many failed.
+        """
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        self.progress.running({trial.number: max(trial.intermediate_values, default=0) for trial in running}, self.study)
+        new = [trial for trial in self._ended() if trial.number not in self.ended]
+        for trial in sorted(new, key=lambda trial: (str(trial.datetime_complete), trial.number)):
+            self.ended.add(trial.number)
+            self.progress.finished(trial, self.study)
+            self.failures.note(trial)
+        return len(new)
+
+    def _ended(self) -> list[FrozenTrial]:
+        trials = self.study.get_trials(deepcopy=False)
+        return [t for t in trials if t.state in FINISHED or has_failed(t)]
+
+
+class WorkerPool:
+    """Worker processes of this machine, each supervised: a killed one is replaced, and its trial requeued."""
+
+    def __init__(self, job: SearchJob, count: int) -> None:
+        self.job = job
+        self.count = count
+        self.processes: dict[int, BaseProcess] = {}
+        self.deaths = 0
+
+    def search(self, study: optuna.Study, progress: Progress, stopper: Stopper) -> None:
+        """Search with all workers until the budget is met.
+
+        Raises:
+            SearchFailed: too many trials failed, a worker gave up, or they are killed again and again.
+            Stopped: SIGINT or SIGTERM; the workers have requeued their trials.
+        """
+        monitor = SearchMonitor(study, self.job.work.spec.search, progress)
+        with self._at_work():
+            while self.processes:
+                with stopper.interruptible():
+                    connection.wait([process.sentinel for process in self.processes.values()], timeout=POLL_SECONDS / 2)
+                if monitor.poll():
+                    self.deaths = 0
+                for worker, process in list(self.processes.items()):
+                    if process.exitcode is not None:
+                        self._ended(worker, process.exitcode)
+        monitor.poll()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        resource_tracker.ensure_running()  # else the first start would do it, which unblocks SIGINT
+        try:
+            for worker in range(self.count):
+                self._start(worker)
+            yield
+        finally:
+            for process in self.processes.values():
+                process.terminate()
+            for process in self.processes.values():
+                process.join(STOP_SECONDS)
+                process.kill()
+                process.join()
+
+    def _start(self, worker: int) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would share open storages and thread pools
+        process = context.Process(target=_worker_main, args=(self.job, worker, self.count), name=f"worker {worker}")
+        # a Ctrl-C in the terminal reaches the children too; they shall wait for the parent's SIGTERM
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        self.processes[worker] = process
+
+    def _ended(self, worker: int, code: int) -> None:
+        del self.processes[worker]
+        if code == BAD_INPUT:
+            raise InputError(f"worker {worker} could not start; its message stands above")
+        signum = -code if code < 0 else code - 128
+        if code > 0 and signum != signal.SIGTERM:
+            raise SearchFailed(f"worker {worker} gave up; what it said stands above, what is finished is kept")
+        if code:
+            self.deaths += 1
+            name = signal.Signals(signum).name
+            if self.deaths > MAX_DEATHS * self.count:
+                raise SearchFailed(
+                    f"workers are killed again and again ({name}) and finish no trial; "
+                    f"when memory is short, fewer than {self.count} --workers help"
+                )
+            log.warning("worker %d was killed (%s): its trial is requeued, another worker takes its place", worker, name)
+            self._start(worker)
+
+
+def _worker_main(job: SearchJob, worker: int, workers: int) -> None:
+    """What a worker process does."""
+    set_up_logging(logging.WARNING)
+    take_share(worker, workers)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    try:
+        with Stopper(deserted=lambda: not parent.is_alive(), exit_on_second=False).catching([signal.SIGTERM]) as stopper:
+            job.run(stopper, NoProgress())
+    except Stopped as stop:
+        sys.exit(stop.exit_code)
+    except StudyDeleted:  # the parent finds it so too, and says it once
+        sys.exit(FAILED)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except StorageInternalError as error:
+        print(f"error: the storage failed: {reason_of(error)}", file=sys.stderr)
+        sys.exit(FAILED)
+    except OutOfMemory as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+
+
+def search_with_processes(job: SearchJob, study: optuna.Study, progress: Progress, stopper: Stopper, workers: int = 1) -> None:
+    """Search with so many workers on this machine; a single one works in this process.
+
+    Raises:
+        SearchFailed: see `WorkerPool.search`.
+        Stopped: SIGINT or SIGTERM; unfinished trials are requeued.
+    """
+    if workers == 1:
+        job.run(stopper, progress, study)
+        return
+    try:
+        WorkerPool(job, workers).search(study, progress, stopper)
+    finally:
+        reap(study, job.stale_after)
+
+
+class Backend(Protocol):
+    """Whoever searches a study until its budget is met."""
+
+    def __call__(self, job: SearchJob, study: optuna.Study, progress: Progress, stopper: Stopper) -> None: ...

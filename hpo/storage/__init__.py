@@ -1,0 +1,1 @@
+"""Where studies live: a journal file, or a database that may be away for a while."""

@@ -1,0 +1,127 @@
+"""Storages on a server, PostgreSQL or Optuna's gRPC proxy: the server may be away for a while without harm to a search."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, get_storage
+from optuna.trial import TrialState
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
+
+from hpo.runtime.signals import asked_to_stop
+from trainers.errors import InputError
+
+log = logging.getLogger(__name__)
+
+GRPC, GRPC_PORT = "grpc", 13000
+CONNECT_SECONDS = 10.0
+PATIENCE_SECONDS = 180.0  # a database is upgraded, moved or restarted in less
+PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
+
+
+def open_remote(url: str) -> BaseStorage:
+    """The storage behind an Optuna URL, or behind `grpc://host:port`.
+
+    Raises:
+        InputError: a gRPC address without host.
+        Exception: whatever the driver raises when the server cannot be reached now.
+    """
+    if not url.startswith(f"{GRPC}://"):
+        database = RDBStorage(url)
+        storage = patient(get_storage(database))
+        weakref.finalize(storage, database.engine.dispose)  # Optuna leaves the pool's connections open
+        return storage
+    address = urlsplit(url)
+    if not address.hostname:
+        raise InputError(f"a gRPC storage is grpc://HOST:PORT, got {url!r}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        proxy = GrpcStorageProxy(host=address.hostname, port=address.port or GRPC_PORT)
+    proxy.wait_server_ready(CONNECT_SECONDS)
+    return patient(proxy)
+
+
+def patient(storage: BaseStorage, seconds: float = PATIENCE_SECONDS) -> BaseStorage:
+    """The same storage, where every operation is tried again for so long while the server does not answer.
+
+    An operation whose answer got lost is done twice. A trial that is made twice stays unsigned and is reaped, or, if it was
+    queued, hpo.search.scheduler drops the duplicate; a state that is set already counts as set; all else is just set again.
+    """
+    patient_one: BaseStorage = _Patient(storage, seconds)
+    return patient_one
+
+
+class _Waiting:
+    """Passes on every operation of BaseStorage, see `patient`."""
+
+    def __init__(self, storage: BaseStorage, seconds: float) -> None:
+        self._storage = storage
+        self._seconds = seconds
+
+    def _try(self, name: str, *arguments: Any, **named: Any) -> Any:
+        started, attempt = time.monotonic(), 0
+        while True:
+            try:
+                return getattr(self._storage, name)(*arguments, **named)
+            except UpdateFinishedTrialError:
+                if attempt and name == "set_trial_state_values" and self._is_set(*arguments, **named):
+                    return True
+                raise
+            except Exception as error:
+                if not is_outage(error) or time.monotonic() - started > self._seconds or asked_to_stop():
+                    _raise_as_storage_error(error)
+                if attempt == 1:  # a connection that broke while idle is mended by the first attempt
+                    log.warning("the storage does not answer; trying again for %g s", self._seconds)
+                time.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
+                attempt += 1
+
+    def _is_set(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Whether an earlier attempt, whose answer got lost, has ended the trial so."""
+        return self._storage.get_trial(trial_id).state == state
+
+
+def _raise_as_storage_error(error: Exception) -> NoReturn:
+    """Errors of gRPC and SQLAlchemy as the one that callers know; others, such as KeyError, are answers."""
+    if type(error).__module__.startswith(("grpc", "sqlalchemy")):
+        raise StorageInternalError(str(error)) from error
+    raise error
+
+
+def _operation(name: str) -> Callable[..., Any]:
+    def operation(self: _Waiting, *arguments: Any, **named: Any) -> Any:
+        return self._try(name, *arguments, **named)
+
+    return operation
+
+
+OPERATIONS = [name for name in vars(BaseStorage) if not name.startswith("_")]
+_Patient: Any = type("_Patient", (_Waiting, BaseStorage), {name: _operation(name) for name in OPERATIONS})
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, means that the server cannot be reached at the moment."""
+    while error is not None:
+        if isinstance(error, OperationalError | InterfaceError | PendingRollbackError):  # the last: Optuna went on after one
+            return not _is_lasting(getattr(error, "orig", None))
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            return True
+        code = getattr(error, "code", None)  # of grpc.RpcError, which is not installed everywhere
+        if callable(code) and getattr(code(), "name", "") == "UNAVAILABLE":
+            return True
+        error = error.__cause__
+    return False
+
+
+def _is_lasting(driver_error: BaseException | None) -> bool:
+    """Errors that drivers call operational and that waiting does not mend."""
+    if isinstance(driver_error, sqlite3.Error):
+        return "locked" not in str(driver_error)
+    return type(driver_error).__name__ == "DiskFull"

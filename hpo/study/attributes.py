@@ -1,0 +1,20 @@
+"""Names of the attributes that trials carry, and what they say of a trial."""
+
+from __future__ import annotations
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+WORKER = "worker"
+PUBLISHED_MARK, NEAREST_MARK = "published", "nearest_to_published"  # marks of queued trials: the config itself, or a stand-in
+RETRIES = "retries"
+RETRY_OF = "retry_of"  # the number of the trial whose parameters a queued one has
+FAILURE = "failure"
+SEARCHED_BY = "searched_by"  # sampler and pruner of the search that ran a trial; of a study see `trials.ways_searched`
+MAX_RETRIES = 3
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def stands_for_published(trial: FrozenTrial | optuna.Trial) -> bool:
+    """Whether a trial is the published config or what is nearest to it: never pruned, always a finalist."""
+    return bool({PUBLISHED_MARK, NEAREST_MARK} & trial.user_attrs.keys())

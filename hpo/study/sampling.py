@@ -1,0 +1,99 @@
+"""Who proposes configs and who stops trials: Optuna's samplers and pruners as a study file names them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.study.attributes import RETRY_OF
+from hpo.study.spec import PrunerSpec, SearchPlan
+
+
+class SeededByTrial(BaseSampler):
+    """Proposes each trial with a fresh sampler, whose seed is made of the search's seed and the trial's rank in the search.
+
+    The rank is the trial's number without the retries of interrupted trials before it, and a retry has that of the trial that
+    it retries. Both stand in the storage from a trial's beginning, so all workers agree on them, and no two trials that propose
+    points of their own have the same rank. So a search by one worker that was interrupted, within a trial or between two,
+    proposes what it would have proposed without the interruption.
+
+    Args:
+        make: a sampler for a seed.
+        seed: the search's seed.
+    """
+
+    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+        self._make = make
+        self._seed = seed
+        self._number, self._sampler = -1, make(seed)
+
+    def _of(self, study: optuna.Study, trial: FrozenTrial) -> BaseSampler:
+        if trial.number != self._number:
+            rank = _rank(trial, study.get_trials(deepcopy=False))
+            seed = np.random.SeedSequence([self._seed, rank]).generate_state(1)[0]
+            self._number, self._sampler = trial.number, self._make(int(seed))
+        return self._sampler
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """As the sampler of this trial has it."""
+        return self._of(study, trial).infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """As the sampler of this trial has it."""
+        return self._of(study, trial).sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """As the sampler of this trial has it."""
+        return self._of(study, trial).sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """As the sampler of this trial has it."""
+        self._of(study, trial).before_trial(study, trial)
+
+    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """As the sampler of this trial has it."""
+        self._of(study, trial).after_trial(study, trial, state, values)
+
+
+def _rank(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
+    """A trial's rank in the search, see `SeededByTrial`."""
+    while isinstance(first := trial.user_attrs.get(RETRY_OF), int) and 0 <= first < trial.number:
+        trial = trials[first]
+    return trial.number - sum(RETRY_OF in earlier.user_attrs for earlier in trials[: trial.number])
+
+
+def make_sampler(plan: SearchPlan, lanes: int = 1) -> BaseSampler:
+    """The sampler of a search; the first `n_startup_trials`, at least one for each lane, are random."""
+    startup = max(plan.sampler.n_startup_trials, lanes)
+    if plan.sampler.name == "qmc":  # its sequence is one for the whole study: it goes on where the study stands
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return QMCSampler(seed=plan.seed, scramble=True, warn_asynchronous_seeding=False)
+    makers: dict[str, Callable[[int], BaseSampler]] = {
+        "tpe": lambda seed: TPESampler(seed=seed, n_startup_trials=startup),
+        "gp": lambda seed: GPSampler(seed=seed, n_startup_trials=startup),
+        "random": lambda seed: RandomSampler(seed=seed),
+    }
+    return SeededByTrial(makers[plan.sampler.name], plan.seed)
+
+
+def make_pruner(spec: PrunerSpec) -> optuna.pruners.BasePruner:
+    """The pruner; `step` is the number of epochs trained."""
+    if spec.name == "none":
+        return optuna.pruners.NopPruner()
+    when = (spec.n_startup_trials, spec.n_warmup_steps)
+    if spec.name == "median":
+        return optuna.pruners.MedianPruner(*when, n_min_trials=spec.n_min_trials)
+    return optuna.pruners.PercentilePruner(spec.percentile, *when, n_min_trials=spec.n_min_trials)

@@ -1,0 +1,295 @@
+"""Study files: YAML -> a checked `StudySpec`. A flag that the user did not give never overrides the file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from search_spaces import SPACES, Space
+from trainers.config import MAX_SEED, TrainConfig
+from trainers.data.datasets import NAMES
+from trainers.errors import InputError, unknown
+from trainers.losses import LOSSES, Loss
+from trainers.published import published_loss
+from trainers.validation import SETTINGS, Count, Real, Whole, checked, choice
+from trainers.yaml_files import read_yaml
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    AnySpace: TypeAlias = Space
+else:
+    AnySpace = choice("space", SPACES)
+
+OBJECTIVE = "ndcg@20"
+SECONDARY_METRIC = "recall@20"
+SPLIT_SEED = 2024  # of the validation split, unless another is given
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirmation.stages
+RESERVED_NAMES = ("journal.log", "replicate", "artifacts")  # the other things in the output folder
+FROZEN = SETTINGS | {"frozen": True}
+
+Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - 1000)]  # confirm counts on from the search's seed
+NotNegative = Annotated[Whole, Field(ge=0)]
+Seeds = Annotated[Count, Field(le=MAX_SEEDS)]
+
+
+class SamplerSpec(BaseModel):
+    """Who proposes: TPE learns from pruned trials too; gp does not; random and qmc are controls."""
+
+    model_config = FROZEN
+    name: Literal["tpe", "gp", "random", "qmc"] = "tpe"
+    n_startup_trials: NotNegative = 20
+
+    def never_learns(self, trials: int) -> bool:
+        """Whether a search of so many trials ends before the sampler has the trials that it learns from."""
+        return self.name in ("tpe", "gp") and trials <= self.n_startup_trials
+
+
+class PrunerSpec(BaseModel):
+    """Who stops a trial: one whose best value so far is below the median (or percentile) of finished trials at that epoch.
+
+    Attributes:
+        n_startup_trials: complete trials before anything is pruned.
+        n_warmup_steps: epochs that every trial may train.
+        n_min_trials: values needed at an epoch before it counts.
+        percentile: the best share that survives, for name percentile.
+    """
+
+    model_config = FROZEN
+    name: Literal["median", "percentile", "none"] = "median"
+    n_startup_trials: NotNegative = 10
+    n_warmup_steps: NotNegative = 8
+    n_min_trials: Count = 5
+    percentile: Annotated[Real, Field(gt=0.0, lt=100.0)] = 75.0
+
+
+class SearchPlan(BaseModel):
+    """How long to search. `seed` also trains every trial: trials are compared under common random numbers."""
+
+    model_config = FROZEN
+    trials: Count = 200
+    epochs: Count = 30
+    evaluate_every: Count = 2
+    seed: Seed = 0
+    sampler: SamplerSpec = SamplerSpec()
+    pruner: PrunerSpec = PrunerSpec()
+
+
+class ConfirmPlan(BaseModel):
+    """How the winner is chosen (top configs x select_seeds) and checked (x seeds), at full epochs.
+
+    Attributes:
+        rival_seeds: fewer seeds, by loss, for rivals that are slow to train, e.g. `{bsl: 1}`; with one there is no verdict.
+    """
+
+    model_config = FROZEN
+    top: Count = 5
+    select_seeds: Seeds = 3
+    seeds: Seeds = 5
+    rival_seeds: dict[str, Seeds] = {}
+    epochs: Count = 100
+
+    @field_validator("rival_seeds")
+    @classmethod
+    def _known(cls, value: dict[str, int]) -> dict[str, int]:
+        for name in value:
+            if name not in LOSSES:
+                raise ValueError(unknown("loss", name, LOSSES))
+        return value
+
+
+class StudySpec(BaseModel):
+    """A named search: dataset, space, fixed settings, budget, pruner, confirm plan, rivals."""
+
+    model_config = FROZEN
+    name: str
+    dataset: str
+    space: AnySpace
+    config: dict[str, Any] = {}
+    split_seed: Seed = SPLIT_SEED
+    search: SearchPlan = SearchPlan()
+    confirm: ConfirmPlan = ConfirmPlan()
+    rivals: tuple[str, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        return check_name(name)
+
+    @model_validator(mode="after")
+    def _check_config(self) -> StudySpec:
+        decided_elsewhere = {"loss": "space", "epochs": "search.epochs", "seed": "search.seed"}
+        for key in self.config:
+            if key in decided_elsewhere:
+                raise ValueError(f"config.{key} is decided by {decided_elsewhere[key]}; remove it from config")
+        for highest in (False, True):
+            self.space.config(self.space.corner(highest), self.fields(1, 0))
+        return self
+
+    def fields(self, epochs: int, seed: int) -> dict[str, Any]:
+        """The fields of a TrainConfig that the space does not decide."""
+        return {**self.config, "epochs": epochs, "seed": seed}
+
+    def train_config(self, loss: Loss, epochs: int, seed: int) -> TrainConfig:
+        """A config of this study with a given loss."""
+        return TrainConfig.from_dict({**self.fields(epochs, seed), "loss": loss})
+
+    @property
+    def data_name(self) -> str:
+        """What the data are called, wherever they lie."""
+        return self.dataset if self.dataset in NAMES else Path(self.dataset).name
+
+    @property
+    def probe(self) -> TrainConfig:
+        """A config of one epoch, for what is the same in all that the space holds."""
+        return self.space.config(self.space.corner(), self.fields(1, 0))
+
+    @property
+    def model(self) -> tuple[str, str]:
+        """The names of the encoder and of the negatives."""
+        probe = self.probe
+        return probe.encoder.name, probe.negatives.name
+
+    def published(self, epochs: int, seed: int) -> tuple[TrainConfig, str] | None:
+        """The published settings of the space's loss under this study's fixed settings, and what to call them: `published`,
+        or what they are the settings for where no paper has any for this data, encoder and negatives.
+        """
+        found = published_loss(self.space.loss_name, self.dataset, *self.model)
+        if found is None:
+            return None
+        loss, elsewhere = found
+        return self.train_config(loss, epochs, seed), f"with settings for {elsewhere}" if elsewhere else "published"
+
+    def rival_specs(self) -> list[StudySpec]:
+        """The rivals' studies: shipped ones or files, or this study with another space where a rival is named by its space.
+
+        Raises:
+            InputError: one is missing, broken, or a study of other data.
+        """
+        specs = [self._rival_spec(rival) for rival in self.rivals]
+        losses = [rival.space.loss_name for rival in specs]
+        for rival in specs:
+            if losses.count(rival.space.loss_name) > 1:
+                raise InputError(f"two rivals search loss {rival.space.loss_name}: {', '.join(self.rivals)}; keep one of them")
+            if rival.space.loss_name == self.space.loss_name:
+                raise InputError(f"rival {rival.name!r} searches the same loss, {rival.space.loss_name}; a rival has another")
+            if rival.dataset != self.dataset:
+                raise InputError(f"rival {rival.name!r} is a study of {rival.dataset}, not of {self.dataset}")
+        return specs
+
+    def _rival_spec(self, rival: str) -> StudySpec:
+        if rival in SPACES:
+            return self._with_space(rival)
+        if not _is_file(rival) and rival not in shipped_studies():
+            shown = f"spaces ({', '.join(sorted(SPACES))}), shipped studies (hpo.studies list) and study files, NAME.yaml"
+            raise InputError(f"study {self.name}: {unknown('rival', rival, [*SPACES, *shipped_studies()], shown)}")
+        return load_spec(rival)
+
+    def _with_space(self, name: str) -> StudySpec:
+        """This study with another space, named after both, that holds the published settings if a space of its kind can."""
+
+        def study(loss: Loss | None) -> StudySpec:
+            space = {"name": name, **SPACES[name].to_hold(loss, self.space.also)}
+            own = {"name": f"{self.name}_{name}", "space": space, "rivals": ()}
+            return checked(StudySpec, self.model_dump() | own, f"rival {name} of study {self.name}")
+
+        published = published_loss(study(None).space.loss_name, self.dataset, *self.model)
+        return study(published[0]) if published else study(None)
+
+    def with_budget_of(self, other: StudySpec) -> StudySpec:
+        """This study searched as `other` is: trials, epochs, sampler, pruner, seed, split, and the same extra parameters (of a
+        loss that has no others its learning rate).
+        """
+        content = self.model_dump()
+        content |= {"search": other.search.model_dump(), "split_seed": other.split_seed}
+        content["space"] |= type(self.space).to_hold(None, other.space.also)
+        return checked(StudySpec, content, f"study {self.name}")
+
+    def definition(self, checksum: str, engine: str) -> dict[str, Any]:
+        """What may not change while the study exists, as plain data."""
+        probe = self.train_config(self.space.loss(self.space.corner()), self.search.epochs, self.search.seed).to_dict()
+        return {
+            "dataset": self.data_name,
+            "dataset checksum": checksum,
+            "space": {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self.space).items()},
+            "config": {key: value for key, value in probe.items() if key not in ("loss", "epochs", "seed")},
+            "split_seed": self.split_seed,
+            "search.epochs": self.search.epochs,
+            "search.evaluate_every": self.search.evaluate_every,
+            "search.seed": self.search.seed,
+            "engine": engine,
+        }
+
+    def override(self, changes: Mapping[str, Any]) -> StudySpec:
+        """A checked copy with dotted keys changed, e.g. `{"search.trials": 20}`; None means not given."""
+        content = self.model_dump()
+        for key, value in changes.items():
+            if value is not None:
+                *groups, last = key.split(".")
+                target = content
+                for group in groups:
+                    target = target[group]
+                target[last] = value
+        return checked(StudySpec, content, f"study {self.name}")
+
+
+def check_name(name: str) -> str:
+    """A study's name becomes a folder: it may not leave the output folder.
+
+    Raises:
+        InputError: other than letters, digits, dots, underscores and hyphens.
+    """
+    if not NAME_PATTERN.fullmatch(name) or name in RESERVED_NAMES:
+        raise InputError(
+            f"a study's name has letters, digits, '.', '_' and '-', at most 100, and is not {' or '.join(RESERVED_NAMES)}, "
+            f"got {name!r}"
+        )
+    return name
+
+
+def shipped_studies() -> list[str]:
+    """Names of the studies that come with the product."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in resources.files("studies").iterdir() if is_yaml(entry.name))
+
+
+def load_spec(study: str, name: str | None = None) -> StudySpec:
+    """The study of a shipped name or of a file; `name` replaces the name that it is stored under.
+
+    Raises:
+        InputError: unknown name (nearest suggested), a file that is missing or broken, unknown or invalid keys.
+    """
+    if _is_file(study):
+        path = Path(study)
+        return _from_file(path, name or path.stem, where=study)
+    if study not in shipped_studies():
+        raise InputError(f"{unknown('study', study, shipped_studies())}; a file of your own is given by its path, NAME.yaml")
+    with resources.as_file(resources.files("studies") / f"{study}.yaml") as path:
+        return _from_file(path, name or study, where=f"study {study}")
+
+
+def _from_file(path: Path, name: str, where: str) -> StudySpec:
+    content = read_yaml(path)
+    if "name" in content:
+        raise InputError(f"{where}: unknown key 'name'; a study is named by its file, or by --study-name")
+    rivals = content.get("rivals")
+    if isinstance(rivals, list):  # a rival's file is given relative to the study's
+        content["rivals"] = [str((path.parent / rival).resolve()) if is_yaml(str(rival)) else rival for rival in rivals]
+    dataset = content.get("dataset")
+    if isinstance(dataset, str) and dataset not in NAMES and (path.parent / dataset).exists():  # so are data
+        content["dataset"] = str((path.parent / dataset).resolve())
+    return checked(StudySpec, {**content, "name": name}, where)
+
+
+def _is_file(study: str) -> bool:
+    """Whether a study is given by its file."""
+    return is_yaml(study) or "/" in study
+
+
+def is_yaml(name: str) -> bool:
+    return name.endswith((".yaml", ".yml"))

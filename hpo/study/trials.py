@@ -1,0 +1,157 @@
+"""What a trial is: its config, its value, how the published one is queued, and which are best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.study.attributes import (
+    FAILURE,
+    FINISHED,
+    MAX_RETRIES,
+    NEAREST_MARK,
+    PUBLISHED_MARK,
+    RETRIES,
+    SEARCHED_BY,
+    stands_for_published,
+)
+from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC, SearchPlan, StudySpec
+from trainers.config import TrainConfig
+from trainers.errors import InputError
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many trials there are of each kind, and the highest value of the complete ones.
+
+    Attributes:
+        failed: failed through their config; interrupted and lost trials are not among them.
+        best: None before the first complete trial.
+    """
+
+    complete: int
+    pruned: int
+    running: int
+    failed: int
+    best: float | None
+
+    @property
+    def finished(self) -> int:
+        """What counts towards the budget."""
+        return self.complete + self.pruned
+
+
+def tally(trials: Iterable[FrozenTrial]) -> Tally:
+    """Count the trials of a study of one objective."""
+    trials = list(trials)
+    states = [trial.state for trial in trials]
+    values = [trial.value for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
+    return Tally(
+        complete=states.count(TrialState.COMPLETE),
+        pruned=states.count(TrialState.PRUNED),
+        running=states.count(TrialState.RUNNING),
+        failed=sum(has_failed(trial) for trial in trials),
+        best=max(values, default=None),
+    )
+
+
+def has_failed(trial: FrozenTrial) -> bool:
+    """Whether a trial failed through its config. The reason is written before the trial is ended."""
+    return trial.state == TrialState.FAIL and FAILURE in trial.user_attrs
+
+
+def trial_value(metrics: dict[str, float]) -> float:
+    """A trial's value: the objective at its last trained epoch, nothing smoothed, no best-so-far."""
+    return metrics[OBJECTIVE]
+
+
+def shown_metrics(trial: FrozenTrial) -> str:
+    """The metrics of a trial with a value, as they are printed."""
+    return f"{OBJECTIVE} {trial.value:.4f}, {SECONDARY_METRIC} {trial.user_attrs[SECONDARY_METRIC]:.4f}"
+
+
+def searched_fields(config: TrainConfig, spec: StudySpec) -> dict[str, Any]:
+    """The effective values of what the space decides, as plain data: margins and weights rather than ratios."""
+    plain = config.to_dict()
+    fields = {key: value for key, value in plain["loss"].items() if key != "name"}
+    inner = {"negatives": config.negatives.per_row(config.batch_size), "dropout": config.encoder.dropout}
+    return fields | {name: inner.get(name, plain.get(name)) for name in spec.space.also}
+
+
+def trial_config(trial: FrozenTrial | optuna.Trial, spec: StudySpec) -> TrainConfig:
+    """The config that a trial trained."""
+    return spec.space.config(trial.params, spec.fields(spec.search.epochs, spec.search.seed))
+
+
+def searched_by(plan: SearchPlan) -> dict[str, Any]:
+    """What of a plan decides how a trial comes about, and may change while a study exists; plain data."""
+    return {"sampler": plan.sampler.model_dump(mode="json"), "pruner": plan.pruner.model_dump(mode="json")}
+
+
+def ways_searched(study: optuna.Study, spec: StudySpec) -> list[dict[str, Any]]:
+    """The samplers and pruners of the finished trials, each pair once.
+
+    Trials of earlier versions do not say: they have what the study had when this version first opened it.
+    """
+    ways: list[dict[str, Any]] = []
+    for trial in study.get_trials(deepcopy=False, states=FINISHED):
+        way = trial.user_attrs.get(SEARCHED_BY, study.user_attrs.get(SEARCHED_BY))
+        way = way if isinstance(way, dict) else searched_by(spec.search)
+        if way not in ways:
+            ways.append(way)
+    return ways
+
+
+def best_trials(study: optuna.Study, count: int | None = None) -> list[FrozenTrial]:
+    """The complete trials of highest value, best first, equal configs once; all of them unless `count` is given."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    ranked = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
+    by_params = {tuple(sorted(trial.params.items())): trial for trial in reversed(ranked)}
+    return sorted(by_params.values(), key=lambda trial: (-(trial.value or 0.0), trial.number))[:count]
+
+
+def finalists(study: optuna.Study, count: int) -> list[FrozenTrial]:
+    """What confirm retrains: the best `count` trials, and the published config, or what is nearest to it, whatever its rank.
+
+    A search of few epochs ranks fast learners too high (benchmarks/RESULTS.md): what a paper trained to the end may overtake.
+    """
+    ranked = best_trials(study)
+    return ranked[:count] + [trial for trial in ranked[count:] if stands_for_published(trial)]
+
+
+def enqueue_published(study: optuna.Study, spec: StudySpec) -> str:
+    """Queue the published config, first of all or because it was lost; returns why not, or an empty text.
+
+    In place of one outside the space goes the nearest in it, queued once. Neither is ever pruned.
+    """
+    published = spec.published(spec.search.epochs, spec.search.seed)
+    if published is None:
+        return f"no paper gives settings for loss {spec.space.loss_name}"
+    config, label = published
+    if any(PUBLISHED_MARK in trial.user_attrs and not _was_lost(trial) for trial in study.get_trials(deepcopy=False)):
+        return ""
+    try:
+        params = spec.space.params(config)
+    except InputError as error:
+        why_not = f"the config {label} is outside this study's space: {error}"
+        return why_not + ("; the nearest config in it goes first" if _enqueue_nearest(study, spec, config, label) else "")
+    study.enqueue_trial(params, user_attrs={PUBLISHED_MARK: label})
+    return ""
+
+
+def _enqueue_nearest(study: optuna.Study, spec: StudySpec, config: TrainConfig, label: str) -> bool:
+    """Queue what the space holds nearest to a config outside of it, unless that has been done; false when it holds nothing."""
+    params = spec.space.nearest(config)
+    if params is not None and not any(NEAREST_MARK in trial.user_attrs for trial in study.get_trials(deepcopy=False)):
+        study.enqueue_trial(params, user_attrs={NEAREST_MARK: label})
+    return params is not None
+
+
+def _was_lost(trial: FrozenTrial) -> bool:
+    """Whether a trial ended through no fault of its config and may be tried again."""
+    attributes = trial.user_attrs
+    return trial.state == TrialState.FAIL and FAILURE not in attributes and attributes.get(RETRIES, 0) < MAX_RETRIES

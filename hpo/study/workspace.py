@@ -1,0 +1,154 @@
+"""What every verb needs of a study: its spec, data, split, engine and storage, opened once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import BaseStorage
+
+from hpo.runtime.text import CHANGE_OUTPUT_HINT
+from hpo.study.attributes import SEARCHED_BY
+from hpo.study.definition import DEFINITION, SPEC, open_study
+from hpo.study.sampling import make_pruner, make_sampler
+from hpo.study.spec import StudySpec
+from hpo.study.stored import is_ours, stored_spec
+from hpo.study.trials import searched_by
+from trainers import Dataset, Interactions, hold_out, load_dataset
+from trainers.engines import ENGINES, EngineChoice, choose_engine
+from trainers.errors import InputError
+from trainers.files import writing
+
+MAX_LANES = 8  # trials that are asked for at once know nothing of one another
+
+
+def default_lanes(trials: int, workers: int) -> int:
+    """At most a tenth of the trials for all workers together: a sampler learns from finished ones."""
+    return max(1, min(MAX_LANES, trials // (10 * workers)))
+
+
+@contextmanager
+def alone(folder: Path, task: str) -> Iterator[bool]:
+    """Within the block, whether this process alone does a task on a study's folder; the lock ends with the process.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    with writing(folder, CHANGE_OUTPUT_HINT):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f".{task}.lock", blocking=False)
+        with suppress(Timeout):
+            lock.acquire()
+    if not lock.is_locked:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A study with its data.
+
+    Attributes:
+        spec: the study, flags applied.
+        output: folder of all studies' results.
+        data_dir: where datasets are looked for first, None for the default places.
+        choice: the engine that trains it.
+        lanes: trials trained concurrently, if the engine supports it.
+    """
+
+    spec: StudySpec
+    output: Path
+    data_dir: str | None
+    choice: EngineChoice
+    lanes: int = 1
+
+    @classmethod
+    def open(
+        cls,
+        spec: StudySpec,
+        output: Path,
+        data_dir: str | None,
+        engine: str,
+        device: str,
+        lanes: int | None = None,
+        workers: int = 1,
+    ) -> Workspace:
+        """Resolve the engine and the lanes of each worker; the data are read when first used.
+
+        Raises:
+            InputError: an engine that is unknown, absent or cannot train the study; lanes that it does not have.
+        """
+        choice = choose_engine(spec.probe, engine, device)
+        if ENGINES[choice.name].many_lanes:
+            lanes = lanes or default_lanes(spec.search.trials, workers)
+        elif lanes is not None and lanes > 1:
+            raise InputError(f"engine {choice.name} trains one trial at a time, got --lanes {lanes}; use --workers {lanes}")
+        return cls(spec, output, data_dir, choice, lanes or 1)
+
+    @property
+    def folder(self) -> Path:
+        """The study's own folder."""
+        return self.output / self.spec.name
+
+    def alone(self, task: str) -> AbstractContextManager[bool]:
+        """Whether this process alone does a task on the study's folder, see `alone`."""
+        return alone(self.folder, task)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """Training data; no test data in it."""
+        return load_dataset(self.spec.dataset, self.data_dir)
+
+    @cached_property
+    def split(self) -> tuple[Interactions, Interactions]:
+        """(train, validation): what the search sees."""
+        return hold_out(self.dataset.train, self.spec.split_seed)
+
+    def check_negatives(self) -> None:
+        """Before hours are spent: those of the study and of its rivals, on what search and stage 2 of confirm train on.
+
+        Raises:
+            InputError: these data do not allow them.
+        """
+        for spec in (self.spec, *self.spec.rival_specs()):
+            negatives = spec.probe.negatives
+            for seen in (self.split[0], self.dataset.train):
+                negatives.check(seen)
+
+    def study(self, storage: BaseStorage, **rename: str) -> optuna.Study:
+        """Create or continue the study in a storage; `rename` as in `open_study`.
+
+        Raises:
+            InputError: it exists with another definition, or is damaged.
+        """
+        sampler = make_sampler(self.spec.search, self.lanes)
+        definition = self.spec.definition(self.dataset.checksum, self.choice.name)
+        study = open_study(storage, self.spec.name, definition, sampler, make_pruner(self.spec.search.pruner), **rename)
+        if SEARCHED_BY not in study.user_attrs:
+            before = stored_spec(study).search if is_ours(study) else self.spec.search
+            study.set_user_attr(SEARCHED_BY, searched_by(before))
+        study.set_user_attr(SPEC, self.spec.model_dump(mode="json"))
+        stored_spec(study)
+        return study
+
+    def check_data(self, study: optuna.Study) -> None:
+        """Whether the data are those that the study has searched.
+
+        Raises:
+            InputError: they have changed since.
+        """
+        then = study.user_attrs[DEFINITION]["dataset checksum"]
+        if self.dataset.checksum != then:
+            raise InputError(
+                f"study {self.spec.name!r} was searched on other data: {self.spec.dataset} has changed since (checksum was "
+                f"{then[:12]}, now {self.dataset.checksum[:12]}); restore it, or search again"
+            )

@@ -1,0 +1,47 @@
+"""What is printed of a run: as many epochs as it had, and a line now and then where no terminal shows how far it is."""
+
+from __future__ import annotations
+
+import io
+
+import optuna
+import pytest
+from rich.console import Console
+
+from hpo.cli import console
+from hpo.cli.console import RunProgress, SearchProgress
+
+
+@pytest.mark.parametrize(("terminal", "pause", "lines"), [(False, 0.0, 2), (False, 60.0, 0), (True, 0.0, 0)])
+def test_a_run_of_hours(monkeypatch: pytest.MonkeyPatch, terminal: bool, pause: float, lines: int):
+    monkeypatch.setattr(console, "LINE_SECONDS", pause - 1e-9)
+    out = io.StringIO()
+    with RunProgress(Console(file=out, force_terminal=terminal)) as progress, progress.run("MML, seed 1", 3) as advance:
+        for _ in range(3):
+            advance()
+    said = out.getvalue()
+    assert said.count("of 3 epochs, about 0 s left") == lines
+    assert ("MML, seed 1: 1 of 3 epochs, about 0 s left\n" in said) is bool(lines)
+    assert "MML, seed 1: 3 epochs in 0 s\n" in said
+
+
+def test_a_run_that_ended_early():
+    out = io.StringIO()
+    with RunProgress(Console(file=out)) as progress, progress.run("MML, seed 1", 100) as advance:
+        advance()
+        advance()
+    assert out.getvalue() == "MML, seed 1: 2 epochs in 0 s\n"
+
+
+def test_the_live_display_drops_trials_that_were_lost():
+    study = optuna.create_study()
+    with SearchProgress(Console(file=io.StringIO(), force_terminal=True), epochs=30) as progress:
+        progress.begin(study, 10)
+        progress.running({3: 7, 4: 0}, study)
+        (task,) = progress.bar.tasks
+        assert task.fields["now"] == "trial 3: epoch 7/30, 4: epoch 0/30"
+        progress.running({4: 1}, study)
+        assert task.fields["now"] == "trial 4: epoch 1/30"
+        assert task.completed == 1
+        progress.running({}, study)
+        assert task.fields["now"] == "no trial runs"

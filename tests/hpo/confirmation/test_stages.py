@@ -1,0 +1,101 @@
+"""Who is trained on what in the two stages, and that the test split is read by nobody else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from hpo import confirm
+from hpo.confirmation.stages import _unlike_splits
+from trainers import Interactions
+from trainers.data import datasets
+
+from ..conftest import Place
+from ..outcomes import BSL_OF_YELP, CCL_OF_YELP, MML_OF_YELP, confirmed, said, stored_runs
+
+
+def test_both_stages(place: Place, capsys: pytest.CaptureFixture[str]):
+    assert place.run() == 0
+    outcome = confirmed(place)
+    assert len(outcome["validation"]) == 2, "the top 2 configs"
+    assert all(list(candidate["by_seed"]) == [101, 102] for candidate in outcome["validation"])
+    means = [candidate["mean ndcg@20"] for candidate in outcome["validation"]]
+    assert outcome["winner"]["trial"] == outcome["validation"][means.index(max(means))]["trial"]
+    assert [method["method"] for method in outcome["test"]] == [
+        "MML tuned",
+        MML_OF_YELP,
+        CCL_OF_YELP,
+        BSL_OF_YELP,
+    ]
+    for method in outcome["test"]:
+        assert list(method["by_seed"]) == [201, 202], "seeds that neither search nor selection used"
+        assert method["config"]["epochs"] == 4
+        values = [metrics["ndcg@20"] for metrics in method["by_seed"].values()]
+        assert method["ndcg@20"]["mean"] == pytest.approx(sum(values) / 2)
+        assert 0.0 < method["ndcg@20"]["mean"] < 1.0
+    assert outcome["provenance"]["python"]
+    shown = capsys.readouterr().out
+    assert [comparison["rival"] for comparison in outcome["verdict"]] == [
+        MML_OF_YELP,
+        CCL_OF_YELP,
+        BSL_OF_YELP,
+    ]
+    assert all(sentence in shown for sentence in said(place))
+    assert "lead of MML tuned" in shown
+
+
+def test_search_never_reads_the_test_split(place: Place):
+    test = place.root / "data" / "tiny" / "test.txt"
+    test.write_text("broken\n")
+    assert place.run("--search-only") == 0, "the search does not notice"
+    assert place.run("--study-name", "other") == 2, "confirm does"
+    assert not (place.output / "other").exists(), "before the search"
+
+
+def test_a_test_split_of_another_popularity_is_said():
+    """Item 0 has 6 users, item 1 has 2."""
+    users, items = np.array([0, 1, 2, 3, 4, 5, 0, 1]), np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    train = Interactions.from_pairs(users, items, 8, 2)
+    both, first = (Interactions.from_pairs(np.array(u), np.array(i), 8, 2) for u, i in (([6, 7], [0, 1]), ([6, 7], [0, 0])))
+    assert _unlike_splits(train, both, train, both) == []
+    (more,) = _unlike_splits(train, both, train, first)
+    assert more.startswith("items of the test split are 50 % more popular than those of validation: they follow ")
+    (less,) = _unlike_splits(train, first, train, both)
+    assert less.startswith("items of the test split are 33 % less popular than those of validation: they follow ")
+
+
+def test_baselines_are_made_once(place: Place, fails: Callable[[int], str]):
+    place.run()
+    outcome = confirmed(place)
+    assert [reference["label"] for reference in outcome["baselines"]] == ["MostPop", "EASE"]
+    for reference in outcome["baselines"]:
+        groups = reference["beyond"]["groups"]
+        assert sum(group["ndcg"] for group in groups) == pytest.approx(reference["metrics"]["ndcg@20"])
+    stored = sorted((place.output / "tiny_mml" / "runs" / "baselines").glob("*.json"))
+    before = [path.stat().st_mtime_ns for path in stored]
+    assert confirm.main(["--study", "tiny_mml", *place.where]) == 0
+    assert [path.stat().st_mtime_ns for path in stored] == before
+    stored[0].write_text("{}")
+    assert "delete it to make it again" in fails(confirm.main(["--study", "tiny_mml", *place.where]))
+
+
+def test_learning_curves_never_touch_the_test_split(place: Place):
+    place.run()
+    by_stage = {True: [], False: []}
+    for path in stored_runs(place):
+        record = json.loads(path.read_text())
+        by_stage[record["config"]["seed"] < 200].append(record["curve"])
+    assert all(curve == {} for curve in by_stage[False]), "stage 2 measures its last epoch only"
+    assert by_stage[True]
+
+
+def test_stage_two_trains_on_all_training_data(place: Place):
+    """A run of stage 2 is keyed by the checksum of train + validation, one of stage 1 by that of train."""
+    place.run()
+    everything = datasets.load_dataset("tiny", place.root / "data").train.checksum
+    seen = [json.loads(path.read_text())["seen"] for path in stored_runs(place)]
+    assert seen.count(everything) == 4 * 2
+    assert len(seen) - seen.count(everything) == 2 * 2

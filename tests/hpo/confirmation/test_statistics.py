@@ -1,0 +1,183 @@
+"""The verdict: known answers, what it says in words, and how often it is wrong, by simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hpo.confirmation.statistics import (
+    BETTER,
+    NO_VERDICT,
+    POWER,
+    UNDECIDED,
+    WORSE,
+    Comparison,
+    Evidence,
+    Floats,
+    Measured,
+    compare,
+    holm,
+    over_seeds,
+    over_users,
+)
+
+
+def measured(label: str, users: list[float] | Floats, seeds: list[float] | Floats) -> Measured:
+    return Measured(label, np.asarray(users, float), np.asarray(seeds, float))
+
+
+def with_p(p: float, seeds: bool = True) -> Comparison:
+    nothing = Evidence(0.1, 0.1, p, 0.1)
+    return Comparison("a", "b", 0.1, 1.0, nothing, *((nothing, nothing) if seeds else (None, None)), p, p, 0.1)
+
+
+def test_holm_by_hand():
+    """.01 x 3, .02 x 2, .04 x 1 but never below the one before; order of the input kept."""
+    assert [c.p for c in holm([with_p(0.04), with_p(0.01), with_p(0.02)])] == pytest.approx([0.04, 0.03, 0.04])
+    assert [c.p for c in holm([with_p(0.5), with_p(0.9)])] == pytest.approx([1.0, 1.0])
+    assert holm([]) == []
+
+
+def test_a_rival_that_cannot_be_judged_does_not_count_for_holm():
+    first, second, third = holm([with_p(0.01), with_p(1.0, seeds=False), with_p(0.02)])
+    assert [first.p, second.p, third.p] == pytest.approx([0.02, 1.0, 0.02])
+    assert (first.family, second.word) == (2, NO_VERDICT)
+
+
+def test_welch_by_hand():
+    """Means 2 and 5, variances 1 and 1, n 3: error sqrt(2/3), t = -3.674 with 4 degrees of freedom."""
+    evidence = over_seeds(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))
+    assert evidence is not None
+    assert evidence.error == pytest.approx((2 / 3) ** 0.5)
+    assert evidence.p == pytest.approx(2 * stats.t.sf(3 / (2 / 3) ** 0.5, 4))
+    half = stats.t.ppf(0.975, 4) * (2 / 3) ** 0.5
+    assert (evidence.low, evidence.high) == pytest.approx((-3 - half, -3 + half))
+
+
+def test_one_seed_gives_no_evidence_and_no_verdict():
+    users = np.linspace(0.1, 0.9, 500)
+    assert over_seeds(np.array([1.0]), np.array([1.0, 2.0])) is None
+    only = compare(measured("a", users + 0.2, [0.7]), [measured("b", users, [0.5])])[0]
+    assert only.word == NO_VERDICT
+    assert only.sentence("ndcg@20").startswith("no verdict on a and b: ndcg@20 +40.0 % (95 % interval over users +40.0 to")
+
+
+def test_a_rival_of_mean_zero_is_compared_without_percent():
+    users = np.linspace(0.1, 0.9, 500)
+    only = compare(measured("a", users, [0.51, 0.49]), [measured("b", np.zeros(500), [0.0, 0.0])])[0]
+    assert only.sentence("ndcg@20").startswith("a is better than b: ndcg@20 +0.5000 (95 % interval of this pair +0.")
+
+
+def test_seeds_that_change_nothing():
+    same = over_seeds(np.array([0.5, 0.5]), np.array([0.5, 0.5]))
+    other = over_seeds(np.array([0.6, 0.6]), np.array([0.5, 0.5]))
+    assert same is not None
+    assert other is not None
+    assert (same.p, other.p) == (1.0, 0.0)
+
+
+def test_the_bootstrap_agrees_with_the_normal_law():
+    differences = np.random.default_rng(3).normal(0.1, 1.0, 4000)
+    evidence = over_users(differences)
+    error = differences.std(ddof=1) / np.sqrt(len(differences))
+    assert evidence.error == pytest.approx(error, rel=0.05)
+    assert evidence.low == pytest.approx(differences.mean() - 1.96 * error, abs=0.1 * error)
+    assert evidence.high == pytest.approx(differences.mean() + 1.96 * error, abs=0.1 * error)
+    assert evidence.p < 0.001
+    assert over_users(differences) == evidence, "the same numbers every time"
+    assert over_users(np.zeros(10)).p == 1.0
+
+
+def test_words_need_both_units():
+    rng = np.random.default_rng(0)
+    users = rng.uniform(0.0, 1.0, 2000)
+    clear, vague = [0.55, 0.551, 0.552], [0.40, 0.55, 0.70]
+    rival = measured("rival", users, [0.5, 0.501, 0.502])
+    shifted = users + rng.normal(0.05, 0.1, 2000)
+    same_users = users + rng.normal(0.0, 0.1, 2000)
+    assert compare(measured("ours", shifted, clear), [rival])[0].word == BETTER
+    assert compare(measured("ours", shifted, vague), [rival])[0].word == UNDECIDED, "seeds disagree"
+    assert compare(measured("ours", same_users - same_users.mean() + users.mean(), clear), [rival])[0].word == UNDECIDED
+    worse = compare(rival, [measured("ours", shifted, clear)])[0]
+    assert worse.word == WORSE
+    assert worse.sentence("ndcg@20").startswith("rival is worse than ours: ndcg@20 -")
+
+
+def test_the_sentence_says_what_could_have_been_found():
+    rng = np.random.default_rng(1)
+    users = rng.uniform(0.0, 1.0, 1000)
+    comparison = compare(measured("A", users, [0.50, 0.52]), [measured("B", users + rng.normal(0, 0.1, 1000), [0.51, 0.50])])[0]
+    sentence = comparison.sentence("ndcg@20")
+    assert sentence.startswith("A and B are not distinguishable: ndcg@20 ")
+    assert f"; minimum detectable effect about {comparison.percent(comparison.detectable):.1f} % (80 % power)" in sentence
+    assert comparison.detectable > 2.8 * max(comparison.users.error, comparison.seeds.error)
+
+
+def test_what_could_have_been_found_is_found_that_often():
+    """Experiments whose true difference is what others of their kind call detectable; 5 seeds, errors about equal."""
+    rng = np.random.default_rng(2)
+
+    def experiment(lift: float) -> Comparison:
+        base = rng.uniform(0.0, 1.0, 500)
+        users = base + rng.normal(lift, 0.02 * 500**0.5, 500)
+        ours, rival = rng.normal(0.0, 0.02 * 2.5**0.5, (2, 5))
+        shift = lift + ours.mean() - rival.mean()
+        return compare(
+            measured("a", users + shift - lift, ours + users.mean()), [measured("b", base, rival + base.mean())], 400
+        )[0]
+
+    found = [experiment(experiment(0.0).detectable).word == BETTER for _ in range(200)]
+    assert np.mean(found) == pytest.approx(POWER, abs=0.1)
+
+
+def test_methods_of_other_users_are_refused():
+    with pytest.raises(ValueError, match="measured on 3 and 2 users"):
+        compare(measured("a", [1.0, 2.0, 3.0], [1.0, 2.0]), [measured("b", [1.0, 2.0], [1.0, 2.0])])
+
+
+class World:
+    """Experiments whose truth is known: zero-inflated recalls, users that like one method better than another, luck of a
+    training run that all its users share, and noise of user and run."""
+
+    N_USERS, N_SEEDS = 4000, 5
+    INTERACTION, RUN_LUCK, NOISE = 0.014, 0.00035, 0.015  # the errors of about 30,000 users whose differences spread by a third
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def experiment(self, lift: float) -> tuple[Measured, Measured]:
+        """Two methods measured on the same users; the first is better by `lift` of its mean in truth."""
+        rng = self.rng
+        hit = rng.uniform(size=self.N_USERS) < 0.4
+        level = np.where(hit, rng.beta(2.0, 5.0, self.N_USERS), 0.0)
+        return tuple(self._method(label, level * (1 + by), hit) for label, by in (("A", lift), ("B", 0.0)))  # type: ignore[return-value]
+
+    def _method(self, label: str, level: Floats, hit: np.ndarray) -> Measured:
+        rng = self.rng
+        liking = self.INTERACTION * rng.normal(size=self.N_USERS)
+        luck = self.RUN_LUCK * rng.normal(size=(self.N_SEEDS, 1))
+        noise = self.NOISE * rng.normal(size=(self.N_SEEDS, self.N_USERS))
+        values = np.where(hit, level + liking + noise, 0.0) + luck
+        return Measured(label, values.mean(0), values.mean(1))
+
+
+def test_wrong_verdicts_stay_below_five_percent():
+    """600 true null hypotheses; the band is the 99 % quantile of a binomial law with p = 5 %."""
+    world, n = World(5), 600
+    results = [compare(*_rivals(world.experiment(0.0)), resamples=400)[0] for _ in range(n)]
+    band = stats.binom.ppf(0.99, n, 0.05)
+    assert sum(result.word != UNDECIDED for result in results) <= band
+    assert sum(result.users.p <= 0.05 for result in results) > band, "users alone are wrong too often"
+    assert sum(result.seeds.p <= 0.05 for result in results if result.seeds) > band, "so are seeds alone"
+
+
+def test_a_true_difference_of_one_percent_is_found():
+    world, n = World(6), 100
+    words = [compare(*_rivals(world.experiment(0.01)), resamples=400)[0].word for _ in range(n)]
+    assert words.count(BETTER) > 0.7 * n
+    assert words.count(WORSE) == 0
+
+
+def _rivals(pair: tuple[Measured, Measured]) -> tuple[Measured, list[Measured]]:
+    return pair[0], [pair[1]]

@@ -1,0 +1,49 @@
+"""How often the test split has been read."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from hpo import confirm
+from hpo.confirmation.test_log import log_reading
+
+from ..conftest import Place
+from ..outcomes import said
+
+
+def test_an_interrupted_confirm_has_read_the_test_split(place: Place, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    few = ["--trials", "1", "--select-seeds", "1"]
+    with monkeypatch.context() as patch:
+        patch.setattr("hpo.confirmation.stages.keep_baseline", interrupted)
+        assert place.run(*few, "--confirm-seeds", "1") == 130
+    assert place.run(*few, "--confirm-seeds", "2") == 0
+    assert [s for s in said(place) if s.startswith("the test split has been read for 2 comparisons of this")]
+
+
+def test_reading_the_test_split_again_is_counted(place: Place):
+    place.run("--trials", "1", "--select-seeds", "1", "--confirm-seeds", "1")
+    again = ["--study", "tiny_mml", *place.where, "--select-seeds", "1"]
+    assert confirm.main([*again, "--confirm-seeds", "1"]) == 0
+    assert not [s for s in said(place) if s.startswith("the test split has been read")], "the same runs"
+    assert confirm.main([*again, "--confirm-seeds", "2"]) == 0
+    assert [s for s in said(place) if s.startswith("the test split has been read for 2 comparisons of this")]
+
+
+def test_more_trials_that_change_no_winner_are_no_other_reading():
+    study = optuna.create_study()
+    assert log_reading(study, {"MML tuned": ["aa", 2], "CCL tuned": ["bb", 2]}) == []
+    assert log_reading(study, {"MML tuned": ["aa", 2], "CCL tuned (6 trials, not 4)": ["bb", 2]}) == []
+    assert len(log_reading(study, {"MML tuned": ["cc", 2], "CCL tuned": ["bb", 2]})) == 1
+
+
+def test_reading_the_test_split_for_another_study_is_said(place: Place):
+    few = ["--trials", "1", "--select-seeds", "1", "--confirm-seeds", "1"]
+    for name in ("first", "second"):
+        place.run(*few, "--study-name", name)
+    (other,) = [s for s in said(place, "second") if s.startswith("the test split")]
+    assert other.startswith("the test split has been read for other studies of these data, too (first): ")
+    assert not [s for s in said(place, "first") if s.startswith("the test split")]

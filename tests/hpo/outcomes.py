@@ -1,0 +1,50 @@
+"""What tests read of a study that has run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from hpo.confirmation.outcome import Confirmation
+from hpo.reporting.overview import Overview
+from hpo.storage.open import open_storage
+from hpo.study.definition import SPEC
+from hpo.study.spec import StudySpec
+from trainers import TrainConfig
+from trainers.yaml_files import read_yaml
+
+from .conftest import Place
+
+# data that no paper covers are compared with Yelp2018's settings
+MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP = (f"{name} with settings for yelp2018" for name in ("MML", "CCL", "BSL"))
+CONFIG = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}})
+
+
+def confirmed(place: Place, study: str = "tiny_mml") -> dict[str, Any]:
+    return read_yaml(place.output / study / "confirm.yaml")
+
+
+def said(place: Place, study: str = "tiny_mml") -> list[str]:
+    """The verdict and what limits it."""
+    outcome = confirmed(place, study)
+    return [*outcome["statements"], *outcome["caveats"]]
+
+
+def sentences(outcome: Confirmation) -> list[str]:
+    return [*outcome.statements(), *outcome.caveats()]
+
+
+def stored_runs(place: Place) -> list[Path]:
+    return sorted((place.output / "tiny_mml" / "runs").glob("*.json"))
+
+
+def opened(place: Place, name: str = "tiny_mml") -> Overview:
+    study = optuna.load_study(study_name=name, storage=open_storage(str(place.output / "journal.log")))
+    return Overview.of(StudySpec.model_validate(study.user_attrs[SPEC]), study, place.output / name)
+
+
+def files(place: Place) -> tuple[str, str]:
+    folder = place.output / "tiny_mml"
+    return (folder / "report.md").read_text(), (folder / "report.html").read_text()

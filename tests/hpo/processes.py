@@ -1,0 +1,117 @@
+"""Commands as processes of their own, and what can be seen of them over the storage."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.storage.open import open_storage
+from hpo.study.attributes import WORKER
+
+from .conftest import Place
+
+PATIENCE = 120.0  # seconds
+REPOSITORY = Path(__file__).parents[2]
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+    shown, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, shown + errors
+    assert "Traceback" not in errors
+    return shown, errors
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def trials_at(storage: str) -> list[FrozenTrial]:
+    """The trials so far in a journal file or at a URL; none before the study is made."""
+    if "://" not in storage and not Path(storage).exists():
+        return []
+    opened = open_storage(storage)
+    if "tiny_mml" not in optuna.get_all_study_names(opened):
+        return []
+    return optuna.load_study(study_name="tiny_mml", storage=opened).trials
+
+
+def pids_at(storage: str) -> set[int]:
+    return {t.user_attrs[WORKER]["pid"] for t in trials_at(storage) if t.state == TrialState.RUNNING and WORKER in t.user_attrs}
+
+
+def check_whole_at(storage: str, budget: int, workers: int) -> list[FrozenTrial]:
+    """The budget is met to within the stated overshoot, nothing runs or waits, and no config was finished twice."""
+    trials = trials_at(storage)
+    finished = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    assert budget <= len(finished) <= budget + workers - 1
+    assert not [trial for trial in trials if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
+    assert len({tuple(trial.params.items()) for trial in finished}) == len(finished)
+    return finished
+
+
+def journal(place: Place) -> str:
+    return str(place.output / "journal.log")
+
+
+def trials_of(place: Place) -> list[FrozenTrial]:
+    return trials_at(journal(place))
+
+
+def pids_at_work(place: Place) -> set[int]:
+    return pids_at(journal(place))
+
+
+def check_whole(place: Place, budget: int, workers: int) -> None:
+    check_whole_at(journal(place), budget, workers)
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline or process.poll() is not None:
+            process.kill()
+            pytest.fail(f"it did not come to that: {process.communicate()}")
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def start(place: Place, *flags: str, search_only: bool = True, session: bool = False) -> subprocess.Popen[str]:
+    """`python -m hpo.run` as a process of its own, on demand with a process group of its own, as a shell gives it one."""
+    only = ["--search-only"] if search_only else []
+    command = [sys.executable, "-m", "hpo.run", "--study", str(place.study), *place.where, *only, *flags]
+    return subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ".", "NUMBA_NUM_THREADS": "1"},  # threads wait for each other on a busy machine
+        start_new_session=session,
+    )
+
+
+def wait_for_a_running_trial(place: Place, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    journal = place.output / "journal.log"
+    while time.monotonic() < deadline and process.poll() is None:
+        if journal.exists() and len(optuna.get_all_study_names(storage := open_storage(str(journal)))) == 1:
+            trials = optuna.load_study(study_name="tiny_mml", storage=storage).trials
+            if len(trials) >= 2 and trials[-1].state == TrialState.RUNNING and "worker" in trials[-1].user_attrs:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"no trial was seen running: {process.communicate() if process.poll() is not None else 'too slow'}")

@@ -1,0 +1,42 @@
+"""Pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hpo.reporting.figures import penalty
+from trainers.losses import BSL, CCL, MML
+from trainers.yaml_files import read_yaml
+
+from ..conftest import Place
+from ..outcomes import files
+
+
+def test_the_claims_about_hard_negatives_and_the_loss(place: Place, monkeypatch: pytest.MonkeyPatch):
+    """Which negatives get the gradient, and whether the objective follows the loss: from the runs of confirm."""
+    monkeypatch.setattr("hpo.confirmation.stages.CURVE_EVERY", 1)
+    place.run()
+    confirmed = read_yaml(place.output / "tiny_mml" / "confirm.yaml")
+    markdown, html = files(place)
+    for method in confirmed["test"]:
+        assert 0 < method["gradient"]["hardest 1 %"] <= method["gradient"]["hardest 10 %"] <= 1
+        row = f"{100 * method['gradient']['active']:.1f} %"
+        assert any(line.startswith(f"| {method['method']} | {row}") for line in markdown.splitlines())
+    assert "Which negatives get the gradient" in html
+    for candidate in confirmed["validation"]:
+        losses = next(iter(candidate["training loss by epoch"].values()))
+        assert sorted(map(int, losses)) == [1, 2, 3, 4]
+    assert 'id="figure-loss-and-objective"' in html
+    assert "Rank correlation over the epochs: -" in html
+
+
+def test_penalty_by_hand():
+    """At .9: 2 x (.25 x .4 + .75 x .1) = .35, slope 2 x 1; at .6 one hinge is active: 2 x .25 x .1 = .05, slope .5."""
+    loss = MML(margins=(0.5, 0.8), weights=(0.25, 0.75), positive_weight=2.0, negative_weight=4.0)
+    cost, slope = penalty(loss, np.array([0.4, 0.6, 0.9]))
+    assert cost == pytest.approx([0.0, 0.05, 0.35])
+    assert slope == pytest.approx([0.0, 0.5, 2.0])
+    assert penalty(CCL(margin=0.5, negative_weight=3.0), np.array([0.7]))[0] == pytest.approx([0.6])
+    with pytest.raises(ValueError, match="bsl has no margins"):
+        penalty(BSL(temperature=0.1, exponent=1.0), np.array([0.7]))

@@ -1,0 +1,54 @@
+"""Tables of the report."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpo.reporting.overview import markdown_table
+from trainers.yaml_files import read_yaml
+
+from ..conftest import Place
+from ..outcomes import opened
+
+
+def test_what_was_trained_has_each_setting_that_only_one_method_has(place: Place):
+    rival = place.root / "tiny_ccl.yaml"
+    rival.write_text(
+        rival.read_text()
+        .replace("{name: mf, dim: 8}", "{name: simplex, dim: 8, g: 0.7}")
+        .replace("batch_size: 64", "batch_size: 64, score: inner_product")
+    )
+    place.run()
+    columns, rows = opened(place).settings()
+    assert columns[:2] == ["method", "loss"]
+    assert {"score", "encoder.name", "encoder.g"} <= set(columns)
+    assert "batch_size" not in columns, "the same for all"
+    by_method = {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
+    assert by_method["MML tuned"]["score"] == "cosine"
+    assert by_method["MML tuned"]["encoder.g"] == ""
+    (ccl,) = [found for method, found in by_method.items() if method.startswith("CCL (simplex)")]
+    assert (ccl["score"], ccl["encoder.g"]) == ("inner_product", "0.7")
+    assert ccl["loss"] == "ccl, margin 0.9, negative_weight 150"
+
+
+def test_beyond_accuracy_adds_up(place: Place):
+    place.run()
+    for method in read_yaml(place.output / "tiny_mml" / "confirm.yaml")["test"]:
+        groups = method["beyond"]["groups"]
+        for metric in ("recall", "ndcg"):
+            assert sum(group[metric] for group in groups) == pytest.approx(method[f"{metric}@20"]["mean"], abs=1e-6)
+        assert 0.0 < method["beyond"]["coverage"] <= 1.0
+
+
+def test_costs_are_those_of_the_trials(place: Place):
+    place.run()
+    overview = opened(place)
+    spent = [trial.user_attrs["epochs_trained"] for trial in overview.study.trials]
+    assert overview.cost.epochs == sum(spent) > 0
+    tuned, published = overview.methods()[:2]
+    assert tuned[4:6] == ["4", str(sum(spent) + 2 * 2 * 4)], "two candidates, two seeds, four epochs in stage 1"
+    assert published[4:6] == ["", ""], "nothing was searched for it"
+
+
+def test_a_markdown_cell_cannot_break_the_table():
+    assert markdown_table(["a"], [["x|y"]]) == ["| a |", "| --- |", "| x\\|y |"]

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
+
+from hpo.search.claims import CLAIM_SECONDS, UNKNOWN, Reaper, _start_time, is_dead, reap, requeue, this_worker
+from hpo.study.attributes import MAX_RETRIES, PUBLISHED_MARK, RETRIES, RETRY_OF, WORKER
+
+BOX = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
+
+
+@pytest.fixture
+def study() -> optuna.Study:
+    return optuna.create_study()
+
+
+def running(study: optuna.Study, worker: dict[str, object] | None) -> optuna.trial.FrozenTrial:
+    trial = study.ask(fixed_distributions=BOX)
+    if worker is not None:
+        trial.set_user_attr(WORKER, worker)
+    return study.trials[trial.number]
+
+
+def dead_process() -> int:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def later(hours: float) -> float:
+    return time.time() + 3600.0 * hours
+
+
+def test_this_process_lives(study: optuna.Study):
+    assert not is_dead(running(study, this_worker()), later(1000))
+
+
+def test_a_process_that_ended_is_dead(study: optuna.Study):
+    assert is_dead(running(study, {**this_worker(), "pid": dead_process()}), later(0))
+
+
+def test_a_recycled_pid_is_no_alibi(study: optuna.Study):
+    assert is_dead(running(study, {**this_worker(), "started": "1"}), later(0))
+
+
+def test_a_killed_child_that_nobody_waits_for_is_dead(study: optuna.Study):
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
+        trial = running(study, {**this_worker(), "pid": child.pid, "started": _start_time(child.pid)})
+        assert not is_dead(trial, later(0))
+        child.kill()
+        while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            time.sleep(0.01)
+        assert is_dead(trial, later(0)), "a zombie works no more"
+
+
+def test_another_boot_is_dead(study: optuna.Study):
+    assert is_dead(running(study, {**this_worker(), "boot": "another"}), later(0))
+
+
+def test_another_machine_is_dead_only_when_stale(study: optuna.Study):
+    trial = running(study, {**this_worker(), "host": "elsewhere", "pid": 1})
+    assert not is_dead(trial, later(1.9), stale_hours=2.0)
+    assert is_dead(trial, later(2.1), stale_hours=2.0)
+
+
+def test_a_clone_of_this_machine_is_another_machine(study: optuna.Study):
+    """Its host name is the same, its machine id and boot are not."""
+    trial = running(study, {**this_worker(), "machine": "another", "boot": "another", "pid": dead_process()})
+    assert not is_dead(trial, later(1.9), stale_hours=2.0)
+    assert is_dead(trial, later(2.1), stale_hours=2.0)
+
+
+def test_the_age_on_another_machine_does_not_depend_on_its_time_zone(study: optuna.Study):
+    """Optuna stores a trial's start as the machine's own clock shows it."""
+    trial = running(study, {**this_worker(), "host": "elsewhere"})
+    trial.datetime_start = trial.datetime_start and trial.datetime_start - timedelta(hours=9)
+    assert not is_dead(trial, later(1.9), stale_hours=2.0)
+    assert is_dead(trial, later(2.1), stale_hours=2.0)
+
+
+def test_signatures_of_earlier_versions(study: optuna.Study):
+    """They have neither machine nor time."""
+    old = {key: value for key, value in this_worker().items() if key not in ("machine", "signed", "pids")}
+    assert not is_dead(running(study, old), later(1000))
+    assert is_dead(running(study, {**old, "pid": dead_process()}), later(0))
+    elsewhere = running(study, {**old, "host": "elsewhere"})
+    assert not is_dead(elsewhere, later(1.9), stale_hours=2.0)
+    assert is_dead(elsewhere, later(2.1), stale_hours=2.0)
+
+
+def test_another_container_of_this_host_is_another_machine(study: optuna.Study):
+    trial = running(study, {**this_worker(), "pids": "pid:[1]", "pid": dead_process()})
+    assert not is_dead(trial, later(1.9), stale_hours=2.0)
+    assert is_dead(trial, later(2.1), stale_hours=2.0)
+
+
+def test_a_process_that_may_not_be_looked_at_lives(study: optuna.Study, monkeypatch: pytest.MonkeyPatch):
+    trial = running(study, this_worker())
+    monkeypatch.setattr("hpo.search.claims._start_time", lambda pid: UNKNOWN)
+    assert not is_dead(trial, later(0))
+
+
+@pytest.mark.parametrize("worker", [None, "damaged", {"host": "here"}])
+def test_an_unsigned_trial_is_dead_when_it_stays_so(study: optuna.Study, monkeypatch: pytest.MonkeyPatch, worker: object):
+    trial = study.ask(fixed_distributions=BOX)
+    if worker is not None:
+        trial.set_user_attr(WORKER, worker)
+    now = [1000.0]
+    monkeypatch.setattr("hpo.search.claims.time.monotonic", lambda: now[0])
+    reaper = Reaper(study)
+    assert reaper.reap() == [], "first seen now, whatever its clock says"
+    now[0] += CLAIM_SECONDS - 1
+    assert reaper.reap() == []
+    now[0] += 2
+    assert reaper.reap() == [0]
+    assert reap(study) == [], "it waits in the queue"
+
+
+def test_reaping_fails_and_requeues_until_the_cap(study: optuna.Study):
+    params = running(study, {**this_worker(), "boot": "another"}).params
+    for retries in range(1, MAX_RETRIES + 1):
+        assert len(reap(study)) == 1
+        waiting = study.get_trials(states=(TrialState.WAITING,))
+        assert len(waiting) == 1
+        assert waiting[0].user_attrs[RETRIES] == retries
+        trial = running(study, {**this_worker(), "boot": "another"})
+        assert trial.params == params, "the same parameters are tried again"
+    assert len(reap(study)) == 1
+    assert not study.get_trials(states=(TrialState.WAITING,)), "beyond the cap a trial is given up"
+    assert {trial.state for trial in study.trials} == {TrialState.FAIL}
+
+
+def test_living_trials_are_left_alone(study: optuna.Study):
+    running(study, this_worker())
+    assert reap(study) == []
+    assert study.trials[0].state == TrialState.RUNNING
+
+
+def test_published_trials_stay_published(study: optuna.Study):
+    study.enqueue_trial({"x": 0.5}, user_attrs={PUBLISHED_MARK: "yelp2018"})
+    requeue(study, running(study, this_worker()), count=False)
+    (waiting,) = study.get_trials(states=(TrialState.WAITING,))
+    assert waiting.user_attrs == {PUBLISHED_MARK: "yelp2018", RETRIES: 0, RETRY_OF: 0}
+
+
+class Killed(Exception):
+    """What ends a process in the middle stands for a kill."""
+
+
+class Mortal(InMemoryStorage):
+    """Dies before one of its next writes, 0 for the first; then it lives on."""
+
+    dies_at = -1
+
+    def _write(self) -> None:
+        self.dies_at -= 1
+        if self.dies_at == -1:
+            raise Killed
+
+    def set_trial_state_values(self, *arguments: Any, **named: Any) -> bool:
+        self._write()
+        return super().set_trial_state_values(*arguments, **named)
+
+    def create_new_trial(self, *arguments: Any, **named: Any) -> int:
+        self._write()
+        return super().create_new_trial(*arguments, **named)
+
+
+@pytest.mark.parametrize("write", [0, 1])
+def test_a_worker_that_is_killed_while_it_requeues_its_trial_loses_nothing(write: int):
+    storage = Mortal()
+    study = optuna.create_study(storage=storage)
+    trial = running(study, {**this_worker(), "boot": "another"})
+    storage.dies_at = write
+    with pytest.raises(Killed):
+        requeue(study, trial, count=False)
+    assert reap(study) == [0]
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING], "queued, and once"
+    assert study.ask(fixed_distributions=BOX).params == trial.params
+
+
+def test_a_trial_that_finished_meanwhile_is_not_queued(study: optuna.Study):
+    trial = running(study, this_worker())
+    study.tell(trial.number, 1.0)
+    assert not requeue(study, trial, count=True)
+    assert len(study.trials) == 1

@@ -1,0 +1,139 @@
+"""A real Dask cluster."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from optuna.trial import TrialState
+
+from hpo import confirm, export, report, run
+from hpo.search.dask import _chosen_workers, _reachable
+from hpo.search.processes import SearchJob
+from hpo.study.attributes import WORKER
+from trainers.errors import InputError
+
+from ..conftest import Place, Postgres
+from ..processes import PATIENCE, REPOSITORY, check_whole_at, finish, free_port, pids_at, start, trials_at, wait_until
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """A scheduler and two worker processes; gives its address."""
+    port = free_port()
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
+    address = f"tcp://127.0.0.1:{port}"
+    scheduler = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+    workers = [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--nworkers", "2", "--no-dashboard"]
+    with subprocess.Popen(scheduler, **quiet) as first, subprocess.Popen(workers, **quiet) as second:  # type: ignore[call-overload]
+        from distributed import Client
+
+        with Client(address, timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield address
+        for process in (second, first):
+            process.terminate()
+            process.wait()
+
+
+def test_two_dask_workers_with_postgresql(place: Place, postgres: Postgres, cluster: str):
+    place.edit("trials: 4", "trials: 9")
+    url = postgres.new_database()
+    finish(start(place, "--backend", "dask", "--scheduler", cluster, "--storage", url, search_only=False))
+    finished = check_whole_at(url, 9, 2)
+    assert len({trial.user_attrs[WORKER]["pid"] for trial in finished}) == 2
+    for verb, flags in ((export, place.where), (report, ["--output", str(place.output)]), (confirm, place.where)):
+        assert verb.main(["--study", "tiny_mml", *flags, "--storage", url]) == 0
+    for name in ("best.yaml", "confirm.yaml", "report.html", "trials.csv"):
+        assert (place.output / "tiny_mml" / name).stat().st_size > 0
+
+
+def test_a_dask_worker_that_dies_is_replaced(place: Place, postgres: Postgres, cluster: str):
+    place.edit("epochs: 3", "epochs: 150")
+    place.edit("evaluate_every: 2", "evaluate_every: 50")
+    place.edit("n_startup_trials: 2", "n_startup_trials: 100")
+    place.edit("trials: 4", "trials: 8")
+    url = postgres.new_database()
+    process = start(place, "--backend", "dask", "--scheduler", cluster, "--storage", url)
+    wait_until(lambda: len(pids_at(url)) == 2, process)
+    os.kill(min(pids_at(url)), signal.SIGKILL)
+    finish(process)
+    check_whole_at(url, 8, 2)
+
+
+def test_a_cluster_that_is_restarted_has_not_finished_the_search(place: Place, postgres: Postgres, cluster: str):
+    from distributed import Client
+
+    place.edit("epochs: 3", "epochs: 1000000")
+    url = postgres.new_database()
+    process = start(place, "--backend", "dask", "--scheduler", cluster, "--storage", url)
+    wait_until(lambda: len(pids_at(url)) == 2, process)
+    with Client(cluster, timeout=60) as client:
+        client.restart(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "has let go of its workers; what is finished is kept" in errors
+    assert TrialState.RUNNING not in [trial.state for trial in trials_at(url)]
+
+
+def test_some_workers_of_a_cluster_are_taken_from_all_machines():
+    class Client:
+        def scheduler_info(self, n_workers: int) -> dict[str, dict[str, dict[str, object]]]:
+            return {"workers": {f"tcp://{host}:{port}": {"nthreads": 1, "host": host} for host in "ab" for port in (1, 2, 3)}}
+
+    assert _chosen_workers(Client(), 3) == [("tcp://a:1", 0, 2), ("tcp://b:1", 0, 1), ("tcp://a:2", 1, 2)]  # type: ignore[arg-type]
+    assert len(_chosen_workers(Client())) == 6  # type: ignore[arg-type]
+
+
+def test_the_default_lanes_are_shared_by_all_dask_workers(cluster: str):
+    asked = argparse.Namespace(backend="dask", scheduler=cluster, workers=None, lanes=None)
+    assert run._worker_count(asked) == 2
+    asked.workers = 1
+    assert run._worker_count(asked) == 1
+
+
+def test_one_dask_worker_of_two_and_the_journal(place: Place, cluster: str):
+    finish(start(place, "--backend", "dask", "--scheduler", cluster, "--workers", "1"))
+    trials = check_whole_at(str(place.output / "journal.log"), 4, 1)
+    assert len({trial.user_attrs[WORKER]["pid"] for trial in trials}) == 1
+
+
+def test_a_journal_is_refused_where_workers_are_on_other_machines():
+    class Client:
+        def run(self, function: object) -> dict[str, tuple[str, int]]:
+            return {"tcp://10.0.0.7:1": ("node7", 1)}
+
+    job = SearchJob(None, "runs/journal.log")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="Dask workers on node7 cannot share the journal"):
+        _reachable(job, Client())  # type: ignore[arg-type]
+    database = replace(job, storage="postgresql://host/db")
+    assert _reachable(database, Client()) is database  # type: ignore[arg-type]
+
+
+def test_a_signal_stops_the_dask_workers_too(place: Place, postgres: Postgres, cluster: str):
+    place.edit("epochs: 3", "epochs: 1000000")
+    url = postgres.new_database()
+    process = start(place, "--backend", "dask", "--scheduler", cluster, "--storage", url)
+    wait_until(lambda: sum(t.state == TrialState.RUNNING and WORKER in t.user_attrs for t in trials_at(url)) == 2, process)
+    process.terminate()
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143
+    assert "the same command continues" in errors
+    states = [trial.state for trial in trials_at(url)]
+    assert TrialState.RUNNING not in states
+    assert states.count(TrialState.WAITING) == 2
+
+
+def test_dask_asked_for_and_absent(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
+    assert "go together" in fails(place.run("--backend", "dask"))
+    assert "go together" in fails(place.run("--scheduler", "tcp://127.0.0.1:1"))
+    monkeypatch.setattr("hpo.search.dask.CONNECT_SECONDS", 1)
+    message = fails(place.run("--backend", "dask", "--scheduler", f"tcp://127.0.0.1:{free_port()}"))
+    assert "no Dask scheduler answers" in message

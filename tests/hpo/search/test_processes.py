@@ -1,0 +1,194 @@
+"""Several worker processes on one search: real ones, and really killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.runtime.process import SearchFailed
+from hpo.runtime.signals import Stopper
+from hpo.search.processes import SearchJob, SearchMonitor
+from hpo.search.progress import NoProgress
+from hpo.storage.open import open_storage
+from hpo.study.attributes import FAILURE, RETRIES, WORKER
+from hpo.study.spec import SearchPlan, load_spec
+from hpo.study.workspace import Workspace
+
+from ..conftest import Place
+from ..processes import PATIENCE, alive, check_whole, journal, pids_at_work, start, trials_of, wait_until
+
+
+@pytest.fixture
+def busy_place(place: Place) -> Place:
+    """Trials that last long enough to be hit."""
+    place.edit("epochs: 3", "epochs: 400")
+    place.edit("evaluate_every: 2", "evaluate_every: 100")
+    place.edit("trials: 4", "trials: 6")
+    place.edit("n_startup_trials: 2", "n_startup_trials: 100")
+    return place
+
+
+def test_workers_share_one_budget_and_one_display(place: Place):
+    place.edit("trials: 4", "trials: 9")
+    process = start(place, "--workers", "3")
+    shown, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    check_whole(place, 9, 3)
+    signatures = {trial.user_attrs[WORKER]["pid"] for trial in trials_of(place)}
+    assert len(signatures) >= 2
+    assert process.pid not in signatures
+    for trial in trials_of(place):
+        assert shown.count(f"trial {trial.number}: ") == 1
+    assert "best trial" in shown
+    assert (place.output / "tiny_mml" / "best.yaml").exists()
+
+
+def test_a_killed_worker_is_replaced_and_its_trial_runs_again(busy_place: Place):
+    process = start(busy_place, "--workers", "2")
+    wait_until(lambda: len(pids_at_work(busy_place)) == 2, process)
+    os.kill(min(pids_at_work(busy_place)), signal.SIGKILL)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    assert "was killed (SIGKILL)" in errors
+    assert "Traceback" not in errors
+    check_whole(busy_place, 6, 2)
+    (lost,) = [trial for trial in trials_of(busy_place) if trial.state == TrialState.FAIL]
+    again = [trial for trial in trials_of(busy_place) if trial.params == lost.params and trial.state != TrialState.FAIL]
+    assert len(again) == 1
+
+
+def test_all_workers_killed_at_once(busy_place: Place):
+    process = start(busy_place, "--workers", "2")
+    wait_until(lambda: len(pids_at_work(busy_place)) == 2, process)
+    for pid in pids_at_work(busy_place):
+        os.kill(pid, signal.SIGKILL)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    check_whole(busy_place, 6, 2)
+
+
+def test_workers_that_never_finish_a_trial_end_the_run(busy_place: Place):
+    busy_place.edit("epochs: 400", "epochs: 1000000")
+    process = start(busy_place, "--workers", "2")
+    killed: set[int] = set()
+    while process.poll() is None:
+        for pid in pids_at_work(busy_place) - killed:
+            killed.add(pid)
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.2)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "killed again and again (SIGKILL)" in errors
+    assert "Traceback" not in errors
+
+
+def test_workers_whose_parent_is_killed_requeue_their_trials(busy_place: Place):
+    busy_place.edit("trials: 6", "trials: 600")
+    process = start(busy_place, "--workers", "2")
+    wait_until(lambda: len(pids_at_work(busy_place)) == 2, process)
+    orphans = pids_at_work(busy_place)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + PATIENCE
+    while any(map(alive, orphans)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(alive, orphans))
+    states = [trial.state for trial in trials_of(busy_place)]
+    assert TrialState.RUNNING not in states
+    assert states.count(TrialState.WAITING) == 2
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_reaches_all_workers(busy_place: Place, number: int, code: int):
+    busy_place.edit("trials: 6", "trials: 600")
+    process = start(busy_place, "--workers", "2", session=True)
+    wait_until(lambda: len(pids_at_work(busy_place)) == 2, process)
+    workers = pids_at_work(busy_place)
+    os.killpg(process.pid, number)  # as a terminal and Slurm send it
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code
+    assert errors.count("the same command continues") == 1
+    assert "Traceback" not in errors
+    assert not any(map(alive, workers))
+    states = [trial.state for trial in trials_of(busy_place)]
+    assert TrialState.RUNNING not in states
+    assert states.count(TrialState.WAITING) == 2
+    assert not any(trial.user_attrs.get(RETRIES) for trial in trials_of(busy_place)), "nobody's fault: no retry is used up"
+
+
+def test_a_worker_that_is_asked_to_end_is_replaced(busy_place: Place):
+    process = start(busy_place, "--workers", "2")
+    wait_until(lambda: len(pids_at_work(busy_place)) == 2, process)
+    os.kill(min(pids_at_work(busy_place)), signal.SIGTERM)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    assert "was killed (SIGTERM)" in errors
+    check_whole(busy_place, 6, 2)
+
+
+def test_a_trial_that_is_about_to_fail_is_counted_when_it_has():
+    """A worker writes the reason before it tells."""
+    study = optuna.create_study()
+    monitor = SearchMonitor(study, SearchPlan(), NoProgress())
+    for number in range(5):
+        trial = study.ask()
+        trial.set_user_attr(FAILURE, {"epoch": 1, "reason": "x"})
+        assert monitor.poll() == 0
+        study.tell(trial, state=TrialState.FAIL)
+        if number < 4:
+            assert monitor.poll() == 1
+    with pytest.raises(SearchFailed, match="trial 4: x"):
+        monitor.poll()
+
+
+def test_two_runs_share_the_search_and_one_of_them_confirms(busy_place: Place):
+    """The confirmation is long, so that the other run ends while it lasts."""
+    busy_place.edit("trials: 6", "trials: 4")
+    busy_place.edit("{top: 2, select_seeds: 2, seeds: 2, epochs: 4}", "{top: 1, select_seeds: 1, seeds: 1, epochs: 1000}")
+    both = [start(busy_place, search_only=False) for _ in range(2)]
+    shown = [process.communicate(timeout=2 * PATIENCE) for process in both]
+    assert [process.returncode for process in both] == [0, 0], shown
+    check_whole(busy_place, 4, 2)
+    assert len({trial.user_attrs[WORKER]["pid"] for trial in trials_of(busy_place)}) == 2
+    assert sum("another process confirms" in out for out, _ in shown) == 1
+    assert sum("confirming: " in out for out, _ in shown) == 1
+
+
+def test_diverging_trials_stop_all_workers_and_are_listed_once(place: Place):
+    place.edit("learning_rate: 1.0e-2", "learning_rate: 1.0e+38")
+    process = start(place, "--workers", "2")
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert errors.count("too many trials failed") == 1
+    assert len(re.findall(r"^trial \d+: training diverged in epoch 1", errors, re.MULTILINE)) >= 5, "with the reasons"
+    assert "Traceback" not in errors
+    assert TrialState.RUNNING not in {trial.state for trial in trials_of(place)}
+
+
+def test_a_worker_goes_on_where_only_its_own_trials_fail(place: Place):
+    """Six in a row, until its time is over; the parent, who sees all of them, would end it."""
+    place.edit("learning_rate: 1.0e-2", "learning_rate: 1.0e+38")
+    work = Workspace.open(load_spec(str(place.study)), place.output, str(place.root / "data"), "auto", "auto")
+    study = work.study(open_storage(journal(place)))
+
+    class UntilSix(NoProgress):
+        def finished(self, trial: FrozenTrial, study: optuna.Study) -> None:
+            if trial.number == 5:
+                raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        SearchJob(work, journal(place)).run(Stopper(), UntilSix())
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 6
+
+
+def test_sqlite_is_refused_for_several_workers(place: Place, fails: Callable[[int], str]):
+    message = fails(place.run("--workers", "2", "--storage", f"sqlite:///{place.root}/x.db"))
+    assert "SQLite may give a queued trial to two workers" in message
+    assert not (place.root / "x.db").exists()

@@ -1,0 +1,266 @@
+"""The loop over lanes, on an engine whose curves are given: order of report, prune and tell; what ends a trial."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from hpo.runtime.process import SearchFailed
+from hpo.runtime.signals import Stopper
+from hpo.search.claims import this_worker
+from hpo.search.scheduler import Scheduler
+from hpo.study.attributes import FAILURE, NEAREST_MARK, PUBLISHED_MARK, RETRIES, RETRY_OF, WORKER
+from hpo.study.trials import enqueue_published
+from trainers import TrainConfig
+from trainers.engines import EpochResult
+from trainers.errors import OutOfMemory
+
+from ..given_curves import GivenCurves, Silent, by_margin, scheduler, spec, states
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_the_budget_is_met_exactly_and_lanes_are_refilled(lanes: int):
+    engine = GivenCurves(lanes, by_margin)
+    loop = scheduler(spec(7), engine)
+    loop.run()
+    assert states(loop.study) == [TrialState.COMPLETE] * 7
+    assert engine.busy == {}
+    assert engine.most_busy == lanes
+    for trial in loop.study.trials:
+        assert trial.value == pytest.approx(4 * trial.params["margin"])
+        assert trial.user_attrs["epochs_trained"] == 4
+        assert (trial.user_attrs["train_seconds"], trial.user_attrs["evaluate_seconds"]) == (2.0, 1.0)
+
+
+def test_lanes_that_end_together_are_judged_before_either_is_told():
+    """Lane 0's completion in this epoch must not make it a peer for lane 1's verdict in the same epoch."""
+    of = spec(2, epochs=2, name="median", n_startup_trials=1, n_warmup_steps=0, n_min_trials=1)
+    study = optuna.create_study(direction="maximize")
+    engine = GivenCurves(2, lambda config, epoch: config.loss.margin)  # type: ignore[attr-defined]
+    loop = scheduler(of, engine, study)
+    study.enqueue_trial({"margin": 0.9, "negative_weight": 100.0})
+    study.enqueue_trial({"margin": 0.3, "negative_weight": 100.0})
+    loop._fill_lanes()
+    loop.lanes[0].config = loop.lanes[0].config.replace(epochs=1)  # it ends an epoch before lane 1
+    loop._report_prune_tell(engine.epoch())
+    assert states(study) == [TrialState.COMPLETE, TrialState.RUNNING], "judged with no complete peer"
+
+
+@pytest.mark.parametrize("kind", [PUBLISHED_MARK, NEAREST_MARK])
+def test_weak_trials_are_pruned_and_published_ones_are_not(kind: str):
+    of = spec(5, name="median", n_startup_trials=3, n_warmup_steps=1, n_min_trials=1)
+    study = optuna.create_study(direction="maximize")
+    for margin in (0.9, 0.85, 0.8):
+        study.enqueue_trial({"margin": margin, "negative_weight": 100.0})
+    study.enqueue_trial({"margin": 0.35, "negative_weight": 100.0})
+    study.enqueue_trial({"margin": 0.3, "negative_weight": 100.0}, user_attrs={kind: "yelp2018"})
+    scheduler(of, GivenCurves(1, by_margin), study).run()
+    assert states(study)[3:] == [TrialState.PRUNED, TrialState.COMPLETE]
+    assert study.trials[3].user_attrs["epochs_trained"] == 1
+    assert study.trials[3].value == study.trials[3].intermediate_values[1], "a pruned trial's value is its last report"
+
+
+def test_the_value_is_that_of_the_last_epoch_not_of_the_best():
+    loop = scheduler(spec(1), GivenCurves(1, lambda config, epoch: {1: 0.1, 2: 0.9, 3: 0.5, 4: 0.4}[epoch]))
+    loop.run()
+    assert loop.study.best_value == 0.4
+
+
+def test_failures_do_not_count_and_the_search_goes_on():
+    values = {0: math.nan}
+    engine = GivenCurves(1, by_margin)
+    started: list[TrainConfig] = []
+
+    def curve(config: TrainConfig, epoch: int) -> float:
+        if config not in started:
+            started.append(config)
+        return values.get(started.index(config), 0.5) if epoch == 2 else 0.5
+
+    engine.curve = curve
+    loop = scheduler(spec(3), engine)
+    loop.run()
+    assert states(loop.study) == [TrialState.FAIL, *[TrialState.COMPLETE] * 3]
+    assert loop.study.trials[0].user_attrs[FAILURE]["epoch"] == 2
+
+
+@pytest.mark.parametrize(("pattern", "expected"), [("f", 5), ("ffffc", 12)])
+def test_five_failures_in_a_row_or_ten_in_all_stop_the_run(pattern: str, expected: int):
+    seen: list[TrainConfig] = []
+
+    def curve(config: TrainConfig, epoch: int) -> float:
+        if config not in seen:
+            seen.append(config)
+        return math.nan if pattern[seen.index(config) % len(pattern)] == "f" else 0.5
+
+    loop = scheduler(spec(100), GivenCurves(1, curve))
+    with pytest.raises(SearchFailed, match="too many trials failed"):
+        loop.run()
+    assert len(loop.study.trials) == expected
+
+
+def test_one_of_several_workers_leaves_it_to_others_to_count_failures():
+    """Five in a row of its own may stand between sound ones of others."""
+    seen: list[TrainConfig] = []
+
+    def curve(config: TrainConfig, epoch: int) -> float:
+        if config not in seen:
+            seen.append(config)
+        return math.nan if len(seen) <= 12 else 0.5
+
+    alone = scheduler(spec(1), GivenCurves(1, curve))
+    loop = Scheduler(alone.study, alone.spec, alone.engine, Silent(), Stopper(), stop_on_failures=False)
+    loop.run()
+    assert states(loop.study) == [TrialState.FAIL] * 12 + [TrialState.COMPLETE]
+
+
+def test_what_runs_is_told_as_a_whole():
+    """A trial that was lost is not told of any more."""
+    told = []
+
+    class Told(Silent):
+        def running(self, epochs: Mapping[int, int], study: optuna.Study) -> None:
+            told.append(dict(epochs))
+
+    loop = scheduler(spec(2, epochs=2), GivenCurves(1, by_margin))
+    loop.progress = Told()
+    loop.run()
+    assert told == [{0: 0}, {0: 1}, {1: 0}, {1: 1}, {}]
+
+
+def test_a_trial_ended_by_another_process_frees_its_lane(caplog: pytest.LogCaptureFixture):
+    engine = GivenCurves(1, by_margin)
+    loop = scheduler(spec(2), engine)
+    ended = []
+
+    def curve(config: TrainConfig, epoch: int) -> float:
+        if not ended:
+            ended.append(loop.study.trials[0].number)
+            loop.study.tell(0, state=TrialState.FAIL)  # a reaper elsewhere
+        return 0.5
+
+    engine.curve = curve
+    with caplog.at_level(logging.WARNING):
+        loop.run()
+    assert states(loop.study) == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+    assert "trial 0 was ended by another process" in caplog.text
+
+
+def test_a_published_config_that_was_lost_is_queued_again_but_not_one_that_diverged():
+    of = spec(3)
+    study = optuna.create_study(direction="maximize")
+    assert enqueue_published(study, of) == ""
+    assert enqueue_published(study, of) == "", "while it waits it is not queued twice"
+    assert len(study.trials) == 1
+    study.tell(study.ask().number, state=TrialState.FAIL)  # killed between being failed and being requeued
+    enqueue_published(study, of)
+    assert states(study) == [TrialState.FAIL, TrialState.WAITING]
+    trial = study.ask()
+    trial.set_user_attr(FAILURE, {"epoch": 1, "reason": "x"})
+    study.tell(trial.number, state=TrialState.FAIL)
+    enqueue_published(study, of)
+    assert states(study) == [TrialState.FAIL, TrialState.FAIL]
+    assert RETRIES not in study.trials[0].user_attrs
+
+
+def test_a_published_config_that_two_processes_queued_runs_once():
+    of, study = spec(3), optuna.create_study(direction="maximize")
+    for _ in range(2):
+        study.enqueue_trial({"margin": 0.9, "negative_weight": 150.0}, user_attrs={PUBLISHED_MARK: "yelp2018"})
+    scheduler(of, GivenCurves(2, by_margin), study).run()
+    assert states(study)[:2] == [TrialState.COMPLETE, TrialState.FAIL]
+    assert states(study).count(TrialState.COMPLETE) == 3
+
+
+def test_waiting_for_another_machine_is_said(caplog: pytest.LogCaptureFixture):
+    of, study = spec(1), optuna.create_study(direction="maximize")
+    study.ask().set_user_attr(WORKER, {**this_worker(), "host": "elsewhere"})
+    loop = scheduler(of, GivenCurves(1, by_margin), study)
+    with caplog.at_level(logging.WARNING):
+        loop._report_waiting()
+        loop._report_waiting()
+    assert caplog.text.count("waiting for trial 0 of elsewhere") == 1
+    assert "--stale-after" in caplog.text
+
+
+class SmallDevice(GivenCurves):
+    """Has memory for so many trials side by side."""
+
+    def __init__(self, lanes: int, room: int, at_start: bool = False) -> None:
+        super().__init__(lanes, by_margin)
+        self.room, self.at_start = room, at_start
+
+    def start(self, lane: int, config: TrainConfig) -> None:
+        super().start(lane, config)
+        if self.at_start and len(self.busy) > self.room:
+            raise OutOfMemory("out of memory on cuda")
+
+    def epoch(self) -> list[EpochResult]:
+        if len(self.busy) > self.room:
+            raise OutOfMemory("out of memory on cuda")
+        return super().epoch()
+
+
+@pytest.mark.parametrize("at_start", [False, True])
+def test_out_of_memory_halves_the_lanes_and_trains_the_same_trials(caplog: pytest.LogCaptureFixture, at_start: bool):
+    engine = SmallDevice(8, room=3, at_start=at_start)
+    loop = scheduler(spec(8), engine)
+    with caplog.at_level(logging.WARNING):
+        loop.run()
+    trials = loop.study.trials
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    assert len(complete) == 8
+    assert 1 <= engine.most_busy <= 3
+    assert TrialState.RUNNING not in states(loop.study)
+    for lost in (trial for trial in trials if trial.state == TrialState.FAIL):
+        assert FAILURE not in lost.user_attrs, "not the config's fault"
+        assert sum(trial.params == lost.params for trial in complete) == 1
+    assert "going on with" in caplog.text
+
+
+def test_a_config_too_large_for_the_device_fails_with_the_reason_and_the_search_goes_on():
+    class OnlySmall(GivenCurves):
+        def epoch(self) -> list[EpochResult]:
+            if self.busy[0][0].loss.margin > 0.9:  # type: ignore[attr-defined]
+                raise OutOfMemory("out of memory on cuda")
+            return super().epoch()
+
+    study = optuna.create_study(direction="maximize")
+    for margin in (0.95, 0.5):
+        study.enqueue_trial({"margin": margin, "negative_weight": 100.0})
+    scheduler(spec(1), OnlySmall(1, by_margin), study).run()
+    assert states(study) == [TrialState.FAIL, TrialState.COMPLETE]
+    assert study.trials[0].user_attrs[FAILURE] == {"epoch": 0, "reason": "out of memory on cuda"}
+
+
+def test_a_trial_that_was_queued_twice_runs_once():
+    of, study = spec(2), optuna.create_study(direction="maximize")
+    for _ in range(2):
+        study.enqueue_trial({"margin": 0.9, "negative_weight": 150.0}, user_attrs={RETRIES: 1, RETRY_OF: 7})
+    scheduler(of, GivenCurves(1, by_margin), study).run()
+    assert states(study) == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
+
+
+def test_a_second_retry_of_one_trial_is_dropped_whatever_became_of_the_first():
+    of, study = spec(1), optuna.create_study(direction="maximize")
+    for _ in range(2):
+        study.enqueue_trial({"margin": 0.9, "negative_weight": 150.0}, user_attrs={RETRIES: 1, RETRY_OF: 7})
+    study.tell(study.ask().number, state=TrialState.FAIL)
+    scheduler(of, GivenCurves(1, by_margin), study).run()
+    assert states(study) == [TrialState.FAIL, TrialState.FAIL, TrialState.COMPLETE]
+
+
+def test_a_published_config_is_no_duplicate_of_the_trial_that_it_retries():
+    """A worker queues its trial before it ends it; another may start the repeat in between."""
+    of, study = spec(1), optuna.create_study(direction="maximize")
+    config = {"margin": 0.9, "negative_weight": 150.0}
+    study.enqueue_trial(config, user_attrs={PUBLISHED_MARK: "yelp2018"})
+    study.ask()
+    study.enqueue_trial(config, user_attrs={PUBLISHED_MARK: "yelp2018", RETRIES: 0, RETRY_OF: 0})
+    loop = scheduler(of, GivenCurves(1, by_margin), study)
+    loop._start(0)
+    assert loop.lanes[0].trial.number == 1

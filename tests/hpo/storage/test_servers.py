@@ -1,0 +1,80 @@
+"""A real PostgreSQL, and a real gRPC proxy in front of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from hpo import confirm, export, proxy, report
+from hpo.storage.open import open_storage
+
+from ..conftest import Place, Postgres
+from ..processes import REPOSITORY, check_whole_at, finish, free_port, start, trials_at, wait_until
+
+SECRET = "hunter2"
+
+
+def test_a_study_on_postgresql_is_like_any_other_and_leaks_no_password(
+    place: Place, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    url = postgres.new_database(SECRET)
+    monkeypatch.setenv("HPO_STORAGE", url)
+    shown = finish(start(place, "--workers", "2", search_only=False))
+    finished = check_whole_at(url, 4, 2)
+    assert len(finished) >= 4
+    for verb, flags in ((export, place.where), (report, ["--output", str(place.output)]), (confirm, place.where)):
+        assert verb.main(["--study", "tiny_mml", *flags]) == 0
+    written = [path.read_bytes() for path in place.output.rglob("*") if path.is_file()]
+    assert len(written) > 10
+    assert not any(SECRET.encode() in content for content in written)
+    assert SECRET not in "".join([*shown, *capsys.readouterr()])
+    storage = open_storage(url)
+    for study in storage.get_all_studies():
+        assert SECRET not in str([study.user_attrs, study.system_attrs, storage.get_all_trials(study._study_id)])
+
+
+def test_a_restart_of_postgresql_under_load_is_survived(place: Place, postgres: Postgres):
+    place.edit("trials: 4", "trials: 30")
+    place.edit("n_startup_trials: 2", "n_startup_trials: 100")
+    url = postgres.new_database()
+    process = start(place, "--workers", "2", "--storage", url)
+    for goal in (3, 12):
+        wait_until(lambda goal=goal: sum(t.state.is_finished() for t in trials_at(url)) >= goal, process)
+        postgres.restart()
+    _, errors = finish(process)
+    check_whole_at(url, 30, 2)
+    assert "killed" not in errors
+
+
+def test_the_grpc_proxy_in_front_of_postgresql(place: Place, postgres: Postgres):
+    port, url = free_port(), postgres.new_database(SECRET)
+    command = [sys.executable, "-m", "hpo.proxy", "--port", str(port)]
+    environment = {**os.environ, "HPO_STORAGE": url, "PYTHONPATH": "."}
+    with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            greeting = server.stdout.readline()
+            assert f"grpc://127.0.0.1:{port}" in greeting
+            assert SECRET not in greeting
+            place.edit("trials: 4", "trials: 8")
+            finish(start(place, "--workers", "2", "--storage", f"grpc://127.0.0.1:{port}"))
+            assert len(trials_at(f"grpc://127.0.0.1:{port}")) == len(trials_at(url))
+        finally:
+            server.terminate()
+    check_whole_at(url, 8, 2)
+
+
+@pytest.mark.parametrize(("url", "message"), [("", "got none"), ("sqlite:///x", "got sqlite"), ("grpc://h:1", "got grpc")])
+def test_what_the_proxy_does_not_serve(fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, url: str, message: str):
+    monkeypatch.setenv("HPO_STORAGE", url)
+    assert message in fails(proxy.main([]))
+
+
+def test_no_proxy_answers(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("hpo.storage.retrying.CONNECT_SECONDS", 0.5)
+    assert "cannot be opened" in fails(place.run("--storage", f"grpc://127.0.0.1:{free_port()}"))
+    assert "grpc://HOST:PORT" in fails(place.run("--storage", "grpc://"))

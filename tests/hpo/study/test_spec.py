@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpo.study.spec import StudySpec, load_spec
+from search_spaces import SPACES
+from trainers.errors import InputError
+from trainers.losses import MML
+
+MINIMAL = "dataset: demo\nspace: {name: mml, n_margins: 3}\n"
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def file(text: str) -> str:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return file
+
+
+def test_a_file_names_its_study_unless_told_otherwise(write):
+    assert load_spec(write(MINIMAL)).name == "mine"
+    assert load_spec(write(MINIMAL), "other").name == "other"
+
+
+def test_a_flag_not_given_never_overrides_the_file(write):
+    spec = load_spec(write(MINIMAL + "search: {trials: 7, epochs: 5}\n"))
+    assert spec.override({"search.trials": None, "search.epochs": None, "confirm.top": None}) == spec
+    changed = spec.override({"search.trials": 9})
+    assert (changed.search.trials, changed.search.epochs) == (9, 5)
+    assert spec.search.trials == 7
+
+
+def test_data_beside_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """From wherever the file is called, and whatever path leads to the data: they are the same, and so is the definition."""
+    (tmp_path / "clicks.csv").write_text("user,item\na,b\n")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "mine.yaml").write_text("dataset: clicks.csv\nspace: {name: mml}\nrivals: [sub/other.yaml]\n")
+    (tmp_path / "sub" / "other.yaml").write_text("dataset: ../clicks.csv\nspace: {name: ccl}\n")
+    monkeypatch.chdir(tmp_path)
+    names = [load_spec(path).dataset for path in ("mine.yaml", str(tmp_path / "mine.yaml"), "sub/other.yaml")]
+    assert names == [str(tmp_path / "clicks.csv")] * 3
+    assert [rival.name for rival in load_spec("mine.yaml").rival_specs()] == ["other"]
+    there = load_spec("mine.yaml").definition("sum", "numba")
+    assert there["dataset"] == "clicks.csv"
+    monkeypatch.chdir(tmp_path / "sub")
+    assert load_spec("../mine.yaml").definition("sum", "numba") == there
+    assert [rival.name for rival in load_spec("../mine.yaml").rival_specs()] == ["other"]
+
+
+def test_a_spec_survives_storage(write):
+    spec = load_spec(write(MINIMAL + "config: {batch_size: 64}\nrivals: [demo_ccl]\n"))
+    assert StudySpec.model_validate(spec.model_dump(mode="json")) == spec
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("serch: {trials: 3}\n", "unknown key 'serch'; did you mean 'search'"),
+        ("search: {trails: 3}\n", "search: unknown key 'trails'; did you mean 'trials'"),
+        ("search: {trials: 0}\n", "search.trials: Input should be greater than or equal to 1, got 0"),
+        ("search: {trials: many}\n", "search.trials: Input should be a valid integer, got 'many'"),
+        ("search: {pruner: {name: medain}}\n", "search.pruner.name"),
+        ("config: {learning_rat: 1.0}\n", "unknown key 'learning_rat'; did you mean 'learning_rate'"),
+        ("config: {negatives: {name: uniform, cont: 3}}\n", "unknown key 'cont'; did you mean 'count'"),
+        ("config: {loss: {name: ccl}}\n", "config.loss is decided by space"),
+        ("config: {epochs: 3}\n", "config.epochs is decided by search.epochs"),
+        ("split_seed: -1\n", "split_seed"),
+        ("name: x\n", "unknown key 'name'"),
+        ("dataset: demo\n", "line 3"),
+        ("confirm: [1, 2\n", "line"),
+    ],
+)
+def test_bad_files_are_explained(write, extra: str, message: str):
+    with pytest.raises(InputError) as error:
+        load_spec(write(MINIMAL + extra))
+    assert message in str(error.value)
+    assert "mine.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("also", "config", "message"),
+    [
+        ("dropout", "score: euclidean, ", "encoder.dropout must be 0, got 0.3"),
+        ("negatives", "negatives: {name: in_batch}, ", "leave count out"),
+    ],
+)
+def test_what_is_searched_must_go_with_what_is_fixed(write, also: str, config: str, message: str):
+    """Said when the file is read, not by the first trial that comes there."""
+    with pytest.raises(InputError, match=message):
+        load_spec(write(f"dataset: demo\nspace: {{name: cml, also: [{also}]}}\nconfig: {{{config}batch_size: 64}}\n"))
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("{name: mmml}", "unknown space 'mmml'; did you mean 'mml'"),
+        ("{name: mml, n_margin: 3}", "space: unknown key 'n_margin'; did you mean 'n_margins'"),
+        ("{name: mml, n_margins: 0}", "space.n_margins"),
+        ("{name: mml, also: [lr]}", "space.also.0"),
+        ("mml", "must be a mapping with a name"),
+    ],
+)
+def test_bad_spaces_are_explained(write, space: str, message: str):
+    with pytest.raises(InputError) as error:
+        load_spec(write(f"dataset: demo\nspace: {space}\n"))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", ".hidden", "x" * 101, "a b", "-x"])
+def test_a_name_cannot_leave_the_output_folder(write, name: str):
+    with pytest.raises(InputError, match="study's name"):
+        load_spec(write(MINIMAL), name)
+
+
+def test_unknown_studies_and_missing_files():
+    with pytest.raises(InputError, match="unknown study 'yelp_mmll'; did you mean 'yelp_mml'"):
+        load_spec("yelp_mmll")
+    with pytest.raises(InputError, match=r"nowhere/mine.yaml: cannot be read"):
+        load_spec("nowhere/mine.yaml")
+
+
+def test_published_settings_of_unknown_data_are_yelps():
+    spec = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "mml"}})
+    published = spec.published(epochs=5, seed=1)
+    assert published is not None
+    config, label = published
+    assert (label, config.epochs, config.seed) == ("with settings for yelp2018", 5, 1)
+    assert isinstance(config.loss, MML)
+    assert config.loss.negative_weight == 400.0
+
+
+@pytest.mark.parametrize("name", sorted(set(SPACES) - {"mml_shape"}))
+def test_every_loss_is_a_rival_that_holds_its_published_settings(name: str):
+    ours = "ccl" if name == "mml" else "mml"
+    spec = StudySpec.model_validate({"name": "x", "dataset": "gowalla", "space": {"name": ours}, "rivals": [name]})
+    (rival,) = spec.rival_specs()
+    assert rival.with_budget_of(spec).space == rival.space, "searched as it is named"
+    assert set(rival.space.also) <= {"learning_rate"}
+    published = rival.published(epochs=5, seed=1)
+    assert published is None or rival.space.params(published[0])
+
+
+def test_a_shipped_rival_without_settings_keeps_something_to_search():
+    spec = StudySpec.model_validate({"name": "x", "dataset": "gowalla", "space": {"name": "mml"}, "rivals": ["gowalla_bpr"]})
+    (rival,) = spec.rival_specs()
+    assert rival.with_budget_of(spec).space.also == ("learning_rate",)
+
+
+def test_the_definition_holds_what_may_not_change():
+    spec = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "mml"}})
+    same = spec.override({"search.trials": 9, "confirm.epochs": 1, "search.sampler": {"name": "random"}})
+    assert same.definition("sum", "numba") == spec.definition("sum", "numba")
+    assert spec.override({"search.epochs": 9}).definition("sum", "numba") != spec.definition("sum", "numba")
+    assert spec.definition("sum", "torch") != spec.definition("sum", "numba")

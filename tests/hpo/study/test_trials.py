@@ -1,0 +1,30 @@
+"""Which trials are best, and which are retrained."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
+from hpo.study.trials import best_trials, finalists
+
+
+def test_best_trials_ranks_by_value_and_takes_equal_configs_once():
+    study = optuna.create_study(direction="maximize")
+    box = {"margin": optuna.distributions.FloatDistribution(0.3, 0.98)}
+    for margin, value in ((0.5, 0.2), (0.6, 0.4), (0.5, 0.2), (0.7, 0.3)):
+        study.enqueue_trial({"margin": margin})
+        study.tell(study.ask(box).number, value)
+    study.ask(box)
+    assert [trial.number for trial in best_trials(study, 3)] == [1, 3, 0]
+
+
+@pytest.mark.parametrize("kind", [PUBLISHED_MARK, NEAREST_MARK])
+def test_the_published_config_is_a_finalist_whatever_its_rank(kind: str):
+    study = optuna.create_study(direction="maximize")
+    box = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
+    for x, value in ((0.1, 0.1), (0.2, 0.4), (0.3, 0.3), (0.4, 0.2)):
+        mark = {kind: "published"} if x == 0.1 else {}
+        study.add_trial(optuna.trial.create_trial(params={"x": x}, distributions=box, value=value, user_attrs=mark))
+    assert [trial.number for trial in finalists(study, 2)] == [1, 2, 0]
+    assert [trial.number for trial in finalists(study, 4)] == [1, 2, 3, 0], "once"

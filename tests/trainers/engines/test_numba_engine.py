@@ -1,0 +1,389 @@
+"""The fused CPU engine against the torch engine, and its promises: same bits, work that does not grow, visible divergence.
+
+Tolerances, as largest absolute differences (in which rows: `assert_same_state`): 5e-6 of unit vectors and 1e-5 relative of the
+loss after one step, 2e-4 of unit vectors after 1,000 steps; moments, relative to the largest, 5 times as much. Only float32
+rounding sets the two engines apart.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import trainers
+from trainers.engines.numba_engine import NumbaEngine, why_not
+from trainers.engines.numba_engine.autotune import Autotuner
+from trainers.engines.numba_engine.kernels import sources
+from trainers.engines.numba_engine.row_functions import row_loss
+from trainers.engines.numba_engine.table import Table
+from trainers.engines.row_losses import ROWS, row_loss_of
+from trainers.engines.torch_engine import TorchEngine
+from trainers.jit import compiled
+from trainers.losses import LOSSES, Scores
+
+from .cases import (
+    ALL_LOSSES,
+    BSL,
+    CML,
+    CONTRASTIVE,
+    MML,
+    OTHERS,
+    UNWEIGHTED,
+    assert_close,
+    config,
+    data,
+    started,
+)
+
+ONE_STEP, MANY_STEPS = 5e-6, 2e-4
+
+Floats = NDArray[np.float32]
+N_ITEMS = 70
+
+
+def moments(table: Table, step: int) -> tuple[Floats, Floats]:
+    """Adam's moments as dense Adam holds them after `step`."""
+    dim = table.rows.shape[1]
+    idle = (step - table.last.astype(np.float64))[:, None]
+    return table.state[:, :dim] * 0.9**idle, table.state[:, dim : 2 * dim] * 0.999**idle
+
+
+def assert_same_state(ours: NumbaEngine, theirs: TorchEngine, tolerance: float) -> None:
+    """Moments in all rows; vectors in 99 of 100: a gradient that happens to be as small as Adam's epsilon moves its row by what
+    rounding left of it, on another processor by something else. Of cml both in 9 of 10 rows: its slopes have all one size, so
+    gradients often cancel, and which negative is nearest may turn on rounding.
+    """
+    assert ours.config is not None
+    share = 0.9 if ours.config.loss.name == "cml" else 1.0
+    for name, one, other in zip(("users", "items"), ours.vectors(0), theirs.vectors(0), strict=True):
+        assert_close(f"{name}' vectors", one, other, tolerance, share=min(share, 0.99))
+    names = "users", "items", "history"  # the last of encoders that have one
+    for name, table, parameter in zip(names, ours.tables(), theirs.model.tables(), strict=False):
+        dense = theirs.optimizer.state[parameter]
+        mean, square = moments(table, ours.steps_done)
+        assert_close(f"{name}' first moment", mean, dense["exp_avg"].numpy(), 5 * tolerance, relative=True, share=share)
+        assert_close(f"{name}' second moment", square, dense["exp_avg_sq"].numpy(), 5 * tolerance, relative=True, share=share)
+
+
+@pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
+@pytest.mark.parametrize(
+    ("size", "count", "dim", "n_users", "n_items"), [(1, 1, 64, 3, 40), (32, 7, 64, 40, 60), (100, 64, 20, 30, 300)]
+)
+def test_one_step(loss: dict[str, Any], size: int, count: int, dim: int, n_users: int, n_items: int) -> None:
+    seen = data(n_users, n_items, size)
+    settings = config(loss, count, dim, batch_size=size)
+    ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
+    our_loss, their_loss = ours.epoch()[0].loss, theirs.epoch()[0].loss
+    assert ours.steps_done == -(-len(seen) // size)
+    assert our_loss == pytest.approx(their_loss, rel=1e-5, abs=1e-6)
+    assert_same_state(ours, theirs, ONE_STEP)
+
+
+@pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"dropout": 0.3}, {"l2": 1e-2}, {"schedule": "linear"}, {"init_std": 1e-4}],
+    ids=lambda change: next(iter(change), "plain"),
+)
+def test_some_epochs(loss: dict[str, Any], change: dict[str, Any]) -> None:
+    seen = data(50, 80, 300)
+    settings = config(loss, **change)
+    ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
+    for _ in range(settings.epochs):
+        assert ours.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
+    # Near its margin contrastive's slope is a small difference of distances: mostly rounding, which Adam then enlarges.
+    assert_same_state(ours, theirs, 5 * MANY_STEPS if loss is CONTRASTIVE else MANY_STEPS)
+
+
+TOWERS: list[dict[str, Any]] = [
+    {"g": 0.4},
+    {"g": 0.4, "aggregation": "self_attention", "max_history": 3},
+    {"g": 0.7, "aggregation": "user_attention"},
+    {"g": 0.7, "aggregation": "user_attention", "dropout": 0.3},
+]
+
+
+@pytest.mark.parametrize("encoder", TOWERS, ids=str)
+@pytest.mark.parametrize("loss", [MML, BSL], ids=["mml", "bsl"])
+@pytest.mark.parametrize("change", [{}, {"l2": 1e-2, "schedule": "linear"}, {"score": "inner_product"}], ids=str)
+def test_users_that_torch_makes(encoder: dict[str, Any], loss: dict[str, Any], change: dict[str, Any]) -> None:
+    seen = data(50, 80, 300)
+    settings = config(loss, **change)
+    encoder = {"name": "simplex", "history_table": "own", "init_std": 0.1, **encoder}
+    settings = settings.replace(encoder=encoder)
+    ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
+    for _ in range(settings.epochs):
+        assert ours.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
+    assert_same_state(ours, theirs, MANY_STEPS)
+    matrices = zip(ours.simplex_users.module.matrices(), theirs.model.matrices(), strict=True)
+    for one, other in matrices:
+        assert_close("matrix", *(np.atleast_2d(matrix.detach().numpy()) for matrix in (one, other)), MANY_STEPS)
+
+
+RAW = [("inner_product", loss) for loss in (MML, BSL, OTHERS[0], OTHERS[3])]
+RAW += [("cosine_in_training", loss) for loss in (MML, BSL)]
+RAW += [("euclidean", loss) for loss in (CML, UNWEIGHTED, CONTRASTIVE, OTHERS[0], OTHERS[2])]
+
+
+@pytest.mark.parametrize(("score", "loss"), RAW, ids=lambda part: part if isinstance(part, str) else part["name"])
+@pytest.mark.parametrize("change", [{}, {"l2": 1e-2}, {"schedule": "linear"}, {"batch_size": 3, "epochs": 3}], ids=str)
+def test_scores_that_are_not_cosines(score: str, loss: dict[str, Any], change: dict[str, Any]) -> None:
+    seen = data(50, 80, 300)
+    settings = config(loss, score=score, **change)
+    ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
+    for _ in range(settings.epochs):
+        assert ours.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
+    assert_same_state(ours, theirs, 5 * MANY_STEPS if loss is CONTRASTIVE else MANY_STEPS)
+
+
+def test_cosines_in_training_alone() -> None:
+    """As the cosine trains, to the bit, but what ranks keeps its length."""
+    seen, results = data(50, 80, 300), []
+    for score in ("cosine", "cosine_in_training"):
+        engine = started(NumbaEngine, seen, config(MML, score=score))
+        losses = [engine.epoch()[0].loss for _ in range(4)]
+        results.append((losses, engine.vectors(0)))
+    assert results[0][0] == results[1][0]
+    for one, other in zip(results[0][1], results[1][1], strict=True):
+        lengths = np.linalg.norm(other, axis=1, keepdims=True)
+        assert lengths.std() > 0.01
+        np.testing.assert_allclose(one, other / lengths, atol=1e-6)
+
+
+def test_rows_are_kept_in_the_unit_ball() -> None:
+    seen = data(50, 80, 300)
+    engine = started(NumbaEngine, seen, config(CML, score="euclidean", learning_rate=0.05, init_std=0.1))
+    for _ in range(4):
+        engine.epoch()
+    lengths = np.linalg.norm(engine.items.rows, axis=1)
+    assert np.isclose(lengths, 1, atol=1e-5).sum() > 10
+    moved_last, moved_never = engine.items.last == engine.steps_done, engine.items.last == 0
+    assert lengths[moved_last].max() <= 1 + 1e-6
+    assert not moved_never.any() or lengths[moved_never].max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("engine", [NumbaEngine, TorchEngine])
+def test_rows_start_in_the_unit_ball(engine: type[Any]) -> None:
+    one = started(engine, data(50, 80, 300), config(CML, score="euclidean", init_std=0.5))
+    for vectors in one.vectors(0):
+        lengths = np.linalg.norm(vectors[:, :64], axis=1)
+        assert lengths == pytest.approx(1.0, abs=1e-6), "their length was 4"
+
+
+@pytest.mark.parametrize("loss", [MML, BSL], ids=["mml", "bsl"])
+@pytest.mark.parametrize("beta", [0.5, 2.0])
+def test_negatives_by_popularity(loss: dict[str, Any], beta: float) -> None:
+    seen = data(50, 80, 300)
+    settings = config(loss, negatives={"name": "popularity", "count": 9, "beta": beta})
+    ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
+    for _ in range(settings.epochs):
+        assert ours.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
+    assert_same_state(ours, theirs, MANY_STEPS)
+
+
+SAMPLED = [{"name": "unseen", "count": 9}, {"name": "two_stage", "count": 5, "candidates": 40, "refresh": 3}]
+
+
+@pytest.mark.parametrize("negatives", SAMPLED, ids=lambda sampler: sampler["name"])
+@pytest.mark.parametrize("loss", [MML, BSL], ids=["mml", "bsl"])
+def test_negatives_that_a_sampler_gives(
+    negatives: dict[str, Any], loss: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawn ahead for some steps, or step by step where they follow the model."""
+    monkeypatch.setattr("trainers.engines.numba_engine.engine.DRAWN_AHEAD", 4 * 32 * 9)  # four steps
+    seen = data(50, 80, 300)
+    settings = config(loss, negatives=negatives)
+    ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
+    for _ in range(settings.epochs):
+        assert ours.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
+    assert_same_state(ours, theirs, MANY_STEPS)
+
+
+@pytest.mark.parametrize(("loss", "schedule"), [(MML, "constant"), (BSL, "linear")], ids=["mml", "bsl"])
+def test_a_thousand_steps_with_rows_that_rest(loss: dict[str, Any], schedule: str) -> None:
+    """250 steps an epoch, a pair or two per user: rows rest for hundreds of steps, some are first touched late."""
+    seen = data(400, 900, 500)
+    settings = config(loss, count=1, batch_size=2, schedule=schedule)
+    ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
+    for _ in range(settings.epochs):
+        ours.epoch()
+        theirs.epoch()
+    assert ours.steps_done >= 990
+    resting = ours.steps_done - ours.users.last[ours.users.last > 0]
+    assert resting.max() > 200
+    assert_same_state(ours, theirs, MANY_STEPS)
+
+
+THREADED = {
+    "mml": (MML, {"dropout": 0.1}),
+    "bsl": (BSL, {"dropout": 0.1}),
+    "euclidean": (CML, {"score": "euclidean"}),
+    "two_stage": (MML, {"negatives": {"name": "two_stage", "count": 20, "candidates": 150, "refresh": 4}}),
+    "simplex": (MML, {"encoder": {"name": "simplex", "history_table": "own", "aggregation": "user_attention"}}),
+}
+
+
+@pytest.mark.parametrize("case", THREADED)
+def test_the_same_bits_for_any_number_of_threads(case: str, all_threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, fields = THREADED[case]
+    size = (200, 9_000, 20_000) if case == "simplex" else (200, 300, 2_000)  # so many items that a product over them is split
+    seen, settings = data(*size), config(loss, batch_size=256, count=20, epochs=2, **fields)
+    results = []
+    for n in (1, all_threads):
+        monkeypatch.setattr("trainers.engines.numba_engine.autotune.Autotuner.next", lambda tuner, n=n: (1000, n))
+        torch.set_num_threads(n)  # two_stage asks torch where the items lie, simplex for the users' vectors
+        engine = started(NumbaEngine, seen, settings)
+        losses = [engine.epoch()[0].loss for _ in range(settings.epochs)]
+        results.append((losses, *[vectors.tobytes() for vectors in engine.vectors(0)]))
+    torch.set_num_threads(1)
+    assert results[0] == results[1]
+    assert numba.get_num_threads() == all_threads
+
+
+def test_evaluating_does_not_change_the_bits() -> None:
+    seen, held_out, settings = data(60, 90, 500), data(60, 90, 200, seed=1), config(MML)
+    often = started(NumbaEngine, seen, settings, held_out=held_out, evaluate_every=1)
+    seldom = started(NumbaEngine, seen, settings, held_out=held_out, evaluate_every=100)
+    for _ in range(settings.epochs):
+        one, other = often.epoch()[0], seldom.epoch()[0]
+        often.vectors(0)
+        assert one.loss == other.loss
+    assert one.metrics == other.metrics is not None
+    assert all(np.array_equal(a, b) for a, b in zip(often.vectors(0), seldom.vectors(0), strict=True))
+
+
+@pytest.mark.usefixtures("all_threads")
+def test_the_length_of_kernel_calls_does_not_change_the_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, settings = data(60, 90, 500), config(MML, batch_size=8)
+    vectors = []
+    for plan in [(1, 1), (50, 2), (7, 1)]:
+        monkeypatch.setattr("trainers.engines.numba_engine.autotune.Autotuner.next", lambda tuner, plan=plan: plan)
+        engine = started(NumbaEngine, seen, settings)
+        engine.epoch()
+        vectors.append(engine.vectors(0)[1])
+    assert all(np.array_equal(one, vectors[0]) for one in vectors)
+
+
+def test_pace_keeps_the_faster_number_of_threads_and_tries_the_other_again() -> None:
+    seconds = {1: 0.001, 4: 0.003}
+    tuner, used = Autotuner(4), {1: 0, 4: 0}
+    for _ in range(100):
+        steps, threads = tuner.next()
+        used[threads] += steps
+        tuner.took(steps, threads, seconds[threads] * steps)
+        assert seconds[threads] * steps <= 0.5
+    assert used[1] > 50 * used[4] > 0
+    assert Autotuner(1).next()[1] == 1
+
+
+def test_a_second_config_starts_afresh() -> None:
+    seen, settings = data(50, 80, 300), config(MML)
+    engine = started(NumbaEngine, seen, settings)
+    first = [engine.epoch()[0].loss for _ in range(2)]
+    engine.start(0, config(BSL))
+    engine.epoch()
+    engine.start(0, settings)
+    assert [engine.epoch()[0].loss for _ in range(2)] == first
+
+
+def test_work_does_not_grow_with_the_catalogue() -> None:
+    settings = config(MML, count=5, batch_size=20, epochs=1)
+    updates = []
+    for scale in (1, 10):
+        seen = data(100 * scale, 200 * scale, 1_000)
+        engine = started(NumbaEngine, seen, settings)
+        engine.epoch()
+        assert engine.row_updates <= engine.steps_done * 20 * (2 + 2 * (1 + 5) + 1)
+        updates.append(engine.row_updates)
+    assert updates[1] < 1.5 * updates[0], f"rows updated: {updates[0]} with 200 items, {updates[1]} with 2,000"
+
+
+@pytest.mark.parametrize("loss", [MML | {"negative_weight": 1e38, "positive_weight": 1e38}, BSL | {"temperature": 1e-38}, MML])
+def test_divergence_shows_in_the_loss(loss: dict[str, Any]) -> None:
+    engine = started(NumbaEngine, data(50, 80, 300), config(loss, learning_rate=3e38))
+    losses = [engine.epoch()[0].loss for _ in range(2)]
+    assert not math.isfinite(losses[-1]), f"losses {losses}"
+
+
+@pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode')}")
+def test_can_run(loss: dict[str, Any]) -> None:
+    assert why_not(config(loss)) == ""
+
+
+def test_cannot_run() -> None:
+    assert "pools positives" in why_not(config(BSL | {"mode": "multi"}))
+    too_much = config(MML).replace(batch_size=2**24, negatives={"name": "uniform", "count": 1000})
+    assert "too much for one step" in why_not(too_much)
+    assert "negatives in_batch look at scores" in why_not(config(MML, negatives={"name": "in_batch"}))
+    with pytest.raises(ValueError, match="cannot run this config"):
+        started(NumbaEngine, data(50, 80, 300), too_much)
+    assert "score cosine_of_next_year has no fused step" in why_not(
+        config(MML).model_copy(update={"score": "cosine_of_next_year"})
+    )
+    simplex = config(MML).replace(encoder={"name": "simplex"})
+    assert "gradient comes from two sides" in why_not(simplex)
+    assert why_not(simplex.replace(encoder={"name": "simplex", "g": 1.0})) == ""
+    assert "encoder lightgcn is not mf or simplex" in why_not(config(MML).replace(encoder={"name": "lightgcn"}))
+    own = {"name": "simplex", "history_table": "own"}
+    assert "score euclidean keeps rows in the unit ball" in why_not(config(CML, score="euclidean").replace(encoder=own))
+
+
+@numba.njit(error_model="numpy")
+def one_row(kind: int, settings: Any, positive: Any, scores: Any, slopes: Any) -> Any:
+    return row_loss(kind, settings, scores.shape[1], positive, scores, 0, scores.shape[1], slopes)
+
+
+@pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
+def test_row_functions(loss: dict[str, Any]) -> None:
+    """Value and slopes on any scores, above 1 too, where dropout can carry them."""
+    formula = config(loss).loss
+    row = row_loss_of(formula, N_ITEMS)
+    rng = np.random.default_rng(3)
+    for n in (1, 2, 9, 40):
+        scores = rng.uniform(-1.4, 1.4, (1, n + 1)).astype(np.float32)
+        positive, negative = (torch.tensor(part, requires_grad=True) for part in (scores[:, 0], scores[:, 1:]))
+        value = formula.rows(Scores(positive, negative, torch.zeros(1), torch.zeros(1), N_ITEMS)).sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        slopes = np.zeros((1, n), np.float32)
+        got, slope = one_row(row.kind, row.settings, scores[0, 0], np.ascontiguousarray(scores[:, 1:]), slopes)
+        assert got == pytest.approx(float(value.detach()), rel=2e-5, abs=1e-5)
+        assert positive.grad is not None
+        assert negative.grad is not None
+        assert slope == pytest.approx(float(positive.grad[0]), rel=2e-5, abs=1e-5)
+        assert slopes == pytest.approx(negative.grad.numpy(), rel=2e-4, abs=1e-5)
+
+
+def test_every_row_function_is_tested() -> None:
+    assert {cls.__dataclass_fields__["name"].default for cls in ROWS} == {loss["name"] for loss in ALL_LOSSES}  # type: ignore[attr-defined]
+    assert set(ROWS) <= set(LOSSES.values())
+
+
+def test_compiling_without_a_folder_for_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
+
+    def twice(x: int) -> int:
+        return 2 * x
+
+    assert compiled(nogil=True)(twice)(21) == 42
+
+
+def test_the_fingerprint_covers_what_the_step_is_compiled_from() -> None:
+    """What a compiled file imports from trainers is compiled in, too, or gives it types only."""
+    types_only = {"trainers.config", "trainers.losses", "trainers.losses.base", "trainers.validation"}
+    files = {path.resolve() for path in sources()}
+    root = Path(trainers.__file__).parent
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("trainers"):
+                assert node.module is not None
+                for name in [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]:
+                    file = root.parent / f"{name.replace('.', '/')}.py"
+                    assert not file.exists() or file in files or name in types_only, f"{path.name} imports {name}"

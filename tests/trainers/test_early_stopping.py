@@ -1,0 +1,105 @@
+"""SimpleX's schedule, on both CPU engines: what is kept, what is gone back to, when it stops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trainers import Interactions, TrainConfig, evaluate
+from trainers.early_stopping import LOWEST_RATE, Plateau, PlateauRun
+from trainers.engines import choose_engine, make_engine
+from trainers.engines.torch_engine import TorchEngine
+
+SIMPLEX = {"name": "simplex", "aggregation": "user_attention", "history_table": "own"}
+
+
+def data(seed: int, n_pairs: int) -> Interactions:
+    rng = np.random.default_rng(seed)
+    return Interactions.from_pairs(rng.integers(0, 40, n_pairs), rng.integers(0, 60, n_pairs), 40, 60)
+
+
+SEEN, HELD_OUT = data(0, 400), data(1, 80)
+
+
+def config(**fields: Any) -> TrainConfig:
+    encoder = {"dim": 8, "init_std": 0.1, "name": "mf", **fields.pop("encoder", {})}
+    loss = {"name": "mml", "margins": [0.1, 0.4], "weights": [0.3, 0.7], "negative_weight": 20.0}
+    common = {"negatives": {"name": "uniform", "count": 7}, "learning_rate": 1e-2, "batch_size": 32, "epochs": 40, "seed": 5}
+    return TrainConfig.from_dict({"loss": loss, "encoder": encoder, **common, **fields})
+
+
+def engine_of(settings: TrainConfig, name: str) -> Any:
+    return make_engine(choose_engine(settings, name, "cpu"), SEEN, HELD_OUT)
+
+
+@pytest.mark.parametrize("encoder", [{}, SIMPLEX], ids=["mf", "simplex"])
+def test_going_back_is_the_same_on_both_engines(encoder: dict[str, Any]):
+    found = []
+    for name in ("torch", "numba"):
+        engine = engine_of(config(encoder=encoder), name)
+        engine.start(0, config(encoder=encoder))
+        engine.epoch()
+        before, kept = engine.vectors(0), engine.keep(0)
+        losses = [engine.epoch()[0].loss for _ in range(2)]
+        engine.go_back(0, kept, 1e-3)
+        for one, other in zip(before, engine.vectors(0), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+        losses += [engine.epoch()[0].loss for _ in range(3)]
+        found.append((losses, engine.vectors(0)))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-4)
+    for one, other in zip(found[0][1], found[1][1], strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", ["torch", "numba"])
+@pytest.mark.parametrize("cut", [None, 0.1])
+def test_it_ends_with_the_best_epoch(name: str, cut: float | None):
+    """Held-out pairs are drawn at random: there is nothing to learn, and a new best is luck."""
+    settings = config()
+    run = PlateauRun(engine_of(settings, name), settings, Plateau("ndcg@20", patience=3, cut=cut))
+    curve = [result.metrics["ndcg@20"] for result in run]
+    assert len(curve) < settings.epochs
+    best = int(np.argmax(curve))
+    assert len(curve) - 1 - best == 3, "three epochs without a new best"
+    ndcg = evaluate(*run.vectors(), seen=SEEN, held_out=HELD_OUT, ks=(20,))["ndcg@20"]
+    assert ndcg == pytest.approx(curve[best], abs=1e-6)
+
+
+class Recorder(TorchEngine):
+    """Notes the learning rates that it is given."""
+
+    rates: list[float]
+
+    def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
+        vars(self).setdefault("rates", []).append(learning_rate)
+        super().go_back(lane, kept, learning_rate)
+
+
+def test_the_rate_is_cut_at_every_epoch_without_a_new_best():
+    settings = config(learning_rate=2e-5)
+    engine = Recorder(SEEN, HELD_OUT)
+    results = list(PlateauRun(engine, settings, Plateau("ndcg@20", patience=4)))
+    best = float("-inf")
+    rate, expected = 2e-5, []
+    for result in results:
+        assert result.metrics is not None
+        if result.metrics["ndcg@20"] > best + 1e-6:
+            best = result.metrics["ndcg@20"]
+        else:
+            rate = max(LOWEST_RATE, rate * 0.1)
+            expected.append(rate)
+    assert engine.rates[:-1] == pytest.approx(expected[:-1]), "after the last failure only the best epoch comes back"
+    assert engine.rates[-1] == pytest.approx(expected[-2])
+    assert min(engine.rates) >= LOWEST_RATE
+
+
+def test_only_a_constant_rate_can_be_cut():
+    settings = config(schedule="linear")
+    engine = engine_of(settings, "torch")
+    with pytest.raises(ValueError, match="constant learning rate"):
+        engine.go_back(0, None, 1e-3)
+    engine.start(0, settings)
+    with pytest.raises(ValueError, match="constant learning rate"):
+        engine.go_back(0, engine.keep(0), 1e-3)

@@ -1,5 +1,0 @@
-"""The fused CPU engine: matrix factorisation with any loss that has a row function."""
-
-from trainers.engines.cpu.engine import NumbaEngine, why_not
-
-__all__ = ["NumbaEngine", "why_not"]

@@ -1,0 +1,5 @@
+"""The fused CPU engine: matrix factorisation with any loss that has a row function."""
+
+from trainers.engines.numba_engine.engine import NumbaEngine, why_not
+
+__all__ = ["NumbaEngine", "why_not"]

@@ -1,0 +1,218 @@
+"""The fused CPU engine: matrix factorisation, and SimpleX on top of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainers import draws
+from trainers.config import TrainConfig
+from trainers.data import Ids
+from trainers.draws import Purpose
+from trainers.encoders import MF, SimpleXModule
+from trainers.engines.lazy_adam import powers, rates
+from trainers.engines.numba_engine.autotune import Autotuner
+from trainers.engines.numba_engine.batch import new_batch, stride_bits
+from trainers.engines.numba_engine.kernels import Plan, kernel_for
+from trainers.engines.numba_engine.simplex.users import SimpleXUsers, why_not_encoder
+from trainers.engines.numba_engine.table import N_POWERS, Floats, Table, caught_up, new_table, put_rows
+from trainers.engines.one_lane import OneLane
+from trainers.engines.protocol import Vectors
+from trainers.engines.row_losses import ALL, ROWS, row_loss_of
+from trainers.negatives import Popularity, Sampler, Step, Uniform
+from trainers.scores import SCORES, unit
+
+SCORES_HERE = ("cosine", "cosine_in_training", "inner_product", "euclidean")
+MAX_SLOTS = 2**31
+DRAWN_AHEAD = 2**20  # negatives that a sampler draws at once
+NO_WEIGHTS = np.zeros(0, np.uint64), np.zeros(0, np.uint64)
+NOTHING_GIVEN = np.zeros((0, 1), np.int32)
+
+
+def why_not(config: TrainConfig) -> str:
+    """Empty when this engine can run the config, else the reason why it cannot."""
+    if reason := why_not_encoder(config.encoder):
+        return reason
+    if config.score not in SCORES_HERE:
+        return f"score {config.score} has no fused step"
+    if config.score == "euclidean" and not isinstance(config.encoder, MF):
+        return f"score euclidean keeps rows in the unit ball, encoder {config.encoder.name} has other vectors than rows"
+    if type(config.loss) not in ROWS:
+        return f"loss {config.loss.name} has no row function"
+    if reason := ROWS[type(config.loss)].why_not(config.loss):
+        return reason
+    if config.negatives.needs_scores:
+        return f"negatives {config.negatives.name} look at scores of the model, which the fused step does not keep"
+    if config.batch_size << stride_bits(config.negatives.count) >= MAX_SLOTS:
+        return f"batch_size {config.batch_size} with {config.negatives.count} negatives is too much for one step"
+    return ""
+
+
+class Kept(NamedTuple):
+    """Parameters of an epoch: of every table, and of the matrices that torch trains."""
+
+    rows: list[Floats]
+    matrices: list[Tensor]
+
+
+class NumbaEngine(OneLane):
+    """One lane on fused numba kernels, with at most `numba.get_num_threads()` threads.
+
+    A config's numbers do not depend on the number of threads, nor on how often it is evaluated.
+
+    Attributes:
+        row_updates: rows caught up or updated since `start`; what the memory traffic of training is made of.
+    """
+
+    def _begin(self, config: TrainConfig) -> None:
+        reason = why_not(config)
+        if reason:
+            raise ValueError(f"the numba engine cannot run this config: {reason}")
+        dim, seen = config.encoder.dim, self.seen
+        self.score, raw = SCORES[config.score], SCORES[config.score].users is not unit
+        self.loss = row_loss_of(config.loss, seen.n_items)
+        if raw:  # screening knows how far a direction may turn, not how long a vector may grow
+            self.loss = self.loss._replace(cutoff=ALL)
+        self.power = powers(N_POWERS)
+        module = config.encoder.build(seen, config.seed)
+        self.simplex_users = SimpleXUsers(config, module, seen, self.power) if isinstance(module, SimpleXModule) else None
+        users, items = (table.detach().numpy() for table in module.tables()[:2])
+        self.users = self.simplex_users.users if self.simplex_users else new_table(users, False, raw, self.score.max_norm)
+        self.items = new_table(items, self.loss.cutoff > ALL, raw, self.score.max_norm)
+        size = min(config.batch_size, len(seen))
+        dense = self.loss.cutoff == ALL
+        self.batch = new_batch(size, config.negatives.count, dim, config.encoder.dropout > 0.0, seen.n_items, dense)
+        self.weights = NO_WEIGHTS
+        self.sampler = None
+        if isinstance(config.negatives, Popularity):
+            self.weights = config.negatives.sampler(seen).table
+        elif not isinstance(config.negatives, Uniform):
+            self.sampler = config.negatives.sampler(seen)
+        self.kernel = kernel_for(dim)
+        self.steps_done = 0
+        self.row_updates = 0
+
+    def _train_epoch(self, config: TrainConfig, epoch: int) -> float:
+        n_steps = -(-len(self.seen) // config.batch_size)
+        plan = self._plan(config, epoch, n_steps)
+        totals, counts = np.zeros(1), np.zeros(1, np.int64)
+        max_threads = numba.get_num_threads()
+        autotuner = Autotuner(max_threads)
+        done = 0
+        try:
+            while done < n_steps and np.isfinite(totals[0]):
+                steps, threads = autotuner.next()
+                last = min(n_steps, done + (1 if self.simplex_users else steps))
+                if self.sampler is not None:
+                    last = min(last, done + self._steps_ahead(config))
+                    plan = plan._replace(**self._given(config, self.sampler, epoch, done, last))
+                numba.set_num_threads(threads)
+                started = time.perf_counter()
+                if self.simplex_users is not None:
+                    _, users, _ = self._pairs(config, epoch, done, last)
+                    self.batch.vectors[: len(users)] = self.simplex_users.forward(users, plan, done)
+                self.kernel(plan, self.users, self.items, self.batch, done, last, totals, counts)
+                if self.simplex_users is not None and np.isfinite(totals[0]):
+                    self.simplex_users.update(self.batch.gradients[: len(users)], plan, done)
+                autotuner.took(last - done, threads, time.perf_counter() - started)
+                done = last
+        finally:
+            numba.set_num_threads(max_threads)
+        self.steps_done += done
+        self.row_updates += int(counts[0])
+        finite = all(np.isfinite(table.scale).all() for table in self.tables())
+        return float(totals[0]) / len(self.seen) if finite else float("nan")
+
+    def tables(self) -> list[Table]:
+        """All of the run's, users and items first."""
+        return [self.users, self.items, *([self.simplex_users.history] if self.simplex_users else [])]
+
+    def _steps_ahead(self, config: TrainConfig) -> int:
+        """For how many steps a sampler may draw."""
+        if config.negatives.follows_model:
+            return 1
+        return max(1, DRAWN_AHEAD // (config.batch_size * config.negatives.count))
+
+    def _given(self, config: TrainConfig, sampler: Sampler, epoch: int, first: int, last: int) -> dict[str, Any]:
+        """The negatives of steps [first, last) of an epoch, for the kernel."""
+        rows, users, items = self._pairs(config, epoch, first, last)
+        number = self.steps_done + first
+        step = Step(config.seed, epoch, number, rows, users, items, self._directions(number))
+        return {"given": sampler.draw(step).astype(np.int32), "given_first": int(rows[0])}
+
+    def _pairs(self, config: TrainConfig, epoch: int, first: int, last: int) -> tuple[Ids, Ids, Ids]:
+        """Of steps [first, last) of an epoch: the rows, their users and items."""
+        rows = np.arange(first * config.batch_size, min(last * config.batch_size, len(self.seen)))
+        pairs = draws.permuted(draws.key(config.seed, Purpose.SHUFFLE, epoch), rows, len(self.seen))
+        return rows, self.seen.users[pairs], self.seen.items[pairs]
+
+    def _directions(self, step: int) -> Callable[[], Floats]:
+        """The items' directions as they stand after a step of the running epoch."""
+        return lambda: unit(self._rows(self.items, step)).numpy()
+
+    def _plan(self, config: TrainConfig, epoch: int, n_steps: int) -> Plan:
+        dropout = config.encoder.dropout
+        return Plan(
+            users=self.seen.users,
+            items=self.seen.items,
+            shuffle=draws.key(config.seed, Purpose.SHUFFLE, epoch),
+            half_bits=np.uint64(draws.half_bits_for(len(self.seen))),
+            negatives=draws.key(config.seed, Purpose.NEGATIVES, epoch),
+            dropout=draws.key(config.seed, Purpose.DROPOUT, epoch),
+            dropout_threshold=draws.keep_threshold(dropout),
+            dropout_factor=1.0 / (1.0 - dropout),
+            n_negatives=config.negatives.count,
+            keep=self.weights[0],
+            other=self.weights[1],
+            given=NOTHING_GIVEN,
+            given_first=0,
+            own_users=self.simplex_users is None,
+            batch_size=config.batch_size,
+            kind=self.loss.kind,
+            settings=self.loss.settings,
+            cutoff=np.float32(self.loss.cutoff),
+            summed=self.loss.summed,
+            euclidean=config.score == "euclidean",
+            l2=np.float32(config.l2),
+            rates=rates(config, len(self.seen), self.steps_done, n_steps),
+            power=self.power,
+            steps_before=self.steps_done,
+        )
+
+    def _keep(self) -> Kept:
+        step, matrices = self.steps_done, self.simplex_users.module.matrices() if self.simplex_users else []
+        return Kept(
+            [self._rows(table, step).numpy() for table in self.tables()], [matrix.detach().clone() for matrix in matrices]
+        )
+
+    def _go_back(self, kept: Kept, config: TrainConfig) -> None:
+        tail = float(rates(config, len(self.seen), self.steps_done, 1)[0, 2])
+        for table, rows in zip(self.tables(), kept.rows, strict=True):
+            put_rows(table, rows, self.steps_done, tail)
+        if self.simplex_users:
+            self.simplex_users.config = config
+            with torch.no_grad():
+                for matrix, old in zip(self.simplex_users.module.matrices(), kept.matrices, strict=True):
+                    matrix.copy_(old)
+
+    def _vectors(self) -> Vectors:
+        step = self.steps_done
+        users = (
+            self._rows(self.users, step) if self.simplex_users is None else self.simplex_users.vectors(step, self._tail(step))
+        )
+        users, items = self.score.ranking(users, self._rows(self.items, step))
+        return users.numpy(), items.numpy()
+
+    def _rows(self, table: Table, step: int) -> Tensor:
+        """A table's rows as they stand after a step, the last one so far."""
+        return torch.from_numpy(caught_up(table, step, self._tail(step)))
+
+    def _tail(self, step: int) -> float:
+        assert self.config is not None  # a run has begun
+        return float(rates(self.config, len(self.seen), step, 1)[0, 2])

@@ -1,0 +1,191 @@
+"""The fused training step, compiled once per row width and kept on disk. What happens in a step, a line per parallel pass:
+
+    draw       the batch's pairs, from the counter-based shuffle
+    catch up   their users and positive items
+    screen     draw the negatives; drop those that certainly score below the loss's cutoff, judging by their stale rows
+    catch up   the negatives that are left
+    score      them: slopes, the loss, the gradients of the users
+    update     items and users that got a gradient, each by one task, summing in batch order
+
+Where every negative has a slope, nothing is screened, and the passes go item by item: see `dense`.
+
+Between the passes one thread strings together what belongs to the same row, as linked lists. So no task writes what another
+task of the same pass reads, every sum has one order, and the numbers do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from trainers import draws, jit, scores
+from trainers.engines import lazy_adam, row_losses
+from trainers.engines.numba_engine import step_passes
+from trainers.engines.numba_engine.batch import BLOCK, USERS, Batch
+from trainers.engines.numba_engine.dense import gather_block, order_slots, score_items, slope_block, update_bucket
+from trainers.engines.numba_engine.intrinsics import KERNEL
+from trainers.engines.numba_engine.prefilter import find
+from trainers.engines.numba_engine.step_passes import (
+    add_losses,
+    catch_up_block,
+    catch_up_task,
+    distinct,
+    distinct_positives,
+    draw_pair,
+    link_items,
+    link_users,
+    score_block,
+    update_task,
+    update_users,
+)
+from trainers.engines.numba_engine.table import Table
+from trainers.jit import announce, compiled
+from trainers.losses import distances
+
+NOT_COMPILED = ("__init__.py", "engine.py", "autotune.py")
+
+
+class Plan(NamedTuple):
+    """What stays the same over an epoch.
+
+    Attributes:
+        users, items: int32 (n_rows,), the training pairs.
+        shuffle, half_bits, negatives, dropout: uint64, keys of the epoch's draws.
+        dropout_threshold: uint64, 0 for no dropout.
+        dropout_factor: what kept units are multiplied with.
+        n_negatives: per row.
+        keep, other: uint64, a table of `draws.alias_table` to draw them by weight; empty: uniformly.
+        given: int32, those of some rows of the epoch, from number `given_first` on; empty: the kernel draws.
+        own_users: whether users have rows in the table `users`; else their vectors, before dropout, stand in `batch.vectors`,
+            and their gradients in `batch.gradients` afterwards.
+        batch_size: rows per step; the last step may have fewer.
+        kind, settings, cutoff, summed: see `row_losses.RowLoss`.
+        euclidean: whether the score is 1 - |u - v|^2 / 2; else it is the inner product of what the tables are scored by.
+        l2: added as l2 * row to the gradients.
+        rates: see `lazy_adam.rates`, a line per step of the epoch.
+        power: see `lazy_adam.powers`.
+        steps_before: steps of earlier epochs.
+    """
+
+    users: NDArray[np.int32]
+    items: NDArray[np.int32]
+    shuffle: np.uint64
+    half_bits: np.uint64
+    negatives: np.uint64
+    dropout: np.uint64
+    dropout_threshold: np.uint64
+    dropout_factor: float
+    n_negatives: int
+    keep: NDArray[np.uint64]
+    other: NDArray[np.uint64]
+    given: NDArray[np.int32]
+    given_first: int
+    own_users: bool
+    batch_size: int
+    kind: int
+    settings: NDArray[np.float32]
+    cutoff: np.float32
+    summed: bool
+    euclidean: bool
+    l2: np.float32
+    rates: NDArray[np.float64]
+    power: NDArray[np.float64]
+    steps_before: int
+
+
+# (plan, users, items, batch, first step, last step, totals float64 [loss], counts int64 [rows written]) -> steps done
+Kernel = Callable[[Plan, Table, Table, Batch, int, int, NDArray[np.float64], NDArray[np.int64]], int]
+
+
+@cache
+def kernel_for(width: int) -> Kernel:
+    """The training kernel for rows of `width` floats: compiled, or read from numba's cache on disk."""
+    kernel: Kernel = _build(width, fingerprint())
+    announce(kernel, f"compiling the training step for vectors of {width} floats: once on this machine, 1 to 3 minutes")
+    return kernel
+
+
+def fingerprint(*more: Path) -> int:
+    """Not 0; of the sources that are compiled in. Numba looks at the kernel's own file only when it judges its cache.
+
+    Args:
+        more: sources of a kernel that is built on the step's, beyond those.
+    """
+    digest = sha256(b"".join(path.read_bytes() for path in [*sources(), *more]))
+    return int.from_bytes(digest.digest()[:6], "big") + 1
+
+
+def sources() -> list[Path]:
+    """The files that have a part in the compiled step."""
+    here = sorted(Path(__file__).parent.glob("*.py"))
+    elsewhere = [Path(str(module.__file__)) for module in (draws, jit, scores, distances, lazy_adam, row_losses)]
+    return [path for path in here if path.name not in NOT_COMPILED] + elsewhere
+
+
+def _build(width: int, version: int) -> Any:  # noqa: C901 - one kernel, read from top to bottom
+    """Numbers in the closure are compile-time constants and part of the cache's key; functions there would break it."""
+
+    @compiled(**KERNEL)
+    def train_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]  # noqa: C901
+        if version == 0:  # never: it is here to be part of the cache's key
+            return 0
+        n_rows, n_items, shift = plan.items.size, np.uint64(items.last.size), step_passes.shift_of(batch)
+        for at in range(first, last):
+            start, step, tail = at * plan.batch_size, plan.steps_before + at + 1, plan.rates[at, 2]
+            size = min(plan.batch_size, n_rows - start)
+            share, rate = np.float32(1.0 if plan.summed else 1.0 / size), plan.rates[at]
+
+            for b in prange(size):
+                draw_pair(batch, b, plan, np.uint64(start + b))
+
+            n_users = link_users(batch, size, users.head) if plan.own_users else 0
+            n_work = 0 if plan.cutoff == -np.inf else distinct_positives(batch, size, items.head)
+            user_blocks, item_blocks = -(-n_users // BLOCK), -(-n_work // BLOCK)
+            for task in prange(user_blocks + item_blocks):
+                catch_up_task(batch, task, user_blocks, n_users, n_work, users, items, step - 1, tail, plan.power, width)
+            counts[0] += n_users + n_work
+
+            for block in prange(-(-size // USERS)):
+                find(batch, block, size, np.uint64(start), plan, users, items, n_items, width)
+
+            if plan.cutoff == -np.inf:
+                n_work = order_slots(batch, size, plan.n_negatives, shift, items.head)
+                for block in prange(-(-n_work // BLOCK)):
+                    score_items(batch, block, n_work, plan, items, shift, step - 1, tail, width)
+                for block in prange(-(-size // USERS)):
+                    slope_block(batch, block, size, plan, share)
+            else:
+                n_work = distinct(batch.items, batch.found, size, items.head, batch.work_items)
+                for block in prange(-(-n_work // BLOCK)):
+                    catch_up_block(items, batch.work_items, n_work, block, step - 1, tail, plan.power, width)
+                for block in prange(-(-size // USERS)):
+                    score_block(batch, block, size, plan, items, share, width)
+            counts[0] += n_work
+            if not add_losses(batch, size, totals, users.head):
+                return at - first + 1
+
+            if plan.cutoff == -np.inf:
+                for bucket in prange(batch.parts.shape[0] // batch.users.size):
+                    update_bucket(batch, bucket, size, n_work, plan, items, shift, step, rate, width)
+                for block in prange(-(-size // USERS)):
+                    gather_block(batch, block, size, plan, width)
+                for block in prange(user_blocks):
+                    update_users(batch, users, n_users, block, step, rate, plan, width)
+                counts[0] += n_users + n_work
+                continue
+
+            n_work = link_items(batch, size, shift, items.head)
+            item_blocks = -(-n_work // BLOCK)
+            for task in prange(user_blocks + item_blocks):
+                update_task(batch, task, user_blocks, n_users, n_work, users, items, shift, step, rate, plan, width)
+            counts[0] += n_users + n_work
+        return last - first
+
+    return train_steps

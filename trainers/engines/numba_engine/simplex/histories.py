@@ -1,0 +1,200 @@
+"""What the users of a batch have consumed, pooled by attention: compiled, value and gradient, as a function that torch can use.
+
+`trainers.encoders.simplex.pooled` is the definition. Users are pooled side by side, and what an item gets from the users of the
+batch is summed in their order by one task: the numbers do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numba import prange
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainers.data import Ids
+from trainers.engines.numba_engine.batch import BLOCK
+from trainers.engines.numba_engine.intrinsics import KERNEL, dot, inlined
+from trainers.engines.numba_engine.kernels import fingerprint
+from trainers.engines.numba_engine.step_passes import blocks
+from trainers.engines.numba_engine.table import Floats
+from trainers.jit import announce, compiled
+
+Places = NDArray[np.int32]
+
+
+class Histories(NamedTuple):
+    """The histories of a batch's users, one after the other; P places in all, D items.
+
+    Attributes:
+        items: int32 (D,), none twice.
+        which: int32 (P,), the place in `items`.
+        first: int32 (B + 1,), the places of user b are first[b]:first[b + 1].
+        row: int32 (P,), whose place it is.
+        starts, slots: int32 (D + 1,) and (P,): the places of item i are slots[starts[i]:starts[i + 1]].
+    """
+
+    items: Places
+    which: Places
+    first: Places
+    row: Places
+    starts: Places
+    slots: Places
+
+
+def string_together(users: Ids, consumed: Places, ends: Places, lengths: Places, mark: Places) -> Histories:
+    """The histories of users (B,); of user u they are `consumed[ends[u] - lengths[u] : ends[u]]`.
+
+    Args:
+        mark: int32, -1 for every item, and again afterwards.
+    """
+    first = np.zeros(len(users) + 1, np.int32)
+    np.cumsum(lengths[users], out=first[1:])
+    which, row, slots = (np.empty(first[-1], np.int32) for _ in range(3))
+    items, starts = np.empty(first[-1], np.int32), np.zeros(first[-1] + 1, np.int32)
+    n = _string(users, consumed, ends, first, mark, items, which, row, starts, slots)
+    return Histories(items[:n], which, first, row, starts[: n + 1], slots)
+
+
+@compiled(nogil=True)
+def _string(users, consumed, ends, first, mark, items, which, row, starts, slots):  # type: ignore[no-untyped-def]
+    n = 0
+    for b in range(users.size):
+        start = ends[users[b]] - (first[b + 1] - first[b])
+        for p in range(first[b], first[b + 1]):
+            item = consumed[start + p - first[b]]
+            if mark[item] < 0:
+                mark[item] = n
+                items[n] = item
+                n += 1
+            which[p] = mark[item]
+            row[p] = b
+            starts[which[p] + 1] += 1
+    for i in range(n):
+        mark[items[i]] = -1
+        starts[i + 1] += starts[i]
+    for p in range(which.size):  # starts[i] runs through the places of item i, and is put back below
+        slots[starts[which[p]]] = p
+        starts[which[p]] += 1
+    for i in range(n, 0, -1):
+        starts[i] = starts[i - 1]
+    starts[0] = 0
+    return n
+
+
+class Pooling(NamedTuple):
+    """For vectors of one width. Without keys, (0, dim), all items of a history weigh the same.
+
+    Attributes:
+        value: (queries, keys, values, histories, weights (P,), out (B, dim)): fills the last two.
+        back: (gradients of out, queries, keys, values, histories, weights, slopes (P,), then the gradients of queries, keys
+            and values): fills the last four.
+    """
+
+    value: Callable[..., None]
+    back: Callable[..., None]
+
+
+@cache
+def pooling_for(width: int) -> Pooling:
+    """Compiled, or read from numba's cache on disk."""
+    pooling = Pooling(_build_value(width, fingerprint(Path(__file__))), _build_back(width, fingerprint(Path(__file__))))
+    announce(pooling.back, f"compiling what SimpleX needs for vectors of {width} floats: once on this machine, about a minute")
+    return pooling
+
+
+# As in `kernels`, the closures' numbers are part of the cache's key.
+
+
+def _build_value(width: int, version: int) -> Any:
+    @compiled(**KERNEL)
+    def value(queries, keys, values, histories, weights, out):  # type: ignore[no-untyped-def]
+        if version == 0:
+            return
+        for b in prange(queries.shape[0]):
+            begin, end = histories.first[b], histories.first[b + 1]
+            highest = np.float32(-np.inf)
+            for p in range(begin, end):
+                weights[p] = dot(queries, b, keys, histories.which[p], width) if keys.size else np.float32(0.0)
+                highest = max(highest, weights[p])
+            total = np.float32(0.0)
+            for p in range(begin, end):
+                weights[p] = np.exp(weights[p] - highest)
+                total += weights[p]
+            for d in range(width):
+                out[b, d] = np.float32(0.0)
+            for p in range(begin, end):
+                weights[p] /= total
+                for d in range(width):
+                    out[b, d] += weights[p] * values[histories.which[p], d]
+
+    return value
+
+
+@inlined
+def sum_places(out, i, histories, weights, vectors, width):  # type: ignore[no-untyped-def]
+    """Of item number i, over its places in histories: the sum of their weight times the vector of their batch row."""
+    for d in range(width):
+        out[i, d] = np.float32(0.0)
+    for e in range(histories.starts[i], histories.starts[i + 1]):
+        p = histories.slots[e]
+        for d in range(width):
+            out[i, d] += weights[p] * vectors[histories.row[p], d]
+
+
+def _build_back(width: int, version: int) -> Any:  # noqa: C901 - one kernel
+    @compiled(**KERNEL)
+    def back(gradients, queries, keys, values, histories, weights, slopes, to_queries, to_keys, to_values):  # type: ignore[no-untyped-def]  # noqa: C901
+        if version == 0:
+            return
+        for b in prange(queries.shape[0]):
+            begin, end = histories.first[b], histories.first[b + 1]
+            mean = np.float32(0.0)
+            for d in range(width):
+                to_queries[b, d] = np.float32(0.0)
+            if keys.size:
+                for p in range(begin, end):
+                    slopes[p] = dot(gradients, b, values, histories.which[p], width)
+                    mean += weights[p] * slopes[p]
+                for p in range(begin, end):
+                    slopes[p] = weights[p] * (slopes[p] - mean)
+                    for d in range(width):
+                        to_queries[b, d] += slopes[p] * keys[histories.which[p], d]
+        n = histories.items.size
+        for block in prange(blocks(n)):
+            for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
+                sum_places(to_values, i, histories, weights, gradients, width)
+                if keys.size:
+                    sum_places(to_keys, i, histories, slopes, queries, width)
+
+    return back
+
+
+class _Pooled(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, queries: Tensor, keys: Tensor, values: Tensor, histories: Histories) -> Tensor:
+        arrays = [tensor.detach().contiguous().numpy() for tensor in (queries, keys, values)]
+        out, weights = np.empty_like(arrays[0]), np.empty(len(histories.which), np.float32)
+        pooling_for(out.shape[1]).value(*arrays, histories, weights, out)
+        context.kept = arrays, histories, weights
+        return torch.from_numpy(out)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        arrays, histories, weights = context.kept
+        found: list[Floats] = [np.empty_like(array) for array in arrays]
+        slopes = np.empty_like(weights)
+        pooling_for(gradient.shape[1]).back(gradient.contiguous().numpy(), *arrays, histories, weights, slopes, *found)
+        to_queries, to_keys, to_values = map(torch.from_numpy, found)
+        return to_queries, to_keys, to_values, None
+
+
+def pooled(queries: Tensor, keys: Tensor | None, values: Tensor, histories: Histories) -> Tensor:
+    """The pooled histories (B, dim) of users with these queries (B, dim); keys and values (D, dim) as in `simplex.pooled`."""
+    out: Tensor = _Pooled.apply(queries, values[:0] if keys is None else keys, values, histories)  # type: ignore[no-untyped-call]
+    return out

@@ -1,0 +1,145 @@
+"""What the engines with one lane share: the lane's life, the clock and the evaluation. Subclasses train."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainers.config import TrainConfig
+from trainers.data import Interactions
+from trainers.engines.protocol import EpochResult, Vectors
+from trainers.errors import OutOfMemory, first_line
+from trainers.metrics.accuracy import evaluate
+
+SEARCH_KS = (20,)
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "status_alloc_failed")
+
+
+class OneLane(ABC):
+    """An engine with one lane."""
+
+    lanes = 1
+
+    def __init__(self, seen: Interactions, held_out: Interactions | None, evaluate_every: int = 1, device: str = "cpu") -> None:
+        self.seen = seen
+        self.held_out = held_out
+        self.evaluate_every = evaluate_every
+        self.device = device
+        self.config: TrainConfig | None = None
+        self.epochs_done = 0
+
+    def start(self, lane: int, config: TrainConfig) -> None:
+        """Begin a config; the previous one is dropped."""
+        self.stop(lane)
+        with self._enough_memory():
+            self._begin(config)
+        self.config, self.epochs_done = config, 0
+
+    def epoch(self) -> list[EpochResult]:
+        """One epoch of the lane, empty when it is free or its config is finished."""
+        config = self.config
+        if config is None or self.epochs_done >= config.epochs:
+            return []
+        with self._enough_memory():
+            return [self._epoch(config)]
+
+    def _epoch(self, config: TrainConfig) -> EpochResult:
+        started = time.perf_counter()
+        loss = self._train_epoch(config, self.epochs_done)
+        self.epochs_done += 1
+        trained = time.perf_counter()
+        metrics = None
+        if self.epochs_done == config.epochs or (self.held_out is not None and self.epochs_done % self.evaluate_every == 0):
+            users, items = self._vectors()
+            if not (sound(torch.from_numpy(users)) and sound(torch.from_numpy(items))):
+                loss = math.nan  # the loss does not always show it: of an overflown vector it sees a cosine of 0
+            elif self.held_out is not None:
+                metrics = evaluate(users, items, seen=self.seen, held_out=self.held_out, ks=SEARCH_KS)
+        return EpochResult(0, self.epochs_done, loss, metrics, trained - started, time.perf_counter() - trained)
+
+    def vectors(self, lane: int) -> Vectors:
+        """Copies of the lane's ranking vectors, float32 (n_users, d) and (n_items, d)."""
+        self._check(lane)
+        if self.config is None:
+            raise RuntimeError("the lane is free: start a config before asking for its vectors")
+        with self._enough_memory():
+            return self._vectors()
+
+    def keep(self, lane: int) -> Any:
+        """The lane's parameters as they are now, for `go_back`."""
+        self._check(lane)
+        with self._enough_memory():
+            return self._keep()
+
+    def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
+        """Give the lane the parameters of an earlier epoch and another learning rate; Adam's moments and the draws go on.
+
+        Raises:
+            ValueError: a lane that is free, or a schedule that has rates of its own.
+        """
+        self._check(lane)
+        if self.config is None or self.config.schedule != "constant":
+            raise ValueError("only a running config with a constant learning rate can go back")
+        config = self.config.replace(learning_rate=learning_rate)
+        self._go_back(kept, config)
+        self.config = config
+
+    def stop(self, lane: int) -> None:
+        """Free the lane and its memory."""
+        self._check(lane)
+        self.config = None
+        self._release()
+
+    @contextmanager
+    def _enough_memory(self) -> Iterator[None]:
+        """Free the lane when the device's memory does not suffice, and say so in one way for all devices."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self.stop(0)
+            raise OutOfMemory(f"out of memory on {self.device}: {first_line(error)}") from error
+
+    def _check(self, lane: int) -> None:
+        if lane != 0:
+            raise ValueError(f"this engine has one lane, 0, got {lane}")
+
+    def _release(self) -> None:  # noqa: B027
+        """Give back what `_begin` took, where that is much."""
+
+    @abstractmethod
+    def _begin(self, config: TrainConfig) -> None: ...
+
+    @abstractmethod
+    def _train_epoch(self, config: TrainConfig, epoch: int) -> float:
+        """Train epoch number `epoch` (from 0) and return the mean loss over its rows."""
+
+    @abstractmethod
+    def _vectors(self) -> Vectors: ...
+
+    @abstractmethod
+    def _keep(self) -> Any: ...
+
+    @abstractmethod
+    def _go_back(self, kept: Any, config: TrainConfig) -> None: ...
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Python and CUDA's allocator say so by the type, PyTorch's CPU allocator, Triton, CUDA graphs and cuBLAS in words only."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return any(words in text for words in OUT_OF_MEMORY)
+
+
+def sound(vectors: Tensor) -> Tensor:
+    """Whether all rows are finite and none has length zero, which is what float32 makes of an overflown norm; a bool tensor."""
+    return torch.isfinite(vectors).all() & vectors.any(dim=1).all()

@@ -1,0 +1,65 @@
+"""What an engine is to whoever trains with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.config import TrainConfig
+
+Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one epoch of one lane gave.
+
+    Attributes:
+        lane: the engine's slot.
+        epoch: epochs trained so far, from 1.
+        loss: mean training loss over the epoch's rows; NaN or infinite when training diverged.
+        metrics: validation metrics such as `ndcg@20`, None in epochs without evaluation.
+        train_seconds, evaluate_seconds: wall time.
+    """
+
+    lane: int
+    epoch: int
+    loss: float
+    metrics: dict[str, float] | None
+    train_seconds: float
+    evaluate_seconds: float
+
+
+class Engine(Protocol):
+    """Trains one config per lane, an epoch at a time.
+
+    Built with `(seen, held_out, evaluate_every, device)`, and `lanes` where there can be several. A lane evaluates on
+    `held_out` every `evaluate_every` epochs and after its config's last epoch; without `held_out` never. A config's history
+    depends on config and data alone.
+
+    `start` and `epoch` raise OutOfMemory where the device's memory does not suffice. After that the lanes that were busy are
+    free, and there may be fewer: look at `lanes` again.
+    """
+
+    lanes: int
+
+    def start(self, lane: int, config: TrainConfig) -> None:
+        """Begin a config in a free lane."""
+
+    def epoch(self) -> list[EpochResult]:
+        """Train every busy lane for one epoch."""
+
+    def vectors(self, lane: int) -> Vectors:
+        """(n_users, d) and (n_items, d) float32, copies; their inner product ranks."""
+
+    def keep(self, lane: int) -> Any:
+        """The lane's parameters as they are now, for `go_back`."""
+
+    def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
+        """Give the lane the parameters of an earlier epoch and another learning rate; Adam's moments and the draws go on."""
+
+    def stop(self, lane: int) -> None:
+        """Free the lane, finished or not."""

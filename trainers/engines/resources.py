@@ -1,0 +1,32 @@
+"""The machine: what it is called, and a worker's share of it, threads and one of the GPUs."""
+
+from __future__ import annotations
+
+import platform
+
+import joblib
+import llvmlite.binding
+import numba
+import torch
+
+
+def take_share(worker: int, workers: int) -> None:
+    """Limit the engines of this thread to 1/`workers` of the CPU's threads, and give worker number `worker` a GPU, in turn.
+
+    `workers` are those of this machine, numbered from 0. Threads are what NUMBA_NUM_THREADS, the process's affinity and its
+    container allow.
+    """
+    threads = max(1, min(int(numba.config.NUMBA_NUM_THREADS), joblib.cpu_count()) // workers)
+    numba.set_num_threads(threads)
+    torch.set_num_threads(min(torch.get_num_threads(), threads))  # torch counts cores, the others hyperthreads
+    if torch.cuda.is_available():
+        torch.cuda.set_device(worker % torch.cuda.device_count())
+
+
+def device_name(device: str) -> str:
+    """The machine that a device is: the GPU's product name, or `x86_64 CPU (znver5)`, the kind that code is compiled for: on
+    another kind sums are rounded in another order.
+    """
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU ({llvmlite.binding.get_host_cpu_name()})"

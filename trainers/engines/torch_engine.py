@@ -1,0 +1,160 @@
+"""The reference engine: plain PyTorch, any encoder, any loss, CPU or CUDA. What it computes is what the others must."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainers import draws
+from trainers.config import TrainConfig
+from trainers.data import Ids
+from trainers.draws import Purpose
+from trainers.encoders import EncoderModule
+from trainers.engines.lazy_adam import BETAS, EPSILON, learning_rate_at
+from trainers.engines.one_lane import OneLane
+from trainers.engines.protocol import Vectors
+from trainers.losses import Scores
+from trainers.negatives import ScoredStep
+from trainers.scores import SCORES, unit
+
+
+class TorchEngine(OneLane):
+    """One lane on autograd and torch.optim.Adam."""
+
+    def _begin(self, config: TrainConfig) -> None:
+        self.model: EncoderModule = config.encoder.build(self.seen, config.seed)
+        self.model.to(self.device)
+        self.score = SCORES[config.score]
+        self._shorten([torch.ones(len(table), 1, dtype=torch.bool, device=self.device) for table in self.model.tables()])
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=BETAS, eps=EPSILON)
+        self.sampler = config.negatives.sampler(self.seen)
+        self.steps_done = 0
+
+    def _release(self) -> None:
+        for name in ("model", "optimizer", "sampler"):
+            vars(self).pop(name, None)
+        if self.device == "cuda":
+            torch.cuda.empty_cache()  # PyTorch keeps freed blocks: another lane or worker may need them
+
+    def _train_epoch(self, config: TrainConfig, epoch: int) -> float:
+        n_rows = len(self.seen)
+        shuffle = draws.key(config.seed, Purpose.SHUFFLE, epoch)
+        total = 0.0
+        for start in range(0, n_rows, config.batch_size):
+            rows = np.arange(start, min(start + config.batch_size, n_rows))
+            pairs = draws.permuted(shuffle, rows, n_rows)
+            total += self.step(config, epoch, rows, pairs) * len(rows)
+        return total / n_rows
+
+    def step(self, config: TrainConfig, epoch: int, rows: Ids, pairs: Ids) -> float:
+        """One Adam step on the interactions `pairs` (B,), which stand at `rows` (B,) of the epoch; returns the mean loss."""
+        self.model.refresh()
+        step = self._look(config, epoch, rows, pairs)
+        self.optimizer.zero_grad()
+        positive = (step.user_vectors * step.positive_vectors).sum(-1)  # (B,)
+        negative = self.sampler.scores(step)  # (B, N)
+        self.steps_done += 1
+        if negative.shape[1] == 0:  # the epoch's last row is alone in its batch, and its negatives would have been the others
+            return 0.0
+        scores = Scores(positive, negative, self._ids(step.users), self._ids(step.items), self.seen.n_items)
+        losses = config.loss.rows(scores)
+        self._descend(config, config.loss.reduce(losses))
+        return float(losses.detach().mean())
+
+    def _descend(self, config: TrainConfig, loss: Tensor) -> None:
+        penalty = config.loss.penalty(lambda: self._scored_vectors(config.encoder.dim))
+        (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
+        moved = [_moved(table) for table in self.model.tables()]
+        self._add_l2(config.l2, moved)
+        self._set_learning_rate(config)
+        self.optimizer.step()
+        self._shorten(moved)
+
+    def _look(self, config: TrainConfig, epoch: int, rows: Ids, pairs: Ids) -> ScoredStep:
+        users, items = self.seen.users[pairs], self.seen.items[pairs]
+        return ScoredStep(
+            seed=config.seed,
+            epoch=epoch,
+            number=self.steps_done,
+            rows=rows,
+            users=users,
+            items=items,
+            user_vectors=self._drop(config, epoch, rows, self.score.users(self.model.user_vectors(self._ids(users)))),
+            positive_vectors=self._items(items),
+            item_vectors=self._items,
+            directions=self._directions,
+        )
+
+    def _directions(self) -> NDArray[np.float32]:
+        with torch.no_grad():
+            directions: NDArray[np.float32] = unit(self._all_vectors()[1]).cpu().numpy()
+        return directions
+
+    def _items(self, items: Ids) -> Tensor:
+        return self.score.items(self.model.item_vectors(self._ids(items)))
+
+    def _ids(self, ids: Ids) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(ids, dtype=np.int64)).to(self.device)
+
+    def _drop(self, config: TrainConfig, epoch: int, rows: Ids, vectors: Tensor) -> Tensor:
+        """Dropout of the users' units (B, d): unit d of row r is drawn at counter r * dim + d."""
+        rate, dim = config.encoder.dropout, config.encoder.dim
+        if rate == 0.0:
+            return vectors
+        counters = np.add.outer(rows.astype(np.uint64) * np.uint64(dim), np.arange(dim, dtype=np.uint64))
+        stream = draws.key(config.seed, Purpose.DROPOUT, epoch)
+        keep = torch.from_numpy(draws.keep_mask(stream, counters, rate)).to(self.device)
+        return vectors * keep * (1.0 / (1.0 - rate))
+
+    def _add_l2(self, l2: float, moved: list[Tensor]) -> None:
+        if l2 == 0.0:
+            return
+        for table, rows in zip(self.model.tables(), moved, strict=True):
+            assert table.grad is not None  # backward has just run
+            table.grad += l2 * table.detach() * rows
+
+    def _shorten(self, moved: list[Tensor]) -> None:
+        """Scale these rows down to the score's largest norm."""
+        if self.score.max_norm == math.inf:
+            return
+        with torch.no_grad():
+            for table, rows in zip(self.model.tables(), moved, strict=True):
+                lengths = torch.linalg.norm(table, dim=1, keepdim=True)
+                table.mul_(torch.where(rows, self.score.max_norm / lengths.clamp(min=self.score.max_norm), 1.0))
+
+    def _set_learning_rate(self, config: TrainConfig) -> None:
+        self.optimizer.param_groups[0]["lr"] = learning_rate_at(config, self.steps_done - 1, len(self.seen))
+
+    def _all_vectors(self) -> tuple[Tensor, Tensor]:
+        """The encoder's vectors of all users and all items."""
+        users = self.model.user_vectors(torch.arange(self.seen.n_users, device=self.device))
+        return users, self.model.item_vectors(torch.arange(self.seen.n_items, device=self.device))
+
+    def _scored_vectors(self, dim: int) -> tuple[Tensor, Tensor]:
+        """The same as the score takes them: of a cosine only the directions count."""
+        users, items = self._all_vectors()
+        return self.score.users(users)[:, :dim], self.score.items(items)[:, :dim]
+
+    def _keep(self) -> dict[str, Tensor]:
+        return {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
+
+    def _go_back(self, kept: dict[str, Tensor], config: TrainConfig) -> None:
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(kept[name])
+
+    def _vectors(self) -> Vectors:
+        with torch.no_grad():
+            self.model.refresh()
+            users, items = self.score.ranking(*self._all_vectors())
+            return users.cpu().numpy(), items.cpu().numpy()
+
+
+def _moved(table: Tensor) -> Tensor:
+    """The rows (n, 1) with a gradient."""
+    assert table.grad is not None  # backward has just run
+    return (table.grad != 0).any(dim=1, keepdim=True)

@@ -1,0 +1,81 @@
+"""Which negatives a loss learns from: the papers of SSM and MML argue with hard ones, so a run says what part they have."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainers import draws
+from trainers.config import TrainConfig
+from trainers.data import Ids, Interactions
+from trainers.draws import Purpose
+from trainers.losses import Scores
+from trainers.negatives import ScoredStep
+from trainers.scores import SCORES, unit
+
+HARDEST = {"hardest 1 %": 0.01, "hardest 10 %": 0.1}  # of a row's negatives, at least one
+MAX_NEGATIVES = 400_000  # of all rows together: what is gathered shall not take more memory than training
+AFTER = 1_000_000_007  # the epoch of these draws: none that is trained
+
+
+def gradient_shares(
+    config: TrainConfig, user_vectors: NDArray[Any], item_vectors: NDArray[Any], seen: Interactions
+) -> dict[str, float]:
+    """How the negatives of a trained model share |d loss / d score|: of one batch, drawn as in training, without dropout.
+
+    Args:
+        config: what was trained.
+        user_vectors, item_vectors: (n_users, d) and (n_items, d), whose inner products rank.
+        seen: what it was trained on.
+
+    Returns:
+        active: share of the negatives with a slope;
+        hardest 1 %, hardest 10 %: the part of a row's slopes that its highest scoring negatives have, mean over the rows with
+        a slope; 0 where no row has one.
+    """
+    n_rows = min(len(seen), config.batch_size)
+    if not config.negatives.needs_scores:  # in-batch negatives depend on the batch size
+        n_rows = min(n_rows, max(1, MAX_NEGATIVES // config.negatives.count))
+    rows = np.arange(n_rows)
+    pairs = draws.permuted(draws.key(config.seed, Purpose.SHUFFLE, AFTER), rows, len(seen))
+    vectors = SCORES[config.score].training(torch.from_numpy(user_vectors), torch.from_numpy(item_vectors))
+    step = _step(config, rows, seen.users[pairs], seen.items[pairs], *vectors)
+    negative = config.negatives.sampler(seen).scores(step).double().requires_grad_()
+    if negative.shape[1] == 0:
+        return {}
+    positive = (step.user_vectors * step.positive_vectors).sum(1).double()
+    users, items = torch.from_numpy(step.users.astype(np.int64)), torch.from_numpy(step.items.astype(np.int64))
+    config.loss(Scores(positive, negative, users, items, seen.n_items)).backward()  # type: ignore[no-untyped-call]
+    assert negative.grad is not None  # backward has just run
+    return _shares(negative.detach(), negative.grad.abs())
+
+
+def _step(config: TrainConfig, rows: Ids, users: Ids, items: Ids, user_vectors: Tensor, item_vectors: Tensor) -> ScoredStep:
+    return ScoredStep(
+        seed=config.seed,
+        epoch=AFTER,
+        number=0,
+        rows=rows,
+        users=users,
+        items=items,
+        directions=lambda: unit(item_vectors[:, : config.encoder.dim]).numpy(),
+        user_vectors=user_vectors[users],
+        positive_vectors=item_vectors[items],
+        item_vectors=lambda ids: item_vectors[ids],
+    )
+
+
+def _shares(scores: Tensor, slopes: Tensor) -> dict[str, float]:
+    moved = slopes.sum(1) > 0
+    found = {"active": float((slopes > 0).double().mean())}
+    order = scores[moved].argsort(1, descending=True)
+    sorted_slopes = slopes[moved].gather(1, order)
+    for name, part in HARDEST.items():
+        first = sorted_slopes[:, : max(1, math.ceil(part * scores.shape[1]))]
+        found[name] = float((first.sum(1) / sorted_slopes.sum(1)).mean()) if moved.any() else 0.0
+    return found

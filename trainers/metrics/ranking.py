@@ -1,0 +1,215 @@
+"""The best unseen items of each user: tiles of scores, seen items masked, equal scores in one fixed order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainers import draws
+from trainers.data import Interactions
+from trainers.draws import Purpose
+from trainers.errors import InputError
+from trainers.jit import compiled
+
+TIE_SEED = 2024
+TILE_USERS, TILE_ITEMS = 256, 1024  # 1 MiB of scores, which stay in the second-level cache
+STRIP = 64  # scores looked at together
+
+Fill = Callable[[int, torch.Tensor], object]
+"""Writes the scores of items first, first + 1, ... into a tile (TILE_USERS, TILE_ITEMS); what is left over is free."""
+
+Scorer = Callable[[NDArray[np.int64]], Fill]
+"""Takes up to TILE_USERS users; called from several threads."""
+
+Receive = Callable[[int, NDArray[np.float32], NDArray[np.int32]], None]
+"""Takes the place of a block's first user, and scores and items of the block's best, unordered; -inf and -1 for none."""
+
+
+def recommend(
+    user_vectors: NDArray[Any], item_vectors: NDArray[Any], *, seen: Interactions, users: NDArray[Any], k: int
+) -> NDArray[np.int32]:
+    """Each user's k best unseen items by inner product, in the order that `evaluate` ranks by.
+
+    Args:
+        user_vectors: (n_users, d).
+        item_vectors: (n_items, d).
+        seen: what is not recommended.
+        users: whose lists, (n,), in any order.
+        k: length of the lists, >= 1.
+
+    Returns:
+        Item ids, int32 (n, k), best first; -1 where a user has fewer, and in the place of a score beyond float32, a miss.
+
+    Raises:
+        InputError: shapes that do not fit, vectors that are not finite, user ids that do not exist, or k below 1.
+    """
+    check_vectors(user_vectors, item_vectors, seen)
+    return best_lists(inner_products(user_vectors, item_vectors), seen, users, k, tie_order(seen.n_items))
+
+
+def check_vectors(user_vectors: NDArray[Any], item_vectors: NDArray[Any], seen: Interactions) -> None:
+    """Raise InputError unless the vectors fit the interactions and are finite."""
+    dim = user_vectors.shape[-1]
+    if user_vectors.shape != (seen.n_users, dim) or item_vectors.shape != (seen.n_items, dim):
+        raise InputError(
+            f"vectors must be ({seen.n_users}, d) and ({seen.n_items}, d), got {user_vectors.shape} and {item_vectors.shape}"
+        )
+    if not (np.isfinite(user_vectors).all() and np.isfinite(item_vectors).all()):
+        raise InputError("vectors must be finite; training has diverged, or the file is damaged")
+
+
+def tie_order(n_items: int) -> NDArray[np.int64]:
+    """Place of each item among items of equal score, (n_items,): a fixed permutation."""
+    return draws.permuted(draws.key(TIE_SEED, Purpose.TIES), np.arange(n_items), n_items)
+
+
+def inner_products(user_vectors: NDArray[Any], item_vectors: NDArray[Any]) -> Scorer:
+    """Scores in float32. Every tile has the same shape, so that equal vectors get equal scores wherever they stand."""
+    n_items, dim = item_vectors.shape
+    items = torch.zeros(-(-n_items // TILE_ITEMS) * TILE_ITEMS, dim)
+    items[:n_items] = torch.from_numpy(item_vectors.astype(np.float32))
+
+    def score(users: NDArray[np.int64]) -> Fill:
+        block = torch.zeros(TILE_USERS, dim)
+        block[: len(users)] = torch.from_numpy(user_vectors[users].astype(np.float32))
+        return lambda first, tile: torch.mm(block, items[first : first + TILE_ITEMS].T, out=tile)
+
+    return score
+
+
+def held_out_ranks(
+    user_vectors: NDArray[Any], item_vectors: NDArray[Any], seen: Interactions, held_out: Interactions, k: int
+) -> NDArray[np.int64]:
+    """Rank (from 0) of every held-out pair among its user's unseen items, (n_pairs,); k when not in the top k."""
+    place = tie_order(seen.n_items).astype(np.int32)
+    users = np.flatnonzero(held_out.per_user)
+    ranks = np.full(len(held_out), k, dtype=np.int64)
+
+    def look_up(start: int, best: NDArray[np.float32], best_items: NDArray[np.int32]) -> None:
+        _look_up(best, best_items, place, users[start : start + len(best)], held_out.indptr, held_out.items, ranks)
+
+    _each_block(inner_products(user_vectors, item_vectors), seen, users, k, place, look_up)
+    return ranks
+
+
+def best_lists(score: Scorer, seen: Interactions, users: NDArray[Any], k: int, place: NDArray[np.int64]) -> NDArray[np.int32]:
+    """As `recommend`, for any scores; `place` (n_items,) orders items of equal score, lowest first.
+
+    Raises:
+        InputError: user ids that do not exist, or k below 1.
+    """
+    if users.ndim != 1 or users.dtype.kind not in "iu" or (len(users) and not 0 <= users.min() <= users.max() < seen.n_users):
+        raise InputError(f"users must be a list of ids between 0 and {seen.n_users - 1}, got {users}")
+    if k < 1:
+        raise InputError(f"k must be at least 1, got {k}")
+    narrow = place.astype(np.int32)
+    lists = np.full((len(users), k), -1, np.int32)
+
+    def write(start: int, best: NDArray[np.float32], best_items: NDArray[np.int32]) -> None:
+        order = np.lexsort((narrow[best_items], -best), axis=-1)
+        found = np.where(np.isfinite(best), best_items, -1)
+        lists[start : start + len(best), : best.shape[1]] = np.take_along_axis(found, order, axis=1)
+
+    _each_block(score, seen, users.astype(np.int64), k, narrow, write)
+    return lists
+
+
+def _each_block(
+    score: Scorer, seen: Interactions, users: NDArray[np.int64], k: int, place: NDArray[np.int32], receive: Receive
+) -> None:
+    """Find the best min(k, n_items) unseen items of every user, a block of users at a time.
+
+    Scores are computed a tile of users and items at a time that stays in the cache; a pass over it keeps each user's best.
+    """
+
+    def rank_block(start: int) -> None:
+        chosen = users[start : start + TILE_USERS]
+        fill, scores = score(chosen), torch.empty(TILE_USERS, TILE_ITEMS)
+        best = np.full((len(chosen), min(k, seen.n_items)), -np.inf, np.float32)
+        best_items = np.full(best.shape, -1, np.int32)
+        cursor, seen_end = seen.indptr[chosen], seen.indptr[chosen + 1]
+        for first in range(0, seen.n_items, TILE_ITEMS):
+            fill(first, scores)
+            _keep_best(scores.numpy(), first, seen.n_items, seen.items, cursor, seen_end, place, best, best_items)
+        receive(start, best, best_items)
+
+    torch_threads = torch.get_num_threads()
+    try:  # one task per block and thread: threads that share a tile would wait for one another twice a millisecond
+        with ThreadPoolExecutor(numba.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            deque(pool.map(rank_block, range(0, len(users), TILE_USERS)), maxlen=0)
+    finally:
+        torch.set_num_threads(torch_threads)
+
+
+@compiled(nogil=True)
+def _keep_best(tile, first, n_items, seen_items, cursor, seen_end, place, best, best_items):  # type: ignore[no-untyped-def]
+    """Merge a tile of scores into each user's heap of the best unseen items; `cursor` walks over the user's seen items."""
+    last = min(n_items, first + tile.shape[1])
+    strips = tile.reshape(tile.shape[0], tile.shape[1] // STRIP, STRIP)
+    for u in range(best.shape[0]):
+        while cursor[u] < seen_end[u] and seen_items[cursor[u]] < last:
+            tile[u, seen_items[cursor[u]] - first] = -np.inf
+            cursor[u] += 1
+        tile[u, last - first :] = -np.inf  # padding
+        for s in range(strips.shape[1]):
+            worst = best[u, 0]
+            n_good = np.int32(0)
+            for j in range(STRIP):  # without a branch and of fixed length, so that it is vectorised
+                n_good = np.int32(n_good + np.int32(strips[u, s, j] >= worst))
+            if n_good > 0:
+                for j in range(STRIP):
+                    score = strips[u, s, j]
+                    if score >= best[u, 0] and score > -np.inf:
+                        _push(score, first + s * STRIP + j, place, best, best_items, u)
+
+
+@compiled(nogil=True)
+def _below(score, item, other_score, other, place):  # type: ignore[no-untyped-def]
+    """Whether an item ranks below another one; places in a heap that hold no item (-1) rank below all."""
+    if score != other_score:
+        return score < other_score
+    if item < 0 or other < 0:
+        return item < 0 and other >= 0
+    return place[item] > place[other]
+
+
+@compiled(nogil=True)
+def _push(score, item, place, best, best_items, u):  # type: ignore[no-untyped-def]
+    """Replace the worst item, at the root of the heap, if the new one ranks above it."""
+    if not _below(best[u, 0], best_items[u, 0], score, item, place):
+        return
+    size = best.shape[1]
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        if child + 1 < size and _below(
+            best[u, child + 1], best_items[u, child + 1], best[u, child], best_items[u, child], place
+        ):
+            child += 1
+        if not _below(best[u, child], best_items[u, child], score, item, place):
+            break
+        best[u, at], best_items[u, at] = best[u, child], best_items[u, child]
+        at = child
+    best[u, at], best_items[u, at] = score, item
+
+
+@compiled(nogil=True)
+def _look_up(best, best_items, place, users, indptr, items, ranks):  # type: ignore[no-untyped-def]
+    """Write the ranks of the users' held-out items that are among their best."""
+    for u in range(users.size):
+        for pair in range(indptr[users[u]], indptr[users[u] + 1]):
+            for found in range(best.shape[1]):
+                if best_items[u, found] == items[pair] and np.isfinite(best[u, found]):
+                    rank = 0
+                    for j in range(best.shape[1]):
+                        rank += _below(best[u, found], best_items[u, found], best[u, j], best_items[u, j], place)
+                    ranks[pair] = rank
