@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.plain import PlainLoop
 from trainers import Interactions, TrainConfig
-from trainers.engines.cuda.engine import TritonEngine
-from trainers.engines.cuda.pool import Pool
+from trainers.engines.triton_engine.engine import TritonEngine
+from trainers.engines.triton_engine.pool import Pool
 from trainers.errors import OutOfMemory
 
 LANES = {100: (1, 4, 8, 16), 800: (8,)}  # by number of negatives, for the first loss; others have 8

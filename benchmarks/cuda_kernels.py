@@ -12,8 +12,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from trainers.engines.cuda import ranks, step
-from trainers.engines.cuda.step import Data, Lanes, Scratch, Table
+from trainers.engines.triton_engine import ranks, step
+from trainers.engines.triton_engine.step import Data, Lanes, Scratch, Table
 
 TARGET = GPUTarget("cuda", 90, 32)
 ALIGNED = [["tt.divisibility", 16]]  # as PyTorch's arrays are

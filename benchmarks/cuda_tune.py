@@ -19,9 +19,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.engines import SPLIT_SEED, published_config
 from trainers import Interactions, TrainConfig, hold_out, load_dataset
-from trainers.engines.cuda import ranks, step
-from trainers.engines.cuda.engine import TritonEngine
-from trainers.engines.cuda.pool import GRAPH_STEPS, Pool
+from trainers.engines.triton_engine import ranks, step
+from trainers.engines.triton_engine.engine import TritonEngine
+from trainers.engines.triton_engine.pool import GRAPH_STEPS, Pool
 
 EPOCHS = 3  # trained before anything is timed
 STEPS, REPLAYS = 48, 8

@@ -105,7 +105,7 @@ def trained(engine: Any, config: TrainConfig) -> EpochResult:
 
 
 def numba_numbers(loss: dict[str, Any], scale: Scale) -> Numbers:
-    from trainers.engines.cpu import NumbaEngine
+    from trainers.engines.numba_engine import NumbaEngine
 
     seen = small_data(scale)
     step, epochs = configs(loss, scale, len(seen))
@@ -119,7 +119,7 @@ def numba_numbers(loss: dict[str, Any], scale: Scale) -> Numbers:
 
 
 def triton_numbers(loss: dict[str, Any], scale: Scale, device: str) -> Numbers:
-    from trainers.engines.cuda.engine import TritonEngine
+    from trainers.engines.triton_engine.engine import TritonEngine
 
     seen = small_data(scale)
     step, epochs = configs(loss, scale, len(seen))
@@ -139,7 +139,7 @@ def key_of(loss: dict[str, Any]) -> str:
 
 def record(file: str, data_dir: str | None) -> None:
     """Train everything on the numba engine and keep what `check` compares."""
-    from trainers.engines.cpu import NumbaEngine
+    from trainers.engines.numba_engine import NumbaEngine
 
     kept: Numbers = {}
     for scale in (FULL, TINY):
@@ -183,7 +183,7 @@ def check_loss(loss: dict[str, Any], kept: Numbers, scale: Scale, device: str) -
 
 def check_dataset(name: str, kept: Numbers, data_dir: str, device: str) -> bool:
     """The same for an epoch on the dataset."""
-    from trainers.engines.cuda.engine import TritonEngine
+    from trainers.engines.triton_engine.engine import TritonEngine
 
     seen, held_out = hold_out(load_dataset("yelp2018", data_dir).train, SPLIT_SEED)
     result = trained(TritonEngine(seen, held_out, 1, device), dataset_config(name))

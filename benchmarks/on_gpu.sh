@@ -60,7 +60,7 @@ parity() {
     "$python" -m benchmarks.gpu_parity check "$bundle/recorded.npz"
     local status=$?
     "$python" -m pytest -n "${JOBS:-8}" --maxfail=8 -p no:cacheprovider -o filterwarnings=default \
-        tests/trainers/engines/test_cuda.py tests/hpo/test_lanes.py || status=1
+        tests/trainers/engines/test_triton_engine.py tests/hpo/test_lanes.py || status=1
     return $status
 }
 study() {

@@ -106,7 +106,7 @@ def all_threads() -> int:
 @pytest.fixture
 def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Triton's interpreter runs the programs of a kernel one after the other."""
-    from trainers.engines.cuda import step
+    from trainers.engines.triton_engine import step
 
     if not torch.cuda.is_available():
         monkeypatch.setattr(step, "PROGRAMS", 2)
@@ -115,7 +115,7 @@ def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def small_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
     """Call it with how many lanes of the CUDA engine fit into memory; what it gives lists the numbers that are asked for."""
-    from trainers.engines.cuda.pool import Pool
+    from trainers.engines.triton_engine.pool import Pool
 
     make = Pool.__init__
     asked: list[int] = []

@@ -24,7 +24,7 @@ from hpo.study.trials import trial_config
 from hpo.study.workspace import default_lanes
 from trainers import Interactions, TrainConfig
 from trainers.engines import EngineChoice, make_engine
-from trainers.engines.cuda import pool
+from trainers.engines.triton_engine import pool
 from trainers.errors import OutOfMemory
 from trainers.train import Run
 

@@ -220,7 +220,7 @@ class TestChoice:
         assert (choice.name, choice.device, choice.reason) == ("torch", "cpu", "asked for")
 
     @pytest.mark.cuda
-    def test_cuda(self) -> None:
+    def test_triton_engine(self) -> None:
         for device in ("auto", "cuda"):
             assert choose_engine(config(CCL), engine="torch", device=device).device == "cuda"
         assert choose_engine(config(CCL), device="cuda").device == "cuda"

@@ -29,14 +29,12 @@ class EngineEntry:
         why_not: `module:function` from a config to the reason why the engine cannot train it, empty if it can; "" for an engine
             that trains everything.
         many_lanes: whether it is built with a number of lanes; others have one.
-        only_asked_for: why `auto` does not choose it.
     """
 
     engine: str
     device: str = ""
     why_not: str = ""
     many_lanes: bool = False
-    only_asked_for: str = ""
 
     def refuses(self, config: TrainConfig, device: str) -> str:
         """Empty when it can train the config on a device, else the reason why not."""
@@ -48,11 +46,10 @@ class EngineEntry:
 # Fastest first.
 ENGINES = {
     "triton": EngineEntry(
-        "trainers.engines.cuda.engine:TritonEngine",
+        "trainers.engines.triton_engine.engine:TritonEngine",
         "cuda",
-        "trainers.engines.cuda.limits:why_not",
+        "trainers.engines.triton_engine.limits:why_not",
         many_lanes=True,
-        only_asked_for="it has not been checked on a GPU yet (--engine triton)",
     ),
     "numba": EngineEntry("trainers.engines.numba_engine:NumbaEngine", "cpu", "trainers.engines.numba_engine:why_not"),
     "torch": EngineEntry("trainers.engines.torch_engine:TorchEngine"),
@@ -74,9 +71,10 @@ class EngineChoice:
 
 
 def choose_engine(config: TrainConfig, engine: str = AUTO, device: str = AUTO) -> EngineChoice:
-    """Resolve `auto`: the fastest engine that can train the config, of those that need not be asked for by name.
+    """Resolve `auto`: the fastest engine that can train the config.
 
-    Without CUDA that is numba or torch; with CUDA numba for matrix factorisation, and torch on CUDA for the rest.
+    With CUDA that is triton for matrix factorisation, or numba on the CPU for what triton cannot train of it, and torch on CUDA
+    for the rest; without CUDA numba or torch.
 
     Raises:
         InputError: unknown engine or device; CUDA asked for and absent; an engine that cannot run the config or device.
@@ -110,7 +108,7 @@ def _devices(device: str, has_cuda: bool) -> list[str]:
 def _refuses_to_be_chosen(name: str, config: TrainConfig, device: str, cuda_is_free: bool) -> str:
     if name == "numba" and cuda_is_free and not isinstance(config.encoder, MF):
         return f"torch is faster on CUDA with encoder {config.encoder.name}"
-    return ENGINES[name].only_asked_for or ENGINES[name].refuses(config, device)
+    return ENGINES[name].refuses(config, device)
 
 
 def _asked_for(config: TrainConfig, engine: str, device: str, has_cuda: bool) -> EngineChoice:

@@ -1,8 +1,8 @@
 """What a fused engine knows of a loss: its line in the table `ROWS`, which names one of a few kinds of row function.
 
 A row function takes one positive score and the scores of its negatives, and gives the loss and its slopes. Each engine has them
-in its own language: `numba_engine.row_functions` for numba, `cuda.rows` for Triton. The torch form in `trainers.losses` is the
-definition.
+in its own language, in `numba_engine.row_functions` and `triton_engine.row_functions`. The torch form in `trainers.losses` is
+the definition.
 """
 
 from __future__ import annotations

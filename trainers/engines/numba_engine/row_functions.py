@@ -1,7 +1,7 @@
 """Losses as row functions for numba: one positive score and the scores of its negatives in, the loss and its slopes out.
 
 A loss is known to fused engines through its line in `row_losses.ROWS` alone. To add one: a line there, and where no kind of row
-function fits, a function here with a branch in `row_loss`, and its twin in `cuda.rows`. Tests compare values and slopes.
+function fits, a function here with a branch in `row_loss`, and its twin in `triton_engine.row_functions`. Tests compare them.
 
 A row function is called as `(settings, count, positive, scores, b, n, slopes)`: `scores[b, :n]` are those of the row's `count`
 negatives that do not lie below the loss's cutoff. It writes d loss / d score to `slopes[b, :n]` and returns

@@ -4,11 +4,11 @@
     train_rows      a program per row of a lane's batch: draws its negatives, scores them, and adds its gradients to sums
     update_rows     the rows that got a gradient, each in one program: Adam, and the sums are zero again
 
-A row is never caught up in place: whoever reads it adds its displacement since (`trainers.engines.lazy_adam`). So train_rows writes
-nothing that another of its programs reads. Gradients are summed as whole numbers, in units of 1 / lane.scale: such sums are the
-same in any order, so no run's bits depend on timing or on other lanes. For the same reason the compiler may not fuse products
-and sums as it likes (ROUNDING): it does so in one row of a tile and not in another, and a row's place in its tile depends on
-timing.
+A row is never caught up in place: whoever reads it adds its displacement since (`trainers.engines.lazy_adam`). So train_rows
+writes nothing that another of its programs reads. Gradients are summed as whole numbers, in units of 1 / lane.scale: such sums
+are the same in any order, so no run's bits depend on timing or on other lanes. For the same reason the compiler may not fuse
+products and sums as it likes (ROUNDING): it does so in one row of a tile and not in another, and a row's place in its tile
+depends on timing.
 
 The rows with a gradient are listed in PROGRAMS lists per lane, list p for the batch's rows p, p + PROGRAMS, and so on: a single
 counter would be asked thousands of times a step. Program p of update_rows takes list p.
@@ -29,9 +29,9 @@ from torch import Tensor
 
 from trainers import scores
 from trainers.engines import lazy_adam as adam
-from trainers.engines.cuda.draws import below, bits, permuted, weighted, word
-from trainers.engines.cuda.limits import N_SETTINGS
-from trainers.engines.cuda.rows import row_loss
+from trainers.engines.triton_engine.draws import below, bits, permuted, weighted, word
+from trainers.engines.triton_engine.limits import N_SETTINGS
+from trainers.engines.triton_engine.row_functions import row_loss
 
 N_POWERS = 2**17  # b2^(2^17) is no longer a float32
 # The fastest sizes on an H200 of those that `benchmarks.cuda_tune` tries. Another size is another order of sums.

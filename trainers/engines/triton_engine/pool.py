@@ -14,11 +14,11 @@ from trainers import draws
 from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.draws import Purpose
-from trainers.engines.cuda import step
-from trainers.engines.cuda.limits import N_SETTINGS, gradient_scale
-from trainers.engines.cuda.step import Data, Lanes, Scratch, Table, shuffle_pairs, train_rows, update_rows
 from trainers.engines.lazy_adam import RATIO, powers, rates
 from trainers.engines.row_losses import ROWS, row_loss_of
+from trainers.engines.triton_engine import step
+from trainers.engines.triton_engine.limits import N_SETTINGS, gradient_scale
+from trainers.engines.triton_engine.step import Data, Lanes, Scratch, Table, shuffle_pairs, train_rows, update_rows
 from trainers.negatives import Popularity
 
 GRAPH_STEPS = 32  # replayed at once

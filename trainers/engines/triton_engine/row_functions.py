@@ -1,4 +1,4 @@
-"""Losses as row functions for Triton, twins of those in `cpu.rows`: the same kinds, settings and formulas.
+"""Losses as row functions for Triton, twins of those in `numba_engine.row_functions`: the same kinds, settings, formulas.
 
 A row function takes `settings` (a pointer), `count` (float32), the positive's score, the negatives' scores (BLOCK,), and which
 of them are there; it returns the row's loss, d loss / d positive, and the slopes d loss / d score (BLOCK,) of those that are.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainers.data import Interactions
-from trainers.engines.cuda.step import ROUNDING
+from trainers.engines.triton_engine.step import ROUNDING
 from trainers.metrics.ranking import tie_order
 
 BLOCK_SCORES = 2**27  # 512 MiB
@@ -70,9 +70,9 @@ class Ranker:
         return Block(*(torch.from_numpy(array).to(self.device) for array in arrays))
 
     def ranks(self, user_vectors: Tensor, item_vectors: Tensor, k: int) -> Tensor:
-        """As `trainers.metrics.ranking.held_out_ranks`, int32 (n_pairs,), of vectors (n, d) on the device; only rounding differs.
+        """As `trainers.metrics.ranking.held_out_ranks`, int32 (n_pairs,), of vectors (n, d) on the device.
 
-        It does not wait for the device.
+        Only rounding differs. It does not wait for the device.
         """
         return torch.cat([self._ranks(block, user_vectors, item_vectors, k) for block in self.blocks])
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.encoders import MF
-from trainers.engines.cuda.limits import why_not
-from trainers.engines.cuda.pool import Pool, Shape, shape_of
-from trainers.engines.cuda.ranks import Ranker
 from trainers.engines.one_lane import SEARCH_KS, is_out_of_memory, sound
 from trainers.engines.protocol import EpochResult, Vectors
+from trainers.engines.triton_engine.limits import why_not
+from trainers.engines.triton_engine.pool import Pool, Shape, shape_of
+from trainers.engines.triton_engine.ranks import Ranker
 from trainers.errors import OutOfMemory, first_line
 from trainers.metrics.accuracy import metrics_of_ranks
 from trainers.scores import SCORES
