@@ -13,7 +13,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from trainers.engines.triton_engine import ranks, step
-from trainers.engines.triton_engine.step import Data, Lanes, Scratch, Table
+from trainers.engines.triton_engine.arrays import Data, Lanes, Scratch, Table
 
 TARGET = GPUTarget("cuda", 90, 32)
 ALIGNED = [["tt.divisibility", 16]]  # as PyTorch's arrays are

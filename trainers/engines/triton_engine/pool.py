@@ -17,8 +17,9 @@ from trainers.draws import Purpose
 from trainers.engines.lazy_adam import RATIO, powers, rates
 from trainers.engines.row_losses import ROWS, row_loss_of
 from trainers.engines.triton_engine import step
+from trainers.engines.triton_engine.arrays import N_FACTORS, N_NUMBERS, Data, Lanes, Scratch, Table
 from trainers.engines.triton_engine.limits import N_SETTINGS, gradient_scale
-from trainers.engines.triton_engine.step import Data, Lanes, Scratch, Table, shuffle_pairs, train_rows, update_rows
+from trainers.engines.triton_engine.step import shuffle_pairs, train_rows, update_rows
 from trainers.negatives import Popularity
 
 GRAPH_STEPS = 32  # replayed at once
@@ -78,8 +79,8 @@ class Pool:
     def _new_lanes(self, n: int) -> Lanes:
         places = self.seen.n_items if self.shape.weighted else 1
         return Lanes(
-            numbers=self._zeros((n, step.N_NUMBERS), torch.int64),
-            factors=self._zeros((n, step.N_FACTORS), torch.float32),
+            numbers=self._zeros((n, N_NUMBERS), torch.int64),
+            factors=self._zeros((n, N_FACTORS), torch.float32),
             settings=self._zeros((n, N_SETTINGS), torch.float32),
             rates=self._zeros((n, self.n_steps, 4), torch.float64),
             n_rates=self.n_steps,
@@ -167,7 +168,7 @@ class Pool:
 
     def begin_epoch(self, epochs_done: dict[int, int]) -> None:
         """Tell the device what these lanes need for their next epoch; the others rest."""
-        numbers = np.zeros((len(self.steps_done), step.N_NUMBERS), np.int64)
+        numbers = np.zeros((len(self.steps_done), N_NUMBERS), np.int64)
         table = np.zeros((len(self.steps_done), self.n_steps, 4))
         for lane, epoch in epochs_done.items():
             config = self.configs[lane]
