@@ -155,6 +155,19 @@ def _score(items, scratch, lane, own, count, user_vector, DIM: tl.constexpr, CHU
 
 
 @triton.jit
+def _pack(scratch, own, there, ids, ways, pull):
+    """Write the negatives with a gradient to a batch row's first places in the scratch, in order; returns how many there are."""
+    steep = there & (pull != 0.0)
+    places = tl.cumsum(steep.to(tl.int32), 0)
+    tl.debug_barrier()
+    tl.store(scratch.scores + own + places - 1, pull, mask=steep)
+    tl.store(scratch.ids + own + places - 1, ids.to(tl.int32), mask=steep)
+    tl.store(scratch.ways + own + places - 1, ways, mask=steep)
+    tl.debug_barrier()
+    return tl.max(places, 0)
+
+
+@triton.jit
 def _pull(
     items, scratch, lane, list_, own, n_pulled, counts, user_vector, scale, step,
     DIM: tl.constexpr, CHUNK: tl.constexpr, PROGRAMS: tl.constexpr,
@@ -223,20 +236,13 @@ def train_rows(
     size = tl.minimum(data.batch_size, data.n_rows - done.to(tl.int64) * data.batch_size)
     share = tl.where(tl.load(numbers + _SUMMED) != 0, 1.0, 1.0 / size.to(tl.float32))
     tl.store(lanes.losses + lane * data.batch_size + b, tl.load(lanes.losses + lane * data.batch_size + b) + loss)
-    pull = slopes * share
-    steep = (j < count) & (pull != 0.0)
-    places = tl.cumsum(steep.to(tl.int32), 0)
-    tl.debug_barrier()
-    tl.store(scratch.scores + own + places - 1, pull, mask=steep)
-    tl.store(scratch.ids + own + places - 1, ids.to(tl.int32), mask=steep)
-    tl.store(scratch.ways + own + places - 1, ways, mask=steep)
-    tl.debug_barrier()
+    n_pulled = _pack(scratch, own, j < count, ids, ways, slopes * share)
 
     push = tl.zeros([1], tl.float32) + slope * share
     _add(items, lane, list_, counts_of_items, match, push != 0.0, push[:, None] * user_vector, scale, step, DIM, PROGRAMS)
     gradient = push[:, None] * match_unit
     gradient += _pull(
-        items, scratch, lane, list_, own, tl.max(places, 0), counts_of_items, user_vector, scale, step, DIM, CHUNK, PROGRAMS
+        items, scratch, lane, list_, own, n_pulled, counts_of_items, user_vector, scale, step, DIM, CHUNK, PROGRAMS
     )
     _add(users, lane, list_, counts, user, one == 0, gradient * kept, scale, step, DIM, PROGRAMS)
 
