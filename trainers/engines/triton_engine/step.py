@@ -156,7 +156,7 @@ def _score(items, scratch, lane, own, count, user_vector, DIM: tl.constexpr, CHU
 
 @triton.jit
 def _pack(scratch, own, there, ids, ways, pull):
-    """Write a batch row's negatives with a gradient to its first places in the scratch, in order; returns how many there are."""
+    """Write a batch row's negatives with a gradient to its first places in the scratch, in order; returns their number."""
     steep = there & (pull != 0.0)
     places = tl.cumsum(steep.to(tl.int32), 0)
     tl.debug_barrier()
