@@ -68,7 +68,7 @@ def _replicate(arguments: argparse.Namespace) -> int:
     lock = FileLock(folder / f".{arguments.table}.lock")  # others may write rows of this table
     with writing(folder, CHANGE_OUTPUT_HINT), lock:
         others = [row for row in _earlier(path) if _identity(row) not in now]
-        write_text(path, to_yaml({"runs": [*others, *rows], "provenance": origin}), CHANGE_OUTPUT_HINT)
+        write_text(path, to_yaml({"runs": [*others, *rows], "provenance": origin.to_dict()}), CHANGE_OUTPUT_HINT)
     say(console, f"wrote {path}")
     return 0
 

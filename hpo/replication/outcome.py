@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hpo.replication.papers import MEAN_POPULARITY, PaperRow, PaperTable
-from hpo.runs.store import FinishedRun, revision_of
+from hpo.runs.store import FinishedRun
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,8 @@ class Outcome:
     run: FinishedRun
 
     def measured(self) -> dict[str, float]:
-        """The run's figures by metric, empty where it diverged; runs of early versions have no popularity."""
-        popularity = self.run.beyond.get("mean_popularity")
-        return self.run.metrics | ({} if popularity is None else {MEAN_POPULARITY: popularity})
+        """The run's figures by metric, empty where it diverged."""
+        return self.run.metrics | ({MEAN_POPULARITY: self.run.beyond.mean_popularity} if self.run.beyond else {})
 
     def cells(self, paper_table: PaperTable) -> list[str]:
         """Measured beside the paper's with the relative difference, where the run has the paper's negatives and epochs."""
@@ -47,6 +46,6 @@ class Outcome:
             "measured": {"failure": self.run.failure} if self.run.failure else self.measured(),
             **({"stopped by": asdict(self.row.plateau), "after epochs": len(self.run.losses)} if self.row.plateau else {}),
             "seconds": round(self.run.seconds, 3),  # as it is stored
-            "trained_by": revision_of(self.run.trained_by),
+            "trained_by": self.run.trained_by.program if self.run.trained_by else "unknown",
             "config": self.run.config.to_dict(),
         }

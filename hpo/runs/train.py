@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpo.runs.provenance import provenance
-from hpo.runs.store import BaselineResult, FinishedRun, RunKey, RunStore, write_sealed
+from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunKey, RunStore, write_sealed
 from hpo.runtime.signals import Stopper
 from hpo.study.spec import OBJECTIVE
 from trainers import Interactions, TrainConfig, TrainingDiverged, recommend
@@ -56,7 +56,9 @@ def keep_runs(
     Raises:
         Stopped: SIGINT or SIGTERM; what has finished is kept.
     """
-    keys = {label: RunKey(config, seen.checksum, held_out.checksum, choice.name) for label, config in configs.items()}
+    keys = {
+        label: RunKey(config, seen.checksum, held_out.checksum, choice.name, choice.device) for label, config in configs.items()
+    }
     runs = {label: store.load(key) for label, key in keys.items()}
     missing = {label: config for label, config in configs.items() if runs[label] is None}
     if missing:
@@ -84,7 +86,7 @@ def keep_plateau_run(
     Raises:
         Stopped: SIGINT or SIGTERM; nothing of this run is kept.
     """
-    key = RunKey(config, seen.checksum, held_out.checksum, choice.name, plateau)
+    key = RunKey(config, seen.checksum, held_out.checksum, choice.name, choice.device, plateau)
     run = store.load(key)
     if run is None:
         training = PlateauRun(make_engine(choice, seen, held_out, 1), config, plateau)
@@ -134,7 +136,7 @@ class _Record:
         self._bar.close()
         by = provenance(self.device)
         run = FinishedRun(
-            self.config, {}, None, self.seconds, self.failure, curve=self.curve, losses=self.losses, trained_by=by
+            self.config, {}, None, round(self.seconds, 3), self.failure, curve=self.curve, losses=self.losses, trained_by=by
         )
         if self.failure:
             return run
@@ -195,8 +197,8 @@ def keep_baseline(
         Stopped: SIGINT or SIGTERM.
     """
     stored = f"baselines/{name}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
-    if found := store.read(stored):
-        return BaselineResult(**found[0])
+    if found := store.read(stored, BaselineResult):
+        return found[0]
     started = time.perf_counter()
     with progress.run(f"test, {name}, baseline", 1) as advance, stopper.interruptible():
         baseline = BASELINES[name](seen)
@@ -204,15 +206,15 @@ def keep_baseline(
         per_user, beyond = _measured(lists, seen, held_out)
         advance()
     seconds = round(time.perf_counter() - started, 1)
-    result = BaselineResult(baseline.label, baseline.note, _means(per_user), beyond, seconds)
-    write_sealed(store.folder / stored, asdict(result))
+    result = BaselineResult(label=baseline.label, note=baseline.note, metrics=_means(per_user), beyond=beyond, seconds=seconds)
+    write_sealed(store.folder / stored, result)
     return result
 
 
-def _measured(lists: NDArray[Any], seen: Interactions, held_out: Interactions) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _measured(lists: NDArray[Any], seen: Interactions, held_out: Interactions) -> tuple[pd.DataFrame, Beyond]:
     """Per-user metrics and measures beyond accuracy of the lists (n, max(CUTOFFS)) of all users with a held-out item."""
     per_user = evaluate_lists(lists, held_out=held_out, ks=CUTOFFS)
-    return per_user, summarise(profile_lists(lists[:, : CUTOFFS[0]], held_out=held_out), seen)
+    return per_user, Beyond(**summarise(profile_lists(lists[:, : CUTOFFS[0]], held_out=held_out), seen))
 
 
 def _means(per_user: pd.DataFrame) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel
@@ -25,8 +26,8 @@ class Stored(BaseModel):
     FORMAT: ClassVar[int]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, the format first; fields that hold None are left out."""
-        return {FORMAT_KEY: self.FORMAT, **self.model_dump(mode="json", exclude_none=True)}
+        """Plain data, the format first; fields that hold None are left out, and keys that are numbers stay numbers."""
+        return {FORMAT_KEY: self.FORMAT, **_plain(self.model_dump(exclude_none=True))}
 
     @classmethod
     def from_dict(cls, content: object, where: str, remedy: str) -> Self:
@@ -43,3 +44,12 @@ class Stored(BaseModel):
             return checked(cls, {key: value for key, value in content.items() if key != FORMAT_KEY}, where)
         except InputError as error:
             raise InputError(f"{error}; {remedy}") from None
+
+
+def _plain(value: Any) -> Any:
+    """Lists for tuples, the values of enums."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value.value if isinstance(value, Enum) else value

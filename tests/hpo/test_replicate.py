@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from hpo import replicate
-from hpo.replication.outcome import Outcome
 from hpo.replication.papers import MEAN_POPULARITY, TABLES, PaperRow
 from hpo.runs.store import FinishedRun
 from trainers.early_stopping import Plateau
@@ -146,10 +145,3 @@ def test_a_file_that_is_no_table_is_explained(table: Replicate, tmp_path: Path, 
         replicate.main(["mml_mf", "--epochs", "2", "--data-dir", str(tmp_path / "data"), "--output", str(tmp_path / "out")])
     )
     assert f"{path}: is not a table" in message
-
-
-def test_a_run_of_an_early_version_has_no_popularity():
-    row = PaperRow("mml", "tiny", {"loss": PUBLISHED["mml"]["gowalla"], "negatives": {"name": "uniform", "count": 2}}, {})
-    run = FinishedRun(row.config(2, 0, None), {"recall@20": 0.5}, None, 1.0)
-    table = replace(TABLES["mml_mf"], metrics=("recall@20", MEAN_POPULARITY))
-    assert Outcome(row, run).cells(table) == ["mml tiny", "2", "0.5000", "", "", "nan", "", ""]
