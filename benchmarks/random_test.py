@@ -1,4 +1,4 @@
-"""Would the verdict be the same on a random test split? `python -m benchmarks.random_test STUDY --output studies/results`.
+"""Would the verdict be the same on a random test split? `python -m benchmarks.random_test STUDY --output runs`.
 
 Trains the methods that confirm compared on four fifths of each user's training data and measures them on the fifth, which is
 split off as it is of a user's own single file. The public test split is not read.

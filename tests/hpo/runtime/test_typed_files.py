@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
@@ -15,15 +16,22 @@ class Colour(Enum):
     RED = "red"
 
 
+@dataclass(frozen=True)
+class Inner:
+    cut: float | None = 0.1
+    more: float | None = None
+
+
 class Note(Stored):
     FORMAT: ClassVar[int] = 3
     colour: Colour
     by_seed: dict[int, tuple[float, ...]]
+    inner: Inner = Inner(cut=None)  # not the default, which would be read for what is left out
     later: str | None = None
 
 
 NOTE = Note(colour=Colour.RED, by_seed={201: (0.1, 0.2)})
-PLAIN = {"format": 3, "colour": "red", "by_seed": {201: [0.1, 0.2]}}
+PLAIN = {"format": 3, "colour": "red", "by_seed": {201: [0.1, 0.2]}, "inner": {"cut": None}}
 
 
 def test_plain_data_and_back():
