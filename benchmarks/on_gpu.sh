@@ -6,6 +6,7 @@
 # BUNDLE: what benchmarks/gpu_bundle.sh made. Parts, all if none is named, in this order (seconds allowed):
 #   smoke (60)     a loss of each kind, and three on yelp2018, against numbers that the numba engine recorded; if it fails, the
 #                  other parts are left out
+#   bits (60)      the same bits in two runs, alone and in a crowd, also of large data
 #   parity (150)   every loss against those numbers, then the engine's tests on the device, 8 at once, until 8 have failed
 #   bench (90)     milliseconds per epoch and lane, evaluation, memory, launches, copy bandwidth, plain PyTorch
 #   tune (120)     microseconds of each kernel for several sizes of its programs; an evaluation by kernel; what the host adds
@@ -17,7 +18,7 @@
 set -uo pipefail
 usage() { sed -n '4,17s/^# \{0,1\}//p' "$0"; exit 2; }
 [ $# -ge 2 ] || usage
-known="smoke parity bench tune study rows"
+known="smoke bits parity bench tune study rows"
 bundle=$(realpath "$1") out=$(realpath -m "$2") python=${PYTHON:-python3} runs=${RUNS:+$(realpath "$RUNS")}
 shift 2
 parts=${*:-$known}
@@ -56,11 +57,12 @@ part() { # NAME LIMIT COMMAND...: run it if it was asked for, show and log what 
     [ "$status" -eq 0 ] || failed=1
     return "$status"
 }
+tests() { "$python" -m pytest -p no:cacheprovider -p no:benchmark -o filterwarnings=default "$@"; }
+bits() { tests -x tests/trainers/engines/test_triton_engine.py -k "same_bits or does_not_depend"; }
 parity() {
     "$python" -m benchmarks.gpu_parity check "$bundle/recorded.npz"
     local status=$?
-    "$python" -m pytest -n "${JOBS:-8}" --maxfail=8 -p no:cacheprovider -o filterwarnings=default \
-        tests/trainers/engines/test_triton_engine.py tests/hpo/test_lanes.py || status=1
+    tests -n "${JOBS:-8}" --maxfail=8 tests/trainers/engines/test_triton_engine.py tests/hpo/test_lanes.py || status=1
     return $status
 }
 study() {
@@ -74,13 +76,14 @@ rows() {
     "$python" -m hpo.replicate mml_mf --engine triton --data-dir "$work/data" --output "$work/rows" &&
         cat studies/results/replicate/mml_mf.yaml
 }
-export -f parity study rows
+export -f tests bits parity study rows
 export python bundle work
 [ -z "$runs" ] || tar -xJf "$runs" -C "$work" || exit 2
 mkdir -p "$work/runs"
 
 part smoke 60 "$python" -m benchmarks.gpu_parity check --kinds --data-dir "$work/data" "$bundle/recorded.npz" ||
     { echo "smoke failed: the other parts are left out"; exit 1; }
+part bits 60 bash -c bits
 part parity 150 bash -c parity
 part bench 90 "$python" -m benchmarks.engines --device cuda --repeats "${REPEATS:-3}" --data-dir "$work/data"
 part tune 120 "$python" -m benchmarks.cuda_tune --data-dir "$work/data"
