@@ -37,18 +37,18 @@ from trainers.yaml_files import read_yaml, to_yaml
 def main(argv: list[str] | None = None) -> int:
     """List, show or delete studies."""
     parser = argparse.ArgumentParser(prog="python -m hpo.studies", description=main.__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    listing = verbs.add_parser("list", help="shipped studies, and those on the storage")
-    show = verbs.add_parser("show", help="a study's definition and its best trial")
+    commands = parser.add_subparsers(dest="command", required=True)
+    listing = commands.add_parser("list", help="shipped studies, and those on the storage")
+    show = commands.add_parser("show", help="a study's definition and its best trial")
     show.add_argument("study", metavar="NAME|FILE")
-    delete = verbs.add_parser("delete", help="remove a study and its results")
+    delete = commands.add_parser("delete", help="remove a study and its results")
     delete.add_argument("study", metavar="NAME")
     delete.add_argument("--yes", action="store_true", help="do not ask")
     delete.add_argument("--force", action="store_true", help="even while it is searched or confirmed")
-    for verb in (listing, show, delete):
-        add_place_arguments(verb)
+    for command in (listing, show, delete):
+        add_place_arguments(command)
     actions = {"list": _list, "show": _show, "delete": _delete}
-    return entry(parser, argv, lambda arguments: actions[arguments.verb](arguments))
+    return entry(parser, argv, lambda arguments: actions[arguments.command](arguments))
 
 
 def _storage(arguments: argparse.Namespace) -> BaseStorage | None:
