@@ -38,7 +38,7 @@ class Contender:
 
 
 DIFFERS = "differs in"
-SLACK = 0.1  # budgets within 10 % count as equal: n workers may overshoot by n - 1 trials
+BUDGET_TOLERANCE = 0.1  # budgets within 10 % count as equal: n workers may overshoot by n - 1 trials
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Rivals:
                 lost = "" if published else "; not compared at all"
                 not_tuned.append(f"{title(rival)} (rival study {rival.name} {why_not}{lost})")
                 otherwise += [rival.name] if why_not.startswith(DIFFERS) else []
-        kept, notes = _each_once(ours, others)
+        kept, notes = _without_duplicates(ours, others)
         if not_tuned:
             first = f", once what differs is gone (hpo.studies delete {' '.join(otherwise)})" if otherwise else ""
             notes.append(
@@ -118,7 +118,7 @@ class Rivals:
         if all(candidate.failure for candidate in candidates):
             return [], "has no candidate that trains to full epochs"
         chosen, cost = highest(candidates, rival.name), search_cost(study)
-        unlike = abs(cost.trials - self._n_trials) > SLACK * self._n_trials
+        unlike = abs(cost.trials - self._n_trials) > BUDGET_TOLERANCE * self._n_trials
         budget = f" ({counted(cost.trials, 'trial')}, not {self._n_trials})" if unlike else ""
         return [self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(candidates), candidates)], ""
 
@@ -158,7 +158,7 @@ class Rivals:
                 "what is not tuned has a paper's settings of the loss, under the encoder's settings, negatives, batch size, "
                 "learning rate, schedule and epochs of the study here: not the paper's whole recipe"
             )
-        yield from _unlike_models(ours, others, searched=self.work.spec.space.also)
+        yield from _model_differences(ours, others, searched=self.work.spec.space.also)
         spec = self.work.spec
         for part in ("sampler", "pruner"):
             if len(_parts(self._ways, part)) > 1:
@@ -183,7 +183,7 @@ def _differs(keys: Sequence[str]) -> str:
     return f"{DIFFERS} {', '.join(keys)}" if keys else ""
 
 
-def _each_once(ours: Contender, others: Sequence[Contender]) -> tuple[list[Contender], list[str]]:
+def _without_duplicates(ours: Contender, others: Sequence[Contender]) -> tuple[list[Contender], list[str]]:
     """The others without published configs that a search has found, too, and a note for each of those."""
     tuned = [ours, *(other for other in others if other.candidates)]
     kept, notes = [], []
@@ -192,11 +192,11 @@ def _each_once(ours: Contender, others: Sequence[Contender]) -> tuple[list[Conte
         if same is None:
             kept.append(other)
         else:
-            notes.append(_found_again(same, other))
+            notes.append(_published_found_by_search(same, other))
     return kept, notes
 
 
-def _found_again(tuned: Contender, published: Contender) -> str:
+def _published_found_by_search(tuned: Contender, published: Contender) -> str:
     """What to say where the validation stage chose the published config."""
     chosen = highest(tuned.candidates, tuned.label)
     best = max(tuned.candidates, key=lambda candidate: candidate.search_value)
@@ -211,12 +211,12 @@ def _found_again(tuned: Contender, published: Contender) -> str:
     )
 
 
-def _unlike_models(ours: Contender, others: Sequence[Contender], searched: Sequence[str]) -> Iterator[str]:
+def _model_differences(ours: Contender, others: Sequence[Contender], searched: Sequence[str]) -> Iterator[str]:
     """What differs beside the losses, but for what each has searched for itself; a sentence for those that differ alike."""
-    mine = _beside_loss(ours.config, searched)
+    mine = _settings_besides_loss(ours.config, searched)
     labels: dict[str, list[str]] = {}
     for other in others:
-        theirs = _beside_loss(other.config, searched)
+        theirs = _settings_besides_loss(other.config, searched)
         unlike = "; ".join(
             f"{key} ({theirs[key]} vs {mine[key]})" for key in theirs if mine.get(key, theirs[key]) != theirs[key]
         )
@@ -227,7 +227,7 @@ def _unlike_models(ours: Contender, others: Sequence[Contender], searched: Seque
         yield f"{' and '.join(those)} {also} from {ours.label} in {unlike}"
 
 
-def _beside_loss(config: TrainConfig, searched: Sequence[str]) -> dict[str, Any]:
+def _settings_besides_loss(config: TrainConfig, searched: Sequence[str]) -> dict[str, Any]:
     """What a config has beside its loss, by dotted keys, without what is searched."""
     fields = dotted({"score": config.score, **config.to_dict()})
     inside = {"dropout": "encoder.dropout", "negatives": "negatives.count"}

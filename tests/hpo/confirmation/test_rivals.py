@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hpo.confirmation.results import Candidate
-from hpo.confirmation.rivals import Contender, _found_again
+from hpo.confirmation.rivals import Contender, _published_found_by_search
 from hpo.study.attributes import SEARCHED_BY
 from trainers.yaml_files import read_yaml
 
@@ -165,10 +165,10 @@ def test_a_published_config_that_overtakes_what_the_search_found_is_said():
         return Contender(label, CONFIG, 2, candidates=candidates)
 
     published = Contender("CCL published", CONFIG, 2)
-    assert _found_again(rival((0.2, 0.3), (0.1, 0.2)), published) == (
+    assert _published_found_by_search(rival((0.2, 0.3), (0.1, 0.2)), published) == (
         "CCL tuned is the config of CCL published: its search found no better one"
     )
-    assert _found_again(rival((0.2, 0.3), (0.25, 0.29)), published) == (
+    assert _published_found_by_search(rival((0.2, 0.3), (0.25, 0.29)), published) == (
         "CCL tuned is the config of CCL published: trial 1 was ahead of it in the search (validation ndcg@20 0.2500 against "
         "0.2000), but not at full epochs (0.2900 against 0.3000)"
     )
