@@ -35,7 +35,6 @@ from .cases import (
     CML,
     CONTRASTIVE,
     MML,
-    OTHERS,
     UNWEIGHTED,
     assert_close,
     config,
@@ -128,9 +127,10 @@ def test_users_that_torch_makes(encoder: dict[str, Any], loss: dict[str, Any], c
         assert_close("matrix", *(np.atleast_2d(matrix.detach().numpy()) for matrix in (one, other)), MANY_STEPS)
 
 
-RAW = [("inner_product", loss) for loss in (MML, BSL, OTHERS[0], OTHERS[3])]
+BPR, MSE, SOFTMAX_CE = ({"name": name} for name in ("bpr", "mse", "softmax_ce"))
+RAW = [("inner_product", loss) for loss in (MML, BSL, BPR, MSE)]
 RAW += [("cosine_in_training", loss) for loss in (MML, BSL)]
-RAW += [("euclidean", loss) for loss in (CML, UNWEIGHTED, CONTRASTIVE, OTHERS[0], OTHERS[2])]
+RAW += [("euclidean", loss) for loss in (CML, UNWEIGHTED, CONTRASTIVE, BPR, SOFTMAX_CE)]
 
 
 @pytest.mark.parametrize(("score", "loss"), RAW, ids=lambda part: part if isinstance(part, str) else part["name"])

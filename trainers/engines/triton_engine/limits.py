@@ -4,44 +4,18 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-from collections.abc import Callable
-from typing import Any
 
 import torch
 
 from trainers.config import TrainConfig
 from trainers.encoders import MF
-from trainers.engines.row_losses import (
-    DISTANCES,
-    HINGES,
-    LOGISTIC,
-    NEAREST,
-    PAIR_HINGE,
-    PAIR_LOGISTIC,
-    ROWS,
-    SOFTMAX,
-    SQUARES,
-    row_loss_of,
-)
-from trainers.losses.distances import SMALLEST
+from trainers.engines.row_losses import ROWS, Size, row_loss_of
 from trainers.negatives import Popularity, Uniform
 
 N_SETTINGS = 64  # of a loss
 SUM_BITS = 61  # of a sum's 63, so that rounding cannot overflow it
 
 OLDEST = (3, 6)  # Triton that is tested
-
-# By kind, given settings, the number of negatives and the largest score: the sum over a row of |d loss / d score|, at most.
-STEEPEST: dict[int, Callable[[Any, int, float], float]] = {
-    HINGES: lambda settings, count, reach: settings[0] + settings[1],
-    SOFTMAX: lambda settings, count, reach: (2.0 * settings[1] + 1.0) / settings[0],
-    PAIR_HINGE: lambda settings, count, reach: 2.0 * settings[1],
-    PAIR_LOGISTIC: lambda settings, count, reach: 2.0,
-    SQUARES: lambda settings, count, reach: (count + 1.0) * reach + 1.0,
-    LOGISTIC: lambda settings, count, reach: count + 1.0,
-    DISTANCES: lambda settings, count, reach: 2.0 + 2.0 * settings[0] / math.sqrt(SMALLEST),
-    NEAREST: lambda settings, count, reach: 4.0 * max(1.0, math.log1p(settings[2])),
-}
 
 
 def why_not(config: TrainConfig) -> str:
@@ -78,9 +52,8 @@ def gradient_scale(config: TrainConfig, n_items: int) -> float:
 
     The unit is far below Adam's epsilon, under which gradients do not count.
     """
-    loss = row_loss_of(config.loss, n_items)
     reach = 1.0 / (1.0 - config.encoder.dropout)
-    largest = STEEPEST[loss.kind](loss.settings.astype(float), config.negatives.count, reach) * reach
-    if loss.summed:
+    largest = ROWS[type(config.loss)].steepest(config.loss, Size(config.negatives.count, n_items, reach)) * reach
+    if config.loss.summed:
         largest *= config.batch_size
     return 2.0 ** (SUM_BITS - max(1, math.ceil(math.log2(largest))))
