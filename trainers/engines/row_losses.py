@@ -45,12 +45,12 @@ class Size(NamedTuple):
     """What a row's steepest gradient depends on besides its loss.
 
     Attributes:
-        n_negatives: per row.
+        negatives: per row.
         n_items: of the catalogue.
         reach: the largest absolute score; above 1 with dropout.
     """
 
-    n_negatives: int
+    negatives: int
     n_items: int
     reach: float
 
@@ -125,8 +125,8 @@ ROWS: dict[type[Loss], RowFunction] = {
     Hinge: RowFunction(PAIR_HINGE, lambda loss: [loss.margin, 1.0], steepest=lambda loss, size: 2.0),
     # squared distances differ by twice what cosines do
     Triplet: RowFunction(PAIR_HINGE, lambda loss: [loss.margin, 2.0], steepest=lambda loss, size: 4.0),
-    MSE: RowFunction(SQUARES, lambda loss: [], steepest=lambda loss, size: (size.n_negatives + 1.0) * size.reach + 1.0),
-    BCE: RowFunction(LOGISTIC, lambda loss: [], steepest=lambda loss, size: size.n_negatives + 1.0),
+    MSE: RowFunction(SQUARES, lambda loss: [], steepest=lambda loss, size: (size.negatives + 1.0) * size.reach + 1.0),
+    BCE: RowFunction(LOGISTIC, lambda loss: [], steepest=lambda loss, size: size.negatives + 1.0),
     Contrastive: RowFunction(
         DISTANCES,
         lambda loss: [loss.margin],
