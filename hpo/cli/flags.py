@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from hpo.study.spec import StudySpec
@@ -65,13 +66,13 @@ def confirm_changes(arguments: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def check_rival_seeds(spec: StudySpec, asked: dict[str, int] | None) -> None:
+def check_rival_seeds(spec: StudySpec, rivals: Sequence[StudySpec], asked: dict[str, int] | None) -> None:
     """Look at what `--rival-seeds` asks for, flags applied to the study.
 
     Raises:
         InputError: for a loss that no rival has, or more seeds than the other methods have.
     """
-    losses = {rival.space.loss_name for rival in spec.rival_specs()}
+    losses = {rival.space.loss_name for rival in rivals}
     for loss, count in (asked or {}).items():
         if loss not in losses:
             raise InputError(f"--rival-seeds: {unknown('rival', loss, losses, '' if losses else 'none')}")

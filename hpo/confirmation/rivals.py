@@ -12,7 +12,7 @@ from optuna.storages import BaseStorage
 
 from hpo.confirmation.results import NO_SEARCH, Candidate, SearchCost, highest, search_cost
 from hpo.runtime.text import counted
-from hpo.study.definition import DEFINITION
+from hpo.study.definition import Difference, definition_of, differences, stored_definition
 from hpo.study.spec import OBJECTIVE, StudySpec
 from hpo.study.stored import stored_spec
 from hpo.study.trials import best_trials, ways_searched
@@ -55,7 +55,7 @@ class Rivals:
         once; and what the reader must know of them.
         """
         others, not_tuned, otherwise = self._published(self.work.spec), [], []
-        for rival in self.work.spec.rival_specs():
+        for rival in self.work.rivals:
             tuned, why_not = self._tuned(rival)
             published = self._published(rival)
             others += [*published, *tuned]
@@ -96,7 +96,7 @@ class Rivals:
 
     @cached_property
     def _ways(self) -> list[dict[str, Any]]:
-        return ways_searched(self.study, self.work.spec)
+        return ways_searched(self.study)
 
     @cached_property
     def _studies(self) -> list[str]:
@@ -112,7 +112,7 @@ class Rivals:
         theirs = stored_spec(study)
         if not best_trials(study, 1):
             return [], "has no complete trial"
-        if why_not := self._searched_otherwise(ways_searched(study, theirs)):
+        if why_not := self._searched_otherwise(ways_searched(study)):
             return [], why_not
         candidates = self.select(study, theirs)
         if all(candidate.failure for candidate in candidates):
@@ -131,20 +131,9 @@ class Rivals:
             asked_spec = rival.with_budget_of(self.work.spec)
         except InputError as error:
             return f"cannot be searched as ours is: {error}"
-        place = self.work.dataset.checksum, self.work.choice.name
-        ours, asked = (spec.definition(*place) for spec in (self.work.spec, asked_spec))
-        theirs = study.user_attrs.get(DEFINITION, {})
-        unlike = [key for key in ours if key not in ("space", "config", "engine") and theirs.get(key) != ours[key]]
-        space = theirs.get("space", {})
-        if {**space, "also": set(space.get("also", ()))} != {**asked["space"], "also": set(asked["space"]["also"])}:
-            unlike.append("space")
-        now, then = dotted(asked["config"]), dotted(theirs.get("config", {}))
-        unlike += [
-            f"config.{key} (searched with {then.get(key)}, study file says {now[key]})"
-            for key in now
-            if then.get(key) != now[key]
-        ]
-        return _differs(unlike)
+        asked = definition_of(asked_spec, self.work.dataset.checksum, self.work.choice.name)
+        theirs = stored_definition(study.study_name, study.user_attrs)
+        return _differs([_searched_with(unlike) for unlike in differences(theirs, asked, leaving_out=("engine",))])
 
     def _searched_otherwise(self, theirs: list[dict[str, Any]]) -> str:
         """The same for what is no part of a definition."""
@@ -177,6 +166,11 @@ class Rivals:
 def _parts(ways: list[dict[str, Any]], part: str) -> set[str]:
     """The different samplers, or pruners, of trials: see `ways_searched`."""
     return {str(way.get(part)) for way in ways}
+
+
+def _searched_with(unlike: Difference) -> str:
+    says = "study file says" if unlike.key.split(".")[0] in ("config", "space") else "this study has"
+    return f"{unlike.key} (searched with {unlike.before}, {says} {unlike.after})"
 
 
 def _differs(keys: Sequence[str]) -> str:
@@ -229,7 +223,7 @@ def _model_differences(ours: Contender, others: Sequence[Contender], searched: S
 
 def _settings_besides_loss(config: TrainConfig, searched: Sequence[str]) -> dict[str, Any]:
     """What a config has beside its loss, by dotted keys, without what is searched."""
-    fields = dotted({"score": config.score, **config.to_dict()})
+    fields = dotted(config.to_dict())
     inside = {"dropout": "encoder.dropout", "negatives": "negatives.count"}
     left_out = {"epochs", "seed", *(inside.get(name, name) for name in searched)}
     return {key: value for key, value in fields.items() if key not in left_out and not key.startswith("loss.")}

@@ -177,7 +177,7 @@ class Overview:
     def settings(self) -> tuple[list[str], list[list[str]]]:
         """(columns, rows): the loss of each trained method, and other settings in which they differ; no rows before confirm."""
         methods = self.confirmed["test"] if self.confirmed else []
-        flat = [dotted({"score": "cosine", **method["config"]}) for method in methods]  # which configs leave out
+        flat = [dotted(method["config"]) for method in methods]
         keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key[:5] != "loss." and key != "seed"]
         others = [key for key in keys if len({str(one.get(key)) for one in flat}) > 1]
         rows = []
