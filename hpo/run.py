@@ -184,7 +184,7 @@ def _rival_studies(
 
 
 def _place(arguments: argparse.Namespace) -> str:
-    """The flags that lead another verb to the same place."""
+    """The flags that lead another command to the same place."""
     output = "" if arguments.output == OUTPUT else f" --output {arguments.output}"
     return output + (f" --storage {shown_storage(arguments)}" if arguments.storage else "")
 

@@ -18,7 +18,7 @@ OUTPUT = Path("runs")  # unless another is given
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--study`, for verbs that read a study that has run."""
+    """`--study`, for commands that read a study that has run."""
     parser.add_argument("--study", required=True, metavar="NAME|FILE", help="a study that has run on this storage, or its file")
 
 

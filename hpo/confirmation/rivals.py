@@ -39,7 +39,7 @@ class Contender:
     candidates: Sequence[Candidate] = ()
 
 
-SLACK = 0.1  # budgets within 10 % count as equal: n workers may overshoot by n - 1 trials
+BUDGET_TOLERANCE = 0.1  # budgets within 10 % count as equal: n workers may overshoot by n - 1 trials
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Rivals:
                 not_tuned[rival.name] = _not_tuned(rival, tuned, compared=bool(published))
             else:
                 others.append(tuned)
-        kept, found_again = _each_once(ours, others)
+        kept, found_again = _without_duplicates(ours, others)
         caveats = [*found_again, *not_tuned.values()]
         if not_tuned:
             to_delete: list[JsonValue] = [name for name, caveat in not_tuned.items() if caveat.facts["reason"] == "differs"]
@@ -134,7 +134,7 @@ class Rivals:
         if all(candidate.failure for candidate in candidates):
             return NotTuned("diverged")
         chosen, cost = highest(candidates, rival.name), search_cost(study)
-        unlike_budget = abs(cost.trials - self._n_trials) > SLACK * self._n_trials
+        unlike_budget = abs(cost.trials - self._n_trials) > BUDGET_TOLERANCE * self._n_trials
         budget = f" ({counted(cost.trials, 'trial')}, not {self._n_trials})" if unlike_budget else ""
         return self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(candidates), candidates)
 
@@ -160,7 +160,7 @@ class Rivals:
         spec, some_untuned = self.work.spec, any(not other.candidates for other in others)
         if some_untuned:
             yield Caveat(kind=CaveatKind.PAPER_SETTINGS, subject=spec.name)
-        yield from _unlike_models(ours, others, searched=spec.space.also)
+        yield from _model_differences(ours, others, searched=spec.space.also)
         for part in ("sampler", "pruner"):
             if len(_parts(self._ways, part)) > 1:
                 yield Caveat(kind=CaveatKind.SEARCH_CHANGED, subject=part)
@@ -186,7 +186,7 @@ def _parts(ways: list[dict[str, Any]], part: str) -> set[str]:
     return {str(way.get(part)) for way in ways}
 
 
-def _each_once(ours: Contender, others: Sequence[Contender]) -> tuple[list[Contender], list[Caveat]]:
+def _without_duplicates(ours: Contender, others: Sequence[Contender]) -> tuple[list[Contender], list[Caveat]]:
     """The others without published configs that a search has found, too, and a caveat for each of those."""
     tuned = [ours, *(other for other in others if other.candidates)]
     kept, caveats = [], []
@@ -195,11 +195,11 @@ def _each_once(ours: Contender, others: Sequence[Contender]) -> tuple[list[Conte
         if same is None:
             kept.append(other)
         else:
-            caveats.append(found_published(same, other))
+            caveats.append(published_found_by_search(same, other))
     return kept, caveats
 
 
-def found_published(tuned: Contender, published: Contender) -> Caveat:
+def published_found_by_search(tuned: Contender, published: Contender) -> Caveat:
     """Where the validation stage chose the published config: whether the search had another one ahead of it."""
     chosen = highest(tuned.candidates, tuned.label)
     best = max(tuned.candidates, key=lambda candidate: candidate.search_value)
@@ -210,13 +210,13 @@ def found_published(tuned: Contender, published: Contender) -> Caveat:
     return Caveat(kind=CaveatKind.FOUND_PUBLISHED, subject=tuned.label, facts=facts)
 
 
-def _unlike_models(ours: Contender, others: Sequence[Contender], searched: Sequence[str]) -> Iterator[Caveat]:
+def _model_differences(ours: Contender, others: Sequence[Contender], searched: Sequence[str]) -> Iterator[Caveat]:
     """What differs beside the losses, but for what each has searched for itself; one caveat for those that differ alike."""
-    mine = _beside_loss(ours.config, searched)
+    mine = _settings_besides_loss(ours.config, searched)
     labels: dict[str, list[JsonValue]] = {}
     unlike: dict[str, list[JsonValue]] = {}
     for other in others:
-        theirs = _beside_loss(other.config, searched)
+        theirs = _settings_besides_loss(other.config, searched)
         found: list[JsonValue] = [[key, theirs[key], mine[key]] for key in theirs if mine.get(key, theirs[key]) != theirs[key]]
         if found:
             labels.setdefault(str(found), []).append(other.label)
@@ -226,7 +226,7 @@ def _unlike_models(ours: Contender, others: Sequence[Contender], searched: Seque
         yield Caveat(kind=CaveatKind.DIFFERENT_SETTINGS, subject=ours.label, facts=facts)
 
 
-def _beside_loss(config: TrainConfig, searched: Sequence[str]) -> dict[str, Any]:
+def _settings_besides_loss(config: TrainConfig, searched: Sequence[str]) -> dict[str, Any]:
     """What a config has beside its loss, by dotted keys, without what is searched."""
     inside = {"dropout": "encoder.dropout", "negatives": "negatives.count"}
     left_out = {"epochs", "seed", *(inside.get(name, name) for name in searched)}

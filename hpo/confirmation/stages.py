@@ -30,7 +30,7 @@ from trainers.data.datasets import origin_of_test
 from trainers.engines import engine_for
 from trainers.errors import InputError
 
-UNLIKE_PERCENT = 10  # of popularity, between validation and test
+SHIFT_PERCENT = 10  # of popularity, between validation and test
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
 SELECT_OFFSET, TEST_OFFSET = 101, 201  # seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...
 
@@ -77,7 +77,7 @@ class Confirmer:
             comparisons=compared_by_users(tested),
             caveats=[
                 *caveats,
-                *unlike_splits(spec.name, *self.work.split, self.work.dataset.train, test),
+                *distribution_shift(spec.name, *self.work.split, self.work.dataset.train, test),
                 *read,
                 *readings_of_other_studies(study, self.storage),
                 *caveats_of(methods, validated, baselines, spec.search.epochs),
@@ -187,14 +187,14 @@ def compared_by_users(tested: Sequence[tuple[Method, Floats]]) -> list[Compariso
     return [] if tested[0][0].failure else compare(sound[0], sound[1:])
 
 
-def unlike_splits(
+def distribution_shift(
     study: str, seen: Interactions, validation: Interactions, train: Interactions, test: Interactions
 ) -> list[Caveat]:
     """A caveat when the items to be found on test have another popularity among what is trained on than those on validation."""
     chosen_by = float(seen.per_item[validation.items].mean()) / len(seen)
     tested_by = float(train.per_item[test.items].mean()) / len(train)
     percent = 100 * (tested_by / chosen_by - 1) if chosen_by else 0.0
-    if abs(percent) < UNLIKE_PERCENT:
+    if abs(percent) < SHIFT_PERCENT:
         return []
     return [Caveat(kind=CaveatKind.SPLITS_DIFFER, subject=study, facts={"percent": percent})]
 

@@ -27,7 +27,7 @@ CAVEATS_TITLE = "Caveats"
 METHOD_COLUMNS = ["method", OBJECTIVE, SECONDARY_METRIC, "verdict", "trials", "epochs to find", "time to find", "time to test"]
 BEYOND_COLUMNS = ["method", "coverage", "mean popularity", "Gini"]
 LOSS_KEYS = "loss."  # of the dotted keys of a config
-GRADIENT_COLUMNS = ["method", "negatives with a slope", *(f"share of the {name}" for name in HARDEST)]
+GRADIENT_COLUMNS = ["method", "negatives with a gradient", *(f"share of the {name}" for name in HARDEST)]
 
 
 @dataclass(frozen=True)

@@ -195,7 +195,7 @@ class StudySpec(BaseModel):
         """This study with another space, named after both, that holds the published settings if a space of its kind can."""
 
         def study(loss: Loss | None) -> StudySpec:
-            space = {"name": name, **SPACES[name].to_hold(loss, self.space.also)}
+            space = SPACES[name].to_hold(name, loss, self.space.also)
             own = {"name": f"{self.name}_{name}", "space": space, "rivals": ()}
             return checked(StudySpec, self.model_dump() | own, f"rival {name} of study {self.name}")
 
@@ -208,7 +208,7 @@ class StudySpec(BaseModel):
         """
         content = self.model_dump()
         content |= {"search": other.search.model_dump(), "split_seed": other.split_seed}
-        content["space"] |= type(self.space).to_hold(None, other.space.also)
+        content["space"] |= type(self.space).to_hold(self.space.name, None, other.space.also)
         return checked(StudySpec, content, f"study {self.name}")
 
     def override(self, changes: Mapping[str, Any]) -> StudySpec:

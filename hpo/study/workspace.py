@@ -1,4 +1,4 @@
-"""What every verb needs of a study: its spec, data, split, engine and storage, opened once."""
+"""What every command needs of a study: its spec, data, split, engine and storage, opened once."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Report and dashboard: what they show of a study at any stage, and that all faces show the same."""
+"""Report and dashboard: what they show of a study at any stage, and that all views show the same."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from html import escape
+from html import unescape
 
 import optuna
 import pytest
@@ -34,18 +34,19 @@ def test_a_half_finished_study_says_so(place: Place):
     assert CURVES not in pictures(opened(place)), "drawn from confirm"
 
 
-def test_all_faces_show_the_verdict(place: Place):
+def test_all_views_show_the_verdict(place: Place):
     place.run()
     outcome = confirmed(place)
     study = opened(place).study
     note = get_note(study)
     markdown, html = files(place)
+    shown_in_html = unescape(html)
     assert len(outcome.statements()) >= len(outcome.comparisons) == 3
     assert read_yaml(place.output / "tiny_mml" / "confirm.yaml")["in_words"]["statements"] == outcome.statements()
     for sentence in [*outcome.statements(), *outcome.sentences()]:
         assert sentence in note
         assert sentence in markdown
-        assert escape(sentence) in html
+        assert sentence in shown_in_html
     assert markdown.startswith(note)
     for comparison, method in zip(outcome.comparisons, outcome.methods[1:], strict=True):
         assert comparison.rival == method.label

@@ -9,7 +9,7 @@ import pytest
 
 from hpo.confirmation.caveats import CaveatKind
 from hpo.confirmation.results import Candidate
-from hpo.confirmation.rivals import Contender, found_published
+from hpo.confirmation.rivals import Contender, published_found_by_search
 from hpo.confirmation.statistics import Word
 from trainers.yaml_files import read_yaml
 
@@ -176,13 +176,13 @@ def test_a_published_config_that_overtakes_what_the_search_found_is_said():
         return Contender(label, CONFIG, 2, candidates=candidates)
 
     published = Contender("CCL published", CONFIG, 2)
-    first = found_published(rival((0.2, 0.3), (0.1, 0.2)), published)
+    first = published_found_by_search(rival((0.2, 0.3), (0.1, 0.2)), published)
     assert (first.kind, first.subject, first.facts) == (
         CaveatKind.FOUND_PUBLISHED,
         "CCL tuned",
         {"published": "CCL published"},
     )
-    second = found_published(rival((0.2, 0.3), (0.25, 0.29)), published)
+    second = published_found_by_search(rival((0.2, 0.3), (0.25, 0.29)), published)
     assert second.facts == {
         "published": "CCL published",
         "trial": 1,

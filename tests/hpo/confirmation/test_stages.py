@@ -10,7 +10,7 @@ import pytest
 
 from hpo import confirm
 from hpo.confirmation.caveats import CaveatKind
-from hpo.confirmation.stages import unlike_splits
+from hpo.confirmation.stages import distribution_shift
 from trainers import Interactions
 from trainers.data import datasets
 
@@ -51,10 +51,10 @@ def test_a_test_split_of_another_popularity_is_said():
     users, items = np.array([0, 1, 2, 3, 4, 5, 0, 1]), np.array([0, 0, 0, 0, 0, 0, 1, 1])
     train = Interactions.from_pairs(users, items, 8, 2)
     both, first = (Interactions.from_pairs(np.array(u), np.array(i), 8, 2) for u, i in (([6, 7], [0, 1]), ([6, 7], [0, 0])))
-    assert unlike_splits("s", train, both, train, both) == []
-    (more,) = unlike_splits("s", train, both, train, first)
+    assert distribution_shift("s", train, both, train, both) == []
+    (more,) = distribution_shift("s", train, both, train, first)
     assert (more.kind, more.facts) == (CaveatKind.SPLITS_DIFFER, {"percent": pytest.approx(50.0)})
-    (less,) = unlike_splits("s", train, first, train, both)
+    (less,) = distribution_shift("s", train, first, train, both)
     assert less.facts == {"percent": pytest.approx(-100 / 3)}
 
 
