@@ -60,7 +60,8 @@ def test_a_long_epoch_is_left_soon(any_engine: str):
     assert time.monotonic() - when[0] < SOON
 
 
-def test_a_compilation_is_left_between_its_passes():
+@pytest.mark.parametrize("passes", [0, 5, 20])
+def test_a_compilation_is_left_between_its_passes(passes: int):
     @numba.njit
     def inner(x: float) -> float:
         return x + 1.0
@@ -69,7 +70,7 @@ def test_a_compilation_is_left_between_its_passes():
     def outer(x: float) -> float:
         return inner(x) * 2.0
 
-    answers = iter([False] * 5 + [True])
+    answers = iter([False] * passes + [True])
     with pytest.raises(Stopped), stoppable_compilation(lambda: next(answers)):
         outer(1.0)
     with stoppable_compilation(never):
