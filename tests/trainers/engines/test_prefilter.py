@@ -71,7 +71,7 @@ def engine() -> NumbaEngine:
 
 def rows_of(rng: np.random.Generator, lengths: list[float], like: Floats | None, kinds: list[str]) -> Floats:
     """Rows (n, WIDTH) of these lengths, in directions of each kind: any; that of one of `like`, its opposite, or close to it;
-    equal entries; entries that lie between two codes."""
+    equal entries; entries that lie between two codes, and so that the codes give a score as much too low as they can."""
     with np.errstate(all="ignore"):
         rows = []
         for length, kind in zip(lengths, kinds, strict=True):
@@ -79,6 +79,9 @@ def rows_of(rng: np.random.Generator, lengths: list[float], like: Floats | None,
             if kind == "between":
                 direction = (rng.integers(-127, 127, WIDTH) + 0.5) / 127.0
                 direction[rng.integers(WIDTH)] = 1.0
+            if kind == "worst":  # all codes are off the same way, and of a user and an item together to the same side
+                direction = -(rng.integers(118, 127, WIDTH) + 0.45) / 127.0
+                direction[rng.integers(WIDTH)] = -1.0
             if kind == "flat":
                 direction = np.sign(direction)
             if like is not None and kind in ("same", "opposite", "near"):
@@ -90,7 +93,7 @@ def rows_of(rng: np.random.Generator, lengths: list[float], like: Floats | None,
         return np.array(rows).astype(np.float32)
 
 
-KINDS = st.sampled_from(["any", "same", "opposite", "near", "flat", "between"])
+KINDS = st.sampled_from(["any", "same", "opposite", "near", "flat", "between", "worst"])
 
 
 class Catalogue(NamedTuple):

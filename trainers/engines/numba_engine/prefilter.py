@@ -149,8 +149,8 @@ def _screen_finely(batch, b, plan, table, width):
 
 
 @inlined
-def find(batch, block, size, start, plan, users, items, n_items, width):
-    """The users' vectors and the negatives that may reach the cutoff, for some rows of the batch."""
+def draw_block(batch, block, size, start, plan, users, n_items, width):
+    """The users' vectors and all their negatives, for some rows of the batch."""
     first, last = block * USERS, min(size, (block + 1) * USERS)
     for b in range(first, last):
         prefetch_score(users, batch.users[b], width)
@@ -158,8 +158,13 @@ def find(batch, block, size, start, plan, users, items, n_items, width):
         batch.found[b] = plan.n_negatives
     for b in range(first, last):
         user_vector(batch, b, users, plan, start + np.uint64(b), width)
-    if plan.cutoff == -np.inf:
-        return
+
+
+@inlined
+def find(batch, block, size, start, plan, users, items, n_items, width):
+    """The users' vectors and the negatives that may reach the cutoff, for some rows of the batch."""
+    draw_block(batch, block, size, start, plan, users, n_items, width)
+    first, last = block * USERS, min(size, (block + 1) * USERS)
     for b in range(first, last):
         batch.found[b] = _screen_coarsely(batch, b, plan, items, width)
         for j in range(batch.found[b]):
