@@ -133,8 +133,8 @@ def _build_sparse(width: int, version: int) -> Any:  # noqa: C901 - one kernel, 
             n_users = link_users(batch, size, users.head) if plan.own_users else 0
             n_work = distinct_positives(batch, size, items.head)
             user_blocks, item_blocks = -(-n_users // BLOCK), -(-n_work // BLOCK)
-            for task in prange(user_blocks + item_blocks):
-                task = np.int64(task)
+            for number in prange(user_blocks + item_blocks):
+                task = np.int64(number)
                 catch_up_task(batch, task, user_blocks, n_users, n_work, users, items, step - 1, tail, plan.power, width)
             counts[0] += n_users + n_work
 
@@ -152,8 +152,8 @@ def _build_sparse(width: int, version: int) -> Any:  # noqa: C901 - one kernel, 
 
             n_work = link_items(batch, size, shift, items.head)
             item_blocks = -(-n_work // BLOCK)
-            for task in prange(user_blocks + item_blocks):
-                task = np.int64(task)
+            for number in prange(user_blocks + item_blocks):
+                task = np.int64(number)
                 update_task(batch, task, user_blocks, n_users, n_work, users, items, shift, step, rate, plan, width)
             counts[0] += n_users + n_work
         return last - first
