@@ -31,11 +31,6 @@ Schedule = Literal["constant", "linear"]
 MAX_SEED = 2**63 - 1
 
 
-def _is_cosine(score: ScoreName) -> bool:
-    """What all configs were before there were other scores: written out, it would make other configs of them."""
-    return score == "cosine"
-
-
 # What does not go together whatever the loss, and why. What a loss does not go with stands in its class, `Loss.not_with`.
 REFUSED: tuple[tuple[Callable[[TrainConfig], bool], str], ...] = (
     (
@@ -57,7 +52,7 @@ class TrainConfig(BaseModel):
         encoder: `{name: mf, dim, dropout, init_std}`.
         loss: `{name: mml, margins, weights, positive_weight, negative_weight}` or another of `trainers.losses.LOSSES`.
         score: `cosine`, `cosine_in_training` (inner products rank), `inner_product`, or `euclidean` (1 - |u - v|^2 / 2, vectors
-            kept in the unit ball); written out where it is not cosine.
+            kept in the unit ball).
         negatives: `{name: uniform, count}` or another of `trainers.negatives.NEGATIVES`.
         learning_rate: Adam's (betas .9 and .999, epsilon 1e-8).
         schedule: `constant`, or `linear`: to zero over this config's own epochs.
@@ -71,7 +66,7 @@ class TrainConfig(BaseModel):
 
     encoder: AnyEncoder = MF()
     loss: AnyLoss
-    score: Annotated[ScoreName, Field(exclude_if=_is_cosine)] = "cosine"
+    score: ScoreName = "cosine"
     negatives: AnyNegatives = Uniform()
     learning_rate: Positive = 1.0e-4
     schedule: Schedule = "constant"

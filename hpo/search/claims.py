@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import socket
 import time
@@ -10,36 +9,37 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.attributes import MAX_RETRIES, NEAREST_MARK, PUBLISHED_MARK, RETRIES, RETRY_OF, WORKER
 
-UNKNOWN, ZOMBIE = "", "zombie"  # start times of a process that may not be looked at, and of one that works no more
 STALE_HOURS = 24.0  # after that a trial of another machine counts as dead
 CLAIM_SECONDS = 60.0  # a trial is signed after its parameters are sampled; unsigned for this long, its worker was killed
+SAME_START_SECONDS = 2.0  # start times of one process differ by less, though the clock is set in between
+SIGNATURE = {"host": str, "machine": str, "boot": str, "pids": str, "pid": int, "started": float, "signed": float}
 
 
 def this_worker() -> dict[str, Any]:
     """The signature of this process as of now: machine, boot, process and its start, so that a recycled pid is no alibi."""
     pid = os.getpid()
-    place = {"host": socket.gethostname(), "machine": _machine_id(), "boot": _boot_id(), "pids": _pid_space()}
-    return {**place, "pid": pid, "started": _start_time(pid), "signed": time.time()}
+    return {**_here(), "boot": _boot_id(), "pid": pid, "started": start_time(pid), "signed": time.time()}
 
 
 def signature(trial: FrozenTrial) -> dict[str, Any] | None:
     """Who trains a trial, None when it is not signed yet."""
     worker = trial.user_attrs.get(WORKER)
-    return worker if isinstance(worker, dict) and worker.keys() >= {"host", "boot", "pid", "started"} else None
+    is_whole = isinstance(worker, dict) and all(type(worker.get(key)) is kind for key, kind in SIGNATURE.items())
+    return worker if is_whole else None
 
 
 def is_here(worker: dict[str, Any]) -> bool:
     """Whether the process that gave a signature can be looked at from here: same machine, same container.
 
-    Machines may have the same host name, as clones do. Signatures of earlier versions lack machine and container.
+    Machines may have the same host name, as clones do.
     """
-    here = {"host": socket.gethostname(), "machine": _machine_id(), "pids": _pid_space()}
-    return all(worker.get(key, value) == value for key, value in here.items())
+    return all(worker[key] == value for key, value in _here().items())
 
 
 def is_dead(trial: FrozenTrial, now: float, stale_hours: float = STALE_HOURS) -> bool:
@@ -48,18 +48,31 @@ def is_dead(trial: FrozenTrial, now: float, stale_hours: float = STALE_HOURS) ->
     if worker is None:
         return False
     if not is_here(worker):
-        return now - _signed(trial, worker) > stale_hours * 3600.0
-    if worker["boot"] != _boot_id() or not _exists(worker["pid"]):
+        signed: float = worker["signed"]
+        return now - signed > stale_hours * 3600.0
+    if worker["boot"] != _boot_id():
         return True
-    started = _start_time(worker["pid"])
-    return started not in (UNKNOWN, worker["started"])
+    try:
+        started = start_time(worker["pid"])
+    except psutil.AccessDenied:  # it exists and belongs to someone else
+        return False
+    return started is None or abs(started - worker["started"]) > SAME_START_SECONDS
 
 
-def _signed(trial: FrozenTrial, worker: dict[str, Any]) -> float:
-    """When a trial was signed. Its start, which stands in for that in earlier versions, is in its machine's own time zone."""
-    started = trial.datetime_start.timestamp() if trial.datetime_start else math.inf
-    signed = worker.get("signed", started)
-    return signed if isinstance(signed, int | float) else started
+def start_time(pid: int) -> float | None:
+    """Seconds from boot to the start of a process, None when it has ended, also if nobody has waited for it yet (a zombie).
+
+    Counted from boot, as a clock that is set moves the time of day of both.
+
+    Raises:
+        psutil.AccessDenied: it may not be looked at.
+    """
+    try:
+        process = psutil.Process(pid)
+        ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        return None if ended else process.create_time() - psutil.boot_time()
+    except (psutil.NoSuchProcess, ValueError, OverflowError):  # ValueError, OverflowError: no process can have that number
+        return None
 
 
 class Reaper:
@@ -128,6 +141,10 @@ def _enqueue_retry(study: optuna.Study, trial: FrozenTrial, count: bool) -> None
     study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries, RETRY_OF: trial.number})
 
 
+def _here() -> dict[str, str]:
+    return {"host": socket.gethostname(), "machine": _machine_id(), "pids": _pid_space()}
+
+
 def _machine_id() -> str:
     try:
         return Path("/etc/machine-id").read_text().strip()
@@ -142,29 +159,9 @@ def _boot_id() -> str:
         return ""
 
 
-def _start_time(pid: int) -> str:
-    """Clock ticks from boot to the start of a process; UNKNOWN where that cannot be known, ZOMBIE after its end."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return UNKNOWN
-    state, *fields = stat.rpartition(")")[2].split()
-    return ZOMBIE if state == "Z" else fields[18]
-
-
 def _pid_space() -> str:
     """Containers may share their host's name and boot, but not its process numbers."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:  # not Linux
         return ""
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it exists and belongs to someone else
-        return True
-    return True

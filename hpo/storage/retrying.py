@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import time
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateF
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, get_storage
 from optuna.trial import TrialState
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_chain, wait_fixed
 
 from hpo.runtime.signals import asked_to_stop
 from trainers.errors import InputError
@@ -67,21 +67,37 @@ class _Waiting:
         self._seconds = seconds
 
     def _try(self, name: str, *arguments: Any, **named: Any) -> Any:
-        started, attempt = time.monotonic(), 0
-        while True:
+        attempt_number = 0
+
+        def operation() -> Any:
+            nonlocal attempt_number
+            attempt_number += 1
             try:
                 return getattr(self._storage, name)(*arguments, **named)
             except UpdateFinishedTrialError:
-                if attempt and name == "set_trial_state_values" and self._is_set(*arguments, **named):
+                if attempt_number > 1 and name == "set_trial_state_values" and self._is_set(*arguments, **named):
                     return True
                 raise
-            except Exception as error:
-                if not is_outage(error) or time.monotonic() - started > self._seconds or asked_to_stop():
-                    _raise_as_storage_error(error)
-                if attempt == 1:  # a connection that broke while idle is mended by the first attempt
-                    log.warning("the storage does not answer; trying again for %g s", self._seconds)
-                time.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
-                attempt += 1
+
+        try:
+            return self._attempts()(operation)
+        except Exception as error:
+            _raise_as_storage_error(error)
+
+    def _attempts(self) -> Retrying:
+        """What decides whether, when and how long an operation is tried again."""
+        out_of_patience = stop_after_delay(self._seconds)
+        return Retrying(
+            retry=retry_if_exception(is_outage),
+            wait=wait_chain(*map(wait_fixed, PAUSES)),
+            stop=lambda state: asked_to_stop() or out_of_patience(state),
+            before_sleep=self._tell,
+            reraise=True,
+        )
+
+    def _tell(self, state: RetryCallState) -> None:
+        if state.attempt_number == 2:  # a connection that broke while idle is mended by the second attempt
+            log.warning("the storage does not answer; trying again for %g s", self._seconds)
 
     def _is_set(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Whether an earlier attempt, whose answer got lost, has ended the trial so."""

@@ -211,21 +211,6 @@ class StudySpec(BaseModel):
         content["space"] |= type(self.space).to_hold(self.space.name, None, other.space.also)
         return checked(StudySpec, content, f"study {self.name}")
 
-    def definition(self, checksum: str, engine: str) -> dict[str, Any]:
-        """What may not change while the study exists, as plain data."""
-        probe = self.train_config(self.space.loss(self.space.corner()), self.search.epochs, self.search.seed).to_dict()
-        return {
-            "dataset": self.data_name,
-            "dataset checksum": checksum,
-            "space": {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self.space).items()},
-            "config": {key: value for key, value in probe.items() if key not in ("loss", "epochs", "seed")},
-            "split_seed": self.split_seed,
-            "search.epochs": self.search.epochs,
-            "search.evaluate_every": self.search.evaluate_every,
-            "search.seed": self.search.seed,
-            "engine": engine,
-        }
-
     def override(self, changes: Mapping[str, Any]) -> StudySpec:
         """A checked copy with dotted keys changed, e.g. `{"search.trials": 20}`; None means not given."""
         content = self.model_dump()

@@ -14,6 +14,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.search.claims import start_time
 from hpo.storage.open import open_storage
 from hpo.study.attributes import WORKER
 
@@ -86,8 +87,7 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
 
 
 def alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    return start_time(pid) is not None
 
 
 def start(place: Place, *flags: str, search_only: bool = True, session: bool = False) -> subprocess.Popen[str]:

@@ -4,15 +4,15 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from hpo.search.claims import CLAIM_SECONDS, UNKNOWN, Reaper, _start_time, is_dead, reap, requeue, this_worker
+from hpo.search.claims import CLAIM_SECONDS, Reaper, is_dead, reap, requeue, start_time, this_worker
 from hpo.study.attributes import MAX_RETRIES, PUBLISHED_MARK, RETRIES, RETRY_OF, WORKER
 
 BOX = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
@@ -49,15 +49,15 @@ def test_a_process_that_ended_is_dead(study: optuna.Study):
 
 
 def test_a_recycled_pid_is_no_alibi(study: optuna.Study):
-    assert is_dead(running(study, {**this_worker(), "started": "1"}), later(0))
+    assert is_dead(running(study, {**this_worker(), "started": 1.0}), later(0))
 
 
 def test_a_killed_child_that_nobody_waits_for_is_dead(study: optuna.Study):
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
-        trial = running(study, {**this_worker(), "pid": child.pid, "started": _start_time(child.pid)})
+        trial = running(study, {**this_worker(), "pid": child.pid, "started": start_time(child.pid)})
         assert not is_dead(trial, later(0))
         child.kill()
-        while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
             time.sleep(0.01)
         assert is_dead(trial, later(0)), "a zombie works no more"
 
@@ -87,16 +87,6 @@ def test_the_age_on_another_machine_does_not_depend_on_its_time_zone(study: optu
     assert is_dead(trial, later(2.1), stale_hours=2.0)
 
 
-def test_signatures_of_earlier_versions(study: optuna.Study):
-    """They have neither machine nor time."""
-    old = {key: value for key, value in this_worker().items() if key not in ("machine", "signed", "pids")}
-    assert not is_dead(running(study, old), later(1000))
-    assert is_dead(running(study, {**old, "pid": dead_process()}), later(0))
-    elsewhere = running(study, {**old, "host": "elsewhere"})
-    assert not is_dead(elsewhere, later(1.9), stale_hours=2.0)
-    assert is_dead(elsewhere, later(2.1), stale_hours=2.0)
-
-
 def test_another_container_of_this_host_is_another_machine(study: optuna.Study):
     trial = running(study, {**this_worker(), "pids": "pid:[1]", "pid": dead_process()})
     assert not is_dead(trial, later(1.9), stale_hours=2.0)
@@ -105,11 +95,25 @@ def test_another_container_of_this_host_is_another_machine(study: optuna.Study):
 
 def test_a_process_that_may_not_be_looked_at_lives(study: optuna.Study, monkeypatch: pytest.MonkeyPatch):
     trial = running(study, this_worker())
-    monkeypatch.setattr("hpo.search.claims._start_time", lambda pid: UNKNOWN)
+
+    def denied(process: psutil.Process) -> str:
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "status", denied)
     assert not is_dead(trial, later(0))
 
 
-@pytest.mark.parametrize("worker", [None, "damaged", {"host": "here"}])
+@pytest.mark.skipif(not psutil.LINUX, reason="where psutil has the time of boot from differs")
+def test_a_clock_that_is_set_ends_no_process(study: optuna.Study, monkeypatch: pytest.MonkeyPatch):
+    """psutil counts from the clock's present notion of the time of boot."""
+    trial = running(study, this_worker())
+    boot, created = psutil.boot_time(), psutil.Process().create_time()
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 3600.0)
+    assert psutil.Process().create_time() == created + 3600.0
+    assert not is_dead(trial, later(0))
+
+
+@pytest.mark.parametrize("worker", [None, "damaged", {"host": "here"}, {**this_worker(), "pid": "1"}])
 def test_an_unsigned_trial_is_dead_when_it_stays_so(study: optuna.Study, monkeypatch: pytest.MonkeyPatch, worker: object):
     trial = study.ask(fixed_distributions=BOX)
     if worker is not None:
