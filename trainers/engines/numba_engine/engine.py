@@ -95,7 +95,7 @@ class NumbaEngine(OneLane):
             self.weights = config.negatives.sampler(seen).table
         elif not isinstance(config.negatives, Uniform):
             self.sampler = config.negatives.sampler(seen)
-        self.kernel = kernel_for(dim)
+        self.kernel = kernel_for(dim, dense)
         self.steps_done = 0
         self.row_updates = 0
 
