@@ -13,7 +13,7 @@ from hpo.cli.flags import add_confirm_arguments, add_place_arguments, add_study_
 from hpo.pipeline import confirm_study
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import differences
-from hpo.study.spec import StudySpec, is_yaml, load_spec
+from hpo.study.spec import StudySpec, is_study_file, load_spec
 from trainers.errors import InputError
 
 
@@ -28,9 +28,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _confirm(arguments: argparse.Namespace) -> int:
     work, study, storage = existing_workspace(arguments)
-    planned = _as_its_file_says(work.spec, arguments.study) if is_yaml(arguments.study) else work.spec
+    planned = _as_its_file_says(work.spec, arguments.study) if is_study_file(arguments.study) else work.spec
     work = replace(work, spec=planned.override(confirm_changes(arguments)))
-    check_rival_seeds(work.spec, arguments.rival_seeds)
+    check_rival_seeds(planned, work.spec, arguments.rival_seeds)
     console = Console()
     with Stopper().catching() as stopper, work.alone("confirm") as alone:
         if not alone:

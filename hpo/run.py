@@ -130,7 +130,7 @@ def _run(arguments: argparse.Namespace) -> int:
     plan = spec.override(confirm_changes(arguments))
     if arguments.search_only and plan != spec:
         raise InputError("--search-only does not confirm, and the flags of confirm are for one time: give them to hpo.confirm")
-    check_rival_seeds(plan, arguments.rival_seeds)  # and the rivals: a mistake there should not wait for the end of the search
+    check_rival_seeds(spec, plan, arguments.rival_seeds)  # and the rivals: a mistake shows before the search, not after it
     url = storage_url(arguments.storage, arguments.output)
     backend = _backend(arguments, url)
     place = arguments.output, arguments.data_dir, arguments.engine, arguments.device
@@ -199,7 +199,7 @@ def _check_writable(folder: Path) -> None:
 
 def _dry_run(work: Workspace, console: Console) -> int:
     spec = work.spec
-    say(console, to_yaml(spec.model_dump(mode="json")))
+    say(console, spec.as_file())
     study = optuna.create_study(sampler=make_sampler(spec.search), direction="maximize")
     seen, validation = work.split
     for number in range(1, DRY_RUN_CONFIGS + 1):

@@ -31,7 +31,7 @@ from hpo.study.trials import best_trials, tally, trial_config
 from hpo.study.workspace import alone
 from trainers.config import TrainConfig
 from trainers.errors import InputError
-from trainers.yaml_files import read_yaml, to_yaml
+from trainers.yaml_files import read_yaml
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -96,7 +96,7 @@ def _show(arguments: argparse.Namespace) -> int:
         spec = load_spec(arguments.study)
         say(console, f"# {name}: has not run on this storage")
     if spec is not None:
-        say(console, to_yaml(spec.model_dump(mode="json")))
+        say(console, spec.as_file())
     return 0
 
 
