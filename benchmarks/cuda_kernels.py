@@ -17,7 +17,7 @@ from trainers.engines.triton_engine.arrays import Data, Lanes, Scratch, Table
 
 TARGET = GPUTarget("cuda", 90, 32)
 ALIGNED = [["tt.divisibility", 16]]  # as PyTorch's arrays are
-DIM, N_KINDS = 64, 8
+DIM, N_KINDS, DEFAULT_WARPS = 64, 8, 4
 UNROUNDED = re.compile(r"\b(?:mul|add|sub)(?:\.ftz)?\.f(?:32|64)\b")  # ptxas may fuse those that do not say .rn
 
 DATA = Data._make(["*i32", "*i32", "i32", "i32", "i32", "i32"])
@@ -29,7 +29,7 @@ SCRATCH = Scratch._make(["*i32", "*fp32", "*fp32"])
 RANKS = {"scores": "*fp32", "users": "*i64", "items": "*i64", "place": "*i32", "ranks": "*i32", "n_items": "i32", "k": "i32"}
 
 
-def compile_kernel(kernel: Any, arguments: dict[str, Any], constants: dict[str, Any]) -> str:
+def compile_kernel(kernel: Any, arguments: dict[str, Any], constants: dict[str, Any], warps: int) -> str:
     """Bytes of machine code of a kernel for arguments of these types, and how many sums and products may still be fused."""
     types = arguments | dict.fromkeys(constants, "constexpr")
     names = kernel.arg_names
@@ -45,7 +45,7 @@ def compile_kernel(kernel: Any, arguments: dict[str, Any], constants: dict[str, 
         constexprs={(names.index(name),): value for name, value in constants.items()},
         attrs=aligned,
     )
-    found = triton.compile(source, target=TARGET, options=dict(step.ROUNDING)).asm
+    found = triton.compile(source, target=TARGET, options={**step.ROUNDING, "num_warps": warps}).asm
     free = len(UNROUNDED.findall(found["ptx"]))
     return f"{len(found['cubin']):,} bytes of machine code, {free} operations that may be fused"
 
@@ -54,16 +54,18 @@ def main() -> None:
     """A line per kernel: every kind of row function, half of them with weighted negatives, and the other kernels."""
     print(f"triton {triton.__version__}, compute capability {TARGET.arch / 10}")
     rows = {"data": DATA, "lanes": LANES, "users": TABLE, "items": TABLE, "scratch": SCRATCH}
-    sizes = {"DIM": DIM, "BLOCK": 128, "CHUNK": step.CHUNK, "TRUE_DIM": DIM, "PROGRAMS": step.PROGRAMS}
+    sizes = {"DIM": DIM, "TRUE_DIM": DIM, "PROGRAMS": step.PROGRAMS}
+    few = {**sizes, "BLOCK": 128, "CHUNK": step.CHUNK}
+    many = {**sizes, "BLOCK": 4 * step.WIDE, "CHUNK": step.WIDE_CHUNK}
     for kind in range(N_KINDS):
-        print(
-            f"train_rows, kind {kind}:",
-            compile_kernel(step.train_rows, rows, {"KIND": kind, "WEIGHTED": kind % 2 == 0, **sizes}),
-        )
+        drawn = {"KIND": kind, "WEIGHTED": kind % 2 == 0}
+        print(f"train_rows, kind {kind}:", compile_kernel(step.train_rows, rows, drawn | few, step.ROW_WARPS))
+        print(f"with many negatives, kind {kind}:", compile_kernel(step.train_rows, rows, drawn | many, step.WIDE_WARPS))
     tables = {"lanes": LANES, "users": TABLE, "items": TABLE}
-    print("update_rows:", compile_kernel(step.update_rows, tables, {"DIM": DIM, "TILE": step.TILE}))
-    print("shuffle_pairs:", compile_kernel(step.shuffle_pairs, {"data": DATA, "lanes": LANES}, {"SHUFFLED": step.SHUFFLED}))
-    print("count_better:", compile_kernel(ranks.count_better, RANKS, {"STRIP": ranks.STRIP}))
+    print("update_rows:", compile_kernel(step.update_rows, tables, {"DIM": DIM, "TILE": step.TILE}, step.UPDATE_WARPS))
+    data = {"data": DATA, "lanes": LANES}
+    print("shuffle_pairs:", compile_kernel(step.shuffle_pairs, data, {"SHUFFLED": step.SHUFFLED}, DEFAULT_WARPS))
+    print("count_better:", compile_kernel(ranks.count_better, RANKS, {"STRIP": ranks.STRIP}, DEFAULT_WARPS))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ bundle=$(realpath -m "${2:-$root/.gpu_bundle}") version=${VERSION:-3.12}
 for one in yelp2018 gowalla; do
     [ -d "$data/$one" ] || { echo "no $one in $data"; exit 2; }
 done
-cd "$root" && mkdir -p "$bundle/wheels"
+cd "$root" && rm -rf "$bundle/wheels" && mkdir -p "$bundle/wheels"
 
 wheels=${WHEELS-optuna alembic mako sqlalchemy greenlet colorlog pydantic pydantic-core annotated-types typing-inspection typing-extensions
     ruamel.yaml pooch platformdirs plotly optuna-dashboard bottle}

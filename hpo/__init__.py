@@ -1,4 +1,4 @@
-"""What a person runs: studies, search, confirmation, export. Verbs are modules: python -m hpo.run, hpo.train, ..."""
+"""What a person runs: studies, search, confirmation, export. Commands are modules: python -m hpo.run, hpo.train, ..."""
 
 import sys
 from importlib.util import find_spec

@@ -12,8 +12,9 @@ from hpo.cli.entry import entry
 from hpo.cli.flags import add_confirm_arguments, add_place_arguments, add_study_arguments, check_rival_seeds, confirm_changes
 from hpo.pipeline import confirm_study
 from hpo.runtime.signals import Stopper
-from hpo.study.definition import differences
-from hpo.study.spec import StudySpec, is_study_file, load_spec
+from hpo.study.definition import definition_of, differences
+from hpo.study.spec import is_study_file, load_spec
+from hpo.study.workspace import Workspace
 from trainers.errors import InputError
 
 
@@ -28,9 +29,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _confirm(arguments: argparse.Namespace) -> int:
     work, study, storage = existing_workspace(arguments)
-    planned = _as_its_file_says(work.spec, arguments.study) if is_study_file(arguments.study) else work.spec
-    work = replace(work, spec=planned.override(confirm_changes(arguments)))
-    check_rival_seeds(planned, work.spec, arguments.rival_seeds)
+    if is_study_file(arguments.study):
+        work = _as_its_file_says(work, arguments.study)
+    plan = work.spec.override(confirm_changes(arguments))
+    check_rival_seeds(work.spec, plan, work.rivals, arguments.rival_seeds)
+    work = replace(work, spec=plan)
     console = Console()
     with Stopper().catching() as stopper, work.alone("confirm") as alone:
         if not alone:
@@ -39,20 +42,21 @@ def _confirm(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _as_its_file_says(spec: StudySpec, file: str) -> StudySpec:
+def _as_its_file_says(work: Workspace, file: str) -> Workspace:
     """A study that has run, with the confirm plan and the rivals of its file; budget, epochs and seed may have been flags.
 
     Raises:
-        InputError: the file is missing or broken, or defines another study.
+        InputError: the file or a rival's is missing or broken, or it defines another study.
     """
+    spec = work.spec
     asked = load_spec(file).override({"search": spec.search.model_dump()})
-    then, now = (each.definition("", "") for each in (spec, asked))
-    if then != now:
+    if unlike := differences(definition_of(spec, "", ""), definition_of(asked, "", "")):
         raise InputError(
-            f"{file} is no longer what study {spec.name!r} was searched by ({differences(then, now)}); restore the file, give "
-            f"the study by its name, --study {spec.name}, or search what the file says as another study, --study-name"
+            f"{file} is no longer what study {spec.name!r} was searched by ({'; '.join(map(str, unlike))}); restore the file, "
+            f"give the study by its name, --study {spec.name}, or search what the file says as another study, --study-name"
         )
-    return spec.override({"confirm": asked.confirm.model_dump(), "rivals": asked.rivals})
+    spec = spec.override({"confirm": asked.confirm.model_dump(), "rivals": asked.rivals})
+    return replace(work, spec=spec, rivals=tuple(spec.rival_specs()))
 
 
 if __name__ == "__main__":

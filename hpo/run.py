@@ -130,11 +130,12 @@ def _run(arguments: argparse.Namespace) -> int:
     plan = spec.override(confirm_changes(arguments))
     if arguments.search_only and plan != spec:
         raise InputError("--search-only does not confirm, and the flags of confirm are for one time: give them to hpo.confirm")
-    check_rival_seeds(spec, plan, arguments.rival_seeds)  # and the rivals: a mistake shows before the search, not after it
+    rivals = spec.rival_specs()  # a mistake there should not wait for the end of the search
+    check_rival_seeds(spec, plan, rivals, arguments.rival_seeds)
     url = storage_url(arguments.storage, arguments.output)
     backend = _backend(arguments, url)
     place = arguments.output, arguments.data_dir, arguments.engine, arguments.device
-    work = Workspace.open(spec, *place, arguments.lanes, _worker_count(arguments))
+    work = Workspace.open(spec, *place, arguments.lanes, _worker_count(arguments), rivals)
     console = Console()
     introduce(work, console)
     if arguments.dry_run:
@@ -174,7 +175,7 @@ def _rival_studies(
     work: Workspace, storage: BaseStorage, arguments: argparse.Namespace
 ) -> Iterator[tuple[Workspace, optuna.Study]]:
     """Each rival's study, to be searched with our budget."""
-    for rival in work.spec.rival_specs():
+    for rival in work.rivals:
         spec = rival.with_budget_of(work.spec)
         its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device)
         if ENGINES[its_work.choice.name].many_lanes:
@@ -183,7 +184,7 @@ def _rival_studies(
 
 
 def _place(arguments: argparse.Namespace) -> str:
-    """The flags that lead another verb to the same place."""
+    """The flags that lead another command to the same place."""
     output = "" if arguments.output == OUTPUT else f" --output {arguments.output}"
     return output + (f" --storage {shown_storage(arguments)}" if arguments.storage else "")
 
@@ -208,7 +209,7 @@ def _dry_run(work: Workspace, console: Console) -> int:
         say(console, f"# sampled config {number}\n{to_yaml(config.to_dict())}")
         result = train(config, _few(seen, config), validation, engine=work.choice.name, device=work.choice.device).finish()
         say(console, f"# {DRY_RUN_STEPS} steps, which say nothing about quality: loss {result.loss:.4f}\n")
-    for rival in spec.rival_specs():
+    for rival in work.rivals:
         say(console, f"# rival {rival.name}: {rival.with_budget_of(spec).space}")
     say(console, "dry run: nothing was written")
     return 0

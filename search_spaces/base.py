@@ -58,9 +58,10 @@ class Space(ABC):
         return self.name
 
     @classmethod
-    def to_hold(cls, loss: Loss | None, also: Sequence[Also]) -> dict[str, Any]:
-        """The settings of a space with these fields searched beside the loss, that holds a published loss if there is one."""
-        return {"also": tuple(also)}
+    def to_hold(cls, name: str, loss: Loss | None, also: Sequence[Also]) -> dict[str, Any]:
+        """The settings of the space called `name`, with these fields searched beside the loss, that holds a published loss if
+        there is one."""
+        return {"name": name, "also": tuple(also)}
 
     @abstractmethod
     def loss_boxes(self) -> dict[str, BaseDistribution]:

@@ -1,7 +1,7 @@
 """The spaces: for each loss a box of parameters, the loss that a point stands for, and the point that a loss stands at.
 
 Boxes are fixed for a study, so that the sampler's joint model sees every parameter and an importance has one meaning. A loss
-whose fields are searched as they are has its space in `search_spaces.fields`; else add a class here and a line in `SPACES`.
+whose fields are searched as they are has a line in `search_spaces.fields.FIELDS`; else add a class here and a line in `SPACES`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from search_spaces.base import Also, Params, Space, check_kind, into_box
-from search_spaces.fields import FIELD_SPACES, LOWEST_MARGIN, MARGIN_TOP, NEGATIVE_RATIO, TEMPERATURE
+from search_spaces.fields import FIELDS, FieldSpace
 from search_spaces.ordered import (
     margins_from_ratios,
     margins_from_shape,
@@ -26,9 +26,12 @@ from search_spaces.ordered import (
 )
 from trainers.config import TrainConfig
 from trainers.errors import InputError
-from trainers.losses import BSL, MML, Loss
+from trainers.losses import CCL, MML, Loss
 from trainers.validation import SETTINGS, Whole
 
+MARGIN_TOP = (0.6, 0.98)
+LOWEST_MARGIN = 0.3  # of a cosine; below, most negatives have gradients: slow, and quality collapses
+NEGATIVE_RATIO = FloatDistribution(50.0, 3000.0, log=True)
 POSITIVE_WEIGHT = FloatDistribution(0.5, 2.0, log=True)
 N_MARGINS = (1, 8)
 CURVATURE = (0.25, 4.0)
@@ -47,10 +50,10 @@ class MMLSpace(Space):
     n_margins: Annotated[Whole, Field(ge=1, le=16)] = 4
 
     @classmethod
-    def to_hold(cls, loss: Loss | None, also: Sequence[Also]) -> dict[str, Any]:
+    def to_hold(cls, name: str, loss: Loss | None, also: Sequence[Also]) -> dict[str, Any]:
         """As many margins as it has."""
         n_margins = {"n_margins": len(loss.margins)} if isinstance(loss, MML) else {}
-        return super().to_hold(loss, also) | n_margins
+        return super().to_hold(name, loss, also) | n_margins
 
     def loss_boxes(self) -> dict[str, BaseDistribution]:
         steps = range(1, self.n_margins)
@@ -149,22 +152,20 @@ class MMLShapeSpace(Space):
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
-class BSLSpace(Space):
-    """`temperature` and `exponent` of BSL in mode reweight."""
+class CCLSpace(Space):
+    """CCL over the ranges of MML: `margin` over that of its margins, `negative_weight` over that of its ratio."""
 
-    name: Literal["bsl"] = "bsl"
+    name: Literal["ccl"] = "ccl"
 
     def loss_boxes(self) -> dict[str, BaseDistribution]:
-        return {"temperature": TEMPERATURE, "exponent": FloatDistribution(0.6, 1.8)}
+        return {"margin": FloatDistribution(LOWEST_MARGIN, MARGIN_TOP[1]), "negative_weight": NEGATIVE_RATIO}
 
-    def loss(self, params: Mapping[str, Any]) -> BSL:
-        return BSL(temperature=params["temperature"], exponent=params["exponent"])
+    def loss(self, params: Mapping[str, Any]) -> CCL:
+        return CCL(margin=params["margin"], negative_weight=params["negative_weight"])
 
     def loss_params(self, loss: Any) -> Params:
-        check_kind(self.name, BSL, loss)
-        if loss.mode != "reweight":
-            raise InputError(f"mode: this space has mode reweight, got {loss.mode!r}")
-        return {"temperature": loss.temperature, "exponent": loss.exponent}
+        check_kind(self.name, CCL, loss)
+        return {"margin": loss.margin, "negative_weight": loss.negative_weight}
 
 
 def _both_weights(params: Mapping[str, Any]) -> Params:
@@ -184,4 +185,9 @@ def _significant(value: float) -> float:
     return float(f"{value:.12g}")
 
 
-SPACES: dict[str, type[Space]] = {"mml": MMLSpace, "mml_shape": MMLShapeSpace, "bsl": BSLSpace, **FIELD_SPACES}
+SPACES: dict[str, type[Space]] = {
+    "mml": MMLSpace,
+    "mml_shape": MMLShapeSpace,
+    "ccl": CCLSpace,
+    **dict.fromkeys(FIELDS, FieldSpace),
+}

@@ -27,6 +27,8 @@ from hypothesis import settings
 from trainers import Interactions
 from trainers.engines import ENGINES
 
+from .loss_cases import LOSS_CASES
+
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # looked at when a kernel's module is imported
 
@@ -34,28 +36,6 @@ if not torch.cuda.is_available():
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("steady")
-
-# One line per loss and variant; a new loss needs a case here.
-LOSS_CASES: dict[str, dict[str, Any]] = {
-    "mml": {"name": "mml", "margins": [0.4, 0.6, 0.8], "weights": [0.1, 0.3, 0.6], "negative_weight": 3.0},
-    "ccl": {"name": "ccl", "margin": 0.5, "negative_weight": 3.0},
-    "bsl": {"name": "bsl", "temperature": 0.2, "exponent": 1.1},
-    "bsl multi": {"name": "bsl", "temperature": 0.2, "exponent": 0.9, "mode": "multi"},
-    "bsl single": {"name": "bsl", "temperature": 0.2, "mode": "single"},
-    "sl": {"name": "sl", "temperature": 0.2},
-    "ssm": {"name": "ssm", "temperature": 0.2},
-    "infonce": {"name": "infonce", "temperature": 0.2},
-    "bpr": {"name": "bpr"},
-    "hinge": {"name": "hinge", "margin": 0.8},
-    "softmax_ce": {"name": "softmax_ce"},
-    "mse": {"name": "mse"},
-    "bce": {"name": "bce"},
-    "contrastive": {"name": "contrastive", "margin": 1.2},
-    "triplet": {"name": "triplet", "margin": 0.7},
-    "cml": {"name": "cml", "margin": 0.7},
-    "cml unweighted": {"name": "cml", "margin": 1.0, "rank_weight": False},
-    "cml spread": {"name": "cml", "margin": 0.7, "covariance_weight": 0.1},
-}
 
 
 @dataclass(frozen=True)
@@ -95,11 +75,6 @@ def ring() -> KnownAnswer:
     not in `parity`, where what is near and unseen is what is held out.
     """
     return known_answer([(np.arange(60) + 30 * (user % 4)) % 120 for user in range(48)], 120, n_seen=57)
-
-
-@pytest.fixture
-def loss_cases() -> dict[str, dict[str, Any]]:
-    return LOSS_CASES
 
 
 @pytest.fixture

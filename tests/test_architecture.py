@@ -21,9 +21,9 @@ MAY_USE = {
     "studies": set(),
     "benchmarks": {"benchmarks", "hpo", "search_spaces", "trainers"},
 }
-HOUSE = {*MAY_USE, "tests"}
-OPTUNA, OPTUNA_ROOMS = {"optuna", "optuna_dashboard", "optuna_integration"}, {"hpo", "search_spaces"}
-TORCH, TORCH_ROOMS = {"torch"}, {"trainers"}
+OURS = {*MAY_USE, "tests"}
+OPTUNA, MAY_IMPORT_OPTUNA = {"optuna", "optuna_dashboard", "optuna_integration"}, {"hpo", "search_spaces"}
+TORCH, MAY_IMPORT_TORCH = {"torch"}, {"trainers"}
 MEASURES = {"benchmarks"}  # what is run by hand may import anything
 # The packages of hpo, from the ground up: each imports from those before it. The commands come last.
 HPO_ORDER = [
@@ -83,16 +83,16 @@ def parts_of_hpo(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 def out_of_order(path: str, tree: ast.Module) -> Iterator[str]:
     """Imports of a module of hpo from a package above its own, or from a command."""
-    room = path.split("/")[1].removesuffix(".py")
+    package = path.split("/")[1].removesuffix(".py")
     for line, part in parts_of_hpo(path, tree):
         if part in COMMANDS:
             yield f"{path}:{line}: {part} is a command, which nobody imports"
         elif part not in HPO_ORDER:
             yield f"{path}:{line}: {part} is not in HPO_ORDER"
-        elif room in HPO_ORDER and HPO_ORDER.index(part) > HPO_ORDER.index(room):
-            yield f"{path}:{line}: {room} must not import {part}, which is above it"
-    if room not in [*HPO_ORDER, *COMMANDS, "__init__"]:
-        yield f"{path}: {room} is neither in HPO_ORDER nor in COMMANDS"
+        elif package in HPO_ORDER and HPO_ORDER.index(part) > HPO_ORDER.index(package):
+            yield f"{path}:{line}: {package} must not import {part}, which is above it"
+    if package not in [*HPO_ORDER, *COMMANDS, "__init__"]:
+        yield f"{path}: {package} is neither in HPO_ORDER nor in COMMANDS"
 
 
 def uses_of_test_data(tree: ast.Module) -> Iterator[int]:
@@ -107,18 +107,18 @@ def uses_of_test_data(tree: ast.Module) -> Iterator[int]:
 
 
 def breaches(path: str, source: str) -> list[str]:
-    """Every rule that a module of the house breaks; `path` is relative to the repository."""
-    room, tree = path.split("/")[0], ast.parse(source)
+    """Every rule that a module of the project breaks; `path` is relative to the repository."""
+    package, tree = path.split("/")[0], ast.parse(source)
     found = []
     for line, module in imports(path, tree):
         target = module.split(".")[0]
-        if target in HOUSE and target not in MAY_USE[room]:
-            found.append(f"{path}:{line}: {room} must not import {target}")
-        if target in OPTUNA and room not in OPTUNA_ROOMS | MEASURES:
-            found.append(f"{path}:{line}: only {' and '.join(sorted(OPTUNA_ROOMS))} import {target}")
-        if target in TORCH and room not in TORCH_ROOMS | MEASURES:
+        if target in OURS and target not in MAY_USE[package]:
+            found.append(f"{path}:{line}: {package} must not import {target}")
+        if target in OPTUNA and package not in MAY_IMPORT_OPTUNA | MEASURES:
+            found.append(f"{path}:{line}: only {' and '.join(sorted(MAY_IMPORT_OPTUNA))} import {target}")
+        if target in TORCH and package not in MAY_IMPORT_TORCH | MEASURES:
             found.append(f"{path}:{line}: only trainers imports {target}")
-    if room == "hpo":
+    if package == "hpo":
         found += out_of_order(path, tree)
     if path not in TEST_READERS:
         found += [
@@ -144,8 +144,8 @@ def oversized(path: str, source: str, module_lines: int = MODULE_LINES) -> list[
 def modules() -> list[tuple[str, str]]:
     return [
         (file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8"))
-        for room in MAY_USE
-        for file in sorted((ROOT / room).rglob("*.py"))
+        for package in MAY_USE
+        for file in sorted((ROOT / package).rglob("*.py"))
     ]
 
 
@@ -182,7 +182,7 @@ def test_what_is_imported_is_declared() -> None:
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     known = {_plain(re.split(r"[^\w.-]", line)[0]) for group in groups for line in group}
     known |= {module for module, packages in packages_distributions().items() if known & set(map(_plain, packages))}
-    known |= HOUSE | sys.stdlib_module_names
+    known |= OURS | sys.stdlib_module_names
     found = [
         f"{path}:{line}: {module} is in no dependency of pyproject.toml"
         for path, source in modules()

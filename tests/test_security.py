@@ -1,4 +1,4 @@
-"""What the house must not do, read off its source: unpickle, evaluate, run shells, build objects from YAML."""
+"""What the project must not do, read off its source: unpickle, evaluate, run shells, build objects from YAML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainers.yaml_files import read_yaml
 
 from .test_architecture import ROOT
 
-ROOMS = ("hpo", "search_spaces", "trainers", "benchmarks")
+PACKAGES = ("hpo", "search_spaces", "trainers", "benchmarks")
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "shelve", "marshal", "yaml"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "torch.load", "os.system", "os.popen", "pd.read_pickle", "joblib.load"}
 
@@ -35,8 +35,8 @@ def breaches(source: str) -> Iterator[str]:
 def test_the_source_keeps_to_it() -> None:
     found = [
         f"{path.relative_to(ROOT)}, {breach}"
-        for room in ROOMS
-        for path in (ROOT / room).rglob("*.py")
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
         for breach in breaches(path.read_text(encoding="utf-8"))
     ]
     assert not found, "\n".join(found)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from trainers.encoders import ENCODERS, MF, Encoder
-from trainers.losses import BSL, CCL, CML, LOSSES, MML, SL, SSM, Contrastive, InfoNCE, Loss, Triplet
+from trainers.losses import LOSSES, Loss
 from trainers.negatives import NEGATIVES, Negatives, Uniform
-from trainers.scores import ScoreName
+from trainers.scores import SCORES, ScoreName
 from trainers.validation import SETTINGS, Count, NonNegative, Positive, Whole, checked, choice
 
 if TYPE_CHECKING:
@@ -31,38 +31,11 @@ Schedule = Literal["constant", "linear"]
 MAX_SEED = 2**63 - 1
 
 
-DISTANCES = (Contrastive, Triplet, CML)
-MARGINS = (MML, CCL)
-TEMPERATURES = (BSL, SL, InfoNCE, SSM)
-
-
-def _is_cosine(score: ScoreName) -> bool:
-    """What all configs were before there were other scores: written out, it would make other configs of them."""
-    return score == "cosine"
-
-
-def _pair(losses: tuple[type[Loss], ...], score: ScoreName) -> Callable[[TrainConfig], bool]:
-    return lambda config: isinstance(config.loss, losses) and config.score == score
-
-
-# What does not go together, and why.
+# What does not go together whatever the loss, and why. What a loss does not go with stands in its class, `Loss.not_with`.
 REFUSED: tuple[tuple[Callable[[TrainConfig], bool], str], ...] = (
     (
         lambda config: config.negatives.per_row(config.batch_size) < 1,
         "negatives in_batch are the batch's other positives: batch_size must be at least 2, got 1",
-    ),
-    (
-        _pair(DISTANCES, "inner_product"),
-        "loss {config.loss.name} is one of distances, which score inner_product does not give; use euclidean or cosine",
-    ),
-    (
-        _pair(MARGINS, "euclidean"),
-        "the margins of loss {config.loss.name} are cosines, which score euclidean does not give; use cosine or inner_product",
-    ),
-    (
-        _pair(TEMPERATURES, "euclidean"),
-        "loss {config.loss.name} has a temperature for cosines or inner products, not for the distances of score euclidean; "
-        "use cosine, or loss softmax_ce",
     ),
     (
         lambda config: config.score == "euclidean" and config.encoder.dropout > 0.0,
@@ -79,7 +52,7 @@ class TrainConfig(BaseModel):
         encoder: `{name: mf, dim, dropout, init_std}`.
         loss: `{name: mml, margins, weights, positive_weight, negative_weight}` or another of `trainers.losses.LOSSES`.
         score: `cosine`, `cosine_in_training` (inner products rank), `inner_product`, or `euclidean` (1 - |u - v|^2 / 2, vectors
-            kept in the unit ball); written out where it is not cosine.
+            kept in the unit ball).
         negatives: `{name: uniform, count}` or another of `trainers.negatives.NEGATIVES`.
         learning_rate: Adam's (betas .9 and .999, epsilon 1e-8).
         schedule: `constant`, or `linear`: to zero over this config's own epochs.
@@ -93,7 +66,7 @@ class TrainConfig(BaseModel):
 
     encoder: AnyEncoder = MF()
     loss: AnyLoss
-    score: Annotated[ScoreName, Field(exclude_if=_is_cosine)] = "cosine"
+    score: ScoreName = "cosine"
     negatives: AnyNegatives = Uniform()
     learning_rate: Positive = 1.0e-4
     schedule: Schedule = "constant"
@@ -107,6 +80,11 @@ class TrainConfig(BaseModel):
         for clashes, reason in REFUSED:
             if clashes(self):
                 raise ValueError(reason.format(config=self))
+        if why := self.loss.not_with.get(self.score):
+            others = [name for name in SCORES if name not in self.loss.not_with]
+            raise ValueError(
+                f"loss {self.loss.name} does not go with score {self.score}: {why}; use score {' or '.join(others)}"
+            )
         return self
 
     @classmethod

@@ -12,8 +12,12 @@ from numba.core import event
 log = logging.getLogger(__name__)
 
 
-def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+def compiled(version: int = 0, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """`numba.njit(cache=True, **options)`, or without the cache where no folder for it can be written.
+
+    Numba compiles again when the time of the function's file has changed, as it has in every fresh checkout. With a version
+    other than 0, a `numba_engine.fingerprint`, it compiles again when that has changed. The function's closure has to hold the
+    same number: should numba no longer look at the stamp that is set here, it still looks at that.
 
     Without reference counts (`_nrt`): passing an array to a function would add to a number in memory that all threads share.
     So compiled functions allocate nothing; what they need is handed to them.
@@ -22,9 +26,12 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
     def decorate(function: Callable[..., Any]) -> Any:
         try:
-            return njit(cache=True, **options)(function)
+            dispatcher = njit(cache=True, **options)(function)
         except RuntimeError:  # numba: no locator available
             return njit(**options)(function)
+        if version:
+            dispatcher._cache._cache_file._source_stamp = version
+        return dispatcher
 
     return decorate
 

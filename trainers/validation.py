@@ -90,8 +90,14 @@ def _allowed_keys(cls: object, location: tuple[Any, ...]) -> list[str]:
         if inner:
             options = [option for annotation in inner for option in _members(annotation)]
         else:
-            options = [option for option in options if getattr(option, "name", None) == part] or options
+            options = [option for option in options if _is_picked_by(option, part)] or options
     return sorted({key for option in options for key in _fields(option)})
+
+
+def _is_picked_by(option: object, name: object) -> bool:
+    """Whether a class is the one, of a table's, that a mapping picks with this `name`."""
+    field = _fields(option).get("name")
+    return field is not None and name in getattr(field.annotation, "__args__", ())
 
 
 def _fields(cls: object) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from optuna.storages import BaseStorage
 
 from hpo.search.claims import reap
 from hpo.storage.open import open_storage, storage_url, without_password
-from hpo.study.definition import DEFINITION
+from hpo.study.definition import stored_definition
 from hpo.study.spec import StudySpec, is_study_file
-from hpo.study.stored import find_study, is_ours, stored_spec
+from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec
 from hpo.study.workspace import Workspace
 from trainers.engines import EngineChoice
 from trainers.engines.registry import AUTO
@@ -57,13 +57,14 @@ def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> 
         InputError: no such storage or study, its data have changed, or `to_train` this machine lacks its engine.
     """
     spec, study, storage = stored_study(arguments)
-    place, engine = (spec, arguments.output, arguments.data_dir), study.user_attrs[DEFINITION]["engine"]
+    place, rivals = (spec, arguments.output, arguments.data_dir), stored_rivals(study)
+    engine = stored_definition(study.study_name, study.user_attrs).engine
     try:
-        work = Workspace.open(*place, engine, AUTO)
+        work = Workspace.open(*place, engine, AUTO, rivals=rivals)
     except InputError:
         if to_train:
             raise
-        work = Workspace(*place, EngineChoice(engine, "", "it has searched, on another machine"))
+        work = Workspace(*place, EngineChoice(engine, "", "it has searched, on another machine"), rivals)
     work.check_data(study)
     return work, study, storage
 

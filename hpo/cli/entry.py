@@ -18,7 +18,7 @@ from trainers.errors import InputError, OutOfMemory, TrainingDiverged
 def entry(
     parser: argparse.ArgumentParser,
     argv: list[str] | None,
-    verb: Callable[[argparse.Namespace], int],
+    command: Callable[[argparse.Namespace], int],
     stopped: str = "what is finished is kept, the same command continues",
 ) -> int:
     """Parse, run, and turn the failures that a user can act on into a message and an exit code.
@@ -36,7 +36,7 @@ def entry(
         print("warning: the password in --storage shows in `ps`; set HPO_STORAGE or use ~/.pgpass instead", file=sys.stderr)
     take_share(0, 1)
     try:
-        return verb(arguments)
+        return command(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from hpo.study.spec import StudySpec
@@ -17,7 +18,7 @@ OUTPUT = Path("runs")  # unless another is given
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--study`, for verbs that read a study that has run."""
+    """`--study`, for commands that read a study that has run."""
     parser.add_argument("--study", required=True, metavar="NAME|FILE", help="a study that has run on this storage, or its file")
 
 
@@ -65,17 +66,18 @@ def confirm_changes(arguments: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def check_rival_seeds(spec: StudySpec, plan: StudySpec, asked: dict[str, int] | None) -> None:
+def check_rival_seeds(spec: StudySpec, plan: StudySpec, rivals: Sequence[StudySpec], asked: dict[str, int] | None) -> None:
     """Look at the `rival_seeds` of a study, and at what `--rival-seeds` asks for.
 
     Args:
         spec: as its file has it.
         plan: with the flags of confirm, which may lower the seeds of all below those that the file gives a rival.
+        rivals: of the study.
 
     Raises:
         InputError: for a loss that no rival has, or more seeds than the other methods have.
     """
-    losses = {rival.space.loss_name for rival in spec.rival_specs()}
+    losses = {rival.space.loss_name for rival in rivals}
     in_file = f"study {spec.name}: confirm.rival_seeds"
     for where, counts, most, more in (
         (in_file, spec.confirm.rival_seeds, spec.confirm.seeds, "in confirm.seeds"),

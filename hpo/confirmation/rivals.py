@@ -12,7 +12,7 @@ from optuna.storages import BaseStorage
 
 from hpo.confirmation.results import NO_SEARCH, Candidate, SearchCost, highest, search_cost
 from hpo.runtime.text import counted
-from hpo.study.definition import DEFINITION
+from hpo.study.definition import Difference, definition_of, differences, stored_definition
 from hpo.study.spec import OBJECTIVE, StudySpec
 from hpo.study.stored import stored_spec
 from hpo.study.trials import best_trials, ways_searched
@@ -38,7 +38,7 @@ class Contender:
 
 
 DIFFERS = "differs in"
-SLACK = 0.1  # budgets within 10 % count as equal: n workers may overshoot by n - 1 trials
+BUDGET_TOLERANCE = 0.1  # budgets within 10 % count as equal: n workers may overshoot by n - 1 trials
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Rivals:
         once; and what the reader must know of them.
         """
         others, not_tuned, otherwise = self._published(self.work.spec), [], []
-        for rival in self.work.spec.rival_specs():
+        for rival in self.work.rivals:
             tuned, why_not = self._tuned(rival)
             published = self._published(rival)
             others += [*published, *tuned]
@@ -63,7 +63,7 @@ class Rivals:
                 lost = "" if published else "; not compared at all"
                 not_tuned.append(f"{title(rival)} (rival study {rival.name} {why_not}{lost})")
                 otherwise += [rival.name] if why_not.startswith(DIFFERS) else []
-        kept, notes = _each_once(ours, others)
+        kept, notes = _without_duplicates(ours, others)
         if not_tuned:
             first = f", once what differs is gone (hpo.studies delete {' '.join(otherwise)})" if otherwise else ""
             notes.append(
@@ -96,7 +96,7 @@ class Rivals:
 
     @cached_property
     def _ways(self) -> list[dict[str, Any]]:
-        return ways_searched(self.study, self.work.spec)
+        return ways_searched(self.study)
 
     @cached_property
     def _studies(self) -> list[str]:
@@ -112,13 +112,13 @@ class Rivals:
         theirs = stored_spec(study)
         if not best_trials(study, 1):
             return [], "has no complete trial"
-        if why_not := self._searched_otherwise(ways_searched(study, theirs)):
+        if why_not := self._searched_otherwise(ways_searched(study)):
             return [], why_not
         candidates = self.select(study, theirs)
         if all(candidate.failure for candidate in candidates):
             return [], "has no candidate that trains to full epochs"
         chosen, cost = highest(candidates, rival.name), search_cost(study)
-        unlike = abs(cost.trials - self._n_trials) > SLACK * self._n_trials
+        unlike = abs(cost.trials - self._n_trials) > BUDGET_TOLERANCE * self._n_trials
         budget = f" ({counted(cost.trials, 'trial')}, not {self._n_trials})" if unlike else ""
         return [self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(candidates), candidates)], ""
 
@@ -131,20 +131,9 @@ class Rivals:
             asked_spec = rival.with_budget_of(self.work.spec)
         except InputError as error:
             return f"cannot be searched as ours is: {error}"
-        place = self.work.dataset.checksum, self.work.choice.name
-        ours, asked = (spec.definition(*place) for spec in (self.work.spec, asked_spec))
-        theirs = study.user_attrs.get(DEFINITION, {})
-        unlike = [key for key in ours if key not in ("space", "config", "engine") and theirs.get(key) != ours[key]]
-        space = theirs.get("space", {})
-        if {**space, "also": set(space.get("also", ()))} != {**asked["space"], "also": set(asked["space"]["also"])}:
-            unlike.append("space")
-        now, then = dotted(asked["config"]), dotted(theirs.get("config", {}))
-        unlike += [
-            f"config.{key} (searched with {then.get(key)}, study file says {now[key]})"
-            for key in now
-            if then.get(key) != now[key]
-        ]
-        return _differs(unlike)
+        asked = definition_of(asked_spec, self.work.dataset.checksum, self.work.choice.name)
+        theirs = stored_definition(study.study_name, study.user_attrs)
+        return _differs([_searched_with(unlike) for unlike in differences(theirs, asked, leaving_out=("engine",))])
 
     def _searched_otherwise(self, theirs: list[dict[str, Any]]) -> str:
         """The same for what is no part of a definition."""
@@ -158,7 +147,7 @@ class Rivals:
                 "what is not tuned has a paper's settings of the loss, under the encoder's settings, negatives, batch size, "
                 "learning rate, schedule and epochs of the study here: not the paper's whole recipe"
             )
-        yield from _unlike_models(ours, others, searched=self.work.spec.space.also)
+        yield from _model_differences(ours, others, searched=self.work.spec.space.also)
         spec = self.work.spec
         for part in ("sampler", "pruner"):
             if len(_parts(self._ways, part)) > 1:
@@ -179,11 +168,16 @@ def _parts(ways: list[dict[str, Any]], part: str) -> set[str]:
     return {str(way.get(part)) for way in ways}
 
 
+def _searched_with(unlike: Difference) -> str:
+    says = "study file says" if unlike.key.split(".")[0] in ("config", "space") else "this study has"
+    return f"{unlike.key} (searched with {unlike.before}, {says} {unlike.after})"
+
+
 def _differs(keys: Sequence[str]) -> str:
     return f"{DIFFERS} {', '.join(keys)}" if keys else ""
 
 
-def _each_once(ours: Contender, others: Sequence[Contender]) -> tuple[list[Contender], list[str]]:
+def _without_duplicates(ours: Contender, others: Sequence[Contender]) -> tuple[list[Contender], list[str]]:
     """The others without published configs that a search has found, too, and a note for each of those."""
     tuned = [ours, *(other for other in others if other.candidates)]
     kept, notes = [], []
@@ -192,11 +186,11 @@ def _each_once(ours: Contender, others: Sequence[Contender]) -> tuple[list[Conte
         if same is None:
             kept.append(other)
         else:
-            notes.append(_found_again(same, other))
+            notes.append(_published_found_by_search(same, other))
     return kept, notes
 
 
-def _found_again(tuned: Contender, published: Contender) -> str:
+def _published_found_by_search(tuned: Contender, published: Contender) -> str:
     """What to say where the validation stage chose the published config."""
     chosen = highest(tuned.candidates, tuned.label)
     best = max(tuned.candidates, key=lambda candidate: candidate.search_value)
@@ -211,12 +205,12 @@ def _found_again(tuned: Contender, published: Contender) -> str:
     )
 
 
-def _unlike_models(ours: Contender, others: Sequence[Contender], searched: Sequence[str]) -> Iterator[str]:
+def _model_differences(ours: Contender, others: Sequence[Contender], searched: Sequence[str]) -> Iterator[str]:
     """What differs beside the losses, but for what each has searched for itself; a sentence for those that differ alike."""
-    mine = _beside_loss(ours.config, searched)
+    mine = _settings_besides_loss(ours.config, searched)
     labels: dict[str, list[str]] = {}
     for other in others:
-        theirs = _beside_loss(other.config, searched)
+        theirs = _settings_besides_loss(other.config, searched)
         unlike = "; ".join(
             f"{key} ({theirs[key]} vs {mine[key]})" for key in theirs if mine.get(key, theirs[key]) != theirs[key]
         )
@@ -227,9 +221,9 @@ def _unlike_models(ours: Contender, others: Sequence[Contender], searched: Seque
         yield f"{' and '.join(those)} {also} from {ours.label} in {unlike}"
 
 
-def _beside_loss(config: TrainConfig, searched: Sequence[str]) -> dict[str, Any]:
+def _settings_besides_loss(config: TrainConfig, searched: Sequence[str]) -> dict[str, Any]:
     """What a config has beside its loss, by dotted keys, without what is searched."""
-    fields = dotted({"score": config.score, **config.to_dict()})
+    fields = dotted(config.to_dict())
     inside = {"dropout": "encoder.dropout", "negatives": "negatives.count"}
     left_out = {"epochs", "seed", *(inside.get(name, name) for name in searched)}
     return {key: value for key, value in fields.items() if key not in left_out and not key.startswith("loss.")}

@@ -27,7 +27,7 @@ from trainers.data.datasets import origin_of_test
 from trainers.engines import engine_for
 from trainers.errors import InputError
 
-UNLIKE_PERCENT = 10  # of popularity, between validation and test
+SHIFT_PERCENT = 10  # of popularity, between validation and test
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
 SELECT_OFFSET, TEST_OFFSET = 101, 201  # seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...
 
@@ -64,7 +64,7 @@ class Confirmer:
             baselines=[self._baseline(name) for name in BASELINES],
             notes=[
                 *notes,
-                *_unlike_splits(*self.work.split, self.work.dataset.train, test),
+                *_distribution_shift(*self.work.split, self.work.dataset.train, test),
                 *read,
                 *readings_of_other_studies(study, self.storage),
             ],
@@ -159,12 +159,12 @@ class Confirmer:
         return keep_runs(self._store, choice, configs, seen, held_out, self.progress, self.stopper, curve_every)
 
 
-def _unlike_splits(seen: Interactions, validation: Interactions, train: Interactions, test: Interactions) -> list[str]:
+def _distribution_shift(seen: Interactions, validation: Interactions, train: Interactions, test: Interactions) -> list[str]:
     """A note when the items to be found on test have another popularity among what is trained on than those on validation."""
     chosen_by = float(seen.per_item[validation.items].mean()) / len(seen)
     tested_by = float(train.per_item[test.items].mean()) / len(train)
     percent = 100 * (tested_by / chosen_by - 1) if chosen_by else 0.0
-    if abs(percent) < UNLIKE_PERCENT:
+    if abs(percent) < SHIFT_PERCENT:
         return []
     how = f"{abs(percent):.0f} % {'more' if percent > 0 else 'less'} popular"
     return [

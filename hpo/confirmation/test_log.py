@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
 
-from hpo.study.definition import DEFINITION
+from hpo.study.definition import stored_definition
+from trainers.errors import InputError
 
 TEST_LOG = "test readings"  # attribute of the study: what each confirm compared on the test split
 
@@ -41,12 +43,13 @@ def _what(reading: Mapping[str, Any]) -> list[str]:
 
 def readings_of_other_studies(study: optuna.Study, storage: BaseStorage) -> list[str]:
     """A note when other studies of the storage have been confirmed on the same data: no verdict allows for that."""
-    data, others = study.user_attrs[DEFINITION]["dataset checksum"], []
+    data, others = stored_definition(study.study_name, study.user_attrs).checksum, []
     for other in optuna.get_all_study_summaries(storage, include_best_trial=False):
-        definition = other.user_attrs.get(DEFINITION)
-        same_data = isinstance(definition, dict) and definition.get("dataset checksum") == data
-        if same_data and TEST_LOG in other.user_attrs and other.study_name != study.study_name:
-            others.append(other.study_name)
+        if TEST_LOG not in other.user_attrs or other.study_name == study.study_name:
+            continue
+        with suppress(InputError):  # a study that is damaged is another command's business
+            if stored_definition(other.study_name, other.user_attrs).checksum == data:
+                others.append(other.study_name)
     if not others:
         return []
     return [

@@ -59,8 +59,8 @@ def hinges(loss: Loss) -> tuple[tuple[float, ...], tuple[float, ...], float] | N
     return ((loss.margin,), (1.0,), loss.negative_weight) if isinstance(loss, CCL) else None
 
 
-def penalty(loss: Loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What a negative at these scores (n,) costs, relative to the positive weight, and the slope there."""
+def hinge_cost(loss: Loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a negative at these scores (n,) costs, relative to the positive weight, and its gradient there."""
     parts = hinges(loss)
     if parts is None:
         raise ValueError(f"loss {loss.name} has no margins")
@@ -70,7 +70,7 @@ def penalty(loss: Loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shape(overview: Overview) -> dict[str, Picture]:
-    """Penalty and slope over the score of a negative: the winner's, before confirm the best trial's, and the published ones."""
+    """Cost and gradient over the score of a negative: the winner's, before confirm the best trial's, and the published ones."""
     ours = "winner" if overview.confirmed else "best trial"
     configs = {ours: overview.config} if overview.config else {}
     if overview.published:
@@ -78,10 +78,10 @@ def _shape(overview: Overview) -> dict[str, Picture]:
     hinge_losses = {name: config.loss for name, config in configs.items() if hinges(config.loss) is not None}
     if not hinge_losses:
         return {}
-    figure = make_subplots(rows=1, cols=2, subplot_titles=["penalty", "slope"])
+    figure = make_subplots(rows=1, cols=2, subplot_titles=["cost", "gradient"])
     scores = np.linspace(0.0, 1.0, 401)
     for (name, loss), colour in zip(hinge_losses.items(), ("#d62728", "#7f7f7f"), strict=False):
-        for column, values in enumerate(penalty(loss, scores), start=1):
+        for column, values in enumerate(hinge_cost(loss, scores), start=1):
             line = {"color": colour, "dash": "solid" if name == ours else "dash"}
             shown = {"name": name, "legendgroup": name, "showlegend": column == 1}
             figure.add_scatter(x=scores, y=values, mode="lines", line=line, row=1, col=column, **shown)

@@ -27,7 +27,7 @@ from trainers.yaml_files import to_yaml
 CAVEATS_TITLE = "Caveats"
 METHOD_COLUMNS = ["method", OBJECTIVE, SECONDARY_METRIC, "verdict", "trials", "epochs to find", "time to find", "time to test"]
 BEYOND_COLUMNS = ["method", "coverage", "mean popularity", "Gini"]
-GRADIENT_COLUMNS = ["method", "negatives with a slope", *(f"share of the {name}" for name in HARDEST)]
+GRADIENT_COLUMNS = ["method", "negatives with a gradient", *(f"share of the {name}" for name in HARDEST)]
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class Overview:
     def settings(self) -> tuple[list[str], list[list[str]]]:
         """(columns, rows): the loss of each trained method, and other settings in which they differ; no rows before confirm."""
         methods = self.confirmed["test"] if self.confirmed else []
-        flat = [dotted({"score": "cosine", **method["config"]}) for method in methods]  # which configs leave out
+        flat = [dotted(method["config"]) for method in methods]
         keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key[:5] != "loss." and key != "seed"]
         others = [key for key in keys if len({str(one.get(key)) for one in flat}) > 1]
         rows = []

@@ -10,7 +10,7 @@ PUBLISHED_MARK, NEAREST_MARK = "published", "nearest_to_published"  # marks of q
 RETRIES = "retries"
 RETRY_OF = "retry_of"  # the number of the trial whose parameters a queued one has
 FAILURE = "failure"
-SEARCHED_BY = "searched_by"  # sampler and pruner of the search that ran a trial; of a study see `trials.ways_searched`
+SEARCHED_BY = "searched_by"  # sampler and pruner of the search that ran a trial
 MAX_RETRIES = 3
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 

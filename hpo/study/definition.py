@@ -1,25 +1,120 @@
-"""How a study stands in a storage: created or continued, and what has changed since."""
+"""What may not change in a study, and how a study stands in a storage: created, or continued by the same definition."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from uuid import uuid4
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
 
-from hpo.study.spec import OBJECTIVE
+from hpo.runtime.typed_files import Stored
+from hpo.study.spec import OBJECTIVE, StudySpec
+from trainers.config import dotted
 from trainers.errors import InputError
 
+# Names of the attributes that a study carries.
 DEFINITION = "definition"
-SPEC = "spec"
+SPEC = "spec"  # a `StoredStudy`
+STUDY_ID = "study id"  # tells studies of one name apart, wherever they are stored
+
+REMEDY = "restore the storage from a copy, or delete the study"
+
+# What may change from one run of a study to the next; all else in a study's file belongs to its definition.
+MAY_CHANGE = ("name", "rivals", "confirm", "search.trials", "search.sampler", "search.pruner")
+
+
+class Definition(Stored):
+    """What may not change while a study exists. Two studies are searched alike when `differences` finds none.
+
+    Attributes:
+        dataset: what the data are called, wherever they lie.
+        checksum: of the training data.
+        space: the settings of the space; `also` sorted, since its order means nothing.
+        config: the fixed settings of its configs, each field written out.
+        search: epochs of a trial, between evaluations, and the seed.
+        engine: the family of the engine that searches.
+    """
+
+    FORMAT: ClassVar[int] = 1
+    dataset: str
+    checksum: str
+    space: dict[str, Any]
+    config: dict[str, Any]
+    split_seed: int
+    search: dict[str, int]
+    engine: str
+
+
+class StoredStudy(Stored):
+    """A study as its storage holds it; its rivals are those that its file named when it was last run."""
+
+    FORMAT: ClassVar[int] = 1
+    spec: StudySpec
+    rivals: tuple[StudySpec, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A key of two definitions, dotted, and its two values; None where it is missing."""
+
+    key: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        return f"{self.key}: was {self.before!r}, now {self.after!r}"
+
+
+def definition_of(spec: StudySpec, checksum: str, engine: str) -> Definition:
+    """The definition of a study on data of this checksum, searched by this engine."""
+    fixed = spec.model_dump(mode="json", exclude=_nested(MAY_CHANGE))
+    probe = spec.train_config(spec.space.loss(spec.space.corner()), spec.search.epochs, spec.search.seed).to_dict()
+    fixed["dataset"] = spec.data_name
+    fixed["space"]["also"] = sorted(spec.space.also)
+    fixed["config"] = {key: value for key, value in probe.items() if key not in ("loss", "epochs", "seed")}
+    return Definition(**fixed, checksum=checksum, engine=engine)
+
+
+def _nested(keys: Sequence[str]) -> dict[str, Any]:
+    """Dotted keys as pydantic takes what to exclude."""
+    found: dict[str, Any] = {}
+    for key in keys:
+        group, _, inner = key.partition(".")
+        if inner:
+            found.setdefault(group, {})[inner] = True
+        else:
+            found[group] = True
+    return found
+
+
+def differences(before: Definition, after: Definition, leaving_out: Sequence[str] = ()) -> list[Difference]:
+    """Where two definitions differ, by the keys of both; none where they define the same study."""
+    old, new = (dotted(definition.model_dump(mode="json")) for definition in (before, after))
+    keys = [key for key in sorted(old.keys() | new.keys()) if key.split(".")[0] not in leaving_out]
+    return [Difference(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
+
+
+def stored_definition(name: str, attributes: Mapping[str, Any]) -> Definition:
+    """The definition among a study's attributes.
+
+    Raises:
+        InputError: there is none, or it is of another format, or damaged.
+    """
+    where = f"study {name!r}"
+    if not isinstance(attributes.get(DEFINITION), dict):
+        raise InputError(f"{where} is damaged: it has no definition; {REMEDY}")
+    return Definition.from_dict(attributes[DEFINITION], where, REMEDY)
 
 
 def open_study(
     storage: BaseStorage,
     name: str,
-    definition: dict[str, Any],
+    definition: Definition,
     sampler: optuna.samplers.BaseSampler,
     pruner: optuna.pruners.BasePruner,
     rename: str = "give this one another name with --study-name",
@@ -36,34 +131,20 @@ def open_study(
         study_name=name, storage=storage, sampler=sampler, pruner=pruner, direction="maximize", load_if_exists=True
     )
     is_new = not study.get_trials(deepcopy=False)  # read first: whoever made it meanwhile has defined it before its first trial
-    stored = study.user_attrs.get(DEFINITION)
-    if stored is None and is_new:
+    if DEFINITION not in study.user_attrs and is_new:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names([OBJECTIVE])
-        study.set_user_attr(DEFINITION, definition)
-    elif stored != definition:
-        stored = stored or {}
-        go_on = (
-            f"--engine {stored['engine']} continues it; else "
-            if stored == definition | {"engine": stored.get("engine")}
-            else ""
-        )
-        raise InputError(
-            f"study {name!r} exists with another definition ({differences(stored, definition)}); {go_on}{rename}, or "
-            f"remove the old one with `python -m hpo.studies delete {name}` and the --output and --storage of this command"
-        )
+        study.set_user_attr(STUDY_ID, uuid4().hex)
+        study.set_user_attr(DEFINITION, definition.to_dict())
+        return study
+    remove = f"remove the old one with `python -m hpo.studies delete {name}` and the --output and --storage of this command"
+    if DEFINITION not in study.user_attrs:
+        raise InputError(f"study {name!r} exists and was not made by this program; {rename}, or {remove}")
+    stored = Definition.from_dict(study.user_attrs[DEFINITION], f"study {name!r}", f"{rename}, or {remove}")
+    if found := differences(stored, definition):
+        others = [difference for difference in found if difference.key != "engine"]
+        go_on = "" if others else f"--engine {stored.engine} continues it; else "
+        shown = "; ".join(map(str, found))
+        raise InputError(f"study {name!r} exists with another definition ({shown}); {go_on}{rename}, or {remove}")
     return study
-
-
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:
-    """`search.epochs: was 30, now 1; ...`, down to the fields of inner mappings."""
-    parts = []
-    for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            if before != after:
-                parts.append(differences(before, after, f"{prefix}{key}."))
-        elif before != after:
-            parts.append(f"{prefix}{key}: was {before!r}, now {after!r}")
-    return "; ".join(parts)

@@ -195,7 +195,7 @@ class StudySpec(BaseModel):
         """This study with another space, named after both, that holds the published settings if a space of its kind can."""
 
         def study(loss: Loss | None) -> StudySpec:
-            space = {"name": name, **SPACES[name].to_hold(loss, self.space.also)}
+            space = SPACES[name].to_hold(name, loss, self.space.also)
             own = {"name": f"{self.name}_{name}", "space": space, "rivals": ()}
             return checked(StudySpec, self.model_dump() | own, f"rival {name} of study {self.name}")
 
@@ -208,23 +208,8 @@ class StudySpec(BaseModel):
         """
         content = self.model_dump()
         content |= {"search": other.search.model_dump(), "split_seed": other.split_seed}
-        content["space"] |= type(self.space).to_hold(None, other.space.also)
+        content["space"] |= type(self.space).to_hold(self.space.name, None, other.space.also)
         return checked(StudySpec, content, f"study {self.name}")
-
-    def definition(self, checksum: str, engine: str) -> dict[str, Any]:
-        """What may not change while the study exists, as plain data."""
-        probe = self.train_config(self.space.loss(self.space.corner()), self.search.epochs, self.search.seed).to_dict()
-        return {
-            "dataset": self.data_name,
-            "dataset checksum": checksum,
-            "space": {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self.space).items()},
-            "config": {key: value for key, value in probe.items() if key not in ("loss", "epochs", "seed")},
-            "split_seed": self.split_seed,
-            "search.epochs": self.search.epochs,
-            "search.evaluate_every": self.search.evaluate_every,
-            "search.seed": self.search.seed,
-            "engine": engine,
-        }
 
     def as_file(self) -> str:
         """The YAML of a study file; its name is the file's."""

@@ -9,15 +9,21 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.study.attributes import FINISHED
-from hpo.study.definition import DEFINITION, SPEC, differences
+from hpo.study.attributes import FINISHED, SEARCHED_BY
+from hpo.study.definition import (
+    REMEDY,
+    SPEC,
+    STUDY_ID,
+    StoredStudy,
+    definition_of,
+    differences,
+    stored_definition,
+)
 from hpo.study.spec import SECONDARY_METRIC, StudySpec
 from hpo.study.trials import trial_config
 from trainers.errors import InputError, unknown
-from trainers.validation import checked
 
 NUMBERS = (SECONDARY_METRIC, "epochs_trained", "train_seconds", "evaluate_seconds")
-REMEDY = "restore the storage from a copy, or delete the study"
 
 
 def find_study(storage: BaseStorage, name: str) -> optuna.Study:
@@ -37,25 +43,34 @@ def is_ours(study: optuna.Study) -> bool:
     return SPEC in study.user_attrs
 
 
-def stored_spec(study: optuna.Study) -> StudySpec:
-    """The definition of a study as it was run, after a look at its trials.
+def stored_study(study: optuna.Study) -> StoredStudy:
+    """A study as it was run, with its rivals as they were then, after a look at its trials.
 
     Raises:
-        InputError: it was made by another program, or is damaged.
+        InputError: it was made by another program or in another format, or is damaged.
     """
     where = f"study {study.study_name!r}"
     if not is_ours(study):
         raise InputError(f"{where} was not made by this program: it carries no definition")
-    spec = checked(StudySpec, study.user_attrs[SPEC], f"{where}; {REMEDY}")
-    definition = study.user_attrs.get(DEFINITION)
-    if not isinstance(definition, dict):
-        raise InputError(f"{where} is damaged: it has no definition; {REMEDY}")
-    expected = spec.definition(str(definition.get("dataset checksum")), str(definition.get("engine")))
-    if definition != expected:
-        raise InputError(f"{where} is damaged, or of another version: {differences(definition, expected)}; {REMEDY}")
+    found = StoredStudy.from_dict(study.user_attrs[SPEC], where, REMEDY)
+    definition = stored_definition(study.study_name, study.user_attrs)
+    if unlike := differences(definition, definition_of(found.spec, definition.checksum, definition.engine)):
+        raise InputError(f"{where} is damaged: {'; '.join(map(str, unlike))}; {REMEDY}")
+    if not isinstance(study.user_attrs.get(STUDY_ID), str):
+        raise InputError(f"{where} is damaged: it has no {STUDY_ID}; {REMEDY}")
     for trial in study.get_trials(deepcopy=False, states=FINISHED):
-        _check_trial(trial, spec, where)
-    return spec
+        _check_trial(trial, found.spec, where)
+    return found
+
+
+def stored_spec(study: optuna.Study) -> StudySpec:
+    """The spec of a `stored_study`, which raises what that does."""
+    return stored_study(study).spec
+
+
+def stored_rivals(study: optuna.Study) -> tuple[StudySpec, ...]:
+    """The rivals of a `stored_study`, which raises what that does."""
+    return stored_study(study).rivals
 
 
 def _check_trial(trial: FrozenTrial, spec: StudySpec, where: str) -> None:
@@ -64,6 +79,8 @@ def _check_trial(trial: FrozenTrial, spec: StudySpec, where: str) -> None:
     except (InputError, KeyError) as error:
         raise InputError(f"{where}: trial {trial.number} is damaged ({error}); {REMEDY}") from None
     attributes = trial.user_attrs
+    if not isinstance(attributes.get(SEARCHED_BY), dict):
+        raise InputError(f"{where}: trial {trial.number} is damaged (it does not say who proposed it); {REMEDY}")
     numbers: dict[str, Any] = {name: attributes.get(name) for name in NUMBERS}
     if trial.state == TrialState.COMPLETE:
         numbers["value"] = trial.value

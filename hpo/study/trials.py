@@ -92,17 +92,12 @@ def searched_by(plan: SearchPlan) -> dict[str, Any]:
     return {"sampler": plan.sampler.model_dump(mode="json"), "pruner": plan.pruner.model_dump(mode="json")}
 
 
-def ways_searched(study: optuna.Study, spec: StudySpec) -> list[dict[str, Any]]:
-    """The samplers and pruners of the finished trials, each pair once.
-
-    Trials of earlier versions do not say: they have what the study had when this version first opened it.
-    """
+def ways_searched(study: optuna.Study) -> list[dict[str, Any]]:
+    """The samplers and pruners of the finished trials, each pair once."""
     ways: list[dict[str, Any]] = []
     for trial in study.get_trials(deepcopy=False, states=FINISHED):
-        way = trial.user_attrs.get(SEARCHED_BY, study.user_attrs.get(SEARCHED_BY))
-        way = way if isinstance(way, dict) else searched_by(spec.search)
-        if way not in ways:
-            ways.append(way)
+        if trial.user_attrs[SEARCHED_BY] not in ways:
+            ways.append(trial.user_attrs[SEARCHED_BY])
     return ways
 
 

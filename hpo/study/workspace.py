@@ -1,8 +1,8 @@
-"""What every verb needs of a study: its spec, data, split, engine and storage, opened once."""
+"""What every command needs of a study: its spec, data, split, engine and storage, opened once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,12 +13,10 @@ from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage
 
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
-from hpo.study.attributes import SEARCHED_BY
-from hpo.study.definition import DEFINITION, SPEC, open_study
+from hpo.study.definition import SPEC, StoredStudy, definition_of, open_study, stored_definition
 from hpo.study.sampling import make_pruner, make_sampler
 from hpo.study.spec import StudySpec
-from hpo.study.stored import is_ours, stored_spec
-from hpo.study.trials import searched_by
+from hpo.study.stored import stored_study
 from trainers import Dataset, Interactions, hold_out, load_dataset
 from trainers.engines import ENGINES, EngineChoice, choose_engine
 from trainers.errors import InputError
@@ -62,6 +60,7 @@ class Workspace:
         output: folder of all studies' results.
         data_dir: where datasets are looked for first, None for the default places.
         choice: the engine that trains it.
+        rivals: the studies of its rivals, read once: their files may change before the search ends.
         lanes: trials trained concurrently, if the engine supports it.
     """
 
@@ -69,6 +68,7 @@ class Workspace:
     output: Path
     data_dir: str | None
     choice: EngineChoice
+    rivals: tuple[StudySpec, ...] = ()
     lanes: int = 1
 
     @classmethod
@@ -81,18 +81,21 @@ class Workspace:
         device: str,
         lanes: int | None = None,
         workers: int = 1,
+        rivals: Sequence[StudySpec] | None = None,
     ) -> Workspace:
-        """Resolve the engine and the lanes of each worker; the data are read when first used.
+        """Resolve engine, lanes of each worker and, unless given, the rivals; the data are read when first used.
 
         Raises:
-            InputError: an engine that is unknown, absent or cannot train the study; lanes that it does not have.
+            InputError: an engine that is unknown, absent or cannot train the study; lanes that it does not have; a rival
+                that is missing or broken.
         """
         choice = choose_engine(spec.probe, engine, device)
         if ENGINES[choice.name].many_lanes:
             lanes = lanes or default_lanes(spec.search.trials, workers)
         elif lanes is not None and lanes > 1:
             raise InputError(f"engine {choice.name} trains one trial at a time, got --lanes {lanes}; use --workers {lanes}")
-        return cls(spec, output, data_dir, choice, lanes or 1)
+        found = spec.rival_specs() if rivals is None else rivals
+        return cls(spec, output, data_dir, choice, tuple(found), lanes or 1)
 
     @property
     def folder(self) -> Path:
@@ -119,7 +122,7 @@ class Workspace:
         Raises:
             InputError: these data do not allow them.
         """
-        for spec in (self.spec, *self.spec.rival_specs()):
+        for spec in (self.spec, *self.rivals):
             negatives = spec.probe.negatives
             for seen in (self.split[0], self.dataset.train):
                 negatives.check(seen)
@@ -131,13 +134,10 @@ class Workspace:
             InputError: it exists with another definition, or is damaged.
         """
         sampler = make_sampler(self.spec.search, self.lanes)
-        definition = self.spec.definition(self.dataset.checksum, self.choice.name)
+        definition = definition_of(self.spec, self.dataset.checksum, self.choice.name)
         study = open_study(storage, self.spec.name, definition, sampler, make_pruner(self.spec.search.pruner), **rename)
-        if SEARCHED_BY not in study.user_attrs:
-            before = stored_spec(study).search if is_ours(study) else self.spec.search
-            study.set_user_attr(SEARCHED_BY, searched_by(before))
-        study.set_user_attr(SPEC, self.spec.model_dump(mode="json"))
-        stored_spec(study)
+        study.set_user_attr(SPEC, StoredStudy(spec=self.spec, rivals=self.rivals).to_dict())
+        stored_study(study)
         return study
 
     def check_data(self, study: optuna.Study) -> None:
@@ -146,7 +146,7 @@ class Workspace:
         Raises:
             InputError: they have changed since.
         """
-        then = study.user_attrs[DEFINITION]["dataset checksum"]
+        then = stored_definition(study.study_name, study.user_attrs).checksum
         if self.dataset.checksum != then:
             raise InputError(
                 f"study {self.spec.name!r} was searched on other data: {self.spec.dataset} has changed since (checksum was "

@@ -10,8 +10,7 @@ import optuna
 from hpo.confirmation.outcome import Confirmation
 from hpo.reporting.overview import Overview
 from hpo.storage.open import open_storage
-from hpo.study.definition import SPEC
-from hpo.study.spec import StudySpec
+from hpo.study.stored import stored_spec
 from trainers import TrainConfig
 from trainers.yaml_files import read_yaml
 
@@ -42,7 +41,7 @@ def stored_runs(place: Place) -> list[Path]:
 
 def opened(place: Place, name: str = "tiny_mml") -> Overview:
     study = optuna.load_study(study_name=name, storage=open_storage(str(place.output / "journal.log")))
-    return Overview.of(StudySpec.model_validate(study.user_attrs[SPEC]), study, place.output / name)
+    return Overview.of(stored_spec(study), study, place.output / name)
 
 
 def files(place: Place) -> tuple[str, str]:

@@ -87,13 +87,13 @@ def test_a_sound_config_file_is_not_refused(place: Place):
     assert train.main([str(path), "--dataset", "tiny", "--data-dir", str(place.root / "data")]) == 0
 
 
-@pytest.mark.parametrize("verb", READERS)
-def test_studies_that_do_not_exist(place: Place, fails: Callable[[int], str], verb: str):
+@pytest.mark.parametrize("command", READERS)
+def test_studies_that_do_not_exist(place: Place, fails: Callable[[int], str], command: str):
     where = ["--output", str(place.output)]
-    assert "there is no journal" in fails(READERS[verb].main(["--study", "tiny_mml", *where]))
+    assert "there is no journal" in fails(READERS[command].main(["--study", "tiny_mml", *where]))
     assert place.run("--search-only", "--trials", "1") == 0
-    assert "did you mean 'tiny_mml'" in fails(READERS[verb].main(["--study", "tiny_mlm", *where]))
-    assert "unknown study '../x'" in fails(READERS[verb].main(["--study", "../x", *where]))
+    assert "did you mean 'tiny_mml'" in fails(READERS[command].main(["--study", "tiny_mlm", *where]))
+    assert "unknown study '../x'" in fails(READERS[command].main(["--study", "../x", *where]))
 
 
 UNREACHABLE = {
@@ -112,7 +112,7 @@ def test_unreachable_storages(place: Place, fails: Callable[[int], str], monkeyp
         monkeypatch.setenv("HPO_STORAGE", UNREACHABLE[case])
     where = ["--output", str(place.output)]
     messages = [fails(place.run("--search-only", *flags))]
-    messages += [fails(verb.main(["--study", "tiny_mml", *where, *flags])) for verb in READERS.values()]
+    messages += [fails(command.main(["--study", "tiny_mml", *where, *flags])) for command in READERS.values()]
     messages += [fails(studies.main(["list", *where, *flags])), fails(dashboard.main([*where, *flags]))]
     for message in messages:
         assert "cannot be opened" in message
@@ -245,17 +245,17 @@ def test_a_dry_run_takes_as_many_pairs_as_its_negatives_need(place: Place):
     assert place.run("--dry-run") == 0
 
 
-@pytest.mark.parametrize("verb", [run, export, confirm, report])
-def test_an_output_folder_that_cannot_be_written(place: Place, fails: Callable[[int], str], verb: object):
+@pytest.mark.parametrize("command", [run, export, confirm, report])
+def test_an_output_folder_that_cannot_be_written(place: Place, fails: Callable[[int], str], command: object):
     assert place.run("--search-only", "--trials", "1") == 0
     folder = place.output / "tiny_mml"
     for path in sorted(folder.rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     folder.rmdir()
     folder.write_text("a file in its place")
-    if verb is run:
+    if command is run:
         code = place.run("--trials", "2")
     else:
-        where = ["--output", str(place.output)] if verb is report else place.where
-        code = verb.main(["--study", "tiny_mml", *where])  # type: ignore[attr-defined]
+        where = ["--output", str(place.output)] if command is report else place.where
+        code = command.main(["--study", "tiny_mml", *where])  # type: ignore[attr-defined]
     assert "cannot be written" in fails(code)

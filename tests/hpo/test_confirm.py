@@ -117,13 +117,13 @@ def test_after_confirm_best_yaml_is_the_winners(place: Place):
     assert read_yaml(best.with_name("best_trial.yaml"))["config"]["epochs"] == 3
 
 
-@pytest.mark.parametrize("verb", [export, confirm])
-def test_data_that_changed_since_the_search_are_refused(place: Place, fails: Callable[[int], str], verb: Any):
+@pytest.mark.parametrize("command", [export, confirm])
+def test_data_that_changed_since_the_search_are_refused(place: Place, fails: Callable[[int], str], command: Any):
     place.run("--search-only")
     best = (place.output / "tiny_mml" / "best.yaml").read_text()
     train_file = place.root / "data" / "tiny" / "train.txt"
     train_file.write_text(train_file.read_text().replace("\n", " 39\n"))
-    assert "was searched on other data" in fails(verb.main(["--study", "tiny_mml", *place.where]))
+    assert "was searched on other data" in fails(command.main(["--study", "tiny_mml", *place.where]))
     assert (place.output / "tiny_mml" / "best.yaml").read_text() == best
 
 

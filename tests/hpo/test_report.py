@@ -1,4 +1,4 @@
-"""Report and dashboard: what they show of a study at any stage, and that all faces show the same."""
+"""Report and dashboard: what they show of a study at any stage, and that all views show the same."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_half_finished_study_says_so(place: Place):
 
 
 @pytest.mark.confirmed
-def test_all_faces_show_the_verdict(place: Place):
+def test_all_views_show_the_verdict(place: Place):
     confirmed = read_yaml(place.output / "tiny_mml" / "confirm.yaml")
     study = opened(place).study
     note = get_note(study)

@@ -233,11 +233,11 @@ def test_another_definition_is_refused_and_the_study_kept(place: Place, fails: C
     assert len(finished(place)) == 2
 
 
-@pytest.mark.parametrize("verb", [export, confirm])
-def test_verbs_on_studies_that_do_not_exist(place: Place, fails: Callable[[int], str], verb):
-    assert "there is no journal" in fails(verb.main(["--study", "tiny_mml", *place.where]))
+@pytest.mark.parametrize("command", [export, confirm])
+def test_commands_on_studies_that_do_not_exist(place: Place, fails: Callable[[int], str], command):
+    assert "there is no journal" in fails(command.main(["--study", "tiny_mml", *place.where]))
     place.run("--search-only", "--trials", "1")
-    assert "unknown study 'tiny_mm'; did you mean 'tiny_mml'" in fails(verb.main(["--study", "tiny_mm", *place.where]))
+    assert "unknown study 'tiny_mm'; did you mean 'tiny_mml'" in fails(command.main(["--study", "tiny_mm", *place.where]))
 
 
 @pytest.mark.parametrize(

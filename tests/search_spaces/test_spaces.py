@@ -10,25 +10,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from pydantic import ValidationError
+from pydantic.dataclasses import dataclass
 
 from search_spaces import SPACES, Space
 from search_spaces.base import ALSO
-from search_spaces.fields import FieldSpace
+from search_spaces.fields import FIELDS
 from search_spaces.ordered import weights_from_tau
 from search_spaces.spaces import LOWEST_MARGIN
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.losses import BSL, CCL, CML, LOSSES, MML
 from trainers.published import PUBLISHED
-from trainers.validation import checked
+from trainers.validation import SETTINGS, checked, choice
 
 FIXED: dict[str, Any] = {"encoder": {"name": "mf", "dim": 16}, "batch_size": 128, "epochs": 7, "seed": 3}
 EVERYTHING = tuple(ALSO)
-BARE = sorted(name for name, space in SPACES.items() if issubclass(space, FieldSpace) and not space.fields)
+BARE = sorted(name for name, fields in FIELDS.items() if not fields)
+
+
+def made(name: str, **settings: Any) -> Space:
+    return SPACES[name](name=name, **settings)
+
+
 ALL_SPACES = [
-    *(SPACES["mml"](n_margins=k, also=also) for k in (1, 2, 3, 4, 7) for also in ((), EVERYTHING)),
-    *(SPACES[name](also=also) for name in sorted(set(SPACES) - {"mml", *BARE}) for also in ((), EVERYTHING)),
-    *(SPACES[name](also=("learning_rate",)) for name in BARE),
+    *(made("mml", n_margins=k, also=also) for k in (1, 2, 3, 4, 7) for also in ((), EVERYTHING)),
+    *(made(name, also=also) for name in sorted(set(SPACES) - {"mml", *BARE}) for also in ((), EVERYTHING)),
+    *(made(name, also=("learning_rate",)) for name in BARE),
 ]
 
 
@@ -59,7 +66,7 @@ def test_every_point_is_a_valid_config_and_round_trips(space: Space, data: st.Da
 
 @pytest.mark.parametrize(("dataset", "n_margins"), [("yelp2018", 4), ("gowalla", 3)])
 def test_published_mml_is_in_its_space_bit_for_bit(dataset: str, n_margins: int):
-    space = SPACES["mml"](n_margins=n_margins)
+    space = made("mml", n_margins=n_margins)
     config = TrainConfig.from_dict({**FIXED, "loss": PUBLISHED["mml"][dataset]})
     assert space.config(space.params(config), FIXED) == config
     expected = {
@@ -73,7 +80,7 @@ def test_published_mml_is_in_its_space_bit_for_bit(dataset: str, n_margins: int)
 
 @pytest.mark.parametrize("dataset", ["yelp2018", "gowalla"])
 def test_published_mml_has_no_shape_but_a_nearest_one(dataset: str):
-    space = SPACES["mml_shape"](also=("learning_rate",))
+    space = made("mml_shape", also=("learning_rate",))
     config = TrainConfig.from_dict({**FIXED, "loss": PUBLISHED["mml"][dataset]})
     with pytest.raises(InputError, match="tau: weights"):
         space.params(config)
@@ -84,12 +91,12 @@ def test_published_mml_has_no_shape_but_a_nearest_one(dataset: str):
     assert space.nearest(near) == params
     assert space.nearest(config.replace(learning_rate=1.0)) is None, "another field is outside"
     assert space.nearest(near.replace(loss=PUBLISHED["ccl"][dataset])) is None
-    assert SPACES["mml"](n_margins=2).nearest(config) is None
+    assert made("mml", n_margins=2).nearest(config) is None
 
 
 def test_one_margin_is_a_shape():
     """CCL's form: the lowest margin is the highest, and neither it, the curvature nor tau has an effect."""
-    space = SPACES["mml_shape"]()
+    space = made("mml_shape")
     point = {"n_margins": 1, "margin_top": 0.9, "negative_ratio": 150.0, "positive_weight": 1.0}
     shapes = ({"low_fraction": f, "curvature": c, "tau": t} for f, c, t in ((0.0, 0.25, 0.03), (0.7, 3.0, 1.0)))
     for shape in shapes:
@@ -101,7 +108,7 @@ def test_one_margin_is_a_shape():
 @pytest.mark.parametrize("name", sorted(set(PUBLISHED) - {"mml"}))
 @pytest.mark.parametrize("dataset", ["yelp2018", "gowalla"])
 def test_published_rivals_are_in_their_spaces(name: str, dataset: str):
-    space = SPACES[name](also=("learning_rate",))
+    space = made(name, also=("learning_rate",))
     config = TrainConfig.from_dict({**FIXED, "loss": PUBLISHED[name][dataset]})
     assert space.config(space.params(config), FIXED) == config
 
@@ -109,7 +116,7 @@ def test_published_rivals_are_in_their_spaces(name: str, dataset: str):
 @pytest.mark.parametrize("name", BARE)
 def test_a_loss_without_settings_alone_is_nothing_to_search(name: str):
     with pytest.raises(ValidationError, match="no settings to search; name others in also"):
-        SPACES[name]()
+        made(name)
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))
@@ -124,7 +131,7 @@ def test_the_rest_of_a_searched_field_must_be_a_mapping(field: str, given: Any):
     """In the words that are said where nothing of it is searched."""
     said = []
     for also in (EVERYTHING, ("l2",)):
-        space = SPACES["ccl"](also=also)
+        space = made("ccl", also=also)
         with pytest.raises(InputError, match=f"config: {field}: must be a mapping with a name") as caught:
             space.config(space.corner(), {**FIXED, field: given})
         said.append(str(caught.value))
@@ -151,12 +158,12 @@ def test_whatever_a_study_says_gives_a_config_or_the_reason_why_not(name: str, a
 
 
 def test_every_loss_has_a_space():
-    assert {space(also=("l2",)).loss_name for space in SPACES.values()} == set(LOSSES)
+    assert {made(name, also=("l2",)).loss_name for name in SPACES} == set(LOSSES)
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))
 def test_optuna_asks_and_is_answered(name: str):
-    space = SPACES[name](also=EVERYTHING)
+    space = made(name, also=EVERYTHING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(20):
         params = study.ask(fixed_distributions=space.boxes()).params
@@ -166,8 +173,20 @@ def test_optuna_asks_and_is_answered(name: str):
         assert (config.encoder.dim, config.batch_size, config.epochs, config.seed) == (16, 128, 7, 3)
 
 
+@pytest.mark.parametrize("name", sorted(FIELDS))
+def test_an_unknown_key_is_told_among_those_of_the_space(name: str):
+    """As a study picks its space: by name, among all."""
+
+    @dataclass(config=SETTINGS)
+    class Study:
+        space: choice("space", SPACES)  # type: ignore[valid-type]
+
+    with pytest.raises(InputError, match=r"mine: space: unknown key 'n_margins'; known: also, name$"):
+        checked(Study, {"space": {"name": name, "n_margins": 2, "also": ["l2"]}}, "mine")
+
+
 def test_no_l2_is_the_bottom_of_its_box():
-    space = SPACES["ccl"](also=("l2",))
+    space = made("ccl", also=("l2",))
     config = TrainConfig.from_dict({**FIXED, "loss": CCL(margin=0.9, negative_weight=150.0), "l2": 0.0})
     assert space.config(space.params(config), FIXED).l2 == 0.0
 
@@ -184,53 +203,53 @@ MML_LOSS = MML(margins=(0.6, 0.9), weights=(0.4, 0.6), negative_weight=400.0)
     ("space", "changes", "named"),
     [
         (
-            SPACES["mml"](n_margins=2),
+            made("mml", n_margins=2),
             {"loss": MML(margins=(0.2, 0.9), weights=(0.4, 0.6), negative_weight=400.0)},
             "margin_ratio_1",
         ),
         (
-            SPACES["mml"](n_margins=2),
+            made("mml", n_margins=2),
             {"loss": MML(margins=(0.6, 0.99), weights=(0.4, 0.6), negative_weight=400.0)},
             "margin_top",
         ),
         (
-            SPACES["mml"](n_margins=2),
+            made("mml", n_margins=2),
             {"loss": MML(margins=(0.6, 0.9), weights=(0.4, 0.6), negative_weight=4.0)},
             "negative_ratio",
         ),
-        (SPACES["mml"](n_margins=3), {"loss": MML_LOSS}, "n_margins 3"),
+        (made("mml", n_margins=3), {"loss": MML_LOSS}, "n_margins 3"),
         (
-            SPACES["mml"](n_margins=2),
+            made("mml", n_margins=2),
             {"loss": MML(margins=(0.6, 0.9), weights=(0.4, 0.6), positive_weight=0.0, negative_weight=4.0)},
             "positive_weight",
         ),
-        (SPACES["mml_shape"](), {"loss": CCL(margin=0.9, negative_weight=150.0)}, "space mml_shape holds losses of kind mml"),
-        (SPACES["mml_shape"](), {"loss": shaped((0.6, 0.99))}, "margin_top"),
-        (SPACES["mml_shape"](), {"loss": shaped((0.1, 0.2))}, "margin_top"),
-        (SPACES["mml_shape"](), {"loss": shaped((0.9123456789012,))}, "curvature: no power law"),
-        (SPACES["mml_shape"](), {"loss": shaped((0.2, 0.9))}, "low_fraction"),
-        (SPACES["mml_shape"](), {"loss": shaped((0.6, 0.61, 0.9))}, "curvature: no power law"),
-        (SPACES["mml_shape"](), {"loss": shaped((0.6, 0.8, 0.7 + 0.2))}, "curvature: no power law"),
-        (SPACES["mml_shape"](), {"loss": shaped((0.6, 0.75, 0.9), tau=0.02)}, "tau: weights"),
-        (SPACES["mml_shape"](), {"loss": shaped((0.6, 0.9), tau=2.0)}, "tau: weights"),
-        (SPACES["mml_shape"](), {"loss": MML_LOSS}, "tau: weights"),
-        (SPACES["mml_shape"](), {"loss": shaped([0.5 + 0.05 * k for k in range(9)])}, "n_margins"),
-        (SPACES["mml_shape"](), {"loss": shaped((0.6, 0.9), negative_weight=1.0)}, "negative_ratio"),
-        (SPACES["mml_shape"](), {"loss": shaped((0.6, 0.9), positive_weight=0.0)}, "positive_weight"),
-        (SPACES["ccl"](), {"loss": MML_LOSS}, "space ccl"),
-        (SPACES["bsl"](), {"loss": BSL(temperature=0.1, mode="multi")}, "mode"),
-        (SPACES["bsl"](), {"loss": BSL(temperature=0.5)}, "temperature"),
+        (made("mml_shape"), {"loss": CCL(margin=0.9, negative_weight=150.0)}, "space mml_shape holds losses of kind mml"),
+        (made("mml_shape"), {"loss": shaped((0.6, 0.99))}, "margin_top"),
+        (made("mml_shape"), {"loss": shaped((0.1, 0.2))}, "margin_top"),
+        (made("mml_shape"), {"loss": shaped((0.9123456789012,))}, "curvature: no power law"),
+        (made("mml_shape"), {"loss": shaped((0.2, 0.9))}, "low_fraction"),
+        (made("mml_shape"), {"loss": shaped((0.6, 0.61, 0.9))}, "curvature: no power law"),
+        (made("mml_shape"), {"loss": shaped((0.6, 0.8, 0.7 + 0.2))}, "curvature: no power law"),
+        (made("mml_shape"), {"loss": shaped((0.6, 0.75, 0.9), tau=0.02)}, "tau: weights"),
+        (made("mml_shape"), {"loss": shaped((0.6, 0.9), tau=2.0)}, "tau: weights"),
+        (made("mml_shape"), {"loss": MML_LOSS}, "tau: weights"),
+        (made("mml_shape"), {"loss": shaped([0.5 + 0.05 * k for k in range(9)])}, "n_margins"),
+        (made("mml_shape"), {"loss": shaped((0.6, 0.9), negative_weight=1.0)}, "negative_ratio"),
+        (made("mml_shape"), {"loss": shaped((0.6, 0.9), positive_weight=0.0)}, "positive_weight"),
+        (made("ccl"), {"loss": MML_LOSS}, "space ccl"),
+        (made("bsl"), {"loss": BSL(temperature=0.1, mode="multi")}, "mode"),
+        (made("bsl"), {"loss": BSL(temperature=0.5)}, "temperature"),
         (
-            SPACES["mml"](n_margins=2, also=("negatives",)),
+            made("mml", n_margins=2, also=("negatives",)),
             {"loss": MML_LOSS, "negatives": {"name": "uniform", "count": 5}},
             "negatives",
         ),
         (
-            SPACES["mml"](n_margins=2, also=("dropout",)),
+            made("mml", n_margins=2, also=("dropout",)),
             {"loss": MML_LOSS, "encoder": {"name": "mf", "dropout": 0.5}},
             "dropout",
         ),
-        (SPACES["mml"](n_margins=2, also=("learning_rate",)), {"loss": MML_LOSS, "learning_rate": 1.0}, "learning_rate"),
+        (made("mml", n_margins=2, also=("learning_rate",)), {"loss": MML_LOSS, "learning_rate": 1.0}, "learning_rate"),
     ],
 )
 def test_a_config_outside_the_space_names_the_parameter(space: Space, changes: dict[str, Any], named: str):
@@ -242,7 +261,7 @@ def test_a_config_outside_the_space_names_the_parameter(space: Space, changes: d
 def test_fields_that_are_not_searched_must_be_as_the_space_has_them():
     other = CML(margin=1.0, rank_weight=False)
     with pytest.raises(InputError, match="rank_weight: this space has True, got False"):
-        SPACES["cml"]().params(TrainConfig.from_dict({**FIXED, "loss": other}))
+        made("cml").params(TrainConfig.from_dict({**FIXED, "loss": other}))
 
 
 @pytest.mark.parametrize("space", ALL_SPACES, ids=repr)

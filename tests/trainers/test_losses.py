@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,32 +12,20 @@ from pydantic import ValidationError
 
 from trainers import InputError, TrainConfig
 from trainers.losses import (
-    BCE,
     BPR,
     BSL,
     CCL,
     CML,
     LOSSES,
     MML,
-    MSE,
     SL,
-    SSM,
     Contrastive,
-    Hinge,
     InfoNCE,
     Loss,
     Scores,
-    SoftmaxCE,
-    Triplet,
 )
 
-# B = 3 rows, N = 4 negatives; rows 0 and 2 share a user; one positive above 1, as after dropout; no score on a kink.
-POSITIVE = [0.3, 1.2, -0.4]
-NEGATIVE = [[0.95, 0.65, -0.2, 0.75], [0.1, 0.85, 0.55, -0.9], [0.62, 0.99, 0.0, 0.91]]
-USERS = [11, 5, 11]
-ITEMS = [2, 7, 9]
-B, N = 3, 4
-N_ITEMS = 40
+from ..loss_cases import CASES, ITEMS, N_ITEMS, NEGATIVE, POSITIVE, USERS, B, ByHand, N
 
 MARGINS, WEIGHTS = [0.6, 0.7, 0.9], [0.1, 0.25, 0.65]
 
@@ -106,109 +93,29 @@ def bsl_by_hand(temperature: float, exponent: float, mode: str) -> tuple[float, 
     return total / B, positive_slopes, negative_slopes
 
 
-Row = tuple[float, float, list[float]]  # the loss, the slope of the positive, those of the negatives
-
-
-def by_rows(row: Callable[[float, list[float]], Row], summed: bool = False) -> tuple[float, list[float], list[list[float]]]:
+def by_rows(loss: Loss, row: ByHand) -> tuple[float, list[float], list[list[float]]]:
     """A batch from its rows: their mean, or their sum."""
-    share = 1.0 if summed else 1.0 / B
-    rows = [row(positive, negatives) for positive, negatives in zip(POSITIVE, NEGATIVE, strict=True)]
+    share = 1.0 if loss.summed else 1.0 / B
+    rows = [row(loss, positive, negatives) for positive, negatives in zip(POSITIVE, NEGATIVE, strict=True)]
     value = share * sum(loss for loss, _, _ in rows)
     return value, [share * slope for _, slope, _ in rows], [[share * slope for slope in slopes] for _, _, slopes in rows]
 
 
-def sigmoid(x: float) -> float:
-    return 1.0 / (1.0 + math.exp(-x))
-
-
-def softmax_row(temperature: float, own: bool) -> Callable[[float, list[float]], Row]:
-    """-log of the positive's share; `own`: it counts itself."""
-
-    def row(positive: float, negatives: list[float]) -> Row:
-        heats = [math.exp(score / temperature) for score in negatives]
-        warmth = math.exp(positive / temperature)
-        total = sum(heats) + (warmth if own else 0.0)
-        slope = (warmth / total if own else 0.0) - 1.0
-        return math.log(total / warmth), slope / temperature, [heat / total / temperature for heat in heats]
-
-    return row
-
-
-def bpr_row(positive: float, negatives: list[float]) -> Row:
-    slopes = [(1.0 - sigmoid(positive - score)) / N for score in negatives]
-    return -sum(math.log(sigmoid(positive - score)) for score in negatives) / N, -sum(slopes), slopes
-
-
-def hinge_row(positive: float, negatives: list[float]) -> Row:
-    heights = [0.9 + score - positive for score in negatives]
-    slopes = [1.0 / N if height > 0 else 0.0 for height in heights]
-    return sum(max(0.0, height) for height in heights) / N, -sum(slopes), slopes
-
-
-def mse_row(positive: float, negatives: list[float]) -> Row:
-    return (positive - 1.0) ** 2 / 2 + sum(score**2 for score in negatives) / 2, positive - 1.0, negatives
-
-
-def bce_row(positive: float, negatives: list[float]) -> Row:
-    value = -math.log(sigmoid(positive)) - sum(math.log(1.0 - sigmoid(score)) for score in negatives)
-    return value, sigmoid(positive) - 1.0, [sigmoid(score) for score in negatives]
-
-
-def square(cosine: float) -> float:
-    """|u - v|^2 of unit vectors."""
-    return 2.0 - 2.0 * cosine
-
-
-def contrastive_row(positive: float, negatives: list[float]) -> Row:
-    distances = [math.sqrt(square(score)) for score in negatives]
-    value = square(positive) + sum(max(0.0, 1.1 - distance) ** 2 for distance in distances) / N
-    slopes = [2.0 * max(0.0, 1.1 - distance) / distance / N for distance in distances]
-    return value, -2.0, slopes
-
-
-def triplet_row(positive: float, negatives: list[float]) -> Row:
-    heights = [square(positive) - square(score) + 0.5 for score in negatives]
-    slopes = [2.0 / N if height > 0 else 0.0 for height in heights]
-    return sum(max(0.0, height) for height in heights) / N, -sum(slopes), slopes
-
-
-def cml_row(weighted: bool) -> Callable[[float, list[float]], Row]:
-    def row(positive: float, negatives: list[float]) -> Row:
-        gaps = [0.6 + square(positive) - square(score) for score in negatives]
-        worst = max(gaps)
-        weight = math.log(N_ITEMS * sum(gap > 0 for gap in gaps) / N + 1) if weighted else 1.0
-        slope = 2.0 * weight if worst > 0 else 0.0
-        return weight * max(0.0, worst), -slope, [slope if gap == worst else 0.0 for gap in gaps]
-
-    return row
-
-
-BY_ROWS: dict[str, tuple[Loss, Callable[[float, list[float]], Row]]] = {
-    "sl": (SL(temperature=0.12), softmax_row(0.12, own=False)),
-    "infonce": (InfoNCE(temperature=0.12), softmax_row(0.12, own=True)),
-    "ssm": (SSM(temperature=0.12), softmax_row(0.12, own=True)),
-    "softmax_ce": (SoftmaxCE(), softmax_row(1.0, own=True)),
-    "bpr": (BPR(), bpr_row),
-    "hinge": (Hinge(margin=0.9), hinge_row),
-    "mse": (MSE(), mse_row),
-    "bce": (BCE(), bce_row),
-    "contrastive": (Contrastive(margin=1.1), contrastive_row),
-    "triplet": (Triplet(margin=0.5), triplet_row),
-    "cml": (CML(margin=0.6), cml_row(weighted=True)),
-    "cml unweighted": (CML(margin=0.6, rank_weight=False), cml_row(weighted=False)),
-}
-SUMMED = {"ssm", "bce", "cml", "cml unweighted"}
-
-
-@pytest.mark.parametrize("name", sorted(BY_ROWS))
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.by_hand])
 def test_value_and_gradient(name: str) -> None:
-    loss, row = BY_ROWS[name]
-    assert loss.summed == (name in SUMMED)
-    check(loss, *by_rows(row, summed=loss.summed))
+    case = CASES[name]
+    assert case.by_hand
+    loss = build(case.settings)
+    check(loss, *by_rows(loss, case.by_hand))
 
 
-def test_every_loss_is_worked_out_by_hand() -> None:
-    assert {loss.name for loss, _ in BY_ROWS.values()} | {"mml", "ccl", "bsl"} == set(LOSSES)
+def test_which_losses_are_sums() -> None:
+    assert {name for name, loss in LOSSES.items() if loss.summed} == {"ssm", "bce", "cml"}
+
+
+def test_every_loss_has_a_case_by_hand() -> None:
+    missing = set(LOSSES) - {case.settings["name"] for case in CASES.values() if case.by_hand}
+    assert not missing, f"add a line for {sorted(missing)} to CASES of tests/loss_cases.py, with its value by hand"
 
 
 def test_a_rank_needs_the_number_of_items() -> None:
@@ -401,11 +308,6 @@ def test_settings_are_checked_without_a_config_too() -> None:
 )
 def test_boundary_settings_are_valid(loss: dict[str, Any]) -> None:
     assert build(loss)(scores()).isfinite()
-
-
-def test_every_loss_has_a_case(loss_cases: dict[str, dict[str, Any]]) -> None:
-    missing = set(LOSSES) - {case["name"] for case in loss_cases.values()}
-    assert not missing, f"add a case for {sorted(missing)} to LOSS_CASES in tests/conftest.py"
 
 
 def test_table_names_are_the_classes_own() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -34,11 +35,12 @@ class Interactions:
 
     @classmethod
     def from_pairs(cls, users: Ids, items: Ids, n_users: int, n_items: int) -> Interactions:
-        """Sort pairs and drop duplicates.
+        """Sort pairs and drop duplicates. `n_users` and `n_items` may be whole numbers of any type, numpy's too.
 
         Raises:
             InputError: an id outside 0 .. n - 1.
         """
+        n_users, n_items = index(n_users), index(n_items)
         for kind, ids, n in (("user", users, n_users), ("item", items, n_items)):
             if len(ids) and not 0 <= ids.min() <= ids.max() < n:
                 raise InputError(f"{kind} ids must lie between 0 and {n - 1}, got {ids.min()} to {ids.max()}")

@@ -63,11 +63,12 @@ def _named(path: str) -> Any:
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """A resolved engine: its name, device, and why it was chosen."""
+    """A resolved engine: its name, device, and why it was chosen; `asked_for` is the device that was asked for, or auto."""
 
     name: str
     device: str
     reason: str
+    asked_for: str = AUTO
 
 
 def choose_engine(config: TrainConfig, engine: str = AUTO, device: str = AUTO) -> EngineChoice:
@@ -93,7 +94,7 @@ def choose_engine(config: TrainConfig, engine: str = AUTO, device: str = AUTO) -
     for name, one in [(name, one) for name, entry in ENGINES.items() for one in devices if entry.device in ("", one)]:
         reason = _refuses_to_be_chosen(name, config, one, has_cuda and device == AUTO)
         if not reason:
-            return EngineChoice(name, one, "; ".join(reasons) or "the fused engine can train this")
+            return EngineChoice(name, one, "; ".join(reasons) or "the fused engine can train this", device)
         reasons.append(f"{name}: {reason}")
     raise AssertionError("torch trains everything")
 
@@ -118,12 +119,12 @@ def _asked_for(config: TrainConfig, engine: str, device: str, has_cuda: bool) ->
     where = entry.device if device == AUTO and entry.device else _devices(device, has_cuda)[0]
     if reason := entry.refuses(config, where):
         raise InputError(f"engine {engine} cannot run this: {reason}; use engine torch or auto")
-    return EngineChoice(engine, where, "asked for")
+    return EngineChoice(engine, where, "asked for", device)
 
 
 def engine_for(config: TrainConfig, ours: EngineChoice) -> EngineChoice:
     """The engine that a study trains with, or where that cannot train the config (a rival's loss) one that can."""
-    return choose_engine(config, AUTO, ours.device) if ENGINES[ours.name].refuses(config, ours.device) else ours
+    return choose_engine(config, AUTO, ours.asked_for) if ENGINES[ours.name].refuses(config, ours.device) else ours
 
 
 def make_engine(

@@ -1,4 +1,5 @@
-"""What a fused engine knows of a loss: its line in the table `ROWS`, which names one of a few kinds of row function.
+"""What a fused engine knows of a loss: its line in the table `ROWS`, which names one of a few kinds of row function. To add a
+loss, a line there; of a new kind, a name for the kind and a row function for each engine, too.
 
 A row function takes one positive score and the scores of its negatives, and gives the loss and its slopes. Each engine has them
 in its own language, in `numba_engine.row_functions` and `triton_engine.row_functions`. The torch form in `trainers.losses` is
@@ -16,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.losses import BCE, BPR, BSL, CCL, CML, MML, MSE, SL, SSM, Contrastive, Hinge, InfoNCE, Loss, SoftmaxCE, Triplet
+from trainers.losses.distances import SMALLEST
 
+# The kinds of row function, as the kernels tell them apart.
 HINGES, SOFTMAX, PAIR_HINGE, PAIR_LOGISTIC, SQUARES, LOGISTIC, DISTANCES, NEAREST = range(8)
 
 ALL = -math.inf  # the cutoff of a loss in which every negative has a slope
@@ -38,12 +41,36 @@ class RowLoss(NamedTuple):
     summed: bool
 
 
+class Size(NamedTuple):
+    """What a row's steepest gradient depends on besides its loss.
+
+    Attributes:
+        negatives: per row.
+        n_items: of the catalogue.
+        reach: the largest absolute score; above 1 with dropout.
+    """
+
+    negatives: int
+    n_items: int
+    reach: float
+
+
 @dataclass(frozen=True)
 class RowFunction:
-    """Line of the table `ROWS`: the kind, settings and cutoff that a loss gives, and why it has none, if so."""
+    """Line of the table `ROWS`: all that fused engines know of a loss.
+
+    Attributes:
+        kind: which row function.
+        settings: its parameters.
+        steepest: a bound on the sum, over a row's scores, of |d loss / d score|: engines that sum gradients as whole numbers
+            choose their unit by it. A bound that is far too high costs precision.
+        cutoff: negatives that score below have no gradient.
+        why_not: why a loss with these settings has no row function after all; empty if it has one.
+    """
 
     kind: int
     settings: Callable[[Any], list[float]]
+    steepest: Callable[[Any, Size], float]
     cutoff: Callable[[Any], float] = lambda loss: ALL
     why_not: Callable[[Any], str] = lambda loss: ""
 
@@ -52,20 +79,20 @@ def _mml_settings(loss: MML) -> list[float]:
     return [loss.positive_weight, loss.negative_weight, len(loss.margins), *loss.margins, *loss.weights]
 
 
-def _ccl_settings(loss: CCL) -> list[float]:
-    return [1.0, loss.negative_weight, 1, loss.margin, 1.0]
-
-
-def _softmax_settings(temperature: float, exponent: float = 1.0, mean: bool = False, own: bool = False) -> list[float]:
-    return [temperature, exponent, float(mean), float(own)]
-
-
-def _bsl_settings(loss: BSL) -> list[float]:
-    return _softmax_settings(loss.temperature, loss.exponent, mean=loss.mode != "reweight")
-
-
-def _with_own_positive(loss: InfoNCE | SSM) -> list[float]:
-    return _softmax_settings(loss.temperature, own=True)
+def _softmax(
+    temperature: Callable[[Any], float] = lambda loss: loss.temperature,
+    exponent: Callable[[Any], float] = lambda loss: 1.0,
+    mean: Callable[[Any], bool] = lambda loss: False,
+    own: bool = False,
+    why_not: Callable[[Any], str] = lambda loss: "",
+) -> RowFunction:
+    """A line of a softmax loss: `mean` in place of the sum over negatives, `own`: the positive is among them."""
+    return RowFunction(
+        SOFTMAX,
+        lambda loss: [temperature(loss), exponent(loss), float(mean(loss)), float(own)],
+        steepest=lambda loss, size: (2.0 * exponent(loss) + 1.0) / temperature(loss),
+        why_not=why_not,
+    )
 
 
 def _bsl_why_not(loss: BSL) -> str:
@@ -77,20 +104,41 @@ def _cml_why_not(loss: CML) -> str:
 
 
 ROWS: dict[type[Loss], RowFunction] = {
-    MML: RowFunction(HINGES, _mml_settings, lambda loss: loss.margins[0]),
-    CCL: RowFunction(HINGES, _ccl_settings, lambda loss: loss.margin),
-    BSL: RowFunction(SOFTMAX, _bsl_settings, why_not=_bsl_why_not),
-    SL: RowFunction(SOFTMAX, lambda loss: _softmax_settings(loss.temperature)),
-    InfoNCE: RowFunction(SOFTMAX, _with_own_positive),
-    SSM: RowFunction(SOFTMAX, _with_own_positive),
-    SoftmaxCE: RowFunction(SOFTMAX, lambda loss: _softmax_settings(1.0, own=True)),
-    BPR: RowFunction(PAIR_LOGISTIC, lambda loss: []),
-    Hinge: RowFunction(PAIR_HINGE, lambda loss: [loss.margin, 1.0]),
-    Triplet: RowFunction(PAIR_HINGE, lambda loss: [loss.margin, 2.0]),  # squared distances differ by twice what cosines do
-    MSE: RowFunction(SQUARES, lambda loss: []),
-    BCE: RowFunction(LOGISTIC, lambda loss: []),
-    Contrastive: RowFunction(DISTANCES, lambda loss: [loss.margin], lambda loss: 1.0 - 0.5 * loss.margin**2),
-    CML: RowFunction(NEAREST, lambda loss: [loss.margin, float(loss.rank_weight)], why_not=_cml_why_not),
+    MML: RowFunction(
+        HINGES,
+        _mml_settings,
+        steepest=lambda loss, size: loss.positive_weight + loss.negative_weight,
+        cutoff=lambda loss: loss.margins[0],
+    ),
+    CCL: RowFunction(
+        HINGES,
+        lambda loss: [1.0, loss.negative_weight, 1, loss.margin, 1.0],
+        steepest=lambda loss, size: 1.0 + loss.negative_weight,
+        cutoff=lambda loss: loss.margin,
+    ),
+    BSL: _softmax(exponent=lambda loss: loss.exponent, mean=lambda loss: loss.mode != "reweight", why_not=_bsl_why_not),
+    SL: _softmax(),
+    InfoNCE: _softmax(own=True),
+    SSM: _softmax(own=True),
+    SoftmaxCE: _softmax(temperature=lambda loss: 1.0, own=True),
+    BPR: RowFunction(PAIR_LOGISTIC, lambda loss: [], steepest=lambda loss, size: 2.0),
+    Hinge: RowFunction(PAIR_HINGE, lambda loss: [loss.margin, 1.0], steepest=lambda loss, size: 2.0),
+    # squared distances differ by twice what cosines do
+    Triplet: RowFunction(PAIR_HINGE, lambda loss: [loss.margin, 2.0], steepest=lambda loss, size: 4.0),
+    MSE: RowFunction(SQUARES, lambda loss: [], steepest=lambda loss, size: (size.negatives + 1.0) * size.reach + 1.0),
+    BCE: RowFunction(LOGISTIC, lambda loss: [], steepest=lambda loss, size: size.negatives + 1.0),
+    Contrastive: RowFunction(
+        DISTANCES,
+        lambda loss: [loss.margin],
+        steepest=lambda loss, size: 2.0 + 2.0 * loss.margin / math.sqrt(SMALLEST),
+        cutoff=lambda loss: 1.0 - 0.5 * loss.margin**2,
+    ),
+    CML: RowFunction(
+        NEAREST,
+        lambda loss: [loss.margin, float(loss.rank_weight)],
+        steepest=lambda loss, size: 4.0 * max(1.0, math.log1p(size.n_items)),
+        why_not=_cml_why_not,
+    ),
 }
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass as plain_dataclass
 from typing import ClassVar
 
 from torch import Tensor
+
+from trainers.scores import ScoreName
+
+NotWith = Mapping[ScoreName, str]
 
 
 @plain_dataclass(frozen=True)
@@ -33,10 +37,16 @@ class Loss(ABC):
     """`loss(scores)` is a scalar: the mean over the batch, or the sum if `summed` (as in the paper).
 
     Adam takes no notice of a factor, but for its epsilon and beside l2.
+
+    Attributes:
+        name: as in `LOSSES` and in files.
+        summed: whether a batch's loss is the sum over its rows, not their mean.
+        not_with: the scores that the loss does not go with, each with the reason why.
     """
 
     name: str
     summed: ClassVar[bool] = False
+    not_with: ClassVar[NotWith] = {}
 
     def __call__(self, scores: Scores) -> Tensor:
         return self.reduce(self.rows(scores))

@@ -9,10 +9,12 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from trainers.losses.base import Loss, Scores, squared_distances
+from trainers.losses.base import Loss, NotWith, Scores, squared_distances
 from trainers.validation import SETTINGS, NonNegative, Positive, Switch
 
 SMALLEST = 1e-12  # squared distances below have no slope: that of their root would be infinite
+
+NOT_WITH: NotWith = {"inner_product": "it is a loss of distances, which inner products do not give"}
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
@@ -20,6 +22,7 @@ class Contrastive(Loss):
     """Contrastive loss (Hadsell et al., CVPR 2006): d_ui^2 + mean_j ([margin - d_uj]+)^2."""
 
     name: Literal["contrastive"] = "contrastive"
+    not_with = NOT_WITH
     margin: Positive = 1.0
 
     def rows(self, scores: Scores) -> Tensor:
@@ -33,6 +36,7 @@ class Triplet(Loss):
     """Triplet loss (FaceNet, Schroff et al., CVPR 2015): mean_j [d_ui^2 - d_uj^2 + margin]+."""
 
     name: Literal["triplet"] = "triplet"
+    not_with = NOT_WITH
     margin: Positive = 1.0
 
     def rows(self, scores: Scores) -> Tensor:
@@ -54,6 +58,7 @@ class CML(Loss):
     """
 
     name: Literal["cml"] = "cml"
+    not_with = NOT_WITH
     summed: ClassVar[bool] = True
     margin: Positive = 1.0
     rank_weight: Switch = True

@@ -11,12 +11,14 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from trainers.losses.base import Loss, Scores
+from trainers.losses.base import Loss, NotWith, Scores
 from trainers.validation import SETTINGS, NonNegative, Real
 
 Floats = Annotated[tuple[Real, ...], Field(min_length=1)]
 
 SUM_TOLERANCE = 1e-6
+
+NOT_WITH: NotWith = {"euclidean": "its margins are cosines, which distances do not give"}
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
@@ -33,6 +35,7 @@ class MML(Loss):
     """
 
     name: Literal["mml"] = "mml"
+    not_with = NOT_WITH
     margins: Floats
     weights: Floats
     positive_weight: NonNegative = 1.0
@@ -67,6 +70,7 @@ class CCL(Loss):
     """Cosine Contrastive Loss (SimpleX, Mao et al., CIKM 2021): [1 - s_ui]+ + negative_weight / N * sum_j [s_uj - margin]+."""
 
     name: Literal["ccl"] = "ccl"
+    not_with = NOT_WITH
     margin: Annotated[Real, Field(ge=0.0, lt=1.0)]
     negative_weight: NonNegative
 

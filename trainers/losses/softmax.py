@@ -10,8 +10,12 @@ from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from trainers.losses.base import Loss, Scores
+from trainers.losses.base import Loss, NotWith, Scores
 from trainers.validation import SETTINGS, Positive
+
+NOT_WITH: NotWith = {
+    "euclidean": "its temperature is for cosines or inner products, not for distances (loss softmax_ce has none)"
+}
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
@@ -27,6 +31,7 @@ class BSL(Loss):
     """
 
     name: Literal["bsl"] = "bsl"
+    not_with = NOT_WITH
     temperature: Positive
     exponent: Positive = 1.0
     mode: Literal["multi", "reweight", "single"] = "reweight"
@@ -62,6 +67,7 @@ class SL(Loss):
     """
 
     name: Literal["sl"] = "sl"
+    not_with = NOT_WITH
     temperature: Positive
 
     def rows(self, scores: Scores) -> Tensor:
@@ -73,6 +79,7 @@ class InfoNCE(Loss):
     """-log(exp(s_ui / t) / (exp(s_ui / t) + sum_j exp(s_uj / t))), t = temperature (van den Oord et al., arXiv 1807.03748)."""
 
     name: Literal["infonce"] = "infonce"
+    not_with = NOT_WITH
     temperature: Positive
 
     def rows(self, scores: Scores) -> Tensor:
@@ -87,6 +94,7 @@ class SSM(Loss):
     """
 
     name: Literal["ssm"] = "ssm"
+    not_with = NOT_WITH
     summed: ClassVar[bool] = True
     temperature: Positive
 

@@ -34,9 +34,9 @@ def gradient_shares(
         seen: what it was trained on.
 
     Returns:
-        active: share of the negatives with a slope;
-        hardest 1 %, hardest 10 %: the part of a row's slopes that its highest scoring negatives have, mean over the rows with
-        a slope; 0 where no row has one.
+        active: share of the negatives with a gradient;
+        hardest 1 %, hardest 10 %: the part of a row's gradient that its highest scoring negatives have, mean over the rows with
+        one; 0 where no row has one.
     """
     n_rows = min(len(seen), config.batch_size)
     if not config.negatives.needs_scores:  # in-batch negatives depend on the batch size
@@ -70,12 +70,12 @@ def _step(config: TrainConfig, rows: Ids, users: Ids, items: Ids, user_vectors: 
     )
 
 
-def _shares(scores: Tensor, slopes: Tensor) -> dict[str, float]:
-    moved = slopes.sum(1) > 0
-    found = {"active": float((slopes > 0).double().mean())}
+def _shares(scores: Tensor, gradients: Tensor) -> dict[str, float]:
+    moved = gradients.sum(1) > 0
+    found = {"active": float((gradients > 0).double().mean())}
     order = scores[moved].argsort(1, descending=True)
-    sorted_slopes = slopes[moved].gather(1, order)
+    ordered = gradients[moved].gather(1, order)
     for name, part in HARDEST.items():
-        first = sorted_slopes[:, : max(1, math.ceil(part * scores.shape[1]))]
-        found[name] = float((first.sum(1) / sorted_slopes.sum(1)).mean()) if moved.any() else 0.0
+        first = ordered[:, : max(1, math.ceil(part * scores.shape[1]))]
+        found[name] = float((first.sum(1) / ordered.sum(1)).mean()) if moved.any() else 0.0
     return found

@@ -13,14 +13,14 @@ from hpo.cli.entry import entry
 from trainers.errors import OutOfMemory
 
 
-def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]):
-    verbs = (run, confirm, dashboard, export, proxy, replicate, report, studies, train)
-    for verb in verbs:
-        assert verb.main(["--help"]) == 0
-        assert f"usage: python -m {verb.__name__} " in capsys.readouterr().out
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]):
+    commands = (run, confirm, dashboard, export, proxy, replicate, report, studies, train)
+    for command in commands:
+        assert command.main(["--help"]) == 0
+        assert f"usage: python -m {command.__name__} " in capsys.readouterr().out
     package = Path(run.__file__).parent.glob("*.py")
     runnable = {f"hpo.{path.stem}" for path in package if "__main__" in path.read_text()}
-    assert {verb.__name__ for verb in verbs} == runnable
+    assert {command.__name__ for command in commands} == runnable
 
 
 @pytest.mark.parametrize(
@@ -31,10 +31,10 @@ def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]):
     ],
 )
 def test_failures_that_end_in_a_message(capsys: pytest.CaptureFixture[str], error: Exception, message: str):
-    def verb(arguments: argparse.Namespace) -> int:
+    def command(arguments: argparse.Namespace) -> int:
         raise error
 
-    assert entry(argparse.ArgumentParser(), [], verb) == 1
+    assert entry(argparse.ArgumentParser(), [], command) == 1
     shown = capsys.readouterr().err
     assert shown.startswith(f"error: {message}")
     assert shown.count("\n") == 1

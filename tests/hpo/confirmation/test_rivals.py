@@ -8,8 +8,7 @@ import pytest
 
 from hpo import confirm
 from hpo.confirmation.results import Candidate
-from hpo.confirmation.rivals import Contender, _found_again
-from hpo.study.attributes import SEARCHED_BY
+from hpo.confirmation.rivals import Contender, _published_found_by_search
 from trainers.yaml_files import read_yaml
 
 from ..conftest import Place
@@ -85,7 +84,8 @@ def test_a_rival_searched_in_another_way_is_left_out_and_said(place: Place):
     outcome = confirmed(place)
     assert "CCL tuned" not in [method["method"] for method in outcome["test"]]
     expected = (
-        "not tuned: CCL (rival study tiny_ccl differs in search.epochs), BSL (rival study tiny_bsl has not run); a tuned loss"
+        "not tuned: CCL (rival study tiny_ccl differs in search.epochs (searched with 2, this study has 3)), "
+        "BSL (rival study tiny_bsl has not run); a tuned loss"
     )
     assert [s for s in said(place) if s.startswith(expected)]
 
@@ -126,18 +126,18 @@ def test_a_rival_whose_file_has_changed_since_its_search_is_left_out(place: Plac
     assert [s for s in said(place) if s.startswith(f"not tuned: CCL (rival study tiny_ccl {why})")]
 
 
-def test_what_searched_a_study_before_trials_said_so_is_kept(place: Place):
-    """Studies of earlier versions have it in their stored definition only, which the next search overwrites."""
+@pytest.mark.parametrize("now", [None, "cosine"])
+def test_a_rival_that_was_searched_with_another_score_is_left_out(place: Place, now: str | None):
+    """Whether its file now names the usual one, or none, which is the same."""
     rival = place.root / "tiny_ccl.yaml"
-    rival.write_text(rival.read_text().replace("search:\n", "search:\n  sampler: {name: random}\n"))
+    without = rival.read_text()
+    assert "config: {" in without
+    rival.write_text(without.replace("config: {", "config: {score: inner_product, "))
     place.run("--search-only", study="tiny_ccl.yaml")
-    journal = place.output / "journal.log"
-    lines = [line for line in journal.read_text().splitlines() if f'"{SEARCHED_BY}"' not in line]
-    journal.write_text("\n".join(lines) + "\n")
-    assert place.run("--tune-rivals") == 0
-    (not_tuned,) = [s for s in said(place) if s.startswith("not tuned: ")]
-    assert not_tuned.startswith("not tuned: CCL (rival study tiny_ccl differs in search.sampler); ")
-    assert not_tuned.endswith("with the same budget, once what differs is gone (hpo.studies delete tiny_ccl)")
+    rival.write_text(without if now is None else without.replace("config: {", f"config: {{score: {now}, "))
+    assert place.run("--select-seeds", "1", "--confirm-seeds", "1") == 0
+    why = "differs in config.score (searched with inner_product, study file says cosine)"
+    assert [s for s in said(place) if s.startswith(f"not tuned: CCL (rival study tiny_ccl {why})")]
 
 
 def test_a_rival_that_cannot_be_searched_as_ours_is_left_out(place: Place):
@@ -191,10 +191,10 @@ def test_a_published_config_that_overtakes_what_the_search_found_is_said():
         return Contender(label, CONFIG, 2, candidates=candidates)
 
     published = Contender("CCL published", CONFIG, 2)
-    assert _found_again(rival((0.2, 0.3), (0.1, 0.2)), published) == (
+    assert _published_found_by_search(rival((0.2, 0.3), (0.1, 0.2)), published) == (
         "CCL tuned is the config of CCL published: its search found no better one"
     )
-    assert _found_again(rival((0.2, 0.3), (0.25, 0.29)), published) == (
+    assert _published_found_by_search(rival((0.2, 0.3), (0.25, 0.29)), published) == (
         "CCL tuned is the config of CCL published: trial 1 was ahead of it in the search (validation ndcg@20 0.2500 against "
         "0.2000), but not at full epochs (0.2900 against 0.3000)"
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hpo import confirm
-from hpo.confirmation.stages import _unlike_splits
+from hpo.confirmation.stages import _distribution_shift
 from trainers import Interactions
 from trainers.data import datasets
 
@@ -60,10 +60,10 @@ def test_a_test_split_of_another_popularity_is_said():
     users, items = np.array([0, 1, 2, 3, 4, 5, 0, 1]), np.array([0, 0, 0, 0, 0, 0, 1, 1])
     train = Interactions.from_pairs(users, items, 8, 2)
     both, first = (Interactions.from_pairs(np.array(u), np.array(i), 8, 2) for u, i in (([6, 7], [0, 1]), ([6, 7], [0, 0])))
-    assert _unlike_splits(train, both, train, both) == []
-    (more,) = _unlike_splits(train, both, train, first)
+    assert _distribution_shift(train, both, train, both) == []
+    (more,) = _distribution_shift(train, both, train, first)
     assert more.startswith("items of the test split are 50 % more popular than those of validation: they follow ")
-    (less,) = _unlike_splits(train, first, train, both)
+    (less,) = _distribution_shift(train, first, train, both)
     assert less.startswith("items of the test split are 33 % less popular than those of validation: they follow ")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpo.reporting.figures import penalty
+from hpo.reporting.figures import hinge_cost
 from trainers.losses import BSL, CCL, MML
 from trainers.yaml_files import read_yaml
 
@@ -32,12 +32,12 @@ def test_the_claims_about_hard_negatives_and_the_loss(place: Place, monkeypatch:
     assert "Rank correlation over the epochs: -" in html
 
 
-def test_penalty_by_hand():
-    """At .9: 2 x (.25 x .4 + .75 x .1) = .35, slope 2 x 1; at .6 one hinge is active: 2 x .25 x .1 = .05, slope .5."""
+def test_hinge_cost_by_hand():
+    """At .9: 2 x (.25 x .4 + .75 x .1) = .35, gradient 2 x 1; at .6 one hinge is active: 2 x .25 x .1 = .05, gradient .5."""
     loss = MML(margins=(0.5, 0.8), weights=(0.25, 0.75), positive_weight=2.0, negative_weight=4.0)
-    cost, slope = penalty(loss, np.array([0.4, 0.6, 0.9]))
+    cost, gradient = hinge_cost(loss, np.array([0.4, 0.6, 0.9]))
     assert cost == pytest.approx([0.0, 0.05, 0.35])
-    assert slope == pytest.approx([0.0, 0.5, 2.0])
-    assert penalty(CCL(margin=0.5, negative_weight=3.0), np.array([0.7]))[0] == pytest.approx([0.6])
+    assert gradient == pytest.approx([0.0, 0.5, 2.0])
+    assert hinge_cost(CCL(margin=0.5, negative_weight=3.0), np.array([0.7]))[0] == pytest.approx([0.6])
     with pytest.raises(ValueError, match="bsl has no margins"):
-        penalty(BSL(temperature=0.1, exponent=1.0), np.array([0.7]))
+        hinge_cost(BSL(temperature=0.1, exponent=1.0), np.array([0.7]))

@@ -49,8 +49,8 @@ def test_two_dask_workers_with_postgresql(place: Place, postgres: Postgres, clus
     finish(start(place, "--backend", "dask", "--scheduler", cluster, "--storage", url, search_only=False))
     finished = check_whole_at(url, 9, 2)
     assert len({trial.user_attrs[WORKER]["pid"] for trial in finished}) == 2
-    for verb, flags in ((export, place.where), (report, ["--output", str(place.output)]), (confirm, place.where)):
-        assert verb.main(["--study", "tiny_mml", *flags, "--storage", url]) == 0
+    for command, flags in ((export, place.where), (report, ["--output", str(place.output)]), (confirm, place.where)):
+        assert command.main(["--study", "tiny_mml", *flags, "--storage", url]) == 0
     for name in ("best.yaml", "confirm.yaml", "report.html", "trials.csv"):
         assert (place.output / "tiny_mml" / name).stat().st_size > 0
 

@@ -26,8 +26,8 @@ def test_a_study_on_postgresql_is_like_any_other_and_leaks_no_password(
     shown = finish(start(place, "--workers", "2", search_only=False))
     finished = check_whole_at(url, 4, 2)
     assert len(finished) >= 4
-    for verb, flags in ((export, place.where), (report, ["--output", str(place.output)]), (confirm, place.where)):
-        assert verb.main(["--study", "tiny_mml", *flags]) == 0
+    for command, flags in ((export, place.where), (report, ["--output", str(place.output)]), (confirm, place.where)):
+        assert command.main(["--study", "tiny_mml", *flags]) == 0
     written = [path.read_bytes() for path in place.output.rglob("*") if path.is_file()]
     assert len(written) > 10
     assert not any(SECRET.encode() in content for content in written)

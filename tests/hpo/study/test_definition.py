@@ -1,11 +1,102 @@
-"""What differs between two definitions."""
+"""What may not change in a study, and what differs between two."""
 
 from __future__ import annotations
 
-from hpo.study.definition import differences
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+import pytest
+
+from hpo import confirm, export
+from hpo.storage.open import open_storage
+from hpo.study.definition import DEFINITION, MAY_CHANGE, SPEC, Definition, StoredStudy, definition_of, differences
+from hpo.study.spec import StudySpec
+
+from ..conftest import Place
+from ..outcomes import confirmed
+
+SPEC_OF_DEMO = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "mml"}})
+# Another value of every key of a study's file.
+OTHER_VALUES: dict[str, Any] = {
+    "name": "y",
+    "dataset": "gowalla",
+    "space": {"name": "mml", "n_margins": 3},
+    "config": {"batch_size": 64},
+    "split_seed": 1,
+    "search.trials": 9,
+    "search.epochs": 9,
+    "search.evaluate_every": 9,
+    "search.seed": 9,
+    "search.sampler": {"name": "random"},
+    "search.pruner": {"name": "none"},
+    "confirm": {"epochs": 1},
+    "rivals": ["ccl"],
+}
 
 
-def test_differences_name_the_inner_key():
-    old = {"a": 1, "config": {"x": 1, "y": {"z": 2}}, "gone": 0}
-    new = {"a": 1, "config": {"x": 1, "y": {"z": 3}}, "come": 5}
-    assert differences(old, new) == "come: was None, now 5; config.y.z: was 2, now 3; gone: was 0, now None"
+def test_every_key_of_a_file_may_change_or_belongs_to_the_definition():
+    """A new key is in neither list until someone decides."""
+    keys = [key for key in StudySpec.model_fields if key != "search"]
+    keys += [f"search.{key}" for key in type(SPEC_OF_DEMO.search).model_fields]
+    assert sorted(OTHER_VALUES) == sorted(keys)
+    now = definition_of(SPEC_OF_DEMO, "sum", "numba")
+    for key, value in OTHER_VALUES.items():
+        found = differences(now, definition_of(SPEC_OF_DEMO.override({key: value}), "sum", "numba"))
+        assert (found == []) == (key in MAY_CHANGE), key
+
+
+def test_data_and_engine_belong_to_the_definition():
+    now = definition_of(SPEC_OF_DEMO, "sum", "numba")
+    assert [each.key for each in differences(now, definition_of(SPEC_OF_DEMO, "other", "torch"))] == ["checksum", "engine"]
+    assert differences(now, definition_of(SPEC_OF_DEMO, "sum", "torch"), leaving_out=("engine",)) == []
+
+
+def test_the_order_of_what_else_is_searched_means_nothing():
+    one, other = (
+        definition_of(SPEC_OF_DEMO.override({"space": {"name": "mml", "also": also}}), "sum", "numba")
+        for also in (["l2", "dropout"], ["dropout", "l2"])
+    )
+    assert differences(one, other) == []
+
+
+def test_differences_are_those_of_both_sides():
+    def of(config: dict[str, Any]) -> Definition:
+        return Definition(dataset="a", checksum="b", space={}, config=config, split_seed=1, search={}, engine="torch")
+
+    old, new = of({"x": 1, "y": {"z": 2}, "gone": 0}), of({"x": 1, "y": {"z": 3}, "come": 5})
+    assert [str(each) for each in differences(old, new)] == [
+        "config.come: was None, now 5",
+        "config.gone: was 0, now None",
+        "config.y.z: was 2, now 3",
+    ]
+
+
+def test_what_is_stored_is_read_by_the_same_class():
+    rivals = tuple(SPEC_OF_DEMO.override({"rivals": ["ccl", "bsl"]}).rival_specs())
+    stored = StoredStudy(spec=SPEC_OF_DEMO, rivals=rivals)
+    assert StoredStudy.from_dict(stored.to_dict(), "here", "remedy") == stored
+    definition = definition_of(SPEC_OF_DEMO, "sum", "numba")
+    assert differences(Definition.from_dict(definition.to_dict(), "here", "remedy"), definition) == []
+
+
+@pytest.mark.parametrize("attribute", [SPEC, DEFINITION])
+@pytest.mark.parametrize("format_", [0, 99, None])
+def test_a_study_of_another_format_is_refused(place: Place, fails: Callable[[int], str], attribute: str, format_: int | None):
+    place.run("--search-only", "--trials", "1")
+    study = optuna.load_study(study_name="tiny_mml", storage=open_storage(str(place.output / "journal.log")))
+    study.set_user_attr(attribute, {**study.user_attrs[attribute], "format": format_})
+    message = fails(export.main(["--study", "tiny_mml", *place.where]))
+    assert f"study 'tiny_mml': this version reads format 1, this has {'none' if format_ is None else format_}; " in message
+    assert "or delete the study" in message
+
+
+def test_a_rival_is_what_its_file_said_when_the_study_was_run(place: Place):
+    """Days may pass between the search and its confirmation."""
+    place.run("--search-only")
+    for loss in ("ccl", "bsl"):
+        (place.root / f"tiny_{loss}.yaml").unlink()
+    few = ["--select-seeds", "1", "--confirm-seeds", "1"]
+    assert confirm.main(["--study", "tiny_mml", *place.where, *few, "--rival-seeds", "bsl=1"]) == 0
+    assert [method["method"].split()[0] for method in confirmed(place)["test"]] == ["MML", "MML", "CCL", "BSL"]
+    assert place.run() == 2, "a new run reads the files"

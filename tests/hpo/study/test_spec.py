@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hpo.study.definition import definition_of
 from hpo.study.spec import StudySpec, load_spec, shipped_studies
 from search_spaces import SPACES
 from trainers.errors import InputError
@@ -45,10 +46,10 @@ def test_data_beside_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     names = [load_spec(path).dataset for path in ("mine.yaml", str(tmp_path / "mine.yaml"), "sub/other.yaml")]
     assert names == [str(tmp_path / "clicks.csv")] * 3
     assert [rival.name for rival in load_spec("mine.yaml").rival_specs()] == ["other"]
-    there = load_spec("mine.yaml").definition("sum", "numba")
-    assert there["dataset"] == "clicks.csv"
+    there = definition_of(load_spec("mine.yaml"), "sum", "numba")
+    assert there.dataset == "clicks.csv"
     monkeypatch.chdir(tmp_path / "sub")
-    assert load_spec("../mine.yaml").definition("sum", "numba") == there
+    assert definition_of(load_spec("../mine.yaml"), "sum", "numba") == there
     assert [rival.name for rival in load_spec("../mine.yaml").rival_specs()] == ["other"]
 
 
@@ -164,11 +165,3 @@ def test_a_shipped_rival_without_settings_keeps_something_to_search():
     spec = StudySpec.model_validate({"name": "x", "dataset": "gowalla", "space": {"name": "mml"}, "rivals": ["gowalla_bpr"]})
     (rival,) = spec.rival_specs()
     assert rival.with_budget_of(spec).space.also == ("learning_rate",)
-
-
-def test_the_definition_holds_what_may_not_change():
-    spec = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "mml"}})
-    same = spec.override({"search.trials": 9, "confirm.epochs": 1, "search.sampler": {"name": "random"}})
-    assert same.definition("sum", "numba") == spec.definition("sum", "numba")
-    assert spec.override({"search.epochs": 9}).definition("sum", "numba") != spec.definition("sum", "numba")
-    assert spec.definition("sum", "torch") != spec.definition("sum", "numba")

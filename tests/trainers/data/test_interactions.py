@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers import InputError, Interactions, hold_out
+from trainers import InputError, Interactions, draws, hold_out
+from trainers.draws import Purpose
 
 N_USERS, N_ITEMS = 6, 9
 USERS = np.array([4, 0, 2, 0, 4, 4, 0])
@@ -42,6 +43,15 @@ class TestInteractions:
         got = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS)
         assert got.per_user.tolist() == [2, 0, 1, 0, 2, 0]
         assert got.per_item.tolist() == [1, 1, 0, 1, 0, 1, 0, 0, 1]
+
+    @pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint16])
+    def test_sizes_of_numpy(self, kind: type[np.integer]) -> None:
+        """As `ids.max() + 1` gives them; draws take their bits."""
+        got = Interactions.from_pairs(USERS, ITEMS, kind(N_USERS), kind(N_ITEMS))
+        assert (type(got.n_users), type(got.n_items)) == (int, int)
+        assert got.checksum == Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS).checksum
+        shuffled = draws.permuted(draws.key(1, Purpose.SHUFFLE), np.arange(got.n_items), got.n_items)
+        assert sorted(shuffled.tolist()) == list(range(N_ITEMS))
 
     def test_where(self) -> None:
         got = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS)

@@ -8,17 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers import Interactions, TrainConfig
+from trainers.engines.row_losses import ROWS
 
-MML = {"name": "mml", "margins": [0.1, 0.3, 0.5], "weights": [0.2, 0.3, 0.5], "positive_weight": 1.5, "negative_weight": 40.0}
-CCL = {"name": "ccl", "margin": 0.2, "negative_weight": 30.0}
-BSL = {"name": "bsl", "temperature": 0.15, "exponent": 1.2}
-SINGLE = {"name": "bsl", "temperature": 0.2, "mode": "single"}
-CONTRASTIVE = {"name": "contrastive", "margin": 1.3}  # unit vectors of random directions are 1.4 apart
-CML = {"name": "cml", "margin": 0.8}
-UNWEIGHTED = {"name": "cml", "margin": 0.8, "rank_weight": False}
-OTHERS = [{"name": name} for name in ("bpr", "hinge", "softmax_ce", "mse", "bce", "triplet")]
-WITH_TEMPERATURE = [{"name": name, "temperature": 0.2} for name in ("sl", "ssm", "infonce")]
-ALL_LOSSES = [MML, CCL, BSL, SINGLE, *WITH_TEMPERATURE, *OTHERS, CONTRASTIVE, CML, UNWEIGHTED]
+from ...loss_cases import LOSS_CASES
+
+MML, CCL, BSL, CML = (LOSS_CASES[name] for name in ("mml", "ccl", "bsl", "cml"))
+CONTRASTIVE, UNWEIGHTED = LOSS_CASES["contrastive"], LOSS_CASES["cml unweighted"]
 
 
 def data(n_users: int, n_items: int, n_pairs: int, seed: int = 0) -> Interactions:
@@ -33,6 +28,15 @@ def config(
     fields = {"learning_rate": 1e-3, "batch_size": 32, "epochs": 4, "seed": 5} | other
     fields = {"negatives": {"name": "uniform", "count": count}} | fields
     return TrainConfig.from_dict({"loss": loss, "encoder": encoder, **fields})
+
+
+def is_fused(loss: dict[str, Any]) -> bool:
+    """Whether fused engines have a row function for it."""
+    formula = config(loss).loss
+    return type(formula) in ROWS and not ROWS[type(formula)].why_not(formula)
+
+
+ALL_LOSSES = [loss for loss in LOSS_CASES.values() if is_fused(loss)]
 
 
 def started(engine: type[Any], seen: Interactions, settings: TrainConfig, **arguments: Any) -> Any:

@@ -32,16 +32,16 @@ def config(loss: dict[str, Any], **fields: Any) -> TrainConfig:
 
 
 def test_by_hand() -> None:
-    """20 negatives: 1 % is the highest scoring one, 10 % are two; the second row has no slope and does not count."""
+    """20 negatives: 1 % is the highest scoring one, 10 % are two; the second row has no gradient and does not count."""
     scores = torch.linspace(0, 1, 20).repeat(3, 1)
-    slopes = torch.zeros(3, 20)
-    slopes[0, -1], slopes[0, 0] = 3.0, 1.0
-    slopes[2, -1], slopes[2, -2], slopes[2, -3] = 2.0, 2.0, 4.0
-    found = _shares(scores, slopes)
+    gradients = torch.zeros(3, 20)
+    gradients[0, -1], gradients[0, 0] = 3.0, 1.0
+    gradients[2, -1], gradients[2, -2], gradients[2, -3] = 2.0, 2.0, 4.0
+    found = _shares(scores, gradients)
     assert found == pytest.approx({"active": 5 / 60, "hardest 1 %": (3 / 4 + 2 / 8) / 2, "hardest 10 %": (3 / 4 + 4 / 8) / 2})
 
 
-def test_no_slopes_at_all() -> None:
+def test_no_gradients_at_all() -> None:
     assert _shares(torch.rand(3, 10), torch.zeros(3, 10)) == {"active": 0.0, "hardest 1 %": 0.0, "hardest 10 %": 0.0}
 
 

@@ -17,19 +17,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from hashlib import sha256
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from trainers import draws, jit, scores
-from trainers.engines import lazy_adam, row_losses
 from trainers.engines.numba_engine import step_passes
 from trainers.engines.numba_engine.batch import BLOCK, USERS, Batch
 from trainers.engines.numba_engine.dense import gather_block, order_slots, score_items, slope_block, update_bucket
+from trainers.engines.numba_engine.fingerprint import fingerprint
 from trainers.engines.numba_engine.intrinsics import KERNEL
 from trainers.engines.numba_engine.prefilter import find
 from trainers.engines.numba_engine.step_passes import (
@@ -47,9 +44,6 @@ from trainers.engines.numba_engine.step_passes import (
 )
 from trainers.engines.numba_engine.table import Table
 from trainers.jit import announce, compiled
-from trainers.losses import distances
-
-NOT_COMPILED = ("__init__.py", "engine.py", "autotune.py")
 
 
 class Plan(NamedTuple):
@@ -107,32 +101,15 @@ Kernel = Callable[[Plan, Table, Table, Batch, int, int, NDArray[np.float64], NDA
 @cache
 def kernel_for(width: int) -> Kernel:
     """The training kernel for rows of `width` floats: compiled, or read from numba's cache on disk."""
-    kernel: Kernel = _build(width, fingerprint())
+    kernel: Kernel = _build(width, fingerprint(_build))
     announce(kernel, f"compiling the training step for vectors of {width} floats: once on this machine, 1 to 3 minutes")
     return kernel
-
-
-def fingerprint(*more: Path) -> int:
-    """Not 0; of the sources that are compiled in. Numba looks at the kernel's own file only when it judges its cache.
-
-    Args:
-        more: sources of a kernel that is built on the step's, beyond those.
-    """
-    digest = sha256(b"".join(path.read_bytes() for path in [*sources(), *more]))
-    return int.from_bytes(digest.digest()[:6], "big") + 1
-
-
-def sources() -> list[Path]:
-    """The files that have a part in the compiled step."""
-    here = sorted(Path(__file__).parent.glob("*.py"))
-    elsewhere = [Path(str(module.__file__)) for module in (draws, jit, scores, distances, lazy_adam, row_losses)]
-    return [path for path in here if path.name not in NOT_COMPILED] + elsewhere
 
 
 def _build(width: int, version: int) -> Any:  # noqa: C901 - one kernel, read from top to bottom
     """Numbers in the closure are compile-time constants and part of the cache's key; functions there would break it."""
 
-    @compiled(**KERNEL)
+    @compiled(version, **KERNEL)
     def train_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]  # noqa: C901
         if version == 0:  # never: it is here to be part of the cache's key
             return 0

@@ -29,10 +29,10 @@ class Lanes(NamedTuple):
             free lane), steps of earlier epochs, 1 for a loss that is summed over the batch.
         factors: float32 (L, N_FACTORS): of the units that dropout keeps, l2, units of the gradients' sums.
         settings: float32 (L, N_SETTINGS) of the loss, see `row_losses.RowLoss`.
-        rates: float64 (L, n_rates, 4), see `adam.rates`.
+        rates: float64 (L, n_rates, 4), see `lazy_adam.rates`.
         n_rates: the most steps of an epoch.
         keep, other: int64 (L, n_items), tables of `draws.alias_table`, where lanes draw by weight.
-        power: float64 (3, N_POWERS), see `adam.powers`.
+        power: float64 (3, N_POWERS), see `lazy_adam.powers`.
         users, items: int32 (L, n_rows), the epoch's pairs in order.
         ticks: int32 (2, L).
         counts: int32 (2, 2, L, PROGRAMS): how many rows of users and items each list has, for even and odd steps.

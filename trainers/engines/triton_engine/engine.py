@@ -74,7 +74,7 @@ class TritonEngine:
 
         Raises:
             ValueError: a config that this engine cannot run, or a lane that it does not have.
-            OutOfMemory: the device's memory does not even hold one lane.
+            OutOfMemory: too little memory on the device; all lanes are free again, and half as many.
         """
         if reason := why_not(config):
             raise ValueError(f"the triton engine cannot run this config: {reason}")

@@ -5,13 +5,13 @@
     update_rows     the rows that got a gradient, each in one program: Adam, and the sums are zero again
 
 A row is never caught up in place: whoever reads it adds its displacement since (`trainers.engines.lazy_adam`). So train_rows
-writes nothing that another of its programs reads. Gradients are summed as whole numbers, in units of 1 / lane.scale: such sums
-are the same in any order, so no run's bits depend on timing or on other lanes. For the same reason the compiler may not fuse
-products and sums as it likes (ROUNDING): it does so in one row of a tile and not in another, and a row's place in its tile
-depends on timing.
+writes nothing that another of its programs reads, but for what it adds by atomics. Gradients are summed as whole numbers, in
+units of 1 / SCALE: such sums are the same in any order, so no run's bits depend on timing or on other lanes. For the same
+reason the compiler may not fuse products and sums as it likes (ROUNDING): it does so in one row of a tile and not in another,
+and a row's place in its tile depends on timing.
 
 The rows with a gradient are listed in PROGRAMS lists per lane, list p for the batch's rows p, p + PROGRAMS, and so on: a single
-counter would be asked thousands of times a step. Program p of update_rows takes list p.
+counter would be added to thousands of times a step. Program p of update_rows takes list p.
 
 How far an epoch is stands in memory, so that a step can be replayed from a CUDA graph. `ticks[0]` is read by train_rows and
 written by update_rows, `ticks[1]` the other way round; of the two sets of counters one is filled while the other is cleared.
@@ -254,6 +254,7 @@ def _update(table, lanes, lane, n_work, number, step, DIM: tl.constexpr, TILE: t
     rate = lanes.rates + (lane * lanes.n_rates + number) * 4
     speed = tl.load(rate).to(tl.float32)
     correction = tl.load(rate + 1).to(tl.float32)
+    unit = 1.0 / tl.load(factors + _SCALE).to(tl.float64)  # a power of two, so that products with it are exact
     idle_epsilon = (1.0 / tl.load(rate + 1) * _EPSILON).to(tl.float32)
     work = table.work + (lane * tl.num_programs(0) + tl.program_id(0)) * table.room
     for first in range(0, n_work, TILE):
@@ -264,7 +265,7 @@ def _update(table, lanes, lane, n_work, number, step, DIM: tl.constexpr, TILE: t
         sums = tl.load(table.sums + cell, mask=there[:, None], other=0)
         value = _current(table, lanes, row, there, step - 1, tl.load(rate + 2), DIM)
         moved = there & (tl.max((sums != 0).to(tl.int32), 1) > 0)
-        gradient = (sums.to(tl.float64) / tl.load(factors + _SCALE)).to(tl.float32)
+        gradient = (sums.to(tl.float64) * unit).to(tl.float32)
         inverse = _inverse_norm(value)
         along = tl.where(inverse < 1.0 / _FLOOR, tl.sum(gradient * value, 1) * inverse * inverse, 0.0)
         slope = (gradient - along[:, None] * value) * inverse[:, None] + tl.load(factors + _L2) * value

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +18,8 @@ from torch import Tensor
 
 from trainers.data import Ids
 from trainers.engines.numba_engine.batch import BLOCK
+from trainers.engines.numba_engine.fingerprint import fingerprint
 from trainers.engines.numba_engine.intrinsics import KERNEL, dot, inlined
-from trainers.engines.numba_engine.kernels import fingerprint
 from trainers.engines.numba_engine.step_passes import blocks
 from trainers.engines.numba_engine.table import Floats
 from trainers.jit import announce, compiled
@@ -103,7 +102,7 @@ class Pooling(NamedTuple):
 @cache
 def pooling_for(width: int) -> Pooling:
     """Compiled, or read from numba's cache on disk."""
-    pooling = Pooling(_build_value(width, fingerprint(Path(__file__))), _build_back(width, fingerprint(Path(__file__))))
+    pooling = Pooling(_build_value(width, fingerprint(_build_value)), _build_back(width, fingerprint(_build_back)))
     announce(pooling.back, f"compiling what SimpleX needs for vectors of {width} floats: once on this machine, about a minute")
     return pooling
 
@@ -112,7 +111,7 @@ def pooling_for(width: int) -> Pooling:
 
 
 def _build_value(width: int, version: int) -> Any:
-    @compiled(**KERNEL)
+    @compiled(version, **KERNEL)
     def value(queries, keys, values, histories, weights, out):  # type: ignore[no-untyped-def]
         if version == 0:
             return
@@ -148,7 +147,7 @@ def sum_places(out, i, histories, weights, vectors, width):  # type: ignore[no-u
 
 
 def _build_back(width: int, version: int) -> Any:  # noqa: C901 - one kernel
-    @compiled(**KERNEL)
+    @compiled(version, **KERNEL)
     def back(gradients, queries, keys, values, histories, weights, slopes, to_queries, to_keys, to_values):  # type: ignore[no-untyped-def]  # noqa: C901
         if version == 0:
             return

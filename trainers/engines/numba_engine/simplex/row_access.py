@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +11,8 @@ from numba import prange
 from numpy.typing import NDArray
 
 from trainers.engines.numba_engine.batch import BLOCK
+from trainers.engines.numba_engine.fingerprint import fingerprint
 from trainers.engines.numba_engine.intrinsics import KERNEL
-from trainers.engines.numba_engine.kernels import fingerprint
 from trainers.engines.numba_engine.step_passes import NEXT, blocks, catch_up_block
 from trainers.engines.numba_engine.table import Floats, Table, adam_step, prefetch_all
 from trainers.jit import announce, compiled
@@ -35,13 +34,13 @@ class Lookup(NamedTuple):
 @cache
 def lookup_for(width: int) -> Lookup:
     """Compiled, or read from numba's cache on disk."""
-    return _build(width, fingerprint(Path(__file__)))
+    return _build(width, fingerprint(_build))
 
 
 def _build(width: int, version: int) -> Lookup:  # noqa: C901 - two kernels
     """As in `kernels`, the closure's numbers are part of the cache's key."""
 
-    @compiled(**KERNEL)
+    @compiled(version, **KERNEL)
     def read(table, ids, step, tail, power, out):  # type: ignore[no-untyped-def]
         if version == 0:
             return
@@ -51,7 +50,7 @@ def _build(width: int, version: int) -> Lookup:  # noqa: C901 - two kernels
                 for d in range(width):
                     out[i, d] = table.rows[ids[i], d]
 
-    @compiled(**KERNEL)
+    @compiled(version, **KERNEL)
     def train(table, ids, gradients, step, rate, l2, power):  # type: ignore[no-untyped-def]
         if version == 0:
             return

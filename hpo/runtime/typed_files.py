@@ -1,0 +1,45 @@
+"""Files and attributes that this program writes and reads again: a class for each kind, with the number of its format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel
+
+from trainers.errors import InputError
+from trainers.validation import SETTINGS, checked
+
+FORMAT_KEY = "format"
+
+
+class Stored(BaseModel):
+    """What is written and read by the same class; unknown keys are errors.
+
+    Attributes:
+        FORMAT: of this kind of file. It is raised when a file written before would be misread; a new field that has a default
+            does not raise it.
+    """
+
+    model_config = SETTINGS | {"frozen": True}
+    FORMAT: ClassVar[int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, the format first; fields that hold None are left out."""
+        return {FORMAT_KEY: self.FORMAT, **self.model_dump(mode="json", exclude_none=True)}
+
+    @classmethod
+    def from_dict(cls, content: object, where: str, remedy: str) -> Self:
+        """What `to_dict` gave.
+
+        Raises:
+            InputError: another format, or content that breaks a rule; names `where`, and ends with the remedy.
+        """
+        found = content.get(FORMAT_KEY) if isinstance(content, Mapping) else None
+        if not isinstance(content, Mapping) or type(found) is not int or found != cls.FORMAT:
+            has = "none" if found is None else repr(found)
+            raise InputError(f"{where}: this version reads format {cls.FORMAT}, this has {has}; {remedy}")
+        try:
+            return checked(cls, {key: value for key, value in content.items() if key != FORMAT_KEY}, where)
+        except InputError as error:
+            raise InputError(f"{error}; {remedy}") from None

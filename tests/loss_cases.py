@@ -1,0 +1,139 @@
+"""The losses under test: a line of `CASES` for each loss and variant, with its value and gradient worked out by hand.
+
+Every test of losses takes its cases from here: that they learn, go with scores and engines, and that engines agree on them.
+Settings are such that a loss has gradients on vectors of random directions, whose cosines are about 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+# Scores for the values by hand: B = 3 rows, N = 4 negatives; rows 0 and 2 share a user; one positive above 1, as after
+# dropout; no score on a kink of a loss.
+POSITIVE = [0.3, 1.2, -0.4]
+NEGATIVE = [[0.95, 0.65, -0.25, 0.75], [0.1, 0.85, 0.55, -0.9], [0.62, 0.99, 0.0, 0.91]]
+USERS = [11, 5, 11]
+ITEMS = [2, 7, 9]
+B, N = 3, 4
+N_ITEMS = 40
+
+Row = tuple[float, float, list[float]]  # the loss, its gradient by the positive's score, by those of the negatives
+ByHand = Callable[[Any, float, list[float]], Row]  # of a loss, given its positive's score and those of its negatives
+
+
+@dataclass(frozen=True)
+class Case:
+    """A loss with settings. By hand: plain Python arithmetic, never the torch operations under test; None where a row's loss
+    depends on other rows."""
+
+    settings: dict[str, Any]
+    by_hand: ByHand | None
+
+
+def sigmoid(x: float) -> float:
+    return 1.0 / (1.0 + math.exp(-x))
+
+
+def mml_row(loss: Any, positive: float, negatives: list[float]) -> Row:
+    hinges = list(zip(loss.margins, loss.weights, strict=True))
+    share = loss.negative_weight / N
+    value = loss.positive_weight * max(0.0, 1.0 - positive)
+    value += share * sum(weight * max(0.0, score - margin) for score in negatives for margin, weight in hinges)
+    slopes = [share * sum(weight for margin, weight in hinges if score > margin) for score in negatives]
+    return value, -loss.positive_weight if positive < 1.0 else 0.0, slopes
+
+
+def ccl_row(loss: Any, positive: float, negatives: list[float]) -> Row:
+    share = loss.negative_weight / N
+    value = max(0.0, 1.0 - positive) + share * sum(max(0.0, score - loss.margin) for score in negatives)
+    return value, -1.0 if positive < 1.0 else 0.0, [share if score > loss.margin else 0.0 for score in negatives]
+
+
+def softmax_row(own: bool, mean: bool = False) -> ByHand:
+    """-log of the positive's share, the negatives' sum (or mean) to the power of `exponent`; `own`: with the positive."""
+
+    def row(loss: Any, positive: float, negatives: list[float]) -> Row:
+        temperature, exponent = getattr(loss, "temperature", 1.0), getattr(loss, "exponent", 1.0)
+        exps = [math.exp(score / temperature) for score in negatives]
+        one = math.exp(positive / temperature)
+        total = sum(exps) + (one if own else 0.0)
+        value = exponent * math.log(total / N if mean else total) - math.log(one)
+        slope = exponent * (one / total if own else 0.0) - 1.0
+        return value, slope / temperature, [exponent * part / total / temperature for part in exps]
+
+    return row
+
+
+def bpr_row(loss: Any, positive: float, negatives: list[float]) -> Row:
+    slopes = [(1.0 - sigmoid(positive - score)) / N for score in negatives]
+    return -sum(math.log(sigmoid(positive - score)) for score in negatives) / N, -sum(slopes), slopes
+
+
+def hinge_row(loss: Any, positive: float, negatives: list[float]) -> Row:
+    heights = [loss.margin + score - positive for score in negatives]
+    slopes = [1.0 / N if height > 0 else 0.0 for height in heights]
+    return sum(max(0.0, height) for height in heights) / N, -sum(slopes), slopes
+
+
+def mse_row(loss: Any, positive: float, negatives: list[float]) -> Row:
+    return (positive - 1.0) ** 2 / 2 + sum(score**2 for score in negatives) / 2, positive - 1.0, negatives
+
+
+def bce_row(loss: Any, positive: float, negatives: list[float]) -> Row:
+    value = -math.log(sigmoid(positive)) - sum(math.log(1.0 - sigmoid(score)) for score in negatives)
+    return value, sigmoid(positive) - 1.0, [sigmoid(score) for score in negatives]
+
+
+def square(cosine: float) -> float:
+    """|u - v|^2 of unit vectors."""
+    return 2.0 - 2.0 * cosine
+
+
+def contrastive_row(loss: Any, positive: float, negatives: list[float]) -> Row:
+    distances = [math.sqrt(square(score)) for score in negatives]
+    value = square(positive) + sum(max(0.0, loss.margin - distance) ** 2 for distance in distances) / N
+    slopes = [2.0 * max(0.0, loss.margin - distance) / distance / N for distance in distances]
+    return value, -2.0, slopes
+
+
+def triplet_row(loss: Any, positive: float, negatives: list[float]) -> Row:
+    heights = [square(positive) - square(score) + loss.margin for score in negatives]
+    slopes = [2.0 / N if height > 0 else 0.0 for height in heights]
+    return sum(max(0.0, height) for height in heights) / N, -sum(slopes), slopes
+
+
+def cml_row(loss: Any, positive: float, negatives: list[float]) -> Row:
+    gaps = [loss.margin + square(positive) - square(score) for score in negatives]
+    worst = max(gaps)
+    weight = math.log(N_ITEMS * sum(gap > 0 for gap in gaps) / N + 1) if loss.rank_weight else 1.0
+    slope = 2.0 * weight if worst > 0 else 0.0
+    return weight * max(0.0, worst), -slope, [slope if gap == worst else 0.0 for gap in gaps]
+
+
+MML = {"name": "mml", "margins": [0.1, 0.3, 0.5], "weights": [0.2, 0.3, 0.5], "positive_weight": 1.5, "negative_weight": 40.0}
+BSL = {"name": "bsl", "temperature": 0.15, "exponent": 1.2}
+
+CASES: dict[str, Case] = {
+    "mml": Case(MML, mml_row),
+    "ccl": Case({"name": "ccl", "margin": 0.2, "negative_weight": 30.0}, ccl_row),
+    "bsl": Case(BSL, softmax_row(own=False)),
+    "bsl multi": Case({"name": "bsl", "temperature": 0.2, "exponent": 0.9, "mode": "multi"}, None),
+    "bsl single": Case({"name": "bsl", "temperature": 0.2, "mode": "single"}, softmax_row(own=False, mean=True)),
+    "sl": Case({"name": "sl", "temperature": 0.2}, softmax_row(own=False)),
+    "ssm": Case({"name": "ssm", "temperature": 0.2}, softmax_row(own=True)),
+    "infonce": Case({"name": "infonce", "temperature": 0.2}, softmax_row(own=True)),
+    "bpr": Case({"name": "bpr"}, bpr_row),
+    "hinge": Case({"name": "hinge", "margin": 1.0}, hinge_row),
+    "softmax_ce": Case({"name": "softmax_ce"}, softmax_row(own=True)),
+    "mse": Case({"name": "mse"}, mse_row),
+    "bce": Case({"name": "bce"}, bce_row),
+    "contrastive": Case({"name": "contrastive", "margin": 1.3}, contrastive_row),
+    "triplet": Case({"name": "triplet", "margin": 1.0}, triplet_row),
+    "cml": Case({"name": "cml", "margin": 0.8}, cml_row),
+    "cml unweighted": Case({"name": "cml", "margin": 0.8, "rank_weight": False}, cml_row),
+    "cml spread": Case({"name": "cml", "margin": 0.7, "covariance_weight": 0.1}, cml_row),
+}
+LOSS_CASES: dict[str, dict[str, Any]] = {name: case.settings for name, case in CASES.items()}

@@ -1,0 +1,133 @@
+"""The fingerprint of a kernel changes with its code, in whatever file that is, and with nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from trainers.engines.numba_engine import kernels
+from trainers.engines.numba_engine.fingerprint import ROOT, fingerprint, fingerprint_of, reached
+from trainers.engines.numba_engine.simplex import histories, row_access
+
+ENGINE = "trainers/engines/numba_engine"
+STEP = "trainers.engines.numba_engine.kernels", "_build"
+LOOKUP = "trainers.engines.numba_engine.simplex.row_access", "_build"
+POOLING = "trainers.engines.numba_engine.simplex.histories", "_build_back"
+
+
+def edited(tmp_path: Path, edits: dict[str, tuple[str, str]]) -> Path:
+    """A copy of the package in which each file has one text replaced by another."""
+    root = tmp_path / str(len(list(tmp_path.iterdir())))
+    shutil.copytree(ROOT / "trainers", root / "trainers", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, (old, new) in edits.items():
+        path = root / name
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {name}"
+        path.write_text(text.replace(old, new), encoding="utf-8")
+    return root
+
+
+CODE = [
+    (f"{ENGINE}/kernels.py", "n_work = 0 if plan.cutoff == -np.inf else", "n_work = 1 if plan.cutoff == -np.inf else"),
+    (f"{ENGINE}/step_passes.py", "AHEAD = 4", "AHEAD = 5"),
+    (f"{ENGINE}/prefilter.py", "CODES_AHEAD = 12", "CODES_AHEAD = 13"),
+    (f"{ENGINE}/dense.py", "SLOTS_AHEAD = 8", "SLOTS_AHEAD = 9"),
+    (f"{ENGINE}/row_functions.py", "gap = positive - np.float32(1.0)", "gap = positive - np.float32(2.0)"),
+    (f"{ENGINE}/table.py", "CODE_MAX, CODE_ZERO = 127, 128", "CODE_MAX, CODE_ZERO = 126, 128"),
+    (f"{ENGINE}/batch.py", "BLOCK = 32", "BLOCK = 64"),
+    (f"{ENGINE}/intrinsics.py", '"nsz", "arcp"', '"arcp"'),
+    ("trainers/engines/row_losses.py", "NEAREST = range(8)", "NEAREST = range(1, 9)"),
+    ("trainers/engines/lazy_adam.py", "EPSILON = 1e-8", "EPSILON = 1e-7"),
+    ("trainers/losses/distances.py", "SMALLEST = 1e-12", "SMALLEST = 1e-13"),
+    ("trainers/scores.py", "NORM_FLOOR = 1e-12", "NORM_FLOOR = 1e-13"),
+    ("trainers/draws.py", "def below(", "@whatever\ndef below("),
+    ("trainers/jit.py", '{"_nrt": False, **options}', "{**options}"),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new"), CODE, ids=lambda text: text.rpartition("/")[2][:20])
+def test_code_changes_it(tmp_path: Path, file: str, old: str, new: str) -> None:
+    assert fingerprint_of(edited(tmp_path, {file: (old, new)}), *STEP) != fingerprint(kernels._build)
+
+
+OTHERWISE = [
+    (f"{ENGINE}/kernels.py", '"""The fused training step', '"""The training step'),
+    (f"{ENGINE}/step_passes.py", "AHEAD = 4  # rows between", "AHEAD = 4  # how many rows between"),
+    (f"{ENGINE}/step_passes.py", '"""The pair at a position of the shuffled epoch."""', ""),
+    (f"{ENGINE}/intrinsics.py", "    total = np.float32(0.0)\n", "\n    # from here on\n    total = np.float32( 0.0 )\n"),
+    (f"{ENGINE}/table.py", "def put_rows(table: Table", "def put_them(table: Table"),
+    ("trainers/engines/row_losses.py", "    SL: _softmax(),", "    SL: _softmax(own=True),"),
+    ("trainers/engines/lazy_adam.py", "n_rows: int) -> Any:", "n_rows: float) -> float:"),
+    ("trainers/losses/distances.py", "gaps = torch.relu(", "gaps = torch.abs("),
+    (f"{ENGINE}/simplex/row_access.py", "moved = False", "moved = True"),
+    (f"{ENGINE}/simplex/histories.py", "n = 0", "n = 1"),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new"), OTHERWISE, ids=lambda text: text.rpartition("/")[2][:20])
+def test_comments_and_what_no_kernel_uses_do_not(tmp_path: Path, file: str, old: str, new: str) -> None:
+    assert fingerprint_of(edited(tmp_path, {file: (old, new)}), *STEP) == fingerprint(kernels._build)
+
+
+def test_each_kernel_has_its_own(tmp_path: Path) -> None:
+    root = edited(tmp_path, {f"{ENGINE}/simplex/row_access.py": ("moved = False", "moved = True")})
+    assert fingerprint_of(root, *LOOKUP) != fingerprint(row_access._build)
+    assert fingerprint_of(root, *POOLING) == fingerprint(histories._build_back)
+    root = edited(tmp_path, {f"{ENGINE}/simplex/histories.py": ("mean = np.float32(0.0)", "mean = np.float32(1.0)")})
+    assert fingerprint_of(root, *LOOKUP) == fingerprint(row_access._build)
+    assert fingerprint_of(root, *POOLING) != fingerprint(histories._build_back)
+    root = edited(tmp_path, {f"{ENGINE}/dense.py": ("SLOTS_AHEAD = 8", "SLOTS_AHEAD = 9")})
+    assert fingerprint_of(root, *LOOKUP) == fingerprint(row_access._build)
+    assert fingerprint_of(root, *POOLING) == fingerprint(histories._build_back)
+
+
+def test_the_walk_reaches_every_file_of_the_step_and_no_loss() -> None:
+    used = reached(ROOT, *STEP)
+    modules = {module.removeprefix("trainers.").removeprefix("engines.numba_engine.") for module, _ in used}
+    engine = {"kernels", "step_passes", "dense", "prefilter", "row_functions", "table", "batch", "intrinsics"}
+    assert modules == engine | {"draws", "jit", "scores", "losses.distances", "engines.lazy_adam", "engines.row_losses"}
+    assert not {"ROWS", "CML", "learning_rate_at"} & {name for _, name in used}
+
+
+@pytest.mark.parametrize("line", ["from .other import x", "import trainers.other as other"])
+def test_what_the_walk_cannot_follow_is_an_error(tmp_path: Path, line: str) -> None:
+    package = tmp_path / "trainers"
+    package.mkdir()
+    name = line.split()[-1]
+    (package / "one.py").write_text(f"{line}\n\n\ndef build():\n    return {name}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="the walk cannot follow"):
+        fingerprint_of(tmp_path, "trainers.one", "build")
+
+
+SCRIPT = """
+from trainers.jit import compiled
+
+def build(version):
+    @compiled(version)
+    def twice(x):
+        return 2 * x if version else 0
+    return twice
+
+for version in {versions}:
+    function = build(version)
+    function(1)
+    print(sum(function.stats.cache_hits.values()))
+"""
+
+
+def test_a_fresh_checkout_reads_what_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file has another time, its code has not changed; with another version it is compiled again."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    script = tmp_path / "script.py"
+    run = partial(subprocess.run, [sys.executable, str(script)], capture_output=True, text=True, check=True)
+    hits = []
+    for versions in ("[7]", "[7]", "[8]"):
+        script.write_text(SCRIPT.format(versions=versions) + "#" * len(hits), encoding="utf-8")
+        hits.append(run().stdout.split())
+    assert hits == [["0"], ["1"], ["0"]]
