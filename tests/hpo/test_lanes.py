@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("few_programs")
 
 CHOICE = EngineChoice("triton", "cuda" if torch.cuda.is_available() else "cpu", "tested")
 MML = {"name": "mml", "margins": [0.1, 0.5], "weights": [0.3, 0.7], "negative_weight": 40.0}
-SMALL = {"negatives": {"name": "uniform", "count": 5}, "batch_size": 10, "encoder": {"name": "mf", "dim": 16, "init_std": 0.1}}
+SMALL = {"negatives": {"name": "uniform", "count": 5}, "batch_size": 10, "encoder": {"name": "mf", "dim": 8, "init_std": 0.1}}
 CONFIG = TrainConfig.from_dict({"loss": MML, "epochs": 1, **SMALL})
 
 
