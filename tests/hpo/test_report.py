@@ -19,6 +19,7 @@ from .conftest import Place
 from .outcomes import confirmed, files, opened
 
 
+@pytest.mark.pictures
 def test_a_half_finished_study_says_so(place: Place):
     place.run("--search-only", "--trials", "2")
     place.edit("trials: 4", "trials: 40")
@@ -34,8 +35,8 @@ def test_a_half_finished_study_says_so(place: Place):
     assert CURVES not in pictures(opened(place)), "drawn from confirm"
 
 
+@pytest.mark.confirmed
 def test_all_views_show_the_verdict(place: Place):
-    place.run()
     outcome = confirmed(place)
     study = opened(place).study
     note = get_note(study)
@@ -57,6 +58,7 @@ def test_all_views_show_the_verdict(place: Place):
     assert "48 users with test interactions" in markdown
 
 
+@pytest.mark.pictures
 def test_the_page_needs_no_network_and_has_its_pictures(place: Place):
     place.run()
     html = files(place)[1]
@@ -67,6 +69,7 @@ def test_the_page_needs_no_network_and_has_its_pictures(place: Place):
         assert f'id="figure-{key}"' in html
 
 
+@pytest.mark.pictures
 def test_a_study_without_a_complete_trial_has_a_page(place: Place):
     assert place.run("--search-only", "--timeout", "0.000001", "--trials", "1") == 1, "there is nothing to export"
     assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
@@ -84,8 +87,8 @@ def test_the_report_needs_no_data(place: Place, capsys: pytest.CaptureFixture[st
     assert "2 of 2 trials finished" in files(place)[0]
 
 
+@pytest.mark.confirmed
 def test_an_edited_verdict_counts_as_none(place: Place, capsys: pytest.CaptureFixture[str]):
-    place.run()
     path = place.output / "tiny_mml" / "confirm.yaml"
     path.write_text(re.sub(r"\d\.\d %", "99.9 %", path.read_text(), count=1))
     assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0

@@ -33,6 +33,7 @@ from trainers.errors import InputError
 from .cases import ALL_LOSSES, CCL, MML, data
 
 VERSION = "cache_version"
+RECORD = "python -m tests.trainers.engines.test_golden --record"
 GOLDEN = Path(__file__).with_name("golden.json")
 EPOCHS = 2
 CLOSE = 1e-5  # relative, on another CPU
@@ -154,9 +155,10 @@ def check_versions(then: dict[str, Any], now: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_config_trains_to_the_numbers_that_were_recorded(case: str):
-    golden, now = read(), measured(case, some_pairs())
-    then = golden["numbers"][case]
-    assert then[VERSION] == now[VERSION], "the version has been raised: record the numbers again"
+    golden = read()
+    assert case in golden["numbers"], f"nothing is recorded: {RECORD}"
+    then, now = golden["numbers"][case], measured(case, some_pairs())
+    assert then[VERSION] == now[VERSION], f"the version has been raised: {RECORD}"
     if golden["made on"] == made_on():
         assert then == now, "to the bit; else raise the version in trainers/engines/cache_versions.py"
         return
@@ -193,7 +195,7 @@ def test_a_version_never_falls_when_a_loss_gets_its_own(monkeypatch: pytest.Monk
 
 
 def test_there_is_a_record_of_every_case_and_of_no_other():
-    assert sorted(read()["numbers"]) == sorted(CASES)
+    assert sorted(read()["numbers"]) == sorted(CASES), RECORD
 
 
 def main() -> None:
