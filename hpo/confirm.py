@@ -13,7 +13,7 @@ from hpo.cli.flags import add_confirm_arguments, add_place_arguments, add_study_
 from hpo.pipeline import confirm_study
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import definition_of, differences
-from hpo.study.spec import is_yaml, load_spec
+from hpo.study.spec import is_study_file, load_spec
 from hpo.study.workspace import Workspace
 from trainers.errors import InputError
 
@@ -29,10 +29,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _confirm(arguments: argparse.Namespace) -> int:
     work, study, storage = existing_workspace(arguments)
-    if is_yaml(arguments.study):
+    if is_study_file(arguments.study):
         work = _as_its_file_says(work, arguments.study)
-    work = replace(work, spec=work.spec.override(confirm_changes(arguments)))
-    check_rival_seeds(work.spec, work.rivals, arguments.rival_seeds)
+    plan = work.spec.override(confirm_changes(arguments))
+    check_rival_seeds(work.spec, plan, work.rivals, arguments.rival_seeds)
+    work = replace(work, spec=plan)
     console = Console()
     with Stopper().catching() as stopper, work.alone("confirm") as alone:
         if not alone:

@@ -131,7 +131,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.search_only and plan != spec:
         raise InputError("--search-only does not confirm, and the flags of confirm are for one time: give them to hpo.confirm")
     rivals = spec.rival_specs()  # a mistake there should not wait for the end of the search
-    check_rival_seeds(plan, rivals, arguments.rival_seeds)
+    check_rival_seeds(spec, plan, rivals, arguments.rival_seeds)
     url = storage_url(arguments.storage, arguments.output)
     backend = _backend(arguments, url)
     place = arguments.output, arguments.data_dir, arguments.engine, arguments.device
@@ -200,7 +200,7 @@ def _check_writable(folder: Path) -> None:
 
 def _dry_run(work: Workspace, console: Console) -> int:
     spec = work.spec
-    say(console, to_yaml(spec.model_dump(mode="json")))
+    say(console, spec.as_file())
     study = optuna.create_study(sampler=make_sampler(spec.search), direction="maximize")
     seen, validation = work.split
     for number in range(1, DRY_RUN_CONFIGS + 1):

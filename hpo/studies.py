@@ -24,7 +24,6 @@ from hpo.study.stored import find_study, is_ours, stored_spec
 from hpo.study.trials import tally
 from hpo.study.workspace import alone
 from trainers.errors import InputError
-from trainers.yaml_files import to_yaml
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -89,7 +88,7 @@ def _show(arguments: argparse.Namespace) -> int:
         spec = load_spec(arguments.study)
         say(console, f"# {name}: has not run on this storage")
     if spec is not None:
-        say(console, to_yaml(spec.model_dump(mode="json")))
+        say(console, spec.as_file())
     return 0
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import joblib
 
-os.environ.setdefault("NUMBA_NUM_THREADS", str(max(2, joblib.cpu_count())))  # numba looks when it is imported
+from .kernel_cache import ROOT, cache_folder, share_kernels, user_folder
+
+# Numba looks when it is imported. Two processes run tests (pyproject.toml): each works on one thread, but for tests of threads.
+os.environ.setdefault("NUMBA_NUM_THREADS", str(max(2, joblib.cpu_count())))
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # of this many `take_share` takes its share
+if "NUMBA_CACHE_DIR" not in os.environ:
+    os.environ["NUMBA_CACHE_DIR"] = str(cache_folder(ROOT, user_folder()))
+    share_kernels(ROOT, user_folder())
 
 import numba
 import numpy as np
@@ -71,11 +78,14 @@ def ring() -> KnownAnswer:
 
 
 @pytest.fixture
-def all_threads() -> int:
-    """At least two, also on one core: what one thread gives is to be compared with it."""
-    if numba.get_num_threads() < 2:
+def all_threads() -> Iterator[int]:
+    """At least two, also on one core: what one thread gives is to be compared with it. The test starts with all of them."""
+    most, before = int(numba.config.NUMBA_NUM_THREADS), numba.get_num_threads()
+    if most < 2:
         pytest.skip("needs two threads, and NUMBA_NUM_THREADS allows one")
-    return numba.get_num_threads()
+    numba.set_num_threads(most)
+    yield most
+    numba.set_num_threads(before)
 
 
 @pytest.fixture
@@ -127,3 +137,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_sessionstart() -> None:
     """The tensors are tiny: waiting for other threads costs more than they save, on a busy machine a hundred times more."""
     torch.set_num_threads(1)
+    numba.set_num_threads(1)

@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage
 from hpo.search.claims import reap
 from hpo.storage.open import open_storage, storage_url, without_password
 from hpo.study.definition import stored_definition
-from hpo.study.spec import StudySpec, is_yaml
+from hpo.study.spec import StudySpec, is_study_file
 from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec
 from hpo.study.workspace import Workspace
 from trainers.engines import EngineChoice
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def stored_name(study: str) -> str:
     """The name that a study, given by name or file, is stored under."""
-    return Path(study).stem if is_yaml(study) else study
+    return Path(study).stem if is_study_file(study) else study
 
 
 def sound_spec(study: optuna.Study) -> StudySpec | None:

@@ -66,21 +66,31 @@ def confirm_changes(arguments: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def check_rival_seeds(spec: StudySpec, rivals: Sequence[StudySpec], asked: dict[str, int] | None) -> None:
-    """Look at what `--rival-seeds` asks for, flags applied to the study.
+def check_rival_seeds(spec: StudySpec, plan: StudySpec, rivals: Sequence[StudySpec], asked: dict[str, int] | None) -> None:
+    """Look at the `rival_seeds` of a study, and at what `--rival-seeds` asks for.
+
+    Args:
+        spec: as its file has it.
+        plan: with the flags of confirm, which may lower the seeds of all below those that the file gives a rival.
+        rivals: of the study.
 
     Raises:
         InputError: for a loss that no rival has, or more seeds than the other methods have.
     """
     losses = {rival.space.loss_name for rival in rivals}
-    for loss, count in (asked or {}).items():
-        if loss not in losses:
-            raise InputError(f"--rival-seeds: {unknown('rival', loss, losses, '' if losses else 'none')}")
-        if count > spec.confirm.seeds:
-            raise InputError(
-                f"--rival-seeds {loss}={count}: a rival has at most the {spec.confirm.seeds} seeds of the plan; "
-                f"give it fewer, or all of them more with --confirm-seeds"
-            )
+    in_file = f"study {spec.name}: confirm.rival_seeds"
+    for where, counts, most, more in (
+        (in_file, spec.confirm.rival_seeds, spec.confirm.seeds, "in confirm.seeds"),
+        ("--rival-seeds", asked or {}, plan.confirm.seeds, "with --confirm-seeds"),
+    ):
+        for loss, count in counts.items():
+            if loss not in losses:
+                raise InputError(f"{where}: {unknown('rival', loss, losses, '' if losses else 'none')}")
+            if count > most:
+                raise InputError(
+                    f"{where} {loss}={count}: a rival has at most the {most} seeds of the plan; give it fewer, or all of "
+                    f"them more {more}"
+                )
 
 
 def seeds_by_loss(text: str) -> dict[str, int]:

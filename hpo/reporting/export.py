@@ -75,12 +75,16 @@ def write_config(work: Workspace, path: Path, config: TrainConfig, facts: dict[s
 
 
 def trials_table(study: optuna.Study) -> pd.DataFrame:
-    """One row per trial: number, state, value, parameters, effective settings, epochs, seconds."""
+    """One row per trial: number, state, value, parameters, effective settings, epochs, seconds.
+
+    A parameter that is a setting under the same name has the setting's column: what was trained with, which may be another
+    value (the l2 that stands for none).
+    """
     frame = study.trials_dataframe(attrs=("number", "state", "value", "params", "user_attrs", "datetime_start", "duration"))
     frame.columns = [
         str(name).removeprefix("user_attrs_").removeprefix("params_").removeprefix("value_") for name in frame.columns
     ]
-    return frame.drop(columns=[WORKER, SEARCHED_BY], errors="ignore").loc[:, lambda f: ~f.columns.duplicated()]
+    return frame.drop(columns=[WORKER, SEARCHED_BY], errors="ignore").loc[:, lambda f: ~f.columns.duplicated(keep="last")]
 
 
 def export_trials(study: optuna.Study, path: Path) -> Path:

@@ -17,7 +17,7 @@ from trainers.errors import InputError, unknown
 from trainers.losses import LOSSES, Loss
 from trainers.published import published_loss
 from trainers.validation import SETTINGS, Count, Real, Whole, checked, choice
-from trainers.yaml_files import read_yaml
+from trainers.yaml_files import read_yaml, to_yaml
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -186,7 +186,7 @@ class StudySpec(BaseModel):
     def _rival_spec(self, rival: str) -> StudySpec:
         if rival in SPACES:
             return self._with_space(rival)
-        if not _is_file(rival) and rival not in shipped_studies():
+        if not is_study_file(rival) and rival not in shipped_studies():
             shown = f"spaces ({', '.join(sorted(SPACES))}), shipped studies (hpo.studies list) and study files, NAME.yaml"
             raise InputError(f"study {self.name}: {unknown('rival', rival, [*SPACES, *shipped_studies()], shown)}")
         return load_spec(rival)
@@ -210,6 +210,10 @@ class StudySpec(BaseModel):
         content |= {"search": other.search.model_dump(), "split_seed": other.split_seed}
         content["space"] |= type(self.space).to_hold(self.space.name, None, other.space.also)
         return checked(StudySpec, content, f"study {self.name}")
+
+    def as_file(self) -> str:
+        """The YAML of a study file; its name is the file's."""
+        return to_yaml(self.model_dump(mode="json", exclude={"name"}))
 
     def override(self, changes: Mapping[str, Any]) -> StudySpec:
         """A checked copy with dotted keys changed, e.g. `{"search.trials": 20}`; None means not given."""
@@ -249,7 +253,7 @@ def load_spec(study: str, name: str | None = None) -> StudySpec:
     Raises:
         InputError: unknown name (nearest suggested), a file that is missing or broken, unknown or invalid keys.
     """
-    if _is_file(study):
+    if is_study_file(study):
         path = Path(study)
         return _from_file(path, name or path.stem, where=study)
     if study not in shipped_studies():
@@ -264,15 +268,15 @@ def _from_file(path: Path, name: str, where: str) -> StudySpec:
         raise InputError(f"{where}: unknown key 'name'; a study is named by its file, or by --study-name")
     rivals = content.get("rivals")
     if isinstance(rivals, list):  # a rival's file is given relative to the study's
-        content["rivals"] = [str((path.parent / rival).resolve()) if is_yaml(str(rival)) else rival for rival in rivals]
+        content["rivals"] = [str((path.parent / rival).resolve()) if is_study_file(str(rival)) else rival for rival in rivals]
     dataset = content.get("dataset")
     if isinstance(dataset, str) and dataset not in NAMES and (path.parent / dataset).exists():  # so are data
         content["dataset"] = str((path.parent / dataset).resolve())
     return checked(StudySpec, {**content, "name": name}, where)
 
 
-def _is_file(study: str) -> bool:
-    """Whether a study is given by its file."""
+def is_study_file(study: str) -> bool:
+    """Whether a study is given by its path."""
     return is_yaml(study) or "/" in study
 
 

@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
-from hpo import run
+from hpo import report, run
+from hpo.reporting import dashboard_sync
+from trainers import Interactions, TrainConfig, train
 
 STUDY = """\
 dataset: tiny
@@ -69,14 +72,57 @@ def write_tiny(folder: Path) -> None:
         (folder / f"{split}.txt").write_text("\n".join(content) + "\n")
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    write_tiny(tmp_path / "data" / "tiny")
-    (tmp_path / "tiny_mml.yaml").write_text(STUDY)
+def make_place(root: Path) -> Place:
+    write_tiny(root / "data" / "tiny")
+    (root / "tiny_mml.yaml").write_text(STUDY)
     for name in ("ccl", "bsl"):
         rival = STUDY.replace("{name: mml, n_margins: 2}", f"{{name: {name}}}").partition("rivals:")[0]
-        (tmp_path / f"tiny_{name}.yaml").write_text(rival)
+        (root / f"tiny_{name}.yaml").write_text(rival)
+    return Place(root)
+
+
+@pytest.fixture(scope="session")
+def confirmed_once(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: None) -> Place:
+    place = make_place(tmp_path_factory.mktemp("confirmed"))
+    with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
+        assert place.run() == 0
+    return place
+
+
+@pytest.fixture(scope="session")
+def compiled_kernels() -> None:
+    """What a study trains with, read from the cache or compiled: a process that a test waits for has no minutes for that."""
+    graph = Interactions.from_pairs(np.arange(20) % 5, np.arange(20) % 7, 5, 7)
+    fields = YAML(typ="safe").load(STUDY)["config"] | {
+        "loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0},
+        "epochs": 1,
+    }
+    train(TrainConfig.from_dict(fields), graph, graph, engine="numba").finish()
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path, compiled_kernels: None) -> Place:
+    """Data and study files; with the marker `confirmed` also what `place.run()` leaves, copied from one run that all share.
+
+    The rivals of that study are the files of the original.
+    """
+    if request.node.get_closest_marker("confirmed") is None:
+        return make_place(tmp_path)
+    shutil.copytree(request.getfixturevalue("confirmed_once").root, tmp_path, dirs_exist_ok=True)
     return Place(tmp_path)
+
+
+def draw_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Reports without their pictures, which take longer to draw than the tiny study to train."""
+    for module in (dashboard_sync, report):
+        patch.setattr(module, "pictures", lambda overview: {})
+
+
+@pytest.fixture(autouse=True)
+def without_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("pictures") is None:
+        draw_nothing(monkeypatch)
 
 
 class Postgres:

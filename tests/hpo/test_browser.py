@@ -24,7 +24,10 @@ from .conftest import Place
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 PAGE_SECONDS = 120
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
+pytestmark = [
+    pytest.mark.pictures,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)"),
+]
 
 
 def browse(url: str, profile: Path, *flags: str, virtual_milliseconds: int = 30_000) -> str:

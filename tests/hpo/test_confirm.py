@@ -19,8 +19,8 @@ from .conftest import Place
 from .outcomes import confirmed, stored_runs
 
 
+@pytest.mark.confirmed
 def test_the_winner_is_exported_with_figures_that_training_gives_again(place: Place, capsys: pytest.CaptureFixture[str]):
-    place.run()
     best = place.output / "tiny_mml" / "best.yaml"
     content = read_yaml(best)
     assert content["config"]["epochs"] == 4
@@ -32,8 +32,8 @@ def test_the_winner_is_exported_with_figures_that_training_gives_again(place: Pl
     assert f"validation ndcg@20 {content['validation']['ndcg@20']:.6f}" in shown.splitlines()[-2]
 
 
+@pytest.mark.confirmed
 def test_the_winner_trained_on_all_data_is_what_stage_two_trains(place: Place, tmp_path: Path):
-    place.run()
     best = read_yaml(place.output / "tiny_mml" / "best.yaml")
     config = tmp_path / "config.yaml"
     config.write_text(to_yaml({"config": best["config"] | {"seed": 201}}))
@@ -46,8 +46,8 @@ def test_the_winner_trained_on_all_data_is_what_stage_two_trains(place: Place, t
     assert train.main([str(config), *flags, "--split-seed", "1"]) == 2
 
 
+@pytest.mark.confirmed
 def test_run_again_nothing_is_trained_and_the_verdict_is_the_same(place: Place, capsys: pytest.CaptureFixture[str]):
-    place.run()
     before = {path: path.stat().st_mtime_ns for path in stored_runs(place)}
     first = confirmed(place)
     capsys.readouterr()
@@ -108,8 +108,8 @@ def test_a_run_says_who_trained_it(place: Place):
     assert all("version" in json.loads(path.read_text())["trained_by"] for path in stored_runs(place))
 
 
+@pytest.mark.confirmed
 def test_after_confirm_best_yaml_is_the_winners(place: Place):
-    place.run()
     best = place.output / "tiny_mml" / "best.yaml"
     before = best.read_text()
     assert export.main(["--study", "tiny_mml", *place.where]) == 0

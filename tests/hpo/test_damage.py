@@ -24,6 +24,8 @@ from trainers.errors import InputError
 
 from .conftest import STUDY, Place, write_tiny
 
+pytestmark = pytest.mark.pictures
+
 MANY = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 FEW = settings(MANY, max_examples=25)
 

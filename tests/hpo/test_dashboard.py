@@ -11,9 +11,9 @@ from .conftest import Place
 from .outcomes import opened
 
 
+@pytest.mark.confirmed
 def test_a_dashboard_elsewhere_leaves_notes_alone(place: Place, monkeypatch: pytest.MonkeyPatch):
     """On another machine the results do not lie in the output folder: the note there must not become `no verdict yet`."""
-    place.run()
     note = get_note(opened(place).study)
     monkeypatch.setattr(dashboard, "run_server", lambda *args, **kwargs: None)
     elsewhere = ["--storage", str(place.output / "journal.log"), "--output", str(place.root / "elsewhere")]

@@ -16,6 +16,7 @@ from .conftest import Place
 from .outcomes import files, opened
 
 
+@pytest.mark.pictures
 def test_a_half_finished_study_says_so(place: Place):
     place.run("--search-only", "--trials", "2")
     place.edit("trials: 4", "trials: 40")
@@ -31,8 +32,8 @@ def test_a_half_finished_study_says_so(place: Place):
     assert CURVES not in pictures(opened(place)), "drawn from confirm"
 
 
+@pytest.mark.confirmed
 def test_all_views_show_the_verdict(place: Place):
-    place.run()
     confirmed = read_yaml(place.output / "tiny_mml" / "confirm.yaml")
     study = opened(place).study
     note = get_note(study)
@@ -52,6 +53,7 @@ def test_all_views_show_the_verdict(place: Place):
         assert f"MML tuned {comparison['verdict']}" in html
 
 
+@pytest.mark.pictures
 def test_the_page_needs_no_network_and_has_its_pictures(place: Place):
     place.run()
     html = files(place)[1]
@@ -62,6 +64,7 @@ def test_the_page_needs_no_network_and_has_its_pictures(place: Place):
         assert f'id="figure-{key}"' in html
 
 
+@pytest.mark.pictures
 def test_a_confirmation_from_before_there_were_gradients_and_counts(place: Place):
     place.run()
     path = place.output / "tiny_mml" / "confirm.yaml"
@@ -79,6 +82,7 @@ def test_a_confirmation_from_before_there_were_gradients_and_counts(place: Place
     assert content["statements"][0] in files(place)[0]
 
 
+@pytest.mark.pictures
 def test_a_study_without_a_complete_trial_has_a_page(place: Place):
     assert place.run("--search-only", "--timeout", "0.000001", "--trials", "1") == 1, "there is nothing to export"
     assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
@@ -96,8 +100,8 @@ def test_the_report_needs_no_data(place: Place, capsys: pytest.CaptureFixture[st
     assert "2 of 2 trials finished" in files(place)[0]
 
 
+@pytest.mark.confirmed
 def test_an_edited_verdict_counts_as_none(place: Place, capsys: pytest.CaptureFixture[str]):
-    place.run()
     path = place.output / "tiny_mml" / "confirm.yaml"
     path.write_text(re.sub(r"\d\.\d %", "99.9 %", path.read_text(), count=1))
     assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0

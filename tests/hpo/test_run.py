@@ -55,6 +55,17 @@ def test_search_to_the_budget_and_export(place: Place, capsys: pytest.CaptureFix
     assert "4/4 finished" in capsys.readouterr().out
 
 
+def test_the_table_of_trials_shows_what_was_trained(place: Place):
+    """The published l2 of 0 is not on the search's logarithmic scale; its lowest value stands for it."""
+    place.edit("{name: mml, n_margins: 2}", "{name: mml, n_margins: 4, also: [l2]}")
+    assert place.run("--search-only", "--trials", "2") == 0
+    published, other = finished(place)
+    table = pd.read_csv(place.output / "tiny_mml" / "trials.csv")
+    assert table.columns.is_unique
+    assert published.params["l2"] > 0.0
+    assert table["l2"].tolist() == [0.0, other.user_attrs["l2"]]
+
+
 def test_run_again_says_so_and_continues_with_a_larger_budget(place: Place, capsys: pytest.CaptureFixture[str]):
     assert place.run("--search-only", "--trials", "2") == 0
     assert place.run("--search-only", "--trials", "2") == 0

@@ -65,6 +65,19 @@ def test_list_show_delete(place: Place, capsys: pytest.CaptureFixture[str], ques
     assert export.main(["--study", "tiny_mml", *where]) == 2
 
 
+@pytest.mark.parametrize("has_run", [False, True])
+def test_what_show_prints_is_a_study_file(place: Place, capsys: pytest.CaptureFixture[str], has_run: bool):
+    """Which continues the study when it is given its name: they are the same."""
+    if has_run:
+        assert place.run("--search-only", "--trials", "1") == 0
+    capsys.readouterr()
+    assert studies.main(["show", str(place.study), "--output", str(place.output)]) == 0
+    (place.root / "mine.yaml").write_text(capsys.readouterr().out)
+    assert place.run("--search-only", "--trials", "1", study="mine.yaml") == 0
+    assert place.run("--search-only", "--trials", "1", "--study-name", "tiny_mml", study="mine.yaml") == 0
+    assert ("the budget is met, 1/1 finished" in capsys.readouterr().out) == has_run
+
+
 def test_all_that_is_deleted_is_said_before(place: Place, question: list[str], capsys: pytest.CaptureFixture[str]):
     """The study, its folder and what the dashboard has of it and of its trials; no other study's."""
     place.run("--search-only", "--trials", "2")

@@ -165,7 +165,7 @@ def test_tables_are_the_embeddings(graph: Interactions) -> None:
 @pytest.mark.parametrize("case", sorted(set(CASES) - {"mf"}))
 def test_every_encoder_learns(case: str, parity: Any) -> None:
     settings = config(
-        CASES[case] | {"dim": 16, "init_std": 0.1},
+        CASES[case] | {"dim": 8, "init_std": 0.1},
         loss={"name": "ccl", "margin": 0.5, "negative_weight": 3.0},
         negatives={"name": "uniform", "count": 12},
         learning_rate=0.02,

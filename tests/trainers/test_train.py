@@ -25,7 +25,7 @@ FEW = {"bce": 2}  # its sum over negatives, many of which a user of these data l
 def config(loss: dict[str, Any], **changes: Any) -> TrainConfig:
     mapping: dict[str, Any] = {
         "loss": loss,
-        "encoder": {"name": "mf", "dim": 16, "init_std": 0.1},
+        "encoder": {"name": "mf", "dim": 8, "init_std": 0.1},
         "negatives": {"name": "uniform", "count": FEW.get(loss["name"], 12)},
         "learning_rate": 0.02,
         "batch_size": 500,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from hpo import confirm
 from hpo.confirmation.results import Candidate
 from hpo.confirmation.rivals import Contender, _published_found_by_search
 from trainers.yaml_files import read_yaml
@@ -36,6 +37,29 @@ def test_a_rival_with_fewer_seeds_is_labelled_so_and_not_judged(place: Place, fa
     assert bsl["verdict"] == "no verdict"
     assert "unknown loss 'bls'; did you mean 'bsl'?" in fails(place.run("--rival-seeds", "bls=1"))
     assert "takes LOSS=N, such as bsl=1, separated by commas, got 'bsl'" in fails(place.run("--rival-seeds", "bsl"))
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ("{ccl: 50}", "study tiny_mml: confirm.rival_seeds ccl=50: a rival has at most the 2 seeds of the plan; give it fewer"),
+        ("{bpr: 1}", "study tiny_mml: confirm.rival_seeds: unknown rival 'bpr'; known: bsl, ccl"),
+    ],
+)
+def test_seeds_of_rivals_in_a_file_are_checked_as_those_of_the_flag(
+    place: Place, fails: Callable[[int], str], counts: str, message: str
+):
+    place.run("--search-only", "--trials", "1")
+    place.edit("seeds: 2, epochs: 4", f"seeds: 2, rival_seeds: {counts}, epochs: 4")
+    assert message in fails(place.run())
+    assert message in fails(confirm.main(["--study", str(place.study), *place.where]))
+
+
+def test_a_flag_may_lower_the_seeds_below_those_of_a_rival_in_the_file(place: Place):
+    """Of which it then has as many as the others."""
+    place.edit("seeds: 2, epochs: 4", "seeds: 2, rival_seeds: {bsl: 2}, epochs: 4")
+    assert place.run("--confirm-seeds", "1", "--trials", "1") == 0
+    assert all(list(method["by_seed"]) == [201] for method in confirmed(place)["test"])
 
 
 def test_a_study_is_not_its_own_rival(place: Place, fails: Callable[[int], str]):
@@ -144,11 +168,11 @@ def test_a_tuned_loss_against_untuned_ones_is_said(place: Place):
 
 def test_what_differs_beside_the_losses_is_said(place: Place):
     rival = place.root / "tiny_ccl.yaml"
-    rival.write_text(rival.read_text().replace("dim: 8", "dim: 4").replace("count: 7", "count: 5"))
+    rival.write_text(rival.read_text().replace("dim: 8", "dim: 20").replace("count: 7", "count: 5"))
     assert place.run("--tune-rivals") == 0
     found = [s for s in said(place) if " from MML tuned in " in s]
     assert found == [
-        f"{CCL_OF_YELP} and CCL tuned also differ from MML tuned in encoder.dim (4 vs 8); negatives.count (5 vs 7)"
+        f"{CCL_OF_YELP} and CCL tuned also differ from MML tuned in encoder.dim (20 vs 8); negatives.count (5 vs 7)"
     ]
 
 

@@ -67,8 +67,8 @@ def test_a_test_split_of_another_popularity_is_said():
     assert less.startswith("items of the test split are 33 % less popular than those of validation: they follow ")
 
 
+@pytest.mark.confirmed
 def test_baselines_are_made_once(place: Place, fails: Callable[[int], str]):
-    place.run()
     outcome = confirmed(place)
     assert [reference["label"] for reference in outcome["baselines"]] == ["MostPop", "EASE"]
     for reference in outcome["baselines"]:
@@ -82,8 +82,8 @@ def test_baselines_are_made_once(place: Place, fails: Callable[[int], str]):
     assert "delete it to make it again" in fails(confirm.main(["--study", "tiny_mml", *place.where]))
 
 
+@pytest.mark.confirmed
 def test_learning_curves_never_touch_the_test_split(place: Place):
-    place.run()
     by_stage = {True: [], False: []}
     for path in stored_runs(place):
         record = json.loads(path.read_text())
@@ -92,9 +92,9 @@ def test_learning_curves_never_touch_the_test_split(place: Place):
     assert by_stage[True]
 
 
+@pytest.mark.confirmed
 def test_stage_two_trains_on_all_training_data(place: Place):
     """A run of stage 2 is keyed by the checksum of train + validation, one of stage 1 by that of train."""
-    place.run()
     everything = datasets.load_dataset("tiny", place.root / "data").train.checksum
     seen = [json.loads(path.read_text())["seen"] for path in stored_runs(place)]
     assert seen.count(everything) == 4 * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from optuna.artifacts import get_all_artifact_meta
 
 from hpo import dashboard
@@ -13,6 +14,7 @@ from ..conftest import Place
 from ..outcomes import opened
 
 
+@pytest.mark.pictures
 def test_the_dashboard_has_note_graphs_and_current_files(place: Place):
     place.run()
     overview = opened(place)

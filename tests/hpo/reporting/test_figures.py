@@ -13,6 +13,7 @@ from ..conftest import Place
 from ..outcomes import files
 
 
+@pytest.mark.pictures
 def test_the_claims_about_hard_negatives_and_the_loss(place: Place, monkeypatch: pytest.MonkeyPatch):
     """Which negatives get the gradient, and whether the objective follows the loss: from the runs of confirm."""
     monkeypatch.setattr("hpo.confirmation.stages.CURVE_EVERY", 1)

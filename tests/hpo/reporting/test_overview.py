@@ -31,8 +31,8 @@ def test_what_was_trained_has_each_setting_that_only_one_method_has(place: Place
     assert ccl["loss"] == "ccl, margin 0.9, negative_weight 150"
 
 
+@pytest.mark.confirmed
 def test_beyond_accuracy_adds_up(place: Place):
-    place.run()
     for method in read_yaml(place.output / "tiny_mml" / "confirm.yaml")["test"]:
         groups = method["beyond"]["groups"]
         for metric in ("recall", "ndcg"):
@@ -40,8 +40,8 @@ def test_beyond_accuracy_adds_up(place: Place):
         assert 0.0 < method["beyond"]["coverage"] <= 1.0
 
 
+@pytest.mark.confirmed
 def test_costs_are_those_of_the_trials(place: Place):
-    place.run()
     overview = opened(place)
     spent = [trial.user_attrs["epochs_trained"] for trial in overview.study.trials]
     assert overview.cost.epochs == sum(spent) > 0

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hpo.study.definition import definition_of
-from hpo.study.spec import StudySpec, load_spec
+from hpo.study.spec import StudySpec, load_spec, shipped_studies
 from search_spaces import SPACES
 from trainers.errors import InputError
 from trainers.losses import MML
@@ -51,6 +51,21 @@ def test_data_beside_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path / "sub")
     assert definition_of(load_spec("../mine.yaml"), "sum", "numba") == there
     assert [rival.name for rival in load_spec("../mine.yaml").rival_specs()] == ["other"]
+
+
+def test_a_rival_given_by_a_path_lies_beside_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whatever the file's name ends with."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "mine.yaml").write_text("dataset: demo\nspace: {name: mml}\nrivals: [sub/other, bsl]\n")
+    (tmp_path / "sub" / "other").write_text("dataset: demo\nspace: {name: ccl}\n")
+    monkeypatch.chdir(tmp_path / "sub")
+    assert [rival.name for rival in load_spec("../mine.yaml").rival_specs()] == ["other", "mine_bsl"]
+
+
+@pytest.mark.parametrize("name", shipped_studies())
+def test_what_is_shown_of_a_study_is_a_study_file(write, name: str):
+    spec = load_spec(name)
+    assert load_spec(write(spec.as_file()), name) == spec
 
 
 def test_a_spec_survives_storage(write):

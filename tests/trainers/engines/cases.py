@@ -22,7 +22,7 @@ def data(n_users: int, n_items: int, n_pairs: int, seed: int = 0) -> Interaction
 
 
 def config(
-    loss: dict[str, Any], count: int = 7, dim: int = 64, dropout: float = 0.0, init_std: float = 0.1, **other: Any
+    loss: dict[str, Any], count: int = 7, dim: int = 8, dropout: float = 0.0, init_std: float = 0.1, **other: Any
 ) -> TrainConfig:
     encoder = {"name": "mf", "dim": dim, "dropout": dropout, "init_std": init_std}
     fields = {"learning_rate": 1e-3, "batch_size": 32, "epochs": 4, "seed": 5} | other

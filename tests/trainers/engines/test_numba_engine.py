@@ -70,7 +70,7 @@ def assert_same_state(ours: NumbaEngine, theirs: TorchEngine, tolerance: float) 
 
 @pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
 @pytest.mark.parametrize(
-    ("size", "count", "dim", "n_users", "n_items"), [(1, 1, 64, 3, 40), (32, 7, 64, 40, 60), (100, 64, 20, 30, 300)]
+    ("size", "count", "dim", "n_users", "n_items"), [(1, 1, 8, 3, 40), (32, 7, 8, 40, 60), (100, 64, 20, 30, 300)]
 )
 def test_one_step(loss: dict[str, Any], size: int, count: int, dim: int, n_users: int, n_items: int) -> None:
     seen = data(n_users, n_items, size)
@@ -168,7 +168,7 @@ def test_rows_are_kept_in_the_unit_ball() -> None:
 
 @pytest.mark.parametrize("engine", [NumbaEngine, TorchEngine])
 def test_rows_start_in_the_unit_ball(engine: type[Any]) -> None:
-    one = started(engine, data(50, 80, 300), config(CML, score="euclidean", init_std=0.5))
+    one = started(engine, data(50, 80, 300), config(CML, score="euclidean", dim=64, init_std=0.5))
     for vectors in one.vectors(0):
         lengths = np.linalg.norm(vectors[:, :64], axis=1)
         assert lengths == pytest.approx(1.0, abs=1e-6), "their length was 4"

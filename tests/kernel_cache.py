@@ -1,0 +1,70 @@
+"""Where tests keep compiled kernels: a folder of the user's, shared by all clones of the repository with the same kernels.
+
+Numba names a cache folder after the absolute path of the source folder, so a second clone would compile everything again.
+Here that name is a link to a folder named after the source folder's place in the repository and the content of its kernels:
+
+    ~/.cache/mml-hpo-tests/clones/CLONE/NUMBA'S NAME -> ~/.cache/mml-hpo-tests/numba-VERSION/trainers.metrics-DIGEST
+
+$XDG_CACHE_HOME stands for ~/.cache where it is set. To start from an empty cache, delete the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = "mml-hpo-tests"
+KEPT_DAYS = 30.0  # since it was last used
+MARKS = ("@compiled(", "@njit(")
+
+
+def user_folder() -> Path:
+    """Of all kernels of tests."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / FOLDER
+
+
+def cache_folder(root: Path, base: Path) -> Path:
+    """The folder that NUMBA_CACHE_DIR is to name for a clone, or for packages that are installed in `root`."""
+    return base / "clones" / sha256(bytes(root)).hexdigest()[:16]
+
+
+def share_kernels(root: Path, base: Path) -> None:
+    """Fill that folder with links; imports numba, which looks at NUMBA_CACHE_DIR then."""
+    from numba.core.caching import UserProvidedCacheLocator
+
+    links, shared = cache_folder(root, base), base / f"numba-{version('numba')}"
+    links.mkdir(parents=True, exist_ok=True)
+    for folder, kernels in kernel_files(root).items():
+        digest = sha256(b"".join(file.read_bytes() for file in kernels)).hexdigest()[:16]
+        place = shared / f"{folder.relative_to(root).as_posix().replace('/', '.')}-{digest}"
+        place.mkdir(parents=True, exist_ok=True)
+        os.utime(place)
+        _link(links / UserProvidedCacheLocator.get_suitable_cache_subpath(str(kernels[0])), place)
+    _forget_unused(shared)
+
+
+def kernel_files(root: Path) -> dict[Path, list[Path]]:
+    """The files with functions that are kept, by folder."""
+    found: dict[Path, list[Path]] = {}
+    for file in sorted((root / "trainers").rglob("*.py")):
+        if any(mark in file.read_text(encoding="utf-8") for mark in MARKS):
+            found.setdefault(file.parent, []).append(file)
+    return found
+
+
+def _link(link: Path, place: Path) -> None:
+    """Make or move a link in one step: several processes may do so at once."""
+    new = link.with_name(f"{link.name}.{os.getpid()}")
+    new.symlink_to(place, target_is_directory=True)
+    new.replace(link)
+
+
+def _forget_unused(shared: Path) -> None:
+    for place in shared.iterdir():
+        if place.stat().st_mtime < time.time() - 86400.0 * KEPT_DAYS:
+            shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,86 @@
+"""The shared cache of compiled kernels: a second clone finds what the first compiled, and other code never does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from trainers.engines.numba_engine.kernels import kernel_for
+from trainers.metrics import ranking
+
+from .kernel_cache import FOLDER, KEPT_DAYS, ROOT, cache_folder
+
+KERNEL = "from numba import njit\n\n\n@njit(cache=True)\ndef kernel(x):\n    return x + 1\n"
+CALL = """
+import sys
+from pathlib import Path
+from tests.kernel_cache import share_kernels
+share_kernels(Path.cwd(), Path(sys.argv[1]))
+sys.path.insert(0, str(Path.cwd() / "trainers" / "metrics"))
+from small import kernel
+print(kernel(1), sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))
+"""
+
+
+def clone(root: Path, kernel: str = KERNEL) -> Path:
+    (root / "trainers" / "metrics").mkdir(parents=True)
+    (root / "trainers" / "metrics" / "small.py").write_text(kernel)
+    (root / "trainers" / "other.py").write_text("no = 'kernels here'\n")
+    return root
+
+
+def called(root: Path, cache: Path) -> list[int]:
+    """What the kernel of a clone gives for 1, and how often it was read from the cache and compiled."""
+    shown = subprocess.run(
+        [sys.executable, "-c", CALL, str(cache)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(cache_folder(root, cache))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [int(word) for word in shown.stdout.split()]
+
+
+def test_a_second_clone_compiles_nothing(tmp_path: Path) -> None:
+    one, two = clone(tmp_path / "one"), clone(tmp_path / "two")
+    assert called(one, tmp_path / "cache") == [2, 0, 1]
+    os.utime(two / "trainers" / "metrics" / "small.py", (1.0, 1.0))
+    assert called(two, tmp_path / "cache") == [2, 1, 0]
+    assert not list(one.rglob("*.nbi")), "nothing is written among the sources"
+
+
+def test_other_code_is_compiled_and_harms_nobody(tmp_path: Path) -> None:
+    one, two = clone(tmp_path / "one"), clone(tmp_path / "two", KERNEL.replace("x + 1", "x + 2"))
+    assert called(one, tmp_path / "cache") == [2, 0, 1]
+    assert called(two, tmp_path / "cache") == [3, 0, 1]
+    assert called(one, tmp_path / "cache") == [2, 1, 0]
+    (one / "trainers" / "metrics" / "small.py").write_text(KERNEL.replace("x + 1", "x + 2"))
+    assert called(one, tmp_path / "cache") == [3, 1, 0], "as the other clone has it"
+
+
+def test_what_nobody_uses_any_more_is_deleted(tmp_path: Path) -> None:
+    one = clone(tmp_path / "one")
+    called(one, tmp_path / "cache")
+    (place,) = (tmp_path / "cache").glob("numba-*/trainers.metrics-*")
+    (old := place.with_name("trainers.metrics-0123456789abcdef")).mkdir()
+    long_ago = time.time() - 86400.0 * (KEPT_DAYS + 1)
+    for folder in (place, old):
+        os.utime(folder, (long_ago, long_ago))
+    assert called(one, tmp_path / "cache") == [2, 1, 0]
+    assert not old.exists()
+
+
+def test_the_kernels_of_this_suite_are_in_the_shared_folder() -> None:
+    """Where they are compiled with numba's own settings, nobody shares them."""
+    if FOLDER not in os.environ["NUMBA_CACHE_DIR"]:
+        pytest.skip("NUMBA_CACHE_DIR was given")
+    for kernel in (kernel_for(8), ranking._keep_best):
+        place = Path(kernel.stats.cache_path)
+        assert place.is_symlink()
+        assert place.resolve().parent.name.startswith("numba-")

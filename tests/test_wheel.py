@@ -1,0 +1,129 @@
+"""What is shipped: a wheel, installed into a fresh environment, whose commands run in another folder.
+
+The libraries are those of the environment that runs the tests, so that nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from .kernel_cache import ROOT, cache_folder, share_kernels, user_folder
+
+PACKAGES = ("hpo", "search_spaces", "studies", "trainers")
+SOURCES = ("pyproject.toml", "README.md", "LICENSE", *PACKAGES)
+NO_DATA = ("__pycache__", "results")
+
+
+def run(*command: str | Path, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, without the settings by which tests find the sources."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    return subprocess.run([*map(str, command)], cwd=folder, env=environment | variables, capture_output=True, text=True)
+
+
+@dataclass(frozen=True)
+class Installed:
+    """An environment that has the wheel."""
+
+    home: Path
+    site: Path
+
+    def python(self, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+        cache = cache_folder(self.site, user_folder())
+        return run(self.home / "bin" / "python", *arguments, folder=folder, NUMBA_CACHE_DIR=str(cache))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy: setuptools leaves files beside the sources."""
+    source, made = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns(*NO_DATA))
+        else:
+            shutil.copy(ROOT / name, source)
+    built = run(
+        sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", made, source, folder=made
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    (path,) = made.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """A fresh environment; the libraries come after the wheel on its path."""
+    home = tmp_path_factory.mktemp("environment")
+    venv.create(home, symlinks=True)
+    python = home / "bin" / "python"
+    done = run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, folder=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (site,) = home.glob("lib/python*/site-packages")
+    (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    share_kernels(site, user_folder())
+    return Installed(home, site)
+
+
+def test_all_that_is_needed_is_in_it_and_no_more(wheel: Path) -> None:
+    """Every module, the studies, the template of the report, and the marks by which type checkers know typed packages."""
+    with zipfile.ZipFile(wheel) as opened:
+        inside = {name for name in opened.namelist() if ".dist-info/" not in name}
+        (metadata,) = [opened.read(name).decode() for name in opened.namelist() if name.endswith(".dist-info/METADATA")]
+    modules = {path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    studies = {path.relative_to(ROOT).as_posix() for path in (ROOT / "studies").glob("*.yaml")}
+    others = {f"{package}/py.typed" for package in PACKAGES if package != "studies"}
+    others |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "hpo" / "reporting" / "templates").iterdir()}
+    assert studies
+    assert inside == modules | studies | others
+    required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist:") and "extra ==" not in line]
+    assert any("optuna" in line for line in required)
+    assert not any("pytest" in line for line in required), "only the tests import it"
+
+
+def test_its_commands_run_in_another_folder(installed: Installed, tmp_path: Path) -> None:
+    page = "import hpo.reporting.pages as p; print(p.__file__, p._environment().get_template(p.TEMPLATE).filename)"
+    found = installed.python("-c", page, folder=tmp_path)
+    assert found.stdout.count(str(installed.site)) == 2, found.stdout + found.stderr
+    listed = installed.python("-m", "hpo.studies", "list", folder=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    assert "yelp_mml" in listed.stdout
+    tried = installed.python("-m", "hpo.run", "--study", "demo_mml", "--dry-run", "--engine", "torch", folder=tmp_path)
+    assert tried.returncode == 0, tried.stderr
+    assert "dry run: nothing was written" in tried.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("hidden", ["trainers.py", "trainers/__init__.py", "search_spaces/__init__.py", "studies.py"])
+def test_a_file_that_hides_a_package_is_named_before_it_is_imported(installed: Installed, tmp_path: Path, hidden: str) -> None:
+    file = tmp_path / hidden
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("raise RuntimeError('imported')\n")
+    refused = installed.python("-m", "hpo.studies", "list", folder=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"error: {file} hides the package {hidden.partition('/')[0].removesuffix('.py')} of this")
+    assert "run it in another folder, or as `python -P -m hpo.studies`" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    imported = installed.python("-c", "import hpo", folder=tmp_path)
+    assert f"ImportError: {file} hides" in imported.stderr, "in a program of the user's it is an error like any other"
+
+
+def test_the_remedy_helps(installed: Installed, tmp_path: Path) -> None:
+    (tmp_path / "trainers.py").write_text("raise RuntimeError('imported')\n")
+    assert installed.python("-P", "-m", "hpo.studies", "list", folder=tmp_path).returncode == 0
+
+
+def test_a_folder_without_modules_hides_nothing(installed: Installed, tmp_path: Path) -> None:
+    """Such as one with study files or data."""
+    for name in ("studies", "trainers"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.yaml").write_text("dataset: demo\n")
+    assert installed.python("-m", "hpo.studies", "list", folder=tmp_path).returncode == 0
