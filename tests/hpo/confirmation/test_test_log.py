@@ -8,6 +8,8 @@ import pytest
 from hpo import confirm
 from hpo.confirmation.caveats import CaveatKind
 from hpo.confirmation.test_log import log_reading
+from hpo.runs.train import FullRuns
+from trainers.stopping import Stopped
 
 from ..conftest import Place
 from ..outcomes import facts
@@ -15,12 +17,12 @@ from ..outcomes import facts
 
 def test_an_interrupted_confirm_has_read_the_test_split(place: Place, monkeypatch: pytest.MonkeyPatch):
     def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise Stopped
 
     few = ["--trials", "1", "--select-seeds", "1"]
     with monkeypatch.context() as patch:
-        patch.setattr("hpo.confirmation.stages.keep_baseline", interrupted)
-        assert place.run(*few, "--confirm-seeds", "1") == 130
+        patch.setattr(FullRuns, "baseline", interrupted)
+        assert place.run(*few, "--confirm-seeds", "1") == 143
     assert place.run(*few, "--confirm-seeds", "2") == 0
     assert facts(place, CaveatKind.TEST_READ_AGAIN) == [("tiny_mml", {"times": 2})]
 

@@ -58,7 +58,7 @@ def _build(width: int, version: int) -> Compiled:
 @cache
 def functions() -> Compiled:
     """Built from files that the step is built from."""
-    return _build(WIDTH, fingerprint(kernels._build))
+    return _build(WIDTH, fingerprint(kernels._build_sparse))
 
 
 @cache
