@@ -21,7 +21,7 @@ from hpo.replication.outcome import Outcome
 from hpo.replication.papers import TABLES, PaperRow, PaperTable
 from hpo.runs.provenance import provenance
 from hpo.runs.store import RunStore
-from hpo.runs.train import keep_plateau_run, keep_runs
+from hpo.runs.train import FullRuns
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import CHANGE_OUTPUT_HINT, counted
 from trainers import TrainConfig, load_dataset, load_test
@@ -53,9 +53,8 @@ def _replicate(arguments: argparse.Namespace) -> int:
     path = folder / f"{arguments.table}.yaml"
     _earlier(path)  # a damaged file shows before hours are spent
     with Stopper().catching() as stopper, RunProgress(console) as progress:
-        outcomes = list(
-            _outcomes(planned, arguments.data_dir, RunStore(folder / "runs", elsewhere=arguments.output), progress, stopper)
-        )
+        full_runs = FullRuns(RunStore(folder / "runs", elsewhere=arguments.output), progress, stopper)
+        outcomes = list(_outcomes(planned, arguments.data_dir, full_runs))
     header = ["run", "N", *(name for metric in paper_table.metrics for name in (metric, "paper", ""))]
     epochs = arguments.epochs or paper_table.epochs
     stopping = " (the best where a row stops by it)" if any(row.plateau for row, _, _ in planned) else ""
@@ -88,16 +87,11 @@ def _planned(paper_table: PaperTable, arguments: argparse.Namespace) -> list[Pla
     return planned
 
 
-def _outcomes(
-    planned: list[Planned], data_dir: Path | None, store: RunStore, progress: RunProgress, stopper: Stopper
-) -> Iterator[Outcome]:
+def _outcomes(planned: list[Planned], data_dir: Path | None, full_runs: FullRuns) -> Iterator[Outcome]:
     for row, config, choice in planned:
         seen, test = load_dataset(row.dataset, data_dir).train, load_test(row.dataset, data_dir)
         label = f"{row.name} {row.dataset}, {config.negatives.per_row(config.batch_size)} negatives"
-        if row.plateau:
-            run = keep_plateau_run(store, choice, config, row.plateau, seen, test, label, progress, stopper)
-        else:
-            (run,) = keep_runs(store, choice, {label: config}, seen, test, progress, stopper)
+        (run,) = full_runs.train({label: config}, choice, seen, test, plateau=row.plateau)
         yield Outcome(row, run)
 
 

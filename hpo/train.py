@@ -99,14 +99,11 @@ def _train(arguments: argparse.Namespace) -> int:
     seen, validation = (dataset.train, None) if arguments.all_data else hold_out(dataset.train, split_seed)
     if arguments.save is not None:
         _check_saving(arguments.save)
-    run = Run(make_engine(choice, seen, validation, arguments.evaluate_every), file.config)
     with Stopper().catching() as stopper:
-        epochs = iter(run)
-        for number in range(1, file.config.epochs + 1):
-            with stopper.interruptible():
-                result = next(epochs)
+        run = Run(make_engine(choice, seen, validation, arguments.evaluate_every, should_stop=stopper.should_stop), file.config)
+        for result in run:
             shown = "" if result.metrics is None else f", validation {_shown(result.metrics)}"
-            say(console, f"epoch {number}/{file.config.epochs}: loss {result.loss:.4f}{shown}")
+            say(console, f"epoch {result.epoch}/{file.config.epochs}: loss {result.loss:.4f}{shown}")
     same_data = dataset.checksum == file.data.checksum and split_seed == file.data.split_seed
     if file.exported and same_data and validation is not None:
         say(console, f"exported: validation {_shown(file.exported)}")

@@ -12,9 +12,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from trainers.data import Interactions
 from trainers.errors import InputError
 from trainers.metrics.ranking import Fill, Scorer, best_lists, inner_products, tie_order
+from trainers.stopping import ShouldStop, check, never
 
 L2 = 500.0  # a common choice; never tuned here
 MAX_ITEMS = 8_000  # n^3 operations, half a minute on one core; 2 n^2 doubles while inverting, 1 GB
@@ -60,14 +60,14 @@ class Baseline:
         return np.append(self.items, -1)[lists].astype(np.int32)  # -1 stays -1
 
 
-def most_popular(seen: Interactions) -> Baseline:
+def most_popular(seen: Interactions, should_stop: ShouldStop = never) -> Baseline:
     """Ranks items by their number of training interactions, the same for every user but for what the user has seen."""
     score = inner_products(np.ones((seen.n_users, 1)), seen.per_item[:, None])
     items = np.arange(seen.n_items)
     return Baseline("MostPop", "most training interactions first", items, seen, tie_order(seen.n_items), score)
 
 
-def ease(seen: Interactions, l2: float = L2, max_items: int = MAX_ITEMS) -> Baseline:
+def ease(seen: Interactions, l2: float = L2, max_items: int = MAX_ITEMS, should_stop: ShouldStop = never) -> Baseline:
     """EASE^R (Steck, WWW 2019, arXiv 1905.03375): the linear item-to-item model with zero diagonal, in closed form.
 
     With X (n_users, n_items) binary and P = (X'X + l2 I)^-1, the weights are B_ij = -P_ij / P_jj, B_jj = 0, and a user's scores
@@ -81,9 +81,11 @@ def ease(seen: Interactions, l2: float = L2, max_items: int = MAX_ITEMS) -> Base
         seen: the training interactions.
         l2: of the weights, > 0.
         max_items: time grows with its cube, memory with its square.
+        should_stop: asked between the steps of the computation, the longest of which takes about 15 seconds on one core.
 
     Raises:
         InputError: l2 not above 0, or max_items below 1.
+        Stopped: see `should_stop`.
     """
     if not (l2 > 0.0 and math.isfinite(l2)):
         raise InputError(f"l2 must be a number above 0, got {l2}; {L2:g} is the default")
@@ -97,7 +99,7 @@ def ease(seen: Interactions, l2: float = L2, max_items: int = MAX_ITEMS) -> Base
         label += f", {len(items):,} most popular items"
         note += f"; knows {len(kept) / max(len(seen), 1):.0%} of the training interactions, recommends no other items"
         seen = kept
-    return Baseline(label, note, items, seen, place[items], _linear(seen, _weights(seen, l2)))
+    return Baseline(label, note, items, seen, place[items], _linear(seen, _weights(seen, l2, should_stop)))
 
 
 def _restricted(seen: Interactions, items: NDArray[np.int64]) -> Interactions:
@@ -113,20 +115,24 @@ def _matrix(seen: Interactions) -> scipy.sparse.csr_array[Any]:
     return scipy.sparse.csr_array((np.ones(len(seen), np.float32), seen.items, seen.indptr), (seen.n_users, seen.n_items))
 
 
-def _weights(seen: Interactions, l2: float) -> NDArray[np.float32]:
+def _weights(seen: Interactions, l2: float, should_stop: ShouldStop) -> NDArray[np.float32]:
     """B of EASE^R, (n_items, n_items)."""
     by_user, n_items = _matrix(seen), seen.n_items
     by_item = by_user.T.tocsr()
     gram = torch.empty(n_items, n_items, dtype=torch.float64)
     for first in range(0, n_items, GRAM_ROWS):  # whole and sparse, it could take more memory than dense
+        check(should_stop)
         rows = (by_item[first : first + GRAM_ROWS] @ by_user).toarray()
         gram[first : first + GRAM_ROWS] = torch.from_numpy(rows)
     gram.diagonal().add_(l2)
+    check(should_stop)
     gram = torch.linalg.cholesky(gram)  # in two steps, so that two matrices are held at a time
+    check(should_stop)
     inverse = torch.cholesky_inverse(gram)
     del gram
     inverse /= -inverse.diagonal().clone()
     inverse.fill_diagonal_(0.0)
+    check(should_stop)
     return inverse.to(torch.float32, memory_format=torch.contiguous_format).numpy()  # row by row, as a sparse product reads it
 
 
@@ -146,4 +152,10 @@ def _linear(seen: Interactions, weights: NDArray[np.float32]) -> Scorer:
     return score
 
 
-BASELINES: dict[str, Callable[[Interactions], Baseline]] = {"most_popular": most_popular, "ease": ease}
+class MakeBaseline(Protocol):
+    """A line of the table `BASELINES`."""
+
+    def __call__(self, seen: Interactions, *, should_stop: ShouldStop = ...) -> Baseline: ...
+
+
+BASELINES: dict[str, MakeBaseline] = {"most_popular": most_popular, "ease": ease}

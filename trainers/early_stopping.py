@@ -8,12 +8,10 @@ hpo.replicate trains this way, to see what papers saw.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trainers.config import TrainConfig
 from trainers.engines.protocol import Engine, EpochResult
-from trainers.train import Run, check_finite
 
 MIN_DELTA = 1e-6  # of a new best
 LOWEST_RATE = 1e-6
@@ -35,33 +33,31 @@ class Plateau:
     cut: float | None = 0.1
 
 
-class PlateauRun(Run):
-    """A run that ends after `patience` epochs without a new best, or the config's epochs, with the best epoch's vectors.
+class EarlyStopping:
+    """A plateau, applied to one run: keeps the best epoch, falls back to it, and says when training ends."""
 
-    The engine has to evaluate after every epoch.
-    """
+    def __init__(self, plateau: Plateau, config: TrainConfig) -> None:
+        self._plateau, self._epochs, self._rate = plateau, config.epochs, config.learning_rate
+        self._best, self._best_parameters = float("-inf"), None
+        self._failures = 0
 
-    def __init__(self, engine: Engine, config: TrainConfig, plateau: Plateau) -> None:
-        super().__init__(engine, config)
-        self._plateau = plateau
+    def ends(self, engine: Engine, result: EpochResult) -> bool:
+        """To be told of every epoch: whether it was the last one. Then the lane has the best epoch's parameters.
 
-    def _train(self) -> Iterator[EpochResult]:
-        plateau, rate, best, failures, kept = self._plateau, self.config.learning_rate, float("-inf"), 0, None
-        self._engine.start(0, self.config)
-        for _ in range(self.config.epochs):
-            (result,) = self._engine.epoch()
-            self._last = result
-            check_finite(result)
-            if result.metrics is None:
-                raise ValueError("a plateau needs an engine that evaluates after every epoch")
-            if result.metrics[plateau.metric] > best + MIN_DELTA:
-                best, failures, kept = result.metrics[plateau.metric], 0, self._engine.keep(0)
-            else:
-                failures += 1
-            yield result
-            if failures >= plateau.patience:
-                break
-            if failures and plateau.cut is not None:
-                rate = max(LOWEST_RATE, rate * plateau.cut)
-                self._engine.go_back(0, kept, rate)
-        self._engine.go_back(0, kept, rate)
+        Raises:
+            ValueError: the epoch was not evaluated, or the config's learning rate is not constant.
+        """
+        if result.metrics is None:
+            raise ValueError("a plateau needs an engine that evaluates after every epoch")
+        if result.metrics[self._plateau.metric] > self._best + MIN_DELTA:
+            self._best, self._failures = result.metrics[self._plateau.metric], 0
+            self._best_parameters = engine.keep(result.lane)
+        else:
+            self._failures += 1
+        ended = self._failures >= self._plateau.patience or result.epoch == self._epochs
+        cut = None if ended or not self._failures else self._plateau.cut
+        if cut is not None:
+            self._rate = max(LOWEST_RATE, self._rate * cut)
+        if ended or cut is not None:
+            engine.go_back(result.lane, self._best_parameters, self._rate)
+        return ended

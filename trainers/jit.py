@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from numba import njit
 from numba.core import event
+
+from trainers.stopping import ShouldStop, check
 
 log = logging.getLogger(__name__)
 
@@ -58,3 +61,23 @@ event.register("numba:compile", _ANNOUNCER)  # type: ignore[no-untyped-call]
 def announce(function: Any, text: str) -> None:
     """Log a text when a compiled function has to be compiled, once."""
     _ANNOUNCER.texts[function] = text
+
+
+class _Asker(event.Listener):
+    """Ends a compilation between two of its passes."""
+
+    def __init__(self, should_stop: ShouldStop) -> None:
+        self.should_stop = should_stop
+
+    def on_start(self, event: Any) -> None:
+        check(self.should_stop)
+
+    def on_end(self, event: Any) -> None:
+        """Nothing: the next pass asks."""
+
+
+@contextmanager
+def stoppable_compilation(should_stop: ShouldStop) -> Iterator[None]:
+    """Within the block a function that numba has to compile asks between its passes whether to stop, and raises Stopped."""
+    with event.install_listener("numba:run_pass", _Asker(should_stop)):
+        yield

@@ -5,15 +5,25 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 
 from trainers.config import TrainConfig
 from trainers.data import Interactions
+from trainers.early_stopping import EarlyStopping, Plateau
 from trainers.engines import Engine, EpochResult, choose_engine, make_engine
 from trainers.engines.protocol import Vectors
 from trainers.engines.registry import AUTO
 from trainers.errors import TrainingDiverged
+from trainers.lanes import LaneRunner
+from trainers.stopping import ShouldStop, never
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Job:
+    config: TrainConfig
 
 
 class Run:
@@ -25,8 +35,13 @@ class Run:
     >>> users, items = run.vectors()
     """
 
-    def __init__(self, engine: Engine, config: TrainConfig) -> None:
+    def __init__(self, engine: Engine, config: TrainConfig, plateau: Plateau | None = None) -> None:
+        """
+        Args:
+            plateau: when to stop early, with the best epoch's vectors; the engine then has to evaluate after every epoch.
+        """
         self.config = config
+        self._stopping = None if plateau is None else EarlyStopping(plateau, config)
         self._engine = engine
         self._epochs = self._train()
         self._last: EpochResult | None = None
@@ -35,12 +50,15 @@ class Run:
         return self._epochs
 
     def _train(self) -> Iterator[EpochResult]:
-        self._engine.start(0, self.config)
-        for _ in range(self.config.epochs):
-            (result,) = self._engine.epoch()
+        """The lane is kept after the last epoch, for the vectors."""
+        jobs = iter([_Job(self.config)])
+        for ((_, result),) in LaneRunner[_Job](self._engine).rounds(lambda free: islice(jobs, free)):
             self._last = result
             check_finite(result)
+            ended = self._stopping is not None and self._stopping.ends(self._engine, result)
             yield result
+            if ended or result.epoch == self.config.epochs:
+                return
 
     def finish(self) -> EpochResult:
         """Train the epochs that are left; returns the last one."""
@@ -61,17 +79,19 @@ def train(
     engine: str = AUTO,
     device: str = AUTO,
     evaluate_every: int = 1,
+    should_stop: ShouldStop = never,
 ) -> Run:
     """Train a config on `seen`, evaluating on `held_out` every `evaluate_every` epochs and after the last.
 
-    Iterating raises TrainingDiverged when the loss is no longer finite.
+    Iterating raises TrainingDiverged when the loss is no longer finite, and Stopped soon after `should_stop()` says yes: it is
+    asked several times a second, in the middle of an epoch, too.
 
     Raises:
         InputError: an engine or device that is unknown, absent or cannot run the config; nothing to train on.
     """
     choice = choose_engine(config, engine, device)
     log.info("engine %s on %s: %s", choice.name, choice.device, choice.reason)
-    return Run(make_engine(choice, seen, held_out, evaluate_every), config)
+    return Run(make_engine(choice, seen, held_out, evaluate_every, should_stop=should_stop), config)
 
 
 def check_finite(result: EpochResult) -> None:

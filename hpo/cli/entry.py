@@ -9,7 +9,7 @@ from collections.abc import Callable
 from optuna.exceptions import StorageInternalError
 
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, reason_of, set_up_logging
-from hpo.runtime.signals import Stopped
+from hpo.runtime.signals import StoppedBySignal
 from hpo.storage.open import has_password
 from trainers.engines.resources import take_share
 from trainers.errors import InputError, OutOfMemory, TrainingDiverged
@@ -43,7 +43,7 @@ def entry(
     except (SearchFailed, TrainingDiverged, OutOfMemory) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
-    except Stopped as stop:
+    except StoppedBySignal as stop:
         print(f"{stop}; {stopped}", file=sys.stderr)
         return stop.exit_code
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from hpo.confirmation.results import Candidate, Method, highest, mean_of, search
 from hpo.confirmation.rivals import Contender, Rivals, title
 from hpo.confirmation.test_log import log_reading, readings_of_other_studies
 from hpo.runs.store import BaselineResult, FinishedRun, RunStore, machine_of, revision_of
-from hpo.runs.train import Progress, keep_baseline, keep_runs
+from hpo.runs.train import FullRuns, Progress
 from hpo.runtime.signals import Stopper
 from hpo.study.spec import OBJECTIVE, StudySpec
 from hpo.study.trials import finalists, trial_config
@@ -134,12 +134,12 @@ class Confirmer:
 
     def _baseline(self, name: str) -> BaselineResult:
         """A baseline on the same data as stage 2."""
-        return keep_baseline(self._store, name, self.work.dataset.train, self._test_split, self.progress, self.stopper)
+        return self._full_runs.baseline(name, self.work.dataset.train, self._test_split)
 
     @cached_property
-    def _store(self) -> RunStore:
+    def _full_runs(self) -> FullRuns:
         """Finished runs of this study and, where the same config was trained for another one, of that."""
-        return RunStore(self.work.folder / "runs", elsewhere=self.work.output)
+        return FullRuns(RunStore(self.work.folder / "runs", elsewhere=self.work.output), self.progress, self.stopper)
 
     @cached_property
     def _test_split(self) -> Interactions:
@@ -156,7 +156,7 @@ class Confirmer:
     ) -> list[FinishedRun]:
         configs = {f"{label}, seed {seed}": config.replace(seed=seed) for seed in seeds}
         choice = engine_for(config, self.work.choice)
-        return keep_runs(self._store, choice, configs, seen, held_out, self.progress, self.stopper, curve_every)
+        return self._full_runs.train(configs, choice, seen, held_out, curve_every)
 
 
 def _distribution_shift(seen: Interactions, validation: Interactions, train: Interactions, test: Interactions) -> list[str]:

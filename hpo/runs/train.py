@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,10 +19,10 @@ from hpo.runtime.signals import Stopper
 from hpo.study.spec import OBJECTIVE
 from trainers import Interactions, TrainConfig, TrainingDiverged, recommend
 from trainers.baselines import BASELINES
-from trainers.early_stopping import Plateau, PlateauRun
+from trainers.early_stopping import EarlyStopping, Plateau
 from trainers.engines import Engine, EngineChoice, EpochResult, make_engine
 from trainers.engines.protocol import Vectors
-from trainers.errors import OutOfMemory
+from trainers.lanes import LaneRunner
 from trainers.metrics.accuracy import evaluate_lists
 from trainers.metrics.beyond_accuracy import profile_lists, summarise
 from trainers.metrics.gradient_share import gradient_shares
@@ -38,175 +38,152 @@ class Progress(Protocol):
         """A run begins; what the block gets is to be called after every epoch."""
 
 
-def keep_runs(
-    store: RunStore,
-    choice: EngineChoice,
-    configs: Mapping[str, TrainConfig],
-    seen: Interactions,
-    held_out: Interactions,
-    progress: Progress,
-    stopper: Stopper,
-    curve_every: int = 0,
-) -> list[FinishedRun]:
-    """The runs of configs by label, from the store or trained now and stored: measured once, at their last epoch.
+@dataclass(frozen=True)
+class FullRuns:
+    """Trains configs at full budget and makes baselines, or takes them from the store, where they are kept."""
 
-    An engine with lanes trains them side by side. With `curve_every` their objective is also measured every so many epochs,
-    never on the test split.
+    store: RunStore
+    progress: Progress
+    stopper: Stopper
 
-    Raises:
-        Stopped: SIGINT or SIGTERM; what has finished is kept.
-    """
-    keys = {label: RunKey(config, seen.checksum, held_out.checksum, choice.name) for label, config in configs.items()}
-    runs = {label: store.load(key) for label, key in keys.items()}
-    missing = {label: config for label, config in configs.items() if runs[label] is None}
-    if missing:
-        engine = make_engine(choice, seen, held_out if curve_every else None, curve_every or 1, lanes=len(missing))
-        for label, run in _side_by_side(engine, missing, choice.device, seen, held_out, progress, stopper):
-            store.save(keys[label], run)
-            runs[label] = run
-    return [run for run in runs.values() if run is not None]
+    def train(
+        self,
+        configs: Mapping[str, TrainConfig],
+        choice: EngineChoice,
+        seen: Interactions,
+        held_out: Interactions,
+        curve_every: int = 0,
+        plateau: Plateau | None = None,
+    ) -> list[FinishedRun]:
+        """The runs of configs by label, each measured once, at its last epoch. An engine with lanes trains them side by side.
 
+        Args:
+            curve_every: epochs between further measurements of the objective, for a learning curve, never on the test split;
+                0 for none.
+            plateau: early stopping on `held_out`. If that is the test split this leaks; only hpo.replicate does it, and labels
+                the rows.
 
-def keep_plateau_run(
-    store: RunStore,
-    choice: EngineChoice,
-    config: TrainConfig,
-    plateau: Plateau,
-    seen: Interactions,
-    held_out: Interactions,
-    label: str,
-    progress: Progress,
-    stopper: Stopper,
-) -> FinishedRun:
-    """As `keep_runs`, of one config with early stopping on `held_out`. If that is the test split this leaks; only hpo.replicate
-    does it, and labels the rows.
+        Raises:
+            Stopped: SIGINT or SIGTERM; what has finished is kept.
+            OutOfMemory: the device does not hold one of them even alone.
+        """
+        keys = {label: RunKey(one, seen.checksum, held_out.checksum, choice.name, plateau) for label, one in configs.items()}
+        runs = {label: self.store.load(key) for label, key in keys.items()}
+        missing = {label: config for label, config in configs.items() if runs[label] is None}
+        if missing:
+            every = 1 if plateau else curve_every
+            engine = make_engine(
+                choice, seen, held_out if every else None, every or 1, len(missing), should_stop=self.stopper.should_stop
+            )
 
-    Raises:
-        Stopped: SIGINT or SIGTERM; nothing of this run is kept.
-    """
-    key = RunKey(config, seen.checksum, held_out.checksum, choice.name, plateau)
-    run = store.load(key)
-    if run is None:
-        training = PlateauRun(make_engine(choice, seen, held_out, 1), config, plateau)
-        record, epochs = _Record(label, config, choice.device, progress), iter(training)
-        try:
-            while True:
-                with stopper.interruptible():
-                    result = next(epochs, None)
-                if result is None:
-                    break
-                record.note(result)
-        except TrainingDiverged as error:
-            record.failure = str(error)
-        with stopper.interruptible():
-            run = record.finished(training.vectors, seen, held_out)
-        store.save(key, run)
-    return run
+            def keep(record: _Record, vectors: Vectors | None) -> None:
+                run = record.finished(provenance(choice.device))
+                run = run if vectors is None else _with_figures(run, vectors, seen, held_out)
+                self.store.save(keys[record.label], run)
+                runs[record.label] = run
+
+            self._train(engine, missing, plateau, keep)
+        return [run for run in runs.values() if run is not None]
+
+    def _train(
+        self,
+        engine: Engine,
+        configs: dict[str, TrainConfig],
+        plateau: Plateau | None,
+        keep: Callable[[_Record, Vectors | None], None],
+    ) -> None:
+        """Train all of them; `keep` gets each as soon as it has ended, with its vectors, or None when it has diverged."""
+        with ExitStack() as bars:
+            records = (_Record(label, one, plateau, self.progress, bars) for label, one in configs.items())
+            lanes = LaneRunner[_Record](engine)
+            for results in lanes.rounds(lambda free: islice(records, free)):
+                if not results:
+                    return
+                for record, result in results:
+                    if not record.ends(engine, result):
+                        continue
+                    vectors = None if record.failure else lanes.vectors(record)
+                    if vectors is None and not record.failure:
+                        break  # memory has run out: it trains again in another lane
+                    lanes.stop(record)
+                    keep(record, vectors)
+
+    def baseline(self, name: str, seen: Interactions, held_out: Interactions) -> BaselineResult:
+        """A baseline of the table BASELINES.
+
+        Raises:
+            InputError: its file is damaged.
+            Stopped: SIGINT or SIGTERM.
+        """
+        stored = f"baselines/{name}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
+        if found := self.store.read(stored):
+            return BaselineResult(**found[0])
+        started = time.perf_counter()
+        with self.progress.run(f"test, {name}, baseline", 1) as advance:
+            self.stopper.check()
+            baseline = BASELINES[name](seen, should_stop=self.stopper.should_stop)
+            lists = baseline.recommend(np.flatnonzero(held_out.per_user), max(CUTOFFS))
+            per_user, beyond = _measured(lists, seen, held_out)
+            advance()
+        seconds = round(time.perf_counter() - started, 1)
+        result = BaselineResult(baseline.label, baseline.note, _means(per_user), beyond, seconds)
+        write_sealed(self.store.folder / stored, asdict(result))
+        return result
 
 
 class _Record:
-    """What is noted of a run while it trains."""
+    """A config in a lane, and what is noted of it. One that loses its lane is noted again, to the same numbers."""
 
-    def __init__(self, label: str, config: TrainConfig, device: str, progress: Progress) -> None:
-        self.label, self.config, self.device = label, config, device
+    def __init__(self, label: str, config: TrainConfig, plateau: Plateau | None, progress: Progress, bars: ExitStack) -> None:
+        """
+        Args:
+            bars: what closes the progress bar when the training is interrupted.
+        """
+        self.label, self.config, self.plateau = label, config, plateau
         self.seconds, self.failure = 0.0, ""
         self.curve: dict[int, float] = {}
         self.losses: dict[int, float] = {}
-        self._bar = ExitStack()
+        self._stopping: EarlyStopping | None = None
+        self._bar = bars.enter_context(ExitStack())
         self._advance = self._bar.enter_context(progress.run(label, config.epochs))
 
-    def note(self, result: EpochResult) -> bool:
+    def ends(self, engine: Engine, result: EpochResult) -> bool:
         """Note an epoch; whether it was the last one."""
         self.seconds += result.train_seconds
+        if result.epoch == 1 and self.plateau is not None:
+            self._stopping = EarlyStopping(self.plateau, self.config)
         try:
             check_finite(result)
         except TrainingDiverged as error:
             self.failure = str(error)
             return True
+        if result.epoch not in self.losses:
+            self._advance()
         self.losses[result.epoch] = result.loss
         if result.metrics is not None:
             self.curve[result.epoch] = result.metrics[OBJECTIVE]
-        self._advance()
-        return result.epoch == self.config.epochs
+        stopped = self._stopping is not None and self._stopping.ends(engine, result)
+        return stopped or result.epoch == self.config.epochs
 
-    def finished(self, vectors: Callable[[], Vectors], seen: Interactions, held_out: Interactions) -> FinishedRun:
-        """The outcome; only now is the run measured on `held_out`, and not when it diverged."""
+    def finished(self, by: dict[str, Any]) -> FinishedRun:
+        """The outcome, not measured yet."""
         self._bar.close()
-        by = provenance(self.device)
-        run = FinishedRun(
+        return FinishedRun(
             self.config, {}, None, self.seconds, self.failure, curve=self.curve, losses=self.losses, trained_by=by
         )
-        if self.failure:
-            return run
-        last, users = vectors(), np.flatnonzero(held_out.per_user)
-        per_user, beyond = _measured(recommend(*last, seen=seen, users=users, k=max(CUTOFFS)), seen, held_out)
-        return replace(
-            run,
-            metrics=_means(per_user),
-            per_user=per_user.astype(np.float32),  # as it is stored: a verdict is the same before and after
-            beyond=beyond,
-            gradient=gradient_shares(self.config, *last, seen),
-        )
 
 
-def _side_by_side(
-    engine: Engine,
-    configs: Mapping[str, TrainConfig],
-    device: str,
-    seen: Interactions,
-    held_out: Interactions,
-    progress: Progress,
-    stopper: Stopper,
-) -> Iterator[tuple[str, FinishedRun]]:
-    """Train configs, one in each of the engine's lanes, and give each run as it finishes."""
-    waiting, lanes = list(configs), dict[int, _Record]()
-    while waiting or lanes:
-        before = engine.lanes
-        try:
-            with stopper.interruptible():
-                while waiting and len(lanes) < engine.lanes:  # which has fewer when they do not fit
-                    lane = min(set(range(engine.lanes)) - set(lanes))
-                    engine.start(lane, configs[waiting[0]])
-                    label = waiting.pop(0)
-                    lanes[lane] = _Record(label, configs[label], device, progress)
-                results = engine.epoch()
-            for result in results:
-                record = lanes[result.lane]
-                if record.note(result):
-                    with stopper.interruptible():
-                        run = record.finished(partial(engine.vectors, result.lane), seen, held_out)
-                    engine.stop(result.lane)
-                    del lanes[result.lane]
-                    yield record.label, run
-        except OutOfMemory:
-            if engine.lanes == before and len(lanes) < 2:
-                raise
-            waiting = [*(record.label for record in lanes.values()), *waiting]
-            lanes.clear()
-
-
-def keep_baseline(
-    store: RunStore, name: str, seen: Interactions, held_out: Interactions, progress: Progress, stopper: Stopper
-) -> BaselineResult:
-    """A baseline of the table BASELINES, from the store or made now and stored.
-
-    Raises:
-        InputError: its file is damaged.
-        Stopped: SIGINT or SIGTERM.
-    """
-    stored = f"baselines/{name}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
-    if found := store.read(stored):
-        return BaselineResult(**found[0])
-    started = time.perf_counter()
-    with progress.run(f"test, {name}, baseline", 1) as advance, stopper.interruptible():
-        baseline = BASELINES[name](seen)
-        lists = baseline.recommend(np.flatnonzero(held_out.per_user), max(CUTOFFS))
-        per_user, beyond = _measured(lists, seen, held_out)
-        advance()
-    seconds = round(time.perf_counter() - started, 1)
-    result = BaselineResult(baseline.label, baseline.note, _means(per_user), beyond, seconds)
-    write_sealed(store.folder / stored, asdict(result))
-    return result
+def _with_figures(run: FinishedRun, vectors: Vectors, seen: Interactions, held_out: Interactions) -> FinishedRun:
+    """The run, measured on `held_out` only now."""
+    users = np.flatnonzero(held_out.per_user)
+    per_user, beyond = _measured(recommend(*vectors, seen=seen, users=users, k=max(CUTOFFS)), seen, held_out)
+    return replace(
+        run,
+        metrics=_means(per_user),
+        per_user=per_user.astype(np.float32),  # as it is stored: a verdict is the same before and after
+        beyond=beyond,
+        gradient=gradient_shares(run.config, *vectors, seen),
+    )
 
 
 def _measured(lists: NDArray[Any], seen: Interactions, held_out: Interactions) -> tuple[pd.DataFrame, dict[str, Any]]:

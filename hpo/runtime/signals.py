@@ -1,28 +1,27 @@
-"""SIGINT and SIGTERM: caught between storage writes, delivered inside training; the second one ends the process at once."""
+"""SIGINT and SIGTERM: the first sets a flag, which training asks for; the second ends the process as if nobody handled it.
+
+Engines ask several times a second, in the middle of an epoch, too. What is one call of a library ends before the flag is
+looked at: an evaluation, a proposal of the sampler, reading a dataset, a pass of a compiler, a step of EASE's inversion. On
+one core, with the public datasets, each takes seconds: the longest, of EASE, about fifteen.
+"""
 
 from __future__ import annotations
 
-import gc
-import os
 import signal
-import sys
-import threading
-import traceback
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-AGAIN_AFTER = 0.1  # seconds
+from trainers.stopping import Stopped
 
-_asked = threading.Event()
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+LOOK_EVERY = 0.05  # seconds
 
-
-def asked_to_stop() -> bool:
-    """Whether a signal that a Stopper handles has come: nothing shall wait long any more."""
-    return _asked.is_set()
+_catching: list[Stopper] = []  # those that handle this process's signals now
 
 
-class Stopped(Exception):
+class StoppedBySignal(Stopped):
     """The user or the system asked the process to end.
 
     Attributes:
@@ -34,93 +33,62 @@ class Stopped(Exception):
         self.exit_code = 128 + signum
 
 
-def _let_go(error: BaseException) -> None:
-    """End what the error's frames hold now, and not after the hook for failing finalizers has gone."""
-    chain: BaseException | None = error
-    while chain is not None:
-        traceback.clear_frames(chain.__traceback__)
-        chain = chain.__context__
-    gc.collect()
-
-
 class Stopper:
-    """Turns signals into `Stopped`, raised only inside `interruptible()` blocks: never in the middle of a write."""
+    """Knows whether a signal has come. Nothing is raised in a handler, so never in the middle of a write."""
 
-    def __init__(self, deserted: Callable[[], bool] = lambda: False, exit_on_second: bool = True) -> None:
+    def __init__(self, deserted: Callable[[], bool] = lambda: False, end_on_second: bool = True) -> None:
         """
         Args:
-            deserted: asked at the start of each `interruptible()` block whether the one that this process works for is
-                gone or wants it to end; true counts as SIGTERM.
-            exit_on_second: whether a second signal ends the process at once; false in workers, which receive both the group's
+            deserted: whether the one that this process works for is gone or wants it to end; true counts as SIGTERM.
+            end_on_second: whether a second signal ends the process at once; false in workers, which receive both the group's
                 and the parent's signal and must still requeue.
         """
+        self.received: int | None = None
         self._deserted = deserted
-        self._exit_on_second = exit_on_second
-        self._pending: int | None = None
-        self._armed = False
-        self._again: threading.Timer | None = None
-        self._sent_again = False
+        self._end_on_second = end_on_second
 
     @contextmanager
-    def catching(self, signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[Stopper]:
-        """Handle signals within the block; only the main thread may."""
+    def catching(self, signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[Stopper]:
+        """Handle signals within the block; only the main thread may.
+
+        Raises:
+            StoppedBySignal: in place of a Stopped that leaves the block.
+        """
         before = {number: signal.signal(number, self._handle) for number in signals}
-        others = sys.unraisablehook
-
-        def unraisable(lost: sys.UnraisableHookArgs) -> None:
-            if isinstance(lost.exc_value, Stopped):
-                self._raise_again()
-            elif self._pending is None:  # else it may be the finalizer of what was interrupted half-built
-                others(lost)
-
-        sys.unraisablehook = unraisable
+        _catching.append(self)
         try:
             yield self
-        except Stopped as stop:
-            _let_go(stop)
-            raise
+        except Stopped:
+            raise StoppedBySignal(self.received or signal.SIGTERM) from None
         finally:
-            sys.unraisablehook = others
-            if self._again is not None:
-                self._again.cancel()
-                self._again.join()  # once it is past its wait it sends, and these handlers must be there for that
+            _catching.remove(self)
             for number, handler in before.items():
                 signal.signal(number, handler)
-            _asked.clear()
 
-    @contextmanager
-    def interruptible(self) -> Iterator[None]:
-        """Within the block a signal raises Stopped, one that came earlier at once."""
-        self._armed = True
-        try:
-            if self._pending is None and self._deserted():
-                self._pending = int(signal.SIGTERM)
-            if self._pending is not None:
-                raise Stopped(self._pending)
-            yield
-        finally:
-            self._armed = False
+    def should_stop(self) -> bool:
+        """Whether it is time to requeue what runs and to end."""
+        return self.received is not None or self._deserted()
 
-    def _raise_again(self) -> None:
-        """Python drops what is raised in a finalizer or in a callback from C, as numba's compiler makes: raise it later."""
-        if self._pending is not None:
-            self._armed = True
-            self._again = threading.Timer(AGAIN_AFTER, self._send_again, (self._pending,))
-            self._again.start()
+    def check(self) -> None:
+        """Raise Stopped if it is time to stop."""
+        if self.should_stop():
+            raise StoppedBySignal(self.received or signal.SIGTERM)
 
-    def _send_again(self, signum: int) -> None:
-        self._sent_again = True
-        signal.pthread_kill(threading.main_thread().ident or 0, signum)
+    def wait(self, seconds: float) -> None:
+        """Sleep, or raise Stopped as soon as it is time to stop."""
+        end = time.monotonic() + seconds
+        self.check()
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(LOOK_EVERY, left))
+            self.check()
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if self._sent_again:
-            self._sent_again = False
-        elif self._pending is not None:
-            if self._exit_on_second:
-                os._exit(128 + signum)
-            return
-        self._pending = signum
-        _asked.set()
-        if self._armed:
-            self._armed = False
-            raise Stopped(signum)
+        self.received = self.received or signum
+        if self._end_on_second:
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+
+
+def asked_to_stop() -> bool:
+    """Whether a signal that a Stopper handles has come: nothing shall wait long any more."""
+    return any(stopper.received is not None for stopper in _catching)

@@ -1,4 +1,4 @@
-"""Workers on a Dask cluster. Each task is one worker: it runs the one loop, hpo.search.scheduler, in a worker process."""
+"""Workers on a Dask cluster. Each task is one worker: it runs a scheduler in a worker process."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ import optuna
 from optuna.trial import TrialState
 
 from hpo.runtime.process import SearchFailed
-from hpo.runtime.signals import Stopped, Stopper
+from hpo.runtime.signals import Stopper
 from hpo.search.claims import reap, signature
 from hpo.search.processes import SearchJob, SearchMonitor
 from hpo.search.progress import NoProgress, Progress
 from hpo.search.scheduler import POLL_SECONDS
 from trainers.engines.resources import take_share
 from trainers.errors import InputError
+from trainers.stopping import Stopped
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -54,8 +55,7 @@ def search_on_dask(
         ]
         try:
             while not all(task.done() for task in tasks):
-                with stopper.interruptible():
-                    time.sleep(POLL_SECONDS / 4)
+                stopper.wait(POLL_SECONDS / 4)
                 monitor.poll()
                 _raise_errors_of(tasks)
             _raise_errors_of(tasks)  # before `cancel`, which takes their place

@@ -1,4 +1,4 @@
-"""Several workers on one search: processes of this machine, supervised. Each runs the one loop of hpo.search.scheduler."""
+"""Several workers on one search: processes of this machine, supervised. Each runs a scheduler of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, StudyDeleted, reason_of, set_up_logging
-from hpo.runtime.signals import Stopped, Stopper
+from hpo.runtime.signals import StoppedBySignal, Stopper
 from hpo.search.claims import STALE_HOURS, reap
 from hpo.search.limits import Failures, while_it_exists
 from hpo.search.progress import NoProgress, Progress
@@ -37,7 +37,7 @@ from trainers.errors import InputError, OutOfMemory
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 30.0  # for a worker to requeue its trials; a kernel returns within half a second
+STOP_SECONDS = 30.0  # for a worker to requeue its trials; see hpo.runtime.signals
 MAX_DEATHS = 3  # restarts of each worker on average since the last finished trial
 
 
@@ -64,19 +64,21 @@ class SearchJob:
 
         Raises:
             SearchFailed: too many trials failed, or the study was deleted.
-            Stopped: see `hpo.runtime.signals`.
+            Stopped: see `hpo.runtime.signals`; the trials are requeued.
         """
         alone = study is not None
-        study = study or self.work.study(self._open_patiently())
+        study = study or self.work.study(self._open_patiently(stopper))
         seen, validation = self.work.split
         work = self.work
-        engine = make_engine(work.choice, seen, validation, work.spec.search.evaluate_every, work.lanes)
+        engine = make_engine(
+            work.choice, seen, validation, work.spec.search.evaluate_every, work.lanes, should_stop=stopper.should_stop
+        )
         with while_it_exists(study):
             Scheduler(
                 study, work.spec, engine, progress, stopper, self.deadline, self.stale_after, stop_on_failures=alone
             ).run()
 
-    def _open_patiently(self) -> BaseStorage:
+    def _open_patiently(self, stopper: Stopper) -> BaseStorage:
         """The parent has opened it before: when that fails now, its server is away."""
         given_up = time.monotonic() + PATIENCE_SECONDS
         while True:
@@ -85,7 +87,7 @@ class SearchJob:
             except InputError:
                 if "://" not in self.storage or time.monotonic() > given_up:
                     raise
-                time.sleep(POLL_SECONDS)
+                stopper.wait(POLL_SECONDS)
 
 
 class SearchMonitor:
@@ -137,8 +139,8 @@ class WorkerPool:
         monitor = SearchMonitor(study, self.job.work.spec.search, progress)
         with self._at_work():
             while self.processes:
-                with stopper.interruptible():
-                    connection.wait([process.sentinel for process in self.processes.values()], timeout=POLL_SECONDS / 2)
+                stopper.check()
+                connection.wait([process.sentinel for process in self.processes.values()], timeout=POLL_SECONDS / 4)
                 if monitor.poll():
                     self.deaths = 0
                 for worker, process in list(self.processes.items()):
@@ -196,9 +198,9 @@ def _worker_main(job: SearchJob, worker: int, workers: int) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     try:
-        with Stopper(deserted=lambda: not parent.is_alive(), exit_on_second=False).catching([signal.SIGTERM]) as stopper:
+        with Stopper(deserted=lambda: not parent.is_alive(), end_on_second=False).catching([signal.SIGTERM]) as stopper:
             job.run(stopper, NoProgress())
-    except Stopped as stop:
+    except StoppedBySignal as stop:
         sys.exit(stop.exit_code)
     except StudyDeleted:  # the parent finds it so too, and says it once
         sys.exit(FAILED)

@@ -1,10 +1,10 @@
-"""The one loop: ask for a trial for each free lane, train every busy lane an epoch, report all, prune, tell; repeat."""
+"""A search around the loop over lanes: ask for a trial for each free lane; after each epoch report all, prune, tell."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -22,6 +22,7 @@ from hpo.study.trials import searched_by, searched_fields, tally, trial_config, 
 from trainers.config import TrainConfig
 from trainers.engines import Engine, EpochResult
 from trainers.errors import OutOfMemory, TrainingDiverged
+from trainers.lanes import LaneRunner
 from trainers.train import check_finite
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class LaneState:
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     epochs: int = 0
+    reported: int = 0  # epochs, by the last report
     metrics: dict[str, float] = field(default_factory=dict)
 
 
@@ -62,15 +64,13 @@ class Scheduler:
         """
         self.study = study
         self.spec = spec
-        self.engine = engine
+        self.lanes = LaneRunner[LaneState](engine, self._too_large)
         self.progress = progress
         self.stopper = stopper
         self.deadline = deadline
-        self.lanes: dict[int, LaneState] = {}
         self.reaper = Reaper(study, stale_after)
         self.last_waiting_notice: list[str] = []
         self.failures = Failures(stop_on_failures)
-        self.width = engine.lanes
 
     def run(self) -> None:
         """Search. Interrupted trials are requeued.
@@ -80,44 +80,22 @@ class Scheduler:
             Stopped: SIGINT or SIGTERM.
         """
         self.progress.begin(self.study, self.spec.search.trials)
+        rounds = self.lanes.rounds(self._next_trials)
         try:
             while not self._out_of_time():
-                self._fill_lanes()
-                self.progress.running({lane.trial.number: lane.epochs for lane in self.lanes.values()}, self.study)
-                if self.lanes:
-                    self._epoch()
+                results = next(rounds)
+                if results:
+                    self._report_prune_tell(results)
                 elif self._budget_met():
                     return
                 else:  # the trials that are left run elsewhere, or their worker has just died
                     self._report_waiting()
-                    with self.stopper.interruptible():
-                        time.sleep(POLL_SECONDS)
+                    self.stopper.wait(POLL_SECONDS)
         finally:
             self._requeue_all()
 
-    def _epoch(self) -> None:
-        lanes = self.engine.lanes
-        try:
-            with self.stopper.interruptible():
-                results = self.engine.epoch()
-        except OutOfMemory as error:
-            self._make_room(error, lanes)
-        else:
-            self._report_prune_tell(results)
-
-    def _make_room(self, error: OutOfMemory, lanes: int) -> None:
-        """Half the lanes from now on, and the same trials again; a trial that is alone and still too large has failed.
-
-        `lanes` are those that the engine had before: memory may go by them and not by the busy ones.
-        """
-        shrunk = self.engine.lanes < lanes
-        if len(self.lanes) == 1 and not shrunk:
-            lane = next(iter(self.lanes))
-            self._unless_ended(lane, self._fail, lane, error.reason)
-            return
-        self.width = self.engine.lanes if shrunk else max(1, len(self.lanes) // 2)
-        log.warning("%s with %d trials side by side: going on with %d", error.reason, len(self.lanes), self.width)
-        self._requeue_all()
+    def _too_large(self, running: LaneState, error: OutOfMemory) -> None:
+        self._unless_ended(running, self._fail, running, error.reason)
 
     def _out_of_time(self) -> bool:
         return self.deadline is not None and time.time() >= self.deadline
@@ -145,38 +123,36 @@ class Scheduler:
                 log.warning(f"waiting for trial %s; {remedy}", ", ".join(away), self.reaper.stale_hours)
         self.last_waiting_notice = here + away
 
-    def _fill_lanes(self) -> None:
+    def _next_trials(self, free: int) -> Iterator[LaneState]:
+        """A trial for each free lane, as long as the budget lasts."""
         self.reaper.reap()
-        for lane in range(self.engine.lanes):
-            if lane not in self.lanes and lane < min(self.width, self.engine.lanes) and self._has_budget():
-                self._start(lane)
+        for _ in range(free):
+            running = self._ask() if self._has_budget() else None
+            if running is not None:
+                yield running
+        self.progress.running({running.trial.number: running.epochs for running in self.lanes.jobs}, self.study)
 
     def _has_budget(self) -> bool:
         """Whether another trial may start: finished and running ones together are below the budget."""
         trials = tally(self.study.get_trials(deepcopy=False))
         return trials.finished + trials.running < self.spec.search.trials
 
-    def _start(self, lane: int) -> None:
+    def _ask(self) -> LaneState | None:
+        """A signed trial; None when what was asked for is not to be trained."""
         try:
             trial = self.study.ask(fixed_distributions=self.spec.space.boxes())
             trial.set_user_attr(WORKER, this_worker())
             trial.set_user_attr(SEARCHED_BY, searched_by(self.spec.search))
             if self._is_duplicate(trial):
                 self.study.tell(trial, state=TrialState.FAIL)
-                return
+                return None
             config = trial_config(trial, self.spec)
             for name, value in searched_fields(config, self.spec).items():
                 trial.set_user_attr(name, value)
         except UpdateFinishedTrialError:  # the storage took so long that another worker thought this one dead
             log.warning("a trial was ended by another process before it could be started")
-            return
-        self.lanes[lane] = LaneState(trial, config, never_pruned=stands_for_published(trial))
-        lanes = self.engine.lanes
-        try:
-            with self.stopper.interruptible():
-                self.engine.start(lane, config)
-        except OutOfMemory as error:
-            self._make_room(error, lanes)
+            return None
+        return LaneState(trial, config, never_pruned=stands_for_published(trial))
 
     def _is_duplicate(self, trial: optuna.Trial) -> bool:
         """Whether a queued trial runs already: two processes that start a study at once both queue the published config, and
@@ -190,71 +166,63 @@ class Scheduler:
             for key, value in marks
         )
 
-    def _report_prune_tell(self, results: list[EpochResult]) -> None:
+    def _report_prune_tell(self, results: list[tuple[LaneState, EpochResult]]) -> None:
         """Report all, then ask whether to prune for all, then tell: lanes must not depend on their order."""
-        alive = [result for result in results if self._unless_ended(result.lane, self._record, result)]
-        verdicts = [(result.lane, self._verdict(result)) for result in alive]
-        for lane, state in verdicts:
+        alive = [(running, result) for running, result in results if self._unless_ended(running, self._record, running, result)]
+        verdicts = [(running, self._verdict(running, result)) for running, result in alive]
+        for running, state in verdicts:
             if state is not None:
-                self._unless_ended(lane, self._finish, lane, state)
+                self._unless_ended(running, self._finish, running, state)
 
-    def _unless_ended(self, lane: int, action: Callable[..., bool], *arguments: object) -> bool:
-        """Do something with a lane's trial; false when another process has ended the trial, which frees the lane."""
+    def _unless_ended(self, running: LaneState, action: Callable[..., bool], *arguments: object) -> bool:
+        """Do something with a trial; false when another process has ended it, which frees its lane."""
         try:
             return action(*arguments)
         except UpdateFinishedTrialError:
-            log.warning("trial %d was ended by another process, which took this one for dead", self.lanes[lane].trial.number)
-            self._free(lane)
+            log.warning("trial %d was ended by another process, which took this one for dead", running.trial.number)
+            self.lanes.stop(running)
             return False
 
-    def _verdict(self, result: EpochResult) -> TrialState | None:
+    def _verdict(self, running: LaneState, result: EpochResult) -> TrialState | None:
         """What becomes of a trial after this epoch; None while it goes on."""
-        running = self.lanes[result.lane]
         if result.epoch == running.config.epochs:
             return TrialState.COMPLETE
         prune = result.metrics is not None and not running.never_pruned and running.trial.should_prune()
         return TrialState.PRUNED if prune else None
 
-    def _record(self, result: EpochResult) -> bool:
+    def _record(self, running: LaneState, result: EpochResult) -> bool:
         """Note and report an epoch; false when it ended the trial as a failure."""
-        running = self.lanes[result.lane]
         running.epochs = result.epoch
         running.train_seconds += result.train_seconds
         running.evaluate_seconds += result.evaluate_seconds
         try:
             check_finite(result)
         except TrainingDiverged as error:
-            return self._fail(result.lane, str(error))
+            return self._fail(running, str(error))
         if result.metrics is not None:
             running.metrics = result.metrics
-            running.trial.report(trial_value(result.metrics), step=result.epoch)
+            if result.epoch > running.reported:  # not what it trains again, to the same value, after it has lost its lane
+                running.trial.report(trial_value(result.metrics), step=result.epoch)
+                running.reported = result.epoch
         return True
 
-    def _finish(self, lane: int, state: TrialState) -> bool:
-        running = self.lanes[lane]
+    def _finish(self, running: LaneState, state: TrialState) -> bool:
         running.trial.set_user_attr(SECONDARY_METRIC, running.metrics[SECONDARY_METRIC])
-        self._set_costs(running)
         # a pruned trial takes its last report as its value: the same number
-        value = trial_value(running.metrics) if state == TrialState.COMPLETE else None
-        told = self.study.tell(running.trial, value, state=state, skip_if_finished=True)
-        self._free(lane)
-        self.failures.note(told)
-        self.progress.finished(told, self.study)
+        self._end(running, state, trial_value(running.metrics) if state == TrialState.COMPLETE else None)
         return True
 
-    def _free(self, lane: int) -> None:
-        del self.lanes[lane]
-        self.engine.stop(lane)
-
-    def _fail(self, lane: int, reason: str) -> bool:
-        running = self.lanes[lane]
+    def _fail(self, running: LaneState, reason: str) -> bool:
         running.trial.set_user_attr(FAILURE, {"epoch": running.epochs, "reason": reason})
+        self._end(running, TrialState.FAIL)
+        return False
+
+    def _end(self, running: LaneState, state: TrialState, value: float | None = None) -> None:
         self._set_costs(running)
-        told = self.study.tell(running.trial, state=TrialState.FAIL, skip_if_finished=True)
-        self._free(lane)
+        told = self.study.tell(running.trial, value, state=state, skip_if_finished=True)
+        self.lanes.stop(running)
         self.progress.finished(told, self.study)
         self.failures.note(told)
-        return False
 
     def _set_costs(self, running: LaneState) -> None:
         running.trial.set_user_attr("epochs_trained", running.epochs)
@@ -262,11 +230,10 @@ class Scheduler:
         running.trial.set_user_attr("evaluate_seconds", round(running.evaluate_seconds, 3))
 
     def _requeue_all(self) -> None:
-        by_number = {running.trial.number: lane for lane, running in self.lanes.items()}
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if trial.number in by_number:
+        """Free all lanes, and requeue their trials but for those that another process has ended."""
+        mine = {running.trial.number: running for running in self.lanes.stop_all()}
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if mine else ():
+            if trial.number in mine:
                 with suppress(UpdateFinishedTrialError):
-                    self._set_costs(self.lanes[by_number[trial.number]])
-                self.engine.stop(by_number[trial.number])
+                    self._set_costs(mine[trial.number])
                 requeue(self.study, trial, count=False)
-        self.lanes.clear()

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from hpo.cli.console import RunProgress
 from hpo.runs.store import FinishedRun, RunStore
-from hpo.runs.train import keep_runs
+from hpo.runs.train import FullRuns
 from hpo.runtime.signals import Stopper
 from hpo.search.scheduler import Scheduler
 from hpo.study.sampling import make_sampler
@@ -52,7 +52,7 @@ SEEN, HELD_OUT = pairs(0), pairs(1)
 def kept(folder: Path, seeds: range) -> list[FinishedRun]:
     configs = {f"seed {seed}": CONFIG.replace(seed=seed) for seed in seeds}
     with RunProgress(Console(quiet=True)) as progress:
-        return keep_runs(RunStore(folder), CHOICE, configs, SEEN, HELD_OUT, progress, Stopper(), curve_every=1)
+        return FullRuns(RunStore(folder), progress, Stopper()).train(configs, CHOICE, SEEN, HELD_OUT, curve_every=1)
 
 
 def assert_same(one: FinishedRun, other: FinishedRun) -> None:
@@ -80,11 +80,11 @@ def test_a_device_that_holds_fewer_runs_than_there_are(
     train = pool.Pool.epoch
     lanes = []
 
-    def fuller(self: pool.Pool, epochs_done: dict[int, int]) -> dict[int, float]:
+    def fuller(self: pool.Pool, epochs_done: dict[int, int], check: Callable[[], None]) -> dict[int, float]:
         lanes.append(len(epochs_done))
         if len(epochs_done) == 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
-        return train(self, epochs_done)
+        return train(self, epochs_done, check)
 
     expected = kept(tmp_path / "alone", range(4))
     small_device(2)
@@ -100,10 +100,10 @@ def test_memory_that_goes_by_lanes_and_not_by_runs(
     """One run is left, and what is full is a pool for two: the engine has one lane from then on."""
     train = pool.Pool.epoch
 
-    def full_with_two(self: pool.Pool, epochs_done: dict[int, int]) -> dict[int, float]:
+    def full_with_two(self: pool.Pool, epochs_done: dict[int, int], check: Callable[[], None]) -> dict[int, float]:
         if len(self.steps_done) > 1 and len(epochs_done) == 1:
             raise RuntimeError("Triton Error [CUDA]: out of memory")
-        return train(self, epochs_done)
+        return train(self, epochs_done, check)
 
     expected = kept(tmp_path / "alone", range(5))
     asked = small_device(2)

@@ -13,6 +13,7 @@ from hpo import replicate
 from hpo.replication.outcome import Outcome
 from hpo.replication.papers import MEAN_POPULARITY, TABLES, PaperRow
 from hpo.runs.store import FinishedRun
+from hpo.runs.train import FullRuns
 from trainers.early_stopping import Plateau
 from trainers.published import PUBLISHED
 from trainers.yaml_files import read_yaml, to_yaml
@@ -59,14 +60,14 @@ def test_rows_of_other_commands_stay(table: Replicate):
 
 
 def test_rows_that_another_process_wrote_meanwhile_stay(table: Replicate, monkeypatch: pytest.MonkeyPatch):
-    train = replicate.keep_runs
+    train = FullRuns.train
 
-    def meanwhile(*arguments: Any) -> list[FinishedRun]:
-        monkeypatch.setattr(replicate, "keep_runs", train)
+    def meanwhile(*arguments: Any, **named: Any) -> list[FinishedRun]:
+        monkeypatch.setattr(FullRuns, "train", train)
         table("--negatives", "3", "--only", "ccl")
-        return train(*arguments)
+        return train(*arguments, **named)
 
-    monkeypatch.setattr(replicate, "keep_runs", meanwhile)
+    monkeypatch.setattr(FullRuns, "train", meanwhile)
     assert what(table("--negatives", "3", "--only", "mml")) == [("ccl", 3, 0), ("mml", 3, 0)]
 
 

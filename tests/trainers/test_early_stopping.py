@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from trainers import Interactions, TrainConfig, evaluate
-from trainers.early_stopping import LOWEST_RATE, Plateau, PlateauRun
+from trainers.early_stopping import LOWEST_RATE, Plateau
 from trainers.engines import choose_engine, make_engine
 from trainers.engines.torch_engine import TorchEngine
+from trainers.train import Run
 
 SIMPLEX = {"name": "simplex", "aggregation": "user_attention", "history_table": "own"}
 
@@ -58,7 +59,7 @@ def test_going_back_is_the_same_on_both_engines(encoder: dict[str, Any]):
 def test_it_ends_with_the_best_epoch(name: str, cut: float | None):
     """Held-out pairs are drawn at random: there is nothing to learn, and a new best is luck."""
     settings = config()
-    run = PlateauRun(engine_of(settings, name), settings, Plateau("ndcg@20", patience=3, cut=cut))
+    run = Run(engine_of(settings, name), settings, Plateau("ndcg@20", patience=3, cut=cut))
     curve = [result.metrics["ndcg@20"] for result in run]
     assert len(curve) < settings.epochs
     best = int(np.argmax(curve))
@@ -80,7 +81,7 @@ class Recorder(TorchEngine):
 def test_the_rate_is_cut_at_every_epoch_without_a_new_best():
     settings = config(learning_rate=2e-5)
     engine = Recorder(SEEN, HELD_OUT)
-    results = list(PlateauRun(engine, settings, Plateau("ndcg@20", patience=4)))
+    results = list(Run(engine, settings, Plateau("ndcg@20", patience=4)))
     best = float("-inf")
     rate, expected = 2e-5, []
     for result in results:

@@ -16,7 +16,9 @@ from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.engines.protocol import EpochResult, Vectors
 from trainers.errors import OutOfMemory, first_line
+from trainers.jit import stoppable_compilation
 from trainers.metrics.accuracy import evaluate
+from trainers.stopping import ShouldStop, Stopped, check, never
 
 SEARCH_KS = (20,)
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "status_alloc_failed")
@@ -27,11 +29,19 @@ class OneLane(ABC):
 
     lanes = 1
 
-    def __init__(self, seen: Interactions, held_out: Interactions | None, evaluate_every: int = 1, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        seen: Interactions,
+        held_out: Interactions | None,
+        evaluate_every: int = 1,
+        device: str = "cpu",
+        should_stop: ShouldStop = never,
+    ) -> None:
         self.seen = seen
         self.held_out = held_out
         self.evaluate_every = evaluate_every
         self.device = device
+        self.should_stop = should_stop
         self.config: TrainConfig | None = None
         self.epochs_done = 0
 
@@ -43,18 +53,27 @@ class OneLane(ABC):
         self.config, self.epochs_done = config, 0
 
     def epoch(self) -> list[EpochResult]:
-        """One epoch of the lane, empty when it is free or its config is finished."""
+        """One epoch of the lane, empty when it is free or its config is finished.
+
+        Raises:
+            OutOfMemory, Stopped: the lane is free again.
+        """
         config = self.config
         if config is None or self.epochs_done >= config.epochs:
             return []
-        with self._enough_memory():
-            return [self._epoch(config)]
+        try:
+            with self._enough_memory(), stoppable_compilation(self.should_stop):
+                return [self._epoch(config)]
+        except Stopped:
+            self.stop(0)
+            raise
 
     def _epoch(self, config: TrainConfig) -> EpochResult:
         started = time.perf_counter()
         loss = self._train_epoch(config, self.epochs_done)
         self.epochs_done += 1
         trained = time.perf_counter()
+        check(self.should_stop)
         metrics = None
         if self.epochs_done == config.epochs or (self.held_out is not None and self.epochs_done % self.evaluate_every == 0):
             users, items = self._vectors()
@@ -120,7 +139,7 @@ class OneLane(ABC):
 
     @abstractmethod
     def _train_epoch(self, config: TrainConfig, epoch: int) -> float:
-        """Train epoch number `epoch` (from 0) and return the mean loss over its rows."""
+        """Train epoch number `epoch` (from 0), asking `should_stop` on the way, and return the mean loss over its rows."""
 
     @abstractmethod
     def _vectors(self) -> Vectors: ...

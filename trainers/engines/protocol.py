@@ -36,12 +36,15 @@ class EpochResult:
 class Engine(Protocol):
     """Trains one config per lane, an epoch at a time.
 
-    Built with `(seen, held_out, evaluate_every, device)`, and `lanes` where there can be several. A lane evaluates on
-    `held_out` every `evaluate_every` epochs and after its config's last epoch; without `held_out` never. A config's history
+    Built with `(seen, held_out, evaluate_every, device, should_stop)`, and `lanes` where there can be several. A lane evaluates
+    on `held_out` every `evaluate_every` epochs and after its config's last epoch; without `held_out` never. A config's history
     depends on config and data alone.
 
     `start` and `epoch` raise OutOfMemory where the device's memory does not suffice. After that the lanes that were busy are
     free, and there may be fewer: look at `lanes` again.
+
+    `epoch` asks `should_stop()` between its calls of kernels, several times a second, and raises Stopped when it says yes.
+    After that the lanes are free: an epoch that was abandoned is not worth keeping.
     """
 
     lanes: int

@@ -14,6 +14,7 @@ from trainers.encoders import MF
 from trainers.engines.protocol import Engine
 from trainers.errors import InputError, unknown
 from trainers.metrics.accuracy import check_held_out
+from trainers.stopping import ShouldStop, never
 
 AUTO = "auto"
 DEVICES = (AUTO, "cpu", "cuda")
@@ -128,7 +129,12 @@ def engine_for(config: TrainConfig, ours: EngineChoice) -> EngineChoice:
 
 
 def make_engine(
-    choice: EngineChoice, seen: Interactions, held_out: Interactions | None, evaluate_every: int = 1, lanes: int = 1
+    choice: EngineChoice,
+    seen: Interactions,
+    held_out: Interactions | None,
+    evaluate_every: int = 1,
+    lanes: int = 1,
+    should_stop: ShouldStop = never,
 ) -> Engine:
     """Build the chosen engine; its module is imported only now. Of engines with one lane `lanes` is ignored."""
     if evaluate_every < 1:
@@ -139,5 +145,5 @@ def make_engine(
         check_held_out(seen, held_out)
     entry = ENGINES[choice.name]
     more = {"lanes": lanes} if entry.many_lanes else {}
-    engine: Engine = _named(entry.engine)(seen, held_out, evaluate_every, choice.device, **more)
+    engine: Engine = _named(entry.engine)(seen, held_out, evaluate_every, choice.device, should_stop=should_stop, **more)
     return engine

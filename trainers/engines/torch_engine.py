@@ -20,6 +20,7 @@ from trainers.engines.protocol import Vectors
 from trainers.losses import Scores
 from trainers.negatives import ScoredStep
 from trainers.scores import SCORES, unit
+from trainers.stopping import check
 
 
 class TorchEngine(OneLane):
@@ -45,6 +46,7 @@ class TorchEngine(OneLane):
         shuffle = draws.key(config.seed, Purpose.SHUFFLE, epoch)
         total = 0.0
         for start in range(0, n_rows, config.batch_size):
+            check(self.should_stop)
             rows = np.arange(start, min(start + config.batch_size, n_rows))
             pairs = draws.permuted(shuffle, rows, n_rows)
             total += self.step(config, epoch, rows, pairs) * len(rows)

@@ -7,6 +7,8 @@ import pytest
 
 from hpo import confirm
 from hpo.confirmation.test_log import log_reading
+from hpo.runs.train import FullRuns
+from trainers.stopping import Stopped
 
 from ..conftest import Place
 from ..outcomes import said
@@ -14,12 +16,12 @@ from ..outcomes import said
 
 def test_an_interrupted_confirm_has_read_the_test_split(place: Place, monkeypatch: pytest.MonkeyPatch):
     def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise Stopped
 
     few = ["--trials", "1", "--select-seeds", "1"]
     with monkeypatch.context() as patch:
-        patch.setattr("hpo.confirmation.stages.keep_baseline", interrupted)
-        assert place.run(*few, "--confirm-seeds", "1") == 130
+        patch.setattr(FullRuns, "baseline", interrupted)
+        assert place.run(*few, "--confirm-seeds", "1") == 143
     assert place.run(*few, "--confirm-seeds", "2") == 0
     assert [s for s in said(place) if s.startswith("the test split has been read for 2 comparisons of this")]
 

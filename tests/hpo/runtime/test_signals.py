@@ -1,102 +1,117 @@
-"""Signals become `Stopped`, exactly once, wherever the process is."""
+"""A signal sets a flag, and is raised only where someone asks for it; the second one ends the process."""
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
 import pytest
 
-from hpo.runtime.signals import Stopped, Stopper, asked_to_stop
+from hpo.runtime.signals import StoppedBySignal, Stopper, asked_to_stop
+from trainers.stopping import Stopped
 
-PATIENCE = 10.0  # seconds
+from ..processes import REPOSITORY
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def get_signal() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
+def get(number: int) -> None:
+    os.kill(os.getpid(), number)
     time.sleep(0)  # the handler runs at the latest here
 
 
-def in_a_callback() -> None:
-    ctypes.CFUNCTYPE(None)(get_signal)()
-
-
-def in_a_finalizer() -> None:
-    class Ends:
-        def __del__(self) -> None:
-            get_signal()
-
-    Ends()
-
-
-class HalfBuilt:
-    """Its finalizer relies on a finished constructor, as those of LLVM's objects do."""
-
-    def __init__(self) -> None:
-        get_signal()
-        self.name = "built"
-
-    def __del__(self) -> None:
-        self.name.upper()
-
-
-def wait() -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        time.sleep(0.01)
-
-
-@pytest.mark.parametrize("get", [get_signal, in_a_callback, in_a_finalizer])
-def test_a_signal_stops_the_block_that_it_hits(get: Callable[[], None], capfd: pytest.CaptureFixture[str]):
-    start = time.monotonic()
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_where_someone_asks(number: signal.Signals, code: int):
+    done = []
 
     def block() -> None:
-        with stopper.interruptible():
-            get()
-            wait()
+        with Stopper().catching() as stopper:
+            assert not stopper.should_stop()
+            get(number)
+            done.append("what was begun")
+            assert stopper.should_stop()
+            assert asked_to_stop()
+            stopper.check()
 
+    with pytest.raises(StoppedBySignal, match=number.name) as stopped:
+        block()
+    assert done == ["what was begun"]
+    assert stopped.value.exit_code == code
+    assert not asked_to_stop(), "it is over"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_an_engine_raises_becomes_the_signal(number: signal.Signals, code: int):
+    def block() -> None:
+        with Stopper().catching():
+            get(number)
+            raise Stopped
+
+    with pytest.raises(StoppedBySignal, match=number.name) as stopped:
+        block()
+    assert stopped.value.exit_code == code
+    assert stopped.value.__suppress_context__
+
+
+def test_a_wait_ends_when_a_signal_comes():
+    started = time.monotonic()
     with Stopper().catching() as stopper:
-        with pytest.raises(Stopped, match="SIGTERM") as stopped:
-            block()
-        assert asked_to_stop()
-    assert stopped.value.exit_code == 143
-    assert time.monotonic() - start < PATIENCE / 2
-    assert capfd.readouterr().err == ""
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        with pytest.raises(StoppedBySignal):
+            stopper.wait(60.0)
+    assert time.monotonic() - started < 5.0
 
 
-def test_what_is_left_half_built_ends_quietly(monkeypatch: pytest.MonkeyPatch):
-    said: list[object] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda lost: said.append(lost.exc_type))
-    with pytest.raises(Stopped), Stopper().catching() as stopper, stopper.interruptible():
-        HalfBuilt()
-    gc.collect()
-    assert said == []
+def test_a_wait_without_a_signal_lasts():
+    started = time.monotonic()
+    Stopper().wait(0.2)
+    assert 0.2 <= time.monotonic() - started < 2.0
 
 
-def test_one_that_a_callback_lost_at_the_end_of_a_block_stops_the_next():
-    with Stopper().catching() as stopper:
-        with stopper.interruptible():
-            in_a_callback()
-        time.sleep(0.3)  # sent again between the blocks, where nothing may be interrupted
-        with pytest.raises(Stopped), stopper.interruptible():
-            pass
-
-
-def test_nothing_is_sent_again_when_nobody_catches_it():
-    with Stopper().catching() as stopper, stopper.interruptible():
-        in_a_callback()
-    time.sleep(0.3)  # it would end this process
-    assert not asked_to_stop()
-
-
-def test_other_errors_in_callbacks_are_left_to_python(monkeypatch: pytest.MonkeyPatch):
-    said: list[object] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda lost: said.append(lost.exc_type))
+def test_the_handlers_are_as_before_afterwards():
+    before = [signal.getsignal(number) for number in SIGNALS]
     with Stopper().catching():
-        ctypes.CFUNCTYPE(None)(lambda: 1 // 0)()
-    assert said == [ZeroDivisionError]
+        get(signal.SIGTERM)
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+@pytest.mark.parametrize("check", [lambda stopper: stopper.check(), lambda stopper: stopper.wait(60.0)])
+def test_one_that_is_deserted_stops_as_by_sigterm(check: Callable[[Stopper], None]):
+    stopper = Stopper(deserted=lambda: True)
+    assert stopper.should_stop()
+    with pytest.raises(StoppedBySignal) as stopped:
+        check(stopper)
+    assert stopped.value.exit_code == 143
+
+
+CHILD = """
+import os, signal, sys, time
+from hpo.runtime.signals import Stopper
+with Stopper(end_on_second={}).catching():
+    for number in sys.argv[1:]:
+        os.kill(os.getpid(), int(number))
+        time.sleep(0.1)
+    print("still there")
+"""
+
+
+def child(end_on_second: bool, *numbers: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", CHILD.format(end_on_second), *map(str, numbers)]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("first", SIGNALS)
+@pytest.mark.parametrize("second", SIGNALS)
+def test_the_second_signal_ends_the_process_as_if_nobody_handled_it(first: int, second: int):
+    ended = child(True, first, second)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-second, "", "")
+
+
+def test_a_worker_outlives_the_second_signal():
+    ended = child(False, signal.SIGTERM, signal.SIGTERM, signal.SIGTERM)
+    assert (ended.returncode, ended.stdout) == (0, "still there\n")

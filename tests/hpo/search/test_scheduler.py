@@ -19,6 +19,7 @@ from hpo.study.trials import enqueue_published
 from trainers import TrainConfig
 from trainers.engines import EpochResult
 from trainers.errors import OutOfMemory
+from trainers.stopping import Stopped
 
 from ..given_curves import GivenCurves, Silent, by_margin, scheduler, spec, states
 
@@ -41,14 +42,15 @@ def test_lanes_that_end_together_are_judged_before_either_is_told():
     """Lane 0's completion in this epoch must not make it a peer for lane 1's verdict in the same epoch."""
     of = spec(2, epochs=2, name="median", n_startup_trials=1, n_warmup_steps=0, n_min_trials=1)
     study = optuna.create_study(direction="maximize")
-    engine = GivenCurves(2, lambda config, epoch: config.loss.margin)  # type: ignore[attr-defined]
-    loop = scheduler(of, engine, study)
-    study.enqueue_trial({"margin": 0.9, "negative_weight": 100.0})
-    study.enqueue_trial({"margin": 0.3, "negative_weight": 100.0})
-    loop._fill_lanes()
-    loop.lanes[0].config = loop.lanes[0].config.replace(epochs=1)  # it ends an epoch before lane 1
-    loop._report_prune_tell(engine.epoch())
-    assert states(study) == [TrialState.COMPLETE, TrialState.RUNNING], "judged with no complete peer"
+    for margin in (0.9, 0.5, 0.3):  # the second one fails at once, so that the third is an epoch behind the first
+        study.enqueue_trial({"margin": margin, "negative_weight": 100.0})
+
+    def curve(config: TrainConfig, epoch: int) -> float:
+        margin: float = config.loss.margin  # type: ignore[attr-defined]
+        return math.nan if margin == 0.5 else margin
+
+    scheduler(of, GivenCurves(2, curve), study).run()
+    assert states(study) == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE], "judged with no complete peer"
 
 
 @pytest.mark.parametrize("kind", [PUBLISHED_MARK, NEAREST_MARK])
@@ -113,7 +115,7 @@ def test_one_of_several_workers_leaves_it_to_others_to_count_failures():
         return math.nan if len(seen) <= 12 else 0.5
 
     alone = scheduler(spec(1), GivenCurves(1, curve))
-    loop = Scheduler(alone.study, alone.spec, alone.engine, Silent(), Stopper(), stop_on_failures=False)
+    loop = Scheduler(alone.study, alone.spec, alone.lanes.engine, Silent(), Stopper(), stop_on_failures=False)
     loop.run()
     assert states(loop.study) == [TrialState.FAIL] * 12 + [TrialState.COMPLETE]
 
@@ -148,6 +150,25 @@ def test_a_trial_ended_by_another_process_frees_its_lane(caplog: pytest.LogCaptu
         loop.run()
     assert states(loop.study) == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
     assert "trial 0 was ended by another process" in caplog.text
+    assert engine.busy == {}
+
+
+def test_a_search_that_ends_frees_also_the_lanes_of_trials_that_another_process_has_ended():
+    engine = GivenCurves(2, by_margin)
+    loop = scheduler(spec(4), engine)
+
+    def curve(config: TrainConfig, epoch: int) -> float:
+        if epoch == 2:
+            loop.study.tell(1, state=TrialState.FAIL)  # a reaper elsewhere
+            raise Stopped
+        return 0.5
+
+    engine.curve = curve
+    with pytest.raises(Stopped):
+        loop.run()
+    assert engine.busy == {}
+    assert states(loop.study) == [TrialState.FAIL, TrialState.FAIL, TrialState.WAITING]
+    assert loop.study.trials[2].user_attrs[RETRY_OF] == 0, "the other one is not its own to requeue"
 
 
 def test_a_published_config_that_was_lost_is_queued_again_but_not_one_that_diverged():
@@ -211,15 +232,31 @@ def test_out_of_memory_halves_the_lanes_and_trains_the_same_trials(caplog: pytes
     loop = scheduler(spec(8), engine)
     with caplog.at_level(logging.WARNING):
         loop.run()
-    trials = loop.study.trials
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    assert len(complete) == 8
+    assert states(loop.study) == [TrialState.COMPLETE] * 8, "the same trials, no retries of them"
     assert 1 <= engine.most_busy <= 3
-    assert TrialState.RUNNING not in states(loop.study)
-    for lost in (trial for trial in trials if trial.state == TrialState.FAIL):
-        assert FAILURE not in lost.user_attrs, "not the config's fault"
-        assert sum(trial.params == lost.params for trial in complete) == 1
     assert "going on with" in caplog.text
+
+
+def test_trials_that_lose_their_lanes_later_on_are_reported_once(recwarn: pytest.WarningsRecorder):
+    """They train again from the first epoch, to the same values."""
+    engine = SmallDevice(4, room=4)
+
+    def curve(config: TrainConfig, epoch: int) -> float:
+        if epoch == 3 and len(engine.busy) > 2:
+            raise OutOfMemory("out of memory on cuda")
+        return by_margin(config, epoch)
+
+    engine.curve = curve
+    loop = scheduler(spec(4), engine)
+    loop.run()
+    for trial in loop.study.trials:
+        margin = trial.params["margin"]
+        assert trial.intermediate_values == pytest.approx({epoch: margin * epoch for epoch in range(1, 5)})
+        assert trial.user_attrs["epochs_trained"] == 4
+    assert sum(trial.user_attrs["train_seconds"] for trial in loop.study.trials) == 4 * (4 + 2) * 0.5, (
+        "what was lost is counted"
+    )
+    assert not recwarn.list
 
 
 def test_a_config_too_large_for_the_device_fails_with_the_reason_and_the_search_goes_on():
@@ -256,11 +293,11 @@ def test_a_second_retry_of_one_trial_is_dropped_whatever_became_of_the_first():
 
 def test_a_published_config_is_no_duplicate_of_the_trial_that_it_retries():
     """A worker queues its trial before it ends it; another may start the repeat in between."""
-    of, study = spec(1), optuna.create_study(direction="maximize")
+    of, study = spec(2), optuna.create_study(direction="maximize")
     config = {"margin": 0.9, "negative_weight": 150.0}
     study.enqueue_trial(config, user_attrs={PUBLISHED_MARK: "yelp2018"})
     study.ask()
     study.enqueue_trial(config, user_attrs={PUBLISHED_MARK: "yelp2018", RETRIES: 0, RETRY_OF: 0})
     loop = scheduler(of, GivenCurves(1, by_margin), study)
-    loop._start(0)
-    assert loop.lanes[0].trial.number == 1
+    (running,) = loop._next_trials(1)
+    assert running.trial.number == 1

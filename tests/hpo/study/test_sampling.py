@@ -6,11 +6,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hpo.runtime.signals import Stopped
 from hpo.search.claims import CLAIM_SECONDS, Reaper
 from hpo.study.sampling import make_pruner, make_sampler
 from hpo.study.spec import PrunerSpec, StudySpec
 from trainers import TrainConfig
+from trainers.stopping import Stopped
 
 from ..given_curves import GivenCurves, by_margin, scheduler, spec, states
 
@@ -42,7 +42,7 @@ def test_a_search_interrupted_within_trials_proposes_what_an_uninterrupted_one_d
     def until_signal(config: TrainConfig, epoch: int) -> float:
         epochs_left[0] -= 1
         if epochs_left[0] < 0:
-            raise Stopped(15)
+            raise Stopped
         return by_margin(config, epoch)
 
     for _ in range(3):

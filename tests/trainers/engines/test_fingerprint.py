@@ -15,7 +15,8 @@ from trainers.engines.numba_engine.fingerprint import ROOT, fingerprint, fingerp
 from trainers.engines.numba_engine.simplex import histories, row_access
 
 ENGINE = "trainers/engines/numba_engine"
-STEP = "trainers.engines.numba_engine.kernels", "_build"
+SPARSE = "trainers.engines.numba_engine.kernels", "_build_sparse"
+DENSE = "trainers.engines.numba_engine.kernels", "_build_dense"
 LOOKUP = "trainers.engines.numba_engine.simplex.row_access", "_build"
 POOLING = "trainers.engines.numba_engine.simplex.histories", "_build_back"
 
@@ -32,27 +33,39 @@ def edited(tmp_path: Path, edits: dict[str, tuple[str, str]]) -> Path:
     return root
 
 
+BOTH, ONE, OTHER = {"sparse", "dense"}, {"sparse"}, {"dense"}
 CODE = [
-    (f"{ENGINE}/kernels.py", "n_work = 0 if plan.cutoff == -np.inf else", "n_work = 1 if plan.cutoff == -np.inf else"),
-    (f"{ENGINE}/step_passes.py", "AHEAD = 4", "AHEAD = 5"),
-    (f"{ENGINE}/prefilter.py", "CODES_AHEAD = 12", "CODES_AHEAD = 13"),
-    (f"{ENGINE}/dense.py", "SLOTS_AHEAD = 8", "SLOTS_AHEAD = 9"),
-    (f"{ENGINE}/row_functions.py", "gap = positive - np.float32(1.0)", "gap = positive - np.float32(2.0)"),
-    (f"{ENGINE}/table.py", "CODE_MAX, CODE_ZERO = 127, 128", "CODE_MAX, CODE_ZERO = 126, 128"),
-    (f"{ENGINE}/batch.py", "BLOCK = 32", "BLOCK = 64"),
-    (f"{ENGINE}/intrinsics.py", '"nsz", "arcp"', '"arcp"'),
-    ("trainers/engines/row_losses.py", "NEAREST = range(8)", "NEAREST = range(1, 9)"),
-    ("trainers/engines/lazy_adam.py", "EPSILON = 1e-8", "EPSILON = 1e-7"),
-    ("trainers/losses/distances.py", "SMALLEST = 1e-12", "SMALLEST = 1e-13"),
-    ("trainers/scores.py", "NORM_FLOOR = 1e-12", "NORM_FLOOR = 1e-13"),
-    ("trainers/draws.py", "def below(", "@whatever\ndef below("),
-    ("trainers/jit.py", '{"_nrt": False, **options}', "{**options}"),
+    (f"{ENGINE}/kernels.py", "n_work = distinct_positives(", "n_work = 1 + distinct_positives(", ONE),
+    (f"{ENGINE}/kernels.py", "n_work = order_slots(", "n_work = 1 + order_slots(", OTHER),
+    (f"{ENGINE}/step_passes.py", "AHEAD = 4", "AHEAD = 5", BOTH),
+    (f"{ENGINE}/prefilter.py", "CODES_AHEAD = 12", "CODES_AHEAD = 13", ONE),
+    (f"{ENGINE}/dense.py", "SLOTS_AHEAD = 8", "SLOTS_AHEAD = 9", OTHER),
+    (f"{ENGINE}/row_functions.py", "gap = positive - np.float32(1.0)", "gap = positive - np.float32(2.0)", BOTH),
+    (f"{ENGINE}/table.py", "CODE_MAX, CODE_ZERO = 127, 128", "CODE_MAX, CODE_ZERO = 126, 128", BOTH),
+    (f"{ENGINE}/batch.py", "BLOCK = 32", "BLOCK = 64", BOTH),
+    (f"{ENGINE}/intrinsics.py", '"nsz", "arcp"', '"arcp"', BOTH),
+    ("trainers/engines/row_losses.py", "NEAREST = range(8)", "NEAREST = range(1, 9)", BOTH),
+    ("trainers/engines/lazy_adam.py", "EPSILON = 1e-8", "EPSILON = 1e-7", BOTH),
+    ("trainers/losses/distances.py", "SMALLEST = 1e-12", "SMALLEST = 1e-13", BOTH),
+    ("trainers/scores.py", "NORM_FLOOR = 1e-12", "NORM_FLOOR = 1e-13", BOTH),
+    ("trainers/draws.py", "def below(", "@whatever\ndef below(", BOTH),
+    ("trainers/jit.py", '{"_nrt": False, **options}', "{**options}", BOTH),
 ]
 
 
-@pytest.mark.parametrize(("file", "old", "new"), CODE, ids=lambda text: text.rpartition("/")[2][:20])
-def test_code_changes_it(tmp_path: Path, file: str, old: str, new: str) -> None:
-    assert fingerprint_of(edited(tmp_path, {file: (old, new)}), *STEP) != fingerprint(kernels._build)
+def changed(root: Path) -> set[str]:
+    """Which of the two kernels of the step are others than ours."""
+    kinds = {"sparse": (SPARSE, kernels._build_sparse), "dense": (DENSE, kernels._build_dense)}
+    return {kind for kind, (place, ours) in kinds.items() if fingerprint_of(root, *place) != fingerprint(ours)}
+
+
+def name_of(value: object) -> str:
+    return value.rpartition("/")[2][:20] if isinstance(value, str) else ""
+
+
+@pytest.mark.parametrize(("file", "old", "new", "kinds"), CODE, ids=name_of)
+def test_code_changes_it(tmp_path: Path, file: str, old: str, new: str, kinds: set[str]) -> None:
+    assert changed(edited(tmp_path, {file: (old, new)})) == kinds
 
 
 OTHERWISE = [
@@ -69,9 +82,9 @@ OTHERWISE = [
 ]
 
 
-@pytest.mark.parametrize(("file", "old", "new"), OTHERWISE, ids=lambda text: text.rpartition("/")[2][:20])
+@pytest.mark.parametrize(("file", "old", "new"), OTHERWISE, ids=name_of)
 def test_comments_and_what_no_kernel_uses_do_not(tmp_path: Path, file: str, old: str, new: str) -> None:
-    assert fingerprint_of(edited(tmp_path, {file: (old, new)}), *STEP) == fingerprint(kernels._build)
+    assert not changed(edited(tmp_path, {file: (old, new)}))
 
 
 def test_each_kernel_has_its_own(tmp_path: Path) -> None:
@@ -86,10 +99,11 @@ def test_each_kernel_has_its_own(tmp_path: Path) -> None:
     assert fingerprint_of(root, *POOLING) == fingerprint(histories._build_back)
 
 
-def test_the_walk_reaches_every_file_of_the_step_and_no_loss() -> None:
-    used = reached(ROOT, *STEP)
+@pytest.mark.parametrize(("place", "own"), [(SPARSE, {"prefilter"}), (DENSE, {"prefilter", "dense"})], ids=["sparse", "dense"])
+def test_the_walk_reaches_every_file_of_the_step_and_no_loss(place: tuple[str, str], own: set[str]) -> None:
+    used = reached(ROOT, *place)
     modules = {module.removeprefix("trainers.").removeprefix("engines.numba_engine.") for module, _ in used}
-    engine = {"kernels", "step_passes", "dense", "prefilter", "row_functions", "table", "batch", "intrinsics"}
+    engine = {"kernels", "step_passes", "row_functions", "table", "batch", "intrinsics"} | own
     assert modules == engine | {"draws", "jit", "scores", "losses.distances", "engines.lazy_adam", "engines.row_losses"}
     assert not {"ROWS", "CML", "learning_rate_at"} & {name for _, name in used}
 
@@ -102,6 +116,16 @@ def test_what_the_walk_cannot_follow_is_an_error(tmp_path: Path, line: str) -> N
     (package / "one.py").write_text(f"{line}\n\n\ndef build():\n    return {name}\n", encoding="utf-8")
     with pytest.raises(ValueError, match="the walk cannot follow"):
         fingerprint_of(tmp_path, "trainers.one", "build")
+
+
+def test_a_builder_inside_a_function_is_an_error() -> None:
+    def build() -> None:
+        """Not found by its name."""
+
+    with pytest.raises(ValueError, match="at the top of a module"):
+        fingerprint(build)
+    with pytest.raises(ValueError, match=r"got trainers\.draws\.bitz"):
+        fingerprint_of(ROOT, "trainers.draws", "bitz")
 
 
 SCRIPT = """

@@ -28,6 +28,7 @@ from trainers.engines import ENGINES, EngineChoice, make_engine
 
 from .cases import ALL_LOSSES, CCL, MML, data
 
+RECORD = "python -m tests.trainers.engines.test_golden --record"
 GOLDEN = Path(__file__).with_name("golden.json")
 EPOCHS = 2
 CLOSE = 1e-5  # relative, on another CPU
@@ -117,8 +118,9 @@ def changes(case: str, then: dict[str, Any], now: dict[str, Any]) -> Iterator[st
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_config_trains_to_the_numbers_that_were_recorded(case: str):
-    golden, now = read(), measured(case, some_pairs())
-    then = golden["numbers"][case]
+    golden = read()
+    assert case in golden["numbers"], f"nothing is recorded: {RECORD}"
+    then, now = golden["numbers"][case], measured(case, some_pairs())
     if golden["made on"] == made_on():
         assert then == now, "to the bit"
         return
@@ -129,7 +131,7 @@ def test_a_config_trains_to_the_numbers_that_were_recorded(case: str):
 
 
 def test_there_is_a_record_of_every_case_and_of_no_other():
-    assert sorted(read()["numbers"]) == sorted(CASES)
+    assert sorted(read()["numbers"]) == sorted(CASES), RECORD
 
 
 def main() -> None:

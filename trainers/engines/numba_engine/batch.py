@@ -25,7 +25,7 @@ class Batch(NamedTuple):
         losses: float64 (B,).
         pulls: (B,), the sum of a row's slopes, for score euclidean.
         vectors: (B, dim), the users' vectors as they are scored, after dropout.
-        sizes: (B,), their norms.
+        sizes: (B,), their norms, at least `prefilter.SHORTEST`.
         codes: int8 (B, dim), the users' vectors in multiples of `steps` (B,).
         zeros: int32 (B,), what a user's codes give with an item's codes that stand for zeros.
         gradients: (B, dim), of `vectors`.

@@ -27,6 +27,7 @@ from trainers.engines.protocol import Vectors
 from trainers.engines.row_losses import ALL, ROWS, row_loss_of
 from trainers.negatives import Popularity, Sampler, Step, Uniform
 from trainers.scores import SCORES, unit
+from trainers.stopping import check
 
 SCORES_HERE = ("cosine", "cosine_in_training", "inner_product", "euclidean")
 MAX_SLOTS = 2**31
@@ -94,7 +95,7 @@ class NumbaEngine(OneLane):
             self.weights = config.negatives.sampler(seen).table
         elif not isinstance(config.negatives, Uniform):
             self.sampler = config.negatives.sampler(seen)
-        self.kernel = kernel_for(dim)
+        self.kernel = kernel_for(dim, dense)
         self.steps_done = 0
         self.row_updates = 0
 
@@ -107,6 +108,7 @@ class NumbaEngine(OneLane):
         done = 0
         try:
             while done < n_steps and np.isfinite(totals[0]):
+                check(self.should_stop)
                 steps, threads = autotuner.next()
                 last = min(n_steps, done + (1 if self.simplex_users else steps))
                 if self.sampler is not None:

@@ -25,7 +25,10 @@ def fingerprint(build: Callable[..., Any]) -> int:
 
 def fingerprint_of(root: Path, module: str, name: str) -> int:
     """The same of the function `name` of a module, in the package that lies in the folder `root`."""
-    codes = [f"{place}.{symbol} {code}" for (place, symbol), code in sorted(reached(root, module, name).items())]
+    used = reached(root, module, name)
+    if (module, name) not in used:
+        raise ValueError(f"a kernel is built by a function at the top of a module of {PACKAGE}, got {module}.{name}")
+    codes = [f"{place}.{symbol} {code}" for (place, symbol), code in sorted(used.items())]
     return int.from_bytes(sha256("\n".join(codes).encode()).digest()[:6], "big") + 1
 
 

@@ -30,11 +30,13 @@ _PARALLEL: Any = {
     "comprehension": False,
     "stencil": False,
 }
-KERNEL: Any = {"parallel": _PARALLEL, "nogil": True, "fastmath": MATH, "error_model": "numpy"}
+KERNEL: Any = {"parallel": _PARALLEL, "nogil": True, "fastmath": MATH, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 # Inlined into the kernel, where the width of a row is a compile-time constant. Without numba's reference counts: they would be
 # atomic additions to memory that all threads share, several for each row of a table, and take longer than the arithmetic.
-_OPTIONS: Any = {"fastmath": MATH, "forceinline": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+# Without what makes them callable from Python and C: unpacking tuples of arrays would take as long to compile as what they do.
+_NOT_CALLED: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_OPTIONS: Any = {"fastmath": MATH, "forceinline": True, "nogil": True, "error_model": "numpy", "_nrt": False} | _NOT_CALLED
 inlined = njit(**_OPTIONS)
 
 intrinsic: Any = numba_intrinsic  # numba's types give its result the signature of its generator

@@ -7,7 +7,8 @@
     score      them: slopes, the loss, the gradients of the users
     update     items and users that got a gradient, each by one task, summing in batch order
 
-Where every negative has a slope, nothing is screened, and the passes go item by item: see `dense`.
+Where every negative has a slope, nothing is screened, and the passes go item by item: see `dense`. That is a kernel of its own,
+so that a study compiles what its losses need.
 
 Between the passes one thread strings together what belongs to the same row, as linked lists. So no task writes what another
 task of the same pass reads, every sum has one order, and the numbers do not depend on the number of threads.
@@ -28,7 +29,7 @@ from trainers.engines.numba_engine.batch import BLOCK, USERS, Batch
 from trainers.engines.numba_engine.dense import gather_block, order_slots, score_items, slope_block, update_bucket
 from trainers.engines.numba_engine.fingerprint import fingerprint
 from trainers.engines.numba_engine.intrinsics import KERNEL
-from trainers.engines.numba_engine.prefilter import find
+from trainers.engines.numba_engine.prefilter import draw_block, find
 from trainers.engines.numba_engine.step_passes import (
     add_losses,
     catch_up_block,
@@ -99,18 +100,25 @@ Kernel = Callable[[Plan, Table, Table, Batch, int, int, NDArray[np.float64], NDA
 
 
 @cache
-def kernel_for(width: int) -> Kernel:
-    """The training kernel for rows of `width` floats: compiled, or read from numba's cache on disk."""
-    kernel: Kernel = _build(width, fingerprint(_build))
-    announce(kernel, f"compiling the training step for vectors of {width} floats: once on this machine, 1 to 3 minutes")
+def kernel_for(width: int, dense: bool) -> Kernel:
+    """The training kernel for rows of `width` floats, `dense` for losses in which every negative has a slope: compiled, or read
+    from numba's cache on disk."""
+    build = _build_dense if dense else _build_sparse
+    kernel: Kernel = build(width, fingerprint(build))
+    kind = "dense" if dense else "sparse"
+    announce(kernel, f"compiling the {kind} training step for vectors of {width} floats: once on this machine, about a minute")
     return kernel
 
 
-def _build(width: int, version: int) -> Any:  # noqa: C901 - one kernel, read from top to bottom
-    """Numbers in the closure are compile-time constants and part of the cache's key; functions there would break it."""
+# Numbers in the closures are compile-time constants and part of the cache's key; functions there would break it. The number of
+# a task is given on as int64: inside a pass it is a uint64, and all that a task calls would be compiled for both.
+
+
+def _build_sparse(width: int, version: int) -> Any:  # noqa: C901 - one kernel, read from top to bottom
+    """The kernel of losses with a cutoff."""
 
     @compiled(version, **KERNEL)
-    def train_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]  # noqa: C901
+    def sparse_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]
         if version == 0:  # never: it is here to be part of the cache's key
             return 0
         n_rows, n_items, shift = plan.items.size, np.uint64(items.last.size), step_passes.shift_of(batch)
@@ -120,49 +128,78 @@ def _build(width: int, version: int) -> Any:  # noqa: C901 - one kernel, read fr
             share, rate = np.float32(1.0 if plan.summed else 1.0 / size), plan.rates[at]
 
             for b in prange(size):
-                draw_pair(batch, b, plan, np.uint64(start + b))
+                draw_pair(batch, np.int64(b), plan, np.uint64(start + b))
 
             n_users = link_users(batch, size, users.head) if plan.own_users else 0
-            n_work = 0 if plan.cutoff == -np.inf else distinct_positives(batch, size, items.head)
+            n_work = distinct_positives(batch, size, items.head)
             user_blocks, item_blocks = -(-n_users // BLOCK), -(-n_work // BLOCK)
-            for task in prange(user_blocks + item_blocks):
+            for number in prange(user_blocks + item_blocks):
+                task = np.int64(number)
                 catch_up_task(batch, task, user_blocks, n_users, n_work, users, items, step - 1, tail, plan.power, width)
             counts[0] += n_users + n_work
 
             for block in prange(-(-size // USERS)):
-                find(batch, block, size, np.uint64(start), plan, users, items, n_items, width)
+                find(batch, np.int64(block), size, np.uint64(start), plan, users, items, n_items, width)
 
-            if plan.cutoff == -np.inf:
-                n_work = order_slots(batch, size, plan.n_negatives, shift, items.head)
-                for block in prange(-(-n_work // BLOCK)):
-                    score_items(batch, block, n_work, plan, items, shift, step - 1, tail, width)
-                for block in prange(-(-size // USERS)):
-                    slope_block(batch, block, size, plan, share)
-            else:
-                n_work = distinct(batch.items, batch.found, size, items.head, batch.work_items)
-                for block in prange(-(-n_work // BLOCK)):
-                    catch_up_block(items, batch.work_items, n_work, block, step - 1, tail, plan.power, width)
-                for block in prange(-(-size // USERS)):
-                    score_block(batch, block, size, plan, items, share, width)
+            n_work = distinct(batch.items, batch.found, size, items.head, batch.work_items)
+            for block in prange(-(-n_work // BLOCK)):
+                catch_up_block(items, batch.work_items, n_work, np.int64(block), step - 1, tail, plan.power, width)
+            for block in prange(-(-size // USERS)):
+                score_block(batch, np.int64(block), size, plan, items, share, width)
             counts[0] += n_work
             if not add_losses(batch, size, totals, users.head):
                 return at - first + 1
 
-            if plan.cutoff == -np.inf:
-                for bucket in prange(batch.parts.shape[0] // batch.users.size):
-                    update_bucket(batch, bucket, size, n_work, plan, items, shift, step, rate, width)
-                for block in prange(-(-size // USERS)):
-                    gather_block(batch, block, size, plan, width)
-                for block in prange(user_blocks):
-                    update_users(batch, users, n_users, block, step, rate, plan, width)
-                counts[0] += n_users + n_work
-                continue
-
             n_work = link_items(batch, size, shift, items.head)
             item_blocks = -(-n_work // BLOCK)
-            for task in prange(user_blocks + item_blocks):
+            for number in prange(user_blocks + item_blocks):
+                task = np.int64(number)
                 update_task(batch, task, user_blocks, n_users, n_work, users, items, shift, step, rate, plan, width)
             counts[0] += n_users + n_work
         return last - first
 
-    return train_steps
+    return sparse_steps
+
+
+def _build_dense(width: int, version: int) -> Any:  # noqa: C901 - one kernel, read from top to bottom
+    """The kernel of losses in which every negative has a slope: nothing is screened, and the passes go item by item."""
+
+    @compiled(version, **KERNEL)
+    def dense_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]  # noqa: C901
+        if version == 0:
+            return 0
+        n_rows, n_items, shift = plan.items.size, np.uint64(items.last.size), step_passes.shift_of(batch)
+        for at in range(first, last):
+            start, step, tail = at * plan.batch_size, plan.steps_before + at + 1, plan.rates[at, 2]
+            size = min(plan.batch_size, n_rows - start)
+            share, rate = np.float32(1.0 if plan.summed else 1.0 / size), plan.rates[at]
+
+            for b in prange(size):
+                draw_pair(batch, np.int64(b), plan, np.uint64(start + b))
+
+            n_users = link_users(batch, size, users.head) if plan.own_users else 0
+            user_blocks = -(-n_users // BLOCK)
+            for block in prange(user_blocks):
+                catch_up_block(users, batch.work_users, n_users, np.int64(block), step - 1, tail, plan.power, width)
+            for block in prange(-(-size // USERS)):
+                draw_block(batch, np.int64(block), size, np.uint64(start), plan, users, n_items, width)
+
+            n_work = order_slots(batch, size, plan.n_negatives, shift, items.head)
+            for block in prange(-(-n_work // BLOCK)):
+                score_items(batch, np.int64(block), n_work, plan, items, shift, step - 1, tail, width)
+            for block in prange(-(-size // USERS)):
+                slope_block(batch, np.int64(block), size, plan, share)
+            counts[0] += n_users + n_work
+            if not add_losses(batch, size, totals, users.head):
+                return at - first + 1
+
+            for bucket in prange(batch.parts.shape[0] // batch.users.size):
+                update_bucket(batch, np.int64(bucket), size, n_work, plan, items, shift, step, rate, width)
+            for block in prange(-(-size // USERS)):
+                gather_block(batch, np.int64(block), size, plan, width)
+            for block in prange(user_blocks):
+                update_users(batch, users, n_users, np.int64(block), step, rate, plan, width)
+            counts[0] += n_users + n_work
+        return last - first
+
+    return dense_steps

@@ -2,6 +2,20 @@
 
 Judged first by int8 codes of the item's unit vector, a quarter of the memory traffic, then by its floats as of when the row was
 last caught up; both with a bound on what that may be off. All are inlined into the kernel of `kernels.py`.
+
+The score that counts is s = u . w: u, the user's vector, stands in the batch; w is the item's row once caught up, divided by
+its norm (or by NORM_FLOOR, if that is larger). What is at hand is v, the same of the row as it was when last caught up.
+
+1. The row rests. It coasts by at most `drift`, and then |w - v| <= 2 drift / (2 |row| - drift), as `table._measure` says; so
+   s <= u . v + |u| slack. Where a row is divided by NORM_FLOOR this holds too: between the row over the other's norm and its
+   unit vector, |w - v| is a convex function of the place, and at both ends the bound holds.
+2. Float32. A sum of `width` products is off by at most (width + 2) 2^-24 |u| |v|, and so is the sum that trains, later;
+   dividing by the norm and the norm of u add some units of 2^-24. ROUNDING, 1e-5 = 168 units, is part of every slack and holds
+   that up to a width of 70; `unrounded` is what lacks for wider rows. Where products underflow, they are off by at most
+   width 2^-149 / NORM_FLOOR, 1e-29 for any width in use: below ROUNDING times SHORTEST, which |u| counts as at least.
+3. NaN compares as false, and so is kept: it must reach the loss. A row too long for a finite norm has an inverse of NaN.
+
+`_screen_finely` uses these three; codes add a fourth, which `_screen_coarsely` derives.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -9,12 +23,14 @@ last caught up; both with a bound on what that may be off. All are inlined into 
 from __future__ import annotations
 
 import numpy as np
+from numba.extending import register_jitable
 
 from trainers.engines.numba_engine.batch import USERS
 from trainers.engines.numba_engine.intrinsics import below, bits, code_dot, dot, inlined, largest, prefetch, weighted
 from trainers.engines.numba_engine.table import CODE_MAX, CODE_STEP, CODE_ZERO, INVERSE, SLACK, prefetch_score
 
 CODES_AHEAD = 12  # negatives between a prefetch and its use
+SHORTEST = np.float32(1e-15)  # that a user's vector counts as: the squares of a shorter one underflow
 _S32 = np.uint64(32)
 
 
@@ -35,7 +51,7 @@ def user_vector(batch, b, table, plan, position, width):
             value *= factor
         batch.vectors[b, d] = value
         squares += value * value
-    batch.sizes[b] = np.sqrt(squares)
+    batch.sizes[b] = max(np.sqrt(squares), SHORTEST)
 
 
 @inlined
@@ -48,6 +64,12 @@ def draw_negatives(batch, b, plan, position, n_items):
     for j in range(plan.n_negatives):
         word = bits(plan.negatives, start + np.uint64(j))
         batch.items[b, j] = np.int32(weighted(word, plan.keep, plan.other) if plan.keep.size else below(word, n_items))
+
+
+@register_jitable
+def unrounded(width: int) -> float:
+    """What ROUNDING lacks of the error of two float32 sums of `width` products: 0 up to a width of 70."""
+    return max(0.0, 2.0 * (width + 14) * 2.0**-24 - 1e-5)
 
 
 @inlined
@@ -72,10 +94,21 @@ def _encode_user(batch, b, width):
 
 @inlined
 def _screen_coarsely(batch, b, plan, table, width):
-    """Drop the negatives whose codes already tell that `_screen_finely` would drop them; returns how many are left.
+    """Drop the negatives whose codes already tell that they stay below the cutoff; returns how many are left.
 
-    Codes are off by at most 0.51 steps per component, which can move a score by that times sqrt(width) times the other
-    vector's norm. NaN is kept.
+    Item codes c (minus CODE_ZERO) stand for v = q (c + e), q = CODE_STEP, and user codes k for u = t (k + f), t = user_step.
+
+    1. A code is rounded to the nearest whole number, from a float32 in (1, 256) that is off by 3 roundings of at most 2^-17
+       each; q and t are off by 2 of 2^-24, relative, at most 127 units: |e_d|, |f_d| <= 0.5 + 5e-5 < 0.51.
+    2. So |e|, |f| <= off := 0.51 sqrt(width).
+    3. u . v = q u.c + q u.e, and u.c = t k.c + t f.c, q f.c = f.v - q f.e: hence
+       u . v <= q t k.c  +  q |u| off  +  t off |v|  +  q t off^2.
+    4. |v| <= 1. With user_off >= t off the bound is q (t k.c + off (|u| + user_off)) + user_off: `wide`, without the slack.
+    5. user_off is t off times 1.1, for what float32 loses in `wide` where t is large, plus 1e-5 (1 + |u|): for what it loses in
+       the other terms (each at most 8 roundings of 2^-24 of something no larger than 1 + 3 |u|), and for codes in units too
+       small for float32. Those of a vector whose largest entry is below 4e-37 are arbitrary; but then its unit is the smallest
+       there is (1e-12 of an item, below 1e-38 of a user), and all its codes together move a score by less than 1e-7 |u|.
+    6. k.c is a whole number below 2^31 for any width below 60,000.
     """
     _encode_user(batch, b, width)
     count, size, user_step, zero = plan.n_negatives, batch.sizes[b], batch.steps[b], batch.zeros[b]
@@ -92,7 +125,8 @@ def _screen_coarsely(batch, b, plan, table, width):
             prefetch_codes(table, batch.items[b, j + CODES_AHEAD], width)
         item = batch.items[b, j]
         whole = np.float32(code_dot(batch.codes, b, table.codes, item, width) - zero)
-        wide = (whole * user_step + per_step) * table.scale[item, CODE_STEP] + table.scale[item, SLACK] * size + user_off
+        slack = table.scale[item, SLACK] + np.float32(unrounded(width))
+        wide = (whole * user_step + per_step) * table.scale[item, CODE_STEP] + slack * size + user_off
         batch.items[b, n] = item
         if not wide < plan.cutoff:
             n += 1
@@ -108,14 +142,15 @@ def _screen_finely(batch, b, plan, table, width):
         item = batch.items[b, j]
         score = dot(batch.vectors, b, table.rows, item, width) * table.scale[item, INVERSE]
         batch.items[b, n] = item
-        if not score + table.scale[item, SLACK] * size < plan.cutoff:
+        slack = table.scale[item, SLACK] + np.float32(unrounded(width))
+        if not score + slack * size < plan.cutoff:
             n += 1
     batch.found[b] = n
 
 
 @inlined
-def find(batch, block, size, start, plan, users, items, n_items, width):
-    """The users' vectors and the negatives that may reach the cutoff, for some rows of the batch."""
+def draw_block(batch, block, size, start, plan, users, n_items, width):
+    """The users' vectors and all their negatives, for some rows of the batch."""
     first, last = block * USERS, min(size, (block + 1) * USERS)
     for b in range(first, last):
         prefetch_score(users, batch.users[b], width)
@@ -123,8 +158,13 @@ def find(batch, block, size, start, plan, users, items, n_items, width):
         batch.found[b] = plan.n_negatives
     for b in range(first, last):
         user_vector(batch, b, users, plan, start + np.uint64(b), width)
-    if plan.cutoff == -np.inf:
-        return
+
+
+@inlined
+def find(batch, block, size, start, plan, users, items, n_items, width):
+    """The users' vectors and the negatives that may reach the cutoff, for some rows of the batch."""
+    draw_block(batch, block, size, start, plan, users, n_items, width)
+    first, last = block * USERS, min(size, (block + 1) * USERS)
     for b in range(first, last):
         batch.found[b] = _screen_coarsely(batch, b, plan, items, width)
         for j in range(batch.found[b]):

@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 BETA_1, BETA_2 = np.float32(BETAS[0]), np.float32(BETAS[1])
 GAIN_1, GAIN_2 = np.float32(1.0 - BETAS[0]), np.float32(1.0 - BETAS[1])
 N_POWERS = 4096
-ROUNDING = np.float32(1e-5)  # more than the float32 error of a score of two unit vectors
+ROUNDING = np.float32(1e-5)  # more than the float32 error of two scores of unit vectors, see `prefilter`
 LARGEST_INVERSE = np.float32(1.0 / NORM_FLOOR)
 
 INVERSE, SLACK, PACE, CODE_STEP = 0, 1, 2, 3  # columns of Table.scale
@@ -83,7 +83,7 @@ def _measure_all(table: Table) -> None:
     """What `_measure` and `_encode` do to a row."""
     with np.errstate(over="ignore", invalid="ignore"):
         norms = np.sqrt((table.rows * table.rows).sum(1))
-        table.scale[:, INVERSE] = 1.0 / np.maximum(norms, np.float32(NORM_FLOOR))
+        table.scale[:, INVERSE] = np.where(norms < np.inf, 1.0 / np.maximum(norms, np.float32(NORM_FLOOR)), np.nan)
         drift = np.abs(table.ahead.astype(np.float32)) * table.scale[:, PACE]
         slack = 2.0 * drift / np.maximum(2.0 * norms - drift, np.float32(NORM_FLOOR))
         table.scale[:, SLACK] = np.where((drift > 0.0) & (norms <= drift), 2.0, slack) + ROUNDING
@@ -92,7 +92,7 @@ def _measure_all(table: Table) -> None:
     if len(table.codes):
         unit = table.rows * table.scale[:, :1]
         step = np.maximum(np.abs(unit).max(1, keepdims=True) / CODE_MAX, np.float32(NORM_FLOOR))
-        table.codes[:] = np.clip(np.rint(unit / step), -CODE_MAX, CODE_MAX) + CODE_ZERO
+        table.codes[:] = np.clip(np.rint(np.nan_to_num(unit / step)), -CODE_MAX, CODE_MAX) + CODE_ZERO
         table.scale[:, CODE_STEP] = step[:, 0]
 
 
@@ -128,7 +128,8 @@ def catch_up(table, row, step, tail, power, width):
 def _measure(table, row, squares, ahead):
     """Refresh the inverse norm and the slack of a row, given its squared norm and the way ahead of it.
 
-    Slack: |x / |x| - y / |y|| <= 2 |x - y| / (|x| + |y|), and |x - y| is at most the way ahead. NaN and infinite rows get NaN.
+    Slack: |x / |x| - y / |y|| <= 2 |x - y| / (|x| + |y|), and |x - y| is at most the way ahead, `drift`, so |x| + |y| at least
+    2 |x| - drift; two unit vectors are never more than 2 apart. NaN and infinite rows get NaN.
     """
     norm = np.sqrt(squares)
     if table.raw:

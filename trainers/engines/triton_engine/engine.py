@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from trainers.engines.triton_engine.ranks import Ranker
 from trainers.errors import OutOfMemory, first_line
 from trainers.metrics.accuracy import metrics_of_ranks
 from trainers.scores import SCORES
+from trainers.stopping import ShouldStop, check, never
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +60,19 @@ class TritonEngine:
     """
 
     def __init__(
-        self, seen: Interactions, held_out: Interactions | None, evaluate_every: int = 1, device: str = "cuda", lanes: int = 1
+        self,
+        seen: Interactions,
+        held_out: Interactions | None,
+        evaluate_every: int = 1,
+        device: str = "cuda",
+        lanes: int = 1,
+        should_stop: ShouldStop = never,
     ) -> None:
         self.seen, self.held_out = seen, held_out
         self.evaluate_every = evaluate_every
         self.device = device
         self.lanes = lanes
+        self.should_stop = should_stop
         self.running: dict[int, _Lane] = {}
         self.pools: dict[Shape, Pool] = {}
         self.ranker: Ranker | None = None
@@ -116,13 +125,14 @@ class TritonEngine:
 
         Raises:
             OutOfMemory: all lanes are free again, and half as many.
+            Stopped: all lanes are free again.
         """
         results = []
         try:
             with self._enough_memory():
                 for pool in list(self.pools.values()):
                     results += self._epoch_of(pool)
-        except BaseException:  # a signal, perhaps: lanes have done a part of their epoch
+        except BaseException:  # lanes have done a part of their epoch
             self._free_all()
             raise
         return sorted(results, key=lambda result: result.lane)
@@ -132,7 +142,7 @@ class TritonEngine:
         if not busy:
             return []
         started = time.perf_counter()
-        losses = pool.epoch({lane: one.epochs_done for lane, one in busy.items()})
+        losses = pool.epoch({lane: one.epochs_done for lane, one in busy.items()}, partial(check, self.should_stop))
         trained = time.perf_counter()
         for one in busy.values():
             one.epochs_done += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -157,10 +158,14 @@ class Pool:
         """Free a lane."""
         self.configs.pop(lane, None)
 
-    def epoch(self, epochs_done: dict[int, int]) -> dict[int, float]:
-        """Train these lanes for an epoch, given how many each has behind it; returns their mean losses."""
+    def epoch(self, epochs_done: dict[int, int], check: Callable[[], None] = lambda: None) -> dict[int, float]:
+        """Train these lanes for an epoch, given how many each has behind it; returns their mean losses.
+
+        Args:
+            check: called between launches; what it raises ends the epoch.
+        """
         self.begin_epoch(epochs_done)
-        self.run_steps()
+        self.run_steps(check)
         losses = self.lanes.losses.cpu().numpy()
         for lane in epochs_done:
             self.steps_done[lane] += self.n_steps
@@ -187,16 +192,18 @@ class Pool:
         words = np.array([*keys, draws.keep_threshold(config.encoder.dropout)], np.uint64).view(np.int64)
         return np.array([*words, config.negatives.count, self.n_steps, steps_before, int(config.loss.summed)], np.int64)
 
-    def run_steps(self) -> None:
-        """An epoch of every lane, as the arrays stand."""
+    def run_steps(self, check: Callable[[], None] = lambda: None) -> None:
+        """An epoch of every lane, as the arrays stand; see `epoch`."""
         if self.graph is None:
             for _ in range(self.n_steps):
+                check()
                 self._step()
         else:
             for number in range(-(-self.n_steps // GRAPH_STEPS)):
-                self.graph.replay()
-                if number % WAIT_EVERY == 0:  # a signal is heard only between calls
+                if number % WAIT_EVERY == 0:  # without waiting all launches would be queued before the first has run
                     torch.cuda.current_stream().synchronize()
+                    check()
+                self.graph.replay()
 
     def rows(self, lane: int) -> tuple[Tensor, Tensor]:
         """The lane's tables as they stand now, (n_users, dim) and (n_items, dim), copies on the device."""

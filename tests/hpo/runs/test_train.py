@@ -1,0 +1,107 @@
+"""Runs at full budget: what is kept when a signal comes, what early stopping ends with, and that no progress bar stays open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpo.runs.store import RunKey, RunStore
+from hpo.runs.train import FullRuns
+from hpo.runtime.signals import Stopper
+from trainers import Interactions, TrainConfig
+from trainers.early_stopping import Plateau
+from trainers.engines import EngineChoice, make_engine
+from trainers.stopping import Stopped
+from trainers.train import Run
+
+CHOICE = EngineChoice("torch", "cpu", "tested")
+CONFIG = TrainConfig.from_dict(
+    {
+        "loss": {"name": "ccl", "margin": 0.2, "negative_weight": 20.0},
+        "encoder": {"name": "mf", "dim": 8, "init_std": 0.1},
+        "negatives": {"name": "uniform", "count": 5},
+        "learning_rate": 1e-2,
+        "batch_size": 50,
+        "epochs": 3,
+    }
+)
+
+
+def pairs(seed: int) -> Interactions:
+    rng = np.random.default_rng(seed)
+    return Interactions.from_pairs(rng.integers(0, 30, 200), rng.integers(0, 40, 200), 30, 40)
+
+
+SEEN, HELD_OUT = pairs(0), pairs(1)
+
+
+class Bars:
+    """Progress that remembers."""
+
+    def __init__(self) -> None:
+        self.open: list[str] = []
+        self.advanced: list[str] = []
+        self.finished: list[str] = []
+
+    @contextmanager
+    def run(self, label: str, epochs: int) -> Iterator[Callable[[], None]]:
+        self.open.append(label)
+        try:
+            yield partial(self.advanced.append, label)
+            self.finished.append(label)
+        finally:
+            self.open.remove(label)
+
+
+def test_what_has_finished_is_kept_when_it_is_stopped_and_the_rest_is_trained_the_next_time(tmp_path: Path):
+    configs = {name: CONFIG.replace(seed=seed) for seed, name in enumerate("abc")}
+    keys = {name: RunKey(one, SEEN.checksum, HELD_OUT.checksum, "torch") for name, one in configs.items()}
+    bars, store = Bars(), RunStore(tmp_path)
+    runs = FullRuns(store, bars, Stopper(deserted=lambda: "b" in bars.advanced))
+    with pytest.raises(Stopped):
+        runs.train(configs, CHOICE, SEEN, HELD_OUT)
+    assert bars.advanced == ["a", "a", "a", "b"]
+    assert (bars.finished, bars.open) == (["a"], []), "the bar of b is closed at once, and not as finished"
+    assert [name for name, key in keys.items() if store.load(key)] == ["a"]
+    bars = Bars()
+    found = FullRuns(store, bars, Stopper()).train(configs, CHOICE, SEEN, HELD_OUT)
+    assert [run.config.seed for run in found] == [0, 1, 2]
+    assert bars.finished == ["b", "c"]
+
+
+def test_the_curve_is_measured_on_the_way_and_changes_nothing(tmp_path: Path):
+    (plain,) = FullRuns(RunStore(tmp_path / "plain"), Bars(), Stopper()).train({"x": CONFIG}, CHOICE, SEEN, HELD_OUT)
+    (curve,) = FullRuns(RunStore(tmp_path / "curve"), Bars(), Stopper()).train({"x": CONFIG}, CHOICE, SEEN, HELD_OUT, 2)
+    assert (plain.curve, list(curve.curve)) == ({}, [2, 3])
+    assert plain.metrics == curve.metrics
+    assert curve.curve[3] == curve.metrics["ndcg@20"]
+
+
+def test_early_stopping_ends_with_the_best_epoch_as_a_run_of_its_own_does(tmp_path: Path):
+    config, plateau = CONFIG.replace(epochs=60), Plateau("ndcg@20", patience=2)
+    bars = Bars()
+    runs = FullRuns(RunStore(tmp_path), bars, Stopper())
+    (found,) = runs.train({"x": config}, CHOICE, SEEN, HELD_OUT, plateau=plateau)
+    alone = Run(make_engine(CHOICE, SEEN, HELD_OUT), config, plateau)
+    curve = {result.epoch: result.metrics["ndcg@20"] for result in alone if result.metrics is not None}
+    assert found.curve == curve
+    assert 2 < len(curve) < 60
+    assert bars.advanced == ["x"] * len(curve)
+    assert found.metrics["ndcg@20"] == pytest.approx(max(curve.values()), abs=1e-6)
+    (again,) = runs.train({"x": config}, CHOICE, SEEN, HELD_OUT, plateau=plateau)
+    assert again.metrics == found.metrics
+    (plain,) = runs.train({"x": config.replace(epochs=len(curve))}, CHOICE, SEEN, HELD_OUT)
+    assert plain.metrics != found.metrics
+    assert bars.finished == ["x", "x"], "the second time it is in the store"
+
+
+def test_a_run_that_diverges_is_kept_with_the_reason(tmp_path: Path):
+    store = RunStore(tmp_path)
+    (run,) = FullRuns(store, Bars(), Stopper()).train({"x": CONFIG.replace(learning_rate=1e30)}, CHOICE, SEEN, HELD_OUT)
+    assert "training diverged in epoch" in run.failure
+    assert (run.metrics, run.per_user) == ({}, None)

@@ -1,0 +1,98 @@
+"""Real signals to real processes, in the middle of an epoch and of a confirmation: how soon they end, and what is kept."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from hpo import confirm
+from trainers.yaml_files import read_yaml
+
+from .conftest import Place
+from .processes import PATIENCE, REPOSITORY, start, trials_of, wait_until
+
+SOON = 5.0  # seconds, the end of the interpreter and a busy machine included; alone it takes one
+
+# The demo's data, and so many negatives that an epoch lasts a minute.
+LONG_EPOCHS = """\
+dataset: demo
+space: {name: bsl}
+config: {encoder: {name: mf, dim: 8}, negatives: {name: uniform, count: 50000}, batch_size: 64}
+search: {trials: 4, epochs: 2}
+"""
+
+
+def command(verb: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", f"hpo.{verb}", *arguments],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def seconds_to_end(process: subprocess.Popen[str], number: int) -> tuple[float, str]:
+    """After a signal; and what was said."""
+    began = time.monotonic()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=PATIENCE)
+    return time.monotonic() - began, errors
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch"])
+def test_a_signal_is_heard_in_the_middle_of_an_epoch(place: Place, engine: str):
+    assert place.run("--search-only", "--trials", "1", study="tiny_bsl.yaml") == 0  # compiled before the clock runs
+    place.study.write_text(LONG_EPOCHS)
+    process = start(place, "--engine", engine, "--study-name", "tiny_mml")
+    wait_until(lambda: any(trial.state == TrialState.RUNNING for trial in trials_of(place)), process)
+    time.sleep(3.0)  # it trains
+    seconds, errors = seconds_to_end(process, signal.SIGINT)
+    assert process.returncode == 130, errors
+    assert "the same command continues" in errors
+    assert "Traceback" not in errors
+    assert [trial.state for trial in trials_of(place)] == [TrialState.FAIL, TrialState.WAITING]
+    assert not trials_of(place)[0].intermediate_values, "the first epoch was not over"
+    assert seconds < SOON
+
+
+def runs_at(place: Place) -> list[Path]:
+    return sorted((place.output / "tiny_mml" / "runs").glob("*.json"))
+
+
+def test_an_interrupted_confirmation_keeps_what_has_finished(place: Place):
+    assert place.run("--search-only", "--trials", "2") == 0
+    where = ["--study", "tiny_mml", *place.where, "--confirm-epochs", "2000"]
+    process = command("confirm", *where)
+    wait_until(lambda: len(runs_at(place)) >= 2, process)
+    _, errors = seconds_to_end(process, signal.SIGTERM)
+    assert process.returncode == 143, errors
+    assert "the same command continues" in errors
+    assert "Traceback" not in errors
+    kept = {path.name: path.stat().st_mtime_ns for path in runs_at(place)}
+    assert len(kept) >= 2
+    assert not (place.output / "tiny_mml" / "confirm.yaml").exists()
+    assert confirm.main(where) == 0
+    assert read_yaml(place.output / "tiny_mml" / "confirm.yaml")["winner"]
+    assert {path.name: path.stat().st_mtime_ns for path in runs_at(place) if path.name in kept} == kept, "not trained again"
+
+
+def test_an_interrupted_training_keeps_nothing_and_says_so(tmp_path: Path):
+    config = tmp_path / "mine.yaml"
+    config.write_text("loss: {name: ccl, margin: 0.5, negative_weight: 1.0}\nepochs: 100000\nencoder: {name: mf, dim: 8}\n")
+    process = command("train", str(config), "--dataset", "demo", "--save", str(tmp_path / "vectors.npz"))
+    assert process.stdout is not None
+    while process.stdout.readline()[:5] != "epoch":
+        assert process.poll() is None
+    seconds, errors = seconds_to_end(process, signal.SIGINT)
+    assert process.returncode == 130
+    assert "stopped by SIGINT; nothing is kept of a single training" in errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "vectors.npz").exists()
+    assert seconds < SOON
