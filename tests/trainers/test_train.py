@@ -22,9 +22,16 @@ CCL = {"name": "ccl", "margin": 0.5, "negative_weight": 3.0}
 FEW = {"bce": 2}  # its sum over negatives, many of which a user of these data likes, soon outweighs the positive
 
 
+# Weights and margins under which they learn: of the few items here that a user has not seen, many are liked.
+GENTLE: dict[str, dict[str, Any]] = {
+    "mml": {"margins": [0.4, 0.6, 0.8], "weights": [0.1, 0.3, 0.6], "positive_weight": 1.0, "negative_weight": 3.0},
+    "ccl": {"margin": 0.5, "negative_weight": 3.0},
+}
+
+
 def config(loss: dict[str, Any], **changes: Any) -> TrainConfig:
     mapping: dict[str, Any] = {
-        "loss": loss,
+        "loss": loss | GENTLE.get(loss["name"], {}),
         "encoder": {"name": "mf", "dim": 8, "init_std": 0.1},
         "negatives": {"name": "uniform", "count": FEW.get(loss["name"], 12)},
         "learning_rate": 0.02,

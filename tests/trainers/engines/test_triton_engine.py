@@ -104,7 +104,7 @@ CHANGES: list[dict[str, Any]] = [
     {},
     {"dim": 20},
     {"count": 40},
-    {"count": 300},
+    {"count": 300, "epochs": 1},
     {"init_std": 1e-4},
     {"score": "cosine_in_training"},
     {"negatives": {"name": "popularity", "count": 9, "beta": 0.5}},
