@@ -201,7 +201,7 @@ def check(file: str, kinds_only: bool, data_dir: str | None) -> int:
     """Exit code 0 if everything agrees. A config that cannot be trained counts as a failure, the others go on."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     scale = FULL if device == "cuda" else TINY
-    with np.load(file) as arrays:
+    with np.load(file, allow_pickle=False) as arrays:
         kept = dict(arrays)
     losses = one_per_kind() if kinds_only else LOSSES
     calls: list[Any] = [lambda loss=loss: check_loss(loss, kept, scale, device) for loss in losses]

@@ -1,4 +1,4 @@
-"""Would the verdict be the same on a random test split? `python -m benchmarks.random_test STUDY --output studies/results`.
+"""Would the verdict be the same on a random test split? `python -m benchmarks.random_test STUDY --output runs`.
 
 Trains the methods that confirm compared on four fifths of each user's training data and measures them on the fifth, which is
 split off as it is of a user's own single file. The public test split is not read.
@@ -34,9 +34,9 @@ def main() -> None:
     data = load_dataset(stored_spec(study).dataset, arguments.data_dir).train
     seen, test = hold_out(data, TEST_SEED, TEST_FRACTION)
     print(f"{len(seen):,} interactions to train on, {len(test):,} for the test")
-    for method in confirmed["test"]:
-        for seed, value in _runs(TrainConfig.from_dict(method["config"]), arguments.seeds, seen, test):
-            print(f"{method['method']}, seed {seed}: {OBJECTIVE} {value:.4f}", flush=True)
+    for method in confirmed.methods:
+        for seed, value in _runs(method.config, arguments.seeds, seen, test):
+            print(f"{method.label}, seed {seed}: {OBJECTIVE} {value:.4f}", flush=True)
 
 
 def _runs(config: TrainConfig, seeds: int, seen: Interactions, test: Interactions) -> Iterator[tuple[int, float]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import socket
+from pathlib import Path
 
 import optuna
 from optuna_dashboard import run_server
@@ -14,8 +16,11 @@ from hpo.cli.context import sound_spec
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_place_arguments, port
 from hpo.reporting.dashboard_sync import artifact_store, publish
+from hpo.reporting.export import check_owner
 from hpo.storage.open import open_storage, storage_url
 from trainers.errors import InputError
+
+log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 
@@ -38,13 +43,23 @@ def _dashboard(arguments: argparse.Namespace) -> int:
         if (arguments.output / name).is_dir():
             study = optuna.load_study(study_name=name, storage=storage)
             spec = sound_spec(study)
-            if spec is not None:
+            if spec is not None and _is_its_own(arguments.output / name, study):
                 publish(spec, study, storage, arguments.output)
     if arguments.host != LOOPBACK:
         say(console, f"warning: whoever reaches {arguments.host}:{arguments.port} can change and delete studies")
     say(console, f"http://{arguments.host}:{arguments.port}/dashboard   (Ctrl-C ends it)")
     run_server(storage, host=arguments.host, port=arguments.port, artifact_store=artifact_store(arguments.output))
     return 0
+
+
+def _is_its_own(folder: Path, study: optuna.Study) -> bool:
+    """Whether a folder may be written for a study; a warning says why not."""
+    try:
+        check_owner(folder, study)
+    except InputError as error:
+        log.warning("%s", error)
+        return False
+    return True
 
 
 def _check_free(host: str, port: int) -> None:

@@ -7,24 +7,30 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli.console import RunProgress, SearchProgress, say, table
-from hpo.confirmation.outcome import CONFIRM, TABLE_METRICS
-from hpo.confirmation.results import search_cost
+from hpo.confirmation.outcome import TABLE_METRICS
 from hpo.confirmation.stages import Confirmer
 from hpo.reporting.dashboard_sync import publish
-from hpo.reporting.export import BEST, TRIALS, export_best, export_trials, export_winner
+from hpo.reporting.export import BEST, TRIALS, check_owner, export_best, export_trials, export_winner
 from hpo.reporting.overview import CAVEATS_TITLE
-from hpo.runs.provenance import provenance
 from hpo.runtime.signals import Stopper
-from hpo.runtime.text import CHANGE_OUTPUT_HINT, counted
+from hpo.runtime.text import counted
 from hpo.search.claims import reap
 from hpo.search.limits import while_it_exists
 from hpo.search.processes import Backend, SearchJob, search_with_processes
-from hpo.study.definition import DEFINITION
 from hpo.study.trials import enqueue_published, finalists, shown_metrics
 from hpo.study.workspace import Workspace
 from trainers import load_test
-from trainers.files import write_text
-from trainers.yaml_files import sealed, to_yaml
+
+
+def open_study(work: Workspace, storage: BaseStorage, **rename: str) -> optuna.Study:
+    """Create or continue the study of a workspace; `rename` as in `hpo.study.definition.open_study`.
+
+    Raises:
+        InputError: it exists with another definition, or is damaged; its folder holds another study's results.
+    """
+    exists = work.spec.name in optuna.get_all_study_names(storage)
+    check_owner(work.folder, optuna.load_study(study_name=work.spec.name, storage=storage) if exists else None)
+    return work.study(storage, **rename)
 
 
 def introduce(work: Workspace, console: Console) -> None:
@@ -86,8 +92,9 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     """Confirm a study, write confirm.yaml, the winner to best.yaml and the report, print table and verdict.
 
     Raises:
-        InputError: see `Confirmer.run`; the data have changed since the search.
+        InputError: see `Confirmer.run`; the data have changed since the search; the folder holds another study's results.
     """
+    check_owner(work.folder, study)
     work.check_data(study)
     plan = work.spec.confirm
     say(
@@ -95,16 +102,13 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
         f"confirming: {_finalists(study, plan.top)} x {counted(plan.select_seeds, 'seed')} on validation, then the winner, "
         f"published settings and rivals x {counted(plan.seeds, 'seed')} on test, {plan.epochs} epochs each",
     )
-    n_trials = search_cost(study).trials
     with RunProgress(console) as progress:
         outcome = Confirmer(work, storage, progress, stopper).run(study)
-    path = work.folder / CONFIRM
-    origin = {"definition": study.user_attrs[DEFINITION], "trials": n_trials, "provenance": provenance(work.choice.device)}
-    write_text(path, sealed(to_yaml({**outcome.to_dict(), **origin})), CHANGE_OUTPUT_HINT)
+    path = outcome.write(work.folder)
     export_winner(work, outcome)
     title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"
     console.print(table(title, ["method", *TABLE_METRICS, f"lead of {outcome.methods[0].label}"], outcome.rows()))
-    caveats = [f"- {sentence}" for sentence in outcome.caveats()]
+    caveats = [f"- {sentence}" for sentence in outcome.sentences()]
     for line in [*outcome.statements(), *([f"{CAVEATS_TITLE}:"] if caveats else []), *caveats]:
         say(console, line)
     report = publish(work.spec, study, storage, work.output)

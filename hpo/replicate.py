@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 from rich.console import Console
@@ -17,7 +16,7 @@ from rich.console import Console
 from hpo.cli.console import RunProgress, say, table
 from hpo.cli.entry import entry
 from hpo.cli.flags import OUTPUT, add_data_argument, add_engine_arguments, positive, seed
-from hpo.replication.outcome import Outcome
+from hpo.replication.outcome import Outcome, ReplicatedRow, ReplicatedTable
 from hpo.replication.papers import TABLES, PaperRow, PaperTable
 from hpo.runs.provenance import provenance
 from hpo.runs.store import RunStore
@@ -28,7 +27,7 @@ from trainers import TrainConfig, load_dataset, load_test
 from trainers.engines import EngineChoice, choose_engine
 from trainers.errors import InputError, unknown
 from trainers.files import write_text, writing
-from trainers.yaml_files import read_yaml, to_yaml
+from trainers.yaml_files import to_yaml
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,13 +60,13 @@ def _replicate(arguments: argparse.Namespace) -> int:
     title = f"{arguments.table}: test split, {counted(epochs, 'epoch')}, last epoch{stopping}, seed {arguments.seed}"
     console.print(table(title, header, [outcome.cells(paper_table) for outcome in outcomes]))
     say(console, paper_table.note)
-    origin = provenance(planned[0][2].device)
-    rows = [outcome.to_dict() for outcome in outcomes]
-    now = [_identity(row) for row in rows]
+    rows = [outcome.to_row() for outcome in outcomes]
+    now = [row.identity for row in rows]
     lock = FileLock(folder / f".{arguments.table}.lock")  # others may write rows of this table
     with writing(folder, CHANGE_OUTPUT_HINT), lock:
-        others = [row for row in _earlier(path) if _identity(row) not in now]
-        write_text(path, to_yaml({"runs": [*others, *rows], "provenance": origin}), CHANGE_OUTPUT_HINT)
+        others = [row for row in _earlier(path) if row.identity not in now]
+        content = ReplicatedTable(runs=[*others, *rows], provenance=provenance(planned[0][2].device))
+        write_text(path, to_yaml(content.to_dict()), CHANGE_OUTPUT_HINT)
     say(console, f"wrote {path}")
     return 0
 
@@ -95,21 +94,9 @@ def _outcomes(planned: list[Planned], data_dir: Path | None, full_runs: FullRuns
         yield Outcome(row, run)
 
 
-def _earlier(path: Path) -> list[dict[str, Any]]:
+def _earlier(path: Path) -> list[ReplicatedRow]:
     """The file's rows so far, which may be of other losses, datasets, negatives, epochs or seeds."""
-    if not path.exists():
-        return []
-    try:
-        rows: list[dict[str, Any]] = list(read_yaml(path)["runs"])
-        for row in rows:
-            _identity(row)
-        return rows
-    except (KeyError, TypeError, AttributeError):
-        raise InputError(f"{path}: is not a table of hpo.replicate; delete it, finished runs are kept beside it") from None
-
-
-def _identity(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["dataset"], row["config"], row.get("stopped by")
+    return ReplicatedTable.read(path).runs if path.exists() else []
 
 
 def _chosen(rows: tuple[PaperRow, ...], arguments: argparse.Namespace) -> list[PaperRow]:

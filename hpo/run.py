@@ -29,7 +29,7 @@ from hpo.cli.flags import (
     seconds,
     seed,
 )
-from hpo.pipeline import check_test_split, confirm_study, export_study, introduce, search_study
+from hpo.pipeline import check_test_split, confirm_study, export_study, introduce, open_study, search_study
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.pages import HTML
 from hpo.runtime.process import SearchFailed
@@ -145,7 +145,7 @@ def _run(arguments: argparse.Namespace) -> int:
         check_test_split(work)
     _check_writable(work.folder)
     storage = open_storage(url)
-    study = work.study(storage)
+    study = open_study(work, storage)
     with Stopper().catching() as stopper:
         for each, its_study in [(work, study), *(_rival_studies(work, storage, arguments) if arguments.tune_rivals else ())]:
             if each is not work:
@@ -180,7 +180,7 @@ def _rival_studies(
         its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device)
         if ENGINES[its_work.choice.name].many_lanes:
             its_work = replace(its_work, lanes=work.lanes)
-        yield its_work, its_work.study(storage, rename=RENAME_RIVAL)
+        yield its_work, open_study(its_work, storage, rename=RENAME_RIVAL)
 
 
 def _place(arguments: argparse.Namespace) -> str:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel
 from rich.console import Console
 
 from hpo.cli.console import say
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_data_argument, add_engine_arguments, positive, seed
+from hpo.reporting.export import REMEDY, ExportedConfig, ExportedData
 from hpo.runtime.signals import Stopper
 from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC, SPLIT_SEED, Seed
 from trainers import TrainConfig, hold_out, load_dataset
@@ -21,18 +21,8 @@ from trainers.engines.registry import AUTO
 from trainers.errors import InputError
 from trainers.files import writing
 from trainers.train import Run
-from trainers.validation import SETTINGS, checked
+from trainers.validation import checked
 from trainers.yaml_files import read_yaml
-
-
-class ExportedData(BaseModel):
-    """The `data` of an exported config: what it was trained on."""
-
-    model_config = SETTINGS | {"frozen": True}
-    dataset: str | None = None
-    checksum: str | None = None
-    split_seed: Seed = SPLIT_SEED
-    engine: str = AUTO
 
 
 @dataclass(frozen=True)
@@ -40,12 +30,12 @@ class ConfigFile:
     """A config file: a bare config, or what the program exports: a config with the data and figures it was trained with.
 
     Attributes:
-        data: what the export was trained on; nothing known for a bare config.
+        data: what the export was trained on; None for a bare config.
         exported: its validation metrics; empty for a bare config, or when the config was edited since.
     """
 
     config: TrainConfig
-    data: ExportedData
+    data: ExportedData | None
     exported: dict[str, float]
 
 
@@ -53,15 +43,13 @@ def read_config_file(path: str) -> ConfigFile:
     """Read a config file.
 
     Raises:
-        InputError: missing, not YAML, or not a valid config.
+        InputError: missing, not YAML, not a valid config, or an export of another format.
     """
     content = read_yaml(path)
     if "config" not in content:
-        return ConfigFile(TrainConfig.from_dict(content, path), ExportedData(), {})
-    config = TrainConfig.from_dict(content["config"], f"{path}: config")
-    data = checked(ExportedData, content.get("data", {}), f"{path}: data")
-    exported = checked(dict[str, float], content.get("validation", {}), f"{path}: validation")
-    return ConfigFile(config, data, exported if content.get("config_digest") == config.digest() else {})
+        return ConfigFile(TrainConfig.from_dict(content, path), None, {})
+    found = ExportedConfig.from_dict(content, path, REMEDY)
+    return ConfigFile(found.config, found.data, {} if found.is_edited else found.validation)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,16 +71,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     file = read_config_file(arguments.config)
-    name = arguments.dataset or file.data.dataset
+    name = arguments.dataset or (file.data.dataset if file.data else None)
     if name is None:
         raise InputError(f"{arguments.config} does not say its dataset; give it with --dataset")
     if arguments.all_data and arguments.split_seed is not None:
         raise InputError(f"--all-data splits nothing off; leave --split-seed {arguments.split_seed} out")
-    split_seed = file.data.split_seed
+    split_seed = file.data.split_seed if file.data else SPLIT_SEED
     if arguments.split_seed is not None:
         split_seed = checked(Seed, arguments.split_seed, "--split-seed")
     console = Console()
-    engine = arguments.engine or (file.data.engine if arguments.device == AUTO else AUTO)
+    engine = arguments.engine or (file.data.engine if file.data and arguments.device == AUTO else AUTO)
     choice = choose_engine(file.config, engine, arguments.device)
     say(console, f"engine {choice.name} on {choice.device}")
     dataset = load_dataset(str(name), arguments.data_dir)
@@ -104,7 +92,7 @@ def _train(arguments: argparse.Namespace) -> int:
         for result in run:
             shown = "" if result.metrics is None else f", validation {_shown(result.metrics)}"
             say(console, f"epoch {result.epoch}/{file.config.epochs}: loss {result.loss:.4f}{shown}")
-    same_data = dataset.checksum == file.data.checksum and split_seed == file.data.split_seed
+    same_data = file.data and (dataset.checksum, split_seed) == (file.data.checksum, file.data.split_seed)
     if file.exported and same_data and validation is not None:
         say(console, f"exported: validation {_shown(file.exported)}")
     if arguments.save is not None:

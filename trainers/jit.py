@@ -19,8 +19,9 @@ def compiled(version: int = 0, **options: Any) -> Callable[[Callable[..., Any]],
     """`numba.njit(cache=True, **options)`, or without the cache where no folder for it can be written.
 
     Numba compiles again when the time of the function's file has changed, as it has in every fresh checkout. With a version
-    other than 0, a `numba_engine.fingerprint`, it compiles again when that has changed. The function's closure has to hold the
-    same number: should numba no longer look at the stamp that is set here, it still looks at that.
+    other than 0, a `numba_engine.fingerprint` that the function's closure holds too, that time does not count: the closure is
+    part of the key, and kernels of several versions lie side by side. Should numba no longer look at the stamp that is set
+    here, it looks at the time again.
 
     Without reference counts (`_nrt`): passing an array to a function would add to a number in memory that all threads share.
     So compiled functions allocate nothing; what they need is handed to them.
@@ -33,7 +34,7 @@ def compiled(version: int = 0, **options: Any) -> Callable[[Callable[..., Any]],
         except RuntimeError:  # numba: no locator available
             return njit(**options)(function)
         if version:
-            dispatcher._cache._cache_file._source_stamp = version
+            dispatcher._cache._cache_file._source_stamp = "by fingerprint"
         return dispatcher
 
     return decorate

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import field
 from typing import Any
 
-import numpy as np
 import optuna
+from pydantic.dataclasses import dataclass
 
-from hpo.confirmation.statistics import Floats
+from hpo.runs.store import Beyond
 from hpo.study.spec import OBJECTIVE
 from hpo.study.trials import tally
 from trainers.config import TrainConfig
 from trainers.errors import InputError
+from trainers.validation import SETTINGS
 
 CONFIRM_METRICS = ("ndcg@20", "recall@20", "ndcg@50", "recall@50")
-LOSS_BY_EPOCH = "training loss by epoch"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class SearchCost:
     """What finding a config took: finished trials, epochs trained, seconds of training and of the search's evaluation.
 
@@ -33,7 +33,7 @@ class SearchCost:
 
     def with_selection(self, candidates: Sequence[Candidate]) -> SearchCost:
         """The same with stage 1 of confirm, which chooses among the candidates."""
-        epochs = sum(candidate.config.epochs * len(candidate.by_seed) for candidate in candidates)
+        epochs = sum(candidate.epochs_trained for candidate in candidates)
         seconds = sum(candidate.seconds for candidate in candidates)
         return SearchCost(self.trials, self.epochs + epochs, round(self.seconds + seconds, 1))
 
@@ -49,7 +49,7 @@ def search_cost(study: optuna.Study) -> SearchCost:
     return SearchCost(tally(trials).finished, sum(attrs.get("epochs_trained", 0) for attrs in spent), round(seconds, 1))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class Candidate:
     """A config that entered the validation stage, with its metrics by seed; `failure` if it diverged.
 
@@ -57,6 +57,7 @@ class Candidate:
         curves: by seed, the validation objective by epoch.
         losses: by seed, the mean training loss by epoch.
         seconds: training time over all seeds.
+        epochs_trained: over all seeds; a run that diverges ends early.
     """
 
     trial: int
@@ -67,17 +68,12 @@ class Candidate:
     curves: dict[int, dict[int, float]] = field(default_factory=dict)
     losses: dict[int, dict[int, float]] = field(default_factory=dict)
     seconds: float = 0.0
+    epochs_trained: int = 0
 
     @property
     def mean(self) -> float:
         """Mean validation objective over seeds, minus infinity when it diverged."""
         return float("-inf") if self.failure else statistics.fmean(m[OBJECTIVE] for m in self.by_seed.values())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for confirm.yaml."""
-        outcome = {"failure": self.failure} if self.failure else {f"mean {OBJECTIVE}": self.mean}
-        found = {"trial": self.trial, "search_value": self.search_value, **outcome, "by_seed": self.by_seed}
-        return {**found, f"{OBJECTIVE} by epoch": self.curves, LOSS_BY_EPOCH: self.losses}
 
 
 def highest(candidates: Sequence[Candidate], name: str) -> Candidate:
@@ -92,7 +88,7 @@ def highest(candidates: Sequence[Candidate], name: str) -> Candidate:
     return winner
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class Method:
     """A row of the comparison.
 
@@ -100,13 +96,13 @@ class Method:
         label: `MML tuned`, `CCL published`, ...
         config: what was trained; its seed is the first of the seeds.
         by_seed: test metrics by seed.
-        per_user: (n_users,) the objective of each user, mean over seeds; empty when a seed diverged.
         seconds: training time over all seeds.
         search: what finding the config took; nothing for published ones.
-        beyond: beyond accuracy, mean over seeds, see `trainers.metrics.beyond_accuracy.summarise`.
+        beyond: beyond accuracy, mean over seeds; None when a seed diverged.
         gradient: which negatives get the gradient, mean over seeds, see `trainers.metrics.gradient_share.gradient_shares`.
         trained_by: the revisions of this program that trained its runs, which are kept and may be older than this one.
-        trained_on: the kinds of machine that they were trained on, as far as they say so.
+        trained_on: the kinds of machine that they were trained on.
+        trained_with: by engine, the versions of the libraries that decide how it rounds.
     """
 
     label: str
@@ -114,12 +110,12 @@ class Method:
     by_seed: dict[int, dict[str, float]]
     seconds: float
     failure: str = ""
-    per_user: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
     search: SearchCost = NO_SEARCH
-    beyond: dict[str, Any] = field(default_factory=dict)
+    beyond: Beyond | None = None
     gradient: dict[str, float] = field(default_factory=dict)
-    trained_by: Sequence[str] = ()
-    trained_on: Sequence[str] = ()
+    trained_by: list[str] = field(default_factory=list)
+    trained_on: list[str] = field(default_factory=list)
+    trained_with: dict[str, list[str]] = field(default_factory=dict)
 
     def values(self, metric: str) -> list[float]:
         """The metric for every seed."""
@@ -136,15 +132,6 @@ class Method:
     def figure(self, metric: str) -> str:
         """`mean ± sd` of a metric."""
         return mean_sd(self.mean(metric), self.sd(metric))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for confirm.yaml."""
-        means = {} if self.failure else {m: {"mean": self.mean(m), "sd": self.sd(m)} for m in CONFIRM_METRICS}
-        failure = {"failure": self.failure} if self.failure else {}
-        costs = {"seconds": round(self.seconds, 1), "search": asdict(self.search)}
-        found = {"by_seed": self.by_seed, "beyond": self.beyond, "gradient": self.gradient}
-        trained = {"trained_by": [*self.trained_by], "trained_on": [*self.trained_on], "config": self.config.to_dict()}
-        return {"method": self.label, **failure, **means, **costs, **found, **trained}
 
 
 def mean_sd(mean: float, sd: float | None) -> str:

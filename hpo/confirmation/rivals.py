@@ -9,11 +9,13 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
+from pydantic import JsonValue
 
+from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.results import NO_SEARCH, Candidate, SearchCost, highest, search_cost
 from hpo.runtime.text import counted
 from hpo.study.definition import Difference, definition_of, differences, stored_definition
-from hpo.study.spec import OBJECTIVE, StudySpec
+from hpo.study.spec import StudySpec
 from hpo.study.stored import stored_spec
 from hpo.study.trials import best_trials, ways_searched
 from hpo.study.workspace import Workspace
@@ -37,8 +39,20 @@ class Contender:
     candidates: Sequence[Candidate] = ()
 
 
-DIFFERS = "differs in"
 BUDGET_TOLERANCE = 0.1  # budgets within 10 % count as equal: n workers may overshoot by n - 1 trials
+
+
+@dataclass(frozen=True)
+class NotTuned:
+    """Why a rival's study gives no tuned config.
+
+    Attributes:
+        reason: a key of `hpo.confirmation.wording.WHY_NOT_TUNED`.
+        details: of reason `differs`: key, the value it was searched with, the value now; else texts.
+    """
+
+    reason: str
+    details: Sequence[str | Difference] = ()
 
 
 @dataclass(frozen=True)
@@ -50,27 +64,25 @@ class Rivals:
     storage: BaseStorage
     select: Select
 
-    def of(self, ours: Contender) -> tuple[list[Contender], list[str]]:
+    def of(self, ours: Contender) -> tuple[list[Contender], list[Caveat]]:
         """The published config and each rival's, published and, when its study has run in the same way, tuned; each config
         once; and what the reader must know of them.
         """
-        others, not_tuned, otherwise = self._published(self.work.spec), [], []
+        others, not_tuned = self._published(self.work.spec), dict[str, Caveat]()
         for rival in self.work.rivals:
-            tuned, why_not = self._tuned(rival)
+            tuned = self._tuned(rival)
             published = self._published(rival)
-            others += [*published, *tuned]
-            if why_not:
-                lost = "" if published else "; not compared at all"
-                not_tuned.append(f"{title(rival)} (rival study {rival.name} {why_not}{lost})")
-                otherwise += [rival.name] if why_not.startswith(DIFFERS) else []
-        kept, notes = _without_duplicates(ours, others)
+            others += published
+            if isinstance(tuned, NotTuned):
+                not_tuned[rival.name] = _not_tuned(rival, tuned, compared=bool(published))
+            else:
+                others.append(tuned)
+        kept, found_again = _without_duplicates(ours, others)
+        caveats = [*found_again, *not_tuned.values()]
         if not_tuned:
-            first = f", once what differs is gone (hpo.studies delete {' '.join(otherwise)})" if otherwise else ""
-            notes.append(
-                f"not tuned: {', '.join(not_tuned)}; a tuned loss against an untuned one is no fair comparison of losses: "
-                f"hpo.run --tune-rivals searches them with the same budget{first}"
-            )
-        return kept, [*notes, *self._caveats(ours, kept)]
+            to_delete: list[JsonValue] = [name for name, caveat in not_tuned.items() if caveat.facts["reason"] == "differs"]
+            caveats.append(Caveat(kind=CaveatKind.UNTUNED_RIVALS, subject=ours.label, facts={"to_delete": to_delete}))
+        return kept, [*caveats, *self._caveats(ours, kept)]
 
     def _published(self, spec: StudySpec) -> list[Contender]:
         published = spec.published(self.work.spec.confirm.epochs, 0)
@@ -102,65 +114,71 @@ class Rivals:
     def _studies(self) -> list[str]:
         return optuna.get_all_study_names(self.storage)
 
-    def _tuned(self, rival: StudySpec) -> tuple[list[Contender], str]:
-        """The rival's winner, chosen as ours is; none, and why, when its study has not run, or not in the same way."""
+    def _tuned(self, rival: StudySpec) -> Contender | NotTuned:
+        """The rival's winner, chosen as ours is, when its study has run, and in the same way."""
         if rival.name not in self._studies:
-            return [], "has not run"
+            return NotTuned("has not run")
         study = optuna.load_study(study_name=rival.name, storage=self.storage)
-        if why_not := self._unlike(study, rival):
-            return [], why_not
+        try:
+            asked = rival.with_budget_of(self.work.spec)
+        except InputError as error:
+            return NotTuned("cannot be searched", [str(error)])
+        if unlike := self._unlike(study, asked):
+            return NotTuned("differs", unlike)
         theirs = stored_spec(study)
         if not best_trials(study, 1):
-            return [], "has no complete trial"
-        if why_not := self._searched_otherwise(ways_searched(study)):
-            return [], why_not
+            return NotTuned("no complete trial")
+        if unlike := self._searched_otherwise(ways_searched(study)):
+            return NotTuned("differs", unlike)
         candidates = self.select(study, theirs)
         if all(candidate.failure for candidate in candidates):
-            return [], "has no candidate that trains to full epochs"
+            return NotTuned("diverged")
         chosen, cost = highest(candidates, rival.name), search_cost(study)
-        unlike = abs(cost.trials - self._n_trials) > BUDGET_TOLERANCE * self._n_trials
-        budget = f" ({counted(cost.trials, 'trial')}, not {self._n_trials})" if unlike else ""
-        return [self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(candidates), candidates)], ""
+        unlike_budget = abs(cost.trials - self._n_trials) > BUDGET_TOLERANCE * self._n_trials
+        budget = f" ({counted(cost.trials, 'trial')}, not {self._n_trials})" if unlike_budget else ""
+        return self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(candidates), candidates)
 
-    def _unlike(self, study: optuna.Study, rival: StudySpec) -> str:
-        """Why a rival's study is no equal of ours, or not what its name or file now stands for; empty when it is both.
+    def _unlike(self, study: optuna.Study, asked: StudySpec) -> list[Difference]:
+        """Where a rival's study differs from what is asked for: what its name or file stands for, with our budget and data.
 
-        The batch size and the rate of its file are fair.
+        The batch size and the rate of its file are fair. Its engine may be another one: ours may not train its loss.
         """
-        try:
-            asked_spec = rival.with_budget_of(self.work.spec)
-        except InputError as error:
-            return f"cannot be searched as ours is: {error}"
-        asked = definition_of(asked_spec, self.work.dataset.checksum, self.work.choice.name)
-        theirs = stored_definition(study.study_name, study.user_attrs)
-        return _differs([_searched_with(unlike) for unlike in differences(theirs, asked, leaving_out=("engine",))])
+        now = definition_of(asked, self.work.dataset.checksum, self.work.choice.name)
+        return differences(stored_definition(study.study_name, study.user_attrs), now, leaving_out=("engine",))
 
-    def _searched_otherwise(self, theirs: list[dict[str, Any]]) -> str:
-        """The same for what is no part of a definition."""
-        parts = [part for part in ("sampler", "pruner") if _parts(theirs, part) != _parts(self._ways, part)]
-        return _differs([f"search.{part}" for part in parts])
+    def _searched_otherwise(self, theirs: list[dict[str, Any]]) -> list[Difference]:
+        """The same for what is no part of a definition: samplers and pruners."""
+        pairs = {part: (_parts(theirs, part), _parts(self._ways, part)) for part in ("sampler", "pruner")}
+        return [
+            Difference(f"search.{part}", *(" and ".join(sorted(each)) for each in pair))
+            for part, pair in pairs.items()
+            if pair[0] != pair[1]
+        ]
 
-    def _caveats(self, ours: Contender, others: Sequence[Contender]) -> Iterator[str]:
+    def _caveats(self, ours: Contender, others: Sequence[Contender]) -> Iterator[Caveat]:
         """What the reader must know of how the configs came to be."""
-        if any(not other.candidates for other in others):
-            yield (
-                "what is not tuned has a paper's settings of the loss, under the encoder's settings, negatives, batch size, "
-                "learning rate, schedule and epochs of the study here: not the paper's whole recipe"
-            )
-        yield from _model_differences(ours, others, searched=self.work.spec.space.also)
-        spec = self.work.spec
+        spec, some_untuned = self.work.spec, any(not other.candidates for other in others)
+        if some_untuned:
+            yield Caveat(kind=CaveatKind.PAPER_SETTINGS, subject=spec.name)
+        yield from _model_differences(ours, others, searched=spec.space.also)
         for part in ("sampler", "pruner"):
             if len(_parts(self._ways, part)) > 1:
-                yield f"the {part} was changed during the search: trials before and after the change are not comparable"
+                yield Caveat(kind=CaveatKind.SEARCH_CHANGED, subject=part)
         sampler = spec.search.sampler
         if sampler.never_learns(self._n_trials):
-            yield (
-                f"the search of {self._n_trials} trials is no longer than the {sampler.n_startup_trials} that sampler "
-                f"{sampler.name} draws at random before it learns: search longer before you trust a comparison of tuned methods"
-            )
-        if spec.space.also and any(not other.candidates for other in others):
-            searched = ", ".join(spec.space.also)
-            yield f"{searched} searched: methods that are not tuned have what their study file says (report: what was trained)"
+            facts: dict[str, JsonValue] = {"trials": self._n_trials, "random_trials": sampler.n_startup_trials}
+            yield Caveat(kind=CaveatKind.SHORT_SEARCH, subject=sampler.name, facts=facts)
+        if spec.space.also and some_untuned:
+            yield Caveat(kind=CaveatKind.NOT_SEARCHED_BY_ALL, subject=spec.name, facts={"fields": [*spec.space.also]})
+
+
+def _not_tuned(rival: StudySpec, why: NotTuned, compared: bool) -> Caveat:
+    """A rival without a tuned config; `compared`: whether its published one is."""
+    details: list[JsonValue] = [
+        [detail.key, detail.before, detail.after] if isinstance(detail, Difference) else detail for detail in why.details
+    ]
+    facts: dict[str, JsonValue] = {"study": rival.name, "reason": why.reason, "details": details, "compared": compared}
+    return Caveat(kind=CaveatKind.NOT_TUNED, subject=title(rival), facts=facts)
 
 
 def _parts(ways: list[dict[str, Any]], part: str) -> set[str]:
@@ -168,65 +186,53 @@ def _parts(ways: list[dict[str, Any]], part: str) -> set[str]:
     return {str(way.get(part)) for way in ways}
 
 
-def _searched_with(unlike: Difference) -> str:
-    says = "study file says" if unlike.key.split(".")[0] in ("config", "space") else "this study has"
-    return f"{unlike.key} (searched with {unlike.before}, {says} {unlike.after})"
-
-
-def _differs(keys: Sequence[str]) -> str:
-    return f"{DIFFERS} {', '.join(keys)}" if keys else ""
-
-
-def _without_duplicates(ours: Contender, others: Sequence[Contender]) -> tuple[list[Contender], list[str]]:
-    """The others without published configs that a search has found, too, and a note for each of those."""
+def _without_duplicates(ours: Contender, others: Sequence[Contender]) -> tuple[list[Contender], list[Caveat]]:
+    """The others without published configs that a search has found, too, and a caveat for each of those."""
     tuned = [ours, *(other for other in others if other.candidates)]
-    kept, notes = [], []
+    kept, caveats = [], []
     for other in others:
         same = None if other.candidates else next((one for one in tuned if one.config.same_but_seed(other.config)), None)
         if same is None:
             kept.append(other)
         else:
-            notes.append(_published_found_by_search(same, other))
-    return kept, notes
+            caveats.append(published_found_by_search(same, other))
+    return kept, caveats
 
 
-def _published_found_by_search(tuned: Contender, published: Contender) -> str:
-    """What to say where the validation stage chose the published config."""
+def published_found_by_search(tuned: Contender, published: Contender) -> Caveat:
+    """Where the validation stage chose the published config: whether the search had another one ahead of it."""
     chosen = highest(tuned.candidates, tuned.label)
     best = max(tuned.candidates, key=lambda candidate: candidate.search_value)
-    which = f"{tuned.label} is the config of {published.label}"
-    if best.search_value <= chosen.search_value:
-        return f"{which}: its search found no better one"
-    then = f"diverged at full epochs ({best.failure})" if best.failure else ""
-    then = then or f"not at full epochs ({best.mean:.4f} against {chosen.mean:.4f})"
-    return (
-        f"{which}: trial {best.trial} was ahead of it in the search (validation {OBJECTIVE} {best.search_value:.4f} against "
-        f"{chosen.search_value:.4f}), but {then}"
-    )
+    facts: dict[str, JsonValue] = {"published": published.label}
+    if best.search_value > chosen.search_value:
+        facts |= {"trial": best.trial, "failure": best.failure, "value": None if best.failure else best.mean}
+        facts |= {"search_value": best.search_value, "chosen_search_value": chosen.search_value, "chosen_value": chosen.mean}
+    return Caveat(kind=CaveatKind.FOUND_PUBLISHED, subject=tuned.label, facts=facts)
 
 
-def _model_differences(ours: Contender, others: Sequence[Contender], searched: Sequence[str]) -> Iterator[str]:
-    """What differs beside the losses, but for what each has searched for itself; a sentence for those that differ alike."""
+def _model_differences(ours: Contender, others: Sequence[Contender], searched: Sequence[str]) -> Iterator[Caveat]:
+    """What differs beside the losses, but for what each has searched for itself; one caveat for those that differ alike."""
     mine = _settings_besides_loss(ours.config, searched)
-    labels: dict[str, list[str]] = {}
+    labels: dict[str, list[JsonValue]] = {}
+    unlike: dict[str, list[JsonValue]] = {}
     for other in others:
         theirs = _settings_besides_loss(other.config, searched)
-        unlike = "; ".join(
-            f"{key} ({theirs[key]} vs {mine[key]})" for key in theirs if mine.get(key, theirs[key]) != theirs[key]
-        )
-        if unlike:
-            labels.setdefault(unlike, []).append(other.label)
-    for unlike, those in labels.items():
-        also = "also differs" if len(those) == 1 else "also differ"
-        yield f"{' and '.join(those)} {also} from {ours.label} in {unlike}"
+        found: list[JsonValue] = [[key, theirs[key], mine[key]] for key in theirs if mine.get(key, theirs[key]) != theirs[key]]
+        if found:
+            labels.setdefault(str(found), []).append(other.label)
+            unlike[str(found)] = found
+    for key, those in labels.items():
+        facts: dict[str, JsonValue] = {"methods": those, "differences": unlike[key]}
+        yield Caveat(kind=CaveatKind.DIFFERENT_SETTINGS, subject=ours.label, facts=facts)
 
 
 def _settings_besides_loss(config: TrainConfig, searched: Sequence[str]) -> dict[str, Any]:
     """What a config has beside its loss, by dotted keys, without what is searched."""
-    fields = dotted(config.to_dict())
     inside = {"dropout": "encoder.dropout", "negatives": "negatives.count"}
     left_out = {"epochs", "seed", *(inside.get(name, name) for name in searched)}
-    return {key: value for key, value in fields.items() if key not in left_out and not key.startswith("loss.")}
+    return {
+        key: value for key, value in dotted(config.to_dict()).items() if key not in left_out and not key.startswith("loss.")
+    }
 
 
 def title(spec: StudySpec) -> str:

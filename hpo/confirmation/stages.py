@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 
-from hpo.confirmation.outcome import Confirmation
+from hpo.confirmation.caveats import Caveat, CaveatKind, caveats_of
+from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.confirmation.results import Candidate, Method, highest, mean_of, search_cost
 from hpo.confirmation.rivals import Contender, Rivals, title
+from hpo.confirmation.statistics import Comparison, Floats, Measured, compare
 from hpo.confirmation.test_log import log_reading, readings_of_other_studies
-from hpo.runs.store import BaselineResult, FinishedRun, RunStore, machine_of, revision_of
+from hpo.runs.provenance import provenance
+from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunStore
 from hpo.runs.train import FullRuns, Progress
 from hpo.runtime.signals import Stopper
+from hpo.study.definition import STUDY_ID, stored_definition
 from hpo.study.spec import OBJECTIVE, StudySpec
 from hpo.study.trials import finalists, trial_config
 from hpo.study.workspace import Workspace
@@ -48,43 +51,54 @@ class Confirmer:
             InputError: no complete trial, or every candidate diverges.
             Stopped: SIGINT or SIGTERM; finished runs are kept.
         """
-        spec, test = self.work.spec, self._test_split  # a broken file is to be found before hours of training
+        spec, test, n_trials = (
+            self.work.spec,
+            self._test_split,
+            search_cost(study).trials,
+        )  # a broken file shows before training
         candidates = self._select(study, spec)
         winner = highest(candidates, spec.name)
         cost = search_cost(study).with_selection(candidates)
         ours = Contender(f"{title(spec)} tuned", winner.config, spec.confirm.seeds, cost, candidates)
-        others, notes = Rivals(self.work, study, self.storage, self._select).of(ours)
+        others, caveats = Rivals(self.work, study, self.storage, self._select).of(ours)
         compared = [ours, *others]
         read = log_reading(study, {one.label: [self._first(one).digest(), one.n_seeds] for one in compared})
+        tested = [self._test(contender) for contender in compared]
+        methods = [method for method, _ in tested]
+        validated = {one.label: list(one.candidates) for one in compared if one.candidates}
+        baselines = [self._baseline(name) for name in BASELINES]
         return Confirmation(
             study=spec.name,
-            candidates=candidates,
-            winner=winner,
-            methods=[self._test(contender) for contender in compared],
-            baselines=[self._baseline(name) for name in BASELINES],
-            notes=[
-                *notes,
-                *_distribution_shift(*self.work.split, self.work.dataset.train, test),
+            study_id=study.user_attrs[STUDY_ID],
+            trials=n_trials,
+            search_epochs=spec.search.epochs,
+            data=self._data(),
+            methods=methods,
+            comparisons=compared_by_users(tested),
+            caveats=[
+                *caveats,
+                *distribution_shift(spec.name, *self.work.split, self.work.dataset.train, test),
                 *read,
                 *readings_of_other_studies(study, self.storage),
+                *caveats_of(methods, validated, baselines, spec.search.epochs),
             ],
-            data=self._data(),
-            validated={one.label: one.candidates for one in compared if one.candidates},
-            search_epochs=spec.search.epochs,
+            baselines=baselines,
+            validated=validated,
+            definition=stored_definition(study.study_name, study.user_attrs),
+            provenance=provenance(self.work.choice.device),
         )
 
-    def _data(self) -> dict[str, Any]:
-        """How many there are of what, and where the test split comes from."""
+    def _data(self) -> DataCounts:
         (train, validation), test = self.work.split, self._test_split
-        return {
-            "users": train.n_users,
-            "items": train.n_items,
-            "interactions to train on": len(train),
-            "for validation": len(validation),
-            "for the test": len(test),
-            "users with test interactions": int((test.per_user > 0).sum()),
-            "test split": origin_of_test(self.work.spec.dataset, self.work.data_dir),
-        }
+        return DataCounts(
+            users=train.n_users,
+            items=train.n_items,
+            train=len(train),
+            validation=len(validation),
+            test=len(test),
+            users_with_test=int((test.per_user > 0).sum()),
+            test_split=origin_of_test(self.work.spec.dataset, self.work.data_dir),
+        )
 
     def _select(self, study: optuna.Study, spec: StudySpec) -> list[Candidate]:
         """Stage 1: the top configs and the published one on train, over fresh seeds, scored on validation."""
@@ -101,36 +115,40 @@ class Confirmer:
             by_seed = {run.config.seed: run.metrics for run in runs}
             failure = next((run.failure for run in runs if run.failure), "")
             by_epoch = {run.config.seed: run.curve for run in runs}, {run.config.seed: run.losses for run in runs}
-            seconds = sum(run.seconds for run in runs)
+            seconds, epochs = sum(run.seconds for run in runs), sum(run.epochs_trained for run in runs)
             value = float(trial.value or 0.0)
-            candidates.append(Candidate(trial.number, config, value, by_seed, failure, *by_epoch, seconds))
+            candidates.append(Candidate(trial.number, config, value, by_seed, failure, *by_epoch, seconds, epochs))
         return candidates
 
     def _first(self, contender: Contender) -> TrainConfig:
         """What stage 2 trains, with the first of its seeds."""
         return contender.config.replace(seed=self.work.spec.search.seed + TEST_OFFSET)
 
-    def _test(self, contender: Contender) -> Method:
-        """Stage 2: one method on train + validation, over further seeds; each model is read on test once."""
+    def _test(self, contender: Contender) -> tuple[Method, Floats]:
+        """Stage 2: one method on train + validation, over further seeds; each model is read on test once. With it the objective
+        of each user (n_users,), mean over seeds, empty when a seed diverged.
+        """
         label, config = contender.label, self._first(contender)
         seeds = _seeds(config.seed, contender.n_seeds)
         runs = self._runs(f"test, {label}", config, seeds, self.work.dataset.train, self._test_split)
-        by_seed = {run.config.seed: run.metrics for run in runs}
         failure = next((run.failure for run in runs if run.failure), "")
         per_user = [run.per_user[OBJECTIVE].to_numpy(np.float64) for run in runs if run.per_user is not None]
-        return Method(
+        engine, origins = engine_for(config, self.work.choice).name, [run.trained_by for run in runs if run.trained_by]
+        beyond = [run.beyond.model_dump() for run in runs if run.beyond]
+        method = Method(
             label=label,
             config=config,
-            by_seed=by_seed,
-            seconds=sum(run.seconds for run in runs),
+            by_seed={run.config.seed: run.metrics for run in runs},
+            seconds=round(sum(run.seconds for run in runs), 1),
             failure=failure,
-            per_user=np.zeros(0) if failure else np.mean(per_user, axis=0),
             search=contender.search,
-            beyond=mean_of([run.beyond for run in runs]) if all(run.beyond for run in runs) else {},
+            beyond=Beyond(**mean_of(beyond)) if len(beyond) == len(runs) else None,
             gradient=mean_of([run.gradient for run in runs]) if all(run.gradient for run in runs) else {},
-            trained_by=sorted({revision_of(run.trained_by) for run in runs}),
-            trained_on=sorted({kind for run in runs if (kind := machine_of(run.trained_by))}),
+            trained_by=sorted({origin.program for origin in origins}),
+            trained_on=sorted({origin.device for origin in origins if origin.device}),
+            trained_with={engine: sorted({origin.rounding(engine) for origin in origins})},
         )
+        return method, np.zeros(0) if failure else np.mean(per_user, axis=0)
 
     def _baseline(self, name: str) -> BaselineResult:
         """A baseline on the same data as stage 2."""
@@ -159,18 +177,26 @@ class Confirmer:
         return self._full_runs.train(configs, choice, seen, held_out, curve_every)
 
 
-def _distribution_shift(seen: Interactions, validation: Interactions, train: Interactions, test: Interactions) -> list[str]:
-    """A note when the items to be found on test have another popularity among what is trained on than those on validation."""
+def compared_by_users(tested: Sequence[tuple[Method, Floats]]) -> list[Comparison]:
+    """The winner, which comes first, against every other method that trained to the end; nothing when it did not.
+
+    Args:
+        tested: each with the objective of each user (n_users,), mean over its seeds.
+    """
+    sound = [Measured(m.label, users, np.array(m.values(OBJECTIVE))) for m, users in tested if not m.failure]
+    return [] if tested[0][0].failure else compare(sound[0], sound[1:])
+
+
+def distribution_shift(
+    study: str, seen: Interactions, validation: Interactions, train: Interactions, test: Interactions
+) -> list[Caveat]:
+    """A caveat when the items to be found on test have another popularity among what is trained on than those on validation."""
     chosen_by = float(seen.per_item[validation.items].mean()) / len(seen)
     tested_by = float(train.per_item[test.items].mean()) / len(train)
     percent = 100 * (tested_by / chosen_by - 1) if chosen_by else 0.0
     if abs(percent) < SHIFT_PERCENT:
         return []
-    how = f"{abs(percent):.0f} % {'more' if percent > 0 else 'less'} popular"
-    return [
-        f"items of the test split are {how} than those of validation: they follow "
-        "different distributions; the validation winner need not win on test"
-    ]
+    return [Caveat(kind=CaveatKind.SPLITS_DIFFER, subject=study, facts={"percent": percent})]
 
 
 def _seeds(first: int, count: int) -> list[int]:

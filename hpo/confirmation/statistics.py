@@ -14,11 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass as checked_dataclass
 from scipy import stats
+
+from trainers.validation import SETTINGS
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +30,15 @@ ALPHA, POWER = 0.05, 0.8
 RESAMPLES = 4000
 BATCH = 200  # resamples held in memory at a time
 BOOTSTRAP_SEED = 20240
-BETTER, WORSE, UNDECIDED, NO_VERDICT = "better", "worse", "not distinguishable", "no verdict"
+
+
+class Word(StrEnum):
+    """What can be said of ours against a rival; `NO_VERDICT` where a method has a single seed."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    UNDECIDED = "not distinguishable"
+    NO_VERDICT = "no verdict"
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,7 @@ class Measured:
     seeds: Floats
 
 
-@dataclass(frozen=True)
+@checked_dataclass(frozen=True, config=SETTINGS)
 class Evidence:
     """A mean difference's 95 % interval, two-sided p and standard error, in the metric's unit."""
 
@@ -48,7 +60,7 @@ class Evidence:
     error: float
 
 
-@dataclass(frozen=True)
+@checked_dataclass(frozen=True, config=SETTINGS)
 class Comparison:
     """Ours against a rival.
 
@@ -58,7 +70,8 @@ class Comparison:
         p: the largest of the three, Holm-corrected; 1 with a single seed, which decides nothing.
         wilcoxon: p of the signed-rank test over users, shown beside, decides nothing.
         detectable: the difference above which 80 % of such experiments should find it, with the level divided by the number
-            of rivals, as Holm's first step does. The errors are estimates: with 2 or 3 seeds it is some 55 to 80 %.
+            of rivals, as Holm's first step does; None with a single seed. The errors are estimates: with 2 or 3 seeds it is
+            some 55 to 80 %.
         family: the number of comparisons that Holm's correction covers.
     """
 
@@ -67,65 +80,25 @@ class Comparison:
     difference: float
     base: float
     users: Evidence
-    seeds: Evidence | None
-    both: Evidence | None
     p: float
     wilcoxon: float
-    detectable: float
+    seeds: Evidence | None = None
+    both: Evidence | None = None
+    detectable: float | None = None
     family: int = 1
 
     @property
-    def word(self) -> str:
-        """`better`, `worse` or `not distinguishable`; `no verdict` where a method has a single seed."""
+    def word(self) -> Word:
+        """The verdict in a word."""
         if self.seeds is None:
-            return NO_VERDICT
+            return Word.NO_VERDICT
         if self.p > ALPHA:
-            return UNDECIDED
-        return BETTER if self.difference > 0 else WORSE
+            return Word.UNDECIDED
+        return Word.BETTER if self.difference > 0 else Word.WORSE
 
-    def percent(self, difference: float) -> float:
-        """A difference in percent of the rival's mean; NaN when that is 0."""
-        return 100 * difference / self.base if self.base else float("nan")
-
-    def shown(self, difference: float, sign: str = "+") -> str:
-        """A difference as text: in percent of the rival's mean, as it stands when that is 0."""
-        return f"{self.percent(difference):{sign}.1f} %" if self.base else f"{difference:{sign}.4f}"
-
-    def sentence(self, metric: str) -> str:
-        """The verdict in one sentence."""
-        found = f"{metric} {self.shown(self.difference)}"
-        if self.both is None:
-            return (
-                f"no verdict on {self.ours} and {self.rival}: {found} (95 % interval over users {self._interval(self.users)}), "
-                "but a single seed tells nothing about the next training run; confirm with more seeds"
-            )
-        same = self.word == UNDECIDED
-        start = (
-            f"{self.ours} and {self.rival} are not distinguishable" if same else f"{self.ours} is {self.word} than {self.rival}"
-        )
-        limit = f"; minimum detectable effect about {self.shown(self.detectable, '')} (80 % power)" if same else ""
-        over = f" after Holm for {self.family} rivals" if self.family > 1 else ""
-        return f"{start}: {found} (95 % interval of this pair {self._interval(self.both)}; p {_shown_p(self.p)}{over}){limit}"
-
-    def _interval(self, evidence: Evidence) -> str:
-        return f"{self.shown(evidence.low).removesuffix(' %')} to {self.shown(evidence.high)}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data; intervals and differences in percent of the rival's mean."""
-        units = {"users": self.users, "seeds": self.seeds, "both": self.both}
-        return {
-            "rival": self.rival,
-            "verdict": self.word,
-            "difference_percent": _rounded(self.percent(self.difference)),
-            "interval_95_percent": {name: unit and self._bounds(unit) for name, unit in units.items()},
-            "p": {name: unit and unit.p for name, unit in units.items()},
-            "p_holm": self.p,
-            "p_wilcoxon_users": self.wilcoxon,
-            "detectable_percent": self.seeds and _rounded(self.percent(self.detectable)),
-        }
-
-    def _bounds(self, evidence: Evidence) -> list[float]:
-        return [_rounded(self.percent(value)) for value in (evidence.low, evidence.high)]
+    def percent(self, difference: float) -> float | None:
+        """A difference in percent of the rival's mean; None when that is 0."""
+        return 100 * difference / self.base if self.base else None
 
 
 def compare(ours: Measured, rivals: Sequence[Measured], resamples: int = RESAMPLES) -> list[Comparison]:
@@ -155,7 +128,7 @@ def _compare_one(ours: Measured, rival: Measured, resamples: int, strictest: flo
     differences = ours.users - rival.users
     difference = float(differences.mean())
     users, seeds = over_users(differences, resamples), over_seeds(ours.seeds, rival.seeds)
-    both, detectable = None, float("nan")
+    both, detectable = None, None
     if seeds is not None:
         degrees = _degrees(ours.seeds, rival.seeds)
         both = over_both(difference, users.error, seeds.error, degrees)
@@ -243,11 +216,3 @@ def _detectable(users_error: float, seeds_error: float, seeds_degrees: float, le
 def _wilcoxon(differences: Floats) -> float:
     """Two-sided p of the signed-rank test; 1 where no user differs."""
     return float(stats.wilcoxon(differences, method="approx").pvalue) if differences.any() else 1.0
-
-
-def _shown_p(p: float) -> str:
-    return f"{p:.2g}" if p >= 0.001 else "< .001"
-
-
-def _rounded(value: float) -> float:
-    return round(value, 4)

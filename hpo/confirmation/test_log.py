@@ -9,14 +9,15 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage
 
+from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.study.definition import stored_definition
 from trainers.errors import InputError
 
 TEST_LOG = "test readings"  # attribute of the study: what each confirm compared on the test split
 
 
-def log_reading(study: optuna.Study, reading: Mapping[str, Any]) -> list[str]:
-    """Keep with the study what is about to be read on the test split; a note when that is more than one thing by now.
+def log_reading(study: optuna.Study, reading: Mapping[str, Any]) -> list[Caveat]:
+    """Keep with the study what is about to be read on the test split; a caveat when that is more than one thing by now.
 
     Who searches on until the verdict pleases chooses on the test split. It is kept before stage 2 begins: what a confirm that
     was interrupted has finished can be looked at, too.
@@ -30,10 +31,7 @@ def log_reading(study: optuna.Study, reading: Mapping[str, Any]) -> list[str]:
         study.set_user_attr(TEST_LOG, readings)
     if len(readings) < 2:
         return []
-    return [
-        f"the test split has been read for {len(readings)} comparisons of this study that differ in winner, rivals, seeds or "
-        "epochs: the more of them, the less a verdict means"
-    ]
+    return [Caveat(kind=CaveatKind.TEST_READ_AGAIN, subject=study.study_name, facts={"times": len(readings)})]
 
 
 def _what(reading: Mapping[str, Any]) -> list[str]:
@@ -41,8 +39,8 @@ def _what(reading: Mapping[str, Any]) -> list[str]:
     return sorted(map(str, reading.values()))
 
 
-def readings_of_other_studies(study: optuna.Study, storage: BaseStorage) -> list[str]:
-    """A note when other studies of the storage have been confirmed on the same data: no verdict allows for that."""
+def readings_of_other_studies(study: optuna.Study, storage: BaseStorage) -> list[Caveat]:
+    """A caveat when other studies of the storage have been confirmed on the same data: no verdict allows for that."""
     data, others = stored_definition(study.study_name, study.user_attrs).checksum, []
     for other in optuna.get_all_study_summaries(storage, include_best_trial=False):
         if TEST_LOG not in other.user_attrs or other.study_name == study.study_name:
@@ -52,7 +50,4 @@ def readings_of_other_studies(study: optuna.Study, storage: BaseStorage) -> list
                 others.append(other.study_name)
     if not others:
         return []
-    return [
-        f"the test split has been read for other studies of these data, too ({', '.join(sorted(others))}): whoever reports the "
-        "best of several verdicts has chosen on the test split"
-    ]
+    return [Caveat(kind=CaveatKind.TEST_READ_FOR_OTHERS, subject=study.study_name, facts={"studies": [*sorted(others)]})]

@@ -2,11 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel
 
 from hpo.replication.papers import MEAN_POPULARITY, PaperRow, PaperTable
-from hpo.runs.store import FinishedRun, revision_of
+from hpo.runs.provenance import Provenance
+from hpo.runs.store import FinishedRun
+from hpo.runtime.typed_files import Stored
+from trainers.config import TrainConfig
+from trainers.early_stopping import Plateau
+from trainers.validation import SETTINGS
+from trainers.yaml_files import read_yaml
+
+
+class ReplicatedRow(BaseModel):
+    """A paper's figures beside ours.
+
+    Attributes:
+        measured: on the test split; empty where the run diverged, which `failure` says.
+        stopped_by: how the run ended early.
+        trained_by: revision of the program.
+    """
+
+    model_config = SETTINGS | {"frozen": True}
+    name: str
+    dataset: str
+    paper: dict[str, float]
+    measured: dict[str, float]
+    failure: str | None = None
+    stopped_by: Plateau | None = None
+    epochs_trained: int
+    seconds: float
+    trained_by: str | None = None
+    config: TrainConfig
+
+    @property
+    def identity(self) -> tuple[str, TrainConfig, Plateau | None]:
+        """What was trained, on what; a newer row of the same takes its place."""
+        return self.dataset, self.config, self.stopped_by
+
+
+class ReplicatedTable(Stored):
+    """The file of a table of hpo.replicate."""
+
+    FORMAT: ClassVar[int] = 1
+    runs: list[ReplicatedRow]
+    provenance: Provenance
+
+    @classmethod
+    def read(cls, path: Path) -> ReplicatedTable:
+        """A table that was written before.
+
+        Raises:
+            InputError: it is damaged or has another format.
+        """
+        return cls.from_dict(read_yaml(path), str(path), "delete it, finished runs are kept beside it")
 
 
 @dataclass(frozen=True)
@@ -17,9 +70,8 @@ class Outcome:
     run: FinishedRun
 
     def measured(self) -> dict[str, float]:
-        """The run's figures by metric, empty where it diverged; runs of early versions have no popularity."""
-        popularity = self.run.beyond.get("mean_popularity")
-        return self.run.metrics | ({} if popularity is None else {MEAN_POPULARITY: popularity})
+        """The run's figures by metric, empty where it diverged."""
+        return self.run.metrics | ({MEAN_POPULARITY: self.run.beyond.mean_popularity} if self.run.beyond else {})
 
     def cells(self, paper_table: PaperTable) -> list[str]:
         """Measured beside the paper's with the relative difference, where the run has the paper's negatives and epochs."""
@@ -38,15 +90,17 @@ class Outcome:
             cells += [f"{ours:.{digits}f}", *beside]
         return cells
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "name": self.row.name,
-            "dataset": self.row.dataset,
-            "paper": self.row.paper,
-            "measured": {"failure": self.run.failure} if self.run.failure else self.measured(),
-            **({"stopped by": asdict(self.row.plateau), "after epochs": len(self.run.losses)} if self.row.plateau else {}),
-            "seconds": round(self.run.seconds, 3),  # as it is stored
-            "trained_by": revision_of(self.run.trained_by),
-            "config": self.run.config.to_dict(),
-        }
+    def to_row(self) -> ReplicatedRow:
+        """What is written."""
+        return ReplicatedRow(
+            name=self.row.name,
+            dataset=self.row.dataset,
+            paper=self.row.paper,
+            measured=self.measured(),
+            failure=self.run.failure or None,
+            stopped_by=self.row.plateau,
+            epochs_trained=self.run.epochs_trained,
+            seconds=self.run.seconds,
+            trained_by=self.run.trained_by.program if self.run.trained_by else None,
+            config=self.run.config,
+        )

@@ -12,7 +12,7 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.storages import BaseStorage
 from optuna_dashboard import save_note, save_plotly_graph_object
 
-from hpo.reporting.export import BEST
+from hpo.reporting.export import BEST, check_owner
 from hpo.reporting.figures import CURVES, SHAPE, pictures
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import HTML, write_report
@@ -29,8 +29,12 @@ def publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output: 
 
     Returns:
         The report's files.
+
+    Raises:
+        InputError: the folder cannot be written, or holds another study's results.
     """
     folder = output / spec.name
+    check_owner(folder, study)
     overview = Overview.of(spec, study, folder)
     drawn = pictures(overview)
     paths = write_report(overview, drawn, folder)

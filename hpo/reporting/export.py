@@ -3,26 +3,79 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial
+from pydantic import BaseModel
 
-from hpo.confirmation.outcome import Confirmation, confirmation
-from hpo.runs.provenance import provenance
+from hpo.confirmation.outcome import CONFIRM, Confirmation, confirmation
+from hpo.runs.provenance import Provenance, provenance
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
+from hpo.runtime.typed_files import Stored
 from hpo.study.attributes import PUBLISHED_MARK, SEARCHED_BY, WORKER
-from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC
+from hpo.study.definition import STUDY_ID
+from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC, Seed
 from hpo.study.trials import best_trials, trial_config
 from hpo.study.workspace import Workspace
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.files import write_text
-from trainers.yaml_files import to_yaml
+from trainers.validation import SETTINGS
+from trainers.yaml_files import read_yaml, to_yaml
 
 BEST, BEST_TRIAL = "best.yaml", "best_trial.yaml"
 TRIALS = "trials.csv"
+REMEDY = "export it again with hpo.export, or leave nothing in it but the keys of its config"
+
+
+class ExportedData(BaseModel):
+    """What an exported config was trained on, and by which engine."""
+
+    model_config = SETTINGS | {"frozen": True}
+    dataset: str
+    checksum: str
+    split_seed: Seed
+    engine: str
+
+
+class ExportedConfig(Stored):
+    """A config with what was measured with it, on which data, and where it comes from.
+
+    Attributes:
+        study_id: which of all studies of this name it is.
+        published: what the trial's settings are called where they are a paper's.
+        validation: metrics of the config as it stands here.
+        config_digest: of the config that was measured; another one than the config's after an edit.
+    """
+
+    FORMAT: ClassVar[int] = 1
+    config: TrainConfig
+    study: str
+    study_id: str
+    trial: int
+    published: str | None = None
+    validation: dict[str, float]
+    validation_by_seed: dict[int, dict[str, float]] | None = None
+    test_by_seed: dict[int, dict[str, float]] | None = None
+    data: ExportedData
+    config_digest: str
+    provenance: Provenance
+
+    @classmethod
+    def read(cls, path: Path) -> ExportedConfig:
+        """What was exported, edited or not.
+
+        Raises:
+            InputError: it is missing, damaged, or has another format.
+        """
+        return cls.from_dict(read_yaml(path), str(path), REMEDY)
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether the config is no longer the one that was measured."""
+        return self.config.digest() != self.config_digest
 
 
 def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial]:
@@ -31,16 +84,17 @@ def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial
     To `best.yaml`; once the study is confirmed that is the winner's, and the best trial goes to `best_trial.yaml`.
 
     Raises:
-        InputError: no trial is complete, or the folder cannot be written.
+        InputError: no trial is complete, or the folder cannot be written, or it is another study's.
     """
+    check_owner(work.folder, study)
     best = best_trials(study, 1)
     if not best:
         raise InputError(f"study {study.study_name!r} has no complete trial yet; let it run longer")
     trial = best[0]
     validation = {OBJECTIVE: trial.value, SECONDARY_METRIC: trial.user_attrs[SECONDARY_METRIC]}
-    facts = {"trial": trial.number, "published": trial.user_attrs.get(PUBLISHED_MARK, False), "validation": validation}
+    facts = {"trial": trial.number, "published": trial.user_attrs.get(PUBLISHED_MARK), "validation": validation}
     name = BEST_TRIAL if confirmation(work.folder, study) else BEST
-    return write_config(work, work.folder / name, trial_config(trial, work.spec), facts), trial
+    return _write_config(work, study.user_attrs[STUDY_ID], name, trial_config(trial, work.spec), facts), trial
 
 
 def export_winner(work: Workspace, outcome: Confirmation) -> Path:
@@ -52,26 +106,54 @@ def export_winner(work: Workspace, outcome: Confirmation) -> Path:
         "validation_by_seed": winner.by_seed,
         "test_by_seed": tested.by_seed,
     }
-    return write_config(work, work.folder / BEST, winner.config, facts)
+    return _write_config(work, outcome.study_id, BEST, winner.config, facts)
 
 
-def write_config(work: Workspace, path: Path, config: TrainConfig, facts: dict[str, Any]) -> Path:
-    """A config file: the config, what was measured with it, on which data, and where it comes from."""
-    content = {
-        "config": config.to_dict(),
-        "study": work.spec.name,
+def _write_config(work: Workspace, study_id: str, name: str, config: TrainConfig, facts: dict[str, Any]) -> Path:
+    data = ExportedData(
+        dataset=work.spec.dataset,
+        checksum=work.dataset.checksum,
+        split_seed=work.spec.split_seed,
+        engine=work.choice.name,
+    )
+    content = ExportedConfig(
+        config=config,
+        study=work.spec.name,
+        study_id=study_id,
+        data=data,
+        config_digest=config.digest(),
+        provenance=provenance(work.choice.device),
         **facts,
-        "data": {
-            "dataset": work.spec.dataset,
-            "checksum": work.dataset.checksum,
-            "split_seed": work.spec.split_seed,
-            "engine": work.choice.name,
-        },
-        "config_digest": config.digest(),
-        "provenance": provenance(work.choice.device),
-    }
-    write_text(path, to_yaml(content), CHANGE_OUTPUT_HINT)
-    return path
+    )
+    write_text(work.folder / name, to_yaml(content.to_dict()), CHANGE_OUTPUT_HINT)
+    return work.folder / name
+
+
+def owners(folder: Path) -> dict[Path, str | None]:
+    """The files in a study's folder that say whose they are, each with the study's id; None for one that cannot be read."""
+    found: dict[Path, str | None] = {}
+    for path in (folder / name for name in (BEST, BEST_TRIAL, CONFIRM)):
+        if path.exists():
+            try:
+                found[path] = (Confirmation.read(path) if path.name == CONFIRM else ExportedConfig.read(path)).study_id
+            except InputError:
+                found[path] = None
+    return found
+
+
+def check_owner(folder: Path, study: optuna.Study | None) -> None:
+    """Look whose results lie in a study's folder, before others are written there; None: a study that is yet to be made.
+
+    Raises:
+        InputError: they are those of another study of its name.
+    """
+    ours = study.user_attrs.get(STUDY_ID) if study else None
+    others = [path for path, owner in owners(folder).items() if owner not in (None, ours)]
+    if others:
+        raise InputError(
+            f"{folder} holds the results of another study of this name ({others[0].name} says so), which is in another storage "
+            "or was deleted; give another --output or --study-name, or move that folder away"
+        )
 
 
 def trials_table(study: optuna.Study) -> pd.DataFrame:

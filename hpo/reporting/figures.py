@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from plotly.subplots import make_subplots
 from scipy.stats import spearmanr
 
-from hpo.confirmation.results import LOSS_BY_EPOCH
+from hpo.confirmation.results import Candidate
 from hpo.reporting.overview import Overview
 from hpo.study.attributes import FINISHED
 from hpo.study.spec import OBJECTIVE
@@ -94,7 +94,7 @@ def _confirm_curves(overview: Overview) -> dict[str, Picture]:
     """Validation objective by epoch of the configs that entered confirm, mean over seeds."""
     figure = go.Figure()
     for name, candidate in _candidates(overview):
-        means = _mean_by_epoch(candidate[f"{OBJECTIVE} by epoch"])
+        means = _mean_by_epoch(candidate.curves)
         if means:
             figure.add_scatter(x=list(means), y=list(means.values()), mode="lines+markers", name=name)
     if not figure.data:
@@ -104,18 +104,18 @@ def _confirm_curves(overview: Overview) -> dict[str, Picture]:
     return {CURVES: Picture("Learning curves of the best configs", caption, figure)}
 
 
-def _candidates(overview: Overview) -> list[tuple[str, Mapping[str, Any]]]:
+def _candidates(overview: Overview) -> list[tuple[str, Candidate]]:
     """What entered confirm, by name."""
-    found = overview.confirmed["validation"] if overview.confirmed else []
-    return [(f"trial {candidate['trial']}", candidate) for candidate in found]
+    found = overview.confirmed.candidates if overview.confirmed else []
+    return [(f"trial {candidate.trial}", candidate) for candidate in found]
 
 
-def _mean_by_epoch(by_seed: Mapping[Any, Mapping[Any, float]]) -> dict[int, float]:
+def _mean_by_epoch(by_seed: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
     """The mean over seeds at each epoch that any of them has."""
     by_epoch: dict[int, list[float]] = {}
     for curve in by_seed.values():
         for epoch, value in curve.items():
-            by_epoch.setdefault(int(epoch), []).append(value)
+            by_epoch.setdefault(epoch, []).append(value)
     return {epoch: float(np.mean(values)) for epoch, values in sorted(by_epoch.items())}
 
 
@@ -123,7 +123,7 @@ def _loss_and_objective(overview: Overview) -> dict[str, Picture]:
     """How the objective follows the training loss, a line per config that entered confirm, a point per measured epoch."""
     figure, correlations = go.Figure(), []
     for name, candidate in _candidates(overview):
-        values, losses = (_mean_by_epoch(candidate.get(key, {})) for key in (f"{OBJECTIVE} by epoch", LOSS_BY_EPOCH))
+        values, losses = _mean_by_epoch(candidate.curves), _mean_by_epoch(candidate.losses)
         epochs = [epoch for epoch in values if epoch in losses]
         unit = abs(losses[epochs[0]]) if epochs else 1.0  # a softmax loss may lie below zero
         x, y = [losses[epoch] / (unit or 1.0) for epoch in epochs], [values[epoch] for epoch in epochs]
@@ -147,9 +147,8 @@ def _popularity(overview: Overview) -> dict[str, Picture]:
     """Where each method's recall comes from: groups of items from unpopular to popular."""
     figure = go.Figure()
     for label, beyond in overview.recommended():
-        groups = beyond["groups"]
-        labels = [_group_label(number, len(groups)) for number in range(len(groups))]
-        figure.add_bar(x=labels, y=[group["recall"] for group in groups], name=label)
+        labels = [_group_label(number, len(beyond.groups)) for number in range(len(beyond.groups))]
+        figure.add_bar(x=labels, y=[group.recall for group in beyond.groups], name=label)
     if not figure.data:
         return {}
     figure.update_layout(barmode="group", xaxis_title="items by popularity", yaxis_title="contribution to recall@20")

@@ -5,8 +5,6 @@ It is made from the storage and confirm.yaml, without data and without training,
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from hpo.confirmation.outcome import confirmation
-from hpo.confirmation.results import SearchCost, mean_sd, search_cost
-from hpo.confirmation.statistics import NO_VERDICT
+from hpo.confirmation.outcome import Confirmation, confirmation
+from hpo.confirmation.results import SearchCost, search_cost
+from hpo.confirmation.statistics import Comparison, Word
+from hpo.runs.store import Beyond
 from hpo.runtime.text import counted, duration
 from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC, StudySpec
 from hpo.study.trials import best_trials, shown_metrics, tally, trial_config
@@ -27,6 +26,7 @@ from trainers.yaml_files import to_yaml
 CAVEATS_TITLE = "Caveats"
 METHOD_COLUMNS = ["method", OBJECTIVE, SECONDARY_METRIC, "verdict", "trials", "epochs to find", "time to find", "time to test"]
 BEYOND_COLUMNS = ["method", "coverage", "mean popularity", "Gini"]
+LOSS_KEYS = "loss."  # of the dotted keys of a config
 GRADIENT_COLUMNS = ["method", "negatives with a gradient", *(f"share of the {name}" for name in HARDEST)]
 
 
@@ -39,14 +39,14 @@ class Overview:
         study: trials; only read.
         cost: what the search has taken so far.
         best: the complete trial of highest value, None before the first.
-        confirmed: the content of confirm.yaml, None before confirm, and where it does not belong to this study or is damaged.
+        confirmed: what confirm found, None before it, and where it does not belong to this study or is damaged.
     """
 
     spec: StudySpec
     study: optuna.Study
     cost: SearchCost
     best: FrozenTrial | None
-    confirmed: Mapping[str, Any] | None
+    confirmed: Confirmation | None
 
     @classmethod
     def of(cls, spec: StudySpec, study: optuna.Study, folder: Path) -> Overview:
@@ -58,7 +58,7 @@ class Overview:
     def config(self) -> TrainConfig | None:
         """The winner's config, before confirm that of the best trial, None before the first."""
         if self.confirmed:
-            return TrainConfig.from_dict(self.confirmed["winner"]["config"])
+            return self.confirmed.winner.config
         return trial_config(self.best, self.spec) if self.best else None
 
     @property
@@ -69,15 +69,15 @@ class Overview:
     def verdict(self) -> list[str]:
         """What can be said, most important first: a sentence per rival, or why there is none yet."""
         if self.confirmed:
-            n_then = self.confirmed["trials"]
+            n_then = self.confirmed.trials
             since = self.cost.trials - n_then
             later = f"This was confirmed after {n_then} trials; {since} more have finished since then: confirm again."
-            return [*self.confirmed["statements"], *([later] if since > 0 else [])]
+            return [*self.confirmed.statements(), *([later] if since > 0 else [])]
         return ["No verdict yet: the study has not been confirmed. What follows was measured on validation data."]
 
     def caveats(self) -> list[str]:
-        """The caveats of the verdict; empty before confirm, and of confirms by earlier versions."""
-        return list(self.confirmed.get("caveats", [])) if self.confirmed else []
+        """The caveats of the verdict; empty before confirm."""
+        return self.confirmed.sentences() if self.confirmed else []
 
     def progress(self) -> str:
         """How far the search has come, in a sentence."""
@@ -107,85 +107,83 @@ class Overview:
         ]
         return lines + (self._confirm_facts(self.confirmed) if self.confirmed else [])
 
-    def _confirm_facts(self, confirmed: Mapping[str, Any]) -> list[str]:
-        candidates, methods = confirmed["validation"], confirmed["test"]
-        n_select, n_test = (max(len(one["by_seed"]) for one in stage) for stage in (candidates, methods))
-        epochs = confirmed["winner"]["config"]["epochs"]
-        data = [
-            f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}"
-            for name, value in confirmed.get("data", {}).items()
-        ]
+    def _confirm_facts(self, confirmed: Confirmation) -> list[str]:
+        n_select = max(len(candidate.by_seed) for candidate in confirmed.candidates)
+        n_test = max(len(method.by_seed) for method in confirmed.methods)
+        data = confirmed.data
         return [
-            f"Confirm: {counted(len(candidates), 'config')} x {counted(n_select, 'seed')} on validation, then all methods x "
-            f"{counted(n_test, 'seed')} on test, {epochs} epochs each; test was read once per run, at its last epoch.",
+            f"Confirm: {counted(len(confirmed.candidates), 'config')} x {counted(n_select, 'seed')} on validation, then all "
+            f"methods x {counted(n_test, 'seed')} on test, {confirmed.winner.config.epochs} epochs each; test was read once "
+            "per run, at its last epoch.",
             "The verdict is about the configs below, each tuned one found by one search: another search may find others.",
-            *([f"Data in numbers: {'; '.join(data)}."] if data else []),
+            f"Data in numbers: {data.users:,} users; {data.items:,} items; {data.train:,} interactions to train on, "
+            f"{data.validation:,} for validation, {data.test:,} for the test; {data.users_with_test:,} users with test "
+            f"interactions; test split: {data.test_split}.",
         ]
 
     def methods(self) -> list[list[str]]:
         """Rows under METHOD_COLUMNS, empty before confirm."""
         if not self.confirmed:
             return []
-        ours = self.confirmed["test"][0]["method"]
-        words = {comparison["rival"]: _word(ours, comparison) for comparison in self.confirmed["verdict"]}
-        baselines = [
-            [
-                baseline["label"],
-                *(f"{baseline['metrics'][metric]:.4f}" for metric in (OBJECTIVE, SECONDARY_METRIC)),
-                "baseline",
-                "",
-                "",
-                "",
-                "",
-            ]
-            for baseline in self.confirmed["baselines"]
-        ]
+        words = {comparison.rival: _word(comparison) for comparison in self.confirmed.comparisons}
         trained = [
             [
-                method["method"],
-                *(_figure(method, metric) for metric in (OBJECTIVE, SECONDARY_METRIC)),
-                words.get(method["method"], ""),
-                *_search_cells(method["search"]),
-                duration(method["seconds"]),
+                method.label,
+                *("diverged" if method.failure else method.figure(metric) for metric in (OBJECTIVE, SECONDARY_METRIC)),
+                words.get(method.label, ""),
+                *_search_cells(method.search),
+                duration(method.seconds),
             ]
-            for method in self.confirmed["test"]
+            for method in self.confirmed.methods
+        ]
+        baselines = [
+            [
+                baseline.label,
+                *(f"{baseline.metrics[metric]:.4f}" for metric in (OBJECTIVE, SECONDARY_METRIC)),
+                "baseline",
+                *("" for _ in METHOD_COLUMNS[4:]),
+            ]
+            for baseline in self.confirmed.baselines
         ]
         return trained + baselines
 
-    def recommended(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """(method, what it recommends) of all that were measured, see `beyond_accuracy.summarise`; empty before confirm."""
-        found = self.confirmed or {"test": [], "baselines": []}
-        named = [(method["method"], method["beyond"]) for method in found["test"]]
-        return [pair for pair in [*named, *((r["label"], r["beyond"]) for r in found["baselines"])] if pair[1]]
+    def recommended(self) -> list[tuple[str, Beyond]]:
+        """(method, what it recommends) of all that were measured; empty before confirm."""
+        if not self.confirmed:
+            return []
+        trained = [(method.label, method.beyond) for method in self.confirmed.methods if method.beyond]
+        return [*trained, *((baseline.label, baseline.beyond) for baseline in self.confirmed.baselines)]
 
     def beyond(self) -> list[list[str]]:
         """Rows under BEYOND_COLUMNS, empty before confirm."""
         return [
-            [label, f"{100 * beyond['coverage']:.1f} %", f"{beyond['mean_popularity']:.0f}", f"{beyond['gini']:.3f}"]
+            [label, f"{100 * beyond.coverage:.1f} %", f"{beyond.mean_popularity:.0f}", f"{beyond.gini:.3f}"]
             for label, beyond in self.recommended()
         ]
 
     def gradients(self) -> list[list[str]]:
         """Rows under GRADIENT_COLUMNS: which negatives a method learns from at its end; empty before confirm."""
-        methods = self.confirmed["test"] if self.confirmed else []
+        methods = self.confirmed.methods if self.confirmed else []
         return [
-            [method["method"], *(f"{100 * gradient[name]:.1f} %" for name in ("active", *HARDEST))]
+            [method.label, *(f"{100 * method.gradient[name]:.1f} %" for name in ("active", *HARDEST))]
             for method in methods
-            if (gradient := method.get("gradient"))
+            if method.gradient
         ]
 
     def settings(self) -> tuple[list[str], list[list[str]]]:
         """(columns, rows): the loss of each trained method, and other settings in which they differ; no rows before confirm."""
-        methods = self.confirmed["test"] if self.confirmed else []
-        flat = [dotted(method["config"]) for method in methods]
-        keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key[:5] != "loss." and key != "seed"]
+        methods = self.confirmed.methods if self.confirmed else []
+        flat = [dotted(method.config.to_dict()) for method in methods]
+        keys = [
+            key for key in dict.fromkeys(key for one in flat for key in one) if not key.startswith(LOSS_KEYS) and key != "seed"
+        ]
         others = [key for key in keys if len({str(one.get(key)) for one in flat}) > 1]
         rows = []
         for method, fields in zip(methods, flat, strict=True):
             loss = ", ".join(
-                f"{key.removeprefix('loss.')} {_short(value)}" for key, value in fields.items() if key[:5] == "loss."
+                f"{key.removeprefix(LOSS_KEYS)} {_short(value)}" for key, value in fields.items() if key.startswith(LOSS_KEYS)
             )
-            rows.append([method["method"], loss.removeprefix("name "), *(_short(fields.get(key, "")) for key in others)])
+            rows.append([method.label, loss.removeprefix("name "), *(_short(fields.get(key, "")) for key in others)])
         return ["method", "loss", *others], rows
 
     def best_yaml(self) -> str:
@@ -209,11 +207,13 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (header, ruler, *rows)]
 
 
-def _word(ours: str, comparison: Mapping[str, Any]) -> str:
+def _word(comparison: Comparison) -> str:
     """The verdict from the winner's side, `MML tuned better, +3.1 %`."""
-    verdict = comparison["verdict"]
-    subject, percent = "" if verdict == NO_VERDICT else f"{ours} ", comparison["difference_percent"]
-    return f"{subject}{verdict}" + ("" if math.isnan(percent) else f", {percent:+.1f} %")  # not a number: the rival's mean is 0
+    subject, percent = (
+        "" if comparison.word is Word.NO_VERDICT else f"{comparison.ours} ",
+        comparison.percent(comparison.difference),
+    )
+    return f"{subject}{comparison.word}" + ("" if percent is None else f", {percent:+.1f} %")
 
 
 def _short(value: Any) -> str:
@@ -222,13 +222,7 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _figure(method: Mapping[str, Any], metric: str) -> str:
-    if "failure" in method:
-        return "diverged"
-    return mean_sd(**method[metric])
-
-
-def _search_cells(search: Mapping[str, Any]) -> list[str]:
-    if not search["trials"]:
+def _search_cells(search: SearchCost) -> list[str]:
+    if not search.trials:
         return ["", "", ""]
-    return [str(search["trials"]), f"{search['epochs']:,}", duration(search["seconds"])]
+    return [str(search.trials), f"{search.epochs:,}", duration(search.seconds)]

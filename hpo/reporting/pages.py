@@ -44,7 +44,7 @@ def markdown(overview: Overview) -> str:
 
 def _origin() -> str:
     """Of the report; where the numbers come from stands in confirm.yaml and with each run."""
-    return to_yaml(provenance())
+    return to_yaml(provenance().to_dict())
 
 
 def page(overview: Overview, drawn: dict[str, Picture]) -> str:

@@ -10,17 +10,13 @@ from pathlib import Path
 import optuna
 from optuna.storages import BaseStorage
 
-from hpo.confirmation.outcome import CONFIRM
 from hpo.reporting.dashboard_sync import ARTIFACTS, ATTACHED, study_attributes
-from hpo.reporting.export import BEST, BEST_TRIAL
+from hpo.reporting.export import BEST, owners
 from hpo.runtime.text import counted
 from hpo.storage.journal import JOURNAL
 from hpo.storage.open import open_storage
-from hpo.study.stored import stored_spec
-from hpo.study.trials import best_trials, trial_config
-from trainers.config import TrainConfig
+from hpo.study.definition import STUDY_ID
 from trainers.errors import InputError
-from trainers.yaml_files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -77,10 +73,10 @@ def what_goes_with(study: optuna.Study, storage: BaseStorage, url: str, output: 
     elsewhere = open_storage(str(journal), create=False) if journal.exists() and not at_home else None
     if elsewhere and study.study_name in optuna.get_all_study_names(elsewhere):
         return Removal([], artifacts, f"{folder} stays: {journal} has a study of that name too")
-    found = {folder / name: _is_of(study, folder / name) for name in (BEST, BEST_TRIAL, CONFIRM) if (folder / name).exists()}
+    found = {path: owner == study.user_attrs.get(STUDY_ID) for path, owner in owners(folder).items() if owner is not None}
     ours, others = ([path for path in found if found[path] is whose] for whose in (True, False))
     if others:
-        return Removal(ours, artifacts, f"the rest of {folder} stays: {others[0].name} there is of another study")
+        return Removal(ours, artifacts, f"kept {folder}: {others[0].name} there belongs to another study")
     if not ours and not at_home:
         return Removal([], artifacts, f"{folder} stays: no {BEST} there says that it is this study's")
     return Removal([folder], artifacts)
@@ -90,20 +86,3 @@ def _artifacts(study: optuna.Study, storage: BaseStorage, folder: Path) -> list[
     attributes = [study_attributes(study, storage), *(trial.system_attrs for trial in study.get_trials(deepcopy=False))]
     ids = {key.rpartition(":")[2] for each in attributes for key in each if ATTACHED in key}
     return sorted(path for artifact in ids if (path := folder / Path(artifact).name).is_file())
-
-
-def _is_of(study: optuna.Study, path: Path) -> bool | None:
-    """Whether a config file or confirm.yaml names a trial of this study with its config; None for one that cannot be read."""
-    try:
-        content = read_yaml(path)
-        winner = content.get("winner", content)  # confirm.yaml has one, the other files hold a single config
-        config = TrainConfig.from_dict(winner["config"])
-        digest = content.get("config_digest", config.digest())  # an edited file is still its study's
-        spec = stored_spec(study)
-        trial = next((trial for trial in best_trials(study) if trial.number == winner["trial"]), None)
-        if trial is None:
-            return False
-        searched = trial_config(trial, spec).replace(epochs=config.epochs, seed=config.seed)
-    except (InputError, KeyError, TypeError, AttributeError):
-        return None
-    return searched == config or searched.digest() == digest

@@ -12,24 +12,64 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from hpo.storage.open import without_password
+from trainers.engines.cache_versions import ROUNDING_LIBRARIES
 from trainers.engines.resources import device_name
+from trainers.validation import SETTINGS
 
 PACKAGE = "mml-hpo"
-DEPENDENCIES = ("torch", "numpy", "numba", "optuna", "pandas", "scipy")
+DEPENDENCIES = ("torch", "numpy", "numba", "llvmlite", "triton", "optuna", "pandas", "scipy")
 
 
-def provenance(device: str | None = None) -> dict[str, Any]:
-    """Origin of what this process writes, as plain data; the device of what was trained on one."""
-    return {
-        "version": _version(PACKAGE),
+class Provenance(BaseModel):
+    """Origin of what a process writes.
+
+    Attributes:
+        version: of this program, as installed.
+        revision, dirty: of its git checkout, where it runs from one.
+        dependencies: versions of the libraries by name, `not installed` for those that are missing.
+        command: the command line, without passwords.
+        device: the machine that something was trained on, see `trainers.engines.resources.device_name`.
+        written: UTC, ISO 8601.
+    """
+
+    model_config = SETTINGS | {"frozen": True}
+    version: str
+    revision: str | None = None
+    dirty: bool | None = None
+    python: str
+    dependencies: dict[str, str]
+    command: str
+    device: str | None = None
+    written: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; what is not known is left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    @property
+    def program(self) -> str:
+        """The revision of the program, its version where it was installed."""
+        return (self.revision or self.version) + (" dirty" if self.dirty else "")
+
+    def rounding(self, engine: str) -> str:
+        """The libraries that decide how an engine rounds, with their versions: `numba 0.61, llvmlite 0.44`."""
+        return ", ".join(f"{name} {self.dependencies.get(name, 'unknown')}" for name in ROUNDING_LIBRARIES[engine])
+
+
+def provenance(device: str | None = None) -> Provenance:
+    """Origin of what this process writes; the device of what was trained on one, `cpu` or `cuda`."""
+    return Provenance(
+        version=_version(PACKAGE),
         **_git(),
-        "python": platform.python_version(),
-        "dependencies": {name: _version(name) for name in DEPENDENCIES},
-        "command": shlex.join(["python", *map(without_password, sys.orig_argv[1:])]),
-        **({"device": device_name(device)} if device else {}),
-        "written": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
+        python=platform.python_version(),
+        dependencies={name: _version(name) for name in DEPENDENCIES},
+        command=shlex.join(["python", *map(without_password, sys.orig_argv[1:])]),
+        device=device_name(device) if device else None,
+        written=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
 
 
 @cache

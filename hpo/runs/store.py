@@ -5,46 +5,83 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel
 
+from hpo.runs.provenance import Provenance
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
+from hpo.runtime.typed_files import Stored
 from trainers import TrainConfig
 from trainers.early_stopping import Plateau
+from trainers.engines.cache_versions import cache_version
 from trainers.errors import InputError
 from trainers.files import write_bytes, write_text
+from trainers.validation import SETTINGS
 
 log = logging.getLogger(__name__)
 
 CHECKSUM = "sha256"
-CACHE_VERSION = 1  # bump when code changes alter results; invalidates stored runs
+REMEDY = "delete it to make it again"
+Kind = TypeVar("Kind", bound=Stored)
+
+
+class PopularityGroup(BaseModel):
+    """Items of like popularity, see `trainers.metrics.beyond_accuracy.summarise`; a mean over seeds."""
+
+    model_config = SETTINGS | {"frozen": True}
+    items: float
+    share_of_interactions: float
+    share_of_recommendations: float
+    recall: float
+    ndcg: float
+
+
+class Beyond(BaseModel):
+    """What is recommended, beyond accuracy, see `trainers.metrics.beyond_accuracy.summarise`; a run's, or a mean over seeds."""
+
+    model_config = SETTINGS | {"frozen": True}
+    coverage: float
+    mean_popularity: float
+    gini: float
+    groups: list[PopularityGroup]
 
 
 @dataclass(frozen=True)
 class RunKey:
-    """What decides a run's numbers: the config, the data that it sees and is measured on, the engine, and when it stops."""
+    """What decides a run's numbers, but for rounding: the config, the data that it sees and is measured on, the engine with the
+    kind of its device (`cpu` or `cuda`), when it stops, and the version of the code.
+
+    How sums are rounded also depends on the kind of CPU or GPU and on library versions. These are recorded with the run and not
+    part of its key, since a run for a hundred epochs again would be a high price for a last digit: the confirmation says where
+    the runs that it compares differ in them.
+    """
 
     config: TrainConfig
     seen: str
     held_out: str
     engine: str
+    device: str
     plateau: Plateau | None = None
+
+    @property
+    def cache_version(self) -> int:
+        """Of the numbers that this code computes, see `trainers.engines.cache_versions`."""
+        return cache_version(self.engine, self.config.loss.name)
+
+    def parts(self) -> dict[str, Any]:
+        """The parts of the key as plain data."""
+        plateau = asdict(self.plateau) if self.plateau else None
+        return asdict(self) | {"config": self.config.to_dict(), "cache_version": self.cache_version, "plateau": plateau}
 
     def digest(self) -> str:
         """A name for the run's files."""
-        parts: list[Any] = [self.config.to_dict(), self.seen, self.held_out, self.engine]
-        if self.plateau:
-            parts.append(asdict(self.plateau))
-        if CACHE_VERSION > 1:
-            parts.append(CACHE_VERSION)
-        text = json.dumps(parts, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:20]
+        return hashlib.sha256(json.dumps(self.parts(), sort_keys=True).encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True)
@@ -54,11 +91,12 @@ class FinishedRun:
     Attributes:
         metrics: means over users, by name; empty when it diverged.
         per_user: the same by user (index: user id), None when it diverged.
+        seconds: of training.
         failure: why there are no metrics.
-        beyond: beyond accuracy, see `trainers.metrics.beyond_accuracy.summarise`; empty when it diverged.
+        beyond: beyond accuracy; None when it diverged.
         curve: the objective by epoch, where it was measured on the way.
         losses: the mean training loss by epoch.
-        gradient: see `trainers.metrics.gradient_share`; empty when it diverged, and of runs from before it was kept.
+        gradient: see `trainers.metrics.gradient_share`; empty when it diverged.
         trained_by: provenance of the process that trained it.
     """
 
@@ -67,39 +105,68 @@ class FinishedRun:
     per_user: pd.DataFrame | None
     seconds: float
     failure: str = ""
-    beyond: dict[str, Any] = field(default_factory=dict)
+    beyond: Beyond | None = None
     curve: dict[int, float] = field(default_factory=dict)
     losses: dict[int, float] = field(default_factory=dict)
     gradient: dict[str, float] = field(default_factory=dict)
-    trained_by: dict[str, Any] = field(default_factory=dict)
+    trained_by: Provenance | None = None
+
+    @property
+    def epochs_trained(self) -> int:
+        """Fewer than the config's where it diverged or stopped early; the epoch in which it diverged counts."""
+        return len(self.losses) + bool(self.failure)
 
 
-def revision_of(trained_by: Mapping[str, Any]) -> str:
-    """The revision of the program in a provenance, its version where it was installed."""
-    return str(trained_by.get("revision") or trained_by.get("version", "unknown")) + (
-        " dirty" if trained_by.get("dirty") else ""
-    )
+class RunRecord(Stored):
+    """The file of a finished run: its key, and its outcome but for the metrics by user, which lie beside it."""
+
+    FORMAT: ClassVar[int] = 1
+    config: TrainConfig
+    seen: str
+    held_out: str
+    engine: str
+    device: str
+    cache_version: int
+    plateau: Plateau | None = None
+    metrics: dict[str, float]
+    beyond: Beyond | None = None
+    gradient: dict[str, float]
+    curve: dict[int, float]
+    losses: dict[int, float]
+    seconds: float
+    failure: str
+    trained_by: Provenance | None = None
+
+    @classmethod
+    def of(cls, key: RunKey, run: FinishedRun) -> RunRecord:
+        """The record of a run."""
+        outcome = {name: getattr(run, name) for name in cls.model_fields if hasattr(run, name)}
+        return cls(**outcome | vars(key) | {"cache_version": key.cache_version})
+
+    def key(self) -> RunKey:
+        """What was trained; its cache version is today's."""
+        return RunKey(self.config, self.seen, self.held_out, self.engine, self.device, self.plateau)
+
+    def run(self, table: bytes) -> FinishedRun:
+        """The run, with the arrays that lie beside the record."""
+        same = {name: getattr(self, name) for name in ("config", "metrics", "seconds", "failure", "beyond", "curve", "losses")}
+        per_user = None if self.failure else _from_npz(table)
+        return FinishedRun(**same, per_user=per_user, gradient=self.gradient, trained_by=self.trained_by)
 
 
-def machine_of(trained_by: Mapping[str, Any]) -> str:
-    """The kind of machine in a provenance; empty for those of earlier versions, which say `x86_64 CPU` of all kinds."""
-    device = str(trained_by.get("device", ""))
-    return "" if device.endswith(" CPU") else device
-
-
-@dataclass(frozen=True)
-class BaselineResult:
+class BaselineResult(Stored):
     """What a baseline reaches: `label` and `note` as in `trainers.baselines.Baseline`, `seconds` to make it."""
 
+    FORMAT: ClassVar[int] = 1
     label: str
     note: str
     metrics: dict[str, float]
-    beyond: dict[str, Any]
+    beyond: Beyond
     seconds: float
 
 
 class RunStore:
-    """A folder with two files per run: `<digest>.json` (config, means) and `<digest>.npz` (per-user metrics).
+    """A folder with two files per run: `<digest>.json` (a `RunRecord`) and `<digest>.npz` (per-user metrics).
 
     Args:
         folder: of the runs.
@@ -114,35 +181,36 @@ class RunStore:
         """The stored run, or None.
 
         Raises:
-            InputError: its files are damaged.
+            InputError: its files are damaged, of another format or of another run.
         """
-        found = self.read(f"{key.digest()}.json")
+        name = f"{key.digest()}.json"
+        found = self.read(name, RunRecord)
         if found is None:
             return None
         record, table = found
-        per_user = None if record["failure"] else _from_npz(table)
-        curve, losses = ({int(epoch): value for epoch, value in record.get(name, {}).items()} for name in ("curve", "losses"))
-        outcome = record["metrics"], per_user, record["seconds"], record["failure"]
-        rest = {name: record.get(name, {}) for name in ("beyond", "gradient", "trained_by")}
-        return FinishedRun(key.config, *outcome, curve=curve, losses=losses, **rest)
+        if record.key() != key or record.cache_version != key.cache_version:
+            raise InputError(f"{self.folder / name}: is the run of another config, data, engine or version; {REMEDY}")
+        return record.run(table)
 
-    def read(self, name: str) -> tuple[dict[str, Any], bytes] | None:
+    def read(self, name: str, kind: type[Kind]) -> tuple[Kind, bytes] | None:
         """What `write_sealed` wrote under a name in this folder, or in a sound copy elsewhere, which is then kept here too.
 
         Raises:
-            InputError: this folder's is damaged.
+            InputError: this folder's is damaged, or of another format.
         """
         path = self.folder / name
         if path.exists():
-            return read_sealed(path)
+            record, table = read_sealed(path)
+            return kind.from_dict(record, str(path), REMEDY), table
         for other in sorted(self.elsewhere.glob(f"*/{self.folder.name}/{name}")) if self.elsewhere else ():
             try:
                 record, table = read_sealed(other)
+                found = kind.from_dict(record, str(other), REMEDY)
             except InputError as error:
                 log.warning("%s", error)
                 continue
-            write_sealed(path, record, table)
-            return record, table
+            write_sealed(path, found, table)
+            return found, table
         return None
 
     def save(self, key: RunKey, run: FinishedRun) -> None:
@@ -151,20 +219,17 @@ class RunStore:
         Raises:
             InputError: the folder cannot be written.
         """
-        record: dict[str, Any] = asdict(key) | {"config": run.config.to_dict(), "metrics": run.metrics}
-        record |= {"beyond": run.beyond, "gradient": run.gradient, "curve": run.curve, "losses": run.losses}
-        record |= {"seconds": round(run.seconds, 3), "failure": run.failure, "trained_by": run.trained_by}
         table = b"" if run.per_user is None else _to_npz(run.per_user)
-        write_sealed(self.folder / f"{key.digest()}.json", record, table)
+        write_sealed(self.folder / f"{key.digest()}.json", RunRecord.of(key, run), table)
 
 
-def write_sealed(path: Path, record: dict[str, Any], table: bytes = b"") -> None:
+def write_sealed(path: Path, content: Stored, table: bytes = b"") -> None:
     """A record and the arrays beside it, with a checksum over both: a damaged figure must not pass for a measured one.
 
     Raises:
         InputError: the folder cannot be written.
     """
-    record = json.loads(json.dumps(record))  # its keys as they will be read
+    record = json.loads(json.dumps(content.to_dict()))  # its keys as they will be read
     if table:
         write_bytes(path.with_suffix(".npz"), table, CHANGE_OUTPUT_HINT)
     write_text(path, json.dumps(record | {CHECKSUM: _checksum(record, table)}, indent=1) + "\n", CHANGE_OUTPUT_HINT)
@@ -183,7 +248,7 @@ def read_sealed(path: Path) -> tuple[dict[str, Any], bytes]:
         if record.pop(CHECKSUM, "") != _checksum(record, table):
             raise ValueError("it does not match its checksum")
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: stored run is damaged ({error}); delete it to make it again") from None
+        raise InputError(f"{path}: stored run is damaged ({error}); {REMEDY}") from None
     return record, table
 
 

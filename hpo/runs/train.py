@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol
 
@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpo.runs.provenance import provenance
-from hpo.runs.store import BaselineResult, FinishedRun, RunKey, RunStore, write_sealed
+from hpo.runs.provenance import Provenance, provenance
+from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunKey, RunStore, write_sealed
 from hpo.runtime.signals import Stopper
 from hpo.study.spec import OBJECTIVE
 from trainers import Interactions, TrainConfig, TrainingDiverged, recommend
@@ -67,7 +67,8 @@ class FullRuns:
             Stopped: SIGINT or SIGTERM; what has finished is kept.
             OutOfMemory: the device does not hold one of them even alone.
         """
-        keys = {label: RunKey(one, seen.checksum, held_out.checksum, choice.name, plateau) for label, one in configs.items()}
+        data = seen.checksum, held_out.checksum
+        keys = {label: RunKey(one, *data, choice.name, choice.device, plateau) for label, one in configs.items()}
         runs = {label: self.store.load(key) for label, key in keys.items()}
         missing = {label: config for label, config in configs.items() if runs[label] is None}
         if missing:
@@ -116,8 +117,8 @@ class FullRuns:
             Stopped: SIGINT or SIGTERM.
         """
         stored = f"baselines/{name}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
-        if found := self.store.read(stored):
-            return BaselineResult(**found[0])
+        if found := self.store.read(stored, BaselineResult):
+            return found[0]
         started = time.perf_counter()
         with self.progress.run(f"test, {name}, baseline", 1) as advance:
             self.stopper.check()
@@ -126,8 +127,10 @@ class FullRuns:
             per_user, beyond = _measured(lists, seen, held_out)
             advance()
         seconds = round(time.perf_counter() - started, 1)
-        result = BaselineResult(baseline.label, baseline.note, _means(per_user), beyond, seconds)
-        write_sealed(self.store.folder / stored, asdict(result))
+        result = BaselineResult(
+            label=baseline.label, note=baseline.note, metrics=_means(per_user), beyond=beyond, seconds=seconds
+        )
+        write_sealed(self.store.folder / stored, result)
         return result
 
 
@@ -165,11 +168,11 @@ class _Record:
         stopped = self._stopping is not None and self._stopping.ends(engine, result)
         return stopped or result.epoch == self.config.epochs
 
-    def finished(self, by: dict[str, Any]) -> FinishedRun:
+    def finished(self, by: Provenance) -> FinishedRun:
         """The outcome, not measured yet."""
         self._bar.close()
         return FinishedRun(
-            self.config, {}, None, self.seconds, self.failure, curve=self.curve, losses=self.losses, trained_by=by
+            self.config, {}, None, round(self.seconds, 3), self.failure, curve=self.curve, losses=self.losses, trained_by=by
         )
 
 
@@ -186,10 +189,10 @@ def _with_figures(run: FinishedRun, vectors: Vectors, seen: Interactions, held_o
     )
 
 
-def _measured(lists: NDArray[Any], seen: Interactions, held_out: Interactions) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _measured(lists: NDArray[Any], seen: Interactions, held_out: Interactions) -> tuple[pd.DataFrame, Beyond]:
     """Per-user metrics and measures beyond accuracy of the lists (n, max(CUTOFFS)) of all users with a held-out item."""
     per_user = evaluate_lists(lists, held_out=held_out, ks=CUTOFFS)
-    return per_user, summarise(profile_lists(lists[:, : CUTOFFS[0]], held_out=held_out), seen)
+    return per_user, Beyond(**summarise(profile_lists(lists[:, : CUTOFFS[0]], held_out=held_out), seen))
 
 
 def _means(per_user: pd.DataFrame) -> dict[str, float]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel
@@ -25,8 +27,8 @@ class Stored(BaseModel):
     FORMAT: ClassVar[int]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, the format first; fields that hold None are left out."""
-        return {FORMAT_KEY: self.FORMAT, **self.model_dump(mode="json", exclude_none=True)}
+        """Plain data, the format first; keys that are numbers stay numbers, and a None that is the default is left out."""
+        return {FORMAT_KEY: self.FORMAT, **_plain(self)}
 
     @classmethod
     def from_dict(cls, content: object, where: str, remedy: str) -> Self:
@@ -43,3 +45,23 @@ class Stored(BaseModel):
             return checked(cls, {key: value for key, value in content.items() if key != FORMAT_KEY}, where)
         except InputError as error:
             raise InputError(f"{error}; {remedy}") from None
+
+
+def _plain(value: Any) -> Any:
+    """Mappings for models and dataclasses, lists for tuples, the values of enums."""
+    if isinstance(value, BaseModel):
+        defaults = {name: field.default for name, field in type(value).model_fields.items()}
+        return _fields(value, defaults)
+    if is_dataclass(value):
+        return _fields(value, {field.name: field.default for field in fields(value)})
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value.value if isinstance(value, Enum) else value
+
+
+def _fields(owner: object, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a model or dataclass, without those that hold None and would be read as None."""
+    found = {name: getattr(owner, name) for name in defaults}
+    return {name: _plain(value) for name, value in found.items() if value is not None or defaults[name] is not None}

@@ -7,12 +7,12 @@ from typing import Any
 
 import optuna
 
+from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.outcome import Confirmation
 from hpo.reporting.overview import Overview
 from hpo.storage.open import open_storage
 from hpo.study.stored import stored_spec
 from trainers import TrainConfig
-from trainers.yaml_files import read_yaml
 
 from .conftest import Place
 
@@ -21,18 +21,22 @@ MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP = (f"{name} with settings for yelp2018" fo
 CONFIG = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}})
 
 
-def confirmed(place: Place, study: str = "tiny_mml") -> dict[str, Any]:
-    return read_yaml(place.output / study / "confirm.yaml")
+def confirmed(place: Place, study: str = "tiny_mml") -> Confirmation:
+    return Confirmation.read(place.output / study / "confirm.yaml")
 
 
-def said(place: Place, study: str = "tiny_mml") -> list[str]:
-    """The verdict and what limits it."""
-    outcome = confirmed(place, study)
-    return [*outcome["statements"], *outcome["caveats"]]
+def labels(outcome: Confirmation) -> list[str]:
+    return [method.label for method in outcome.methods]
 
 
-def sentences(outcome: Confirmation) -> list[str]:
-    return [*outcome.statements(), *outcome.caveats()]
+def caveats(place: Place, kind: CaveatKind, study: str = "tiny_mml") -> list[Caveat]:
+    """Those of one kind, of a study that has been confirmed."""
+    return [caveat for caveat in confirmed(place, study).caveats if caveat.kind is kind]
+
+
+def facts(place: Place, kind: CaveatKind, study: str = "tiny_mml") -> list[tuple[str, dict[str, Any]]]:
+    """The subjects and facts of those."""
+    return [(caveat.subject, caveat.facts) for caveat in caveats(place, kind, study)]
 
 
 def stored_runs(place: Place) -> list[Path]:

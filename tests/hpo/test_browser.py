@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from trainers.yaml_files import read_yaml
+from hpo.confirmation.outcome import Confirmation
 
 from .conftest import Place
 
@@ -88,8 +88,8 @@ def _once_it_answers(url: str, server: subprocess.Popen[bytes], log: Path) -> st
 
 def sentences(place: Place) -> list[str]:
     """The verdict and what limits it."""
-    outcome = read_yaml(place.output / "tiny_mml" / "confirm.yaml")
-    return [*outcome["statements"], *outcome["caveats"]]
+    outcome = Confirmation.read(place.output / "tiny_mml" / "confirm.yaml")
+    return [*outcome.statements(), *outcome.sentences()]
 
 
 def test_the_report(confirmed: Place, tmp_path: Path):
@@ -113,7 +113,7 @@ def test_the_dashboard(dashboard: str, confirmed: Place, tmp_path: Path):
     profile = tmp_path / "profile"
     assert "tiny_mml" in text(browse(dashboard, profile, "--dump-dom"))
     study = text(browse(f"{dashboard}/studies/0", profile, "--dump-dom"))
-    best = read_yaml(confirmed.output / "tiny_mml" / "confirm.yaml")["validation"][0]["trial"]
+    best = Confirmation.read(confirmed.output / "tiny_mml" / "confirm.yaml").candidates[0].trial
     assert f"Best Trial (number={best})" in study
     for shown in (
         "Hyperparameter Importance",

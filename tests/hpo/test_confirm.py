@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hpo import confirm, export, pipeline, train
+from hpo.confirmation.outcome import Confirmation
 from hpo.reporting.export import export_trials
 from trainers import evaluate, load_dataset, load_test
 from trainers.yaml_files import read_yaml, to_yaml
@@ -36,7 +37,7 @@ def test_the_winner_is_exported_with_figures_that_training_gives_again(place: Pl
 def test_the_winner_trained_on_all_data_is_what_stage_two_trains(place: Place, tmp_path: Path):
     best = read_yaml(place.output / "tiny_mml" / "best.yaml")
     config = tmp_path / "config.yaml"
-    config.write_text(to_yaml({"config": best["config"] | {"seed": 201}}))
+    config.write_text(to_yaml(best["config"] | {"seed": 201}))
     flags = ["--dataset", "tiny", "--data-dir", str(place.root / "data"), "--save", str(tmp_path / "v.npz"), "--all-data"]
     assert train.main([str(config), *flags]) == 0
     seen, test = (load("tiny", place.root / "data") for load in (load_dataset, load_test))
@@ -54,9 +55,17 @@ def test_run_again_nothing_is_trained_and_the_verdict_is_the_same(place: Place, 
     assert confirm.main(["--study", "tiny_mml", *place.where]) == 0
     assert {path: path.stat().st_mtime_ns for path in stored_runs(place)} == before
     again = confirmed(place)
-    del first["provenance"], again["provenance"]
-    assert again == first
+    assert again.model_copy(update={"provenance": first.provenance}) == first
     assert "epochs in" not in capsys.readouterr().out
+
+
+def without_seconds(outcome: Confirmation) -> dict[str, Any]:
+    content = outcome.to_dict()
+    del content["provenance"]
+    measured = [*content["methods"], *(method["search"] for method in content["methods"])]
+    for each in [*measured, *(one for candidates in content["validated"].values() for one in candidates)]:
+        del each["seconds"]
+    return content
 
 
 def test_an_interrupted_confirm_continues_with_the_runs_that_are_missing(place: Place):
@@ -70,12 +79,7 @@ def test_an_interrupted_confirm_continues_with_the_runs_that_are_missing(place: 
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert set(lost) <= set(stored_runs(place))
     again = confirmed(place)
-    for outcome in (first, again):
-        outcome.pop("provenance")
-        for method in outcome["test"]:
-            method.pop("seconds")
-            method.pop("search")  # with the seconds of stage 1
-    assert again == first
+    assert without_seconds(again) == without_seconds(first)
 
 
 def test_per_user_metrics_are_kept(place: Place):
@@ -158,13 +162,13 @@ def test_a_study_without_complete_trials_cannot_be_confirmed(place: Place, fails
 
 def test_flags_of_confirm_are_for_one_time_and_a_file_says_what_it_says_now(place: Place, fails: Callable[[int], str]):
     place.run("--top", "1", "--confirm-seeds", "3", "--confirm-epochs", "1")
-    assert [len(method["by_seed"]) for method in confirmed(place)["test"]] == [3] * 4
+    assert [len(method.by_seed) for method in confirmed(place).methods] == [3] * 4
     assert confirm.main(["--study", "tiny_mml", *place.where]) == 0
-    assert [len(method["by_seed"]) for method in confirmed(place)["test"]] == [2] * 4, "what the file had"
+    assert [len(method.by_seed) for method in confirmed(place).methods] == [2] * 4, "what the file had"
     place.edit("seeds: 2, epochs: 4", "seeds: 4, epochs: 1")
     place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [tiny_ccl.yaml]")
     assert confirm.main(["--study", str(place.study), *place.where]) == 0
-    assert [len(method["by_seed"]) for method in confirmed(place)["test"]] == [4] * 3, "what the file has"
+    assert [len(method.by_seed) for method in confirmed(place).methods] == [4] * 3, "what the file has"
     place.edit("learning_rate: 1.0e-2", "learning_rate: 1.0e-3")
     message = fails(confirm.main(["--study", str(place.study), *place.where]))
     assert "is no longer what study 'tiny_mml' was searched by (config.learning_rate: was 0.01, now 0.001)" in message

@@ -227,7 +227,8 @@ def test_stored_runs(sound: Place, tmp_path: Path, number: int, edits: list[Edit
     kept = sorted(path for path in folder.glob("*") if path.is_file())
     path = kept[number % len(kept)]
     record = json.loads(path.with_suffix(".json").read_bytes())
-    key = RunKey(TrainConfig.from_dict(record["config"]), record["seen"], record["held_out"], record["engine"])
+    where = record["seen"], record["held_out"], record["engine"], record["device"]
+    key = RunKey(TrainConfig.from_dict(record["config"]), *where)
     whole = RunStore(folder).load(key)
     path.write_bytes(damaged(path.read_bytes(), edits))
     try:

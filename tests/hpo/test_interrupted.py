@@ -12,9 +12,9 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo import confirm
-from trainers.yaml_files import read_yaml
 
 from .conftest import Place
+from .outcomes import confirmed
 from .processes import PATIENCE, REPOSITORY, start, trials_of, wait_until
 
 SOON = 5.0  # seconds, the end of the interpreter and a busy machine included; alone it takes one
@@ -79,7 +79,7 @@ def test_an_interrupted_confirmation_keeps_what_has_finished(place: Place):
     assert len(kept) >= 2
     assert not (place.output / "tiny_mml" / "confirm.yaml").exists()
     assert confirm.main(where) == 0
-    assert read_yaml(place.output / "tiny_mml" / "confirm.yaml")["winner"]
+    assert confirmed(place).methods[0].label == "MML tuned"
     assert {path.name: path.stat().st_mtime_ns for path in runs_at(place) if path.name in kept} == kept, "not trained again"
 
 

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from hpo import replicate
-from hpo.replication.outcome import Outcome
 from hpo.replication.papers import MEAN_POPULARITY, TABLES, PaperRow
 from hpo.runs.store import FinishedRun
 from hpo.runs.train import FullRuns
 from trainers.early_stopping import Plateau
 from trainers.published import PUBLISHED
-from trainers.yaml_files import read_yaml, to_yaml
+from trainers.yaml_files import read_yaml
 
 from .conftest import write_tiny
 
@@ -71,14 +70,6 @@ def test_rows_that_another_process_wrote_meanwhile_stay(table: Replicate, monkey
     assert what(table("--negatives", "3", "--only", "mml")) == [("ccl", 3, 0), ("mml", 3, 0)]
 
 
-def test_rows_of_earlier_versions_stay_and_are_replaced(table: Replicate, tmp_path: Path):
-    """Rows had no names, and none stopped early."""
-    path = tmp_path / "out" / "replicate" / "mml_mf.yaml"
-    rows = table("--negatives", "3,5")
-    path.write_text(to_yaml({"runs": [{key: value for key, value in row.items() if key != "name"} for row in rows]}))
-    assert what(table("--negatives", "5", "--only", "mml")) == what(rows)
-
-
 def test_paper_and_measured(table: Replicate, capsys: pytest.CaptureFixture[str]):
     row = table("--negatives", "100", "--epochs", "100", "--only", "mml")[0]
     assert row["paper"] == {"recall@20": 0.5, "ndcg@20": 0.4}
@@ -116,13 +107,14 @@ def test_a_row_that_stops_early(
     assert replicate.main(["mml_encoders", "--data-dir", str(tmp_path / "data"), "--output", str(tmp_path / "out")]) == 0
     first, second = read_yaml(tmp_path / "out" / "replicate" / "mml_encoders.yaml")["runs"]
     assert first["config"] == second["config"]
-    assert "after epochs" not in first
-    assert second["stopped by"] == {"metric": "ndcg@20", "patience": 1, "cut": 0.1}
-    assert 1 < second["after epochs"] < 60
+    assert "stopped_by" not in first
+    assert first["epochs_trained"] == 60
+    assert second["stopped_by"] == {"metric": "ndcg@20", "patience": 1, "cut": 0.1}
+    assert 1 < second["epochs_trained"] < 60
     assert first["measured"] != second["measured"]
     shown = " ".join(capsys.readouterr().out.split())
     assert "a leak" in shown
-    assert f"{second['after epochs']} epochs" in shown
+    assert f"{second['epochs_trained']} epochs" in shown
 
 
 def test_rows_that_are_not_there(table: Replicate, fails: Callable[[int], str]):
@@ -139,18 +131,19 @@ def test_every_row_is_a_config():
             assert set(row.paper) <= set(paper_table.metrics)
 
 
-def test_a_file_that_is_no_table_is_explained(table: Replicate, tmp_path: Path, fails: Callable[[int], str]):
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [("runs: 3\n", "this version reads format 1, this has none"), ("format: 1\nruns: 3\n", "runs: ")],
+)
+def test_a_file_that_is_no_table_is_explained(
+    table: Replicate, tmp_path: Path, fails: Callable[[int], str], text: str, rule: str
+):
     table()
     path = tmp_path / "out" / "replicate" / "mml_mf.yaml"
-    path.write_text("runs: 3\n")
+    path.write_text(text)
     message = fails(
         replicate.main(["mml_mf", "--epochs", "2", "--data-dir", str(tmp_path / "data"), "--output", str(tmp_path / "out")])
     )
-    assert f"{path}: is not a table" in message
-
-
-def test_a_run_of_an_early_version_has_no_popularity():
-    row = PaperRow("mml", "tiny", {"loss": PUBLISHED["mml"]["gowalla"], "negatives": {"name": "uniform", "count": 2}}, {})
-    run = FinishedRun(row.config(2, 0, None), {"recall@20": 0.5}, None, 1.0)
-    table = replace(TABLES["mml_mf"], metrics=("recall@20", MEAN_POPULARITY))
-    assert Outcome(row, run).cells(table) == ["mml tiny", "2", "0.5000", "", "", "nan", "", ""]
+    assert f"{path}: " in message
+    assert rule in message
+    assert "; delete it, finished runs are kept beside it" in message

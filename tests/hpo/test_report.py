@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from html import unescape
 
+import optuna
 import pytest
 from optuna_dashboard import get_note
 
-from hpo import report
+from hpo import confirm, export, report, run
 from hpo.reporting.figures import CURVES, SHAPE, pictures
-from trainers.yaml_files import read_yaml, sealed, to_yaml
+from hpo.storage.open import open_storage
+from trainers.yaml_files import read_yaml
 
 from .conftest import Place
-from .outcomes import files, opened
+from .outcomes import confirmed, files, opened
 
 
 @pytest.mark.pictures
@@ -34,23 +37,25 @@ def test_a_half_finished_study_says_so(place: Place):
 
 @pytest.mark.confirmed
 def test_all_views_show_the_verdict(place: Place):
-    confirmed = read_yaml(place.output / "tiny_mml" / "confirm.yaml")
+    outcome = confirmed(place)
     study = opened(place).study
     note = get_note(study)
     markdown, html = files(place)
     shown_in_html = unescape(html)
-    assert len(confirmed["statements"]) >= len(confirmed["verdict"]) == 3
-    for sentence in confirmed["statements"] + confirmed["caveats"]:
+    assert len(outcome.statements()) >= len(outcome.comparisons) == 3
+    assert read_yaml(place.output / "tiny_mml" / "confirm.yaml")["in_words"]["statements"] == outcome.statements()
+    for sentence in [*outcome.statements(), *outcome.sentences()]:
         assert sentence in note
         assert sentence in markdown
         assert sentence in shown_in_html
     assert markdown.startswith(note)
-    for comparison, method in zip(confirmed["verdict"], confirmed["test"][1:], strict=True):
-        assert comparison["rival"] == method["method"]
-        shown = f"{method['ndcg@20']['mean']:.4f} ± {method['ndcg@20']['sd']:.4f}"
+    for comparison, method in zip(outcome.comparisons, outcome.methods[1:], strict=True):
+        assert comparison.rival == method.label
+        shown = f"{method.mean('ndcg@20'):.4f} ± {method.sd('ndcg@20'):.4f}"
         assert shown in markdown
         assert shown in html
-        assert f"MML tuned {comparison['verdict']}" in html
+        assert f"MML tuned {comparison.word}" in html
+    assert "48 users with test interactions" in markdown
 
 
 @pytest.mark.pictures
@@ -62,24 +67,6 @@ def test_the_page_needs_no_network_and_has_its_pictures(place: Place):
     assert html.count("Plotly.newPlot(") == len(re.findall('id="figure-', html)) >= 6
     for key in ("shape", "confirm-curves", "popularity", "history", "curves", "effects"):
         assert f'id="figure-{key}"' in html
-
-
-@pytest.mark.pictures
-def test_a_confirmation_from_before_there_were_gradients_and_counts(place: Place):
-    place.run()
-    path = place.output / "tiny_mml" / "confirm.yaml"
-    content = read_yaml(path)
-    assert "users with test interactions: 48" in files(place)[0]
-    del content["data"]
-    for method in content["test"]:
-        del method["gradient"]
-    for candidate in content["validation"]:
-        del candidate["training loss by epoch"]
-    path.write_text(sealed(to_yaml(content)))
-    assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
-    assert "Which negatives" not in files(place)[0]
-    assert "loss-and-objective" not in files(place)[1]
-    assert content["statements"][0] in files(place)[0]
 
 
 @pytest.mark.pictures
@@ -124,10 +111,19 @@ def test_a_confirmation_of_an_earlier_state_says_so(place: Place):
     assert "This was confirmed after 4 trials; 2 more have finished since then" in files(place)[0]
 
 
-def test_a_confirmation_of_another_study_of_this_name_is_not_shown(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_results_of_another_study_of_this_name_are_neither_shown_nor_overwritten(place: Place, fails: Callable[[int], str]):
+    """Of one that is in another storage, or whose storage is gone; its definition may be the same."""
     place.run()
+    folder, other = place.output / "tiny_mml", ["--storage", f"sqlite:///{place.root}/x.db"]
+    before = {path.name: path.read_bytes() for path in folder.glob("*.*")}
+    message = f"{folder} holds the results of another study of this name"
+    assert message in fails(place.run("--search-only", *other))
+    assert optuna.get_all_study_names(open_storage(other[1])) == [], "nothing was made there"
+    elsewhere = ["--study", str(place.study), "--data-dir", str(place.root / "data"), "--output", str(place.root / "out2")]
+    assert run.main([*elsewhere, *other, "--search-only"]) == 0
+    for command in (report, export, confirm):
+        where = place.where[:2] if command is report else place.where
+        assert message in fails(command.main(["--study", "tiny_mml", *where, *other]))
+    assert {path.name: path.read_bytes() for path in folder.glob("*.*")} == before
     (place.output / "journal.log").unlink()
-    place.edit("n_margins: 2", "n_margins: 3")
-    place.run("--search-only")
-    assert "is of another study of this name" in capsys.readouterr().err
-    assert "No verdict yet" in files(place)[0]
+    assert message in fails(place.run("--search-only"))

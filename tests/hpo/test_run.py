@@ -247,7 +247,8 @@ def test_commands_on_studies_that_do_not_exist(place: Place, fails: Callable[[in
         ("loss: {name: mml\n", "line"),
         ("loss: 3\nloss: 4\n", "line 2"),
         ("- 1\n", "must hold a mapping"),
-        ("config: {loss: {name: ccll, margin: 0.5, negative_weight: 1.0}}\n", "unknown loss 'ccll'; did you mean 'ccl'"),
+        ("loss: {name: ccll, margin: 0.5, negative_weight: 1.0}\n", "unknown loss 'ccll'; did you mean 'ccl'"),
+        ("config: {loss: {name: ccl, margin: 0.5, negative_weight: 1.0}}\n", "this version reads format 1, this has none"),
         ("\x00\x01", "mine.yaml"),
     ],
 )
@@ -301,7 +302,7 @@ def test_a_damaged_export_is_explained(place: Place, fails: Callable[[int], str]
     place.run("--search-only", "--trials", "1")
     best = place.output / "tiny_mml" / "best.yaml"
     best.write_text(best.read_text().replace("split_seed: 2024", f"split_seed: {value}"))
-    assert "data: split_seed" in fails(train.main([str(best), "--data-dir", str(place.root / "data")]))
+    assert "best.yaml: data.split_seed" in fails(train.main([str(best), "--data-dir", str(place.root / "data")]))
 
 
 def test_a_config_without_a_dataset(place: Place, fails: Callable[[int], str]):

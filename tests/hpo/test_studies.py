@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,16 +134,21 @@ def test_the_folder_of_a_study_on_another_storage_goes_with_it(place: Place, mon
 
 def test_a_folder_that_holds_another_study_s_results_stays(place: Place, question: list[str]):
     url = f"sqlite:///{place.root}/x.db"
-    where = ["--output", str(place.output)]
-    folder = place.output / "tiny_mml"
+    where, folder = ["--output", str(place.output)], place.output / "tiny_mml"
     place.run("--search-only", "--storage", url)
-    place.run("--search-only", "--seed", "1", "--epochs", "2")
+    other = Place(place.root / "other")
+    shutil.copytree(place.root / "data", other.root / "data")
+    shutil.copy(place.study, other.study)
+    other.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: []")
+    other.run("--search-only", "--trials", "1")
+    for name in ("journal.log", "tiny_mml/best.yaml"):
+        shutil.copy(other.output / name, place.output / name)
     assert studies.main(["delete", "tiny_mml", *where, "--storage", url]) == 2
     assert question[-1].endswith(f"; {folder} stays: {place.output / 'journal.log'} has a study of that name too? [y/N] ")
     (place.output / "journal.log").unlink()
     before = files_in(folder)
     assert studies.main(["delete", "tiny_mml", *where, "--storage", url]) == 2
-    assert question[-1].endswith(f"; the rest of {folder} stays: best.yaml there is of another study? [y/N] ")
+    assert question[-1].endswith(f"; kept {folder}: best.yaml there belongs to another study? [y/N] ")
     assert studies.main(["delete", "tiny_mml", *where, "--storage", url, "--yes"]) == 0
     assert files_in(folder) == before
 
@@ -153,7 +159,7 @@ def test_a_confirmation_does_not_outlive_its_study_among_another_study_s_files(p
     folder = place.output / "tiny_mml"
     assert place.run("--storage", url) == 0
     best = read_yaml(folder / "best.yaml")
-    (folder / "best.yaml").write_text((folder / "best.yaml").read_text().replace(f"trial: {best['trial']}", "trial: 99"))
+    (folder / "best.yaml").write_text((folder / "best.yaml").read_text().replace(best["study_id"], "f" * 32))
     assert studies.main(["delete", "tiny_mml", "--output", str(place.output), "--storage", url, "--yes"]) == 0
     assert "confirm.yaml" not in files_in(folder)
     assert "best.yaml" in files_in(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainers.compile_time import seconds_without_compiling
 from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.engines.protocol import EpochResult, Vectors
@@ -69,10 +69,10 @@ class OneLane(ABC):
             raise
 
     def _epoch(self, config: TrainConfig) -> EpochResult:
-        started = time.perf_counter()
+        started = seconds_without_compiling()
         loss = self._train_epoch(config, self.epochs_done)
         self.epochs_done += 1
-        trained = time.perf_counter()
+        trained = seconds_without_compiling()
         check(self.should_stop)
         metrics = None
         if self.epochs_done == config.epochs or (self.held_out is not None and self.epochs_done % self.evaluate_every == 0):
@@ -81,7 +81,7 @@ class OneLane(ABC):
                 loss = math.nan  # the loss does not always show it: of an overflown vector it sees a cosine of 0
             elif self.held_out is not None:
                 metrics = evaluate(users, items, seen=self.seen, held_out=self.held_out, ks=SEARCH_KS)
-        return EpochResult(0, self.epochs_done, loss, metrics, trained - started, time.perf_counter() - trained)
+        return EpochResult(0, self.epochs_done, loss, metrics, trained - started, seconds_without_compiling() - trained)
 
     def vectors(self, lane: int) -> Vectors:
         """Copies of the lane's ranking vectors, float32 (n_users, d) and (n_items, d)."""

@@ -22,7 +22,7 @@ class EpochResult:
         epoch: epochs trained so far, from 1.
         loss: mean training loss over the epoch's rows; NaN or infinite when training diverged.
         metrics: validation metrics such as `ndcg@20`, None in epochs without evaluation.
-        train_seconds, evaluate_seconds: wall time.
+        train_seconds, evaluate_seconds: wall time, without compiling by numba.
     """
 
     lane: int

@@ -1,115 +1,192 @@
-"""The table, the verdict and the caveats, from results given by hand."""
+"""The table, the file and the caveats that figures give rise to, from results given by hand."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from hpo.confirmation.outcome import Confirmation
-from hpo.confirmation.results import Candidate, Method
-from hpo.runs.store import BaselineResult
+from hpo.confirmation.caveats import Caveat, CaveatKind, caveats_of
+from hpo.confirmation.outcome import Confirmation, DataCounts
+from hpo.confirmation.results import Candidate, Method, SearchCost
+from hpo.confirmation.stages import compared_by_users
+from hpo.confirmation.wording import statements
+from hpo.runs.provenance import provenance
+from hpo.runs.store import BaselineResult, Beyond
+from hpo.study.definition import definition_of
+from hpo.study.spec import StudySpec
 from trainers import TrainConfig
+from trainers.errors import InputError
+from trainers.yaml_files import read_yaml, sealed, to_yaml
 
-from ..conftest import Place
-from ..outcomes import CONFIG, sentences
+from ..outcomes import CONFIG
 
-
-def test_runs_of_several_revisions_are_said(place: Place):
-    winner = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
-    methods = [Method(n, CONFIG, {}, 0.0, "nan", trained_by=[by]) for n, by in (("A", "abc"), ("B", "abc"), ("C", "def dirty"))]
-    said = sentences(Confirmation("s", [winner], winner, methods))[-1]
-    assert said == "these runs were trained by 2 revisions of the program (abc, def dirty): see trained_by in confirm.yaml"
-    assert len(sentences(Confirmation("s", [winner], winner, methods[:2]))) == 2
+BEYOND = Beyond(coverage=0.5, mean_popularity=3.0, gini=0.2, groups=[])
 
 
-def test_runs_of_several_kinds_of_machine_are_said():
-    winner = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
-    methods = [Method(n, CONFIG, {}, 0.0, "nan", trained_on=[on]) for n, on in (("A", "x CPU (old)"), ("B", "x CPU (new)"))]
-    assert sentences(Confirmation("s", [winner], winner, methods))[-1] == (
-        "these runs were trained on 2 kinds of machine (x CPU (new), x CPU (old)), whose figures differ in their last digits"
+def method(label: str, *values: float, config: TrainConfig = CONFIG, **more: Any) -> Method:
+    by_seed = {seed: dict.fromkeys(("ndcg@20", "recall@20"), value) for seed, value in enumerate(values)}
+    return Method(label, config, by_seed, 1.0, **more)
+
+
+def baseline(label: str, ndcg: float, recall: float) -> BaselineResult:
+    return BaselineResult(label=label, note="", metrics={"ndcg@20": ndcg, "recall@20": recall}, beyond=BEYOND, seconds=1.0)
+
+
+def with_users(*methods: Method) -> list[tuple[Method, np.ndarray]]:
+    """With the same figure for each of 50 users."""
+    return [(one, np.zeros(0) if one.failure else np.full(50, one.mean("ndcg@20"))) for one in methods]
+
+
+def outcome(
+    *methods: Method, baselines: list[BaselineResult] | None = None, caveats: list[Caveat] | None = None
+) -> Confirmation:
+    spec = StudySpec.model_validate({"name": "s", "dataset": "demo", "space": {"name": "mml"}})
+    return Confirmation(
+        study="s",
+        study_id="1f",
+        trials=4,
+        search_epochs=10,
+        data=DataCounts(users=1, items=2, train=3, validation=4, test=5, users_with_test=6, test_split="a file"),
+        methods=list(methods),
+        comparisons=compared_by_users(with_users(*methods)),
+        caveats=caveats or [],
+        baselines=baselines or [],
+        validated={methods[0].label: [Candidate(0, CONFIG, 0.1, {0: {"ndcg@20": 1.0}}, curves={0: {1: 0.5}})]},
+        definition=definition_of(spec, "sum", "numba"),
+        provenance=provenance("cpu"),
     )
 
 
-def warned(chosen: Candidate) -> list[str]:
-    """What is said of a tuned rival whose search had 10 epochs."""
+def of_kinds(caveats: list[Caveat], *kinds: CaveatKind) -> list[tuple[CaveatKind, str, dict[str, Any]]]:
+    return [(caveat.kind, caveat.subject, caveat.facts) for caveat in caveats if caveat.kind in kinds]
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "one", "other"),
+    [
+        ("trained_by", CaveatKind.MIXED_REVISIONS, "abc", "def dirty"),
+        ("trained_on", CaveatKind.MIXED_MACHINES, "x CPU (new)", "x CPU (old)"),
+    ],
+)
+def test_runs_of_several_sources_are_a_caveat(field: str, kind: CaveatKind, one: str, other: str):
+    methods = [method(name, failure="nan", **{field: [by]}) for name, by in (("A", one), ("B", one), ("C", other))]
+    assert of_kinds(caveats_of(methods, {}, [], 0), *CaveatKind) == [(kind, "A", {"found": [one, other]})]
+    assert caveats_of(methods[:2], {}, [], 0) == []
+
+
+def test_runs_of_several_library_versions_are_a_caveat():
+    """Of each engine by itself: torch rounds otherwise than numba anyway."""
+
+    def by(label: str, **engines: str) -> Method:
+        return method(label, failure="nan", trained_with={engine: [found] for engine, found in engines.items()})
+
+    methods = [by("A", numba="numba 1"), by("B", torch="torch 2"), by("C", numba="numba 2")]
+    expected = [(CaveatKind.MIXED_LIBRARIES, "numba", {"found": ["numba 1", "numba 2"]})]
+    assert of_kinds(caveats_of(methods, {}, [], 0), *CaveatKind) == expected
+    assert caveats_of(methods[:2], {}, [], 0) == []
+
+
+def warned(chosen: Candidate) -> list[Caveat]:
+    """The caveats of a tuned rival whose search had 10 epochs."""
     ours = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
-    method = Method("A", CONFIG, {1: {"ndcg@20": 0.1, "recall@20": 0.2}}, 1.0, per_user=np.full(5, 0.1))
-    outcome = Confirmation("s", [ours], ours, [method], validated={"A": [ours], "B tuned": [chosen]}, search_epochs=10)
-    return [sentence.partition(";")[0] for sentence in sentences(outcome)]
+    return caveats_of([method("A", 0.1)], {"A": [ours], "B tuned": [chosen]}, [], search_epochs=10)
 
 
 @pytest.mark.parametrize(
     ("curve", "says"), [({1: 0.1, 2: 0.2, 3: 0.21}, True), ({1: 0.1, 2: 0.2, 3: 0.201}, False), ({3: 0.1}, False)]
 )
-def test_a_curve_that_still_rises_is_said(curve: dict[int, float], says: bool):
+def test_a_curve_that_still_rises_is_a_caveat(curve: dict[int, float], says: bool):
     chosen = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}}, curves={0: curve})  # 0.0 in the search: nothing to compare with
-    assert warned(chosen) == (["B tuned: validation ndcg@20 still rose by 5.0 % from epoch 2 to 3"] if says else [])
+    found = of_kinds(warned(chosen), CaveatKind.CURVE_RISES, CaveatKind.LONGER_TRAINING_HELPED)
+    facts = {"percent": pytest.approx(5.0), "from_epoch": 2, "to_epoch": 3}
+    assert found == ([(CaveatKind.CURVE_RISES, "B tuned", facts)] if says else [])
 
 
 @pytest.mark.parametrize(
     ("epochs", "value", "says"), [(40, 0.103, True), (40, 0.1019, False), (20, 0.1019, True), (10, 0.2, False)]
 )
-def test_what_longer_training_gained_is_said_where_the_rate_falls(epochs: int, value: float, says: bool):
+def test_what_longer_training_gained_is_a_caveat_where_the_rate_falls(epochs: int, value: float, says: bool):
     """1 % by twice the epochs: 2.01 % from 10 to 40. The end of such a curve is flat, whether training was finished or not."""
     config = CONFIG.replace(schedule="linear", epochs=epochs)
     chosen = Candidate(0, config, 0.1, {0: {"ndcg@20": value}}, curves={0: {1: 0.1, 2: 0.2, 3: 0.3}})
-    expected = f"B tuned: validation ndcg@20 was 0.1000 when trained for 10 epochs and {value:.4f} for {epochs}"
-    assert warned(chosen) == ([expected] if says else [])
+    found = of_kinds(warned(chosen), CaveatKind.CURVE_RISES, CaveatKind.LONGER_TRAINING_HELPED)
+    facts = {"search_value": 0.1, "search_epochs": 10, "value": value, "epochs": epochs}
+    assert found == ([(CaveatKind.LONGER_TRAINING_HELPED, "B tuned", facts)] if says else [])
 
 
 def test_the_table_by_hand():
-    def method(label: str, *values: float) -> Method:
-        by_seed = {seed: dict.fromkeys(("ndcg@20", "recall@20"), value) for seed, value in enumerate(values)}
-        return Method(label, CONFIG, by_seed, 1.0, per_user=np.full(50, np.mean(values)))
-
-    winner = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
     methods = [method("MML tuned", 0.22, 0.20), method("CCL published", 0.19, 0.21), method("BSL published", 0.1)]
-    outcome = Confirmation("s", [winner], winner, [*methods, Method("X", CONFIG, {}, 0.0, "nan in epoch 2")])
-    assert outcome.rows() == [
+    found = outcome(*methods, method("X", failure="nan in epoch 2"))
+    assert found.rows() == [
         ["MML tuned", "0.2100 ± 0.0141", "0.2100 ± 0.0141", ""],
         ["CCL published", "0.2000 ± 0.0141", "0.2000 ± 0.0141", "+5.0 %"],
         ["BSL published", "0.1000", "0.1000", "+110.0 %"],
         ["X", "diverged", "diverged", ""],
     ]
-    highest, ccl, bsl, diverged = sentences(outcome)
-    assert highest == "the highest ndcg@20 on the test split is that of MML tuned, 0.2100"
-    assert ccl.startswith(
-        "MML tuned and CCL published are not distinguishable: ndcg@20 +5.0 % (95 % interval of this pair -25.4 to"
-    )
-    assert bsl.startswith("no verdict on MML tuned and BSL published: ndcg@20 +110.0 % (95 % interval over users")
-    assert diverged == "X diverged on train + validation: nan in epoch 2"
+    assert [(comparison.rival, comparison.word) for comparison in found.comparisons] == [
+        ("CCL published", "not distinguishable"),
+        ("BSL published", "no verdict"),
+    ]
 
 
-def test_what_tuning_brought_is_said_of_both_splits():
+def test_what_tuning_brought_on_both_splits():
     def of(weight: float) -> TrainConfig:
         return CONFIG.replace(loss={"name": "ccl", "margin": 0.5, "negative_weight": weight})
-
-    def method(label: str, weight: float, value: float) -> Method:
-        return Method(label, of(weight), {7: dict.fromkeys(("ndcg@20", "recall@20"), value)}, 1.0, per_user=np.full(50, value))
 
     candidates = [
         Candidate(trial, of(weight), 0.0, {0: {"ndcg@20": v}}) for trial, weight, v in ((0, 1.0, 0.25), (4, 2.0, 0.3))
     ]
     other = Candidate(9, of(3.0), 0.0, {0: {"ndcg@20": 0.29}})  # has no row on test
-    methods = [method("MML tuned", 9.0, 0.3), method("CCL tuned", 2.0, 0.19), method("CCL published", 1.0, 0.2)]
-    outcome = Confirmation("s", [other], other, methods, validated={"CCL tuned": [*candidates, other]})
-    said = "CCL tuned against CCL published: +20.0 % on validation, by which it was chosen, -5.0 % on test"
-    assert [s for s in sentences(outcome) if " on validation, by which" in s] == [said]
+    rows = ("MML tuned", 9.0, 0.3), ("CCL tuned", 2.0, 0.19), ("CCL published", 1.0, 0.2)
+    methods = [method(label, value, config=of(weight)) for label, weight, value in rows]
+    found = of_kinds(caveats_of(methods, {"CCL tuned": [*candidates, other]}, [], 0), CaveatKind.TUNING_GAIN)
+    gains = {"validation_percent": pytest.approx(20.0), "test_percent": pytest.approx(-5.0)}
+    assert found == [(CaveatKind.TUNING_GAIN, "CCL tuned", {"over": "CCL published", **gains})]
 
 
-def test_baselines_are_shown_and_warned_of():
-    winner = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
-    method = Method("A", CONFIG, {1: {"ndcg@20": 0.1, "recall@20": 0.2}}, 1.0, per_user=np.full(5, 0.1))
-    popular = BaselineResult("MostPop", "", {"ndcg@20": 0.05, "recall@20": 0.1}, {}, 1.0)
-    ahead = BaselineResult("EASE", "", {"ndcg@20": 0.3, "recall@20": 0.4}, {}, 1.0)
-    outcome = Confirmation("s", [winner], winner, [method], [popular, ahead])
-    assert outcome.rows()[1:] == [["MostPop", "0.0500", "0.1000", "baseline"], ["EASE", "0.3000", "0.4000", "baseline"]]
-    assert [sentence[:45] for sentence in sentences(outcome)] == ["EASE, without training, is ahead of A: ndcg@2"]
+def test_baselines_are_shown_and_one_that_is_ahead_is_a_caveat():
+    baselines = [baseline("MostPop", 0.05, 0.1), baseline("EASE", 0.3, 0.4)]
+    found = outcome(method("A", 0.1), baselines=baselines)
+    assert found.rows()[1:] == [["MostPop", "0.0500", "0.1000", "baseline"], ["EASE", "0.3000", "0.4000", "baseline"]]
+    expected = (CaveatKind.BASELINE_AHEAD, "EASE", {"value": 0.3, "winner": "A", "winner_value": 0.1})
+    assert of_kinds(caveats_of([method("A", 0.1)], {}, baselines, 0), *CaveatKind) == [expected]
 
 
 def test_no_verdict_when_the_winner_diverges():
-    winner = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
-    rival = Method("B", CONFIG, {1: {"ndcg@20": 0.1}}, 1.0, per_user=np.full(5, 0.1))
-    outcome = Confirmation("s", [winner], winner, [Method("A", CONFIG, {}, 0.0, "inf in epoch 1"), rival])
-    assert outcome.verdict == []
-    assert sentences(outcome) == ["A diverged on train + validation: inf in epoch 1"]
+    methods = [method("A", failure="inf in epoch 1"), method("B", 0.1)]
+    assert compared_by_users(with_users(*methods)) == []
+    assert statements(methods, []) == ["A diverged on train + validation: inf in epoch 1"]
+
+
+def test_the_file_is_read_by_the_class_that_wrote_it(tmp_path: Path):
+    caveat = Caveat(kind=CaveatKind.TEST_READ_AGAIN, subject="s", facts={"times": 2})
+    methods = [method("A", 0.1, 0.2, beyond=BEYOND, gradient={"active": 0.5}), method("B", 0.1), method("C", failure="nan")]
+    written = outcome(*methods, baselines=[baseline("EASE", 0.3, 0.4)], caveats=[caveat])
+    read = Confirmation.read(written.write(tmp_path))
+    assert list(read.in_words.statements) == written.statements()
+    assert list(read.in_words.caveats) == written.sentences()
+    assert read.model_copy(update={"in_words": written.in_words}) == written
+
+
+@pytest.mark.parametrize(("key", "value"), [("format", 0), ("format", None), ("more", 1), ("trials", "many")])
+def test_a_file_that_breaks_a_rule_is_refused(tmp_path: Path, key: str, value: object):
+    path = outcome(method("A", 0.1)).write(tmp_path)
+    path.write_text(sealed(to_yaml({**read_yaml(path), key: value})))
+    with pytest.raises(InputError) as caught:
+        Confirmation.read(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert key in message
+    assert message.endswith("; run hpo.confirm again, finished runs are kept")
+
+
+def test_epochs_to_find_are_those_that_were_trained():
+    """Two runs of 100 epochs that diverged in their second one have trained two each."""
+    candidates = [
+        Candidate(0, CONFIG, 0.1, {0: {}, 1: {}}, failure="nan in epoch 2", epochs_trained=4),
+        Candidate(1, CONFIG, 0.1, {0: {"ndcg@20": 0.1}, 1: {"ndcg@20": 0.1}}, epochs_trained=200),
+    ]
+    assert SearchCost(5, 30).with_selection(candidates).epochs == 30 + 4 + 200

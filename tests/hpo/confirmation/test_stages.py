@@ -9,41 +9,32 @@ import numpy as np
 import pytest
 
 from hpo import confirm
-from hpo.confirmation.stages import _distribution_shift
+from hpo.confirmation.caveats import CaveatKind
+from hpo.confirmation.stages import distribution_shift
 from trainers import Interactions
 from trainers.data import datasets
 
 from ..conftest import Place
-from ..outcomes import BSL_OF_YELP, CCL_OF_YELP, MML_OF_YELP, confirmed, said, stored_runs
+from ..outcomes import BSL_OF_YELP, CCL_OF_YELP, MML_OF_YELP, confirmed, labels, stored_runs
 
 
 def test_both_stages(place: Place, capsys: pytest.CaptureFixture[str]):
     assert place.run() == 0
     outcome = confirmed(place)
-    assert len(outcome["validation"]) == 2, "the top 2 configs"
-    assert all(list(candidate["by_seed"]) == [101, 102] for candidate in outcome["validation"])
-    means = [candidate["mean ndcg@20"] for candidate in outcome["validation"]]
-    assert outcome["winner"]["trial"] == outcome["validation"][means.index(max(means))]["trial"]
-    assert [method["method"] for method in outcome["test"]] == [
-        "MML tuned",
-        MML_OF_YELP,
-        CCL_OF_YELP,
-        BSL_OF_YELP,
-    ]
-    for method in outcome["test"]:
-        assert list(method["by_seed"]) == [201, 202], "seeds that neither search nor selection used"
-        assert method["config"]["epochs"] == 4
-        values = [metrics["ndcg@20"] for metrics in method["by_seed"].values()]
-        assert method["ndcg@20"]["mean"] == pytest.approx(sum(values) / 2)
-        assert 0.0 < method["ndcg@20"]["mean"] < 1.0
-    assert outcome["provenance"]["python"]
+    assert len(outcome.candidates) == 2, "the top 2 configs"
+    assert all(list(candidate.by_seed) == [101, 102] for candidate in outcome.candidates)
+    assert all(candidate.epochs_trained == 2 * 4 for candidate in outcome.candidates)
+    assert outcome.winner.mean == max(candidate.mean for candidate in outcome.candidates)
+    assert labels(outcome) == ["MML tuned", MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP]
+    for method in outcome.methods:
+        assert list(method.by_seed) == [201, 202], "seeds that neither search nor selection used"
+        assert method.config.epochs == 4
+        assert 0.0 < method.mean("ndcg@20") < 1.0
+    assert outcome.provenance.python
+    assert outcome.definition.engine == "numba"
     shown = capsys.readouterr().out
-    assert [comparison["rival"] for comparison in outcome["verdict"]] == [
-        MML_OF_YELP,
-        CCL_OF_YELP,
-        BSL_OF_YELP,
-    ]
-    assert all(sentence in shown for sentence in said(place))
+    assert [comparison.rival for comparison in outcome.comparisons] == [MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP]
+    assert all(sentence in shown for sentence in [*outcome.statements(), *outcome.sentences()])
     assert "lead of MML tuned" in shown
 
 
@@ -60,20 +51,19 @@ def test_a_test_split_of_another_popularity_is_said():
     users, items = np.array([0, 1, 2, 3, 4, 5, 0, 1]), np.array([0, 0, 0, 0, 0, 0, 1, 1])
     train = Interactions.from_pairs(users, items, 8, 2)
     both, first = (Interactions.from_pairs(np.array(u), np.array(i), 8, 2) for u, i in (([6, 7], [0, 1]), ([6, 7], [0, 0])))
-    assert _distribution_shift(train, both, train, both) == []
-    (more,) = _distribution_shift(train, both, train, first)
-    assert more.startswith("items of the test split are 50 % more popular than those of validation: they follow ")
-    (less,) = _distribution_shift(train, first, train, both)
-    assert less.startswith("items of the test split are 33 % less popular than those of validation: they follow ")
+    assert distribution_shift("s", train, both, train, both) == []
+    (more,) = distribution_shift("s", train, both, train, first)
+    assert (more.kind, more.facts) == (CaveatKind.SPLITS_DIFFER, {"percent": pytest.approx(50.0)})
+    (less,) = distribution_shift("s", train, first, train, both)
+    assert less.facts == {"percent": pytest.approx(-100 / 3)}
 
 
 @pytest.mark.confirmed
 def test_baselines_are_made_once(place: Place, fails: Callable[[int], str]):
     outcome = confirmed(place)
-    assert [reference["label"] for reference in outcome["baselines"]] == ["MostPop", "EASE"]
-    for reference in outcome["baselines"]:
-        groups = reference["beyond"]["groups"]
-        assert sum(group["ndcg"] for group in groups) == pytest.approx(reference["metrics"]["ndcg@20"])
+    assert [baseline.label for baseline in outcome.baselines] == ["MostPop", "EASE"]
+    for baseline in outcome.baselines:
+        assert sum(group.ndcg for group in baseline.beyond.groups) == pytest.approx(baseline.metrics["ndcg@20"])
     stored = sorted((place.output / "tiny_mml" / "runs" / "baselines").glob("*.json"))
     before = [path.stat().st_mtime_ns for path in stored]
     assert confirm.main(["--study", "tiny_mml", *place.where]) == 0

@@ -7,20 +7,18 @@ import pytest
 from scipy import stats
 
 from hpo.confirmation.statistics import (
-    BETTER,
-    NO_VERDICT,
     POWER,
-    UNDECIDED,
-    WORSE,
     Comparison,
     Evidence,
     Floats,
     Measured,
+    Word,
     compare,
     holm,
     over_seeds,
     over_users,
 )
+from hpo.confirmation.wording import verdict
 
 
 def measured(label: str, users: list[float] | Floats, seeds: list[float] | Floats) -> Measured:
@@ -29,7 +27,7 @@ def measured(label: str, users: list[float] | Floats, seeds: list[float] | Float
 
 def with_p(p: float, seeds: bool = True) -> Comparison:
     nothing = Evidence(0.1, 0.1, p, 0.1)
-    return Comparison("a", "b", 0.1, 1.0, nothing, *((nothing, nothing) if seeds else (None, None)), p, p, 0.1)
+    return Comparison("a", "b", 0.1, 1.0, nothing, p, p, *((nothing, nothing) if seeds else (None, None)), 0.1)
 
 
 def test_holm_by_hand():
@@ -42,7 +40,7 @@ def test_holm_by_hand():
 def test_a_rival_that_cannot_be_judged_does_not_count_for_holm():
     first, second, third = holm([with_p(0.01), with_p(1.0, seeds=False), with_p(0.02)])
     assert [first.p, second.p, third.p] == pytest.approx([0.02, 1.0, 0.02])
-    assert (first.family, second.word) == (2, NO_VERDICT)
+    assert (first.family, second.word) == (2, Word.NO_VERDICT)
 
 
 def test_welch_by_hand():
@@ -59,14 +57,14 @@ def test_one_seed_gives_no_evidence_and_no_verdict():
     users = np.linspace(0.1, 0.9, 500)
     assert over_seeds(np.array([1.0]), np.array([1.0, 2.0])) is None
     only = compare(measured("a", users + 0.2, [0.7]), [measured("b", users, [0.5])])[0]
-    assert only.word == NO_VERDICT
-    assert only.sentence("ndcg@20").startswith("no verdict on a and b: ndcg@20 +40.0 % (95 % interval over users +40.0 to")
+    assert only.word == Word.NO_VERDICT
+    assert verdict(only).startswith("no verdict on a and b: ndcg@20 +40.0 % (95 % interval over users +40.0 to")
 
 
 def test_a_rival_of_mean_zero_is_compared_without_percent():
     users = np.linspace(0.1, 0.9, 500)
     only = compare(measured("a", users, [0.51, 0.49]), [measured("b", np.zeros(500), [0.0, 0.0])])[0]
-    assert only.sentence("ndcg@20").startswith("a is better than b: ndcg@20 +0.5000 (95 % interval of this pair +0.")
+    assert verdict(only).startswith("a is better than b: ndcg@20 +0.5000 (95 % interval of this pair +0.")
 
 
 def test_seeds_that_change_nothing():
@@ -96,19 +94,19 @@ def test_words_need_both_units():
     rival = measured("rival", users, [0.5, 0.501, 0.502])
     shifted = users + rng.normal(0.05, 0.1, 2000)
     same_users = users + rng.normal(0.0, 0.1, 2000)
-    assert compare(measured("ours", shifted, clear), [rival])[0].word == BETTER
-    assert compare(measured("ours", shifted, vague), [rival])[0].word == UNDECIDED, "seeds disagree"
-    assert compare(measured("ours", same_users - same_users.mean() + users.mean(), clear), [rival])[0].word == UNDECIDED
+    assert compare(measured("ours", shifted, clear), [rival])[0].word == Word.BETTER
+    assert compare(measured("ours", shifted, vague), [rival])[0].word == Word.UNDECIDED, "seeds disagree"
+    assert compare(measured("ours", same_users - same_users.mean() + users.mean(), clear), [rival])[0].word == Word.UNDECIDED
     worse = compare(rival, [measured("ours", shifted, clear)])[0]
-    assert worse.word == WORSE
-    assert worse.sentence("ndcg@20").startswith("rival is worse than ours: ndcg@20 -")
+    assert worse.word == Word.WORSE
+    assert verdict(worse).startswith("rival is worse than ours: ndcg@20 -")
 
 
 def test_the_sentence_says_what_could_have_been_found():
     rng = np.random.default_rng(1)
     users = rng.uniform(0.0, 1.0, 1000)
     comparison = compare(measured("A", users, [0.50, 0.52]), [measured("B", users + rng.normal(0, 0.1, 1000), [0.51, 0.50])])[0]
-    sentence = comparison.sentence("ndcg@20")
+    sentence = verdict(comparison)
     assert sentence.startswith("A and B are not distinguishable: ndcg@20 ")
     assert f"; minimum detectable effect about {comparison.percent(comparison.detectable):.1f} % (80 % power)" in sentence
     assert comparison.detectable > 2.8 * max(comparison.users.error, comparison.seeds.error)
@@ -127,7 +125,7 @@ def test_what_could_have_been_found_is_found_that_often():
             measured("a", users + shift - lift, ours + users.mean()), [measured("b", base, rival + base.mean())], 400
         )[0]
 
-    found = [experiment(experiment(0.0).detectable).word == BETTER for _ in range(200)]
+    found = [experiment(experiment(0.0).detectable).word == Word.BETTER for _ in range(200)]
     assert np.mean(found) == pytest.approx(POWER, abs=0.1)
 
 
@@ -167,7 +165,7 @@ def test_wrong_verdicts_stay_below_five_percent():
     world, n = World(5), 600
     results = [compare(*_rivals(world.experiment(0.0)), resamples=400)[0] for _ in range(n)]
     band = stats.binom.ppf(0.99, n, 0.05)
-    assert sum(result.word != UNDECIDED for result in results) <= band
+    assert sum(result.word != Word.UNDECIDED for result in results) <= band
     assert sum(result.users.p <= 0.05 for result in results) > band, "users alone are wrong too often"
     assert sum(result.seeds.p <= 0.05 for result in results if result.seeds) > band, "so are seeds alone"
 
@@ -175,8 +173,8 @@ def test_wrong_verdicts_stay_below_five_percent():
 def test_a_true_difference_of_one_percent_is_found():
     world, n = World(6), 100
     words = [compare(*_rivals(world.experiment(0.01)), resamples=400)[0].word for _ in range(n)]
-    assert words.count(BETTER) > 0.7 * n
-    assert words.count(WORSE) == 0
+    assert words.count(Word.BETTER) > 0.7 * n
+    assert words.count(Word.WORSE) == 0
 
 
 def _rivals(pair: tuple[Measured, Measured]) -> tuple[Measured, list[Measured]]:

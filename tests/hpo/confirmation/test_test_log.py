@@ -6,12 +6,13 @@ import optuna
 import pytest
 
 from hpo import confirm
+from hpo.confirmation.caveats import CaveatKind
 from hpo.confirmation.test_log import log_reading
 from hpo.runs.train import FullRuns
 from trainers.stopping import Stopped
 
 from ..conftest import Place
-from ..outcomes import said
+from ..outcomes import facts
 
 
 def test_an_interrupted_confirm_has_read_the_test_split(place: Place, monkeypatch: pytest.MonkeyPatch):
@@ -23,16 +24,16 @@ def test_an_interrupted_confirm_has_read_the_test_split(place: Place, monkeypatc
         patch.setattr(FullRuns, "baseline", interrupted)
         assert place.run(*few, "--confirm-seeds", "1") == 143
     assert place.run(*few, "--confirm-seeds", "2") == 0
-    assert [s for s in said(place) if s.startswith("the test split has been read for 2 comparisons of this")]
+    assert facts(place, CaveatKind.TEST_READ_AGAIN) == [("tiny_mml", {"times": 2})]
 
 
 def test_reading_the_test_split_again_is_counted(place: Place):
     place.run("--trials", "1", "--select-seeds", "1", "--confirm-seeds", "1")
     again = ["--study", "tiny_mml", *place.where, "--select-seeds", "1"]
     assert confirm.main([*again, "--confirm-seeds", "1"]) == 0
-    assert not [s for s in said(place) if s.startswith("the test split has been read")], "the same runs"
+    assert facts(place, CaveatKind.TEST_READ_AGAIN) == [], "the same runs"
     assert confirm.main([*again, "--confirm-seeds", "2"]) == 0
-    assert [s for s in said(place) if s.startswith("the test split has been read for 2 comparisons of this")]
+    assert facts(place, CaveatKind.TEST_READ_AGAIN) == [("tiny_mml", {"times": 2})]
 
 
 def test_more_trials_that_change_no_winner_are_no_other_reading():
@@ -46,6 +47,5 @@ def test_reading_the_test_split_for_another_study_is_said(place: Place):
     few = ["--trials", "1", "--select-seeds", "1", "--confirm-seeds", "1"]
     for name in ("first", "second"):
         place.run(*few, "--study-name", name)
-    (other,) = [s for s in said(place, "second") if s.startswith("the test split")]
-    assert other.startswith("the test split has been read for other studies of these data, too (first): ")
-    assert not [s for s in said(place, "first") if s.startswith("the test split")]
+    assert facts(place, CaveatKind.TEST_READ_FOR_OTHERS, "second") == [("second", {"studies": ["first"]})]
+    assert facts(place, CaveatKind.TEST_READ_FOR_OTHERS, "first") == []

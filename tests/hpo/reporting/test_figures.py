@@ -7,10 +7,9 @@ import pytest
 
 from hpo.reporting.figures import hinge_cost
 from trainers.losses import BSL, CCL, MML
-from trainers.yaml_files import read_yaml
 
 from ..conftest import Place
-from ..outcomes import files
+from ..outcomes import confirmed, files
 
 
 @pytest.mark.pictures
@@ -18,16 +17,15 @@ def test_the_claims_about_hard_negatives_and_the_loss(place: Place, monkeypatch:
     """Which negatives get the gradient, and whether the objective follows the loss: from the runs of confirm."""
     monkeypatch.setattr("hpo.confirmation.stages.CURVE_EVERY", 1)
     place.run()
-    confirmed = read_yaml(place.output / "tiny_mml" / "confirm.yaml")
+    outcome = confirmed(place)
     markdown, html = files(place)
-    for method in confirmed["test"]:
-        assert 0 < method["gradient"]["hardest 1 %"] <= method["gradient"]["hardest 10 %"] <= 1
-        row = f"{100 * method['gradient']['active']:.1f} %"
-        assert any(line.startswith(f"| {method['method']} | {row}") for line in markdown.splitlines())
+    for method in outcome.methods:
+        assert 0 < method.gradient["hardest 1 %"] <= method.gradient["hardest 10 %"] <= 1
+        row = f"{100 * method.gradient['active']:.1f} %"
+        assert any(line.startswith(f"| {method.label} | {row}") for line in markdown.splitlines())
     assert "Which negatives get the gradient" in html
-    for candidate in confirmed["validation"]:
-        losses = next(iter(candidate["training loss by epoch"].values()))
-        assert sorted(map(int, losses)) == [1, 2, 3, 4]
+    for candidate in outcome.candidates:
+        assert sorted(next(iter(candidate.losses.values()))) == [1, 2, 3, 4]
     assert 'id="figure-loss-and-objective"' in html
     assert "Rank correlation over the epochs: -" in html
 

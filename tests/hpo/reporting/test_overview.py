@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from hpo.reporting.overview import markdown_table
-from trainers.yaml_files import read_yaml
 
 from ..conftest import Place
-from ..outcomes import opened
+from ..outcomes import confirmed, opened
 
 
 def test_what_was_trained_has_each_setting_that_only_one_method_has(place: Place):
@@ -33,11 +32,12 @@ def test_what_was_trained_has_each_setting_that_only_one_method_has(place: Place
 
 @pytest.mark.confirmed
 def test_beyond_accuracy_adds_up(place: Place):
-    for method in read_yaml(place.output / "tiny_mml" / "confirm.yaml")["test"]:
-        groups = method["beyond"]["groups"]
+    for method in confirmed(place).methods:
+        assert method.beyond is not None
         for metric in ("recall", "ndcg"):
-            assert sum(group[metric] for group in groups) == pytest.approx(method[f"{metric}@20"]["mean"], abs=1e-6)
-        assert 0.0 < method["beyond"]["coverage"] <= 1.0
+            parts = [getattr(group, metric) for group in method.beyond.groups]
+            assert sum(parts) == pytest.approx(method.mean(f"{metric}@20"), abs=1e-6)
+        assert 0.0 < method.beyond.coverage <= 1.0
 
 
 @pytest.mark.confirmed

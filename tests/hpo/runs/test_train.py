@@ -60,7 +60,7 @@ class Bars:
 
 def test_what_has_finished_is_kept_when_it_is_stopped_and_the_rest_is_trained_the_next_time(tmp_path: Path):
     configs = {name: CONFIG.replace(seed=seed) for seed, name in enumerate("abc")}
-    keys = {name: RunKey(one, SEEN.checksum, HELD_OUT.checksum, "torch") for name, one in configs.items()}
+    keys = {name: RunKey(one, SEEN.checksum, HELD_OUT.checksum, "torch", "cpu") for name, one in configs.items()}
     bars, store = Bars(), RunStore(tmp_path)
     runs = FullRuns(store, bars, Stopper(deserted=lambda: "b" in bars.advanced))
     with pytest.raises(Stopped):

@@ -98,5 +98,5 @@ def test_a_rival_is_what_its_file_said_when_the_study_was_run(place: Place):
         (place.root / f"tiny_{loss}.yaml").unlink()
     few = ["--select-seeds", "1", "--confirm-seeds", "1"]
     assert confirm.main(["--study", "tiny_mml", *place.where, *few, "--rival-seeds", "bsl=1"]) == 0
-    assert [method["method"].split()[0] for method in confirmed(place)["test"]] == ["MML", "MML", "CCL", "BSL"]
+    assert [method.label.split()[0] for method in confirmed(place).methods] == ["MML", "MML", "CCL", "BSL"]
     assert place.run() == 2, "a new run reads the files"

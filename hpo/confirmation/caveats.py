@@ -1,0 +1,145 @@
+"""What a reader of a verdict must know beside it, as data; `hpo.confirmation.wording` makes sentences of it."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+
+from pydantic import BaseModel, JsonValue
+
+from hpo.confirmation.results import Candidate, Method, highest
+from hpo.runs.store import BaselineResult
+from hpo.study.spec import OBJECTIVE
+from trainers.validation import SETTINGS
+
+STILL_RISING = 0.01  # of a validation curve between its last two points, or by twice the epochs
+
+
+class CaveatKind(StrEnum):
+    """What a caveat is about; its facts are named in `hpo.confirmation.wording`."""
+
+    NOT_TUNED = "not tuned"  # a rival, and why
+    UNTUNED_RIVALS = "untuned rivals"  # what to do about all of them
+    FOUND_PUBLISHED = "found published"  # a search chose the published config
+    PAPER_SETTINGS = "paper settings"  # of methods that are not tuned
+    DIFFERENT_SETTINGS = "different settings"  # methods that differ in more than their loss
+    SEARCH_CHANGED = "search changed"  # its sampler or its pruner
+    SHORT_SEARCH = "short search"  # the sampler never learned
+    NOT_SEARCHED_BY_ALL = "not searched by all"  # settings that untuned methods have from their file
+    SPLITS_DIFFER = "splits differ"  # validation and test, in popularity
+    TEST_READ_AGAIN = "test read again"
+    TEST_READ_FOR_OTHERS = "test read for others"
+    TUNING_GAIN = "tuning gain"
+    CURVE_RISES = "curve rises"  # at the end of the training
+    LONGER_TRAINING_HELPED = "longer training helped"
+    MIXED_REVISIONS = "mixed revisions"
+    MIXED_MACHINES = "mixed machines"
+    MIXED_LIBRARIES = "mixed libraries"
+    BASELINE_AHEAD = "baseline ahead"
+
+
+class Caveat(BaseModel):
+    """One thing to know.
+
+    Attributes:
+        subject: whom it is about: a method's label, a study, a sampler.
+        facts: plain values by name.
+    """
+
+    model_config = SETTINGS | {"frozen": True}
+    kind: CaveatKind
+    subject: str
+    facts: dict[str, JsonValue] = {}
+
+
+def caveats_of(
+    methods: Sequence[Method],
+    validated: Mapping[str, Sequence[Candidate]],
+    baselines: Sequence[BaselineResult],
+    search_epochs: int,
+) -> list[Caveat]:
+    """What the figures themselves give rise to: what tuning brought, what looks unfinished, what was mixed.
+
+    Args:
+        methods: all of them, the winner first.
+        validated: what validation chose from, for each method that was tuned, by its label.
+        search_epochs: of a trial of the search.
+    """
+    chosen = {label: highest(candidates, label) for label, candidates in validated.items()}
+    unfinished = (_unfinished(label, candidate, search_epochs) for label, candidate in chosen.items())
+    return [
+        *_tuning_gains(methods, validated, chosen),
+        *(caveat for caveat in unfinished if caveat is not None),
+        *_mixed(methods),
+        *_baselines_ahead(methods[0], baselines),
+    ]
+
+
+def _tuning_gains(
+    methods: Sequence[Method], validated: Mapping[str, Sequence[Candidate]], chosen: Mapping[str, Candidate]
+) -> Iterator[Caveat]:
+    """What tuning a loss brought over its published settings, on the split that chose it and on the other."""
+
+    def method_of(candidate: Candidate) -> Method | None:
+        same = (method for method in methods if method.config.same_but_seed(candidate.config))
+        return next((method for method in same if not method.failure), None)
+
+    for label, best in chosen.items():
+        tuned = method_of(best)
+        for candidate in validated[label]:
+            other = method_of(candidate)
+            if tuned and other and other is not tuned and min(candidate.mean, other.mean(OBJECTIVE)) > 0:
+                gains = best.mean / candidate.mean, tuned.mean(OBJECTIVE) / other.mean(OBJECTIVE)
+                validation, test = (100 * (gain - 1) for gain in gains)
+                facts: dict[str, JsonValue] = {"over": other.label, "validation_percent": validation, "test_percent": test}
+                yield Caveat(kind=CaveatKind.TUNING_GAIN, subject=label, facts=facts)
+
+
+def _unfinished(label: str, chosen: Candidate, search_epochs: int) -> Caveat | None:
+    """What shows that a tuned method's training was not finished.
+
+    At a constant rate that is the end of its validation curve. A rate that falls to zero flattens the end of every curve,
+    finished or not: there, and where a curve has a single point, it is what the longer training of confirm has gained over that
+    of the search.
+    """
+    epochs = chosen.config.epochs
+    curves = [sorted(curve.items())[-2:] for curve in chosen.curves.values()]
+    if chosen.config.schedule == "constant" and curves and all(len(ends) == 2 and ends[0][1] > 0 for ends in curves):
+        rise = statistics.fmean(end / start - 1 for (_, start), (_, end) in curves)
+        (before, _), (last, _) = curves[0]
+        kind, facts = CaveatKind.CURVE_RISES, {"percent": 100 * rise, "from_epoch": before, "to_epoch": last}
+    elif 0 < search_epochs < epochs and min(chosen.search_value, chosen.mean) > 0:
+        rise = (chosen.mean / chosen.search_value) ** (1 / math.log2(epochs / search_epochs)) - 1
+        then: dict[str, float] = {"search_value": chosen.search_value, "search_epochs": search_epochs}
+        kind, facts = CaveatKind.LONGER_TRAINING_HELPED, {**then, "value": chosen.mean, "epochs": epochs}
+    else:
+        return None
+    return Caveat(kind=kind, subject=label, facts={**facts}) if rise > STILL_RISING else None
+
+
+def _mixed(methods: Sequence[Method]) -> Iterator[Caveat]:
+    """Where the methods' runs do not come from one program, with one version of its libraries, on one kind of machine."""
+    sources = {
+        CaveatKind.MIXED_REVISIONS: {revision for method in methods for revision in method.trained_by},
+        CaveatKind.MIXED_MACHINES: {machine for method in methods for machine in method.trained_on},
+    }
+    for kind, found in sources.items():
+        if len(found) > 1:
+            yield Caveat(kind=kind, subject=methods[0].label, facts={"found": [*sorted(found)]})
+    by_engine: dict[str, set[str]] = {}
+    for method in methods:
+        for engine, libraries in method.trained_with.items():
+            by_engine.setdefault(engine, set()).update(libraries)
+    for engine, versions in by_engine.items():
+        if len(versions) > 1:
+            yield Caveat(kind=CaveatKind.MIXED_LIBRARIES, subject=engine, facts={"found": [*sorted(versions)]})
+
+
+def _baselines_ahead(first: Method, baselines: Sequence[BaselineResult]) -> Iterator[Caveat]:
+    for other in baselines:
+        if not first.failure and other.metrics[OBJECTIVE] > first.mean(OBJECTIVE):
+            facts: dict[str, JsonValue] = {"value": other.metrics[OBJECTIVE], "winner": first.label}
+            facts["winner_value"] = first.mean(OBJECTIVE)
+            yield Caveat(kind=CaveatKind.BASELINE_AHEAD, subject=other.label, facts=facts)

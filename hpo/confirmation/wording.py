@@ -1,0 +1,224 @@
+"""Every sentence that a confirmation says: of its verdict, and of what must be known beside it.
+
+tests/hpo/confirmation/wording.txt holds each of them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hpo.confirmation.caveats import Caveat, CaveatKind
+from hpo.confirmation.results import Method
+from hpo.confirmation.statistics import Comparison, Evidence, Word
+from hpo.study.spec import OBJECTIVE
+
+Facts = dict[str, Any]
+REVISION_LENGTH = 12  # characters shown of a git revision
+WHY_NOT_TUNED = {
+    "has not run": "has not run",
+    "no complete trial": "has no complete trial",
+    "diverged": "has no candidate that trains to full epochs",
+    "cannot be searched": "cannot be searched as this study is: {details}",
+    "differs": "was searched in another way: {details}",
+}
+UNFINISHED = "; its training may not have been finished: try more epochs (--confirm-epochs) or a higher learning rate"
+
+
+def statements(methods: Sequence[Method], comparisons: Sequence[Comparison]) -> list[str]:
+    """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; who could not be judged."""
+    sound = [method for method in methods if not method.failure]
+    said = []
+    if len(sound) > 1:
+        best = max(sound, key=lambda method: method.mean(OBJECTIVE))
+        said.append(f"the highest {OBJECTIVE} on the test split is that of {best.label}, {best.mean(OBJECTIVE):.4f}")
+    tuned = {method.label for method in methods if method.search.trials}
+    said += [verdict(comparison) for comparison in sorted(comparisons, key=lambda comparison: comparison.rival not in tuned)]
+    failed = [method for method in methods if method.failure]
+    return said + [f"{method.label} diverged on train + validation: {method.failure}" for method in failed]
+
+
+def verdict(comparison: Comparison) -> str:
+    """The verdict on one rival."""
+    ours, rival, word = comparison.ours, comparison.rival, comparison.word
+    found = f"{OBJECTIVE} {shown(comparison, comparison.difference)}"
+    if comparison.both is None:
+        return (
+            f"no verdict on {ours} and {rival}: {found} (95 % interval over users {_interval(comparison, comparison.users)}), "
+            "but a single seed tells nothing about the next training run; confirm with more seeds"
+        )
+    start, limit = f"{ours} is {word} than {rival}", ""
+    if word is Word.UNDECIDED:
+        start = f"{ours} and {rival} are {word}"
+        limit = f"; minimum detectable effect about {shown(comparison, comparison.detectable or 0.0, '')} (80 % power)"
+    over = f" after Holm for {comparison.family} rivals" if comparison.family > 1 else ""
+    interval = _interval(comparison, comparison.both)
+    return f"{start}: {found} (95 % interval of this pair {interval}; p {_p(comparison.p)}{over}){limit}"
+
+
+def shown(comparison: Comparison, difference: float, sign: str = "+") -> str:
+    """A difference as text: in percent of the rival's mean, as it stands when that is 0."""
+    percent = comparison.percent(difference)
+    return f"{difference:{sign}.4f}" if percent is None else f"{percent:{sign}.1f} %"
+
+
+def _interval(comparison: Comparison, evidence: Evidence) -> str:
+    return f"{shown(comparison, evidence.low).removesuffix(' %')} to {shown(comparison, evidence.high)}"
+
+
+def _p(p: float) -> str:
+    return f"{p:.2g}" if p >= 0.001 else "< .001"
+
+
+def sentence(caveat: Caveat) -> str:
+    """A caveat in one sentence."""
+    return WORDING[caveat.kind](caveat.subject, caveat.facts)
+
+
+def _not_tuned(subject: str, facts: Facts) -> str:
+    details = ", ".join(detail if isinstance(detail, str) else _searched_with(*detail) for detail in facts["details"])
+    why = WHY_NOT_TUNED[facts["reason"]].format(details=details)
+    lost = "" if facts["compared"] else "; it is not compared at all"
+    return f"{subject} is not tuned: its study {facts['study']} {why}{lost}"
+
+
+def _searched_with(key: str, before: object, after: object) -> str:
+    says = "study file says" if key.split(".")[0] in ("config", "space") else "this study has"
+    return f"{key} (searched with {before}, {says} {after})"
+
+
+def _untuned_rivals(subject: str, facts: Facts) -> str:
+    first = ""
+    if facts["to_delete"]:
+        first = f", once those that were searched in another way are gone (hpo.studies delete {' '.join(facts['to_delete'])})"
+    return (
+        f"{subject} against a loss that is not tuned is no fair comparison of losses: hpo.run --tune-rivals searches the "
+        f"rivals with the same budget{first}"
+    )
+
+
+def _found_published(subject: str, facts: Facts) -> str:
+    which = f"{subject} is the config of {facts['published']}"
+    if "trial" not in facts:
+        return f"{which}: its search found no better one"
+    then = f"it diverged at full epochs ({facts['failure']})"
+    if not facts["failure"]:
+        then = f"not at full epochs ({facts['value']:.4f} against {facts['chosen_value']:.4f})"
+    return (
+        f"{which}: trial {facts['trial']} was ahead of it in the search (validation {OBJECTIVE} {facts['search_value']:.4f} "
+        f"against {facts['chosen_search_value']:.4f}), but {then}"
+    )
+
+
+def _paper_settings(subject: str, facts: Facts) -> str:
+    return (
+        "a method that is not tuned has a paper's settings of the loss; encoder, negatives, batch size, learning rate, "
+        "schedule and epochs are those of the study here: it is not the paper's whole recipe"
+    )
+
+
+def _different_settings(subject: str, facts: Facts) -> str:
+    differ = "also differs" if len(facts["methods"]) == 1 else "also differ"
+    settings = "; ".join(f"{key} ({theirs} vs {ours})" for key, theirs, ours in facts["differences"])
+    return f"{' and '.join(facts['methods'])} {differ} from {subject} in {settings}"
+
+
+def _search_changed(subject: str, facts: Facts) -> str:
+    return f"the {subject} was changed during the search: trials before and after the change are not comparable"
+
+
+def _short_search(subject: str, facts: Facts) -> str:
+    return (
+        f"the search of {facts['trials']} trials is no longer than the {facts['random_trials']} that sampler {subject} draws "
+        "at random before it learns: search longer before you trust a comparison of tuned methods"
+    )
+
+
+def _not_searched_by_all(subject: str, facts: Facts) -> str:
+    fields = ", ".join(facts["fields"])
+    return f"{fields}: searched for tuned methods alone; the others have what their study file says (report: what was trained)"
+
+
+def _splits_differ(subject: str, facts: Facts) -> str:
+    how = "more" if facts["percent"] > 0 else "less"
+    return (
+        f"items of the test split are {abs(facts['percent']):.0f} % {how} popular than those of validation: they follow "
+        "different distributions; the validation winner need not win on test"
+    )
+
+
+def _test_read_again(subject: str, facts: Facts) -> str:
+    return (
+        f"the test split has been read for {facts['times']} comparisons of this study that differ in winner, rivals, seeds or "
+        "epochs: the more of them, the less a verdict means"
+    )
+
+
+def _test_read_for_others(subject: str, facts: Facts) -> str:
+    return (
+        f"the test split has been read for other studies of these data, too ({', '.join(facts['studies'])}): whoever reports "
+        "the best of several verdicts has chosen on the test split"
+    )
+
+
+def _tuning_gain(subject: str, facts: Facts) -> str:
+    validation, test = (f"{facts[f'{split}_percent']:+.1f} % on {split}" for split in ("validation", "test"))
+    return f"{subject} against {facts['over']}: {validation}, by which it was chosen, {test}"
+
+
+def _curve_rises(subject: str, facts: Facts) -> str:
+    span = f"from epoch {facts['from_epoch']} to {facts['to_epoch']}"
+    return f"{subject}: validation {OBJECTIVE} still rose by {facts['percent']:.1f} % {span}{UNFINISHED}"
+
+
+def _longer_training_helped(subject: str, facts: Facts) -> str:
+    before = f"{facts['search_value']:.4f} when trained for {facts['search_epochs']} epochs"
+    return f"{subject}: validation {OBJECTIVE} was {before} and {facts['value']:.4f} for {facts['epochs']}{UNFINISHED}"
+
+
+def _mixed_revisions(subject: str, facts: Facts) -> str:
+    revisions = ", ".join(found[:REVISION_LENGTH] for found in facts["found"])
+    program = f"{len(facts['found'])} revisions of the program ({revisions})"
+    return f"these runs were trained by {program}: see trained_by in confirm.yaml"
+
+
+def _mixed_machines(subject: str, facts: Facts) -> str:
+    machines = f"{len(facts['found'])} kinds of machine ({', '.join(facts['found'])})"
+    return f"these runs were trained on {machines}, whose figures differ in their last digits"
+
+
+def _mixed_libraries(subject: str, facts: Facts) -> str:
+    return (
+        f"runs of engine {subject} were trained with different libraries ({'; '.join(facts['found'])}), which may round "
+        "differently: to train them again, delete the study's runs folder"
+    )
+
+
+def _baseline_ahead(subject: str, facts: Facts) -> str:
+    values = f"{OBJECTIVE} {facts['value']:.4f} and {facts['winner_value']:.4f}"
+    return (
+        f"{subject}, without training, is ahead of {facts['winner']}: {values}; try more epochs or another learning rate "
+        "before you compare losses"
+    )
+
+
+WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
+    CaveatKind.NOT_TUNED: _not_tuned,
+    CaveatKind.UNTUNED_RIVALS: _untuned_rivals,
+    CaveatKind.FOUND_PUBLISHED: _found_published,
+    CaveatKind.PAPER_SETTINGS: _paper_settings,
+    CaveatKind.DIFFERENT_SETTINGS: _different_settings,
+    CaveatKind.SEARCH_CHANGED: _search_changed,
+    CaveatKind.SHORT_SEARCH: _short_search,
+    CaveatKind.NOT_SEARCHED_BY_ALL: _not_searched_by_all,
+    CaveatKind.SPLITS_DIFFER: _splits_differ,
+    CaveatKind.TEST_READ_AGAIN: _test_read_again,
+    CaveatKind.TEST_READ_FOR_OTHERS: _test_read_for_others,
+    CaveatKind.TUNING_GAIN: _tuning_gain,
+    CaveatKind.CURVE_RISES: _curve_rises,
+    CaveatKind.LONGER_TRAINING_HELPED: _longer_training_helped,
+    CaveatKind.MIXED_REVISIONS: _mixed_revisions,
+    CaveatKind.MIXED_MACHINES: _mixed_machines,
+    CaveatKind.MIXED_LIBRARIES: _mixed_libraries,
+    CaveatKind.BASELINE_AHEAD: _baseline_ahead,
+}

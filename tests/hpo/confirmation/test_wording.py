@@ -1,0 +1,116 @@
+"""Every sentence of a confirmation, compared with wording.txt.
+
+`python -m tests.hpo.confirmation.test_wording` prints what that file should hold; look at it before you keep it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from hpo.confirmation.caveats import Caveat, CaveatKind
+from hpo.confirmation.results import Method, SearchCost
+from hpo.confirmation.statistics import Comparison, Evidence
+from hpo.confirmation.wording import WHY_NOT_TUNED, WORDING, sentence, statements
+from trainers import TrainConfig
+
+GOLDEN = Path(__file__).with_name("wording.txt")
+CONFIG = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}})
+DIFFERENCES: list[JsonValue] = [["config.score", "inner_product", "cosine"], ["search.epochs", 2, 3]]
+AHEAD: dict[str, JsonValue] = {"published": "CCL published", "trial": 3, "search_value": 0.2, "chosen_search_value": 0.19}
+
+# One of each kind at least, and each turn that its sentence can take.
+CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
+    *(
+        (
+            CaveatKind.NOT_TUNED,
+            "CCL",
+            {
+                "study": "yelp_ccl",
+                "reason": reason,
+                "details": {"differs": DIFFERENCES, "cannot be searched": ["dropout must be 0, got 0.1"]}.get(reason, []),
+                "compared": reason != "has not run",
+            },
+        )
+        for reason in WHY_NOT_TUNED
+    ),
+    (CaveatKind.UNTUNED_RIVALS, "MML tuned", {"to_delete": []}),
+    (CaveatKind.UNTUNED_RIVALS, "MML tuned", {"to_delete": ["yelp_ccl", "yelp_bsl"]}),
+    (CaveatKind.FOUND_PUBLISHED, "CCL tuned", {"published": "CCL published"}),
+    (CaveatKind.FOUND_PUBLISHED, "CCL tuned", {**AHEAD, "failure": "", "value": 0.29, "chosen_value": 0.3}),
+    (CaveatKind.FOUND_PUBLISHED, "CCL tuned", {**AHEAD, "failure": "nan in epoch 2", "value": None, "chosen_value": 0.3}),
+    (CaveatKind.PAPER_SETTINGS, "yelp_mml", {}),
+    (CaveatKind.DIFFERENT_SETTINGS, "MML tuned", {"methods": ["CCL tuned"], "differences": [["encoder.dim", 4, 8]]}),
+    (
+        CaveatKind.DIFFERENT_SETTINGS,
+        "MML tuned",
+        {"methods": ["CCL tuned", "CCL published"], "differences": [["encoder.dim", 4, 8], ["negatives.count", 5, 7]]},
+    ),
+    (CaveatKind.SEARCH_CHANGED, "pruner", {}),
+    (CaveatKind.SHORT_SEARCH, "tpe", {"trials": 4, "random_trials": 20}),
+    (CaveatKind.NOT_SEARCHED_BY_ALL, "yelp_mml", {"fields": ["learning_rate", "l2"]}),
+    (CaveatKind.SPLITS_DIFFER, "yelp_mml", {"percent": 21.7}),
+    (CaveatKind.SPLITS_DIFFER, "yelp_mml", {"percent": -16.2}),
+    (CaveatKind.TEST_READ_AGAIN, "yelp_mml", {"times": 2}),
+    (CaveatKind.TEST_READ_FOR_OTHERS, "yelp_mml", {"studies": ["first", "second"]}),
+    (CaveatKind.TUNING_GAIN, "CCL tuned", {"over": "CCL published", "validation_percent": 20.04, "test_percent": -5.0}),
+    (CaveatKind.CURVE_RISES, "MML tuned", {"percent": 5.04, "from_epoch": 90, "to_epoch": 100}),
+    (
+        CaveatKind.LONGER_TRAINING_HELPED,
+        "MML tuned",
+        {"search_value": 0.1, "search_epochs": 30, "value": 0.12, "epochs": 100},
+    ),
+    (CaveatKind.MIXED_REVISIONS, "MML tuned", {"found": ["0123456789abcdef", "0.1.0 dirty"]}),
+    (CaveatKind.MIXED_MACHINES, "MML tuned", {"found": ["x86_64 CPU (znver4)", "x86_64 CPU (znver5)"]}),
+    (CaveatKind.MIXED_LIBRARIES, "numba", {"found": ["numba 0.61.0, llvmlite 0.44.0", "numba 0.62.0, llvmlite 0.45.0"]}),
+    (CaveatKind.BASELINE_AHEAD, "EASE", {"value": 0.3, "winner": "MML tuned", "winner_value": 0.1}),
+]
+
+
+def evidence(low: float, high: float) -> Evidence:
+    return Evidence(low, high, 0.01, 0.001)
+
+
+def compared(rival: str, difference: float, p: float, base: float = 0.05, family: int = 2, seeds: bool = True) -> Comparison:
+    users = evidence(difference - 0.001, difference + 0.001)
+    more = {"seeds": users, "both": evidence(difference - 0.002, difference + 0.002), "detectable": 0.0015} if seeds else {}
+    return Comparison("MML tuned", rival, difference, base, users, p, 0.5, family=family, **more)
+
+
+def method(label: str, value: float | None, trials: int = 0) -> Method:
+    by_seed = {} if value is None else {201: {"ndcg@20": value}}
+    return Method(label, CONFIG, by_seed, 1.0, "" if value is not None else "nan in epoch 2", SearchCost(trials))
+
+
+def all_sentences() -> str:
+    """A line each: the statements, tuned rivals first, then the caveats."""
+    methods = [method("MML tuned", 0.06, 4), method("CCL published", 0.05), method("BSL tuned", 0.04, 4), method("SL", None)]
+    comparisons = [
+        compared("CCL published", 0.01, 0.0001),
+        compared("BSL tuned", -0.01, 0.04, family=1),
+        compared("MSE published", 0.0005, 0.4),
+        compared("BPR published", 0.01, 1.0, seeds=False),
+        compared("HINGE published", 0.5, 0.01, base=0.0),
+    ]
+    said = [f"statement: {each}" for each in statements(methods, comparisons)]
+    said += [f"{kind}: {sentence(Caveat(kind=kind, subject=subject, facts=facts))}" for kind, subject, facts in CAVEATS]
+    return "\n".join(said) + "\n"
+
+
+def test_the_wording_is_that_of_the_file() -> None:
+    assert all_sentences() == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_every_kind_has_a_sentence_in_the_file() -> None:
+    assert set(WORDING) == set(CaveatKind) == {kind for kind, _, _ in CAVEATS}
+
+
+def test_tuned_rivals_come_first() -> None:
+    methods = [method("MML tuned", 0.06, 4), method("CCL published", 0.05), method("BSL tuned", 0.04, 4)]
+    said = statements(methods, [compared("CCL published", 0.01, 0.01), compared("BSL tuned", 0.01, 0.01)])
+    assert ["BSL" in sentence for sentence in said] == [False, True, False]
+
+
+if __name__ == "__main__":
+    print(all_sentences(), end="")

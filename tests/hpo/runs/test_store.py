@@ -1,0 +1,104 @@
+"""Finished runs: what their key holds, and that a file is what it says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from hpo.runs.provenance import provenance
+from hpo.runs.store import Beyond, FinishedRun, PopularityGroup, RunKey, RunStore, read_sealed, write_sealed
+from trainers.early_stopping import Plateau
+from trainers.engines.cache_versions import LOSS_VERSIONS
+from trainers.errors import InputError
+
+from ..outcomes import CONFIG
+
+KEY = RunKey(CONFIG, "seen", "held out", "numba", "cpu")
+GROUP = PopularityGroup(items=3, share_of_interactions=0.5, share_of_recommendations=0.4, recall=0.1, ndcg=0.2)
+RUN = FinishedRun(
+    config=CONFIG,
+    metrics={"ndcg@20": 0.25},
+    per_user=pd.DataFrame({"ndcg@20": [0.0, 0.5]}, index=pd.Index([0, 3], name="user"), dtype="float32"),
+    seconds=1.5,
+    beyond=Beyond(coverage=0.5, mean_popularity=2.0, gini=0.1, groups=[GROUP]),
+    curve={10: 0.2, 20: 0.25},
+    losses={1: 0.9, 2: 0.8},
+    gradient={"active": 0.5},
+    trained_by=provenance("cpu"),
+)
+
+
+@pytest.mark.parametrize("plateau", [None, Plateau("ndcg@20", patience=2, cut=None)])
+def test_a_run_is_read_as_it_was_stored(tmp_path: Path, plateau: Plateau | None):
+    store, key = RunStore(tmp_path / "a" / "runs"), replace(KEY, plateau=plateau)
+    assert store.load(key) is None
+    store.save(key, RUN)
+    for place in (store, RunStore(tmp_path / "b" / "runs", elsewhere=tmp_path)):  # copied from the other
+        read = place.load(key)
+        assert read is not None
+        pd.testing.assert_frame_equal(read.per_user, RUN.per_user, check_index_type=False)
+        assert replace(read, per_user=None) == replace(RUN, per_user=None)
+
+
+def test_a_diverged_run_has_trained_the_epoch_in_which_it_diverged():
+    assert RUN.epochs_trained == 2
+    assert replace(RUN, failure="nan in epoch 3").epochs_trained == 3
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"config": CONFIG.replace(seed=1)},
+        {"seen": "x"},
+        {"held_out": "x"},
+        {"engine": "torch"},
+        {"device": "cuda"},
+        {"plateau": Plateau("ndcg@20")},
+    ],
+)
+def test_another_key_is_another_run(tmp_path: Path, other: dict[str, Any]):
+    store, key = RunStore(tmp_path), replace(KEY, **other)
+    store.save(KEY, RUN)
+    assert store.load(key) is None
+    (tmp_path / f"{KEY.digest()}.json").rename(tmp_path / f"{key.digest()}.json")
+    (tmp_path / f"{KEY.digest()}.npz").rename(tmp_path / f"{key.digest()}.npz")
+    with pytest.raises(InputError, match="is the run of another config, data, engine or version; delete it"):
+        store.load(key)
+
+
+def test_a_higher_cache_version_trains_again_and_only_that_engine_and_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store = RunStore(tmp_path)
+    others = [replace(KEY, engine="torch"), replace(KEY, config=CONFIG.replace(loss={"name": "bpr"}))]
+    for key in (KEY, *others):
+        store.save(key, replace(RUN, config=key.config))
+    monkeypatch.setitem(LOSS_VERSIONS, ("numba", "ccl"), LOSS_VERSIONS.get(("numba", "ccl"), 0) + 1)
+    assert store.load(KEY) is None
+    assert all(store.load(key) is not None for key in others)
+
+
+@pytest.mark.parametrize(("change", "rule"), [({"format": 0}, "reads format 1, this has 0"), ({"x": 1}, "unknown key 'x'")])
+def test_a_file_of_another_format_is_refused_here_and_passed_over_elsewhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: dict[str, Any], rule: str
+):
+    store = RunStore(tmp_path / "a" / "runs")
+    store.save(KEY, RUN)
+    path = store.folder / f"{KEY.digest()}.json"
+    record, table = read_sealed(path)
+
+    class Changed:
+        def to_dict(self) -> dict[str, Any]:
+            return record | change
+
+    write_sealed(path, Changed(), table)  # type: ignore[arg-type]
+    assert json.loads(path.read_text())["sha256"]
+    with pytest.raises(InputError) as caught:
+        store.load(KEY)
+    assert rule in str(caught.value)
+    assert str(caught.value).endswith("; delete it to make it again")
+    assert RunStore(tmp_path / "b" / "runs", elsewhere=tmp_path).load(KEY) is None
+    assert rule in caplog.text
