@@ -80,7 +80,7 @@ def test_the_kernels_of_this_suite_are_in_the_shared_folder() -> None:
     """Where they are compiled with numba's own settings, nobody shares them."""
     if FOLDER not in os.environ["NUMBA_CACHE_DIR"]:
         pytest.skip("NUMBA_CACHE_DIR was given")
-    for kernel in (kernel_for(8), ranking._keep_best):
+    for kernel in (kernel_for(8, dense=False), kernel_for(8, dense=True), ranking._keep_best):
         place = Path(kernel.stats.cache_path)
         assert place.is_symlink()
         assert place.resolve().parent.name.startswith("numba-")

@@ -94,11 +94,10 @@ def confirmed_once(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: N
 def compiled_kernels() -> None:
     """What a study trains with, read from the cache or compiled: a process that a test waits for has no minutes for that."""
     graph = Interactions.from_pairs(np.arange(20) % 5, np.arange(20) % 7, 5, 7)
-    fields = YAML(typ="safe").load(STUDY)["config"] | {
-        "loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0},
-        "epochs": 1,
-    }
-    train(TrainConfig.from_dict(fields), graph, graph, engine="numba").finish()
+    sparse, dense = {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}, {"name": "bsl", "temperature": 0.2}  # two kernels
+    for loss in (sparse, dense):
+        fields = YAML(typ="safe").load(STUDY)["config"] | {"loss": loss, "epochs": 1}
+        train(TrainConfig.from_dict(fields), graph, graph, engine="numba").finish()
 
 
 @pytest.fixture
