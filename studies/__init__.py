@@ -1,1 +1,1 @@
-"""Study files: one YAML per named study, read by hpo.spec. No code here."""
+"""Study files: one YAML per named study, read by hpo.study.spec. No code here."""

@@ -18,9 +18,9 @@ REVISION_LENGTH = 12  # characters shown of a git revision
 WHY_NOT_TUNED = {
     "has not run": "has not run",
     "no complete trial": "has no complete trial",
-    "diverged": "has no candidate that trains to full epochs",
-    "cannot be searched": "cannot be searched as this study is: {details}",
-    "differs": "was searched in another way: {details}",
+    "diverged": "has only candidates that diverge at full epochs",
+    "cannot be searched": "cannot be searched with this study's budget and data: {details}",
+    "differs": "was searched with other settings: {details}",
 }
 UNFINISHED = "; its training may not have been finished: try more epochs (--confirm-epochs) or a higher learning rate"
 
@@ -45,7 +45,7 @@ def verdict(comparison: Comparison) -> str:
     if comparison.both is None:
         return (
             f"no verdict on {ours} and {rival}: {found} (95 % interval over users {_interval(comparison, comparison.users)}), "
-            "but a single seed tells nothing about the next training run; confirm with more seeds"
+            "but one seed does not show how much training runs vary; confirm with more seeds"
         )
     start, limit = f"{ours} is {word} than {rival}", ""
     if word is Word.UNDECIDED:
@@ -90,7 +90,7 @@ def _searched_with(key: str, before: object, after: object) -> str:
 def _untuned_rivals(subject: str, facts: Facts) -> str:
     first = ""
     if facts["to_delete"]:
-        first = f", once those that were searched in another way are gone (hpo.studies delete {' '.join(facts['to_delete'])})"
+        first = f", after those with other settings are deleted (hpo.studies delete {' '.join(facts['to_delete'])})"
     return (
         f"{subject} against a loss that is not tuned is no fair comparison of losses: hpo.run --tune-rivals searches the "
         f"rivals with the same budget{first}"
@@ -136,7 +136,7 @@ def _short_search(subject: str, facts: Facts) -> str:
 
 def _not_searched_by_all(subject: str, facts: Facts) -> str:
     fields = ", ".join(facts["fields"])
-    return f"{fields}: searched for tuned methods alone; the others have what their study file says (report: what was trained)"
+    return f"{fields}: searched for tuned methods only; the others have the values of their study file (see the report)"
 
 
 def _splits_differ(subject: str, facts: Facts) -> str:
@@ -156,14 +156,14 @@ def _test_read_again(subject: str, facts: Facts) -> str:
 
 def _test_read_for_others(subject: str, facts: Facts) -> str:
     return (
-        f"the test split has been read for other studies of these data, too ({', '.join(facts['studies'])}): whoever reports "
-        "the best of several verdicts has chosen on the test split"
+        f"the test split has been read for other studies of these data, too ({', '.join(facts['studies'])}): to "
+        "report only the best of these verdicts is selection on the test split"
     )
 
 
 def _tuning_gain(subject: str, facts: Facts) -> str:
     validation, test = (f"{facts[f'{split}_percent']:+.1f} % on {split}" for split in ("validation", "test"))
-    return f"{subject} against {facts['over']}: {validation}, by which it was chosen, {test}"
+    return f"{subject} against {facts['over']}: {validation} (used to choose it), {test}"
 
 
 def _curve_rises(subject: str, facts: Facts) -> str:

@@ -1,1 +1,1 @@
-"""The process itself: signals, exit codes, logging."""
+"""The process itself: signals, exit codes, logging; files that are read again."""

@@ -1,1 +1,1 @@
-"""Ask for a trial, train it, report, prune, tell: the loop, its workers, and what becomes of the trials of dead ones."""
+"""Ask for a trial, report, prune, tell, around the loop of `trainers.lanes`; workers, and the trials of dead ones."""
