@@ -1,4 +1,4 @@
-"""What several test files share: the table of losses under test, data with a known answer, and the CUDA marker."""
+"""What several test files share: data with a known answer, fixtures, the cache of kernels, and the CUDA marker."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,13 +15,19 @@ from trainers.stopping import ShouldStop, check
 log = logging.getLogger(__name__)
 
 
-def compiled(version: int = 0, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+def compiled(
+    version: int = 0, width: int = 0, takes: Sequence[type] = (), **options: Any
+) -> Callable[[Callable[..., Any]], Any]:
     """`numba.njit(cache=True, **options)`, or without the cache where no folder for it can be written.
 
-    Numba compiles again when the time of the function's file has changed, as it has in every fresh checkout. With a version
-    other than 0, a `numba_engine.fingerprint` that the function's closure holds too, that time does not count: the closure is
-    part of the key, and kernels of several versions lie side by side. Should numba no longer look at the stamp that is set
-    here, it looks at the time again.
+    Numba looks at the function's own file alone to tell whether what is on disk is still right. With a version other than 0, a
+    `numba_engine.fingerprint` that the function's closure holds too, that file does not count: each version and width has files
+    of its own on disk, so that what other code has compiled cannot be read, and two processes that compile different widths
+    write different files. Should numba no longer look at the stamp that is set here, it looks at the function's file again.
+
+    Args:
+        takes: the named tuples among the arguments. Machine code knows their fields by place, so they must be named where the
+            fingerprint finds them.
 
     Without reference counts (`_nrt`): passing an array to a function would add to a number in memory that all threads share.
     So compiled functions allocate nothing; what they need is handed to them.
@@ -29,6 +35,8 @@ def compiled(version: int = 0, **options: Any) -> Callable[[Callable[..., Any]],
     options = {"_nrt": False, **options}
 
     def decorate(function: Callable[..., Any]) -> Any:
+        if version:
+            function.__qualname__ += f"_{width}_{version:x}"  # numba names the files after it
         try:
             dispatcher = njit(cache=True, **options)(function)
         except RuntimeError:  # numba: no locator available

@@ -232,6 +232,8 @@ def write_sealed(path: Path, content: Stored, table: bytes = b"") -> None:
     record = json.loads(json.dumps(content.to_dict()))  # its keys as they will be read
     if table:
         write_bytes(path.with_suffix(".npz"), table, CHANGE_OUTPUT_HINT)
+    else:  # of an earlier record of this name
+        path.with_suffix(".npz").unlink(missing_ok=True)
     write_text(path, json.dumps(record | {CHECKSUM: _checksum(record, table)}, indent=1) + "\n", CHANGE_OUTPUT_HINT)
 
 

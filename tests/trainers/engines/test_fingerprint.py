@@ -33,6 +33,8 @@ def edited(tmp_path: Path, edits: dict[str, tuple[str, str]]) -> Path:
     return root
 
 
+# machine code knows the fields of a named tuple by their places
+SWAPPED = "    negatives: np.uint64\n    dropout: np.uint64\n", "    dropout: np.uint64\n    negatives: np.uint64\n"
 BOTH, ONE, OTHER = {"sparse", "dense"}, {"sparse"}, {"dense"}
 CODE = [
     (f"{ENGINE}/kernels.py", "n_work = distinct_positives(", "n_work = 1 + distinct_positives(", ONE),
@@ -43,6 +45,8 @@ CODE = [
     (f"{ENGINE}/row_functions.py", "gap = positive - np.float32(1.0)", "gap = positive - np.float32(2.0)", BOTH),
     (f"{ENGINE}/table.py", "CODE_MAX, CODE_ZERO = 127, 128", "CODE_MAX, CODE_ZERO = 126, 128", BOTH),
     (f"{ENGINE}/batch.py", "BLOCK = 32", "BLOCK = 64", BOTH),
+    (f"{ENGINE}/kernels.py", *SWAPPED, BOTH),
+    (f"{ENGINE}/table.py", "    last: NDArray[np.int32]\n", "    other: int\n    last: NDArray[np.int32]\n", BOTH),
     (f"{ENGINE}/intrinsics.py", '"nsz", "arcp"', '"arcp"', BOTH),
     ("trainers/engines/row_losses.py", "NEAREST = range(8)", "NEAREST = range(1, 9)", BOTH),
     ("trainers/engines/lazy_adam.py", "EPSILON = 1e-8", "EPSILON = 1e-7", BOTH),

@@ -156,7 +156,7 @@ def test_cosines_in_training_alone() -> None:
 
 def test_rows_are_kept_in_the_unit_ball() -> None:
     seen = data(50, 80, 300)
-    engine = started(NumbaEngine, seen, config(CML, score="euclidean", learning_rate=0.05, init_std=0.1))
+    engine = started(NumbaEngine, seen, config(CML, score="euclidean", learning_rate=0.2, init_std=0.1))
     for _ in range(4):
         engine.epoch()
     lengths = np.linalg.norm(engine.items.rows, axis=1)

@@ -4,7 +4,9 @@ were coded. The scores are computed exactly, in float64, and as the step compute
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 from hypothesis import given, settings
@@ -33,18 +35,18 @@ class Compiled(NamedTuple):
 
 
 def _build(width: int, version: int) -> Compiled:
-    @compiled(version, error_model="numpy")
+    @compiled(version, width, error_model="numpy")
     def train(table, gradients, step, rate, power):  # type: ignore[no-untyped-def]
         if version:
             for i in range(gradients.shape[0]):
                 adam_step(table, i, gradients, i, np.float32(0.0), step, rate, np.float32(0.0), power, width)
 
-    @compiled(version, error_model="numpy")
+    @compiled(version, width, error_model="numpy")
     def keep(batch, size, plan, users, items):  # type: ignore[no-untyped-def]
         if version:
             find(batch, 0, size, np.uint64(0), plan, users, items, np.uint64(items.last.size), width)
 
-    @compiled(version, error_model="numpy")
+    @compiled(version, width, error_model="numpy")
     def score(batch, table, step, tail, power, out):  # type: ignore[no-untyped-def]
         if version:
             for i in range(out.shape[1]):
@@ -57,8 +59,8 @@ def _build(width: int, version: int) -> Compiled:
 
 @cache
 def functions() -> Compiled:
-    """Built from files that the step is built from."""
-    return _build(WIDTH, fingerprint(kernels._build_sparse))
+    """Built from files that the step is built from, and from this one."""
+    return _build(WIDTH, fingerprint(kernels._build_sparse) + crc32(Path(__file__).read_bytes()))
 
 
 @cache

@@ -103,10 +103,9 @@ Kernel = Callable[[Plan, Table, Table, Batch, int, int, NDArray[np.float64], NDA
 def kernel_for(width: int, dense: bool) -> Kernel:
     """The training kernel for rows of `width` floats, `dense` for losses in which every negative has a slope: compiled, or read
     from numba's cache on disk."""
-    build = _build_dense if dense else _build_sparse
-    kernel: Kernel = build(width, fingerprint(build))
+    kernel: Kernel = _build_dense(width, _DENSE) if dense else _build_sparse(width, _SPARSE)
     kind = "dense" if dense else "sparse"
-    announce(kernel, f"compiling the {kind} training step for vectors of {width} floats: once on this machine, about a minute")
+    announce(kernel, f"compiling the {kind} training step for vectors of {width} floats: once on this machine, up to a minute")
     return kernel
 
 
@@ -117,7 +116,7 @@ def kernel_for(width: int, dense: bool) -> Kernel:
 def _build_sparse(width: int, version: int) -> Any:  # noqa: C901 - one kernel, read from top to bottom
     """The kernel of losses with a cutoff."""
 
-    @compiled(version, **KERNEL)
+    @compiled(version, width, (Plan, Table, Batch), **KERNEL)
     def sparse_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]
         if version == 0:  # never: it is here to be part of the cache's key
             return 0
@@ -164,7 +163,7 @@ def _build_sparse(width: int, version: int) -> Any:  # noqa: C901 - one kernel, 
 def _build_dense(width: int, version: int) -> Any:  # noqa: C901 - one kernel, read from top to bottom
     """The kernel of losses in which every negative has a slope: nothing is screened, and the passes go item by item."""
 
-    @compiled(version, **KERNEL)
+    @compiled(version, width, (Plan, Table, Batch), **KERNEL)
     def dense_steps(plan, users, items, batch, first, last, totals, counts):  # type: ignore[no-untyped-def]  # noqa: C901
         if version == 0:
             return 0
@@ -203,3 +202,7 @@ def _build_dense(width: int, version: int) -> Any:  # noqa: C901 - one kernel, r
         return last - first
 
     return dense_steps
+
+
+# Made when the module is read, from the same text: that of a later moment may be of other code than what is in memory.
+_SPARSE, _DENSE = fingerprint(_build_sparse), fingerprint(_build_dense)

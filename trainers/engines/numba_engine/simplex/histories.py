@@ -102,8 +102,8 @@ class Pooling(NamedTuple):
 @cache
 def pooling_for(width: int) -> Pooling:
     """Compiled, or read from numba's cache on disk."""
-    pooling = Pooling(_build_value(width, fingerprint(_build_value)), _build_back(width, fingerprint(_build_back)))
-    announce(pooling.back, f"compiling what SimpleX needs for vectors of {width} floats: once on this machine, about a minute")
+    pooling = Pooling(_build_value(width, _VALUE), _build_back(width, _BACK))
+    announce(pooling.back, f"compiling what SimpleX needs for vectors of {width} floats: once on this machine, up to a minute")
     return pooling
 
 
@@ -111,7 +111,7 @@ def pooling_for(width: int) -> Pooling:
 
 
 def _build_value(width: int, version: int) -> Any:
-    @compiled(version, **KERNEL)
+    @compiled(version, width, (Histories,), **KERNEL)
     def value(queries, keys, values, histories, weights, out):  # type: ignore[no-untyped-def]
         if version == 0:
             return
@@ -147,7 +147,7 @@ def sum_places(out, i, histories, weights, vectors, width):  # type: ignore[no-u
 
 
 def _build_back(width: int, version: int) -> Any:  # noqa: C901 - one kernel
-    @compiled(version, **KERNEL)
+    @compiled(version, width, (Histories,), **KERNEL)
     def back(gradients, queries, keys, values, histories, weights, slopes, to_queries, to_keys, to_values):  # type: ignore[no-untyped-def]  # noqa: C901
         if version == 0:
             return
@@ -197,3 +197,6 @@ def pooled(queries: Tensor, keys: Tensor | None, values: Tensor, histories: Hist
     """The pooled histories (B, dim) of users with these queries (B, dim); keys and values (D, dim) as in `simplex.pooled`."""
     out: Tensor = _Pooled.apply(queries, values[:0] if keys is None else keys, values, histories)  # type: ignore[no-untyped-call]
     return out
+
+
+_VALUE, _BACK = fingerprint(_build_value), fingerprint(_build_back)  # see `kernels`

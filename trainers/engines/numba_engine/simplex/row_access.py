@@ -34,13 +34,13 @@ class Lookup(NamedTuple):
 @cache
 def lookup_for(width: int) -> Lookup:
     """Compiled, or read from numba's cache on disk."""
-    return _build(width, fingerprint(_build))
+    return _build(width, _VERSION)
 
 
 def _build(width: int, version: int) -> Lookup:  # noqa: C901 - two kernels
     """As in `kernels`, the closure's numbers are part of the cache's key."""
 
-    @compiled(version, **KERNEL)
+    @compiled(version, width, (Table,), **KERNEL)
     def read(table, ids, step, tail, power, out):  # type: ignore[no-untyped-def]
         if version == 0:
             return
@@ -50,7 +50,7 @@ def _build(width: int, version: int) -> Lookup:  # noqa: C901 - two kernels
                 for d in range(width):
                     out[i, d] = table.rows[ids[i], d]
 
-    @compiled(version, **KERNEL)
+    @compiled(version, width, (Table,), **KERNEL)
     def train(table, ids, gradients, step, rate, l2, power):  # type: ignore[no-untyped-def]
         if version == 0:
             return
@@ -65,5 +65,8 @@ def _build(width: int, version: int) -> Lookup:  # noqa: C901 - two kernels
                 if moved:
                     adam_step(table, ids[i], gradients, i, np.float32(0.0), step, rate, l2, power, width)
 
-    announce(train, f"compiling what SimpleX needs for vectors of {width} floats: once on this machine, about a minute")
+    announce(train, f"compiling what SimpleX needs for vectors of {width} floats: once on this machine, up to a minute")
     return Lookup(read, train)
+
+
+_VERSION = fingerprint(_build)  # see `kernels`
