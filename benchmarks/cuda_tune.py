@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.cuda_engine import seconds
 from benchmarks.engines import SPLIT_SEED, published_config
 from trainers import Interactions, TrainConfig, hold_out, load_dataset
 from trainers.engines.triton_engine import ranks, step
@@ -46,14 +47,7 @@ def kernel_times(call: Callable[[], object]) -> dict[str, float]:
 
 def wall(call: Callable[[], object], repeats: int = 3) -> float:
     """Median milliseconds, the device's work included."""
-    found = []
-    for _ in range(repeats):
-        torch.cuda.synchronize()
-        started = time.perf_counter()
-        call()
-        torch.cuda.synchronize()
-        found.append(1e3 * (time.perf_counter() - started))
-    return statistics.median(found)
+    return 1e3 * seconds(call, repeats)
 
 
 def trained_engine(config: TrainConfig, seen: Interactions, held_out: Interactions, lanes: int) -> TritonEngine:

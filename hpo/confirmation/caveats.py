@@ -1,4 +1,4 @@
-"""What a reader of a verdict must know beside it, as data; `hpo.confirmation.wording` makes sentences of it."""
+"""What limits a verdict, as data; `hpo.confirmation.wording` makes sentences of it."""
 
 from __future__ import annotations
 

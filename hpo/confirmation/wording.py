@@ -1,4 +1,4 @@
-"""Every sentence that a confirmation says: of its verdict, and of what must be known beside it.
+"""Every sentence that a confirmation says: the verdict and its caveats.
 
 tests/hpo/confirmation/wording.txt holds each of them once.
 """
