@@ -38,7 +38,7 @@ def sound_spec(study: optuna.Study) -> StudySpec | None:
 
 
 def stored_study(arguments: argparse.Namespace) -> tuple[StudySpec, optuna.Study, BaseStorage]:
-    """The definition of a study that has run, as it was then, the study, and its storage; trials of the dead are reaped.
+    """A study that has run: its definition as of then, the study, and its storage. Trials of dead workers are reaped.
 
     Raises:
         InputError: no such storage or study, or it is damaged.

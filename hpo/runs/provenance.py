@@ -60,7 +60,7 @@ class Provenance(BaseModel):
 
 
 def provenance(device: str | None = None) -> Provenance:
-    """Origin of what this process writes; the device of what was trained on one, `cpu` or `cuda`."""
+    """The origin of a file that this process writes. `device` is `cpu` or `cuda` for trained models, else None."""
     return Provenance(
         version=_version(PACKAGE),
         **_git(),

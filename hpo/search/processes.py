@@ -232,6 +232,6 @@ def search_with_processes(job: SearchJob, study: optuna.Study, progress: Progres
 
 
 class Backend(Protocol):
-    """Whoever searches a study until its budget is met."""
+    """Searches a study until its budget is met."""
 
     def __call__(self, job: SearchJob, study: optuna.Study, progress: Progress, stopper: Stopper) -> None: ...
