@@ -32,7 +32,7 @@ def main() -> None:
     if confirmed is None:
         parser.error(f"{arguments.study} has not been confirmed")
     data = load_dataset(stored_spec(study).dataset, arguments.data_dir).train
-    seen, test = hold_out(data, TEST_SEED, TEST_FRACTION)
+    seen, test = hold_out(data, fraction=TEST_FRACTION, seed=TEST_SEED)
     print(f"{len(seen):,} interactions to train on, {len(test):,} for the test")
     for method in confirmed.methods:
         for seed, value in _runs(method.config, arguments.seeds, seen, test):

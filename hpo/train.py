@@ -84,7 +84,7 @@ def _train(arguments: argparse.Namespace) -> int:
     choice = choose_engine(file.config, engine, arguments.device)
     say(console, f"engine {choice.name} on {choice.device}")
     dataset = load_dataset(str(name), arguments.data_dir)
-    seen, validation = (dataset.train, None) if arguments.all_data else hold_out(dataset.train, split_seed)
+    seen, validation = (dataset.train, None) if arguments.all_data else hold_out(dataset.train, seed=split_seed)
     if arguments.save is not None:
         _check_saving(arguments.save)
     with Stopper().catching() as stopper:

@@ -114,7 +114,7 @@ class Workspace:
     @cached_property
     def split(self) -> tuple[Interactions, Interactions]:
         """(train, validation): what the search sees."""
-        return hold_out(self.dataset.train, self.spec.split_seed)
+        return hold_out(self.dataset.train, seed=self.spec.split_seed)
 
     def check_negatives(self) -> None:
         """Before hours are spent: those of the study and of its rivals, on what search and stage 2 of confirm train on.

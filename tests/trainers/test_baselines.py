@@ -98,7 +98,7 @@ def test_known_structure_is_found() -> None:
     """Even users take even items: what is held out comes before all items of the other kind."""
     rng = np.random.default_rng(2)
     pairs = [(u, i) for u in range(60) for i in range(40) if (u + i) % 2 == 0 and rng.random() < 0.6]
-    seen, held_out = hold_out(interactions(60, 40, pairs), 0)
+    seen, held_out = hold_out(interactions(60, 40, pairs), seed=0)
     users = np.flatnonzero(held_out.per_user)
     lists = ease(seen).recommend(users, int(20 - seen.per_user[users].max()))
     assert ((lists + users[:, None]) % 2 == 0).all()

@@ -31,7 +31,7 @@ def make_demo() -> tuple[Interactions, Interactions]:
     ranked = np.argsort(-noisy, axis=1, kind="stable")
     chosen = np.arange(N_ITEMS)[None, :] < wanted[:, None]
     pairs = Interactions.from_pairs(np.nonzero(chosen)[0], ranked[chosen], N_USERS, N_ITEMS)
-    return hold_out(pairs, SEED, TEST_FRACTION)
+    return hold_out(pairs, fraction=TEST_FRACTION, seed=SEED)
 
 
 def _normal(part: int, shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -161,9 +161,9 @@ class TestHoldOut:
     def test_a_partition(self, graph: Interactions, seed: int, fraction: float) -> None:
         if (graph.per_user < 2).all():
             with pytest.raises(InputError, match="no user has two"):
-                hold_out(graph, seed, fraction)
+                hold_out(graph, seed=seed, fraction=fraction)
             return
-        seen, held_out = hold_out(graph, seed, fraction)
+        seen, held_out = hold_out(graph, seed=seed, fraction=fraction)
         assert not pairs_of(seen) & pairs_of(held_out), "disjoint"
         assert pairs_of(seen) | pairs_of(held_out) == pairs_of(graph), "nothing is lost"
         assert ((seen.per_user > 0) == (graph.per_user > 0)).all(), "at least one stays"
@@ -172,7 +172,7 @@ class TestHoldOut:
 
     def test_a_seed_decides(self) -> None:
         graph = self.graph([40, 50, 60])
-        first, again, other = (hold_out(graph, seed)[1].checksum for seed in (1, 1, 2))
+        first, again, other = (hold_out(graph, seed=seed)[1].checksum for seed in (1, 1, 2))
         assert first == again
         assert first != other
 
@@ -186,18 +186,20 @@ class TestHoldOut:
 
     def test_a_users_split_does_not_depend_on_other_users(self) -> None:
         both, alone = self.graph([30, 40]), self.graph([30])
-        held_of_first = [pairs_of(hold_out(graph, 5)[1].where(_first(hold_out(graph, 5)[1]))) for graph in (both, alone)]
+        held_of_first = [
+            pairs_of(hold_out(graph, seed=5)[1].where(_first(hold_out(graph, seed=5)[1]))) for graph in (both, alone)
+        ]
         assert held_of_first[0] == held_of_first[1]
 
     @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 1.5, float("nan")])
     def test_fraction_out_of_range(self, fraction: float) -> None:
         with pytest.raises(InputError, match=f"between 0 and 1, got {fraction}"):
-            hold_out(self.graph([10]), 0, fraction)
+            hold_out(self.graph([10]), fraction=fraction)
 
     @pytest.mark.parametrize("sizes", [[1, 1, 1], [0]])
     def test_nothing_to_hold_out(self, sizes: list[int]) -> None:
         with pytest.raises(InputError, match="no user has two interactions"):
-            hold_out(self.graph(sizes), 0)
+            hold_out(self.graph(sizes))
 
 
 def _first(interactions: Interactions) -> np.ndarray:
