@@ -2,8 +2,8 @@
 
 For each dataset 16 configs, four of each loss, are trained once, on what neither of two validation splits holds out: a random
 tenth, and the last tenth of each user (ordered data) or the valid file (data that have one). Each model is then measured on
-both validation splits and on the test split, which is so read 16 times a dataset. The table says, for each pair of losses, where
-the config that validation puts first of the eight stands on the test split.
+both validation splits and on the test split, which is so read 16 times a dataset. The table says, for each pair of
+losses, where the config that validation puts first of the eight stands on the test split.
 
 Runs are kept in the output folder; the same command continues.
 """
@@ -97,7 +97,7 @@ def splits(name: str, data_dir: str | None) -> tuple[dict[str, Interactions], In
     """The validation splits by name, what none of them holds out, and all training data."""
     dataset = load_dataset(name, data_dir)
     names = ["random"] + (["file"] if dataset.valid is not None else ["last"] if dataset.facts.ordered else [])
-    held = {how: dataset.hold_out(ValidationSplit(name=how)).held_out for how in names}  # type: ignore[arg-type]
+    held = {how: dataset.hold_out(ValidationSplit(name=how)).held_out for how in names}
     left = np.ones(len(dataset.train), np.bool_)
     for part in held.values():
         left &= ~part.contains(dataset.train.users, dataset.train.items)
@@ -182,7 +182,9 @@ def main() -> None:
             parser.error(str(error))
     found = pd.DataFrame(rows)
     found.to_csv(arguments.output / "carry_over.csv", index=False)
-    Console(width=140).print(table(f"validation against test, {METRIC}", list(found.columns), found.astype(str).to_numpy().tolist()))
+    Console(width=140).print(
+        table(f"validation against test, {METRIC}", list(found.columns), found.astype(str).to_numpy().tolist())
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from hpo.cli.entry import entry
 from hpo.cli.flags import add_confirm_arguments, add_place_arguments, add_study_arguments, check_rival_seeds, confirm_changes
 from hpo.pipeline import confirm_study
 from hpo.runtime.signals import Stopper
-from hpo.study.definition import definition_of, differences
+from hpo.study.definition import differences
 from hpo.study.spec import is_study_file, load_spec
 from hpo.study.workspace import Workspace
 from trainers.errors import InputError
@@ -50,7 +50,7 @@ def _as_its_file_says(work: Workspace, file: str) -> Workspace:
     """
     spec = work.spec
     asked = load_spec(file).override({"search": spec.search.model_dump()})
-    if unlike := differences(definition_of(spec, "", ""), definition_of(asked, "", "")):
+    if unlike := differences(work.definition(), replace(work, spec=asked).definition()):
         raise InputError(
             f"{file} is no longer what study {spec.name!r} was searched by ({'; '.join(map(str, unlike))}); restore the file, "
             f"give the study by its name, --study {spec.name}, or search what the file says as another study, --study-name"

@@ -28,6 +28,10 @@ class CaveatKind(StrEnum):
     SEARCH_CHANGED = "search changed"  # its sampler or its pruner
     SHORT_SEARCH = "short search"  # the sampler never learned
     NOT_SEARCHED_BY_ALL = "not searched by all"  # settings that untuned methods have from their file
+    DATA_WARNING = "data warning"  # about the files
+    RATINGS_UNUSED = "ratings unused"  # a low one counts like a high one
+    TEST_DROPPED = "test dropped"  # pairs or users of the test split
+    LAWS_DIFFER = "laws differ"  # how validation and test were drawn
     SPLITS_DIFFER = "splits differ"  # validation and test, in popularity
     TEST_READ_AGAIN = "test read again"
     TEST_READ_FOR_OTHERS = "test read for others"

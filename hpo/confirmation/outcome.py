@@ -19,6 +19,8 @@ from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
 from hpo.study.definition import STUDY_ID, Definition
 from hpo.study.spec import OBJECTIVE
+from trainers.data.facts import DataFacts, TestFacts
+from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
 from trainers.files import write_text
 from trainers.validation import SETTINGS
@@ -32,7 +34,16 @@ REMEDY = "run hpo.confirm again, finished runs are kept"
 
 
 class DataCounts(BaseModel):
-    """How many there are of what; `train` is what stage 1 trains on; where the test split comes from."""
+    """The data in numbers.
+
+    Attributes:
+        train: what stage 1 trains on.
+        users_with_test: whom the verdict rests on.
+        facts: how the data were read.
+        about_test: what was dropped from the test split.
+        validation_split: how validation was held out.
+        validation_unknown: held-out pairs that were dropped because their user or item is not among what is trained on.
+    """
 
     model_config = SETTINGS | {"frozen": True}
     users: int
@@ -41,7 +52,10 @@ class DataCounts(BaseModel):
     validation: int
     test: int
     users_with_test: int
-    test_split: str
+    facts: DataFacts
+    about_test: TestFacts
+    validation_split: ValidationSplit
+    validation_unknown: int
 
 
 class InWords(BaseModel):
@@ -64,7 +78,7 @@ class Confirmation(Stored):
         comparisons: the winner against every other method that trained to the end, in the objective.
     """
 
-    FORMAT: ClassVar[int] = 1
+    FORMAT: ClassVar[int] = 2
     study: str
     study_id: str
     in_words: InWords = InWords()
@@ -109,7 +123,7 @@ class Confirmation(Stored):
 
     def statements(self) -> list[str]:
         """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; who could not be judged."""
-        return statements(self.methods, self.comparisons)
+        return statements(self.methods, self.comparisons, self.data.users_with_test)
 
     def sentences(self) -> list[str]:
         """The caveats, a sentence each."""

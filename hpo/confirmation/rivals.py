@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.results import NO_SEARCH, Candidate, SearchCost, highest, search_cost
 from hpo.runtime.text import counted
-from hpo.study.definition import Difference, definition_of, differences, stored_definition
+from hpo.study.definition import Difference, differences, stored_definition
 from hpo.study.spec import StudySpec
 from hpo.study.stored import stored_spec
 from hpo.study.trials import best_trials, ways_searched
@@ -143,7 +143,7 @@ class Rivals:
 
         The batch size and the rate of its file are fair. Its engine may be another one: ours may not train its loss.
         """
-        now = definition_of(asked, self.work.dataset.checksum, self.work.choice.name)
+        now = self.work.definition(asked)
         return differences(stored_definition(study.study_name, study.user_attrs), now, leaving_out=("engine",))
 
     def _searched_otherwise(self, theirs: list[dict[str, Any]]) -> list[Difference]:

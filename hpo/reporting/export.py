@@ -16,10 +16,11 @@ from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
 from hpo.study.attributes import PUBLISHED_MARK, SEARCHED_BY, WORKER
 from hpo.study.definition import STUDY_ID
-from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC, Seed
+from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC
 from hpo.study.trials import best_trials, trial_config
 from hpo.study.workspace import Workspace
 from trainers.config import TrainConfig
+from trainers.data.options import DataOptions, ValidationSplit
 from trainers.errors import InputError
 from trainers.files import write_text
 from trainers.validation import SETTINGS
@@ -36,7 +37,8 @@ class ExportedData(BaseModel):
     model_config = SETTINGS | {"frozen": True}
     dataset: str
     checksum: str
-    split_seed: Seed
+    options: DataOptions = DataOptions()
+    validation: ValidationSplit
     engine: str
 
 
@@ -50,7 +52,7 @@ class ExportedConfig(Stored):
         config_digest: of the config that was measured; another one than the config's after an edit.
     """
 
-    FORMAT: ClassVar[int] = 1
+    FORMAT: ClassVar[int] = 2
     config: TrainConfig
     study: str
     study_id: str
@@ -113,7 +115,8 @@ def _write_config(work: Workspace, study_id: str, name: str, config: TrainConfig
     data = ExportedData(
         dataset=work.spec.dataset,
         checksum=work.dataset.checksum,
-        split_seed=work.spec.split_seed,
+        options=work.spec.data,
+        validation=work.validation,
         engine=work.choice.name,
     )
     content = ExportedConfig(

@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from search_spaces import SPACES, Space
 from trainers.config import MAX_SEED, TrainConfig
-from trainers.data.datasets import NAMES
+from trainers.data.options import DataOptions, ValidationSplit
+from trainers.data.sources import NAMES
 from trainers.errors import InputError, unknown
 from trainers.losses import LOSSES, Loss
 from trainers.published import published_loss
@@ -28,7 +29,6 @@ else:
 
 OBJECTIVE = "ndcg@20"
 SECONDARY_METRIC = "recall@20"
-SPLIT_SEED = 2024  # of the validation split, unless another is given
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirmation.stages
 RESERVED_NAMES = ("journal.log", "replicate", "artifacts")  # the other things in the output folder
@@ -105,14 +105,20 @@ class ConfirmPlan(BaseModel):
 
 
 class StudySpec(BaseModel):
-    """A named search: dataset, space, fixed settings, budget, pruner, confirm plan, rivals."""
+    """A named search: dataset, space, fixed settings, budget, pruner, confirm plan, rivals.
+
+    Attributes:
+        data: how data of the user's own are read, filtered and split.
+        validation: how validation is held out; None: as `Dataset.default_validation` has it.
+    """
 
     model_config = FROZEN
     name: str
     dataset: str
     space: AnySpace
     config: dict[str, Any] = {}
-    split_seed: Seed = SPLIT_SEED
+    data: DataOptions = DataOptions()
+    validation: ValidationSplit | None = None
     search: SearchPlan = SearchPlan()
     confirm: ConfirmPlan = ConfirmPlan()
     rivals: tuple[str, ...] = ()
@@ -181,6 +187,10 @@ class StudySpec(BaseModel):
                 raise InputError(f"rival {rival.name!r} searches the same loss, {rival.space.loss_name}; a rival has another")
             if rival.dataset != self.dataset:
                 raise InputError(f"rival {rival.name!r} is a study of {rival.dataset}, not of {self.dataset}")
+            if rival.data != self.data:
+                raise InputError(
+                    f"rival {rival.name!r} reads its data with other options than {self.name}; give both the same `data`"
+                )
         return specs
 
     def _rival_spec(self, rival: str) -> StudySpec:
@@ -207,7 +217,7 @@ class StudySpec(BaseModel):
         loss that has no others its learning rate).
         """
         content = self.model_dump()
-        content |= {"search": other.search.model_dump(), "split_seed": other.split_seed}
+        content |= {"search": other.search.model_dump(), "validation": other.model_dump()["validation"]}
         content["space"] |= type(self.space).to_hold(self.space.name, None, other.space.also)
         return checked(StudySpec, content, f"study {self.name}")
 

@@ -51,7 +51,7 @@ class Dataset:
     user_ids: RawIds
     item_ids: RawIds
     valid: Interactions | None = None
-    facts: DataFacts = DataFacts()
+    facts: DataFacts = field(default_factory=DataFacts)
     origin: Files | _Table | None = field(default=None, repr=False)
 
     @classmethod
@@ -176,10 +176,10 @@ def read_test(dataset: Dataset) -> TestData:
         return found.test
     assert origin.test is not None  # a single file has its test split from `prepare`
     raw = read_interactions(origin.test, origin.options)
-    test = adopt(str(origin.test), raw, origin.options, dataset.user_ids, dataset.item_ids, dataset.train)
-    _say_what_is_dropped(str(origin.test), test.facts)
-    _check_public(origin, "test", test.pairs, origin.test)
-    return test
+    adopted = adopt(str(origin.test), raw, origin.options, dataset.user_ids, dataset.item_ids, dataset.train)
+    _say_what_is_dropped(str(origin.test), adopted.facts)
+    _check_public(origin, "test", adopted.pairs, origin.test)
+    return adopted
 
 
 def _dataset(name: str, content: Prepared, origin: Files | _Table) -> Dataset:

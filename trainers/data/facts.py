@@ -40,6 +40,11 @@ class DataFacts(BaseModel):
     timed: bool = False
     law: str = "file"
 
+    def said(self) -> list[str]:
+        """All of it, a sentence each: what was read, dropped and guessed."""
+        ratings = ["every rating counts as a positive; data: {min_rating: ...} drops low ones"] if self.unused_ratings else []
+        return [*self.read, *self.warnings, *(f"dropped {phrase}" for phrase in self.dropped()), *ratings]
+
     def dropped(self) -> list[str]:
         """What was dropped, a phrase each; empty when nothing was."""
         said = []

@@ -1,4 +1,4 @@
-"""How interactions of one's own are read, filtered and split: the key `data` of a study file, the keywords of `load_dataset`."""
+"""How data of one's own are read, filtered and split: the key `data` of a study file, the keywords of `load_dataset`."""
 
 from __future__ import annotations
 
@@ -69,3 +69,13 @@ class ValidationSplit(BaseModel):
     name: Literal["random", "last", "time", "file"]
     fraction: Fraction = 0.1
     seed: NotNegative = SEED
+
+    def said(self) -> str:
+        """In words: `the last 10 % of each user's interactions`."""
+        percent = f"{100 * self.fraction:g} %"
+        return {
+            "random": f"{percent} of each user's interactions, drawn at random with seed {self.seed}",
+            "last": f"the last {percent} of each user's interactions",
+            "time": f"the last {percent} of all interactions, from one moment on",
+            "file": "the valid file",
+        }[self.name]

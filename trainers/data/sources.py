@@ -56,10 +56,15 @@ def find_files(name: str, data_dir: str | Path | None, options: DataOptions) -> 
     single = path if path.is_file() else _recbole_file(path)
     if single is not None:
         return Files(name, single.resolve(), None, None, options)
-    train, test = _split_file(path, "train"), _split_file(path, "test")
+    train, test, valid = (_split_file(path, split) for split in ("train", "test", "valid"))
+    if train is None or test is None:
+        lacking = "train" if train is None else "test"
+        raise InputError(
+            f"{path}: needs one file {lacking}.txt, or {lacking} with another ending of {', '.join(SUFFIXES)}; there is none"
+        )
     if options.test is not None:
         raise InputError(f"data.test splits a single file, and {path} has a test file, {test.name}; leave data.test out")
-    return Files(name, train, test, _split_file(path, "valid", required=False), options)
+    return Files(name, train, test, valid, options)
 
 
 def _public_files(name: str, data_dir: str | Path | None, options: DataOptions) -> Files:
@@ -106,13 +111,8 @@ def _recbole_file(folder: Path) -> Path | None:
     return next((path for path in found if path.is_file()), None)
 
 
-def _split_file(folder: Path, split: str, required: bool = True) -> Path | None:
+def _split_file(folder: Path, split: str) -> Path | None:
     found = [path for path in (folder / f"{split}{suffix}" for suffix in SUFFIXES) if path.is_file()]
-    if len(found) == 1:
-        return found[0].resolve()
-    if not found and not required:
-        return None
-    state = f"there are {', '.join(path.name for path in found)}" if found else "there is none"
-    raise InputError(
-        f"{folder}: needs one file {split}.txt, {split}.csv or {split} with another ending of {', '.join(SUFFIXES)}; {state}"
-    )
+    if len(found) > 1:
+        raise InputError(f"{folder}: may have one {split} file, and there are {', '.join(path.name for path in found)}")
+    return found[0].resolve() if found else None

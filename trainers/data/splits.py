@@ -65,8 +65,9 @@ def split(train: Interactions, how: How = "random", fraction: float = 0.1, seed:
 
     Args:
         how: `random`: ceil(fraction) of each user's pairs, drawn; `last`: ceil(fraction) of each user's pairs, the latest;
-            `leave_one_out`: each user's latest pair; at least one pair of each user stays. `time`: all pairs from one moment on,
-            which is chosen so that they are nearest to `fraction`; pairs whose user or item is unknown before it are dropped.
+            `leave_one_out`: each user's latest pair; at least one pair of each user stays. `time`: all pairs from one moment
+            on, which is chosen so that they are nearest to `fraction`; pairs whose user or item is unknown before it are
+            dropped.
         fraction: of the pairs, between 0 and 1.
         seed: of `random`.
 
@@ -156,7 +157,7 @@ def _at_one_moment(train: Interactions, fraction: float) -> Split:
     known = (seen.per_user > 0)[train.users] & (seen.per_item > 0)[train.items]
     if not (late & known).any():
         raise InputError(
-            f"split 'time' leaves nothing to measure on: no user and item of the {late.sum()} pairs from {moment:g} on are known "
-            "before; use another fraction, or split 'last'"
+            f"split 'time' leaves nothing to measure on: no user and item of the {late.sum()} pairs from {moment:g} on are "
+            "known before; use another fraction, or split 'last'"
         )
     return Split(seen, train.where(late & known), int((late & ~known).sum()), moment)
