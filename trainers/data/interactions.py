@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers import draws
-from trainers.draws import Purpose
+from trainers import rng
 from trainers.errors import InputError
+from trainers.rng import Purpose
 
 Ids = NDArray[np.integer[Any]]
 
@@ -77,9 +77,9 @@ class Interactions:
 
     def contains(self, users: Ids, items: Ids) -> NDArray[np.bool_]:
         """Whether each (user, item) is one of the pairs; any shape, the same for both."""
-        return self.places(users, items) < len(self)
+        return self.indices_of(users, items) < len(self)
 
-    def places(self, users: Ids, items: Ids) -> NDArray[np.int64]:
+    def indices_of(self, users: Ids, items: Ids) -> NDArray[np.int64]:
         """Where each (user, item) stands among the pairs, `len(self)` where it is none; any shape, the same for both."""
         wanted = _keys(users, items, self.n_items)
         if not len(self):
@@ -141,7 +141,7 @@ def hold_out(train: Interactions, seed: int, fraction: float = 0.1) -> tuple[Int
     """
     if not 0.0 < fraction < 1.0:
         raise InputError(f"the fraction held out must lie between 0 and 1, got {fraction}")
-    lot = draws.bits(draws.key(seed, Purpose.HOLD_OUT), train.keys.astype(np.uint64))
+    lot = rng.bits(rng.key(seed, Purpose.HOLD_OUT), train.keys.astype(np.uint64))
     order = np.lexsort((lot, train.users))  # keeps users together, so places are those of the CSR
     place = np.empty(len(train), np.int64)
     place[order] = np.arange(len(train)) - train.indptr[train.users]
