@@ -43,7 +43,7 @@ class FusedSteps:
         self.engine.start(0, config)
         for _ in range(epochs):
             self.engine.epoch()
-        self.plan = self.engine._plan(config, epochs, -(-len(seen) // config.batch_size))
+        self.arguments = self.engine._arguments(config, epochs, -(-len(seen) // config.batch_size))
         self.done = 0
         self.max_threads = numba.get_num_threads()
         self.pace = Autotuner(self.max_threads)
@@ -58,7 +58,7 @@ class FusedSteps:
             last = min(end, self.done + steps)
             numba.set_num_threads(threads)
             started = time.perf_counter()
-            engine.kernel(self.plan, engine.users, engine.items, engine.batch, self.done, last, self.totals, self.counts)
+            engine.kernel(self.arguments, engine.users, engine.items, engine.batch, self.done, last, self.totals, self.counts)
             self.pace.took(last - self.done, threads, time.perf_counter() - started)
             self.done = last
         numba.set_num_threads(self.max_threads)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from hpo.cli.context import existing_workspace
 from hpo.cli.entry import entry
-from hpo.cli.flags import add_confirm_arguments, add_place_arguments, add_study_arguments, check_rival_seeds, confirm_changes
+from hpo.cli.flags import add_confirm_arguments, add_location_arguments, add_study_arguments, check_rival_seeds, confirm_changes
 from hpo.pipeline import confirm_study
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import differences
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     """Retrain a study's best configs at full epochs, choose on validation, compare with rivals on test."""
     parser = argparse.ArgumentParser(prog="python -m hpo.confirm", description=main.__doc__)
     add_study_arguments(parser)
-    add_place_arguments(parser)
+    add_location_arguments(parser)
     add_confirm_arguments(parser)
     return entry(parser, argv, _confirm)
 

@@ -17,7 +17,7 @@ from hpo.runtime.text import counted
 from hpo.search.claims import reap
 from hpo.search.limits import while_it_exists
 from hpo.search.processes import Backend, SearchJob, search_with_processes
-from hpo.study.trials import enqueue_published, finalists, shown_metrics
+from hpo.study.trials import enqueue_published, finalist_trials, shown_metrics
 from hpo.study.workspace import Workspace
 from trainers.data.datasets import read_test
 
@@ -118,6 +118,6 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
 
 
 def _finalists(study: optuna.Study, top: int) -> str:
-    chosen = finalists(study, top)
+    chosen = finalist_trials(study, top)
     extra = " and the published one or its nearest" if len(chosen) > top else ""
     return f"the top {min(top, len(chosen))} configs{extra}"

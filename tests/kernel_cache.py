@@ -1,7 +1,7 @@
 """Where tests keep compiled kernels: a folder of the user's, shared by all clones of the repository with the same kernels.
 
 Numba names a cache folder after the absolute path of the source folder, so a second clone would compile everything again.
-Here that name is a link to a folder named after the source folder's place in the repository and the content of its kernels:
+Here that name is a link to a folder named after the source folder's path in the repository and the content of its kernels:
 
     ~/.cache/mml-hpo-tests/clones/CLONE/NUMBA'S NAME -> ~/.cache/mml-hpo-tests/numba-VERSION/trainers.metrics-DIGEST
 
@@ -41,10 +41,10 @@ def share_kernels(root: Path, base: Path) -> None:
     links.mkdir(parents=True, exist_ok=True)
     for folder, kernels in kernel_files(root).items():
         digest = sha256(b"".join(file.read_bytes() for file in kernels)).hexdigest()[:16]
-        place = shared / f"{folder.relative_to(root).as_posix().replace('/', '.')}-{digest}"
-        place.mkdir(parents=True, exist_ok=True)
-        os.utime(place)
-        _link(links / UserProvidedCacheLocator.get_suitable_cache_subpath(str(kernels[0])), place)
+        content = shared / f"{folder.relative_to(root).as_posix().replace('/', '.')}-{digest}"
+        content.mkdir(parents=True, exist_ok=True)
+        os.utime(content)
+        _link(links / UserProvidedCacheLocator.get_suitable_cache_subpath(str(kernels[0])), content)
     _forget_unused(shared)
 
 
@@ -57,14 +57,14 @@ def kernel_files(root: Path) -> dict[Path, list[Path]]:
     return found
 
 
-def _link(link: Path, place: Path) -> None:
+def _link(link: Path, content: Path) -> None:
     """Make or move a link in one step: several processes may do so at once."""
     new = link.with_name(f"{link.name}.{os.getpid()}")
-    new.symlink_to(place, target_is_directory=True)
+    new.symlink_to(content, target_is_directory=True)
     new.replace(link)
 
 
 def _forget_unused(shared: Path) -> None:
-    for place in shared.iterdir():
-        if place.stat().st_mtime < time.time() - 86400.0 * KEPT_DAYS:
-            shutil.rmtree(place, ignore_errors=True)
+    for content in shared.iterdir():
+        if content.stat().st_mtime < time.time() - 86400.0 * KEPT_DAYS:
+            shutil.rmtree(content, ignore_errors=True)

@@ -81,6 +81,6 @@ def test_the_kernels_of_this_suite_are_in_the_shared_folder() -> None:
     if FOLDER not in os.environ["NUMBA_CACHE_DIR"]:
         pytest.skip("NUMBA_CACHE_DIR was given")
     for kernel in (kernel_for(8, dense=False), kernel_for(8, dense=True), ranking._keep_best):
-        place = Path(kernel.stats.cache_path)
-        assert place.is_symlink()
-        assert place.resolve().parent.name.startswith("numba-")
+        folder = Path(kernel.stats.cache_path)
+        assert folder.is_symlink()
+        assert folder.resolve().parent.name.startswith("numba-")

@@ -57,14 +57,14 @@ def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> 
         InputError: no such storage or study, its data have changed, or `to_train` this machine lacks its engine.
     """
     spec, study, storage = stored_study(arguments)
-    place, rivals = (spec, arguments.output, arguments.data_dir), stored_rivals(study)
+    where, rivals = (spec, arguments.output, arguments.data_dir), stored_rivals(study)
     engine = stored_definition(study.study_name, study.user_attrs).engine
     try:
-        work = Workspace.open(*place, engine, AUTO, rivals=rivals)
+        work = Workspace.open(*where, engine, AUTO, rivals=rivals)
     except InputError:
         if to_train:
             raise
-        work = Workspace(*place, EngineChoice(engine, "", "it has searched, on another machine"), rivals)
+        work = Workspace(*where, EngineChoice(engine, "", "it has searched, on another machine"), rivals)
     work.check_data(study)
     return work, study, storage
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, JsonValue
 
-from hpo.confirmation.results import Candidate, Method, highest
+from hpo.confirmation.results import Finalist, Method, highest
 from hpo.runs.store import BaselineResult
 from hpo.study.spec import OBJECTIVE
 from trainers.validation import SETTINGS
@@ -60,7 +60,7 @@ class Caveat(BaseModel):
 
 def caveats_of(
     methods: Sequence[Method],
-    validated: Mapping[str, Sequence[Candidate]],
+    validated: Mapping[str, Sequence[Finalist]],
     baselines: Sequence[BaselineResult],
     search_epochs: int,
 ) -> list[Caveat]:
@@ -71,8 +71,8 @@ def caveats_of(
         validated: what validation chose from, for each method that was tuned, by its label.
         search_epochs: of a trial of the search.
     """
-    chosen = {label: highest(candidates, label) for label, candidates in validated.items()}
-    unfinished = (_unfinished(label, candidate, search_epochs) for label, candidate in chosen.items())
+    chosen = {label: highest(finalists, label) for label, finalists in validated.items()}
+    unfinished = (_unfinished(label, finalist, search_epochs) for label, finalist in chosen.items())
     return [
         *_tuning_gains(methods, validated, chosen),
         *(caveat for caveat in unfinished if caveat is not None),
@@ -82,26 +82,26 @@ def caveats_of(
 
 
 def _tuning_gains(
-    methods: Sequence[Method], validated: Mapping[str, Sequence[Candidate]], chosen: Mapping[str, Candidate]
+    methods: Sequence[Method], validated: Mapping[str, Sequence[Finalist]], chosen: Mapping[str, Finalist]
 ) -> Iterator[Caveat]:
     """What tuning a loss brought over its published settings, on the split that chose it and on the other."""
 
-    def method_of(candidate: Candidate) -> Method | None:
-        same = (method for method in methods if method.config.same_but_seed(candidate.config))
+    def method_of(finalist: Finalist) -> Method | None:
+        same = (method for method in methods if method.config.same_but_seed(finalist.config))
         return next((method for method in same if not method.failure), None)
 
     for label, best in chosen.items():
         tuned = method_of(best)
-        for candidate in validated[label]:
-            other = method_of(candidate)
-            if tuned and other and other is not tuned and min(candidate.mean, other.mean(OBJECTIVE)) > 0:
-                gains = best.mean / candidate.mean, tuned.mean(OBJECTIVE) / other.mean(OBJECTIVE)
+        for finalist in validated[label]:
+            other = method_of(finalist)
+            if tuned and other and other is not tuned and min(finalist.mean, other.mean(OBJECTIVE)) > 0:
+                gains = best.mean / finalist.mean, tuned.mean(OBJECTIVE) / other.mean(OBJECTIVE)
                 validation, test = (100 * (gain - 1) for gain in gains)
                 facts: dict[str, JsonValue] = {"over": other.label, "validation_percent": validation, "test_percent": test}
                 yield Caveat(kind=CaveatKind.TUNING_GAIN, subject=label, facts=facts)
 
 
-def _unfinished(label: str, chosen: Candidate, search_epochs: int) -> Caveat | None:
+def _unfinished(label: str, chosen: Finalist, search_epochs: int) -> Caveat | None:
     """What shows that a tuned method's training was not finished.
 
     At a constant rate that is the end of its validation curve. A rate that falls to zero flattens the end of every curve,

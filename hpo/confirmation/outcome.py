@@ -10,7 +10,7 @@ import optuna
 from pydantic import BaseModel
 
 from hpo.confirmation.caveats import Caveat
-from hpo.confirmation.results import CONFIRM_METRICS, Candidate, Method, highest
+from hpo.confirmation.results import CONFIRM_METRICS, Finalist, Method, highest
 from hpo.confirmation.statistics import Comparison
 from hpo.confirmation.wording import sentence, statements
 from hpo.runs.provenance import Provenance
@@ -89,19 +89,19 @@ class Confirmation(Stored):
     comparisons: list[Comparison]
     caveats: list[Caveat]
     baselines: list[BaselineResult]
-    validated: dict[str, list[Candidate]]
+    validated: dict[str, list[Finalist]]
     definition: Definition
     provenance: Provenance
 
     @property
-    def candidates(self) -> list[Candidate]:
+    def finalists(self) -> list[Finalist]:
         """What entered stage 1 of our study."""
         return next(iter(self.validated.values()))
 
     @property
-    def winner(self) -> Candidate:
+    def winner(self) -> Finalist:
         """What validation chose of our study."""
-        return highest(self.candidates, self.study)
+        return highest(self.finalists, self.study)
 
     def rows(self) -> list[list[str]]:
         """Cells of the comparison table: method, then `mean ± sd` per metric, then the difference to the winner."""

@@ -13,17 +13,17 @@ from optuna.storages import BaseStorage
 from hpo.confirmation.caveats import caveats_of
 from hpo.confirmation.data_caveats import data_caveats
 from hpo.confirmation.outcome import Confirmation, DataCounts
-from hpo.confirmation.results import Candidate, Method, highest, mean_of, search_cost
+from hpo.confirmation.reading_log import log_reading, readings_of_other_studies
+from hpo.confirmation.results import Finalist, Method, highest, mean_of, search_cost
 from hpo.confirmation.rivals import Contender, Rivals, title
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Floats, Measured, compare
-from hpo.confirmation.test_log import log_reading, readings_of_other_studies
 from hpo.runs.provenance import provenance
 from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunStore
 from hpo.runs.train import FullRuns, Progress
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import STUDY_ID, stored_definition
 from hpo.study.spec import OBJECTIVE, StudySpec
-from hpo.study.trials import finalists, trial_config
+from hpo.study.trials import finalist_trials, trial_config
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig
 from trainers.baselines import BASELINES
@@ -49,21 +49,21 @@ class Confirmer:
         """Both stages.
 
         Raises:
-            InputError: no complete trial, or every candidate diverges.
+            InputError: no complete trial, or every finalist diverges.
             Stopped: SIGINT or SIGTERM; finished runs are kept.
         """
         spec, test = self.work.spec, self._test  # a broken file shows before training
         n_trials = search_cost(study).trials
-        candidates = self._select(study, spec)
-        winner = highest(candidates, spec.name)
-        cost = search_cost(study).with_selection(candidates)
-        ours = Contender(f"{title(spec)} tuned", winner.config, spec.confirm.seeds, cost, candidates)
+        finalists = self._select(study, spec)
+        winner = highest(finalists, spec.name)
+        cost = search_cost(study).with_selection(finalists)
+        ours = Contender(f"{title(spec)} tuned", winner.config, spec.confirm.seeds, cost, finalists)
         others, caveats = Rivals(self.work, study, self.storage, self._select).of(ours)
         compared = [ours, *others]
         read = log_reading(study, {one.label: [self._first(one).digest(), one.n_seeds] for one in compared})
         tested = [self._tested(contender) for contender in compared]
         methods = [method for method, _ in tested]
-        validated = {one.label: list(one.candidates) for one in compared if one.candidates}
+        validated = {one.label: list(one.finalists) for one in compared if one.finalists}
         baselines = [self._baseline(name) for name in BASELINES]
         return Confirmation(
             study=spec.name,
@@ -101,14 +101,14 @@ class Confirmer:
             validation_unknown=self.work.parts.unknown,
         )
 
-    def _select(self, study: optuna.Study, spec: StudySpec) -> list[Candidate]:
+    def _select(self, study: optuna.Study, spec: StudySpec) -> list[Finalist]:
         """Stage 1: the top configs and the published one on train, over fresh seeds, scored on validation."""
         plan = self.work.spec.confirm
-        trials = finalists(study, plan.top)
+        trials = finalist_trials(study, plan.top)
         if not trials:
             raise InputError(f"study {spec.name!r} has no complete trial to confirm; let it run longer")
         seeds = _seeds(self.work.spec.search.seed + SELECT_OFFSET, plan.select_seeds)
-        candidates = []
+        finalists = []
         for trial in trials:
             config = trial_config(trial, spec).replace(epochs=plan.epochs, seed=seeds[0])
             label = f"validation, {spec.name} trial {trial.number}"
@@ -118,8 +118,8 @@ class Confirmer:
             by_epoch = {run.config.seed: run.curve for run in runs}, {run.config.seed: run.losses for run in runs}
             seconds, epochs = sum(run.seconds for run in runs), sum(run.epochs_trained for run in runs)
             value = float(trial.value or 0.0)
-            candidates.append(Candidate(trial.number, config, value, by_seed, failure, *by_epoch, seconds, epochs))
-        return candidates
+            finalists.append(Finalist(trial.number, config, value, by_seed, failure, *by_epoch, seconds, epochs))
+        return finalists
 
     def _first(self, contender: Contender) -> TrainConfig:
         """What stage 2 trains, with the first of its seeds."""

@@ -18,7 +18,7 @@ REVISION_LENGTH = 12  # characters shown of a git revision
 WHY_NOT_TUNED = {
     "has not run": "has not run",
     "no complete trial": "has no complete trial",
-    "diverged": "has only candidates that diverge at full epochs",
+    "diverged": "has only finalists that diverge at full epochs",
     "cannot be searched": "cannot be searched with this study's budget and data: {details}",
     "differs": "was searched with other settings: {details}",
 }

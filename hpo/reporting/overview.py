@@ -110,11 +110,11 @@ class Overview:
         return lines + (self._confirm_facts(self.confirmed) if self.confirmed else [])
 
     def _confirm_facts(self, confirmed: Confirmation) -> list[str]:
-        n_select = max(len(candidate.by_seed) for candidate in confirmed.candidates)
+        n_select = max(len(finalist.by_seed) for finalist in confirmed.finalists)
         n_test = max(len(method.by_seed) for method in confirmed.methods)
         data = confirmed.data
         return [
-            f"Confirm: {counted(len(confirmed.candidates), 'config')} x {counted(n_select, 'seed')} on validation, then all "
+            f"Confirm: {counted(len(confirmed.finalists), 'config')} x {counted(n_select, 'seed')} on validation, then all "
             f"methods x {counted(n_test, 'seed')} on test, {confirmed.winner.config.epochs} epochs each; test was read once "
             "per run, at its last epoch.",
             "The verdict is about the configs below, each tuned one found by one search: another search may find others.",

@@ -69,7 +69,7 @@ class Workspace:
     Attributes:
         spec: the study, flags applied.
         output: folder of all studies' results.
-        data_dir: where datasets are looked for first, None for the default places.
+        data_dir: where datasets are looked for first, None for the default folders.
         choice: the engine that trains it.
         rivals: the studies of its rivals, read once: their files may change before the search ends.
         lanes: trials trained concurrently, if the engine supports it.

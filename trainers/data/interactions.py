@@ -109,9 +109,9 @@ class Interactions:
 
     def contains(self, users: Ids, items: Ids) -> NDArray[np.bool_]:
         """Whether each (user, item) is one of the pairs; any shape, the same for both."""
-        return self.places(users, items) < len(self)
+        return self.indices_of(users, items) < len(self)
 
-    def places(self, users: Ids, items: Ids) -> NDArray[np.int64]:
+    def indices_of(self, users: Ids, items: Ids) -> NDArray[np.int64]:
         """Where each (user, item) stands among the pairs, `len(self)` where it is none; any shape, the same for both."""
         wanted = _keys(users, items, self.n_items)
         if not len(self):

@@ -9,10 +9,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers import draws
+from trainers import rng
 from trainers.data.interactions import Interactions
-from trainers.draws import Purpose
 from trainers.errors import InputError, unknown
+from trainers.rng import Purpose
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def share_sorted(interactions: Interactions) -> float:
 
 
 def _shuffled(train: Interactions, seed: int) -> NDArray[np.int64]:
-    lot = draws.bits(draws.key(seed, Purpose.HOLD_OUT), train.keys.astype(np.uint64))
+    lot = rng.bits(rng.key(seed, Purpose.HOLD_OUT), train.keys.astype(np.uint64))
     return _rank_within_user(train, lot)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from hpo.confirmation.caveats import Caveat, CaveatKind, caveats_of
 from hpo.confirmation.outcome import Confirmation, DataCounts
-from hpo.confirmation.results import Candidate, Method, SearchCost
+from hpo.confirmation.results import Finalist, Method, SearchCost
 from hpo.confirmation.stages import compared_by_users
 from hpo.confirmation.wording import statements
 from hpo.runs.provenance import provenance
@@ -54,7 +54,7 @@ def outcome(
         comparisons=compared_by_users(with_users(*methods)),
         caveats=caveats or [],
         baselines=baselines or [],
-        validated={methods[0].label: [Candidate(0, CONFIG, 0.1, {0: {"ndcg@20": 1.0}}, curves={0: {1: 0.5}})]},
+        validated={methods[0].label: [Finalist(0, CONFIG, 0.1, {0: {"ndcg@20": 1.0}}, curves={0: {1: 0.5}})]},
         definition=definition_of(spec, "sum", "numba"),
         provenance=provenance("cpu"),
     )
@@ -89,9 +89,9 @@ def test_runs_of_several_library_versions_are_a_caveat():
     assert caveats_of(methods[:2], {}, [], 0) == []
 
 
-def warned(chosen: Candidate) -> list[Caveat]:
+def warned(chosen: Finalist) -> list[Caveat]:
     """The caveats of a tuned rival whose search had 10 epochs."""
-    ours = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
+    ours = Finalist(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
     return caveats_of([method("A", 0.1)], {"A": [ours], "B tuned": [chosen]}, [], search_epochs=10)
 
 
@@ -99,7 +99,7 @@ def warned(chosen: Candidate) -> list[Caveat]:
     ("curve", "says"), [({1: 0.1, 2: 0.2, 3: 0.21}, True), ({1: 0.1, 2: 0.2, 3: 0.201}, False), ({3: 0.1}, False)]
 )
 def test_a_curve_that_still_rises_is_a_caveat(curve: dict[int, float], says: bool):
-    chosen = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}}, curves={0: curve})  # 0.0 in the search: nothing to compare with
+    chosen = Finalist(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}}, curves={0: curve})  # 0.0 in the search: nothing to compare with
     found = of_kinds(warned(chosen), CaveatKind.CURVE_RISES, CaveatKind.LONGER_TRAINING_HELPED)
     facts = {"percent": pytest.approx(5.0), "from_epoch": 2, "to_epoch": 3}
     assert found == ([(CaveatKind.CURVE_RISES, "B tuned", facts)] if says else [])
@@ -111,7 +111,7 @@ def test_a_curve_that_still_rises_is_a_caveat(curve: dict[int, float], says: boo
 def test_what_longer_training_gained_is_a_caveat_where_the_rate_falls(epochs: int, value: float, says: bool):
     """1 % by twice the epochs: 2.01 % from 10 to 40. The end of such a curve is flat, whether training was finished or not."""
     config = CONFIG.replace(schedule="linear", epochs=epochs)
-    chosen = Candidate(0, config, 0.1, {0: {"ndcg@20": value}}, curves={0: {1: 0.1, 2: 0.2, 3: 0.3}})
+    chosen = Finalist(0, config, 0.1, {0: {"ndcg@20": value}}, curves={0: {1: 0.1, 2: 0.2, 3: 0.3}})
     found = of_kinds(warned(chosen), CaveatKind.CURVE_RISES, CaveatKind.LONGER_TRAINING_HELPED)
     facts = {"search_value": 0.1, "search_epochs": 10, "value": value, "epochs": epochs}
     assert found == ([(CaveatKind.LONGER_TRAINING_HELPED, "B tuned", facts)] if says else [])
@@ -136,13 +136,11 @@ def test_what_tuning_brought_on_both_splits():
     def of(weight: float) -> TrainConfig:
         return CONFIG.replace(loss={"name": "ccl", "margin": 0.5, "negative_weight": weight})
 
-    candidates = [
-        Candidate(trial, of(weight), 0.0, {0: {"ndcg@20": v}}) for trial, weight, v in ((0, 1.0, 0.25), (4, 2.0, 0.3))
-    ]
-    other = Candidate(9, of(3.0), 0.0, {0: {"ndcg@20": 0.29}})  # has no row on test
+    finalists = [Finalist(trial, of(weight), 0.0, {0: {"ndcg@20": v}}) for trial, weight, v in ((0, 1.0, 0.25), (4, 2.0, 0.3))]
+    other = Finalist(9, of(3.0), 0.0, {0: {"ndcg@20": 0.29}})  # has no row on test
     rows = ("MML tuned", 9.0, 0.3), ("CCL tuned", 2.0, 0.19), ("CCL published", 1.0, 0.2)
     methods = [method(label, value, config=of(weight)) for label, weight, value in rows]
-    found = of_kinds(caveats_of(methods, {"CCL tuned": [*candidates, other]}, [], 0), CaveatKind.TUNING_GAIN)
+    found = of_kinds(caveats_of(methods, {"CCL tuned": [*finalists, other]}, [], 0), CaveatKind.TUNING_GAIN)
     gains = {"validation_percent": pytest.approx(20.0), "test_percent": pytest.approx(-5.0)}
     assert found == [(CaveatKind.TUNING_GAIN, "CCL tuned", {"over": "CCL published", **gains})]
 
@@ -185,8 +183,8 @@ def test_a_file_that_breaks_a_rule_is_refused(tmp_path: Path, key: str, value: o
 
 def test_epochs_to_find_are_those_that_were_trained():
     """Two runs of 100 epochs that diverged in their second one have trained two each."""
-    candidates = [
-        Candidate(0, CONFIG, 0.1, {0: {}, 1: {}}, failure="nan in epoch 2", epochs_trained=4),
-        Candidate(1, CONFIG, 0.1, {0: {"ndcg@20": 0.1}, 1: {"ndcg@20": 0.1}}, epochs_trained=200),
+    finalists = [
+        Finalist(0, CONFIG, 0.1, {0: {}, 1: {}}, failure="nan in epoch 2", epochs_trained=4),
+        Finalist(1, CONFIG, 0.1, {0: {"ndcg@20": 0.1}, 1: {"ndcg@20": 0.1}}, epochs_trained=200),
     ]
-    assert SearchCost(5, 30).with_selection(candidates).epochs == 30 + 4 + 200
+    assert SearchCost(5, 30).with_selection(finalists).epochs == 30 + 4 + 200

@@ -21,10 +21,10 @@ from ..outcomes import BSL_OF_YELP, CCL_OF_YELP, MML_OF_YELP, confirmed, labels,
 def test_both_stages(place: Place, capsys: pytest.CaptureFixture[str]):
     assert place.run() == 0
     outcome = confirmed(place)
-    assert len(outcome.candidates) == 2, "the top 2 configs"
-    assert all(list(candidate.by_seed) == [101, 102] for candidate in outcome.candidates)
-    assert all(candidate.epochs_trained == 2 * 4 for candidate in outcome.candidates)
-    assert outcome.winner.mean == max(candidate.mean for candidate in outcome.candidates)
+    assert len(outcome.finalists) == 2, "the top 2 configs"
+    assert all(list(finalist.by_seed) == [101, 102] for finalist in outcome.finalists)
+    assert all(finalist.epochs_trained == 2 * 4 for finalist in outcome.finalists)
+    assert outcome.winner.mean == max(finalist.mean for finalist in outcome.finalists)
     assert labels(outcome) == ["MML tuned", MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP]
     for method in outcome.methods:
         assert list(method.by_seed) == [201, 202], "seeds that neither search nor selection used"

@@ -38,8 +38,8 @@ def test_a_run_is_read_as_it_was_stored(tmp_path: Path, plateau: Plateau | None)
     store, key = RunStore(tmp_path / "a" / "runs"), replace(KEY, plateau=plateau)
     assert store.load(key) is None
     store.save(key, RUN)
-    for place in (store, RunStore(tmp_path / "b" / "runs", elsewhere=tmp_path)):  # copied from the other
-        read = place.load(key)
+    for one in (store, RunStore(tmp_path / "b" / "runs", elsewhere=tmp_path)):  # copied from the other
+        read = one.load(key)
         assert read is not None
         pd.testing.assert_frame_equal(read.per_user, RUN.per_user, check_index_type=False)
         assert replace(read, per_user=None) == replace(RUN, per_user=None)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers import InputError, Interactions, draws, hold_out
-from trainers.draws import Purpose
+from trainers import InputError, Interactions, hold_out, rng
+from trainers.rng import Purpose
 
 N_USERS, N_ITEMS = 6, 9
 USERS = np.array([4, 0, 2, 0, 4, 4, 0])
@@ -50,7 +50,7 @@ class TestInteractions:
         got = Interactions.from_pairs(USERS, ITEMS, kind(N_USERS), kind(N_ITEMS))
         assert (type(got.n_users), type(got.n_items)) == (int, int)
         assert got.checksum == Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS).checksum
-        shuffled = draws.permuted(draws.key(1, Purpose.SHUFFLE), np.arange(got.n_items), got.n_items)
+        shuffled = rng.permuted(rng.key(1, Purpose.SHUFFLE), np.arange(got.n_items), got.n_items)
         assert sorted(shuffled.tolist()) == list(range(N_ITEMS))
 
     def test_where(self) -> None:
@@ -70,10 +70,10 @@ class TestInteractions:
         got = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS)
         assert got.keys.tolist() == [1, 3, 23, 36, 44]
         asked = np.array([[4, 0, 0], [2, 5, 0]], np.int32), np.array([[8, 1, 2], [5, 8, 0]], np.int32)
-        assert got.places(*asked).tolist() == [[4, 0, 5], [2, 5, 5]]
+        assert got.indices_of(*asked).tolist() == [[4, 0, 5], [2, 5, 5]]
         assert got.contains(*asked).tolist() == [[True, True, False], [True, False, False]]
         none = got.where(np.zeros(5, np.bool_))
-        assert none.places(*asked).tolist() == [[0] * 3] * 2, "as many as there are pairs"
+        assert none.indices_of(*asked).tolist() == [[0] * 3] * 2, "as many as there are pairs"
         assert not none.contains(*asked).any()
 
     def test_many_users_do_not_overflow(self) -> None:

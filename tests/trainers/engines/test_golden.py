@@ -126,7 +126,7 @@ def close_to(case: str, then: dict[str, Any], now: dict[str, Any]) -> bool:
     """Whether numbers differ as those of another CPU may."""
     close = CLOSE_OF_CML if case.startswith("cml") else CLOSE
     same = [now[key] == pytest.approx(then[key], rel=close) for key in ("losses", "sums")]
-    return all(same) and now["metrics"] == pytest.approx(then["metrics"], rel=0.05)  # two items may change places
+    return all(same) and now["metrics"] == pytest.approx(then["metrics"], rel=0.05)  # two items may swap ranks
 
 
 def numbers_of(record: dict[str, Any]) -> dict[str, Any]:
