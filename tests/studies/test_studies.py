@@ -60,9 +60,9 @@ def test_every_study_starts_with_its_published_config(name: str):
 @pytest.mark.parametrize("name", [name for name in shipped_studies() if not name.endswith(("_mml", "_shape"))])
 def test_every_rival_has_the_budget_of_mml(name: str):
     rival, ours = load_spec(name), load_spec(f"{name.split('_')[0]}_mml")
-    assert (rival.dataset, rival.split_seed, rival.search, rival.confirm) == (
+    assert (rival.dataset, rival.validation, rival.search, rival.confirm) == (
         ours.dataset,
-        ours.split_seed,
+        ours.validation,
         ours.search,
         ours.confirm,
     )
@@ -126,7 +126,7 @@ def test_rivals_are_searched_at_equal_budget(name: str):
     assert len(spec.rivals) == 2
     for rival in spec.rival_specs():
         assert rival.dataset == spec.dataset
-        assert rival.split_seed == spec.split_seed
+        assert rival.validation == spec.validation
         assert rival.search == spec.search
         assert rival.space.also == spec.space.also
         ours, theirs = (

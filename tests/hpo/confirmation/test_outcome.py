@@ -15,9 +15,11 @@ from hpo.confirmation.stages import compared_by_users
 from hpo.confirmation.wording import statements
 from hpo.runs.provenance import provenance
 from hpo.runs.store import BaselineResult, Beyond
-from hpo.study.definition import definition_of
+from hpo.study.definition import SplitData, definition_of
 from hpo.study.spec import StudySpec
 from trainers import TrainConfig
+from trainers.data.facts import DataFacts, TestFacts
+from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
 from trainers.yaml_files import read_yaml, sealed, to_yaml
 
@@ -35,6 +37,20 @@ def baseline(label: str, ndcg: float, recall: float) -> BaselineResult:
     return BaselineResult(label=label, note="", metrics={"ndcg@20": ndcg, "recall@20": recall}, beyond=BEYOND, seconds=1.0)
 
 
+DATA = DataCounts(
+    users=1,
+    items=2,
+    train=3,
+    validation=4,
+    test=5,
+    users_with_test=60,
+    facts=DataFacts(),
+    about_test=TestFacts(pairs=5, users=60, kept_users=60),
+    validation_split=ValidationSplit(name="random"),
+    validation_unknown=0,
+)
+
+
 def with_users(*methods: Method) -> list[tuple[Method, np.ndarray]]:
     """With the same figure for each of 50 users."""
     return [(one, np.zeros(0) if one.failure else np.full(50, one.mean("ndcg@20"))) for one in methods]
@@ -49,13 +65,13 @@ def outcome(
         study_id="1f",
         trials=4,
         search_epochs=10,
-        data=DataCounts(users=1, items=2, train=3, validation=4, test=5, users_with_test=6, test_split="a file"),
+        data=DATA,
         methods=list(methods),
         comparisons=compared_by_users(with_users(*methods)),
         caveats=caveats or [],
         baselines=baselines or [],
         validated={methods[0].label: [Finalist(0, CONFIG, 0.1, {0: {"ndcg@20": 1.0}}, curves={0: {1: 0.5}})]},
-        definition=definition_of(spec, "sum", "numba"),
+        definition=definition_of(spec, SplitData("sum", DATA.validation_split, "seen", "held out"), "numba"),
         provenance=provenance("cpu"),
     )
 
