@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from trainers.data import Dataset, Interactions, hold_out
 from trainers.data.demo import make_demo
-from trainers.data.readers import SUFFIXES, read_pairs
+from trainers.data.readers import SUFFIXES, RawInteractions, read_interactions
 from trainers.errors import InputError, unknown
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,8 @@ def load_test(name: str, data_dir: str | Path | None = None) -> Interactions:
         return held_out
     path = _find(name, data_dir)[1]
     assert path is not None  # _find gives a second file wherever _read_splits holds nothing out
-    users, items = read_pairs(path)
+    raw = _read(path)
+    users, items = raw.users, raw.items
     if not len(users):
         raise InputError(
             f"{path}: holds no interactions to test with; to have a fifth of train split off, give the path of its file alone"
@@ -128,7 +129,8 @@ def _read_splits(name: str, train_path: Path, test_path: Path | None) -> tuple[D
 @lru_cache(maxsize=2)
 def _read_version(name: str, train_path: Path, split: bool, version: tuple[int, int]) -> tuple[Dataset, Interactions | None]:
     """Reads a file once, until it changes: `version` is there to tell the cache."""
-    users, items = read_pairs(train_path)
+    raw = _read(train_path)
+    users, items = raw.users, raw.items
     if not len(users):
         raise InputError(f"{train_path}: holds no interactions; expected lines such as `0 5 17`")
     user_ids, user = np.unique(users, return_inverse=True)
@@ -142,6 +144,14 @@ def _read_version(name: str, train_path: Path, split: bool, version: tuple[int, 
         train, held_out = hold_out(train, TEST_SEED, TEST_FRACTION)
     _check_public(name, "train", train, train_path)
     return Dataset(name, train, user_ids, item_ids), held_out
+
+
+def _read(path: Path) -> RawInteractions:
+    raw = read_interactions(path)
+    log.info("%s: %s", path, raw.said)
+    for warning in raw.warnings:
+        log.warning("%s: %s", path, warning)
+    return raw
 
 
 def _position(known: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:
