@@ -10,7 +10,7 @@ import numpy as np
 
 from trainers.data.readers.layout import Columns
 from trainers.data.readers.names import KNOWN_IDS, given_roles, plain, remedy
-from trainers.data.readers.raw import Roles
+from trainers.data.readers.raw import Roles, quoted
 from trainers.errors import InputError
 
 Rows = Sequence[Sequence[str]]
@@ -47,7 +47,7 @@ def has_header(rows: Rows, path: Path) -> bool:
     if any(field and field in {row[place] for row in others if place < len(row)} for place, field in enumerate(first)):
         return False  # what stands below, too, is no name of a column
     raise InputError(
-        f"{path}: whether the first line names the columns must be certain, and cannot be told, got {', '.join(first)!r}; "
+        f"{path}: whether the first line names the columns must be certain, and is not, got {quoted(', '.join(first))}; "
         "say it: data: {header: true} or data: {header: false}"
     )
 
@@ -65,19 +65,21 @@ def roles_by_content(rows: Rows, columns: Columns | None, path: Path) -> Roles:
     found = None if given else _certain([[row[place] for row in rows if place < len(row)] for place in range(width)])
     if found is None:
         raise InputError(
-            f"{path}: which of {width} columns without names are user and item must be certain, and cannot be told, got "
-            f"{', '.join(rows[0])[:200]!r}; " + remedy(0, 1)
+            f"{path}: which of {width} columns without names are user and item must be certain, and is not, got "
+            f"{quoted(', '.join(rows[0]), 200)}; " + remedy(0, 1)
         )
     return found
 
 
 def _certain(columns: list[list[str]]) -> Roles | None:
     kinds = [_meaning(column) for column in columns]
-    if len(columns) in (2, 3, 4) and not {"date", "moment"} & set(kinds[:2]):
+    if len(columns) == 2 and "date" not in kinds:
+        return _in_order(columns, None, None)
+    if len(columns) in (3, 4) and not {"date", "moment"} & set(kinds[:2]):
         last = kinds[2:]
-        if last in ([], ["rating"], ["moment"], ["date"], ["rating", "moment"], ["rating", "date"]):
+        if last in (["rating"], ["moment"], ["date"], ["rating", "moment"], ["rating", "date"]):
             rating = 2 if "rating" in last else None
-            return _in_order(columns, rating, len(columns) - 1 if last and last[-1] != "rating" else None)
+            return _in_order(columns, rating, len(columns) - 1 if last[-1] != "rating" else None)
     if len(columns) == 4 and all(map(SHA1.fullmatch, columns[0])) and all(map(MBID.fullmatch, columns[1])):
         return Roles(0, 1, remark="; column 3 holds plays: every line counts as one interaction")  # Last.fm 360K
     dates = [place for place, kind in enumerate(kinds) if kind == "date"]

@@ -112,9 +112,10 @@ def _one(role: str, groups: tuple[tuple[str, ...], ...], plain_names: list[str],
             return found[0]
         if found:
             several = listed(tuple(names[place] for place in found))
+            key = names[found[0]] if names.count(names[found[0]]) == 1 else found[0]
             raise InputError(
                 f"{path}: needs one column named {role}, got several that could be it, {several}, of columns {listed(names)}; "
-                f"say which it is, such as data: {{columns: {{{role}: {names[found[0]]}}}}}"
+                f"say which it is, such as data: {{columns: {{{role}: {key}}}}}"
             )
     raise InputError(
         f"{path}: needs one column named {role} or {role}_id, or another known name, got columns {listed(names)}; "
@@ -128,7 +129,9 @@ def _first(known: tuple[str, ...], plain_names: list[str]) -> int | None:
 
 def listed(names: tuple[str, ...]) -> str:
     """Names in a message, the first twenty of them."""
-    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    return ", ".join(name if len(name) <= 60 else f"{name[:60]}..." for name in names[:20]) + (
+        ", ..." if len(names) > 20 else ""
+    )
 
 
 def unused(names: tuple[str, ...], roles: Roles) -> str:

@@ -121,6 +121,10 @@ def joined(parts: Sequence[Column | Numbers]) -> Column | Numbers:
 
 def refusal(path: Path, place: str, rule: str, content: str, remedy: str = "") -> InputError:
     """`FILE, line 7: RULE, got 'CONTENT'; REMEDY`, the content cut to what fits into a line."""
-    shown = content.strip()
-    cut = "..." if len(shown) > SHOWN else ""
-    return InputError(f"{path}, {place}: {rule}, got {shown[:SHOWN]!r}{cut}{'; ' if remedy else ''}{remedy}")
+    return InputError(f"{path}, {place}: {rule}, got {quoted(content)}{'; ' if remedy else ''}{remedy}")
+
+
+def quoted(text: str, length: int = SHOWN) -> str:
+    """A text in a message: `'abc'`, and no more of it than fits into a line."""
+    shown = text.strip()
+    return f"{shown[:length]!r}{'...' if len(shown) > length else ''}"

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ import pandas as pd
 from trainers.data.readers.content import has_header, roles_by_content
 from trainers.data.readers.layout import Layout
 from trainers.data.readers.names import given_roles, roles_by_name
-from trainers.data.readers.raw import Column, Numbers, Table, joined, refusal
+from trainers.data.readers.raw import Column, Numbers, Table, joined, quoted, refusal
 from trainers.data.readers.text import Text
 from trainers.errors import InputError
 
@@ -100,7 +101,7 @@ def _separated(text: Text, layout: Layout) -> tuple[Text, str]:
     if separator is None or not text.sample:
         first = text.sample[0] if text.sample else ""
         raise InputError(
-            f"{text.path}: needs columns parted by tabs, commas, semicolons, bars, `::` or spaces, got {first[:60]!r}; "
+            f"{text.path}: needs columns parted by tabs, commas, semicolons, bars, `::` or spaces, got {quoted(first)}; "
             'say what parts them: data: {separator: "/"}'
         )
     if separator == " ":
@@ -118,8 +119,11 @@ def _has_quotes(text: Text, separator: str) -> bool:
 def _split(lines: list[str], separator: str, quotes: bool) -> list[list[str]]:
     if not quotes:
         return [line.split(separator) for line in lines]
-    rows = csv.reader((line + "\n" for line in lines), delimiter=separator)
-    return [row for row in rows if row]
+    rows: list[list[str]] = []
+    with suppress(csv.Error):  # explained where all lines are read
+        for row in csv.reader((line + "\n" for line in lines), delimiter=separator):
+            rows += [row] if row else []
+    return rows or [lines[0].split(separator)]
 
 
 def _header(rows: list[list[str]], layout: Layout, text: Text) -> bool:
@@ -161,7 +165,7 @@ def _plain_cells(text: Text, form: Form, width: int, used: dict[str, int]) -> di
         except ValueError:
             continue
         return {role: cells[place] for place, role in places.items()}
-    raise InputError(f"{text.path}: is not a table that can be read; got {text.sample[0][:60]!r} as its first line")
+    raise InputError(f"{text.path}: is not a table that can be read; got {quoted(text.sample[0])} as its first line")
 
 
 def _parsed(data: bytes, sign: str, width: int, kinds: Mapping[int, type]) -> dict[int, Column | Numbers]:

@@ -141,8 +141,8 @@ def _as_utf8(path: Path, data: bytes, wanted: str | None) -> tuple[bytes, str]:
         line = data[: error.start].count(b"\n") + 1
         raise not_encoded(path, line, encoding, data[max(error.start - 10, 0) : error.end + 10]) from None
     if codec in ("utf-8", "utf-8-sig"):
-        return (data if codec == "utf-8" else text.encode()), ""
-    return text.removeprefix("\ufeff").encode(errors="surrogatepass"), encoding.upper()
+        return data.removeprefix(codecs.BOM_UTF8), ""
+    return text.removeprefix("\ufeff").encode(), encoding.upper()
 
 
 def _refuse_binary(path: Path, data: bytes) -> None:

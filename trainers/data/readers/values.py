@@ -119,9 +119,10 @@ def _times(table: Table) -> Numbers:
     rule = f"times must be numbers or dates such as 2024-05-31T18:00:00Z, column {name!r} has another value"
     if not isinstance(column, Column):
         return _numbers(table, "time", rule)
-    values = _as_numbers(column.texts)
-    if np.isnan(values).all():
+    if np.isnan(_as_numbers(column.texts[:1])).any():
         values = _as_dates([text.strip() for text in column.texts])
+    else:
+        values = _as_numbers(column.texts)
     bad = ~np.isfinite(values)
     if bad[column.codes].any():
         table.refuse(column.first(bad), rule, "if no times are needed, leave the column out: " + remedy("NAME", "NAME"))

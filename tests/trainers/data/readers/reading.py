@@ -40,3 +40,4 @@ def refused(path: Path, *words: str, **keys: object) -> None:
     missing = [word for word in (str(path), *words) if word not in message]
     assert not missing, f"the message lacks {missing}: {message}"
     assert "\n" not in message, message
+    assert len(message) < 1000, message

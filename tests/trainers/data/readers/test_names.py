@@ -52,6 +52,7 @@ def test_times(name: str, tmp_path: Path) -> None:
         ("user,rating\n0,5\n", ["one column named item", "user, rating", "data: {columns: {user: NAME, item: NAME}}"]),
         ("item,rating\n0,5\n", ["one column named user", "item, rating"]),
         ("user,user_id,item\n0,5,1\n", ["several that could be it, user, user_id", "data: {columns: {user: user}}"]),
+        ("user,item,item\n0,5,1\n", ["item, item", "data: {columns: {item: 1}}"]),
         ("user,artist_id,track_id\n0,5,1\n", ["artist_id, track_id", "data: {columns: {item: artist_id}}"]),
         (TABLE, ["one column named user", "kunde, artikel, note, wann"]),
     ],

@@ -21,6 +21,7 @@ def test_a_list(tmp_path: Path) -> None:
     raw = read_interactions(write(tmp_path, "a.json", f"[\n{GOOD},\n{GOOD}]"))
     assert (pairs(raw), numbers(raw.ratings)) == ([("a", 1)] * 2, [4, 4])
     refused(write(tmp_path, "b.json", f"[{GOOD}, 3]"), "entry 2", "JSON object", "'3'")
+    refused(write(tmp_path, "d.json", f"[{GOOD}, " + GOOD.replace("4", '"x"') + "]"), "entry 2", "ratings must be numbers")
     refused(write(tmp_path, "c.json", f"[{GOOD}, "), "JSON list")
 
 
@@ -43,11 +44,20 @@ def test_columns(tmp_path: Path) -> None:
         ('{"user_id": null, "item_id": 1, "rating": 4}', ["'user_id' is empty", "item_id: 1"]),
         ('{"user_id": "a", "item_id": 1, "rating": "x"}', ["ratings must be numbers", "rating: x"]),
         ('{"user_id": "a", "item_id": 1, "rating": NaN}', ["ratings must be numbers"]),
+        ('{"user_id": "\\ud800", "item_id": 1, "rating": 4}', ["whole signs", "ud800"]),
         ("[" * 100_000, ["must be a JSON object"]),
     ],
 )
 def test_malformed(line: str, words: list[str], tmp_path: Path) -> None:
     refused(write(tmp_path, "a.jsonl", f"{GOOD}\n{line}\n"), "line 3", *words)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_byte_order_marks(encoding: str, tmp_path: Path) -> None:
+    path = write(tmp_path, "a.json.gz", GOOD.encode(encoding))
+    assert pairs(read_interactions(path)) == [("a", 1)]
+    if encoding == "utf-8-sig":
+        assert pairs(read_interactions(path, layout(encoding="utf-8"))) == [("a", 1)]
 
 
 def test_what_only_tables_have(tmp_path: Path) -> None:

@@ -33,6 +33,12 @@ def test_not_the_encoding_that_was_said(tmp_path: Path) -> None:
     assert pairs(read_interactions(path, layout(encoding="latin-1"))) == [("zoë", 5)]
 
 
+def test_a_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "user,item\nzoë,5\n".encode("utf-8-sig"))
+    for keys in ({}, {"encoding": "utf-8"}, {"encoding": "utf-8-sig"}):
+        assert pairs(read_interactions(path, layout(**keys))) == [("zoë", 5)]
+
+
 @pytest.mark.parametrize("suffix", PLAIN)
 @pytest.mark.parametrize("packed", [False, True])
 def test_binary(suffix: str, packed: bool, tmp_path: Path) -> None:
