@@ -68,7 +68,7 @@ def read_matrix(path: Path, layout: Layout) -> RawInteractions:
         )
     stored = values != 0
     zeros = int((~stored).sum())
-    warnings = (f"{zeros:,} stored zeros count as no interaction",) if zeros else ()
+    warnings = (f"stored zeros count as no interactions: {zeros:,}",) if zeros else ()
     users, items, ratings = users[stored].astype(np.int64), items[stored].astype(np.int64), values[stored].astype(np.float64)
     ones = bool((ratings == 1).all())
     said = (

@@ -81,7 +81,7 @@ class TestMatrix:
         path = tmp_path / "train.npz"
         scipy.sparse.save_npz(path, scipy.sparse.csr_array(([0.0, 3.0], ([0, 1], [0, 1])), shape=(2, 2)))
         raw = read_interactions(path)
-        assert (pairs(raw), raw.warnings) == ([(1, 1)], ("1 stored zeros count as no interaction",))
+        assert (pairs(raw), raw.warnings) == ([(1, 1)], ("stored zeros count as no interactions: 1",))
 
     @pytest.mark.parametrize("values", [[[1.0, np.nan]], [[1.0, np.inf]], [[1j]]])
     def test_values_that_are_no_numbers(self, values: object, tmp_path: Path) -> None:
