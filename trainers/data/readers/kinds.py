@@ -35,7 +35,7 @@ def read_plain(text: Text) -> RawInteractions:
         return read_lines(text)
     raise InputError(
         f"{text.path}: must be NGCF text, `user item item ...`, or a table, and could be either: {share:.0%} of its lines have "
-        f"{width} numbers, got {quoted(text.sample[0])}; for a table, {remedy(0, 1)}; for NGCF text, say data: {{format: lines}}"
+        f"{width} numbers, got {quoted(text.sample[0])}; for a table, {remedy(0, 1)}; for NGCF text: data: {{format: lines}}"
     )
 
 
