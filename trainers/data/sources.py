@@ -10,7 +10,7 @@ import pooch
 
 from trainers.data.options import DataOptions
 from trainers.data.public import PUBLIC, PublicDataset, local_or_downloaded
-from trainers.data.readers import SUFFIXES
+from trainers.data.readers import SUFFIXES, find_recbole
 from trainers.errors import InputError, unknown
 from trainers.validation import checked
 
@@ -53,7 +53,7 @@ def find_files(name: str, data_dir: str | Path | None, options: DataOptions) -> 
     if name in PUBLIC:
         return _public_files(name, data_dir, options)
     path = _find_own(name, data_dir)
-    single = path if path.is_file() else _recbole_file(path)
+    single = path if path.is_file() else find_recbole(path)
     if single is not None:
         return Files(name, single.resolve(), None, None, options)
     train, test, valid = (_split_file(path, split) for split in ("train", "test", "valid"))
@@ -103,12 +103,6 @@ def _find_own(name: str, data_dir: str | Path | None) -> Path:
         if path.exists():
             return path
     raise InputError(f"{unknown('dataset', name, NAMES)}; nor is there a file or folder {' or '.join(map(str, looked))}")
-
-
-def _recbole_file(folder: Path) -> Path | None:
-    """RecBole's layout: the folder NAME holds NAME.inter."""
-    found = [folder / f"{folder.resolve().name}{suffix}" for suffix in (".inter", ".inter.gz")]
-    return next((path for path in found if path.is_file()), None)
 
 
 def _split_file(folder: Path, split: str) -> Path | None:
