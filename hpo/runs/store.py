@@ -19,7 +19,7 @@ from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
 from trainers import TrainConfig
 from trainers.early_stopping import Plateau
-from trainers.engines.cache_versions import cache_version
+from trainers.engines import cache_versions
 from trainers.errors import InputError
 from trainers.files import write_bytes, write_text
 from trainers.validation import SETTINGS
@@ -72,12 +72,22 @@ class RunKey:
     @property
     def cache_version(self) -> int:
         """Of the numbers that this code computes, see `trainers.engines.cache_versions`."""
-        return cache_version(self.engine, self.config.loss.name)
+        return cache_versions.cache_version(self.engine, self.config.loss.name)
+
+    @property
+    def figures_version(self) -> int:
+        """Of the figures that this code measures with the vectors, see `trainers.engines.cache_versions`."""
+        return cache_versions.FIGURES_VERSION
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """Those that this code would store a run under."""
+        return {"cache_version": self.cache_version, "figures_version": self.figures_version}
 
     def parts(self) -> dict[str, Any]:
         """The parts of the key as plain data."""
         plateau = asdict(self.plateau) if self.plateau else None
-        return asdict(self) | {"config": self.config.to_dict(), "cache_version": self.cache_version, "plateau": plateau}
+        return asdict(self) | {"config": self.config.to_dict(), "plateau": plateau} | self.versions
 
     def digest(self) -> str:
         """A name for the run's files."""
@@ -127,6 +137,7 @@ class RunRecord(Stored):
     engine: str
     device: str
     cache_version: int
+    figures_version: int
     plateau: Plateau | None = None
     metrics: dict[str, float]
     beyond: Beyond | None = None
@@ -141,11 +152,15 @@ class RunRecord(Stored):
     def of(cls, key: RunKey, run: FinishedRun) -> RunRecord:
         """The record of a run."""
         outcome = {name: getattr(run, name) for name in cls.model_fields if hasattr(run, name)}
-        return cls(**outcome | vars(key) | {"cache_version": key.cache_version})
+        return cls(**outcome | vars(key) | key.versions)
 
     def key(self) -> RunKey:
-        """What was trained; its cache version is today's."""
+        """What was trained; its versions are today's."""
         return RunKey(self.config, self.seen, self.held_out, self.engine, self.device, self.plateau)
+
+    def is_of(self, key: RunKey) -> bool:
+        """Whether this is what was trained and measured under a key, by code of today's versions."""
+        return self.key() == key and all(getattr(self, name) == value for name, value in key.versions.items())
 
     def run(self, table: bytes) -> FinishedRun:
         """The run, with the arrays that lie beside the record."""
@@ -188,7 +203,7 @@ class RunStore:
         if found is None:
             return None
         record, table = found
-        if record.key() != key or record.cache_version != key.cache_version:
+        if not record.is_of(key):
             raise InputError(f"{self.folder / name}: is the run of another config, data, engine or version; {REMEDY}")
         return record.run(table)
 

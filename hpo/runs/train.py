@@ -21,7 +21,7 @@ from trainers import Interactions, TrainConfig, TrainingDiverged, recommend
 from trainers.baselines import BASELINES
 from trainers.early_stopping import EarlyStopping, Plateau
 from trainers.engines import Engine, EngineChoice, EpochResult, make_engine
-from trainers.engines.cache_versions import BASELINE_VERSION
+from trainers.engines.cache_versions import BASELINE_VERSION, FIGURES_VERSION
 from trainers.engines.protocol import Vectors
 from trainers.lanes import LaneRunner
 from trainers.metrics.accuracy import evaluate_lists
@@ -117,7 +117,8 @@ class FullRuns:
             InputError: its file is damaged.
             Stopped: SIGINT or SIGTERM.
         """
-        stored = f"baselines/{name}-{BASELINE_VERSION}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
+        versions = f"{BASELINE_VERSION}.{FIGURES_VERSION}"
+        stored = f"baselines/{name}-{versions}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
         if found := self.store.read(stored, BaselineResult):
             return found[0]
         started = time.perf_counter()

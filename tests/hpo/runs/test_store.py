@@ -13,6 +13,7 @@ import pytest
 from hpo.runs.provenance import provenance
 from hpo.runs.store import Beyond, FinishedRun, PopularityGroup, RunKey, RunStore, read_sealed, write_sealed
 from trainers.early_stopping import Plateau
+from trainers.engines import cache_versions
 from trainers.engines.cache_versions import LOSS_VERSIONS
 from trainers.errors import InputError
 
@@ -79,6 +80,18 @@ def test_a_higher_cache_version_trains_again_and_only_that_engine_and_loss(tmp_p
     monkeypatch.setitem(LOSS_VERSIONS, ("numba", "ccl"), LOSS_VERSIONS.get(("numba", "ccl"), 0) + 1)
     assert store.load(KEY) is None
     assert all(store.load(key) is not None for key in others)
+
+
+def test_a_higher_version_of_the_figures_measures_every_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store = RunStore(tmp_path)
+    store.save(KEY, RUN)
+    before = KEY.digest()
+    monkeypatch.setattr(cache_versions, "FIGURES_VERSION", cache_versions.FIGURES_VERSION + 1)
+    assert store.load(KEY) is None
+    for suffix in (".json", ".npz"):
+        (tmp_path / f"{before}{suffix}").rename(tmp_path / f"{KEY.digest()}{suffix}")
+    with pytest.raises(InputError, match="is the run of another config, data, engine or version; delete it"):
+        store.load(KEY)
 
 
 @pytest.mark.parametrize(("change", "rule"), [({"format": 0}, "reads format 1, this has 0"), ({"x": 1}, "unknown key 'x'")])
