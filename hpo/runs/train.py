@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpo.runs.provenance import Provenance, provenance
+from hpo.runs.provenance import Provenance, note_revision, provenance
 from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunKey, RunStore, write_sealed
 from hpo.runtime.signals import Stopper
 from hpo.study.spec import OBJECTIVE
@@ -68,6 +69,7 @@ class FullRuns:
             Stopped: SIGINT or SIGTERM; what has finished is kept.
             OutOfMemory: the device does not hold one of them even alone.
         """
+        note_revision()
         data = seen.checksum, held_out.checksum
         keys = {label: RunKey(one, *data, choice.name, choice.device, plateau) for label, one in configs.items()}
         runs = {label: self.store.load(key) for label, key in keys.items()}
@@ -102,11 +104,12 @@ class FullRuns:
                 if not results:
                     return
                 for record, result in results:
-                    if not record.ends(engine, result):
+                    ended = lanes.attempt(partial(record.ends, engine, result))
+                    if ended is False:
                         continue
-                    vectors = None if record.failure else lanes.vectors(record)
+                    vectors = lanes.vectors(record) if ended and not record.failure else None
                     if vectors is None and not record.failure:
-                        break  # memory has run out: it trains again in another lane
+                        break  # memory has run out: all train again
                     lanes.stop(record)
                     keep(record, vectors)
 
