@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -199,28 +200,29 @@ class RunStore:
             InputError: its files are damaged, of another format or of another run.
         """
         name = f"{key.digest()}.json"
-        found = self.read(name, RunRecord)
+        found = self.read(name, RunRecord, lambda record: record.is_of(key))
         if found is None:
             return None
         record, table = found
-        if not record.is_of(key):
-            raise InputError(f"{self.folder / name}: is the run of another config, data, engine or version; {REMEDY}")
         return record.run(table)
 
-    def read(self, name: str, kind: type[Kind]) -> tuple[Kind, bytes] | None:
+    def read(
+        self, name: str, kind: type[Kind], is_right: Callable[[Kind], bool] = lambda found: True
+    ) -> tuple[Kind, bytes] | None:
         """What `write_sealed` wrote under a name in this folder, or in a sound copy elsewhere, which is then kept here too.
 
+        Args:
+            is_right: whether a file holds what its name says.
+
         Raises:
-            InputError: this folder's is damaged, or of another format.
+            InputError: this folder's is damaged, of another format, or not the right one.
         """
         path = self.folder / name
         if path.exists():
-            record, table = read_sealed(path)
-            return kind.from_dict(record, str(path), REMEDY), table
+            return _read(path, kind, is_right)
         for other in sorted(self.elsewhere.glob(f"*/{self.folder.name}/{name}")) if self.elsewhere else ():
             try:
-                record, table = read_sealed(other)
-                found = kind.from_dict(record, str(other), REMEDY)
+                found, table = _read(other, kind, is_right)
             except InputError as error:
                 log.warning("%s", error)
                 continue
@@ -236,6 +238,14 @@ class RunStore:
         """
         table = b"" if run.per_user is None else _to_npz(run.per_user)
         write_sealed(self.folder / f"{key.digest()}.json", RunRecord.of(key, run), table)
+
+
+def _read(path: Path, kind: type[Kind], is_right: Callable[[Kind], bool]) -> tuple[Kind, bytes]:
+    record, table = read_sealed(path)
+    found = kind.from_dict(record, str(path), REMEDY)
+    if not is_right(found):
+        raise InputError(f"{path}: is the run of another config, data, engine or version; {REMEDY}")
+    return found, table
 
 
 def write_sealed(path: Path, content: Stored, table: bytes = b"") -> None:

@@ -72,6 +72,20 @@ def test_another_key_is_another_run(tmp_path: Path, other: dict[str, Any]):
         store.load(key)
 
 
+def test_a_run_of_another_key_is_not_copied_from_elsewhere(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    sister, store, other = (
+        RunStore(tmp_path / "a" / "runs"),
+        RunStore(tmp_path / "b" / "runs", tmp_path),
+        replace(KEY, seen="x"),
+    )
+    sister.save(KEY, RUN)
+    for suffix in (".json", ".npz"):
+        (sister.folder / f"{KEY.digest()}{suffix}").rename(sister.folder / f"{other.digest()}{suffix}")
+    assert store.load(other) is None
+    assert "is the run of another config, data, engine or version" in caplog.text
+    assert not store.folder.exists()
+
+
 def test_a_higher_cache_version_trains_again_and_only_that_engine_and_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     store = RunStore(tmp_path)
     others = [replace(KEY, engine="torch"), replace(KEY, config=CONFIG.replace(loss={"name": "bpr"}))]
