@@ -55,7 +55,7 @@ def _dashboard(arguments: argparse.Namespace) -> int:
 def _is_its_own(folder: Path, study: optuna.Study) -> bool:
     """Whether a folder may be written for a study; a warning says why not."""
     try:
-        check_owner(folder, study)
+        check_owner(folder, study, to_overwrite=False)
     except InputError as error:
         log.warning("%s", error)
         return False

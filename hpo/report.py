@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     spec, study, _ = stored_study(arguments)
     folder = arguments.output / spec.name
-    check_owner(folder, study)
+    check_owner(folder, study, to_overwrite=False)
     overview = Overview.of(spec, study, folder)
     for path in write_report(overview, pictures(overview), folder):
         print(f"wrote {path}")

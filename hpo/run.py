@@ -174,10 +174,10 @@ def _run(arguments: argparse.Namespace) -> int:
 def _rival_studies(
     work: Workspace, storage: BaseStorage, arguments: argparse.Namespace
 ) -> Iterator[tuple[Workspace, optuna.Study]]:
-    """Each rival's study, to be searched with our budget."""
+    """Each rival's study, to be searched with our budget. Its own rivals are not read: nobody asks for them here."""
     for rival in work.rivals:
         spec = rival.with_budget_of(work.spec)
-        its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device)
+        its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device, rivals=())
         if ENGINES[its_work.choice.name].many_lanes:
             its_work = replace(its_work, lanes=work.lanes)
         yield its_work, open_study(its_work, storage, rename=RENAME_RIVAL)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -41,11 +42,13 @@ def share_kernels(root: Path, base: Path) -> None:
     links.mkdir(parents=True, exist_ok=True)
     for folder, kernels in kernel_files(root).items():
         digest = sha256(b"".join(file.read_bytes() for file in kernels)).hexdigest()[:16]
-        content = shared / f"{folder.relative_to(root).as_posix().replace('/', '.')}-{digest}"
-        content.mkdir(parents=True, exist_ok=True)
-        os.utime(content)
-        _link(links / UserProvidedCacheLocator.get_suitable_cache_subpath(str(kernels[0])), content)
+        kept = shared / f"{folder.relative_to(root).as_posix().replace('/', '.')}-{digest}"
+        kept.mkdir(parents=True, exist_ok=True)
+        os.utime(kept)
+        _link(links / UserProvidedCacheLocator.get_suitable_cache_subpath(str(kernels[0])), kept)
+    os.utime(links)
     _forget_unused(shared)
+    _forget_unused(links.parent)
 
 
 def kernel_files(root: Path) -> dict[Path, list[Path]]:
@@ -57,14 +60,16 @@ def kernel_files(root: Path) -> dict[Path, list[Path]]:
     return found
 
 
-def _link(link: Path, content: Path) -> None:
+def _link(link: Path, kept: Path) -> None:
     """Make or move a link in one step: several processes may do so at once."""
     new = link.with_name(f"{link.name}.{os.getpid()}")
-    new.symlink_to(content, target_is_directory=True)
+    new.symlink_to(kept, target_is_directory=True)
     new.replace(link)
 
 
-def _forget_unused(shared: Path) -> None:
-    for content in shared.iterdir():
-        if content.stat().st_mtime < time.time() - 86400.0 * KEPT_DAYS:
-            shutil.rmtree(content, ignore_errors=True)
+def _forget_unused(parent: Path) -> None:
+    """Delete the folders in it that nobody has used for KEPT_DAYS; other processes may do the same at the same time."""
+    for folder in parent.iterdir():
+        with suppress(FileNotFoundError):
+            if folder.stat().st_mtime < time.time() - 86400.0 * KEPT_DAYS:
+                shutil.rmtree(folder, ignore_errors=True)

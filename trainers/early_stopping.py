@@ -46,6 +46,7 @@ class EarlyStopping:
 
         Raises:
             ValueError: the epoch was not evaluated, or the config's learning rate is not constant.
+            OutOfMemory: parameters cannot be kept or put back; the lane is free again.
         """
         if result.metrics is None:
             raise ValueError("a plateau needs an engine that evaluates after every epoch")

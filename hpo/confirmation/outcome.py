@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 CONFIRM = "confirm.yaml"
 TABLE_METRICS = CONFIRM_METRICS[:2]
-REMEDY = "run hpo.confirm again, finished runs are kept"
+REMEDY = "delete it and run hpo.confirm again, finished runs are kept"
 
 
 class DataCounts(BaseModel):
@@ -158,7 +158,7 @@ def confirmation(folder: Path, study: optuna.Study) -> Confirmation | None:
     try:
         found = Confirmation.read(path)
     except InputError as error:
-        log.warning("%s; the study counts as not confirmed until hpo.confirm is run again", error)
+        log.warning("%s; the study counts as not confirmed until then", error)
         return None
     if found.study_id != study.user_attrs.get(STUDY_ID):
         log.warning("%s is of another study of this name: it is not shown", path)

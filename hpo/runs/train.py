@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpo.runs.provenance import Provenance, provenance
+from hpo.runs.provenance import Provenance, note_revision, provenance
 from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunKey, RunStore, write_sealed
 from hpo.runtime.signals import Stopper
 from hpo.study.spec import OBJECTIVE
@@ -21,7 +22,7 @@ from trainers import Interactions, TrainConfig, TrainingDiverged, recommend
 from trainers.baselines import BASELINES
 from trainers.early_stopping import EarlyStopping, Plateau
 from trainers.engines import Engine, EngineChoice, EpochResult, make_engine
-from trainers.engines.cache_versions import BASELINE_VERSION
+from trainers.engines.cache_versions import BASELINE_VERSION, FIGURES_VERSION
 from trainers.engines.protocol import Vectors
 from trainers.lanes import LaneRunner
 from trainers.metrics.accuracy import evaluate_lists
@@ -68,6 +69,7 @@ class FullRuns:
             Stopped: SIGINT or SIGTERM; what has finished is kept.
             OutOfMemory: the device does not hold one of them even alone.
         """
+        note_revision()
         data = seen.checksum, held_out.checksum
         keys = {label: RunKey(one, *data, choice.name, choice.device, plateau) for label, one in configs.items()}
         runs = {label: self.store.load(key) for label, key in keys.items()}
@@ -102,11 +104,12 @@ class FullRuns:
                 if not results:
                     return
                 for record, result in results:
-                    if not record.ends(engine, result):
+                    ended = lanes.attempt(partial(record.ends, engine, result))
+                    if ended is False:
                         continue
-                    vectors = None if record.failure else lanes.vectors(record)
+                    vectors = lanes.vectors(record) if ended and not record.failure else None
                     if vectors is None and not record.failure:
-                        break  # memory has run out: it trains again in another lane
+                        break  # memory has run out: all train again
                     lanes.stop(record)
                     keep(record, vectors)
 
@@ -117,7 +120,8 @@ class FullRuns:
             InputError: its file is damaged.
             Stopped: SIGINT or SIGTERM.
         """
-        stored = f"baselines/{name}-{BASELINE_VERSION}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
+        versions = f"{BASELINE_VERSION}.{FIGURES_VERSION}"
+        stored = f"baselines/{name}-{versions}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
         if found := self.store.read(stored, BaselineResult):
             return found[0]
         started = time.perf_counter()

@@ -74,7 +74,8 @@ class Definition(Stored):
 
 
 class StoredStudy(Stored):
-    """A study as its storage holds it; its rivals are those that its file named when it was last run."""
+    """A study as its storage holds it; its rivals are those that its file named when it was last run, none
+    where it was last searched as another study's rival."""
 
     FORMAT: ClassVar[int] = 1
     spec: StudySpec

@@ -285,6 +285,20 @@ def test_rivals_tuned_with_our_budget(place: Place):
     assert costs[MML_OF_YELP].trials == 0
 
 
+def test_a_rivals_own_rivals_are_not_read(place: Place):
+    """Until it is confirmed itself."""
+    rival = place.root / "tiny_ccl.yaml"
+    rival.write_text(rival.read_text() + "rivals: [absent.yaml]\n")
+    place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [tiny_ccl.yaml]")
+    few = ["--trials", "1", "--search-only", "--tune-rivals"]
+    assert place.run(*few) == 0
+    other = place.root / "absent.yaml"
+    other.write_text((place.root / "tiny_bsl.yaml").read_text())
+    where = ["--study", "tiny_ccl", *place.where]
+    assert confirm.main([*where, "--select-seeds", "1", "--confirm-seeds", "1"]) == 0
+    assert labels(confirmed(place, "tiny_ccl")) == ["CCL tuned", BSL_OF_YELP]
+
+
 def test_a_second_variant_finds_the_rivals_of_the_first(place: Place, fails: Callable[[int], str]):
     flags = ["--trials", "1", "--search-only", "--tune-rivals"]
     assert place.run(*flags) == 0

@@ -427,7 +427,7 @@ FULL: dict[str, tuple[Callable[[], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("call", ["_train_epoch", "_vectors", "_keep"])
+@pytest.mark.parametrize("call", ["_train_epoch", "_vectors", "_keep", "_go_back"])
 @pytest.mark.parametrize("case", FULL)
 def test_out_of_memory_frees_the_lane_and_says_so_in_one_way(
     case: str, call: str, graph: Interactions, monkeypatch: pytest.MonkeyPatch
@@ -435,7 +435,12 @@ def test_out_of_memory_frees_the_lane_and_says_so_in_one_way(
     run_out, words = FULL[case]
     engine = TorchEngine(graph, None)
     engine.start(0, config())
-    calls = {"_train_epoch": engine.epoch, "_vectors": lambda: engine.vectors(0), "_keep": lambda: engine.keep(0)}
+    calls = {
+        "_train_epoch": engine.epoch,
+        "_vectors": lambda: engine.vectors(0),
+        "_keep": lambda: engine.keep(0),
+        "_go_back": lambda: engine.go_back(0, None, 1e-3),
+    }
     with monkeypatch.context() as patch:
         patch.setattr(engine, call, lambda *arguments: run_out())
         with pytest.raises(OutOfMemory, match=f"out of memory on cpu: .*{re.escape(words)}"):

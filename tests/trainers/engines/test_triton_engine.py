@@ -11,6 +11,7 @@ import logging
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -344,19 +345,23 @@ class TestMemory:
             engine(1).start(0, small(MML))
 
     def test_in_an_epoch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """All lanes are free again, half of them go on."""
+        """All lanes are free again, half of them go on. The error on its way holds the frames of those who used the arrays."""
         mine = engine(4)
         for lane in range(4):
             mine.start(lane, small(MML, seed=lane))
+        arrays = [weakref.ref(one) for pool in mine.pools.values() for one in (*pool.users[:-2], *pool.items[:-2])]
+        alive: list[int] = []
 
-        def full(*arguments: Any) -> None:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
+        def full(these: pool.Pool, *arguments: Any) -> None:
+            rows = these.users.rows
+            raise torch.OutOfMemoryError(f"CUDA out of memory for {rows.shape}")
 
         with monkeypatch.context() as patch:
             patch.setattr(pool.Pool, "epoch", full)
+            patch.setattr(mine, "_empty_cache", lambda: alive.append(sum(one() is not None for one in arrays)))
             with pytest.raises(OutOfMemory):
                 mine.epoch()
-        assert mine.lanes == 2
+        assert (mine.lanes, alive) == (2, [0])
         assert mine.epoch() == []
         mine.start(1, small(MML))
         assert [result.lane for result in mine.epoch()] == [1]

@@ -158,6 +158,11 @@ class Pool:
         """Free a lane."""
         self.configs.pop(lane, None)
 
+    def free(self) -> None:
+        """Give up the arrays on the device; nothing can be trained any more."""
+        self.configs.clear()
+        del self.graph, self.data, self.lanes, self.users, self.items, self.scratch
+
     def epoch(self, epochs_done: dict[int, int], check: Callable[[], None] = lambda: None) -> dict[int, float]:
         """Train these lanes for an epoch, given how many each has behind it; returns their mean losses.
 
