@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from trainers.data import Dataset, Interactions, hold_out
 from trainers.data.demo import make_demo
+from trainers.data.public import PUBLIC, local_or_downloaded
 from trainers.data.readers import SUFFIXES, read_pairs
 from trainers.errors import InputError, unknown
 
@@ -27,39 +26,12 @@ TEST_FRACTION = 0.2  # of each user's pairs, when the user's own data come witho
 TEST_SEED = 2024
 
 
-@dataclass(frozen=True)
-class PublicDataset:
-    """A public benchmark: where it is downloaded from, and what its files must hold, whatever the order of their pairs."""
-
-    url: str
-    md5: dict[str, str]
-    checksums: dict[str, str]
-
-
-PUBLIC = {
-    "yelp2018": PublicDataset(
-        url="https://raw.githubusercontent.com/gusye1234/LightGCN-PyTorch/master/data/yelp2018/",
-        md5={"train": "1b8b5d22a227e01d6de002c53d32b4c4", "test": "0d57d7399862c32152b045ec5d2698e7"},
-        checksums={
-            "train": "8993178300bffe81049b5ad4d143da7fd7e3d7f6a57cb1d5d058194b3ff1418d",
-            "test": "4e3bc7fb074fe00d8a80d80edb3b374cb7e60449a0611053390eac6aba381de4",
-        },
-    ),
-    "gowalla": PublicDataset(
-        url="https://raw.githubusercontent.com/xiangwang1223/neural_graph_collaborative_filtering/master/Data/gowalla/",
-        md5={"train": "5eec1eb2edb8dd648377d348b8e136cf", "test": "c04e2c4bcd2389f53ed8281816166149"},
-        checksums={
-            "train": "ebe1ddb79ac2a4d9a5f65a40534ada1a2634af1768914c05083e0af42ab384e7",
-            "test": "036e5a961bcd009dff854bf449fa2084ce849befcbaaf930aeee2725f5624f29",
-        },
-    ),
-}
 DEMO = "demo"
 NAMES = (*PUBLIC, DEMO)  # of data that are not the user's own
 
 
 def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
-    """Training data by name (`yelp2018`, `gowalla`, `demo`), or by the path of your own folder or file.
+    """Training data by name (`demo`, or one of `trainers.data.public`), or by the path of your own folder or file.
 
     A folder holds `train` and `test` as .txt (NGCF), .csv, .tsv, .inter or .parquet. Of a single file 20 % of each user's
     pairs, at random with a fixed seed, are the test split. A name is looked for in `data_dir` alone if it is given, else in
@@ -156,7 +128,7 @@ def _position(known: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _check_public(name: str, split: str, pairs: Interactions, path: Path) -> None:
-    if name in PUBLIC and pairs.checksum != PUBLIC[name].checksums[split]:
+    if name in PUBLIC and pairs.checksum != PUBLIC[name].checksums.get(split, pairs.checksum):
         raise InputError(
             f"{path}: is not the public {name} {split} split ({pairs.n_users:,} users, {pairs.n_items:,} items, "
             f"{len(pairs):,} pairs found); give your own data another folder name, or fetch the public files again"
@@ -168,14 +140,8 @@ def _find(name: str, data_dir: str | Path | None) -> tuple[Path, Path | None]:
     if name not in PUBLIC:
         return _find_own(name, data_dir)
     looked = [Path(data_dir) / name] if data_dir is not None else _default_folders(name)
-    for folder in looked:
-        if folder.is_dir():
-            return _split_file(folder, "train"), _split_file(folder, "test")
-    if data_dir is not None:
-        raise InputError(
-            f"dataset {name!r} is not in {looked[0]}; put train.txt and test.txt there, or leave out --data-dir to download"
-        )
-    return _download(name, looked)
+    folder = local_or_downloaded(name, looked, download=data_dir is None)
+    return _split_file(folder, "train"), _split_file(folder, "test")
 
 
 def _default_folders(name: str) -> list[Path]:
@@ -206,24 +172,3 @@ def _split_file(folder: Path, split: str) -> Path:
 
 def _names(paths: Iterable[Path]) -> str:
     return " or ".join(path.name for path in paths)
-
-
-def _download(name: str, looked: list[Path]) -> tuple[Path, Path]:
-    public, folder = PUBLIC[name], looked[-1]
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # elsewhere first: a folder with half of the files would be taken for the dataset
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as temporary:
-            for split, md5 in public.md5.items():
-                log.info("downloading %s%s.txt to %s", public.url, split, folder)
-                pooch.retrieve(
-                    f"{public.url}{split}.txt", known_hash=f"md5:{md5}", path=Path(temporary) / name, fname=f"{split}.txt"
-                )
-            os.replace(Path(temporary) / name, folder)
-    except (OSError, ValueError) as error:  # no network, or a file that is not the one expected
-        if not folder.is_dir():  # else another process was faster
-            raise InputError(
-                f"dataset {name!r} was not found in {' or '.join(map(str, looked))} and could not be downloaded ({error}); "
-                f"put train.txt and test.txt into a folder {name}/ and give its parent as --data-dir"
-            ) from None
-    return _split_file(folder, "train"), _split_file(folder, "test")

@@ -15,8 +15,8 @@ from trainers.errors import InputError
 log = logging.getLogger(__name__)
 
 MAX_ID = 2**31 - 1
-USER_COLUMNS = ("user", "user_id", "userid", "uid")
-ITEM_COLUMNS = ("item", "item_id", "itemid", "iid")
+USER_COLUMNS = ("user", "user_id", "userid", "uid", "user_procid")
+ITEM_COLUMNS = ("item", "item_id", "itemid", "iid", "item_procid")
 SUFFIXES = (".txt", ".csv", ".tsv", ".inter", ".parquet")
 
 RawPairs = tuple[NDArray[Any], NDArray[Any]]
