@@ -175,7 +175,7 @@ def read_test(dataset: Dataset) -> TestData:
     if found.test is not None:
         return found.test
     assert origin.test is not None  # a single file has its test split from `prepare`
-    raw = read_interactions(origin.test, origin.options)
+    raw = read_interactions(origin.test, found.read_as or origin.options)
     adopted = adopt(str(origin.test), raw, origin.options, dataset.user_ids, dataset.item_ids, dataset.train)
     _say_what_is_dropped(str(origin.test), adopted.facts)
     _check_public(origin, "test", adopted.pairs, origin.test)
@@ -190,8 +190,9 @@ def _dataset(name: str, content: Prepared, origin: Files | _Table) -> Dataset:
 def _read_version(files: Files, version: tuple[tuple[int, int], ...]) -> Prepared:
     """Reads a dataset's files once, until they change: `version` is there to tell the cache."""
     train = read_interactions(files.train, files.options)
-    valid = None if files.valid is None else read_interactions(files.valid, files.options)
-    found = prepare(str(files.train), train, valid, files.options, alone=files.test is None)
+    read_as = files.options.model_copy(update={"format": "lines"}) if train.in_lines else files.options
+    valid = None if files.valid is None else read_interactions(files.valid, read_as)
+    found = replace(prepare(str(files.train), train, valid, files.options, alone=files.test is None), read_as=read_as)
     if files.public is not None and files.test is not None:
         found = replace(found, facts=found.facts.model_copy(update={"law": files.public.law}))
     for sentence in (*found.facts.warnings, *(f"dropped {phrase}" for phrase in found.facts.dropped())):

@@ -9,6 +9,7 @@ import http.server
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ import pytest
 
 from trainers import InputError, Interactions, load_dataset, load_test
 from trainers.data import datasets
-from trainers.data.datasets import PublicDataset
 
 Pairs = set[tuple[object, object]]
 
@@ -216,7 +216,8 @@ def public(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes gowalla a public dataset that holds TRAIN and TEST (items 0, 1, 2 and 5 become 0, 1, 2 and 3)."""
     train = Interactions.from_pairs(np.array([0, 0, 1, 1, 2]), np.array([1, 2, 0, 3, 3]), 3, 4)
     test = Interactions.from_pairs(np.array([0, 1, 1]), np.array([3, 1, 2]), 3, 4)
-    entry = PublicDataset(
+    entry = replace(
+        datasets.PUBLIC["gowalla"],
         url=url,
         md5={"train": hashlib.md5(TRAIN.encode()).hexdigest(), "test": hashlib.md5(TEST.encode()).hexdigest()},
         checksums={"train": train.checksum, "test": test.checksum},
