@@ -175,7 +175,7 @@ def read_test(dataset: Dataset) -> TestData:
     if found.test is not None:
         return found.test
     assert origin.test is not None  # a single file has its test split from `prepare`
-    raw = read_interactions(origin.test, found.read_as or origin.options)
+    raw = _read_like(found, origin.test, origin.options)
     adopted = adopt(str(origin.test), raw, origin.options, dataset.user_ids, dataset.item_ids, dataset.train)
     _say_what_is_dropped(str(origin.test), adopted.facts)
     _check_public(origin, "test", adopted.pairs, origin.test)
@@ -190,15 +190,21 @@ def _dataset(name: str, content: Prepared, origin: Files | _Table) -> Dataset:
 def _read_version(files: Files, version: tuple[tuple[int, int], ...]) -> Prepared:
     """Reads a dataset's files once, until they change: `version` is there to tell the cache."""
     train = read_interactions(files.train, files.options)
-    read_as = files.options.model_copy(update={"format": "lines"}) if train.in_lines else files.options
-    valid = None if files.valid is None else read_interactions(files.valid, read_as)
-    found = replace(prepare(str(files.train), train, valid, files.options, alone=files.test is None), read_as=read_as)
+    valid = None if files.valid is None else _read_like(train, files.valid, files.options)
+    found = prepare(str(files.train), train, valid, files.options, alone=files.test is None)
+    found = replace(found, in_lines=train.in_lines)
     if files.public is not None and files.test is not None:
         found = replace(found, facts=found.facts.model_copy(update={"law": files.public.law}))
     for sentence in (*found.facts.warnings, *(f"dropped {phrase}" for phrase in found.facts.dropped())):
         log.warning("%s: %s", files.train, sentence)
     _check_public(files, "train", found.train, files.train)
     return found
+
+
+def _read_like(train: RawInteractions | Prepared, path: Path, options: DataOptions) -> RawInteractions:
+    """Another split's file: where the train file is NGCF text, so is another .txt, though it may not show it by itself."""
+    as_lines = train.in_lines and ".txt" in path.suffixes and options.format is None
+    return read_interactions(path, options.model_copy(update={"format": "lines"}) if as_lines else options)
 
 
 def _by_file(train: Interactions, valid: Interactions, name: str) -> Split:

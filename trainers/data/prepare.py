@@ -11,7 +11,7 @@ from trainers.data.facts import DataFacts, TestFacts
 from trainers.data.filters import often_enough
 from trainers.data.interactions import Ids, Interactions, RawIds
 from trainers.data.options import DataOptions, TestSplit
-from trainers.data.readers import Layout, RawInteractions
+from trainers.data.readers import RawInteractions
 from trainers.data.splits import split
 from trainers.errors import InputError
 
@@ -34,7 +34,7 @@ class Prepared:
         user_ids, item_ids: raw id of each user and item of `train`.
         valid: the pairs of a valid file that are not in the train file; None without one.
         test: split off a single file; None where there is a test file.
-        read_as: how the other files are read: a short one may not show that it is NGCF text, as the train file does.
+        in_lines: the train file is NGCF text.
     """
 
     train: Interactions
@@ -43,7 +43,7 @@ class Prepared:
     valid: Interactions | None
     test: TestData | None
     facts: DataFacts
-    read_as: Layout | None = None
+    in_lines: bool = False
 
 
 def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, options: DataOptions, alone: bool) -> Prepared:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from trainers import InputError, load_dataset, load_test
-from trainers.data import datasets
+from trainers.data import sources
 from trainers.data.public import ARCHIVE, PUBLIC, PublicDataset, local_or_downloaded
 
 TRAIN, TEST = b"0 1 2\n1 0 5\n2 5\n", b"0 5\n1 1 2\n"
@@ -143,7 +143,7 @@ class TestTable:
     def test_the_datasets(self) -> None:
         ir_benchmark = {"gowalla_random", "electronic_random", "electronic_popularity", "electronic_temporal", "health_random"}
         assert set(PUBLIC) == {"yelp2018", "gowalla", "amazon-book", "ml-1m", "lastfm", "movielens-1m"} | ir_benchmark
-        assert set(datasets.NAMES) == {*PUBLIC, "demo"}
+        assert set(sources.NAMES) == {*PUBLIC, "demo"}
 
     @pytest.mark.parametrize("name", PUBLIC)
     def test_every_file_is_checked(self, name: str) -> None:
@@ -159,7 +159,7 @@ class TestTable:
     @pytest.mark.parametrize("name", PUBLIC)
     def test_what_we_held_has_checksums_and_only_that(self, name: str) -> None:
         entry = PUBLIC[name]
-        assert set(entry.checksums) == (set(entry.files) if entry.downloaded_by_us else set())
+        assert set(entry.checksums) == ({"train", "test"} if entry.downloaded_by_us else set())
 
     def test_no_two_digests_are_the_same(self) -> None:
         """A line copied and not edited."""
