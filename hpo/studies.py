@@ -1,4 +1,4 @@
-"""`python -m hpo.studies list | show NAME | delete NAME`: what ships, what has run, and taking it away."""
+"""`python -m hpo.studies list | show NAME | new DATA | delete NAME`: what ships, what has run, a file for new data."""
 
 from __future__ import annotations
 
@@ -14,32 +14,44 @@ from rich.console import Console
 from hpo.cli.console import say, table
 from hpo.cli.context import shown_storage, sound_spec, stored_name
 from hpo.cli.entry import entry
-from hpo.cli.flags import add_location_arguments
+from hpo.cli.flags import add_data_argument, add_location_arguments
 from hpo.reporting.removal import what_goes_with
 from hpo.runtime.text import counted
 from hpo.search.claims import is_dead, signature
 from hpo.storage.open import open_storage, storage_url
+from hpo.study.draft import draft
 from hpo.study.spec import OBJECTIVE, StudySpec, check_name, load_spec, shipped_studies
 from hpo.study.stored import find_study, is_ours, stored_spec
 from hpo.study.trials import tally
 from hpo.study.workspace import alone
+from trainers.data.options import DataOptions
 from trainers.errors import InputError
+from trainers.validation import checked
+from trainers.yaml_files import parse_yaml
 
 
 def main(argv: list[str] | None = None) -> int:
-    """List, show or delete studies."""
+    """List, show, draft or delete studies."""
     parser = argparse.ArgumentParser(prog="python -m hpo.studies", description=main.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="shipped studies, and those on the storage")
     show = commands.add_parser("show", help="a study's definition and its best trial")
     show.add_argument("study", metavar="NAME|FILE")
+    new = commands.add_parser("new", help="print a commented study file for data of your own")
+    new.add_argument("path", metavar="DATA", help="a file of interactions, or a folder with train and test")
+    new.add_argument(
+        "--data",
+        metavar="YAML",
+        help="how they are read where that cannot be found out: '{columns: {user: 0, item: 1}}'",
+    )
+    add_data_argument(new)
     delete = commands.add_parser("delete", help="remove a study and its results")
     delete.add_argument("study", metavar="NAME")
     delete.add_argument("--yes", action="store_true", help="do not ask")
     delete.add_argument("--force", action="store_true", help="even while it is searched or confirmed")
     for command in (listing, show, delete):
         add_location_arguments(command)
-    actions = {"list": _list, "show": _show, "delete": _delete}
+    actions = {"list": _list, "show": _show, "new": _new, "delete": _delete}
     return entry(parser, argv, lambda arguments: actions[arguments.command](arguments))
 
 
@@ -89,6 +101,12 @@ def _show(arguments: argparse.Namespace) -> int:
         say(console, f"# {name}: has not run on this storage")
     if spec is not None:
         say(console, spec.as_file())
+    return 0
+
+
+def _new(arguments: argparse.Namespace) -> int:
+    given = {} if arguments.data is None else parse_yaml(arguments.data, "--data")
+    print(draft(arguments.path, arguments.data_dir, checked(DataOptions, given, "--data")), end="")
     return 0
 
 

@@ -6,7 +6,6 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from hpo.cli.console import say
@@ -16,11 +15,13 @@ from hpo.reporting.export import REMEDY, ExportedConfig, ExportedData
 from hpo.runtime.signals import Stopper
 from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC
 from trainers import TrainConfig, load_dataset
+from trainers.data.datasets import load_all
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.engines import choose_engine, make_engine
 from trainers.engines.registry import AUTO
 from trainers.errors import InputError
 from trainers.files import writing
+from trainers.recommender import Recommender
 from trainers.train import Run
 from trainers.validation import checked
 from trainers.yaml_files import parse_yaml, read_yaml
@@ -58,7 +59,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hpo.train", description=main.__doc__)
     parser.add_argument("config", metavar="CONFIG.yaml", help="a config, or an exported best.yaml")
     parser.add_argument("--dataset", metavar="D", help="dataset name or path (default: the one it was exported from)")
-    parser.add_argument("--save", type=Path, metavar="FILE.npz", help="save the ranking vectors as arrays `users` and `items`")
+    parser.add_argument(
+        "--data",
+        metavar="YAML",
+        help="how data of your own are read, as in a study file: '{min_rating: 4}' (default: as exported)",
+    )
+    parser.add_argument("--save", type=Path, metavar="FILE.npz", help="save the model, for hpo.recommend")
     parser.add_argument(
         "--validation",
         metavar="HOW",
@@ -66,7 +72,9 @@ def main(argv: list[str] | None = None) -> int:
         "'{name: last, fraction: 0.2}' (default: as it was exported, or as the dataset allows)",
     )
     parser.add_argument(
-        "--all-data", action="store_true", help="train on the validation split, too, and measure nothing: the model to use"
+        "--all-data",
+        action="store_true",
+        help="train on all interactions, validation and test too, and measure nothing: the model to use",
     )
     parser.add_argument("--evaluate-every", type=positive, default=5, metavar="N", help="epochs between evaluations (5)")
     add_data_argument(parser)
@@ -84,11 +92,16 @@ def _train(arguments: argparse.Namespace) -> int:
         raise InputError(f"--all-data splits nothing off; leave --validation {arguments.validation} out")
     same_name = file.data is not None and name == file.data.dataset
     options = file.data.options if file.data and same_name else DataOptions()
+    if arguments.data is not None:
+        options = checked(DataOptions, parse_yaml(arguments.data, "--data"), "--data")
     console = Console()
     engine = arguments.engine or (file.data.engine if file.data and arguments.device == AUTO else AUTO)
     choice = choose_engine(file.config, engine, arguments.device)
     say(console, f"engine {choice.name} on {choice.device}")
-    dataset = load_dataset(str(name), arguments.data_dir, **options.model_dump(exclude_defaults=True))
+    load = load_all if arguments.all_data else load_dataset
+    dataset = load(str(name), arguments.data_dir, **options.model_dump(exclude_defaults=True))
+    if arguments.all_data:
+        say(console, f"training on all {len(dataset.train):,} interactions, test pairs too: no figure can be measured")
     how = _validation(arguments.validation) or (
         file.data.validation if file.data and same_name else dataset.default_validation()
     )
@@ -105,10 +118,8 @@ def _train(arguments: argparse.Namespace) -> int:
     if file.exported and same_data and validation is not None:
         say(console, f"exported: validation {_shown(file.exported)}")
     if arguments.save is not None:
-        users, items = run.vectors()
-        with writing(arguments.save):
-            np.savez_compressed(arguments.save, users=users, items=items, user_ids=dataset.user_ids, item_ids=dataset.item_ids)
-        say(console, f"wrote {arguments.save}")
+        Recommender.of(dataset, *run.vectors()).save(arguments.save)
+        say(console, f"wrote {arguments.save}; python -m hpo.recommend {arguments.save} makes lists of it")
     return 0
 
 

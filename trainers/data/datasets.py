@@ -16,7 +16,7 @@ from trainers.data.facts import DataFacts, TestFacts
 from trainers.data.frames import raw_of_frame
 from trainers.data.interactions import Interactions, RawIds
 from trainers.data.options import DataOptions, ValidationSplit
-from trainers.data.prepare import Prepared, TestData, adopt, prepare
+from trainers.data.prepare import Prepared, TestData, adopt, prepare, together
 from trainers.data.readers import RawInteractions, read_interactions
 from trainers.data.sources import DEMO, Files, find_files
 from trainers.data.splits import Split, split
@@ -44,6 +44,7 @@ class Dataset:
         user_ids, item_ids: the raw id of each user and item.
         valid: the pairs of a valid file, which are part of `train`; None without one.
         facts: what was read, dropped and guessed.
+        whole_of: of `load_all`: checksum of the training data of the dataset, whose test pairs are trained on, too; else empty.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Dataset:
     valid: Interactions | None = None
     facts: DataFacts = field(default_factory=DataFacts)
     origin: Files | _Table | None = field(default=None, repr=False)
+    whole_of: str = ""
 
     @classmethod
     def from_frame(
@@ -138,6 +140,28 @@ def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) 
     return _dataset(name, _read_version(files, files.version), files)
 
 
+def load_all(name: str, data_dir: str | Path | None = None, **options: Any) -> Dataset:
+    """All interactions, those of the test split too: for the model to use once all is measured. It has no test split.
+
+    Args:
+        name, data_dir, options: as for `load_dataset`.
+
+    Raises:
+        InputError: see `load_dataset`.
+    """
+    part = load_dataset(name, data_dir, **options)
+    if isinstance(part.origin, Files):
+        raws = [read_interactions(part.origin.train, part.origin.options)]
+        others = [path for path in (part.origin.valid, part.origin.test) if path is not None]
+        raws += [_read_like(raws[0], path, part.origin.options) for path in others]
+        content = prepare(name, together(raws), None, part.origin.options, alone=False)
+        return replace(_dataset(name, content, part.origin), whole_of=part.checksum)
+    test = read_test(part).pairs
+    users, items = (np.concatenate([getattr(side, axis) for side in (part.train, test)]) for axis in ("users", "items"))
+    whole = Interactions.from_pairs(users, items, part.n_users, part.n_items)
+    return replace(part, train=whole, whole_of=part.checksum)
+
+
 def load_test(dataset: str | Dataset, data_dir: str | Path | None = None, **options: Any) -> Interactions:
     """The test split, with the ids of `load_dataset(name)`; `read_test` also says what was dropped.
 
@@ -159,6 +183,8 @@ def read_test(dataset: Dataset) -> TestData:
         InputError: a file that is missing or malformed, or of which nothing is left; data that have changed since.
     """
     origin = dataset.origin
+    if dataset.whole_of:
+        raise InputError(f"all interactions of {dataset.name} are trained on, test pairs too: nothing is left to measure on")
     if origin is None:
         if dataset.name != DEMO:
             raise InputError(f"dataset {dataset.name!r} was made by hand and has no test split; see Dataset.from_frame")

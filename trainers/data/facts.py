@@ -21,6 +21,7 @@ class DataFacts(BaseModel):
         rare_users, rare_items: dropped by `k_core`, `min_user`, `min_item`.
         rare: number of their pairs.
         unused_ratings: there is a column of ratings and no `min_rating`, so a low rating counts like a high one.
+        ratings: the lowest and the highest; None without a column of ratings.
         ordered: whether a user's interactions have an order.
         timed: whether they have times.
         law: how the test split was made: `random`, `last`, `leave_one_out`, `time`, `popularity`, or `file`: unknown.
@@ -36,6 +37,7 @@ class DataFacts(BaseModel):
     rare_items: int = 0
     rare: int = 0
     unused_ratings: bool = False
+    ratings: tuple[float, float] | None = None
     ordered: bool = False
     timed: bool = False
     law: str = "file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,6 +75,9 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
         below_rating=below,
         duplicates=len(users) - len(pairs),
         unused_ratings=options.min_rating is None and train.ratings is not None,
+        ratings=None
+        if train.ratings is None or not len(train.ratings)
+        else (float(train.ratings.min()), float(train.ratings.max())),
         ordered=ordered,
         timed=times is not None,
     )
@@ -94,6 +98,20 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
     if alone:
         content = _with_test(content, options.test or default_test(facts))
     return _compact(content)
+
+
+def together(parts: Sequence[RawInteractions]) -> RawInteractions:
+    """The interactions of several files as if they were one; times and ratings only where all have them."""
+    times, ratings = ([getattr(part, name) for part in parts] for name in ("times", "ratings"))
+    return RawInteractions(
+        users=_joined([part.users for part in parts]),
+        items=_joined([part.items for part in parts]),
+        ratings=None if any(each is None for each in ratings) else np.concatenate(ratings),
+        times=None if any(each is None for each in times) else np.concatenate(times),
+        in_lines=parts[0].in_lines,
+        said="; ".join(part.said for part in parts),
+        warnings=tuple(warning for part in parts for warning in part.warnings),
+    )
 
 
 def default_test(facts: DataFacts) -> TestSplit:

@@ -1,0 +1,62 @@
+"""`python -m hpo.recommend VECTORS.npz --users a,b -k 20`: top-N lists of a trained model, with the user's own ids."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from hpo.cli.entry import entry
+from hpo.cli.flags import positive
+from trainers.errors import InputError
+from trainers.files import write_text
+from trainers.recommender import Recommender
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the best unseen items of users as CSV: user, item, rank, score."""
+    parser = argparse.ArgumentParser(prog="python -m hpo.recommend", description=main.__doc__)
+    parser.add_argument("vectors", metavar="VECTORS.npz", help="what hpo.train --save wrote")
+    parser.add_argument("--users", metavar="A,B", help="ids of users, separated by commas (default: all)")
+    parser.add_argument("--users-file", type=Path, metavar="FILE", help="a file with an id in each line")
+    parser.add_argument("-k", type=positive, default=20, metavar="N", help="length of the lists (20)")
+    parser.add_argument("--output", type=Path, metavar="FILE.csv", help="default: the terminal")
+    return entry(parser, argv, _recommend)
+
+
+def _recommend(arguments: argparse.Namespace) -> int:
+    lists = Recommender.load(arguments.vectors).recommend(_users(arguments), arguments.k)
+    text = lists.to_csv(index=False, float_format="%.6f")
+    if arguments.output is None:
+        sys.stdout.write(text)
+        return 0
+    write_text(arguments.output, text)
+    print(f"wrote {arguments.output}: {len(lists):,} recommendations for {lists['user'].nunique():,} users")
+    return 0
+
+
+def _users(arguments: argparse.Namespace) -> list[str] | None:
+    """Raw ids, None for all.
+
+    Raises:
+        InputError: both flags, a file that cannot be read, or no id.
+    """
+    if arguments.users is not None and arguments.users_file is not None:
+        raise InputError("--users and --users-file say the same; give one of them")
+    if arguments.users_file is not None:
+        try:
+            found = arguments.users_file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{arguments.users_file}: cannot be read: {error}") from None
+    elif arguments.users is not None:
+        found = arguments.users.split(",")
+    else:
+        return None
+    users = [user.strip() for user in found if user.strip()]
+    if not users:
+        raise InputError("there is no user to recommend to: give ids with --users a,b, or leave it out for all users")
+    return users
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

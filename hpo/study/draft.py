@@ -1,0 +1,114 @@
+"""A study file for data that the program has not seen before: what was found, and settings that suit the size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from trainers.data.datasets import Dataset, load_dataset
+from trainers.data.options import DataOptions, ValidationSplit
+from trainers.data.prepare import default_test
+from trainers.data.sources import Files
+
+LIKED = 0.8  # of the highest rating: from there on a rating is taken for a positive
+STEPS_PER_EPOCH = 800  # about; the batch size is a power of two between these
+SMALLEST_BATCH, LARGEST_BATCH = 128, 2048
+LARGE = 500_000  # interactions; below, a trial takes seconds, and more of them can be had
+FEW = 5  # users with fewer interactions than this say little
+
+
+def draft(path: str, data_dir: str | None, options: DataOptions) -> str:
+    """The text of a study file, with comments, for a file or folder of interactions.
+
+    Args:
+        path: as it will stand in the study file.
+        options: how the data are read where the file does not say it.
+
+    Raises:
+        InputError: the data cannot be read.
+    """
+    options = _with_threshold(load_dataset(path, data_dir, **options.model_dump(exclude_defaults=True)), options)
+    dataset = load_dataset(path, data_dir, **options.model_dump(exclude_defaults=True))
+    return "\n".join([*_data_lines(path, dataset, options), "", *_search_lines(dataset)]) + "\n"
+
+
+def _with_threshold(dataset: Dataset, options: DataOptions) -> DataOptions:
+    """With a `min_rating` where there are ratings and none is given."""
+    ratings = dataset.facts.ratings
+    if ratings is None or options.min_rating is not None or ratings[0] == ratings[1]:
+        return options
+    return options.model_copy(update={"min_rating": float(math.ceil(LIKED * ratings[1]))})
+
+
+def _data_lines(path: str, dataset: Dataset, options: DataOptions) -> Iterator[str]:
+    facts = dataset.facts
+    yield f"# A study of {Path(path).name}. Run it with: python -m hpo.run --study THIS_FILE.yaml --tune-rivals"
+    yield "#"
+    for sentence in facts.said():
+        yield f"# {sentence}"
+    yield f"# {dataset.n_users:,} users, {dataset.n_items:,} items, {len(dataset.train):,} interactions to train on"
+    rare = int((dataset.train.per_user < FEW).sum())
+    if rare:
+        yield f"# {rare:,} users have fewer than {FEW} of them; k_core: {FEW} in `data` leaves rare users and items out"
+    yield f"dataset: {path}"
+    yield from _option_lines(dataset, options)
+    chosen = dataset.default_validation()
+    yield f"# validation may be {', '.join(_validations(dataset))}; like the test split it says most about it"
+    yield f"validation: {{name: {chosen.name}" + ("}" if chosen.name == "file" else f", fraction: {chosen.fraction}}}")
+
+
+def _option_lines(dataset: Dataset, options: DataOptions) -> Iterator[str]:
+    shown = {key: value for key, value in options.model_dump(mode="json", exclude_defaults=True).items() if key != "test"}
+    lines = [f"  {key}: {_flow(value)}" for key, value in shown.items()]
+    if options.min_rating is not None and dataset.facts.ratings is not None:
+        low, high = dataset.facts.ratings
+        at = next(number for number, line in enumerate(lines) if line.startswith("  min_rating"))
+        lines[at] += f"  # of ratings from {low:g} to {high:g}: a lower one is no interaction"
+    if isinstance(dataset.origin, Files) and dataset.origin.test is None:
+        test = options.test or default_test(dataset.facts)
+        also = "random, last, leave_one_out, time" if dataset.facts.timed else "random"
+        lines.append(f"  test: {{name: {test.name}, fraction: {test.fraction}}}  # may be {also}")
+    if lines:
+        yield "data:"
+        yield from lines
+
+
+def _flow(value: object) -> str:
+    """A value in YAML's flow style."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _validations(dataset: Dataset) -> list[str]:
+    """The validation splits that the data allow."""
+    facts = dataset.facts
+    allowed = ["random"] + (["last"] if facts.ordered else []) + (["time"] if facts.timed else [])
+    return allowed + (["file"] if dataset.valid is not None else [])
+
+
+def batch_size(interactions: int) -> int:
+    """A power of two with which an epoch has about 800 steps, between 128 and 2,048."""
+    wanted = 2 ** round(math.log2(max(interactions, 1) / STEPS_PER_EPOCH))
+    return min(max(wanted, SMALLEST_BATCH), LARGEST_BATCH)
+
+
+def _search_lines(dataset: Dataset) -> Iterator[str]:
+    seen = dataset.hold_out(ValidationSplit(name=dataset.default_validation().name)).seen
+    large = len(seen) > LARGE
+    negatives = min(100, max(dataset.n_items // 4, 1))
+    yield "# MML with four margins; the learning rate is searched, since no paper has settings for these data"
+    yield "space: {name: mml, n_margins: 4, also: [learning_rate]}"
+    yield "config:"
+    yield "  encoder: {name: mf, dim: 64, init_std: 0.1}"
+    yield f"  negatives: {{name: uniform, count: {negatives}}}"
+    yield f"  batch_size: {batch_size(len(seen))}  # about {len(seen) // batch_size(len(seen)):,} steps an epoch"
+    yield "  learning_rate: 0.01  # of what is not searched: published settings"
+    yield "  schedule: linear  # to zero within each run"
+    yield "objective: ndcg@20  # or recall, hit, precision, map, mrr at any k"
+    yield f"search: {{trials: {40 if large else 60}, epochs: {20 if large else 30}, evaluate_every: 2}}"
+    yield "confirm: {top: 3, select_seeds: 2, seeds: 5, epochs: 60}"
+    yield "rivals: [ccl, bsl, sl]  # this study with another loss; any space of `python -m hpo.run --help`"

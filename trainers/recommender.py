@@ -1,0 +1,153 @@
+"""A trained model to be used: ranking vectors with the user's own ids, in memory or in a file."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from trainers.data import Interactions, RawIds
+from trainers.data.datasets import Dataset
+from trainers.errors import InputError
+from trainers.files import writing
+from trainers.metrics.accuracy import evaluate
+from trainers.metrics.ranking import check_vectors, recommend
+
+FORMAT = 1
+SHOWN = 5  # unknown users that a message names
+ENDING = ".npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Recommender:
+    """Ranking vectors, the ids of users and items, and what each user has seen.
+
+    Attributes:
+        users, items: float32 (n_users, d) and (n_items, d); their inner product ranks.
+        user_ids, item_ids: raw id of each row.
+        seen: what is not recommended: all that was trained on, and the validation pairs.
+        data: checksum of the training data of the dataset that it was made with.
+        knows_test: whether it was trained on the test pairs of those data, too.
+    """
+
+    users: NDArray[np.float32]
+    items: NDArray[np.float32]
+    user_ids: RawIds
+    item_ids: RawIds
+    seen: Interactions
+    data: str
+    knows_test: bool = False
+
+    @classmethod
+    def of(cls, dataset: Dataset, users: NDArray[Any], items: NDArray[Any]) -> Recommender:
+        """A model of a dataset.
+
+        Args:
+            users, items: as `Run.vectors()` gives them, trained on `dataset.train` or a part of it.
+
+        Raises:
+            InputError: vectors that do not fit the dataset, or are not finite.
+        """
+        check_vectors(users, items, dataset.train)
+        vectors = users.astype(np.float32), items.astype(np.float32)
+        ids = dataset.user_ids, dataset.item_ids
+        return cls(*vectors, *ids, dataset.train, dataset.whole_of or dataset.checksum, bool(dataset.whole_of))
+
+    def recommend(self, users: Sequence[object] | RawIds | None = None, k: int = 20) -> pd.DataFrame:
+        """The k best unseen items of users.
+
+        Args:
+            users: raw ids, in any order; all users if None.
+            k: length of the lists, >= 1; a user who has seen nearly all items gets fewer.
+
+        Returns:
+            A row per recommendation with columns user, item (raw ids), rank (from 1) and score, users in the given order.
+
+        Raises:
+            InputError: users that are not known, or k below 1.
+        """
+        chosen = np.arange(len(self.user_ids)) if users is None else self._rows(users)
+        lists = recommend(self.users, self.items, seen=self.seen, users=chosen, k=k)
+        row, rank = np.nonzero(lists >= 0)
+        item = lists[row, rank]
+        scores = np.einsum("nd,nd->n", self.users[chosen[row]], self.items[item])
+        return pd.DataFrame(
+            {"user": self.user_ids[chosen[row]], "item": self.item_ids[item], "rank": rank + 1, "score": scores}
+        )
+
+    def evaluate(self, dataset: Dataset, held_out: Interactions, ks: Sequence[int] = (20, 50)) -> dict[str, float]:
+        """Metrics on pairs of the dataset that it was made with, see `trainers.evaluate`.
+
+        Raises:
+            InputError: another dataset, or a model that was trained on its test pairs.
+        """
+        if self.data != dataset.checksum:
+            raise InputError(f"the vectors were made with other data than {dataset.name}; train them on these data")
+        if self.knows_test:
+            raise InputError(
+                f"the vectors were trained on all interactions of {dataset.name}, test pairs too (--all-data): no figure of "
+                "theirs means anything; train without --all-data to measure"
+            )
+        return evaluate(self.users, self.items, seen=dataset.train, held_out=held_out, ks=ks)
+
+    def save(self, path: str | Path) -> None:
+        """Write an .npz file without pickled objects.
+
+        Raises:
+            InputError: another ending, or the file cannot be written.
+        """
+        path = Path(path)
+        if path.suffix != ENDING:
+            raise InputError(f"vectors are saved in a file that ends in {ENDING}, got {path}")
+        with writing(path):
+            np.savez_compressed(
+                path,
+                users=self.users,
+                items=self.items,
+                user_ids=self.user_ids,
+                item_ids=self.item_ids,
+                seen_indptr=self.seen.indptr,
+                seen_items=self.seen.items,
+                facts=np.array([str(FORMAT), self.data, str(self.knows_test)]),
+            )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recommender:
+        """What `save` wrote.
+
+        Raises:
+            InputError: it is missing, damaged, or another file.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                format_, data, knows_test = arrays["facts"].tolist()
+                if format_ != str(FORMAT):
+                    raise InputError(f"{path}: this version reads format {FORMAT}, this has {format_}; train and save it again")
+                vectors = arrays["users"], arrays["items"]
+                ids = arrays["user_ids"], arrays["item_ids"]
+                seen = Interactions(len(ids[0]), len(ids[1]), arrays["seen_indptr"], arrays["seen_items"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"{path}: holds no vectors that hpo.train --save wrote ({error}); train and save them again"
+            ) from None
+        check_vectors(*vectors, seen)
+        return cls(*vectors, *ids, seen, data, knows_test == str(True))
+
+    def _rows(self, users: Sequence[object] | RawIds) -> NDArray[np.int64]:
+        index = {str(user): row for row, user in enumerate(self.user_ids.tolist())}
+        missing = [str(user) for user in users if str(user) not in index]
+        if missing:
+            more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+            raise InputError(
+                f"unknown users {', '.join(missing[:SHOWN])}{more}; the model knows {len(index):,} users, such as "
+                f"{', '.join(map(str, self.user_ids[:3]))}"
+            )
+        return np.array([index[str(user)] for user in users], np.int64)
