@@ -132,12 +132,15 @@ class Recommender:
                 vectors = arrays["users"], arrays["items"]
                 ids = arrays["user_ids"], arrays["item_ids"]
                 seen = Interactions(len(ids[0]), len(ids[1]), arrays["seen_indptr"], arrays["seen_items"])
+        except InputError:
+            raise
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(
-                f"{path}: holds no vectors that hpo.train --save wrote ({error}); train and save them again"
-            ) from None
+            why = (
+                f"cannot be read: {error.strerror}"
+                if isinstance(error, OSError) and error.strerror
+                else "is damaged or another file"
+            )
+            raise InputError(f"{path}: {why}; a model is what hpo.train --save writes") from None
         check_vectors(*vectors, seen)
         return cls(*vectors, *ids, seen, data, knows_test == str(True))
 

@@ -50,7 +50,7 @@ def _data_lines(path: str, dataset: Dataset, options: DataOptions) -> Iterator[s
     yield f"# {dataset.n_users:,} users, {dataset.n_items:,} items, {len(dataset.train):,} interactions to train on"
     rare = int((dataset.train.per_user < FEW).sum())
     if rare:
-        yield f"# {rare:,} users have fewer than {FEW} of them; k_core: {FEW} in `data` leaves rare users and items out"
+        yield f"# users with fewer than {FEW} of them: {rare:,}; k_core: {FEW} in `data` leaves rare users and items out"
     yield f"dataset: {path}"
     yield from _option_lines(dataset, options)
     chosen = dataset.default_validation()

@@ -75,9 +75,7 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
         below_rating=below,
         duplicates=len(users) - len(pairs),
         unused_ratings=options.min_rating is None and train.ratings is not None,
-        ratings=None
-        if train.ratings is None or not len(train.ratings)
-        else (float(train.ratings.min()), float(train.ratings.max())),
+        ratings=_range(train),
         ordered=ordered,
         timed=times is not None,
     )
@@ -198,6 +196,11 @@ def _rated(where: str, parts: list[RawInteractions], min_rating: float | None) -
             raise InputError(f"{where}: min_rating {min_rating:g} needs a column of ratings, and there is none; {part.said}")
         kept.append(part.ratings >= min_rating)
     return kept, sum(int((~keep).sum()) for keep in kept)
+
+
+def _range(raw: RawInteractions) -> tuple[float, float] | None:
+    """The lowest and the highest rating."""
+    return None if raw.ratings is None or not len(raw.ratings) else (float(raw.ratings.min()), float(raw.ratings.max()))
 
 
 def _sides(parts: list[RawInteractions]) -> tuple[list[RawIds], list[RawIds]]:

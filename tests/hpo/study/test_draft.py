@@ -1,0 +1,117 @@
+"""Study files for new data: what they say, and that they run as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpo import studies
+from hpo.study.draft import batch_size
+from hpo.study.spec import load_spec
+
+from ..conftest import Place
+from ..outcomes import confirmed
+
+SMALL = "search: {trials: 2, epochs: 2, evaluate_every: 1}\nconfirm: {top: 1, select_seeds: 1, seeds: 2, epochs: 2}\n"
+
+
+def write_ratings(path: Path, n_users: int = 60, n_items: int = 40) -> None:
+    """MovieLens 100K's layout, u.data: half of the ratings are 4 or 5."""
+    rng = np.random.default_rng(5)
+    lines = [
+        f"{user + 1}\t{item + 1}\t{1 + (user + item) % 2 * 2 + rng.integers(1, 3)}\t{881250949 + rng.integers(0, 10**7)}"
+        for user in range(n_users)
+        for item in rng.permutation(n_items)[:20]
+    ]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def drafted(path: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> str:
+    capsys.readouterr()
+    assert studies.main(["new", str(path), *flags]) == 0
+    return capsys.readouterr().out
+
+
+def test_ratings_with_times(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    write_ratings(place.root / "u.data")
+    text = drafted(place.root / "u.data", capsys)
+    assert "# read 1,200 ratings: user=0, item=1, rating=2, time=3; no header; tab" in text
+    assert "  min_rating: 4  # of ratings from 2 to 5: a lower one is no interaction\n" in text
+    assert "  test: {name: last, fraction: 0.2}  # may be random, last, leave_one_out, time\n" in text
+    assert "# validation may be random, last, time" in text
+    assert "validation: {name: last, fraction: 0.1}\n" in text
+    (place.root / "mine.yaml").write_text(text)
+    spec = load_spec(str(place.root / "mine.yaml"))
+    assert spec.data.min_rating == 4
+    assert spec.rivals == ("ccl", "bsl", "sl")
+
+
+def test_the_draft_runs_as_it_is_but_for_its_length(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    write_ratings(place.root / "u.data")
+    kept = [
+        line for line in drafted(place.root / "u.data", capsys).splitlines() if not line.startswith(("search:", "confirm:"))
+    ]
+    (place.root / "mine.yaml").write_text(
+        "\n".join(kept).replace("dim: 64", "dim: 8").replace("count: 10", "count: 7") + "\n" + SMALL
+    )
+    assert place.run("--tune-rivals", study="mine.yaml") == 0
+    outcome = confirmed(place, "mine")
+    assert outcome.data.validation_split.name == "last"
+    assert outcome.data.facts.law == "last"
+    assert [method.label for method in outcome.methods if method.search.trials] == [
+        "MML tuned",
+        "CCL tuned",
+        "BSL tuned",
+        "SL tuned",
+    ]
+
+
+def test_pairs_without_anything_else(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    path = place.root / "pairs.csv"
+    path.write_text("user,item\n" + "".join(f"{user},{(user + step) % 30}\n" for user in range(30) for step in range(8)))
+    text = drafted(path, capsys)
+    assert "min_rating" not in text
+    assert "  test: {name: random, fraction: 0.2}  # may be random\n" in text
+    assert "validation: {name: random, fraction: 0.1}\n" in text
+    assert "  negatives: {name: uniform, count: 7}\n" in text, "a quarter of 30 items"
+
+
+def test_a_folder_with_a_valid_file(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = place.root / "data" / "tiny"
+    (folder / "valid.txt").write_text("0 39 37 35\n2 39 37\n4 1\n")
+    text = drafted(folder, capsys)
+    assert "validation: {name: file}\n" in text
+    assert "data:" not in text.replace("in `data`", ""), "nothing has to be said of how it is read"
+
+
+def test_what_the_file_does_not_say_is_given(
+    place: Place, capsys: pytest.CaptureFixture[str], fails: Callable[[int], str]
+) -> None:
+    path = place.root / "odd.csv"
+    path.write_text("".join(f"x,{user},{(user + step) % 30},y\n" for user in range(30) for step in range(8)))
+    assert "data: {columns:" in fails(studies.main(["new", str(path)])), "the remedy"
+    text = drafted(path, capsys, "--data", "{columns: {user: 1, item: 2}}")
+    assert "  columns: {user: 1, item: 2}\n" in text
+    (place.root / "odd.yaml").write_text(text)
+    assert load_spec(str(place.root / "odd.yaml")).data.columns is not None
+
+
+@pytest.mark.parametrize(("n", "size"), [(100, 128), (100_000, 128), (200_000, 256), (810_000, 1024), (20_000_000, 2048)])
+def test_batches_suit_the_size(n: int, size: int) -> None:
+    assert batch_size(n) == size
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [("missing.csv", "nor is there a file or folder missing.csv"), ("yelp", "did you mean")]
+)
+def test_data_that_are_not_there(path: str, words: str, fails: Callable[[int], str]) -> None:
+    assert words in fails(studies.main(["new", path]))
+
+
+def test_options_that_do_not_exist(place: Place, fails: Callable[[int], str]) -> None:
+    assert "unknown key 'min_ratings'; did you mean 'min_rating'?" in fails(
+        studies.main(["new", str(place.root / "data" / "tiny"), "--data", "{min_ratings: 4}"])
+    )

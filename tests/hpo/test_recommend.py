@@ -1,0 +1,108 @@
+"""Top-N lists from the command line, from a config to a CSV file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hpo import recommend, train
+from trainers import load_dataset, load_test
+from trainers.recommender import Recommender
+
+from .conftest import Place
+
+CONFIG = "loss: {name: ccl, margin: 0.5, negative_weight: 10.0}\nencoder: {name: mf, dim: 8}\nlearning_rate: 0.05\nepochs: 40\n"
+
+
+@pytest.fixture
+def trained(place: Place) -> Callable[..., Path]:
+    def train_it(*flags: str) -> Path:
+        (place.root / "config.yaml").write_text(CONFIG)
+        path = place.root / "model.npz"
+        data = ["--dataset", "tiny", "--data-dir", str(place.root / "data")]
+        assert train.main([str(place.root / "config.yaml"), *data, "--save", str(path), *flags]) == 0
+        return path
+
+    return train_it
+
+
+def seen_of(place: Place, user: int) -> set[int]:
+    dataset = load_dataset("tiny", place.root / "data")
+    return set(dataset.item_ids[dataset.train.items[dataset.train.users == user]].tolist())
+
+
+def test_lists_of_users(place: Place, trained: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    path, output = trained(), place.root / "top.csv"
+    capsys.readouterr()
+    assert recommend.main([str(path), "--users", "3,1", "-k", "5", "--output", str(output)]) == 0
+    assert "10 recommendations for 2 users" in capsys.readouterr().out
+    lists = pd.read_csv(output)
+    assert lists.columns.tolist() == ["user", "item", "rank", "score"]
+    assert lists["user"].tolist() == [3] * 5 + [1] * 5
+    assert lists["rank"].tolist() == [1, 2, 3, 4, 5] * 2
+    for user in (3, 1):
+        items = set(lists[lists["user"] == user]["item"])
+        assert len(items) == 5
+        assert not items & seen_of(place, user), "validation pairs are seen, too"
+        assert all(item % 2 == 1 for item in list(items)[:3]), "odd users like odd items"
+    assert recommend.main([str(path), "-k", "1"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 49, "a header and a line for each user"
+
+
+def test_users_from_a_file(place: Place, trained: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    path = trained()
+    (place.root / "users.txt").write_text("4\n\n 2 \n")
+    capsys.readouterr()
+    assert recommend.main([str(path), "--users-file", str(place.root / "users.txt"), "-k", "1"]) == 0
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["4", "2"]
+
+
+def test_all_data_means_test_pairs_too(place: Place, trained: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    path = trained("--all-data")
+    shown = capsys.readouterr().out
+    assert "training on all 720 interactions, test pairs too: no figure can be measured" in shown
+    assert "ndcg" not in shown
+    model = Recommender.load(path)
+    assert len(model.seen) == 48 * 15
+    dataset = load_dataset("tiny", place.root / "data")
+    test = load_test(dataset)
+    for user in (0, 7):
+        items = set(model.recommend([user], 40)["item"])
+        assert not items & set(dataset.item_ids[test.items[test.users == user]].tolist()), "test items are known, too"
+
+
+def test_all_data_of_a_single_file(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """A fifth is split off for the test, and trained on all the same."""
+    path = place.root / "ratings.csv"
+    lines = [f"u{user},i{(user * 3 + step) % 40},{step}" for user in range(40) for step in range(10)]
+    path.write_text("\n".join(["user,item,timestamp", *lines]) + "\n")
+    (place.root / "config.yaml").write_text(CONFIG)
+    flags = ["--dataset", str(path), "--all-data", "--save", str(place.root / "model.npz")]
+    assert train.main([str(place.root / "config.yaml"), *flags]) == 0
+    assert "training on all 400 interactions" in capsys.readouterr().out
+    assert len(Recommender.load(place.root / "model.npz").seen) == 400
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--users", "1,99"], "unknown users 99"),
+        (["--users", " , "], "there is no user to recommend to"),
+        (["--users", "1", "--users-file", "x"], "--users and --users-file say the same"),
+        (["--users-file", "missing.txt"], "missing.txt: cannot be read"),
+        (["-k", "0"], "must be at least 1, got 0"),
+    ],
+)
+def test_bad_input(trained: Callable[..., Path], fails: Callable[[int], str], flags: list[str], words: str) -> None:
+    path = trained()
+    assert words in fails(recommend.main([str(path), *flags]))
+
+
+def test_a_file_that_is_no_model(place: Place, fails: Callable[[int], str]) -> None:
+    place.study.with_suffix(".npz").write_text("nothing")
+    assert "is damaged or another file; a model is what hpo.train --save writes" in fails(
+        recommend.main([str(place.study.with_suffix(".npz"))])
+    )

@@ -1,0 +1,119 @@
+"""A model with the user's own ids: its lists, its file, and what it may not be measured on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trainers import InputError, evaluate, load_test
+from trainers.data.datasets import Dataset, load_all, load_dataset, read_test
+from trainers.recommender import Recommender
+
+# ann has tea and cake, bob has tea and ale, cy has milk; each pair once
+FRAME = pd.DataFrame({"who": ["ann", "ann", "bob", "bob", "cy"], "what": ["tea", "cake", "tea", "ale", "milk"]})
+
+
+def made(directory: Path, text: str = "user,item\nann,tea\nann,cake\nbob,tea\nbob,ale\ncy,milk\n") -> Dataset:
+    directory.mkdir(exist_ok=True)
+    (directory / "train.csv").write_text(text)
+    (directory / "test.csv").write_text("user,item\nann,ale\nbob,milk\ndan,tea\n")
+    return load_dataset(str(directory))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Recommender:
+    """Items by id: ale, cake, milk, tea. Ann likes them in this order, bob the other way round, cy cake, ale, milk, tea."""
+    dataset = made(tmp_path / "own")
+    assert dataset.item_ids.tolist() == ["ale", "cake", "milk", "tea"]
+    items = np.eye(4)
+    users = np.array([[4.0, 3.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0], [3.0, 4.0, 2.0, 1.0]])
+    return Recommender.of(dataset, users, items)
+
+
+def lists(model: Recommender, *users: str, k: int = 20) -> list[tuple[str, str, int, float]]:
+    return list(model.recommend(users, k).itertuples(index=False, name=None))
+
+
+def test_lists_have_the_users_own_ids_and_nothing_seen(model: Recommender) -> None:
+    assert lists(model, "bob", "ann") == [
+        ("bob", "milk", 1, 3.0),
+        ("bob", "cake", 2, 2.0),
+        ("ann", "ale", 1, 4.0),
+        ("ann", "milk", 2, 2.0),
+    ]
+    assert lists(model, "cy", k=1) == [("cy", "cake", 1, 4.0)]
+    assert model.recommend(k=1)["user"].tolist() == ["ann", "bob", "cy"]
+
+
+def test_unknown_users_are_named(model: Recommender) -> None:
+    with pytest.raises(InputError, match=r"unknown users dan, eve; the model knows 3 users, such as ann, bob, cy"):
+        model.recommend(["ann", "dan", "eve"])
+
+
+def test_numbers_are_found_as_numbers_and_as_text(tmp_path: Path) -> None:
+    dataset = made(tmp_path / "own", "user,item\n7,1\n10,2\n")
+    model = Recommender.of(dataset, np.ones((2, 1)), np.ones((2, 1)))
+    for user in (10, "10", np.int64(10)):
+        assert model.recommend([user], 5)["item"].tolist() == [1]
+
+
+def test_a_file_holds_all_of_it(model: Recommender, tmp_path: Path) -> None:
+    model.save(tmp_path / "model.npz")
+    again = Recommender.load(tmp_path / "model.npz")
+    pd.testing.assert_frame_equal(again.recommend(), model.recommend())
+    assert (again.data, again.knows_test) == (model.data, False)
+    with np.load(tmp_path / "model.npz", allow_pickle=False) as arrays:
+        assert all(arrays[name].dtype != object for name in arrays.files)
+
+
+def test_other_files_are_refused(model: Recommender, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"ends in \.npz, got model.txt"):
+        model.save("model.txt")
+    with pytest.raises(InputError, match=r"missing.npz: cannot be read: No such file"):
+        Recommender.load(tmp_path / "missing.npz")
+    model.save(tmp_path / "model.npz")
+    whole = (tmp_path / "model.npz").read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], b"PK" + bytes(100)):
+        (tmp_path / "cut.npz").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"cut.npz: is damaged or another file; a model is what hpo.train --save writes"):
+            Recommender.load(tmp_path / "cut.npz")
+    np.savez(tmp_path / "other.npz", users=np.ones(3))
+    with pytest.raises(InputError, match=r"other.npz: is damaged or another file"):
+        Recommender.load(tmp_path / "other.npz")
+
+
+def test_metrics_are_those_of_evaluate(model: Recommender, tmp_path: Path) -> None:
+    dataset = load_dataset(str(tmp_path / "own"))
+    test = load_test(dataset)
+    assert model.evaluate(dataset, test, ks=(1,)) == evaluate(
+        model.users, model.items, seen=dataset.train, held_out=test, ks=(1,)
+    )
+
+
+def test_a_model_that_knows_the_test_pairs_is_not_measured(tmp_path: Path) -> None:
+    part = made(tmp_path / "own")
+    whole = load_all(str(tmp_path / "own"))
+    assert len(whole.train) == 8, "five of train and three of test"
+    assert whole.user_ids.tolist() == ["ann", "bob", "cy", "dan"], "who is only in the test file, too"
+    model = Recommender.of(whole, np.ones((4, 1)), np.ones((4, 1)))
+    with pytest.raises(InputError, match=r"were trained on all interactions of .*own, test pairs too"):
+        model.evaluate(part, load_test(part))
+    with pytest.raises(InputError, match=r"nothing is left to measure on"):
+        read_test(whole)
+    model.save(tmp_path / "model.npz")
+    assert Recommender.load(tmp_path / "model.npz").knows_test
+
+
+def test_other_data(model: Recommender, tmp_path: Path) -> None:
+    other = made(tmp_path / "other", "user,item\nann,tea\nbob,ale\n")
+    with pytest.raises(InputError, match=r"were made with other data"):
+        model.evaluate(other, load_test(other))
+
+
+def test_vectors_must_fit(tmp_path: Path) -> None:
+    dataset = made(tmp_path / "own")
+    with pytest.raises(InputError, match=r"vectors must be \(3, d\) and \(4, d\)"):
+        Recommender.of(dataset, np.ones((2, 1)), np.ones((4, 1)))
