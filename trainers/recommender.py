@@ -125,7 +125,7 @@ class Recommender:
             InputError: it is missing, damaged, or another file.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 format_, data, knows_test = arrays["facts"].tolist()
                 if format_ != str(FORMAT):
                     raise InputError(f"{path}: this version reads format {FORMAT}, this has {format_}; train and save it again")

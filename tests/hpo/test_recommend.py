@@ -14,7 +14,7 @@ from trainers.recommender import Recommender
 
 from .conftest import Place
 
-CONFIG = "loss: {name: ccl, margin: 0.5, negative_weight: 10.0}\nencoder: {name: mf, dim: 8}\nlearning_rate: 0.05\nepochs: 40\n"
+CONFIG = "loss: {name: ccl, margin: 0.5, negative_weight: 10.0}\nencoder: {name: mf, dim: 8}\nlearning_rate: 0.02\nbatch_size: 64\nepochs: 40\n"
 
 
 @pytest.fixture
