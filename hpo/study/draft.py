@@ -92,7 +92,7 @@ def _validations(dataset: Dataset) -> list[str]:
 
 def batch_size(interactions: int) -> int:
     """A power of two with which an epoch has about 800 steps, between 128 and 2,048."""
-    wanted = 2 ** round(math.log2(max(interactions, 1) / STEPS_PER_EPOCH))
+    wanted: int = 2 ** round(math.log2(max(interactions, 1) / STEPS_PER_EPOCH))
     return min(max(wanted, SMALLEST_BATCH), LARGEST_BATCH)
 
 
