@@ -14,6 +14,7 @@ from trainers.data.datasets import Dataset, load_dataset, load_test
 from trainers.errors import InputError, TrainingDiverged
 from trainers.metrics.accuracy import evaluate
 from trainers.metrics.ranking import recommend
+from trainers.recommender import Recommender
 from trainers.stopping import Stopped
 from trainers.train import Run, train
 
@@ -21,6 +22,7 @@ __all__ = [
     "Dataset",
     "InputError",
     "Interactions",
+    "Recommender",
     "Run",
     "Stopped",
     "TrainConfig",

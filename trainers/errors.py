@@ -10,6 +10,10 @@ class InputError(ValueError):
     """The user's input breaks a rule. The message gives the rule, the offending value and the remedy."""
 
 
+class DataNotFound(InputError):
+    """There is no dataset of that name or path."""
+
+
 class TrainingDiverged(RuntimeError):
     """Training produced a value that is not finite.
 

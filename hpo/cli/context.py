@@ -18,7 +18,7 @@ from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec
 from hpo.study.workspace import Workspace
 from trainers.engines import EngineChoice
 from trainers.engines.registry import AUTO
-from trainers.errors import InputError
+from trainers.errors import DataNotFound, InputError
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,13 @@ def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> 
         if to_train:
             raise
         work = Workspace(*where, EngineChoice(engine, "", "it has searched, on another machine"), rivals)
-    work.check_data(study)
+    try:
+        work.check_data(study)
+    except DataNotFound as error:
+        raise InputError(
+            f"{error}; if the data have moved, give the folder that holds them with --data-dir, or run hpo.run once with a study "
+            "file that has their new path"
+        ) from None
     return work, study, storage
 
 

@@ -11,7 +11,7 @@ import pooch
 from trainers.data.options import DataOptions
 from trainers.data.public import PUBLIC, PublicDataset, local_or_downloaded
 from trainers.data.readers import SUFFIXES, find_recbole
-from trainers.errors import InputError, unknown
+from trainers.errors import DataNotFound, InputError, unknown
 from trainers.validation import checked
 
 DATA_DIR_VARIABLE = "HPO_DATA_DIR"
@@ -95,11 +95,12 @@ def _default_folders(name: str) -> list[Path]:
 
 def _find_own(name: str, data_dir: str | Path | None) -> Path:
     root = data_dir if data_dir is not None else os.environ.get(DATA_DIR_VARIABLE)
-    looked = list(dict.fromkeys([Path(root) / name, Path(name)] if root else [Path(name)]))
+    named = [Path(root) / name, Path(name), Path(root) / Path(name).name] if root else [Path(name)]  # the last: they have moved
+    looked = list(dict.fromkeys(named))
     for path in looked:
         if path.exists():
             return path
-    raise InputError(f"{unknown('dataset', name, NAMES)}; nor is there a file or folder {' or '.join(map(str, looked))}")
+    raise DataNotFound(f"{unknown('dataset', name, NAMES)}; nor is there a file or folder {' or '.join(map(str, looked))}")
 
 
 def _split_file(folder: Path, split: str) -> Path | None:
