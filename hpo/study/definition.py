@@ -13,7 +13,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
 
 from hpo.runtime.typed_files import Stored
-from hpo.study.spec import OBJECTIVE, StudySpec
+from hpo.study.spec import StudySpec
 from trainers.config import dotted
 from trainers.errors import InputError
 
@@ -36,15 +36,17 @@ class Definition(Stored):
         checksum: of the training data.
         space: the settings of the space; `also` sorted, since its order means nothing.
         config: the fixed settings of its configs, each field written out.
+        objective: the metric that trials are valued by.
         search: epochs of a trial, between evaluations, and the seed.
         engine: the family of the engine that searches.
     """
 
-    FORMAT: ClassVar[int] = 1
+    FORMAT: ClassVar[int] = 2
     dataset: str
     checksum: str
     space: dict[str, Any]
     config: dict[str, Any]
+    objective: str
     split_seed: int
     search: dict[str, int]
     engine: str
@@ -134,7 +136,7 @@ def open_study(
     if DEFINITION not in study.user_attrs and is_new:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names([OBJECTIVE])
+            study.set_metric_names([definition.objective])
         study.set_user_attr(STUDY_ID, uuid4().hex)
         study.set_user_attr(DEFINITION, definition.to_dict())
         return study

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from hpo.study.objective import DEFAULT_OBJECTIVE, Objective, measured
 from search_spaces import SPACES, Space
 from trainers.config import MAX_SEED, TrainConfig
 from trainers.data.datasets import NAMES
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 else:
     AnySpace = choice("space", SPACES)
 
-OBJECTIVE = "ndcg@20"
-SECONDARY_METRIC = "recall@20"
 SPLIT_SEED = 2024  # of the validation split, unless another is given
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirmation.stages
@@ -105,13 +104,18 @@ class ConfirmPlan(BaseModel):
 
 
 class StudySpec(BaseModel):
-    """A named search: dataset, space, fixed settings, budget, pruner, confirm plan, rivals."""
+    """A named search: dataset, space, fixed settings, budget, pruner, confirm plan, rivals.
+
+    Attributes:
+        objective: the metric that trials are valued, pruned, chosen and judged by, such as `ndcg@20`.
+    """
 
     model_config = FROZEN
     name: str
     dataset: str
     space: AnySpace
     config: dict[str, Any] = {}
+    objective: Objective = DEFAULT_OBJECTIVE
     split_seed: Seed = SPLIT_SEED
     search: SearchPlan = SearchPlan()
     confirm: ConfirmPlan = ConfirmPlan()
@@ -144,6 +148,11 @@ class StudySpec(BaseModel):
     def data_name(self) -> str:
         """What the data are called, wherever they lie."""
         return self.dataset if self.dataset in NAMES else Path(self.dataset).name
+
+    @property
+    def measured(self) -> tuple[str, str]:
+        """What the search measures: the objective, and what stands beside it."""
+        return measured(self.objective)
 
     @property
     def probe(self) -> TrainConfig:
@@ -203,11 +212,11 @@ class StudySpec(BaseModel):
         return study(published[0]) if published else study(None)
 
     def with_budget_of(self, other: StudySpec) -> StudySpec:
-        """This study searched as `other` is: trials, epochs, sampler, pruner, seed, split, and the same extra parameters (of a
-        loss that has no others its learning rate).
+        """This study searched as `other` is: objective, trials, epochs, sampler, pruner, seed, split, and the same extra
+        parameters (of a loss that has no others its learning rate).
         """
         content = self.model_dump()
-        content |= {"search": other.search.model_dump(), "split_seed": other.split_seed}
+        content |= {"search": other.search.model_dump(), "split_seed": other.split_seed, "objective": other.objective}
         content["space"] |= type(self.space).to_hold(self.space.name, None, other.space.also)
         return checked(StudySpec, content, f"study {self.name}")
 

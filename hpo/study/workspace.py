@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from trainers import Dataset, Interactions, hold_out, load_dataset
 from trainers.engines import ENGINES, EngineChoice, choose_engine
 from trainers.errors import InputError
 from trainers.files import writing
+from trainers.metrics.definitions import Metric
 
 MAX_LANES = 8  # trials that are asked for at once know nothing of one another
 
@@ -115,6 +116,20 @@ class Workspace:
     def split(self) -> tuple[Interactions, Interactions]:
         """(train, validation): what the search sees."""
         return hold_out(self.dataset.train, self.spec.split_seed)
+
+    def check_objective(self) -> None:
+        """Before anything is trained.
+
+        Raises:
+            InputError: it looks at more items than there are.
+        """
+        metric, n_items = Metric.parse(self.spec.objective), self.dataset.train.n_items
+        if metric.k > n_items:
+            smaller = replace(metric, k=max(1, min(20, n_items // 2)))
+            raise InputError(
+                f"study {self.spec.name}: objective {metric} looks at {metric.k:,} items of each list, and "
+                f"{self.spec.data_name} has {n_items:,} in all; take a smaller cut-off, such as {smaller}"
+            )
 
     def check_negatives(self) -> None:
         """Before hours are spent: those of the study and of its rivals, on what search and stage 2 of confirm train on.

@@ -12,6 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo import confirm, export, train
+from hpo.reporting.export import ExportedConfig
 from hpo.storage.open import open_storage
 from hpo.study.attributes import PUBLISHED_MARK
 from hpo.study.definition import DEFINITION
@@ -248,7 +249,10 @@ def test_commands_on_studies_that_do_not_exist(place: Place, fails: Callable[[in
         ("loss: 3\nloss: 4\n", "line 2"),
         ("- 1\n", "must hold a mapping"),
         ("loss: {name: ccll, margin: 0.5, negative_weight: 1.0}\n", "unknown loss 'ccll'; did you mean 'ccl'"),
-        ("config: {loss: {name: ccl, margin: 0.5, negative_weight: 1.0}}\n", "this version reads format 1, this has none"),
+        (
+            "config: {loss: {name: ccl, margin: 0.5, negative_weight: 1.0}}\n",
+            f"format {ExportedConfig.FORMAT}, this has none",
+        ),
         ("\x00\x01", "mine.yaml"),
     ],
 )

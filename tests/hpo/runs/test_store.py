@@ -18,14 +18,14 @@ from trainers.errors import InputError
 
 from ..outcomes import CONFIG
 
-KEY = RunKey(CONFIG, "seen", "held out", "numba", "cpu")
+KEY = RunKey(CONFIG, "seen", "held out", "numba", "cpu", ("ndcg@20", "recall@20"))
 GROUP = PopularityGroup(items=3, share_of_interactions=0.5, share_of_recommendations=0.4, recall=0.1, ndcg=0.2)
 RUN = FinishedRun(
     config=CONFIG,
     metrics={"ndcg@20": 0.25},
     per_user=pd.DataFrame({"ndcg@20": [0.0, 0.5]}, index=pd.Index([0, 3], name="user"), dtype="float32"),
     seconds=1.5,
-    beyond=Beyond(coverage=0.5, mean_popularity=2.0, gini=0.1, groups=[GROUP]),
+    beyond=Beyond(k=20, coverage=0.5, mean_popularity=2.0, gini=0.1, groups=[GROUP]),
     curve={10: 0.2, 20: 0.25},
     losses={1: 0.9, 2: 0.8},
     gradient={"active": 0.5},
@@ -58,6 +58,8 @@ def test_a_diverged_run_has_trained_the_epoch_in_which_it_diverged():
         {"held_out": "x"},
         {"engine": "torch"},
         {"device": "cuda"},
+        {"measured_in": ("ndcg@20",)},
+        {"measured_in": ("recall@20", "ndcg@20")},
         {"plateau": Plateau("ndcg@20")},
     ],
 )
@@ -67,7 +69,7 @@ def test_another_key_is_another_run(tmp_path: Path, other: dict[str, Any]):
     assert store.load(key) is None
     (tmp_path / f"{KEY.digest()}.json").rename(tmp_path / f"{key.digest()}.json")
     (tmp_path / f"{KEY.digest()}.npz").rename(tmp_path / f"{key.digest()}.npz")
-    with pytest.raises(InputError, match="is the run of another config, data, engine or version; delete it"):
+    with pytest.raises(InputError, match="is the run of another config, data, engine, metrics or version; delete it"):
         store.load(key)
 
 

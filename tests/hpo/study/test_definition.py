@@ -9,6 +9,7 @@ import optuna
 import pytest
 
 from hpo import confirm, export
+from hpo.runtime.typed_files import Stored
 from hpo.storage.open import open_storage
 from hpo.study.definition import DEFINITION, MAY_CHANGE, SPEC, Definition, StoredStudy, definition_of, differences
 from hpo.study.spec import StudySpec
@@ -23,6 +24,7 @@ OTHER_VALUES: dict[str, Any] = {
     "dataset": "gowalla",
     "space": {"name": "mml", "n_margins": 3},
     "config": {"batch_size": 64},
+    "objective": "map@5",
     "split_seed": 1,
     "search.trials": 9,
     "search.epochs": 9,
@@ -62,7 +64,9 @@ def test_the_order_of_what_else_is_searched_means_nothing():
 
 def test_differences_are_those_of_both_sides():
     def of(config: dict[str, Any]) -> Definition:
-        return Definition(dataset="a", checksum="b", space={}, config=config, split_seed=1, search={}, engine="torch")
+        return Definition(
+            dataset="a", checksum="b", space={}, config=config, objective="ndcg@20", split_seed=1, search={}, engine="torch"
+        )
 
     old, new = of({"x": 1, "y": {"z": 2}, "gone": 0}), of({"x": 1, "y": {"z": 3}, "come": 5})
     assert [str(each) for each in differences(old, new)] == [
@@ -80,14 +84,17 @@ def test_what_is_stored_is_read_by_the_same_class():
     assert differences(Definition.from_dict(definition.to_dict(), "here", "remedy"), definition) == []
 
 
-@pytest.mark.parametrize("attribute", [SPEC, DEFINITION])
+@pytest.mark.parametrize(("attribute", "kind"), [(SPEC, StoredStudy), (DEFINITION, Definition)])
 @pytest.mark.parametrize("format_", [0, 99, None])
-def test_a_study_of_another_format_is_refused(place: Place, fails: Callable[[int], str], attribute: str, format_: int | None):
+def test_a_study_of_another_format_is_refused(
+    place: Place, fails: Callable[[int], str], attribute: str, kind: type[Stored], format_: int | None
+):
     place.run("--search-only", "--trials", "1")
     study = optuna.load_study(study_name="tiny_mml", storage=open_storage(str(place.output / "journal.log")))
     study.set_user_attr(attribute, {**study.user_attrs[attribute], "format": format_})
     message = fails(export.main(["--study", "tiny_mml", *place.where]))
-    assert f"study 'tiny_mml': this version reads format 1, this has {'none' if format_ is None else format_}; " in message
+    has = "none" if format_ is None else format_
+    assert f"study 'tiny_mml': this version reads format {kind.FORMAT}, this has {has}; " in message
     assert "or delete the study" in message
 
 
