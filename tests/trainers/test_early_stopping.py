@@ -98,7 +98,7 @@ def test_the_rate_is_cut_at_every_epoch_without_a_new_best():
 
 def test_a_plateau_is_of_what_the_engine_measures():
     settings = config()
-    with pytest.raises(ValueError, match="plateau of recall@10 .* measures it, this one has ndcg@20, recall@20"):
+    with pytest.raises(ValueError, match="plateau of recall@10 needs an engine that measures it, this one has ndcg@20"):
         Run(engine_of(settings, "torch"), settings, Plateau("recall@10")).finish()
 
 
