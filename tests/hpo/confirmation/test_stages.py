@@ -24,7 +24,7 @@ def test_both_stages(place: Place, capsys: pytest.CaptureFixture[str]):
     assert len(outcome.candidates) == 2, "the top 2 configs"
     assert all(list(candidate.by_seed) == [101, 102] for candidate in outcome.candidates)
     assert all(candidate.epochs_trained == 2 * 4 for candidate in outcome.candidates)
-    assert outcome.winner.mean == max(candidate.mean for candidate in outcome.candidates)
+    assert outcome.winner.mean("ndcg@20") == max(candidate.mean("ndcg@20") for candidate in outcome.candidates)
     assert labels(outcome) == ["MML tuned", MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP]
     for method in outcome.methods:
         assert list(method.by_seed) == [201, 202], "seeds that neither search nor selection used"
