@@ -123,7 +123,7 @@ class Workspace:
         Raises:
             InputError: it looks at more items than there are.
         """
-        metric, n_items = Metric.parse(self.spec.objective), self.dataset.train.n_items
+        metric, n_items = Metric.parse(self.spec.objective), self.split[0].n_items
         if metric.k > n_items:
             smaller = replace(metric, k=max(1, min(20, n_items // 2)))
             raise InputError(
