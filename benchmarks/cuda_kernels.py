@@ -13,7 +13,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from trainers.engines.triton_engine import ranks, step
-from trainers.engines.triton_engine.arrays import Data, Lanes, Scratch, Table
+from trainers.engines.triton_engine.arrays import Data, EmbeddingTable, Lanes, Scratch
 
 TARGET = GPUTarget("cuda", 90, 32)
 ALIGNED = [["tt.divisibility", 16]]  # as PyTorch's arrays are
@@ -24,9 +24,17 @@ DATA = Data._make(["*i32", "*i32", "i32", "i32", "i32", "i32"])
 LANES = Lanes._make(
     ["*i64", "*fp32", "*fp32", "*fp64", "i32", "*i64", "*i64", "*fp64", "*i32", "*i32", "*i32", "*i32", "*fp64"]
 )
-TABLE = Table._make(["*fp32", "*fp32", "*fp32", "*fp32", "*i32", "*fp64", "*i64", "*i32", "*i32", "i32", "i32"])
+TABLE = EmbeddingTable._make(["*fp32", "*fp32", "*fp32", "*fp32", "*i32", "*fp64", "*i64", "*i32", "*i32", "i32", "i32"])
 SCRATCH = Scratch._make(["*i32", "*fp32", "*fp32"])
-RANKS = {"scores": "*fp32", "users": "*i64", "items": "*i64", "place": "*i32", "ranks": "*i32", "n_items": "i32", "k": "i32"}
+RANKS = {
+    "scores": "*fp32",
+    "users": "*i64",
+    "items": "*i64",
+    "tie_ranks": "*i32",
+    "ranks": "*i32",
+    "n_items": "i32",
+    "k": "i32",
+}
 
 
 def compile_kernel(kernel: Any, arguments: dict[str, Any], constants: dict[str, Any], warps: int) -> str:

@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--parts", default="rows,update,wide,evaluate,epochs")
     arguments = parser.parse_args()
     parts = arguments.parts.split(",")
-    seen, held_out = hold_out(load_dataset("yelp2018", arguments.data_dir).train, SPLIT_SEED)
+    seen, held_out = hold_out(load_dataset("yelp2018", arguments.data_dir).train, seed=SPLIT_SEED)
     print(f"yelp2018, {torch.cuda.get_device_name()}, torch {torch.__version__}, {arguments.lanes} lanes; microseconds a step")
     for name in arguments.losses.split(","):
         print(name)

@@ -43,7 +43,7 @@ class FusedSteps:
         self.engine.start(0, config)
         for _ in range(epochs):
             self.engine.epoch()
-        self.plan = self.engine._plan(config, epochs, -(-len(seen) // config.batch_size))
+        self.arguments = self.engine._arguments(config, epochs, -(-len(seen) // config.batch_size))
         self.done = 0
         self.max_threads = numba.get_num_threads()
         self.pace = Autotuner(self.max_threads)
@@ -58,7 +58,7 @@ class FusedSteps:
             last = min(end, self.done + steps)
             numba.set_num_threads(threads)
             started = time.perf_counter()
-            engine.kernel(self.plan, engine.users, engine.items, engine.batch, self.done, last, self.totals, self.counts)
+            engine.kernel(self.arguments, engine.users, engine.items, engine.batch, self.done, last, self.totals, self.counts)
             self.pace.took(last - self.done, threads, time.perf_counter() - started)
             self.done = last
         numba.set_num_threads(self.max_threads)
@@ -138,7 +138,7 @@ def compare_scale(name: str, config: TrainConfig, seen: Interactions, scale: int
 
 
 def compare_evaluation(pairs: Interactions, repeats: int) -> None:
-    seen, held_out = hold_out(pairs, SPLIT_SEED)
+    seen, held_out = hold_out(pairs, seed=SPLIT_SEED)
     rng = np.random.default_rng(0)
     users = rng.normal(size=(seen.n_users, 64)).astype(np.float32)
     items = rng.normal(size=(seen.n_items, 64)).astype(np.float32)
@@ -163,7 +163,7 @@ def on_cuda(arguments: argparse.Namespace, pairs: Interactions) -> None:
     """The CUDA engine on the split of a search."""
     from benchmarks.cuda_engine import compare  # needs triton
 
-    seen, held_out = hold_out(pairs, SPLIT_SEED)
+    seen, held_out = hold_out(pairs, seed=SPLIT_SEED)
     print(f"{arguments.dataset}, torch {torch.__version__} on {torch.cuda.get_device_name()}, {arguments.repeats} turns")
     configs = {name: published_config(name, arguments.dataset) for name in arguments.losses.split(",")}
     compare(configs, seen, held_out, arguments.device, arguments.repeats)

@@ -147,7 +147,7 @@ def record(file: str, data_dir: str | None) -> None:
             found = numba_numbers(loss, scale)
             kept |= {f"{scale.n_users} {key_of(loss)} {name}": values for name, values in found.items()}
     if data_dir:
-        seen, held_out = hold_out(load_dataset("yelp2018", data_dir).train, SPLIT_SEED)
+        seen, held_out = hold_out(load_dataset("yelp2018", data_dir).train, seed=SPLIT_SEED)
         for name in PUBLISHED:
             result = trained(NumbaEngine(seen, held_out), dataset_config(name))
             assert result.metrics is not None  # after the last epoch
@@ -185,7 +185,7 @@ def check_dataset(name: str, kept: Numbers, data_dir: str, device: str) -> bool:
     """The same for an epoch on the dataset."""
     from trainers.engines.triton_engine.engine import TritonEngine
 
-    seen, held_out = hold_out(load_dataset("yelp2018", data_dir).train, SPLIT_SEED)
+    seen, held_out = hold_out(load_dataset("yelp2018", data_dir).train, seed=SPLIT_SEED)
     result = trained(TritonEngine(seen, held_out, 1, device), dataset_config(name))
     assert result.metrics is not None  # after the last epoch
     found = {"loss": result.loss, "ndcg@20": result.metrics["ndcg@20"]}

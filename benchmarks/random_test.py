@@ -15,7 +15,6 @@ from hpo.confirmation.outcome import confirmation
 from hpo.storage.open import open_storage
 from hpo.study.stored import find_study, stored_spec
 from trainers import Interactions, TrainConfig, hold_out, load_dataset, train
-from trainers.data.datasets import TEST_FRACTION, TEST_SEED
 
 
 def main() -> None:
@@ -31,7 +30,7 @@ def main() -> None:
     if confirmed is None:
         parser.error(f"{arguments.study} has not been confirmed")
     data = load_dataset(stored_spec(study).dataset, arguments.data_dir).train
-    seen, test = hold_out(data, TEST_SEED, TEST_FRACTION)
+    seen, test = hold_out(data, fraction=0.2)
     print(f"{len(seen):,} interactions to train on, {len(test):,} for the test")
     for method in confirmed.methods:
         for seed, value in _runs(method.config, confirmed.objective, arguments.seeds, seen, test):

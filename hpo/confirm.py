@@ -9,10 +9,10 @@ from rich.console import Console
 
 from hpo.cli.context import existing_workspace
 from hpo.cli.entry import entry
-from hpo.cli.flags import add_confirm_arguments, add_place_arguments, add_study_arguments, check_rival_seeds, confirm_changes
+from hpo.cli.flags import add_confirm_arguments, add_location_arguments, add_study_arguments, check_rival_seeds, confirm_changes
 from hpo.pipeline import confirm_study
 from hpo.runtime.signals import Stopper
-from hpo.study.definition import definition_of, differences
+from hpo.study.definition import differences
 from hpo.study.spec import is_study_file, load_spec
 from hpo.study.workspace import Workspace
 from trainers.errors import InputError
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     """Retrain a study's best configs at full epochs, choose on validation, compare with rivals on test."""
     parser = argparse.ArgumentParser(prog="python -m hpo.confirm", description=main.__doc__)
     add_study_arguments(parser)
-    add_place_arguments(parser)
+    add_location_arguments(parser)
     add_confirm_arguments(parser)
     return entry(parser, argv, _confirm)
 
@@ -50,7 +50,7 @@ def _as_its_file_says(work: Workspace, file: str) -> Workspace:
     """
     spec = work.spec
     asked = load_spec(file).override({"search": spec.search.model_dump()})
-    if unlike := differences(definition_of(spec, "", ""), definition_of(asked, "", "")):
+    if unlike := differences(work.definition(), replace(work, spec=asked).definition()):
         raise InputError(
             f"{file} is no longer what study {spec.name!r} was searched by ({'; '.join(map(str, unlike))}); restore the file, "
             f"give the study by its name, --study {spec.name}, or search what the file says as another study, --study-name"

@@ -14,7 +14,7 @@ from rich.console import Console
 from hpo.cli.console import say
 from hpo.cli.context import sound_spec
 from hpo.cli.entry import entry
-from hpo.cli.flags import add_place_arguments, port
+from hpo.cli.flags import add_location_arguments, port
 from hpo.reporting.dashboard_sync import artifact_store, publish
 from hpo.reporting.export import check_owner
 from hpo.storage.open import open_storage, storage_url
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hpo.dashboard", description=main.__doc__)
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on (%(default)s: this machine only)")
     parser.add_argument("--port", type=port, default=8080, help="%(default)s")
-    add_place_arguments(parser)
+    add_location_arguments(parser)
     return entry(parser, argv, _dashboard)
 
 
@@ -55,7 +55,7 @@ def _dashboard(arguments: argparse.Namespace) -> int:
 def _is_its_own(folder: Path, study: optuna.Study) -> bool:
     """Whether a folder may be written for a study; a warning says why not."""
     try:
-        check_owner(folder, study)
+        check_owner(folder, study, to_overwrite=False)
     except InputError as error:
         log.warning("%s", error)
         return False

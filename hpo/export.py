@@ -6,7 +6,7 @@ import argparse
 
 from hpo.cli.context import existing_workspace
 from hpo.cli.entry import entry
-from hpo.cli.flags import add_place_arguments, add_study_arguments
+from hpo.cli.flags import add_location_arguments, add_study_arguments
 from hpo.reporting.export import TRIALS, export_best, export_trials
 from hpo.study.trials import shown_metrics
 
@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> int:
     """Export the best config and the table of trials of a study that has run."""
     parser = argparse.ArgumentParser(prog="python -m hpo.export", description=main.__doc__)
     add_study_arguments(parser)
-    add_place_arguments(parser)
+    add_location_arguments(parser)
     return entry(parser, argv, _export)
 
 

@@ -16,9 +16,9 @@ from hpo.runtime.text import counted
 from hpo.search.claims import reap
 from hpo.search.limits import while_it_exists
 from hpo.search.processes import Backend, SearchJob, search_with_processes
-from hpo.study.trials import enqueue_published, finalists, shown_metrics
+from hpo.study.trials import enqueue_published, finalist_trials, shown_metrics
 from hpo.study.workspace import Workspace
-from trainers import load_test
+from trainers.data.datasets import read_test
 
 
 def open_study(work: Workspace, storage: BaseStorage, **rename: str) -> optuna.Study:
@@ -36,10 +36,12 @@ def introduce(work: Workspace, console: Console) -> None:
     """Say what is searched, on which data, with which engine."""
     spec, choice = work.spec, work.choice
     seen, validation = work.split
+    for sentence in work.dataset.facts.said():
+        say(console, f"{spec.data_name}: {sentence}")
     say(
         console,
         f"{spec.name}: {spec.data_name}, {seen.n_users:,} users x {seen.n_items:,} items, {len(seen):,} interactions to train "
-        f"on, {len(validation):,} for validation; objective {spec.objective}\n"
+        f"on, {len(validation):,} for validation ({work.validation.said()}); objective {spec.objective}\n"
         f"{counted(spec.search.trials, 'trial')} x {counted(spec.search.epochs, 'epoch')}, space {spec.space.name} with "
         f"{counted(len(spec.space.boxes()), 'parameter')}, engine {choice.name} on {choice.device} ({choice.reason})"
         + (f", {work.lanes} trials side by side" if work.lanes > 1 else ""),
@@ -55,7 +57,7 @@ def check_test_split(work: Workspace) -> None:
     Raises:
         InputError: it is missing, malformed, or has nothing to test with.
     """
-    load_test(work.spec.dataset, work.data_dir)
+    read_test(work.dataset)
 
 
 def search_study(
@@ -115,6 +117,6 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
 
 
 def _finalists(study: optuna.Study, top: int) -> str:
-    chosen = finalists(study, top)
+    chosen = finalist_trials(study, top)
     extra = " and the published one or its nearest" if len(chosen) > top else ""
     return f"the top {min(top, len(chosen))} configs{extra}"

@@ -6,7 +6,7 @@ import argparse
 
 from hpo.cli.context import stored_study
 from hpo.cli.entry import entry
-from hpo.cli.flags import add_place_arguments, add_study_arguments
+from hpo.cli.flags import add_location_arguments, add_study_arguments
 from hpo.reporting.export import check_owner
 from hpo.reporting.figures import pictures
 from hpo.reporting.overview import Overview
@@ -17,14 +17,14 @@ def main(argv: list[str] | None = None) -> int:
     """Write report.md and report.html of a study that has run, finished or not."""
     parser = argparse.ArgumentParser(prog="python -m hpo.report", description=main.__doc__)
     add_study_arguments(parser)
-    add_place_arguments(parser)
+    add_location_arguments(parser)
     return entry(parser, argv, _report)
 
 
 def _report(arguments: argparse.Namespace) -> int:
     spec, study, _ = stored_study(arguments)
     folder = arguments.output / spec.name
-    check_owner(folder, study)
+    check_owner(folder, study, to_overwrite=False)
     overview = Overview.of(spec, study, folder)
     for path in write_report(overview, pictures(overview), folder):
         print(f"wrote {path}")

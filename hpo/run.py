@@ -21,7 +21,7 @@ from hpo.cli.flags import (
     OUTPUT,
     add_confirm_arguments,
     add_engine_arguments,
-    add_place_arguments,
+    add_location_arguments,
     check_rival_seeds,
     confirm_changes,
     hours,
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         "--dry-run", action="store_true", help="show study and sampled configs, train a few steps, write nothing"
     )
     _add_worker_arguments(parser)
-    add_place_arguments(parser)
+    add_location_arguments(parser)
     add_engine_arguments(parser)
     add_confirm_arguments(parser)
     return entry(parser, argv, _run)
@@ -134,8 +134,8 @@ def _run(arguments: argparse.Namespace) -> int:
     check_rival_seeds(spec, plan, rivals, arguments.rival_seeds)
     url = storage_url(arguments.storage, arguments.output)
     backend = _backend(arguments, url)
-    place = arguments.output, arguments.data_dir, arguments.engine, arguments.device
-    work = Workspace.open(spec, *place, arguments.lanes, _worker_count(arguments), rivals)
+    where = arguments.output, arguments.data_dir, arguments.engine, arguments.device
+    work = Workspace.open(spec, *where, arguments.lanes, _worker_count(arguments), rivals)
     work.check_objective()
     console = Console()
     introduce(work, console)
@@ -168,24 +168,24 @@ def _run(arguments: argparse.Namespace) -> int:
                     say(console, f"{spec.name}: another process confirms it; run this command again to see the verdict")
                     return 0
                 confirm_study(replace(work, spec=plan), study, storage, console, stopper)  # its flags are for this time only
-    say(console, f"look closer: {work.folder / HTML}, or python -m hpo.dashboard{_place(arguments)}")
+    say(console, f"look closer: {work.folder / HTML}, or python -m hpo.dashboard{_location_flags(arguments)}")
     return 0
 
 
 def _rival_studies(
     work: Workspace, storage: BaseStorage, arguments: argparse.Namespace
 ) -> Iterator[tuple[Workspace, optuna.Study]]:
-    """Each rival's study, to be searched with our budget."""
+    """Each rival's study, to be searched with our budget. Its own rivals are not read: nobody asks for them here."""
     for rival in work.rivals:
         spec = rival.with_budget_of(work.spec)
-        its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device)
+        its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device, rivals=())
         if ENGINES[its_work.choice.name].many_lanes:
             its_work = replace(its_work, lanes=work.lanes)
         yield its_work, open_study(its_work, storage, rename=RENAME_RIVAL)
 
 
-def _place(arguments: argparse.Namespace) -> str:
-    """The flags that lead another command to the same place."""
+def _location_flags(arguments: argparse.Namespace) -> str:
+    """The flags with which another command finds the same study."""
     output = "" if arguments.output == OUTPUT else f" --output {arguments.output}"
     return output + (f" --storage {shown_storage(arguments)}" if arguments.storage else "")
 
@@ -193,8 +193,8 @@ def _place(arguments: argparse.Namespace) -> str:
 def _check_writable(folder: Path) -> None:
     """Find out before the search, not after it, and write nothing yet."""
     with writing(folder, CHANGE_OUTPUT_HINT):
-        place = next(path for path in (folder, *folder.parents) if path.exists())
-        probe = place / f".writable-{np.random.SeedSequence().entropy}"
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        probe = existing / f".writable-{np.random.SeedSequence().entropy}"
         probe.touch()
         probe.unlink()
 

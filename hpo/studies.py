@@ -14,7 +14,7 @@ from rich.console import Console
 from hpo.cli.console import say, table
 from hpo.cli.context import shown_storage, sound_spec, stored_name
 from hpo.cli.entry import entry
-from hpo.cli.flags import add_place_arguments
+from hpo.cli.flags import add_location_arguments
 from hpo.reporting.removal import what_goes_with
 from hpo.runtime.text import counted
 from hpo.search.claims import is_dead, signature
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     delete.add_argument("--yes", action="store_true", help="do not ask")
     delete.add_argument("--force", action="store_true", help="even while it is searched or confirmed")
     for command in (listing, show, delete):
-        add_place_arguments(command)
+        add_location_arguments(command)
     actions = {"list": _list, "show": _show, "delete": _delete}
     return entry(parser, argv, lambda arguments: actions[arguments.command](arguments))
 

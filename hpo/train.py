@@ -12,19 +12,19 @@ from rich.console import Console
 
 from hpo.cli.console import say
 from hpo.cli.entry import entry
-from hpo.cli.flags import add_data_argument, add_engine_arguments, positive, seed
+from hpo.cli.flags import add_data_argument, add_engine_arguments, positive
 from hpo.reporting.export import REMEDY, ExportedConfig, ExportedData
 from hpo.runtime.signals import Stopper
 from hpo.study.objective import DEFAULT_OBJECTIVE, measured
-from hpo.study.spec import SPLIT_SEED, Seed
-from trainers import TrainConfig, hold_out, load_dataset
+from trainers import TrainConfig, load_dataset
+from trainers.data.options import DataOptions, ValidationSplit
 from trainers.engines import choose_engine, make_engine
 from trainers.engines.registry import AUTO
 from trainers.errors import InputError
 from trainers.files import writing
 from trainers.train import Run
 from trainers.validation import checked
-from trainers.yaml_files import read_yaml
+from trainers.yaml_files import parse_yaml, read_yaml
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("config", metavar="CONFIG.yaml", help="a config, or an exported best.yaml")
     parser.add_argument("--dataset", metavar="D", help="dataset name or path (default: the one it was exported from)")
     parser.add_argument("--save", type=Path, metavar="FILE.npz", help="save the ranking vectors as arrays `users` and `items`")
-    parser.add_argument("--split-seed", type=seed, metavar="N", help="seed of the validation split")
+    parser.add_argument(
+        "--validation",
+        metavar="HOW",
+        help="how validation is held out: random, last, time, file, or as in a study file, "
+        "'{name: last, fraction: 0.2}' (default: as it was exported, or as the dataset allows)",
+    )
     parser.add_argument(
         "--all-data", action="store_true", help="train on the validation split, too, and measure nothing: the model to use"
     )
@@ -78,17 +83,20 @@ def _train(arguments: argparse.Namespace) -> int:
     name = arguments.dataset or (file.data.dataset if file.data else None)
     if name is None:
         raise InputError(f"{arguments.config} does not say its dataset; give it with --dataset")
-    if arguments.all_data and arguments.split_seed is not None:
-        raise InputError(f"--all-data splits nothing off; leave --split-seed {arguments.split_seed} out")
-    split_seed = file.data.split_seed if file.data else SPLIT_SEED
-    if arguments.split_seed is not None:
-        split_seed = checked(Seed, arguments.split_seed, "--split-seed")
+    if arguments.all_data and arguments.validation is not None:
+        raise InputError(f"--all-data splits nothing off; leave --validation {arguments.validation} out")
+    same_name = file.data is not None and name == file.data.dataset
+    options = file.data.options if file.data and same_name else DataOptions()
     console = Console()
     engine = arguments.engine or (file.data.engine if file.data and arguments.device == AUTO else AUTO)
     choice = choose_engine(file.config, engine, arguments.device)
     say(console, f"engine {choice.name} on {choice.device}")
-    dataset = load_dataset(str(name), arguments.data_dir)
-    seen, validation = (dataset.train, None) if arguments.all_data else hold_out(dataset.train, split_seed)
+    dataset = load_dataset(str(name), arguments.data_dir, **options.model_dump(exclude_defaults=True))
+    how = _validation(arguments.validation) or (
+        file.data.validation if file.data and same_name else dataset.default_validation()
+    )
+    parts = None if arguments.all_data else dataset.hold_out(how)
+    seen, validation = (dataset.train, None) if parts is None else (parts.seen, parts.held_out)
     if arguments.save is not None:
         _check_saving(arguments.save)
     with Stopper().catching() as stopper:
@@ -98,7 +106,7 @@ def _train(arguments: argparse.Namespace) -> int:
         for result in run:
             shown = "" if result.metrics is None else f", validation {_shown(result.metrics, metrics)}"
             say(console, f"epoch {result.epoch}/{file.config.epochs}: loss {result.loss:.4f}{shown}")
-    same_data = file.data and (dataset.checksum, split_seed) == (file.data.checksum, file.data.split_seed)
+    same_data = file.data and (dataset.checksum, how) == (file.data.checksum, file.data.validation)
     if file.exported and same_data and validation is not None:
         say(console, f"exported: validation {_shown(file.exported, metrics)}")
     if arguments.save is not None:
@@ -107,6 +115,15 @@ def _train(arguments: argparse.Namespace) -> int:
             np.savez_compressed(arguments.save, users=users, items=items, user_ids=dataset.user_ids, item_ids=dataset.item_ids)
         say(console, f"wrote {arguments.save}")
     return 0
+
+
+def _validation(text: str | None) -> ValidationSplit | None:
+    """What `--validation` says: a name, or a mapping in YAML."""
+    if text is None:
+        return None
+    return checked(
+        ValidationSplit, parse_yaml(text, "--validation") if text.lstrip().startswith("{") else {"name": text}, "--validation"
+    )
 
 
 def _shown(found: dict[str, float], metrics: Sequence[str]) -> str:

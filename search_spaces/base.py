@@ -73,8 +73,8 @@ class Space(ABC):
 
     def corner(self, highest: bool = False) -> Params:
         """A point to check what holds for the whole box with: the lowest of every parameter, or the highest."""
-        place = -1 if highest else 0
-        return {name: _ends(box)[place] for name, box in self.boxes().items()}
+        end = -1 if highest else 0
+        return {name: _ends(box)[end] for name, box in self.boxes().items()}
 
     @abstractmethod
     def loss_params(self, loss: Any) -> Params:

@@ -52,7 +52,7 @@ def margins_from_shape(n: int, low: float, top: float, curvature: float) -> tupl
 def weights_from_tau(margins: Sequence[float], tau: float) -> tuple[float, ...]:
     """Non-decreasing weights (n,) with sum 1, proportional to exp(margins / tau), for ascending margins (n,).
 
-    The slope of the loss over the score then grows like exp(score / tau), as that of a softmax loss does. `tau` is in units
+    The gradient of the loss in the score then grows like exp(score / tau), as that of a softmax loss does. `tau` is in units
     of the score and counts to TAU_DECIMALS.
     """
     tau = round(tau, TAU_DECIMALS)

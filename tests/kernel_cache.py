@@ -1,7 +1,7 @@
 """Where tests keep compiled kernels: a folder of the user's, shared by all clones of the repository with the same kernels.
 
 Numba names a cache folder after the absolute path of the source folder, so a second clone would compile everything again.
-Here that name is a link to a folder named after the source folder's place in the repository and the content of its kernels:
+Here that name is a link to a folder named after the source folder's path in the repository and the content of its kernels:
 
     ~/.cache/mml-hpo-tests/clones/CLONE/NUMBA'S NAME -> ~/.cache/mml-hpo-tests/numba-VERSION/trainers.metrics-DIGEST
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -41,11 +42,13 @@ def share_kernels(root: Path, base: Path) -> None:
     links.mkdir(parents=True, exist_ok=True)
     for folder, kernels in kernel_files(root).items():
         digest = sha256(b"".join(file.read_bytes() for file in kernels)).hexdigest()[:16]
-        place = shared / f"{folder.relative_to(root).as_posix().replace('/', '.')}-{digest}"
-        place.mkdir(parents=True, exist_ok=True)
-        os.utime(place)
-        _link(links / UserProvidedCacheLocator.get_suitable_cache_subpath(str(kernels[0])), place)
+        kept = shared / f"{folder.relative_to(root).as_posix().replace('/', '.')}-{digest}"
+        kept.mkdir(parents=True, exist_ok=True)
+        os.utime(kept)
+        _link(links / UserProvidedCacheLocator.get_suitable_cache_subpath(str(kernels[0])), kept)
+    os.utime(links)
     _forget_unused(shared)
+    _forget_unused(links.parent)
 
 
 def kernel_files(root: Path) -> dict[Path, list[Path]]:
@@ -57,14 +60,16 @@ def kernel_files(root: Path) -> dict[Path, list[Path]]:
     return found
 
 
-def _link(link: Path, place: Path) -> None:
+def _link(link: Path, kept: Path) -> None:
     """Make or move a link in one step: several processes may do so at once."""
     new = link.with_name(f"{link.name}.{os.getpid()}")
-    new.symlink_to(place, target_is_directory=True)
+    new.symlink_to(kept, target_is_directory=True)
     new.replace(link)
 
 
-def _forget_unused(shared: Path) -> None:
-    for place in shared.iterdir():
-        if place.stat().st_mtime < time.time() - 86400.0 * KEPT_DAYS:
-            shutil.rmtree(place, ignore_errors=True)
+def _forget_unused(parent: Path) -> None:
+    """Delete the folders in it that nobody has used for KEPT_DAYS; other processes may do the same at the same time."""
+    for folder in parent.iterdir():
+        with suppress(FileNotFoundError):
+            if folder.stat().st_mtime < time.time() - 86400.0 * KEPT_DAYS:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -42,8 +42,8 @@ def mml_row(loss: Any, positive: float, negatives: list[float]) -> Row:
     share = loss.negative_weight / N
     value = loss.positive_weight * max(0.0, 1.0 - positive)
     value += share * sum(weight * max(0.0, score - margin) for score in negatives for margin, weight in hinges)
-    slopes = [share * sum(weight for margin, weight in hinges if score > margin) for score in negatives]
-    return value, -loss.positive_weight if positive < 1.0 else 0.0, slopes
+    gradients = [share * sum(weight for margin, weight in hinges if score > margin) for score in negatives]
+    return value, -loss.positive_weight if positive < 1.0 else 0.0, gradients
 
 
 def ccl_row(loss: Any, positive: float, negatives: list[float]) -> Row:
@@ -61,21 +61,21 @@ def softmax_row(own: bool, mean: bool = False) -> ByHand:
         one = math.exp(positive / temperature)
         total = sum(exps) + (one if own else 0.0)
         value = exponent * math.log(total / N if mean else total) - math.log(one)
-        slope = exponent * (one / total if own else 0.0) - 1.0
-        return value, slope / temperature, [exponent * part / total / temperature for part in exps]
+        gradient = exponent * (one / total if own else 0.0) - 1.0
+        return value, gradient / temperature, [exponent * part / total / temperature for part in exps]
 
     return row
 
 
 def bpr_row(loss: Any, positive: float, negatives: list[float]) -> Row:
-    slopes = [(1.0 - sigmoid(positive - score)) / N for score in negatives]
-    return -sum(math.log(sigmoid(positive - score)) for score in negatives) / N, -sum(slopes), slopes
+    gradients = [(1.0 - sigmoid(positive - score)) / N for score in negatives]
+    return -sum(math.log(sigmoid(positive - score)) for score in negatives) / N, -sum(gradients), gradients
 
 
 def hinge_row(loss: Any, positive: float, negatives: list[float]) -> Row:
     heights = [loss.margin + score - positive for score in negatives]
-    slopes = [1.0 / N if height > 0 else 0.0 for height in heights]
-    return sum(max(0.0, height) for height in heights) / N, -sum(slopes), slopes
+    gradients = [1.0 / N if height > 0 else 0.0 for height in heights]
+    return sum(max(0.0, height) for height in heights) / N, -sum(gradients), gradients
 
 
 def mse_row(loss: Any, positive: float, negatives: list[float]) -> Row:
@@ -95,22 +95,22 @@ def square(cosine: float) -> float:
 def contrastive_row(loss: Any, positive: float, negatives: list[float]) -> Row:
     distances = [math.sqrt(square(score)) for score in negatives]
     value = square(positive) + sum(max(0.0, loss.margin - distance) ** 2 for distance in distances) / N
-    slopes = [2.0 * max(0.0, loss.margin - distance) / distance / N for distance in distances]
-    return value, -2.0, slopes
+    gradients = [2.0 * max(0.0, loss.margin - distance) / distance / N for distance in distances]
+    return value, -2.0, gradients
 
 
 def triplet_row(loss: Any, positive: float, negatives: list[float]) -> Row:
     heights = [square(positive) - square(score) + loss.margin for score in negatives]
-    slopes = [2.0 / N if height > 0 else 0.0 for height in heights]
-    return sum(max(0.0, height) for height in heights) / N, -sum(slopes), slopes
+    gradients = [2.0 / N if height > 0 else 0.0 for height in heights]
+    return sum(max(0.0, height) for height in heights) / N, -sum(gradients), gradients
 
 
 def cml_row(loss: Any, positive: float, negatives: list[float]) -> Row:
     gaps = [loss.margin + square(positive) - square(score) for score in negatives]
     worst = max(gaps)
     weight = math.log(N_ITEMS * sum(gap > 0 for gap in gaps) / N + 1) if loss.rank_weight else 1.0
-    slope = 2.0 * weight if worst > 0 else 0.0
-    return weight * max(0.0, worst), -slope, [slope if gap == worst else 0.0 for gap in gaps]
+    gradient = 2.0 * weight if worst > 0 else 0.0
+    return weight * max(0.0, worst), -gradient, [gradient if gap == worst else 0.0 for gap in gaps]
 
 
 MML = {"name": "mml", "margins": [0.1, 0.3, 0.5], "weights": [0.2, 0.3, 0.5], "positive_weight": 1.5, "negative_weight": 40.0}

@@ -13,7 +13,7 @@ import pytest
 from trainers.engines.numba_engine.kernels import kernel_for
 from trainers.metrics import ranking
 
-from .kernel_cache import FOLDER, KEPT_DAYS, ROOT, cache_folder
+from .kernel_cache import FOLDER, KEPT_DAYS, ROOT, _forget_unused, cache_folder
 
 KERNEL = "from numba import njit\n\n\n@njit(cache=True)\ndef kernel(x):\n    return x + 1\n"
 CALL = """
@@ -67,13 +67,22 @@ def test_other_code_is_compiled_and_harms_nobody(tmp_path: Path) -> None:
 def test_what_nobody_uses_any_more_is_deleted(tmp_path: Path) -> None:
     one = clone(tmp_path / "one")
     called(one, tmp_path / "cache")
-    (place,) = (tmp_path / "cache").glob("numba-*/trainers.metrics-*")
-    (old := place.with_name("trainers.metrics-0123456789abcdef")).mkdir()
+    (kept,) = (tmp_path / "cache").glob("numba-*/trainers.metrics-*")
+    (links,) = (tmp_path / "cache" / "clones").iterdir()
+    olds = [kept.with_name("trainers.metrics-0123456789abcdef"), links.with_name("0123456789abcdef")]
+    for old in olds:
+        old.mkdir()
+        (old / "link").symlink_to(kept, target_is_directory=True)
     long_ago = time.time() - 86400.0 * (KEPT_DAYS + 1)
-    for folder in (place, old):
+    for folder in (kept, links, *olds):
         os.utime(folder, (long_ago, long_ago))
     assert called(one, tmp_path / "cache") == [2, 1, 0]
-    assert not old.exists()
+    assert not any(old.exists() for old in olds)
+
+
+def test_what_another_process_deletes_at_the_same_time_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter([folder / "gone"]))
+    _forget_unused(tmp_path)
 
 
 def test_the_kernels_of_this_suite_are_in_the_shared_folder() -> None:
@@ -81,6 +90,6 @@ def test_the_kernels_of_this_suite_are_in_the_shared_folder() -> None:
     if FOLDER not in os.environ["NUMBA_CACHE_DIR"]:
         pytest.skip("NUMBA_CACHE_DIR was given")
     for kernel in (kernel_for(8, dense=False), kernel_for(8, dense=True), ranking._keep_best):
-        place = Path(kernel.stats.cache_path)
-        assert place.is_symlink()
-        assert place.resolve().parent.name.startswith("numba-")
+        folder = Path(kernel.stats.cache_path)
+        assert folder.is_symlink()
+        assert folder.resolve().parent.name.startswith("numba-")

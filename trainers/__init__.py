@@ -9,8 +9,8 @@
 """
 
 from trainers.config import TrainConfig
-from trainers.data import Dataset, Interactions, hold_out
-from trainers.data.datasets import load_dataset, load_test
+from trainers.data import Interactions, hold_out
+from trainers.data.datasets import Dataset, load_dataset, load_test
 from trainers.errors import InputError, TrainingDiverged
 from trainers.metrics.accuracy import evaluate
 from trainers.metrics.ranking import recommend

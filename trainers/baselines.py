@@ -39,7 +39,7 @@ class Baseline:
         note: how it ranks, and what it leaves out.
         items: ids of the items that it can recommend, ascending, (n,).
         seen: the training interactions with these items; item j of it is `items[j]`.
-        place: order of these items where scores are equal, (n,).
+        tie_ranks: order of these items where scores are equal, (n,).
         score: of these items.
     """
 
@@ -47,7 +47,7 @@ class Baseline:
     note: str
     items: NDArray[np.int64]
     seen: Interactions
-    place: NDArray[np.int64]
+    tie_ranks: NDArray[np.int64]
     score: Scorer
 
     def recommend(self, users: NDArray[Any], k: int) -> NDArray[np.int32]:
@@ -56,7 +56,7 @@ class Baseline:
         Raises:
             InputError: user ids that do not exist, or k below 1.
         """
-        lists = best_lists(self.score, self.seen, users, k, self.place)
+        lists = best_lists(self.score, self.seen, users, k, self.tie_ranks)
         return np.append(self.items, -1)[lists].astype(np.int32)  # -1 stays -1
 
 
@@ -91,19 +91,19 @@ def ease(seen: Interactions, l2: float = L2, max_items: int = MAX_ITEMS, should_
         raise InputError(f"l2 must be a number above 0, got {l2}; {L2:g} is the default")
     if max_items < 1:
         raise InputError(f"max_items must be at least 1, got {max_items}")
-    place = tie_order(seen.n_items)
-    items = np.sort(np.lexsort((place, -seen.per_item))[:max_items])
+    tie_ranks = tie_order(seen.n_items)
+    items = np.sort(np.lexsort((tie_ranks, -seen.per_item))[:max_items])
     label, note = "EASE", f"closed form, l2 {l2:g}, untuned"
     if len(items) < seen.n_items:
         kept = _restricted(seen, items)
         label += f", {len(items):,} most popular items"
         note += f"; knows {len(kept) / max(len(seen), 1):.0%} of the training interactions, recommends no other items"
         seen = kept
-    return Baseline(label, note, items, seen, place[items], _linear(seen, _weights(seen, l2, should_stop)))
+    return Baseline(label, note, items, seen, tie_ranks[items], _linear(seen, _weights(seen, l2, should_stop)))
 
 
 def _restricted(seen: Interactions, items: NDArray[np.int64]) -> Interactions:
-    """The interactions with `items`, numbered by their place in it."""
+    """The interactions with `items`, numbered by their index in it."""
     number = np.full(seen.n_items, -1)
     number[items] = np.arange(len(items))
     known = number[seen.items] >= 0

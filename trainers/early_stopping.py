@@ -46,6 +46,7 @@ class EarlyStopping:
 
         Raises:
             ValueError: the epoch was not measured in the plateau's metric, or the config's learning rate is not constant.
+            OutOfMemory: parameters cannot be kept or put back; the lane is free again.
         """
         metric = self._plateau.metric
         if result.metrics is None:

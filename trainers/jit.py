@@ -26,8 +26,8 @@ def compiled(
     write different files. Should numba no longer look at the stamp that is set here, it looks at the function's file again.
 
     Args:
-        takes: the named tuples among the arguments. Machine code knows their fields by place, so they must be named where the
-            fingerprint finds them.
+        takes: the named tuples among the arguments. Machine code knows their fields by position, so they must be named where
+            the fingerprint finds them.
 
     Without reference counts (`_nrt`): passing an array to a function would add to a number in memory that all threads share.
     So compiled functions allocate nothing; what they need is handed to them.

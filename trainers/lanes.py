@@ -22,6 +22,7 @@ class HasConfig(Protocol):
 
 
 Job = TypeVar("Job", bound=HasConfig)
+Answer = TypeVar("Answer")
 
 
 def _refuse(job: object, error: OutOfMemory) -> None:
@@ -81,9 +82,18 @@ class LaneRunner(Generic[Job]):
 
     def vectors(self, job: Job) -> Vectors | None:
         """The vectors of a job in a lane; None when there is no memory to fetch them: then all jobs train again."""
+        lane = next(lane for lane, one in self.busy.items() if one is job)
+        return self.attempt(lambda: self.engine.vectors(lane))
+
+    def attempt(self, call: Callable[[], Answer]) -> Answer | None:
+        """What a call of the engine answers between two rounds; None when memory has run out: then all jobs train again.
+
+        Raises:
+            OutOfMemory: a job does not fit alone, unless `too_large` takes it.
+        """
         lanes = self.engine.lanes
         try:
-            return self.engine.vectors(next(lane for lane, one in self.busy.items() if one is job))
+            return call()
         except OutOfMemory as error:
             self._make_room(error, shrunk=self.engine.lanes < lanes)
             return None

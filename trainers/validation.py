@@ -57,15 +57,15 @@ def checked(cls: type[Checked], mapping: object, where: str) -> Checked:
 
 def _explain(detail: dict[str, Any], where: str, cls: object, mapping: object) -> str:
     path = _path_in_file(detail["loc"], mapping)
-    place = f"{where}: {'.'.join(path)}" if path else where
+    field = f"{where}: {'.'.join(path)}" if path else where
     kind, value = detail["type"], detail["input"]
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         inside = f"{where}: {'.'.join(path[:-1])}" if path[:-1] else where
         return f"{inside}: {unknown('key', path[-1], _allowed_keys(cls, detail['loc'][:-1]))}"
     if kind in ("missing", "missing_keyword_only_argument"):
-        return f"{place} is required and was not given"
+        return f"{field} is required and was not given"
     message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{place}: {message}" if kind == "value_error" else f"{place}: {message}, got {value!r}"
+    return f"{field}: {message}" if kind == "value_error" else f"{field}: {message}, got {value!r}"
 
 
 def _path_in_file(location: tuple[Any, ...], mapping: object) -> list[str]:

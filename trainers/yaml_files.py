@@ -38,15 +38,24 @@ def read_yaml(path: str | Path, is_sealed: bool = False) -> dict[str, Any]:
         raise InputError(f"{path}: is not UTF-8 text: {error}") from None
     if is_sealed and sealed(text.rpartition(SEAL)[0]) != text:
         raise InputError(f"{path}: does not match its checksum: it is damaged, was edited, or comes from an earlier version")
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, where: str) -> dict[str, Any]:
+    """The mapping that a YAML text holds.
+
+    Raises:
+        InputError: it is not YAML (with its line), repeats a key, or holds no mapping.
+    """
     try:
         content = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{path}{line}: {first_line(error, error.problem or error.context)}") from None
+        raise InputError(f"{where}{line}: {first_line(error, error.problem or error.context)}") from None
     except (YAMLError, ValueError) as error:  # ValueError: ruamel's scalar constructors, e.g. an impossible date
-        raise InputError(f"{path}: is not valid YAML: {first_line(error)}") from None
+        raise InputError(f"{where}: is not valid YAML: {first_line(error)}") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise InputError(f"{path}: must hold a mapping with text keys, got {type(content).__name__} {str(content)[:60]!r}")
+        raise InputError(f"{where}: must hold a mapping with text keys, got {type(content).__name__} {str(content)[:60]!r}")
     return content
 
 

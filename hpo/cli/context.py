@@ -54,17 +54,20 @@ def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> 
     """The workspace of a study that has run, the study, and its storage.
 
     Raises:
-        InputError: no such storage or study, its data have changed, or `to_train` this machine lacks its engine.
+        InputError: no such storage or study, its data have changed, or `to_train` this machine lacks its engine, or a rival of
+            a study that was last searched as a rival itself is missing or broken.
     """
     spec, study, storage = stored_study(arguments)
-    place, rivals = (spec, arguments.output, arguments.data_dir), stored_rivals(study)
+    where, rivals = (spec, arguments.output, arguments.data_dir), stored_rivals(study)
+    if to_train and not rivals:
+        rivals = tuple(spec.rival_specs())
     engine = stored_definition(study.study_name, study.user_attrs).engine
     try:
-        work = Workspace.open(*place, engine, AUTO, rivals=rivals)
+        work = Workspace.open(*where, engine, AUTO, rivals=rivals)
     except InputError:
         if to_train:
             raise
-        work = Workspace(*place, EngineChoice(engine, "", "it has searched, on another machine"), rivals)
+        work = Workspace(*where, EngineChoice(engine, "", "it has searched, on another machine"), rivals)
     work.check_data(study)
     return work, study, storage
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from optuna.exceptions import StorageInternalError
 
+from hpo.runs.provenance import note_revision
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, reason_of, set_up_logging
 from hpo.runtime.signals import StoppedBySignal
 from hpo.storage.open import has_password
@@ -35,6 +36,7 @@ def entry(
     if url and has_password(url):
         print("warning: the password in --storage shows in `ps`; set HPO_STORAGE or use ~/.pgpass instead", file=sys.stderr)
     take_share(0, 1)
+    note_revision()
     try:
         return command(arguments)
     except InputError as error:

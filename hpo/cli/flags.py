@@ -22,7 +22,7 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", required=True, metavar="NAME|FILE", help="a study that has run on this storage, or its file")
 
 
-def add_place_arguments(parser: argparse.ArgumentParser) -> None:
+def add_location_arguments(parser: argparse.ArgumentParser) -> None:
     """`--output`, `--storage` and `--data-dir`."""
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help=f"results of all studies ({OUTPUT})")
     parser.add_argument(

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, JsonValue
 
-from hpo.confirmation.results import Candidate, Method, highest
+from hpo.confirmation.results import Finalist, Method, highest
 from hpo.runs.store import BaselineResult
 from trainers.validation import SETTINGS
 
@@ -27,6 +27,10 @@ class CaveatKind(StrEnum):
     SEARCH_CHANGED = "search changed"  # its sampler or its pruner
     SHORT_SEARCH = "short search"  # the sampler never learned
     NOT_SEARCHED_BY_ALL = "not searched by all"  # settings that untuned methods have from their file
+    DATA_WARNING = "data warning"  # about the files
+    RATINGS_UNUSED = "ratings unused"  # a low one counts like a high one
+    TEST_DROPPED = "test dropped"  # pairs or users of the test split
+    LAWS_DIFFER = "laws differ"  # how validation and test were drawn
     SPLITS_DIFFER = "splits differ"  # validation and test, in popularity
     TEST_READ_AGAIN = "test read again"
     TEST_READ_FOR_OTHERS = "test read for others"
@@ -55,7 +59,7 @@ class Caveat(BaseModel):
 
 def caveats_of(
     methods: Sequence[Method],
-    validated: Mapping[str, Sequence[Candidate]],
+    validated: Mapping[str, Sequence[Finalist]],
     baselines: Sequence[BaselineResult],
     search_epochs: int,
     objective: str,
@@ -67,8 +71,8 @@ def caveats_of(
         validated: what validation chose from, for each method that was tuned, by its label.
         search_epochs: of a trial of the search.
     """
-    chosen = {label: highest(candidates, objective, label) for label, candidates in validated.items()}
-    unfinished = (_unfinished(label, candidate, search_epochs, objective) for label, candidate in chosen.items())
+    chosen = {label: highest(finalists, objective, label) for label, finalists in validated.items()}
+    unfinished = (_unfinished(label, finalist, search_epochs, objective) for label, finalist in chosen.items())
     return [
         *_tuning_gains(methods, validated, chosen, objective),
         *(caveat for caveat in unfinished if caveat is not None),
@@ -79,28 +83,28 @@ def caveats_of(
 
 def _tuning_gains(
     methods: Sequence[Method],
-    validated: Mapping[str, Sequence[Candidate]],
-    chosen: Mapping[str, Candidate],
+    validated: Mapping[str, Sequence[Finalist]],
+    chosen: Mapping[str, Finalist],
     objective: str,
 ) -> Iterator[Caveat]:
     """What tuning a loss brought over its published settings, on the split that chose it and on the other."""
 
-    def method_of(candidate: Candidate) -> Method | None:
-        same = (method for method in methods if method.config.same_but_seed(candidate.config))
+    def method_of(finalist: Finalist) -> Method | None:
+        same = (method for method in methods if method.config.same_but_seed(finalist.config))
         return next((method for method in same if not method.failure), None)
 
     for label, best in chosen.items():
         tuned = method_of(best)
-        for candidate in validated[label]:
-            other = method_of(candidate)
-            if tuned and other and other is not tuned and min(candidate.mean(objective), other.mean(objective)) > 0:
-                gains = best.mean(objective) / candidate.mean(objective), tuned.mean(objective) / other.mean(objective)
+        for finalist in validated[label]:
+            other = method_of(finalist)
+            if tuned and other and other is not tuned and min(finalist.mean(objective), other.mean(objective)) > 0:
+                gains = best.mean(objective) / finalist.mean(objective), tuned.mean(objective) / other.mean(objective)
                 validation, test = (100 * (gain - 1) for gain in gains)
                 facts: dict[str, JsonValue] = {"over": other.label, "validation_percent": validation, "test_percent": test}
                 yield Caveat(kind=CaveatKind.TUNING_GAIN, subject=label, facts=facts)
 
 
-def _unfinished(label: str, chosen: Candidate, search_epochs: int, objective: str) -> Caveat | None:
+def _unfinished(label: str, chosen: Finalist, search_epochs: int, objective: str) -> Caveat | None:
     """What shows that a tuned method's training was not finished.
 
     At a constant rate that is the end of its validation curve. A rate that falls to zero flattens the end of every curve,

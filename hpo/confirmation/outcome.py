@@ -10,7 +10,7 @@ import optuna
 from pydantic import BaseModel
 
 from hpo.confirmation.caveats import Caveat
-from hpo.confirmation.results import Candidate, Method, highest
+from hpo.confirmation.results import Finalist, Method, highest
 from hpo.confirmation.statistics import Comparison
 from hpo.confirmation.wording import sentence, statements
 from hpo.runs.provenance import Provenance
@@ -19,6 +19,8 @@ from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
 from hpo.study.definition import STUDY_ID, Definition
 from hpo.study.objective import measured
+from trainers.data.facts import DataFacts, TestFacts
+from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
 from trainers.files import write_text
 from trainers.validation import SETTINGS
@@ -27,11 +29,20 @@ from trainers.yaml_files import read_yaml, sealed, to_yaml
 log = logging.getLogger(__name__)
 
 CONFIRM = "confirm.yaml"
-REMEDY = "run hpo.confirm again, finished runs are kept"
+REMEDY = "delete it and run hpo.confirm again, finished runs are kept"
 
 
 class DataCounts(BaseModel):
-    """How many there are of what; `train` is what stage 1 trains on; where the test split comes from."""
+    """The data in numbers.
+
+    Attributes:
+        train: what stage 1 trains on.
+        users_with_test: whom the verdict rests on.
+        facts: how the data were read.
+        about_test: what was dropped from the test split.
+        validation_split: how validation was held out.
+        validation_unknown: held-out pairs that were dropped because their user or item is not among what is trained on.
+    """
 
     model_config = SETTINGS | {"frozen": True}
     users: int
@@ -40,7 +51,10 @@ class DataCounts(BaseModel):
     validation: int
     test: int
     users_with_test: int
-    test_split: str
+    facts: DataFacts
+    about_test: TestFacts
+    validation_split: ValidationSplit
+    validation_unknown: int
 
 
 class InWords(BaseModel):
@@ -74,7 +88,7 @@ class Confirmation(Stored):
     comparisons: list[Comparison]
     caveats: list[Caveat]
     baselines: list[BaselineResult]
-    validated: dict[str, list[Candidate]]
+    validated: dict[str, list[Finalist]]
     definition: Definition
     provenance: Provenance
 
@@ -89,14 +103,14 @@ class Confirmation(Stored):
         return measured(self.objective)
 
     @property
-    def candidates(self) -> list[Candidate]:
+    def finalists(self) -> list[Finalist]:
         """What entered stage 1 of our study."""
         return next(iter(self.validated.values()))
 
     @property
-    def winner(self) -> Candidate:
+    def winner(self) -> Finalist:
         """What validation chose of our study."""
-        return highest(self.candidates, self.objective, self.study)
+        return highest(self.finalists, self.objective, self.study)
 
     def rows(self) -> list[list[str]]:
         """Cells of the comparison table: method, then `mean ± sd` per metric, then the difference to the winner."""
@@ -119,7 +133,7 @@ class Confirmation(Stored):
 
     def statements(self) -> list[str]:
         """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; who could not be judged."""
-        return statements(self.methods, self.comparisons, self.objective)
+        return statements(self.methods, self.comparisons, self.data.users_with_test, self.objective)
 
     def sentences(self) -> list[str]:
         """The caveats, a sentence each."""
@@ -154,7 +168,7 @@ def confirmation(folder: Path, study: optuna.Study) -> Confirmation | None:
     try:
         found = Confirmation.read(path)
     except InputError as error:
-        log.warning("%s; the study counts as not confirmed until hpo.confirm is run again", error)
+        log.warning("%s; the study counts as not confirmed until then", error)
         return None
     if found.study_id != study.user_attrs.get(STUDY_ID):
         log.warning("%s is of another study of this name: it is not shown", path)

@@ -1,4 +1,4 @@
-"""What confirm measures: candidates on validation, methods on test, and what finding them took."""
+"""What confirm measures: finalists on validation, methods on test, and what finding them took."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class SearchCost:
     epochs: int = 0
     seconds: float = 0.0
 
-    def with_selection(self, candidates: Sequence[Candidate]) -> SearchCost:
-        """The same with stage 1 of confirm, which chooses among the candidates."""
-        epochs = sum(candidate.epochs_trained for candidate in candidates)
-        seconds = sum(candidate.seconds for candidate in candidates)
+    def with_selection(self, finalists: Sequence[Finalist]) -> SearchCost:
+        """The same with stage 1 of confirm, which chooses among the finalists."""
+        epochs = sum(finalist.epochs_trained for finalist in finalists)
+        seconds = sum(finalist.seconds for finalist in finalists)
         return SearchCost(self.trials, self.epochs + epochs, round(self.seconds + seconds, 1))
 
 
@@ -47,7 +47,7 @@ def search_cost(study: optuna.Study) -> SearchCost:
 
 
 @dataclass(frozen=True, config=SETTINGS)
-class Candidate:
+class Finalist:
     """A config that entered the validation stage, with its metrics by seed; `failure` if it diverged.
 
     Attributes:
@@ -72,15 +72,15 @@ class Candidate:
         return float("-inf") if self.failure else statistics.fmean(metrics[metric] for metrics in self.by_seed.values())
 
 
-def highest(candidates: Sequence[Candidate], objective: str, name: str) -> Candidate:
-    """The candidate of the highest mean of the objective.
+def highest(finalists: Sequence[Finalist], objective: str, name: str) -> Finalist:
+    """The finalist of the highest mean of the objective.
 
     Raises:
         InputError: all of study `name` diverged.
     """
-    winner = max(candidates, key=lambda candidate: candidate.mean(objective))
+    winner = max(finalists, key=lambda finalist: finalist.mean(objective))
     if winner.failure:
-        raise InputError(f"study {name!r}: every candidate diverged at full epochs, e.g. {winner.failure}")
+        raise InputError(f"study {name!r}: every finalist diverged at full epochs, e.g. {winner.failure}")
     return winner
 
 
@@ -136,7 +136,7 @@ def mean_sd(mean: float, sd: float | None) -> str:
 
 
 def mean_of(parts: Sequence[Any]) -> Any:
-    """The mean of numbers, and of what stands at the same place in equal mappings and lists."""
+    """The mean of numbers, and of what stands at the same position of equal mappings and lists."""
     first = parts[0]
     if isinstance(first, dict):
         return {key: mean_of([part[key] for part in parts]) for key in first}

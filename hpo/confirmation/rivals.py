@@ -12,9 +12,9 @@ from optuna.storages import BaseStorage
 from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
-from hpo.confirmation.results import NO_SEARCH, Candidate, SearchCost, highest, search_cost
+from hpo.confirmation.results import NO_SEARCH, Finalist, SearchCost, highest, search_cost
 from hpo.runtime.text import counted
-from hpo.study.definition import Difference, definition_of, differences, stored_definition
+from hpo.study.definition import Difference, differences, stored_definition
 from hpo.study.spec import StudySpec
 from hpo.study.stored import stored_spec
 from hpo.study.trials import best_trials, ways_searched
@@ -25,7 +25,7 @@ from trainers.errors import InputError
 from trainers.losses import LOSSES
 from trainers.published import USUAL
 
-Select = Callable[[optuna.Study, StudySpec], list[Candidate]]
+Select = Callable[[optuna.Study, StudySpec], list[Finalist]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Contender:
     config: TrainConfig
     n_seeds: int
     search: SearchCost = NO_SEARCH
-    candidates: Sequence[Candidate] = ()
+    finalists: Sequence[Finalist] = ()
 
 
 BUDGET_TOLERANCE = 0.1  # budgets within 10 % count as equal: n workers may overshoot by n - 1 trials
@@ -94,13 +94,13 @@ class Rivals:
         kind: str,
         config: TrainConfig,
         search: SearchCost = NO_SEARCH,
-        candidates: Sequence[Candidate] = (),
+        finalists: Sequence[Finalist] = (),
     ) -> Contender:
         """A config over as many seeds as ours, or over fewer, and labelled so, where the plan has fewer for its loss."""
         plan = self.work.spec.confirm
         n_seeds = min(plan.seeds, plan.rival_seeds.get(spec.space.loss_name, plan.seeds))
         fewer = f" ({counted(n_seeds, 'seed')}, not {plan.seeds})" if n_seeds < plan.seeds else ""
-        return Contender(f"{title(spec)} {kind}{fewer}", config, n_seeds, search, candidates)
+        return Contender(f"{title(spec)} {kind}{fewer}", config, n_seeds, search, finalists)
 
     @cached_property
     def _n_trials(self) -> int:
@@ -130,20 +130,20 @@ class Rivals:
             return NotTuned("no complete trial")
         if unlike := self._searched_otherwise(ways_searched(study)):
             return NotTuned("differs", unlike)
-        candidates = self.select(study, theirs)
-        if all(candidate.failure for candidate in candidates):
+        finalists = self.select(study, theirs)
+        if all(finalist.failure for finalist in finalists):
             return NotTuned("diverged")
-        chosen, cost = highest(candidates, self.work.spec.objective, rival.name), search_cost(study)
+        chosen, cost = highest(finalists, self.work.spec.objective, rival.name), search_cost(study)
         unlike_budget = abs(cost.trials - self._n_trials) > BUDGET_TOLERANCE * self._n_trials
         budget = f" ({counted(cost.trials, 'trial')}, not {self._n_trials})" if unlike_budget else ""
-        return self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(candidates), candidates)
+        return self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(finalists), finalists)
 
     def _unlike(self, study: optuna.Study, asked: StudySpec) -> list[Difference]:
         """Where a rival's study differs from what is asked for: what its name or file stands for, with our budget and data.
 
         The batch size and the rate of its file are fair. Its engine may be another one: ours may not train its loss.
         """
-        now = definition_of(asked, self.work.dataset.checksum, self.work.choice.name)
+        now = self.work.definition(asked)
         return differences(stored_definition(study.study_name, study.user_attrs), now, leaving_out=("engine",))
 
     def _searched_otherwise(self, theirs: list[dict[str, Any]]) -> list[Difference]:
@@ -157,7 +157,7 @@ class Rivals:
 
     def _caveats(self, ours: Contender, others: Sequence[Contender]) -> Iterator[Caveat]:
         """What the reader must know of how the configs came to be."""
-        spec, some_untuned = self.work.spec, any(not other.candidates for other in others)
+        spec, some_untuned = self.work.spec, any(not other.finalists for other in others)
         if some_untuned:
             yield Caveat(kind=CaveatKind.PAPER_SETTINGS, subject=spec.name)
         yield from _model_differences(ours, others, searched=spec.space.also)
@@ -188,10 +188,10 @@ def _parts(ways: list[dict[str, Any]], part: str) -> set[str]:
 
 def _without_duplicates(ours: Contender, others: Sequence[Contender], objective: str) -> tuple[list[Contender], list[Caveat]]:
     """The others without published configs that a search has found, too, and a caveat for each of those."""
-    tuned = [ours, *(other for other in others if other.candidates)]
+    tuned = [ours, *(other for other in others if other.finalists)]
     kept, caveats = [], []
     for other in others:
-        same = None if other.candidates else next((one for one in tuned if one.config.same_but_seed(other.config)), None)
+        same = None if other.finalists else next((one for one in tuned if one.config.same_but_seed(other.config)), None)
         if same is None:
             kept.append(other)
         else:
@@ -201,8 +201,8 @@ def _without_duplicates(ours: Contender, others: Sequence[Contender], objective:
 
 def published_found_by_search(tuned: Contender, published: Contender, objective: str) -> Caveat:
     """Where the validation stage chose the published config: whether the search had another one ahead of it."""
-    chosen = highest(tuned.candidates, objective, tuned.label)
-    best = max(tuned.candidates, key=lambda candidate: candidate.search_value)
+    chosen = highest(tuned.finalists, objective, tuned.label)
+    best = max(tuned.finalists, key=lambda finalist: finalist.search_value)
     facts: dict[str, JsonValue] = {"published": published.label}
     if best.search_value > chosen.search_value:
         facts |= {"trial": best.trial, "failure": best.failure, "value": None if best.failure else best.mean(objective)}

@@ -10,12 +10,13 @@ import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 
-from hpo.confirmation.caveats import Caveat, CaveatKind, caveats_of
+from hpo.confirmation.caveats import caveats_of
+from hpo.confirmation.data_caveats import data_caveats
 from hpo.confirmation.outcome import Confirmation, DataCounts
-from hpo.confirmation.results import Candidate, Method, highest, mean_of, search_cost
+from hpo.confirmation.reading_log import log_reading, readings_of_other_studies
+from hpo.confirmation.results import Finalist, Method, highest, mean_of, search_cost
 from hpo.confirmation.rivals import Contender, Rivals, title
-from hpo.confirmation.statistics import Comparison, Floats, Measured, compare
-from hpo.confirmation.test_log import log_reading, readings_of_other_studies
+from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Floats, Measured, compare
 from hpo.runs.provenance import provenance
 from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunStore
 from hpo.runs.train import FullRuns, Progress
@@ -23,15 +24,15 @@ from hpo.runtime.signals import Stopper
 from hpo.study.definition import STUDY_ID, stored_definition
 from hpo.study.objective import measured_at_full_budget
 from hpo.study.spec import StudySpec
-from hpo.study.trials import finalists, trial_config
+from hpo.study.trials import finalist_trials, trial_config
 from hpo.study.workspace import Workspace
-from trainers import Interactions, TrainConfig, load_test
+from trainers import Interactions, TrainConfig
 from trainers.baselines import BASELINES
-from trainers.data.datasets import origin_of_test
+from trainers.data.datasets import read_test
+from trainers.data.prepare import TestData
 from trainers.engines import engine_for
 from trainers.errors import InputError
 
-SHIFT_PERCENT = 10  # of popularity, between validation and test
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
 SELECT_OFFSET, TEST_OFFSET = 101, 201  # seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...
 
@@ -49,24 +50,21 @@ class Confirmer:
         """Both stages.
 
         Raises:
-            InputError: no complete trial, or every candidate diverges.
+            InputError: no complete trial, or every finalist diverges.
             Stopped: SIGINT or SIGTERM; finished runs are kept.
         """
-        spec, test, n_trials = (
-            self.work.spec,
-            self._test_split,
-            search_cost(study).trials,
-        )  # a broken file shows before training
-        candidates = self._select(study, spec)
-        winner = highest(candidates, spec.objective, spec.name)
-        cost = search_cost(study).with_selection(candidates)
-        ours = Contender(f"{title(spec)} tuned", winner.config, spec.confirm.seeds, cost, candidates)
+        spec, test = self.work.spec, self._test  # a broken file shows before training
+        n_trials = search_cost(study).trials
+        finalists = self._select(study, spec)
+        winner = highest(finalists, spec.objective, spec.name)
+        cost = search_cost(study).with_selection(finalists)
+        ours = Contender(f"{title(spec)} tuned", winner.config, spec.confirm.seeds, cost, finalists)
         others, caveats = Rivals(self.work, study, self.storage, self._select).of(ours)
         compared = [ours, *others]
         read = log_reading(study, {one.label: [self._first(one).digest(), one.n_seeds] for one in compared})
-        tested = [self._test(contender) for contender in compared]
+        tested = [self._tested(contender) for contender in compared]
         methods = [method for method, _ in tested]
-        validated = {one.label: list(one.candidates) for one in compared if one.candidates}
+        validated = {one.label: list(one.finalists) for one in compared if one.finalists}
         baselines = [self._baseline(name) for name in BASELINES]
         return Confirmation(
             study=spec.name,
@@ -75,10 +73,10 @@ class Confirmer:
             search_epochs=spec.search.epochs,
             data=self._data(),
             methods=methods,
-            comparisons=compared_by_users(tested, spec.objective),
+            comparisons=compared_by_users(tested, spec.objective) if test.facts.kept_users >= MIN_TEST_USERS else [],
             caveats=[
                 *caveats,
-                *distribution_shift(spec.name, *self.work.split, self.work.dataset.train, test),
+                *data_caveats(self.work, test.pairs, test.facts),
                 *read,
                 *readings_of_other_studies(study, self.storage),
                 *caveats_of(methods, validated, baselines, spec.search.epochs, spec.objective),
@@ -90,7 +88,7 @@ class Confirmer:
         )
 
     def _data(self) -> DataCounts:
-        (train, validation), test = self.work.split, self._test_split
+        (train, validation), test = self.work.split, self._test.pairs
         return DataCounts(
             users=train.n_users,
             items=train.n_items,
@@ -98,17 +96,20 @@ class Confirmer:
             validation=len(validation),
             test=len(test),
             users_with_test=int((test.per_user > 0).sum()),
-            test_split=origin_of_test(self.work.spec.dataset, self.work.data_dir),
+            facts=self.work.dataset.facts,
+            about_test=self._test.facts,
+            validation_split=self.work.validation,
+            validation_unknown=self.work.parts.unknown,
         )
 
-    def _select(self, study: optuna.Study, spec: StudySpec) -> list[Candidate]:
+    def _select(self, study: optuna.Study, spec: StudySpec) -> list[Finalist]:
         """Stage 1: the top configs and the published one on train, over fresh seeds, scored on validation."""
         plan = self.work.spec.confirm
-        trials = finalists(study, plan.top)
+        trials = finalist_trials(study, plan.top)
         if not trials:
             raise InputError(f"study {spec.name!r} has no complete trial to confirm; let it run longer")
         seeds = _seeds(self.work.spec.search.seed + SELECT_OFFSET, plan.select_seeds)
-        candidates = []
+        finalists = []
         for trial in trials:
             config = trial_config(trial, spec).replace(epochs=plan.epochs, seed=seeds[0])
             label = f"validation, {spec.name} trial {trial.number}"
@@ -118,20 +119,20 @@ class Confirmer:
             by_epoch = {run.config.seed: run.curve for run in runs}, {run.config.seed: run.losses for run in runs}
             seconds, epochs = sum(run.seconds for run in runs), sum(run.epochs_trained for run in runs)
             value = float(trial.value or 0.0)
-            candidates.append(Candidate(trial.number, config, value, by_seed, failure, *by_epoch, seconds, epochs))
-        return candidates
+            finalists.append(Finalist(trial.number, config, value, by_seed, failure, *by_epoch, seconds, epochs))
+        return finalists
 
     def _first(self, contender: Contender) -> TrainConfig:
         """What stage 2 trains, with the first of its seeds."""
         return contender.config.replace(seed=self.work.spec.search.seed + TEST_OFFSET)
 
-    def _test(self, contender: Contender) -> tuple[Method, Floats]:
+    def _tested(self, contender: Contender) -> tuple[Method, Floats]:
         """Stage 2: one method on train + validation, over further seeds; each model is read on test once. With it the objective
         of each user (n_users,), mean over seeds, empty when a seed diverged.
         """
         label, config = contender.label, self._first(contender)
         seeds = _seeds(config.seed, contender.n_seeds)
-        runs = self._runs(f"test, {label}", config, seeds, self.work.dataset.train, self._test_split)
+        runs = self._runs(f"test, {label}", config, seeds, self.work.dataset.train, self._test.pairs)
         failure = next((run.failure for run in runs if run.failure), "")
         objective = self.work.spec.objective
         per_user = [run.per_user[objective].to_numpy(np.float64) for run in runs if run.per_user is not None]
@@ -154,7 +155,7 @@ class Confirmer:
 
     def _baseline(self, name: str) -> BaselineResult:
         """A baseline on the same data as stage 2."""
-        return self._full_runs.baseline(name, self.work.dataset.train, self._test_split)
+        return self._full_runs.baseline(name, self.work.dataset.train, self._test.pairs)
 
     @cached_property
     def _full_runs(self) -> FullRuns:
@@ -163,8 +164,8 @@ class Confirmer:
         return FullRuns(store, self.progress, self.stopper, measured_at_full_budget(self.work.spec.objective))
 
     @cached_property
-    def _test_split(self) -> Interactions:
-        return load_test(self.work.spec.dataset, self.work.data_dir)
+    def _test(self) -> TestData:
+        return read_test(self.work.dataset)
 
     def _runs(
         self,
@@ -188,18 +189,6 @@ def compared_by_users(tested: Sequence[tuple[Method, Floats]], objective: str) -
     """
     sound = [Measured(m.label, users, np.array(m.values(objective))) for m, users in tested if not m.failure]
     return [] if tested[0][0].failure else compare(sound[0], sound[1:])
-
-
-def distribution_shift(
-    study: str, seen: Interactions, validation: Interactions, train: Interactions, test: Interactions
-) -> list[Caveat]:
-    """A caveat when the items to be found on test have another popularity among what is trained on than those on validation."""
-    chosen_by = float(seen.per_item[validation.items].mean()) / len(seen)
-    tested_by = float(train.per_item[test.items].mean()) / len(train)
-    percent = 100 * (tested_by / chosen_by - 1) if chosen_by else 0.0
-    if abs(percent) < SHIFT_PERCENT:
-        return []
-    return [Caveat(kind=CaveatKind.SPLITS_DIFFER, subject=study, facts={"percent": percent})]
 
 
 def _seeds(first: int, count: int) -> list[int]:

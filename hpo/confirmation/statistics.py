@@ -27,6 +27,7 @@ from trainers.validation import SETTINGS
 Floats = NDArray[np.float64]
 
 ALPHA, POWER = 0.05, 0.8
+MIN_TEST_USERS = 30  # for a verdict: the bootstrap of fewer users says too little about others
 RESAMPLES = 4000
 BATCH = 200  # resamples held in memory at a time
 BOOTSTRAP_SEED = 20240

@@ -10,27 +10,45 @@ from typing import Any
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.results import Method
-from hpo.confirmation.statistics import Comparison, Evidence, Word
+from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Evidence, Word
 
 Facts = dict[str, Any]
 REVISION_LENGTH = 12  # characters shown of a git revision
 WHY_NOT_TUNED = {
     "has not run": "has not run",
     "no complete trial": "has no complete trial",
-    "diverged": "has only candidates that diverge at full epochs",
+    "diverged": "has only finalists that diverge at full epochs",
     "cannot be searched": "cannot be searched with this study's budget and data: {details}",
     "differs": "was searched with other settings: {details}",
+}
+LAWS = {
+    "random": "drawn at random",
+    "last": "the last interactions of each user",
+    "leave_one_out": "the last interaction of each user",
+    "time": "what came after one moment",
+    "popularity": "drawn so that rare items come as often as popular ones",
+    "file": "a file",
+}
+SPLIT_REMEDIES = {  # by the validation split that may be more like the test split
+    "last": "; the data have an order, so hold out the last interactions (validation: {name: last})",
+    "random": "; hold out at random, too (validation: {name: random})",
+    "none": "; the data allow no other validation, so read the figures of the published settings beside those of the winner",
 }
 UNFINISHED = "; its training may not have been finished: try more epochs (--confirm-epochs) or a higher learning rate"
 
 
-def statements(methods: Sequence[Method], comparisons: Sequence[Comparison], objective: str) -> list[str]:
+def statements(methods: Sequence[Method], comparisons: Sequence[Comparison], test_users: int, objective: str) -> list[str]:
     """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; who could not be judged."""
     sound = [method for method in methods if not method.failure]
     said = []
     if len(sound) > 1:
         best = max(sound, key=lambda method: method.mean(objective))
         said.append(f"the highest {objective} on the test split is that of {best.label}, {best.mean(objective):.4f}")
+    if test_users < MIN_TEST_USERS:
+        said.append(
+            f"no verdict: the test split has {test_users} users, and {MIN_TEST_USERS} are needed; use more data or "
+            "another test split"
+        )
     tuned = {method.label for method in methods if method.search.trials}
     tuned_first = sorted(comparisons, key=lambda comparison: comparison.rival not in tuned)
     said += [verdict(comparison, objective) for comparison in tuned_first]
@@ -139,11 +157,36 @@ def _not_searched_by_all(subject: str, facts: Facts) -> str:
     return f"{fields}: searched for tuned methods only; the others have the values of their study file (see the report)"
 
 
+def _data_warning(subject: str, facts: Facts) -> str:
+    return f"data: {facts['warning']}"
+
+
+def _ratings_unused(subject: str, facts: Facts) -> str:
+    return (
+        "the data have ratings, and every line counts as a positive, low ratings too: to leave low ones out, set min_rating "
+        "(data: {min_rating: 4})"
+    )
+
+
+def _test_dropped(subject: str, facts: Facts) -> str:
+    return (
+        f"the verdict rests on {facts['kept_users']:,} of the {facts['users']:,} users of the test split: {facts['unknown']:,} "
+        f"of its {facts['pairs']:,} pairs have a user or an item that is not in train, and {facts['seen']:,} are in train"
+    )
+
+
+def _laws_differ(subject: str, facts: Facts) -> str:
+    return (
+        f"validation is {LAWS[facts['validation']]}, the test split {LAWS[facts['test']]}: the validation winner need not win "
+        f"on test{SPLIT_REMEDIES[facts['remedy']]}"
+    )
+
+
 def _splits_differ(subject: str, facts: Facts) -> str:
     how = "more" if facts["percent"] > 0 else "less"
     return (
         f"items of the test split are {abs(facts['percent']):.0f} % {how} popular than those of validation: they follow "
-        "different distributions; the validation winner need not win on test"
+        f"different distributions; the validation winner need not win on test{SPLIT_REMEDIES[facts['remedy']]}"
     )
 
 
@@ -212,6 +255,10 @@ WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
     CaveatKind.SEARCH_CHANGED: _search_changed,
     CaveatKind.SHORT_SEARCH: _short_search,
     CaveatKind.NOT_SEARCHED_BY_ALL: _not_searched_by_all,
+    CaveatKind.DATA_WARNING: _data_warning,
+    CaveatKind.RATINGS_UNUSED: _ratings_unused,
+    CaveatKind.TEST_DROPPED: _test_dropped,
+    CaveatKind.LAWS_DIFFER: _laws_differ,
     CaveatKind.SPLITS_DIFFER: _splits_differ,
     CaveatKind.TEST_READ_AGAIN: _test_read_again,
     CaveatKind.TEST_READ_FOR_OTHERS: _test_read_for_others,

@@ -34,7 +34,7 @@ def publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output: 
         InputError: the folder cannot be written, or holds another study's results.
     """
     folder = output / spec.name
-    check_owner(folder, study)
+    check_owner(folder, study, to_overwrite=False)
     overview = Overview.of(spec, study, folder)
     drawn = pictures(overview)
     paths = write_report(overview, drawn, folder)

@@ -17,10 +17,10 @@ from hpo.runtime.typed_files import Stored
 from hpo.study.attributes import PUBLISHED_MARK, SEARCHED_BY, WORKER
 from hpo.study.definition import STUDY_ID
 from hpo.study.objective import Objective
-from hpo.study.spec import Seed
 from hpo.study.trials import best_trials, trial_config, trial_metrics
 from hpo.study.workspace import Workspace
 from trainers.config import TrainConfig
+from trainers.data.options import DataOptions, ValidationSplit
 from trainers.errors import InputError
 from trainers.files import write_text
 from trainers.validation import SETTINGS
@@ -28,7 +28,7 @@ from trainers.yaml_files import read_yaml, to_yaml
 
 BEST, BEST_TRIAL = "best.yaml", "best_trial.yaml"
 TRIALS = "trials.csv"
-REMEDY = "export it again with hpo.export, or leave nothing in it but the keys of its config"
+REMEDY = "delete it and export it again with hpo.export, or leave nothing in it but the keys of its config"
 
 
 class ExportedData(BaseModel):
@@ -37,7 +37,8 @@ class ExportedData(BaseModel):
     model_config = SETTINGS | {"frozen": True}
     dataset: str
     checksum: str
-    split_seed: Seed
+    options: DataOptions = DataOptions()
+    validation: ValidationSplit
     engine: str
 
 
@@ -116,7 +117,8 @@ def _write_config(work: Workspace, study_id: str, name: str, config: TrainConfig
     data = ExportedData(
         dataset=work.spec.dataset,
         checksum=work.dataset.checksum,
-        split_seed=work.spec.split_seed,
+        options=work.spec.data,
+        validation=work.validation,
         engine=work.choice.name,
     )
     content = ExportedConfig(
@@ -145,14 +147,22 @@ def owners(folder: Path) -> dict[Path, str | None]:
     return found
 
 
-def check_owner(folder: Path, study: optuna.Study | None) -> None:
+def check_owner(folder: Path, study: optuna.Study | None, to_overwrite: bool = True) -> None:
     """Look whose results lie in a study's folder, before others are written there; None: a study that is yet to be made.
 
+    Args:
+        to_overwrite: whether the results themselves are to be written anew, and not only a report.
+
     Raises:
-        InputError: they are those of another study of its name.
+        InputError: they are those of another study of its name, or `to_overwrite` nobody can say whose.
     """
-    ours = study.user_attrs.get(STUDY_ID) if study else None
-    others = [path for path, owner in owners(folder).items() if owner not in (None, ours)]
+    ours, found = study.user_attrs.get(STUDY_ID) if study else None, owners(folder)
+    others = [path for path, owner in found.items() if owner not in (None, ours)]
+    if to_overwrite and (unreadable := [path for path, owner in found.items() if owner is None]):
+        raise InputError(
+            f"{unreadable[0]} cannot be read, and may hold another study's results, which are never overwritten; move it "
+            "away or delete it, then run the same command again"
+        )
     if others:
         raise InputError(
             f"{folder} holds the results of another study of this name ({others[0].name} says so), which is in another storage "

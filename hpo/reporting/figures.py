@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from plotly.subplots import make_subplots
 from scipy.stats import spearmanr
 
-from hpo.confirmation.results import Candidate
+from hpo.confirmation.results import Finalist
 from hpo.reporting.overview import Overview
 from hpo.study.attributes import FINISHED
 from trainers.losses import CCL, MML, Loss
@@ -92,8 +92,8 @@ def _shape(overview: Overview) -> dict[str, Picture]:
 def _confirm_curves(overview: Overview) -> dict[str, Picture]:
     """Validation objective by epoch of the configs that entered confirm, mean over seeds."""
     figure = go.Figure()
-    for name, candidate in _candidates(overview):
-        means = _mean_by_epoch(candidate.curves)
+    for name, finalist in _finalists(overview):
+        means = _mean_by_epoch(finalist.curves)
         if means:
             figure.add_scatter(x=list(means), y=list(means.values()), mode="lines+markers", name=name)
     if not figure.data:
@@ -103,10 +103,10 @@ def _confirm_curves(overview: Overview) -> dict[str, Picture]:
     return {CURVES: Picture("Learning curves of the best configs", caption, figure)}
 
 
-def _candidates(overview: Overview) -> list[tuple[str, Candidate]]:
+def _finalists(overview: Overview) -> list[tuple[str, Finalist]]:
     """What entered confirm, by name."""
-    found = overview.confirmed.candidates if overview.confirmed else []
-    return [(f"trial {candidate.trial}", candidate) for candidate in found]
+    found = overview.confirmed.finalists if overview.confirmed else []
+    return [(f"trial {finalist.trial}", finalist) for finalist in found]
 
 
 def _mean_by_epoch(by_seed: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
@@ -121,8 +121,8 @@ def _mean_by_epoch(by_seed: Mapping[int, Mapping[int, float]]) -> dict[int, floa
 def _loss_and_objective(overview: Overview) -> dict[str, Picture]:
     """How the objective follows the training loss, a line per config that entered confirm, a point per measured epoch."""
     figure, correlations = go.Figure(), []
-    for name, candidate in _candidates(overview):
-        values, losses = _mean_by_epoch(candidate.curves), _mean_by_epoch(candidate.losses)
+    for name, finalist in _finalists(overview):
+        values, losses = _mean_by_epoch(finalist.curves), _mean_by_epoch(finalist.losses)
         epochs = [epoch for epoch in values if epoch in losses]
         unit = abs(losses[epochs[0]]) if epochs else 1.0  # a softmax loss may lie below zero
         x, y = [losses[epoch] / (unit or 1.0) for epoch in epochs], [values[epoch] for epoch in epochs]
@@ -212,7 +212,7 @@ def _effects(trials: list[FrozenTrial], overview: Overview) -> go.Figure:
     titles = [name.replace("_", "<br>") for name in names]  # side by side on a phone, too
     figure = make_subplots(rows=-(-len(names) // columns) or 1, cols=columns, subplot_titles=titles, shared_yaxes=True)
     figure.update_xaxes(nticks=3, tickangle=0)
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         for state, colour in COLOURS.items():
             shown = [(n[name], trial) for trial, n in points if name in n and trial.state.name.lower() == state]
             figure.add_scatter(
@@ -223,9 +223,9 @@ def _effects(trials: list[FrozenTrial], overview: Overview) -> go.Figure:
                 marker={"color": colour, "size": 5},
                 name=state,
                 legendgroup=state,
-                showlegend=place == 0,
-                row=place // columns + 1,
-                col=place % columns + 1,
+                showlegend=index == 0,
+                row=index // columns + 1,
+                col=index % columns + 1,
             )
     return figure.update_layout(height=220 * (-(-len(names) // columns) or 1))
 

@@ -12,14 +12,17 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from hpo.confirmation.outcome import Confirmation, confirmation
+from hpo.confirmation.outcome import Confirmation, DataCounts, confirmation
 from hpo.confirmation.results import SearchCost, search_cost
 from hpo.confirmation.statistics import Comparison, Word
+from hpo.confirmation.wording import LAWS
 from hpo.runs.store import Beyond
 from hpo.runtime.text import counted, duration
+from hpo.study.definition import stored_definition
 from hpo.study.spec import StudySpec
 from hpo.study.trials import best_trials, shown_metrics, tally, trial_config
 from trainers.config import TrainConfig, dotted
+from trainers.data.options import ValidationSplit
 from trainers.metrics.definitions import Metric
 from trainers.metrics.gradient_share import HARDEST
 from trainers.yaml_files import to_yaml
@@ -115,26 +118,44 @@ class Overview:
         search = self.spec.search
         searched = ", ".join(self.spec.space.boxes())
         lines = [
-            f"Data: {self.spec.data_name}; a tenth of each user's training items held out for validation "
-            f"(split seed {self.spec.split_seed}).",
+            f"Data: {self.spec.data_name}; held out for validation: {self._validation.said()}.",
             f"Search: objective {self.spec.objective}, space {self.spec.space.name} ({searched}), "
             f"{search.epochs} epochs a trial, sampler {search.sampler.name}, pruner {search.pruner.name}.",
         ]
         return lines + (self._confirm_facts(self.confirmed) if self.confirmed else [])
 
     def _confirm_facts(self, confirmed: Confirmation) -> list[str]:
-        n_select = max(len(candidate.by_seed) for candidate in confirmed.candidates)
+        n_select = max(len(finalist.by_seed) for finalist in confirmed.finalists)
         n_test = max(len(method.by_seed) for method in confirmed.methods)
         data = confirmed.data
         return [
-            f"Confirm: {counted(len(confirmed.candidates), 'config')} x {counted(n_select, 'seed')} on validation, then all "
+            f"Confirm: {counted(len(confirmed.finalists), 'config')} x {counted(n_select, 'seed')} on validation, then all "
             f"methods x {counted(n_test, 'seed')} on test, {confirmed.winner.config.epochs} epochs each; test was read once "
             "per run, at its last epoch.",
             "The verdict is about the configs below, each tuned one found by one search: another search may find others.",
             f"Data in numbers: {data.users:,} users; {data.items:,} items; {data.train:,} interactions to train on, "
             f"{data.validation:,} for validation, {data.test:,} for the test; {data.users_with_test:,} users with test "
-            f"interactions; test split: {data.test_split}.",
+            f"interactions; test split: {LAWS[data.facts.law]}.",
+            *(f"Data: {sentence}." for sentence in data.facts.said()),
+            *self._dropped(data),
         ]
+
+    @property
+    def _validation(self) -> ValidationSplit:
+        """How validation was held out; it is in the definition also where the study's file does not say it."""
+        return stored_definition(self.study.study_name, self.study.user_attrs).split_data.validation
+
+    def _dropped(self, data: DataCounts) -> list[str]:
+        about = data.about_test
+        lines = []
+        if about.unknown or about.seen:
+            lines.append(
+                f"Test: {about.unknown:,} of {about.pairs:,} pairs dropped whose user or item is not in train, {about.seen:,} "
+                f"that are in train; {about.kept_users:,} of {about.users:,} users are left."
+            )
+        if data.validation_unknown:
+            lines.append(f"Validation: {data.validation_unknown:,} pairs dropped whose user or item is not known before.")
+        return lines
 
     def methods(self) -> list[list[str]]:
         """Rows under `method_columns`, empty before confirm."""

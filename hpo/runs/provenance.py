@@ -72,6 +72,11 @@ def provenance(device: str | None = None) -> Provenance:
     )
 
 
+def note_revision() -> None:
+    """Look at the checkout now, when the code has just been read: what files become later is not what runs."""
+    _git()
+
+
 @cache
 def _version(package: str) -> str:
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +20,7 @@ from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
 from trainers import TrainConfig
 from trainers.early_stopping import Plateau
-from trainers.engines.cache_versions import cache_version
+from trainers.engines import cache_versions
 from trainers.errors import InputError
 from trainers.files import write_bytes, write_text
 from trainers.validation import SETTINGS
@@ -79,12 +80,22 @@ class RunKey:
     @property
     def cache_version(self) -> int:
         """Of the numbers that this code computes, see `trainers.engines.cache_versions`."""
-        return cache_version(self.engine, self.config.loss.name)
+        return cache_versions.cache_version(self.engine, self.config.loss.name)
+
+    @property
+    def figures_version(self) -> int:
+        """Of the figures that this code measures with the vectors, see `trainers.engines.cache_versions`."""
+        return cache_versions.FIGURES_VERSION
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """Those that this code would store a run under."""
+        return {"cache_version": self.cache_version, "figures_version": self.figures_version}
 
     def parts(self) -> dict[str, Any]:
         """The parts of the key as plain data."""
         plateau = asdict(self.plateau) if self.plateau else None
-        return asdict(self) | {"config": self.config.to_dict(), "cache_version": self.cache_version, "plateau": plateau}
+        return asdict(self) | {"config": self.config.to_dict(), "plateau": plateau} | self.versions
 
     def digest(self) -> str:
         """A name for the run's files."""
@@ -134,6 +145,7 @@ class RunRecord(Stored):
     engine: str
     device: str
     cache_version: int
+    figures_version: int
     measured_in: tuple[str, ...]
     plateau: Plateau | None = None
     metrics: dict[str, float]
@@ -149,11 +161,15 @@ class RunRecord(Stored):
     def of(cls, key: RunKey, run: FinishedRun) -> RunRecord:
         """The record of a run."""
         outcome = {name: getattr(run, name) for name in cls.model_fields if hasattr(run, name)}
-        return cls(**outcome | vars(key) | {"cache_version": key.cache_version})
+        return cls(**outcome | vars(key) | key.versions)
 
     def key(self) -> RunKey:
-        """What was trained; its cache version is today's."""
+        """What was trained; its versions are today's."""
         return RunKey(self.config, self.seen, self.held_out, self.engine, self.device, self.measured_in, self.plateau)
+
+    def is_of(self, key: RunKey) -> bool:
+        """Whether this is what was trained and measured under a key, by code of today's versions."""
+        return self.key() == key and all(getattr(self, name) == value for name, value in key.versions.items())
 
     def run(self, table: bytes) -> FinishedRun:
         """The run, with the arrays that lie beside the record."""
@@ -192,28 +208,29 @@ class RunStore:
             InputError: its files are damaged, of another format or of another run.
         """
         name = f"{key.digest()}.json"
-        found = self.read(name, RunRecord)
+        found = self.read(name, RunRecord, lambda record: record.is_of(key))
         if found is None:
             return None
         record, table = found
-        if record.key() != key or record.cache_version != key.cache_version:
-            raise InputError(f"{self.folder / name}: is the run of another config, data, engine, metrics or version; {REMEDY}")
         return record.run(table)
 
-    def read(self, name: str, kind: type[Kind]) -> tuple[Kind, bytes] | None:
+    def read(
+        self, name: str, kind: type[Kind], is_right: Callable[[Kind], bool] = lambda found: True
+    ) -> tuple[Kind, bytes] | None:
         """What `write_sealed` wrote under a name in this folder, or in a sound copy elsewhere, which is then kept here too.
 
+        Args:
+            is_right: whether a file holds what its name says.
+
         Raises:
-            InputError: this folder's is damaged, or of another format.
+            InputError: this folder's is damaged, of another format, or not the right one.
         """
         path = self.folder / name
         if path.exists():
-            record, table = read_sealed(path)
-            return kind.from_dict(record, str(path), REMEDY), table
+            return _read(path, kind, is_right)
         for other in sorted(self.elsewhere.glob(f"*/{self.folder.name}/{name}")) if self.elsewhere else ():
             try:
-                record, table = read_sealed(other)
-                found = kind.from_dict(record, str(other), REMEDY)
+                found, table = _read(other, kind, is_right)
             except InputError as error:
                 log.warning("%s", error)
                 continue
@@ -229,6 +246,14 @@ class RunStore:
         """
         table = b"" if run.per_user is None else _to_npz(run.per_user)
         write_sealed(self.folder / f"{key.digest()}.json", RunRecord.of(key, run), table)
+
+
+def _read(path: Path, kind: type[Kind], is_right: Callable[[Kind], bool]) -> tuple[Kind, bytes]:
+    record, table = read_sealed(path)
+    found = kind.from_dict(record, str(path), REMEDY)
+    if not is_right(found):
+        raise InputError(f"{path}: is the run of another config, data, engine, metrics or version; {REMEDY}")
+    return found, table
 
 
 def write_sealed(path: Path, content: Stored, table: bytes = b"") -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol
 
@@ -14,14 +15,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpo.runs.provenance import Provenance, provenance
+from hpo.runs.provenance import Provenance, note_revision, provenance
 from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunKey, RunStore, write_sealed
 from hpo.runtime.signals import Stopper
 from trainers import Interactions, TrainConfig, TrainingDiverged, recommend
 from trainers.baselines import BASELINES
 from trainers.early_stopping import EarlyStopping, Plateau
 from trainers.engines import Engine, EngineChoice, EpochResult, make_engine
-from trainers.engines.cache_versions import BASELINE_VERSION
+from trainers.engines.cache_versions import BASELINE_VERSION, FIGURES_VERSION
 from trainers.engines.protocol import Vectors
 from trainers.lanes import LaneRunner
 from trainers.metrics.accuracy import evaluate_lists
@@ -73,6 +74,7 @@ class FullRuns:
             Stopped: SIGINT or SIGTERM; what has finished is kept.
             OutOfMemory: the device does not hold one of them even alone.
         """
+        note_revision()
         where = seen.checksum, held_out.checksum, choice.name, choice.device
         keys = {label: RunKey(one, *where, self.metrics, plateau) for label, one in configs.items()}
         runs = {label: self.store.load(key) for label, key in keys.items()}
@@ -107,11 +109,12 @@ class FullRuns:
                 if not results:
                     return
                 for record, result in results:
-                    if not record.ends(engine, result):
+                    ended = lanes.attempt(partial(record.ends, engine, result))
+                    if ended is False:
                         continue
-                    vectors = None if record.failure else lanes.vectors(record)
+                    vectors = lanes.vectors(record) if ended and not record.failure else None
                     if vectors is None and not record.failure:
-                        break  # memory has run out: it trains again in another lane
+                        break  # memory has run out: all train again
                     lanes.stop(record)
                     keep(record, vectors)
 
@@ -124,7 +127,7 @@ class FullRuns:
         """
         measured_in = hashlib.sha256(" ".join(self.metrics).encode()).hexdigest()
         data = f"{seen.checksum[:10]}-{held_out.checksum[:10]}"
-        stored = f"baselines/{name}-{BASELINE_VERSION}-{data}-{measured_in[:10]}.json"
+        stored = f"baselines/{name}-{BASELINE_VERSION}.{FIGURES_VERSION}-{data}-{measured_in[:10]}.json"
         if found := self.store.read(stored, BaselineResult):
             return found[0]
         started = time.perf_counter()

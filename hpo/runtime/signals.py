@@ -3,6 +3,16 @@
 Engines ask several times a second, in the middle of an epoch, too. What is one call of a library ends before the flag is
 looked at: an evaluation, a proposal of the sampler, reading a dataset, a pass of a compiler, a step of EASE's inversion. On
 one core, with the public datasets, each takes seconds: the longest, of EASE, about fifteen.
+
+How a Ctrl-C travels:
+
+1. The terminal sends SIGINT to the command and to its workers. Workers block it; the command's `Stopper` notes it.
+2. `should_stop()` is true from now on. Whoever trains or waits raises `Stopped`, engines between two kernel calls or steps.
+3. On its way up, a scheduler requeues its trials (`hpo.search.claims`).
+4. A command with workers sends them SIGTERM and waits; each requeues its trials in the same way. On Dask it cancels the tasks.
+5. `catching` turns `Stopped` into `StoppedBySignal`, which knows the signal.
+6. `hpo.cli.entry` says what is kept and exits with 128 + the signal's number.
+7. A second Ctrl-C ends the command at once. Its workers notice within seconds that they are deserted, and requeue.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ from optuna.storages import BaseStorage
 from hpo.runtime.typed_files import Stored
 from hpo.study.spec import StudySpec
 from trainers.config import dotted
+from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
+from trainers.validation import checked
 
 # Names of the attributes that a study carries.
 DEFINITION = "definition"
@@ -28,12 +30,25 @@ REMEDY = "restore the storage from a copy, or delete the study"
 MAY_CHANGE = ("name", "rivals", "confirm", "search.trials", "search.sampler", "search.pruner")
 
 
+@dataclass(frozen=True)
+class SplitData:
+    """The data of a study as they were split, by checksums; see `Definition`."""
+
+    checksum: str
+    validation: ValidationSplit
+    seen: str
+    held_out: str
+
+
 class Definition(Stored):
     """What may not change while a study exists. Two studies are searched alike when `differences` finds none.
 
     Attributes:
         dataset: what the data are called, wherever they lie.
-        checksum: of the training data.
+        data: the options with which the data were read; what was left out is not there.
+        checksum: of the training data, whatever their order.
+        validation: how validation is held out.
+        seen, held_out: checksums of its two parts, which show the order of the data, too.
         space: the settings of the space; `also` sorted, since its order means nothing.
         config: the fixed settings of its configs, each field written out.
         objective: the metric that trials are valued by.
@@ -43,17 +58,26 @@ class Definition(Stored):
 
     FORMAT: ClassVar[int] = 2
     dataset: str
+    data: dict[str, Any]
     checksum: str
+    validation: dict[str, Any]
+    seen: str
+    held_out: str
     space: dict[str, Any]
     config: dict[str, Any]
     objective: str
-    split_seed: int
     search: dict[str, int]
     engine: str
 
+    @property
+    def split_data(self) -> SplitData:
+        """The data as they were split."""
+        return SplitData(self.checksum, checked(ValidationSplit, self.validation, "validation"), self.seen, self.held_out)
+
 
 class StoredStudy(Stored):
-    """A study as its storage holds it; its rivals are those that its file named when it was last run."""
+    """A study as its storage holds it; its rivals are those that its file named when it was last run, none
+    where it was last searched as another study's rival."""
 
     FORMAT: ClassVar[int] = 1
     spec: StudySpec
@@ -72,14 +96,25 @@ class Difference:
         return f"{self.key}: was {self.before!r}, now {self.after!r}"
 
 
-def definition_of(spec: StudySpec, checksum: str, engine: str) -> Definition:
-    """The definition of a study on data of this checksum, searched by this engine."""
+def definition_of(spec: StudySpec, data: SplitData, engine: str) -> Definition:
+    """The definition of a study on data that were split in this way, searched by this engine."""
     fixed = spec.model_dump(mode="json", exclude=_nested(MAY_CHANGE))
+    fixed["data"] = spec.data.model_dump(mode="json", exclude_defaults=True)
+    fixed["validation"] = data.validation.model_dump(mode="json")
+    checksums = {"checksum": data.checksum, "seen": data.seen, "held_out": data.held_out}
     probe = spec.train_config(spec.space.loss(spec.space.corner()), spec.search.epochs, spec.search.seed).to_dict()
     fixed["dataset"] = spec.data_name
     fixed["space"]["also"] = sorted(spec.space.also)
     fixed["config"] = {key: value for key, value in probe.items() if key not in ("loss", "epochs", "seed")}
-    return Definition(**fixed, checksum=checksum, engine=engine)
+    return Definition(**fixed, **checksums, engine=engine)
+
+
+def order_differs(before: Definition, after: Definition) -> bool:
+    """Whether the pairs of two definitions are the same, and their order is not: then `last` holds out others."""
+    return (before.checksum, before.validation) == (after.checksum, after.validation) and (before.seen, before.held_out) != (
+        after.seen,
+        after.held_out,
+    )
 
 
 def _nested(keys: Sequence[str]) -> dict[str, Any]:
@@ -145,6 +180,11 @@ def open_study(
         raise InputError(f"study {name!r} exists and was not made by this program; {rename}, or {remove}")
     stored = Definition.from_dict(study.user_attrs[DEFINITION], f"study {name!r}", f"{rename}, or {remove}")
     if found := differences(stored, definition):
+        if order_differs(stored, definition):
+            raise InputError(
+                f"study {name!r} exists, and was searched on data of another order: the same pairs, but others are the last of "
+                f"their users; restore the files, or {rename}, or {remove}"
+            )
         others = [difference for difference in found if difference.key != "engine"]
         go_on = "" if others else f"--engine {stored.engine} continues it; else "
         shown = "; ".join(map(str, found))

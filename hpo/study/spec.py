@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from hpo.study.objective import DEFAULT_OBJECTIVE, Objective, measured
 from search_spaces import SPACES, Space
 from trainers.config import MAX_SEED, TrainConfig
-from trainers.data.datasets import NAMES
+from trainers.data.options import DataOptions, ValidationSplit
+from trainers.data.sources import NAMES
 from trainers.errors import InputError, unknown
 from trainers.losses import LOSSES, Loss
 from trainers.published import published_loss
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 else:
     AnySpace = choice("space", SPACES)
 
-SPLIT_SEED = 2024  # of the validation split, unless another is given
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirmation.stages
 RESERVED_NAMES = ("journal.log", "replicate", "artifacts")  # the other things in the output folder
@@ -108,6 +108,8 @@ class StudySpec(BaseModel):
 
     Attributes:
         objective: the metric that trials are valued, pruned, chosen and judged by, such as `ndcg@20`.
+        data: how data of the user's own are read, filtered and split.
+        validation: how validation is held out; None: as `Dataset.default_validation` has it.
     """
 
     model_config = FROZEN
@@ -116,7 +118,8 @@ class StudySpec(BaseModel):
     space: AnySpace
     config: dict[str, Any] = {}
     objective: Objective = DEFAULT_OBJECTIVE
-    split_seed: Seed = SPLIT_SEED
+    data: DataOptions = DataOptions()
+    validation: ValidationSplit | None = None
     search: SearchPlan = SearchPlan()
     confirm: ConfirmPlan = ConfirmPlan()
     rivals: tuple[str, ...] = ()
@@ -190,6 +193,10 @@ class StudySpec(BaseModel):
                 raise InputError(f"rival {rival.name!r} searches the same loss, {rival.space.loss_name}; a rival has another")
             if rival.dataset != self.dataset:
                 raise InputError(f"rival {rival.name!r} is a study of {rival.dataset}, not of {self.dataset}")
+            if rival.data != self.data:
+                raise InputError(
+                    f"rival {rival.name!r} reads its data with other options than {self.name}; give both the same `data`"
+                )
         return specs
 
     def _rival_spec(self, rival: str) -> StudySpec:
@@ -216,7 +223,8 @@ class StudySpec(BaseModel):
         parameters (of a loss that has no others its learning rate).
         """
         content = self.model_dump()
-        content |= {"search": other.search.model_dump(), "split_seed": other.split_seed, "objective": other.objective}
+        content |= {"search": other.search.model_dump(), "objective": other.objective}
+        content["validation"] = other.model_dump()["validation"]
         content["space"] |= type(self.space).to_hold(self.space.name, None, other.space.also)
         return checked(StudySpec, content, f"study {self.name}")
 

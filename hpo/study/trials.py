@@ -116,7 +116,7 @@ def best_trials(study: optuna.Study, count: int | None = None) -> list[FrozenTri
     return sorted(by_params.values(), key=lambda trial: (-(trial.value or 0.0), trial.number))[:count]
 
 
-def finalists(study: optuna.Study, count: int) -> list[FrozenTrial]:
+def finalist_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
     """What confirm retrains: the best `count` trials, and the published config, or what is nearest to it, whatever its rank.
 
     A search of few epochs ranks fast learners too high (benchmarks/RESULTS.md): what a paper trained to the end may overtake.

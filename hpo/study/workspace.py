@@ -13,11 +13,22 @@ from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage
 
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
-from hpo.study.definition import SPEC, StoredStudy, definition_of, open_study, stored_definition
+from hpo.study.definition import (
+    SPEC,
+    Definition,
+    SplitData,
+    StoredStudy,
+    definition_of,
+    open_study,
+    order_differs,
+    stored_definition,
+)
 from hpo.study.sampling import make_pruner, make_sampler
 from hpo.study.spec import StudySpec
 from hpo.study.stored import stored_study
-from trainers import Dataset, Interactions, hold_out, load_dataset
+from trainers import Dataset, Interactions, load_dataset
+from trainers.data.options import ValidationSplit
+from trainers.data.splits import Split
 from trainers.engines import ENGINES, EngineChoice, choose_engine
 from trainers.errors import InputError
 from trainers.files import writing
@@ -59,7 +70,7 @@ class Workspace:
     Attributes:
         spec: the study, flags applied.
         output: folder of all studies' results.
-        data_dir: where datasets are looked for first, None for the default places.
+        data_dir: where datasets are looked for first, None for the default folders.
         choice: the engine that trains it.
         rivals: the studies of its rivals, read once: their files may change before the search ends.
         lanes: trials trained concurrently, if the engine supports it.
@@ -110,12 +121,35 @@ class Workspace:
     @cached_property
     def dataset(self) -> Dataset:
         """Training data; no test data in it."""
-        return load_dataset(self.spec.dataset, self.data_dir)
+        return load_dataset(self.spec.dataset, self.data_dir, **self.spec.data.model_dump(exclude_defaults=True))
+
+    @property
+    def validation(self) -> ValidationSplit:
+        """How validation is held out."""
+        return self.spec.validation or self.dataset.default_validation()
 
     @cached_property
+    def parts(self) -> Split:
+        """What the search trains on and what it is measured on, and how many pairs were dropped between the two.
+
+        Raises:
+            InputError: the data do not allow that validation.
+        """
+        try:
+            return self.dataset.hold_out(self.validation)
+        except InputError as error:
+            raise InputError(f"study {self.spec.name}: validation: {error}") from None
+
+    @property
     def split(self) -> tuple[Interactions, Interactions]:
         """(train, validation): what the search sees."""
-        return hold_out(self.dataset.train, self.spec.split_seed)
+        return self.parts.seen, self.parts.held_out
+
+    def definition(self, spec: StudySpec | None = None) -> Definition:
+        """The definition of the study, or of a rival's on the same data."""
+        seen, held_out = self.split
+        data = SplitData(self.dataset.checksum, self.validation, seen.checksum, held_out.checksum)
+        return definition_of(spec or self.spec, data, self.choice.name)
 
     def check_objective(self) -> None:
         """Before anything is trained.
@@ -149,8 +183,7 @@ class Workspace:
             InputError: it exists with another definition, or is damaged.
         """
         sampler = make_sampler(self.spec.search, self.lanes)
-        definition = definition_of(self.spec, self.dataset.checksum, self.choice.name)
-        study = open_study(storage, self.spec.name, definition, sampler, make_pruner(self.spec.search.pruner), **rename)
+        study = open_study(storage, self.spec.name, self.definition(), sampler, make_pruner(self.spec.search.pruner), **rename)
         study.set_user_attr(SPEC, StoredStudy(spec=self.spec, rivals=self.rivals).to_dict())
         stored_study(study)
         return study
@@ -161,9 +194,14 @@ class Workspace:
         Raises:
             InputError: they have changed since.
         """
-        then = stored_definition(study.study_name, study.user_attrs).checksum
-        if self.dataset.checksum != then:
+        then = stored_definition(study.study_name, study.user_attrs)
+        if self.dataset.checksum != then.checksum:
             raise InputError(
                 f"study {self.spec.name!r} was searched on other data: {self.spec.dataset} has changed since (checksum was "
-                f"{then[:12]}, now {self.dataset.checksum[:12]}); restore it, or search again"
+                f"{then.checksum[:12]}, now {self.dataset.checksum[:12]}); restore it, or search again"
+            )
+        if order_differs(then, self.definition()):
+            raise InputError(
+                f"study {self.spec.name!r} was searched on data of another order: {self.spec.dataset} has the same pairs, but "
+                "other ones are the last of their users; restore the files, or search again"
             )

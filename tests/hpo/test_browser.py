@@ -113,7 +113,7 @@ def test_the_dashboard(dashboard: str, confirmed: Place, tmp_path: Path):
     profile = tmp_path / "profile"
     assert "tiny_mml" in text(browse(dashboard, profile, "--dump-dom"))
     study = text(browse(f"{dashboard}/studies/0", profile, "--dump-dom"))
-    best = Confirmation.read(confirmed.output / "tiny_mml" / "confirm.yaml").candidates[0].trial
+    best = Confirmation.read(confirmed.output / "tiny_mml" / "confirm.yaml").finalists[0].trial
     assert f"Best Trial (number={best})" in study
     for shown in (
         "Hyperparameter Importance",

@@ -63,7 +63,7 @@ def without_seconds(outcome: Confirmation) -> dict[str, Any]:
     content = outcome.to_dict()
     del content["provenance"]
     measured = [*content["methods"], *(method["search"] for method in content["methods"])]
-    for each in [*measured, *(one for candidates in content["validated"].values() for one in candidates)]:
+    for each in [*measured, *(one for finalists in content["validated"].values() for one in finalists)]:
         del each["seconds"]
     return content
 

@@ -32,14 +32,14 @@ FEW = settings(MANY, max_examples=25)
 
 @dataclass(frozen=True)
 class Edit:
-    """Replace, at a place given as a share of the file, so many bytes by others."""
+    """Replace, at an offset given as a share of the file, so many bytes by others."""
 
-    place: float
+    share: float
     length: int
     new: bytes
 
     def apply(self, content: bytes) -> bytes:
-        start = int(self.place * len(content))
+        start = int(self.share * len(content))
         return content[:start] + self.new + content[start + self.length :]
 
 
@@ -166,14 +166,14 @@ LINE_EDITS = st.lists(
 def with_odd_lines(content: bytes, edits: list[tuple[str, float]]) -> bytes:
     """Damage that leaves most lines valid JSON: lines lost or doubled, a digit or a key changed."""
     lines = content.splitlines(keepends=True)
-    for kind, place in edits:
-        at = int(place * len(lines))
+    for kind, share in edits:
+        at = int(share * len(lines))
         line = lines[at]
-        digit = next((n for n in range(int(place * 97) % len(line), len(line)) if line[n : n + 1].isdigit()), None)
+        digit = next((n for n in range(int(share * 97) % len(line), len(line)) if line[n : n + 1].isdigit()), None)
         if kind == "digit" and digit is not None:
             line = line[:digit] + b"7" + line[digit + 1 :]
         elif kind == "word":
-            line = line.replace(b"_", b"-", 1 + int(place * 31) % 3)
+            line = line.replace(b"_", b"-", 1 + int(share * 31) % 3)
         new = {"delete": [], "twice": [line, line], "cut": [line[: len(line) // 2] + b"\n"]}.get(kind, [line])
         lines[at : at + 1] = new
     return b"".join(lines)

@@ -25,13 +25,16 @@ ENCODERS = [
     for data in ("gowalla", "yelp")
     for study in ("mml_simplex", "mml_lightgcn", "ssm_lightgcn", "bsl_lightgcn")
 ]
+# MML alone, with rivals named by their spaces.
+IR_BENCHMARK = ("electronic_popularity", "electronic_random", "electronic_temporal", "gowalla_random", "health_random")
+SMALL = [f"{data}_mml" for data in (*IR_BENCHMARK, "lastfm", "ml-1m")]
 
 
 def test_what_ships():
     demo = [f"demo_{loss}" for loss in ("bsl", "ccl", "mml")]
     fused = [name for name, loss in LOSSES.items() if loss in ROWS]
     losses = [f"{data}_{loss}" for data in ("gowalla", "yelp") for loss in fused]
-    assert shipped_studies() == sorted([*demo, *SHAPES, *SAMPLERS, *ENCODERS, *losses])
+    assert shipped_studies() == sorted([*demo, *SHAPES, *SAMPLERS, *ENCODERS, *SMALL, *losses])
 
 
 def in_a_paper(name: str) -> bool:
@@ -51,6 +54,7 @@ def test_every_study_starts_with_its_published_config(name: str):
         "mml_lightgcn": "mf",
         "yelp_mml_simplex": "mf",
     }
+    elsewhere |= dict.fromkeys(SMALL, "yelp2018")
     other = next((what for part, what in elsewhere.items() if part in name), None)
     assert label == (f"with settings for {other}" if other else "published")
     params = spec.space.params(config)
@@ -60,9 +64,9 @@ def test_every_study_starts_with_its_published_config(name: str):
 @pytest.mark.parametrize("name", [name for name in shipped_studies() if not name.endswith(("_mml", "_shape"))])
 def test_every_rival_has_the_budget_of_mml(name: str):
     rival, ours = load_spec(name), load_spec(f"{name.split('_')[0]}_mml")
-    assert (rival.dataset, rival.split_seed, rival.search, rival.confirm) == (
+    assert (rival.dataset, rival.validation, rival.search, rival.confirm) == (
         ours.dataset,
-        ours.split_seed,
+        ours.validation,
         ours.search,
         ours.confirm,
     )
@@ -126,7 +130,7 @@ def test_rivals_are_searched_at_equal_budget(name: str):
     assert len(spec.rivals) == 2
     for rival in spec.rival_specs():
         assert rival.dataset == spec.dataset
-        assert rival.split_seed == spec.split_seed
+        assert rival.validation == spec.validation
         assert rival.search == spec.search
         assert rival.space.also == spec.space.also
         ours, theirs = (

@@ -51,8 +51,8 @@ def scores(rival: Baseline, users: list[int]) -> NDArray[np.float32]:
 def lists_of(x: NDArray[np.float64], seen: Interactions, k: int) -> NDArray[np.int64]:
     """The k best unseen items of all users, given all scores."""
     masked = np.where(dense(seen) > 0, -np.inf, x)
-    place = np.broadcast_to(ranking.tie_order(seen.n_items), masked.shape)
-    order = np.lexsort((place, -masked), axis=1)[:, :k]
+    tie_ranks = np.broadcast_to(ranking.tie_order(seen.n_items), masked.shape)
+    order = np.lexsort((tie_ranks, -masked), axis=1)[:, :k]
     return np.where(np.isfinite(np.take_along_axis(masked, order, axis=1)), order, -1)
 
 
@@ -98,7 +98,7 @@ def test_known_structure_is_found() -> None:
     """Even users take even items: what is held out comes before all items of the other kind."""
     rng = np.random.default_rng(2)
     pairs = [(u, i) for u in range(60) for i in range(40) if (u + i) % 2 == 0 and rng.random() < 0.6]
-    seen, held_out = hold_out(interactions(60, 40, pairs), 0)
+    seen, held_out = hold_out(interactions(60, 40, pairs), seed=0)
     users = np.flatnonzero(held_out.per_user)
     lists = ease(seen).recommend(users, int(20 - seen.per_user[users].max()))
     assert ((lists + users[:, None]) % 2 == 0).all()
@@ -111,8 +111,8 @@ def test_above_its_limit_ease_is_that_of_the_most_popular_items() -> None:
     rng = np.random.default_rng(3)
     pairs = random_pairs(rng, 50, 30, 500)
     seen = Interactions.from_pairs(pairs.users, pairs.items, 51, 30)  # the last user has nothing
-    place = ranking.tie_order(30)
-    kept = np.sort(np.lexsort((place, -seen.per_item))[:12])
+    tie_ranks = ranking.tie_order(30)
+    kept = np.sort(np.lexsort((tie_ranks, -seen.per_item))[:12])
     rival, users = ease(seen, l2=5.0, max_items=12), np.arange(51)
     x = dense(seen)[:, kept]
     np.testing.assert_allclose(scores(rival, list(users)), x @ regressions(x, 5.0), rtol=1e-4, atol=1e-6)
@@ -127,7 +127,7 @@ def test_above_its_limit_ease_is_that_of_the_most_popular_items() -> None:
         unseen = np.setdiff1d(kept, np.flatnonzero(dense(seen)[user]))
         assert sorted(found[found >= 0]) == unseen.tolist()
         assert (found[len(unseen) :] == -1).all()
-    assert lists[50, :12].tolist() == kept[np.argsort(place[kept])].tolist(), "equal scores stand in another order"
+    assert lists[50, :12].tolist() == kept[np.argsort(tie_ranks[kept])].tolist(), "equal scores stand in another order"
 
 
 def test_a_limit_that_all_items_meet_changes_nothing() -> None:

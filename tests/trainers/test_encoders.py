@@ -130,16 +130,16 @@ def test_gradients_are_finite_differences(case: str, graph: Interactions) -> Non
     value().backward()  # type: ignore[no-untyped-call]
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None, f"{name} has no part in the scores"
-        for place in range(parameter.numel()):
+        for index in range(parameter.numel()):
             flat, step = parameter.data.view(-1), 1e-6
-            before = float(flat[place])
-            flat[place] = before + step
+            before = float(flat[index])
+            flat[index] = before + step
             above = float(value().detach())
-            flat[place] = before - step
+            flat[index] = before - step
             below = float(value().detach())
-            flat[place] = before
-            slope = (above - below) / (2 * step)
-            assert float(parameter.grad.view(-1)[place]) == pytest.approx(slope, rel=1e-5, abs=1e-7), f"{name}[{place}]"
+            flat[index] = before
+            gradient = (above - below) / (2 * step)
+            assert float(parameter.grad.view(-1)[index]) == pytest.approx(gradient, rel=1e-5, abs=1e-7), f"{name}[{index}]"
 
 
 def test_simplex_with_g_one_is_mf(graph: Interactions) -> None:

@@ -40,7 +40,7 @@ def build(mapping: dict[str, Any]) -> Loss:
     return TrainConfig.from_dict({"loss": mapping}).loss
 
 
-def check(loss: Loss, value: float, positive_slopes: list[float], negative_slopes: list[list[float]]) -> None:
+def check(loss: Loss, value: float, positive_gradients: list[float], negative_gradients: list[list[float]]) -> None:
     """The loss has this value and these gradients on the scores above."""
     batch = scores()
     got = loss(batch)
@@ -49,9 +49,9 @@ def check(loss: Loss, value: float, positive_slopes: list[float], negative_slope
     assert got.item() == pytest.approx(value, rel=1e-12), "value"
     assert batch.positive.grad is not None
     assert batch.negative.grad is not None
-    assert batch.positive.grad.tolist() == pytest.approx(positive_slopes, rel=1e-12, abs=1e-15), "gradient of the positives"
-    for row, (slopes, expected) in enumerate(zip(batch.negative.grad.tolist(), negative_slopes, strict=True)):
-        assert slopes == pytest.approx(expected, rel=1e-12, abs=1e-15), f"gradient of the negatives of row {row}"
+    assert batch.positive.grad.tolist() == pytest.approx(positive_gradients, rel=1e-12, abs=1e-15), "gradient of the positives"
+    for row, (gradients, expected) in enumerate(zip(batch.negative.grad.tolist(), negative_gradients, strict=True)):
+        assert gradients == pytest.approx(expected, rel=1e-12, abs=1e-15), f"gradient of the negatives of row {row}"
 
 
 def mml_by_hand(
@@ -63,15 +63,15 @@ def mml_by_hand(
         for score in negatives:
             for margin, weight in zip(margins, weights, strict=True):
                 total += negative_weight / N * weight * max(0.0, score - margin)
-    positive_slopes = [-positive_weight / B if score < 1.0 else 0.0 for score in POSITIVE]
-    negative_slopes = [
+    positive_gradients = [-positive_weight / B if score < 1.0 else 0.0 for score in POSITIVE]
+    negative_gradients = [
         [
             negative_weight / (N * B) * sum(weight for margin, weight in zip(margins, weights, strict=True) if score > margin)
             for score in negatives
         ]
         for negatives in NEGATIVE
     ]
-    return total / B, positive_slopes, negative_slopes
+    return total / B, positive_gradients, negative_gradients
 
 
 def bsl_by_hand(temperature: float, exponent: float, mode: str) -> tuple[float, list[float], list[list[float]]]:
@@ -80,7 +80,7 @@ def bsl_by_hand(temperature: float, exponent: float, mode: str) -> tuple[float, 
     rows_of = defaultdict(list)
     for row, user in enumerate(USERS):
         rows_of[user].append(row if mode == "multi" else None)
-    total, positive_slopes, negative_slopes = 0.0, [0.0] * B, []
+    total, positive_gradients, negative_gradients = 0.0, [0.0] * B, []
     for row in range(B):
         pool = rows_of[USERS[row]] if mode == "multi" else [row]
         positive = sum(exp_positive[other] for other in pool) / len(pool)
@@ -88,9 +88,9 @@ def bsl_by_hand(temperature: float, exponent: float, mode: str) -> tuple[float, 
         negative = sum(exp_negative) if mode == "reweight" else sum(exp_negative) / N
         total -= math.log(positive / negative**exponent)
         for other in pool:
-            positive_slopes[other] -= exp_positive[other] / sum(exp_positive[one] for one in pool) / temperature / B
-        negative_slopes.append([exponent * one / sum(exp_negative) / temperature / B for one in exp_negative])
-    return total / B, positive_slopes, negative_slopes
+            positive_gradients[other] -= exp_positive[other] / sum(exp_positive[one] for one in pool) / temperature / B
+        negative_gradients.append([exponent * one / sum(exp_negative) / temperature / B for one in exp_negative])
+    return total / B, positive_gradients, negative_gradients
 
 
 def by_rows(loss: Loss, row: ByHand) -> tuple[float, list[float], list[list[float]]]:
@@ -98,7 +98,11 @@ def by_rows(loss: Loss, row: ByHand) -> tuple[float, list[float], list[list[floa
     share = 1.0 if loss.summed else 1.0 / B
     rows = [row(loss, positive, negatives) for positive, negatives in zip(POSITIVE, NEGATIVE, strict=True)]
     value = share * sum(loss for loss, _, _ in rows)
-    return value, [share * slope for _, slope, _ in rows], [[share * slope for slope in slopes] for _, _, slopes in rows]
+    return (
+        value,
+        [share * gradient for _, gradient, _ in rows],
+        [[share * gradient for gradient in gradients] for _, _, gradients in rows],
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.by_hand])
@@ -136,11 +140,11 @@ def test_covariance_penalty(kind: Any) -> None:
     norm = math.sqrt(sum(entry**2 for line in entries for entry in line))
     if kind == "paper":
         value = (norm - sum(entries[a][a] ** 2 for a in dims)) / n
-        slopes = [[(entries[a][b] / norm - (2 * entries[a][a] if a == b else 0)) / n for b in dims] for a in dims]
+        gradients = [[(entries[a][b] / norm - (2 * entries[a][a] if a == b else 0)) / n for b in dims] for a in dims]
     else:
         value = sum(entries[a][b] for a in dims for b in dims if a != b)
-        slopes = [[float(a != b) for b in dims] for a in dims]
-    expected = [[0.3 * 2 / n * sum(row[b] * slopes[b][a] for b in dims) for a in dims] for row in centred]
+        gradients = [[float(a != b) for b in dims] for a in dims]
+    expected = [[0.3 * 2 / n * sum(row[b] * gradients[b][a] for b in dims) for a in dims] for row in centred]
     users.requires_grad_()
     items.requires_grad_()
     got = CML(margin=1.0, covariance_weight=0.3, covariance=kind).penalty(lambda: (users, items))
@@ -149,8 +153,8 @@ def test_covariance_penalty(kind: Any) -> None:
     assert got.item() == pytest.approx(0.3 * value, rel=1e-12)
     assert users.grad is not None
     assert items.grad is not None
-    for row, slope in zip([*users.grad.tolist(), *items.grad.tolist()], expected, strict=True):
-        assert row == pytest.approx(slope, rel=1e-10, abs=1e-14)
+    for row, gradient in zip([*users.grad.tolist(), *items.grad.tolist()], expected, strict=True):
+        assert row == pytest.approx(gradient, rel=1e-10, abs=1e-14)
 
 
 def test_no_loss_asks_for_all_vectors_in_vain(loss_case: dict[str, Any]) -> None:
@@ -158,8 +162,8 @@ def test_no_loss_asks_for_all_vectors_in_vain(loss_case: dict[str, Any]) -> None
         assert build(loss_case).penalty(lambda: pytest.fail("asked for them")) is None
 
 
-def test_contrastive_has_no_slope_where_vectors_meet() -> None:
-    """The root's slope is infinite at distance 0, and imaginary past it, where dropout can carry a cosine."""
+def test_contrastive_has_no_gradient_where_vectors_meet() -> None:
+    """The root's gradient is infinite at distance 0, and imaginary past it, where dropout can carry a cosine."""
     negative = torch.tensor([[1.0, 1.3, 0.9]], dtype=torch.float64, requires_grad=True)
     Contrastive(margin=1.0)(Scores(torch.tensor([0.5]), negative, torch.tensor([0]), torch.tensor([0]))).backward()
     assert negative.grad is not None
@@ -192,7 +196,7 @@ def test_mml_on_paper() -> None:
 
 
 def test_margins_are_cumulative() -> None:
-    """A negative's slope is the sum of the weights of all margins below it, not that of its own band."""
+    """A negative's gradient is the sum of the weights of all margins below it, not that of its own band."""
     loss = MML(margins=(0.6, 0.7, 0.9), weights=(0.1, 0.25, 0.65), positive_weight=0.0, negative_weight=1.0)
     negative = torch.tensor([[0.5, 0.65, 0.8, 0.95]], dtype=torch.float64, requires_grad=True)
     loss(Scores(torch.tensor([0.0]), negative, torch.tensor([0]), torch.tensor([0]))).backward()
@@ -336,7 +340,7 @@ class TestContract:
             assert tensor.grad.isfinite().all(), f"gradient of the {name} scores: {tensor.grad}"
             assert tensor.grad.abs().max() > 0, f"the {name} scores do not matter"
 
-    def test_gradient_is_the_slope_of_the_value(self, loss_case: dict[str, Any]) -> None:
+    def test_gradient_is_what_differences_of_the_value_give(self, loss_case: dict[str, Any]) -> None:
         batch, formula = self.batch(2), build(loss_case)
 
         def value(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
@@ -360,11 +364,11 @@ class TestContract:
         if loss_case["name"] == "mse":
             pytest.skip("mse pulls scores to 1 and 0, from below too")
         before = formula(batch).item()
-        for place in range(batch.negative.numel()):
+        for index in range(batch.negative.numel()):
             raised = batch.negative.detach().clone()
-            raised.view(-1)[place] += 0.3
+            raised.view(-1)[index] += 0.3
             after = formula(Scores(batch.positive, raised, batch.users, batch.items, N_ITEMS)).item()
-            assert after >= before - 1e-12, f"raising negative {place} lowered the loss from {before} to {after}"
+            assert after >= before - 1e-12, f"raising negative {index} lowered the loss from {before} to {after}"
 
     def test_value_is_a_batch_mean_or_sum(self, loss_case: dict[str, Any]) -> None:
         """A batch twice as long, of the same rows with other users, has the same loss, or twice the loss."""

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from trainers import InputError, Interactions, TrainConfig
-from trainers.draws import Purpose
 from trainers.negatives import NEGATIVES, ScoredStep
 from trainers.negatives.adaptive import TwoStageSampler
+from trainers.rng import Purpose
 
 N_USERS, N_ITEMS, DIM = 6, 30, 5
 

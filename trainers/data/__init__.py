@@ -1,5 +1,6 @@
-"""Interactions, and where they come from: public datasets, your own files, the demo."""
+"""Interactions, and where they come from: public datasets, your own files or tables, the demo."""
 
-from trainers.data.interactions import Dataset, Ids, Interactions, hold_out
+from trainers.data.interactions import Ids, Interactions, RawIds
+from trainers.data.splits import Split, hold_out
 
-__all__ = ["Dataset", "Ids", "Interactions", "hold_out"]
+__all__ = ["Ids", "Interactions", "RawIds", "Split", "hold_out"]

@@ -3,227 +3,229 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pooch
-from numpy.typing import NDArray
+import pandas as pd
 
-from trainers.data import Dataset, Interactions, hold_out
 from trainers.data.demo import make_demo
-from trainers.data.readers import SUFFIXES, read_pairs
-from trainers.errors import InputError, unknown
+from trainers.data.facts import DataFacts, TestFacts
+from trainers.data.frames import raw_of_frame
+from trainers.data.interactions import Interactions, RawIds
+from trainers.data.options import DataOptions, ValidationSplit
+from trainers.data.prepare import Prepared, TestData, adopt, prepare
+from trainers.data.readers import RawInteractions, read_interactions
+from trainers.data.sources import DEMO, Files, find_files
+from trainers.data.splits import Split, split
+from trainers.errors import InputError
+from trainers.validation import checked
 
 log = logging.getLogger(__name__)
 
-DATA_DIR_VARIABLE = "HPO_DATA_DIR"
-TEST_FRACTION = 0.2  # of each user's pairs, when the user's own data come without a test file
-TEST_SEED = 2024
-
 
 @dataclass(frozen=True)
-class PublicDataset:
-    """A public benchmark: where it is downloaded from, and what its files must hold, whatever the order of their pairs."""
+class _Table:
+    """A table in memory, as the origin of a dataset."""
 
-    url: str
-    md5: dict[str, str]
-    checksums: dict[str, str]
-
-
-PUBLIC = {
-    "yelp2018": PublicDataset(
-        url="https://raw.githubusercontent.com/gusye1234/LightGCN-PyTorch/master/data/yelp2018/",
-        md5={"train": "1b8b5d22a227e01d6de002c53d32b4c4", "test": "0d57d7399862c32152b045ec5d2698e7"},
-        checksums={
-            "train": "8993178300bffe81049b5ad4d143da7fd7e3d7f6a57cb1d5d058194b3ff1418d",
-            "test": "4e3bc7fb074fe00d8a80d80edb3b374cb7e60449a0611053390eac6aba381de4",
-        },
-    ),
-    "gowalla": PublicDataset(
-        url="https://raw.githubusercontent.com/xiangwang1223/neural_graph_collaborative_filtering/master/Data/gowalla/",
-        md5={"train": "5eec1eb2edb8dd648377d348b8e136cf", "test": "c04e2c4bcd2389f53ed8281816166149"},
-        checksums={
-            "train": "ebe1ddb79ac2a4d9a5f65a40534ada1a2634af1768914c05083e0af42ab384e7",
-            "test": "036e5a961bcd009dff854bf449fa2084ce849befcbaaf930aeee2725f5624f29",
-        },
-    ),
-}
-DEMO = "demo"
-NAMES = (*PUBLIC, DEMO)  # of data that are not the user's own
+    raw: RawInteractions
+    options: DataOptions
 
 
-def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
-    """Training data by name (`yelp2018`, `gowalla`, `demo`), or by the path of your own folder or file.
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Training data of a dataset. The test split is not in it: see `load_test`.
 
-    A folder holds `train` and `test` as .txt (NGCF), .csv, .tsv, .inter or .parquet. Of a single file 20 % of each user's
-    pairs, at random with a fixed seed, are the test split. A name is looked for in `data_dir` alone if it is given, else in
-    `$HPO_DATA_DIR`, then in the user's cache folder, and then downloaded there. A path is tried below `data_dir`, or without it
-    below `$HPO_DATA_DIR`, then as it is.
+    Attributes:
+        name: as given to `load_dataset`.
+        train: all pairs to train on, those of a valid file included.
+        user_ids, item_ids: the raw id of each user and item.
+        valid: the pairs of a valid file, which are part of `train`; None without one.
+        facts: what was read, dropped and guessed.
+    """
+
+    name: str
+    train: Interactions
+    user_ids: RawIds
+    item_ids: RawIds
+    valid: Interactions | None = None
+    facts: DataFacts = field(default_factory=DataFacts)
+    origin: Files | _Table | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        user: str,
+        item: str,
+        rating: str | None = None,
+        time: str | None = None,
+        name: str = "frame",
+        **options: Any,
+    ) -> Dataset:
+        """Training data from a pandas table with a row per interaction; `load_test(dataset)` gives its test split.
+
+        Args:
+            frame: is not changed.
+            user, item, rating, time: names of its columns; rows with a missing id are refused.
+            name: what the dataset is called.
+            options: `DataOptions` but for how files are read: min_rating, k_core, min_user, min_item, ordered, test.
+
+        Raises:
+            InputError: a column that is not there, a value that cannot be read, or unknown options.
+        """
+        origin = _Table(raw_of_frame(frame, user, item, rating, time), checked(DataOptions, options, "data"))
+        return _dataset(name, prepare(name, origin.raw, None, origin.options, alone=True), origin)
+
+    @property
+    def n_users(self) -> int:
+        return self.train.n_users
+
+    @property
+    def n_items(self) -> int:
+        return self.train.n_items
+
+    @property
+    def checksum(self) -> str:
+        return self.train.checksum
+
+    def default_validation(self) -> ValidationSplit:
+        """How validation is held out unless the user says so: with the law of the test split where the data allow it."""
+        if self.valid is not None:
+            return ValidationSplit(name="file")
+        if self.facts.ordered and (self.facts.law in ("last", "leave_one_out", "time") or not self.facts.timed):
+            return ValidationSplit(name="last")
+        return ValidationSplit(name="random")
+
+    def hold_out(self, how: ValidationSplit | None = None) -> Split:
+        """The training data in what a search trains on and what it is measured on.
+
+        Raises:
+            InputError: see `trainers.data.splits.split`; `file` without a valid file.
+        """
+        how = how or self.default_validation()
+        if how.name != "file":
+            return split(self.train, how.name, how.fraction, how.seed)
+        if self.valid is None:
+            raise InputError(f"validation 'file' needs a file valid.* beside train and test, and {self.name} has none")
+        return _by_file(self.train, self.valid, self.name)
+
+
+def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) -> Dataset:
+    """Training data by name (`yelp2018`, `gowalla`, `demo`, ...), or by the path of your own folder or file.
+
+    A folder holds `train` and `test` and may hold `valid`, in any format of `trainers.data.readers`. Of a single file a part of
+    each user's interactions is the test split: the last ones where there is a time column, else drawn at random. A name is
+    looked for in `data_dir` alone if it is given, else in `$HPO_DATA_DIR`, then in the user's cache folder, and then downloaded
+    there. A path is tried below `data_dir`, or without it below `$HPO_DATA_DIR`, then as it is.
+
+    Args:
+        options: of data of your own, see `DataOptions`: min_rating=4, k_core=5, test={"name": "last"}, ...
 
     Raises:
-        InputError: not found (where it was looked for), malformed, empty, or not the public dataset that its name says.
+        InputError: not found (where it was looked for), malformed, empty, not the public dataset that its name says, or unknown
+            options.
     """
+    asked = checked(DataOptions, options, f"data of {name}")
     if name == DEMO:
+        if asked != DataOptions():
+            raise InputError(f"dataset demo has no options, got {', '.join(options)}")
         train, _ = make_demo()
-        return Dataset(name, train, np.arange(train.n_users), np.arange(train.n_items))
-    dataset, _ = _read_splits(name, *_find(name, data_dir))
-    return dataset
+        return Dataset(name, train, np.arange(train.n_users), np.arange(train.n_items), facts=DataFacts(law="random"))
+    files = find_files(name, data_dir, asked)
+    return _dataset(name, _read_version(files, files.version), files)
 
 
-def load_test(name: str, data_dir: str | Path | None = None) -> Interactions:
-    """The test split, with the ids of `load_dataset(name)`.
+def load_test(dataset: str | Dataset, data_dir: str | Path | None = None, **options: Any) -> Interactions:
+    """The test split, with the ids of `load_dataset(name)`; `read_test` also says what was dropped.
+
+    Args:
+        dataset: a dataset, or its name or path with the same `data_dir` and options as for `load_dataset`.
+    """
+    if isinstance(dataset, str):
+        dataset = load_dataset(dataset, data_dir, **options)
+    return read_test(dataset).pairs
+
+
+def read_test(dataset: Dataset) -> TestData:
+    """The test split of a dataset.
 
     Pairs of users or items unknown to train, and pairs of train, which no ranking of unseen items can hit, are dropped and
     counted.
+
+    Raises:
+        InputError: a file that is missing or malformed, or of which nothing is left; data that have changed since.
     """
-    if name == DEMO:
-        return make_demo()[1]
-    dataset, held_out = _read_splits(name, *_find(name, data_dir))
-    if held_out is not None:
-        return held_out
-    path = _find(name, data_dir)[1]
-    assert path is not None  # _find gives a second file wherever _read_splits holds nothing out
-    users, items = read_pairs(path)
-    if not len(users):
-        raise InputError(
-            f"{path}: holds no interactions to test with; to have a fifth of train split off, give the path of its file alone"
-        )
-    user, item = _position(dataset.user_ids, users), _position(dataset.item_ids, items)
-    known = (user >= 0) & (item >= 0)
-    if not known.all():
-        log.warning("%s: dropped %d of %d pairs whose user or item is not in train", path, (~known).sum(), len(known))
-    if not known.any():
-        raise InputError(f"{path}: no test pair has a user and an item of the training data; were the ids mapped anew?")
-    user, item = user[known], item[known]
-    again = dataset.train.contains(user, item)
-    if again.any():
-        log.warning("%s: dropped %d of %d pairs that are in train: what is seen is not ranked", path, again.sum(), len(again))
-    if again.all():
-        raise InputError(f"{path}: all test pairs are in train, whose pairs are not ranked; a test file has new ones")
-    test = Interactions.from_pairs(user[~again], item[~again], dataset.n_users, dataset.n_items)
-    _check_public(name, "test", test, path)
-    return test
+    origin = dataset.origin
+    if origin is None:
+        if dataset.name != DEMO:
+            raise InputError(f"dataset {dataset.name!r} was made by hand and has no test split; see Dataset.from_frame")
+        test = make_demo()[1]
+        users = int((test.per_user > 0).sum())
+        return TestData(test, TestFacts(pairs=len(test), users=users, kept_users=users))
+    if isinstance(origin, _Table):
+        found = prepare(dataset.name, origin.raw, None, origin.options, alone=True)
+        assert found.test is not None
+        return found.test
+    found = _read_version(origin, origin.version)
+    if found.train.checksum != dataset.checksum:
+        raise InputError(f"{origin.train}: has changed since it was read; load the dataset again")
+    if found.test is not None:
+        return found.test
+    assert origin.test is not None  # a single file has its test split from `prepare`
+    raw = _read_like(found, origin.test, origin.options)
+    adopted = adopt(str(origin.test), raw, origin.options, dataset.user_ids, dataset.item_ids, dataset.train)
+    _say_what_is_dropped(str(origin.test), adopted.facts)
+    _check_public(origin, "test", adopted.pairs, origin.test)
+    return adopted
 
 
-def origin_of_test(name: str, data_dir: str | Path | None = None) -> str:
-    """Where the test split comes from, in words."""
-    if name != DEMO and _find(name, data_dir)[1] is None:
-        return f"{100 * TEST_FRACTION:.0f} % of each user's interactions, drawn at random with a fixed seed"
-    return "that of the dataset"
-
-
-def _read_splits(name: str, train_path: Path, test_path: Path | None) -> tuple[Dataset, Interactions | None]:
-    """The dataset, and the split-off test pairs where there is no test file."""
-    train_path = train_path.resolve()
-    state = train_path.stat()
-    return _read_version(name, train_path, test_path is None, (state.st_mtime_ns, state.st_size))
+def _dataset(name: str, content: Prepared, origin: Files | _Table) -> Dataset:
+    return Dataset(name, content.train, content.user_ids, content.item_ids, content.valid, content.facts, origin)
 
 
 @lru_cache(maxsize=2)
-def _read_version(name: str, train_path: Path, split: bool, version: tuple[int, int]) -> tuple[Dataset, Interactions | None]:
-    """Reads a file once, until it changes: `version` is there to tell the cache."""
-    users, items = read_pairs(train_path)
-    if not len(users):
-        raise InputError(f"{train_path}: holds no interactions; expected lines such as `0 5 17`")
-    user_ids, user = np.unique(users, return_inverse=True)
-    item_ids, item = np.unique(items, return_inverse=True)
-    train = Interactions.from_pairs(user, item, len(user_ids), len(item_ids))
-    duplicates = len(users) - len(train)
-    if duplicates:
-        log.warning("%s: dropped %d duplicate pairs of %d", train_path, duplicates, len(users))
-    held_out = None
-    if split:
-        train, held_out = hold_out(train, TEST_SEED, TEST_FRACTION)
-    _check_public(name, "train", train, train_path)
-    return Dataset(name, train, user_ids, item_ids), held_out
+def _read_version(files: Files, version: tuple[tuple[int, int], ...]) -> Prepared:
+    """Reads a dataset's files once, until they change: `version` is there to tell the cache."""
+    train = read_interactions(files.train, files.options)
+    valid = None if files.valid is None else _read_like(train, files.valid, files.options)
+    found = prepare(str(files.train), train, valid, files.options, alone=files.test is None)
+    found = replace(found, in_lines=train.in_lines)
+    if files.public is not None and files.test is not None:
+        found = replace(found, facts=found.facts.model_copy(update={"law": files.public.law}))
+    for sentence in (*found.facts.warnings, *(f"dropped {phrase}" for phrase in found.facts.dropped())):
+        log.warning("%s: %s", files.train, sentence)
+    _check_public(files, "train", found.train, files.train)
+    return found
 
 
-def _position(known: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:
-    """Index of each wanted raw id among the sorted known ones, -1 where it is not there."""
-    if known.dtype.kind != wanted.dtype.kind:
-        known, wanted = known.astype(str), wanted.astype(str)
-        order = np.argsort(known)
-    else:
-        order = np.arange(len(known))
-    place = np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)
-    return np.where(known[order][place] == wanted, order[place], -1)
+def _read_like(train: RawInteractions | Prepared, path: Path, options: DataOptions) -> RawInteractions:
+    """Another split's file: where the train file is NGCF text, so is another .txt, though it may not show it by itself."""
+    as_lines = train.in_lines and ".txt" in path.suffixes and options.format is None
+    return read_interactions(path, options.model_copy(update={"format": "lines"}) if as_lines else options)
 
 
-def _check_public(name: str, split: str, pairs: Interactions, path: Path) -> None:
-    if name in PUBLIC and pairs.checksum != PUBLIC[name].checksums[split]:
-        raise InputError(
-            f"{path}: is not the public {name} {split} split ({pairs.n_users:,} users, {pairs.n_items:,} items, "
-            f"{len(pairs):,} pairs found); give your own data another folder name, or fetch the public files again"
-        )
+def _by_file(train: Interactions, valid: Interactions, name: str) -> Split:
+    seen = train.where(~valid.contains(train.users, train.items))
+    known = (seen.per_user > 0)[valid.users] & (seen.per_item > 0)[valid.items]
+    if not known.any():
+        raise InputError(f"{name}: no pair of the valid file has a user and an item of the train file")
+    return Split(seen, valid.where(known), unknown=int((~known).sum()))
 
 
-def _find(name: str, data_dir: str | Path | None) -> tuple[Path, Path | None]:
-    """Paths of the train and the test file."""
-    if name not in PUBLIC:
-        return _find_own(name, data_dir)
-    looked = [Path(data_dir) / name] if data_dir is not None else _default_folders(name)
-    for folder in looked:
-        if folder.is_dir():
-            return _split_file(folder, "train"), _split_file(folder, "test")
-    if data_dir is not None:
-        raise InputError(
-            f"dataset {name!r} is not in {looked[0]}; put train.txt and test.txt there, or leave out --data-dir to download"
-        )
-    return _download(name, looked)
+def _say_what_is_dropped(where: str, facts: TestFacts) -> None:
+    if facts.unknown:
+        log.warning("%s: dropped %d of %d pairs whose user or item is not in train", where, facts.unknown, facts.pairs)
+    if facts.seen:
+        log.warning("%s: dropped %d of %d pairs that are in train: what is seen is not ranked", where, facts.seen, facts.pairs)
 
 
-def _default_folders(name: str) -> list[Path]:
-    cache = Path(pooch.os_cache("mml-hpo")) / name
-    variable = os.environ.get(DATA_DIR_VARIABLE)
-    return [Path(variable) / name, cache] if variable else [cache]
-
-
-def _find_own(name: str, data_dir: str | Path | None) -> tuple[Path, Path | None]:
-    root = data_dir if data_dir is not None else os.environ.get(DATA_DIR_VARIABLE)
-    looked = list(dict.fromkeys([Path(root) / name, Path(name)] if root else [Path(name)]))
-    for path in looked:
-        if path.is_dir():
-            return _split_file(path, "train"), _split_file(path, "test")
-        if path.is_file():
-            return path, None
-    raise InputError(f"{unknown('dataset', name, NAMES)}; nor is there a file or folder {' or '.join(map(str, looked))}")
-
-
-def _split_file(folder: Path, split: str) -> Path:
-    candidates = [folder / f"{split}{suffix}" for suffix in SUFFIXES]
-    found = [path for path in candidates if path.is_file()]
-    if len(found) != 1:
-        state = f"there are {', '.join(path.name for path in found)}" if found else "there is none"
-        raise InputError(f"{folder}: needs one file {_names(candidates)}, {state}")
-    return found[0]
-
-
-def _names(paths: Iterable[Path]) -> str:
-    return " or ".join(path.name for path in paths)
-
-
-def _download(name: str, looked: list[Path]) -> tuple[Path, Path]:
-    public, folder = PUBLIC[name], looked[-1]
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # elsewhere first: a folder with half of the files would be taken for the dataset
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as temporary:
-            for split, md5 in public.md5.items():
-                log.info("downloading %s%s.txt to %s", public.url, split, folder)
-                pooch.retrieve(
-                    f"{public.url}{split}.txt", known_hash=f"md5:{md5}", path=Path(temporary) / name, fname=f"{split}.txt"
-                )
-            os.replace(Path(temporary) / name, folder)
-    except (OSError, ValueError) as error:  # no network, or a file that is not the one expected
-        if not folder.is_dir():  # else another process was faster
-            raise InputError(
-                f"dataset {name!r} was not found in {' or '.join(map(str, looked))} and could not be downloaded ({error}); "
-                f"put train.txt and test.txt into a folder {name}/ and give its parent as --data-dir"
-            ) from None
-    return _split_file(folder, "train"), _split_file(folder, "test")
+def _check_public(files: Files, part: str, pairs: Interactions, path: Path) -> None:
+    if files.public is None or part not in files.public.checksums or pairs.checksum == files.public.checksums[part]:
+        return
+    raise InputError(
+        f"{path}: is not the public {files.name} {part} split ({pairs.n_users:,} users, {pairs.n_items:,} items, "
+        f"{len(pairs):,} pairs found); give your own data another folder name, or fetch the public files again"
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers import draws
+from trainers import rng
 from trainers.data import Interactions, hold_out
-from trainers.draws import Purpose
+from trainers.rng import Purpose
 
 N_USERS, N_ITEMS, N_FACTORS = 2_000, 1_500, 12
 MEAN_PAIRS = 27.0
@@ -25,14 +25,14 @@ def make_demo() -> tuple[Interactions, Interactions]:
     users = _normal(0, (N_USERS, N_FACTORS))
     items = _normal(1, (N_ITEMS, N_FACTORS))
     appeal = TASTE * users @ items.T / np.sqrt(N_FACTORS) * 1.5 + POPULARITY * _normal(2, (N_ITEMS,))
-    lot = draws.uniform(draws.key(SEED, Purpose.DEMO, 3), np.arange(appeal.size, dtype=np.uint64))
+    lot = rng.uniform(rng.key(SEED, Purpose.DEMO, 3), np.arange(appeal.size, dtype=np.uint64))
     noisy = appeal - np.log(-np.log(lot)).reshape(appeal.shape)
     wanted = np.clip(np.exp(np.log(MEAN_PAIRS) - 0.18 + 0.6 * _normal(4, (N_USERS,))), 5, 200).astype(np.int64)
     ranked = np.argsort(-noisy, axis=1, kind="stable")
     chosen = np.arange(N_ITEMS)[None, :] < wanted[:, None]
     pairs = Interactions.from_pairs(np.nonzero(chosen)[0], ranked[chosen], N_USERS, N_ITEMS)
-    return hold_out(pairs, SEED, TEST_FRACTION)
+    return hold_out(pairs, fraction=TEST_FRACTION, seed=SEED)
 
 
 def _normal(part: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    return draws.normal(draws.key(SEED, Purpose.DEMO, part), shape)
+    return rng.normal(rng.key(SEED, Purpose.DEMO, part), shape)

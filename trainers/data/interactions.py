@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import index
 from typing import Any
@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers import draws
-from trainers.draws import Purpose
 from trainers.errors import InputError
 
 Ids = NDArray[np.integer[Any]]
+RawIds = NDArray[Any]  # whole numbers or text, as the user's files have them
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,28 +25,61 @@ class Interactions:
         n_users, n_items: ids are 0 .. n - 1; a user or item may have no pair.
         indptr: int64 (n_users + 1,); user u's items are `items[indptr[u]:indptr[u + 1]]`, ascending.
         items: int32 (n_pairs,).
+        order: int64 (n_pairs,); of two pairs of a user the earlier one has the lower number. None where the order of the data
+            means nothing.
+        times: float64 (n_pairs,), the time of each pair, in the unit of the data; None where the data have no times.
     """
 
     n_users: int
     n_items: int
     indptr: NDArray[np.int64]
     items: NDArray[np.int32]
+    order: NDArray[np.int64] | None = None
+    times: NDArray[np.float64] | None = None
 
     @classmethod
-    def from_pairs(cls, users: Ids, items: Ids, n_users: int, n_items: int) -> Interactions:
+    def from_pairs(
+        cls,
+        users: Ids,
+        items: Ids,
+        n_users: int,
+        n_items: int,
+        *,
+        ordered: bool = False,
+        times: NDArray[Any] | None = None,
+    ) -> Interactions:
         """Sort pairs and drop duplicates. `n_users` and `n_items` may be whole numbers of any type, numpy's too.
 
+        Args:
+            users, items: (n,).
+            ordered: each user's pairs are given from the earliest to the latest.
+            times: (n,), the time of each pair; equal times are in the given order. Of a pair that is given twice the earliest
+                stays.
+
         Raises:
-            InputError: an id outside 0 .. n - 1.
+            InputError: an id outside 0 .. n - 1, or a time that is not finite.
         """
         n_users, n_items = index(n_users), index(n_items)
         for kind, ids, n in (("user", users, n_users), ("item", items, n_items)):
             if len(ids) and not 0 <= ids.min() <= ids.max() < n:
                 raise InputError(f"{kind} ids must lie between 0 and {n - 1}, got {ids.min()} to {ids.max()}")
-        pairs = np.unique(_keys(users, items, n_items))
+        keys = _keys(users, items, n_items)
+        given = np.arange(len(keys))
+        if times is not None:
+            times = np.asarray(times, np.float64)
+            if not np.isfinite(times).all():
+                raise InputError(f"times must be finite numbers, got {times[~np.isfinite(times)][0]}")
+            given = np.argsort(times, kind="stable")
+        pairs, first = np.unique(keys[given], return_index=True)  # the first of equal ones
         per_user = np.bincount(pairs // n_items, minlength=n_users) if n_items else np.zeros(n_users, np.int64)
-        indptr = np.concatenate([[0], np.cumsum(per_user)]).astype(np.int64)
-        return cls(n_users, n_items, indptr, (pairs % max(n_items, 1)).astype(np.int32))
+        return cls(
+            n_users,
+            n_items,
+            np.concatenate([[0], np.cumsum(per_user)]).astype(np.int64),
+            (pairs % max(n_items, 1)).astype(np.int32),
+            first.astype(np.int64) if ordered or times is not None else None,
+            None if times is None else times[given][first],
+        )
 
     def __len__(self) -> int:
         return len(self.items)
@@ -77,9 +109,9 @@ class Interactions:
 
     def contains(self, users: Ids, items: Ids) -> NDArray[np.bool_]:
         """Whether each (user, item) is one of the pairs; any shape, the same for both."""
-        return self.places(users, items) < len(self)
+        return self.indices_of(users, items) < len(self)
 
-    def places(self, users: Ids, items: Ids) -> NDArray[np.int64]:
+    def indices_of(self, users: Ids, items: Ids) -> NDArray[np.int64]:
         """Where each (user, item) stands among the pairs, `len(self)` where it is none; any shape, the same for both."""
         wanted = _keys(users, items, self.n_items)
         if not len(self):
@@ -93,60 +125,30 @@ class Interactions:
         return _keys(self.users, self.items, self.n_items)
 
     def where(self, chosen: NDArray[np.bool_]) -> Interactions:
-        """The pairs for which `chosen` (n_pairs,) is true; ids keep their meaning."""
-        return Interactions.from_pairs(self.users[chosen], self.items[chosen], self.n_users, self.n_items)
+        """The pairs for which `chosen` (n_pairs,) is true; ids, order and times keep their meaning."""
+        per_user = np.bincount(self.users[chosen], minlength=self.n_users)
+        return replace(
+            self,
+            indptr=np.concatenate([[0], np.cumsum(per_user)]).astype(np.int64),
+            items=self.items[chosen],
+            order=None if self.order is None else self.order[chosen],
+            times=None if self.times is None else self.times[chosen],
+        )
+
+    def restricted_to(self, users: Ids, items: Ids) -> Interactions:
+        """The pairs of some users and items, which get new ids in ascending order of the old ones.
+
+        Args:
+            users, items: ids, ascending, each once.
+        """
+        new_user, new_item = np.full(self.n_users, -1, np.int64), np.full(self.n_items, -1, np.int64)
+        new_user[users], new_item[items] = np.arange(len(users)), np.arange(len(items))
+        left = self.where((new_user[self.users] >= 0) & (new_item[self.items] >= 0))
+        indptr = np.concatenate([[0], np.cumsum(left.per_user[users])]).astype(np.int64)
+        renumbered = new_item[left.items].astype(np.int32)
+        return replace(left, n_users=len(users), n_items=len(items), indptr=indptr, items=renumbered)
 
 
 def _keys(users: Ids, items: Ids, n_items: int) -> NDArray[np.int64]:
     keys: NDArray[np.int64] = users.astype(np.int64) * n_items + items.astype(np.int64)
     return keys
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Training data of a named dataset. The test split is not in it: see `trainers.data.datasets.load_test`.
-
-    Attributes:
-        name: as given to `load_dataset`.
-        train: all training pairs.
-        user_ids, item_ids: the raw id of each user and item.
-    """
-
-    name: str
-    train: Interactions
-    user_ids: NDArray[Any]
-    item_ids: NDArray[Any]
-
-    @property
-    def n_users(self) -> int:
-        return self.train.n_users
-
-    @property
-    def n_items(self) -> int:
-        return self.train.n_items
-
-    @property
-    def checksum(self) -> str:
-        return self.train.checksum
-
-
-def hold_out(train: Interactions, seed: int, fraction: float = 0.1) -> tuple[Interactions, Interactions]:
-    """Split off ceil(fraction) of each user's pairs, at random; at least one pair per user stays.
-
-    Returns:
-        (seen, held_out), both with the ids of `train`.
-
-    Raises:
-        InputError: unless 0 < fraction < 1, or if no user has two pairs.
-    """
-    if not 0.0 < fraction < 1.0:
-        raise InputError(f"the fraction held out must lie between 0 and 1, got {fraction}")
-    lot = draws.bits(draws.key(seed, Purpose.HOLD_OUT), train.keys.astype(np.uint64))
-    order = np.lexsort((lot, train.users))  # keeps users together, so places are those of the CSR
-    place = np.empty(len(train), np.int64)
-    place[order] = np.arange(len(train)) - train.indptr[train.users]
-    wanted = np.minimum(np.ceil(train.per_user * fraction - 1e-9).astype(np.int64), train.per_user - 1)
-    held = place < wanted[train.users]
-    if not held.any():
-        raise InputError(f"nothing can be held out: no user has two interactions ({len(train)} pairs, {train.n_users} users)")
-    return train.where(~held), train.where(held)

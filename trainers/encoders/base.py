@@ -12,9 +12,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from trainers import draws
+from trainers import rng
 from trainers.data import Interactions
-from trainers.draws import Purpose
+from trainers.rng import Purpose
 from trainers.validation import SETTINGS, Positive, Real, Whole
 
 
@@ -64,12 +64,12 @@ class Encoder(ABC):
 
 def normal_table(seed: int, purpose: Purpose, shape: tuple[int, int], std: float) -> NDArray[np.float32]:
     """Drawn from N(0, std^2), float32; the same for every engine."""
-    return (draws.normal(draws.key(seed, purpose), shape) * std).astype(np.float32)
+    return (rng.normal(rng.key(seed, purpose), shape) * std).astype(np.float32)
 
 
 def xavier(seed: int, which: int, shape: tuple[int, int]) -> nn.Parameter:
     """A matrix drawn from N(0, 2 / (sum of the shape)) (Glorot and Bengio, 2010); `which` of the module's."""
-    drawn = draws.normal(draws.key(seed, Purpose.INIT_WEIGHTS, which), shape)
+    drawn = rng.normal(rng.key(seed, Purpose.INIT_WEIGHTS, which), shape)
     return parameter((drawn * (2.0 / sum(shape)) ** 0.5).astype(np.float32))
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
 from trainers.data import Interactions
-from trainers.draws import Purpose
 from trainers.encoders.base import Encoder, EncoderModule, normal_table, parameter, rows_of
+from trainers.rng import Purpose
 from trainers.validation import SETTINGS, Whole
 
 

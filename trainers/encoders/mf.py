@@ -10,8 +10,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from trainers.data import Interactions
-from trainers.draws import Purpose
 from trainers.encoders.base import Encoder, EncoderModule, normal_table, parameter, rows_of
+from trainers.rng import Purpose
 from trainers.validation import SETTINGS
 
 

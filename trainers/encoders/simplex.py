@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from trainers.data import Interactions
-from trainers.draws import Purpose
 from trainers.encoders.base import Encoder, EncoderModule, normal_table, parameter, rows_of, xavier
 from trainers.encoders.mf import MF
+from trainers.rng import Purpose
 from trainers.validation import SETTINGS, Count, Real
 
 Aggregation = Literal["mean", "self_attention", "user_attention"]
@@ -82,14 +82,14 @@ class SimpleXModule(EncoderModule):
         return self.mixed(rows_of(self.users, users), rows_of(self.history, items), which, lengths)
 
     def consumed_by(self, users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The items (D,) that users (B,) have consumed, none twice; which of them stands at each place (P,) of the users'
+        """The items (D,) that users (B,) have consumed, none twice; which of them stands at each position (P,) of the users'
         histories, one after the other; how long these are (B,).
         """
         lengths = self.lengths[users]
         row = _rows(lengths)
         first = torch.cumsum(lengths, 0) - lengths
-        places = (self.ends[users] - lengths - first)[row] + torch.arange(len(row), device=users.device)
-        items, which = torch.unique(self.consumed[places], return_inverse=True)
+        positions = (self.ends[users] - lengths - first)[row] + torch.arange(len(row), device=users.device)
+        items, which = torch.unique(self.consumed[positions], return_inverse=True)
         return items, which, lengths
 
     def mixed(self, own: Tensor, consumed: Tensor, which: Tensor, lengths: Tensor) -> Tensor:
@@ -147,12 +147,12 @@ def pooled(queries: Tensor, keys: Tensor | None, values: Tensor, which: Tensor, 
 
 
 def _rows(lengths: Tensor) -> Tensor:
-    """Which segment each place lies in."""
+    """Which segment each position lies in."""
     return torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
 
 
 def _softmax(logits: Tensor, lengths: Tensor, row: Tensor) -> Tensor:
-    """Softmax over each segment, of which place p lies in `row[p]`."""
+    """Softmax over each segment, of which position p lies in `row[p]`."""
     highest = torch.segment_reduce(logits.detach(), "max", lengths=lengths, axis=0, initial=-torch.inf)
     heat = torch.exp(logits - highest[row])
     return heat / torch.segment_reduce(heat, "sum", lengths=lengths, axis=0, initial=0.0)[row]

@@ -1,8 +1,8 @@
 """Which numbers the code computes: raised by whoever changes what a config trains to, so that finished runs are trained again.
 
-tests/trainers/engines/golden.json holds numbers of numba and torch for each loss that has a row function, and of torch for some
-more, with the version under which they were recorded; the test fails, and `--record` refuses, where numbers change and the
-version does not. Triton's numbers are not in it, since a GPU gives them: whoever changes its kernels raises its version.
+`tests.golden` compares numbers with those of its JSON files, and refuses to record others under an old version: what numba and
+torch train for each loss that has a row function, and torch some more; what triton's kernels do under its interpreter, which a
+GPU rounds otherwise; the figures of finished runs; the lists of baselines.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ ENGINE_VERSIONS = {"torch": 1, "numba": 1, "triton": 1}
 # Added to that for a loss whose numbers alone have changed, by (engine, loss). A new loss needs no line.
 LOSS_VERSIONS: dict[tuple[str, str], int] = {}
 
-BASELINE_VERSION = 1  # of the figures of `trainers.baselines`
+BASELINE_VERSION = 1  # of the lists of `trainers.baselines`
+
+FIGURES_VERSION = 1  # of what is measured with the vectors of a finished run, or the lists of a baseline: `hpo.runs.train`
 
 # The libraries whose versions decide how an engine rounds; each is recorded with a run.
 ROUNDING_LIBRARIES = {"torch": ("torch",), "numba": ("numba", "llvmlite"), "triton": ("triton", "torch")}

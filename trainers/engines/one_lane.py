@@ -94,7 +94,11 @@ class OneLane(ABC):
             return self._vectors()
 
     def keep(self, lane: int) -> Any:
-        """The lane's parameters as they are now, for `go_back`."""
+        """The lane's parameters as they are now, for `go_back`.
+
+        Raises:
+            OutOfMemory: the lane is free again.
+        """
         self._check(lane)
         with self._enough_memory():
             return self._keep()
@@ -104,12 +108,14 @@ class OneLane(ABC):
 
         Raises:
             ValueError: a lane that is free, or a schedule that has rates of its own.
+            OutOfMemory: the lane is free again.
         """
         self._check(lane)
         if self.config is None or self.config.schedule != "constant":
             raise ValueError("only a running config with a constant learning rate can go back")
         config = self.config.replace(learning_rate=learning_rate)
-        self._go_back(kept, config)
+        with self._enough_memory():
+            self._go_back(kept, config)
         self.config = config
 
     def stop(self, lane: int) -> None:

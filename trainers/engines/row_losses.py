@@ -1,9 +1,9 @@
 """What a fused engine knows of a loss: its line in the table `ROWS`, which names one of a few kinds of row function. To add a
 loss, a line there; of a new kind, a name for the kind and a row function for each engine, too.
 
-A row function takes one positive score and the scores of its negatives, and gives the loss and its slopes. Each engine has them
-in its own language, in `numba_engine.row_functions` and `triton_engine.row_functions`. The torch form in `trainers.losses` is
-the definition.
+A row function takes one positive score and the scores of its negatives, and gives the loss and its gradients. Each engine has
+them in its own language, in `numba_engine.row_functions` and `triton_engine.row_functions`. The torch form in `trainers.losses`
+is the definition.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trainers.losses.distances import SMALLEST
 # The kinds of row function, as the kernels tell them apart.
 HINGES, SOFTMAX, PAIR_HINGE, PAIR_LOGISTIC, SQUARES, LOGISTIC, DISTANCES, NEAREST = range(8)
 
-ALL = -math.inf  # the cutoff of a loss in which every negative has a slope
+ALL = -math.inf  # the cutoff of a loss in which every negative has a gradient
 
 
 class RowLoss(NamedTuple):
@@ -31,7 +31,7 @@ class RowLoss(NamedTuple):
     Attributes:
         kind: which row function.
         settings: its parameters, then the number of items, float32.
-        cutoff: negatives that score below have no slope and add nothing to the loss.
+        cutoff: negatives that score below have no gradient and add nothing to the loss.
         summed: the batch's loss is the sum of its rows' losses, not their mean.
     """
 

@@ -9,16 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers import draws
+from trainers import rng
 from trainers.config import TrainConfig
 from trainers.data import Ids
-from trainers.draws import Purpose
 from trainers.encoders import EncoderModule
 from trainers.engines.lazy_adam import BETAS, EPSILON, learning_rate_at
 from trainers.engines.one_lane import OneLane
 from trainers.engines.protocol import Vectors
 from trainers.losses import Scores
 from trainers.negatives import ScoredStep
+from trainers.rng import Purpose
 from trainers.scores import SCORES, unit
 from trainers.stopping import check
 
@@ -43,12 +43,12 @@ class TorchEngine(OneLane):
 
     def _train_epoch(self, config: TrainConfig, epoch: int) -> float:
         n_rows = len(self.seen)
-        shuffle = draws.key(config.seed, Purpose.SHUFFLE, epoch)
+        shuffle = rng.key(config.seed, Purpose.SHUFFLE, epoch)
         total = 0.0
         for start in range(0, n_rows, config.batch_size):
             check(self.should_stop)
             rows = np.arange(start, min(start + config.batch_size, n_rows))
-            pairs = draws.permuted(shuffle, rows, n_rows)
+            pairs = rng.permuted(shuffle, rows, n_rows)
             total += self.step(config, epoch, rows, pairs) * len(rows)
         return total / n_rows
 
@@ -108,8 +108,8 @@ class TorchEngine(OneLane):
         if rate == 0.0:
             return vectors
         counters = np.add.outer(rows.astype(np.uint64) * np.uint64(dim), np.arange(dim, dtype=np.uint64))
-        stream = draws.key(config.seed, Purpose.DROPOUT, epoch)
-        keep = torch.from_numpy(draws.keep_mask(stream, counters, rate)).to(self.device)
+        stream = rng.key(config.seed, Purpose.DROPOUT, epoch)
+        keep = torch.from_numpy(rng.keep_mask(stream, counters, rate)).to(self.device)
         return vectors * keep * (1.0 / (1.0 - rate))
 
     def _add_l2(self, l2: float, moved: list[Tensor]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from trainers.losses.base import Loss, NotWith, Scores, squared_distances
 from trainers.validation import SETTINGS, NonNegative, Positive, Switch
 
-SMALLEST = 1e-12  # squared distances below have no slope: that of their root would be infinite
+SMALLEST = 1e-12  # squared distances below have no gradient: that of their root would be infinite
 
 NOT_WITH: NotWith = {"inner_product": "it is a loss of distances, which inner products do not give"}
 

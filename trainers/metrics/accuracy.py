@@ -155,10 +155,10 @@ def list_ranks(lists: NDArray[Any], held_out: Interactions) -> NDArray[np.int64]
             f"item ids must lie between 0 and {held_out.n_items - 1}, or be -1, got {lists.min()} to {lists.max()}"
         )
     row, rank = np.nonzero(lists >= 0)
-    place = held_out.places(users[row], lists[row, rank])
-    hit = place < len(held_out)
+    index = held_out.indices_of(users[row], lists[row, rank])
+    hit = index < len(held_out)
     ranks = np.full(len(held_out), lists.shape[1], np.int64)
-    ranks[place[hit]] = rank[hit]
+    ranks[index[hit]] = rank[hit]
     return ranks
 
 

@@ -69,7 +69,7 @@ def popularity_groups(seen: Interactions, n_groups: int = 5) -> NDArray[np.int64
     popularity = seen.per_item[order]
     twice_middle = 2 * np.cumsum(popularity) - popularity
     group = np.arange(1, n_groups)
-    start = np.searchsorted(n_groups * twice_middle, 2 * len(seen) * group)  # place of each group's first item
+    start = np.searchsorted(n_groups * twice_middle, 2 * len(seen) * group)  # index of each group's first item
     start = np.minimum(start, seen.n_items - n_groups + group)  # leave an item for each group
     start = np.maximum(start, np.count_nonzero(popularity == 0))
     groups = np.empty(seen.n_items, np.int64)

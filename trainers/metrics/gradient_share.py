@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers import draws
+from trainers import rng
 from trainers.config import TrainConfig
 from trainers.data import Ids, Interactions
-from trainers.draws import Purpose
 from trainers.losses import Scores
 from trainers.negatives import ScoredStep
+from trainers.rng import Purpose
 from trainers.scores import SCORES, unit
 
 HARDEST = {"hardest 1 %": 0.01, "hardest 10 %": 0.1}  # of a row's negatives, at least one
@@ -42,7 +42,7 @@ def gradient_shares(
     if not config.negatives.needs_scores:  # in-batch negatives depend on the batch size
         n_rows = min(n_rows, max(1, MAX_NEGATIVES // config.negatives.count))
     rows = np.arange(n_rows)
-    pairs = draws.permuted(draws.key(config.seed, Purpose.SHUFFLE, AFTER), rows, len(seen))
+    pairs = rng.permuted(rng.key(config.seed, Purpose.SHUFFLE, AFTER), rows, len(seen))
     vectors = SCORES[config.score].training(torch.from_numpy(user_vectors), torch.from_numpy(item_vectors))
     step = _step(config, rows, seen.users[pairs], seen.items[pairs], *vectors)
     negative = config.negatives.sampler(seen).scores(step).double().requires_grad_()

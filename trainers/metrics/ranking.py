@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainers import draws
+from trainers import rng
 from trainers.data import Interactions
-from trainers.draws import Purpose
 from trainers.errors import InputError
 from trainers.jit import compiled
+from trainers.rng import Purpose
 
 TIE_SEED = 2024
 TILE_USERS, TILE_ITEMS = 256, 1024  # 1 MiB of scores, which stay in the second-level cache
@@ -29,7 +29,7 @@ Scorer = Callable[[NDArray[np.int64]], Fill]
 """Takes up to TILE_USERS users; called from several threads."""
 
 Receive = Callable[[int, NDArray[np.float32], NDArray[np.int32]], None]
-"""Takes the place of a block's first user, and scores and items of the block's best, unordered; -inf and -1 for none."""
+"""Takes the position of a block's first user, and scores and items of the block's best, unordered; -inf and -1 for none."""
 
 
 def recommend(
@@ -45,7 +45,7 @@ def recommend(
         k: length of the lists, >= 1.
 
     Returns:
-        Item ids, int32 (n, k), best first; -1 where a user has fewer, and in the place of a score beyond float32, a miss.
+        Item ids, int32 (n, k), best first; -1 where a user has fewer, and instead of a score beyond float32, a miss.
 
     Raises:
         InputError: shapes that do not fit, vectors that are not finite, user ids that do not exist, or k below 1.
@@ -66,8 +66,8 @@ def check_vectors(user_vectors: NDArray[Any], item_vectors: NDArray[Any], seen: 
 
 
 def tie_order(n_items: int) -> NDArray[np.int64]:
-    """Place of each item among items of equal score, (n_items,): a fixed permutation."""
-    return draws.permuted(draws.key(TIE_SEED, Purpose.TIES), np.arange(n_items), n_items)
+    """Rank of each item among items of equal score, (n_items,): a fixed permutation."""
+    return rng.permuted(rng.key(TIE_SEED, Purpose.TIES), np.arange(n_items), n_items)
 
 
 def inner_products(user_vectors: NDArray[Any], item_vectors: NDArray[Any]) -> Scorer:
@@ -88,19 +88,21 @@ def held_out_ranks(
     user_vectors: NDArray[Any], item_vectors: NDArray[Any], seen: Interactions, held_out: Interactions, k: int
 ) -> NDArray[np.int64]:
     """Rank (from 0) of every held-out pair among its user's unseen items, (n_pairs,); k when not in the top k."""
-    place = tie_order(seen.n_items).astype(np.int32)
+    tie_ranks = tie_order(seen.n_items).astype(np.int32)
     users = np.flatnonzero(held_out.per_user)
     ranks = np.full(len(held_out), k, dtype=np.int64)
 
     def look_up(start: int, best: NDArray[np.float32], best_items: NDArray[np.int32]) -> None:
-        _look_up(best, best_items, place, users[start : start + len(best)], held_out.indptr, held_out.items, ranks)
+        _look_up(best, best_items, tie_ranks, users[start : start + len(best)], held_out.indptr, held_out.items, ranks)
 
-    _each_block(inner_products(user_vectors, item_vectors), seen, users, k, place, look_up)
+    _each_block(inner_products(user_vectors, item_vectors), seen, users, k, tie_ranks, look_up)
     return ranks
 
 
-def best_lists(score: Scorer, seen: Interactions, users: NDArray[Any], k: int, place: NDArray[np.int64]) -> NDArray[np.int32]:
-    """As `recommend`, for any scores; `place` (n_items,) orders items of equal score, lowest first.
+def best_lists(
+    score: Scorer, seen: Interactions, users: NDArray[Any], k: int, tie_ranks: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """As `recommend`, for any scores; `tie_ranks` (n_items,) orders items of equal score, lowest first.
 
     Raises:
         InputError: user ids that do not exist, or k below 1.
@@ -109,7 +111,7 @@ def best_lists(score: Scorer, seen: Interactions, users: NDArray[Any], k: int, p
         raise InputError(f"users must be a list of ids between 0 and {seen.n_users - 1}, got {users}")
     if k < 1:
         raise InputError(f"k must be at least 1, got {k}")
-    narrow = place.astype(np.int32)
+    narrow = tie_ranks.astype(np.int32)
     lists = np.full((len(users), k), -1, np.int32)
 
     def write(start: int, best: NDArray[np.float32], best_items: NDArray[np.int32]) -> None:
@@ -122,7 +124,7 @@ def best_lists(score: Scorer, seen: Interactions, users: NDArray[Any], k: int, p
 
 
 def _each_block(
-    score: Scorer, seen: Interactions, users: NDArray[np.int64], k: int, place: NDArray[np.int32], receive: Receive
+    score: Scorer, seen: Interactions, users: NDArray[np.int64], k: int, tie_ranks: NDArray[np.int32], receive: Receive
 ) -> None:
     """Find the best min(k, n_items) unseen items of every user, a block of users at a time.
 
@@ -137,7 +139,7 @@ def _each_block(
         cursor, seen_end = seen.indptr[chosen], seen.indptr[chosen + 1]
         for first in range(0, seen.n_items, TILE_ITEMS):
             fill(first, scores)
-            _keep_best(scores.numpy(), first, seen.n_items, seen.items, cursor, seen_end, place, best, best_items)
+            _keep_best(scores.numpy(), first, seen.n_items, seen.items, cursor, seen_end, tie_ranks, best, best_items)
         receive(start, best, best_items)
 
     torch_threads = torch.get_num_threads()
@@ -149,7 +151,7 @@ def _each_block(
 
 
 @compiled(nogil=True)
-def _keep_best(tile, first, n_items, seen_items, cursor, seen_end, place, best, best_items):  # type: ignore[no-untyped-def]
+def _keep_best(tile, first, n_items, seen_items, cursor, seen_end, tie_ranks, best, best_items):  # type: ignore[no-untyped-def]
     """Merge a tile of scores into each user's heap of the best unseen items; `cursor` walks over the user's seen items."""
     last = min(n_items, first + tile.shape[1])
     strips = tile.reshape(tile.shape[0], tile.shape[1] // STRIP, STRIP)
@@ -167,23 +169,23 @@ def _keep_best(tile, first, n_items, seen_items, cursor, seen_end, place, best, 
                 for j in range(STRIP):
                     score = strips[u, s, j]
                     if score >= best[u, 0] and score > -np.inf:
-                        _push(score, first + s * STRIP + j, place, best, best_items, u)
+                        _push(score, first + s * STRIP + j, tie_ranks, best, best_items, u)
 
 
 @compiled(nogil=True)
-def _below(score, item, other_score, other, place):  # type: ignore[no-untyped-def]
-    """Whether an item ranks below another one; places in a heap that hold no item (-1) rank below all."""
+def _below(score, item, other_score, other, tie_ranks):  # type: ignore[no-untyped-def]
+    """Whether an item ranks below another one; slots of a heap that hold no item (-1) rank below all."""
     if score != other_score:
         return score < other_score
     if item < 0 or other < 0:
         return item < 0 and other >= 0
-    return place[item] > place[other]
+    return tie_ranks[item] > tie_ranks[other]
 
 
 @compiled(nogil=True)
-def _push(score, item, place, best, best_items, u):  # type: ignore[no-untyped-def]
+def _push(score, item, tie_ranks, best, best_items, u):  # type: ignore[no-untyped-def]
     """Replace the worst item, at the root of the heap, if the new one ranks above it."""
-    if not _below(best[u, 0], best_items[u, 0], score, item, place):
+    if not _below(best[u, 0], best_items[u, 0], score, item, tie_ranks):
         return
     size = best.shape[1]
     at = 0
@@ -192,10 +194,10 @@ def _push(score, item, place, best, best_items, u):  # type: ignore[no-untyped-d
         if child >= size:
             break
         if child + 1 < size and _below(
-            best[u, child + 1], best_items[u, child + 1], best[u, child], best_items[u, child], place
+            best[u, child + 1], best_items[u, child + 1], best[u, child], best_items[u, child], tie_ranks
         ):
             child += 1
-        if not _below(best[u, child], best_items[u, child], score, item, place):
+        if not _below(best[u, child], best_items[u, child], score, item, tie_ranks):
             break
         best[u, at], best_items[u, at] = best[u, child], best_items[u, child]
         at = child
@@ -203,7 +205,7 @@ def _push(score, item, place, best, best_items, u):  # type: ignore[no-untyped-d
 
 
 @compiled(nogil=True)
-def _look_up(best, best_items, place, users, indptr, items, ranks):  # type: ignore[no-untyped-def]
+def _look_up(best, best_items, tie_ranks, users, indptr, items, ranks):  # type: ignore[no-untyped-def]
     """Write the ranks of the users' held-out items that are among their best."""
     for u in range(users.size):
         for pair in range(indptr[users[u]], indptr[users[u] + 1]):
@@ -211,5 +213,5 @@ def _look_up(best, best_items, place, users, indptr, items, ranks):  # type: ign
                 if best_items[u, found] == items[pair] and np.isfinite(best[u, found]):
                     rank = 0
                     for j in range(best.shape[1]):
-                        rank += _below(best[u, found], best_items[u, found], best[u, j], best_items[u, j], place)
+                        rank += _below(best[u, found], best_items[u, found], best[u, j], best_items[u, j], tie_ranks)
                     ranks[pair] = rank

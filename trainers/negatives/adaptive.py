@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from trainers import draws
+from trainers import rng
 from trainers.data import Interactions
-from trainers.draws import Purpose
 from trainers.errors import InputError
 from trainers.negatives.base import Negatives, PerRow, Sampler, ScoredStep, Step
 from trainers.negatives.static import Beta, popularity
+from trainers.rng import Purpose
 from trainers.validation import SETTINGS, Count
 
 MAX_DRAWS = 10  # of a negative, where each before was one of the user's own items
@@ -41,7 +41,7 @@ class HardSampler(Sampler):
         self.count, self.pool = count, pool
 
     def draw(self, step: ScoredStep) -> NDArray[np.int64]:
-        ids = draws.integers(step.stream(), step.slots(self.count * self.pool), self.seen.n_items)
+        ids = rng.integers(step.stream(), step.slots(self.count * self.pool), self.seen.n_items)
         with torch.no_grad():
             scores = step.scores(ids)
         pools = ids.reshape(len(ids), self.count, self.pool)
@@ -95,7 +95,7 @@ class TwoStageSampler(Sampler):
     def _candidates(self, step: Step) -> NDArray[np.int64]:
         """Those with the smallest exponential lots / weight (Efraimidis and Spirakis, 2006)."""
         stream = step.stream(Purpose.CANDIDATES, step.number)
-        lots = draws.uniform(stream, np.arange(self.seen.n_items, dtype=np.uint64))
+        lots = rng.uniform(stream, np.arange(self.seen.n_items, dtype=np.uint64))
         with np.errstate(divide="ignore"):
             order = -np.log(lots) / self.popularity
         return np.sort(np.argpartition(order, self.settings.candidates - 1)[: self.settings.candidates]).astype(np.int64)
@@ -119,9 +119,9 @@ class TwoStageSampler(Sampler):
         ids = np.zeros((size, count), np.int64)
         open_ = np.ones((size, count), bool)
         for turn in range(MAX_DRAWS):
-            lots = draws.uniform(step.stream(Purpose.NEGATIVES, turn), step.slots(count))
-            place = np.searchsorted(flat, lots + lanes, side="right") - lanes * len(candidates)
-            drawn = candidates[np.clip(place, 0, len(candidates) - 1)]
+            lots = rng.uniform(step.stream(Purpose.NEGATIVES, turn), step.slots(count))
+            index = np.searchsorted(flat, lots + lanes, side="right") - lanes * len(candidates)
+            drawn = candidates[np.clip(index, 0, len(candidates) - 1)]
             ids = np.where(open_, drawn, ids)
             open_ &= self.seen.contains(np.broadcast_to(step.users[:, None], ids.shape), ids)
             if not open_.any():

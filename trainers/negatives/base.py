@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from trainers import draws
+from trainers import rng
 from trainers.data import Ids, Interactions
-from trainers.draws import Purpose
+from trainers.rng import Purpose
 from trainers.validation import Whole
 
 MAX_COUNT = 100_000
@@ -44,7 +44,7 @@ class Step:
 
     def stream(self, purpose: Purpose = Purpose.NEGATIVES, *counters: int) -> np.uint64:
         """The key of the epoch's draws."""
-        return draws.key(self.seed, purpose, self.epoch, *counters)
+        return rng.key(self.seed, purpose, self.epoch, *counters)
 
     def slots(self, count: int) -> NDArray[np.uint64]:
         """The counters of `count` draws for each row, (B, count)."""

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from trainers import draws
+from trainers import rng
 from trainers.data import Interactions
 from trainers.errors import InputError
 from trainers.negatives.base import Negatives, PerRow, Sampler, ScoredStep, Step
@@ -39,7 +39,7 @@ class UniformSampler(Sampler):
         self.count = count
 
     def draw(self, step: Step) -> NDArray[np.int64]:
-        return draws.integers(step.stream(), step.slots(self.count), self.seen.n_items)
+        return rng.integers(step.stream(), step.slots(self.count), self.seen.n_items)
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
@@ -65,13 +65,13 @@ class UnseenSampler(Sampler):
     def __init__(self, seen: Interactions, count: int) -> None:
         super().__init__(seen)
         self.count = count
-        place = np.arange(len(seen)) - seen.indptr[seen.users]
-        self.unseen_before = seen.keys - place  # ascending
+        position = np.arange(len(seen)) - seen.indptr[seen.users]
+        self.unseen_before = seen.keys - position  # ascending
 
     def draw(self, step: Step) -> NDArray[np.int64]:
         users = step.users.astype(np.int64)[:, None]
         left = (self.seen.n_items - self.seen.per_user[users]).astype(np.uint64)
-        rank = np.asarray(draws.below(draws.bits(step.stream(), step.slots(self.count)), left)).astype(np.int64)
+        rank = np.asarray(rng.below(rng.bits(step.stream(), step.slots(self.count)), left)).astype(np.int64)
         k = np.searchsorted(self.unseen_before, users * self.seen.n_items + rank, side="right") - self.seen.indptr[users]
         ids: NDArray[np.int64] = rank + k
         return ids
@@ -93,10 +93,10 @@ class PopularitySampler(Sampler):
     def __init__(self, seen: Interactions, count: int, beta: float) -> None:
         super().__init__(seen)
         self.count = count
-        self.table = draws.alias_table(popularity(seen, beta))
+        self.table = rng.alias_table(popularity(seen, beta))
 
     def draw(self, step: Step) -> NDArray[np.int64]:
-        return np.asarray(draws.weighted(draws.bits(step.stream(), step.slots(self.count)), *self.table)).astype(np.int64)
+        return np.asarray(rng.weighted(rng.bits(step.stream(), step.slots(self.count)), *self.table)).astype(np.int64)
 
 
 def popularity(seen: Interactions, beta: float) -> NDArray[np.float64]:

@@ -10,14 +10,16 @@ import pytest
 
 from hpo.confirmation.caveats import Caveat, CaveatKind, caveats_of
 from hpo.confirmation.outcome import Confirmation, DataCounts
-from hpo.confirmation.results import Candidate, Method, SearchCost
+from hpo.confirmation.results import Finalist, Method, SearchCost
 from hpo.confirmation.stages import compared_by_users
 from hpo.confirmation.wording import statements
 from hpo.runs.provenance import provenance
 from hpo.runs.store import BaselineResult, Beyond
-from hpo.study.definition import definition_of
+from hpo.study.definition import SplitData, definition_of
 from hpo.study.spec import StudySpec
 from trainers import TrainConfig
+from trainers.data.facts import DataFacts, TestFacts
+from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
 from trainers.yaml_files import read_yaml, sealed, to_yaml
 
@@ -36,6 +38,20 @@ def baseline(label: str, ndcg: float, recall: float) -> BaselineResult:
     return BaselineResult(label=label, note="", metrics={"ndcg@20": ndcg, "recall@20": recall}, beyond=BEYOND, seconds=1.0)
 
 
+DATA = DataCounts(
+    users=1,
+    items=2,
+    train=3,
+    validation=4,
+    test=5,
+    users_with_test=60,
+    facts=DataFacts(),
+    about_test=TestFacts(pairs=5, users=60, kept_users=60),
+    validation_split=ValidationSplit(name="random"),
+    validation_unknown=0,
+)
+
+
 def with_users(*methods: Method) -> list[tuple[Method, np.ndarray]]:
     """With the same figure for each of 50 users."""
     return [(one, np.zeros(0) if one.failure else np.full(50, one.mean("ndcg@20"))) for one in methods]
@@ -50,13 +66,13 @@ def outcome(
         study_id="1f",
         trials=4,
         search_epochs=10,
-        data=DataCounts(users=1, items=2, train=3, validation=4, test=5, users_with_test=6, test_split="a file"),
+        data=DATA,
         methods=list(methods),
         comparisons=compared_by_users(with_users(*methods), NDCG),
         caveats=caveats or [],
         baselines=baselines or [],
-        validated={methods[0].label: [Candidate(0, CONFIG, 0.1, {0: {"ndcg@20": 1.0}}, curves={0: {1: 0.5}})]},
-        definition=definition_of(spec, "sum", "numba"),
+        validated={methods[0].label: [Finalist(0, CONFIG, 0.1, {0: {"ndcg@20": 1.0}}, curves={0: {1: 0.5}})]},
+        definition=definition_of(spec, SplitData("sum", DATA.validation_split, "seen", "held out"), "numba"),
         provenance=provenance("cpu"),
     )
 
@@ -90,9 +106,9 @@ def test_runs_of_several_library_versions_are_a_caveat():
     assert caveats_of(methods[:2], {}, [], 0, NDCG) == []
 
 
-def warned(chosen: Candidate) -> list[Caveat]:
+def warned(chosen: Finalist) -> list[Caveat]:
     """The caveats of a tuned rival whose search had 10 epochs."""
-    ours = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
+    ours = Finalist(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
     return caveats_of([method("A", 0.1)], {"A": [ours], "B tuned": [chosen]}, [], search_epochs=10, objective=NDCG)
 
 
@@ -100,7 +116,7 @@ def warned(chosen: Candidate) -> list[Caveat]:
     ("curve", "says"), [({1: 0.1, 2: 0.2, 3: 0.21}, True), ({1: 0.1, 2: 0.2, 3: 0.201}, False), ({3: 0.1}, False)]
 )
 def test_a_curve_that_still_rises_is_a_caveat(curve: dict[int, float], says: bool):
-    chosen = Candidate(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}}, curves={0: curve})  # 0.0 in the search: nothing to compare with
+    chosen = Finalist(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}}, curves={0: curve})  # 0.0 in the search: nothing to compare with
     found = of_kinds(warned(chosen), CaveatKind.CURVE_RISES, CaveatKind.LONGER_TRAINING_HELPED)
     facts = {"percent": pytest.approx(5.0), "from_epoch": 2, "to_epoch": 3}
     assert found == ([(CaveatKind.CURVE_RISES, "B tuned", facts)] if says else [])
@@ -112,7 +128,7 @@ def test_a_curve_that_still_rises_is_a_caveat(curve: dict[int, float], says: boo
 def test_what_longer_training_gained_is_a_caveat_where_the_rate_falls(epochs: int, value: float, says: bool):
     """1 % by twice the epochs: 2.01 % from 10 to 40. The end of such a curve is flat, whether training was finished or not."""
     config = CONFIG.replace(schedule="linear", epochs=epochs)
-    chosen = Candidate(0, config, 0.1, {0: {"ndcg@20": value}}, curves={0: {1: 0.1, 2: 0.2, 3: 0.3}})
+    chosen = Finalist(0, config, 0.1, {0: {"ndcg@20": value}}, curves={0: {1: 0.1, 2: 0.2, 3: 0.3}})
     found = of_kinds(warned(chosen), CaveatKind.CURVE_RISES, CaveatKind.LONGER_TRAINING_HELPED)
     facts = {"search_value": 0.1, "search_epochs": 10, "value": value, "epochs": epochs}
     assert found == ([(CaveatKind.LONGER_TRAINING_HELPED, "B tuned", facts)] if says else [])
@@ -137,13 +153,11 @@ def test_what_tuning_brought_on_both_splits():
     def of(weight: float) -> TrainConfig:
         return CONFIG.replace(loss={"name": "ccl", "margin": 0.5, "negative_weight": weight})
 
-    candidates = [
-        Candidate(trial, of(weight), 0.0, {0: {"ndcg@20": v}}) for trial, weight, v in ((0, 1.0, 0.25), (4, 2.0, 0.3))
-    ]
-    other = Candidate(9, of(3.0), 0.0, {0: {"ndcg@20": 0.29}})  # has no row on test
+    finalists = [Finalist(trial, of(weight), 0.0, {0: {"ndcg@20": v}}) for trial, weight, v in ((0, 1.0, 0.25), (4, 2.0, 0.3))]
+    other = Finalist(9, of(3.0), 0.0, {0: {"ndcg@20": 0.29}})  # has no row on test
     rows = ("MML tuned", 9.0, 0.3), ("CCL tuned", 2.0, 0.19), ("CCL published", 1.0, 0.2)
     methods = [method(label, value, config=of(weight)) for label, weight, value in rows]
-    found = of_kinds(caveats_of(methods, {"CCL tuned": [*candidates, other]}, [], 0, NDCG), CaveatKind.TUNING_GAIN)
+    found = of_kinds(caveats_of(methods, {"CCL tuned": [*finalists, other]}, [], 0, NDCG), CaveatKind.TUNING_GAIN)
     gains = {"validation_percent": pytest.approx(20.0), "test_percent": pytest.approx(-5.0)}
     assert found == [(CaveatKind.TUNING_GAIN, "CCL tuned", {"over": "CCL published", **gains})]
 
@@ -181,13 +195,13 @@ def test_a_file_that_breaks_a_rule_is_refused(tmp_path: Path, key: str, value: o
     message = str(caught.value)
     assert str(path) in message
     assert key in message
-    assert message.endswith("; run hpo.confirm again, finished runs are kept")
+    assert message.endswith("; delete it and run hpo.confirm again, finished runs are kept")
 
 
 def test_epochs_to_find_are_those_that_were_trained():
     """Two runs of 100 epochs that diverged in their second one have trained two each."""
-    candidates = [
-        Candidate(0, CONFIG, 0.1, {0: {}, 1: {}}, failure="nan in epoch 2", epochs_trained=4),
-        Candidate(1, CONFIG, 0.1, {0: {"ndcg@20": 0.1}, 1: {"ndcg@20": 0.1}}, epochs_trained=200),
+    finalists = [
+        Finalist(0, CONFIG, 0.1, {0: {}, 1: {}}, failure="nan in epoch 2", epochs_trained=4),
+        Finalist(1, CONFIG, 0.1, {0: {"ndcg@20": 0.1}, 1: {"ndcg@20": 0.1}}, epochs_trained=200),
     ]
-    assert SearchCost(5, 30).with_selection(candidates).epochs == 30 + 4 + 200
+    assert SearchCost(5, 30).with_selection(finalists).epochs == 30 + 4 + 200

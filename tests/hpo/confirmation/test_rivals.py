@@ -9,7 +9,7 @@ import pytest
 
 from hpo import confirm
 from hpo.confirmation.caveats import CaveatKind
-from hpo.confirmation.results import Candidate
+from hpo.confirmation.results import Finalist
 from hpo.confirmation.rivals import Contender, published_found_by_search
 from hpo.confirmation.statistics import Word
 from trainers.yaml_files import read_yaml
@@ -196,8 +196,8 @@ def test_a_rival_whose_search_found_nothing_better_than_its_paper_is_compared_on
 
 def test_a_published_config_that_overtakes_what_the_search_found_is_said():
     def rival(*values: tuple[float, float], label: str = "CCL tuned") -> Contender:
-        candidates = [Candidate(trial, CONFIG, found, {0: {"ndcg@20": full}}) for trial, (found, full) in enumerate(values)]
-        return Contender(label, CONFIG, 2, candidates=candidates)
+        finalists = [Finalist(trial, CONFIG, found, {0: {"ndcg@20": full}}) for trial, (found, full) in enumerate(values)]
+        return Contender(label, CONFIG, 2, finalists=finalists)
 
     published = Contender("CCL published", CONFIG, 2)
     first = published_found_by_search(rival((0.2, 0.3), (0.1, 0.2)), published, "ndcg@20")
@@ -283,6 +283,20 @@ def test_rivals_tuned_with_our_budget(place: Place):
     costs = {method.label: method.search for method in outcome.methods}
     assert {costs[f"{name} tuned"].trials for name in ("MML", "CCL", "BSL")} == {4}
     assert costs[MML_OF_YELP].trials == 0
+
+
+def test_a_rivals_own_rivals_are_not_read(place: Place):
+    """Until it is confirmed itself."""
+    rival = place.root / "tiny_ccl.yaml"
+    rival.write_text(rival.read_text() + "rivals: [absent.yaml]\n")
+    place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [tiny_ccl.yaml]")
+    few = ["--trials", "1", "--search-only", "--tune-rivals"]
+    assert place.run(*few) == 0
+    other = place.root / "absent.yaml"
+    other.write_text((place.root / "tiny_bsl.yaml").read_text())
+    where = ["--study", "tiny_ccl", *place.where]
+    assert confirm.main([*where, "--select-seeds", "1", "--confirm-seeds", "1"]) == 0
+    assert labels(confirmed(place, "tiny_ccl")) == ["CCL tuned", BSL_OF_YELP]
 
 
 def test_a_second_variant_finds_the_rivals_of_the_first(place: Place, fails: Callable[[int], str]):

@@ -51,8 +51,14 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     (CaveatKind.SEARCH_CHANGED, "pruner", {}),
     (CaveatKind.SHORT_SEARCH, "tpe", {"trials": 4, "random_trials": 20}),
     (CaveatKind.NOT_SEARCHED_BY_ALL, "yelp_mml", {"fields": ["learning_rate", "l2"]}),
-    (CaveatKind.SPLITS_DIFFER, "yelp_mml", {"percent": 21.7}),
-    (CaveatKind.SPLITS_DIFFER, "yelp_mml", {"percent": -16.2}),
+    (CaveatKind.DATA_WARNING, "mine", {"warning": "3 lines have the user id NA, which counts as an id like any other"}),
+    (CaveatKind.RATINGS_UNUSED, "mine", {}),
+    (CaveatKind.TEST_DROPPED, "mine", {"pairs": 4000, "users": 326, "unknown": 3900, "seen": 2, "kept_users": 5}),
+    (CaveatKind.LAWS_DIFFER, "mine", {"validation": "random", "test": "last", "remedy": "last"}),
+    (CaveatKind.LAWS_DIFFER, "mine", {"validation": "last", "test": "random", "remedy": "random"}),
+    (CaveatKind.LAWS_DIFFER, "electronic_temporal_mml", {"validation": "random", "test": "time", "remedy": "none"}),
+    (CaveatKind.SPLITS_DIFFER, "yelp_mml", {"percent": 21.7, "remedy": "last"}),
+    (CaveatKind.SPLITS_DIFFER, "yelp_mml", {"percent": -16.2, "remedy": "none"}),
     (CaveatKind.TEST_READ_AGAIN, "yelp_mml", {"times": 2}),
     (CaveatKind.TEST_READ_FOR_OTHERS, "yelp_mml", {"studies": ["first", "second"]}),
     (CaveatKind.TUNING_GAIN, "CCL tuned", {"over": "CCL published", "validation_percent": 20.04, "test_percent": -5.0}),
@@ -95,7 +101,8 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
         compared("BPR published", 0.01, 1.0, seeds=False),
         compared("HINGE published", 0.5, 0.01, base=0.0),
     ]
-    said = [f"statement: {each}" for each in statements(methods, comparisons, objective)]
+    said = [f"statement: {each}" for each in statements(methods, comparisons, 100, objective)]
+    said += [f"statement: {each}" for each in statements(methods[:1], [], 5, objective)]
     caveats = [Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in CAVEATS]
     said += [f"{caveat.kind}: {sentence(caveat, objective)}" for caveat in caveats]
     return "\n".join(said) + "\n"
@@ -115,7 +122,7 @@ def test_every_kind_has_a_sentence_in_the_file() -> None:
 
 def test_tuned_rivals_come_first() -> None:
     methods = [method("MML tuned", 0.06, 4), method("CCL published", 0.05), method("BSL tuned", 0.04, 4)]
-    said = statements(methods, [compared("CCL published", 0.01, 0.01), compared("BSL tuned", 0.01, 0.01)], OBJECTIVE)
+    said = statements(methods, [compared("CCL published", 0.01, 0.01), compared("BSL tuned", 0.01, 0.01)], 30, OBJECTIVE)
     assert ["BSL" in sentence for sentence in said] == [False, True, False]
 
 

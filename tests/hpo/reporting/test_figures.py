@@ -24,8 +24,8 @@ def test_the_claims_about_hard_negatives_and_the_loss(place: Place, monkeypatch:
         row = f"{100 * method.gradient['active']:.1f} %"
         assert any(line.startswith(f"| {method.label} | {row}") for line in markdown.splitlines())
     assert "Which negatives get the gradient" in html
-    for candidate in outcome.candidates:
-        assert sorted(next(iter(candidate.losses.values()))) == [1, 2, 3, 4]
+    for finalist in outcome.finalists:
+        assert sorted(next(iter(finalist.losses.values()))) == [1, 2, 3, 4]
     assert 'id="figure-loss-and-objective"' in html
     assert "Rank correlation over the epochs: -" in html
 

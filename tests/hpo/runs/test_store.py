@@ -13,6 +13,7 @@ import pytest
 from hpo.runs.provenance import provenance
 from hpo.runs.store import Beyond, FinishedRun, PopularityGroup, RunKey, RunStore, read_sealed, write_sealed
 from trainers.early_stopping import Plateau
+from trainers.engines import cache_versions
 from trainers.engines.cache_versions import LOSS_VERSIONS
 from trainers.errors import InputError
 
@@ -38,8 +39,8 @@ def test_a_run_is_read_as_it_was_stored(tmp_path: Path, plateau: Plateau | None)
     store, key = RunStore(tmp_path / "a" / "runs"), replace(KEY, plateau=plateau)
     assert store.load(key) is None
     store.save(key, RUN)
-    for place in (store, RunStore(tmp_path / "b" / "runs", elsewhere=tmp_path)):  # copied from the other
-        read = place.load(key)
+    for one in (store, RunStore(tmp_path / "b" / "runs", elsewhere=tmp_path)):  # copied from the other
+        read = one.load(key)
         assert read is not None
         pd.testing.assert_frame_equal(read.per_user, RUN.per_user, check_index_type=False)
         assert replace(read, per_user=None) == replace(RUN, per_user=None)
@@ -73,6 +74,20 @@ def test_another_key_is_another_run(tmp_path: Path, other: dict[str, Any]):
         store.load(key)
 
 
+def test_a_run_of_another_key_is_not_copied_from_elsewhere(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    sister, store, other = (
+        RunStore(tmp_path / "a" / "runs"),
+        RunStore(tmp_path / "b" / "runs", tmp_path),
+        replace(KEY, seen="x"),
+    )
+    sister.save(KEY, RUN)
+    for suffix in (".json", ".npz"):
+        (sister.folder / f"{KEY.digest()}{suffix}").rename(sister.folder / f"{other.digest()}{suffix}")
+    assert store.load(other) is None
+    assert "is the run of another config, data, engine or version" in caplog.text
+    assert not store.folder.exists()
+
+
 def test_a_higher_cache_version_trains_again_and_only_that_engine_and_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     store = RunStore(tmp_path)
     others = [replace(KEY, engine="torch"), replace(KEY, config=CONFIG.replace(loss={"name": "bpr"}))]
@@ -81,6 +96,18 @@ def test_a_higher_cache_version_trains_again_and_only_that_engine_and_loss(tmp_p
     monkeypatch.setitem(LOSS_VERSIONS, ("numba", "ccl"), LOSS_VERSIONS.get(("numba", "ccl"), 0) + 1)
     assert store.load(KEY) is None
     assert all(store.load(key) is not None for key in others)
+
+
+def test_a_higher_version_of_the_figures_measures_every_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store = RunStore(tmp_path)
+    store.save(KEY, RUN)
+    before = KEY.digest()
+    monkeypatch.setattr(cache_versions, "FIGURES_VERSION", cache_versions.FIGURES_VERSION + 1)
+    assert store.load(KEY) is None
+    for suffix in (".json", ".npz"):
+        (tmp_path / f"{before}{suffix}").rename(tmp_path / f"{KEY.digest()}{suffix}")
+    with pytest.raises(InputError, match="is the run of another config, data, engine or version; delete it"):
+        store.load(KEY)
 
 
 @pytest.mark.parametrize(("change", "rule"), [({"format": 0}, "reads format 1, this has 0"), ({"x": 1}, "unknown key 'x'")])

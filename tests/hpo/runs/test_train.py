@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from hpo.runs import provenance
 from hpo.runs.store import FinishedRun, RunKey, RunStore
 from hpo.runs.train import FullRuns
 from hpo.runtime.signals import Stopper
 from trainers import Interactions, TrainConfig
 from trainers.early_stopping import Plateau
-from trainers.engines import EngineChoice, make_engine
+from trainers.engines import EngineChoice, EpochResult, make_engine
+from trainers.errors import OutOfMemory
 from trainers.stopping import Stopped
 from trainers.train import Run
 
@@ -114,6 +118,68 @@ def test_early_stopping_ends_with_the_best_epoch_as_a_run_of_its_own_does(tmp_pa
     (plain,) = runs.train({"x": config.replace(epochs=len(curve))}, CHOICE, SEEN, HELD_OUT)
     assert plain.metrics != found.metrics
     assert bars.finished == ["x", "x"], "the second time it is in the store"
+
+
+class TwoLanes:
+    """Two engines side by side. As the CUDA engine does, it frees all lanes when memory runs out, and has half of them then."""
+
+    def __init__(self, call: str) -> None:
+        self.lanes, self.call = 2, call
+        self.engines = [make_engine(CHOICE, SEEN, HELD_OUT) for _ in range(2)]
+
+    def start(self, lane: int, config: TrainConfig) -> None:
+        self.engines[lane].start(0, config)
+
+    def epoch(self) -> list[EpochResult]:
+        return [replace(result, lane=lane) for lane, one in enumerate(self.engines) for result in one.epoch()]
+
+    def keep(self, lane: int) -> Any:
+        return self.in_memory("keep", lambda: self.engines[lane].keep(0))
+
+    def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
+        return self.in_memory("go_back", lambda: self.engines[lane].go_back(0, kept, learning_rate))
+
+    def in_memory(self, call: str, do: Callable[[], Any]) -> Any:
+        if call == self.call and self.lanes == 2:
+            self.stop(0)
+            self.stop(1)
+            self.lanes = 1
+            raise OutOfMemory("out of memory on cuda")
+        return do()
+
+    def vectors(self, lane: int) -> Any:
+        return self.engines[lane].vectors(0)
+
+    def stop(self, lane: int) -> None:
+        self.engines[lane].stop(0)
+
+
+@pytest.mark.parametrize("call", ["keep", "go_back"])
+def test_early_stopping_without_memory_trains_again_in_fewer_lanes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
+):
+    configs = {name: CONFIG.replace(seed=seed, epochs=12) for seed, name in enumerate("ab")}
+    plateau = Plateau("ndcg@20", patience=2)
+    expected = FullRuns(RunStore(tmp_path / "one"), Bars(), Stopper()).train(configs, CHOICE, SEEN, HELD_OUT, plateau=plateau)
+    bars = Bars()
+    monkeypatch.setattr("hpo.runs.train.make_engine", lambda *_, **__: TwoLanes(call))
+    found = FullRuns(RunStore(tmp_path / "two"), bars, Stopper()).train(configs, CHOICE, SEEN, HELD_OUT, plateau=plateau)
+    assert "out of memory on cuda with 2 configs side by side: going on with 1" in caplog.text
+    assert [(run.metrics, run.curve, run.losses) for run in found] == [(r.metrics, r.curve, r.losses) for r in expected]
+    assert bars.finished == ["a", "b"]
+
+
+def test_a_run_says_which_revision_the_process_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A checkout may change while it trains."""
+    bars = Bars()
+    monkeypatch.setattr("hpo.runs.provenance._output", lambda root, *what: "after" if bars.advanced else "before")
+    provenance._git.cache_clear()
+    try:
+        (run,) = FullRuns(RunStore(tmp_path), bars, Stopper()).train({"x": CONFIG}, CHOICE, SEEN, HELD_OUT)
+    finally:
+        provenance._git.cache_clear()
+    assert run.trained_by is not None
+    assert run.trained_by.revision in ("before", None), "None where it is no checkout"
 
 
 def test_a_run_that_diverges_is_kept_with_the_reason(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -11,13 +12,25 @@ import pytest
 from hpo import confirm, export
 from hpo.runtime.typed_files import Stored
 from hpo.storage.open import open_storage
-from hpo.study.definition import DEFINITION, MAY_CHANGE, SPEC, Definition, StoredStudy, definition_of, differences
+from hpo.study.definition import (
+    DEFINITION,
+    MAY_CHANGE,
+    SPEC,
+    Definition,
+    SplitData,
+    StoredStudy,
+    definition_of,
+    differences,
+    order_differs,
+)
 from hpo.study.spec import StudySpec
+from trainers.data.options import ValidationSplit
 
 from ..conftest import Place
 from ..outcomes import confirmed
 
 SPEC_OF_DEMO = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "mml"}})
+DATA = SplitData("sum", ValidationSplit(name="random"), "seen", "held out")
 # Another value of every key of a study's file.
 OTHER_VALUES: dict[str, Any] = {
     "name": "y",
@@ -25,7 +38,8 @@ OTHER_VALUES: dict[str, Any] = {
     "space": {"name": "mml", "n_margins": 3},
     "config": {"batch_size": 64},
     "objective": "map@5",
-    "split_seed": 1,
+    "data": {"k_core": 2},
+    "validation": {"name": "random", "seed": 1},
     "search.trials": 9,
     "search.epochs": 9,
     "search.evaluate_every": 9,
@@ -42,31 +56,47 @@ def test_every_key_of_a_file_may_change_or_belongs_to_the_definition():
     keys = [key for key in StudySpec.model_fields if key != "search"]
     keys += [f"search.{key}" for key in type(SPEC_OF_DEMO.search).model_fields]
     assert sorted(OTHER_VALUES) == sorted(keys)
-    now = definition_of(SPEC_OF_DEMO, "sum", "numba")
+    now = definition_of(SPEC_OF_DEMO, DATA, "numba")
     for key, value in OTHER_VALUES.items():
-        found = differences(now, definition_of(SPEC_OF_DEMO.override({key: value}), "sum", "numba"))
+        spec = SPEC_OF_DEMO.override({key: value})
+        found = differences(now, definition_of(spec, replace(DATA, validation=spec.validation or DATA.validation), "numba"))
         assert (found == []) == (key in MAY_CHANGE), key
 
 
 def test_data_and_engine_belong_to_the_definition():
-    now = definition_of(SPEC_OF_DEMO, "sum", "numba")
-    assert [each.key for each in differences(now, definition_of(SPEC_OF_DEMO, "other", "torch"))] == ["checksum", "engine"]
-    assert differences(now, definition_of(SPEC_OF_DEMO, "sum", "torch"), leaving_out=("engine",)) == []
+    now = definition_of(SPEC_OF_DEMO, DATA, "numba")
+    assert [each.key for each in differences(now, definition_of(SPEC_OF_DEMO, replace(DATA, checksum="other"), "torch"))] == [
+        "checksum",
+        "engine",
+    ]
+    assert differences(now, definition_of(SPEC_OF_DEMO, DATA, "torch"), leaving_out=("engine",)) == []
+
+
+def test_data_of_another_order_are_told_from_other_data():
+    now = definition_of(SPEC_OF_DEMO, DATA, "numba")
+    for other, is_order in [
+        (replace(DATA, held_out="others"), True),
+        (replace(DATA, seen="others"), True),
+        (DATA, False),
+        (replace(DATA, held_out="others", checksum="other"), False),
+        (replace(DATA, held_out="others", validation=ValidationSplit(name="last")), False),
+    ]:
+        assert order_differs(now, definition_of(SPEC_OF_DEMO, other, "numba")) == is_order, other
 
 
 def test_the_order_of_what_else_is_searched_means_nothing():
     one, other = (
-        definition_of(SPEC_OF_DEMO.override({"space": {"name": "mml", "also": also}}), "sum", "numba")
+        definition_of(SPEC_OF_DEMO.override({"space": {"name": "mml", "also": also}}), DATA, "numba")
         for also in (["l2", "dropout"], ["dropout", "l2"])
     )
     assert differences(one, other) == []
 
 
 def test_differences_are_those_of_both_sides():
+    now = definition_of(SPEC_OF_DEMO, DATA, "numba")
+
     def of(config: dict[str, Any]) -> Definition:
-        return Definition(
-            dataset="a", checksum="b", space={}, config=config, objective="ndcg@20", split_seed=1, search={}, engine="torch"
-        )
+        return now.model_copy(update={"config": config})
 
     old, new = of({"x": 1, "y": {"z": 2}, "gone": 0}), of({"x": 1, "y": {"z": 3}, "come": 5})
     assert [str(each) for each in differences(old, new)] == [
@@ -80,7 +110,7 @@ def test_what_is_stored_is_read_by_the_same_class():
     rivals = tuple(SPEC_OF_DEMO.override({"rivals": ["ccl", "bsl"]}).rival_specs())
     stored = StoredStudy(spec=SPEC_OF_DEMO, rivals=rivals)
     assert StoredStudy.from_dict(stored.to_dict(), "here", "remedy") == stored
-    definition = definition_of(SPEC_OF_DEMO, "sum", "numba")
+    definition = definition_of(SPEC_OF_DEMO, DATA, "numba")
     assert differences(Definition.from_dict(definition.to_dict(), "here", "remedy"), definition) == []
 
 

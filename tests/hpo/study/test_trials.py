@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
-from hpo.study.trials import best_trials, finalists
+from hpo.study.trials import best_trials, finalist_trials
 
 
 def test_best_trials_ranks_by_value_and_takes_equal_configs_once():
@@ -26,5 +26,5 @@ def test_the_published_config_is_a_finalist_whatever_its_rank(kind: str):
     for x, value in ((0.1, 0.1), (0.2, 0.4), (0.3, 0.3), (0.4, 0.2)):
         mark = {kind: "published"} if x == 0.1 else {}
         study.add_trial(optuna.trial.create_trial(params={"x": x}, distributions=box, value=value, user_attrs=mark))
-    assert [trial.number for trial in finalists(study, 2)] == [1, 2, 0]
-    assert [trial.number for trial in finalists(study, 4)] == [1, 2, 3, 0], "once"
+    assert [trial.number for trial in finalist_trials(study, 2)] == [1, 2, 0]
+    assert [trial.number for trial in finalist_trials(study, 4)] == [1, 2, 3, 0], "once"

@@ -9,6 +9,7 @@ import http.server
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ import pytest
 
 from trainers import InputError, Interactions, load_dataset, load_test
 from trainers.data import datasets
-from trainers.data.datasets import PublicDataset
+from trainers.data.datasets import read_test
+from trainers.data.public import PUBLIC
 
 Pairs = set[tuple[object, object]]
 
@@ -123,9 +125,14 @@ class TestOwnData:
         dataset, test = load_dataset(str(path)), load_test(str(path))
         everything = {(user, (user * 7 + k) % 40) for user in range(30) for k in range(user % 9 + 1)}
         assert not pairs_of(dataset.train) & pairs_of(test), "disjoint"
-        assert raw_pairs(str(path), dataset.train) | raw_pairs(str(path), test) == everything, "nothing is lost"
+        lost = everything - raw_pairs(str(path), dataset.train) - raw_pairs(str(path), test)
+        assert not {item for _, item in lost} & set(dataset.item_ids.tolist()), "but items of which no pair is trained on"
+        assert read_test(dataset).facts.unknown == len(lost) == 2
         sizes = np.array([user % 9 + 1 for user in range(30)])
-        assert test.per_user.tolist() == np.minimum(np.ceil(sizes * 0.2), sizes - 1).astype(int).tolist()
+        held_out = np.minimum(np.ceil(sizes * 0.2), sizes - 1).astype(int)
+        for user, _ in lost:
+            held_out[user] -= 1
+        assert test.per_user.tolist() == held_out.tolist()
         datasets._read_version.cache_clear()
         assert load_test(str(path)).checksum == test.checksum, "deterministic"
 
@@ -165,7 +172,7 @@ class TestOwnData:
     @pytest.mark.parametrize(
         ("files", "words"),
         [
-            ({}, ["needs one file train.txt or train.csv", "there is none"]),
+            ({}, ["needs one file train.txt, or train with another ending", "there is none"]),
             ({"train_txt": TRAIN}, ["needs one file test.txt", "there is none"]),
             ({"test_txt": TEST}, ["needs one file train.txt", "there is none"]),
             ({"train_txt": TRAIN, "train_csv": "user,item\n0,1\n", "test_txt": TEST}, ["there are train.txt, train.csv"]),
@@ -216,12 +223,13 @@ def public(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes gowalla a public dataset that holds TRAIN and TEST (items 0, 1, 2 and 5 become 0, 1, 2 and 3)."""
     train = Interactions.from_pairs(np.array([0, 0, 1, 1, 2]), np.array([1, 2, 0, 3, 3]), 3, 4)
     test = Interactions.from_pairs(np.array([0, 1, 1]), np.array([3, 1, 2]), 3, 4)
-    entry = PublicDataset(
+    entry = replace(
+        PUBLIC["gowalla"],
         url=url,
         md5={"train": hashlib.md5(TRAIN.encode()).hexdigest(), "test": hashlib.md5(TEST.encode()).hexdigest()},
         checksums={"train": train.checksum, "test": test.checksum},
     )
-    monkeypatch.setitem(datasets.PUBLIC, "gowalla", entry)
+    monkeypatch.setitem(PUBLIC, "gowalla", entry)
 
 
 class TestPublicData:

@@ -1,4 +1,4 @@
-"""Interactions and hold_out."""
+"""Interactions: pairs in CSR arrays, their order and their times."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers import InputError, Interactions, draws, hold_out
-from trainers.draws import Purpose
+from trainers import InputError, Interactions, rng
+from trainers.rng import Purpose
 
 N_USERS, N_ITEMS = 6, 9
 USERS = np.array([4, 0, 2, 0, 4, 4, 0])
@@ -50,7 +50,7 @@ class TestInteractions:
         got = Interactions.from_pairs(USERS, ITEMS, kind(N_USERS), kind(N_ITEMS))
         assert (type(got.n_users), type(got.n_items)) == (int, int)
         assert got.checksum == Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS).checksum
-        shuffled = draws.permuted(draws.key(1, Purpose.SHUFFLE), np.arange(got.n_items), got.n_items)
+        shuffled = rng.permuted(rng.key(1, Purpose.SHUFFLE), np.arange(got.n_items), got.n_items)
         assert sorted(shuffled.tolist()) == list(range(N_ITEMS))
 
     def test_where(self) -> None:
@@ -58,6 +58,47 @@ class TestInteractions:
         chosen = got.where(np.array([True, False, False, True, True]))
         assert pairs_of(chosen) == {(0, 1), (4, 0), (4, 8)}
         assert (chosen.n_users, chosen.n_items) == (N_USERS, N_ITEMS)
+
+    def test_order_is_that_of_the_first_time_that_a_pair_is_given(self) -> None:
+        """Pairs in their order: (4, 8), (0, 3), (2, 5), (0, 1), (4, 0), then (4, 8) and (0, 3) again."""
+        got = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS, ordered=True)
+        assert list(zip(got.users.tolist(), got.items.tolist(), strict=True)) == [(0, 1), (0, 3), (2, 5), (4, 0), (4, 8)]
+        assert got.order is not None
+        assert got.order.tolist() == [3, 1, 2, 4, 0]
+        assert got.times is None
+        assert Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS).order is None
+
+    def test_times_order_pairs_and_a_pair_has_its_earliest_time(self) -> None:
+        """(4, 8) is at 9 and at 2, (0, 3) at 7 and at 8, (0, 1) at 7, too, but later in the file."""
+        times = np.array([9, 7, 5, 7, 1, 2, 8])
+        got = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS, times=times)
+        assert got.times is not None
+        assert got.order is not None
+        assert got.times.tolist() == [7, 7, 5, 1, 2]
+        of_user_0, of_user_4 = got.order[:2].tolist(), got.order[3:].tolist()
+        assert of_user_0 == sorted(of_user_0, reverse=True), "item 3 came before item 1, which has the same time"
+        assert of_user_4 == sorted(of_user_4), "item 0 at 1, item 8 at 2"
+
+    @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+    def test_times_that_are_none(self, bad: float) -> None:
+        with pytest.raises(InputError, match=f"times must be finite numbers, got {bad}"):
+            Interactions.from_pairs(USERS[:2], ITEMS[:2], N_USERS, N_ITEMS, times=np.array([1.0, bad]))
+
+    def test_order_and_times_go_with_their_pairs(self) -> None:
+        got = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS, times=np.arange(7))
+        chosen = got.where(got.users == 4)
+        assert chosen.order is not None
+        assert chosen.times is not None
+        assert (chosen.items.tolist(), chosen.order.tolist(), chosen.times.tolist()) == ([0, 8], [4, 0], [4, 0])
+
+    def test_restricted_to(self) -> None:
+        """Users 0 and 4 become 0 and 1, items 3 and 8 become 0 and 1."""
+        got = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS, ordered=True)
+        left = got.restricted_to(np.array([0, 4]), np.array([3, 8]))
+        assert (left.n_users, left.n_items) == (2, 2)
+        assert (left.indptr.tolist(), left.items.tolist()) == ([0, 1, 2], [0, 1])
+        assert left.order is not None
+        assert left.order.tolist() == [1, 0]
 
     def test_no_pairs(self) -> None:
         none = np.empty(0, np.int64)
@@ -70,10 +111,10 @@ class TestInteractions:
         got = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS)
         assert got.keys.tolist() == [1, 3, 23, 36, 44]
         asked = np.array([[4, 0, 0], [2, 5, 0]], np.int32), np.array([[8, 1, 2], [5, 8, 0]], np.int32)
-        assert got.places(*asked).tolist() == [[4, 0, 5], [2, 5, 5]]
+        assert got.indices_of(*asked).tolist() == [[4, 0, 5], [2, 5, 5]]
         assert got.contains(*asked).tolist() == [[True, True, False], [True, False, False]]
         none = got.where(np.zeros(5, np.bool_))
-        assert none.places(*asked).tolist() == [[0] * 3] * 2, "as many as there are pairs"
+        assert none.indices_of(*asked).tolist() == [[0] * 3] * 2, "as many as there are pairs"
         assert not none.contains(*asked).any()
 
     def test_many_users_do_not_overflow(self) -> None:
@@ -136,69 +177,3 @@ class TestInteractions:
             own = graph.items[graph.indptr[user] : graph.indptr[user + 1]].tolist()
             assert own == sorted(set(own)), "ascending, no duplicates"
             assert {(user, item) for item in own} == {pair for pair in pairs_of(graph) if pair[0] == user}
-
-
-class TestHoldOut:
-    def graph(self, sizes: list[int], n_items: int = 230) -> Interactions:
-        users = np.repeat(np.arange(len(sizes)), sizes)
-        items = np.concatenate([np.arange(size) for size in sizes])
-        return Interactions.from_pairs(users, items, len(sizes), n_items)
-
-    def test_ceil_of_ten_percent_and_one_stays(self) -> None:
-        sizes = [0, 1, 2, 9, 10, 11, 20, 21, 30, 100, 101, 200]
-        expected = [0, 0, 1, 1, 1, 2, 2, 3, 3, 10, 11, 20]
-        seen, held_out = hold_out(self.graph(sizes), seed=4)
-        assert held_out.per_user.tolist() == expected
-        assert (seen.per_user + held_out.per_user).tolist() == sizes
-
-    def test_a_large_fraction_leaves_one(self) -> None:
-        seen, held_out = hold_out(self.graph([0, 1, 2, 10]), seed=4, fraction=0.95)
-        assert seen.per_user.tolist() == [0, 1, 1, 1]
-        assert held_out.per_user.tolist() == [0, 0, 1, 9]
-
-    @settings(max_examples=60)
-    @given(graph=graphs(), seed=st.integers(0, 2**40), fraction=st.floats(0.01, 0.99))
-    def test_a_partition(self, graph: Interactions, seed: int, fraction: float) -> None:
-        if (graph.per_user < 2).all():
-            with pytest.raises(InputError, match="no user has two"):
-                hold_out(graph, seed, fraction)
-            return
-        seen, held_out = hold_out(graph, seed, fraction)
-        assert not pairs_of(seen) & pairs_of(held_out), "disjoint"
-        assert pairs_of(seen) | pairs_of(held_out) == pairs_of(graph), "nothing is lost"
-        assert ((seen.per_user > 0) == (graph.per_user > 0)).all(), "at least one stays"
-        for part in (seen, held_out):
-            assert (part.n_users, part.n_items) == (graph.n_users, graph.n_items)
-
-    def test_a_seed_decides(self) -> None:
-        graph = self.graph([40, 50, 60])
-        first, again, other = (hold_out(graph, seed)[1].checksum for seed in (1, 1, 2))
-        assert first == again
-        assert first != other
-
-    def test_every_item_has_the_same_chance(self) -> None:
-        """Not the first, the last or the most popular: 1,000 users with the same 20 items hold out 2 each."""
-        graph = self.graph([20] * 1_000, n_items=20)
-        counts = hold_out(graph, seed=3)[1].per_item
-        assert counts.sum() == 2_000
-        spread = np.sqrt(1_000 * 0.1 * 0.9)
-        assert np.abs(counts - 100).max() < 4 * spread, counts.tolist()
-
-    def test_a_users_split_does_not_depend_on_other_users(self) -> None:
-        both, alone = self.graph([30, 40]), self.graph([30])
-        held_of_first = [pairs_of(hold_out(graph, 5)[1].where(_first(hold_out(graph, 5)[1]))) for graph in (both, alone)]
-        assert held_of_first[0] == held_of_first[1]
-
-    @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 1.5, float("nan")])
-    def test_fraction_out_of_range(self, fraction: float) -> None:
-        with pytest.raises(InputError, match=f"between 0 and 1, got {fraction}"):
-            hold_out(self.graph([10]), 0, fraction)
-
-    @pytest.mark.parametrize("sizes", [[1, 1, 1], [0]])
-    def test_nothing_to_hold_out(self, sizes: list[int]) -> None:
-        with pytest.raises(InputError, match="no user has two interactions"):
-            hold_out(self.graph(sizes), 0)
-
-
-def _first(interactions: Interactions) -> np.ndarray:
-    return interactions.users == 0

@@ -33,7 +33,7 @@ def edited(tmp_path: Path, edits: dict[str, tuple[str, str]]) -> Path:
     return root
 
 
-# machine code knows the fields of a named tuple by their places
+# machine code knows the fields of a named tuple by their positions
 SWAPPED = "    negatives: np.uint64\n    dropout: np.uint64\n", "    dropout: np.uint64\n    negatives: np.uint64\n"
 BOTH, ONE, OTHER = {"sparse", "dense"}, {"sparse"}, {"dense"}
 CODE = [
@@ -52,7 +52,7 @@ CODE = [
     ("trainers/engines/lazy_adam.py", "EPSILON = 1e-8", "EPSILON = 1e-7", BOTH),
     ("trainers/losses/distances.py", "SMALLEST = 1e-12", "SMALLEST = 1e-13", BOTH),
     ("trainers/scores.py", "NORM_FLOOR = 1e-12", "NORM_FLOOR = 1e-13", BOTH),
-    ("trainers/draws.py", "def below(", "@whatever\ndef below(", BOTH),
+    ("trainers/rng.py", "def below(", "@whatever\ndef below(", BOTH),
     ("trainers/jit.py", '{"_nrt": False, **options}', "{**options}", BOTH),
 ]
 
@@ -60,7 +60,7 @@ CODE = [
 def changed(root: Path) -> set[str]:
     """Which of the two kernels of the step are others than ours."""
     kinds = {"sparse": (SPARSE, kernels._build_sparse), "dense": (DENSE, kernels._build_dense)}
-    return {kind for kind, (place, ours) in kinds.items() if fingerprint_of(root, *place) != fingerprint(ours)}
+    return {kind for kind, (build, ours) in kinds.items() if fingerprint_of(root, *build) != fingerprint(ours)}
 
 
 def name_of(value: object) -> str:
@@ -77,7 +77,7 @@ OTHERWISE = [
     (f"{ENGINE}/step_passes.py", "AHEAD = 4  # rows between", "AHEAD = 4  # how many rows between"),
     (f"{ENGINE}/step_passes.py", '"""The pair at a position of the shuffled epoch."""', ""),
     (f"{ENGINE}/intrinsics.py", "    total = np.float32(0.0)\n", "\n    # from here on\n    total = np.float32( 0.0 )\n"),
-    (f"{ENGINE}/table.py", "def put_rows(table: Table", "def put_them(table: Table"),
+    (f"{ENGINE}/table.py", "def put_rows(table: EmbeddingTable", "def put_them(table: EmbeddingTable"),
     ("trainers/engines/row_losses.py", "    SL: _softmax(),", "    SL: _softmax(own=True),"),
     ("trainers/engines/lazy_adam.py", "n_rows: int) -> Any:", "n_rows: float) -> float:"),
     ("trainers/losses/distances.py", "gaps = torch.relu(", "gaps = torch.abs("),
@@ -103,12 +103,12 @@ def test_each_kernel_has_its_own(tmp_path: Path) -> None:
     assert fingerprint_of(root, *POOLING) == fingerprint(histories._build_back)
 
 
-@pytest.mark.parametrize(("place", "own"), [(SPARSE, {"prefilter"}), (DENSE, {"prefilter", "dense"})], ids=["sparse", "dense"])
-def test_the_walk_reaches_every_file_of_the_step_and_no_loss(place: tuple[str, str], own: set[str]) -> None:
-    used = reached(ROOT, *place)
+@pytest.mark.parametrize(("build", "own"), [(SPARSE, {"prefilter"}), (DENSE, {"prefilter", "dense"})], ids=["sparse", "dense"])
+def test_the_walk_reaches_every_file_of_the_step_and_no_loss(build: tuple[str, str], own: set[str]) -> None:
+    used = reached(ROOT, *build)
     modules = {module.removeprefix("trainers.").removeprefix("engines.numba_engine.") for module, _ in used}
     engine = {"kernels", "step_passes", "row_functions", "table", "batch", "intrinsics"} | own
-    assert modules == engine | {"draws", "jit", "scores", "losses.distances", "engines.lazy_adam", "engines.row_losses"}
+    assert modules == engine | {"rng", "jit", "scores", "losses.distances", "engines.lazy_adam", "engines.row_losses"}
     assert not {"ROWS", "CML", "learning_rate_at"} & {name for _, name in used}
 
 
@@ -128,8 +128,8 @@ def test_a_builder_inside_a_function_is_an_error() -> None:
 
     with pytest.raises(ValueError, match="at the top of a module"):
         fingerprint(build)
-    with pytest.raises(ValueError, match=r"got trainers\.draws\.bitz"):
-        fingerprint_of(ROOT, "trainers.draws", "bitz")
+    with pytest.raises(ValueError, match=r"got trainers\.rng\.bitz"):
+        fingerprint_of(ROOT, "trainers.rng", "bitz")
 
 
 SCRIPT = """

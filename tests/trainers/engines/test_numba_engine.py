@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from trainers.engines.numba_engine import NumbaEngine, why_not
 from trainers.engines.numba_engine.autotune import Autotuner
 from trainers.engines.numba_engine.row_functions import row_loss
-from trainers.engines.numba_engine.table import Table
+from trainers.engines.numba_engine.table import EmbeddingTable
 from trainers.engines.row_losses import ROWS, row_loss_of
 from trainers.engines.torch_engine import TorchEngine
 from trainers.jit import compiled
@@ -44,7 +44,7 @@ Floats = NDArray[np.float32]
 N_ITEMS = 70
 
 
-def moments(table: Table, step: int) -> tuple[Floats, Floats]:
+def moments(table: EmbeddingTable, step: int) -> tuple[Floats, Floats]:
     """Adam's moments as dense Adam holds them after `step`."""
     dim = table.rows.shape[1]
     idle = (step - table.last.astype(np.float64))[:, None]
@@ -53,8 +53,8 @@ def moments(table: Table, step: int) -> tuple[Floats, Floats]:
 
 def assert_same_state(ours: NumbaEngine, theirs: TorchEngine, tolerance: float) -> None:
     """Moments in all rows; vectors in 99 of 100: a gradient that happens to be as small as Adam's epsilon moves its row by what
-    rounding left of it, on another processor by something else. Of cml both in 9 of 10 rows: its slopes have all one size, so
-    gradients often cancel, and which negative is nearest may turn on rounding.
+    rounding left of it, on another processor by something else. Of cml both in 9 of 10 rows: all its score gradients have one
+    size, so gradients often cancel, and which negative is nearest may turn on rounding.
     """
     assert ours.config is not None
     share = 0.9 if ours.config.loss.name == "cml" else 1.0
@@ -94,7 +94,7 @@ def test_some_epochs(loss: dict[str, Any], change: dict[str, Any]) -> None:
     ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
     for _ in range(settings.epochs):
         assert ours.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
-    # Near its margin contrastive's slope is a small difference of distances: mostly rounding, which Adam then enlarges.
+    # Near its margin contrastive's gradient is a small difference of distances: mostly rounding, which Adam then enlarges.
     assert_same_state(ours, theirs, 5 * MANY_STEPS if loss is CONTRASTIVE else MANY_STEPS)
 
 
@@ -333,13 +333,13 @@ def test_cannot_run() -> None:
 
 
 @numba.njit(error_model="numpy")
-def one_row(kind: int, settings: Any, positive: Any, scores: Any, slopes: Any) -> Any:
-    return row_loss(kind, settings, scores.shape[1], positive, scores, 0, scores.shape[1], slopes)
+def one_row(kind: int, settings: Any, positive: Any, scores: Any, gradients: Any) -> Any:
+    return row_loss(kind, settings, scores.shape[1], positive, scores, 0, scores.shape[1], gradients)
 
 
 @pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
 def test_row_functions(loss: dict[str, Any]) -> None:
-    """Value and slopes on any scores, above 1 too, where dropout can carry them."""
+    """Value and gradients on any scores, above 1 too, where dropout can carry them."""
     formula = config(loss).loss
     row = row_loss_of(formula, N_ITEMS)
     rng = np.random.default_rng(3)
@@ -348,13 +348,13 @@ def test_row_functions(loss: dict[str, Any]) -> None:
         positive, negative = (torch.tensor(part, requires_grad=True) for part in (scores[:, 0], scores[:, 1:]))
         value = formula.rows(Scores(positive, negative, torch.zeros(1), torch.zeros(1), N_ITEMS)).sum()
         value.backward()  # type: ignore[no-untyped-call]
-        slopes = np.zeros((1, n), np.float32)
-        got, slope = one_row(row.kind, row.settings, scores[0, 0], np.ascontiguousarray(scores[:, 1:]), slopes)
+        gradients = np.zeros((1, n), np.float32)
+        got, gradient = one_row(row.kind, row.settings, scores[0, 0], np.ascontiguousarray(scores[:, 1:]), gradients)
         assert got == pytest.approx(float(value.detach()), rel=2e-5, abs=1e-5)
         assert positive.grad is not None
         assert negative.grad is not None
-        assert slope == pytest.approx(float(positive.grad[0]), rel=2e-5, abs=1e-5)
-        assert slopes == pytest.approx(negative.grad.numpy(), rel=2e-4, abs=1e-5)
+        assert gradient == pytest.approx(float(positive.grad[0]), rel=2e-5, abs=1e-5)
+        assert gradients == pytest.approx(negative.grad.numpy(), rel=2e-4, abs=1e-5)
 
 
 def test_every_row_function_is_tested() -> None:

@@ -18,7 +18,7 @@ from trainers.engines.numba_engine import NumbaEngine, kernels
 from trainers.engines.numba_engine.fingerprint import fingerprint
 from trainers.engines.numba_engine.intrinsics import dot
 from trainers.engines.numba_engine.prefilter import find, unrounded
-from trainers.engines.numba_engine.table import INVERSE, N_POWERS, Floats, Table, adam_step, catch_up, new_table
+from trainers.engines.numba_engine.table import INVERSE, N_POWERS, EmbeddingTable, Floats, adam_step, catch_up, new_table
 from trainers.jit import compiled
 from trainers.scores import NORM_FLOOR
 
@@ -42,9 +42,9 @@ def _build(width: int, version: int) -> Compiled:
                 adam_step(table, i, gradients, i, np.float32(0.0), step, rate, np.float32(0.0), power, width)
 
     @compiled(version, width, error_model="numpy")
-    def keep(batch, size, plan, users, items):  # type: ignore[no-untyped-def]
+    def keep(batch, size, arguments, users, items):  # type: ignore[no-untyped-def]
         if version:
-            find(batch, 0, size, np.uint64(0), plan, users, items, np.uint64(items.last.size), width)
+            find(batch, 0, size, np.uint64(0), arguments, users, items, np.uint64(items.last.size), width)
 
     @compiled(version, width, error_model="numpy")
     def score(batch, table, step, tail, power, out):  # type: ignore[no-untyped-def]
@@ -65,7 +65,7 @@ def functions() -> Compiled:
 
 @cache
 def engine() -> NumbaEngine:
-    """For its plan and scratch memory: each of the users has all items for negatives."""
+    """For its arguments and scratch memory: each of the users has all items for negatives."""
     seen = data(N_USERS, N_ITEMS, 40)
     one: NumbaEngine = started(NumbaEngine, seen, config(MML, count=N_ITEMS, dim=WIDTH, batch_size=N_USERS))
     return one
@@ -101,7 +101,7 @@ KINDS = st.sampled_from(["any", "same", "opposite", "near", "flat", "between", "
 class Catalogue(NamedTuple):
     """Items that were trained for some steps, then rested: as they stand, and as they will once caught up."""
 
-    table: Table
+    table: EmbeddingTable
     step: int
     tail: float
     exact: NDArray[np.float64]
@@ -122,14 +122,14 @@ def trained(rng: np.random.Generator, rows: Floats, learning_rate: float, push: 
     return Catalogue(table, now, tail, exact)
 
 
-def kept(users: Floats, items: Table, cutoff: float) -> tuple[list[set[int]], Any]:
+def kept(users: Floats, items: EmbeddingTable, cutoff: float) -> tuple[list[set[int]], Any]:
     """Of each user the items that pass; and the scratch memory, with the users' vectors."""
     one = engine()
     given = np.tile(np.arange(N_ITEMS, dtype=np.int32), (N_USERS, 1))
-    plan = one._plan(one.config, 0, 1)._replace(given=given, cutoff=np.float32(cutoff))  # type: ignore[arg-type]
+    arguments = one._arguments(one.config, 0, 1)._replace(given=given, cutoff=np.float32(cutoff))  # type: ignore[arg-type]
     batch = one.batch
     batch.users[:] = np.arange(N_USERS)
-    functions().keep(batch, N_USERS, plan, new_table(users, with_codes=False), items)
+    functions().keep(batch, N_USERS, arguments, new_table(users, with_codes=False), items)
     return [set(batch.items[b, : batch.found[b]].tolist()) for b in range(N_USERS)], batch
 
 

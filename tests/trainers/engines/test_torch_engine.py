@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from trainers import Interactions, TrainConfig, TrainingDiverged, draws, train
-from trainers.draws import Purpose
+from trainers import Interactions, TrainConfig, TrainingDiverged, rng, train
 from trainers.encoders import MF
 from trainers.engines.lazy_adam import learning_rate_at
 from trainers.engines.torch_engine import TorchEngine
 from trainers.errors import OutOfMemory
+from trainers.rng import Purpose
 
 N_USERS, N_ITEMS = 5, 8
 MML = {"name": "mml", "margins": [0.1, 0.3, 0.6], "weights": [0.2, 0.3, 0.5], "positive_weight": 1.5, "negative_weight": 6.0}
@@ -65,7 +65,7 @@ class ByHand:
     def epoch(self, number: int) -> float:
         n_rows, total = len(self.graph), 0.0
         n_steps = self.config.epochs * math.ceil(n_rows / self.config.batch_size)
-        order = draws.permuted(draws.key(self.config.seed, Purpose.SHUFFLE, number), np.arange(n_rows), n_rows)
+        order = rng.permuted(rng.key(self.config.seed, Purpose.SHUFFLE, number), np.arange(n_rows), n_rows)
         for start in range(0, n_rows, self.config.batch_size):
             rows = range(start, min(start + self.config.batch_size, n_rows))
             rate = self.config.learning_rate
@@ -78,34 +78,34 @@ class ByHand:
         """One batch, row by row: the loss, the gradients of both tables, Adam on both tables whole."""
         dim, count, dropout = self.config.encoder.dim, self.config.negatives.count, self.config.encoder.dropout
         users, positives = self.graph.users[pairs], self.graph.items[pairs]
-        negative_stream = draws.key(self.config.seed, Purpose.NEGATIVES, number)
-        dropout_stream = draws.key(self.config.seed, Purpose.DROPOUT, number)
+        negative_stream = rng.key(self.config.seed, Purpose.NEGATIVES, number)
+        dropout_stream = rng.key(self.config.seed, Purpose.DROPOUT, number)
         items = np.empty((len(rows), 1 + count), np.int64)  # the positive first
         masks = np.ones((len(rows), dim))
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             at = np.arange(row * count, (row + 1) * count, dtype=np.uint64)
-            items[place] = [positives[place], *draws.integers(negative_stream, at, self.graph.n_items)]
+            items[index] = [positives[index], *rng.integers(negative_stream, at, self.graph.n_items)]
             if dropout:
-                kept = draws.keep_mask(dropout_stream, np.arange(row * dim, (row + 1) * dim, dtype=np.uint64), dropout)
-                masks[place] = kept / (1 - dropout)
+                kept = rng.keep_mask(dropout_stream, np.arange(row * dim, (row + 1) * dim, dtype=np.uint64), dropout)
+                masks[index] = kept / (1 - dropout)
         cosine, euclidean = self.config.score == "cosine", self.config.score == "euclidean"
         unit = [table / (np.linalg.norm(table, axis=1, keepdims=True) if cosine else 1.0) for table in self.tables]
         scores = np.array([unit[1][items[p]] @ (unit[0][users[p]] * masks[p]) for p in range(len(rows))])
         if euclidean:
             apart = [self.tables[1][items[p]] - self.tables[0][users[p]] for p in range(len(rows))]
             scores = 1 - np.square(apart).sum(-1) / 2
-        value, slopes = self.loss_and_slopes(scores, users)
+        value, score_gradients = self.loss_and_score_gradients(scores, users)
         gradients = [np.zeros_like(table) for table in self.tables]
         for p, user in enumerate(users):
             if not cosine:
-                for item, slope in zip(items[p], slopes[p], strict=True):
-                    gradients[0][user] += slope * (self.tables[1][item] * masks[p] - euclidean * self.tables[0][user])
-                    gradients[1][item] += slope * (self.tables[0][user] * masks[p] - euclidean * self.tables[1][item])
+                for item, score_gradient in zip(items[p], score_gradients[p], strict=True):
+                    gradients[0][user] += score_gradient * (self.tables[1][item] * masks[p] - euclidean * self.tables[0][user])
+                    gradients[1][item] += score_gradient * (self.tables[0][user] * masks[p] - euclidean * self.tables[1][item])
                 continue
-            to_unit_user = masks[p] * (slopes[p] @ unit[1][items[p]])
+            to_unit_user = masks[p] * (score_gradients[p] @ unit[1][items[p]])
             gradients[0][user] += self.through_norm(to_unit_user, unit[0][user], self.tables[0][user])
-            for item, slope in zip(items[p], slopes[p], strict=True):
-                to_unit_item = slope * masks[p] * unit[0][user]
+            for item, score_gradient in zip(items[p], score_gradients[p], strict=True):
+                to_unit_item = score_gradient * masks[p] * unit[0][user]
                 gradients[1][item] += self.through_norm(to_unit_item, unit[1][item], self.tables[1][item])
         self.steps += 1
         for table, (m, v), gradient in zip(self.tables, self.moments, gradients, strict=True):
@@ -123,39 +123,43 @@ class ByHand:
         """From the gradient of e / |e| to that of e."""
         return (gradient - unit * (unit @ gradient)) / np.linalg.norm(raw)
 
-    def loss_and_slopes(self, scores: np.ndarray, users: np.ndarray) -> tuple[float, np.ndarray]:
-        """The batch mean and its slope at each score, the positive's first."""
+    def loss_and_score_gradients(self, scores: np.ndarray, users: np.ndarray) -> tuple[float, np.ndarray]:
+        """The batch mean and its gradient at each score, the positive's first."""
         loss: Any = self.config.loss
         size, count = len(scores), scores.shape[1] - 1
         positive, negative = scores[:, 0], scores[:, 1:]
-        slopes = np.zeros_like(scores)
+        score_gradients = np.zeros_like(scores)
         if loss.name == "mml":
             value = loss.positive_weight * np.maximum(0, 1 - positive)
-            slopes[:, 0] = -loss.positive_weight * (positive < 1)
+            score_gradients[:, 0] = -loss.positive_weight * (positive < 1)
             for margin, weight in zip(loss.margins, loss.weights, strict=True):
                 value = value + loss.negative_weight / count * weight * np.maximum(0, negative - margin).sum(1)
-                slopes[:, 1:] += loss.negative_weight / count * weight * (negative > margin)
-            return float(value.mean()), slopes / size
+                score_gradients[:, 1:] += loss.negative_weight / count * weight * (negative > margin)
+            return float(value.mean()), score_gradients / size
         if loss.name == "cml":
             gaps = loss.margin + 2 * negative - 2 * positive[:, None]
             weight = np.log(1 + self.graph.n_items * (gaps > 0).mean(1))
-            slope = 2 * weight * (gaps.max(1) > 0)
-            slopes[:, 1:] = (
-                slope[:, None] * (gaps == gaps.max(1, keepdims=True)) / (negative == negative.max(1)[:, None]).sum(1)[:, None]
+            steepest = 2 * weight * (gaps.max(1) > 0)
+            score_gradients[:, 1:] = (
+                steepest[:, None]
+                * (gaps == gaps.max(1, keepdims=True))
+                / (negative == negative.max(1)[:, None]).sum(1)[:, None]
             )
-            slopes[:, 0] = -slope
-            return float((weight * np.maximum(gaps.max(1), 0)).mean()), slopes
+            score_gradients[:, 0] = -steepest
+            return float((weight * np.maximum(gaps.max(1), 0)).mean()), score_gradients
         heat = np.exp(negative / loss.temperature)
-        slopes[:, 1:] = loss.exponent * heat / heat.sum(1, keepdims=True) / loss.temperature
+        score_gradients[:, 1:] = loss.exponent * heat / heat.sum(1, keepdims=True) / loss.temperature
         if loss.mode == "reweight":
-            slopes[:, 0] = -1 / loss.temperature
+            score_gradients[:, 0] = -1 / loss.temperature
             value = loss.exponent * np.log(heat.sum(1)) - positive / loss.temperature
         else:
             warmth = np.exp(positive / loss.temperature)
             pools = [warmth[users == user] for user in users]
             value = loss.exponent * np.log(heat.mean(1)) - np.log([pool.mean() for pool in pools])
-            slopes[:, 0] = [-len(pool) * w / pool.sum() / loss.temperature for pool, w in zip(pools, warmth, strict=True)]
-        return float(value.mean()), slopes / size
+            score_gradients[:, 0] = [
+                -len(pool) * w / pool.sum() / loss.temperature for pool, w in zip(pools, warmth, strict=True)
+            ]
+        return float(value.mean()), score_gradients / size
 
 
 VARIANTS = {
@@ -269,7 +273,7 @@ def test_l2_touches_exactly_the_rows_with_gradient(graph: Interactions) -> None:
         assert (penalised[~moved] == 0).all(), "rows without gradient must stay without"
     assert some_unmoved, "the test needs rows that the loss does not move"
     slots = np.arange(len(rows) * 2, dtype=np.uint64)
-    negatives = draws.integers(draws.key(settings.seed, Purpose.NEGATIVES, 0), slots, N_ITEMS)
+    negatives = rng.integers(rng.key(settings.seed, Purpose.NEGATIVES, 0), slots, N_ITEMS)
     drawn = set(negatives.ravel().tolist()) | set(graph.items[pairs].tolist())
     moved_items = set(np.flatnonzero((gradients[1][1] != 0).any(axis=1)).tolist())
     assert moved_items < drawn, "the test needs a drawn negative below all margins: it must not be touched either"
@@ -286,10 +290,10 @@ def test_dropout_mask_and_rescale(graph: Interactions) -> None:
     keep = dropped != 0
     expected = torch.where(keep, full / (1 - dropout), torch.zeros_like(full))
     torch.testing.assert_close(dropped, expected, rtol=1e-12, atol=0)
-    stream = draws.key(settings.seed, Purpose.DROPOUT, 1)
+    stream = rng.key(settings.seed, Purpose.DROPOUT, 1)
     for row, mask in zip(rows, keep.numpy(), strict=True):
         units = np.arange(row * dim, (row + 1) * dim, dtype=np.uint64)
-        assert mask.tolist() == (draws.uniform(stream, units) > dropout).tolist(), f"row {row}"
+        assert mask.tolist() == (rng.uniform(stream, units) > dropout).tolist(), f"row {row}"
     assert (keep[0] != keep[1]).any(), "rows must not share a mask"
 
 
@@ -340,9 +344,9 @@ def two_threads() -> Iterator[None]:
 @pytest.mark.parametrize(("negatives", "size"), [({"name": "uniform", "count": 12}, 500), ({"name": "in_batch"}, 2000)])
 def test_threads_do_not_change_the_bits(negatives: dict[str, Any], size: int) -> None:
     """Rows that occur many times in a batch large enough for torch to divide the work; two threads, then one."""
-    rng = np.random.default_rng(7)
+    generator = np.random.default_rng(7)
     users = np.repeat(np.arange(90), 50)
-    items = np.concatenate([rng.permutation(120)[:50] for _ in range(90)])
+    items = np.concatenate([generator.permutation(120)[:50] for _ in range(90)])
     graph = Interactions.from_pairs(users, items, 90, 120)
     encoder = {"name": "mf", "dim": 16, "init_std": 0.1}
     settings = config(encoder=encoder, negatives=negatives, batch_size=size)
@@ -423,7 +427,7 @@ FULL: dict[str, tuple[Callable[[], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("call", ["_train_epoch", "_vectors", "_keep"])
+@pytest.mark.parametrize("call", ["_train_epoch", "_vectors", "_keep", "_go_back"])
 @pytest.mark.parametrize("case", FULL)
 def test_out_of_memory_frees_the_lane_and_says_so_in_one_way(
     case: str, call: str, graph: Interactions, monkeypatch: pytest.MonkeyPatch
@@ -431,7 +435,12 @@ def test_out_of_memory_frees_the_lane_and_says_so_in_one_way(
     run_out, words = FULL[case]
     engine = TorchEngine(graph, None)
     engine.start(0, config())
-    calls = {"_train_epoch": engine.epoch, "_vectors": lambda: engine.vectors(0), "_keep": lambda: engine.keep(0)}
+    calls = {
+        "_train_epoch": engine.epoch,
+        "_vectors": lambda: engine.vectors(0),
+        "_keep": lambda: engine.keep(0),
+        "_go_back": lambda: engine.go_back(0, None, 1e-3),
+    }
     with monkeypatch.context() as patch:
         patch.setattr(engine, call, lambda *arguments: run_out())
         with pytest.raises(OutOfMemory, match=f"out of memory on cpu: .*{re.escape(words)}"):

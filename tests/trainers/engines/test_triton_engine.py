@@ -11,6 +11,7 @@ import logging
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,13 @@ pytest.importorskip("triton", reason="needs triton")
 import triton
 import triton.language as tl
 
-from trainers import TrainConfig, draws
+from trainers import TrainConfig, rng
 from trainers.engines import choose_engine
 from trainers.engines.registry import engine_for
 from trainers.engines.row_losses import ROWS, Size
 from trainers.engines.torch_engine import TorchEngine
-from trainers.engines.triton_engine import draws as words
 from trainers.engines.triton_engine import limits, pool, step
+from trainers.engines.triton_engine import rng as words
 from trainers.engines.triton_engine.engine import TritonEngine
 from trainers.engines.triton_engine.ranks import Ranker
 from trainers.errors import InputError, OutOfMemory, TrainingDiverged
@@ -93,8 +94,8 @@ def assert_agrees(settings: TrainConfig, tolerance: float = TOLERANCE) -> None:
 
 @pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
 def test_agrees_with_torch(loss: dict[str, Any]) -> None:
-    """Near its margin contrastive's slope is mostly rounding, which Adam then enlarges. Gradients of cml may cancel: of whole
-    numbers that leaves 0, and the row without l2, of floats some rounding.
+    """Near its margin contrastive's gradient is mostly rounding, which Adam then enlarges. Gradients of cml may cancel: of
+    whole numbers that leaves 0, and the row without l2, of floats some rounding.
     """
     settings = small(loss, **EVERYTHING | ({"l2": 0.0} if loss["name"] == "cml" else {}))
     assert_agrees(settings, (5 if loss is CONTRASTIVE else 1) * TOLERANCE)
@@ -208,8 +209,8 @@ def test_evaluation_is_that_of_the_cpu() -> None:
 def test_ranks_with_ties_and_seen_items(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole numbers, so that scores are exact and many are equal; users in blocks of four."""
     monkeypatch.setattr("trainers.engines.triton_engine.ranks.BLOCK_SCORES", 4 * SEEN.n_items)
-    rng = np.random.default_rng(0)
-    users, items = (rng.integers(-1, 2, (n, 3)).astype(np.float32) for n in (SEEN.n_users, SEEN.n_items))
+    generator = np.random.default_rng(0)
+    users, items = (generator.integers(-1, 2, (n, 3)).astype(np.float32) for n in (SEEN.n_users, SEEN.n_items))
     users[2] = np.inf  # its scores are infinite or NaN: misses
     there = [torch.from_numpy(vectors).to(DEVICE) for vectors in (users, items)]
     for k in (3, 20):
@@ -228,18 +229,18 @@ def draw_all(key, keep, other, n, half_bits, out, N: tl.constexpr):  # type: ign
     tl.store(out + 2 * N + i, words.weighted(drawn, keep, other, n, i >= 0).to(tl.int64))
 
 
-def test_draws() -> None:
+def test_rng() -> None:
     n = 13
-    key = draws.key(2**62, draws.Purpose.NEGATIVES, 3)
-    keep, other = draws.alias_table(np.arange(n, dtype=np.float64))
+    key = rng.key(2**62, rng.Purpose.NEGATIVES, 3)
+    keep, other = rng.alias_table(np.arange(n, dtype=np.float64))
     out = torch.zeros((3, n), dtype=torch.int64, device=DEVICE)
     arrays = [torch.from_numpy(np.atleast_1d(array).view(np.int64)).to(DEVICE) for array in (key, keep, other)]
-    draw_all[(n,)](*arrays, n, draws.half_bits_for(n), out, N=n, **step.ROUNDING)
-    drawn = draws.bits(key, np.arange(n, dtype=np.uint64))
+    draw_all[(n,)](*arrays, n, rng.half_bits_for(n), out, N=n, **step.ROUNDING)
+    drawn = rng.bits(key, np.arange(n, dtype=np.uint64))
     expected = [
-        draws.permuted(key, np.arange(n), n),
-        draws.below(drawn, np.uint64(n)),
-        draws.weighted(drawn, keep, other),
+        rng.permuted(key, np.arange(n), n),
+        rng.below(drawn, np.uint64(n)),
+        rng.weighted(drawn, keep, other),
     ]
     np.testing.assert_array_equal(out.cpu().numpy(), np.stack([one.astype(np.int64) for one in expected]))
 
@@ -249,12 +250,12 @@ def test_no_row_is_steeper_than_said(loss: dict[str, Any]) -> None:
     """What the whole numbers rely on that gradients are summed as."""
     formula, n_items = config(loss).loss, 1_000
     bound = ROWS[type(formula)].steepest
-    rng = np.random.default_rng(3)
+    generator = np.random.default_rng(3)
     steepest = 0.0
     for n in (1, 9, 40):
         for width in (1.0, 0.1, 2.0):
-            negative = torch.tensor(rng.uniform(-width, width, (50, n)), requires_grad=True)
-            positive = torch.tensor(rng.uniform(-width, width, 50), requires_grad=True)
+            negative = torch.tensor(generator.uniform(-width, width, (50, n)), requires_grad=True)
+            positive = torch.tensor(generator.uniform(-width, width, 50), requires_grad=True)
             formula.rows(Scores(positive, negative, torch.zeros(1), torch.zeros(1), n_items)).sum().backward()  # type: ignore[no-untyped-call]
             assert positive.grad is not None
             assert negative.grad is not None
@@ -345,19 +346,23 @@ class TestMemory:
             engine(1).start(0, small(MML))
 
     def test_in_an_epoch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """All lanes are free again, half of them go on."""
+        """All lanes are free again, half of them go on. The error on its way holds the frames of those who used the arrays."""
         mine = engine(4)
         for lane in range(4):
             mine.start(lane, small(MML, seed=lane))
+        arrays = [weakref.ref(one) for pool in mine.pools.values() for one in (*pool.users[:-2], *pool.items[:-2])]
+        alive: list[int] = []
 
-        def full(*arguments: Any) -> None:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
+        def full(these: pool.Pool, *arguments: Any) -> None:
+            rows = these.users.rows
+            raise torch.OutOfMemoryError(f"CUDA out of memory for {rows.shape}")
 
         with monkeypatch.context() as patch:
             patch.setattr(pool.Pool, "epoch", full)
+            patch.setattr(mine, "_empty_cache", lambda: alive.append(sum(one() is not None for one in arrays)))
             with pytest.raises(OutOfMemory):
                 mine.epoch()
-        assert mine.lanes == 2
+        assert (mine.lanes, alive) == (2, [0])
         assert mine.epoch() == []
         mine.start(1, small(MML))
         assert [result.lane for result in mine.epoch()] == [1]

@@ -23,25 +23,25 @@ LOG3 = 1.0 / np.log2(3.0)
 
 def slow_ranks(users: Floats, items: Floats, seen: Interactions, held_out: Interactions, k: int) -> NDArray[np.int64]:
     """The definition, a user at a time: how many unseen items stand above the held-out one."""
-    place = ranking.tie_order(seen.n_items)
+    tie_ranks = ranking.tie_order(seen.n_items)
     ranks = np.full(len(held_out), k, dtype=np.int64)
     for user in np.flatnonzero(held_out.per_user):
         scores = items.astype(np.float32) @ users[user].astype(np.float32)
         scores[seen.items[seen.indptr[user] : seen.indptr[user + 1]]] = -np.inf
         for pair in range(held_out.indptr[user], held_out.indptr[user + 1]):
             item = held_out.items[pair]
-            above = (scores > scores[item]) | ((scores == scores[item]) & (place < place[item]))
+            above = (scores > scores[item]) | ((scores == scores[item]) & (tie_ranks < tie_ranks[item]))
             ranks[pair] = above.sum() if np.isfinite(scores[item]) else k
     return ranks
 
 
 def slow_lists(users: Floats, items: Floats, seen: Interactions, chosen: NDArray[np.int64], k: int) -> NDArray[np.int64]:
     """The definition of `recommend`, a user at a time."""
-    place = ranking.tie_order(seen.n_items)
+    tie_ranks = ranking.tie_order(seen.n_items)
     lists = np.full((len(chosen), k), -1)
     for row, user in enumerate(chosen):
         unseen = np.setdiff1d(np.arange(seen.n_items), seen.items[seen.indptr[user] : seen.indptr[user + 1]])
-        best_first = sorted(unseen, key=lambda item: (-float(items[item] @ users[user]), place[item]))
+        best_first = sorted(unseen, key=lambda item: (-float(items[item] @ users[user]), tie_ranks[item]))
         lists[row, : len(best_first[:k])] = best_first[:k]
     return lists
 
@@ -126,9 +126,9 @@ def test_equal_vectors_tie_wherever_they_stand() -> None:
     items = np.tile(rng.normal(size=33).astype(np.float32), (2100, 1))
     held_out = random_pairs(rng, 600, 2100, 5_000)
     ranks = ranking.held_out_ranks(users, items, interactions(600, 2100, [(0, 0)]), held_out, 2100)
-    place = ranking.tie_order(2100)[held_out.items]
+    tie_ranks = ranking.tie_order(2100)[held_out.items]
     unseen = held_out.users != 0
-    assert np.array_equal(ranks[unseen], place[unseen])
+    assert np.array_equal(ranks[unseen], tie_ranks[unseen])
 
 
 def test_threads_do_not_change_the_ranks(all_threads: int) -> None:
@@ -185,10 +185,10 @@ def test_ties_are_broken_by_the_fixed_order() -> None:
     n_items = 50
     users, items = np.ones((1, 1), np.float32), np.zeros((n_items, 1), np.float32)
     order = np.argsort(ranking.tie_order(n_items))
-    for place, item in enumerate(order[:5]):
+    for index, item in enumerate(order[:5]):
         held_out = interactions(1, n_items, [(0, int(item))])
         metrics = evaluate(users, items, seen=interactions(1, n_items, []), held_out=held_out, ks=(5,))
-        assert metrics["ndcg@5"] == pytest.approx(1.0 / np.log2(place + 2.0))
+        assert metrics["ndcg@5"] == pytest.approx(1.0 / np.log2(index + 2.0))
 
 
 def test_a_constant_scorer_is_near_chance() -> None:

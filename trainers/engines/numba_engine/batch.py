@@ -19,11 +19,11 @@ class Batch(NamedTuple):
     Attributes:
         users, positives: int32 (B,).
         items: int32 (B, stride); the row's negatives that do not lie below the cutoff, then its positive.
-        slopes: (B, stride), d loss / d score of `items`.
+        score_gradients: (B, stride), d loss / d score of `items`.
         scores: (B, N + 1); after those of the negatives found, the positive's.
         found: int32 (B,), how many negatives were found.
         losses: float64 (B,).
-        pulls: (B,), the sum of a row's slopes, for score euclidean.
+        pulls: (B,), the sum of a row's score gradients, for score euclidean.
         vectors: (B, dim), the users' vectors as they are scored, after dropout.
         sizes: (B,), their norms, at least `prefilter.SHORTEST`.
         codes: int8 (B, dim), the users' vectors in multiples of `steps` (B,).
@@ -40,7 +40,7 @@ class Batch(NamedTuple):
     users: NDArray[np.int32]
     positives: NDArray[np.int32]
     items: NDArray[np.int32]
-    slopes: NDArray[np.float32]
+    score_gradients: NDArray[np.float32]
     scores: NDArray[np.float32]
     found: NDArray[np.int32]
     losses: NDArray[np.float64]
@@ -73,14 +73,14 @@ def n_buckets(size: int) -> int:
 
 
 def new_batch(size: int, count: int, dim: int, dropout: bool, n_items: int, dense: bool) -> Batch:
-    """Scratch for batches of at most `size` rows; `dense` for losses in which every negative has a slope."""
+    """Scratch for batches of at most `size` rows; `dense` for losses in which every negative has a gradient."""
     stride = 1 << stride_bits(count)
     n_work = min(size * (count + 1), n_items)
     return Batch(
         users=np.zeros(size, np.int32),
         positives=np.zeros(size, np.int32),
         items=np.zeros((size, stride), np.int32),
-        slopes=np.zeros((size, stride), np.float32),
+        score_gradients=np.zeros((size, stride), np.float32),
         scores=np.zeros((size, count + 1), np.float32),
         found=np.zeros(size, np.int32),
         losses=np.zeros(size),

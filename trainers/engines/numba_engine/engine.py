@@ -11,21 +11,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainers import draws
+from trainers import rng
 from trainers.config import TrainConfig
 from trainers.data import Ids
-from trainers.draws import Purpose
 from trainers.encoders import MF, SimpleXModule
 from trainers.engines.lazy_adam import powers, rates
 from trainers.engines.numba_engine.autotune import Autotuner
 from trainers.engines.numba_engine.batch import new_batch, stride_bits
-from trainers.engines.numba_engine.kernels import Plan, kernel_for
+from trainers.engines.numba_engine.kernels import StepArguments, kernel_for
 from trainers.engines.numba_engine.simplex.users import SimpleXUsers, why_not_encoder
-from trainers.engines.numba_engine.table import N_POWERS, Floats, Table, caught_up, new_table, put_rows
+from trainers.engines.numba_engine.table import N_POWERS, EmbeddingTable, Floats, caught_up, new_table, put_rows
 from trainers.engines.one_lane import OneLane
 from trainers.engines.protocol import Vectors
 from trainers.engines.row_losses import ALL, ROWS, row_loss_of
 from trainers.negatives import Popularity, Sampler, Step, Uniform
+from trainers.rng import Purpose
 from trainers.scores import SCORES, unit
 from trainers.stopping import check
 
@@ -101,7 +101,7 @@ class NumbaEngine(OneLane):
 
     def _train_epoch(self, config: TrainConfig, epoch: int) -> float:
         n_steps = -(-len(self.seen) // config.batch_size)
-        plan = self._plan(config, epoch, n_steps)
+        arguments = self._arguments(config, epoch, n_steps)
         totals, counts = np.zeros(1), np.zeros(1, np.int64)
         max_threads = numba.get_num_threads()
         autotuner = Autotuner(max_threads)
@@ -113,15 +113,15 @@ class NumbaEngine(OneLane):
                 last = min(n_steps, done + (1 if self.simplex_users else steps))
                 if self.sampler is not None:
                     last = min(last, done + self._steps_ahead(config))
-                    plan = plan._replace(**self._given(config, self.sampler, epoch, done, last))
+                    arguments = arguments._replace(**self._given(config, self.sampler, epoch, done, last))
                 numba.set_num_threads(threads)
                 started = time.perf_counter()
                 if self.simplex_users is not None:
                     _, users, _ = self._pairs(config, epoch, done, last)
-                    self.batch.vectors[: len(users)] = self.simplex_users.forward(users, plan, done)
-                self.kernel(plan, self.users, self.items, self.batch, done, last, totals, counts)
+                    self.batch.vectors[: len(users)] = self.simplex_users.forward(users, arguments, done)
+                self.kernel(arguments, self.users, self.items, self.batch, done, last, totals, counts)
                 if self.simplex_users is not None and np.isfinite(totals[0]):
-                    self.simplex_users.update(self.batch.gradients[: len(users)], plan, done)
+                    self.simplex_users.update(self.batch.gradients[: len(users)], arguments, done)
                 autotuner.took(last - done, threads, time.perf_counter() - started)
                 done = last
         finally:
@@ -131,7 +131,7 @@ class NumbaEngine(OneLane):
         finite = all(np.isfinite(table.scale).all() for table in self.tables())
         return float(totals[0]) / len(self.seen) if finite else float("nan")
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[EmbeddingTable]:
         """All of the run's, users and items first."""
         return [self.users, self.items, *([self.simplex_users.history] if self.simplex_users else [])]
 
@@ -151,23 +151,23 @@ class NumbaEngine(OneLane):
     def _pairs(self, config: TrainConfig, epoch: int, first: int, last: int) -> tuple[Ids, Ids, Ids]:
         """Of steps [first, last) of an epoch: the rows, their users and items."""
         rows = np.arange(first * config.batch_size, min(last * config.batch_size, len(self.seen)))
-        pairs = draws.permuted(draws.key(config.seed, Purpose.SHUFFLE, epoch), rows, len(self.seen))
+        pairs = rng.permuted(rng.key(config.seed, Purpose.SHUFFLE, epoch), rows, len(self.seen))
         return rows, self.seen.users[pairs], self.seen.items[pairs]
 
     def _directions(self, step: int) -> Callable[[], Floats]:
         """The items' directions as they stand after a step of the running epoch."""
         return lambda: unit(self._rows(self.items, step)).numpy()
 
-    def _plan(self, config: TrainConfig, epoch: int, n_steps: int) -> Plan:
+    def _arguments(self, config: TrainConfig, epoch: int, n_steps: int) -> StepArguments:
         dropout = config.encoder.dropout
-        return Plan(
+        return StepArguments(
             users=self.seen.users,
             items=self.seen.items,
-            shuffle=draws.key(config.seed, Purpose.SHUFFLE, epoch),
-            half_bits=np.uint64(draws.half_bits_for(len(self.seen))),
-            negatives=draws.key(config.seed, Purpose.NEGATIVES, epoch),
-            dropout=draws.key(config.seed, Purpose.DROPOUT, epoch),
-            dropout_threshold=draws.keep_threshold(dropout),
+            shuffle=rng.key(config.seed, Purpose.SHUFFLE, epoch),
+            half_bits=np.uint64(rng.half_bits_for(len(self.seen))),
+            negatives=rng.key(config.seed, Purpose.NEGATIVES, epoch),
+            dropout=rng.key(config.seed, Purpose.DROPOUT, epoch),
+            dropout_threshold=rng.keep_threshold(dropout),
             dropout_factor=1.0 / (1.0 - dropout),
             n_negatives=config.negatives.count,
             keep=self.weights[0],
@@ -211,7 +211,7 @@ class NumbaEngine(OneLane):
         users, items = self.score.ranking(users, self._rows(self.items, step))
         return users.numpy(), items.numpy()
 
-    def _rows(self, table: Table, step: int) -> Tensor:
+    def _rows(self, table: EmbeddingTable, step: int) -> Tensor:
         """A table's rows as they stand after a step, the last one so far."""
         return torch.from_numpy(caught_up(table, step, self._tail(step)))
 

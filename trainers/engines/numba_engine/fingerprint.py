@@ -28,7 +28,7 @@ def fingerprint_of(root: Path, module: str, name: str) -> int:
     used = reached(root, module, name)
     if (module, name) not in used:
         raise ValueError(f"a kernel is built by a function at the top of a module of {PACKAGE}, got {module}.{name}")
-    codes = [f"{place}.{symbol} {code}" for (place, symbol), code in sorted(used.items())]
+    codes = [f"{owner}.{symbol} {code}" for (owner, symbol), code in sorted(used.items())]
     return int.from_bytes(sha256("\n".join(codes).encode()).digest()[:6], "big") + 1
 
 
@@ -37,14 +37,14 @@ def reached(root: Path, module: str, name: str) -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {}
     open_ = [(module, name)]
     while open_:
-        place, symbol = open_.pop()
-        source = _source(root, place)
-        if source is None or (place, symbol) in found:
+        owner, symbol = open_.pop()
+        source = _source(root, owner)
+        if source is None or (owner, symbol) in found:
             continue
         statements = source.get(symbol, [])
-        found[place, symbol] = " ".join(ast.dump(one) for one in statements if not isinstance(one, ast.ImportFrom | ast.Import))
+        found[owner, symbol] = " ".join(ast.dump(one) for one in statements if not isinstance(one, ast.ImportFrom | ast.Import))
         for statement in statements:
-            open_ += _used(root, place, symbol, statement)
+            open_ += _used(root, owner, symbol, statement)
     return {key: code for key, code in found.items() if code}
 
 

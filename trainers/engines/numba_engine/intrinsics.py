@@ -14,7 +14,7 @@ from numba.extending import intrinsic as numba_intrinsic
 from numba.extending import register_jitable
 from numpy.typing import DTypeLike, NDArray
 
-from trainers import draws
+from trainers import rng
 
 # Sums may be reordered (vectorised), but NaN and infinity keep their meaning: they are how divergence is noticed.
 MATH = {"contract", "reassoc", "nsz", "arcp"}
@@ -44,11 +44,11 @@ intrinsic: Any = numba_intrinsic  # numba's types give its result the signature 
 CACHE_LINE = 64  # bytes
 LANES = 64  # of the vectors below; LLVM cuts them to what the processor has
 
-mix64 = register_jitable(draws.mix64)
-bits = register_jitable(draws.bits)
-below = register_jitable(draws.below)
-feistel = register_jitable(draws.feistel)
-weighted = register_jitable(draws.weighted)
+mix64 = register_jitable(rng.mix64)
+bits = register_jitable(rng.bits)
+below = register_jitable(rng.below)
+feistel = register_jitable(rng.feistel)
+weighted = register_jitable(rng.weighted)
 
 
 def aligned(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
@@ -69,11 +69,11 @@ def _prefetch(typing_context: Any, table: Any, row: Any, offset: Any) -> Any:
         byte = context.cast(builder, arguments[2], offset, types.intp)
         pointer = ir.IntType(8).as_pointer()
         word = ir.IntType(32)
-        place = builder.add(builder.mul(at, builder.extract_value(array.strides, 0)), byte)
+        distance = builder.add(builder.mul(at, builder.extract_value(array.strides, 0)), byte)
         function = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
             builder.module, ir.FunctionType(ir.VoidType(), [pointer, word, word, word]), "llvm.prefetch.p0i8"
         )
-        builder.call(function, [builder.gep(builder.bitcast(array.data, pointer), [place]), word(0), word(3), word(1)])
+        builder.call(function, [builder.gep(builder.bitcast(array.data, pointer), [distance]), word(0), word(3), word(1)])
         return context.get_dummy_value()
 
     return types.void(table, row, offset), generate
@@ -81,7 +81,7 @@ def _prefetch(typing_context: Any, table: Any, row: Any, offset: Any) -> Any:
 
 @inlined
 def prefetch(table, row, first, width):
-    """Ask for floats of a row ahead of their use: tables are read at random places, which the hardware cannot foresee."""
+    """Ask for floats of a row ahead of their use: tables are read at random addresses, which the hardware cannot foresee."""
     for offset in range(first * table.itemsize, (first + width) * table.itemsize, CACHE_LINE):
         _prefetch(table, row, offset)
 
@@ -98,14 +98,14 @@ def dot(left, i, right, j, width):
 def _row(context: Any, builder: Any, kind: Any, table: Any, at: Any, of: Any) -> Any:
     """Where a row starts, as a pointer to bytes."""
     array = context.make_array(kind)(context, builder, table)
-    place = builder.mul(context.cast(builder, at, of, types.intp), builder.extract_value(array.strides, 0))
-    return builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [place])
+    distance = builder.mul(context.cast(builder, at, of, types.intp), builder.extract_value(array.strides, 0))
+    return builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [distance])
 
 
 def _load(builder: Any, pointer: Any, start: int, vector: Any) -> Any:
     """A vector from byte `start` on."""
-    place = builder.gep(pointer, [ir.IntType(32)(start)])
-    return builder.load(builder.bitcast(place, vector.as_pointer()), align=1)
+    address = builder.gep(pointer, [ir.IntType(32)(start)])
+    return builder.load(builder.bitcast(address, vector.as_pointer()), align=1)
 
 
 def _reduce(builder: Any, how: str, vector: Any) -> Any:
@@ -162,7 +162,7 @@ def largest(typing_context: Any, table: Any, i: Any, width: Any) -> Any:
 
 @inlined
 def permuted(stream, index, n, half_bits):
-    """`draws.permuted` of one index; all uint64."""
+    """`rng.permuted` of one index; all uint64."""
     out = feistel(stream, index, half_bits)
     while out >= n:
         out = feistel(stream, out, half_bits)

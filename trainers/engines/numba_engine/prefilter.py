@@ -1,4 +1,4 @@
-"""Which negatives of a batch may have a slope: those that do not certainly score below the loss's cutoff.
+"""Which negatives of a batch may have a gradient: those that do not certainly score below the loss's cutoff.
 
 Judged first by int8 codes of the item's unit vector, a quarter of the memory traffic, then by its floats as of when the row was
 last caught up; both with a bound on what that may be off. All are inlined into the kernel of `kernels.py`.
@@ -8,7 +8,7 @@ its norm (or by NORM_FLOOR, if that is larger). What is at hand is v, the same o
 
 1. The row rests. It coasts by at most `drift`, and then |w - v| <= 2 drift / (2 |row| - drift), as `table._measure` says; so
    s <= u . v + |u| slack. Where a row is divided by NORM_FLOOR this holds too: between the row over the other's norm and its
-   unit vector, |w - v| is a convex function of the place, and at both ends the bound holds.
+   unit vector, |w - v| is a convex function of the point, and at both ends the bound holds.
 2. Float32. A sum of `width` products is off by at most (width + 2) 2^-24 |u| |v|, and so is the sum that trains, later;
    dividing by the norm and the norm of u add some units of 2^-24. ROUNDING, 1e-5 = 168 units, is part of every slack and holds
    that up to a width of 70; `unrounded` is what lacks for wider rows. Where products underflow, they are off by at most
@@ -35,18 +35,18 @@ _S32 = np.uint64(32)
 
 
 @inlined
-def user_vector(batch, b, table, plan, position, width):
+def user_vector(batch, b, table, arguments, position, width):
     """The user's vector as it is scored, after dropout, and its norm. One that is no row of the table stands there before."""
-    if plan.own_users:
+    if arguments.own_users:
         user = batch.users[b]
         for d in range(width):
             batch.vectors[b, d] = table.rows[user, d] * table.scale[user, INVERSE]
     squares = np.float32(0.0)
     for d in range(width):
         value = batch.vectors[b, d]
-        if plan.dropout_threshold > np.uint64(0):
-            word = bits(plan.dropout, position * np.uint64(width) + np.uint64(d)) >> _S32
-            factor = np.float32(plan.dropout_factor) if word >= plan.dropout_threshold else np.float32(0.0)
+        if arguments.dropout_threshold > np.uint64(0):
+            word = bits(arguments.dropout, position * np.uint64(width) + np.uint64(d)) >> _S32
+            factor = np.float32(arguments.dropout_factor) if word >= arguments.dropout_threshold else np.float32(0.0)
             batch.keep[b, d] = factor
             value *= factor
         batch.vectors[b, d] = value
@@ -55,15 +55,17 @@ def user_vector(batch, b, table, plan, position, width):
 
 
 @inlined
-def draw_negatives(batch, b, plan, position, n_items):
-    if plan.given.size:
-        for j in range(plan.n_negatives):
-            batch.items[b, j] = plan.given[np.int64(position) - plan.given_first, j]
+def draw_negatives(batch, b, arguments, position, n_items):
+    if arguments.given.size:
+        for j in range(arguments.n_negatives):
+            batch.items[b, j] = arguments.given[np.int64(position) - arguments.given_first, j]
         return
-    start = position * np.uint64(plan.n_negatives)
-    for j in range(plan.n_negatives):
-        word = bits(plan.negatives, start + np.uint64(j))
-        batch.items[b, j] = np.int32(weighted(word, plan.keep, plan.other) if plan.keep.size else below(word, n_items))
+    start = position * np.uint64(arguments.n_negatives)
+    for j in range(arguments.n_negatives):
+        word = bits(arguments.negatives, start + np.uint64(j))
+        batch.items[b, j] = np.int32(
+            weighted(word, arguments.keep, arguments.other) if arguments.keep.size else below(word, n_items)
+        )
 
 
 @register_jitable
@@ -93,7 +95,7 @@ def _encode_user(batch, b, width):
 
 
 @inlined
-def _screen_coarsely(batch, b, plan, table, width):
+def _screen_coarsely(batch, b, arguments, table, width):
     """Drop the negatives whose codes already tell that they stay below the cutoff; returns how many are left.
 
     Item codes c (minus CODE_ZERO) stand for v = q (c + e), q = CODE_STEP, and user codes k for u = t (k + f), t = user_step.
@@ -111,7 +113,7 @@ def _screen_coarsely(batch, b, plan, table, width):
     6. k.c is a whole number below 2^31 for any width below 60,000.
     """
     _encode_user(batch, b, width)
-    count, size, user_step, zero = plan.n_negatives, batch.sizes[b], batch.steps[b], batch.zeros[b]
+    count, size, user_step, zero = arguments.n_negatives, batch.sizes[b], batch.steps[b], batch.zeros[b]
     off = np.float32(0.51 * np.sqrt(width))
     user_off = np.float32(1.1) * off * user_step + np.float32(1e-5) * (np.float32(1.0) + size)
     per_step = off * (size + user_off)
@@ -128,13 +130,13 @@ def _screen_coarsely(batch, b, plan, table, width):
         slack = table.scale[item, SLACK] + np.float32(unrounded(width))
         wide = (whole * user_step + per_step) * table.scale[item, CODE_STEP] + slack * size + user_off
         batch.items[b, n] = item
-        if not wide < plan.cutoff:
+        if not wide < arguments.cutoff:
             n += 1
     return n
 
 
 @inlined
-def _screen_finely(batch, b, plan, table, width):
+def _screen_finely(batch, b, arguments, table, width):
     """Keep the row's negatives that may reach the cutoff once caught up; NaN is kept."""
     size = batch.sizes[b]
     n = 0
@@ -143,31 +145,31 @@ def _screen_finely(batch, b, plan, table, width):
         score = dot(batch.vectors, b, table.rows, item, width) * table.scale[item, INVERSE]
         batch.items[b, n] = item
         slack = table.scale[item, SLACK] + np.float32(unrounded(width))
-        if not score + slack * size < plan.cutoff:
+        if not score + slack * size < arguments.cutoff:
             n += 1
     batch.found[b] = n
 
 
 @inlined
-def draw_block(batch, block, size, start, plan, users, n_items, width):
+def draw_block(batch, block, size, start, arguments, users, n_items, width):
     """The users' vectors and all their negatives, for some rows of the batch."""
     first, last = block * USERS, min(size, (block + 1) * USERS)
     for b in range(first, last):
         prefetch_score(users, batch.users[b], width)
-        draw_negatives(batch, b, plan, start + np.uint64(b), n_items)
-        batch.found[b] = plan.n_negatives
+        draw_negatives(batch, b, arguments, start + np.uint64(b), n_items)
+        batch.found[b] = arguments.n_negatives
     for b in range(first, last):
-        user_vector(batch, b, users, plan, start + np.uint64(b), width)
+        user_vector(batch, b, users, arguments, start + np.uint64(b), width)
 
 
 @inlined
-def find(batch, block, size, start, plan, users, items, n_items, width):
+def find(batch, block, size, start, arguments, users, items, n_items, width):
     """The users' vectors and the negatives that may reach the cutoff, for some rows of the batch."""
-    draw_block(batch, block, size, start, plan, users, n_items, width)
+    draw_block(batch, block, size, start, arguments, users, n_items, width)
     first, last = block * USERS, min(size, (block + 1) * USERS)
     for b in range(first, last):
-        batch.found[b] = _screen_coarsely(batch, b, plan, items, width)
+        batch.found[b] = _screen_coarsely(batch, b, arguments, items, width)
         for j in range(batch.found[b]):
             prefetch_score(items, batch.items[b, j], width)
     for b in range(first, last):
-        _screen_finely(batch, b, plan, items, width)
+        _screen_finely(batch, b, arguments, items, width)

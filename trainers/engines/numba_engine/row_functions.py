@@ -1,10 +1,10 @@
-"""Losses as row functions for numba: one positive score and the scores of its negatives in, the loss and its slopes out.
+"""Losses as row functions for numba: one positive score and the scores of its negatives in, the loss and its gradients out.
 
 A loss is known to fused engines through its line in `row_losses.ROWS` alone. To add one: a line there, and where no kind of row
 function fits, a function here with a branch in `row_loss`, and its twin in `triton_engine.row_functions`. Tests compare them.
 
-A row function is called as `(settings, count, positive, scores, b, n, slopes)`: `scores[b, :n]` are those of the row's `count`
-negatives that do not lie below the loss's cutoff. It writes d loss / d score to `slopes[b, :n]` and returns
+A row function is called as `(settings, count, positive, scores, b, n, gradients)`: `scores[b, :n]` are those of the row's
+`count` negatives that do not lie below the loss's cutoff. It writes d loss / d score to `gradients[b, :n]` and returns
 (loss, d loss / d positive) of the row.
 """
 
@@ -23,40 +23,40 @@ from trainers.losses.distances import SMALLEST
 
 
 @inlined
-def row_loss(kind, settings, count, positive, scores, b, n, slopes):
+def row_loss(kind, settings, count, positive, scores, b, n, gradients):
     """Dispatch on the kind: one predictable branch per row, so that all losses share one compiled kernel."""
     if kind == HINGES:
-        return _hinges(settings, count, positive, scores, b, n, slopes)
+        return _hinges(settings, count, positive, scores, b, n, gradients)
     if kind == SOFTMAX:
-        return _softmax(settings, count, positive, scores, b, n, slopes)
+        return _softmax(settings, count, positive, scores, b, n, gradients)
     if kind == PAIR_HINGE:
-        return _pair_hinge(settings, count, positive, scores, b, n, slopes)
+        return _pair_hinge(settings, count, positive, scores, b, n, gradients)
     if kind == PAIR_LOGISTIC:
-        return _pair_logistic(count, positive, scores, b, n, slopes)
+        return _pair_logistic(count, positive, scores, b, n, gradients)
     if kind == SQUARES:
-        return _squares(positive, scores, b, n, slopes)
+        return _squares(positive, scores, b, n, gradients)
     if kind == LOGISTIC:
-        return _logistic(positive, scores, b, n, slopes)
+        return _logistic(positive, scores, b, n, gradients)
     if kind == DISTANCES:
-        return _distances(settings, count, positive, scores, b, n, slopes)
-    return _nearest(settings, count, positive, scores, b, n, slopes)
+        return _distances(settings, count, positive, scores, b, n, gradients)
+    return _nearest(settings, count, positive, scores, b, n, gradients)
 
 
 @inlined
-def _hinges(settings, count, positive, scores, b, n, slopes):
+def _hinges(settings, count, positive, scores, b, n, gradients):
     """MML and CCL: a weighted hinge per margin; settings = positive weight, negative weight, K, margins, weights."""
     n_margins = int(settings[2])
     share = settings[1] / np.float32(count)
     total: Any = 0.0
     for j in range(n):
         height = np.float32(0.0)
-        slope = np.float32(0.0)
+        gradient = np.float32(0.0)
         for k in range(n_margins):
             above = scores[b, j] - settings[3 + k]
             if not above <= np.float32(0.0):  # true for NaN, which must reach the loss
                 height += settings[3 + n_margins + k] * above
-                slope += settings[3 + n_margins + k]
-        slopes[b, j] = share * slope
+                gradient += settings[3 + n_margins + k]
+        gradients[b, j] = share * gradient
         total += height
     loss = total * share
     gap = np.float32(1.0) - positive
@@ -66,7 +66,7 @@ def _hinges(settings, count, positive, scores, b, n, slopes):
 
 
 @inlined
-def _softmax(settings, count, positive, scores, b, n, slopes):
+def _softmax(settings, count, positive, scores, b, n, gradients):
     """Log-sum-exp over the negatives; settings = temperature, exponent, 1 for the mean in place of the sum, 1 for the positive
     among the negatives."""
     sharpness = np.float32(1.0) / settings[0]
@@ -77,10 +77,10 @@ def _softmax(settings, count, positive, scores, b, n, slopes):
     share = np.exp((positive - highest) * sharpness) if own else np.float32(0.0)
     total = share
     for j in range(n):
-        slopes[b, j] = np.exp((scores[b, j] - highest) * sharpness)
-        total += slopes[b, j]
+        gradients[b, j] = np.exp((scores[b, j] - highest) * sharpness)
+        total += gradients[b, j]
     for j in range(n):
-        slopes[b, j] *= settings[1] * sharpness / total
+        gradients[b, j] *= settings[1] * sharpness / total
     log_sum = highest * sharpness + np.log(total)
     if settings[2] != np.float32(0.0):
         log_sum -= np.float32(np.log(count))
@@ -88,19 +88,19 @@ def _softmax(settings, count, positive, scores, b, n, slopes):
 
 
 @inlined
-def _pair_hinge(settings, count, positive, scores, b, n, slopes):
+def _pair_hinge(settings, count, positive, scores, b, n, gradients):
     """Hinge and triplet: the mean of [margin + factor (s_uj - s_ui)]+; settings = margin, factor."""
     loss: Any = 0.0
     active = np.float32(0.0)
-    slope = settings[1] / np.float32(count)
+    gradient = settings[1] / np.float32(count)
     for j in range(n):
         height = settings[0] + settings[1] * (scores[b, j] - positive)
-        slopes[b, j] = np.float32(0.0)
+        gradients[b, j] = np.float32(0.0)
         if not height <= np.float32(0.0):  # true for NaN
             loss += height
-            slopes[b, j] = slope
+            gradients[b, j] = gradient
             active += np.float32(1.0)
-    return loss / count, -slope * active
+    return loss / count, -gradient * active
 
 
 @inlined
@@ -115,64 +115,64 @@ def _sigmoid(x):
 
 
 @inlined
-def _pair_logistic(count, positive, scores, b, n, slopes):
+def _pair_logistic(count, positive, scores, b, n, gradients):
     """BPR: the mean of log(1 + exp(s_uj - s_ui))."""
     loss: Any = 0.0
     total = np.float32(0.0)
     for j in range(n):
         loss += _softplus(scores[b, j] - positive)
-        slopes[b, j] = _sigmoid(scores[b, j] - positive) / np.float32(count)
-        total += slopes[b, j]
+        gradients[b, j] = _sigmoid(scores[b, j] - positive) / np.float32(count)
+        total += gradients[b, j]
     return loss / count, -total
 
 
 @inlined
-def _squares(positive, scores, b, n, slopes):
+def _squares(positive, scores, b, n, gradients):
     """MSE: (s_ui - 1)^2 / 2 and the sum of s_uj^2 / 2."""
     gap = positive - np.float32(1.0)
     loss: Any = float(gap * gap)
     for j in range(n):
         loss += scores[b, j] * scores[b, j]
-        slopes[b, j] = scores[b, j]
+        gradients[b, j] = scores[b, j]
     return 0.5 * loss, gap
 
 
 @inlined
-def _logistic(positive, scores, b, n, slopes):
+def _logistic(positive, scores, b, n, gradients):
     """BCE: log(1 + exp(-s_ui)) and the sum of log(1 + exp(s_uj))."""
     loss: Any = float(_softplus(-positive))
     for j in range(n):
         loss += _softplus(scores[b, j])
-        slopes[b, j] = _sigmoid(scores[b, j])
+        gradients[b, j] = _sigmoid(scores[b, j])
     return loss, -_sigmoid(-positive)
 
 
 @inlined
-def _distances(settings, count, positive, scores, b, n, slopes):
+def _distances(settings, count, positive, scores, b, n, gradients):
     """Contrastive: d_ui^2 and the mean of ([margin - d_uj]+)^2, d^2 = 2 - 2 s; settings = margin."""
     loss: Any = 0.0
     for j in range(n):
         square = np.float32(2.0) - np.float32(2.0) * scores[b, j]
-        far = not square < np.float32(SMALLEST)  # true for NaN; nearer, a distance has no slope
+        far = not square < np.float32(SMALLEST)  # true for NaN; nearer, a distance has no gradient
         distance = np.sqrt(square) if far else np.float32(math.sqrt(SMALLEST))
         gap = settings[0] - distance
-        slopes[b, j] = np.float32(0.0)
+        gradients[b, j] = np.float32(0.0)
         if not gap <= np.float32(0.0):
             loss += gap * gap
             if far:
-                slopes[b, j] = np.float32(2.0) * gap / (distance * np.float32(count))
+                gradients[b, j] = np.float32(2.0) * gap / (distance * np.float32(count))
     return loss / count + np.float32(2.0) * (np.float32(1.0) - positive), np.float32(-2.0)
 
 
 @inlined
-def _nearest(settings, count, positive, scores, b, n, slopes):
+def _nearest(settings, count, positive, scores, b, n, gradients):
     """CML: the hinge of the nearest negative, weighted by the positive's estimated rank; settings = margin, 1 for the weight,
     number of items."""
     best = 0
     violations = np.float32(0.0)
     reach = positive - np.float32(0.5) * settings[0]  # a negative with a higher score violates the margin
     for j in range(n):
-        slopes[b, j] = np.float32(0.0)
+        gradients[b, j] = np.float32(0.0)
         if not scores[b, j] <= reach:  # true for NaN
             violations += np.float32(1.0)
         if not scores[b, j] <= scores[b, best]:
@@ -183,5 +183,5 @@ def _nearest(settings, count, positive, scores, b, n, slopes):
     weight = np.float32(1.0)
     if settings[1] != np.float32(0.0):
         weight = np.log1p(settings[2] * violations / np.float32(count))
-    slopes[b, best] = np.float32(2.0) * weight
-    return float(weight * gap), -slopes[b, best]
+    gradients[b, best] = np.float32(2.0) * weight
+    return float(weight * gap), -gradients[b, best]

@@ -17,11 +17,11 @@ DENSE = 8  # of a table: at least an eighth of its rows
 
 
 @inlined
-def draw_pair(batch, b, plan, position):
+def draw_pair(batch, b, arguments, position):
     """The pair at a position of the shuffled epoch."""
-    pair = permuted(plan.shuffle, position, np.uint64(plan.items.size), plan.half_bits)
-    batch.users[b] = plan.users[pair]
-    batch.positives[b] = plan.items[pair]
+    pair = permuted(arguments.shuffle, position, np.uint64(arguments.items.size), arguments.half_bits)
+    batch.users[b] = arguments.users[pair]
+    batch.positives[b] = arguments.items[pair]
 
 
 @inlined
@@ -44,7 +44,7 @@ def sort_dense(head, work, n):
     if n * DENSE > head.size:
         k = 0
         for row in range(head.size):
-            work[k] = row  # one place more than there are ids
+            work[k] = row  # one slot more than there are ids
             k += head[row] >= 0
 
 
@@ -81,11 +81,11 @@ def distinct_positives(batch, size, head):
 
 @inlined
 def link_items(batch, size, shift, head):
-    """String together the slots of each item that got a slope, in batch order; returns the number of items."""
+    """String together the slots of each item that got a gradient, in batch order; returns the number of items."""
     n = 0
     for b in range(size - 1, -1, -1):
         for j in range(batch.found[b], -1, -1):
-            if batch.slopes[b, j] != np.float32(0.0):
+            if batch.score_gradients[b, j] != np.float32(0.0):
                 item = batch.items[b, j]
                 slot = (b << shift) + j
                 if head[item] < 0:
@@ -130,22 +130,24 @@ def add_losses(batch, size, totals, head):
 
 
 @inlined
-def find_slopes(batch, b, plan, share):
-    """A row's loss and slopes from the scores of its negatives and, after them, its positive; returns the sum of the slopes."""
+def find_score_gradients(batch, b, arguments, share):
+    """A row's loss and score gradients, from the scores of its negatives and, after them, its positive; returns their sum."""
     n = batch.found[b]
     match = batch.scores[b, n]
-    batch.losses[b], slope = row_loss(plan.kind, plan.settings, plan.n_negatives, match, batch.scores, b, n, batch.slopes)
-    batch.slopes[b, n] = slope
+    batch.losses[b], score_gradient = row_loss(
+        arguments.kind, arguments.settings, arguments.n_negatives, match, batch.scores, b, n, batch.score_gradients
+    )
+    batch.score_gradients[b, n] = score_gradient
     total = np.float32(0.0)
     for j in range(n + 1):
-        batch.slopes[b, j] *= share
-        total += batch.slopes[b, j]
+        batch.score_gradients[b, j] *= share
+        total += batch.score_gradients[b, j]
     return total
 
 
 @inlined
-def score(batch, b, plan, table, share, width):
-    """Exact scores, slopes, the loss and the gradient of the user's vector."""
+def score(batch, b, arguments, table, share, width):
+    """Exact scores, their gradients, the loss and the gradient of the user's vector."""
     n = batch.found[b]
     batch.items[b, n] = batch.positives[b]
     for j in range(n + 1):
@@ -153,19 +155,19 @@ def score(batch, b, plan, table, share, width):
             prefetch_score(table, batch.items[b, j + AHEAD], width)
         item = batch.items[b, j]
         batch.scores[b, j] = dot(batch.vectors, b, table.rows, item, width) * table.scale[item, INVERSE]
-    find_slopes(batch, b, plan, share)
+    find_score_gradients(batch, b, arguments, share)
     for d in range(width):
         batch.gradients[b, d] = np.float32(0.0)
     for j in range(n + 1):
         item = batch.items[b, j]
-        factor = batch.slopes[b, j] * table.scale[item, INVERSE]
+        factor = batch.score_gradients[b, j] * table.scale[item, INVERSE]
         if factor != np.float32(0.0):
             for d in range(width):
                 batch.gradients[b, d] += factor * table.rows[item, d]
 
 
 @inlined
-def score_block(batch, block, size, plan, table, share, width):
+def score_block(batch, block, size, arguments, table, share, width):
     """`score` for some rows of the batch, each asking for the next one's items."""
     first, last = block * USERS, min(size, (block + 1) * USERS)
     for b in range(first - 1, last):
@@ -174,8 +176,8 @@ def score_block(batch, block, size, plan, table, share, width):
             for j in range(min(AHEAD, batch.found[b + 1])):
                 prefetch_score(table, batch.items[b + 1, j], width)
         if b >= first:
-            score(batch, b, plan, table, share, width)
-            if plan.dropout_threshold > np.uint64(0):
+            score(batch, b, arguments, table, share, width)
+            if arguments.dropout_threshold > np.uint64(0):
                 drop(batch, b, width)
 
 
@@ -186,43 +188,43 @@ def drop(batch, b, width):
 
 
 @inlined
-def has_slope(batch, b):
+def has_gradient(batch, b):
     for j in range(batch.found[b] + 1):  # noqa: SIM110 - numba has no any()
-        if batch.slopes[b, j] != np.float32(0.0):
+        if batch.score_gradients[b, j] != np.float32(0.0):
             return True
     return False
 
 
 @inlined
-def update_user(batch, user, table, step, rate, plan, width):
+def update_user(batch, user, table, step, rate, arguments, width):
     first = table.head[user]
     table.head[user] = -1
-    moved = has_slope(batch, first)
+    moved = has_gradient(batch, first)
     pull = batch.pulls[first]
     b = batch.next_user[first]
     while b >= 0:
-        moved |= has_slope(batch, b)
+        moved |= has_gradient(batch, b)
         pull += batch.pulls[b]
         for d in range(width):
             batch.gradients[first, d] += batch.gradients[b, d]
         b = batch.next_user[b]
     if moved:
-        adam_step(table, user, batch.gradients, first, pull, step, rate, plan.l2, plan.power, width)
+        adam_step(table, user, batch.gradients, first, pull, step, rate, arguments.l2, arguments.power, width)
 
 
 @inlined
-def update_item(batch, item, table, block, shift, step, rate, plan, width):
+def update_item(batch, item, table, block, shift, step, rate, arguments, width):
     slot = table.head[item]
     table.head[item] = -1
     for d in range(width):
         batch.sums[block, d] = np.float32(0.0)
     while slot >= 0:
         b = slot >> shift
-        slope = batch.slopes[b, slot - (b << shift)]
+        score_gradient = batch.score_gradients[b, slot - (b << shift)]
         for d in range(width):
-            batch.sums[block, d] += slope * batch.vectors[b, d]
+            batch.sums[block, d] += score_gradient * batch.vectors[b, d]
         slot = batch.next_item[slot]
-    adam_step(table, item, batch.sums, block, np.float32(0.0), step, rate, plan.l2, plan.power, width)
+    adam_step(table, item, batch.sums, block, np.float32(0.0), step, rate, arguments.l2, arguments.power, width)
 
 
 @inlined
@@ -231,18 +233,18 @@ def blocks(n):
 
 
 @inlined
-def update_users(batch, table, n, block, step, rate, plan, width):
+def update_users(batch, table, n, block, step, rate, arguments, width):
     """`update_user` for a block of the batch's users."""
     first, last = block * BLOCK, min(n, (block + 1) * BLOCK)
     for i in range(first, last):
         if i + NEXT < last:
             prefetch_all(table, batch.work_users[i + NEXT], width)
-        update_user(batch, batch.work_users[i], table, step, rate, plan, width)
+        update_user(batch, batch.work_users[i], table, step, rate, arguments, width)
 
 
 @inlined
-def update_items(batch, table, n, block, shift, step, rate, plan, width):
-    """`update_item` for a block of the items that got a slope. Their lists were strung by one thread and lie in its cache."""
+def update_items(batch, table, n, block, shift, step, rate, arguments, width):
+    """`update_item` for a block of the items with a gradient. Their lists were strung by one thread and lie in its cache."""
     first, last = block * BLOCK, min(n, (block + 1) * BLOCK)
     for i in range(first, last):
         prefetch(table.head, batch.work_items[i], 0, 1)
@@ -253,10 +255,10 @@ def update_items(batch, table, n, block, shift, step, rate, plan, width):
             slot = table.head[item]
             b = slot >> shift
             prefetch(batch.next_item, slot, 0, 1)
-            prefetch(batch.slopes, b, slot - (b << shift), 1)
+            prefetch(batch.score_gradients, b, slot - (b << shift), 1)
             prefetch(batch.vectors, b, 0, width)
         if i >= first:
-            update_item(batch, batch.work_items[i], table, block, shift, step, rate, plan, width)
+            update_item(batch, batch.work_items[i], table, block, shift, step, rate, arguments, width)
 
 
 @inlined
@@ -268,14 +270,14 @@ def users_before(task, user_blocks, item_blocks):
 
 
 @inlined
-def update_task(batch, task, user_blocks, n_users, n_items, users, items, shift, step, rate, plan, width):
+def update_task(batch, task, user_blocks, n_users, n_items, users, items, shift, step, rate, arguments, width):
     """`update_users` or `update_items` for a block of either."""
     item_blocks = blocks(n_items)
     block = users_before(task, user_blocks, item_blocks)
     if block < users_before(task + 1, user_blocks, item_blocks):
-        update_users(batch, users, n_users, user_blocks - 1 - block, step, rate, plan, width)
+        update_users(batch, users, n_users, user_blocks - 1 - block, step, rate, arguments, width)
     else:
-        update_items(batch, items, n_items, item_blocks - 1 - (task - block), shift, step, rate, plan, width)
+        update_items(batch, items, n_items, item_blocks - 1 - (task - block), shift, step, rate, arguments, width)
 
 
 @inlined

@@ -22,12 +22,12 @@ N_POWERS = 4096
 ROUNDING = np.float32(1e-5)  # more than the float32 error of two scores of unit vectors, see `prefilter`
 LARGEST_INVERSE = np.float32(1.0 / NORM_FLOOR)
 
-INVERSE, SLACK, PACE, CODE_STEP = 0, 1, 2, 3  # columns of Table.scale
+INVERSE, SLACK, PACE, CODE_STEP = 0, 1, 2, 3  # columns of EmbeddingTable.scale
 HALF_SQUARE = SLACK  # of rows that are scored as they are
 CODE_MAX, CODE_ZERO = 127, 128
 
 
-class Table(NamedTuple):
+class EmbeddingTable(NamedTuple):
     """An embedding table with its Adam state, one row per user or item.
 
     Attributes:
@@ -57,7 +57,7 @@ class Table(NamedTuple):
     max_norm: float
 
 
-def new_table(rows: Floats, with_codes: bool, raw: bool = False, max_norm: float = math.inf) -> Table:
+def new_table(rows: Floats, with_codes: bool, raw: bool = False, max_norm: float = math.inf) -> EmbeddingTable:
     """A table before its first step."""
     n, dim = rows.shape
     own = aligned((n, dim))
@@ -67,19 +67,19 @@ def new_table(rows: Floats, with_codes: bool, raw: bool = False, max_norm: float
     about = aligned((n, 8))
     scale, last, ahead = about[:, :4], about.view(np.int32)[:, 4], about.view(np.float64)[:, 3]
     codes = aligned((n if with_codes else 0, dim), np.uint8)
-    table = Table(own, aligned((n, 3 * dim)), scale, last, ahead, codes, np.full(n, -1, np.int32), raw, max_norm)
+    table = EmbeddingTable(own, aligned((n, 3 * dim)), scale, last, ahead, codes, np.full(n, -1, np.int32), raw, max_norm)
     _measure_all(table)
     return table
 
 
-def put_rows(table: Table, rows: Floats, step: int, tail: float) -> None:
+def put_rows(table: EmbeddingTable, rows: Floats, step: int, tail: float) -> None:
     """Let the rows be these after step `step`; what they coast from there follows `tail`, tail(step). The moments stay."""
     table.rows[:] = rows
     table.ahead[:] = np.where(table.ahead == 0.0, 0.0, RATIO ** (step - table.last).astype(np.float64) * tail)
     _measure_all(table)
 
 
-def _measure_all(table: Table) -> None:
+def _measure_all(table: EmbeddingTable) -> None:
     """What `_measure` and `_encode` do to a row."""
     with np.errstate(over="ignore", invalid="ignore"):
         norms = np.sqrt((table.rows * table.rows).sum(1))
@@ -96,7 +96,7 @@ def _measure_all(table: Table) -> None:
         table.scale[:, CODE_STEP] = step[:, 0]
 
 
-def caught_up(table: Table, step: int, tail: float) -> Floats:
+def caught_up(table: EmbeddingTable, step: int, tail: float) -> Floats:
     """The rows (n, dim) as they stand after step `step`, in a copy: asking never changes how training goes on."""
     rest = RATIO ** (step - table.last).astype(np.float64) * tail
     rows: Floats = table.rows - (table.ahead - rest).astype(np.float32)[:, None] * table.state[:, 2 * table.rows.shape[1] :]
@@ -188,9 +188,9 @@ def adam_step(table, row, gradient, g, pull, step, rate, l2, power, width):
     pace = np.float32(0.0)
     for d in range(width):
         value = table.rows[row, d]
-        slope = (gradient[g, d] - along * value) * inverse + l2 * value
-        mean = keep_1 * table.state[row, d] + GAIN_1 * slope
-        square = keep_2 * table.state[row, width + d] + GAIN_2 * slope * slope
+        total_gradient = (gradient[g, d] - along * value) * inverse + l2 * value
+        mean = keep_1 * table.state[row, d] + GAIN_1 * total_gradient
+        square = keep_2 * table.state[row, width + d] + GAIN_2 * total_gradient * total_gradient
         root = np.sqrt(square)
         value -= speed * mean / (root * correction + epsilon)
         direction = mean / (root + coasting_epsilon)

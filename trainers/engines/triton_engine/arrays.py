@@ -31,7 +31,7 @@ class Lanes(NamedTuple):
         settings: float32 (L, N_SETTINGS) of the loss, see `row_losses.RowLoss`.
         rates: float64 (L, n_rates, 4), see `lazy_adam.rates`.
         n_rates: the most steps of an epoch.
-        keep, other: int64 (L, n_items), tables of `draws.alias_table`, where lanes draw by weight.
+        keep, other: int64 (L, n_items), tables of `rng.alias_table`, where lanes draw by weight.
         power: float64 (3, N_POWERS), see `lazy_adam.powers`.
         users, items: int32 (L, n_rows), the epoch's pairs in order.
         ticks: int32 (2, L).
@@ -54,7 +54,7 @@ class Lanes(NamedTuple):
     losses: Tensor
 
 
-class Table(NamedTuple):
+class EmbeddingTable(NamedTuple):
     """The users' or the items' rows of all lanes: float32 (L, n, width), where nothing else is said.
 
     Attributes:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from traceback import clear_frames
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -206,7 +207,11 @@ class TritonEngine:
         return self.pools[self.running[lane].shape]
 
     def keep(self, lane: int) -> Any:
-        """The lane's parameters as they are now, for `go_back`."""
+        """The lane's parameters as they are now, for `go_back`.
+
+        Raises:
+            OutOfMemory: all lanes are free again, and half as many.
+        """
         pool = self._pool_of(lane)
         with self._enough_memory():
             return pool.rows(lane)
@@ -216,12 +221,14 @@ class TritonEngine:
 
         Raises:
             ValueError: a schedule that has rates of its own.
+            OutOfMemory: all lanes are free again, and half as many.
         """
         pool, one = self._pool_of(lane), self.running[lane]
         if one.config.schedule != "constant":
             raise ValueError("only a running config with a constant learning rate can go back")
         one.config = one.config.replace(learning_rate=learning_rate)
-        pool.put_rows(lane, kept, one.config)
+        with self._enough_memory():
+            pool.put_rows(lane, kept, one.config)
 
     def stop(self, lane: int) -> None:
         """Free the lane. Its memory stays, for the next config of its shape, until one of another shape starts."""
@@ -243,6 +250,9 @@ class TritonEngine:
             if not is_out_of_memory(error):
                 raise
             reason = first_line(error)
+            clear_frames(error.__traceback__)  # whoever handles it still has it, and with it the arrays of what has failed
+        for pool in self.pools.values():
+            pool.free()  # who has called may hold it
         self._free_all()
         self.initial = self.ranker = None
         self.lanes = max(1, self.lanes // 2)

@@ -11,17 +11,17 @@ import triton
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers import draws
+from trainers import rng
 from trainers.config import TrainConfig
 from trainers.data import Interactions
-from trainers.draws import Purpose
 from trainers.engines.lazy_adam import RATIO, powers, rates
 from trainers.engines.row_losses import ROWS, row_loss_of
 from trainers.engines.triton_engine import step
-from trainers.engines.triton_engine.arrays import N_FACTORS, N_NUMBERS, Data, Lanes, Scratch, Table
+from trainers.engines.triton_engine.arrays import N_FACTORS, N_NUMBERS, Data, EmbeddingTable, Lanes, Scratch
 from trainers.engines.triton_engine.limits import N_SETTINGS, gradient_scale
 from trainers.engines.triton_engine.step import shuffle_pairs, train_rows, update_rows
 from trainers.negatives import Popularity
+from trainers.rng import Purpose
 
 GRAPH_STEPS = 32  # replayed at once
 WAIT_EVERY = 8  # replays
@@ -63,7 +63,7 @@ class Pool:
             torch.from_numpy(seen.items).to(device),
             len(seen),
             seen.n_items,
-            draws.half_bits_for(len(seen)),
+            rng.half_bits_for(len(seen)),
             shape.batch_size,
         )
         self.lanes = self._new_lanes(n_lanes)
@@ -78,15 +78,15 @@ class Pool:
         return torch.zeros(shape, dtype=dtype, device=self.device)
 
     def _new_lanes(self, n: int) -> Lanes:
-        places = self.seen.n_items if self.shape.weighted else 1
+        entries = self.seen.n_items if self.shape.weighted else 1
         return Lanes(
             numbers=self._zeros((n, N_NUMBERS), torch.int64),
             factors=self._zeros((n, N_FACTORS), torch.float32),
             settings=self._zeros((n, N_SETTINGS), torch.float32),
             rates=self._zeros((n, self.n_steps, 4), torch.float64),
             n_rates=self.n_steps,
-            keep=self._zeros((n, places), torch.int64),
-            other=self._zeros((n, places), torch.int64),
+            keep=self._zeros((n, entries), torch.int64),
+            other=self._zeros((n, entries), torch.int64),
             power=torch.from_numpy(powers(step.N_POWERS)).to(self.device),
             users=self._zeros((n, len(self.seen)), torch.int32),
             items=self._zeros((n, len(self.seen)), torch.int32),
@@ -95,13 +95,13 @@ class Pool:
             losses=self._zeros((n, self.shape.batch_size), torch.float64),
         )
 
-    def _new_table(self, n_lanes: int, n: int, room: int) -> Table:
+    def _new_table(self, n_lanes: int, n: int, room: int) -> EmbeddingTable:
         rows, mean, square, direction = (self._zeros((n_lanes, n, self.width), torch.float32) for _ in range(4))
         last, stamps = (self._zeros((n_lanes, n), torch.int32) for _ in range(2))
         ahead = self._zeros((n_lanes, n), torch.float64)
         sums = self._zeros((n_lanes, n, self.width), torch.int64)
         work = self._zeros((n_lanes, step.PROGRAMS, room), torch.int32)
-        return Table(rows, mean, square, direction, last, ahead, sums, stamps, work, n, room)
+        return EmbeddingTable(rows, mean, square, direction, last, ahead, sums, stamps, work, n, room)
 
     def _graph(self) -> torch.cuda.CUDAGraph:
         """Steps to replay. No lane is busy yet, so that the launches that compile the kernels do nothing."""
@@ -158,6 +158,11 @@ class Pool:
         """Free a lane."""
         self.configs.pop(lane, None)
 
+    def free(self) -> None:
+        """Give up the arrays on the device; nothing can be trained any more."""
+        self.configs.clear()
+        del self.graph, self.data, self.lanes, self.users, self.items, self.scratch
+
     def epoch(self, epochs_done: dict[int, int], check: Callable[[], None] = lambda: None) -> dict[int, float]:
         """Train these lanes for an epoch, given how many each has behind it; returns their mean losses.
 
@@ -188,8 +193,8 @@ class Pool:
 
     def _numbers(self, config: TrainConfig, epoch: int, steps_before: int) -> NDArray[np.int64]:
         """A lane's line of `Lanes.numbers`."""
-        keys = [draws.key(config.seed, purpose, epoch) for purpose in (Purpose.SHUFFLE, Purpose.NEGATIVES, Purpose.DROPOUT)]
-        words = np.array([*keys, draws.keep_threshold(config.encoder.dropout)], np.uint64).view(np.int64)
+        keys = [rng.key(config.seed, purpose, epoch) for purpose in (Purpose.SHUFFLE, Purpose.NEGATIVES, Purpose.DROPOUT)]
+        words = np.array([*keys, rng.keep_threshold(config.encoder.dropout)], np.uint64).view(np.int64)
         return np.array([*words, config.negatives.count, self.n_steps, steps_before, int(config.loss.summed)], np.int64)
 
     def run_steps(self, check: Callable[[], None] = lambda: None) -> None:
@@ -223,12 +228,12 @@ class Pool:
         """tail(t) of the lane's last step."""
         return float(rates(self.configs[lane], len(self.seen), self.steps_done[lane], 1)[0, 2])
 
-    def _left(self, table: Table, lane: int, rest: float) -> Tensor:
+    def _left(self, table: EmbeddingTable, lane: int, rest: float) -> Tensor:
         """How many directions each row has still to go after the lane's last step."""
         left: Tensor = RATIO ** (self.steps_done[lane] - table.last[lane]).double() * rest
         return left
 
-    def _caught_up(self, table: Table, lane: int, rest: float) -> Tensor:
+    def _caught_up(self, table: EmbeddingTable, lane: int, rest: float) -> Tensor:
         ahead = table.ahead[lane]
         way = torch.where(ahead == 0.0, 0.0, ahead - self._left(table, lane, rest)).float()
         rows: Tensor = table.rows[lane] - way[:, None] * table.direction[lane]

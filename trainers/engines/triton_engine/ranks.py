@@ -24,18 +24,18 @@ STRIP = 1024  # scores looked at together
 
 
 @triton.jit
-def count_better(scores, users, items, place, ranks, n_items, k, STRIP: tl.constexpr):
+def count_better(scores, users, items, tie_ranks, ranks, n_items, k, STRIP: tl.constexpr):
     """Grid (n_pairs,): how many items of a pair's user rank before its own; k at most, and where its score is not finite."""
     pair = tl.program_id(0)
     item = tl.load(items + pair)
     row = scores + tl.load(users + pair).to(tl.int64) * n_items
     own = tl.load(row + item)
-    own_place = tl.load(place + item)
+    own_tie_rank = tl.load(tie_ranks + item)
     rank = tl.zeros([STRIP], tl.int32)
     for first in range(0, n_items, STRIP):
         j = first + tl.arange(0, STRIP)
         score = tl.load(row + j, mask=j < n_items, other=-float("inf"))
-        better = (score > own) | ((score == own) & (tl.load(place + j, mask=j < n_items, other=0) < own_place))
+        better = (score > own) | ((score == own) & (tl.load(tie_ranks + j, mask=j < n_items, other=0) < own_tie_rank))
         rank += (better & (j < n_items)).to(tl.int32)
     finite = tl.abs(own) < float("inf")
     tl.store(ranks + pair, tl.where(finite, tl.minimum(tl.sum(rank, 0), k), k))
@@ -60,7 +60,7 @@ class Ranker:
 
     def __init__(self, seen: Interactions, held_out: Interactions, device: str) -> None:
         self.n_items, self.device = seen.n_items, device
-        self.place = torch.from_numpy(tie_order(seen.n_items).astype(np.int32)).to(device)
+        self.tie_ranks = torch.from_numpy(tie_order(seen.n_items).astype(np.int32)).to(device)
         users = np.flatnonzero(held_out.per_user)
         size = max(1, BLOCK_SCORES // seen.n_items)
         self.blocks = [self._block(users[first : first + size], seen, held_out) for first in range(0, len(users), size)]
@@ -82,7 +82,7 @@ class Ranker:
         scores[block.seen_rows, block.seen_items] = -torch.inf
         ranks = torch.empty(len(block.pair_rows), dtype=torch.int32, device=self.device)
         pairs = block.pair_rows, block.pair_items
-        count_better[(len(ranks),)](scores, *pairs, self.place, ranks, self.n_items, k, STRIP=STRIP, **ROUNDING)
+        count_better[(len(ranks),)](scores, *pairs, self.tie_ranks, ranks, self.n_items, k, STRIP=STRIP, **ROUNDING)
         return ranks
 
 
@@ -98,7 +98,7 @@ def _exact_products() -> Iterator[None]:
 
 
 def _of_users(users: NDArray[np.int64], pairs: Interactions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The interactions of some users, in order: places in `users`, and items."""
+    """The interactions of some users, in order: indices into `users`, and items."""
     counts = pairs.per_user[users]
     start = np.repeat(pairs.indptr[users] - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
     return np.repeat(np.arange(len(users)), counts), pairs.items[start + np.arange(counts.sum())].astype(np.int64)

@@ -1,7 +1,7 @@
 """Losses as row functions for Triton, twins of those in `numba_engine.row_functions`: the same kinds, settings, formulas.
 
 A row function takes `settings` (a pointer), `count` (float32), the positive's score, the negatives' scores (BLOCK,), and which
-of them are there; it returns the row's loss, d loss / d positive, and the slopes d loss / d score (BLOCK,) of those that are.
+of them are there; it returns the row's loss, d loss / d positive, and d loss / d score (BLOCK,) of those that are.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -31,22 +31,22 @@ SHORTEST = tl.constexpr(math.sqrt(distances.SMALLEST))
 def row_loss(KIND: tl.constexpr, settings, count, positive, scores, there):
     """Dispatch on the kind, when the kernel is compiled."""
     if KIND == HINGES:
-        loss, slope, slopes = _hinges(settings, count, positive, scores, there)
+        loss, gradient, gradients = _hinges(settings, count, positive, scores, there)
     elif KIND == SOFTMAX:
-        loss, slope, slopes = _softmax(settings, count, positive, scores, there)
+        loss, gradient, gradients = _softmax(settings, count, positive, scores, there)
     elif KIND == PAIR_HINGE:
-        loss, slope, slopes = _pair_hinge(settings, count, positive, scores, there)
+        loss, gradient, gradients = _pair_hinge(settings, count, positive, scores, there)
     elif KIND == PAIR_LOGISTIC:
-        loss, slope, slopes = _pair_logistic(count, positive, scores, there)
+        loss, gradient, gradients = _pair_logistic(count, positive, scores, there)
     elif KIND == SQUARES:
-        loss, slope, slopes = _squares(positive, scores, there)
+        loss, gradient, gradients = _squares(positive, scores, there)
     elif KIND == LOGISTIC:
-        loss, slope, slopes = _logistic(positive, scores, there)
+        loss, gradient, gradients = _logistic(positive, scores, there)
     elif KIND == DISTANCES:
-        loss, slope, slopes = _distances(settings, count, positive, scores, there)
+        loss, gradient, gradients = _distances(settings, count, positive, scores, there)
     else:
-        loss, slope, slopes = _nearest(settings, count, positive, scores, there)
-    return loss, slope, tl.where(there, slopes, 0.0)
+        loss, gradient, gradients = _nearest(settings, count, positive, scores, there)
+    return loss, gradient, tl.where(there, gradients, 0.0)
 
 
 @triton.jit
@@ -75,17 +75,17 @@ def _sigmoid(x):
 def _hinges(settings, count, positive, scores, there):
     n_margins = tl.load(settings + 2).to(tl.int32)
     heights = tl.zeros_like(scores)
-    slopes = tl.zeros_like(scores)
+    gradients = tl.zeros_like(scores)
     for k in range(n_margins):
         above = scores - tl.load(settings + 3 + k)
         weight = tl.load(settings + 3 + n_margins + k)
         heights += tl.where(_above(above), weight * above, 0.0)
-        slopes += tl.where(_above(above), weight, 0.0)
+        gradients += tl.where(_above(above), weight, 0.0)
     share = tl.load(settings + 1) / count
     gap = 1.0 - positive
     pull = tl.load(settings)
     loss = _sum(heights, there) * share + tl.where(_above(gap), pull * gap, 0.0)
-    return loss, tl.where(_above(gap), -pull, 0.0), share * slopes
+    return loss, tl.where(_above(gap), -pull, 0.0), share * gradients
 
 
 @triton.jit
@@ -100,8 +100,8 @@ def _softmax(settings, count, positive, scores, there):
     total = _sum(parts, there) + share
     log_sum = highest * sharpness + tl.log(total)
     log_sum -= tl.where(tl.load(settings + 2) != 0.0, tl.log(count), 0.0)
-    slopes = parts * (exponent * sharpness / total)
-    return exponent * log_sum - positive * sharpness, sharpness * (exponent * share / total - 1.0), slopes
+    gradients = parts * (exponent * sharpness / total)
+    return exponent * log_sum - positive * sharpness, sharpness * (exponent * share / total - 1.0), gradients
 
 
 @triton.jit
@@ -109,14 +109,14 @@ def _pair_hinge(settings, count, positive, scores, there):
     factor = tl.load(settings + 1)
     heights = tl.load(settings) + factor * (scores - positive)
     open_ = _above(heights)
-    slopes = tl.where(open_, factor / count, 0.0)
-    return _sum(tl.where(open_, heights, 0.0), there) / count, -_sum(slopes, there), slopes
+    gradients = tl.where(open_, factor / count, 0.0)
+    return _sum(tl.where(open_, heights, 0.0), there) / count, -_sum(gradients, there), gradients
 
 
 @triton.jit
 def _pair_logistic(count, positive, scores, there):
-    slopes = _sigmoid(scores - positive) / count
-    return _sum(_softplus(scores - positive), there) / count, -_sum(slopes, there), slopes
+    gradients = _sigmoid(scores - positive) / count
+    return _sum(_softplus(scores - positive), there) / count, -_sum(gradients, there), gradients
 
 
 @triton.jit
@@ -133,12 +133,12 @@ def _logistic(positive, scores, there):
 @triton.jit
 def _distances(settings, count, positive, scores, there):
     square = 2.0 - 2.0 * scores
-    far = (square >= SMALLEST) | (square != square)  # nearer, a distance has no slope
+    far = (square >= SMALLEST) | (square != square)  # nearer, a distance has no gradient
     distance = tl.where(far, tl.sqrt(tl.where(far, square, SMALLEST)), SHORTEST)
     gap = tl.load(settings) - distance
-    slopes = tl.where(_above(gap) & far, 2.0 * gap / (distance * count), 0.0)
+    gradients = tl.where(_above(gap) & far, 2.0 * gap / (distance * count), 0.0)
     loss = _sum(tl.where(_above(gap), gap * gap, 0.0), there) / count + 2.0 * (1.0 - positive)
-    return loss, positive * 0.0 - 2.0, slopes
+    return loss, positive * 0.0 - 2.0, gradients
 
 
 @triton.jit
@@ -149,6 +149,6 @@ def _nearest(settings, count, positive, scores, there):
     gap = margin + 2.0 * (tl.max(known, 0) - positive) + 0.0 * _sum(scores, there)  # a maximum may pass over NaN
     rank = tl.load(settings + 2) * violations / count
     weight = tl.where(tl.load(settings + 1) != 0.0, tl.log(1.0 + rank), 1.0)
-    slope = tl.where(_above(gap), 2.0 * weight, 0.0)
+    gradient = tl.where(_above(gap), 2.0 * weight, 0.0)
     nearest = tl.arange(0, scores.shape[0]) == tl.argmax(known, 0)
-    return tl.where(_above(gap), weight * gap, 0.0), -slope, tl.where(nearest, slope, 0.0)
+    return tl.where(_above(gap), weight * gap, 0.0), -gradient, tl.where(nearest, gradient, 0.0)

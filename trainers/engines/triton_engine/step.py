@@ -8,7 +8,7 @@ A row is never caught up in place: whoever reads it adds its displacement since 
 writes nothing that another of its programs reads, but for what it adds by atomics. Gradients are summed as whole numbers, in
 units of 1 / SCALE: such sums are the same in any order, so no run's bits depend on timing or on other lanes. For the same
 reason the compiler may not fuse products and sums as it likes (ROUNDING): it does so in one row of a tile and not in another,
-and a row's place in its tile depends on timing.
+and a row's position in its tile depends on timing.
 
 The rows with a gradient are listed in PROGRAMS lists per lane, list p for the batch's rows p, p + PROGRAMS, and so on: a single
 counter would be added to thousands of times a step. Program p of update_rows takes list p.
@@ -41,8 +41,8 @@ from trainers.engines.triton_engine.arrays import (
     SUMMED,
     THRESHOLD,
 )
-from trainers.engines.triton_engine.draws import below, bits, permuted, weighted, word
 from trainers.engines.triton_engine.limits import N_SETTINGS
+from trainers.engines.triton_engine.rng import below, bits, permuted, weighted, word
 from trainers.engines.triton_engine.row_functions import row_loss
 
 N_POWERS = 2**17  # b2^(2^17) is no longer a float32
@@ -51,7 +51,7 @@ CHUNK, ROW_WARPS = 8, 2  # of train_rows: negatives whose rows are read at once,
 WIDE, WIDE_CHUNK, WIDE_WARPS = 256, 16, 4  # the same with more negatives than this
 TILE, UPDATE_WARPS = 8, 4  # of update_rows: rows that are updated at once, and warps of a program
 PROGRAMS = 128  # of update_rows, and lists of rows with a gradient, per lane
-SHUFFLED = 128  # pairs that a program of shuffle_pairs places
+SHUFFLED = 128  # pairs that a program of shuffle_pairs orders
 ROUNDING = {"enable_fp_fusion": False}  # every product and every sum is rounded on its own, where no tl.fma says otherwise
 
 _SHUFFLE, _NEGATIVES, _DROPOUT, _THRESHOLD = (tl.constexpr(column) for column in (SHUFFLE, NEGATIVES, DROPOUT, THRESHOLD))
@@ -124,9 +124,9 @@ def _add(table, lane, list_, counts, ids, there, gradients, scale, step, DIM: tl
     cell = row[:, None] * DIM + tl.arange(0, DIM)[None, :]
     tl.atomic_add(table.sums + cell, (gradients * scale).to(tl.int64), mask=there[:, None], sem="relaxed")
     first = there & (tl.atomic_xchg(table.stamps + row, step, mask=there, sem="relaxed") != step)
-    places = tl.cumsum(first.to(tl.int32), 0)
-    start = tl.atomic_add(counts + list_, tl.max(places, 0), sem="relaxed")
-    tl.store(table.work + (lane * PROGRAMS + list_) * table.room + start + places - 1, ids.to(tl.int32), mask=first)
+    numbers = tl.cumsum(first.to(tl.int32), 0)
+    start = tl.atomic_add(counts + list_, tl.max(numbers, 0), sem="relaxed")
+    tl.store(table.work + (lane * PROGRAMS + list_) * table.room + start + numbers - 1, ids.to(tl.int32), mask=first)
 
 
 @triton.jit
@@ -145,7 +145,7 @@ def shuffle_pairs(data, lanes, SHUFFLED: tl.constexpr):
 
 @triton.jit
 def _score(items, scratch, lane, own, count, user_vector, DIM: tl.constexpr, CHUNK: tl.constexpr):
-    """Scores of a batch row's negatives go to its place in the scratch."""
+    """Scores of a batch row's negatives go to its slot in the scratch."""
     for first in range(0, count, CHUNK):
         at = first + tl.arange(0, CHUNK)
         ids = tl.load(scratch.ids + own + at, mask=at < count, other=0).to(tl.int64)
@@ -156,15 +156,15 @@ def _score(items, scratch, lane, own, count, user_vector, DIM: tl.constexpr, CHU
 
 @triton.jit
 def _pack(scratch, own, there, ids, ways, pull):
-    """Write a batch row's negatives with a gradient to its first places in the scratch, in order; returns their number."""
+    """Write a batch row's negatives with a gradient to the front of its slot in the scratch, in order; returns their number."""
     steep = there & (pull != 0.0)
-    places = tl.cumsum(steep.to(tl.int32), 0)
+    numbers = tl.cumsum(steep.to(tl.int32), 0)
     tl.debug_barrier()
-    tl.store(scratch.scores + own + places - 1, pull, mask=steep)
-    tl.store(scratch.ids + own + places - 1, ids.to(tl.int32), mask=steep)
-    tl.store(scratch.ways + own + places - 1, ways, mask=steep)
+    tl.store(scratch.scores + own + numbers - 1, pull, mask=steep)
+    tl.store(scratch.ids + own + numbers - 1, ids.to(tl.int32), mask=steep)
+    tl.store(scratch.ways + own + numbers - 1, ways, mask=steep)
     tl.debug_barrier()
-    return tl.max(places, 0)
+    return tl.max(numbers, 0)
 
 
 @triton.jit
@@ -232,13 +232,15 @@ def train_rows(
     tl.debug_barrier()
 
     found = tl.load(scratch.scores + own + j, mask=j < count, other=0.0)
-    loss, slope, slopes = row_loss(KIND, lanes.settings + lane * _N_SETTINGS, count.to(tl.float32), positive, found, j < count)
+    loss, positive_gradient, score_gradients = row_loss(
+        KIND, lanes.settings + lane * _N_SETTINGS, count.to(tl.float32), positive, found, j < count
+    )
     size = tl.minimum(data.batch_size, data.n_rows - done.to(tl.int64) * data.batch_size)
     share = tl.where(tl.load(numbers + _SUMMED) != 0, 1.0, 1.0 / size.to(tl.float32))
     tl.store(lanes.losses + lane * data.batch_size + b, tl.load(lanes.losses + lane * data.batch_size + b) + loss)
-    n_pulled = _pack(scratch, own, j < count, ids, ways, slopes * share)
+    n_pulled = _pack(scratch, own, j < count, ids, ways, score_gradients * share)
 
-    push = tl.zeros([1], tl.float32) + slope * share
+    push = tl.zeros([1], tl.float32) + positive_gradient * share
     _add(items, lane, list_, counts_of_items, match, push != 0.0, push[:, None] * user_vector, scale, step, DIM, PROGRAMS)
     gradient = push[:, None] * match_unit
     gradient += _pull(
@@ -268,12 +270,15 @@ def _update(table, lanes, lane, n_work, number, step, DIM: tl.constexpr, TILE: t
         gradient = (sums.to(tl.float64) * unit).to(tl.float32)
         inverse = _inverse_norm(value)
         along = tl.where(inverse < 1.0 / _FLOOR, tl.sum(gradient * value, 1) * inverse * inverse, 0.0)
-        slope = (gradient - along[:, None] * value) * inverse[:, None] + tl.load(factors + _L2) * value
+        total_gradient = (gradient - along[:, None] * value) * inverse[:, None] + tl.load(factors + _L2) * value
         idle = tl.minimum(step - 1 - tl.load(table.last + row, mask=there, other=0), _LAST_POWER)
         keep_1 = tl.load(lanes.power + idle).to(tl.float32) * _BETA_1
         keep_2 = tl.load(lanes.power + (_LAST_POWER + 1) + idle).to(tl.float32) * _BETA_2
-        mean = keep_1[:, None] * tl.load(table.mean + cell, mask=there[:, None], other=0.0) + slope * _GAIN_1
-        square = keep_2[:, None] * tl.load(table.square + cell, mask=there[:, None], other=0.0) + slope * slope * _GAIN_2
+        mean = keep_1[:, None] * tl.load(table.mean + cell, mask=there[:, None], other=0.0) + total_gradient * _GAIN_1
+        square = (
+            keep_2[:, None] * tl.load(table.square + cell, mask=there[:, None], other=0.0)
+            + total_gradient * total_gradient * _GAIN_2
+        )
         root = tl.sqrt(square)
         tl.debug_barrier()  # threads write what others have read: loads and stores have layouts of their own
         tl.store(table.sums + cell, sums * 0, mask=there[:, None])

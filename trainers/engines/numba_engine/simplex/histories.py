@@ -24,29 +24,29 @@ from trainers.engines.numba_engine.step_passes import blocks
 from trainers.engines.numba_engine.table import Floats
 from trainers.jit import announce, compiled
 
-Places = NDArray[np.int32]
+Positions = NDArray[np.int32]
 
 
 class Histories(NamedTuple):
-    """The histories of a batch's users, one after the other; P places in all, D items.
+    """The histories of a batch's users, one after the other; P positions in all, D items.
 
     Attributes:
         items: int32 (D,), none twice.
-        which: int32 (P,), the place in `items`.
-        first: int32 (B + 1,), the places of user b are first[b]:first[b + 1].
-        row: int32 (P,), whose place it is.
-        starts, slots: int32 (D + 1,) and (P,): the places of item i are slots[starts[i]:starts[i + 1]].
+        which: int32 (P,), the index in `items`.
+        first: int32 (B + 1,), the positions of user b are first[b]:first[b + 1].
+        row: int32 (P,), whose position it is.
+        starts, slots: int32 (D + 1,) and (P,): the positions of item i are slots[starts[i]:starts[i + 1]].
     """
 
-    items: Places
-    which: Places
-    first: Places
-    row: Places
-    starts: Places
-    slots: Places
+    items: Positions
+    which: Positions
+    first: Positions
+    row: Positions
+    starts: Positions
+    slots: Positions
 
 
-def string_together(users: Ids, consumed: Places, ends: Places, lengths: Places, mark: Places) -> Histories:
+def string_together(users: Ids, consumed: Positions, ends: Positions, lengths: Positions, mark: Positions) -> Histories:
     """The histories of users (B,); of user u they are `consumed[ends[u] - lengths[u] : ends[u]]`.
 
     Args:
@@ -77,7 +77,7 @@ def _string(users, consumed, ends, first, mark, items, which, row, starts, slots
     for i in range(n):
         mark[items[i]] = -1
         starts[i + 1] += starts[i]
-    for p in range(which.size):  # starts[i] runs through the places of item i, and is put back below
+    for p in range(which.size):  # starts[i] runs through the positions of item i, and is put back below
         slots[starts[which[p]]] = p
         starts[which[p]] += 1
     for i in range(n, 0, -1):
@@ -91,8 +91,8 @@ class Pooling(NamedTuple):
 
     Attributes:
         value: (queries, keys, values, histories, weights (P,), out (B, dim)): fills the last two.
-        back: (gradients of out, queries, keys, values, histories, weights, slopes (P,), then the gradients of queries, keys
-            and values): fills the last four.
+        back: (gradients of out, queries, keys, values, histories, weights, score_gradients (P,), then the gradients of queries,
+            keys and values): fills the last four.
     """
 
     value: Callable[..., None]
@@ -136,8 +136,8 @@ def _build_value(width: int, version: int) -> Any:
 
 
 @inlined
-def sum_places(out, i, histories, weights, vectors, width):  # type: ignore[no-untyped-def]
-    """Of item number i, over its places in histories: the sum of their weight times the vector of their batch row."""
+def sum_positions(out, i, histories, weights, vectors, width):  # type: ignore[no-untyped-def]
+    """Of item number i, over its positions in histories: the sum of their weight times the vector of their batch row."""
     for d in range(width):
         out[i, d] = np.float32(0.0)
     for e in range(histories.starts[i], histories.starts[i + 1]):
@@ -148,7 +148,7 @@ def sum_places(out, i, histories, weights, vectors, width):  # type: ignore[no-u
 
 def _build_back(width: int, version: int) -> Any:  # noqa: C901 - one kernel
     @compiled(version, width, (Histories,), **KERNEL)
-    def back(gradients, queries, keys, values, histories, weights, slopes, to_queries, to_keys, to_values):  # type: ignore[no-untyped-def]  # noqa: C901
+    def back(gradients, queries, keys, values, histories, weights, score_gradients, to_queries, to_keys, to_values):  # type: ignore[no-untyped-def]  # noqa: C901
         if version == 0:
             return
         for b in prange(queries.shape[0]):
@@ -158,18 +158,18 @@ def _build_back(width: int, version: int) -> Any:  # noqa: C901 - one kernel
                 to_queries[b, d] = np.float32(0.0)
             if keys.size:
                 for p in range(begin, end):
-                    slopes[p] = dot(gradients, b, values, histories.which[p], width)
-                    mean += weights[p] * slopes[p]
+                    score_gradients[p] = dot(gradients, b, values, histories.which[p], width)
+                    mean += weights[p] * score_gradients[p]
                 for p in range(begin, end):
-                    slopes[p] = weights[p] * (slopes[p] - mean)
+                    score_gradients[p] = weights[p] * (score_gradients[p] - mean)
                     for d in range(width):
-                        to_queries[b, d] += slopes[p] * keys[histories.which[p], d]
+                        to_queries[b, d] += score_gradients[p] * keys[histories.which[p], d]
         n = histories.items.size
         for block in prange(blocks(n)):
             for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-                sum_places(to_values, i, histories, weights, gradients, width)
+                sum_positions(to_values, i, histories, weights, gradients, width)
                 if keys.size:
-                    sum_places(to_keys, i, histories, slopes, queries, width)
+                    sum_positions(to_keys, i, histories, score_gradients, queries, width)
 
     return back
 
@@ -187,8 +187,8 @@ class _Pooled(torch.autograd.Function):
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         arrays, histories, weights = context.kept
         found: list[Floats] = [np.empty_like(array) for array in arrays]
-        slopes = np.empty_like(weights)
-        pooling_for(gradient.shape[1]).back(gradient.contiguous().numpy(), *arrays, histories, weights, slopes, *found)
+        score_gradients = np.empty_like(weights)
+        pooling_for(gradient.shape[1]).back(gradient.contiguous().numpy(), *arrays, histories, weights, score_gradients, *found)
         to_queries, to_keys, to_values = map(torch.from_numpy, found)
         return to_queries, to_keys, to_values, None
 

@@ -14,7 +14,7 @@ from trainers.engines.numba_engine.batch import BLOCK
 from trainers.engines.numba_engine.fingerprint import fingerprint
 from trainers.engines.numba_engine.intrinsics import KERNEL
 from trainers.engines.numba_engine.step_passes import NEXT, blocks, catch_up_block
-from trainers.engines.numba_engine.table import Floats, Table, adam_step, prefetch_all
+from trainers.engines.numba_engine.table import EmbeddingTable, Floats, adam_step, prefetch_all
 from trainers.jit import announce, compiled
 
 
@@ -27,8 +27,10 @@ class Lookup(NamedTuple):
             have a gradient other than zero.
     """
 
-    read: Callable[[Table, NDArray[np.int32], int, float, NDArray[np.float64], Floats], None]
-    train: Callable[[Table, NDArray[np.int32], Floats, int, NDArray[np.float64], np.float32, NDArray[np.float64]], None]
+    read: Callable[[EmbeddingTable, NDArray[np.int32], int, float, NDArray[np.float64], Floats], None]
+    train: Callable[
+        [EmbeddingTable, NDArray[np.int32], Floats, int, NDArray[np.float64], np.float32, NDArray[np.float64]], None
+    ]
 
 
 @cache
@@ -40,7 +42,7 @@ def lookup_for(width: int) -> Lookup:
 def _build(width: int, version: int) -> Lookup:  # noqa: C901 - two kernels
     """As in `kernels`, the closure's numbers are part of the cache's key."""
 
-    @compiled(version, width, (Table,), **KERNEL)
+    @compiled(version, width, (EmbeddingTable,), **KERNEL)
     def read(table, ids, step, tail, power, out):  # type: ignore[no-untyped-def]
         if version == 0:
             return
@@ -50,7 +52,7 @@ def _build(width: int, version: int) -> Lookup:  # noqa: C901 - two kernels
                 for d in range(width):
                     out[i, d] = table.rows[ids[i], d]
 
-    @compiled(version, width, (Table,), **KERNEL)
+    @compiled(version, width, (EmbeddingTable,), **KERNEL)
     def train(table, ids, gradients, step, rate, l2, power):  # type: ignore[no-untyped-def]
         if version == 0:
             return

@@ -13,10 +13,10 @@ from trainers.config import TrainConfig
 from trainers.data import Ids, Interactions
 from trainers.encoders import MF, Encoder, SimpleX, SimpleXModule
 from trainers.engines.lazy_adam import BETAS, EPSILON, learning_rate_at
-from trainers.engines.numba_engine.kernels import Plan
-from trainers.engines.numba_engine.simplex.histories import Places, pooled, string_together
+from trainers.engines.numba_engine.kernels import StepArguments
+from trainers.engines.numba_engine.simplex.histories import Positions, pooled, string_together
 from trainers.engines.numba_engine.simplex.row_access import lookup_for
-from trainers.engines.numba_engine.table import Floats, Table, caught_up, new_table
+from trainers.engines.numba_engine.table import EmbeddingTable, Floats, caught_up, new_table
 from trainers.scores import SCORES
 from trainers.threads import one_torch_thread
 
@@ -35,8 +35,8 @@ def why_not_encoder(encoder: Encoder) -> str:
 class Rows:
     """Rows of a table as torch sees them in a step."""
 
-    table: Table
-    ids: Places
+    table: EmbeddingTable
+    ids: Positions
     values: Tensor
 
 
@@ -48,15 +48,15 @@ class SimpleXUsers:
         self.users, self.history = (_table(table) for table in (module.users, module.history))
         self.optimizer = torch.optim.Adam(module.matrices(), lr=config.learning_rate, betas=BETAS, eps=EPSILON)
         self.lookup = lookup_for(config.encoder.dim)
-        self.consumed, self.ends, self.lengths = (_places(array) for array in (module.consumed, module.ends, module.lengths))
+        self.consumed, self.ends, self.lengths = (_int32(array) for array in (module.consumed, module.ends, module.lengths))
         self.mark = np.full(seen.n_items, -1, np.int32)
 
     @one_torch_thread()
-    def forward(self, users: Ids, plan: Plan, at: int) -> Floats:
+    def forward(self, users: Ids, arguments: StepArguments, at: int) -> Floats:
         """Vectors (B, dim) of a batch's users, as they are scored, before step `at` of the epoch."""
         distinct, which = np.unique(users, return_inverse=True)
         histories = string_together(users, self.consumed, self.ends, self.lengths, self.mark)
-        done, tail = plan.steps_before + at, float(plan.rates[at, 2])
+        done, tail = arguments.steps_before + at, float(arguments.rates[at, 2])
         asked = (self.users, distinct.astype(np.int32)), (self.history, histories.items)
         self.rows = [self._read(table, ids, done, tail) for table, ids in asked]
         own = torch.nn.functional.embedding(torch.from_numpy(which), self.rows[0].values)
@@ -67,15 +67,15 @@ class SimpleXUsers:
         return vectors
 
     @one_torch_thread()
-    def update(self, gradients: Floats, plan: Plan, at: int) -> None:
+    def update(self, gradients: Floats, arguments: StepArguments, at: int) -> None:
         """Step `at` of the epoch, given the gradients (B, dim) of what `forward` gave."""
-        number = plan.steps_before + at
+        number = arguments.steps_before + at
         self.optimizer.zero_grad()
         self.out.backward(torch.from_numpy(gradients))  # type: ignore[no-untyped-call]
         for rows in self.rows:
             assert rows.values.grad is not None  # backward has just run
             gradient = rows.values.grad.numpy()
-            self.lookup.train(rows.table, rows.ids, gradient, number + 1, plan.rates[at], plan.l2, self.power)
+            self.lookup.train(rows.table, rows.ids, gradient, number + 1, arguments.rates[at], arguments.l2, self.power)
         self.optimizer.param_groups[0]["lr"] = learning_rate_at(self.config, number, self.n_rows)
         self.optimizer.step()
 
@@ -90,16 +90,16 @@ class SimpleXUsers:
                 parts.append(self.module.mixed(users[chunk], history[items], which, lengths))
         return torch.cat(parts)
 
-    def _read(self, table: Table, ids: Places, step: int, tail: float) -> Rows:
+    def _read(self, table: EmbeddingTable, ids: Positions, step: int, tail: float) -> Rows:
         values = np.empty((len(ids), table.rows.shape[1]), np.float32)
         self.lookup.read(table, ids, step, tail, self.power, values)
         return Rows(table, ids, torch.from_numpy(values).requires_grad_())
 
 
-def _table(parameter: Tensor) -> Table:
+def _table(parameter: Tensor) -> EmbeddingTable:
     return new_table(parameter.detach().numpy(), with_codes=False, raw=True)
 
 
-def _places(buffer: Tensor) -> Places:
-    places: Places = buffer.numpy().astype(np.int32)
-    return places
+def _int32(buffer: Tensor) -> Positions:
+    converted: Positions = buffer.numpy().astype(np.int32)
+    return converted

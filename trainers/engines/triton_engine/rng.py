@@ -1,4 +1,4 @@
-"""`trainers.draws` for Triton: the same words, so that every engine draws the same."""
+"""`trainers.rng` for Triton: the same words, so that every engine draws the same."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -37,10 +37,10 @@ def below(drawn, n):
 
 @triton.jit
 def weighted(drawn, keep, other, n, mask):
-    """`keep` and `other` point to an alias table of n places."""
-    place = below(drawn, n)
-    stays = (drawn & 0xFFFFFFFF) < word(tl.load(keep + place, mask=mask, other=0))
-    return tl.where(stays, place, word(tl.load(other + place, mask=mask, other=0)))
+    """`keep` and `other` point to an alias table of n entries."""
+    index = below(drawn, n)
+    stays = (drawn & 0xFFFFFFFF) < word(tl.load(keep + index, mask=mask, other=0))
+    return tl.where(stays, index, word(tl.load(other + index, mask=mask, other=0)))
 
 
 @triton.jit
@@ -59,7 +59,7 @@ def permuted(key, positions, n, half_bits):
     """Where the permutation of [0, n) sends a block of positions; all must be below n."""
     half = tl.cast(half_bits, tl.uint64)  # a size of 1 is a constant to the compiler, which has no methods
     size = tl.cast(n, tl.uint64)
-    places = feistel(key, positions.to(tl.uint64), half)
-    while tl.max((places >= size).to(tl.int32), 0) > 0:
-        places = tl.where(places >= size, feistel(key, places, half), places)
-    return places.to(tl.int64)
+    targets = feistel(key, positions.to(tl.uint64), half)
+    while tl.max((targets >= size).to(tl.int32), 0) > 0:
+        targets = tl.where(targets >= size, feistel(key, targets, half), targets)
+    return targets.to(tl.int64)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from trainers import draws
-from trainers.draws import Purpose
+from trainers import rng
+from trainers.rng import Purpose
 
 MASK = 2**64 - 1
 ALPHA = 1e-4  # seeds are fixed: a test that passes passes always
@@ -35,18 +35,18 @@ def counters(n: int) -> np.ndarray:
 def test_splitmix64_known_vector() -> None:
     """The published outputs of a SplitMix64 generator seeded with 1234567."""
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
-    assert draws.bits(np.uint64(1234567), counters(3)).tolist() == expected
+    assert rng.bits(np.uint64(1234567), counters(3)).tolist() == expected
 
 
 def test_mix64_equals_integer_arithmetic() -> None:
     words = [0, 1, 2**63, MASK, 0x123456789ABCDEF]
-    assert draws.mix64(u64(*words)).tolist() == [python_mix64(word) for word in words]
+    assert rng.mix64(u64(*words)).tolist() == [python_mix64(word) for word in words]
 
 
 def test_below_stays_below_and_reaches_both_ends() -> None:
     words = u64(0, MASK, 2**63)
     for n in (1, 2, 3, 40_981, 2**31):
-        got = draws.below(words, np.uint64(n)).tolist()
+        got = rng.below(words, np.uint64(n)).tolist()
         assert got == [0, n - 1, n // 2], f"n = {n}"
 
 
@@ -56,36 +56,36 @@ NS = sorted({1, 2, 3, 5, 6, 7, 100, 1_000, 12_345} | {2**k + d for k in range(2,
 @pytest.mark.parametrize("n", NS)
 def test_permuted_is_a_permutation(n: int) -> None:
     for epoch in range(3):
-        got = draws.permuted(draws.key(5, Purpose.SHUFFLE, epoch), np.arange(n), n)
+        got = rng.permuted(rng.key(5, Purpose.SHUFFLE, epoch), np.arange(n), n)
         assert sorted(got.tolist()) == list(range(n)), f"n = {n}, epoch {epoch}"
 
 
 def test_permuted_needs_no_company() -> None:
     """Where an index goes does not depend on which other indices are asked for."""
-    stream, n = draws.key(9, Purpose.SHUFFLE, 0), 1_001
-    whole = draws.permuted(stream, np.arange(n), n)
+    stream, n = rng.key(9, Purpose.SHUFFLE, 0), 1_001
+    whole = rng.permuted(stream, np.arange(n), n)
     chosen = np.array([1_000, 3, 500, 3])
-    assert draws.permuted(stream, chosen, n).tolist() == whole[chosen].tolist()
+    assert rng.permuted(stream, chosen, n).tolist() == whole[chosen].tolist()
 
 
 def test_permuted_leaves_its_argument() -> None:
     index = np.arange(6, dtype=np.uint64)
-    draws.permuted(np.uint64(3), index, 6)
+    rng.permuted(np.uint64(3), index, 6)
     assert index.tolist() == list(range(6))
 
 
 def test_epochs_shuffle_differently() -> None:
     n = 997
-    orders = [draws.permuted(draws.key(0, Purpose.SHUFFLE, epoch), np.arange(n), n) for epoch in range(12)]
+    orders = [rng.permuted(rng.key(0, Purpose.SHUFFLE, epoch), np.arange(n), n) for epoch in range(12)]
     for (a, one), (b, other) in itertools.combinations(enumerate(orders), 2):
         same = int((one == other).sum())
-        assert same <= 10, f"epochs {a} and {b} agree in {same} of {n} places; chance gives about 1"
+        assert same <= 10, f"epochs {a} and {b} agree in {same} of {n} positions; chance gives about 1"
 
 
 def _places(index: int, n: int, keys: int) -> np.ndarray:
-    """How often an index goes to each place, over many keys."""
-    streams = [draws.key(0, Purpose.SHUFFLE, epoch) for epoch in range(keys)]
-    return np.bincount([int(draws.permuted(stream, np.array([index]), n)[0]) for stream in streams], minlength=n)
+    """How often an index goes to each position, over many keys."""
+    streams = [rng.key(0, Purpose.SHUFFLE, epoch) for epoch in range(keys)]
+    return np.bincount([int(rng.permuted(stream, np.array([index]), n)[0]) for stream in streams], minlength=n)
 
 
 @pytest.mark.parametrize(("index", "n"), [(0, 33), (32, 33), (150, 301)])
@@ -104,7 +104,7 @@ def test_tiny_permutations_are_nearly_uniform(n: int) -> None:
 def test_neighbours_are_not_kept_together() -> None:
     """A shuffle that moves blocks would keep steps of one."""
     n = 10_000
-    order = draws.permuted(draws.key(1, Purpose.SHUFFLE, 0), np.arange(n), n)
+    order = rng.permuted(rng.key(1, Purpose.SHUFFLE, 0), np.arange(n), n)
     assert (np.abs(np.diff(order)) == 1).sum() <= 12, "chance gives about 2"
     correlation = np.corrcoef(order[:-1], order[1:])[0, 1]
     assert abs(correlation) < 5 / np.sqrt(n), f"serial correlation {correlation}"
@@ -112,7 +112,7 @@ def test_neighbours_are_not_kept_together() -> None:
 
 @pytest.mark.parametrize("n", [2, 10, 997])
 def test_integers_are_uniform(n: int) -> None:
-    values = draws.integers(draws.key(3, Purpose.NEGATIVES, 0), counters(200 * n), n)
+    values = rng.integers(rng.key(3, Purpose.NEGATIVES, 0), counters(200 * n), n)
     assert values.dtype == np.int64
     p = stats.chisquare(np.bincount(values, minlength=n)).pvalue
     assert p > ALPHA, f"chi-square p = {p}"
@@ -121,20 +121,20 @@ def test_integers_are_uniform(n: int) -> None:
 
 
 def test_consecutive_integers_are_independent() -> None:
-    values = draws.integers(draws.key(4, Purpose.NEGATIVES, 0), counters(40_000), 8)
+    values = rng.integers(rng.key(4, Purpose.NEGATIVES, 0), counters(40_000), 8)
     table = np.bincount(values[:-1] * 8 + values[1:], minlength=64)
     assert stats.chisquare(table).pvalue > ALPHA
 
 
 def test_uniform() -> None:
-    values = draws.uniform(draws.key(3, Purpose.DEMO), counters(50_000))
+    values = rng.uniform(rng.key(3, Purpose.DEMO), counters(50_000))
     assert stats.kstest(values, "uniform").pvalue > ALPHA
-    extremes = draws.uniform(np.uint64(0), counters(3))
+    extremes = rng.uniform(np.uint64(0), counters(3))
     assert ((extremes > 0) & (extremes < 1)).all()
 
 
 def test_normal() -> None:
-    values = draws.normal(draws.key(3, Purpose.INIT_USERS), (211, 300))
+    values = rng.normal(rng.key(3, Purpose.INIT_USERS), (211, 300))
     assert values.shape == (211, 300)
     n = values.size
     assert abs(values.mean()) < 4 / np.sqrt(n), f"mean {values.mean()}"
@@ -143,21 +143,21 @@ def test_normal() -> None:
 
 
 def test_normal_rows_do_not_depend_on_how_many_there_are() -> None:
-    stream = draws.key(3, Purpose.INIT_ITEMS)
-    assert (draws.normal(stream, (5, 4)) == draws.normal(stream, (9, 4))[:5]).all()
+    stream = rng.key(3, Purpose.INIT_ITEMS)
+    assert (rng.normal(stream, (5, 4)) == rng.normal(stream, (9, 4))[:5]).all()
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1, 0.5, 0.97])
 def test_keep_mask_rate(dropout: float) -> None:
     n = 100_000
-    kept = draws.keep_mask(draws.key(8, Purpose.DROPOUT, 1), counters(n), dropout)
+    kept = rng.keep_mask(rng.key(8, Purpose.DROPOUT, 1), counters(n), dropout)
     spread = 4 * np.sqrt(dropout * (1 - dropout) / n)
     assert abs(kept.mean() - (1 - dropout)) <= spread, f"kept {kept.mean()}"
 
 
 def test_keys_differ_in_seed_purpose_and_counters() -> None:
     keys = [
-        int(draws.key(seed, purpose, *rest))
+        int(rng.key(seed, purpose, *rest))
         for seed in (0, 1, 2, 2**63 - 1)
         for purpose in Purpose
         for rest in ((), (0,), (1,), (2,), (0, 1), (1, 0), (7,))
@@ -166,7 +166,7 @@ def test_keys_differ_in_seed_purpose_and_counters() -> None:
 
 
 def test_streams_of_different_purposes_do_not_correlate() -> None:
-    streams = {purpose: draws.uniform(draws.key(0, purpose, 0), counters(20_000)) for purpose in Purpose}
+    streams = {purpose: rng.uniform(rng.key(0, purpose, 0), counters(20_000)) for purpose in Purpose}
     for (a, one), (b, other) in itertools.combinations(streams.items(), 2):
         correlation = np.corrcoef(one, other)[0, 1]
         assert abs(correlation) < 5 / np.sqrt(20_000), f"{a.name} and {b.name}: {correlation}"
@@ -194,7 +194,7 @@ def test_key_by_hand() -> None:
     golden, state = 0x9E3779B97F4A7C15, 42
     for counter in (int(Purpose.NEGATIVES), 3):
         state = python_mix64(python_mix64((state + golden) & MASK) ^ counter)
-    assert int(draws.key(42, Purpose.NEGATIVES, 3)) == state
+    assert int(rng.key(42, Purpose.NEGATIVES, 3)) == state
 
 
 class TestNumba:
@@ -202,28 +202,28 @@ class TestNumba:
 
     def test_bits_and_below(self) -> None:
         mix64, bits, below = _compiled("mix64"), _compiled("bits"), _compiled("below")
-        stream, n = draws.key(6, Purpose.NEGATIVES, 2), np.uint64(40_981)
+        stream, n = rng.key(6, Purpose.NEGATIVES, 2), np.uint64(40_981)
         at = u64(0, 1, 2, 10**6, 2**40, MASK)
-        words = draws.bits(stream, at)
+        words = rng.bits(stream, at)
         assert [int(bits(stream, one)) for one in at] == words.tolist()
-        assert [int(mix64(one)) for one in at] == draws.mix64(at).tolist()
-        assert [int(below(word, n)) for word in words] == draws.below(words, n).tolist()
+        assert [int(mix64(one)) for one in at] == rng.mix64(at).tolist()
+        assert [int(below(word, n)) for word in words] == rng.below(words, n).tolist()
 
     @pytest.mark.parametrize("n", [1, 2, 5, 17, 1_000, 2**12 + 1])
     def test_feistel(self, n: int) -> None:
         feistel = _compiled("feistel")
-        half = np.uint64(draws.half_bits_for(n))
+        half = np.uint64(rng.half_bits_for(n))
         at = counters(min(4 ** int(half), 3_000))
-        stream = draws.key(6, Purpose.SHUFFLE, 2)
-        expected = draws.feistel(stream, at, half)
+        stream = rng.key(6, Purpose.SHUFFLE, 2)
+        expected = rng.feistel(stream, at, half)
         assert [int(feistel(stream, one, half)) for one in at] == np.asarray(expected).tolist()
 
 
 def _compiled(name: str) -> Any:
-    """A draws function compiled with those that it calls compiled too, as a kernel would have it."""
-    scope = dict(vars(draws))
+    """A function of rng compiled with those that it calls compiled too, as a kernel would have it."""
+    scope = dict(vars(rng))
     for inner in ("mix64", "bits", "below", "feistel"):
-        function = getattr(draws, inner)
+        function = getattr(rng, inner)
         bound = type(function)(function.__code__, scope, inner)
         scope[inner] = numba.njit(bound)
     return scope[name]
@@ -231,6 +231,6 @@ def _compiled(name: str) -> Any:
 
 @pytest.mark.parametrize("n", NS)
 def test_half_bits(n: int) -> None:
-    half = draws.half_bits_for(n)
+    half = rng.half_bits_for(n)
     assert 4**half >= n, "the domain must hold all indices"
     assert half == 1 or 4 ** (half - 1) < n, "a larger domain than needed walks longer cycles"

@@ -59,9 +59,9 @@ def below(word: Any, n: Any) -> Any:
 
 def weighted(word: Any, keep: Any, other: Any) -> Any:
     """Map 64 random bits to an integer by weight, by a table of `alias_table` (Walker, 1977): two reads, whatever its size."""
-    place = below(word, np.uint64(keep.size))
-    moves = np.uint64((word & _LOW_32) >= keep[place])
-    return place + moves * (other[place] - place)  # modulo 2^64
+    index = below(word, np.uint64(keep.size))
+    moves = np.uint64((word & _LOW_32) >= keep[index])
+    return index + moves * (other[index] - index)  # modulo 2^64
 
 
 def feistel(key: Any, x: Any, half_bits: Any) -> Any:
@@ -101,9 +101,9 @@ def integers(stream: np.uint64, counters: U64, n: int) -> NDArray[np.int64]:
 
 
 def alias_table(weights: NDArray[np.float64]) -> tuple[U64, U64]:
-    """Which draws of a place stay (those whose lower half is below `keep`), and where the others go, both uint64 (n,).
+    """Which draws of an index stay (those whose lower half is below `keep`), and where the others go, both uint64 (n,).
 
-    Each place holds the average weight: its own, and what is left of one heavier (Vose, 1991). Weights of 0 are never drawn.
+    Each index holds the average weight: its own, and what is left of one heavier (Vose, 1991). Weights of 0 are never drawn.
     """
     n = len(weights)
     share = weights * (n / weights.sum())

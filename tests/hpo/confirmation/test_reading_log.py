@@ -7,7 +7,7 @@ import pytest
 
 from hpo import confirm
 from hpo.confirmation.caveats import CaveatKind
-from hpo.confirmation.test_log import log_reading
+from hpo.confirmation.reading_log import log_reading
 from hpo.runs.train import FullRuns
 from trainers.stopping import Stopped
 

@@ -1,0 +1,66 @@
+"""What the data limit: how they were read, what was dropped, and how the splits were made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import JsonValue
+
+from hpo.confirmation.caveats import Caveat, CaveatKind
+from hpo.study.workspace import Workspace
+from trainers import Interactions
+from trainers.data.facts import DataFacts, TestFacts
+
+SHIFT_PERCENT = 10  # of popularity, between validation and test
+MUCH_DROPPED = 0.1  # of the test split's pairs, or of its users
+CONTINUES = ("last", "leave_one_out", "time")  # laws of a test split that comes after the training data
+
+
+def data_caveats(work: Workspace, test: Interactions, about_test: TestFacts) -> Iterator[Caveat]:
+    """All caveats on the data of a study."""
+    name, facts = work.spec.name, work.dataset.facts
+    for warning in facts.warnings:
+        yield Caveat(kind=CaveatKind.DATA_WARNING, subject=name, facts={"warning": warning})
+    if facts.unused_ratings:
+        yield Caveat(kind=CaveatKind.RATINGS_UNUSED, subject=name)
+    yield from _dropped_from_test(name, about_test)
+    yield from _unlike_laws(name, work.validation.name, facts)
+    yield from distribution_shift(name, *work.split, work.dataset.train, test, _remedy(work.validation.name, facts))
+
+
+def distribution_shift(
+    study: str, seen: Interactions, validation: Interactions, train: Interactions, test: Interactions, remedy: str = "none"
+) -> Iterator[Caveat]:
+    """A caveat when the items to be found on test have another popularity among what is trained on than those on validation.
+
+    Args:
+        remedy: `last` or `time`: the validation split that could be more like test; `none`.
+    """
+    chosen_by = float(seen.per_item[validation.items].mean()) / len(seen)
+    tested_by = float(train.per_item[test.items].mean()) / len(train)
+    percent = 100 * (tested_by / chosen_by - 1) if chosen_by else 0.0
+    if abs(percent) >= SHIFT_PERCENT:
+        yield Caveat(kind=CaveatKind.SPLITS_DIFFER, subject=study, facts={"percent": percent, "remedy": remedy})
+
+
+def _dropped_from_test(study: str, about: TestFacts) -> Iterator[Caveat]:
+    lost_pairs, lost_users = about.unknown + about.seen, about.users - about.kept_users
+    if lost_pairs > MUCH_DROPPED * about.pairs or lost_users > MUCH_DROPPED * about.users:
+        yield Caveat(kind=CaveatKind.TEST_DROPPED, subject=study, facts={**about.model_dump(exclude={"moment"})})
+
+
+def _unlike_laws(study: str, validation: str, facts: DataFacts) -> Iterator[Caveat]:
+    """A caveat when validation was drawn in a way in which the test split was not."""
+    if "file" in (facts.law, validation):  # whose law nobody has declared
+        return
+    if facts.law != "popularity" and (validation in CONTINUES) == (facts.law in CONTINUES):
+        return
+    values: dict[str, JsonValue] = {"validation": validation, "test": facts.law, "remedy": _remedy(validation, facts)}
+    yield Caveat(kind=CaveatKind.LAWS_DIFFER, subject=study, facts=values)
+
+
+def _remedy(validation: str, facts: DataFacts) -> str:
+    """The validation split that may have the law of the test split; `none` where the data allow no other."""
+    if validation == "random" and facts.ordered:
+        return "last"
+    return "random" if validation in CONTINUES and facts.law == "random" else "none"

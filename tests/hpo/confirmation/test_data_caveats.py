@@ -1,0 +1,117 @@
+"""What the data limit: laws of the splits, what was dropped, ratings, few users."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpo.confirmation.caveats import CaveatKind
+from hpo.confirmation.data_caveats import data_caveats, distribution_shift
+from hpo.study.spec import StudySpec
+from hpo.study.workspace import Workspace
+from trainers import Interactions
+from trainers.data.datasets import read_test
+
+from ..conftest import Place
+from ..outcomes import caveats, confirmed
+
+N_USERS, N_ITEMS = 60, 50
+
+
+def workspace(tmp_path: Path, **keys: object) -> Workspace:
+    spec = StudySpec.model_validate({"name": "s", "dataset": str(tmp_path / "data"), "space": {"name": "ccl"}, **keys})
+    return Workspace.open(spec, tmp_path / "out", None, "torch", "cpu")
+
+
+def write(tmp_path: Path, **files: list[tuple[int, int]]) -> None:
+    """Files of two columns."""
+    (tmp_path / "data").mkdir()
+    for name, pairs in files.items():
+        lines = [f"{user},{item}" for user, item in pairs]
+        (tmp_path / "data" / f"{name}.csv").write_text("\n".join(["user,item", *lines]) + "\n", encoding="utf-8")
+
+
+def train_pairs() -> list[tuple[int, int]]:
+    """Six items for each user."""
+    return [(user, (user + 7 * step) % N_ITEMS) for user in range(N_USERS) for step in range(6)]
+
+
+def found(work: Workspace) -> dict[CaveatKind, dict[str, object]]:
+    test = read_test(work.dataset)
+    return {caveat.kind: caveat.facts for caveat in data_caveats(work, test.pairs, test.facts)}
+
+
+def test_a_test_split_of_another_popularity_is_said() -> None:
+    """Item 0 has 6 users, item 1 has 2."""
+    users, items = np.array([0, 1, 2, 3, 4, 5, 0, 1]), np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    train = Interactions.from_pairs(users, items, 8, 2)
+    both, first = (Interactions.from_pairs(np.array(u), np.array(i), 8, 2) for u, i in (([6, 7], [0, 1]), ([6, 7], [0, 0])))
+    assert list(distribution_shift("s", train, both, train, both)) == []
+    (more,) = distribution_shift("s", train, both, train, first, "last")
+    assert (more.kind, more.facts) == (CaveatKind.SPLITS_DIFFER, {"percent": pytest.approx(50.0), "remedy": "last"})
+    (less,) = distribution_shift("s", train, first, train, both)
+    assert less.facts == {"percent": pytest.approx(-100 / 3), "remedy": "none"}
+
+
+def test_a_test_file_that_keeps_few_users(tmp_path: Path) -> None:
+    """30 of 60 users of the test file are strangers, one pair is in train."""
+    test = [(user, (user + 3) % N_ITEMS) for user in range(30, 90)] + [(0, 0)]
+    write(tmp_path, train=train_pairs(), test=test)
+    facts = found(workspace(tmp_path))[CaveatKind.TEST_DROPPED]
+    assert facts == {"pairs": 61, "users": 61, "unknown": 30, "seen": 1, "kept_users": 30}
+
+
+def test_a_test_file_that_keeps_its_users(tmp_path: Path) -> None:
+    test = [(user, (user + 3) % N_ITEMS) for user in range(N_USERS)] + [(99, 1)]
+    write(tmp_path, train=train_pairs(), test=test)
+    assert CaveatKind.TEST_DROPPED not in found(workspace(tmp_path)), "one of 61"
+
+
+@pytest.mark.parametrize(
+    ("test", "validation", "expected"),
+    [
+        ("last", "random", {"validation": "random", "test": "last", "remedy": "last"}),
+        ("time", "random", {"validation": "random", "test": "time", "remedy": "last"}),
+        ("random", "last", {"validation": "last", "test": "random", "remedy": "random"}),
+        ("last", "last", None),
+        ("time", "last", None),
+        ("leave_one_out", "last", None),
+        ("random", "random", None),
+    ],
+)
+def test_laws_of_validation_and_test(tmp_path: Path, test: str, validation: str, expected: dict[str, str] | None) -> None:
+    lines = [f"{user},{item},{1_000 * (number % 6) + user}" for number, (user, item) in enumerate(train_pairs())]
+    (tmp_path / "data.csv").write_text("\n".join(["user,item,timestamp", *lines]) + "\n", encoding="utf-8")
+    data = {"test": {"name": test}}
+    work = workspace(tmp_path, dataset=str(tmp_path / "data.csv"), data=data, validation={"name": validation})
+    assert found(work).get(CaveatKind.LAWS_DIFFER) == expected
+
+
+def test_few_test_users_give_no_verdict(place: Place) -> None:
+    """28 of the 48 lines of the test file are gone; each user of the rest has three pairs."""
+    path = place.root / "data" / "tiny" / "test.txt"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:20]))
+    assert place.run() == 0
+    outcome = confirmed(place)
+    assert outcome.comparisons == []
+    assert (
+        "no verdict: the test split has 20 users, and 30 are needed; use more data or another test split"
+        in outcome.statements()
+    )
+    assert outcome.methods[0].by_seed, "figures are there all the same"
+    assert not caveats(place, CaveatKind.TEST_DROPPED), "nothing was dropped by us"
+
+
+@pytest.mark.parametrize(("option", "expected"), [("", True), ("data: {min_rating: 3}\n", False)])
+def test_ratings_without_a_threshold(place: Place, option: str, expected: bool) -> None:
+    lines = [f"{user},{item},{1 + number % 5}" for number, (user, item) in enumerate(train_pairs())]
+    (place.root / "rated.csv").write_text("\n".join(["user,item,rating", *lines]) + "\n", encoding="utf-8")
+    study = place.study.read_text().replace("dataset: tiny", f"dataset: rated.csv\n{option}").partition("rivals:")[0]
+    (place.root / "rated.yaml").write_text(study)
+    assert place.run(study="rated.yaml") == 0
+    assert bool(caveats(place, CaveatKind.RATINGS_UNUSED, "rated")) == expected
+    data = confirmed(place, "rated").data
+    assert data.facts.below_rating == (0 if expected else 144), "two of five"
+    assert data.facts.interactions == 360

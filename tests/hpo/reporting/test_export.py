@@ -1,0 +1,43 @@
+"""Exported files: whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hpo.reporting.export import check_owner
+from hpo.study.definition import STUDY_ID
+from trainers.errors import InputError
+
+from ..conftest import Place
+
+
+@pytest.mark.parametrize("name", ["best.yaml", "best_trial.yaml", "confirm.yaml"])
+def test_what_cannot_be_read_may_be_anybodys(tmp_path: Path, name: str):
+    study = optuna.create_study()
+    study.set_user_attr(STUDY_ID, "ours")
+    check_owner(tmp_path, study)
+    (tmp_path / name).write_text("winner: {\n")
+    for one in (study, None):
+        check_owner(tmp_path, one, to_overwrite=False)
+        with pytest.raises(InputError) as caught:
+            check_owner(tmp_path, one)
+        assert str(caught.value) == (
+            f"{tmp_path / name} cannot be read, and may hold another study's results, which are never overwritten; move it "
+            "away or delete it, then run the same command again"
+        )
+
+
+def test_a_search_goes_on_once_the_file_is_away(place: Place, fails: Callable[[int], str]):
+    few = ["--search-only", "--trials"]
+    assert place.run(*few, "1") == 0
+    best = place.output / "tiny_mml" / "best.yaml"
+    best.write_text("loss: {\n")
+    assert f"{best} cannot be read" in fails(place.run(*few, "2"))
+    assert best.read_text() == "loss: {\n"
+    best.unlink()
+    assert place.run(*few, "2") == 0
+    assert best.exists()

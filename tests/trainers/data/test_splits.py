@@ -1,0 +1,261 @@
+"""Splits by values worked out by hand, and what holds for all of them."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainers import InputError, Interactions, hold_out
+from trainers.data.splits import How, check_order, share_sorted, split
+
+Pair = tuple[int, int]
+
+
+def pairs_of(interactions: Interactions) -> set[Pair]:
+    return set(zip(interactions.users.tolist(), interactions.items.tolist(), strict=True))
+
+
+def made(pairs: list[Pair], times: list[float] | None = None, ordered: bool = True) -> Interactions:
+    """Interactions in the given order, or by times."""
+    users, items = (np.array([pair[side] for pair in pairs], np.int64) for side in (0, 1))
+    shape = int(users.max(initial=0)) + 1, int(items.max(initial=0)) + 1
+    given_times = None if times is None else np.array(times, np.float64)
+    return Interactions.from_pairs(users, items, *shape, ordered=ordered, times=given_times)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> Interactions:
+    n_users, n_items = draw(st.integers(1, 8)), draw(st.integers(1, 40))
+    pair = st.tuples(st.integers(0, n_users - 1), st.integers(0, n_items - 1), st.integers(0, 9))
+    drawn = draw(st.lists(pair, max_size=120))
+    users, items, times = (np.array([one[side] for one in drawn], np.int64) for side in (0, 1, 2))
+    return Interactions.from_pairs(users, items, n_users, n_items, times=times)
+
+
+class TestRandom:
+    def graph(self, sizes: list[int], n_items: int = 230) -> Interactions:
+        users = np.repeat(np.arange(len(sizes)), sizes)
+        items = np.concatenate([np.arange(size) for size in sizes])
+        return Interactions.from_pairs(users, items, len(sizes), n_items)
+
+    def test_ceil_of_ten_percent_and_one_stays(self) -> None:
+        sizes = [0, 1, 2, 9, 10, 11, 20, 21, 30, 100, 101, 200]
+        expected = [0, 0, 1, 1, 1, 2, 2, 3, 3, 10, 11, 20]
+        seen, held_out = hold_out(self.graph(sizes), seed=4)
+        assert held_out.per_user.tolist() == expected
+        assert (seen.per_user + held_out.per_user).tolist() == sizes
+
+    def test_a_large_fraction_leaves_one(self) -> None:
+        seen, held_out = hold_out(self.graph([0, 1, 2, 10]), seed=4, fraction=0.95)
+        assert seen.per_user.tolist() == [0, 1, 1, 1]
+        assert held_out.per_user.tolist() == [0, 0, 1, 9]
+
+    @settings(max_examples=60)
+    @given(graph=histories(), seed=st.integers(0, 2**40), fraction=st.floats(0.01, 0.99))
+    def test_a_partition(self, graph: Interactions, seed: int, fraction: float) -> None:
+        if (graph.per_user < 2).all():
+            with pytest.raises(InputError, match="no user has two"):
+                hold_out(graph, seed=seed, fraction=fraction)
+            return
+        seen, held_out = hold_out(graph, seed=seed, fraction=fraction)
+        assert not pairs_of(seen) & pairs_of(held_out), "disjoint"
+        assert pairs_of(seen) | pairs_of(held_out) == pairs_of(graph), "nothing is lost"
+        assert ((seen.per_user > 0) == (graph.per_user > 0)).all(), "at least one stays"
+        for part in (seen, held_out):
+            assert (part.n_users, part.n_items) == (graph.n_users, graph.n_items)
+
+    def test_a_seed_decides(self) -> None:
+        graph = self.graph([40, 50, 60])
+        first, again, other = (hold_out(graph, seed=seed)[1].checksum for seed in (1, 1, 2))
+        assert first == again
+        assert first != other
+
+    def test_every_item_has_the_same_chance(self) -> None:
+        """Not the first, the last or the most popular: 1,000 users with the same 20 items hold out 2 each."""
+        graph = self.graph([20] * 1_000, n_items=20)
+        counts = hold_out(graph, seed=3)[1].per_item
+        assert counts.sum() == 2_000
+        spread = np.sqrt(1_000 * 0.1 * 0.9)
+        assert np.abs(counts - 100).max() < 4 * spread, counts.tolist()
+
+    def test_a_users_split_does_not_depend_on_other_users(self) -> None:
+        both, alone = self.graph([30, 40]), self.graph([30])
+        held_of_first = [
+            pairs_of(hold_out(graph, seed=5)[1].where(_first(hold_out(graph, seed=5)[1]))) for graph in (both, alone)
+        ]
+        assert held_of_first[0] == held_of_first[1]
+
+    @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 1.5, float("nan")])
+    def test_fraction_out_of_range(self, fraction: float) -> None:
+        with pytest.raises(InputError, match=f"between 0 and 1, got {fraction}"):
+            hold_out(self.graph([10]), fraction=fraction)
+
+    @pytest.mark.parametrize("sizes", [[1, 1, 1], [0]])
+    def test_nothing_to_hold_out(self, sizes: list[int]) -> None:
+        with pytest.raises(InputError, match="no user has two interactions"):
+            hold_out(self.graph(sizes))
+
+
+def _first(interactions: Interactions) -> np.ndarray:
+    return interactions.users == 0
+
+
+# user 0 takes 5, 3, 9, 1, 7; user 1 takes 2, 8; user 2 takes 4 alone
+LINE = [(0, 5), (1, 2), (0, 3), (0, 9), (2, 4), (0, 1), (1, 8), (0, 7)]
+
+
+class TestLast:
+    @pytest.mark.parametrize(
+        ("fraction", "expected"),
+        [
+            (0.1, {(0, 7), (1, 8)}),
+            (0.2, {(0, 7), (1, 8)}),
+            (0.21, {(0, 7), (0, 1), (1, 8)}),
+            (0.6, {(0, 7), (0, 1), (0, 9), (1, 8)}),
+            (0.99, {(0, 7), (0, 1), (0, 9), (0, 3), (1, 8)}),
+        ],
+    )
+    def test_the_end_of_each_line(self, fraction: float, expected: set[Pair]) -> None:
+        """ceil(fraction) of each user's pairs, at least one stays."""
+        seen, held_out = hold_out(made(LINE), "last", fraction)
+        assert pairs_of(held_out) == expected
+        assert pairs_of(seen) == set(LINE) - expected
+
+    def test_leave_one_out(self) -> None:
+        assert pairs_of(split(made(LINE), "leave_one_out").held_out) == {(0, 7), (1, 8)}
+
+    def test_by_time_and_equal_times_by_the_file(self) -> None:
+        """The latest of user 0 is 9 at 50; of user 1 both have the same time, and 8 stands later."""
+        times = [10.0, 5.0, 20.0, 50.0, 1.0, 30.0, 5.0, 40.0]
+        assert pairs_of(split(made(LINE, times), "last").held_out) == {(0, 9), (1, 8)}
+
+    def test_a_pair_that_comes_twice_has_its_first_place(self) -> None:
+        """Item 5 comes again at the end: it is still the first."""
+        assert pairs_of(split(made([*LINE, (0, 5)]), "last").held_out) == {(0, 7), (1, 8)}
+        late = made([(0, 5), (0, 3), (0, 5)], [1.0, 2.0, 3.0])
+        assert pairs_of(split(late, "last").held_out) == {(0, 3)}
+
+    def test_data_without_an_order_are_refused(self) -> None:
+        with pytest.raises(InputError, match=r"split 'last' needs an order: the data have no order: give a time column"):
+            split(made(LINE, ordered=False), "last")
+        with pytest.raises(InputError, match=r"split 'leave_one_out' needs an order"):
+            split(made(LINE, ordered=False), "leave_one_out")
+
+    def test_sorted_lines_are_no_order(self) -> None:
+        """39 of 40 users have their items sorted."""
+        pairs = [(user, item) for user in range(40) for item in range(4)]
+        pairs[3], pairs[1] = pairs[1], pairs[3]
+        graph = made(pairs)
+        assert share_sorted(graph) == pytest.approx(39 / 40)
+        with pytest.raises(InputError, match=r"the order of the data means nothing: 98 % of the users"):
+            split(graph, "last")
+        for user in (1, 2):
+            pairs[4 * user], pairs[4 * user + 3] = pairs[4 * user + 3], pairs[4 * user]
+        assert share_sorted(made(pairs)) == pytest.approx(37 / 40)
+        assert len(split(made(pairs), "last").held_out) == 40
+
+    def test_times_may_be_sorted(self) -> None:
+        pairs = [(user, item) for user in range(40) for item in range(4)]
+        check_order(made(pairs, [float(number) for number in range(160)]))
+
+    def test_users_with_two_items_say_nothing_about_the_order(self) -> None:
+        assert share_sorted(made([(0, 1), (0, 2), (1, 0), (1, 3)])) == 0.0
+
+    @settings(max_examples=60)
+    @given(graph=histories(), fraction=st.floats(0.01, 0.99))
+    def test_all_that_is_held_out_comes_after_all_that_is_seen(self, graph: Interactions, fraction: float) -> None:
+        if (graph.per_user < 2).all():
+            return
+        seen, held_out = hold_out(graph, "last", fraction)
+        assert pairs_of(seen) | pairs_of(held_out) == pairs_of(graph)
+        assert not pairs_of(seen) & pairs_of(held_out)
+        wanted = np.minimum(np.ceil(graph.per_user * fraction - 1e-9), graph.per_user - 1).clip(0)
+        assert held_out.per_user.tolist() == wanted.tolist()
+        assert seen.times is not None
+        assert held_out.times is not None
+        for user in np.flatnonzero(held_out.per_user):
+            assert seen.times[seen.users == user].max() <= held_out.times[held_out.users == user].min()
+
+
+class TestTime:
+    # (user, item) at time: item 9 and user 3 are not known before 8
+    PAIRS = (
+        ((0, 1), 1.0),
+        ((1, 1), 2.0),
+        ((0, 2), 3.0),
+        ((2, 2), 4.0),
+        ((1, 2), 5.0),
+        ((2, 1), 8.0),
+        ((0, 9), 8.0),
+        ((3, 1), 9.0),
+    )
+
+    def made(self) -> Interactions:
+        return made([pair for pair, _ in self.PAIRS], [time for _, time in self.PAIRS])
+
+    def test_one_moment_for_all(self) -> None:
+        """.375 of 8 are 3: from 8 on. Two of them are not known before."""
+        found = split(self.made(), "time", 0.375)
+        assert found.moment == 8.0
+        assert pairs_of(found.held_out) == {(2, 1)}
+        assert pairs_of(found.seen) == {(0, 1), (1, 1), (0, 2), (2, 2), (1, 2)}
+        assert found.unknown == 2
+
+    def test_equal_times_stay_together(self) -> None:
+        """A quarter of 8 are 2, and two pairs have the time 8: 3 (from 8 on) and 1 (from 9 on) are equally near."""
+        assert split(self.made(), "time", 0.25).moment == 8.0
+        assert split(self.made(), "time", 0.5).moment == 5.0
+
+    def test_what_is_dropped_is_said(self, caplog: pytest.LogCaptureFixture) -> None:
+        hold_out(self.made(), "time", 0.375)
+        assert "dropped 2 pairs whose user or item is not known before" in caplog.text
+
+    def test_without_times(self) -> None:
+        with pytest.raises(InputError, match=r"split 'time' needs times: give a time column"):
+            split(made(LINE), "time")
+
+    def test_one_time_for_all(self) -> None:
+        with pytest.raises(InputError, match=r"needs interactions of different times, all 8 have the time"):
+            split(made(LINE, [3.0] * 8), "time")
+
+    def test_nothing_known_is_left(self) -> None:
+        with pytest.raises(InputError, match=r"no user and item of the 1 pairs from 2 on are known before"):
+            split(made([(0, 0), (1, 1)], [1.0, 2.0]), "time")
+
+    @settings(max_examples=60)
+    @given(graph=histories(), fraction=st.floats(0.01, 0.99))
+    def test_training_ends_before_the_test_begins(self, graph: Interactions, fraction: float) -> None:
+        try:
+            found = split(graph, "time", fraction)
+        except InputError:
+            return
+        assert found.seen.times is not None
+        assert found.held_out.times is not None
+        assert found.moment is not None
+        assert found.seen.times.max() < found.moment <= found.held_out.times.min()
+        assert len(found.seen) + len(found.held_out) + found.unknown == len(graph)
+        known = found.seen.per_user[found.held_out.users], found.seen.per_item[found.held_out.items]
+        assert all(counts.all() for counts in known)
+
+
+@pytest.mark.parametrize("how", get_args(How))
+def test_the_same_split_whatever_the_order_of_the_file(how: How) -> None:
+    """Where times differ, the order of the lines does not matter."""
+    rng = np.random.default_rng(3)
+    users, items, times = rng.integers(0, 20, 300), rng.integers(0, 30, 300), rng.permutation(300)
+    shuffled = rng.permutation(300)
+    one, other = (
+        split(Interactions.from_pairs(users[order], items[order], 20, 30, times=times[order]), how, 0.2)
+        for order in (np.arange(300), shuffled)
+    )
+    assert one.held_out.checksum == other.held_out.checksum
+    assert one.seen.checksum == other.seen.checksum
+
+
+def test_an_unknown_split() -> None:
+    with pytest.raises(InputError, match=r"unknown split 'lasst'; did you mean 'last'\?"):
+        split(made(LINE), "lasst")  # type: ignore[arg-type]

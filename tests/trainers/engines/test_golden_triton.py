@@ -1,0 +1,75 @@
+"""What the triton engine trains configs to under Triton's interpreter, kept in golden_triton.json, see `tests.golden`.
+
+A GPU rounds in its own way; what the interpreter computes still changes whenever a kernel computes something else. Every kernel
+takes part, and a loss of each kind of row function. The interpreter needs some 50 ms for a row of a batch: the data are small.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+
+pytest.importorskip("triton", reason="needs triton")
+
+from trainers import TrainConfig
+from trainers.engines.row_losses import ROWS
+from trainers.engines.triton_engine import step
+from trainers.engines.triton_engine.engine import TritonEngine
+
+from ...golden import Golden
+from .cases import ALL_LOSSES, MML, config, data
+from .test_golden import WHICH, is_close, trained
+
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here, not interpreted")
+
+SMALL = {"batch_size": 7, "epochs": 1, "learning_rate": 1e-2}
+CONFIGS = {
+    "mml popularity dropout l2 linear": config(
+        MML,
+        dropout=0.3,
+        l2=1e-2,
+        schedule="linear",
+        negatives={"name": "popularity", "count": 9, "beta": 0.5},
+        **SMALL | {"epochs": 2},
+    ),
+    **{loss["name"]: config(loss, count=5, **SMALL) for loss in ALL_LOSSES},
+}
+
+
+def a_loss_of_each_kind() -> dict[str, TrainConfig]:
+    """The first config of each kind of row function, MML's aside, which has one."""
+    kinds: dict[int, str] = {}
+    for name, settings in CONFIGS.items():
+        kinds.setdefault(ROWS[type(settings.loss)].kind, name)
+    return {name: CONFIGS[name] for name in kinds.values()}
+
+
+CASES = a_loss_of_each_kind()
+
+
+def measured(case: str) -> dict[str, Any]:
+    with mock.patch.object(step, "PROGRAMS", 2):  # the interpreter runs them one after the other
+        engine = TritonEngine(data(8, 24, 12), data(8, 24, 12, seed=1), 2, "cpu")
+        return trained(engine, "triton", CASES[case])
+
+
+GOLDEN = Golden(
+    Path(__file__).with_name("golden_triton.json"), ("numpy", "torch", "triton"), list(CASES), measured, is_close, WHICH
+)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_config_trains_to_the_numbers_that_were_recorded(case: str):
+    GOLDEN.check(case)
+
+
+def test_there_is_a_record_of_every_case_and_of_no_other():
+    GOLDEN.check_cases()
+
+
+def test_every_kind_of_row_function_takes_part():
+    assert {ROWS[type(settings.loss)].kind for settings in CASES.values()} == {row.kind for row in ROWS.values()}

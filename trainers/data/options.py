@@ -1,0 +1,81 @@
+"""How data of one's own are read, filtered and split: the key `data` of a study file, the keywords of `load_dataset`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from trainers.data.readers import Layout
+from trainers.data.splits import SEED
+from trainers.validation import SETTINGS, Count, Real, Switch, Whole
+
+FROZEN = SETTINGS | {"frozen": True}
+Fraction = Annotated[Real, Field(gt=0.0, lt=1.0)]
+NotNegative = Annotated[Whole, Field(ge=0)]
+
+
+class TestSplit(BaseModel):
+    """How the test split is made of a single file.
+
+    Attributes:
+        name: `random`, `last`, `leave_one_out` or `time`, see `trainers.data.splits.split`.
+        fraction: of each user's interactions, or with `time` of all.
+        seed: of `random`.
+    """
+
+    __test__ = False  # for pytest
+    model_config = FROZEN
+    name: Literal["random", "last", "leave_one_out", "time"]
+    fraction: Fraction = 0.2
+    seed: NotNegative = SEED
+
+
+class DataOptions(Layout):
+    """How to read data of one's own, with the fields of `Layout`; what is None is found out.
+
+    Attributes:
+        ordered: each user's items stand from the earliest to the latest: in a line of NGCF text, or in a table without times.
+        min_rating: a lower rating is no interaction and is dropped.
+        k_core: users and items with fewer interactions are dropped, until none is left.
+        min_user, min_item: the same for users or items alone.
+        test: how the test split is made of a single file; the default is `last` where there is a time column, else `random`.
+    """
+
+    model_config = FROZEN
+    ordered: Switch = False
+    min_rating: Real | None = None
+    k_core: Count = 1
+    min_user: Count = 1
+    min_item: Count = 1
+    test: TestSplit | None = None
+
+    @property
+    def fewest(self) -> tuple[int, int]:
+        """The smallest number of interactions that a user and an item may have."""
+        return max(self.k_core, self.min_user), max(self.k_core, self.min_item)
+
+
+class ValidationSplit(BaseModel):
+    """How validation is held out of the training data: the key `validation` of a study file.
+
+    Attributes:
+        name: `random`, `last` or `time`, see `trainers.data.splits.split`; `file`: the pairs of the valid file.
+        fraction: of each user's interactions, or with `time` of all; `file` has none.
+        seed: of `random`.
+    """
+
+    model_config = FROZEN
+    name: Literal["random", "last", "time", "file"]
+    fraction: Fraction = 0.1
+    seed: NotNegative = SEED
+
+    def said(self) -> str:
+        """In words: `the last 10 % of each user's interactions`."""
+        percent = f"{100 * self.fraction:g} %"
+        return {
+            "random": f"{percent} of each user's interactions, drawn at random with seed {self.seed}",
+            "last": f"the last {percent} of each user's interactions",
+            "time": f"the last {percent} of all interactions, from one moment on",
+            "file": "the valid file",
+        }[self.name]

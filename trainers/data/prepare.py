@@ -1,0 +1,221 @@
+"""From raw interactions to a dataset: ratings, duplicates, rare users and items, ids, the test split of a single file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.data.facts import DataFacts, TestFacts
+from trainers.data.filters import often_enough
+from trainers.data.interactions import Ids, Interactions, RawIds
+from trainers.data.options import DataOptions, TestSplit
+from trainers.data.readers import RawInteractions
+from trainers.data.splits import split
+from trainers.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class TestData:
+    """A test split with the ids of its dataset, and what became of it."""
+
+    __test__ = False  # for pytest
+    pairs: Interactions
+    facts: TestFacts
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A dataset's content.
+
+    Attributes:
+        train: all pairs to train on, those of a valid file included.
+        user_ids, item_ids: raw id of each user and item of `train`.
+        valid: the pairs of a valid file that are not in the train file; None without one.
+        test: split off a single file; None where there is a test file.
+        in_lines: the train file is NGCF text.
+    """
+
+    train: Interactions
+    user_ids: RawIds
+    item_ids: RawIds
+    valid: Interactions | None
+    test: TestData | None
+    facts: DataFacts
+    in_lines: bool = False
+
+
+def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, options: DataOptions, alone: bool) -> Prepared:
+    """Filter raw interactions, give ids to users and items, and split off the test pairs.
+
+    Args:
+        where: what the data are called in messages.
+        valid: of a valid file.
+        alone: a single file, whose test split is made here.
+
+    Raises:
+        InputError: nothing is left, or the options do not go with the data.
+    """
+    parts = [train] if valid is None else [train, valid]
+    kept, below = _rated(where, parts, options.min_rating)
+    users, items = (_joined([side[keep] for side, keep in zip(sides, kept, strict=True)]) for sides in _sides(parts))
+    if not len(users):
+        raise InputError(f"{where}: holds no interactions" + (f" rated {options.min_rating:g} or more" if below else ""))
+    user_ids, user = np.unique(users, return_inverse=True)
+    item_ids, item = np.unique(items, return_inverse=True)
+    times = _times(parts, kept)
+    ordered = options.ordered or times is not None
+    pairs = Interactions.from_pairs(user, item, len(user_ids), len(item_ids), ordered=ordered, times=times)
+    facts = DataFacts(
+        read=tuple(part.said for part in parts),
+        warnings=tuple(warning for part in parts for warning in part.warnings),
+        interactions=sum(len(part.users) for part in parts),
+        below_rating=below,
+        duplicates=len(users) - len(pairs),
+        unused_ratings=options.min_rating is None and train.ratings is not None,
+        ordered=ordered,
+        timed=times is not None,
+    )
+    late = None if valid is None else _in_valid_only(pairs, user, item, n_train=int(kept[0].sum()))
+    often = often_enough(pairs.users, pairs.items, *options.fewest)
+    if not often.any():
+        raise InputError(
+            f"{where}: no user and item has as many interactions as asked for, got {options.fewest}; ask for fewer"
+        )
+    left = pairs.where(often)
+    rare = {
+        "rare": len(pairs) - len(left),
+        "rare_users": _fewer(pairs.per_user, left.per_user),
+        "rare_items": _fewer(pairs.per_item, left.per_item),
+    }
+    facts = facts.model_copy(update=rare)
+    content = Prepared(left, user_ids, item_ids, None if late is None else left.where(late[often]), None, facts)
+    if alone:
+        content = _with_test(content, options.test or default_test(facts))
+    return _compact(content)
+
+
+def default_test(facts: DataFacts) -> TestSplit:
+    """How the test split of a single file is made unless the user says so."""
+    return TestSplit(name="last" if facts.ordered else "random")
+
+
+def adopt(
+    where: str, raw: RawInteractions, options: DataOptions, user_ids: RawIds, item_ids: RawIds, train: Interactions
+) -> TestData:
+    """The pairs of a test file, with the ids of its dataset.
+
+    Raises:
+        InputError: none is left.
+    """
+    kept, below = _rated(where, [raw], options.min_rating)
+    users, items = raw.users[kept[0]], raw.items[kept[0]]
+    if not len(users):
+        raise InputError(
+            f"{where}: holds no interactions to test with"
+            + (f" rated {options.min_rating:g} or more" if below else "")
+            + "; to have a fifth of train split off, give the path of its file alone"
+        )
+    n_pairs, n_users = _number_of_pairs(users, items), len(np.unique(users))
+    user, item = _index(user_ids, users), _index(item_ids, items)
+    known = (user >= 0) & (item >= 0)
+    if not known.any():
+        raise InputError(f"{where}: no test pair has a user and an item of the training data; were the ids mapped anew?")
+    pairs = Interactions.from_pairs(user[known], item[known], train.n_users, train.n_items)
+    new = pairs.where(~train.contains(pairs.users, pairs.items))
+    if not len(new):
+        raise InputError(f"{where}: all test pairs are in train, whose pairs are not ranked; a test file has new ones")
+    kept_users = int((new.per_user > 0).sum())
+    facts = TestFacts(
+        pairs=n_pairs, users=n_users, unknown=n_pairs - len(pairs), seen=len(pairs) - len(new), kept_users=kept_users
+    )
+    return TestData(new, facts)
+
+
+def _with_test(content: Prepared, how: TestSplit) -> Prepared:
+    parts = split(content.train, how.name, how.fraction, how.seed)
+    seen, held_out = parts.seen, parts.held_out
+    known = (seen.per_item > 0)[held_out.items]  # of a rare item all pairs may be held out
+    pairs = held_out.where(known)
+    both = TestFacts(
+        pairs=len(held_out) + parts.unknown,
+        users=int((content.train.per_user > seen.per_user).sum()),
+        unknown=int((~known).sum()) + parts.unknown,
+        kept_users=int((pairs.per_user > 0).sum()),
+        moment=parts.moment,
+    )
+    facts = content.facts.model_copy(update={"law": how.name})
+    return replace(content, train=seen, test=TestData(pairs, both), facts=facts)
+
+
+def _fewer(before: Ids, after: Ids) -> int:
+    """How many users or items have lost all their pairs, given numbers of pairs."""
+    return int(((before > 0) & (after == 0)).sum())
+
+
+def _compact(content: Prepared) -> Prepared:
+    """Ids without gaps: users and items that are not trained on have none."""
+    train = content.train
+    users, items = np.flatnonzero(train.per_user), np.flatnonzero(train.per_item)
+    if len(users) == train.n_users and len(items) == train.n_items:
+        return content
+    return Prepared(
+        train.restricted_to(users, items),
+        content.user_ids[users],
+        content.item_ids[items],
+        None if content.valid is None else content.valid.restricted_to(users, items),
+        None if content.test is None else replace(content.test, pairs=content.test.pairs.restricted_to(users, items)),
+        content.facts,
+    )
+
+
+def _rated(where: str, parts: list[RawInteractions], min_rating: float | None) -> tuple[list[NDArray[np.bool_]], int]:
+    """Which lines of each part stay, and how many do not."""
+    if min_rating is None:
+        return [np.ones(len(part.users), np.bool_) for part in parts], 0
+    kept = []
+    for part in parts:
+        if part.ratings is None:
+            raise InputError(f"{where}: min_rating {min_rating:g} needs a column of ratings, and there is none; {part.said}")
+        kept.append(part.ratings >= min_rating)
+    return kept, sum(int((~keep).sum()) for keep in kept)
+
+
+def _sides(parts: list[RawInteractions]) -> tuple[list[RawIds], list[RawIds]]:
+    return [part.users for part in parts], [part.items for part in parts]
+
+
+def _joined(sides: list[RawIds]) -> RawIds:
+    """One array of the ids of several files; text if one of them is text."""
+    if len({side.dtype.kind for side in sides}) > 1:
+        sides = [side.astype(str) for side in sides]
+    return np.concatenate(sides)
+
+
+def _times(parts: list[RawInteractions], kept: list[NDArray[np.bool_]]) -> NDArray[np.float64] | None:
+    times = [part.times[keep] for part, keep in zip(parts, kept, strict=True) if part.times is not None]
+    return np.concatenate(times) if len(times) == len(parts) else None
+
+
+def _in_valid_only(pairs: Interactions, user: Ids, item: Ids, n_train: int) -> NDArray[np.bool_]:
+    """Which pairs (n_pairs,) are in the valid file and not in the train file."""
+    early = Interactions.from_pairs(user[:n_train], item[:n_train], pairs.n_users, pairs.n_items)
+    return ~early.contains(pairs.users, pairs.items)
+
+
+def _number_of_pairs(users: RawIds, items: RawIds) -> int:
+    """How many different pairs there are."""
+    ids, item = np.unique(items, return_inverse=True)
+    return len(np.unique(np.unique(users, return_inverse=True)[1] * len(ids) + item))
+
+
+def _index(known: RawIds, wanted: RawIds) -> NDArray[np.int64]:
+    """Index of each wanted raw id among the sorted known ones, -1 where it is not there."""
+    if known.dtype.kind != wanted.dtype.kind:
+        known, wanted = known.astype(str), wanted.astype(str)
+        order = np.argsort(known)
+    else:
+        order = np.arange(len(known))
+    index = np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)
+    return np.where(known[order][index] == wanted, order[index], -1)

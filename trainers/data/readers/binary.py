@@ -1,0 +1,102 @@
+"""Parquet, and matrices that scipy has saved."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+from numpy.typing import NDArray
+
+from trainers.data.readers.layout import Layout
+from trainers.data.readers.names import roles_by_name
+from trainers.data.readers.raw import Column, Numbers, RawInteractions, Table
+from trainers.data.readers.text import explained
+from trainers.errors import InputError
+
+NOT_A_MATRIX = (ValueError, KeyError, TypeError, AttributeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+def read_parquet(path: Path, layout: Layout) -> Table:
+    """The used columns of a Parquet file.
+
+    Raises:
+        InputError: pyarrow is not installed; no Parquet file; columns that are not known.
+    """
+    _refuse_text_settings(path, layout)
+    with explained(path):
+        path.open("rb").close()
+    try:
+        frame = pd.read_parquet(path, engine="pyarrow")
+    except ImportError:
+        raise InputError(f"{path}: reading Parquet needs pyarrow; run `pip install pyarrow`, or save the file as CSV") from None
+    except (ValueError, OSError) as error:  # pyarrow's errors are both
+        raise InputError(f"{path}: must be a Parquet file, got one that cannot be read ({str(error).strip()[:200]})") from None
+    names = tuple(map(str, frame.columns))
+    roles = roles_by_name(names, layout.columns, path)
+    cells = {role: _cells(frame.iloc[:, place], role) for role, place in roles.used().items()}
+
+    def place(row: int) -> tuple[str, str]:
+        return f"row {row + 1}", ", ".join(f"{name}: {cell}" for name, cell in zip(names, frame.iloc[row], strict=True))
+
+    return Table(path, names, roles, cells, "Parquet", place)
+
+
+def read_matrix(path: Path, layout: Layout) -> RawInteractions:
+    """The stored values of a sparse matrix: rows are users, columns items; values are ratings unless all are 1.
+
+    Raises:
+        InputError: no sparse matrix, or values that are no numbers.
+    """
+    _refuse_text_settings(path, layout)
+    if layout.columns is not None or layout.format == "lines":
+        raise InputError(f"{path}: a matrix has neither columns to choose nor lines; leave them out of `data`")
+    with explained(path):
+        try:
+            matrix = scipy.sparse.coo_array(scipy.sparse.load_npz(io.BytesIO(path.read_bytes())))
+        except NOT_A_MATRIX as error:
+            raise InputError(f"{path}: must be a matrix saved by scipy.sparse.save_npz, got another file ({error})") from None
+    users, items, values = (np.asarray(part) for part in (matrix.row, matrix.col, matrix.data))
+    if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+        raise InputError(
+            f"{path}: the values of the matrix must be finite numbers, got {values.dtype}, some of them not finite"
+        )
+    stored = values != 0
+    zeros = int((~stored).sum())
+    warnings = (f"stored zeros count as no interactions: {zeros:,}",) if zeros else ()
+    users, items, ratings = users[stored].astype(np.int64), items[stored].astype(np.int64), values[stored].astype(np.float64)
+    ones = bool((ratings == 1).all())
+    said = (
+        f"read {len(users):,} {'interactions' if ones else 'ratings'}: a sparse matrix of {matrix.shape[0]:,} users (rows) x "
+    )
+    said += f"{matrix.shape[1]:,} items (columns)" + ("; all values are 1" if ones else ", rating=value")
+    return RawInteractions(users, items, None if ones else ratings, None, False, said, warnings)
+
+
+def _refuse_text_settings(path: Path, layout: Layout) -> None:
+    found = [key for key in ("separator", "header", "encoding") if getattr(layout, key) is not None]
+    if found:
+        raise InputError(f"{path}: is no text file, which has no {' and no '.join(found)}; leave it out of `data`")
+
+
+def _cells(series: pd.Series[Any], role: str) -> Column | Numbers:
+    if role == "time" and isinstance(series.dtype, (np.dtype, pd.DatetimeTZDtype)) and series.dtype.kind == "M":
+        return _seconds(series)
+    if role in ("rating", "time") and isinstance(series.dtype, np.dtype) and series.dtype.kind in "iuf":
+        return series.to_numpy(dtype=np.float64)
+    codes, values = pd.factorize(series, use_na_sentinel=True)
+    texts = [str(value) for value in values.tolist()]
+    if (codes >= 0).all():
+        return Column(texts, codes)
+    return Column([*texts, ""], np.where(codes < 0, len(texts), codes))
+
+
+def _seconds(series: pd.Series[Any]) -> NDArray[np.float64]:
+    naive = series.dt.tz_convert(None) if isinstance(series.dtype, pd.DatetimeTZDtype) else series
+    seconds = naive.to_numpy(dtype="datetime64[us]").astype(np.int64) / 1e6
+    return np.where(series.isna(), np.nan, seconds)

@@ -1,0 +1,134 @@
+"""What the fields of a table tell without a header: whether there is one, and which column is what where that is certain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trainers.data.readers.layout import Columns
+from trainers.data.readers.names import KNOWN_IDS, given_roles, plain, remedy
+from trainers.data.readers.raw import Roles, quoted
+from trainers.errors import InputError
+
+Rows = Sequence[Sequence[str]]
+
+NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+WHOLE = re.compile(r"0|[1-9]\d*")
+DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?\s*(Z|UTC|[+-]\d\d:?\d\d)?")
+ASIN = re.compile(r"[B\d][\dA-Z]{9}")  # Amazon's products
+REVIEWER = re.compile(r"A[\dA-Z]{9,20}")  # Amazon's people
+SHA1, MBID = re.compile(r"[\da-f]{40}"), re.compile(r"[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}|")
+EARLIEST = 1e8  # 1973, as seconds: what is smaller is more likely to be an id or a count
+HIGHEST_RATING = 10.0
+ENOUGH = 0.95  # of the fields of a column
+
+
+def has_header(rows: Rows, path: Path) -> bool:
+    """Whether the first of the rows names columns.
+
+    Raises:
+        InputError: it cannot be told.
+    """
+    first, others = rows[0], rows[1:]
+    if any(plain(field) in KNOWN_IDS for field in first):
+        return True
+    kinds = [_kind([field]) for field in first]
+    below = [_kind([row[place] for row in others if place < len(row)]) for place in range(len(first))]
+    if all(kind != "text" for kind in kinds):
+        return False
+    if others and all(kind == "text" for kind in kinds) and any(kind != "text" for kind in below):
+        return True  # such as a,b,c above numbers
+    alike = others and all(kind == "text" or kind == other for kind, other in zip(kinds, below, strict=True))
+    if alike and any(kind != "text" for kind in kinds):
+        return False
+    if any(field and field in {row[place] for row in others if place < len(row)} for place, field in enumerate(first)):
+        return False  # what stands below, too, is no name of a column
+    raise InputError(
+        f"{path}: whether the first line names the columns must be certain, and is not, got {quoted(', '.join(first))}; "
+        "say it: data: {header: true} or data: {header: false}"
+    )
+
+
+def roles_by_content(rows: Rows, columns: Columns | None, path: Path) -> Roles:
+    """Which column of a table without header is what: as given, or found where that is certain.
+
+    Raises:
+        InputError: it is not certain; a given column is a name, or not there.
+    """
+    width = len(rows[0])
+    given = given_roles(tuple(map(str, range(width))), columns, path)
+    if "user" in given and "item" in given:
+        return Roles(given["user"], given["item"], given.get("rating"), given.get("time"))
+    found = None if given else _certain([[row[place] for row in rows if place < len(row)] for place in range(width)])
+    if found is None:
+        raise InputError(
+            f"{path}: which of {width} columns without names are user and item must be certain, and is not, got "
+            f"{quoted(', '.join(rows[0]), 200)}; " + remedy(0, 1)
+        )
+    return found
+
+
+def _certain(columns: list[list[str]]) -> Roles | None:
+    kinds = [_meaning(column) for column in columns]
+    if len(columns) == 2 and "date" not in kinds:
+        return _in_order(columns, None, None)
+    if len(columns) in (3, 4) and not {"date", "moment"} & set(kinds[:2]):
+        last = kinds[2:]
+        if last in (["rating"], ["moment"], ["date"], ["rating", "moment"], ["rating", "date"]):
+            rating = 2 if "rating" in last else None
+            return _in_order(columns, rating, len(columns) - 1 if last[-1] != "rating" else None)
+    if len(columns) == 4 and all(map(SHA1.fullmatch, columns[0])) and all(map(MBID.fullmatch, columns[1])):
+        return Roles(0, 1, remark="; column 3 holds plays: every line counts as one interaction")  # Last.fm 360K
+    dates = [place for place, kind in enumerate(kinds) if kind == "date"]
+    ids = [place for place, kind in enumerate(kinds) if kind in ("whole", "rating", "text")]
+    if len(dates) == 1 and len(ids) == 2 and kinds.count("fraction") == len(columns) - 3:  # SNAP's check-ins
+        return Roles(ids[0], ids[1], time=dates[0], remark=_taken(*ids))
+    return None
+
+
+def _in_order(columns: list[list[str]], rating: int | None, time: int | None) -> Roles:
+    """User before item, unless the ids are Amazon's and tell that they stand the other way round."""
+    if _share(ASIN, columns[0]) >= ENOUGH and _share(REVIEWER, columns[1]) >= ENOUGH > _share(ASIN, columns[1]):
+        return Roles(1, 0, rating, time, "; column 1 was taken for the user: it holds ids of Amazon's reviewers", True)
+    if _share(REVIEWER, columns[0]) >= ENOUGH > _share(ASIN, columns[0]) and _share(ASIN, columns[1]) >= ENOUGH:
+        return Roles(0, 1, rating, time, "", True)
+    return Roles(0, 1, rating, time, _taken(0, 1), True)
+
+
+def _taken(user: int, item: int) -> str:
+    return f"; column {user} was taken for the user and {item} for the item, which the file does not say"
+
+
+def _share(pattern: re.Pattern[str], column: list[str]) -> float:
+    return sum(pattern.fullmatch(field.strip()) is not None for field in column) / max(len(column), 1)
+
+
+def _kind(fields: Sequence[str]) -> str:
+    """number, date or text; text where there is nothing."""
+    filled = [field.strip() for field in fields if field.strip()]
+    for kind, pattern in (("number", NUMBER), ("date", DATE)):
+        if filled and sum(pattern.fullmatch(field) is not None for field in filled) >= ENOUGH * len(filled):
+            return kind
+    return "text"
+
+
+def _meaning(column: list[str]) -> str:
+    """date, moment (seconds since 1970, or parts of them), rating, whole (numbers), fraction or text."""
+    kind = _kind(column)
+    if kind != "number":
+        return kind
+    fields = [field.strip() for field in column if NUMBER.fullmatch(field.strip())]
+    values = np.array([float(field.replace(",", ".")) for field in fields])
+    if all(map(WHOLE.fullmatch, fields)) and values.min() >= EARLIEST:
+        return "moment"
+    if is_rating(values):
+        return "rating"
+    return "whole" if (values == np.floor(values)).all() else "fraction"
+
+
+def is_rating(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> bool:
+    """Whether all values are whole or half steps from 0 to 10."""
+    return bool(len(values)) and bool((values >= 0).all() and (values <= HIGHEST_RATING).all() and (values * 2 % 1 == 0).all())

@@ -1,0 +1,66 @@
+"""Whether a .txt file is NGCF text or a table."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trainers.data.readers.content import WHOLE
+from trainers.data.readers.layout import Layout
+from trainers.data.readers.lines import read_lines, widths_of
+from trainers.data.readers.names import KNOWN_IDS, plain, remedy
+from trainers.data.readers.raw import RawInteractions, quoted
+from trainers.data.readers.tables import find_separator, read_table, steadiness
+from trainers.data.readers.text import Text
+from trainers.data.readers.values import interactions
+from trainers.errors import InputError
+
+MOSTLY = 0.9  # of the lines: a table may have lines that are damaged
+AS_TABLE = "if it is a table, say so: data: {format: table}"
+
+
+def read_plain(text: Text) -> RawInteractions:
+    """A .txt file, as what it is.
+
+    Raises:
+        InputError: it could be both, NGCF text and a table of three or four columns; or what the reader of its kind says.
+    """
+    if not _starts_with_ids(text):
+        return interactions(read_table(text, Layout())) if _looks_like_table(text) else read_lines(text, AS_TABLE)
+    width, share = _usual_width(text)
+    if share < MOSTLY or width < 3:
+        return read_lines(text, AS_TABLE if width == 2 else "")
+    if not _all_ids(text):
+        return interactions(read_table(text, Layout()))
+    if width > 4:
+        return read_lines(text)
+    raise InputError(
+        f"{text.path}: must be NGCF text, `user item item ...`, or a table, and could be either: {share:.0%} of its lines have "
+        f"{width} numbers, got {quoted(text.sample[0])}; for a table, {remedy(0, 1)}; for NGCF text: data: {{format: lines}}"
+    )
+
+
+def _starts_with_ids(text: Text) -> bool:
+    return all(WHOLE.fullmatch(field.removeprefix("-")) for field in text.sample[0].split())
+
+
+def _usual_width(text: Text) -> tuple[int, float]:
+    """The most common number of fields in a line, and its share of the lines; nothing of a single line."""
+    widths = widths_of(text.data)
+    if len(widths) == 1:
+        return int(widths[0]), 0.0
+    counts = np.bincount(widths)
+    return int(counts.argmax()), float(counts.max() / len(widths))
+
+
+def _all_ids(text: Text) -> bool:
+    return all(all(map(str.isdecimal, line.split())) for line in text.sample)
+
+
+def _looks_like_table(text: Text) -> bool:
+    """Known names in the first line, or fields that are not parted by blanks, or as many fields in nearly every line."""
+    separator = find_separator(text.sample)
+    if separator is None:
+        return False
+    if separator not in " \t" or any(plain(name) in KNOWN_IDS for name in text.sample[0].split(separator)):
+        return True
+    return len(text.sample) > 1 and steadiness(text.sample, separator) >= MOSTLY

@@ -1,0 +1,82 @@
+"""What a person may say about a file of interactions where the file itself does not: the keys of a study's `data`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
+
+from trainers.validation import SETTINGS, Switch
+
+Name = Annotated[str, Strict(), Field(min_length=1)]
+Number = Annotated[int, Strict(), Field(ge=0)]
+ColumnKey = Name | Number
+ROLES = ("user", "item", "rating", "time")
+
+
+class Columns(BaseModel):
+    """The columns of a table, each by its name in the header or by its number, from 0.
+
+    Where `user` and `item` are both given, nothing else is looked for: without `rating` or `time` there is none.
+    """
+
+    model_config = ConfigDict(**SETTINGS, frozen=True)
+
+    user: ColumnKey | None = None
+    item: ColumnKey | None = None
+    rating: ColumnKey | None = None
+    time: ColumnKey | None = None
+
+    def given(self) -> dict[str, str | int]:
+        """The columns that are given, by role: user, item, rating, time."""
+        return {role: key for role in ROLES if (key := getattr(self, role)) is not None}
+
+
+class Layout(BaseModel):
+    """How a file is laid out; None is found out.
+
+    Attributes:
+        columns: which column is what.
+        separator: what stands between two fields, of one character or more.
+        header: whether the first line names the columns.
+        encoding: of text, as Python names it; else UTF-8, or what the file's byte order mark says.
+        format: `lines` for NGCF text, `user item item ...` in each line; `table` for a line per interaction.
+    """
+
+    model_config = ConfigDict(**SETTINGS, frozen=True)
+
+    columns: Columns | None = None
+    separator: Name | None = None
+    header: Switch | None = None
+    encoding: Name | None = None
+    format: Literal["lines", "table"] | None = None
+
+    @field_validator("separator")
+    @classmethod
+    def _is_no_line_end(cls, separator: str | None) -> str | None:
+        if separator is not None and any(sign in separator for sign in '\r\n"'):
+            raise ValueError(f"must hold neither line ends nor quotes, got {separator!r}")
+        return separator
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, encoding: str | None) -> str | None:
+        try:
+            b" ".decode(encoding or "utf-8")
+        except UnicodeError:
+            pass  # half a sign of UTF-16
+        except LookupError:
+            raise ValueError(f"must be an encoding of text such as utf-8, cp1252 or utf-16, got {encoding!r}") from None
+        return encoding
+
+    @model_validator(mode="after")
+    def _lines_have_no_columns(self) -> Layout:
+        said = [key for key in ("columns", "separator", "header") if getattr(self, key) is not None]
+        if self.format == "lines" and said:
+            raise ValueError(f"format lines, `user item item ...`, has no {' and no '.join(said)}; leave out one or the other")
+        return self
+
+    @property
+    def says_table(self) -> bool:
+        """Whether something is said that only a table has."""
+        return self.format == "table" or not (self.columns is None and self.separator is None and self.header is None)

@@ -1,0 +1,143 @@
+"""Which column is what, by the names in a header or by what a person says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from trainers.data.readers.layout import ROLES, Columns
+from trainers.data.readers.raw import Roles
+from trainers.errors import InputError
+
+# Names as `plain` leaves them. Of two names in one table, that of the earlier group counts; two of one group are refused.
+USER = (
+    ("user", "users", "userid", "uid", "userprocid", "useridx", "userindex"),
+    ("reviewerid", "usermbid", "customerid", "visitorid", "accountid", "memberid", "profileid", "personid"),
+)
+ITEM = (
+    ("item", "items", "itemid", "iid", "itemprocid", "itemidx", "itemindex"),
+    ("parentasin",),  # of Amazon's products with variants, each of which has an asin
+    (
+        *("asin", "movieid", "productid", "businessid", "artistid", "artistmbid", "trackid", "songid", "bookid", "isbn"),
+        *(
+            "gameid",
+            "animeid",
+            "jokeid",
+            "recipeid",
+            "newsid",
+            "articleid",
+            "locationid",
+            "venueid",
+            "poiid",
+            "placeid",
+            "videoid",
+        ),
+    ),
+)
+# Of these the first that is there counts.
+RATING = ("rating", "ratings", "stars", "overall", "score", "starrating", "reviewscore", "reviewrating", "bookrating")
+TIME = ("timestamp", "unixreviewtime", "time", "datetime", "date", "reviewtime", "eventtime", "dateadded", "createdat", "ts")
+COUNTS = {
+    *("plays", "playcount", "playcounts", "weight", "count", "counts", "listening", "listenings", "listens", "listencount"),
+    *("clicks", "frequency", "freq", "numplays", "totalplays", "quantity", "views", "watches"),
+}
+KNOWN_IDS = {name for groups in (USER, ITEM) for group in groups for name in group}
+
+
+def plain(name: str) -> str:
+    """A column's name without case, `_`, `-`, `.`, blanks and RecBole's `:token`."""
+    return re.sub(r"[\s_.-]", "", name.split(":")[0]).lower()
+
+
+def remedy(user: object, item: object) -> str:
+    """The lines of a study file that say which column is what."""
+    return f"say which columns they are: data: {{columns: {{user: {user}, item: {item}}}}}"
+
+
+def roles_by_name(names: tuple[str, ...], columns: Columns | None, path: Path) -> Roles:
+    """The columns that `columns` gives, and unless it gives both user and item, the others by their names.
+
+    Raises:
+        InputError: a given column is not there, or user or item is not found, or could be several; with the columns found.
+    """
+    given = given_roles(names, columns, path)
+    if "user" in given and "item" in given:
+        return Roles(given["user"], given["item"], given.get("rating"), given.get("time"))
+    taken = set(given.values())
+    plain_names = [plain(name) if place not in taken else "" for place, name in enumerate(names)]
+    user = given["user"] if "user" in given else _one("user", USER, plain_names, names, path)
+    item = given["item"] if "item" in given else _one("item", ITEM, plain_names, names, path)
+    rating = given.get("rating", _first(RATING, plain_names))
+    time = given.get("time", _first(TIME, plain_names))
+    return Roles(user, item, rating, time)
+
+
+def given_roles(names: tuple[str, ...], columns: Columns | None, path: Path) -> dict[str, int]:
+    """The place of each column that is given, by role.
+
+    Raises:
+        InputError: it is not there, or is given twice.
+    """
+    given = columns.given() if columns else {}
+    places = {role: _place(role, key, names, path) for role, key in given.items()}
+    for place in places.values():
+        roles = [role for role in ROLES if places.get(role) == place]
+        if len(roles) > 1:
+            raise InputError(f"{path}: {' and '.join(roles)} must be different columns, got {names[place]!r} for each")
+    return places
+
+
+def _place(role: str, key: str | int, names: tuple[str, ...], path: Path) -> int:
+    if isinstance(key, int):
+        if key < len(names):
+            return key
+        raise InputError(
+            f"{path}: data.columns.{role} must be a number from 0 to {len(names) - 1}, got {key}; columns: {listed(names)}"
+        )
+    if key in names:
+        return names.index(key)
+    same = [place for place, name in enumerate(names) if plain(name) == plain(key)]
+    if len(same) == 1:
+        return same[0]
+    found = "two columns that are spelled like it" if same else "no such column"
+    raise InputError(
+        f"{path}: data.columns.{role} must be a column of the file, got {key!r}, {found}; columns: {listed(names)}"
+    )
+
+
+def _one(role: str, groups: tuple[tuple[str, ...], ...], plain_names: list[str], names: tuple[str, ...], path: Path) -> int:
+    for group in groups:
+        found = [place for place, name in enumerate(plain_names) if name in group]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            several = listed(tuple(names[place] for place in found))
+            key = names[found[0]] if names.count(names[found[0]]) == 1 else found[0]
+            raise InputError(
+                f"{path}: needs one column named {role}, got several that could be it, {several}, of columns {listed(names)}; "
+                f"say which it is, such as data: {{columns: {{{role}: {key}}}}}"
+            )
+    raise InputError(
+        f"{path}: needs one column named {role} or {role}_id, or another known name, got columns {listed(names)}; "
+        + remedy("NAME", "NAME")
+    )
+
+
+def _first(known: tuple[str, ...], plain_names: list[str]) -> int | None:
+    return next((plain_names.index(name) for name in known if name in plain_names), None)
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """Names in a message, the first twenty of them."""
+    return ", ".join(name if len(name) <= 60 else f"{name[:60]}..." for name in names[:20]) + (
+        ", ..." if len(names) > 20 else ""
+    )
+
+
+def unused(names: tuple[str, ...], roles: Roles) -> str:
+    """What is to be said of columns that are not used, or nothing."""
+    others = [name for place, name in enumerate(names) if place not in roles.used().values()]
+    counts = [name for name in others if plain(name) in COUNTS] if roles.rating is None else []
+    rest = tuple(name for name in others if name not in counts)
+    said = f"; {', '.join(counts)} not used: every line counts as one interaction" if counts else ""
+    return said + (f"; not used: {listed(rest)}" if rest else "")

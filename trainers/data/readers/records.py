@@ -1,0 +1,109 @@
+"""JSON, an object per line or one list of them, such as the reviews of Yelp and Amazon."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+from trainers.data.readers.layout import Layout
+from trainers.data.readers.names import listed, roles_by_name
+from trainers.data.readers.raw import Column, Table, refusal
+from trainers.data.readers.text import SAMPLE_LINES, encoding_of, explained, not_encoded, open_file
+from trainers.errors import InputError
+
+Record = tuple[int, dict[str, Any]]  # with the number of its line, or of its entry in the list
+
+
+def read_records(path: Path, layout: Layout) -> Table:
+    """The used fields of JSON objects, as text.
+
+    Raises:
+        InputError: a line that is no JSON object or lacks a field, with its number; fields that are not known.
+    """
+    if layout.separator is not None or layout.header is not None:
+        raise InputError(f"{path}: JSON has no {'separator' if layout.separator else 'header'}; leave it out of `data`")
+    with explained(path), closing(_lines(path, layout.encoding)) as lines:
+        unit, records = _records(path, lines)
+        first = list(itertools.islice(records, SAMPLE_LINES))
+        if not first:
+            raise InputError(f"{path}: holds no interactions: the file is empty; expected an object in each line")
+        names = tuple(dict.fromkeys(key for _, record in first for key in record))
+        roles = roles_by_name(names, layout.columns, path)
+        keys = {role: names[place] for role, place in roles.used().items()}
+        cells: dict[str, list[str]] = {role: [] for role in keys}
+        numbers: list[int] = []
+        for number, record in itertools.chain(first, records):
+            numbers.append(number)
+            for role, key in keys.items():
+                cells[role].append(_cell(path, f"{unit} {number}", record, key))
+
+    def place(row: int) -> tuple[str, str]:
+        return f"{unit} {numbers[row]}", ", ".join(f"{key}: {cells[role][row]}" for role, key in keys.items())
+
+    return Table(path, names, roles, {role: Column.of(column) for role, column in cells.items()}, "JSON", place)
+
+
+def _lines(path: Path, encoding: str | None) -> Generator[str, None, None]:
+    with open_file(path) as file:
+        start = file.read(4)
+    wanted = encoding_of(start) or "utf-8" if encoding in (None, "utf-8") else encoding
+    with TextIOWrapper(open_file(path), encoding=wanted) as lines:
+        number = 0
+        try:
+            for number, line in enumerate(lines, start=1):  # noqa: B007
+                yield line
+        except UnicodeDecodeError as error:
+            shown = bytes(error.object[max(error.start - 10, 0) : error.end + 10])
+            raise not_encoded(path, number + 1, wanted, shown) from None
+
+
+def _records(path: Path, lines: Iterator[str]) -> tuple[str, Iterator[Record]]:
+    """What a record's number counts, and the records."""
+    numbered = enumerate(lines, start=1)
+    filled = ((number, line) for number, line in numbered if line.strip())
+    number, line = next(filled, (0, ""))
+    if line.lstrip().startswith("["):
+        return "entry", _listed(path, line + "".join(lines))
+    every = itertools.chain([(number, line)] if line else [], filled)
+    return "line", ((number, _object(path, f"line {number}", line)) for number, line in every)
+
+
+def _listed(path: Path, text: str) -> Iterator[Record]:
+    try:
+        records = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: must be a JSON list of objects, or one object in each line, got {error}") from None
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record, dict):
+            raise refusal(path, f"entry {number}", "must be a JSON object", str(record))
+        yield number, record
+
+
+def _object(path: Path, place: str, line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise refusal(path, place, "must be a JSON object", line, "an object in each line is expected; is the file cut off?")
+    return record
+
+
+def _cell(path: Path, place: str, record: dict[str, Any], key: str) -> str:
+    """A field as text; nothing where it is null."""
+    if key not in record:
+        raise refusal(path, place, f"must have the field {key!r}", listed(tuple(record)))
+    value = record[key]
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise refusal(path, place, f"the field {key!r} must be text or a number", str(value))
+    text = str(value)
+    if not text.isascii() and not text.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise refusal(path, place, f"the field {key!r} must hold whole signs", ascii(text))
+    return text

@@ -1,0 +1,255 @@
+"""Tables as text: what separates the fields, which lines are sound, and the cells of the columns that are used."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trainers.data.readers.content import has_header, roles_by_content
+from trainers.data.readers.layout import Layout
+from trainers.data.readers.names import given_roles, roles_by_name
+from trainers.data.readers.raw import Column, Numbers, Table, joined, quoted, refusal
+from trainers.data.readers.text import Text
+from trainers.errors import InputError
+
+UNIT = "\x1f"  # stands for a separator of several characters; text holds none
+WORDS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "spaces", "::": "`::`"}
+QUOTING = (",", ";", "|")  # tables with tabs hold quotes as they are, such as 12" in a name
+EXCEL = re.compile(rb"sep=(.)\n", re.IGNORECASE)
+QUOTED = re.compile(r'"[^"]*"')
+BLOCK = 2**24  # bytes whose lines are checked at once
+CHUNK = 2**19  # lines whose texts are in memory at once
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a text table is laid out: its separator, whether fields may be quoted, and whether it has a header."""
+
+    separator: str
+    quotes: bool
+    header: bool
+
+    @property
+    def words(self) -> str:
+        return f"{'header' if self.header else 'no header'}; {WORDS.get(self.separator, repr(self.separator))}"
+
+
+def read_table(text: Text, layout: Layout) -> Table:
+    """The columns of a text table that are used, as text, or as numbers where they are.
+
+    Raises:
+        InputError: no separator, another number of fields in a line, or columns that are not known.
+    """
+    text, separator = _separated(text, layout)
+    text = replace(text, data=_without_blank_lines(text.data, separator))
+    quotes = _has_quotes(text, separator)
+    rows = _split(text.sample, separator, quotes)
+    header = _header(rows, layout, text)
+    names = tuple(field.strip() for field in rows[0]) if header else tuple(map(str, range(len(rows[0]))))
+    columns = layout.columns
+    roles = roles_by_name(names, columns, text.path) if header else roles_by_content(rows, columns, text.path)
+    form = Form(separator, quotes, header)
+    take = _quoted_cells if quotes else _plain_cells
+    cells = take(text, form, len(names), roles.used())
+    said = form.words + (f"; {text.encoding}" if text.encoding else "")
+    return Table(text.path, names, roles, cells, said, partial(_place, text, form))
+
+
+def find_separator(sample: list[str], preferred: str = "") -> str | None:
+    """What stands equally often in nearly all of the lines; else what stands in the first one; None where nothing does."""
+    lines = [QUOTED.sub("", line) for line in sample[:100]]
+    order = list(dict.fromkeys([*([preferred] if preferred else []), "::", "\t"]))
+    present = [sign for sign in (*order, ";", ",", "|") if sign in lines[0]]
+    steady = [sign for sign in present if steadiness(lines, sign) >= 0.9]
+    strong = [sign for sign in steady if sign in order]
+    if strong:
+        return strong[0]
+    if steady:
+        return max(steady, key=lambda sign: lines[0].count(sign))
+    if present:
+        return present[0]
+    return " " if " " in lines[0].strip() else None
+
+
+def steadiness(lines: list[str], sign: str) -> float:
+    """The share of lines that hold a sign as often as the first line does."""
+    return sum(line.count(sign) == lines[0].count(sign) for line in lines) / len(lines)
+
+
+def preferred_separator(name: str) -> str:
+    """What the ending of a file's name says of its separator, or nothing."""
+    return "\t" if name.lower().removesuffix(".gz").endswith((".tsv", ".inter")) else ""
+
+
+def _separated(text: Text, layout: Layout) -> tuple[Text, str]:
+    """The text with fields parted by one character, and what parted them in the file."""
+    excel = EXCEL.match(text.data)
+    if excel:
+        text = replace(text, data=text.data[excel.end() :], skipped=1)
+    separator = layout.separator or (excel[1].decode() if excel else None)
+    if separator is None and text.sample:
+        separator = find_separator(text.sample, preferred_separator(text.path.name))
+    if separator is None or not text.sample:
+        first = text.sample[0] if text.sample else ""
+        raise InputError(
+            f"{text.path}: needs columns parted by tabs, commas, semicolons, bars, `::` or spaces, got {quoted(first)}; "
+            'say what parts them: data: {separator: "/"}'
+        )
+    if separator == " ":
+        text = replace(text, data=re.sub(rb"(?m)^ +| +$", b"", re.sub(rb" {2,}", b" ", text.data)))
+    return text, separator
+
+
+def _has_quotes(text: Text, separator: str) -> bool:
+    if b'"' not in text.data:
+        return False
+    first = text.sample[0].split(separator)
+    return separator in QUOTING or all(len(field) > 1 and field[0] == field[-1] == '"' for field in first)
+
+
+def _split(lines: list[str], separator: str, quotes: bool) -> list[list[str]]:
+    if not quotes:
+        return [line.split(separator) for line in lines]
+    rows: list[list[str]] = []
+    with suppress(csv.Error):  # explained where all lines are read
+        for row in csv.reader((line + "\n" for line in lines), delimiter=separator):
+            rows += [row] if row else []
+    return rows or [lines[0].split(separator)]
+
+
+def _header(rows: list[list[str]], layout: Layout, text: Text) -> bool:
+    if layout.header is not None:
+        named = [key for key in (layout.columns.given().values() if layout.columns else ()) if isinstance(key, str)]
+        if named and not layout.header:
+            raise InputError(
+                f"{text.path}: columns without a header have numbers, from 0 to {len(rows[0]) - 1}, got the name {named[0]!r}"
+            )
+        return layout.header
+    if layout.columns and any(isinstance(key, str) for key in layout.columns.given().values()):
+        given_roles(tuple(rows[0]), layout.columns, text.path)  # refused unless the first line has the names
+        return True
+    return has_header(rows, text.path)
+
+
+def _without_blank_lines(data: bytes, separator: str) -> bytes:
+    """Blank lines made empty, and those that hold separators alone, as spreadsheets leave them."""
+    blank = b"[ \t" + re.escape(separator.encode()) + b"]+" if len(separator) == 1 else rb"[ \t]+"
+    return re.sub(b"(?m)^" + blank + b"$", b"", data)
+
+
+def _plain_cells(text: Text, form: Form, width: int, used: dict[str, int]) -> dict[str, Column | Numbers]:
+    """By pandas' parser, once every line is known to have `width` fields."""
+    data, sign = text.data, form.separator
+    if b"\n\n" in data or data.startswith(b"\n"):
+        data = re.sub(rb"\n{2,}", b"\n", data).lstrip(b"\n")
+    if len(sign.encode()) > 1:
+        data, sign = data.replace(sign.encode(), UNIT.encode()), UNIT
+    _check_widths(text, data, sign, width, form)
+    start = data.find(b"\n") + 1 or len(data) if form.header else 0
+    places = {place: role for role, place in used.items()}
+    if start >= len(data):
+        return {role: Column.of([]) for role in used}
+    for numeric in (("rating", "time"), ()):  # if a rating or time is no number, all are read as text
+        kinds = {place: np.float64 if role in numeric else object for place, role in places.items()}
+        try:
+            cells = _parsed(data[start:], sign, width, kinds)
+        except ValueError:
+            continue
+        return {role: cells[place] for place, role in places.items()}
+    raise InputError(f"{text.path}: is not a table that can be read; got {quoted(text.sample[0])} as its first line")
+
+
+def _parsed(data: bytes, sign: str, width: int, kinds: Mapping[int, type]) -> dict[int, Column | Numbers]:
+    """The columns in `kinds`, those of type object as exact text: pandas' categories would take 007 for 7."""
+    parts: dict[int, list[Column | Numbers]] = {place: [] for place in kinds}
+    chunks = pd.read_csv(
+        io.BytesIO(data),
+        sep=sign,
+        header=None,
+        names=list(range(width)),
+        usecols=sorted(kinds),
+        dtype=kinds,
+        quoting=csv.QUOTE_NONE,
+        na_filter=False,
+        skip_blank_lines=False,
+        index_col=False,
+        encoding="utf-8",
+        engine="c",
+        chunksize=CHUNK,
+    )
+    with chunks:
+        for chunk in chunks:
+            for place, kind in kinds.items():
+                values = chunk[place].to_numpy()
+                parts[place].append(Column.of(values) if kind is object else values)
+    return {place: joined(columns) for place, columns in parts.items()}
+
+
+def _check_widths(text: Text, data: bytes, sign: str, width: int, form: Form) -> None:
+    """Raise unless each line of `data`, none of them empty, has `width` fields."""
+    start = row = 0
+    while start < len(data):
+        end = data.find(b"\n", start + BLOCK) + 1 or len(data)
+        signs = np.frombuffer(data, np.uint8, end - start, start)
+        ends = np.flatnonzero(signs == ord("\n"))
+        if signs[-1] != ord("\n"):
+            ends = np.append(ends, len(signs))
+        places = np.flatnonzero(signs == ord(sign))
+        counts = np.diff(np.searchsorted(places, ends), prepend=0) + 1
+        wrong = np.flatnonzero(counts != width)
+        if len(wrong):
+            number = text.line_of(row + int(wrong[0]))
+            raise _ragged(text, number, int(counts[wrong[0]]), width, form)
+        row, start = row + len(ends), end
+
+
+def _ragged(text: Text, number: int, found: int, width: int, form: Form) -> InputError:
+    rule = (
+        f"each line must have the {width} fields of the first one, this one has {found} (parted by {form.words.split('; ')[1]})"
+    )
+    return refusal(text.path, f"line {number}", rule, text.line(number), "mend or delete it; is the file cut off?")
+
+
+def _quoted_cells(text: Text, form: Form, width: int, used: dict[str, int]) -> dict[str, Column | Numbers]:
+    """By Python's parser, which refuses quotes that do not fit."""
+    rows = _reader(text, form)
+    cells: dict[str, list[str]] = {role: [] for role in used}
+    start = 1
+    try:
+        for row in rows:
+            if row and len(row) != width:
+                raise _ragged(text, start + text.skipped, len(row), width, form)
+            start = rows.line_num + 1
+            for role, place in used.items():
+                if row:
+                    cells[role].append(row[place])
+    except csv.Error as error:
+        number = start + text.skipped
+        rule = f"quotes must stand around whole fields, two of them for one inside ({error})"
+        raise refusal(text.path, f"line {number}", rule, text.line(number), "mend the line") from None
+    return {role: Column.of(column[form.header :]) for role, column in cells.items()}
+
+
+def _reader(text: Text, form: Form) -> Any:
+    return csv.reader(io.StringIO(text.data.decode()), delimiter=form.separator, strict=True)
+
+
+def _place(text: Text, form: Form, row: int) -> tuple[str, str]:
+    """Where a row begins, and what stands there."""
+    number = text.line_of(row + form.header)
+    if form.quotes:  # a field may hold line ends
+        rows, found, end = _reader(text, form), -1, 0
+        while found < row + form.header:
+            number = end + 1 + text.skipped
+            found += bool(next(rows))
+            end = rows.line_num
+    return f"line {number}", text.line(number)

@@ -1,0 +1,146 @@
+"""From the cells of a table to ids, ratings and times, each cell checked."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from trainers.data.readers.content import is_rating
+from trainers.data.readers.names import remedy, unused
+from trainers.data.readers.raw import Column, Numbers, RawInteractions, Table
+
+WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")  # a number and nothing else: `007` and `7` are two ids
+POINT_ZERO = re.compile(r"(0|[1-9][0-9]{0,17})\.0+")
+COMMA = re.compile(r"[+-]?\d+,\d+")
+MISSING = {"na", "n/a", "nan", "null", "none"}
+LONGEST_ID = 255  # characters
+# Dates that are no ISO 8601, and can mean one day only: 03/04/2020 is not among them.
+DATE_FORMATS = ("%a %b %d %H:%M:%S %z %Y", "%m %d, %Y", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S")
+
+
+def interactions(table: Table) -> RawInteractions:
+    """The interactions of a table.
+
+    Raises:
+        InputError: an id that is empty or endless, a rating that is no number, a time that is neither number nor date; with
+            the line.
+    """
+    names, roles = table.names, table.roles
+    users, user_remarks = _ids(table, "user")
+    items, item_remarks = _ids(table, "item")
+    ratings = _ratings(table) if roles.rating is not None else None
+    times = _times(table) if roles.time is not None else None
+    kind = "interactions" if ratings is None else "ratings"
+    used = ", ".join(f"{role}={names[place]}" for role, place in roles.used().items())
+    said = f"read {len(users):,} {kind}: {used}; {table.form}{roles.remark}{unused(names, roles)}"
+    said += "".join(f"; {remark}" for remark in (user_remarks.said, item_remarks.said) if remark)
+    return RawInteractions(users, items, ratings, times, False, said, (*user_remarks.warnings, *item_remarks.warnings))
+
+
+class _Remarks:
+    """What is to be said of a column of ids."""
+
+    def __init__(self) -> None:
+        self.said = ""
+        self.warnings: list[str] = []
+
+
+def _ids(table: Table, role: str) -> tuple[NDArray[Any], _Remarks]:
+    column, remarks = table.cells[role], _Remarks()
+    assert isinstance(column, Column)
+    name = table.names[table.roles.used()[role]]
+    texts = [text.strip() for text in column.texts]
+    _refuse_where(table, column, [not text for text in texts], f"column {name!r} is empty")
+    too_long = [len(text) > LONGEST_ID for text in texts]
+    _refuse_where(table, column, too_long, f"column {name!r} must hold ids of at most {LONGEST_ID} characters")
+    rows = np.bincount(column.codes, minlength=len(texts)) if len(column.codes) else np.zeros(len(texts), np.int64)
+    remarks.warnings += _warnings(texts, rows, role)
+    with_zero = [place for place, text in enumerate(texts) if "." in text and POINT_ZERO.fullmatch(text)]
+    for place in with_zero:
+        texts[place] = texts[place].split(".")[0]
+    if with_zero:
+        remarks.said = f"{int(rows[with_zero].sum()):,} {role} ids written like 12.0 were read as 12"
+    if all(map(WHOLE.fullmatch, texts)):  # so that 9 sorts before 10
+        return np.array(texts, dtype=np.int64)[column.codes], remarks
+    return np.array(texts, dtype=np.str_)[column.codes], remarks
+
+
+def _warnings(texts: Sequence[str], rows: NDArray[np.int64], role: str) -> list[str]:
+    """A sentence for each id that looks like a missing value."""
+    found: Counter[str] = Counter()
+    for text, count in zip(texts, rows.tolist(), strict=True):
+        if len(text) <= 4 and text.lower() in MISSING:
+            found[text] += count
+    return [
+        f"{count:,} {'line has' if count == 1 else 'lines have'} the {role} id {text}, which counts as an id like any other"
+        for text, count in found.items()
+    ]
+
+
+def _ratings(table: Table) -> Numbers:
+    name = table.names[table.roles.used()["rating"]]
+    values = _numbers(table, "rating", f"ratings must be numbers, column {name!r} has another value")
+    if table.roles.by_content and len(values) and not is_rating(values):
+        wrong = np.array([not is_rating(values[[row]]) for row in np.unique(values, return_index=True)[1]])
+        row = int(np.unique(values, return_index=True)[1][wrong].min())
+        table.refuse(row, f"column {name} was taken for a rating by its first values, this one is none", remedy(0, 1))
+    return values
+
+
+def _numbers(table: Table, role: str, rule: str) -> Numbers:
+    column = table.cells[role]
+    if isinstance(column, Column):
+        values, column_codes = _as_numbers(column.texts), column.codes
+        bad = ~np.isfinite(values)
+        if bad[column_codes].any():
+            table.refuse(column.first(bad), rule)
+        return np.take(values, column_codes)
+    bad = ~np.isfinite(column)
+    if bad.any():
+        table.refuse(int(np.argmax(bad)), rule)
+    return column
+
+
+def _as_numbers(texts: Sequence[str]) -> Numbers:
+    """NaN where a text is no number; 3,5 is one."""
+    plain = [text.replace(",", ".") if "," in text and COMMA.fullmatch(text.strip()) else text for text in texts]
+    return np.asarray(pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce"), dtype=np.float64)
+
+
+def _times(table: Table) -> Numbers:
+    column = table.cells["time"]
+    name = table.names[table.roles.used()["time"]]
+    rule = f"times must be numbers or dates such as 2024-05-31T18:00:00Z, column {name!r} has another value"
+    if not isinstance(column, Column):
+        return _numbers(table, "time", rule)
+    if np.isnan(_as_numbers(column.texts[:1])).any():
+        values = _as_dates([text.strip() for text in column.texts])
+    else:
+        values = _as_numbers(column.texts)
+    bad = ~np.isfinite(values)
+    if bad[column.codes].any():
+        table.refuse(column.first(bad), rule, "if no times are needed, leave the column out: " + remedy("NAME", "NAME"))
+    return np.take(values, column.codes)
+
+
+def _as_dates(texts: list[str]) -> Numbers:
+    """Seconds since 1970, UTC unless a date says otherwise; NaN where a text is no date."""
+    series = pd.Series(texts, dtype=object)
+    for form in ("ISO8601", *DATE_FORMATS):
+        dates = pd.to_datetime(series, format=form, errors="coerce", utc=True)
+        if dates.notna().any():
+            seconds = dates.dt.as_unit("us").astype("int64").to_numpy() / 1e6
+            return np.where(dates.isna().to_numpy(), np.nan, seconds)
+    return np.full(len(texts), np.nan)
+
+
+def _refuse_where(table: Table, column: Column, bad: list[bool], rule: str) -> None:
+    wrong = np.array(bad, dtype=np.bool_)
+    if wrong.any():
+        table.refuse(column.first(wrong), rule)

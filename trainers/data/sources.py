@@ -1,0 +1,109 @@
+"""Where the files of a dataset are: a folder with splits, a single file, a public dataset, or a table in memory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pooch
+
+from trainers.data.options import DataOptions
+from trainers.data.public import PUBLIC, PublicDataset, local_or_downloaded
+from trainers.data.readers import SUFFIXES, find_recbole
+from trainers.errors import InputError, unknown
+from trainers.validation import checked
+
+DATA_DIR_VARIABLE = "HPO_DATA_DIR"
+DEMO = "demo"
+NAMES = (*PUBLIC, DEMO)  # of data that are not the user's own
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a dataset, and how they are read.
+
+    Attributes:
+        train: the train file, or the only one.
+        test: None where the test split is split off `train`.
+        valid: None without one.
+        public: what the files must hold; None for data of one's own.
+    """
+
+    name: str
+    train: Path
+    test: Path | None
+    valid: Path | None
+    options: DataOptions
+    public: PublicDataset | None = field(default=None, compare=False)
+
+    @property
+    def version(self) -> tuple[tuple[int, int], ...]:
+        """Changes when one of the files to train on does."""
+        states = [path.stat() for path in (self.train, self.valid) if path is not None]
+        return tuple((state.st_mtime_ns, state.st_size) for state in states)
+
+
+def find_files(name: str, data_dir: str | Path | None, options: DataOptions) -> Files:
+    """The files of a public dataset or of the user's own.
+
+    Raises:
+        InputError: not found (where it was looked for), or options that do not go with it.
+    """
+    if name in PUBLIC:
+        return _public_files(name, data_dir, options)
+    path = _find_own(name, data_dir)
+    single = path if path.is_file() else find_recbole(path)
+    if single is not None:
+        return Files(name, single.resolve(), None, None, options)
+    train, test, valid = (_split_file(path, split) for split in ("train", "test", "valid"))
+    if train is None or test is None:
+        lacking = "train" if train is None else "test"
+        raise InputError(
+            f"{path}: needs one file {lacking}.txt, or {lacking} with another ending of {', '.join(SUFFIXES)}; there is none"
+        )
+    if options.test is not None:
+        raise InputError(f"data.test splits a single file, and {path} has a test file, {test.name}; leave data.test out")
+    return Files(name, train, test, valid, options)
+
+
+def _public_files(name: str, data_dir: str | Path | None, options: DataOptions) -> Files:
+    public = PUBLIC[name]
+    looked = [Path(data_dir) / name] if data_dir is not None else _default_folders(name)
+    if options != DataOptions() and "all" not in public.files:
+        given = ", ".join(options.model_dump(exclude_defaults=True))
+        raise InputError(f"dataset {name!r} is read as it was published; leave out the data options {given}")
+    folder = local_or_downloaded(name, looked, download=data_dir is None)
+    ours = {"ordered": public.ordered, **public.options}
+    read_as = checked(DataOptions, {**ours, **options.model_dump(exclude_defaults=True)}, f"dataset {name}")
+    paths = {split: _published_file(folder, Path(file).name) for split, file in public.files.items()}
+    return Files(name, paths.get("all") or paths["train"], paths.get("test"), paths.get("valid"), read_as, public)
+
+
+def _published_file(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.is_file():
+        raise InputError(f"{folder}: has no file {name}; put it there, or remove the folder to download")
+    return path.resolve()
+
+
+def _default_folders(name: str) -> list[Path]:
+    cache = Path(pooch.os_cache("mml-hpo")) / name
+    variable = os.environ.get(DATA_DIR_VARIABLE)
+    return [Path(variable) / name, cache] if variable else [cache]
+
+
+def _find_own(name: str, data_dir: str | Path | None) -> Path:
+    root = data_dir if data_dir is not None else os.environ.get(DATA_DIR_VARIABLE)
+    looked = list(dict.fromkeys([Path(root) / name, Path(name)] if root else [Path(name)]))
+    for path in looked:
+        if path.exists():
+            return path
+    raise InputError(f"{unknown('dataset', name, NAMES)}; nor is there a file or folder {' or '.join(map(str, looked))}")
+
+
+def _split_file(folder: Path, split: str) -> Path | None:
+    found = [path for path in (folder / f"{split}{suffix}" for suffix in SUFFIXES) if path.is_file()]
+    if len(found) > 1:
+        raise InputError(f"{folder}: may have one {split} file, and there are {', '.join(path.name for path in found)}")
+    return found[0].resolve() if found else None

@@ -1,0 +1,163 @@
+"""Splits interactions in two: at random, the last of each user, or at one moment for all users."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers import rng
+from trainers.data.interactions import Interactions
+from trainers.errors import InputError, unknown
+from trainers.rng import Purpose
+
+log = logging.getLogger(__name__)
+
+How = Literal["random", "last", "leave_one_out", "time"]
+SEED = 2024
+MOST_SORTED = 0.95  # of users whose items ascend: then the data were sorted by id, and their order is none
+SORTED_AT_LEAST = 3  # items that a user has to have for that to say something
+
+NEEDS_ORDER = (
+    "the data have no order: give a time column (data: {columns: {time: ...}}), or say that lines are in order (ordered: true)"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Interactions in two parts, with the same ids.
+
+    Attributes:
+        seen: the first part, to train on.
+        held_out: the second part, to measure on.
+        unknown: number of pairs that were dropped because their user or item is not in `seen`; only `time` drops any.
+        moment: when `held_out` begins, in the unit of the data's times; None unless split by `time`.
+    """
+
+    seen: Interactions
+    held_out: Interactions
+    unknown: int = 0
+    moment: float | None = None
+
+
+def hold_out(
+    train: Interactions, how: How = "random", fraction: float = 0.1, seed: int = SEED
+) -> tuple[Interactions, Interactions]:
+    """Split off a part of the interactions, see `split`.
+
+    Returns:
+        (seen, held_out), both with the ids of `train`.
+
+    Raises:
+        InputError: see `split`.
+    """
+    found = split(train, how, fraction, seed)
+    if found.unknown:
+        log.warning("held out by time: dropped %d pairs whose user or item is not known before", found.unknown)
+    return found.seen, found.held_out
+
+
+def split(train: Interactions, how: How = "random", fraction: float = 0.1, seed: int = SEED) -> Split:
+    """Split off a part of the interactions.
+
+    Args:
+        how: `random`: ceil(fraction) of each user's pairs, drawn; `last`: ceil(fraction) of each user's pairs, the latest;
+            `leave_one_out`: each user's latest pair; at least one pair of each user stays. `time`: all pairs from one moment
+            on, which is chosen so that they are nearest to `fraction`; pairs whose user or item is unknown before it are
+            dropped.
+        fraction: of the pairs, between 0 and 1.
+        seed: of `random`.
+
+    Raises:
+        InputError: an unknown `how`, a fraction out of range, data without the order or the times that `how` needs, or nothing
+            that can be held out.
+    """
+    if how not in get_args(How):
+        raise InputError(unknown("split", how, get_args(How)))
+    if not 0.0 < fraction < 1.0:
+        raise InputError(f"the fraction held out must lie between 0 and 1, got {fraction}")
+    if how == "time":
+        return _at_one_moment(train, fraction)
+    rank = _from_the_end(train, how) if how != "random" else _shuffled(train, seed)
+    wanted = (
+        np.ceil(train.per_user * fraction - 1e-9).astype(np.int64)
+        if how != "leave_one_out"
+        else np.ones(train.n_users, np.int64)
+    )
+    held = rank < np.minimum(wanted, train.per_user - 1)[train.users]
+    if not held.any():
+        raise InputError(f"nothing can be held out: no user has two interactions ({len(train)} pairs, {train.n_users} users)")
+    return Split(train.where(~held), train.where(held))
+
+
+def check_order(interactions: Interactions) -> None:
+    """Whether each user's interactions have an order.
+
+    Raises:
+        InputError: they have none, or one that only sorts ids.
+    """
+    if interactions.order is None:
+        raise InputError(NEEDS_ORDER)
+    if interactions.times is None and (share := share_sorted(interactions)) > MOST_SORTED:
+        raise InputError(
+            f"the order of the data means nothing: {100 * share:.0f} % of the users have their items sorted by id; use the "
+            "original files, or split at random"
+        )
+
+
+def share_sorted(interactions: Interactions) -> float:
+    """Of the users with at least 3 items, how many have them in ascending order; 0 without such users or without an order."""
+    if interactions.order is None:
+        return 0.0
+    many = interactions.per_user >= SORTED_AT_LEAST
+    ends = interactions.indptr[1:-1]
+    falls = np.diff(interactions.order) < 0  # items ascend within a user, so the order must, too
+    falls[ends[(ends > 0) & (ends < len(interactions))] - 1] = False  # from one user to the next
+    per_user = np.bincount(interactions.users[1:][falls], minlength=interactions.n_users)
+    return float((per_user[many] == 0).mean()) if many.any() else 0.0
+
+
+def _shuffled(train: Interactions, seed: int) -> NDArray[np.int64]:
+    lot = rng.bits(rng.key(seed, Purpose.HOLD_OUT), train.keys.astype(np.uint64))
+    return _rank_within_user(train, lot)
+
+
+def _from_the_end(train: Interactions, how: str) -> NDArray[np.int64]:
+    try:
+        check_order(train)
+    except InputError as error:
+        raise InputError(f"split {how!r} needs an order: {error}") from None
+    assert train.order is not None
+    return _rank_within_user(train, -train.order)
+
+
+def _rank_within_user(train: Interactions, by: NDArray[np.integer]) -> NDArray[np.int64]:
+    """How many of its user's pairs come before each pair (n_pairs,), in ascending order of `by`."""
+    order = np.lexsort((by, train.users))  # keeps users together, so positions are those of the CSR
+    rank = np.empty(len(train), np.int64)
+    rank[order] = np.arange(len(train)) - train.indptr[train.users]
+    return rank
+
+
+def _at_one_moment(train: Interactions, fraction: float) -> Split:
+    if train.times is None:
+        raise InputError("split 'time' needs times: give a time column (data: {columns: {time: ...}}), or use another split")
+    moments, first = np.unique(np.sort(train.times), return_index=True)
+    if len(moments) < 2:
+        raise InputError(
+            f"split 'time' needs interactions of different times, all {len(train)} have the time {train.times[:1]}"
+        )
+    held = len(train) - first[1:]  # for each moment but the first
+    moment = float(moments[1:][np.argmin(np.abs(held - fraction * len(train)))])
+    seen = train.where(train.times < moment)
+    late = train.times >= moment
+    known = (seen.per_user > 0)[train.users] & (seen.per_item > 0)[train.items]
+    if not (late & known).any():
+        raise InputError(
+            f"split 'time' leaves nothing to measure on: no user and item of the {late.sum()} pairs from {moment:g} on are "
+            "known before; use another fraction, or split 'last'"
+        )
+    return Split(seen, train.where(late & known), int((late & ~known).sum()), moment)
