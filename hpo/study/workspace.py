@@ -133,10 +133,11 @@ class Workspace:
         """What the search trains on and what it is measured on, and how many pairs were dropped between the two.
 
         Raises:
-            InputError: the data do not allow that validation.
+            InputError: no such data, or they do not allow that validation.
         """
+        dataset, how = self.dataset, self.validation
         try:
-            return self.dataset.hold_out(self.validation)
+            return dataset.hold_out(how)
         except InputError as error:
             raise InputError(f"study {self.spec.name}: validation: {error}") from None
 

@@ -196,12 +196,12 @@ def test_vectors_that_cannot_be_saved(place: Place, fails: Callable[[int], str])
     assert f"{folder}: cannot be written: Is a directory" in fails(train.main([*command, str(folder)]))
 
 
-def test_a_huge_split_seed(place: Place, fails: Callable[[int], str]):
+def test_a_huge_seed_of_validation(place: Place, fails: Callable[[int], str]):
     config = place.root / "mine.yaml"
     config.write_text(CONFIG)
     command, huge = [str(config), "--dataset", "tiny", "--data-dir", str(place.root / "data")], "99999999999999999999"
-    message = fails(train.main([*command, "--split-seed", huge]))
-    assert "--split-seed: Input should be less than or equal to" in message
+    message = fails(train.main([*command, "--validation", f"{{name: random, seed: {huge}}}"]))
+    assert "--validation: seed: Input should be less than or equal to" in message
     assert huge in message
 
 

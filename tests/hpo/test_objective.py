@@ -17,7 +17,7 @@ from hpo.storage.open import open_storage
 from hpo.study.attributes import FINISHED
 from hpo.study.stored import stored_spec
 from hpo.study.trials import trial_config
-from trainers import Interactions, hold_out, load_dataset, load_test
+from trainers import Interactions, load_dataset, load_test
 from trainers import train as train_config
 from trainers.engines.protocol import Vectors
 from trainers.metrics.definitions import Metric
@@ -62,8 +62,9 @@ def test_a_study_of_another_objective(
 ):
     study, k = studied(place, objective), Metric.parse(objective).k
     data = place.root / "data"
-    spec, whole = stored_spec(study), load_dataset("tiny", data).train
-    seen, validation = hold_out(whole, spec.split_seed)
+    spec, dataset = stored_spec(study), load_dataset("tiny", data)
+    whole, parts = dataset.train, dataset.hold_out(spec.validation)
+    seen, validation = parts.seen, parts.held_out
     assert study.metric_names == [objective]
     for trial in study.get_trials(states=FINISHED):
         vectors = trained(trial, spec, seen)
@@ -73,9 +74,9 @@ def test_a_study_of_another_objective(
     outcome = confirmed(place)
     assert outcome.table_metrics == (objective, beside)
     measured = [objective, beside, "ndcg@20", "recall@20", "ndcg@50", "recall@50"]
-    for method in [*outcome.methods, *outcome.candidates]:
+    for method in [*outcome.methods, *outcome.finalists]:
         assert [list(metrics) for metrics in method.by_seed.values()] == [measured] * 2
-    assert outcome.winner.mean(objective) == max(candidate.mean(objective) for candidate in outcome.candidates)
+    assert outcome.winner.mean(objective) == max(finalist.mean(objective) for finalist in outcome.finalists)
     tuned = outcome.methods[0]
     again = train_config(tuned.config, whole, device="cpu")
     again.finish()

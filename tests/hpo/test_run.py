@@ -133,7 +133,7 @@ def test_dry_run_writes_nothing(place: Place, capsys: pytest.CaptureFixture[str]
     assert place.run("--dry-run") == 0
     shown = capsys.readouterr().out
     assert shown.count("# sampled config") == 3
-    assert "split_seed: 2024" in shown
+    assert "(10 % of each user's interactions, drawn at random with seed 2024)" in shown
     assert not place.output.exists()
 
 
@@ -305,8 +305,8 @@ def test_bad_study_files_are_explained(place: Place, fails: Callable[[int], str]
 def test_a_damaged_export_is_explained(place: Place, fails: Callable[[int], str], value: str):
     place.run("--search-only", "--trials", "1")
     best = place.output / "tiny_mml" / "best.yaml"
-    best.write_text(best.read_text().replace("split_seed: 2024", f"split_seed: {value}"))
-    assert "best.yaml: data.split_seed" in fails(train.main([str(best), "--data-dir", str(place.root / "data")]))
+    best.write_text(best.read_text().replace("seed: 2024", f"seed: {value}"))
+    assert "best.yaml: data.validation.seed" in fails(train.main([str(best), "--data-dir", str(place.root / "data")]))
 
 
 def test_a_config_without_a_dataset(place: Place, fails: Callable[[int], str]):

@@ -160,10 +160,14 @@ def test_early_stopping_without_memory_trains_again_in_fewer_lanes(
 ):
     configs = {name: CONFIG.replace(seed=seed, epochs=12) for seed, name in enumerate("ab")}
     plateau = Plateau("ndcg@20", patience=2)
-    expected = FullRuns(RunStore(tmp_path / "one"), Bars(), Stopper()).train(configs, CHOICE, SEEN, HELD_OUT, plateau=plateau)
+    expected = FullRuns(RunStore(tmp_path / "one"), Bars(), Stopper(), METRICS).train(
+        configs, CHOICE, SEEN, HELD_OUT, plateau=plateau
+    )
     bars = Bars()
     monkeypatch.setattr("hpo.runs.train.make_engine", lambda *_, **__: TwoLanes(call))
-    found = FullRuns(RunStore(tmp_path / "two"), bars, Stopper()).train(configs, CHOICE, SEEN, HELD_OUT, plateau=plateau)
+    found = FullRuns(RunStore(tmp_path / "two"), bars, Stopper(), METRICS).train(
+        configs, CHOICE, SEEN, HELD_OUT, plateau=plateau
+    )
     assert "out of memory on cuda with 2 configs side by side: going on with 1" in caplog.text
     assert [(run.metrics, run.curve, run.losses) for run in found] == [(r.metrics, r.curve, r.losses) for r in expected]
     assert bars.finished == ["a", "b"]
@@ -175,7 +179,7 @@ def test_a_run_says_which_revision_the_process_began_with(tmp_path: Path, monkey
     monkeypatch.setattr("hpo.runs.provenance._output", lambda root, *what: "after" if bars.advanced else "before")
     provenance._git.cache_clear()
     try:
-        (run,) = FullRuns(RunStore(tmp_path), bars, Stopper()).train({"x": CONFIG}, CHOICE, SEEN, HELD_OUT)
+        (run,) = FullRuns(RunStore(tmp_path), bars, Stopper(), METRICS).train({"x": CONFIG}, CHOICE, SEEN, HELD_OUT)
     finally:
         provenance._git.cache_clear()
     assert run.trained_by is not None
