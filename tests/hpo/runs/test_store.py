@@ -84,7 +84,7 @@ def test_a_run_of_another_key_is_not_copied_from_elsewhere(tmp_path: Path, caplo
     for suffix in (".json", ".npz"):
         (sister.folder / f"{KEY.digest()}{suffix}").rename(sister.folder / f"{other.digest()}{suffix}")
     assert store.load(other) is None
-    assert "is the run of another config, data, engine or version" in caplog.text
+    assert "is the run of another config, data, engine, metrics or version" in caplog.text
     assert not store.folder.exists()
 
 
@@ -106,7 +106,7 @@ def test_a_higher_version_of_the_figures_measures_every_run_again(tmp_path: Path
     assert store.load(KEY) is None
     for suffix in (".json", ".npz"):
         (tmp_path / f"{before}{suffix}").rename(tmp_path / f"{KEY.digest()}{suffix}")
-    with pytest.raises(InputError, match="is the run of another config, data, engine or version; delete it"):
+    with pytest.raises(InputError, match="is the run of another config, data, engine, metrics or version; delete it"):
         store.load(KEY)
 
 
