@@ -13,7 +13,6 @@ from pathlib import Path
 from hpo.cli.flags import positive
 from hpo.confirmation.outcome import confirmation
 from hpo.storage.open import open_storage
-from hpo.study.spec import OBJECTIVE
 from hpo.study.stored import find_study, stored_spec
 from trainers import Interactions, TrainConfig, hold_out, load_dataset, train
 
@@ -34,15 +33,18 @@ def main() -> None:
     seen, test = hold_out(data, fraction=0.2)
     print(f"{len(seen):,} interactions to train on, {len(test):,} for the test")
     for method in confirmed.methods:
-        for seed, value in _runs(method.config, arguments.seeds, seen, test):
-            print(f"{method.label}, seed {seed}: {OBJECTIVE} {value:.4f}", flush=True)
+        for seed, value in _runs(method.config, confirmed.objective, arguments.seeds, seen, test):
+            print(f"{method.label}, seed {seed}: {confirmed.objective} {value:.4f}", flush=True)
 
 
-def _runs(config: TrainConfig, seeds: int, seen: Interactions, test: Interactions) -> Iterator[tuple[int, float]]:
+def _runs(
+    config: TrainConfig, objective: str, seeds: int, seen: Interactions, test: Interactions
+) -> Iterator[tuple[int, float]]:
     for seed in range(config.seed, config.seed + seeds):
-        result = train(config.replace(seed=seed), seen, test, evaluate_every=config.epochs).finish()
+        every = config.epochs
+        result = train(config.replace(seed=seed), seen, test, evaluate_every=every, metrics=[objective]).finish()
         assert result.metrics is not None  # measured at the last epoch
-        yield seed, result.metrics[OBJECTIVE]
+        yield seed, result.metrics[objective]
 
 
 if __name__ == "__main__":

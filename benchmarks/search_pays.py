@@ -17,7 +17,7 @@ from hpo.pipeline import search_study as search
 from hpo.runtime.signals import Stopper
 from hpo.search.processes import SearchJob
 from hpo.storage.open import open_storage
-from hpo.study.spec import OBJECTIVE, load_spec
+from hpo.study.spec import load_spec
 from hpo.study.trials import best_trials, trial_config
 from hpo.study.workspace import Workspace
 from trainers import TrainConfig
@@ -45,11 +45,12 @@ def main() -> None:
     best = trial_config(best_trials(study, 1)[0], work.spec)
     published = work.spec.published(work.spec.search.epochs, 0)
     seeds = range(FIRST_SEED, FIRST_SEED + arguments.seeds)
-    _show("best found", _values(work, best, seeds))
+    objective = work.spec.objective
+    _show("best found", objective, _values(work, best, seeds))
     if published is not None:
-        _show("published", _values(work, published[0], seeds))
+        _show("published", objective, _values(work, published[0], seeds))
     random = [_values(work, config, seeds) for config in _random_configs(work, arguments.random)]
-    _show("median random", sorted(random, key=statistics.fmean)[len(random) // 2])
+    _show("median random", objective, sorted(random, key=statistics.fmean)[len(random) // 2])
 
 
 def _random_configs(work: Workspace, count: int) -> list[TrainConfig]:
@@ -62,17 +63,17 @@ def _values(work: Workspace, config: TrainConfig, seeds: range) -> list[float]:
     seen, validation = work.split
     results = []
     for seed in seeds:
-        engine = make_engine(work.choice, seen, validation, config.epochs)
+        engine = make_engine(work.choice, seen, validation, config.epochs, metrics=work.spec.measured)
         metrics = Run(engine, config.replace(seed=seed)).finish().metrics
         assert metrics is not None  # there is a validation split
-        results.append(metrics[OBJECTIVE])
+        results.append(metrics[work.spec.objective])
     return results
 
 
-def _show(label: str, values: list[float]) -> None:
+def _show(label: str, objective: str, values: list[float]) -> None:
     error = statistics.stdev(values) / len(values) ** 0.5
     print(
-        f"{label:14} {OBJECTIVE} {statistics.fmean(values):.4f} ± {error:.4f} (standard error, {len(values)} seeds)", flush=True
+        f"{label:14} {objective} {statistics.fmean(values):.4f} ± {error:.4f} (standard error, {len(values)} seeds)", flush=True
     )
 
 

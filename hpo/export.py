@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     work, study, _ = existing_workspace(arguments, to_train=False)
     path, trial = export_best(work, study)
-    print(f"{path}: trial {trial.number}, validation {shown_metrics(trial)}")
+    print(f"{path}: trial {trial.number}, validation {shown_metrics(trial, work.spec)}")
     print(f"{export_trials(study, work.folder / TRIALS)}: {len(study.get_trials(deepcopy=False))} trials")
     return 0
 

@@ -7,7 +7,6 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli.console import RunProgress, SearchProgress, say, table
-from hpo.confirmation.outcome import TABLE_METRICS
 from hpo.confirmation.stages import Confirmer
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import BEST, TRIALS, check_owner, export_best, export_trials, export_winner
@@ -42,7 +41,7 @@ def introduce(work: Workspace, console: Console) -> None:
     say(
         console,
         f"{spec.name}: {spec.data_name}, {seen.n_users:,} users x {seen.n_items:,} items, {len(seen):,} interactions to train "
-        f"on, {len(validation):,} for validation ({work.validation.said()})\n"
+        f"on, {len(validation):,} for validation ({work.validation.said()}); objective {spec.objective}\n"
         f"{counted(spec.search.trials, 'trial')} x {counted(spec.search.epochs, 'epoch')}, space {spec.space.name} with "
         f"{counted(len(spec.space.boxes()), 'parameter')}, engine {choice.name} on {choice.device} ({choice.reason})"
         + (f", {work.lanes} trials side by side" if work.lanes > 1 else ""),
@@ -85,7 +84,7 @@ def export_study(work: Workspace, study: optuna.Study, console: Console) -> None
     export_trials(study, work.folder / TRIALS)
     say(
         console,
-        f"{work.spec.name}: best trial {trial.number}, validation {shown_metrics(trial)}; "
+        f"{work.spec.name}: best trial {trial.number}, validation {shown_metrics(trial, work.spec)}; "
         f"wrote {path} and {work.folder / TRIALS}",
     )
 
@@ -109,7 +108,7 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     path = outcome.write(work.folder)
     export_winner(work, outcome)
     title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"
-    console.print(table(title, ["method", *TABLE_METRICS, f"lead of {outcome.methods[0].label}"], outcome.rows()))
+    console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
     caveats = [f"- {sentence}" for sentence in outcome.sentences()]
     for line in [*outcome.statements(), *([f"{CAVEATS_TITLE}:"] if caveats else []), *caveats]:
         say(console, line)

@@ -23,6 +23,7 @@ from hpo.runs.store import RunStore
 from hpo.runs.train import FullRuns
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import CHANGE_OUTPUT_HINT, counted
+from hpo.study.objective import DEFAULT_OBJECTIVE, measured_at_full_budget
 from trainers import TrainConfig, load_dataset, load_test
 from trainers.engines import EngineChoice, choose_engine
 from trainers.errors import InputError, unknown
@@ -52,7 +53,8 @@ def _replicate(arguments: argparse.Namespace) -> int:
     path = folder / f"{arguments.table}.yaml"
     _earlier(path)  # a damaged file shows before hours are spent
     with Stopper().catching() as stopper, RunProgress(console) as progress:
-        full_runs = FullRuns(RunStore(folder / "runs", elsewhere=arguments.output), progress, stopper)
+        store = RunStore(folder / "runs", elsewhere=arguments.output)
+        full_runs = FullRuns(store, progress, stopper, measured_at_full_budget(DEFAULT_OBJECTIVE))
         outcomes = list(_outcomes(planned, arguments.data_dir, full_runs))
     header = ["run", "N", *(name for metric in paper_table.metrics for name in (metric, "paper", ""))]
     epochs = arguments.epochs or paper_table.epochs

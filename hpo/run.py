@@ -136,6 +136,7 @@ def _run(arguments: argparse.Namespace) -> int:
     backend = _backend(arguments, url)
     where = arguments.output, arguments.data_dir, arguments.engine, arguments.device
     work = Workspace.open(spec, *where, arguments.lanes, _worker_count(arguments), rivals)
+    work.check_objective()
     console = Console()
     introduce(work, console)
     if arguments.dry_run:

@@ -20,7 +20,7 @@ from hpo.runtime.text import counted
 from hpo.search.claims import is_dead, signature
 from hpo.storage.open import open_storage, storage_url
 from hpo.study.draft import draft
-from hpo.study.spec import OBJECTIVE, StudySpec, check_name, load_spec, shipped_studies
+from hpo.study.spec import StudySpec, check_name, load_spec, shipped_studies
 from hpo.study.stored import find_study, is_ours, stored_spec
 from hpo.study.trials import tally
 from hpo.study.workspace import alone
@@ -71,12 +71,12 @@ def _list(arguments: argparse.Namespace) -> int:
         study = find_study(storage, name) if storage and name in run else None
         spec = sound_spec(study) if study else load_spec(name)
         rows.append([name, *_facts(spec), *_progress(study)])
-    Console().print(table("studies", ["study", "dataset", "space", "finished", f"best {OBJECTIVE}"], rows))
+    Console().print(table("studies", ["study", "dataset", "space", "objective", "finished", "best"], rows))
     return 0
 
 
 def _facts(spec: StudySpec | None) -> list[str]:
-    return ["?", "?"] if spec is None else [spec.data_name, str(spec.space.name)]
+    return ["?", "?", "?"] if spec is None else [spec.data_name, str(spec.space.name), spec.objective]
 
 
 def _progress(study: optuna.Study | None) -> list[str]:
@@ -95,7 +95,8 @@ def _show(arguments: argparse.Namespace) -> int:
         study = find_study(storage, name)
         spec = stored_spec(study) if is_ours(study) else None
         finished, best = _progress(study)
-        say(console, f"# {name}: {finished} finished trials, best {OBJECTIVE} {best or 'none yet'}")
+        objective = "value" if spec is None else spec.objective
+        say(console, f"# {name}: {finished} finished trials, best {objective} {best or 'none yet'}")
     else:
         spec = load_spec(arguments.study)
         say(console, f"# {name}: has not run on this storage")

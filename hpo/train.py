@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hpo.cli.entry import entry
 from hpo.cli.flags import add_data_argument, add_engine_arguments, positive
 from hpo.reporting.export import REMEDY, ExportedConfig, ExportedData
 from hpo.runtime.signals import Stopper
-from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC
+from hpo.study.objective import DEFAULT_OBJECTIVE, measured
 from trainers import TrainConfig, load_dataset
 from trainers.data.datasets import load_all
 from trainers.data.options import DataOptions, ValidationSplit
@@ -34,11 +35,13 @@ class ConfigFile:
     Attributes:
         data: what the export was trained on; None for a bare config.
         exported: its validation metrics; empty for a bare config, or when the config was edited since.
+        objective: of the study that it was exported from.
     """
 
     config: TrainConfig
     data: ExportedData | None
     exported: dict[str, float]
+    objective: str = DEFAULT_OBJECTIVE
 
 
 def read_config_file(path: str) -> ConfigFile:
@@ -51,7 +54,7 @@ def read_config_file(path: str) -> ConfigFile:
     if "config" not in content:
         return ConfigFile(TrainConfig.from_dict(content, path), None, {})
     found = ExportedConfig.from_dict(content, path, REMEDY)
-    return ConfigFile(found.config, found.data, {} if found.is_edited else found.validation)
+    return ConfigFile(found.config, found.data, {} if found.is_edited else found.validation, found.objective)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -110,13 +113,15 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.save is not None:
         _check_saving(arguments.save)
     with Stopper().catching() as stopper:
-        run = Run(make_engine(choice, seen, validation, arguments.evaluate_every, should_stop=stopper.should_stop), file.config)
+        every, metrics = arguments.evaluate_every, measured(file.objective)
+        engine = make_engine(choice, seen, validation, every, should_stop=stopper.should_stop, metrics=metrics)
+        run = Run(engine, file.config)
         for result in run:
-            shown = "" if result.metrics is None else f", validation {_shown(result.metrics)}"
+            shown = "" if result.metrics is None else f", validation {_shown(result.metrics, metrics)}"
             say(console, f"epoch {result.epoch}/{file.config.epochs}: loss {result.loss:.4f}{shown}")
     same_data = file.data and (dataset.checksum, how) == (file.data.checksum, file.data.validation)
     if file.exported and same_data and validation is not None:
-        say(console, f"exported: validation {_shown(file.exported)}")
+        say(console, f"exported: validation {_shown(file.exported, metrics)}")
     if arguments.save is not None:
         Recommender.of(dataset, *run.vectors()).save(arguments.save)
         say(console, f"wrote {arguments.save}; python -m hpo.recommend {arguments.save} makes lists of it")
@@ -132,8 +137,8 @@ def _validation(text: str | None) -> ValidationSplit | None:
     )
 
 
-def _shown(metrics: dict[str, float]) -> str:
-    return ", ".join(f"{name} {metrics[name]:.6f}" for name in (OBJECTIVE, SECONDARY_METRIC) if name in metrics)
+def _shown(found: dict[str, float], metrics: Sequence[str]) -> str:
+    return ", ".join(f"{name} {found[name]:.6f}" for name in metrics if name in found)
 
 
 def _check_saving(path: Path) -> None:

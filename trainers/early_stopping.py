@@ -22,7 +22,7 @@ class Plateau:
     """When to stop.
 
     Attributes:
-        metric: what is to rise, measured after every epoch.
+        metric: what is to rise, measured after every epoch: one of those that the engine was asked for.
         patience: epochs in a row without a new best that end the training.
         cut: factor for the learning rate after each epoch without improvement; parameters are then restored to the best epoch.
             None disables both.
@@ -45,13 +45,18 @@ class EarlyStopping:
         """To be told of every epoch: whether it was the last one. Then the lane has the best epoch's parameters.
 
         Raises:
-            ValueError: the epoch was not evaluated, or the config's learning rate is not constant.
+            ValueError: the epoch was not measured in the plateau's metric, or the config's learning rate is not constant.
             OutOfMemory: parameters cannot be kept or put back; the lane is free again.
         """
+        metric = self._plateau.metric
         if result.metrics is None:
             raise ValueError("a plateau needs an engine that evaluates after every epoch")
-        if result.metrics[self._plateau.metric] > self._best + MIN_DELTA:
-            self._best, self._failures = result.metrics[self._plateau.metric], 0
+        if metric not in result.metrics:
+            raise ValueError(
+                f"a plateau of {metric} needs an engine that measures it, this one has {', '.join(result.metrics)}"
+            )
+        if result.metrics[metric] > self._best + MIN_DELTA:
+            self._best, self._failures = result.metrics[metric], 0
             self._best_parameters = engine.keep(result.lane)
         else:
             self._failures += 1

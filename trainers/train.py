@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,7 +12,7 @@ from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.early_stopping import EarlyStopping, Plateau
 from trainers.engines import Engine, EpochResult, choose_engine, make_engine
-from trainers.engines.protocol import Vectors
+from trainers.engines.protocol import USUAL_METRICS, Vectors
 from trainers.engines.registry import AUTO
 from trainers.errors import TrainingDiverged
 from trainers.lanes import LaneRunner
@@ -80,18 +80,22 @@ def train(
     device: str = AUTO,
     evaluate_every: int = 1,
     should_stop: ShouldStop = never,
+    metrics: Sequence[str] = USUAL_METRICS,
 ) -> Run:
     """Train a config on `seen`, evaluating on `held_out` every `evaluate_every` epochs and after the last.
+
+    `metrics` are names such as `ndcg@20`, see `trainers.metrics.definitions.METRICS`; each evaluated epoch has exactly these.
 
     Iterating raises TrainingDiverged when the loss is no longer finite, and Stopped soon after `should_stop()` says yes: it is
     asked several times a second, in the middle of an epoch, too.
 
     Raises:
-        InputError: an engine or device that is unknown, absent or cannot run the config; nothing to train on.
+        InputError: an engine or device that is unknown, absent or cannot run the config; nothing to train on; a metric that
+            does not exist.
     """
     choice = choose_engine(config, engine, device)
     log.info("engine %s on %s: %s", choice.name, choice.device, choice.reason)
-    return Run(make_engine(choice, seen, held_out, evaluate_every, should_stop=should_stop), config)
+    return Run(make_engine(choice, seen, held_out, evaluate_every, should_stop=should_stop, metrics=metrics), config)
 
 
 def check_finite(result: EpochResult) -> None:

@@ -11,7 +11,6 @@ from pydantic import BaseModel, JsonValue
 
 from hpo.confirmation.results import Finalist, Method, highest
 from hpo.runs.store import BaselineResult
-from hpo.study.spec import OBJECTIVE
 from trainers.validation import SETTINGS
 
 STILL_RISING = 0.01  # of a validation curve between its last two points, or by twice the epochs
@@ -63,6 +62,7 @@ def caveats_of(
     validated: Mapping[str, Sequence[Finalist]],
     baselines: Sequence[BaselineResult],
     search_epochs: int,
+    objective: str,
 ) -> list[Caveat]:
     """What the figures themselves give rise to: what tuning brought, what looks unfinished, what was mixed.
 
@@ -71,18 +71,21 @@ def caveats_of(
         validated: what validation chose from, for each method that was tuned, by its label.
         search_epochs: of a trial of the search.
     """
-    chosen = {label: highest(finalists, label) for label, finalists in validated.items()}
-    unfinished = (_unfinished(label, finalist, search_epochs) for label, finalist in chosen.items())
+    chosen = {label: highest(finalists, objective, label) for label, finalists in validated.items()}
+    unfinished = (_unfinished(label, finalist, search_epochs, objective) for label, finalist in chosen.items())
     return [
-        *_tuning_gains(methods, validated, chosen),
+        *_tuning_gains(methods, validated, chosen, objective),
         *(caveat for caveat in unfinished if caveat is not None),
         *_mixed(methods),
-        *_baselines_ahead(methods[0], baselines),
+        *_baselines_ahead(methods[0], baselines, objective),
     ]
 
 
 def _tuning_gains(
-    methods: Sequence[Method], validated: Mapping[str, Sequence[Finalist]], chosen: Mapping[str, Finalist]
+    methods: Sequence[Method],
+    validated: Mapping[str, Sequence[Finalist]],
+    chosen: Mapping[str, Finalist],
+    objective: str,
 ) -> Iterator[Caveat]:
     """What tuning a loss brought over its published settings, on the split that chose it and on the other."""
 
@@ -94,30 +97,30 @@ def _tuning_gains(
         tuned = method_of(best)
         for finalist in validated[label]:
             other = method_of(finalist)
-            if tuned and other and other is not tuned and min(finalist.mean, other.mean(OBJECTIVE)) > 0:
-                gains = best.mean / finalist.mean, tuned.mean(OBJECTIVE) / other.mean(OBJECTIVE)
+            if tuned and other and other is not tuned and min(finalist.mean(objective), other.mean(objective)) > 0:
+                gains = best.mean(objective) / finalist.mean(objective), tuned.mean(objective) / other.mean(objective)
                 validation, test = (100 * (gain - 1) for gain in gains)
                 facts: dict[str, JsonValue] = {"over": other.label, "validation_percent": validation, "test_percent": test}
                 yield Caveat(kind=CaveatKind.TUNING_GAIN, subject=label, facts=facts)
 
 
-def _unfinished(label: str, chosen: Finalist, search_epochs: int) -> Caveat | None:
+def _unfinished(label: str, chosen: Finalist, search_epochs: int, objective: str) -> Caveat | None:
     """What shows that a tuned method's training was not finished.
 
     At a constant rate that is the end of its validation curve. A rate that falls to zero flattens the end of every curve,
     finished or not: there, and where a curve has a single point, it is what the longer training of confirm has gained over that
     of the search.
     """
-    epochs = chosen.config.epochs
+    epochs, value = chosen.config.epochs, chosen.mean(objective)
     curves = [sorted(curve.items())[-2:] for curve in chosen.curves.values()]
     if chosen.config.schedule == "constant" and curves and all(len(ends) == 2 and ends[0][1] > 0 for ends in curves):
         rise = statistics.fmean(end / start - 1 for (_, start), (_, end) in curves)
         (before, _), (last, _) = curves[0]
         kind, facts = CaveatKind.CURVE_RISES, {"percent": 100 * rise, "from_epoch": before, "to_epoch": last}
-    elif 0 < search_epochs < epochs and min(chosen.search_value, chosen.mean) > 0:
-        rise = (chosen.mean / chosen.search_value) ** (1 / math.log2(epochs / search_epochs)) - 1
+    elif 0 < search_epochs < epochs and min(chosen.search_value, value) > 0:
+        rise = (value / chosen.search_value) ** (1 / math.log2(epochs / search_epochs)) - 1
         then: dict[str, float] = {"search_value": chosen.search_value, "search_epochs": search_epochs}
-        kind, facts = CaveatKind.LONGER_TRAINING_HELPED, {**then, "value": chosen.mean, "epochs": epochs}
+        kind, facts = CaveatKind.LONGER_TRAINING_HELPED, {**then, "value": value, "epochs": epochs}
     else:
         return None
     return Caveat(kind=kind, subject=label, facts={**facts}) if rise > STILL_RISING else None
@@ -141,9 +144,9 @@ def _mixed(methods: Sequence[Method]) -> Iterator[Caveat]:
             yield Caveat(kind=CaveatKind.MIXED_LIBRARIES, subject=engine, facts={"found": [*sorted(versions)]})
 
 
-def _baselines_ahead(first: Method, baselines: Sequence[BaselineResult]) -> Iterator[Caveat]:
+def _baselines_ahead(first: Method, baselines: Sequence[BaselineResult], objective: str) -> Iterator[Caveat]:
     for other in baselines:
-        if not first.failure and other.metrics[OBJECTIVE] > first.mean(OBJECTIVE):
-            facts: dict[str, JsonValue] = {"value": other.metrics[OBJECTIVE], "winner": first.label}
-            facts["winner_value"] = first.mean(OBJECTIVE)
+        if not first.failure and other.metrics[objective] > first.mean(objective):
+            facts: dict[str, JsonValue] = {"value": other.metrics[objective], "winner": first.label}
+            facts["winner_value"] = first.mean(objective)
             yield Caveat(kind=CaveatKind.BASELINE_AHEAD, subject=other.label, facts=facts)

@@ -10,7 +10,7 @@ import optuna
 from pydantic import BaseModel
 
 from hpo.confirmation.caveats import Caveat
-from hpo.confirmation.results import CONFIRM_METRICS, Finalist, Method, highest
+from hpo.confirmation.results import Finalist, Method, highest
 from hpo.confirmation.statistics import Comparison
 from hpo.confirmation.wording import sentence, statements
 from hpo.runs.provenance import Provenance
@@ -18,7 +18,7 @@ from hpo.runs.store import BaselineResult
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
 from hpo.study.definition import STUDY_ID, Definition
-from hpo.study.spec import OBJECTIVE
+from hpo.study.objective import measured
 from trainers.data.facts import DataFacts, TestFacts
 from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
@@ -29,7 +29,6 @@ from trainers.yaml_files import read_yaml, sealed, to_yaml
 log = logging.getLogger(__name__)
 
 CONFIRM = "confirm.yaml"
-TABLE_METRICS = CONFIRM_METRICS[:2]
 REMEDY = "delete it and run hpo.confirm again, finished runs are kept"
 
 
@@ -94,6 +93,16 @@ class Confirmation(Stored):
     provenance: Provenance
 
     @property
+    def objective(self) -> str:
+        """The metric that all are judged by."""
+        return self.definition.objective
+
+    @property
+    def table_metrics(self) -> tuple[str, str]:
+        """What the comparison table shows: the objective, and what stands beside it."""
+        return measured(self.objective)
+
+    @property
     def finalists(self) -> list[Finalist]:
         """What entered stage 1 of our study."""
         return next(iter(self.validated.values()))
@@ -101,33 +110,34 @@ class Confirmation(Stored):
     @property
     def winner(self) -> Finalist:
         """What validation chose of our study."""
-        return highest(self.finalists, self.study)
+        return highest(self.finalists, self.objective, self.study)
 
     def rows(self) -> list[list[str]]:
         """Cells of the comparison table: method, then `mean ± sd` per metric, then the difference to the winner."""
         return [self._row(method) for method in self.methods] + [
-            [baseline.label, *(f"{baseline.metrics[metric]:.4f}" for metric in TABLE_METRICS), "baseline"]
+            [baseline.label, *(f"{baseline.metrics[metric]:.4f}" for metric in self.table_metrics), "baseline"]
             for baseline in self.baselines
         ]
 
     def _row(self, method: Method) -> list[str]:
         if method.failure:
-            return [method.label, *("diverged" for _ in TABLE_METRICS), ""]
-        return [method.label, *(method.figure(metric) for metric in TABLE_METRICS), self._lead(method)]
+            return [method.label, *("diverged" for _ in self.table_metrics), ""]
+        return [method.label, *(method.figure(metric) for metric in self.table_metrics), self._lead(method)]
 
     def _lead(self, method: Method) -> str:
         first = self.methods[0]
         if method is first or first.failure:
             return ""
-        return f"{100 * (first.mean(OBJECTIVE) / method.mean(OBJECTIVE) - 1):+.1f} %" if method.mean(OBJECTIVE) else "n/a"
+        ours, theirs = first.mean(self.objective), method.mean(self.objective)
+        return f"{100 * (ours / theirs - 1):+.1f} %" if theirs else "n/a"
 
     def statements(self) -> list[str]:
         """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; who could not be judged."""
-        return statements(self.methods, self.comparisons, self.data.users_with_test)
+        return statements(self.methods, self.comparisons, self.data.users_with_test, self.objective)
 
     def sentences(self) -> list[str]:
         """The caveats, a sentence each."""
-        return [sentence(caveat) for caveat in self.caveats]
+        return [sentence(caveat, self.objective) for caveat in self.caveats]
 
     def write(self, folder: Path) -> Path:
         """Write confirm.yaml, sealed: a figure that was edited must not pass for a measured one.

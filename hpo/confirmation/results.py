@@ -11,13 +11,10 @@ import optuna
 from pydantic.dataclasses import dataclass
 
 from hpo.runs.store import Beyond
-from hpo.study.spec import OBJECTIVE
 from hpo.study.trials import tally
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.validation import SETTINGS
-
-CONFIRM_METRICS = ("ndcg@20", "recall@20", "ndcg@50", "recall@50")
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -70,19 +67,18 @@ class Finalist:
     seconds: float = 0.0
     epochs_trained: int = 0
 
-    @property
-    def mean(self) -> float:
-        """Mean validation objective over seeds, minus infinity when it diverged."""
-        return float("-inf") if self.failure else statistics.fmean(m[OBJECTIVE] for m in self.by_seed.values())
+    def mean(self, metric: str) -> float:
+        """Mean of a metric on validation over seeds, minus infinity when it diverged."""
+        return float("-inf") if self.failure else statistics.fmean(metrics[metric] for metrics in self.by_seed.values())
 
 
-def highest(finalists: Sequence[Finalist], name: str) -> Finalist:
-    """The finalist of the highest mean.
+def highest(finalists: Sequence[Finalist], objective: str, name: str) -> Finalist:
+    """The finalist of the highest mean of the objective.
 
     Raises:
         InputError: all of study `name` diverged.
     """
-    winner = max(finalists, key=lambda finalist: finalist.mean)
+    winner = max(finalists, key=lambda finalist: finalist.mean(objective))
     if winner.failure:
         raise InputError(f"study {name!r}: every finalist diverged at full epochs, e.g. {winner.failure}")
     return winner

@@ -77,7 +77,7 @@ class Rivals:
                 not_tuned[rival.name] = _not_tuned(rival, tuned, compared=bool(published))
             else:
                 others.append(tuned)
-        kept, found_again = _without_duplicates(ours, others)
+        kept, found_again = _without_duplicates(ours, others, self.work.spec.objective)
         caveats = [*found_again, *not_tuned.values()]
         if not_tuned:
             to_delete: list[JsonValue] = [name for name, caveat in not_tuned.items() if caveat.facts["reason"] == "differs"]
@@ -133,7 +133,7 @@ class Rivals:
         finalists = self.select(study, theirs)
         if all(finalist.failure for finalist in finalists):
             return NotTuned("diverged")
-        chosen, cost = highest(finalists, rival.name), search_cost(study)
+        chosen, cost = highest(finalists, self.work.spec.objective, rival.name), search_cost(study)
         unlike_budget = abs(cost.trials - self._n_trials) > BUDGET_TOLERANCE * self._n_trials
         budget = f" ({counted(cost.trials, 'trial')}, not {self._n_trials})" if unlike_budget else ""
         return self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(finalists), finalists)
@@ -186,7 +186,7 @@ def _parts(ways: list[dict[str, Any]], part: str) -> set[str]:
     return {str(way.get(part)) for way in ways}
 
 
-def _without_duplicates(ours: Contender, others: Sequence[Contender]) -> tuple[list[Contender], list[Caveat]]:
+def _without_duplicates(ours: Contender, others: Sequence[Contender], objective: str) -> tuple[list[Contender], list[Caveat]]:
     """The others without published configs that a search has found, too, and a caveat for each of those."""
     tuned = [ours, *(other for other in others if other.finalists)]
     kept, caveats = [], []
@@ -195,18 +195,19 @@ def _without_duplicates(ours: Contender, others: Sequence[Contender]) -> tuple[l
         if same is None:
             kept.append(other)
         else:
-            caveats.append(published_found_by_search(same, other))
+            caveats.append(published_found_by_search(same, other, objective))
     return kept, caveats
 
 
-def published_found_by_search(tuned: Contender, published: Contender) -> Caveat:
+def published_found_by_search(tuned: Contender, published: Contender, objective: str) -> Caveat:
     """Where the validation stage chose the published config: whether the search had another one ahead of it."""
-    chosen = highest(tuned.finalists, tuned.label)
+    chosen = highest(tuned.finalists, objective, tuned.label)
     best = max(tuned.finalists, key=lambda finalist: finalist.search_value)
     facts: dict[str, JsonValue] = {"published": published.label}
     if best.search_value > chosen.search_value:
-        facts |= {"trial": best.trial, "failure": best.failure, "value": None if best.failure else best.mean}
-        facts |= {"search_value": best.search_value, "chosen_search_value": chosen.search_value, "chosen_value": chosen.mean}
+        facts |= {"trial": best.trial, "failure": best.failure, "value": None if best.failure else best.mean(objective)}
+        facts |= {"search_value": best.search_value, "chosen_search_value": chosen.search_value}
+        facts["chosen_value"] = chosen.mean(objective)
     return Caveat(kind=CaveatKind.FOUND_PUBLISHED, subject=tuned.label, facts=facts)
 
 

@@ -22,7 +22,8 @@ from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunStore
 from hpo.runs.train import FullRuns, Progress
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import STUDY_ID, stored_definition
-from hpo.study.spec import OBJECTIVE, StudySpec
+from hpo.study.objective import measured_at_full_budget
+from hpo.study.spec import StudySpec
 from hpo.study.trials import finalist_trials, trial_config
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig
@@ -55,7 +56,7 @@ class Confirmer:
         spec, test = self.work.spec, self._test  # a broken file shows before training
         n_trials = search_cost(study).trials
         finalists = self._select(study, spec)
-        winner = highest(finalists, spec.name)
+        winner = highest(finalists, spec.objective, spec.name)
         cost = search_cost(study).with_selection(finalists)
         ours = Contender(f"{title(spec)} tuned", winner.config, spec.confirm.seeds, cost, finalists)
         others, caveats = Rivals(self.work, study, self.storage, self._select).of(ours)
@@ -72,13 +73,13 @@ class Confirmer:
             search_epochs=spec.search.epochs,
             data=self._data(),
             methods=methods,
-            comparisons=compared_by_users(tested) if test.facts.kept_users >= MIN_TEST_USERS else [],
+            comparisons=compared_by_users(tested, spec.objective) if test.facts.kept_users >= MIN_TEST_USERS else [],
             caveats=[
                 *caveats,
                 *data_caveats(self.work, test.pairs, test.facts),
                 *read,
                 *readings_of_other_studies(study, self.storage),
-                *caveats_of(methods, validated, baselines, spec.search.epochs),
+                *caveats_of(methods, validated, baselines, spec.search.epochs, spec.objective),
             ],
             baselines=baselines,
             validated=validated,
@@ -133,7 +134,8 @@ class Confirmer:
         seeds = _seeds(config.seed, contender.n_seeds)
         runs = self._runs(f"test, {label}", config, seeds, self.work.dataset.train, self._test.pairs)
         failure = next((run.failure for run in runs if run.failure), "")
-        per_user = [run.per_user[OBJECTIVE].to_numpy(np.float64) for run in runs if run.per_user is not None]
+        objective = self.work.spec.objective
+        per_user = [run.per_user[objective].to_numpy(np.float64) for run in runs if run.per_user is not None]
         engine, origins = engine_for(config, self.work.choice).name, [run.trained_by for run in runs if run.trained_by]
         beyond = [run.beyond.model_dump() for run in runs if run.beyond]
         method = Method(
@@ -158,7 +160,8 @@ class Confirmer:
     @cached_property
     def _full_runs(self) -> FullRuns:
         """Finished runs of this study and, where the same config was trained for another one, of that."""
-        return FullRuns(RunStore(self.work.folder / "runs", elsewhere=self.work.output), self.progress, self.stopper)
+        store = RunStore(self.work.folder / "runs", elsewhere=self.work.output)
+        return FullRuns(store, self.progress, self.stopper, measured_at_full_budget(self.work.spec.objective))
 
     @cached_property
     def _test(self) -> TestData:
@@ -178,13 +181,13 @@ class Confirmer:
         return self._full_runs.train(configs, choice, seen, held_out, curve_every)
 
 
-def compared_by_users(tested: Sequence[tuple[Method, Floats]]) -> list[Comparison]:
+def compared_by_users(tested: Sequence[tuple[Method, Floats]], objective: str) -> list[Comparison]:
     """The winner, which comes first, against every other method that trained to the end; nothing when it did not.
 
     Args:
         tested: each with the objective of each user (n_users,), mean over its seeds.
     """
-    sound = [Measured(m.label, users, np.array(m.values(OBJECTIVE))) for m, users in tested if not m.failure]
+    sound = [Measured(m.label, users, np.array(m.values(objective))) for m, users in tested if not m.failure]
     return [] if tested[0][0].failure else compare(sound[0], sound[1:])
 
 

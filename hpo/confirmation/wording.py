@@ -11,7 +11,6 @@ from typing import Any
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.results import Method
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Evidence, Word
-from hpo.study.spec import OBJECTIVE
 
 Facts = dict[str, Any]
 REVISION_LENGTH = 12  # characters shown of a git revision
@@ -38,28 +37,29 @@ SPLIT_REMEDIES = {  # by the validation split that may be more like the test spl
 UNFINISHED = "; its training may not have been finished: try more epochs (--confirm-epochs) or a higher learning rate"
 
 
-def statements(methods: Sequence[Method], comparisons: Sequence[Comparison], test_users: int) -> list[str]:
+def statements(methods: Sequence[Method], comparisons: Sequence[Comparison], test_users: int, objective: str) -> list[str]:
     """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; who could not be judged."""
     sound = [method for method in methods if not method.failure]
     said = []
     if len(sound) > 1:
-        best = max(sound, key=lambda method: method.mean(OBJECTIVE))
-        said.append(f"the highest {OBJECTIVE} on the test split is that of {best.label}, {best.mean(OBJECTIVE):.4f}")
+        best = max(sound, key=lambda method: method.mean(objective))
+        said.append(f"the highest {objective} on the test split is that of {best.label}, {best.mean(objective):.4f}")
     if test_users < MIN_TEST_USERS:
         said.append(
             f"no verdict: the test split has {test_users} users, and {MIN_TEST_USERS} are needed; use more data or "
             "another test split"
         )
     tuned = {method.label for method in methods if method.search.trials}
-    said += [verdict(comparison) for comparison in sorted(comparisons, key=lambda comparison: comparison.rival not in tuned)]
+    tuned_first = sorted(comparisons, key=lambda comparison: comparison.rival not in tuned)
+    said += [verdict(comparison, objective) for comparison in tuned_first]
     failed = [method for method in methods if method.failure]
     return said + [f"{method.label} diverged on train + validation: {method.failure}" for method in failed]
 
 
-def verdict(comparison: Comparison) -> str:
+def verdict(comparison: Comparison, objective: str) -> str:
     """The verdict on one rival."""
     ours, rival, word = comparison.ours, comparison.rival, comparison.word
-    found = f"{OBJECTIVE} {shown(comparison, comparison.difference)}"
+    found = f"{objective} {shown(comparison, comparison.difference)}"
     if comparison.both is None:
         return (
             f"no verdict on {ours} and {rival}: {found} (95 % interval over users {_interval(comparison, comparison.users)}), "
@@ -88,9 +88,9 @@ def _p(p: float) -> str:
     return f"{p:.2g}" if p >= 0.001 else "< .001"
 
 
-def sentence(caveat: Caveat) -> str:
-    """A caveat in one sentence."""
-    return WORDING[caveat.kind](caveat.subject, caveat.facts)
+def sentence(caveat: Caveat, objective: str) -> str:
+    """A caveat of a study with this objective, in one sentence."""
+    return WORDING[caveat.kind](caveat.subject, caveat.facts | {"objective": objective})
 
 
 def _not_tuned(subject: str, facts: Facts) -> str:
@@ -123,8 +123,8 @@ def _found_published(subject: str, facts: Facts) -> str:
     if not facts["failure"]:
         then = f"not at full epochs ({facts['value']:.4f} against {facts['chosen_value']:.4f})"
     return (
-        f"{which}: trial {facts['trial']} was ahead of it in the search (validation {OBJECTIVE} {facts['search_value']:.4f} "
-        f"against {facts['chosen_search_value']:.4f}), but {then}"
+        f"{which}: trial {facts['trial']} was ahead of it in the search (validation {facts['objective']} "
+        f"{facts['search_value']:.4f} against {facts['chosen_search_value']:.4f}), but {then}"
     )
 
 
@@ -211,12 +211,13 @@ def _tuning_gain(subject: str, facts: Facts) -> str:
 
 def _curve_rises(subject: str, facts: Facts) -> str:
     span = f"from epoch {facts['from_epoch']} to {facts['to_epoch']}"
-    return f"{subject}: validation {OBJECTIVE} still rose by {facts['percent']:.1f} % {span}{UNFINISHED}"
+    return f"{subject}: validation {facts['objective']} still rose by {facts['percent']:.1f} % {span}{UNFINISHED}"
 
 
 def _longer_training_helped(subject: str, facts: Facts) -> str:
     before = f"{facts['search_value']:.4f} when trained for {facts['search_epochs']} epochs"
-    return f"{subject}: validation {OBJECTIVE} was {before} and {facts['value']:.4f} for {facts['epochs']}{UNFINISHED}"
+    after = f"{facts['value']:.4f} for {facts['epochs']}"
+    return f"{subject}: validation {facts['objective']} was {before} and {after}{UNFINISHED}"
 
 
 def _mixed_revisions(subject: str, facts: Facts) -> str:
@@ -238,7 +239,7 @@ def _mixed_libraries(subject: str, facts: Facts) -> str:
 
 
 def _baseline_ahead(subject: str, facts: Facts) -> str:
-    values = f"{OBJECTIVE} {facts['value']:.4f} and {facts['winner_value']:.4f}"
+    values = f"{facts['objective']} {facts['value']:.4f} and {facts['winner_value']:.4f}"
     return (
         f"{subject}, without training, is ahead of {facts['winner']}: {values}; try more epochs or another learning rate "
         "before you compare losses"

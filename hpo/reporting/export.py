@@ -16,8 +16,8 @@ from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
 from hpo.study.attributes import PUBLISHED_MARK, SEARCHED_BY, WORKER
 from hpo.study.definition import STUDY_ID
-from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC
-from hpo.study.trials import best_trials, trial_config
+from hpo.study.objective import Objective
+from hpo.study.trials import best_trials, trial_config, trial_metrics
 from hpo.study.workspace import Workspace
 from trainers.config import TrainConfig
 from trainers.data.options import DataOptions, ValidationSplit
@@ -48,6 +48,7 @@ class ExportedConfig(Stored):
     Attributes:
         study_id: which of all studies of this name it is.
         published: what the trial's settings are called where they are a paper's.
+        objective: what the study chose by.
         validation: metrics of the config as it stands here.
         config_digest: of the config that was measured; another one than the config's after an edit.
     """
@@ -58,6 +59,7 @@ class ExportedConfig(Stored):
     study_id: str
     trial: int
     published: str | None = None
+    objective: Objective
     validation: dict[str, float]
     validation_by_seed: dict[int, dict[str, float]] | None = None
     test_by_seed: dict[int, dict[str, float]] | None = None
@@ -93,8 +95,8 @@ def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial
     if not best:
         raise InputError(f"study {study.study_name!r} has no complete trial yet; let it run longer")
     trial = best[0]
-    validation = {OBJECTIVE: trial.value, SECONDARY_METRIC: trial.user_attrs[SECONDARY_METRIC]}
-    facts = {"trial": trial.number, "published": trial.user_attrs.get(PUBLISHED_MARK), "validation": validation}
+    published, validation = trial.user_attrs.get(PUBLISHED_MARK), trial_metrics(trial, work.spec)
+    facts = {"trial": trial.number, "published": published, "validation": validation}
     name = BEST_TRIAL if confirmation(work.folder, study) else BEST
     return _write_config(work, study.user_attrs[STUDY_ID], name, trial_config(trial, work.spec), facts), trial
 
@@ -123,6 +125,7 @@ def _write_config(work: Workspace, study_id: str, name: str, config: TrainConfig
         config=config,
         study=work.spec.name,
         study_id=study_id,
+        objective=work.spec.objective,
         data=data,
         config_digest=config.digest(),
         provenance=provenance(work.choice.device),

@@ -18,7 +18,6 @@ from scipy.stats import spearmanr
 from hpo.confirmation.results import Finalist
 from hpo.reporting.overview import Overview
 from hpo.study.attributes import FINISHED
-from hpo.study.spec import OBJECTIVE
 from trainers.losses import CCL, MML, Loss
 
 SHAPE, CURVES = "shape", "confirm-curves"  # these also go to the dashboard
@@ -99,7 +98,7 @@ def _confirm_curves(overview: Overview) -> dict[str, Picture]:
             figure.add_scatter(x=list(means), y=list(means.values()), mode="lines+markers", name=name)
     if not figure.data:
         return {}
-    figure.update_layout(xaxis_title="epoch", yaxis_title=f"validation {OBJECTIVE}", showlegend=True)
+    figure.update_layout(xaxis_title="epoch", yaxis_title=f"validation {overview.spec.objective}", showlegend=True)
     caption = "Validation objective of the configs that entered the confirmation, mean over its seeds."
     return {CURVES: Picture("Learning curves of the best configs", caption, figure)}
 
@@ -133,14 +132,15 @@ def _loss_and_objective(overview: Overview) -> dict[str, Picture]:
         figure.add_scatter(x=x, y=y, text=[f"epoch {epoch}" for epoch in epochs], mode="lines+markers", name=name)
     if not figure.data:
         return {}
+    objective = overview.spec.objective
     figure.update_layout(
-        xaxis_title="training loss, in units of the first point's", yaxis_title=f"validation {OBJECTIVE}", showlegend=True
+        xaxis_title="training loss, in units of the first point's", yaxis_title=f"validation {objective}", showlegend=True
     )
     caption = (
         "Epochs of the configs that entered the confirmation, mean over seeds: a loss that the objective follows gives a line "
         f"that falls to the right. Rank correlation over the epochs: {', '.join(f'{one:.2f}' for one in correlations)}."
     )
-    return {"loss-and-objective": Picture(f"Does {OBJECTIVE} follow the training loss?", caption, figure)}
+    return {"loss-and-objective": Picture(f"Does {objective} follow the training loss?", caption, figure)}
 
 
 def _popularity(overview: Overview) -> dict[str, Picture]:
@@ -151,10 +151,11 @@ def _popularity(overview: Overview) -> dict[str, Picture]:
         figure.add_bar(x=labels, y=[group.recall for group in beyond.groups], name=label)
     if not figure.data:
         return {}
-    figure.update_layout(barmode="group", xaxis_title="items by popularity", yaxis_title="contribution to recall@20")
+    recall = f"recall@{overview.k}"
+    figure.update_layout(barmode="group", xaxis_title="items by popularity", yaxis_title=f"contribution to {recall}")
     caption = (
-        "Recall@20 split by the popularity of the items found; the groups hold equal shares of the training interactions, "
-        "and a method's bars add up to its recall."
+        f"{recall.capitalize()} split by the popularity of the items found; the groups hold equal shares of the training "
+        "interactions, and a method's bars add up to its recall."
     )
     return {"popularity": Picture("Popular and unpopular items", caption, figure)}
 
@@ -172,9 +173,9 @@ def _search(overview: Overview) -> dict[str, Picture]:
     drawn = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        history = optuna.visualization.plot_optimization_history(study, target_name=f"validation {OBJECTIVE}")
+        history = optuna.visualization.plot_optimization_history(study, target_name=f"validation {overview.spec.objective}")
         drawn["history"] = Picture("Search history", "Each complete trial's value, and the best so far.", history)
-        curves = _trial_curves(study.get_trials(deepcopy=False, states=FINISHED))
+        curves = _trial_curves(study.get_trials(deepcopy=False, states=FINISHED), overview.spec.objective)
         drawn["curves"] = Picture("Learning curves of all trials", "Pruned trials end early and are grey.", curves)
         if len(complete) >= MIN_COMPLETE and len({trial.value for trial in complete}) > 1:  # equal ones say nothing
             importances = optuna.visualization.plot_param_importances(study)
@@ -187,7 +188,7 @@ def _search(overview: Overview) -> dict[str, Picture]:
     return drawn | {"effects": Picture("What each setting did", caption, effects)}
 
 
-def _trial_curves(trials: list[FrozenTrial]) -> go.Figure:
+def _trial_curves(trials: list[FrozenTrial], objective: str) -> go.Figure:
     figure = go.Figure()
     for trial in sorted(trials, key=lambda trial: trial.state == TrialState.COMPLETE):
         steps = sorted(trial.intermediate_values)
@@ -199,7 +200,7 @@ def _trial_curves(trials: list[FrozenTrial]) -> go.Figure:
             name=f"trial {trial.number}",
             showlegend=False,
         )
-    return figure.update_layout(xaxis_title="epoch", yaxis_title=f"validation {OBJECTIVE}")
+    return figure.update_layout(xaxis_title="epoch", yaxis_title=f"validation {objective}")
 
 
 def _effects(trials: list[FrozenTrial], overview: Overview) -> go.Figure:

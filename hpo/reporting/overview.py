@@ -19,16 +19,16 @@ from hpo.confirmation.wording import LAWS
 from hpo.runs.store import Beyond
 from hpo.runtime.text import counted, duration
 from hpo.study.definition import stored_definition
-from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC, StudySpec
+from hpo.study.spec import StudySpec
 from hpo.study.trials import best_trials, shown_metrics, tally, trial_config
 from trainers.config import TrainConfig, dotted
 from trainers.data.options import ValidationSplit
+from trainers.metrics.definitions import Metric
 from trainers.metrics.gradient_share import HARDEST
 from trainers.yaml_files import to_yaml
 
 CAVEATS_TITLE = "Caveats"
-METHOD_COLUMNS = ["method", OBJECTIVE, SECONDARY_METRIC, "verdict", "trials", "epochs to find", "time to find", "time to test"]
-BEYOND_COLUMNS = ["method", "coverage", "mean popularity", "Gini"]
+SEARCH_COLUMNS = ["trials", "epochs to find", "time to find", "time to test"]
 LOSS_KEYS = "loss."  # of the dotted keys of a config
 GRADIENT_COLUMNS = ["method", "negatives with a gradient", *(f"share of the {name}" for name in HARDEST)]
 
@@ -65,6 +65,21 @@ class Overview:
         return trial_config(self.best, self.spec) if self.best else None
 
     @property
+    def k(self) -> int:
+        """How many recommended items the objective looks at."""
+        return Metric.parse(self.spec.objective).k
+
+    @property
+    def method_columns(self) -> list[str]:
+        """Of `methods`."""
+        return ["method", *self.spec.measured, "verdict", *SEARCH_COLUMNS]
+
+    @property
+    def beyond_columns(self) -> list[str]:
+        """Of `beyond`."""
+        return ["method", *(f"{name}@{self.k}" for name in ("coverage", "mean popularity", "Gini"))]
+
+    @property
     def published(self) -> tuple[TrainConfig, str] | None:
         """The published config of the study's loss and what to call it, None where no paper gives one."""
         return self.spec.published(self.spec.search.epochs, self.spec.search.seed)
@@ -95,7 +110,7 @@ class Overview:
         """The best trial in a sentence."""
         if self.best is None:
             return "No trial is complete yet."
-        figures = f"validation {shown_metrics(self.best)} after {self.spec.search.epochs} epochs"
+        figures = f"validation {shown_metrics(self.best, self.spec)} after {self.spec.search.epochs} epochs"
         return f"Best trial: number {self.best.number}, {figures}."
 
     def facts(self) -> list[str]:
@@ -104,8 +119,8 @@ class Overview:
         searched = ", ".join(self.spec.space.boxes())
         lines = [
             f"Data: {self.spec.data_name}; held out for validation: {self._validation.said()}.",
-            f"Search: space {self.spec.space.name} ({searched}), {search.epochs} epochs a trial, "
-            f"sampler {search.sampler.name}, pruner {search.pruner.name}.",
+            f"Search: objective {self.spec.objective}, space {self.spec.space.name} ({searched}), "
+            f"{search.epochs} epochs a trial, sampler {search.sampler.name}, pruner {search.pruner.name}.",
         ]
         return lines + (self._confirm_facts(self.confirmed) if self.confirmed else [])
 
@@ -143,14 +158,14 @@ class Overview:
         return lines
 
     def methods(self) -> list[list[str]]:
-        """Rows under METHOD_COLUMNS, empty before confirm."""
+        """Rows under `method_columns`, empty before confirm."""
         if not self.confirmed:
             return []
         words = {comparison.rival: _word(comparison) for comparison in self.confirmed.comparisons}
         trained = [
             [
                 method.label,
-                *("diverged" if method.failure else method.figure(metric) for metric in (OBJECTIVE, SECONDARY_METRIC)),
+                *("diverged" if method.failure else method.figure(metric) for metric in self.spec.measured),
                 words.get(method.label, ""),
                 *_search_cells(method.search),
                 duration(method.seconds),
@@ -160,9 +175,9 @@ class Overview:
         baselines = [
             [
                 baseline.label,
-                *(f"{baseline.metrics[metric]:.4f}" for metric in (OBJECTIVE, SECONDARY_METRIC)),
+                *(f"{baseline.metrics[metric]:.4f}" for metric in self.spec.measured),
                 "baseline",
-                *("" for _ in METHOD_COLUMNS[4:]),
+                *("" for _ in SEARCH_COLUMNS),
             ]
             for baseline in self.confirmed.baselines
         ]
@@ -176,7 +191,7 @@ class Overview:
         return [*trained, *((baseline.label, baseline.beyond) for baseline in self.confirmed.baselines)]
 
     def beyond(self) -> list[list[str]]:
-        """Rows under BEYOND_COLUMNS, empty before confirm."""
+        """Rows under `beyond_columns`, empty before confirm."""
         return [
             [label, f"{100 * beyond.coverage:.1f} %", f"{beyond.mean_popularity:.0f}", f"{beyond.gini:.3f}"]
             for label, beyond in self.recommended()
@@ -216,7 +231,7 @@ class Overview:
         lines = [f"# {self.spec.name}", "", *(f"- {sentence}" for sentence in self.verdict()), ""]
         lines += [self.progress(), self.best_trial(), ""]
         if self.methods():
-            lines += [*markdown_table(METHOD_COLUMNS, self.methods()), ""]
+            lines += [*markdown_table(self.method_columns, self.methods()), ""]
         if self.caveats():
             lines += [f"## {CAVEATS_TITLE}", "", *(f"- {sentence}" for sentence in self.caveats()), ""]
         return "\n".join(lines)

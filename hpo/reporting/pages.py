@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hpo.reporting.figures import Picture
-from hpo.reporting.overview import BEYOND_COLUMNS, CAVEATS_TITLE, GRADIENT_COLUMNS, METHOD_COLUMNS, Overview, markdown_table
+from hpo.reporting.overview import CAVEATS_TITLE, GRADIENT_COLUMNS, Overview, markdown_table
 from hpo.runs.provenance import provenance
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from trainers.files import write_text
@@ -31,7 +31,7 @@ def markdown(overview: Overview) -> str:
     """The report without pictures, in Markdown."""
     lines = [overview.note(), "## How it was done", "", *(f"- {fact}" for fact in overview.facts()), ""]
     if overview.beyond():
-        lines += ["## Beyond accuracy", "", *markdown_table(BEYOND_COLUMNS, overview.beyond()), ""]
+        lines += ["## Beyond accuracy", "", *markdown_table(overview.beyond_columns, overview.beyond()), ""]
     if overview.gradients():
         lines += ["## Which negatives get the gradient", "", *markdown_table(GRADIENT_COLUMNS, overview.gradients()), ""]
     columns, rows = overview.settings()
@@ -58,8 +58,6 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
         name=overview.spec.name,
         overview=overview,
         figures=figures,
-        method_columns=METHOD_COLUMNS,
-        beyond_columns=BEYOND_COLUMNS,
         gradient_columns=GRADIENT_COLUMNS,
         caveats_title=CAVEATS_TITLE,
         origin=_origin(),

@@ -44,9 +44,14 @@ class PopularityGroup(BaseModel):
 
 
 class Beyond(BaseModel):
-    """What is recommended, beyond accuracy, see `trainers.metrics.beyond_accuracy.summarise`; a run's, or a mean over seeds."""
+    """What is recommended, beyond accuracy, see `trainers.metrics.beyond_accuracy.summarise`; a run's, or a mean over seeds.
+
+    Attributes:
+        k: length of the lists that it is of.
+    """
 
     model_config = SETTINGS | {"frozen": True}
+    k: int
     coverage: float
     mean_popularity: float
     gini: float
@@ -56,7 +61,8 @@ class Beyond(BaseModel):
 @dataclass(frozen=True)
 class RunKey:
     """What decides a run's numbers, but for rounding: the config, the data that it sees and is measured on, the engine with the
-    kind of its device (`cpu` or `cuda`), when it stops, and the version of the code.
+    kind of its device (`cpu` or `cuda`), what it is measured in (the first is the objective, of which the curve is), when it
+    stops, and the version of the code.
 
     How sums are rounded also depends on the kind of CPU or GPU and on library versions. These are recorded with the run and not
     part of its key, since a run for a hundred epochs again would be a high price for a last digit: the confirmation says where
@@ -68,6 +74,7 @@ class RunKey:
     held_out: str
     engine: str
     device: str
+    measured_in: tuple[str, ...]
     plateau: Plateau | None = None
 
     @property
@@ -105,7 +112,7 @@ class FinishedRun:
         seconds: of training.
         failure: why there are no metrics.
         beyond: beyond accuracy; None when it diverged.
-        curve: the objective by epoch, where it was measured on the way.
+        curve: the objective, which is the first of `metrics`, by epoch, where it was measured on the way.
         losses: the mean training loss by epoch.
         gradient: see `trainers.metrics.gradient_share`; empty when it diverged.
         trained_by: provenance of the process that trained it.
@@ -139,6 +146,7 @@ class RunRecord(Stored):
     device: str
     cache_version: int
     figures_version: int
+    measured_in: tuple[str, ...]
     plateau: Plateau | None = None
     metrics: dict[str, float]
     beyond: Beyond | None = None
@@ -157,7 +165,7 @@ class RunRecord(Stored):
 
     def key(self) -> RunKey:
         """What was trained; its versions are today's."""
-        return RunKey(self.config, self.seen, self.held_out, self.engine, self.device, self.plateau)
+        return RunKey(self.config, self.seen, self.held_out, self.engine, self.device, self.measured_in, self.plateau)
 
     def is_of(self, key: RunKey) -> bool:
         """Whether this is what was trained and measured under a key, by code of today's versions."""
@@ -244,7 +252,7 @@ def _read(path: Path, kind: type[Kind], is_right: Callable[[Kind], bool]) -> tup
     record, table = read_sealed(path)
     found = kind.from_dict(record, str(path), REMEDY)
     if not is_right(found):
-        raise InputError(f"{path}: is the run of another config, data, engine or version; {REMEDY}")
+        raise InputError(f"{path}: is the run of another config, data, engine, metrics or version; {REMEDY}")
     return found, table
 
 

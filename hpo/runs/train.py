@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 from hpo.runs.provenance import Provenance, note_revision, provenance
 from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunKey, RunStore, write_sealed
 from hpo.runtime.signals import Stopper
-from hpo.study.spec import OBJECTIVE
 from trainers import Interactions, TrainConfig, TrainingDiverged, recommend
 from trainers.baselines import BASELINES
 from trainers.early_stopping import EarlyStopping, Plateau
@@ -27,10 +27,9 @@ from trainers.engines.protocol import Vectors
 from trainers.lanes import LaneRunner
 from trainers.metrics.accuracy import evaluate_lists
 from trainers.metrics.beyond_accuracy import profile_lists, summarise
+from trainers.metrics.definitions import Metric, largest_cut_off, metrics_at
 from trainers.metrics.gradient_share import gradient_shares
 from trainers.train import check_finite
-
-CUTOFFS = (20, 50)
 
 
 class Progress(Protocol):
@@ -42,11 +41,17 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class FullRuns:
-    """Trains configs at full budget and makes baselines, or takes them from the store, where they are kept."""
+    """Trains configs at full budget and makes baselines, or takes them from the store, where they are kept.
+
+    Attributes:
+        metrics: what they are measured in. The first is the objective: curves are of it, and what is recommended beyond
+            accuracy is that of lists as long as its cut-off.
+    """
 
     store: RunStore
     progress: Progress
     stopper: Stopper
+    metrics: tuple[str, ...]
 
     def train(
         self,
@@ -70,19 +75,19 @@ class FullRuns:
             OutOfMemory: the device does not hold one of them even alone.
         """
         note_revision()
-        data = seen.checksum, held_out.checksum
-        keys = {label: RunKey(one, *data, choice.name, choice.device, plateau) for label, one in configs.items()}
+        where = seen.checksum, held_out.checksum, choice.name, choice.device
+        keys = {label: RunKey(one, *where, self.metrics, plateau) for label, one in configs.items()}
         runs = {label: self.store.load(key) for label, key in keys.items()}
         missing = {label: config for label, config in configs.items() if runs[label] is None}
         if missing:
             every = 1 if plateau else curve_every
-            engine = make_engine(
-                choice, seen, held_out if every else None, every or 1, len(missing), should_stop=self.stopper.should_stop
-            )
+            on_the_way = [self.metrics[0], *([plateau.metric] if plateau else [])]
+            measured = (held_out if every else None), every or 1
+            engine = make_engine(choice, seen, *measured, len(missing), self.stopper.should_stop, on_the_way)
 
             def keep(record: _Record, vectors: Vectors | None) -> None:
                 run = record.finished(provenance(choice.device))
-                run = run if vectors is None else _with_figures(run, vectors, seen, held_out)
+                run = run if vectors is None else self._with_figures(run, vectors, seen, held_out)
                 self.store.save(keys[record.label], run)
                 runs[record.label] = run
 
@@ -98,7 +103,7 @@ class FullRuns:
     ) -> None:
         """Train all of them; `keep` gets each as soon as it has ended, with its vectors, or None when it has diverged."""
         with ExitStack() as bars:
-            records = (_Record(label, one, plateau, self.progress, bars) for label, one in configs.items())
+            records = (_Record(label, one, self.metrics[0], plateau, self.progress, bars) for label, one in configs.items())
             lanes = LaneRunner[_Record](engine)
             for results in lanes.rounds(lambda free: islice(records, free)):
                 if not results:
@@ -120,16 +125,17 @@ class FullRuns:
             InputError: its file is damaged.
             Stopped: SIGINT or SIGTERM.
         """
-        versions = f"{BASELINE_VERSION}.{FIGURES_VERSION}"
-        stored = f"baselines/{name}-{versions}-{seen.checksum[:10]}-{held_out.checksum[:10]}.json"
+        measured_in = hashlib.sha256(" ".join(self.metrics).encode()).hexdigest()
+        data = f"{seen.checksum[:10]}-{held_out.checksum[:10]}"
+        stored = f"baselines/{name}-{BASELINE_VERSION}.{FIGURES_VERSION}-{data}-{measured_in[:10]}.json"
         if found := self.store.read(stored, BaselineResult):
             return found[0]
         started = time.perf_counter()
         with self.progress.run(f"test, {name}, baseline", 1) as advance:
             self.stopper.check()
             baseline = BASELINES[name](seen, should_stop=self.stopper.should_stop)
-            lists = baseline.recommend(np.flatnonzero(held_out.per_user), max(CUTOFFS))
-            per_user, beyond = _measured(lists, seen, held_out)
+            lists = baseline.recommend(np.flatnonzero(held_out.per_user), self._longest)
+            per_user, beyond = self._measured(lists, seen, held_out)
             advance()
         seconds = round(time.perf_counter() - started, 1)
         result = BaselineResult(
@@ -138,16 +144,47 @@ class FullRuns:
         write_sealed(self.store.folder / stored, result)
         return result
 
+    def _with_figures(self, run: FinishedRun, vectors: Vectors, seen: Interactions, held_out: Interactions) -> FinishedRun:
+        """The run, measured on `held_out` only now."""
+        users = np.flatnonzero(held_out.per_user)
+        per_user, beyond = self._measured(recommend(*vectors, seen=seen, users=users, k=self._longest), seen, held_out)
+        return replace(
+            run,
+            metrics=_means(per_user),
+            per_user=per_user.astype(np.float32),  # as it is stored: a verdict is the same before and after
+            beyond=beyond,
+            gradient=gradient_shares(run.config, *vectors, seen),
+        )
+
+    def _measured(self, lists: NDArray[Any], seen: Interactions, held_out: Interactions) -> tuple[pd.DataFrame, Beyond]:
+        """Per-user metrics and measures beyond accuracy of the lists (n, longest cut-off) of all users with a held-out item."""
+        per_user = evaluate_lists(lists, held_out=held_out, metrics=self.metrics)
+        k = Metric.parse(self.metrics[0]).k
+        return per_user, Beyond(k=k, **summarise(profile_lists(lists[:, :k], held_out=held_out), seen))
+
+    @property
+    def _longest(self) -> int:
+        """How long the lists are."""
+        return largest_cut_off(metrics_at(self.metrics))
+
 
 class _Record:
     """A config in a lane, and what is noted of it. One that loses its lane is noted again, to the same numbers."""
 
-    def __init__(self, label: str, config: TrainConfig, plateau: Plateau | None, progress: Progress, bars: ExitStack) -> None:
+    def __init__(
+        self,
+        label: str,
+        config: TrainConfig,
+        objective: str,
+        plateau: Plateau | None,
+        progress: Progress,
+        bars: ExitStack,
+    ) -> None:
         """
         Args:
             bars: what closes the progress bar when the training is interrupted.
         """
-        self.label, self.config, self.plateau = label, config, plateau
+        self.label, self.config, self.objective, self.plateau = label, config, objective, plateau
         self.seconds, self.failure = 0.0, ""
         self.curve: dict[int, float] = {}
         self.losses: dict[int, float] = {}
@@ -169,7 +206,7 @@ class _Record:
             self._advance()
         self.losses[result.epoch] = result.loss
         if result.metrics is not None:
-            self.curve[result.epoch] = result.metrics[OBJECTIVE]
+            self.curve[result.epoch] = result.metrics[self.objective]
         stopped = self._stopping is not None and self._stopping.ends(engine, result)
         return stopped or result.epoch == self.config.epochs
 
@@ -179,25 +216,6 @@ class _Record:
         return FinishedRun(
             self.config, {}, None, round(self.seconds, 3), self.failure, curve=self.curve, losses=self.losses, trained_by=by
         )
-
-
-def _with_figures(run: FinishedRun, vectors: Vectors, seen: Interactions, held_out: Interactions) -> FinishedRun:
-    """The run, measured on `held_out` only now."""
-    users = np.flatnonzero(held_out.per_user)
-    per_user, beyond = _measured(recommend(*vectors, seen=seen, users=users, k=max(CUTOFFS)), seen, held_out)
-    return replace(
-        run,
-        metrics=_means(per_user),
-        per_user=per_user.astype(np.float32),  # as it is stored: a verdict is the same before and after
-        beyond=beyond,
-        gradient=gradient_shares(run.config, *vectors, seen),
-    )
-
-
-def _measured(lists: NDArray[Any], seen: Interactions, held_out: Interactions) -> tuple[pd.DataFrame, Beyond]:
-    """Per-user metrics and measures beyond accuracy of the lists (n, max(CUTOFFS)) of all users with a held-out item."""
-    per_user = evaluate_lists(lists, held_out=held_out, ks=CUTOFFS)
-    return per_user, Beyond(**summarise(profile_lists(lists[:, : CUTOFFS[0]], held_out=held_out), seen))
 
 
 def _means(per_user: pd.DataFrame) -> dict[str, float]:

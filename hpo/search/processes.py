@@ -70,9 +70,8 @@ class SearchJob:
         study = study or self.work.study(self._open_patiently(stopper))
         seen, validation = self.work.split
         work = self.work
-        engine = make_engine(
-            work.choice, seen, validation, work.spec.search.evaluate_every, work.lanes, should_stop=stopper.should_stop
-        )
+        every, metrics = work.spec.search.evaluate_every, work.spec.measured
+        engine = make_engine(work.choice, seen, validation, every, work.lanes, stopper.should_stop, metrics)
         with while_it_exists(study):
             Scheduler(
                 study, work.spec, engine, progress, stopper, self.deadline, self.stale_after, stop_on_failures=alone

@@ -17,7 +17,7 @@ from hpo.search.claims import STALE_HOURS, Reaper, is_here, requeue, signature, 
 from hpo.search.limits import Failures
 from hpo.search.progress import Progress
 from hpo.study.attributes import FAILURE, NEAREST_MARK, PUBLISHED_MARK, RETRY_OF, SEARCHED_BY, WORKER, stands_for_published
-from hpo.study.spec import SECONDARY_METRIC, StudySpec
+from hpo.study.spec import StudySpec
 from hpo.study.trials import searched_by, searched_fields, tally, trial_config, trial_value
 from trainers.config import TrainConfig
 from trainers.engines import Engine, EpochResult
@@ -202,14 +202,15 @@ class Scheduler:
         if result.metrics is not None:
             running.metrics = result.metrics
             if result.epoch > running.reported:  # not what it trains again, to the same value, after it has lost its lane
-                running.trial.report(trial_value(result.metrics), step=result.epoch)
+                running.trial.report(trial_value(result.metrics, self.spec), step=result.epoch)
                 running.reported = result.epoch
         return True
 
     def _finish(self, running: LaneState, state: TrialState) -> bool:
-        running.trial.set_user_attr(SECONDARY_METRIC, running.metrics[SECONDARY_METRIC])
+        secondary = self.spec.measured[1]
+        running.trial.set_user_attr(secondary, running.metrics[secondary])
         # a pruned trial takes its last report as its value: the same number
-        self._end(running, state, trial_value(running.metrics) if state == TrialState.COMPLETE else None)
+        self._end(running, state, trial_value(running.metrics, self.spec) if state == TrialState.COMPLETE else None)
         return True
 
     def _fail(self, running: LaneState, reason: str) -> bool:

@@ -13,7 +13,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
 
 from hpo.runtime.typed_files import Stored
-from hpo.study.spec import OBJECTIVE, StudySpec
+from hpo.study.spec import StudySpec
 from trainers.config import dotted
 from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
@@ -51,6 +51,7 @@ class Definition(Stored):
         seen, held_out: checksums of its two parts, which show the order of the data, too.
         space: the settings of the space; `also` sorted, since its order means nothing.
         config: the fixed settings of its configs, each field written out.
+        objective: the metric that trials are valued by.
         search: epochs of a trial, between evaluations, and the seed.
         engine: the family of the engine that searches.
     """
@@ -64,6 +65,7 @@ class Definition(Stored):
     held_out: str
     space: dict[str, Any]
     config: dict[str, Any]
+    objective: str
     search: dict[str, int]
     engine: str
 
@@ -169,7 +171,7 @@ def open_study(
     if DEFINITION not in study.user_attrs and is_new:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names([OBJECTIVE])
+            study.set_metric_names([definition.objective])
         study.set_user_attr(STUDY_ID, uuid4().hex)
         study.set_user_attr(DEFINITION, definition.to_dict())
         return study

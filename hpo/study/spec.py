@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from hpo.study.objective import DEFAULT_OBJECTIVE, Objective, measured
 from search_spaces import SPACES, Space
 from trainers.config import MAX_SEED, TrainConfig
 from trainers.data.options import DataOptions, ValidationSplit
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 else:
     AnySpace = choice("space", SPACES)
 
-OBJECTIVE = "ndcg@20"
-SECONDARY_METRIC = "recall@20"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirmation.stages
 RESERVED_NAMES = ("journal.log", "replicate", "artifacts")  # the other things in the output folder
@@ -108,6 +107,7 @@ class StudySpec(BaseModel):
     """A named search: dataset, space, fixed settings, budget, pruner, confirm plan, rivals.
 
     Attributes:
+        objective: the metric that trials are valued, pruned, chosen and judged by, such as `ndcg@20`.
         data: how data of the user's own are read, filtered and split.
         validation: how validation is held out; None: as `Dataset.default_validation` has it.
     """
@@ -117,6 +117,7 @@ class StudySpec(BaseModel):
     dataset: str
     space: AnySpace
     config: dict[str, Any] = {}
+    objective: Objective = DEFAULT_OBJECTIVE
     data: DataOptions = DataOptions()
     validation: ValidationSplit | None = None
     search: SearchPlan = SearchPlan()
@@ -150,6 +151,11 @@ class StudySpec(BaseModel):
     def data_name(self) -> str:
         """What the data are called, wherever they lie."""
         return self.dataset if self.dataset in NAMES else Path(self.dataset).name
+
+    @property
+    def measured(self) -> tuple[str, str]:
+        """What the search measures: the objective, and what stands beside it."""
+        return measured(self.objective)
 
     @property
     def probe(self) -> TrainConfig:
@@ -213,11 +219,12 @@ class StudySpec(BaseModel):
         return study(published[0]) if published else study(None)
 
     def with_budget_of(self, other: StudySpec) -> StudySpec:
-        """This study searched as `other` is: trials, epochs, sampler, pruner, seed, split, and the same extra parameters (of a
-        loss that has no others its learning rate).
+        """This study searched as `other` is: objective, trials, epochs, sampler, pruner, seed, split, and the same extra
+        parameters (of a loss that has no others its learning rate).
         """
         content = self.model_dump()
-        content |= {"search": other.search.model_dump(), "validation": other.model_dump()["validation"]}
+        content |= {"search": other.search.model_dump(), "objective": other.objective}
+        content["validation"] = other.model_dump()["validation"]
         content["space"] |= type(self.space).to_hold(self.space.name, None, other.space.also)
         return checked(StudySpec, content, f"study {self.name}")
 

@@ -19,11 +19,11 @@ from hpo.study.definition import (
     differences,
     stored_definition,
 )
-from hpo.study.spec import SECONDARY_METRIC, StudySpec
+from hpo.study.spec import StudySpec
 from hpo.study.trials import trial_config
 from trainers.errors import InputError, unknown
 
-NUMBERS = (SECONDARY_METRIC, "epochs_trained", "train_seconds", "evaluate_seconds")
+NUMBERS = ("epochs_trained", "train_seconds", "evaluate_seconds")  # of every finished trial, beside its metrics
 
 
 def find_study(storage: BaseStorage, name: str) -> optuna.Study:
@@ -81,7 +81,7 @@ def _check_trial(trial: FrozenTrial, spec: StudySpec, where: str) -> None:
     attributes = trial.user_attrs
     if not isinstance(attributes.get(SEARCHED_BY), dict):
         raise InputError(f"{where}: trial {trial.number} is damaged (it does not say who proposed it); {REMEDY}")
-    numbers: dict[str, Any] = {name: attributes.get(name) for name in NUMBERS}
+    numbers: dict[str, Any] = {name: attributes.get(name) for name in (spec.measured[1], *NUMBERS)}
     if trial.state == TrialState.COMPLETE:
         numbers["value"] = trial.value
     for name, number in numbers.items():

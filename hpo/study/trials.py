@@ -19,7 +19,7 @@ from hpo.study.attributes import (
     SEARCHED_BY,
     stands_for_published,
 )
-from hpo.study.spec import OBJECTIVE, SECONDARY_METRIC, SearchPlan, StudySpec
+from hpo.study.spec import SearchPlan, StudySpec
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 
@@ -64,14 +64,21 @@ def has_failed(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL and FAILURE in trial.user_attrs
 
 
-def trial_value(metrics: dict[str, float]) -> float:
+def trial_value(metrics: dict[str, float], spec: StudySpec) -> float:
     """A trial's value: the objective at its last trained epoch, nothing smoothed, no best-so-far."""
-    return metrics[OBJECTIVE]
+    return metrics[spec.objective]
 
 
-def shown_metrics(trial: FrozenTrial) -> str:
-    """The metrics of a trial with a value, as they are printed."""
-    return f"{OBJECTIVE} {trial.value:.4f}, {SECONDARY_METRIC} {trial.user_attrs[SECONDARY_METRIC]:.4f}"
+def trial_metrics(trial: FrozenTrial, spec: StudySpec) -> dict[str, float]:
+    """The metrics of a complete trial by name, the objective first."""
+    objective, secondary = spec.measured
+    assert trial.value is not None  # complete
+    return {objective: trial.value, secondary: trial.user_attrs[secondary]}
+
+
+def shown_metrics(trial: FrozenTrial, spec: StudySpec) -> str:
+    """The metrics of a complete trial, as they are printed."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in trial_metrics(trial, spec).items())
 
 
 def searched_fields(config: TrainConfig, spec: StudySpec) -> dict[str, Any]:

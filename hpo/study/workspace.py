@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from trainers.data.splits import Split
 from trainers.engines import ENGINES, EngineChoice, choose_engine
 from trainers.errors import InputError
 from trainers.files import writing
+from trainers.metrics.definitions import Metric
 
 MAX_LANES = 8  # trials that are asked for at once know nothing of one another
 
@@ -132,10 +133,11 @@ class Workspace:
         """What the search trains on and what it is measured on, and how many pairs were dropped between the two.
 
         Raises:
-            InputError: the data do not allow that validation.
+            InputError: no such data, or they do not allow that validation.
         """
+        dataset, how = self.dataset, self.validation
         try:
-            return self.dataset.hold_out(self.validation)
+            return dataset.hold_out(how)
         except InputError as error:
             raise InputError(f"study {self.spec.name}: validation: {error}") from None
 
@@ -149,6 +151,20 @@ class Workspace:
         seen, held_out = self.split
         data = SplitData(self.dataset.checksum, self.validation, seen.checksum, held_out.checksum)
         return definition_of(spec or self.spec, data, self.choice.name)
+
+    def check_objective(self) -> None:
+        """Before anything is trained.
+
+        Raises:
+            InputError: it looks at more items than there are.
+        """
+        metric, n_items = Metric.parse(self.spec.objective), self.split[0].n_items
+        if metric.k > n_items:
+            smaller = replace(metric, k=max(1, min(20, n_items // 2)))
+            raise InputError(
+                f"study {self.spec.name}: objective {metric} looks at {metric.k:,} items of each list, and "
+                f"{self.spec.data_name} has {n_items:,} in all; take a smaller cut-off, such as {smaller}"
+            )
 
     def check_negatives(self) -> None:
         """Before hours are spent: those of the study and of its rivals, on what search and stage 2 of confirm train on.

@@ -36,6 +36,16 @@ STUDY_FILES = {
     "trials a bool": ("trials: 4", "trials: true", "search.trials"),
     "no epochs": ("  epochs: 3", "  epochs: 0", "search.epochs"),
     "huge seed": ("  epochs: 3", "  epochs: 3\n  seed: 99999999999999999999", "search.seed"),
+    "objective misspelt": ("dataset: tiny", "dataset: tiny\nobjective: ndgc@20", "did you mean 'ndcg@20'?"),
+    "objective without a cut-off": ("dataset: tiny", "dataset: tiny\nobjective: ndcg", "objective: a metric is one of"),
+    "objective at 0": ("dataset: tiny", "dataset: tiny\nobjective: ndcg@0", "a whole cut-off from 1"),
+    "objective at half an item": ("dataset: tiny", "dataset: tiny\nobjective: ndcg@20.5", "got 'ndcg@20.5'"),
+    "objective a number": ("dataset: tiny", "dataset: tiny\nobjective: 20", "objective: Input should be a valid string"),
+    "objective of more items than there are": (
+        "dataset: tiny",
+        "dataset: tiny\nobjective: ndcg@999999",
+        "looks at 999,999 items of each list, and tiny has 40 in all; take a smaller cut-off, such as ndcg@20",
+    ),
     "dataset missing": ("dataset: tiny", "dataset: ./absent", "absent"),
     "batch_size": ("batch_size: 64", "batch_size: 0", "batch_size"),
     "learning rate": ("1.0e-2", "nan", "learning_rate"),
@@ -186,12 +196,12 @@ def test_vectors_that_cannot_be_saved(place: Place, fails: Callable[[int], str])
     assert f"{folder}: cannot be written: Is a directory" in fails(train.main([*command, str(folder)]))
 
 
-def test_a_huge_split_seed(place: Place, fails: Callable[[int], str]):
+def test_a_huge_seed_of_validation(place: Place, fails: Callable[[int], str]):
     config = place.root / "mine.yaml"
     config.write_text(CONFIG)
     command, huge = [str(config), "--dataset", "tiny", "--data-dir", str(place.root / "data")], "99999999999999999999"
-    message = fails(train.main([*command, "--split-seed", huge]))
-    assert "--split-seed: Input should be less than or equal to" in message
+    message = fails(train.main([*command, "--validation", f"{{name: random, seed: {huge}}}"]))
+    assert "--validation: seed: Input should be less than or equal to" in message
     assert huge in message
 
 

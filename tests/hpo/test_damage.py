@@ -228,7 +228,7 @@ def test_stored_runs(sound: Place, tmp_path: Path, number: int, edits: list[Edit
     path = kept[number % len(kept)]
     record = json.loads(path.with_suffix(".json").read_bytes())
     where = record["seen"], record["held_out"], record["engine"], record["device"]
-    key = RunKey(TrainConfig.from_dict(record["config"]), *where)
+    key = RunKey(TrainConfig.from_dict(record["config"]), *where, tuple(record["measured_in"]))
     whole = RunStore(folder).load(key)
     path.write_bytes(damaged(path.read_bytes(), edits))
     try:

@@ -52,7 +52,8 @@ SEEN, HELD_OUT = pairs(0), pairs(1)
 def kept(folder: Path, seeds: range) -> list[FinishedRun]:
     configs = {f"seed {seed}": CONFIG.replace(seed=seed) for seed in seeds}
     with RunProgress(Console(quiet=True)) as progress:
-        return FullRuns(RunStore(folder), progress, Stopper()).train(configs, CHOICE, SEEN, HELD_OUT, curve_every=1)
+        runs = FullRuns(RunStore(folder), progress, Stopper(), ("ndcg@20", "recall@20"))
+        return runs.train(configs, CHOICE, SEEN, HELD_OUT, curve_every=1)
 
 
 def assert_same(one: FinishedRun, other: FinishedRun) -> None:

@@ -12,6 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo import confirm, export, train
+from hpo.reporting.export import ExportedConfig
 from hpo.storage.open import open_storage
 from hpo.study.attributes import PUBLISHED_MARK
 from hpo.study.definition import DEFINITION
@@ -132,7 +133,7 @@ def test_dry_run_writes_nothing(place: Place, capsys: pytest.CaptureFixture[str]
     assert place.run("--dry-run") == 0
     shown = capsys.readouterr().out
     assert shown.count("# sampled config") == 3
-    assert "split_seed: 2024" in shown
+    assert "(10 % of each user's interactions, drawn at random with seed 2024)" in shown
     assert not place.output.exists()
 
 
@@ -248,7 +249,10 @@ def test_commands_on_studies_that_do_not_exist(place: Place, fails: Callable[[in
         ("loss: 3\nloss: 4\n", "line 2"),
         ("- 1\n", "must hold a mapping"),
         ("loss: {name: ccll, margin: 0.5, negative_weight: 1.0}\n", "unknown loss 'ccll'; did you mean 'ccl'"),
-        ("config: {loss: {name: ccl, margin: 0.5, negative_weight: 1.0}}\n", "this version reads format 1, this has none"),
+        (
+            "config: {loss: {name: ccl, margin: 0.5, negative_weight: 1.0}}\n",
+            f"format {ExportedConfig.FORMAT}, this has none",
+        ),
         ("\x00\x01", "mine.yaml"),
     ],
 )
@@ -301,8 +305,8 @@ def test_bad_study_files_are_explained(place: Place, fails: Callable[[int], str]
 def test_a_damaged_export_is_explained(place: Place, fails: Callable[[int], str], value: str):
     place.run("--search-only", "--trials", "1")
     best = place.output / "tiny_mml" / "best.yaml"
-    best.write_text(best.read_text().replace("split_seed: 2024", f"split_seed: {value}"))
-    assert "best.yaml: data.split_seed" in fails(train.main([str(best), "--data-dir", str(place.root / "data")]))
+    best.write_text(best.read_text().replace("seed: 2024", f"seed: {value}"))
+    assert "best.yaml: data.validation.seed" in fails(train.main([str(best), "--data-dir", str(place.root / "data")]))
 
 
 def test_a_config_without_a_dataset(place: Place, fails: Callable[[int], str]):

@@ -96,6 +96,12 @@ def test_the_rate_is_cut_at_every_epoch_without_a_new_best():
     assert min(engine.rates) >= LOWEST_RATE
 
 
+def test_a_plateau_is_of_what_the_engine_measures():
+    settings = config()
+    with pytest.raises(ValueError, match="plateau of recall@10 needs an engine that measures it, this one has ndcg@20"):
+        Run(engine_of(settings, "torch"), settings, Plateau("recall@10")).finish()
+
+
 def test_only_a_constant_rate_can_be_cut():
     settings = config(schedule="linear")
     engine = engine_of(settings, "torch")

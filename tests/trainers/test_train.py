@@ -104,6 +104,19 @@ def skip_what_cannot_run(loss_case: dict[str, Any], engine: str) -> None:
         pytest.skip(reason)
 
 
+def test_each_engine_measures_what_it_is_asked_for(any_engine: str, parity: Any) -> None:
+    asked, data = ["map@5", "mrr@3", "recall@7"], {"seen": parity.seen, "held_out": parity.held_out}
+    run = train(config({"name": "ccl"}, epochs=2), **data, engine=any_engine, device="cpu", metrics=asked)
+    metrics = run.finish().metrics
+    assert metrics is not None
+    assert list(metrics) == asked
+    assert metrics == evaluate(*run.vectors(), **data, metrics=asked)
+    with pytest.raises(InputError, match="did you mean 'map@5'"):
+        train(config({"name": "ccl"}), **data, engine=any_engine, device="cpu", metrics=["mapp@5"])
+    with pytest.raises(InputError, match="metrics is empty"):
+        train(config({"name": "ccl"}), **data, engine=any_engine, device="cpu", metrics=[])
+
+
 class TestLearning:
     """Even users like even items, odd users odd ones."""
 

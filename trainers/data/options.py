@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from trainers.config import MAX_SEED
 from trainers.data.readers import Layout
 from trainers.data.splits import SEED
 from trainers.validation import SETTINGS, Count, Real, Switch, Whole
 
 FROZEN = SETTINGS | {"frozen": True}
 Fraction = Annotated[Real, Field(gt=0.0, lt=1.0)]
-NotNegative = Annotated[Whole, Field(ge=0)]
+Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED)]
 
 
 class TestSplit(BaseModel):
@@ -28,7 +29,7 @@ class TestSplit(BaseModel):
     model_config = FROZEN
     name: Literal["random", "last", "leave_one_out", "time"]
     fraction: Fraction = 0.2
-    seed: NotNegative = SEED
+    seed: Seed = SEED
 
 
 class DataOptions(Layout):
@@ -68,7 +69,7 @@ class ValidationSplit(BaseModel):
     model_config = FROZEN
     name: Literal["random", "last", "time", "file"]
     fraction: Fraction = 0.1
-    seed: NotNegative = SEED
+    seed: Seed = SEED
 
     def said(self) -> str:
         """In words: `the last 10 % of each user's interactions`."""

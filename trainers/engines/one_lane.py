@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,13 +14,13 @@ from torch import Tensor
 from trainers.compile_time import seconds_without_compiling
 from trainers.config import TrainConfig
 from trainers.data import Interactions
-from trainers.engines.protocol import EpochResult, Vectors
+from trainers.engines.protocol import USUAL_METRICS, EpochResult, Vectors
 from trainers.errors import OutOfMemory, first_line
 from trainers.jit import stoppable_compilation
 from trainers.metrics.accuracy import evaluate
+from trainers.metrics.definitions import metrics_at
 from trainers.stopping import ShouldStop, Stopped, check, never
 
-SEARCH_KS = (20,)
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "status_alloc_failed")
 
 
@@ -36,12 +36,14 @@ class OneLane(ABC):
         evaluate_every: int = 1,
         device: str = "cpu",
         should_stop: ShouldStop = never,
+        metrics: Sequence[str] = USUAL_METRICS,
     ) -> None:
         self.seen = seen
         self.held_out = held_out
         self.evaluate_every = evaluate_every
         self.device = device
         self.should_stop = should_stop
+        self.metrics = metrics_at(metrics)
         self.config: TrainConfig | None = None
         self.epochs_done = 0
 
@@ -80,7 +82,7 @@ class OneLane(ABC):
             if not (sound(torch.from_numpy(users)) and sound(torch.from_numpy(items))):
                 loss = math.nan  # the loss does not always show it: of an overflown vector it sees a cosine of 0
             elif self.held_out is not None:
-                metrics = evaluate(users, items, seen=self.seen, held_out=self.held_out, ks=SEARCH_KS)
+                metrics = evaluate(users, items, seen=self.seen, held_out=self.held_out, metrics=self.metrics)
         return EpochResult(0, self.epochs_done, loss, metrics, trained - started, seconds_without_compiling() - trained)
 
     def vectors(self, lane: int) -> Vectors:

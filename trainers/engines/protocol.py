@@ -12,6 +12,8 @@ from trainers.config import TrainConfig
 
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
 
+USUAL_METRICS = ("ndcg@20", "recall@20")  # what engines measure unless others are asked for
+
 
 @dataclass(frozen=True)
 class EpochResult:
@@ -21,7 +23,7 @@ class EpochResult:
         lane: the engine's slot.
         epoch: epochs trained so far, from 1.
         loss: mean training loss over the epoch's rows; NaN or infinite when training diverged.
-        metrics: validation metrics such as `ndcg@20`, None in epochs without evaluation.
+        metrics: the validation metrics that the engine was asked for, by name; None in epochs without evaluation.
         train_seconds, evaluate_seconds: wall time, without compiling by numba.
     """
 
@@ -36,9 +38,9 @@ class EpochResult:
 class Engine(Protocol):
     """Trains one config per lane, an epoch at a time.
 
-    Built with `(seen, held_out, evaluate_every, device, should_stop)`, and `lanes` where there can be several. A lane evaluates
-    on `held_out` every `evaluate_every` epochs and after its config's last epoch; without `held_out` never. A config's history
-    depends on config and data alone.
+    Built with `(seen, held_out, evaluate_every, device, should_stop, metrics)`, and `lanes` where there can be several. A lane
+    is measured in `metrics` (names such as `ndcg@20`) on `held_out` every `evaluate_every` epochs and after its config's last
+    epoch; without `held_out` never. A config's history depends on config and data alone.
 
     `start` and `epoch` raise OutOfMemory where the device's memory does not suffice. After that the lanes that were busy are
     free, and there may be fewer: look at `lanes` again.

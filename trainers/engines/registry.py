@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.encoders import MF
-from trainers.engines.protocol import Engine
+from trainers.engines.protocol import USUAL_METRICS, Engine
 from trainers.errors import InputError, unknown
 from trainers.metrics.accuracy import check_held_out
 from trainers.stopping import ShouldStop, never
@@ -135,8 +136,16 @@ def make_engine(
     evaluate_every: int = 1,
     lanes: int = 1,
     should_stop: ShouldStop = never,
+    metrics: Sequence[str] = USUAL_METRICS,
 ) -> Engine:
-    """Build the chosen engine; its module is imported only now. Of engines with one lane `lanes` is ignored."""
+    """Build the chosen engine; its module is imported only now. Of engines with one lane `lanes` is ignored.
+
+    Args:
+        metrics: what its epochs are measured in on `held_out`, names such as `ndcg@20`.
+
+    Raises:
+        InputError: nothing to train or to evaluate on, evaluate_every below 1, or a metric that does not exist.
+    """
     if evaluate_every < 1:
         raise InputError(f"evaluate_every must be at least 1, got {evaluate_every}")
     if not len(seen):
@@ -144,6 +153,7 @@ def make_engine(
     if held_out is not None:  # what the evaluation would refuse, before epochs are spent
         check_held_out(seen, held_out)
     entry = ENGINES[choice.name]
-    more = {"lanes": lanes} if entry.many_lanes else {}
-    engine: Engine = _named(entry.engine)(seen, held_out, evaluate_every, choice.device, should_stop=should_stop, **more)
+    more: dict[str, Any] = {"lanes": lanes} if entry.many_lanes else {}
+    more |= {"should_stop": should_stop, "metrics": metrics}
+    engine: Engine = _named(entry.engine)(seen, held_out, evaluate_every, choice.device, **more)
     return engine

@@ -1,4 +1,4 @@
-"""All-item ranking metrics: recall@k and NDCG@k, from vectors or from lists of recommended items."""
+"""All-item ranking metrics, see `trainers.metrics.definitions`, from vectors or from lists of recommended items."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from trainers.data import Interactions
 from trainers.errors import InputError
+from trainers.metrics.definitions import Found, Metric, largest_cut_off, metrics_at
 from trainers.metrics.ranking import check_vectors, held_out_ranks
 
 Columns = dict[str, NDArray[np.float64]]
+DEFAULTS = ("recall", "ndcg")
 
 
 @overload
@@ -24,6 +26,7 @@ def evaluate(
     seen: Interactions,
     held_out: Interactions,
     ks: Sequence[int] = ...,
+    metrics: Sequence[str | Metric] = ...,
     per_user: Literal[False] = ...,
 ) -> dict[str, float]: ...
 
@@ -36,6 +39,7 @@ def evaluate(
     seen: Interactions,
     held_out: Interactions,
     ks: Sequence[int] = ...,
+    metrics: Sequence[str | Metric] = ...,
     per_user: Literal[True],
 ) -> pd.DataFrame: ...
 
@@ -47,55 +51,72 @@ def evaluate(
     seen: Interactions,
     held_out: Interactions,
     ks: Sequence[int] = (20, 50),
+    metrics: Sequence[str | Metric] = DEFAULTS,
     per_user: bool = False,
 ) -> dict[str, float] | pd.DataFrame:
     """Rank all items by inner product for every user with a held-out item.
 
-    recall@k = hits / |held out|; NDCG@k has binary gains and its ideal over min(|held out|, k). Items in `seen` are not
-    recommended. Equal scores are ordered by one fixed permutation of the items: lowest id first would favour low ids.
+    Items in `seen` are not recommended. Equal scores are ordered by one fixed permutation of the items: lowest id first would
+    favour low ids. A list ends where a user has no more unseen items; the formulas keep their k, also one above the number of
+    items: precision@k divides by it all the same.
 
     Args:
         user_vectors: (n_users, d).
         item_vectors: (n_items, d).
         seen, held_out: with the same ids.
         ks: cut-offs, each >= 1.
+        metrics: names of `trainers.metrics.definitions.METRICS`, which has each one's formula and source: `map` is measured at
+            each of `ks`, `map@5` at 5 alone.
         per_user: return one row per user with a held-out item instead of means.
 
     Returns:
         `{"recall@20": ..., "ndcg@20": ..., ...}`, or a DataFrame with these columns, indexed by user id.
 
     Raises:
-        InputError: shapes that do not fit, vectors that are not finite, no held-out pair, or a cut-off below 1.
+        InputError: shapes that do not fit, vectors that are not finite, no held-out pair, no metric or an unknown one, or a
+            cut-off below 1.
     """
     check_held_out(seen, held_out)
     check_vectors(user_vectors, item_vectors, seen)
-    _check_cut_offs(ks)
-    ranks = held_out_ranks(user_vectors, item_vectors, seen, held_out, max(ks))
-    return _by_user(_columns(ranks, held_out, ks), held_out) if per_user else metrics_of_ranks(ranks, held_out, ks)
+    asked = metrics_at(metrics, ks)
+    ranks = held_out_ranks(user_vectors, item_vectors, seen, held_out, largest_cut_off(asked))
+    return _by_user(_columns(ranks, held_out, asked), held_out) if per_user else metrics_of_ranks(ranks, held_out, asked)
 
 
-def metrics_of_ranks(ranks: NDArray[np.int64], held_out: Interactions, ks: Sequence[int]) -> dict[str, float]:
-    """Means over the users with a held-out item, given the rank of every held-out pair, (n_pairs,), max(ks) for a miss."""
-    return {name: float(values.mean()) for name, values in _columns(ranks, held_out, ks).items()}
+def metrics_of_ranks(ranks: NDArray[np.int64], held_out: Interactions, metrics: Sequence[Metric]) -> dict[str, float]:
+    """Means over the users with a held-out item.
+
+    Args:
+        ranks: of every held-out pair, from 0, (n_pairs,); a miss has one that is not below any metric's k.
+    """
+    return {name: float(values.mean()) for name, values in _columns(ranks, held_out, metrics).items()}
 
 
-def evaluate_lists(lists: NDArray[Any], *, held_out: Interactions, ks: Sequence[int] = (20, 50)) -> pd.DataFrame:
+def evaluate_lists(
+    lists: NDArray[Any],
+    *,
+    held_out: Interactions,
+    ks: Sequence[int] = (20, 50),
+    metrics: Sequence[str | Metric] = DEFAULTS,
+) -> pd.DataFrame:
     """As `evaluate(..., per_user=True)`, for lists made by any means: `recommend`, a baseline, another library.
 
     Args:
-        lists: item ids (n, k), best first, one row per user with a held-out item, ascending; -1 for none. k >= max(ks).
-        held_out, ks: as for `evaluate`. That no list holds a seen item is up to the caller.
+        lists: item ids (n, k), best first, one row per user with a held-out item, ascending; -1 for none. k is at least
+            the largest cut-off.
+        held_out, ks, metrics: as for `evaluate`. That no list holds a seen item is up to the caller.
 
     Returns:
         A row per user with a held-out item, columns as those of `evaluate`; its `.mean()` is what papers report.
 
     Raises:
-        InputError: lists of another shape, unknown items, no held-out pair, or a cut-off below 1 or above k.
+        InputError: lists of another shape, unknown items, no held-out pair, no metric or an unknown one, or a cut-off below 1
+            or above k.
     """
-    _check_cut_offs(ks)
-    if lists.shape[-1] < max(ks):
-        raise InputError(f"lists must be as long as the largest cut-off, {max(ks)}, got {lists.shape[-1]}")
-    return _by_user(_columns(list_ranks(lists, held_out), held_out, ks), held_out)
+    asked = metrics_at(metrics, ks)
+    if lists.shape[-1] < largest_cut_off(asked):
+        raise InputError(f"lists must be as long as the largest cut-off, {largest_cut_off(asked)}, got {lists.shape[-1]}")
+    return _by_user(_columns(list_ranks(lists, held_out), held_out, asked), held_out)
 
 
 def check_held_out(seen: Interactions, held_out: Interactions) -> None:
@@ -111,11 +132,6 @@ def check_held_out(seen: Interactions, held_out: Interactions) -> None:
 def _check_not_empty(held_out: Interactions) -> None:
     if not len(held_out):
         raise InputError("there is nothing to evaluate on: held_out has no pairs")
-
-
-def _check_cut_offs(ks: Sequence[int]) -> None:
-    if not ks or min(ks) < 1:
-        raise InputError(f"cut-offs must be at least 1, got {list(ks)}")
 
 
 def list_ranks(lists: NDArray[Any], held_out: Interactions) -> NDArray[np.int64]:
@@ -146,33 +162,11 @@ def list_ranks(lists: NDArray[Any], held_out: Interactions) -> NDArray[np.int64]
     return ranks
 
 
-def discount(ranks: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-    """Gain of a hit at each rank (from 0): 1 / log2(rank + 2)."""
-    return np.asarray(1.0 / np.log2(ranks + 2.0))
-
-
-def ideal_dcg(n_held_out: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-    """DCG@k of a list that begins with all the held-out items, for each number of them."""
-    return np.concatenate([[0.0], np.cumsum(discount(np.arange(k)))])[np.minimum(n_held_out, k)]
-
-
-def _columns(ranks: NDArray[np.int64], held_out: Interactions, ks: Sequence[int]) -> Columns:
+def _columns(ranks: NDArray[np.int64], held_out: Interactions, metrics: Sequence[Metric]) -> Columns:
     """All metrics of the users with a held-out item, each (n,)."""
-    users = np.flatnonzero(held_out.per_user)
-    return {name: values for k in ks for name, values in _metrics_at(k, ranks, held_out, users).items()}
+    found = Found(ranks, held_out.per_user[held_out.per_user > 0])
+    return {str(metric): metric.by_user(found) for metric in metrics}
 
 
 def _by_user(columns: Columns, held_out: Interactions) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.Index(np.flatnonzero(held_out.per_user), name="user"))
-
-
-def _metrics_at(k: int, ranks: NDArray[np.int64], held_out: Interactions, users: NDArray[np.int64]) -> Columns:
-    """Per-user recall@k and NDCG@k, each (len(users),)."""
-    hit = ranks < k
-    gains = np.where(hit, discount(np.minimum(ranks, k)), 0.0)
-    n_held_out = held_out.per_user[users]
-    starts = held_out.indptr[users]
-    return {
-        f"recall@{k}": np.add.reduceat(hit.astype(np.float64), starts) / n_held_out,
-        f"ndcg@{k}": np.add.reduceat(gains, starts) / ideal_dcg(n_held_out, k),
-    }

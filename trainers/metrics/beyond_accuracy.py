@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from trainers.data import Interactions
 from trainers.errors import InputError
-from trainers.metrics.accuracy import discount, ideal_dcg, list_ranks
+from trainers.metrics.accuracy import list_ranks
+from trainers.metrics.definitions import discount, ideal_dcg
 
 
 def profile_lists(lists: NDArray[Any], *, held_out: Interactions) -> pd.DataFrame:

@@ -25,7 +25,8 @@ from trainers.yaml_files import read_yaml, sealed, to_yaml
 
 from ..outcomes import CONFIG
 
-BEYOND = Beyond(coverage=0.5, mean_popularity=3.0, gini=0.2, groups=[])
+NDCG = "ndcg@20"
+BEYOND = Beyond(k=20, coverage=0.5, mean_popularity=3.0, gini=0.2, groups=[])
 
 
 def method(label: str, *values: float, config: TrainConfig = CONFIG, **more: Any) -> Method:
@@ -67,7 +68,7 @@ def outcome(
         search_epochs=10,
         data=DATA,
         methods=list(methods),
-        comparisons=compared_by_users(with_users(*methods)),
+        comparisons=compared_by_users(with_users(*methods), NDCG),
         caveats=caveats or [],
         baselines=baselines or [],
         validated={methods[0].label: [Finalist(0, CONFIG, 0.1, {0: {"ndcg@20": 1.0}}, curves={0: {1: 0.5}})]},
@@ -89,8 +90,8 @@ def of_kinds(caveats: list[Caveat], *kinds: CaveatKind) -> list[tuple[CaveatKind
 )
 def test_runs_of_several_sources_are_a_caveat(field: str, kind: CaveatKind, one: str, other: str):
     methods = [method(name, failure="nan", **{field: [by]}) for name, by in (("A", one), ("B", one), ("C", other))]
-    assert of_kinds(caveats_of(methods, {}, [], 0), *CaveatKind) == [(kind, "A", {"found": [one, other]})]
-    assert caveats_of(methods[:2], {}, [], 0) == []
+    assert of_kinds(caveats_of(methods, {}, [], 0, NDCG), *CaveatKind) == [(kind, "A", {"found": [one, other]})]
+    assert caveats_of(methods[:2], {}, [], 0, NDCG) == []
 
 
 def test_runs_of_several_library_versions_are_a_caveat():
@@ -101,14 +102,14 @@ def test_runs_of_several_library_versions_are_a_caveat():
 
     methods = [by("A", numba="numba 1"), by("B", torch="torch 2"), by("C", numba="numba 2")]
     expected = [(CaveatKind.MIXED_LIBRARIES, "numba", {"found": ["numba 1", "numba 2"]})]
-    assert of_kinds(caveats_of(methods, {}, [], 0), *CaveatKind) == expected
-    assert caveats_of(methods[:2], {}, [], 0) == []
+    assert of_kinds(caveats_of(methods, {}, [], 0, NDCG), *CaveatKind) == expected
+    assert caveats_of(methods[:2], {}, [], 0, NDCG) == []
 
 
 def warned(chosen: Finalist) -> list[Caveat]:
     """The caveats of a tuned rival whose search had 10 epochs."""
     ours = Finalist(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
-    return caveats_of([method("A", 0.1)], {"A": [ours], "B tuned": [chosen]}, [], search_epochs=10)
+    return caveats_of([method("A", 0.1)], {"A": [ours], "B tuned": [chosen]}, [], search_epochs=10, objective=NDCG)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_what_tuning_brought_on_both_splits():
     other = Finalist(9, of(3.0), 0.0, {0: {"ndcg@20": 0.29}})  # has no row on test
     rows = ("MML tuned", 9.0, 0.3), ("CCL tuned", 2.0, 0.19), ("CCL published", 1.0, 0.2)
     methods = [method(label, value, config=of(weight)) for label, weight, value in rows]
-    found = of_kinds(caveats_of(methods, {"CCL tuned": [*finalists, other]}, [], 0), CaveatKind.TUNING_GAIN)
+    found = of_kinds(caveats_of(methods, {"CCL tuned": [*finalists, other]}, [], 0, NDCG), CaveatKind.TUNING_GAIN)
     gains = {"validation_percent": pytest.approx(20.0), "test_percent": pytest.approx(-5.0)}
     assert found == [(CaveatKind.TUNING_GAIN, "CCL tuned", {"over": "CCL published", **gains})]
 
@@ -166,13 +167,13 @@ def test_baselines_are_shown_and_one_that_is_ahead_is_a_caveat():
     found = outcome(method("A", 0.1), baselines=baselines)
     assert found.rows()[1:] == [["MostPop", "0.0500", "0.1000", "baseline"], ["EASE", "0.3000", "0.4000", "baseline"]]
     expected = (CaveatKind.BASELINE_AHEAD, "EASE", {"value": 0.3, "winner": "A", "winner_value": 0.1})
-    assert of_kinds(caveats_of([method("A", 0.1)], {}, baselines, 0), *CaveatKind) == [expected]
+    assert of_kinds(caveats_of([method("A", 0.1)], {}, baselines, 0, NDCG), *CaveatKind) == [expected]
 
 
 def test_no_verdict_when_the_winner_diverges():
     methods = [method("A", failure="inf in epoch 1"), method("B", 0.1)]
-    assert compared_by_users(with_users(*methods)) == []
-    assert statements(methods, []) == ["A diverged on train + validation: inf in epoch 1"]
+    assert compared_by_users(with_users(*methods), NDCG) == []
+    assert statements(methods, [], 30, NDCG) == ["A diverged on train + validation: inf in epoch 1"]
 
 
 def test_the_file_is_read_by_the_class_that_wrote_it(tmp_path: Path):

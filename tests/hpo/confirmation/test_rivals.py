@@ -200,13 +200,13 @@ def test_a_published_config_that_overtakes_what_the_search_found_is_said():
         return Contender(label, CONFIG, 2, finalists=finalists)
 
     published = Contender("CCL published", CONFIG, 2)
-    first = published_found_by_search(rival((0.2, 0.3), (0.1, 0.2)), published)
+    first = published_found_by_search(rival((0.2, 0.3), (0.1, 0.2)), published, "ndcg@20")
     assert (first.kind, first.subject, first.facts) == (
         CaveatKind.FOUND_PUBLISHED,
         "CCL tuned",
         {"published": "CCL published"},
     )
-    second = published_found_by_search(rival((0.2, 0.3), (0.25, 0.29)), published)
+    second = published_found_by_search(rival((0.2, 0.3), (0.25, 0.29)), published, "ndcg@20")
     assert second.facts == {
         "published": "CCL published",
         "trial": 1,

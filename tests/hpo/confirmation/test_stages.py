@@ -20,7 +20,7 @@ def test_both_stages(place: Place, capsys: pytest.CaptureFixture[str]):
     assert len(outcome.finalists) == 2, "the top 2 configs"
     assert all(list(finalist.by_seed) == [101, 102] for finalist in outcome.finalists)
     assert all(finalist.epochs_trained == 2 * 4 for finalist in outcome.finalists)
-    assert outcome.winner.mean == max(finalist.mean for finalist in outcome.finalists)
+    assert outcome.winner.mean("ndcg@20") == max(finalist.mean("ndcg@20") for finalist in outcome.finalists)
     assert labels(outcome) == ["MML tuned", MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP]
     for method in outcome.methods:
         assert list(method.by_seed) == [201, 202], "seeds that neither search nor selection used"

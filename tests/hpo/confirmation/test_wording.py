@@ -16,6 +16,7 @@ from hpo.confirmation.wording import WHY_NOT_TUNED, WORDING, sentence, statement
 from trainers import TrainConfig
 
 GOLDEN = Path(__file__).with_name("wording.txt")
+OBJECTIVE = "ndcg@20"
 CONFIG = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}})
 DIFFERENCES: list[JsonValue] = [["config.score", "inner_product", "cosine"], ["search.epochs", 2, 3]]
 AHEAD: dict[str, JsonValue] = {"published": "CCL published", "trial": 3, "search_value": 0.2, "chosen_search_value": 0.19}
@@ -84,14 +85,15 @@ def compared(rival: str, difference: float, p: float, base: float = 0.05, family
     return Comparison("MML tuned", rival, difference, base, users, p, 0.5, family=family, **more)
 
 
-def method(label: str, value: float | None, trials: int = 0) -> Method:
-    by_seed = {} if value is None else {201: {"ndcg@20": value}}
+def method(label: str, value: float | None, trials: int = 0, objective: str = OBJECTIVE) -> Method:
+    by_seed = {} if value is None else {201: {objective: value}}
     return Method(label, CONFIG, by_seed, 1.0, "" if value is not None else "nan in epoch 2", SearchCost(trials))
 
 
-def all_sentences() -> str:
+def all_sentences(objective: str = OBJECTIVE) -> str:
     """A line each: the statements, tuned rivals first, then the caveats."""
-    methods = [method("MML tuned", 0.06, 4), method("CCL published", 0.05), method("BSL tuned", 0.04, 4), method("SL", None)]
+    given = ("MML tuned", 0.06, 4), ("CCL published", 0.05, 0), ("BSL tuned", 0.04, 4), ("SL", None, 0)
+    methods = [method(*each, objective) for each in given]
     comparisons = [
         compared("CCL published", 0.01, 0.0001),
         compared("BSL tuned", -0.01, 0.04, family=1),
@@ -99,14 +101,19 @@ def all_sentences() -> str:
         compared("BPR published", 0.01, 1.0, seeds=False),
         compared("HINGE published", 0.5, 0.01, base=0.0),
     ]
-    said = [f"statement: {each}" for each in statements(methods, comparisons, test_users=100)]
-    said += [f"statement: {each}" for each in statements(methods[:1], [], test_users=5)]
-    said += [f"{kind}: {sentence(Caveat(kind=kind, subject=subject, facts=facts))}" for kind, subject, facts in CAVEATS]
+    said = [f"statement: {each}" for each in statements(methods, comparisons, 100, objective)]
+    said += [f"statement: {each}" for each in statements(methods[:1], [], 5, objective)]
+    caveats = [Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in CAVEATS]
+    said += [f"{caveat.kind}: {sentence(caveat, objective)}" for caveat in caveats]
     return "\n".join(said) + "\n"
 
 
 def test_the_wording_is_that_of_the_file() -> None:
     assert all_sentences() == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_sentences_name_the_objective_of_the_study() -> None:
+    assert all_sentences("map@5") == GOLDEN.read_text(encoding="utf-8").replace(OBJECTIVE, "map@5")
 
 
 def test_every_kind_has_a_sentence_in_the_file() -> None:
@@ -115,7 +122,7 @@ def test_every_kind_has_a_sentence_in_the_file() -> None:
 
 def test_tuned_rivals_come_first() -> None:
     methods = [method("MML tuned", 0.06, 4), method("CCL published", 0.05), method("BSL tuned", 0.04, 4)]
-    said = statements(methods, [compared("CCL published", 0.01, 0.01), compared("BSL tuned", 0.01, 0.01)], test_users=30)
+    said = statements(methods, [compared("CCL published", 0.01, 0.01), compared("BSL tuned", 0.01, 0.01)], 30, OBJECTIVE)
     assert ["BSL" in sentence for sentence in said] == [False, True, False]
 
 

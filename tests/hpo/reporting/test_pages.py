@@ -11,7 +11,9 @@ from jinja2 import UndefinedError
 
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import _environment, page
-from hpo.study.spec import load_spec
+from hpo.study.definition import DEFINITION, SplitData, definition_of
+from hpo.study.spec import StudySpec, load_spec
+from trainers.data.options import ValidationSplit
 
 
 class Elements(HTMLParser):
@@ -36,10 +38,18 @@ class Elements(HTMLParser):
         self.text += data
 
 
+def page_of(spec: StudySpec, folder: Path) -> Elements:
+    """The page of a study without trials."""
+    study = optuna.create_study()
+    data = SplitData("sum", ValidationSplit(name="random"), "seen", "held out")
+    study.set_user_attr(DEFINITION, definition_of(spec, data, "numba").to_dict())
+    return Elements(page(Overview.of(spec, study, folder), {}))
+
+
 def test_what_a_name_holds_is_text(tmp_path: Path):
     """Data are called as their folder is."""
     spec = load_spec("demo_mml").model_copy(update={"dataset": 'a"b<script>alert(1)<b>'})
-    shown = Elements(page(Overview.of(spec, optuna.create_study(), tmp_path), {}))
+    shown = page_of(spec, tmp_path)
     assert 'Data: a"b<script>alert(1)<b>;' in shown.text
     assert "script" not in shown.tags
     assert "b" not in shown.tags
@@ -47,7 +57,7 @@ def test_what_a_name_holds_is_text(tmp_path: Path):
 
 
 def test_a_page_of_a_study_without_trials_has_no_empty_parts(tmp_path: Path):
-    shown = Elements(page(Overview.of(load_spec("demo_mml"), optuna.create_study(), tmp_path), {}))
+    shown = page_of(load_spec("demo_mml"), tmp_path)
     assert shown.tags.count("h1") == 1
     assert "table" not in shown.tags
     assert shown.tags.count("h2") == shown.tags.count("pre") + 1 == 2, "how it was done, and made by"

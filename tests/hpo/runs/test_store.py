@@ -19,14 +19,14 @@ from trainers.errors import InputError
 
 from ..outcomes import CONFIG
 
-KEY = RunKey(CONFIG, "seen", "held out", "numba", "cpu")
+KEY = RunKey(CONFIG, "seen", "held out", "numba", "cpu", ("ndcg@20", "recall@20"))
 GROUP = PopularityGroup(items=3, share_of_interactions=0.5, share_of_recommendations=0.4, recall=0.1, ndcg=0.2)
 RUN = FinishedRun(
     config=CONFIG,
     metrics={"ndcg@20": 0.25},
     per_user=pd.DataFrame({"ndcg@20": [0.0, 0.5]}, index=pd.Index([0, 3], name="user"), dtype="float32"),
     seconds=1.5,
-    beyond=Beyond(coverage=0.5, mean_popularity=2.0, gini=0.1, groups=[GROUP]),
+    beyond=Beyond(k=20, coverage=0.5, mean_popularity=2.0, gini=0.1, groups=[GROUP]),
     curve={10: 0.2, 20: 0.25},
     losses={1: 0.9, 2: 0.8},
     gradient={"active": 0.5},
@@ -59,6 +59,8 @@ def test_a_diverged_run_has_trained_the_epoch_in_which_it_diverged():
         {"held_out": "x"},
         {"engine": "torch"},
         {"device": "cuda"},
+        {"measured_in": ("ndcg@20",)},
+        {"measured_in": ("recall@20", "ndcg@20")},
         {"plateau": Plateau("ndcg@20")},
     ],
 )
@@ -68,7 +70,7 @@ def test_another_key_is_another_run(tmp_path: Path, other: dict[str, Any]):
     assert store.load(key) is None
     (tmp_path / f"{KEY.digest()}.json").rename(tmp_path / f"{key.digest()}.json")
     (tmp_path / f"{KEY.digest()}.npz").rename(tmp_path / f"{key.digest()}.npz")
-    with pytest.raises(InputError, match="is the run of another config, data, engine or version; delete it"):
+    with pytest.raises(InputError, match="is the run of another config, data, engine, metrics or version; delete it"):
         store.load(key)
 
 
@@ -82,7 +84,7 @@ def test_a_run_of_another_key_is_not_copied_from_elsewhere(tmp_path: Path, caplo
     for suffix in (".json", ".npz"):
         (sister.folder / f"{KEY.digest()}{suffix}").rename(sister.folder / f"{other.digest()}{suffix}")
     assert store.load(other) is None
-    assert "is the run of another config, data, engine or version" in caplog.text
+    assert "is the run of another config, data, engine, metrics or version" in caplog.text
     assert not store.folder.exists()
 
 
@@ -104,7 +106,7 @@ def test_a_higher_version_of_the_figures_measures_every_run_again(tmp_path: Path
     assert store.load(KEY) is None
     for suffix in (".json", ".npz"):
         (tmp_path / f"{before}{suffix}").rename(tmp_path / f"{KEY.digest()}{suffix}")
-    with pytest.raises(InputError, match="is the run of another config, data, engine or version; delete it"):
+    with pytest.raises(InputError, match="is the run of another config, data, engine, metrics or version; delete it"):
         store.load(KEY)
 
 

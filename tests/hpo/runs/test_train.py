@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hpo.runs import provenance
-from hpo.runs.store import RunKey, RunStore
+from hpo.runs.store import FinishedRun, RunKey, RunStore
 from hpo.runs.train import FullRuns
 from hpo.runtime.signals import Stopper
 from trainers import Interactions, TrainConfig
@@ -42,6 +42,12 @@ def pairs(seed: int) -> Interactions:
 
 
 SEEN, HELD_OUT = pairs(0), pairs(1)
+METRICS = "ndcg@20", "recall@20", "ndcg@50"
+
+
+def run_of(folder: Path, metrics: tuple[str, ...], curve_every: int = 0) -> FinishedRun:
+    runs = FullRuns(RunStore(folder), Bars(), Stopper(), metrics)
+    return runs.train({"x": CONFIG}, CHOICE, SEEN, HELD_OUT, curve_every)[0]
 
 
 class Bars:
@@ -64,32 +70,42 @@ class Bars:
 
 def test_what_has_finished_is_kept_when_it_is_stopped_and_the_rest_is_trained_the_next_time(tmp_path: Path):
     configs = {name: CONFIG.replace(seed=seed) for seed, name in enumerate("abc")}
-    keys = {name: RunKey(one, SEEN.checksum, HELD_OUT.checksum, "torch", "cpu") for name, one in configs.items()}
+    keys = {name: RunKey(one, SEEN.checksum, HELD_OUT.checksum, "torch", "cpu", METRICS) for name, one in configs.items()}
     bars, store = Bars(), RunStore(tmp_path)
-    runs = FullRuns(store, bars, Stopper(deserted=lambda: "b" in bars.advanced))
+    runs = FullRuns(store, bars, Stopper(deserted=lambda: "b" in bars.advanced), METRICS)
     with pytest.raises(Stopped):
         runs.train(configs, CHOICE, SEEN, HELD_OUT)
     assert bars.advanced == ["a", "a", "a", "b"]
     assert (bars.finished, bars.open) == (["a"], []), "the bar of b is closed at once, and not as finished"
     assert [name for name, key in keys.items() if store.load(key)] == ["a"]
     bars = Bars()
-    found = FullRuns(store, bars, Stopper()).train(configs, CHOICE, SEEN, HELD_OUT)
+    found = FullRuns(store, bars, Stopper(), METRICS).train(configs, CHOICE, SEEN, HELD_OUT)
     assert [run.config.seed for run in found] == [0, 1, 2]
     assert bars.finished == ["b", "c"]
 
 
 def test_the_curve_is_measured_on_the_way_and_changes_nothing(tmp_path: Path):
-    (plain,) = FullRuns(RunStore(tmp_path / "plain"), Bars(), Stopper()).train({"x": CONFIG}, CHOICE, SEEN, HELD_OUT)
-    (curve,) = FullRuns(RunStore(tmp_path / "curve"), Bars(), Stopper()).train({"x": CONFIG}, CHOICE, SEEN, HELD_OUT, 2)
+    plain, curve = run_of(tmp_path / "plain", METRICS), run_of(tmp_path / "curve", METRICS, 2)
     assert (plain.curve, list(curve.curve)) == ({}, [2, 3])
     assert plain.metrics == curve.metrics
     assert curve.curve[3] == curve.metrics["ndcg@20"]
 
 
+def test_a_run_is_measured_in_what_is_asked_for_whatever_is_stored(tmp_path: Path):
+    """The curve is of the first of them, and so is the length of the lists beyond accuracy."""
+    run_of(tmp_path, METRICS, 2)
+    run = run_of(tmp_path, ("map@5", "recall@5"), 2)
+    assert list(run.metrics) == ["map@5", "recall@5"]
+    assert run.curve[3] == pytest.approx(run.metrics["map@5"], abs=1e-9)
+    assert run.beyond is not None
+    assert run.beyond.k == 5
+    assert sum(group.recall for group in run.beyond.groups) == pytest.approx(run.metrics["recall@5"])
+
+
 def test_early_stopping_ends_with_the_best_epoch_as_a_run_of_its_own_does(tmp_path: Path):
     config, plateau = CONFIG.replace(epochs=60), Plateau("ndcg@20", patience=2)
     bars = Bars()
-    runs = FullRuns(RunStore(tmp_path), bars, Stopper())
+    runs = FullRuns(RunStore(tmp_path), bars, Stopper(), METRICS)
     (found,) = runs.train({"x": config}, CHOICE, SEEN, HELD_OUT, plateau=plateau)
     alone = Run(make_engine(CHOICE, SEEN, HELD_OUT), config, plateau)
     curve = {result.epoch: result.metrics["ndcg@20"] for result in alone if result.metrics is not None}
@@ -144,10 +160,14 @@ def test_early_stopping_without_memory_trains_again_in_fewer_lanes(
 ):
     configs = {name: CONFIG.replace(seed=seed, epochs=12) for seed, name in enumerate("ab")}
     plateau = Plateau("ndcg@20", patience=2)
-    expected = FullRuns(RunStore(tmp_path / "one"), Bars(), Stopper()).train(configs, CHOICE, SEEN, HELD_OUT, plateau=plateau)
+    expected = FullRuns(RunStore(tmp_path / "one"), Bars(), Stopper(), METRICS).train(
+        configs, CHOICE, SEEN, HELD_OUT, plateau=plateau
+    )
     bars = Bars()
     monkeypatch.setattr("hpo.runs.train.make_engine", lambda *_, **__: TwoLanes(call))
-    found = FullRuns(RunStore(tmp_path / "two"), bars, Stopper()).train(configs, CHOICE, SEEN, HELD_OUT, plateau=plateau)
+    found = FullRuns(RunStore(tmp_path / "two"), bars, Stopper(), METRICS).train(
+        configs, CHOICE, SEEN, HELD_OUT, plateau=plateau
+    )
     assert "out of memory on cuda with 2 configs side by side: going on with 1" in caplog.text
     assert [(run.metrics, run.curve, run.losses) for run in found] == [(r.metrics, r.curve, r.losses) for r in expected]
     assert bars.finished == ["a", "b"]
@@ -159,7 +179,7 @@ def test_a_run_says_which_revision_the_process_began_with(tmp_path: Path, monkey
     monkeypatch.setattr("hpo.runs.provenance._output", lambda root, *what: "after" if bars.advanced else "before")
     provenance._git.cache_clear()
     try:
-        (run,) = FullRuns(RunStore(tmp_path), bars, Stopper()).train({"x": CONFIG}, CHOICE, SEEN, HELD_OUT)
+        (run,) = FullRuns(RunStore(tmp_path), bars, Stopper(), METRICS).train({"x": CONFIG}, CHOICE, SEEN, HELD_OUT)
     finally:
         provenance._git.cache_clear()
     assert run.trained_by is not None
@@ -168,6 +188,8 @@ def test_a_run_says_which_revision_the_process_began_with(tmp_path: Path, monkey
 
 def test_a_run_that_diverges_is_kept_with_the_reason(tmp_path: Path):
     store = RunStore(tmp_path)
-    (run,) = FullRuns(store, Bars(), Stopper()).train({"x": CONFIG.replace(learning_rate=1e30)}, CHOICE, SEEN, HELD_OUT)
+    (run,) = FullRuns(store, Bars(), Stopper(), METRICS).train(
+        {"x": CONFIG.replace(learning_rate=1e30)}, CHOICE, SEEN, HELD_OUT
+    )
     assert "training diverged in epoch" in run.failure
     assert (run.metrics, run.per_user) == ({}, None)

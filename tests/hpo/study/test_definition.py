@@ -10,6 +10,7 @@ import optuna
 import pytest
 
 from hpo import confirm, export
+from hpo.runtime.typed_files import Stored
 from hpo.storage.open import open_storage
 from hpo.study.definition import (
     DEFINITION,
@@ -36,6 +37,7 @@ OTHER_VALUES: dict[str, Any] = {
     "dataset": "gowalla",
     "space": {"name": "mml", "n_margins": 3},
     "config": {"batch_size": 64},
+    "objective": "map@5",
     "data": {"k_core": 2},
     "validation": {"name": "random", "seed": 1},
     "search.trials": 9,
@@ -112,15 +114,17 @@ def test_what_is_stored_is_read_by_the_same_class():
     assert differences(Definition.from_dict(definition.to_dict(), "here", "remedy"), definition) == []
 
 
-@pytest.mark.parametrize("attribute", [SPEC, DEFINITION])
+@pytest.mark.parametrize(("attribute", "kind"), [(SPEC, StoredStudy), (DEFINITION, Definition)])
 @pytest.mark.parametrize("format_", [0, 99, None])
-def test_a_study_of_another_format_is_refused(place: Place, fails: Callable[[int], str], attribute: str, format_: int | None):
+def test_a_study_of_another_format_is_refused(
+    place: Place, fails: Callable[[int], str], attribute: str, kind: type[Stored], format_: int | None
+):
     place.run("--search-only", "--trials", "1")
     study = optuna.load_study(study_name="tiny_mml", storage=open_storage(str(place.output / "journal.log")))
     study.set_user_attr(attribute, {**study.user_attrs[attribute], "format": format_})
     message = fails(export.main(["--study", "tiny_mml", *place.where]))
-    ours, theirs = 2 if attribute == DEFINITION else 1, "none" if format_ is None else format_
-    assert f"study 'tiny_mml': this version reads format {ours}, this has {theirs}; " in message
+    has = "none" if format_ is None else format_
+    assert f"study 'tiny_mml': this version reads format {kind.FORMAT}, this has {has}; " in message
     assert "or delete the study" in message
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from hpo.study.definition import definition_of
+from hpo.study.definition import SplitData, definition_of
 from hpo.study.spec import StudySpec, load_spec, shipped_studies
 from search_spaces import SPACES
+from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
 from trainers.losses import MML
 
@@ -46,10 +47,11 @@ def test_data_beside_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     names = [load_spec(path).dataset for path in ("mine.yaml", str(tmp_path / "mine.yaml"), "sub/other.yaml")]
     assert names == [str(tmp_path / "clicks.csv")] * 3
     assert [rival.name for rival in load_spec("mine.yaml").rival_specs()] == ["other"]
-    there = definition_of(load_spec("mine.yaml"), "sum", "numba")
+    data = SplitData("sum", ValidationSplit(name="random"), "seen", "held out")
+    there = definition_of(load_spec("mine.yaml"), data, "numba")
     assert there.dataset == "clicks.csv"
     monkeypatch.chdir(tmp_path / "sub")
-    assert definition_of(load_spec("../mine.yaml"), "sum", "numba") == there
+    assert definition_of(load_spec("../mine.yaml"), data, "numba") == there
     assert [rival.name for rival in load_spec("../mine.yaml").rival_specs()] == ["other"]
 
 
@@ -85,7 +87,7 @@ def test_a_spec_survives_storage(write):
         ("config: {negatives: {name: uniform, cont: 3}}\n", "unknown key 'cont'; did you mean 'count'"),
         ("config: {loss: {name: ccl}}\n", "config.loss is decided by space"),
         ("config: {epochs: 3}\n", "config.epochs is decided by search.epochs"),
-        ("split_seed: -1\n", "split_seed"),
+        ("validation: {name: random, seed: -1}\n", "validation.seed: Input should be greater than or equal to 0, got -1"),
         ("name: x\n", "unknown key 'name'"),
         ("dataset: demo\n", "line 3"),
         ("confirm: [1, 2\n", "line"),

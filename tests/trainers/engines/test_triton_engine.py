@@ -60,8 +60,8 @@ def small(loss: dict[str, Any], **fields: Any) -> TrainConfig:
     return config(loss, **{**FIELDS, **fields})
 
 
-def engine(lanes: int = 1, held_out: Any = None, every: int = 1) -> TritonEngine:
-    return TritonEngine(SEEN, held_out, every, DEVICE, lanes)
+def engine(lanes: int = 1) -> TritonEngine:
+    return TritonEngine(SEEN, None, 1, DEVICE, lanes)
 
 
 def ours(settings: TrainConfig, lanes: int = 1, lane: int = 0) -> TritonEngine:
@@ -197,11 +197,12 @@ def test_a_lane_does_not_depend_on_the_others() -> None:
 
 def test_evaluation_is_that_of_the_cpu() -> None:
     settings = small(MML, epochs=3)
-    mine = engine(held_out=HELD_OUT, every=2)
+    asked = ["map@5", "recall@20"]
+    mine = TritonEngine(SEEN, HELD_OUT, 2, DEVICE, metrics=asked)
     mine.start(0, settings)
     results = [mine.epoch()[0] for _ in range(3)]
     assert [result.metrics is not None for result in results] == [False, True, True]
-    assert results[-1].metrics == evaluate(*mine.vectors(0), seen=SEEN, held_out=HELD_OUT, ks=(20,))
+    assert results[-1].metrics == evaluate(*mine.vectors(0), seen=SEEN, held_out=HELD_OUT, metrics=asked)
     assert mine.epoch() == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,13 +18,14 @@ from torch import Tensor
 from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.encoders import MF
-from trainers.engines.one_lane import SEARCH_KS, is_out_of_memory, sound
-from trainers.engines.protocol import EpochResult, Vectors
+from trainers.engines.one_lane import is_out_of_memory, sound
+from trainers.engines.protocol import USUAL_METRICS, EpochResult, Vectors
 from trainers.engines.triton_engine.limits import why_not
 from trainers.engines.triton_engine.pool import Pool, Shape, shape_of
 from trainers.engines.triton_engine.ranks import Ranker
 from trainers.errors import OutOfMemory, first_line
 from trainers.metrics.accuracy import metrics_of_ranks
+from trainers.metrics.definitions import largest_cut_off, metrics_at
 from trainers.scores import SCORES
 from trainers.stopping import ShouldStop, check, never
 
@@ -68,12 +69,14 @@ class TritonEngine:
         device: str = "cuda",
         lanes: int = 1,
         should_stop: ShouldStop = never,
+        metrics: Sequence[str] = USUAL_METRICS,
     ) -> None:
         self.seen, self.held_out = seen, held_out
         self.evaluate_every = evaluate_every
         self.device = device
         self.lanes = lanes
         self.should_stop = should_stop
+        self.metrics = metrics_at(metrics)
         self.running: dict[int, _Lane] = {}
         self.pools: dict[Shape, Pool] = {}
         self.ranker: Ranker | None = None
@@ -180,13 +183,13 @@ class TritonEngine:
         assert self.held_out is not None
         if self.ranker is None:
             self.ranker = Ranker(self.seen, self.held_out, self.device)
-        return self.ranker.ranks(users, items, max(SEARCH_KS))
+        return self.ranker.ranks(users, items, largest_cut_off(self.metrics))
 
     def _metrics(self, look: _Look) -> dict[str, float] | None:
         if look.ranks is None:
             return None
         assert self.held_out is not None
-        return metrics_of_ranks(look.ranks.cpu().numpy().astype(np.int64), self.held_out, SEARCH_KS)
+        return metrics_of_ranks(look.ranks.cpu().numpy().astype(np.int64), self.held_out, self.metrics)
 
     def vectors(self, lane: int) -> Vectors:
         """Copies of the lane's ranking vectors, float32 (n_users, d) and (n_items, d)."""
