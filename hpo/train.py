@@ -15,7 +15,7 @@ from hpo.cli.flags import add_data_argument, add_engine_arguments, positive
 from hpo.reporting.export import REMEDY, ExportedConfig, ExportedData
 from hpo.runtime.signals import Stopper
 from hpo.study.objective import DEFAULT_OBJECTIVE, measured
-from trainers import TrainConfig, load_dataset
+from trainers import Dataset, Interactions, TrainConfig, load_dataset
 from trainers.data.datasets import load_all
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.engines import choose_engine, make_engine
@@ -103,13 +103,10 @@ def _train(arguments: argparse.Namespace) -> int:
     say(console, f"engine {choice.name} on {choice.device}")
     load = load_all if arguments.all_data else load_dataset
     dataset = load(str(name), arguments.data_dir, **options.model_dump(exclude_defaults=True))
-    if arguments.all_data:
+    how = _validation(arguments.validation) or (file.data.validation if file.data and same_name else None)
+    seen, validation, how = _split(dataset, how)
+    if validation is None:
         say(console, f"training on all {len(dataset.train):,} interactions, test pairs too: no figure can be measured")
-    how = _validation(arguments.validation) or (
-        file.data.validation if file.data and same_name else dataset.default_validation()
-    )
-    parts = None if arguments.all_data else dataset.hold_out(how)
-    seen, validation = (dataset.train, None) if parts is None else (parts.seen, parts.held_out)
     if arguments.save is not None:
         _check_saving(arguments.save)
     with Stopper().catching() as stopper:
@@ -126,6 +123,15 @@ def _train(arguments: argparse.Namespace) -> int:
         Recommender.of(dataset, *run.vectors()).save(arguments.save)
         say(console, f"wrote {arguments.save}; python -m hpo.recommend {arguments.save} makes lists of it")
     return 0
+
+
+def _split(dataset: Dataset, how: ValidationSplit | None) -> tuple[Interactions, Interactions | None, ValidationSplit | None]:
+    """What is trained on, what is measured on, and how the two were parted: nothing is measured when all is trained on."""
+    if dataset.whole_of:
+        return dataset.train, None, None
+    how = how or dataset.default_validation()
+    parts = dataset.hold_out(how)
+    return parts.seen, parts.held_out, how
 
 
 def _validation(text: str | None) -> ValidationSplit | None:

@@ -72,8 +72,8 @@ def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> 
         work.check_data(study)
     except DataNotFound as error:
         raise InputError(
-            f"{error}; if the data have moved, give the folder that holds them with --data-dir, or run hpo.run once with a study "
-            "file that has their new path"
+            f"{error}; if the data have moved, give the folder that holds them with --data-dir, or run hpo.run once with a "
+            "study file that has their new path"
         ) from None
     return work, study, storage
 
