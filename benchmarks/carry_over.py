@@ -119,7 +119,7 @@ def runs_of(name: str, data_dir: str | None, output: Path) -> list[Run]:
             by_user = evaluate(*vectors, seen=whole, held_out=test, ks=(20,), per_user=True)[METRIC]
             np.savez_compressed(path, test=by_user.to_numpy(np.float32), facts=json.dumps(values | {"loss": result.loss}))
             print(f"{name} {number} {config.loss}: {values}, test {by_user.mean():.4f}", flush=True)
-        with np.load(path) as kept:
+        with np.load(path, allow_pickle=False) as kept:
             facts = json.loads(str(kept["facts"]))
             found.append(Run(config.loss.name, {how: facts[how] for how in held}, kept["test"].astype(np.float64)))
     return found
