@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from optuna.exceptions import StorageInternalError
 
-from hpo import confirm, dashboard, export, proxy, replicate, report, run, studies, train
+from hpo import confirm, dashboard, export, proxy, recommend, replicate, report, run, studies, train
 from hpo.cli.entry import entry
 from trainers.errors import OutOfMemory
 
 
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]):
-    commands = (run, confirm, dashboard, export, proxy, replicate, report, studies, train)
+    commands = (run, confirm, dashboard, export, proxy, recommend, replicate, report, studies, train)
     for command in commands:
         assert command.main(["--help"]) == 0
         assert f"usage: python -m {command.__name__} " in capsys.readouterr().out
