@@ -38,6 +38,19 @@ settings.register_profile("explore", deadline=None)
 settings.load_profile("steady")
 
 
+TESTS = ROOT / "tests"
+# Files by the CPU time that they take, more than ten seconds each. The two processes take them in this order, a whole file at a
+# time: a long one at the end would leave one of them without work.
+LONGEST_FIRST = """
+    trainers/engines/test_triton_engine.py hpo/search/test_processes.py trainers/test_train.py hpo/search/test_dask.py
+    hpo/test_interrupted.py hpo/test_faults.py hpo/storage/test_servers.py trainers/engines/test_numba_engine.py test_wheel.py
+    hpo/test_browser.py hpo/test_studies.py hpo/confirmation/test_rivals.py hpo/test_lanes.py hpo/test_run.py
+    hpo/test_damage.py search_spaces/test_spaces.py hpo/confirmation/test_statistics.py test_kernel_cache.py
+    trainers/engines/test_torch_engine.py trainers/engines/test_prefilter.py trainers/test_compile_time.py
+"""
+LONGEST = {file: place for place, file in enumerate(LONGEST_FIRST.split())}
+
+
 @dataclass(frozen=True)
 class KnownAnswer:
     """Data with a known answer: `held_out` is all that a user likes and has not seen."""
@@ -127,6 +140,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.get(item.path.relative_to(TESTS).as_posix(), len(LONGEST)))
     if torch.cuda.is_available():
         return
     for item in items:

@@ -18,9 +18,9 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
+import scipy  # its stats are imported where they are first used: that takes a second, and a search needs none
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass as checked_dataclass
-from scipy import stats
 
 from trainers.validation import SETTINGS
 
@@ -152,7 +152,7 @@ def over_users(differences: Floats, resamples: int = RESAMPLES) -> Evidence:
     """Percentile bootstrap of the mean of paired differences (n_users,), users drawn with replacement."""
     if len(differences) < 2 or not differences.any():
         return Evidence(0.0, 0.0, 1.0, 0.0)
-    result = stats.bootstrap(
+    result = scipy.stats.bootstrap(
         (differences,),
         np.mean,
         n_resamples=resamples,
@@ -173,17 +173,17 @@ def over_seeds(ours: Floats, rival: Floats) -> Evidence | None:
     if min(len(ours), len(rival)) < 2:
         return None
     difference = float(ours.mean() - rival.mean())
-    error = float(np.hypot(stats.sem(ours), stats.sem(rival)))
+    error = float(np.hypot(scipy.stats.sem(ours), scipy.stats.sem(rival)))
     if error == 0.0:  # seeds that change nothing
         return Evidence(difference, difference, float(difference == 0.0), 0.0)
-    law = stats.t(_degrees(ours, rival))  # scipy's own test warns of seeds that are all but equal, as those of few hits are
+    law = scipy.stats.t(_degrees(ours, rival))  # scipy's own test warns of seeds that are all but equal, as those of few hits are
     half = error * float(law.ppf(1 - ALPHA / 2))
     return Evidence(difference - half, difference + half, float(2 * law.sf(abs(difference) / error)), error)
 
 
 def _degrees(ours: Floats, rival: Floats) -> float:
     """Welch and Satterthwaite's degrees of freedom."""
-    parts = [(float(stats.sem(values)) ** 2, len(values) - 1) for values in (ours, rival)]
+    parts = [(float(scipy.stats.sem(values)) ** 2, len(values) - 1) for values in (ours, rival)]
     total = sum(variance for variance, _ in parts)
     return float(total**2 / sum(variance**2 / n for variance, n in parts)) if total else float("inf")
 
@@ -200,7 +200,7 @@ def over_both(difference: float, users_error: float, seeds_error: float, seeds_d
 
 def _law_of_both(error: float, seeds_error: float, seeds_degrees: float) -> Any:
     """t with Satterthwaite's degrees of freedom, which for users are as good as infinite."""
-    return stats.t(seeds_degrees * (error / seeds_error) ** 4) if seeds_error else stats.norm()
+    return scipy.stats.t(seeds_degrees * (error / seeds_error) ** 4) if seeds_error else scipy.stats.norm()
 
 
 def _detectable(users_error: float, seeds_error: float, seeds_degrees: float, level: float) -> float:
@@ -209,11 +209,11 @@ def _detectable(users_error: float, seeds_error: float, seeds_degrees: float, le
     if error == 0.0:
         return 0.0
     law = _law_of_both(error, seeds_error, seeds_degrees)
-    seeds_law = stats.t(seeds_degrees) if seeds_error else stats.norm()
-    asked = ((stats.norm(), users_error), (seeds_law, seeds_error), (law, error))
+    seeds_law = scipy.stats.t(seeds_degrees) if seeds_error else scipy.stats.norm()
+    asked = ((scipy.stats.norm(), users_error), (seeds_law, seeds_error), (law, error))
     return float(max(test.ppf(1 - level / 2) * size for test, size in asked) + law.ppf(POWER) * error)
 
 
 def _wilcoxon(differences: Floats) -> float:
     """Two-sided p of the signed-rank test; 1 where no user differs."""
-    return float(stats.wilcoxon(differences, method="approx").pvalue) if differences.any() else 1.0
+    return float(scipy.stats.wilcoxon(differences, method="approx").pvalue) if differences.any() else 1.0

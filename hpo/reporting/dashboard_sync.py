@@ -10,7 +10,6 @@ from typing import Any
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.storages import BaseStorage
-from optuna_dashboard import save_note, save_plotly_graph_object
 
 from hpo.reporting.export import BEST, check_owner
 from hpo.reporting.figures import CURVES, SHAPE, pictures
@@ -33,6 +32,8 @@ def publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output: 
     Raises:
         InputError: the folder cannot be written, or holds another study's results.
     """
+    from optuna_dashboard import save_note, save_plotly_graph_object  # takes half a second, which workers need not wait
+
     folder = output / spec.name
     check_owner(folder, study, to_overwrite=False)
     overview = Overview.of(spec, study, folder)

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import optuna
 import plotly.graph_objects as go
+import scipy  # its stats are imported where they are first used
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
-from plotly.subplots import make_subplots
-from scipy.stats import spearmanr
 
 from hpo.confirmation.results import Finalist
 from hpo.reporting.overview import Overview
@@ -77,7 +76,7 @@ def _shape(overview: Overview) -> dict[str, Picture]:
     hinge_losses = {name: config.loss for name, config in configs.items() if hinges(config.loss) is not None}
     if not hinge_losses:
         return {}
-    figure = make_subplots(rows=1, cols=2, subplot_titles=["cost", "gradient"])
+    figure = go.Figure().set_subplots(rows=1, cols=2, subplot_titles=["cost", "gradient"])
     scores = np.linspace(0.0, 1.0, 401)
     for (name, loss), colour in zip(hinge_losses.items(), ("#d62728", "#7f7f7f"), strict=False):
         for column, values in enumerate(hinge_cost(loss, scores), start=1):
@@ -128,7 +127,7 @@ def _loss_and_objective(overview: Overview) -> dict[str, Picture]:
         x, y = [losses[epoch] / (unit or 1.0) for epoch in epochs], [values[epoch] for epoch in epochs]
         if min(len(set(x)), len(set(y))) < MIN_POINTS:
             continue
-        correlations.append(float(spearmanr(x, y).statistic))
+        correlations.append(float(scipy.stats.spearmanr(x, y).statistic))
         figure.add_scatter(x=x, y=y, text=[f"epoch {epoch}" for epoch in epochs], mode="lines+markers", name=name)
     if not figure.data:
         return {}
@@ -210,7 +209,8 @@ def _effects(trials: list[FrozenTrial], overview: Overview) -> go.Figure:
     names = list(dict.fromkeys(name for _, numbers in points for name in numbers))
     columns = 3
     titles = [name.replace("_", "<br>") for name in names]  # side by side on a phone, too
-    figure = make_subplots(rows=-(-len(names) // columns) or 1, cols=columns, subplot_titles=titles, shared_yaxes=True)
+    rows = -(-len(names) // columns) or 1
+    figure = go.Figure().set_subplots(rows=rows, cols=columns, subplot_titles=titles, shared_yaxes=True)
     figure.update_xaxes(nticks=3, tickangle=0)
     for index, name in enumerate(names):
         for state, colour in COLOURS.items():
@@ -227,7 +227,7 @@ def _effects(trials: list[FrozenTrial], overview: Overview) -> go.Figure:
                 row=index // columns + 1,
                 col=index % columns + 1,
             )
-    return figure.update_layout(height=220 * (-(-len(names) // columns) or 1))
+    return figure.update_layout(height=220 * rows)
 
 
 def _loss_fields(overview: Overview) -> set[str]:

@@ -8,8 +8,6 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 from optuna.storages import BaseStorage
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from hpo.storage.journal import JOURNAL, open_journal
 from hpo.storage.retrying import open_remote
@@ -17,8 +15,6 @@ from trainers.errors import InputError, first_line
 
 STORAGE_VARIABLE = "HPO_STORAGE"
 SECRET_KEY = re.compile("pass|secret|token|key", re.IGNORECASE)
-# what Optuna's storages raise on files and servers that are absent, damaged or of another version
-STORAGE_ERRORS = (SQLAlchemyError, ImportError, OSError, ValueError, KeyError, TypeError, RuntimeError, AssertionError)
 
 
 def storage_url(given: str | None, output: Path | None) -> str:
@@ -48,6 +44,9 @@ def _secrets(url: str) -> list[str] | None:
     """Passwords in a URL, as they stand there and decoded; None when it cannot be parsed and may hold any."""
     if "://" not in url:
         return []
+    from sqlalchemy.engine import make_url  # takes half a second, and a journal needs none of it
+    from sqlalchemy.exc import ArgumentError
+
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # ValueError: a port that is no number
@@ -82,8 +81,15 @@ def open_storage(url: str, create: bool = True) -> BaseStorage:
         return open_remote(url) if "://" in url else open_journal(Path(url), create)
     except InputError:
         raise
-    except STORAGE_ERRORS as error:
+    except _storage_errors() as error:
         raise InputError(f"storage {without_password(url)} cannot be opened: {_censored(first_line(error), url)}") from None
+
+
+def _storage_errors() -> tuple[type[Exception], ...]:
+    """What Optuna's storages raise on files and servers that are absent, damaged or of another version."""
+    from sqlalchemy.exc import SQLAlchemyError  # takes half a second, and is asked for after an error only
+
+    return SQLAlchemyError, ImportError, OSError, ValueError, KeyError, TypeError, RuntimeError, AssertionError
 
 
 def _censored(text: str, url: str) -> str:

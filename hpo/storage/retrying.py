@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, get_storage
 from optuna.trial import TrialState
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_chain, wait_fixed
 
 from hpo.runtime.signals import asked_to_stop
@@ -124,6 +123,8 @@ _Patient: Any = type("_Patient", (_Waiting, BaseStorage), {name: _operation(name
 
 def is_outage(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, means that the server cannot be reached at the moment."""
+    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError  # see hpo.storage.open
+
     while error is not None:
         if isinstance(error, OperationalError | InterfaceError | PendingRollbackError):  # the last: Optuna went on after one
             return not _is_lasting(getattr(error, "orig", None))

@@ -90,12 +90,23 @@ def alive(pid: int) -> bool:
     return start_time(pid) is not None
 
 
-def start(place: Place, *flags: str, search_only: bool = True, session: bool = False) -> subprocess.Popen[str]:
-    """`python -m hpo.run` as a process of its own, on demand with a process group of its own, as a shell gives it one."""
+def start(
+    place: Place, *flags: str, search_only: bool = True, session: bool = False, before: str = ""
+) -> subprocess.Popen[str]:
+    """`python -m hpo.run` as a process of its own, on demand with a process group of its own, as a shell gives it one.
+
+    Args:
+        before: what it does before, a line of Python.
+    """
     only = ["--search-only"] if search_only else []
-    command = [sys.executable, "-m", "hpo.run", "--study", str(place.study), *place.where, *only, *flags]
+    command = ["--study", str(place.study), *place.where, *only, *flags]
+    how = (
+        ["-c", f"{before}; from hpo.run import main; raise SystemExit(main({command!r}))"]
+        if before
+        else ["-m", "hpo.run", *command]
+    )
     return subprocess.Popen(
-        command,
+        [sys.executable, *how],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

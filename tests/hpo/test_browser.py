@@ -19,7 +19,7 @@ import pytest
 
 from hpo.confirmation.outcome import Confirmation
 
-from .conftest import Place
+from .conftest import Place, make_place
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 PAGE_SECONDS = 120
@@ -53,8 +53,10 @@ def screenshot(url: str, profile: Path, width: int) -> tuple[int, int]:
     return struct.unpack(">II", content[16:24])  # type: ignore[return-value]
 
 
-@pytest.fixture
-def confirmed(place: Place) -> Place:
+@pytest.fixture(scope="module")
+def confirmed(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: None) -> Place:
+    """Looked at by all, and changed by nobody."""
+    place = make_place(tmp_path_factory.mktemp("confirmed"))
     assert place.run() == 0
     return place
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import optuna
@@ -56,6 +58,14 @@ def kept(folder: Path, seeds: range) -> list[FinishedRun]:
         return runs.train(configs, CHOICE, SEEN, HELD_OUT, curve_every=1)
 
 
+@cache
+def alone(seed: int) -> FinishedRun:
+    """As an engine of one lane trains it."""
+    with TemporaryDirectory() as folder:
+        (run,) = kept(Path(folder), range(seed, seed + 1))
+    return run
+
+
 def assert_same(one: FinishedRun, other: FinishedRun) -> None:
     assert (one.config, one.metrics, one.curve, one.losses) == (other.config, other.metrics, other.curve, other.losses)
     assert one.per_user is not None
@@ -64,13 +74,13 @@ def assert_same(one: FinishedRun, other: FinishedRun) -> None:
 
 
 def test_runs_side_by_side_are_those_of_one_lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = [run for seed in range(2) for run in kept(tmp_path / "alone", range(seed, seed + 1))]
+    expected = list(map(alone, range(2)))
     together = kept(tmp_path / "together", range(2))
-    for one, other in zip(together, alone, strict=True):
+    for one, other in zip(together, expected, strict=True):
         assert_same(one, other)
     assert together[0].losses != together[1].losses
     monkeypatch.setattr("hpo.runs.train.make_engine", lambda *arguments, **more: pytest.fail("they are stored"))
-    for one, other in zip(kept(tmp_path / "together", range(2)), alone, strict=True):
+    for one, other in zip(kept(tmp_path / "together", range(2)), expected, strict=True):
         assert_same(one, other)
 
 
@@ -87,7 +97,7 @@ def test_a_device_that_holds_fewer_runs_than_there_are(
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
         return train(self, epochs_done, check)
 
-    expected = kept(tmp_path / "alone", range(4))
+    expected = list(map(alone, range(4)))
     small_device(2)
     monkeypatch.setattr(pool.Pool, "epoch", fuller)
     for one, other in zip(kept(tmp_path / "tight", range(4)), expected, strict=True):
@@ -106,7 +116,7 @@ def test_memory_that_goes_by_lanes_and_not_by_runs(
             raise RuntimeError("Triton Error [CUDA]: out of memory")
         return train(self, epochs_done, check)
 
-    expected = kept(tmp_path / "alone", range(5))
+    expected = list(map(alone, range(5)))
     asked = small_device(2)
     monkeypatch.setattr(pool.Pool, "epoch", full_with_two)
     for one, other in zip(kept(tmp_path / "tight", range(5)), expected, strict=True):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
+import numba
 import pytest
 
 from trainers.engines.numba_engine import kernels
@@ -148,14 +149,22 @@ for version in {versions}:
 """
 
 
-def test_a_fresh_checkout_reads_what_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file has another time, its code has not changed; with another version it is compiled again, beside the first."""
+def test_a_fresh_checkout_reads_what_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file has another time, its code has not changed; with another version it is compiled again, beside the first.
+
+    Another process compiles the first.
+    """
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
     script = tmp_path / "script.py"
-    run = partial(subprocess.run, [sys.executable, str(script)], capture_output=True, text=True, check=True)
-    hits = []
-    for versions in ("[7]", "[7]", "[8]", "[7]"):
+    script.write_text(SCRIPT.format(versions="[7]"), encoding="utf-8")
+    compiled = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    hits = [compiled.stdout.split()]
+    for versions in ("[7]", "[8]", "[7]"):
         script.write_text(SCRIPT.format(versions=versions) + "#" * len(hits), encoding="utf-8")
-        hits.append(run().stdout.split())
+        runpy.run_path(str(script))
+        hits.append(capsys.readouterr().out.split())
     assert hits == [["0"], ["1"], ["0"], ["1"]]
