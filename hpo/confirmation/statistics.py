@@ -176,7 +176,7 @@ def over_seeds(ours: Floats, rival: Floats) -> Evidence | None:
     error = float(np.hypot(scipy.stats.sem(ours), scipy.stats.sem(rival)))
     if error == 0.0:  # seeds that change nothing
         return Evidence(difference, difference, float(difference == 0.0), 0.0)
-    # not scipy.s own test: it warns of seeds that are all but equal, as those of few hits are
+    # not scipy's own test: it warns of seeds that are all but equal, as those of few hits are
     law = scipy.stats.t(_degrees(ours, rival))
     half = error * float(law.ppf(1 - ALPHA / 2))
     return Evidence(difference - half, difference + half, float(2 * law.sf(abs(difference) / error)), error)
