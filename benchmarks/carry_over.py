@@ -174,14 +174,17 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/carry_over"))
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows, figures = [], []
     for name in arguments.datasets:
         try:
-            rows += summary(name, runs_of(name, arguments.data_dir, arguments.output))
+            runs = runs_of(name, arguments.data_dir, arguments.output)
         except InputError as error:
             parser.error(str(error))
+        rows += summary(name, runs)
+        figures += [{"dataset": name, "loss": run.loss, "test": run.test.mean(), **run.validation} for run in runs]
     found = pd.DataFrame(rows)
-    found.to_csv(arguments.output / "carry_over.csv", index=False)
+    found.to_csv(arguments.output / "summary.csv", index=False)
+    pd.DataFrame(figures).round(5).to_csv(arguments.output / "runs.csv", index=False)
     Console(width=140).print(
         table(f"validation against test, {METRIC}", list(found.columns), found.astype(str).to_numpy().tolist())
     )

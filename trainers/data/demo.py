@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ SEED = 20240507
 TEST_FRACTION = 0.2
 
 
+@lru_cache(maxsize=1)
 def make_demo() -> tuple[Interactions, Interactions]:
     """(train, test): about 2,000 users, 1,500 items and 50,000 pairs.
 
