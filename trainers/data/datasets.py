@@ -97,7 +97,8 @@ class Dataset:
         """How validation is held out unless the user says so: with the law of the test split where the data allow it."""
         if self.valid is not None:
             return ValidationSplit(name="file")
-        if self.facts.ordered and (self.facts.law in ("last", "leave_one_out", "time") or not self.facts.timed):
+        law, declared = self.facts.law, not self.facts.timed
+        if self.facts.ordered and (law in ("last", "leave_one_out", "time") or (law == "file" and declared)):
             return ValidationSplit(name="last")
         return ValidationSplit(name="random")
 
@@ -234,6 +235,11 @@ def _read_like(train: RawInteractions | Prepared, path: Path, options: DataOptio
 
 
 def _by_file(train: Interactions, valid: Interactions, name: str) -> Split:
+    if not len(valid):
+        raise InputError(
+            f"{name}: all pairs of the valid file are in the train file, and nothing can be held out; a valid file has pairs of "
+            "its own, or use another validation than 'file'"
+        )
     seen = train.where(~valid.contains(train.users, train.items))
     known = (seen.per_user > 0)[valid.users] & (seen.per_item > 0)[valid.items]
     if not known.any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,9 +68,14 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
     times = _times(parts, kept)
     ordered = options.ordered or times is not None
     pairs = Interactions.from_pairs(user, item, len(user_ids), len(item_ids), ordered=ordered, times=times)
+    n_train = int(kept[0].sum())
+    late = None if valid is None else _in_valid_only(pairs, user, item, n_train)
     facts = DataFacts(
         read=tuple(part.said for part in parts),
-        warnings=tuple(warning for part in parts for warning in part.warnings),
+        warnings=(
+            *(warning for part in parts for warning in part.warnings),
+            *(() if late is None else _not_used(parts, times, late, _number_of_pairs(user[n_train:], item[n_train:]))),
+        ),
         interactions=sum(len(part.users) for part in parts),
         below_rating=below,
         duplicates=len(users) - len(pairs),
@@ -79,11 +84,11 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
         ordered=ordered,
         timed=times is not None,
     )
-    late = None if valid is None else _in_valid_only(pairs, user, item, n_train=int(kept[0].sum()))
     often = often_enough(pairs.users, pairs.items, *options.fewest)
     if not often.any():
         raise InputError(
-            f"{where}: no user and item has as many interactions as asked for, got {options.fewest}; ask for fewer"
+            f"{where}: k_core, min_user and min_item leave no interaction: they ask for at least {options.fewest[0]:,} of each "
+            f"user and {options.fewest[1]:,} of each item; ask for fewer"
         )
     left = pairs.where(often)
     rare = {
@@ -94,7 +99,7 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
     facts = facts.model_copy(update=rare)
     content = Prepared(left, user_ids, item_ids, None if late is None else left.where(late[often]), None, facts)
     if alone:
-        content = _with_test(content, options.test or default_test(facts))
+        content = _with_test(where, content, options.test or default_test(facts))
     return _compact(content)
 
 
@@ -149,8 +154,11 @@ def adopt(
     return TestData(new, facts)
 
 
-def _with_test(content: Prepared, how: TestSplit) -> Prepared:
-    parts = split(content.train, how.name, how.fraction, how.seed)
+def _with_test(where: str, content: Prepared, how: TestSplit) -> Prepared:
+    try:
+        parts = split(content.train, how.name, how.fraction, how.seed)
+    except InputError as error:
+        raise InputError(f"{where}: no test split can be made: {error}") from None
     seen, held_out = parts.seen, parts.held_out
     known = (seen.per_item > 0)[held_out.items]  # of a rare item all pairs may be held out
     pairs = held_out.where(known)
@@ -217,6 +225,21 @@ def _joined(sides: list[RawIds]) -> RawIds:
 def _times(parts: list[RawInteractions], kept: list[NDArray[np.bool_]]) -> NDArray[np.float64] | None:
     times = [part.times[keep] for part, keep in zip(parts, kept, strict=True) if part.times is not None]
     return np.concatenate(times) if len(times) == len(parts) else None
+
+
+def _not_used(
+    parts: list[RawInteractions], times: NDArray[np.float64] | None, late: NDArray[np.bool_], n_valid: int
+) -> Iterator[str]:
+    """What of a train and a valid file does not count, a sentence each.
+
+    Args:
+        late: which pairs are in the valid file alone.
+        n_valid: how many different pairs are in the valid file.
+    """
+    if times is None and any(part.times is not None for part in parts):
+        yield "of the train and the valid file only one has times, so they are not used"
+    if repeated := n_valid - int(late.sum()):
+        yield f"{repeated:,} of {n_valid:,} pairs of the valid file are in the train file, too: they are trained on, not held out"
 
 
 def _in_valid_only(pairs: Interactions, user: Ids, item: Ids, n_train: int) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,8 +99,9 @@ def _find_own(name: str, data_dir: str | Path | None) -> Path:
     named = [Path(root) / name, Path(name), Path(root) / Path(name).name] if root else [Path(name)]  # the last: they have moved
     looked = list(dict.fromkeys(named))
     for path in looked:
-        if path.exists():
-            return path
+        with suppress(OSError):  # such as a name that is too long for one
+            if path.exists():
+                return path
     raise DataNotFound(f"{unknown('dataset', name, NAMES)}; nor is there a file or folder {' or '.join(map(str, looked))}")
 
 

@@ -148,7 +148,8 @@ def _at_one_moment(train: Interactions, fraction: float) -> Split:
     moments, first = np.unique(np.sort(train.times), return_index=True)
     if len(moments) < 2:
         raise InputError(
-            f"split 'time' needs interactions of different times, all {len(train)} have the time {train.times[:1]}"
+            f"split 'time' needs interactions of different times, all {len(train)} have the time "
+            f"{', '.join(f'{each:.15g}' for each in moments)}; use another split"
         )
     held = len(train) - first[1:]  # for each moment but the first
     moment = float(moments[1:][np.argmin(np.abs(held - fraction * len(train)))])

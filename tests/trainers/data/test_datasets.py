@@ -368,3 +368,57 @@ class TestDemo:
         np.fill_diagonal(expected, 0)
         ratio = float(np.square(together - expected).sum() / expected.sum())
         assert ratio > 1.5, f"variance of co-occurrence over its mean: {ratio:.2f}, independence gives about 1"
+
+
+class TestValidFile:
+    CSV = "user,item,rating,time\n1,1,5,1\n1,2,5,2\n2,1,5,3\n2,3,5,4\n"
+
+    def test_pairs_that_are_in_train_too_are_said(self, tmp_path: Path) -> None:
+        files = {"train_txt": TRAIN, "valid_txt": "0 2\n1 1\n", "test_txt": "0 5\n"}
+        dataset = load_dataset(str(folder(tmp_path / "own", **files)))
+        assert dataset.facts.warnings == (
+            "1 of 2 pairs of the valid file are in the train file, too: they are trained on, not held out",
+        )
+        assert pairs_of(dataset.hold_out().held_out) == {(1, 1)}
+
+    def test_nothing_but_pairs_of_train(self, tmp_path: Path) -> None:
+        files = {"train_txt": TRAIN, "valid_txt": "0 2\n1 5\n", "test_txt": "0 5\n"}
+        dataset = load_dataset(str(folder(tmp_path / "own", **files)))
+        refused(dataset.hold_out, "all pairs of the valid file are in the train file", "another validation")
+
+    def test_times_in_one_of_them_are_not_used_and_that_is_said(self, tmp_path: Path) -> None:
+        valid = "user,item\n1,3\n"
+        files = {"train_csv": self.CSV, "valid_csv": valid, "test_csv": "user,item\n2,2\n"}
+        dataset = load_dataset(str(folder(tmp_path / "own", **files)))
+        assert not dataset.facts.timed
+        assert dataset.facts.warnings == ("of the train and the valid file only one has times, so they are not used",)
+
+
+class TestDefaultValidation:
+    def test_a_random_test_split_of_data_declared_ordered(self, tmp_path: Path) -> None:
+        name = str(folder(tmp_path / "own", lines_txt="0 3 1 2\n1 5 0 4 2\n2 5 2 1\n") / "lines.txt")
+        drawn = load_dataset(name, ordered=True, test={"name": "random"})
+        assert drawn.default_validation().name == "random", "as the test split was made"
+        assert load_dataset(name, ordered=True).default_validation().name == "last"
+
+    def test_a_test_file_of_data_declared_ordered(self, tmp_path: Path) -> None:
+        name = str(folder(tmp_path / "own", train_txt="0 3 1 2\n1 5 0 4 2\n", test_txt="0 5\n"))
+        assert load_dataset(name, ordered=True).default_validation().name == "last"
+
+
+class TestMessages:
+    def test_a_file_that_cannot_be_split_is_named(self, tmp_path: Path) -> None:
+        name = str(folder(tmp_path / "own", one_txt="0 3\n1 5\n2 5\n") / "one.txt")
+        refused(lambda: load_dataset(name, format="lines"), "one.txt", "no test split", "nothing can be held out")
+
+    def test_equal_times(self, tmp_path: Path) -> None:
+        text = "user,item,time\n1,1,7\n1,2,7\n2,1,7\n"
+        name = str(folder(tmp_path / "own", one_csv=text) / "one.csv")
+        refused(lambda: load_dataset(name, test={"name": "time"}), "one.csv", "all 3 have the time 7; use another split")
+
+    def test_filters_that_leave_nothing(self, tmp_path: Path) -> None:
+        name = str(folder(tmp_path / "own", train_txt=TRAIN, test_txt=TEST))
+        refused(lambda: load_dataset(name, k_core=50, min_item=60), "at least 50 of each user and 60 of each item")
+
+    def test_a_name_that_is_no_path(self) -> None:
+        refused(lambda: load_dataset("a" * 5000), "unknown dataset")
