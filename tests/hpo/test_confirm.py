@@ -175,3 +175,14 @@ def test_flags_of_confirm_are_for_one_time_and_a_file_says_what_it_says_now(plac
     assert "the flags of confirm are for one time" in fails(place.run("--search-only", "--confirm-seeds", "7"))
     place.study.unlink()
     assert "cannot be read" in fails(confirm.main(["--study", str(place.study), *place.where]))
+
+
+def test_a_validation_split_that_is_another_one_now(place: Place, fails: Callable[[int], str]) -> None:
+    """With the valid file joined to the train file the pairs are the same, and another part of them would be held out."""
+    data, valid = place.root / "data" / "tiny", "0 39 37 35\n2 39 37\n4 1\n"
+    (data / "valid.txt").write_text(valid)
+    assert place.run("--search-only") == 0
+    (data / "valid.txt").unlink()
+    (data / "train.txt").write_text((data / "train.txt").read_text() + valid)
+    message = fails(confirm.main(["--study", "tiny_mml", *place.where]))
+    assert "was searched on another validation split: it held out the valid file" in message

@@ -377,7 +377,7 @@ class TestValidFile:
         files = {"train_txt": TRAIN, "valid_txt": "0 2\n1 1\n", "test_txt": "0 5\n"}
         dataset = load_dataset(str(folder(tmp_path / "own", **files)))
         assert dataset.facts.warnings == (
-            "1 of 2 pairs of the valid file are in the train file, too: they are trained on, not held out",
+            "1 of 2 pairs of the valid file are in the train file, too: trained on, not held out",
         )
         assert pairs_of(dataset.hold_out().held_out) == {(1, 1)}
 
