@@ -149,7 +149,14 @@ def adopt(
         raise InputError(f"{where}: all test pairs are in train, whose pairs are not ranked; a test file has new ones")
     kept_users = int((new.per_user > 0).sum())
     facts = TestFacts(
-        pairs=n_pairs, users=n_users, unknown=n_pairs - len(pairs), seen=len(pairs) - len(new), kept_users=kept_users
+        read=raw.said,
+        warnings=raw.warnings,
+        below_rating=below,
+        pairs=n_pairs,
+        users=n_users,
+        unknown=n_pairs - len(pairs),
+        seen=len(pairs) - len(new),
+        kept_users=kept_users,
     )
     return TestData(new, facts)
 

@@ -422,3 +422,15 @@ class TestMessages:
 
     def test_a_name_that_is_no_path(self) -> None:
         refused(lambda: load_dataset("a" * 5000), "unknown dataset")
+
+
+class TestTestFile:
+    def test_how_it_was_read_and_what_was_dropped_is_kept(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """A test file without a header may be read otherwise than the train file: who looks has to see it."""
+        train = "user,item,rating\n1,1,5\n1,2,5\n2,1,5\n2,NA,4\n"
+        name = str(folder(tmp_path / "own", train_csv=train, test_csv="1,NA,5\n2,2,5\n1,2,1\n"))
+        facts = read_test(load_dataset(name, min_rating=4)).facts
+        assert facts.read.startswith("read 3 ratings: user=0, item=1, rating=2; no header; comma")
+        assert facts.warnings == ("1 line has the item id NA, which counts as an id like any other",)
+        assert (facts.below_rating, facts.pairs, facts.kept_users) == (1, 2, 2)
+        assert "test.csv: dropped 1 interactions with a low rating" in caplog.text
