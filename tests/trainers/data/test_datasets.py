@@ -434,3 +434,15 @@ class TestTestFile:
         assert facts.warnings == ("1 line has the item id NA, which counts as an id like any other",)
         assert (facts.below_rating, facts.pairs, facts.kept_users) == (1, 2, 2)
         assert "test.csv: dropped 1 interactions with a low rating" in caplog.text
+
+
+class TestOptions:
+    def test_what_is_no_mapping(self, tmp_path: Path) -> None:
+        name = str(folder(tmp_path / "own", train_txt=TRAIN, test_txt=TEST))
+        refused(
+            lambda: load_dataset(name, test="last"), "test: must be a mapping with keys of fraction, name, seed, got 'last'"
+        )
+
+    def test_a_separator_that_is_not_there(self, tmp_path: Path) -> None:
+        name = str(folder(tmp_path / "own", one_csv="user,item\n1,2\n1,3\n") / "one.csv")
+        refused(lambda: load_dataset(name, separator=";"), "';' is not in the first line", "it seems to be ','")
