@@ -51,13 +51,15 @@ def introduce(work: Workspace, console: Console) -> None:
         say(console, f"too few to learn from: sampler {sampler.name} draws {sampler.n_startup_trials} trials at random first")
 
 
-def check_test_split(work: Workspace) -> None:
-    """Read the test split and forget it: a broken file is to be found before a search, not after it.
+def check_test_split(work: Workspace, console: Console) -> None:
+    """Read the test split, say how, and forget it: a broken file is to be found before a search, not after it.
 
     Raises:
         InputError: it is missing, malformed, or has nothing to test with.
     """
-    read_test(work.dataset)
+    read = read_test(work.dataset).facts.read
+    if read:
+        say(console, f"{work.spec.data_name}, test file: {read}")
 
 
 def search_study(

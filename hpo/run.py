@@ -143,7 +143,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return _dry_run(work, console)
     work.check_negatives()
     if not arguments.search_only:
-        check_test_split(work)
+        check_test_split(work, console)
     _check_writable(work.folder)
     storage = open_storage(url)
     study = open_study(work, storage)

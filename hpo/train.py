@@ -98,6 +98,12 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.data is not None:
         options = checked(DataOptions, parse_yaml(arguments.data, "--data"), "--data")
     console = Console()
+    if file.data is not None and not same_name and arguments.data is None and file.data.options != DataOptions():
+        given = ", ".join(file.data.options.model_dump(exclude_defaults=True))
+        say(
+            console,
+            f"{name} is read without the data options of {Path(file.data.dataset).name}, {given}; to give some: --data YAML",
+        )
     engine = arguments.engine or (file.data.engine if file.data and arguments.device == AUTO else AUTO)
     choice = choose_engine(file.config, engine, arguments.device)
     say(console, f"engine {choice.name} on {choice.device}")

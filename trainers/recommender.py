@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,10 @@ class Recommender:
             A row per recommendation with columns user, item (raw ids), rank (from 1) and score, users in the given order.
 
         Raises:
-            InputError: users that are not known, or k below 1.
+            InputError: users that are not known, a single id in place of a list, or k below 1.
         """
+        if users is not None and (isinstance(users, str) or not isinstance(users, Iterable)):
+            raise InputError(f"users must be a list of ids, got {users!r}; for one user give [{users!r}]")
         chosen = np.arange(len(self.user_ids)) if users is None else self._rows(users)
         lists = recommend(self.users, self.items, seen=self.seen, users=chosen, k=k)
         row, rank = np.nonzero(lists >= 0)

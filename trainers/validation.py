@@ -64,6 +64,9 @@ def _explain(detail: dict[str, Any], where: str, cls: object, mapping: object) -
         return f"{inside}: {unknown('key', path[-1], _allowed_keys(cls, detail['loc'][:-1]))}"
     if kind in ("missing", "missing_keyword_only_argument"):
         return f"{field} is required and was not given"
+    if kind in ("model_type", "dataclass_type"):  # pydantic speaks of Python's classes
+        keys = ", ".join(_allowed_keys(cls, detail["loc"]))
+        return f"{field}: must be a mapping with keys of {keys}, got {value!r}"
     message = str(detail["msg"]).removeprefix("Value error, ")
     return f"{field}: {message}" if kind == "value_error" else f"{field}: {message}, got {value!r}"
 

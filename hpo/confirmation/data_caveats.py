@@ -19,7 +19,7 @@ CONTINUES = ("last", "leave_one_out", "time")  # laws of a test split that comes
 def data_caveats(work: Workspace, test: Interactions, about_test: TestFacts) -> Iterator[Caveat]:
     """All caveats on the data of a study."""
     name, facts = work.spec.name, work.dataset.facts
-    for warning in facts.warnings:
+    for warning in (*facts.warnings, *(f"test file: {warning}" for warning in about_test.warnings)):
         yield Caveat(kind=CaveatKind.DATA_WARNING, subject=name, facts={"warning": warning})
     if facts.unused_ratings:
         yield Caveat(kind=CaveatKind.RATINGS_UNUSED, subject=name)
@@ -46,7 +46,8 @@ def distribution_shift(
 def _dropped_from_test(study: str, about: TestFacts) -> Iterator[Caveat]:
     lost_pairs, lost_users = about.unknown + about.seen, about.users - about.kept_users
     if lost_pairs > MUCH_DROPPED * about.pairs or lost_users > MUCH_DROPPED * about.users:
-        yield Caveat(kind=CaveatKind.TEST_DROPPED, subject=study, facts={**about.model_dump(exclude={"moment"})})
+        counts = about.model_dump(include={"pairs", "users", "unknown", "seen", "kept_users"})
+        yield Caveat(kind=CaveatKind.TEST_DROPPED, subject=study, facts=counts)
 
 
 def _unlike_laws(study: str, validation: str, facts: DataFacts) -> Iterator[Caveat]:

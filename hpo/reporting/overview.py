@@ -147,7 +147,9 @@ class Overview:
 
     def _dropped(self, data: DataCounts) -> list[str]:
         about = data.about_test
-        lines = []
+        lines = [f"Test: {sentence}." for sentence in (about.read, *about.warnings) if sentence]
+        if about.below_rating:
+            lines.append(f"Test: {about.below_rating:,} interactions dropped because of a low rating.")
         if about.unknown or about.seen:
             lines.append(
                 f"Test: {about.unknown:,} of {about.pairs:,} pairs dropped whose user or item is not in train, {about.seen:,} "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +12,14 @@ from trainers.data.datasets import Dataset, load_dataset
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.prepare import default_test
 from trainers.data.sources import Files
+from trainers.data.splits import SEED
 
+HIGHEST_RATING = 10.0  # of the scales whose meaning is known
 LIKED = 0.8  # of the highest rating: from there on a rating is taken for a positive
 STEPS_PER_EPOCH = 800  # about; the batch size is a power of two between these
 SMALLEST_BATCH, LARGEST_BATCH = 128, 2048
 LARGE = 500_000  # interactions; below, a trial takes seconds, and more of them can be had
+PLAIN = re.compile(r"(?!(?i:true|false|yes|no|on|off|null|nan|inf)$)[A-Za-z_/][\w./-]*", re.ASCII)  # text without quotes
 FEW = 5  # users with fewer interactions than this say little
 
 
@@ -38,20 +43,23 @@ def _with_threshold(dataset: Dataset, options: DataOptions) -> DataOptions:
     ratings = dataset.facts.ratings
     if ratings is None or options.min_rating is not None or ratings[0] == ratings[1]:
         return options
+    if ratings[0] < 0 or not 1 <= ratings[1] <= HIGHEST_RATING:  # counts, or a scale of its own: a person has to say it
+        return options
     return options.model_copy(update={"min_rating": float(math.ceil(LIKED * ratings[1]))})
 
 
 def _data_lines(path: str, dataset: Dataset, options: DataOptions) -> Iterator[str]:
     facts = dataset.facts
-    yield f"# A study of {Path(path).name}. Run it with: python -m hpo.run --study THIS_FILE.yaml --tune-rivals"
+    name = " ".join(Path(path).name.split())
+    yield f"# A study of {name}. Run it with: python -m hpo.run --study THIS_FILE.yaml --tune-rivals"
     yield "#"
     for sentence in facts.said():
-        yield f"# {sentence}"
+        yield f"# {' '.join(sentence.split())}"
     yield f"# {dataset.n_users:,} users, {dataset.n_items:,} items, {len(dataset.train):,} interactions to train on"
     rare = int((dataset.train.per_user < FEW).sum())
     if rare:
         yield f"# users with fewer than {FEW} of them: {rare:,}; k_core: {FEW} in `data` leaves rare users and items out"
-    yield f"dataset: {path}"
+    yield f"dataset: {_flow(path)}"
     yield from _option_lines(dataset, options)
     chosen = dataset.default_validation()
     yield f"# validation may be {', '.join(_validations(dataset))}; like the test split it says most about it"
@@ -67,20 +75,29 @@ def _option_lines(dataset: Dataset, options: DataOptions) -> Iterator[str]:
         lines[at] += f"  # of ratings from {low:g} to {high:g}: a lower one is no interaction"
     if isinstance(dataset.origin, Files) and dataset.origin.test is None:
         test = options.test or default_test(dataset.facts)
-        also = "random, last, leave_one_out, time" if dataset.facts.timed else "random"
-        lines.append(f"  test: {{name: {test.name}, fraction: {test.fraction}}}  # may be {also}")
+        also = [
+            "random",
+            *(["last", "leave_one_out"] if dataset.facts.ordered else []),
+            *(["time"] if dataset.facts.timed else []),
+        ]
+        seed = f", seed: {test.seed}" if test.seed != SEED else ""
+        lines.append(f"  test: {{name: {test.name}, fraction: {test.fraction}{seed}}}  # may be {', '.join(also)}")
     if lines:
         yield "data:"
         yield from lines
 
 
 def _flow(value: object) -> str:
-    """A value in YAML's flow style."""
+    """A value in YAML's flow style; JSON's quotes are YAML's, too."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
     if isinstance(value, bool):
         return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, str):
+        return value if PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+    return str(value)
 
 
 def _validations(dataset: Dataset) -> list[str]:
@@ -105,10 +122,12 @@ def _search_lines(dataset: Dataset) -> Iterator[str]:
     yield "config:"
     yield "  encoder: {name: mf, dim: 64, init_std: 0.1}"
     yield f"  negatives: {{name: uniform, count: {negatives}}}"
-    yield f"  batch_size: {batch_size(len(seen))}  # about {len(seen) // batch_size(len(seen)):,} steps an epoch"
+    steps = math.ceil(len(seen) / batch_size(len(seen)))
+    yield f"  batch_size: {batch_size(len(seen))}  # about {steps:,} step{'' if steps == 1 else 's'} an epoch"
     yield "  learning_rate: 0.01  # of what is not searched: published settings"
     yield "  schedule: linear  # to zero within each run"
-    yield "objective: ndcg@20  # or recall, hit, precision, map, mrr at any k"
+    cut_off = min(20, max(dataset.n_items // 2, 1))  # of a list of all items every metric is high
+    yield f"objective: ndcg@{cut_off}  # or recall, hit, precision, map, mrr at any k"
     yield f"search: {{trials: {40 if large else 60}, epochs: {20 if large else 30}, evaluate_every: 2}}"
     yield "confirm: {top: 3, select_seeds: 2, seeds: 5, epochs: 60}"
     yield "rivals: [ccl, bsl, sl]  # this study with another loss; any space of `python -m hpo.run --help`"

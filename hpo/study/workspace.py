@@ -201,7 +201,14 @@ class Workspace:
                 f"study {self.spec.name!r} was searched on other data: {self.spec.dataset} has changed since (checksum was "
                 f"{then.checksum[:12]}, now {self.dataset.checksum[:12]}); restore it, or search again"
             )
-        if order_differs(then, self.definition()):
+        now = self.definition()
+        if then.validation != now.validation:
+            before, after = then.split_data.validation.said(), self.validation.said()
+            raise InputError(
+                f"study {self.spec.name!r} was searched on another validation split: it held out {before}, and would now hold "
+                f"out {after}; restore the files, or search again"
+            )
+        if order_differs(then, now):
             raise InputError(
                 f"study {self.spec.name!r} was searched on data of another order: {self.spec.dataset} has the same pairs, but "
                 "other ones are the last of their users; restore the files, or search again"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,9 @@ import pytest
 from hpo import confirm, export, pipeline, train
 from hpo.confirmation.outcome import Confirmation
 from hpo.reporting.export import export_trials
-from trainers import evaluate, load_dataset, load_test
-from trainers.yaml_files import read_yaml, to_yaml
+from trainers import TrainConfig, evaluate, load_dataset, load_test
+from trainers import train as fit
+from trainers.yaml_files import read_yaml
 
 from .conftest import Place
 from .outcomes import confirmed, stored_runs
@@ -34,17 +34,14 @@ def test_the_winner_is_exported_with_figures_that_training_gives_again(place: Pl
 
 
 @pytest.mark.confirmed
-def test_the_winner_trained_on_all_data_is_what_stage_two_trains(place: Place, tmp_path: Path):
+def test_the_winner_trained_on_train_and_validation_is_what_stage_two_trains(place: Place):
+    """From Python: `hpo.train --all-data` trains on the test pairs, too."""
     best = read_yaml(place.output / "tiny_mml" / "best.yaml")
-    config = tmp_path / "config.yaml"
-    config.write_text(to_yaml(best["config"] | {"seed": 201}))
-    flags = ["--dataset", "tiny", "--data-dir", str(place.root / "data"), "--save", str(tmp_path / "v.npz"), "--all-data"]
-    assert train.main([str(config), *flags]) == 0
-    seen, test = (load("tiny", place.root / "data") for load in (load_dataset, load_test))
-    with np.load(tmp_path / "v.npz") as saved:
-        found = evaluate(saved["users"], saved["items"], seen=seen.train, held_out=test)
+    dataset = load_dataset("tiny", place.root / "data")
+    run = fit(TrainConfig.from_dict(best["config"] | {"seed": 201}), dataset.train)
+    run.finish()
+    found = evaluate(*run.vectors(), seen=dataset.train, held_out=load_test(dataset))
     assert found["ndcg@20"] == pytest.approx(best["test_by_seed"][201]["ndcg@20"], abs=1e-7)
-    assert train.main([str(config), *flags, "--split-seed", "1"]) == 2
 
 
 @pytest.mark.confirmed
@@ -175,3 +172,14 @@ def test_flags_of_confirm_are_for_one_time_and_a_file_says_what_it_says_now(plac
     assert "the flags of confirm are for one time" in fails(place.run("--search-only", "--confirm-seeds", "7"))
     place.study.unlink()
     assert "cannot be read" in fails(confirm.main(["--study", str(place.study), *place.where]))
+
+
+def test_a_validation_split_that_is_another_one_now(place: Place, fails: Callable[[int], str]) -> None:
+    """With the valid file joined to the train file the pairs are the same, and another part of them would be held out."""
+    data, valid = place.root / "data" / "tiny", "0 39 37 35\n2 39 37\n4 1\n"
+    (data / "valid.txt").write_text(valid)
+    assert place.run("--search-only") == 0
+    (data / "valid.txt").unlink()
+    (data / "train.txt").write_text((data / "train.txt").read_text() + valid)
+    message = fails(confirm.main(["--study", "tiny_mml", *place.where]))
+    assert "was searched on another validation split: it held out the valid file" in message

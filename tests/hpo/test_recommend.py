@@ -114,3 +114,23 @@ def test_a_file_that_is_no_model(place: Place, fails: Callable[[int], str]) -> N
     assert "is damaged or another file; a model is what hpo.train --save writes" in fails(
         recommend.main([str(place.study.with_suffix(".npz"))])
     )
+
+
+def test_options_that_are_not_used_for_another_path_are_said(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same file under another name would else be read with its low ratings."""
+    lines = "".join(f"{u},{(u + s) % 30},{1 + s}\n" for u in range(40) for s in range(5))
+    for name in ("here.csv", "there.csv"):
+        (place.root / name).write_text("user,item,rating\n" + lines)
+    monkeypatch.chdir(place.root)
+    alone = place.study.read_text().partition("rivals:")[0]
+    place.study.write_text(alone.replace("dataset: tiny", "dataset: here.csv\ndata: {min_rating: 3}"))
+    assert place.run("--search-only") == 0
+    best = str(place.output / "tiny_mml" / "best.yaml")
+    capsys.readouterr()
+    assert train.main([best, "--dataset", "there.csv"]) == 0
+    said = "there.csv is read without the data options of here.csv, min_rating; to give some: --data YAML"
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert train.main([best, "--dataset", "there.csv", "--data", "{min_rating: 3}"]) == 0
+    assert "is read without" not in capsys.readouterr().out

@@ -231,7 +231,7 @@ def test_every_violation_is_told() -> None:
 
 @pytest.mark.parametrize("mapping", [None, "mml", 3, [1], [("loss", CCL_MAPPING)]])
 def test_not_a_mapping(mapping: Any) -> None:
-    with pytest.raises(InputError, match="dictionary"):
+    with pytest.raises(InputError, match="must be a mapping"):
         TrainConfig.from_dict(mapping)
 
 

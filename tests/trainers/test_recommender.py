@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trainers import InputError, evaluate, load_test
+from trainers import InputError, Interactions, evaluate, load_test
 from trainers.data.datasets import Dataset, load_all, load_dataset, read_test
 from trainers.recommender import Recommender
 
@@ -117,3 +117,13 @@ def test_vectors_must_fit(tmp_path: Path) -> None:
     dataset = made(tmp_path / "own")
     with pytest.raises(InputError, match=r"vectors must be \(3, d\) and \(4, d\)"):
         Recommender.of(dataset, np.ones((2, 1)), np.ones((4, 1)))
+
+
+@pytest.mark.parametrize("user", ["12", 12])
+def test_one_id_in_place_of_a_list(user: object) -> None:
+    """`12` as text would else be read as the users 1 and 2."""
+    train = Interactions.from_pairs(np.array([0, 1]), np.array([0, 1]), 2, 3)
+    dataset = Dataset("made", train, np.array([1, 2]), np.array([7, 8, 9]))
+    model = Recommender.of(dataset, np.ones((2, 4), np.float32), np.ones((3, 4), np.float32))
+    with pytest.raises(InputError, match="users must be a list of ids"):
+        model.recommend(user)  # type: ignore[arg-type]

@@ -237,8 +237,8 @@ def _read_like(train: RawInteractions | Prepared, path: Path, options: DataOptio
 def _by_file(train: Interactions, valid: Interactions, name: str) -> Split:
     if not len(valid):
         raise InputError(
-            f"{name}: all pairs of the valid file are in the train file, and nothing can be held out; a valid file has pairs of "
-            "its own, or use another validation than 'file'"
+            f"{name}: all pairs of the valid file are in the train file, and nothing can be held out; a valid file has pairs "
+            "of its own, or use another validation than 'file'"
         )
     seen = train.where(~valid.contains(train.users, train.items))
     known = (seen.per_user > 0)[valid.users] & (seen.per_item > 0)[valid.items]
@@ -248,6 +248,10 @@ def _by_file(train: Interactions, valid: Interactions, name: str) -> Split:
 
 
 def _say_what_is_dropped(where: str, facts: TestFacts) -> None:
+    for warning in facts.warnings:
+        log.warning("%s: %s", where, warning)
+    if facts.below_rating:
+        log.warning("%s: dropped %d interactions with a low rating", where, facts.below_rating)
     if facts.unknown:
         log.warning("%s: dropped %d of %d pairs whose user or item is not in train", where, facts.unknown, facts.pairs)
     if facts.seen:

@@ -65,7 +65,10 @@ class TestFacts(BaseModel):
     """What became of the test split.
 
     Attributes:
-        pairs: number of different pairs in the file, or split off.
+        read: how the test file was read; empty where the split was made here.
+        warnings: what a reader of results should know about the file.
+        below_rating: lines of the file that were dropped because of a low rating.
+        pairs: number of different pairs that are left of the file, or were split off.
         users: number of their users.
         unknown: pairs that were dropped because their user or item is not in train.
         seen: pairs that were dropped because they are in train: what is seen is not ranked.
@@ -75,6 +78,9 @@ class TestFacts(BaseModel):
 
     __test__ = False  # for pytest
     model_config = FROZEN
+    read: str = ""
+    warnings: tuple[str, ...] = ()
+    below_rating: int = 0
     pairs: int
     users: int
     unknown: int = 0

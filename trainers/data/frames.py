@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from trainers.data.interactions import RawIds
 from trainers.data.readers import RawInteractions
+from trainers.data.readers.binary import seconds
+from trainers.data.readers.raw import Numbers
+from trainers.data.readers.values import times_of
 from trainers.errors import InputError
+
+WHOLE_FLOATS = 2.0**53  # from there on a float is not one whole number only
 
 
 def raw_of_frame(frame: pd.DataFrame, user: str, item: str, rating: str | None, time: str | None) -> RawInteractions:
@@ -23,6 +26,10 @@ def raw_of_frame(frame: pd.DataFrame, user: str, item: str, rating: str | None, 
         if column is not None and column not in frame.columns:
             shown = ", ".join(map(str, frame.columns))
             raise InputError(f"the table has no column {column!r} for {role}; it has {shown}")
+        if column is not None and list(frame.columns).count(column) > 1:
+            raise InputError(
+                f"the table has several columns {column!r}; {role} must be one of its own, so rename or drop the others"
+            )
     shown = ", ".join(f"{role}={column}" for role, column in named.items() if column is not None)
     return RawInteractions(
         users=_ids(frame, user),
@@ -36,38 +43,49 @@ def raw_of_frame(frame: pd.DataFrame, user: str, item: str, rating: str | None, 
 
 
 def _ids(frame: pd.DataFrame, name: str) -> RawIds:
+    """As in a file: whole numbers are numbers, also where pandas has made 12.0 of them."""
     column = frame[name]
     missing = column.isna()
     if missing.any():
         raise InputError(
             f"column {name!r}: every row needs an id, row {int(np.argmax(missing.to_numpy()))} has none; drop such rows"
         )
-    if pd.api.types.is_integer_dtype(column.dtype):
+    if pd.api.types.is_float_dtype(column.dtype):
+        values = column.to_numpy(np.float64)
+        if (values == np.floor(values)).all() and np.abs(values).max(initial=0) < WHOLE_FLOATS:
+            return values.astype(np.int64)
+    if pd.api.types.is_signed_integer_dtype(column.dtype):
+        return column.to_numpy(np.int64)
+    if pd.api.types.is_integer_dtype(column.dtype) and int(column.max() if len(column) else 0) <= np.iinfo(np.int64).max:
         return column.to_numpy(np.int64)
     return column.astype(str).to_numpy(dtype=object).astype(str)
 
 
-def _numbers(frame: pd.DataFrame, name: str) -> Any:
-    found = pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64)
+def _numbers(frame: pd.DataFrame, name: str) -> Numbers:
+    found: Numbers = pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64, na_value=np.nan)
     bad = ~np.isfinite(found)
     if bad.any():
         row = int(np.argmax(bad))
         raise InputError(
-            f"column {name!r}: must hold numbers, got {frame[name].iloc[row]!r} in row {row}; drop or mend such rows"
+            f"column {name!r}: must hold numbers, got {frame[name].iloc[row]!s} in row {row}; drop or mend such rows"
         )
     return found
 
 
-def _times(frame: pd.DataFrame, name: str) -> Any:
-    """Numbers as they are, dates in seconds since 1970."""
+def _times(frame: pd.DataFrame, name: str) -> Numbers:
+    """Numbers as they are, dates in seconds since 1970; text is read as it is in a file."""
     column = frame[name]
     if pd.api.types.is_numeric_dtype(column.dtype):
         return _numbers(frame, name)
-    dates = pd.to_datetime(column, errors="coerce", utc=True)
-    bad = dates.isna().to_numpy()
+    if isinstance(column.dtype, (np.dtype, pd.DatetimeTZDtype)) and column.dtype.kind == "M":
+        found = seconds(column)
+    else:
+        found = times_of([str(cell).strip() for cell in column])
+    bad = ~np.isfinite(found)
     if bad.any():
         row = int(np.argmax(bad))
         raise InputError(
-            f"column {name!r}: must hold times or dates, got {column.iloc[row]!r} in row {row}; drop or mend such rows"
+            f"column {name!r}: must hold numbers or dates such as 2024-05-31T18:00:00Z, got {column.iloc[row]!s} in row {row}; "
+            "drop or mend such rows"
         )
-    return dates.to_numpy("datetime64[ns]").astype(np.int64) / 1e9
+    return found

@@ -149,7 +149,14 @@ def adopt(
         raise InputError(f"{where}: all test pairs are in train, whose pairs are not ranked; a test file has new ones")
     kept_users = int((new.per_user > 0).sum())
     facts = TestFacts(
-        pairs=n_pairs, users=n_users, unknown=n_pairs - len(pairs), seen=len(pairs) - len(new), kept_users=kept_users
+        read=raw.said,
+        warnings=raw.warnings,
+        below_rating=below,
+        pairs=n_pairs,
+        users=n_users,
+        unknown=n_pairs - len(pairs),
+        seen=len(pairs) - len(new),
+        kept_users=kept_users,
     )
     return TestData(new, facts)
 
@@ -239,7 +246,7 @@ def _not_used(
     if times is None and any(part.times is not None for part in parts):
         yield "of the train and the valid file only one has times, so they are not used"
     if repeated := n_valid - int(late.sum()):
-        yield f"{repeated:,} of {n_valid:,} pairs of the valid file are in the train file, too: they are trained on, not held out"
+        yield f"{repeated:,} of {n_valid:,} pairs of the valid file are in the train file, too: trained on, not held out"
 
 
 def _in_valid_only(pairs: Interactions, user: Ids, item: Ids, n_train: int) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,3 +116,51 @@ def test_options_that_do_not_exist(place: Place, fails: Callable[[int], str]) ->
     assert "unknown key 'min_ratings'; did you mean 'min_rating'?" in fails(
         studies.main(["new", str(place.root / "data" / "tiny"), "--data", "{min_ratings: 4}"])
     )
+
+
+def test_names_that_yaml_would_take_for_something_else(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("my: ratings.data", "ratings #2.data", "12.data"):
+        path = place.root / name
+        write_ratings(path)
+        (place.root / "odd.yaml").write_text(drafted(path, capsys))
+        assert load_spec(str(place.root / "odd.yaml")).dataset == str(path)
+    path = place.root / "odd.csv"
+    path.write_text('"u""x",it: em\n' + "".join(f"{user},{(user + step) % 30}\n" for user in range(30) for step in range(8)))
+    columns = {"user": 'u"x', "item": "it: em"}
+    (place.root / "odd.yaml").write_text(drafted(path, capsys, "--data", f"{{columns: {json.dumps(columns)}}}"))
+    found = load_spec(str(place.root / "odd.yaml")).data.columns
+    assert found is not None
+    assert found.given() == columns
+
+
+def test_the_seed_of_the_test_split_is_kept(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    write_ratings(place.root / "u.data")
+    text = drafted(place.root / "u.data", capsys, "--data", "{test: {name: random, seed: 7}}")
+    assert "  test: {name: random, fraction: 0.2, seed: 7}  # may be" in text
+
+
+def test_counts_are_no_ratings(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """A threshold of 80 % of the highest count would leave next to nothing."""
+    path = place.root / "plays.csv"
+    path.write_text(
+        "user,item,rating\n" + "".join(f"{u},{(u + s) % 30},{1 + 99 * (u == s == 0)}\n" for u in range(30) for s in range(8))
+    )
+    text = drafted(path, capsys)
+    assert "  min_rating:" not in text
+    assert "# every rating counts as a positive" in text
+
+
+def test_few_items(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    path = place.root / "few.csv"
+    path.write_text("user,item\n" + "".join(f"{user},{(user + step) % 8}\n" for user in range(40) for step in range(4)))
+    text = drafted(path, capsys)
+    assert "objective: ndcg@4  #" in text, "there are 8 items"
+    assert "  batch_size: 128  # about 1 step an epoch" in text
+
+
+def test_order_without_times(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(5)
+    path = place.root / "pairs.csv"
+    path.write_text("user,item\n" + "".join(f"{user},{item}\n" for user in range(30) for item in rng.permutation(30)[:8]))
+    text = drafted(path, capsys, "--data", "{ordered: true}")
+    assert "  test: {name: last, fraction: 0.2}  # may be random, last, leave_one_out\n" in text

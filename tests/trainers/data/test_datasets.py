@@ -377,7 +377,7 @@ class TestValidFile:
         files = {"train_txt": TRAIN, "valid_txt": "0 2\n1 1\n", "test_txt": "0 5\n"}
         dataset = load_dataset(str(folder(tmp_path / "own", **files)))
         assert dataset.facts.warnings == (
-            "1 of 2 pairs of the valid file are in the train file, too: they are trained on, not held out",
+            "1 of 2 pairs of the valid file are in the train file, too: trained on, not held out",
         )
         assert pairs_of(dataset.hold_out().held_out) == {(1, 1)}
 
@@ -422,3 +422,27 @@ class TestMessages:
 
     def test_a_name_that_is_no_path(self) -> None:
         refused(lambda: load_dataset("a" * 5000), "unknown dataset")
+
+
+class TestTestFile:
+    def test_how_it_was_read_and_what_was_dropped_is_kept(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """A test file without a header may be read otherwise than the train file: who looks has to see it."""
+        train = "user,item,rating\n1,1,5\n1,2,5\n2,1,5\n2,NA,4\n"
+        name = str(folder(tmp_path / "own", train_csv=train, test_csv="1,NA,5\n2,2,5\n1,2,1\n"))
+        facts = read_test(load_dataset(name, min_rating=4)).facts
+        assert facts.read.startswith("read 3 ratings: user=0, item=1, rating=2; no header; comma")
+        assert facts.warnings == ("1 line has the item id NA, which counts as an id like any other",)
+        assert (facts.below_rating, facts.pairs, facts.kept_users) == (1, 2, 2)
+        assert "test.csv: dropped 1 interactions with a low rating" in caplog.text
+
+
+class TestOptions:
+    def test_what_is_no_mapping(self, tmp_path: Path) -> None:
+        name = str(folder(tmp_path / "own", train_txt=TRAIN, test_txt=TEST))
+        refused(
+            lambda: load_dataset(name, test="last"), "test: must be a mapping with keys of fraction, name, seed, got 'last'"
+        )
+
+    def test_a_separator_that_is_not_there(self, tmp_path: Path) -> None:
+        name = str(folder(tmp_path / "own", one_csv="user,item\n1,2\n1,3\n") / "one.csv")
+        refused(lambda: load_dataset(name, separator=";"), "';' is not in the first line", "it seems to be ','")

@@ -86,7 +86,7 @@ def _refuse_text_settings(path: Path, layout: Layout) -> None:
 
 def _cells(series: pd.Series[Any], role: str) -> Column | Numbers:
     if role == "time" and isinstance(series.dtype, (np.dtype, pd.DatetimeTZDtype)) and series.dtype.kind == "M":
-        return _seconds(series)
+        return seconds(series)
     if role in ("rating", "time") and isinstance(series.dtype, np.dtype) and series.dtype.kind in "iuf":
         return series.to_numpy(dtype=np.float64)
     codes, values = pd.factorize(series, use_na_sentinel=True)
@@ -96,7 +96,8 @@ def _cells(series: pd.Series[Any], role: str) -> Column | Numbers:
     return Column([*texts, ""], np.where(codes < 0, len(texts), codes))
 
 
-def _seconds(series: pd.Series[Any]) -> NDArray[np.float64]:
+def seconds(series: pd.Series[Any]) -> NDArray[np.float64]:
+    """Seconds since 1970 of a column of dates, NaN where there is none."""
     naive = series.dt.tz_convert(None) if isinstance(series.dtype, pd.DatetimeTZDtype) else series
     seconds = naive.to_numpy(dtype="datetime64[us]").astype(np.int64) / 1e6
     return np.where(series.isna(), np.nan, seconds)

@@ -104,6 +104,12 @@ def _separated(text: Text, layout: Layout) -> tuple[Text, str]:
             f"{text.path}: needs columns parted by tabs, commas, semicolons, bars, `::` or spaces, got {quoted(first)}; "
             'say what parts them: data: {separator: "/"}'
         )
+    if layout.separator and separator not in text.sample[0]:
+        found = find_separator(text.sample, preferred_separator(text.path.name))
+        raise InputError(
+            f"{text.path}: data.separator must part the columns, and {separator!r} is not in the first line, got "
+            f"{quoted(text.sample[0])}" + (f"; it seems to be {found!r}" if found else "; leave it out or give another")
+        )
     if separator == " ":
         text = replace(text, data=re.sub(rb"(?m)^ +| +$", b"", re.sub(rb" {2,}", b" ", text.data)))
     return text, separator

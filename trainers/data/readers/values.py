@@ -119,17 +119,19 @@ def _times(table: Table) -> Numbers:
     rule = f"times must be numbers or dates such as 2024-05-31T18:00:00Z, column {name!r} has another value"
     if not isinstance(column, Column):
         return _numbers(table, "time", rule)
-    if np.isnan(_as_numbers(column.texts[:1])).any():
-        values = _as_dates([text.strip() for text in column.texts])
-    else:
-        values = _as_numbers(column.texts)
+    values = times_of([text.strip() for text in column.texts])
     bad = ~np.isfinite(values)
     if bad[column.codes].any():
         table.refuse(column.first(bad), rule, "if no times are needed, leave the column out: " + remedy("NAME", "NAME"))
     return np.take(values, column.codes)
 
 
-def _as_dates(texts: list[str]) -> Numbers:
+def times_of(texts: Sequence[str]) -> Numbers:
+    """Times of texts that are all numbers or all dates, as the first one is; NaN where a text is not."""
+    return _as_dates(texts) if np.isnan(_as_numbers(texts[:1])).any() else _as_numbers(texts)
+
+
+def _as_dates(texts: Sequence[str]) -> Numbers:
     """Seconds since 1970, UTC unless a date says otherwise; NaN where a text is no date."""
     series = pd.Series(texts, dtype=object)
     for form in ("ISO8601", *DATE_FORMATS):

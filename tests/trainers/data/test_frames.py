@@ -1,0 +1,77 @@
+"""Interactions from pandas tables: ids and times mean what they mean in a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trainers import Dataset, InputError
+
+N = 12
+
+
+def frame(**columns: Any) -> pd.DataFrame:
+    return pd.DataFrame({"user": np.arange(N) % 3 + 1, "item": np.arange(N) % 4, **columns})
+
+
+def times_of(values: Any) -> list[float]:
+    made = Dataset.from_frame(frame(time=values), "user", "item", time="time", test={"name": "random", "fraction": 0.01})
+    assert made.train.times is not None
+    return sorted(made.train.times.tolist())
+
+
+def test_whole_floats_are_the_numbers_that_they_are_in_a_file() -> None:
+    """pandas makes floats of numbers as soon as a row without one was there."""
+    made = Dataset.from_frame(frame().assign(user=lambda table: table.user.astype(float)), "user", "item")
+    assert made.user_ids.tolist() == [1, 2, 3]
+    assert Dataset.from_frame(frame(user=np.arange(N) % 3 + 0.5), "user", "item").user_ids.tolist() == ["0.5", "1.5", "2.5"]
+
+
+def test_ids_that_are_too_large_for_a_number() -> None:
+    high = (np.arange(N) % 3).astype(np.uint64) + np.uint64(2**63)
+    assert Dataset.from_frame(frame(user=high), "user", "item").user_ids.tolist() == [str(2**63 + more) for more in range(3)]
+
+
+def test_dates_far_away_keep_their_place() -> None:
+    """9999 is what many tables have for `never`; in nanoseconds it would wrap around to 1816."""
+    found = times_of(["2020-01-01"] * (N - 1) + ["9999-12-31"])
+    assert found[0] == pd.Timestamp("2020-01-01").timestamp()
+    assert found[-1] == 253402214400.0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.date_range("2024-01-01", periods=N, freq="D"),
+        pd.date_range("2024-01-01", periods=N, freq="D", tz="UTC"),
+        [f"2024-01-{day:02}" for day in range(1, N + 1)],
+        [f"{1704067200 + 86400 * day}" for day in range(N)],
+        1704067200 + 86400 * np.arange(N),
+    ],
+)
+def test_times_of_any_type(values: Any) -> None:
+    found = times_of(values)
+    assert set(found) <= {1704067200.0 + 86400 * day for day in range(N)}
+    assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize("value", ["03/04/2020", None, "soon", float("nan")])
+def test_times_that_could_be_anything(value: object) -> None:
+    """A day or a month first? pandas would guess; a file is refused as well."""
+    with pytest.raises(InputError, match=r"column 'time': must hold numbers"):
+        times_of([value] * N)
+
+
+def test_missing_numbers_of_pandas_own_types() -> None:
+    ratings = pd.array([None] + [3] * (N - 1), dtype="Int64")
+    with pytest.raises(InputError, match=r"column 'rating': must hold numbers, got <NA> in row 0"):
+        Dataset.from_frame(frame(rating=ratings), "user", "item", "rating")
+
+
+def test_two_columns_of_one_name() -> None:
+    table = pd.concat([frame(), frame()[["user"]]], axis=1)
+    with pytest.raises(InputError, match="several columns 'user'"):
+        Dataset.from_frame(table, "user", "item")
