@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import optuna
 from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli.console import RunProgress, SearchProgress, say, table
+from hpo.confirmation.outcome import Confirmation
+from hpo.confirmation.rivals import title
 from hpo.confirmation.stages import Confirmer
+from hpo.confirmation.statistics import MIN_TEST_USERS
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import BEST, TRIALS, check_owner, export_best, export_trials, export_winner
 from hpo.reporting.overview import CAVEATS_TITLE
@@ -46,6 +51,9 @@ def introduce(work: Workspace, console: Console) -> None:
         f"{counted(len(spec.space.boxes()), 'parameter')}, engine {choice.name} on {choice.device} ({choice.reason})"
         + (f", {work.lanes} trials side by side" if work.lanes > 1 else ""),
     )
+    users = int((validation.per_user > 0).sum())
+    if users < MIN_TEST_USERS:
+        say(console, f"WARNING: validation has {counted(users, 'user')}: what they prefer says little about others")
     sampler = spec.search.sampler
     if sampler.never_learns(spec.search.trials):
         say(console, f"too few to learn from: sampler {sampler.name} draws {sampler.n_startup_trials} trials at random first")
@@ -57,9 +65,18 @@ def check_test_split(work: Workspace, console: Console) -> None:
     Raises:
         InputError: it is missing, malformed, or has nothing to test with.
     """
-    read = read_test(work.dataset).facts.read
-    if read:
-        say(console, f"{work.spec.data_name}, test file: {read}")
+    about = read_test(work.dataset).facts
+    if about.read:
+        say(console, f"{work.spec.data_name}, test file: {about.read}")
+    dropped = about.unknown + about.seen
+    lost = f"; {dropped:,} of {about.pairs:,} pairs dropped, see the report" if dropped else ""
+    say(console, f"test split: {counted(about.kept_users, 'user')}{lost}")
+    if about.kept_users < MIN_TEST_USERS:
+        say(
+            console,
+            f"WARNING: no verdict will be given: it needs at least {MIN_TEST_USERS} test users; split the test data off in "
+            "another way (data: {test: {name: last}}), or use more data",
+        )
 
 
 def search_study(
@@ -114,8 +131,22 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     caveats = [f"- {sentence}" for sentence in outcome.sentences()]
     for line in [*outcome.statements(), *([f"{CAVEATS_TITLE}:"] if caveats else []), *caveats]:
         say(console, line)
+    for line in _what_to_use(work, outcome):
+        say(console, line)
     report = publish(work.spec, study, storage, work.output)
     say(console, f"wrote {', '.join(map(str, [path, work.folder / BEST, *report]))}")
+
+
+def _what_to_use(work: Workspace, outcome: Confirmation) -> Iterator[str]:
+    """Where the config of a tuned rival is, when one is ahead of ours on the test split: best.yaml holds ours."""
+    sound = [method for method in outcome.methods if not method.failure]
+    best = max(sound, key=lambda method: method.mean(outcome.objective), default=None)
+    for rival in work.rivals:
+        if best is not None and best is not outcome.methods[0] and best.label.startswith(f"{title(rival)} tuned"):
+            yield (
+                f"{work.folder / BEST} holds the config of {outcome.methods[0].label}; that of {best.label} is written by "
+                f"python -m hpo.confirm --study {rival.name}"
+            )
 
 
 def _finalists(study: optuna.Study, top: int) -> str:

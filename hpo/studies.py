@@ -107,7 +107,12 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _new(arguments: argparse.Namespace) -> int:
     given = {} if arguments.data is None else parse_yaml(arguments.data, "--data")
-    print(draft(arguments.path, arguments.data_dir, checked(DataOptions, given, "--data")), end="")
+    options = checked(DataOptions, given, "--data")
+    try:
+        print(draft(arguments.path, arguments.data_dir, options), end="")
+    except InputError as error:
+        here = "; what a study file says in `data`, this command takes as --data '{...}'" if "data: {" in str(error) else ""
+        raise InputError(f"{error}{here}") from None
     return 0
 
 

@@ -31,7 +31,7 @@ class Recommender:
     Attributes:
         users, items: float32 (n_users, d) and (n_items, d); their inner product ranks.
         user_ids, item_ids: raw id of each row.
-        seen: what is not recommended: all that was trained on, and the validation pairs.
+        seen: what is not recommended: all training data, validation pairs and what the user rated too low among them.
         data: checksum of the training data of the dataset that it was made with.
         knows_test: whether it was trained on the test pairs of those data, too.
     """
@@ -55,9 +55,10 @@ class Recommender:
             InputError: vectors that do not fit the dataset, or are not finite.
         """
         check_vectors(users, items, dataset.train)
+        seen = dataset.train if dataset.disliked is None else _union(dataset.train, dataset.disliked)
         vectors = users.astype(np.float32), items.astype(np.float32)
         ids = dataset.user_ids, dataset.item_ids
-        return cls(*vectors, *ids, dataset.train, dataset.whole_of or dataset.checksum, bool(dataset.whole_of))
+        return cls(*vectors, *ids, seen, dataset.whole_of or dataset.checksum, bool(dataset.whole_of))
 
     def recommend(self, users: Sequence[object] | RawIds | None = None, k: int = 20) -> pd.DataFrame:
         """The k best unseen items of users.
@@ -156,3 +157,9 @@ class Recommender:
                 f"{', '.join(map(str, self.user_ids[:3]))}"
             )
         return np.array([index[str(user)] for user in users], np.int64)
+
+
+def _union(one: Interactions, other: Interactions) -> Interactions:
+    """The pairs of both."""
+    users, items = np.concatenate([one.users, other.users]), np.concatenate([one.items, other.items])
+    return Interactions.from_pairs(users, items, one.n_users, one.n_items)

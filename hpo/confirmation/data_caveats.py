@@ -34,7 +34,7 @@ def distribution_shift(
     """A caveat when the items to be found on test have another popularity among what is trained on than those on validation.
 
     Args:
-        remedy: `last` or `time`: the validation split that could be more like test; `none`.
+        remedy: see `_remedy`.
     """
     chosen_by = float(seen.per_item[validation.items].mean()) / len(seen)
     tested_by = float(train.per_item[test.items].mean()) / len(train)
@@ -51,17 +51,26 @@ def _dropped_from_test(study: str, about: TestFacts) -> Iterator[Caveat]:
 
 
 def _unlike_laws(study: str, validation: str, facts: DataFacts) -> Iterator[Caveat]:
-    """A caveat when validation was drawn in a way in which the test split was not."""
-    if "file" in (facts.law, validation):  # whose law nobody has declared
+    """A caveat when validation was drawn in a way in which the test split was not, or may not have been."""
+    remedy = _remedy(validation, facts)
+    if validation == "file" or (facts.law == "file" and remedy != "last"):
         return
-    if facts.law != "popularity" and (validation in CONTINUES) == (facts.law in CONTINUES):
+    if facts.law not in ("popularity", "file") and (validation in CONTINUES) == (facts.law in CONTINUES):
         return
-    values: dict[str, JsonValue] = {"validation": validation, "test": facts.law, "remedy": _remedy(validation, facts)}
+    values: dict[str, JsonValue] = {"validation": validation, "test": facts.law, "remedy": remedy}
     yield Caveat(kind=CaveatKind.LAWS_DIFFER, subject=study, facts=values)
 
 
 def _remedy(validation: str, facts: DataFacts) -> str:
-    """The validation split that may have the law of the test split; `none` where the data allow no other."""
-    if validation == "random" and facts.ordered:
-        return "last"
-    return "random" if validation in CONTINUES and facts.law == "random" else "none"
+    """The validation split that is more like the test split, as far as the data allow it.
+
+    Returns:
+        Its name; `alike` where there is none that is more like it, `none` where the data do not allow it.
+    """
+    if facts.law == validation or (facts.law == "leave_one_out" and validation == "last"):
+        return "alike"
+    if facts.law == "time" and facts.timed:
+        return "time"
+    if facts.law == "random":
+        return "random"
+    return "last" if facts.ordered and facts.law != "popularity" and validation == "random" else "none"

@@ -133,7 +133,7 @@ class Confirmation(Stored):
 
     def statements(self) -> list[str]:
         """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; who could not be judged."""
-        return statements(self.methods, self.comparisons, self.data.users_with_test, self.objective)
+        return statements(self.methods, self.comparisons, self.baselines, self.data.users_with_test, self.objective)
 
     def sentences(self) -> list[str]:
         """The caveats, a sentence each."""

@@ -135,7 +135,7 @@ class Overview:
             "The verdict is about the configs below, each tuned one found by one search: another search may find others.",
             f"Data in numbers: {data.users:,} users; {data.items:,} items; {data.train:,} interactions to train on, "
             f"{data.validation:,} for validation, {data.test:,} for the test; {data.users_with_test:,} users with test "
-            f"interactions; test split: {LAWS[data.facts.law]}.",
+            f"interactions; test split: {_test_split(data)}.",
             *(f"Data: {sentence}." for sentence in data.facts.said()),
             *self._dropped(data),
         ]
@@ -149,7 +149,7 @@ class Overview:
         about = data.about_test
         lines = [f"Test: {sentence}." for sentence in (about.read, *about.warnings) if sentence]
         if about.below_rating:
-            lines.append(f"Test: {about.below_rating:,} interactions dropped because of a low rating.")
+            lines.append(f"Test: {about.below_rating:,} interactions dropped, rated below {data.facts.min_rating:g}.")
         if about.unknown or about.seen:
             lines.append(
                 f"Test: {about.unknown:,} of {about.pairs:,} pairs dropped whose user or item is not in train, {about.seen:,} "
@@ -237,6 +237,13 @@ class Overview:
         if self.caveats():
             lines += [f"## {CAVEATS_TITLE}", "", *(f"- {sentence}" for sentence in self.caveats()), ""]
         return "\n".join(lines)
+
+
+def _test_split(data: DataCounts) -> str:
+    """How the test split was made."""
+    made, moment = data.facts.made, data.about_test.moment
+    said = made.said() if made else LAWS[data.facts.law]
+    return said if moment is None else f"{said} ({moment:.0f})"
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:

@@ -62,7 +62,7 @@ def _data_lines(path: str, dataset: Dataset, options: DataOptions) -> Iterator[s
     yield f"dataset: {_flow(path)}"
     yield from _option_lines(dataset, options)
     chosen = dataset.default_validation()
-    yield f"# validation may be {', '.join(_validations(dataset))}; like the test split it says most about it"
+    yield f"# validation may be {', '.join(_validations(dataset))}; it says most when it is made as the test split is"
     yield f"validation: {{name: {chosen.name}" + ("}" if chosen.name == "file" else f", fraction: {chosen.fraction}}}")
 
 
@@ -124,10 +124,10 @@ def _search_lines(dataset: Dataset) -> Iterator[str]:
     yield f"  negatives: {{name: uniform, count: {negatives}}}"
     steps = math.ceil(len(seen) / batch_size(len(seen)))
     yield f"  batch_size: {batch_size(len(seen))}  # about {steps:,} step{'' if steps == 1 else 's'} an epoch"
-    yield "  learning_rate: 0.01  # of what is not searched: published settings"
+    yield "  learning_rate: 0.01  # used where the rate is not searched: published settings"
     yield "  schedule: linear  # to zero within each run"
     cut_off = min(20, max(dataset.n_items // 2, 1))  # of a list of all items every metric is high
     yield f"objective: ndcg@{cut_off}  # or recall, hit, precision, map, mrr at any k"
     yield f"search: {{trials: {40 if large else 60}, epochs: {20 if large else 30}, evaluate_every: 2}}"
     yield "confirm: {top: 3, select_seeds: 2, seeds: 5, epochs: 60}"
-    yield "rivals: [ccl, bsl, sl]  # this study with another loss; any space of `python -m hpo.run --help`"
+    yield "rivals: [ccl, bsl, sl]  # this study with another loss; README has a table of them"

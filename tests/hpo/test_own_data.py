@@ -61,7 +61,7 @@ def counts(train: int, validation: int, users: int = N_USERS, items: int = N_ITE
     [
         # of ten, two are tested; of eight, one is held out
         ("", [counts(280, 40), "every rating counts as a positive"]),
-        ("{min_rating: 4}", ["dropped 240 of 400 interactions with a low rating"]),
+        ("{min_rating: 4}", ["dropped 240 of 400 interactions, rated below 4"]),
         ("{min_rating: 1}", [counts(280, 40)]),
         ("{test: {name: last, fraction: 0.4}}", [counts(200, 40)]),
         ("{test: {name: leave_one_out}}", [counts(320, 40)]),
@@ -147,9 +147,9 @@ def test_what_was_read_and_dropped_is_kept(place: Place) -> None:
     assert data.users_with_test == data.about_test.kept_users
     assert report.main(["--study", "own", *place.where]) == 0
     text = (place.output / "own" / "report.md").read_text()
-    assert "dropped 80 of 400 interactions with a low rating" in text
+    assert "dropped 80 of 400 interactions, rated below 2" in text
     assert "read 400 ratings: user=user, item=item, rating=rating, time=timestamp" in text
-    assert "test split: what came after one moment" in text
+    assert "test split: the last 30 % of all interactions, from one moment on (10000" in text
 
 
 def test_data_of_another_order_are_refused(place: Place, fails: Callable[[int], str]) -> None:

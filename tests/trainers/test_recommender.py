@@ -127,3 +127,20 @@ def test_one_id_in_place_of_a_list(user: object) -> None:
     model = Recommender.of(dataset, np.ones((2, 4), np.float32), np.ones((3, 4), np.float32))
     with pytest.raises(InputError, match="users must be a list of ids"):
         model.recommend(user)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("all_data", [False, True])
+def test_what_a_user_has_rated_low_is_not_recommended(tmp_path: Path, all_data: bool) -> None:
+    """Ann has rated tea 5 and ale 1; bob rates ale high, so the model knows it. Dan has only a low rating and is unknown."""
+    rows = ["ann,tea,5", "ann,cake,5", "ann,ale,1", "bob,ale,5", "bob,tea,4", "bob,milk,4", "dan,milk,1", "ann,rum,2"]
+    (tmp_path / "own.csv").write_text("\n".join(["user,item,rating", *rows]) + "\n")
+    options = {"min_rating": 4, "test": {"name": "random", "fraction": 0.01}}
+    dataset = (load_all if all_data else load_dataset)(str(tmp_path / "own.csv"), **options)
+    model = Recommender.of(dataset, np.ones((dataset.n_users, 1)), np.ones((dataset.n_items, 1)))
+    assert "rum" not in model.item_ids, "nobody likes it"
+    assert not {"tea", "cake", "ale"} & set(model.recommend(["ann"])["item"]) - {
+        item
+        for item in ("tea", "cake")
+        if not all_data  # one of them is the test pair
+    }
+    assert "ale" not in set(model.recommend(["ann"])["item"])

@@ -44,15 +44,17 @@ class Dataset:
         user_ids, item_ids: the raw id of each user and item.
         valid: the pairs of a valid file, which are part of `train`; None without one.
         facts: what was read, dropped and guessed.
+        disliked: pairs that were dropped because of a low rating, as far as user and item are known; None without any.
         whole_of: of `load_all`: checksum of the training data of the dataset, whose test pairs are trained on, too; else empty.
     """
 
     name: str
-    train: Interactions
-    user_ids: RawIds
-    item_ids: RawIds
-    valid: Interactions | None = None
+    train: Interactions = field(repr=False)
+    user_ids: RawIds = field(repr=False)
+    item_ids: RawIds = field(repr=False)
+    valid: Interactions | None = field(default=None, repr=False)
     facts: DataFacts = field(default_factory=DataFacts)
+    disliked: Interactions | None = field(default=None, repr=False)
     origin: Files | _Table | None = field(default=None, repr=False)
     whole_of: str = ""
 
@@ -210,7 +212,8 @@ def read_test(dataset: Dataset) -> TestData:
 
 
 def _dataset(name: str, content: Prepared, origin: Files | _Table) -> Dataset:
-    return Dataset(name, content.train, content.user_ids, content.item_ids, content.valid, content.facts, origin)
+    ids = content.user_ids, content.item_ids
+    return Dataset(name, content.train, *ids, content.valid, content.facts, content.disliked, origin)
 
 
 @lru_cache(maxsize=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from trainers.data.options import TestSplit
 from trainers.validation import SETTINGS
 
 FROZEN = SETTINGS | {"frozen": True}
@@ -16,7 +17,8 @@ class DataFacts(BaseModel):
         read: a sentence per file: what was taken for what.
         warnings: what a reader of results should know about the files.
         interactions: number of lines or pairs read, before anything was dropped; train and valid files together.
-        below_rating: dropped because of a low rating.
+        min_rating: the lowest rating that counts as a positive; None without one.
+        below_rating: dropped because of a lower rating.
         duplicates: pairs that were there more than once, and were dropped but for the first.
         rare_users, rare_items: dropped by `k_core`, `min_user`, `min_item`.
         rare: number of their pairs.
@@ -25,12 +27,14 @@ class DataFacts(BaseModel):
         ordered: whether a user's interactions have an order.
         timed: whether they have times.
         law: how the test split was made: `random`, `last`, `leave_one_out`, `time`, `popularity`, or `file`: unknown.
+        made: how the test split of a single file was made.
     """
 
     model_config = FROZEN
     read: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     interactions: int = 0
+    min_rating: float | None = None
     below_rating: int = 0
     duplicates: int = 0
     rare_users: int = 0
@@ -41,6 +45,7 @@ class DataFacts(BaseModel):
     ordered: bool = False
     timed: bool = False
     law: str = "file"
+    made: TestSplit | None = None
 
     def said(self) -> list[str]:
         """All of it, a sentence each: what was read, dropped and guessed."""
@@ -51,7 +56,7 @@ class DataFacts(BaseModel):
         """What was dropped, a phrase each; empty when nothing was."""
         said = []
         if self.below_rating:
-            said.append(f"{self.below_rating:,} of {self.interactions:,} interactions with a low rating")
+            said.append(f"{self.below_rating:,} of {self.interactions:,} interactions, rated below {self.min_rating:g}")
         if self.duplicates:
             said.append(f"{self.duplicates:,} duplicate pairs of {self.interactions - self.below_rating:,}")
         if self.rare:

@@ -31,6 +31,16 @@ class TestSplit(BaseModel):
     fraction: Fraction = 0.2
     seed: Seed = SEED
 
+    def said(self) -> str:
+        """In words: `the last 20 % of each user's interactions`."""
+        percent = f"{100 * self.fraction:g} %"
+        return {
+            "random": f"{percent} of each user's interactions, drawn at random with seed {self.seed}",
+            "last": f"the last {percent} of each user's interactions",
+            "leave_one_out": "the last interaction of each user",
+            "time": f"the last {percent} of all interactions, from one moment on",
+        }[self.name]
+
 
 class DataOptions(Layout):
     """How to read data of one's own, with the fields of `Layout`; what is None is found out.

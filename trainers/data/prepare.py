@@ -33,6 +33,7 @@ class Prepared:
     Attributes:
         train: all pairs to train on, those of a valid file included.
         user_ids, item_ids: raw id of each user and item of `train`.
+        disliked: pairs of these users and items that were dropped because of a low rating; None without any.
         valid: the pairs of a valid file that are not in the train file; None without one.
         test: split off a single file; None where there is a test file.
         in_lines: the train file is NGCF text.
@@ -44,6 +45,7 @@ class Prepared:
     valid: Interactions | None
     test: TestData | None
     facts: DataFacts
+    disliked: Interactions | None = None
     in_lines: bool = False
 
 
@@ -77,6 +79,7 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
             *(() if late is None else _not_used(parts, times, late, _number_of_pairs(user[n_train:], item[n_train:]))),
         ),
         interactions=sum(len(part.users) for part in parts),
+        min_rating=options.min_rating,
         below_rating=below,
         duplicates=len(users) - len(pairs),
         unused_ratings=options.min_rating is None and train.ratings is not None,
@@ -98,6 +101,8 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
     }
     facts = facts.model_copy(update=rare)
     content = Prepared(left, user_ids, item_ids, None if late is None else left.where(late[often]), None, facts)
+    if below:
+        content = replace(content, disliked=_disliked(parts, kept, content))
     if alone:
         content = _with_test(where, content, options.test or default_test(facts))
     return _compact(content)
@@ -176,7 +181,7 @@ def _with_test(where: str, content: Prepared, how: TestSplit) -> Prepared:
         kept_users=int((pairs.per_user > 0).sum()),
         moment=parts.moment,
     )
-    facts = content.facts.model_copy(update={"law": how.name})
+    facts = content.facts.model_copy(update={"law": how.name, "made": how})
     return replace(content, train=seen, test=TestData(pairs, both), facts=facts)
 
 
@@ -191,13 +196,15 @@ def _compact(content: Prepared) -> Prepared:
     users, items = np.flatnonzero(train.per_user), np.flatnonzero(train.per_item)
     if len(users) == train.n_users and len(items) == train.n_items:
         return content
-    return Prepared(
-        train.restricted_to(users, items),
-        content.user_ids[users],
-        content.item_ids[items],
-        None if content.valid is None else content.valid.restricted_to(users, items),
-        None if content.test is None else replace(content.test, pairs=content.test.pairs.restricted_to(users, items)),
-        content.facts,
+    valid, test, disliked = content.valid, content.test, content.disliked
+    return replace(
+        content,
+        train=train.restricted_to(users, items),
+        user_ids=content.user_ids[users],
+        item_ids=content.item_ids[items],
+        valid=None if valid is None else valid.restricted_to(users, items),
+        test=None if test is None else replace(test, pairs=test.pairs.restricted_to(users, items)),
+        disliked=None if disliked is None else disliked.restricted_to(users, items),
     )
 
 
@@ -208,7 +215,10 @@ def _rated(where: str, parts: list[RawInteractions], min_rating: float | None) -
     kept = []
     for part in parts:
         if part.ratings is None:
-            raise InputError(f"{where}: min_rating {min_rating:g} needs a column of ratings, and there is none; {part.said}")
+            raise InputError(
+                f"{where}: min_rating {min_rating:g} needs a column of ratings, and there is none ({part.said}); "
+                "give it (data: {columns: {rating: ...}}), or leave min_rating out"
+            )
         kept.append(part.ratings >= min_rating)
     return kept, sum(int((~keep).sum()) for keep in kept)
 
@@ -253,6 +263,13 @@ def _in_valid_only(pairs: Interactions, user: Ids, item: Ids, n_train: int) -> N
     """Which pairs (n_pairs,) are in the valid file and not in the train file."""
     early = Interactions.from_pairs(user[:n_train], item[:n_train], pairs.n_users, pairs.n_items)
     return ~early.contains(pairs.users, pairs.items)
+
+
+def _disliked(parts: list[RawInteractions], kept: list[NDArray[np.bool_]], content: Prepared) -> Interactions:
+    users, items = (_joined([side[~keep] for side, keep in zip(sides, kept, strict=True)]) for sides in _sides(parts))
+    user, item = _index(content.user_ids, users), _index(content.item_ids, items)
+    known = (user >= 0) & (item >= 0)
+    return Interactions.from_pairs(user[known], item[known], content.train.n_users, content.train.n_items)
 
 
 def _number_of_pairs(users: RawIds, items: RawIds) -> int:

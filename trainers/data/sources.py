@@ -17,6 +17,7 @@ from trainers.validation import checked
 
 DATA_DIR_VARIABLE = "HPO_DATA_DIR"
 DEMO = "demo"
+VALID = ("valid", "val", "validation", "dev")  # names of the file of validation pairs
 NAMES = (*PUBLIC, DEMO)  # of data that are not the user's own
 
 
@@ -57,7 +58,7 @@ def find_files(name: str, data_dir: str | Path | None, options: DataOptions) -> 
     single = path if path.is_file() else find_recbole(path)
     if single is not None:
         return Files(name, single.resolve(), None, None, options)
-    train, test, valid = (_split_file(path, split) for split in ("train", "test", "valid"))
+    train, test, valid = (_split_file(path, *names) for names in (("train",), ("test",), VALID))
     if train is None or test is None:
         lacking = "train" if train is None else "test"
         raise InputError(
@@ -105,8 +106,8 @@ def _find_own(name: str, data_dir: str | Path | None) -> Path:
     raise DataNotFound(f"{unknown('dataset', name, NAMES)}; nor is there a file or folder {' or '.join(map(str, looked))}")
 
 
-def _split_file(folder: Path, split: str) -> Path | None:
-    found = [path for path in (folder / f"{split}{suffix}" for suffix in SUFFIXES) if path.is_file()]
+def _split_file(folder: Path, *names: str) -> Path | None:
+    found = [path for path in (folder / f"{name}{suffix}" for name in names for suffix in SUFFIXES) if path.is_file()]
     if len(found) > 1:
-        raise InputError(f"{folder}: may have one {split} file, and there are {', '.join(path.name for path in found)}")
+        raise InputError(f"{folder}: may have one {names[0]} file, and there are {', '.join(path.name for path in found)}")
     return found[0].resolve() if found else None

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from hpo.confirmation.caveats import CaveatKind
-from hpo.confirmation.data_caveats import data_caveats, distribution_shift
+from hpo.confirmation.data_caveats import _remedy, data_caveats, distribution_shift
 from hpo.study.spec import StudySpec
 from hpo.study.workspace import Workspace
 from trainers import Interactions
 from trainers.data.datasets import read_test
+from trainers.data.facts import DataFacts
 
 from ..conftest import Place
 from ..outcomes import caveats, confirmed
@@ -73,7 +74,7 @@ def test_a_test_file_that_keeps_its_users(tmp_path: Path) -> None:
     ("test", "validation", "expected"),
     [
         ("last", "random", {"validation": "random", "test": "last", "remedy": "last"}),
-        ("time", "random", {"validation": "random", "test": "time", "remedy": "last"}),
+        ("time", "random", {"validation": "random", "test": "time", "remedy": "time"}),
         ("random", "last", {"validation": "last", "test": "random", "remedy": "random"}),
         ("last", "last", None),
         ("time", "last", None),
@@ -115,3 +116,38 @@ def test_ratings_without_a_threshold(place: Place, option: str, expected: bool) 
     data = confirmed(place, "rated").data
     assert data.facts.below_rating == (0 if expected else 144), "two of five"
     assert data.facts.interactions == 360
+
+
+def test_a_test_file_of_unknown_making_with_times(tmp_path: Path) -> None:
+    """Random is the default where nobody says how the test file was made; the last ones could be had."""
+    lines = [f"{user},{item},{number}" for number, (user, item) in enumerate(train_pairs())]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.csv").write_text("\n".join(["user,item,timestamp", *lines]) + "\n", encoding="utf-8")
+    test = [f"{user},{(user + 3) % N_ITEMS},9999" for user in range(N_USERS)]
+    (tmp_path / "data" / "test.csv").write_text("\n".join(["user,item,timestamp", *test]) + "\n", encoding="utf-8")
+    assert found(workspace(tmp_path))[CaveatKind.LAWS_DIFFER] == {"validation": "random", "test": "file", "remedy": "last"}
+    assert CaveatKind.LAWS_DIFFER not in found(workspace(tmp_path, validation={"name": "last"}))
+
+
+@pytest.mark.parametrize(
+    ("law", "validation", "timed", "remedy"),
+    [
+        ("last", "random", False, "last"),
+        ("last", "last", False, "alike"),
+        ("leave_one_out", "last", True, "alike"),
+        ("time", "last", True, "time"),
+        ("time", "time", True, "alike"),
+        ("random", "last", True, "random"),
+        ("random", "random", True, "alike"),
+        ("popularity", "random", True, "none"),
+        ("last", "time", True, "none"),
+    ],
+)
+def test_the_remedy_is_one_that_the_data_allow(law: str, validation: str, timed: bool, remedy: str) -> None:
+    assert _remedy(validation, DataFacts(ordered=True, timed=timed, law=law)) == remedy
+
+
+def test_data_without_an_order_have_no_remedy() -> None:
+    """As electronic_temporal: split by time, published without times."""
+    assert _remedy("random", DataFacts(law="time")) == "none"
+    assert _remedy("random", DataFacts(law="last")) == "none"

@@ -173,7 +173,7 @@ def test_baselines_are_shown_and_one_that_is_ahead_is_a_caveat():
 def test_no_verdict_when_the_winner_diverges():
     methods = [method("A", failure="inf in epoch 1"), method("B", 0.1)]
     assert compared_by_users(with_users(*methods), NDCG) == []
-    assert statements(methods, [], 30, NDCG) == ["A diverged on train + validation: inf in epoch 1"]
+    assert statements(methods, [], [], 30, NDCG) == ["A diverged on train + validation: inf in epoch 1"]
 
 
 def test_the_file_is_read_by_the_class_that_wrote_it(tmp_path: Path):

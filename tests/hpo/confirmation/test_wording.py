@@ -13,6 +13,7 @@ from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.results import Method, SearchCost
 from hpo.confirmation.statistics import Comparison, Evidence
 from hpo.confirmation.wording import WHY_NOT_TUNED, WORDING, sentence, statements
+from hpo.runs.store import BaselineResult, Beyond
 from trainers import TrainConfig
 
 GOLDEN = Path(__file__).with_name("wording.txt")
@@ -59,6 +60,9 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     (CaveatKind.LAWS_DIFFER, "electronic_temporal_mml", {"validation": "random", "test": "time", "remedy": "none"}),
     (CaveatKind.SPLITS_DIFFER, "yelp_mml", {"percent": 21.7, "remedy": "last"}),
     (CaveatKind.SPLITS_DIFFER, "yelp_mml", {"percent": -16.2, "remedy": "none"}),
+    (CaveatKind.SPLITS_DIFFER, "yelp_mml", {"percent": -16.2, "remedy": "alike"}),
+    (CaveatKind.SPLITS_DIFFER, "mine", {"percent": 30.0, "remedy": "time"}),
+    (CaveatKind.LAWS_DIFFER, "mine", {"validation": "random", "test": "file", "remedy": "last"}),
     (CaveatKind.TEST_READ_AGAIN, "yelp_mml", {"times": 2}),
     (CaveatKind.TEST_READ_FOR_OTHERS, "yelp_mml", {"studies": ["first", "second"]}),
     (CaveatKind.TUNING_GAIN, "CCL tuned", {"over": "CCL published", "validation_percent": 20.04, "test_percent": -5.0}),
@@ -90,6 +94,11 @@ def method(label: str, value: float | None, trials: int = 0, objective: str = OB
     return Method(label, CONFIG, by_seed, 1.0, "" if value is not None else "nan in epoch 2", SearchCost(trials))
 
 
+def baseline(label: str, value: float, objective: str) -> BaselineResult:
+    beyond = Beyond(k=20, coverage=0.5, mean_popularity=1.0, gini=0.5, groups=[])
+    return BaselineResult(label=label, note="", metrics={objective: value}, beyond=beyond, seconds=1.0)
+
+
 def all_sentences(objective: str = OBJECTIVE) -> str:
     """A line each: the statements, tuned rivals first, then the caveats."""
     given = ("MML tuned", 0.06, 4), ("CCL published", 0.05, 0), ("BSL tuned", 0.04, 4), ("SL", None, 0)
@@ -101,8 +110,10 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
         compared("BPR published", 0.01, 1.0, seeds=False),
         compared("HINGE published", 0.5, 0.01, base=0.0),
     ]
-    said = [f"statement: {each}" for each in statements(methods, comparisons, 100, objective)]
-    said += [f"statement: {each}" for each in statements(methods[:1], [], 5, objective)]
+    said = [f"statement: {each}" for each in statements(methods, comparisons, [], 100, objective)]
+    said += [f"statement: {each}" for each in statements(methods[:1], [], [], 5, objective)]
+    ahead = [baseline("EASE", 0.07, objective), baseline("MostPop", 0.02, objective)]
+    said += [f"statement: {each}" for each in statements(methods[:2], [], ahead, 100, objective)]
     caveats = [Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in CAVEATS]
     said += [f"{caveat.kind}: {sentence(caveat, objective)}" for caveat in caveats]
     return "\n".join(said) + "\n"
@@ -122,7 +133,7 @@ def test_every_kind_has_a_sentence_in_the_file() -> None:
 
 def test_tuned_rivals_come_first() -> None:
     methods = [method("MML tuned", 0.06, 4), method("CCL published", 0.05), method("BSL tuned", 0.04, 4)]
-    said = statements(methods, [compared("CCL published", 0.01, 0.01), compared("BSL tuned", 0.01, 0.01)], 30, OBJECTIVE)
+    said = statements(methods, [compared("CCL published", 0.01, 0.01), compared("BSL tuned", 0.01, 0.01)], [], 30, OBJECTIVE)
     assert ["BSL" in sentence for sentence in said] == [False, True, False]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from trainers.data.readers.content import WHOLE
 from trainers.data.readers.layout import Layout
 from trainers.data.readers.lines import read_lines, widths_of
-from trainers.data.readers.names import KNOWN_IDS, plain, remedy
+from trainers.data.readers.names import KNOWN_IDS, plain
 from trainers.data.readers.raw import RawInteractions, quoted
 from trainers.data.readers.tables import find_separator, read_table, steadiness
 from trainers.data.readers.text import Text
@@ -35,7 +35,8 @@ def read_plain(text: Text) -> RawInteractions:
         return read_lines(text)
     raise InputError(
         f"{text.path}: must be NGCF text, `user item item ...`, or a table, and could be either: {share:.0%} of its lines have "
-        f"{width} numbers, got {quoted(text.sample[0])}; for a table, {remedy(0, 1)}; for NGCF text: data: {{format: lines}}"
+        f"{width} numbers, got {quoted(text.sample[0])}; for a table: data: {{format: table}}; for NGCF text: "
+        "data: {format: lines}"
     )
 
 

@@ -51,7 +51,9 @@ def plain(name: str) -> str:
 
 def remedy(user: object, item: object) -> str:
     """The lines of a study file that say which column is what."""
-    return f"say which columns they are: data: {{columns: {{user: {user}, item: {item}}}}}"
+    return (
+        f"say which columns they are, and rating and time if there are any: data: {{columns: {{user: {user}, item: {item}}}}}"
+    )
 
 
 def roles_by_name(names: tuple[str, ...], columns: Columns | None, path: Path) -> Roles:
