@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hpo import confirm, report
+from hpo import confirm, pipeline, report
 from hpo.study.definition import stored_definition
+from hpo.study.spec import load_spec
+from hpo.study.workspace import Workspace
 from trainers.data import Interactions
 from trainers.data.splits import hold_out
 
@@ -117,11 +120,12 @@ def test_validation(place: Place, capsys: pytest.CaptureFixture[str], validation
     assert expected in shown(place, capsys, validation=validation)
 
 
-def test_a_valid_file_is_held_out(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("valid", ["valid", "val", "validation", "dev"])
+def test_a_valid_file_is_held_out(place: Place, capsys: pytest.CaptureFixture[str], valid: str) -> None:
     folder = place.root / "own"
     folder.mkdir()
     by_step = [[row for number, row in enumerate(rows()) if number % EACH in steps] for steps in (range(6), [6], [7, 8, 9])]
-    for name, part in zip(("train", "valid", "test"), by_step, strict=True):
+    for name, part in zip(("train", valid, "test"), by_step, strict=True):
         lines = [f"{user},{item}" for user, item, _, _ in part]
         (folder / f"{name}.csv").write_text("\n".join(["user,item", *lines]) + "\n")
     text = shown(place, capsys, dataset="own")
@@ -198,7 +202,7 @@ def test_the_validation_pairs_are_the_last_ones(place: Place) -> None:
     [
         ("{min_ratings: 4}", "", "unknown key 'min_ratings'; did you mean 'min_rating'?"),
         ("{min_rating: 9}", "", "holds no interactions rated 9 or more"),
-        ("{k_core: 50}", "", "no user and item has as many interactions as asked for"),
+        ("{k_core: 50}", "", "k_core, min_user and min_item leave no interaction: they ask for at least 50 of each"),
         ("{k_core: 0}", "", "data.k_core"),
         ("{test: {name: lats}}", "", "data.test.name"),
         ("{test: {name: last, fraction: 1.0}}", "", "data.test.fraction"),
@@ -218,3 +222,40 @@ def test_bad_options(place: Place, fails: Callable[[int], str], data: str, valid
 
 def test_options_of_public_data_are_refused(place: Place, fails: Callable[[int], str]) -> None:
     assert "dataset demo has no options" in fails(place.run("--dry-run", study=study(place, "{k_core: 2}", dataset="demo")))
+
+
+def test_a_test_split_of_few_users_is_said_before_the_search(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last 2 % of all interactions are those of eight users."""
+    write(place.root / "own.csv")
+    name = study(place, "{test: {name: time, fraction: 0.02}}")
+    assert place.run(study=name) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    before, _, after = text.partition("best trial")
+    assert "test split: 8 users" in before
+    assert "WARNING: no verdict will be given: it needs at least 30 test users" in before
+    assert "no verdict: the test split has 8 users" in after
+
+
+def test_two_valid_files_are_refused(place: Place, fails: Callable[[int], str]) -> None:
+    folder = place.root / "data" / "tiny"
+    for name in ("valid", "val"):
+        (folder / f"{name}.txt").write_text("0 39 37 35\n2 39 37\n")
+    assert "may have one valid file, and there are valid.txt, val.txt" in fails(place.run("--dry-run"))
+
+
+@pytest.mark.confirmed
+def test_where_the_config_of_a_better_rival_is(place: Place) -> None:
+    """best.yaml holds that of the study's own loss."""
+    outcome = confirmed(place)
+    work = Workspace.open(load_spec(str(place.study)), place.output, None, "numba", "cpu")
+    figures = {seed: dict.fromkeys(metrics, 0.9) for seed, metrics in outcome.methods[0].by_seed.items()}
+    ahead = replace(outcome.methods[1], label="BSL tuned (3 trials, not 4)", by_seed=figures, failure="")
+    (line,) = pipeline._what_to_use(work, outcome.model_copy(update={"methods": [outcome.methods[0], ahead]}))
+    assert "tiny_mml/best.yaml holds the config of MML tuned; that of BSL tuned (3 trials, not 4) is written by" in line
+    assert line.endswith("python -m hpo.confirm --study tiny_bsl")
+    published = replace(ahead, label="BSL published")
+    assert list(pipeline._what_to_use(work, outcome.model_copy(update={"methods": [outcome.methods[0], published]}))) == []
+    assert (
+        list(pipeline._what_to_use(work, outcome.model_copy(update={"methods": [replace(ahead, label="MML tuned"), ahead]})))
+        == []
+    )

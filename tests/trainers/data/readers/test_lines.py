@@ -87,7 +87,7 @@ class TestCouldBeBoth:
 
     @pytest.mark.parametrize("text", TABLES)
     def test_is_refused(self, text: str, tmp_path: Path) -> None:
-        words = ["NGCF text", "table", "data: {columns: {user: 0, item: 1}}", "data: {format: lines}"]
+        words = ["NGCF text", "table", "data: {format: table}", "data: {format: lines}"]
         refused(write(tmp_path, "u.txt", text), *words)
 
     def test_either_when_said(self, tmp_path: Path) -> None:
