@@ -24,9 +24,10 @@ from rich.console import Console
 from scipy.stats import spearmanr
 
 from hpo.cli.console import table
-from trainers import Interactions, TrainConfig, evaluate, load_dataset, load_test, train
+from trainers import Dataset, Interactions, TrainConfig, evaluate, load_dataset, load_test, train
 from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
+from trainers.yaml_files import parse_yaml
 
 METRIC = "ndcg@20"
 LARGE = ("gowalla", "yelp2018")
@@ -93,9 +94,8 @@ def configs(dataset: str) -> Iterator[TrainConfig]:
         yield TrainConfig.from_dict(settings)
 
 
-def splits(name: str, data_dir: str | None) -> tuple[dict[str, Interactions], Interactions, Interactions]:
+def splits(dataset: Dataset) -> tuple[dict[str, Interactions], Interactions, Interactions]:
     """The validation splits by name, what none of them holds out, and all training data."""
-    dataset = load_dataset(name, data_dir)
     names = ["random"] + (["file"] if dataset.valid is not None else ["last"] if dataset.facts.ordered else [])
     held = {how: dataset.hold_out(ValidationSplit(name=how)).held_out for how in names}
     left = np.ones(len(dataset.train), np.bool_)
@@ -104,10 +104,10 @@ def splits(name: str, data_dir: str | None) -> tuple[dict[str, Interactions], In
     return held, dataset.train.where(left), dataset.train
 
 
-def runs_of(name: str, data_dir: str | None, output: Path) -> list[Run]:
+def runs_of(name: str, dataset: Dataset, output: Path) -> list[Run]:
     """The runs of a dataset, trained now or before."""
-    held, seen, whole = splits(name, data_dir)
-    test = load_test(name, data_dir)
+    held, seen, whole = splits(dataset)
+    test = load_test(dataset)
     found = []
     for number, config in enumerate(configs(name)):
         path = output / f"{name}-{number:02d}.npz"
@@ -171,17 +171,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("datasets", nargs="+", metavar="DATASET")
     parser.add_argument("--data-dir", metavar="DIR")
+    parser.add_argument("--data", default="{}", metavar="YAML", help="how data of your own are read: '{min_rating: 4}'")
     parser.add_argument("--output", type=Path, default=Path("runs/carry_over"))
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     rows, figures = [], []
     for name in arguments.datasets:
         try:
-            runs = runs_of(name, arguments.data_dir, arguments.output)
+            dataset = load_dataset(name, arguments.data_dir, **parse_yaml(arguments.data, "--data"))
+            runs = runs_of(Path(name).name, dataset, arguments.output)
         except InputError as error:
             parser.error(str(error))
-        rows += summary(name, runs)
-        figures += [{"dataset": name, "loss": run.loss, "test": run.test.mean(), **run.validation} for run in runs]
+        rows += summary(Path(name).name, runs)
+        figures += [{"dataset": Path(name).name, "loss": run.loss, "test": run.test.mean(), **run.validation} for run in runs]
     found = pd.DataFrame(rows)
     found.to_csv(arguments.output / "summary.csv", index=False)
     pd.DataFrame(figures).round(5).to_csv(arguments.output / "runs.csv", index=False)
