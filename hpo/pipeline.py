@@ -10,7 +10,6 @@ from rich.console import Console
 
 from hpo.cli.console import RunProgress, SearchProgress, say, table
 from hpo.confirmation.outcome import Confirmation
-from hpo.confirmation.rivals import title
 from hpo.confirmation.stages import Confirmer
 from hpo.confirmation.statistics import MIN_TEST_USERS
 from hpo.reporting.dashboard_sync import publish
@@ -51,7 +50,7 @@ def introduce(work: Workspace, console: Console) -> None:
         f"{counted(len(spec.space.boxes()), 'parameter')}, engine {choice.name} on {choice.device} ({choice.reason})"
         + (f", {work.lanes} trials side by side" if work.lanes > 1 else ""),
     )
-    users = int((validation.per_user > 0).sum())
+    users = validation.n_users_with_pairs
     if users < MIN_TEST_USERS:
         say(console, f"WARNING: validation has {counted(users, 'user')}: what they prefer says little about others")
     sampler = spec.search.sampler
@@ -141,8 +140,10 @@ def _what_to_use(work: Workspace, outcome: Confirmation) -> Iterator[str]:
     """Where the config of a tuned rival is, when one is ahead of ours on the test split: best.yaml holds ours."""
     sound = [method for method in outcome.methods if not method.failure]
     best = max(sound, key=lambda method: method.mean(outcome.objective), default=None)
-    for rival in work.rivals:
-        if best is not None and best is not outcome.methods[0] and best.label.startswith(f"{title(rival)} tuned"):
+    if best is None or not best.search.trials:  # not tuned: no study has searched it
+        return
+    for rival in work.rivals:  # no two studies have one loss, see `StudySpec.rival_specs`
+        if rival.space.loss_name == best.config.loss.name:
             yield (
                 f"{work.folder / BEST} holds the config of {outcome.methods[0].label}; that of {best.label} is written by "
                 f"python -m hpo.confirm --study {rival.name}"

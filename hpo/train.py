@@ -99,7 +99,7 @@ def _train(arguments: argparse.Namespace) -> int:
         options = checked(DataOptions, parse_yaml(arguments.data, "--data"), "--data")
     console = Console()
     if file.data is not None and not same_name and arguments.data is None and file.data.options != DataOptions():
-        given = ", ".join(file.data.options.model_dump(exclude_defaults=True))
+        given = ", ".join(file.data.options.given())
         say(
             console,
             f"{name} is read without the data options of {Path(file.data.dataset).name}, {given}; to give some: --data YAML",
@@ -108,7 +108,7 @@ def _train(arguments: argparse.Namespace) -> int:
     choice = choose_engine(file.config, engine, arguments.device)
     say(console, f"engine {choice.name} on {choice.device}")
     load = load_all if arguments.all_data else load_dataset
-    dataset = load(str(name), arguments.data_dir, **options.model_dump(exclude_defaults=True))
+    dataset = load(str(name), arguments.data_dir, **options.given())
     how = _validation(arguments.validation) or (file.data.validation if file.data and same_name else None)
     seen, validation, how = _split(dataset, how)
     if validation is None:

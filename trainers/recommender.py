@@ -55,7 +55,7 @@ class Recommender:
             InputError: vectors that do not fit the dataset, or are not finite.
         """
         check_vectors(users, items, dataset.train)
-        seen = dataset.train if dataset.disliked is None else _union(dataset.train, dataset.disliked)
+        seen = dataset.train if dataset.disliked is None else dataset.train.union(dataset.disliked)
         vectors = users.astype(np.float32), items.astype(np.float32)
         ids = dataset.user_ids, dataset.item_ids
         return cls(*vectors, *ids, seen, dataset.whole_of or dataset.checksum, bool(dataset.whole_of))
@@ -157,9 +157,3 @@ class Recommender:
                 f"{', '.join(map(str, self.user_ids[:3]))}"
             )
         return np.array([index[str(user)] for user in users], np.int64)
-
-
-def _union(one: Interactions, other: Interactions) -> Interactions:
-    """The pairs of both."""
-    users, items = np.concatenate([one.users, other.users]), np.concatenate([one.items, other.items])
-    return Interactions.from_pairs(users, items, one.n_users, one.n_items)

@@ -95,7 +95,7 @@ class Confirmer:
             train=len(train),
             validation=len(validation),
             test=len(test),
-            users_with_test=int((test.per_user > 0).sum()),
+            users_with_test=test.n_users_with_pairs,
             facts=self.work.dataset.facts,
             about_test=self._test.facts,
             validation_split=self.work.validation,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trainers.data.datasets import Dataset, load_dataset
-from trainers.data.options import DataOptions, ValidationSplit
+from trainers.data.options import DataOptions
 from trainers.data.prepare import default_test
 from trainers.data.sources import Files
 from trainers.data.splits import SEED
@@ -33,8 +33,8 @@ def draft(path: str, data_dir: str | None, options: DataOptions) -> str:
     Raises:
         InputError: the data cannot be read.
     """
-    options = _with_threshold(load_dataset(path, data_dir, **options.model_dump(exclude_defaults=True)), options)
-    dataset = load_dataset(path, data_dir, **options.model_dump(exclude_defaults=True))
+    options = _with_threshold(load_dataset(path, data_dir, **options.given()), options)
+    dataset = load_dataset(path, data_dir, **options.given())
     return "\n".join([*_data_lines(path, dataset, options), "", *_search_lines(dataset)]) + "\n"
 
 
@@ -68,11 +68,11 @@ def _data_lines(path: str, dataset: Dataset, options: DataOptions) -> Iterator[s
 
 def _option_lines(dataset: Dataset, options: DataOptions) -> Iterator[str]:
     shown = {key: value for key, value in options.model_dump(mode="json", exclude_defaults=True).items() if key != "test"}
-    lines = [f"  {key}: {_flow(value)}" for key, value in shown.items()]
-    if options.min_rating is not None and dataset.facts.ratings is not None:
+    comments = {}
+    if dataset.facts.ratings is not None:
         low, high = dataset.facts.ratings
-        at = next(number for number, line in enumerate(lines) if line.startswith("  min_rating"))
-        lines[at] += f"  # of ratings from {low:g} to {high:g}: a lower one is no interaction"
+        comments["min_rating"] = f"  # of ratings from {low:g} to {high:g}: a lower one is no interaction"
+    lines = [f"  {key}: {_flow(value)}{comments.get(key, '')}" for key, value in shown.items()]
     if isinstance(dataset.origin, Files) and dataset.origin.test is None:
         test = options.test or default_test(dataset.facts)
         also = [
@@ -114,7 +114,8 @@ def batch_size(interactions: int) -> int:
 
 
 def _search_lines(dataset: Dataset) -> Iterator[str]:
-    seen = dataset.hold_out(ValidationSplit(name=dataset.default_validation().name)).seen
+    seen = dataset.hold_out().seen
+    batch = batch_size(len(seen))
     large = len(seen) > LARGE
     negatives = min(100, max(dataset.n_items // 4, 1))
     yield "# MML with four margins; the learning rate is searched, since no paper has settings for these data"
@@ -122,8 +123,8 @@ def _search_lines(dataset: Dataset) -> Iterator[str]:
     yield "config:"
     yield "  encoder: {name: mf, dim: 64, init_std: 0.1}"
     yield f"  negatives: {{name: uniform, count: {negatives}}}"
-    steps = math.ceil(len(seen) / batch_size(len(seen)))
-    yield f"  batch_size: {batch_size(len(seen))}  # about {steps:,} step{'' if steps == 1 else 's'} an epoch"
+    steps = math.ceil(len(seen) / batch)
+    yield f"  batch_size: {batch}  # about {steps:,} step{'' if steps == 1 else 's'} an epoch"
     yield "  learning_rate: 0.01  # used where the rate is not searched: published settings"
     yield "  schedule: linear  # to zero within each run"
     cut_off = min(20, max(dataset.n_items // 2, 1))  # of a list of all items every metric is high

@@ -121,7 +121,7 @@ class Workspace:
     @cached_property
     def dataset(self) -> Dataset:
         """Training data; no test data in it."""
-        return load_dataset(self.spec.dataset, self.data_dir, **self.spec.data.model_dump(exclude_defaults=True))
+        return load_dataset(self.spec.dataset, self.data_dir, **self.spec.data.given())
 
     @property
     def validation(self) -> ValidationSplit:

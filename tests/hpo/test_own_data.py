@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hpo import confirm, pipeline, report
+from hpo.confirmation.results import NO_SEARCH, SearchCost
 from hpo.study.definition import stored_definition
 from hpo.study.spec import load_spec
 from hpo.study.workspace import Workspace
@@ -91,6 +92,16 @@ def test_options_of_a_table(place: Place, capsys: pytest.CaptureFixture[str], da
 def test_layouts_that_are_said(place: Place, capsys: pytest.CaptureFixture[str], layout: dict[str, str], data: str) -> None:
     write(place.root / "own.csv", **layout)
     assert counts(280, 40) in shown(place, capsys, data)
+
+
+def test_a_text_file_that_could_be_both_is_said_to_be_a_table(
+    place: Place, capsys: pytest.CaptureFixture[str], fails: Callable[[int], str]
+) -> None:
+    """Four numbers in every line: NGCF text or u.data under another name."""
+    write(place.root / "own.txt", separator=" ", header="")
+    assert "data: {format: table}" in fails(place.run("--dry-run", study=study(place, dataset="own.txt")))
+    assert counts(280, 40) in shown(place, capsys, "{format: table}", dataset="own.txt")
+    assert "NGCF text" in shown(place, capsys, "{format: lines}", dataset="own.txt")
 
 
 @pytest.mark.parametrize("data", ["{k_core: 3}", "{min_user: 2}", "{min_item: 3}"])
@@ -249,13 +260,18 @@ def test_where_the_config_of_a_better_rival_is(place: Place) -> None:
     outcome = confirmed(place)
     work = Workspace.open(load_spec(str(place.study)), place.output, None, "numba", "cpu")
     figures = {seed: dict.fromkeys(metrics, 0.9) for seed, metrics in outcome.methods[0].by_seed.items()}
-    ahead = replace(outcome.methods[1], label="BSL tuned (3 trials, not 4)", by_seed=figures, failure="")
+    cost = SearchCost(trials=3)
+    ahead = replace(outcome.methods[3], label="BSL tuned (3 trials, not 4)", by_seed=figures, failure="", search=cost)
     (line,) = pipeline._what_to_use(work, outcome.model_copy(update={"methods": [outcome.methods[0], ahead]}))
     assert "tiny_mml/best.yaml holds the config of MML tuned; that of BSL tuned (3 trials, not 4) is written by" in line
     assert line.endswith("python -m hpo.confirm --study tiny_bsl")
-    published = replace(ahead, label="BSL published")
+    published = replace(ahead, label="BSL published", search=NO_SEARCH)
     assert list(pipeline._what_to_use(work, outcome.model_copy(update={"methods": [outcome.methods[0], published]}))) == []
     assert (
-        list(pipeline._what_to_use(work, outcome.model_copy(update={"methods": [replace(ahead, label="MML tuned"), ahead]})))
+        list(
+            pipeline._what_to_use(
+                work, outcome.model_copy(update={"methods": [replace(outcome.methods[0], by_seed=figures), ahead]})
+            )
+        )
         == []
     )

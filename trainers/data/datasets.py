@@ -159,10 +159,7 @@ def load_all(name: str, data_dir: str | Path | None = None, **options: Any) -> D
         raws += [_read_like(raws[0], path, part.origin.options) for path in others]
         content = prepare(name, together(raws), None, part.origin.options, alone=False)
         return replace(_dataset(name, content, part.origin), whole_of=part.checksum)
-    test = read_test(part).pairs
-    users, items = (np.concatenate([getattr(side, axis) for side in (part.train, test)]) for axis in ("users", "items"))
-    whole = Interactions.from_pairs(users, items, part.n_users, part.n_items)
-    return replace(part, train=whole, whole_of=part.checksum)
+    return replace(part, train=part.train.union(read_test(part).pairs), whole_of=part.checksum)
 
 
 def load_test(dataset: str | Dataset, data_dir: str | Path | None = None, **options: Any) -> Interactions:
@@ -192,7 +189,7 @@ def read_test(dataset: Dataset) -> TestData:
         if dataset.name != DEMO:
             raise InputError(f"dataset {dataset.name!r} was made by hand and has no test split; see Dataset.from_frame")
         test = make_demo()[1]
-        users = int((test.per_user > 0).sum())
+        users = test.n_users_with_pairs
         return TestData(test, TestFacts(pairs=len(test), users=users, kept_users=users))
     if isinstance(origin, _Table):
         found = prepare(dataset.name, origin.raw, None, origin.options, alone=True)
@@ -222,7 +219,6 @@ def _read_version(files: Files, version: tuple[tuple[int, int], ...]) -> Prepare
     train = read_interactions(files.train, files.options)
     valid = None if files.valid is None else _read_like(train, files.valid, files.options)
     found = prepare(str(files.train), train, valid, files.options, alone=files.test is None)
-    found = replace(found, in_lines=train.in_lines)
     if files.public is not None and files.test is not None:
         found = replace(found, facts=found.facts.model_copy(update={"law": files.public.law}))
     for sentence in (*found.facts.warnings, *(f"dropped {phrase}" for phrase in found.facts.dropped())):
@@ -244,7 +240,7 @@ def _by_file(train: Interactions, valid: Interactions, name: str) -> Split:
             "of its own, or use another validation than 'file'"
         )
     seen = train.where(~valid.contains(train.users, train.items))
-    known = (seen.per_user > 0)[valid.users] & (seen.per_item > 0)[valid.items]
+    known = seen.knows(valid.users, valid.items)
     if not known.any():
         raise InputError(f"{name}: no pair of the valid file has a user and an item of the train file")
     return Split(seen, valid.where(known), unknown=int((~known).sum()))

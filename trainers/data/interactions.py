@@ -107,6 +107,21 @@ class Interactions:
         digest.update(self.items.astype("<i4").tobytes())
         return digest.hexdigest()
 
+    @property
+    def n_users_with_pairs(self) -> int:
+        """Number of users who have a pair."""
+        return int((self.per_user > 0).sum())
+
+    def knows(self, users: Ids, items: Ids) -> NDArray[np.bool_]:
+        """Whether the user and the item of each (user, item) both have a pair, not necessarily with each other; (n,)."""
+        known: NDArray[np.bool_] = (self.per_user > 0)[users] & (self.per_item > 0)[items]
+        return known
+
+    def union(self, other: Interactions) -> Interactions:
+        """The pairs of both, which have the same ids; without order and times."""
+        users, items = np.concatenate([self.users, other.users]), np.concatenate([self.items, other.items])
+        return Interactions.from_pairs(users, items, self.n_users, self.n_items)
+
     def contains(self, users: Ids, items: Ids) -> NDArray[np.bool_]:
         """Whether each (user, item) is one of the pairs; any shape, the same for both."""
         return self.indices_of(users, items) < len(self)

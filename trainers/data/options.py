@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -16,19 +16,12 @@ Fraction = Annotated[Real, Field(gt=0.0, lt=1.0)]
 Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED)]
 
 
-class TestSplit(BaseModel):
-    """How the test split is made of a single file.
+class _NamedSplit(BaseModel):
+    """A split of interactions by the name of its kind."""
 
-    Attributes:
-        name: `random`, `last`, `leave_one_out` or `time`, see `trainers.data.splits.split`.
-        fraction: of each user's interactions, or with `time` of all.
-        seed: of `random`.
-    """
-
-    __test__ = False  # for pytest
     model_config = FROZEN
-    name: Literal["random", "last", "leave_one_out", "time"]
-    fraction: Fraction = 0.2
+    name: str
+    fraction: Fraction
     seed: Seed = SEED
 
     def said(self) -> str:
@@ -39,7 +32,22 @@ class TestSplit(BaseModel):
             "last": f"the last {percent} of each user's interactions",
             "leave_one_out": "the last interaction of each user",
             "time": f"the last {percent} of all interactions, from one moment on",
+            "file": "the valid file",
         }[self.name]
+
+
+class TestSplit(_NamedSplit):
+    """How the test split is made of a single file.
+
+    Attributes:
+        name: `random`, `last`, `leave_one_out` or `time`, see `trainers.data.splits.split`.
+        fraction: of each user's interactions, or with `time` of all.
+        seed: of `random`.
+    """
+
+    __test__ = False  # for pytest
+    name: Literal["random", "last", "leave_one_out", "time"]
+    fraction: Fraction = 0.2
 
 
 class DataOptions(Layout):
@@ -61,13 +69,17 @@ class DataOptions(Layout):
     min_item: Count = 1
     test: TestSplit | None = None
 
+    def given(self) -> dict[str, Any]:
+        """The options that are not the defaults, as keywords of `load_dataset`."""
+        return self.model_dump(exclude_defaults=True)
+
     @property
     def fewest(self) -> tuple[int, int]:
         """The smallest number of interactions that a user and an item may have."""
         return max(self.k_core, self.min_user), max(self.k_core, self.min_item)
 
 
-class ValidationSplit(BaseModel):
+class ValidationSplit(_NamedSplit):
     """How validation is held out of the training data: the key `validation` of a study file.
 
     Attributes:
@@ -76,17 +88,5 @@ class ValidationSplit(BaseModel):
         seed: of `random`.
     """
 
-    model_config = FROZEN
     name: Literal["random", "last", "time", "file"]
     fraction: Fraction = 0.1
-    seed: Seed = SEED
-
-    def said(self) -> str:
-        """In words: `the last 10 % of each user's interactions`."""
-        percent = f"{100 * self.fraction:g} %"
-        return {
-            "random": f"{percent} of each user's interactions, drawn at random with seed {self.seed}",
-            "last": f"the last {percent} of each user's interactions",
-            "time": f"the last {percent} of all interactions, from one moment on",
-            "file": "the valid file",
-        }[self.name]

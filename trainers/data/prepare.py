@@ -62,7 +62,7 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
     """
     parts = [train] if valid is None else [train, valid]
     kept, below = _rated(where, parts, options.min_rating)
-    users, items = (_joined([side[keep] for side, keep in zip(sides, kept, strict=True)]) for sides in _sides(parts))
+    users, items = _chosen(parts, kept)
     if not len(users):
         raise InputError(f"{where}: holds no interactions" + (f" rated {options.min_rating:g} or more" if below else ""))
     user_ids, user = np.unique(users, return_inverse=True)
@@ -100,7 +100,9 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
         "rare_items": _fewer(pairs.per_item, left.per_item),
     }
     facts = facts.model_copy(update=rare)
-    content = Prepared(left, user_ids, item_ids, None if late is None else left.where(late[often]), None, facts)
+    content = Prepared(
+        left, user_ids, item_ids, None if late is None else left.where(late[often]), None, facts, in_lines=train.in_lines
+    )
     if below:
         content = replace(content, disliked=_disliked(parts, kept, content))
     if alone:
@@ -152,7 +154,6 @@ def adopt(
     new = pairs.where(~train.contains(pairs.users, pairs.items))
     if not len(new):
         raise InputError(f"{where}: all test pairs are in train, whose pairs are not ranked; a test file has new ones")
-    kept_users = int((new.per_user > 0).sum())
     facts = TestFacts(
         read=raw.said,
         warnings=raw.warnings,
@@ -161,7 +162,7 @@ def adopt(
         users=n_users,
         unknown=n_pairs - len(pairs),
         seen=len(pairs) - len(new),
-        kept_users=kept_users,
+        kept_users=new.n_users_with_pairs,
     )
     return TestData(new, facts)
 
@@ -172,13 +173,13 @@ def _with_test(where: str, content: Prepared, how: TestSplit) -> Prepared:
     except InputError as error:
         raise InputError(f"{where}: no test split can be made: {error}") from None
     seen, held_out = parts.seen, parts.held_out
-    known = (seen.per_item > 0)[held_out.items]  # of a rare item all pairs may be held out
+    known = seen.knows(held_out.users, held_out.items)  # of a rare item all pairs may be held out
     pairs = held_out.where(known)
     both = TestFacts(
         pairs=len(held_out) + parts.unknown,
         users=int((content.train.per_user > seen.per_user).sum()),
         unknown=int((~known).sum()) + parts.unknown,
-        kept_users=int((pairs.per_user > 0).sum()),
+        kept_users=pairs.n_users_with_pairs,
         moment=parts.moment,
     )
     facts = content.facts.model_copy(update={"law": how.name, "made": how})
@@ -228,8 +229,10 @@ def _range(raw: RawInteractions) -> tuple[float, float] | None:
     return None if raw.ratings is None or not len(raw.ratings) else (float(raw.ratings.min()), float(raw.ratings.max()))
 
 
-def _sides(parts: list[RawInteractions]) -> tuple[list[RawIds], list[RawIds]]:
-    return [part.users for part in parts], [part.items for part in parts]
+def _chosen(parts: list[RawInteractions], kept: list[NDArray[np.bool_]]) -> tuple[RawIds, RawIds]:
+    """Users and items of the chosen lines of each part."""
+    pairs = list(zip(parts, kept, strict=True))
+    return _joined([part.users[keep] for part, keep in pairs]), _joined([part.items[keep] for part, keep in pairs])
 
 
 def _joined(sides: list[RawIds]) -> RawIds:
@@ -266,7 +269,7 @@ def _in_valid_only(pairs: Interactions, user: Ids, item: Ids, n_train: int) -> N
 
 
 def _disliked(parts: list[RawInteractions], kept: list[NDArray[np.bool_]], content: Prepared) -> Interactions:
-    users, items = (_joined([side[~keep] for side, keep in zip(sides, kept, strict=True)]) for sides in _sides(parts))
+    users, items = _chosen(parts, [~keep for keep in kept])
     user, item = _index(content.user_ids, users), _index(content.item_ids, items)
     known = (user >= 0) & (item >= 0)
     return Interactions.from_pairs(user[known], item[known], content.train.n_users, content.train.n_items)

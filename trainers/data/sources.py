@@ -73,11 +73,11 @@ def _public_files(name: str, data_dir: str | Path | None, options: DataOptions) 
     public = PUBLIC[name]
     looked = [Path(data_dir) / name] if data_dir is not None else _default_folders(name)
     if options != DataOptions() and "all" not in public.files:
-        given = ", ".join(options.model_dump(exclude_defaults=True))
+        given = ", ".join(options.given())
         raise InputError(f"dataset {name!r} is read as it was published; leave out the data options {given}")
     folder = local_or_downloaded(name, looked, download=data_dir is None)
     ours = {"ordered": public.ordered, **public.options}
-    read_as = checked(DataOptions, {**ours, **options.model_dump(exclude_defaults=True)}, f"dataset {name}")
+    read_as = checked(DataOptions, {**ours, **options.given()}, f"dataset {name}")
     paths = {split: _published_file(folder, Path(file).name) for split, file in public.files.items()}
     return Files(name, paths.get("all") or paths["train"], paths.get("test"), paths.get("valid"), read_as, public)
 

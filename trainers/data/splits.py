@@ -155,7 +155,7 @@ def _at_one_moment(train: Interactions, fraction: float) -> Split:
     moment = float(moments[1:][np.argmin(np.abs(held - fraction * len(train)))])
     seen = train.where(train.times < moment)
     late = train.times >= moment
-    known = (seen.per_user > 0)[train.users] & (seen.per_item > 0)[train.items]
+    known = seen.knows(train.users, train.items)
     if not (late & known).any():
         raise InputError(
             f"split 'time' leaves nothing to measure on: no user and item of the {late.sum()} pairs from {moment:g} on are "
