@@ -1,12 +1,12 @@
 """Numbers that were recorded, so that code which is moved changes no bit of them, and code that changes them raises a version.
 
 On the CPU and the libraries that they were recorded on, every bit is compared. Elsewhere sums are rounded in another order, so
-they need only be close. Whoever changes the numbers on purpose raises a version in trainers/engines/cache_versions.py, so that
-finished runs are trained or measured again, records the numbers again,
+they need only be close. A change of the numbers on purpose raises a version in trainers/engines/cache_versions.py, so that
+finished runs are trained or measured again. Then record the numbers again,
 
     python -m tests.golden --record
 
-and says in the commit why. Without `--record` it prints what would change, and writes nothing. It refuses to record other
+and say in the commit why. Without `--record` it prints what would change, and writes nothing. It refuses to record other
 numbers under the version that they had.
 """
 

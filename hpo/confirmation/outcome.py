@@ -99,7 +99,7 @@ class Confirmation(Stored):
 
     @property
     def table_metrics(self) -> tuple[str, str]:
-        """What the comparison table shows: the objective, and what stands beside it."""
+        """What the comparison table shows: the objective and the secondary metric."""
         return measured(self.objective)
 
     @property

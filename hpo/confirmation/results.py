@@ -136,7 +136,7 @@ def mean_sd(mean: float, sd: float | None) -> str:
 
 
 def mean_of(parts: Sequence[Any]) -> Any:
-    """The mean of numbers, and of what stands at the same position of equal mappings and lists."""
+    """The mean of numbers; of mappings and lists of one shape the mean at each position."""
     first = parts[0]
     if isinstance(first, dict):
         return {key: mean_of([part[key] for part in parts]) for key in first}

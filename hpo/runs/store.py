@@ -136,7 +136,7 @@ class FinishedRun:
 
 
 class RunRecord(Stored):
-    """The file of a finished run: its key, and its outcome but for the metrics by user, which lie beside it."""
+    """The file of a finished run: its key and its outcome; the metrics by user are in a file of the same name."""
 
     FORMAT: ClassVar[int] = 1
     config: TrainConfig

@@ -7,7 +7,7 @@ one core, with the public datasets, each takes seconds: the longest, of EASE, ab
 How a Ctrl-C travels:
 
 1. The terminal sends SIGINT to the command and to its workers. Workers block it; the command's `Stopper` notes it.
-2. `should_stop()` is true from now on. Whoever trains or waits raises `Stopped`, engines between two kernel calls or steps.
+2. `should_stop()` is true from now on. Code that trains or waits raises `Stopped`, engines between two kernel calls or steps.
 3. On its way up, a scheduler requeues its trials (`hpo.search.claims`).
 4. A command with workers sends them SIGTERM and waits; each requeues its trials in the same way. On Dask it cancels the tasks.
 5. `catching` turns `Stopped` into `StoppedBySignal`, which knows the signal.

@@ -1,4 +1,4 @@
-"""What a study's trials are valued by, and what else is measured beside it."""
+"""The metric that a study's trials are valued by, and the other metrics that are measured."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Objective = Annotated[str, AfterValidator(_known)]
 
 
 def measured(objective: str) -> tuple[str, str]:
-    """What a search measures: the objective, and beside it recall at the same cut-off; beside recall that is NDCG."""
+    """What a search measures: the objective and the secondary metric: recall at the same cut-off, or NDCG for recall."""
     metric = Metric.parse(objective)
     return objective, f"{'ndcg' if metric.name == 'recall' else 'recall'}@{metric.k}"
 

@@ -154,7 +154,7 @@ class StudySpec(BaseModel):
 
     @property
     def measured(self) -> tuple[str, str]:
-        """What the search measures: the objective, and what stands beside it."""
+        """What the search measures: the objective and the secondary metric."""
         return measured(self.objective)
 
     @property

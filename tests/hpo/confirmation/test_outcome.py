@@ -95,7 +95,7 @@ def test_runs_of_several_sources_are_a_caveat(field: str, kind: CaveatKind, one:
 
 
 def test_runs_of_several_library_versions_are_a_caveat():
-    """Of each engine by itself: torch rounds otherwise than numba anyway."""
+    """Each engine is looked at by itself: torch and numba round differently."""
 
     def by(label: str, **engines: str) -> Method:
         return method(label, failure="nan", trained_with={engine: [found] for engine, found in engines.items()})
