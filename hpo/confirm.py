@@ -9,7 +9,14 @@ from rich.console import Console
 
 from hpo.cli.context import existing_workspace
 from hpo.cli.entry import entry
-from hpo.cli.flags import add_confirm_arguments, add_location_arguments, add_study_arguments, check_rival_seeds, confirm_changes
+from hpo.cli.flags import (
+    add_checkpoint_argument,
+    add_confirm_arguments,
+    add_location_arguments,
+    add_study_arguments,
+    check_rival_seeds,
+    confirm_changes,
+)
 from hpo.pipeline import confirm_study
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import differences
@@ -23,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hpo.confirm", description=main.__doc__)
     add_study_arguments(parser)
     add_location_arguments(parser)
+    add_checkpoint_argument(parser)
     add_confirm_arguments(parser)
     return entry(parser, argv, _confirm)
 
@@ -38,7 +46,7 @@ def _confirm(arguments: argparse.Namespace) -> int:
     with Stopper().catching() as stopper, work.alone("confirm") as alone:
         if not alone:
             raise InputError(f"study {work.spec.name!r} is being confirmed by another process; wait until it is done")
-        confirm_study(work, study, storage, console, stopper)
+        confirm_study(work, study, storage, console, stopper, arguments.checkpoint_every)
     return 0
 
 

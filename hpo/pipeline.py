@@ -16,13 +16,15 @@ from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import BEST, TRIALS, check_owner, export_best, export_trials, export_winner
 from hpo.reporting.overview import CAVEATS_TITLE
 from hpo.runtime.signals import Stopper
-from hpo.runtime.text import counted
+from hpo.runtime.text import CHANGE_OUTPUT_HINT, counted
 from hpo.search.claims import reap
 from hpo.search.limits import while_it_exists
 from hpo.search.processes import Backend, SearchJob, search_with_processes
 from hpo.study.trials import enqueue_published, finalist_trials, shown_metrics
 from hpo.study.workspace import Workspace
+from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
+from trainers.files import writing
 
 
 def open_study(work: Workspace, storage: BaseStorage, **rename: str) -> optuna.Study:
@@ -92,8 +94,11 @@ def search_study(
         why_not = enqueue_published(study, job.work.spec)
         if why_not:
             say(console, f"no published trial: {why_not}")
+        with writing(job.work.folder, CHANGE_OUTPUT_HINT):
+            job.work.folder.mkdir(parents=True, exist_ok=True)
         with SearchProgress(console, job.work.spec.search.epochs) as progress:
             backend(job, study, progress, stopper)
+        job.checkpoints.sweep(study)
 
 
 def export_study(work: Workspace, study: optuna.Study, console: Console) -> None:
@@ -107,8 +112,18 @@ def export_study(work: Workspace, study: optuna.Study, console: Console) -> None
     )
 
 
-def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper) -> None:
+def confirm_study(
+    work: Workspace,
+    study: optuna.Study,
+    storage: BaseStorage,
+    console: Console,
+    stopper: Stopper,
+    checkpoint_every: float = EVERY_SECONDS,
+) -> None:
     """Confirm a study, write confirm.yaml, the winner to best.yaml and the report, print table and verdict.
+
+    Args:
+        checkpoint_every: seconds between two checkpoints of a run.
 
     Raises:
         InputError: see `Confirmer.run`; the data have changed since the search; the folder holds another study's results.
@@ -122,7 +137,7 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
         f"published settings and rivals x {counted(plan.seeds, 'seed')} on test, {plan.epochs} epochs each",
     )
     with RunProgress(console) as progress:
-        outcome = Confirmer(work, storage, progress, stopper).run(study)
+        outcome = Confirmer(work, storage, progress, stopper, checkpoint_every).run(study)
     path = outcome.write(work.folder)
     export_winner(work, outcome)
     title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from hpo.cli.console import RunProgress, say, table
 from hpo.cli.entry import entry
-from hpo.cli.flags import OUTPUT, add_data_argument, add_engine_arguments, positive, seed
+from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, positive, seed
 from hpo.replication.outcome import Outcome, ReplicatedRow, ReplicatedTable
 from hpo.replication.papers import TABLES, PaperRow, PaperTable
 from hpo.runs.provenance import provenance
@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR")
     add_data_argument(parser)
     add_engine_arguments(parser)
+    add_checkpoint_argument(parser)
     return entry(parser, argv, _replicate)
 
 
@@ -54,7 +55,8 @@ def _replicate(arguments: argparse.Namespace) -> int:
     _earlier(path)  # a damaged file shows before hours are spent
     with Stopper().catching() as stopper, RunProgress(console) as progress:
         store = RunStore(folder / "runs", elsewhere=arguments.output)
-        full_runs = FullRuns(store, progress, stopper, measured_at_full_budget(DEFAULT_OBJECTIVE))
+        measured = measured_at_full_budget(DEFAULT_OBJECTIVE)
+        full_runs = FullRuns(store, progress, stopper, measured, arguments.checkpoint_every)
         outcomes = list(_outcomes(planned, arguments.data_dir, full_runs))
     header = ["run", "N", *(name for metric in paper_table.metrics for name in (metric, "paper", ""))]
     epochs = arguments.epochs or paper_table.epochs

@@ -19,6 +19,7 @@ from hpo.cli.context import shown_storage
 from hpo.cli.entry import entry
 from hpo.cli.flags import (
     OUTPUT,
+    add_checkpoint_argument,
     add_confirm_arguments,
     add_engine_arguments,
     add_location_arguments,
@@ -81,6 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     _add_worker_arguments(parser)
     add_location_arguments(parser)
     add_engine_arguments(parser)
+    add_checkpoint_argument(parser)
     add_confirm_arguments(parser)
     return entry(parser, argv, _run)
 
@@ -151,8 +153,9 @@ def _run(arguments: argparse.Namespace) -> int:
         for each, its_study in [(work, study), *(_rival_studies(work, storage, arguments) if arguments.tune_rivals else ())]:
             if each is not work:
                 introduce(each, console)
-            deadline = None if arguments.timeout is None else time.time() + arguments.timeout
-            search_study(SearchJob(each, url, deadline, arguments.stale_after), its_study, console, stopper, backend)
+            deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
+            job = SearchJob(each, url, deadline, arguments.stale_after, arguments.checkpoint_every)
+            search_study(job, its_study, console, stopper, backend)
             if arguments.timeout is not None and not best_trials(its_study, 1):
                 raise SearchFailed(
                     f"study {each.spec.name!r} has no complete trial after --timeout {arguments.timeout:g}; give it more "
@@ -167,7 +170,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 if not alone:
                     say(console, f"{spec.name}: another process confirms it; run this command again to see the verdict")
                     return 0
-                confirm_study(replace(work, spec=plan), study, storage, console, stopper)  # its flags are for this time only
+                to_confirm = replace(work, spec=plan)  # its flags are for this time only
+                confirm_study(to_confirm, study, storage, console, stopper, arguments.checkpoint_every)
     say(console, f"look closer: {work.folder / HTML}, or python -m hpo.dashboard{_location_flags(arguments)}")
     return 0
 

@@ -28,6 +28,7 @@ from hpo.study.trials import finalist_trials, trial_config
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig
 from trainers.baselines import BASELINES
+from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
 from trainers.data.prepare import TestData
 from trainers.engines import engine_for
@@ -45,6 +46,7 @@ class Confirmer:
     storage: BaseStorage
     progress: Progress
     stopper: Stopper
+    checkpoint_every: float = EVERY_SECONDS
 
     def run(self, study: optuna.Study) -> Confirmation:
         """Both stages.
@@ -161,7 +163,8 @@ class Confirmer:
     def _full_runs(self) -> FullRuns:
         """Finished runs of this study and, where the same config was trained for another one, of that."""
         store = RunStore(self.work.folder / "runs", elsewhere=self.work.output)
-        return FullRuns(store, self.progress, self.stopper, measured_at_full_budget(self.work.spec.objective))
+        measured = measured_at_full_budget(self.work.spec.objective)
+        return FullRuns(store, self.progress, self.stopper, measured, self.checkpoint_every)
 
     @cached_property
     def _test(self) -> TestData:

@@ -48,13 +48,13 @@ def search_on_dask(
         chosen = _chosen_workers(client, workers)
         job = _reachable(job, client)
         monitor = SearchMonitor(study, job.work.spec.search, progress)
-        data = client.scatter(job, broadcast=True)  # the data travel once, not with each task
+        data = client.scatter(replace(job, deadline=None), broadcast=True)  # the data travel once, not with each task
         tasks = [
             client.submit(_task, data, number, of_host, workers=[address], allow_other_workers=True, pure=False)
             for address, number, of_host in chosen
         ]
         try:
-            while not all(task.done() for task in tasks):
+            while not all(task.done() for task in tasks) and not _out_of_time(job.deadline):
                 stopper.wait(POLL_SECONDS / 4)
                 monitor.poll()
                 _raise_errors_of(tasks)
@@ -120,6 +120,11 @@ def _reachable(job: SearchJob, client: Client) -> SearchJob:
             f"database that all of them reach, --storage postgresql+psycopg://user@host/db"
         )
     return replace(job, storage=os.path.abspath(job.storage))  # they stand in other folders
+
+
+def _out_of_time(deadline: float | None) -> bool:
+    """Only this process's clock counts: those of other machines began at other times."""
+    return deadline is not None and time.monotonic() >= deadline
 
 
 def _host_and_pid() -> tuple[str, int]:

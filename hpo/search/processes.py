@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import signal
 import sys
 import time
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import connection, resource_tracker
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Protocol
 
 import optuna
@@ -21,6 +23,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, StudyDeleted, reason_of, set_up_logging
 from hpo.runtime.signals import StoppedBySignal, Stopper
+from hpo.search.checkpoints import FOLDER as CHECKPOINTS
+from hpo.search.checkpoints import TrialCheckpoints
 from hpo.search.claims import STALE_HOURS, reap
 from hpo.search.limits import Failures, while_it_exists
 from hpo.search.progress import NoProgress, Progress
@@ -31,6 +35,7 @@ from hpo.study.attributes import FINISHED
 from hpo.study.spec import SearchPlan
 from hpo.study.trials import has_failed
 from hpo.study.workspace import Workspace
+from trainers.checkpoints import EVERY_SECONDS, training_key
 from trainers.engines import make_engine
 from trainers.engines.resources import take_share
 from trainers.errors import InputError, OutOfMemory
@@ -47,13 +52,31 @@ class SearchJob:
 
     Attributes:
         storage: URL or journal path; a password in it is passed on between processes only.
-        deadline: when the search ends in any case, as time.time() tells it; None for no limit.
+        deadline: when the search ends in any case, as time.monotonic() tells it on this machine; None for no limit.
+        checkpoint_every: seconds between two checkpoints of a trial.
     """
 
     work: Workspace
     storage: str = field(repr=False)
     deadline: float | None = None
     stale_after: float = STALE_HOURS
+    checkpoint_every: float = EVERY_SECONDS
+    checkpoint_folder: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        folder = Path(os.path.abspath(self.work.folder)) / CHECKPOINTS  # workers may stand elsewhere
+        object.__setattr__(self, "checkpoint_folder", folder)
+
+    @property
+    def checkpoints(self) -> TrialCheckpoints:
+        """Of the study's trials."""
+        seen, validation = self.work.split
+        choice, objective = self.work.choice, self.work.spec.measured
+        key = training_key(self.work.spec.probe, seen, validation, choice) | {
+            "measured_in": objective,
+            "evaluate_every": self.work.spec.search.evaluate_every,
+        }
+        return TrialCheckpoints(self.checkpoint_folder, key, self.checkpoint_every)
 
     def run(self, stopper: Stopper, progress: Progress, study: optuna.Study | None = None) -> None:
         """Search in this process until the budget is met.
@@ -74,7 +97,15 @@ class SearchJob:
         engine = make_engine(work.choice, seen, validation, every, work.lanes, stopper.should_stop, metrics)
         with while_it_exists(study):
             Scheduler(
-                study, work.spec, engine, progress, stopper, self.deadline, self.stale_after, stop_on_failures=alone
+                study,
+                work.spec,
+                engine,
+                progress,
+                stopper,
+                self.deadline,
+                self.stale_after,
+                stop_on_failures=alone,
+                checkpoints=self.checkpoints,
             ).run()
 
     def _open_patiently(self, stopper: Stopper) -> BaseStorage:

@@ -12,13 +12,14 @@ import pytest
 
 from trainers import TrainConfig
 from trainers.engines import EpochResult
-from trainers.engines.protocol import Vectors
+from trainers.engines.protocol import State, Vectors
 from trainers.errors import OutOfMemory
-from trainers.lanes import LaneRunner
+from trainers.lanes import LaneJob, LaneRunner
+from trainers.stopping import never
 
 
 @dataclass(eq=False)
-class Job:
+class Job(LaneJob):
     """A config of so many epochs; notes its losses, which are 100 times its seed plus the epoch."""
 
     config: TrainConfig
@@ -31,6 +32,8 @@ class Job:
 
 class Counting:
     """Its memory holds `room` configs; with `halves` it says, as the CUDA engine does, how many lanes are left."""
+
+    should_stop = staticmethod(never)
 
     def __init__(self, lanes: int, room: int = 99, halves: bool = False) -> None:
         self.lanes, self.room, self.halves = lanes, room, halves
@@ -58,9 +61,16 @@ class Counting:
     def vectors(self, lane: int) -> Vectors:
         return np.full((2, 2), self.busy[lane][0].seed, np.float32), np.zeros((2, 2), np.float32)
 
-    def keep(self, lane: int) -> None: ...
+    def keep(self, lane: int) -> State: ...
 
-    def go_back(self, lane: int, kept: object, learning_rate: float) -> None: ...
+    def go_back(self, lane: int, kept: State, learning_rate: float) -> None: ...
+
+    def state(self, lane: int) -> State:
+        return {"epochs_done": np.array(self.busy[lane][1])}
+
+    def resume(self, lane: int, config: TrainConfig, state: State) -> None:
+        self.start(lane, config)
+        self.busy[lane] = config, int(state["epochs_done"])
 
     def stop(self, lane: int) -> None:
         self.busy.pop(lane, None)

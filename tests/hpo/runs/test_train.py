@@ -20,7 +20,7 @@ from trainers import Interactions, TrainConfig
 from trainers.early_stopping import Plateau
 from trainers.engines import EngineChoice, EpochResult, make_engine
 from trainers.errors import OutOfMemory
-from trainers.stopping import Stopped
+from trainers.stopping import Stopped, never
 from trainers.train import Run
 
 CHOICE = EngineChoice("torch", "cpu", "tested")
@@ -126,6 +126,8 @@ class TwoLanes:
     def __init__(self, call: str) -> None:
         self.lanes, self.call = 2, call
         self.engines = [make_engine(CHOICE, SEEN, HELD_OUT) for _ in range(2)]
+
+    should_stop = staticmethod(never)
 
     def start(self, lane: int, config: TrainConfig) -> None:
         self.engines[lane].start(0, config)
