@@ -141,8 +141,6 @@ class CheckpointFile:
             for one in (path, *path.parent.glob(f".*.{path.name}")):
                 with suppress(OSError):
                     one.unlink(missing_ok=True)
-        with suppress(OSError):
-            self.path.parent.rmdir()  # the last one takes the folder along
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
@@ -158,7 +156,7 @@ class CheckpointFile:
         if not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 about = json.loads(str(arrays[ABOUT][()]))
                 if differing := self._differing(about):
                     log.warning("%s: is of another %s; %s begins without it", path, differing, self.label)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -99,6 +99,8 @@ class FullRuns:
             notes = rounding(choice) | {"curve_every": curve_every}
             checkpoints = {label: self._checkpoint(label, keys[label], notes) for label in missing}
             self._train(engine, missing, checkpoints, plateau, keep)
+            with suppress(OSError):  # others may be using it
+                (self.store.folder / CHECKPOINTS).rmdir()
         return [run for run in runs.values() if run is not None]
 
     def _checkpoint(self, label: str, key: RunKey, more: dict[str, Any]) -> CheckpointFile:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ class TrialCheckpoints:
             path = self._path(trial)
             if path.exists() and path.name not in needed:
                 CheckpointFile(path, {}).delete()
+        with suppress(OSError):  # others may be using it
+            self.folder.rmdir()
 
     def _paths(self, trials: Sequence[FrozenTrial], trial: FrozenTrial) -> Iterator[Path]:
         return map(self._path, attempts(trials, trial.number))

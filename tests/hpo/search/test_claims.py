@@ -13,7 +13,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from hpo.search.claims import CLAIM_SECONDS, Reaper, is_dead, reap, requeue, start_time, this_worker
-from hpo.study.attributes import MAX_RETRIES, PUBLISHED_MARK, RETRIES, RETRY_OF, WORKER
+from hpo.study.attributes import FAILURE, MAX_RETRIES, PUBLISHED_MARK, RETRIES, RETRY_OF, WORKER, WORKER_DIED
 
 BOX = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
 
@@ -138,9 +138,39 @@ def test_reaping_fails_and_requeues_until_the_cap(study: optuna.Study):
         assert waiting[0].user_attrs[RETRIES] == retries
         trial = running(study, {**this_worker(), "boot": "another"})
         assert trial.params == params, "the same parameters are tried again"
-    assert len(reap(study)) == 1
+    assert reap(study) == []
     assert not study.get_trials(states=(TrialState.WAITING,)), "beyond the cap a trial is given up"
     assert {trial.state for trial in study.trials} == {TrialState.FAIL}
+    failures = [trial.user_attrs.get(FAILURE) for trial in study.trials]
+    reason = "its worker was killed 4 times, each time before another epoch was measured"
+    assert failures == [None, None, None, {"epoch": 0, "reason": reason, WORKER_DIED: True}]
+    assert reap(study) == [], "what has failed is not queued by the next one"
+
+
+def test_a_trial_that_gets_further_each_time_is_never_given_up(study: optuna.Study):
+    """Hours of training on a machine that is taken away every half hour."""
+    dead = {**this_worker(), "boot": "another"}
+    running(study, dead)
+    for epoch in range(2 * MAX_RETRIES):
+        last = study.trials[-1]
+        study._storage.set_trial_intermediate_value(last._trial_id, epoch + 1, 0.5)
+        assert reap(study) == [last.number]
+        running(study, dead)
+        assert study.trials[-1].user_attrs[RETRIES] == 1
+    assert len(reap(study)) == 1, "no epoch since: that counts"
+    assert study.trials[-1].user_attrs[RETRIES] == 2
+
+
+def test_a_trial_whose_reaper_was_killed_before_it_queued_it_is_queued_by_the_next(study: optuna.Study):
+    trial = running(study, {**this_worker(), "boot": "another"})
+    study.tell(trial.number, state=TrialState.FAIL)
+    failed = running(study, this_worker())
+    study._storage.set_trial_user_attr(failed._trial_id, FAILURE, {"epoch": 1, "reason": "diverged"})
+    study.tell(failed.number, state=TrialState.FAIL)
+    assert reap(study) == [0]
+    assert reap(study) == [], "once"
+    (waiting,) = study.get_trials(states=(TrialState.WAITING,))
+    assert (waiting.user_attrs[RETRY_OF], waiting.user_attrs[RETRIES]) == (0, 1)
 
 
 def test_living_trials_are_left_alone(study: optuna.Study):
