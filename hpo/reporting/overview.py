@@ -17,10 +17,11 @@ from hpo.confirmation.results import SearchCost, search_cost
 from hpo.confirmation.statistics import Comparison, Word
 from hpo.confirmation.wording import LAWS
 from hpo.runs.store import Beyond
-from hpo.runtime.text import counted, duration
+from hpo.runtime.text import counted, duration, finished_of
+from hpo.study.attributes import FAILURE
 from hpo.study.definition import stored_definition
 from hpo.study.spec import StudySpec
-from hpo.study.trials import best_trials, shown_metrics, tally, trial_config
+from hpo.study.trials import best_trials, has_failed, shown_metrics, tally, trial_config
 from trainers.config import TrainConfig, dotted
 from trainers.data.options import ValidationSplit
 from trainers.metrics.definitions import Metric
@@ -28,6 +29,7 @@ from trainers.metrics.gradient_share import HARDEST
 from trainers.yaml_files import to_yaml
 
 CAVEATS_TITLE = "Caveats"
+SHOWN_FAILURES = 3  # failed trials whose reason is said
 SEARCH_COLUMNS = ["trials", "epochs to find", "time to find", "time to test"]
 LOSS_KEYS = "loss."  # of the dotted keys of a config
 GRADIENT_COLUMNS = ["method", "negatives with a gradient", *(f"share of the {name}" for name in HARDEST)]
@@ -99,12 +101,16 @@ class Overview:
 
     def progress(self) -> str:
         """How far the search has come, in a sentence."""
-        budget, counts = self.spec.search.trials, tally(self.study.get_trials(deepcopy=False))
-        parts = [f"{self.cost.trials} of {budget} trials finished", f"{counts.pruned} pruned", f"{counts.failed} failed"]
+        trials = self.study.get_trials(deepcopy=False)
+        budget, counts = self.spec.search.trials, tally(trials)
+        finished = f"{finished_of(self.cost.trials, budget)} trials finished"
+        parts = [finished, f"{counts.pruned} pruned", f"{counts.failed} failed"]
         parts += [f"{counts.running} running"] if counts.running else []
         parts += [f"{self.cost.epochs:,} epochs trained in {duration(self.cost.seconds)}"]
         done = "" if self.cost.trials >= budget else "Half finished: "
-        return f"{done}{', '.join(parts)}."
+        failed = [f"Trial {one.number} failed: {one.user_attrs[FAILURE]['reason']}." for one in trials if has_failed(one)]
+        more = [f"{len(failed) - SHOWN_FAILURES} more failed."] if len(failed) > SHOWN_FAILURES else []
+        return " ".join([f"{done}{', '.join(parts)}.", *failed[:SHOWN_FAILURES], *more])
 
     def best_trial(self) -> str:
         """The best trial in a sentence."""

@@ -76,7 +76,7 @@ def test_what_show_prints_is_a_study_file(place: Place, capsys: pytest.CaptureFi
     (place.root / "mine.yaml").write_text(capsys.readouterr().out)
     assert place.run("--search-only", "--trials", "1", study="mine.yaml") == 0
     assert place.run("--search-only", "--trials", "1", "--study-name", "tiny_mml", study="mine.yaml") == 0
-    assert ("the budget is met, 1/1 finished" in capsys.readouterr().out) == has_run
+    assert ("the budget is met, 1 of 1 finished" in capsys.readouterr().out) == has_run
 
 
 def test_all_that_is_deleted_is_said_before(place: Place, question: list[str], capsys: pytest.CaptureFixture[str]):

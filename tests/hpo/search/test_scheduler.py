@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Mapping
 
 import optuna
@@ -81,6 +82,18 @@ def test_the_value_is_that_of_the_last_epoch_not_of_the_best():
     loop = scheduler(spec(1), GivenCurves(1, lambda config, epoch: {1: 0.1, 2: 0.9, 3: 0.5, 4: 0.4}[epoch]))
     loop.run()
     assert loop.study.best_value == 0.4
+
+
+def test_a_time_limit_does_not_follow_the_wall_clock(monkeypatch: pytest.MonkeyPatch):
+    loop = scheduler(spec(4), GivenCurves(1, by_margin))
+    loop.deadline = time.monotonic() + 60.0
+    monkeypatch.setattr(time, "time", lambda: 1e12)
+    loop.run()
+    assert states(loop.study) == [TrialState.COMPLETE] * 4
+    loop = scheduler(spec(4), GivenCurves(1, by_margin))
+    loop.deadline = time.monotonic() - 1.0
+    loop.run()
+    assert states(loop.study) == []
 
 
 def test_failures_do_not_count_and_the_search_goes_on():
