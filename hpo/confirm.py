@@ -18,8 +18,10 @@ from hpo.cli.flags import (
     confirm_changes,
 )
 from hpo.pipeline import confirm_study
+from hpo.reporting.export import claim
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import differences
+from hpo.study.owner import while_it_exists
 from hpo.study.spec import is_study_file, load_spec
 from hpo.study.workspace import Workspace
 from trainers.errors import InputError
@@ -42,8 +44,9 @@ def _confirm(arguments: argparse.Namespace) -> int:
     plan = work.spec.override(confirm_changes(arguments))
     check_rival_seeds(work.spec, plan, work.rivals, arguments.rival_seeds)
     work = replace(work, spec=plan)
+    claim(work.folder, study)
     console = Console()
-    with Stopper().catching() as stopper, work.alone("confirm") as alone:
+    with Stopper().catching() as stopper, while_it_exists(study, "confirmed"), work.alone("confirm") as alone:
         if not alone:
             raise InputError(f"study {work.spec.name!r} is being confirmed by another process; wait until it is done")
         confirm_study(work, study, storage, console, stopper, arguments.checkpoint_every)

@@ -15,7 +15,13 @@ from rich.console import Console
 
 from hpo.cli.console import RunProgress, say, table
 from hpo.cli.entry import entry
+<<<<<<< HEAD
 from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, positive, seed
+=======
+from hpo.cli.flags import OUTPUT, add_data_argument, add_engine_arguments, positive, seed
+from hpo.confirmation.caveats import other_revisions
+from hpo.confirmation.wording import sentence
+>>>>>>> verdicts
 from hpo.replication.outcome import Outcome, ReplicatedRow, ReplicatedTable
 from hpo.replication.papers import TABLES, PaperRow, PaperTable
 from hpo.runs.provenance import provenance
@@ -53,6 +59,8 @@ def _replicate(arguments: argparse.Namespace) -> int:
     console, folder = Console(), arguments.output / "replicate"
     path = folder / f"{arguments.table}.yaml"
     _earlier(path)  # a damaged file shows before hours are spent
+    with writing(folder, CHANGE_OUTPUT_HINT):
+        folder.mkdir(parents=True, exist_ok=True)
     with Stopper().catching() as stopper, RunProgress(console) as progress:
         store = RunStore(folder / "runs", elsewhere=arguments.output)
         measured = measured_at_full_budget(DEFAULT_OBJECTIVE)
@@ -64,6 +72,8 @@ def _replicate(arguments: argparse.Namespace) -> int:
     title = f"{arguments.table}: test split, {counted(epochs, 'epoch')}, last epoch{stopping}, seed {arguments.seed}"
     console.print(table(title, header, [outcome.cells(paper_table) for outcome in outcomes]))
     say(console, paper_table.note)
+    for caveat in other_revisions(arguments.table, full_runs.programs.values(), provenance().program):
+        say(console, sentence(caveat, DEFAULT_OBJECTIVE))
     rows = [outcome.to_row() for outcome in outcomes]
     now = [row.identity for row in rows]
     lock = FileLock(folder / f".{arguments.table}.lock")  # others may write rows of this table

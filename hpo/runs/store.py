@@ -22,13 +22,14 @@ from trainers import TrainConfig
 from trainers.early_stopping import Plateau
 from trainers.engines import cache_versions
 from trainers.errors import InputError
-from trainers.files import write_bytes, write_text
+from trainers.files import write_bytes, write_text, writing
 from trainers.validation import SETTINGS
 
 log = logging.getLogger(__name__)
 
 CHECKSUM = "sha256"
 REMEDY = "delete it to make it again"
+UNKNOWN = "an unknown revision"
 Kind = TypeVar("Kind", bound=Stored)
 
 
@@ -179,7 +180,7 @@ class RunRecord(Stored):
 
 
 class BaselineResult(Stored):
-    """What a baseline reaches: `label` and `note` as in `trainers.baselines.Baseline`, `seconds` to make it."""
+    """What a baseline reaches: `label` and `note` as in `trainers.baselines.Baseline`, seconds and revision that made it."""
 
     FORMAT: ClassVar[int] = 1
     label: str
@@ -187,6 +188,7 @@ class BaselineResult(Stored):
     metrics: dict[str, float]
     beyond: Beyond
     seconds: float
+    made_by: str = UNKNOWN
 
 
 class RunStore:
@@ -234,7 +236,7 @@ class RunStore:
             except InputError as error:
                 log.warning("%s", error)
                 continue
-            write_sealed(path, found, table)
+            self.write(name, found, table)
             return found, table
         return None
 
@@ -245,7 +247,17 @@ class RunStore:
             InputError: the folder cannot be written.
         """
         table = b"" if run.per_user is None else _to_npz(run.per_user)
-        write_sealed(self.folder / f"{key.digest()}.json", RunRecord.of(key, run), table)
+        self.write(f"{key.digest()}.json", RunRecord.of(key, run), table)
+
+    def write(self, name: str, content: Stored, table: bytes = b"") -> None:
+        """Keep a record. The folder is made, but not the study's folder that it is in, which may have been moved or deleted.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        with writing(self.folder, CHANGE_OUTPUT_HINT):
+            self.folder.mkdir(exist_ok=True)
+        write_sealed(self.folder / name, content, table)
 
 
 def _read(path: Path, kind: type[Kind], is_right: Callable[[Kind], bool]) -> tuple[Kind, bytes]:

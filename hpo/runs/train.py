@@ -5,8 +5,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+<<<<<<< HEAD
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
+=======
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
+>>>>>>> verdicts
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol
@@ -16,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpo.runs.provenance import Provenance, note_revision, provenance
-from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunKey, RunStore, write_sealed
+from hpo.runs.store import UNKNOWN, BaselineResult, Beyond, FinishedRun, RunKey, RunStore
 from hpo.runtime.signals import Stopper
 from trainers import Interactions, TrainConfig, TrainingDiverged, recommend
 from trainers.baselines import BASELINES
@@ -49,13 +54,18 @@ class FullRuns:
     Attributes:
         metrics: what they are measured in. The first is the objective: curves are of it, and what is recommended beyond
             accuracy is that of lists as long as its cut-off.
+        programs: of all runs and baselines that it has given out, the revision of the program that made each, by its name.
     """
 
     store: RunStore
     progress: Progress
     stopper: Stopper
     metrics: tuple[str, ...]
+<<<<<<< HEAD
     checkpoint_every: float = EVERY_SECONDS
+=======
+    programs: dict[str, str] = field(default_factory=dict)
+>>>>>>> verdicts
 
     def train(
         self,
@@ -96,11 +106,16 @@ class FullRuns:
                 checkpoints[record.label].delete()
                 runs[record.label] = run
 
+<<<<<<< HEAD
             notes = rounding(choice) | {"curve_every": curve_every}
             checkpoints = {label: self._checkpoint(label, keys[label], notes) for label in missing}
             self._train(engine, missing, checkpoints, plateau, keep)
             with suppress(OSError):  # others may be using it
                 (self.store.folder / CHECKPOINTS).rmdir()
+=======
+            self._train(engine, missing, plateau, keep)
+        self.programs.update({keys[label].digest(): _made_by(run) for label, run in runs.items() if run is not None})
+>>>>>>> verdicts
         return [run for run in runs.values() if run is not None]
 
     def _checkpoint(self, label: str, key: RunKey, more: dict[str, Any]) -> CheckpointFile:
@@ -147,6 +162,7 @@ class FullRuns:
         data = f"{seen.checksum[:10]}-{held_out.checksum[:10]}"
         stored = f"baselines/{name}-{BASELINE_VERSION}.{FIGURES_VERSION}-{data}-{measured_in[:10]}.json"
         if found := self.store.read(stored, BaselineResult):
+            self.programs[stored] = found[0].made_by
             return found[0]
         started = time.perf_counter()
         with self.progress.run(f"test, {name}, baseline", 1) as advance:
@@ -156,10 +172,10 @@ class FullRuns:
             per_user, beyond = self._measured(lists, seen, held_out)
             advance()
         seconds = round(time.perf_counter() - started, 1)
-        result = BaselineResult(
-            label=baseline.label, note=baseline.note, metrics=_means(per_user), beyond=beyond, seconds=seconds
-        )
-        write_sealed(self.store.folder / stored, result)
+        figures = {"metrics": _means(per_user), "beyond": beyond, "seconds": seconds, "made_by": provenance().program}
+        result = BaselineResult(label=baseline.label, note=baseline.note, **figures)
+        self.programs[stored] = result.made_by
+        self.store.write(stored, result)
         return result
 
     def _with_figures(self, run: FinishedRun, vectors: Vectors, seen: Interactions, held_out: Interactions) -> FinishedRun:
@@ -263,3 +279,8 @@ class _Record(LaneJob):
 
 def _means(per_user: pd.DataFrame) -> dict[str, float]:
     return {str(name): float(per_user[name].mean()) for name in per_user}
+
+
+def _made_by(run: FinishedRun) -> str:
+    """The revision of the program that trained and measured a run."""
+    return run.trained_by.program if run.trained_by else UNKNOWN
