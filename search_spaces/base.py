@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from trainers.encoders import ENCODERS
 from trainers.errors import InputError
 from trainers.losses import Loss
 from trainers.negatives import NEGATIVES
+from trainers.text import shown
 from trainers.validation import SETTINGS
 
 Params = dict[str, Any]
@@ -47,9 +49,9 @@ class Space(ABC):
     @classmethod
     def _each_once(cls, also: tuple[Also, ...]) -> tuple[Also, ...]:
         """What is said twice would make another study of the same space."""
-        repeated = sorted({name for name in also if also.count(name) > 1})
+        repeated = sorted(name for name, times in Counter(also).items() if times > 1)
         if repeated:
-            raise ValueError(f"each field may be named once, {', '.join(repeated)} is repeated, got {list(also)}")
+            raise ValueError(f"each field may be named once, {', '.join(repeated)} is repeated, got {shown(list(also))}")
         return also
 
     @property
@@ -133,7 +135,9 @@ def _settings(fixed: Mapping[str, Any], field: str, known: Iterable[str]) -> Map
         return {}
     given = fixed[field]
     if not isinstance(given, Mapping) or "name" not in given:
-        raise InputError(f"config: {field}: must be a mapping with a name, one of {', '.join(sorted(known))}, got {given!r}")
+        raise InputError(
+            f"config: {field}: must be a mapping with a name, one of {', '.join(sorted(known))}, got {shown(given)}"
+        )
     return given
 
 
@@ -146,14 +150,14 @@ def _ends(box: BaseDistribution) -> tuple[Any, ...]:
 
 def check_kind(space: str, expected: type[Loss], loss: object) -> None:
     if not isinstance(loss, expected):
-        raise InputError(f"space {space} holds losses of kind {expected.name}, got {loss!r}")
+        raise InputError(f"space {space} holds losses of kind {expected.name}, got {shown(loss)}")
 
 
 def into_box(name: str, value: Any, box: BaseDistribution) -> Any:
     """The value, moved into its box when rounding alone carried it out."""
     if isinstance(box, CategoricalDistribution):
         if value not in box.choices:
-            raise InputError(f"{name} must be one of {list(box.choices)} in the space, got {value!r}")
+            raise InputError(f"{name} must be one of {list(box.choices)} in the space, got {shown(value)}")
         return value
     assert isinstance(box, FloatDistribution | IntDistribution)  # the only boxes used here
     inside = type(value)(min(max(value, box.low), box.high))

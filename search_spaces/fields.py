@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from search_spaces.base import Also, Params, Space, check_kind
 from trainers.errors import InputError
 from trainers.losses import LOSSES, Loss
+from trainers.text import shown
 from trainers.validation import SETTINGS
 
 TEMPERATURE = FloatDistribution(0.04, 0.3, log=True)
@@ -72,5 +73,5 @@ class FieldSpace(Space):
         params = {field: getattr(loss, field) for field in FIELDS[self.name]}
         for field, value in vars(self.loss(params)).items():
             if getattr(loss, field) != value:
-                raise InputError(f"{field}: this space has {value!r}, got {getattr(loss, field)!r}")
+                raise InputError(f"{field}: this space has {value!r}, got {shown(getattr(loss, field))}")
         return params

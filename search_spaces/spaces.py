@@ -27,6 +27,7 @@ from search_spaces.ordered import (
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.losses import CCL, MML, Loss
+from trainers.text import shown
 from trainers.validation import SETTINGS, Whole
 
 MARGIN_TOP = (0.6, 0.98)
@@ -77,7 +78,7 @@ class MMLSpace(Space):
     def loss_params(self, loss: Any) -> Params:
         check_kind(self.name, MML, loss)
         if len(loss.margins) != self.n_margins:
-            raise InputError(f"margins: this space has n_margins {self.n_margins}, got {list(loss.margins)}")
+            raise InputError(f"margins: this space has n_margins {self.n_margins}, got {shown(list(loss.margins))}")
         margin_ratios, weight_ratios = ratios_of(loss.margins), ratios_of(loss.weights)
         return {
             "margin_top": loss.margins[-1],
@@ -121,9 +122,11 @@ class MMLShapeSpace(Space):
         point = self._fitted(loss)
         margins = self._margins(point)
         if margins != loss.margins:
-            raise InputError(f"curvature: no power law in the space gives these margins, got {list(loss.margins)}")
+            raise InputError(f"curvature: no power law in the space gives these margins, got {shown(list(loss.margins))}")
         if weights_from_tau(margins, point["tau"]) != loss.weights:
-            raise InputError(f"tau: weights are not proportional to exp(margin / tau) in the space, got {list(loss.weights)}")
+            raise InputError(
+                f"tau: weights are not proportional to exp(margin / tau) in the space, got {shown(list(loss.weights))}"
+            )
         return point
 
     def nearest(self, config: TrainConfig) -> Params | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from trainers.text import SHOWN, clipped, shown
+
 
 class InputError(ValueError):
     """The user's input breaks a rule. The message gives the rule, the offending value and the remedy."""
@@ -41,14 +43,14 @@ class OutOfMemory(RuntimeError):
 
 
 def first_line(error: BaseException, text: str | None = None) -> str:
-    """The first line of what an error says, or of `text` in its place; the type's name where that is empty."""
+    """The first line of what an error says, or of `text` in its place, shortened; the type's name where that is empty."""
     lines = (str(error) if text is None else text).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return clipped(lines[0]) if lines else type(error).__name__
 
 
-def unknown(kind: str, name: object, known: Iterable[str], shown: str = "") -> str:
-    """`unknown loss 'mmll'; did you mean 'mml'? known: bsl, ccl, mml`; `shown` stands for the names where they are too many."""
+def unknown(kind: str, name: object, known: Iterable[str], instead: str = "") -> str:
+    """`unknown loss 'mmll'; did you mean 'mml'? known: bsl, ccl, mml`; `instead` of the names where they are too many."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(name), names, n=1)
+    near = difflib.get_close_matches(str(name)[:SHOWN], names, n=1)
     hint = f" did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {name!r};{hint} known: {shown or ', '.join(names)}"
+    return f"unknown {kind} {shown(name)};{hint} known: {instead or ', '.join(names)}"

@@ -18,9 +18,10 @@ from trainers.errors import InputError
 from trainers.files import writing
 from trainers.metrics.accuracy import evaluate
 from trainers.metrics.ranking import check_vectors, recommend
+from trainers.text import SHOWN, clipped, shown
 
 FORMAT = 1
-SHOWN = 5  # unknown users that a message names
+MOST_USERS = 5  # unknown ones that a message names
 ENDING = ".npz"
 
 
@@ -74,7 +75,7 @@ class Recommender:
             InputError: users that are not known, a single id in place of a list, or k below 1.
         """
         if users is not None and (isinstance(users, str) or not isinstance(users, Iterable)):
-            raise InputError(f"users must be a list of ids, got {users!r}; for one user give [{users!r}]")
+            raise InputError(f"users must be a list of ids, got {shown(users)}; for one user give [{shown(users)}]")
         chosen = np.arange(len(self.user_ids)) if users is None else self._rows(users)
         lists = recommend(self.users, self.items, seen=self.seen, users=chosen, k=k)
         row, rank = np.nonzero(lists >= 0)
@@ -131,7 +132,9 @@ class Recommender:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 format_, data, knows_test = arrays["facts"].tolist()
                 if format_ != str(FORMAT):
-                    raise InputError(f"{path}: this version reads format {FORMAT}, this has {format_}; train and save it again")
+                    raise InputError(
+                        f"{path}: this version reads format {FORMAT}, this has {shown(format_)}; train and save it again"
+                    )
                 vectors = arrays["users"], arrays["items"]
                 ids = arrays["user_ids"], arrays["item_ids"]
                 seen = Interactions(len(ids[0]), len(ids[1]), arrays["seen_indptr"], arrays["seen_items"])
@@ -151,9 +154,9 @@ class Recommender:
         index = {str(user): row for row, user in enumerate(self.user_ids.tolist())}
         missing = [str(user) for user in users if str(user) not in index]
         if missing:
-            more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
-            raise InputError(
-                f"unknown users {', '.join(missing[:SHOWN])}{more}; the model knows {len(index):,} users, such as "
-                f"{', '.join(map(str, self.user_ids[:3]))}"
+            names, known = (
+                ", ".join(clipped(str(one), SHOWN) for one in some) for some in (missing[:MOST_USERS], self.user_ids[:3])
             )
+            more = f" and {len(missing) - MOST_USERS} more" if len(missing) > MOST_USERS else ""
+            raise InputError(f"unknown users {names}{more}; the model knows {len(index):,} users, such as {known}")
         return np.array([index[str(user)] for user in users], np.int64)

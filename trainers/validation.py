@@ -7,13 +7,17 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 
 from trainers.errors import InputError, unknown
+from trainers.text import SHOWN, clipped, has_controls, shown
 
 Checked = TypeVar("Checked")
 
 SETTINGS = ConfigDict(extra="forbid", allow_inf_nan=False)  # of every model and dataclass of settings
+
+LONGEST_PATH = 4096  # characters
+MOST_ERRORS = 10  # of a mapping that are said
 
 LARGEST = 3e38  # engines compute in float32
 
@@ -26,6 +30,19 @@ Count = Annotated[Whole, Field(ge=1)]
 Switch = Annotated[bool, Strict()]
 
 
+def _place(text: str) -> str:
+    if has_controls(text) or len(text) > LONGEST_PATH:
+        raise ValueError(
+            f"must be a name or a path of at most {LONGEST_PATH:,} characters, without control characters and line ends, got "
+            f"{shown(text)}"
+        )
+    return text
+
+
+Place = Annotated[str, AfterValidator(_place)]
+"""A name, or the path of a file or folder."""
+
+
 def choice(kind: str, table: Mapping[str, type]) -> Any:
     """The annotation of a field whose value is one of a table's classes, picked by `name`."""
 
@@ -33,7 +50,7 @@ def choice(kind: str, table: Mapping[str, type]) -> Any:
         if isinstance(value, tuple(table.values())):
             return value
         if not isinstance(value, Mapping) or "name" not in value:
-            raise ValueError(f"must be a mapping with a name, one of {', '.join(sorted(table))}, got {value!r}")
+            raise ValueError(f"must be a mapping with a name, one of {', '.join(sorted(table))}, got {shown(value)}")
         if not isinstance(value["name"], str) or value["name"] not in table:
             raise ValueError(unknown(kind, value["name"], table))
         return dict(value)
@@ -52,7 +69,9 @@ def checked(cls: type[Checked], mapping: object, where: str) -> Checked:
     try:
         return TypeAdapter(cls).validate_python(mapping)
     except ValidationError as error:
-        raise InputError("\n".join(_explain(dict(detail), where, cls, mapping) for detail in error.errors())) from None
+        lines = [_explain(dict(detail), where, cls, mapping) for detail in error.errors()[:MOST_ERRORS]]
+        more = error.error_count() - len(lines)
+        raise InputError("\n".join([*lines, *([f"{where}: {more:,} more errors"] if more else [])])) from None
 
 
 def _explain(detail: dict[str, Any], where: str, cls: object, mapping: object) -> str:
@@ -66,9 +85,9 @@ def _explain(detail: dict[str, Any], where: str, cls: object, mapping: object) -
         return f"{field} is required and was not given"
     if kind in ("model_type", "dataclass_type"):  # pydantic speaks of Python's classes
         keys = ", ".join(_allowed_keys(cls, detail["loc"]))
-        return f"{field}: must be a mapping with keys of {keys}, got {value!r}"
+        return f"{field}: must be a mapping with keys of {keys}, got {shown(value)}"
     message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{field}: {message}" if kind == "value_error" else f"{field}: {message}, got {value!r}"
+    return f"{field}: {message}" if kind == "value_error" else f"{field}: {message}, got {shown(value)}"
 
 
 def _path_in_file(location: tuple[Any, ...], mapping: object) -> list[str]:
@@ -77,7 +96,7 @@ def _path_in_file(location: tuple[Any, ...], mapping: object) -> list[str]:
     for part in location:
         if isinstance(mapping, Mapping) and mapping.get("name") == part and part not in mapping:
             continue
-        path.append(str(part))
+        path.append(clipped(str(part), SHOWN))
         if isinstance(mapping, Mapping):
             mapping = mapping.get(part)
         elif isinstance(mapping, (list, tuple)) and isinstance(part, int) and part < len(mapping):

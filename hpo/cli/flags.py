@@ -12,6 +12,7 @@ from trainers.checkpoints import EVERY_SECONDS
 from trainers.engines import ENGINES
 from trainers.engines.registry import AUTO, DEVICES
 from trainers.errors import InputError, unknown
+from trainers.text import SHOWN, clipped, shown
 
 log = logging.getLogger(__name__)
 LAST_PORT = 65535
@@ -109,7 +110,7 @@ def seeds_by_loss(text: str) -> dict[str, int]:
     """An argparse type: `bsl=1,ccl=2`."""
     pairs = [part.partition("=") for part in text.split(",")]
     if not all(equals for _, equals, _ in pairs):
-        raise argparse.ArgumentTypeError(f"takes LOSS=N, such as bsl=1, separated by commas, got {text!r}")
+        raise argparse.ArgumentTypeError(f"takes LOSS=N, such as bsl=1, separated by commas, got {shown(text)}")
     return {loss: positive(number) for loss, _, number in pairs}
 
 
@@ -127,9 +128,9 @@ def _whole(text: str, lowest: int) -> int:
     try:
         value = int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least {lowest}, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least {lowest}, got {shown(text)}") from None
     if value < lowest:
-        raise argparse.ArgumentTypeError(f"must be at least {lowest}, got {value}")
+        raise argparse.ArgumentTypeError(f"must be at least {lowest}, got {shown(value)}")
     return value
 
 
@@ -137,7 +138,7 @@ def port(text: str) -> int:
     """An argparse type: a port number."""
     value = positive(text)
     if value > LAST_PORT:
-        raise argparse.ArgumentTypeError(f"must be at most {LAST_PORT}, got {value}")
+        raise argparse.ArgumentTypeError(f"must be at most {LAST_PORT}, got {shown(value)}")
     return value
 
 
@@ -146,9 +147,9 @@ def seconds(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"must be a number, got {shown(text)}") from None
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
+        raise argparse.ArgumentTypeError(f"must be above 0, got {clipped(text, SHOWN)}")
     return value
 
 

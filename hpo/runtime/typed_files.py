@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel
 
 from trainers.errors import InputError
+from trainers.text import shown
 from trainers.validation import SETTINGS, checked
 
 FORMAT_KEY = "format"
@@ -39,7 +40,7 @@ class Stored(BaseModel):
         """
         found = content.get(FORMAT_KEY) if isinstance(content, Mapping) else None
         if not isinstance(content, Mapping) or type(found) is not int or found != cls.FORMAT:
-            has = "none" if found is None else repr(found)
+            has = "none" if found is None else shown(found)
             raise InputError(f"{where}: this version reads format {cls.FORMAT}, this has {has}; {remedy}")
         try:
             return checked(cls, {key: value for key, value in content.items() if key != FORMAT_KEY}, where)

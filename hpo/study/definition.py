@@ -17,6 +17,7 @@ from hpo.study.spec import StudySpec
 from trainers.config import dotted
 from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
+from trainers.text import shown
 from trainers.validation import checked
 
 # Names of the attributes that a study carries.
@@ -94,7 +95,7 @@ class Difference:
     after: Any
 
     def __str__(self) -> str:
-        return f"{self.key}: was {self.before!r}, now {self.after!r}"
+        return f"{self.key}: was {shown(self.before)}, now {shown(self.after)}"
 
 
 def definition_of(spec: StudySpec, data: SplitData, engine: str) -> Definition:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from importlib import resources
@@ -18,7 +19,8 @@ from trainers.data.sources import NAMES
 from trainers.errors import InputError, unknown
 from trainers.losses import LOSSES, Loss
 from trainers.published import published_loss
-from trainers.validation import SETTINGS, Count, Real, Whole, checked, choice
+from trainers.text import has_controls, shown
+from trainers.validation import SETTINGS, Count, Place, Real, Whole, checked, choice
 from trainers.yaml_files import read_yaml, to_yaml
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ else:
     AnySpace = choice("space", SPACES)
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+MAX_RIVALS = 100
 MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirmation.stages
 TRAIN_FOLDER = "train"
 RESERVED_NAMES = ("journal.log", "replicate", "artifacts", TRAIN_FOLDER)  # the other things in the output folder
@@ -115,7 +118,7 @@ class StudySpec(BaseModel):
 
     model_config = FROZEN
     name: str
-    dataset: str
+    dataset: Place
     space: AnySpace
     config: dict[str, Any] = {}
     objective: Objective = DEFAULT_OBJECTIVE
@@ -123,7 +126,7 @@ class StudySpec(BaseModel):
     validation: ValidationSplit | None = None
     search: SearchPlan = SearchPlan()
     confirm: ConfirmPlan = ConfirmPlan()
-    rivals: tuple[str, ...] = ()
+    rivals: Annotated[tuple[Place, ...], Field(max_length=MAX_RIVALS)] = ()
 
     @field_validator("name")
     @classmethod
@@ -204,8 +207,8 @@ class StudySpec(BaseModel):
         if rival in SPACES:
             return self._with_space(rival)
         if not is_study_file(rival) and rival not in shipped_studies():
-            shown = f"spaces ({', '.join(sorted(SPACES))}), shipped studies (hpo.studies list) and study files, NAME.yaml"
-            raise InputError(f"study {self.name}: {unknown('rival', rival, [*SPACES, *shipped_studies()], shown)}")
+            known = f"spaces ({', '.join(sorted(SPACES))}), shipped studies (hpo.studies list) and study files, NAME.yaml"
+            raise InputError(f"study {self.name}: {unknown('rival', rival, [*SPACES, *shipped_studies()], known)}")
         return load_spec(rival)
 
     def _with_space(self, name: str) -> StudySpec:
@@ -255,7 +258,7 @@ def check_name(name: str) -> str:
     if not NAME_PATTERN.fullmatch(name) or name in RESERVED_NAMES:
         raise InputError(
             f"a study's name has letters, digits, '.', '_' and '-', at most 100, and is not {' or '.join(RESERVED_NAMES)}, "
-            f"got {name!r}"
+            f"got {shown(name)}"
         )
     return name
 
@@ -286,11 +289,16 @@ def _from_file(path: Path, name: str, where: str) -> StudySpec:
         raise InputError(f"{where}: unknown key 'name'; a study is named by its file, or by --study-name")
     rivals = content.get("rivals")
     if isinstance(rivals, list):  # a rival's file is given relative to the study's
-        content["rivals"] = [str((path.parent / rival).resolve()) if is_study_file(str(rival)) else rival for rival in rivals]
+        content["rivals"] = [_beside(path, rival) if is_study_file(str(rival)) else rival for rival in rivals]
     dataset = content.get("dataset")
-    if isinstance(dataset, str) and dataset not in NAMES and (path.parent / dataset).exists():  # so are data
-        content["dataset"] = str((path.parent / dataset).resolve())
+    if dataset not in NAMES and isinstance(found := _beside(path, dataset), str) and os.path.exists(found):  # so are data
+        content["dataset"] = found
     return checked(StudySpec, {**content, "name": name}, where)
+
+
+def _beside(path: Path, name: object) -> object:
+    """The path of what a file names, relative to itself; what cannot be a path as it is."""
+    return str((path.parent / name).resolve()) if isinstance(name, str) and not has_controls(name) else name
 
 
 def is_study_file(study: str) -> bool:

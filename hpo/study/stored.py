@@ -22,6 +22,7 @@ from hpo.study.definition import (
 from hpo.study.spec import StudySpec, check_name
 from hpo.study.trials import trial_config
 from trainers.errors import InputError, unknown
+from trainers.text import shown
 
 NUMBERS = ("epochs_trained", "train_seconds", "evaluate_seconds")  # of every finished trial, beside its metrics
 
@@ -87,4 +88,4 @@ def _check_trial(trial: FrozenTrial, spec: StudySpec, where: str) -> None:
         numbers["value"] = trial.value
     for name, number in numbers.items():
         if not isinstance(number, int | float) or not math.isfinite(number):
-            raise InputError(f"{where}: trial {trial.number} is damaged ({name} is {number!r}); {REMEDY}")
+            raise InputError(f"{where}: trial {trial.number} is damaged ({name} is {shown(number)}); {REMEDY}")

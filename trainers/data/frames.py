@@ -11,6 +11,7 @@ from trainers.data.readers.binary import seconds
 from trainers.data.readers.raw import Numbers
 from trainers.data.readers.values import times_of
 from trainers.errors import InputError
+from trainers.text import SHOWN, clipped, shown
 
 WHOLE_FLOATS = 2.0**53  # from there on a float is not one whole number only
 
@@ -48,7 +49,7 @@ def _ids(frame: pd.DataFrame, name: str) -> RawIds:
     missing = column.isna()
     if missing.any():
         raise InputError(
-            f"column {name!r}: every row needs an id, row {int(np.argmax(missing.to_numpy()))} has none; drop such rows"
+            f"column {shown(name)}: every row needs an id, row {int(np.argmax(missing.to_numpy()))} has none; drop such rows"
         )
     if pd.api.types.is_float_dtype(column.dtype):
         values = column.to_numpy(np.float64)
@@ -66,9 +67,8 @@ def _numbers(frame: pd.DataFrame, name: str) -> Numbers:
     bad = ~np.isfinite(found)
     if bad.any():
         row = int(np.argmax(bad))
-        raise InputError(
-            f"column {name!r}: must hold numbers, got {frame[name].iloc[row]!s} in row {row}; drop or mend such rows"
-        )
+        value = clipped(str(frame[name].iloc[row]), SHOWN)
+        raise InputError(f"column {shown(name)}: must hold numbers, got {value} in row {row}; drop or mend such rows")
     return found
 
 
@@ -84,8 +84,9 @@ def _times(frame: pd.DataFrame, name: str) -> Numbers:
     bad = ~np.isfinite(found)
     if bad.any():
         row = int(np.argmax(bad))
+        value = clipped(str(column.iloc[row]), SHOWN)
         raise InputError(
-            f"column {name!r}: must hold numbers or dates such as 2024-05-31T18:00:00Z, got {column.iloc[row]!s} in row {row}; "
+            f"column {shown(name)}: must hold numbers or dates such as 2024-05-31T18:00:00Z, got {value} in row {row}; "
             "drop or mend such rows"
         )
     return found

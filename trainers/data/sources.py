@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from trainers.data.options import DataOptions
 from trainers.data.public import PUBLIC, PublicDataset, local_or_downloaded
 from trainers.data.readers import SUFFIXES, find_recbole
 from trainers.errors import DataNotFound, InputError, unknown
+from trainers.text import clipped
 from trainers.validation import checked
 
 DATA_DIR_VARIABLE = "HPO_DATA_DIR"
@@ -100,10 +100,10 @@ def _find_own(name: str, data_dir: str | Path | None) -> Path:
     named = [Path(root) / name, Path(name), Path(root) / Path(name).name] if root else [Path(name)]  # the last: they have moved
     looked = list(dict.fromkeys(named))
     for path in looked:
-        with suppress(OSError):  # such as a name that is too long for one
-            if path.exists():
-                return path
-    raise DataNotFound(f"{unknown('dataset', name, NAMES)}; nor is there a file or folder {' or '.join(map(str, looked))}")
+        if os.path.exists(path):  # also of what cannot be a path
+            return path
+    places = " or ".join(clipped(str(path)) for path in looked)
+    raise DataNotFound(f"{unknown('dataset', name, NAMES)}; nor is there a file or folder {places}")
 
 
 def _split_file(folder: Path, *names: str) -> Path | None:

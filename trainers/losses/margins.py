@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from trainers.losses.base import Loss, NotWith, Scores
+from trainers.text import shown
 from trainers.validation import SETTINGS, NonNegative, Real
 
 Floats = Annotated[tuple[Real, ...], Field(min_length=1)]
@@ -50,11 +51,11 @@ class MML(Loss):
         _check_ascending("margins", self.margins)
         _check_ascending("weights", self.weights)
         if not 0.0 <= self.margins[0] <= self.margins[-1] < 1.0:
-            raise ValueError(f"margins must lie in [0, 1), got {list(self.margins)}; a cosine never exceeds 1")
+            raise ValueError(f"margins must lie in [0, 1), got {shown(list(self.margins))}; a cosine never exceeds 1")
         if self.weights[0] < 0.0 or abs(math.fsum(self.weights) - 1.0) > SUM_TOLERANCE:
             raise ValueError(
-                f"weights must be non-negative with sum 1, got {list(self.weights)} with sum {math.fsum(self.weights):.6g}; "
-                "divide them by their sum"
+                f"weights must be non-negative with sum 1, got {shown(list(self.weights))} with sum "
+                f"{math.fsum(self.weights):.6g}; divide them by their sum"
             )
         return self
 
@@ -82,4 +83,4 @@ class CCL(Loss):
 
 def _check_ascending(name: str, values: tuple[float, ...]) -> None:
     if any(b < a for a, b in itertools.pairwise(values)):
-        raise ValueError(f"{name} must be in ascending order, got {list(values)}; sort them")
+        raise ValueError(f"{name} must be in ascending order, got {shown(list(values))}; sort them")

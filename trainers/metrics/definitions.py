@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.errors import InputError
+from trainers.text import shown
 
 Floats = NDArray[np.float64]
 
@@ -168,4 +169,4 @@ def _refusal(text: str) -> InputError:
     near, number = difflib.get_close_matches(name, METRICS, n=1), re.match(CUT_OFF, k)
     hint = f"; did you mean '{near[0]}@{number[0] if number else 20}'?" if near else ""
     rule = f"a metric is one of {', '.join(sorted(METRICS))} at a whole cut-off from 1 to {MAX_K}, such as ndcg@20"
-    return InputError(f"{rule}, got {text!r}{hint}")
+    return InputError(f"{rule}, got {shown(text)}{hint}")

@@ -7,6 +7,7 @@ import pytest
 from hpo.study.definition import SplitData, definition_of
 from hpo.study.spec import StudySpec, load_spec, shipped_studies
 from search_spaces import SPACES
+from trainers.data.datasets import load_dataset
 from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
 from trainers.losses import MML
@@ -167,3 +168,41 @@ def test_a_shipped_rival_without_settings_keeps_something_to_search():
     spec = StudySpec.model_validate({"name": "x", "dataset": "gowalla", "space": {"name": "mml"}, "rivals": ["gowalla_bpr"]})
     (rival,) = spec.rival_specs()
     assert rival.with_budget_of(spec).space.also == ("learning_rate",)
+
+
+MML_SPACE = "\nspace: {name: mml}\n"
+PLACES = {
+    "longer than a file system allows": (f"dataset: {'x' * 300}{MML_SPACE}", "unknown dataset 'xxx"),
+    "many folders": (f"dataset: {'x/' * 2000}{MML_SPACE}", "unknown dataset 'x/x"),
+    "longer than any path": (
+        f"dataset: {'x' * 5000}{MML_SPACE}",
+        "dataset: must be a name or a path of at most 4,096 characters",
+    ),
+    "NUL": (f'dataset: "a\\0b"{MML_SPACE}', r"got 'a\x00b'"),
+    "a line end": (f'dataset: "a\\nb"{MML_SPACE}', r"got 'a\nb'"),
+    "half a sign": (f'dataset: "\\ud800"{MML_SPACE}', r"got '\ud800'"),
+    "a rival with NUL": (f'dataset: demo\nrivals: ["a/\\0.yaml"]{MML_SPACE}', "rivals.0: must be a name or a path of at most"),
+    "a mapping as a rival": (f"dataset: demo\nrivals: [{{a/b: c}}]{MML_SPACE}", "rivals.0: Input should be a valid string"),
+    "a long rival": (f"dataset: demo\nrivals: [{'x' * 300}.yaml]{MML_SPACE}", "cannot be read: File name too long"),
+    "many rivals": (f"dataset: demo\nrivals: [{'ccl, ' * 101}]{MML_SPACE}", "rivals: Tuple should have at most 100 items"),
+    "a rival twice": (
+        f"dataset: demo\nrivals: [ccl, ccl]{MML_SPACE}",
+        "two rivals search loss ccl: ccl, ccl; keep one",
+    ),
+    "many fields": (f"dataset: demo\nspace: {{name: ccl, also: [{'l2, ' * 5000}]}}", "may be named once, l2 is repeated"),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_names_that_no_file_can_have_and_lists_without_end(write, tmp_path: Path, case: str):
+    text, message = PLACES[case]
+
+    def used() -> None:
+        spec = load_spec(write(text))
+        spec.rival_specs()
+        load_dataset(spec.dataset, str(tmp_path))
+
+    with pytest.raises(InputError) as caught:
+        used()
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 1500

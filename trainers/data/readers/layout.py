@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 
+from trainers.text import shown
 from trainers.validation import SETTINGS, Switch
 
 Name = Annotated[str, Strict(), Field(min_length=1)]
@@ -55,7 +56,7 @@ class Layout(BaseModel):
     @classmethod
     def _is_no_line_end(cls, separator: str | None) -> str | None:
         if separator is not None and any(sign in separator for sign in '\r\n"'):
-            raise ValueError(f"must hold neither line ends nor quotes, got {separator!r}")
+            raise ValueError(f"must hold neither line ends nor quotes, got {shown(separator)}")
         return separator
 
     @field_validator("encoding")
@@ -66,7 +67,7 @@ class Layout(BaseModel):
         except UnicodeError:
             pass  # half a sign of UTF-16
         except LookupError:
-            raise ValueError(f"must be an encoding of text such as utf-8, cp1252 or utf-16, got {encoding!r}") from None
+            raise ValueError(f"must be an encoding of text such as utf-8, cp1252 or utf-16, got {shown(encoding)}") from None
         return encoding
 
     @model_validator(mode="after")

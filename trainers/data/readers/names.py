@@ -8,6 +8,7 @@ from pathlib import Path
 from trainers.data.readers.layout import ROLES, Columns
 from trainers.data.readers.raw import Roles
 from trainers.errors import InputError
+from trainers.text import shown
 
 # Names as `plain` leaves them. Of two names in one table, that of the earlier group counts; two of one group are refused.
 USER = (
@@ -85,7 +86,7 @@ def given_roles(names: tuple[str, ...], columns: Columns | None, path: Path) -> 
     for place in places.values():
         roles = [role for role in ROLES if places.get(role) == place]
         if len(roles) > 1:
-            raise InputError(f"{path}: {' and '.join(roles)} must be different columns, got {names[place]!r} for each")
+            raise InputError(f"{path}: {' and '.join(roles)} must be different columns, got {shown(names[place])} for each")
     return places
 
 
@@ -94,7 +95,8 @@ def _place(role: str, key: str | int, names: tuple[str, ...], path: Path) -> int
         if key < len(names):
             return key
         raise InputError(
-            f"{path}: data.columns.{role} must be a number from 0 to {len(names) - 1}, got {key}; columns: {listed(names)}"
+            f"{path}: data.columns.{role} must be a number from 0 to {len(names) - 1}, got {shown(key)}; "
+            f"columns: {listed(names)}"
         )
     if key in names:
         return names.index(key)
@@ -103,7 +105,7 @@ def _place(role: str, key: str | int, names: tuple[str, ...], path: Path) -> int
         return same[0]
     found = "two columns that are spelled like it" if same else "no such column"
     raise InputError(
-        f"{path}: data.columns.{role} must be a column of the file, got {key!r}, {found}; columns: {listed(names)}"
+        f"{path}: data.columns.{role} must be a column of the file, got {shown(key)}, {found}; columns: {listed(names)}"
     )
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trainers.errors import InputError
+from trainers.text import shown
 
 Numbers = NDArray[np.float64]
 SHOWN = 60  # characters of a line in a message
@@ -126,5 +127,4 @@ def refusal(path: Path, place: str, rule: str, content: str, remedy: str = "") -
 
 def quoted(text: str, length: int = SHOWN) -> str:
     """A text in a message: `'abc'`, and no more of it than fits into a line."""
-    shown = text.strip()
-    return f"{shown[:length]!r}{'...' if len(shown) > length else ''}"
+    return shown(text.strip(), length)

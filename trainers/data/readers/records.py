@@ -15,6 +15,7 @@ from trainers.data.readers.names import listed, roles_by_name
 from trainers.data.readers.raw import Column, Table, refusal
 from trainers.data.readers.text import SAMPLE_LINES, encoding_of, explained, not_encoded, open_file
 from trainers.errors import InputError
+from trainers.text import shown
 
 Record = tuple[int, dict[str, Any]]  # with the number of its line, or of its entry in the list
 
@@ -97,13 +98,13 @@ def _object(path: Path, place: str, line: str) -> dict[str, Any]:
 def _cell(path: Path, place: str, record: dict[str, Any], key: str) -> str:
     """A field as text; nothing where it is null."""
     if key not in record:
-        raise refusal(path, place, f"must have the field {key!r}", listed(tuple(record)))
+        raise refusal(path, place, f"must have the field {shown(key)}", listed(tuple(record)))
     value = record[key]
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise refusal(path, place, f"the field {key!r} must be text or a number", str(value))
+        raise refusal(path, place, f"the field {shown(key)} must be text or a number", str(value))
     text = str(value)
     if not text.isascii() and not text.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise refusal(path, place, f"the field {key!r} must hold whole signs", ascii(text))
+        raise refusal(path, place, f"the field {shown(key)} must hold whole signs", ascii(text))
     return text

@@ -20,6 +20,7 @@ from trainers.data.readers.names import given_roles, roles_by_name
 from trainers.data.readers.raw import Column, Numbers, Table, joined, quoted, refusal
 from trainers.data.readers.text import Text
 from trainers.errors import InputError
+from trainers.text import shown
 
 UNIT = "\x1f"  # stands for a separator of several characters; text holds none
 WORDS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "spaces", "::": "`::`"}
@@ -107,7 +108,7 @@ def _separated(text: Text, layout: Layout) -> tuple[Text, str]:
     if layout.separator and separator not in text.sample[0]:
         found = find_separator(text.sample, preferred_separator(text.path.name))
         raise InputError(
-            f"{text.path}: data.separator must part the columns, and {separator!r} is not in the first line, got "
+            f"{text.path}: data.separator must part the columns, and {shown(separator)} is not in the first line, got "
             f"{quoted(text.sample[0])}" + (f"; it seems to be {found!r}" if found else "; leave it out or give another")
         )
     if separator == " ":
@@ -137,7 +138,8 @@ def _header(rows: list[list[str]], layout: Layout, text: Text) -> bool:
         named = [key for key in (layout.columns.given().values() if layout.columns else ()) if isinstance(key, str)]
         if named and not layout.header:
             raise InputError(
-                f"{text.path}: columns without a header have numbers, from 0 to {len(rows[0]) - 1}, got the name {named[0]!r}"
+                f"{text.path}: columns without a header have numbers, from 0 to {len(rows[0]) - 1}, got the name "
+                f"{shown(named[0])}"
             )
         return layout.header
     if layout.columns and any(isinstance(key, str) for key in layout.columns.given().values()):

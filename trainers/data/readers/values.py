@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from trainers.data.readers.content import is_rating
 from trainers.data.readers.names import remedy, unused
 from trainers.data.readers.raw import Column, Numbers, RawInteractions, Table
+from trainers.text import shown
 
 WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")  # a number and nothing else: `007` and `7` are two ids
 POINT_ZERO = re.compile(r"(0|[1-9][0-9]{0,17})\.0+")
@@ -56,9 +57,9 @@ def _ids(table: Table, role: str) -> tuple[NDArray[Any], _Remarks]:
     assert isinstance(column, Column)
     name = table.names[table.roles.used()[role]]
     texts = [text.strip() for text in column.texts]
-    _refuse_where(table, column, [not text for text in texts], f"column {name!r} is empty")
+    _refuse_where(table, column, [not text for text in texts], f"column {shown(name)} is empty")
     too_long = [len(text) > LONGEST_ID for text in texts]
-    _refuse_where(table, column, too_long, f"column {name!r} must hold ids of at most {LONGEST_ID} characters")
+    _refuse_where(table, column, too_long, f"column {shown(name)} must hold ids of at most {LONGEST_ID} characters")
     rows = np.bincount(column.codes, minlength=len(texts)) if len(column.codes) else np.zeros(len(texts), np.int64)
     remarks.warnings += _warnings(texts, rows, role)
     with_zero = [place for place, text in enumerate(texts) if "." in text and POINT_ZERO.fullmatch(text)]
@@ -85,7 +86,7 @@ def _warnings(texts: Sequence[str], rows: NDArray[np.int64], role: str) -> list[
 
 def _ratings(table: Table) -> Numbers:
     name = table.names[table.roles.used()["rating"]]
-    values = _numbers(table, "rating", f"ratings must be numbers, column {name!r} has another value")
+    values = _numbers(table, "rating", f"ratings must be numbers, column {shown(name)} has another value")
     if table.roles.by_content and len(values) and not is_rating(values):
         wrong = np.array([not is_rating(values[[row]]) for row in np.unique(values, return_index=True)[1]])
         row = int(np.unique(values, return_index=True)[1][wrong].min())
@@ -116,7 +117,7 @@ def _as_numbers(texts: Sequence[str]) -> Numbers:
 def _times(table: Table) -> Numbers:
     column = table.cells["time"]
     name = table.names[table.roles.used()["time"]]
-    rule = f"times must be numbers or dates such as 2024-05-31T18:00:00Z, column {name!r} has another value"
+    rule = f"times must be numbers or dates such as 2024-05-31T18:00:00Z, column {shown(name)} has another value"
     if not isinstance(column, Column):
         return _numbers(table, "time", rule)
     values = times_of([text.strip() for text in column.texts])
