@@ -15,13 +15,9 @@ from rich.console import Console
 
 from hpo.cli.console import RunProgress, say, table
 from hpo.cli.entry import entry
-<<<<<<< HEAD
 from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, positive, seed
-=======
-from hpo.cli.flags import OUTPUT, add_data_argument, add_engine_arguments, positive, seed
 from hpo.confirmation.caveats import other_revisions
 from hpo.confirmation.wording import sentence
->>>>>>> verdicts
 from hpo.replication.outcome import Outcome, ReplicatedRow, ReplicatedTable
 from hpo.replication.papers import TABLES, PaperRow, PaperTable
 from hpo.runs.provenance import provenance

@@ -5,13 +5,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-<<<<<<< HEAD
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass, replace
-=======
-from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
->>>>>>> verdicts
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol
@@ -61,11 +56,8 @@ class FullRuns:
     progress: Progress
     stopper: Stopper
     metrics: tuple[str, ...]
-<<<<<<< HEAD
     checkpoint_every: float = EVERY_SECONDS
-=======
     programs: dict[str, str] = field(default_factory=dict)
->>>>>>> verdicts
 
     def train(
         self,
@@ -106,16 +98,12 @@ class FullRuns:
                 checkpoints[record.label].delete()
                 runs[record.label] = run
 
-<<<<<<< HEAD
             notes = rounding(choice) | {"curve_every": curve_every}
             checkpoints = {label: self._checkpoint(label, keys[label], notes) for label in missing}
             self._train(engine, missing, checkpoints, plateau, keep)
             with suppress(OSError):  # others may be using it
                 (self.store.folder / CHECKPOINTS).rmdir()
-=======
-            self._train(engine, missing, plateau, keep)
         self.programs.update({keys[label].digest(): _made_by(run) for label, run in runs.items() if run is not None})
->>>>>>> verdicts
         return [run for run in runs.values() if run is not None]
 
     def _checkpoint(self, label: str, key: RunKey, more: dict[str, Any]) -> CheckpointFile:
