@@ -16,7 +16,7 @@ from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import BEST, TRIALS, check_owner, claim, export_best, export_trials, export_winner
 from hpo.reporting.overview import CAVEATS_TITLE
 from hpo.runtime.signals import Stopper
-from hpo.runtime.text import CHANGE_OUTPUT_HINT, counted
+from hpo.runtime.text import counted
 from hpo.search.claims import reap
 from hpo.search.processes import Backend, SearchJob, search_with_processes
 from hpo.study.owner import while_it_exists
@@ -24,7 +24,6 @@ from hpo.study.trials import enqueue_published, finalist_trials, shown_metrics
 from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
-from trainers.files import writing
 
 
 def open_study(work: Workspace, storage: BaseStorage, **rename: str) -> optuna.Study:
@@ -99,8 +98,6 @@ def search_study(
         why_not = enqueue_published(study, job.work.spec)
         if why_not:
             say(console, f"no published trial: {why_not}")
-        with writing(job.work.folder, CHANGE_OUTPUT_HINT):
-            job.work.folder.mkdir(parents=True, exist_ok=True)
         with SearchProgress(console, job.work.spec.search.epochs) as progress:
             backend(job, study, progress, stopper)
         job.checkpoints.sweep(study)

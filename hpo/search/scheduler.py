@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from hpo.runtime.signals import Stopper
 from hpo.search.checkpoints import TrialCheckpoints
-from hpo.search.claims import STALE_HOURS, Reaper, is_here, requeue, signature, this_worker
+from hpo.search.claims import CLAIM_SECONDS, STALE_HOURS, Reaper, ask_signed, is_here, requeue, signature, this_worker
 from hpo.search.limits import Failures
 from hpo.search.progress import Progress
 from hpo.study.attributes import (
@@ -22,6 +22,7 @@ from hpo.study.attributes import (
     FAILURE,
     NEAREST_MARK,
     PUBLISHED_MARK,
+    RESUMED_AFTER,
     RETRY_OF,
     SEARCHED_BY,
     WORKER,
@@ -61,6 +62,7 @@ class LaneState(LaneJob):
     evaluate_seconds: float = 0.0
     epochs: int = 0
     reported: int = 0
+    resumed_after: int = 0
     values: dict[int, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     signed: float = field(default_factory=time.monotonic)
@@ -71,7 +73,7 @@ class LaneState(LaneJob):
 
     def go_on(self, epochs: int, notes: Notes) -> None:
         """What an earlier attempt has noted is known of this one."""
-        self.epochs = epochs
+        self.epochs = self.resumed_after = epochs
         for name in NOTED:
             setattr(self, name, notes.values[name])
         self.values = {int(epoch): value for epoch, value in self.values.items()}
@@ -129,7 +131,7 @@ class Scheduler:
                     return
                 else:  # the trials that are left run elsewhere, or their worker has just died
                     self._report_waiting()
-                    self.stopper.wait(POLL_SECONDS)
+                    self.stopper.wait(CLAIM_SECONDS / 20.0 if self.reaper.awaits else POLL_SECONDS)
         finally:
             self._requeue_all()
 
@@ -165,7 +167,7 @@ class Scheduler:
     def _next_trials(self, free: int) -> Iterator[LaneState]:
         """A trial for each free lane, as long as the budget lasts."""
         self.reaper.reap()
-        for _ in range(free):
+        for _ in range(0 if self.reaper.awaits else free):
             running = self._ask() if self._has_budget() else None
             if running is not None:
                 yield running
@@ -179,8 +181,9 @@ class Scheduler:
     def _ask(self) -> LaneState | None:
         """A signed trial; None when what was asked for is not to be trained."""
         try:
-            trial = self.study.ask(fixed_distributions=self.spec.space.boxes())
-            trial.set_user_attr(WORKER, this_worker())
+            trial = ask_signed(self.study)
+            for name, box in self.spec.space.boxes().items():
+                trial._suggest(name, box)
             trial.set_user_attr(SEARCHED_BY, searched_by(self.spec.search))
             if self._is_duplicate(trial):
                 trial.set_user_attr(DUPLICATE, True)
@@ -243,6 +246,8 @@ class Scheduler:
         if result.metrics is not None:
             running.metrics = result.metrics
             running.values[result.epoch] = trial_value(result.metrics, self.spec)
+        if running.resumed_after and not running.reported:
+            running.trial.set_user_attr(RESUMED_AFTER, running.resumed_after)
         for epoch in sorted(running.values):
             if epoch > running.reported:  # not what it trains again, to the same value, after it has lost its lane
                 running.trial.report(running.values[epoch], step=epoch)

@@ -340,7 +340,7 @@ def test_a_published_config_is_no_duplicate_of_the_trial_that_it_retries():
     of, study = spec(2), optuna.create_study(direction="maximize")
     config = {"margin": 0.9, "negative_weight": 150.0}
     study.enqueue_trial(config, user_attrs={PUBLISHED_MARK: "yelp2018"})
-    study.ask()
+    study.ask().set_user_attr(WORKER, this_worker())
     study.enqueue_trial(config, user_attrs={PUBLISHED_MARK: "yelp2018", RETRIES: 0, RETRY_OF: 0})
     loop = scheduler(of, GivenCurves(1, by_margin), study)
     (running,) = loop._next_trials(1)
