@@ -11,6 +11,7 @@ from hpo.cli.context import existing_workspace
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_confirm_arguments, add_location_arguments, add_study_arguments, check_rival_seeds, confirm_changes
 from hpo.pipeline import confirm_study
+from hpo.reporting.export import claim
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import differences
 from hpo.study.spec import is_study_file, load_spec
@@ -34,6 +35,7 @@ def _confirm(arguments: argparse.Namespace) -> int:
     plan = work.spec.override(confirm_changes(arguments))
     check_rival_seeds(work.spec, plan, work.rivals, arguments.rival_seeds)
     work = replace(work, spec=plan)
+    claim(work.folder, study)
     console = Console()
     with Stopper().catching() as stopper, work.alone("confirm") as alone:
         if not alone:

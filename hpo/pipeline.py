@@ -13,7 +13,7 @@ from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.stages import Confirmer
 from hpo.confirmation.statistics import MIN_TEST_USERS
 from hpo.reporting.dashboard_sync import publish
-from hpo.reporting.export import BEST, TRIALS, check_owner, export_best, export_trials, export_winner
+from hpo.reporting.export import BEST, TRIALS, check_owner, claim, export_best, export_trials, export_winner
 from hpo.reporting.overview import CAVEATS_TITLE
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
@@ -26,14 +26,19 @@ from trainers.data.datasets import read_test
 
 
 def open_study(work: Workspace, storage: BaseStorage, **rename: str) -> optuna.Study:
-    """Create or continue the study of a workspace; `rename` as in `hpo.study.definition.open_study`.
+    """Create or continue the study of a workspace, whose folder is its own from then on.
+
+    Args:
+        rename: as in `hpo.study.definition.open_study`.
 
     Raises:
         InputError: it exists with another definition, or is damaged; its folder holds another study's results.
     """
     exists = work.spec.name in optuna.get_all_study_names(storage)
     check_owner(work.folder, optuna.load_study(study_name=work.spec.name, storage=storage) if exists else None)
-    return work.study(storage, **rename)
+    study = work.study(storage, **rename)
+    claim(work.folder, study)
+    return study
 
 
 def introduce(work: Workspace, console: Console) -> None:

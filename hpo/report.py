@@ -7,7 +7,7 @@ import argparse
 from hpo.cli.context import stored_study
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_location_arguments, add_study_arguments
-from hpo.reporting.export import check_owner
+from hpo.reporting.export import claim
 from hpo.reporting.figures import pictures
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import write_report
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     spec, study, _ = stored_study(arguments)
     folder = arguments.output / spec.name
-    check_owner(folder, study, to_overwrite=False)
+    claim(folder, study, to_overwrite=False)
     overview = Overview.of(spec, study, folder)
     for path in write_report(overview, pictures(overview), folder):
         print(f"wrote {path}")

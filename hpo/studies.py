@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
@@ -122,9 +123,9 @@ def _delete(arguments: argparse.Namespace) -> int:
     if storage is None:
         raise InputError(f"there is no study {name!r}: nothing has run in {arguments.output}")
     study = find_study(storage, name)
+    removal = what_goes_with(study, storage, arguments.output)
     if not arguments.force:
-        _check_at_rest(study, arguments.output / name)
-    removal = what_goes_with(study, storage, storage_url(arguments.storage, arguments.output), arguments.output)
+        _check_at_rest(study, removal.paths)
     trials = counted(len(study.get_trials(deepcopy=False)), "trial")
     what = " and ".join([f"study {name} ({trials}) on {shown_storage(arguments)}", *removal.shown])
     stays = f"; {removal.stays}" if removal.stays else ""
@@ -136,13 +137,13 @@ def _delete(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_at_rest(study: optuna.Study, folder: Path) -> None:
+def _check_at_rest(study: optuna.Study, to_delete: Sequence[Path]) -> None:
     name, running = study.study_name, study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     holders = [(trial.number, signature(trial)) for trial in running if not is_dead(trial, time.time())]
     at_work = [f"trial {number} of process {by['pid']} on {by['host']}" for number, by in holders if by is not None]
     if at_work:
         raise InputError(f"study {name!r} is being searched: {', '.join(at_work)}; stop that first, or delete it with --force")
-    if folder.is_dir():
+    for folder in filter(Path.is_dir, to_delete):
         with alone(folder, "confirm") as at_rest:
             if not at_rest:
                 raise InputError(f"study {name!r} is being confirmed; stop that first, or delete it with --force")

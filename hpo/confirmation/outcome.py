@@ -170,7 +170,7 @@ def confirmation(folder: Path, study: optuna.Study) -> Confirmation | None:
     except InputError as error:
         log.warning("%s; the study counts as not confirmed until then", error)
         return None
-    if found.study_id != study.user_attrs.get(STUDY_ID):
-        log.warning("%s is of another study of this name: it is not shown", path)
+    if (found.study, found.study_id) != (study.study_name, study.user_attrs.get(STUDY_ID)):  # a copy has the original's id
+        log.warning("%s is of another study, %s: it is not shown", path, found.study)
         return None
     return found

@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 from urllib.parse import quote, quote_plus
+from weakref import WeakKeyDictionary
 
 from optuna.storages import BaseStorage
 
@@ -14,7 +15,10 @@ from hpo.storage.retrying import open_remote
 from trainers.errors import InputError, first_line
 
 STORAGE_VARIABLE = "HPO_STORAGE"
+USUAL_PORTS = {"postgresql": 5432, "mysql": 3306}
 SECRET_KEY = re.compile("pass|secret|token|key", re.IGNORECASE)
+
+_locations: WeakKeyDictionary[BaseStorage, str] = WeakKeyDictionary()  # of the storages that are open
 
 
 def storage_url(given: str | None, output: Path | None) -> str:
@@ -78,11 +82,37 @@ def open_storage(url: str, create: bool = True) -> BaseStorage:
         InputError: unreachable, damaged, a driver that is not installed, or no journal there and `create` is false.
     """
     try:
-        return open_remote(url) if "://" in url else open_journal(Path(url), create)
+        storage = open_remote(url) if "://" in url else open_journal(Path(url), create)
+        _locations[storage] = _location(url)
+        return storage
     except InputError:
         raise
     except _storage_errors() as error:
         raise InputError(f"storage {without_password(url)} cannot be opened: {_censored(first_line(error), url)}") from None
+
+
+def location(storage: BaseStorage) -> str:
+    """Where a storage is, however its URL was spelt: the path of its file, or server and database.
+
+    Empty where nobody can say: in memory, or behind a proxy.
+    """
+    return _locations.get(storage, "")
+
+
+def _location(url: str) -> str:
+    if "://" not in url:
+        return str(Path(url).resolve())
+    if url.startswith("grpc://"):
+        return ""
+    from sqlalchemy.engine import make_url  # see `_secrets`
+
+    parsed = make_url(url)
+    kind, name = parsed.get_backend_name(), parsed.database or ""
+    if kind == "sqlite":
+        return str(Path(name).resolve()) if name not in ("", ":memory:") else ""
+    host = parsed.host or parsed.query.get("host") or parsed.query.get("unix_socket") or "localhost"
+    port = parsed.port or parsed.query.get("port") or USUAL_PORTS.get(kind, "")
+    return f"{kind}://{host}:{port}/{name}"
 
 
 def _storage_errors() -> tuple[type[Exception], ...]:

@@ -19,7 +19,7 @@ from hpo.study.definition import (
     differences,
     stored_definition,
 )
-from hpo.study.spec import StudySpec
+from hpo.study.spec import StudySpec, check_name
 from hpo.study.trials import trial_config
 from trainers.errors import InputError, unknown
 
@@ -47,7 +47,7 @@ def stored_study(study: optuna.Study) -> StoredStudy:
     """A study as it was run, with its rivals as they were then, after a look at its trials.
 
     Raises:
-        InputError: it was made by another program or in another format, or is damaged.
+        InputError: it was made by another program or in another format, is damaged, or has a name that no folder can have.
     """
     where = f"study {study.study_name!r}"
     if not is_ours(study):
@@ -60,7 +60,8 @@ def stored_study(study: optuna.Study) -> StoredStudy:
         raise InputError(f"{where} is damaged: it has no {STUDY_ID}; {REMEDY}")
     for trial in study.get_trials(deepcopy=False, states=FINISHED):
         _check_trial(trial, found.spec, where)
-    return found
+    name = check_name(study.study_name)  # of a copy the spec has the original's
+    return found.model_copy(update={"spec": found.spec.model_copy(update={"name": name})})
 
 
 def stored_spec(study: optuna.Study) -> StudySpec:

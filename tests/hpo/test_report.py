@@ -116,7 +116,7 @@ def test_results_of_another_study_of_this_name_are_neither_shown_nor_overwritten
     place.run()
     folder, other = place.output / "tiny_mml", ["--storage", f"sqlite:///{place.root}/x.db"]
     before = {path.name: path.read_bytes() for path in folder.glob("*.*")}
-    message = f"{folder} holds the results of another study of this name"
+    message = f"{folder} holds the results of another study"
     assert message in fails(place.run("--search-only", *other))
     assert optuna.get_all_study_names(open_storage(other[1])) == [], "nothing was made there"
     elsewhere = ["--study", str(place.study), "--data-dir", str(place.root / "data"), "--output", str(place.root / "out2")]

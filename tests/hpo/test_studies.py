@@ -18,6 +18,7 @@ from hpo.reporting.dashboard_sync import ATTACHED, artifact_store, study_attribu
 from hpo.search.claims import this_worker
 from hpo.storage.open import open_storage
 from hpo.study.attributes import WORKER
+from hpo.study.owner import OWNER
 from hpo.study.workspace import alone
 from trainers.yaml_files import read_yaml
 
@@ -135,20 +136,25 @@ def test_the_folder_of_a_study_on_another_storage_goes_with_it(place: Place, mon
 def test_a_folder_that_holds_another_study_s_results_stays(place: Place, question: list[str]):
     url = f"sqlite:///{place.root}/x.db"
     where, folder = ["--output", str(place.output)], place.output / "tiny_mml"
-    place.run("--search-only", "--storage", url)
+    place.run("--search-only", "--trials", "1", "--storage", url)
     other = Place(place.root / "other")
     shutil.copytree(place.root / "data", other.root / "data")
     shutil.copy(place.study, other.study)
     other.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: []")
     other.run("--search-only", "--trials", "1")
-    for name in ("journal.log", "tiny_mml/best.yaml"):
-        shutil.copy(other.output / name, place.output / name)
+    note = folder / OWNER
+    ours = note.read_text()
+    shutil.copy(other.output / "tiny_mml" / "best.yaml", folder)
     assert studies.main(["delete", "tiny_mml", *where, "--storage", url]) == 2
-    assert question[-1].endswith(f"; {folder} stays: {place.output / 'journal.log'} has a study of that name too? [y/N] ")
-    (place.output / "journal.log").unlink()
+    assert question[-1].endswith(f"; {folder} stays: best.yaml there belongs to another study? [y/N] ")
+    note.unlink()
+    assert studies.main(["delete", "tiny_mml", *where, "--storage", url]) == 2
+    assert question[-1].endswith(f"; {folder} stays: no owner.yaml there says that it is this study's? [y/N] ")
+    note.write_text(ours.replace("study: tiny_mml", "study: other"))
     before = files_in(folder)
     assert studies.main(["delete", "tiny_mml", *where, "--storage", url]) == 2
-    assert question[-1].endswith(f"; kept {folder}: best.yaml there belongs to another study? [y/N] ")
+    said = f"owner.yaml there says that it is another study's, study 'other' on {place.root / 'x.db'}"
+    assert question[-1].endswith(f"; {folder} stays: {said}? [y/N] ")
     assert studies.main(["delete", "tiny_mml", *where, "--storage", url, "--yes"]) == 0
     assert files_in(folder) == before
 
