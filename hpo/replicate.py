@@ -16,6 +16,8 @@ from rich.console import Console
 from hpo.cli.console import RunProgress, say, table
 from hpo.cli.entry import entry
 from hpo.cli.flags import OUTPUT, add_data_argument, add_engine_arguments, positive, seed
+from hpo.confirmation.caveats import other_revisions
+from hpo.confirmation.wording import sentence
 from hpo.replication.outcome import Outcome, ReplicatedRow, ReplicatedTable
 from hpo.replication.papers import TABLES, PaperRow, PaperTable
 from hpo.runs.provenance import provenance
@@ -62,6 +64,8 @@ def _replicate(arguments: argparse.Namespace) -> int:
     title = f"{arguments.table}: test split, {counted(epochs, 'epoch')}, last epoch{stopping}, seed {arguments.seed}"
     console.print(table(title, header, [outcome.cells(paper_table) for outcome in outcomes]))
     say(console, paper_table.note)
+    for caveat in other_revisions(arguments.table, full_runs.programs.values(), provenance().program):
+        say(console, sentence(caveat, DEFAULT_OBJECTIVE))
     rows = [outcome.to_row() for outcome in outcomes]
     now = [row.identity for row in rows]
     lock = FileLock(folder / f".{arguments.table}.lock")  # others may write rows of this table

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 CHECKSUM = "sha256"
 REMEDY = "delete it to make it again"
+UNKNOWN = "an unknown revision"
 Kind = TypeVar("Kind", bound=Stored)
 
 
@@ -134,6 +135,11 @@ class FinishedRun:
         """Fewer than the config's where it diverged or stopped early; the epoch in which it diverged counts."""
         return len(self.losses) + bool(self.failure)
 
+    @property
+    def program(self) -> str:
+        """The revision of the program that trained it."""
+        return self.trained_by.program if self.trained_by else UNKNOWN
+
 
 class RunRecord(Stored):
     """The file of a finished run: its key and its outcome; the metrics by user are in a file of the same name."""
@@ -179,7 +185,8 @@ class RunRecord(Stored):
 
 
 class BaselineResult(Stored):
-    """What a baseline reaches: `label` and `note` as in `trainers.baselines.Baseline`, `seconds` to make it."""
+    """What a baseline reaches: `label` and `note` as in `trainers.baselines.Baseline`, `seconds` to make it, the program's
+    revision."""
 
     FORMAT: ClassVar[int] = 1
     label: str
@@ -187,6 +194,7 @@ class BaselineResult(Stored):
     metrics: dict[str, float]
     beyond: Beyond
     seconds: float
+    made_by: str = UNKNOWN
 
 
 class RunStore:

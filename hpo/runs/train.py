@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol
@@ -46,12 +46,14 @@ class FullRuns:
     Attributes:
         metrics: what they are measured in. The first is the objective: curves are of it, and what is recommended beyond
             accuracy is that of lists as long as its cut-off.
+        programs: of all runs and baselines that it has given out, the revision of the program that made each, by its name.
     """
 
     store: RunStore
     progress: Progress
     stopper: Stopper
     metrics: tuple[str, ...]
+    programs: dict[str, str] = field(default_factory=dict)
 
     def train(
         self,
@@ -92,6 +94,7 @@ class FullRuns:
                 runs[record.label] = run
 
             self._train(engine, missing, plateau, keep)
+        self.programs.update({keys[label].digest(): run.program for label, run in runs.items() if run is not None})
         return [run for run in runs.values() if run is not None]
 
     def _train(
@@ -129,6 +132,7 @@ class FullRuns:
         data = f"{seen.checksum[:10]}-{held_out.checksum[:10]}"
         stored = f"baselines/{name}-{BASELINE_VERSION}.{FIGURES_VERSION}-{data}-{measured_in[:10]}.json"
         if found := self.store.read(stored, BaselineResult):
+            self.programs[stored] = found[0].made_by
             return found[0]
         started = time.perf_counter()
         with self.progress.run(f"test, {name}, baseline", 1) as advance:
@@ -138,9 +142,9 @@ class FullRuns:
             per_user, beyond = self._measured(lists, seen, held_out)
             advance()
         seconds = round(time.perf_counter() - started, 1)
-        result = BaselineResult(
-            label=baseline.label, note=baseline.note, metrics=_means(per_user), beyond=beyond, seconds=seconds
-        )
+        figures = {"metrics": _means(per_user), "beyond": beyond, "seconds": seconds, "made_by": provenance().program}
+        result = BaselineResult(label=baseline.label, note=baseline.note, **figures)
+        self.programs[stored] = result.made_by
         write_sealed(self.store.folder / stored, result)
         return result
 
