@@ -14,6 +14,7 @@ from hpo.pipeline import confirm_study
 from hpo.reporting.export import claim
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import differences
+from hpo.study.owner import while_it_exists
 from hpo.study.spec import is_study_file, load_spec
 from hpo.study.workspace import Workspace
 from trainers.errors import InputError
@@ -37,7 +38,7 @@ def _confirm(arguments: argparse.Namespace) -> int:
     work = replace(work, spec=plan)
     claim(work.folder, study)
     console = Console()
-    with Stopper().catching() as stopper, work.alone("confirm") as alone:
+    with Stopper().catching() as stopper, while_it_exists(study, "confirmed"), work.alone("confirm") as alone:
         if not alone:
             raise InputError(f"study {work.spec.name!r} is being confirmed by another process; wait until it is done")
         confirm_study(work, study, storage, console, stopper)

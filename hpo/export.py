@@ -8,6 +8,7 @@ from hpo.cli.context import existing_workspace
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_location_arguments, add_study_arguments
 from hpo.reporting.export import TRIALS, claim, export_best, export_trials
+from hpo.study.owner import while_it_exists
 from hpo.study.trials import shown_metrics
 
 
@@ -22,9 +23,10 @@ def main(argv: list[str] | None = None) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     work, study, _ = existing_workspace(arguments, to_train=False)
     claim(work.folder, study)
-    path, trial = export_best(work, study)
-    print(f"{path}: trial {trial.number}, validation {shown_metrics(trial, work.spec)}")
-    print(f"{export_trials(study, work.folder / TRIALS)}: {len(study.get_trials(deepcopy=False))} trials")
+    with while_it_exists(study, "exported"):
+        path, trial = export_best(work, study)
+        print(f"{path}: trial {trial.number}, validation {shown_metrics(trial, work.spec)}")
+        print(f"{export_trials(study, work.folder / TRIALS)}: {len(study.get_trials(deepcopy=False))} trials")
     return 0
 
 

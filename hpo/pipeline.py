@@ -18,8 +18,8 @@ from hpo.reporting.overview import CAVEATS_TITLE
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
 from hpo.search.claims import reap
-from hpo.search.limits import while_it_exists
 from hpo.search.processes import Backend, SearchJob, search_with_processes
+from hpo.study.owner import while_it_exists
 from hpo.study.trials import enqueue_published, finalist_trials, shown_metrics
 from hpo.study.workspace import Workspace
 from trainers.data.datasets import read_test
@@ -92,7 +92,7 @@ def search_study(
         SearchFailed: too many trials failed, the workers themselves, or the study was deleted.
         Stopped: SIGINT or SIGTERM.
     """
-    with while_it_exists(study):
+    with while_it_exists(study, "searched"):
         reap(study, job.stale_after)
         why_not = enqueue_published(study, job.work.spec)
         if why_not:
@@ -128,6 +128,7 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
     )
     with RunProgress(console) as progress:
         outcome = Confirmer(work, storage, progress, stopper).run(study)
+    check_owner(work.folder, study)  # again: it may have been deleted, and searched anew
     path = outcome.write(work.folder)
     export_winner(work, outcome)
     title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"

@@ -11,6 +11,7 @@ from hpo.reporting.export import claim
 from hpo.reporting.figures import pictures
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import write_report
+from hpo.study.owner import while_it_exists
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,9 +26,10 @@ def _report(arguments: argparse.Namespace) -> int:
     spec, study, _ = stored_study(arguments)
     folder = arguments.output / spec.name
     claim(folder, study, to_overwrite=False)
-    overview = Overview.of(spec, study, folder)
-    for path in write_report(overview, pictures(overview), folder):
-        print(f"wrote {path}")
+    with while_it_exists(study, "reported"):
+        overview = Overview.of(spec, study, folder)
+        for path in write_report(overview, pictures(overview), folder):
+            print(f"wrote {path}")
     return 0
 
 

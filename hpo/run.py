@@ -39,6 +39,7 @@ from hpo.search.claims import STALE_HOURS
 from hpo.search.dask import count_workers, search_on_dask
 from hpo.search.processes import Backend, SearchJob, search_with_processes
 from hpo.storage.open import open_storage, shared_by_processes, storage_url, without_password
+from hpo.study.owner import while_it_exists
 from hpo.study.sampling import make_sampler
 from hpo.study.spec import load_spec
 from hpo.study.trials import best_trials
@@ -158,12 +159,12 @@ def _run(arguments: argparse.Namespace) -> int:
                     f"study {each.spec.name!r} has no complete trial after --timeout {arguments.timeout:g}; give it more "
                     "seconds, the same command continues"
                 )
-            with each.alone("export") as alone:
+            with while_it_exists(its_study, "exported"), each.alone("export") as alone:
                 if alone:
                     export_study(each, its_study, console)
                     publish(each.spec, its_study, storage, each.output)
         if not arguments.search_only:
-            with work.alone("confirm") as alone:
+            with while_it_exists(study, "confirmed"), work.alone("confirm") as alone:
                 if not alone:
                     say(console, f"{spec.name}: another process confirms it; run this command again to see the verdict")
                     return 0

@@ -28,18 +28,20 @@ def writing(path: Path, remedy: str = "") -> Iterator[None]:
         raise InputError(f"{path}: cannot be written: {reason}" + (f"; {remedy}" if remedy else "")) from None
 
 
-def write_bytes(path: Path, content: bytes, remedy: str = "") -> None:
-    """Write a file so that a reader sees the old or the new content, never half of it. Its folder is made.
+def write_bytes(path: Path, content: bytes, remedy: str = "", make_folder: bool = True) -> None:
+    """Write a file so that a reader sees the old or the new content, never half of it.
 
     Args:
         remedy: as for `writing`.
+        make_folder: whether its folder is made; if not, there must be one.
 
     Raises:
         InputError: the folder cannot be made, or the file not written.
     """
     scratch = path.with_name(f".{os.getpid()}.{path.name}")
     with writing(path, remedy):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
             scratch.write_bytes(content)
             os.replace(scratch, path)
@@ -49,6 +51,6 @@ def write_bytes(path: Path, content: bytes, remedy: str = "") -> None:
             raise
 
 
-def write_text(path: Path, text: str, remedy: str = "") -> None:
+def write_text(path: Path, text: str, remedy: str = "", make_folder: bool = True) -> None:
     """As `write_bytes`, in UTF-8."""
-    write_bytes(path, text.encode(), remedy)
+    write_bytes(path, text.encode(), remedy, make_folder)

@@ -147,7 +147,7 @@ class Confirmation(Stored):
         """
         words = InWords(statements=tuple(self.statements()), caveats=tuple(self.sentences()))
         text = to_yaml(self.model_copy(update={"in_words": words}).to_dict())
-        write_text(folder / CONFIRM, sealed(text), CHANGE_OUTPUT_HINT)
+        write_text(folder / CONFIRM, sealed(text), CHANGE_OUTPUT_HINT, make_folder=False)
         return folder / CONFIRM
 
     @classmethod

@@ -132,7 +132,7 @@ def _write_config(work: Workspace, study_id: str, name: str, config: TrainConfig
         provenance=provenance(work.choice.device),
         **facts,
     )
-    write_text(work.folder / name, to_yaml(content.to_dict()), CHANGE_OUTPUT_HINT)
+    write_text(work.folder / name, to_yaml(content.to_dict()), CHANGE_OUTPUT_HINT, make_folder=False)
     return work.folder / name
 
 
@@ -205,5 +205,5 @@ def trials_table(study: optuna.Study) -> pd.DataFrame:
 
 def export_trials(study: optuna.Study, path: Path) -> Path:
     """Write the table of all trials as CSV."""
-    write_text(path, trials_table(study).to_csv(index=False), CHANGE_OUTPUT_HINT)
+    write_text(path, trials_table(study).to_csv(index=False), CHANGE_OUTPUT_HINT, make_folder=False)
     return path

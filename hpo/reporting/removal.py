@@ -23,9 +23,9 @@ class Removal:
     """What is deleted with a study, and what is not.
 
     Attributes:
-        paths: its folder, or single files where the folder holds other studies' results too.
+        paths: its folder, or the link in its place, or single files where the folder holds other studies' results too.
         artifacts: what the dashboard offers of it.
-        stays: why a folder of its name is not deleted; empty if it is, or if there is none.
+        stays: why a folder of its name is not deleted, or what a link leads to; empty if all is deleted, or there is none.
     """
 
     paths: Sequence[Path]
@@ -44,14 +44,15 @@ class Removal:
         Raises:
             InputError: the file system refuses.
         """
-        try:
-            for path in (*self.paths, *self.artifacts):
-                if path.is_dir():
+        for path in (*self.paths, *self.artifacts):
+            try:
+                if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
                 else:
                     path.unlink(missing_ok=True)
-        except OSError as error:
-            raise InputError(f"{error.filename}: cannot be deleted: {error.strerror}; make it writable") from None
+            except OSError as error:
+                where, why = error.filename or path, error.strerror or error
+                raise InputError(f"{where}: cannot be deleted: {why}; mend that, and give the same command again") from None
 
 
 def what_goes_with(study: optuna.Study, storage: BaseStorage, output: Path) -> Removal:
@@ -76,7 +77,8 @@ def what_goes_with(study: optuna.Study, storage: BaseStorage, output: Path) -> R
     ours, others = ([path for path in found if found[path] is whose] for whose in (True, False))
     if others:
         return Removal(ours, artifacts, f"{folder} stays: {others[0].name} there belongs to another study")
-    return Removal([folder], artifacts)
+    linked = f"{folder.resolve()} stays: {folder} is only a link to it" if folder.is_symlink() else ""
+    return Removal([folder], artifacts, linked)
 
 
 def _artifacts(study: optuna.Study, storage: BaseStorage, folder: Path) -> list[Path]:

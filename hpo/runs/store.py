@@ -22,7 +22,7 @@ from trainers import TrainConfig
 from trainers.early_stopping import Plateau
 from trainers.engines import cache_versions
 from trainers.errors import InputError
-from trainers.files import write_bytes, write_text
+from trainers.files import write_bytes, write_text, writing
 from trainers.validation import SETTINGS
 
 log = logging.getLogger(__name__)
@@ -135,11 +135,6 @@ class FinishedRun:
         """Fewer than the config's where it diverged or stopped early; the epoch in which it diverged counts."""
         return len(self.losses) + bool(self.failure)
 
-    @property
-    def program(self) -> str:
-        """The revision of the program that trained it."""
-        return self.trained_by.program if self.trained_by else UNKNOWN
-
 
 class RunRecord(Stored):
     """The file of a finished run: its key and its outcome; the metrics by user are in a file of the same name."""
@@ -185,8 +180,7 @@ class RunRecord(Stored):
 
 
 class BaselineResult(Stored):
-    """What a baseline reaches: `label` and `note` as in `trainers.baselines.Baseline`, `seconds` to make it, the program's
-    revision."""
+    """What a baseline reaches: `label` and `note` as in `trainers.baselines.Baseline`, seconds and revision that made it."""
 
     FORMAT: ClassVar[int] = 1
     label: str
@@ -242,7 +236,7 @@ class RunStore:
             except InputError as error:
                 log.warning("%s", error)
                 continue
-            write_sealed(path, found, table)
+            self.write(name, found, table)
             return found, table
         return None
 
@@ -253,7 +247,17 @@ class RunStore:
             InputError: the folder cannot be written.
         """
         table = b"" if run.per_user is None else _to_npz(run.per_user)
-        write_sealed(self.folder / f"{key.digest()}.json", RunRecord.of(key, run), table)
+        self.write(f"{key.digest()}.json", RunRecord.of(key, run), table)
+
+    def write(self, name: str, content: Stored, table: bytes = b"") -> None:
+        """Keep a record. The folder is made, but not the study's folder that it is in, which may have been moved or deleted.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        with writing(self.folder, CHANGE_OUTPUT_HINT):
+            self.folder.mkdir(exist_ok=True)
+        write_sealed(self.folder / name, content, table)
 
 
 def _read(path: Path, kind: type[Kind], is_right: Callable[[Kind], bool]) -> tuple[Kind, bytes]:

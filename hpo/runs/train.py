@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpo.runs.provenance import Provenance, note_revision, provenance
-from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunKey, RunStore, write_sealed
+from hpo.runs.store import UNKNOWN, BaselineResult, Beyond, FinishedRun, RunKey, RunStore
 from hpo.runtime.signals import Stopper
 from trainers import Interactions, TrainConfig, TrainingDiverged, recommend
 from trainers.baselines import BASELINES
@@ -94,7 +94,7 @@ class FullRuns:
                 runs[record.label] = run
 
             self._train(engine, missing, plateau, keep)
-        self.programs.update({keys[label].digest(): run.program for label, run in runs.items() if run is not None})
+        self.programs.update({keys[label].digest(): _made_by(run) for label, run in runs.items() if run is not None})
         return [run for run in runs.values() if run is not None]
 
     def _train(
@@ -145,7 +145,7 @@ class FullRuns:
         figures = {"metrics": _means(per_user), "beyond": beyond, "seconds": seconds, "made_by": provenance().program}
         result = BaselineResult(label=baseline.label, note=baseline.note, **figures)
         self.programs[stored] = result.made_by
-        write_sealed(self.store.folder / stored, result)
+        self.store.write(stored, result)
         return result
 
     def _with_figures(self, run: FinishedRun, vectors: Vectors, seen: Interactions, held_out: Interactions) -> FinishedRun:
@@ -224,3 +224,8 @@ class _Record:
 
 def _means(per_user: pd.DataFrame) -> dict[str, float]:
     return {str(name): float(per_user[name].mean()) for name in per_user}
+
+
+def _made_by(run: FinishedRun) -> str:
+    """The revision of the program that trained and measured a run."""
+    return run.trained_by.program if run.trained_by else UNKNOWN

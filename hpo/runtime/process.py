@@ -33,4 +33,4 @@ class SearchFailed(RuntimeError):
 
 
 class StudyDeleted(SearchFailed):
-    """The study was deleted while it was searched."""
+    """The study was deleted while it was worked on."""

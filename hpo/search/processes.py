@@ -22,12 +22,13 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, StudyDeleted, reason_of, set_up_logging
 from hpo.runtime.signals import StoppedBySignal, Stopper
 from hpo.search.claims import STALE_HOURS, reap
-from hpo.search.limits import Failures, while_it_exists
+from hpo.search.limits import Failures
 from hpo.search.progress import NoProgress, Progress
 from hpo.search.scheduler import POLL_SECONDS, Scheduler
 from hpo.storage.open import open_storage
 from hpo.storage.retrying import PATIENCE_SECONDS
 from hpo.study.attributes import FINISHED
+from hpo.study.owner import while_it_exists
 from hpo.study.spec import SearchPlan
 from hpo.study.trials import has_failed
 from hpo.study.workspace import Workspace
@@ -72,7 +73,7 @@ class SearchJob:
         work = self.work
         every, metrics = work.spec.search.evaluate_every, work.spec.measured
         engine = make_engine(work.choice, seen, validation, every, work.lanes, stopper.should_stop, metrics)
-        with while_it_exists(study):
+        with while_it_exists(study, "searched"):
             Scheduler(
                 study, work.spec, engine, progress, stopper, self.deadline, self.stale_after, stop_on_failures=alone
             ).run()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
 import optuna
+from optuna.exceptions import StorageInternalError
 
+from hpo.runtime.process import SearchFailed, StudyDeleted
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
 from hpo.storage.open import location
@@ -106,3 +110,34 @@ def note_owner(folder: Path, study: optuna.Study) -> None:
     ours, found = Owner.of(study, folder), Owner.read(folder)
     if found is None or (ours.storage and found != ours):
         ours.write(folder)
+
+
+@contextmanager
+def while_it_exists(study: optuna.Study, doing: str) -> Iterator[None]:
+    """Within the block, a study that is deleted ends the work with one message.
+
+    Args:
+        doing: what is done with it, such as `searched`.
+
+    Raises:
+        StudyDeleted: it was.
+    """
+    try:
+        yield
+    except StudyDeleted:  # of a rival's study, or of an inner block
+        raise
+    except (KeyError, OSError, InputError, SearchFailed, StorageInternalError):  # KeyError: also of any mistake of ours
+        if _exists(study):
+            raise
+        name = study.study_name
+        raise StudyDeleted(f"study {name!r} was deleted while it was {doing}; search it anew with hpo.run") from None
+
+
+def _exists(study: optuna.Study) -> bool:
+    """Whether a study is still there, as far as its storage says; one that does not answer has not deleted it."""
+    try:
+        return isinstance(study.user_attrs, dict)  # the storage is asked for them
+    except KeyError:
+        return False
+    except (OSError, StorageInternalError):
+        return True

@@ -7,19 +7,23 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.artifacts import upload_artifact
 from optuna.trial import TrialState
 
-from hpo import export, studies
+from hpo import confirm, export, studies
 from hpo.reporting.dashboard_sync import ATTACHED, artifact_store, study_attributes
+from hpo.reporting.removal import Removal
+from hpo.runs.train import _Record
 from hpo.search.claims import this_worker
 from hpo.storage.open import open_storage
 from hpo.study.attributes import WORKER
 from hpo.study.owner import OWNER
 from hpo.study.workspace import alone
+from trainers.errors import InputError
 from trainers.yaml_files import read_yaml
 
 from .conftest import Place
@@ -201,6 +205,71 @@ def test_the_trial_of_a_dead_worker_does_not_keep_a_study(place: Place):
     place.run("--search-only", "--trials", "1")
     study_of(place).ask().set_user_attr(WORKER, {**this_worker(), "boot": "another"})
     assert studies.main(["delete", "tiny_mml", "--yes", "--output", str(place.output)]) == 0
+
+
+def test_a_confirmation_whose_study_is_deleted_says_so(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """After an epoch of its second run; the files of the study do not come back."""
+    place.run("--search-only", "--trials", "1")
+    epochs, where = [], ["--output", str(place.output)]
+
+    def ends(self: _Record, *arguments: Any) -> bool:
+        epochs.append(0)
+        if len(epochs) == 6:
+            assert studies.main(["delete", "tiny_mml", "--yes", "--force", *where]) == 0
+        return real_ends(self, *arguments)
+
+    real_ends = _Record.ends
+    monkeypatch.setattr(_Record, "ends", ends)
+    capsys.readouterr()
+    assert confirm.main(["--study", "tiny_mml", *place.where]) == 1
+    message = "error: study 'tiny_mml' was deleted while it was confirmed; search it anew with hpo.run\n"
+    assert capsys.readouterr().err == message
+    assert not (place.output / "tiny_mml").exists()
+    assert files_in(place.output / "artifacts") == []
+
+
+def test_a_confirmation_of_which_a_rival_is_deleted_says_so(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    few = ["--trials", "1", "--top", "1", "--select-seeds", "1"]
+    assert place.run(*few[:2], "--search-only", study="tiny_ccl.yaml") == 0
+
+    def ends(self: _Record, *arguments: Any) -> bool:
+        if "tiny_ccl" in self.label and "tiny_ccl" in optuna.get_all_study_names(open_storage(journal)):
+            assert studies.main(["delete", "tiny_ccl", "--yes", "--force", "--output", str(place.output)]) == 0
+        return real_ends(self, *arguments)
+
+    journal, real_ends = str(place.output / "journal.log"), _Record.ends
+    monkeypatch.setattr(_Record, "ends", ends)
+    assert place.run(*few) == 1
+    assert "study 'tiny_ccl' was deleted while it was confirmed as a rival" in capsys.readouterr().err
+    assert (place.output / "tiny_mml" / "best.yaml").exists()
+
+
+def test_of_a_linked_folder_the_link_is_deleted(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.run("--search-only", "--trials", "1")
+    folder, target = place.output / "tiny_mml", place.root / "disk"
+    folder.rename(target)
+    folder.symlink_to(target)
+    before = files_in(target)
+    capsys.readouterr()
+    assert studies.main(["delete", "tiny_mml", "--yes", "--output", str(place.output)]) == 0
+    assert f"{target} stays: {folder} is only a link to it" in capsys.readouterr().out
+    assert not folder.is_symlink()
+    assert set(before) <= set(files_in(target))
+
+
+def test_what_cannot_be_deleted_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Also where the system does not say which file it is about."""
+
+    def refuse(path: Path) -> None:
+        raise OSError("it is in use")
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(InputError, match=f"^{tmp_path}: cannot be deleted: it is in use; mend that"):
+        Removal([tmp_path], []).remove()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
