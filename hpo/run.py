@@ -159,12 +159,12 @@ def _run(arguments: argparse.Namespace) -> int:
                     f"study {each.spec.name!r} has no complete trial after --timeout {arguments.timeout:g}; give it more "
                     "seconds, the same command continues"
                 )
-            with while_it_exists(its_study, "exported"), each.alone("export") as alone:
+            with while_it_exists(its_study, "exported", each.folder), each.alone("export") as alone:
                 if alone:
                     export_study(each, its_study, console)
                     publish(each.spec, its_study, storage, each.output)
         if not arguments.search_only:
-            with while_it_exists(study, "confirmed"), work.alone("confirm") as alone:
+            with while_it_exists(study, "confirmed", work.folder), work.alone("confirm") as alone:
                 if not alone:
                     say(console, f"{spec.name}: another process confirms it; run this command again to see the verdict")
                     return 0
