@@ -46,7 +46,7 @@ def _confirm(arguments: argparse.Namespace) -> int:
     work = replace(work, spec=plan)
     claim(work.folder, study)
     console = Console()
-    with Stopper().catching() as stopper, while_it_exists(study, "confirmed"), work.alone("confirm") as alone:
+    with Stopper().catching() as stopper, while_it_exists(study, "confirmed", work.folder), work.alone("confirm") as alone:
         if not alone:
             raise InputError(f"study {work.spec.name!r} is being confirmed by another process; wait until it is done")
         confirm_study(work, study, storage, console, stopper, arguments.checkpoint_every)

@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     work, study, _ = existing_workspace(arguments, to_train=False)
     claim(work.folder, study)
-    with while_it_exists(study, "exported"):
+    with while_it_exists(study, "exported", work.folder):
         path, trial = export_best(work, study)
         print(f"{path}: trial {trial.number}, validation {shown_metrics(trial, work.spec)}")
         print(f"{export_trials(study, work.folder / TRIALS)}: {len(study.get_trials(deepcopy=False))} trials")

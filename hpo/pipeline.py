@@ -93,7 +93,7 @@ def search_study(
         SearchFailed: too many trials failed, the workers themselves, or the study was deleted.
         Stopped: SIGINT or SIGTERM.
     """
-    with while_it_exists(study, "searched"):
+    with while_it_exists(study, "searched", job.work.folder):
         reap(study, job.stale_after)
         why_not = enqueue_published(study, job.work.spec)
         if why_not:

@@ -99,6 +99,9 @@ def _planned(paper_table: PaperTable, arguments: argparse.Namespace) -> list[Pla
 def _outcomes(planned: list[Planned], data_dir: Path | None, full_runs: FullRuns) -> Iterator[Outcome]:
     for row, config, choice in planned:
         seen, test = load_dataset(row.dataset, data_dir).train, load_test(row.dataset, data_dir)
+        folder = full_runs.store.folder
+        with writing(folder, CHANGE_OUTPUT_HINT):  # only now that there are data
+            folder.mkdir(parents=True, exist_ok=True)
         label = f"{row.name} {row.dataset}, {config.negatives.per_row(config.batch_size)} negatives"
         (run,) = full_runs.train({label: config}, choice, seen, test, plateau=row.plateau)
         yield Outcome(row, run)

@@ -26,7 +26,7 @@ def _report(arguments: argparse.Namespace) -> int:
     spec, study, _ = stored_study(arguments)
     folder = arguments.output / spec.name
     claim(folder, study, to_overwrite=False)
-    with while_it_exists(study, "reported"):
+    with while_it_exists(study, "reported", folder):
         overview = Overview.of(spec, study, folder)
         for path in write_report(overview, pictures(overview), folder):
             print(f"wrote {path}")

@@ -120,10 +120,14 @@ def _backend(arguments: argparse.Namespace, url: str) -> Backend:
     return partial(search_with_processes, workers=arguments.workers or 1)
 
 
-def _worker_count(arguments: argparse.Namespace) -> int:
-    """How many workers share the budget, and by default the lanes; a Dask cluster whose every worker is meant knows."""
-    if arguments.backend == DASK and arguments.workers is None and arguments.lanes is None:
-        return count_workers(arguments.scheduler)
+def _worker_count(arguments: argparse.Namespace, url: str) -> int:
+    """How many workers share the budget, and by default the lanes.
+
+    Raises:
+        InputError: a Dask cluster that cannot search on this storage.
+    """
+    if arguments.backend == DASK:
+        return count_workers(arguments.scheduler, url, arguments.workers)
     return arguments.workers or 1
 
 
@@ -138,7 +142,7 @@ def _run(arguments: argparse.Namespace) -> int:
     url = storage_url(arguments.storage, arguments.output)
     backend = _backend(arguments, url)
     where = arguments.output, arguments.data_dir, arguments.engine, arguments.device
-    work = Workspace.open(spec, *where, arguments.lanes, _worker_count(arguments), rivals)
+    work = Workspace.open(spec, *where, arguments.lanes, _worker_count(arguments, url), rivals)
     work.check_objective()
     console = Console()
     introduce(work, console)
@@ -162,12 +166,12 @@ def _run(arguments: argparse.Namespace) -> int:
                     f"study {each.spec.name!r} has no complete trial after --timeout {arguments.timeout:g}; give it more "
                     "seconds, the same command continues"
                 )
-            with while_it_exists(its_study, "exported"), each.alone("export") as alone:
+            with while_it_exists(its_study, "exported", each.folder), each.alone("export") as alone:
                 if alone:
                     export_study(each, its_study, console)
                     publish(each.spec, its_study, storage, each.output)
         if not arguments.search_only:
-            with while_it_exists(study, "confirmed"), work.alone("confirm") as alone:
+            with while_it_exists(study, "confirmed", work.folder), work.alone("confirm") as alone:
                 if not alone:
                     say(console, f"{spec.name}: another process confirms it; run this command again to see the verdict")
                     return 0
@@ -183,6 +187,7 @@ def _rival_studies(
     """Each rival's study, to be searched with our budget. Its own rivals are not read: nobody asks for them here."""
     for rival in work.rivals:
         spec = rival.with_budget_of(work.spec)
+        _worker_count(arguments, storage_url(arguments.storage, arguments.output))  # the cluster may have ended meanwhile
         its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device, rivals=())
         if ENGINES[its_work.choice.name].many_lanes:
             its_work = replace(its_work, lanes=work.lanes)

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from errno import ENOENT
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ class CheckpointFile:
         label: what to call the run.
         earlier: files that the run may have from earlier attempts; the one with the most epochs is taken.
         every: seconds between two versions, at least; 0 for one after every epoch.
+        within: a folder that the file's own is made in; it is not made itself, since who moves it away does not want it back.
     """
 
     def __init__(
@@ -102,10 +104,11 @@ class CheckpointFile:
         label: str = "the run",
         earlier: tuple[Path, ...] = (),
         every: float = EVERY_SECONDS,
+        within: Path | None = None,
     ) -> None:
         self.path, self.label, self.every = path, label, every
         self._key = json.loads(json.dumps(key))
-        self._earlier = earlier
+        self._earlier, self._within = earlier, within
         self._has_failed = False
 
     def load(self) -> Checkpoint | None:
@@ -145,6 +148,8 @@ class CheckpointFile:
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
         """A name beside the file's, gone after the block."""
+        if self._within is not None and not self._within.is_dir():
+            raise FileNotFoundError(ENOENT, f"there is no folder {self._within}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         scratch = self.path.with_name(f".{os.getpid()}.{self.path.name}")
         try:

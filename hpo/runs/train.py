@@ -109,7 +109,8 @@ class FullRuns:
     def _checkpoint(self, label: str, key: RunKey, more: dict[str, Any]) -> CheckpointFile:
         """Where the checkpoints of a run are until it is finished."""
         path = self.store.folder / CHECKPOINTS / f"{key.digest()}.npz"
-        return CheckpointFile(path, {**key.parts(), **more}, label, every=self.checkpoint_every)
+        about = {**key.parts(), **more}
+        return CheckpointFile(path, about, label, every=self.checkpoint_every, within=self.store.folder.parent)
 
     def _train(
         self,

@@ -34,3 +34,7 @@ class SearchFailed(RuntimeError):
 
 class StudyDeleted(SearchFailed):
     """The study was deleted while it was worked on."""
+
+
+class FolderGone(SearchFailed):
+    """The study's folder was moved or deleted while the study was worked on."""

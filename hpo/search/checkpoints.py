@@ -53,7 +53,7 @@ class TrialCheckpoints:
                 self.folder,
             )
         key = {**self.key, "config": config.to_dict()}
-        return CheckpointFile(self._path(trial), key, f"trial {trial.number}", earlier, self.every)
+        return CheckpointFile(self._path(trial), key, f"trial {trial.number}", earlier, self.every, self.folder.parent)
 
     def sweep(self, study: optuna.Study) -> None:
         """Remove the files that no trial will go on from."""

@@ -46,7 +46,7 @@ def search_on_dask(
     """
     with _client(scheduler) as client:
         chosen = _chosen_workers(client, workers)
-        job = _reachable(job, client)
+        job = replace(job, storage=_reachable(job.storage, client))
         monitor = SearchMonitor(study, job.work.spec.search, progress)
         data = client.scatter(replace(job, deadline=None), broadcast=True)  # the data travel once, not with each task
         tasks = [
@@ -66,14 +66,20 @@ def search_on_dask(
         monitor.poll()
 
 
-def count_workers(scheduler: str) -> int:
-    """How many workers a Dask cluster has.
+def count_workers(scheduler: str, storage: str, wanted: int | None = None) -> int:
+    """How many workers of a Dask cluster would search, all or up to `wanted`; asked before anything is written.
+
+    Args:
+        storage: URL or journal path.
 
     Raises:
-        InputError: distributed is not installed, no cluster answers there, or it has no worker of one thread.
+        InputError: distributed is not installed, no cluster answers there, it has no worker of one thread, or its workers
+            cannot run this program or reach the storage.
     """
     with _client(scheduler) as client:
-        return len(_chosen_workers(client))
+        chosen = _chosen_workers(client, wanted)
+        _reachable(storage, client)
+        return len(chosen)
 
 
 @contextmanager
@@ -109,17 +115,26 @@ def _chosen_workers(client: Client, wanted: int | None = None) -> list[tuple[str
     return [(address, number, of_host[host]) for number, host, address in chosen]
 
 
-def _reachable(job: SearchJob, client: Client) -> SearchJob:
-    """The job with a storage that the workers can open: a journal is for the processes of one machine."""
-    if "://" in job.storage:
-        return job
-    elsewhere = {host for host, _ in client.run(_host_and_pid).values()} - {socket.gethostname()}
-    if elsewhere:
+def _reachable(storage: str, client: Client) -> str:
+    """The storage as the workers can open it: a journal is for the processes of one machine."""
+    try:
+        hosts = {host for host, _ in client.run(_host_and_pid).values()}
+    except Exception as error:  # which Dask makes of a worker's error
+        _raise_if_not_installed(error)
+        raise
+    if "://" in storage:
+        return storage
+    if elsewhere := hosts - {socket.gethostname()}:
         raise InputError(
-            f"Dask workers on {', '.join(sorted(elsewhere))} cannot share the journal {job.storage} of this machine; give a "
+            f"Dask workers on {', '.join(sorted(elsewhere))} cannot share the journal {storage} of this machine; give a "
             f"database that all of them reach, --storage postgresql+psycopg://user@host/db"
         )
-    return replace(job, storage=os.path.abspath(job.storage))  # they stand in other folders
+    return os.path.abspath(storage)  # they stand in other folders
+
+
+def _raise_if_not_installed(error: BaseException) -> None:
+    if "No module named" in str(error):
+        raise InputError(f"a Dask worker cannot run this: {error}; install the same version in the workers' environment")
 
 
 def _out_of_time(deadline: float | None) -> bool:
@@ -164,8 +179,7 @@ def _raise_errors_of(tasks: list[Any]) -> None:
     for error in errors:
         if isinstance(error, InputError | SearchFailed):
             raise error
-        if "No module named" in str(error):
-            raise InputError(f"a Dask worker cannot run this: {error}; install the same version in the workers' environment")
+        _raise_if_not_installed(error)
     if any(task.status in ("cancelled", "lost") for task in tasks):  # the connection broke, or someone restarted the cluster
         raise SearchFailed("the Dask cluster has let go of its workers; what is finished is kept, the same command continues")
     if errors:

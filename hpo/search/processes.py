@@ -32,7 +32,7 @@ from hpo.search.scheduler import POLL_SECONDS, Scheduler
 from hpo.storage.open import open_storage
 from hpo.storage.retrying import PATIENCE_SECONDS
 from hpo.study.attributes import FINISHED
-from hpo.study.owner import while_it_exists
+from hpo.study.owner import is_claimed, while_it_exists
 from hpo.study.spec import SearchPlan
 from hpo.study.trials import has_failed
 from hpo.study.workspace import Workspace
@@ -239,7 +239,8 @@ def _worker_main(job: SearchJob, worker: int, workers: int) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except StorageInternalError as error:
-        print(f"error: the storage failed: {reason_of(error)}", file=sys.stderr)
+        if is_claimed(job.work.folder):  # else the parent says that it is gone, and the journal with it
+            print(f"error: the storage failed: {reason_of(error)}", file=sys.stderr)
         sys.exit(FAILED)
     except OutOfMemory as error:
         print(f"error: {error}", file=sys.stderr)

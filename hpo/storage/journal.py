@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,14 +31,26 @@ class WholeLines(JournalFileBackend):
         self.path = path
         self.lock = FileLock(path.with_name(f".{path.name}.lock"))
 
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """Read operations, from a number on.
+
+        Raises:
+            StorageInternalError: the file was moved or deleted, or cannot be read.
+        """
+        try:
+            yield from super().read_logs(log_number_from)
+        except OSError as error:
+            raise StorageInternalError(f"{self.path} cannot be read: {error.strerror or error}") from None
+
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Write operations, one line each; those of a writer that failed half-way leave no trace.
 
         Raises:
-            StorageInternalError: the disk is full, or the file cannot be written.
+            StorageInternalError: the disk is full, or the file cannot be written, or was moved or deleted.
         """
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         try:
+            self.path.stat()  # the lock would make the folder of a journal anew that was moved or deleted
             with self.lock, self.path.open("r+b", buffering=0) as journal:
                 end = _cut_torn_line(journal)
                 try:

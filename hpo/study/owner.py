@@ -10,7 +10,7 @@ from typing import ClassVar
 import optuna
 from optuna.exceptions import StorageInternalError
 
-from hpo.runtime.process import SearchFailed, StudyDeleted
+from hpo.runtime.process import FolderGone, SearchFailed, StudyDeleted
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
 from hpo.storage.open import location
@@ -94,7 +94,7 @@ def refuse_others(folder: Path, study: optuna.Study | None) -> None:
     if ours is not None:
         now = f"and this is {ours}"
         if "://" in found.storage and (ours.study, ours.study_id) == (found.study, found.study_id):
-            address = f"; if that is another address of the same storage, delete {folder / OWNER}"
+            address = f"; if these are two addresses of one storage, give the one in {OWNER}, or delete {folder / OWNER}"
     raise InputError(
         f"{folder} holds the results of another study: {OWNER} there names {found}, {now}; give another --output or "
         f"--study-name, or move that folder away{address}"
@@ -112,25 +112,36 @@ def note_owner(folder: Path, study: optuna.Study) -> None:
         ours.write(folder)
 
 
+def is_claimed(folder: Path) -> bool:
+    """Whether a folder is a study's; not any more after it was moved or deleted."""
+    return (folder / OWNER).exists()
+
+
 @contextmanager
-def while_it_exists(study: optuna.Study, doing: str) -> Iterator[None]:
-    """Within the block, a study that is deleted ends the work with one message.
+def while_it_exists(study: optuna.Study, doing: str, folder: Path | None = None) -> Iterator[None]:
+    """Within the block, a study that is deleted, or whose folder is moved or deleted, ends the work with one message.
 
     Args:
         doing: what is done with it, such as `searched`.
+        folder: the study's own, where the work needs one.
 
     Raises:
-        StudyDeleted: it was.
+        StudyDeleted, FolderGone: that has happened.
     """
     try:
         yield
-    except StudyDeleted:  # of a rival's study, or of an inner block
+    except (StudyDeleted, FolderGone):  # of a rival's study, or of an inner block
         raise
     except (KeyError, OSError, InputError, SearchFailed, StorageInternalError):  # KeyError: also of any mistake of ours
-        if _exists(study):
-            raise
         name = study.study_name
-        raise StudyDeleted(f"study {name!r} was deleted while it was {doing}; search it anew with hpo.run") from None
+        if not _exists(study):
+            raise StudyDeleted(f"study {name!r} was deleted while it was {doing}; search it anew with hpo.run") from None
+        if folder is not None and not is_claimed(folder):
+            raise FolderGone(
+                f"{folder} was moved or deleted while study {name!r} was {doing}; what is finished and was not deleted is kept "
+                "where it is now: move it back, or give its new place with --output, and the same command continues"
+            ) from None
+        raise
 
 
 def _exists(study: optuna.Study) -> bool:

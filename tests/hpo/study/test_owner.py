@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -178,7 +179,9 @@ def test_a_server_of_another_name_is_said_how_to_be_accepted(tmp_path: Path):
     Owner(study="s", study_id="1f", storage=SERVER).write(folder)
     with pytest.raises(InputError) as caught:
         claim(folder, study)
-    assert str(caught.value).endswith(f"; if that is another address of the same storage, delete {folder / OWNER}")
+    assert str(caught.value).endswith(
+        f"; if these are two addresses of one storage, give the one in owner.yaml, or delete {folder / OWNER}"
+    )
     (folder / OWNER).unlink()
     claim(folder, study)
     assert Owner.read(folder) == Owner(study="s", study_id="1f", storage=str(tmp_path / "x.log"))
@@ -203,11 +206,22 @@ def test_a_damaged_note_is_nobodys(place: Place, fails: Callable[[int], str], co
     assert files_in(place.output / "tiny_mml") == before
 
 
-@pytest.mark.parametrize("command", [report, export])
-def test_a_folder_that_was_deleted_is_made_again(place: Place, command: object):
+ONE_RUN_EACH = ["--top", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1"]
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "written"),
+    [
+        (report, [], {"report.md", "report.html"}),
+        (export, [], {"best.yaml", "trials.csv"}),
+        (confirm, ONE_RUN_EACH, {"confirm.yaml", "best.yaml", "report.md", "report.html"}),
+    ],
+)
+def test_a_folder_that_was_deleted_is_made_again(place: Place, command: Any, flags: list[str], written: set[str]):
     place.run("--search-only", "--trials", "1")
-    note = (place.output / "tiny_mml" / OWNER).read_text()
-    shutil.rmtree(place.output / "tiny_mml")
-    assert command.main(["--study", "tiny_mml", *place.where]) == 0  # type: ignore[attr-defined]
-    assert (place.output / "tiny_mml" / OWNER).read_text() == note
-    assert len(files_in(place.output / "tiny_mml")) == 3
+    folder = place.output / "tiny_mml"
+    note = (folder / OWNER).read_text()
+    shutil.rmtree(folder)
+    assert command.main(["--study", "tiny_mml", *place.where, *flags]) == 0
+    assert (folder / OWNER).read_text() == note
+    assert {path.name for path in folder.glob("[a-z]*.*")} == {OWNER, *written}
