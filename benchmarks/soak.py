@@ -67,7 +67,7 @@ def main() -> int:
     """Soak each of the cases that were asked for, and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", default="journal,postgresql,lightgcn", help="journal, postgresql, lightgcn")
-    parser.add_argument("--trials", default="1000,500,6", metavar="N,N,...", help="of each case")
+    parser.add_argument("--trials", default="1000,500,6", metavar="N,N,...")
     parser.add_argument(
         "--every", default="8,8,4", metavar="S,S,...", help="mean seconds of training between kills, of each case"
     )
@@ -146,6 +146,9 @@ class Command:
             return []
         return optuna.load_study(study_name=NAME, storage=self.storage).get_trials(deepcopy=False)
 
+    def finished(self) -> list[FrozenTrial]:
+        return [trial for trial in self.trials() if trial.state in FINISHED]
+
     def inside_a_trial(self) -> bool:
         """Whether a worker trains one at this moment."""
         running = [trial for trial in self.trials() if trial.state == TrialState.RUNNING]
@@ -206,7 +209,6 @@ class Soak:
 
     def _kill(self, killed: Command, dice: random.Random, checkpoints: list[Path]) -> None:
         assert killed.process is not None
-        time.sleep(dice.uniform(0.0, CHECKPOINT_EVERY))
         gentle = dice.random() < 0.25
         written = max((path.stat().st_mtime for path in checkpoints if path.exists()), default=0.0)
         killed.process.send_signal(signal.SIGINT if gentle else signal.SIGKILL)
@@ -218,11 +220,10 @@ class Soak:
             killed.start()
 
     def _report(self, unbroken: Command, killed: Command, codes: tuple[int | None, int | None], seconds: float) -> bool:
-        trials = killed.trials()
-        finished = [trial for trial in trials if trial.state in FINISHED]
+        trials, finished = killed.trials(), killed.finished()
         epochs = sum(int(trial.user_attrs["epochs_trained"]) for trial in finished)
         twice = trained_twice(trials)
-        faults = [*whole(trials, self.budget, self.workers), *self._differences(unbroken, killed)]
+        faults = [*whole(trials, finished, self.budget, self.workers), *self._differences(unbroken, killed)]
         faults += [f"exit codes {codes}"] if codes != (0, 0) else []
         faults += [f"stderr: {line}" for line in complaints(killed.errors)]
         limit = CHECKPOINT_EVERY / _epoch_seconds(finished) + 2.0  # the first end of an epoch after that time, and its writing
@@ -240,7 +241,7 @@ class Soak:
 
     def _differences(self, unbroken: Command, killed: Command) -> Iterator[str]:
         if self.workers == 1:
-            one, other = (list(map(facts, _finished(command))) for command in (unbroken, killed))
+            one, other = (list(map(facts, command.finished())) for command in (unbroken, killed))
             differing = [n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b]
             if differing or len(one) != len(other):
                 yield f"{len(differing)} of {len(one)} trials differ, the first is {differing[:1]}"
@@ -248,13 +249,9 @@ class Soak:
                 yield "the confirmation differs"
             return
         spec = load_spec(str(self.root / f"{NAME}.yaml"))
-        differing = [trial.number for trial in _finished(killed) if curve(trial, spec, self.root) != trial.intermediate_values]
+        differing = [trial.number for trial in killed.finished() if curve(trial, spec, self.root) != trial.intermediate_values]
         if differing:
             yield f"{len(differing)} trials have other values than their configs, the first is {differing[0]}"
-
-
-def _finished(command: Command) -> list[FrozenTrial]:
-    return [trial for trial in command.trials() if trial.state in FINISHED]
 
 
 def facts(trial: FrozenTrial) -> tuple[Any, ...]:
@@ -279,9 +276,8 @@ def curve(trial: FrozenTrial, spec: StudySpec, root: Path) -> dict[int, float]:
     return {epoch: value for epoch, value in values.items() if epoch <= max(trial.intermediate_values)}
 
 
-def whole(trials: list[FrozenTrial], budget: int, workers: int) -> Iterator[str]:
+def whole(trials: list[FrozenTrial], finished: list[FrozenTrial], budget: int, workers: int) -> Iterator[str]:
     """What is lost, doubled or open."""
-    finished = [trial for trial in trials if trial.state in FINISHED]
     if not budget <= len(finished) <= budget + workers - 1:
         yield f"{len(finished)} of {budget} trials have finished"
     if still := [trial.number for trial in trials if not trial.state.is_finished()]:
@@ -307,7 +303,7 @@ def _epoch_seconds(trials: list[FrozenTrial]) -> float:
 
 def complaints(errors: Path) -> list[str]:
     """What was said but for the kills and what they lead to."""
-    usual = ("goes on after epoch", "stopped by SIGINT", "was killed (SIGKILL)", "begins again after")
+    usual = ("goes on after epoch", "stopped by SIGINT", "was killed", "begins again after", "compiling")
     return [line for line in errors.read_text().splitlines() if not any(words in line for words in usual)][:5]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -109,6 +110,7 @@ class Scheduler:
         self.deadline = deadline
         self.checkpoints = checkpoints
         self.has_warned = False
+        self.looked = -math.inf  # for trials of dead workers, as time.monotonic() tells it
         self.reaper = Reaper(study, stale_after)
         self.last_waiting_notice: list[str] = []
         self.failures = Failures(stop_on_failures)
@@ -166,7 +168,9 @@ class Scheduler:
 
     def _next_trials(self, free: int) -> Iterator[LaneState]:
         """A trial for each free lane, as long as the budget lasts."""
-        self.reaper.reap()
+        if free or time.monotonic() - self.looked > POLL_SECONDS:
+            self.looked = time.monotonic()
+            self.reaper.reap()
         for _ in range(0 if self.reaper.awaits else free):
             running = self._ask() if self._has_budget() else None
             if running is not None:
