@@ -187,8 +187,7 @@ class Soak:
         killed.start()
         self._kill_until_it_ends(killed, dice)
         seconds = time.monotonic() - started
-        assert unbroken.process is not None
-        codes = unbroken.process.wait(), killed.process.returncode if killed.process else None
+        codes = [one.process.wait() for one in (unbroken, killed) if one.process]
         return self._report(unbroken, killed, codes, seconds)
 
     def _kill_until_it_ends(self, killed: Command, dice: random.Random) -> None:
@@ -219,12 +218,12 @@ class Soak:
             self.kills["with SIGINT"] += gentle
             killed.start()
 
-    def _report(self, unbroken: Command, killed: Command, codes: tuple[int | None, int | None], seconds: float) -> bool:
+    def _report(self, unbroken: Command, killed: Command, codes: list[int], seconds: float) -> bool:
         trials, finished = killed.trials(), killed.finished()
         epochs = sum(int(trial.user_attrs["epochs_trained"]) for trial in finished)
         twice = trained_twice(trials)
         faults = [*whole(trials, finished, self.budget, self.workers), *self._differences(unbroken, killed)]
-        faults += [f"exit codes {codes}"] if codes != (0, 0) else []
+        faults += [f"exit codes {codes}"] if any(codes) else []
         faults += [f"stderr: {line}" for line in complaints(killed.errors)]
         limit = CHECKPOINT_EVERY / _epoch_seconds(finished) + 2.0  # the first end of an epoch after that time, and its writing
         faults += [f"a kill cost {max(twice)} epochs, {limit:.0f} are allowed"] if max(twice, default=0) > limit else []

@@ -127,6 +127,8 @@ class CheckpointFile:
             with self._scratch() as scratch:
                 np.savez(scratch, allow_pickle=False, **{ABOUT: np.array(json.dumps(about))}, **arrays)
                 os.replace(scratch, self.path)
+            for one in self._earlier:  # they are not needed any more
+                one.unlink(missing_ok=True)
         except OSError as error:
             if not self._has_failed:
                 reason = error.strerror or first_line(error)

@@ -62,6 +62,8 @@ def test_of_several_attempts_the_one_with_the_most_epochs_is_taken(tmp_path: Pat
     found = file.load()
     assert found is not None
     assert found.epochs == 5
+    file.save(checkpoint(6))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".99.b.npz", "a.npz", "other.npz"]
     file.delete()
     assert [path.name for path in tmp_path.iterdir()] == ["other.npz"]
 
