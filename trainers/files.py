@@ -1,11 +1,16 @@
-"""Writing files: whole or not at all, and failures in one way."""
+"""Writing files: whole or not at all, and failures in one way. Reading arrays of which nobody knows who wrote them."""
 
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from trainers.errors import InputError, first_line
 
@@ -54,3 +59,30 @@ def write_bytes(path: Path, content: bytes, remedy: str = "", make_folder: bool 
 def write_text(path: Path, text: str, remedy: str = "", make_folder: bool = True) -> None:
     """As `write_bytes`, in UTF-8."""
     write_bytes(path, text.encode(), remedy, make_folder)
+
+
+def read_arrays(file: BinaryIO, most_bytes: int) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file by name, none of Python objects.
+
+    Args:
+        most_bytes: how large they may be unpacked, all together: a few bytes can stand for gigabytes.
+
+    Raises:
+        ValueError: they are larger, or the file is damaged or another one.
+        OSError: it cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(file) as packed:
+            unpacked = sum(member.file_size for member in packed.infolist())
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files if unpacked <= most_bytes}
+    except OSError:
+        raise
+    except Exception as error:  # whatever the two readers, and those of their formats, raise on foreign bytes
+        raise ValueError(first_line(error)) from None
+    if unpacked > most_bytes:
+        raise ValueError(f"it may have at most {most_bytes:,} bytes unpacked, and has {unpacked:,}")
+    if not all(isinstance(array, np.ndarray) for array in found.values()):
+        raise ValueError("it holds more than arrays")
+    return found

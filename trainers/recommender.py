@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from trainers.data import Interactions, RawIds
 from trainers.data.datasets import Dataset
-from trainers.errors import InputError
-from trainers.files import writing
+from trainers.errors import InputError, first_line
+from trainers.files import read_arrays, writing
 from trainers.metrics.accuracy import evaluate
 from trainers.metrics.ranking import check_vectors, recommend
 from trainers.text import SHOWN, clipped, shown
@@ -23,6 +23,8 @@ from trainers.text import SHOWN, clipped, shown
 FORMAT = 1
 MOST_USERS = 5  # unknown ones that a message names
 ENDING = ".npz"
+ARRAYS = {"users", "items", "user_ids", "item_ids", "seen_indptr", "seen_items", "facts"}  # of a file
+MOST_UNPACKED = 100_000_000, 50  # bytes, and times the size of the file: what is larger is no model
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,26 +131,40 @@ class Recommender:
             InputError: it is missing, damaged, or another file.
         """
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                format_, data, knows_test = arrays["facts"].tolist()
-                if format_ != str(FORMAT):
-                    raise InputError(
-                        f"{path}: this version reads format {FORMAT}, this has {shown(format_)}; train and save it again"
-                    )
-                vectors = arrays["users"], arrays["items"]
-                ids = arrays["user_ids"], arrays["item_ids"]
-                seen = Interactions(len(ids[0]), len(ids[1]), arrays["seen_indptr"], arrays["seen_items"])
-        except InputError:
-            raise
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            why = (
-                f"cannot be read: {error.strerror}"
-                if isinstance(error, OSError) and error.strerror
-                else "is damaged or another file"
-            )
-            raise InputError(f"{path}: {why}; a model is what hpo.train --save writes") from None
-        check_vectors(*vectors, seen)
-        return cls(*vectors, *ids, seen, data, knows_test == str(True))
+            with open(path, "rb") as file:
+                most = MOST_UNPACKED[0] + MOST_UNPACKED[1] * os.fstat(file.fileno()).st_size
+                return cls._of_arrays(read_arrays(file, most))
+        except OSError as error:
+            why = f"cannot be read: {error.strerror or first_line(error)}"
+        except ValueError as error:
+            why = f"is damaged or another file ({error})"
+        raise InputError(f"{path}: {why}; a model is what hpo.train --save writes")
+
+    @classmethod
+    def _of_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Recommender:
+        """The model in the arrays of a file; a ValueError where they are not what `save` wrote."""
+        if set(arrays) != ARRAYS or arrays["facts"].shape != (3,):
+            raise ValueError("it holds other arrays than a model has")
+        format_, data, knows_test = map(str, arrays["facts"].tolist())
+        if format_ != str(FORMAT):
+            raise ValueError(f"this version reads format {FORMAT}, this has {shown(format_)}; train and save it again")
+        ids, kinds = (
+            (arrays["user_ids"], arrays["item_ids"]),
+            {"users": "f", "items": "f", "seen_indptr": "i", "seen_items": "i"},
+        )
+        if any(arrays[name].dtype.kind != kind for name, kind in kinds.items()) or any(
+            one.dtype.kind not in "iU" for one in ids
+        ):
+            raise ValueError("its arrays hold other kinds of values than a model has")
+        sizes, indptr = [len(one) if one.ndim == 1 else -1 for one in ids], arrays["seen_indptr"]
+        if min(sizes) < 1 or indptr.shape != (sizes[0] + 1,) or indptr[0] != 0 or (np.diff(indptr) < 0).any():
+            raise ValueError("its arrays are of other lengths than one another")
+        if arrays["seen_items"].shape != (indptr[-1],) or any(arrays[name].ndim != 2 for name in ("users", "items")):
+            raise ValueError("its arrays are of other lengths than one another")
+        users = np.repeat(np.arange(sizes[0]), np.diff(indptr))
+        seen = Interactions.from_pairs(users, arrays["seen_items"], *sizes)
+        check_vectors(arrays["users"], arrays["items"], seen)
+        return cls(arrays["users"], arrays["items"], *ids, seen, data, knows_test == str(True))
 
     def _rows(self, users: Sequence[object] | RawIds) -> NDArray[np.int64]:
         index = {str(user): row for row, user in enumerate(self.user_ids.tolist())}

@@ -26,6 +26,7 @@ Real = Annotated[float, Strict()]
 Whole = Annotated[int, Strict()]
 NonNegative = Annotated[Real, Field(ge=0.0, le=LARGEST)]
 Positive = Annotated[Real, Field(gt=0.0, le=LARGEST)]
+Figure = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]  # of which a mean can be taken
 Count = Annotated[Whole, Field(ge=1)]
 Switch = Annotated[bool, Strict()]
 

@@ -113,6 +113,11 @@ class _PlainConstructor(SafeConstructor):
             raise ConstructorError(None, None, f"found duplicate key {shown(key)}", key_node.start_mark)
         return True
 
+    def construct_text(self, node: Any) -> str:
+        value = str(self.construct_scalar(node))
+        value.encode()  # a ValueError: half a sign can be shown and written nowhere
+        return value
+
     def construct_whole(self, node: Any) -> int:
         value = self.construct_yaml_int(node)
         if abs(value) >= 10**MOST_DIGITS:
@@ -120,7 +125,8 @@ class _PlainConstructor(SafeConstructor):
         return value
 
 
-_PlainConstructor.add_constructor("tag:yaml.org,2002:timestamp", _PlainConstructor.construct_yaml_str)
+_PlainConstructor.add_constructor("tag:yaml.org,2002:str", _PlainConstructor.construct_text)
+_PlainConstructor.add_constructor("tag:yaml.org,2002:timestamp", _PlainConstructor.construct_text)
 _PlainConstructor.add_constructor("tag:yaml.org,2002:int", _PlainConstructor.construct_whole)
 
 

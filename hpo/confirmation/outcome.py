@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import optuna
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, model_validator
 
 from hpo.confirmation.caveats import Caveat
 from hpo.confirmation.results import Finalist, Method, highest
@@ -17,11 +17,11 @@ from hpo.runs.provenance import Provenance
 from hpo.runs.store import BaselineResult
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
-from hpo.study.definition import STUDY_ID, Definition
+from hpo.study.definition import STUDY_ID, Definition, differences, stored_definition
 from hpo.study.objective import measured
 from trainers.data.facts import DataFacts, TestFacts
 from trainers.data.options import ValidationSplit
-from trainers.errors import InputError
+from trainers.errors import InputError, first_line
 from trainers.files import write_text
 from trainers.validation import SETTINGS
 from trainers.yaml_files import read_yaml, sealed, to_yaml
@@ -84,13 +84,22 @@ class Confirmation(Stored):
     trials: int
     search_epochs: int
     data: DataCounts
-    methods: list[Method]
+    methods: Annotated[list[Method], Field(min_length=1)]
     comparisons: list[Comparison]
     caveats: list[Caveat]
     baselines: list[BaselineResult]
     validated: dict[str, list[Finalist]]
     definition: Definition
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _can_be_shown(self) -> Confirmation:
+        """All that tables and sentences are made of is there: a file may have been altered and sealed anew."""
+        try:
+            _ = self.rows(), self.statements(), self.sentences(), self.winner
+        except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
+            raise ValueError(f"its parts do not fit together ({type(error).__name__}: {first_line(error)})") from None
+        return self
 
     @property
     def objective(self) -> str:
@@ -161,7 +170,11 @@ class Confirmation(Stored):
 
 
 def confirmation(folder: Path, study: optuna.Study) -> Confirmation | None:
-    """The confirm.yaml in a study's folder; None before confirm, and where it is another study's or damaged."""
+    """The confirm.yaml in a study's folder; None before confirm, and where it is another study's or damaged.
+
+    Raises:
+        InputError: the study has no definition, or a damaged one.
+    """
     path = folder / CONFIRM
     if not path.exists():
         return None
@@ -170,7 +183,9 @@ def confirmation(folder: Path, study: optuna.Study) -> Confirmation | None:
     except InputError as error:
         log.warning("%s; the study counts as not confirmed until then", error)
         return None
-    if (found.study, found.study_id) != (study.study_name, study.user_attrs.get(STUDY_ID)):  # a copy has the original's id
+    ours = stored_definition(study.study_name, study.user_attrs)
+    is_same = (found.study, found.study_id) == (study.study_name, study.user_attrs.get(STUDY_ID))  # a copy has the id
+    if not is_same or differences(found.definition, ours):
         log.warning("%s is of another study, %s: it is not shown", path, found.study)
         return None
     return found

@@ -24,7 +24,7 @@ from trainers.config import TrainConfig
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.errors import InputError
 from trainers.files import write_text
-from trainers.validation import SETTINGS
+from trainers.validation import SETTINGS, Place
 from trainers.yaml_files import read_yaml, to_yaml
 
 BEST, BEST_TRIAL = "best.yaml", "best_trial.yaml"
@@ -36,7 +36,7 @@ class ExportedData(BaseModel):
     """What an exported config was trained on, and by which engine."""
 
     model_config = SETTINGS | {"frozen": True}
-    dataset: str
+    dataset: Place
     checksum: str
     options: DataOptions = DataOptions()
     validation: ValidationSplit

@@ -154,7 +154,7 @@ class Overview:
     def _dropped(self, data: DataCounts) -> list[str]:
         about = data.about_test
         lines = [f"Test: {sentence}." for sentence in (about.read, *about.warnings) if sentence]
-        if about.below_rating:
+        if about.below_rating and data.facts.min_rating is not None:
             lines.append(f"Test: {about.below_rating:,} interactions dropped, rated below {data.facts.min_rating:g}.")
         if about.unknown or about.seen:
             lines.append(
@@ -211,7 +211,7 @@ class Overview:
         return [
             [method.label, *(f"{100 * method.gradient[name]:.1f} %" for name in ("active", *HARDEST))]
             for method in methods
-            if method.gradient
+            if {"active", *HARDEST} <= method.gradient.keys()
         ]
 
     def settings(self) -> tuple[list[str], list[list[str]]]:

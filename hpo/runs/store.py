@@ -7,23 +7,26 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-import numpy as np
 import pandas as pd
-from pydantic import BaseModel
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, model_validator
 
 from hpo.runs.provenance import Provenance
+from hpo.runs.tables import from_npz, to_npz
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
 from trainers import TrainConfig
 from trainers.early_stopping import Plateau
 from trainers.engines import cache_versions
-from trainers.errors import InputError
+from trainers.errors import InputError, first_line
 from trainers.files import write_bytes, write_text, writing
-from trainers.validation import SETTINGS
+from trainers.metrics.beyond_accuracy import N_GROUPS
+from trainers.metrics.definitions import Metric
+from trainers.metrics.gradient_share import HARDEST
+from trainers.validation import SETTINGS, Figure
 
 log = logging.getLogger(__name__)
 
@@ -31,17 +34,18 @@ CHECKSUM = "sha256"
 REMEDY = "delete it to make it again"
 UNKNOWN = "an unknown revision"
 Kind = TypeVar("Kind", bound=Stored)
+Made = TypeVar("Made")
 
 
 class PopularityGroup(BaseModel):
     """Items of like popularity, see `trainers.metrics.beyond_accuracy.summarise`; a mean over seeds."""
 
     model_config = SETTINGS | {"frozen": True}
-    items: float
-    share_of_interactions: float
-    share_of_recommendations: float
-    recall: float
-    ndcg: float
+    items: Figure
+    share_of_interactions: Figure
+    share_of_recommendations: Figure
+    recall: Figure
+    ndcg: Figure
 
 
 class Beyond(BaseModel):
@@ -53,9 +57,9 @@ class Beyond(BaseModel):
 
     model_config = SETTINGS | {"frozen": True}
     k: int
-    coverage: float
-    mean_popularity: float
-    gini: float
+    coverage: Figure
+    mean_popularity: Figure
+    gini: Figure
     groups: list[PopularityGroup]
 
 
@@ -147,16 +151,29 @@ class RunRecord(Stored):
     device: str
     cache_version: int
     figures_version: int
-    measured_in: tuple[str, ...]
+    measured_in: Annotated[tuple[str, ...], Field(min_length=1)]
     plateau: Plateau | None = None
-    metrics: dict[str, float]
+    metrics: dict[str, Figure]
     beyond: Beyond | None = None
-    gradient: dict[str, float]
-    curve: dict[int, float]
+    gradient: dict[str, Figure]
+    curve: dict[int, Figure]
     losses: dict[int, float]
-    seconds: float
+    seconds: Figure
     failure: str
     trained_by: Provenance | None = None
+
+    @model_validator(mode="after")
+    def _has_all_figures(self) -> RunRecord:
+        """Those of a run that was trained to the end: runs of one method are averaged."""
+        if self.failure:
+            return self
+        if self.beyond is None or len(self.beyond.groups) != N_GROUPS or self.beyond.k != Metric.parse(self.measured_in[0]).k:
+            raise ValueError("beyond must hold the figures of lists that are as long as the objective looks at")
+        if set(self.metrics) != set(self.measured_in):
+            raise ValueError("metrics must be those of measured_in")
+        if self.gradient and set(self.gradient) != {"active", *HARDEST}:
+            raise ValueError("gradient must have the share of each kind of negatives")
+        return self
 
     @classmethod
     def of(cls, key: RunKey, run: FinishedRun) -> RunRecord:
@@ -172,10 +189,17 @@ class RunRecord(Stored):
         """Whether this is what was trained and measured under a key, by code of today's versions."""
         return self.key() == key and all(getattr(self, name) == value for name, value in key.versions.items())
 
-    def run(self, table: bytes) -> FinishedRun:
-        """The run, with the arrays that lie beside the record."""
+    def run(self, table: bytes, users: NDArray[Any] | None = None) -> FinishedRun:
+        """The run, with the arrays that lie beside the record.
+
+        Args:
+            users: whom they must be of; None: anybody.
+
+        Raises:
+            ValueError: they are damaged, or those of another run.
+        """
         same = {name: getattr(self, name) for name in ("config", "metrics", "seconds", "failure", "beyond", "curve", "losses")}
-        per_user = None if self.failure else _from_npz(table)
+        per_user = None if self.failure else from_npz(table, self.measured_in, users)
         return FinishedRun(**same, per_user=per_user, gradient=self.gradient, trained_by=self.trained_by)
 
 
@@ -185,9 +209,9 @@ class BaselineResult(Stored):
     FORMAT: ClassVar[int] = 1
     label: str
     note: str
-    metrics: dict[str, float]
+    metrics: dict[str, Figure]
     beyond: Beyond
-    seconds: float
+    seconds: Figure
     made_by: str = UNKNOWN
 
 
@@ -203,41 +227,43 @@ class RunStore:
     def __init__(self, folder: Path, elsewhere: Path | None = None) -> None:
         self.folder, self.elsewhere = folder, elsewhere
 
-    def load(self, key: RunKey) -> FinishedRun | None:
+    def load(self, key: RunKey, users: NDArray[Any] | None = None) -> FinishedRun | None:
         """The stored run, or None.
+
+        Args:
+            users: whom it must be measured on; None: anybody.
 
         Raises:
             InputError: its files are damaged, of another format or of another run.
         """
-        name = f"{key.digest()}.json"
-        found = self.read(name, RunRecord, lambda record: record.is_of(key))
-        if found is None:
-            return None
-        record, table = found
-        return record.run(table)
 
-    def read(
-        self, name: str, kind: type[Kind], is_right: Callable[[Kind], bool] = lambda found: True
-    ) -> tuple[Kind, bytes] | None:
+        def run(record: RunRecord, table: bytes) -> FinishedRun:
+            if not record.is_of(key):
+                raise ValueError("it is the run of another config, data, engine, metrics or version")
+            return record.run(table, users)
+
+        return self.read(f"{key.digest()}.json", RunRecord, run)
+
+    def read(self, name: str, kind: type[Kind], use: Callable[[Kind, bytes], Made]) -> Made | None:
         """What `write_sealed` wrote under a name in this folder, or in a sound copy elsewhere, which is then kept here too.
 
         Args:
-            is_right: whether a file holds what its name says.
+            use: what is made of the record and the arrays beside it; a ValueError where they are not what the name says.
 
         Raises:
             InputError: this folder's is damaged, of another format, or not the right one.
         """
         path = self.folder / name
         if path.exists():
-            return _read(path, kind, is_right)
+            return _read(path, kind, use)[2]
         for other in sorted(self.elsewhere.glob(f"*/{self.folder.name}/{name}")) if self.elsewhere else ():
             try:
-                found, table = _read(other, kind, is_right)
+                found, table, made = _read(other, kind, use)
             except InputError as error:
                 log.warning("%s", error)
                 continue
             self.write(name, found, table)
-            return found, table
+            return made
         return None
 
     def save(self, key: RunKey, run: FinishedRun) -> None:
@@ -246,7 +272,7 @@ class RunStore:
         Raises:
             InputError: the folder cannot be written.
         """
-        table = b"" if run.per_user is None else _to_npz(run.per_user)
+        table = b"" if run.per_user is None else to_npz(run.per_user)
         self.write(f"{key.digest()}.json", RunRecord.of(key, run), table)
 
     def write(self, name: str, content: Stored, table: bytes = b"") -> None:
@@ -260,12 +286,13 @@ class RunStore:
         write_sealed(self.folder / name, content, table)
 
 
-def _read(path: Path, kind: type[Kind], is_right: Callable[[Kind], bool]) -> tuple[Kind, bytes]:
+def _read(path: Path, kind: type[Kind], use: Callable[[Kind, bytes], Made]) -> tuple[Kind, bytes, Made]:
     record, table = read_sealed(path)
     found = kind.from_dict(record, str(path), REMEDY)
-    if not is_right(found):
-        raise InputError(f"{path}: is the run of another config, data, engine, metrics or version; {REMEDY}")
-    return found, table
+    try:
+        return found, table, use(found, table)
+    except ValueError as error:
+        raise InputError(f"{path}: stored run is not what its name says: {error}; {REMEDY}") from None
 
 
 def write_sealed(path: Path, content: Stored, table: bytes = b"") -> None:
@@ -294,23 +321,11 @@ def read_sealed(path: Path) -> tuple[dict[str, Any], bytes]:
         table = arrays.read_bytes() if arrays.exists() else b""
         if record.pop(CHECKSUM, "") != _checksum(record, table):
             raise ValueError("it does not match its checksum")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: stored run is damaged ({error}); {REMEDY}") from None
+        json.dumps(record, ensure_ascii=False).encode()  # text with half a sign can be shown nowhere
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: stored run is damaged ({first_line(error)}); {REMEDY}") from None
     return record, table
 
 
 def _checksum(record: dict[str, Any], table: bytes) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode() + table).hexdigest()
-
-
-def _to_npz(table: pd.DataFrame) -> bytes:
-    columns = {name: table[name].to_numpy(np.float32) for name in table.columns}
-    buffer = BytesIO()
-    np.savez_compressed(buffer, user=table.index.to_numpy(np.int32), **columns)  # type: ignore[arg-type]
-    return buffer.getvalue()
-
-
-def _from_npz(content: bytes) -> pd.DataFrame:
-    with np.load(BytesIO(content), allow_pickle=False) as arrays:
-        columns = {name: arrays[name] for name in arrays.files if name != "user"}
-        return pd.DataFrame(columns, index=pd.Index(arrays["user"], name="user"))

@@ -83,7 +83,8 @@ class FullRuns:
         note_revision()
         where = seen.checksum, held_out.checksum, choice.name, choice.device
         keys = {label: RunKey(one, *where, self.metrics, plateau) for label, one in configs.items()}
-        runs = {label: self.store.load(key) for label, key in keys.items()}
+        users = np.flatnonzero(held_out.per_user)
+        runs = {label: self.store.load(key, users) for label, key in keys.items()}
         missing = {label: config for label, config in configs.items() if runs[label] is None}
         if missing:
             every = 1 if plateau else curve_every
@@ -150,9 +151,9 @@ class FullRuns:
         measured_in = hashlib.sha256(" ".join(self.metrics).encode()).hexdigest()
         data = f"{seen.checksum[:10]}-{held_out.checksum[:10]}"
         stored = f"baselines/{name}-{BASELINE_VERSION}.{FIGURES_VERSION}-{data}-{measured_in[:10]}.json"
-        if found := self.store.read(stored, BaselineResult):
-            self.programs[stored] = found[0].made_by
-            return found[0]
+        if found := self.store.read(stored, BaselineResult, self._sound):
+            self.programs[stored] = found.made_by
+            return found
         started = time.perf_counter()
         with self.progress.run(f"test, {name}, baseline", 1) as advance:
             self.stopper.check()
@@ -166,6 +167,12 @@ class FullRuns:
         self.programs[stored] = result.made_by
         self.store.write(stored, result)
         return result
+
+    def _sound(self, found: BaselineResult, table: bytes) -> BaselineResult:
+        """A stored baseline; a ValueError where it has other figures than it should."""
+        if set(found.metrics) != set(self.metrics):
+            raise ValueError(f"it has other metrics than {', '.join(self.metrics)}")
+        return found
 
     def _with_figures(self, run: FinishedRun, vectors: Vectors, seen: Interactions, held_out: Interactions) -> FinishedRun:
         """The run, measured on `held_out` only now."""

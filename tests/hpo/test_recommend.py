@@ -111,7 +111,7 @@ def test_bad_input(trained: Callable[..., Path], fails: Callable[[int], str], fl
 
 def test_a_file_that_is_no_model(place: Place, fails: Callable[[int], str]) -> None:
     place.study.with_suffix(".npz").write_text("nothing")
-    assert "is damaged or another file; a model is what hpo.train --save writes" in fails(
+    assert "is damaged or another file (File is not a zip file); a model is what hpo.train --save writes" in fails(
         recommend.main([str(place.study.with_suffix(".npz"))])
     )
 

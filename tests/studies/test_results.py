@@ -38,11 +38,11 @@ def read(path: Path) -> object:
     if path.parent.name == "replicate" and path.suffix == ".yaml":
         return ReplicatedTable.read(path)
     if path.parent.name == "baselines" and path.suffix == ".json":
-        return RunStore(path.parent).read(path.name, BaselineResult)
+        return RunStore(path.parent).read(path.name, BaselineResult, lambda found, table: found)
     if path.parent.name == "runs" and path.suffix in (".json", ".npz"):
-        record = RunStore(path.parent).read(f"{path.stem}.json", RunRecord)
+        record = RunStore(path.parent).read(f"{path.stem}.json", RunRecord, lambda found, table: found)
         assert record is not None, f"{path} lies there alone"
-        assert RunStore(path.parent).load(record[0].key()) is not None, f"{path} has another key, or an older version"
+        assert RunStore(path.parent).load(record.key()) is not None, f"{path} has another key, or an older version"
         return record
     raise InputError(f"{path} is of no kind that this test knows; remove it, or say how it is read")
 

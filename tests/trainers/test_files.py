@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from trainers.errors import InputError
-from trainers.files import write_bytes, write_text, writing
+from trainers.files import read_arrays, write_bytes, write_text, writing
 
 
 def test_text_and_bytes(tmp_path: Path) -> None:
@@ -53,3 +55,17 @@ def test_the_message(tmp_path: Path) -> None:
         write_text(path, "", "give another folder with --output")
     with pytest.raises(InputError, match=r"x: cannot be written: no reason number$"), writing(Path("x")):
         raise OSError("no reason number")
+
+
+def test_arrays_are_read_up_to_a_size_and_without_objects() -> None:
+    file, objects = BytesIO(), BytesIO()
+    np.savez_compressed(file, a=np.zeros(100_000, np.uint8), b=np.arange(3))
+    found = read_arrays(BytesIO(file.getvalue()), 101_000)
+    assert found["b"].tolist() == [0, 1, 2]
+    assert len(file.getvalue()) < 1500
+    with pytest.raises(ValueError, match=r"may have at most 100,000 bytes unpacked, and has 100,\d\d\d"):
+        read_arrays(BytesIO(file.getvalue()), 100_000)
+    np.savez(objects, a=np.array([{}]))
+    for content in (objects.getvalue(), b"", b"PK\x03\x04" + bytes(100), file.getvalue()[:-30]):
+        with pytest.raises(ValueError, match=r"."):
+            read_arrays(BytesIO(content), 10**6)

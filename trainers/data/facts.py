@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from typing import Literal
+
+from pydantic import BaseModel, model_validator
 
 from trainers.data.options import TestSplit
 from trainers.validation import SETTINGS
 
+Law = Literal["random", "last", "leave_one_out", "time", "popularity", "file"]
 FROZEN = SETTINGS | {"frozen": True}
 
 
@@ -44,8 +47,14 @@ class DataFacts(BaseModel):
     ratings: tuple[float, float] | None = None
     ordered: bool = False
     timed: bool = False
-    law: str = "file"
+    law: Law = "file"
     made: TestSplit | None = None
+
+    @model_validator(mode="after")
+    def _rated_below_something(self) -> DataFacts:
+        if self.below_rating and self.min_rating is None:
+            raise ValueError("below_rating counts what is below min_rating, which is not given")
+        return self
 
     def said(self) -> list[str]:
         """All of it, a sentence each: what was read, dropped and guessed."""

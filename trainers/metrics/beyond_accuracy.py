@@ -13,6 +13,8 @@ from trainers.errors import InputError
 from trainers.metrics.accuracy import list_ranks
 from trainers.metrics.definitions import discount, ideal_dcg
 
+N_GROUPS = 5  # of items, by popularity
+
 
 def profile_lists(lists: NDArray[Any], *, held_out: Interactions) -> pd.DataFrame:
     """How often each item is recommended, and its part of recall@k and NDCG@k, k being the length of the lists.
@@ -50,7 +52,7 @@ def profile_lists(lists: NDArray[Any], *, held_out: Interactions) -> pd.DataFram
     )
 
 
-def popularity_groups(seen: Interactions, n_groups: int = 5) -> NDArray[np.int64]:
+def popularity_groups(seen: Interactions, n_groups: int = N_GROUPS) -> NDArray[np.int64]:
     """Group of each item by its number of training interactions, so that groups hold about equally many interactions.
 
     Group 0 has the many unpopular items and all without interactions, the last group the few most popular ones. Items stand
@@ -89,7 +91,7 @@ def gini(counts: NDArray[Any]) -> float:
     return float((2 * np.arange(1, n + 1) - n - 1) @ np.sort(counts) / (n * total))
 
 
-def summarise(profile: pd.DataFrame, seen: Interactions, n_groups: int = 5) -> dict[str, Any]:
+def summarise(profile: pd.DataFrame, seen: Interactions, n_groups: int = N_GROUPS) -> dict[str, Any]:
     """Coverage, popularity and concentration of what is recommended, and where recall and NDCG come from.
 
     With c_i the number of lists that hold item i and p_i its training interactions:

@@ -23,13 +23,15 @@ KEY = RunKey(CONFIG, "seen", "held out", "numba", "cpu", ("ndcg@20", "recall@20"
 GROUP = PopularityGroup(items=3, share_of_interactions=0.5, share_of_recommendations=0.4, recall=0.1, ndcg=0.2)
 RUN = FinishedRun(
     config=CONFIG,
-    metrics={"ndcg@20": 0.25},
-    per_user=pd.DataFrame({"ndcg@20": [0.0, 0.5]}, index=pd.Index([0, 3], name="user"), dtype="float32"),
+    metrics={"ndcg@20": 0.25, "recall@20": 0.5},
+    per_user=pd.DataFrame(
+        {"ndcg@20": [0.0, 0.5], "recall@20": [0.0, 1.0]}, index=pd.Index([0, 3], name="user"), dtype="float32"
+    ),
     seconds=1.5,
-    beyond=Beyond(k=20, coverage=0.5, mean_popularity=2.0, gini=0.1, groups=[GROUP]),
+    beyond=Beyond(k=20, coverage=0.5, mean_popularity=2.0, gini=0.1, groups=[GROUP] * 5),
     curve={10: 0.2, 20: 0.25},
     losses={1: 0.9, 2: 0.8},
-    gradient={"active": 0.5},
+    gradient={"active": 0.5, "hardest 1 %": 0.6, "hardest 10 %": 0.9},
     trained_by=provenance("cpu"),
 )
 
