@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,11 +26,13 @@ from trainers.engines.protocol import State
 from trainers.engines.registry import EngineChoice
 from trainers.engines.resources import device_name
 from trainers.errors import first_line
+from trainers.files import read_arrays
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
 EVERY_SECONDS = 30.0
+MOST_BYTES = 2**37  # of arrays; no table in memory is larger
 ABOUT = "about"  # the array with the JSON text
 ENGINE, OWNER = "engine:", "owner:"  # before the names of the arrays of a state, and of the notes
 
@@ -163,28 +164,21 @@ class CheckpointFile:
         if not path.is_file():
             return None
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                about = json.loads(str(arrays[ABOUT][()]))
-                if differing := self._differing(about):
-                    log.warning("%s: is of another %s; %s begins without it", path, differing, self.label)
-                    return None
-                state, noted = (
-                    {name.removeprefix(kind): arrays[name] for name in arrays.files if name.startswith(kind)}
-                    for kind in (ENGINE, OWNER)
-                )
-                checkpoint = Checkpoint(state, Notes(dict(about["notes"]), noted))
-                assert checkpoint.epochs >= 0
-                return checkpoint
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            EOFError,
-            zipfile.BadZipFile,
-            AssertionError,
-        ) as error:
+            with path.open("rb") as file:
+                arrays = read_arrays(file, MOST_BYTES)
+            about = json.loads(str(arrays[ABOUT][()]))
+            if differing := self._differing(about):
+                log.warning("%s: is of another %s; %s begins without it", path, differing, self.label)
+                return None
+            state, noted = (
+                {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
+                for kind in (ENGINE, OWNER)
+            )
+            checkpoint = Checkpoint(state, Notes(dict(about["notes"]), noted))
+            if checkpoint.epochs < 0:
+                raise ValueError(f"it has {checkpoint.epochs} epochs")
+            return checkpoint
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             log.warning("%s: is damaged (%s); %s begins without it", path, first_line(error), self.label)
             return None
 

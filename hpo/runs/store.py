@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, model_validator
 
 from hpo.runs.provenance import Provenance
+from hpo.runs.sealed import REMEDY, read_sealed, write_sealed
 from hpo.runs.tables import from_npz, to_npz
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
 from trainers import TrainConfig
 from trainers.early_stopping import Plateau
 from trainers.engines import cache_versions
-from trainers.errors import InputError, first_line
-from trainers.files import write_bytes, write_text, writing
+from trainers.errors import InputError
+from trainers.files import writing
 from trainers.metrics.beyond_accuracy import N_GROUPS
 from trainers.metrics.definitions import Metric
 from trainers.metrics.gradient_share import HARDEST
@@ -30,8 +31,6 @@ from trainers.validation import SETTINGS, Figure
 
 log = logging.getLogger(__name__)
 
-CHECKSUM = "sha256"
-REMEDY = "delete it to make it again"
 UNKNOWN = "an unknown revision"
 Kind = TypeVar("Kind", bound=Stored)
 Made = TypeVar("Made")
@@ -293,39 +292,3 @@ def _read(path: Path, kind: type[Kind], use: Callable[[Kind, bytes], Made]) -> t
         return found, table, use(found, table)
     except ValueError as error:
         raise InputError(f"{path}: stored run is not what its name says: {error}; {REMEDY}") from None
-
-
-def write_sealed(path: Path, content: Stored, table: bytes = b"") -> None:
-    """A record and the arrays beside it, with a checksum over both: a damaged figure must not pass for a measured one.
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
-    record = json.loads(json.dumps(content.to_dict()))  # its keys as they will be read
-    if table:
-        write_bytes(path.with_suffix(".npz"), table, CHANGE_OUTPUT_HINT)
-    else:  # of an earlier record of this name
-        path.with_suffix(".npz").unlink(missing_ok=True)
-    write_text(path, json.dumps(record | {CHECKSUM: _checksum(record, table)}, indent=1) + "\n", CHANGE_OUTPUT_HINT)
-
-
-def read_sealed(path: Path) -> tuple[dict[str, Any], bytes]:
-    """What `write_sealed` wrote.
-
-    Raises:
-        InputError: it is damaged.
-    """
-    arrays = path.with_suffix(".npz")
-    try:
-        record = json.loads(path.read_bytes())
-        table = arrays.read_bytes() if arrays.exists() else b""
-        if record.pop(CHECKSUM, "") != _checksum(record, table):
-            raise ValueError("it does not match its checksum")
-        json.dumps(record, ensure_ascii=False).encode()  # text with half a sign can be shown nowhere
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: stored run is damaged ({first_line(error)}); {REMEDY}") from None
-    return record, table
-
-
-def _checksum(record: dict[str, Any], table: bytes) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode() + table).hexdigest()

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from hpo.runs.provenance import provenance
-from hpo.runs.store import Beyond, FinishedRun, PopularityGroup, RunKey, RunStore, read_sealed, write_sealed
+from hpo.runs.sealed import read_sealed, write_sealed
+from hpo.runs.store import Beyond, FinishedRun, PopularityGroup, RunKey, RunStore
 from trainers.early_stopping import Plateau
 from trainers.engines import cache_versions
 from trainers.engines.cache_versions import LOSS_VERSIONS
