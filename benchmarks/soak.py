@@ -79,16 +79,16 @@ def main() -> int:
     whole = True
     columns = [text.split(",") for text in (arguments.cases, arguments.trials, arguments.every)]
     for case, trials, every in zip(*columns, strict=True):
-        with tempfile.TemporaryDirectory(prefix="soak-") as folder, _storage(case) as url:
+        with tempfile.TemporaryDirectory(prefix="soak-") as folder, postgresql(case == "postgresql") as url:
             soak = Soak(case, Path(folder), url, int(trials), arguments.workers, float(every))
             whole &= soak.run(random.Random(arguments.seed))
     return 0 if whole else 1
 
 
 @contextmanager
-def _storage(case: str) -> Iterator[str]:
-    """The URL of a new PostgreSQL server, or empty for the journal in the output folder."""
-    if case != "postgresql":
+def postgresql(wanted: bool = True) -> Iterator[str]:
+    """The URL of a new PostgreSQL server, or an empty text if none is wanted."""
+    if not wanted:
         yield ""
         return
     with warnings.catch_warnings():
@@ -175,7 +175,7 @@ class Soak:
 
     def run(self, dice: random.Random) -> bool:
         """Run both, kill one, compare; true when all is well."""
-        _write_data(self.root / "data" / "tiny")
+        write_data(self.root / "data" / "tiny")
         text = STUDY.format(
             encoder=LIGHTGCN if self.case == "lightgcn" else MF, confirm_epochs=60 if self.case == "lightgcn" else 300
         )
@@ -306,7 +306,7 @@ def complaints(errors: Path) -> list[str]:
     return [line for line in errors.read_text().splitlines() if not any(words in line for words in usual)][:5]
 
 
-def _write_data(folder: Path) -> None:
+def write_data(folder: Path) -> None:
     """200 users of two tastes."""
     rng = np.random.default_rng(11)
     folder.mkdir(parents=True)
