@@ -27,7 +27,8 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.storage.open import STORAGE_VARIABLE, open_storage
+from hpo.storage.address import STORAGE_VARIABLE
+from hpo.storage.open import open_storage
 from hpo.study.attributes import FINISHED, WORKER
 
 NAME = "soak"

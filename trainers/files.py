@@ -1,13 +1,28 @@
-"""Writing files: whole or not at all, and failures in one way."""
+"""Writing files: whole or not at all, and failures in one way; reading none that blocks or has no end."""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trainers.errors import InputError, first_line
+
+KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+
+
+def check_regular(path: Path) -> None:
+    """Look at the kind of a file before it is opened: a named pipe may block for ever, a device may have no end.
+
+    Raises:
+        InputError: it is no regular file.
+        OSError: it does not exist, or may not be looked at.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: is {KINDS.get(stat.S_IFMT(mode), 'a device')}; give a regular file")
 
 
 @contextmanager

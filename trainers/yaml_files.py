@@ -14,6 +14,7 @@ from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
 from trainers.errors import InputError, first_line
+from trainers.files import check_regular
 
 SEAL = "# SHA-256 of the lines above: "
 
@@ -27,10 +28,11 @@ def read_yaml(path: str | Path, is_sealed: bool = False) -> dict[str, Any]:
     """The mapping that a YAML file holds; `is_sealed`: one that was written `sealed`.
 
     Raises:
-        InputError: the file is missing, unreadable, not YAML (with its line), repeats a key, holds no mapping, or is not what
-            was sealed.
+        InputError: the file is missing, unreadable, no regular file, not YAML (with its line), repeats a key, holds no mapping,
+            or is not what was sealed.
     """
     try:
+        check_regular(Path(path))
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None

@@ -70,7 +70,7 @@ def what_goes_with(study: optuna.Study, storage: BaseStorage, url: str, output: 
     if not folder.is_dir():
         return Removal([], artifacts)
     at_home = Path(url).resolve() == journal.resolve()
-    elsewhere = open_storage(str(journal), create=False) if journal.exists() and not at_home else None
+    elsewhere = open_storage(str(journal), create=False, to_write=False) if journal.exists() and not at_home else None
     if elsewhere and study.study_name in optuna.get_all_study_names(elsewhere):
         return Removal([], artifacts, f"{folder} stays: {journal} has a study of that name too")
     found = {path: owner == study.user_attrs.get(STUDY_ID) for path, owner in owners(folder).items() if owner is not None}

@@ -20,6 +20,7 @@ from hpo.search.claims import reap, signature
 from hpo.search.processes import SearchJob, SearchMonitor
 from hpo.search.progress import NoProgress, Progress
 from hpo.search.scheduler import POLL_SECONDS
+from hpo.storage.address import is_url
 from trainers.engines.resources import take_share
 from trainers.errors import InputError
 from trainers.stopping import Stopped
@@ -111,7 +112,7 @@ def _chosen_workers(client: Client, wanted: int | None = None) -> list[tuple[str
 
 def _reachable(job: SearchJob, client: Client) -> SearchJob:
     """The job with a storage that the workers can open: a journal is for the processes of one machine."""
-    if "://" in job.storage:
+    if is_url(job.storage):
         return job
     elsewhere = {host for host, _ in client.run(_host_and_pid).values()} - {socket.gethostname()}
     if elsewhere:

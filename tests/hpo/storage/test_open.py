@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hpo.storage.open import has_password, open_storage, without_password
+from hpo.storage.address import has_password, without_password
+from hpo.storage.open import open_storage
 from trainers.errors import InputError
 
 
