@@ -16,8 +16,9 @@ from trainers.errors import InputError, first_line
 SHOWN = 100  # characters of a broken line
 NUMBERS = ("study_id", "trial_id")  # given in the order in which studies and trials are made
 
-KINDS: dict[str, type] = {"worker_id": str, "study_name": str, "param_name": str}
-KINDS |= dict.fromkeys(["user_attr", "system_attr", "user_attrs", "system_attrs"], dict)
+NUMBER = {int, float}
+KINDS: dict[str, set[type]] = {"worker_id": {str}, "study_name": {str}, "param_name": {str}, "param_value_internal": NUMBER}
+KINDS |= {key: {dict} for key in ("user_attr", "system_attr", "user_attrs", "system_attrs")}
 
 
 class NotMade(KeyError):
@@ -55,12 +56,11 @@ def checked(records: Iterable[Any], replay: JournalStorageReplayResult) -> Itera
     for record in records:
         check_numbers(record, replay)
         record["worker_id"]
-        for key, kind in KINDS.items():
-            if key in record and type(record[key]) is not kind:
-                raise TypeError(f"{key} is {record[key]!r}")
+        odd = [key for key, value in record.items() if key in KINDS and type(value) not in KINDS[key]]
         values = record.get("values")
-        if values is not None and not (values and all(type(value) in (int, float) for value in values)):
-            raise TypeError(f"values is {values!r}")
+        if odd or (values is not None and not (values and set(map(type, values)) <= NUMBER)):
+            key = (odd or ["values"])[0]
+            raise TypeError(f"{key} is {record[key]!r}")
         yield record
 
 

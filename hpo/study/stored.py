@@ -103,5 +103,6 @@ def _check_trial(trial: FrozenTrial, spec: StudySpec, where: str) -> None:
     if trial.state == TrialState.COMPLETE:
         numbers["value"] = trial.value
     for name, number in numbers.items():
-        if not isinstance(number, int | float) or not abs(number) <= sys.float_info.max:
+        is_right = isinstance(number, int if name == "epochs_trained" else int | float)
+        if not is_right or not abs(number) <= sys.float_info.max:
             raise InputError(f"{where}: trial {trial.number} is damaged ({name} is {number!r}); {REMEDY}")

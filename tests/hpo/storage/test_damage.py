@@ -12,7 +12,19 @@ from optuna.exceptions import StorageInternalError
 from hpo.storage.damage import DamagedJournal
 from hpo.storage.open import open_storage
 
-from .journals import ENDS_TRIAL, MAKES_STUDY, MAKES_TRIAL, NO_RECORDS, Lines, changed, cut, place_of, values, without
+from .journals import (
+    ENDS_TRIAL,
+    MAKES_STUDY,
+    MAKES_TRIAL,
+    NO_RECORDS,
+    SETS_PARAM,
+    Lines,
+    changed,
+    cut,
+    place_of,
+    values,
+    without,
+)
 
 
 def refused(path: Path, lines: Lines) -> str:
@@ -49,6 +61,7 @@ DAMAGE: dict[str, tuple[Callable[[Lines], Lines], str]] = {
     "no such state": (lambda lines: changed(lines, place_of(lines, ENDS_TRIAL), state=77), "77 is not a valid TrialState"),
     "values a text": (lambda lines: changed(lines, place_of(lines, ENDS_TRIAL), values="9"), "values is '9'"),
     "values of texts": (lambda lines: changed(lines, place_of(lines, ENDS_TRIAL), values=["9"]), "values is ['9']"),
+    "param a list": (lambda lines: changed(lines, place_of(lines, SETS_PARAM), param_value_internal=[1]), "internal is [1]"),
     "cut": (lambda lines: cut(lines, place_of(lines, MAKES_TRIAL, 1)), "is not JSON"),
     "a line that made a trial is gone": (lambda lines: without(lines, place_of(lines, MAKES_TRIAL, 4)), "makes trial_id 4"),
     "a line that made a study is gone": (lambda lines: without(lines, place_of(lines, MAKES_STUDY, 1)), "makes study_id 1"),
