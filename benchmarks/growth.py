@@ -30,7 +30,8 @@ from hpo import run
 from hpo.runtime.signals import Stopper
 from hpo.search.progress import NoProgress
 from hpo.search.scheduler import Scheduler
-from hpo.storage.open import STORAGE_VARIABLE, open_storage
+from hpo.storage.address import STORAGE_VARIABLE
+from hpo.storage.open import open_storage
 from hpo.study.sampling import make_pruner, make_sampler
 from hpo.study.spec import StudySpec
 from hpo.study.stored import stored_spec

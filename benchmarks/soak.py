@@ -35,7 +35,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.confirmation.outcome import CONFIRM, Confirmation
 from hpo.search.claims import is_dead, signature
-from hpo.storage.open import STORAGE_VARIABLE, open_storage
+from hpo.storage.address import STORAGE_VARIABLE
+from hpo.storage.open import open_storage
 from hpo.study.attributes import FINISHED, RESUMED_AFTER
 from hpo.study.spec import StudySpec, load_spec
 from hpo.study.trials import attempts, trial_config

@@ -17,7 +17,8 @@ from hpo.cli.entry import entry
 from hpo.cli.flags import add_location_arguments, port
 from hpo.reporting.dashboard_sync import artifact_store, publish
 from hpo.reporting.export import claim
-from hpo.storage.open import open_storage, storage_url
+from hpo.storage.address import storage_url
+from hpo.storage.open import open_storage
 from trainers.errors import InputError
 
 log = logging.getLogger(__name__)

@@ -39,7 +39,8 @@ from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.search.claims import STALE_HOURS
 from hpo.search.dask import count_workers, search_on_dask
 from hpo.search.processes import Backend, SearchJob, search_with_processes
-from hpo.storage.open import open_storage, shared_by_processes, storage_url, without_password
+from hpo.storage.address import shared_by_processes, storage_url, without_password
+from hpo.storage.open import open_storage
 from hpo.study.owner import while_it_exists
 from hpo.study.sampling import make_sampler
 from hpo.study.spec import load_spec

@@ -1,8 +1,9 @@
-"""Writing files: whole or not at all, and failures in one way. Reading arrays of which nobody knows who wrote them."""
+"""Writing files: whole or not at all, and failures in one way. Reading none that blocks, and arrays of unknown origin."""
 
 from __future__ import annotations
 
 import os
+import stat
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.errors import InputError, first_line
+
+KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+
+
+def check_regular(path: Path) -> None:
+    """Look at the kind of a file before it is opened: a named pipe may block for ever, a device may have no end.
+
+    Raises:
+        InputError: it is no regular file.
+        OSError: it does not exist, or may not be looked at.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: is {KINDS.get(stat.S_IFMT(mode), 'a device')}; give a regular file")
 
 
 @contextmanager

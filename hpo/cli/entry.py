@@ -11,7 +11,7 @@ from optuna.exceptions import StorageInternalError
 from hpo.runs.provenance import note_revision
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, reason_of, set_up_logging
 from hpo.runtime.signals import StoppedBySignal
-from hpo.storage.open import has_password
+from hpo.storage.address import has_password, storage_url
 from trainers.engines.resources import take_share
 from trainers.errors import InputError, OutOfMemory, TrainingDiverged
 
@@ -32,12 +32,10 @@ def entry(
     except SystemExit as error:  # argparse has printed its message
         return int(error.code or 0)
     set_up_logging()
-    url = getattr(arguments, "storage", None)
-    if url and has_password(url):
-        print("warning: the password in --storage shows in `ps`; set HPO_STORAGE or use ~/.pgpass instead", file=sys.stderr)
-    take_share(0, 1)
-    note_revision()
     try:
+        _check_storage(arguments)
+        take_share(0, 1)
+        note_revision()
         return command(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -57,3 +55,12 @@ def entry(
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         sys.stderr.close()
         return FAILED
+
+
+def _check_storage(arguments: argparse.Namespace) -> None:
+    """Refuse a misspelt URL before anything is read, and warn of a password that others can see."""
+    if not hasattr(arguments, "storage"):
+        return
+    storage_url(arguments.storage, getattr(arguments, "output", None))
+    if arguments.storage and has_password(arguments.storage):
+        print("warning: the password in --storage shows in `ps`; set HPO_STORAGE or use ~/.pgpass instead", file=sys.stderr)

@@ -5,12 +5,14 @@ It is made from the storage and confirm.yaml, without data and without training,
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo.confirmation.outcome import Confirmation, DataCounts, confirmation
 from hpo.confirmation.results import SearchCost, search_cost
@@ -18,6 +20,7 @@ from hpo.confirmation.statistics import Comparison, Word
 from hpo.confirmation.wording import LAWS
 from hpo.runs.store import Beyond
 from hpo.runtime.text import counted, duration, finished_of
+from hpo.search.claims import is_dead
 from hpo.study.attributes import FAILURE
 from hpo.study.definition import stored_definition
 from hpo.study.spec import StudySpec
@@ -103,9 +106,12 @@ class Overview:
         """How far the search has come, in a sentence."""
         trials = self.study.get_trials(deepcopy=False)
         budget, counts = self.spec.search.trials, tally(trials)
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        lost = sum(is_dead(trial, time.time(), math.inf) for trial in running)  # nobody has said how long others may take
         finished = f"{finished_of(self.cost.trials, budget)} trials finished"
         parts = [finished, f"{counts.pruned} pruned", f"{counts.failed} failed"]
-        parts += [f"{counts.running} running"] if counts.running else []
+        parts += [f"{counts.running - lost} running"] if counts.running > lost else []
+        parts += [f"{lost} lost with a process that was killed, which hpo.run runs again"] if lost else []
         parts += [f"{self.cost.epochs:,} epochs trained in {duration(self.cost.seconds)}"]
         done = "" if self.cost.trials >= budget else "Half finished: "
         failed = [f"Trial {one.number} failed: {one.user_attrs[FAILURE]['reason']}." for one in trials if has_failed(one)]

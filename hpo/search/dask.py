@@ -20,6 +20,7 @@ from hpo.search.claims import reap, signature
 from hpo.search.processes import SearchJob, SearchMonitor
 from hpo.search.progress import NoProgress, Progress
 from hpo.search.scheduler import POLL_SECONDS
+from hpo.storage.address import is_url
 from trainers.engines.resources import take_share
 from trainers.errors import InputError
 from trainers.stopping import Stopped
@@ -122,7 +123,7 @@ def _reachable(storage: str, client: Client) -> str:
     except Exception as error:  # which Dask makes of a worker's error
         _raise_if_not_installed(error)
         raise
-    if "://" in storage:
+    if is_url(storage):
         return storage
     if elsewhere := hosts - {socket.gethostname()}:
         raise InputError(

@@ -29,6 +29,8 @@ from hpo.search.claims import STALE_HOURS, reap
 from hpo.search.limits import Failures
 from hpo.search.progress import NoProgress, Progress
 from hpo.search.scheduler import POLL_SECONDS, Scheduler
+from hpo.storage.address import is_url
+from hpo.storage.damage import DamagedJournal
 from hpo.storage.open import open_storage
 from hpo.storage.retrying import PATIENCE_SECONDS
 from hpo.study.attributes import FINISHED
@@ -116,7 +118,7 @@ class SearchJob:
             try:
                 return open_storage(self.storage, create=False)
             except InputError:
-                if "://" not in self.storage or time.monotonic() > given_up:
+                if not is_url(self.storage) or time.monotonic() > given_up:
                     raise
                 stopper.wait(POLL_SECONDS)
 
@@ -172,11 +174,12 @@ class WorkerPool:
             while self.processes:
                 stopper.check()
                 connection.wait([process.sentinel for process in self.processes.values()], timeout=POLL_SECONDS / 4)
-                if monitor.poll():
+                ended = {worker: process.exitcode for worker, process in self.processes.items()}
+                if monitor.poll():  # after the look at the workers: a storage that ended one is to end this process, too
                     self.deaths = 0
-                for worker, process in list(self.processes.items()):
-                    if process.exitcode is not None:
-                        self._ended(worker, process.exitcode)
+                for worker, code in ended.items():
+                    if code is not None:
+                        self._ended(worker, code)
         monitor.poll()
 
     @contextmanager
@@ -233,7 +236,7 @@ def _worker_main(job: SearchJob, worker: int, workers: int) -> None:
             job.run(stopper, NoProgress())
     except StoppedBySignal as stop:
         sys.exit(stop.exit_code)
-    except StudyDeleted:  # the parent finds it so too, and says it once
+    except (StudyDeleted, DamagedJournal):  # the parent finds it so too, and says it once
         sys.exit(FAILED)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

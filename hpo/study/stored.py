@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import optuna
@@ -21,7 +22,7 @@ from hpo.study.definition import (
 )
 from hpo.study.spec import StudySpec, check_name
 from hpo.study.trials import trial_config
-from trainers.errors import InputError, unknown
+from trainers.errors import InputError, first_line, unknown
 from trainers.text import shown
 
 NUMBERS = ("epochs_trained", "train_seconds", "evaluate_seconds")  # of every finished trial, beside its metrics
@@ -59,10 +60,27 @@ def stored_study(study: optuna.Study) -> StoredStudy:
         raise InputError(f"{where} is damaged: {'; '.join(map(str, unlike))}; {REMEDY}")
     if not isinstance(study.user_attrs.get(STUDY_ID), str):
         raise InputError(f"{where} is damaged: it has no {STUDY_ID}; {REMEDY}")
+    if study.metric_names != [found.spec.objective]:
+        raise InputError(f"{where} is damaged: its metric is called {study.metric_names!r}; {REMEDY}")
     for trial in study.get_trials(deepcopy=False, states=FINISHED):
         _check_trial(trial, found.spec, where)
     name = check_name(study.study_name)  # of a copy the spec has the original's
     return found.model_copy(update={"spec": found.spec.model_copy(update={"name": name})})
+
+
+def unsound_trials(study: optuna.Study) -> Iterator[FrozenTrial]:
+    """The finished trials of a study that `stored_study` would refuse it for.
+
+    Raises:
+        InputError: it was made by another program or in another format.
+    """
+    where = f"study {study.study_name!r}"
+    spec = StoredStudy.from_dict(study.user_attrs.get(SPEC), where, REMEDY).spec
+    for trial in study.get_trials(deepcopy=False, states=FINISHED):
+        try:
+            _check_trial(trial, spec, where)
+        except InputError:
+            yield trial
 
 
 def stored_spec(study: optuna.Study) -> StudySpec:
@@ -78,8 +96,8 @@ def stored_rivals(study: optuna.Study) -> tuple[StudySpec, ...]:
 def _check_trial(trial: FrozenTrial, spec: StudySpec, where: str) -> None:
     try:
         trial_config(trial, spec)
-    except (InputError, KeyError) as error:
-        raise InputError(f"{where}: trial {trial.number} is damaged ({error}); {REMEDY}") from None
+    except (ValueError, TypeError, KeyError, OverflowError) as error:  # what no space has sampled
+        raise InputError(f"{where}: trial {trial.number} is damaged ({first_line(error)}); {REMEDY}") from None
     attributes = trial.user_attrs
     if not isinstance(attributes.get(SEARCHED_BY), dict):
         raise InputError(f"{where}: trial {trial.number} is damaged (it does not say who proposed it); {REMEDY}")
@@ -87,5 +105,6 @@ def _check_trial(trial: FrozenTrial, spec: StudySpec, where: str) -> None:
     if trial.state == TrialState.COMPLETE:
         numbers["value"] = trial.value
     for name, number in numbers.items():
-        if not isinstance(number, int | float) or not math.isfinite(number):
+        is_right = isinstance(number, int if name == "epochs_trained" else int | float)
+        if not is_right or not abs(number) <= sys.float_info.max:
             raise InputError(f"{where}: trial {trial.number} is damaged ({name} is {shown(number)}); {REMEDY}")

@@ -46,6 +46,7 @@ def test_a_full_disk_is_explained_and_the_search_goes_on_later(place: Place):
 
 def test_a_failed_write_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "journal.log"
+    path.touch()
     backend = WholeLines(path)
     backend.append_logs([{"op_code": 0}])
     before = path.read_bytes()

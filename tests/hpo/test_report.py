@@ -12,7 +12,9 @@ from optuna_dashboard import get_note
 
 from hpo import confirm, export, report, run
 from hpo.reporting.figures import CURVES, SHAPE, pictures
+from hpo.search.claims import this_worker
 from hpo.storage.open import open_storage
+from hpo.study.attributes import WORKER
 from trainers.yaml_files import read_yaml
 
 from .conftest import Place
@@ -35,6 +37,19 @@ def test_a_half_finished_study_says_so(place: Place):
         assert "Half finished" in text
     assert SHAPE in pictures(opened(place))
     assert CURVES not in pictures(opened(place)), "drawn from confirm"
+
+
+def test_a_trial_of_a_killed_worker_is_not_called_running(place: Place):
+    """A report only reads: the next run ends it."""
+    place.run("--search-only", "--trials", "2")
+    study, journal = opened(place).study, place.output / "journal.log"
+    study.ask().set_user_attr(WORKER, this_worker())
+    study.ask().set_user_attr(WORKER, {**this_worker(), "boot": "another"})
+    before = journal.read_bytes()
+    assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
+    assert journal.read_bytes() == before
+    for text in files(place):
+        assert "1 running, 1 lost with a process that was killed, which hpo.run runs again" in text
 
 
 @pytest.mark.confirmed
