@@ -13,6 +13,7 @@ from hpo.cli.flags import port
 from hpo.storage.open import STORAGE_VARIABLE, open_storage, storage_url, without_password
 from hpo.storage.retrying import GRPC_PORT
 from trainers.errors import InputError
+from trainers.text import visible
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,7 +33,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             f"{without_password(url) or 'none'}; give it with --storage or ${STORAGE_VARIABLE}"
         )
     storage = open_storage(url)
-    print(f"serving {without_password(url)} on grpc://{arguments.host}:{arguments.port}; Ctrl-C ends it", flush=True)
+    print(visible(f"serving {without_password(url)} on grpc://{arguments.host}:{arguments.port}; Ctrl-C ends it"), flush=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         try:

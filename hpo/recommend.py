@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hpo.cli.flags import positive
 from trainers.errors import InputError
 from trainers.files import write_text
 from trainers.recommender import Recommender
+from trainers.text import visible
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,11 +30,19 @@ def _recommend(arguments: argparse.Namespace) -> int:
     lists = Recommender.load(arguments.vectors).recommend(_users(arguments), arguments.k)
     text = lists.to_csv(index=False, float_format="%.6f")
     if arguments.output is None:
-        sys.stdout.write(text)
+        _print(text)
         return 0
     write_text(arguments.output, text)
-    print(f"wrote {arguments.output}: {len(lists):,} recommendations for {lists['user'].nunique():,} users")
+    print(visible(f"wrote {arguments.output}: {len(lists):,} recommendations for {lists['user'].nunique():,} users"))
     return 0
+
+
+def _print(text: str) -> None:
+    """To a terminal with control characters written out; to a file or another program as data, in UTF-8."""
+    is_terminal = sys.stdout.isatty()
+    if not is_terminal and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    sys.stdout.write(visible(text) if is_terminal else text)
 
 
 def _users(arguments: argparse.Namespace) -> list[str] | None:

@@ -156,6 +156,8 @@ class Recommender:
             one.dtype.kind not in "iU" for one in ids
         ):
             raise ValueError("its arrays hold other kinds of values than a model has")
+        for one in ids:
+            "".join(map(str, one.tolist())).encode()  # a ValueError: half a sign can be shown and written nowhere
         sizes, indptr = [len(one) if one.ndim == 1 else -1 for one in ids], arrays["seen_indptr"]
         if min(sizes) < 1 or indptr.shape != (sizes[0] + 1,) or indptr[0] != 0 or (np.diff(indptr) < 0).any():
             raise ValueError("its arrays are of other lengths than one another")
