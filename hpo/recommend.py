@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from pathlib import Path
 
 from hpo.cli.entry import entry
-from hpo.cli.flags import positive
+from hpo.cli.flags import path, positive
 from trainers.errors import InputError
 from trainers.files import write_text
 from trainers.recommender import Recommender
@@ -20,9 +19,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hpo.recommend", description=main.__doc__)
     parser.add_argument("vectors", metavar="VECTORS.npz", help="what hpo.train --save wrote")
     parser.add_argument("--users", metavar="A,B", help="ids of users, separated by commas (default: all)")
-    parser.add_argument("--users-file", type=Path, metavar="FILE", help="a file with an id in each line")
+    parser.add_argument("--users-file", type=path, metavar="FILE", help="a file with an id in each line")
     parser.add_argument("-k", type=positive, default=20, metavar="N", help="length of the lists (20)")
-    parser.add_argument("--output", type=Path, metavar="FILE.csv", help="default: the terminal")
+    parser.add_argument("--output", type=path, metavar="FILE.csv", help="default: the terminal")
     return entry(parser, argv, _recommend)
 
 
@@ -56,8 +55,10 @@ def _users(arguments: argparse.Namespace) -> list[str] | None:
     if arguments.users_file is not None:
         try:
             found = arguments.users_file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{arguments.users_file}: cannot be read: {error}") from None
+        except OSError as error:
+            raise InputError(f"{arguments.users_file}: cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise InputError(f"{arguments.users_file}: is not UTF-8 text: {error}") from None
     elif arguments.users is not None:
         found = arguments.users.split(",")
     else:

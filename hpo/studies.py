@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 def _storage(arguments: argparse.Namespace) -> BaseStorage | None:
     """The storage, None when the default journal does not exist yet."""
     url = storage_url(arguments.storage, arguments.output)
-    if arguments.storage is None and "://" not in url and not Path(url).exists():
+    if arguments.storage is None and "://" not in url and not os.path.exists(url):
         return None
     return open_storage(url, create=False)
 

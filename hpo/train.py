@@ -11,7 +11,7 @@ from rich.console import Console
 
 from hpo.cli.console import say
 from hpo.cli.entry import entry
-from hpo.cli.flags import add_data_argument, add_engine_arguments, positive
+from hpo.cli.flags import add_data_argument, add_engine_arguments, path, positive
 from hpo.reporting.export import REMEDY, ExportedConfig, ExportedData
 from hpo.runtime.signals import Stopper
 from hpo.study.objective import DEFAULT_OBJECTIVE, measured
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="YAML",
         help="how data of your own are read, as in a study file: '{min_rating: 4}' (default: as exported)",
     )
-    parser.add_argument("--save", type=Path, metavar="FILE.npz", help="save the model, for hpo.recommend")
+    parser.add_argument("--save", type=path, metavar="FILE.npz", help="save the model, for hpo.recommend")
     parser.add_argument(
         "--validation",
         metavar="HOW",

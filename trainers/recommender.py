@@ -138,7 +138,7 @@ class Recommender:
             why = f"cannot be read: {error.strerror or first_line(error)}"
         except ValueError as error:
             why = f"is damaged or another file ({error})"
-        raise InputError(f"{path}: {why}; a model is what hpo.train --save writes")
+        raise InputError(f"{clipped(str(path))}: {why}; a model is what hpo.train --save writes")
 
     @classmethod
     def _of_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Recommender:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -11,6 +10,7 @@ from optuna.storages import BaseStorage
 
 from hpo.storage.journal import JOURNAL, open_journal
 from hpo.storage.retrying import open_remote
+from trainers.environment import variable
 from trainers.errors import InputError, first_line
 
 STORAGE_VARIABLE = "HPO_STORAGE"
@@ -18,8 +18,12 @@ SECRET_KEY = re.compile("pass|secret|token|key", re.IGNORECASE)
 
 
 def storage_url(given: str | None, output: Path | None) -> str:
-    """The URL or journal path to use: `--storage`, else $HPO_STORAGE, else the journal in the output folder if one is given."""
-    return given or os.environ.get(STORAGE_VARIABLE) or (str(output / JOURNAL) if output else "")
+    """The URL or journal path to use: `--storage`, else $HPO_STORAGE, else the journal in the output folder if one is given.
+
+    Raises:
+        InputError: the variable is blank.
+    """
+    return given or variable(STORAGE_VARIABLE) or (str(output / JOURNAL) if output else "")
 
 
 def without_password(url: str) -> str:
