@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from rich.console import Console
+
+from hpo.cli.console import say
 from hpo.cli.context import existing_workspace
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_location_arguments, add_study_arguments
@@ -23,10 +26,11 @@ def main(argv: list[str] | None = None) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     work, study, _ = existing_workspace(arguments, to_train=False)
     claim(work.folder, study)
+    console = Console()
     with while_it_exists(study, "exported", work.folder):
         path, trial = export_best(work, study)
-        print(f"{path}: trial {trial.number}, validation {shown_metrics(trial, work.spec)}")
-        print(f"{export_trials(study, work.folder / TRIALS)}: {len(study.get_trials(deepcopy=False))} trials")
+        say(console, f"{path}: trial {trial.number}, validation {shown_metrics(trial, work.spec)}")
+        say(console, f"{export_trials(study, work.folder / TRIALS)}: {len(study.get_trials(deepcopy=False))} trials")
     return 0
 
 

@@ -9,17 +9,18 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import run_grpc_proxy_server
 
 from hpo.cli.entry import entry
-from hpo.cli.flags import port
+from hpo.cli.flags import place, port
 from hpo.storage.address import STORAGE_VARIABLE, is_url, storage_url, without_password
 from hpo.storage.open import open_storage
 from hpo.storage.retrying import GRPC_PORT
 from trainers.errors import InputError
+from trainers.text import visible
 
 
 def main(argv: list[str] | None = None) -> int:
     """Serve a database to many workers, which give --storage grpc://HOST:PORT. There is no login: keep it in your network."""
     parser = argparse.ArgumentParser(prog="python -m hpo.proxy", description=main.__doc__)
-    parser.add_argument("--storage", metavar="URL", help=f"the database (default: ${STORAGE_VARIABLE})")
+    parser.add_argument("--storage", type=place, metavar="URL", help=f"the database (default: ${STORAGE_VARIABLE})")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
     parser.add_argument("--port", type=port, default=GRPC_PORT, help=f"({GRPC_PORT})")
     return entry(parser, argv, _serve)
@@ -33,7 +34,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             f"{without_password(url) or 'none'}; give it with --storage or ${STORAGE_VARIABLE}"
         )
     storage = open_storage(url)
-    print(f"serving {without_password(url)} on grpc://{arguments.host}:{arguments.port}; Ctrl-C ends it", flush=True)
+    print(visible(f"serving {without_password(url)} on grpc://{arguments.host}:{arguments.port}; Ctrl-C ends it"), flush=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         try:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
-from pathlib import Path
 
 from hpo.cli.entry import entry
-from hpo.cli.flags import positive
+from hpo.cli.flags import path, positive
 from trainers.errors import InputError
 from trainers.files import write_text
 from trainers.recommender import Recommender
+from trainers.text import visible
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,9 +19,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hpo.recommend", description=main.__doc__)
     parser.add_argument("vectors", metavar="VECTORS.npz", help="what hpo.train --save wrote")
     parser.add_argument("--users", metavar="A,B", help="ids of users, separated by commas (default: all)")
-    parser.add_argument("--users-file", type=Path, metavar="FILE", help="a file with an id in each line")
+    parser.add_argument("--users-file", type=path, metavar="FILE", help="a file with an id in each line")
     parser.add_argument("-k", type=positive, default=20, metavar="N", help="length of the lists (20)")
-    parser.add_argument("--output", type=Path, metavar="FILE.csv", help="default: the terminal")
+    parser.add_argument("--output", type=path, metavar="FILE.csv", help="default: the terminal")
     return entry(parser, argv, _recommend)
 
 
@@ -28,11 +29,19 @@ def _recommend(arguments: argparse.Namespace) -> int:
     lists = Recommender.load(arguments.vectors).recommend(_users(arguments), arguments.k)
     text = lists.to_csv(index=False, float_format="%.6f")
     if arguments.output is None:
-        sys.stdout.write(text)
+        _print(text)
         return 0
     write_text(arguments.output, text)
-    print(f"wrote {arguments.output}: {len(lists):,} recommendations for {lists['user'].nunique():,} users")
+    print(visible(f"wrote {arguments.output}: {len(lists):,} recommendations for {lists['user'].nunique():,} users"))
     return 0
+
+
+def _print(text: str) -> None:
+    """To a terminal with control characters written out; to a file or another program as data, in UTF-8."""
+    is_terminal = sys.stdout.isatty()
+    if not is_terminal and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    sys.stdout.write(visible(text) if is_terminal else text)
 
 
 def _users(arguments: argparse.Namespace) -> list[str] | None:
@@ -46,8 +55,10 @@ def _users(arguments: argparse.Namespace) -> list[str] | None:
     if arguments.users_file is not None:
         try:
             found = arguments.users_file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{arguments.users_file}: cannot be read: {error}") from None
+        except OSError as error:
+            raise InputError(f"{arguments.users_file}: cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise InputError(f"{arguments.users_file}: is not UTF-8 text: {error}") from None
     elif arguments.users is not None:
         found = arguments.users.split(",")
     else:

@@ -7,6 +7,7 @@ whether the program computes what a paper computed, not which loss is better. Th
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from hpo.cli.console import RunProgress, say, table
 from hpo.cli.entry import entry
-from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, positive, seed
+from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, path, positive, seed
 from hpo.confirmation.caveats import other_revisions
 from hpo.confirmation.wording import sentence
 from hpo.replication.outcome import Outcome, ReplicatedRow, ReplicatedTable
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--negatives", type=counts, metavar="N,N", help="negatives per positive, a sweep; default: the paper's")
     parser.add_argument("--epochs", type=positive, metavar="N", help="default: the paper's")
     parser.add_argument("--seed", type=seed, default=0, metavar="N")
-    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR")
+    parser.add_argument("--output", type=path, default=OUTPUT, metavar="DIR")
     add_data_argument(parser)
     add_engine_arguments(parser)
     add_checkpoint_argument(parser)
@@ -109,7 +110,7 @@ def _outcomes(planned: list[Planned], data_dir: Path | None, full_runs: FullRuns
 
 def _earlier(path: Path) -> list[ReplicatedRow]:
     """The file's rows so far, which may be of other losses, datasets, negatives, epochs or seeds."""
-    return ReplicatedTable.read(path).runs if path.exists() else []
+    return ReplicatedTable.read(path).runs if os.path.exists(path) else []
 
 
 def _chosen(rows: tuple[PaperRow, ...], arguments: argparse.Namespace) -> list[PaperRow]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from rich.console import Console
+
+from hpo.cli.console import say
 from hpo.cli.context import stored_study
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_location_arguments, add_study_arguments
@@ -26,10 +29,11 @@ def _report(arguments: argparse.Namespace) -> int:
     spec, study, _ = stored_study(arguments)
     folder = arguments.output / spec.name
     claim(folder, study, to_overwrite=False)
+    console = Console()
     with while_it_exists(study, "reported", folder):
         overview = Overview.of(spec, study, folder)
         for path in write_report(overview, pictures(overview), folder):
-            print(f"wrote {path}")
+            say(console, f"wrote {path}")
     return 0
 
 

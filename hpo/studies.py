@@ -31,6 +31,7 @@ from hpo.study.trials import tally
 from hpo.study.workspace import alone
 from trainers.data.options import DataOptions
 from trainers.errors import InputError
+from trainers.text import visible
 from trainers.validation import checked
 from trainers.yaml_files import parse_yaml
 
@@ -115,7 +116,7 @@ def _new(arguments: argparse.Namespace) -> int:
     given = {} if arguments.data is None else parse_yaml(arguments.data, "--data")
     options = checked(DataOptions, given, "--data")
     try:
-        print(draft(arguments.path, arguments.data_dir, options), end="")
+        say(Console(), draft(arguments.path, arguments.data_dir, options).rstrip("\n"))
     except InputError as error:
         here = "; what a study file says in `data`, this command takes as --data '{...}'" if "data: {" in str(error) else ""
         raise InputError(f"{error}{here}") from None
@@ -138,7 +139,7 @@ def _delete(arguments: argparse.Namespace) -> int:
         raise InputError("not deleted; answer y, or give --yes")
     removal.remove()  # first, so that after a failure the same command can be given again
     optuna.delete_study(study_name=name, storage=storage)
-    print(f"deleted {what}{stays}")
+    say(Console(), f"deleted {what}{stays}")
     return 0
 
 
@@ -181,7 +182,7 @@ def _check_at_rest(study: optuna.Study, to_delete: Sequence[Path]) -> None:
 
 def _agreed(question: str) -> bool:
     try:
-        return input(question).strip().lower() in ("y", "yes")
+        return input(visible(question)).strip().lower() in ("y", "yes")
     except EOFError:  # no terminal to ask
         return False
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from hpo.cli.console import say
 from hpo.cli.entry import entry
-from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, positive
+from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, path, positive
 from hpo.reporting.export import REMEDY, ExportedConfig, ExportedData
 from hpo.runtime.signals import Stopper
 from hpo.study.objective import DEFAULT_OBJECTIVE, measured
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="YAML",
         help="how data of your own are read, as in a study file: '{min_rating: 4}' (default: as exported)",
     )
-    parser.add_argument("--save", type=Path, metavar="FILE.npz", help="save the model, for hpo.recommend")
+    parser.add_argument("--save", type=path, metavar="FILE.npz", help="save the model, for hpo.recommend")
     parser.add_argument(
         "--validation",
         metavar="HOW",
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--evaluate-every", type=positive, default=5, metavar="N", help="epochs between evaluations (5)")
     parser.add_argument(
-        "--output", type=Path, default=OUTPUT, metavar="DIR", help=f"where a checkpoint is kept until training ends ({OUTPUT})"
+        "--output", type=path, default=OUTPUT, metavar="DIR", help=f"where a checkpoint is kept until training ends ({OUTPUT})"
     )
     add_checkpoint_argument(parser)
     add_data_argument(parser)

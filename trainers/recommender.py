@@ -138,7 +138,7 @@ class Recommender:
             why = f"cannot be read: {error.strerror or first_line(error)}"
         except ValueError as error:
             why = f"is damaged or another file ({error})"
-        raise InputError(f"{path}: {why}; a model is what hpo.train --save writes")
+        raise InputError(f"{clipped(str(path))}: {why}; a model is what hpo.train --save writes")
 
     @classmethod
     def _of_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Recommender:
@@ -156,6 +156,8 @@ class Recommender:
             one.dtype.kind not in "iU" for one in ids
         ):
             raise ValueError("its arrays hold other kinds of values than a model has")
+        for one in ids:
+            "".join(map(str, one.tolist())).encode()  # a ValueError: half a sign can be shown and written nowhere
         sizes, indptr = [len(one) if one.ndim == 1 else -1 for one in ids], arrays["seen_indptr"]
         if min(sizes) < 1 or indptr.shape != (sizes[0] + 1,) or indptr[0] != 0 or (np.diff(indptr) < 0).any():
             raise ValueError("its arrays are of other lengths than one another")

@@ -12,17 +12,19 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from hpo.runtime.text import counted, duration, finished_of
 from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
 from hpo.study.trials import Tally, tally
+from trainers.text import visible
 
 LINE_SECONDS = 120.0  # between lines on a run of which no terminal shows how far it is
 
 
 def say(console: Console, text: str) -> None:
-    """Print text as it stands: no markup (a list of paths would be taken for it), no colours, no wrapping."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Print text: no markup (a list of paths would be taken for it), no colours, no wrapping, controls written out."""
+    console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
 
 class _Live:
@@ -30,7 +32,8 @@ class _Live:
 
     def __init__(self, console: Console, *columns: ProgressColumn) -> None:
         self.console = console
-        self.bar = Progress(SpinnerColumn(), *columns, console=console, transient=True, disable=not console.is_terminal)
+        spinner = SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
+        self.bar = Progress(spinner, *columns, console=console, transient=True, disable=not console.is_terminal)
 
     def __enter__(self) -> Self:
         self.bar.__enter__()
@@ -44,7 +47,7 @@ class SearchProgress(_Live):
     """Finished, pruned and failed trials, the best value so far, this trial's epochs, and the time left."""
 
     def __init__(self, console: Console, epochs: int) -> None:
-        super().__init__(console, TextColumn("{task.description}\n{task.fields[now]}"), BarColumn(bar_width=12))
+        super().__init__(console, TextColumn("{task.description}\n{task.fields[now]}", markup=False), BarColumn(bar_width=12))
         self.epochs = epochs
         self.started = time.monotonic()
         self.finished_here = 0
@@ -52,7 +55,7 @@ class SearchProgress(_Live):
     def begin(self, study: optuna.Study, budget: int) -> None:
         """Start the clock."""
         self.budget = budget
-        self.task = self.bar.add_task(study.study_name, total=budget * self.epochs, now="starting")
+        self.task = self.bar.add_task(visible(study.study_name), total=budget * self.epochs, now="starting")
         counts = _tally(study)
         if counts.finished:
             word = "the budget is met" if counts.finished >= budget else "continuing"
@@ -65,7 +68,7 @@ class SearchProgress(_Live):
             self.bar.update(
                 self.task,
                 completed=min(counts.finished * self.epochs + sum(epochs.values()), self.budget * self.epochs),
-                description=f"{study.study_name}: {_state(counts, self.budget)}",
+                description=visible(f"{study.study_name}: {_state(counts, self.budget)}"),
                 now=f"{self._now(epochs)}{self._time_left(counts)}",
             )
 
@@ -113,13 +116,17 @@ def _state(counts: Tally, budget: int) -> str:
 
 
 def table(title: str, header: list[str], rows: list[list[str]]) -> Table:
-    """A table whose first column is text and whose others are figures."""
-    result = Table(title=title, title_justify="left", title_style="bold")
+    """A table whose first column is text and whose others are figures; of its cells nothing is markup."""
+    result = Table(title=_cell(title), title_justify="left", title_style="bold")
     for number, name in enumerate(header):
-        result.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+        result.add_column(_cell(name), justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
-        result.add_row(*row)
+        result.add_row(*map(_cell, row))
     return result
+
+
+def _cell(text: str) -> Text:
+    return Text(visible(text))
 
 
 class RunProgress(_Live):
@@ -128,13 +135,13 @@ class RunProgress(_Live):
     Advance = Callable[[], None]
 
     def __init__(self, console: Console) -> None:
-        super().__init__(console, TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        super().__init__(console, TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
 
     @contextmanager
     def run(self, label: str, epochs: int) -> Iterator[Advance]:
         """One run; call what it gives after every epoch."""
         started = time.monotonic()
-        task = self.bar.add_task(label, total=epochs)
+        task = self.bar.add_task(visible(label), total=epochs)
         trained, said = 0, started
 
         def advance() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from optuna.exceptions import StorageInternalError
 
 from hpo.runs.provenance import note_revision
-from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, reason_of, set_up_logging
-from hpo.runtime.signals import StoppedBySignal
+from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, reason_of, say_error, set_up_logging, set_up_output
+from hpo.runtime.signals import StoppedBySignal, hear_ctrl_c
 from hpo.storage.address import has_password, storage_url
 from trainers.engines.resources import take_share
 from trainers.errors import InputError, OutOfMemory, TrainingDiverged
@@ -27,21 +27,17 @@ def entry(
     Args:
         stopped: what is said when a signal ends it.
     """
+    hear_ctrl_c()
+    set_up_output()
     try:
-        arguments = parser.parse_args(argv)
+        return command(_parsed(parser, argv))
     except SystemExit as error:  # argparse has printed its message
-        return int(error.code or 0)
-    set_up_logging()
-    try:
-        _check_storage(arguments)
-        take_share(0, 1)
-        note_revision()
-        return command(arguments)
+        return error.code if isinstance(error.code, int) else FAILED
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return BAD_INPUT
     except (SearchFailed, TrainingDiverged, OutOfMemory) as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return FAILED
     except StoppedBySignal as stop:
         print(f"{stop}; {stopped}", file=sys.stderr)
@@ -50,7 +46,7 @@ def entry(
         print("interrupted", file=sys.stderr)
         return 130
     except StorageInternalError as error:
-        print(f"error: the storage failed: {reason_of(error)}; what is finished is kept", file=sys.stderr)
+        say_error(f"the storage failed: {reason_of(error)}; what is finished is kept")
         return FAILED
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         sys.stderr.close()
@@ -64,3 +60,13 @@ def _check_storage(arguments: argparse.Namespace) -> None:
     storage_url(arguments.storage, getattr(arguments, "output", None))
     if arguments.storage and has_password(arguments.storage):
         print("warning: the password in --storage shows in `ps`; set HPO_STORAGE or use ~/.pgpass instead", file=sys.stderr)
+
+
+def _parsed(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """The arguments, once the process is ready to work."""
+    arguments = parser.parse_args(argv)
+    set_up_logging()
+    _check_storage(arguments)
+    take_share(0, 1)
+    note_revision()
+    return arguments

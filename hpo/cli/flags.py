@@ -13,6 +13,7 @@ from trainers.engines import ENGINES
 from trainers.engines.registry import AUTO, DEVICES
 from trainers.errors import InputError, unknown
 from trainers.text import SHOWN, clipped, shown
+from trainers.validation import LONGEST_PATH
 
 log = logging.getLogger(__name__)
 LAST_PORT = 65535
@@ -26,9 +27,12 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_location_arguments(parser: argparse.ArgumentParser) -> None:
     """`--output`, `--storage` and `--data-dir`."""
-    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help=f"results of all studies ({OUTPUT})")
+    parser.add_argument("--output", type=path, default=OUTPUT, metavar="DIR", help=f"results of all studies ({OUTPUT})")
     parser.add_argument(
-        "--storage", metavar="URL", help="Optuna storage URL or journal file (default: $HPO_STORAGE, else OUTPUT/journal.log)"
+        "--storage",
+        type=place,
+        metavar="URL",
+        help="Optuna storage URL or journal file (default: $HPO_STORAGE, else OUTPUT/journal.log)",
     )
     add_data_argument(parser)
 
@@ -36,7 +40,10 @@ def add_location_arguments(parser: argparse.ArgumentParser) -> None:
 def add_data_argument(parser: argparse.ArgumentParser) -> None:
     """`--data-dir`."""
     parser.add_argument(
-        "--data-dir", metavar="DIR", help="folder that holds the datasets' folders (default: $HPO_DATA_DIR, cache, download)"
+        "--data-dir",
+        type=place,
+        metavar="DIR",
+        help="folder that holds the datasets' folders (default: $HPO_DATA_DIR, cache, download)",
     )
 
 
@@ -112,6 +119,18 @@ def seeds_by_loss(text: str) -> dict[str, int]:
     if not all(equals for _, equals, _ in pairs):
         raise argparse.ArgumentTypeError(f"takes LOSS=N, such as bsl=1, separated by commas, got {shown(text)}")
     return {loss: positive(number) for loss, _, number in pairs}
+
+
+def place(text: str) -> str:
+    """An argparse type: a path or URL."""
+    if not text.strip() or "\0" in text or len(text) > LONGEST_PATH:
+        raise argparse.ArgumentTypeError(f"must be a place of 1 to {LONGEST_PATH:,} characters, got {shown(text)}")
+    return text
+
+
+def path(text: str) -> Path:
+    """An argparse type: a path."""
+    return Path(place(text))
 
 
 def positive(text: str) -> int:

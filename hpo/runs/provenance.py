@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from hpo.storage.address import without_password
 from trainers.engines.cache_versions import ROUNDING_LIBRARIES
 from trainers.engines.resources import device_name
+from trainers.text import visible
 from trainers.validation import SETTINGS
 
 PACKAGE = "mml-hpo"
@@ -66,7 +67,7 @@ def provenance(device: str | None = None) -> Provenance:
         **_git(),
         python=platform.python_version(),
         dependencies={name: _version(name) for name in DEPENDENCIES},
-        command=shlex.join(["python", *map(without_password, sys.orig_argv[1:])]),
+        command=visible(shlex.join(["python", *map(without_password, sys.orig_argv[1:])])),
         device=device_name(device) if device else None,
         written=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )

@@ -1,7 +1,8 @@
-"""How a process ends: exit codes, and the errors that end a search; and how it logs."""
+"""How a process ends: exit codes, and the errors that end a search; how it logs, and what it writes to a terminal."""
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 
@@ -9,6 +10,7 @@ import optuna
 from optuna.exceptions import StorageInternalError
 
 from trainers.errors import first_line
+from trainers.text import visible
 
 FAILED, BAD_INPUT = 1, 2  # exit codes
 
@@ -18,12 +20,33 @@ def reason_of(error: StorageInternalError) -> str:
     return first_line(error.__cause__ or error)
 
 
+def set_up_output() -> None:
+    """What a terminal cannot show is written out, `\\xb1`: no command ends because of an encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say_error(text: object) -> None:
+    """To stderr, control characters written out."""
+    print(f"error: {visible(str(text))}", file=sys.stderr)
+
+
+class _Visible(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 def set_up_logging(level: int = logging.INFO) -> None:
-    """Our messages from this level on, others' from WARNING on, to stderr."""
+    """Our messages from this level on, others' from WARNING on, to stderr, control characters written out."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.disable_default_handler()
+    optuna.logging.enable_propagation()
     # "falling back to a slower alternative", when in truth the server is away: hpo.storage.retrying says so and tries again
     logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Visible("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for ours in ("hpo", "trainers"):
         logging.getLogger(ours).setLevel(level)
 

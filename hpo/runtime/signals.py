@@ -6,6 +6,7 @@ one core, with the public datasets, each takes seconds: the longest, of EASE, ab
 
 How a Ctrl-C travels:
 
+0. While the libraries of a command are loaded, which takes seconds, `hpo` itself says so and exits with 130.
 1. The terminal sends SIGINT to the command and to its workers. Workers block it; the command's `Stopper` notes it.
 2. `should_stop()` is true from now on. Code that trains or waits raises `Stopped`, engines between two kernel calls or steps.
 3. On its way up, a scheduler requeues its trials (`hpo.search.claims`).
@@ -97,6 +98,12 @@ class Stopper:
         if self._end_on_second:
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
+
+
+def hear_ctrl_c() -> None:
+    """Python's own handler, in place of the one that `hpo` sets while the libraries of a command are loaded."""
+    if getattr(signal.getsignal(signal.SIGINT), "__module__", "") == "hpo":
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def asked_to_stop() -> bool:

@@ -21,7 +21,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, StudyDeleted, reason_of, set_up_logging
+from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, StudyDeleted, reason_of, say_error, set_up_logging
 from hpo.runtime.signals import StoppedBySignal, Stopper
 from hpo.search.checkpoints import FOLDER as CHECKPOINTS
 from hpo.search.checkpoints import TrialCheckpoints
@@ -239,14 +239,14 @@ def _worker_main(job: SearchJob, worker: int, workers: int) -> None:
     except (StudyDeleted, DamagedJournal):  # the parent finds it so too, and says it once
         sys.exit(FAILED)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         sys.exit(BAD_INPUT)
     except StorageInternalError as error:
         if is_claimed(job.work.folder):  # else the parent says that it is gone, and the journal with it
-            print(f"error: the storage failed: {reason_of(error)}", file=sys.stderr)
+            say_error(f"the storage failed: {reason_of(error)}")
         sys.exit(FAILED)
     except OutOfMemory as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         sys.exit(FAILED)
 
 

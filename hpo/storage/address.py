@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 from hpo.storage.journal import JOURNAL
+from trainers.environment import variable
 from trainers.errors import InputError
 
 STORAGE_VARIABLE = "HPO_STORAGE"
@@ -39,9 +39,9 @@ def storage_url(given: str | None, output: Path | None) -> str:
     """The URL or journal path to use: `--storage`, else $HPO_STORAGE, else the journal in the output folder if one is given.
 
     Raises:
-        InputError: it is neither, but a misspelt URL; the message does not show it.
+        InputError: it is neither, but a misspelt URL; the message does not show it. Or the variable is blank.
     """
-    used = ("--storage", given) if given else (f"${STORAGE_VARIABLE}", os.environ.get(STORAGE_VARIABLE) or "")
+    used = ("--storage", given) if given else (f"${STORAGE_VARIABLE}", variable(STORAGE_VARIABLE) or "")
     for name, text in (used, ("--output", str(output or ""))):
         if not is_url(text) and (MEANT_AS_URL.match(text) or HOST_AND_PORT.fullmatch(text)):
             raise InputError(

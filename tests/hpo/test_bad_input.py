@@ -9,7 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from hpo import confirm, dashboard, export, replicate, report, run, studies, train
+from hpo import confirm, dashboard, export, recommend, replicate, report, run, studies, train
 from hpo.storage.open import open_storage
 from hpo.study.definition import DEFINITION
 
@@ -125,7 +125,8 @@ def test_unreachable_storages(place: Place, fails: Callable[[int], str], monkeyp
     where = ["--output", str(place.output)]
     messages = [fails(place.run("--search-only", *flags))]
     messages += [fails(command.main(["--study", "tiny_mml", *where, *flags])) for command in READERS.values()]
-    messages += [fails(studies.main(["list", *where, *flags])), fails(dashboard.main([*where, *flags]))]
+    messages.append(fails(studies.main(["list", *where, *flags])))
+    messages.append(fails(dashboard.main([*where, *flags, "--port", str(free_port())])))
     for message in messages:
         assert "cannot be opened" in message
         assert "hunter2" not in message
@@ -271,3 +272,45 @@ def test_an_output_folder_that_cannot_be_written(place: Place, fails: Callable[[
         where = ["--output", str(place.output)] if command is report else place.where
         code = command.main(["--study", "tiny_mml", *where])  # type: ignore[attr-defined]
     assert "cannot be written" in fails(code)
+
+
+LONG = "x" * 300  # longer than a file system allows
+PLACES = {
+    "run, output": (run, ["--study", "demo_mml", "--output"]),
+    "run, data": (run, ["--study", "yelp_mml", "--dry-run", "--data-dir"]),
+    "run, storage": (run, ["--study", "demo_mml", "--search-only", "--storage"]),
+    "report": (report, ["--study", "x", "--output"]),
+    "export": (export, ["--study", "x", "--storage"]),
+    "list": (studies, ["list", "--output"]),
+    "new": (studies, ["new", "x.csv", "--data-dir"]),
+    "delete": (studies, ["delete", "x", "--yes", "--output"]),
+    "replicate": (replicate, ["mml_mf", "--data-dir", "nowhere", "--output"]),
+    "replicate, data": (replicate, ["mml_mf", "--data-dir"]),
+    "recommend": (recommend, ["nowhere.npz", "--users-file"]),
+}
+
+
+@pytest.mark.parametrize("place", ["", " ", "a\0b", "y" * 5000, LONG])
+@pytest.mark.parametrize("case", PLACES)
+def test_places_that_cannot_be(
+    fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, case: str, place: str
+):
+    monkeypatch.chdir(tmp_path)
+    command, arguments = PLACES[case]
+    code = command.main([*arguments, place])
+    if case == "list" and place == LONG:  # nothing has run there
+        assert code == 0
+    else:
+        assert ("must be a place of 1 to 4,096 characters" in fails(code)) == (place != LONG)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["HPO_STORAGE", "HPO_DATA_DIR"])
+def test_variables_that_are_blank(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.chdir(place.root / "data")
+    command = ["--study", str(place.study), "--output", str(place.output), "--search-only", "--trials", "1"]
+    monkeypatch.setenv(name, "  ")
+    assert f"{name} must hold more than spaces" in fails(run.main(command))
+    assert not place.output.exists()
+    monkeypatch.setenv(name, "")
+    assert run.main(command) == 0

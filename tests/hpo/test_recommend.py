@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pandas as pd
 import pytest
 
 from hpo import recommend, train
-from trainers import load_dataset, load_test
+from trainers import Dataset, load_dataset, load_test
 from trainers.recommender import Recommender
 
 from .conftest import Place
@@ -134,3 +136,18 @@ def test_options_that_are_not_used_for_another_path_are_said(
     assert said in " ".join(capsys.readouterr().out.split())
     assert train.main([best, "--dataset", "there.csv", "--data", "{min_rating: 3}"]) == 0
     assert "is read without" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_ids_are_data_in_a_file_and_harmless_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool):
+    """Whatever the encoding of the terminal."""
+    frame = pd.DataFrame({"user": ["ü\x1b[2J", "ü\x1b[2J", "b", "b", "b"], "item": [1, 2, 2, 3, 4]})
+    dataset = Dataset.from_frame(frame, "user", "item")
+    Recommender.of(dataset, np.ones((dataset.n_users, 1)), np.ones((dataset.n_items, 1))).save(tmp_path / "model.npz")
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(out, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stdout", out)
+    assert recommend.main([str(tmp_path / "model.npz"), "-k", "1"]) == 0
+    out.flush()
+    shown = out.buffer.getvalue()  # type: ignore[attr-defined]
+    assert (b"\\xfc\\x1b[2J," if terminal else "ü\x1b[2J,".encode()) in shown

@@ -283,3 +283,18 @@ def test_a_search_whose_study_is_deleted_says_so(place: Place, workers: int):
     assert process.returncode == 1
     assert errors.count("study 'tiny_mml' was deleted while it was searched") == 1
     assert "Traceback" not in errors
+
+
+def test_names_of_other_programs_studies_are_shown_as_they_are(place: Place, capsys: pytest.CaptureFixture[str]):
+    """Neither as markup nor to be obeyed by the terminal."""
+    place.output.mkdir()
+    storage = open_storage(str(place.output / "journal.log"))
+    for name in ("[/x]", "\x1b[2J[red]"):
+        optuna.create_study(study_name=name, storage=storage)
+    assert studies.main(["list", "--output", str(place.output)]) == 0
+    assert studies.main(["show", "\x1b[2J[red]", "--output", str(place.output)]) == 0
+    shown = capsys.readouterr().out
+    assert "[/x]" in shown
+    assert "# \\x1b[2J[red]: 0 finished trials" in shown
+    assert shown.count("\\x1b[2J[red]") == 2
+    assert "\x1b" not in shown

@@ -243,7 +243,7 @@ def local_or_downloaded(name: str, looked: Sequence[Path], *, download: bool = T
         InputError: it is nowhere and must not or cannot be downloaded, or what was downloaded is not what is expected.
     """
     for folder in looked:
-        if folder.is_dir():
+        if os.path.isdir(folder):  # also of what cannot be a path
             return folder
     files = " and ".join(Path(file).name for file in PUBLIC[name].files.values())
     places = " or ".join(map(str, looked))

@@ -11,6 +11,7 @@ import pooch
 from trainers.data.options import DataOptions
 from trainers.data.public import PUBLIC, PublicDataset, local_or_downloaded
 from trainers.data.readers import SUFFIXES, find_recbole
+from trainers.environment import variable
 from trainers.errors import DataNotFound, InputError, unknown
 from trainers.text import clipped
 from trainers.validation import checked
@@ -91,12 +92,12 @@ def _published_file(folder: Path, name: str) -> Path:
 
 def _default_folders(name: str) -> list[Path]:
     cache = Path(pooch.os_cache("mml-hpo")) / name
-    variable = os.environ.get(DATA_DIR_VARIABLE)
-    return [Path(variable) / name, cache] if variable else [cache]
+    root = variable(DATA_DIR_VARIABLE)
+    return [Path(root) / name, cache] if root else [cache]
 
 
 def _find_own(name: str, data_dir: str | Path | None) -> Path:
-    root = data_dir if data_dir is not None else os.environ.get(DATA_DIR_VARIABLE)
+    root = data_dir if data_dir is not None else variable(DATA_DIR_VARIABLE)
     named = [Path(root) / name, Path(name), Path(root) / Path(name).name] if root else [Path(name)]  # the last: they have moved
     looked = list(dict.fromkeys(named))
     for path in looked:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from hpo.cli import console
-from hpo.cli.console import RunProgress, SearchProgress
+from hpo.cli.console import RunProgress, SearchProgress, say, table
 
 
 @pytest.mark.parametrize(("terminal", "pause", "lines"), [(False, 0.0, 2), (False, 60.0, 0), (True, 0.0, 0)])
@@ -45,3 +45,33 @@ def test_the_live_display_drops_trials_that_were_lost():
         assert task.completed == 1
         progress.running({}, study)
         assert task.fields["now"] == "no trial runs"
+
+
+ODD = "[/x] [red]a\x1b[2J\u202e\tb\n"
+SHOWN = "[/x] [red]a\\x1b[2J\\u202e"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_names_are_neither_markup_nor_obeyed_by_a_terminal(terminal: bool):
+    """They come from files, studies and data."""
+    out = io.StringIO()
+    target = Console(file=out, force_terminal=terminal, width=120, color_system=None)
+    say(target, ODD)
+    target.print(table(ODD, ["a", ODD], [[ODD, "1"]]))
+    with RunProgress(target) as runs, runs.run(ODD, 2) as advance:
+        advance()
+        runs.bar.refresh()
+    study = optuna.create_study(study_name=ODD)
+    with SearchProgress(target, epochs=3) as progress:
+        progress.begin(study, 3)
+        progress.running({0: 1}, study)
+        progress.bar.refresh()
+    assert out.getvalue().count(SHOWN) >= (9 if terminal else 5)
+    assert "\x1b[2J" not in out.getvalue()
+    assert "\u202e" not in out.getvalue()
+
+
+def test_a_terminal_without_unicode_gets_a_spinner_that_it_can_show():
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    with RunProgress(Console(file=out, force_terminal=True)) as progress, progress.run("x", 2):
+        progress.bar.refresh()

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import io
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from optuna.exceptions import StorageInternalError
 
+import hpo
 from hpo import confirm, dashboard, export, proxy, recommend, replicate, report, run, studies, train
 from hpo.cli.entry import entry
-from trainers.errors import OutOfMemory
+from trainers.errors import InputError, OutOfMemory
+
+from ..conftest import Place
+from ..processes import REPOSITORY
 
 
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]):
@@ -38,3 +46,53 @@ def test_failures_that_end_in_a_message(capsys: pytest.CaptureFixture[str], erro
     shown = capsys.readouterr().err
     assert shown.startswith(f"error: {message}")
     assert shown.count("\n") == 1
+
+
+def test_an_error_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]):
+    def command(arguments: argparse.Namespace) -> int:
+        raise InputError("no such file: \x1b]0;title\x07 \u202e\nsecond line")
+
+    assert entry(argparse.ArgumentParser(), [], command) == 2
+    assert capsys.readouterr().err == "error: no such file: \\x1b]0;title\\x07 \\u202e\nsecond line\n"
+
+
+@pytest.mark.parametrize("during", ["the flags", "the command"])
+def test_ctrl_c_at_any_time_is_one_line(capsys: pytest.CaptureFixture[str], during: str):
+    def interrupted(*arguments: object) -> int:
+        raise KeyboardInterrupt
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--x", type=interrupted if during == "the flags" else str)
+    assert entry(parser, ["--x", "1"], interrupted) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.confirmed
+def test_a_terminal_of_another_encoding_ends_no_command(place: Place, monkeypatch: pytest.MonkeyPatch):
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding="ascii") for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    assert confirm.main(["--study", "tiny_mml", *place.where]) == 0
+    assert export.main(["--study", "m\xfcll", *place.where]) == 2
+    shown = {name: (stream.flush(), stream.buffer.getvalue().decode("ascii"))[1] for name, stream in streams.items()}  # type: ignore[attr-defined]
+    assert "mean \\xb1 sd over 2 seeds" in shown["stdout"]
+    assert "report.html" in shown["stdout"]
+    assert "unknown study 'm\\xfcll'" in shown["stderr"]
+
+
+def test_ctrl_c_while_libraries_are_loaded(tmp_path: Path):
+    """Of a command: one line and 130. Another program that imports `hpo` keeps its own handler."""
+    (tmp_path / "optuna.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    path = {"PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
+    done = subprocess.run([sys.executable, "-m", "hpo.run", "--help"], env=path, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "the tests import it, too"
+
+
+def test_python_s_own_handler_is_back_when_a_command_begins():
+    before = signal.signal(signal.SIGINT, hpo._end_at_once)
+    try:
+        assert entry(argparse.ArgumentParser(), [], lambda arguments: 0) == 0
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,19 @@
+"""What a process writes to a terminal."""
+
+from __future__ import annotations
+
+import logging
+
+import optuna
+import pytest
+
+from hpo.runtime.process import set_up_logging
+
+
+def test_what_is_logged_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]):
+    set_up_logging()
+    logging.getLogger("hpo.search").info("study %s", "a\x1b[2J")
+    logging.getLogger("else").info("not said")
+    logging.getLogger("else").warning("b\x9b")
+    optuna.logging.get_logger("optuna.study").warning("c\x1b")
+    assert capsys.readouterr().err == "study a\\x1b[2J\nb\\x9b\nc\\x1b\n"
