@@ -73,7 +73,6 @@ def main() -> int:
         "--every", default="8,8,4", metavar="S,S,...", help="mean seconds of training between kills, of each case"
     )
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", ExperimentalWarning)
@@ -82,7 +81,7 @@ def main() -> int:
     for case, trials, every in zip(*columns, strict=True):
         with tempfile.TemporaryDirectory(prefix="soak-") as folder, postgresql(case == "postgresql") as url:
             soak = Soak(case, Path(folder), url, int(trials), arguments.workers, float(every))
-            whole &= soak.run(random.Random(arguments.seed))
+            whole &= soak.run(random.Random(0))
     return 0 if whole else 1
 
 
@@ -261,11 +260,11 @@ def facts(trial: FrozenTrial) -> tuple[Any, ...]:
 
 def confirmed(command: Command) -> list[Any]:
     """All figures of a confirmation, by method, finalist and seed; nothing when it has not ended."""
-    if not (command.output / NAME / CONFIRM).exists():
+    if not (path := command.output / NAME / CONFIRM).exists():
         return []
-    content = read_yaml(command.output / NAME / CONFIRM, is_sealed=True)
+    content = read_yaml(path, is_sealed=True)
     found = Confirmation.from_dict(content, str(command.output), "")
-    return [[method.by_seed for method in found.methods], [finalist.by_seed for finalist in found.finalists]]
+    return [one.by_seed for one in (*found.methods, *found.finalists)]
 
 
 def curve(trial: FrozenTrial, spec: StudySpec, root: Path) -> dict[int, float]:
