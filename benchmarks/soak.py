@@ -264,7 +264,7 @@ def confirmed(command: Command) -> list[Any]:
         return []
     content = read_yaml(path, is_sealed=True)
     found = Confirmation.from_dict(content, str(command.output), "")
-    return [one.by_seed for one in (*found.methods, *found.finalists)]
+    return [*(one.by_seed for one in found.methods), *(one.by_seed for one in found.finalists)]
 
 
 def curve(trial: FrozenTrial, spec: StudySpec, root: Path) -> dict[int, float]:
