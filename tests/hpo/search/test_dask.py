@@ -104,6 +104,10 @@ def test_one_dask_worker_of_two_and_the_journal(place: Place, cluster: str):
     finish(start(place, "--backend", "dask", "--scheduler", cluster, "--workers", "1"))
     trials = check_whole_at(str(place.output / "journal.log"), 4, 1)
     assert len({trial.user_attrs[WORKER]["pid"] for trial in trials}) == 1
+    finish(start(place, "--backend", "dask", "--scheduler", cluster, "--trials", "100000", "--timeout", "3"))
+    trials = trials_at(str(place.output / "journal.log"))
+    assert 4 < len(trials) < 100_000
+    assert not any(trial.state == TrialState.RUNNING for trial in trials), "this process's clock ends the others' search"
 
 
 def test_a_journal_is_refused_where_workers_are_on_other_machines():
