@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     add_study_arguments(parser)
     add_location_arguments(parser)
     add_confirm_arguments(parser)
-    return entry(parser, argv, _confirm)
+    return entry(parser, argv, _confirm, trains=True)
 
 
 def _confirm(arguments: argparse.Namespace) -> int:

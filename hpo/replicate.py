@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=path, default=OUTPUT, metavar="DIR")
     add_data_argument(parser)
     add_engine_arguments(parser)
-    return entry(parser, argv, _replicate)
+    return entry(parser, argv, _replicate, trains=True)
 
 
 def _replicate(arguments: argparse.Namespace) -> int:

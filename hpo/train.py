@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     add_data_argument(parser)
     add_engine_arguments(parser)
     parser.set_defaults(engine=None)
-    return entry(parser, argv, _train, stopped="nothing is kept of a single training")
+    return entry(parser, argv, _train, stopped="nothing is kept of a single training", trains=True)
 
 
 def _train(arguments: argparse.Namespace) -> int:
