@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     add_location_arguments(parser)
     add_checkpoint_argument(parser)
     add_confirm_arguments(parser)
-    return entry(parser, argv, _confirm)
+    return entry(parser, argv, _confirm, trains=True)
 
 
 def _confirm(arguments: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--users-file", type=path, metavar="FILE", help="a file with an id in each line")
     parser.add_argument("-k", type=positive, default=20, metavar="N", help="length of the lists (20)")
     parser.add_argument("--output", type=path, metavar="FILE.csv", help="default: the terminal")
-    return entry(parser, argv, _recommend)
+    return entry(parser, argv, _recommend, trains=True)
 
 
 def _recommend(arguments: argparse.Namespace) -> int:

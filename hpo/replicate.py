@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     add_data_argument(parser)
     add_engine_arguments(parser)
     add_checkpoint_argument(parser)
-    return entry(parser, argv, _replicate)
+    return entry(parser, argv, _replicate, trains=True)
 
 
 def _replicate(arguments: argparse.Namespace) -> int:

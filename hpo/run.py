@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     add_engine_arguments(parser)
     add_checkpoint_argument(parser)
     add_confirm_arguments(parser)
-    return entry(parser, argv, _run)
+    return entry(parser, argv, _run, trains=True)
 
 
 def _add_worker_arguments(parser: argparse.ArgumentParser) -> None:

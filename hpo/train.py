@@ -92,7 +92,8 @@ def main(argv: list[str] | None = None) -> int:
     add_data_argument(parser)
     add_engine_arguments(parser)
     parser.set_defaults(engine=None)
-    return entry(parser, argv, _train, stopped="the epochs that are trained are kept; the same command goes on after them")
+    stopped = "the epochs that are trained are kept; the same command goes on after them"
+    return entry(parser, argv, _train, stopped=stopped, trains=True)
 
 
 def _train(arguments: argparse.Namespace) -> int:

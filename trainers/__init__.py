@@ -8,15 +8,31 @@
 >>> users, items = run.vectors()
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from trainers.config import TrainConfig
 from trainers.data import Interactions, hold_out
-from trainers.data.datasets import Dataset, load_dataset, load_test
 from trainers.errors import InputError, TrainingDiverged
-from trainers.metrics.accuracy import evaluate
-from trainers.metrics.ranking import recommend
-from trainers.recommender import Recommender
 from trainers.stopping import Stopped
 from trainers.train import Run, train
+
+if TYPE_CHECKING:
+    from trainers.data.datasets import Dataset, load_dataset, load_test
+    from trainers.metrics.accuracy import evaluate
+    from trainers.metrics.ranking import recommend
+    from trainers.recommender import Recommender
+
+# What reads data or ranks is imported when it is first asked for: pandas, numba and torch take seconds, and to read a config
+# takes none of them.
+_LATE = {
+    "Dataset": "trainers.data.datasets",
+    "Recommender": "trainers.recommender",
+    "evaluate": "trainers.metrics.accuracy",
+    "load_dataset": "trainers.data.datasets",
+    "load_test": "trainers.data.datasets",
+    "recommend": "trainers.metrics.ranking",
+}
 
 __all__ = [
     "Dataset",
@@ -34,3 +50,13 @@ __all__ = [
     "recommend",
     "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.engines.cache_versions import ROUNDING_LIBRARIES, cache_version
 from trainers.engines.protocol import State
 from trainers.engines.registry import EngineChoice
-from trainers.engines.resources import device_name
 from trainers.errors import first_line
 from trainers.files import read_arrays
 
@@ -79,6 +77,10 @@ def training_key(
 
 def rounding(choice: EngineChoice) -> dict[str, Any]:
     """What decides how sums are rounded; PyTorch on a CPU sums in an order that its threads decide."""
+    import torch  # takes seconds, and who only reads studies needs none of it
+
+    from trainers.engines.resources import device_name
+
     return {
         "machine": device_name(choice.device),
         "libraries": {name: _version(name) for name in (*ROUNDING_LIBRARIES[choice.name], "numpy")},

@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 
 from trainers.checkpoints import Checkpoint, CheckpointFile, Notes
 from trainers.config import TrainConfig
-from trainers.engines.one_lane import is_out_of_memory
 from trainers.engines.protocol import Engine, EpochResult, State, Vectors
 from trainers.errors import OutOfMemory, first_line
 from trainers.stopping import Stopped
@@ -218,6 +217,8 @@ class LaneRunner(Generic[Job]):
         try:
             return self.engine.state(lane)
         except (MemoryError, RuntimeError) as error:
+            from trainers.engines.one_lane import is_out_of_memory  # an engine that trains has loaded it
+
             if not is_out_of_memory(error):
                 raise
             log.warning("no checkpoint: %s", first_line(error))

@@ -17,8 +17,8 @@ from trainers.data.datasets import Dataset
 from trainers.errors import InputError, first_line
 from trainers.files import read_arrays, writing
 from trainers.metrics.accuracy import evaluate
-from trainers.metrics.ranking import check_vectors, recommend
 from trainers.text import SHOWN, clipped, shown
+from trainers.vectors import check_vectors
 
 FORMAT = 1
 MOST_USERS = 5  # unknown ones that a message names
@@ -79,6 +79,8 @@ class Recommender:
         if users is not None and (isinstance(users, str) or not isinstance(users, Iterable)):
             raise InputError(f"users must be a list of ids, got {shown(users)}; for one user give [{shown(users)}]")
         chosen = np.arange(len(self.user_ids)) if users is None else self._rows(users)
+        from trainers.metrics.ranking import recommend  # numba and torch take seconds, which a broken file need not wait
+
         lists = recommend(self.users, self.items, seen=self.seen, users=chosen, k=k)
         row, rank = np.nonzero(lists >= 0)
         item = lists[row, rank]

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
-from torch.nn.functional import normalize, pad
+from trainers.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NORM_FLOOR = 1e-12  # vectors shorter than this are divided by it
 
@@ -45,7 +46,7 @@ class Score:
 
 def unit(vectors: Tensor) -> Tensor:
     """Vectors of length 1."""
-    return normalize(vectors, dim=-1, eps=NORM_FLOOR)
+    return torch.nn.functional.normalize(vectors, dim=-1, eps=NORM_FLOOR)
 
 
 def _as_they_are(vectors: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ def _near_users(vectors: Tensor) -> Tensor:
 
 def _near_items(vectors: Tensor) -> Tensor:
     """[v, 1, -|v|^2 / 2]"""
-    return torch.cat([pad(vectors, (0, 1), value=1.0), -_half_squares(vectors)], dim=-1)
+    return torch.cat([torch.nn.functional.pad(vectors, (0, 1), value=1.0), -_half_squares(vectors)], dim=-1)
 
 
 def _half_squares(vectors: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from hpo.runs.provenance import note_revision
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, reason_of, say_error, set_up_logging, set_up_output
 from hpo.runtime.signals import StoppedBySignal, hear_ctrl_c
 from hpo.storage.address import has_password, storage_url
-from trainers.engines.resources import take_share
 from trainers.errors import InputError, OutOfMemory, TrainingDiverged
 
 
@@ -21,16 +20,18 @@ def entry(
     argv: list[str] | None,
     command: Callable[[argparse.Namespace], int],
     stopped: str = "what is finished is kept, the same command continues",
+    trains: bool = False,
 ) -> int:
     """Parse, run, and turn the failures that a user can act on into a message and an exit code.
 
     Args:
         stopped: what is said when a signal ends it.
+        trains: whether it computes with an engine, whose libraries take seconds to load.
     """
     hear_ctrl_c()
     set_up_output()
     try:
-        return command(_parsed(parser, argv))
+        return command(_parsed(parser, argv, trains))
     except SystemExit as error:  # argparse has printed its message
         return error.code if isinstance(error.code, int) else FAILED
     except InputError as error:
@@ -62,11 +63,14 @@ def _check_storage(arguments: argparse.Namespace) -> None:
         print("warning: the password in --storage shows in `ps`; set HPO_STORAGE or use ~/.pgpass instead", file=sys.stderr)
 
 
-def _parsed(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+def _parsed(parser: argparse.ArgumentParser, argv: list[str] | None, trains: bool) -> argparse.Namespace:
     """The arguments, once the process is ready to work."""
     arguments = parser.parse_args(argv)
     set_up_logging()
     _check_storage(arguments)
-    take_share(0, 1)
+    if trains:
+        from trainers.engines.resources import take_share
+
+        take_share(0, 1)
     note_revision()
     return arguments

@@ -16,7 +16,6 @@ from pydantic import BaseModel
 
 from hpo.storage.address import without_password
 from trainers.engines.cache_versions import ROUNDING_LIBRARIES
-from trainers.engines.resources import device_name
 from trainers.text import visible
 from trainers.validation import SETTINGS
 
@@ -68,9 +67,15 @@ def provenance(device: str | None = None) -> Provenance:
         python=platform.python_version(),
         dependencies={name: _version(name) for name in DEPENDENCIES},
         command=visible(shlex.join(["python", *map(without_password, sys.orig_argv[1:])])),
-        device=device_name(device) if device else None,
+        device=_device_name(device) if device else None,
         written=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
+
+
+def _device_name(device: str) -> str:
+    from trainers.engines.resources import device_name  # torch takes a second, and who reads a run needs none of it
+
+    return device_name(device)
 
 
 def note_revision() -> None:

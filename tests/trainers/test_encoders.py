@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from trainers import InputError, Interactions, TrainConfig, train
-from trainers.encoders import ENCODERS, EncoderModule
+from trainers.encoders import ENCODERS
+from trainers.encoders.modules import EncoderModule
 from trainers.engines import choose_engine
 from trainers.scores import SCORES
 

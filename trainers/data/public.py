@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import pooch
-
 from trainers.errors import InputError, first_line
 
 log = logging.getLogger(__name__)
@@ -278,6 +276,8 @@ def _download(name: str, folder: Path) -> None:
 
 
 def _retrieve(url: str, md5: str, path: Path) -> Path:
+    import pooch  # see `sources`
+
     pooch.retrieve(url, known_hash=f"md5:{md5}", path=path.parent, fname=path.name)
     return path
 

@@ -6,8 +6,6 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pooch
-
 from trainers.data.options import DataOptions
 from trainers.data.public import PUBLIC, PublicDataset, local_or_downloaded
 from trainers.data.readers import SUFFIXES, find_recbole
@@ -91,6 +89,8 @@ def _published_file(folder: Path, name: str) -> Path:
 
 
 def _default_folders(name: str) -> list[Path]:
+    import pooch  # takes a tenth of a second, and is for public data alone
+
     cache = Path(pooch.os_cache("mml-hpo")) / name
     root = variable(DATA_DIR_VARIABLE)
     return [Path(root) / name, cache] if root else [cache]

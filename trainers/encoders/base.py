@@ -1,45 +1,22 @@
-"""What every encoder is: settings, and a torch module that gives vectors."""
+"""What the settings of every encoder are. Its torch module is in `trainers.encoders.modules`, imported where one is built."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
 
 from trainers import rng
 from trainers.data import Interactions
 from trainers.rng import Purpose
 from trainers.validation import SETTINGS, Positive, Real, Whole
 
-
-class EncoderModule(nn.Module, ABC):
-    """Trainable vectors, before `trainers.scores` makes them ready."""
-
-    def refresh(self) -> None:
-        """Called before each step, and before all vectors are asked for: compute what does not depend on the batch."""
-
-    @abstractmethod
-    def user_vectors(self, users: Tensor) -> Tensor:
-        """Vectors (B, dim) of users (B,)."""
-
-    @abstractmethod
-    def item_vectors(self, items: Tensor) -> Tensor:
-        """Vectors (..., dim) of items (...)."""
-
-    def tables(self) -> list[nn.Parameter]:
-        """The parameters that have a row per user or item: those that l2 and a score's largest norm are for."""
-        return list(self.parameters())
-
-    def matrices(self) -> list[nn.Parameter]:
-        """The other parameters."""
-        tables = {id(table) for table in self.tables()}
-        return [parameter for parameter in self.parameters() if id(parameter) not in tables]
+if TYPE_CHECKING:
+    from trainers.encoders.modules import EncoderModule
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
@@ -65,18 +42,3 @@ class Encoder(ABC):
 def normal_table(seed: int, purpose: Purpose, shape: tuple[int, int], std: float) -> NDArray[np.float32]:
     """Drawn from N(0, std^2), float32; the same for every engine."""
     return (rng.normal(rng.key(seed, purpose), shape) * std).astype(np.float32)
-
-
-def xavier(seed: int, which: int, shape: tuple[int, int]) -> nn.Parameter:
-    """A matrix drawn from N(0, 2 / (sum of the shape)) (Glorot and Bengio, 2010); `which` of the module's."""
-    drawn = rng.normal(rng.key(seed, Purpose.INIT_WEIGHTS, which), shape)
-    return parameter((drawn * (2.0 / sum(shape)) ** 0.5).astype(np.float32))
-
-
-def parameter(table: NDArray[np.float32]) -> nn.Parameter:
-    return nn.Parameter(torch.from_numpy(table))
-
-
-def rows_of(table: Tensor, ids: Tensor) -> Tensor:
-    """`table[ids]` with a gradient of the same bits every time: that of `table[ids]` is summed by atomics, in any order."""
-    return nn.functional.embedding(ids, table)

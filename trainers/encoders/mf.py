@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
 from trainers.data import Interactions
-from trainers.encoders.base import Encoder, EncoderModule, normal_table, parameter, rows_of
+from trainers.encoders.base import Encoder, normal_table
 from trainers.rng import Purpose
 from trainers.validation import SETTINGS
+
+if TYPE_CHECKING:
+    from trainers.encoders.modules import EncoderModule
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
@@ -29,18 +31,6 @@ class MF(Encoder):
         )
 
     def build(self, seen: Interactions, seed: int) -> EncoderModule:
+        from trainers.encoders.modules import MFModule  # torch takes a second, which a config need not wait
+
         return MFModule(*self.initial_tables(seen.n_users, seen.n_items, seed))
-
-
-class MFModule(EncoderModule):
-    """Two embedding tables."""
-
-    def __init__(self, users: NDArray[np.float32], items: NDArray[np.float32]) -> None:
-        super().__init__()
-        self.users, self.items = parameter(users), parameter(items)
-
-    def user_vectors(self, users: Tensor) -> Tensor:
-        return rows_of(self.users, users)
-
-    def item_vectors(self, items: Tensor) -> Tensor:
-        return rows_of(self.items, items)

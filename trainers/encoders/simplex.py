@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor
-from torch.nn.functional import embedding_bag
 
 from trainers.data import Interactions
-from trainers.encoders.base import Encoder, EncoderModule, normal_table, parameter, rows_of, xavier
+from trainers.encoders.base import Encoder
 from trainers.encoders.mf import MF
-from trainers.rng import Purpose
 from trainers.validation import SETTINGS, Count, Real
+
+if TYPE_CHECKING:
+    from trainers.encoders.modules import EncoderModule
 
 Aggregation = Literal["mean", "self_attention", "user_attention"]
 
@@ -41,118 +40,6 @@ class SimpleX(Encoder):
     def build(self, seen: Interactions, seed: int) -> EncoderModule:
         if self.g == 1.0:
             return MF(dim=self.dim, dropout=self.dropout, init_std=self.init_std).build(seen, seed)
+        from trainers.encoders.modules import SimpleXModule  # see MF
+
         return SimpleXModule(self, seen, seed)
-
-
-class SimpleXModule(EncoderModule):
-    """Embedding tables of users, items and perhaps histories; the matrices of the second part."""
-
-    consumed: Tensor  # int64 (n_pairs,), the items of user after user
-    ends: Tensor  # int64 (n_users,), where each user's end
-    lengths: Tensor  # int64 (n_users,), how many of them count
-
-    def __init__(self, settings: SimpleX, seen: Interactions, seed: int) -> None:
-        super().__init__()
-        self.settings, dim, std = settings, settings.dim, settings.init_std
-        self.users = parameter(normal_table(seed, Purpose.INIT_USERS, (seen.n_users, dim), std))
-        self.items = parameter(normal_table(seed, Purpose.INIT_ITEMS, (seen.n_items, dim), std))
-        self.history = self.items
-        if settings.history_table == "own":
-            self.history = parameter(normal_table(seed, Purpose.INIT_HISTORY, (seen.n_items, dim), std))
-        self.value = xavier(seed, 0, (dim, dim))
-        if settings.aggregation != "mean":
-            self.key = xavier(seed, 1, (dim, dim))
-            self.bias = torch.nn.Parameter(torch.zeros(dim))
-        if settings.aggregation == "self_attention":
-            self.query = xavier(seed, 2, (1, dim))
-        self.register_buffer("consumed", torch.from_numpy(seen.items.astype("int64")), persistent=False)
-        self.register_buffer("ends", torch.from_numpy(seen.indptr[1:]), persistent=False)
-        lengths = torch.from_numpy(seen.per_user).clamp(max=settings.max_history)
-        self.register_buffer("lengths", lengths, persistent=False)
-
-    def tables(self) -> list[torch.nn.Parameter]:
-        shared = self.history is self.items
-        return [self.users, self.items] if shared else [self.users, self.items, self.history]
-
-    def item_vectors(self, items: Tensor) -> Tensor:
-        return rows_of(self.items, items)
-
-    def user_vectors(self, users: Tensor) -> Tensor:
-        items, which, lengths = self.consumed_by(users)
-        return self.mixed(rows_of(self.users, users), rows_of(self.history, items), which, lengths)
-
-    def consumed_by(self, users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The items (D,) that users (B,) have consumed, none twice; which of them stands at each position (P,) of the users'
-        histories, one after the other; how long these are (B,).
-        """
-        lengths = self.lengths[users]
-        row = _rows(lengths)
-        first = torch.cumsum(lengths, 0) - lengths
-        positions = (self.ends[users] - lengths - first)[row] + torch.arange(len(row), device=users.device)
-        items, which = torch.unique(self.consumed[positions], return_inverse=True)
-        return items, which, lengths
-
-    def mixed(self, own: Tensor, consumed: Tensor, which: Tensor, lengths: Tensor) -> Tensor:
-        """The vectors (B, dim) of users with own vectors (B, dim), given those (D, dim) of what `consumed_by` gave."""
-        return self.mix(own, pooled(self.queries(own), self.keys(consumed), consumed, which, lengths))
-
-    def mix(self, own: Tensor, pooled: Tensor) -> Tensor:
-        """The users' vectors, given their own and their pooled histories, all (B, dim)."""
-        return self.settings.g * own + (1.0 - self.settings.g) * pooled @ self.value.T
-
-    def queries(self, own: Tensor) -> Tensor:
-        """What the users (B, dim) ask of `keys`."""
-        return self.query.expand(len(own), -1) if self.settings.aggregation == "self_attention" else own
-
-    def keys(self, consumed: Tensor) -> Tensor | None:
-        """What consumed items (D, dim) are weighted by; None where all weigh the same."""
-        return None if self.settings.aggregation == "mean" else tanh(torch.addmm(self.bias, consumed, self.key.T))
-
-
-class _Tanh(torch.autograd.Function):
-    """2 sigmoid(2 x) - 1: on a CPU PyTorch computes sigmoids ten times as fast as tanh, which took a sixth of a step."""
-
-    @staticmethod
-    def forward(context: Any, x: Tensor) -> Tensor:
-        out = torch.sigmoid(2.0 * x).mul_(2.0).sub_(1.0)
-        context.save_for_backward(out)
-        return out
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        (out,) = context.saved_tensors
-        return torch.ops.aten.tanh_backward(gradient, out)  # type: ignore[no-any-return]
-
-
-def tanh(x: Tensor) -> Tensor:
-    """torch.tanh within 2e-7 in float32."""
-    found: Tensor = _Tanh.apply(x)  # type: ignore[no-untyped-call]
-    return found
-
-
-def pooled(queries: Tensor, keys: Tensor | None, values: Tensor, which: Tensor, lengths: Tensor) -> Tensor:
-    """The mean (B, dim) of each segment's `values[which]`, weighted by the softmax of queries . `keys[which]`.
-
-    Args:
-        queries: (B, dim), one per segment.
-        keys, values: (D, dim).
-        which, lengths: (P,) and (B,), as `SimpleXModule.consumed_by` gives them.
-    """
-    row = _rows(lengths)
-    if keys is None:
-        weights = 1.0 / lengths[row].to(values.dtype)
-    else:
-        weights = _softmax((rows_of(keys, which) * rows_of(queries, row)).sum(1), lengths, row)
-    return embedding_bag(which, values, torch.cumsum(lengths, 0) - lengths, mode="sum", per_sample_weights=weights)
-
-
-def _rows(lengths: Tensor) -> Tensor:
-    """Which segment each position lies in."""
-    return torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
-
-
-def _softmax(logits: Tensor, lengths: Tensor, row: Tensor) -> Tensor:
-    """Softmax over each segment, of which position p lies in `row[p]`."""
-    highest = torch.segment_reduce(logits.detach(), "max", lengths=lengths, axis=0, initial=-torch.inf)
-    heat = torch.exp(logits - highest[row])
-    return heat / torch.segment_reduce(heat, "sum", lengths=lengths, axis=0, initial=0.0)[row]

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.encoders import MF
 from trainers.engines.protocol import USUAL_METRICS, Engine
 from trainers.errors import InputError, unknown
+from trainers.late import torch
 from trainers.metrics.accuracy import check_held_out
 from trainers.stopping import ShouldStop, never
 

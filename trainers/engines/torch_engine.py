@@ -12,7 +12,7 @@ from torch import Tensor
 from trainers import rng
 from trainers.config import TrainConfig
 from trainers.data import Ids
-from trainers.encoders import EncoderModule
+from trainers.encoders.modules import EncoderModule
 from trainers.engines.adam_state import adam_state, copied, put_adam_state, put_parameters
 from trainers.engines.lazy_adam import BETAS, EPSILON, learning_rate_at
 from trainers.engines.one_lane import SAMPLER, OneLane, with_prefix, without_prefix

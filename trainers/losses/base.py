@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass as plain_dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from trainers.scores import ScoreName
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NotWith = Mapping[ScoreName, str]
 

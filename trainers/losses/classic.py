@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
 from pydantic.dataclasses import dataclass
-from torch import Tensor
-from torch.nn.functional import softplus
 
+from trainers.late import torch
 from trainers.losses.base import Loss, Scores
 from trainers.losses.softmax import softmax_rows
 from trainers.validation import SETTINGS, Positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
@@ -21,7 +22,7 @@ class BPR(Loss):
     name: Literal["bpr"] = "bpr"
 
     def rows(self, scores: Scores) -> Tensor:
-        return softplus(scores.negative - scores.positive[:, None]).mean(1)
+        return torch.nn.functional.softplus(scores.negative - scores.positive[:, None]).mean(1)
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
@@ -63,4 +64,4 @@ class BCE(Loss):
     summed: ClassVar[bool] = True
 
     def rows(self, scores: Scores) -> Tensor:
-        return softplus(-scores.positive) + softplus(scores.negative).sum(1)
+        return torch.nn.functional.softplus(-scores.positive) + torch.nn.functional.softplus(scores.negative).sum(1)

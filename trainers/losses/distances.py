@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
+from trainers.late import torch
 from trainers.losses.base import Loss, NotWith, Scores, squared_distances
 from trainers.validation import SETTINGS, NonNegative, Positive, Switch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SMALLEST = 1e-12  # squared distances below have no gradient: that of their root would be infinite
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
+from trainers.late import torch
 from trainers.losses.base import Loss, NotWith, Scores
 from trainers.text import shown
 from trainers.validation import SETTINGS, NonNegative, Real
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Floats = Annotated[tuple[Real, ...], Field(min_length=1)]
 

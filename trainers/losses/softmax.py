@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
+from trainers.late import torch
 from trainers.losses.base import Loss, NotWith, Scores
 from trainers.validation import SETTINGS, Positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NOT_WITH: NotWith = {
     "euclidean": "its temperature is for cosines or inner products, not for distances (loss softmax_ce has none)"

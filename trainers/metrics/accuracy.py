@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trainers.data import Interactions
 from trainers.errors import InputError
 from trainers.metrics.definitions import Found, Metric, largest_cut_off, metrics_at
-from trainers.metrics.ranking import check_vectors, held_out_ranks
+from trainers.vectors import check_vectors
 
 Columns = dict[str, NDArray[np.float64]]
 DEFAULTS = ("recall", "ndcg")
@@ -76,6 +76,8 @@ def evaluate(
         InputError: shapes that do not fit, vectors that are not finite, no held-out pair, no metric or an unknown one, or a
             cut-off below 1.
     """
+    from trainers.metrics.ranking import held_out_ranks  # numba and torch take seconds, which who reads figures need not wait
+
     check_held_out(seen, held_out)
     check_vectors(user_vectors, item_vectors, seen)
     asked = metrics_at(metrics, ks)

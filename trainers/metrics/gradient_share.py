@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from trainers import rng
 from trainers.config import TrainConfig
 from trainers.data import Ids, Interactions
+from trainers.late import torch
 from trainers.losses import Scores
 from trainers.negatives import ScoredStep
 from trainers.rng import Purpose
 from trainers.scores import SCORES, unit
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HARDEST = {"hardest 1 %": 0.01, "hardest 10 %": 0.1}  # of a row's negatives, at least one
 MAX_NEGATIVES = 400_000  # of all rows together: what is gathered shall not take more memory than training

@@ -17,6 +17,7 @@ from trainers.data import Interactions
 from trainers.errors import InputError
 from trainers.jit import compiled
 from trainers.rng import Purpose
+from trainers.vectors import check_vectors
 
 TIE_SEED = 2024
 TILE_USERS, TILE_ITEMS = 256, 1024  # 1 MiB of scores, which stay in the second-level cache
@@ -52,17 +53,6 @@ def recommend(
     """
     check_vectors(user_vectors, item_vectors, seen)
     return best_lists(inner_products(user_vectors, item_vectors), seen, users, k, tie_order(seen.n_items))
-
-
-def check_vectors(user_vectors: NDArray[Any], item_vectors: NDArray[Any], seen: Interactions) -> None:
-    """Raise InputError unless the vectors fit the interactions and are finite."""
-    dim = user_vectors.shape[-1]
-    if user_vectors.shape != (seen.n_users, dim) or item_vectors.shape != (seen.n_items, dim):
-        raise InputError(
-            f"vectors must be ({seen.n_users}, d) and ({seen.n_items}, d), got {user_vectors.shape} and {item_vectors.shape}"
-        )
-    if not (np.isfinite(user_vectors).all() and np.isfinite(item_vectors).all()):
-        raise InputError("vectors must be finite; training has diverged, or the file is damaged")
 
 
 def tie_order(n_items: int) -> NDArray[np.int64]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -14,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from trainers import rng
 from trainers.data import Interactions
 from trainers.errors import InputError
+from trainers.late import torch
 from trainers.negatives.base import Negatives, PerRow, Sampler, ScoredStep, Step
 from trainers.negatives.static import Beta, popularity
 from trainers.rng import Purpose

@@ -5,18 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
 from trainers import rng
 from trainers.data import Ids, Interactions
+from trainers.late import torch
 from trainers.rng import Purpose
 from trainers.validation import Whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_COUNT = 100_000
 PerRow = Annotated[Whole, Field(ge=1, le=MAX_COUNT)]

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
 from trainers import rng
 from trainers.data import Interactions
 from trainers.errors import InputError
+from trainers.late import torch
 from trainers.negatives.base import Negatives, PerRow, Sampler, ScoredStep, Step
-from trainers.threads import inner_products
 from trainers.validation import SETTINGS, Real
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Beta = Annotated[Real, Field(ge=0.0, le=10.0)]
 
@@ -134,6 +135,8 @@ class InBatchSampler(Sampler):
         return ids
 
     def scores(self, step: ScoredStep) -> Tensor:
+        from trainers.threads import inner_products  # torch takes a second, which settings need not wait
+
         return off_diagonal(inner_products(step.user_vectors, step.positive_vectors))
 
 

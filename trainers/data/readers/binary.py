@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse
 from numpy.typing import NDArray
 
 from trainers.data.readers.layout import Layout
@@ -58,6 +57,8 @@ def read_matrix(path: Path, layout: Layout) -> RawInteractions:
         raise InputError(f"{path}: a matrix has neither columns to choose nor lines; leave them out of `data`")
     with explained(path):
         try:
+            import scipy.sparse  # takes a quarter of a second, and few files are matrices
+
             matrix = scipy.sparse.coo_array(scipy.sparse.load_npz(io.BytesIO(path.read_bytes())))
         except NOT_A_MATRIX as error:
             raise InputError(f"{path}: must be a matrix saved by scipy.sparse.save_npz, got another file ({error})") from None

@@ -15,7 +15,8 @@ from torch import Tensor
 from trainers import rng
 from trainers.config import TrainConfig
 from trainers.data import Ids
-from trainers.encoders import MF, SimpleXModule
+from trainers.encoders import MF
+from trainers.encoders.modules import SimpleXModule
 from trainers.engines.adam_state import adam_state, copied, put_adam_state, put_parameters
 from trainers.engines.lazy_adam import powers, rates
 from trainers.engines.numba_engine.autotune import Autotuner

@@ -1,7 +1,7 @@
 """What the users of a batch have consumed, pooled by attention: compiled, value and gradient, as a function that torch can use.
 
-`trainers.encoders.simplex.pooled` is the definition. Users are pooled side by side, and what an item gets from the users of the
-batch is summed in their order by one task: the numbers do not depend on the number of threads.
+`trainers.encoders.modules.simplex.pooled` is the definition. Users are pooled side by side, and what an item gets from the
+users of the batch is summed in their order by one task: the numbers do not depend on the number of threads.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from trainers.config import TrainConfig
 from trainers.data import Ids, Interactions
-from trainers.encoders import MF, Encoder, SimpleX, SimpleXModule
+from trainers.encoders import MF, Encoder, SimpleX
+from trainers.encoders.modules import SimpleXModule
 from trainers.engines.lazy_adam import BETAS, EPSILON, learning_rate_at
 from trainers.engines.numba_engine.kernels import StepArguments
 from trainers.engines.numba_engine.simplex.histories import Positions, pooled, string_together
