@@ -12,6 +12,7 @@ from trainers import TrainConfig, hold_out
 from trainers.engines import ENGINES, EngineChoice, make_engine
 from trainers.engines.protocol import State
 
+from ..test_negatives import ALL as NEGATIVES
 from .cases import MML, config, data
 from .test_golden import CASES, CONFIGS
 
@@ -79,6 +80,13 @@ def test_what_else_a_run_keeps_is_in_its_state(any_engine: str, case: str):
     settings = TrainConfig.from_dict(config(MML, learning_rate=1e-2, epochs=EPOCHS).to_dict() | OTHERS[case])
     assert not ENGINES[any_engine].refuses(settings, "cpu")
     assert same(in_pieces(any_engine, settings), unbroken(any_engine, settings))
+
+
+@pytest.mark.parametrize("name", NEGATIVES)
+def test_every_sampler_goes_on(name: str):
+    """One that notes something has to say so in its `state`."""
+    settings = config(MML, learning_rate=1e-2, epochs=EPOCHS, negatives=NEGATIVES[name])
+    assert same(in_pieces("torch", settings), unbroken("torch", settings))
 
 
 def test_after_going_back_the_new_rate_is_kept(any_engine: str):
