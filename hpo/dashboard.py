@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import socket
+from contextlib import suppress
 from pathlib import Path
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna
-from optuna_dashboard import run_server
+from optuna_dashboard import wsgi
 from rich.console import Console
 
 from hpo.cli.console import say
@@ -17,6 +19,7 @@ from hpo.cli.entry import entry
 from hpo.cli.flags import add_location_arguments, port
 from hpo.reporting.dashboard_sync import artifact_store, publish
 from hpo.reporting.export import claim
+from hpo.reporting.guard import Application, guarded
 from hpo.storage.address import storage_url
 from hpo.storage.open import open_storage
 from trainers.errors import InputError
@@ -27,10 +30,13 @@ LOOPBACK = "127.0.0.1"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Bring all studies' notes up to date and start optuna-dashboard."""
+    """Bring all studies' notes up to date and start optuna-dashboard. All users of this machine may use it."""
     parser = argparse.ArgumentParser(prog="python -m hpo.dashboard", description=main.__doc__)
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on (%(default)s: this machine only)")
     parser.add_argument("--port", type=port, default=8080, help="%(default)s")
+    parser.add_argument(
+        "--known-as", action="append", default=[], metavar="NAME", help="another name of this server, such as that of a proxy"
+    )
     add_location_arguments(parser)
     return entry(parser, argv, _dashboard)
 
@@ -49,8 +55,24 @@ def _dashboard(arguments: argparse.Namespace) -> int:
     if arguments.host != LOOPBACK:
         say(console, f"warning: whoever reaches {arguments.host}:{arguments.port} can change and delete studies")
     say(console, f"http://{arguments.host}:{arguments.port}/dashboard   (Ctrl-C ends it)")
-    run_server(storage, host=arguments.host, port=arguments.port, artifact_store=artifact_store(arguments.output))
+    application = wsgi(storage, artifact_store=artifact_store(arguments.output))
+    serve(guarded(application, arguments.host, arguments.known_as), arguments.host, arguments.port)
     return 0
+
+
+def serve(application: Application, host: str, port: int) -> None:
+    """Answer requests until a Ctrl-C."""
+
+    class Server(WSGIServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    with make_server(host, port, application, Server, _Quiet) as server, suppress(KeyboardInterrupt):
+        server.serve_forever()
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_request(self, code: object = "-", size: object = "-") -> None:
+        """Nothing: the dashboard asks for news every few seconds."""
 
 
 def _is_its_own(folder: Path, study: optuna.Study) -> bool:

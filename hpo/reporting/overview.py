@@ -29,6 +29,7 @@ from trainers.config import TrainConfig, dotted
 from trainers.data.options import ValidationSplit
 from trainers.metrics.definitions import Metric
 from trainers.metrics.gradient_share import HARDEST
+from trainers.text import visible
 from trainers.yaml_files import to_yaml
 
 CAVEATS_TITLE = "Caveats"
@@ -242,12 +243,12 @@ class Overview:
 
     def note(self) -> str:
         """The short form in Markdown: the dashboard's note, and the head of report.md."""
-        lines = [f"# {self.spec.name}", "", *(f"- {sentence}" for sentence in self.verdict()), ""]
-        lines += [self.progress(), self.best_trial(), ""]
+        lines = [f"# {plain(self.spec.name)}", "", *(f"- {plain(sentence)}" for sentence in self.verdict()), ""]
+        lines += [plain(self.progress()), plain(self.best_trial()), ""]
         if self.methods():
             lines += [*markdown_table(self.method_columns, self.methods()), ""]
         if self.caveats():
-            lines += [f"## {CAVEATS_TITLE}", "", *(f"- {sentence}" for sentence in self.caveats()), ""]
+            lines += [f"## {CAVEATS_TITLE}", "", *(f"- {plain(sentence)}" for sentence in self.caveats()), ""]
         return "\n".join(lines)
 
 
@@ -258,10 +259,16 @@ def _test_split(data: DataCounts) -> str:
     return said if moment is None else f"{said} ({moment:.0f})"
 
 
+def plain(text: str) -> str:
+    """Text in a line of Markdown: it holds neither HTML, links nor pictures, and does not end the line."""
+    one_line = visible(" ".join(text.splitlines()))
+    return one_line.replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(").replace("][", "]\\[")
+
+
 def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
     """Lines of a Markdown table."""
     ruler = ["---", *("---:" for _ in header[1:])]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (header, ruler, *rows)]
+    return ["| " + " | ".join(plain(cell).replace("|", "\\|") for cell in row) + " |" for row in (header, ruler, *rows)]
 
 
 def _word(comparison: Comparison) -> str:

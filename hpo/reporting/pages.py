@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -9,15 +13,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hpo.reporting.figures import Picture
-from hpo.reporting.overview import CAVEATS_TITLE, GRADIENT_COLUMNS, Overview, markdown_table
+from hpo.reporting.overview import CAVEATS_TITLE, GRADIENT_COLUMNS, Overview, markdown_table, plain
 from hpo.runs.provenance import provenance
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from trainers.files import write_text
+from trainers.text import visible
 from trainers.yaml_files import to_yaml
 
 MARKDOWN, HTML = "report.md", "report.html"
 
 TEMPLATE = "report.html.jinja"  # in templates/
+SCRIPT = re.compile(r"<script[^>]*>(.*?)</script>", re.DOTALL)
 
 
 def write_report(overview: Overview, drawn: dict[str, Picture], folder: Path) -> list[Path]:
@@ -29,7 +35,7 @@ def write_report(overview: Overview, drawn: dict[str, Picture], folder: Path) ->
 
 def markdown(overview: Overview) -> str:
     """The report without pictures, in Markdown."""
-    lines = [overview.note(), "## How it was done", "", *(f"- {fact}" for fact in overview.facts()), ""]
+    lines = [overview.note(), "## How it was done", "", *(f"- {plain(fact)}" for fact in overview.facts()), ""]
     if overview.beyond():
         lines += ["## Beyond accuracy", "", *markdown_table(overview.beyond_columns, overview.beyond()), ""]
     if overview.gradients():
@@ -38,8 +44,14 @@ def markdown(overview: Overview) -> str:
     if rows:
         lines += ["## What was trained", "", *markdown_table(columns, rows), ""]
     if overview.best_yaml():
-        lines += ["## Best config", "", "```yaml", overview.best_yaml().rstrip(), "```", ""]
-    return "\n".join([*lines, "## Made by", "", "```yaml", _origin().rstrip(), "```", ""])
+        lines += ["## Best config", "", *_fenced(overview.best_yaml()), ""]
+    return "\n".join([*lines, "## Made by", "", *_fenced(_origin()), ""])
+
+
+def _fenced(text: str) -> list[str]:
+    """Lines of YAML in Markdown, which no backticks in them can end."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return [f"{fence}yaml", text.rstrip(), fence]
 
 
 def _origin() -> str:
@@ -57,6 +69,7 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
     return template.render(
         name=overview.spec.name,
         overview=overview,
+        policy=_policy(str(figure["drawing"]) for figure in figures),
         figures=figures,
         gradient_columns=GRADIENT_COLUMNS,
         caveats_title=CAVEATS_TITLE,
@@ -64,12 +77,21 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
     )
 
 
+def _policy(drawings: Iterable[str]) -> str:
+    """What the page may do: run the scripts that it is written with, and no others; load nothing."""
+    scripts = [script for drawing in drawings for script in SCRIPT.findall(drawing)]
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
+    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+
+
 @cache
 def _environment() -> Environment:
-    """Whatever is put into a page is escaped, and a name that a template gets wrong is an error."""
+    """Whatever is put into a page is escaped, its control characters too; a name that a template gets wrong is an error."""
     return Environment(
         loader=PackageLoader("hpo.reporting"),
         autoescape=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -226,7 +226,7 @@ def test_a_damaged_study_does_not_keep_the_dashboard_from_starting(
     note = place.output / "tiny_mml" / "report.md"
     note.unlink()
     served: list[int] = []
-    monkeypatch.setattr("hpo.dashboard.run_server", lambda storage, host, port, artifact_store: served.append(port))
+    monkeypatch.setattr("hpo.dashboard.serve", lambda application, host, port: served.append(port))
     assert dashboard.main(["--output", str(place.output), "--port", (port := str(free_port()))]) == 0
     assert served == [int(port)]
     assert note.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from html import unescape
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -94,12 +96,17 @@ def sentences(place: Place) -> list[str]:
     return [*outcome.statements(), *outcome.sentences()]
 
 
+def drawn_in(page: str) -> list[str]:
+    """The pictures of a report that its scripts have drawn."""
+    return re.findall(r'id="figure-([a-z-]+)"[^>]*class="plotly-graph-div js-plotly-plot"', page)
+
+
 def test_the_report(confirmed: Place, tmp_path: Path):
     page = (confirmed.output / "tiny_mml" / "report.html").as_uri()
     shown = browse(page, tmp_path / "profile", "--dump-dom")
     for sentence in sentences(confirmed):
-        assert sentence in shown
-    drawn = re.findall(r'id="figure-([a-z-]+)"[^>]*class="plotly-graph-div js-plotly-plot"', shown)
+        assert sentence in unescape(shown)
+    drawn = drawn_in(shown)
     assert {"shape", "popularity", "history", "curves", "effects"} <= set(drawn), "drawn by the scripts in the page itself"
     for width in (1280, 500):  # 500 is the narrowest window that headless Chromium makes
         assert screenshot(page, tmp_path / "profile", width)[0] == width
@@ -129,3 +136,22 @@ def test_the_dashboard(dashboard: str, confirmed: Place, tmp_path: Path):
     for sentence in sentences(confirmed):
         assert sentence in note
     assert screenshot(f"{dashboard}/studies/0", profile, 1280)[0] == 1280
+
+
+def test_the_report_in_the_dashboard_cannot_change_it(dashboard: str, confirmed: Place, tmp_path: Path):
+    """It is drawn there as in a file, and its scripts have no access to the dashboard, which lies on the same server."""
+    server = dashboard.removesuffix("/dashboard")
+    with urlopen(f"{server}/api/studies/0") as answer:
+        files = {file["filename"]: file["artifact_id"] for file in json.load(answer)["artifacts"]}
+    address = f"{server}/artifacts/0/{files['report.html']}"
+    shown = browse(address, tmp_path / "profile", "--dump-dom")
+    assert {"shape", "popularity", "history", "curves", "effects"} <= set(drawn_in(shown))
+    (stored,) = (confirmed.output / "artifacts").glob(files["report.html"])
+    told = "document.title ="
+    script = f"fetch('/api/studies').then(a => a.json()).then(a => {told} 'read').catch(e => {told} 'refused')"
+    sound = stored.read_text()
+    try:
+        stored.write_text(f"<!doctype html><title>waiting</title><script>{script}</script>")
+        assert "<title>refused</title>" in browse(address, tmp_path / "profile", "--dump-dom")
+    finally:
+        stored.write_text(sound)

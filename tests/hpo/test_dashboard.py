@@ -15,7 +15,7 @@ from .outcomes import opened
 def test_a_dashboard_elsewhere_leaves_notes_alone(place: Place, monkeypatch: pytest.MonkeyPatch):
     """On another machine the results do not lie in the output folder: the note there must not become `no verdict yet`."""
     note = get_note(opened(place).study)
-    monkeypatch.setattr(dashboard, "run_server", lambda *args, **kwargs: None)
+    monkeypatch.setattr(dashboard, "serve", lambda application, host, port: None)
     elsewhere = ["--storage", str(place.output / "journal.log"), "--output", str(place.root / "elsewhere")]
     assert dashboard.main(elsewhere) == 0
     assert get_note(opened(place).study) == note

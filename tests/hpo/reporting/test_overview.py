@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpo.reporting.overview import markdown_table
+from hpo.reporting.overview import markdown_table, plain
 
 from ..conftest import Place
 from ..outcomes import confirmed, opened
@@ -51,4 +51,11 @@ def test_costs_are_those_of_the_trials(place: Place):
 
 
 def test_a_markdown_cell_cannot_break_the_table():
-    assert markdown_table(["a"], [["x|y"]]) == ["| a |", "| --- |", "| x\\|y |"]
+    assert markdown_table(["a"], [["x|y\nz"]]) == ["| a |", "| --- |", "| x\\|y z |"]
+
+
+def test_foreign_text_in_markdown_is_text():
+    """Neither HTML nor links nor pictures, and it stays in its line."""
+    assert plain("<img src=x onerror=y>&lt;\n# big") == "&lt;img src=x onerror=y>&amp;lt; # big"
+    assert plain("![](http://x/y.png) [a][b] \x1b[2J") == "![]\\(http://x/y.png) [a]\\[b] \\x1b[2J"
+    assert plain("MML [0.6, 0.9], p 0.03 > 0.01, `x` ± *") == "MML [0.6, 0.9], p 0.03 > 0.01, `x` ± *"

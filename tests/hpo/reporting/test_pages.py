@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import optuna
+import plotly.graph_objects as go
 import pytest
 from jinja2 import UndefinedError
 
+from hpo.reporting.figures import Picture
 from hpo.reporting.overview import Overview
-from hpo.reporting.pages import _environment, page
+from hpo.reporting.pages import _environment, _fenced, markdown, page
 from hpo.study.definition import DEFINITION, SplitData, definition_of
 from hpo.study.spec import StudySpec, load_spec
 from trainers.data.options import ValidationSplit
@@ -38,12 +44,17 @@ class Elements(HTMLParser):
         self.text += data
 
 
-def page_of(spec: StudySpec, folder: Path) -> Elements:
-    """The page of a study without trials."""
+def overview_of(spec: StudySpec, folder: Path) -> Overview:
+    """Of a study without trials."""
     study = optuna.create_study()
     data = SplitData("sum", ValidationSplit(name="random"), "seen", "held out")
     study.set_user_attr(DEFINITION, definition_of(spec, data, "numba").to_dict())
-    return Elements(page(Overview.of(spec, study, folder), {}))
+    return Overview.of(spec, study, folder)
+
+
+def page_of(spec: StudySpec, folder: Path) -> Elements:
+    """The page of a study without trials."""
+    return Elements(page(overview_of(spec, folder), {}))
 
 
 def test_what_a_name_holds_is_text(tmp_path: Path):
@@ -54,6 +65,40 @@ def test_what_a_name_holds_is_text(tmp_path: Path):
     assert "script" not in shown.tags
     assert "b" not in shown.tags
     assert shown.open == [], "every element is closed"
+
+
+def test_the_files_hold_foreign_text_as_text(tmp_path: Path):
+    """A confirmation may have been altered and sealed anew; what a person gives on the command line stands in it, too."""
+    odd = "<img src=x onerror=alert(1)>\x1b[2J\n```\n# x ![](http://x/y)"
+    spec = load_spec("demo_mml").model_copy(update={"dataset": odd})
+    overview = overview_of(spec, tmp_path)
+    html, text = page(overview, {}), markdown(overview)
+    for shown in (html, text, overview.note()):
+        assert "<img" not in shown
+        assert "\x1b" not in shown
+    assert "](http" not in text
+    assert "\n# x" not in text
+
+
+def test_yaml_in_markdown_cannot_end_its_fence():
+    assert _fenced("a: `````\nb: ```\n") == ["``````yaml", "a: `````\nb: ```", "``````"]
+    assert _fenced("a: 1\n") == ["```yaml", "a: 1", "```"]
+
+
+def test_a_page_runs_no_other_scripts_than_its_own(tmp_path: Path):
+    """And loads nothing: its policy names the digests of its scripts."""
+    figure = Picture("t", "c", go.Figure(layout={"title": "</script><script>alert(1)</script>"}))
+    overview = overview_of(load_spec("demo_mml"), tmp_path)
+    html = page(overview, {"one": figure, "two": figure})
+    policy = unescape(re.findall('http-equiv="Content-Security-Policy" content="([^"]*)"', html)[0])
+    scripts = re.findall("<script[^>]*>(.*?)</script>", html, re.DOTALL)
+    assert len(scripts) >= 3
+    assert "alert(1)</script>" not in html
+    for script in scripts:
+        assert f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" in policy
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy.partition("style-src")[0]
+    assert "script-src &#39;none&#39;" in page(overview, {})
 
 
 def test_a_page_of_a_study_without_trials_has_no_empty_parts(tmp_path: Path):
