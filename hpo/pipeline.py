@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import optuna
@@ -10,11 +11,12 @@ from rich.console import Console
 
 from hpo.cli.console import RunProgress, SearchProgress, say, table
 from hpo.confirmation.outcome import Confirmation
-from hpo.confirmation.stages import Confirmer
+from hpo.confirmation.stages import RUNS, Confirmer
 from hpo.confirmation.statistics import MIN_TEST_USERS
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import BEST, TRIALS, check_owner, claim, export_best, export_trials, export_winner
 from hpo.reporting.overview import CAVEATS_TITLE
+from hpo.runs.train import CHECKPOINTS
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
 from hpo.search.claims import reap
@@ -141,6 +143,7 @@ def confirm_study(
     with RunProgress(console) as progress:
         outcome = Confirmer(work, storage, progress, stopper, checkpoint_every).run(study)
     check_owner(work.folder, study)  # again: it may have been deleted, and searched anew
+    shutil.rmtree(work.folder / RUNS / CHECKPOINTS, ignore_errors=True)  # of runs that no finalist needs any more
     path = outcome.write(work.folder)
     export_winner(work, outcome)
     title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"

@@ -151,7 +151,8 @@ def _train_and_save(run: Run, metrics: Sequence[str], dataset: Dataset, path: Pa
 
 def _checkpoint(arguments: argparse.Namespace, key: dict[str, Any]) -> CheckpointFile:
     """Where an interrupted training goes on: one file for each training."""
-    what = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20]
+    training = {name: key[name] for name in ("config", "seen", "held_out", "engine")}  # what else differs is said
+    what = hashlib.sha256(json.dumps(training, sort_keys=True).encode()).hexdigest()[:20]
     path = arguments.output / TRAIN_FOLDER / f"{what}.npz"
     return CheckpointFile(path, key, "the training", every=arguments.checkpoint_every)
 

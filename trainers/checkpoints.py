@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from trainers.data import Interactions
 from trainers.engines.cache_versions import ROUNDING_LIBRARIES, cache_version
 from trainers.engines.protocol import State
 from trainers.engines.registry import EngineChoice
-from trainers.errors import first_line
+from trainers.errors import InputError, first_line
 from trainers.files import read_arrays
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 EVERY_SECONDS = 30.0
 MOST_BYTES = 2**37  # of arrays; no table in memory is larger
+SCRATCH = re.compile(r"^\.\d+\.")  # before the name of a file that is being written
 ABOUT = "about"  # the array with the JSON text
 ENGINE, OWNER = "engine:", "owner:"  # before the names of the arrays of a state, and of the notes
 
@@ -61,6 +63,28 @@ class Checkpoint:
         return int(self.state["epochs_done"])
 
 
+def checkpoint_name(path: Path) -> str:
+    """The name of the checkpoint that a file is, or that it was to become when its writer was killed."""
+    return SCRATCH.sub("", path.name)
+
+
+def refuse_others(path: Path) -> None:
+    """Find out whether a file may be replaced.
+
+    Raises:
+        InputError: it is there, and is no checkpoint, or cannot be read.
+    """
+    try:
+        if path.exists():
+            with path.open("rb") as file:
+                read_arrays(file, MOST_BYTES)[ABOUT]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path}: is no checkpoint that can be read ({first_line(error)}), and would be replaced; delete it, or give "
+            "another file"
+        ) from None
+
+
 def training_key(
     config: TrainConfig, seen: Interactions, held_out: Interactions | None, choice: EngineChoice
 ) -> dict[str, Any]:
@@ -83,7 +107,7 @@ def rounding(choice: EngineChoice) -> dict[str, Any]:
 
     return {
         "machine": device_name(choice.device),
-        "libraries": {name: _version(name) for name in (*ROUNDING_LIBRARIES[choice.name], "numpy")},
+        "libraries": {name: _version(name) for name in {*ROUNDING_LIBRARIES[choice.name], "numpy", "torch"}},
         "threads": torch.get_num_threads() if (choice.name, choice.device) == ("torch", "cpu") else None,
     }
 
@@ -123,15 +147,17 @@ class CheckpointFile:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Replace the file. One that cannot be written costs the checkpoint, not the run: a warning says so, once."""
-        about = {"format": FORMAT, "key": self._key, "notes": checkpoint.notes.values}
         arrays = {f"{ENGINE}{name}": array for name, array in checkpoint.state.items()}
         arrays |= {f"{OWNER}{name}": array for name, array in checkpoint.notes.arrays.items()}
+        about = {"format": FORMAT, "key": self._key, "notes": checkpoint.notes.values, "arrays": sorted(arrays)}
         try:
             with self._scratch() as scratch:
-                np.savez(scratch, allow_pickle=False, **{ABOUT: np.array(json.dumps(about))}, **arrays)
+                with scratch.open("wb") as file:
+                    np.savez(file, allow_pickle=False, **{ABOUT: np.array(json.dumps(about))}, **arrays)
                 os.replace(scratch, self.path)
             for one in self._earlier:  # they are not needed any more
-                one.unlink(missing_ok=True)
+                with suppress(OSError):
+                    one.unlink(missing_ok=True)
         except OSError as error:
             if not self._has_failed:
                 reason = error.strerror or first_line(error)
@@ -145,9 +171,10 @@ class CheckpointFile:
 
     def delete(self) -> None:
         """Remove the file, those of earlier attempts, and what killed writers have left of them."""
-        for path in (self.path, *self._earlier):
-            for one in (path, *path.parent.glob(f".*.{path.name}")):
-                with suppress(OSError):
+        names = {path.name for path in (self.path, *self._earlier)}
+        with suppress(OSError):
+            for one in [*self.path.parent.iterdir()]:
+                if checkpoint_name(one) in names:
                     one.unlink(missing_ok=True)
 
     @contextmanager
@@ -163,15 +190,17 @@ class CheckpointFile:
             scratch.unlink(missing_ok=True)
 
     def _read(self, path: Path) -> Checkpoint | None:
-        if not path.is_file():
-            return None
         try:
+            if not path.is_file():
+                return None
             with path.open("rb") as file:
                 arrays = read_arrays(file, MOST_BYTES)
             about = json.loads(str(arrays[ABOUT][()]))
             if differing := self._differing(about):
                 log.warning("%s: is of another %s; %s begins without it", path, differing, self.label)
                 return None
+            if about["arrays"] != sorted(arrays.keys() - {ABOUT}):
+                raise ValueError("it lacks arrays")
             state, noted = (
                 {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
                 for kind in (ENGINE, OWNER)

@@ -23,7 +23,7 @@ class LaneJob:
     """What a lane can train. Its owner notes what the epochs give.
 
     Attributes:
-        epochs: how many are trained, as far as the owner has noted them.
+        epochs: how many are trained, as far as the owner has noted them and the job goes on.
         checkpoint: where its checkpoints are; None for none.
     """
 
@@ -35,8 +35,15 @@ class LaneJob:
         """All that the owner has noted of the epochs so far."""
         return Notes()
 
+    def begin(self) -> None:
+        """The job begins at its first epoch, perhaps again: nothing is noted of any epoch."""
+
     def go_on(self, epochs: int, notes: Notes) -> None:
-        """The job begins after so many epochs: what was noted of them takes the place of all notes."""
+        """The job begins after so many epochs: what was noted of them takes the place of all notes.
+
+        Raises:
+            LookupError, TypeError, ValueError: other notes than `notes` gives.
+        """
 
 
 Job = TypeVar("Job", bound=LaneJob)
@@ -136,8 +143,11 @@ class LaneRunner(Generic[Job]):
     def stop_all(self) -> list[Job]:
         """Free all lanes, each job with a checkpoint; returns the jobs that have not ended."""
         jobs = self.jobs
-        for lane in self.busy:
-            self._keep(lane)
+        for lane, job in self.busy.items():
+            try:
+                self._keep(lane)
+            except Exception as error:  # whoever stops them has more to do, and may do it because of an error
+                log.warning("no checkpoint of %s: %s", job.checkpoint.label if job.checkpoint else "a run", first_line(error))
         self._empty_lanes()
         self.waiting.clear()
         return jobs
@@ -148,20 +158,30 @@ class LaneRunner(Generic[Job]):
         while self.waiting and len(self.busy) < min(self._width, self.engine.lanes):  # a start may leave fewer lanes
             lane = min(set(range(self.engine.lanes)) - self.busy.keys())
             job = self.busy[lane] = self.waiting.popleft()
-            self._start(lane, job)
+            try:
+                self._start(lane, job)
+            except OutOfMemory:
+                raise
+            except BaseException:
+                del self.busy[lane]
+                self.waiting.appendleft(job)
+                raise
 
     def _start(self, lane: int, job: Job) -> None:
         self._written[lane] = time.monotonic()
         found = None if job.checkpoint is None else job.checkpoint.load()
         if job.checkpoint is not None and found is not None:
             try:
-                self.engine.resume(lane, job.config, found.state)
+                if found.epochs >= job.config.epochs:
+                    raise ValueError(f"the checkpoint has {found.epochs} epochs, and nothing is left to train")
                 job.go_on(found.epochs, found.notes)
+                self.engine.resume(lane, job.config, found.state)
                 log.info("%s goes on after epoch %d of %d", job.checkpoint.label, found.epochs, job.config.epochs)
                 return
-            except ValueError as error:
+            except (LookupError, TypeError, ValueError) as error:
                 log.warning("%s begins again: %s", job.checkpoint.label, first_line(error))
         self.engine.start(lane, job.config)
+        job.begin()
 
     def _epoch(self) -> list[EpochResult]:
         """One epoch of every busy lane. Where it is left half-way, the jobs have lost their lanes."""
@@ -225,9 +245,9 @@ class LaneRunner(Generic[Job]):
             return None
 
     def _write(self, lane: int, state: State | None) -> None:
-        """Unless the owner's notes are about other epochs: something has failed between the epoch and the note."""
+        """Unless the owner's notes are about other epochs: the job has ended in this one, or something has failed since."""
         job = self.busy[lane]
-        if job.checkpoint is not None and state is not None and job.epochs == int(state["epochs_done"]):
+        if job.checkpoint is not None and state is not None and 0 < job.epochs == int(state["epochs_done"]):
             job.checkpoint.save(Checkpoint(state, job.notes()))
             self._written[lane] = time.monotonic()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from trainers.checkpoints import CheckpointFile, Notes, training_key
+from trainers.checkpoints import CheckpointFile, Notes, refuse_others, training_key
 from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.early_stopping import EarlyStopping, Plateau
@@ -128,8 +128,10 @@ def train(
 
     Raises:
         InputError: an engine or device that is unknown, absent or cannot run the config; nothing to train on; a metric that
-            does not exist.
+            does not exist; a file in the checkpoint's place that is none.
     """
+    if checkpoint is not None:
+        refuse_others(Path(checkpoint))
     choice = choose_engine(config, engine, device)
     log.info("engine %s on %s: %s", choice.name, choice.device, choice.reason)
     made = make_engine(choice, seen, held_out, evaluate_every, should_stop=should_stop, metrics=metrics)

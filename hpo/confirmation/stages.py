@@ -34,6 +34,7 @@ from trainers.data.prepare import TestData
 from trainers.engines import engine_for
 from trainers.errors import InputError
 
+RUNS = "runs"  # folder in the study's
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
 SELECT_OFFSET, TEST_OFFSET = 101, 201  # seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...
 
@@ -166,7 +167,7 @@ class Confirmer:
     @cached_property
     def _full_runs(self) -> FullRuns:
         """Finished runs of this study and, where the same config was trained for another one, of that."""
-        store = RunStore(self.work.folder / "runs", elsewhere=self.work.output)
+        store = RunStore(self.work.folder / RUNS, elsewhere=self.work.output)
         measured = measured_at_full_budget(self.work.spec.objective)
         return FullRuns(store, self.progress, self.stopper, measured, self.checkpoint_every)
 

@@ -86,6 +86,8 @@ class FullRuns:
         users = np.flatnonzero(held_out.per_user)
         runs = {label: self.store.load(key, users) for label, key in keys.items()}
         missing = {label: config for label, config in configs.items() if runs[label] is None}
+        for label in configs.keys() - missing.keys():  # one that was killed after it had stored the run
+            self._checkpoint(label, keys[label], {}).delete()
         if missing:
             every = 1 if plateau else curve_every
             on_the_way = [self.metrics[0], *([plateau.metric] if plateau else [])]
@@ -232,6 +234,10 @@ class _Record(LaneJob):
         plateau, best_parameters = self._stopping.notes()
         return Notes(values | {"plateau": plateau}, best_parameters)
 
+    def begin(self) -> None:
+        self.epochs, self.curve, self.losses = 0, {}, {}
+        self._stopping = None if self.plateau is None else EarlyStopping(self.plateau, self.config)
+
     def go_on(self, epochs: int, notes: Notes) -> None:
         values = notes.values
         self.epochs, self.seconds, self.failure = epochs, float(values["seconds"]), ""
@@ -249,10 +255,7 @@ class _Record(LaneJob):
 
     def ends(self, engine: Engine, result: EpochResult) -> bool:
         """Note an epoch; whether it was the last one."""
-        self.epochs = result.epoch
         self.seconds += result.train_seconds
-        if result.epoch == 1 and self.plateau is not None:
-            self._stopping = EarlyStopping(self.plateau, self.config)
         try:
             check_finite(result)
         except TrainingDiverged as error:
@@ -263,7 +266,10 @@ class _Record(LaneJob):
         if result.metrics is not None:
             self.curve[result.epoch] = result.metrics[self.objective]
         stopped = self._stopping is not None and self._stopping.ends(engine, result)
-        return stopped or result.epoch == self.config.epochs
+        if stopped or result.epoch == self.config.epochs:
+            return True
+        self.epochs = result.epoch
+        return False
 
     def finished(self, by: Provenance) -> FinishedRun:
         """The outcome, not measured yet."""

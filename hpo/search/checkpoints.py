@@ -12,8 +12,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from hpo.study.trials import attempts
-from trainers.checkpoints import EVERY_SECONDS, CheckpointFile
+from hpo.study.attributes import RETRY_OF
+from hpo.study.trials import attempts, is_lost
+from trainers.checkpoints import EVERY_SECONDS, CheckpointFile, checkpoint_name
 from trainers.config import TrainConfig
 
 log = logging.getLogger(__name__)
@@ -39,12 +40,12 @@ class TrialCheckpoints:
     def of(self, trial: optuna.Trial, config: TrainConfig) -> CheckpointFile | None:
         """The file of a trial that is about to be trained, which knows those of the earlier attempts at it; None where this
         machine does not have the study's folder."""
-        if not self.folder.parent.is_dir():
+        if not _is_there(self.folder.parent):
             return None
         before = list(attempts(trial.study.get_trials(deepcopy=False), trial.number))[1:]
         earlier = tuple(map(self._path, before))
         reached = max((epoch for one in before for epoch in one.intermediate_values), default=0)
-        if reached and not any(path.exists() for path in earlier):
+        if reached and not any(map(_is_there, earlier)):
             log.warning(
                 "trial %d begins again after %d epochs: trial %d left no checkpoint in %s",
                 trial.number,
@@ -58,12 +59,13 @@ class TrialCheckpoints:
     def sweep(self, study: optuna.Study) -> None:
         """Remove the files that no trial will go on from."""
         trials = study.get_trials(deepcopy=False)
-        needed = {path.name for trial in trials if not trial.state.is_finished() for path in self._paths(trials, trial)}
-        for trial in trials:
-            path = self._path(trial)
-            if path.exists() and path.name not in needed:
-                CheckpointFile(path, {}).delete()
-        with suppress(OSError):  # others may be using it
+        again = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+        needed = [trial for trial in trials if not trial.state.is_finished() or (is_lost(trial) and trial.number not in again)]
+        names = {path.name for trial in needed for path in self._paths(trials, trial)}
+        with suppress(OSError):  # there may be none, or others may be using it
+            for path in [*self.folder.iterdir()]:
+                if checkpoint_name(path) not in names:
+                    path.unlink(missing_ok=True)
             self.folder.rmdir()
 
     def _paths(self, trials: Sequence[FrozenTrial], trial: FrozenTrial) -> Iterator[Path]:
@@ -71,3 +73,11 @@ class TrialCheckpoints:
 
     def _path(self, trial: FrozenTrial | optuna.Trial) -> Path:
         return self.folder / f"trial-{trial.number}{SUFFIX}"
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file or folder is there; one that cannot be looked at is not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,18 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.study.attributes import (
     DUPLICATE,
     FAILURE,
+    LOST,
     MAX_RETRIES,
     NEAREST_MARK,
     PUBLISHED_MARK,
+    RESUMED_AFTER,
     RETRIES,
     RETRY_OF,
     SEARCHED_BY,
     WORKER,
     WORKER_DIED,
 )
-from hpo.study.trials import attempts
+from hpo.study.trials import attempts, is_lost
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +68,12 @@ def signature(trial: FrozenTrial) -> dict[str, Any] | None:
     return worker if is_whole else None
 
 
+def is_own(trial: FrozenTrial) -> bool:
+    """Whether this process has signed a trial."""
+    worker, own = signature(trial), this_worker()
+    return worker is not None and all(worker[key] == own[key] for key in SIGNATURE if key not in ("signed", "started"))
+
+
 def is_here(worker: dict[str, Any]) -> bool:
     """Whether the process that gave a signature can be looked at from here: same machine, same container.
 
@@ -80,7 +89,7 @@ def is_dead(trial: FrozenTrial, now: float, stale_hours: float = STALE_HOURS) ->
         return False
     if not is_here(worker):
         signed: float = worker["signed"]
-        return now - signed > stale_hours * 3600.0
+        return abs(now - signed) > stale_hours * 3600.0  # its clock, or ours, may have been wrong by days
     if worker["boot"] != _boot_id():
         return True
     try:
@@ -116,7 +125,16 @@ class Reaper:
         awaits: whether it has seen such a trial when it last looked. What is proposed may depend on what becomes of it.
     """
 
-    def __init__(self, study: optuna.Study, stale_hours: float = STALE_HOURS) -> None:
+    def __init__(
+        self, study: optuna.Study, stale_hours: float = STALE_HOURS, trains: Callable[[], set[int]] | None = None
+    ) -> None:
+        """
+        Args:
+            trains: the numbers of the trials that this process trains in this study, when it is about to ask for the next one.
+                What it has signed beyond these is nobody's: the answer of a storage was lost, and the trial was made twice.
+                None: other threads may train some.
+        """
+        self._trains = trains
         self.study = study
         self.stale_hours = stale_hours
         self.awaits = False
@@ -128,7 +146,12 @@ class Reaper:
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         self.awaits = any(signature(trial) is None for trial in running)
         dead = [trial for trial in running if self._given_up(trial) or is_dead(trial, now, self.stale_hours)]
-        return [trial.number for trial in dead if requeue(self.study, trial, count=True)]
+        requeued = [trial.number for trial in dead if requeue(self.study, trial, count=True)]
+        if self._trains is not None:
+            mine = self._trains()
+            lost = [trial for trial in running if is_own(trial) and trial.number not in mine]
+            requeued += [trial.number for trial in lost if requeue(self.study, trial, count=False)]
+        return requeued
 
     def _given_up(self, trial: FrozenTrial) -> bool:
         if signature(trial) is not None:
@@ -146,8 +169,7 @@ def reap(study: optuna.Study, stale_hours: float = STALE_HOURS) -> list[int]:
 def _queue_lost(study: optuna.Study) -> list[int]:
     trials = study.get_trials(deepcopy=False)
     again = {trial.user_attrs.get(RETRY_OF) for trial in trials}
-    lost = [trial for trial in trials if trial.state == TrialState.FAIL and trial.number not in again and signature(trial)]
-    lost = [trial for trial in lost if not {FAILURE, DUPLICATE} & trial.user_attrs.keys()]
+    lost = [trial for trial in trials if is_lost(trial) and trial.number not in again]
     for trial in lost:
         _enqueue_retry(study, trial, trial.user_attrs.get(RETRIES, 0) + 1)
     return [trial.number for trial in lost]
@@ -169,7 +191,9 @@ def requeue(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
     if not count:
         _enqueue_retry(study, trial, retries)
     try:
-        if retries > MAX_RETRIES:
+        if count and retries <= MAX_RETRIES:
+            study._storage.set_trial_user_attr(trial._trial_id, LOST, True)
+        elif retries > MAX_RETRIES:
             study._storage.set_trial_user_attr(trial._trial_id, FAILURE, _given_up_on(trial))
         study.tell(trial.number, state=TrialState.FAIL)
     except (ValueError, UpdateFinishedTrialError):  # finished meanwhile: by its worker, or by another reaper
@@ -183,9 +207,14 @@ def requeue(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
 
 
 def _has_gone_on(study: optuna.Study, trial: FrozenTrial) -> bool:
-    """Whether a trial has reported an epoch that no earlier attempt at it had reported."""
-    epochs = [max(one.intermediate_values, default=0) for one in attempts(study.get_trials(deepcopy=False), trial.number)]
+    """Whether a trial has got to an epoch that no earlier attempt at it had."""
+    epochs = [_reached(one) for one in attempts(study.get_trials(deepcopy=False), trial.number)]
     return epochs[0] > max(epochs[1:], default=0)
+
+
+def _reached(trial: FrozenTrial) -> int:
+    """The last epoch that an attempt has reported, or found in the checkpoint of an earlier one."""
+    return max([*trial.intermediate_values, int(trial.user_attrs.get(RESUMED_AFTER, 0))])
 
 
 def _given_up_on(trial: FrozenTrial) -> dict[str, Any]:
@@ -199,7 +228,7 @@ def _enqueue_retry(study: optuna.Study, trial: FrozenTrial, retries: int) -> Non
     Where a worker was killed while it sampled, the retry samples: with the same seed, see `hpo.study.sampling`.
     """
     others = study.get_trials(deepcopy=False)[trial.number + 1 :]
-    if any(other.user_attrs.get(RETRY_OF) == trial.number for other in others):
+    if DUPLICATE in trial.user_attrs or any(other.user_attrs.get(RETRY_OF) == trial.number for other in others):
         return
     sampled = trial.params if SEARCHED_BY in trial.user_attrs else {}
     kept = {key: trial.user_attrs[key] for key in (PUBLISHED_MARK, NEAREST_MARK) if key in trial.user_attrs}

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -15,7 +14,8 @@ from optuna.trial import TrialState
 
 from hpo.runtime.signals import Stopper
 from hpo.search.checkpoints import TrialCheckpoints
-from hpo.search.claims import CLAIM_SECONDS, STALE_HOURS, Reaper, ask_signed, is_here, requeue, signature, this_worker
+from hpo.search.claims import CLAIM_SECONDS, STALE_HOURS, Reaper, ask_signed, is_here, is_own, requeue, signature, this_worker
+from hpo.search.lane_state import LaneState
 from hpo.search.limits import Failures
 from hpo.search.progress import Progress
 from hpo.study.attributes import (
@@ -23,7 +23,6 @@ from hpo.study.attributes import (
     FAILURE,
     NEAREST_MARK,
     PUBLISHED_MARK,
-    RESUMED_AFTER,
     RETRY_OF,
     SEARCHED_BY,
     WORKER,
@@ -31,53 +30,15 @@ from hpo.study.attributes import (
 )
 from hpo.study.spec import StudySpec
 from hpo.study.trials import searched_by, searched_fields, tally, trial_config, trial_value
-from trainers.checkpoints import CheckpointFile, Notes
-from trainers.config import TrainConfig
 from trainers.engines import Engine, EpochResult
 from trainers.errors import OutOfMemory, TrainingDiverged
-from trainers.lanes import LaneJob, LaneRunner
+from trainers.lanes import LaneRunner
 from trainers.train import check_finite
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
-NOTED = ("train_seconds", "evaluate_seconds", "values", "metrics")  # of a trial, in its checkpoint
 SIGN_AGAIN = 0.1  # of the time after which a trial of another machine counts as dead
-
-
-@dataclass(eq=False)
-class LaneState(LaneJob):
-    """A trial in a lane.
-
-    Attributes:
-        values: what is to be reported, by epoch; what an earlier attempt at the trial has reported is reported again.
-        reported: the last epoch that is.
-        signed: when its signature was renewed, as time.monotonic() tells it.
-    """
-
-    trial: optuna.Trial
-    config: TrainConfig
-    never_pruned: bool
-    checkpoint: CheckpointFile | None = None
-    train_seconds: float = 0.0
-    evaluate_seconds: float = 0.0
-    epochs: int = 0
-    reported: int = 0
-    resumed_after: int = 0
-    values: dict[int, float] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    signed: float = field(default_factory=time.monotonic)
-
-    def notes(self) -> Notes:
-        """All that is known of the epochs so far."""
-        return Notes({name: getattr(self, name) for name in NOTED})
-
-    def go_on(self, epochs: int, notes: Notes) -> None:
-        """What an earlier attempt has noted is known of this one."""
-        self.epochs = self.resumed_after = epochs
-        for name in NOTED:
-            setattr(self, name, notes.values[name])
-        self.values = {int(epoch): value for epoch, value in self.values.items()}
 
 
 class Scheduler:
@@ -111,7 +72,7 @@ class Scheduler:
         self.checkpoints = checkpoints
         self.has_warned = False
         self.looked = -math.inf  # for trials of dead workers, as time.monotonic() tells it
-        self.reaper = Reaper(study, stale_after)
+        self.reaper = Reaper(study, stale_after, lambda: {running.trial.number for running in self.lanes.jobs})
         self.last_waiting_notice: list[str] = []
         self.failures = Failures(stop_on_failures)
 
@@ -175,7 +136,7 @@ class Scheduler:
             running = self._ask() if self._has_budget() else None
             if running is not None:
                 yield running
-        self.progress.running({running.trial.number: running.epochs for running in self.lanes.jobs}, self.study)
+        self.progress.running({running.trial.number: running.trained for running in self.lanes.jobs}, self.study)
 
     def _has_budget(self) -> bool:
         """Whether another trial may start: finished and running ones together are below the budget."""
@@ -219,6 +180,9 @@ class Scheduler:
         alive = [(running, result) for running, result in results if self._unless_ended(running, self._record, running, result)]
         verdicts = [(running, self._verdict(running, result)) for running, result in alive]
         for running, state in verdicts:
+            if state is None:
+                running.epochs = running.trained
+        for running, state in verdicts:
             if state is not None:
                 self._unless_ended(running, self._finish, running, state)
 
@@ -232,15 +196,16 @@ class Scheduler:
             return False
 
     def _verdict(self, running: LaneState, result: EpochResult) -> TrialState | None:
-        """What becomes of a trial after this epoch; None while it goes on."""
+        """What becomes of a trial after this epoch; None while it goes on. An epoch that is trained again was judged before."""
         if result.epoch == running.config.epochs:
             return TrialState.COMPLETE
-        prune = result.metrics is not None and not running.never_pruned and running.trial.should_prune()
+        is_due = result.metrics is not None and result.epoch == running.reported
+        prune = is_due and not running.never_pruned and running.trial.should_prune()
         return TrialState.PRUNED if prune else None
 
     def _record(self, running: LaneState, result: EpochResult) -> bool:
         """Note and report an epoch; false when it ended the trial as a failure."""
-        running.epochs = result.epoch
+        running.trained = result.epoch
         running.train_seconds += result.train_seconds
         running.evaluate_seconds += result.evaluate_seconds
         try:
@@ -250,8 +215,6 @@ class Scheduler:
         if result.metrics is not None:
             running.metrics = result.metrics
             running.values[result.epoch] = trial_value(result.metrics, self.spec)
-        if running.resumed_after and not running.reported:
-            running.trial.set_user_attr(RESUMED_AFTER, running.resumed_after)
         for epoch in sorted(running.values):
             if epoch > running.reported:  # not what it trains again, to the same value, after it has lost its lane
                 running.trial.report(running.values[epoch], step=epoch)
@@ -282,7 +245,7 @@ class Scheduler:
         return True
 
     def _fail(self, running: LaneState, reason: str) -> bool:
-        running.trial.set_user_attr(FAILURE, {"epoch": running.epochs, "reason": reason})
+        running.trial.set_user_attr(FAILURE, {"epoch": running.trained, "reason": reason})
         self._end(running, TrialState.FAIL)
         return False
 
@@ -296,15 +259,16 @@ class Scheduler:
         self.failures.note(told)
 
     def _set_costs(self, running: LaneState) -> None:
-        running.trial.set_user_attr("epochs_trained", running.epochs)
+        running.trial.set_user_attr("epochs_trained", running.trained)
         running.trial.set_user_attr("train_seconds", round(running.train_seconds, 3))
         running.trial.set_user_attr("evaluate_seconds", round(running.evaluate_seconds, 3))
 
     def _requeue_all(self) -> None:
         """Free all lanes, and requeue their trials but for those that another process has ended."""
         mine = {running.trial.number: running for running in self.lanes.stop_all()}
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if mine else ():
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if trial.number in mine:
                 with suppress(UpdateFinishedTrialError):
                     self._set_costs(mine[trial.number])
+            if trial.number in mine or is_own(trial):  # one that was asked for when something failed is in no lane
                 requeue(self.study, trial, count=False)

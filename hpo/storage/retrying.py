@@ -52,8 +52,9 @@ def open_remote(url: str) -> BaseStorage:
 def patient(storage: BaseStorage, seconds: float = PATIENCE_SECONDS) -> BaseStorage:
     """The same storage, where every operation is tried again for so long while the server does not answer.
 
-    An operation whose answer got lost is done twice. A trial that is made twice stays unsigned and is reaped, or, if it was
-    queued, hpo.search.scheduler drops the duplicate; a state that is set already counts as set; all else is just set again.
+    An operation whose answer got lost is done twice. Of a trial that is made twice its worker reaps the one that it does not
+    train, or, if it was queued, hpo.search.scheduler drops the duplicate; a state that is set already counts as set; all else
+    is just set again.
     """
     patient_one: BaseStorage = _Patient(storage, seconds)
     return patient_one

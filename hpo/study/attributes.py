@@ -10,6 +10,7 @@ PUBLISHED_MARK, NEAREST_MARK = "published", "nearest_to_published"  # marks of q
 RETRIES = "retries"
 RETRY_OF = "retry_of"  # the number of the trial whose parameters a queued one has
 DUPLICATE = "duplicate"  # marks a trial that was queued twice and is not trained
+LOST = "lost"  # marks a trial that is ended because its worker is gone, and is queued again
 FAILURE = "failure"  # epoch and reason of a trial that failed
 WORKER_DIED = "worker died"  # true in a FAILURE that is not the config's
 RESUMED_AFTER = "resumed_after"  # epochs of an earlier attempt that a trial has not trained again

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.study.attributes import (
     FAILURE,
     FINISHED,
+    LOST,
     NEAREST_MARK,
     PUBLISHED_MARK,
     RETRY_OF,
@@ -174,6 +175,11 @@ def _reference_is_needed(study: optuna.Study, mark: str) -> tuple[bool, dict[str
     if not all(_was_lost(trial) for trial in marked):
         return False, {}
     return True, {RETRY_OF: marked[-1].number} if marked else {}
+
+
+def is_lost(trial: FrozenTrial) -> bool:
+    """Whether a trial was ended because its worker is gone, so that another attempt has to follow."""
+    return trial.state == TrialState.FAIL and LOST in trial.user_attrs and FAILURE not in trial.user_attrs
 
 
 def _was_lost(trial: FrozenTrial) -> bool:

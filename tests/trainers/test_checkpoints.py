@@ -14,6 +14,7 @@ import pytest
 from trainers import TrainConfig, train
 from trainers.checkpoints import ABOUT, Checkpoint, CheckpointFile, Notes, training_key
 from trainers.engines import EngineChoice
+from trainers.errors import InputError
 from trainers.stopping import Stopped
 
 from .engines.cases import MML, config, data
@@ -201,5 +202,40 @@ def test_the_key_holds_threads_only_where_sums_depend_on_them():
     assert keys["numba"]["threads"] is None
     assert keys["numba"]["held_out"] is None
     assert keys["numba"]["seen"] == SEEN.checksum
-    assert set(keys["numba"]["libraries"]) == {"numba", "llvmlite", "numpy"}
+    assert set(keys["numba"]["libraries"]) == {"numba", "llvmlite", "numpy", "torch"}
     json.dumps(keys)
+
+
+def test_a_file_that_is_no_checkpoint_is_not_replaced(tmp_path: Path):
+    mine = tmp_path / "model.npz"
+    np.savez(mine, users=np.zeros(3))
+    before = mine.read_bytes()
+    for content in (before, b"notes", b""):
+        mine.write_bytes(content)
+        with pytest.raises(InputError, match="is no checkpoint that can be read"):
+            train(SETTINGS, SEEN, HELD_OUT, "numba", "cpu", checkpoint=mine)
+        assert mine.read_bytes() == content
+
+
+def test_files_of_other_names_are_left_alone(tmp_path: Path):
+    others = [".important.a.npz", ".7.my.a.npz", "my.a.npz", "ab.npz", ".7.[a].npz"]
+    for name in [*others, ".7.a.npz", "a.npz"]:
+        (tmp_path / name).write_bytes(b"")
+    at(tmp_path / "a.npz").delete()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+
+
+def test_a_name_may_have_any_ending(tmp_path: Path):
+    epochs_of(tmp_path / "sitting", 2, "numba")
+    assert [path.name for path in tmp_path.iterdir()] == ["sitting"]
+    assert epochs_of(tmp_path / "sitting", 1, "numba")[0][0][0] == 3
+
+
+def test_a_file_that_has_lost_an_array_is_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    file = at(tmp_path / "a.npz")
+    file.save(checkpoint())
+    with np.load(file.path) as arrays:
+        content = {name: array for name, array in arrays.items() if name != "owner:rows"}
+    np.savez(file.path, **content)
+    assert file.load() is None
+    assert "it lacks arrays" in caplog.text

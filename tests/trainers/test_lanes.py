@@ -211,6 +211,9 @@ class Noting(Job):
     def notes(self) -> Notes:
         return Notes({"losses": self.losses})
 
+    def begin(self) -> None:
+        self.epochs, self.losses = 0, []
+
     def go_on(self, epochs: int, notes: Notes) -> None:
         self.epochs, self.losses = epochs, list(notes.values["losses"])
 
@@ -342,3 +345,31 @@ def test_a_checkpoint_that_the_engine_refuses_is_said_and_the_job_begins_again(c
     train_noting(LaneRunner(Refusing(1)), todo)
     assert job.losses == [1, 2]
     assert "a job begins again: the state does not belong" in caplog.text
+
+
+def test_a_checkpoint_of_all_epochs_leaves_nothing_to_train_and_is_not_gone_on_from(caplog: pytest.LogCaptureFixture):
+    (job,) = todo = noting(2)
+    job.checkpoint.found = Checkpoint({"epochs_done": np.array(2)}, Notes({"losses": [1.0, 2.0]}))
+    train_noting(LaneRunner(Counting(1)), todo)
+    assert job.losses == [1, 2]
+    assert "a job begins again: the checkpoint has 2 epochs, and nothing is left to train" in caplog.text
+
+
+def test_notes_of_another_kind_are_not_gone_on_from(caplog: pytest.LogCaptureFixture):
+    (job,) = todo = noting(2)
+    job.checkpoint.found = Checkpoint({"epochs_done": np.array(1)}, Notes({}))
+    train_noting(LaneRunner(Counting(1)), todo)
+    assert job.losses == [1, 2]
+    assert "a job begins again" in caplog.text
+
+
+def test_what_cannot_be_read_from_an_engine_does_not_keep_lanes_from_being_freed(caplog: pytest.LogCaptureFixture):
+    engine, todo = Counting(1), noting(9)
+    lanes = LaneRunner[Noting](engine)
+    left = iter(todo)
+    ((job, result),) = next(lanes.rounds(lambda free: islice(left, free)))
+    job.epochs = result.epoch
+    engine.state = lambda lane: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+    assert lanes.stop_all() == todo
+    assert engine.busy == {}
+    assert "no checkpoint of a job: division by zero" in caplog.text

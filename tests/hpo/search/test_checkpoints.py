@@ -13,9 +13,9 @@ from optuna.trial import TrialState
 
 from hpo.runtime.signals import Stopper
 from hpo.search.checkpoints import TrialCheckpoints
-from hpo.search.claims import reap, this_worker
+from hpo.search.claims import ask_signed, reap, this_worker
 from hpo.search.scheduler import Scheduler
-from hpo.study.attributes import RETRY_OF, WORKER
+from hpo.study.attributes import DUPLICATE, LOST, RESUMED_AFTER, RETRY_OF, WORKER
 from hpo.study.spec import StudySpec
 from trainers import Interactions, TrainConfig, hold_out
 from trainers.engines import EngineChoice, make_engine
@@ -211,3 +211,108 @@ def test_a_stale_after_below_an_epoch_is_said_and_life_is_signed_again(caplog: p
     loop.run()
     assert len(set(signed)) > 1
     assert caplog.text.count("is shorter than an epoch of 1 s") == 1
+
+
+class Away(Exception):
+    """The storage."""
+
+
+@pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED])
+def test_the_epoch_in_which_a_trial_ends_is_in_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: TrialState
+):
+    """The storage is away when its end is told: the next attempt comes to the same end."""
+    unbroken, broken = (optuna.create_study(direction="maximize") for _ in range(2))
+    searched(unbroken, tmp_path)
+    number = next(trial.number for trial in unbroken.trials if trial.state == state)
+    tell = optuna.Study.tell
+
+    def told(study: optuna.Study, trial: Any, *arguments: Any, **named: Any) -> Any:
+        ends = named.get("state") == state and getattr(trial, "number", None) == number
+        if study is broken and ends:
+            monkeypatch.setattr(optuna.Study, "tell", tell)
+            raise Away
+        return tell(study, trial, *arguments, **named)
+
+    monkeypatch.setattr(optuna.Study, "tell", told)
+    with pytest.raises(Away):
+        searched(broken, tmp_path)
+    assert states(broken)[-2:] == [TrialState.FAIL, TrialState.WAITING]
+    searched(broken, tmp_path)
+    assert outcome(broken) == outcome(unbroken)
+
+
+def test_an_error_at_the_start_of_a_lane_is_the_one_that_is_seen_and_the_trial_waits(tmp_path: Path):
+    study = optuna.create_study(direction="maximize")
+    loop = given(study, tmp_path)
+
+    def broken(lane: int, config: TrainConfig) -> None:
+        raise ZeroDivisionError("of the engine")
+
+    loop.lanes.engine.start = broken  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError, match="of the engine"):
+        loop.run()
+    assert states(study) == [TrialState.FAIL, TrialState.WAITING]
+
+
+def test_a_trial_that_was_made_twice_or_lost_while_it_was_asked_for_is_queued_again(tmp_path: Path):
+    """The answer of a storage was lost, or it went away between two writes: this process trains no such trial."""
+    study = optuna.create_study(direction="maximize")
+    ask_signed(study)
+    given(study, tmp_path).run()
+    assert states(study) == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+    assert study.trials[1].user_attrs[RETRY_OF] == 0
+    loop = given(study, tmp_path)
+    loop.spec = spec(3, epochs=6)
+    loop._is_duplicate = raising(Away)  # type: ignore[method-assign]
+    with pytest.raises(Away):
+        loop.run()
+    assert states(study)[3:] == [TrialState.FAIL, TrialState.WAITING]
+
+
+def raising(error: type[Exception]) -> Any:
+    def call(*arguments: Any) -> Any:
+        raise error
+
+    return call
+
+
+def test_a_folder_that_cannot_be_looked_at_costs_the_checkpoint_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A network folder that is gone."""
+    study = optuna.create_study(direction="maximize")
+    loop = given(study, tmp_path)
+    monkeypatch.setattr(Path, "is_file", raising(OSError))
+    monkeypatch.setattr(Path, "exists", raising(OSError))
+    loop.run()
+    assert states(study) == [TrialState.COMPLETE] * 2
+
+
+def test_an_attempt_that_goes_on_from_a_checkpoint_has_got_further_though_nothing_was_measured():
+    study = optuna.create_study()
+    for attempt in range(6):
+        trial = ask_signed(study)
+        trial.set_user_attr(RESUMED_AFTER, 3 * attempt)
+        trial.set_user_attr(WORKER, this_worker() | {"boot": "before"})
+        assert reap(study) == [trial.number], "never given up"
+
+
+def test_what_is_swept_is_not_what_a_killed_reaper_has_left(tmp_path: Path):
+    study = optuna.create_study()
+    for number in range(2):
+        (tmp_path / f"trial-{number}.npz").write_bytes(b"x")
+        (tmp_path / f".7.trial-{number}.npz").write_bytes(b"half")
+        trial = ask_signed(study)
+        if number == 0:
+            trial.set_user_attr(LOST, True)
+        study.tell(trial, state=TrialState.FAIL)
+    TrialCheckpoints(tmp_path).sweep(study)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".7.trial-0.npz", "trial-0.npz"]
+
+
+def test_a_duplicate_whose_worker_is_killed_is_not_queued_again():
+    study = optuna.create_study()
+    trial = ask_signed(study)
+    trial.set_user_attr(DUPLICATE, True)
+    trial.set_user_attr(WORKER, this_worker() | {"boot": "before"})
+    reap(study)
+    assert states(study) == [TrialState.FAIL]

@@ -23,7 +23,7 @@ from hpo.search.claims import (
     start_time,
     this_worker,
 )
-from hpo.study.attributes import FAILURE, MAX_RETRIES, PUBLISHED_MARK, RETRIES, RETRY_OF, SEARCHED_BY, WORKER, WORKER_DIED
+from hpo.study.attributes import FAILURE, LOST, MAX_RETRIES, PUBLISHED_MARK, RETRIES, RETRY_OF, SEARCHED_BY, WORKER, WORKER_DIED
 
 BOX = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
 
@@ -174,7 +174,10 @@ def test_a_trial_that_gets_further_each_time_is_never_given_up(study: optuna.Stu
 
 def test_a_trial_whose_reaper_was_killed_before_it_queued_it_is_queued_by_the_next(study: optuna.Study):
     trial = running(study, {**this_worker(), "boot": "another"})
+    study._storage.set_trial_user_attr(trial._trial_id, LOST, True)
     study.tell(trial.number, state=TrialState.FAIL)
+    ended = running(study, this_worker())
+    study.tell(ended.number, state=TrialState.FAIL)  # by its user, in the dashboard
     failed = running(study, this_worker())
     study._storage.set_trial_user_attr(failed._trial_id, FAILURE, {"epoch": 1, "reason": "diverged"})
     study.tell(failed.number, state=TrialState.FAIL)

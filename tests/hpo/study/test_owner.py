@@ -100,7 +100,7 @@ def test_the_dashboard_leaves_others_folders_alone(place: Place, monkeypatch: py
     other = str(place.root / "other.log")
     copy_study(journal(place.output), other, "tiny_mml")
     before = files_in(place.output / "tiny_mml")
-    monkeypatch.setattr(dashboard, "run_server", lambda *_, **__: None)
+    monkeypatch.setattr(dashboard, "serve", lambda *_: None)
     monkeypatch.setattr(dashboard, "_check_free", lambda *_: None)
     assert dashboard.main([*place.where, "--storage", other]) == 0
     assert files_in(place.output / "tiny_mml") == before
