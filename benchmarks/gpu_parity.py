@@ -111,7 +111,8 @@ def numba_numbers(loss: dict[str, Any], scale: Scale) -> Numbers:
     step, epochs = configs(loss, scale, len(seen))
     engine = NumbaEngine(seen, None)
     first = trained(engine, step)
-    gradients = [table.state[:, : scale.dim] / np.float32(0.1) for table in engine.tables()]  # (1 - b1) of it is the moment
+    moments = [table.state[:, : scale.dim] for table in engine.tables().values()]
+    gradients = [moment / np.float32(0.1) for moment in moments]  # a moment is (1 - b1) of the gradient
     found = numbers_of(engine, first, gradients)
     found["last loss"] = np.array(trained(engine, epochs).loss)
     found["users"], found["items"] = engine.vectors(0)

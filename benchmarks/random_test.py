@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--data-dir", metavar="DIR")
     parser.add_argument("--output", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
-    study = find_study(open_storage(str(arguments.output / "journal.log"), create=False), arguments.study)
+    study = find_study(open_storage(str(arguments.output / "journal.log"), create=False, to_write=False), arguments.study)
     confirmed = confirmation(arguments.output / arguments.study, study)
     if confirmed is None:
         parser.error(f"{arguments.study} has not been confirmed")

@@ -1,7 +1,12 @@
-"""`python -m benchmarks.soak`: workers are killed at random while they share a search; nothing may be lost or done twice.
+"""`python -m benchmarks.soak`: a search and its confirmation are killed again and again; nothing may be lost or differ.
 
-Runs 1,000 tiny trials with 4 workers on the journal, then on PostgreSQL, each in bounded time. Prints trials per second, the
-harness's time per trial, the kills survived, and whether the study is whole; exit code 1 if it is not.
+For each storage, and once with LightGCN, it runs `hpo.run --trials N` twice: undisturbed, and killed at random moments inside
+trials and inside runs of the confirmation (SIGKILL, one time in four SIGINT), until it has ended. Then it compares every trial,
+every value that a trial reported, and every figure of the confirmation, to the bit; and it counts the epochs that were trained
+twice. With several workers, what is proposed depends on timing: there each trial's curve is compared with that of its config.
+
+Exit code 1 if anything differs, was lost or doubled, or if a kill cost more than the running epoch and those of the
+CHECKPOINT_EVERY seconds before it.
 """
 
 from __future__ import annotations
@@ -11,7 +16,6 @@ import os
 import random
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,47 +25,70 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.storage.open import STORAGE_VARIABLE, open_storage
-from hpo.study.attributes import FINISHED, WORKER
+from hpo.confirmation.outcome import CONFIRM, Confirmation
+from hpo.search.claims import is_dead, signature
+from hpo.storage.address import STORAGE_VARIABLE
+from hpo.storage.open import open_storage
+from hpo.study.attributes import FINISHED, RESUMED_AFTER
+from hpo.study.spec import StudySpec, load_spec
+from hpo.study.trials import attempts, trial_config
+from trainers import load_dataset, train
+from trainers.yaml_files import read_yaml
 
 NAME = "soak"
+KILLS_IN_CONFIRM = 12
+CHECKPOINT_EVERY = 0.15  # seconds: trials of a second stand for those of hours, which leave one every half minute
 STUDY = """\
 dataset: tiny
-space: {name: mml, n_margins: 4}
-config: {encoder: {name: mf, dim: 8}, negatives: {name: uniform, count: 7}, learning_rate: 1.0e-2, batch_size: 64}
-search: {trials: 1000, epochs: 4, evaluate_every: 2, sampler: {name: tpe}}
+space: {{name: mml, n_margins: 4}}
+config:
+  encoder: {encoder}
+  negatives: {{name: uniform, count: 300}}
+  learning_rate: 1.0e-2
+  batch_size: 64
+search:
+  trials: 1000
+  epochs: 8
+  evaluate_every: 1
+  pruner: {{name: median, n_startup_trials: 5, n_warmup_steps: 2, n_min_trials: 3}}
+confirm: {{top: 2, select_seeds: 2, seeds: 2, epochs: {confirm_epochs}}}
 """
+MF, LIGHTGCN = "{name: mf, dim: 8}", "{name: lightgcn, dim: 8}"
 
 
 def main() -> int:
-    """Soak both storages and print what was found."""
+    """Soak each of the cases that were asked for, and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--minutes", type=float, default=15.0, help="limit for each storage")
-    parser.add_argument("--every", type=float, default=15.0, help="mean seconds between kills")
-    parser.add_argument("--storages", default="journal,postgresql")
+    parser.add_argument("--cases", default="journal,postgresql,lightgcn", help="journal, postgresql, lightgcn")
+    parser.add_argument("--trials", default="1000,500,6", metavar="N,N,...")
+    parser.add_argument(
+        "--every", default="8,8,4", metavar="S,S,...", help="mean seconds of training between kills, of each case"
+    )
+    parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", ExperimentalWarning)
     whole = True
-    for storage in arguments.storages.split(","):
-        with tempfile.TemporaryDirectory(prefix="soak-") as folder, _storage(storage) as url:
-            whole &= Soak(Path(folder), url, arguments.trials, arguments.workers).run(
-                arguments.minutes, arguments.every, storage
-            )
+    columns = [text.split(",") for text in (arguments.cases, arguments.trials, arguments.every)]
+    for case, trials, every in zip(*columns, strict=True):
+        with tempfile.TemporaryDirectory(prefix="soak-") as folder, postgresql(case == "postgresql") as url:
+            soak = Soak(case, Path(folder), url, int(trials), arguments.workers, float(every))
+            whole &= soak.run(random.Random(0))
     return 0 if whole else 1
 
 
 @contextmanager
-def _storage(kind: str) -> Iterator[str]:
-    """An empty URL for the journal in the output folder, or that of a new PostgreSQL server."""
-    if kind == "journal":
+def postgresql(wanted: bool = True) -> Iterator[str]:
+    """The URL of a new PostgreSQL server, or an empty text if none is wanted."""
+    if not wanted:
         yield ""
         return
     with warnings.catch_warnings():
@@ -78,107 +105,214 @@ def _storage(kind: str) -> Iterator[str]:
 
 
 @dataclass
-class Soak:
-    """One soaked search."""
+class Command:
+    """`hpo.run` on one output folder, which is started again whenever it has been killed."""
 
-    folder: Path
+    root: Path
+    name: str
     url: str
     budget: int
     workers: int
-    worker_kills: int = 0
-    run_kills: int = 0
-    complaints: list[str] = field(default_factory=list)
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    storage: BaseStorage | None = None
 
-    def run(self, minutes: float, every: float, storage: str) -> bool:
-        """Search and kill until the budget is met or time is up; true when the study is whole."""
-        _write_data(self.folder / "data" / "tiny")
-        (self.folder / f"{NAME}.yaml").write_text(STUDY)
-        dice, started = random.Random(0), time.monotonic()
-        process, next_kill = self._start(), started + every
-        while process.poll() is None and time.monotonic() - started < 60 * minutes:
-            time.sleep(0.2)
-            if time.monotonic() > next_kill:
-                process = self._kill(dice, process)
-                next_kill = time.monotonic() + dice.uniform(0.5, 1.5) * every
-        in_time = process.poll() is not None
-        if not in_time:
-            process.terminate()
-        self._listen(process)
-        return self._report(storage, time.monotonic() - started, process.returncode if in_time else None)
+    @property
+    def output(self) -> Path:
+        return self.root / self.name
 
-    def _start(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "hpo.run", "--study", str(self.folder / f"{NAME}.yaml"), "--search-only"]
-        command += ["--workers", str(self.workers), "--trials", str(self.budget), "--output", str(self.folder / "out")]
-        command += ["--data-dir", str(self.folder / "data")]
+    @property
+    def errors(self) -> Path:
+        return self.root / f"{self.name}.txt"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "hpo.run", "--study", str(self.root / f"{NAME}.yaml"), "--output", str(self.output)]
+        command += ["--workers", str(self.workers), "--trials", str(self.budget), "--data-dir", str(self.root / "data")]
+        command += ["--checkpoint-every", str(CHECKPOINT_EVERY), "--engine", "auto"]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
         if self.url:
             environment[STORAGE_VARIABLE] = self.url
-        errors = (self.folder / "errors.txt").open("a")
-        with errors:
-            return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors, text=True)
+        self.started = time.time()
+        with self.errors.open("ab") as errors:
+            self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors)
 
-    def _kill(self, dice: random.Random, process: subprocess.Popen[str]) -> subprocess.Popen[str]:
-        """Kill a worker that trains; one time in five the whole run, which is then started again."""
-        pids = [trial.user_attrs[WORKER]["pid"] for trial in self._trials((TrialState.RUNNING,)) if WORKER in trial.user_attrs]
-        if dice.random() < 0.2:
-            process.kill()
-            process.wait()
-            self.run_kills += 1
-            return self._start()
-        if pids:
-            try:
-                os.kill(dice.choice(pids), signal.SIGKILL)
-                self.worker_kills += 1
-            except ProcessLookupError:  # it has ended by itself
-                pass
-        return process
-
-    def _trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
-        journal = self.folder / "out" / "journal.log"
-        if not self.url and not journal.exists():
+    def trials(self) -> list[FrozenTrial]:
+        """Those so far."""
+        where = self.url or str(self.output / "journal.log")
+        if not self.url and not Path(where).exists():
             return []
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            storage = open_storage(self.url or str(journal))
-        if NAME not in optuna.get_all_study_names(storage):
+        self.storage = self.storage or open_storage(where, create=False)
+        if NAME not in optuna.get_all_study_names(self.storage):
             return []
-        return optuna.load_study(study_name=NAME, storage=storage).get_trials(deepcopy=False, states=states)
+        return optuna.load_study(study_name=NAME, storage=self.storage).get_trials(deepcopy=False)
 
-    def _listen(self, process: subprocess.Popen[str]) -> None:
-        process.wait()
-        lines = (self.folder / "errors.txt").read_text().splitlines()
-        self.complaints = [line for line in lines if "was killed (SIGKILL)" not in line]
+    def finished(self) -> list[FrozenTrial]:
+        return [trial for trial in self.trials() if trial.state in FINISHED]
 
-    def _report(self, storage: str, seconds: float, code: int | None) -> bool:
-        trials = self._trials()
-        finished = [trial for trial in trials if trial.state in FINISHED]
-        open_ones = [trial for trial in trials if not trial.state.is_finished()]
-        twice = len(finished) - len({tuple(sorted(trial.params.items())) for trial in finished})
-        overhead = statistics.median(1000 * _harness_seconds(trial) for trial in finished)
-        print(f"{storage}: {len(finished)} of {self.budget} trials in {seconds:.0f} s with {self.workers} workers", flush=True)
-        print(f"  {len(finished) / seconds:.1f} trials/s, harness {overhead:.0f} ms per trial (median, beside training)")
-        print(f"  killed: {self.worker_kills} workers, the whole run {self.run_kills} times; exit code {code}")
-        print(
-            f"  open {len(open_ones)}, finished twice {twice}, said on stderr: {self.complaints[:5] or 'nothing else'}",
-            flush=True,
+    def inside_a_trial(self) -> bool:
+        """Whether a worker trains one at this moment."""
+        running = [trial for trial in self.trials() if trial.state == TrialState.RUNNING]
+        return any(signature(trial) is not None and not is_dead(trial, time.time()) for trial in running)
+
+    def checkpoints(self) -> list[Path]:
+        """Those of runs of the confirmation that the process has written."""
+        found = (self.output / NAME / "runs" / "checkpoints").glob("[!.]*.npz")
+        return [path for path in found if path.stat().st_mtime > self.started]
+
+
+@dataclass
+class Soak:
+    """One case."""
+
+    case: str
+    root: Path
+    url: str
+    budget: int
+    workers: int
+    every: float
+    kills: dict[str, int] = field(default_factory=lambda: {"in trials": 0, "in confirm": 0, "with SIGINT": 0})
+    lost_seconds: list[float] = field(default_factory=list)
+
+    def run(self, dice: random.Random) -> bool:
+        """Run both, kill one, compare; true when all is well."""
+        write_data(self.root / "data" / "tiny")
+        text = STUDY.format(
+            encoder=LIGHTGCN if self.case == "lightgcn" else MF, confirm_epochs=60 if self.case == "lightgcn" else 300
         )
-        over = self.budget + self.workers - 1
-        return code == 0 and self.budget <= len(finished) <= over and not open_ones and not twice and not self.complaints
+        (self.root / f"{NAME}.yaml").write_text(text)
+        unbroken = Command(self.root, "unbroken", "", self.budget, 1)
+        killed = Command(self.root, "killed", self.url, self.budget, self.workers)
+        started = time.monotonic()
+        unbroken.start()
+        killed.start()
+        self._kill_until_it_ends(killed, dice)
+        seconds = time.monotonic() - started
+        codes = [one.process.wait() for one in (unbroken, killed) if one.process]
+        return self._report(unbroken, killed, codes, seconds)
+
+    def _kill_until_it_ends(self, killed: Command, dice: random.Random) -> None:
+        """The time to a kill is counted from the moment in which the process trains: to start takes it seconds."""
+        assert killed.process is not None
+        next_kill = 0.0
+        while killed.process.poll() is None:
+            time.sleep(0.05)
+            found = killed.checkpoints()
+            if not found and not killed.inside_a_trial():
+                continue  # it still starts, or stands between two of them
+            if not next_kill:
+                often = found and self.kills["in confirm"] < KILLS_IN_CONFIRM  # its runs are soon over
+                next_kill = time.monotonic() + dice.uniform(0.1, 2.0) * (0.5 if often else self.every)
+            elif time.monotonic() > next_kill:
+                self._kill(killed, dice, found)
+                next_kill = 0.0
+
+    def _kill(self, killed: Command, dice: random.Random, checkpoints: list[Path]) -> None:
+        assert killed.process is not None
+        gentle = dice.random() < 0.25
+        written = max((path.stat().st_mtime for path in checkpoints if path.exists()), default=0.0)
+        killed.process.send_signal(signal.SIGINT if gentle else signal.SIGKILL)
+        if written and not gentle:
+            self.lost_seconds.append(time.time() - written)
+        if killed.process.wait() in (-signal.SIGKILL, -signal.SIGINT, 130):  # else it had ended by itself
+            self.kills["in confirm" if checkpoints else "in trials"] += 1
+            self.kills["with SIGINT"] += gentle
+            killed.start()
+
+    def _report(self, unbroken: Command, killed: Command, codes: list[int], seconds: float) -> bool:
+        trials, finished = killed.trials(), killed.finished()
+        epochs = sum(int(trial.user_attrs["epochs_trained"]) for trial in finished)
+        twice = trained_twice(trials)
+        faults = [*whole(trials, finished, self.budget, self.workers), *self._differences(unbroken, killed)]
+        faults += [f"exit codes {codes}"] if any(codes) else []
+        faults += [f"stderr: {line}" for line in complaints(killed.errors)]
+        limit = CHECKPOINT_EVERY / _epoch_seconds(finished) + 2.0  # the first end of an epoch after that time, and its writing
+        faults += [f"a kill cost {max(twice)} epochs, {limit:.0f} are allowed"] if max(twice, default=0) > limit else []
+        lines = [
+            f"{self.case}: {len(finished)} of {self.budget} trials and their confirmation in {seconds:.0f} s, "
+            f"{self.workers} worker(s)",
+            f"killed {', '.join(f'{count} {where}' for where, count in self.kills.items())}",
+            f"epochs trained twice in trials: {sum(twice)} of {epochs}, at most {max(twice, default=0)} a kill, of {limit:.0f}",
+            f"since the checkpoint of a killed run of the confirmation: at most {max(self.lost_seconds, default=0.0):.1f} s",
+            "; ".join(faults) or "nothing lost, doubled or open; every value and figure equals the undisturbed one",
+        ]
+        print("\n  ".join(lines), flush=True)
+        return not faults
+
+    def _differences(self, unbroken: Command, killed: Command) -> Iterator[str]:
+        if self.workers == 1:
+            one, other = (list(map(facts, command.finished())) for command in (unbroken, killed))
+            differing = [n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b]
+            if differing or len(one) != len(other):
+                yield f"{len(differing)} of {len(one)} trials differ, the first is {differing[:1]}"
+            if confirmed(unbroken) != confirmed(killed):
+                yield "the confirmation differs"
+            return
+        spec = load_spec(str(self.root / f"{NAME}.yaml"))
+        differing = [trial.number for trial in killed.finished() if curve(trial, spec, self.root) != trial.intermediate_values]
+        if differing:
+            yield f"{len(differing)} trials have other values than their configs, the first is {differing[0]}"
 
 
-def _harness_seconds(trial: FrozenTrial) -> float:
-    assert trial.duration is not None  # it has finished
-    attributes = trial.user_attrs
-    return trial.duration.total_seconds() - float(attributes["train_seconds"]) - float(attributes["evaluate_seconds"])
+def facts(trial: FrozenTrial) -> tuple[Any, ...]:
+    """All of a trial that does not depend on the clock."""
+    return trial.state, trial.params, trial.value, trial.intermediate_values, trial.user_attrs["recall@20"]
 
 
-def _write_data(folder: Path) -> None:
-    """48 users of two tastes, trained in milliseconds."""
+def confirmed(command: Command) -> list[Any]:
+    """All figures of a confirmation, by method, finalist and seed; nothing when it has not ended."""
+    if not (path := command.output / NAME / CONFIRM).exists():
+        return []
+    content = read_yaml(path, is_sealed=True)
+    found = Confirmation.from_dict(content, str(command.output), "")
+    return [*(one.by_seed for one in found.methods), *(one.by_seed for one in found.finalists)]
+
+
+def curve(trial: FrozenTrial, spec: StudySpec, root: Path) -> dict[int, float]:
+    """What a trial's config reaches by epoch, up to the trial's last one, when nothing interrupts it."""
+    parts = load_dataset("tiny", root / "data").hold_out(spec.validation)
+    run = train(trial_config(trial, spec), parts.seen, parts.held_out)
+    values = {result.epoch: result.metrics[spec.objective] for result in run if result.metrics is not None}
+    return {epoch: value for epoch, value in values.items() if epoch <= max(trial.intermediate_values)}
+
+
+def whole(trials: list[FrozenTrial], finished: list[FrozenTrial], budget: int, workers: int) -> Iterator[str]:
+    """What is lost, doubled or open."""
+    if not budget <= len(finished) <= budget + workers - 1:
+        yield f"{len(finished)} of {budget} trials have finished"
+    if still := [trial.number for trial in trials if not trial.state.is_finished()]:
+        yield f"open: {still}"
+    if twice := len(finished) - len({tuple(sorted(trial.params.items())) for trial in finished}):
+        yield f"{twice} finished twice"
+
+
+def trained_twice(trials: list[FrozenTrial]) -> list[int]:
+    """For each attempt that went on or began again: the reported epochs that it trained again."""
+    found = []
+    for trial in trials:
+        before = [max(one.intermediate_values, default=0) for one in attempts(trials, trial.number)][1:]
+        if before and trial.intermediate_values:
+            found.append(max(0, max(before) - int(trial.user_attrs.get(RESUMED_AFTER, 0))))
+    return found
+
+
+def _epoch_seconds(trials: list[FrozenTrial]) -> float:
+    each = [(t.user_attrs["train_seconds"] + t.user_attrs["evaluate_seconds"]) / t.user_attrs["epochs_trained"] for t in trials]
+    return float(np.median(each))
+
+
+def complaints(errors: Path) -> list[str]:
+    """What was said but for the kills and what they lead to."""
+    usual = ("goes on after epoch", "stopped by SIGINT", "was killed", "begins again after", "compiling")
+    return [line for line in errors.read_text().splitlines() if not any(words in line for words in usual)][:5]
+
+
+def write_data(folder: Path) -> None:
+    """200 users of two tastes."""
     rng = np.random.default_rng(11)
     folder.mkdir(parents=True)
-    for split, part in (("train", slice(None, 12)), ("test", slice(12, 15))):
-        liked = [rng.permutation(np.arange(user % 2, 40, 2))[part] for user in range(48)]
-        lines = [" ".join(map(str, [user, *items])) for user, items in enumerate(liked)]
+    liked = [rng.permutation(np.arange(user % 2, 80, 2)) for user in range(200)]
+    for split, part in (("train", slice(None, 14)), ("test", slice(14, 18))):
+        lines = [" ".join(map(str, [user, *items[part]])) for user, items in enumerate(liked)]
         (folder / f"{split}.txt").write_text("\n".join(lines) + "\n")
 
 

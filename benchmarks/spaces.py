@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("studies", nargs="+", metavar="STUDY")
     parser.add_argument("--output", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
-    storage = open_storage(str(arguments.output / "journal.log"), create=False)
+    storage = open_storage(str(arguments.output / "journal.log"), create=False, to_write=False)
     trials = {name: find_study(storage, name).get_trials(states=FINISHED) for name in arguments.studies}
     counts = range(STEP, min(map(len, trials.values())) + 1, STEP)
     header = ["study", "epochs", "queued first", *(f"best of {count}" for count in counts), "all with the queued one"]

@@ -9,10 +9,19 @@ from rich.console import Console
 
 from hpo.cli.context import existing_workspace
 from hpo.cli.entry import entry
-from hpo.cli.flags import add_confirm_arguments, add_location_arguments, add_study_arguments, check_rival_seeds, confirm_changes
+from hpo.cli.flags import (
+    add_checkpoint_argument,
+    add_confirm_arguments,
+    add_location_arguments,
+    add_study_arguments,
+    check_rival_seeds,
+    confirm_changes,
+)
 from hpo.pipeline import confirm_study
+from hpo.reporting.export import claim
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import differences
+from hpo.study.owner import while_it_exists
 from hpo.study.spec import is_study_file, load_spec
 from hpo.study.workspace import Workspace
 from trainers.errors import InputError
@@ -23,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hpo.confirm", description=main.__doc__)
     add_study_arguments(parser)
     add_location_arguments(parser)
+    add_checkpoint_argument(parser)
     add_confirm_arguments(parser)
     return entry(parser, argv, _confirm, trains=True)
 
@@ -34,11 +44,12 @@ def _confirm(arguments: argparse.Namespace) -> int:
     plan = work.spec.override(confirm_changes(arguments))
     check_rival_seeds(work.spec, plan, work.rivals, arguments.rival_seeds)
     work = replace(work, spec=plan)
+    claim(work.folder, study)
     console = Console()
-    with Stopper().catching() as stopper, work.alone("confirm") as alone:
+    with Stopper().catching() as stopper, while_it_exists(study, "confirmed", work.folder), work.alone("confirm") as alone:
         if not alone:
             raise InputError(f"study {work.spec.name!r} is being confirmed by another process; wait until it is done")
-        confirm_study(work, study, storage, console, stopper)
+        confirm_study(work, study, storage, console, stopper, arguments.checkpoint_every)
     return 0
 
 

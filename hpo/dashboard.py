@@ -18,9 +18,10 @@ from hpo.cli.context import sound_spec
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_location_arguments, port
 from hpo.reporting.dashboard_sync import artifact_store, publish
-from hpo.reporting.export import check_owner
+from hpo.reporting.export import claim
 from hpo.reporting.guard import Application, guarded
-from hpo.storage.open import open_storage, storage_url
+from hpo.storage.address import storage_url
+from hpo.storage.open import open_storage
 from trainers.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -75,9 +76,9 @@ class _Quiet(WSGIRequestHandler):
 
 
 def _is_its_own(folder: Path, study: optuna.Study) -> bool:
-    """Whether a folder may be written for a study; a warning says why not."""
+    """Whether a folder is a study's, or becomes it now; a warning says why not."""
     try:
-        check_owner(folder, study, to_overwrite=False)
+        claim(folder, study, to_overwrite=False)
     except InputError as error:
         log.warning("%s", error)
         return False

@@ -10,7 +10,8 @@ from hpo.cli.console import say
 from hpo.cli.context import existing_workspace
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_location_arguments, add_study_arguments
-from hpo.reporting.export import TRIALS, export_best, export_trials
+from hpo.reporting.export import TRIALS, claim, export_best, export_trials
+from hpo.study.owner import while_it_exists
 from hpo.study.trials import shown_metrics
 
 
@@ -24,10 +25,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     work, study, _ = existing_workspace(arguments, to_train=False)
-    path, trial = export_best(work, study)
+    claim(work.folder, study)
     console = Console()
-    say(console, f"{path}: trial {trial.number}, validation {shown_metrics(trial, work.spec)}")
-    say(console, f"{export_trials(study, work.folder / TRIALS)}: {len(study.get_trials(deepcopy=False))} trials")
+    with while_it_exists(study, "exported", work.folder):
+        path, trial = export_best(work, study)
+        say(console, f"{path}: trial {trial.number}, validation {shown_metrics(trial, work.spec)}")
+        say(console, f"{export_trials(study, work.folder / TRIALS)}: {len(study.get_trials(deepcopy=False))} trials")
     return 0
 
 

@@ -13,27 +13,33 @@ from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.stages import Confirmer
 from hpo.confirmation.statistics import MIN_TEST_USERS
 from hpo.reporting.dashboard_sync import publish
-from hpo.reporting.export import BEST, TRIALS, check_owner, export_best, export_trials, export_winner
+from hpo.reporting.export import BEST, TRIALS, check_owner, claim, export_best, export_trials, export_winner
 from hpo.reporting.overview import CAVEATS_TITLE
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
 from hpo.search.claims import reap
-from hpo.search.limits import while_it_exists
 from hpo.search.processes import Backend, SearchJob, search_with_processes
+from hpo.study.owner import while_it_exists
 from hpo.study.trials import enqueue_published, finalist_trials, shown_metrics
 from hpo.study.workspace import Workspace
+from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
 
 
 def open_study(work: Workspace, storage: BaseStorage, **rename: str) -> optuna.Study:
-    """Create or continue the study of a workspace; `rename` as in `hpo.study.definition.open_study`.
+    """Create or continue the study of a workspace, whose folder is its own from then on.
+
+    Args:
+        rename: as in `hpo.study.definition.open_study`.
 
     Raises:
         InputError: it exists with another definition, or is damaged; its folder holds another study's results.
     """
     exists = work.spec.name in optuna.get_all_study_names(storage)
     check_owner(work.folder, optuna.load_study(study_name=work.spec.name, storage=storage) if exists else None)
-    return work.study(storage, **rename)
+    study = work.study(storage, **rename)
+    claim(work.folder, study)
+    return study
 
 
 def introduce(work: Workspace, console: Console) -> None:
@@ -87,13 +93,14 @@ def search_study(
         SearchFailed: too many trials failed, the workers themselves, or the study was deleted.
         Stopped: SIGINT or SIGTERM.
     """
-    with while_it_exists(study):
+    with while_it_exists(study, "searched", job.work.folder):
         reap(study, job.stale_after)
         why_not = enqueue_published(study, job.work.spec)
         if why_not:
             say(console, f"no published trial: {why_not}")
         with SearchProgress(console, job.work.spec.search.epochs) as progress:
             backend(job, study, progress, stopper)
+        job.checkpoints.sweep(study)
 
 
 def export_study(work: Workspace, study: optuna.Study, console: Console) -> None:
@@ -107,8 +114,18 @@ def export_study(work: Workspace, study: optuna.Study, console: Console) -> None
     )
 
 
-def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper) -> None:
+def confirm_study(
+    work: Workspace,
+    study: optuna.Study,
+    storage: BaseStorage,
+    console: Console,
+    stopper: Stopper,
+    checkpoint_every: float = EVERY_SECONDS,
+) -> None:
     """Confirm a study, write confirm.yaml, the winner to best.yaml and the report, print table and verdict.
+
+    Args:
+        checkpoint_every: seconds between two checkpoints of a run.
 
     Raises:
         InputError: see `Confirmer.run`; the data have changed since the search; the folder holds another study's results.
@@ -122,7 +139,8 @@ def confirm_study(work: Workspace, study: optuna.Study, storage: BaseStorage, co
         f"published settings and rivals x {counted(plan.seeds, 'seed')} on test, {plan.epochs} epochs each",
     )
     with RunProgress(console) as progress:
-        outcome = Confirmer(work, storage, progress, stopper).run(study)
+        outcome = Confirmer(work, storage, progress, stopper, checkpoint_every).run(study)
+    check_owner(work.folder, study)  # again: it may have been deleted, and searched anew
     path = outcome.write(work.folder)
     export_winner(work, outcome)
     title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"

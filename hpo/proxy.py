@@ -10,7 +10,8 @@ from optuna.storages import run_grpc_proxy_server
 
 from hpo.cli.entry import entry
 from hpo.cli.flags import place, port
-from hpo.storage.open import STORAGE_VARIABLE, open_storage, storage_url, without_password
+from hpo.storage.address import STORAGE_VARIABLE, is_url, storage_url, without_password
+from hpo.storage.open import open_storage
 from hpo.storage.retrying import GRPC_PORT
 from trainers.errors import InputError
 from trainers.text import visible
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     url = storage_url(arguments.storage, None)
-    if not url or "://" not in url or url.startswith(("sqlite", "grpc:")):
+    if not is_url(url) or url.startswith(("sqlite", "grpc:")):
         raise InputError(
             f"the proxy stands in front of a database server such as postgresql+psycopg://user@host/db, got "
             f"{without_password(url) or 'none'}; give it with --storage or ${STORAGE_VARIABLE}"

@@ -16,7 +16,9 @@ from rich.console import Console
 
 from hpo.cli.console import RunProgress, say, table
 from hpo.cli.entry import entry
-from hpo.cli.flags import OUTPUT, add_data_argument, add_engine_arguments, path, positive, seed
+from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, path, positive, seed
+from hpo.confirmation.caveats import other_revisions
+from hpo.confirmation.wording import sentence
 from hpo.replication.outcome import Outcome, ReplicatedRow, ReplicatedTable
 from hpo.replication.papers import TABLES, PaperRow, PaperTable
 from hpo.runs.provenance import provenance
@@ -44,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=path, default=OUTPUT, metavar="DIR")
     add_data_argument(parser)
     add_engine_arguments(parser)
+    add_checkpoint_argument(parser)
     return entry(parser, argv, _replicate, trains=True)
 
 
@@ -53,9 +56,12 @@ def _replicate(arguments: argparse.Namespace) -> int:
     console, folder = Console(), arguments.output / "replicate"
     path = folder / f"{arguments.table}.yaml"
     _earlier(path)  # a damaged file shows before hours are spent
+    with writing(folder, CHANGE_OUTPUT_HINT):
+        folder.mkdir(parents=True, exist_ok=True)
     with Stopper().catching() as stopper, RunProgress(console) as progress:
         store = RunStore(folder / "runs", elsewhere=arguments.output)
-        full_runs = FullRuns(store, progress, stopper, measured_at_full_budget(DEFAULT_OBJECTIVE))
+        measured = measured_at_full_budget(DEFAULT_OBJECTIVE)
+        full_runs = FullRuns(store, progress, stopper, measured, arguments.checkpoint_every)
         outcomes = list(_outcomes(planned, arguments.data_dir, full_runs))
     header = ["run", "N", *(name for metric in paper_table.metrics for name in (metric, "paper", ""))]
     epochs = arguments.epochs or paper_table.epochs
@@ -63,6 +69,8 @@ def _replicate(arguments: argparse.Namespace) -> int:
     title = f"{arguments.table}: test split, {counted(epochs, 'epoch')}, last epoch{stopping}, seed {arguments.seed}"
     console.print(table(title, header, [outcome.cells(paper_table) for outcome in outcomes]))
     say(console, paper_table.note)
+    for caveat in other_revisions(arguments.table, full_runs.programs.values(), provenance().program):
+        say(console, sentence(caveat, DEFAULT_OBJECTIVE))
     rows = [outcome.to_row() for outcome in outcomes]
     now = [row.identity for row in rows]
     lock = FileLock(folder / f".{arguments.table}.lock")  # others may write rows of this table
@@ -92,6 +100,9 @@ def _planned(paper_table: PaperTable, arguments: argparse.Namespace) -> list[Pla
 def _outcomes(planned: list[Planned], data_dir: Path | None, full_runs: FullRuns) -> Iterator[Outcome]:
     for row, config, choice in planned:
         seen, test = load_dataset(row.dataset, data_dir).train, load_test(row.dataset, data_dir)
+        folder = full_runs.store.folder
+        with writing(folder, CHANGE_OUTPUT_HINT):  # only now that there are data
+            folder.mkdir(parents=True, exist_ok=True)
         label = f"{row.name} {row.dataset}, {config.negatives.per_row(config.batch_size)} negatives"
         (run,) = full_runs.train({label: config}, choice, seen, test, plateau=row.plateau)
         yield Outcome(row, run)

@@ -10,10 +10,11 @@ from hpo.cli.console import say
 from hpo.cli.context import stored_study
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_location_arguments, add_study_arguments
-from hpo.reporting.export import check_owner
+from hpo.reporting.export import claim
 from hpo.reporting.figures import pictures
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import write_report
+from hpo.study.owner import while_it_exists
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,11 +28,12 @@ def main(argv: list[str] | None = None) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     spec, study, _ = stored_study(arguments)
     folder = arguments.output / spec.name
-    check_owner(folder, study, to_overwrite=False)
-    overview = Overview.of(spec, study, folder)
+    claim(folder, study, to_overwrite=False)
     console = Console()
-    for path in write_report(overview, pictures(overview), folder):
-        say(console, f"wrote {path}")
+    with while_it_exists(study, "reported", folder):
+        overview = Overview.of(spec, study, folder)
+        for path in write_report(overview, pictures(overview), folder):
+            say(console, f"wrote {path}")
     return 0
 
 

@@ -19,6 +19,7 @@ from hpo.cli.context import shown_storage
 from hpo.cli.entry import entry
 from hpo.cli.flags import (
     OUTPUT,
+    add_checkpoint_argument,
     add_confirm_arguments,
     add_engine_arguments,
     add_location_arguments,
@@ -38,7 +39,9 @@ from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.search.claims import STALE_HOURS
 from hpo.search.dask import count_workers, search_on_dask
 from hpo.search.processes import Backend, SearchJob, search_with_processes
-from hpo.storage.open import open_storage, shared_by_processes, storage_url, without_password
+from hpo.storage.address import shared_by_processes, storage_url, without_password
+from hpo.storage.open import open_storage
+from hpo.study.owner import while_it_exists
 from hpo.study.sampling import make_sampler
 from hpo.study.spec import load_spec
 from hpo.study.trials import best_trials
@@ -81,6 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     _add_worker_arguments(parser)
     add_location_arguments(parser)
     add_engine_arguments(parser)
+    add_checkpoint_argument(parser)
     add_confirm_arguments(parser)
     return entry(parser, argv, _run, trains=True)
 
@@ -117,10 +121,14 @@ def _backend(arguments: argparse.Namespace, url: str) -> Backend:
     return partial(search_with_processes, workers=arguments.workers or 1)
 
 
-def _worker_count(arguments: argparse.Namespace) -> int:
-    """How many workers share the budget, and by default the lanes; a Dask cluster whose every worker is meant knows."""
-    if arguments.backend == DASK and arguments.workers is None and arguments.lanes is None:
-        return count_workers(arguments.scheduler)
+def _worker_count(arguments: argparse.Namespace, url: str) -> int:
+    """How many workers share the budget, and by default the lanes.
+
+    Raises:
+        InputError: a Dask cluster that cannot search on this storage.
+    """
+    if arguments.backend == DASK:
+        return count_workers(arguments.scheduler, url, arguments.workers)
     return arguments.workers or 1
 
 
@@ -135,7 +143,7 @@ def _run(arguments: argparse.Namespace) -> int:
     url = storage_url(arguments.storage, arguments.output)
     backend = _backend(arguments, url)
     where = arguments.output, arguments.data_dir, arguments.engine, arguments.device
-    work = Workspace.open(spec, *where, arguments.lanes, _worker_count(arguments), rivals)
+    work = Workspace.open(spec, *where, arguments.lanes, _worker_count(arguments, url), rivals)
     work.check_objective()
     console = Console()
     introduce(work, console)
@@ -151,23 +159,25 @@ def _run(arguments: argparse.Namespace) -> int:
         for each, its_study in [(work, study), *(_rival_studies(work, storage, arguments) if arguments.tune_rivals else ())]:
             if each is not work:
                 introduce(each, console)
-            deadline = None if arguments.timeout is None else time.time() + arguments.timeout
-            search_study(SearchJob(each, url, deadline, arguments.stale_after), its_study, console, stopper, backend)
+            deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
+            job = SearchJob(each, url, deadline, arguments.stale_after, arguments.checkpoint_every)
+            search_study(job, its_study, console, stopper, backend)
             if arguments.timeout is not None and not best_trials(its_study, 1):
                 raise SearchFailed(
                     f"study {each.spec.name!r} has no complete trial after --timeout {arguments.timeout:g}; give it more "
                     "seconds, the same command continues"
                 )
-            with each.alone("export") as alone:
+            with while_it_exists(its_study, "exported", each.folder), each.alone("export") as alone:
                 if alone:
                     export_study(each, its_study, console)
                     publish(each.spec, its_study, storage, each.output)
         if not arguments.search_only:
-            with work.alone("confirm") as alone:
+            with while_it_exists(study, "confirmed", work.folder), work.alone("confirm") as alone:
                 if not alone:
                     say(console, f"{spec.name}: another process confirms it; run this command again to see the verdict")
                     return 0
-                confirm_study(replace(work, spec=plan), study, storage, console, stopper)  # its flags are for this time only
+                to_confirm = replace(work, spec=plan)  # its flags are for this time only
+                confirm_study(to_confirm, study, storage, console, stopper, arguments.checkpoint_every)
     say(console, f"look closer: {work.folder / HTML}, or python -m hpo.dashboard{_location_flags(arguments)}")
     return 0
 
@@ -178,6 +188,7 @@ def _rival_studies(
     """Each rival's study, to be searched with our budget. Its own rivals are not read: nobody asks for them here."""
     for rival in work.rivals:
         spec = rival.with_budget_of(work.spec)
+        _worker_count(arguments, storage_url(arguments.storage, arguments.output))  # the cluster may have ended meanwhile
         its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device, rivals=())
         if ENGINES[its_work.choice.name].many_lanes:
             its_work = replace(its_work, lanes=work.lanes)

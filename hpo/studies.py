@@ -1,10 +1,12 @@
-"""`python -m hpo.studies list | show NAME | new DATA | delete NAME`: what ships, what has run, a file for new data."""
+"""`python -m hpo.studies list | show NAME | new DATA | delete NAME | repair`: what ships, what has run, a file for new data."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
@@ -19,10 +21,12 @@ from hpo.cli.flags import add_data_argument, add_location_arguments
 from hpo.reporting.removal import what_goes_with
 from hpo.runtime.text import counted
 from hpo.search.claims import is_dead, signature
-from hpo.storage.open import open_storage, storage_url
+from hpo.storage.address import is_url, storage_url, without_password
+from hpo.storage.open import open_storage
+from hpo.storage.repair import repair
 from hpo.study.draft import draft
 from hpo.study.spec import StudySpec, check_name, load_spec, shipped_studies
-from hpo.study.stored import find_study, is_ours, stored_spec
+from hpo.study.stored import find_study, is_ours, stored_spec, unsound_trials
 from hpo.study.trials import tally
 from hpo.study.workspace import alone
 from trainers.data.options import DataOptions
@@ -33,7 +37,7 @@ from trainers.yaml_files import parse_yaml
 
 
 def main(argv: list[str] | None = None) -> int:
-    """List, show, draft or delete studies."""
+    """List, show, draft or delete studies, or repair the journal that they are in."""
     parser = argparse.ArgumentParser(prog="python -m hpo.studies", description=main.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="shipped studies, and those on the storage")
@@ -51,18 +55,19 @@ def main(argv: list[str] | None = None) -> int:
     delete.add_argument("study", metavar="NAME")
     delete.add_argument("--yes", action="store_true", help="do not ask")
     delete.add_argument("--force", action="store_true", help="even while it is searched or confirmed")
-    for command in (listing, show, delete):
+    mend = commands.add_parser("repair", help="drop the broken lines of a journal, and keep a copy of it")
+    for command in (listing, show, delete, mend):
         add_location_arguments(command)
-    actions = {"list": _list, "show": _show, "new": _new, "delete": _delete}
+    actions = {"list": _list, "show": _show, "new": _new, "delete": _delete, "repair": _repair}
     return entry(parser, argv, lambda arguments: actions[arguments.command](arguments))
 
 
-def _storage(arguments: argparse.Namespace) -> BaseStorage | None:
+def _storage(arguments: argparse.Namespace, to_write: bool = False) -> BaseStorage | None:
     """The storage, None when the default journal does not exist yet."""
     url = storage_url(arguments.storage, arguments.output)
-    if arguments.storage is None and "://" not in url and not os.path.exists(url):
+    if arguments.storage is None and not is_url(url) and not os.path.exists(url):
         return None
-    return open_storage(url, create=False)
+    return open_storage(url, create=False, to_write=to_write)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -120,13 +125,13 @@ def _new(arguments: argparse.Namespace) -> int:
 
 def _delete(arguments: argparse.Namespace) -> int:
     name = check_name(arguments.study)
-    storage = _storage(arguments)
+    storage = _storage(arguments, to_write=True)
     if storage is None:
         raise InputError(f"there is no study {name!r}: nothing has run in {arguments.output}")
     study = find_study(storage, name)
+    removal = what_goes_with(study, storage, arguments.output)
     if not arguments.force:
-        _check_at_rest(study, arguments.output / name)
-    removal = what_goes_with(study, storage, storage_url(arguments.storage, arguments.output), arguments.output)
+        _check_at_rest(study, removal.paths)
     trials = counted(len(study.get_trials(deepcopy=False)), "trial")
     what = " and ".join([f"study {name} ({trials}) on {shown_storage(arguments)}", *removal.shown])
     stays = f"; {removal.stays}" if removal.stays else ""
@@ -138,13 +143,38 @@ def _delete(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_at_rest(study: optuna.Study, folder: Path) -> None:
+def _repair(arguments: argparse.Namespace) -> int:
+    url = storage_url(arguments.storage, arguments.output)
+    if is_url(url):
+        raise InputError(f"only a journal file can be repaired, got {without_password(url)}; a database has tools of its own")
+    done = repair(Path(url), _unsound)
+    if done.copy is None:
+        print(f"{url}: no line is broken, nothing was changed")
+        return 0
+    for sentence in done.said:
+        print(sentence)
+    print(f"{url} is repaired; {done.copy} is a copy of it as it was")
+    storage = open_storage(url, create=False, to_write=False)
+    for name in optuna.get_all_study_names(storage):
+        sound_spec(find_study(storage, name))  # which warns of a study that has lost more than trials
+    return 0
+
+
+def _unsound(storage: BaseStorage) -> Iterator[int]:
+    """The finished trials that nothing could be read of, by the ids that the storage has for them."""
+    for name in optuna.get_all_study_names(storage):
+        with suppress(InputError):  # of another program, or damaged as a whole
+            for trial in unsound_trials(find_study(storage, name)):
+                yield trial._trial_id
+
+
+def _check_at_rest(study: optuna.Study, to_delete: Sequence[Path]) -> None:
     name, running = study.study_name, study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     holders = [(trial.number, signature(trial)) for trial in running if not is_dead(trial, time.time())]
     at_work = [f"trial {number} of process {by['pid']} on {by['host']}" for number, by in holders if by is not None]
     if at_work:
         raise InputError(f"study {name!r} is being searched: {', '.join(at_work)}; stop that first, or delete it with --force")
-    if folder.is_dir():
+    for folder in filter(Path.is_dir, to_delete):
         with alone(folder, "confirm") as at_rest:
             if not at_rest:
                 raise InputError(f"study {name!r} is being confirmed; stop that first, or delete it with --force")

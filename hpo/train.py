@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from hpo.cli.console import say
 from hpo.cli.entry import entry
-from hpo.cli.flags import add_data_argument, add_engine_arguments, path, positive
+from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, path, positive
 from hpo.reporting.export import REMEDY, ExportedConfig, ExportedData
 from hpo.runtime.signals import Stopper
 from hpo.study.objective import DEFAULT_OBJECTIVE, measured
+from hpo.study.spec import TRAIN_FOLDER
 from trainers import Dataset, Interactions, TrainConfig, load_dataset
+from trainers.checkpoints import CheckpointFile, training_key
 from trainers.data.datasets import load_all
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.engines import choose_engine, make_engine
@@ -80,10 +85,15 @@ def main(argv: list[str] | None = None) -> int:
         help="train on all interactions, validation and test too, and measure nothing: the model to use",
     )
     parser.add_argument("--evaluate-every", type=positive, default=5, metavar="N", help="epochs between evaluations (5)")
+    parser.add_argument(
+        "--output", type=path, default=OUTPUT, metavar="DIR", help=f"where a checkpoint is kept until training ends ({OUTPUT})"
+    )
+    add_checkpoint_argument(parser)
     add_data_argument(parser)
     add_engine_arguments(parser)
     parser.set_defaults(engine=None)
-    return entry(parser, argv, _train, stopped="nothing is kept of a single training", trains=True)
+    stopped = "the epochs that are trained are kept; the same command goes on after them"
+    return entry(parser, argv, _train, stopped=stopped, trains=True)
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -115,20 +125,35 @@ def _train(arguments: argparse.Namespace) -> int:
         say(console, f"training on all {len(dataset.train):,} interactions, test pairs too: no figure can be measured")
     if arguments.save is not None:
         _check_saving(arguments.save)
+    metrics = measured(file.objective)
     with Stopper().catching() as stopper:
-        every, metrics = arguments.evaluate_every, measured(file.objective)
-        engine = make_engine(choice, seen, validation, every, should_stop=stopper.should_stop, metrics=metrics)
-        run = Run(engine, file.config)
-        for result in run:
-            shown = "" if result.metrics is None else f", validation {_shown(result.metrics, metrics)}"
-            say(console, f"epoch {result.epoch}/{file.config.epochs}: loss {result.loss:.4f}{shown}")
+        every, stops = arguments.evaluate_every, stopper.should_stop
+        engine = make_engine(choice, seen, validation, every, should_stop=stops, metrics=metrics)
+        run = Run(engine, file.config, checkpoint=_checkpoint(arguments, training_key(file.config, seen, validation, choice)))
+        _train_and_save(run, metrics, dataset, arguments.save, console)
     same_data = file.data and (dataset.checksum, how) == (file.data.checksum, file.data.validation)
     if file.exported and same_data and validation is not None:
         say(console, f"exported: validation {_shown(file.exported, metrics)}")
     if arguments.save is not None:
-        Recommender.of(dataset, *run.vectors()).save(arguments.save)
         say(console, f"wrote {arguments.save}; python -m hpo.recommend {arguments.save} makes lists of it")
     return 0
+
+
+def _train_and_save(run: Run, metrics: Sequence[str], dataset: Dataset, path: Path | None, console: Console) -> None:
+    """Train and say each epoch. The model is saved while there is still a checkpoint."""
+    epochs = run.config.epochs
+    for result in run:
+        shown = "" if result.metrics is None else f", validation {_shown(result.metrics, metrics)}"
+        say(console, f"epoch {result.epoch}/{epochs}: loss {result.loss:.4f}{shown}")
+        if result.epoch == epochs and path is not None:
+            Recommender.of(dataset, *run.vectors()).save(path)
+
+
+def _checkpoint(arguments: argparse.Namespace, key: dict[str, Any]) -> CheckpointFile:
+    """Where an interrupted training goes on: one file for each training."""
+    what = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20]
+    path = arguments.output / TRAIN_FOLDER / f"{what}.npz"
+    return CheckpointFile(path, key, "the training", every=arguments.checkpoint_every)
 
 
 def _split(dataset: Dataset, how: ValidationSplit | None) -> tuple[Interactions, Interactions | None, ValidationSplit | None]:

@@ -45,7 +45,7 @@ LONGEST_FIRST = """
     trainers/engines/test_triton_engine.py hpo/search/test_processes.py trainers/test_train.py hpo/search/test_dask.py
     hpo/test_interrupted.py hpo/test_faults.py hpo/storage/test_servers.py trainers/engines/test_numba_engine.py test_wheel.py
     hpo/test_browser.py hpo/test_studies.py hpo/confirmation/test_rivals.py hpo/test_lanes.py hpo/test_run.py
-    hpo/test_damage.py search_spaces/test_spaces.py hpo/confirmation/test_statistics.py test_kernel_cache.py
+    hpo/test_damage.py hpo/test_repair.py search_spaces/test_spaces.py hpo/confirmation/test_statistics.py test_kernel_cache.py
     trainers/engines/test_torch_engine.py trainers/engines/test_prefilter.py trainers/test_compile_time.py
 """
 LONGEST = {file: place for place, file in enumerate(LONGEST_FIRST.split())}

@@ -8,10 +8,12 @@ hpo.replicate trains this way, to see what papers saw.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from trainers.config import TrainConfig
-from trainers.engines.protocol import Engine, EpochResult
+from trainers.engines.protocol import Engine, EpochResult, State
 
 MIN_DELTA = 1e-6  # of a new best
 LOWEST_RATE = 1e-6
@@ -38,8 +40,17 @@ class EarlyStopping:
 
     def __init__(self, plateau: Plateau, config: TrainConfig) -> None:
         self._plateau, self._epochs, self._rate = plateau, config.epochs, config.learning_rate
-        self._best, self._best_parameters = float("-inf"), None
-        self._failures = 0
+        self._best, self._failures = float("-inf"), 0
+        self._best_parameters: State = {}  # before the first epoch
+
+    def notes(self) -> tuple[dict[str, Any], State]:
+        """What it knows of the epochs so far, as JSON holds it, and the best epoch's parameters; for `go_on`."""
+        return {"best": self._best, "failures": self._failures, "rate": self._rate}, self._best_parameters
+
+    def go_on(self, values: Mapping[str, Any], best_parameters: State) -> None:
+        """Go on after the epochs that notes are about."""
+        self._best, self._failures, self._rate = float(values["best"]), int(values["failures"]), float(values["rate"])
+        self._best_parameters = best_parameters
 
     def ends(self, engine: Engine, result: EpochResult) -> bool:
         """To be told of every epoch: whether it was the last one. Then the lane has the best epoch's parameters.

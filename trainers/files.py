@@ -1,8 +1,9 @@
-"""Writing files: whole or not at all, and failures in one way. Reading arrays of which nobody knows who wrote them."""
+"""Writing files: whole or not at all, and failures in one way. Reading none that blocks, and arrays of unknown origin."""
 
 from __future__ import annotations
 
 import os
+import stat
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.errors import InputError, first_line
+
+KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+
+
+def check_regular(path: Path) -> None:
+    """Look at the kind of a file before it is opened: a named pipe may block for ever, a device may have no end.
+
+    Raises:
+        InputError: it is no regular file.
+        OSError: it does not exist, or may not be looked at.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: is {KINDS.get(stat.S_IFMT(mode), 'a device')}; give a regular file")
 
 
 @contextmanager
@@ -33,18 +48,20 @@ def writing(path: Path, remedy: str = "") -> Iterator[None]:
         raise InputError(f"{path}: cannot be written: {reason}" + (f"; {remedy}" if remedy else "")) from None
 
 
-def write_bytes(path: Path, content: bytes, remedy: str = "") -> None:
-    """Write a file so that a reader sees the old or the new content, never half of it. Its folder is made.
+def write_bytes(path: Path, content: bytes, remedy: str = "", make_folder: bool = True) -> None:
+    """Write a file so that a reader sees the old or the new content, never half of it.
 
     Args:
         remedy: as for `writing`.
+        make_folder: whether its folder is made; if not, there must be one.
 
     Raises:
         InputError: the folder cannot be made, or the file not written.
     """
     scratch = path.with_name(f".{os.getpid()}.{path.name}")
     with writing(path, remedy):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
             scratch.write_bytes(content)
             os.replace(scratch, path)
@@ -54,9 +71,9 @@ def write_bytes(path: Path, content: bytes, remedy: str = "") -> None:
             raise
 
 
-def write_text(path: Path, text: str, remedy: str = "") -> None:
+def write_text(path: Path, text: str, remedy: str = "", make_folder: bool = True) -> None:
     """As `write_bytes`, in UTF-8."""
-    write_bytes(path, text.encode(), remedy)
+    write_bytes(path, text.encode(), remedy, make_folder)
 
 
 def read_arrays(file: BinaryIO, most_bytes: int) -> dict[str, NDArray[Any]]:

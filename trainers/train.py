@@ -7,7 +7,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
+from trainers.checkpoints import CheckpointFile, Notes, training_key
 from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.early_stopping import EarlyStopping, Plateau
@@ -15,15 +17,20 @@ from trainers.engines import Engine, EpochResult, choose_engine, make_engine
 from trainers.engines.protocol import USUAL_METRICS, Vectors
 from trainers.engines.registry import AUTO
 from trainers.errors import TrainingDiverged
-from trainers.lanes import LaneRunner
+from trainers.lanes import LaneJob, LaneRunner
 from trainers.stopping import ShouldStop, never
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Job:
+@dataclass(eq=False)
+class _Job(LaneJob):
     config: TrainConfig
+    checkpoint: CheckpointFile | None = None
+    went_on_after: int = 0
+
+    def go_on(self, epochs: int, notes: Notes) -> None:
+        self.epochs = self.went_on_after = epochs
 
 
 class Run:
@@ -35,14 +42,24 @@ class Run:
     >>> users, items = run.vectors()
     """
 
-    def __init__(self, engine: Engine, config: TrainConfig, plateau: Plateau | None = None) -> None:
+    def __init__(
+        self, engine: Engine, config: TrainConfig, plateau: Plateau | None = None, checkpoint: CheckpointFile | None = None
+    ) -> None:
         """
         Args:
             plateau: when to stop early, with the best epoch's vectors; the engine then has to evaluate after every epoch.
+            checkpoint: where to go on from, and to leave checkpoints until the last epoch has been given and the next one is
+                asked for. A plateau's notes are not in them: give one or the other.
+
+        Raises:
+            ValueError: a plateau and checkpoints.
         """
+        if plateau is not None and checkpoint is not None:
+            raise ValueError("a run with a plateau leaves no checkpoints")
         self.config = config
         self._stopping = None if plateau is None else EarlyStopping(plateau, config)
         self._engine = engine
+        self._job = _Job(config, checkpoint)
         self._epochs = self._train()
         self._last: EpochResult | None = None
 
@@ -51,14 +68,23 @@ class Run:
 
     def _train(self) -> Iterator[EpochResult]:
         """The lane is kept after the last epoch, for the vectors."""
-        jobs = iter([_Job(self.config)])
+        jobs = iter([self._job])
         for ((_, result),) in LaneRunner[_Job](self._engine).rounds(lambda free: islice(jobs, free)):
-            self._last = result
-            check_finite(result)
+            self._job.epochs, self._last = result.epoch, result
+            try:
+                check_finite(result)
+            except TrainingDiverged:
+                self._delete_checkpoint()
+                raise
             ended = self._stopping is not None and self._stopping.ends(self._engine, result)
             yield result
             if ended or result.epoch == self.config.epochs:
+                self._delete_checkpoint()
                 return
+
+    def _delete_checkpoint(self) -> None:
+        if self._job.checkpoint is not None:
+            self._job.checkpoint.delete()
 
     def finish(self) -> EpochResult:
         """Train the epochs that are left; returns the last one."""
@@ -71,6 +97,11 @@ class Run:
         """User (n_users, d) and item (n_items, d) vectors, float32, of the epochs trained so far; inner products rank."""
         return self._engine.vectors(0)
 
+    @property
+    def went_on_after(self) -> int:
+        """Epochs that an earlier, interrupted run had trained; known once the first epoch has been asked for."""
+        return self._job.went_on_after
+
 
 def train(
     config: TrainConfig,
@@ -81,6 +112,7 @@ def train(
     evaluate_every: int = 1,
     should_stop: ShouldStop = never,
     metrics: Sequence[str] = USUAL_METRICS,
+    checkpoint: str | Path | None = None,
 ) -> Run:
     """Train a config on `seen`, evaluating on `held_out` every `evaluate_every` epochs and after the last.
 
@@ -89,13 +121,21 @@ def train(
     Iterating raises TrainingDiverged when the loss is no longer finite, and Stopped soon after `should_stop()` says yes: it is
     asked several times a second, in the middle of an epoch, too.
 
+    Args:
+        checkpoint: an .npz file that is written every half minute and when training is stopped. If it is there and of the same
+            training, the run goes on from it, to the same numbers as without the interruption; epochs that were trained before
+            are not given again. It is deleted when the iteration ends.
+
     Raises:
         InputError: an engine or device that is unknown, absent or cannot run the config; nothing to train on; a metric that
             does not exist.
     """
     choice = choose_engine(config, engine, device)
     log.info("engine %s on %s: %s", choice.name, choice.device, choice.reason)
-    return Run(make_engine(choice, seen, held_out, evaluate_every, should_stop=should_stop, metrics=metrics), config)
+    made = make_engine(choice, seen, held_out, evaluate_every, should_stop=should_stop, metrics=metrics)
+    if checkpoint is None:
+        return Run(made, config)
+    return Run(made, config, checkpoint=CheckpointFile(Path(checkpoint), training_key(config, seen, held_out, choice)))
 
 
 def check_finite(result: EpochResult) -> None:

@@ -20,6 +20,7 @@ from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
 from trainers.errors import InputError, first_line
+from trainers.files import check_regular
 from trainers.text import clipped, shown
 
 LARGEST, LARGEST_SEALED = 1_000_000, 16_000_000  # characters; a million take up to twenty seconds
@@ -38,11 +39,12 @@ def read_yaml(path: str | Path, is_sealed: bool = False) -> dict[str, Any]:
     """The mapping that a YAML file holds; `is_sealed`: one that was written `sealed`.
 
     Raises:
-        InputError: the file is missing, unreadable, too large, not YAML (with its line), repeats a key, holds no mapping, or is
-            not what was sealed.
+        InputError: the file is missing, unreadable, too large, no regular file, not YAML (with its line), repeats a key, holds
+            no mapping, or is not what was sealed.
     """
     where, most = clipped(str(path)), LARGEST_SEALED if is_sealed else LARGEST
     try:
+        check_regular(Path(path))
         with open(path, encoding="utf-8") as file:
             text = file.read(most + 1)
     except OSError as error:

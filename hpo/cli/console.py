@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Te
 from rich.table import Table
 from rich.text import Text
 
-from hpo.runtime.text import counted, duration
+from hpo.runtime.text import counted, duration, finished_of
 from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
 from hpo.study.trials import Tally, tally
 from trainers.text import visible
@@ -112,7 +112,7 @@ def _tally(study: optuna.Study) -> Tally:
 
 def _state(counts: Tally, budget: int) -> str:
     best = "" if counts.best is None else f", best {counts.best:.4f}"
-    return f"{counts.finished}/{budget} finished ({counts.pruned} pruned), {counts.failed} failed{best}"
+    return f"{finished_of(counts.finished, budget)} finished ({counts.pruned} pruned), {counts.failed} failed{best}"
 
 
 def table(title: str, header: list[str], rows: list[list[str]]) -> Table:

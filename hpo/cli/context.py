@@ -11,7 +11,8 @@ import optuna
 from optuna.storages import BaseStorage
 
 from hpo.search.claims import reap
-from hpo.storage.open import open_storage, storage_url, without_password
+from hpo.storage.address import storage_url, without_password
+from hpo.storage.open import open_storage
 from hpo.study.definition import stored_definition
 from hpo.study.spec import StudySpec, is_study_file
 from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec
@@ -37,16 +38,20 @@ def sound_spec(study: optuna.Study) -> StudySpec | None:
         return None
 
 
-def stored_study(arguments: argparse.Namespace) -> tuple[StudySpec, optuna.Study, BaseStorage]:
-    """A study that has run: its definition as of then, the study, and its storage. Trials of dead workers are reaped.
+def stored_study(arguments: argparse.Namespace, to_write: bool = False) -> tuple[StudySpec, optuna.Study, BaseStorage]:
+    """A study that has run: its definition as of then, the study, and its storage.
+
+    Args:
+        to_write: reap the trials of dead workers; without it a journal is neither locked nor changed.
 
     Raises:
         InputError: no such storage or study, or it is damaged.
     """
-    storage = open_storage(storage_url(arguments.storage, arguments.output), create=False)
+    storage = open_storage(storage_url(arguments.storage, arguments.output), create=False, to_write=to_write)
     study = find_study(storage, stored_name(arguments.study))
     spec = stored_spec(study)
-    reap(study, stale_hours=math.inf)  # those of this machine only: a reader does not know how long others may take
+    if to_write:
+        reap(study, stale_hours=math.inf)  # those of this machine only: nobody has said how long others may take
     return spec, study, storage
 
 
@@ -57,7 +62,7 @@ def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> 
         InputError: no such storage or study, its data have changed, or `to_train` this machine lacks its engine, or a rival of
             a study that was last searched as a rival itself is missing or broken.
     """
-    spec, study, storage = stored_study(arguments)
+    spec, study, storage = stored_study(arguments, to_write=to_train)
     where, rivals = (spec, arguments.output, arguments.data_dir), stored_rivals(study)
     if to_train and not rivals:
         rivals = tuple(spec.rival_specs())

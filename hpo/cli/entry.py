@@ -11,7 +11,7 @@ from optuna.exceptions import StorageInternalError
 from hpo.runs.provenance import note_revision
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, reason_of, say_error, set_up_logging, set_up_output
 from hpo.runtime.signals import StoppedBySignal, hear_ctrl_c
-from hpo.storage.open import has_password
+from hpo.storage.address import has_password, storage_url
 from trainers.errors import InputError, OutOfMemory, TrainingDiverged
 
 
@@ -54,13 +54,20 @@ def entry(
         return FAILED
 
 
+def _check_storage(arguments: argparse.Namespace) -> None:
+    """Refuse a misspelt URL before anything is read, and warn of a password that others can see."""
+    if not hasattr(arguments, "storage"):
+        return
+    storage_url(arguments.storage, getattr(arguments, "output", None))
+    if arguments.storage and has_password(arguments.storage):
+        print("warning: the password in --storage shows in `ps`; set HPO_STORAGE or use ~/.pgpass instead", file=sys.stderr)
+
+
 def _parsed(parser: argparse.ArgumentParser, argv: list[str] | None, trains: bool) -> argparse.Namespace:
     """The arguments, once the process is ready to work."""
     arguments = parser.parse_args(argv)
     set_up_logging()
-    url = getattr(arguments, "storage", None)
-    if url and has_password(url):
-        print("warning: the password in --storage shows in `ps`; set HPO_STORAGE or use ~/.pgpass instead", file=sys.stderr)
+    _check_storage(arguments)
     if trains:
         from trainers.engines.resources import take_share
 

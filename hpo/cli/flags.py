@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpo.study.spec import StudySpec
+from trainers.checkpoints import EVERY_SECONDS
 from trainers.engines import ENGINES
 from trainers.engines.registry import AUTO, DEVICES
 from trainers.errors import InputError, unknown
@@ -50,6 +51,17 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """`--engine` and `--device`."""
     parser.add_argument("--engine", default=AUTO, choices=[AUTO, *ENGINES], help="what trains (auto: the fastest that can)")
     parser.add_argument("--device", default=AUTO, choices=DEVICES)
+
+
+def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
+    """`--checkpoint-every`."""
+    parser.add_argument(
+        "--checkpoint-every",
+        type=at_least_zero,
+        default=EVERY_SECONDS,
+        metavar="SECONDS",
+        help=f"time between two checkpoints of what trains, 0: after every epoch ({EVERY_SECONDS:g})",
+    )
 
 
 def add_confirm_arguments(parser: argparse.ArgumentParser) -> None:
@@ -158,6 +170,11 @@ def seconds(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be above 0, got {clipped(text, SHOWN)}")
     return value
+
+
+def at_least_zero(text: str) -> float:
+    """An argparse type: a number of seconds, 0 included."""
+    return 0.0 if text.strip() in ("0", "0.0") else seconds(text)
 
 
 hours = seconds

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 
 from pydantic import BaseModel, JsonValue
@@ -33,11 +34,12 @@ class CaveatKind(StrEnum):
     LAWS_DIFFER = "laws differ"  # how validation and test were drawn
     SPLITS_DIFFER = "splits differ"  # validation and test, in popularity
     TEST_READ_AGAIN = "test read again"
+    TEST_CHANGED = "test changed"  # the test data are others than those of an earlier confirm
     TEST_READ_FOR_OTHERS = "test read for others"
     TUNING_GAIN = "tuning gain"
     CURVE_RISES = "curve rises"  # at the end of the training
     LONGER_TRAINING_HELPED = "longer training helped"
-    MIXED_REVISIONS = "mixed revisions"
+    OTHER_REVISIONS = "other revisions"  # of the program trained or measured what is taken from the store
     MIXED_MACHINES = "mixed machines"
     MIXED_LIBRARIES = "mixed libraries"
     BASELINE_AHEAD = "baseline ahead"
@@ -126,15 +128,28 @@ def _unfinished(label: str, chosen: Finalist, search_epochs: int, objective: str
     return Caveat(kind=kind, subject=label, facts={**facts}) if rise > STILL_RISING else None
 
 
+def other_revisions(subject: str, programs: Collection[str], now: str) -> list[Caveat]:
+    """A caveat where figures come of runs that another revision of the program has trained or measured.
+
+    What has changed since is not in them, or the key of a run would have told (`hpo.runs.store.RunKey`).
+
+    Args:
+        subject: whose figures they are.
+        programs: of each run, the revision that made it.
+        now: the revision that gives the figures out.
+    """
+    others = Counter(program for program in programs if program != now)
+    if not others:
+        return []
+    facts: dict[str, JsonValue] = {"now": now, "then": {**dict(sorted(others.items()))}, "runs": len(programs)}
+    return [Caveat(kind=CaveatKind.OTHER_REVISIONS, subject=subject, facts=facts)]
+
+
 def _mixed(methods: Sequence[Method]) -> Iterator[Caveat]:
-    """Where the methods' runs do not come from one program, with one version of its libraries, on one kind of machine."""
-    sources = {
-        CaveatKind.MIXED_REVISIONS: {revision for method in methods for revision in method.trained_by},
-        CaveatKind.MIXED_MACHINES: {machine for method in methods for machine in method.trained_on},
-    }
-    for kind, found in sources.items():
-        if len(found) > 1:
-            yield Caveat(kind=kind, subject=methods[0].label, facts={"found": [*sorted(found)]})
+    """Where the methods' runs do not come from one kind of machine, or from one version of the libraries."""
+    machines = {machine for method in methods for machine in method.trained_on}
+    if len(machines) > 1:
+        yield Caveat(kind=CaveatKind.MIXED_MACHINES, subject=methods[0].label, facts={"found": [*sorted(machines)]})
     by_engine: dict[str, set[str]] = {}
     for method in methods:
         for engine, libraries in method.trained_with.items():

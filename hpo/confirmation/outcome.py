@@ -156,7 +156,7 @@ class Confirmation(Stored):
         """
         words = InWords(statements=tuple(self.statements()), caveats=tuple(self.sentences()))
         text = to_yaml(self.model_copy(update={"in_words": words}).to_dict())
-        write_text(folder / CONFIRM, sealed(text), CHANGE_OUTPUT_HINT)
+        write_text(folder / CONFIRM, sealed(text), CHANGE_OUTPUT_HINT, make_folder=False)
         return folder / CONFIRM
 
     @classmethod
@@ -184,7 +184,8 @@ def confirmation(folder: Path, study: optuna.Study) -> Confirmation | None:
         log.warning("%s; the study counts as not confirmed until then", error)
         return None
     ours = stored_definition(study.study_name, study.user_attrs)
-    if found.study_id != study.user_attrs.get(STUDY_ID) or differences(found.definition, ours):
-        log.warning("%s is of another study of this name: it is not shown", path)
+    is_same = (found.study, found.study_id) == (study.study_name, study.user_attrs.get(STUDY_ID))  # a copy has the id
+    if not is_same or differences(found.definition, ours):
+        log.warning("%s is of another study, %s: it is not shown", path, found.study)
         return None
     return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
+from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.study.definition import stored_definition
@@ -16,27 +18,37 @@ from trainers.errors import InputError
 TEST_LOG = "test readings"  # attribute of the study: what each confirm compared on the test split
 
 
-def log_reading(study: optuna.Study, reading: Mapping[str, Any]) -> list[Caveat]:
-    """Keep with the study what is about to be read on the test split; a caveat when that is more than one thing by now.
+def log_reading(study: optuna.Study, test: str, compared: Mapping[str, Any]) -> list[Caveat]:
+    """Keep with the study what is about to be read on the test split; caveats when that is more than one thing by now, and when
+    it was read on other test data before.
 
     Who searches on until the verdict pleases chooses on the test split. It is kept before stage 2 begins: what a confirm that
     was interrupted has finished can be looked at, too.
 
     Args:
-        reading: config digest and number of seeds of each method, by label.
+        test: checksum of the test split.
+        compared: config digest and number of seeds of each method, by label.
     """
     readings: list[Mapping[str, Any]] = [each for each in study.user_attrs.get(TEST_LOG, []) if isinstance(each, dict)]
+    reading = {"test": test, "compared": dict(compared)}
     if _what(reading) not in map(_what, readings):
         readings = [*readings, reading]
         study.set_user_attr(TEST_LOG, readings)
-    if len(readings) < 2:
-        return []
-    return [Caveat(kind=CaveatKind.TEST_READ_AGAIN, subject=study.study_name, facts={"times": len(readings)})]
+    by_test = Counter(str(each.get("test")) for each in readings)
+    caveats = []
+    if len(readings) > 1:
+        times: dict[str, JsonValue] = {"times": len(readings)}
+        caveats.append(Caveat(kind=CaveatKind.TEST_READ_AGAIN, subject=study.study_name, facts=times))
+    if len(by_test) > 1:
+        facts: dict[str, JsonValue] = {"now": test, "times": by_test.pop(test), "before": {**by_test}}
+        caveats.append(Caveat(kind=CaveatKind.TEST_CHANGED, subject=study.study_name, facts=facts))
+    return caveats
 
 
-def _what(reading: Mapping[str, Any]) -> list[str]:
+def _what(reading: Mapping[str, Any]) -> tuple[str, list[str]]:
     """What was read, whatever it was called: labels count trials, which may go on without another winner."""
-    return sorted(map(str, reading.values()))
+    compared = reading.get("compared")
+    return str(reading.get("test")), sorted(map(str, compared.values())) if isinstance(compared, dict) else []
 
 
 def readings_of_other_studies(study: optuna.Study, storage: BaseStorage) -> list[Caveat]:

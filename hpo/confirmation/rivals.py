@@ -15,6 +15,7 @@ from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.results import NO_SEARCH, Finalist, SearchCost, highest, search_cost
 from hpo.runtime.text import counted
 from hpo.study.definition import Difference, differences, stored_definition
+from hpo.study.owner import while_it_exists
 from hpo.study.spec import StudySpec
 from hpo.study.stored import stored_spec
 from hpo.study.trials import best_trials, ways_searched
@@ -110,15 +111,15 @@ class Rivals:
     def _ways(self) -> list[dict[str, Any]]:
         return ways_searched(self.study)
 
-    @cached_property
-    def _studies(self) -> list[str]:
-        return optuna.get_all_study_names(self.storage)
-
     def _tuned(self, rival: StudySpec) -> Contender | NotTuned:
         """The rival's winner, chosen as ours is, when its study has run, and in the same way."""
-        if rival.name not in self._studies:
+        if rival.name not in optuna.get_all_study_names(self.storage):
             return NotTuned("has not run")
         study = optuna.load_study(study_name=rival.name, storage=self.storage)
+        with while_it_exists(study, "confirmed as a rival"):
+            return self._winner_of(study, rival)
+
+    def _winner_of(self, study: optuna.Study, rival: StudySpec) -> Contender | NotTuned:
         try:
             asked = rival.with_budget_of(self.work.spec)
         except InputError as error:

@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 
-from hpo.confirmation.caveats import caveats_of
+from hpo.confirmation.caveats import caveats_of, other_revisions
 from hpo.confirmation.data_caveats import data_caveats
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.confirmation.reading_log import log_reading, readings_of_other_studies
@@ -28,6 +28,7 @@ from hpo.study.trials import finalist_trials, trial_config
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig
 from trainers.baselines import BASELINES
+from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
 from trainers.data.prepare import TestData
 from trainers.engines import engine_for
@@ -45,6 +46,7 @@ class Confirmer:
     storage: BaseStorage
     progress: Progress
     stopper: Stopper
+    checkpoint_every: float = EVERY_SECONDS
 
     def run(self, study: optuna.Study) -> Confirmation:
         """Both stages.
@@ -61,11 +63,14 @@ class Confirmer:
         ours = Contender(f"{title(spec)} tuned", winner.config, spec.confirm.seeds, cost, finalists)
         others, caveats = Rivals(self.work, study, self.storage, self._select).of(ours)
         compared = [ours, *others]
-        read = log_reading(study, {one.label: [self._first(one).digest(), one.n_seeds] for one in compared})
+        read = log_reading(
+            study, test.pairs.checksum, {one.label: [self._first(one).digest(), one.n_seeds] for one in compared}
+        )
         tested = [self._tested(contender) for contender in compared]
         methods = [method for method, _ in tested]
         validated = {one.label: list(one.finalists) for one in compared if one.finalists}
         baselines = [self._baseline(name) for name in BASELINES]
+        by = provenance(self.work.choice.device)
         return Confirmation(
             study=spec.name,
             study_id=study.user_attrs[STUDY_ID],
@@ -79,12 +84,13 @@ class Confirmer:
                 *data_caveats(self.work, test.pairs, test.facts),
                 *read,
                 *readings_of_other_studies(study, self.storage),
+                *other_revisions(ours.label, self._full_runs.programs.values(), by.program),
                 *caveats_of(methods, validated, baselines, spec.search.epochs, spec.objective),
             ],
             baselines=baselines,
             validated=validated,
             definition=stored_definition(study.study_name, study.user_attrs),
-            provenance=provenance(self.work.choice.device),
+            provenance=by,
         )
 
     def _data(self) -> DataCounts:
@@ -161,7 +167,8 @@ class Confirmer:
     def _full_runs(self) -> FullRuns:
         """Finished runs of this study and, where the same config was trained for another one, of that."""
         store = RunStore(self.work.folder / "runs", elsewhere=self.work.output)
-        return FullRuns(store, self.progress, self.stopper, measured_at_full_budget(self.work.spec.objective))
+        measured = measured_at_full_budget(self.work.spec.objective)
+        return FullRuns(store, self.progress, self.stopper, measured, self.checkpoint_every)
 
     @cached_property
     def _test(self) -> TestData:

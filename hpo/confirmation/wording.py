@@ -12,8 +12,11 @@ from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.results import Method
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Evidence, Word
 from hpo.runs.store import BaselineResult
+from hpo.runtime.text import counted
 
 Facts = dict[str, Any]
+RETRAIN = "to train them again, delete the folder runs of every study in the output folder: they lend each other runs"
+CHECKSUM_LENGTH = 12  # characters shown of a checksum
 REVISION_LENGTH = 12  # characters shown of a git revision
 WHY_NOT_TUNED = {
     "has not run": "has not run",
@@ -214,8 +217,17 @@ def _splits_differ(subject: str, facts: Facts) -> str:
 
 def _test_read_again(subject: str, facts: Facts) -> str:
     return (
-        f"the test split has been read for {facts['times']} comparisons of this study that differ in winner, rivals, seeds or "
-        "epochs: the more of them, the less a verdict means"
+        f"the test split has been read for {facts['times']} comparisons of this study that differ in winner, rivals, seeds, "
+        "epochs or test data: the more of them, the less a verdict means"
+    )
+
+
+def _test_changed(subject: str, facts: Facts) -> str:
+    readings = {**facts["before"], facts["now"]: facts["times"]}
+    shown = ", ".join(f"{counted(times, 'reading')} of {test[:CHECKSUM_LENGTH]}" for test, times in readings.items())
+    return (
+        f"the test data are not those that an earlier confirm has read (by checksum: {shown}, the last being what they are "
+        "now): figures on other test data are not comparable with these"
     )
 
 
@@ -242,10 +254,20 @@ def _longer_training_helped(subject: str, facts: Facts) -> str:
     return f"{subject}: validation {facts['objective']} was {before} and {after}{UNFINISHED}"
 
 
-def _mixed_revisions(subject: str, facts: Facts) -> str:
-    revisions = ", ".join(found[:REVISION_LENGTH] for found in facts["found"])
-    program = f"{len(facts['found'])} revisions of the program ({revisions})"
-    return f"these runs were trained by {program}: see trained_by in confirm.yaml"
+def _other_revisions(subject: str, facts: Facts) -> str:
+    then, now = facts["then"], _revision(facts["now"])
+    by = ", ".join(f"{count} by {_revision(program)}" for program, count in then.items())
+    another = "another revision" if len(then) == 1 else "other revisions"
+    return (
+        f"{sum(then.values())} of the {facts['runs']} runs behind these figures were trained or measured by {another} of the "
+        f"program ({by}) than the one that gives them out ({now}): what has changed in between is not in them; {RETRAIN}"
+    )
+
+
+def _revision(program: str) -> str:
+    """A revision, shortened; `dirty` stays."""
+    revision, _, dirty = program.partition(" ")
+    return f"{revision[:REVISION_LENGTH]} {dirty}".strip()
 
 
 def _mixed_machines(subject: str, facts: Facts) -> str:
@@ -256,7 +278,7 @@ def _mixed_machines(subject: str, facts: Facts) -> str:
 def _mixed_libraries(subject: str, facts: Facts) -> str:
     return (
         f"runs of engine {subject} were trained with different libraries ({'; '.join(facts['found'])}), which may round "
-        "differently: to train them again, delete the study's runs folder"
+        f"differently; {RETRAIN}"
     )
 
 
@@ -283,11 +305,12 @@ WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
     CaveatKind.LAWS_DIFFER: _laws_differ,
     CaveatKind.SPLITS_DIFFER: _splits_differ,
     CaveatKind.TEST_READ_AGAIN: _test_read_again,
+    CaveatKind.TEST_CHANGED: _test_changed,
     CaveatKind.TEST_READ_FOR_OTHERS: _test_read_for_others,
     CaveatKind.TUNING_GAIN: _tuning_gain,
     CaveatKind.CURVE_RISES: _curve_rises,
     CaveatKind.LONGER_TRAINING_HELPED: _longer_training_helped,
-    CaveatKind.MIXED_REVISIONS: _mixed_revisions,
+    CaveatKind.OTHER_REVISIONS: _other_revisions,
     CaveatKind.MIXED_MACHINES: _mixed_machines,
     CaveatKind.MIXED_LIBRARIES: _mixed_libraries,
     CaveatKind.BASELINE_AHEAD: _baseline_ahead,

@@ -15,6 +15,7 @@ from hpo.reporting.export import BEST, check_owner
 from hpo.reporting.figures import CURVES, SHAPE, pictures
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import HTML, write_report
+from hpo.study.definition import NAMED
 from hpo.study.spec import StudySpec
 from trainers.files import writing
 
@@ -36,6 +37,9 @@ def publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output: 
 
     folder = output / spec.name
     check_owner(folder, study, to_overwrite=False)
+    if study.user_attrs.get(NAMED) != study.study_name:
+        _forget_attached(study, storage)
+        study.set_user_attr(NAMED, study.study_name)
     overview = Overview.of(spec, study, folder)
     drawn = pictures(overview)
     paths = write_report(overview, drawn, folder)
@@ -70,6 +74,13 @@ def _meta(text: Any) -> dict[str, Any]:
 def study_attributes(study: optuna.Study, storage: BaseStorage) -> dict[str, Any]:
     """What Optuna itself keeps with a study."""
     return next(each.system_attrs for each in storage.get_all_studies() if each.study_name == study.study_name)
+
+
+def _forget_attached(study: optuna.Study, storage: BaseStorage) -> None:
+    """A copy of a study names the files of the original, which are not to be overwritten; leave null as the dashboard does."""
+    for key, value in study_attributes(study, storage).items():
+        if key.startswith(ATTACHED) and _meta(value).get("filename") in (BEST, HTML):
+            storage.set_study_system_attr(study._study_id, key, json.dumps(None))
 
 
 def _attach(study: optuna.Study, storage: BaseStorage, path: Path, store: FileSystemArtifactStore) -> None:

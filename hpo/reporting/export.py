@@ -17,6 +17,7 @@ from hpo.runtime.typed_files import Stored
 from hpo.study.attributes import PUBLISHED_MARK, SEARCHED_BY, WORKER
 from hpo.study.definition import STUDY_ID
 from hpo.study.objective import Objective
+from hpo.study.owner import note_owner, refuse_others
 from hpo.study.trials import best_trials, trial_config, trial_metrics
 from hpo.study.workspace import Workspace
 from trainers.config import TrainConfig
@@ -131,32 +132,41 @@ def _write_config(work: Workspace, study_id: str, name: str, config: TrainConfig
         provenance=provenance(work.choice.device),
         **facts,
     )
-    write_text(work.folder / name, to_yaml(content.to_dict()), CHANGE_OUTPUT_HINT)
+    write_text(work.folder / name, to_yaml(content.to_dict()), CHANGE_OUTPUT_HINT, make_folder=False)
     return work.folder / name
 
 
-def owners(folder: Path) -> dict[Path, str | None]:
-    """The files in a study's folder that say whose they are, each with the study's id; None for one that cannot be read."""
-    found: dict[Path, str | None] = {}
+def owners(folder: Path) -> dict[Path, tuple[str, str] | None]:
+    """The files in a study's folder that say whose they are, each with the study's name and id; None for one that cannot be
+    read."""
+    found: dict[Path, tuple[str, str] | None] = {}
     for path in (folder / name for name in (BEST, BEST_TRIAL, CONFIRM)):
         if path.exists():
             try:
-                found[path] = (Confirmation.read(path) if path.name == CONFIRM else ExportedConfig.read(path)).study_id
+                content = Confirmation.read(path) if path.name == CONFIRM else ExportedConfig.read(path)
             except InputError:
                 found[path] = None
+            else:
+                found[path] = content.study, content.study_id
     return found
 
 
+def name_and_id(study: optuna.Study) -> tuple[str, str]:
+    """As the files in its folder have them."""
+    return study.study_name, str(study.user_attrs.get(STUDY_ID))
+
+
 def check_owner(folder: Path, study: optuna.Study | None, to_overwrite: bool = True) -> None:
-    """Look whose results lie in a study's folder, before others are written there; None: a study that is yet to be made.
+    """Look whose a study's folder is, and whose results lie there, before others are written; None: one that is yet to be made.
 
     Args:
         to_overwrite: whether the results themselves are to be written anew, and not only a report.
 
     Raises:
-        InputError: they are those of another study of its name, or `to_overwrite` nobody can say whose.
+        InputError: they are those of another study, or `to_overwrite` nobody can say whose.
     """
-    ours, found = study.user_attrs.get(STUDY_ID) if study else None, owners(folder)
+    refuse_others(folder, study)
+    ours, found = name_and_id(study) if study else None, owners(folder)
     others = [path for path, owner in found.items() if owner not in (None, ours)]
     if to_overwrite and (unreadable := [path for path, owner in found.items() if owner is None]):
         raise InputError(
@@ -165,9 +175,19 @@ def check_owner(folder: Path, study: optuna.Study | None, to_overwrite: bool = T
         )
     if others:
         raise InputError(
-            f"{folder} holds the results of another study of this name ({others[0].name} says so), which is in another storage "
-            "or was deleted; give another --output or --study-name, or move that folder away"
+            f"{folder} holds the results of another study ({others[0].name} says so), which is in another storage or was "
+            "deleted; give another --output or --study-name, or move that folder away"
         )
+
+
+def claim(folder: Path, study: optuna.Study, to_overwrite: bool = True) -> None:
+    """Note that a folder is a study's, before anything else is written there; otherwise as `check_owner`.
+
+    Raises:
+        InputError: see `check_owner`, or the folder cannot be written.
+    """
+    check_owner(folder, study, to_overwrite)
+    note_owner(folder, study)
 
 
 def trials_table(study: optuna.Study) -> pd.DataFrame:
@@ -185,5 +205,5 @@ def trials_table(study: optuna.Study) -> pd.DataFrame:
 
 def export_trials(study: optuna.Study, path: Path) -> Path:
     """Write the table of all trials as CSV."""
-    write_text(path, trials_table(study).to_csv(index=False), CHANGE_OUTPUT_HINT)
+    write_text(path, trials_table(study).to_csv(index=False), CHANGE_OUTPUT_HINT, make_folder=False)
     return path

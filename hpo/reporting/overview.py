@@ -5,22 +5,26 @@ It is made from the storage and confirm.yaml, without data and without training,
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo.confirmation.outcome import Confirmation, DataCounts, confirmation
 from hpo.confirmation.results import SearchCost, search_cost
 from hpo.confirmation.statistics import Comparison, Word
 from hpo.confirmation.wording import LAWS
 from hpo.runs.store import Beyond
-from hpo.runtime.text import counted, duration
+from hpo.runtime.text import counted, duration, finished_of
+from hpo.search.claims import is_dead
+from hpo.study.attributes import FAILURE
 from hpo.study.definition import stored_definition
 from hpo.study.spec import StudySpec
-from hpo.study.trials import best_trials, shown_metrics, tally, trial_config
+from hpo.study.trials import best_trials, has_failed, shown_metrics, tally, trial_config
 from trainers.config import TrainConfig, dotted
 from trainers.data.options import ValidationSplit
 from trainers.metrics.definitions import Metric
@@ -29,6 +33,7 @@ from trainers.text import visible
 from trainers.yaml_files import to_yaml
 
 CAVEATS_TITLE = "Caveats"
+SHOWN_FAILURES = 3  # failed trials whose reason is said
 SEARCH_COLUMNS = ["trials", "epochs to find", "time to find", "time to test"]
 LOSS_KEYS = "loss."  # of the dotted keys of a config
 GRADIENT_COLUMNS = ["method", "negatives with a gradient", *(f"share of the {name}" for name in HARDEST)]
@@ -100,12 +105,19 @@ class Overview:
 
     def progress(self) -> str:
         """How far the search has come, in a sentence."""
-        budget, counts = self.spec.search.trials, tally(self.study.get_trials(deepcopy=False))
-        parts = [f"{self.cost.trials} of {budget} trials finished", f"{counts.pruned} pruned", f"{counts.failed} failed"]
-        parts += [f"{counts.running} running"] if counts.running else []
+        trials = self.study.get_trials(deepcopy=False)
+        budget, counts = self.spec.search.trials, tally(trials)
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        lost = sum(is_dead(trial, time.time(), math.inf) for trial in running)  # nobody has said how long others may take
+        finished = f"{finished_of(self.cost.trials, budget)} trials finished"
+        parts = [finished, f"{counts.pruned} pruned", f"{counts.failed} failed"]
+        parts += [f"{counts.running - lost} running"] if counts.running > lost else []
+        parts += [f"{lost} lost with a process that was killed, which hpo.run runs again"] if lost else []
         parts += [f"{self.cost.epochs:,} epochs trained in {duration(self.cost.seconds)}"]
         done = "" if self.cost.trials >= budget else "Half finished: "
-        return f"{done}{', '.join(parts)}."
+        failed = [f"Trial {one.number} failed: {one.user_attrs[FAILURE]['reason']}." for one in trials if has_failed(one)]
+        more = [f"{len(failed) - SHOWN_FAILURES} more failed."] if len(failed) > SHOWN_FAILURES else []
+        return " ".join([f"{done}{', '.join(parts)}.", *failed[:SHOWN_FAILURES], *more])
 
     def best_trial(self) -> str:
         """The best trial in a sentence."""

@@ -27,9 +27,9 @@ SCRIPT = re.compile(r"<script[^>]*>(.*?)</script>", re.DOTALL)
 
 
 def write_report(overview: Overview, drawn: dict[str, Picture], folder: Path) -> list[Path]:
-    """Write both files; returns their paths."""
-    write_text(folder / MARKDOWN, markdown(overview), CHANGE_OUTPUT_HINT)
-    write_text(folder / HTML, page(overview, drawn), CHANGE_OUTPUT_HINT)
+    """Write both files into the folder, which must be there; returns their paths."""
+    write_text(folder / MARKDOWN, markdown(overview), CHANGE_OUTPUT_HINT, make_folder=False)
+    write_text(folder / HTML, page(overview, drawn), CHANGE_OUTPUT_HINT, make_folder=False)
     return [folder / MARKDOWN, folder / HTML]
 
 

@@ -11,11 +11,10 @@ import optuna
 from optuna.storages import BaseStorage
 
 from hpo.reporting.dashboard_sync import ARTIFACTS, ATTACHED, study_attributes
-from hpo.reporting.export import BEST, owners
+from hpo.reporting.export import name_and_id, owners
 from hpo.runtime.text import counted
-from hpo.storage.journal import JOURNAL
-from hpo.storage.open import open_storage
-from hpo.study.definition import STUDY_ID
+from hpo.study.definition import NAMED
+from hpo.study.owner import OWNER, Owner
 from trainers.errors import InputError
 
 
@@ -24,9 +23,9 @@ class Removal:
     """What is deleted with a study, and what is not.
 
     Attributes:
-        paths: its folder, or single files where the folder holds other studies' results too.
+        paths: its folder, or the link in its place, or single files where the folder holds other studies' results too.
         artifacts: what the dashboard offers of it.
-        stays: why a folder of its name is not deleted; empty if it is, or if there is none.
+        stays: why a folder of its name is not deleted, or what a link leads to; empty if all is deleted, or there is none.
     """
 
     paths: Sequence[Path]
@@ -45,44 +44,55 @@ class Removal:
         Raises:
             InputError: the file system refuses.
         """
-        try:
-            for path in (*self.paths, *self.artifacts):
-                if path.is_dir():
+        for path in (*self.paths, *self.artifacts):
+            try:
+                if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
                 else:
                     path.unlink(missing_ok=True)
-        except OSError as error:
-            raise InputError(f"{error.filename}: cannot be deleted: {error.strerror}; make it writable") from None
+            except OSError as error:
+                where, why = error.filename or path, error.strerror or error
+                raise InputError(f"{where}: cannot be deleted: {why}; mend that, and give the same command again") from None
 
 
-def what_goes_with(study: optuna.Study, storage: BaseStorage, url: str, output: Path) -> Removal:
+def what_goes_with(study: optuna.Study, storage: BaseStorage, output: Path) -> Removal:
     """Decide what goes with a study: a folder of its name may hold the results of another storage's study of that name.
 
     Args:
-        url: of the storage.
         output: where the folders of all studies lie.
 
     Raises:
-        InputError: the journal beside the folder is damaged.
+        InputError: a file that says whose the folder is is damaged.
     """
-    folder, journal = output / study.study_name, output / JOURNAL
+    folder = output / study.study_name
+    owner = Owner.read(folder)
+    if folder.is_dir() and owner is None:
+        return Removal([], [], f"{folder} stays: no {OWNER} there says that it is this study's")
+    if owner is not None and not owner.is_same(Owner.of(study, folder), folder):  # whose files a copy names as its own
+        return Removal([], [], f"{folder} stays: {OWNER} there says that it is another study's, {owner}")
     artifacts = _artifacts(study, storage, output / ARTIFACTS)
     if not folder.is_dir():
         return Removal([], artifacts)
-    at_home = Path(url).resolve() == journal.resolve()
-    elsewhere = open_storage(str(journal), create=False) if journal.exists() and not at_home else None
-    if elsewhere and study.study_name in optuna.get_all_study_names(elsewhere):
-        return Removal([], artifacts, f"{folder} stays: {journal} has a study of that name too")
-    found = {path: owner == study.user_attrs.get(STUDY_ID) for path, owner in owners(folder).items() if owner is not None}
+    found = {path: owner == name_and_id(study) for path, owner in owners(folder).items() if owner is not None}
     ours, others = ([path for path in found if found[path] is whose] for whose in (True, False))
     if others:
-        return Removal(ours, artifacts, f"kept {folder}: {others[0].name} there belongs to another study")
-    if not ours and not at_home:
-        return Removal([], artifacts, f"{folder} stays: no {BEST} there says that it is this study's")
-    return Removal([folder], artifacts)
+        return Removal(ours, artifacts, f"{folder} stays: {others[0].name} there belongs to another study")
+    linked = f"{folder.resolve()} stays: {folder} is only a link to it" if folder.is_symlink() else ""
+    return Removal([folder], artifacts, linked)
 
 
 def _artifacts(study: optuna.Study, storage: BaseStorage, folder: Path) -> list[Path]:
-    attributes = [study_attributes(study, storage), *(trial.system_attrs for trial in study.get_trials(deepcopy=False))]
-    ids = {key.rpartition(":")[2] for each in attributes for key in each if ATTACHED in key}
+    """What is attached to a study, but for what is attached to another one, too: one is a copy of the other."""
+    if study.user_attrs.get(NAMED, study.study_name) != study.study_name:  # a copy, which nothing has been attached to
+        return []
+    ids = _attached(study.study_name, storage)
+    for name in optuna.get_all_study_names(storage) if ids else ():
+        if name != study.study_name:
+            ids -= _attached(name, storage)
     return sorted(path for artifact in ids if (path := folder / Path(artifact).name).is_file())
+
+
+def _attached(name: str, storage: BaseStorage) -> set[str]:
+    study = optuna.load_study(study_name=name, storage=storage)
+    attributes = [study_attributes(study, storage), *(trial.system_attrs for trial in study.get_trials(deepcopy=False))]
+    return {key.rpartition(":")[2] for each in attributes for key, value in each.items() if ATTACHED in key and value != "null"}

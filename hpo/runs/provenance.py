@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hpo.storage.open import without_password
+from hpo.storage.address import without_password
 from trainers.engines.cache_versions import ROUNDING_LIBRARIES
 from trainers.text import visible
 from trainers.validation import SETTINGS

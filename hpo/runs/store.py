@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, model_validator
 
 from hpo.runs.provenance import Provenance
+from hpo.runs.sealed import REMEDY, read_sealed, write_sealed
 from hpo.runs.tables import from_npz, to_npz
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
 from trainers import TrainConfig
 from trainers.early_stopping import Plateau
 from trainers.engines import cache_versions
-from trainers.errors import InputError, first_line
-from trainers.files import write_bytes, write_text
+from trainers.errors import InputError
+from trainers.files import writing
 from trainers.metrics.beyond_accuracy import N_GROUPS
 from trainers.metrics.definitions import Metric
 from trainers.metrics.gradient_share import HARDEST
@@ -30,8 +31,7 @@ from trainers.validation import SETTINGS, Figure
 
 log = logging.getLogger(__name__)
 
-CHECKSUM = "sha256"
-REMEDY = "delete it to make it again"
+UNKNOWN = "an unknown revision"
 Kind = TypeVar("Kind", bound=Stored)
 Made = TypeVar("Made")
 
@@ -203,7 +203,7 @@ class RunRecord(Stored):
 
 
 class BaselineResult(Stored):
-    """What a baseline reaches: `label` and `note` as in `trainers.baselines.Baseline`, `seconds` to make it."""
+    """What a baseline reaches: `label` and `note` as in `trainers.baselines.Baseline`, seconds and revision that made it."""
 
     FORMAT: ClassVar[int] = 1
     label: str
@@ -211,6 +211,7 @@ class BaselineResult(Stored):
     metrics: dict[str, Figure]
     beyond: Beyond
     seconds: Figure
+    made_by: str = UNKNOWN
 
 
 class RunStore:
@@ -260,7 +261,7 @@ class RunStore:
             except InputError as error:
                 log.warning("%s", error)
                 continue
-            write_sealed(path, found, table)
+            self.write(name, found, table)
             return made
         return None
 
@@ -271,7 +272,17 @@ class RunStore:
             InputError: the folder cannot be written.
         """
         table = b"" if run.per_user is None else to_npz(run.per_user)
-        write_sealed(self.folder / f"{key.digest()}.json", RunRecord.of(key, run), table)
+        self.write(f"{key.digest()}.json", RunRecord.of(key, run), table)
+
+    def write(self, name: str, content: Stored, table: bytes = b"") -> None:
+        """Keep a record. The folder is made, but not the study's folder that it is in, which may have been moved or deleted.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        with writing(self.folder, CHANGE_OUTPUT_HINT):
+            self.folder.mkdir(exist_ok=True)
+        write_sealed(self.folder / name, content, table)
 
 
 def _read(path: Path, kind: type[Kind], use: Callable[[Kind, bytes], Made]) -> tuple[Kind, bytes, Made]:
@@ -281,39 +292,3 @@ def _read(path: Path, kind: type[Kind], use: Callable[[Kind, bytes], Made]) -> t
         return found, table, use(found, table)
     except ValueError as error:
         raise InputError(f"{path}: stored run is not what its name says: {error}; {REMEDY}") from None
-
-
-def write_sealed(path: Path, content: Stored, table: bytes = b"") -> None:
-    """A record and the arrays beside it, with a checksum over both: a damaged figure must not pass for a measured one.
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
-    record = json.loads(json.dumps(content.to_dict()))  # its keys as they will be read
-    if table:
-        write_bytes(path.with_suffix(".npz"), table, CHANGE_OUTPUT_HINT)
-    else:  # of an earlier record of this name
-        path.with_suffix(".npz").unlink(missing_ok=True)
-    write_text(path, json.dumps(record | {CHECKSUM: _checksum(record, table)}, indent=1) + "\n", CHANGE_OUTPUT_HINT)
-
-
-def read_sealed(path: Path) -> tuple[dict[str, Any], bytes]:
-    """What `write_sealed` wrote.
-
-    Raises:
-        InputError: it is damaged.
-    """
-    arrays = path.with_suffix(".npz")
-    try:
-        record = json.loads(path.read_bytes())
-        table = arrays.read_bytes() if arrays.exists() else b""
-        if record.pop(CHECKSUM, "") != _checksum(record, table):
-            raise ValueError("it does not match its checksum")
-        json.dumps(record, ensure_ascii=False).encode()  # text with half a sign can be shown nowhere
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: stored run is damaged ({first_line(error)}); {REMEDY}") from None
-    return record, table
-
-
-def _checksum(record: dict[str, Any], table: bytes) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode() + table).hexdigest()

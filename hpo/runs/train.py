@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol
@@ -16,20 +16,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpo.runs.provenance import Provenance, note_revision, provenance
-from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunKey, RunStore, write_sealed
+from hpo.runs.store import UNKNOWN, BaselineResult, Beyond, FinishedRun, RunKey, RunStore
 from hpo.runtime.signals import Stopper
 from trainers import Interactions, TrainConfig, TrainingDiverged, recommend
 from trainers.baselines import BASELINES
+from trainers.checkpoints import EVERY_SECONDS, CheckpointFile, Notes, rounding
 from trainers.early_stopping import EarlyStopping, Plateau
 from trainers.engines import Engine, EngineChoice, EpochResult, make_engine
 from trainers.engines.cache_versions import BASELINE_VERSION, FIGURES_VERSION
 from trainers.engines.protocol import Vectors
-from trainers.lanes import LaneRunner
+from trainers.lanes import LaneJob, LaneRunner
 from trainers.metrics.accuracy import evaluate_lists
 from trainers.metrics.beyond_accuracy import profile_lists, summarise
 from trainers.metrics.definitions import Metric, largest_cut_off, metrics_at
 from trainers.metrics.gradient_share import gradient_shares
 from trainers.train import check_finite
+
+CHECKPOINTS = "checkpoints"  # folder among the finished runs
 
 
 class Progress(Protocol):
@@ -46,12 +49,15 @@ class FullRuns:
     Attributes:
         metrics: what they are measured in. The first is the objective: curves are of it, and what is recommended beyond
             accuracy is that of lists as long as its cut-off.
+        programs: of all runs and baselines that it has given out, the revision of the program that made each, by its name.
     """
 
     store: RunStore
     progress: Progress
     stopper: Stopper
     metrics: tuple[str, ...]
+    checkpoint_every: float = EVERY_SECONDS
+    programs: dict[str, str] = field(default_factory=dict)
 
     def train(
         self,
@@ -71,7 +77,7 @@ class FullRuns:
                 the rows.
 
         Raises:
-            Stopped: SIGINT or SIGTERM; what has finished is kept.
+            Stopped: SIGINT or SIGTERM; what has finished is kept, and of the others checkpoints: the same call goes on.
             OutOfMemory: the device does not hold one of them even alone.
         """
         note_revision()
@@ -90,21 +96,37 @@ class FullRuns:
                 run = record.finished(provenance(choice.device))
                 run = run if vectors is None else self._with_figures(run, vectors, seen, held_out)
                 self.store.save(keys[record.label], run)
+                checkpoints[record.label].delete()
                 runs[record.label] = run
 
-            self._train(engine, missing, plateau, keep)
+            notes = rounding(choice) | {"curve_every": curve_every}
+            checkpoints = {label: self._checkpoint(label, keys[label], notes) for label in missing}
+            self._train(engine, missing, checkpoints, plateau, keep)
+            with suppress(OSError):  # others may be using it
+                (self.store.folder / CHECKPOINTS).rmdir()
+        self.programs.update({keys[label].digest(): _made_by(run) for label, run in runs.items() if run is not None})
         return [run for run in runs.values() if run is not None]
+
+    def _checkpoint(self, label: str, key: RunKey, more: dict[str, Any]) -> CheckpointFile:
+        """Where the checkpoints of a run are until it is finished."""
+        path = self.store.folder / CHECKPOINTS / f"{key.digest()}.npz"
+        about = {**key.parts(), **more}
+        return CheckpointFile(path, about, label, every=self.checkpoint_every, within=self.store.folder.parent)
 
     def _train(
         self,
         engine: Engine,
         configs: dict[str, TrainConfig],
+        checkpoints: Mapping[str, CheckpointFile],
         plateau: Plateau | None,
         keep: Callable[[_Record, Vectors | None], None],
     ) -> None:
         """Train all of them; `keep` gets each as soon as it has ended, with its vectors, or None when it has diverged."""
         with ExitStack() as bars:
-            records = (_Record(label, one, self.metrics[0], plateau, self.progress, bars) for label, one in configs.items())
+            records = (
+                _Record(label, one, self.metrics[0], plateau, self.progress, bars, checkpoints[label])
+                for label, one in configs.items()
+            )
             lanes = LaneRunner[_Record](engine)
             for results in lanes.rounds(lambda free: islice(records, free)):
                 if not results:
@@ -130,6 +152,7 @@ class FullRuns:
         data = f"{seen.checksum[:10]}-{held_out.checksum[:10]}"
         stored = f"baselines/{name}-{BASELINE_VERSION}.{FIGURES_VERSION}-{data}-{measured_in[:10]}.json"
         if found := self.store.read(stored, BaselineResult, self._sound):
+            self.programs[stored] = found.made_by
             return found
         started = time.perf_counter()
         with self.progress.run(f"test, {name}, baseline", 1) as advance:
@@ -139,10 +162,10 @@ class FullRuns:
             per_user, beyond = self._measured(lists, seen, held_out)
             advance()
         seconds = round(time.perf_counter() - started, 1)
-        result = BaselineResult(
-            label=baseline.label, note=baseline.note, metrics=_means(per_user), beyond=beyond, seconds=seconds
-        )
-        write_sealed(self.store.folder / stored, result)
+        figures = {"metrics": _means(per_user), "beyond": beyond, "seconds": seconds, "made_by": provenance().program}
+        result = BaselineResult(label=baseline.label, note=baseline.note, **figures)
+        self.programs[stored] = result.made_by
+        self.store.write(stored, result)
         return result
 
     def _sound(self, found: BaselineResult, table: bytes) -> BaselineResult:
@@ -175,7 +198,7 @@ class FullRuns:
         return largest_cut_off(metrics_at(self.metrics))
 
 
-class _Record:
+class _Record(LaneJob):
     """A config in a lane, and what is noted of it. One that loses its lane is noted again, to the same numbers."""
 
     def __init__(
@@ -186,21 +209,47 @@ class _Record:
         plateau: Plateau | None,
         progress: Progress,
         bars: ExitStack,
+        checkpoint: CheckpointFile,
     ) -> None:
         """
         Args:
             bars: what closes the progress bar when the training is interrupted.
         """
         self.label, self.config, self.objective, self.plateau = label, config, objective, plateau
+        self.checkpoint = checkpoint
         self.seconds, self.failure = 0.0, ""
         self.curve: dict[int, float] = {}
         self.losses: dict[int, float] = {}
         self._stopping: EarlyStopping | None = None
         self._bar = bars.enter_context(ExitStack())
         self._advance = self._bar.enter_context(progress.run(label, config.epochs))
+        self._shown = 0  # epochs, by the bar
+
+    def notes(self) -> Notes:
+        values: dict[str, Any] = {"seconds": self.seconds, "curve": self.curve, "losses": self.losses}
+        if self._stopping is None:
+            return Notes(values)
+        plateau, best_parameters = self._stopping.notes()
+        return Notes(values | {"plateau": plateau}, best_parameters)
+
+    def go_on(self, epochs: int, notes: Notes) -> None:
+        values = notes.values
+        self.epochs, self.seconds, self.failure = epochs, float(values["seconds"]), ""
+        self.curve, self.losses = ({int(epoch): value for epoch, value in values[name].items()} for name in ("curve", "losses"))
+        if self.plateau is not None:
+            self._stopping = EarlyStopping(self.plateau, self.config)
+            self._stopping.go_on(values["plateau"], notes.arrays)
+        self._show(epochs)
+
+    def _show(self, epochs: int) -> None:
+        """Those that the bar does not show yet: what is trained again after it has lost its lane is not shown twice."""
+        for _ in range(self._shown, epochs):
+            self._advance()
+        self._shown = max(self._shown, epochs)
 
     def ends(self, engine: Engine, result: EpochResult) -> bool:
         """Note an epoch; whether it was the last one."""
+        self.epochs = result.epoch
         self.seconds += result.train_seconds
         if result.epoch == 1 and self.plateau is not None:
             self._stopping = EarlyStopping(self.plateau, self.config)
@@ -209,8 +258,7 @@ class _Record:
         except TrainingDiverged as error:
             self.failure = str(error)
             return True
-        if result.epoch not in self.losses:
-            self._advance()
+        self._show(result.epoch)
         self.losses[result.epoch] = result.loss
         if result.metrics is not None:
             self.curve[result.epoch] = result.metrics[self.objective]
@@ -227,3 +275,8 @@ class _Record:
 
 def _means(per_user: pd.DataFrame) -> dict[str, float]:
     return {str(name): float(per_user[name].mean()) for name in per_user}
+
+
+def _made_by(run: FinishedRun) -> str:
+    """The revision of the program that trained and measured a run."""
+    return run.trained_by.program if run.trained_by else UNKNOWN

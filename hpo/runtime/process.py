@@ -56,4 +56,8 @@ class SearchFailed(RuntimeError):
 
 
 class StudyDeleted(SearchFailed):
-    """The study was deleted while it was searched."""
+    """The study was deleted while it was worked on."""
+
+
+class FolderGone(SearchFailed):
+    """The study's folder was moved or deleted while the study was worked on."""

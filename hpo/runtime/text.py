@@ -10,6 +10,11 @@ def counted(n: int, what: str) -> str:
     return f"{n} {what}{'' if n == 1 else 's'}"
 
 
+def finished_of(finished: int, budget: int) -> str:
+    """`3 of 8`, or `11, with 8 asked for`: workers that end together, or a budget that was lowered."""
+    return f"{finished} of {budget}" if finished <= budget else f"{finished}, with {budget} asked for,"
+
+
 def duration(seconds: float) -> str:
     """`45 s`, `12 min`, `3.5 h`."""
     if seconds < 90:

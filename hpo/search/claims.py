@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -13,10 +14,24 @@ import psutil
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.study.attributes import MAX_RETRIES, NEAREST_MARK, PUBLISHED_MARK, RETRIES, RETRY_OF, WORKER
+from hpo.study.attributes import (
+    DUPLICATE,
+    FAILURE,
+    MAX_RETRIES,
+    NEAREST_MARK,
+    PUBLISHED_MARK,
+    RETRIES,
+    RETRY_OF,
+    SEARCHED_BY,
+    WORKER,
+    WORKER_DIED,
+)
+from hpo.study.trials import attempts
+
+log = logging.getLogger(__name__)
 
 STALE_HOURS = 24.0  # after that a trial of another machine counts as dead
-CLAIM_SECONDS = 60.0  # a trial is signed after its parameters are sampled; unsigned for this long, its worker was killed
+CLAIM_SECONDS = 10.0  # a queued trial is signed as soon as it is taken; unsigned for this long, its worker was killed
 SAME_START_SECONDS = 2.0  # start times of one process differ by less, though the clock is set in between
 SIGNATURE = {"host": str, "machine": str, "boot": str, "pids": str, "pid": int, "started": float, "signed": float}
 
@@ -25,6 +40,22 @@ def this_worker() -> dict[str, Any]:
     """The signature of this process as of now: machine, boot, process and its start, so that a recycled pid is no alibi."""
     pid = os.getpid()
     return {**_here(), "boot": _boot_id(), "pid": pid, "started": start_time(pid), "signed": time.time()}
+
+
+def ask_signed(study: optuna.Study) -> optuna.Trial:
+    """As `Study.ask`, but the trial is signed before anything is sampled, which takes seconds with some samplers.
+
+    A new trial is signed by the same write that makes it. One from the queue is taken first, and may stay unsigned when its
+    worker is killed in the moment between the two.
+    """
+    study._thread_local.cached_all_trials = None  # as Optuna does: the samplers are to see what others have finished
+    trial_id = study._pop_waiting_trial_id()
+    if trial_id is None:
+        signed = optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs={WORKER: this_worker()})
+        trial_id = study._storage.create_new_trial(study._study_id, template_trial=signed)
+    else:
+        study._storage.set_trial_user_attr(trial_id, WORKER, this_worker())
+    return optuna.Trial(study, trial_id)
 
 
 def signature(trial: FrozenTrial) -> dict[str, Any] | None:
@@ -76,21 +107,26 @@ def start_time(pid: int) -> float | None:
 
 
 class Reaper:
-    """Fails the trials of dead workers and requeues them, each at most MAX_RETRIES times.
+    """Fails the trials of dead workers and requeues them: each at most MAX_RETRIES times in a row without another epoch.
 
     A trial that is not signed counts as dead when this object has seen it unsigned for CLAIM_SECONDS: other machines' clocks
     do not matter.
+
+    Attributes:
+        awaits: whether it has seen such a trial when it last looked. What is proposed may depend on what becomes of it.
     """
 
     def __init__(self, study: optuna.Study, stale_hours: float = STALE_HOURS) -> None:
         self.study = study
         self.stale_hours = stale_hours
+        self.awaits = False
         self._unsigned: dict[int, float] = {}
 
     def reap(self) -> list[int]:
         """Look once; returns the numbers of the trials that were requeued."""
         now = time.time()
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        self.awaits = any(signature(trial) is None for trial in running)
         dead = [trial for trial in running if self._given_up(trial) or is_dead(trial, now, self.stale_hours)]
         return [trial.number for trial in dead if requeue(self.study, trial, count=True)]
 
@@ -101,8 +137,20 @@ class Reaper:
 
 
 def reap(study: optuna.Study, stale_hours: float = STALE_HOURS) -> list[int]:
-    """Requeue the trials of dead workers that have signed; see `Reaper`."""
-    return Reaper(study, stale_hours).reap()
+    """Requeue the trials of dead workers that have signed; see `Reaper`. Also those that another process has ended for this
+    reason, and was killed before it could queue them.
+    """
+    return [*Reaper(study, stale_hours).reap(), *_queue_lost(study)]
+
+
+def _queue_lost(study: optuna.Study) -> list[int]:
+    trials = study.get_trials(deepcopy=False)
+    again = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    lost = [trial for trial in trials if trial.state == TrialState.FAIL and trial.number not in again and signature(trial)]
+    lost = [trial for trial in lost if not {FAILURE, DUPLICATE} & trial.user_attrs.keys()]
+    for trial in lost:
+        _enqueue_retry(study, trial, trial.user_attrs.get(RETRIES, 0) + 1)
+    return [trial.number for trial in lost]
 
 
 def requeue(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
@@ -115,27 +163,45 @@ def requeue(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
         trial: one of this worker's own, or with `count` one whose worker is gone.
         count: whether this counts towards the retry cap (a user's Ctrl-C does not).
     """
+    retries = trial.user_attrs.get(RETRIES, 0)
+    if count:
+        retries = 1 if _has_gone_on(study, trial) else retries + 1
     if not count:
-        _enqueue_retry(study, trial, count)
+        _enqueue_retry(study, trial, retries)
     try:
+        if retries > MAX_RETRIES:
+            study._storage.set_trial_user_attr(trial._trial_id, FAILURE, _given_up_on(trial))
         study.tell(trial.number, state=TrialState.FAIL)
     except (ValueError, UpdateFinishedTrialError):  # finished meanwhile: by its worker, or by another reaper
         return False
+    if retries > MAX_RETRIES:
+        log.warning("trial %d failed: %s", trial.number, _given_up_on(trial)["reason"])
+        return False
     if count:
-        _enqueue_retry(study, trial, count)
+        _enqueue_retry(study, trial, retries)
     return True
 
 
-def _enqueue_retry(study: optuna.Study, trial: FrozenTrial, count: bool) -> None:
+def _has_gone_on(study: optuna.Study, trial: FrozenTrial) -> bool:
+    """Whether a trial has reported an epoch that no earlier attempt at it had reported."""
+    epochs = [max(one.intermediate_values, default=0) for one in attempts(study.get_trials(deepcopy=False), trial.number)]
+    return epochs[0] > max(epochs[1:], default=0)
+
+
+def _given_up_on(trial: FrozenTrial) -> dict[str, Any]:
+    reason = f"its worker was killed {MAX_RETRIES + 1} times, each time before another epoch was measured"
+    return {"epoch": max(trial.intermediate_values, default=0), "reason": reason, WORKER_DIED: True}
+
+
+def _enqueue_retry(study: optuna.Study, trial: FrozenTrial, retries: int) -> None:
     """Enqueue a trial's parameters, unless that was done before.
 
-    One that is not signed was still being sampled when its worker was killed: what it lacks, or all of it, the retry samples.
+    Where a worker was killed while it sampled, the retry samples: with the same seed, see `hpo.study.sampling`.
     """
-    retries = trial.user_attrs.get(RETRIES, 0) + count
     others = study.get_trials(deepcopy=False)[trial.number + 1 :]
-    if retries > MAX_RETRIES or any(other.user_attrs.get(RETRY_OF) == trial.number for other in others):
+    if any(other.user_attrs.get(RETRY_OF) == trial.number for other in others):
         return
-    sampled = trial.params if signature(trial) else {}
+    sampled = trial.params if SEARCHED_BY in trial.user_attrs else {}
     kept = {key: trial.user_attrs[key] for key in (PUBLISHED_MARK, NEAREST_MARK) if key in trial.user_attrs}
     params = {**trial.system_attrs.get("fixed_params", {}), **sampled}
     study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries, RETRY_OF: trial.number})

@@ -20,6 +20,7 @@ from hpo.search.claims import reap, signature
 from hpo.search.processes import SearchJob, SearchMonitor
 from hpo.search.progress import NoProgress, Progress
 from hpo.search.scheduler import POLL_SECONDS
+from hpo.storage.address import is_url
 from trainers.engines.resources import take_share
 from trainers.errors import InputError
 from trainers.stopping import Stopped
@@ -46,15 +47,15 @@ def search_on_dask(
     """
     with _client(scheduler) as client:
         chosen = _chosen_workers(client, workers)
-        job = _reachable(job, client)
+        job = replace(job, storage=_reachable(job.storage, client))
         monitor = SearchMonitor(study, job.work.spec.search, progress)
-        data = client.scatter(job, broadcast=True)  # the data travel once, not with each task
+        data = client.scatter(replace(job, deadline=None), broadcast=True)  # the data travel once, not with each task
         tasks = [
             client.submit(_task, data, number, of_host, workers=[address], allow_other_workers=True, pure=False)
             for address, number, of_host in chosen
         ]
         try:
-            while not all(task.done() for task in tasks):
+            while not all(task.done() for task in tasks) and not _out_of_time(job.deadline):
                 stopper.wait(POLL_SECONDS / 4)
                 monitor.poll()
                 _raise_errors_of(tasks)
@@ -66,14 +67,20 @@ def search_on_dask(
         monitor.poll()
 
 
-def count_workers(scheduler: str) -> int:
-    """How many workers a Dask cluster has.
+def count_workers(scheduler: str, storage: str, wanted: int | None = None) -> int:
+    """How many workers of a Dask cluster would search, all or up to `wanted`; asked before anything is written.
+
+    Args:
+        storage: URL or journal path.
 
     Raises:
-        InputError: distributed is not installed, no cluster answers there, or it has no worker of one thread.
+        InputError: distributed is not installed, no cluster answers there, it has no worker of one thread, or its workers
+            cannot run this program or reach the storage.
     """
     with _client(scheduler) as client:
-        return len(_chosen_workers(client))
+        chosen = _chosen_workers(client, wanted)
+        _reachable(storage, client)
+        return len(chosen)
 
 
 @contextmanager
@@ -109,17 +116,31 @@ def _chosen_workers(client: Client, wanted: int | None = None) -> list[tuple[str
     return [(address, number, of_host[host]) for number, host, address in chosen]
 
 
-def _reachable(job: SearchJob, client: Client) -> SearchJob:
-    """The job with a storage that the workers can open: a journal is for the processes of one machine."""
-    if "://" in job.storage:
-        return job
-    elsewhere = {host for host, _ in client.run(_host_and_pid).values()} - {socket.gethostname()}
-    if elsewhere:
+def _reachable(storage: str, client: Client) -> str:
+    """The storage as the workers can open it: a journal is for the processes of one machine."""
+    try:
+        hosts = {host for host, _ in client.run(_host_and_pid).values()}
+    except Exception as error:  # which Dask makes of a worker's error
+        _raise_if_not_installed(error)
+        raise
+    if is_url(storage):
+        return storage
+    if elsewhere := hosts - {socket.gethostname()}:
         raise InputError(
-            f"Dask workers on {', '.join(sorted(elsewhere))} cannot share the journal {job.storage} of this machine; give a "
+            f"Dask workers on {', '.join(sorted(elsewhere))} cannot share the journal {storage} of this machine; give a "
             f"database that all of them reach, --storage postgresql+psycopg://user@host/db"
         )
-    return replace(job, storage=os.path.abspath(job.storage))  # they stand in other folders
+    return os.path.abspath(storage)  # they stand in other folders
+
+
+def _raise_if_not_installed(error: BaseException) -> None:
+    if "No module named" in str(error):
+        raise InputError(f"a Dask worker cannot run this: {error}; install the same version in the workers' environment")
+
+
+def _out_of_time(deadline: float | None) -> bool:
+    """Only this process's clock counts: those of other machines began at other times."""
+    return deadline is not None and time.monotonic() >= deadline
 
 
 def _host_and_pid() -> tuple[str, int]:
@@ -159,8 +180,7 @@ def _raise_errors_of(tasks: list[Any]) -> None:
     for error in errors:
         if isinstance(error, InputError | SearchFailed):
             raise error
-        if "No module named" in str(error):
-            raise InputError(f"a Dask worker cannot run this: {error}; install the same version in the workers' environment")
+        _raise_if_not_installed(error)
     if any(task.status in ("cancelled", "lost") for task in tasks):  # the connection broke, or someone restarted the cluster
         raise SearchFailed("the Dask cluster has let go of its workers; what is finished is kept, the same command continues")
     if errors:

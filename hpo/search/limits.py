@@ -1,42 +1,14 @@
-"""What ends a search that cannot go on: too many failed trials, or a study that is gone."""
+"""What ends a search that cannot go on: too many failed trials."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import optuna
 from optuna.trial import FrozenTrial
 
-from hpo.runtime.process import SearchFailed, StudyDeleted
+from hpo.runtime.process import SearchFailed
 from hpo.study.attributes import FAILURE, FINISHED
 from hpo.study.trials import has_failed
 
 MAX_FAILURES, MAX_FAILURES_IN_A_ROW = 10, 5
-
-
-@contextmanager
-def while_it_exists(study: optuna.Study) -> Iterator[None]:
-    """Within the block, a study that is deleted ends the search with a message.
-
-    Raises:
-        StudyDeleted: it was.
-    """
-    try:
-        yield
-    except KeyError:  # of Optuna's storages for what is not there, and of any mistake of ours
-        if _exists(study):
-            raise
-        raise StudyDeleted(
-            f"study {study.study_name!r} was deleted while it was searched; run the same command to search it anew"
-        ) from None
-
-
-def _exists(study: optuna.Study) -> bool:
-    try:
-        return isinstance(study.user_attrs, dict)  # the storage is asked for them
-    except KeyError:
-        return False
 
 
 class Failures:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import signal
 import sys
 import time
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import connection, resource_tracker
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Protocol
 
 import optuna
@@ -21,16 +23,22 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, StudyDeleted, reason_of, say_error, set_up_logging
 from hpo.runtime.signals import StoppedBySignal, Stopper
+from hpo.search.checkpoints import FOLDER as CHECKPOINTS
+from hpo.search.checkpoints import TrialCheckpoints
 from hpo.search.claims import STALE_HOURS, reap
-from hpo.search.limits import Failures, while_it_exists
+from hpo.search.limits import Failures
 from hpo.search.progress import NoProgress, Progress
 from hpo.search.scheduler import POLL_SECONDS, Scheduler
+from hpo.storage.address import is_url
+from hpo.storage.damage import DamagedJournal
 from hpo.storage.open import open_storage
 from hpo.storage.retrying import PATIENCE_SECONDS
 from hpo.study.attributes import FINISHED
+from hpo.study.owner import is_claimed, while_it_exists
 from hpo.study.spec import SearchPlan
 from hpo.study.trials import has_failed
 from hpo.study.workspace import Workspace
+from trainers.checkpoints import EVERY_SECONDS, training_key
 from trainers.engines import make_engine
 from trainers.engines.resources import take_share
 from trainers.errors import InputError, OutOfMemory
@@ -47,13 +55,31 @@ class SearchJob:
 
     Attributes:
         storage: URL or journal path; a password in it is passed on between processes only.
-        deadline: when the search ends in any case, as time.time() tells it; None for no limit.
+        deadline: when the search ends in any case, as time.monotonic() tells it on this machine; None for no limit.
+        checkpoint_every: seconds between two checkpoints of a trial.
     """
 
     work: Workspace
     storage: str = field(repr=False)
     deadline: float | None = None
     stale_after: float = STALE_HOURS
+    checkpoint_every: float = EVERY_SECONDS
+    checkpoint_folder: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        folder = Path(os.path.abspath(self.work.folder)) / CHECKPOINTS  # workers may stand elsewhere
+        object.__setattr__(self, "checkpoint_folder", folder)
+
+    @property
+    def checkpoints(self) -> TrialCheckpoints:
+        """Of the study's trials."""
+        seen, validation = self.work.split
+        choice, objective = self.work.choice, self.work.spec.measured
+        key = training_key(self.work.spec.probe, seen, validation, choice) | {
+            "measured_in": objective,
+            "evaluate_every": self.work.spec.search.evaluate_every,
+        }
+        return TrialCheckpoints(self.checkpoint_folder, key, self.checkpoint_every)
 
     def run(self, stopper: Stopper, progress: Progress, study: optuna.Study | None = None) -> None:
         """Search in this process until the budget is met.
@@ -72,9 +98,17 @@ class SearchJob:
         work = self.work
         every, metrics = work.spec.search.evaluate_every, work.spec.measured
         engine = make_engine(work.choice, seen, validation, every, work.lanes, stopper.should_stop, metrics)
-        with while_it_exists(study):
+        with while_it_exists(study, "searched"):
             Scheduler(
-                study, work.spec, engine, progress, stopper, self.deadline, self.stale_after, stop_on_failures=alone
+                study,
+                work.spec,
+                engine,
+                progress,
+                stopper,
+                self.deadline,
+                self.stale_after,
+                stop_on_failures=alone,
+                checkpoints=self.checkpoints,
             ).run()
 
     def _open_patiently(self, stopper: Stopper) -> BaseStorage:
@@ -84,7 +118,7 @@ class SearchJob:
             try:
                 return open_storage(self.storage, create=False)
             except InputError:
-                if "://" not in self.storage or time.monotonic() > given_up:
+                if not is_url(self.storage) or time.monotonic() > given_up:
                     raise
                 stopper.wait(POLL_SECONDS)
 
@@ -140,11 +174,12 @@ class WorkerPool:
             while self.processes:
                 stopper.check()
                 connection.wait([process.sentinel for process in self.processes.values()], timeout=POLL_SECONDS / 4)
-                if monitor.poll():
+                ended = {worker: process.exitcode for worker, process in self.processes.items()}
+                if monitor.poll():  # after the look at the workers: a storage that ended one is to end this process, too
                     self.deaths = 0
-                for worker, process in list(self.processes.items()):
-                    if process.exitcode is not None:
-                        self._ended(worker, process.exitcode)
+                for worker, code in ended.items():
+                    if code is not None:
+                        self._ended(worker, code)
         monitor.poll()
 
     @contextmanager
@@ -201,13 +236,14 @@ def _worker_main(job: SearchJob, worker: int, workers: int) -> None:
             job.run(stopper, NoProgress())
     except StoppedBySignal as stop:
         sys.exit(stop.exit_code)
-    except StudyDeleted:  # the parent finds it so too, and says it once
+    except (StudyDeleted, DamagedJournal):  # the parent finds it so too, and says it once
         sys.exit(FAILED)
     except InputError as error:
         say_error(error)
         sys.exit(BAD_INPUT)
     except StorageInternalError as error:
-        say_error(f"the storage failed: {reason_of(error)}")
+        if is_claimed(job.work.folder):  # else the parent says that it is gone, and the journal with it
+            say_error(f"the storage failed: {reason_of(error)}")
         sys.exit(FAILED)
     except OutOfMemory as error:
         say_error(error)

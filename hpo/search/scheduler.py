@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,35 +14,70 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from hpo.runtime.signals import Stopper
-from hpo.search.claims import STALE_HOURS, Reaper, is_here, requeue, signature, this_worker
+from hpo.search.checkpoints import TrialCheckpoints
+from hpo.search.claims import CLAIM_SECONDS, STALE_HOURS, Reaper, ask_signed, is_here, requeue, signature, this_worker
 from hpo.search.limits import Failures
 from hpo.search.progress import Progress
-from hpo.study.attributes import FAILURE, NEAREST_MARK, PUBLISHED_MARK, RETRY_OF, SEARCHED_BY, WORKER, stands_for_published
+from hpo.study.attributes import (
+    DUPLICATE,
+    FAILURE,
+    NEAREST_MARK,
+    PUBLISHED_MARK,
+    RESUMED_AFTER,
+    RETRY_OF,
+    SEARCHED_BY,
+    WORKER,
+    stands_for_published,
+)
 from hpo.study.spec import StudySpec
 from hpo.study.trials import searched_by, searched_fields, tally, trial_config, trial_value
+from trainers.checkpoints import CheckpointFile, Notes
 from trainers.config import TrainConfig
 from trainers.engines import Engine, EpochResult
 from trainers.errors import OutOfMemory, TrainingDiverged
-from trainers.lanes import LaneRunner
+from trainers.lanes import LaneJob, LaneRunner
 from trainers.train import check_finite
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
+NOTED = ("train_seconds", "evaluate_seconds", "values", "metrics")  # of a trial, in its checkpoint
+SIGN_AGAIN = 0.1  # of the time after which a trial of another machine counts as dead
 
 
-@dataclass
-class LaneState:
-    """A trial in a lane."""
+@dataclass(eq=False)
+class LaneState(LaneJob):
+    """A trial in a lane.
+
+    Attributes:
+        values: what is to be reported, by epoch; what an earlier attempt at the trial has reported is reported again.
+        reported: the last epoch that is.
+        signed: when its signature was renewed, as time.monotonic() tells it.
+    """
 
     trial: optuna.Trial
     config: TrainConfig
     never_pruned: bool
+    checkpoint: CheckpointFile | None = None
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     epochs: int = 0
-    reported: int = 0  # epochs, by the last report
+    reported: int = 0
+    resumed_after: int = 0
+    values: dict[int, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    signed: float = field(default_factory=time.monotonic)
+
+    def notes(self) -> Notes:
+        """All that is known of the epochs so far."""
+        return Notes({name: getattr(self, name) for name in NOTED})
+
+    def go_on(self, epochs: int, notes: Notes) -> None:
+        """What an earlier attempt has noted is known of this one."""
+        self.epochs = self.resumed_after = epochs
+        for name in NOTED:
+            setattr(self, name, notes.values[name])
+        self.values = {int(epoch): value for epoch, value in self.values.items()}
 
 
 class Scheduler:
@@ -57,10 +93,14 @@ class Scheduler:
         deadline: float | None = None,
         stale_after: float = STALE_HOURS,
         stop_on_failures: bool = True,
+        checkpoints: TrialCheckpoints | None = None,
     ) -> None:
         """
         Args:
+            deadline: when the search ends in any case, as time.monotonic() tells it.
+            stale_after: hours without a sign of life after which a trial of another machine counts as dead.
             stop_on_failures: false in a worker whose parent counts the failures of all workers.
+            checkpoints: of the study's trials; None for none.
         """
         self.study = study
         self.spec = spec
@@ -68,6 +108,9 @@ class Scheduler:
         self.progress = progress
         self.stopper = stopper
         self.deadline = deadline
+        self.checkpoints = checkpoints
+        self.has_warned = False
+        self.looked = -math.inf  # for trials of dead workers, as time.monotonic() tells it
         self.reaper = Reaper(study, stale_after)
         self.last_waiting_notice: list[str] = []
         self.failures = Failures(stop_on_failures)
@@ -90,7 +133,7 @@ class Scheduler:
                     return
                 else:  # the trials that are left run elsewhere, or their worker has just died
                     self._report_waiting()
-                    self.stopper.wait(POLL_SECONDS)
+                    self.stopper.wait(CLAIM_SECONDS / 20.0 if self.reaper.awaits else POLL_SECONDS)
         finally:
             self._requeue_all()
 
@@ -98,7 +141,7 @@ class Scheduler:
         self._unless_ended(running, self._fail, running, error.reason)
 
     def _out_of_time(self) -> bool:
-        return self.deadline is not None and time.time() >= self.deadline
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
     def _budget_met(self) -> bool:
         trials = self.study.get_trials(deepcopy=False)
@@ -125,8 +168,10 @@ class Scheduler:
 
     def _next_trials(self, free: int) -> Iterator[LaneState]:
         """A trial for each free lane, as long as the budget lasts."""
-        self.reaper.reap()
-        for _ in range(free):
+        if free or time.monotonic() - self.looked > POLL_SECONDS:
+            self.looked = time.monotonic()
+            self.reaper.reap()
+        for _ in range(0 if self.reaper.awaits else free):
             running = self._ask() if self._has_budget() else None
             if running is not None:
                 yield running
@@ -140,10 +185,12 @@ class Scheduler:
     def _ask(self) -> LaneState | None:
         """A signed trial; None when what was asked for is not to be trained."""
         try:
-            trial = self.study.ask(fixed_distributions=self.spec.space.boxes())
-            trial.set_user_attr(WORKER, this_worker())
+            trial = ask_signed(self.study)
+            for name, box in self.spec.space.boxes().items():
+                trial._suggest(name, box)
             trial.set_user_attr(SEARCHED_BY, searched_by(self.spec.search))
             if self._is_duplicate(trial):
+                trial.set_user_attr(DUPLICATE, True)
                 self.study.tell(trial, state=TrialState.FAIL)
                 return None
             config = trial_config(trial, self.spec)
@@ -152,7 +199,8 @@ class Scheduler:
         except UpdateFinishedTrialError:  # the storage took so long that another worker thought this one dead
             log.warning("a trial was ended by another process before it could be started")
             return None
-        return LaneState(trial, config, never_pruned=stands_for_published(trial))
+        checkpoint = self.checkpoints.of(trial, config) if self.checkpoints else None
+        return LaneState(trial, config, never_pruned=stands_for_published(trial), checkpoint=checkpoint)
 
     def _is_duplicate(self, trial: optuna.Trial) -> bool:
         """Whether a queued trial runs already: two processes that start a study at once both queue the published config, and
@@ -201,10 +249,30 @@ class Scheduler:
             return self._fail(running, str(error))
         if result.metrics is not None:
             running.metrics = result.metrics
-            if result.epoch > running.reported:  # not what it trains again, to the same value, after it has lost its lane
-                running.trial.report(trial_value(result.metrics, self.spec), step=result.epoch)
-                running.reported = result.epoch
+            running.values[result.epoch] = trial_value(result.metrics, self.spec)
+        if running.resumed_after and not running.reported:
+            running.trial.set_user_attr(RESUMED_AFTER, running.resumed_after)
+        for epoch in sorted(running.values):
+            if epoch > running.reported:  # not what it trains again, to the same value, after it has lost its lane
+                running.trial.report(running.values[epoch], step=epoch)
+                running.reported = epoch
+        self._sign_again(running)
         return True
+
+    def _sign_again(self, running: LaneState) -> None:
+        """A sign of life for other machines, which count the hours since the last one."""
+        patience = self.reaper.stale_hours * 3600.0
+        if time.monotonic() - running.signed >= SIGN_AGAIN * patience:
+            running.trial.set_user_attr(WORKER, this_worker())
+            running.signed = time.monotonic()
+        if self.lanes.longest_epoch > patience and not self.has_warned:
+            self.has_warned = True
+            log.warning(
+                "--stale-after %g hours is shorter than an epoch of %.0f s: workers on other machines will take this one's "
+                "trials; give more",
+                self.reaper.stale_hours,
+                self.lanes.longest_epoch,
+            )
 
     def _finish(self, running: LaneState, state: TrialState) -> bool:
         secondary = self.spec.measured[1]
@@ -222,6 +290,8 @@ class Scheduler:
         self._set_costs(running)
         told = self.study.tell(running.trial, value, state=state, skip_if_finished=True)
         self.lanes.stop(running)
+        if running.checkpoint is not None and told.state == state:  # else another worker has taken it, and may go on from it
+            running.checkpoint.delete()
         self.progress.finished(told, self.study)
         self.failures.note(told)
 

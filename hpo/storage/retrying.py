@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_chain, wait_fixed
 
 from hpo.runtime.signals import asked_to_stop
+from hpo.storage.address import without_password
 from trainers.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def open_remote(url: str) -> BaseStorage:
         return storage
     address = urlsplit(url)
     if not address.hostname:
-        raise InputError(f"a gRPC storage is grpc://HOST:PORT, got {url!r}")
+        raise InputError(f"a gRPC storage is grpc://HOST:PORT, got {without_password(url)!r}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         proxy = GrpcStorageProxy(host=address.hostname, port=address.port or GRPC_PORT)

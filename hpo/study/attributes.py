@@ -9,9 +9,12 @@ WORKER = "worker"
 PUBLISHED_MARK, NEAREST_MARK = "published", "nearest_to_published"  # marks of queued trials: the config itself, or a stand-in
 RETRIES = "retries"
 RETRY_OF = "retry_of"  # the number of the trial whose parameters a queued one has
-FAILURE = "failure"
+DUPLICATE = "duplicate"  # marks a trial that was queued twice and is not trained
+FAILURE = "failure"  # epoch and reason of a trial that failed
+WORKER_DIED = "worker died"  # true in a FAILURE that is not the config's
+RESUMED_AFTER = "resumed_after"  # epochs of an earlier attempt that a trial has not trained again
 SEARCHED_BY = "searched_by"  # sampler and pruner of the search that ran a trial
-MAX_RETRIES = 3
+MAX_RETRIES = 3  # of a trial whose workers die without another epoch
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 

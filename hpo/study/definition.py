@@ -24,6 +24,7 @@ from trainers.validation import checked
 DEFINITION = "definition"
 SPEC = "spec"  # a `StoredStudy`
 STUDY_ID = "study id"  # tells studies of one name apart, wherever they are stored
+NAMED = "named"  # how a study was named when it was made; of a copy that is the original's name
 
 REMEDY = "restore the storage from a copy, or delete the study"
 
@@ -173,6 +174,7 @@ def open_study(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names([definition.objective])
+        study.set_user_attr(NAMED, name)
         study.set_user_attr(STUDY_ID, uuid4().hex)
         study.set_user_attr(DEFINITION, definition.to_dict())
         return study

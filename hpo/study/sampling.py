@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.attributes import RETRY_OF
 from hpo.study.spec import PrunerSpec, SearchPlan
+from hpo.study.trials import attempts
 
 
 class SeededByTrial(BaseSampler):
@@ -69,9 +70,8 @@ class SeededByTrial(BaseSampler):
 
 def _rank(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
     """A trial's rank in the search, see `SeededByTrial`."""
-    while isinstance(first := trial.user_attrs.get(RETRY_OF), int) and 0 <= first < trial.number:
-        trial = trials[first]
-    return trial.number - sum(RETRY_OF in earlier.user_attrs for earlier in trials[: trial.number])
+    *_, first = attempts(trials, trial.number)
+    return first.number - sum(RETRY_OF in earlier.user_attrs for earlier in trials[: first.number])
 
 
 def make_sampler(plan: SearchPlan, lanes: int = 1) -> BaseSampler:

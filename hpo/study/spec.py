@@ -33,7 +33,8 @@ else:
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_RIVALS = 100
 MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirmation.stages
-RESERVED_NAMES = ("journal.log", "replicate", "artifacts")  # the other things in the output folder
+TRAIN_FOLDER = "train"
+RESERVED_NAMES = ("journal.log", "replicate", "artifacts", TRAIN_FOLDER)  # the other things in the output folder
 FROZEN = SETTINGS | {"frozen": True}
 
 Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - 1000)]  # confirm counts on from the search's seed

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import optuna
@@ -19,9 +20,9 @@ from hpo.study.definition import (
     differences,
     stored_definition,
 )
-from hpo.study.spec import StudySpec
+from hpo.study.spec import StudySpec, check_name
 from hpo.study.trials import trial_config
-from trainers.errors import InputError, unknown
+from trainers.errors import InputError, first_line, unknown
 from trainers.text import shown
 
 NUMBERS = ("epochs_trained", "train_seconds", "evaluate_seconds")  # of every finished trial, beside its metrics
@@ -48,7 +49,7 @@ def stored_study(study: optuna.Study) -> StoredStudy:
     """A study as it was run, with its rivals as they were then, after a look at its trials.
 
     Raises:
-        InputError: it was made by another program or in another format, or is damaged.
+        InputError: it was made by another program or in another format, is damaged, or has a name that no folder can have.
     """
     where = f"study {study.study_name!r}"
     if not is_ours(study):
@@ -59,9 +60,27 @@ def stored_study(study: optuna.Study) -> StoredStudy:
         raise InputError(f"{where} is damaged: {'; '.join(map(str, unlike))}; {REMEDY}")
     if not isinstance(study.user_attrs.get(STUDY_ID), str):
         raise InputError(f"{where} is damaged: it has no {STUDY_ID}; {REMEDY}")
+    if study.metric_names != [found.spec.objective]:
+        raise InputError(f"{where} is damaged: its metric is called {study.metric_names!r}; {REMEDY}")
     for trial in study.get_trials(deepcopy=False, states=FINISHED):
         _check_trial(trial, found.spec, where)
-    return found
+    name = check_name(study.study_name)  # of a copy the spec has the original's
+    return found.model_copy(update={"spec": found.spec.model_copy(update={"name": name})})
+
+
+def unsound_trials(study: optuna.Study) -> Iterator[FrozenTrial]:
+    """The finished trials of a study that `stored_study` would refuse it for.
+
+    Raises:
+        InputError: it was made by another program or in another format.
+    """
+    where = f"study {study.study_name!r}"
+    spec = StoredStudy.from_dict(study.user_attrs.get(SPEC), where, REMEDY).spec
+    for trial in study.get_trials(deepcopy=False, states=FINISHED):
+        try:
+            _check_trial(trial, spec, where)
+        except InputError:
+            yield trial
 
 
 def stored_spec(study: optuna.Study) -> StudySpec:
@@ -77,8 +96,8 @@ def stored_rivals(study: optuna.Study) -> tuple[StudySpec, ...]:
 def _check_trial(trial: FrozenTrial, spec: StudySpec, where: str) -> None:
     try:
         trial_config(trial, spec)
-    except (InputError, KeyError) as error:
-        raise InputError(f"{where}: trial {trial.number} is damaged ({error}); {REMEDY}") from None
+    except (ValueError, TypeError, KeyError, OverflowError) as error:  # what no space has sampled
+        raise InputError(f"{where}: trial {trial.number} is damaged ({first_line(error)}); {REMEDY}") from None
     attributes = trial.user_attrs
     if not isinstance(attributes.get(SEARCHED_BY), dict):
         raise InputError(f"{where}: trial {trial.number} is damaged (it does not say who proposed it); {REMEDY}")
@@ -86,5 +105,6 @@ def _check_trial(trial: FrozenTrial, spec: StudySpec, where: str) -> None:
     if trial.state == TrialState.COMPLETE:
         numbers["value"] = trial.value
     for name, number in numbers.items():
-        if not isinstance(number, int | float) or not math.isfinite(number):
+        is_right = isinstance(number, int if name == "epochs_trained" else int | float)
+        if not is_right or not abs(number) <= sys.float_info.max:
             raise InputError(f"{where}: trial {trial.number} is damaged ({name} is {shown(number)}); {REMEDY}")

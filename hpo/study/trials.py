@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,11 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.study.attributes import (
     FAILURE,
     FINISHED,
-    MAX_RETRIES,
     NEAREST_MARK,
     PUBLISHED_MARK,
-    RETRIES,
+    RETRY_OF,
     SEARCHED_BY,
+    WORKER_DIED,
     stands_for_published,
 )
 from hpo.study.spec import SearchPlan, StudySpec
@@ -134,26 +134,49 @@ def enqueue_published(study: optuna.Study, spec: StudySpec) -> str:
     if published is None:
         return f"no paper gives settings for loss {spec.space.loss_name}"
     config, label = published
-    if any(PUBLISHED_MARK in trial.user_attrs and not _was_lost(trial) for trial in study.get_trials(deepcopy=False)):
+    is_needed, attempt = _reference_is_needed(study, PUBLISHED_MARK)
+    if not is_needed:
         return ""
     try:
         params = spec.space.params(config)
     except InputError as error:
         why_not = f"the config {label} is outside this study's space: {error}"
         return why_not + ("; the nearest config in it goes first" if _enqueue_nearest(study, spec, config, label) else "")
-    study.enqueue_trial(params, user_attrs={PUBLISHED_MARK: label})
+    study.enqueue_trial(params, user_attrs={PUBLISHED_MARK: label, **attempt})
     return ""
 
 
 def _enqueue_nearest(study: optuna.Study, spec: StudySpec, config: TrainConfig, label: str) -> bool:
-    """Queue what the space holds nearest to a config outside of it, unless that has been done; false when it holds nothing."""
+    """Queue what the space holds nearest to a config outside of it, unless that has been done and it was not lost; false when
+    it holds nothing."""
     params = spec.space.nearest(config)
-    if params is not None and not any(NEAREST_MARK in trial.user_attrs for trial in study.get_trials(deepcopy=False)):
-        study.enqueue_trial(params, user_attrs={NEAREST_MARK: label})
+    is_needed, attempt = _reference_is_needed(study, NEAREST_MARK)
+    if params is not None and is_needed:
+        study.enqueue_trial(params, user_attrs={NEAREST_MARK: label, **attempt})
     return params is not None
+
+
+def attempts(trials: Sequence[FrozenTrial], number: int) -> Iterator[FrozenTrial]:
+    """A trial, the one that it retries, and so on, back to the first."""
+    trial = trials[number]
+    yield trial
+    while isinstance(before := trial.user_attrs.get(RETRY_OF), int) and 0 <= before < trial.number:
+        trial = trials[before]
+        yield trial
+
+
+def _reference_is_needed(study: optuna.Study, mark: str) -> tuple[bool, dict[str, int]]:
+    """Whether the trial with a mark has to be queued: it never was, or it was lost through no fault of its config.
+
+    A lost one is queued as another attempt at it, so that what is proposed after it does not depend on it.
+    """
+    marked = [trial for trial in study.get_trials(deepcopy=False) if mark in trial.user_attrs]
+    if not all(_was_lost(trial) for trial in marked):
+        return False, {}
+    return True, {RETRY_OF: marked[-1].number} if marked else {}
 
 
 def _was_lost(trial: FrozenTrial) -> bool:
     """Whether a trial ended through no fault of its config and may be tried again."""
-    attributes = trial.user_attrs
-    return trial.state == TrialState.FAIL and FAILURE not in attributes and attributes.get(RETRIES, 0) < MAX_RETRIES
+    failure = trial.user_attrs.get(FAILURE)
+    return trial.state == TrialState.FAIL and (failure is None or bool(failure.get(WORKER_DIED)))

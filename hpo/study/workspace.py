@@ -47,10 +47,10 @@ def alone(folder: Path, task: str) -> Iterator[bool]:
     """Within the block, whether this process alone does a task on a study's folder; the lock ends with the process.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder is not there, or cannot be written.
     """
     with writing(folder, CHANGE_OUTPUT_HINT):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.stat()  # the lock would make a folder anew that was moved or deleted
         lock = FileLock(folder / f".{task}.lock", blocking=False)
         with suppress(Timeout):
             lock.acquire()

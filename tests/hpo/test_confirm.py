@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -10,14 +11,16 @@ import numpy as np
 import pytest
 
 from hpo import confirm, export, pipeline, train
+from hpo.confirmation.caveats import CaveatKind
 from hpo.confirmation.outcome import Confirmation
 from hpo.reporting.export import export_trials
+from hpo.runs import provenance
 from trainers import TrainConfig, evaluate, load_dataset, load_test
 from trainers import train as fit
 from trainers.yaml_files import read_yaml
 
 from .conftest import Place
-from .outcomes import confirmed, stored_runs
+from .outcomes import confirmed, facts, stored_runs
 
 
 @pytest.mark.confirmed
@@ -149,6 +152,36 @@ def test_runs_of_another_study_are_not_trained_again(place: Place):
     of_second = sorted((place.output / "tiny_mml_again" / "runs").glob("*.json"))
     assert {path.name for path in of_second} == set(of_first)
     assert {path.name: json.loads(path.read_text()) for path in of_second} == of_first, "seconds and origin, too"
+
+
+def test_runs_of_another_revision_are_said_and_counted(place: Place, monkeypatch: pytest.MonkeyPatch):
+    """Also for a study of another name, which takes them; a run that is deleted is trained by this revision."""
+    few = ["--trials", "1", "--top", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1"]
+
+    def by(revision: str, dirty: bool = False) -> None:
+        monkeypatch.setattr(provenance, "_git", lambda: {"revision": revision, "dirty": dirty})
+
+    def then(study: str = "tiny_mml") -> list[tuple[str, dict[str, int], int]]:
+        return [(by["now"], by["then"], by["runs"]) for _, by in facts(place, CaveatKind.OTHER_REVISIONS, study)]
+
+    by("a" * 40)
+    assert place.run(*few) == 0
+    n_runs = len(stored_runs(place)) + 2  # and the baselines
+    assert then() == []
+    by("b" * 40)
+    assert place.run(*few, "--study-name", "again") == 0
+    assert then("again") == [("b" * 40, {"a" * 40: n_runs}, n_runs)]
+    said = f"{n_runs} of the {n_runs} runs behind these figures were trained or measured by another revision of the program"
+    assert said in (place.output / "again" / "report.md").read_text()
+    for lost in place.output.glob(f"*/runs/{stored_runs(place)[-1].name}"):
+        lost.unlink()
+    by("a" * 40, dirty=True)
+    assert place.run(*few) == 0
+    assert then() == [("a" * 40 + " dirty", {"a" * 40: n_runs - 1}, n_runs)]
+    for runs in place.output.glob("*/runs"):
+        shutil.rmtree(runs)
+    assert place.run(*few) == 0
+    assert then() == []
 
 
 def test_a_study_without_complete_trials_cannot_be_confirmed(place: Place, fails: Callable[[int], str]):

@@ -8,7 +8,9 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import optuna
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +19,8 @@ from hypothesis import strategies as st
 from hpo import confirm, export, report, studies
 from hpo.run import main as run
 from hpo.runs.store import RunKey, RunStore
+from hpo.storage.journal import JOURNAL_START
+from hpo.storage.open import open_storage
 from hpo.study.spec import load_spec
 from hpo.train import read_config_file
 from trainers import TrainConfig, load_dataset, load_test
@@ -187,6 +191,18 @@ def test_journals_with_odd_lines(sound: Place, tmp_path: Path, edits: list[tuple
     journal.write_bytes(with_odd_lines(journal.read_bytes(), edits))
     assert studies.main(["list", "--output", str(place.output)]) in (0, 2)
     assert export.main(["--study", "tiny_mml", *place.where]) in (0, 2)
+
+
+@FEW
+@given(st.one_of(LINE_EDITS, EDITS))
+def test_repaired_journals(sound: Place, tmp_path: Path, edits: list[Any]):
+    """They can be read, whether the study in them has lost much or not."""
+    journal = copied(sound, tmp_path).output / "journal.log"
+    damage: Any = damaged if isinstance(edits[0], Edit) else with_odd_lines
+    journal.write_bytes(damage(journal.read_bytes(), edits))
+    if journal.read_bytes().startswith(JOURNAL_START):
+        assert studies.main(["repair", "--storage", str(journal)]) == 0
+        assert optuna.get_all_study_names(open_storage(str(journal)))
 
 
 @MANY

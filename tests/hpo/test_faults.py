@@ -24,8 +24,9 @@ from .processes import PATIENCE, REPOSITORY, check_whole, finish, free_port, sta
 TORN = b'{"op_code":9,"worker_id":"x","trial_id":1,"user_at'
 
 
-def test_a_full_disk_is_explained_and_the_search_goes_on_later(place: Place):
+def test_a_full_disk_is_explained_and_the_search_goes_on_later(place: Place, monkeypatch: pytest.MonkeyPatch):
     """The limit on a child's file size stands in for the full disk; the kernels are compiled before."""
+    monkeypatch.setattr("hpo.search.claims.CLAIM_SECONDS", 1.0)  # the trial that was being made may be unsigned
     assert place.run("--search-only", "--trials", "1") == 0
     journal = place.output / "journal.log"
     limit = journal.stat().st_size + 2500
@@ -46,6 +47,7 @@ def test_a_full_disk_is_explained_and_the_search_goes_on_later(place: Place):
 
 def test_a_failed_write_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "journal.log"
+    path.touch()
     backend = WholeLines(path)
     backend.append_logs([{"op_code": 0}])
     before = path.read_bytes()

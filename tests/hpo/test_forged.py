@@ -19,7 +19,7 @@ from hpo import confirm, export, recommend, report, studies, train
 from hpo.confirmation.outcome import Confirmation
 from hpo.reporting.pages import markdown, page
 from hpo.runs import tables
-from hpo.runs.store import CHECKSUM, _checksum
+from hpo.runs.sealed import CHECKSUM, checksum_of
 from trainers.errors import InputError
 from trainers.yaml_files import read_yaml, sealed, to_yaml
 
@@ -247,7 +247,7 @@ def a_test_run(place: Place) -> Path:
 
 def seal(path: Path, record: Content, table: bytes) -> None:
     path.with_suffix(".npz").write_bytes(table)
-    path.write_text(json.dumps({**record, CHECKSUM: _checksum(record, table)}))
+    path.write_text(json.dumps({**record, CHECKSUM: checksum_of(record, table)}))
 
 
 @pytest.mark.parametrize("case", [*TABLES, *RECORDS])
@@ -273,7 +273,7 @@ def test_forged_baselines(forged: Place, told: Callable[..., tuple[int, str]], c
     path = sorted((forged.output / "tiny_mml" / "runs" / "baselines").glob("*.json"))[0]
     record = json.loads(path.read_text()) | change
     del record[CHECKSUM]
-    path.write_text(json.dumps({**record, CHECKSUM: _checksum(record, b"")}))
+    path.write_text(json.dumps({**record, CHECKSUM: checksum_of(record, b"")}))
     code, errors = told(confirm, "--study", "tiny_mml", *forged.where)
     assert code == 2
     assert str(path) in errors

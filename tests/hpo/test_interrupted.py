@@ -8,11 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from optuna.trial import TrialState
 
-from hpo import confirm
+from hpo import confirm, train
 
 from .conftest import Place
 from .outcomes import confirmed
@@ -94,16 +95,44 @@ def test_an_interrupted_confirmation_keeps_what_has_finished(place: Place):
     assert {path.name: path.stat().st_mtime_ns for path in runs_at(place) if path.name in kept} == kept, "not trained again"
 
 
-def test_an_interrupted_training_keeps_nothing_and_says_so(tmp_path: Path):
+def test_an_interrupted_training_goes_on_to_the_same_model(tmp_path: Path):
     config = tmp_path / "mine.yaml"
-    config.write_text("loss: {name: ccl, margin: 0.5, negative_weight: 1.0}\nepochs: 100000\nencoder: {name: mf, dim: 8}\n")
-    process = command("train", str(config), "--dataset", "demo", "--save", str(tmp_path / "vectors.npz"))
+    settings = "loss: {name: ccl, margin: 0.5, negative_weight: 1.0}\nbatch_size: 512\nencoder: {name: mf, dim: 8}\n"
+    where = ["--dataset", "demo", "--output", str(tmp_path / "out"), "--save"]
+    config.write_text(settings + "epochs: 100000\n")
+    process = command("train", str(config), *where, str(tmp_path / "vectors.npz"))
     assert process.stdout is not None
-    while process.stdout.readline()[:5] != "epoch":
+    while not process.stdout.readline().startswith("epoch 3/"):
         assert process.poll() is None
     seconds, errors = seconds_to_end(process, signal.SIGINT)
     assert process.returncode == 130
-    assert "stopped by SIGINT; nothing is kept of a single training" in errors
+    assert "stopped by SIGINT; the epochs that are trained are kept; the same command goes on after them" in errors
     assert "Traceback" not in errors
     assert not (tmp_path / "vectors.npz").exists()
     assert seconds < SOON
+    (checkpoint,) = (tmp_path / "out" / "train").iterdir()
+    with np.load(checkpoint) as arrays:
+        done = int(arrays["engine:epochs_done"])
+    assert done >= 3
+
+
+def test_a_training_killed_three_times_gives_the_same_file(tmp_path: Path):
+    config, saved = tmp_path / "mine.yaml", [tmp_path / "unbroken.npz", tmp_path / "killed.npz"]
+    config.write_text(
+        "loss: {name: ccl, margin: 0.5, negative_weight: 1.0}\nencoder: {name: simplex, dim: 8}\nepochs: 8\nbatch_size: 8192\n"
+    )
+    arguments = [str(config), "--dataset", "demo", "--output", str(tmp_path / "out"), "--checkpoint-every", "0", "--save"]
+    assert train.main([*arguments, str(saved[0])]) == 0
+    shown = []
+    for line in ("epoch 2/", "epoch 4/", "epoch 7/"):
+        process = command("train", *arguments, str(saved[1]))
+        assert process.stdout is not None
+        while not (shown := [*shown, process.stdout.readline()])[-1].startswith(line):
+            assert process.poll() is None
+        process.kill()
+        process.communicate()
+    assert train.main([*arguments, str(saved[1])]) == 0
+    assert saved[0].read_bytes() == saved[1].read_bytes()
+    epochs = [line.split("/")[0] for line in shown if line.startswith("epoch")]
+    assert len(epochs) <= 7 + 2, "two kills came before the checkpoint of the epoch that was just said"
+    assert list((tmp_path / "out" / "train").iterdir()) == []

@@ -11,6 +11,7 @@ import pytest
 
 from hpo import replicate
 from hpo.replication.papers import MEAN_POPULARITY, TABLES, PaperRow
+from hpo.runs import provenance
 from hpo.runs.store import FinishedRun
 from hpo.runs.train import FullRuns
 from trainers.early_stopping import Plateau
@@ -46,6 +47,17 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replicate:
 
 def what(rows: list[dict[str, Any]]) -> list[tuple[str, int, int]]:
     return sorted((row["config"]["loss"]["name"], row["config"]["negatives"]["count"], row["config"]["seed"]) for row in rows)
+
+
+def test_rows_of_another_revision_are_said(
+    table: Replicate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for revision in "ab":
+        capsys.readouterr()
+        monkeypatch.setattr(provenance, "_git", lambda revision=revision: {"revision": revision * 40, "dirty": False})
+        rows = table("--negatives", "3")
+    assert "2 of the 2 runs behind these figures were trained or measured by another revision" in capsys.readouterr().out
+    assert {row["trained_by"] for row in rows} == {"a" * 40}
 
 
 def test_rows_of_other_commands_stay(table: Replicate):

@@ -12,7 +12,9 @@ from optuna_dashboard import get_note
 
 from hpo import confirm, export, report, run
 from hpo.reporting.figures import CURVES, SHAPE, pictures
+from hpo.search.claims import this_worker
 from hpo.storage.open import open_storage
+from hpo.study.attributes import WORKER
 from trainers.yaml_files import read_yaml
 
 from .conftest import Place
@@ -26,6 +28,8 @@ def test_a_half_finished_study_says_so(place: Place):
     place.run("--search-only", "--trials", "3")
     overview = opened(place)
     assert overview.progress().startswith("3 of 3 trials finished")
+    place.run("--search-only", "--trials", "2")
+    assert opened(place).progress().startswith("3, with 2 asked for, trials finished")
     place.run("--search-only", "--trials", "9", "--timeout", "0.000001")
     assert opened(place).progress().startswith("Half finished: 3 of 9 trials finished")
     for text in files(place):
@@ -33,6 +37,19 @@ def test_a_half_finished_study_says_so(place: Place):
         assert "Half finished" in text
     assert SHAPE in pictures(opened(place))
     assert CURVES not in pictures(opened(place)), "drawn from confirm"
+
+
+def test_a_trial_of_a_killed_worker_is_not_called_running(place: Place):
+    """A report only reads: the next run ends it."""
+    place.run("--search-only", "--trials", "2")
+    study, journal = opened(place).study, place.output / "journal.log"
+    study.ask().set_user_attr(WORKER, this_worker())
+    study.ask().set_user_attr(WORKER, {**this_worker(), "boot": "another"})
+    before = journal.read_bytes()
+    assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
+    assert journal.read_bytes() == before
+    for text in files(place):
+        assert "1 running, 1 lost with a process that was killed, which hpo.run runs again" in text
 
 
 @pytest.mark.confirmed
@@ -116,7 +133,7 @@ def test_results_of_another_study_of_this_name_are_neither_shown_nor_overwritten
     place.run()
     folder, other = place.output / "tiny_mml", ["--storage", f"sqlite:///{place.root}/x.db"]
     before = {path.name: path.read_bytes() for path in folder.glob("*.*")}
-    message = f"{folder} holds the results of another study of this name"
+    message = f"{folder} holds the results of another study"
     assert message in fails(place.run("--search-only", *other))
     assert optuna.get_all_study_names(open_storage(other[1])) == [], "nothing was made there"
     elsewhere = ["--study", str(place.study), "--data-dir", str(place.root / "data"), "--output", str(place.root / "out2")]

@@ -20,6 +20,7 @@ from trainers import TrainConfig
 from trainers.yaml_files import read_yaml
 
 from .conftest import Place
+from .outcomes import opened
 from .processes import start, wait_for_a_running_trial
 
 
@@ -53,7 +54,7 @@ def test_search_to_the_budget_and_export(place: Place, capsys: pytest.CaptureFix
     table = pd.read_csv(place.output / "tiny_mml" / "trials.csv")
     assert table["ndcg@20"].tolist() == pytest.approx([t.value for t in trials])
     assert {"margins", "weights", "margin_top", "epochs_trained", "train_seconds", "state"} <= set(table.columns)
-    assert "4/4 finished" in capsys.readouterr().out
+    assert "4 of 4 finished" in capsys.readouterr().out
 
 
 def test_the_table_of_trials_shows_what_was_trained(place: Place):
@@ -71,7 +72,7 @@ def test_run_again_says_so_and_continues_with_a_larger_budget(place: Place, caps
     assert place.run("--search-only", "--trials", "2") == 0
     assert place.run("--search-only", "--trials", "2") == 0
     assert len(finished(place)) == 2
-    assert "the budget is met, 2/2 finished" in capsys.readouterr().out
+    assert "the budget is met, 2 of 2 finished" in capsys.readouterr().out
     assert place.run("--search-only", "--trials", "3") == 0
     assert len(finished(place)) == 3
     assert len({tuple(trial.params.values()) for trial in finished(place)}) == 3, "a resumed search repeats no point"
@@ -154,6 +155,10 @@ def test_diverging_trials_fail_with_a_reason_and_stop_the_run(place: Place, caps
     trials = study_of(place).trials
     assert [trial.state for trial in trials] == [TrialState.FAIL] * 5
     assert all(trial.user_attrs["failure"]["epoch"] >= 1 for trial in trials)
+    said = opened(place).progress()
+    assert "5 failed, 5 epochs trained" in said
+    assert "Trial 0 failed: training diverged in epoch 1" in said
+    assert said.endswith(" 2 more failed.")
 
 
 def test_export_again(place: Place, capsys: pytest.CaptureFixture[str]):

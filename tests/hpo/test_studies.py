@@ -7,18 +7,23 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.artifacts import upload_artifact
 from optuna.trial import TrialState
 
-from hpo import export, studies
+from hpo import confirm, export, studies
 from hpo.reporting.dashboard_sync import ATTACHED, artifact_store, study_attributes
+from hpo.reporting.removal import Removal
+from hpo.runs.train import _Record
 from hpo.search.claims import this_worker
 from hpo.storage.open import open_storage
 from hpo.study.attributes import WORKER
+from hpo.study.owner import OWNER
 from hpo.study.workspace import alone
+from trainers.errors import InputError
 from trainers.yaml_files import read_yaml
 
 from .conftest import Place
@@ -76,7 +81,7 @@ def test_what_show_prints_is_a_study_file(place: Place, capsys: pytest.CaptureFi
     (place.root / "mine.yaml").write_text(capsys.readouterr().out)
     assert place.run("--search-only", "--trials", "1", study="mine.yaml") == 0
     assert place.run("--search-only", "--trials", "1", "--study-name", "tiny_mml", study="mine.yaml") == 0
-    assert ("the budget is met, 1/1 finished" in capsys.readouterr().out) == has_run
+    assert ("the budget is met, 1 of 1 finished" in capsys.readouterr().out) == has_run
 
 
 def test_all_that_is_deleted_is_said_before(place: Place, question: list[str], capsys: pytest.CaptureFixture[str]):
@@ -135,20 +140,25 @@ def test_the_folder_of_a_study_on_another_storage_goes_with_it(place: Place, mon
 def test_a_folder_that_holds_another_study_s_results_stays(place: Place, question: list[str]):
     url = f"sqlite:///{place.root}/x.db"
     where, folder = ["--output", str(place.output)], place.output / "tiny_mml"
-    place.run("--search-only", "--storage", url)
+    place.run("--search-only", "--trials", "1", "--storage", url)
     other = Place(place.root / "other")
     shutil.copytree(place.root / "data", other.root / "data")
     shutil.copy(place.study, other.study)
     other.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: []")
     other.run("--search-only", "--trials", "1")
-    for name in ("journal.log", "tiny_mml/best.yaml"):
-        shutil.copy(other.output / name, place.output / name)
+    note = folder / OWNER
+    ours = note.read_text()
+    shutil.copy(other.output / "tiny_mml" / "best.yaml", folder)
     assert studies.main(["delete", "tiny_mml", *where, "--storage", url]) == 2
-    assert question[-1].endswith(f"; {folder} stays: {place.output / 'journal.log'} has a study of that name too? [y/N] ")
-    (place.output / "journal.log").unlink()
+    assert question[-1].endswith(f"; {folder} stays: best.yaml there belongs to another study? [y/N] ")
+    note.unlink()
+    assert studies.main(["delete", "tiny_mml", *where, "--storage", url]) == 2
+    assert question[-1].endswith(f"; {folder} stays: no owner.yaml there says that it is this study's? [y/N] ")
+    note.write_text(ours.replace("study: tiny_mml", "study: other"))
     before = files_in(folder)
     assert studies.main(["delete", "tiny_mml", *where, "--storage", url]) == 2
-    assert question[-1].endswith(f"; kept {folder}: best.yaml there belongs to another study? [y/N] ")
+    said = f"owner.yaml there says that it is another study's, study 'other' on {place.root / 'x.db'}"
+    assert question[-1].endswith(f"; {folder} stays: {said}? [y/N] ")
     assert studies.main(["delete", "tiny_mml", *where, "--storage", url, "--yes"]) == 0
     assert files_in(folder) == before
 
@@ -195,6 +205,71 @@ def test_the_trial_of_a_dead_worker_does_not_keep_a_study(place: Place):
     place.run("--search-only", "--trials", "1")
     study_of(place).ask().set_user_attr(WORKER, {**this_worker(), "boot": "another"})
     assert studies.main(["delete", "tiny_mml", "--yes", "--output", str(place.output)]) == 0
+
+
+def test_a_confirmation_whose_study_is_deleted_says_so(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """After an epoch of its second run; the files of the study do not come back."""
+    place.run("--search-only", "--trials", "1")
+    epochs, where = [], ["--output", str(place.output)]
+
+    def ends(self: _Record, *arguments: Any) -> bool:
+        epochs.append(0)
+        if len(epochs) == 6:
+            assert studies.main(["delete", "tiny_mml", "--yes", "--force", *where]) == 0
+        return real_ends(self, *arguments)
+
+    real_ends = _Record.ends
+    monkeypatch.setattr(_Record, "ends", ends)
+    capsys.readouterr()
+    assert confirm.main(["--study", "tiny_mml", *place.where]) == 1
+    message = "error: study 'tiny_mml' was deleted while it was confirmed; search it anew with hpo.run\n"
+    assert capsys.readouterr().err == message
+    assert not (place.output / "tiny_mml").exists()
+    assert files_in(place.output / "artifacts") == []
+
+
+def test_a_confirmation_of_which_a_rival_is_deleted_says_so(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    few = ["--trials", "1", "--top", "1", "--select-seeds", "1"]
+    assert place.run(*few[:2], "--search-only", study="tiny_ccl.yaml") == 0
+
+    def ends(self: _Record, *arguments: Any) -> bool:
+        if "tiny_ccl" in self.label and "tiny_ccl" in optuna.get_all_study_names(open_storage(journal)):
+            assert studies.main(["delete", "tiny_ccl", "--yes", "--force", "--output", str(place.output)]) == 0
+        return real_ends(self, *arguments)
+
+    journal, real_ends = str(place.output / "journal.log"), _Record.ends
+    monkeypatch.setattr(_Record, "ends", ends)
+    assert place.run(*few) == 1
+    assert "study 'tiny_ccl' was deleted while it was confirmed as a rival" in capsys.readouterr().err
+    assert (place.output / "tiny_mml" / "best.yaml").exists()
+
+
+def test_of_a_linked_folder_the_link_is_deleted(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.run("--search-only", "--trials", "1")
+    folder, target = place.output / "tiny_mml", place.root / "disk"
+    folder.rename(target)
+    folder.symlink_to(target)
+    before = files_in(target)
+    capsys.readouterr()
+    assert studies.main(["delete", "tiny_mml", "--yes", "--output", str(place.output)]) == 0
+    assert f"{target} stays: {folder} is only a link to it" in capsys.readouterr().out
+    assert not folder.is_symlink()
+    assert set(before) <= set(files_in(target))
+
+
+def test_what_cannot_be_deleted_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Also where the system does not say which file it is about."""
+
+    def refuse(path: Path) -> None:
+        raise OSError("it is in use")
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(InputError, match=f"^{tmp_path}: cannot be deleted: it is in use; mend that"):
+        Removal([tmp_path], []).remove()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

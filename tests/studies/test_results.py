@@ -28,7 +28,7 @@ def read(path: Path) -> object:
         InputError: it cannot be read, or is of no known kind.
     """
     if path.name == JOURNAL:
-        storage = open_storage(str(path), create=False)
+        storage = open_storage(str(path), create=False, to_write=False)
         studies = [optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)]
         return [stored_study(study) for study in studies]
     if path.name == CONFIRM:

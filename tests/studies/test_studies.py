@@ -6,7 +6,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
+from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK, RETRY_OF
 from hpo.study.spec import load_spec, shipped_studies
 from hpo.study.trials import enqueue_published, trial_config
 from hpo.study.workspace import Workspace
@@ -101,7 +101,9 @@ def test_a_shape_study_starts_with_what_is_nearest_to_the_published_config(name:
     assert PUBLISHED_MARK not in trial.user_attrs, "it is pruned like any other"
     study.tell(trial, state=TrialState.FAIL)
     enqueue_published(study, spec)
-    assert len(study.trials) == 1, "queued once: what requeues a trial queues it"
+    enqueue_published(study, spec)
+    assert len(study.trials) == 2, "it was lost, and is queued once more"
+    assert study.trials[1].user_attrs == {NEAREST_MARK: "published", RETRY_OF: 0}
     nearest = trial_config(study.trials[0], spec)
     assert isinstance(nearest.loss, MML)
     assert isinstance(published.loss, MML)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import islice, pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
 from trainers import TrainConfig
+from trainers.checkpoints import Checkpoint, Notes
 from trainers.engines import EpochResult
-from trainers.engines.protocol import Vectors
+from trainers.engines.protocol import State, Vectors
 from trainers.errors import OutOfMemory
-from trainers.lanes import LaneRunner
+from trainers.lanes import LaneJob, LaneRunner
+from trainers.stopping import Stopped, never
 
 
 @dataclass(eq=False)
-class Job:
+class Job(LaneJob):
     """A config of so many epochs; notes its losses, which are 100 times its seed plus the epoch."""
 
     config: TrainConfig
@@ -31,6 +34,8 @@ class Job:
 
 class Counting:
     """Its memory holds `room` configs; with `halves` it says, as the CUDA engine does, how many lanes are left."""
+
+    should_stop = staticmethod(never)
 
     def __init__(self, lanes: int, room: int = 99, halves: bool = False) -> None:
         self.lanes, self.room, self.halves = lanes, room, halves
@@ -58,9 +63,16 @@ class Counting:
     def vectors(self, lane: int) -> Vectors:
         return np.full((2, 2), self.busy[lane][0].seed, np.float32), np.zeros((2, 2), np.float32)
 
-    def keep(self, lane: int) -> None: ...
+    def keep(self, lane: int) -> State: ...
 
-    def go_back(self, lane: int, kept: object, learning_rate: float) -> None: ...
+    def go_back(self, lane: int, kept: State, learning_rate: float) -> None: ...
+
+    def state(self, lane: int) -> State:
+        return {"epochs_done": np.array(self.busy[lane][1])}
+
+    def resume(self, lane: int, config: TrainConfig, state: State) -> None:
+        self.start(lane, config)
+        self.busy[lane] = config, int(state["epochs_done"])
 
     def stop(self, lane: int) -> None:
         self.busy.pop(lane, None)
@@ -173,3 +185,160 @@ def test_a_job_counts_as_soon_as_it_is_given():
     with pytest.raises(TimeoutError):
         next(lanes.rounds(broken))
     assert [job.seed for job in lanes.stop_all()] == [0]
+
+
+class Files:
+    """Checkpoints in memory: what has been saved, by job."""
+
+    def __init__(self, every: float) -> None:
+        self.every, self.saved, self.label = every, [], "a job"
+        self.found: Checkpoint | None = None
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        self.saved.append((checkpoint.epochs, dict(checkpoint.notes.values)))
+        self.found = checkpoint
+
+    def load(self) -> Checkpoint | None:
+        return self.found
+
+
+@dataclass(eq=False)
+class Noting(Job):
+    """A job with checkpoints."""
+
+    checkpoint: Any = None
+
+    def notes(self) -> Notes:
+        return Notes({"losses": self.losses})
+
+    def go_on(self, epochs: int, notes: Notes) -> None:
+        self.epochs, self.losses = epochs, list(notes.values["losses"])
+
+
+def noting(*epochs: int, every: float = 1e9) -> list[Noting]:
+    return [Noting(job.config, checkpoint=Files(every)) for job in jobs(*epochs)]
+
+
+def train_noting(lanes: LaneRunner[Noting], todo: list[Noting], fails_at: int = 0) -> None:
+    left = iter(todo)
+    for results in lanes.rounds(lambda free: islice(left, free)):
+        if not results:
+            return
+        for job, result in results:
+            if result.epoch == fails_at:
+                raise TimeoutError("the storage is away")
+            job.epochs, job.losses = result.epoch, [*job.losses[: result.epoch - 1], result.loss]
+            if result.epoch == job.config.epochs:
+                lanes.stop(job)
+
+
+class Timed(Counting):
+    """Its epochs take so many seconds, as it says; in epoch `stops_in` it is asked to stop and sees it in the middle."""
+
+    def __init__(self, lanes: int, seconds: float, stops_in: int = 0, error: type[BaseException] = Stopped) -> None:
+        super().__init__(lanes)
+        self.seconds, self.stops_in, self.error = seconds, stops_in, error
+        self.asked = False
+
+    def epoch(self) -> list[EpochResult]:
+        if self.stops_in and len(self.trained) + 1 == self.stops_in:
+            self.asked = True
+            if self.should_stop():
+                self.busy.clear()
+                raise self.error("in the middle")
+        return [replace(result, train_seconds=self.seconds / self.lanes) for result in super().epoch()]
+
+
+def timed(lanes: int, seconds: float, stops_in: int, **more: Any) -> tuple[Timed, LaneRunner[Noting]]:
+    engine = Timed(lanes, seconds, stops_in, **more)
+    engine.should_stop = lambda: engine.asked  # type: ignore[method-assign]
+    return engine, LaneRunner[Noting](engine)
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(0.5, 3), (5.0, 2)], ids=["a short epoch is ended", "a long one is left"])
+def test_a_stop_keeps_every_epoch_that_was_trained_to_its_end(seconds: float, kept: int):
+    _, lanes = timed(2, seconds, stops_in=3)
+    todo = noting(9, 9)
+    with pytest.raises(Stopped):
+        train_noting(lanes, todo)
+    expected = [[(kept, {"losses": [100 * n + epoch for epoch in range(1, kept + 1)]})] for n in range(2)]
+    assert [job.checkpoint.saved for job in todo] == expected
+    assert lanes.jobs == todo, "their owner may requeue them"
+    assert lanes.stop_all() == todo
+    assert [job.checkpoint.saved for job in todo] == expected, "nothing is saved of lanes that have been left"
+
+
+def test_the_first_epoch_is_left_at_once():
+    _, lanes = timed(1, 0.5, stops_in=1)
+    (job,) = todo = noting(9)
+    with pytest.raises(Stopped):
+        train_noting(lanes, todo)
+    assert job.checkpoint.saved == []
+
+
+def test_without_checkpoints_a_short_epoch_is_left_too():
+    engine, lanes = timed(1, 0.5, stops_in=3)
+    with pytest.raises(Stopped, match="in the middle"):
+        train_all(lanes, jobs(9))  # type: ignore[arg-type]
+    assert len(engine.trained) == 2
+
+
+def test_an_engine_that_fails_in_the_middle_leaves_the_epochs_before():
+    _, lanes = timed(1, 5.0, stops_in=3, error=ZeroDivisionError)
+    (job,) = todo = noting(9)
+    with pytest.raises(ZeroDivisionError):
+        train_noting(lanes, todo)
+    lanes.stop_all()
+    assert [epochs for epochs, _ in job.checkpoint.saved] == [2]
+
+
+def test_notes_that_lack_an_epoch_are_not_saved_with_it():
+    """The storage was away when it was to be reported; the checkpoint before stays."""
+    lanes = LaneRunner[Noting](Counting(1))
+    (job,) = todo = noting(9, every=0.0)
+    with pytest.raises(TimeoutError):
+        train_noting(lanes, todo, fails_at=3)
+    lanes.stop_all()
+    assert [epochs for epochs, _ in job.checkpoint.saved] == [1, 2]
+
+
+def test_checkpoints_are_written_when_they_are_due_and_a_job_that_has_ended_needs_none(monkeypatch: pytest.MonkeyPatch):
+    now = iter(np.arange(0.0, 1e4, 1.0))
+    monkeypatch.setattr("trainers.lanes.time.monotonic", lambda: float(next(now)))
+    todo = noting(40, 40, every=30.0)
+    train_noting(LaneRunner(Counting(1)), todo)
+    for job in todo:
+        epochs = [epoch for epoch, _ in job.checkpoint.saved]
+        assert 2 <= len(epochs) <= 4
+        assert all(later - earlier >= 10 for earlier, later in pairwise([0, *epochs])), "three looks at the clock an epoch"
+        assert epochs[-1] < 40
+
+
+def test_a_job_goes_on_from_its_checkpoint_also_after_memory_ran_out(caplog: pytest.LogCaptureFixture):
+    engine, todo = Counting(2), noting(4, 4, every=0.0)
+    lanes = LaneRunner[Noting](engine)
+    left = iter(todo)
+    rounds = lanes.rounds(lambda free: islice(left, free))
+    for _ in range(2):
+        for job, result in next(rounds):
+            job.epochs, job.losses = result.epoch, [*job.losses, result.loss]
+    engine.room = 1
+    epochs = []
+    for _ in range(2):
+        ((job, result),) = next(rounds)
+        epochs.append(result.epoch)
+        job.epochs, job.losses = result.epoch, [*job.losses, result.loss]
+    assert epochs == [3, 4]
+    assert todo[0].losses == [1, 2, 3, 4]
+
+
+def test_a_checkpoint_that_the_engine_refuses_is_said_and_the_job_begins_again(caplog: pytest.LogCaptureFixture):
+    class Refusing(Counting):
+        def resume(self, lane: int, config: TrainConfig, state: State) -> None:
+            raise ValueError("the state does not belong to this engine and config: rows")
+
+    (job,) = todo = noting(2)
+    job.checkpoint.found = Checkpoint({"epochs_done": np.array(1)}, Notes({"losses": [1.0]}))
+    train_noting(LaneRunner(Refusing(1)), todo)
+    assert job.losses == [1, 2]
+    assert "a job begins again: the state does not belong" in caplog.text

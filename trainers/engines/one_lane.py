@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trainers.compile_time import seconds_without_compiling
 from trainers.config import TrainConfig
 from trainers.data import Interactions
-from trainers.engines.protocol import USUAL_METRICS, EpochResult, Vectors
+from trainers.engines.protocol import USUAL_METRICS, EpochResult, State, Vectors
 from trainers.errors import OutOfMemory, first_line
 from trainers.jit import stoppable_compilation
 from trainers.metrics.accuracy import evaluate
 from trainers.metrics.definitions import metrics_at
 from trainers.stopping import ShouldStop, Stopped, check, never
 
+SAMPLER = "sampler"  # what the sampler has noted, among the names of a state
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "status_alloc_failed")
 
 
@@ -93,7 +96,7 @@ class OneLane(ABC):
         with self._enough_memory():
             return self._vectors()
 
-    def keep(self, lane: int) -> Any:
+    def keep(self, lane: int) -> State:
         """The lane's parameters as they are now, for `go_back`.
 
         Raises:
@@ -103,7 +106,7 @@ class OneLane(ABC):
         with self._enough_memory():
             return self._keep()
 
-    def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
+    def go_back(self, lane: int, kept: State, learning_rate: float) -> None:
         """Give the lane the parameters of an earlier epoch and another learning rate; Adam's moments and the draws go on.
 
         Raises:
@@ -117,6 +120,36 @@ class OneLane(ABC):
         with self._enough_memory():
             self._go_back(kept, config)
         self.config = config
+
+    def state(self, lane: int) -> State:
+        """All that the lane has become, in copies; see `Engine.state`.
+
+        Raises:
+            RuntimeError: the lane is free.
+        """
+        self._check(lane)
+        if self.config is None:
+            raise RuntimeError("the lane is free: start a config before asking for its state")
+        counters = {"epochs_done": np.int64(self.epochs_done), "learning_rate": np.float64(self.config.learning_rate)}
+        return {name: np.array(array) for name, array in {**self._state(), **counters}.items()}
+
+    def resume(self, lane: int, config: TrainConfig, state: State) -> None:
+        """Begin a config where a state has it; see `Engine.resume`.
+
+        Raises:
+            ValueError: a state of another engine or config.
+            OutOfMemory: the lane is free again.
+        """
+        self.stop(lane)
+        try:
+            config = config.replace(learning_rate=float(state["learning_rate"]))  # `go_back` may have changed it
+            with self._enough_memory():
+                self._begin(config)
+                self._resume(state)
+            self.config, self.epochs_done = config, int(state["epochs_done"])
+        except (KeyError, ValueError, TypeError) as error:
+            self.stop(lane)
+            raise ValueError(f"the state does not belong to this engine and config: {first_line(error)}") from None
 
     def stop(self, lane: int) -> None:
         """Free the lane and its memory."""
@@ -153,10 +186,40 @@ class OneLane(ABC):
     def _vectors(self) -> Vectors: ...
 
     @abstractmethod
-    def _keep(self) -> Any: ...
+    def _keep(self) -> State: ...
 
     @abstractmethod
-    def _go_back(self, kept: Any, config: TrainConfig) -> None: ...
+    def _go_back(self, kept: State, config: TrainConfig) -> None: ...
+
+    @abstractmethod
+    def _state(self) -> State:
+        """What `_begin` has made and training has changed; `state` copies it."""
+
+    @abstractmethod
+    def _resume(self, state: State) -> None:
+        """After `_begin`: put everything where the state has it. Raises KeyError or ValueError when it does not fit."""
+
+
+def with_prefix(prefix: str, state: State) -> dict[str, NDArray[Any]]:
+    """The arrays of a part, named as the whole's: `users.rows`."""
+    return {f"{prefix}.{name}": array for name, array in state.items()}
+
+
+def without_prefix(prefix: str, state: State) -> dict[str, NDArray[Any]]:
+    """The arrays of a part, out of the whole's."""
+    return {name.removeprefix(f"{prefix}."): array for name, array in state.items() if name.startswith(f"{prefix}.")}
+
+
+def put(where: Mapping[str, NDArray[Any]], state: State) -> None:
+    """Write the arrays of a state into those of the same names.
+
+    Raises:
+        KeyError, ValueError: a name is missing, or an array has another shape or type.
+    """
+    for name, array in where.items():
+        if (array.shape, array.dtype) != (state[name].shape, state[name].dtype):
+            raise ValueError(f"{name} is {state[name].dtype}{state[name].shape}, not {array.dtype}{array.shape}")
+        array[...] = state[name]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

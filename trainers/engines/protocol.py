@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.config import TrainConfig
+from trainers.stopping import ShouldStop
 
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
+State = Mapping[str, NDArray[Any]]  # arrays by name
 
 USUAL_METRICS = ("ndcg@20", "recall@20")  # what engines measure unless others are asked for
 
@@ -50,6 +53,7 @@ class Engine(Protocol):
     """
 
     lanes: int
+    should_stop: ShouldStop
 
     def start(self, lane: int, config: TrainConfig) -> None:
         """Begin a config in a free lane."""
@@ -60,11 +64,22 @@ class Engine(Protocol):
     def vectors(self, lane: int) -> Vectors:
         """(n_users, d) and (n_items, d) float32, copies; their inner product ranks."""
 
-    def keep(self, lane: int) -> Any:
+    def keep(self, lane: int) -> State:
         """The lane's parameters as they are now, for `go_back`."""
 
-    def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
+    def go_back(self, lane: int, kept: State, learning_rate: float) -> None:
         """Give the lane the parameters of an earlier epoch and another learning rate; Adam's moments and the draws go on."""
+
+    def state(self, lane: int) -> State:
+        """All that a lane has become, copies in main memory, for `resume`. Reading it never changes how training goes on."""
+
+    def resume(self, lane: int, config: TrainConfig, state: State) -> None:
+        """Put a free lane where another lane, perhaps of another process, stood after an epoch of the same config on the same
+        data: what it trains from there is the same to the bit.
+
+        Raises:
+            ValueError: a state of another engine or config.
+        """
 
     def stop(self, lane: int) -> None:
         """Free the lane, finished or not."""

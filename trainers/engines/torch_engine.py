@@ -13,9 +13,10 @@ from trainers import rng
 from trainers.config import TrainConfig
 from trainers.data import Ids
 from trainers.encoders.modules import EncoderModule
+from trainers.engines.adam_state import adam_state, copied, put_adam_state, put_parameters
 from trainers.engines.lazy_adam import BETAS, EPSILON, learning_rate_at
-from trainers.engines.one_lane import OneLane
-from trainers.engines.protocol import Vectors
+from trainers.engines.one_lane import SAMPLER, OneLane, with_prefix, without_prefix
+from trainers.engines.protocol import State, Vectors
 from trainers.losses import Scores
 from trainers.negatives import ScoredStep
 from trainers.rng import Purpose
@@ -141,13 +142,20 @@ class TorchEngine(OneLane):
         users, items = self._all_vectors()
         return self.score.users(users)[:, :dim], self.score.items(items)[:, :dim]
 
-    def _keep(self) -> dict[str, Tensor]:
-        return {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
+    def _keep(self) -> State:
+        return {name: copied(parameter) for name, parameter in self.model.named_parameters()}
 
-    def _go_back(self, kept: dict[str, Tensor], config: TrainConfig) -> None:
-        with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
-                parameter.copy_(kept[name])
+    def _go_back(self, kept: State, config: TrainConfig) -> None:
+        put_parameters(dict(self.model.named_parameters()), kept)
+
+    def _state(self) -> State:
+        trained = adam_state(dict(self.model.named_parameters()), self.optimizer)
+        return trained | with_prefix(SAMPLER, self.sampler.state()) | {"steps_done": np.array(self.steps_done)}
+
+    def _resume(self, state: State) -> None:
+        put_adam_state(dict(self.model.named_parameters()), self.optimizer, state)
+        self.sampler.resume(without_prefix(SAMPLER, state))
+        self.steps_done = int(state["steps_done"])
 
     def _vectors(self) -> Vectors:
         with torch.no_grad():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,7 @@ class TwoStageSampler(Sampler):
     def __init__(self, seen: Interactions, settings: TwoStage) -> None:
         super().__init__(seen)
         self.settings = settings
+        self.vectors = np.zeros((0, 0), np.float32)  # before the first step
         self.popularity = popularity(seen, settings.beta)
 
     def draw(self, step: Step) -> NDArray[np.int64]:
@@ -91,6 +93,12 @@ class TwoStageSampler(Sampler):
         up_to = np.cumsum(self._weights(step, candidates), axis=1, dtype=np.float64)
         up_to /= up_to[:, -1:]
         return self._draw_unseen(step, candidates, up_to)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        return {"vectors": self.vectors}
+
+    def resume(self, state: Mapping[str, NDArray[Any]]) -> None:
+        self.vectors = state["vectors"]
 
     def _candidates(self, step: Step) -> NDArray[np.int64]:
         """Those with the smallest exponential lots / weight (Efraimidis and Spirakis, 2006)."""

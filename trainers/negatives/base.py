@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -87,6 +87,13 @@ class Sampler(ABC):
     def scores(self, step: ScoredStep) -> Tensor:
         """Scores (B, N) of the step's negatives."""
         return step.scores(self.draw(step))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What it has noted in earlier steps and will look at again, by name, for `resume`."""
+        return {}
+
+    def resume(self, state: Mapping[str, NDArray[Any]]) -> None:  # noqa: B027 - most note nothing
+        """Go on from a `state`."""
 
 
 class Negatives(ABC):

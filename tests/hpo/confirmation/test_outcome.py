@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpo.confirmation.caveats import Caveat, CaveatKind, caveats_of
+from hpo.confirmation.caveats import Caveat, CaveatKind, caveats_of, other_revisions
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.confirmation.results import Finalist, Method, SearchCost
 from hpo.confirmation.stages import compared_by_users
@@ -81,17 +81,19 @@ def of_kinds(caveats: list[Caveat], *kinds: CaveatKind) -> list[tuple[CaveatKind
     return [(caveat.kind, caveat.subject, caveat.facts) for caveat in caveats if caveat.kind in kinds]
 
 
-@pytest.mark.parametrize(
-    ("field", "kind", "one", "other"),
-    [
-        ("trained_by", CaveatKind.MIXED_REVISIONS, "abc", "def dirty"),
-        ("trained_on", CaveatKind.MIXED_MACHINES, "x CPU (new)", "x CPU (old)"),
-    ],
-)
-def test_runs_of_several_sources_are_a_caveat(field: str, kind: CaveatKind, one: str, other: str):
-    methods = [method(name, failure="nan", **{field: [by]}) for name, by in (("A", one), ("B", one), ("C", other))]
-    assert of_kinds(caveats_of(methods, {}, [], 0, NDCG), *CaveatKind) == [(kind, "A", {"found": [one, other]})]
+def test_runs_of_several_machines_are_a_caveat():
+    one, other = "x CPU (new)", "x CPU (old)"
+    methods = [method(name, failure="nan", trained_on=[on]) for name, on in (("A", one), ("B", one), ("C", other))]
+    expected = [(CaveatKind.MIXED_MACHINES, "A", {"found": [one, other]})]
+    assert of_kinds(caveats_of(methods, {}, [], 0, NDCG), *CaveatKind) == expected
     assert caveats_of(methods[:2], {}, [], 0, NDCG) == []
+
+
+def test_runs_of_other_revisions_are_counted():
+    programs = ["abc", "abc dirty", "def", "abc dirty", "abc"]
+    facts = {"now": "abc", "then": {"abc dirty": 2, "def": 1}, "runs": 5}
+    assert of_kinds(other_revisions("A", programs, "abc"), *CaveatKind) == [(CaveatKind.OTHER_REVISIONS, "A", facts)]
+    assert other_revisions("A", ["abc", "abc"], "abc") == []
 
 
 def test_runs_of_several_library_versions_are_a_caveat():

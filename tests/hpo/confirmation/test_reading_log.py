@@ -38,9 +38,30 @@ def test_reading_the_test_split_again_is_counted(place: Place):
 
 def test_more_trials_that_change_no_winner_are_no_other_reading():
     study = optuna.create_study()
-    assert log_reading(study, {"MML tuned": ["aa", 2], "CCL tuned": ["bb", 2]}) == []
-    assert log_reading(study, {"MML tuned": ["aa", 2], "CCL tuned (6 trials, not 4)": ["bb", 2]}) == []
-    assert len(log_reading(study, {"MML tuned": ["cc", 2], "CCL tuned": ["bb", 2]})) == 1
+    assert log_reading(study, "x", {"MML tuned": ["aa", 2], "CCL tuned": ["bb", 2]}) == []
+    assert log_reading(study, "x", {"MML tuned": ["aa", 2], "CCL tuned (6 trials, not 4)": ["bb", 2]}) == []
+    assert len(log_reading(study, "x", {"MML tuned": ["cc", 2], "CCL tuned": ["bb", 2]})) == 1
+
+
+def test_other_test_data_are_another_reading(place: Place):
+    few = ["--trials", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1"]
+    test = place.root / "data" / "tiny" / "test.txt"
+    before = test.read_text()
+    assert place.run(*few) == 0
+    test.write_text(before[before.index("\n") + 1 :])
+    assert place.run(*few) == 0
+    assert facts(place, CaveatKind.TEST_READ_AGAIN) == [("tiny_mml", {"times": 2})]
+    ((_, changed),) = facts(place, CaveatKind.TEST_CHANGED)
+    assert changed["times"] == 1
+    assert list(changed["before"].values()) == [1]
+    assert (
+        "the test data are not those that an earlier confirm has read" in (place.output / "tiny_mml" / "report.md").read_text()
+    )
+    test.write_text(before)
+    assert place.run(*few) == 0
+    assert facts(place, CaveatKind.TEST_READ_AGAIN) == [("tiny_mml", {"times": 2})], "this was read before"
+    ((_, back),) = facts(place, CaveatKind.TEST_CHANGED)
+    assert {back["now"]: 1} == changed["before"]
 
 
 def test_reading_the_test_split_for_another_study_is_said(place: Place):

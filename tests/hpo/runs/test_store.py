@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from hpo.runs.provenance import provenance
-from hpo.runs.store import Beyond, FinishedRun, PopularityGroup, RunKey, RunStore, read_sealed, write_sealed
+from hpo.runs.sealed import read_sealed, write_sealed
+from hpo.runs.store import Beyond, FinishedRun, PopularityGroup, RunKey, RunStore
 from trainers.early_stopping import Plateau
 from trainers.engines import cache_versions
 from trainers.engines.cache_versions import LOSS_VERSIONS
@@ -36,12 +37,18 @@ RUN = FinishedRun(
 )
 
 
+def folder(of_study: Path) -> Path:
+    """Of the runs, in a study's folder, which is there."""
+    of_study.mkdir()
+    return of_study / "runs"
+
+
 @pytest.mark.parametrize("plateau", [None, Plateau("ndcg@20", patience=2, cut=None)])
 def test_a_run_is_read_as_it_was_stored(tmp_path: Path, plateau: Plateau | None):
-    store, key = RunStore(tmp_path / "a" / "runs"), replace(KEY, plateau=plateau)
+    store, key = RunStore(folder(tmp_path / "a")), replace(KEY, plateau=plateau)
     assert store.load(key) is None
     store.save(key, RUN)
-    for one in (store, RunStore(tmp_path / "b" / "runs", elsewhere=tmp_path)):  # copied from the other
+    for one in (store, RunStore(folder(tmp_path / "b"), elsewhere=tmp_path)):  # copied from the other
         read = one.load(key)
         assert read is not None
         pd.testing.assert_frame_equal(read.per_user, RUN.per_user, check_index_type=False)
@@ -78,8 +85,8 @@ def test_another_key_is_another_run(tmp_path: Path, other: dict[str, Any]):
 
 def test_a_run_of_another_key_is_not_copied_from_elsewhere(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     sister, store, other = (
-        RunStore(tmp_path / "a" / "runs"),
-        RunStore(tmp_path / "b" / "runs", tmp_path),
+        RunStore(folder(tmp_path / "a")),
+        RunStore(folder(tmp_path / "b"), tmp_path),
         replace(KEY, seen="x"),
     )
     sister.save(KEY, RUN)
@@ -116,7 +123,7 @@ def test_a_higher_version_of_the_figures_measures_every_run_again(tmp_path: Path
 def test_a_file_of_another_format_is_refused_here_and_passed_over_elsewhere(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, change: dict[str, Any], rule: str
 ):
-    store = RunStore(tmp_path / "a" / "runs")
+    store = RunStore(folder(tmp_path / "a"))
     store.save(KEY, RUN)
     path = store.folder / f"{KEY.digest()}.json"
     record, table = read_sealed(path)
@@ -133,3 +140,10 @@ def test_a_file_of_another_format_is_refused_here_and_passed_over_elsewhere(
     assert str(caught.value).endswith("; delete it to make it again")
     assert RunStore(tmp_path / "b" / "runs", elsewhere=tmp_path).load(KEY) is None
     assert rule in caplog.text
+
+
+def test_the_folder_of_a_study_does_not_come_back_with_a_run(tmp_path: Path):
+    """It was moved or deleted."""
+    with pytest.raises(InputError, match="a/runs: cannot be written: No such file or directory"):
+        RunStore(tmp_path / "a" / "runs").save(KEY, RUN)
+    assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from trainers import Interactions, TrainConfig
 from trainers.early_stopping import Plateau
 from trainers.engines import EngineChoice, EpochResult, make_engine
 from trainers.errors import OutOfMemory
-from trainers.stopping import Stopped
+from trainers.stopping import Stopped, never
 from trainers.train import Run
 
 CHOICE = EngineChoice("torch", "cpu", "tested")
@@ -127,6 +127,8 @@ class TwoLanes:
         self.lanes, self.call = 2, call
         self.engines = [make_engine(CHOICE, SEEN, HELD_OUT) for _ in range(2)]
 
+    should_stop = staticmethod(never)
+
     def start(self, lane: int, config: TrainConfig) -> None:
         self.engines[lane].start(0, config)
 
@@ -193,3 +195,70 @@ def test_a_run_that_diverges_is_kept_with_the_reason(tmp_path: Path):
     )
     assert "training diverged in epoch" in run.failure
     assert (run.metrics, run.per_user) == ({}, None)
+
+
+LONG = CONFIG.replace(epochs=8)
+ENCODERS = {
+    "mf": {"name": "mf", "dim": 8, "init_std": 0.1},
+    "simplex": {"name": "simplex", "dim": 8, "init_std": 0.1, "aggregation": "user_attention"},
+    "lightgcn": {"name": "lightgcn", "dim": 8, "init_std": 0.1},
+}
+
+
+def in_sittings(
+    folder: Path, configs: dict[str, TrainConfig], sittings: list[int], **how: Any
+) -> tuple[list[FinishedRun], list[str]]:
+    """The runs of configs, stopped after so many epochs each time; and the epochs that the bars of all sittings show anew."""
+    shown: list[str] = []
+    for epochs in [*sittings, 10**9]:
+        bars = Bars()
+        before = {label: shown.count(label) for label in configs}
+        runs = FullRuns(RunStore(folder), bars, Stopper(deserted=partial(is_over, bars, before, epochs)), METRICS)
+        with suppress(Stopped):
+            return runs.train(configs, CHOICE, SEEN, HELD_OUT, **how), shown
+        shown += [label for label in configs for _ in range(bars.advanced.count(label) - before[label])]
+    raise AssertionError("the last sitting has no end")
+
+
+def is_over(bars: Bars, before: dict[str, int], epochs: int) -> bool:
+    """Whether a sitting has had its epochs; its bars begin with those of the earlier ones."""
+    return sum(max(0, bars.advanced.count(label) - n) for label, n in before.items()) >= epochs
+
+
+def told(run: FinishedRun) -> dict[str, Any]:
+    """All of a run but the clock."""
+    assert run.per_user is not None
+    fields = {name: getattr(run, name) for name in ("config", "metrics", "beyond", "curve", "losses", "gradient", "failure")}
+    return fields | {"per_user": run.per_user.to_dict()}
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_run_in_four_sittings_is_the_unbroken_one(tmp_path: Path, encoder: str):
+    config = TrainConfig.from_dict(LONG.to_dict() | {"encoder": ENCODERS[encoder]})
+    unbroken, _ = in_sittings(tmp_path / "one", {"x": config}, [], curve_every=2)
+    broken, shown = in_sittings(tmp_path / "four", {"x": config}, [3, 1, 2], curve_every=2)
+    assert told(broken[0]) == told(unbroken[0])
+    assert list(broken[0].losses) == list(range(1, 9))
+    assert shown == ["x"] * 6, "no epoch is trained twice"
+    assert sorted(path.suffix for path in (tmp_path / "four").iterdir()) == [".json", ".npz"], "no checkpoint is left"
+
+
+def test_early_stopping_in_sittings_is_the_unbroken_one(tmp_path: Path):
+    """The best epoch's parameters, the count of failures and the rate are in the checkpoint."""
+    how = {"plateau": Plateau("ndcg@20", patience=3)}
+    config = {"x": CONFIG.replace(epochs=60)}
+    unbroken, _ = in_sittings(tmp_path / "one", config, [], **how)
+    epochs = len(unbroken[0].losses)
+    assert 5 < epochs < 60
+    broken, _ = in_sittings(tmp_path / "many", config, [1] * (epochs - 1), **how)
+    assert told(broken[0]) == told(unbroken[0])
+
+
+def test_a_checkpoint_of_a_run_with_another_curve_is_not_gone_on_from(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    bars, store = Bars(), RunStore(tmp_path / "b")
+    stopped = FullRuns(store, bars, Stopper(deserted=lambda: len(bars.advanced) >= 3), METRICS)
+    with pytest.raises(Stopped):
+        stopped.train({"x": LONG}, CHOICE, SEEN, HELD_OUT)
+    found = FullRuns(store, Bars(), Stopper(), METRICS).train({"x": LONG}, CHOICE, SEEN, HELD_OUT, curve_every=2)
+    assert "is of another curve_every" in caplog.text
+    assert list(found[0].curve) == [2, 4, 6, 8]

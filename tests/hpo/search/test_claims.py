@@ -12,8 +12,18 @@ import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from hpo.search.claims import CLAIM_SECONDS, Reaper, is_dead, reap, requeue, start_time, this_worker
-from hpo.study.attributes import MAX_RETRIES, PUBLISHED_MARK, RETRIES, RETRY_OF, WORKER
+from hpo.search.claims import (
+    CLAIM_SECONDS,
+    Reaper,
+    ask_signed,
+    is_dead,
+    reap,
+    requeue,
+    signature,
+    start_time,
+    this_worker,
+)
+from hpo.study.attributes import FAILURE, MAX_RETRIES, PUBLISHED_MARK, RETRIES, RETRY_OF, SEARCHED_BY, WORKER, WORKER_DIED
 
 BOX = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
 
@@ -27,6 +37,7 @@ def running(study: optuna.Study, worker: dict[str, object] | None) -> optuna.tri
     trial = study.ask(fixed_distributions=BOX)
     if worker is not None:
         trial.set_user_attr(WORKER, worker)
+        trial.set_user_attr(SEARCHED_BY, {})  # written when all parameters are sampled
     return study.trials[trial.number]
 
 
@@ -138,9 +149,39 @@ def test_reaping_fails_and_requeues_until_the_cap(study: optuna.Study):
         assert waiting[0].user_attrs[RETRIES] == retries
         trial = running(study, {**this_worker(), "boot": "another"})
         assert trial.params == params, "the same parameters are tried again"
-    assert len(reap(study)) == 1
+    assert reap(study) == []
     assert not study.get_trials(states=(TrialState.WAITING,)), "beyond the cap a trial is given up"
     assert {trial.state for trial in study.trials} == {TrialState.FAIL}
+    failures = [trial.user_attrs.get(FAILURE) for trial in study.trials]
+    reason = "its worker was killed 4 times, each time before another epoch was measured"
+    assert failures == [None, None, None, {"epoch": 0, "reason": reason, WORKER_DIED: True}]
+    assert reap(study) == [], "what has failed is not queued by the next one"
+
+
+def test_a_trial_that_gets_further_each_time_is_never_given_up(study: optuna.Study):
+    """Hours of training on a machine that is taken away every half hour."""
+    dead = {**this_worker(), "boot": "another"}
+    running(study, dead)
+    for epoch in range(2 * MAX_RETRIES):
+        last = study.trials[-1]
+        study._storage.set_trial_intermediate_value(last._trial_id, epoch + 1, 0.5)
+        assert reap(study) == [last.number]
+        running(study, dead)
+        assert study.trials[-1].user_attrs[RETRIES] == 1
+    assert len(reap(study)) == 1, "no epoch since: that counts"
+    assert study.trials[-1].user_attrs[RETRIES] == 2
+
+
+def test_a_trial_whose_reaper_was_killed_before_it_queued_it_is_queued_by_the_next(study: optuna.Study):
+    trial = running(study, {**this_worker(), "boot": "another"})
+    study.tell(trial.number, state=TrialState.FAIL)
+    failed = running(study, this_worker())
+    study._storage.set_trial_user_attr(failed._trial_id, FAILURE, {"epoch": 1, "reason": "diverged"})
+    study.tell(failed.number, state=TrialState.FAIL)
+    assert reap(study) == [0]
+    assert reap(study) == [], "once"
+    (waiting,) = study.get_trials(states=(TrialState.WAITING,))
+    assert (waiting.user_attrs[RETRY_OF], waiting.user_attrs[RETRIES]) == (0, 1)
 
 
 def test_living_trials_are_left_alone(study: optuna.Study):
@@ -178,6 +219,10 @@ class Mortal(InMemoryStorage):
         self._write()
         return super().create_new_trial(*arguments, **named)
 
+    def set_trial_user_attr(self, *arguments: Any, **named: Any) -> None:
+        self._write()
+        super().set_trial_user_attr(*arguments, **named)
+
 
 @pytest.mark.parametrize("write", [0, 1])
 def test_a_worker_that_is_killed_while_it_requeues_its_trial_loses_nothing(write: int):
@@ -197,3 +242,40 @@ def test_a_trial_that_finished_meanwhile_is_not_queued(study: optuna.Study):
     study.tell(trial.number, 1.0)
     assert not requeue(study, trial, count=True)
     assert len(study.trials) == 1
+
+
+@pytest.mark.parametrize(("queued", "write", "unsigned"), [(False, 0, 0), (True, 0, 0), (True, 1, 1)])
+def test_a_trial_is_signed_from_its_beginning(queued: bool, write: int, unsigned: int):
+    """Whatever write its worker is killed before, but for one: between taking a queued trial and signing it."""
+    storage = Mortal()
+    study = optuna.create_study(storage=storage)
+    if queued:
+        study.enqueue_trial({"x": 0.5})
+    storage.dies_at = write
+    with pytest.raises(Killed):
+        ask_signed(study)
+    taken = study.get_trials(states=(TrialState.RUNNING,))
+    assert len([trial for trial in taken if signature(trial) is None]) == unsigned
+    storage.dies_at = -1
+    trial = ask_signed(study)
+    assert signature(study.trials[trial.number]) is not None
+
+
+def test_a_search_waits_to_know_what_becomes_of_an_unsigned_trial():
+    """Another worker signs it in a moment, or it is dead: what is proposed next may depend on it."""
+    study = optuna.create_study()
+    study.ask()
+    reaper = Reaper(study)
+    assert reaper.reap() == []
+    assert reaper.awaits
+    study._storage.set_trial_user_attr(0, WORKER, this_worker())
+    assert reaper.reap() == []
+    assert not reaper.awaits
+
+
+def test_what_was_not_sampled_to_the_end_is_sampled_again(study: optuna.Study):
+    trial = study.ask(fixed_distributions=BOX)
+    trial.set_user_attr(WORKER, {**this_worker(), "boot": "another"})
+    assert reap(study) == [0]
+    (waiting,) = study.get_trials(states=(TrialState.WAITING,))
+    assert waiting.system_attrs["fixed_params"] == {}

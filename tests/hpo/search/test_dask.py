@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from contextlib import nullcontext
+from typing import Any
 
 import pytest
 from optuna.trial import TrialState
 
 from hpo import confirm, export, report, run
 from hpo.search.dask import _chosen_workers, _reachable
-from hpo.search.processes import SearchJob
 from hpo.study.attributes import WORKER
 from trainers.errors import InputError
 
@@ -94,15 +95,19 @@ def test_some_workers_of_a_cluster_are_taken_from_all_machines():
 
 def test_the_default_lanes_are_shared_by_all_dask_workers(cluster: str):
     asked = argparse.Namespace(backend="dask", scheduler=cluster, workers=None, lanes=None)
-    assert run._worker_count(asked) == 2
+    assert run._worker_count(asked, "runs/journal.log") == 2
     asked.workers = 1
-    assert run._worker_count(asked) == 1
+    assert run._worker_count(asked, "runs/journal.log") == 1
 
 
 def test_one_dask_worker_of_two_and_the_journal(place: Place, cluster: str):
     finish(start(place, "--backend", "dask", "--scheduler", cluster, "--workers", "1"))
     trials = check_whole_at(str(place.output / "journal.log"), 4, 1)
     assert len({trial.user_attrs[WORKER]["pid"] for trial in trials}) == 1
+    finish(start(place, "--backend", "dask", "--scheduler", cluster, "--trials", "100000", "--timeout", "3"))
+    trials = trials_at(str(place.output / "journal.log"))
+    assert 4 < len(trials) < 100_000
+    assert not any(trial.state == TrialState.RUNNING for trial in trials), "this process's clock ends the others' search"
 
 
 def test_a_journal_is_refused_where_workers_are_on_other_machines():
@@ -110,11 +115,9 @@ def test_a_journal_is_refused_where_workers_are_on_other_machines():
         def run(self, function: object) -> dict[str, tuple[str, int]]:
             return {"tcp://10.0.0.7:1": ("node7", 1)}
 
-    job = SearchJob(None, "runs/journal.log")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="Dask workers on node7 cannot share the journal"):
-        _reachable(job, Client())  # type: ignore[arg-type]
-    database = replace(job, storage="postgresql://host/db")
-    assert _reachable(database, Client()) is database  # type: ignore[arg-type]
+        _reachable("runs/journal.log", Client())  # type: ignore[arg-type]
+    assert _reachable("postgresql://host/db", Client()) == "postgresql://host/db"  # type: ignore[arg-type]
 
 
 def test_a_signal_stops_the_dask_workers_too(place: Place, postgres: Postgres, cluster: str):
@@ -131,9 +134,57 @@ def test_a_signal_stops_the_dask_workers_too(place: Place, postgres: Postgres, c
     assert states.count(TrialState.WAITING) == 2
 
 
+class Cluster:
+    """As a client sees it."""
+
+    def __init__(self, n_workers: int, threads: int, host: str, failure: str) -> None:
+        self.n_workers, self.threads, self.host, self.failure = n_workers, threads, host, failure
+
+    def scheduler_info(self, n_workers: int) -> dict[str, Any]:
+        return {
+            "workers": {f"tcp://{self.host}:{n}": {"nthreads": self.threads, "host": self.host} for n in range(self.n_workers)}
+        }
+
+    def run(self, function: object) -> dict[str, tuple[str, int]]:
+        if self.failure:
+            raise Exception(self.failure)
+        return {f"tcp://{self.host}:{n}": (self.host, n) for n in range(self.n_workers)}
+
+
+@pytest.mark.parametrize("flags", [[], ["--workers", "1"], ["--lanes", "1"]])
+@pytest.mark.parametrize(
+    ("cluster", "message"),
+    [
+        (Cluster(0, 1, "node7", ""), "the Dask cluster has no worker"),
+        (Cluster(1, 2, "node7", ""), "Dask worker tcp://node7:0 has 2 threads"),
+        (Cluster(1, 1, "node7", ""), "Dask workers on node7 cannot share the journal"),
+        (Cluster(1, 1, "node7", "No module named 'hpo'"), "a Dask worker cannot run this: No module named 'hpo'"),
+    ],
+)
+def test_a_cluster_that_cannot_search_leaves_no_study(
+    place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, cluster: Cluster, message: str, flags: list[str]
+):
+    monkeypatch.setattr("hpo.search.dask._client", lambda _: nullcontext(cluster))
+    assert message in fails(place.run("--backend", "dask", "--scheduler", "tcp://node7:1", *flags))
+    assert not place.output.exists()
+
+
+def test_a_cluster_that_ends_before_a_rival_is_searched_leaves_no_study_of_it(
+    place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+):
+    clusters = [Cluster(1, 1, socket.gethostname(), ""), Cluster(0, 1, "node7", "")]
+    monkeypatch.setattr("hpo.search.dask._client", lambda _: nullcontext(clusters.pop(0)))
+    monkeypatch.setattr(run, "search_study", lambda *_: None)
+    monkeypatch.setattr(run, "export_study", lambda *_: None)
+    assert "has no worker" in fails(place.run("--backend", "dask", "--scheduler", "tcp://node7:1", "--tune-rivals"))
+    assert [path.name for path in place.output.iterdir() if path.is_dir() and path.name.startswith("tiny")] == ["tiny_mml"]
+
+
 def test_dask_asked_for_and_absent(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
     assert "go together" in fails(place.run("--backend", "dask"))
     assert "go together" in fails(place.run("--scheduler", "tcp://127.0.0.1:1"))
     monkeypatch.setattr("hpo.search.dask.CONNECT_SECONDS", 1)
-    message = fails(place.run("--backend", "dask", "--scheduler", f"tcp://127.0.0.1:{free_port()}"))
-    assert "no Dask scheduler answers" in message
+    for flags in ([], ["--workers", "1"]):
+        message = fails(place.run("--backend", "dask", "--scheduler", f"tcp://127.0.0.1:{free_port()}", *flags))
+        assert "no Dask scheduler answers" in message
+        assert not place.output.exists()

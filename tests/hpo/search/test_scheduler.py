@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Mapping
 
 import optuna
@@ -12,9 +13,19 @@ from optuna.trial import TrialState
 
 from hpo.runtime.process import SearchFailed
 from hpo.runtime.signals import Stopper
-from hpo.search.claims import this_worker
+from hpo.search.claims import reap, this_worker
 from hpo.search.scheduler import Scheduler
-from hpo.study.attributes import FAILURE, NEAREST_MARK, PUBLISHED_MARK, RETRIES, RETRY_OF, WORKER
+from hpo.study.attributes import (
+    FAILURE,
+    MAX_RETRIES,
+    NEAREST_MARK,
+    PUBLISHED_MARK,
+    RETRIES,
+    RETRY_OF,
+    WORKER,
+    WORKER_DIED,
+)
+from hpo.study.spec import StudySpec
 from hpo.study.trials import enqueue_published
 from trainers import TrainConfig
 from trainers.engines import EpochResult
@@ -71,6 +82,18 @@ def test_the_value_is_that_of_the_last_epoch_not_of_the_best():
     loop = scheduler(spec(1), GivenCurves(1, lambda config, epoch: {1: 0.1, 2: 0.9, 3: 0.5, 4: 0.4}[epoch]))
     loop.run()
     assert loop.study.best_value == 0.4
+
+
+def test_a_time_limit_does_not_follow_the_wall_clock(monkeypatch: pytest.MonkeyPatch):
+    loop = scheduler(spec(4), GivenCurves(1, by_margin))
+    loop.deadline = time.monotonic() + 60.0
+    monkeypatch.setattr(time, "time", lambda: 1e12)
+    loop.run()
+    assert states(loop.study) == [TrialState.COMPLETE] * 4
+    loop = scheduler(spec(4), GivenCurves(1, by_margin))
+    loop.deadline = time.monotonic() - 1.0
+    loop.run()
+    assert states(loop.study) == []
 
 
 def test_failures_do_not_count_and_the_search_goes_on():
@@ -188,6 +211,27 @@ def test_a_published_config_that_was_lost_is_queued_again_but_not_one_that_diver
     assert RETRIES not in study.trials[0].user_attrs
 
 
+@pytest.mark.parametrize("mark", [PUBLISHED_MARK, NEAREST_MARK])
+def test_a_reference_trial_whose_workers_were_killed_comes_back_and_what_is_proposed_after_it_is_the_same(mark: str):
+    shape = {"space": {"name": "mml_shape"}, "dataset": "yelp2018"}  # which lacks the published config
+    of = spec(6) if mark == PUBLISHED_MARK else StudySpec.model_validate(spec(6).model_dump() | shape)
+    whole, killed = (optuna.create_study(direction="maximize") for _ in range(2))
+    enqueue_published(killed, of)
+    for _ in range(MAX_RETRIES + 1):
+        trial = killed.ask(fixed_distributions=of.space.boxes())
+        trial.set_user_attr(WORKER, this_worker() | {"boot": "before"})
+        reap(killed)
+    assert killed.trials[-1].user_attrs[FAILURE][WORKER_DIED]
+    assert states(killed) == [TrialState.FAIL] * (MAX_RETRIES + 1)
+    for study in (whole, killed):
+        enqueue_published(study, of)
+        enqueue_published(study, of)
+        scheduler(of, GivenCurves(1, lambda config, epoch: config.seed + epoch), study).run()
+    finished = [[t.params for t in s.trials if t.state == TrialState.COMPLETE] for s in (whole, killed)]
+    assert finished[0] == finished[1]
+    assert mark in killed.trials[MAX_RETRIES + 1].user_attrs
+
+
 def test_a_published_config_that_two_processes_queued_runs_once():
     of, study = spec(3), optuna.create_study(direction="maximize")
     for _ in range(2):
@@ -296,7 +340,7 @@ def test_a_published_config_is_no_duplicate_of_the_trial_that_it_retries():
     of, study = spec(2), optuna.create_study(direction="maximize")
     config = {"margin": 0.9, "negative_weight": 150.0}
     study.enqueue_trial(config, user_attrs={PUBLISHED_MARK: "yelp2018"})
-    study.ask()
+    study.ask().set_user_attr(WORKER, this_worker())
     study.enqueue_trial(config, user_attrs={PUBLISHED_MARK: "yelp2018", RETRIES: 0, RETRY_OF: 0})
     loop = scheduler(of, GivenCurves(1, by_margin), study)
     (running,) = loop._next_trials(1)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
 import pytest
 
-from hpo.storage.journal import WholeLines
+from hpo.storage.journal import JOURNAL_START
 from hpo.storage.open import open_storage
+from hpo.storage.repair import repair
+from hpo.study.spec import load_spec
 from trainers.errors import InputError
+from trainers.yaml_files import read_yaml
 
 
 def study_on(path: Path) -> optuna.Study:
@@ -32,23 +39,20 @@ def test_a_torn_last_line_is_cut_off_and_the_study_goes_on(tmp_path: Path, torn:
 def test_a_journal_of_a_single_torn_line_becomes_empty(tmp_path: Path):
     path = tmp_path / "journal.log"
     path.write_bytes(b'{"op')
-    WholeLines(path).repair()
-    assert path.read_bytes() == b""
+    assert study_on(path).study_name == "s"
+    assert path.read_bytes().startswith(JOURNAL_START)
 
 
-def test_a_whole_journal_is_left_alone(tmp_path: Path):
+@pytest.mark.parametrize("torn", [b"", b'{"op_code": 4, "wor'])
+def test_who_opens_a_journal_leaves_it_alone(tmp_path: Path, torn: bytes):
     path = tmp_path / "journal.log"
     study_on(path).ask()
+    with path.open("ab") as journal:
+        journal.write(torn)
     before = path.read_bytes()
-    WholeLines(path).repair()
+    open_storage(str(path))
+    open_storage(str(path), create=False, to_write=False)
     assert path.read_bytes() == before
-
-
-def test_a_damaged_journal_is_explained(tmp_path: Path):
-    path = tmp_path / "journal.log"
-    path.write_text('{"op_code": 0, "study_name": \n{}\n')
-    with pytest.raises(InputError, match=r"journal.log cannot be opened"):
-        open_storage(str(path))
 
 
 @pytest.mark.parametrize("content", [b"one line without newline", b"SQLite format 3\x00 and more", b'{"other": 1}\n{"x'])
@@ -61,17 +65,45 @@ def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path, con
     assert ("sqlite:///" in str(error.value)) == content.startswith(b"SQLite")
 
 
-@pytest.mark.parametrize("line", ["1", "null", '{"op_code": 99, "worker_id": "x"}'])
-def test_a_journal_with_foreign_lines_is_explained(tmp_path: Path, line: str):
-    path = tmp_path / "journal.log"
-    study_on(path)
-    with path.open("a") as journal:
-        journal.write(line + "\n")
-    with pytest.raises(InputError, match="cannot be opened"):
-        study_on(path)
-
-
 def test_a_missing_journal_is_not_made_by_a_reader(tmp_path: Path):
     with pytest.raises(InputError, match="there is no journal"):
         open_storage(str(tmp_path / "x" / "journal.log"), create=False)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.fixture
+def in_time() -> Iterator[None]:
+    """What blocks ends."""
+
+    def ring(*_: object) -> None:
+        raise TimeoutError("it blocks")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    ("kind", "called"), [("fifo", "a named pipe"), ("folder", "a folder"), ("socket", "a socket"), ("device", "a device")]
+)
+def test_only_regular_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_time: None, kind: str, called: str):
+    """Neither as a journal nor as a study file."""
+    monkeypatch.chdir(tmp_path)  # the path of a socket must be short
+    path = "/dev/null" if kind == "device" else "x.yaml"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        os.mkdir(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path)
+    for to_write in (False, True):
+        with pytest.raises(InputError, match=f"{path}: is {called}; give a regular file"):
+            open_storage(path, create=to_write, to_write=to_write)
+    for read in (read_yaml, load_spec):
+        with pytest.raises(InputError, match=f"{path}: is {called}; give a regular file"):
+            read(path)
+    with pytest.raises(InputError, match=f"{path}: is {called}; give a regular file"):
+        repair(Path(path), lambda storage: ())

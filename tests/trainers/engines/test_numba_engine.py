@@ -61,7 +61,7 @@ def assert_same_state(ours: NumbaEngine, theirs: TorchEngine, tolerance: float) 
     for name, one, other in zip(("users", "items"), ours.vectors(0), theirs.vectors(0), strict=True):
         assert_close(f"{name}' vectors", one, other, tolerance, share=min(share, 0.99))
     names = "users", "items", "history"  # the last of encoders that have one
-    for name, table, parameter in zip(names, ours.tables(), theirs.model.tables(), strict=False):
+    for name, table, parameter in zip(names, ours.tables().values(), theirs.model.tables(), strict=False):
         dense = theirs.optimizer.state[parameter]
         mean, square = moments(table, ours.steps_done)
         assert_close(f"{name}' first moment", mean, dense["exp_avg"].numpy(), 5 * tolerance, relative=True, share=share)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trainers import rng
@@ -16,14 +17,23 @@ from trainers.config import TrainConfig
 from trainers.data import Ids
 from trainers.encoders import MF
 from trainers.encoders.modules import SimpleXModule
+from trainers.engines.adam_state import adam_state, copied, put_adam_state, put_parameters
 from trainers.engines.lazy_adam import powers, rates
 from trainers.engines.numba_engine.autotune import Autotuner
 from trainers.engines.numba_engine.batch import new_batch, stride_bits
 from trainers.engines.numba_engine.kernels import StepArguments, kernel_for
 from trainers.engines.numba_engine.simplex.users import SimpleXUsers, why_not_encoder
-from trainers.engines.numba_engine.table import N_POWERS, EmbeddingTable, Floats, caught_up, new_table, put_rows
-from trainers.engines.one_lane import OneLane
-from trainers.engines.protocol import Vectors
+from trainers.engines.numba_engine.table import (
+    N_POWERS,
+    EmbeddingTable,
+    Floats,
+    caught_up,
+    new_table,
+    put_rows,
+    table_state,
+)
+from trainers.engines.one_lane import SAMPLER, OneLane, put, with_prefix, without_prefix
+from trainers.engines.protocol import State, Vectors
 from trainers.engines.row_losses import ALL, ROWS, row_loss_of
 from trainers.negatives import Popularity, Sampler, Step, Uniform
 from trainers.rng import Purpose
@@ -54,13 +64,6 @@ def why_not(config: TrainConfig) -> str:
     if config.batch_size << stride_bits(config.negatives.count) >= MAX_SLOTS:
         return f"batch_size {config.batch_size} with {config.negatives.count} negatives is too much for one step"
     return ""
-
-
-class Kept(NamedTuple):
-    """Parameters of an epoch: of every table, and of the matrices that torch trains."""
-
-    rows: list[Floats]
-    matrices: list[Tensor]
 
 
 class NumbaEngine(OneLane):
@@ -129,12 +132,13 @@ class NumbaEngine(OneLane):
             numba.set_num_threads(max_threads)
         self.steps_done += done
         self.row_updates += int(counts[0])
-        finite = all(np.isfinite(table.scale).all() for table in self.tables())
+        finite = all(np.isfinite(table.scale).all() for table in self.tables().values())
         return float(totals[0]) / len(self.seen) if finite else float("nan")
 
-    def tables(self) -> list[EmbeddingTable]:
-        """All of the run's, users and items first."""
-        return [self.users, self.items, *([self.simplex_users.history] if self.simplex_users else [])]
+    def tables(self) -> dict[str, EmbeddingTable]:
+        """All of the run's."""
+        history = {"history": self.simplex_users.history} if self.simplex_users else {}
+        return {"users": self.users, "items": self.items, **history}
 
     def _steps_ahead(self, config: TrainConfig) -> int:
         """For how many steps a sampler may draw."""
@@ -188,21 +192,34 @@ class NumbaEngine(OneLane):
             steps_before=self.steps_done,
         )
 
-    def _keep(self) -> Kept:
-        step, matrices = self.steps_done, self.simplex_users.module.matrices() if self.simplex_users else []
-        return Kept(
-            [self._rows(table, step).numpy() for table in self.tables()], [matrix.detach().clone() for matrix in matrices]
-        )
+    def _keep(self) -> State:
+        rows = {name: self._rows(table, self.steps_done).numpy() for name, table in self.tables().items()}
+        return rows | ({name: copied(one) for name, one in self.simplex_users.matrices.items()} if self.simplex_users else {})
 
-    def _go_back(self, kept: Kept, config: TrainConfig) -> None:
+    def _go_back(self, kept: State, config: TrainConfig) -> None:
         tail = float(rates(config, len(self.seen), self.steps_done, 1)[0, 2])
-        for table, rows in zip(self.tables(), kept.rows, strict=True):
-            put_rows(table, rows, self.steps_done, tail)
+        for name, table in self.tables().items():
+            put_rows(table, kept[name], self.steps_done, tail)
         if self.simplex_users:
             self.simplex_users.config = config
-            with torch.no_grad():
-                for matrix, old in zip(self.simplex_users.module.matrices(), kept.matrices, strict=True):
-                    matrix.copy_(old)
+            put_parameters(self.simplex_users.matrices, kept)
+
+    def _state(self) -> State:
+        found: dict[str, NDArray[Any]] = {"steps_done": np.array(self.steps_done), "row_updates": np.array(self.row_updates)}
+        for name, table in self.tables().items():
+            found |= with_prefix(name, table_state(table))
+        if self.simplex_users:
+            found |= adam_state(self.simplex_users.matrices, self.simplex_users.optimizer)
+        return found | (with_prefix(SAMPLER, self.sampler.state()) if self.sampler else {})
+
+    def _resume(self, state: State) -> None:
+        for name, table in self.tables().items():
+            put(table_state(table), without_prefix(name, state))
+        if self.simplex_users:
+            put_adam_state(self.simplex_users.matrices, self.simplex_users.optimizer, state)
+        if self.sampler:
+            self.sampler.resume(without_prefix(SAMPLER, state))
+        self.steps_done, self.row_updates = int(state["steps_done"]), int(state["row_updates"])
 
     def _vectors(self) -> Vectors:
         step = self.steps_done

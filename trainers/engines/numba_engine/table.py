@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,11 @@ def put_rows(table: EmbeddingTable, rows: Floats, step: int, tail: float) -> Non
     table.rows[:] = rows
     table.ahead[:] = np.where(table.ahead == 0.0, 0.0, RATIO ** (step - table.last).astype(np.float64) * tail)
     _measure_all(table)
+
+
+def table_state(table: EmbeddingTable) -> dict[str, NDArray[Any]]:
+    """What training has changed in a table, by name: the arrays themselves, no copies."""
+    return {name: getattr(table, name) for name in ("rows", "state", "scale", "last", "ahead", "codes")}
 
 
 def _measure_all(table: EmbeddingTable) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from traceback import clear_frames
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.encoders import MF
 from trainers.engines.one_lane import is_out_of_memory, sound
-from trainers.engines.protocol import USUAL_METRICS, EpochResult, Vectors
+from trainers.engines.protocol import USUAL_METRICS, EpochResult, State, Vectors
 from trainers.engines.triton_engine.limits import why_not
 from trainers.engines.triton_engine.pool import Pool, Shape, shape_of
 from trainers.engines.triton_engine.ranks import Ranker
@@ -206,7 +206,7 @@ class TritonEngine:
             raise RuntimeError(f"lane {lane} is free: start a config in it first")
         return self.pools[self.running[lane].shape]
 
-    def keep(self, lane: int) -> Any:
+    def keep(self, lane: int) -> State:
         """The lane's parameters as they are now, for `go_back`.
 
         Raises:
@@ -214,9 +214,9 @@ class TritonEngine:
         """
         pool = self._pool_of(lane)
         with self._enough_memory():
-            return pool.rows(lane)
+            return {name: rows.cpu().numpy() for name, rows in zip(("users", "items"), pool.rows(lane), strict=True)}
 
-    def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
+    def go_back(self, lane: int, kept: State, learning_rate: float) -> None:
         """Give the lane the parameters of an earlier epoch and another learning rate; Adam's moments and the draws go on.
 
         Raises:
@@ -229,6 +229,32 @@ class TritonEngine:
         one.config = one.config.replace(learning_rate=learning_rate)
         with self._enough_memory():
             pool.put_rows(lane, kept, one.config)
+
+    def state(self, lane: int) -> State:
+        """All that the lane has become, in copies; see `Engine.state`.
+
+        Raises:
+            RuntimeError: the lane is free.
+        """
+        pool, one = self._pool_of(lane), self.running[lane]
+        counters = {"epochs_done": np.array(one.epochs_done), "learning_rate": np.array(one.config.learning_rate)}
+        return {**pool.state(lane), **counters}
+
+    def resume(self, lane: int, config: TrainConfig, state: State) -> None:
+        """Begin a config where a state has it; see `Engine.resume`.
+
+        Raises:
+            ValueError: a state of another engine or config, or a config or lane that `start` refuses.
+            OutOfMemory: all lanes are free again, and half as many.
+        """
+        try:
+            self.start(lane, config.replace(learning_rate=float(state["learning_rate"])))
+            with self._enough_memory():
+                self._pool_of(lane).resume(lane, state)
+            self.running[lane].epochs_done = int(state["epochs_done"])
+        except (KeyError, ValueError, TypeError) as error:
+            self.stop(lane)
+            raise ValueError(f"the state does not belong to this engine and config: {first_line(error)}") from None
 
     def stop(self, lane: int) -> None:
         """Free the lane. Its memory stays, for the next config of its shape, until one of another shape starts."""

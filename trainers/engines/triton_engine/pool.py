@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from trainers import rng
 from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.engines.lazy_adam import RATIO, powers, rates
+from trainers.engines.protocol import State
 from trainers.engines.row_losses import ROWS, row_loss_of
 from trainers.engines.triton_engine import step
 from trainers.engines.triton_engine.arrays import N_FACTORS, N_NUMBERS, Data, EmbeddingTable, Lanes, Scratch
@@ -23,6 +24,7 @@ from trainers.engines.triton_engine.step import shuffle_pairs, train_rows, updat
 from trainers.negatives import Popularity
 from trainers.rng import Purpose
 
+CHANGED = ("rows", "mean", "square", "direction", "last", "ahead")  # of a table; the rest is empty between two steps
 GRAPH_STEPS = 32  # replayed at once
 WAIT_EVERY = 8  # replays
 
@@ -216,13 +218,41 @@ class Pool:
         users, items = (self._caught_up(table, lane, rest) for table in (self.users, self.items))
         return users, items
 
-    def put_rows(self, lane: int, kept: tuple[Tensor, Tensor], config: TrainConfig) -> None:
+    def put_rows(self, lane: int, kept: State, config: TrainConfig) -> None:
         """Let the rows be these, and train on with this config; the moments stay, and rows move on from here at its rate."""
         self.configs[lane] = config
         rest = self._rest(lane)
-        for table, rows in zip((self.users, self.items), kept, strict=True):
-            table.rows[lane, :, : self.shape.dim] = rows
+        for name, table in self._tables().items():
+            table.rows[lane, :, : self.shape.dim] = torch.from_numpy(kept[name])
             table.ahead[lane] = torch.where(table.ahead[lane] == 0.0, 0.0, self._left(table, lane, rest))
+
+    def state(self, lane: int) -> dict[str, NDArray[Any]]:
+        """What training has changed of a lane between two epochs, copies in main memory."""
+        found = {
+            f"{name}.{column}": getattr(table, column)[lane].cpu().numpy()
+            for name, table in self._tables().items()
+            for column in CHANGED
+        }
+        return {**found, "steps_done": np.array(self.steps_done[lane])}
+
+    def resume(self, lane: int, state: State) -> None:
+        """After `begin`: put a lane where a state has it.
+
+        Raises:
+            KeyError, ValueError: a name is missing, or an array has another shape or type.
+        """
+        for name, table in self._tables().items():
+            for column in CHANGED:
+                where, array = getattr(table, column)[lane], torch.from_numpy(np.array(state[f"{name}.{column}"]))
+                if (where.shape, where.dtype) != (array.shape, array.dtype):
+                    raise ValueError(
+                        f"{name}.{column} is {array.dtype}{tuple(array.shape)}, not {where.dtype}{tuple(where.shape)}"
+                    )
+                where.copy_(array)
+        self.steps_done[lane] = int(state["steps_done"])
+
+    def _tables(self) -> dict[str, EmbeddingTable]:
+        return {"users": self.users, "items": self.items}
 
     def _rest(self, lane: int) -> float:
         """tail(t) of the lane's last step."""

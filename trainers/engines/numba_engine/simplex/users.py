@@ -47,7 +47,9 @@ class SimpleXUsers:
     def __init__(self, config: TrainConfig, module: SimpleXModule, seen: Interactions, power: NDArray[np.float64]) -> None:
         self.config, self.module, self.n_users, self.n_rows, self.power = config, module, seen.n_users, len(seen), power
         self.users, self.history = (_table(table) for table in (module.users, module.history))
-        self.optimizer = torch.optim.Adam(module.matrices(), lr=config.learning_rate, betas=BETAS, eps=EPSILON)
+        own = {id(matrix) for matrix in module.matrices()}
+        self.matrices = {name: one for name, one in module.named_parameters() if id(one) in own}
+        self.optimizer = torch.optim.Adam(self.matrices.values(), lr=config.learning_rate, betas=BETAS, eps=EPSILON)
         self.lookup = lookup_for(config.encoder.dim)
         self.consumed, self.ends, self.lengths = (_int32(array) for array in (module.consumed, module.ends, module.lengths))
         self.mark = np.full(seen.n_items, -1, np.int32)

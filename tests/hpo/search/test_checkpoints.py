@@ -1,0 +1,213 @@
+"""Trials that are interrupted go on: with the same values as without the interruption, and without training an epoch twice."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from hpo.runtime.signals import Stopper
+from hpo.search.checkpoints import TrialCheckpoints
+from hpo.search.claims import reap, this_worker
+from hpo.search.scheduler import Scheduler
+from hpo.study.attributes import RETRY_OF, WORKER
+from hpo.study.spec import StudySpec
+from trainers import Interactions, TrainConfig, hold_out
+from trainers.engines import EngineChoice, make_engine
+from trainers.stopping import Stopped
+
+from ..given_curves import GivenCurves, Silent, by_margin, scheduler, spec, states
+
+SEEN, HELD_OUT = hold_out(
+    Interactions.from_pairs(*(np.random.default_rng(0).integers(0, n, 600) for n in (40, 50)), 40, 50), seed=1
+)
+STUDY = {
+    "name": "s",
+    "dataset": "demo",
+    "space": {"name": "mml", "n_margins": 2},
+    "config": {
+        "encoder": {"name": "mf", "dim": 8},
+        "negatives": {"name": "uniform", "count": 7},
+        "learning_rate": 1e-2,
+        "batch_size": 64,
+    },
+    "search": {
+        "trials": 8,
+        "epochs": 6,
+        "evaluate_every": 2,
+        "sampler": {"name": "tpe", "n_startup_trials": 3},
+        "pruner": {"name": "median", "n_startup_trials": 2, "n_warmup_steps": 1, "n_min_trials": 1},
+    },
+}
+
+
+def searched(study: optuna.Study, folder: Path, stop_after: int = 10**9) -> list[tuple[str, int]]:
+    """Search with the real engine until so many epochs are trained; all of them, by what was trained."""
+    of = StudySpec.model_validate(STUDY)
+    trained: list[tuple[str, int]] = []
+    engine = make_engine(EngineChoice("numba", "cpu", ""), SEEN, HELD_OUT, 2, should_stop=lambda: len(trained) >= stop_after)
+    epoch = engine.epoch
+
+    def noted_epoch() -> Any:
+        results = epoch()
+        trained.extend((str(engine.config.loss), result.epoch) for result in results)  # type: ignore[attr-defined]
+        return results
+
+    engine.epoch = noted_epoch  # type: ignore[method-assign]
+    loop = scheduler(of, engine, study)  # type: ignore[arg-type]
+    loop.checkpoints = TrialCheckpoints(folder / "checkpoints", {"seen": SEEN.checksum})
+    with suppress(Stopped):
+        loop.run()
+    return trained
+
+
+def outcome(study: optuna.Study) -> list[Any]:
+    """Of the finished trials all that does not depend on the clock."""
+    return [
+        (trial.state, trial.params, trial.value, trial.intermediate_values, trial.user_attrs["recall@20"])
+        for trial in study.trials
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    ]
+
+
+@pytest.mark.parametrize("sittings", [[5, 3, 1, 7], [1] * 9])
+def test_a_search_in_several_sittings_is_the_unbroken_one_and_trains_no_epoch_twice(tmp_path: Path, sittings: list[int]):
+    unbroken, broken = (optuna.create_study(direction="maximize") for _ in range(2))
+    expected = searched(unbroken, tmp_path)
+    trained: list[tuple[str, int]] = []
+    for epochs in [*sittings, 10**9]:
+        trained += searched(broken, tmp_path, epochs)
+    assert outcome(broken) == outcome(unbroken)
+    assert trained == expected
+    assert {state for state, *_ in outcome(broken)} == {TrialState.COMPLETE, TrialState.PRUNED}
+    assert not list((tmp_path / "checkpoints").glob("*")), "finished and pruned trials leave none"
+
+
+def killed(loop: Scheduler, rounds: int) -> None:
+    """A search whose process is gone after so many rounds: nothing is told, freed or requeued."""
+    going = loop.lanes.rounds(loop._next_trials)
+    for _ in range(rounds):
+        loop._report_prune_tell(next(going))
+    next(going)  # one more epoch, of which nothing is known
+    for trial in loop.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        gone = this_worker() | {"boot": "before"}
+        loop.study._storage.set_trial_user_attr(trial._trial_id, WORKER, gone)
+
+
+def given(study: optuna.Study, folder: Path, every: float = 0.0, curve: Any = by_margin) -> Scheduler:
+    loop = scheduler(spec(2, epochs=6), GivenCurves(1, curve), study)
+    loop.checkpoints = TrialCheckpoints(folder / "checkpoints", {}, every)
+    return loop
+
+
+def test_a_killed_trial_goes_on_from_its_last_checkpoint_and_reports_again(tmp_path: Path):
+    study = optuna.create_study(direction="maximize")
+    killed(given(study, tmp_path), rounds=3)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["trial-0.npz"]
+    assert reap(study) == [0]
+    epochs: list[int] = []
+
+    def curve(config: TrainConfig, epoch: int) -> float:
+        epochs.append(epoch)
+        return by_margin(config, epoch)
+
+    given(study, tmp_path, curve=curve).run()
+    assert epochs[:3] == [4, 5, 6]
+    first, again = study.trials[0], study.trials[1]
+    assert again.user_attrs[RETRY_OF] == 0
+    assert first.intermediate_values == {epoch: first.params["margin"] * epoch for epoch in (1, 2, 3)}
+    assert again.intermediate_values == {epoch: first.params["margin"] * epoch for epoch in range(1, 7)}
+    assert again.user_attrs["train_seconds"] == 3.0, "those of the first attempt are counted"
+    assert states(study) == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+    assert not list((tmp_path / "checkpoints").glob("*"))
+
+
+def test_a_trial_killed_again_before_its_first_epoch_still_goes_on(tmp_path: Path):
+    """The second attempt has left no checkpoint of its own: that of the first counts."""
+    study = optuna.create_study(direction="maximize")
+    killed(given(study, tmp_path), rounds=3)
+    reap(study)
+    killed(given(study, tmp_path, every=1e9), rounds=0)
+    reap(study)
+    epochs: list[int] = []
+    loop = given(study, tmp_path, curve=lambda config, epoch: epochs.append(epoch) or by_margin(config, epoch))  # type: ignore[func-returns-value]
+    loop.run()
+    assert epochs[:3] == [4, 5, 6]
+    assert sorted(study.trials[2].intermediate_values) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_trial_whose_checkpoint_is_elsewhere_begins_again_and_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    study = optuna.create_study(direction="maximize")
+    killed(given(study, tmp_path), rounds=3)
+    reap(study)
+    (tmp_path / "checkpoints" / "trial-0.npz").unlink()
+    given(study, tmp_path).run()
+    assert "trial 1 begins again after 3 epochs: trial 0 left no checkpoint in " in caplog.text
+    assert study.trials[1].state == TrialState.COMPLETE
+
+
+def test_where_the_folder_of_the_study_is_not_there_nothing_is_left(tmp_path: Path):
+    study = optuna.create_study(direction="maximize")
+    loop = given(study, tmp_path / "not here")
+    loop.run()
+    assert list(tmp_path.iterdir()) == []
+    assert states(study) == [TrialState.COMPLETE] * 2
+
+
+def test_files_that_no_trial_goes_on_from_are_removed(tmp_path: Path):
+    study = optuna.create_study(direction="maximize")
+    checkpoints = TrialCheckpoints(tmp_path)
+    study.enqueue_trial({"x": 0.5})
+    for number, (state, attributes) in enumerate(
+        [
+            (TrialState.FAIL, {}),  # 0, retried by 2
+            (TrialState.FAIL, {}),  # 1, of nobody
+            (TrialState.WAITING, {RETRY_OF: 0}),
+            (TrialState.RUNNING, {}),
+            (TrialState.COMPLETE, {}),
+        ]
+    ):
+        (tmp_path / f"trial-{number}.npz").write_bytes(b"x")
+        if number:
+            value = 1.0 if state == TrialState.COMPLETE else None
+            study.add_trial(optuna.trial.create_trial(state=state, value=value, user_attrs=attributes))
+    study.tell(study.ask().number, state=TrialState.FAIL)
+    checkpoints.sweep(study)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["trial-0.npz", "trial-2.npz", "trial-3.npz"]
+
+
+def test_a_trial_that_another_worker_has_taken_keeps_its_checkpoint_for_that_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """A worker sleeps, another one ends its trial and queues it again; it wakes up and is told so at its next report."""
+    study = optuna.create_study(direction="maximize")
+    loop = given(study, tmp_path)
+    going = loop.lanes.rounds(loop._next_trials)
+    loop._report_prune_tell(next(going))
+    results = next(going)
+    loop.study._storage.set_trial_user_attr(0, WORKER, this_worker() | {"boot": "before"})
+    assert reap(study) == [0]
+    loop._report_prune_tell(results)
+    assert loop.lanes.jobs == []
+    assert "trial 0 was ended by another process" in caplog.text
+    assert study.trials[0].intermediate_values == {1: study.trials[0].params["margin"]}
+    assert (tmp_path / "checkpoints" / "trial-0.npz").exists()
+
+
+def test_a_stale_after_below_an_epoch_is_said_and_life_is_signed_again(caplog: pytest.LogCaptureFixture):
+    study = optuna.create_study(direction="maximize")
+    of = spec(1, epochs=3)
+    plain = scheduler(of, GivenCurves(1, by_margin), study)
+    loop = Scheduler(study, of, plain.lanes.engine, Silent(), Stopper(), stale_after=1e-9)
+    signed: list[float] = []
+    loop.progress.running = lambda epochs, its: signed.extend(  # type: ignore[method-assign]
+        trial.user_attrs[WORKER]["signed"] for trial in study.get_trials(states=(TrialState.RUNNING,))
+    )
+    loop.run()
+    assert len(set(signed)) > 1
+    assert caplog.text.count("is shorter than an epoch of 1 s") == 1

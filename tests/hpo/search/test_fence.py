@@ -1,0 +1,58 @@
+"""A worker that sleeps longer than its claim lasts, and wakes up: nothing that it says is taken any more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from optuna.trial import TrialState
+
+from hpo.study.attributes import RETRY_OF
+
+from ..conftest import Place
+from ..processes import PATIENCE, REPOSITORY, trials_of, wait_until
+
+# Other machines are told by their names; the rest of the process is as everywhere.
+ELSEWHERE = """
+import socket, sys
+socket.gethostname = lambda: "elsewhere"
+from hpo.run import main
+sys.exit(main(sys.argv[1:]))
+"""
+SLOW = "negatives: {name: uniform, count: 4000}"  # an epoch takes a good part of a second
+
+
+def test_a_worker_that_was_stopped_cannot_write_into_a_trial_that_another_has_taken(place: Place):
+    place.edit("negatives: {name: uniform, count: 7}", SLOW)
+    place.edit("epochs: 3", "epochs: 12")
+    place.edit("evaluate_every: 2", "evaluate_every: 1")
+    flags = ["--study", str(place.study), *place.where, "--search-only", "--trials", "1", "--checkpoint-every", "0"]
+    sleeper = subprocess.Popen(
+        [sys.executable, "-c", ELSEWHERE, *flags],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: any(len(trial.intermediate_values) >= 2 for trial in trials_of(place)), sleeper)
+    time.sleep(0.05)  # past the report: it does not hold the journal's lock
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    asleep = trials_of(place)[0]
+    assert asleep.state == TrialState.RUNNING
+    time.sleep(1.0)
+    assert place.run("--search-only", "--trials", "1", "--stale-after", "0.0002") == 0
+    os.kill(sleeper.pid, signal.SIGCONT)
+    shown, errors = sleeper.communicate(timeout=PATIENCE)
+    assert sleeper.returncode == 0, errors
+    assert "trial 0 was ended by another process, which took this one for dead" in errors
+    assert "Traceback" not in errors
+    assert "complete" not in shown, "the sleeper has finished nothing"
+    first, second = trials_of(place)
+    assert (first.state, second.state) == (TrialState.FAIL, TrialState.COMPLETE)
+    assert first.intermediate_values == asleep.intermediate_values, "what it told after it woke up is refused"
+    assert second.user_attrs[RETRY_OF] == 0
+    assert sorted(second.intermediate_values) == list(range(1, 13))
+    assert {epoch: second.intermediate_values[epoch] for epoch in asleep.intermediate_values} == asleep.intermediate_values

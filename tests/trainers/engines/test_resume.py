@@ -1,0 +1,144 @@
+"""A lane that goes on from a state trains to the same bits as one that was never interrupted, on every engine."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trainers import TrainConfig, hold_out
+from trainers.engines import ENGINES, EngineChoice, make_engine
+from trainers.engines.protocol import State
+
+from ..test_negatives import ALL as NEGATIVES
+from .cases import MML, config, data
+from .test_golden import CASES, CONFIGS
+
+EPOCHS = 3
+SEEN, HELD_OUT = hold_out(data(60, 50, 700), seed=1)
+
+
+def engine_of(name: str) -> Any:
+    return make_engine(EngineChoice(name, "cpu", "named"), SEEN, HELD_OUT, evaluate_every=2)
+
+
+def through_a_file(state: State) -> State:
+    file = BytesIO()
+    np.savez(file, allow_pickle=False, **state)
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Of results without their seconds, and of vectors to the bit."""
+    shown = [[(result.epoch, result.loss, result.metrics) for result in run[0]] for run in (one, other)]
+    return shown[0] == shown[1] and all(np.array_equal(a, b) for a, b in zip(one[1], other[1], strict=True))
+
+
+def unbroken(name: str, settings: TrainConfig) -> Any:
+    engine = engine_of(name)
+    engine.start(0, settings)
+    return [engine.epoch()[0] for _ in range(settings.epochs)], engine.vectors(0)
+
+
+def in_pieces(name: str, settings: TrainConfig) -> Any:
+    """Each epoch in an engine of its own; each state is read twice, and the engine that was read trains on, to no avail."""
+    engine, results = engine_of(name), []
+    engine.start(0, settings)
+    for _ in range(settings.epochs):
+        state = engine.state(0)
+        again = engine.state(0)
+        assert all(np.array_equal(state[key], again[key], equal_nan=True) for key in {*state, *again})
+        state = through_a_file(state)
+        engine.epoch()
+        engine = engine_of(name)
+        engine.resume(0, settings, state)
+        results += engine.epoch()
+    return results, engine.vectors(0)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_state_after_every_epoch_changes_no_bit(case: str):
+    label, _, name = case.partition(" / ")
+    settings = CONFIGS[label].replace(epochs=EPOCHS)
+    assert same(in_pieces(name, settings), unbroken(name, settings))
+
+
+SIMPLEX = {"name": "simplex", "dim": 8, "init_std": 0.1, "aggregation": "user_attention", "history_table": "own"}
+OTHERS = {
+    "simplex with matrices": {"encoder": SIMPLEX},
+    # the vectors of step 20 are looked at until step 40: an epoch has 20 steps, and a state comes between
+    "two_stage, rarely refreshed": {"negatives": {"name": "two_stage", "candidates": 20, "count": 5, "refresh": 30}},
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_what_else_a_run_keeps_is_in_its_state(any_engine: str, case: str):
+    settings = TrainConfig.from_dict(config(MML, learning_rate=1e-2, epochs=EPOCHS).to_dict() | OTHERS[case])
+    assert not ENGINES[any_engine].refuses(settings, "cpu")
+    assert same(in_pieces(any_engine, settings), unbroken(any_engine, settings))
+
+
+@pytest.mark.parametrize("name", NEGATIVES)
+def test_every_sampler_goes_on(name: str):
+    """One that notes something has to say so in its `state`."""
+    settings = config(MML, learning_rate=1e-2, epochs=EPOCHS, negatives=NEGATIVES[name])
+    assert same(in_pieces("torch", settings), unbroken("torch", settings))
+
+
+def test_after_going_back_the_new_rate_is_kept(any_engine: str):
+    settings = config(MML, learning_rate=1e-2, epochs=6)
+    found = []
+    for interrupted in (False, True):
+        engine = engine_of(any_engine)
+        engine.start(0, settings)
+        engine.epoch()
+        kept = engine.keep(0)
+        engine.epoch()
+        engine.go_back(0, kept, 1e-3)
+        if interrupted:
+            state = through_a_file(engine.state(0))
+            engine = engine_of(any_engine)
+            engine.resume(0, settings, state)
+        found.append(([engine.epoch()[0] for _ in range(2)], engine.vectors(0)))
+    assert same(*found)
+
+
+def test_a_state_of_something_else_is_refused_and_the_lane_is_free(any_engine: str):
+    settings = config(MML)
+    engine = engine_of(any_engine)
+    engine.start(0, settings)
+    engine.epoch()
+    state = dict(engine.state(0))
+    name = next(key for key in state if state[key].ndim == 2)
+    wrong = {
+        "another width": config(MML, dim=4),
+        "lacks an array": {key: array for key, array in state.items() if key != name},
+        "other numbers": state | {name: state[name].astype(np.float64)},
+        "other rows": state | {name: state[name][1:]},
+        "no counter": {key: array for key, array in state.items() if key != "epochs_done"},
+    }
+    for case, one in wrong.items():
+        with pytest.raises(ValueError, match="the state does not belong to this engine and config"):
+            engine.resume(0, *((one, state) if isinstance(one, TrainConfig) else (settings, one)))
+        assert engine.epoch() == [], case
+    with pytest.raises(RuntimeError, match="the lane is free"):
+        engine.state(0)
+    engine.resume(0, settings, state)
+    assert engine.epoch()[0].epoch == 2
+
+
+def test_a_state_does_not_share_memory_with_the_lane(any_engine: str):
+    engine = engine_of(any_engine)
+    engine.start(0, config(MML))
+    engine.epoch()
+    state = engine.state(0)
+    before = {name: array.copy() for name, array in state.items()}
+    engine.epoch()
+    assert all(np.array_equal(state[name], before[name], equal_nan=True) for name in state)
+    engine.resume(0, config(MML), state)
+    engine.epoch()
+    assert all(np.array_equal(state[name], before[name], equal_nan=True) for name in state)

@@ -1,0 +1,31 @@
+"""What test_resume shows of the engines with one lane, of the triton engine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("triton", reason="needs triton")
+
+from .cases import MML
+from .test_triton_engine import EVERYTHING, engine, ours, small
+
+pytestmark = pytest.mark.usefixtures("few_programs")
+
+
+def test_going_on_from_a_state_changes_no_bit() -> None:
+    """In another lane of another engine, beside another config."""
+    settings, other = small(MML, epochs=3, **EVERYTHING), small(MML, seed=9)
+    unbroken, first, second = ours(settings), ours(settings), engine(lanes=2)
+    expected = [unbroken.epoch()[0].loss for _ in range(2)]
+    first.epoch()
+    state = first.state(0)
+    second.start(0, other)
+    second.resume(1, settings, state)
+    assert [result.loss for result in second.epoch()][1] == expected[1]
+    assert all(np.array_equal(one, its) for one, its in zip(second.vectors(1), unbroken.vectors(0), strict=True))
+    assert all(np.array_equal(array, unbroken.state(0)[name]) for name, array in second.state(1).items())
+    with pytest.raises(ValueError, match="does not belong to this engine"):
+        second.resume(1, small(MML, dim=4), state)
+    with pytest.raises(RuntimeError, match="free"):
+        second.state(1)

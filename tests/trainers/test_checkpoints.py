@@ -1,0 +1,205 @@
+"""The file of a checkpoint: what it keeps, when it is ignored, and that it never costs a run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trainers import TrainConfig, train
+from trainers.checkpoints import ABOUT, Checkpoint, CheckpointFile, Notes, training_key
+from trainers.engines import EngineChoice
+from trainers.stopping import Stopped
+
+from .engines.cases import MML, config, data
+
+KEY = {"config": {"seed": 1}, "seen": "abc"}
+
+
+def checkpoint(epochs: int = 3) -> Checkpoint:
+    state = {"epochs_done": np.array(epochs), "rows": np.arange(6, dtype=np.float32).reshape(2, 3), "last": np.array([7, 8])}
+    notes = Notes({"values": {"2": 0.1 + 0.2}, "best": -math.inf, "nan": math.nan}, {"rows": np.zeros((1, 2))})
+    return Checkpoint(state, notes)
+
+
+def at(path: Path, key: Any = KEY, **more: Any) -> CheckpointFile:
+    return CheckpointFile(path, key, "run 5", **more)
+
+
+def test_what_is_saved_is_loaded_to_the_bit(tmp_path: Path):
+    file = at(tmp_path / "deep" / "a.npz")
+    assert file.load() is None
+    file.save(checkpoint(1))
+    file.save(checkpoint())
+    found = file.load()
+    assert found is not None
+    assert found.epochs == 3
+    assert {name: (array.dtype, array.tolist()) for name, array in found.state.items()} == {
+        name: (array.dtype, array.tolist()) for name, array in checkpoint().state.items()
+    }
+    assert found.notes.values["values"] == {"2": 0.1 + 0.2}
+    assert found.notes.values["best"] == -math.inf
+    assert math.isnan(found.notes.values["nan"])
+    assert found.notes.arrays["rows"].shape == (1, 2)
+    assert [path.name for path in file.path.parent.iterdir()] == ["a.npz"], "no scratch file is left"
+    file.delete()
+    assert list(file.path.parent.iterdir()) == []
+    file.delete()
+
+
+def test_of_several_attempts_the_one_with_the_most_epochs_is_taken(tmp_path: Path):
+    paths = [tmp_path / f"{name}.npz" for name in "abc"]
+    for path, epochs in zip(paths, (2, 5, 4), strict=True):
+        at(path).save(checkpoint(epochs))
+    (tmp_path / ".99.b.npz").write_bytes(b"half")  # of a writer that was killed
+    (tmp_path / "other.npz").write_bytes(b"")
+    file = at(paths[0], earlier=tuple(paths[1:]))
+    found = file.load()
+    assert found is not None
+    assert found.epochs == 5
+    file.save(checkpoint(6))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".99.b.npz", "a.npz", "other.npz"]
+    file.delete()
+    assert [path.name for path in tmp_path.iterdir()] == ["other.npz"]
+
+
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [
+        (KEY | {"seen": "other"}, "is of another seen; run 5 begins without it"),
+        (KEY | {"config": {"seed": 2}, "threads": 2}, "is of another config, threads; run 5"),
+        ({}, "is of another config, seen"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_ignored_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, key: dict[str, Any], named: str
+):
+    at(tmp_path / "a.npz", key).save(checkpoint())
+    assert at(tmp_path / "a.npz").load() is None
+    assert named in caplog.text
+
+
+def rewritten(path: Path, **changes: Any) -> None:
+    """The file with other arrays, or with another text in ABOUT."""
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    np.savez(path, **(content | changes))
+
+
+DAMAGES: dict[str, Any] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(b"PK\x03\x04 garbage"),
+    "torn": lambda path: path.write_bytes(path.read_bytes()[:-200]),
+    "a flipped bit": lambda path: path.write_bytes(path.read_bytes().replace(b"\x00\x00\x80?", b"\x00\x00\x81?", 1)),
+    "no notes": lambda path: rewritten(path, **{ABOUT: np.array(json.dumps({"format": 1, "key": KEY}))}),
+    "notes that are a list": lambda path: rewritten(path, **{ABOUT: np.array('{"format": 1, "key": {}, "notes": [3]}')}),
+    "about that is a number": lambda path: rewritten(path, **{ABOUT: np.array(3)}),
+    "about that is a list": lambda path: rewritten(path, **{ABOUT: np.array("[]")}),
+    "pickled": lambda path: rewritten(path, **{ABOUT: np.array([object()])}),
+    "another format": lambda path: rewritten(path, **{ABOUT: np.array('{"format": 2}')}),
+    "a negative epoch": lambda path: rewritten(path, **{"engine:epochs_done": np.array(-1)}),
+    "epochs that are a list": lambda path: rewritten(path, **{"engine:epochs_done": np.array([1, 2])}),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_ignored_and_the_next_one_replaces_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+):
+    file = at(tmp_path / "a.npz")
+    file.save(checkpoint())
+    DAMAGES[damage](file.path)
+    assert file.load() is None
+    if damage == "a folder":
+        return
+    assert "a.npz: is " in caplog.text
+    file.save(checkpoint())
+    assert file.load() is not None
+
+
+def test_what_cannot_be_written_costs_the_checkpoint_and_not_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "file").write_text("in the way")
+    file = at(tmp_path / "file" / "a.npz")
+    for _ in range(3):
+        file.save(checkpoint())
+    assert len(caplog.messages) == 1, "it is said once"
+    assert "cannot be written" in caplog.text
+    assert "run 5 trains on, and begins again if it is interrupted" in caplog.text
+    assert file.load() is None
+    file.delete()
+
+
+def test_a_full_disk_leaves_the_last_whole_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    file = at(tmp_path / "a.npz")
+    file.save(checkpoint(1))
+    wide = Checkpoint({**checkpoint(2).state, "wide": np.zeros(1 << 16)}, Notes())
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # a write beyond fails as on a full disk
+        file.save(wide)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "cannot be written: File too large" in caplog.text
+    found = file.load()
+    assert found is not None
+    assert found.epochs == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
+SEEN, HELD_OUT = data(30, 40, 300), data(30, 40, 60, seed=1)
+SETTINGS = config(MML, learning_rate=1e-2, epochs=9)
+
+
+def epochs_of(path: Path, stop_after: int, engine: str, settings: TrainConfig = SETTINGS) -> tuple[list[Any], Any]:
+    """What a training that is stopped after so many epochs of its own gives: loss and metrics by epoch, and the vectors."""
+    seen: list[Any] = []
+    run = train(
+        settings, SEEN, HELD_OUT, engine, "cpu", evaluate_every=2, should_stop=lambda: len(seen) >= stop_after, checkpoint=path
+    )
+    try:
+        for result in run:
+            seen.append((result.epoch, result.loss, result.metrics))
+        vectors: Any = [table.tolist() for table in run.vectors()]
+    except Stopped:
+        vectors = None
+    return seen, vectors
+
+
+def test_a_training_in_four_sittings_is_the_unbroken_one(tmp_path: Path, any_engine: str):
+    expected, vectors = epochs_of(tmp_path / "none.npz", 99, any_engine)
+    path, together, last = tmp_path / "a.npz", [], None
+    for stop_after in (2, 1, 3, 99):
+        assert path.exists() == bool(together)
+        found, last = epochs_of(path, stop_after, any_engine)
+        together += found
+    assert together == expected
+    assert last == vectors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_that_differs_begins_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    epochs_of(tmp_path / "a.npz", 2, "numba")
+    found, _ = epochs_of(tmp_path / "a.npz", 1, "numba", SETTINGS.replace(seed=6))
+    assert found[0][0] == 1
+    assert "is of another config; the run begins without it" in caplog.text
+    with caplog.at_level(logging.INFO):
+        assert epochs_of(tmp_path / "a.npz", 1, "numba", SETTINGS.replace(seed=6))[0][0][0] == 2
+    assert "the run goes on after epoch 1 of 9" in caplog.text
+
+
+def test_the_key_holds_threads_only_where_sums_depend_on_them():
+    keys = {name: training_key(SETTINGS, SEEN, None, EngineChoice(name, "cpu", "")) for name in ("torch", "numba")}
+    assert isinstance(keys["torch"]["threads"], int)
+    assert keys["numba"]["threads"] is None
+    assert keys["numba"]["held_out"] is None
+    assert keys["numba"]["seen"] == SEEN.checksum
+    assert set(keys["numba"]["libraries"]) == {"numba", "llvmlite", "numpy"}
+    json.dumps(keys)

@@ -1,0 +1,201 @@
+"""Checkpoints: a file from which an interrupted training goes on, to the same bits as without the interruption.
+
+Draws are keyed by their position, so an engine's state and what its owner has noted are all that a run has become.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from errno import ENOENT
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainers.config import TrainConfig
+from trainers.data import Interactions
+from trainers.engines.cache_versions import ROUNDING_LIBRARIES, cache_version
+from trainers.engines.protocol import State
+from trainers.engines.registry import EngineChoice
+from trainers.errors import first_line
+from trainers.files import read_arrays
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+EVERY_SECONDS = 30.0
+MOST_BYTES = 2**37  # of arrays; no table in memory is larger
+ABOUT = "about"  # the array with the JSON text
+ENGINE, OWNER = "engine:", "owner:"  # before the names of the arrays of a state, and of the notes
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What the owner of a run has noted of its epochs: `values` as JSON holds them, and arrays."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    arrays: State = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run after some epochs.
+
+    Attributes:
+        state: of the engine's lane, see `Engine.state`.
+        notes: of the owner, about these epochs.
+    """
+
+    state: State
+    notes: Notes
+
+    @property
+    def epochs(self) -> int:
+        """How many are trained."""
+        return int(self.state["epochs_done"])
+
+
+def training_key(
+    config: TrainConfig, seen: Interactions, held_out: Interactions | None, choice: EngineChoice
+) -> dict[str, Any]:
+    """All that decides the bits of a training, as JSON holds it."""
+    return {
+        "config": config.to_dict(),
+        "seen": seen.checksum,
+        "held_out": None if held_out is None else held_out.checksum,
+        "engine": choice.name,
+        "cache_version": cache_version(choice.name, config.loss.name),
+        **rounding(choice),
+    }
+
+
+def rounding(choice: EngineChoice) -> dict[str, Any]:
+    """What decides how sums are rounded; PyTorch on a CPU sums in an order that its threads decide."""
+    import torch  # takes seconds, and who only reads studies needs none of it
+
+    from trainers.engines.resources import device_name
+
+    return {
+        "machine": device_name(choice.device),
+        "libraries": {name: _version(name) for name in (*ROUNDING_LIBRARIES[choice.name], "numpy")},
+        "threads": torch.get_num_threads() if (choice.name, choice.device) == ("torch", "cpu") else None,
+    }
+
+
+class CheckpointFile:
+    """The file of a run's checkpoints: an .npz without pickled objects, of which each version is whole or not there.
+
+    Args:
+        path: of the file.
+        key: what decides the numbers, see `training_key`. A file with another key is ignored.
+        label: what to call the run.
+        earlier: files that the run may have from earlier attempts; the one with the most epochs is taken.
+        every: seconds between two versions, at least; 0 for one after every epoch.
+        within: a folder that the file's own is made in; it is not made itself, since who moves it away does not want it back.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        key: Mapping[str, Any],
+        label: str = "the run",
+        earlier: tuple[Path, ...] = (),
+        every: float = EVERY_SECONDS,
+        within: Path | None = None,
+    ) -> None:
+        self.path, self.label, self.every = path, label, every
+        self._key = json.loads(json.dumps(key))
+        self._earlier, self._within = earlier, within
+        self._has_failed = False
+
+    def load(self) -> Checkpoint | None:
+        """The checkpoint with the most epochs, or None. A file that is damaged or of something else is ignored, and a warning
+        says so.
+        """
+        found = [one for path in (self.path, *self._earlier) if (one := self._read(path)) is not None]
+        return max(found, key=lambda one: one.epochs, default=None)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Replace the file. One that cannot be written costs the checkpoint, not the run: a warning says so, once."""
+        about = {"format": FORMAT, "key": self._key, "notes": checkpoint.notes.values}
+        arrays = {f"{ENGINE}{name}": array for name, array in checkpoint.state.items()}
+        arrays |= {f"{OWNER}{name}": array for name, array in checkpoint.notes.arrays.items()}
+        try:
+            with self._scratch() as scratch:
+                np.savez(scratch, allow_pickle=False, **{ABOUT: np.array(json.dumps(about))}, **arrays)
+                os.replace(scratch, self.path)
+            for one in self._earlier:  # they are not needed any more
+                one.unlink(missing_ok=True)
+        except OSError as error:
+            if not self._has_failed:
+                reason = error.strerror or first_line(error)
+                log.warning(
+                    "%s: cannot be written: %s; %s trains on, and begins again if it is interrupted",
+                    self.path,
+                    reason,
+                    self.label,
+                )
+            self._has_failed = True
+
+    def delete(self) -> None:
+        """Remove the file, those of earlier attempts, and what killed writers have left of them."""
+        for path in (self.path, *self._earlier):
+            for one in (path, *path.parent.glob(f".*.{path.name}")):
+                with suppress(OSError):
+                    one.unlink(missing_ok=True)
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        """A name beside the file's, gone after the block."""
+        if self._within is not None and not self._within.is_dir():
+            raise FileNotFoundError(ENOENT, f"there is no folder {self._within}")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = self.path.with_name(f".{os.getpid()}.{self.path.name}")
+        try:
+            yield scratch
+        finally:
+            scratch.unlink(missing_ok=True)
+
+    def _read(self, path: Path) -> Checkpoint | None:
+        if not path.is_file():
+            return None
+        try:
+            with path.open("rb") as file:
+                arrays = read_arrays(file, MOST_BYTES)
+            about = json.loads(str(arrays[ABOUT][()]))
+            if differing := self._differing(about):
+                log.warning("%s: is of another %s; %s begins without it", path, differing, self.label)
+                return None
+            state, noted = (
+                {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
+                for kind in (ENGINE, OWNER)
+            )
+            checkpoint = Checkpoint(state, Notes(dict(about["notes"]), noted))
+            if checkpoint.epochs < 0:
+                raise ValueError(f"it has {checkpoint.epochs} epochs")
+            return checkpoint
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            log.warning("%s: is damaged (%s); %s begins without it", path, first_line(error), self.label)
+            return None
+
+    def _differing(self, about: Mapping[str, Any]) -> str:
+        """What of a file's key is not ours, in words; empty when it is of this run."""
+        if about["format"] != FORMAT:
+            return "format"
+        if about["key"] == self._key:
+            return ""
+        keys = sorted({*self._key, *about["key"]})
+        return ", ".join(name for name in keys if self._key.get(name) != about["key"].get(name))
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
