@@ -56,8 +56,6 @@ def _replicate(arguments: argparse.Namespace) -> int:
     console, folder = Console(), arguments.output / "replicate"
     path = folder / f"{arguments.table}.yaml"
     _earlier(path)  # a damaged file shows before hours are spent
-    with writing(folder, CHANGE_OUTPUT_HINT):
-        folder.mkdir(parents=True, exist_ok=True)
     with Stopper().catching() as stopper, RunProgress(console) as progress:
         store = RunStore(folder / "runs", elsewhere=arguments.output)
         measured = measured_at_full_budget(DEFAULT_OBJECTIVE)

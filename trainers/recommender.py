@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from trainers.data import Interactions, RawIds
 from trainers.data.datasets import Dataset
 from trainers.errors import InputError, first_line
-from trainers.files import read_arrays, writing
+from trainers.files import check_regular, read_arrays, writing
 from trainers.metrics.accuracy import evaluate
 from trainers.text import SHOWN, clipped, shown
 from trainers.vectors import check_vectors
@@ -133,6 +133,7 @@ class Recommender:
             InputError: it is missing, damaged, or another file.
         """
         try:
+            check_regular(Path(path))
             with open(path, "rb") as file:
                 most = MOST_UNPACKED[0] + MOST_UNPACKED[1] * os.fstat(file.fileno()).st_size
                 return cls._of_arrays(read_arrays(file, most))

@@ -47,6 +47,8 @@ def read_yaml(path: str | Path, is_sealed: bool = False) -> dict[str, Any]:
         check_regular(Path(path))
         with open(path, encoding="utf-8") as file:
             text = file.read(most + 1)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{where}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +117,8 @@ def test_a_file_that_is_no_model(place: Place, fails: Callable[[int], str]) -> N
     assert "is damaged or another file (File is not a zip file); a model is what hpo.train --save writes" in fails(
         recommend.main([str(place.study.with_suffix(".npz"))])
     )
+    os.mkfifo(place.root / "pipe.npz")  # to open it would wait for ever
+    assert "pipe.npz: is a named pipe; give a regular file" in fails(recommend.main([str(place.root / "pipe.npz")]))
 
 
 def test_options_that_are_not_used_for_another_path_are_said(
