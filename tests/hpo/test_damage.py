@@ -31,6 +31,7 @@ from .conftest import STUDY, Place, write_tiny
 pytestmark = pytest.mark.pictures
 
 MANY = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+HALF = settings(MANY, max_examples=75)
 FEW = settings(MANY, max_examples=25)
 
 
@@ -183,7 +184,7 @@ def with_odd_lines(content: bytes, edits: list[tuple[str, float]]) -> bytes:
     return b"".join(lines)
 
 
-@MANY
+@HALF
 @given(LINE_EDITS)
 def test_journals_with_odd_lines(sound: Place, tmp_path: Path, edits: list[tuple[str, float]]):
     place = copied(sound, tmp_path)
@@ -205,7 +206,7 @@ def test_repaired_journals(sound: Place, tmp_path: Path, edits: list[Any]):
         assert optuna.get_all_study_names(open_storage(str(journal)))
 
 
-@MANY
+@HALF
 @given(EDITS)
 def test_journals(sound: Place, tmp_path: Path, edits: list[Edit]):
     place = copied(sound, tmp_path)
