@@ -112,7 +112,7 @@ def _tally(study: optuna.Study) -> Tally:
 
 def _state(counts: Tally, budget: int) -> str:
     best = "" if counts.best is None else f", best {counts.best:.4f}"
-    return f"{finished_of(counts.finished, budget)} finished ({counts.pruned} pruned), {counts.failed} failed{best}"
+    return f"{finished_of(counts.finished, budget)} ({counts.pruned} pruned), {counts.failed} failed{best}"
 
 
 def table(title: str, header: list[str], rows: list[list[str]]) -> Table:

@@ -109,8 +109,7 @@ class Overview:
         budget, counts = self.spec.search.trials, tally(trials)
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
         lost = sum(is_dead(trial, time.time(), math.inf) for trial in running)  # nobody has said how long others may take
-        finished = f"{finished_of(self.cost.trials, budget)} trials finished"
-        parts = [finished, f"{counts.pruned} pruned", f"{counts.failed} failed"]
+        parts = [finished_of(self.cost.trials, budget, "trials"), f"{counts.pruned} pruned", f"{counts.failed} failed"]
         parts += [f"{counts.running - lost} running"] if counts.running > lost else []
         parts += [f"{lost} lost with a process that was killed, which hpo.run runs again"] if lost else []
         parts += [f"{self.cost.epochs:,} epochs trained in {duration(self.cost.seconds)}"]

@@ -10,9 +10,10 @@ def counted(n: int, what: str) -> str:
     return f"{n} {what}{'' if n == 1 else 's'}"
 
 
-def finished_of(finished: int, budget: int) -> str:
-    """`3 of 8`, or `11, with 8 asked for`: workers that end together, or a budget that was lowered."""
-    return f"{finished} of {budget}" if finished <= budget else f"{finished}, with {budget} asked for,"
+def finished_of(finished: int, budget: int, what: str = "") -> str:
+    """`3 of 8 finished`, or `11 finished (8 asked for)`: workers that ended together, or a budget that was lowered."""
+    words = f"{what} finished".strip()
+    return f"{finished} of {budget} {words}" if finished <= budget else f"{finished} {words} ({budget} asked for)"
 
 
 def duration(seconds: float) -> str:

@@ -29,7 +29,7 @@ def test_a_half_finished_study_says_so(place: Place):
     overview = opened(place)
     assert overview.progress().startswith("3 of 3 trials finished")
     place.run("--search-only", "--trials", "2")
-    assert opened(place).progress().startswith("3, with 2 asked for, trials finished")
+    assert opened(place).progress().startswith("3 trials finished (2 asked for)")
     place.run("--search-only", "--trials", "9", "--timeout", "0.000001")
     assert opened(place).progress().startswith("Half finished: 3 of 9 trials finished")
     for text in files(place):
