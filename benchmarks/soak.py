@@ -302,7 +302,7 @@ def _epoch_seconds(trials: list[FrozenTrial]) -> float:
 
 def complaints(errors: Path) -> list[str]:
     """What was said but for the kills and what they lead to."""
-    usual = ("goes on after epoch", "stopped by SIGINT", "was killed", "begins again after", "compiling")
+    usual = ("goes on after epoch", "stopped by SIGINT", "was killed", "begins at its first epoch", "compiling")
     return [line for line in errors.read_text().splitlines() if not any(words in line for words in usual)][:5]
 
 

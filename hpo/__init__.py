@@ -12,7 +12,10 @@ MOST_THREADS = 4096  # more than any machine has; numba starts all of them
 
 def _is_a_command() -> bool:
     """Whether a command is being started, `python -m hpo.NAME`, and this is no import by another program."""
-    return sys.argv[0] == "-m"  # what Python puts there while it looks for the module that it is to run
+    if sys.argv[0] != "-m":  # what Python puts there while it looks for the module that it is to run
+        return False
+    words = sys.orig_argv
+    return "-m" in words[:-1] and words[words.index("-m") + 1].partition(".")[0] == "hpo"
 
 
 def _end_at_once(signum: int, frame: FrameType | None) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna_dashboard import wsgi
 from rich.console import Console
 
@@ -18,10 +19,13 @@ from hpo.cli.context import sound_spec
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_location_arguments, port
 from hpo.reporting.dashboard_sync import artifact_store, publish
-from hpo.reporting.export import claim
+from hpo.reporting.export import check_owner
 from hpo.reporting.guard import Application, guarded
+from hpo.runtime.process import SearchFailed
 from hpo.storage.address import storage_url
 from hpo.storage.open import open_storage
+from hpo.study.owner import is_claimed, while_it_exists
+from hpo.study.spec import StudySpec
 from trainers.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -50,12 +54,14 @@ def _dashboard(arguments: argparse.Namespace) -> int:
         if (arguments.output / name).is_dir():
             study = optuna.load_study(study_name=name, storage=storage)
             spec = sound_spec(study)
-            if spec is not None and _is_its_own(arguments.output / name, study):
-                publish(spec, study, storage, arguments.output)
-    if arguments.host != LOOPBACK:
-        say(console, f"warning: whoever reaches {arguments.host}:{arguments.port} can change and delete studies")
-    say(console, f"http://{arguments.host}:{arguments.port}/dashboard   (Ctrl-C ends it)")
-    application = wsgi(storage, artifact_store=artifact_store(arguments.output))
+            if spec is not None and is_claimed(arguments.output / name):
+                _publish(spec, study, storage, arguments.output)
+    store = artifact_store(arguments.output)
+    shown = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+    if arguments.host not in (LOOPBACK, "::1", "localhost"):
+        say(console, f"warning: whoever reaches {shown}:{arguments.port} can change and delete studies")
+    say(console, f"http://{shown}:{arguments.port}/dashboard   (Ctrl-C ends it)")
+    application = wsgi(storage, artifact_store=store)
     serve(guarded(application, arguments.host, arguments.known_as), arguments.host, arguments.port)
     return 0
 
@@ -75,14 +81,15 @@ class _Quiet(WSGIRequestHandler):
         """Nothing: the dashboard asks for news every few seconds."""
 
 
-def _is_its_own(folder: Path, study: optuna.Study) -> bool:
-    """Whether a folder is a study's, or becomes it now; a warning says why not."""
+def _publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output: Path) -> None:
+    """Bring a study's note up to date, or warn why not: the others are to be seen all the same."""
+    folder = output / study.study_name
     try:
-        claim(folder, study, to_overwrite=False)
-    except InputError as error:
+        with while_it_exists(study, "published", folder):
+            check_owner(folder, study, to_overwrite=False)
+            publish(spec, study, storage, output)
+    except (InputError, SearchFailed) as error:
         log.warning("%s", error)
-        return False
-    return True
 
 
 def _check_free(host: str, port: int) -> None:

@@ -26,6 +26,7 @@ from hpo.study.trials import enqueue_published, finalist_trials, shown_metrics
 from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
+from trainers.errors import InputError
 
 
 def open_study(work: Workspace, storage: BaseStorage, **rename: str) -> optuna.Study:
@@ -135,6 +136,8 @@ def confirm_study(
     check_owner(work.folder, study)
     work.check_data(study)
     plan = work.spec.confirm
+    if not finalist_trials(study, plan.top):
+        raise InputError(f"study {work.spec.name!r} has no complete trial to confirm; let it run longer")
     say(
         console,
         f"confirming: {_finalists(study, plan.top)} x {counted(plan.select_seeds, 'seed')} on validation, then the winner, "

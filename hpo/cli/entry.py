@@ -19,7 +19,7 @@ def entry(
     parser: argparse.ArgumentParser,
     argv: list[str] | None,
     command: Callable[[argparse.Namespace], int],
-    stopped: str = "what is finished is kept, the same command continues",
+    stopped: str = "what is finished is kept, and so is a checkpoint of what was being trained; the same command continues",
     trains: bool = False,
 ) -> int:
     """Parse, run, and turn the failures that a user can act on into a message and an exit code.

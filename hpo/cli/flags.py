@@ -12,7 +12,7 @@ from trainers.checkpoints import EVERY_SECONDS
 from trainers.engines import ENGINES
 from trainers.engines.registry import AUTO, DEVICES
 from trainers.errors import InputError, unknown
-from trainers.text import SHOWN, clipped, shown
+from trainers.text import SHOWN, clipped, has_controls, shown
 from trainers.validation import LONGEST_PATH
 
 log = logging.getLogger(__name__)
@@ -123,9 +123,20 @@ def seeds_by_loss(text: str) -> dict[str, int]:
 
 def place(text: str) -> str:
     """An argparse type: a path or URL."""
-    if not text.strip() or "\0" in text or len(text) > LONGEST_PATH:
-        raise argparse.ArgumentTypeError(f"must be a place of 1 to {LONGEST_PATH:,} characters, got {shown(text)}")
+    if not text.strip() or has_controls(text) or not _is_text(text) or len(text) > LONGEST_PATH:
+        raise argparse.ArgumentTypeError(
+            f"must be a place of 1 to {LONGEST_PATH:,} characters, all of them printable, got {shown(text)}"
+        )
     return text
+
+
+def _is_text(text: str) -> bool:
+    """Whether it can be written to a file: names of files may hold bytes that are no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def path(text: str) -> Path:

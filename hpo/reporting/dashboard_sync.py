@@ -15,6 +15,7 @@ from hpo.reporting.export import BEST, check_owner
 from hpo.reporting.figures import CURVES, SHAPE, pictures
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import HTML, write_report
+from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.study.definition import NAMED
 from hpo.study.spec import StudySpec
 from trainers.files import writing
@@ -56,9 +57,14 @@ def publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output: 
 
 
 def artifact_store(output: Path) -> FileSystemArtifactStore:
-    """Where the files lie that the dashboard offers."""
+    """Where the files lie that the dashboard offers.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
     folder = output / ARTIFACTS
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder, CHANGE_OUTPUT_HINT):
+        folder.mkdir(parents=True, exist_ok=True)
     return FileSystemArtifactStore(folder)
 
 

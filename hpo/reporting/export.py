@@ -187,7 +187,7 @@ def claim(folder: Path, study: optuna.Study, to_overwrite: bool = True) -> None:
         InputError: see `check_owner`, or the folder cannot be written.
     """
     check_owner(folder, study, to_overwrite)
-    note_owner(folder, study)
+    note_owner(folder, study, name_and_id(study) in owners(folder).values())
 
 
 def trials_table(study: optuna.Study) -> pd.DataFrame:

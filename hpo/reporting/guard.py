@@ -51,7 +51,12 @@ def guarded(application: Application, host: str, others: Iterable[str] = ()) -> 
             foreign one: rebinding takes a name.
         others: further names by which it is reached.
     """
+    others = [*others]
     names, any_address = names_of(host, others), is_everywhere(host)
+    known = {_name(f"//{name}") for name in others} - {""}  # a proxy may ask by another name than the browser
+
+    def is_ours(origin: str, given: str) -> bool:
+        return _netloc(origin) == _netloc(f"//{given}") or _name(origin) in known
 
     def refusal(environment: Environment) -> str:
         given = environment.get("HTTP_HOST", "")
@@ -61,7 +66,7 @@ def guarded(application: Application, host: str, others: Iterable[str] = ()) -> 
         if environment.get("REQUEST_METHOD") in READING:
             return ""
         origin, site = environment.get("HTTP_ORIGIN"), environment.get("HTTP_SEC_FETCH_SITE", "same-origin")
-        if site not in ("same-origin", "none") or (origin is not None and urlsplit(origin).netloc.lower() != given.lower()):
+        if site not in ("same-origin", "none") or (origin is not None and not is_ours(origin, given)):
             return "the page of another site may not change anything here"
         return ""
 
@@ -95,6 +100,14 @@ def _name(address: str) -> str:
     """The host's name in an address; empty where there is none."""
     try:
         return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _netloc(address: str) -> str:
+    """Host and port, without those that go without saying; empty where there is none."""
+    try:
+        return urlsplit(address).netloc.lower().removesuffix(":80").removesuffix(":443")
     except ValueError:
         return ""
 

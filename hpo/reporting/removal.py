@@ -68,7 +68,8 @@ def what_goes_with(study: optuna.Study, storage: BaseStorage, output: Path) -> R
     owner = Owner.read(folder)
     if folder.is_dir() and owner is None:
         return Removal([], [], f"{folder} stays: no {OWNER} there says that it is this study's")
-    if owner is not None and not owner.is_same(Owner.of(study, folder), folder):  # whose files a copy names as its own
+    own = Owner.of(study, folder)
+    if owner is not None and (not owner.is_same(own, folder) or owner.storage not in ("", own.storage)):  # it may be away
         return Removal([], [], f"{folder} stays: {OWNER} there says that it is another study's, {owner}")
     artifacts = _artifacts(study, storage, output / ARTIFACTS)
     if not folder.is_dir():

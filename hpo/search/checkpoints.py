@@ -47,7 +47,7 @@ class TrialCheckpoints:
         reached = max((epoch for one in before for epoch in one.intermediate_values), default=0)
         if reached and not any(map(_is_there, earlier)):
             log.warning(
-                "trial %d begins again after %d epochs: trial %d left no checkpoint in %s",
+                "trial %d begins at its first epoch, though %d epochs were trained: there is no checkpoint of trial %d in %s",
                 trial.number,
                 reached,
                 before[0].number,

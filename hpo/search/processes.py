@@ -33,7 +33,7 @@ from hpo.storage.address import is_url
 from hpo.storage.damage import DamagedJournal
 from hpo.storage.open import open_storage
 from hpo.storage.retrying import PATIENCE_SECONDS
-from hpo.study.attributes import FINISHED
+from hpo.study.attributes import FINISHED, RESUMED_AFTER
 from hpo.study.owner import is_claimed, while_it_exists
 from hpo.study.spec import SearchPlan
 from hpo.study.trials import has_failed
@@ -130,6 +130,7 @@ class SearchMonitor:
         self.study = study
         self.progress = progress
         self.failures = Failures()
+        self.resumed: set[int] = set()  # trials that are said to go on
         self.ended = {trial.number for trial in self._ended()}
         progress.begin(study, plan.trials)
 
@@ -140,6 +141,10 @@ class SearchMonitor:
             SearchFailed: too many failed.
         """
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        for trial in running:
+            if RESUMED_AFTER in trial.user_attrs and trial.number not in self.resumed:
+                self.resumed.add(trial.number)
+                log.info("trial %d goes on after epoch %d", trial.number, trial.user_attrs[RESUMED_AFTER])
         self.progress.running({trial.number: max(trial.intermediate_values, default=0) for trial in running}, self.study)
         new = [trial for trial in self._ended() if trial.number not in self.ended]
         for trial in sorted(new, key=lambda trial: (str(trial.datetime_complete), trial.number)):

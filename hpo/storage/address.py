@@ -11,6 +11,7 @@ from trainers.environment import variable
 from trainers.errors import InputError
 
 STORAGE_VARIABLE = "HPO_STORAGE"
+SHORTEST = 6  # letters of a password that is hidden in a text
 SECRET_KEY = re.compile("pass|secret|token|key", re.IGNORECASE)
 HIDDEN = "***"
 URL = re.compile(r"[a-z][a-z0-9_+.-]*://")
@@ -73,7 +74,12 @@ def has_password(url: str) -> bool:
 def censored(text: str, url: str) -> str:
     """An error's text without what must not be shown of a URL: drivers repeat it."""
     secrets = _secrets(url) if is_url(url) else []
-    return "the URL cannot be parsed" if secrets is None else _hidden(text, secrets)
+    if secrets is None:
+        return "the URL cannot be parsed"
+    # to hide a short one would spoil the text, and show what it was
+    return (
+        _hidden(text, secrets) if all(len(one) >= SHORTEST for one in secrets) else "the driver's words may hold the password"
+    )
 
 
 def shared_by_processes(url: str) -> bool:

@@ -32,7 +32,8 @@ class WholeLines(BaseJournalBackend):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.lock = FileLock(path.with_name(f".{path.name}.lock"))
+        real = path.resolve()  # a link to a journal is the same journal, and has the same lock
+        self.lock = FileLock(real.with_name(f".{real.name}.lock"))
         self._read = (0, 0)  # lines, and their bytes
         self._file: tuple[int, int] | None = None
 

@@ -72,9 +72,12 @@ class Owner(Stored):
         if self.storage in ("", other.storage) or not other.storage:
             return True
         here, there = (folder.parent / one.storage for one in (self, other))
-        if "://" in self.storage or "://" in other.storage:
-            return "://" not in self.storage and not here.exists()
-        return not here.exists() or (there.exists() and here.samefile(there))
+        try:
+            if "://" in self.storage or "://" in other.storage:
+                return "://" not in self.storage and not here.exists()
+            return not here.exists() or (there.exists() and here.samefile(there))
+        except OSError:  # it cannot be looked at, so it is not gone
+            return False
 
     def __str__(self) -> str:
         return f"study {self.study!r} on {self.storage or 'a storage behind a proxy'}"
@@ -93,23 +96,40 @@ def refuse_others(folder: Path, study: optuna.Study | None) -> None:
     now, address = "which is in another storage, or was deleted", ""
     if ours is not None:
         now = f"and this is {ours}"
-        if "://" in found.storage and (ours.study, ours.study_id) == (found.study, found.study_id):
-            address = f"; if these are two addresses of one storage, give the one in {OWNER}, or delete {folder / OWNER}"
+        if (ours.study, ours.study_id) == (found.study, found.study_id):
+            what = "two addresses of one storage" if "://" in found.storage else "the same study"
+            address = f"; if these are {what}, give the storage that is in {OWNER}, or delete {folder / OWNER}"
     raise InputError(
         f"{folder} holds the results of another study: {OWNER} there names {found}, {now}; give another --output or "
         f"--study-name, or move that folder away{address}"
     )
 
 
-def note_owner(folder: Path, study: optuna.Study) -> None:
+def note_owner(folder: Path, study: optuna.Study, holds_its_results: bool = False) -> None:
     """Note that a folder, which is no other's, is a study's, before anything else is written there.
 
+    Args:
+        holds_its_results: whether files in it say that they are the study's.
+
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or holds files that nobody has noted: to delete the study would delete them.
     """
     ours, found = Owner.of(study, folder), Owner.read(folder)
+    foreign = sorted(path.name for path in _files_in(folder) if not path.name.startswith("."))
+    if found is None and foreign and not holds_its_results:
+        raise InputError(
+            f"{folder} holds files that are not this study's ({', '.join(foreign[:3])}), since it has no {OWNER}; move them "
+            "away, or give another --output or --study-name"
+        )
     if found is None or (ours.storage and found != ours):
         ours.write(folder)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    try:
+        return [*folder.iterdir()]
+    except OSError:  # there is none, or it says so itself when it is written
+        return []
 
 
 def is_claimed(folder: Path) -> bool:

@@ -89,7 +89,8 @@ def test_a_copy_of_the_same_name_is_refused(place: Place, fails: Callable[[int],
         study = str(place.study) if command is run else "tiny_mml"
         assert fails(command.main(["--study", study, *place.where, "--storage", other])) == (
             f"error: {folder} holds the results of another study: owner.yaml there names study 'tiny_mml' on journal.log, and "
-            f"this is study 'tiny_mml' on {other}; give another --output or --study-name, or move that folder away\n"
+            f"this is study 'tiny_mml' on {other}; give another --output or --study-name, or move that folder away; if these "
+            f"are the same study, give the storage that is in owner.yaml, or delete {folder / OWNER}\n"
         )
     assert studies.main(["delete", "tiny_mml", "--yes", *place.where, "--storage", other]) == 0
     assert files_in(place.output) == before
@@ -180,7 +181,7 @@ def test_a_server_of_another_name_is_said_how_to_be_accepted(tmp_path: Path):
     with pytest.raises(InputError) as caught:
         claim(folder, study)
     assert str(caught.value).endswith(
-        f"; if these are two addresses of one storage, give the one in owner.yaml, or delete {folder / OWNER}"
+        f"; if these are two addresses of one storage, give the storage that is in owner.yaml, or delete {folder / OWNER}"
     )
     (folder / OWNER).unlink()
     claim(folder, study)
@@ -225,3 +226,45 @@ def test_a_folder_that_was_deleted_is_made_again(place: Place, command: Any, fla
     assert command.main(["--study", "tiny_mml", *place.where, *flags]) == 0
     assert (folder / OWNER).read_text() == note
     assert {path.name for path in folder.glob("[a-z]*.*")} == {OWNER, *written}
+
+
+def test_a_folder_with_files_of_the_users_own_is_not_claimed(place: Place, fails: Callable[[int], str]):
+    """To delete the study would delete them."""
+    folder = place.output / "tiny_mml"
+    folder.mkdir(parents=True)
+    (folder / "thesis.txt").write_text("years")
+    assert fails(place.run("--search-only", "--trials", "1")) == (
+        f"error: {folder} holds files that are not this study's (thesis.txt), since it has no owner.yaml; move them away, or "
+        "give another --output or --study-name\n"
+    )
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+
+
+def test_the_dashboard_claims_nothing(place: Place, monkeypatch: pytest.MonkeyPatch):
+    place.run("--search-only", "--trials", "1")
+    elsewhere = place.root / "elsewhere" / "tiny_mml"
+    elsewhere.mkdir(parents=True)
+    monkeypatch.setattr(dashboard, "serve", lambda *_: None)
+    monkeypatch.setattr(dashboard, "_check_free", lambda *_: None)
+    where = ["--storage", journal(place.output), "--output", str(elsewhere.parent)]
+    assert dashboard.main(where) == 0
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_copy_does_not_delete_what_its_original_has_while_that_is_away(place: Place, capsys: pytest.CaptureFixture[str]):
+    own = place.root / "mount" / "j.log"
+    own.parent.mkdir()
+    place.run("--search-only", "--trials", "1", "--storage", str(own))
+    copy = place.root / "backup.log"
+    shutil.copy(own, copy)
+    own.parent.rename(place.root / "unmounted")
+    assert studies.main(["delete", "tiny_mml", "--yes", *place.where, "--storage", str(copy)]) == 0
+    assert "tiny_mml stays: owner.yaml there says that it is another study's" in capsys.readouterr().out
+    assert (place.output / "tiny_mml" / "best.yaml").exists()
+
+
+def test_a_storage_that_cannot_be_looked_at_is_another_one(tmp_path: Path):
+    study, folder = made(str(tmp_path / "x.log")), tmp_path / "out" / "s"
+    Owner(study="s", study_id="1f", storage="x" * 5000).write(folder)
+    with pytest.raises(InputError, match="holds the results of another study"):
+        claim(folder, study)
