@@ -62,6 +62,10 @@ class Compiles(OneLane):
 
     def _go_back(self, kept: Any, config: TrainConfig) -> None: ...
 
+    def _state(self) -> Any: ...
+
+    def _resume(self, state: Any) -> None: ...
+
 
 def timed_epoch(engine: Compiles) -> tuple[EpochResult, float]:
     """An epoch, and the seconds that it took with all its compiling."""
