@@ -70,8 +70,8 @@ def signature(trial: FrozenTrial) -> dict[str, Any] | None:
 
 def is_own(trial: FrozenTrial) -> bool:
     """Whether this process has signed a trial."""
-    worker, own = signature(trial), this_worker()
-    return worker is not None and all(worker[key] == own[key] for key in SIGNATURE if key not in ("signed", "started"))
+    worker, own = signature(trial), {**_here(), "boot": _boot_id(), "pid": os.getpid()}
+    return worker is not None and all(worker[key] == value for key, value in own.items())
 
 
 def is_here(worker: dict[str, Any]) -> bool:
