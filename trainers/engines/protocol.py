@@ -43,7 +43,8 @@ class Engine(Protocol):
 
     Built with `(seen, held_out, evaluate_every, device, should_stop, metrics)`, and `lanes` where there can be several. A lane
     is measured in `metrics` (names such as `ndcg@20`) on `held_out` every `evaluate_every` epochs and after its config's last
-    epoch; without `held_out` never. A config's history depends on config and data alone.
+    epoch; without `held_out` never. A config's history depends on config and data alone: what looks at a lane (an evaluation,
+    `vectors`, `keep`, `state`) reads copies and changes no bit of how training goes on.
 
     `start` and `epoch` raise OutOfMemory where the device's memory does not suffice. After that the lanes that were busy are
     free, and there may be fewer: look at `lanes` again.
