@@ -65,6 +65,8 @@ def introduce(work: Workspace, console: Console) -> None:
     sampler = spec.search.sampler
     if sampler.never_learns(spec.search.trials):
         say(console, f"too few to learn from: sampler {sampler.name} draws {sampler.n_startup_trials} trials at random first")
+    if why_not := spec.search.never_prunes():
+        say(console, f"no trial will be pruned: {why_not}")
 
 
 def check_test_split(work: Workspace, console: Console) -> None:

@@ -14,7 +14,7 @@ from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, T
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.attributes import RETRY_OF
-from hpo.study.spec import PrunerSpec, SearchPlan
+from hpo.study.plan import PrunerSpec, SearchPlan
 from hpo.study.trials import attempts
 
 
@@ -93,7 +93,7 @@ def make_pruner(spec: PrunerSpec) -> optuna.pruners.BasePruner:
     """The pruner; `step` is the number of epochs trained."""
     if spec.name == "none":
         return optuna.pruners.NopPruner()
-    when = (spec.n_startup_trials, spec.n_warmup_steps)
+    when = (spec.n_startup_trials, spec.n_warmup_steps, spec.interval_steps)
     if spec.name == "median":
         return optuna.pruners.MedianPruner(*when, n_min_trials=spec.n_min_trials)
     return optuna.pruners.PercentilePruner(spec.percentile, *when, n_min_trials=spec.n_min_trials)

@@ -20,7 +20,8 @@ from hpo.study.attributes import (
     WORKER_DIED,
     stands_for_published,
 )
-from hpo.study.spec import SearchPlan, StudySpec
+from hpo.study.plan import SearchPlan
+from hpo.study.spec import StudySpec
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 

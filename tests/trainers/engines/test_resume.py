@@ -12,7 +12,7 @@ import pytest
 
 from trainers import TrainConfig, hold_out
 from trainers.engines import ENGINES, EngineChoice, make_engine
-from trainers.engines.protocol import State
+from trainers.engines.protocol import State, every
 
 from ..test_negatives import ALL as NEGATIVES
 from .cases import MML, config, data
@@ -25,7 +25,7 @@ LOOKED_AT = ("mml", "bsl mode=reweight", *UNUSUAL)  # the sparse and the dense k
 
 
 def engine_of(name: str) -> Any:
-    return make_engine(EngineChoice(name, "cpu", "named"), SEEN, HELD_OUT, evaluate_every=2)
+    return make_engine(EngineChoice(name, "cpu", "named"), SEEN, HELD_OUT, every(2))
 
 
 def through_a_file(state: State) -> State:
@@ -82,7 +82,7 @@ def test_looking_at_a_lane_changes_no_bit(case: str):
     label, _, name = case.partition(" / ")
     settings, ends = CONFIGS[label].replace(epochs=EPOCHS), []
     for looks in (True, False):
-        engine = make_engine(EngineChoice(name, "cpu", "named"), SEEN, HELD_OUT, evaluate_every=1 if looks else EPOCHS)
+        engine = make_engine(EngineChoice(name, "cpu", "named"), SEEN, HELD_OUT, every(1) if looks else ())
         engine.start(0, settings)
         for _ in range(EPOCHS):
             (result,) = engine.epoch()

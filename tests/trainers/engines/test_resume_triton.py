@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("triton", reason="needs triton")
 
+from trainers.engines.protocol import every
 from trainers.engines.triton_engine.engine import TritonEngine
 
 from .cases import MML, data
@@ -37,7 +38,7 @@ def test_looking_at_a_lane_changes_no_bit() -> None:
     settings, ends = small(MML, **EVERYTHING), []
     seen, held_out = data(8, 24, 12), data(8, 24, 12, seed=1)
     for looks in (True, False):
-        one = TritonEngine(seen, held_out, 1 if looks else settings.epochs, DEVICE)
+        one = TritonEngine(seen, held_out, every(1) if looks else (), DEVICE)
         one.start(0, settings)
         for _ in range(settings.epochs):
             (result,) = one.epoch()
