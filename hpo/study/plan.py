@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from hpo.runtime.text import counted
 from trainers.config import MAX_SEED
 from trainers.validation import SETTINGS, Count, Real, Whole
 
@@ -22,9 +23,9 @@ class SamplerSpec(BaseModel):
     name: Literal["tpe", "gp", "random", "qmc"] = "tpe"
     n_startup_trials: NotNegative = 20
 
-    def never_learns(self, trials: int) -> bool:
-        """Whether a search of so many trials ends before the sampler has the trials that it learns from."""
-        return self.name in ("tpe", "gp") and trials <= self.n_startup_trials
+    def never_learns(self, trials: int, queued: int) -> bool:
+        """Whether a search of so many trials ends before the sampler has those that it learns from; queued ones are not."""
+        return self.name in ("tpe", "gp") and trials <= self.n_startup_trials + queued
 
 
 class PrunerSpec(BaseModel):
@@ -55,12 +56,17 @@ class PrunerSpec(BaseModel):
 
 
 class SearchPlan(BaseModel):
-    """How long to search. `seed` also trains every trial: trials are compared under common random numbers."""
+    """How long to search. `seed` also trains every trial: trials are compared under common random numbers.
+
+    Attributes:
+        starts: configs that are tried after the published one and before the sampler's: see `hpo.study.starts`.
+    """
 
     model_config = FROZEN
     trials: Count = 200
     epochs: Count = 30
     seed: Seed = 0
+    starts: Annotated[NotNegative, Field(le=20)] = 4
     sampler: SamplerSpec = SamplerSpec()
     pruner: PrunerSpec = PrunerSpec()
 
@@ -75,14 +81,18 @@ class SearchPlan(BaseModel):
         looks = self.evaluate_at
         return {} if self.pruner.name == "none" else {"first": looks.start, "interval": looks.step}
 
-    def never_prunes(self) -> str:
-        """Why the pruner will stop no trial of this search; empty where it may, and where there is none."""
-        pruner, needed = self.pruner, max(self.pruner.n_startup_trials, self.pruner.n_min_trials)
+    def never_prunes(self, queued: int) -> str:
+        """Why the pruner will stop no trial of this search, whose first trials are queued; empty where it may, and where there
+        is none."""
+        pruner = self.pruner
         if pruner.name == "none":
             return ""
         if not self.evaluate_at:
             name, first = ("n_warmup_steps" if pruner.n_warmup_steps else "interval_steps"), self.evaluate_at.start
             return f"search.pruner.{name} is {first}, and a trial has {self.epochs} epochs; lower it to prune"
-        if self.trials <= needed:
-            return f"the pruner needs {needed} complete trials first, and the search has {self.trials}"
+        if self.trials <= pruner.n_startup_trials + queued:
+            after = f" after {counted(queued, 'queued one')}" if queued else ""
+            return f"the pruner waits for {counted(pruner.n_startup_trials, 'trial')}{after}, and the search has {self.trials}"
+        if self.trials <= pruner.n_min_trials:
+            return f"the pruner waits for {counted(pruner.n_min_trials, 'trial')}, and the search has {self.trials}"
         return ""

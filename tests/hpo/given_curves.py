@@ -69,7 +69,7 @@ class Silent:
 
 def spec(trials: int, epochs: int = 4, **pruner: object) -> StudySpec:
     pruner = {"interval_steps": 1, **pruner} if pruner else {"name": "none"}
-    search = {"trials": trials, "epochs": epochs, "pruner": pruner}
+    search = {"trials": trials, "epochs": epochs, "starts": 0, "pruner": pruner}
     return StudySpec.model_validate({"name": "s", "dataset": "demo", "space": {"name": "ccl"}, "search": search})
 
 
