@@ -69,6 +69,8 @@ def introduce(work: Workspace, console: Console) -> None:
     if sampler.never_learns(spec.search.trials, len(starts)):
         first = f"after {counted(len(starts), 'queued one')} " if starts else ""
         say(console, f"too few to learn from: sampler {sampler.name} {first}draws {sampler.n_startup_trials} trials at random")
+    if why_not := spec.search.never_prunes(len(starts)):
+        say(console, f"no trial will be pruned: {why_not}")
 
 
 def check_test_split(work: Workspace, console: Console) -> None:
