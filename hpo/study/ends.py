@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import optuna
 
 from hpo.study.spec import StudySpec
-from hpo.study.trials import best_trials, trial_config
+from hpo.study.trials import best_trials
 from search_spaces.parameters import AtEnd
-from trainers.config import TrainConfig
 
 BEST, MOST = 5, 3  # of so many best trials so many stand at an end
 
@@ -29,26 +27,21 @@ class BestAtEnd:
     of: int
 
 
-def best_at_ends(study: optuna.Study, spec: StudySpec, chosen: TrainConfig | None = None) -> list[BestAtEnd]:
+def best_at_ends(study: optuna.Study, spec: StudySpec, chosen: int | None = None) -> list[BestAtEnd]:
     """The ends of ranges at which a search's best stand, see `Space.at_ends`.
 
     Args:
-        chosen: the config that was chosen among the best; by default that of the best trial.
+        chosen: the number of the trial whose config was chosen; by default the best trial.
     """
-    best = [trial_config(trial, spec) for trial in best_trials(study, BEST)]
+    best = best_trials(study, BEST)
     if not best:
         return []
-    chosen = chosen or best[0]
     by_end: dict[tuple[str, str], list[AtEnd]] = {}
-    for config in best:
-        for at in _ends(config, spec):
+    for trial in best:
+        for at in spec.space.at_ends(trial.params):
             by_end.setdefault((at.name, at.end), []).append(at)
-    found = [BestAtEnd(at, len(by_end.get((at.name, at.end), [])), len(best)) for at in _ends(chosen, spec)]
+    winner = best[0] if chosen is None else study.get_trials(deepcopy=False)[chosen]
+    found = [BestAtEnd(at, len(by_end.get((at.name, at.end), [])), len(best)) for at in spec.space.at_ends(winner.params)]
     taken = {(each.at.name, each.at.end) for each in found}
-    return found + [
-        BestAtEnd(ats[0], len(ats), len(best)) for key, ats in by_end.items() if key not in taken and len(ats) >= MOST
-    ]
-
-
-def _ends(config: TrainConfig, spec: StudySpec) -> Sequence[AtEnd]:
-    return spec.space.at_ends(spec.space.params(config))
+    most = [ats for key, ats in by_end.items() if key not in taken and len(ats) >= MOST]
+    return found + [BestAtEnd(ats[0], len(ats), len(best)) for ats in most]
