@@ -32,12 +32,20 @@ Select = Callable[[optuna.Study, StudySpec], list[Finalist]]
 
 @dataclass(frozen=True)
 class Contender:
-    """What enters stage 2 of confirm, over how many seeds, what finding it took, and from what stage 1 chose it."""
+    """What enters stage 2 of confirm.
+
+    Attributes:
+        n_seeds: how many it is trained over there.
+        search: what finding the config took; nothing for a published one.
+        study: whose search has found it; empty for a published one.
+        finalists: from what stage 1 chose it; nothing for a published one.
+    """
 
     label: str
     config: TrainConfig
     n_seeds: int
     search: SearchCost = NO_SEARCH
+    study: str = ""
     finalists: Sequence[Finalist] = ()
 
 
@@ -96,13 +104,14 @@ class Rivals:
         kind: str,
         config: TrainConfig,
         search: SearchCost = NO_SEARCH,
+        study: str = "",
         finalists: Sequence[Finalist] = (),
     ) -> Contender:
         """A config over as many seeds as ours, or over fewer, and labelled so, where the plan has fewer for its loss."""
         plan = self.work.spec.confirm
         n_seeds = min(plan.seeds, plan.rival_seeds.get(spec.space.loss_name, plan.seeds))
         fewer = f" ({counted(n_seeds, 'seed')}, not {plan.seeds})" if n_seeds < plan.seeds else ""
-        return Contender(f"{title(spec)} {kind}{fewer}", config, n_seeds, search, finalists)
+        return Contender(f"{title(spec)} {kind}{fewer}", config, n_seeds, search, study, finalists)
 
     @cached_property
     def _n_trials(self) -> int:
@@ -132,7 +141,7 @@ class Rivals:
         chosen, cost = highest(finalists, self.work.spec.objective, rival.name), search_cost(study)
         unlike_budget = abs(cost.trials - self._n_trials) > BUDGET_TOLERANCE * self._n_trials
         budget = f" ({counted(cost.trials, 'trial')}, not {self._n_trials})" if unlike_budget else ""
-        return self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(finalists), finalists)
+        return self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(finalists), rival.name, finalists)
 
     def _unlike(self, study: optuna.Study, asked: StudySpec) -> list[Difference]:
         """Where a rival's study differs from what is asked for: what its name or file stands for, with our budget and data.

@@ -69,8 +69,8 @@ def hinge_cost(loss: Loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shape(overview: Overview) -> dict[str, Picture]:
-    """Cost and gradient over the score of a negative: the winner's, before confirm the best trial's, and the published ones."""
-    ours = "winner" if overview.confirmed else "best trial"
+    """Cost and gradient over the score of a negative: ours, before confirm the best trial's, and the published ones."""
+    ours = overview.confirmed.methods[0].label if overview.confirmed else "best trial"
     configs = {ours: overview.config} if overview.config else {}
     if overview.published:
         configs[overview.published[1]] = overview.published[0]

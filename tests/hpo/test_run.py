@@ -146,12 +146,12 @@ def test_dry_run_writes_nothing(place: Place, capsys: pytest.CaptureFixture[str]
             "n_warmup_steps: 0, interval_steps: 3",
             "search.pruner.interval_steps is 3, and a trial has 3 epochs; lower it to prune",
         ),
-        ("n_warmup_steps: 1, n_startup_trials: 2", "the pruner waits for 2 trials after 2 queued ones, and the search has 4"),
+        ("n_warmup_steps: 1, n_startup_trials: 4", "the pruner waits for 4 trials after 2 queued ones, and the search has 4"),
         ("n_warmup_steps: 1, n_startup_trials: 1", ""),
     ],
 )
 def test_a_pruner_that_stops_no_trial_is_said(place: Place, capsys: pytest.CaptureFixture[str], change: str, why_not: str):
-    place.edit("n_startup_trials: 2, n_warmup_steps: 1, n_min_trials: 1, interval_steps: 1", f"n_min_trials: 1, {change}")
+    place.edit("n_startup_trials: 2, n_warmup_steps: 1, n_min_trials: 1, interval_steps: 1", f"{change}, n_min_trials: 1")
     assert place.run("--dry-run") == 0
     shown = capsys.readouterr().out
     assert (f"no trial will be pruned: {why_not}" in shown) if why_not else ("no trial will be pruned" not in shown)
