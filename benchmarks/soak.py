@@ -267,7 +267,7 @@ def confirmed(command: Command) -> list[Any]:
 
 
 def curve(trial: FrozenTrial, spec: StudySpec, root: Path) -> dict[int, float]:
-    """What a trial's config reaches at the epochs that the trial has reported, when nothing interrupts it. The data have too few
+    """What a trial's config reaches at the epochs that the trial has reported, uninterrupted. The data have too few
     users for a sample."""
     parts = load_dataset("tiny", root / "data").hold_out(spec.validation)
     run = train(trial_config(trial, spec), parts.seen, parts.held_out)
