@@ -39,7 +39,6 @@ class CaveatKind(StrEnum):
     TEST_READ_AGAIN = "test read again"
     TEST_CHANGED = "test changed"  # the test data are others than those of an earlier confirm
     TEST_READ_FOR_OTHERS = "test read for others"
-    TUNING_GAIN = "tuning gain"
     CURVE_RISES = "curve rises"  # at the end of the training
     LONGER_TRAINING_HELPED = "longer training helped"
     OTHER_REVISIONS = "other revisions"  # of the program trained or measured what is taken from the store
@@ -70,8 +69,7 @@ def caveats_of(
     search_epochs: int,
     objective: str,
 ) -> list[Caveat]:
-    """What the figures of every method give rise to: what tuning brought, what diverged, what looks unfinished, what was mixed,
-    what is below a baseline.
+    """What the figures of every method give rise to: what diverged, looks unfinished, was mixed, or is below a baseline.
 
     Args:
         methods: all of them, ours first.
@@ -82,7 +80,6 @@ def caveats_of(
     chosen = {label: finalist for label, finalist in found.items() if finalist is not None}
     unfinished = (_unfinished(label, finalist, search_epochs, objective) for label, finalist in chosen.items())
     return [
-        *_tuning_gains(methods, validated, chosen, objective),
         *(caveat for label, finalists in validated.items() if (caveat := _diverged(label, finalists)) is not None),
         *(caveat for caveat in unfinished if caveat is not None),
         *_mixed(methods),
@@ -99,29 +96,6 @@ def _diverged(label: str, finalists: Sequence[Finalist]) -> Caveat | None:
     lost = sum(not metrics for metrics in first.by_seed.values())
     facts: dict[str, JsonValue] = {"failed": len(failed), "of": len(finalists), "trial": first.trial, "failure": first.failure}
     return Caveat(kind=CaveatKind.DIVERGED, subject=label, facts=facts | {"lost_seeds": lost, "seeds": len(first.by_seed)})
-
-
-def _tuning_gains(
-    methods: Sequence[Method],
-    validated: Mapping[str, Sequence[Finalist]],
-    chosen: Mapping[str, Finalist],
-    objective: str,
-) -> Iterator[Caveat]:
-    """What tuning a loss brought over its published settings, on the split that chose it and on the other."""
-
-    def method_of(finalist: Finalist) -> Method | None:
-        same = (method for method in methods if method.config.same_but_seed(finalist.config))
-        return next((method for method in same if not method.failure), None)
-
-    for label, best in chosen.items():
-        tuned = method_of(best)
-        for finalist in validated[label]:
-            other = method_of(finalist)
-            if tuned and other and other is not tuned and min(finalist.mean(objective), other.mean(objective)) > 0:
-                gains = best.mean(objective) / finalist.mean(objective), tuned.mean(objective) / other.mean(objective)
-                validation, test = (100 * (gain - 1) for gain in gains)
-                facts: dict[str, JsonValue] = {"over": other.label, "validation_percent": validation, "test_percent": test}
-                yield Caveat(kind=CaveatKind.TUNING_GAIN, subject=label, facts=facts)
 
 
 def _unfinished(label: str, chosen: Finalist, search_epochs: int, objective: str) -> Caveat | None:

@@ -8,12 +8,22 @@ from dataclasses import dataclass
 import optuna
 
 from hpo.confirmation.caveats import Caveat
-from hpo.confirmation.results import NO_SEARCH, Finalist, SearchCost, highest, search_cost
+from hpo.confirmation.results import NO_SEARCH, BestSoFar, Finalist, SearchCost, best_so_far, highest, search_cost
 from hpo.confirmation.search_caveats import search_caveats
+from hpo.study.attributes import PUBLISHED_MARK
 from hpo.study.spec import StudySpec
+from hpo.study.trials import first_of
 from trainers import TrainConfig
 from trainers.losses import LOSSES
 from trainers.published import USUAL
+
+
+@dataclass(frozen=True)
+class First:
+    """The trial that a search is compared with, where that is among its finalists: what it is called, and its number."""
+
+    label: str
+    trial: int
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,8 @@ class Contender:
         search: what finding the config took; nothing for a published one.
         study: whose search has found it; empty for a published one.
         finalists: from what stage 1 chose it; nothing for a published one.
+        first: what a search is compared with; None for a published config, and where that is no finalist.
+        searches: how the best value of its search rose.
         caveats: on its search.
     """
 
@@ -34,6 +46,8 @@ class Contender:
     search: SearchCost = NO_SEARCH
     study: str = ""
     finalists: Sequence[Finalist] = ()
+    first: First | None = None
+    searches: Sequence[BestSoFar] = ()
     caveats: Sequence[Caveat] = ()
 
     @property
@@ -55,8 +69,26 @@ def tuned_contender(
     """
     chosen = highest(finalists, ours.objective, spec.name)
     cost = search_cost(study).with_selection(finalists)
-    caveats = [*search_caveats(study, spec, label, chosen.trial, widen=ours.name)]
-    return Contender(label, chosen.config, n_seeds, cost, spec.name, finalists, caveats)
+    return Contender(
+        label,
+        chosen.config,
+        n_seeds,
+        cost,
+        spec.name,
+        finalists,
+        _first(study, spec),
+        [best_so_far(study)],
+        [*search_caveats(study, spec, label, chosen.trial, widen=ours.name)],
+    )
+
+
+def _first(study: optuna.Study, spec: StudySpec) -> First | None:
+    """The published config, or where no paper has one the first complete trial."""
+    trial = first_of(study, spec)
+    if trial is None:
+        return None
+    published = trial.user_attrs.get(PUBLISHED_MARK)
+    return First(f"{title(spec)} {published}" if published else f"trial {trial.number}, its first", trial.number)
 
 
 def title(spec: StudySpec) -> str:

@@ -18,6 +18,7 @@ from hpo.confirmation.reading_log import log_reading, readings_of_other_studies
 from hpo.confirmation.results import Finalist, Method, mean_of, search_cost
 from hpo.confirmation.rivals import Rivals
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Floats, Measured, compare
+from hpo.confirmation.tuning import tunings
 from hpo.runs.provenance import provenance
 from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunStore
 from hpo.runs.train import FullRuns, Progress
@@ -87,6 +88,7 @@ class Confirmer:
                 *other_revisions(ours.label, self._full_runs.programs.values(), by.program),
                 *caveats_of(methods, validated, baselines, spec.search.epochs, spec.objective),
             ],
+            tuning=tunings(compared, methods, validated, spec.objective),
             baselines=baselines,
             validated=validated,
             definition=stored_definition(study.study_name, study.user_attrs),
@@ -111,7 +113,7 @@ class Confirmer:
     def _select(self, study: optuna.Study, spec: StudySpec) -> list[Finalist]:
         """Stage 1: the top configs and the published one on train, over fresh seeds, scored on validation."""
         plan = self.work.spec.confirm
-        trials = finalist_trials(study, plan.top)
+        trials = finalist_trials(study, plan.top, spec)
         if not trials:
             raise InputError(f"study {spec.name!r} has no complete trial to confirm; let it run longer")
         finalists = []
