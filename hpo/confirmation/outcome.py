@@ -11,10 +11,11 @@ from pydantic import BaseModel, Field, model_validator
 
 from hpo.confirmation.caveats import Caveat
 from hpo.confirmation.results import Finalist, Method, chosen_of, highest
-from hpo.confirmation.statements import statements, winner_said
+from hpo.confirmation.statements import statements, tuning_said, winner_said
 from hpo.confirmation.statistics import Comparison
+from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import Decision, decide
-from hpo.confirmation.wording import sentence
+from hpo.confirmation.wording import sentences
 from hpo.runs.provenance import Provenance
 from hpo.runs.store import BaselineResult
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
@@ -60,10 +61,11 @@ class DataCounts(BaseModel):
 
 
 class InWords(BaseModel):
-    """Statements and caveats as sentences, for who reads the file; made of the other fields."""
+    """Statements, what each search brought, and caveats as sentences, for who reads the file; made of the other fields."""
 
     model_config = SETTINGS | {"frozen": True}
     statements: tuple[str, ...] = ()
+    tuning: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
 
 
@@ -77,6 +79,7 @@ class Confirmation(Stored):
         validated: by a method's label what validation chose its config from; of one that is not tuned its config alone. Ours
             first.
         methods: ours first; means over seeds are made of `by_seed`; the test split was read once per run, at the last epoch.
+        tuning: what each search brought; ours first.
         comparisons: ours against every other method that trained to the end, in the objective.
     """
 
@@ -90,6 +93,7 @@ class Confirmation(Stored):
     methods: Annotated[list[Method], Field(min_length=1)]
     comparisons: list[Comparison]
     caveats: list[Caveat]
+    tuning: list[Tuning]
     baselines: list[BaselineResult]
     validated: dict[str, list[Finalist]]
     definition: Definition
@@ -99,7 +103,7 @@ class Confirmation(Stored):
     def _can_be_shown(self) -> Confirmation:
         """All that tables and sentences are made of is there: a file may have been altered and sealed anew."""
         try:
-            _ = self.rows(), self.statements(), self.sentences(), self.chosen
+            _ = self.rows(), self.statements(), self.brought(), self.sentences(), self.chosen
             _ = [chosen_of(self.validated[method.label], self.objective) for method in self.methods]
         except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
             raise ValueError(f"its parts do not fit together ({type(error).__name__}: {first_line(error)})") from None
@@ -155,9 +159,13 @@ class Confirmation(Stored):
         said = statements(self.methods, self.comparisons, self.baselines, self.data.users_with_test, self.objective)
         return [winner_said(self.decision, self.objective), *said]
 
+    def brought(self) -> list[str]:
+        """What each search brought, a sentence or two each."""
+        return [tuning_said(tuning, self.objective) for tuning in self.tuning]
+
     def sentences(self) -> list[str]:
-        """The caveats, a sentence each."""
-        return [sentence(caveat, self.objective) for caveat in self.caveats]
+        """The caveats in words."""
+        return sentences(self.caveats, self.objective)
 
     def write(self, folder: Path) -> Path:
         """Write confirm.yaml, sealed: a figure that was edited must not pass for a measured one.
@@ -165,7 +173,7 @@ class Confirmation(Stored):
         Raises:
             InputError: the folder cannot be written.
         """
-        words = InWords(statements=tuple(self.statements()), caveats=tuple(self.sentences()))
+        words = InWords(statements=tuple(self.statements()), tuning=tuple(self.brought()), caveats=tuple(self.sentences()))
         text = to_yaml(self.model_copy(update={"in_words": words}).to_dict())
         write_text(folder / CONFIRM, sealed(text), CHANGE_OUTPUT_HINT, make_folder=False)
         return folder / CONFIRM

@@ -11,12 +11,14 @@ import optuna
 from optuna.storages import BaseStorage
 
 from hpo.confirmation.caveats import caveats_of, other_revisions
+from hpo.confirmation.contenders import Contender, title, tuned_contender
 from hpo.confirmation.data_caveats import data_caveats
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.confirmation.reading_log import log_reading, readings_of_other_studies
-from hpo.confirmation.results import Finalist, Method, highest, mean_of, search_cost
-from hpo.confirmation.rivals import Contender, Rivals, title
+from hpo.confirmation.results import Finalist, Method, mean_of, search_cost
+from hpo.confirmation.rivals import Rivals
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Floats, Measured, compare
+from hpo.confirmation.tuning import tunings
 from hpo.runs.provenance import provenance
 from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunStore
 from hpo.runs.train import FullRuns, Progress
@@ -59,9 +61,7 @@ class Confirmer:
         spec, test = self.work.spec, self._test  # a broken file shows before training
         n_trials = search_cost(study).trials
         finalists = self._select(study, spec)
-        chosen = highest(finalists, spec.objective, spec.name)
-        cost = search_cost(study).with_selection(finalists)
-        ours = Contender(f"{title(spec)} tuned", chosen.config, spec.confirm.seeds, cost, spec.name, finalists)
+        ours = tuned_contender(f"{title(spec)} tuned", study, spec, finalists, spec.confirm.seeds, spec)
         others, caveats = Rivals(self.work, study, self.storage, self._select).of(ours)
         compared = [ours, *others]
         validated = {one.label: [*one.finalists] or [self._validated(one)] for one in compared}
@@ -88,6 +88,7 @@ class Confirmer:
                 *other_revisions(ours.label, self._full_runs.programs.values(), by.program),
                 *caveats_of(methods, validated, baselines, spec.search.epochs, spec.objective),
             ],
+            tuning=tunings(compared, methods, validated, spec.objective),
             baselines=baselines,
             validated=validated,
             definition=stored_definition(study.study_name, study.user_attrs),
@@ -112,7 +113,7 @@ class Confirmer:
     def _select(self, study: optuna.Study, spec: StudySpec) -> list[Finalist]:
         """Stage 1: the top configs and the published one on train, over fresh seeds, scored on validation."""
         plan = self.work.spec.confirm
-        trials = finalist_trials(study, plan.top)
+        trials = finalist_trials(study, plan.top, spec)
         if not trials:
             raise InputError(f"study {spec.name!r} has no complete trial to confirm; let it run longer")
         finalists = []

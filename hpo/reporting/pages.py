@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hpo.reporting.figures import Picture
-from hpo.reporting.overview import CAVEATS_TITLE, GRADIENT_COLUMNS, Overview, markdown_table, plain
+from hpo.reporting.overview import BROUGHT_TITLE, CAVEATS_TITLE, GRADIENT_COLUMNS, Overview, markdown_table, plain
 from hpo.runs.provenance import provenance
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from trainers.files import write_text
@@ -72,6 +72,7 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
         policy=_policy(str(figure["drawing"]) for figure in figures),
         figures=figures,
         gradient_columns=GRADIENT_COLUMNS,
+        brought_title=BROUGHT_TITLE,
         caveats_title=CAVEATS_TITLE,
         origin=_origin(),
     )

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hpo.confirmation.caveats import Caveat, CaveatKind, caveats_of, other_revisions
+from hpo.confirmation.caveats import MOST_POPULAR, Caveat, CaveatKind, caveats_of, other_revisions
 from hpo.confirmation.outcome import Confirmation, DataCounts
-from hpo.confirmation.results import Finalist, Method, SearchCost
+from hpo.confirmation.results import BestSoFar, Finalist, Method, SearchCost
 from hpo.confirmation.stages import compared_by_users
 from hpo.confirmation.statements import statements
+from hpo.confirmation.tuning import Tuning
 from hpo.runs.provenance import provenance
 from hpo.runs.store import BaselineResult, Beyond
 from hpo.study.definition import SplitData, definition_of
 from hpo.study.spec import StudySpec
-from trainers import TrainConfig
+from trainers import Interactions, TrainConfig
+from trainers.baselines import most_popular
 from trainers.data.facts import DataFacts, TestFacts
 from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
@@ -66,6 +69,7 @@ def outcome(
     baselines: list[BaselineResult] | None = None,
     caveats: list[Caveat] | None = None,
     validated: dict[str, list[Finalist]] | None = None,
+    tuning: list[Tuning] | None = None,
 ) -> Confirmation:
     spec = StudySpec.model_validate({"name": "s", "dataset": "demo", "space": {"name": "mml"}})
     return Confirmation(
@@ -77,6 +81,7 @@ def outcome(
         methods=list(methods),
         comparisons=compared_by_users(with_users(*methods), NDCG),
         caveats=caveats or [],
+        tuning=tuning or [],
         baselines=baselines or [],
         validated=validated or {one.label: [on_validation(number, 1.0)] for number, one in enumerate(methods)},
         definition=definition_of(spec, SplitData("sum", DATA.validation_split, "seen", "held out"), "numba"),
@@ -158,25 +163,39 @@ def test_the_table_by_hand():
     ]
 
 
-def test_what_tuning_brought_on_both_splits():
-    def of(weight: float) -> TrainConfig:
-        return CONFIG.replace(loss={"name": "ccl", "margin": 0.5, "negative_weight": weight})
-
-    finalists = [Finalist(trial, of(weight), 0.0, {0: {"ndcg@20": v}}) for trial, weight, v in ((0, 1.0, 0.25), (4, 2.0, 0.3))]
-    other = Finalist(9, of(3.0), 0.0, {0: {"ndcg@20": 0.29}})  # has no row on test
-    rows = ("MML tuned", 9.0, 0.3), ("CCL tuned", 2.0, 0.19), ("CCL published", 1.0, 0.2)
-    methods = [method(label, value, config=of(weight)) for label, weight, value in rows]
-    found = of_kinds(caveats_of(methods, {"CCL tuned": [*finalists, other]}, [], 0, NDCG), CaveatKind.TUNING_GAIN)
-    gains = {"validation_percent": pytest.approx(20.0), "test_percent": pytest.approx(-5.0)}
-    assert found == [(CaveatKind.TUNING_GAIN, "CCL tuned", {"over": "CCL published", **gains})]
-
-
 def test_baselines_are_shown_and_one_that_is_ahead_is_a_caveat():
     baselines = [baseline("MostPop", 0.05, 0.1), baseline("EASE", 0.3, 0.4)]
     found = outcome(method("A", 0.1), baselines=baselines)
     assert found.rows()[1:] == [["MostPop", "0.0500", "0.1000", "baseline"], ["EASE", "0.3000", "0.4000", "baseline"]]
-    expected = (CaveatKind.BASELINE_AHEAD, "EASE", {"value": 0.3, "winner": "A", "winner_value": 0.1})
+    expected = (CaveatKind.BASELINE_AHEAD, "A", {"baseline": "EASE", "value": 0.1, "baseline_value": 0.3})
     assert of_kinds(caveats_of([method("A", 0.1)], {}, baselines, 0, NDCG), *CaveatKind) == [expected]
+
+
+def test_each_method_below_popularity_or_else_below_the_best_baseline_is_named():
+    assert most_popular(Interactions.from_pairs(np.arange(2), np.arange(2), 2, 2)).label == MOST_POPULAR
+    baselines = [baseline(MOST_POPULAR, 0.05, 0.1), baseline("EASE", 0.3, 0.4)]
+    methods = [method("A", 0.31), method("B tuned", 0.2), method("C tuned", 0.04), method("D", failure="nan")]
+    found = [(kind, subject) for kind, subject, _ in of_kinds(caveats_of(methods, {}, baselines, 0, NDCG), *CaveatKind)]
+    assert found == [(CaveatKind.BASELINE_AHEAD, "B tuned"), (CaveatKind.BELOW_POPULARITY, "C tuned")]
+
+
+def test_what_diverged_on_validation_is_said_of_each_method():
+    lost = Finalist(3, CONFIG, 0.1, {101: {}, 102: {NDCG: 0.1}, 103: {}}, failure="nan in epoch 2")
+    validated = {"A": [on_validation(0, 0.3)], "B tuned": [on_validation(1, 0.2), lost], "C": [replace(lost, trial=None)]}
+    found = of_kinds(caveats_of([method("A", 0.1)], validated, [], 0, NDCG), *CaveatKind)
+    seeds = {"failure": "nan in epoch 2", "lost_seeds": 2, "seeds": 3, "failed": 1}
+    assert found == [
+        (CaveatKind.DIVERGED, "B tuned", {**seeds, "of": 2, "trial": 3}),
+        (CaveatKind.DIVERGED, "C", {**seeds, "of": 1, "trial": None}),
+    ]
+
+
+def test_the_curve_of_a_published_config_may_still_rise():
+    """It is measured on validation, too."""
+    published = replace(on_validation(0, 0.3), trial=None, search_value=0.0, curves={0: {1: 0.1, 2: 0.2}})
+    validated = {"A": [on_validation(0, 0.3)], "B published": [published]}
+    found = of_kinds(caveats_of([method("A", 0.1)], validated, [], 10, NDCG), *CaveatKind)
+    assert [(kind, subject) for kind, subject, _ in found if subject != "A"] == [(CaveatKind.CURVE_RISES, "B published")]
 
 
 def test_no_verdict_when_the_winner_diverges():
@@ -188,9 +207,11 @@ def test_no_verdict_when_the_winner_diverges():
 def test_the_file_is_read_by_the_class_that_wrote_it(tmp_path: Path):
     caveat = Caveat(kind=CaveatKind.TEST_READ_AGAIN, subject="s", facts={"times": 2})
     methods = [method("A", 0.1, 0.2, beyond=BEYOND, gradient={"active": 0.5}), method("B", 0.1), method("C", failure="nan")]
-    written = outcome(*methods, baselines=[baseline("EASE", 0.3, 0.4)], caveats=[caveat])
+    tuning = [Tuning("A", "B", False, 4.0, None, [BestSoFar(30, {1: 0.1, 25: 0.2})])]
+    written = outcome(*methods, baselines=[baseline("EASE", 0.3, 0.4)], caveats=[caveat], tuning=tuning)
     read = Confirmation.read(written.write(tmp_path))
     assert list(read.in_words.statements) == written.statements()
+    assert list(read.in_words.tuning) == written.brought()
     assert list(read.in_words.caveats) == written.sentences()
     assert read.model_copy(update={"in_words": written.in_words}) == written
 
