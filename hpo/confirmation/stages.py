@@ -195,7 +195,7 @@ def compared_by_users(tested: Sequence[tuple[Method, Floats]], objective: str) -
     Args:
         tested: each with the objective of each user (n_users,), mean over its seeds.
     """
-    sound = [Measured(m.label, users, np.array(m.values(objective))) for m, users in tested if not m.failure]
+    sound = [Measured(m.label, users, [np.array(m.values(objective))]) for m, users in tested if not m.failure]
     return [] if tested[0][0].failure else compare(sound[0], sound[1:])
 
 

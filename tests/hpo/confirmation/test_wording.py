@@ -89,9 +89,9 @@ def evidence(low: float, high: float) -> Evidence:
     return Evidence(low, high, 0.01, 0.001)
 
 
-def compared(rival: str, difference: float, p: float, base: float = 0.05, family: int = 2, seeds: bool = True) -> Comparison:
+def compared(rival: str, difference: float, p: float, base: float = 0.05, family: int = 2, runs: bool = True) -> Comparison:
     users = evidence(difference - 0.001, difference + 0.001)
-    more = {"seeds": users, "both": evidence(difference - 0.002, difference + 0.002), "detectable": 0.0015} if seeds else {}
+    more = {"runs": users, "both": evidence(difference - 0.002, difference + 0.002), "detectable": 0.0015} if runs else {}
     return Comparison("MML tuned", rival, difference, base, users, p, 0.5, family=family, **more)
 
 
@@ -113,7 +113,7 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
         compared("CCL published", 0.01, 0.0001),
         compared("BSL tuned", -0.01, 0.04, family=1),
         compared("MSE published", 0.0005, 0.4),
-        compared("BPR published", 0.01, 1.0, seeds=False),
+        compared("BPR published", 0.01, 1.0, runs=False),
         compared("HINGE published", 0.5, 0.01, base=0.0),
     ]
     said = [f"statement: {each}" for each in statements(methods, comparisons, [], 100, objective)]
