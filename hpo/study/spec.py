@@ -33,11 +33,13 @@ else:
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_RIVALS = 100
 MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirmation.stages
+MAX_SEARCHES = 20
+SEEDS_OF_A_SEARCH = 1000  # the next repeat has a seed so much higher, past all that confirm counts on to
 TRAIN_FOLDER = "train"
 RESERVED_NAMES = ("journal.log", "replicate", "artifacts", TRAIN_FOLDER)  # the other things in the output folder
 FROZEN = SETTINGS | {"frozen": True}
 
-Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - 1000)]  # confirm counts on from the search's seed
+Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - SEEDS_OF_A_SEARCH)]  # confirm counts on from the search's seed
 NotNegative = Annotated[Whole, Field(ge=0)]
 Seeds = Annotated[Count, Field(le=MAX_SEEDS)]
 
@@ -88,6 +90,8 @@ class ConfirmPlan(BaseModel):
     """How the winner is chosen (top configs x select_seeds) and checked (x seeds), at full epochs.
 
     Attributes:
+        searches: how often the whole search is done, with other seeds, for the study and for each tuned rival: see
+            `StudySpec.repeat`. With one search the verdict is about configs, with three or more about methods.
         rival_seeds: fewer seeds, by loss, for rivals that are slow to train, e.g. `{bsl: 1}`; with one there is no verdict.
     """
 
@@ -95,6 +99,7 @@ class ConfirmPlan(BaseModel):
     top: Count = 5
     select_seeds: Seeds = 3
     seeds: Seeds = 5
+    searches: Annotated[Count, Field(le=MAX_SEARCHES)] = 1
     rival_seeds: dict[str, Seeds] = {}
     epochs: Count = 100
 
@@ -233,6 +238,22 @@ class StudySpec(BaseModel):
         like_other["ranges"] = self.space.own_ranges() | like_other["ranges"]
         content["space"] |= like_other
         return checked(StudySpec, content, f"study {self.name}")
+
+    def repeat(self, number: int) -> StudySpec:
+        """The study of another search for the same thing, `NAME-search2` for number 2: another name and other seeds, and no
+        repeats of its own. Number 1 is this study.
+
+        Raises:
+            InputError: its name would be too long, or its seed too high.
+        """
+        if number == 1:
+            return self
+        seed = self.search.seed + (number - 1) * SEEDS_OF_A_SEARCH
+        return self.override({"name": f"{self.name}-search{number}", "search.seed": seed, "confirm.searches": 1})
+
+    def repeats(self, count: int) -> list[StudySpec]:
+        """The studies of its searches, this one first; raises what `repeat` does."""
+        return [self.repeat(number) for number in range(1, count + 1)]
 
     def as_file(self) -> str:
         """The YAML of a study file; its name is the file's."""
