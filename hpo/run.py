@@ -43,7 +43,7 @@ from hpo.storage.address import shared_by_processes, storage_url, without_passwo
 from hpo.storage.open import open_storage
 from hpo.study.owner import while_it_exists
 from hpo.study.sampling import make_sampler
-from hpo.study.spec import load_spec
+from hpo.study.spec import StudySpec, load_spec
 from hpo.study.trials import best_trials
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig, train
@@ -213,6 +213,7 @@ def _check_writable(folder: Path) -> None:
 def _dry_run(work: Workspace, console: Console) -> int:
     spec = work.spec
     say(console, spec.as_file())
+    say(console, _ranges_said(spec))
     study = optuna.create_study(sampler=make_sampler(spec.search), direction="maximize")
     seen, validation = work.split
     for number in range(1, DRY_RUN_CONFIGS + 1):
@@ -222,9 +223,14 @@ def _dry_run(work: Workspace, console: Console) -> int:
         result = train(config, _few(seen, config), validation, engine=work.choice.name, device=work.choice.device).finish()
         say(console, f"# {DRY_RUN_STEPS} steps, which say nothing about quality: loss {result.loss:.4f}\n")
     for rival in work.rivals:
-        say(console, f"# rival {rival.name}: {rival.with_budget_of(spec).space}")
+        say(console, f"# rival {rival.name}\n{_ranges_said(rival.with_budget_of(spec))}")
     say(console, "dry run: nothing was written")
     return 0
+
+
+def _ranges_said(spec: StudySpec) -> str:
+    ranges = [f"#   {name}: {range_}" for name, range_ in spec.space.ranges_said().items()]
+    return "\n".join([f"# space {spec.space.name} draws from these ranges; `ranges` in `space` changes them", *ranges])
 
 
 def _few(seen: Interactions, config: TrainConfig) -> Interactions:

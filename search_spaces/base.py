@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from pydantic import field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
-from search_spaces.parameters import AtEnd, Choice, Parameter, Range, Searched, said
+from search_spaces.parameters import AtEnd, Choice, Parameter, Range, Searched, plain, said
 from trainers.config import TrainConfig
 from trainers.encoders import ENCODERS
 from trainers.errors import InputError, unknown
@@ -128,6 +128,10 @@ class Space(ABC):
         """All parameters; pass it to `study.ask(fixed_distributions=...)`."""
         searched = self.searched()
         return {name: searched[key].box(self.ranges.get(key)) for name, key in self.range_names().items()}
+
+    def resolved_ranges(self) -> dict[str, dict[str, Any]]:
+        """What is drawn from for each parameter, as plain data, by the names of the ranges."""
+        return {name: plain(parameter.box(self.ranges.get(name))) for name, parameter in self.searched().items()}
 
     def ranges_said(self) -> dict[str, str]:
         """What is drawn from for each parameter, in words, by the names of the ranges."""

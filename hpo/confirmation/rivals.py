@@ -18,7 +18,7 @@ from hpo.study.definition import Difference, differences, stored_definition
 from hpo.study.owner import while_it_exists
 from hpo.study.spec import StudySpec
 from hpo.study.stored import stored_spec
-from hpo.study.trials import best_trials, ways_searched
+from hpo.study.trials import best_trials
 from hpo.study.workspace import Workspace
 from trainers import TrainConfig
 from trainers.config import dotted
@@ -107,10 +107,6 @@ class Rivals:
     def _n_trials(self) -> int:
         return search_cost(self.study).trials
 
-    @cached_property
-    def _ways(self) -> list[dict[str, Any]]:
-        return ways_searched(self.study)
-
     def _tuned(self, rival: StudySpec) -> Contender | NotTuned:
         """The rival's winner, chosen as ours is, when its study has run, and in the same way."""
         if rival.name not in optuna.get_all_study_names(self.storage):
@@ -129,8 +125,6 @@ class Rivals:
         theirs = stored_spec(study)
         if not best_trials(study, 1):
             return NotTuned("no complete trial")
-        if unlike := self._searched_otherwise(ways_searched(study)):
-            return NotTuned("differs", unlike)
         finalists = self.select(study, theirs)
         if all(finalist.failure for finalist in finalists):
             return NotTuned("diverged")
@@ -147,24 +141,12 @@ class Rivals:
         now = self.work.definition(asked)
         return differences(stored_definition(study.study_name, study.user_attrs), now, leaving_out=("engine",))
 
-    def _searched_otherwise(self, theirs: list[dict[str, Any]]) -> list[Difference]:
-        """The same for what is no part of a definition: samplers and pruners."""
-        pairs = {part: (_parts(theirs, part), _parts(self._ways, part)) for part in ("sampler", "pruner")}
-        return [
-            Difference(f"search.{part}", *(" and ".join(sorted(each)) for each in pair))
-            for part, pair in pairs.items()
-            if pair[0] != pair[1]
-        ]
-
     def _caveats(self, ours: Contender, others: Sequence[Contender]) -> Iterator[Caveat]:
         """What the reader must know of how the configs came to be."""
         spec, some_untuned = self.work.spec, any(not other.finalists for other in others)
         if some_untuned:
             yield Caveat(kind=CaveatKind.PAPER_SETTINGS, subject=spec.name)
         yield from _model_differences(ours, others, searched=spec.space.also)
-        for part in ("sampler", "pruner"):
-            if len(_parts(self._ways, part)) > 1:
-                yield Caveat(kind=CaveatKind.SEARCH_CHANGED, subject=part)
         sampler = spec.search.sampler
         if sampler.never_learns(self._n_trials):
             facts: dict[str, JsonValue] = {"trials": self._n_trials, "random_trials": sampler.n_startup_trials}
@@ -180,11 +162,6 @@ def _not_tuned(rival: StudySpec, why: NotTuned, compared: bool) -> Caveat:
     ]
     facts: dict[str, JsonValue] = {"study": rival.name, "reason": why.reason, "details": details, "compared": compared}
     return Caveat(kind=CaveatKind.NOT_TUNED, subject=title(rival), facts=facts)
-
-
-def _parts(ways: list[dict[str, Any]], part: str) -> set[str]:
-    """The different samplers, or pruners, of trials: see `ways_searched`."""
-    return {str(way.get(part)) for way in ways}
 
 
 def _without_duplicates(ours: Contender, others: Sequence[Contender], objective: str) -> tuple[list[Contender], list[Caveat]]:

@@ -165,10 +165,6 @@ def _different_settings(subject: str, facts: Facts) -> str:
     return f"{' and '.join(facts['methods'])} {differ} from {subject} in {settings}"
 
 
-def _search_changed(subject: str, facts: Facts) -> str:
-    return f"the {subject} was changed during the search: trials before and after the change are not comparable"
-
-
 def _short_search(subject: str, facts: Facts) -> str:
     return (
         f"the search of {facts['trials']} trials is no longer than the {facts['random_trials']} that sampler {subject} draws "
@@ -296,7 +292,6 @@ WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
     CaveatKind.FOUND_PUBLISHED: _found_published,
     CaveatKind.PAPER_SETTINGS: _paper_settings,
     CaveatKind.DIFFERENT_SETTINGS: _different_settings,
-    CaveatKind.SEARCH_CHANGED: _search_changed,
     CaveatKind.SHORT_SEARCH: _short_search,
     CaveatKind.NOT_SEARCHED_BY_ALL: _not_searched_by_all,
     CaveatKind.DATA_WARNING: _data_warning,

@@ -14,7 +14,7 @@ from hpo.confirmation.outcome import CONFIRM, Confirmation, confirmation
 from hpo.runs.provenance import Provenance, provenance
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
-from hpo.study.attributes import PUBLISHED_MARK, SEARCHED_BY, WORKER
+from hpo.study.attributes import PUBLISHED_MARK, SAMPLED, WORKER
 from hpo.study.definition import STUDY_ID
 from hpo.study.objective import Objective
 from hpo.study.owner import note_owner, refuse_others
@@ -200,7 +200,7 @@ def trials_table(study: optuna.Study) -> pd.DataFrame:
     frame.columns = [
         str(name).removeprefix("user_attrs_").removeprefix("params_").removeprefix("value_") for name in frame.columns
     ]
-    return frame.drop(columns=[WORKER, SEARCHED_BY], errors="ignore").loc[:, lambda f: ~f.columns.duplicated(keep="last")]
+    return frame.drop(columns=[WORKER, SAMPLED], errors="ignore").loc[:, lambda f: ~f.columns.duplicated(keep="last")]
 
 
 def export_trials(study: optuna.Study, path: Path) -> Path:

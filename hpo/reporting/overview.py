@@ -128,7 +128,7 @@ class Overview:
     def facts(self) -> list[str]:
         """What was compared, how: one line each."""
         search = self.spec.search
-        searched = ", ".join(self.spec.space.boxes())
+        searched = "; ".join(f"{name} {range_}" for name, range_ in self.spec.space.ranges_said().items())
         lines = [
             f"Data: {self.spec.data_name}; held out for validation: {self._validation.said()}.",
             f"Search: objective {self.spec.objective}, space {self.spec.space.name} ({searched}), "

@@ -24,12 +24,12 @@ from hpo.study.attributes import (
     NEAREST_MARK,
     PUBLISHED_MARK,
     RETRY_OF,
-    SEARCHED_BY,
+    SAMPLED,
     WORKER,
     stands_for_published,
 )
 from hpo.study.spec import StudySpec
-from hpo.study.trials import searched_by, searched_fields, tally, trial_config, trial_value
+from hpo.study.trials import searched_fields, tally, trial_config, trial_value
 from trainers.engines import Engine, EpochResult
 from trainers.errors import OutOfMemory, TrainingDiverged
 from trainers.lanes import LaneRunner
@@ -149,7 +149,7 @@ class Scheduler:
             trial = ask_signed(self.study)
             for name, box in self.spec.space.boxes().items():
                 trial._suggest(name, box)
-            trial.set_user_attr(SEARCHED_BY, searched_by(self.spec.search))
+            trial.set_user_attr(SAMPLED, True)
             if self._is_duplicate(trial):
                 trial.set_user_attr(DUPLICATE, True)
                 self.study.tell(trial, state=TrialState.FAIL)

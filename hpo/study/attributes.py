@@ -14,7 +14,7 @@ LOST = "lost"  # marks a trial that is ended because its worker is gone, and is 
 FAILURE = "failure"  # epoch and reason of a trial that failed
 WORKER_DIED = "worker died"  # true in a FAILURE that is not the config's
 RESUMED_AFTER = "resumed_after"  # epochs of an earlier attempt that a trial has not trained again
-SEARCHED_BY = "searched_by"  # sampler and pruner of the search that ran a trial
+SAMPLED = "sampled"  # true once all parameters of a trial are drawn
 MAX_RETRIES = 3  # of a trial whose workers die without another epoch
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 

@@ -10,7 +10,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.study.attributes import FINISHED, SEARCHED_BY
+from hpo.study.attributes import FINISHED, SAMPLED
 from hpo.study.definition import (
     REMEDY,
     SPEC,
@@ -99,8 +99,8 @@ def _check_trial(trial: FrozenTrial, spec: StudySpec, where: str) -> None:
     except (ValueError, TypeError, KeyError, OverflowError) as error:  # what no space has sampled
         raise InputError(f"{where}: trial {trial.number} is damaged ({first_line(error)}); {REMEDY}") from None
     attributes = trial.user_attrs
-    if not isinstance(attributes.get(SEARCHED_BY), dict):
-        raise InputError(f"{where}: trial {trial.number} is damaged (it does not say who proposed it); {REMEDY}")
+    if attributes.get(SAMPLED) is not True:
+        raise InputError(f"{where}: trial {trial.number} is damaged (not all its parameters were drawn); {REMEDY}")
     numbers: dict[str, Any] = {name: attributes.get(name) for name in (spec.measured[1], *NUMBERS)}
     if trial.state == TrialState.COMPLETE:
         numbers["value"] = trial.value

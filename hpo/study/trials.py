@@ -11,16 +11,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.attributes import (
     FAILURE,
-    FINISHED,
     LOST,
     NEAREST_MARK,
     PUBLISHED_MARK,
     RETRY_OF,
-    SEARCHED_BY,
     WORKER_DIED,
     stands_for_published,
 )
-from hpo.study.spec import SearchPlan, StudySpec
+from hpo.study.spec import StudySpec
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 
@@ -93,20 +91,6 @@ def searched_fields(config: TrainConfig, spec: StudySpec) -> dict[str, Any]:
 def trial_config(trial: FrozenTrial | optuna.Trial, spec: StudySpec) -> TrainConfig:
     """The config that a trial trained."""
     return spec.space.config(trial.params, spec.fields(spec.search.epochs, spec.search.seed))
-
-
-def searched_by(plan: SearchPlan) -> dict[str, Any]:
-    """What of a plan decides how a trial comes about, and may change while a study exists; plain data."""
-    return {"sampler": plan.sampler.model_dump(mode="json"), "pruner": plan.pruner.model_dump(mode="json")}
-
-
-def ways_searched(study: optuna.Study) -> list[dict[str, Any]]:
-    """The samplers and pruners of the finished trials, each pair once."""
-    ways: list[dict[str, Any]] = []
-    for trial in study.get_trials(deepcopy=False, states=FINISHED):
-        if trial.user_attrs[SEARCHED_BY] not in ways:
-            ways.append(trial.user_attrs[SEARCHED_BY])
-    return ways
 
 
 def best_trials(study: optuna.Study, count: int | None = None) -> list[FrozenTrial]:

@@ -100,32 +100,15 @@ def test_a_rival_that_was_searched_by_another_sampler_is_left_out(place: Place):
     rival.write_text(rival.read_text().replace("search:\n", "search:\n  sampler: {name: random}\n"))
     place.run("--search-only", study="tiny_ccl.yaml")
     assert place.run() == 0
-    reason, ((key, theirs, ours),) = not_tuned(place)["tiny_ccl"]
-    assert (reason, key) == ("differs", "search.sampler")
-    assert "random" in theirs
-    assert "tpe" in ours
+    assert not_tuned(place)["tiny_ccl"] == ("differs", [["search.sampler.name", "random", "tpe"]])
 
 
-def test_a_budget_that_is_met_does_not_make_another_search_of_it(place: Place):
-    """--tune-rivals finds the rival's budget met, and searches nothing: its trials stay those of another sampler."""
-    rival = place.root / "tiny_ccl.yaml"
-    rival.write_text(rival.read_text().replace("search:\n", "search:\n  sampler: {name: random}\n"))
+def test_a_rival_searches_the_ranges_that_our_study_gives(place: Place):
     place.run("--search-only", study="tiny_ccl.yaml")
-    assert place.run("--tune-rivals") == 0
-    found = labels(confirmed(place))
-    assert "BSL tuned" in found
-    assert "CCL tuned" not in found
-    reason, ((key, theirs, ours),) = not_tuned(place)["tiny_ccl"]
-    assert (reason, key) == ("differs", "search.sampler")
-    assert "random" in theirs
-    assert "tpe" in ours
-
-
-def test_a_search_that_changes_its_pruner_on_the_way_is_said(place: Place):
-    place.run("--search-only", "--trials", "2")
-    place.edit("name: median", "name: none")
-    place.run("--trials", "4")
-    assert facts(place, CaveatKind.SEARCH_CHANGED) == [("pruner", {})]
+    place.edit("n_margins: 2", "n_margins: 2, ranges: {negative_ratio: [2, 20]}")
+    assert place.run() == 0
+    changed = [["space.ranges.negative_weight.high", 10_000.0, 20.0], ["space.ranges.negative_weight.low", 1.0, 2.0]]
+    assert not_tuned(place)["tiny_ccl"] == ("differs", changed)
 
 
 def test_a_rival_whose_file_has_changed_since_its_search_is_left_out(place: Place):

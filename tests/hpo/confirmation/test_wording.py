@@ -49,7 +49,6 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
         "MML tuned",
         {"methods": ["CCL tuned", "CCL published"], "differences": [["encoder.dim", 4, 8], ["negatives.count", 5, 7]]},
     ),
-    (CaveatKind.SEARCH_CHANGED, "pruner", {}),
     (CaveatKind.SHORT_SEARCH, "tpe", {"trials": 4, "random_trials": 20}),
     (CaveatKind.NOT_SEARCHED_BY_ALL, "yelp_mml", {"fields": ["learning_rate", "l2"]}),
     (CaveatKind.DATA_WARNING, "mine", {"warning": "3 lines have the user id NA, which counts as an id like any other"}),
