@@ -138,10 +138,11 @@ def confirm_study(
     plan = work.spec.confirm
     if not finalist_trials(study, plan.top):
         raise InputError(f"study {work.spec.name!r} has no complete trial to confirm; let it run longer")
+    each = f" of each of {plan.searches} searches" if plan.searches > 1 else ""
     say(
         console,
-        f"confirming: {_finalists(study, plan.top)} x {counted(plan.select_seeds, 'seed')} on validation, then the winner, "
-        f"published settings and rivals x {counted(plan.seeds, 'seed')} on test, {plan.epochs} epochs each",
+        f"confirming: {_finalists(study, plan.top)}{each} x {counted(plan.select_seeds, 'seed')} on validation, then the "
+        f"winner{each}, published settings and rivals x {counted(plan.seeds, 'seed')} on test, {plan.epochs} epochs each",
     )
     with RunProgress(console) as progress:
         outcome = Confirmer(work, storage, progress, stopper, checkpoint_every).run(study)
@@ -149,7 +150,8 @@ def confirm_study(
     shutil.rmtree(work.folder / RUNS / CHECKPOINTS, ignore_errors=True)  # of runs that no finalist needs any more
     path = outcome.write(work.folder)
     export_winner(work, outcome)
-    title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"
+    over = ", of tuned methods over the means of their searches" if plan.searches > 1 else ""
+    title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}{over}"
     console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
     caveats = [f"- {sentence}" for sentence in outcome.sentences()]
     for line in [*outcome.statements(), *([f"{CAVEATS_TITLE}:"] if caveats else []), *caveats]:

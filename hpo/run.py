@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,7 @@ from trainers.yaml_files import to_yaml
 DRY_RUN_STEPS, DRY_RUN_CONFIGS = 4, 3
 DASK = "dask"
 BACKENDS = ("processes", DASK)
+RENAME = "give the study that it repeats another name with --study-name"
 RENAME_RIVAL = "in a study file of your own name rivals by their spaces, rivals: [ccl, ...]: their studies are called after it"
 
 
@@ -134,11 +136,13 @@ def _worker_count(arguments: argparse.Namespace, url: str) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     changes = {"search.trials": arguments.trials, "search.epochs": arguments.epochs, "search.seed": arguments.seed}
+    changes["confirm.searches"] = arguments.searches  # kept, as the number of trials is: hpo.confirm then takes them all
     spec = load_spec(arguments.study, arguments.study_name).override(changes)
     plan = spec.override(confirm_changes(arguments))
     if arguments.search_only and plan != spec:
         raise InputError("--search-only does not confirm, and the flags of confirm are for one time: give them to hpo.confirm")
     rivals = spec.rival_specs()  # a mistake there should not wait for the end of the search
+    spec.repeats(spec.confirm.searches)
     check_rival_seeds(spec, plan, rivals, arguments.rival_seeds)
     url = storage_url(arguments.storage, arguments.output)
     backend = _backend(arguments, url)
@@ -156,7 +160,7 @@ def _run(arguments: argparse.Namespace) -> int:
     storage = open_storage(url)
     study = open_study(work, storage)
     with Stopper().catching() as stopper:
-        for each, its_study in [(work, study), *(_rival_studies(work, storage, arguments) if arguments.tune_rivals else ())]:
+        for each, its_study in chain([(work, study)], _other_studies(work, storage, arguments)):
             if each is not work:
                 introduce(each, console)
             deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
@@ -182,17 +186,23 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _rival_studies(
+def _other_studies(
     work: Workspace, storage: BaseStorage, arguments: argparse.Namespace
 ) -> Iterator[tuple[Workspace, optuna.Study]]:
-    """Each rival's study, to be searched with our budget. Its own rivals are not read: nobody asks for them here."""
-    for rival in work.rivals:
-        spec = rival.with_budget_of(work.spec)
+    """The repeats of the study, then each rival's study and its repeats, if rivals are to be tuned: all with our budget.
+
+    Their own rivals are not read: nobody asks for them here.
+    """
+    searches = work.spec.confirm.searches
+    specs = [(spec, RENAME) for spec in work.spec.repeats(searches)[1:]]
+    for rival in work.rivals if arguments.tune_rivals else ():
+        specs += [(spec, RENAME_RIVAL) for spec in rival.with_budget_of(work.spec).repeats(searches)]
+    for spec, rename in specs:
         _worker_count(arguments, storage_url(arguments.storage, arguments.output))  # the cluster may have ended meanwhile
         its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device, rivals=())
         if ENGINES[its_work.choice.name].many_lanes:
             its_work = replace(its_work, lanes=work.lanes)
-        yield its_work, open_study(its_work, storage, rename=RENAME_RIVAL)
+        yield its_work, open_study(its_work, storage, rename=rename)
 
 
 def _location_flags(arguments: argparse.Namespace) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, JsonValue
 
 from hpo.confirmation.results import Finalist, Method, highest
 from hpo.runs.store import BaselineResult
+from trainers.config import TrainConfig
 from trainers.validation import SETTINGS
 
 STILL_RISING = 0.01  # of a validation curve between its last two points, or by twice the epochs
@@ -22,6 +23,7 @@ class CaveatKind(StrEnum):
 
     NOT_TUNED = "not tuned"  # a rival, and why
     UNTUNED_RIVALS = "untuned rivals"  # what to do about all of them
+    SEARCHES_MISSING = "searches missing"  # repeats of a search that were asked for and are not used
     FOUND_PUBLISHED = "found published"  # a search chose the published config
     PAPER_SETTINGS = "paper settings"  # of methods that are not tuned
     DIFFERENT_SETTINGS = "different settings"  # methods that differ in more than their loss
@@ -75,7 +77,7 @@ def caveats_of(
     chosen = {label: highest(finalists, objective, label) for label, finalists in validated.items()}
     unfinished = (_unfinished(label, finalist, search_epochs, objective) for label, finalist in chosen.items())
     return [
-        *_tuning_gains(methods, validated, chosen, objective),
+        *_tuning_gains(methods, validated, objective),
         *(caveat for caveat in unfinished if caveat is not None),
         *_mixed(methods),
         *_baselines_ahead(methods[0], baselines, objective),
@@ -85,24 +87,34 @@ def caveats_of(
 def _tuning_gains(
     methods: Sequence[Method],
     validated: Mapping[str, Sequence[Finalist]],
-    chosen: Mapping[str, Finalist],
     objective: str,
 ) -> Iterator[Caveat]:
-    """What tuning a loss brought over its published settings, on the split that chose it and on the other."""
+    """What tuning a loss brought over its published settings, on the split that chose it and on the other.
 
-    def method_of(finalist: Finalist) -> Method | None:
-        same = (method for method in methods if method.config.same_but_seed(finalist.config))
-        return next((method for method in same if not method.failure), None)
-
-    for label, best in chosen.items():
-        tuned = method_of(best)
-        for finalist in validated[label]:
-            other = method_of(finalist)
-            if tuned and other and other is not tuned and min(finalist.mean(objective), other.mean(objective)) > 0:
-                gains = best.mean(objective) / finalist.mean(objective), tuned.mean(objective) / other.mean(objective)
+    On validation it is the mean over the searches of which those settings were finalists, too.
+    """
+    sound = [method for method in methods if not method.failure]
+    for label, finalists in validated.items():
+        tuned = next((method for method in sound if method.label == label), None)
+        for other in sound if tuned else ():
+            before = [_ahead_of(each, other.config, objective) for each in _by_search(finalists) if other is not tuned]
+            ahead, behind = (math.fsum(part) for part in zip((0.0, 0.0), *filter(None, before), strict=True))
+            if tuned and not other.searches and min(ahead, behind, other.mean(objective)) > 0:
+                gains = ahead / behind, tuned.mean(objective) / other.mean(objective)
                 validation, test = (100 * (gain - 1) for gain in gains)
                 facts: dict[str, JsonValue] = {"over": other.label, "validation_percent": validation, "test_percent": test}
                 yield Caveat(kind=CaveatKind.TUNING_GAIN, subject=label, facts=facts)
+
+
+def _by_search(finalists: Sequence[Finalist]) -> list[list[Finalist]]:
+    """The finalists of each search of a method."""
+    return [[one for one in finalists if one.search == number] for number in sorted({one.search for one in finalists})]
+
+
+def _ahead_of(finalists: Sequence[Finalist], config: TrainConfig, objective: str) -> tuple[float, float] | None:
+    """On validation the winner of a search, and a config that was a finalist of it; None where it was not."""
+    same = next((one for one in finalists if one.config.same_but_seed(config)), None)
+    return None if same is None else (max(one.mean(objective) for one in finalists), same.mean(objective))
 
 
 def _unfinished(label: str, chosen: Finalist, search_epochs: int, objective: str) -> Caveat | None:

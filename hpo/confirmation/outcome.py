@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -10,9 +11,10 @@ import optuna
 from pydantic import BaseModel, Field, model_validator
 
 from hpo.confirmation.caveats import Caveat
-from hpo.confirmation.results import Finalist, Method, highest
+from hpo.confirmation.results import Finalist, Method, SearchWinner, highest, mean_and_sd, mean_sd
 from hpo.confirmation.statistics import Comparison
-from hpo.confirmation.wording import sentence, statements
+from hpo.confirmation.verdict import statements
+from hpo.confirmation.wording import sentence
 from hpo.runs.provenance import Provenance
 from hpo.runs.store import BaselineResult
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
@@ -77,7 +79,7 @@ class Confirmation(Stored):
         comparisons: the winner against every other method that trained to the end, in the objective.
     """
 
-    FORMAT: ClassVar[int] = 2
+    FORMAT: ClassVar[int] = 3
     study: str
     study_id: str
     in_words: InWords = InWords()
@@ -96,7 +98,7 @@ class Confirmation(Stored):
     def _can_be_shown(self) -> Confirmation:
         """All that tables and sentences are made of is there: a file may have been altered and sealed anew."""
         try:
-            _ = self.rows(), self.statements(), self.sentences(), self.winner
+            _ = self.rows(), self.searches(), self.statements(), self.sentences(), self.winner
         except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
             raise ValueError(f"its parts do not fit together ({type(error).__name__}: {first_line(error)})") from None
         return self
@@ -113,13 +115,18 @@ class Confirmation(Stored):
 
     @property
     def finalists(self) -> list[Finalist]:
-        """What entered stage 1 of our study."""
+        """What entered stage 1 of our study, and of its repeats."""
         return next(iter(self.validated.values()))
 
     @property
     def winner(self) -> Finalist:
-        """What validation chose of our study."""
+        """What validation chose of our study; of several searches the best of their winners."""
         return highest(self.finalists, self.objective, self.study)
+
+    @property
+    def winning_search(self) -> SearchWinner:
+        """The search of ours that found it, as it was tested."""
+        return next(one for one in self.methods[0].searches if one.number == self.winner.search)
 
     def rows(self) -> list[list[str]]:
         """Cells of the comparison table: method, then `mean ± sd` per metric, then the difference to the winner."""
@@ -139,6 +146,26 @@ class Confirmation(Stored):
             return ""
         ours, theirs = first.mean(self.objective), method.mean(self.objective)
         return f"{100 * (ours / theirs - 1):+.1f} %" if theirs else "n/a"
+
+    def searches(self) -> list[list[str]]:
+        """Cells for each search of the methods that have several: method, study, the trial that stage 1 chose there, the objective
+        on validation and on test, and whether it is the one that validation puts first.
+        """
+        return [
+            [method.label, *cells]
+            for method in self.methods
+            if len(method.searches) > 1
+            for cells in self._searches_of(method, self.validated[method.label])
+        ]
+
+    def _searches_of(self, method: Method, finalists: Sequence[Finalist]) -> Iterator[list[str]]:
+        best = highest(finalists, self.objective, method.label)
+        for search in method.searches:
+            chosen = next(one for one in finalists if (one.search, one.trial) == (search.number, search.trial))
+            values = [method.by_seed[seed][self.objective] for seed in search.seeds if method.by_seed[seed]]
+            test = mean_sd(*mean_and_sd(values)) if len(values) == len(search.seeds) else "diverged"
+            validation, exported = f"{chosen.mean(self.objective):.4f}", "yes" if search.number == best.search else ""
+            yield [search.study, str(search.trial), validation, test, exported]
 
     def statements(self) -> list[str]:
         """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; who could not be judged."""

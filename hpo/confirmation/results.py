@@ -141,10 +141,14 @@ class Method:
     trained_on: list[str] = field(default_factory=list)
     trained_with: dict[str, list[str]] = field(default_factory=dict)
 
+    @property
+    def seeds(self) -> list[list[int]]:
+        """The seeds of each search; of a published config the seeds."""
+        return [one.seeds for one in self.searches] or [[*self.by_seed]]
+
     def values(self, metric: str) -> list[list[float]]:
         """The metric for every seed, a list for each search; a single one for a published config."""
-        groups = [one.seeds for one in self.searches] or [[*self.by_seed]]
-        return [[self.by_seed[seed][metric] for seed in seeds] for seeds in groups]
+        return [[self.by_seed[seed][metric] for seed in seeds] for seeds in self.seeds]
 
     def mean(self, metric: str) -> float:
         """Mean over searches of the means over seeds."""
@@ -153,12 +157,16 @@ class Method:
     def sd(self, metric: str) -> float | None:
         """Standard deviation between searches, of a single one over its seeds; None for one seed."""
         groups = self.values(metric)
-        values = groups[0] if len(groups) == 1 else [statistics.fmean(group) for group in groups]
-        return statistics.stdev(values) if len(values) > 1 else None
+        return mean_and_sd(groups[0] if len(groups) == 1 else [*map(statistics.fmean, groups)])[1]
 
     def figure(self, metric: str) -> str:
         """`mean ± sd` of a metric."""
         return mean_sd(self.mean(metric), self.sd(metric))
+
+
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
+    """Of some values; None for one of them."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
 def mean_sd(mean: float, sd: float | None) -> str:

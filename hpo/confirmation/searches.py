@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
@@ -14,7 +13,7 @@ from hpo.study.definition import Difference, differences, stored_definition
 from hpo.study.owner import while_it_exists
 from hpo.study.spec import StudySpec
 from hpo.study.stored import stored_spec
-from hpo.study.trials import best_trials, ways_searched
+from hpo.study.trials import best_trials
 from trainers.config import TrainConfig
 
 BUDGET_TOLERANCE = 0.1  # budgets within 10 % count as equal: n workers may overshoot by n - 1 trials
@@ -123,8 +122,6 @@ def _unlike(first: optuna.Study, repeat: optuna.Study, seed: int) -> Unusable | 
         return Unusable("differs", unlike)
     if not best_trials(repeat, 1):
         return Unusable("no complete trial")
-    if unlike := searched_otherwise(ways_searched(repeat), ways_searched(first)):
-        return Unusable("differs", unlike)
     theirs, ours = search_cost(repeat).trials, search_cost(first).trials
     return None if same_budget(theirs, ours) else Unusable("budget", [f"{theirs} trials, not {ours}"])
 
@@ -132,18 +129,3 @@ def _unlike(first: optuna.Study, repeat: optuna.Study, seed: int) -> Unusable | 
 def same_budget(trials: int, asked: int) -> bool:
     """Whether two numbers of trials count as the same budget."""
     return abs(trials - asked) <= BUDGET_TOLERANCE * asked
-
-
-def searched_otherwise(theirs: Sequence[dict[str, Any]], ours: Sequence[dict[str, Any]]) -> list[Difference]:
-    """Where samplers and pruners differ, which are no part of a definition; both as `ways_searched` gives them."""
-    pairs = {part: (parts_of(theirs, part), parts_of(ours, part)) for part in ("sampler", "pruner")}
-    return [
-        Difference(f"search.{part}", *(" and ".join(sorted(each)) for each in pair))
-        for part, pair in pairs.items()
-        if pair[0] != pair[1]
-    ]
-
-
-def parts_of(ways: Sequence[dict[str, Any]], part: str) -> set[str]:
-    """The different samplers, or pruners, of trials: see `ways_searched`."""
-    return {str(way.get(part)) for way in ways}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,8 +14,9 @@ from hpo.confirmation.caveats import caveats_of, other_revisions
 from hpo.confirmation.data_caveats import data_caveats
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.confirmation.reading_log import log_reading, readings_of_other_studies
-from hpo.confirmation.results import Finalist, Method, highest, mean_of, search_cost
-from hpo.confirmation.rivals import Contender, Rivals, title
+from hpo.confirmation.results import Finalist, Method, SearchWinner, mean_of, search_cost
+from hpo.confirmation.rivals import Contender, Rivals
+from hpo.confirmation.searches import Search, Searches
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Floats, Measured, compare
 from hpo.runs.provenance import provenance
 from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunStore
@@ -23,7 +24,6 @@ from hpo.runs.train import FullRuns, Progress
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import STUDY_ID, stored_definition
 from hpo.study.objective import measured_at_full_budget
-from hpo.study.spec import StudySpec
 from hpo.study.trials import finalist_trials, trial_config
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig
@@ -36,7 +36,8 @@ from trainers.errors import InputError
 
 RUNS = "runs"  # folder in the study's
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
-SELECT_OFFSET, TEST_OFFSET = 101, 201  # seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...
+# Seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...; of the second search 1,101, ... and 1,201, ...
+SELECT_OFFSET, TEST_OFFSET = 101, 201
 
 
 @dataclass(frozen=True)
@@ -58,18 +59,15 @@ class Confirmer:
         """
         spec, test = self.work.spec, self._test  # a broken file shows before training
         n_trials = search_cost(study).trials
-        finalists = self._select(study, spec)
-        winner = highest(finalists, spec.objective, spec.name)
-        cost = search_cost(study).with_selection(finalists)
-        ours = Contender(f"{title(spec)} tuned", winner.config, spec.confirm.seeds, cost, finalists)
-        others, caveats = Rivals(self.work, study, self.storage, self._select).of(ours)
+        rivals = Rivals(self.work, study, self.storage, Searches(self.storage, self._select))
+        ours, unused = rivals.ours()
+        others, caveats = rivals.of(ours)
         compared = [ours, *others]
-        read = log_reading(
-            study, test.pairs.checksum, {one.label: [self._first(one).digest(), one.n_seeds] for one in compared}
-        )
+        digests = {one.label: [each.config.digest() for each in self._trained(one)] for one in compared}
+        read = log_reading(study, test.pairs.checksum, {one.label: [*digests[one.label], one.n_seeds] for one in compared})
         tested = [self._tested(contender) for contender in compared]
         methods = [method for method, _ in tested]
-        validated = {one.label: list(one.finalists) for one in compared if one.finalists}
+        validated = {one.label: one.finalists for one in compared if one.found}
         baselines = [self._baseline(name) for name in BASELINES]
         by = provenance(self.work.choice.device)
         return Confirmation(
@@ -81,6 +79,7 @@ class Confirmer:
             methods=methods,
             comparisons=compared_by_users(tested, spec.objective) if test.facts.kept_users >= MIN_TEST_USERS else [],
             caveats=[
+                *unused,
                 *caveats,
                 *data_caveats(self.work, test.pairs, test.facts),
                 *read,
@@ -109,13 +108,13 @@ class Confirmer:
             validation_unknown=self.work.parts.unknown,
         )
 
-    def _select(self, study: optuna.Study, spec: StudySpec) -> list[Finalist]:
-        """Stage 1: the top configs and the published one on train, over fresh seeds, scored on validation."""
-        plan = self.work.spec.confirm
-        trials = finalist_trials(study, plan.top)
+    def _select(self, search: Search) -> list[Finalist]:
+        """Stage 1 of a search: the top configs and the published one on train, over fresh seeds, scored on validation."""
+        plan, spec = self.work.spec.confirm, search.spec
+        trials = finalist_trials(search.study, plan.top)
         if not trials:
             raise InputError(f"study {spec.name!r} has no complete trial to confirm; let it run longer")
-        seeds = _seeds(self.work.spec.search.seed + SELECT_OFFSET, plan.select_seeds)
+        seeds = _seeds(spec.search.seed + SELECT_OFFSET, plan.select_seeds)
         finalists = []
         for trial in trials:
             config = trial_config(trial, spec).replace(epochs=plan.epochs, seed=seeds[0])
@@ -126,23 +125,28 @@ class Confirmer:
             by_epoch = {run.config.seed: run.curve for run in runs}, {run.config.seed: run.losses for run in runs}
             seconds, epochs = sum(run.seconds for run in runs), sum(run.epochs_trained for run in runs)
             value = float(trial.value or 0.0)
-            finalists.append(Finalist(trial.number, config, value, by_seed, failure, *by_epoch, seconds, epochs))
+            finalists.append(Finalist(trial.number, config, value, by_seed, failure, *by_epoch, seconds, epochs, search.number))
         return finalists
 
-    def _first(self, contender: Contender) -> TrainConfig:
-        """What stage 2 trains, with the first of its seeds."""
-        return contender.config.replace(seed=self.work.spec.search.seed + TEST_OFFSET)
+    def _trained(self, contender: Contender) -> Iterator[SearchWinner]:
+        """What stage 2 trains: what each search has found, over seeds of its own; a paper's config as if a search had."""
+        objective, first = self.work.spec.objective, self.work.spec.search.seed + TEST_OFFSET
+        if not contender.found:
+            seeds = _seeds(first, contender.n_seeds)
+            yield SearchWinner(0, "", 0, contender.config.replace(seed=first), seeds)
+        for each in contender.found:
+            seeds, winner = _seeds(each.seed + TEST_OFFSET, contender.n_seeds), each.winner(objective)
+            yield SearchWinner(each.number, each.study, winner.trial, winner.config.replace(seed=seeds[0]), seeds)
 
     def _tested(self, contender: Contender) -> tuple[Method, Floats]:
         """Stage 2: one method on train + validation, over further seeds; each model is read on test once. With it the objective
-        of each user (n_users,), mean over seeds, empty when a seed diverged.
+        of each user (n_users,), mean over seeds and then over searches, empty when a seed diverged.
         """
-        label, config = contender.label, self._first(contender)
-        seeds = _seeds(config.seed, contender.n_seeds)
-        runs = self._runs(f"test, {label}", config, seeds, self.work.dataset.train, self._test.pairs)
+        label, trained = contender.label, [*self._trained(contender)]
+        by_search = [self._tested_runs(label, each, named=len(trained) > 1) for each in trained]
+        runs = [run for each in by_search for run in each]
         failure = next((run.failure for run in runs if run.failure), "")
-        objective = self.work.spec.objective
-        per_user = [run.per_user[objective].to_numpy(np.float64) for run in runs if run.per_user is not None]
+        config = next(each.config for each in trained if each.config.same_but_seed(contender.config))
         engine, origins = engine_for(config, self.work.choice).name, [run.trained_by for run in runs if run.trained_by]
         beyond = [run.beyond.model_dump() for run in runs if run.beyond]
         method = Method(
@@ -152,13 +156,21 @@ class Confirmer:
             seconds=round(sum(run.seconds for run in runs), 1),
             failure=failure,
             search=contender.search,
+            searches=trained if contender.found else [],
             beyond=Beyond(**mean_of(beyond)) if len(beyond) == len(runs) else None,
             gradient=mean_of([run.gradient for run in runs]) if all(run.gradient for run in runs) else {},
             trained_by=sorted({origin.program for origin in origins}),
             trained_on=sorted({origin.device for origin in origins if origin.device}),
             trained_with={engine: sorted({origin.rounding(engine) for origin in origins})},
         )
-        return method, np.zeros(0) if failure else np.mean(per_user, axis=0)
+        if failure:
+            return method, np.zeros(0)
+        return method, np.mean([_per_user(each, self.work.spec.objective) for each in by_search], axis=0)
+
+    def _tested_runs(self, label: str, each: SearchWinner, named: bool) -> list[FinishedRun]:
+        """The runs of stage 2 of one search."""
+        name = f"test, {label}, {each.study}" if named else f"test, {label}"
+        return self._runs(name, each.config, each.seeds, self.work.dataset.train, self._test.pairs)
 
     def _baseline(self, name: str) -> BaselineResult:
         """A baseline on the same data as stage 2."""
@@ -193,10 +205,16 @@ def compared_by_users(tested: Sequence[tuple[Method, Floats]], objective: str) -
     """The winner, which comes first, against every other method that trained to the end; nothing when it did not.
 
     Args:
-        tested: each with the objective of each user (n_users,), mean over its seeds.
+        tested: each with the objective of each user (n_users,), mean over its seeds and searches.
     """
-    sound = [Measured(m.label, users, [np.array(m.values(objective))]) for m, users in tested if not m.failure]
+    sound = [Measured(m.label, users, [np.array(runs) for runs in m.values(objective)]) for m, users in tested if not m.failure]
     return [] if tested[0][0].failure else compare(sound[0], sound[1:])
+
+
+def _per_user(runs: Sequence[FinishedRun], objective: str) -> Floats:
+    """The objective of each user (n_users,), mean over runs that have all been measured."""
+    per_user = [run.per_user[objective].to_numpy(np.float64) for run in runs if run.per_user is not None]
+    return np.asarray(np.mean(per_user, axis=0))
 
 
 def _seeds(first: int, count: int) -> list[int]:

@@ -106,6 +106,7 @@ class Comparison:
             of rivals, as Holm's first step does; None without evidence of runs. The errors are estimates: with 2 or 3 runs
             or searches it is some 55 to 80 %.
         family: the number of comparisons that Holm's correction covers.
+        searches: of how many searches each figure is the mean, ours and the rival's; 1 for a paper's config.
     """
 
     ours: str
@@ -119,6 +120,7 @@ class Comparison:
     both: Evidence | None = None
     detectable: float | None = None
     family: int = 1
+    searches: tuple[int, int] = (1, 1)
 
     @property
     def word(self) -> Word:
@@ -176,6 +178,7 @@ def _compare_one(ours: Measured, rival: Measured, resamples: int, strictest: flo
         p=max(users.p, runs.p, both.p) if runs is not None and both is not None else 1.0,
         wilcoxon=_wilcoxon(differences),
         detectable=detectable,
+        searches=(len(ours.searches), len(rival.searches)),
     )
 
 

@@ -1,17 +1,14 @@
-"""Every sentence that a confirmation says: the verdict and its caveats.
+"""Every sentence of a caveat; `hpo.confirmation.verdict` has those of the verdict.
 
 tests/hpo/confirmation/wording.txt holds each of them once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
-from hpo.confirmation.results import Method
-from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Evidence, Word
-from hpo.runs.store import BaselineResult
 from hpo.runtime.text import counted
 
 Facts = dict[str, Any]
@@ -24,6 +21,7 @@ WHY_NOT_TUNED = {
     "diverged": "has only finalists that diverge at full epochs",
     "cannot be searched": "cannot be searched with this study's budget and data: {details}",
     "differs": "was searched with other settings: {details}",
+    "budget": "has {details}",
 }
 LAWS = {
     "random": "drawn at random",
@@ -43,85 +41,28 @@ SPLIT_REMEDIES = {  # by the validation split that may be more like the test spl
 UNFINISHED = "; its training may not have been finished: try more epochs (--confirm-epochs) or a higher learning rate"
 
 
-def statements(
-    methods: Sequence[Method],
-    comparisons: Sequence[Comparison],
-    baselines: Sequence[BaselineResult],
-    test_users: int,
-    objective: str,
-) -> list[str]:
-    """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; who could not be judged."""
-    sound = [method for method in methods if not method.failure]
-    said = []
-    if len(sound) > 1:
-        best = max(sound, key=lambda method: method.mean(objective))
-        said.append(_highest(best, baselines, objective))
-    if test_users < MIN_TEST_USERS:
-        said.append(
-            f"no verdict: the test split has {test_users} users, and {MIN_TEST_USERS} are needed; use more data or "
-            "another test split"
-        )
-    tuned = {method.label for method in methods if method.search.trials}
-    tuned_first = sorted(comparisons, key=lambda comparison: comparison.rival not in tuned)
-    said += [verdict(comparison, objective) for comparison in tuned_first]
-    failed = [method for method in methods if method.failure]
-    return said + [f"{method.label} diverged on train + validation: {method.failure}" for method in failed]
-
-
-def _highest(best: Method, baselines: Sequence[BaselineResult], objective: str) -> str:
-    """Which trained method is first on test, and which baselines are ahead of it all the same."""
-    value = best.mean(objective)
-    ahead = [f"{other.label} {other.metrics[objective]:.4f}" for other in baselines if other.metrics[objective] > value]
-    if not ahead:
-        return f"the highest {objective} on the test split is that of {best.label}, {value:.4f}"
-    return (
-        f"of the trained losses {best.label} has the highest {objective} on the test split, {value:.4f}; without training, "
-        f"{' and '.join(ahead)}"
-    )
-
-
-def verdict(comparison: Comparison, objective: str) -> str:
-    """The verdict on one rival."""
-    ours, rival, word = comparison.ours, comparison.rival, comparison.word
-    found = f"{objective} {shown(comparison, comparison.difference)}"
-    if comparison.both is None:
-        return (
-            f"no verdict on {ours} and {rival}: {found} (95 % interval over users {_interval(comparison, comparison.users)}), "
-            "but one seed does not show how much training runs vary; confirm with more seeds"
-        )
-    start, limit = f"{ours} is {word} than {rival}", ""
-    if word is Word.UNDECIDED:
-        start = f"{ours} and {rival} are {word}"
-        limit = f"; minimum detectable effect about {shown(comparison, comparison.detectable or 0.0, '')} (80 % power)"
-    over = f" after Holm for {comparison.family} rivals" if comparison.family > 1 else ""
-    interval = _interval(comparison, comparison.both)
-    return f"{start}: {found} (95 % interval of this pair {interval}; p {_p(comparison.p)}{over}){limit}"
-
-
-def shown(comparison: Comparison, difference: float, sign: str = "+") -> str:
-    """A difference as text: in percent of the rival's mean, as it stands when that is 0."""
-    percent = comparison.percent(difference)
-    return f"{difference:{sign}.4f}" if percent is None else f"{percent:{sign}.1f} %"
-
-
-def _interval(comparison: Comparison, evidence: Evidence) -> str:
-    return f"{shown(comparison, evidence.low).removesuffix(' %')} to {shown(comparison, evidence.high)}"
-
-
-def _p(p: float) -> str:
-    return f"{p:.2g}" if p >= 0.001 else "< .001"
-
-
 def sentence(caveat: Caveat, objective: str) -> str:
     """A caveat of a study with this objective, in one sentence."""
     return WORDING[caveat.kind](caveat.subject, caveat.facts | {"objective": objective})
 
 
 def _not_tuned(subject: str, facts: Facts) -> str:
-    details = ", ".join(detail if isinstance(detail, str) else _searched_with(*detail) for detail in facts["details"])
-    why = WHY_NOT_TUNED[facts["reason"]].format(details=details)
     lost = "" if facts["compared"] else "; it is not compared at all"
-    return f"{subject} is not tuned: its study {facts['study']} {why}{lost}"
+    return f"{subject} is not tuned: its study {_why_unused(facts)}{lost}"
+
+
+def _why_unused(facts: Facts) -> str:
+    """A study, and why nothing is taken from it."""
+    details = ", ".join(detail if isinstance(detail, str) else _searched_with(*detail) for detail in facts["details"])
+    return f"{facts['study']} {WHY_NOT_TUNED[facts['reason']].format(details=details)}"
+
+
+def _searches_missing(subject: str, facts: Facts) -> str:
+    studies = "; ".join(_why_unused(study) for study in facts["studies"])
+    return (
+        f"{subject}: {facts['used']} of {facts['asked']} searches used, since {studies}; hpo.run with --searches "
+        f"{facts['asked']}, for rivals with --tune-rivals, searches what is missing (delete first what has other settings)"
+    )
 
 
 def _searched_with(key: str, before: object, after: object) -> str:
@@ -289,6 +230,7 @@ def _baseline_ahead(subject: str, facts: Facts) -> str:
 WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
     CaveatKind.NOT_TUNED: _not_tuned,
     CaveatKind.UNTUNED_RIVALS: _untuned_rivals,
+    CaveatKind.SEARCHES_MISSING: _searches_missing,
     CaveatKind.FOUND_PUBLISHED: _found_published,
     CaveatKind.PAPER_SETTINGS: _paper_settings,
     CaveatKind.DIFFERENT_SETTINGS: _different_settings,

@@ -48,6 +48,7 @@ class ExportedConfig(Stored):
 
     Attributes:
         study_id: which of all studies of this name it is.
+        search: the repeated search whose trial it is, where it is not the study's own.
         published: what the trial's settings are called where they are a paper's.
         objective: what the study chose by.
         validation: metrics of the config as it stands here.
@@ -59,6 +60,7 @@ class ExportedConfig(Stored):
     study: str
     study_id: str
     trial: int
+    search: str | None = None
     published: str | None = None
     objective: Objective
     validation: dict[str, float]
@@ -104,12 +106,13 @@ def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial
 
 def export_winner(work: Workspace, outcome: Confirmation) -> Path:
     """Write the config that confirm chose to `best.yaml`, with its figures by seed."""
-    winner, tested = outcome.winner, outcome.methods[0]
+    winner, tested, search = outcome.winner, outcome.methods[0], outcome.winning_search
     facts = {
+        "search": search.study if search.study != work.spec.name else None,
         "trial": winner.trial,
         "validation": winner.by_seed[winner.config.seed],
         "validation_by_seed": winner.by_seed,
-        "test_by_seed": tested.by_seed,
+        "test_by_seed": {seed: tested.by_seed[seed] for seed in search.seeds},
     }
     return _write_config(work, outcome.study_id, BEST, winner.config, facts)
 

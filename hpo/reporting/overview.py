@@ -35,6 +35,7 @@ from trainers.yaml_files import to_yaml
 CAVEATS_TITLE = "Caveats"
 SHOWN_FAILURES = 3  # failed trials whose reason is said
 SEARCH_COLUMNS = ["trials", "epochs to find", "time to find", "time to test"]
+SEARCHES_COLUMNS = ["method", "search", "trial chosen", "validation", "test", "best on validation"]
 LOSS_KEYS = "loss."  # of the dotted keys of a config
 GRADIENT_COLUMNS = ["method", "negatives with a gradient", *(f"share of the {name}" for name in HARDEST)]
 
@@ -138,13 +139,13 @@ class Overview:
 
     def _confirm_facts(self, confirmed: Confirmation) -> list[str]:
         n_select = max(len(finalist.by_seed) for finalist in confirmed.finalists)
-        n_test = max(len(method.by_seed) for method in confirmed.methods)
+        n_test = max(len(seeds) for method in confirmed.methods for seeds in method.seeds)
+        of_each = " of each search" if self.searches() else ""
         data = confirmed.data
         return [
             f"Confirm: {counted(len(confirmed.finalists), 'config')} x {counted(n_select, 'seed')} on validation, then all "
-            f"methods x {counted(n_test, 'seed')} on test, {confirmed.winner.config.epochs} epochs each; test was read once "
-            "per run, at its last epoch.",
-            "The verdict is about the configs below, each tuned one found by one search: another search may find others.",
+            f"methods x {counted(n_test, 'seed')}{of_each} on test, {confirmed.winner.config.epochs} epochs each; test was "
+            "read once per run, at its last epoch.",
             f"Data in numbers: {data.users:,} users; {data.items:,} items; {data.train:,} interactions to train on, "
             f"{data.validation:,} for validation, {data.test:,} for the test; {data.users_with_test:,} users with test "
             f"interactions; test split: {_test_split(data)}.",
@@ -196,6 +197,10 @@ class Overview:
             for baseline in self.confirmed.baselines
         ]
         return trained + baselines
+
+    def searches(self) -> list[list[str]]:
+        """Rows under SEARCHES_COLUMNS: what each search found; empty before confirm, and where none was repeated."""
+        return self.confirmed.searches() if self.confirmed else []
 
     def recommended(self) -> list[tuple[str, Beyond]]:
         """(method, what it recommends) of all that were measured; empty before confirm."""

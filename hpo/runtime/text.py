@@ -5,9 +5,9 @@ from __future__ import annotations
 CHANGE_OUTPUT_HINT = "give another folder with --output"  # where we may not write
 
 
-def counted(n: int, what: str) -> str:
-    """`1 seed`, `3 seeds`."""
-    return f"{n} {what}{'' if n == 1 else 's'}"
+def counted(n: int, what: str, plural: str = "") -> str:
+    """`1 seed`, `3 seeds`; `plural` where it takes more than an s."""
+    return f"{n} {what if n == 1 else plural or what + 's'}"
 
 
 def finished_of(finished: int, budget: int, what: str = "") -> str:

@@ -12,7 +12,7 @@ from hpo.confirmation.caveats import Caveat, CaveatKind, caveats_of, other_revis
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.confirmation.results import Finalist, Method, SearchCost
 from hpo.confirmation.stages import compared_by_users
-from hpo.confirmation.wording import statements
+from hpo.confirmation.verdict import statements
 from hpo.runs.provenance import provenance
 from hpo.runs.store import BaselineResult, Beyond
 from hpo.study.definition import SplitData, definition_of

@@ -18,7 +18,7 @@ from hpo.confirmation.statistics import (
     over_runs,
     over_users,
 )
-from hpo.confirmation.wording import verdict
+from hpo.confirmation.verdict import verdict
 
 
 def measured(label: str, users: list[float] | Floats, *searches: list[float] | Floats) -> Measured:

@@ -12,7 +12,8 @@ from pydantic import JsonValue
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.results import Method, SearchCost
 from hpo.confirmation.statistics import Comparison, Evidence
-from hpo.confirmation.wording import WHY_NOT_TUNED, WORDING, sentence, statements
+from hpo.confirmation.verdict import statements
+from hpo.confirmation.wording import WHY_NOT_TUNED, WORDING, sentence
 from hpo.runs.store import BaselineResult, Beyond
 from trainers import TrainConfig
 

@@ -1,0 +1,98 @@
+"""Every sentence of the verdict; `hpo.confirmation.wording` has those of its caveats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hpo.confirmation.results import Method
+from hpo.confirmation.statistics import MIN_SEARCHES, MIN_TEST_USERS, Comparison, Evidence, Word
+from hpo.runs.store import BaselineResult
+
+
+def statements(
+    methods: Sequence[Method],
+    comparisons: Sequence[Comparison],
+    baselines: Sequence[BaselineResult],
+    test_users: int,
+    objective: str,
+) -> list[str]:
+    """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; who could not be judged."""
+    sound = [method for method in methods if not method.failure]
+    said = []
+    if len(sound) > 1:
+        best = max(sound, key=lambda method: method.mean(objective))
+        said.append(_highest(best, baselines, objective))
+    if test_users < MIN_TEST_USERS:
+        said.append(
+            f"no verdict: the test split has {test_users} users, and {MIN_TEST_USERS} are needed; use more data or "
+            "another test split"
+        )
+    tuned = {method.label for method in methods if method.search.trials}
+    tuned_first = sorted(comparisons, key=lambda comparison: comparison.rival not in tuned)
+    said += [verdict(comparison, objective) for comparison in tuned_first]
+    said += _about_searches(sound) if comparisons else []
+    failed = [method for method in methods if method.failure]
+    return said + [f"{method.label} diverged on train + validation: {method.failure}" for method in failed]
+
+
+def _about_searches(sound: Sequence[Method]) -> Iterator[str]:
+    """Whether the verdicts are about methods or about configs: what is known of how much searches vary."""
+    counts = {method.label: len(method.searches) for method in sound if method.searches}
+    several = [f"{label} ({count} searches)" for label, count in counts.items() if count >= MIN_SEARCHES]
+    single = [label for label, count in counts.items() if count == 1]
+    if several:
+        yield (
+            f"how much searches vary is in the verdict on {' and '.join(several)}: a figure is the mean of what each search "
+            "has found, and stands for one search of this budget"
+        )
+    if single:
+        about = "the config of each" if len(single) > 1 else "its config"
+        yield (
+            f"{' and '.join(single)}: one search, so the verdict is about {about}; another search may find others: "
+            f"confirm: {{searches: {MIN_SEARCHES}}}"
+        )
+
+
+def _highest(best: Method, baselines: Sequence[BaselineResult], objective: str) -> str:
+    """Which trained method is first on test, and which baselines are ahead of it all the same."""
+    value = best.mean(objective)
+    ahead = [f"{other.label} {other.metrics[objective]:.4f}" for other in baselines if other.metrics[objective] > value]
+    if not ahead:
+        return f"the highest {objective} on the test split is that of {best.label}, {value:.4f}"
+    return (
+        f"of the trained losses {best.label} has the highest {objective} on the test split, {value:.4f}; without training, "
+        f"{' and '.join(ahead)}"
+    )
+
+
+def verdict(comparison: Comparison, objective: str) -> str:
+    """The verdict on one rival."""
+    ours, rival, word = comparison.ours, comparison.rival, comparison.word
+    found = f"{objective} {shown(comparison, comparison.difference)}"
+    if comparison.both is None:
+        why = "one seed does not show how much training runs vary; confirm with more seeds"
+        if any(1 < searches < MIN_SEARCHES for searches in comparison.searches):
+            why = f"two searches do not show how much searches vary; confirm with {MIN_SEARCHES} or more, or with one"
+        interval = _interval(comparison, comparison.users)
+        return f"no verdict on {ours} and {rival}: {found} (95 % interval over users {interval}), but {why}"
+    start, limit = f"{ours} is {word} than {rival}", ""
+    if word is Word.UNDECIDED:
+        start = f"{ours} and {rival} are {word}"
+        limit = f"; minimum detectable effect about {shown(comparison, comparison.detectable or 0.0, '')} (80 % power)"
+    over = f" after Holm for {comparison.family} rivals" if comparison.family > 1 else ""
+    interval = _interval(comparison, comparison.both)
+    return f"{start}: {found} (95 % interval of this pair {interval}; p {_p(comparison.p)}{over}){limit}"
+
+
+def shown(comparison: Comparison, difference: float, sign: str = "+") -> str:
+    """A difference as text: in percent of the rival's mean, as it stands when that is 0."""
+    percent = comparison.percent(difference)
+    return f"{difference:{sign}.4f}" if percent is None else f"{percent:{sign}.1f} %"
+
+
+def _interval(comparison: Comparison, evidence: Evidence) -> str:
+    return f"{shown(comparison, evidence.low).removesuffix(' %')} to {shown(comparison, evidence.high)}"
+
+
+def _p(p: float) -> str:
+    return f"{p:.2g}" if p >= 0.001 else "< .001"
