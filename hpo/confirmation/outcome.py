@@ -148,7 +148,7 @@ class Confirmation(Stored):
         return f"{100 * (ours / theirs - 1):+.1f} %" if theirs else "n/a"
 
     def searches(self) -> list[list[str]]:
-        """Cells for each search of the methods that have several: method, study, the trial that stage 1 chose there, the objective
+        """Cells for each search of the methods with several: method, study, the trial that stage 1 chose there, the objective
         on validation and on test, and whether it is the one that validation puts first.
         """
         return [
