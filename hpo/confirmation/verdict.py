@@ -42,14 +42,14 @@ def _about_searches(sound: Sequence[Method]) -> Iterator[str]:
     single = [label for label, count in counts.items() if count == 1]
     if several:
         yield (
-            f"how much searches vary is in the verdict on {' and '.join(several)}: a figure is the mean of what each search "
-            "has found, and stands for one search of this budget"
+            f"{' and '.join(several)}: how much searches vary is in the verdict, which is about what one search of this budget "
+            "finds"
         )
     if single:
-        about = "the config of each" if len(single) > 1 else "its config"
+        found, these = ("were", "these configs") if len(single) > 1 else ("was", "this config")
         yield (
-            f"{' and '.join(single)}: one search, so the verdict is about {about}; another search may find others: "
-            f"confirm: {{searches: {MIN_SEARCHES}}}"
+            f"{' and '.join(single)} {found} found by one search{' each' if len(single) > 1 else ''}: the verdict is about "
+            f"{these}; another search may find others: confirm: {{searches: {MIN_SEARCHES}}}"
         )
 
 

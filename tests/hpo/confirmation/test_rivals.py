@@ -9,8 +9,9 @@ import pytest
 
 from hpo import confirm
 from hpo.confirmation.caveats import CaveatKind
-from hpo.confirmation.results import Finalist
+from hpo.confirmation.results import Finalist, SearchCost
 from hpo.confirmation.rivals import Contender, published_found_by_search
+from hpo.confirmation.searches import Found
 from hpo.confirmation.statistics import Word
 from trainers.yaml_files import read_yaml
 
@@ -180,7 +181,7 @@ def test_a_rival_whose_search_found_nothing_better_than_its_paper_is_compared_on
 def test_a_published_config_that_overtakes_what_the_search_found_is_said():
     def rival(*values: tuple[float, float], label: str = "CCL tuned") -> Contender:
         finalists = [Finalist(trial, CONFIG, found, {0: {"ndcg@20": full}}) for trial, (found, full) in enumerate(values)]
-        return Contender(label, CONFIG, 2, finalists=finalists)
+        return Contender(label, CONFIG, 2, [Found("s", 0, 1, SearchCost(), finalists)])
 
     published = Contender("CCL published", CONFIG, 2)
     first = published_found_by_search(rival((0.2, 0.3), (0.1, 0.2)), published, "ndcg@20")

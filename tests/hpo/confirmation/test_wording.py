@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
-from hpo.confirmation.results import Method, SearchCost
+from hpo.confirmation.results import Method, SearchCost, SearchWinner
 from hpo.confirmation.statistics import Comparison, Evidence
 from hpo.confirmation.verdict import statements
 from hpo.confirmation.wording import WHY_NOT_TUNED, WORDING, sentence
@@ -21,6 +23,7 @@ GOLDEN = Path(__file__).with_name("wording.txt")
 OBJECTIVE = "ndcg@20"
 CONFIG = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}})
 DIFFERENCES: list[JsonValue] = [["config.score", "inner_product", "cosine"], ["search.epochs", 2, 3]]
+DETAILS: dict[str, list[JsonValue]] = {"differs": DIFFERENCES, "cannot be searched": ["dropout must be 0, got 0.1"]}
 AHEAD: dict[str, JsonValue] = {"published": "CCL published", "trial": 3, "search_value": 0.2, "chosen_search_value": 0.19}
 
 # One of each kind at least, and each turn that its sentence can take.
@@ -32,11 +35,29 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
             {
                 "study": "yelp_ccl",
                 "reason": reason,
-                "details": {"differs": DIFFERENCES, "cannot be searched": ["dropout must be 0, got 0.1"]}.get(reason, []),
+                "details": DETAILS.get(reason, []),
                 "compared": reason != "has not run",
             },
         )
         for reason in WHY_NOT_TUNED
+        if reason != "budget"
+    ),
+    (
+        CaveatKind.SEARCHES_MISSING,
+        "MML tuned",
+        {
+            "used": 1,
+            "asked": 3,
+            "studies": [
+                {"study": "yelp_mml-search2", "reason": "has not run", "details": []},
+                {"study": "yelp_mml-search3", "reason": "budget", "details": ["7 trials, not 200"]},
+            ],
+        },
+    ),
+    (
+        CaveatKind.SEARCHES_MISSING,
+        "MML tuned",
+        {"used": 2, "asked": 3, "studies": [{"study": "yelp_mml-search2", "reason": "differs", "details": DIFFERENCES}]},
     ),
     (CaveatKind.UNTUNED_RIVALS, "MML tuned", {"to_delete": []}),
     (CaveatKind.UNTUNED_RIVALS, "MML tuned", {"to_delete": ["yelp_ccl", "yelp_bsl"]}),
@@ -89,9 +110,16 @@ def evidence(low: float, high: float) -> Evidence:
     return Evidence(low, high, 0.01, 0.001)
 
 
-def compared(rival: str, difference: float, p: float, base: float = 0.05, family: int = 2, runs: bool = True) -> Comparison:
+def searched_by(method: Method, count: int) -> Method:
+    """The same method, found by some searches."""
+    return replace(method, searches=[SearchWinner(number, "s", 0, CONFIG, [201]) for number in range(1, count + 1)])
+
+
+def compared(
+    rival: str, difference: float, p: float, base: float = 0.05, family: int = 2, runs: bool = True, **more: Any
+) -> Comparison:
     users = evidence(difference - 0.001, difference + 0.001)
-    more = {"runs": users, "both": evidence(difference - 0.002, difference + 0.002), "detectable": 0.0015} if runs else {}
+    more |= {"runs": users, "both": evidence(difference - 0.002, difference + 0.002), "detectable": 0.0015} if runs else {}
     return Comparison("MML tuned", rival, difference, base, users, p, 0.5, family=family, **more)
 
 
@@ -118,6 +146,14 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     ]
     said = [f"statement: {each}" for each in statements(methods, comparisons, [], 100, objective)]
     said += [f"statement: {each}" for each in statements(methods[:1], [], [], 5, objective)]
+    counts = ("MML tuned", 3), ("CCL tuned", 1), ("BSL tuned", 2)
+    searched = [searched_by(method(label, 0.06, 4, objective), count) for label, count in counts]
+    comparisons = [compared("CCL tuned", 0.01, 0.0001), compared("BSL tuned", 0.01, 1.0, runs=False, searches=(3, 2))]
+    said += [f"statement: {each}" for each in statements(searched, comparisons, [], 100, objective)]
+    several = [searched_by(method(label, 0.06, 4, objective), 3) for label in ("MML tuned", "CCL tuned")]
+    said += [f"statement: {each}" for each in statements(several, comparisons[:1], [], 100, objective)]
+    single = [searched_by(method(label, 0.06, 4, objective), 1) for label in ("MML tuned", "CCL tuned")]
+    said += [f"statement: {each}" for each in statements(single, comparisons[:1], [], 100, objective)]
     ahead = [baseline("EASE", 0.07, objective), baseline("MostPop", 0.02, objective)]
     said += [f"statement: {each}" for each in statements(methods[:2], [], ahead, 100, objective)]
     caveats = [Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in CAVEATS]
