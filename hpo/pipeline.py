@@ -22,7 +22,8 @@ from hpo.runtime.text import counted
 from hpo.search.claims import reap
 from hpo.search.processes import Backend, SearchJob, search_with_processes
 from hpo.study.owner import while_it_exists
-from hpo.study.trials import enqueue_published, finalist_trials, shown_metrics
+from hpo.study.starts import enqueue_starts, starts_of
+from hpo.study.trials import finalist_trials, shown_metrics
 from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
@@ -63,8 +64,10 @@ def introduce(work: Workspace, console: Console) -> None:
     if users < MIN_TEST_USERS:
         say(console, f"WARNING: validation has {counted(users, 'user')}: what they prefer says little about others")
     sampler = spec.search.sampler
-    if sampler.never_learns(spec.search.trials):
-        say(console, f"too few to learn from: sampler {sampler.name} draws {sampler.n_startup_trials} trials at random first")
+    starts, _ = starts_of(spec)
+    if sampler.never_learns(spec.search.trials, len(starts)):
+        first = f"after {counted(len(starts), 'queued one')} " if starts else ""
+        say(console, f"too few to learn from: sampler {sampler.name} {first}draws {sampler.n_startup_trials} trials at random")
 
 
 def check_test_split(work: Workspace, console: Console) -> None:
@@ -98,7 +101,7 @@ def search_study(
     """
     with while_it_exists(study, "searched", job.work.folder):
         reap(study, job.stale_after)
-        why_not = enqueue_published(study, job.work.spec)
+        why_not = enqueue_starts(study, job.work.spec)
         if why_not:
             say(console, f"no published trial: {why_not}")
         with SearchProgress(console, job.work.spec.search.epochs) as progress:

@@ -18,6 +18,7 @@ from hpo.runtime.text import counted
 from hpo.study.definition import Difference, differences, stored_definition
 from hpo.study.owner import while_it_exists
 from hpo.study.spec import StudySpec
+from hpo.study.starts import starts_of
 from hpo.study.stored import stored_spec
 from hpo.study.trials import best_trials
 from hpo.study.workspace import Workspace
@@ -163,8 +164,9 @@ class Rivals:
             yield Caveat(kind=CaveatKind.PAPER_SETTINGS, subject=spec.name)
         yield from _model_differences(ours, others, searched=spec.space.also)
         sampler = spec.search.sampler
-        if sampler.never_learns(self._n_trials):
-            facts: dict[str, JsonValue] = {"trials": self._n_trials, "random_trials": sampler.n_startup_trials}
+        starts, _ = starts_of(spec)
+        if sampler.never_learns(self._n_trials, len(starts)):
+            facts: dict[str, JsonValue] = {"trials": self._n_trials, "random_trials": len(starts) + sampler.n_startup_trials}
             yield Caveat(kind=CaveatKind.SHORT_SEARCH, subject=sampler.name, facts=facts)
         if spec.space.also and some_untuned:
             yield Caveat(kind=CaveatKind.NOT_SEARCHED_BY_ALL, subject=spec.name, facts={"fields": [*spec.space.also]})

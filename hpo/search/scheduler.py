@@ -25,6 +25,7 @@ from hpo.study.attributes import (
     PUBLISHED_MARK,
     RETRY_OF,
     SAMPLED,
+    START_MARK,
     WORKER,
     stands_for_published,
 )
@@ -164,9 +165,10 @@ class Scheduler:
         return LaneState(trial, config, never_pruned=stands_for_published(trial), checkpoint=checkpoint)
 
     def _is_duplicate(self, trial: optuna.Trial) -> bool:
-        """Whether a queued trial runs already: two processes that start a study at once both queue the published config, and
+        """Whether a queued trial runs already: two processes that start a study at once both queue its starts, and
         a storage that is away for a moment may queue a trial twice."""
-        marks = {(key, trial.user_attrs[key]) for key in (PUBLISHED_MARK, NEAREST_MARK, RETRY_OF) if key in trial.user_attrs}
+        keys = (PUBLISHED_MARK, NEAREST_MARK, START_MARK, RETRY_OF)
+        marks = {(key, trial.user_attrs[key]) for key in keys if key in trial.user_attrs}
         others = self.study.get_trials(deepcopy=False)[: trial.number] if marks else []
         others = [other for other in others if other.number != trial.user_attrs.get(RETRY_OF)]  # it may be just about to end
         return any(

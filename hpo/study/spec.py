@@ -51,9 +51,9 @@ class SamplerSpec(BaseModel):
     name: Literal["tpe", "gp", "random", "qmc"] = "tpe"
     n_startup_trials: NotNegative = 20
 
-    def never_learns(self, trials: int) -> bool:
-        """Whether a search of so many trials ends before the sampler has the trials that it learns from."""
-        return self.name in ("tpe", "gp") and trials <= self.n_startup_trials
+    def never_learns(self, trials: int, queued: int) -> bool:
+        """Whether a search of so many trials ends before the sampler has those that it learns from; queued ones are not."""
+        return self.name in ("tpe", "gp") and trials <= self.n_startup_trials + queued
 
 
 class PrunerSpec(BaseModel):
@@ -75,13 +75,18 @@ class PrunerSpec(BaseModel):
 
 
 class SearchPlan(BaseModel):
-    """How long to search. `seed` also trains every trial: trials are compared under common random numbers."""
+    """How long to search. `seed` also trains every trial: trials are compared under common random numbers.
+
+    Attributes:
+        starts: configs that are tried after the published one and before the sampler's: see `hpo.study.starts`.
+    """
 
     model_config = FROZEN
     trials: Count = 200
     epochs: Count = 30
     evaluate_every: Count = 2
     seed: Seed = 0
+    starts: Annotated[NotNegative, Field(le=20)] = 4
     sampler: SamplerSpec = SamplerSpec()
     pruner: PrunerSpec = PrunerSpec()
 

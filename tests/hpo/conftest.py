@@ -25,6 +25,7 @@ config: {encoder: {name: mf, dim: 8}, negatives: {name: uniform, count: 7}, lear
 search:
   trials: 4
   epochs: 3
+  starts: 1
   evaluate_every: 2
   pruner: {name: median, n_startup_trials: 2, n_warmup_steps: 1, n_min_trials: 1}
 confirm: {top: 2, select_seeds: 2, seeds: 2, epochs: 4}

@@ -226,7 +226,7 @@ def test_what_the_reader_must_know_of_the_search(place: Place):
     place.edit("{name: mml, n_margins: 2}", "{name: mml, n_margins: 2, also: [learning_rate, l2]}")
     place.run("--search-only")
     place.run()
-    assert facts(place, CaveatKind.SHORT_SEARCH) == [("tpe", {"trials": 4, "random_trials": 20})]
+    assert facts(place, CaveatKind.SHORT_SEARCH) == [("tpe", {"trials": 4, "random_trials": 22})]
     assert facts(place, CaveatKind.NOT_SEARCHED_BY_ALL) == [("tiny_mml", {"fields": ["learning_rate", "l2"]})]
     assert "| learning_rate |" in (place.output / "tiny_mml" / "report.md").read_text()
 

@@ -44,6 +44,7 @@ OTHER_VALUES: dict[str, Any] = {
     "search.epochs": 9,
     "search.evaluate_every": 9,
     "search.seed": 9,
+    "search.starts": 9,
     "search.sampler": {"name": "random"},
     "search.pruner": {"name": "none"},
     "confirm": {"epochs": 1},

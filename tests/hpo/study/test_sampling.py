@@ -104,4 +104,4 @@ def test_two_workers_that_ask_at_once_draw_other_points():
 def test_pruners(name: str):
     pruner = make_pruner(PrunerSpec.model_validate({"name": name, "percentile": 60.0}))
     expected = {"median": 50.0, "percentile": 60.0, "none": None}[name]
-    assert getattr(pruner, "_percentile", None) == expected
+    assert getattr(getattr(pruner, "_pruner", None), "_percentile", None) == expected
