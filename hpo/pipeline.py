@@ -153,7 +153,7 @@ def confirm_study(
     shutil.rmtree(work.folder / RUNS / CHECKPOINTS, ignore_errors=True)  # of runs that no finalist needs any more
     path = outcome.write(work.folder)
     export_winner(work, outcome)
-    over = ", of tuned methods over the means of their searches" if plan.searches > 1 else ""
+    over = ", or over searches" if plan.searches > 1 else ""
     title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}{over}"
     console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
     caveats = [f"- {sentence}" for sentence in outcome.sentences()]

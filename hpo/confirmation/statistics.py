@@ -15,6 +15,9 @@ is estimated without bias all the same, only its law is less exactly chi-squared
 their sum counts it twice and errs on the safe side; the exact variance takes it off once (Owen, The pigeonhole bootstrap,
 2007).
 
+Methods are compared as if their runs had nothing in common. They have seeds in common: where that makes them alike, their
+difference varies less than is assumed, which is the safe side, too.
+
 A published config has no search. Of one search nobody knows how much searches vary: there the means of its runs are what
 varies, and the verdict is about its config.
 
