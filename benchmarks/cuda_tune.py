@@ -51,7 +51,7 @@ def wall(call: Callable[[], object], repeats: int = 3) -> float:
 
 
 def trained_engine(config: TrainConfig, seen: Interactions, held_out: Interactions, lanes: int) -> TritonEngine:
-    engine = TritonEngine(seen, held_out, EPOCHS, "cuda", lanes)
+    engine = TritonEngine(seen, held_out, (), "cuda", lanes)
     for lane in range(lanes):
         engine.start(lane, config.replace(epochs=100))  # one seed, as the trials of a study have
     for _ in range(EPOCHS):

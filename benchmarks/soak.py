@@ -57,8 +57,7 @@ config:
 search:
   trials: 1000
   epochs: 8
-  evaluate_every: 1
-  pruner: {{name: median, n_startup_trials: 5, n_warmup_steps: 2, n_min_trials: 3}}
+  pruner: {{name: median, n_startup_trials: 5, n_warmup_steps: 2, interval_steps: 1, n_min_trials: 3}}
 confirm: {{top: 2, select_seeds: 2, seeds: 2, epochs: {confirm_epochs}}}
 """
 MF, LIGHTGCN = "{name: mf, dim: 8}", "{name: lightgcn, dim: 8}"

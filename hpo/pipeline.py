@@ -24,6 +24,7 @@ from hpo.search.processes import Backend, SearchJob, search_with_processes
 from hpo.study.owner import while_it_exists
 from hpo.study.starts import enqueue_starts, starts_of
 from hpo.study.trials import finalist_trials, shown_metrics
+from hpo.study.widen import Widened, copy_trials
 from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
@@ -68,6 +69,8 @@ def introduce(work: Workspace, console: Console) -> None:
     if sampler.never_learns(spec.search.trials, len(starts)):
         first = f"after {counted(len(starts), 'queued one')} " if starts else ""
         say(console, f"too few to learn from: sampler {sampler.name} {first}draws {sampler.n_startup_trials} trials at random")
+    if why_not := spec.search.never_prunes(len(starts)):
+        say(console, f"no trial will be pruned: {why_not}")
 
 
 def check_test_split(work: Workspace, console: Console) -> None:
@@ -88,6 +91,15 @@ def check_test_split(work: Workspace, console: Console) -> None:
             f"WARNING: no verdict will be given: it needs at least {MIN_TEST_USERS} test users; split the test data off in "
             "another way (data: {test: {name: last}}), or use more data",
         )
+
+
+def go_on_from(wide: Widened | None, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console) -> None:
+    """Give a study in wider ranges the trials that it goes on from, and say which ranges are wider."""
+    if wide is None or work.spec.name not in wide.originals:
+        return
+    original = wide.originals[work.spec.name]
+    copied = counted(copy_trials(storage, original, study, work.spec), "trial")
+    say(console, f"{work.spec.name} goes on from {original} ({copied} copied): {wide.change(storage, work.spec)}")
 
 
 def search_study(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli.console import say
-from hpo.cli.context import shown_storage
+from hpo.cli.context import shown_storage, stored_name
 from hpo.cli.entry import entry
 from hpo.cli.flags import (
     OUTPUT,
@@ -31,12 +31,12 @@ from hpo.cli.flags import (
     seconds,
     seed,
 )
-from hpo.pipeline import check_test_split, confirm_study, export_study, introduce, open_study, search_study
+from hpo.pipeline import check_test_split, confirm_study, export_study, go_on_from, introduce, open_study, search_study
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.pages import HTML
 from hpo.runtime.process import SearchFailed
 from hpo.runtime.signals import Stopper
-from hpo.runtime.text import CHANGE_OUTPUT_HINT
+from hpo.runtime.text import CHANGE_OUTPUT_HINT, counted
 from hpo.search.claims import STALE_HOURS
 from hpo.search.dask import count_workers, search_on_dask
 from hpo.search.processes import Backend, SearchJob, search_with_processes
@@ -45,7 +45,9 @@ from hpo.storage.open import open_storage
 from hpo.study.owner import while_it_exists
 from hpo.study.sampling import make_sampler
 from hpo.study.spec import StudySpec, load_spec
-from hpo.study.trials import best_trials
+from hpo.study.stored import find_study
+from hpo.study.trials import best_trials, tally
+from hpo.study.widen import Widened, widened
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig, train
 from trainers.engines import ENGINES
@@ -75,6 +77,11 @@ def main(argv: list[str] | None = None) -> int:
         default=STALE_HOURS,
         metavar="HOURS",
         help=f"when a trial of another machine that does not finish counts as dead ({STALE_HOURS:g})",
+    )
+    parser.add_argument(
+        "--widen",
+        action="store_true",
+        help="search on as study NAME-wide: the trials of NAME, which count, in wider ranges where its best stand at an end",
     )
     parser.add_argument("--search-only", action="store_true", help="do not confirm")
     parser.add_argument(
@@ -135,16 +142,13 @@ def _worker_count(arguments: argparse.Namespace, url: str) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    changes = {"search.trials": arguments.trials, "search.epochs": arguments.epochs, "search.seed": arguments.seed}
-    changes["confirm.searches"] = arguments.searches  # kept, as the number of trials is: hpo.confirm then takes them all
-    spec = load_spec(arguments.study, arguments.study_name).override(changes)
+    url = storage_url(arguments.storage, arguments.output)
+    spec, rivals, wide = _asked(arguments, url)
+    spec.repeats(spec.confirm.searches)  # a name that is too long should not wait, either
     plan = spec.override(confirm_changes(arguments))
     if arguments.search_only and plan != spec:
         raise InputError("--search-only does not confirm, and the flags of confirm are for one time: give them to hpo.confirm")
-    rivals = spec.rival_specs()  # a mistake there should not wait for the end of the search
-    spec.repeats(spec.confirm.searches)
     check_rival_seeds(spec, plan, rivals, arguments.rival_seeds)
-    url = storage_url(arguments.storage, arguments.output)
     backend = _backend(arguments, url)
     where = arguments.output, arguments.data_dir, arguments.engine, arguments.device
     work = Workspace.open(spec, *where, arguments.lanes, _worker_count(arguments, url), rivals)
@@ -159,8 +163,9 @@ def _run(arguments: argparse.Namespace) -> int:
     _check_writable(work.folder)
     storage = open_storage(url)
     study = open_study(work, storage)
+    go_on_from(wide, work, study, storage, console)
     with Stopper().catching() as stopper:
-        for each, its_study in chain([(work, study)], _other_studies(work, storage, arguments)):
+        for each, its_study in chain([(work, study)], _other_studies(work, storage, arguments, wide)):
             if each is not work:
                 introduce(each, console)
             deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
@@ -187,22 +192,61 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _other_studies(
-    work: Workspace, storage: BaseStorage, arguments: argparse.Namespace
+    work: Workspace, storage: BaseStorage, arguments: argparse.Namespace, wide: Widened | None
 ) -> Iterator[tuple[Workspace, optuna.Study]]:
-    """The repeats of the study, then each rival's study and its repeats, if rivals are to be tuned: all with our budget.
-
-    Their own rivals are not read: nobody asks for them here.
+    """The repeats of the study, then the rivals' studies and theirs, to be searched with our budget: all rivals, or those that
+    were and go on in wider ranges. Their own rivals are not read: nobody asks for them here.
     """
     searches = work.spec.confirm.searches
     specs = [(spec, RENAME) for spec in work.spec.repeats(searches)[1:]]
-    for rival in work.rivals if arguments.tune_rivals else ():
-        specs += [(spec, RENAME_RIVAL) for spec in rival.with_budget_of(work.spec).repeats(searches)]
+    for rival in work.rivals:
+        if arguments.tune_rivals or (wide is not None and rival.name in wide.originals):
+            specs += [(spec, RENAME_RIVAL) for spec in rival.with_budget_of(work.spec).repeats(searches)]
     for spec, rename in specs:
         _worker_count(arguments, storage_url(arguments.storage, arguments.output))  # the cluster may have ended meanwhile
         its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device, rivals=())
         if ENGINES[its_work.choice.name].many_lanes:
             its_work = replace(its_work, lanes=work.lanes)
-        yield its_work, open_study(its_work, storage, rename=rename)
+        study = open_study(its_work, storage, rename=rename)
+        go_on_from(wide, its_work, study, storage, Console())
+        yield its_work, study
+
+
+def _asked(arguments: argparse.Namespace, url: str) -> tuple[StudySpec, Sequence[StudySpec], Widened | None]:
+    """The study that the flags name, its rivals, and where its trials come from if it goes on in wider ranges.
+
+    Raises:
+        InputError: it or a rival is missing or broken; what is to be widened has not been searched, or is not to be.
+    """
+    changes = {"search.trials": arguments.trials, "search.epochs": arguments.epochs, "search.seed": arguments.seed}
+    changes["confirm.searches"] = arguments.searches  # kept, as the number of trials is: hpo.confirm then takes them all
+    if arguments.widen:
+        wide = _widened(arguments, url)
+        return wide.spec.override(changes), wide.rivals, wide
+    spec = load_spec(arguments.study, arguments.study_name).override(changes)
+    return spec, spec.rival_specs(), None  # a mistake there should not wait for the end of the search
+
+
+def _widened(arguments: argparse.Namespace, url: str) -> Widened:
+    """The study that the flags name in wider ranges.
+
+    Raises:
+        InputError: it has not been searched; no range is to be widened; it would go on in another way, or not at all.
+    """
+    if arguments.epochs is not None or arguments.seed is not None:
+        raise InputError(
+            "--widen goes on from a study's trials, so that their epochs and seed stay; leave --epochs and --seed out"
+        )
+    storage = open_storage(url, create=False)
+    wide = widened(storage, arguments.study_name or stored_name(arguments.study))
+    original = wide.originals[wide.spec.name]
+    finished = tally(find_study(storage, original).get_trials(deepcopy=False)).finished
+    if (arguments.trials or wide.spec.search.trials) <= finished:
+        raise InputError(
+            f"--widen goes on from the {counted(finished, 'finished trial')} of {original}, which count: give --trials above "
+            f"{finished}, got {arguments.trials or wide.spec.search.trials}"
+        )
+    return wide
 
 
 def _location_flags(arguments: argparse.Namespace) -> str:

@@ -73,7 +73,9 @@ class SearchProgress(_Live):
             )
 
     def _now(self, epochs: Mapping[int, int]) -> str:
-        trials = [f"{number}: epoch {epoch}/{self.epochs}" for number, epoch in sorted(epochs.items())]
+        trials = [
+            f"{number}: epoch {epoch}/{self.epochs}" if epoch else str(number) for number, epoch in sorted(epochs.items())
+        ]
         return f"trial {', '.join(trials)}" if trials else "no trial runs"
 
     def finished(self, trial: FrozenTrial, study: optuna.Study) -> None:

@@ -16,6 +16,7 @@ FAILURE = "failure"  # epoch and reason of a trial that failed
 WORKER_DIED = "worker died"  # true in a FAILURE that is not the config's
 RESUMED_AFTER = "resumed_after"  # epochs of an earlier attempt that a trial has not trained again
 SAMPLED = "sampled"  # true once all parameters of a trial are drawn
+COPIED_FROM = "copied_from"  # the number of a trial in the study whose ranges were widened
 MAX_RETRIES = 3  # of a trial whose workers die without another epoch
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 

@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, T
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.attributes import RETRY_OF
-from hpo.study.spec import PrunerSpec, SearchPlan
+from hpo.study.plan import PrunerSpec, SearchPlan
 from hpo.study.starts import queued, was_queued
 from hpo.study.trials import attempts
 
@@ -96,7 +96,7 @@ def make_pruner(spec: PrunerSpec) -> BasePruner:
     """The pruner; `step` is the number of epochs trained."""
     if spec.name == "none":
         return optuna.pruners.NopPruner()
-    when = (0, spec.n_warmup_steps)
+    when = (0, spec.n_warmup_steps, spec.interval_steps)
     pruner: BasePruner
     if spec.name == "median":
         pruner = optuna.pruners.MedianPruner(*when, n_min_trials=spec.n_min_trials)

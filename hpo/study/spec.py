@@ -7,20 +7,21 @@ import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from hpo.study.objective import DEFAULT_OBJECTIVE, Objective, measured
+from hpo.study.plan import FROZEN, SEEDS_OF_A_SEARCH, SearchPlan
 from search_spaces import SPACES, Space
-from trainers.config import MAX_SEED, TrainConfig
+from trainers.config import TrainConfig
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.sources import NAMES
 from trainers.errors import InputError, unknown
 from trainers.losses import LOSSES, Loss
 from trainers.published import published_loss
 from trainers.text import has_controls, shown
-from trainers.validation import SETTINGS, Count, Place, Real, Whole, checked, choice
+from trainers.validation import Count, Place, checked, choice
 from trainers.yaml_files import read_yaml, to_yaml
 
 if TYPE_CHECKING:
@@ -34,61 +35,10 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_RIVALS = 100
 MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirmation.stages
 MAX_SEARCHES = 20
-SEEDS_OF_A_SEARCH = 1000  # the next repeat has a seed so much higher, past all that confirm counts on to
 TRAIN_FOLDER = "train"
 RESERVED_NAMES = ("journal.log", "replicate", "artifacts", TRAIN_FOLDER)  # the other things in the output folder
-FROZEN = SETTINGS | {"frozen": True}
 
-Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - SEEDS_OF_A_SEARCH)]  # confirm counts on from the search's seed
-NotNegative = Annotated[Whole, Field(ge=0)]
 Seeds = Annotated[Count, Field(le=MAX_SEEDS)]
-
-
-class SamplerSpec(BaseModel):
-    """Who proposes: TPE learns from pruned trials too; gp does not; random and qmc are controls."""
-
-    model_config = FROZEN
-    name: Literal["tpe", "gp", "random", "qmc"] = "tpe"
-    n_startup_trials: NotNegative = 20
-
-    def never_learns(self, trials: int, queued: int) -> bool:
-        """Whether a search of so many trials ends before the sampler has those that it learns from; queued ones are not."""
-        return self.name in ("tpe", "gp") and trials <= self.n_startup_trials + queued
-
-
-class PrunerSpec(BaseModel):
-    """Who stops a trial: one whose best value so far is below the median (or percentile) of finished trials at that epoch.
-
-    Attributes:
-        n_startup_trials: complete trials before anything is pruned.
-        n_warmup_steps: epochs that every trial may train.
-        n_min_trials: values needed at an epoch before it counts.
-        percentile: the best share that survives, for name percentile.
-    """
-
-    model_config = FROZEN
-    name: Literal["median", "percentile", "none"] = "median"
-    n_startup_trials: NotNegative = 10
-    n_warmup_steps: NotNegative = 8
-    n_min_trials: Count = 5
-    percentile: Annotated[Real, Field(gt=0.0, lt=100.0)] = 75.0
-
-
-class SearchPlan(BaseModel):
-    """How long to search. `seed` also trains every trial: trials are compared under common random numbers.
-
-    Attributes:
-        starts: configs that are tried after the published one and before the sampler's: see `hpo.study.starts`.
-    """
-
-    model_config = FROZEN
-    trials: Count = 200
-    epochs: Count = 30
-    evaluate_every: Count = 2
-    seed: Seed = 0
-    starts: Annotated[NotNegative, Field(le=20)] = 4
-    sampler: SamplerSpec = SamplerSpec()
-    pruner: PrunerSpec = PrunerSpec()
 
 
 class ConfirmPlan(BaseModel):
@@ -254,7 +204,7 @@ class StudySpec(BaseModel):
         if number == 1:
             return self
         seed = self.search.seed + (number - 1) * SEEDS_OF_A_SEARCH
-        return self.override({"name": f"{self.name}-search{number}", "search.seed": seed, "confirm.searches": 1})
+        return self.override({"name": repeat_name(self.name, number), "search.seed": seed, "confirm.searches": 1})
 
     def repeats(self, count: int) -> list[StudySpec]:
         """The studies of its searches, this one first; raises what `repeat` does."""
@@ -275,6 +225,11 @@ class StudySpec(BaseModel):
                     target = target[group]
                 target[last] = value
         return checked(StudySpec, content, f"study {self.name}")
+
+
+def repeat_name(name: str, number: int) -> str:
+    """The name of a study's repeat, from number 2 on."""
+    return f"{name}-search{number}"
 
 
 def check_name(name: str) -> str:

@@ -62,7 +62,7 @@ def test_during_a_search(place: Place, at_call: Later, capsys: pytest.CaptureFix
 
 def test_during_a_search_of_two_workers(place: Place):
     place.edit("epochs: 3", "epochs: 1000000")
-    place.edit("evaluate_every: 2", "evaluate_every: 10")
+    place.edit("interval_steps: 1", "interval_steps: 10")
     process = start(place, "--workers", "2")
     wait_until(lambda: len(pids_at_work(place)) == 2, process)
     place.output.rename(place.root / "moved")

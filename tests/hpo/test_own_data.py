@@ -22,7 +22,7 @@ from .outcomes import confirmed, opened
 
 N_USERS, N_ITEMS, EACH = 40, 30, 10
 HEAD = "space: {name: ccl}\nconfig: {encoder: {name: mf, dim: 8}, negatives: {name: uniform, count: 7}, batch_size: 64}\n"
-PLAN = "search: {trials: 1, epochs: 1, evaluate_every: 1}\nconfirm: {top: 1, select_seeds: 1, seeds: 2, epochs: 1}\n"
+PLAN = "search: {trials: 1, epochs: 1}\nconfirm: {top: 1, select_seeds: 1, seeds: 2, epochs: 1}\n"
 
 
 def rows() -> list[tuple[int, int, int, int]]:

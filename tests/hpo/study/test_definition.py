@@ -42,7 +42,6 @@ OTHER_VALUES: dict[str, Any] = {
     "validation": {"name": "random", "seed": 1},
     "search.trials": 9,
     "search.epochs": 9,
-    "search.evaluate_every": 9,
     "search.seed": 9,
     "search.starts": 9,
     "search.sampler": {"name": "random"},

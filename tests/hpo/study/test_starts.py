@@ -9,8 +9,9 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK, RETRY_OF, START_MARK
+from hpo.study.plan import PrunerSpec
 from hpo.study.sampling import make_pruner, make_sampler
-from hpo.study.spec import PrunerSpec, StudySpec
+from hpo.study.spec import StudySpec
 from hpo.study.starts import STARTS, enqueue_starts, starts_of
 from trainers.losses import BSL, MML
 from trainers.published import PUBLISHED

@@ -7,8 +7,11 @@ import pytest
 
 pytest.importorskip("triton", reason="needs triton")
 
-from .cases import MML
-from .test_triton_engine import EVERYTHING, engine, ours, small
+from trainers.engines.protocol import every
+from trainers.engines.triton_engine.engine import TritonEngine
+
+from .cases import MML, data
+from .test_triton_engine import DEVICE, EVERYTHING, engine, ours, small
 
 pytestmark = pytest.mark.usefixtures("few_programs")
 
@@ -29,3 +32,20 @@ def test_going_on_from_a_state_changes_no_bit() -> None:
         second.resume(1, small(MML, dim=4), state)
     with pytest.raises(RuntimeError, match="free"):
         second.state(1)
+
+
+def test_looking_at_a_lane_changes_no_bit() -> None:
+    settings, ends = small(MML, **EVERYTHING), []
+    seen, held_out = data(8, 24, 12), data(8, 24, 12, seed=1)
+    for looks in (True, False):
+        one = TritonEngine(seen, held_out, every(1) if looks else (), DEVICE)
+        one.start(0, settings)
+        for _ in range(settings.epochs):
+            (result,) = one.epoch()
+            if looks:
+                one.vectors(0), one.keep(0), one.state(0)
+        ends.append(((result.loss, result.metrics), *one.vectors(0), one.state(0)))
+    (measured, *vectors, state), (its, *its_vectors, its_state) = ends
+    assert measured == its
+    assert all(np.array_equal(one, other) for one, other in zip(vectors, its_vectors, strict=True))
+    assert all(np.array_equal(array, its_state[name]) for name, array in state.items()), "nor of what it would train next"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -65,14 +65,14 @@ class TritonEngine:
         self,
         seen: Interactions,
         held_out: Interactions | None,
-        evaluate_every: int = 1,
+        evaluate_at: Container[int] = (),
         device: str = "cuda",
         lanes: int = 1,
         should_stop: ShouldStop = never,
         metrics: Sequence[str] = USUAL_METRICS,
     ) -> None:
         self.seen, self.held_out = seen, held_out
-        self.evaluate_every = evaluate_every
+        self.evaluate_at = evaluate_at
         self.device = device
         self.lanes = lanes
         self.should_stop = should_stop
@@ -172,7 +172,7 @@ class TritonEngine:
         ]
 
     def _is_due(self, one: _Lane) -> bool:
-        return one.finished or (self.held_out is not None and one.epochs_done % self.evaluate_every == 0)
+        return one.finished or (self.held_out is not None and one.epochs_done in self.evaluate_at)
 
     def _look(self, pool: Pool, lane: int) -> _Look:
         """Have the device look at a lane's vectors."""
