@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 
 import optuna
 from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli.console import RunProgress, SearchProgress, say, table
-from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.stages import RUNS, Confirmer
 from hpo.confirmation.statistics import MIN_TEST_USERS
 from hpo.reporting.dashboard_sync import publish
-from hpo.reporting.export import BEST, TRIALS, check_owner, claim, export_best, export_trials, export_winner
+from hpo.reporting.export import TRIALS, check_owner, claim, export_best, export_confirmed, export_trials, exported
 from hpo.reporting.overview import CAVEATS_TITLE
 from hpo.runs.train import CHECKPOINTS
 from hpo.runtime.signals import Stopper
@@ -140,7 +138,7 @@ def confirm_study(
     stopper: Stopper,
     checkpoint_every: float = EVERY_SECONDS,
 ) -> None:
-    """Confirm a study, write confirm.yaml, the winner to best.yaml and the report, print table and verdict.
+    """Confirm a study, write confirm.yaml, the chosen configs and the report, print table and verdict.
 
     Args:
         checkpoint_every: seconds between two checkpoints of a run.
@@ -156,39 +154,26 @@ def confirm_study(
     each = f" of each of {plan.searches} searches" if plan.searches > 1 else ""
     say(
         console,
-        f"confirming: {_finalists(study, plan.top)}{each} x {counted(plan.select_seeds, 'seed')} on validation, then the "
-        f"winner{each}, published settings and rivals x {counted(plan.seeds, 'seed')} on test, {plan.epochs} epochs each",
+        f"confirming: {_finalists(study, plan.top)}{each}, those of rivals and published settings x "
+        f"{counted(plan.select_seeds, 'seed')} on validation, then what it chooses of each loss and published settings x "
+        f"{counted(plan.seeds, 'seed')} on test, {plan.epochs} epochs each",
     )
     with RunProgress(console) as progress:
         outcome = Confirmer(work, storage, progress, stopper, checkpoint_every).run(study)
     check_owner(work.folder, study)  # again: it may have been deleted, and searched anew
     shutil.rmtree(work.folder / RUNS / CHECKPOINTS, ignore_errors=True)  # of runs that no finalist needs any more
     path = outcome.write(work.folder)
-    export_winner(work, outcome)
+    configs = export_confirmed(work, outcome)
     over = ", or over searches" if plan.searches > 1 else ""
     title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}{over}"
     console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
     caveats = [f"- {sentence}" for sentence in outcome.sentences()]
     for line in [*outcome.statements(), *([f"{CAVEATS_TITLE}:"] if caveats else []), *caveats]:
         say(console, line)
-    for line in _what_to_use(work, outcome):
-        say(console, line)
     report = publish(work.spec, study, storage, work.output)
-    say(console, f"wrote {', '.join(map(str, [path, work.folder / BEST, *report]))}")
-
-
-def _what_to_use(work: Workspace, outcome: Confirmation) -> Iterator[str]:
-    """Where the config of a tuned rival is, when one is ahead of ours on the test split: best.yaml holds ours."""
-    sound = [method for method in outcome.methods if not method.failure]
-    best = max(sound, key=lambda method: method.mean(outcome.objective), default=None)
-    if best is None or not best.search.trials:  # not tuned: no study has searched it
-        return
-    for rival in work.rivals:  # no two studies have one loss, see `StudySpec.rival_specs`
-        if rival.space.loss_name == best.config.loss.name:
-            yield (
-                f"{work.folder / BEST} holds the config of {outcome.methods[0].label}; that of {best.label} is written by "
-                f"python -m hpo.confirm --study {rival.name}"
-            )
+    labels = [outcome.named(method) for method in exported(outcome).values()]
+    files = [path, *(f"{config} ({label})" for config, label in zip(configs, labels, strict=True)), *report]
+    say(console, f"wrote {', '.join(map(str, files))}")
 
 
 def _finalists(study: optuna.Study, top: int) -> str:

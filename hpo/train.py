@@ -66,7 +66,7 @@ def read_config_file(path: str) -> ConfigFile:
 def main(argv: list[str] | None = None) -> int:
     """Train one config, and measure it on the validation split unless that is trained on, too."""
     parser = argparse.ArgumentParser(prog="python -m hpo.train", description=main.__doc__)
-    parser.add_argument("config", metavar="CONFIG.yaml", help="a config, or an exported best.yaml")
+    parser.add_argument("config", metavar="CONFIG.yaml", help="a config, or an exported winner.yaml or best.yaml")
     parser.add_argument("--dataset", metavar="D", help="dataset name or path (default: the one it was exported from)")
     parser.add_argument(
         "--data",

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, JsonValue
 
-from hpo.confirmation.results import Finalist, Method, highest
+from hpo.confirmation.results import Finalist, Method, chosen_of
 from hpo.runs.store import BaselineResult
 from trainers.config import TrainConfig
 from trainers.validation import SETTINGS
@@ -70,12 +70,12 @@ def caveats_of(
     """What the figures themselves give rise to: what tuning brought, what looks unfinished, what was mixed.
 
     Args:
-        methods: all of them, the winner first.
-        validated: what validation chose from, for each method that was tuned, by its label.
+        methods: all of them, ours first.
+        validated: what validation chose from, by a method's label.
         search_epochs: of a trial of the search.
     """
-    chosen = {label: highest(finalists, objective, label) for label, finalists in validated.items()}
-    unfinished = (_unfinished(label, finalist, search_epochs, objective) for label, finalist in chosen.items())
+    chosen = {label: chosen_of(finalists, objective) for label, finalists in validated.items()}
+    unfinished = (_unfinished(label, finalist, search_epochs, objective) for label, finalist in chosen.items() if finalist)
     return [
         *_tuning_gains(methods, validated, objective),
         *(caveat for caveat in unfinished if caveat is not None),

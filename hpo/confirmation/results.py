@@ -57,6 +57,8 @@ class Finalist:
     """A config that entered the validation stage, with its metrics by seed; `failure` if it diverged.
 
     Attributes:
+        trial: its number in the search; None for a config that no search has tried.
+        search_value: its value there; 0 for such a config.
         curves: by seed, the validation objective by epoch.
         losses: by seed, the mean training loss by epoch.
         seconds: training time over all seeds.
@@ -64,7 +66,7 @@ class Finalist:
         search: which of the searches of its method has found it.
     """
 
-    trial: int
+    trial: int | None
     config: TrainConfig
     search_value: float
     by_seed: dict[int, dict[str, float]]
@@ -86,10 +88,16 @@ def highest(finalists: Sequence[Finalist], objective: str, name: str) -> Finalis
     Raises:
         InputError: all of study `name` diverged.
     """
-    winner = max(finalists, key=lambda finalist: finalist.mean(objective))
-    if winner.failure:
-        raise InputError(f"study {name!r}: every finalist diverged at full epochs, e.g. {winner.failure}")
-    return winner
+    best = chosen_of(finalists, objective)
+    if best is None:
+        raise InputError(f"study {name!r}: every finalist diverged at full epochs, e.g. {finalists[0].failure}")
+    return best
+
+
+def chosen_of(finalists: Sequence[Finalist], objective: str) -> Finalist | None:
+    """The finalist of the highest mean of the objective; None where all have diverged, or there is none."""
+    best = max(finalists, key=lambda finalist: finalist.mean(objective), default=None)
+    return None if best is None or best.failure else best
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -105,7 +113,7 @@ class SearchWinner:
 
     number: int
     study: str
-    trial: int
+    trial: int | None
     config: TrainConfig
     seeds: list[int]
 
@@ -142,6 +150,11 @@ class Method:
     trained_with: dict[str, list[str]] = field(default_factory=dict)
 
     @property
+    def is_tuned(self) -> bool:
+        """Whether a search has found its config."""
+        return self.search.trials > 0
+
+    @property
     def seeds(self) -> list[list[int]]:
         """The seeds of each search; of a published config the seeds."""
         return [one.seeds for one in self.searches] or [[*self.by_seed]]
@@ -153,6 +166,15 @@ class Method:
     def mean(self, metric: str) -> float:
         """Mean over searches of the means over seeds."""
         return statistics.fmean(map(statistics.fmean, self.values(metric)))
+
+    def found_by(self, number: int) -> SearchWinner | None:
+        """One of its searches; None for a published config."""
+        return next((one for one in self.searches if one.number == number), None)
+
+    def of_search(self, number: int) -> dict[int, dict[str, float]]:
+        """Test metrics by seed of one of its searches; of a published config all."""
+        found = self.found_by(number)
+        return self.by_seed if found is None else {seed: self.by_seed[seed] for seed in found.seeds}
 
     def sd(self, metric: str) -> float | None:
         """Standard deviation between searches, of a single one over its seeds; None for one seed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -63,11 +63,11 @@ class Confirmer:
         ours, unused = rivals.ours()
         others, caveats = rivals.of(ours)
         compared = [ours, *others]
+        validated = {one.label: one.finalists or [self._validated(one)] for one in compared}
         digests = {one.label: [each.config.digest() for each in self._trained(one)] for one in compared}
         read = log_reading(study, test.pairs.checksum, {one.label: [*digests[one.label], one.n_seeds] for one in compared})
         tested = [self._tested(contender) for contender in compared]
         methods = [method for method, _ in tested]
-        validated = {one.label: one.finalists for one in compared if one.found}
         baselines = [self._baseline(name) for name in BASELINES]
         by = provenance(self.work.choice.device)
         return Confirmation(
@@ -114,26 +114,42 @@ class Confirmer:
         trials = finalist_trials(search.study, plan.top)
         if not trials:
             raise InputError(f"study {spec.name!r} has no complete trial to confirm; let it run longer")
-        seeds = _seeds(spec.search.seed + SELECT_OFFSET, plan.select_seeds)
         finalists = []
         for trial in trials:
-            config = trial_config(trial, spec).replace(epochs=plan.epochs, seed=seeds[0])
-            label = f"validation, {spec.name} trial {trial.number}"
-            runs = self._runs(label, config, seeds, *self.work.split, curve_every=CURVE_EVERY)
-            by_seed = {run.config.seed: run.metrics for run in runs}
-            failure = next((run.failure for run in runs if run.failure), "")
-            by_epoch = {run.config.seed: run.curve for run in runs}, {run.config.seed: run.losses for run in runs}
-            seconds, epochs = sum(run.seconds for run in runs), sum(run.epochs_trained for run in runs)
+            label, config = f"validation, {spec.name} trial {trial.number}", trial_config(trial, spec)
+            finalist = self._on_validation(label, config, spec.search.seed, plan.select_seeds)
             value = float(trial.value or 0.0)
-            finalists.append(Finalist(trial.number, config, value, by_seed, failure, *by_epoch, seconds, epochs, search.number))
+            finalists.append(replace(finalist, trial=trial.number, search_value=value, search=search.number))
         return finalists
+
+    def _validated(self, published: Contender) -> Finalist:
+        """A config that no search has chosen, measured as the finalists of the searches are: the winner is chosen there."""
+        n_seeds = min(self.work.spec.confirm.select_seeds, published.n_seeds)
+        label, config = f"validation, {published.label}", published.config
+        return self._on_validation(label, config, self.work.spec.search.seed, n_seeds)
+
+    def _on_validation(self, label: str, config: TrainConfig, search_seed: int, n_seeds: int) -> Finalist:
+        seeds = _seeds(search_seed + SELECT_OFFSET, n_seeds)
+        config = config.replace(epochs=self.work.spec.confirm.epochs, seed=seeds[0])
+        runs = self._runs(label, config, seeds, *self.work.split, curve_every=CURVE_EVERY)
+        return Finalist(
+            None,
+            config,
+            0.0,
+            by_seed={run.config.seed: run.metrics for run in runs},
+            failure=next((run.failure for run in runs if run.failure), ""),
+            curves={run.config.seed: run.curve for run in runs},
+            losses={run.config.seed: run.losses for run in runs},
+            seconds=sum(run.seconds for run in runs),
+            epochs_trained=sum(run.epochs_trained for run in runs),
+        )
 
     def _trained(self, contender: Contender) -> Iterator[SearchWinner]:
         """What stage 2 trains: what each search has found, over seeds of its own; a paper's config as if a search had."""
         objective, first = self.work.spec.objective, self.work.spec.search.seed + TEST_OFFSET
         if not contender.found:
             seeds = _seeds(first, contender.n_seeds)
-            yield SearchWinner(0, "", 0, contender.config.replace(seed=first), seeds)
+            yield SearchWinner(0, "", None, contender.config.replace(seed=first), seeds)
         for each in contender.found:
             seeds, winner = _seeds(each.seed + TEST_OFFSET, contender.n_seeds), each.winner(objective)
             yield SearchWinner(each.number, each.study, winner.trial, winner.config.replace(seed=seeds[0]), seeds)

@@ -1,4 +1,4 @@
-"""Every sentence of a caveat; `hpo.confirmation.verdict` has those of the verdict.
+"""Every caveat as a sentence; `hpo.confirmation.statements` has the others.
 
 tests/hpo/confirmation/wording.txt holds each of them once.
 """

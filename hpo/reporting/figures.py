@@ -68,13 +68,13 @@ def hinge_cost(loss: Loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shape(overview: Overview) -> dict[str, Picture]:
-    """Cost and gradient over the score of a negative: the winner's, before confirm the best trial's, those that other searches
-    have found, and the published ones.
+    """Cost and gradient over the score of a negative: ours, before confirm the best trial's, those that its other searches have
+    found, and the published ones.
     """
-    ours = "winner" if overview.confirmed else "best trial"
+    ours = overview.confirmed.methods[0].label if overview.confirmed else "best trial"
     configs = {ours: overview.config} if overview.config else {}
     if overview.confirmed:
-        winning = overview.confirmed.winner.search
+        winning = overview.confirmed.chosen.search
         others = [each for each in overview.confirmed.methods[0].searches if each.number != winning]
         configs |= {f"search {each.number}": each.config for each in others}
     if overview.published:

@@ -15,9 +15,11 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.confirmation.outcome import Confirmation, DataCounts, confirmation
-from hpo.confirmation.results import SearchCost, search_cost
+from hpo.confirmation.results import Method, SearchCost, chosen_of, search_cost
+from hpo.confirmation.statements import WINNER
 from hpo.confirmation.statistics import Comparison, Word
 from hpo.confirmation.wording import LAWS
+from hpo.reporting.export import BEST, exported
 from hpo.runs.store import Beyond
 from hpo.runtime.text import counted, duration, finished_of
 from hpo.search.claims import is_dead
@@ -66,9 +68,9 @@ class Overview:
 
     @property
     def config(self) -> TrainConfig | None:
-        """The winner's config, before confirm that of the best trial, None before the first."""
+        """What confirm chose of this study, before it the config of the best trial, None before the first."""
         if self.confirmed:
-            return self.confirmed.winner.config
+            return self.confirmed.chosen.config
         return trial_config(self.best, self.spec) if self.best else None
 
     @property
@@ -79,7 +81,7 @@ class Overview:
     @property
     def method_columns(self) -> list[str]:
         """Of `methods`."""
-        return ["method", *self.spec.measured, "verdict", *SEARCH_COLUMNS]
+        return ["method", *self.spec.measured, f"validation {self.spec.objective}", "verdict", *SEARCH_COLUMNS]
 
     @property
     def beyond_columns(self) -> list[str]:
@@ -140,12 +142,15 @@ class Overview:
     def _confirm_facts(self, confirmed: Confirmation) -> list[str]:
         n_select = max(len(finalist.by_seed) for finalist in confirmed.finalists)
         n_test = max(len(seeds) for method in confirmed.methods for seeds in method.seeds)
-        of_each = " of each search" if self.searches() else ""
+        search = " search" if self.searches() else ""
         data = confirmed.data
         return [
-            f"Confirm: {counted(len(confirmed.finalists), 'config')} x {counted(n_select, 'seed')} on validation, then all "
-            f"methods x {counted(n_test, 'seed')}{of_each} on test, {confirmed.winner.config.epochs} epochs each; test was "
-            "read once per run, at its last epoch.",
+            f"Confirm: {counted(len(confirmed.finalists), 'config')} of this study x {counted(n_select, 'seed')} on "
+            "validation, those of tuned rivals and each published config, too; then what validation chooses of each"
+            f"{search}, and the published ones, x {counted(n_test, 'seed')} on test, {confirmed.chosen.config.epochs} epochs "
+            "each; test was read once per run, at its last epoch. Validation chooses the winner among all of them, too, and "
+            "test chooses nothing.",
+            f"Configs: {'; '.join(f'{name} holds {confirmed.named(one)}' for name, one in exported(confirmed).items())}.",
             f"Data in numbers: {data.users:,} users; {data.items:,} items; {data.train:,} interactions to train on, "
             f"{data.validation:,} for validation, {data.test:,} for the test; {data.users_with_test:,} users with test "
             f"interactions; test split: {_test_split(data)}.",
@@ -181,6 +186,7 @@ class Overview:
             [
                 method.label,
                 *("diverged" if method.failure else method.figure(metric) for metric in self.spec.measured),
+                self._on_validation(method, self.confirmed),
                 words.get(method.label, ""),
                 *_search_cells(method.search),
                 duration(method.seconds),
@@ -191,6 +197,7 @@ class Overview:
             [
                 baseline.label,
                 *(f"{baseline.metrics[metric]:.4f}" for metric in self.spec.measured),
+                "",
                 "baseline",
                 *("" for _ in SEARCH_COLUMNS),
             ]
@@ -201,6 +208,12 @@ class Overview:
     def searches(self) -> list[list[str]]:
         """Rows under SEARCHES_COLUMNS: what each search found; empty before confirm, and where none was repeated."""
         return self.confirmed.searches() if self.confirmed else []
+
+    @staticmethod
+    def _on_validation(method: Method, confirmed: Confirmation) -> str:
+        """The figure that a method is chosen by."""
+        found = chosen_of(confirmed.validated[method.label], confirmed.objective)
+        return "diverged" if found is None else f"{found.mean(confirmed.objective):.4f}"
 
     def recommended(self) -> list[tuple[str, Beyond]]:
         """(method, what it recommends) of all that were measured; empty before confirm."""
@@ -241,9 +254,14 @@ class Overview:
             rows.append([method.label, loss.removeprefix("name "), *(_short(fields.get(key, "")) for key in others)])
         return ["method", "loss", *others], rows
 
-    def best_yaml(self) -> str:
-        """The config as YAML, empty before the first complete trial."""
-        return to_yaml({"config": self.config.to_dict()}) if self.config else ""
+    def configs(self) -> list[tuple[str, str]]:
+        """(title, YAML): the winner's config and, where that is another one, what this study's own search found."""
+        winner = self.confirmed.decision if self.confirmed else None
+        own = f"Config of {self.confirmed.named(self.confirmed.methods[0])} ({BEST})" if self.confirmed else "Best config"
+        found = {} if self.config is None else {own: self.config}
+        if self.confirmed and winner and winner.winner and winner.finalist and winner.finalist.config != self.config:
+            found = {f"Config of {self.confirmed.named(winner.winner)}, the winner ({WINNER})": winner.finalist.config, **found}
+        return [(title, to_yaml({"config": config.to_dict()})) for title, config in found.items()]
 
     def note(self) -> str:
         """The short form in Markdown: the dashboard's note, and the head of report.md."""

@@ -10,7 +10,7 @@ import pytest
 
 from hpo.confirmation.outcome import CONFIRM, Confirmation
 from hpo.replication.outcome import ReplicatedTable
-from hpo.reporting.export import BEST, BEST_TRIAL, ExportedConfig
+from hpo.reporting.export import BEST, CONFIGS, ExportedConfig
 from hpo.runs.store import BaselineResult, RunRecord, RunStore
 from hpo.storage.journal import JOURNAL
 from hpo.storage.open import open_storage
@@ -33,7 +33,7 @@ def read(path: Path) -> object:
         return [stored_study(study) for study in studies]
     if path.name == CONFIRM:
         return Confirmation.read(path)
-    if path.name in (BEST, BEST_TRIAL):
+    if path.name in CONFIGS:
         return ExportedConfig.read(path)
     if path.parent.name == "replicate" and path.suffix == ".yaml":
         return ReplicatedTable.read(path)

@@ -14,8 +14,10 @@ from hpo import confirm, studies
 from hpo.cli.context import existing_workspace
 from hpo.cli.flags import add_location_arguments, add_study_arguments
 from hpo.confirmation.caveats import CaveatKind
+from hpo.confirmation.outcome import Confirmation
+from hpo.confirmation.results import Method
 from hpo.confirmation.statistics import Word
-from hpo.reporting.export import export_winner
+from hpo.reporting.export import export_confirmed
 from hpo.reporting.figures import CURVES, SHAPE, pictures
 from hpo.storage.open import open_storage
 from hpo.study.stored import stored_spec
@@ -52,6 +54,11 @@ def stored_studies(place: Place) -> dict[str, optuna.Study]:
     return {name: optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)}
 
 
+def tuned(outcome: Confirmation) -> list[Method]:
+    """MML, CCL."""
+    return [next(one for one in outcome.methods if one.label == label) for label in ("MML tuned", "CCL tuned")]
+
+
 def test_each_search_has_seeds_of_its_own_and_the_same_definition_otherwise(searched_once: Place):
     found = stored_studies(searched_once)
     assert sorted(found) == sorted(NAMES + RIVALS)
@@ -65,7 +72,7 @@ def test_each_search_has_seeds_of_its_own_and_the_same_definition_otherwise(sear
 
 def test_a_method_is_the_mean_of_its_searches_each_over_seeds_of_its_own(searched_once: Place):
     outcome = confirmed(searched_once)
-    ours, rival = (next(one for one in outcome.methods if one.label == label) for label in ("MML tuned", "CCL tuned"))
+    ours, rival = tuned(outcome)
     assert [one.study for one in ours.searches] == NAMES
     assert [one.study for one in rival.searches] == RIVALS
     for method in (ours, rival):
@@ -82,7 +89,7 @@ def test_the_verdict_counts_how_much_searches_vary_and_says_so(searched_once: Pl
     outcome = confirmed(searched_once)
     assert {one.rival: one.searches for one in outcome.comparisons}["CCL tuned"] == (3, 3)
     assert {one.rival: one.searches for one in outcome.comparisons}[MML_OF_YELP] == (3, 1)
-    ours, rival = (next(one for one in outcome.methods if one.label == label) for label in ("MML tuned", "CCL tuned"))
+    ours, rival = tuned(outcome)
     found = next(one for one in outcome.comparisons if one.rival == "CCL tuned")
     assert found.runs is not None
     squared = [(method.sd("ndcg@20") or 0.0) ** 2 / 3 for method in (ours, rival)]
@@ -97,7 +104,7 @@ def test_the_report_has_a_line_for_each_search(searched_once: Place):
     assert all(f"| MML tuned | {name} |" in markdown and f"<td>{name}</td>" in html for name in NAMES)
     rows = opened(searched_once).searches()
     assert [row[-1] for row in rows[:3]].count("yes") == 1
-    assert "all methods x 2 seeds of each search on test" in markdown
+    assert "then what validation chooses of each search, and the published ones, x 2 seeds on test" in markdown
 
 
 @pytest.mark.pictures
@@ -106,8 +113,8 @@ def test_the_pictures_show_what_each_search_found(searched_once: Place):
     drawn = pictures(overview)
     names = {line.name for line in drawn[SHAPE].figure.data}
     assert overview.confirmed is not None
-    others = {1, 2, 3} - {overview.confirmed.winner.search}
-    assert {"winner", *(f"search {number}" for number in others)} <= names
+    others = {1, 2, 3} - {overview.confirmed.chosen.search}
+    assert {"MML tuned", *(f"search {number}" for number in others)} <= names
     assert {str(line.name).split(",")[0] for line in drawn[CURVES].figure.data} == {"search 1", "search 2", "search 3"}
 
 
@@ -119,13 +126,15 @@ def test_the_exported_config_is_that_of_the_search_that_validation_puts_first(se
     parser = argparse.ArgumentParser()
     add_study_arguments(parser)
     add_location_arguments(parser)
-    path = export_winner(existing_workspace(parser.parse_args(where))[0], chosen)
-    content = read_yaml(path)
+    export_confirmed(existing_workspace(parser.parse_args(where))[0], chosen)
+    content, search = read_yaml(searched.output / "tiny_mml" / "best.yaml"), tuned(chosen)[0].found_by(number)
+    assert search is not None
     seed = (number - 1) * 1000
-    assert content.get("search") == (None if number == 1 else NAMES[number - 1])
-    assert (content["study"], content["trial"]) == ("tiny_mml", chosen.winning_search.trial)
+    assert content.get("searched_in") == (None if number == 1 else NAMES[number - 1])
+    assert (content["study"], content["trial"]) == ("tiny_mml", search.trial)
     assert (content["config"]["seed"], list(content["test_by_seed"])) == (seed + 101, [seed + 201, seed + 202])
-    assert content["config"]["loss"] == chosen.winning_search.config.to_dict()["loss"]
+    assert content["config"]["loss"] == search.config.to_dict()["loss"]
+    assert chosen.named(chosen.methods[0]) == f"MML tuned, search {NAMES[number - 1]}"
 
 
 def test_the_best_search_by_validation_is_the_one_that_is_exported(searched_once: Place):
@@ -133,7 +142,7 @@ def test_the_best_search_by_validation_is_the_one_that_is_exported(searched_once
     best = max(outcome.finalists, key=lambda finalist: finalist.mean("ndcg@20"))
     content = read_yaml(searched_once.output / "tiny_mml" / "best.yaml")
     assert content["validation_by_seed"] == {seed: pytest.approx(found) for seed, found in best.by_seed.items()}
-    assert outcome.winning_search.number == best.search
+    assert outcome.named(outcome.methods[0]) == f"MML tuned, search {NAMES[best.search - 1]}"
 
 
 def test_run_again_nothing_is_searched_or_trained(searched: Place, capsys: pytest.CaptureFixture[str]):

@@ -1,4 +1,7 @@
-"""Every sentence of the verdict; `hpo.confirmation.wording` has those of its caveats."""
+"""Every sentence that a confirmation says but its caveats: who wins, and the verdict.
+
+tests/hpo/confirmation/wording.txt holds each of them once.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,28 @@ from collections.abc import Iterator, Sequence
 
 from hpo.confirmation.results import Method
 from hpo.confirmation.statistics import MIN_SEARCHES, MIN_TEST_USERS, Comparison, Evidence, Word
+from hpo.confirmation.winner import Decision
 from hpo.runs.store import BaselineResult
+from hpo.runtime.text import listed
+
+WINNER = "winner.yaml"
+
+
+def winner_said(decision: Decision, objective: str) -> str:
+    """Who wins, and why; or why nobody does."""
+    best, finalist = decision.best, decision.finalist
+    if best is None or finalist is None:
+        return f"there is no winner, and no {WINNER}: no method trained to the end on both splits"
+    value, test = f"validation {objective} {finalist.mean(objective):.4f}", f"{decision.test:.4f}"
+    label = best.label if decision.search is None else f"{best.label} as search {decision.search.study} found it"
+    why = f"the highest of {decision.compared} methods" if decision.compared > 1 else "no other method trained to the end"
+    if not decision.ahead:
+        return f"the winner is {label} ({WINNER}): {value}, {why}; on the test split, which did not choose, it has {test}"
+    ahead = listed(f"{other.label} ({other.metrics[objective]:.4f})" for other in decision.ahead)
+    return (
+        f"there is no winner, and no {WINNER}: without training {ahead} {'is' if len(decision.ahead) == 1 else 'are'} ahead on "
+        f"the test split, where {label} has {objective} {test}, the best of what was trained ({value}, {why})"
+    )
 
 
 def statements(
@@ -27,7 +51,7 @@ def statements(
             f"no verdict: the test split has {test_users} users, and {MIN_TEST_USERS} are needed; use more data or "
             "another test split"
         )
-    tuned = {method.label for method in methods if method.search.trials}
+    tuned = {method.label for method in methods if method.is_tuned}
     tuned_first = sorted(comparisons, key=lambda comparison: comparison.rival not in tuned)
     said += [verdict(comparison, objective) for comparison in tuned_first]
     said += _about_searches(sound) if comparisons else []
@@ -42,14 +66,13 @@ def _about_searches(sound: Sequence[Method]) -> Iterator[str]:
     single = [label for label, count in counts.items() if count == 1]
     if several:
         yield (
-            f"{' and '.join(several)}: how much searches vary is in the verdict, which is about what one search of this budget "
-            "finds"
+            f"{listed(several)}: how much searches vary is in the verdict, which is about what one search of this budget finds"
         )
     if single:
         found, these = ("were", "these configs") if len(single) > 1 else ("was", "this config")
         yield (
-            f"{' and '.join(single)} {found} found by one search{' each' if len(single) > 1 else ''}: the verdict is about "
-            f"{these}; another search may find others: confirm: {{searches: {MIN_SEARCHES}}}"
+            f"{listed(single)} {found} found by one search{' each' if len(single) > 1 else ''}: the verdict is about {these}; "
+            f"another search may find others: confirm: {{searches: {MIN_SEARCHES}}}"
         )
 
 
@@ -61,7 +84,7 @@ def _highest(best: Method, baselines: Sequence[BaselineResult], objective: str) 
         return f"the highest {objective} on the test split is that of {best.label}, {value:.4f}"
     return (
         f"of the trained losses {best.label} has the highest {objective} on the test split, {value:.4f}; without training, "
-        f"{' and '.join(ahead)}"
+        f"{listed(ahead)}"
     )
 
 
