@@ -67,8 +67,23 @@ def introduce(work: Workspace, console: Console) -> None:
     if sampler.never_learns(spec.search.trials, len(starts)):
         first = f"after {counted(len(starts), 'queued one')} " if starts else ""
         say(console, f"too few to learn from: sampler {sampler.name} {first}draws {sampler.n_startup_trials} trials at random")
+    say(console, _evaluated(work))
     if why_not := spec.search.never_prunes(len(starts)):
         say(console, f"no trial will be pruned: {why_not}")
+
+
+def _evaluated(work: Workspace) -> str:
+    """When trials are evaluated, and on how many users."""
+    search, looks = work.spec.search, work.spec.search.evaluate_at
+    some, all_ = (part.n_users_with_pairs for part in (work.sample, work.split[1]))
+    on_all = f"on all {all_:,} validation users"
+    if not looks:
+        return f"a trial is evaluated after epoch {search.epochs} {on_all}"
+    later = "every later one" if looks.step == 1 else f"every {looks.step} epochs from there"
+    first = f"a trial is evaluated after epoch {looks.start}" + (f" and {later}" if len(looks) > 1 else "")
+    if some == all_:
+        return f"{first}, and after epoch {search.epochs}, {on_all}"
+    return f"{first} on {some:,} of {all_:,} validation users, and after epoch {search.epochs} on all of them"
 
 
 def check_test_split(work: Workspace, console: Console) -> None:

@@ -20,6 +20,7 @@ from hpo.study.attributes import PUBLISHED_MARK, SAMPLED, WORKER
 from hpo.study.definition import STUDY_ID
 from hpo.study.objective import Objective
 from hpo.study.owner import note_owner, refuse_others
+from hpo.study.stored import EVALUATED_ON
 from hpo.study.trials import best_trials, trial_config, trial_metrics
 from hpo.study.workspace import Workspace
 from trainers.config import TrainConfig
@@ -235,7 +236,7 @@ def claim(folder: Path, study: optuna.Study, to_overwrite: bool = True) -> None:
 
 
 def trials_table(study: optuna.Study) -> pd.DataFrame:
-    """One row per trial: number, state, value, parameters, effective settings, epochs, seconds.
+    """One row per trial: number, state, value, parameters, effective settings, epochs, seconds, users measured on.
 
     A parameter that is a setting under the same name has the setting's column: what was trained with, which may be another
     value (the l2 that stands for none).
@@ -244,6 +245,8 @@ def trials_table(study: optuna.Study) -> pd.DataFrame:
     frame.columns = [
         str(name).removeprefix("user_attrs_").removeprefix("params_").removeprefix("value_") for name in frame.columns
     ]
+    some, all_ = study.user_attrs[EVALUATED_ON]
+    frame["validation_users"] = frame["state"].map({"PRUNED": some, "COMPLETE": all_}).astype("Int64")
     return frame.drop(columns=[WORKER, SAMPLED], errors="ignore").loc[:, lambda f: ~f.columns.duplicated(keep="last")]
 
 

@@ -26,6 +26,7 @@ from hpo.search.claims import is_dead
 from hpo.study.attributes import FAILURE
 from hpo.study.definition import stored_definition
 from hpo.study.spec import StudySpec
+from hpo.study.stored import on_some_users
 from hpo.study.trials import best_trials, has_failed, shown_metrics, tally, trial_config
 from trainers.config import TrainConfig, dotted
 from trainers.data.options import ValidationSplit
@@ -111,8 +112,10 @@ class Overview:
         trials = self.study.get_trials(deepcopy=False)
         budget, counts = self.spec.search.trials, tally(trials)
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        some = on_some_users(self.study)
+        pruned = f"{counts.pruned} pruned" + (f" (measured {some})" if counts.pruned and some else "")
         lost = sum(is_dead(trial, time.time(), math.inf) for trial in running)  # nobody has said how long others may take
-        parts = [finished_of(self.cost.trials, budget, "trials"), f"{counts.pruned} pruned", f"{counts.failed} failed"]
+        parts = [finished_of(self.cost.trials, budget, "trials"), pruned, f"{counts.failed} failed"]
         parts += [f"{counts.running - lost} running"] if counts.running > lost else []
         parts += [f"{lost} lost with a process that was killed, which hpo.run runs again"] if lost else []
         parts += [f"{self.cost.epochs:,} epochs trained in {duration(self.cost.seconds)}"]

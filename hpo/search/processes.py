@@ -97,7 +97,7 @@ class SearchJob:
         seen, validation = self.work.split
         work = self.work
         at, metrics = work.spec.search.evaluate_at, work.spec.measured
-        engine = make_engine(work.choice, seen, validation, at, work.lanes, stopper.should_stop, metrics)
+        engine = make_engine(work.choice, seen, validation, at, work.lanes, stopper.should_stop, metrics, work.sample)
         with while_it_exists(study, "searched"):
             Scheduler(
                 study,

@@ -12,6 +12,15 @@ from trainers.validation import SETTINGS, Count, Real, Whole
 
 FROZEN = SETTINGS | {"frozen": True}
 
+# How many users a trial is evaluated on before its last epoch. The number of the rule belongs to a study's identity: raise it
+# with every change of what follows from the same counts.
+SAMPLE_RULE = 1
+FEWEST_USERS = 1000  # in a sample, or all of them if there are fewer
+SHARE = 0.25  # of the training between two evaluations, which one of them may cost at most
+# Scores that an evaluation computes while training computes one: MML on Yelp2018, numba, two cores; 31,668 users x 38,048 items
+# in 1.13 s, 1.1 million pairs x 101 in 1.25 s. Most losses and engines train more slowly: there an evaluation costs less.
+CHEAPER = 12
+
 SEEDS_OF_A_SEARCH = 1000  # confirm counts on from the search's seed; that of the next repeat is past all of those
 Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - SEEDS_OF_A_SEARCH)]
 NotNegative = Annotated[Whole, Field(ge=0)]
@@ -80,7 +89,21 @@ class SearchPlan(BaseModel):
     def evaluation(self) -> dict[str, Any]:
         """How trials are evaluated, as plain data: what a study's identity holds of it."""
         looks = self.evaluate_at
-        return {} if self.pruner.name == "none" else {"first": looks.start, "interval": looks.step}
+        return {"first": looks.start, "interval": looks.step, "sample": SAMPLE_RULE} if looks else {}
+
+    def sample_size(self, n_users: int, n_items: int, n_pairs: int, negatives: int) -> int:
+        """How many of the validation's users a trial is evaluated on before its last epoch. It follows from counts alone, so
+        that it is the same wherever and whenever the study is searched.
+
+        Args:
+            n_users: with pairs held out.
+            n_pairs: trained on in an epoch, each with so many `negatives`.
+        """
+        if not self.evaluate_at:
+            return n_users
+        epochs = min(self.evaluate_at.start, self.evaluate_at.step)
+        affordable = int(SHARE * CHEAPER * epochs * n_pairs * (negatives + 1)) // n_items
+        return min(n_users, max(FEWEST_USERS, affordable))
 
     def never_prunes(self, queued: int) -> str:
         """Why the pruner will stop no trial of this search, whose first trials are queued; empty where it may, and where there

@@ -54,10 +54,11 @@ class EpochResult:
 class Engine(Protocol):
     """Trains one config per lane, an epoch at a time.
 
-    Built with `(seen, held_out, evaluate_at, device, should_stop, metrics)`, and `lanes` where there can be several. A lane is
-    measured in `metrics` (names such as `ndcg@20`) on `held_out` after the epochs in `evaluate_at` and after its config's last
-    epoch; without `held_out` never. A config's history depends on config and data alone: what looks at a lane (an evaluation,
-    `vectors`, `keep`, `state`) reads copies and changes no bit of how training goes on.
+    Built with `(seen, held_out, evaluate_at, device, should_stop, metrics, sample)`, and `lanes` where there can be several. A
+    lane is measured in `metrics` (names such as `ndcg@20`) on `held_out` after its config's last epoch, and on `sample`, or
+    without one on `held_out`, after earlier epochs in `evaluate_at`; without `held_out` never. A config's history depends on
+    config and data alone: what looks at a lane (an evaluation, `vectors`, `keep`, `state`) reads copies and changes no bit of
+    how training goes on.
 
     `start` and `epoch` raise OutOfMemory where the device's memory does not suffice. After that the lanes that were busy are
     free, and there may be fewer: look at `lanes` again.

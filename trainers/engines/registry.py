@@ -136,12 +136,14 @@ def make_engine(
     lanes: int = 1,
     should_stop: ShouldStop = never,
     metrics: Sequence[str] = USUAL_METRICS,
+    sample: Interactions | None = None,
 ) -> Engine:
     """Build the chosen engine; its module is imported only now. Of engines with one lane `lanes` is ignored.
 
     Args:
         evaluate_at: the epochs after which a config is measured, beside its last one.
         metrics: what its epochs are measured in on `held_out`, names such as `ndcg@20`.
+        sample: pairs of `held_out` that a config is measured on before its last epoch; None: on all of them.
 
     Raises:
         InputError: nothing to train or to evaluate on, or a metric that does not exist.
@@ -152,6 +154,6 @@ def make_engine(
         check_held_out(seen, held_out)
     entry = ENGINES[choice.name]
     more: dict[str, Any] = {"lanes": lanes} if entry.many_lanes else {}
-    more |= {"should_stop": should_stop, "metrics": metrics}
+    more |= {"should_stop": should_stop, "metrics": metrics, "sample": sample}
     engine: Engine = _named(entry.engine)(seen, held_out, evaluate_at, choice.device, **more)
     return engine

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainers import TrainConfig, hold_out
+from trainers import TrainConfig, evaluate, hold_out
 from trainers.engines import ENGINES, EngineChoice, make_engine
-from trainers.engines.protocol import State, every
+from trainers.engines.protocol import USUAL_METRICS, State, every
+from trainers.metrics.sample import of_some_users
 
 from ..test_negatives import ALL as NEGATIVES
 from .cases import MML, config, data
@@ -78,16 +79,21 @@ def test_a_state_after_every_epoch_changes_no_bit(case: str):
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.partition(" / ")[0] in LOOKED_AT])
 def test_looking_at_a_lane_changes_no_bit(case: str):
-    """One is measured, and its vectors, parameters and state are read, after every epoch; the other after the last alone."""
+    """One is measured, and its vectors, parameters and state are read, after every epoch; the other after the last alone.
+
+    Before the last epoch the users of a sample are measured, and no others.
+    """
     label, _, name = case.partition(" / ")
-    settings, ends = CONFIGS[label].replace(epochs=EPOCHS), []
+    settings, ends, some = CONFIGS[label].replace(epochs=EPOCHS), [], of_some_users(HELD_OUT, 20, seed=1)
     for looks in (True, False):
-        engine = make_engine(EngineChoice(name, "cpu", "named"), SEEN, HELD_OUT, every(1) if looks else ())
+        engine = make_engine(EngineChoice(name, "cpu", "named"), SEEN, HELD_OUT, every(1) if looks else (), sample=some)
         engine.start(0, settings)
-        for _ in range(EPOCHS):
+        for epoch in range(1, EPOCHS + 1):
             (result,) = engine.epoch()
             if looks:
-                engine.vectors(0), engine.keep(0), engine.state(0)
+                engine.keep(0), engine.state(0)
+                on = HELD_OUT if epoch == EPOCHS else some
+                assert result.metrics == evaluate(*engine.vectors(0), seen=SEEN, held_out=on, metrics=USUAL_METRICS)
         ends.append((([result], engine.vectors(0)), engine.state(0)))
     (looked_at, state), (left_alone, its_state) = ends
     assert same(looked_at, left_alone)

@@ -7,8 +7,10 @@ import pytest
 
 pytest.importorskip("triton", reason="needs triton")
 
-from trainers.engines.protocol import every
+from trainers import evaluate
+from trainers.engines.protocol import USUAL_METRICS, every
 from trainers.engines.triton_engine.engine import TritonEngine
+from trainers.metrics.sample import of_some_users
 
 from .cases import MML, data
 from .test_triton_engine import DEVICE, EVERYTHING, engine, ours, small
@@ -37,13 +39,16 @@ def test_going_on_from_a_state_changes_no_bit() -> None:
 def test_looking_at_a_lane_changes_no_bit() -> None:
     settings, ends = small(MML, **EVERYTHING), []
     seen, held_out = data(8, 24, 12), data(8, 24, 12, seed=1)
+    some = of_some_users(held_out, 3, seed=1)
     for looks in (True, False):
-        one = TritonEngine(seen, held_out, every(1) if looks else (), DEVICE)
+        one = TritonEngine(seen, held_out, every(1) if looks else (), DEVICE, sample=some)
         one.start(0, settings)
-        for _ in range(settings.epochs):
+        for epoch in range(1, settings.epochs + 1):
             (result,) = one.epoch()
             if looks:
-                one.vectors(0), one.keep(0), one.state(0)
+                one.keep(0), one.state(0)
+                on = held_out if epoch == settings.epochs else some
+                assert result.metrics == evaluate(*one.vectors(0), seen=seen, held_out=on, metrics=USUAL_METRICS)
         ends.append(((result.loss, result.metrics), *one.vectors(0), one.state(0)))
     (measured, *vectors, state), (its, *its_vectors, its_state) = ends
     assert measured == its
