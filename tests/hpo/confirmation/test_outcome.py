@@ -10,7 +10,7 @@ import pytest
 
 from hpo.confirmation.caveats import Caveat, CaveatKind, caveats_of, other_revisions
 from hpo.confirmation.outcome import Confirmation, DataCounts
-from hpo.confirmation.results import Finalist, Method, SearchCost
+from hpo.confirmation.results import Finalist, Method, SearchCost, SearchWinner
 from hpo.confirmation.stages import compared_by_users
 from hpo.confirmation.statements import statements
 from hpo.runs.provenance import provenance
@@ -26,6 +26,7 @@ from trainers.yaml_files import read_yaml, sealed, to_yaml
 from ..outcomes import CONFIG
 
 NDCG = "ndcg@20"
+OTHER = CONFIG.replace(loss={"name": "ccl", "margin": 0.5, "negative_weight": 9.0})
 BEYOND = Beyond(k=20, coverage=0.5, mean_popularity=3.0, gini=0.2, groups=[])
 
 
@@ -169,6 +170,26 @@ def test_what_tuning_brought_on_both_splits():
     found = of_kinds(caveats_of(methods, {"CCL tuned": [*finalists, other]}, [], 0, NDCG), CaveatKind.TUNING_GAIN)
     gains = {"validation_percent": pytest.approx(20.0), "test_percent": pytest.approx(-5.0)}
     assert found == [(CaveatKind.TUNING_GAIN, "CCL tuned", {"over": "CCL published", **gains})]
+
+
+def test_what_tuning_brought_in_several_searches_is_the_mean():
+    """The published config was a finalist of two of three: 0.6 against 0.5 there."""
+
+    def found(search: int, *values: float) -> list[Finalist]:
+        configs = OTHER, CONFIG
+        return [Finalist(0, one, 0.0, {0: {NDCG: v}}, search=search) for one, v in zip(configs, values, strict=False)]
+
+    searches = [SearchWinner(number, "s", 0, OTHER, [number - 1]) for number in (1, 2, 3)]
+    methods = [method("A tuned", 0.3, 0.3, 0.3, config=OTHER, searches=searches), method("A published", 0.2)]
+    validated = {"A tuned": [*found(1, 0.3, 0.2), *found(2, 0.9), *found(3, 0.3, 0.3)]}
+    gains = {"over": "A published", "validation_percent": pytest.approx(20.0), "test_percent": pytest.approx(50.0)}
+    assert of_kinds(caveats_of(methods, validated, [], 0, NDCG), *CaveatKind) == [(CaveatKind.TUNING_GAIN, "A tuned", gains)]
+
+
+def test_a_published_config_that_diverges_on_validation_is_no_error():
+    diverged = [Finalist(None, CONFIG, 0.0, {}, failure="nan in epoch 2")]
+    methods = [method("A", 0.1, config=OTHER), method("B", 0.1)]
+    assert caveats_of(methods, {"A": [Finalist(0, OTHER, 0.0, {0: {NDCG: 0.1}})], "B": diverged}, [], 0, NDCG) == []
 
 
 def test_baselines_are_shown_and_one_that_is_ahead_is_a_caveat():

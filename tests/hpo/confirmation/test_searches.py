@@ -15,7 +15,8 @@ from hpo.cli.context import existing_workspace
 from hpo.cli.flags import add_location_arguments, add_study_arguments
 from hpo.confirmation.caveats import CaveatKind
 from hpo.confirmation.outcome import Confirmation
-from hpo.confirmation.results import Method
+from hpo.confirmation.results import Finalist, Method
+from hpo.confirmation.searches import Search, Searches, Unusable
 from hpo.confirmation.statistics import Word
 from hpo.reporting.export import export_confirmed
 from hpo.reporting.figures import CURVES, SHAPE, pictures
@@ -24,7 +25,7 @@ from hpo.study.stored import stored_spec
 from trainers.yaml_files import read_yaml
 
 from ..conftest import Place, draw_nothing, make_place
-from ..outcomes import MML_OF_YELP, confirmed, facts, files, labels, opened, stored_runs
+from ..outcomes import CONFIG, MML_OF_YELP, confirmed, facts, files, labels, opened, stored_runs
 
 NAMES = ["tiny_mml", "tiny_mml-search2", "tiny_mml-search3"]
 RIVALS = ["tiny_ccl", "tiny_ccl-search2", "tiny_ccl-search3"]
@@ -206,3 +207,15 @@ def test_searches_are_continued_and_confirmed_later(place: Place, fails: Callabl
     long = "x" * 95
     assert "a study's name has" in fails(place.run(*few, "--searches", "2", "--study-name", long))
     assert long not in stored_studies(place)
+
+
+def test_a_repeat_of_which_all_diverges_is_not_used_and_said(searched_once: Place):
+    def select(search: Search) -> list[Finalist]:
+        by_seed = {} if search.number == 2 else {1: {"ndcg@20": 0.1}}
+        return [Finalist(0, CONFIG, 0.1, by_seed, "nan in epoch 2" if search.number == 2 else "", search=search.number)]
+
+    studies = stored_studies(searched_once)
+    storage = open_storage(str(searched_once.output / "journal.log"))
+    found, unusable = Searches(storage, select).found(stored_spec(studies["tiny_mml"]), studies["tiny_mml"], 3)
+    assert [(one.study, one.number, one.seed) for one in found] == [("tiny_mml", 1, 0), ("tiny_mml-search3", 3, 2000)]
+    assert unusable == {"tiny_mml-search2": Unusable("diverged")}
