@@ -12,47 +12,19 @@ from optuna.storages import BaseStorage
 from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
-from hpo.confirmation.results import Finalist, SearchCost, highest, search_cost
-from hpo.confirmation.searches import Found, Searches, Unusable, of_winner, same_budget
+from hpo.confirmation.contenders import Contender, title, tuned_contender
+from hpo.confirmation.results import highest, search_cost
+from hpo.confirmation.searches import Searches, Unusable, of_winner, same_budget
 from hpo.runtime.text import counted
 from hpo.study.definition import Difference, differences, stored_definition
 from hpo.study.owner import while_it_exists
 from hpo.study.spec import StudySpec
-from hpo.study.starts import starts_of
 from hpo.study.stored import stored_spec
 from hpo.study.trials import best_trials
 from hpo.study.workspace import Workspace
 from trainers import TrainConfig
 from trainers.config import dotted
 from trainers.errors import InputError
-from trainers.losses import LOSSES
-from trainers.published import USUAL
-
-
-@dataclass(frozen=True)
-class Contender:
-    """What enters stage 2 of confirm.
-
-    Attributes:
-        config: a paper's, or what a search has found: of several the one that validation puts first.
-        n_seeds: of each search.
-        found: what its searches have found; nothing for a paper's.
-    """
-
-    label: str
-    config: TrainConfig
-    n_seeds: int
-    found: Sequence[Found] = ()
-
-    @property
-    def finalists(self) -> list[Finalist]:
-        """What stage 1 chose from, in all searches."""
-        return [finalist for each in self.found for finalist in each.finalists]
-
-    @property
-    def search(self) -> SearchCost:
-        """What its searches took."""
-        return SearchCost.total([each.cost for each in self.found])
 
 
 @dataclass(frozen=True)
@@ -73,8 +45,7 @@ class Rivals:
         spec, plan = self.work.spec, self.work.spec.confirm
         found, unusable = self.searches.found(spec, self.study, plan.searches)
         found[0].winner(spec.objective)
-        best = highest([one for each in found for one in each.finalists], spec.objective, spec.name)
-        ours = Contender(f"{title(spec)} tuned", best.config, plan.seeds, found)
+        ours = tuned_contender(f"{title(spec)} tuned", found, plan.seeds, spec)
         return ours, _unused(ours, unusable, plan.searches)
 
     def of(self, ours: Contender) -> tuple[list[Contender], list[Caveat]]:
@@ -99,21 +70,15 @@ class Rivals:
         return kept, [*caveats, *self._caveats(ours, kept)]
 
     def _published(self, spec: StudySpec) -> list[Contender]:
-        published = spec.published(self.work.spec.confirm.epochs, 0)
-        return [] if published is None else [self._contender(spec, published[1], published[0])]
+        published, (n_seeds, fewer) = spec.published(self.work.spec.confirm.epochs, 0), self._seeds(spec)
+        return [] if published is None else [Contender(f"{title(spec)} {published[1]}{fewer}", published[0], n_seeds)]
 
-    def _contender(
-        self,
-        spec: StudySpec,
-        kind: str,
-        config: TrainConfig,
-        found: Sequence[Found] = (),
-    ) -> Contender:
-        """A config over as many seeds as ours, or over fewer, and labelled so, where the plan has fewer for its loss."""
+    def _seeds(self, spec: StudySpec) -> tuple[int, str]:
+        """Over how many seeds a rival is trained, ours or fewer where the plan has fewer for its loss, and what its label then
+        says."""
         plan = self.work.spec.confirm
         n_seeds = min(plan.seeds, plan.rival_seeds.get(spec.space.loss_name, plan.seeds))
-        fewer = f" ({counted(n_seeds, 'seed')}, not {plan.seeds})" if n_seeds < plan.seeds else ""
-        return Contender(f"{title(spec)} {kind}{fewer}", config, n_seeds, found)
+        return n_seeds, f" ({counted(n_seeds, 'seed')}, not {plan.seeds})" if n_seeds < plan.seeds else ""
 
     @cached_property
     def _n_trials(self) -> int:
@@ -137,16 +102,15 @@ class Rivals:
         theirs = stored_spec(study)
         if not best_trials(study, 1):
             return Unusable("no complete trial")
-        asked_for, trials = self.work.spec.confirm.searches, search_cost(study).trials
+        asked_for, trials, (n_seeds, fewer) = self.work.spec.confirm.searches, search_cost(study).trials, self._seeds(rival)
         found, unusable = self.searches.found(theirs, study, asked_for)
         if found[0].diverged:
             return Unusable("diverged")
-        chosen = highest([one for each in found for one in each.finalists], self.work.spec.objective, rival.name)
         unequal = [] if same_budget(trials, self._n_trials) else [f"{counted(trials, 'trial')}, not {self._n_trials}"]
         if len(found) != our_searches:
             unequal.append(f"{counted(len(found), 'search', 'searches')}, not {our_searches}")
-        kind = f"tuned ({'; '.join(unequal)})" if unequal else "tuned"
-        tuned = self._contender(rival, kind, chosen.config, found)
+        budget = f" ({'; '.join(unequal)})" if unequal else ""
+        tuned = tuned_contender(f"{title(rival)} tuned{budget}{fewer}", found, n_seeds, self.work.spec)
         return tuned, _unused(tuned, unusable, asked_for)
 
     def _unlike(self, study: optuna.Study, asked: StudySpec) -> list[Difference]:
@@ -159,15 +123,12 @@ class Rivals:
 
     def _caveats(self, ours: Contender, others: Sequence[Contender]) -> Iterator[Caveat]:
         """What the reader must know of how the configs came to be."""
-        spec, some_untuned = self.work.spec, any(not other.found for other in others)
+        spec, some_untuned = self.work.spec, any(not other.is_tuned for other in others)
         if some_untuned:
             yield Caveat(kind=CaveatKind.PAPER_SETTINGS, subject=spec.name)
         yield from _model_differences(ours, others, searched=spec.space.also)
-        sampler = spec.search.sampler
-        starts, _ = starts_of(spec)
-        if sampler.never_learns(self._n_trials, len(starts)):
-            facts: dict[str, JsonValue] = {"trials": self._n_trials, "random_trials": len(starts) + sampler.n_startup_trials}
-            yield Caveat(kind=CaveatKind.SHORT_SEARCH, subject=sampler.name, facts=facts)
+        for each in (ours, *others):
+            yield from each.caveats
         if spec.space.also and some_untuned:
             yield Caveat(kind=CaveatKind.NOT_SEARCHED_BY_ALL, subject=spec.name, facts={"fields": [*spec.space.also]})
 
@@ -196,10 +157,10 @@ def _reason(why: Unusable) -> dict[str, JsonValue]:
 
 def _without_duplicates(ours: Contender, others: Sequence[Contender], objective: str) -> tuple[list[Contender], list[Caveat]]:
     """The others without published configs that all searches of a method have found, and a caveat for each of those."""
-    tuned = [ours, *(other for other in others if other.found)]
+    tuned = [ours, *(other for other in others if other.is_tuned)]
     kept, caveats = [], []
     for other in others:
-        same = None if other.found else next((one for one in tuned if of_winner(other.config, one.found, objective)), None)
+        same = None if other.is_tuned else next((one for one in tuned if of_winner(other.config, one.found, objective)), None)
         if same is None:
             kept.append(other)
         else:
@@ -242,11 +203,3 @@ def _settings_besides_loss(config: TrainConfig, searched: Sequence[str]) -> dict
     return {
         key: value for key, value in dotted(config.to_dict()).items() if key not in left_out and not key.startswith("loss.")
     }
-
-
-def title(spec: StudySpec) -> str:
-    """The loss, with its encoder and negatives where they are not the usual ones."""
-    encoder, negatives = spec.model
-    unusual = [encoder] if encoder != USUAL[0] else []
-    unusual += [f"{negatives} negatives"] if negatives != USUAL[1] else []
-    return LOSSES[spec.space.loss_name].__name__ + (f" ({', '.join(unusual)})" if unusual else "")

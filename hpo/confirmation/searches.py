@@ -54,16 +54,23 @@ class Found:
     """What a search brought.
 
     Attributes:
-        seed: of the search, from which confirm counts on.
         cost: stage 1 included.
         finalists: what stage 1 chose from.
     """
 
-    study: str
-    seed: int
-    number: int
+    search: Search
     cost: SearchCost
     finalists: Sequence[Finalist]
+
+    @property
+    def study(self) -> str:
+        """The name of its study."""
+        return self.search.study.study_name
+
+    @property
+    def seed(self) -> int:
+        """That of the search, from which confirm counts on."""
+        return self.search.spec.search.seed
 
     def winner(self, objective: str) -> Finalist:
         """What stage 1 chose; raises what `highest` does."""
@@ -100,8 +107,7 @@ class Searches:
 
     def _found(self, search: Search) -> Found:
         finalists = self.select(search)
-        cost = search_cost(search.study).with_selection(finalists)
-        return Found(search.study.study_name, search.spec.search.seed, search.number, cost, finalists)
+        return Found(search, search_cost(search.study).with_selection(finalists), finalists)
 
     def _repeat(self, first: optuna.Study, asked: StudySpec, number: int) -> Found | Unusable:
         if asked.name not in optuna.get_all_study_names(self.storage):

@@ -11,11 +11,12 @@ import optuna
 from optuna.storages import BaseStorage
 
 from hpo.confirmation.caveats import caveats_of, other_revisions
+from hpo.confirmation.contenders import Contender
 from hpo.confirmation.data_caveats import data_caveats
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.confirmation.reading_log import log_reading, readings_of_other_studies
 from hpo.confirmation.results import Finalist, Method, SearchWinner, mean_of, search_cost
-from hpo.confirmation.rivals import Contender, Rivals
+from hpo.confirmation.rivals import Rivals
 from hpo.confirmation.searches import Search, Searches
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Floats, Measured, compare
 from hpo.runs.provenance import provenance
@@ -152,7 +153,7 @@ class Confirmer:
             yield SearchWinner(0, "", None, contender.config.replace(seed=first), seeds)
         for each in contender.found:
             seeds, winner = _seeds(each.seed + TEST_OFFSET, contender.n_seeds), each.winner(objective)
-            yield SearchWinner(each.number, each.study, winner.trial, winner.config.replace(seed=seeds[0]), seeds)
+            yield SearchWinner(each.search.number, each.study, winner.trial, winner.config.replace(seed=seeds[0]), seeds)
 
     def _tested(self, contender: Contender) -> tuple[Method, Floats]:
         """Stage 2: one method on train + validation, over further seeds; each model is read on test once. With it the objective

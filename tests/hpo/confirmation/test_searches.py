@@ -217,5 +217,5 @@ def test_a_repeat_of_which_all_diverges_is_not_used_and_said(searched_once: Plac
     studies = stored_studies(searched_once)
     storage = open_storage(str(searched_once.output / "journal.log"))
     found, unusable = Searches(storage, select).found(stored_spec(studies["tiny_mml"]), studies["tiny_mml"], 3)
-    assert [(one.study, one.number, one.seed) for one in found] == [("tiny_mml", 1, 0), ("tiny_mml-search3", 3, 2000)]
+    assert [(one.study, one.search.number, one.seed) for one in found] == [("tiny_mml", 1, 0), ("tiny_mml-search3", 3, 2000)]
     assert unusable == {"tiny_mml-search2": Unusable("diverged")}

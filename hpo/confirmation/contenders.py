@@ -1,0 +1,79 @@
+"""What enters stage 2 of confirm: what a search found, and published settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpo.confirmation.caveats import Caveat
+from hpo.confirmation.results import Finalist, SearchCost, highest
+from hpo.confirmation.search_caveats import search_caveats
+from hpo.confirmation.searches import Found
+from hpo.study.spec import StudySpec
+from trainers import TrainConfig
+from trainers.losses import LOSSES
+from trainers.published import USUAL
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What enters stage 2 of confirm.
+
+    Attributes:
+        config: a paper's, or what a search has found: of several the one that validation puts first.
+        n_seeds: how many it is trained over there, in each search.
+        found: what its searches have found; nothing for a published one.
+        caveats: on its searches.
+    """
+
+    label: str
+    config: TrainConfig
+    n_seeds: int
+    found: Sequence[Found] = ()
+    caveats: Sequence[Caveat] = ()
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether a search has found it."""
+        return bool(self.found)
+
+    @property
+    def finalists(self) -> list[Finalist]:
+        """From what stage 1 chose it, in all searches; nothing for a published one."""
+        return [finalist for each in self.found for finalist in each.finalists]
+
+    @property
+    def search(self) -> SearchCost:
+        """What its searches took; nothing for a published one."""
+        return SearchCost.total([each.cost for each in self.found])
+
+
+def tuned_contender(label: str, found: Sequence[Found], n_seeds: int, ours: StudySpec) -> Contender:
+    """What stage 1 chose among the finalists of a method's searches, the first of which has not diverged.
+
+    Args:
+        ours: the study that is confirmed, this one or the one that it is a rival of.
+
+    Raises:
+        InputError: all of one search diverged.
+    """
+    caveats: list[Caveat] = []
+    for each in found:
+        subject = f"{label}, search {each.study}" if len(found) > 1 else label
+        chosen = each.winner(ours.objective).trial
+        caveats += search_caveats(each.search.study, each.search.spec, subject, chosen, widen=ours.name)
+    config = highest([one for each in found for one in each.finalists], ours.objective, found[0].study).config
+    return Contender(label, config, n_seeds, found, caveats)
+
+
+def title(spec: StudySpec) -> str:
+    """The loss, with its encoder and negatives where they are not the usual ones."""
+    encoder, negatives = spec.model
+    unusual = [encoder] if encoder != USUAL[0] else []
+    unusual += [f"{negatives} negatives"] if negatives != USUAL[1] else []
+    return LOSSES[spec.space.loss_name].__name__ + (f" ({', '.join(unusual)})" if unusual else "")
+
+
+def best_label(spec: StudySpec, trial: int) -> str:
+    """What the best trial of a search is called before it is confirmed."""
+    return f"{title(spec)} (trial {trial})"
