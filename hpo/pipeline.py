@@ -16,15 +16,16 @@ from hpo.confirmation.statistics import MIN_TEST_USERS
 from hpo.confirmation.wording import sentences
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import TRIALS, check_owner, claim, export_best, export_confirmed, export_trials, exported
-from hpo.reporting.overview import CAVEATS_TITLE
+from hpo.reporting.overview import BROUGHT_TITLE, CAVEATS_TITLE
 from hpo.runs.train import CHECKPOINTS
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
 from hpo.search.claims import reap
 from hpo.search.processes import Backend, SearchJob, search_with_processes
 from hpo.study.owner import while_it_exists
+from hpo.study.spec import StudySpec
 from hpo.study.starts import enqueue_starts, starts_of
-from hpo.study.trials import finalist_trials, shown_metrics
+from hpo.study.trials import best_trials, finalist_trials, shown_metrics
 from hpo.study.widen import Widened, copy_trials
 from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
@@ -175,12 +176,12 @@ def confirm_study(
     check_owner(work.folder, study)
     work.check_data(study)
     plan = work.spec.confirm
-    if not finalist_trials(study, plan.top):
+    if not best_trials(study, 1):
         raise InputError(f"study {work.spec.name!r} has no complete trial to confirm; let it run longer")
     each = f" of each of {plan.searches} searches" if plan.searches > 1 else ""
     say(
         console,
-        f"confirming: {_finalists(study, plan.top)}{each}, those of rivals and published settings x "
+        f"confirming: {_finalists(study, work.spec)}{each}, those of rivals and published settings x "
         f"{counted(plan.select_seeds, 'seed')} on validation, then what it chooses of each loss and published settings x "
         f"{counted(plan.seeds, 'seed')} on test, {plan.epochs} epochs each",
     )
@@ -193,16 +194,20 @@ def confirm_study(
     over = ", or over searches" if plan.searches > 1 else ""
     title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}{over}"
     console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
-    caveats = [f"- {sentence}" for sentence in outcome.sentences()]
-    for line in [*outcome.statements(), *([f"{CAVEATS_TITLE}:"] if caveats else []), *caveats]:
+    for line in outcome.statements():
         say(console, line)
+    for heading, lines in ((BROUGHT_TITLE, outcome.brought()), (CAVEATS_TITLE, outcome.sentences())):
+        for line in [f"{heading}:", *(f"- {sentence}" for sentence in lines)] if lines else ():
+            say(console, line)
     report = publish(work.spec, study, storage, work.output)
     labels = [outcome.named(method) for method in exported(outcome).values()]
     files = [path, *(f"{config} ({label})" for config, label in zip(configs, labels, strict=True)), *report]
     say(console, f"wrote {', '.join(map(str, files))}")
 
 
-def _finalists(study: optuna.Study, top: int) -> str:
-    chosen = finalist_trials(study, top)
-    extra = " and the published one or its nearest" if len(chosen) > top else ""
+def _finalists(study: optuna.Study, spec: StudySpec) -> str:
+    top = spec.confirm.top
+    chosen = finalist_trials(study, top, spec)
+    other = "the first one" if spec.published(1, 0) is None else "the published one or its nearest"
+    extra = f" and {other}" if len(chosen) > top else ""
     return f"the top {min(top, len(chosen))} configs{extra}"

@@ -12,7 +12,6 @@ from pydantic import BaseModel, JsonValue
 
 from hpo.confirmation.results import Finalist, Method, chosen_of
 from hpo.runs.store import BaselineResult
-from trainers.config import TrainConfig
 from trainers.validation import SETTINGS
 
 MOST_POPULAR = "MostPop"  # the label of that baseline
@@ -41,7 +40,6 @@ class CaveatKind(StrEnum):
     TEST_READ_AGAIN = "test read again"
     TEST_CHANGED = "test changed"  # the test data are others than those of an earlier confirm
     TEST_READ_FOR_OTHERS = "test read for others"
-    TUNING_GAIN = "tuning gain"
     CURVE_RISES = "curve rises"  # at the end of the training
     LONGER_TRAINING_HELPED = "longer training helped"
     OTHER_REVISIONS = "other revisions"  # of the program trained or measured what is taken from the store
@@ -72,8 +70,7 @@ def caveats_of(
     search_epochs: int,
     objective: str,
 ) -> list[Caveat]:
-    """What the figures of every method give rise to: what tuning brought, what diverged, what looks unfinished, what was mixed,
-    what is below a baseline.
+    """What the figures of every method give rise to: what diverged, looks unfinished, was mixed, or is below a baseline.
 
     Args:
         methods: all of them, ours first.
@@ -84,7 +81,6 @@ def caveats_of(
     chosen = {label: finalist for label, finalist in found.items() if finalist is not None}
     unfinished = (_unfinished(label, finalist, search_epochs, objective) for label, finalist in chosen.items())
     return [
-        *_tuning_gains(methods, validated, objective),
         *(caveat for label, finalists in validated.items() if (caveat := _diverged(label, finalists)) is not None),
         *(caveat for caveat in unfinished if caveat is not None),
         *_mixed(methods),
@@ -101,39 +97,6 @@ def _diverged(label: str, finalists: Sequence[Finalist]) -> Caveat | None:
     lost = sum(not metrics for metrics in first.by_seed.values())
     facts: dict[str, JsonValue] = {"failed": len(failed), "of": len(finalists), "trial": first.trial, "failure": first.failure}
     return Caveat(kind=CaveatKind.DIVERGED, subject=label, facts=facts | {"lost_seeds": lost, "seeds": len(first.by_seed)})
-
-
-def _tuning_gains(
-    methods: Sequence[Method],
-    validated: Mapping[str, Sequence[Finalist]],
-    objective: str,
-) -> Iterator[Caveat]:
-    """What tuning a loss brought over its published settings, on the split that chose it and on the other.
-
-    On validation it is the mean over the searches of which those settings were finalists, too.
-    """
-    sound = [method for method in methods if not method.failure]
-    for label, finalists in validated.items():
-        tuned = next((method for method in sound if method.label == label), None)
-        for other in sound if tuned else ():
-            before = [_ahead_of(each, other.config, objective) for each in _by_search(finalists) if other is not tuned]
-            ahead, behind = (math.fsum(part) for part in zip((0.0, 0.0), *filter(None, before), strict=True))
-            if tuned and not other.searches and min(ahead, behind, other.mean(objective)) > 0:
-                gains = ahead / behind, tuned.mean(objective) / other.mean(objective)
-                validation, test = (100 * (gain - 1) for gain in gains)
-                facts: dict[str, JsonValue] = {"over": other.label, "validation_percent": validation, "test_percent": test}
-                yield Caveat(kind=CaveatKind.TUNING_GAIN, subject=label, facts=facts)
-
-
-def _by_search(finalists: Sequence[Finalist]) -> list[list[Finalist]]:
-    """The finalists of each search of a method."""
-    return [[one for one in finalists if one.search == number] for number in sorted({one.search for one in finalists})]
-
-
-def _ahead_of(finalists: Sequence[Finalist], config: TrainConfig, objective: str) -> tuple[float, float] | None:
-    """On validation the winner of a search, and a config that was a finalist of it; None where it was not."""
-    same = next((one for one in finalists if one.config.same_but_seed(config)), None)
-    return None if same is None else (max(one.mean(objective) for one in finalists), same.mean(objective))
 
 
 def _unfinished(label: str, chosen: Finalist, search_epochs: int, objective: str) -> Caveat | None:

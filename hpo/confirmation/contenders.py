@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import optuna
+
 from hpo.confirmation.caveats import Caveat
-from hpo.confirmation.results import Finalist, SearchCost, highest
+from hpo.confirmation.results import BestSoFar, Finalist, SearchCost, best_so_far, highest
 from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.searches import Found
+from hpo.study.attributes import PUBLISHED_MARK
 from hpo.study.spec import StudySpec
+from hpo.study.trials import first_of
 from trainers import TrainConfig
 from trainers.losses import LOSSES
 from trainers.published import USUAL
+
+
+@dataclass(frozen=True)
+class First:
+    """The trial that a search is compared with, where that is among its finalists: what it is called, and its number."""
+
+    label: str
+    trial: int
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,8 @@ class Contender:
         config: a paper's, or what a search has found: of several the one that validation puts first.
         n_seeds: how many it is trained over there, in each search.
         found: what its searches have found; nothing for a published one.
+        firsts: what each search is compared with; None where that is no finalist.
+        searches: how the best value of each rose.
         caveats: on its searches.
     """
 
@@ -30,6 +44,8 @@ class Contender:
     config: TrainConfig
     n_seeds: int
     found: Sequence[Found] = ()
+    firsts: Sequence[First | None] = ()
+    searches: Sequence[BestSoFar] = ()
     caveats: Sequence[Caveat] = ()
 
     @property
@@ -63,7 +79,17 @@ def tuned_contender(label: str, found: Sequence[Found], n_seeds: int, ours: Stud
         chosen = each.winner(ours.objective).trial
         caveats += search_caveats(each.search.study, each.search.spec, subject, chosen, widen=ours.name)
     config = highest([one for each in found for one in each.finalists], ours.objective, found[0].study).config
-    return Contender(label, config, n_seeds, found, caveats)
+    firsts = [_first(each.search.study, each.search.spec) for each in found]
+    return Contender(label, config, n_seeds, found, firsts, [best_so_far(each.search.study) for each in found], caveats)
+
+
+def _first(study: optuna.Study, spec: StudySpec) -> First | None:
+    """The published config, or where no paper has one the first complete trial."""
+    trial = first_of(study, spec)
+    if trial is None:
+        return None
+    published = trial.user_attrs.get(PUBLISHED_MARK)
+    return First(f"{title(spec)} {published}" if published else f"trial {trial.number}, its first", trial.number)
 
 
 def title(spec: StudySpec) -> str:

@@ -12,8 +12,9 @@ from pydantic import BaseModel, Field, model_validator
 
 from hpo.confirmation.caveats import Caveat
 from hpo.confirmation.results import Finalist, Method, chosen_of, highest, mean_and_sd, mean_sd
-from hpo.confirmation.statements import statements, winner_said
+from hpo.confirmation.statements import statements, tuning_said, winner_said
 from hpo.confirmation.statistics import Comparison
+from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import Decision, decide
 from hpo.confirmation.wording import sentences
 from hpo.runs.provenance import Provenance
@@ -61,10 +62,11 @@ class DataCounts(BaseModel):
 
 
 class InWords(BaseModel):
-    """Statements and caveats as sentences, for who reads the file; made of the other fields."""
+    """Statements, what each search brought, and caveats as sentences, for who reads the file; made of the other fields."""
 
     model_config = SETTINGS | {"frozen": True}
     statements: tuple[str, ...] = ()
+    tuning: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
 
 
@@ -78,6 +80,7 @@ class Confirmation(Stored):
         validated: by a method's label what validation chose its config from; of one that is not tuned its config alone. Ours
             first.
         methods: ours first; means are made of `by_seed`; the test split was read once per run, at the last epoch.
+        tuning: what each search brought; ours first.
         comparisons: ours against every other method that trained to the end, in the objective.
     """
 
@@ -91,6 +94,7 @@ class Confirmation(Stored):
     methods: Annotated[list[Method], Field(min_length=1)]
     comparisons: list[Comparison]
     caveats: list[Caveat]
+    tuning: list[Tuning]
     baselines: list[BaselineResult]
     validated: dict[str, list[Finalist]]
     definition: Definition
@@ -100,7 +104,7 @@ class Confirmation(Stored):
     def _can_be_shown(self) -> Confirmation:
         """All that tables and sentences are made of is there: a file may have been altered and sealed anew."""
         try:
-            _ = self.rows(), self.searches(), self.statements(), self.sentences(), self.chosen
+            _ = self.rows(), self.search_rows(), self.statements(), self.brought(), self.sentences(), self.chosen
             _ = [chosen_of(self.validated[method.label], self.objective) for method in self.methods]
         except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
             raise ValueError(f"its parts do not fit together ({type(error).__name__}: {first_line(error)})") from None
@@ -156,7 +160,7 @@ class Confirmation(Stored):
         ours, theirs = first.mean(self.objective), method.mean(self.objective)
         return f"{100 * (ours / theirs - 1):+.1f} %" if theirs else "n/a"
 
-    def searches(self) -> list[list[str]]:
+    def search_rows(self) -> list[list[str]]:
         """Cells for each search of the methods with several: method, study, the trial that stage 1 chose there, the objective
         on validation and on test, and whether it is the one that validation puts first.
         """
@@ -182,6 +186,10 @@ class Confirmation(Stored):
         said = statements(self.methods, self.comparisons, self.baselines, self.data.users_with_test, self.objective)
         return [winner_said(self.decision, self.objective), *said]
 
+    def brought(self) -> list[str]:
+        """What each search brought, a sentence or two each."""
+        return [tuning_said(tuning, self.objective) for tuning in self.tuning]
+
     def sentences(self) -> list[str]:
         """The caveats in words."""
         return sentences(self.caveats, self.objective)
@@ -192,7 +200,7 @@ class Confirmation(Stored):
         Raises:
             InputError: the folder cannot be written.
         """
-        words = InWords(statements=tuple(self.statements()), caveats=tuple(self.sentences()))
+        words = InWords(statements=tuple(self.statements()), tuning=tuple(self.brought()), caveats=tuple(self.sentences()))
         text = to_yaml(self.model_copy(update={"in_words": words}).to_dict())
         write_text(folder / CONFIRM, sealed(text), CHANGE_OUTPUT_HINT, make_folder=False)
         return folder / CONFIRM

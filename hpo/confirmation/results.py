@@ -8,13 +8,17 @@ from dataclasses import field
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 from pydantic.dataclasses import dataclass
 
 from hpo.runs.store import Beyond
+from hpo.study.attributes import FINISHED
 from hpo.study.trials import tally
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.validation import SETTINGS
+
+PARTS = 3  # of a search, of which the last one is looked at
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -50,6 +54,38 @@ def search_cost(study: optuna.Study) -> SearchCost:
     spent = [trial.user_attrs for trial in trials]
     seconds = sum(attrs.get("train_seconds", 0.0) + attrs.get("evaluate_seconds", 0.0) for attrs in spent)
     return SearchCost(tally(trials).finished, sum(attrs.get("epochs_trained", 0) for attrs in spent), round(seconds, 1))
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class BestSoFar:
+    """The best value of a search after each of its finished trials, pruned ones included, which have no value.
+
+    Attributes:
+        trials: how many there are.
+        rises: the best value, by how many trials were finished when it rose to that.
+    """
+
+    trials: int
+    rises: dict[int, float]
+
+    def after(self, trials: int) -> float | None:
+        """The best value after so many trials, None before the first complete one."""
+        return max((value for number, value in self.rises.items() if number <= trials), default=None)
+
+    @property
+    def late_percent(self) -> float | None:
+        """By how much it rose in the last third of the trials; None where that cannot be said."""
+        before, now = self.after(self.trials - self.trials // PARTS), self.after(self.trials)
+        return None if self.trials < PARTS or before is None or now is None else percent(now, before)
+
+
+def best_so_far(study: optuna.Study) -> BestSoFar:
+    """The best value of a study after each of its trials, in the order in which they were proposed."""
+    trials, rises, best = study.get_trials(deepcopy=False, states=FINISHED), dict[int, float](), float("-inf")
+    for number, trial in enumerate(trials, start=1):
+        if trial.state == TrialState.COMPLETE and trial.value is not None and trial.value > best:
+            best = rises[number] = trial.value
+    return BestSoFar(len(trials), rises)
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -204,3 +240,8 @@ def mean_of(parts: Sequence[Any]) -> Any:
     if isinstance(first, list):
         return [mean_of(list(column)) for column in zip(*parts, strict=True)]
     return statistics.fmean(parts)
+
+
+def percent(value: float, before: float) -> float | None:
+    """By how much a value is above another one, which is above 0; None where it is not."""
+    return 100 * (value / before - 1) if before > 0 else None

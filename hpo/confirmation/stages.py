@@ -19,6 +19,7 @@ from hpo.confirmation.results import Finalist, Method, SearchWinner, mean_of, se
 from hpo.confirmation.rivals import Rivals
 from hpo.confirmation.searches import Search, Searches
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Floats, Measured, compare
+from hpo.confirmation.tuning import tunings
 from hpo.runs.provenance import provenance
 from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunStore
 from hpo.runs.train import FullRuns, Progress
@@ -88,6 +89,7 @@ class Confirmer:
                 *other_revisions(ours.label, self._full_runs.programs.values(), by.program),
                 *caveats_of(methods, validated, baselines, spec.search.epochs, spec.objective),
             ],
+            tuning=tunings(compared, methods, validated, spec.objective),
             baselines=baselines,
             validated=validated,
             definition=stored_definition(study.study_name, study.user_attrs),
@@ -112,7 +114,7 @@ class Confirmer:
     def _select(self, search: Search) -> list[Finalist]:
         """Stage 1 of a search: the top configs and the published one on train, over fresh seeds, scored on validation."""
         plan, spec = self.work.spec.confirm, search.spec
-        trials = finalist_trials(search.study, plan.top)
+        trials = finalist_trials(search.study, plan.top, spec)
         if not trials:
             raise InputError(f"study {spec.name!r} has no complete trial to confirm; let it run longer")
         finalists = []

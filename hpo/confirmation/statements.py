@@ -1,19 +1,22 @@
-"""Every sentence that a confirmation says but its caveats: who wins, and the verdict.
+"""Every sentence that a confirmation says but its caveats: who wins, the verdict, and what each search brought.
 
 tests/hpo/confirmation/wording.txt holds each of them once.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Sequence
 
-from hpo.confirmation.results import Method
+from hpo.confirmation.results import BestSoFar, Method
 from hpo.confirmation.statistics import MIN_SEARCHES, MIN_TEST_USERS, Comparison, Evidence, Word
+from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import Decision
 from hpo.runs.store import BaselineResult
 from hpo.runtime.text import counted, listed
 
 WINNER = "winner.yaml"
+STILL_PAYS = 1.0  # percent of the best value, in the last third of the trials
 
 
 def winner_said(decision: Decision, objective: str) -> str:
@@ -31,6 +34,42 @@ def winner_said(decision: Decision, objective: str) -> str:
         f"there is no winner, and no {WINNER}: without training {ahead} {'is' if len(decision.ahead) == 1 else 'are'} ahead on "
         f"the test split, where {label} has {objective} {test}, the best of what was trained ({value}, {why})"
     )
+
+
+def tuning_said(tuning: Tuning, objective: str) -> str:
+    """What a search brought on validation, what was left of it on test, and whether its last trials still paid."""
+    return f"{_gain_said(tuning, objective)}; {late_said(tuning.searches)}"
+
+
+def _gain_said(tuning: Tuning, objective: str) -> str:
+    validation, test, over = tuning.validation_percent, tuning.test_percent, tuning.over
+    if validation is None:
+        unknown = f"what its search gained over {over or 'its first trial'} is not known"
+        return f"{tuning.label}: {unknown}, since that diverged or found nothing on validation"
+    if tuning.is_same:
+        return f"{tuning.label}: its search found nothing that is better on validation than {over}, which it chose"
+    if tuning.is_overtuned:
+        gained = f"its search gained {validation:+.1f} % on validation {objective} over {over}"
+        return f"{tuning.label} is overtuned: {gained}, and {test:+.1f} % came of it on test"
+    left = "what was left of it on test was not measured" if test is None else f"{test:+.1f} % was left on test"
+    if validation <= 0:
+        better = f"its search found nothing that is better on validation {objective} than {over} ({validation:+.1f} %"
+        return f"{tuning.label}: {better}{')' if test is None else f'; {test:+.1f} % on test)'}"
+    return f"{tuning.label}: its search gained {validation:+.1f} % on validation {objective} over {over}; {left}"
+
+
+def late_said(searches: Sequence[BestSoFar]) -> str:
+    """Whether the last trials of a search, or of several on average, still paid."""
+    rises = [rise for search in searches if (rise := search.late_percent) is not None]
+    trials = max((search.trials for search in searches), default=0)
+    of_several = f" (mean of {len(rises)} searches)" if len(rises) > 1 else ""
+    if not rises:
+        return f"its {counted(trials, 'trial')} are too few to tell whether more of them would pay"
+    if max(rises) == 0:
+        return f"its best value did not rise in the last third of {counted(trials, 'trial')}{of_several}"
+    rise = statistics.fmean(rises)
+    more = "; more trials may find better ones (--trials)" if rise >= STILL_PAYS else ""
+    return f"its best value rose by {rise:.1f} % in the last third of {counted(trials, 'trial')}{of_several}{more}"
 
 
 def statements(

@@ -162,11 +162,6 @@ def _not_searched_by_all(subject: str, facts: Facts) -> str:
     return f"{fields}: searched for tuned methods only; the others have the values of their study file (see the report)"
 
 
-def _tuning_gain(subject: str, facts: Facts) -> str:
-    validation, test = (f"{facts[f'{split}_percent']:+.1f} % on {split}" for split in ("validation", "test"))
-    return f"{subject} against {facts['over']}: {validation} (used to choose it), {test}"
-
-
 def _curve_rises(subject: str, facts: Facts) -> str:
     rise = f"still rose by {_each(facts, 'percent', '.1f')} % from epoch {facts['from_epoch']} to {facts['to_epoch']}"
     return f"{subject}: validation {facts['objective']} {rise}{_unfinished(facts)}"
@@ -241,7 +236,6 @@ WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
     CaveatKind.AT_RANGE_END: _at_range_end,
     CaveatKind.DIVERGED: _diverged,
     CaveatKind.NOT_SEARCHED_BY_ALL: _not_searched_by_all,
-    CaveatKind.TUNING_GAIN: _tuning_gain,
     CaveatKind.CURVE_RISES: _curve_rises,
     CaveatKind.LONGER_TRAINING_HELPED: _longer_training_helped,
     CaveatKind.OTHER_REVISIONS: _other_revisions,

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.confirmation.results import Finalist
 from hpo.reporting.overview import Overview
+from hpo.reporting.search_progress import best_so_far_figure
 from hpo.study.attributes import FINISHED
 from hpo.study.stored import on_some_users
 from trainers.losses import CCL, MML, Loss
@@ -190,6 +191,9 @@ def _search(overview: Overview) -> dict[str, Picture]:
         warnings.simplefilter("ignore", ExperimentalWarning)
         history = optuna.visualization.plot_optimization_history(study, target_name=f"validation {overview.spec.objective}")
         drawn["history"] = Picture("Search history", "Each complete trial's value, and the best so far.", history)
+        rises = best_so_far_figure(overview.searches(), overview.spec.objective)
+        caption = "The best value by finished trials, pruned ones included: a line that is flat at its end asks for no more."
+        drawn["best-so-far"] = Picture("Would more trials pay?", caption, rises)
         curves = _trial_curves(study.get_trials(deepcopy=False, states=FINISHED), overview.spec.objective)
         before = f" Before their last epoch trials are measured {some}." if some else ""
         caption = f"Pruned trials end early and are grey.{before}"

@@ -16,9 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.confirmation.contenders import best_label
 from hpo.confirmation.outcome import Confirmation, confirmation
-from hpo.confirmation.results import Method, SearchCost, chosen_of, search_cost
+from hpo.confirmation.results import BestSoFar, Method, SearchCost, best_so_far, chosen_of, search_cost
 from hpo.confirmation.search_caveats import search_caveats
-from hpo.confirmation.statements import WINNER
+from hpo.confirmation.statements import WINNER, late_said
 from hpo.confirmation.statistics import Comparison, Word
 from hpo.confirmation.wording import sentences
 from hpo.reporting.export import BEST
@@ -37,7 +37,7 @@ from trainers.metrics.gradient_share import HARDEST
 from trainers.text import visible
 from trainers.yaml_files import to_yaml
 
-CAVEATS_TITLE = "Caveats"
+CAVEATS_TITLE, BROUGHT_TITLE = "Caveats", "What each search brought"
 SHOWN_FAILURES = 3  # failed trials whose reason is said
 SEARCH_COLUMNS = ["trials", "epochs to find", "time to find", "time to test"]
 SEARCHES_COLUMNS = ["method", "search", "trial chosen", "validation", "test", "best on validation"]
@@ -136,7 +136,18 @@ class Overview:
         if self.best is None:
             return "No trial is complete yet."
         figures = f"validation {shown_metrics(self.best, self.spec)} after {self.spec.search.epochs} epochs"
-        return f"Best trial: number {self.best.number}, {figures}."
+        late = "" if self.confirmed else f" Of the search, {late_said([best_so_far(self.study)])}."
+        return f"Best trial: number {self.best.number}, {figures}.{late}"
+
+    def brought(self) -> list[str]:
+        """What the search of each method brought; empty before confirm."""
+        return self.confirmed.brought() if self.confirmed else []
+
+    def searches(self) -> dict[str, list[BestSoFar]]:
+        """How the best value rose, by method; before confirm in this study alone."""
+        if self.confirmed:
+            return {tuning.label: tuning.searches for tuning in self.confirmed.tuning}
+        return {self.spec.name: [best_so_far(self.study)]}
 
     def facts(self) -> list[str]:
         """What was compared, how: one line each."""
@@ -171,9 +182,9 @@ class Overview:
         ]
         return trained + baselines
 
-    def searches(self) -> list[list[str]]:
+    def search_rows(self) -> list[list[str]]:
         """Rows under SEARCHES_COLUMNS: what each search found; empty before confirm, and where none was repeated."""
-        return self.confirmed.searches() if self.confirmed else []
+        return self.confirmed.search_rows() if self.confirmed else []
 
     @staticmethod
     def _on_validation(method: Method, confirmed: Confirmation) -> str:
@@ -235,6 +246,8 @@ class Overview:
         lines += [plain(self.progress()), plain(self.best_trial()), ""]
         if self.methods():
             lines += [*markdown_table(self.method_columns, self.methods()), ""]
+        if self.brought():
+            lines += [f"## {BROUGHT_TITLE}", "", *(f"- {plain(sentence)}" for sentence in self.brought()), ""]
         if self.caveats():
             lines += [f"## {CAVEATS_TITLE}", "", *(f"- {plain(sentence)}" for sentence in self.caveats()), ""]
         return "\n".join(lines)

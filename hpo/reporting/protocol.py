@@ -25,7 +25,7 @@ def protocol(spec: StudySpec, validation: ValidationSplit, confirmed: Confirmati
 def _of_confirm(confirmed: Confirmation) -> list[str]:
     n_select = max(len(finalist.by_seed) for finalist in confirmed.finalists)
     n_test = max(len(seeds) for method in confirmed.methods for seeds in method.seeds)
-    search = " search" if confirmed.searches() else ""
+    search = " search" if confirmed.search_rows() else ""
     data = confirmed.data
     return [
         f"Confirm: {counted(len(confirmed.finalists), 'config')} of this study x {counted(n_select, 'seed')} on "

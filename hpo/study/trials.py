@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.study.attributes import (
     FAILURE,
     LOST,
+    PUBLISHED_MARK,
     RETRY_OF,
     stands_for_published,
 )
@@ -97,13 +98,22 @@ def best_trials(study: optuna.Study, count: int | None = None) -> list[FrozenTri
     return sorted(by_params.values(), key=lambda trial: (-(trial.value or 0.0), trial.number))[:count]
 
 
-def finalist_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
+def finalist_trials(study: optuna.Study, count: int, spec: StudySpec) -> list[FrozenTrial]:
     """What confirm retrains: the best `count` trials, and the published config, or what is nearest to it, whatever its rank.
 
     A search of few epochs ranks fast learners too high (benchmarks/RESULTS.md): what a paper trained to the end may overtake.
+    Where no paper has one, the first trial is in its place: what a search brought is told by it.
     """
+    ranked, first = best_trials(study), first_of(study, spec)
+    return ranked[:count] + [trial for trial in ranked[count:] if stands_for_published(trial) or trial is first]
+
+
+def first_of(study: optuna.Study, spec: StudySpec) -> FrozenTrial | None:
+    """The complete trial that a search is compared with: the published config; where no paper has one, the first."""
     ranked = best_trials(study)
-    return ranked[:count] + [trial for trial in ranked[count:] if stands_for_published(trial)]
+    if spec.published(spec.search.epochs, spec.search.seed) is not None:
+        return next((trial for trial in ranked if PUBLISHED_MARK in trial.user_attrs), None)
+    return min(ranked, key=lambda trial: trial.number, default=None)
 
 
 def attempts(trials: Sequence[FrozenTrial], number: int) -> Iterator[FrozenTrial]:

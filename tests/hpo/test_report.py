@@ -82,7 +82,7 @@ def test_the_page_needs_no_network_and_has_its_pictures(place: Place):
     assert not re.findall(r"<(?:script|img|link|iframe)[^>]+(?:src|href)=", html)
     assert len(re.findall("<html", html)) == 1
     assert html.count("Plotly.newPlot(") == len(re.findall('id="figure-', html)) >= 6
-    for key in ("shape", "confirm-curves", "popularity", "history", "curves", "effects"):
+    for key in ("shape", "confirm-curves", "popularity", "history", "best-so-far", "curves", "effects"):
         assert f'id="figure-{key}"' in html
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from hpo.confirmation.caveats import MOST_POPULAR, Caveat, CaveatKind, caveats_of, other_revisions
 from hpo.confirmation.outcome import Confirmation, DataCounts
-from hpo.confirmation.results import Finalist, Method, SearchCost, SearchWinner
+from hpo.confirmation.results import BestSoFar, Finalist, Method, SearchCost
 from hpo.confirmation.stages import compared_by_users
 from hpo.confirmation.statements import statements
+from hpo.confirmation.tuning import Tuning
 from hpo.runs.provenance import provenance
 from hpo.runs.store import BaselineResult, Beyond
 from hpo.study.definition import SplitData, definition_of
@@ -69,6 +70,7 @@ def outcome(
     baselines: list[BaselineResult] | None = None,
     caveats: list[Caveat] | None = None,
     validated: dict[str, list[Finalist]] | None = None,
+    tuning: list[Tuning] | None = None,
 ) -> Confirmation:
     spec = StudySpec.model_validate({"name": "s", "dataset": "demo", "space": {"name": "mml"}})
     return Confirmation(
@@ -80,6 +82,7 @@ def outcome(
         methods=list(methods),
         comparisons=compared_by_users(with_users(*methods), NDCG),
         caveats=caveats or [],
+        tuning=tuning or [],
         baselines=baselines or [],
         validated=validated or {one.label: [on_validation(number, 1.0)] for number, one in enumerate(methods)},
         definition=definition_of(spec, SplitData("sum", DATA.validation_split, "seen", "held out"), "numba"),
@@ -161,33 +164,6 @@ def test_the_table_by_hand():
     ]
 
 
-def test_what_tuning_brought_on_both_splits():
-    def of(weight: float) -> TrainConfig:
-        return CONFIG.replace(loss={"name": "ccl", "margin": 0.5, "negative_weight": weight})
-
-    finalists = [Finalist(trial, of(weight), 0.0, {0: {"ndcg@20": v}}) for trial, weight, v in ((0, 1.0, 0.25), (4, 2.0, 0.3))]
-    other = Finalist(9, of(3.0), 0.0, {0: {"ndcg@20": 0.29}})  # has no row on test
-    rows = ("MML tuned", 9.0, 0.3), ("CCL tuned", 2.0, 0.19), ("CCL published", 1.0, 0.2)
-    methods = [method(label, value, config=of(weight)) for label, weight, value in rows]
-    found = of_kinds(caveats_of(methods, {"CCL tuned": [*finalists, other]}, [], 0, NDCG), CaveatKind.TUNING_GAIN)
-    gains = {"validation_percent": pytest.approx(20.0), "test_percent": pytest.approx(-5.0)}
-    assert found == [(CaveatKind.TUNING_GAIN, "CCL tuned", {"over": "CCL published", **gains})]
-
-
-def test_what_tuning_brought_in_several_searches_is_the_mean():
-    """The published config was a finalist of two of three: 0.6 against 0.5 there."""
-
-    def found(search: int, *values: float) -> list[Finalist]:
-        configs = OTHER, CONFIG
-        return [Finalist(0, one, 0.0, {0: {NDCG: v}}, search=search) for one, v in zip(configs, values, strict=False)]
-
-    searches = [SearchWinner(number, "s", 0, OTHER, [number - 1]) for number in (1, 2, 3)]
-    methods = [method("A tuned", 0.3, 0.3, 0.3, config=OTHER, searches=searches), method("A published", 0.2)]
-    validated = {"A tuned": [*found(1, 0.3, 0.2), *found(2, 0.9), *found(3, 0.3, 0.3)]}
-    gains = {"over": "A published", "validation_percent": pytest.approx(20.0), "test_percent": pytest.approx(50.0)}
-    assert of_kinds(caveats_of(methods, validated, [], 0, NDCG), *CaveatKind) == [(CaveatKind.TUNING_GAIN, "A tuned", gains)]
-
-
 def test_baselines_are_shown_and_one_that_is_ahead_is_a_caveat():
     baselines = [baseline("MostPop", 0.05, 0.1), baseline("EASE", 0.3, 0.4)]
     found = outcome(method("A", 0.1), baselines=baselines)
@@ -232,9 +208,11 @@ def test_no_verdict_when_the_winner_diverges():
 def test_the_file_is_read_by_the_class_that_wrote_it(tmp_path: Path):
     caveat = Caveat(kind=CaveatKind.TEST_READ_AGAIN, subject="s", facts={"times": 2})
     methods = [method("A", 0.1, 0.2, beyond=BEYOND, gradient={"active": 0.5}), method("B", 0.1), method("C", failure="nan")]
-    written = outcome(*methods, baselines=[baseline("EASE", 0.3, 0.4)], caveats=[caveat])
+    tuning = [Tuning("A", "B", False, 4.0, None, [BestSoFar(30, {1: 0.1, 25: 0.2})])]
+    written = outcome(*methods, baselines=[baseline("EASE", 0.3, 0.4)], caveats=[caveat], tuning=tuning)
     read = Confirmation.read(written.write(tmp_path))
     assert list(read.in_words.statements) == written.statements()
+    assert list(read.in_words.tuning) == written.brought()
     assert list(read.in_words.caveats) == written.sentences()
     assert read.model_copy(update={"in_words": written.in_words}) == written
 

@@ -103,7 +103,7 @@ def test_the_verdict_counts_how_much_searches_vary_and_says_so(searched_once: Pl
 def test_the_report_has_a_line_for_each_search(searched_once: Place):
     markdown, html = files(searched_once)
     assert all(f"| MML tuned | {name} |" in markdown and f"<td>{name}</td>" in html for name in NAMES)
-    rows = opened(searched_once).searches()
+    rows = opened(searched_once).search_rows()
     assert [row[-1] for row in rows[:3]].count("yes") == 1
     assert "then what validation chooses of each search, and the published ones, x 2 seeds on test" in markdown
 
@@ -163,7 +163,7 @@ def test_one_of_three_searches_may_be_confirmed_alone(searched: Place):
     assert [list(method.by_seed) for method in outcome.methods] == [[201, 202]] * len(outcome.methods)
     said = "MML tuned and CCL tuned were found by one search each: the verdict is about these configs"
     assert any(sentence.startswith(said) for sentence in outcome.statements())
-    assert opened(searched).searches() == []
+    assert opened(searched).search_rows() == []
 
 
 def test_a_repeat_that_cannot_be_used_is_said(searched: Place):

@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
-from hpo.confirmation.results import Finalist, Method, SearchCost, SearchWinner
-from hpo.confirmation.statements import statements, winner_said
+from hpo.confirmation.results import BestSoFar, Finalist, Method, SearchCost, SearchWinner
+from hpo.confirmation.statements import statements, tuning_said, winner_said
 from hpo.confirmation.statistics import Comparison, Evidence
+from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import decide
 from hpo.confirmation.wording import TOGETHER, WHY_NOT_TUNED, WORDING, sentence, sentences
 from hpo.runs.store import BaselineResult, Beyond
@@ -107,7 +108,6 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     (CaveatKind.TEST_READ_AGAIN, "yelp_mml", {"times": 2}),
     (CaveatKind.TEST_CHANGED, "yelp_mml", {"now": "fedcba9876543210", "times": 1, "before": {"0123456789abcdef": 2}}),
     (CaveatKind.TEST_READ_FOR_OTHERS, "yelp_mml", {"studies": ["first", "second"]}),
-    (CaveatKind.TUNING_GAIN, "CCL tuned", {"over": "CCL published", "validation_percent": 20.04, "test_percent": -5.0}),
     (CaveatKind.CURVE_RISES, "MML tuned", {"percent": 5.04, "from_epoch": 90, "to_epoch": 100}),
     (
         CaveatKind.LONGER_TRAINING_HELPED,
@@ -124,6 +124,17 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     (CaveatKind.MIXED_LIBRARIES, "numba", {"found": ["numba 0.61.0, llvmlite 0.44.0", "numba 0.62.0, llvmlite 0.45.0"]}),
     (CaveatKind.BELOW_POPULARITY, "CCL tuned", {"baseline": "MostPop", "value": 0.01, "baseline_value": 0.03}),
     (CaveatKind.BASELINE_AHEAD, "MML tuned", {"baseline": "EASE", "value": 0.1, "baseline_value": 0.3}),
+]
+ROSE, FLAT, SHORT = BestSoFar(60, {1: 0.1, 20: 0.2, 41: 0.204}), BestSoFar(60, {1: 0.1, 20: 0.2}), BestSoFar(2, {1: 0.1})
+LITTLE = BestSoFar(60, {40: 0.2, 60: 0.2006})
+TUNED = [
+    Tuning("MML tuned", "MML published", validation_percent=4.12, test_percent=1.2, searches=[LITTLE]),
+    Tuning("MML tuned", "MML published", validation_percent=4.12, test_percent=-2.1, searches=[ROSE]),
+    Tuning("MML tuned", "MML published", validation_percent=4.12, searches=[FLAT]),
+    Tuning("MML tuned", "MML published", validation_percent=-1.0, test_percent=0.5, searches=[ROSE, FLAT]),
+    Tuning("BPR tuned", "trial 0, its first", validation_percent=-1.0, searches=[SHORT]),
+    Tuning("CCL tuned", "CCL published", True, 0.0, 0.0, [FLAT, FLAT]),
+    Tuning("CCL tuned", "CCL published"),
 ]
 # What several methods have in common is said once.
 OF_SEVERAL: list[list[tuple[CaveatKind, str, dict[str, JsonValue]]]] = [
@@ -199,6 +210,7 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
         said.append(f"statement: {winner_said(decide(given_methods, validated, baselines, objective), objective)}")
     decision = decide(several, validated, [], objective)
     said.append(f"statement: {winner_said(decision, objective)}")
+    said += [f"brought: {tuning_said(tuning, objective)}" for tuning in TUNED]
     caveats = [Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in CAVEATS]
     said += [f"{caveat.kind}: {sentence(caveat, objective)}" for caveat in caveats]
     for each in OF_SEVERAL:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hpo.confirmation.results import BestSoFar
 from hpo.reporting.figures import hinge_cost
+from hpo.reporting.search_progress import best_so_far_figure
 from trainers.losses import BSL, CCL, MML
 
 from ..conftest import Place
@@ -39,3 +41,16 @@ def test_hinge_cost_by_hand():
     assert hinge_cost(CCL(margin=0.5, negative_weight=3.0), np.array([0.7]))[0] == pytest.approx([0.6])
     with pytest.raises(ValueError, match="bsl has no margins"):
         hinge_cost(BSL(temperature=0.1, exponent=1.0), np.array([0.7]))
+
+
+def test_the_best_so_far_of_one_search_and_of_several():
+    one = [BestSoFar(10, {2: 0.1, 5: 0.3})]
+    several = [BestSoFar(10, {1: 0.1, 4: 0.3}), BestSoFar(8, {2: 0.2}), BestSoFar(9, {})]
+    figure = best_so_far_figure({"A": one, "B": several, "C": [BestSoFar(0, {})]}, "ndcg@20")
+    line, high, low, mean = figure.data
+    assert (line.name, list(line.x), list(line.y)) == ("A", [2, 5, 10], [0.1, 0.3, 0.3])
+    assert list(mean.x) == list(high.x) == list(low.x) == [2, 4, 8], "where both have a value, to where the first ends"
+    assert list(high.y) == [0.2, 0.3, 0.3]
+    assert list(low.y) == [0.1, 0.2, 0.2]
+    assert list(mean.y) == pytest.approx([0.15, 0.25, 0.25])
+    assert (mean.name, low.fill) == ("B, mean of 2 searches", "tonexty")

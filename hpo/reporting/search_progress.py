@@ -1,0 +1,47 @@
+"""How the best value rose with the trials of each search: whether more trials would have paid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from hpo.confirmation.results import BestSoFar
+
+COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
+OPACITY = "33"  # of a band, of ff
+
+
+def best_so_far_figure(searches: Mapping[str, Sequence[BestSoFar]], objective: str) -> go.Figure:
+    """A line for each method: the best value by finished trials. Of several searches of a method it is their mean, in a band
+    from the lowest to the highest, over the trials that all of them have."""
+    figure = go.Figure()
+    for number, (label, each) in enumerate(searches.items()):
+        trials, lines = _steps(each)
+        if not trials:
+            continue
+        colour = COLOURS[number % len(COLOURS)]
+        style = {"line": {"color": colour, "shape": "hv"}, "mode": "lines", "legendgroup": label}
+        if len(lines) > 1:
+            edge = {"line": {"width": 0, "shape": "hv"}, "mode": "lines", "legendgroup": label, "showlegend": False}
+            figure.add_scatter(x=trials, y=lines.max(0), hoverinfo="skip", **edge)
+            filled = {"fill": "tonexty", "fillcolor": colour + OPACITY}
+            figure.add_scatter(x=trials, y=lines.min(0), hoverinfo="skip", **edge, **filled)
+            label = f"{label}, mean of {len(lines)} searches"
+        figure.add_scatter(x=trials, y=lines.mean(0), name=label, **style)
+    return figure.update_layout(
+        xaxis_title="finished trials", yaxis_title=f"best validation {objective} so far", showlegend=True
+    )
+
+
+def _steps(searches: Sequence[BestSoFar]) -> tuple[list[int], np.ndarray]:
+    """Where any of them rises, from where all have a value to where the first of them ends, and the values there (searches,
+    steps)."""
+    begun = [search for search in searches if search.rises]
+    if not begun:
+        return [], np.empty((0, 0))
+    start, end = max(min(search.rises) for search in begun), min(search.trials for search in begun)
+    inside = {trials for search in begun for trials in search.rises if start <= trials <= end}
+    steps = sorted({start, end, *inside})
+    return steps, np.array([[search.after(trials) for trials in steps] for search in begun], dtype=np.float64)
