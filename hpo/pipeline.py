@@ -151,9 +151,9 @@ def export_study(work: Workspace, study: optuna.Study, console: Console, widen: 
         f"{work.spec.name}: best trial {trial.number}, validation {shown_metrics(trial, work.spec)}; "
         f"wrote {path} and {work.folder / TRIALS}",
     )
-    for line in sentences(
-        search_caveats(study, work.spec, best_label(work.spec, trial.number), widen=widen), work.spec.objective
-    ):
+    say(console, f"{work.spec.name}: {late_said([best_so_far(study)])}")
+    caveats = search_caveats(study, work.spec, best_label(work.spec, trial.number), widen=widen)
+    for line in sentences(caveats, work.spec.objective):
         say(console, f"- {line}")
 
 
