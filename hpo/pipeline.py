@@ -180,9 +180,10 @@ def confirm_study(
     plan = work.spec.confirm
     if not best_trials(study, 1):
         raise InputError(f"study {work.spec.name!r} has no complete trial to confirm; let it run longer")
+    each = f" of each of {plan.searches} searches" if plan.searches > 1 else ""
     say(
         console,
-        f"confirming: {_finalists(study, work.spec)}, those of rivals and published settings x "
+        f"confirming: {_finalists(study, work.spec)}{each}, those of rivals and published settings x "
         f"{counted(plan.select_seeds, 'seed')} on validation, then what it chooses of each loss and published settings x "
         f"{counted(plan.seeds, 'seed')} on test, {plan.epochs} epochs each",
     )
@@ -192,7 +193,8 @@ def confirm_study(
     shutil.rmtree(work.folder / RUNS / CHECKPOINTS, ignore_errors=True)  # of runs that no finalist needs any more
     path = outcome.write(work.folder)
     configs = export_confirmed(work, outcome)
-    title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"
+    over = ", or over searches" if plan.searches > 1 else ""
+    title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}{over}"
     console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
     for line in outcome.statements():
         say(console, line)
@@ -200,7 +202,7 @@ def confirm_study(
         for line in [f"{heading}:", *(f"- {sentence}" for sentence in lines)] if lines else ():
             say(console, line)
     report = publish(work.spec, study, storage, work.output)
-    labels = [method.label for method in exported(outcome).values()]
+    labels = [outcome.named(method) for method in exported(outcome).values()]
     files = [path, *(f"{config} ({label})" for config, label in zip(configs, labels, strict=True)), *report]
     say(console, f"wrote {', '.join(map(str, files))}")
 

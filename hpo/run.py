@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,7 @@ from trainers.yaml_files import to_yaml
 DRY_RUN_STEPS, DRY_RUN_CONFIGS = 4, 3
 DASK = "dask"
 BACKENDS = ("processes", DASK)
+RENAME = "give the study that it repeats another name with --study-name"
 RENAME_RIVAL = "in a study file of your own name rivals by their spaces, rivals: [ccl, ...]: their studies are called after it"
 
 
@@ -142,6 +144,7 @@ def _worker_count(arguments: argparse.Namespace, url: str) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     url = storage_url(arguments.storage, arguments.output)
     spec, rivals, wide = _asked(arguments, url)
+    spec.repeats(spec.confirm.searches)  # a name that is too long should not wait, either
     plan = spec.override(confirm_changes(arguments))
     if arguments.search_only and plan != spec:
         raise InputError("--search-only does not confirm, and the flags of confirm are for one time: give them to hpo.confirm")
@@ -162,7 +165,7 @@ def _run(arguments: argparse.Namespace) -> int:
     study = open_study(work, storage)
     go_on_from(wide, work, study, storage, console)
     with Stopper().catching() as stopper:
-        for each, its_study in [(work, study), *_rival_studies(work, storage, arguments, wide)]:
+        for each, its_study in chain([(work, study)], _other_studies(work, storage, arguments, wide)):
             if each is not work:
                 introduce(each, console)
             deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
@@ -188,20 +191,23 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _rival_studies(
+def _other_studies(
     work: Workspace, storage: BaseStorage, arguments: argparse.Namespace, wide: Widened | None
 ) -> Iterator[tuple[Workspace, optuna.Study]]:
-    """Each rival's study, to be searched with our budget: all of them, or those that were and go on in wider ranges. Their own
-    rivals are not read: nobody asks for them here."""
+    """The repeats of the study, then the rivals' studies and theirs, to be searched with our budget: all rivals, or those that
+    were and go on in wider ranges. Their own rivals are not read: nobody asks for them here.
+    """
+    searches = work.spec.confirm.searches
+    specs = [(spec, RENAME) for spec in work.spec.repeats(searches)[1:]]
     for rival in work.rivals:
-        if not arguments.tune_rivals and (wide is None or rival.name not in wide.originals):
-            continue
-        spec = rival.with_budget_of(work.spec)
+        if arguments.tune_rivals or (wide is not None and rival.name in wide.originals):
+            specs += [(spec, RENAME_RIVAL) for spec in rival.with_budget_of(work.spec).repeats(searches)]
+    for spec, rename in specs:
         _worker_count(arguments, storage_url(arguments.storage, arguments.output))  # the cluster may have ended meanwhile
         its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device, rivals=())
         if ENGINES[its_work.choice.name].many_lanes:
             its_work = replace(its_work, lanes=work.lanes)
-        study = open_study(its_work, storage, rename=RENAME_RIVAL)
+        study = open_study(its_work, storage, rename=rename)
         go_on_from(wide, its_work, study, storage, Console())
         yield its_work, study
 
@@ -213,6 +219,7 @@ def _asked(arguments: argparse.Namespace, url: str) -> tuple[StudySpec, Sequence
         InputError: it or a rival is missing or broken; what is to be widened has not been searched, or is not to be.
     """
     changes = {"search.trials": arguments.trials, "search.epochs": arguments.epochs, "search.seed": arguments.seed}
+    changes["confirm.searches"] = arguments.searches  # kept, as the number of trials is: hpo.confirm then takes them all
     if arguments.widen:
         wide = _widened(arguments, url)
         return wide.spec.override(changes), wide.rivals, wide

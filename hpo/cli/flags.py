@@ -72,6 +72,9 @@ def add_confirm_arguments(parser: argparse.ArgumentParser) -> None:
         "--rival-seeds", type=seeds_by_loss, metavar="LOSS=N,...", help="fewer for rivals that are slow to train, e.g. bsl=1"
     )
     parser.add_argument("--select-seeds", type=positive, metavar="N", help="seeds of the validation stage")
+    parser.add_argument(
+        "--searches", type=positive, metavar="N", help="searches of the study and of each tuned rival, with other seeds (1)"
+    )
     parser.add_argument("--top", type=positive, metavar="N", help="configs that enter the validation stage")
 
 
@@ -81,6 +84,7 @@ def confirm_changes(arguments: argparse.Namespace) -> dict[str, object]:
         "confirm.epochs": arguments.confirm_epochs,
         "confirm.seeds": arguments.confirm_seeds,
         "confirm.rival_seeds": arguments.rival_seeds,
+        "confirm.searches": arguments.searches,
         "confirm.select_seeds": arguments.select_seeds,
         "confirm.top": arguments.top,
     }

@@ -23,6 +23,7 @@ class CaveatKind(StrEnum):
 
     NOT_TUNED = "not tuned"  # a rival, and why
     UNTUNED_RIVALS = "untuned rivals"  # what to do about all of them
+    SEARCHES_MISSING = "searches missing"  # repeats of a search that were asked for and are not used
     FOUND_PUBLISHED = "found published"  # a search chose the published config
     PAPER_SETTINGS = "paper settings"  # of methods that are not tuned
     DIFFERENT_SETTINGS = "different settings"  # methods that differ in more than their loss

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import optuna
 
 from hpo.confirmation.caveats import Caveat
-from hpo.confirmation.results import NO_SEARCH, BestSoFar, Finalist, SearchCost, best_so_far, highest, search_cost
+from hpo.confirmation.results import BestSoFar, Finalist, SearchCost, best_so_far, highest
 from hpo.confirmation.search_caveats import search_caveats
+from hpo.confirmation.searches import Found
 from hpo.study.attributes import PUBLISHED_MARK
 from hpo.study.spec import StudySpec
 from hpo.study.trials import first_of
@@ -31,55 +32,55 @@ class Contender:
     """What enters stage 2 of confirm.
 
     Attributes:
-        n_seeds: how many it is trained over there.
-        search: what finding the config took; nothing for a published one.
-        study: whose search has found it; empty for a published one.
-        finalists: from what stage 1 chose it; nothing for a published one.
-        first: what a search is compared with; None for a published config, and where that is no finalist.
-        searches: how the best value of its search rose.
-        caveats: on its search.
+        config: a paper's, or what a search has found: of several the one that validation puts first.
+        n_seeds: how many it is trained over there, in each search.
+        found: what its searches have found; nothing for a published one.
+        firsts: what each search is compared with; None where that is no finalist.
+        searches: how the best value of each rose.
+        caveats: on its searches.
     """
 
     label: str
     config: TrainConfig
     n_seeds: int
-    search: SearchCost = NO_SEARCH
-    study: str = ""
-    finalists: Sequence[Finalist] = ()
-    first: First | None = None
+    found: Sequence[Found] = ()
+    firsts: Sequence[First | None] = ()
     searches: Sequence[BestSoFar] = ()
     caveats: Sequence[Caveat] = ()
 
     @property
     def is_tuned(self) -> bool:
         """Whether a search has found it."""
-        return bool(self.finalists)
+        return bool(self.found)
+
+    @property
+    def finalists(self) -> list[Finalist]:
+        """From what stage 1 chose it, in all searches; nothing for a published one."""
+        return [finalist for each in self.found for finalist in each.finalists]
+
+    @property
+    def search(self) -> SearchCost:
+        """What its searches took; nothing for a published one."""
+        return SearchCost.total([each.cost for each in self.found])
 
 
-def tuned_contender(
-    label: str, study: optuna.Study, spec: StudySpec, finalists: Sequence[Finalist], n_seeds: int, ours: StudySpec
-) -> Contender:
-    """What stage 1 chose among the finalists of a study.
+def tuned_contender(label: str, found: Sequence[Found], n_seeds: int, ours: StudySpec) -> Contender:
+    """What stage 1 chose among the finalists of a method's searches, the first of which has not diverged.
 
     Args:
         ours: the study that is confirmed, this one or the one that it is a rival of.
 
     Raises:
-        InputError: all of them diverged.
+        InputError: all of one search diverged.
     """
-    chosen = highest(finalists, ours.objective, spec.name)
-    cost = search_cost(study).with_selection(finalists)
-    return Contender(
-        label,
-        chosen.config,
-        n_seeds,
-        cost,
-        spec.name,
-        finalists,
-        _first(study, spec),
-        [best_so_far(study)],
-        [*search_caveats(study, spec, label, chosen.trial, widen=ours.name)],
-    )
+    caveats: list[Caveat] = []
+    for each in found:
+        subject = f"{label}, search {each.study}" if len(found) > 1 else label
+        chosen = each.winner(ours.objective).trial
+        caveats += search_caveats(each.search.study, each.search.spec, subject, chosen, widen=ours.name)
+    config = highest([one for each in found for one in each.finalists], ours.objective, found[0].study).config
+    firsts = [_first(each.search.study, each.search.spec) for each in found]
+    return Contender(label, config, n_seeds, found, firsts, [best_so_far(each.search.study) for each in found], caveats)
 
 
 def _first(study: optuna.Study, spec: StudySpec) -> First | None:

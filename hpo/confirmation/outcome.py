@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -10,7 +11,7 @@ import optuna
 from pydantic import BaseModel, Field, model_validator
 
 from hpo.confirmation.caveats import Caveat
-from hpo.confirmation.results import Finalist, Method, chosen_of, highest
+from hpo.confirmation.results import Finalist, Method, chosen_of, highest, mean_and_sd, mean_sd
 from hpo.confirmation.statements import statements, tuning_said, winner_said
 from hpo.confirmation.statistics import Comparison
 from hpo.confirmation.tuning import Tuning
@@ -78,12 +79,12 @@ class Confirmation(Stored):
         search_epochs: of a trial of the search.
         validated: by a method's label what validation chose its config from; of one that is not tuned its config alone. Ours
             first.
-        methods: ours first; means over seeds are made of `by_seed`; the test split was read once per run, at the last epoch.
+        methods: ours first; means are made of `by_seed`; the test split was read once per run, at the last epoch.
         tuning: what each search brought; ours first.
         comparisons: ours against every other method that trained to the end, in the objective.
     """
 
-    FORMAT: ClassVar[int] = 3
+    FORMAT: ClassVar[int] = 4
     study: str
     study_id: str
     in_words: InWords = InWords()
@@ -103,7 +104,7 @@ class Confirmation(Stored):
     def _can_be_shown(self) -> Confirmation:
         """All that tables and sentences are made of is there: a file may have been altered and sealed anew."""
         try:
-            _ = self.rows(), self.statements(), self.brought(), self.sentences(), self.chosen
+            _ = self.rows(), self.search_rows(), self.statements(), self.brought(), self.sentences(), self.chosen
             _ = [chosen_of(self.validated[method.label], self.objective) for method in self.methods]
         except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
             raise ValueError(f"its parts do not fit together ({type(error).__name__}: {first_line(error)})") from None
@@ -121,18 +122,24 @@ class Confirmation(Stored):
 
     @property
     def finalists(self) -> list[Finalist]:
-        """What entered stage 1 of our study."""
+        """What entered stage 1 of our study, and of its repeats."""
         return next(iter(self.validated.values()))
 
     @property
     def chosen(self) -> Finalist:
-        """What validation chose of our study."""
+        """What validation chose of our study; of several searches the best of what they found."""
         return highest(self.finalists, self.objective, self.study)
 
     @property
     def decision(self) -> Decision:
         """Which of all methods wins."""
         return decide(self.methods, self.validated, self.baselines, self.objective)
+
+    def named(self, method: Method) -> str:
+        """A method, with the search whose config validation puts first where it has several."""
+        found = chosen_of(self.validated[method.label], self.objective)
+        search = method.found_by(found.search) if found and len(method.searches) > 1 else None
+        return f"{method.label}, search {search.study}" if search else method.label
 
     def rows(self) -> list[list[str]]:
         """Cells of the comparison table: method, then `mean ± sd` per metric, then our lead over it."""
@@ -152,6 +159,26 @@ class Confirmation(Stored):
             return ""
         ours, theirs = first.mean(self.objective), method.mean(self.objective)
         return f"{100 * (ours / theirs - 1):+.1f} %" if theirs else "n/a"
+
+    def search_rows(self) -> list[list[str]]:
+        """Cells for each search of the methods with several: method, study, the trial that stage 1 chose there, the objective
+        on validation and on test, and whether it is the one that validation puts first.
+        """
+        return [
+            [method.label, *cells]
+            for method in self.methods
+            if len(method.searches) > 1
+            for cells in self._searches_of(method, self.validated[method.label])
+        ]
+
+    def _searches_of(self, method: Method, finalists: Sequence[Finalist]) -> Iterator[list[str]]:
+        best = highest(finalists, self.objective, method.label)
+        for search in method.searches:
+            chosen = next(one for one in finalists if (one.search, one.trial) == (search.number, search.trial))
+            values = [method.by_seed[seed][self.objective] for seed in search.seeds if method.by_seed[seed]]
+            test = mean_sd(*mean_and_sd(values)) if len(values) == len(search.seeds) else "diverged"
+            validation, exported = f"{chosen.mean(self.objective):.4f}", "yes" if search.number == best.search else ""
+            yield [search.study, str(search.trial), validation, test, exported]
 
     def statements(self) -> list[str]:
         """Who wins; who has the highest figure on test; the verdict, a sentence per rival, tuned ones first; who could not be

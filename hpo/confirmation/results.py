@@ -38,6 +38,12 @@ class SearchCost:
         seconds = sum(finalist.seconds for finalist in finalists)
         return SearchCost(self.trials, self.epochs + epochs, round(self.seconds + seconds, 1))
 
+    @classmethod
+    def total(cls, costs: Sequence[SearchCost]) -> SearchCost:
+        """Of several searches together."""
+        seconds = round(sum(cost.seconds for cost in costs), 1)
+        return cls(sum(cost.trials for cost in costs), sum(cost.epochs for cost in costs), seconds)
+
 
 NO_SEARCH = SearchCost()
 
@@ -93,6 +99,7 @@ class Finalist:
         losses: by seed, the mean training loss by epoch.
         seconds: training time over all seeds.
         epochs_trained: over all seeds; a run that diverges ends early.
+        search: which of the searches of its method has found it.
     """
 
     trial: int | None
@@ -104,6 +111,7 @@ class Finalist:
     losses: dict[int, dict[int, float]] = field(default_factory=dict)
     seconds: float = 0.0
     epochs_trained: int = 0
+    search: int = 1
 
     def mean(self, metric: str) -> float:
         """Mean of a metric on validation over seeds, minus infinity when it diverged."""
@@ -129,16 +137,34 @@ def chosen_of(finalists: Sequence[Finalist], objective: str) -> Finalist | None:
 
 
 @dataclass(frozen=True, config=SETTINGS)
+class SearchWinner:
+    """What one search of a method found, as stage 2 trained it.
+
+    Attributes:
+        number: of the search, from 1.
+        study: the name of its study.
+        config: its seed is the first of `seeds`.
+        seeds: of its runs on test.
+    """
+
+    number: int
+    study: str
+    trial: int | None
+    config: TrainConfig
+    seeds: list[int]
+
+
+@dataclass(frozen=True, config=SETTINGS)
 class Method:
     """A row of the comparison.
 
     Attributes:
         label: `MML tuned`, `CCL published`, ...
-        config: what was trained; its seed is the first of the seeds.
-        by_seed: test metrics by seed.
+        config: what was trained; its seed is the first of the seeds. Of several searches, that which validation puts first.
+        by_seed: test metrics by seed, of all searches: no two of them have a seed in common.
         seconds: training time over all seeds.
-        search: what finding the config took; nothing for published ones.
-        study: whose search has found it; empty for published ones.
+        search: what finding the config took, all searches together; nothing for published ones.
+        searches: what each search found; nothing for published ones.
         beyond: beyond accuracy, mean over seeds; None when a seed diverged.
         gradient: which negatives get the gradient, mean over seeds, see `trainers.metrics.gradient_share.gradient_shares`.
         trained_by: the revisions of this program that trained its runs, which are kept and may be older than this one.
@@ -152,7 +178,7 @@ class Method:
     seconds: float
     failure: str = ""
     search: SearchCost = NO_SEARCH
-    study: str = ""
+    searches: list[SearchWinner] = field(default_factory=list)
     beyond: Beyond | None = None
     gradient: dict[str, float] = field(default_factory=dict)
     trained_by: list[str] = field(default_factory=list)
@@ -164,21 +190,41 @@ class Method:
         """Whether a search has found its config."""
         return self.search.trials > 0
 
-    def values(self, metric: str) -> list[float]:
-        """The metric for every seed."""
-        return [metrics[metric] for metrics in self.by_seed.values()]
+    @property
+    def seeds(self) -> list[list[int]]:
+        """The seeds of each search; of a published config the seeds."""
+        return [one.seeds for one in self.searches] or [[*self.by_seed]]
+
+    def values(self, metric: str) -> list[list[float]]:
+        """The metric for every seed, a list for each search; a single one for a published config."""
+        return [[self.by_seed[seed][metric] for seed in seeds] for seeds in self.seeds]
 
     def mean(self, metric: str) -> float:
-        """Mean over seeds."""
-        return statistics.fmean(self.values(metric))
+        """Mean over searches of the means over seeds."""
+        return statistics.fmean(map(statistics.fmean, self.values(metric)))
+
+    def found_by(self, number: int) -> SearchWinner | None:
+        """One of its searches; None for a published config."""
+        return next((one for one in self.searches if one.number == number), None)
+
+    def of_search(self, number: int) -> dict[int, dict[str, float]]:
+        """Test metrics by seed of one of its searches; of a published config all."""
+        found = self.found_by(number)
+        return self.by_seed if found is None else {seed: self.by_seed[seed] for seed in found.seeds}
 
     def sd(self, metric: str) -> float | None:
-        """Standard deviation over seeds, None for one seed."""
-        return statistics.stdev(self.values(metric)) if len(self.by_seed) > 1 else None
+        """Standard deviation between searches, of a single one over its seeds; None for one seed."""
+        groups = self.values(metric)
+        return mean_and_sd(groups[0] if len(groups) == 1 else [*map(statistics.fmean, groups)])[1]
 
     def figure(self, metric: str) -> str:
         """`mean ± sd` of a metric."""
         return mean_sd(self.mean(metric), self.sd(metric))
+
+
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
+    """Of some values; None for one of them."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
 def mean_sd(mean: float, sd: float | None) -> str:

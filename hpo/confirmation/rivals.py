@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,8 @@ from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.contenders import Contender, title, tuned_contender
-from hpo.confirmation.results import Finalist, highest, search_cost
+from hpo.confirmation.results import highest, search_cost
+from hpo.confirmation.searches import Searches, Unusable, of_winner, same_budget
 from hpo.runtime.text import counted
 from hpo.study.definition import Difference, differences, stored_definition
 from hpo.study.owner import while_it_exists
@@ -25,49 +26,44 @@ from trainers import TrainConfig
 from trainers.config import dotted
 from trainers.errors import InputError
 
-Select = Callable[[optuna.Study, StudySpec], list[Finalist]]
-
-
-BUDGET_TOLERANCE = 0.1  # budgets within 10 % count as equal: n workers may overshoot by n - 1 trials
-
-
-@dataclass(frozen=True)
-class NotTuned:
-    """Why a rival's study gives no tuned config.
-
-    Attributes:
-        reason: a key of `hpo.confirmation.wording.WHY_NOT_TUNED`.
-        details: of reason `differs`: key, the value it was searched with, the value now; else texts.
-    """
-
-    reason: str
-    details: Sequence[str | Difference] = ()
-
 
 @dataclass(frozen=True)
 class Rivals:
-    """Finds the contenders of a study; `select` is stage 1 of confirm."""
+    """Finds the contenders of a study."""
 
     work: Workspace
     study: optuna.Study
     storage: BaseStorage
-    select: Select
+    searches: Searches
+
+    def ours(self) -> tuple[Contender, list[Caveat]]:
+        """What the study itself and its repeats have found, and why a repeat is not used.
+
+        Raises:
+            InputError: all that the study has found diverges.
+        """
+        spec, plan = self.work.spec, self.work.spec.confirm
+        found, unusable = self.searches.found(spec, self.study, plan.searches)
+        found[0].winner(spec.objective)
+        ours = tuned_contender(f"{title(spec)} tuned", found, plan.seeds, spec)
+        return ours, _unused(ours, unusable, plan.searches)
 
     def of(self, ours: Contender) -> tuple[list[Contender], list[Caveat]]:
         """The published config and each rival's, published and, when its study has run in the same way, tuned; each config
         once; and what the reader must know of them.
         """
-        others, not_tuned = self._published(self.work.spec), dict[str, Caveat]()
+        others, not_tuned, unused = self._published(self.work.spec), dict[str, Caveat](), list[Caveat]()
         for rival in self.work.rivals:
-            tuned = self._tuned(rival)
+            tuned = self._tuned(rival, len(ours.found))
             published = self._published(rival)
             others += published
-            if isinstance(tuned, NotTuned):
+            if isinstance(tuned, Unusable):
                 not_tuned[rival.name] = _not_tuned(rival, tuned, compared=bool(published))
             else:
-                others.append(tuned)
+                others.append(tuned[0])
+                unused += tuned[1]
         kept, found_again = _without_duplicates(ours, others, self.work.spec.objective)
-        caveats = [*found_again, *not_tuned.values()]
+        caveats = [*found_again, *not_tuned.values(), *unused]
         if not_tuned:
             to_delete: list[JsonValue] = [name for name, caveat in not_tuned.items() if caveat.facts["reason"] == "differs"]
             caveats.append(Caveat(kind=CaveatKind.UNTUNED_RIVALS, subject=ours.label, facts={"to_delete": to_delete}))
@@ -88,32 +84,34 @@ class Rivals:
     def _n_trials(self) -> int:
         return search_cost(self.study).trials
 
-    def _tuned(self, rival: StudySpec) -> Contender | NotTuned:
-        """The rival's winner, chosen as ours is, when its study has run, and in the same way."""
+    def _tuned(self, rival: StudySpec, our_searches: int) -> tuple[Contender, list[Caveat]] | Unusable:
+        """The rival's winner, chosen as ours is, when its study has run, and in the same way; why a repeat is not used."""
         if rival.name not in optuna.get_all_study_names(self.storage):
-            return NotTuned("has not run")
+            return Unusable("has not run")
         study = optuna.load_study(study_name=rival.name, storage=self.storage)
         with while_it_exists(study, "confirmed as a rival"):
-            return self._winner_of(study, rival)
+            return self._winner_of(study, rival, our_searches)
 
-    def _winner_of(self, study: optuna.Study, rival: StudySpec) -> Contender | NotTuned:
+    def _winner_of(self, study: optuna.Study, rival: StudySpec, our_searches: int) -> tuple[Contender, list[Caveat]] | Unusable:
         try:
             asked = rival.with_budget_of(self.work.spec)
         except InputError as error:
-            return NotTuned("cannot be searched", [str(error)])
+            return Unusable("cannot be searched", [str(error)])
         if unlike := self._unlike(study, asked):
-            return NotTuned("differs", unlike)
+            return Unusable("differs", unlike)
         theirs = stored_spec(study)
         if not best_trials(study, 1):
-            return NotTuned("no complete trial")
-        finalists = self.select(study, theirs)
-        if all(finalist.failure for finalist in finalists):
-            return NotTuned("diverged")
-        trials, (n_seeds, fewer) = search_cost(study).trials, self._seeds(rival)
-        unlike_budget = abs(trials - self._n_trials) > BUDGET_TOLERANCE * self._n_trials
-        budget = f" ({counted(trials, 'trial')}, not {self._n_trials})" if unlike_budget else ""
-        label = f"{title(rival)} tuned{budget}{fewer}"
-        return tuned_contender(label, study, theirs, finalists, n_seeds, self.work.spec)
+            return Unusable("no complete trial")
+        asked_for, trials, (n_seeds, fewer) = self.work.spec.confirm.searches, search_cost(study).trials, self._seeds(rival)
+        found, unusable = self.searches.found(theirs, study, asked_for)
+        if found[0].diverged:
+            return Unusable("diverged")
+        unequal = [] if same_budget(trials, self._n_trials) else [f"{counted(trials, 'trial')}, not {self._n_trials}"]
+        if len(found) != our_searches:
+            unequal.append(f"{counted(len(found), 'search', 'searches')}, not {our_searches}")
+        budget = f" ({'; '.join(unequal)})" if unequal else ""
+        tuned = tuned_contender(f"{title(rival)} tuned{budget}{fewer}", found, n_seeds, self.work.spec)
+        return tuned, _unused(tuned, unusable, asked_for)
 
     def _unlike(self, study: optuna.Study, asked: StudySpec) -> list[Difference]:
         """Where a rival's study differs from what is asked for: what its name or file stands for, with our budget and data.
@@ -135,21 +133,34 @@ class Rivals:
             yield Caveat(kind=CaveatKind.NOT_SEARCHED_BY_ALL, subject=spec.name, facts={"fields": [*spec.space.also]})
 
 
-def _not_tuned(rival: StudySpec, why: NotTuned, compared: bool) -> Caveat:
+def _not_tuned(rival: StudySpec, why: Unusable, compared: bool) -> Caveat:
     """A rival without a tuned config; `compared`: whether its published one is."""
-    details: list[JsonValue] = [
-        [detail.key, detail.before, detail.after] if isinstance(detail, Difference) else detail for detail in why.details
-    ]
-    facts: dict[str, JsonValue] = {"study": rival.name, "reason": why.reason, "details": details, "compared": compared}
+    facts: dict[str, JsonValue] = {"study": rival.name, **_reason(why), "compared": compared}
     return Caveat(kind=CaveatKind.NOT_TUNED, subject=title(rival), facts=facts)
 
 
+def _unused(contender: Contender, unusable: Mapping[str, Unusable], asked: int) -> list[Caveat]:
+    """A caveat where not all searches of a method that were asked for could be used."""
+    if not unusable:
+        return []
+    studies: list[JsonValue] = [{"study": study, **_reason(why)} for study, why in unusable.items()]
+    facts: dict[str, JsonValue] = {"used": len(contender.found), "asked": asked, "studies": studies}
+    return [Caveat(kind=CaveatKind.SEARCHES_MISSING, subject=contender.label, facts=facts)]
+
+
+def _reason(why: Unusable) -> dict[str, JsonValue]:
+    details: list[JsonValue] = [
+        [detail.key, detail.before, detail.after] if isinstance(detail, Difference) else detail for detail in why.details
+    ]
+    return {"reason": why.reason, "details": details}
+
+
 def _without_duplicates(ours: Contender, others: Sequence[Contender], objective: str) -> tuple[list[Contender], list[Caveat]]:
-    """The others without published configs that a search has found, too, and a caveat for each of those."""
+    """The others without published configs that all searches of a method have found, and a caveat for each of those."""
     tuned = [ours, *(other for other in others if other.is_tuned)]
     kept, caveats = [], []
     for other in others:
-        same = None if other.is_tuned else next((one for one in tuned if one.config.same_but_seed(other.config)), None)
+        same = None if other.is_tuned else next((one for one in tuned if of_winner(other.config, one.found, objective)), None)
         if same is None:
             kept.append(other)
         else:

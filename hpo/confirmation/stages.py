@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,12 +11,13 @@ import optuna
 from optuna.storages import BaseStorage
 
 from hpo.confirmation.caveats import caveats_of, other_revisions
-from hpo.confirmation.contenders import Contender, title, tuned_contender
+from hpo.confirmation.contenders import Contender
 from hpo.confirmation.data_caveats import data_caveats
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.confirmation.reading_log import log_reading, readings_of_other_studies
-from hpo.confirmation.results import Finalist, Method, mean_of, search_cost
+from hpo.confirmation.results import Finalist, Method, SearchWinner, mean_of, search_cost
 from hpo.confirmation.rivals import Rivals
+from hpo.confirmation.searches import Search, Searches
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Floats, Measured, compare
 from hpo.confirmation.tuning import tunings
 from hpo.runs.provenance import provenance
@@ -25,7 +26,6 @@ from hpo.runs.train import FullRuns, Progress
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import STUDY_ID, stored_definition
 from hpo.study.objective import measured_at_full_budget
-from hpo.study.spec import StudySpec
 from hpo.study.trials import finalist_trials, trial_config
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig
@@ -38,7 +38,8 @@ from trainers.errors import InputError
 
 RUNS = "runs"  # folder in the study's
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
-SELECT_OFFSET, TEST_OFFSET = 101, 201  # seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...
+# Seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...; of the second search 1,101, ... and 1,201, ...
+SELECT_OFFSET, TEST_OFFSET = 101, 201
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,13 @@ class Confirmer:
         """
         spec, test = self.work.spec, self._test  # a broken file shows before training
         n_trials = search_cost(study).trials
-        finalists = self._select(study, spec)
-        ours = tuned_contender(f"{title(spec)} tuned", study, spec, finalists, spec.confirm.seeds, spec)
-        others, caveats = Rivals(self.work, study, self.storage, self._select).of(ours)
+        rivals = Rivals(self.work, study, self.storage, Searches(self.storage, self._select))
+        ours, unused = rivals.ours()
+        others, caveats = rivals.of(ours)
         compared = [ours, *others]
-        validated = {one.label: [*one.finalists] or [self._validated(one)] for one in compared}
-        read = log_reading(
-            study, test.pairs.checksum, {one.label: [self._first(one).digest(), one.n_seeds] for one in compared}
-        )
+        validated = {one.label: one.finalists or [self._validated(one)] for one in compared}
+        digests = {one.label: [each.config.digest() for each in self._trained(one)] for one in compared}
+        read = log_reading(study, test.pairs.checksum, {one.label: [*digests[one.label], one.n_seeds] for one in compared})
         tested = [self._tested(contender) for contender in compared]
         methods = [method for method, _ in tested]
         baselines = [self._baseline(name) for name in BASELINES]
@@ -81,6 +81,7 @@ class Confirmer:
             methods=methods,
             comparisons=compared_by_users(tested, spec.objective) if test.facts.kept_users >= MIN_TEST_USERS else [],
             caveats=[
+                *unused,
                 *caveats,
                 *data_caveats(self.work, test.pairs, test.facts),
                 *read,
@@ -110,33 +111,34 @@ class Confirmer:
             validation_unknown=self.work.parts.unknown,
         )
 
-    def _select(self, study: optuna.Study, spec: StudySpec) -> list[Finalist]:
-        """Stage 1: the top configs and the published one on train, over fresh seeds, scored on validation."""
-        plan = self.work.spec.confirm
-        trials = finalist_trials(study, plan.top, spec)
+    def _select(self, search: Search) -> list[Finalist]:
+        """Stage 1 of a search: the top configs and the published one on train, over fresh seeds, scored on validation."""
+        plan, spec = self.work.spec.confirm, search.spec
+        trials = finalist_trials(search.study, plan.top, spec)
         if not trials:
             raise InputError(f"study {spec.name!r} has no complete trial to confirm; let it run longer")
         finalists = []
         for trial in trials:
             label, config = f"validation, {spec.name} trial {trial.number}", trial_config(trial, spec)
-            finalists.append(self._on_validation(label, config, plan.select_seeds, trial.number, float(trial.value or 0.0)))
+            finalist = self._on_validation(label, config, spec.search.seed, plan.select_seeds)
+            value = float(trial.value or 0.0)
+            finalists.append(replace(finalist, trial=trial.number, search_value=value, search=search.number))
         return finalists
 
     def _validated(self, published: Contender) -> Finalist:
         """A config that no search has chosen, measured as the finalists of the searches are: the winner is chosen there."""
         n_seeds = min(self.work.spec.confirm.select_seeds, published.n_seeds)
-        return self._on_validation(f"validation, {published.label}", published.config, n_seeds)
+        label, config = f"validation, {published.label}", published.config
+        return self._on_validation(label, config, self.work.spec.search.seed, n_seeds)
 
-    def _on_validation(
-        self, label: str, config: TrainConfig, n_seeds: int, trial: int | None = None, search_value: float = 0.0
-    ) -> Finalist:
-        seeds = _seeds(self.work.spec.search.seed + SELECT_OFFSET, n_seeds)
+    def _on_validation(self, label: str, config: TrainConfig, search_seed: int, n_seeds: int) -> Finalist:
+        seeds = _seeds(search_seed + SELECT_OFFSET, n_seeds)
         config = config.replace(epochs=self.work.spec.confirm.epochs, seed=seeds[0])
         runs = self._runs(label, config, seeds, *self.work.split, curve_every=CURVE_EVERY)
         return Finalist(
-            trial,
+            None,
             config,
-            search_value,
+            0.0,
             by_seed={run.config.seed: run.metrics for run in runs},
             failure=next((run.failure for run in runs if run.failure), ""),
             curves={run.config.seed: run.curve for run in runs},
@@ -145,20 +147,25 @@ class Confirmer:
             epochs_trained=sum(run.epochs_trained for run in runs),
         )
 
-    def _first(self, contender: Contender) -> TrainConfig:
-        """What stage 2 trains, with the first of its seeds."""
-        return contender.config.replace(seed=self.work.spec.search.seed + TEST_OFFSET)
+    def _trained(self, contender: Contender) -> Iterator[SearchWinner]:
+        """What stage 2 trains: what each search has found, over seeds of its own; a paper's config as if a search had."""
+        objective, first = self.work.spec.objective, self.work.spec.search.seed + TEST_OFFSET
+        if not contender.found:
+            seeds = _seeds(first, contender.n_seeds)
+            yield SearchWinner(0, "", None, contender.config.replace(seed=first), seeds)
+        for each in contender.found:
+            seeds, winner = _seeds(each.seed + TEST_OFFSET, contender.n_seeds), each.winner(objective)
+            yield SearchWinner(each.search.number, each.study, winner.trial, winner.config.replace(seed=seeds[0]), seeds)
 
     def _tested(self, contender: Contender) -> tuple[Method, Floats]:
         """Stage 2: one method on train + validation, over further seeds; each model is read on test once. With it the objective
-        of each user (n_users,), mean over seeds, empty when a seed diverged.
+        of each user (n_users,), mean over seeds and then over searches, empty when a seed diverged.
         """
-        label, config = contender.label, self._first(contender)
-        seeds = _seeds(config.seed, contender.n_seeds)
-        runs = self._runs(f"test, {label}", config, seeds, self.work.dataset.train, self._test.pairs)
+        label, trained = contender.label, [*self._trained(contender)]
+        by_search = [self._tested_runs(label, each, named=len(trained) > 1) for each in trained]
+        runs = [run for each in by_search for run in each]
         failure = next((run.failure for run in runs if run.failure), "")
-        objective = self.work.spec.objective
-        per_user = [run.per_user[objective].to_numpy(np.float64) for run in runs if run.per_user is not None]
+        config = next(each.config for each in trained if each.config.same_but_seed(contender.config))
         engine, origins = engine_for(config, self.work.choice).name, [run.trained_by for run in runs if run.trained_by]
         beyond = [run.beyond.model_dump() for run in runs if run.beyond]
         method = Method(
@@ -168,14 +175,21 @@ class Confirmer:
             seconds=round(sum(run.seconds for run in runs), 1),
             failure=failure,
             search=contender.search,
-            study=contender.study,
+            searches=trained if contender.found else [],
             beyond=Beyond(**mean_of(beyond)) if len(beyond) == len(runs) else None,
             gradient=mean_of([run.gradient for run in runs]) if all(run.gradient for run in runs) else {},
             trained_by=sorted({origin.program for origin in origins}),
             trained_on=sorted({origin.device for origin in origins if origin.device}),
             trained_with={engine: sorted({origin.rounding(engine) for origin in origins})},
         )
-        return method, np.zeros(0) if failure else np.mean(per_user, axis=0)
+        if failure:
+            return method, np.zeros(0)
+        return method, np.mean([_per_user(each, self.work.spec.objective) for each in by_search], axis=0)
+
+    def _tested_runs(self, label: str, each: SearchWinner, named: bool) -> list[FinishedRun]:
+        """The runs of stage 2 of one search."""
+        name = f"test, {label}, {each.study}" if named else f"test, {label}"
+        return self._runs(name, each.config, each.seeds, self.work.dataset.train, self._test.pairs)
 
     def _baseline(self, name: str) -> BaselineResult:
         """A baseline on the same data as stage 2."""
@@ -210,10 +224,16 @@ def compared_by_users(tested: Sequence[tuple[Method, Floats]], objective: str) -
     """The winner, which comes first, against every other method that trained to the end; nothing when it did not.
 
     Args:
-        tested: each with the objective of each user (n_users,), mean over its seeds.
+        tested: each with the objective of each user (n_users,), mean over its seeds and searches.
     """
-    sound = [Measured(m.label, users, np.array(m.values(objective))) for m, users in tested if not m.failure]
+    sound = [Measured(m.label, users, [np.array(runs) for runs in m.values(objective)]) for m, users in tested if not m.failure]
     return [] if tested[0][0].failure else compare(sound[0], sound[1:])
+
+
+def _per_user(runs: Sequence[FinishedRun], objective: str) -> Floats:
+    """The objective of each user (n_users,), mean over runs that have all been measured."""
+    per_user = [run.per_user[objective].to_numpy(np.float64) for run in runs if run.per_user is not None]
+    return np.asarray(np.mean(per_user, axis=0))
 
 
 def _seeds(first: int, count: int) -> list[int]:

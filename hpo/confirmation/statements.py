@@ -6,10 +6,10 @@ tests/hpo/confirmation/wording.txt holds each of them once.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hpo.confirmation.results import BestSoFar, Method
-from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Evidence, Word
+from hpo.confirmation.statistics import MIN_SEARCHES, MIN_TEST_USERS, Comparison, Evidence, Word
 from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import Decision
 from hpo.runs.store import BaselineResult
@@ -24,14 +24,15 @@ def winner_said(decision: Decision, objective: str) -> str:
     best, finalist = decision.best, decision.finalist
     if best is None or finalist is None:
         return f"there is no winner, and no {WINNER}: no method trained to the end on both splits"
-    value, test = f"validation {objective} {finalist.mean(objective):.4f}", f"{best.mean(objective):.4f}"
+    value, test = f"validation {objective} {finalist.mean(objective):.4f}", f"{decision.test:.4f}"
+    label = best.label if decision.search is None else f"{best.label} as search {decision.search.study} found it"
     why = f"the highest of {decision.compared} methods" if decision.compared > 1 else "no other method trained to the end"
     if not decision.ahead:
-        return f"the winner is {best.label} ({WINNER}): {value}, {why}; on the test split, which did not choose, it has {test}"
+        return f"the winner is {label} ({WINNER}): {value}, {why}; on the test split, which did not choose, it has {test}"
     ahead = listed(f"{other.label} ({other.metrics[objective]:.4f})" for other in decision.ahead)
     return (
         f"there is no winner, and no {WINNER}: without training {ahead} {'is' if len(decision.ahead) == 1 else 'are'} ahead on "
-        f"the test split, where {best.label} has {objective} {test}, the best of what was trained ({value}, {why})"
+        f"the test split, where {label} has {objective} {test}, the best of what was trained ({value}, {why})"
     )
 
 
@@ -92,6 +93,7 @@ def statements(
     tuned = {method.label for method in methods if method.is_tuned}
     tuned_first = sorted(comparisons, key=lambda comparison: comparison.rival not in tuned)
     said += [verdict(comparison, objective) for comparison in tuned_first]
+    said += _about_searches(sound) if comparisons else []
     return said + [_failed(method) for method in methods if method.failure]
 
 
@@ -99,6 +101,23 @@ def _failed(method: Method) -> str:
     lost = sum(not metrics for metrics in method.by_seed.values())
     seeds = f" in {lost} of {counted(len(method.by_seed), 'seed')}" if lost else ""
     return f"{method.label} diverged on train + validation{seeds}: {method.failure}"
+
+
+def _about_searches(sound: Sequence[Method]) -> Iterator[str]:
+    """Whether the verdicts are about methods or about configs: what is known of how much searches vary."""
+    counts = {method.label: len(method.searches) for method in sound if method.searches}
+    several = [f"{label} ({count} searches)" for label, count in counts.items() if count >= MIN_SEARCHES]
+    single = [label for label, count in counts.items() if count == 1]
+    if several:
+        yield (
+            f"{listed(several)}: how much searches vary is in the verdict, which is about what one search of this budget finds"
+        )
+    if single:
+        found, these = ("were", "these configs") if len(single) > 1 else ("was", "this config")
+        yield (
+            f"{listed(single)} {found} found by one search{' each' if len(single) > 1 else ''}: the verdict is about {these}; "
+            f"another search may find others: confirm: {{searches: {MIN_SEARCHES}}}"
+        )
 
 
 def _highest(best: Method, baselines: Sequence[BaselineResult], objective: str) -> str:
@@ -118,10 +137,11 @@ def verdict(comparison: Comparison, objective: str) -> str:
     ours, rival, word = comparison.ours, comparison.rival, comparison.word
     found = f"{objective} {shown(comparison, comparison.difference)}"
     if comparison.both is None:
-        return (
-            f"no verdict on {ours} and {rival}: {found} (95 % interval over users {_interval(comparison, comparison.users)}), "
-            "but one seed does not show how much training runs vary; confirm with more seeds"
-        )
+        why = "one seed does not show how much training runs vary; confirm with more seeds"
+        if any(1 < searches < MIN_SEARCHES for searches in comparison.searches):
+            why = f"two searches do not show how much searches vary; confirm with {MIN_SEARCHES} or more, or with one"
+        interval = _interval(comparison, comparison.users)
+        return f"no verdict on {ours} and {rival}: {found} (95 % interval over users {interval}), but {why}"
     start, limit = f"{ours} is {word} than {rival}", ""
     if word is Word.UNDECIDED:
         start = f"{ours} and {rival} are {word}"

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from statistics import fmean
 
 from pydantic.dataclasses import dataclass
 
-from hpo.confirmation.contenders import Contender
+from hpo.confirmation.contenders import Contender, First
 from hpo.confirmation.results import BestSoFar, Finalist, Method, chosen_of, percent
+from hpo.confirmation.searches import Found
 from trainers.validation import SETTINGS
 
 
@@ -24,8 +26,9 @@ class Tuning:
         label: of the method.
         over: what it is compared with: the published config, or the first that the search has tried where no paper has one;
             empty where that has no figures.
-        is_same: whether that is what the search chose.
-        validation_percent, test_percent: the gain of the objective at full epochs; None where it was not measured.
+        is_same: whether that is what the search chose, of several each.
+        validation_percent, test_percent: the gain of the objective at full epochs, of several searches that of their means;
+            None where it was not measured.
         searches: how its best value rose, for each search that was made.
     """
 
@@ -67,18 +70,32 @@ def _tuning(
     validated: Mapping[str, Sequence[Finalist]],
     objective: str,
 ) -> Tuning:
-    chosen, first = chosen_of(contender.finalists, objective), contender.first
+    chosen = [chosen_of(each.finalists, objective) for each in contender.found]
+    others: list[Finalist | None]
     if published is not None:
-        over, other, is_same = published.label, chosen_of(validated[published.label], objective), False
+        over, is_same = published.label, False
+        others = [chosen_of(validated[published.label], objective)] * len(chosen)
     else:
-        over = first.label if first else ""
-        other = next((one for one in contender.finalists if first and one.trial == first.trial), None)
-        is_same = other is not None and other is chosen
-    gains = _gain(chosen, other, objective), _gain(method, method if is_same else published, objective)
-    return Tuning(contender.label, over, is_same, *gains, [*contender.searches])
+        over = next((first.label for first in contender.firsts if first), "")
+        others = [_finalist(each, first) for each, first in zip(contender.found, contender.firsts, strict=True)]
+        is_same = all(other is not None and other is one for one, other in zip(chosen, others, strict=True))
+    validation = _gain_of_means(chosen, others, objective)
+    test = _gain(method, method if is_same else published, objective)
+    return Tuning(contender.label, over, is_same, validation, test, [*contender.searches])
 
 
-def _gain(ours: Finalist | Method | None, other: Finalist | Method | None, objective: str) -> float | None:
-    if ours is None or other is None or ours.failure or other.failure:
+def _finalist(found: Found, first: First | None) -> Finalist | None:
+    """What a search is compared with, among its finalists."""
+    return next((one for one in found.finalists if first and one.trial == first.trial), None)
+
+
+def _gain_of_means(ours: Sequence[Finalist | None], others: Sequence[Finalist | None], objective: str) -> float | None:
+    """Of what searches have chosen, one of each, over what they are compared with."""
+    sound = [[one.mean(objective) for one in each if one and not one.failure] for each in (ours, others)]
+    return percent(*map(fmean, sound)) if all(len(each) == len(ours) for each in sound) else None
+
+
+def _gain(ours: Method, other: Method | None, objective: str) -> float | None:
+    if other is None or ours.failure or other.failure:
         return None
     return percent(ours.mean(objective), other.mean(objective))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
-from hpo.confirmation.results import Finalist, Method, chosen_of
+from hpo.confirmation.results import Finalist, Method, SearchWinner, chosen_of
 from hpo.runs.store import BaselineResult
 
 
@@ -17,13 +18,21 @@ class Decision:
         best: the method of the highest mean on validation; None where none has trained to the end on both splits.
         finalist: it on validation; None where `best` is.
         compared: how many methods it was chosen from.
-        ahead: baselines whose figure on the test split is higher than its: there is no winner then.
+        test: the mean of its config on the test split; of a method of several searches, of that which validation puts first.
+        ahead: baselines whose figure there is higher: there is no winner then.
     """
 
     best: Method | None = None
     finalist: Finalist | None = None
     compared: int = 0
+    test: float = 0.0
     ahead: Sequence[BaselineResult] = ()
+
+    @property
+    def search(self) -> SearchWinner | None:
+        """Which search of the best method has found it; None where that has one, or none."""
+        several = self.best and self.finalist and len(self.best.searches) > 1
+        return self.best.found_by(self.finalist.search) if several and self.best and self.finalist else None
 
     @property
     def winner(self) -> Method | None:
@@ -51,5 +60,6 @@ def decide(
         return Decision()
     label = max(sound, key=lambda each: sound[each].mean(objective))
     best = next(method for method in methods if method.label == label)
-    ahead = [other for other in baselines if other.metrics[objective] > best.mean(objective)]
-    return Decision(best, sound[label], len(sound), ahead)
+    test = fmean(metrics[objective] for metrics in best.of_search(sound[label].search).values())
+    ahead = [other for other in baselines if other.metrics[objective] > test]
+    return Decision(best, sound[label], len(sound), test, ahead)

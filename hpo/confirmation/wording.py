@@ -19,6 +19,7 @@ WHY_NOT_TUNED = {
     "diverged": "has only finalists that diverge at full epochs",
     "cannot be searched": "cannot be searched with this study's budget and data: {details}",
     "differs": "was searched with other settings: {details}",
+    "budget": "has {details}",
 }
 
 
@@ -57,10 +58,22 @@ def _each(facts: Facts, name: str, form: str = ".4f") -> str:
 
 
 def _not_tuned(subject: str, facts: Facts) -> str:
-    details = ", ".join(detail if isinstance(detail, str) else _searched_with(*detail) for detail in facts["details"])
-    why = WHY_NOT_TUNED[facts["reason"]].format(details=details)
     lost = "" if facts["compared"] else "; it is not compared at all"
-    return f"{subject} is not tuned: its study {facts['study']} {why}{lost}"
+    return f"{subject} is not tuned: its study {_why_unused(facts)}{lost}"
+
+
+def _why_unused(facts: Facts) -> str:
+    """A study, and why nothing is taken from it."""
+    details = ", ".join(detail if isinstance(detail, str) else _searched_with(*detail) for detail in facts["details"])
+    return f"{facts['study']} {WHY_NOT_TUNED[facts['reason']].format(details=details)}"
+
+
+def _searches_missing(subject: str, facts: Facts) -> str:
+    studies = "; ".join(_why_unused(study) for study in facts["studies"])
+    return (
+        f"{subject}: {facts['used']} of {facts['asked']} searches used, since {studies}; hpo.run with --searches "
+        f"{facts['asked']}, for rivals with --tune-rivals, searches what is missing (delete first what has other settings)"
+    )
 
 
 def _searched_with(key: str, before: object, after: object) -> str:
@@ -215,6 +228,7 @@ WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
     **DATA_WORDING,
     CaveatKind.NOT_TUNED: _not_tuned,
     CaveatKind.UNTUNED_RIVALS: _untuned_rivals,
+    CaveatKind.SEARCHES_MISSING: _searches_missing,
     CaveatKind.FOUND_PUBLISHED: _found_published,
     CaveatKind.PAPER_SETTINGS: _paper_settings,
     CaveatKind.DIFFERENT_SETTINGS: _different_settings,

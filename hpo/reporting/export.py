@@ -57,7 +57,7 @@ class ExportedConfig(Stored):
         study_id: which of all studies of this name it is.
         method: what confirm calls it; None before.
         chosen: how it was chosen, in a sentence; of the winner only.
-        searched_in: the study whose search found it, where that is a rival's.
+        searched_in: the study whose search found it, where that is a rival's, or a repeat.
         trial: its number there; None where no search has found it.
         published: what the settings are called where they are a paper's.
         objective: what the study chose by.
@@ -141,15 +141,16 @@ def export_confirmed(work: Workspace, outcome: Confirmation) -> list[Path]:
 def _export_method(work: Workspace, outcome: Confirmation, name: str, method: Method, winner: str) -> Path:
     found = chosen_of(outcome.validated[method.label], outcome.objective)
     assert found is not None  # of a tuned method and of the winner
+    search = method.found_by(found.search)
     facts = {
         "method": method.label,
         "chosen": winner if name == WINNER else None,
-        "searched_in": method.study if method.study not in ("", outcome.study) else None,
+        "searched_in": search.study if search and search.study != outcome.study else None,
         "trial": found.trial,
         "published": None if method.is_tuned else method.label,
         "validation": found.by_seed[found.config.seed],
         "validation_by_seed": found.by_seed,
-        "test_by_seed": method.by_seed,
+        "test_by_seed": method.of_search(found.search),
     }
     return _write_config(work, outcome.study_id, name, found.config, facts, engine_for(found.config, work.choice))
 

@@ -70,9 +70,15 @@ def hinge_cost(loss: Loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shape(overview: Overview) -> dict[str, Picture]:
-    """Cost and gradient over the score of a negative: ours, before confirm the best trial's, and the published ones."""
+    """Cost and gradient over the score of a negative: ours, before confirm the best trial's, those that its other searches have
+    found, and the published ones.
+    """
     ours = overview.confirmed.methods[0].label if overview.confirmed else "best trial"
     configs = {ours: overview.config} if overview.config else {}
+    if overview.confirmed:
+        winning = overview.confirmed.chosen.search
+        others = [each for each in overview.confirmed.methods[0].searches if each.number != winning]
+        configs |= {f"search {each.number}": each.config for each in others}
     if overview.published:
         configs[overview.published[1]] = overview.published[0]
     hinge_losses = {name: config.loss for name, config in configs.items() if hinges(config.loss) is not None}
@@ -80,7 +86,8 @@ def _shape(overview: Overview) -> dict[str, Picture]:
         return {}
     figure = go.Figure().set_subplots(rows=1, cols=2, subplot_titles=["cost", "gradient"])
     scores = np.linspace(0.0, 1.0, 401)
-    for (name, loss), colour in zip(hinge_losses.items(), ("#d62728", "#7f7f7f"), strict=False):
+    for name, loss in hinge_losses.items():
+        colour = "#d62728" if name == ours else "#e7969c" if name.startswith("search ") else "#7f7f7f"
         for column, values in enumerate(hinge_cost(loss, scores), start=1):
             line = {"color": colour, "dash": "solid" if name == ours else "dash"}
             shown = {"name": name, "legendgroup": name, "showlegend": column == 1}
@@ -107,7 +114,8 @@ def _confirm_curves(overview: Overview) -> dict[str, Picture]:
 def _finalists(overview: Overview) -> list[tuple[str, Finalist]]:
     """What entered confirm, by name."""
     found = overview.confirmed.finalists if overview.confirmed else []
-    return [(f"trial {finalist.trial}", finalist) for finalist in found]
+    several = len({finalist.search for finalist in found}) > 1
+    return [(f"search {one.search}, trial {one.trial}" if several else f"trial {one.trial}", one) for one in found]
 
 
 def _mean_by_epoch(by_seed: Mapping[int, Mapping[int, float]]) -> dict[int, float]:

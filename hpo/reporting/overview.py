@@ -40,6 +40,7 @@ from trainers.yaml_files import to_yaml
 CAVEATS_TITLE, BROUGHT_TITLE = "Caveats", "What each search brought"
 SHOWN_FAILURES = 3  # failed trials whose reason is said
 SEARCH_COLUMNS = ["trials", "epochs to find", "time to find", "time to test"]
+SEARCHES_COLUMNS = ["method", "search", "trial chosen", "validation", "test", "best on validation"]
 LOSS_KEYS = "loss."  # of the dotted keys of a config
 GRADIENT_COLUMNS = ["method", "negatives with a gradient", *(f"share of the {name}" for name in HARDEST)]
 
@@ -181,6 +182,10 @@ class Overview:
         ]
         return trained + baselines
 
+    def search_rows(self) -> list[list[str]]:
+        """Rows under SEARCHES_COLUMNS: what each search found; empty before confirm, and where none was repeated."""
+        return self.confirmed.search_rows() if self.confirmed else []
+
     @staticmethod
     def _on_validation(method: Method, confirmed: Confirmation) -> str:
         """The figure that a method is chosen by."""
@@ -229,10 +234,10 @@ class Overview:
     def configs(self) -> list[tuple[str, str]]:
         """(title, YAML): the winner's config and, where that is another one, what this study's own search found."""
         winner = self.confirmed.decision if self.confirmed else None
-        own = f"Config of {self.confirmed.methods[0].label} ({BEST})" if self.confirmed else "Best config"
+        own = f"Config of {self.confirmed.named(self.confirmed.methods[0])} ({BEST})" if self.confirmed else "Best config"
         found = {} if self.config is None else {own: self.config}
-        if winner and winner.winner and winner.finalist and winner.finalist.config != self.config:
-            found = {f"Config of {winner.winner.label}, the winner ({WINNER})": winner.finalist.config, **found}
+        if self.confirmed and winner and winner.winner and winner.finalist and winner.finalist.config != self.config:
+            found = {f"Config of {self.confirmed.named(winner.winner)}, the winner ({WINNER})": winner.finalist.config, **found}
         return [(title, to_yaml({"config": config.to_dict()})) for title, config in found.items()]
 
     def note(self) -> str:

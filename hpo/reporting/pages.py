@@ -13,7 +13,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hpo.reporting.figures import Picture
-from hpo.reporting.overview import BROUGHT_TITLE, CAVEATS_TITLE, GRADIENT_COLUMNS, Overview, markdown_table, plain
+from hpo.reporting.overview import (
+    BROUGHT_TITLE,
+    CAVEATS_TITLE,
+    GRADIENT_COLUMNS,
+    SEARCHES_COLUMNS,
+    Overview,
+    markdown_table,
+    plain,
+)
 from hpo.runs.provenance import provenance
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from trainers.files import write_text
@@ -36,6 +44,8 @@ def write_report(overview: Overview, drawn: dict[str, Picture], folder: Path) ->
 def markdown(overview: Overview) -> str:
     """The report without pictures, in Markdown."""
     lines = [overview.note(), "## How it was done", "", *(f"- {plain(fact)}" for fact in overview.facts()), ""]
+    if overview.search_rows():
+        lines += ["## Searches", "", *markdown_table(SEARCHES_COLUMNS, overview.search_rows()), ""]
     if overview.beyond():
         lines += ["## Beyond accuracy", "", *markdown_table(overview.beyond_columns, overview.beyond()), ""]
     if overview.gradients():
@@ -71,6 +81,7 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
         overview=overview,
         policy=_policy(str(figure["drawing"]) for figure in figures),
         figures=figures,
+        searches_columns=SEARCHES_COLUMNS,
         gradient_columns=GRADIENT_COLUMNS,
         brought_title=BROUGHT_TITLE,
         caveats_title=CAVEATS_TITLE,

@@ -24,15 +24,15 @@ def protocol(spec: StudySpec, validation: ValidationSplit, confirmed: Confirmati
 
 def _of_confirm(confirmed: Confirmation) -> list[str]:
     n_select = max(len(finalist.by_seed) for finalist in confirmed.finalists)
-    n_test = max(len(method.by_seed) for method in confirmed.methods)
+    n_test = max(len(seeds) for method in confirmed.methods for seeds in method.seeds)
+    search = " search" if confirmed.search_rows() else ""
     data = confirmed.data
     return [
         f"Confirm: {counted(len(confirmed.finalists), 'config')} of this study x {counted(n_select, 'seed')} on "
-        "validation, those of tuned rivals and each published config, too; then what validation chooses of each, and the "
-        f"published ones, x {counted(n_test, 'seed')} on test, {confirmed.chosen.config.epochs} epochs each; test was read "
+        f"validation, those of tuned rivals and each published config, too; then what validation chooses of each{search}, and "
+        f"the published ones, x {counted(n_test, 'seed')} on test, {confirmed.chosen.config.epochs} epochs each; test was read "
         "once per run, at its last epoch. Validation chooses the winner among all of them, too, and test chooses nothing.",
-        f"Configs: {'; '.join(f'{name} holds {method.label}' for name, method in exported(confirmed).items())}.",
-        "The verdict is about the configs below, each tuned one found by one search: another search may find others.",
+        f"Configs: {'; '.join(f'{name} holds {confirmed.named(method)}' for name, method in exported(confirmed).items())}.",
         f"Data in numbers: {data.users:,} users; {data.items:,} items; {data.train:,} interactions to train on, "
         f"{data.validation:,} for validation, {data.test:,} for the test; {data.users_with_test:,} users with test "
         f"interactions; test split: {_test_split(data)}.",

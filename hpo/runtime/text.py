@@ -7,9 +7,9 @@ from collections.abc import Iterable
 CHANGE_OUTPUT_HINT = "give another folder with --output"  # where we may not write
 
 
-def counted(n: int, what: str) -> str:
-    """`1 seed`, `3 seeds`."""
-    return f"{n} {what}{'' if n == 1 else 's'}"
+def counted(n: int, what: str, plural: str = "") -> str:
+    """`1 seed`, `3 seeds`; `plural` where it takes more than an s."""
+    return f"{n} {what if n == 1 else plural or what + 's'}"
 
 
 def listed(parts: Iterable[str]) -> str:

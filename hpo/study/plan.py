@@ -24,7 +24,8 @@ CHEAPER = 12
 
 WARMUP = 0.3  # of a trial's epochs
 
-Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - 1000)]  # confirm counts on from the search's seed
+SEEDS_OF_A_SEARCH = 1000  # confirm counts on from the search's seed; that of the next repeat is past all of those
+Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - SEEDS_OF_A_SEARCH)]
 NotNegative = Annotated[Whole, Field(ge=0)]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from hpo.study.objective import DEFAULT_OBJECTIVE, Objective, measured
-from hpo.study.plan import FROZEN, SearchPlan
+from hpo.study.plan import FROZEN, SEEDS_OF_A_SEARCH, SearchPlan
 from search_spaces import SPACES, Space
 from trainers.config import TrainConfig
 from trainers.data.options import DataOptions, ValidationSplit
@@ -34,6 +34,7 @@ else:
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_RIVALS = 100
 MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirmation.stages
+MAX_SEARCHES = 20
 TRAIN_FOLDER = "train"
 RESERVED_NAMES = ("journal.log", "replicate", "artifacts", TRAIN_FOLDER)  # the other things in the output folder
 
@@ -44,6 +45,8 @@ class ConfirmPlan(BaseModel):
     """How the winner is chosen (top configs x select_seeds) and checked (x seeds), at full epochs.
 
     Attributes:
+        searches: how often the whole search is done, with other seeds, for the study and for each tuned rival: see
+            `StudySpec.repeat`. With one search the verdict is about configs, with three or more about methods.
         rival_seeds: fewer seeds, by loss, for rivals that are slow to train, e.g. `{bsl: 1}`; with one there is no verdict.
     """
 
@@ -51,6 +54,7 @@ class ConfirmPlan(BaseModel):
     top: Count = 5
     select_seeds: Seeds = 3
     seeds: Seeds = 5
+    searches: Annotated[Count, Field(le=MAX_SEARCHES)] = 1
     rival_seeds: dict[str, Seeds] = {}
     epochs: Count = 100
 
@@ -190,6 +194,22 @@ class StudySpec(BaseModel):
         content["space"] |= like_other
         return checked(StudySpec, content, f"study {self.name}")
 
+    def repeat(self, number: int) -> StudySpec:
+        """The study of another search for the same thing, `NAME-search2` for number 2: another name and other seeds, and no
+        repeats of its own. Number 1 is this study.
+
+        Raises:
+            InputError: its name would be too long, or its seed too high.
+        """
+        if number == 1:
+            return self
+        seed = self.search.seed + (number - 1) * SEEDS_OF_A_SEARCH
+        return self.override({"name": repeat_name(self.name, number), "search.seed": seed, "confirm.searches": 1})
+
+    def repeats(self, count: int) -> list[StudySpec]:
+        """The studies of its searches, this one first; raises what `repeat` does."""
+        return [self.repeat(number) for number in range(1, count + 1)]
+
     def as_file(self) -> str:
         """The YAML of a study file; its name is the file's."""
         return to_yaml(self.model_dump(mode="json", exclude={"name"}))
@@ -205,6 +225,11 @@ class StudySpec(BaseModel):
                     target = target[group]
                 target[last] = value
         return checked(StudySpec, content, f"study {self.name}")
+
+
+def repeat_name(name: str, number: int) -> str:
+    """The name of a study's repeat, from number 2 on."""
+    return f"{name}-search{number}"
 
 
 def check_name(name: str) -> str:

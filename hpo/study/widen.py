@@ -11,7 +11,7 @@ from optuna.trial import create_trial
 
 from hpo.study.attributes import COPIED_FROM, FINISHED, RESUMED_AFTER, RETRIES, RETRY_OF, WORKER
 from hpo.study.ends import BestAtEnd, best_at_ends
-from hpo.study.spec import StudySpec
+from hpo.study.spec import MAX_SEARCHES, StudySpec, repeat_name
 from hpo.study.starts import STARTS
 from hpo.study.stored import find_study, stored_rivals, stored_spec
 from trainers.errors import InputError
@@ -52,6 +52,9 @@ def widened(storage: BaseStorage, name: str) -> Widened:
         (found, stored_spec(found)) for found in (find_study(storage, rival.name) for rival in rivals if rival.name in names)
     ]
     originals = {wide_name(spec.name): spec.name for _, spec in searched}
+    for number in range(2, MAX_SEARCHES + 1):
+        repeats = {repeat_name(wide_name(spec.name), number): repeat_name(spec.name, number) for _, spec in searched}
+        originals |= {wide: original for wide, original in repeats.items() if original in names}
     if wide_name(name) in names:
         wide = find_study(storage, wide_name(name))
         return Widened(stored_spec(wide), stored_rivals(wide), originals)

@@ -89,6 +89,16 @@ def test_it_goes_on_when_it_was_interrupted_and_copies_no_trial_twice(searched: 
     assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in wide.trials)
 
 
+def test_repeats_of_the_search_go_on_from_their_own_trials(searched: Place):
+    assert searched.run("--search-only", "--searches", "2", "--trials", "2") == 0
+    assert searched.run("--widen", "--trials", "3", "--search-only") == 0
+    found = studies(searched)
+    for name in ("tiny_mml", "tiny_mml-search2"):
+        wide = found[name.replace("tiny_mml", "tiny_mml-wide")]
+        assert [trial.params for trial in wide.trials[:2]] == [trial.params for trial in found[name].trials]
+        assert [trial.user_attrs.get(COPIED_FROM) for trial in wide.trials] == [0, 1, None]
+
+
 def test_what_cannot_be_widened_is_said(searched: Place, fails: Callable[[int], str]):
     assert "which count: give --trials above 2, got 2" in fails(searched.run("--widen", "--trials", "2"))
     assert "leave --epochs and --seed out" in fails(searched.run("--widen", "--trials", "6", "--epochs", "2"))

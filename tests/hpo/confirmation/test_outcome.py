@@ -29,6 +29,7 @@ from trainers.yaml_files import read_yaml, sealed, to_yaml
 from ..outcomes import CONFIG
 
 NDCG = "ndcg@20"
+OTHER = CONFIG.replace(loss={"name": "ccl", "margin": 0.5, "negative_weight": 9.0})
 BEYOND = Beyond(k=20, coverage=0.5, mean_popularity=3.0, gini=0.2, groups=[])
 
 

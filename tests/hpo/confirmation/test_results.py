@@ -1,10 +1,10 @@
-"""Which finalist wins."""
+"""Which finalist wins, and the figures of a method."""
 
 from __future__ import annotations
 
 import pytest
 
-from hpo.confirmation.results import Finalist, highest
+from hpo.confirmation.results import Finalist, Method, SearchWinner, highest
 from trainers.errors import InputError
 
 from ..outcomes import CONFIG
@@ -19,3 +19,15 @@ def test_the_highest_mean_wins_and_diverged_candidates_lose():
     assert highest(three, "ndcg@20", "s").trial == 2
     with pytest.raises(InputError, match="every finalist diverged"):
         highest([finalist(3, failure="nan in epoch 2")], "ndcg@20", "s")
+
+
+def test_the_figures_of_several_searches_are_those_of_their_means():
+    """Means 0.2, 0.3 and 0.7: mean 0.4, sd 0.07 ** 0.5."""
+    by_seed = {seed: {"ndcg@20": value} for seed, value in ((1, 0.1), (2, 0.3), (11, 0.3), (12, 0.3), (21, 0.6), (22, 0.8))}
+    searches = [SearchWinner(number, "s", 0, CONFIG, [first, first + 1]) for number, first in ((1, 1), (2, 11), (4, 21))]
+    method = Method("A", CONFIG, by_seed, 1.0, searches=searches)
+    assert method.values("ndcg@20") == [[0.1, 0.3], [0.3, 0.3], [0.6, 0.8]]
+    assert (method.mean("ndcg@20"), method.sd("ndcg@20")) == pytest.approx((0.4, 0.07**0.5))
+    assert list(method.of_search(4)) == [21, 22]
+    one = Method("A", CONFIG, {1: by_seed[1], 2: by_seed[2]}, 1.0, searches=searches[:1])
+    assert (one.mean("ndcg@20"), one.sd("ndcg@20")) == pytest.approx((0.2, 0.02**0.5)), "of one search those of its runs"

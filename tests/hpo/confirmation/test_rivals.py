@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import optuna
 import pytest
 
 from hpo import confirm
 from hpo.confirmation.caveats import CaveatKind
 from hpo.confirmation.contenders import Contender
-from hpo.confirmation.results import Finalist
+from hpo.confirmation.results import Finalist, SearchCost
 from hpo.confirmation.rivals import published_found_by_search
+from hpo.confirmation.searches import Found, Search
 from hpo.confirmation.statistics import Word
+from hpo.study.spec import StudySpec
 from trainers.yaml_files import read_yaml
 
 from ..conftest import Place
@@ -179,9 +182,12 @@ def test_a_rival_whose_search_found_nothing_better_than_its_paper_is_compared_on
 
 
 def test_a_published_config_that_overtakes_what_the_search_found_is_said():
+    spec = StudySpec.model_validate({"name": "s", "dataset": "demo", "space": {"name": "ccl"}})
+    search = Search(spec, optuna.create_study())
+
     def rival(*values: tuple[float, float], label: str = "CCL tuned") -> Contender:
         finalists = [Finalist(trial, CONFIG, found, {0: {"ndcg@20": full}}) for trial, (found, full) in enumerate(values)]
-        return Contender(label, CONFIG, 2, finalists=finalists)
+        return Contender(label, CONFIG, 2, [Found(search, SearchCost(), finalists)])
 
     published = Contender("CCL published", CONFIG, 2)
     first = published_found_by_search(rival((0.2, 0.3), (0.1, 0.2)), published, "ndcg@20")

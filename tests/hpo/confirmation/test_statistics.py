@@ -16,18 +16,18 @@ from hpo.confirmation.statistics import (
     Word,
     compare,
     holm,
-    over_seeds,
+    over_runs,
     over_users,
 )
 
 
-def measured(label: str, users: list[float] | Floats, seeds: list[float] | Floats) -> Measured:
-    return Measured(label, np.asarray(users, float), np.asarray(seeds, float))
+def measured(label: str, users: list[float] | Floats, *searches: list[float] | Floats) -> Measured:
+    return Measured(label, np.asarray(users, float), [np.asarray(runs, float) for runs in searches])
 
 
-def with_p(p: float, seeds: bool = True) -> Comparison:
+def with_p(p: float, runs: bool = True) -> Comparison:
     nothing = Evidence(0.1, 0.1, p, 0.1)
-    return Comparison("a", "b", 0.1, 1.0, nothing, p, p, *((nothing, nothing) if seeds else (None, None)), 0.1)
+    return Comparison("a", "b", 0.1, 1.0, nothing, p, p, *((nothing, nothing) if runs else (None, None)), 0.1)
 
 
 def test_holm_by_hand():
@@ -38,7 +38,7 @@ def test_holm_by_hand():
 
 
 def test_a_rival_that_cannot_be_judged_does_not_count_for_holm():
-    first, second, third = holm([with_p(0.01), with_p(1.0, seeds=False), with_p(0.02)])
+    first, second, third = holm([with_p(0.01), with_p(1.0, runs=False), with_p(0.02)])
     assert [first.p, second.p, third.p] == pytest.approx([0.02, 1.0, 0.02])
     assert (first.family, second.word) == (2, Word.NO_VERDICT)
 
@@ -46,15 +46,13 @@ def test_a_rival_that_cannot_be_judged_does_not_count_for_holm():
 @pytest.mark.parametrize("rival", [[0.25, 0.25], [0.25, 0.25 + 2**-54]])
 def test_seeds_of_few_hits_are_all_but_equal(rival: list[float]):
     """Their means then differ in the last digit at most; whoever asks scipy's test is warned."""
-    evidence = over_seeds(np.array([0.30, 0.34]), np.array(rival))
-    assert evidence is not None
+    evidence = over_runs(np.array([0.30, 0.34]), np.array(rival))
     assert (evidence.low, evidence.high) == pytest.approx((0.07 - 0.02 * 12.7062, 0.07 + 0.02 * 12.7062), abs=1e-5)
 
 
 def test_welch_by_hand():
     """Means 2 and 5, variances 1 and 1, n 3: error sqrt(2/3), t = -3.674 with 4 degrees of freedom."""
-    evidence = over_seeds(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))
-    assert evidence is not None
+    evidence = over_runs(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))
     assert evidence.error == pytest.approx((2 / 3) ** 0.5)
     assert evidence.p == pytest.approx(2 * stats.t.sf(3 / (2 / 3) ** 0.5, 4))
     half = stats.t.ppf(0.975, 4) * (2 / 3) ** 0.5
@@ -63,9 +61,8 @@ def test_welch_by_hand():
 
 def test_one_seed_gives_no_evidence_and_no_verdict():
     users = np.linspace(0.1, 0.9, 500)
-    assert over_seeds(np.array([1.0]), np.array([1.0, 2.0])) is None
     only = compare(measured("a", users + 0.2, [0.7]), [measured("b", users, [0.5])])[0]
-    assert only.word == Word.NO_VERDICT
+    assert (only.word, only.runs, only.both, only.detectable, only.p) == (Word.NO_VERDICT, None, None, None, 1.0)
     assert verdict(only, "ndcg@20").startswith("no verdict on a and b: ndcg@20 +40.0 % (95 % interval over users +40.0 to")
 
 
@@ -75,11 +72,40 @@ def test_a_rival_of_mean_zero_is_compared_without_percent():
     assert verdict(only, "ndcg@20").startswith("a is better than b: ndcg@20 +0.5000 (95 % interval of this pair +0.")
 
 
+def test_one_search_gives_the_numbers_of_before():
+    """Those that the program gave before a method could have several searches."""
+    rng = np.random.default_rng(11)
+    users = rng.uniform(0.0, 1.0, 300)
+    ours = measured("a", users + rng.normal(0.01, 0.1, 300), [0.51, 0.52, 0.505])
+    found = compare(ours, [measured("b", users, [0.5, 0.503])])[0]
+    assert found.runs == Evidence(-0.006858919942256344, 0.02719225327558966, 0.13809944443528438, 0.004657729537494044)
+    assert found.both == Evidence(-0.005745450258240836, 0.025961611915635417, 0.19545955056875358, 0.007484751205241763)
+    assert (found.p, found.detectable) == (0.19545955056875358, 0.023495560672857886)
+
+
+def test_what_varies_of_several_searches_is_their_means():
+    """By hand: search means 2, 3, 7 (variance 7) against runs 1, 2, 3 (variance 1): squared errors 7 / 3 and 1 / 3."""
+    users = np.linspace(0.1, 0.9, 500)
+    ours = measured("a", users + 0.2, [1.0, 3.0], [3.0, 3.0, 3.0], [7.0])
+    found = compare(ours, [measured("b", users, [1.0, 2.0, 3.0])])[0]
+    degrees = (8 / 3) ** 2 / ((7 / 3) ** 2 / 2 + (1 / 3) ** 2 / 2)
+    assert found.runs is not None
+    assert found.runs.error == pytest.approx((8 / 3) ** 0.5)
+    assert found.runs.p == pytest.approx(2 * stats.t.sf(2 / (8 / 3) ** 0.5, degrees))
+    assert (found.runs.low + found.runs.high) / 2 == pytest.approx(2.0), "each search counts once, whatever its runs"
+
+
+@pytest.mark.parametrize("searches", [[[0.7, 0.71], [0.7, 0.72]], [[0.7], [0.71]], [[0.7, 0.71], [0.7, 0.72], [0.7, 0.71]]])
+def test_two_searches_give_no_verdict_and_three_do(searches: list[list[float]]):
+    users = np.linspace(0.1, 0.9, 500)
+    for runs in (searches, [[mean] for mean, *_ in searches]):
+        only = compare(measured("a", users + 0.2, *runs), [measured("b", users, [0.5, 0.51, 0.52])])[0]
+        assert (only.word == Word.NO_VERDICT) == (len(searches) == 2)
+
+
 def test_seeds_that_change_nothing():
-    same = over_seeds(np.array([0.5, 0.5]), np.array([0.5, 0.5]))
-    other = over_seeds(np.array([0.6, 0.6]), np.array([0.5, 0.5]))
-    assert same is not None
-    assert other is not None
+    same = over_runs(np.array([0.5, 0.5]), np.array([0.5, 0.5]))
+    other = over_runs(np.array([0.6, 0.6]), np.array([0.5, 0.5]))
     assert (same.p, other.p) == (1.0, 0.0)
 
 
@@ -117,7 +143,7 @@ def test_the_sentence_says_what_could_have_been_found():
     sentence = verdict(comparison, "ndcg@20")
     assert sentence.startswith("A and B are not distinguishable: ndcg@20 ")
     assert f"; minimum detectable effect about {comparison.percent(comparison.detectable):.1f} % (80 % power)" in sentence
-    assert comparison.detectable > 2.8 * max(comparison.users.error, comparison.seeds.error)
+    assert comparison.detectable > 2.8 * max(comparison.users.error, comparison.runs.error)
 
 
 def test_what_could_have_been_found_is_found_that_often():
@@ -165,7 +191,7 @@ class World:
         luck = self.RUN_LUCK * rng.normal(size=(self.N_SEEDS, 1))
         noise = self.NOISE * rng.normal(size=(self.N_SEEDS, self.N_USERS))
         values = np.where(hit, level + liking + noise, 0.0) + luck
-        return Measured(label, values.mean(0), values.mean(1))
+        return Measured(label, values.mean(0), [values.mean(1)])
 
 
 def test_wrong_verdicts_stay_below_five_percent():
@@ -175,7 +201,7 @@ def test_wrong_verdicts_stay_below_five_percent():
     band = stats.binom.ppf(0.99, n, 0.05)
     assert sum(result.word != Word.UNDECIDED for result in results) <= band
     assert sum(result.users.p <= 0.05 for result in results) > band, "users alone are wrong too often"
-    assert sum(result.seeds.p <= 0.05 for result in results if result.seeds) > band, "so are seeds alone"
+    assert sum(result.runs.p <= 0.05 for result in results if result.runs) > band, "so are seeds alone"
 
 
 def test_a_true_difference_of_one_percent_is_found():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
 from hpo.confirmation.contenders import Contender, First
 from hpo.confirmation.results import BestSoFar, Finalist, SearchCost, best_so_far
+from hpo.confirmation.searches import Found, Search
 from hpo.confirmation.tuning import Tuning, tunings
+from hpo.study.spec import StudySpec
 from trainers import TrainConfig
 
 from ..conftest import Place
@@ -27,8 +31,15 @@ def finalist(trial: int | None, weight: float, value: float) -> Finalist:
 
 
 def tuned(*finalists: Finalist) -> Contender:
-    first = First("trial 0, its first", 0)
-    return Contender("CCL tuned", of(2.0), 2, SearchCost(4), "s", finalists, first, [RISES])
+    return searched(finalists)
+
+
+def searched(*searches: Sequence[Finalist]) -> Contender:
+    """By one search or by several."""
+    spec = StudySpec.model_validate({"name": "s", "dataset": "demo", "space": {"name": "ccl"}})
+    study, firsts = optuna.create_study(), [First("trial 0, its first", 0)] * len(searches)
+    found = [Found(Search(spec, study, number), SearchCost(4), finalists) for number, finalists in enumerate(searches, start=1)]
+    return Contender("CCL tuned", of(2.0), 2, found, firsts, [RISES] * len(searches))
 
 
 @pytest.mark.parametrize(("on_test", "overtuned"), [((0.19, 0.2), True), ((0.22, 0.2), False)])
@@ -49,6 +60,20 @@ def test_a_search_without_a_published_config_is_compared_with_its_first_trial_on
     (found,) = tunings([contender], [method("CCL tuned", 0.2, config=of(2.0))], {"CCL tuned": contender.finalists}, NDCG)
     assert (found.over, found.is_same, found.test_percent) == ("trial 0, its first", False, None)
     assert found.validation_percent == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("with_published", [True, False])
+def test_several_searches_bring_the_gain_of_their_means(with_published: bool):
+    """.3 and .36 over a published .25 and .25, or over what each began with, .2 and .3."""
+    one, other = (finalist(4, 2.0, 0.3), finalist(0, 1.0, 0.2)), (finalist(7, 3.0, 0.36), finalist(0, 1.0, 0.3))
+    contender, published = searched(one, other), Contender("CCL published", of(1.0), 2)
+    validated = {"CCL tuned": contender.finalists, "CCL published": [finalist(None, 1.0, 0.25)]}
+    methods = [method("CCL tuned", 0.24, config=of(2.0)), method("CCL published", 0.2, config=of(1.0))]
+    both = [contender, published] if with_published else [contender]
+    (found,) = tunings(both, methods[: len(both)], validated, NDCG)
+    assert found.validation_percent == pytest.approx(32.0)
+    assert found.test_percent == (pytest.approx(20.0) if with_published else None)
+    assert (found.is_same, found.searches) == (False, [RISES, RISES])
 
 
 def test_a_search_that_chose_what_it_began_with():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpo.confirmation.results import Finalist, Method, SearchCost
+from hpo.confirmation.results import Finalist, Method, SearchCost, SearchWinner
 from hpo.confirmation.winner import decide
 from hpo.runs.store import BaselineResult
 
@@ -46,3 +46,12 @@ def test_nobody_wins_below_a_baseline():
     tested, validation = {"MML tuned": 0.2, "CCL tuned": 0.4}, {"MML tuned": 0.1, "CCL tuned": 0.3}
     assert decided(tested, validation, baseline("EASE", 0.3, 0.3)) == "CCL tuned"
     assert decided(tested, validation, baseline("EASE", 0.3, 0.3), baseline("MostPop", 0.41, 0.5)) is None
+
+
+def test_the_winners_figure_is_that_of_the_search_whose_config_it_is():
+    """Of a method of three searches, the second of which validation puts first; a baseline is ahead of the mean, not of it."""
+    searches = [SearchWinner(number, f"s{number}", 0, CONFIG, [number - 1]) for number in (1, 2, 3)]
+    several = method("MML tuned", 0.1, 0.4, 0.1, search=SearchCost(12), searches=searches)
+    found = [Finalist(0, CONFIG, 0.0, {101: {NDCG: value}}, search=number) for number, value in ((1, 0.2), (2, 0.3), (3, 0.1))]
+    decision = decide([several], {"MML tuned": found}, [baseline("EASE", 0.3, 0.3)], NDCG)
+    assert (decision.winner, decision.test, decision.search) == (several, 0.4, searches[1])

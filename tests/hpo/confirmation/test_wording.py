@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
-from hpo.confirmation.results import BestSoFar, Finalist, Method, SearchCost
+from hpo.confirmation.results import BestSoFar, Finalist, Method, SearchCost, SearchWinner
 from hpo.confirmation.statements import statements, tuning_said, winner_said
 from hpo.confirmation.statistics import Comparison, Evidence
 from hpo.confirmation.tuning import Tuning
@@ -23,6 +25,7 @@ GOLDEN = Path(__file__).with_name("wording.txt")
 OBJECTIVE = "ndcg@20"
 CONFIG = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}})
 DIFFERENCES: list[JsonValue] = [["config.score", "inner_product", "cosine"], ["search.epochs", 2, 3]]
+DETAILS: dict[str, list[JsonValue]] = {"differs": DIFFERENCES, "cannot be searched": ["dropout must be 0, got 0.1"]}
 WIDEN = "python -m hpo.run --study yelp_mml --widen --trials 400"
 END: dict[str, JsonValue] = {"name": "negative_ratio", "value": 1.2, "low": 1.0, "high": 10_000.0, "end": "low"}
 END |= {"trials": 4, "of": 5, "is_chosen": True}
@@ -38,11 +41,29 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
             {
                 "study": "yelp_ccl",
                 "reason": reason,
-                "details": {"differs": DIFFERENCES, "cannot be searched": ["dropout must be 0, got 0.1"]}.get(reason, []),
+                "details": DETAILS.get(reason, []),
                 "compared": reason != "has not run",
             },
         )
         for reason in WHY_NOT_TUNED
+        if reason != "budget"
+    ),
+    (
+        CaveatKind.SEARCHES_MISSING,
+        "MML tuned",
+        {
+            "used": 1,
+            "asked": 3,
+            "studies": [
+                {"study": "yelp_mml-search2", "reason": "has not run", "details": []},
+                {"study": "yelp_mml-search3", "reason": "budget", "details": ["7 trials, not 200"]},
+            ],
+        },
+    ),
+    (
+        CaveatKind.SEARCHES_MISSING,
+        "MML tuned",
+        {"used": 2, "asked": 3, "studies": [{"study": "yelp_mml-search2", "reason": "differs", "details": DIFFERENCES}]},
     ),
     (CaveatKind.UNTUNED_RIVALS, "MML tuned", {"to_delete": []}),
     (CaveatKind.UNTUNED_RIVALS, "MML tuned", {"to_delete": ["yelp_ccl", "yelp_bsl"]}),
@@ -136,9 +157,16 @@ def evidence(low: float, high: float) -> Evidence:
     return Evidence(low, high, 0.01, 0.001)
 
 
-def compared(rival: str, difference: float, p: float, base: float = 0.05, family: int = 2, seeds: bool = True) -> Comparison:
+def searched_by(method: Method, count: int) -> Method:
+    """The same method, found by some searches."""
+    return replace(method, searches=[SearchWinner(number, "s", 0, CONFIG, [201]) for number in range(1, count + 1)])
+
+
+def compared(
+    rival: str, difference: float, p: float, base: float = 0.05, family: int = 2, runs: bool = True, **more: Any
+) -> Comparison:
     users = evidence(difference - 0.001, difference + 0.001)
-    more = {"seeds": users, "both": evidence(difference - 0.002, difference + 0.002), "detectable": 0.0015} if seeds else {}
+    more |= {"runs": users, "both": evidence(difference - 0.002, difference + 0.002), "detectable": 0.0015} if runs else {}
     return Comparison("MML tuned", rival, difference, base, users, p, 0.5, family=family, **more)
 
 
@@ -160,18 +188,28 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
         compared("CCL published", 0.01, 0.0001),
         compared("BSL tuned", -0.01, 0.04, family=1),
         compared("MSE published", 0.0005, 0.4),
-        compared("BPR published", 0.01, 1.0, seeds=False),
+        compared("BPR published", 0.01, 1.0, runs=False),
         compared("HINGE published", 0.5, 0.01, base=0.0),
     ]
     said = [f"statement: {each}" for each in statements(methods, comparisons, [], 100, objective)]
     said += [f"statement: {each}" for each in statements(methods[:1], [], [], 5, objective)]
+    counts = ("MML tuned", 3), ("CCL tuned", 1), ("BSL tuned", 2)
+    searched = [searched_by(method(label, 0.06, 4, objective), count) for label, count in counts]
+    comparisons = [compared("CCL tuned", 0.01, 0.0001), compared("BSL tuned", 0.01, 1.0, runs=False, searches=(3, 2))]
+    said += [f"statement: {each}" for each in statements(searched, comparisons, [], 100, objective)]
+    several = [searched_by(method(label, 0.06, 4, objective), 3) for label in ("MML tuned", "CCL tuned")]
+    said += [f"statement: {each}" for each in statements(several, comparisons[:1], [], 100, objective)]
+    single = [searched_by(method(label, 0.06, 4, objective), 1) for label in ("MML tuned", "CCL tuned")]
+    said += [f"statement: {each}" for each in statements(single, comparisons[:1], [], 100, objective)]
     ahead = [baseline("EASE", 0.07, objective), baseline("MostPop", 0.02, objective)]
     said += [f"statement: {each}" for each in statements(methods[:2], [], ahead, 100, objective)]
-    values = {"MML tuned": 0.31, "CCL published": 0.29, "BSL tuned": 0.32, "SL": 0.4}
+    values = {"MML tuned": 0.31, "CCL published": 0.29, "BSL tuned": 0.32, "CCL tuned": 0.3, "SL": 0.4}
     validated = {label: [Finalist(None, CONFIG, 0.0, {101: {objective: value}})] for label, value in values.items()}
     few, twice = [baseline("EASE", 0.07, objective)], [*ahead, baseline("MostPop", 0.05, objective)]
     for given_methods, baselines in ((methods, []), (methods, few), (methods, twice), (methods[:1], []), (methods[3:], [])):
         said.append(f"statement: {winner_said(decide(given_methods, validated, baselines, objective), objective)}")
+    decision = decide(several, validated, [], objective)
+    said.append(f"statement: {winner_said(decision, objective)}")
     said += [f"brought: {tuning_said(tuning, objective)}" for tuning in TUNED]
     caveats = [Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in CAVEATS]
     said += [f"{caveat.kind}: {sentence(caveat, objective)}" for caveat in caveats]

@@ -4,14 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from hpo.confirmation.stages import SELECT_OFFSET, TEST_OFFSET
 from hpo.study.definition import SplitData, definition_of
-from hpo.study.spec import StudySpec, load_spec, shipped_studies
+from hpo.study.plan import SEEDS_OF_A_SEARCH
+from hpo.study.spec import MAX_SEEDS, StudySpec, load_spec, shipped_studies
 from search_spaces import SPACES
+from trainers.config import MAX_SEED
 from trainers.data.datasets import load_dataset
 from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
 from trainers.losses import MML
 
+OFFSETS = SELECT_OFFSET, TEST_OFFSET
 MINIMAL = "dataset: demo\nspace: {name: mml, n_margins: 3}\n"
 
 
@@ -206,3 +210,19 @@ def test_names_that_no_file_can_have_and_lists_without_end(write, tmp_path: Path
         used()
     assert message in str(caught.value)
     assert len(str(caught.value)) < 1500
+
+
+def test_a_repeat_has_another_name_and_seeds_that_no_other_search_meets(write):
+    """Those of the search itself, and those of as many as confirm may count on to."""
+    spec = load_spec(write(MINIMAL + "search: {seed: 7}\nconfirm: {searches: 20}\n"))
+    repeats = spec.repeats(20)
+    assert repeats[0] is spec
+    assert [repeats[1].name, repeats[19].name] == [f"{spec.name}-search2", f"{spec.name}-search20"]
+    used = [{one.search.seed} | {one.search.seed + first + k for first in OFFSETS for k in range(MAX_SEEDS)} for one in repeats]
+    assert len(set.union(*used)) == 20 * (1 + 2 * MAX_SEEDS)
+    assert {one.confirm.searches for one in repeats[1:]} == {1}
+    back = {"name": spec.name, "search.seed": 7, "confirm.searches": 20}
+    assert all(one.override(back) == spec for one in repeats)
+    late = spec.override({"search.seed": MAX_SEED - SEEDS_OF_A_SEARCH})
+    with pytest.raises(InputError, match=r"search\.seed"):
+        late.repeat(2)
