@@ -26,7 +26,7 @@ LONG_EPOCHS = """\
 dataset: demo
 space: {name: bsl}
 config: {encoder: {name: mf, dim: 8}, negatives: {name: uniform, count: 50000}, batch_size: 64}
-search: {trials: 4, epochs: 2}
+search: {trials: 4, epochs: 2, starts: 0}
 """
 
 
