@@ -119,7 +119,7 @@ class SearchPlan(BaseModel):
             return ""
         if not self.evaluate_at:
             name, first = ("n_warmup_steps" if pruner.warmup(self.epochs) else "interval_steps"), self.evaluate_at.start
-            return f"search.pruner.{name} is {first}, and a trial has {self.epochs} epochs; lower it to prune"
+            return f"search.pruner.{name} is {first}, and a trial has {counted(self.epochs, 'epoch')}; lower it to prune"
         if self.trials <= pruner.n_startup_trials + queued:
             after = f" after {counted(queued, 'queued one')}" if queued else ""
             return f"the pruner waits for {counted(pruner.n_startup_trials, 'trial')}{after}, and the search has {self.trials}"

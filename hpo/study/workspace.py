@@ -149,9 +149,13 @@ class Workspace:
 
     @cached_property
     def sample(self) -> Interactions:
-        """What of the validation a trial is measured on before its last epoch: all of it, or that of some users."""
-        (seen, validation), probe = self.split, self.spec.probe
-        negatives = probe.negatives.per_row(probe.batch_size)  # the fewest that are searched: one sample for all trials
+        """What of the validation a trial is measured on before its last epoch: all of it, or that of some users.
+
+        It is the same for all trials, and in wider ranges: it follows from the fixed settings, also where they are searched.
+        """
+        (seen, validation), spec = self.split, self.spec
+        fixed = spec.train_config(spec.space.loss(spec.space.corner()), spec.search.epochs, spec.search.seed)
+        negatives = fixed.negatives.per_row(fixed.batch_size)
         size = self.spec.search.sample_size(validation.n_users_with_pairs, seen.n_items, len(seen), negatives)
         return of_some_users(validation, size, self.validation.seed)
 

@@ -14,6 +14,7 @@ from hpo import export, report
 from hpo.study.spec import load_spec
 from hpo.study.stored import EVALUATED_ON
 from hpo.study.trials import trial_config
+from hpo.study.workspace import Workspace
 from trainers import load_dataset, train
 from trainers.metrics.sample import of_some_users
 
@@ -74,6 +75,17 @@ def test_where_all_users_are_looked_at_nothing_is_said(place: Place, capsys: pyt
     shown = capsys.readouterr().out
     assert "after epoch 1 and every later one, and after epoch 3, on all 48 validation users" in shown
     assert " of 48 validation users" not in shown + (place.output / "tiny_mml" / "report.md").read_text()
+
+
+def test_the_sample_is_the_same_in_other_ranges(few: Place, monkeypatch: pytest.MonkeyPatch):
+    """So that values copied into a study of wider ranges are of the same users."""
+    monkeypatch.setattr("hpo.study.plan.SHARE", 0.02)
+    samples = []
+    for ranges in ([1, 10], [5, 100]):
+        spec = load_spec(str(few.study)).override({"space.also": ["negatives"], "space.ranges": {"negatives": ranges}})
+        samples.append(Workspace.open(spec, few.output, str(few.root / "data"), "numba", "cpu").sample)
+    assert samples[0].n_users_with_pairs == samples[1].n_users_with_pairs == 0.02 * 12 * 480 * (7 + 1) // 40
+    assert samples[0].checksum == samples[1].checksum
 
 
 @pytest.mark.parametrize("counts", [None, [0, 48], [49, 48]])

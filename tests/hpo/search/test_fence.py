@@ -28,6 +28,7 @@ SLOW = "negatives: {name: uniform, count: 4000}"  # an epoch takes a good part o
 def test_a_worker_that_was_stopped_cannot_write_into_a_trial_that_another_has_taken(place: Place):
     place.edit("negatives: {name: uniform, count: 7}", SLOW)
     place.edit("epochs: 3", "epochs: 12")
+    place.edit("starts: 1", "starts: 0")
     flags = ["--study", str(place.study), *place.where, "--search-only", "--trials", "1", "--checkpoint-every", "0"]
     sleeper = subprocess.Popen(
         [sys.executable, "-c", ELSEWHERE, *flags],
