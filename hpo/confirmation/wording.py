@@ -120,10 +120,11 @@ def _different_settings(subject: str, facts: Facts) -> str:
 def _short_search(subject: str, facts: Facts) -> str:
     searches, are = ("search", "is") if len(facts["each"]) == 1 else ("searches", "are")
     trials = "trial" if [each["trials"] for each in facts["each"]] == [1] else "trials"
+    counts = f"{_each(facts, 'trials', 'd')} {trials}"
     return (
-        f"the {searches} of {subject} ({_each(facts, 'trials', 'd')} {trials}) {are} no longer than the "
-        f"{facts['random_trials']} that sampler {facts['sampler']} has before it learns, queued or drawn at random: search longer before you trust a "
-        "comparison of tuned methods"
+        f"the {searches} of {subject} ({counts}) {are} no longer than the {facts['random_trials']} that sampler "
+        f"{facts['sampler']} has before it learns, queued or drawn at random: search longer before you trust a comparison of "
+        "tuned methods"
     )
 
 
