@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from optuna.distributions import BaseDistribution, FloatDistribution
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
-from search_spaces.base import Also, Params, Space, check_kind
+from search_spaces.base import Params, Space, check_kind
+from search_spaces.parameters import Parameter, Searched
 from trainers.errors import InputError
 from trainers.losses import LOSSES, Loss
 from trainers.text import shown
 from trainers.validation import SETTINGS
 
-TEMPERATURE = FloatDistribution(0.04, 0.3, log=True)
+TEMPERATURE = Parameter(0.01, 1.0, log=True, limits=(1e-3, 100.0))  # of a cosine
 
 # By loss, the range of each field that is searched; a field that is not keeps its default.
-FIELDS: dict[str, dict[str, FloatDistribution]] = {
-    "bsl": {"temperature": TEMPERATURE, "exponent": FloatDistribution(0.6, 1.8)},
+FIELDS: dict[str, dict[str, Parameter]] = {
+    "bsl": {"temperature": TEMPERATURE, "exponent": Parameter(0.3, 3.0, log=True, limits=(0.01, 100.0))},
     "sl": {"temperature": TEMPERATURE},
     "ssm": {"temperature": TEMPERATURE},
     "infonce": {"temperature": TEMPERATURE},
-    "hinge": {"margin": FloatDistribution(0.05, 1.5)},  # a difference of cosines
-    "contrastive": {"margin": FloatDistribution(0.3, 1.4)},  # a distance: 1.41 is that of orthogonal vectors
-    "triplet": {"margin": FloatDistribution(0.1, 3.0)},  # a difference of squared distances
-    "cml": {"margin": FloatDistribution(0.1, 3.0)},  # the same
+    # beyond these limits every pair has a gradient, as it has at the limit
+    "hinge": {"margin": Parameter(0.01, 2.0, limits=(0.01, 2.0))},  # a difference of cosines
+    "contrastive": {"margin": Parameter(0.01, 2.0, limits=(0.01, 2.0))},  # a distance of unit vectors
+    "triplet": {"margin": Parameter(0.01, 4.0, limits=(0.01, 4.0))},  # a difference of squared distances
+    "cml": {"margin": Parameter(0.01, 4.0, limits=(0.01, 4.0))},  # the same
     "bpr": {},
     "softmax_ce": {},
     "mse": {},
@@ -58,12 +59,14 @@ class FieldSpace(Space):
         return self
 
     @classmethod
-    def to_hold(cls, name: str, loss: Loss | None, also: Sequence[Also]) -> dict[str, Any]:
+    def to_hold(cls, name: str, loss: Loss | None, like: Space) -> dict[str, Any]:
         """A loss without settings of its own has its learning rate searched where nothing else is."""
-        return {"name": name, "also": tuple(also) if also or FIELDS[name] else ("learning_rate",)}
+        settings = super().to_hold(name, loss, like)
+        return settings if like.also or FIELDS[name] else settings | {"also": ("learning_rate",)}
 
-    def loss_boxes(self) -> dict[str, BaseDistribution]:
-        return dict(FIELDS[self.name])
+    @classmethod
+    def loss_parameters(cls, name: str) -> Searched:
+        return FIELDS[name]
 
     def loss(self, params: Mapping[str, Any]) -> Loss:
         return LOSSES[self.name](**{field: params[field] for field in FIELDS[self.name]})

@@ -1,6 +1,6 @@
 """Ascending sequences as mathematics: maps between a box without order and margins or monotone weights.
 
-The box holds either a ratio per step, or a shape: lowest and highest margin, curvature of the spacing, temperature.
+The box holds either a value per step, or a shape: lowest and highest margin, curvature of the spacing, temperature.
 
 Every point of the box gives a valid sequence, so nothing is rejected or repaired. Values live on a decimal grid: that is
 what makes `ratios(forward(ratios))` and `forward(ratios(sequence))` exact for every sequence the box can produce, and the
@@ -18,12 +18,17 @@ SLACK = 1e-3  # of a grid step: far above float rounding (1e-6 of a step), far b
 CURVATURE_DECIMALS, TAU_DECIMALS = 2, 3  # so few values that a shape is found by trying all of them
 
 
-def margins_from_ratios(top: float, ratios: Sequence[float]) -> tuple[float, ...]:
-    """Ascending margins with the highest equal to `top`; `ratios[k]` is margin k over margin k + 1."""
+def margins_from_drops(top: float, drops: Sequence[float]) -> tuple[float, ...]:
+    """Ascending margins with the highest equal to `top`; margin k lies below margin k + 1 by the share `drops[k]` of it."""
     margins = [_to_grid(top)]
-    for ratio in reversed(ratios):
-        margins.insert(0, _to_grid(margins[0] * ratio))
+    for drop in reversed(drops):
+        margins.insert(0, _to_grid(margins[0] * (1.0 - drop)))
     return tuple(margins)
+
+
+def drops_of(margins: Sequence[float]) -> tuple[float, ...]:
+    """The share by which each margin lies below the next one; 0 below 0 counts as none."""
+    return tuple(1.0 - ratio for ratio in ratios_of(margins))
 
 
 def weights_from_ratios(ratios: Sequence[float]) -> tuple[float, ...]:

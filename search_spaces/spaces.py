@@ -6,17 +6,18 @@ whose fields are searched as they are has a line in `search_spaces.fields.FIELDS
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import FloatDistribution
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from search_spaces.base import Also, Params, Space, check_kind, into_box
+from search_spaces.base import Params, Space, check_kind, into_box
 from search_spaces.fields import FIELDS, FieldSpace
 from search_spaces.ordered import (
-    margins_from_ratios,
+    drops_of,
+    margins_from_drops,
     margins_from_shape,
     nearest_curvature,
     nearest_tau,
@@ -24,53 +25,63 @@ from search_spaces.ordered import (
     weights_from_ratios,
     weights_from_tau,
 )
+from search_spaces.parameters import Parameter, Range, Searched
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.losses import CCL, MML, Loss
 from trainers.text import shown
 from trainers.validation import SETTINGS, Whole
 
-MARGIN_TOP = (0.6, 0.98)
-LOWEST_MARGIN = 0.3  # of a cosine; below, most negatives have gradients: slow, and quality collapses
-NEGATIVE_RATIO = FloatDistribution(50.0, 3000.0, log=True)
-POSITIVE_WEIGHT = FloatDistribution(0.5, 2.0, log=True)
-N_MARGINS = (1, 8)
-CURVATURE = (0.25, 4.0)
-TAU = (0.03, 1.0)  # from nearly all weight on the highest margin to nearly equal weights
+# Margins are cosines: below 0 every negative has a gradient, from 1 on none has.
+MARGIN = Parameter(0.0, 0.99, limits=(0.0, 0.9999))
+MARGIN_DROP = Parameter(0.01, 1.0, log=True, limits=(1e-6, 1.0))  # so that margins crowd at the top, as the published ones do
+WEIGHT_RATIO = Parameter(0.0, 1.0, limits=(0.0, 1.0))
+NEGATIVE_RATIO = Parameter(1.0, 10_000.0, log=True, limits=(1e-6, 1e9))
+POSITIVE_WEIGHT = Parameter(0.5, 2.0, log=True, limits=(1e-6, 1e6), is_scale=True)
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class MMLSpace(Space):
-    """Margins as top x successive ratios, weights as successive ratios then normalised, and the two weights.
+    """Margins as the highest and successive drops, weights as successive ratios then normalised, and the two weights.
 
-    Parameters for K margins: `margin_top`, `margin_ratio_1 .. K-1` (margin k over margin k + 1), `weight_ratio_1 .. K-1`,
-    `negative_ratio` (negative_weight / positive_weight) and `positive_weight`.
+    Parameters for K margins: `margin_top`, `margin_drop_1 .. K-1` (the share by which margin k lies below margin k + 1),
+    `weight_ratio_1 .. K-1` (weight k over weight k + 1), `negative_ratio` (negative_weight / positive_weight) and
+    `positive_weight`. Equal margins, which act as one, belong to a space of fewer.
     """
 
     name: Literal["mml"] = "mml"
     n_margins: Annotated[Whole, Field(ge=1, le=16)] = 4
 
     @classmethod
-    def to_hold(cls, name: str, loss: Loss | None, also: Sequence[Also]) -> dict[str, Any]:
+    def to_hold(cls, name: str, loss: Loss | None, like: Space) -> dict[str, Any]:
         """As many margins as it has."""
         n_margins = {"n_margins": len(loss.margins)} if isinstance(loss, MML) else {}
-        return super().to_hold(name, loss, also) | n_margins
+        return super().to_hold(name, loss, like) | n_margins
 
-    def loss_boxes(self) -> dict[str, BaseDistribution]:
-        steps = range(1, self.n_margins)
-        lowest_ratio = (LOWEST_MARGIN / MARGIN_TOP[0]) ** (1.0 / max(1, self.n_margins - 1))
+    @classmethod
+    def loss_parameters(cls, name: str) -> Searched:
         return {
-            "margin_top": FloatDistribution(*MARGIN_TOP),
-            **{f"margin_ratio_{k}": FloatDistribution(lowest_ratio, 1.0) for k in steps},
-            **{f"weight_ratio_{k}": FloatDistribution(0.0, 1.0) for k in steps},
+            "margin_top": MARGIN,
+            "margin_drop": MARGIN_DROP,
+            "weight_ratio": WEIGHT_RATIO,
             "negative_ratio": NEGATIVE_RATIO,
             "positive_weight": POSITIVE_WEIGHT,
         }
 
+    def range_names(self) -> dict[str, str]:
+        names: dict[str, str] = {}
+        for name in self.searched():
+            steps = range(1, self.n_margins)
+            names |= {f"{name}_{k}": name for k in steps} if name in ("margin_drop", "weight_ratio") else {name: name}
+        return names
+
+    def ranges_for_others(self) -> dict[str, Range]:
+        return super().ranges_for_others() | _ranges_for_ccl(self.ranges)
+
     def loss(self, params: Mapping[str, Any]) -> MML:
         steps = range(1, self.n_margins)
         return MML(
-            margins=margins_from_ratios(params["margin_top"], [params[f"margin_ratio_{k}"] for k in steps]),
+            margins=margins_from_drops(params["margin_top"], [params[f"margin_drop_{k}"] for k in steps]),
             weights=weights_from_ratios([params[f"weight_ratio_{k}"] for k in steps]),
             **_both_weights(params),
         )
@@ -79,11 +90,10 @@ class MMLSpace(Space):
         check_kind(self.name, MML, loss)
         if len(loss.margins) != self.n_margins:
             raise InputError(f"margins: this space has n_margins {self.n_margins}, got {shown(list(loss.margins))}")
-        margin_ratios, weight_ratios = ratios_of(loss.margins), ratios_of(loss.weights)
         return {
             "margin_top": loss.margins[-1],
-            **{f"margin_ratio_{k}": ratio for k, ratio in enumerate(margin_ratios, start=1)},
-            **{f"weight_ratio_{k}": ratio for k, ratio in enumerate(weight_ratios, start=1)},
+            **{f"margin_drop_{k}": drop for k, drop in enumerate(drops_of(loss.margins), start=1)},
+            **{f"weight_ratio_{k}": ratio for k, ratio in enumerate(ratios_of(loss.weights), start=1)},
             **_ratio_params(loss),
         }
 
@@ -92,7 +102,7 @@ class MMLSpace(Space):
 class MMLShapeSpace(Space):
     """MML by the shape of its margins and weights: as many parameters whatever their number, which is searched too.
 
-    `n_margins`, `margin_top`, `low_fraction` (where between LOWEST_MARGIN, 0, and the top, 1, the lowest margin lies),
+    `n_margins`, `margin_top`, `low_fraction` (the lowest margin over the highest),
     `curvature` of the spacing, `tau` (weights proportional to exp(margin / tau)); then `negative_ratio` and
     `positive_weight` as in space mml. With one margin low_fraction, curvature and tau have no effect.
     """
@@ -103,16 +113,21 @@ class MMLShapeSpace(Space):
     def loss_name(self) -> str:
         return "mml"
 
-    def loss_boxes(self) -> dict[str, BaseDistribution]:
+    @classmethod
+    def loss_parameters(cls, name: str) -> Searched:
         return {
-            "n_margins": IntDistribution(*N_MARGINS),
-            "margin_top": FloatDistribution(*MARGIN_TOP),
-            "low_fraction": FloatDistribution(0.0, 1.0),
-            "curvature": FloatDistribution(*CURVATURE, log=True),
-            "tau": FloatDistribution(*TAU, log=True),
+            "n_margins": Parameter(1, 8, whole=True, limits=(1, 16)),
+            "margin_top": MARGIN,
+            "low_fraction": Parameter(0.0, 1.0, limits=(0.0, 1.0)),
+            "curvature": Parameter(0.25, 4.0, log=True, limits=(0.05, 20.0)),
+            # from all weight on the highest margin to nearly equal weights
+            "tau": Parameter(0.01, 1.0, log=True, limits=(0.005, 10.0)),
             "negative_ratio": NEGATIVE_RATIO,
             "positive_weight": POSITIVE_WEIGHT,
         }
+
+    def ranges_for_others(self) -> dict[str, Range]:
+        return super().ranges_for_others() | _ranges_for_ccl(self.ranges)
 
     def loss(self, params: Mapping[str, Any]) -> MML:
         margins = self._margins(params)
@@ -138,18 +153,21 @@ class MMLShapeSpace(Space):
 
     def _margins(self, params: Mapping[str, Any]) -> tuple[float, ...]:
         top = params["margin_top"]
-        low = LOWEST_MARGIN + params["low_fraction"] * (top - LOWEST_MARGIN)
-        return margins_from_shape(params["n_margins"], low, top, params["curvature"])
+        return margins_from_shape(params["n_margins"], params["low_fraction"] * top, top, params["curvature"])
 
     def _fitted(self, loss: Any) -> Params:
         check_kind(self.name, MML, loss)
-        top = into_box("margin_top", loss.margins[-1], self.loss_boxes()["margin_top"])
+        boxes = self.boxes()
+        curvature, tau = boxes["curvature"], boxes["tau"]
+        assert isinstance(curvature, FloatDistribution)  # as `loss_parameters` has them
+        assert isinstance(tau, FloatDistribution)
+        top = into_box("margin_top", loss.margins[-1], boxes["margin_top"])
         return {
             "n_margins": len(loss.margins),
             "margin_top": top,
-            "low_fraction": (loss.margins[0] - LOWEST_MARGIN) / (top - LOWEST_MARGIN),
-            "curvature": nearest_curvature(loss.margins, *CURVATURE),
-            "tau": nearest_tau(loss.margins, loss.weights, *TAU),
+            "low_fraction": loss.margins[0] / top if top else 1.0,
+            "curvature": nearest_curvature(loss.margins, curvature.low, curvature.high),
+            "tau": nearest_tau(loss.margins, loss.weights, tau.low, tau.high),
             **_ratio_params(loss),
         }
 
@@ -160,8 +178,13 @@ class CCLSpace(Space):
 
     name: Literal["ccl"] = "ccl"
 
-    def loss_boxes(self) -> dict[str, BaseDistribution]:
-        return {"margin": FloatDistribution(LOWEST_MARGIN, MARGIN_TOP[1]), "negative_weight": NEGATIVE_RATIO}
+    @classmethod
+    def loss_parameters(cls, name: str) -> Searched:
+        return {"margin": MARGIN, "negative_weight": NEGATIVE_RATIO}
+
+    def ranges_for_others(self) -> dict[str, Range]:
+        same = {"margin": "margin_top", "negative_weight": "negative_ratio"}
+        return super().ranges_for_others() | {name: self.ranges[ours] for ours, name in same.items() if ours in self.ranges}
 
     def loss(self, params: Mapping[str, Any]) -> CCL:
         return CCL(margin=params["margin"], negative_weight=params["negative_weight"])
@@ -169,6 +192,12 @@ class CCLSpace(Space):
     def loss_params(self, loss: Any) -> Params:
         check_kind(self.name, CCL, loss)
         return {"margin": loss.margin, "negative_weight": loss.negative_weight}
+
+
+def _ranges_for_ccl(ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Ranges of MML as those of CCL. Its margin reaches as low as MML's lowest one, which may be 0."""
+    found = {"negative_weight": ranges["negative_ratio"]} if "negative_ratio" in ranges else {}
+    return found | ({"margin": (MARGIN.low, ranges["margin_top"][1])} if "margin_top" in ranges else {})
 
 
 def _both_weights(params: Mapping[str, Any]) -> Params:

@@ -215,7 +215,7 @@ class StudySpec(BaseModel):
         """This study with another space, named after both, that holds the published settings if a space of its kind can."""
 
         def study(loss: Loss | None) -> StudySpec:
-            space = SPACES[name].to_hold(name, loss, self.space.also)
+            space = SPACES[name].to_hold(name, loss, self.space)
             own = {"name": f"{self.name}_{name}", "space": space, "rivals": ()}
             return checked(StudySpec, self.model_dump() | own, f"rival {name} of study {self.name}")
 
@@ -224,12 +224,14 @@ class StudySpec(BaseModel):
 
     def with_budget_of(self, other: StudySpec) -> StudySpec:
         """This study searched as `other` is: objective, trials, epochs, sampler, pruner, seed, split, and the same extra
-        parameters (of a loss that has no others its learning rate).
+        parameters (of a loss that has no others its learning rate), in the same ranges.
         """
         content = self.model_dump()
         content |= {"search": other.search.model_dump(), "objective": other.objective}
         content["validation"] = other.model_dump()["validation"]
-        content["space"] |= type(self.space).to_hold(self.space.name, None, other.space.also)
+        like_other = type(self.space).to_hold(self.space.name, None, other.space)
+        like_other["ranges"] = self.space.own_ranges() | like_other["ranges"]
+        content["space"] |= like_other
         return checked(StudySpec, content, f"study {self.name}")
 
     def as_file(self) -> str:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces.ordered import (
-    margins_from_ratios,
+    drops_of,
+    margins_from_drops,
     margins_from_shape,
     nearest_curvature,
     nearest_tau,
@@ -18,11 +19,12 @@ from search_spaces.ordered import (
 )
 
 RATIO = st.one_of(st.just(0.0), st.just(1.0), st.floats(0.0, 1.0), st.floats(1e-12, 1e-8))
-MARGIN_RATIO = st.one_of(st.just(1.0), st.floats(0.5, 1.0))
+DROP = st.one_of(st.just(0.0), st.just(0.01), st.just(1.0), st.floats(0.0, 1.0), st.floats(1e-12, 1e-8))
 
 
 def test_margins_by_hand():
-    assert margins_from_ratios(0.8, [0.5, 0.75]) == (0.3, 0.6, 0.8)
+    assert margins_from_drops(0.8, [0.5, 0.25]) == (0.3, 0.6, 0.8)
+    assert drops_of((0.3, 0.6, 0.8)) == pytest.approx((0.5, 0.25))
 
 
 def test_weights_by_hand():
@@ -30,7 +32,7 @@ def test_weights_by_hand():
 
 
 def test_one_value_has_no_ratio():
-    assert margins_from_ratios(0.9, []) == (0.9,)
+    assert margins_from_drops(0.9, []) == (0.9,)
     assert weights_from_ratios([]) == (1.0,)
     assert ratios_of((0.9,)) == ()
 
@@ -38,6 +40,7 @@ def test_one_value_has_no_ratio():
 def test_zero_over_zero_counts_as_one():
     assert ratios_of((0.0, 0.0, 1.0)) == (1.0, 0.0)
     assert weights_from_ratios([1.0, 0.0]) == (0.0, 0.0, 1.0)
+    assert drops_of((0.0, 0.0, 1.0)) == (0.0, 1.0)
 
 
 @given(st.lists(RATIO, min_size=0, max_size=9))
@@ -49,11 +52,12 @@ def test_weights_ascend_sum_to_one_and_round_trip(ratios: list[float]):
     assert weights_from_ratios(ratios_of(weights)) == weights
 
 
-@given(st.floats(0.6, 0.98), st.lists(MARGIN_RATIO, min_size=0, max_size=9))
-def test_margins_ascend_and_round_trip(top: float, ratios: list[float]):
-    margins = margins_from_ratios(top, ratios)
+@given(st.floats(0.0, 0.99), st.lists(DROP, min_size=0, max_size=9))
+def test_margins_ascend_and_round_trip(top: float, drops: list[float]):
+    margins = margins_from_drops(top, drops)
     assert all(a <= b for a, b in itertools.pairwise(margins))
-    assert margins_from_ratios(margins[-1], ratios_of(margins)) == margins
+    assert margins[0] >= 0.0
+    assert margins_from_drops(margins[-1], drops_of(margins)) == margins
 
 
 def test_margins_of_a_shape_by_hand():
@@ -90,7 +94,7 @@ def test_the_nearest_of_what_has_no_shape():
 
 @given(
     st.integers(1, 16),
-    st.floats(0.3, 0.9),
+    st.floats(0.0, 0.9),
     st.one_of(st.just(0.0), st.floats(1e-11, 1e-7), st.floats(0.0, 0.09)),
     st.floats(0.25, 4.0),
     st.floats(0.03, 1.0),

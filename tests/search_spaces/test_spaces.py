@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -8,15 +9,16 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 
 from search_spaces import SPACES, Space
 from search_spaces.base import ALSO
-from search_spaces.fields import FIELDS
+from search_spaces.fields import FIELDS, FieldSpace
 from search_spaces.ordered import weights_from_tau
-from search_spaces.spaces import LOWEST_MARGIN
+from search_spaces.parameters import AtEnd
+from search_spaces.spaces import CCLSpace, MMLSpace
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.losses import BSL, CCL, CML, LOSSES, MML
@@ -60,8 +62,6 @@ def test_every_point_is_a_valid_config_and_round_trips(space: Space, data: st.Da
     assert space.config(params, FIXED) == config
     for name, box in space.boxes().items():
         assert box._contains(box.to_internal_repr(params[name])), f"{name} = {params[name]} left its box {box}"
-    if isinstance(config.loss, MML):
-        assert config.loss.margins[0] >= LOWEST_MARGIN - 1e-9
 
 
 @pytest.mark.parametrize(("dataset", "n_margins"), [("yelp2018", 4), ("gowalla", 3)])
@@ -170,7 +170,8 @@ def test_optuna_asks_and_is_answered(name: str):
         assert set(params) == set(space.boxes())
         config = space.config(params, FIXED)
         assert config.loss.name == space.loss_name
-        assert (config.encoder.dim, config.batch_size, config.epochs, config.seed) == (16, 128, 7, 3)
+        assert (config.epochs, config.seed) == (7, 3)
+        assert (config.encoder.dim, config.batch_size) == (params["dim"], params["batch_size"])
 
 
 @pytest.mark.parametrize("name", sorted(FIELDS))
@@ -181,7 +182,7 @@ def test_an_unknown_key_is_told_among_those_of_the_space(name: str):
     class Study:
         space: choice("space", SPACES)  # type: ignore[valid-type]
 
-    with pytest.raises(InputError, match=r"mine: space: unknown key 'n_margins'; known: also, name$"):
+    with pytest.raises(InputError, match=r"mine: space: unknown key 'n_margins'; known: also, name, ranges$"):
         checked(Study, {"space": {"name": name, "n_margins": 2, "also": ["l2"]}}, "mine")
 
 
@@ -204,17 +205,17 @@ MML_LOSS = MML(margins=(0.6, 0.9), weights=(0.4, 0.6), negative_weight=400.0)
     [
         (
             made("mml", n_margins=2),
-            {"loss": MML(margins=(0.2, 0.9), weights=(0.4, 0.6), negative_weight=400.0)},
-            "margin_ratio_1",
+            {"loss": MML(margins=(0.899, 0.9), weights=(0.4, 0.6), negative_weight=400.0)},
+            "margin_drop_1",
         ),
         (
             made("mml", n_margins=2),
-            {"loss": MML(margins=(0.6, 0.99), weights=(0.4, 0.6), negative_weight=400.0)},
+            {"loss": MML(margins=(0.6, 0.995), weights=(0.4, 0.6), negative_weight=400.0)},
             "margin_top",
         ),
         (
             made("mml", n_margins=2),
-            {"loss": MML(margins=(0.6, 0.9), weights=(0.4, 0.6), negative_weight=4.0)},
+            {"loss": MML(margins=(0.6, 0.9), weights=(0.4, 0.6), negative_weight=0.4)},
             "negative_ratio",
         ),
         (made("mml", n_margins=3), {"loss": MML_LOSS}, "n_margins 3"),
@@ -224,21 +225,20 @@ MML_LOSS = MML(margins=(0.6, 0.9), weights=(0.4, 0.6), negative_weight=400.0)
             "positive_weight",
         ),
         (made("mml_shape"), {"loss": CCL(margin=0.9, negative_weight=150.0)}, "space mml_shape holds losses of kind mml"),
-        (made("mml_shape"), {"loss": shaped((0.6, 0.99))}, "margin_top"),
-        (made("mml_shape"), {"loss": shaped((0.1, 0.2))}, "margin_top"),
+        (made("mml_shape"), {"loss": shaped((0.6, 0.995))}, "margin_top"),
         (made("mml_shape"), {"loss": shaped((0.9123456789012,))}, "curvature: no power law"),
-        (made("mml_shape"), {"loss": shaped((0.2, 0.9))}, "low_fraction"),
+        (made("mml_shape", ranges={"low_fraction": (0.5, 1.0)}), {"loss": shaped((0.2, 0.9))}, "low_fraction"),
         (made("mml_shape"), {"loss": shaped((0.6, 0.61, 0.9))}, "curvature: no power law"),
         (made("mml_shape"), {"loss": shaped((0.6, 0.8, 0.7 + 0.2))}, "curvature: no power law"),
-        (made("mml_shape"), {"loss": shaped((0.6, 0.75, 0.9), tau=0.02)}, "tau: weights"),
+        (made("mml_shape"), {"loss": shaped((0.6, 0.75, 0.9), tau=0.008)}, "tau: weights"),
         (made("mml_shape"), {"loss": shaped((0.6, 0.9), tau=2.0)}, "tau: weights"),
         (made("mml_shape"), {"loss": MML_LOSS}, "tau: weights"),
         (made("mml_shape"), {"loss": shaped([0.5 + 0.05 * k for k in range(9)])}, "n_margins"),
-        (made("mml_shape"), {"loss": shaped((0.6, 0.9), negative_weight=1.0)}, "negative_ratio"),
+        (made("mml_shape"), {"loss": shaped((0.6, 0.9), negative_weight=0.5)}, "negative_ratio"),
         (made("mml_shape"), {"loss": shaped((0.6, 0.9), positive_weight=0.0)}, "positive_weight"),
         (made("ccl"), {"loss": MML_LOSS}, "space ccl"),
         (made("bsl"), {"loss": BSL(temperature=0.1, mode="multi")}, "mode"),
-        (made("bsl"), {"loss": BSL(temperature=0.5)}, "temperature"),
+        (made("bsl"), {"loss": BSL(temperature=1.5)}, "temperature"),
         (
             made("mml", n_margins=2, also=("negatives",)),
             {"loss": MML_LOSS, "negatives": {"name": "uniform", "count": 5}},
@@ -246,7 +246,7 @@ MML_LOSS = MML(margins=(0.6, 0.9), weights=(0.4, 0.6), negative_weight=400.0)
         ),
         (
             made("mml", n_margins=2, also=("dropout",)),
-            {"loss": MML_LOSS, "encoder": {"name": "mf", "dropout": 0.5}},
+            {"loss": MML_LOSS, "encoder": {"name": "mf", "dropout": 0.6}},
             "dropout",
         ),
         (made("mml", n_margins=2, also=("learning_rate",)), {"loss": MML_LOSS, "learning_rate": 1.0}, "learning_rate"),
@@ -270,3 +270,126 @@ def test_corners_are_in_the_box(space: Space, highest: bool):
     corner = space.corner(highest)
     assert set(corner) == set(space.boxes())
     assert space.config(corner, FIXED)
+
+
+def at(space: Space, **values: float) -> dict[str, Any]:
+    """A point in the middle of every range, but for these values."""
+    middle = {}
+    for name, box in space.boxes().items():
+        assert isinstance(box, FloatDistribution)
+        middle[name] = math.sqrt(box.low * box.high) if box.log else (box.low + box.high) / 2
+    return middle | values
+
+
+class TestRanges:
+    def test_a_study_gives_its_own(self):
+        space = made(
+            "mml", n_margins=3, also=("learning_rate",), ranges={"negative_ratio": [1, 100], "margin_drop": [0.05, 0.5]}
+        )
+        boxes = space.boxes()
+        assert boxes["negative_ratio"] == FloatDistribution(1.0, 100.0, log=True)
+        assert boxes["margin_drop_1"] == boxes["margin_drop_2"] == FloatDistribution(0.05, 0.5, log=True)
+        assert boxes["learning_rate"] == FloatDistribution(1e-5, 1e-1, log=True), "what is not given is as it was"
+        assert space.ranges_said()["negative_ratio"] == "1 to 100 (log)"
+        assert space.ranges_said()["margin_top"] == "0 to 0.99"
+
+    def test_whole_numbers_and_choices(self):
+        space = made("sl", also=("batch_size", "dim"), ranges={"batch_size": [32, 64], "dim": [128, 32]})
+        assert space.boxes()["batch_size"] == IntDistribution(32, 64, log=True)
+        assert space.boxes()["dim"] == CategoricalDistribution((32, 128))
+        assert space.ranges_said() == {"temperature": "0.01 to 1 (log)", "batch_size": "32 to 64 (log)", "dim": "32 or 128"}
+
+    @pytest.mark.parametrize(
+        ("ranges", "said"),
+        [
+            ({"negative_rato": [1, 2]}, "unknown parameter 'negative_rato'; did you mean 'negative_ratio'"),
+            ({"learning_rate": [0.1, 1.0]}, "learning_rate is not searched; name it in also"),
+            ({"negative_ratio": [2, 1]}, "ranges.negative_ratio: must be two numbers, low and high, got \\[2, 1\\]"),
+            ({"negative_ratio": [1]}, "must be two numbers"),
+            ({"negative_ratio": ["1", 2]}, "must be two numbers"),
+            ({"negative_ratio": [True, 2]}, "must be two numbers"),
+            ({"negative_ratio": [0, 2]}, "must lie in \\[1e-06, 1000000000\\], got \\[0, 2\\]"),
+            ({"margin_top": [0.5, 1.0]}, "must lie in \\[0, 0.9999\\]"),
+            ({"margin_drop_1": [0.5, 1.0]}, "unknown parameter 'margin_drop_1'; did you mean 'margin_drop'"),
+            ({"l2": [1e-6, 1e-3], "batch_size": [1.5, 3]}, "ranges.batch_size: must be two whole numbers"),
+            ({"dim": [64]}, "ranges.dim: must be two or more different values, such as"),
+            ({"dim": [64, 64]}, "must be two or more different values"),
+            ({"schedule": ["linear", "cosine"]}, "must be two or more different values"),
+        ],
+    )
+    def test_what_is_none_is_refused(self, ranges: dict[str, Any], said: str):
+        also = tuple(name for name in ("l2", "batch_size", "dim", "schedule") if name in ranges)
+        with pytest.raises(ValidationError, match=said):
+            made("mml", also=also, ranges=ranges)
+
+    def test_no_l2_is_below_every_range(self):
+        space = made("ccl", also=("l2",), ranges={"l2": (1e-6, 1e-3)})
+        assert space.config(space.corner(), FIXED).l2 == 1e-6, "the lowest of a range of one's own is itself"
+
+    def test_rivals_search_what_both_have_in_the_same_ranges(self):
+        ours = made(
+            "mml",
+            also=("learning_rate",),
+            ranges={"negative_ratio": (2, 20), "learning_rate": (1e-3, 1e-2), "margin_top": (0.5, 0.9)},
+        )
+        ccl = made(**CCLSpace.to_hold("ccl", None, ours))
+        assert ccl.ranges == {"negative_weight": (2.0, 20.0), "margin": (0.0, 0.9), "learning_rate": (1e-3, 1e-2)}
+        assert made(**FieldSpace.to_hold("bsl", None, ours)).ranges == {"learning_rate": (1e-3, 1e-2)}
+        back = made(**MMLSpace.to_hold("mml", None, ccl))
+        assert back.ranges == {"negative_ratio": (2.0, 20.0), "margin_top": (0.0, 0.9), "learning_rate": (1e-3, 1e-2)}
+        assert made(**FieldSpace.to_hold("bpr", None, made("mml"))).also == ("learning_rate",)
+
+
+class TestAtEnds:
+    def ends(self, space: Space, **values: float) -> dict[str, str]:
+        return {each.name: each.end for each in space.at_ends(at(space, **values))}
+
+    def test_within_a_twentieth_of_the_length_as_it_is_drawn(self):
+        space = made("mml", n_margins=2)
+        assert self.ends(space) == {}
+        assert self.ends(space, negative_ratio=10_000**0.049) == {"negative_ratio": "low"}
+        assert self.ends(space, negative_ratio=10_000**0.051) == {}
+        assert self.ends(space, negative_ratio=10_000**0.951, margin_top=0.95) == {
+            "negative_ratio": "high",
+            "margin_top": "high",
+        }
+
+    def test_the_range_is_told(self):
+        (found,) = made("mml", n_margins=3).at_ends(at(made("mml", n_margins=3), margin_drop_2=0.0101))
+        assert found == AtEnd("margin_drop_2", "margin_drop", 0.0101, 0.01, 1.0, "low")
+
+    def test_ends_beyond_which_there_is_nothing_are_none(self):
+        space = made("mml", n_margins=2, also=("l2", "dropout"))
+        assert self.ends(space, margin_top=0.0, weight_ratio_1=1.0, margin_drop_1=1.0, l2=1e-10, dropout=0.0) == {}
+        assert self.ends(space, weight_ratio_1=0.0, l2=1e-2, dropout=0.5) == {"l2": "high", "dropout": "high"}
+        assert self.ends(made("triplet"), margin=4.0) == {}
+
+    def test_what_scales_the_whole_loss_stands_nowhere(self):
+        assert self.ends(made("mml", n_margins=1), positive_weight=0.5) == {}
+
+    def test_choices(self):
+        space = made("sl", also=("dim", "schedule"))
+        point = {"temperature": 0.1, "schedule": "linear"}
+        assert [each.end for dim in (16, 64, 256) for each in space.at_ends(point | {"dim": dim})] == ["low", "high"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "ranges"),
+    [
+        ("mml", {"negative_ratio": 1.0}, {"negative_ratio": (1e-4, 10_000.0)}),
+        ("mml", {"negative_ratio": 1e4, "margin_top": 0.99}, {"negative_ratio": (1.0, 1e8), "margin_top": (0.0, 0.9999)}),
+        ("bsl", {"exponent": 0.3}, {"exponent": (0.03, 3.0)}),
+    ],
+)
+def test_a_range_becomes_twice_as_long_as_far_as_its_limits(name: str, values: dict[str, float], ranges: dict[str, Any]):
+    space = made(name)
+    widened = space.widened(space.at_ends(at(space, **values)))
+    assert widened == ranges
+    wider = made(name, ranges=widened)
+    assert wider.params(space.config(at(space, **values), FIXED)) == pytest.approx(at(space, **values)), "every config is in it"
+
+
+def test_choices_grow_by_one():
+    space = made("sl", also=("dim", "batch_size"), ranges={"batch_size": (64, 128)})
+    point = {"temperature": 0.1, "dim": 256, "batch_size": 64}
+    assert space.widened(space.at_ends(point)) == {"dim": (16, 32, 64, 128, 256, 512), "batch_size": (32, 128)}

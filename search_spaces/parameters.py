@@ -1,0 +1,156 @@
+"""What may be searched of a number: its range by default, and how far a study may change it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from trainers.text import shown
+
+Range = tuple[Any, ...]
+"""(low, high) of a number; the values themselves of a choice."""
+
+NEAR_END = 0.05  # of a range's length: a config so close to an end stands at it
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number that is searched.
+
+    Attributes:
+        low, high: its range unless a study gives another one.
+        log: whether its logarithm is drawn uniformly.
+        whole: whether it is a whole number.
+        limits: what a range may not go beyond: outside is no config, or none that differs from one inside.
+        is_scale: whether it multiplies the whole loss, to which Adam is blind, so that its place in the range means nothing.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+    limits: tuple[float, float] = (-math.inf, math.inf)
+    is_scale: bool = False
+
+    def box(self, given: Range | None = None) -> BaseDistribution:
+        """The range as Optuna draws from it."""
+        low, high = given or (self.low, self.high)
+        return IntDistribution(low, high, log=self.log) if self.whole else FloatDistribution(low, high, log=self.log)
+
+    def checked(self, name: str, given: Range) -> Range:
+        """A range of a study's file.
+
+        Raises:
+            ValueError: it is none, or goes beyond the limits.
+        """
+        numbers = "two whole numbers" if self.whole else "two numbers"
+        if len(given) != 2 or not all(_is_number(value, self.whole) for value in given) or not given[0] < given[1]:
+            raise ValueError(f"ranges.{name}: must be {numbers}, low and high, got {shown(list(given))}")
+        if given[0] < self.limits[0] or given[1] > self.limits[1]:
+            raise ValueError(
+                f"ranges.{name}: must lie in [{self.limits[0]:.10g}, {self.limits[1]:.10g}], got {shown(list(given))}"
+            )
+        return given if self.whole else tuple(float(value) for value in given)
+
+    def end(self, box: BaseDistribution, value: float) -> Literal["low", "high"] | None:
+        """The end of its range that a value stands at, if the range can be widened there."""
+        assert isinstance(box, FloatDistribution | IntDistribution)  # what `box` makes
+        if self.is_scale:
+            return None
+        low, high, value = ((math.log(each) if self.log else each) for each in (box.low, box.high, value))
+        near = NEAR_END * (high - low)
+        if value <= low + near and box.low > self.limits[0]:
+            return "low"
+        return "high" if value >= high - near and box.high < self.limits[1] else None
+
+    def widened(self, box: BaseDistribution, end: Literal["low", "high"]) -> Range:
+        """Its range made twice as long, in the scale that it is drawn in, towards one end and as far as the limits allow."""
+        assert isinstance(box, FloatDistribution | IntDistribution)  # what `box` makes
+        if self.log:
+            length = box.high / box.low
+            low, high = (box.low / length, box.high) if end == "low" else (box.low, box.high * length)
+        else:
+            length = box.high - box.low
+            low, high = (box.low - length, box.high) if end == "low" else (box.low, box.high + length)
+        low, high = max(low, self.limits[0]), min(high, self.limits[1])
+        return (math.ceil(low), math.floor(high)) if self.whole else (float(f"{low:.6g}"), float(f"{high:.6g}"))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few values, such as the widths that kernels are compiled for."""
+
+    values: Range
+    kind: type = str
+
+    def box(self, given: Range | None = None) -> BaseDistribution:
+        """The values as Optuna draws from them."""
+        return CategoricalDistribution(given or self.values)
+
+    def checked(self, name: str, given: Range) -> Range:
+        """Values of a study's file.
+
+        Raises:
+            ValueError: fewer than two different ones, or one of another kind.
+        """
+        is_kind = all(isinstance(value, self.kind) and not isinstance(value, bool) for value in given)
+        is_kind = is_kind and (self.kind is int or set(given) <= set(self.values))
+        if len(given) < 2 or not is_kind or len(set(given)) != len(given):
+            raise ValueError(
+                f"ranges.{name}: must be two or more different values, such as {list(self.values)}, got {shown(list(given))}"
+            )
+        return tuple(sorted(given))
+
+    def end(self, box: BaseDistribution, value: Any) -> Literal["low", "high"] | None:
+        """The end that a number stands at; text has no order."""
+        assert isinstance(box, CategoricalDistribution)  # what `box` makes
+        if self.kind is not int or value not in (box.choices[0], box.choices[-1]):
+            return None
+        return "low" if value == box.choices[0] else "high"
+
+    def widened(self, box: BaseDistribution, end: Literal["low", "high"]) -> Range:
+        """With a value more: half of the lowest, or twice the highest."""
+        assert isinstance(box, CategoricalDistribution)  # what `box` makes
+        values = [value for value in box.choices if isinstance(value, int)]
+        return tuple(sorted({*values, max(1, values[0] // 2) if end == "low" else 2 * values[-1]}))
+
+
+Searched = Mapping[str, Parameter | Choice]
+
+
+@dataclass(frozen=True)
+class AtEnd:
+    """A value that stands at an end of its range: what lies beyond was not tried.
+
+    Attributes:
+        name: of the parameter, such as `margin_drop_2`.
+        range_name: of its range in a study's file, such as `margin_drop`.
+        low, high: the range.
+    """
+
+    name: str
+    range_name: str
+    value: float
+    low: float
+    high: float
+    end: Literal["low", "high"]
+
+
+def _is_number(value: object, whole: bool) -> bool:
+    return isinstance(value, int if whole else int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def said(box: BaseDistribution) -> str:
+    """A range in words, such as `1 to 10,000 (log)`."""
+    if isinstance(box, CategoricalDistribution):
+        return " or ".join(map(str, box.choices))
+    assert isinstance(box, FloatDistribution | IntDistribution)  # what parameters make
+    return f"{_number(box.low)} to {_number(box.high)}" + (" (log)" if box.log else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.10g}" if value == 0 or 1e-3 <= abs(value) < 1e7 else f"{value:.10g}"
