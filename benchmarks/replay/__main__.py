@@ -13,8 +13,12 @@ import argparse
 from pathlib import Path
 
 import optuna
+from joblib import Parallel, delayed
 
 from benchmarks.replay.record import CONFIGS, record
+from benchmarks.replay.recordings import read_all
+from benchmarks.replay.report import report
+from benchmarks.replay.simulate import ORDERS, play_all
 from hpo.runtime.signals import Stopper
 from trainers import Stopped
 from trainers.errors import InputError
@@ -36,11 +40,19 @@ def main() -> int:
     recorder.add_argument("studies", nargs="*", metavar="STUDY", default=GROUPS)
     recorder.add_argument("--data-dir", metavar="DIR")
     recorder.add_argument("--configs", type=int, default=CONFIGS)
-    for command in (recorder,):
+    player = commands.add_parser("simulate", help="play policies on what is recorded")
+    player.add_argument("studies", nargs="*", metavar="NAME", help="recordings; by default all")
+    player.add_argument("--orders", type=int, default=ORDERS, help="random orders of the trials")
+    player.add_argument("--jobs", type=int, default=2, help="processes, a recording each")
+    for command in (recorder, player):
         command.add_argument("--output", type=Path, default=FOLDER, help="folder of the recordings")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
+        if arguments.command == "simulate":
+            found = read_all(arguments.output, arguments.studies)
+            print(report(Parallel(arguments.jobs)(delayed(play_all)(one, arguments.orders) for one in found)))
+            return 0
         with Stopper().catching() as stopper:
             for name in arguments.studies:
                 record(name, arguments.output, arguments.data_dir, stopper, arguments.configs)
