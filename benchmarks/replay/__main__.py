@@ -43,6 +43,7 @@ def main() -> int:
     player = commands.add_parser("simulate", help="play policies on what is recorded")
     player.add_argument("studies", nargs="*", metavar="NAME", help="recordings; by default all")
     player.add_argument("--orders", type=int, default=ORDERS, help="random orders of the trials")
+    player.add_argument("--as-searched", action="store_true", help="TPE's proposals after the random ones")
     player.add_argument("--jobs", type=int, default=2, help="processes, a recording each")
     for command in (recorder, player):
         command.add_argument("--output", type=Path, default=FOLDER, help="folder of the recordings")
@@ -51,7 +52,8 @@ def main() -> int:
     try:
         if arguments.command == "simulate":
             found = read_all(arguments.output, arguments.studies)
-            print(report(Parallel(arguments.jobs)(delayed(play_all)(one, arguments.orders) for one in found)))
+            played = [delayed(play_all)(one, arguments.orders, arguments.as_searched) for one in found]
+            print(report(Parallel(arguments.jobs)(played)))
             return 0
         with Stopper().catching() as stopper:
             for name in arguments.studies:

@@ -100,10 +100,12 @@ class Outcome:
     fates: NDArray[np.bool_]
 
 
-def orders_of(pool: Pool, count: int) -> list[list[int]]:
-    """Random orders of the configs, the same for every policy."""
+def orders_of(pool: Pool, count: int, first: int = 0) -> list[list[int]]:
+    """Random orders of the configs, the same for every policy; trials with a number below `first` come before the others."""
     generator = np.random.default_rng([SEED, len(pool)])
-    return [generator.permutation(len(pool)).tolist() for _ in range(count)]
+    late = np.array([curve.trial >= first for curve in pool.curves])
+    orders = [generator.permutation(len(pool)) for _ in range(count)]
+    return [order[np.argsort(late[order], kind="stable")].tolist() for order in orders]
 
 
 def outcome(policy: Policy, pool: Pool, orders: Sequence[Sequence[int]]) -> Outcome:
@@ -177,11 +179,15 @@ class Group:
     samples: dict[tuple[Median, int], SampleEffect]
 
 
-def play_all(recording: Recording, orders: int = ORDERS) -> Group:
-    """Every policy, in so many orders."""
+def play_all(recording: Recording, orders: int = ORDERS, as_searched: bool = False) -> Group:
+    """Every policy, in so many orders.
+
+    Args:
+        as_searched: whether TPE's proposals come after the random ones.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # in a process of its own
     pool = Pool(recording.complete, recording.header.users)
-    chosen = orders_of(pool, orders)
+    chosen = orders_of(pool, orders, recording.header.startup if as_searched else 0)
     outcomes = {policy.name: outcome(policy, pool, chosen) for policy in policies(pool)}
     samples = {
         (setting, size): _effect(

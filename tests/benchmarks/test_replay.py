@@ -16,7 +16,7 @@ from benchmarks.replay.policies import PRUNED, ConstantEpochs, Pool, Pruning, Sh
 from benchmarks.replay.record import load_group, record
 from benchmarks.replay.recordings import EVERYBODY, Curve, Recording, Short, read_all
 from benchmarks.replay.report import agreement, report, winner
-from benchmarks.replay.simulate import MEDIANS, Group, Outcome, outcome, play_all
+from benchmarks.replay.simulate import MEDIANS, Group, Outcome, orders_of, outcome, play_all
 from benchmarks.soak import write_data
 from hpo.runtime.signals import Stopper
 from trainers import TrainConfig, load_dataset, train
@@ -146,6 +146,16 @@ def test_an_outcome_counts_seconds_regret_and_whether_the_best_was_lost():
     assert (found.lost.tolist(), found.at_risk.tolist()) == ([True, False], [True, False])
     assert found.regrets[:, 0] == pytest.approx([5 / 9, 0.0])
     assert found.pruned == pytest.approx([0.2, 0.0])
+
+
+def test_orders_are_random_and_the_same_again():
+    """As searched, the first three trials come first, in any order."""
+    configs = pool()
+    assert orders_of(configs, 5) == orders_of(configs, 5)
+    assert len({tuple(order) for order in orders_of(configs, 5)}) > 1
+    found = orders_of(configs, 20, first=3)
+    assert all(set(order[:3]) == {0, 1, 2} and set(order) == {0, 1, 2, 3, 4} for order in found)
+    assert len({tuple(order) for order in found}) > 1
 
 
 def given(regret: float, orders: int = 4) -> Outcome:
