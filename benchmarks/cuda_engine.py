@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.plain import PlainLoop
 from trainers import Interactions, TrainConfig
+from trainers.engines.protocol import every
 from trainers.engines.triton_engine.engine import TritonEngine
 from trainers.engines.triton_engine.pool import Pool
 from trainers.errors import OutOfMemory
@@ -62,7 +63,7 @@ def time_lanes(name: str, config: TrainConfig, lanes: int, bench: Bench) -> floa
     """Print a line for so many lanes; returns seconds per epoch and lane, with the evaluation's share."""
     seen, repeats = bench.seen, bench.repeats
     torch.cuda.reset_peak_memory_stats()
-    engine = TritonEngine(seen, bench.held_out, EVALUATE_EVERY, bench.device, lanes)
+    engine = TritonEngine(seen, bench.held_out, every(EVALUATE_EVERY), bench.device, lanes)
     warm, timed = WARM_EPOCHS[config.negatives.count], EVALUATE_EVERY * (repeats if config.negatives.count == 100 else 1)
     lane = 0
     while lane < engine.lanes:  # fewer than were asked for, where they do not fit

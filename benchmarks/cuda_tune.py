@@ -51,7 +51,7 @@ def wall(call: Callable[[], object], repeats: int = 3) -> float:
 
 
 def trained_engine(config: TrainConfig, seen: Interactions, held_out: Interactions, lanes: int) -> TritonEngine:
-    engine = TritonEngine(seen, held_out, EPOCHS, "cuda", lanes)
+    engine = TritonEngine(seen, held_out, (), "cuda", lanes)
     for lane in range(lanes):
         engine.start(lane, config.replace(epochs=100))  # one seed, as the trials of a study have
     for _ in range(EPOCHS):
@@ -109,16 +109,20 @@ def tune_evaluation(engine: TritonEngine) -> None:
     users, items = engine._ranking(pool, 0)
     before = ranks.BLOCK_SCORES
     for size in BLOCKS:
-        ranks.BLOCK_SCORES, engine.ranker = size, None
+        ranks.BLOCK_SCORES = size
+        engine.rankers.clear()
         engine._look(pool, 0)
         one, all_ = wall(lambda: engine._metrics(engine._look(pool, 0))), wall(lambda: look_at_all(engine))
         lanes = len(pool.configs)
         print(
             f"evaluation in blocks of 2^{size.bit_length() - 1} scores: {one:.1f} ms, {all_ / lanes:.1f} of {lanes}", flush=True
         )
-    ranks.BLOCK_SCORES, engine.ranker = before, None
-    engine._ranks(users, items)
-    for name, spent in list(kernel_times(lambda: engine._ranks(users, items)).items())[:6]:
+    ranks.BLOCK_SCORES = before
+    engine.rankers.clear()
+    held_out = engine.held_out
+    assert held_out is not None  # `trained_engine` has given it
+    engine._ranks(users, items, held_out)
+    for name, spent in list(kernel_times(lambda: engine._ranks(users, items, held_out)).items())[:6]:
         print(f"  {spent / 1e3:7.2f} ms  {name[:100]}")
     print(f"  the vectors themselves: {wall(lambda: engine._ranking(pool, 0)):.2f} ms", flush=True)
 

@@ -124,7 +124,7 @@ def triton_numbers(loss: dict[str, Any], scale: Scale, device: str) -> Numbers:
 
     seen = small_data(scale)
     step, epochs = configs(loss, scale, len(seen))
-    engine = TritonEngine(seen, None, 1, device)
+    engine = TritonEngine(seen, None, (), device)
     first = trained(engine, step)
     lanes = engine.pools[engine.running[0].shape]
     gradients = [table.mean[0].cpu().numpy()[:, : scale.dim] / np.float32(0.1) for table in (lanes.users, lanes.items)]
@@ -187,7 +187,7 @@ def check_dataset(name: str, kept: Numbers, data_dir: str, device: str) -> bool:
     from trainers.engines.triton_engine.engine import TritonEngine
 
     seen, held_out = hold_out(load_dataset("yelp2018", data_dir).train, seed=SPLIT_SEED)
-    result = trained(TritonEngine(seen, held_out, 1, device), dataset_config(name))
+    result = trained(TritonEngine(seen, held_out, (), device), dataset_config(name))
     assert result.metrics is not None  # after the last epoch
     found = {"loss": result.loss, "ndcg@20": result.metrics["ndcg@20"]}
     theirs = {part: float(kept[f"yelp2018 {name} {part}"]) for part in found}

@@ -44,7 +44,7 @@ STUDY = """\
 dataset: tiny
 space: {name: mml, n_margins: 4}
 config: {encoder: {name: mf, dim: 8}, negatives: {name: uniform, count: 7}, learning_rate: 1.0e-2, batch_size: 64}
-search: {trials: 1, epochs: 30, evaluate_every: 2}
+search: {trials: 1, epochs: 30}
 """
 MEASURED = 20  # trials
 COMMANDS = {
@@ -95,7 +95,7 @@ def fill(storage: BaseStorage, size: int) -> None:
     for _ in range(size - len(study.get_trials(deepcopy=False))):
         pruned = bool(dice.random() < 0.5)
         params = {name: float(dice.uniform(box.low, box.high)) for name, box in spec.space.boxes().items()}  # type: ignore[attr-defined]
-        values = {epoch: float(dice.random()) for epoch in range(2, 11 if pruned else 31, 2)}
+        values = {epoch: float(dice.random()) for epoch in (8, *(() if pruned else (12, 16, 20, 24, 28, 30)))}
         study.add_trial(
             create_trial(
                 state=TrialState.PRUNED if pruned else TrialState.COMPLETE,

@@ -63,7 +63,7 @@ def _values(work: Workspace, config: TrainConfig, seeds: range) -> list[float]:
     seen, validation = work.split
     results = []
     for seed in seeds:
-        engine = make_engine(work.choice, seen, validation, config.epochs, metrics=work.spec.measured)
+        engine = make_engine(work.choice, seen, validation, metrics=work.spec.measured)
         metrics = Run(engine, config.replace(seed=seed)).finish().metrics
         assert metrics is not None  # there is a validation split
         results.append(metrics[work.spec.objective])

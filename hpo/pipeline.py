@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 
 import optuna
 from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli.console import RunProgress, SearchProgress, say, table
-from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.stages import RUNS, Confirmer
 from hpo.confirmation.statistics import MIN_TEST_USERS
 from hpo.reporting.dashboard_sync import publish
-from hpo.reporting.export import BEST, TRIALS, check_owner, claim, export_best, export_trials, export_winner
+from hpo.reporting.export import TRIALS, check_owner, claim, export_best, export_confirmed, export_trials, exported
 from hpo.reporting.overview import CAVEATS_TITLE
 from hpo.runs.train import CHECKPOINTS
 from hpo.runtime.signals import Stopper
@@ -22,7 +20,9 @@ from hpo.runtime.text import counted
 from hpo.search.claims import reap
 from hpo.search.processes import Backend, SearchJob, search_with_processes
 from hpo.study.owner import while_it_exists
-from hpo.study.trials import enqueue_published, finalist_trials, shown_metrics
+from hpo.study.starts import enqueue_starts, starts_of
+from hpo.study.trials import finalist_trials, shown_metrics
+from hpo.study.widen import Widened, copy_trials
 from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
@@ -63,8 +63,27 @@ def introduce(work: Workspace, console: Console) -> None:
     if users < MIN_TEST_USERS:
         say(console, f"WARNING: validation has {counted(users, 'user')}: what they prefer says little about others")
     sampler = spec.search.sampler
-    if sampler.never_learns(spec.search.trials):
-        say(console, f"too few to learn from: sampler {sampler.name} draws {sampler.n_startup_trials} trials at random first")
+    starts, _ = starts_of(spec)
+    if sampler.never_learns(spec.search.trials, len(starts)):
+        first = f"after {counted(len(starts), 'queued one')} " if starts else ""
+        say(console, f"too few to learn from: sampler {sampler.name} {first}draws {sampler.n_startup_trials} trials at random")
+    say(console, _evaluated(work))
+    if why_not := spec.search.never_prunes(len(starts)):
+        say(console, f"no trial will be pruned: {why_not}")
+
+
+def _evaluated(work: Workspace) -> str:
+    """When trials are evaluated, and on how many users."""
+    search, looks = work.spec.search, work.spec.search.evaluate_at
+    some, all_ = (part.n_users_with_pairs for part in (work.sample, work.split[1]))
+    on_all = f"on all {all_:,} validation users"
+    if not looks:
+        return f"a trial is evaluated after epoch {search.epochs} {on_all}"
+    later = "every later one" if looks.step == 1 else f"every {looks.step} epochs from there"
+    first = f"a trial is evaluated after epoch {looks.start}" + (f" and {later}" if len(looks) > 1 else "")
+    if some == all_:
+        return f"{first}, and after epoch {search.epochs}, {on_all}"
+    return f"{first} on {some:,} of {all_:,} validation users, and after epoch {search.epochs} on all of them"
 
 
 def check_test_split(work: Workspace, console: Console) -> None:
@@ -87,6 +106,15 @@ def check_test_split(work: Workspace, console: Console) -> None:
         )
 
 
+def go_on_from(wide: Widened | None, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console) -> None:
+    """Give a study in wider ranges the trials that it goes on from, and say which ranges are wider."""
+    if wide is None or work.spec.name not in wide.originals:
+        return
+    original = wide.originals[work.spec.name]
+    copied = counted(copy_trials(storage, original, study, work.spec), "trial")
+    say(console, f"{work.spec.name} goes on from {original} ({copied} copied): {wide.change(storage, work.spec)}")
+
+
 def search_study(
     job: SearchJob, study: optuna.Study, console: Console, stopper: Stopper, backend: Backend = search_with_processes
 ) -> None:
@@ -98,7 +126,7 @@ def search_study(
     """
     with while_it_exists(study, "searched", job.work.folder):
         reap(study, job.stale_after)
-        why_not = enqueue_published(study, job.work.spec)
+        why_not = enqueue_starts(study, job.work.spec)
         if why_not:
             say(console, f"no published trial: {why_not}")
         with SearchProgress(console, job.work.spec.search.epochs) as progress:
@@ -125,7 +153,7 @@ def confirm_study(
     stopper: Stopper,
     checkpoint_every: float = EVERY_SECONDS,
 ) -> None:
-    """Confirm a study, write confirm.yaml, the winner to best.yaml and the report, print table and verdict.
+    """Confirm a study, write confirm.yaml, the chosen configs and the report, print table and verdict.
 
     Args:
         checkpoint_every: seconds between two checkpoints of a run.
@@ -140,38 +168,25 @@ def confirm_study(
         raise InputError(f"study {work.spec.name!r} has no complete trial to confirm; let it run longer")
     say(
         console,
-        f"confirming: {_finalists(study, plan.top)} x {counted(plan.select_seeds, 'seed')} on validation, then the winner, "
-        f"published settings and rivals x {counted(plan.seeds, 'seed')} on test, {plan.epochs} epochs each",
+        f"confirming: {_finalists(study, plan.top)}, those of rivals and published settings x "
+        f"{counted(plan.select_seeds, 'seed')} on validation, then what it chooses of each loss and published settings x "
+        f"{counted(plan.seeds, 'seed')} on test, {plan.epochs} epochs each",
     )
     with RunProgress(console) as progress:
         outcome = Confirmer(work, storage, progress, stopper, checkpoint_every).run(study)
     check_owner(work.folder, study)  # again: it may have been deleted, and searched anew
     shutil.rmtree(work.folder / RUNS / CHECKPOINTS, ignore_errors=True)  # of runs that no finalist needs any more
     path = outcome.write(work.folder)
-    export_winner(work, outcome)
+    configs = export_confirmed(work, outcome)
     title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}"
     console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
     caveats = [f"- {sentence}" for sentence in outcome.sentences()]
     for line in [*outcome.statements(), *([f"{CAVEATS_TITLE}:"] if caveats else []), *caveats]:
         say(console, line)
-    for line in _what_to_use(work, outcome):
-        say(console, line)
     report = publish(work.spec, study, storage, work.output)
-    say(console, f"wrote {', '.join(map(str, [path, work.folder / BEST, *report]))}")
-
-
-def _what_to_use(work: Workspace, outcome: Confirmation) -> Iterator[str]:
-    """Where the config of a tuned rival is, when one is ahead of ours on the test split: best.yaml holds ours."""
-    sound = [method for method in outcome.methods if not method.failure]
-    best = max(sound, key=lambda method: method.mean(outcome.objective), default=None)
-    if best is None or not best.search.trials:  # not tuned: no study has searched it
-        return
-    for rival in work.rivals:  # no two studies have one loss, see `StudySpec.rival_specs`
-        if rival.space.loss_name == best.config.loss.name:
-            yield (
-                f"{work.folder / BEST} holds the config of {outcome.methods[0].label}; that of {best.label} is written by "
-                f"python -m hpo.confirm --study {rival.name}"
-            )
+    labels = [method.label for method in exported(outcome).values()]
+    files = [path, *(f"{config} ({label})" for config, label in zip(configs, labels, strict=True)), *report]
+    say(console, f"wrote {', '.join(map(str, files))}")
 
 
 def _finalists(study: optuna.Study, top: int) -> str:

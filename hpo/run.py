@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli.console import say
-from hpo.cli.context import shown_storage
+from hpo.cli.context import shown_storage, stored_name
 from hpo.cli.entry import entry
 from hpo.cli.flags import (
     OUTPUT,
@@ -30,12 +30,12 @@ from hpo.cli.flags import (
     seconds,
     seed,
 )
-from hpo.pipeline import check_test_split, confirm_study, export_study, introduce, open_study, search_study
+from hpo.pipeline import check_test_split, confirm_study, export_study, go_on_from, introduce, open_study, search_study
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.pages import HTML
 from hpo.runtime.process import SearchFailed
 from hpo.runtime.signals import Stopper
-from hpo.runtime.text import CHANGE_OUTPUT_HINT
+from hpo.runtime.text import CHANGE_OUTPUT_HINT, counted
 from hpo.search.claims import STALE_HOURS
 from hpo.search.dask import count_workers, search_on_dask
 from hpo.search.processes import Backend, SearchJob, search_with_processes
@@ -43,8 +43,10 @@ from hpo.storage.address import shared_by_processes, storage_url, without_passwo
 from hpo.storage.open import open_storage
 from hpo.study.owner import while_it_exists
 from hpo.study.sampling import make_sampler
-from hpo.study.spec import load_spec
-from hpo.study.trials import best_trials
+from hpo.study.spec import StudySpec, load_spec
+from hpo.study.stored import find_study
+from hpo.study.trials import best_trials, tally
+from hpo.study.widen import Widened, widened
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig, train
 from trainers.engines import ENGINES
@@ -73,6 +75,11 @@ def main(argv: list[str] | None = None) -> int:
         default=STALE_HOURS,
         metavar="HOURS",
         help=f"when a trial of another machine that does not finish counts as dead ({STALE_HOURS:g})",
+    )
+    parser.add_argument(
+        "--widen",
+        action="store_true",
+        help="search on as study NAME-wide: the trials of NAME, which count, in wider ranges where its best stand at an end",
     )
     parser.add_argument("--search-only", action="store_true", help="do not confirm")
     parser.add_argument(
@@ -133,14 +140,12 @@ def _worker_count(arguments: argparse.Namespace, url: str) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    changes = {"search.trials": arguments.trials, "search.epochs": arguments.epochs, "search.seed": arguments.seed}
-    spec = load_spec(arguments.study, arguments.study_name).override(changes)
+    url = storage_url(arguments.storage, arguments.output)
+    spec, rivals, wide = _asked(arguments, url)
     plan = spec.override(confirm_changes(arguments))
     if arguments.search_only and plan != spec:
         raise InputError("--search-only does not confirm, and the flags of confirm are for one time: give them to hpo.confirm")
-    rivals = spec.rival_specs()  # a mistake there should not wait for the end of the search
     check_rival_seeds(spec, plan, rivals, arguments.rival_seeds)
-    url = storage_url(arguments.storage, arguments.output)
     backend = _backend(arguments, url)
     where = arguments.output, arguments.data_dir, arguments.engine, arguments.device
     work = Workspace.open(spec, *where, arguments.lanes, _worker_count(arguments, url), rivals)
@@ -155,8 +160,9 @@ def _run(arguments: argparse.Namespace) -> int:
     _check_writable(work.folder)
     storage = open_storage(url)
     study = open_study(work, storage)
+    go_on_from(wide, work, study, storage, console)
     with Stopper().catching() as stopper:
-        for each, its_study in [(work, study), *(_rival_studies(work, storage, arguments) if arguments.tune_rivals else ())]:
+        for each, its_study in [(work, study), *_rival_studies(work, storage, arguments, wide)]:
             if each is not work:
                 introduce(each, console)
             deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
@@ -183,16 +189,57 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _rival_studies(
-    work: Workspace, storage: BaseStorage, arguments: argparse.Namespace
+    work: Workspace, storage: BaseStorage, arguments: argparse.Namespace, wide: Widened | None
 ) -> Iterator[tuple[Workspace, optuna.Study]]:
-    """Each rival's study, to be searched with our budget. Its own rivals are not read: nobody asks for them here."""
+    """Each rival's study, to be searched with our budget: all of them, or those that were and go on in wider ranges. Their own
+    rivals are not read: nobody asks for them here."""
     for rival in work.rivals:
+        if not arguments.tune_rivals and (wide is None or rival.name not in wide.originals):
+            continue
         spec = rival.with_budget_of(work.spec)
         _worker_count(arguments, storage_url(arguments.storage, arguments.output))  # the cluster may have ended meanwhile
         its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device, rivals=())
         if ENGINES[its_work.choice.name].many_lanes:
             its_work = replace(its_work, lanes=work.lanes)
-        yield its_work, open_study(its_work, storage, rename=RENAME_RIVAL)
+        study = open_study(its_work, storage, rename=RENAME_RIVAL)
+        go_on_from(wide, its_work, study, storage, Console())
+        yield its_work, study
+
+
+def _asked(arguments: argparse.Namespace, url: str) -> tuple[StudySpec, Sequence[StudySpec], Widened | None]:
+    """The study that the flags name, its rivals, and where its trials come from if it goes on in wider ranges.
+
+    Raises:
+        InputError: it or a rival is missing or broken; what is to be widened has not been searched, or is not to be.
+    """
+    changes = {"search.trials": arguments.trials, "search.epochs": arguments.epochs, "search.seed": arguments.seed}
+    if arguments.widen:
+        wide = _widened(arguments, url)
+        return wide.spec.override(changes), wide.rivals, wide
+    spec = load_spec(arguments.study, arguments.study_name).override(changes)
+    return spec, spec.rival_specs(), None  # a mistake there should not wait for the end of the search
+
+
+def _widened(arguments: argparse.Namespace, url: str) -> Widened:
+    """The study that the flags name in wider ranges.
+
+    Raises:
+        InputError: it has not been searched; no range is to be widened; it would go on in another way, or not at all.
+    """
+    if arguments.epochs is not None or arguments.seed is not None:
+        raise InputError(
+            "--widen goes on from a study's trials, so that their epochs and seed stay; leave --epochs and --seed out"
+        )
+    storage = open_storage(url, create=False)
+    wide = widened(storage, arguments.study_name or stored_name(arguments.study))
+    original = wide.originals[wide.spec.name]
+    finished = tally(find_study(storage, original).get_trials(deepcopy=False)).finished
+    if (arguments.trials or wide.spec.search.trials) <= finished:
+        raise InputError(
+            f"--widen goes on from the {counted(finished, 'finished trial')} of {original}, which count: give --trials above "
+            f"{finished}, got {arguments.trials or wide.spec.search.trials}"
+        )
+    return wide
 
 
 def _location_flags(arguments: argparse.Namespace) -> str:
@@ -213,6 +260,7 @@ def _check_writable(folder: Path) -> None:
 def _dry_run(work: Workspace, console: Console) -> int:
     spec = work.spec
     say(console, spec.as_file())
+    say(console, _ranges_said(spec))
     study = optuna.create_study(sampler=make_sampler(spec.search), direction="maximize")
     seen, validation = work.split
     for number in range(1, DRY_RUN_CONFIGS + 1):
@@ -222,9 +270,14 @@ def _dry_run(work: Workspace, console: Console) -> int:
         result = train(config, _few(seen, config), validation, engine=work.choice.name, device=work.choice.device).finish()
         say(console, f"# {DRY_RUN_STEPS} steps, which say nothing about quality: loss {result.loss:.4f}\n")
     for rival in work.rivals:
-        say(console, f"# rival {rival.name}: {rival.with_budget_of(spec).space}")
+        say(console, f"# rival {rival.name}\n{_ranges_said(rival.with_budget_of(spec))}")
     say(console, "dry run: nothing was written")
     return 0
+
+
+def _ranges_said(spec: StudySpec) -> str:
+    ranges = [f"#   {name}: {range_}" for name, range_ in spec.space.ranges_said().items()]
+    return "\n".join([f"# space {spec.space.name} draws from these ranges; `ranges` in `space` changes them", *ranges])
 
 
 def _few(seen: Interactions, config: TrainConfig) -> Interactions:

@@ -24,6 +24,7 @@ from trainers.checkpoints import CheckpointFile, training_key
 from trainers.data.datasets import load_all
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.engines import choose_engine, make_engine
+from trainers.engines.protocol import every
 from trainers.engines.registry import AUTO
 from trainers.errors import InputError
 from trainers.files import writing
@@ -65,7 +66,7 @@ def read_config_file(path: str) -> ConfigFile:
 def main(argv: list[str] | None = None) -> int:
     """Train one config, and measure it on the validation split unless that is trained on, too."""
     parser = argparse.ArgumentParser(prog="python -m hpo.train", description=main.__doc__)
-    parser.add_argument("config", metavar="CONFIG.yaml", help="a config, or an exported best.yaml")
+    parser.add_argument("config", metavar="CONFIG.yaml", help="a config, or an exported winner.yaml or best.yaml")
     parser.add_argument("--dataset", metavar="D", help="dataset name or path (default: the one it was exported from)")
     parser.add_argument(
         "--data",
@@ -127,8 +128,8 @@ def _train(arguments: argparse.Namespace) -> int:
         _check_saving(arguments.save)
     metrics = measured(file.objective)
     with Stopper().catching() as stopper:
-        every, stops = arguments.evaluate_every, stopper.should_stop
-        engine = make_engine(choice, seen, validation, every, should_stop=stops, metrics=metrics)
+        at, stops = every(arguments.evaluate_every), stopper.should_stop
+        engine = make_engine(choice, seen, validation, at, should_stop=stops, metrics=metrics)
         run = Run(engine, file.config, checkpoint=_checkpoint(arguments, training_key(file.config, seen, validation, choice)))
         _train_and_save(run, metrics, dataset, arguments.save, console)
     same_data = file.data and (dataset.checksum, how) == (file.data.checksum, file.data.validation)

@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from pydantic import field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
-from search_spaces.parameters import AtEnd, Choice, Parameter, Range, Searched, said
+from search_spaces.parameters import AtEnd, Choice, Parameter, Range, Searched, plain, said
 from trainers.config import TrainConfig
 from trainers.encoders import ENCODERS
 from trainers.errors import InputError, unknown
@@ -129,6 +129,10 @@ class Space(ABC):
         searched = self.searched()
         return {name: searched[key].box(self.ranges.get(key)) for name, key in self.range_names().items()}
 
+    def resolved_ranges(self) -> dict[str, dict[str, Any]]:
+        """What is drawn from for each parameter, as plain data, by the names of the ranges."""
+        return {name: plain(parameter.box(self.ranges.get(name))) for name, parameter in self.searched().items()}
+
     def ranges_said(self) -> dict[str, str]:
         """What is drawn from for each parameter, in words, by the names of the ranges."""
         return {name: said(parameter.box(self.ranges.get(name))) for name, parameter in self.searched().items()}
@@ -172,6 +176,34 @@ class Space(ABC):
         Raises:
             InputError: the config is outside the space; the message names the parameter.
         """
+        boxes, point = self.boxes(), self.loss_params(config.loss)
+        moved = {name: _nearest_in_box(value, boxes[name]) for name, value in point.items()}
+        if self.loss(moved) == config.loss:  # rounding alone has carried it out of the box
+            point = moved
+        point |= self._other_params(config)
+        return {name: into_box(name, point[name], box) for name, box in boxes.items()}
+
+    def nearest(self, config: TrainConfig) -> Params | None:
+        """The point that comes nearest to a config which may be outside the space; None where there is none."""
+        try:
+            point = self.fitted(config.loss) | self._other_params(config)
+        except InputError:
+            return None
+        boxes = self.boxes()
+        if any(isinstance(box, CategoricalDistribution) and point[name] not in box.choices for name, box in boxes.items()):
+            return None
+        return {name: _nearest_in_box(point[name], box) for name, box in boxes.items()}
+
+    def fitted(self, loss: Any) -> Params:
+        """The point of the loss in the space's form that comes nearest to this one, in the box or not.
+
+        Raises:
+            InputError: a loss of another kind.
+        """
+        return self.loss_params(loss)
+
+    def _other_params(self, config: TrainConfig) -> Params:
+        """The fields that are searched beside the loss."""
         others: Params = {
             "learning_rate": config.learning_rate,
             "l2": config.l2 or NO_L2,
@@ -180,16 +212,7 @@ class Space(ABC):
             "batch_size": config.batch_size,
             **{name: getattr(config.encoder, name) for name in ENCODER_FIELDS},
         }
-        boxes, point = self.boxes(), self.loss_params(config.loss)
-        moved = {name: _nearest_in_box(value, boxes[name]) for name, value in point.items()}
-        if self.loss(moved) == config.loss:  # rounding alone has carried it out of the box
-            point = moved
-        point |= {str(name): others[name] for name in self.also}
-        return {name: into_box(name, point[name], box) for name, box in boxes.items()}
-
-    def nearest(self, config: TrainConfig) -> Params | None:
-        """The point that comes nearest to a config outside the space; None where there is none."""
-        return None
+        return {str(name): others[name] for name in self.also}
 
 
 def _settings(fixed: Mapping[str, Any], field: str, known: Iterable[str]) -> Mapping[str, Any]:

@@ -144,6 +144,14 @@ def _is_number(value: object, whole: bool) -> bool:
     return isinstance(value, int if whole else int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def plain(box: BaseDistribution) -> dict[str, Any]:
+    """A range as plain data."""
+    if isinstance(box, CategoricalDistribution):
+        return {"values": list(box.choices)}
+    assert isinstance(box, FloatDistribution | IntDistribution)  # what parameters make
+    return {"low": box.low, "high": box.high, "log": box.log}
+
+
 def said(box: BaseDistribution) -> str:
     """A range in words, such as `1 to 10,000 (log)`."""
     if isinstance(box, CategoricalDistribution):

@@ -13,7 +13,7 @@ from optuna.distributions import FloatDistribution
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from search_spaces.base import Params, Space, check_kind, into_box
+from search_spaces.base import Params, Space, check_kind
 from search_spaces.fields import FIELDS, FieldSpace
 from search_spaces.ordered import (
     drops_of,
@@ -26,7 +26,6 @@ from search_spaces.ordered import (
     weights_from_tau,
 )
 from search_spaces.parameters import Parameter, Range, Searched
-from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.losses import CCL, MML, Loss
 from trainers.text import shown
@@ -37,6 +36,7 @@ MARGIN = Parameter(0.0, 0.99, limits=(0.0, 0.9999))
 MARGIN_DROP = Parameter(0.01, 1.0, log=True, limits=(1e-6, 1.0))  # so that margins crowd at the top, as the published ones do
 WEIGHT_RATIO = Parameter(0.0, 1.0, limits=(0.0, 1.0))
 NEGATIVE_RATIO = Parameter(1.0, 10_000.0, log=True, limits=(1e-6, 1e9))
+FURTHER_DROP = 0.1  # of a margin of weight 0 below the next
 POSITIVE_WEIGHT = Parameter(0.5, 2.0, log=True, limits=(1e-6, 1e6), is_scale=True)
 
 
@@ -97,6 +97,11 @@ class MMLSpace(Space):
             **_ratio_params(loss),
         }
 
+    def fitted(self, loss: Any) -> Params:
+        """As many margins as the space has: further ones below with weight 0, which change nothing, or without the lowest."""
+        check_kind(self.name, MML, loss)
+        return self.loss_params(with_margins(loss, self.n_margins))
+
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class MMLShapeSpace(Space):
@@ -134,7 +139,7 @@ class MMLShapeSpace(Space):
         return MML(margins=margins, weights=weights_from_tau(margins, params["tau"]), **_both_weights(params))
 
     def loss_params(self, loss: Any) -> Params:
-        point = self._fitted(loss)
+        point = self.fitted(loss)
         margins = self._margins(point)
         if margins != loss.margins:
             raise InputError(f"curvature: no power law in the space gives these margins, got {shown(list(loss.margins))}")
@@ -144,24 +149,18 @@ class MMLShapeSpace(Space):
             )
         return point
 
-    def nearest(self, config: TrainConfig) -> Params | None:
-        """The point with a loss of as many margins, the same lowest and highest, and margins and weights by least squares."""
-        try:
-            return self.params(config.replace(loss=self.loss(self._fitted(config.loss))))
-        except InputError:  # what is not fitted is outside
-            return None
-
     def _margins(self, params: Mapping[str, Any]) -> tuple[float, ...]:
         top = params["margin_top"]
         return margins_from_shape(params["n_margins"], params["low_fraction"] * top, top, params["curvature"])
 
-    def _fitted(self, loss: Any) -> Params:
+    def fitted(self, loss: Any) -> Params:
+        """As many margins, the same lowest and highest, and margins and weights by least squares."""
         check_kind(self.name, MML, loss)
         boxes = self.boxes()
         curvature, tau = boxes["curvature"], boxes["tau"]
         assert isinstance(curvature, FloatDistribution)  # as `loss_parameters` has them
         assert isinstance(tau, FloatDistribution)
-        top = into_box("margin_top", loss.margins[-1], boxes["margin_top"])
+        top = loss.margins[-1]
         return {
             "n_margins": len(loss.margins),
             "margin_top": top,
@@ -192,6 +191,26 @@ class CCLSpace(Space):
     def loss_params(self, loss: Any) -> Params:
         check_kind(self.name, CCL, loss)
         return {"margin": loss.margin, "negative_weight": loss.negative_weight}
+
+
+def with_margins(loss: MML, count: int) -> MML:
+    """The loss with so many margins: the same function where it has no more than that, else without its lowest ones."""
+    if len(loss.margins) == count:
+        return loss
+    margins, weights = list(loss.margins), list(loss.weights)
+    while len(margins) < count:
+        margins.insert(0, round(margins[0] * (1.0 - FURTHER_DROP), 10))
+        weights.insert(0, 0.0)
+    kept = weights[-count:]
+    total = sum(kept)
+    kept = [round(weight / total, 10) for weight in kept] if total else [1.0 / count] * count
+    kept[-1] = 1.0 - sum(kept[:-1])
+    return MML(
+        margins=tuple(margins[-count:]),
+        weights=tuple(kept),
+        positive_weight=loss.positive_weight,
+        negative_weight=loss.negative_weight,
+    )
 
 
 def _ranges_for_ccl(ranges: Mapping[str, Range]) -> dict[str, Range]:

@@ -177,7 +177,7 @@ STUDY_EDITS = {
     "trials without end": ("trials: 4", "trials: .inf"),
     "no epochs": ("  epochs: 3", "  epochs: 0"),
     "a huge seed": ("  epochs: 3", "  epochs: 3\n  seed: 99999999999999999999"),
-    "evaluated never": ("evaluate_every: 2", "evaluate_every: 0"),
+    "looked at without a pause": ("interval_steps: 1", "interval_steps: 0"),
     "objective misspelt": ("dataset: tiny", "dataset: tiny\nobjective: ndgc@20"),
     "objective at 0": ("dataset: tiny", "dataset: tiny\nobjective: ndcg@0"),
     "objective of too many items": ("dataset: tiny", "dataset: tiny\nobjective: ndcg@999999"),

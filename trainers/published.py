@@ -47,6 +47,7 @@ BY_MODEL: dict[tuple[str, str], ByLoss] = {
     },
 }
 FALLBACK = "yelp2018"  # for data that no paper has settings for
+SAME_INTERACTIONS = {"gowalla_random": "gowalla"}  # settings for the one were chosen on what the other tests
 
 
 def published_loss(name: str, dataset: str, encoder: str = USUAL[0], negatives: str = USUAL[1]) -> tuple[Loss, str] | None:
@@ -61,3 +62,14 @@ def published_loss(name: str, dataset: str, encoder: str = USUAL[0], negatives: 
             unlike = [USUAL[0] if encoder != USUAL[0] else f"{USUAL[1]} negatives"] if other != model else []
             return loss, " on ".join([*unlike, *([data] if data != dataset else [])])
     return None
+
+
+def published_elsewhere(name: str, dataset: str, encoder: str = USUAL[0], negatives: str = USUAL[1]) -> list[tuple[Loss, str]]:
+    """Settings that were published for other data, of this encoder and negatives or else of MF with uniform ones, and the data;
+    none of data that share interactions with these."""
+    taken = {dataset, SAME_INTERACTIONS.get(dataset, dataset)}
+    for model in ((encoder, negatives), USUAL):
+        found = [(loss, data) for data, loss in BY_MODEL.get(model, {}).get(name, {}).items() if data not in taken]
+        if found:
+            return found
+    return []

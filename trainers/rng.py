@@ -38,6 +38,7 @@ class Purpose(IntEnum):
     CANDIDATES = 9
     INIT_HISTORY = 10
     INIT_WEIGHTS = 11
+    SAMPLED_USERS = 12
 
 
 def mix64(z: Any) -> Any:

@@ -14,7 +14,7 @@ from trainers.config import TrainConfig
 from trainers.data import Interactions
 from trainers.early_stopping import EarlyStopping, Plateau
 from trainers.engines import Engine, EpochResult, choose_engine, make_engine
-from trainers.engines.protocol import USUAL_METRICS, Vectors
+from trainers.engines.protocol import USUAL_METRICS, Vectors, every
 from trainers.engines.registry import AUTO
 from trainers.errors import TrainingDiverged
 from trainers.lanes import LaneJob, LaneRunner
@@ -127,14 +127,14 @@ def train(
             are not given again. It is deleted when the iteration ends.
 
     Raises:
-        InputError: an engine or device that is unknown, absent or cannot run the config; nothing to train on; a metric that
-            does not exist; a file in the checkpoint's place that is none.
+        InputError: an engine or device that is unknown, absent or cannot run the config; nothing to train on; evaluate_every
+            below 1; a metric that does not exist; a file in the checkpoint's place that is none.
     """
     if checkpoint is not None:
         refuse_others(Path(checkpoint))
     choice = choose_engine(config, engine, device)
     log.info("engine %s on %s: %s", choice.name, choice.device, choice.reason)
-    made = make_engine(choice, seen, held_out, evaluate_every, should_stop=should_stop, metrics=metrics)
+    made = make_engine(choice, seen, held_out, every(evaluate_every), should_stop=should_stop, metrics=metrics)
     if checkpoint is None:
         return Run(made, config)
     return Run(made, config, checkpoint=CheckpointFile(Path(checkpoint), training_key(config, seen, held_out, choice)))

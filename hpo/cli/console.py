@@ -16,6 +16,7 @@ from rich.text import Text
 
 from hpo.runtime.text import counted, duration, finished_of
 from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
+from hpo.study.stored import on_some_users
 from hpo.study.trials import Tally, tally
 from trainers.text import visible
 
@@ -73,7 +74,9 @@ class SearchProgress(_Live):
             )
 
     def _now(self, epochs: Mapping[int, int]) -> str:
-        trials = [f"{number}: epoch {epoch}/{self.epochs}" for number, epoch in sorted(epochs.items())]
+        trials = [
+            f"{number}: epoch {epoch}/{self.epochs}" if epoch else str(number) for number, epoch in sorted(epochs.items())
+        ]
         return f"trial {', '.join(trials)}" if trials else "no trial runs"
 
     def finished(self, trial: FrozenTrial, study: optuna.Study) -> None:
@@ -81,6 +84,8 @@ class SearchProgress(_Live):
         self.finished_here += 1
         counts = _tally(study)
         value = "" if trial.value is None else f" {trial.value:.4f}"
+        if trial.state == TrialState.PRUNED and (some := on_some_users(study)):
+            value += f" {some}"
         epochs = trial.user_attrs.get("epochs_trained", 0)
         ended = f"{_word(trial.state)}{value} after {counted(epochs, 'epoch')}"
         line = f"trial {trial.number}{_mark(trial)}: {ended}; {_state(counts, self.budget)}"

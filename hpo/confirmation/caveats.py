@@ -25,7 +25,6 @@ class CaveatKind(StrEnum):
     FOUND_PUBLISHED = "found published"  # a search chose the published config
     PAPER_SETTINGS = "paper settings"  # of methods that are not tuned
     DIFFERENT_SETTINGS = "different settings"  # methods that differ in more than their loss
-    SEARCH_CHANGED = "search changed"  # its sampler or its pruner
     SHORT_SEARCH = "short search"  # the sampler never learned
     NOT_SEARCHED_BY_ALL = "not searched by all"  # settings that untuned methods have from their file
     DATA_WARNING = "data warning"  # about the files

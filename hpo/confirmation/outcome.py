@@ -10,9 +10,11 @@ import optuna
 from pydantic import BaseModel, Field, model_validator
 
 from hpo.confirmation.caveats import Caveat
-from hpo.confirmation.results import Finalist, Method, highest
+from hpo.confirmation.results import Finalist, Method, chosen_of, highest
+from hpo.confirmation.statements import statements, winner_said
 from hpo.confirmation.statistics import Comparison
-from hpo.confirmation.wording import sentence, statements
+from hpo.confirmation.winner import Decision, decide
+from hpo.confirmation.wording import sentence
 from hpo.runs.provenance import Provenance
 from hpo.runs.store import BaselineResult
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
@@ -66,18 +68,19 @@ class InWords(BaseModel):
 
 
 class Confirmation(Stored):
-    """The outcome of confirm: who won on validation, and all methods on test, the winner first; below them the baselines.
+    """The outcome of confirm: all methods on validation, which chooses the winner, and on test; below them the baselines.
 
     Attributes:
         study_id: which of all studies of this name it is.
         trials: finished ones of the search, when it was confirmed.
         search_epochs: of a trial of the search.
-        validated: what validation chose from, for each method that was tuned, by its label; ours first.
-        methods: means over seeds are made of `by_seed`; the test split was read once per run, at the last epoch.
-        comparisons: the winner against every other method that trained to the end, in the objective.
+        validated: by a method's label what validation chose its config from; of one that is not tuned its config alone. Ours
+            first.
+        methods: ours first; means over seeds are made of `by_seed`; the test split was read once per run, at the last epoch.
+        comparisons: ours against every other method that trained to the end, in the objective.
     """
 
-    FORMAT: ClassVar[int] = 2
+    FORMAT: ClassVar[int] = 3
     study: str
     study_id: str
     in_words: InWords = InWords()
@@ -96,7 +99,8 @@ class Confirmation(Stored):
     def _can_be_shown(self) -> Confirmation:
         """All that tables and sentences are made of is there: a file may have been altered and sealed anew."""
         try:
-            _ = self.rows(), self.statements(), self.sentences(), self.winner
+            _ = self.rows(), self.statements(), self.sentences(), self.chosen
+            _ = [chosen_of(self.validated[method.label], self.objective) for method in self.methods]
         except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
             raise ValueError(f"its parts do not fit together ({type(error).__name__}: {first_line(error)})") from None
         return self
@@ -117,12 +121,17 @@ class Confirmation(Stored):
         return next(iter(self.validated.values()))
 
     @property
-    def winner(self) -> Finalist:
+    def chosen(self) -> Finalist:
         """What validation chose of our study."""
         return highest(self.finalists, self.objective, self.study)
 
+    @property
+    def decision(self) -> Decision:
+        """Which of all methods wins."""
+        return decide(self.methods, self.validated, self.baselines, self.objective)
+
     def rows(self) -> list[list[str]]:
-        """Cells of the comparison table: method, then `mean ± sd` per metric, then the difference to the winner."""
+        """Cells of the comparison table: method, then `mean ± sd` per metric, then our lead over it."""
         return [self._row(method) for method in self.methods] + [
             [baseline.label, *(f"{baseline.metrics[metric]:.4f}" for metric in self.table_metrics), "baseline"]
             for baseline in self.baselines
@@ -141,8 +150,10 @@ class Confirmation(Stored):
         return f"{100 * (ours / theirs - 1):+.1f} %" if theirs else "n/a"
 
     def statements(self) -> list[str]:
-        """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; who could not be judged."""
-        return statements(self.methods, self.comparisons, self.baselines, self.data.users_with_test, self.objective)
+        """Who wins; who has the highest figure on test; the verdict, a sentence per rival, tuned ones first; who could not be
+        judged."""
+        said = statements(self.methods, self.comparisons, self.baselines, self.data.users_with_test, self.objective)
+        return [winner_said(self.decision, self.objective), *said]
 
     def sentences(self) -> list[str]:
         """The caveats, a sentence each."""

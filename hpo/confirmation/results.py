@@ -51,13 +51,15 @@ class Finalist:
     """A config that entered the validation stage, with its metrics by seed; `failure` if it diverged.
 
     Attributes:
+        trial: its number in the search; None for a config that no search has tried.
+        search_value: its value there; 0 for such a config.
         curves: by seed, the validation objective by epoch.
         losses: by seed, the mean training loss by epoch.
         seconds: training time over all seeds.
         epochs_trained: over all seeds; a run that diverges ends early.
     """
 
-    trial: int
+    trial: int | None
     config: TrainConfig
     search_value: float
     by_seed: dict[int, dict[str, float]]
@@ -78,10 +80,16 @@ def highest(finalists: Sequence[Finalist], objective: str, name: str) -> Finalis
     Raises:
         InputError: all of study `name` diverged.
     """
-    winner = max(finalists, key=lambda finalist: finalist.mean(objective))
-    if winner.failure:
-        raise InputError(f"study {name!r}: every finalist diverged at full epochs, e.g. {winner.failure}")
-    return winner
+    best = chosen_of(finalists, objective)
+    if best is None:
+        raise InputError(f"study {name!r}: every finalist diverged at full epochs, e.g. {finalists[0].failure}")
+    return best
+
+
+def chosen_of(finalists: Sequence[Finalist], objective: str) -> Finalist | None:
+    """The finalist of the highest mean of the objective; None where all have diverged, or there is none."""
+    best = max(finalists, key=lambda finalist: finalist.mean(objective), default=None)
+    return None if best is None or best.failure else best
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -94,6 +102,7 @@ class Method:
         by_seed: test metrics by seed.
         seconds: training time over all seeds.
         search: what finding the config took; nothing for published ones.
+        study: whose search has found it; empty for published ones.
         beyond: beyond accuracy, mean over seeds; None when a seed diverged.
         gradient: which negatives get the gradient, mean over seeds, see `trainers.metrics.gradient_share.gradient_shares`.
         trained_by: the revisions of this program that trained its runs, which are kept and may be older than this one.
@@ -107,11 +116,17 @@ class Method:
     seconds: float
     failure: str = ""
     search: SearchCost = NO_SEARCH
+    study: str = ""
     beyond: Beyond | None = None
     gradient: dict[str, float] = field(default_factory=dict)
     trained_by: list[str] = field(default_factory=list)
     trained_on: list[str] = field(default_factory=list)
     trained_with: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether a search has found its config."""
+        return self.search.trials > 0
 
     def values(self, metric: str) -> list[float]:
         """The metric for every seed."""

@@ -17,8 +17,9 @@ from hpo.runtime.text import counted
 from hpo.study.definition import Difference, differences, stored_definition
 from hpo.study.owner import while_it_exists
 from hpo.study.spec import StudySpec
+from hpo.study.starts import starts_of
 from hpo.study.stored import stored_spec
-from hpo.study.trials import best_trials, ways_searched
+from hpo.study.trials import best_trials
 from hpo.study.workspace import Workspace
 from trainers import TrainConfig
 from trainers.config import dotted
@@ -31,12 +32,20 @@ Select = Callable[[optuna.Study, StudySpec], list[Finalist]]
 
 @dataclass(frozen=True)
 class Contender:
-    """What enters stage 2 of confirm, over how many seeds, what finding it took, and from what stage 1 chose it."""
+    """What enters stage 2 of confirm.
+
+    Attributes:
+        n_seeds: how many it is trained over there.
+        search: what finding the config took; nothing for a published one.
+        study: whose search has found it; empty for a published one.
+        finalists: from what stage 1 chose it; nothing for a published one.
+    """
 
     label: str
     config: TrainConfig
     n_seeds: int
     search: SearchCost = NO_SEARCH
+    study: str = ""
     finalists: Sequence[Finalist] = ()
 
 
@@ -95,21 +104,18 @@ class Rivals:
         kind: str,
         config: TrainConfig,
         search: SearchCost = NO_SEARCH,
+        study: str = "",
         finalists: Sequence[Finalist] = (),
     ) -> Contender:
         """A config over as many seeds as ours, or over fewer, and labelled so, where the plan has fewer for its loss."""
         plan = self.work.spec.confirm
         n_seeds = min(plan.seeds, plan.rival_seeds.get(spec.space.loss_name, plan.seeds))
         fewer = f" ({counted(n_seeds, 'seed')}, not {plan.seeds})" if n_seeds < plan.seeds else ""
-        return Contender(f"{title(spec)} {kind}{fewer}", config, n_seeds, search, finalists)
+        return Contender(f"{title(spec)} {kind}{fewer}", config, n_seeds, search, study, finalists)
 
     @cached_property
     def _n_trials(self) -> int:
         return search_cost(self.study).trials
-
-    @cached_property
-    def _ways(self) -> list[dict[str, Any]]:
-        return ways_searched(self.study)
 
     def _tuned(self, rival: StudySpec) -> Contender | NotTuned:
         """The rival's winner, chosen as ours is, when its study has run, and in the same way."""
@@ -129,15 +135,13 @@ class Rivals:
         theirs = stored_spec(study)
         if not best_trials(study, 1):
             return NotTuned("no complete trial")
-        if unlike := self._searched_otherwise(ways_searched(study)):
-            return NotTuned("differs", unlike)
         finalists = self.select(study, theirs)
         if all(finalist.failure for finalist in finalists):
             return NotTuned("diverged")
         chosen, cost = highest(finalists, self.work.spec.objective, rival.name), search_cost(study)
         unlike_budget = abs(cost.trials - self._n_trials) > BUDGET_TOLERANCE * self._n_trials
         budget = f" ({counted(cost.trials, 'trial')}, not {self._n_trials})" if unlike_budget else ""
-        return self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(finalists), finalists)
+        return self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(finalists), rival.name, finalists)
 
     def _unlike(self, study: optuna.Study, asked: StudySpec) -> list[Difference]:
         """Where a rival's study differs from what is asked for: what its name or file stands for, with our budget and data.
@@ -147,27 +151,16 @@ class Rivals:
         now = self.work.definition(asked)
         return differences(stored_definition(study.study_name, study.user_attrs), now, leaving_out=("engine",))
 
-    def _searched_otherwise(self, theirs: list[dict[str, Any]]) -> list[Difference]:
-        """The same for what is no part of a definition: samplers and pruners."""
-        pairs = {part: (_parts(theirs, part), _parts(self._ways, part)) for part in ("sampler", "pruner")}
-        return [
-            Difference(f"search.{part}", *(" and ".join(sorted(each)) for each in pair))
-            for part, pair in pairs.items()
-            if pair[0] != pair[1]
-        ]
-
     def _caveats(self, ours: Contender, others: Sequence[Contender]) -> Iterator[Caveat]:
         """What the reader must know of how the configs came to be."""
         spec, some_untuned = self.work.spec, any(not other.finalists for other in others)
         if some_untuned:
             yield Caveat(kind=CaveatKind.PAPER_SETTINGS, subject=spec.name)
         yield from _model_differences(ours, others, searched=spec.space.also)
-        for part in ("sampler", "pruner"):
-            if len(_parts(self._ways, part)) > 1:
-                yield Caveat(kind=CaveatKind.SEARCH_CHANGED, subject=part)
         sampler = spec.search.sampler
-        if sampler.never_learns(self._n_trials):
-            facts: dict[str, JsonValue] = {"trials": self._n_trials, "random_trials": sampler.n_startup_trials}
+        starts, _ = starts_of(spec)
+        if sampler.never_learns(self._n_trials, len(starts)):
+            facts: dict[str, JsonValue] = {"trials": self._n_trials, "random_trials": len(starts) + sampler.n_startup_trials}
             yield Caveat(kind=CaveatKind.SHORT_SEARCH, subject=sampler.name, facts=facts)
         if spec.space.also and some_untuned:
             yield Caveat(kind=CaveatKind.NOT_SEARCHED_BY_ALL, subject=spec.name, facts={"fields": [*spec.space.also]})
@@ -180,11 +173,6 @@ def _not_tuned(rival: StudySpec, why: NotTuned, compared: bool) -> Caveat:
     ]
     facts: dict[str, JsonValue] = {"study": rival.name, "reason": why.reason, "details": details, "compared": compared}
     return Caveat(kind=CaveatKind.NOT_TUNED, subject=title(rival), facts=facts)
-
-
-def _parts(ways: list[dict[str, Any]], part: str) -> set[str]:
-    """The different samplers, or pruners, of trials: see `ways_searched`."""
-    return {str(way.get(part)) for way in ways}
 
 
 def _without_duplicates(ours: Contender, others: Sequence[Contender], objective: str) -> tuple[list[Contender], list[Caveat]]:

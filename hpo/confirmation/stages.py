@@ -59,17 +59,17 @@ class Confirmer:
         spec, test = self.work.spec, self._test  # a broken file shows before training
         n_trials = search_cost(study).trials
         finalists = self._select(study, spec)
-        winner = highest(finalists, spec.objective, spec.name)
+        chosen = highest(finalists, spec.objective, spec.name)
         cost = search_cost(study).with_selection(finalists)
-        ours = Contender(f"{title(spec)} tuned", winner.config, spec.confirm.seeds, cost, finalists)
+        ours = Contender(f"{title(spec)} tuned", chosen.config, spec.confirm.seeds, cost, spec.name, finalists)
         others, caveats = Rivals(self.work, study, self.storage, self._select).of(ours)
         compared = [ours, *others]
+        validated = {one.label: [*one.finalists] or [self._validated(one)] for one in compared}
         read = log_reading(
             study, test.pairs.checksum, {one.label: [self._first(one).digest(), one.n_seeds] for one in compared}
         )
         tested = [self._tested(contender) for contender in compared]
         methods = [method for method, _ in tested]
-        validated = {one.label: list(one.finalists) for one in compared if one.finalists}
         baselines = [self._baseline(name) for name in BASELINES]
         by = provenance(self.work.choice.device)
         return Confirmation(
@@ -115,19 +115,34 @@ class Confirmer:
         trials = finalist_trials(study, plan.top)
         if not trials:
             raise InputError(f"study {spec.name!r} has no complete trial to confirm; let it run longer")
-        seeds = _seeds(self.work.spec.search.seed + SELECT_OFFSET, plan.select_seeds)
         finalists = []
         for trial in trials:
-            config = trial_config(trial, spec).replace(epochs=plan.epochs, seed=seeds[0])
-            label = f"validation, {spec.name} trial {trial.number}"
-            runs = self._runs(label, config, seeds, *self.work.split, curve_every=CURVE_EVERY)
-            by_seed = {run.config.seed: run.metrics for run in runs}
-            failure = next((run.failure for run in runs if run.failure), "")
-            by_epoch = {run.config.seed: run.curve for run in runs}, {run.config.seed: run.losses for run in runs}
-            seconds, epochs = sum(run.seconds for run in runs), sum(run.epochs_trained for run in runs)
-            value = float(trial.value or 0.0)
-            finalists.append(Finalist(trial.number, config, value, by_seed, failure, *by_epoch, seconds, epochs))
+            label, config = f"validation, {spec.name} trial {trial.number}", trial_config(trial, spec)
+            finalists.append(self._on_validation(label, config, plan.select_seeds, trial.number, float(trial.value or 0.0)))
         return finalists
+
+    def _validated(self, published: Contender) -> Finalist:
+        """A config that no search has chosen, measured as the finalists of the searches are: the winner is chosen there."""
+        n_seeds = min(self.work.spec.confirm.select_seeds, published.n_seeds)
+        return self._on_validation(f"validation, {published.label}", published.config, n_seeds)
+
+    def _on_validation(
+        self, label: str, config: TrainConfig, n_seeds: int, trial: int | None = None, search_value: float = 0.0
+    ) -> Finalist:
+        seeds = _seeds(self.work.spec.search.seed + SELECT_OFFSET, n_seeds)
+        config = config.replace(epochs=self.work.spec.confirm.epochs, seed=seeds[0])
+        runs = self._runs(label, config, seeds, *self.work.split, curve_every=CURVE_EVERY)
+        return Finalist(
+            trial,
+            config,
+            search_value,
+            by_seed={run.config.seed: run.metrics for run in runs},
+            failure=next((run.failure for run in runs if run.failure), ""),
+            curves={run.config.seed: run.curve for run in runs},
+            losses={run.config.seed: run.losses for run in runs},
+            seconds=sum(run.seconds for run in runs),
+            epochs_trained=sum(run.epochs_trained for run in runs),
+        )
 
     def _first(self, contender: Contender) -> TrainConfig:
         """What stage 2 trains, with the first of its seeds."""
@@ -152,6 +167,7 @@ class Confirmer:
             seconds=round(sum(run.seconds for run in runs), 1),
             failure=failure,
             search=contender.search,
+            study=contender.study,
             beyond=Beyond(**mean_of(beyond)) if len(beyond) == len(runs) else None,
             gradient=mean_of([run.gradient for run in runs]) if all(run.gradient for run in runs) else {},
             trained_by=sorted({origin.program for origin in origins}),

@@ -1,17 +1,14 @@
-"""Every sentence that a confirmation says: the verdict and its caveats.
+"""Every caveat as a sentence; `hpo.confirmation.statements` has the others.
 
 tests/hpo/confirmation/wording.txt holds each of them once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
-from hpo.confirmation.results import Method
-from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Evidence, Word
-from hpo.runs.store import BaselineResult
 from hpo.runtime.text import counted
 
 Facts = dict[str, Any]
@@ -41,75 +38,6 @@ SPLIT_REMEDIES = {  # by the validation split that may be more like the test spl
     "alike": "; both were made in the same way, so this is what the data are like: read the published settings' figures, too",
 }
 UNFINISHED = "; its training may not have been finished: try more epochs (--confirm-epochs) or a higher learning rate"
-
-
-def statements(
-    methods: Sequence[Method],
-    comparisons: Sequence[Comparison],
-    baselines: Sequence[BaselineResult],
-    test_users: int,
-    objective: str,
-) -> list[str]:
-    """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; who could not be judged."""
-    sound = [method for method in methods if not method.failure]
-    said = []
-    if len(sound) > 1:
-        best = max(sound, key=lambda method: method.mean(objective))
-        said.append(_highest(best, baselines, objective))
-    if test_users < MIN_TEST_USERS:
-        said.append(
-            f"no verdict: the test split has {test_users} users, and {MIN_TEST_USERS} are needed; use more data or "
-            "another test split"
-        )
-    tuned = {method.label for method in methods if method.search.trials}
-    tuned_first = sorted(comparisons, key=lambda comparison: comparison.rival not in tuned)
-    said += [verdict(comparison, objective) for comparison in tuned_first]
-    failed = [method for method in methods if method.failure]
-    return said + [f"{method.label} diverged on train + validation: {method.failure}" for method in failed]
-
-
-def _highest(best: Method, baselines: Sequence[BaselineResult], objective: str) -> str:
-    """Which trained method is first on test, and which baselines are ahead of it all the same."""
-    value = best.mean(objective)
-    ahead = [f"{other.label} {other.metrics[objective]:.4f}" for other in baselines if other.metrics[objective] > value]
-    if not ahead:
-        return f"the highest {objective} on the test split is that of {best.label}, {value:.4f}"
-    return (
-        f"of the trained losses {best.label} has the highest {objective} on the test split, {value:.4f}; without training, "
-        f"{' and '.join(ahead)}"
-    )
-
-
-def verdict(comparison: Comparison, objective: str) -> str:
-    """The verdict on one rival."""
-    ours, rival, word = comparison.ours, comparison.rival, comparison.word
-    found = f"{objective} {shown(comparison, comparison.difference)}"
-    if comparison.both is None:
-        return (
-            f"no verdict on {ours} and {rival}: {found} (95 % interval over users {_interval(comparison, comparison.users)}), "
-            "but one seed does not show how much training runs vary; confirm with more seeds"
-        )
-    start, limit = f"{ours} is {word} than {rival}", ""
-    if word is Word.UNDECIDED:
-        start = f"{ours} and {rival} are {word}"
-        limit = f"; minimum detectable effect about {shown(comparison, comparison.detectable or 0.0, '')} (80 % power)"
-    over = f" after Holm for {comparison.family} rivals" if comparison.family > 1 else ""
-    interval = _interval(comparison, comparison.both)
-    return f"{start}: {found} (95 % interval of this pair {interval}; p {_p(comparison.p)}{over}){limit}"
-
-
-def shown(comparison: Comparison, difference: float, sign: str = "+") -> str:
-    """A difference as text: in percent of the rival's mean, as it stands when that is 0."""
-    percent = comparison.percent(difference)
-    return f"{difference:{sign}.4f}" if percent is None else f"{percent:{sign}.1f} %"
-
-
-def _interval(comparison: Comparison, evidence: Evidence) -> str:
-    return f"{shown(comparison, evidence.low).removesuffix(' %')} to {shown(comparison, evidence.high)}"
-
-
-def _p(p: float) -> str:
-    return f"{p:.2g}" if p >= 0.001 else "< .001"
 
 
 def sentence(caveat: Caveat, objective: str) -> str:
@@ -163,10 +91,6 @@ def _different_settings(subject: str, facts: Facts) -> str:
     differ = "also differs" if len(facts["methods"]) == 1 else "also differ"
     settings = "; ".join(f"{key} ({theirs} vs {ours})" for key, theirs, ours in facts["differences"])
     return f"{' and '.join(facts['methods'])} {differ} from {subject} in {settings}"
-
-
-def _search_changed(subject: str, facts: Facts) -> str:
-    return f"the {subject} was changed during the search: trials before and after the change are not comparable"
 
 
 def _short_search(subject: str, facts: Facts) -> str:
@@ -296,7 +220,6 @@ WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
     CaveatKind.FOUND_PUBLISHED: _found_published,
     CaveatKind.PAPER_SETTINGS: _paper_settings,
     CaveatKind.DIFFERENT_SETTINGS: _different_settings,
-    CaveatKind.SEARCH_CHANGED: _search_changed,
     CaveatKind.SHORT_SEARCH: _short_search,
     CaveatKind.NOT_SEARCHED_BY_ALL: _not_searched_by_all,
     CaveatKind.DATA_WARNING: _data_warning,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.storages import BaseStorage
 
+from hpo.confirmation.statements import WINNER
 from hpo.reporting.export import BEST, check_owner
 from hpo.reporting.figures import CURVES, SHAPE, pictures
 from hpo.reporting.overview import Overview
@@ -21,12 +25,13 @@ from hpo.study.spec import StudySpec
 from trainers.files import writing
 
 ARTIFACTS = "artifacts"  # in the output folder
-ARTIFACT_ID = re.compile(r"[0-9a-f-]{36}")
+ARTIFACT_ID = re.compile(r"[0-9a-f-]{36}")  # becomes the name of a file
+OFFERED = (WINNER, BEST, HTML)
 ATTACHED = "artifacts:"  # in the key of a system attribute that says that a file is attached, before the file's id
 
 
 def publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output: Path) -> list[Path]:
-    """Bring a study's report up to date, on disk and in the dashboard: note, graphs, best.yaml and report.html.
+    """Bring a study's report up to date, on disk and in the dashboard: note, graphs, winner.yaml, best.yaml and report.html.
 
     Returns:
         The report's files.
@@ -50,9 +55,12 @@ def publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output: 
             titled = drawn[key].figure.update_layout(title=drawn[key].title, margin={"t": 110})
             save_plotly_graph_object(study, titled, graph_object_id=key)
     with writing(output / ARTIFACTS, "make it writable"):
-        for name in (BEST, HTML):
+        store = artifact_store(output)
+        for name in OFFERED:
             if (folder / name).exists():
-                _attach(study, storage, folder / name, artifact_store(output))
+                _attach(study, storage, folder / name, store)
+            else:
+                _detach(study, storage, name, store)
     return paths
 
 
@@ -82,19 +90,35 @@ def study_attributes(study: optuna.Study, storage: BaseStorage) -> dict[str, Any
     return next(each.system_attrs for each in storage.get_all_studies() if each.study_name == study.study_name)
 
 
+def _attached(study: optuna.Study, storage: BaseStorage) -> Iterator[tuple[str, str, str]]:
+    """(key, name, id) of each attached file; of an id that could be no file's name, empty."""
+    for key, value in study_attributes(study, storage).items():
+        if key.startswith(ATTACHED):
+            meta = _meta(value)
+            found = str(meta.get("artifact_id"))
+            yield key, str(meta.get("filename")), found if ARTIFACT_ID.fullmatch(found) else ""
+
+
 def _forget_attached(study: optuna.Study, storage: BaseStorage) -> None:
     """A copy of a study names the files of the original, which are not to be overwritten; leave null as the dashboard does."""
-    for key, value in study_attributes(study, storage).items():
-        if key.startswith(ATTACHED) and _meta(value).get("filename") in (BEST, HTML):
+    for key, name, _ in _attached(study, storage):
+        if name in OFFERED:
             storage.set_study_system_attr(study._study_id, key, json.dumps(None))
+
+
+def _detach(study: optuna.Study, storage: BaseStorage, name: str, store: FileSystemArtifactStore) -> None:
+    """Take a file that is gone from what the dashboard offers."""
+    for key, attached, known in _attached(study, storage):
+        if attached == name:
+            storage.set_study_system_attr(study._study_id, key, json.dumps(None))
+            if known:
+                with suppress(ArtifactNotFound):
+                    store.remove(known)
 
 
 def _attach(study: optuna.Study, storage: BaseStorage, path: Path, store: FileSystemArtifactStore) -> None:
     """Attach a file to the study, in place of an earlier one of that name."""
-    attributes = study_attributes(study, storage)
-    metas = [_meta(value) for key, value in attributes.items() if key.startswith(ATTACHED)]
-    ids = [str(meta.get("artifact_id")) for meta in metas if meta.get("filename") == path.name]
-    known = [each for each in ids if ARTIFACT_ID.fullmatch(each)]  # it becomes the name of a file
+    known = [found for _, name, found in _attached(study, storage) if found and name == path.name]
     if known:
         with path.open("rb") as file:
             store.write(known[0], file)

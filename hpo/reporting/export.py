@@ -11,23 +11,30 @@ from optuna.trial import FrozenTrial
 from pydantic import BaseModel
 
 from hpo.confirmation.outcome import CONFIRM, Confirmation, confirmation
+from hpo.confirmation.results import Method, chosen_of
+from hpo.confirmation.statements import WINNER, winner_said
 from hpo.runs.provenance import Provenance, provenance
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
-from hpo.study.attributes import PUBLISHED_MARK, SEARCHED_BY, WORKER
+from hpo.study.attributes import PUBLISHED_MARK, SAMPLED, WORKER
 from hpo.study.definition import STUDY_ID
 from hpo.study.objective import Objective
 from hpo.study.owner import note_owner, refuse_others
+from hpo.study.stored import EVALUATED_ON
 from hpo.study.trials import best_trials, trial_config, trial_metrics
 from hpo.study.workspace import Workspace
 from trainers.config import TrainConfig
 from trainers.data.options import DataOptions, ValidationSplit
+from trainers.engines import EngineChoice, engine_for
 from trainers.errors import InputError
-from trainers.files import write_text
+from trainers.files import write_text, writing
+from trainers.losses import LOSSES
 from trainers.validation import SETTINGS, Place
 from trainers.yaml_files import read_yaml, to_yaml
 
 BEST, BEST_TRIAL = "best.yaml", "best_trial.yaml"
+BEST_OF_RIVALS = {loss: f"best-{loss}.yaml" for loss in LOSSES}  # no two of a study's rivals have one loss
+CONFIGS = (WINNER, BEST, *BEST_OF_RIVALS.values(), BEST_TRIAL)  # what an `ExportedConfig` is written to
 TRIALS = "trials.csv"
 REMEDY = "delete it and export it again with hpo.export, or leave nothing in it but the keys of its config"
 
@@ -48,7 +55,11 @@ class ExportedConfig(Stored):
 
     Attributes:
         study_id: which of all studies of this name it is.
-        published: what the trial's settings are called where they are a paper's.
+        method: what confirm calls it; None before.
+        chosen: how it was chosen, in a sentence; of the winner only.
+        searched_in: the study whose search found it, where that is a rival's.
+        trial: its number there; None where no search has found it.
+        published: what the settings are called where they are a paper's.
         objective: what the study chose by.
         validation: metrics of the config as it stands here.
         config_digest: of the config that was measured; another one than the config's after an edit.
@@ -58,7 +69,10 @@ class ExportedConfig(Stored):
     config: TrainConfig
     study: str
     study_id: str
-    trial: int
+    method: str | None = None
+    chosen: str | None = None
+    searched_in: str | None = None
+    trial: int | None = None
     published: str | None = None
     objective: Objective
     validation: dict[str, float]
@@ -86,7 +100,7 @@ class ExportedConfig(Stored):
 def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial]:
     """Write the best trial's config as trained, with its validation metrics and origin.
 
-    To `best.yaml`; once the study is confirmed that is the winner's, and the best trial goes to `best_trial.yaml`.
+    To `best.yaml`; once the study is confirmed that is what confirm chose, and the best trial goes to `best_trial.yaml`.
 
     Raises:
         InputError: no trial is complete, or the folder cannot be written, or it is another study's.
@@ -102,25 +116,55 @@ def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial
     return _write_config(work, study.user_attrs[STUDY_ID], name, trial_config(trial, work.spec), facts), trial
 
 
-def export_winner(work: Workspace, outcome: Confirmation) -> Path:
-    """Write the config that confirm chose to `best.yaml`, with its figures by seed."""
-    winner, tested = outcome.winner, outcome.methods[0]
+def exported(outcome: Confirmation) -> dict[str, Method]:
+    """Which method's config each file has: the winner's, our own, and those of the tuned rivals that trained to the end."""
+    ours, *others = outcome.methods
+    winner, tuned = outcome.decision.winner, [other for other in others if other.is_tuned and not other.failure]
+    first = {} if winner is None else {WINNER: winner}
+    return first | {BEST: ours} | {BEST_OF_RIVALS[rival.config.loss.name]: rival for rival in tuned}
+
+
+def export_confirmed(work: Workspace, outcome: Confirmation) -> list[Path]:
+    """Write what confirm chose, with its figures by seed, see `exported`; files of an earlier confirm that this one does not
+    have are deleted.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    files, said = exported(outcome), winner_said(outcome.decision, outcome.objective)
+    for name in {*CONFIGS} - {*files, BEST_TRIAL}:
+        with writing(work.folder):
+            (work.folder / name).unlink(missing_ok=True)
+    return [_export_method(work, outcome, name, method, said) for name, method in files.items()]
+
+
+def _export_method(work: Workspace, outcome: Confirmation, name: str, method: Method, winner: str) -> Path:
+    found = chosen_of(outcome.validated[method.label], outcome.objective)
+    assert found is not None  # of a tuned method and of the winner
     facts = {
-        "trial": winner.trial,
-        "validation": winner.by_seed[winner.config.seed],
-        "validation_by_seed": winner.by_seed,
-        "test_by_seed": tested.by_seed,
+        "method": method.label,
+        "chosen": winner if name == WINNER else None,
+        "searched_in": method.study if method.study not in ("", outcome.study) else None,
+        "trial": found.trial,
+        "published": None if method.is_tuned else method.label,
+        "validation": found.by_seed[found.config.seed],
+        "validation_by_seed": found.by_seed,
+        "test_by_seed": method.by_seed,
     }
-    return _write_config(work, outcome.study_id, BEST, winner.config, facts)
+    return _write_config(work, outcome.study_id, name, found.config, facts, engine_for(found.config, work.choice))
 
 
-def _write_config(work: Workspace, study_id: str, name: str, config: TrainConfig, facts: dict[str, Any]) -> Path:
+def _write_config(
+    work: Workspace, study_id: str, name: str, config: TrainConfig, facts: dict[str, Any], choice: EngineChoice | None = None
+) -> Path:
+    """Write a config with what was measured with it; `choice`: what has trained it, where that may be another engine."""
+    choice = choice or work.choice
     data = ExportedData(
         dataset=work.spec.dataset,
         checksum=work.dataset.checksum,
         options=work.spec.data,
         validation=work.validation,
-        engine=work.choice.name,
+        engine=choice.name,
     )
     content = ExportedConfig(
         config=config,
@@ -129,7 +173,7 @@ def _write_config(work: Workspace, study_id: str, name: str, config: TrainConfig
         objective=work.spec.objective,
         data=data,
         config_digest=config.digest(),
-        provenance=provenance(work.choice.device),
+        provenance=provenance(choice.device),
         **facts,
     )
     write_text(work.folder / name, to_yaml(content.to_dict()), CHANGE_OUTPUT_HINT, make_folder=False)
@@ -140,7 +184,7 @@ def owners(folder: Path) -> dict[Path, tuple[str, str] | None]:
     """The files in a study's folder that say whose they are, each with the study's name and id; None for one that cannot be
     read."""
     found: dict[Path, tuple[str, str] | None] = {}
-    for path in (folder / name for name in (BEST, BEST_TRIAL, CONFIRM)):
+    for path in (folder / name for name in (*CONFIGS, CONFIRM)):
         if path.exists():
             try:
                 content = Confirmation.read(path) if path.name == CONFIRM else ExportedConfig.read(path)
@@ -191,7 +235,7 @@ def claim(folder: Path, study: optuna.Study, to_overwrite: bool = True) -> None:
 
 
 def trials_table(study: optuna.Study) -> pd.DataFrame:
-    """One row per trial: number, state, value, parameters, effective settings, epochs, seconds.
+    """One row per trial: number, state, value, parameters, effective settings, epochs, seconds, users measured on.
 
     A parameter that is a setting under the same name has the setting's column: what was trained with, which may be another
     value (the l2 that stands for none).
@@ -200,7 +244,9 @@ def trials_table(study: optuna.Study) -> pd.DataFrame:
     frame.columns = [
         str(name).removeprefix("user_attrs_").removeprefix("params_").removeprefix("value_") for name in frame.columns
     ]
-    return frame.drop(columns=[WORKER, SEARCHED_BY], errors="ignore").loc[:, lambda f: ~f.columns.duplicated(keep="last")]
+    some, all_ = study.user_attrs[EVALUATED_ON]
+    frame["validation_users"] = frame["state"].map({"PRUNED": some, "COMPLETE": all_}).astype("Int64")
+    return frame.drop(columns=[WORKER, SAMPLED], errors="ignore").loc[:, lambda f: ~f.columns.duplicated(keep="last")]
 
 
 def export_trials(study: optuna.Study, path: Path) -> Path:

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.confirmation.results import Finalist
 from hpo.reporting.overview import Overview
 from hpo.study.attributes import FINISHED
+from hpo.study.stored import on_some_users
 from trainers.losses import CCL, MML, Loss
 
 SHAPE, CURVES = "shape", "confirm-curves"  # these also go to the dashboard
@@ -68,8 +69,8 @@ def hinge_cost(loss: Loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shape(overview: Overview) -> dict[str, Picture]:
-    """Cost and gradient over the score of a negative: the winner's, before confirm the best trial's, and the published ones."""
-    ours = "winner" if overview.confirmed else "best trial"
+    """Cost and gradient over the score of a negative: ours, before confirm the best trial's, and the published ones."""
+    ours = overview.confirmed.methods[0].label if overview.confirmed else "best trial"
     configs = {ours: overview.config} if overview.config else {}
     if overview.published:
         configs[overview.published[1]] = overview.published[0]
@@ -176,20 +177,23 @@ def _search(overview: Overview) -> dict[str, Picture]:
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not complete:
         return {}
-    drawn = {}
+    drawn, some = {}, on_some_users(study)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         history = optuna.visualization.plot_optimization_history(study, target_name=f"validation {overview.spec.objective}")
         drawn["history"] = Picture("Search history", "Each complete trial's value, and the best so far.", history)
         curves = _trial_curves(study.get_trials(deepcopy=False, states=FINISHED), overview.spec.objective)
-        drawn["curves"] = Picture("Learning curves of all trials", "Pruned trials end early and are grey.", curves)
+        before = f" Before their last epoch trials are measured {some}." if some else ""
+        caption = f"Pruned trials end early and are grey.{before}"
+        drawn["curves"] = Picture("Learning curves of all trials", caption, curves)
         if len(complete) >= MIN_COMPLETE and len({trial.value for trial in complete}) > 1:  # equal ones say nothing
             importances = optuna.visualization.plot_param_importances(study)
             caption = "How much each searched parameter decides whether a trial is good (PED-ANOVA); rough below 50 trials."
             drawn["importances"] = Picture("What mattered", caption, importances)
     effects = _effects(study.get_trials(deepcopy=False, states=FINISHED), overview)
     caption = (
-        "Each finished trial at the effective value of each margin, weight and other searched setting; pruned ones in grey."
+        "Each finished trial at the effective value of each margin, weight and other searched setting; pruned ones in grey"
+        + (f", measured {some}." if some else ".")
     )
     return drawn | {"effects": Picture("What each setting did", caption, effects)}
 

@@ -15,15 +15,18 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.confirmation.outcome import Confirmation, DataCounts, confirmation
-from hpo.confirmation.results import SearchCost, search_cost
+from hpo.confirmation.results import Method, SearchCost, chosen_of, search_cost
+from hpo.confirmation.statements import WINNER
 from hpo.confirmation.statistics import Comparison, Word
 from hpo.confirmation.wording import LAWS
+from hpo.reporting.export import BEST, exported
 from hpo.runs.store import Beyond
 from hpo.runtime.text import counted, duration, finished_of
 from hpo.search.claims import is_dead
 from hpo.study.attributes import FAILURE
 from hpo.study.definition import stored_definition
 from hpo.study.spec import StudySpec
+from hpo.study.stored import on_some_users
 from hpo.study.trials import best_trials, has_failed, shown_metrics, tally, trial_config
 from trainers.config import TrainConfig, dotted
 from trainers.data.options import ValidationSplit
@@ -65,9 +68,9 @@ class Overview:
 
     @property
     def config(self) -> TrainConfig | None:
-        """The winner's config, before confirm that of the best trial, None before the first."""
+        """What confirm chose of this study, before it the config of the best trial, None before the first."""
         if self.confirmed:
-            return self.confirmed.winner.config
+            return self.confirmed.chosen.config
         return trial_config(self.best, self.spec) if self.best else None
 
     @property
@@ -78,7 +81,7 @@ class Overview:
     @property
     def method_columns(self) -> list[str]:
         """Of `methods`."""
-        return ["method", *self.spec.measured, "verdict", *SEARCH_COLUMNS]
+        return ["method", *self.spec.measured, f"validation {self.spec.objective}", "verdict", *SEARCH_COLUMNS]
 
     @property
     def beyond_columns(self) -> list[str]:
@@ -108,8 +111,10 @@ class Overview:
         trials = self.study.get_trials(deepcopy=False)
         budget, counts = self.spec.search.trials, tally(trials)
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        some = on_some_users(self.study)
+        pruned = f"{counts.pruned} pruned" + (f" (measured {some})" if counts.pruned and some else "")
         lost = sum(is_dead(trial, time.time(), math.inf) for trial in running)  # nobody has said how long others may take
-        parts = [finished_of(self.cost.trials, budget, "trials"), f"{counts.pruned} pruned", f"{counts.failed} failed"]
+        parts = [finished_of(self.cost.trials, budget, "trials"), pruned, f"{counts.failed} failed"]
         parts += [f"{counts.running - lost} running"] if counts.running > lost else []
         parts += [f"{lost} lost with a process that was killed, which hpo.run runs again"] if lost else []
         parts += [f"{self.cost.epochs:,} epochs trained in {duration(self.cost.seconds)}"]
@@ -128,7 +133,7 @@ class Overview:
     def facts(self) -> list[str]:
         """What was compared, how: one line each."""
         search = self.spec.search
-        searched = ", ".join(self.spec.space.boxes())
+        searched = "; ".join(f"{name} {range_}" for name, range_ in self.spec.space.ranges_said().items())
         lines = [
             f"Data: {self.spec.data_name}; held out for validation: {self._validation.said()}.",
             f"Search: objective {self.spec.objective}, space {self.spec.space.name} ({searched}), "
@@ -141,9 +146,11 @@ class Overview:
         n_test = max(len(method.by_seed) for method in confirmed.methods)
         data = confirmed.data
         return [
-            f"Confirm: {counted(len(confirmed.finalists), 'config')} x {counted(n_select, 'seed')} on validation, then all "
-            f"methods x {counted(n_test, 'seed')} on test, {confirmed.winner.config.epochs} epochs each; test was read once "
-            "per run, at its last epoch.",
+            f"Confirm: {counted(len(confirmed.finalists), 'config')} of this study x {counted(n_select, 'seed')} on "
+            "validation, those of tuned rivals and each published config, too; then what validation chooses of each, and the "
+            f"published ones, x {counted(n_test, 'seed')} on test, {confirmed.chosen.config.epochs} epochs each; test was read "
+            "once per run, at its last epoch. Validation chooses the winner among all of them, too, and test chooses nothing.",
+            f"Configs: {'; '.join(f'{name} holds {method.label}' for name, method in exported(confirmed).items())}.",
             "The verdict is about the configs below, each tuned one found by one search: another search may find others.",
             f"Data in numbers: {data.users:,} users; {data.items:,} items; {data.train:,} interactions to train on, "
             f"{data.validation:,} for validation, {data.test:,} for the test; {data.users_with_test:,} users with test "
@@ -180,6 +187,7 @@ class Overview:
             [
                 method.label,
                 *("diverged" if method.failure else method.figure(metric) for metric in self.spec.measured),
+                self._on_validation(method, self.confirmed),
                 words.get(method.label, ""),
                 *_search_cells(method.search),
                 duration(method.seconds),
@@ -190,12 +198,19 @@ class Overview:
             [
                 baseline.label,
                 *(f"{baseline.metrics[metric]:.4f}" for metric in self.spec.measured),
+                "",
                 "baseline",
                 *("" for _ in SEARCH_COLUMNS),
             ]
             for baseline in self.confirmed.baselines
         ]
         return trained + baselines
+
+    @staticmethod
+    def _on_validation(method: Method, confirmed: Confirmation) -> str:
+        """The figure that a method is chosen by."""
+        found = chosen_of(confirmed.validated[method.label], confirmed.objective)
+        return "diverged" if found is None else f"{found.mean(confirmed.objective):.4f}"
 
     def recommended(self) -> list[tuple[str, Beyond]]:
         """(method, what it recommends) of all that were measured; empty before confirm."""
@@ -236,9 +251,14 @@ class Overview:
             rows.append([method.label, loss.removeprefix("name "), *(_short(fields.get(key, "")) for key in others)])
         return ["method", "loss", *others], rows
 
-    def best_yaml(self) -> str:
-        """The config as YAML, empty before the first complete trial."""
-        return to_yaml({"config": self.config.to_dict()}) if self.config else ""
+    def configs(self) -> list[tuple[str, str]]:
+        """(title, YAML): the winner's config and, where that is another one, what this study's own search found."""
+        winner = self.confirmed.decision if self.confirmed else None
+        own = f"Config of {self.confirmed.methods[0].label} ({BEST})" if self.confirmed else "Best config"
+        found = {} if self.config is None else {own: self.config}
+        if winner and winner.winner and winner.finalist and winner.finalist.config != self.config:
+            found = {f"Config of {winner.winner.label}, the winner ({WINNER})": winner.finalist.config, **found}
+        return [(title, to_yaml({"config": config.to_dict()})) for title, config in found.items()]
 
     def note(self) -> str:
         """The short form in Markdown: the dashboard's note, and the head of report.md."""

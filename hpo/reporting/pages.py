@@ -43,8 +43,8 @@ def markdown(overview: Overview) -> str:
     columns, rows = overview.settings()
     if rows:
         lines += ["## What was trained", "", *markdown_table(columns, rows), ""]
-    if overview.best_yaml():
-        lines += ["## Best config", "", *_fenced(overview.best_yaml()), ""]
+    for title, text in overview.configs():
+        lines += [f"## {plain(title)}", "", *_fenced(text), ""]
     return "\n".join([*lines, "## Made by", "", *_fenced(_origin()), ""])
 
 

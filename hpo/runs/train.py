@@ -24,7 +24,7 @@ from trainers.checkpoints import EVERY_SECONDS, CheckpointFile, Notes, rounding
 from trainers.early_stopping import EarlyStopping, Plateau
 from trainers.engines import Engine, EngineChoice, EpochResult, make_engine
 from trainers.engines.cache_versions import BASELINE_VERSION, FIGURES_VERSION
-from trainers.engines.protocol import Vectors
+from trainers.engines.protocol import Vectors, every
 from trainers.lanes import LaneJob, LaneRunner
 from trainers.metrics.accuracy import evaluate_lists
 from trainers.metrics.beyond_accuracy import profile_lists, summarise
@@ -89,10 +89,10 @@ class FullRuns:
         for label in configs.keys() - missing.keys():  # one that was killed after it had stored the run
             self._checkpoint(label, keys[label], {}).delete()
         if missing:
-            every = 1 if plateau else curve_every
+            between = 1 if plateau else curve_every
             on_the_way = [self.metrics[0], *([plateau.metric] if plateau else [])]
-            measured = (held_out if every else None), every or 1
-            engine = make_engine(choice, seen, *measured, len(missing), self.stopper.should_stop, on_the_way)
+            measured_on, at = (held_out, every(between)) if between else (None, ())
+            engine = make_engine(choice, seen, measured_on, at, len(missing), self.stopper.should_stop, on_the_way)
 
             def keep(record: _Record, vectors: Vectors | None) -> None:
                 run = record.finished(provenance(choice.device))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 CHANGE_OUTPUT_HINT = "give another folder with --output"  # where we may not write
 
 
 def counted(n: int, what: str) -> str:
     """`1 seed`, `3 seeds`."""
     return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+def listed(parts: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def finished_of(finished: int, budget: int, what: str = "") -> str:

@@ -25,7 +25,8 @@ from hpo.study.attributes import (
     RESUMED_AFTER,
     RETRIES,
     RETRY_OF,
-    SEARCHED_BY,
+    SAMPLED,
+    START_MARK,
     WORKER,
     WORKER_DIED,
 )
@@ -230,8 +231,8 @@ def _enqueue_retry(study: optuna.Study, trial: FrozenTrial, retries: int) -> Non
     others = study.get_trials(deepcopy=False)[trial.number + 1 :]
     if DUPLICATE in trial.user_attrs or any(other.user_attrs.get(RETRY_OF) == trial.number for other in others):
         return
-    sampled = trial.params if SEARCHED_BY in trial.user_attrs else {}
-    kept = {key: trial.user_attrs[key] for key in (PUBLISHED_MARK, NEAREST_MARK) if key in trial.user_attrs}
+    sampled = trial.params if SAMPLED in trial.user_attrs else {}
+    kept = {key: trial.user_attrs[key] for key in (PUBLISHED_MARK, NEAREST_MARK, START_MARK) if key in trial.user_attrs}
     params = {**trial.system_attrs.get("fixed_params", {}), **sampled}
     study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries, RETRY_OF: trial.number})
 

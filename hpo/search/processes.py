@@ -35,7 +35,7 @@ from hpo.storage.open import open_storage
 from hpo.storage.retrying import PATIENCE_SECONDS
 from hpo.study.attributes import FINISHED, RESUMED_AFTER
 from hpo.study.owner import is_claimed, while_it_exists
-from hpo.study.spec import SearchPlan
+from hpo.study.plan import SearchPlan
 from hpo.study.trials import has_failed
 from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS, training_key
@@ -77,7 +77,7 @@ class SearchJob:
         choice, objective = self.work.choice, self.work.spec.measured
         key = training_key(self.work.spec.probe, seen, validation, choice) | {
             "measured_in": objective,
-            "evaluate_every": self.work.spec.search.evaluate_every,
+            "evaluation": self.work.spec.search.evaluation,
         }
         return TrialCheckpoints(self.checkpoint_folder, key, self.checkpoint_every)
 
@@ -96,8 +96,8 @@ class SearchJob:
         study = study or self.work.study(self._open_patiently(stopper))
         seen, validation = self.work.split
         work = self.work
-        every, metrics = work.spec.search.evaluate_every, work.spec.measured
-        engine = make_engine(work.choice, seen, validation, every, work.lanes, stopper.should_stop, metrics)
+        at, metrics = work.spec.search.evaluate_at, work.spec.measured
+        engine = make_engine(work.choice, seen, validation, at, work.lanes, stopper.should_stop, metrics, work.sample)
         with while_it_exists(study, "searched"):
             Scheduler(
                 study,

@@ -15,7 +15,7 @@ class Progress(Protocol):
     def begin(self, study: optuna.Study, budget: int) -> None: ...
 
     def running(self, epochs: Mapping[int, int], study: optuna.Study) -> None:
-        """All trials that run now, by number, and how many epochs each has trained."""
+        """All trials that run now, by number, and how many epochs each has trained, as far as is known: 0 for nothing."""
 
     def finished(self, trial: FrozenTrial, study: optuna.Study) -> None: ...
 

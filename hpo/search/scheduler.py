@@ -24,12 +24,13 @@ from hpo.study.attributes import (
     NEAREST_MARK,
     PUBLISHED_MARK,
     RETRY_OF,
-    SEARCHED_BY,
+    SAMPLED,
+    START_MARK,
     WORKER,
     stands_for_published,
 )
 from hpo.study.spec import StudySpec
-from hpo.study.trials import searched_by, searched_fields, tally, trial_config, trial_value
+from hpo.study.trials import searched_fields, tally, trial_config, trial_value
 from trainers.engines import Engine, EpochResult
 from trainers.errors import OutOfMemory, TrainingDiverged
 from trainers.lanes import LaneRunner
@@ -149,7 +150,7 @@ class Scheduler:
             trial = ask_signed(self.study)
             for name, box in self.spec.space.boxes().items():
                 trial._suggest(name, box)
-            trial.set_user_attr(SEARCHED_BY, searched_by(self.spec.search))
+            trial.set_user_attr(SAMPLED, True)
             if self._is_duplicate(trial):
                 trial.set_user_attr(DUPLICATE, True)
                 self.study.tell(trial, state=TrialState.FAIL)
@@ -164,9 +165,10 @@ class Scheduler:
         return LaneState(trial, config, never_pruned=stands_for_published(trial), checkpoint=checkpoint)
 
     def _is_duplicate(self, trial: optuna.Trial) -> bool:
-        """Whether a queued trial runs already: two processes that start a study at once both queue the published config, and
+        """Whether a queued trial runs already: two processes that start a study at once both queue its starts, and
         a storage that is away for a moment may queue a trial twice."""
-        marks = {(key, trial.user_attrs[key]) for key in (PUBLISHED_MARK, NEAREST_MARK, RETRY_OF) if key in trial.user_attrs}
+        keys = (PUBLISHED_MARK, NEAREST_MARK, START_MARK, RETRY_OF)
+        marks = {(key, trial.user_attrs[key]) for key in keys if key in trial.user_attrs}
         others = self.study.get_trials(deepcopy=False)[: trial.number] if marks else []
         others = [other for other in others if other.number != trial.user_attrs.get(RETRY_OF)]  # it may be just about to end
         return any(

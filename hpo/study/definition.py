@@ -29,7 +29,7 @@ NAMED = "named"  # how a study was named when it was made; of a copy that is the
 REMEDY = "restore the storage from a copy, or delete the study"
 
 # What may change from one run of a study to the next; all else in a study's file belongs to its definition.
-MAY_CHANGE = ("name", "rivals", "confirm", "search.trials", "search.sampler", "search.pruner")
+MAY_CHANGE = ("name", "rivals", "confirm", "search.trials")
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class Definition(Stored):
         checksum: of the training data, whatever their order.
         validation: how validation is held out.
         seen, held_out: checksums of its two parts, which show the order of the data, too.
-        space: the settings of the space; `also` sorted, since its order means nothing.
+        space: the settings of the space; `also` sorted, since its order means nothing, and `ranges` of all that is searched.
         config: the fixed settings of its configs, each field written out.
         objective: the metric that trials are valued by.
-        search: epochs of a trial, between evaluations, and the seed.
+        search: epochs of a trial, when they are evaluated, the seed, sampler and pruner.
         engine: the family of the engine that searches.
     """
 
-    FORMAT: ClassVar[int] = 2
+    FORMAT: ClassVar[int] = 3
     dataset: str
     data: dict[str, Any]
     checksum: str
@@ -68,7 +68,7 @@ class Definition(Stored):
     space: dict[str, Any]
     config: dict[str, Any]
     objective: str
-    search: dict[str, int]
+    search: dict[str, Any]
     engine: str
 
     @property
@@ -81,7 +81,7 @@ class StoredStudy(Stored):
     """A study as its storage holds it; its rivals are those that its file named when it was last run, none
     where it was last searched as another study's rival."""
 
-    FORMAT: ClassVar[int] = 1
+    FORMAT: ClassVar[int] = 2
     spec: StudySpec
     rivals: tuple[StudySpec, ...]
 
@@ -106,7 +106,7 @@ def definition_of(spec: StudySpec, data: SplitData, engine: str) -> Definition:
     checksums = {"checksum": data.checksum, "seen": data.seen, "held_out": data.held_out}
     probe = spec.train_config(spec.space.loss(spec.space.corner()), spec.search.epochs, spec.search.seed).to_dict()
     fixed["dataset"] = spec.data_name
-    fixed["space"]["also"] = sorted(spec.space.also)
+    fixed["space"] |= {"also": sorted(spec.space.also), "ranges": spec.space.resolved_ranges()}
     fixed["config"] = {key: value for key, value in probe.items() if key not in ("loss", "epochs", "seed")}
     return Definition(**fixed, **checksums, engine=engine)
 

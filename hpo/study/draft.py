@@ -129,6 +129,6 @@ def _search_lines(dataset: Dataset) -> Iterator[str]:
     yield "  schedule: linear  # to zero within each run"
     cut_off = min(20, max(dataset.n_items // 2, 1))  # of a list of all items every metric is high
     yield f"objective: ndcg@{cut_off}  # or recall, hit, precision, map, mrr at any k"
-    yield f"search: {{trials: {40 if large else 60}, epochs: {20 if large else 30}, evaluate_every: 2}}"
+    yield f"search: {{trials: {40 if large else 60}, epochs: {20 if large else 30}}}"
     yield "confirm: {top: 3, select_seeds: 2, seeds: 5, epochs: 60}"
     yield "rivals: [ccl, bsl, sl]  # this study with another loss; README has a table of them"

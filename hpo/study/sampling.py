@@ -10,11 +10,13 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.attributes import RETRY_OF
-from hpo.study.spec import PrunerSpec, SearchPlan
+from hpo.study.plan import PrunerSpec, SearchPlan
+from hpo.study.starts import queued, was_queued
 from hpo.study.trials import attempts
 
 
@@ -27,20 +29,21 @@ class SeededByTrial(BaseSampler):
     proposes what it would have proposed without the interruption.
 
     Args:
-        make: a sampler for a seed.
+        make: a sampler for a seed and a number of queued trials, which are none that it has drawn at random.
         seed: the search's seed.
     """
 
-    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+    def __init__(self, make: Callable[[int, int], BaseSampler], seed: int) -> None:
         self._make = make
         self._seed = seed
-        self._number, self._sampler = -1, make(seed)
+        self._number, self._sampler = -1, make(seed, 0)
 
     def _of(self, study: optuna.Study, trial: FrozenTrial) -> BaseSampler:
         if trial.number != self._number:
-            rank = _rank(trial, study.get_trials(deepcopy=False))
+            trials = study.get_trials(deepcopy=False)
+            rank = _rank(trial, trials)
             seed = np.random.SeedSequence([self._seed, rank]).generate_state(1)[0]
-            self._number, self._sampler = trial.number, self._make(int(seed))
+            self._number, self._sampler = trial.number, self._make(int(seed), len(list(queued(trials))))
         return self._sampler
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -75,25 +78,43 @@ def _rank(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
 
 
 def make_sampler(plan: SearchPlan, lanes: int = 1) -> BaseSampler:
-    """The sampler of a search; the first `n_startup_trials`, at least one for each lane, are random."""
+    """The sampler of a search; its first `n_startup_trials`, at least one for each lane, are random."""
     startup = max(plan.sampler.n_startup_trials, lanes)
     if plan.sampler.name == "qmc":  # its sequence is one for the whole study: it goes on where the study stands
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return QMCSampler(seed=plan.seed, scramble=True, warn_asynchronous_seeding=False)
-    makers: dict[str, Callable[[int], BaseSampler]] = {
-        "tpe": lambda seed: TPESampler(seed=seed, n_startup_trials=startup),
-        "gp": lambda seed: GPSampler(seed=seed, n_startup_trials=startup),
-        "random": lambda seed: RandomSampler(seed=seed),
+    makers: dict[str, Callable[[int, int], BaseSampler]] = {
+        "tpe": lambda seed, others: TPESampler(seed=seed, n_startup_trials=startup + others),
+        "gp": lambda seed, others: GPSampler(seed=seed, n_startup_trials=startup + others),
+        "random": lambda seed, _: RandomSampler(seed=seed),
     }
     return SeededByTrial(makers[plan.sampler.name], plan.seed)
 
 
-def make_pruner(spec: PrunerSpec) -> optuna.pruners.BasePruner:
+def make_pruner(spec: PrunerSpec) -> BasePruner:
     """The pruner; `step` is the number of epochs trained."""
     if spec.name == "none":
         return optuna.pruners.NopPruner()
-    when = (spec.n_startup_trials, spec.n_warmup_steps)
+    when = (0, spec.n_warmup_steps, spec.interval_steps)
+    pruner: BasePruner
     if spec.name == "median":
-        return optuna.pruners.MedianPruner(*when, n_min_trials=spec.n_min_trials)
-    return optuna.pruners.PercentilePruner(spec.percentile, *when, n_min_trials=spec.n_min_trials)
+        pruner = optuna.pruners.MedianPruner(*when, n_min_trials=spec.n_min_trials)
+    else:
+        pruner = optuna.pruners.PercentilePruner(spec.percentile, *when, n_min_trials=spec.n_min_trials)
+    return AfterProposed(pruner, spec.n_startup_trials)
+
+
+class AfterProposed(BasePruner):
+    """Prunes as another pruner does, once so many complete trials are there that were not queued: the starts are like one
+    another, and say little about where the median is."""
+
+    def __init__(self, pruner: BasePruner, n_startup_trials: int) -> None:
+        self._pruner = pruner
+        self._n_startup_trials = n_startup_trials
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Whether the trial is to end."""
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        proposed = sum(not was_queued(one) for one in complete)
+        return proposed >= self._n_startup_trials and self._pruner.prune(study, trial)

@@ -7,20 +7,21 @@ import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from hpo.study.objective import DEFAULT_OBJECTIVE, Objective, measured
+from hpo.study.plan import FROZEN, SearchPlan
 from search_spaces import SPACES, Space
-from trainers.config import MAX_SEED, TrainConfig
+from trainers.config import TrainConfig
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.sources import NAMES
 from trainers.errors import InputError, unknown
 from trainers.losses import LOSSES, Loss
 from trainers.published import published_loss
 from trainers.text import has_controls, shown
-from trainers.validation import SETTINGS, Count, Place, Real, Whole, checked, choice
+from trainers.validation import Count, Place, checked, choice
 from trainers.yaml_files import read_yaml, to_yaml
 
 if TYPE_CHECKING:
@@ -35,53 +36,8 @@ MAX_RIVALS = 100
 MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirmation.stages
 TRAIN_FOLDER = "train"
 RESERVED_NAMES = ("journal.log", "replicate", "artifacts", TRAIN_FOLDER)  # the other things in the output folder
-FROZEN = SETTINGS | {"frozen": True}
 
-Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - 1000)]  # confirm counts on from the search's seed
-NotNegative = Annotated[Whole, Field(ge=0)]
 Seeds = Annotated[Count, Field(le=MAX_SEEDS)]
-
-
-class SamplerSpec(BaseModel):
-    """Who proposes: TPE learns from pruned trials too; gp does not; random and qmc are controls."""
-
-    model_config = FROZEN
-    name: Literal["tpe", "gp", "random", "qmc"] = "tpe"
-    n_startup_trials: NotNegative = 20
-
-    def never_learns(self, trials: int) -> bool:
-        """Whether a search of so many trials ends before the sampler has the trials that it learns from."""
-        return self.name in ("tpe", "gp") and trials <= self.n_startup_trials
-
-
-class PrunerSpec(BaseModel):
-    """Who stops a trial: one whose best value so far is below the median (or percentile) of finished trials at that epoch.
-
-    Attributes:
-        n_startup_trials: complete trials before anything is pruned.
-        n_warmup_steps: epochs that every trial may train.
-        n_min_trials: values needed at an epoch before it counts.
-        percentile: the best share that survives, for name percentile.
-    """
-
-    model_config = FROZEN
-    name: Literal["median", "percentile", "none"] = "median"
-    n_startup_trials: NotNegative = 10
-    n_warmup_steps: NotNegative = 8
-    n_min_trials: Count = 5
-    percentile: Annotated[Real, Field(gt=0.0, lt=100.0)] = 75.0
-
-
-class SearchPlan(BaseModel):
-    """How long to search. `seed` also trains every trial: trials are compared under common random numbers."""
-
-    model_config = FROZEN
-    trials: Count = 200
-    epochs: Count = 30
-    evaluate_every: Count = 2
-    seed: Seed = 0
-    sampler: SamplerSpec = SamplerSpec()
-    pruner: PrunerSpec = PrunerSpec()
 
 
 class ConfirmPlan(BaseModel):

@@ -10,7 +10,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.study.attributes import FINISHED, SEARCHED_BY
+from hpo.study.attributes import FINISHED, SAMPLED
 from hpo.study.definition import (
     REMEDY,
     SPEC,
@@ -25,6 +25,7 @@ from hpo.study.trials import trial_config
 from trainers.errors import InputError, first_line, unknown
 from trainers.text import shown
 
+EVALUATED_ON = "evaluated on"  # of a study: how many validation users trials are measured on before their last epoch, and then
 NUMBERS = ("epochs_trained", "train_seconds", "evaluate_seconds")  # of every finished trial, beside its metrics
 
 
@@ -60,6 +61,8 @@ def stored_study(study: optuna.Study) -> StoredStudy:
         raise InputError(f"{where} is damaged: {'; '.join(map(str, unlike))}; {REMEDY}")
     if not isinstance(study.user_attrs.get(STUDY_ID), str):
         raise InputError(f"{where} is damaged: it has no {STUDY_ID}; {REMEDY}")
+    if not _is_some_of(study.user_attrs.get(EVALUATED_ON)):
+        raise InputError(f"{where} is damaged: it does not say on how many users its trials were evaluated; {REMEDY}")
     if study.metric_names != [found.spec.objective]:
         raise InputError(f"{where} is damaged: its metric is called {study.metric_names!r}; {REMEDY}")
     for trial in study.get_trials(deepcopy=False, states=FINISHED):
@@ -83,6 +86,19 @@ def unsound_trials(study: optuna.Study) -> Iterator[FrozenTrial]:
             yield trial
 
 
+def _is_some_of(counts: Any) -> bool:
+    """Whether these are two whole numbers, the first at least 1 and not above the second."""
+    is_pair = isinstance(counts, list) and len(counts) == 2 and all(type(count) is int for count in counts)
+    return is_pair and 1 <= counts[0] <= counts[1]
+
+
+def on_some_users(study: optuna.Study) -> str:
+    """On whom trials were measured before their last epoch, and so those that were pruned: `on 1,000 of 31,668 validation
+    users`; empty where on all."""
+    counts: Any = study.user_attrs.get(EVALUATED_ON)
+    return f"on {counts[0]:,} of {counts[1]:,} validation users" if _is_some_of(counts) and counts[0] < counts[1] else ""
+
+
 def stored_spec(study: optuna.Study) -> StudySpec:
     """The spec of a `stored_study`, which raises what that does."""
     return stored_study(study).spec
@@ -99,8 +115,8 @@ def _check_trial(trial: FrozenTrial, spec: StudySpec, where: str) -> None:
     except (ValueError, TypeError, KeyError, OverflowError) as error:  # what no space has sampled
         raise InputError(f"{where}: trial {trial.number} is damaged ({first_line(error)}); {REMEDY}") from None
     attributes = trial.user_attrs
-    if not isinstance(attributes.get(SEARCHED_BY), dict):
-        raise InputError(f"{where}: trial {trial.number} is damaged (it does not say who proposed it); {REMEDY}")
+    if attributes.get(SAMPLED) is not True:
+        raise InputError(f"{where}: trial {trial.number} is damaged (not all its parameters were drawn); {REMEDY}")
     numbers: dict[str, Any] = {name: attributes.get(name) for name in (spec.measured[1], *NUMBERS)}
     if trial.state == TrialState.COMPLETE:
         numbers["value"] = trial.value

@@ -1,4 +1,4 @@
-"""What a trial is: its config, its value, how the published one is queued, and which are best."""
+"""What a trial is: its config, its value, and which are best."""
 
 from __future__ import annotations
 
@@ -11,18 +11,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.attributes import (
     FAILURE,
-    FINISHED,
     LOST,
-    NEAREST_MARK,
-    PUBLISHED_MARK,
     RETRY_OF,
-    SEARCHED_BY,
-    WORKER_DIED,
     stands_for_published,
 )
-from hpo.study.spec import SearchPlan, StudySpec
+from hpo.study.spec import StudySpec
 from trainers.config import TrainConfig
-from trainers.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -95,20 +89,6 @@ def trial_config(trial: FrozenTrial | optuna.Trial, spec: StudySpec) -> TrainCon
     return spec.space.config(trial.params, spec.fields(spec.search.epochs, spec.search.seed))
 
 
-def searched_by(plan: SearchPlan) -> dict[str, Any]:
-    """What of a plan decides how a trial comes about, and may change while a study exists; plain data."""
-    return {"sampler": plan.sampler.model_dump(mode="json"), "pruner": plan.pruner.model_dump(mode="json")}
-
-
-def ways_searched(study: optuna.Study) -> list[dict[str, Any]]:
-    """The samplers and pruners of the finished trials, each pair once."""
-    ways: list[dict[str, Any]] = []
-    for trial in study.get_trials(deepcopy=False, states=FINISHED):
-        if trial.user_attrs[SEARCHED_BY] not in ways:
-            ways.append(trial.user_attrs[SEARCHED_BY])
-    return ways
-
-
 def best_trials(study: optuna.Study, count: int | None = None) -> list[FrozenTrial]:
     """The complete trials of highest value, best first, equal configs once; all of them unless `count` is given."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -126,37 +106,6 @@ def finalist_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
     return ranked[:count] + [trial for trial in ranked[count:] if stands_for_published(trial)]
 
 
-def enqueue_published(study: optuna.Study, spec: StudySpec) -> str:
-    """Queue the published config, first of all or because it was lost; returns why not, or an empty text.
-
-    In place of one outside the space goes the nearest in it, queued once. Neither is ever pruned.
-    """
-    published = spec.published(spec.search.epochs, spec.search.seed)
-    if published is None:
-        return f"no paper gives settings for loss {spec.space.loss_name}"
-    config, label = published
-    is_needed, attempt = _reference_is_needed(study, PUBLISHED_MARK)
-    if not is_needed:
-        return ""
-    try:
-        params = spec.space.params(config)
-    except InputError as error:
-        why_not = f"the config {label} is outside this study's space: {error}"
-        return why_not + ("; the nearest config in it goes first" if _enqueue_nearest(study, spec, config, label) else "")
-    study.enqueue_trial(params, user_attrs={PUBLISHED_MARK: label, **attempt})
-    return ""
-
-
-def _enqueue_nearest(study: optuna.Study, spec: StudySpec, config: TrainConfig, label: str) -> bool:
-    """Queue what the space holds nearest to a config outside of it, unless that has been done and it was not lost; false when
-    it holds nothing."""
-    params = spec.space.nearest(config)
-    is_needed, attempt = _reference_is_needed(study, NEAREST_MARK)
-    if params is not None and is_needed:
-        study.enqueue_trial(params, user_attrs={NEAREST_MARK: label, **attempt})
-    return params is not None
-
-
 def attempts(trials: Sequence[FrozenTrial], number: int) -> Iterator[FrozenTrial]:
     """A trial, the one that it retries, and so on, back to the first."""
     trial = trials[number]
@@ -166,23 +115,6 @@ def attempts(trials: Sequence[FrozenTrial], number: int) -> Iterator[FrozenTrial
         yield trial
 
 
-def _reference_is_needed(study: optuna.Study, mark: str) -> tuple[bool, dict[str, int]]:
-    """Whether the trial with a mark has to be queued: it never was, or it was lost through no fault of its config.
-
-    A lost one is queued as another attempt at it, so that what is proposed after it does not depend on it.
-    """
-    marked = [trial for trial in study.get_trials(deepcopy=False) if mark in trial.user_attrs]
-    if not all(_was_lost(trial) for trial in marked):
-        return False, {}
-    return True, {RETRY_OF: marked[-1].number} if marked else {}
-
-
 def is_lost(trial: FrozenTrial) -> bool:
     """Whether a trial was ended because its worker is gone, so that another attempt has to follow."""
     return trial.state == TrialState.FAIL and LOST in trial.user_attrs and FAILURE not in trial.user_attrs
-
-
-def _was_lost(trial: FrozenTrial) -> bool:
-    """Whether a trial ended through no fault of its config and may be tried again."""
-    failure = trial.user_attrs.get(FAILURE)
-    return trial.state == TrialState.FAIL and (failure is None or bool(failure.get(WORKER_DIED)))

@@ -25,7 +25,7 @@ from hpo.study.definition import (
 )
 from hpo.study.sampling import make_pruner, make_sampler
 from hpo.study.spec import StudySpec
-from hpo.study.stored import stored_study
+from hpo.study.stored import EVALUATED_ON, stored_study
 from trainers import Dataset, Interactions, load_dataset
 from trainers.data.options import ValidationSplit
 from trainers.data.splits import Split
@@ -33,6 +33,7 @@ from trainers.engines import ENGINES, EngineChoice, choose_engine
 from trainers.errors import InputError
 from trainers.files import writing
 from trainers.metrics.definitions import Metric
+from trainers.metrics.sample import of_some_users
 
 MAX_LANES = 8  # trials that are asked for at once know nothing of one another
 
@@ -146,6 +147,14 @@ class Workspace:
         """(train, validation): what the search sees."""
         return self.parts.seen, self.parts.held_out
 
+    @cached_property
+    def sample(self) -> Interactions:
+        """What of the validation a trial is measured on before its last epoch: all of it, or that of some users."""
+        (seen, validation), probe = self.split, self.spec.probe
+        negatives = probe.negatives.per_row(probe.batch_size)  # the fewest that are searched: one sample for all trials
+        size = self.spec.search.sample_size(validation.n_users_with_pairs, seen.n_items, len(seen), negatives)
+        return of_some_users(validation, size, self.validation.seed)
+
     def definition(self, spec: StudySpec | None = None) -> Definition:
         """The definition of the study, or of a rival's on the same data."""
         seen, held_out = self.split
@@ -185,6 +194,8 @@ class Workspace:
         """
         sampler = make_sampler(self.spec.search, self.lanes)
         study = open_study(storage, self.spec.name, self.definition(), sampler, make_pruner(self.spec.search.pruner), **rename)
+        if EVALUATED_ON not in study.user_attrs:
+            study.set_user_attr(EVALUATED_ON, [part.n_users_with_pairs for part in (self.sample, self.split[1])])
         study.set_user_attr(SPEC, StoredStudy(spec=self.spec, rivals=self.rivals).to_dict())
         stored_study(study)
         return study

@@ -25,8 +25,8 @@ config: {encoder: {name: mf, dim: 8}, negatives: {name: uniform, count: 7}, lear
 search:
   trials: 4
   epochs: 3
-  evaluate_every: 2
-  pruner: {name: median, n_startup_trials: 2, n_warmup_steps: 1, n_min_trials: 1}
+  starts: 1
+  pruner: {name: median, n_startup_trials: 2, n_warmup_steps: 1, n_min_trials: 1, interval_steps: 1}
 confirm: {top: 2, select_seeds: 2, seeds: 2, epochs: 4}
 rivals: [tiny_ccl.yaml, tiny_bsl.yaml]
 """

@@ -68,7 +68,8 @@ class Silent:
 
 
 def spec(trials: int, epochs: int = 4, **pruner: object) -> StudySpec:
-    search = {"trials": trials, "epochs": epochs, "evaluate_every": 1, "pruner": pruner or {"name": "none"}}
+    pruner = {"interval_steps": 1, **pruner} if pruner else {"name": "none"}
+    search = {"trials": trials, "epochs": epochs, "starts": 0, "pruner": pruner}
     return StudySpec.model_validate({"name": "s", "dataset": "demo", "space": {"name": "ccl"}, "search": search})
 
 

@@ -131,14 +131,14 @@ def test_a_device_that_holds_none(tmp_path: Path, small_device: Callable[[int], 
 
 
 def test_trials_side_by_side_have_the_values_that_they_have_alone() -> None:
-    search = {"trials": 3, "epochs": 1, "evaluate_every": 1, "pruner": {"name": "none"}}
+    search = {"trials": 3, "epochs": 1, "pruner": {"name": "none"}}
     space = {"name": "ccl"}
     spec = StudySpec.model_validate({"name": "s", "dataset": "demo", "space": space, "search": search, "config": SMALL})
     study = optuna.create_study(direction="maximize", sampler=make_sampler(spec.search, 2))
-    Scheduler(study, spec, make_engine(CHOICE, SEEN, HELD_OUT, 1, lanes=2), Silent(), Stopper()).run()
+    Scheduler(study, spec, make_engine(CHOICE, SEEN, HELD_OUT, lanes=2), Silent(), Stopper()).run()
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
     for trial in study.trials:
-        last = Run(make_engine(CHOICE, SEEN, HELD_OUT, 1), trial_config(trial, spec)).finish()
+        last = Run(make_engine(CHOICE, SEEN, HELD_OUT), trial_config(trial, spec)).finish()
         assert last.metrics is not None
         assert trial.value == last.metrics["ndcg@20"]
 
@@ -155,5 +155,5 @@ def test_lanes_on_an_engine_that_has_one(place: Place, fails: Callable[[int], st
 
 
 def test_the_engine_of_a_rival_may_have_no_lanes() -> None:
-    engine = make_engine(replace(CHOICE, name="torch", device="cpu"), SEEN, HELD_OUT, 1, lanes=4)
+    engine = make_engine(replace(CHOICE, name="torch", device="cpu"), SEEN, HELD_OUT, lanes=4)
     assert engine.lanes == 1

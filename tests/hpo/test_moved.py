@@ -62,7 +62,7 @@ def test_during_a_search(place: Place, at_call: Later, capsys: pytest.CaptureFix
 
 def test_during_a_search_of_two_workers(place: Place):
     place.edit("epochs: 3", "epochs: 1000000")
-    place.edit("evaluate_every: 2", "evaluate_every: 10")
+    place.edit("interval_steps: 1", "interval_steps: 10")
     process = start(place, "--workers", "2")
     wait_until(lambda: len(pids_at_work(place)) == 2, process)
     place.output.rename(place.root / "moved")
@@ -112,7 +112,7 @@ def test_during_a_confirmation(place: Place, at_call: Later, capsys: pytest.Capt
 def test_before_a_verdict_is_written(place: Place, at_call: Later, capsys: pytest.CaptureFixture[str]):
     place.run("--search-only", "--trials", "1")
     capsys.readouterr()
-    at_call(pipeline, "export_winner", 1, lambda: shutil.rmtree(place.output / "tiny_mml"))
+    at_call(pipeline, "export_confirmed", 1, lambda: shutil.rmtree(place.output / "tiny_mml"))
     assert confirm.main(["--study", "tiny_mml", *place.where, "--top", "1"]) == 1
     assert capsys.readouterr().err == gone(place.output / "tiny_mml", "confirmed")
     assert not (place.output / "tiny_mml").exists()

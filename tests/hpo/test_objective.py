@@ -76,13 +76,13 @@ def test_a_study_of_another_objective(
     measured = [objective, beside, "ndcg@20", "recall@20", "ndcg@50", "recall@50"]
     for method in [*outcome.methods, *outcome.finalists]:
         assert [list(metrics) for metrics in method.by_seed.values()] == [measured] * 2
-    assert outcome.winner.mean(objective) == max(finalist.mean(objective) for finalist in outcome.finalists)
+    assert outcome.chosen.mean(objective) == max(finalist.mean(objective) for finalist in outcome.finalists)
     tuned = outcome.methods[0]
     again = train_config(tuned.config, whole, device="cpu")
     again.finish()
     assert tuned.by_seed[201][objective] == pytest.approx(value(objective, again.vectors(), whole, load_test("tiny", data)))
     assert outcome.comparisons[0].base == pytest.approx(outcome.methods[1].mean(objective), abs=1e-6)
-    assert f"the highest {objective} on the test split" in outcome.statements()[0]
+    assert f"the highest {objective} on the test split" in outcome.statements()[1]
     assert all(f"{objective} " in sentence for sentence in outcome.statements())
 
     folder = place.output / "tiny_mml"

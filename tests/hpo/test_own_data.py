@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hpo import confirm, pipeline, report
-from hpo.confirmation.results import NO_SEARCH, SearchCost
+from hpo import confirm, report
 from hpo.study.definition import stored_definition
-from hpo.study.spec import load_spec
-from hpo.study.workspace import Workspace
 from trainers.data import Interactions
 from trainers.data.splits import hold_out
 
@@ -22,7 +18,7 @@ from .outcomes import confirmed, opened
 
 N_USERS, N_ITEMS, EACH = 40, 30, 10
 HEAD = "space: {name: ccl}\nconfig: {encoder: {name: mf, dim: 8}, negatives: {name: uniform, count: 7}, batch_size: 64}\n"
-PLAN = "search: {trials: 1, epochs: 1, evaluate_every: 1}\nconfirm: {top: 1, select_seeds: 1, seeds: 2, epochs: 1}\n"
+PLAN = "search: {trials: 1, epochs: 1}\nconfirm: {top: 1, select_seeds: 1, seeds: 2, epochs: 1}\n"
 
 
 def rows() -> list[tuple[int, int, int, int]]:
@@ -252,26 +248,3 @@ def test_two_valid_files_are_refused(place: Place, fails: Callable[[int], str]) 
     for name in ("valid", "val"):
         (folder / f"{name}.txt").write_text("0 39 37 35\n2 39 37\n")
     assert "may have one valid file, and there are valid.txt, val.txt" in fails(place.run("--dry-run"))
-
-
-@pytest.mark.confirmed
-def test_where_the_config_of_a_better_rival_is(place: Place) -> None:
-    """best.yaml holds that of the study's own loss."""
-    outcome = confirmed(place)
-    work = Workspace.open(load_spec(str(place.study)), place.output, None, "numba", "cpu")
-    figures = {seed: dict.fromkeys(metrics, 0.9) for seed, metrics in outcome.methods[0].by_seed.items()}
-    cost = SearchCost(trials=3)
-    ahead = replace(outcome.methods[3], label="BSL tuned (3 trials, not 4)", by_seed=figures, failure="", search=cost)
-    (line,) = pipeline._what_to_use(work, outcome.model_copy(update={"methods": [outcome.methods[0], ahead]}))
-    assert "tiny_mml/best.yaml holds the config of MML tuned; that of BSL tuned (3 trials, not 4) is written by" in line
-    assert line.endswith("python -m hpo.confirm --study tiny_bsl")
-    published = replace(ahead, label="BSL published", search=NO_SEARCH)
-    assert list(pipeline._what_to_use(work, outcome.model_copy(update={"methods": [outcome.methods[0], published]}))) == []
-    assert (
-        list(
-            pipeline._what_to_use(
-                work, outcome.model_copy(update={"methods": [replace(outcome.methods[0], by_seed=figures), ahead]})
-            )
-        )
-        == []
-    )

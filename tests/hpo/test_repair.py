@@ -65,7 +65,7 @@ def test_every_command_says_what_is_broken_and_repair_mends_it(place: Place, fai
     check_whole(place, 3, 1)
 
 
-@pytest.mark.parametrize("words", [b'"op_code":4,', b'"op_code":5,', b'"op_code":6,', b'"epochs_trained"', b'"searched_by"'])
+@pytest.mark.parametrize("words", [b'"op_code":4,', b'"op_code":5,', b'"op_code":6,', b'"epochs_trained"', b'"sampled"'])
 def test_a_trial_that_has_lost_a_line_is_searched_again(place: Place, capsys: pytest.CaptureFixture[str], words: bytes):
     """The one that was begun first; all others are what they were."""
     assert place.run("--search-only", "--trials", "2") == 0

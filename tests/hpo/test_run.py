@@ -45,7 +45,7 @@ def test_search_to_the_budget_and_export(place: Place, capsys: pytest.CaptureFix
         assert attributes["epochs_trained"] == max(trial.intermediate_values)
         assert 0.0 < attributes["recall@20"] <= 1.0
         assert trial.value == trial.intermediate_values[max(trial.intermediate_values)], "the value is the last epoch's"
-    assert set(trials[0].intermediate_values) == {2, 3}, "evaluated every 2 epochs and after the last"
+    assert set(trials[0].intermediate_values) == {1, 2, 3}, "evaluated where it may be pruned, and after the last epoch"
     best = read_yaml(place.output / "tiny_mml" / "best.yaml")
     assert best["validation"]["ndcg@20"] == max(t.value for t in trials if t.state == TrialState.COMPLETE)
     assert TrainConfig.from_dict(best["config"]).epochs == 3
@@ -136,6 +136,32 @@ def test_dry_run_writes_nothing(place: Place, capsys: pytest.CaptureFixture[str]
     assert shown.count("# sampled config") == 3
     assert "(10 % of each user's interactions, drawn at random with seed 2024)" in shown
     assert not place.output.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "why_not"),
+    [
+        ("n_warmup_steps: 3", "search.pruner.n_warmup_steps is 3, and a trial has 3 epochs; lower it to prune"),
+        (
+            "n_warmup_steps: 0, interval_steps: 3",
+            "search.pruner.interval_steps is 3, and a trial has 3 epochs; lower it to prune",
+        ),
+        ("n_warmup_steps: 1, n_startup_trials: 4", "the pruner waits for 4 trials after 2 queued ones, and the search has 4"),
+        ("n_warmup_steps: 1, n_startup_trials: 1", ""),
+    ],
+)
+def test_a_pruner_that_stops_no_trial_is_said(place: Place, capsys: pytest.CaptureFixture[str], change: str, why_not: str):
+    place.edit("n_startup_trials: 2, n_warmup_steps: 1, n_min_trials: 1, interval_steps: 1", f"{change}, n_min_trials: 1")
+    assert place.run("--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert (f"no trial will be pruned: {why_not}" in shown) if why_not else ("no trial will be pruned" not in shown)
+
+
+def test_without_a_pruner_only_the_last_epoch_is_evaluated(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.edit("name: median", "name: none")
+    assert place.run("--search-only", "--trials", "1") == 0
+    assert list(study_of(place).trials[0].intermediate_values) == [3]
+    assert "no trial will be pruned" not in capsys.readouterr().out, "that is what was asked for"
 
 
 def test_timeout_stops_the_search_and_keeps_what_is_there(place: Place):
@@ -325,7 +351,7 @@ def test_a_config_without_a_dataset(place: Place, fails: Callable[[int], str]):
 def slow_place(place: Place) -> Place:
     """Trials of many epochs, so that a signal hits one that runs."""
     place.edit("epochs: 3", "epochs: 150")
-    place.edit("evaluate_every: 2", "evaluate_every: 50")
+    place.edit("interval_steps: 1", "interval_steps: 50")
     place.edit("trials: 4", "trials: 3")
     return place
 

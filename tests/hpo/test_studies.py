@@ -275,7 +275,7 @@ def test_what_cannot_be_deleted_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_search_whose_study_is_deleted_says_so(place: Place, workers: int):
     place.edit("epochs: 3", "epochs: 1000000")
-    place.edit("evaluate_every: 2", "evaluate_every: 10")
+    place.edit("interval_steps: 1", "interval_steps: 10")
     process = start(place, "--workers", str(workers))
     wait_until(lambda: len(pids_at_work(place)) == workers, process)
     assert studies.main(["delete", "tiny_mml", "--yes", "--force", "--output", str(place.output)]) == 0

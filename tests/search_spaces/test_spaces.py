@@ -89,9 +89,8 @@ def test_published_mml_has_no_shape_but_a_nearest_one(dataset: str):
     assert (params["margin_top"], params["curvature"], params["learning_rate"]) == (0.9, 1.0, config.learning_rate)
     near = space.config(params, FIXED)
     assert space.nearest(near) == params
-    assert space.nearest(config.replace(learning_rate=1.0)) is None, "another field is outside"
+    assert (space.nearest(config.replace(learning_rate=1.0)) or {})["learning_rate"] == 0.1, "the end of its range"
     assert space.nearest(near.replace(loss=PUBLISHED["ccl"][dataset])) is None
-    assert made("mml", n_margins=2).nearest(config) is None
 
 
 def test_one_margin_is_a_shape():
@@ -393,3 +392,26 @@ def test_choices_grow_by_one():
     space = made("sl", also=("dim", "batch_size"), ranges={"batch_size": (64, 128)})
     point = {"temperature": 0.1, "dim": 256, "batch_size": 64}
     assert space.widened(space.at_ends(point)) == {"dim": (16, 32, 64, 128, 256, 512), "batch_size": (32, 128)}
+
+
+def test_the_nearest_mml_has_as_many_margins_as_the_space():
+    loss = MML(margins=(0.7, 0.8, 0.9), weights=(0.1, 0.15, 0.75), negative_weight=700.0)
+    config = TrainConfig.from_dict({**FIXED, "loss": loss})
+
+    def nearest(n_margins: int, **settings: Any) -> MML:
+        space = made("mml", n_margins=n_margins, **settings)
+        params = space.nearest(config)
+        assert params is not None
+        found = space.config(params, FIXED).loss
+        assert isinstance(found, MML)
+        return found
+
+    assert nearest(3) == loss
+    more = nearest(4)
+    assert (more.margins, more.weights) == ((0.63, 0.7, 0.8, 0.9), (0.0, 0.1, 0.15, 0.75)), "a margin of weight 0"
+    fewer = nearest(2)
+    assert fewer.margins == (0.8, 0.9)
+    assert fewer.weights == pytest.approx((0.15 / 0.9, 0.75 / 0.9))
+    assert nearest(1) == MML(margins=(0.9,), weights=(1.0,), negative_weight=700.0)
+    assert nearest(3, ranges={"negative_ratio": (1.0, 20.0)}).negative_weight == 20.0, "the end of a range that is too short"
+    assert made("ccl").nearest(config) is None, "a loss of another kind"

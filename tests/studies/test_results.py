@@ -11,7 +11,7 @@ import pytest
 from benchmarks.replay.recordings import SUFFIX, Recording
 from hpo.confirmation.outcome import CONFIRM, Confirmation
 from hpo.replication.outcome import ReplicatedTable
-from hpo.reporting.export import BEST, BEST_TRIAL, ExportedConfig
+from hpo.reporting.export import BEST, CONFIGS, ExportedConfig
 from hpo.runs.store import BaselineResult, RunRecord, RunStore
 from hpo.storage.journal import JOURNAL
 from hpo.storage.open import open_storage
@@ -34,7 +34,7 @@ def read(path: Path) -> object:
         return [stored_study(study) for study in studies]
     if path.name == CONFIRM:
         return Confirmation.read(path)
-    if path.name in (BEST, BEST_TRIAL):
+    if path.name in CONFIGS:
         return ExportedConfig.read(path)
     if path.parent.name == "replicate" and path.suffix == ".yaml":
         return ReplicatedTable.read(path)
@@ -78,5 +78,5 @@ def test_a_file_that_cannot_be_read_is_found(tmp_path: Path, name: str, content:
 def test_a_study_of_another_format_is_found(tmp_path: Path):
     storage = open_storage(str(tmp_path / JOURNAL))
     optuna.create_study(study_name="old", storage=storage).set_user_attr("spec", {"name": "old"})
-    with pytest.raises(InputError, match="this version reads format 1, this has none"):
+    with pytest.raises(InputError, match="this version reads format 2, this has none"):
         read(tmp_path / JOURNAL)

@@ -8,7 +8,8 @@ from optuna.trial import TrialState
 
 from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK, RETRY_OF
 from hpo.study.spec import load_spec, shipped_studies
-from hpo.study.trials import enqueue_published, trial_config
+from hpo.study.starts import enqueue_starts
+from hpo.study.trials import trial_config
 from hpo.study.workspace import Workspace
 from trainers.config import TrainConfig
 from trainers.engines.row_losses import ROWS
@@ -95,15 +96,15 @@ def test_a_shape_study_starts_with_what_is_nearest_to_the_published_config(name:
     assert label == "published"
     study = optuna.create_study(direction="maximize")
     for _ in range(2):  # the second time it is there already
-        assert enqueue_published(study, spec).endswith("the nearest config in it goes first")
+        assert enqueue_starts(study, spec).endswith("the nearest config in it goes first")
     trial = study.ask(fixed_distributions=spec.space.boxes())
     assert trial.user_attrs == {NEAREST_MARK: "published"}
     assert PUBLISHED_MARK not in trial.user_attrs, "it is pruned like any other"
     study.tell(trial, state=TrialState.FAIL)
-    enqueue_published(study, spec)
-    enqueue_published(study, spec)
-    assert len(study.trials) == 2, "it was lost, and is queued once more"
-    assert study.trials[1].user_attrs == {NEAREST_MARK: "published", RETRY_OF: 0}
+    enqueue_starts(study, spec)
+    enqueue_starts(study, spec)
+    assert len(study.trials) == 6, "it was lost, and is queued once more"
+    assert study.trials[5].user_attrs == {NEAREST_MARK: "published", RETRY_OF: 0}
     nearest = trial_config(study.trials[0], spec)
     assert isinstance(nearest.loss, MML)
     assert isinstance(published.loss, MML)

@@ -10,6 +10,7 @@ import pytest
 from trainers import Interactions, TrainConfig, evaluate
 from trainers.early_stopping import LOWEST_RATE, Plateau
 from trainers.engines import choose_engine, make_engine
+from trainers.engines.protocol import every
 from trainers.engines.torch_engine import TorchEngine
 from trainers.train import Run
 
@@ -32,7 +33,7 @@ def config(**fields: Any) -> TrainConfig:
 
 
 def engine_of(settings: TrainConfig, name: str) -> Any:
-    return make_engine(choose_engine(settings, name, "cpu"), SEEN, HELD_OUT)
+    return make_engine(choose_engine(settings, name, "cpu"), SEEN, HELD_OUT, every(1))
 
 
 @pytest.mark.parametrize("encoder", [{}, SIMPLEX], ids=["mf", "simplex"])
@@ -80,7 +81,7 @@ class Recorder(TorchEngine):
 
 def test_the_rate_is_cut_at_every_epoch_without_a_new_best():
     settings = config(learning_rate=2e-5)
-    engine = Recorder(SEEN, HELD_OUT)
+    engine = Recorder(SEEN, HELD_OUT, every(1))
     results = list(Run(engine, settings, Plateau("ndcg@20", patience=4)))
     best = float("-inf")
     rate, expected = 2e-5, []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,14 +36,16 @@ class OneLane(ABC):
         self,
         seen: Interactions,
         held_out: Interactions | None,
-        evaluate_every: int = 1,
+        evaluate_at: Container[int] = (),
         device: str = "cpu",
         should_stop: ShouldStop = never,
         metrics: Sequence[str] = USUAL_METRICS,
+        sample: Interactions | None = None,
     ) -> None:
         self.seen = seen
         self.held_out = held_out
-        self.evaluate_every = evaluate_every
+        self.sample = held_out if sample is None else sample
+        self.evaluate_at = evaluate_at
         self.device = device
         self.should_stop = should_stop
         self.metrics = metrics_at(metrics)
@@ -79,13 +81,14 @@ class OneLane(ABC):
         self.epochs_done += 1
         trained = seconds_without_compiling()
         check(self.should_stop)
-        metrics = None
-        if self.epochs_done == config.epochs or (self.held_out is not None and self.epochs_done % self.evaluate_every == 0):
+        metrics, is_last = None, self.epochs_done == config.epochs
+        held_out = self.held_out if is_last else self.sample
+        if is_last or (held_out is not None and self.epochs_done in self.evaluate_at):
             users, items = self._vectors()
             if not (sound(torch.from_numpy(users)) and sound(torch.from_numpy(items))):
                 loss = math.nan  # the loss does not always show it: of an overflown vector it sees a cosine of 0
-            elif self.held_out is not None:
-                metrics = evaluate(users, items, seen=self.seen, held_out=self.held_out, metrics=self.metrics)
+            elif held_out is not None:
+                metrics = evaluate(users, items, seen=self.seen, held_out=held_out, metrics=self.metrics)
         return EpochResult(0, self.epochs_done, loss, metrics, trained - started, seconds_without_compiling() - trained)
 
     def vectors(self, lane: int) -> Vectors:

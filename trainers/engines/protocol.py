@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,12 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.config import TrainConfig
+from trainers.errors import InputError
 from trainers.stopping import ShouldStop
 
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
 State = Mapping[str, NDArray[Any]]  # arrays by name
 
 USUAL_METRICS = ("ndcg@20", "recall@20")  # what engines measure unless others are asked for
+
+
+def every(epochs: int) -> Container[int]:
+    """The epochs to evaluate after when there are always so many between two.
+
+    Raises:
+        InputError: less than 1.
+    """
+    if epochs < 1:
+        raise InputError(f"evaluate_every must be at least 1, got {epochs}")
+    return range(epochs, sys.maxsize, epochs)
 
 
 @dataclass(frozen=True)
@@ -41,9 +54,11 @@ class EpochResult:
 class Engine(Protocol):
     """Trains one config per lane, an epoch at a time.
 
-    Built with `(seen, held_out, evaluate_every, device, should_stop, metrics)`, and `lanes` where there can be several. A lane
-    is measured in `metrics` (names such as `ndcg@20`) on `held_out` every `evaluate_every` epochs and after its config's last
-    epoch; without `held_out` never. A config's history depends on config and data alone.
+    Built with `(seen, held_out, evaluate_at, device, should_stop, metrics, sample)`, and `lanes` where there can be several. A
+    lane is measured in `metrics` (names such as `ndcg@20`) on `held_out` after its config's last epoch, and on `sample`, or
+    without one on `held_out`, after earlier epochs in `evaluate_at`; without `held_out` never. A config's history depends on
+    config and data alone: what looks at a lane (an evaluation, `vectors`, `keep`, `state`) reads copies and changes no bit of
+    how training goes on.
 
     `start` and `epoch` raise OutOfMemory where the device's memory does not suffice. After that the lanes that were busy are
     free, and there may be fewer: look at `lanes` again.

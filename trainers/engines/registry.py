@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,27 +132,28 @@ def make_engine(
     choice: EngineChoice,
     seen: Interactions,
     held_out: Interactions | None,
-    evaluate_every: int = 1,
+    evaluate_at: Container[int] = (),
     lanes: int = 1,
     should_stop: ShouldStop = never,
     metrics: Sequence[str] = USUAL_METRICS,
+    sample: Interactions | None = None,
 ) -> Engine:
     """Build the chosen engine; its module is imported only now. Of engines with one lane `lanes` is ignored.
 
     Args:
+        evaluate_at: the epochs after which a config is measured, beside its last one.
         metrics: what its epochs are measured in on `held_out`, names such as `ndcg@20`.
+        sample: pairs of `held_out` that a config is measured on before its last epoch; None: on all of them.
 
     Raises:
-        InputError: nothing to train or to evaluate on, evaluate_every below 1, or a metric that does not exist.
+        InputError: nothing to train or to evaluate on, or a metric that does not exist.
     """
-    if evaluate_every < 1:
-        raise InputError(f"evaluate_every must be at least 1, got {evaluate_every}")
     if not len(seen):
         raise InputError("there is nothing to train on: the training data hold no interactions")
     if held_out is not None:  # what the evaluation would refuse, before epochs are spent
         check_held_out(seen, held_out)
     entry = ENGINES[choice.name]
     more: dict[str, Any] = {"lanes": lanes} if entry.many_lanes else {}
-    more |= {"should_stop": should_stop, "metrics": metrics}
-    engine: Engine = _named(entry.engine)(seen, held_out, evaluate_every, choice.device, **more)
+    more |= {"should_stop": should_stop, "metrics": metrics, "sample": sample}
+    engine: Engine = _named(entry.engine)(seen, held_out, evaluate_at, choice.device, **more)
     return engine

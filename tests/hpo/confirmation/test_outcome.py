@@ -12,7 +12,7 @@ from hpo.confirmation.caveats import Caveat, CaveatKind, caveats_of, other_revis
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.confirmation.results import Finalist, Method, SearchCost
 from hpo.confirmation.stages import compared_by_users
-from hpo.confirmation.wording import statements
+from hpo.confirmation.statements import statements
 from hpo.runs.provenance import provenance
 from hpo.runs.store import BaselineResult, Beyond
 from hpo.study.definition import SplitData, definition_of
@@ -57,8 +57,15 @@ def with_users(*methods: Method) -> list[tuple[Method, np.ndarray]]:
     return [(one, np.zeros(0) if one.failure else np.full(50, one.mean("ndcg@20"))) for one in methods]
 
 
+def on_validation(trial: int, value: float, **more: Any) -> Finalist:
+    return Finalist(trial, CONFIG, 0.1, {0: {"ndcg@20": value}}, curves={0: {1: 0.5}}, **more)
+
+
 def outcome(
-    *methods: Method, baselines: list[BaselineResult] | None = None, caveats: list[Caveat] | None = None
+    *methods: Method,
+    baselines: list[BaselineResult] | None = None,
+    caveats: list[Caveat] | None = None,
+    validated: dict[str, list[Finalist]] | None = None,
 ) -> Confirmation:
     spec = StudySpec.model_validate({"name": "s", "dataset": "demo", "space": {"name": "mml"}})
     return Confirmation(
@@ -71,7 +78,7 @@ def outcome(
         comparisons=compared_by_users(with_users(*methods), NDCG),
         caveats=caveats or [],
         baselines=baselines or [],
-        validated={methods[0].label: [Finalist(0, CONFIG, 0.1, {0: {"ndcg@20": 1.0}}, curves={0: {1: 0.5}})]},
+        validated=validated or {one.label: [on_validation(number, 1.0)] for number, one in enumerate(methods)},
         definition=definition_of(spec, SplitData("sum", DATA.validation_split, "seen", "held out"), "numba"),
         provenance=provenance("cpu"),
     )

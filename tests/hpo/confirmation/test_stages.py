@@ -20,7 +20,9 @@ def test_both_stages(place: Place, capsys: pytest.CaptureFixture[str]):
     assert len(outcome.finalists) == 2, "the top 2 configs"
     assert all(list(finalist.by_seed) == [101, 102] for finalist in outcome.finalists)
     assert all(finalist.epochs_trained == 2 * 4 for finalist in outcome.finalists)
-    assert outcome.winner.mean("ndcg@20") == max(finalist.mean("ndcg@20") for finalist in outcome.finalists)
+    assert outcome.chosen.mean("ndcg@20") == max(finalist.mean("ndcg@20") for finalist in outcome.finalists)
+    published = [outcome.validated[label] for label in (MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP)]
+    assert [(each.trial, list(each.by_seed)) for (each,) in published] == [(None, [101, 102])] * 3, "on validation, too"
     assert labels(outcome) == ["MML tuned", MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP]
     for method in outcome.methods:
         assert list(method.by_seed) == [201, 202], "seeds that neither search nor selection used"
@@ -72,4 +74,4 @@ def test_stage_two_trains_on_all_training_data(place: Place):
     everything = datasets.load_dataset("tiny", place.root / "data").train.checksum
     seen = [json.loads(path.read_text())["seen"] for path in stored_runs(place)]
     assert seen.count(everything) == 4 * 2
-    assert len(seen) - seen.count(everything) == 2 * 2
+    assert len(seen) - seen.count(everything) == (2 + 3) * 2, "two finalists, three published configs"

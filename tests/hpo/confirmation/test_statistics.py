@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from hpo.confirmation.statements import verdict
 from hpo.confirmation.statistics import (
     POWER,
     Comparison,
@@ -18,7 +19,6 @@ from hpo.confirmation.statistics import (
     over_seeds,
     over_users,
 )
-from hpo.confirmation.wording import verdict
 
 
 def measured(label: str, users: list[float] | Floats, seeds: list[float] | Floats) -> Measured:

@@ -15,7 +15,7 @@ from trainers.errors import InputError
 from ..conftest import Place
 
 
-@pytest.mark.parametrize("name", ["best.yaml", "best_trial.yaml", "confirm.yaml"])
+@pytest.mark.parametrize("name", ["best.yaml", "winner.yaml", "best-bsl.yaml", "best_trial.yaml", "confirm.yaml"])
 def test_what_cannot_be_read_may_be_anybodys(tmp_path: Path, name: str):
     study = optuna.create_study()
     study.set_user_attr(STUDY_ID, "ours")

@@ -19,6 +19,7 @@ from hpo.runtime.signals import Stopper
 from trainers import Interactions, TrainConfig
 from trainers.early_stopping import Plateau
 from trainers.engines import EngineChoice, EpochResult, make_engine
+from trainers.engines.protocol import every
 from trainers.errors import OutOfMemory
 from trainers.stopping import Stopped, never
 from trainers.train import Run
@@ -107,7 +108,7 @@ def test_early_stopping_ends_with_the_best_epoch_as_a_run_of_its_own_does(tmp_pa
     bars = Bars()
     runs = FullRuns(RunStore(tmp_path), bars, Stopper(), METRICS)
     (found,) = runs.train({"x": config}, CHOICE, SEEN, HELD_OUT, plateau=plateau)
-    alone = Run(make_engine(CHOICE, SEEN, HELD_OUT), config, plateau)
+    alone = Run(make_engine(CHOICE, SEEN, HELD_OUT, every(1)), config, plateau)
     curve = {result.epoch: result.metrics["ndcg@20"] for result in alone if result.metrics is not None}
     assert found.curve == curve
     assert 2 < len(curve) < 60
@@ -125,7 +126,7 @@ class TwoLanes:
 
     def __init__(self, call: str) -> None:
         self.lanes, self.call = 2, call
-        self.engines = [make_engine(CHOICE, SEEN, HELD_OUT) for _ in range(2)]
+        self.engines = [make_engine(CHOICE, SEEN, HELD_OUT, every(1)) for _ in range(2)]
 
     should_stop = staticmethod(never)
 

@@ -39,9 +39,8 @@ STUDY = {
     "search": {
         "trials": 8,
         "epochs": 6,
-        "evaluate_every": 2,
         "sampler": {"name": "tpe", "n_startup_trials": 3},
-        "pruner": {"name": "median", "n_startup_trials": 2, "n_warmup_steps": 1, "n_min_trials": 1},
+        "pruner": {"name": "median", "n_startup_trials": 2, "n_warmup_steps": 2, "interval_steps": 2, "n_min_trials": 1},
     },
 }
 
@@ -50,7 +49,9 @@ def searched(study: optuna.Study, folder: Path, stop_after: int = 10**9) -> list
     """Search with the real engine until so many epochs are trained; all of them, by what was trained."""
     of = StudySpec.model_validate(STUDY)
     trained: list[tuple[str, int]] = []
-    engine = make_engine(EngineChoice("numba", "cpu", ""), SEEN, HELD_OUT, 2, should_stop=lambda: len(trained) >= stop_after)
+    engine = make_engine(
+        EngineChoice("numba", "cpu", ""), SEEN, HELD_OUT, of.search.evaluate_at, should_stop=lambda: len(trained) >= stop_after
+    )
     epoch = engine.epoch
 
     def noted_epoch() -> Any:

@@ -23,7 +23,7 @@ from hpo.search.claims import (
     start_time,
     this_worker,
 )
-from hpo.study.attributes import FAILURE, LOST, MAX_RETRIES, PUBLISHED_MARK, RETRIES, RETRY_OF, SEARCHED_BY, WORKER, WORKER_DIED
+from hpo.study.attributes import FAILURE, LOST, MAX_RETRIES, PUBLISHED_MARK, RETRIES, RETRY_OF, SAMPLED, WORKER, WORKER_DIED
 
 BOX = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
 
@@ -37,7 +37,7 @@ def running(study: optuna.Study, worker: dict[str, object] | None) -> optuna.tri
     trial = study.ask(fixed_distributions=BOX)
     if worker is not None:
         trial.set_user_attr(WORKER, worker)
-        trial.set_user_attr(SEARCHED_BY, {})  # written when all parameters are sampled
+        trial.set_user_attr(SAMPLED, True)  # written when all parameters are sampled
     return study.trials[trial.number]
 
 

@@ -58,7 +58,7 @@ def test_two_dask_workers_with_postgresql(place: Place, postgres: Postgres, clus
 
 def test_a_dask_worker_that_dies_is_replaced(place: Place, postgres: Postgres, cluster: str):
     place.edit("epochs: 3", "epochs: 150")
-    place.edit("evaluate_every: 2", "evaluate_every: 50")
+    place.edit("interval_steps: 1", "interval_steps: 50")
     place.edit("n_startup_trials: 2", "n_startup_trials: 100")
     place.edit("trials: 4", "trials: 8")
     url = postgres.new_database()

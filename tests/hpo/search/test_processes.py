@@ -18,7 +18,8 @@ from hpo.search.processes import SearchJob, SearchMonitor
 from hpo.search.progress import NoProgress
 from hpo.storage.open import open_storage
 from hpo.study.attributes import FAILURE, RETRIES, WORKER
-from hpo.study.spec import SearchPlan, load_spec
+from hpo.study.plan import SearchPlan
+from hpo.study.spec import load_spec
 from hpo.study.workspace import Workspace
 
 from ..conftest import Place
@@ -29,7 +30,7 @@ from ..processes import PATIENCE, alive, check_whole, journal, pids_at_work, sta
 def busy_place(place: Place) -> Place:
     """Trials that last long enough to be hit."""
     place.edit("epochs: 3", "epochs: 400")
-    place.edit("evaluate_every: 2", "evaluate_every: 100")
+    place.edit("interval_steps: 1", "interval_steps: 100")
     place.edit("trials: 4", "trials: 6")
     place.edit("n_startup_trials: 2", "n_startup_trials: 100")
     return place

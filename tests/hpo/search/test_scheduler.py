@@ -26,7 +26,7 @@ from hpo.study.attributes import (
     WORKER_DIED,
 )
 from hpo.study.spec import StudySpec
-from hpo.study.trials import enqueue_published
+from hpo.study.starts import enqueue_starts
 from trainers import TrainConfig
 from trainers.engines import EpochResult
 from trainers.errors import OutOfMemory
@@ -197,16 +197,16 @@ def test_a_search_that_ends_frees_also_the_lanes_of_trials_that_another_process_
 def test_a_published_config_that_was_lost_is_queued_again_but_not_one_that_diverged():
     of = spec(3)
     study = optuna.create_study(direction="maximize")
-    assert enqueue_published(study, of) == ""
-    assert enqueue_published(study, of) == "", "while it waits it is not queued twice"
+    assert enqueue_starts(study, of) == ""
+    assert enqueue_starts(study, of) == "", "while it waits it is not queued twice"
     assert len(study.trials) == 1
     study.tell(study.ask().number, state=TrialState.FAIL)  # killed between being failed and being requeued
-    enqueue_published(study, of)
+    enqueue_starts(study, of)
     assert states(study) == [TrialState.FAIL, TrialState.WAITING]
     trial = study.ask()
     trial.set_user_attr(FAILURE, {"epoch": 1, "reason": "x"})
     study.tell(trial.number, state=TrialState.FAIL)
-    enqueue_published(study, of)
+    enqueue_starts(study, of)
     assert states(study) == [TrialState.FAIL, TrialState.FAIL]
     assert RETRIES not in study.trials[0].user_attrs
 
@@ -216,7 +216,7 @@ def test_a_reference_trial_whose_workers_were_killed_comes_back_and_what_is_prop
     shape = {"space": {"name": "mml_shape"}, "dataset": "yelp2018"}  # which lacks the published config
     of = spec(6) if mark == PUBLISHED_MARK else StudySpec.model_validate(spec(6).model_dump() | shape)
     whole, killed = (optuna.create_study(direction="maximize") for _ in range(2))
-    enqueue_published(killed, of)
+    enqueue_starts(killed, of)
     for _ in range(MAX_RETRIES + 1):
         trial = killed.ask(fixed_distributions=of.space.boxes())
         trial.set_user_attr(WORKER, this_worker() | {"boot": "before"})
@@ -224,8 +224,8 @@ def test_a_reference_trial_whose_workers_were_killed_comes_back_and_what_is_prop
     assert killed.trials[-1].user_attrs[FAILURE][WORKER_DIED]
     assert states(killed) == [TrialState.FAIL] * (MAX_RETRIES + 1)
     for study in (whole, killed):
-        enqueue_published(study, of)
-        enqueue_published(study, of)
+        enqueue_starts(study, of)
+        enqueue_starts(study, of)
         scheduler(of, GivenCurves(1, lambda config, epoch: config.seed + epoch), study).run()
     finished = [[t.params for t in s.trials if t.state == TrialState.COMPLETE] for s in (whole, killed)]
     assert finished[0] == finished[1]

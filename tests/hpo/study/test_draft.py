@@ -16,7 +16,7 @@ from hpo.study.spec import load_spec
 from ..conftest import Place
 from ..outcomes import confirmed
 
-SMALL = "search: {trials: 2, epochs: 2, evaluate_every: 1}\nconfirm: {top: 1, select_seeds: 1, seeds: 2, epochs: 2}\n"
+SMALL = "search: {trials: 2, epochs: 2}\nconfirm: {top: 1, select_seeds: 1, seeds: 2, epochs: 2}\n"
 
 
 def write_ratings(path: Path, n_users: int = 60, n_items: int = 40) -> None:

@@ -7,8 +7,9 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo.search.claims import CLAIM_SECONDS, Reaper
+from hpo.study.plan import PrunerSpec
 from hpo.study.sampling import make_pruner, make_sampler
-from hpo.study.spec import PrunerSpec, StudySpec
+from hpo.study.spec import StudySpec
 from trainers import TrainConfig
 from trainers.stopping import Stopped
 
@@ -104,4 +105,23 @@ def test_two_workers_that_ask_at_once_draw_other_points():
 def test_pruners(name: str):
     pruner = make_pruner(PrunerSpec.model_validate({"name": name, "percentile": 60.0}))
     expected = {"median": 50.0, "percentile": 60.0, "none": None}[name]
-    assert getattr(pruner, "_percentile", None) == expected
+    assert getattr(getattr(pruner, "_pruner", None), "_percentile", None) == expected
+
+
+@pytest.mark.parametrize(("warmup", "interval"), [(0, 1), (0, 4), (1, 1), (1, 3), (3, 4), (5, 2), (8, 4), (9, 1), (10, 2)])
+def test_trials_are_evaluated_where_optuna_prunes(warmup: int, interval: int):
+    """A trial that is always the worst: the epochs at which Optuna would prune it, when only those are reported, and when all
+    are. Without a warm-up Optuna also looks at the first report of all."""
+    epochs = 10
+    plan = spec(1, epochs, n_startup_trials=1, n_min_trials=1, n_warmup_steps=warmup, interval_steps=interval).search
+    study = optuna.create_study(direction="maximize", pruner=make_pruner(plan.pruner))
+    steps, looks = range(1, epochs), list(plan.evaluate_at)
+    study.add_trial(optuna.create_trial(value=1.0, intermediate_values=dict.fromkeys(steps, 1.0)))
+    found = []
+    for reported in (looks, steps):
+        trial, pruned = study.ask(), []
+        for epoch in reported:
+            trial.report(0.0, epoch)
+            pruned += [epoch] if trial.should_prune() else []
+        found.append(pruned)
+    assert found == [looks, sorted({*looks} | ({1} if warmup == 0 else set()))]

@@ -104,7 +104,7 @@ def test_bad_files_are_explained(write, extra: str, message: str):
 @pytest.mark.parametrize(
     ("also", "config", "message"),
     [
-        ("dropout", "score: euclidean, ", "encoder.dropout must be 0, got 0.3"),
+        ("dropout", "score: euclidean, ", "encoder.dropout must be 0, got 0.5"),
         ("negatives", "negatives: {name: in_batch}, ", "leave count out"),
     ],
 )

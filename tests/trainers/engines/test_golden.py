@@ -71,7 +71,7 @@ def measured(case: str) -> dict[str, Any]:
     """Loss by epoch and the last metrics; of the users' and items' vectors the digest, and sums that another CPU comes near."""
     name, _, engine_name = case.partition(" / ")
     seen, held_out = hold_out(data(60, 50, 700), seed=1)
-    engine = make_engine(EngineChoice(engine_name, "cpu", "named"), seen, held_out, evaluate_every=EPOCHS)
+    engine = make_engine(EngineChoice(engine_name, "cpu", "named"), seen, held_out)
     return trained(engine, engine_name, CONFIGS[name])
 
 

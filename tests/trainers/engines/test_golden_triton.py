@@ -53,7 +53,7 @@ CASES = a_loss_of_each_kind()
 
 def measured(case: str) -> dict[str, Any]:
     with mock.patch.object(step, "PROGRAMS", 2):  # the interpreter runs them one after the other
-        engine = TritonEngine(data(8, 24, 12), data(8, 24, 12, seed=1), 2, "cpu")
+        engine = TritonEngine(data(8, 24, 12), data(8, 24, 12, seed=1), (), "cpu")
         return trained(engine, "triton", CASES[case])
 
 

@@ -244,18 +244,6 @@ def test_the_same_bits_for_any_number_of_threads(case: str, all_threads: int, mo
     assert numba.get_num_threads() == all_threads
 
 
-def test_evaluating_does_not_change_the_bits() -> None:
-    seen, held_out, settings = data(60, 90, 500), data(60, 90, 200, seed=1), config(MML)
-    often = started(NumbaEngine, seen, settings, held_out=held_out, evaluate_every=1)
-    seldom = started(NumbaEngine, seen, settings, held_out=held_out, evaluate_every=100)
-    for _ in range(settings.epochs):
-        one, other = often.epoch()[0], seldom.epoch()[0]
-        often.vectors(0)
-        assert one.loss == other.loss
-    assert one.metrics == other.metrics is not None
-    assert all(np.array_equal(a, b) for a, b in zip(often.vectors(0), seldom.vectors(0), strict=True))
-
-
 @pytest.mark.usefixtures("all_threads")
 def test_the_length_of_kernel_calls_does_not_change_the_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     seen, settings = data(60, 90, 500), config(MML, batch_size=8)

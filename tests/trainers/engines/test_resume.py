@@ -1,4 +1,6 @@
-"""A lane that goes on from a state trains to the same bits as one that was never interrupted, on every engine."""
+"""A lane that goes on from a state trains to the same bits as one that was never interrupted, and looking at a lane changes no
+bit of what it trains, on every engine.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +10,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainers import TrainConfig, hold_out
+from trainers import TrainConfig, evaluate, hold_out
 from trainers.engines import ENGINES, EngineChoice, make_engine
-from trainers.engines.protocol import State
+from trainers.engines.protocol import USUAL_METRICS, State, every
+from trainers.metrics.sample import of_some_users
 
 from ..test_negatives import ALL as NEGATIVES
 from .cases import MML, config, data
 from .test_golden import CASES, CONFIGS
+from .test_golden import OTHERS as UNUSUAL
 
 EPOCHS = 3
 SEEN, HELD_OUT = hold_out(data(60, 50, 700), seed=1)
+LOOKED_AT = ("mml", "bsl mode=reweight", *UNUSUAL)  # the sparse and the dense kernel, and what else decides what is kept
 
 
 def engine_of(name: str) -> Any:
-    return make_engine(EngineChoice(name, "cpu", "named"), SEEN, HELD_OUT, evaluate_every=2)
+    return make_engine(EngineChoice(name, "cpu", "named"), SEEN, HELD_OUT, every(2))
 
 
 def through_a_file(state: State) -> State:
@@ -38,6 +43,11 @@ def same(one: Any, other: Any) -> bool:
     return shown[0] == shown[1] and all(np.array_equal(a, b) for a, b in zip(one[1], other[1], strict=True))
 
 
+def same_states(one: State, other: State) -> bool:
+    """To the bit."""
+    return one.keys() == other.keys() and all(np.array_equal(one[key], other[key], equal_nan=True) for key in one)
+
+
 def unbroken(name: str, settings: TrainConfig) -> Any:
     engine = engine_of(name)
     engine.start(0, settings)
@@ -51,7 +61,7 @@ def in_pieces(name: str, settings: TrainConfig) -> Any:
     for _ in range(settings.epochs):
         state = engine.state(0)
         again = engine.state(0)
-        assert all(np.array_equal(state[key], again[key], equal_nan=True) for key in {*state, *again})
+        assert same_states(state, again)
         state = through_a_file(state)
         engine.epoch()
         engine = engine_of(name)
@@ -65,6 +75,29 @@ def test_a_state_after_every_epoch_changes_no_bit(case: str):
     label, _, name = case.partition(" / ")
     settings = CONFIGS[label].replace(epochs=EPOCHS)
     assert same(in_pieces(name, settings), unbroken(name, settings))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.partition(" / ")[0] in LOOKED_AT])
+def test_looking_at_a_lane_changes_no_bit(case: str):
+    """One is measured, and its vectors, parameters and state are read, after every epoch; the other after the last alone.
+
+    Before the last epoch the users of a sample are measured, and no others.
+    """
+    label, _, name = case.partition(" / ")
+    settings, ends, some = CONFIGS[label].replace(epochs=EPOCHS), [], of_some_users(HELD_OUT, 20, seed=1)
+    for looks in (True, False):
+        engine = make_engine(EngineChoice(name, "cpu", "named"), SEEN, HELD_OUT, every(1) if looks else (), sample=some)
+        engine.start(0, settings)
+        for epoch in range(1, EPOCHS + 1):
+            (result,) = engine.epoch()
+            if looks:
+                engine.keep(0), engine.state(0)
+                on = HELD_OUT if epoch == EPOCHS else some
+                assert result.metrics == evaluate(*engine.vectors(0), seen=SEEN, held_out=on, metrics=USUAL_METRICS)
+        ends.append((([result], engine.vectors(0)), engine.state(0)))
+    (looked_at, state), (left_alone, its_state) = ends
+    assert same(looked_at, left_alone)
+    assert same_states(state, its_state), "nor of what it would train next"
 
 
 SIMPLEX = {"name": "simplex", "dim": 8, "init_std": 0.1, "aggregation": "user_attention", "history_table": "own"}

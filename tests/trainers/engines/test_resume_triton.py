@@ -7,8 +7,13 @@ import pytest
 
 pytest.importorskip("triton", reason="needs triton")
 
-from .cases import MML
-from .test_triton_engine import EVERYTHING, engine, ours, small
+from trainers import evaluate
+from trainers.engines.protocol import USUAL_METRICS, every
+from trainers.engines.triton_engine.engine import TritonEngine
+from trainers.metrics.sample import of_some_users
+
+from .cases import MML, data
+from .test_triton_engine import DEVICE, EVERYTHING, engine, ours, small
 
 pytestmark = pytest.mark.usefixtures("few_programs")
 
@@ -29,3 +34,23 @@ def test_going_on_from_a_state_changes_no_bit() -> None:
         second.resume(1, small(MML, dim=4), state)
     with pytest.raises(RuntimeError, match="free"):
         second.state(1)
+
+
+def test_looking_at_a_lane_changes_no_bit() -> None:
+    settings, ends = small(MML, **EVERYTHING), []
+    seen, held_out = data(8, 24, 12), data(8, 24, 12, seed=1)
+    some = of_some_users(held_out, 3, seed=1)
+    for looks in (True, False):
+        one = TritonEngine(seen, held_out, every(1) if looks else (), DEVICE, sample=some)
+        one.start(0, settings)
+        for epoch in range(1, settings.epochs + 1):
+            (result,) = one.epoch()
+            if looks:
+                one.keep(0), one.state(0)
+                on = held_out if epoch == settings.epochs else some
+                assert result.metrics == evaluate(*one.vectors(0), seen=seen, held_out=on, metrics=USUAL_METRICS)
+        ends.append(((result.loss, result.metrics), *one.vectors(0), one.state(0)))
+    (measured, *vectors, state), (its, *its_vectors, its_state) = ends
+    assert measured == its
+    assert all(np.array_equal(one, other) for one, other in zip(vectors, its_vectors, strict=True))
+    assert all(np.array_equal(array, its_state[name]) for name, array in state.items()), "nor of what it would train next"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from trainers import Interactions, TrainConfig, TrainingDiverged, rng, train
 from trainers.encoders import MF
 from trainers.engines.lazy_adam import learning_rate_at
+from trainers.engines.protocol import every
 from trainers.engines.torch_engine import TorchEngine
 from trainers.errors import OutOfMemory
 from trainers.rng import Purpose
@@ -187,7 +188,7 @@ VARIANTS = {
 
 
 def started(settings: TrainConfig, graph: Interactions, device: str = "cpu", exact: bool = False) -> TorchEngine:
-    engine = TorchEngine(graph, None, 1, device)
+    engine = TorchEngine(graph, None, (), device)
     engine.start(0, settings)
     if exact:
         engine.model.double()
@@ -373,10 +374,13 @@ def test_seeds_differ(graph: Interactions) -> None:
     assert len({vectors[0] for _, vectors in runs}) == 4
 
 
-@pytest.mark.parametrize(("every", "epochs", "due"), [(1, 3, {1, 2, 3}), (2, 5, {2, 4, 5}), (3, 6, {3, 6}), (9, 4, {4})])
-def test_evaluate_every(every: int, epochs: int, due: set[int], graph: Interactions, held_out: Interactions) -> None:
+@pytest.mark.parametrize(
+    ("at", "epochs", "due"),
+    [((), 3, {3}), (every(1), 3, {1, 2, 3}), (every(2), 5, {2, 4, 5}), (range(2, 6, 3), 6, {2, 5, 6}), (every(9), 4, {4})],
+)
+def test_evaluate_at(at: Container[int], epochs: int, due: set[int], graph: Interactions, held_out: Interactions) -> None:
     settings = config(epochs=epochs)
-    engine = TorchEngine(graph, held_out, every)
+    engine = TorchEngine(graph, held_out, at)
     engine.start(0, settings)
     results = [engine.epoch()[0] for _ in range(epochs)]
     assert [result.epoch for result in results] == list(range(1, epochs + 1))

@@ -61,7 +61,7 @@ def small(loss: dict[str, Any], **fields: Any) -> TrainConfig:
 
 
 def engine(lanes: int = 1) -> TritonEngine:
-    return TritonEngine(SEEN, None, 1, DEVICE, lanes)
+    return TritonEngine(SEEN, None, (), DEVICE, lanes)
 
 
 def ours(settings: TrainConfig, lanes: int = 1, lane: int = 0) -> TritonEngine:
@@ -131,7 +131,7 @@ def test_every_loss_agrees_with_torch(loss: dict[str, Any], change: dict[str, An
 def test_a_thousand_steps_with_rows_that_rest(loss: dict[str, Any], schedule: str) -> None:
     seen = data(400, 900, 500)
     settings = config(loss, count=1, batch_size=2, schedule=schedule)
-    mine, theirs = TritonEngine(seen, None, 1, DEVICE), started(TorchEngine, seen, settings)
+    mine, theirs = TritonEngine(seen, None, (), DEVICE), started(TorchEngine, seen, settings)
     mine.start(0, settings)
     for _ in range(settings.epochs):
         mine.epoch()
@@ -145,7 +145,7 @@ def test_the_same_bits_again_at_scale(loss: dict[str, Any]) -> None:
     """Tens of thousands of rows with work at each step, on all of the device: races would show."""
     seen, found = data(20_000, 30_000, 300_000), []
     for lanes in (1, 4):
-        mine = TritonEngine(seen, None, 1, DEVICE, lanes)
+        mine = TritonEngine(seen, None, (), DEVICE, lanes)
         for lane in range(lanes):
             mine.start(lane, config(loss, count=100, batch_size=4096, epochs=2, dropout=0.1, seed=5 + lane))
         losses = [mine.epoch()[0].loss for _ in range(2)]
@@ -164,7 +164,7 @@ SHAPES = [
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_small_and_odd_shapes(shape: tuple[int, int, int, dict[str, Any]]) -> None:
     seen, settings = data(*shape[:3]), small(MML, **shape[3])
-    mine, theirs = TritonEngine(seen, None, 1, DEVICE), started(TorchEngine, seen, settings)
+    mine, theirs = TritonEngine(seen, None, (), DEVICE), started(TorchEngine, seen, settings)
     mine.start(0, settings)
     for _ in range(settings.epochs):
         assert mine.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
@@ -198,7 +198,7 @@ def test_a_lane_does_not_depend_on_the_others() -> None:
 def test_evaluation_is_that_of_the_cpu() -> None:
     settings = small(MML, epochs=3)
     asked = ["map@5", "recall@20"]
-    mine = TritonEngine(SEEN, HELD_OUT, 2, DEVICE, metrics=asked)
+    mine = TritonEngine(SEEN, HELD_OUT, {2}, DEVICE, metrics=asked)
     mine.start(0, settings)
     results = [mine.epoch()[0] for _ in range(3)]
     assert [result.metrics is not None for result in results] == [False, True, True]

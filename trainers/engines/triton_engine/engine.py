@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +49,7 @@ class _Look(NamedTuple):
     """What the device finds in a lane's vectors, perhaps not yet: whether they are sound, and the ranks of held-out pairs."""
 
     sound: Tensor
+    held_out: Interactions | None
     ranks: Tensor | None
 
 
@@ -65,21 +66,23 @@ class TritonEngine:
         self,
         seen: Interactions,
         held_out: Interactions | None,
-        evaluate_every: int = 1,
+        evaluate_at: Container[int] = (),
         device: str = "cuda",
         lanes: int = 1,
         should_stop: ShouldStop = never,
         metrics: Sequence[str] = USUAL_METRICS,
+        sample: Interactions | None = None,
     ) -> None:
         self.seen, self.held_out = seen, held_out
-        self.evaluate_every = evaluate_every
+        self.sample = held_out if sample is None else sample
+        self.evaluate_at = evaluate_at
         self.device = device
         self.lanes = lanes
         self.should_stop = should_stop
         self.metrics = metrics_at(metrics)
         self.running: dict[int, _Lane] = {}
         self.pools: dict[Shape, Pool] = {}
-        self.ranker: Ranker | None = None
+        self.rankers: dict[int, Ranker] = {}  # by the id of what they rank
         self.initial: tuple[tuple[MF, int], tuple[Tensor, Tensor]] | None = None
 
     def start(self, lane: int, config: TrainConfig) -> None:
@@ -172,24 +175,24 @@ class TritonEngine:
         ]
 
     def _is_due(self, one: _Lane) -> bool:
-        return one.finished or (self.held_out is not None and one.epochs_done % self.evaluate_every == 0)
+        return one.finished or (self.held_out is not None and one.epochs_done in self.evaluate_at)
 
     def _look(self, pool: Pool, lane: int) -> _Look:
         """Have the device look at a lane's vectors."""
+        held_out = self.held_out if self.running[lane].finished else self.sample
         users, items = self._ranking(pool, lane)
-        return _Look(sound(users) & sound(items), None if self.held_out is None else self._ranks(users, items))
+        ranks = None if held_out is None else self._ranks(users, items, held_out)
+        return _Look(sound(users) & sound(items), held_out, ranks)
 
-    def _ranks(self, users: Tensor, items: Tensor) -> Tensor:
-        assert self.held_out is not None
-        if self.ranker is None:
-            self.ranker = Ranker(self.seen, self.held_out, self.device)
-        return self.ranker.ranks(users, items, largest_cut_off(self.metrics))
+    def _ranks(self, users: Tensor, items: Tensor, held_out: Interactions) -> Tensor:
+        if id(held_out) not in self.rankers:
+            self.rankers[id(held_out)] = Ranker(self.seen, held_out, self.device)
+        return self.rankers[id(held_out)].ranks(users, items, largest_cut_off(self.metrics))
 
     def _metrics(self, look: _Look) -> dict[str, float] | None:
-        if look.ranks is None:
+        if look.ranks is None or look.held_out is None:
             return None
-        assert self.held_out is not None
-        return metrics_of_ranks(look.ranks.cpu().numpy().astype(np.int64), self.held_out, self.metrics)
+        return metrics_of_ranks(look.ranks.cpu().numpy().astype(np.int64), look.held_out, self.metrics)
 
     def vectors(self, lane: int) -> Vectors:
         """Copies of the lane's ranking vectors, float32 (n_users, d) and (n_items, d)."""
@@ -280,7 +283,8 @@ class TritonEngine:
         for pool in self.pools.values():
             pool.free()  # who has called may hold it
         self._free_all()
-        self.initial = self.ranker = None
+        self.initial = None
+        self.rankers.clear()
         self.lanes = max(1, self.lanes // 2)
         self._empty_cache()
         raise OutOfMemory(f"out of memory on {self.device}: {reason}")

@@ -1,0 +1,110 @@
+"""What a search tries first: published settings, and copies of them that are moved at random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.study.attributes import FAILURE, NEAREST_MARK, PUBLISHED_MARK, RETRY_OF, START_MARK, WORKER_DIED
+from hpo.study.spec import StudySpec
+from trainers.errors import InputError
+from trainers.published import published_elsewhere
+
+STARTS = "starts"  # attribute of a study: what was queued, so that another version of this program queues the same
+SPREAD = 0.15  # of a range's length as it is drawn in: the standard deviation of a moved copy
+
+
+@dataclass(frozen=True)
+class Start:
+    """A trial to be queued: which of the marks it carries, its text there, and the parameters."""
+
+    mark: str
+    label: str
+    params: dict[str, Any]
+
+
+def starts_of(spec: StudySpec) -> tuple[list[Start], str]:
+    """What a search tries first, in this order; with it why the published config is not there, or an empty text.
+
+    The published config, or the nearest to it in the space; then `search.starts` others: what was published for other data,
+    then copies of the first that are moved at random, by the search's seed.
+    """
+    epochs, seed = spec.search.epochs, spec.search.seed
+    published = spec.published(epochs, seed)
+    if published is None:
+        return [], f"no paper gives settings for loss {spec.space.loss_name}"
+    config, label = published
+    try:
+        first, why_not = Start(PUBLISHED_MARK, label, spec.space.params(config)), ""
+    except InputError as error:
+        why_not = f"the config {label} is outside this study's space: {error}"
+        nearest = spec.space.nearest(config)
+        if nearest is None:
+            return [], why_not
+        first, why_not = Start(NEAREST_MARK, label, nearest), f"{why_not}; the nearest config in it goes first"
+    found = [first]
+    for loss, dataset in published_elsewhere(spec.space.loss_name, spec.dataset, *spec.model):
+        params = spec.space.nearest(spec.train_config(loss, epochs, seed))
+        if params is not None and params not in [start.params for start in found]:
+            found.append(Start(START_MARK, f"published for {dataset}", params))
+    found = found[: 1 + spec.search.starts]
+    copies = spec.search.starts + 1 - len(found)
+    boxes = spec.space.boxes()
+    moved = (_moved(first.params, boxes, np.random.default_rng([seed, number])) for number in range(1, copies + 1))
+    return [*found, *(Start(START_MARK, f"{label}, moved {k}", params) for k, params in enumerate(moved, start=1))], why_not
+
+
+def _moved(params: dict[str, Any], boxes: dict[str, BaseDistribution], rng: np.random.Generator) -> dict[str, Any]:
+    """A copy in which each number is moved by a normal step in the scale that it is drawn in; choices stay."""
+    moved = {}
+    for name, box in boxes.items():
+        step = SPREAD * rng.standard_normal()
+        if isinstance(box, CategoricalDistribution):
+            moved[name] = params[name]
+            continue
+        assert isinstance(box, FloatDistribution | IntDistribution)  # the only boxes there are
+        if box.log:
+            value = float(np.exp(np.log(params[name]) + step * np.log(box.high / box.low)))
+        else:
+            value = params[name] + step * (box.high - box.low)
+        value = min(max(value, box.low), box.high)
+        moved[name] = round(value) if isinstance(box, IntDistribution) else value
+    return moved
+
+
+def enqueue_starts(study: optuna.Study, spec: StudySpec) -> str:
+    """Queue what a search tries first, and what of it was lost; returns why the published config is not there, or an empty
+    text."""
+    starts, why_not = starts_of(spec)
+    if STARTS not in study.user_attrs:
+        study.set_user_attr(STARTS, [[start.mark, start.label, start.params] for start in starts])
+    trials = study.get_trials(deepcopy=False)
+    for mark, label, params in study.user_attrs[STARTS]:
+        marked = [trial for trial in trials if trial.user_attrs.get(mark) == label]
+        if all(_was_lost(trial) for trial in marked):
+            # a lost one is queued as another attempt at it, so that what is proposed after it does not depend on it
+            attempt = {RETRY_OF: marked[-1].number} if marked else {}
+            study.enqueue_trial(params, user_attrs={mark: label, **attempt})
+    return why_not
+
+
+def was_queued(trial: FrozenTrial) -> bool:
+    """Whether a trial is one of the starts, which no sampler has proposed."""
+    return any(mark in trial.user_attrs for mark in (PUBLISHED_MARK, NEAREST_MARK, START_MARK))
+
+
+def queued(trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
+    """The starts among trials, each once."""
+    return (trial for trial in trials if was_queued(trial) and RETRY_OF not in trial.user_attrs)
+
+
+def _was_lost(trial: FrozenTrial) -> bool:
+    """Whether a trial ended through no fault of its config and may be tried again."""
+    failure = trial.user_attrs.get(FAILURE)
+    return trial.state == TrialState.FAIL and (failure is None or bool(failure.get(WORKER_DIED)))

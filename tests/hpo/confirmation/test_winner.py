@@ -1,0 +1,48 @@
+"""Who wins."""
+
+from __future__ import annotations
+
+from hpo.confirmation.results import Finalist, Method, SearchCost
+from hpo.confirmation.winner import decide
+from hpo.runs.store import BaselineResult
+
+from ..outcomes import CONFIG
+from .test_outcome import baseline, method
+
+NDCG = "ndcg@20"
+
+
+def decided(tested: dict[str, float], validation: dict[str, float], *baselines: BaselineResult) -> str | None:
+    """The winner's label; a figure below zero is that of a method that diverged."""
+
+    def finalist(value: float) -> Finalist:
+        by_seed = {} if value < 0 else {101: {NDCG: value}}
+        return Finalist(None, CONFIG, 0.0, by_seed, "nan in epoch 2" if value < 0 else "")
+
+    def row(label: str, value: float) -> Method:
+        search = SearchCost(4 if label.endswith("tuned") else 0)
+        return method(label, failure="inf", search=search) if value < 0 else method(label, value, search=search)
+
+    methods = [row(label, value) for label, value in tested.items()]
+    winner = decide(methods, {label: [finalist(value)] for label, value in validation.items()}, baselines, NDCG).winner
+    return winner and winner.label
+
+
+def test_validation_chooses_and_the_test_split_does_not():
+    tested = {"MML tuned": 0.9, "CCL tuned": 0.1, "BSL published": 0.5}
+    assert decided(tested, {"MML tuned": 0.2, "CCL tuned": 0.3, "BSL published": 0.1}) == "CCL tuned"
+    assert decided(tested, {"MML tuned": 0.2, "CCL tuned": 0.3, "BSL published": 0.4}) == "BSL published"
+    assert decided(tested, {"MML tuned": 0.3, "CCL tuned": 0.3, "BSL published": 0.1}) == "MML tuned", "the first of equal ones"
+
+
+def test_what_diverged_on_one_of_the_splits_never_wins():
+    validation = {"MML tuned": 0.2, "CCL tuned": 0.3, "BSL published": -1}
+    assert decided({"MML tuned": 0.1, "CCL tuned": -1, "BSL published": 0.5}, validation) == "MML tuned"
+    assert decided({"MML tuned": -1, "CCL tuned": -1, "BSL published": 0.5}, validation) is None
+
+
+def test_nobody_wins_below_a_baseline():
+    """On the test split, where baselines are measured; one that is ahead of others than the best is no matter."""
+    tested, validation = {"MML tuned": 0.2, "CCL tuned": 0.4}, {"MML tuned": 0.1, "CCL tuned": 0.3}
+    assert decided(tested, validation, baseline("EASE", 0.3, 0.3)) == "CCL tuned"
+    assert decided(tested, validation, baseline("EASE", 0.3, 0.3), baseline("MostPop", 0.41, 0.5)) is None

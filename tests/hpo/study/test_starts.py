@@ -1,0 +1,113 @@
+"""What a search tries first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK, RETRY_OF, START_MARK
+from hpo.study.plan import PrunerSpec
+from hpo.study.sampling import make_pruner, make_sampler
+from hpo.study.spec import StudySpec
+from hpo.study.starts import STARTS, enqueue_starts, starts_of
+from trainers.losses import BSL, MML
+from trainers.published import PUBLISHED
+
+
+def spec(space: dict[str, Any], dataset: str = "yelp2018", **search: Any) -> StudySpec:
+    return StudySpec.model_validate({"name": "x", "dataset": dataset, "space": space, "search": search})
+
+
+def test_the_published_config_then_those_for_other_data_then_moved_copies():
+    starts, why_not = starts_of(spec({"name": "mml", "n_margins": 4}))
+    assert why_not == ""
+    marks = [(start.mark, start.label) for start in starts]
+    assert marks == [
+        (PUBLISHED_MARK, "published"),
+        (START_MARK, "published for gowalla"),
+        *((START_MARK, f"published, moved {k}") for k in (1, 2, 3)),
+    ]
+    space = spec({"name": "mml", "n_margins": 4}).space
+    assert space.loss(starts[0].params) == PUBLISHED["mml"]["yelp2018"]
+    elsewhere = space.loss(starts[1].params)
+    assert isinstance(elsewhere, MML)
+    assert elsewhere.margins[1:] == (0.7, 0.8, 0.9)
+    assert elsewhere.weights == (0.0, 0.1, 0.15, 0.75), "a fourth margin that changes nothing"
+
+
+def test_moved_copies_are_near_and_in_the_space_and_the_same_for_a_seed():
+    of = spec({"name": "mml", "also": ["learning_rate", "batch_size", "schedule", "dim"]}, starts=20)
+    starts, _ = starts_of(of)
+    assert len(starts) == 21
+    first, moved = starts[0].params, [start.params for start in starts[2:]]
+    for params in moved:
+        config = of.space.config(params, of.fields(1, 0))
+        assert of.space.config(of.space.params(config), of.fields(1, 0)) == config
+        assert params["dim"] == first["dim"], "a choice is not moved"
+    rates = sorted(params["learning_rate"] for params in moved)
+    assert rates[0] < first["learning_rate"] < rates[-1]
+    assert rates[4] > first["learning_rate"] / 30, "most are within two standard deviations, .15 of four decades each"
+    assert starts_of(of)[0] == starts
+    assert starts_of(of.override({"search.seed": 1}))[0][2:] != starts[2:]
+
+
+def test_a_rival_has_as_many():
+    ours = spec({"name": "mml"})
+    for loss in ("ccl", "bsl", "sl"):
+        assert len(starts_of(spec({"name": loss}).with_budget_of(ours))[0]) == 5
+    assert starts_of(spec({"name": "contrastive"}))[0] == [], "no paper has settings to begin with"
+    assert starts_of(spec({"name": "bsl"}, starts=0))[0][0].mark == PUBLISHED_MARK
+
+
+def test_nothing_comes_from_data_that_share_interactions_with_these():
+    labels = [start.label for start in starts_of(spec({"name": "bsl"}, "gowalla_random"))[0]]
+    assert labels[0] == "with settings for yelp2018"
+    assert not any("gowalla" in label for label in labels)
+    of = spec({"name": "bsl"}, "health_random")
+    starts = starts_of(of)[0]
+    assert starts[1].label == "published for gowalla"
+    assert of.space.loss(starts[1].params) == BSL(temperature=0.08, exponent=1.22)
+
+
+def test_a_published_config_outside_the_space_is_there_as_the_nearest():
+    of = spec({"name": "mml", "ranges": {"negative_ratio": [1, 100]}})
+    starts, why_not = starts_of(of)
+    assert starts[0].mark == NEAREST_MARK
+    assert starts[0].params["negative_ratio"] == 100.0
+    assert "negative_ratio must lie in [1, 100] in the space, got 400; the nearest config in it goes first" in why_not
+
+
+def test_they_are_queued_once_and_kept_in_the_study():
+    of = spec({"name": "bsl"})
+    study = optuna.create_study(direction="maximize")
+    enqueue_starts(study, of)
+    enqueue_starts(study, of)
+    assert [trial.state for trial in study.trials] == [TrialState.WAITING] * 5
+    kept = study.user_attrs[STARTS]
+    assert [kept[0][:2], kept[1][:2]] == [[PUBLISHED_MARK, "published"], [START_MARK, "published for gowalla"]]
+    study.set_user_attr(STARTS, kept[:3])  # as another version of this program has made them
+    lost = study.ask(fixed_distributions=of.space.boxes())
+    study.tell(lost, state=TrialState.FAIL)
+    enqueue_starts(study, of)
+    assert len(study.trials) == 6
+    assert study.trials[5].user_attrs == {PUBLISHED_MARK: "published", RETRY_OF: 0}
+
+
+@pytest.mark.parametrize("proposed", [1, 2])
+def test_the_first_trials_of_sampler_and_pruner_are_none_of_them(proposed: int):
+    """Four starts, then so many random trials; only then TPE proposes, and what is below the median is pruned."""
+    of = spec({"name": "sl"}, starts=3, sampler={"name": "tpe", "n_startup_trials": proposed})
+    pruner = make_pruner(PrunerSpec(n_startup_trials=proposed, n_warmup_steps=0, n_min_trials=1))
+    study = optuna.create_study(direction="maximize", sampler=make_sampler(of.search), pruner=pruner)
+    enqueue_starts(study, of)
+    by_tpe, below_median = [], []
+    for number in range(4 + proposed + 1):
+        trial = study.ask(fixed_distributions=of.space.boxes())
+        by_tpe.append(trial.relative_params != {})
+        trial.report(1.0 - 0.1 * number, step=1)
+        below_median.append(trial.should_prune())
+        study.tell(trial, 1.0 - 0.1 * number)
+    assert by_tpe == below_median == [False] * (4 + proposed) + [True]

@@ -1,0 +1,102 @@
+"""A search that goes on in wider ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from hpo.storage.open import open_storage
+from hpo.study.attributes import COPIED_FROM
+from hpo.study.ends import BestAtEnd, best_at_ends
+from hpo.study.spec import StudySpec
+from hpo.study.stored import stored_spec
+from search_spaces.parameters import AtEnd
+
+from .conftest import Place
+from .outcomes import confirmed, labels
+
+NARROW = "n_margins: 2, also: [learning_rate], ranges: {negative_ratio: [2, 4], learning_rate: [1.0e-4, 2.0e-4]}"
+
+
+def ratio_study(*values: tuple[float, float]) -> tuple[optuna.Study, StudySpec]:
+    """A search of CCL's weight alone matters: (weight, value) of each trial."""
+    spec = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "ccl"}})
+    study = optuna.create_study(direction="maximize")
+    for weight, value in values:
+        params = {"margin": 0.5, "negative_weight": weight}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=spec.space.boxes(), value=value))
+    return study, spec
+
+
+def test_the_chosen_config_or_most_of_the_best_stand_at_an_end():
+    study, spec = ratio_study((1.0, 0.9), (100.0, 0.8), (200.0, 0.7), (300.0, 0.6), (400.0, 0.5), (1.1, 0.4))
+    at = AtEnd("negative_weight", "negative_weight", 1.0, 1.0, 10_000.0, "low")
+    assert best_at_ends(study, spec) == [BestAtEnd(at, 1, 5)]
+    assert best_at_ends(study, spec, chosen=1) == [], "one of the best is not most of them"
+    study, spec = ratio_study((100.0, 0.9), (1.0, 0.8), (1.1, 0.7), (1.2, 0.6), (400.0, 0.5))
+    assert best_at_ends(study, spec) == [BestAtEnd(at, 3, 5)]
+    assert best_at_ends(*ratio_study()) == []
+
+
+@pytest.fixture
+def searched(place: Place) -> Place:
+    """MML and CCL searched in ranges that are too narrow: both trials of MML stand at the end next to published settings."""
+    place.edit("n_margins: 2", NARROW)
+    place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [ccl]")
+    assert place.run("--search-only", "--tune-rivals", "--trials", "2") == 0
+    return place
+
+
+def studies(place: Place) -> dict[str, optuna.Study]:
+    storage = open_storage(str(place.output / "journal.log"), create=False)
+    return {name: optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)}
+
+
+def test_the_trials_are_copied_and_the_search_goes_on_in_wider_ranges(searched: Place, capsys: pytest.CaptureFixture[str]):
+    assert searched.run("--widen", "--trials", "4", "--confirm-seeds", "2") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "tiny_mml-wide goes on from tiny_mml (2 trials copied): " in printed
+    assert "tiny_mml_ccl-wide goes on from tiny_mml_ccl (2 trials copied): " in printed
+    found = studies(searched)
+    for name in ("tiny_mml", "tiny_mml_ccl"):
+        before, after = found[name].trials, found[f"{name}-wide"].trials
+        assert [trial.number for trial in before] == [trial.user_attrs[COPIED_FROM] for trial in after[:2]]
+        for old, new in zip(before, after[:2], strict=True):
+            assert (old.state, old.value, old.params, old.intermediate_values) == (
+                new.state,
+                new.value,
+                new.params,
+                new.intermediate_values,
+            )
+        assert [trial.state.is_finished() for trial in after] == [True] * 4
+        assert COPIED_FROM not in after[2].user_attrs
+        assert len({tuple(sorted(trial.params.items())) for trial in after}) == 4, "what is proposed is new"
+    ours, theirs = (stored_spec(found[f"{name}-wide"]).space for name in ("tiny_mml", "tiny_mml_ccl"))
+    assert ours.ranges["learning_rate"] == theirs.ranges["learning_rate"], "what all search is as wide for all"
+    assert ours.ranges["negative_ratio"] == theirs.ranges["negative_weight"] == (2.0, 8.0)
+    outcome = confirmed(searched, "tiny_mml-wide")
+    assert [label for label in labels(outcome) if "tuned" in label] == ["MML tuned", "CCL tuned"], "the budgets are equal"
+
+
+def test_it_goes_on_when_it_was_interrupted_and_copies_no_trial_twice(searched: Place):
+    assert searched.run("--widen", "--trials", "3", "--search-only") == 0
+    assert searched.run("--widen", "--trials", "4", "--search-only") == 0
+    wide = studies(searched)["tiny_mml-wide"]
+    assert [trial.user_attrs.get(COPIED_FROM) for trial in wide.trials] == [0, 1, None, None]
+    assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in wide.trials)
+
+
+def test_what_cannot_be_widened_is_said(searched: Place, fails: Callable[[int], str]):
+    assert "which count: give --trials above 2, got 2" in fails(searched.run("--widen", "--trials", "2"))
+    assert "leave --epochs and --seed out" in fails(searched.run("--widen", "--trials", "6", "--epochs", "2"))
+    assert "unknown study 'tiny'" in fails(searched.run("--widen", "--trials", "6", "--study-name", "tiny"))
+    assert list(studies(searched)) == ["tiny_mml", "tiny_mml_ccl"], "nothing is made"
+
+
+def test_a_search_whose_best_stand_at_no_end_is_not_widened(place: Place, fails: Callable[[int], str]):
+    assert place.run("--search-only", "--trials", "1") == 0
+    said = fails(place.run("--widen", "--trials", "2"))
+    assert "no range to widen: the best trials of tiny_mml stand at no end of one; search on without --widen" in said
