@@ -11,12 +11,10 @@ from typing import TypeVar
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.replay.recordings import EVERYBODY, SUFFIX, Curve, Header, Recording, Short
 from hpo.runtime.signals import Stopper
-from hpo.study.definition import differences
 from hpo.study.sampling import make_sampler
 from hpo.study.spec import StudySpec, load_spec
 from hpo.study.trials import trial_config
@@ -47,7 +45,7 @@ def load_group(name: str) -> StudySpec:
     spec = load_spec(study)
     if space:
         (spec,) = spec.override({"rivals": [space]}).rival_specs()
-    plan = {"epochs": EPOCHS, "evaluate_every": 1, "trials": CONFIGS}
+    plan = {"epochs": EPOCHS, "trials": CONFIGS, "starts": 0}
     sampler = {"sampler.name": "tpe", "sampler.n_startup_trials": STARTUP, "pruner.name": "none"}
     return spec.override({f"search.{key}": value for key, value in {**plan, **sampler}.items()})
 
@@ -83,7 +81,7 @@ class Meter:
         """
         seen, held_out = self.work.split
         metrics = self.work.spec.measured
-        engine = make_engine(self.work.choice, seen, None, config.epochs, should_stop=self.stopper.should_stop, metrics=metrics)
+        engine = make_engine(self.work.choice, seen, None, should_stop=self.stopper.should_stop, metrics=metrics)
         run = Run(engine, config)
         results = iter(run)
         for epoch in range(1, config.epochs + 1):
@@ -148,14 +146,7 @@ def record(name: str, folder: Path, data_dir: str | None, stopper: Stopper, conf
     work = Workspace.open(spec, folder, data_dir, "auto", "auto", rivals=())
     path = folder / f"{spec.name}{SUFFIX}"
     meter = Meter.of(work, stopper)
-    header = Header(
-        study=spec.name,
-        definition=work.definition(),
-        boxes={name: distribution_to_json(box) for name, box in spec.space.boxes().items()},
-        startup=STARTUP,
-        users=len(meter.order),
-        samples=meter.samples,
-    )
+    header = Header.of(work, STARTUP, len(meter.order), meter.samples)
     recording = _begun(path, header)
     study = optuna.create_study(direction="maximize", sampler=make_sampler(spec.search))
     for curve in recording.curves:
@@ -178,10 +169,8 @@ def _begun(path: Path, header: Header) -> Recording:
     if not path.exists():
         return Recording(header, [])
     found = Recording.read(path)
-    if found.header != header:
-        changed = [str(one) for one in differences(found.header.definition, header.definition)]
-        what = "; ".join(changed) or "the ranges of its space or the samples of users"
-        raise InputError(f"{path} was recorded otherwise, {what}; move it away, or record to another folder")
+    if changed := found.header.differs(header):
+        raise InputError(f"{path} was recorded otherwise: {changed}; move it away, or record to another folder")
     return found
 
 

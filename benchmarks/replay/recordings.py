@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from pydantic import BaseModel
 
 from hpo.runtime.typed_files import Stored
-from hpo.study.definition import Definition
+from hpo.study.workspace import Workspace
+from trainers.config import dotted
 from trainers.errors import InputError, first_line
 from trainers.files import check_regular, write_text
 from trainers.text import shown
@@ -70,8 +71,10 @@ class Header(Stored):
     """What was recorded; curves of another header do not belong to it.
 
     Attributes:
-        definition: of the study; its search is the recording's.
-        boxes: the resolved space, each box as Optuna writes it.
+        dataset, space: what the data and the space are called.
+        data: checksums of all training data and of their two parts, and how validation is held out.
+        config: the fixed settings of the configs, each field written out.
+        boxes: the space, each box as Optuna writes it.
         startup: configs drawn at random before TPE proposes.
         users: with a held-out item.
         samples: numbers of users whose mean was taken, too.
@@ -79,11 +82,43 @@ class Header(Stored):
 
     FORMAT: ClassVar[int] = 1
     study: str
-    definition: Definition
+    dataset: str
+    space: str
+    objective: str
+    epochs: int
+    seed: int
+    data: dict[str, Any]
+    config: dict[str, Any]
     boxes: dict[str, str]
     startup: int
     users: int
     samples: list[int]
+
+    @classmethod
+    def of(cls, work: Workspace, startup: int, users: int, samples: list[int]) -> Header:
+        """Of a study that is recorded now."""
+        spec, definition = work.spec, work.definition()
+        parts = {"checksum": definition.checksum, "seen": definition.seen, "held_out": definition.held_out}
+        return cls(
+            study=spec.name,
+            dataset=definition.dataset,
+            space=spec.space.name,
+            objective=spec.objective,
+            epochs=spec.search.epochs,
+            seed=spec.search.seed,
+            data={**parts, "validation": definition.validation},
+            config=definition.config,
+            boxes={name: distribution_to_json(box) for name, box in spec.space.boxes().items()},
+            startup=startup,
+            users=users,
+            samples=samples,
+        )
+
+    def differs(self, other: Header) -> str:
+        """Where another header is different, in words; empty where it is not."""
+        mine, others = (dotted(header.to_dict()) for header in (self, other))
+        keys = [key for key in sorted(mine.keys() | others.keys()) if mine.get(key) != others.get(key)]
+        return "; ".join(f"{key} was {shown(mine.get(key))}, now {shown(others.get(key))}" for key in keys)
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """The boxes."""
@@ -100,7 +135,7 @@ class Recording:
     @property
     def label(self) -> str:
         """Data and loss, as tables call the group."""
-        return f"{self.header.definition.dataset} {self.header.definition.space['name']}"
+        return f"{self.header.dataset} {self.header.space}"
 
     @property
     def complete(self) -> list[Curve]:

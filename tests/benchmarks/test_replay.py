@@ -181,7 +181,7 @@ def test_agreement_says_where_the_final_best_stood():
 
 
 def tiny_recording() -> Recording:
-    header = recorder.Header.model_construct(study="tiny", definition=None, boxes={}, startup=2, users=40, samples=[10])
+    header = recorder.Header.model_construct(dataset="tiny", space="mml", startup=2, users=40, samples=[10])
     return Recording(header, [curve(number, values) for number, values in enumerate(RISING)])
 
 
@@ -226,20 +226,24 @@ def test_curves_are_those_that_the_search_reports(tiny: Path):
     (first,) = recorded(tiny, "one", 1).curves
     split = load_dataset("tiny", str(tiny / "data"))
     parts = split.hold_out(split.default_validation())
-    run = train(TrainConfig.from_dict(first.config), parts.seen, parts.held_out, metrics=("ndcg@20", "recall@20"))
+    run = train(
+        TrainConfig.from_dict(first.config), parts.seen, parts.held_out, evaluate_every=1, metrics=("ndcg@20", "recall@20")
+    )
     assert [round(one.metrics["ndcg@20"], 6) for one in run if one.metrics] == first.values[EVERYBODY]
 
 
 def test_another_space_of_a_study_is_a_recording_of_its_own(tiny: Path):
     spec = load_group(f"{tiny / 'tiny.yaml'}:ccl")
     assert (spec.name, spec.space.name) == ("tiny_ccl", "ccl")
-    assert (spec.search.epochs, spec.search.evaluate_every, spec.search.pruner.name) == (6, 1, "none")
+    assert (spec.search.epochs, spec.search.starts, spec.search.pruner.name) == (6, 0, "none")
 
 
 def test_a_recording_of_another_definition_is_not_continued(tiny: Path):
     recorded(tiny, "out", 1)
     (tiny / "tiny.yaml").write_text((tiny / "tiny.yaml").read_text().replace("1.0e-2", "2.0e-2"))
-    with pytest.raises(InputError, match=r"tiny.jsonl was recorded otherwise, config.learning_rate: was 0.01, now 0.02; move"):
+    with pytest.raises(
+        InputError, match=r"tiny.jsonl was recorded otherwise: config.learning_rate was 0.01, now 0.02; move it away"
+    ):
         recorded(tiny, "out", 2)
 
 
