@@ -135,7 +135,7 @@ def seconds_per_trial(storage: BaseStorage, sampler: str) -> float:
     study = optuna.load_study(study_name=NAME, storage=storage)
     budget = len(study.get_trials(deepcopy=False)) + MEASURED
     spec: StudySpec = stored_spec(study).override({"search.trials": budget, "search.sampler": {"name": sampler}})
-    study.sampler, study.pruner = make_sampler(spec.search), make_pruner(spec.search.pruner)
+    study.sampler, study.pruner = make_sampler(spec.search), make_pruner(spec.search.pruner, spec.search.epochs)
     scheduler = Scheduler(study, spec, GivenCurves(), NoProgress(), Stopper())  # type: ignore[arg-type]
     began = time.process_time()
     scheduler.run()

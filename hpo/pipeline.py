@@ -9,8 +9,11 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli.console import RunProgress, SearchProgress, say, table
+from hpo.confirmation.contenders import best_label
+from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.stages import RUNS, Confirmer
 from hpo.confirmation.statistics import MIN_TEST_USERS
+from hpo.confirmation.wording import sentences
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import TRIALS, check_owner, claim, export_best, export_confirmed, export_trials, exported
 from hpo.reporting.overview import CAVEATS_TITLE
@@ -134,8 +137,12 @@ def search_study(
         job.checkpoints.sweep(study)
 
 
-def export_study(work: Workspace, study: optuna.Study, console: Console) -> None:
-    """Write the best trial's config and the table of trials, and say so."""
+def export_study(work: Workspace, study: optuna.Study, console: Console, widen: str) -> None:
+    """Write the best trial's config and the table of trials, and say so, with what its search gives rise to.
+
+    Args:
+        widen: as of `search_caveats`.
+    """
     path, trial = export_best(work, study)
     export_trials(study, work.folder / TRIALS)
     say(
@@ -143,6 +150,10 @@ def export_study(work: Workspace, study: optuna.Study, console: Console) -> None
         f"{work.spec.name}: best trial {trial.number}, validation {shown_metrics(trial, work.spec)}; "
         f"wrote {path} and {work.folder / TRIALS}",
     )
+    for line in sentences(
+        search_caveats(study, work.spec, best_label(work.spec, trial.number), widen=widen), work.spec.objective
+    ):
+        say(console, f"- {line}")
 
 
 def confirm_study(

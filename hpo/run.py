@@ -175,7 +175,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 )
             with while_it_exists(its_study, "exported", each.folder), each.alone("export") as alone:
                 if alone:
-                    export_study(each, its_study, console)
+                    export_study(each, its_study, console, widen=spec.name)
                     publish(each.spec, its_study, storage, each.output)
         if not arguments.search_only:
             with while_it_exists(study, "confirmed", work.folder), work.alone("confirm") as alone:

@@ -10,10 +10,11 @@ from enum import StrEnum
 
 from pydantic import BaseModel, JsonValue
 
-from hpo.confirmation.results import Finalist, Method, highest
+from hpo.confirmation.results import Finalist, Method, chosen_of
 from hpo.runs.store import BaselineResult
 from trainers.validation import SETTINGS
 
+MOST_POPULAR = "MostPop"  # the label of that baseline
 STILL_RISING = 0.01  # of a validation curve between its last two points, or by twice the epochs
 
 
@@ -26,10 +27,13 @@ class CaveatKind(StrEnum):
     PAPER_SETTINGS = "paper settings"  # of methods that are not tuned
     DIFFERENT_SETTINGS = "different settings"  # methods that differ in more than their loss
     SHORT_SEARCH = "short search"  # the sampler never learned
+    AT_RANGE_END = "at range end"  # the best of a search stand where what lies beyond was not tried
+    DIVERGED = "diverged"  # of what validation chose from
     NOT_SEARCHED_BY_ALL = "not searched by all"  # settings that untuned methods have from their file
     DATA_WARNING = "data warning"  # about the files
     RATINGS_UNUSED = "ratings unused"  # a low one counts like a high one
     TEST_DROPPED = "test dropped"  # pairs or users of the test split
+    FEW_VALIDATION_USERS = "few validation users"
     LAWS_DIFFER = "laws differ"  # how validation and test were drawn
     SPLITS_DIFFER = "splits differ"  # validation and test, in popularity
     TEST_READ_AGAIN = "test read again"
@@ -41,6 +45,7 @@ class CaveatKind(StrEnum):
     OTHER_REVISIONS = "other revisions"  # of the program trained or measured what is taken from the store
     MIXED_MACHINES = "mixed machines"
     MIXED_LIBRARIES = "mixed libraries"
+    BELOW_POPULARITY = "below popularity"  # less than what needs no user's taste
     BASELINE_AHEAD = "baseline ahead"
 
 
@@ -65,21 +70,35 @@ def caveats_of(
     search_epochs: int,
     objective: str,
 ) -> list[Caveat]:
-    """What the figures themselves give rise to: what tuning brought, what looks unfinished, what was mixed.
+    """What the figures of every method give rise to: what tuning brought, what diverged, what looks unfinished, what was mixed,
+    what is below a baseline.
 
     Args:
-        methods: all of them, the winner first.
-        validated: what validation chose from, for each method that was tuned, by its label.
+        methods: all of them, ours first.
+        validated: what validation chose from, for each method, by its label.
         search_epochs: of a trial of the search.
     """
-    chosen = {label: highest(finalists, objective, label) for label, finalists in validated.items()}
+    found = {label: chosen_of(finalists, objective) for label, finalists in validated.items()}
+    chosen = {label: finalist for label, finalist in found.items() if finalist is not None}
     unfinished = (_unfinished(label, finalist, search_epochs, objective) for label, finalist in chosen.items())
     return [
         *_tuning_gains(methods, validated, chosen, objective),
+        *(caveat for label, finalists in validated.items() if (caveat := _diverged(label, finalists)) is not None),
         *(caveat for caveat in unfinished if caveat is not None),
         *_mixed(methods),
-        *_baselines_ahead(methods[0], baselines, objective),
+        *_below_baselines(methods, baselines, objective),
     ]
+
+
+def _diverged(label: str, finalists: Sequence[Finalist]) -> Caveat | None:
+    """What of a method diverged on validation; there the others are left to be chosen."""
+    failed = [finalist for finalist in finalists if finalist.failure]
+    if not failed:
+        return None
+    first = failed[0]
+    lost = sum(not metrics for metrics in first.by_seed.values())
+    facts: dict[str, JsonValue] = {"failed": len(failed), "of": len(finalists), "trial": first.trial, "failure": first.failure}
+    return Caveat(kind=CaveatKind.DIVERGED, subject=label, facts=facts | {"lost_seeds": lost, "seeds": len(first.by_seed)})
 
 
 def _tuning_gains(
@@ -106,7 +125,7 @@ def _tuning_gains(
 
 
 def _unfinished(label: str, chosen: Finalist, search_epochs: int, objective: str) -> Caveat | None:
-    """What shows that a tuned method's training was not finished.
+    """What shows that a method's training was not finished.
 
     At a constant rate that is the end of its validation curve. A rate that falls to zero flattens the end of every curve,
     finished or not: there, and where a curve has a single point, it is what the longer training of confirm has gained over that
@@ -158,9 +177,13 @@ def _mixed(methods: Sequence[Method]) -> Iterator[Caveat]:
             yield Caveat(kind=CaveatKind.MIXED_LIBRARIES, subject=engine, facts={"found": [*sorted(versions)]})
 
 
-def _baselines_ahead(first: Method, baselines: Sequence[BaselineResult], objective: str) -> Iterator[Caveat]:
-    for other in baselines:
-        if not first.failure and other.metrics[objective] > first.mean(objective):
-            facts: dict[str, JsonValue] = {"value": other.metrics[objective], "winner": first.label}
-            facts["winner_value"] = first.mean(objective)
-            yield Caveat(kind=CaveatKind.BASELINE_AHEAD, subject=other.label, facts=facts)
+def _below_baselines(methods: Sequence[Method], baselines: Sequence[BaselineResult], objective: str) -> Iterator[Caveat]:
+    """Methods that popularity alone is ahead of, and others that the best baseline is ahead of."""
+    popular = next((other for other in baselines if other.label == MOST_POPULAR), None)
+    best = max(baselines, key=lambda other: other.metrics[objective], default=None)
+    for method in methods:
+        for kind, other in ((CaveatKind.BELOW_POPULARITY, popular), (CaveatKind.BASELINE_AHEAD, best)):
+            if other and not method.failure and method.mean(objective) < other.metrics[objective]:
+                facts: dict[str, JsonValue] = {"baseline": other.label, "baseline_value": other.metrics[objective]}
+                yield Caveat(kind=kind, subject=method.label, facts=facts | {"value": method.mean(objective)})
+                break

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
+from hpo.confirmation.statistics import MIN_TEST_USERS
 from hpo.study.workspace import Workspace
 from trainers import Interactions
 from trainers.data.facts import DataFacts, TestFacts
@@ -23,6 +24,9 @@ def data_caveats(work: Workspace, test: Interactions, about_test: TestFacts) -> 
         yield Caveat(kind=CaveatKind.DATA_WARNING, subject=name, facts={"warning": warning})
     if facts.unused_ratings:
         yield Caveat(kind=CaveatKind.RATINGS_UNUSED, subject=name)
+    users = work.split[1].n_users_with_pairs
+    if users < MIN_TEST_USERS:
+        yield Caveat(kind=CaveatKind.FEW_VALIDATION_USERS, subject=name, facts={"users": users})
     yield from _dropped_from_test(name, about_test)
     yield from _unlike_laws(name, work.validation.name, facts)
     yield from distribution_shift(name, *work.split, work.dataset.train, test, _remedy(work.validation.name, facts))

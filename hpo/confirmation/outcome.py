@@ -14,7 +14,7 @@ from hpo.confirmation.results import Finalist, Method, chosen_of, highest
 from hpo.confirmation.statements import statements, winner_said
 from hpo.confirmation.statistics import Comparison
 from hpo.confirmation.winner import Decision, decide
-from hpo.confirmation.wording import sentence
+from hpo.confirmation.wording import sentences
 from hpo.runs.provenance import Provenance
 from hpo.runs.store import BaselineResult
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
@@ -156,8 +156,8 @@ class Confirmation(Stored):
         return [winner_said(self.decision, self.objective), *said]
 
     def sentences(self) -> list[str]:
-        """The caveats, a sentence each."""
-        return [sentence(caveat, self.objective) for caveat in self.caveats]
+        """The caveats in words."""
+        return sentences(self.caveats, self.objective)
 
     def write(self, folder: Path) -> Path:
         """Write confirm.yaml, sealed: a figure that was edited must not pass for a measured one.

@@ -12,41 +12,20 @@ from optuna.storages import BaseStorage
 from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
-from hpo.confirmation.results import NO_SEARCH, Finalist, SearchCost, highest, search_cost
+from hpo.confirmation.contenders import Contender, title, tuned_contender
+from hpo.confirmation.results import Finalist, highest, search_cost
 from hpo.runtime.text import counted
 from hpo.study.definition import Difference, differences, stored_definition
 from hpo.study.owner import while_it_exists
 from hpo.study.spec import StudySpec
-from hpo.study.starts import starts_of
 from hpo.study.stored import stored_spec
 from hpo.study.trials import best_trials
 from hpo.study.workspace import Workspace
 from trainers import TrainConfig
 from trainers.config import dotted
 from trainers.errors import InputError
-from trainers.losses import LOSSES
-from trainers.published import USUAL
 
 Select = Callable[[optuna.Study, StudySpec], list[Finalist]]
-
-
-@dataclass(frozen=True)
-class Contender:
-    """What enters stage 2 of confirm.
-
-    Attributes:
-        n_seeds: how many it is trained over there.
-        search: what finding the config took; nothing for a published one.
-        study: whose search has found it; empty for a published one.
-        finalists: from what stage 1 chose it; nothing for a published one.
-    """
-
-    label: str
-    config: TrainConfig
-    n_seeds: int
-    search: SearchCost = NO_SEARCH
-    study: str = ""
-    finalists: Sequence[Finalist] = ()
 
 
 BUDGET_TOLERANCE = 0.1  # budgets within 10 % count as equal: n workers may overshoot by n - 1 trials
@@ -95,23 +74,15 @@ class Rivals:
         return kept, [*caveats, *self._caveats(ours, kept)]
 
     def _published(self, spec: StudySpec) -> list[Contender]:
-        published = spec.published(self.work.spec.confirm.epochs, 0)
-        return [] if published is None else [self._contender(spec, published[1], published[0])]
+        published, (n_seeds, fewer) = spec.published(self.work.spec.confirm.epochs, 0), self._seeds(spec)
+        return [] if published is None else [Contender(f"{title(spec)} {published[1]}{fewer}", published[0], n_seeds)]
 
-    def _contender(
-        self,
-        spec: StudySpec,
-        kind: str,
-        config: TrainConfig,
-        search: SearchCost = NO_SEARCH,
-        study: str = "",
-        finalists: Sequence[Finalist] = (),
-    ) -> Contender:
-        """A config over as many seeds as ours, or over fewer, and labelled so, where the plan has fewer for its loss."""
+    def _seeds(self, spec: StudySpec) -> tuple[int, str]:
+        """Over how many seeds a rival is trained, ours or fewer where the plan has fewer for its loss, and what its label then
+        says."""
         plan = self.work.spec.confirm
         n_seeds = min(plan.seeds, plan.rival_seeds.get(spec.space.loss_name, plan.seeds))
-        fewer = f" ({counted(n_seeds, 'seed')}, not {plan.seeds})" if n_seeds < plan.seeds else ""
-        return Contender(f"{title(spec)} {kind}{fewer}", config, n_seeds, search, study, finalists)
+        return n_seeds, f" ({counted(n_seeds, 'seed')}, not {plan.seeds})" if n_seeds < plan.seeds else ""
 
     @cached_property
     def _n_trials(self) -> int:
@@ -138,10 +109,11 @@ class Rivals:
         finalists = self.select(study, theirs)
         if all(finalist.failure for finalist in finalists):
             return NotTuned("diverged")
-        chosen, cost = highest(finalists, self.work.spec.objective, rival.name), search_cost(study)
-        unlike_budget = abs(cost.trials - self._n_trials) > BUDGET_TOLERANCE * self._n_trials
-        budget = f" ({counted(cost.trials, 'trial')}, not {self._n_trials})" if unlike_budget else ""
-        return self._contender(rival, f"tuned{budget}", chosen.config, cost.with_selection(finalists), rival.name, finalists)
+        trials, (n_seeds, fewer) = search_cost(study).trials, self._seeds(rival)
+        unlike_budget = abs(trials - self._n_trials) > BUDGET_TOLERANCE * self._n_trials
+        budget = f" ({counted(trials, 'trial')}, not {self._n_trials})" if unlike_budget else ""
+        label = f"{title(rival)} tuned{budget}{fewer}"
+        return tuned_contender(label, study, theirs, finalists, n_seeds, self.work.spec)
 
     def _unlike(self, study: optuna.Study, asked: StudySpec) -> list[Difference]:
         """Where a rival's study differs from what is asked for: what its name or file stands for, with our budget and data.
@@ -153,15 +125,12 @@ class Rivals:
 
     def _caveats(self, ours: Contender, others: Sequence[Contender]) -> Iterator[Caveat]:
         """What the reader must know of how the configs came to be."""
-        spec, some_untuned = self.work.spec, any(not other.finalists for other in others)
+        spec, some_untuned = self.work.spec, any(not other.is_tuned for other in others)
         if some_untuned:
             yield Caveat(kind=CaveatKind.PAPER_SETTINGS, subject=spec.name)
         yield from _model_differences(ours, others, searched=spec.space.also)
-        sampler = spec.search.sampler
-        starts, _ = starts_of(spec)
-        if sampler.never_learns(self._n_trials, len(starts)):
-            facts: dict[str, JsonValue] = {"trials": self._n_trials, "random_trials": len(starts) + sampler.n_startup_trials}
-            yield Caveat(kind=CaveatKind.SHORT_SEARCH, subject=sampler.name, facts=facts)
+        for each in (ours, *others):
+            yield from each.caveats
         if spec.space.also and some_untuned:
             yield Caveat(kind=CaveatKind.NOT_SEARCHED_BY_ALL, subject=spec.name, facts={"fields": [*spec.space.also]})
 
@@ -177,10 +146,10 @@ def _not_tuned(rival: StudySpec, why: NotTuned, compared: bool) -> Caveat:
 
 def _without_duplicates(ours: Contender, others: Sequence[Contender], objective: str) -> tuple[list[Contender], list[Caveat]]:
     """The others without published configs that a search has found, too, and a caveat for each of those."""
-    tuned = [ours, *(other for other in others if other.finalists)]
+    tuned = [ours, *(other for other in others if other.is_tuned)]
     kept, caveats = [], []
     for other in others:
-        same = None if other.finalists else next((one for one in tuned if one.config.same_but_seed(other.config)), None)
+        same = None if other.is_tuned else next((one for one in tuned if one.config.same_but_seed(other.config)), None)
         if same is None:
             kept.append(other)
         else:
@@ -223,11 +192,3 @@ def _settings_besides_loss(config: TrainConfig, searched: Sequence[str]) -> dict
     return {
         key: value for key, value in dotted(config.to_dict()).items() if key not in left_out and not key.startswith("loss.")
     }
-
-
-def title(spec: StudySpec) -> str:
-    """The loss, with its encoder and negatives where they are not the usual ones."""
-    encoder, negatives = spec.model
-    unusual = [encoder] if encoder != USUAL[0] else []
-    unusual += [f"{negatives} negatives"] if negatives != USUAL[1] else []
-    return LOSSES[spec.space.loss_name].__name__ + (f" ({', '.join(unusual)})" if unusual else "")

@@ -11,11 +11,12 @@ import optuna
 from optuna.storages import BaseStorage
 
 from hpo.confirmation.caveats import caveats_of, other_revisions
+from hpo.confirmation.contenders import Contender, title, tuned_contender
 from hpo.confirmation.data_caveats import data_caveats
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.confirmation.reading_log import log_reading, readings_of_other_studies
-from hpo.confirmation.results import Finalist, Method, highest, mean_of, search_cost
-from hpo.confirmation.rivals import Contender, Rivals, title
+from hpo.confirmation.results import Finalist, Method, mean_of, search_cost
+from hpo.confirmation.rivals import Rivals
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Floats, Measured, compare
 from hpo.runs.provenance import provenance
 from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunStore
@@ -59,9 +60,7 @@ class Confirmer:
         spec, test = self.work.spec, self._test  # a broken file shows before training
         n_trials = search_cost(study).trials
         finalists = self._select(study, spec)
-        chosen = highest(finalists, spec.objective, spec.name)
-        cost = search_cost(study).with_selection(finalists)
-        ours = Contender(f"{title(spec)} tuned", chosen.config, spec.confirm.seeds, cost, spec.name, finalists)
+        ours = tuned_contender(f"{title(spec)} tuned", study, spec, finalists, spec.confirm.seeds, spec)
         others, caveats = Rivals(self.work, study, self.storage, self._select).of(ours)
         compared = [ours, *others]
         validated = {one.label: [*one.finalists] or [self._validated(one)] for one in compared}

@@ -11,7 +11,7 @@ from hpo.confirmation.results import Method
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Evidence, Word
 from hpo.confirmation.winner import Decision
 from hpo.runs.store import BaselineResult
-from hpo.runtime.text import listed
+from hpo.runtime.text import counted, listed
 
 WINNER = "winner.yaml"
 
@@ -53,8 +53,13 @@ def statements(
     tuned = {method.label for method in methods if method.is_tuned}
     tuned_first = sorted(comparisons, key=lambda comparison: comparison.rival not in tuned)
     said += [verdict(comparison, objective) for comparison in tuned_first]
-    failed = [method for method in methods if method.failure]
-    return said + [f"{method.label} diverged on train + validation: {method.failure}" for method in failed]
+    return said + [_failed(method) for method in methods if method.failure]
+
+
+def _failed(method: Method) -> str:
+    lost = sum(not metrics for metrics in method.by_seed.values())
+    seeds = f" in {lost} of {counted(len(method.by_seed), 'seed')}" if lost else ""
+    return f"{method.label} diverged on train + validation{seeds}: {method.failure}"
 
 
 def _highest(best: Method, baselines: Sequence[BaselineResult], objective: str) -> str:

@@ -1,19 +1,17 @@
-"""Every caveat as a sentence; `hpo.confirmation.statements` has the others.
+"""Caveats as sentences; those on data are in `data_wording`, the verdict is in `statements`.
 
 tests/hpo/confirmation/wording.txt holds each of them once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
-from hpo.runtime.text import counted
+from hpo.confirmation.data_wording import DATA_WORDING, Facts
+from hpo.runtime.text import counted, listed
 
-Facts = dict[str, Any]
 RETRAIN = "to train them again, delete the folder runs of every study in the output folder: they lend each other runs"
-CHECKSUM_LENGTH = 12  # characters shown of a checksum
 REVISION_LENGTH = 12  # characters shown of a git revision
 WHY_NOT_TUNED = {
     "has not run": "has not run",
@@ -22,27 +20,40 @@ WHY_NOT_TUNED = {
     "cannot be searched": "cannot be searched with this study's budget and data: {details}",
     "differs": "was searched with other settings: {details}",
 }
-LAWS = {
-    "random": "drawn at random",
-    "last": "the last interactions of each user",
-    "leave_one_out": "the last interaction of each user",
-    "time": "what came after one moment",
-    "popularity": "drawn so that rare items come as often as popular ones",
-    "file": "a file of which nobody has said how it was made",
+
+
+# Caveats that several methods may have are said once, with all of them, where these facts are the same.
+TOGETHER: dict[CaveatKind, tuple[str, ...]] = {
+    CaveatKind.SHORT_SEARCH: ("sampler", "random_trials"),
+    CaveatKind.CURVE_RISES: ("from_epoch", "to_epoch"),
+    CaveatKind.LONGER_TRAINING_HELPED: ("search_epochs", "epochs"),
+    CaveatKind.BELOW_POPULARITY: ("baseline",),
+    CaveatKind.BASELINE_AHEAD: ("baseline",),
 }
-SPLIT_REMEDIES = {  # by the validation split that may be more like the test split
-    "last": "; the data have an order, so hold out the last interactions (validation: {name: last})",
-    "random": "; hold out at random, too (validation: {name: random})",
-    "time": "; hold out from one moment on, too (validation: {name: time})",
-    "none": "; the data allow no validation that is more like it, so read the figures of the published settings, too",
-    "alike": "; both were made in the same way, so this is what the data are like: read the published settings' figures, too",
-}
-UNFINISHED = "; its training may not have been finished: try more epochs (--confirm-epochs) or a higher learning rate"
+
+
+def sentences(caveats: Iterable[Caveat], objective: str) -> list[str]:
+    """The caveats of a study with this objective in words; those that several methods have, see TOGETHER, in one sentence."""
+    groups: dict[Hashable, list[Caveat]] = {}
+    for number, caveat in enumerate(caveats):
+        same = TOGETHER.get(caveat.kind)
+        key = number if same is None else (caveat.kind, *(str(caveat.facts[name]) for name in same))
+        groups.setdefault(key, []).append(caveat)
+    said = []
+    for first, *others in groups.values():
+        together = {"objective": objective, "each": [caveat.facts for caveat in (first, *others)]}
+        said.append(WORDING[first.kind](listed(caveat.subject for caveat in (first, *others)), first.facts | together))
+    return said
 
 
 def sentence(caveat: Caveat, objective: str) -> str:
-    """A caveat of a study with this objective, in one sentence."""
-    return WORDING[caveat.kind](caveat.subject, caveat.facts | {"objective": objective})
+    """One caveat of a study with this objective, in one sentence."""
+    return sentences([caveat], objective)[0]
+
+
+def _each(facts: Facts, name: str, form: str = ".4f") -> str:
+    """A fact of all methods that a sentence is about."""
+    return listed(format(each[name], form) for each in facts["each"])
 
 
 def _not_tuned(subject: str, facts: Facts) -> str:
@@ -94,9 +105,42 @@ def _different_settings(subject: str, facts: Facts) -> str:
 
 
 def _short_search(subject: str, facts: Facts) -> str:
+    searches, are = ("search", "is") if len(facts["each"]) == 1 else ("searches", "are")
     return (
-        f"the search of {facts['trials']} trials is no longer than the {facts['random_trials']} that sampler {subject} draws "
-        "at random before it learns: search longer before you trust a comparison of tuned methods"
+        f"the {searches} of {subject} ({_each(facts, 'trials', 'd')} trials) {are} no longer than the {facts['random_trials']} "
+        f"that sampler {facts['sampler']} has before it learns, queued or drawn at random: search longer before you trust a "
+        "comparison of tuned methods"
+    )
+
+
+def _at_range_end(subject: str, facts: Facts) -> str:
+    ends = "; ".join(_end(subject, **end) for end in facts["ends"])
+    ranges = "wider ranges" if len(facts["ends"]) > 1 else "a wider range"
+    return f"{ends}: a better config may lie outside; search {ranges}: {facts['command']}"
+
+
+def _end(
+    subject: str, name: str, value: float, low: float, high: float, end: str, trials: int, of: int, is_chosen: bool
+) -> str:
+    where = f"at the {end} end of its range ({_number(low)} to {_number(high)})"
+    if is_chosen:
+        others = f", as in {trials} of the best {counted(of, 'trial')}" if trials > 1 else ""
+        return f"{name} of {subject} is {_number(value)}, {where}{others}"
+    return f"{name} of {trials} of the best {counted(of, 'trial')} of {subject} is {where}, such as {_number(value)}"
+
+
+def _number(value: float) -> str:
+    """`10,000`, `0.0125`, `1e-05`."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _diverged(subject: str, facts: Facts) -> str:
+    seeds = f"in {facts['lost_seeds']} of {counted(facts['seeds'], 'seed')}" if facts["seeds"] else "there"
+    if facts["trial"] is None:
+        return f"{subject} diverged on validation at full epochs, {seeds} ({facts['failure']}), so it cannot win"
+    return (
+        f"{facts['failed']} of the {facts['of']} configs that validation chose {subject} from diverged at full epochs, such as "
+        f"trial {facts['trial']}, {seeds} ({facts['failure']}): what is good for few epochs need not last"
     )
 
 
@@ -105,77 +149,25 @@ def _not_searched_by_all(subject: str, facts: Facts) -> str:
     return f"{fields}: searched for tuned methods only; the others have the values of their study file (see the report)"
 
 
-def _data_warning(subject: str, facts: Facts) -> str:
-    return f"data: {facts['warning']}"
-
-
-def _ratings_unused(subject: str, facts: Facts) -> str:
-    return (
-        "the data have ratings, and every line counts as a positive, low ratings too: to leave low ones out, set min_rating "
-        "(data: {min_rating: 4})"
-    )
-
-
-def _test_dropped(subject: str, facts: Facts) -> str:
-    return (
-        f"{facts['kept_users']:,} of {facts['users']:,} test users are left: of {facts['pairs']:,} test pairs "
-        f"{facts['unknown']:,} were dropped because their user or item is not in train, {facts['seen']:,} because they are "
-        "in train"
-    )
-
-
-def _laws_differ(subject: str, facts: Facts) -> str:
-    return (
-        f"validation is {LAWS[facts['validation']]}, the test split {LAWS[facts['test']]}: the validation winner need not win "
-        f"on test{SPLIT_REMEDIES[facts['remedy']]}"
-    )
-
-
-def _splits_differ(subject: str, facts: Facts) -> str:
-    how = "more" if facts["percent"] > 0 else "less"
-    return (
-        f"items of the test split are {abs(facts['percent']):.0f} % {how} popular than those of validation: they follow "
-        f"different distributions; the validation winner need not win on test{SPLIT_REMEDIES[facts['remedy']]}"
-    )
-
-
-def _test_read_again(subject: str, facts: Facts) -> str:
-    return (
-        f"the test split has been read for {facts['times']} comparisons of this study that differ in winner, rivals, seeds, "
-        "epochs or test data: the more of them, the less a verdict means"
-    )
-
-
-def _test_changed(subject: str, facts: Facts) -> str:
-    readings = {**facts["before"], facts["now"]: facts["times"]}
-    shown = ", ".join(f"{counted(times, 'reading')} of {test[:CHECKSUM_LENGTH]}" for test, times in readings.items())
-    return (
-        f"the test data are not those that an earlier confirm has read (by checksum: {shown}, the last being what they are "
-        "now): figures on other test data are not comparable with these"
-    )
-
-
-def _test_read_for_others(subject: str, facts: Facts) -> str:
-    return (
-        f"the test split has been read for other studies of these data, too ({', '.join(facts['studies'])}): to "
-        "report only the best of these verdicts is selection on the test split"
-    )
-
-
 def _tuning_gain(subject: str, facts: Facts) -> str:
     validation, test = (f"{facts[f'{split}_percent']:+.1f} % on {split}" for split in ("validation", "test"))
     return f"{subject} against {facts['over']}: {validation} (used to choose it), {test}"
 
 
 def _curve_rises(subject: str, facts: Facts) -> str:
-    span = f"from epoch {facts['from_epoch']} to {facts['to_epoch']}"
-    return f"{subject}: validation {facts['objective']} still rose by {facts['percent']:.1f} % {span}{UNFINISHED}"
+    rise = f"still rose by {_each(facts, 'percent', '.1f')} % from epoch {facts['from_epoch']} to {facts['to_epoch']}"
+    return f"{subject}: validation {facts['objective']} {rise}{_unfinished(facts)}"
 
 
 def _longer_training_helped(subject: str, facts: Facts) -> str:
-    before = f"{facts['search_value']:.4f} when trained for {facts['search_epochs']} epochs"
-    after = f"{facts['value']:.4f} for {facts['epochs']}"
-    return f"{subject}: validation {facts['objective']} was {before} and {after}{UNFINISHED}"
+    before = f"{_each(facts, 'search_value')} when trained for {facts['search_epochs']} epochs"
+    after = f"{_each(facts, 'value')} for {facts['epochs']}"
+    return f"{subject}: validation {facts['objective']} was {before} and {after}{_unfinished(facts)}"
+
+
+def _unfinished(facts: Facts) -> str:
+    its = "its" if len(facts["each"]) == 1 else "their"
+    return f"; {its} training may not have been finished: try more epochs (--confirm-epochs) or a higher learning rate"
 
 
 def _other_revisions(subject: str, facts: Facts) -> str:
@@ -206,35 +198,41 @@ def _mixed_libraries(subject: str, facts: Facts) -> str:
     )
 
 
-def _baseline_ahead(subject: str, facts: Facts) -> str:
-    values = f"{facts['objective']} {facts['value']:.4f} and {facts['winner_value']:.4f}"
+def _below(subject: str, facts: Facts) -> str:
+    """Who is below which baseline, with figures."""
+    are = "is" if len(facts["each"]) == 1 else "are"
+    figures = f"{facts['objective']} {_each(facts, 'value')} against {facts['baseline_value']:.4f}"
+    return f"{subject} {are} below {facts['baseline']}, which is not trained: {figures}"
+
+
+def _below_popularity(subject: str, facts: Facts) -> str:
     return (
-        f"{subject}, without training, is ahead of {facts['winner']}: {values}; try more epochs or another learning rate "
-        "before you compare losses"
+        f"{_below(subject, facts)}; the same popular items for all would be better, so a comparison says nothing about the "
+        "loss: look at the learning rate and the epochs first"
     )
 
 
+def _baseline_ahead(subject: str, facts: Facts) -> str:
+    return f"{_below(subject, facts)}; try more epochs or another learning rate before you compare losses"
+
+
 WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
+    **DATA_WORDING,
     CaveatKind.NOT_TUNED: _not_tuned,
     CaveatKind.UNTUNED_RIVALS: _untuned_rivals,
     CaveatKind.FOUND_PUBLISHED: _found_published,
     CaveatKind.PAPER_SETTINGS: _paper_settings,
     CaveatKind.DIFFERENT_SETTINGS: _different_settings,
     CaveatKind.SHORT_SEARCH: _short_search,
+    CaveatKind.AT_RANGE_END: _at_range_end,
+    CaveatKind.DIVERGED: _diverged,
     CaveatKind.NOT_SEARCHED_BY_ALL: _not_searched_by_all,
-    CaveatKind.DATA_WARNING: _data_warning,
-    CaveatKind.RATINGS_UNUSED: _ratings_unused,
-    CaveatKind.TEST_DROPPED: _test_dropped,
-    CaveatKind.LAWS_DIFFER: _laws_differ,
-    CaveatKind.SPLITS_DIFFER: _splits_differ,
-    CaveatKind.TEST_READ_AGAIN: _test_read_again,
-    CaveatKind.TEST_CHANGED: _test_changed,
-    CaveatKind.TEST_READ_FOR_OTHERS: _test_read_for_others,
     CaveatKind.TUNING_GAIN: _tuning_gain,
     CaveatKind.CURVE_RISES: _curve_rises,
     CaveatKind.LONGER_TRAINING_HELPED: _longer_training_helped,
     CaveatKind.OTHER_REVISIONS: _other_revisions,
     CaveatKind.MIXED_MACHINES: _mixed_machines,
     CaveatKind.MIXED_LIBRARIES: _mixed_libraries,
+    CaveatKind.BELOW_POPULARITY: _below_popularity,
     CaveatKind.BASELINE_AHEAD: _baseline_ahead,
 }

@@ -14,14 +14,17 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.confirmation.outcome import Confirmation, DataCounts, confirmation
+from hpo.confirmation.contenders import best_label
+from hpo.confirmation.outcome import Confirmation, confirmation
 from hpo.confirmation.results import Method, SearchCost, chosen_of, search_cost
+from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.statements import WINNER
 from hpo.confirmation.statistics import Comparison, Word
-from hpo.confirmation.wording import LAWS
-from hpo.reporting.export import BEST, exported
+from hpo.confirmation.wording import sentences
+from hpo.reporting.export import BEST
+from hpo.reporting.protocol import protocol
 from hpo.runs.store import Beyond
-from hpo.runtime.text import counted, duration, finished_of
+from hpo.runtime.text import duration, finished_of
 from hpo.search.claims import is_dead
 from hpo.study.attributes import FAILURE
 from hpo.study.definition import stored_definition
@@ -29,7 +32,6 @@ from hpo.study.spec import StudySpec
 from hpo.study.stored import on_some_users
 from hpo.study.trials import best_trials, has_failed, shown_metrics, tally, trial_config
 from trainers.config import TrainConfig, dotted
-from trainers.data.options import ValidationSplit
 from trainers.metrics.definitions import Metric
 from trainers.metrics.gradient_share import HARDEST
 from trainers.text import visible
@@ -103,8 +105,13 @@ class Overview:
         return ["No verdict yet: the study has not been confirmed. What follows was measured on validation data."]
 
     def caveats(self) -> list[str]:
-        """The caveats of the verdict; empty before confirm."""
-        return self.confirmed.sentences() if self.confirmed else []
+        """The caveats of the verdict, before it those of the search."""
+        if self.confirmed:
+            return self.confirmed.sentences()
+        if self.best is None:
+            return []
+        found = search_caveats(self.study, self.spec, best_label(self.spec, self.best.number))
+        return sentences(found, self.spec.objective)
 
     def progress(self) -> str:
         """How far the search has come, in a sentence."""
@@ -132,51 +139,8 @@ class Overview:
 
     def facts(self) -> list[str]:
         """What was compared, how: one line each."""
-        search = self.spec.search
-        searched = "; ".join(f"{name} {range_}" for name, range_ in self.spec.space.ranges_said().items())
-        lines = [
-            f"Data: {self.spec.data_name}; held out for validation: {self._validation.said()}.",
-            f"Search: objective {self.spec.objective}, space {self.spec.space.name} ({searched}), "
-            f"{search.epochs} epochs a trial, sampler {search.sampler.name}, pruner {search.pruner.name}.",
-        ]
-        return lines + (self._confirm_facts(self.confirmed) if self.confirmed else [])
-
-    def _confirm_facts(self, confirmed: Confirmation) -> list[str]:
-        n_select = max(len(finalist.by_seed) for finalist in confirmed.finalists)
-        n_test = max(len(method.by_seed) for method in confirmed.methods)
-        data = confirmed.data
-        return [
-            f"Confirm: {counted(len(confirmed.finalists), 'config')} of this study x {counted(n_select, 'seed')} on "
-            "validation, those of tuned rivals and each published config, too; then what validation chooses of each, and the "
-            f"published ones, x {counted(n_test, 'seed')} on test, {confirmed.chosen.config.epochs} epochs each; test was read "
-            "once per run, at its last epoch. Validation chooses the winner among all of them, too, and test chooses nothing.",
-            f"Configs: {'; '.join(f'{name} holds {method.label}' for name, method in exported(confirmed).items())}.",
-            "The verdict is about the configs below, each tuned one found by one search: another search may find others.",
-            f"Data in numbers: {data.users:,} users; {data.items:,} items; {data.train:,} interactions to train on, "
-            f"{data.validation:,} for validation, {data.test:,} for the test; {data.users_with_test:,} users with test "
-            f"interactions; test split: {_test_split(data)}.",
-            *(f"Data: {sentence}." for sentence in data.facts.said()),
-            *self._dropped(data),
-        ]
-
-    @property
-    def _validation(self) -> ValidationSplit:
-        """How validation was held out; it is in the definition also where the study's file does not say it."""
-        return stored_definition(self.study.study_name, self.study.user_attrs).split_data.validation
-
-    def _dropped(self, data: DataCounts) -> list[str]:
-        about = data.about_test
-        lines = [f"Test: {sentence}." for sentence in (about.read, *about.warnings) if sentence]
-        if about.below_rating and data.facts.min_rating is not None:
-            lines.append(f"Test: {about.below_rating:,} interactions dropped, rated below {data.facts.min_rating:g}.")
-        if about.unknown or about.seen:
-            lines.append(
-                f"Test: {about.unknown:,} of {about.pairs:,} pairs dropped whose user or item is not in train, {about.seen:,} "
-                f"that are in train; {about.kept_users:,} of {about.users:,} users are left."
-            )
-        if data.validation_unknown:
-            lines.append(f"Validation: {data.validation_unknown:,} pairs dropped whose user or item is not known before.")
-        return lines
+        definition = stored_definition(self.study.study_name, self.study.user_attrs)
+        return protocol(self.spec, definition.split_data.validation, self.confirmed)
 
     def methods(self) -> list[list[str]]:
         """Rows under `method_columns`, empty before confirm."""
@@ -269,13 +233,6 @@ class Overview:
         if self.caveats():
             lines += [f"## {CAVEATS_TITLE}", "", *(f"- {plain(sentence)}" for sentence in self.caveats()), ""]
         return "\n".join(lines)
-
-
-def _test_split(data: DataCounts) -> str:
-    """How the test split was made."""
-    made, moment = data.facts.made, data.about_test.moment
-    said = made.said() if made else LAWS[data.facts.law]
-    return said if moment is None else f"{said} ({moment:.0f})"
 
 
 def plain(text: str) -> str:

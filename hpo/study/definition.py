@@ -107,6 +107,7 @@ def definition_of(spec: StudySpec, data: SplitData, engine: str) -> Definition:
     probe = spec.train_config(spec.space.loss(spec.space.corner()), spec.search.epochs, spec.search.seed).to_dict()
     fixed["dataset"] = spec.data_name
     fixed["space"] |= {"also": sorted(spec.space.also), "ranges": spec.space.resolved_ranges()}
+    fixed["search"]["evaluation"] = spec.search.evaluation
     fixed["config"] = {key: value for key, value in probe.items() if key not in ("loss", "epochs", "seed")}
     return Definition(**fixed, **checksums, engine=engine)
 

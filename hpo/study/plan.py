@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -20,6 +21,8 @@ SHARE = 0.25  # of the training between two evaluations, which one of them may c
 # Scores that an evaluation computes while training computes one: MML on Yelp2018, numba, two cores; 31,668 users x 38,048 items
 # in 1.13 s, 1.1 million pairs x 101 in 1.25 s. Most losses and engines train more slowly: there an evaluation costs less.
 CHEAPER = 12
+
+WARMUP = 0.3  # of a trial's epochs
 
 Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - 1000)]  # confirm counts on from the search's seed
 NotNegative = Annotated[Whole, Field(ge=0)]
@@ -41,8 +44,8 @@ class PrunerSpec(BaseModel):
     """Who stops a trial: one whose best value so far is below the median (or percentile) of finished trials at that epoch.
 
     Attributes:
-        n_startup_trials: complete trials before anything is pruned.
-        n_warmup_steps: epochs that every trial may train.
+        n_startup_trials: complete trials, beside the starts, before anything is pruned.
+        n_warmup_steps: epochs that every trial may train; None for 30 % of a trial's (benchmarks/RESULTS.md has why).
         interval_steps: epochs between two looks at a trial.
         n_min_trials: values needed at an epoch before it counts.
         percentile: the best share that survives, for name percentile.
@@ -50,17 +53,21 @@ class PrunerSpec(BaseModel):
 
     model_config = FROZEN
     name: Literal["median", "percentile", "none"] = "median"
-    n_startup_trials: NotNegative = 10
-    n_warmup_steps: NotNegative = 8
+    n_startup_trials: NotNegative = 5
+    n_warmup_steps: NotNegative | None = None
     interval_steps: Count = 4
-    n_min_trials: Count = 5
+    n_min_trials: Count = 1
     percentile: Annotated[Real, Field(gt=0.0, lt=100.0)] = 75.0
 
+    def warmup(self, epochs: int) -> int:
+        """Epochs that a trial of so many may train, whatever it reaches."""
+        return math.ceil(WARMUP * epochs) if self.n_warmup_steps is None else self.n_warmup_steps
+
     def looks(self, epochs: int) -> range:
-        """The epochs at which it may prune a trial of so many, as Optuna counts them: n_warmup_steps, and every interval_steps
-        from there. Epoch 0 is not trained, and the last one ends the trial anyway.
+        """The epochs at which it may prune a trial of so many, as Optuna counts them: the last of the warm-up, and every
+        interval_steps from there. Epoch 0 is not trained, and the last one ends the trial anyway.
         """
-        first = self.n_warmup_steps or self.interval_steps
+        first = self.warmup(epochs) or self.interval_steps
         return range(0) if self.name == "none" else range(first, epochs, self.interval_steps)
 
 
@@ -111,7 +118,7 @@ class SearchPlan(BaseModel):
         if pruner.name == "none":
             return ""
         if not self.evaluate_at:
-            name, first = ("n_warmup_steps" if pruner.n_warmup_steps else "interval_steps"), self.evaluate_at.start
+            name, first = ("n_warmup_steps" if pruner.warmup(self.epochs) else "interval_steps"), self.evaluate_at.start
             return f"search.pruner.{name} is {first}, and a trial has {self.epochs} epochs; lower it to prune"
         if self.trials <= pruner.n_startup_trials + queued:
             after = f" after {counted(queued, 'queued one')}" if queued else ""

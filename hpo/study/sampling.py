@@ -92,11 +92,11 @@ def make_sampler(plan: SearchPlan, lanes: int = 1) -> BaseSampler:
     return SeededByTrial(makers[plan.sampler.name], plan.seed)
 
 
-def make_pruner(spec: PrunerSpec) -> BasePruner:
-    """The pruner; `step` is the number of epochs trained."""
+def make_pruner(spec: PrunerSpec, epochs: int) -> BasePruner:
+    """The pruner of trials of so many epochs; `step` is the number of epochs trained."""
     if spec.name == "none":
         return optuna.pruners.NopPruner()
-    when = (0, spec.n_warmup_steps, spec.interval_steps)
+    when = (0, spec.warmup(epochs), spec.interval_steps)
     pruner: BasePruner
     if spec.name == "median":
         pruner = optuna.pruners.MedianPruner(*when, n_min_trials=spec.n_min_trials)

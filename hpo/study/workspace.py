@@ -193,7 +193,14 @@ class Workspace:
             InputError: it exists with another definition, or is damaged.
         """
         sampler = make_sampler(self.spec.search, self.lanes)
-        study = open_study(storage, self.spec.name, self.definition(), sampler, make_pruner(self.spec.search.pruner), **rename)
+        study = open_study(
+            storage,
+            self.spec.name,
+            self.definition(),
+            sampler,
+            make_pruner(self.spec.search.pruner, self.spec.search.epochs),
+            **rename,
+        )
         if EVALUATED_ON not in study.user_attrs:
             study.set_user_attr(EVALUATED_ON, [part.n_users_with_pairs for part in (self.sample, self.split[1])])
         study.set_user_attr(SPEC, StoredStudy(spec=self.spec, rivals=self.rivals).to_dict())

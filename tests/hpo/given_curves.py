@@ -76,7 +76,7 @@ def spec(trials: int, epochs: int = 4, **pruner: object) -> StudySpec:
 def scheduler(of: StudySpec, engine: GivenCurves, study: optuna.Study | None = None) -> Scheduler:
     study = study or optuna.create_study(direction="maximize")
     study.sampler = make_sampler(of.search, engine.lanes)
-    study.pruner = make_pruner(of.search.pruner)
+    study.pruner = make_pruner(of.search.pruner, of.search.epochs)
     return Scheduler(study, of, engine, Silent(), Stopper())
 
 

@@ -90,6 +90,15 @@ def test_laws_of_validation_and_test(tmp_path: Path, test: str, validation: str,
     assert found(work).get(CaveatKind.LAWS_DIFFER) == expected
 
 
+def test_few_validation_users_are_said(tmp_path: Path) -> None:
+    for users, expected in ((29, {"users": 29}), (30, None)):
+        path = tmp_path / f"{users}.csv"
+        lines = [f"{user},{item}" for user, item in train_pairs() if user < users]
+        path.write_text("\n".join(["user,item", *lines]) + "\n", encoding="utf-8")
+        work = workspace(tmp_path, dataset=str(path), data={"test": {"name": "random"}})
+        assert found(work).get(CaveatKind.FEW_VALIDATION_USERS) == expected
+
+
 def test_few_test_users_give_no_verdict(place: Place) -> None:
     """28 of the 48 lines of the test file are gone; each user of the rest has three pairs."""
     path = place.root / "data" / "tiny" / "test.txt"

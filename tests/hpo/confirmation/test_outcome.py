@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hpo.confirmation.caveats import Caveat, CaveatKind, caveats_of, other_revisions
+from hpo.confirmation.caveats import MOST_POPULAR, Caveat, CaveatKind, caveats_of, other_revisions
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.confirmation.results import Finalist, Method, SearchCost
 from hpo.confirmation.stages import compared_by_users
@@ -17,7 +18,8 @@ from hpo.runs.provenance import provenance
 from hpo.runs.store import BaselineResult, Beyond
 from hpo.study.definition import SplitData, definition_of
 from hpo.study.spec import StudySpec
-from trainers import TrainConfig
+from trainers import Interactions, TrainConfig
+from trainers.baselines import most_popular
 from trainers.data.facts import DataFacts, TestFacts
 from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
@@ -175,8 +177,35 @@ def test_baselines_are_shown_and_one_that_is_ahead_is_a_caveat():
     baselines = [baseline("MostPop", 0.05, 0.1), baseline("EASE", 0.3, 0.4)]
     found = outcome(method("A", 0.1), baselines=baselines)
     assert found.rows()[1:] == [["MostPop", "0.0500", "0.1000", "baseline"], ["EASE", "0.3000", "0.4000", "baseline"]]
-    expected = (CaveatKind.BASELINE_AHEAD, "EASE", {"value": 0.3, "winner": "A", "winner_value": 0.1})
+    expected = (CaveatKind.BASELINE_AHEAD, "A", {"baseline": "EASE", "value": 0.1, "baseline_value": 0.3})
     assert of_kinds(caveats_of([method("A", 0.1)], {}, baselines, 0, NDCG), *CaveatKind) == [expected]
+
+
+def test_each_method_below_popularity_or_else_below_the_best_baseline_is_named():
+    assert most_popular(Interactions.from_pairs(np.arange(2), np.arange(2), 2, 2)).label == MOST_POPULAR
+    baselines = [baseline(MOST_POPULAR, 0.05, 0.1), baseline("EASE", 0.3, 0.4)]
+    methods = [method("A", 0.31), method("B tuned", 0.2), method("C tuned", 0.04), method("D", failure="nan")]
+    found = [(kind, subject) for kind, subject, _ in of_kinds(caveats_of(methods, {}, baselines, 0, NDCG), *CaveatKind)]
+    assert found == [(CaveatKind.BASELINE_AHEAD, "B tuned"), (CaveatKind.BELOW_POPULARITY, "C tuned")]
+
+
+def test_what_diverged_on_validation_is_said_of_each_method():
+    lost = Finalist(3, CONFIG, 0.1, {101: {}, 102: {NDCG: 0.1}, 103: {}}, failure="nan in epoch 2")
+    validated = {"A": [on_validation(0, 0.3)], "B tuned": [on_validation(1, 0.2), lost], "C": [replace(lost, trial=None)]}
+    found = of_kinds(caveats_of([method("A", 0.1)], validated, [], 0, NDCG), *CaveatKind)
+    seeds = {"failure": "nan in epoch 2", "lost_seeds": 2, "seeds": 3, "failed": 1}
+    assert found == [
+        (CaveatKind.DIVERGED, "B tuned", {**seeds, "of": 2, "trial": 3}),
+        (CaveatKind.DIVERGED, "C", {**seeds, "of": 1, "trial": None}),
+    ]
+
+
+def test_the_curve_of_a_published_config_may_still_rise():
+    """It is measured on validation, too."""
+    published = replace(on_validation(0, 0.3), trial=None, search_value=0.0, curves={0: {1: 0.1, 2: 0.2}})
+    validated = {"A": [on_validation(0, 0.3)], "B published": [published]}
+    found = of_kinds(caveats_of([method("A", 0.1)], validated, [], 10, NDCG), *CaveatKind)
+    assert [(kind, subject) for kind, subject, _ in found if subject != "A"] == [(CaveatKind.CURVE_RISES, "B published")]
 
 
 def test_no_verdict_when_the_winner_diverges():

@@ -14,7 +14,7 @@ from hpo.confirmation.results import Finalist, Method, SearchCost
 from hpo.confirmation.statements import statements, winner_said
 from hpo.confirmation.statistics import Comparison, Evidence
 from hpo.confirmation.winner import decide
-from hpo.confirmation.wording import WHY_NOT_TUNED, WORDING, sentence
+from hpo.confirmation.wording import TOGETHER, WHY_NOT_TUNED, WORDING, sentence, sentences
 from hpo.runs.store import BaselineResult, Beyond
 from trainers import TrainConfig
 
@@ -22,6 +22,10 @@ GOLDEN = Path(__file__).with_name("wording.txt")
 OBJECTIVE = "ndcg@20"
 CONFIG = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}})
 DIFFERENCES: list[JsonValue] = [["config.score", "inner_product", "cosine"], ["search.epochs", 2, 3]]
+WIDEN = "python -m hpo.run --study yelp_mml --widen --trials 400"
+END: dict[str, JsonValue] = {"name": "negative_ratio", "value": 1.2, "low": 1.0, "high": 10_000.0, "end": "low"}
+END |= {"trials": 4, "of": 5, "is_chosen": True}
+DIVERGED: dict[str, JsonValue] = {"failed": 2, "of": 6, "failure": "nan in epoch 2", "lost_seeds": 1, "seeds": 3}
 AHEAD: dict[str, JsonValue] = {"published": "CCL published", "trial": 3, "search_value": 0.2, "chosen_search_value": 0.19}
 
 # One of each kind at least, and each turn that its sentence can take.
@@ -51,11 +55,26 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
         "MML tuned",
         {"methods": ["CCL tuned", "CCL published"], "differences": [["encoder.dim", 4, 8], ["negatives.count", 5, 7]]},
     ),
-    (CaveatKind.SHORT_SEARCH, "tpe", {"trials": 4, "random_trials": 20}),
+    (CaveatKind.SHORT_SEARCH, "MML tuned", {"sampler": "tpe", "trials": 4, "random_trials": 20}),
+    (CaveatKind.AT_RANGE_END, "MML tuned", {"command": WIDEN, "ends": [END]}),
+    (
+        CaveatKind.AT_RANGE_END,
+        "CCL tuned",
+        {
+            "command": WIDEN,
+            "ends": [
+                {**END, "name": "learning_rate", "value": 1.02e-5, "low": 1e-5, "high": 0.1, "trials": 1},
+                {**END, "name": "margin", "value": 0.97, "low": 0.0, "high": 0.99, "end": "high", "is_chosen": False},
+            ],
+        },
+    ),
+    (CaveatKind.DIVERGED, "CCL tuned", {**DIVERGED, "trial": 3}),
+    (CaveatKind.DIVERGED, "CCL published", {**DIVERGED, "trial": None, "failed": 1, "of": 1}),
     (CaveatKind.NOT_SEARCHED_BY_ALL, "yelp_mml", {"fields": ["learning_rate", "l2"]}),
     (CaveatKind.DATA_WARNING, "mine", {"warning": "3 lines have the user id NA, which counts as an id like any other"}),
     (CaveatKind.RATINGS_UNUSED, "mine", {}),
     (CaveatKind.TEST_DROPPED, "mine", {"pairs": 4000, "users": 326, "unknown": 3900, "seen": 2, "kept_users": 5}),
+    (CaveatKind.FEW_VALIDATION_USERS, "mine", {"users": 12}),
     (CaveatKind.LAWS_DIFFER, "mine", {"validation": "random", "test": "last", "remedy": "last"}),
     (CaveatKind.LAWS_DIFFER, "mine", {"validation": "last", "test": "random", "remedy": "random"}),
     (CaveatKind.LAWS_DIFFER, "electronic_temporal_mml", {"validation": "random", "test": "time", "remedy": "none"}),
@@ -82,7 +101,23 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     ),
     (CaveatKind.MIXED_MACHINES, "MML tuned", {"found": ["x86_64 CPU (znver4)", "x86_64 CPU (znver5)"]}),
     (CaveatKind.MIXED_LIBRARIES, "numba", {"found": ["numba 0.61.0, llvmlite 0.44.0", "numba 0.62.0, llvmlite 0.45.0"]}),
-    (CaveatKind.BASELINE_AHEAD, "EASE", {"value": 0.3, "winner": "MML tuned", "winner_value": 0.1}),
+    (CaveatKind.BELOW_POPULARITY, "CCL tuned", {"baseline": "MostPop", "value": 0.01, "baseline_value": 0.03}),
+    (CaveatKind.BASELINE_AHEAD, "MML tuned", {"baseline": "EASE", "value": 0.1, "baseline_value": 0.3}),
+]
+# What several methods have in common is said once.
+OF_SEVERAL: list[list[tuple[CaveatKind, str, dict[str, JsonValue]]]] = [
+    [(kind, subject, {**facts, **change}) for subject, change in (("A", {}), ("B", other), ("C", {}))]
+    for kind, facts, other in (
+        (CaveatKind.SHORT_SEARCH, {"sampler": "tpe", "trials": 4, "random_trials": 20}, {"trials": 3}),
+        (CaveatKind.CURVE_RISES, {"percent": 5.04, "from_epoch": 90, "to_epoch": 100}, {"percent": 2.0}),
+        (
+            CaveatKind.LONGER_TRAINING_HELPED,
+            {"search_value": 0.1, "search_epochs": 30, "value": 0.12, "epochs": 100},
+            {"search_value": 0.2, "value": 0.3},
+        ),
+        (CaveatKind.BELOW_POPULARITY, {"baseline": "MostPop", "value": 0.01, "baseline_value": 0.03}, {"value": 0.02}),
+        (CaveatKind.BASELINE_AHEAD, {"baseline": "EASE", "value": 0.1, "baseline_value": 0.3}, {"value": 0.2}),
+    )
 ]
 
 
@@ -128,6 +163,9 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
         said.append(f"statement: {winner_said(decide(given_methods, validated, baselines, objective), objective)}")
     caveats = [Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in CAVEATS]
     said += [f"{caveat.kind}: {sentence(caveat, objective)}" for caveat in caveats]
+    for each in OF_SEVERAL:
+        (one,) = sentences([Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in each], objective)
+        said.append(f"{each[0][0]}, several: {one}")
     return "\n".join(said) + "\n"
 
 
@@ -141,6 +179,17 @@ def test_sentences_name_the_objective_of_the_study() -> None:
 
 def test_every_kind_has_a_sentence_in_the_file() -> None:
     assert set(WORDING) == set(CaveatKind) == {kind for kind, _, _ in CAVEATS}
+    assert set(TOGETHER) == {each[0][0] for each in OF_SEVERAL}
+
+
+def test_what_differs_is_not_said_together():
+    facts: dict[str, JsonValue] = {"value": 0.1, "baseline_value": 0.3}
+    caveats = [
+        Caveat(kind=CaveatKind.BASELINE_AHEAD, subject=subject, facts={**facts, "baseline": baseline})
+        for subject, baseline in (("A", "EASE"), ("B", "MostPop"), ("C", "EASE"))
+    ]
+    said = sentences([caveats[0], Caveat(kind=CaveatKind.RATINGS_UNUSED, subject="s"), *caveats[1:]], OBJECTIVE)
+    assert [each.partition(" below")[0] for each in said[::2]] == ["A and C are", "B is"]
 
 
 def test_tuned_rivals_come_first() -> None:

@@ -103,7 +103,7 @@ def test_two_workers_that_ask_at_once_draw_other_points():
 
 @pytest.mark.parametrize("name", ["median", "percentile", "none"])
 def test_pruners(name: str):
-    pruner = make_pruner(PrunerSpec.model_validate({"name": name, "percentile": 60.0}))
+    pruner = make_pruner(PrunerSpec.model_validate({"name": name, "percentile": 60.0}), 30)
     expected = {"median": 50.0, "percentile": 60.0, "none": None}[name]
     assert getattr(getattr(pruner, "_pruner", None), "_percentile", None) == expected
 
@@ -114,7 +114,7 @@ def test_trials_are_evaluated_where_optuna_prunes(warmup: int, interval: int):
     are. Without a warm-up Optuna also looks at the first report of all."""
     epochs = 10
     plan = spec(1, epochs, n_startup_trials=1, n_min_trials=1, n_warmup_steps=warmup, interval_steps=interval).search
-    study = optuna.create_study(direction="maximize", pruner=make_pruner(plan.pruner))
+    study = optuna.create_study(direction="maximize", pruner=make_pruner(plan.pruner, epochs))
     steps, looks = range(1, epochs), list(plan.evaluate_at)
     study.add_trial(optuna.create_trial(value=1.0, intermediate_values=dict.fromkeys(steps, 1.0)))
     found = []

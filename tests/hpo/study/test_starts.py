@@ -100,7 +100,7 @@ def test_they_are_queued_once_and_kept_in_the_study():
 def test_the_first_trials_of_sampler_and_pruner_are_none_of_them(proposed: int):
     """Four starts, then so many random trials; only then TPE proposes, and what is below the median is pruned."""
     of = spec({"name": "sl"}, starts=3, sampler={"name": "tpe", "n_startup_trials": proposed})
-    pruner = make_pruner(PrunerSpec(n_startup_trials=proposed, n_warmup_steps=0, n_min_trials=1))
+    pruner = make_pruner(PrunerSpec(n_startup_trials=proposed, n_warmup_steps=0, n_min_trials=1), 1)
     study = optuna.create_study(direction="maximize", sampler=make_sampler(of.search), pruner=pruner)
     enqueue_starts(study, of)
     by_tpe, below_median = [], []

@@ -1,0 +1,63 @@
+"""What was compared and how, in sentences of a report."""
+
+from __future__ import annotations
+
+from hpo.confirmation.data_wording import LAWS
+from hpo.confirmation.outcome import Confirmation, DataCounts
+from hpo.reporting.export import exported
+from hpo.runtime.text import counted
+from hpo.study.spec import StudySpec
+from trainers.data.options import ValidationSplit
+
+
+def protocol(spec: StudySpec, validation: ValidationSplit, confirmed: Confirmation | None) -> list[str]:
+    """A line for each part of it; of confirm only where there is one."""
+    search = spec.search
+    searched = "; ".join(f"{name} {range_}" for name, range_ in spec.space.ranges_said().items())
+    lines = [
+        f"Data: {spec.data_name}; held out for validation: {validation.said()}.",
+        f"Search: objective {spec.objective}, space {spec.space.name} ({searched}), "
+        f"{search.epochs} epochs a trial, sampler {search.sampler.name}, pruner {search.pruner.name}.",
+    ]
+    return lines + (_of_confirm(confirmed) if confirmed else [])
+
+
+def _of_confirm(confirmed: Confirmation) -> list[str]:
+    n_select = max(len(finalist.by_seed) for finalist in confirmed.finalists)
+    n_test = max(len(method.by_seed) for method in confirmed.methods)
+    data = confirmed.data
+    return [
+        f"Confirm: {counted(len(confirmed.finalists), 'config')} of this study x {counted(n_select, 'seed')} on "
+        "validation, those of tuned rivals and each published config, too; then what validation chooses of each, and the "
+        f"published ones, x {counted(n_test, 'seed')} on test, {confirmed.chosen.config.epochs} epochs each; test was read "
+        "once per run, at its last epoch. Validation chooses the winner among all of them, too, and test chooses nothing.",
+        f"Configs: {'; '.join(f'{name} holds {method.label}' for name, method in exported(confirmed).items())}.",
+        "The verdict is about the configs below, each tuned one found by one search: another search may find others.",
+        f"Data in numbers: {data.users:,} users; {data.items:,} items; {data.train:,} interactions to train on, "
+        f"{data.validation:,} for validation, {data.test:,} for the test; {data.users_with_test:,} users with test "
+        f"interactions; test split: {_test_split(data)}.",
+        *(f"Data: {sentence}." for sentence in data.facts.said()),
+        *_dropped(data),
+    ]
+
+
+def _test_split(data: DataCounts) -> str:
+    """How the test split was made."""
+    made, moment = data.facts.made, data.about_test.moment
+    said = made.said() if made else LAWS[data.facts.law]
+    return said if moment is None else f"{said} ({moment:.0f})"
+
+
+def _dropped(data: DataCounts) -> list[str]:
+    about = data.about_test
+    lines = [f"Test: {sentence}." for sentence in (about.read, *about.warnings) if sentence]
+    if about.below_rating and data.facts.min_rating is not None:
+        lines.append(f"Test: {about.below_rating:,} interactions dropped, rated below {data.facts.min_rating:g}.")
+    if about.unknown or about.seen:
+        lines.append(
+            f"Test: {about.unknown:,} of {about.pairs:,} pairs dropped whose user or item is not in train, {about.seen:,} "
+            f"that are in train; {about.kept_users:,} of {about.users:,} users are left."
+        )
+    if data.validation_unknown:
+        lines.append(f"Validation: {data.validation_unknown:,} pairs dropped whose user or item is not known before.")
+    return lines

@@ -1,0 +1,72 @@
+"""What the trials of a search give rise to, for our study and for rivals, before and after confirm."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from hpo import report
+from hpo.confirmation.caveats import CaveatKind
+from hpo.confirmation.search_caveats import search_caveats
+from hpo.study.spec import StudySpec
+
+from ..conftest import Place
+from ..outcomes import facts, files
+
+NARROW = "n_margins: 2, also: [learning_rate], ranges: {negative_ratio: [2, 4], learning_rate: [1.0e-4, 2.0e-4]}"
+
+
+def ends(*weights: float, chosen: int | None = None) -> list[tuple[float, int, int, bool]]:
+    """(value, trials, of, is chosen) of CCL's weight at the low end, for trials that are worse and worse."""
+    spec = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "ccl"}})
+    study = optuna.create_study(direction="maximize")
+    for number, weight in enumerate(weights):
+        params = {"margin": 0.5, "negative_weight": weight}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=spec.space.boxes(), value=1.0 - number / 10))
+    found = [each for each in search_caveats(study, spec, "CCL tuned", chosen) if each.kind is CaveatKind.AT_RANGE_END]
+    assert all(each.subject == "CCL tuned" for each in found)
+    assert all(each.facts["command"] == f"python -m hpo.run --study x --widen --trials {2 * len(weights)}" for each in found)
+    return [(end["value"], end["trials"], end["of"], end["is_chosen"]) for each in found for end in each.facts["ends"]]  # type: ignore
+
+
+@pytest.mark.parametrize(
+    ("weights", "chosen", "expected"),
+    [
+        ((1.2, 100.0, 200.0, 300.0, 400.0, 1.1), None, [(1.2, 1, 5, True)]),
+        ((100.0, 1.2, 200.0, 300.0, 400.0, 1.1), 5, [(1.1, 1, 5, True)]),  # it was not among the best of the search
+        ((100.0, 1.2, 1.3, 1.4, 400.0), None, [(1.2, 3, 5, False)]),
+        ((100.0, 1.2, 1.3, 200.0, 400.0), None, []),
+        ((1.1, 1.2), None, [(1.1, 2, 2, True)]),
+        ((), None, []),
+    ],
+)
+def test_where_the_best_stand(weights: tuple[float, ...], chosen: int | None, expected: list[tuple[float, int, int, bool]]):
+    assert ends(*weights, chosen=chosen) == expected
+
+
+def test_short_searches_are_those_of_each_method(place: Place):
+    assert place.run("--tune-rivals", "--select-seeds", "1", "--confirm-seeds", "1") == 0
+    found = facts(place, CaveatKind.SHORT_SEARCH)
+    assert [subject for subject, _ in found] == ["MML tuned", "CCL tuned", "BSL tuned"]
+    assert all((each["sampler"], each["trials"]) == ("tpe", 4) for _, each in found)
+
+
+def test_the_end_of_a_range_is_said_after_the_search_in_its_report_and_in_the_verdict(
+    place: Place, capsys: pytest.CaptureFixture[str]
+):
+    """A rival is widened with our study, and so named by it."""
+    place.edit("n_margins: 2", NARROW)
+    place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [ccl]")
+    assert place.run("--search-only", "--tune-rivals", "--trials", "1") == 0
+    remedy = "python -m hpo.run --study tiny_mml --widen --trials 2"
+    said = [line for line in capsys.readouterr().out.splitlines() if "lie outside" in line]
+    assert [line.partition(" of ")[2][:11] for line in said] == ["MML (trial ", "CCL (trial "]
+    assert all(line.startswith("- ") and line.endswith(remedy) for line in said)
+    assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
+    assert all(said[0].removeprefix("- ") in text for text in files(place))
+    assert place.run("--trials", "1", "--select-seeds", "1", "--confirm-seeds", "1") == 0
+    found = facts(place, CaveatKind.AT_RANGE_END)
+    assert [subject for subject, _ in found] == ["MML tuned", "CCL tuned"]
+    assert all(each["command"] == remedy for _, each in found)
+    assert {end["name"] for _, each in found for end in each["ends"]} >= {"negative_ratio", "negative_weight"}
+    assert "negative_weight of CCL tuned is " in files(place)[0]
