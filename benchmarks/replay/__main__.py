@@ -15,8 +15,8 @@ from pathlib import Path
 import optuna
 from joblib import Parallel, delayed
 
-from benchmarks.replay.record import CONFIGS, record
-from benchmarks.replay.recordings import read_all
+from benchmarks.replay.record import record
+from benchmarks.replay.recordings import CONFIGS, read_all
 from benchmarks.replay.report import report
 from benchmarks.replay.simulate import ORDERS, play_all
 from hpo.runtime.signals import Stopper
@@ -41,7 +41,7 @@ def main() -> int:
     recorder.add_argument("--data-dir", metavar="DIR")
     recorder.add_argument("--configs", type=int, default=CONFIGS)
     player = commands.add_parser("simulate", help="play policies on what is recorded")
-    player.add_argument("studies", nargs="*", metavar="NAME", help="recordings; by default all")
+    player.add_argument("studies", nargs="*", metavar="NAME", help="recordings; by default all that are complete")
     player.add_argument("--orders", type=int, default=ORDERS, help="random orders of the trials")
     player.add_argument("--as-searched", action="store_true", help="TPE's proposals after the random ones")
     player.add_argument("--jobs", type=int, default=2, help="processes, a recording each")
@@ -51,9 +51,11 @@ def main() -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         if arguments.command == "simulate":
-            found = read_all(arguments.output, arguments.studies)
+            found, left_out = read_all(arguments.output, arguments.studies)
             played = [delayed(play_all)(one, arguments.orders, arguments.as_searched) for one in found]
             print(report(Parallel(arguments.jobs)(played)))
+            if left_out:
+                print(f"\nNot complete, and so left out: {', '.join(left_out)}")
             return 0
         with Stopper().catching() as stopper:
             for name in arguments.studies:

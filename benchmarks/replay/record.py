@@ -13,7 +13,7 @@ import optuna
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from benchmarks.replay.recordings import EVERYBODY, SUFFIX, Curve, Header, Recording, Short
+from benchmarks.replay.recordings import CONFIGS, EVERYBODY, SUFFIX, Curve, Header, Recording, Short
 from hpo.runtime.signals import Stopper
 from hpo.study.sampling import make_sampler
 from hpo.study.spec import StudySpec, load_spec
@@ -25,8 +25,7 @@ from trainers.errors import InputError
 from trainers.train import Run
 
 EPOCHS = 30
-CONFIGS = 40  # of a study
-STARTUP = 20  # of these at random, the others by TPE
+STARTUP = 20  # configs at random, the others by TPE
 SHORT_EPOCHS = (6, 10)
 SAMPLES = (1_000, 2_000, 5_000)  # users
 SAMPLE_SEED = 2024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ from trainers.text import shown
 from trainers.validation import SETTINGS, checked
 
 SUFFIX = ".jsonl"
+CONFIGS = 40  # of a study
 EVERYBODY = 0  # in place of a sample's size: all users
 
 
@@ -185,14 +187,17 @@ def _numbered(content: object) -> object:
     return {**content, **whole}
 
 
-def read_all(folder: Path, names: list[str]) -> list[Recording]:
-    """The recordings of a folder that have a complete curve: those named, or all of them.
+def read_all(folder: Path, names: Sequence[str], fewest: int = CONFIGS) -> tuple[list[Recording], list[str]]:
+    """The recordings of a folder: those named that have a curve, or all that have at least so many configs; and in words what
+    was left out.
 
     Raises:
         InputError: there is none, or one cannot be read.
     """
     paths = [folder / f"{name}{SUFFIX}" for name in names] or sorted(folder.glob(f"*{SUFFIX}"))
     found = [Recording.read(path) for path in paths]
-    if not any(recording.complete for recording in found):
-        raise InputError(f"{folder} has no recordings; make them with `python -m benchmarks.replay record`")
-    return [recording for recording in found if recording.complete]
+    chosen = [one for one in found if one.complete and (names or len(one.curves) >= fewest)]
+    if not chosen:
+        raise InputError(f"{folder} has no recordings of {fewest} configs; make them with `python -m benchmarks.replay record`")
+    left_out = [f"{one.header.study} ({len(one.curves)} configs)" for one in found if one not in chosen]
+    return chosen, left_out

@@ -16,8 +16,8 @@ from benchmarks.replay.recordings import Recording
 
 ORDERS = 200
 SEED = 7
-WARM_UPS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # of the epochs
-INTERVALS = (1, 2, 4)
+WARM_UPS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # of the epochs
+INTERVALS = (1, 2, 4, 8)
 STARTUPS = (5, 10)
 BUDGETS = (0.25, 0.5, 0.75, 1.0)  # of what all configs need without a policy
 NONE = "none"

@@ -249,7 +249,9 @@ def test_a_recording_of_another_definition_is_not_continued(tiny: Path):
 
 def test_what_is_recorded_can_be_played_and_reported(tiny: Path):
     recorded(tiny, "out", 4)
-    (found,) = read_all(tiny / "out", [])
+    recorded(tiny, "out", 1, study="tiny.yaml:ccl")
+    (found,), left_out = read_all(tiny / "out", [], fewest=4)
+    assert left_out == ["tiny_ccl (1 configs)"]
     text = report([play_all(found, orders=2), play_all(found, orders=2)])
     assert "| tiny mml | 4 | 200 |" in text
     assert "### tiny mml (mean ± standard error over 2 orders)" in text
@@ -272,5 +274,5 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path: Path, content: str, me
 
 
 def test_a_folder_without_recordings_is_refused(tmp_path: Path):
-    with pytest.raises(InputError, match="has no recordings; make them"):
+    with pytest.raises(InputError, match="has no recordings of 40 configs; make them"):
         read_all(tmp_path, [])
