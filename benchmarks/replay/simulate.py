@@ -64,7 +64,7 @@ def policies(pool: Pool) -> list[Policy]:
     """All that are compared."""
     epochs, lengths = pool.epochs, tuple(sorted(pool.curves[0].short))
     usual = Pruning(
-        "median as shipped: warm-up 8, evaluated every 2",
+        "median, warm-up 8, evaluated every 2 from 2, after 10",
         partial(MedianPruner, 10, 8, n_min_trials=5),
         tuple(range(2, epochs, 2)),
         10,
