@@ -8,6 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from benchmarks.replay.recordings import SUFFIX, Recording
 from hpo.confirmation.outcome import CONFIRM, Confirmation
 from hpo.replication.outcome import ReplicatedTable
 from hpo.reporting.export import BEST, CONFIGS, ExportedConfig
@@ -37,6 +38,8 @@ def read(path: Path) -> object:
         return ExportedConfig.read(path)
     if path.parent.name == "replicate" and path.suffix == ".yaml":
         return ReplicatedTable.read(path)
+    if path.parent.name == "replay" and path.suffix == SUFFIX:
+        return Recording.read(path)
     if path.parent.name == "baselines" and path.suffix == ".json":
         return RunStore(path.parent).read(path.name, BaselineResult, lambda found, table: found)
     if path.parent.name == "runs" and path.suffix in (".json", ".npz"):
@@ -59,6 +62,7 @@ def test_every_file_can_be_read(path: Path):
         (f"gowalla_mml/{BEST}", "config: {}\n"),
         ("replicate/mml_mf.yaml", "runs: []\n"),
         ("gowalla_mml/runs/baselines/ease.json", json.dumps({"label": "EASE"})),
+        ("replay/gowalla_mml.jsonl", "{}"),
         ("gowalla_mml/runs/0f.json", "{}"),
         ("gowalla_mml/notes.txt", "x"),
     ],

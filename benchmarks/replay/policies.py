@@ -1,0 +1,213 @@
+"""Ways to stop trials early, played on recorded curves: what each completes, and when."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Protocol
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from benchmarks.replay.recordings import EVERYBODY, Curve
+
+PRUNED = -math.inf
+Figures = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What a policy did with configs.
+
+    Attributes:
+        configs: those that ended, in this order; pruned ones too.
+        clock: seconds after which each ended.
+        values: the final value of each, PRUNED for what was not completed.
+        spent: seconds in all.
+    """
+
+    configs: NDArray[np.int64]
+    clock: Figures
+    values: Figures
+    spent: float
+
+    def best(self, budget: float = math.inf) -> float:
+        """The best value completed within so many seconds; PRUNED where there is none."""
+        return float(self.values[self.clock <= budget].max(initial=PRUNED))
+
+
+class Pool:
+    """The configs of a recording that can be played.
+
+    Args:
+        users: of validation, with a held-out item.
+
+    Attributes:
+        final: the value of each config (configs,).
+        train, fetch, rank: seconds of each epoch and of its evaluation (configs, epochs).
+        trained: seconds of training up to each epoch (configs, epochs).
+        full: seconds of each config without a policy: all epochs, evaluated once (configs,).
+    """
+
+    def __init__(self, curves: Sequence[Curve], users: int) -> None:
+        self.curves, self.users = list(curves), users
+        self.epochs = len(self.curves[0].train_seconds)
+        self.final: Figures = np.array([curve.final for curve in self.curves])
+        self.train: Figures = np.array([curve.train_seconds for curve in self.curves])
+        self.fetch: Figures = np.array([curve.fetch_seconds for curve in self.curves])
+        self.rank: Figures = np.array([curve.rank_seconds for curve in self.curves])
+        self.trained: Figures = np.cumsum(self.train, axis=1)
+        self.full: Figures = self.trained[:, -1] + self.fetch[:, -1] + self.rank[:, -1]
+
+    def __len__(self) -> int:
+        return len(self.curves)
+
+    def evaluating(self, config: int, epochs: Sequence[int], sample: int) -> float:
+        """Seconds of a config's evaluations after these epochs, on so many users."""
+        share = 1.0 if sample == EVERYBODY else sample / self.users
+        at = np.asarray(epochs, np.int64) - 1
+        return float((self.fetch[config, at] + share * self.rank[config, at]).sum())
+
+
+class Policy(Protocol):
+    """Decides which configs are trained to their end.
+
+    One that plans looks at all configs before it completes one, so that a budget says how many it starts with.
+    """
+
+    @property
+    def name(self) -> str:
+        """As tables show it."""
+
+    @property
+    def plans(self) -> bool:
+        """Whether it plans."""
+
+    def play(self, pool: Pool, order: Sequence[int]) -> Timeline:
+        """Its timeline on these configs, asked for in this order."""
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """One trial after the other, judged by one of Optuna's pruners where it is evaluated.
+
+    Attributes:
+        decisions: epochs after which a trial is evaluated, reported and judged; after the last one it is evaluated anyway.
+        sample: users that it is evaluated on before the last epoch.
+    """
+
+    name: str
+    make: Callable[[], BasePruner]
+    decisions: tuple[int, ...]
+    startup: int = 0
+    sample: int = EVERYBODY
+    plans: ClassVar[bool] = False
+
+    def play(self, pool: Pool, order: Sequence[int]) -> Timeline:
+        """As the search does it: report, ask, tell."""
+        study = optuna.create_study(direction="maximize", pruner=self.make())
+        lasted = [self._epochs(study, pool, config) for config in order]
+        seconds = []
+        for config, epochs in zip(order, lasted, strict=True):
+            before = [epoch for epoch in self.decisions if epoch <= epochs and epoch < pool.epochs]
+            end = [pool.epochs] if epochs == pool.epochs else []
+            evaluated = pool.evaluating(config, before, self.sample) + pool.evaluating(config, end, EVERYBODY)
+            seconds.append(float(pool.trained[config, epochs - 1]) + evaluated)
+        clock = np.cumsum(seconds)
+        done = np.array(lasted) == pool.epochs
+        return Timeline(np.array(order), clock, np.where(done, pool.final[list(order)], PRUNED), float(clock[-1]))
+
+    def _epochs(self, study: optuna.Study, pool: Pool, config: int) -> int:
+        """How many epochs a config gets. Pruners look at complete trials alone, so pruned ones are not kept."""
+        values = pool.curves[config].values[self.sample]
+        running = _running(len(study.get_trials(deepcopy=False)))
+        for epoch in self.decisions:
+            if epoch == pool.epochs:
+                break
+            running.intermediate_values[epoch] = values[epoch - 1]
+            if study.pruner.prune(study, running):
+                return epoch
+        reports = {**running.intermediate_values, pool.epochs: float(pool.final[config])}
+        study.add_trial(create_trial(value=float(pool.final[config]), intermediate_values=reports))
+        return pool.epochs
+
+
+def _running(number: int) -> FrozenTrial:
+    """A trial in progress. Trials that a study is asked for cost ten times as much; `test_replay` compares the two."""
+    trial = create_trial(state=TrialState.RUNNING)
+    trial.number, trial.datetime_start = number, datetime.now()
+    return trial
+
+
+@dataclass(frozen=True)
+class ConstantEpochs:
+    """All configs for so many epochs, then the best share of them to the end: the control of Egele et al., arXiv 2404.04111."""
+
+    name: str
+    epochs: int
+    share: float
+    plans: ClassVar[bool] = True
+
+    def play(self, pool: Pool, order: Sequence[int]) -> Timeline:
+        """The kept ones go on from where they were, best first."""
+        values = [pool.curves[config].values[EVERYBODY][self.epochs - 1] for config in order]
+        seconds = sum(
+            float(pool.trained[config, self.epochs - 1]) + pool.evaluating(config, [self.epochs], EVERYBODY) for config in order
+        )
+        kept = _best(order, values, self.share)
+        further = [
+            float(pool.trained[config, -1] - pool.trained[config, self.epochs - 1])
+            + pool.evaluating(config, [pool.epochs], EVERYBODY)
+            for config in kept
+        ]
+        return _completed(pool, kept, seconds, further)
+
+
+@dataclass(frozen=True)
+class ShortRuns:
+    """All configs for a few epochs to a rate of 0, the best share again for more, the best share of these to the end."""
+
+    name: str
+    lengths: tuple[int, ...]
+    share: float
+    plans: ClassVar[bool] = True
+
+    def play(self, pool: Pool, order: Sequence[int]) -> Timeline:
+        """Each longer run begins anew."""
+        kept, seconds = list(order), 0.0
+        for length in self.lengths:
+            runs = [pool.curves[config].short[length] for config in kept]
+            seconds += sum(run.train_seconds + run.rank_seconds for run in runs)
+            kept = _best(kept, [run.value for run in runs], self.share)
+        return _completed(pool, kept, seconds, [float(pool.full[config]) for config in kept])
+
+
+def _best(configs: Sequence[int], values: Sequence[float], share: float) -> list[int]:
+    """The best share of configs, at least one, best first; of equal ones the earlier."""
+    ranked = sorted(range(len(configs)), key=lambda position: (-values[position], position))
+    return [configs[position] for position in ranked[: max(1, round(share * len(configs)))]]
+
+
+def _completed(pool: Pool, configs: Sequence[int], before: float, seconds: Sequence[float]) -> Timeline:
+    clock = before + np.cumsum(seconds)
+    return Timeline(np.array(configs), clock, pool.final[list(configs)], float(clock[-1]))
+
+
+def best_within(policy: Policy, pool: Pool, order: Sequence[int], whole: Timeline, budget: float) -> float:
+    """The best value that a policy has completed within a budget of seconds; one that plans starts with as many of the first
+    configs as it can bring to its end, with all if it can. PRUNED where there is none."""
+    if not policy.plans or whole.spent <= budget:
+        return whole.best(budget)
+    fewest, most = 0, len(order)  # what fits, and what does not
+    while most - fewest > 1:
+        middle = (fewest + most) // 2
+        if policy.play(pool, order[:middle]).spent <= budget:
+            fewest = middle
+        else:
+            most = middle
+    return policy.play(pool, order[:fewest]).best(budget) if fewest else PRUNED
