@@ -10,8 +10,10 @@ from rich.console import Console
 
 from hpo.cli.console import RunProgress, SearchProgress, say, table
 from hpo.confirmation.contenders import best_label
+from hpo.confirmation.results import best_so_far
 from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.stages import RUNS, Confirmer
+from hpo.confirmation.statements import late_said
 from hpo.confirmation.statistics import MIN_TEST_USERS
 from hpo.confirmation.wording import sentences
 from hpo.reporting.dashboard_sync import publish
