@@ -161,11 +161,12 @@ def _run(arguments: argparse.Namespace) -> int:
     if not arguments.search_only:
         check_test_split(work, console)
     _check_writable(work.folder)
+    others = _other_specs(work, arguments, wide)  # a mistake there should not wait for the end of the search
     storage = open_storage(url)
     study = open_study(work, storage)
     go_on_from(wide, work, study, storage, console)
     with Stopper().catching() as stopper:
-        for each, its_study in chain([(work, study)], _other_studies(work, storage, arguments, wide)):
+        for each, its_study in chain([(work, study)], _other_studies(others, work, storage, arguments, wide)):
             if each is not work:
                 introduce(each, console)
             deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
@@ -191,17 +192,29 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _other_studies(
-    work: Workspace, storage: BaseStorage, arguments: argparse.Namespace, wide: Widened | None
-) -> Iterator[tuple[Workspace, optuna.Study]]:
-    """The repeats of the study, then the rivals' studies and theirs, to be searched with our budget: all rivals, or those that
-    were and go on in wider ranges. Their own rivals are not read: nobody asks for them here.
+def _other_specs(work: Workspace, arguments: argparse.Namespace, wide: Widened | None) -> list[tuple[StudySpec, str]]:
+    """The repeats of the study, then the rivals and theirs, to be searched with our budget: all rivals, or those that were and
+    go on in wider ranges; with each how the user gives it another name.
+
+    Raises:
+        InputError: a rival cannot be searched as our study is.
     """
     searches = work.spec.confirm.searches
     specs = [(spec, RENAME) for spec in work.spec.repeats(searches)[1:]]
     for rival in work.rivals:
         if arguments.tune_rivals or (wide is not None and rival.name in wide.originals):
             specs += [(spec, RENAME_RIVAL) for spec in rival.with_budget_of(work.spec).repeats(searches)]
+    return specs
+
+
+def _other_studies(
+    specs: Sequence[tuple[StudySpec, str]],
+    work: Workspace,
+    storage: BaseStorage,
+    arguments: argparse.Namespace,
+    wide: Widened | None,
+) -> Iterator[tuple[Workspace, optuna.Study]]:
+    """Their studies, opened one after the other. Their own rivals are not read: nobody asks for them here."""
     for spec, rename in specs:
         _worker_count(arguments, storage_url(arguments.storage, arguments.output))  # the cluster may have ended meanwhile
         its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device, rivals=())
@@ -239,7 +252,9 @@ def _widened(arguments: argparse.Namespace, url: str) -> Widened:
         )
     storage = open_storage(url, create=False)
     wide = widened(storage, arguments.study_name or stored_name(arguments.study))
-    original = wide.originals[wide.spec.name]
+    original = wide.originals.get(wide.spec.name)
+    if original is None:  # deleted since; the wider study has its trials
+        return wide
     finished = tally(find_study(storage, original).get_trials(deepcopy=False)).finished
     if (arguments.trials or wide.spec.search.trials) <= finished:
         raise InputError(

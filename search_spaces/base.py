@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from pydantic import field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
-from search_spaces.parameters import AtEnd, Choice, Parameter, Range, Searched, plain, said
+from search_spaces.parameters import AtEnd, Choice, Parameter, Range, Searched, hull, plain, said
 from trainers.config import TrainConfig
 from trainers.encoders import ENCODERS
 from trainers.errors import InputError, unknown
@@ -82,16 +82,19 @@ class Space(ABC):
         """The settings of the space called `name` that is searched like another one, and holds a published loss if there is
         one: the same fields beside the loss, and the same ranges of what both search."""
         known = {*cls.loss_parameters(name), *like.also}
-        ranges = {each: given for each, given in like.ranges_for_others().items() if each in known}
+        ranges = {each: given for each, given in like.ranges_for(name).items() if each in known}
         return {"name": name, "also": like.also, "ranges": ranges}
 
-    def ranges_for_others(self) -> dict[str, Range]:
-        """The ranges that this study gives, under the names that spaces of other losses have for the same thing."""
+    def ranges_for(self, space: str) -> dict[str, Range]:
+        """The ranges that this study gives, under the names that another space has for the same thing."""
         return {name: given for name, given in self.ranges.items() if name in self.also}
 
-    def own_ranges(self) -> dict[str, Range]:
-        """The ranges that this study gives for its loss's parameters."""
-        return {name: given for name, given in self.ranges.items() if name not in self.also}
+    def ranges_like(self, other: Space, theirs: Mapping[str, Range]) -> dict[str, Range]:
+        """This space's ranges where it is searched like another one that gives it `theirs`: of what both search beside their
+        losses those of the other; of the rest its own, as far as either reaches."""
+        own = {name: given for name, given in self.ranges.items() if name not in other.also}
+        both = {name: hull(given, theirs[name]) for name, given in own.items() if name in theirs}
+        return {**theirs, **own, **both}
 
     @classmethod
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -48,8 +48,10 @@ class Parameter:
             ValueError: it is none, or goes beyond the limits.
         """
         numbers = "two whole numbers" if self.whole else "two numbers"
-        if len(given) != 2 or not all(_is_number(value, self.whole) for value in given) or not given[0] < given[1]:
+        if len(given) != 2 or not all(_is_number(value, self.whole) for value in given):
             raise ValueError(f"ranges.{name}: must be {numbers}, low and high, got {shown(list(given))}")
+        if not given[0] < given[1]:
+            raise ValueError(f"ranges.{name}: low must be below high, got {shown(list(given))}")
         if given[0] < self.limits[0] or given[1] > self.limits[1]:
             raise ValueError(
                 f"ranges.{name}: must lie in [{self.limits[0]:.10g}, {self.limits[1]:.10g}], got {shown(list(given))}"
@@ -72,12 +74,14 @@ class Parameter:
         assert isinstance(box, FloatDistribution | IntDistribution)  # what `box` makes
         if self.log:
             length = box.high / box.low
-            low, high = (box.low / length, box.high) if end == "low" else (box.low, box.high * length)
+            low, high = box.low / length, box.high * length
         else:
             length = box.high - box.low
-            low, high = (box.low - length, box.high) if end == "low" else (box.low, box.high + length)
-        low, high = max(low, self.limits[0]), min(high, self.limits[1])
-        return (math.ceil(low), math.floor(high)) if self.whole else (float(f"{low:.6g}"), float(f"{high:.6g}"))
+            low, high = box.low - length, box.high + length
+        low, high = max(_rounded(low, math.floor), self.limits[0]), min(_rounded(high, math.ceil), self.limits[1])
+        if self.whole:
+            low, high = int(max(low, 1)), int(high)
+        return (low, box.high) if end == "low" else (box.low, high)
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,26 @@ class AtEnd:
     end: Literal["low", "high"]
 
 
+def hull(one: Range, other: Range) -> Range:
+    """The shortest range that holds two."""
+    return (min(one[0], other[0]), max(one[-1], other[-1])) if len(one) == len(other) == 2 else tuple(sorted({*one, *other}))
+
+
+def _rounded(value: float, outwards: Callable[[float], float]) -> float:
+    """To two significant digits: an end that was widened needs no more."""
+    if value == 0.0:
+        return 0.0
+    digits = 1 - math.floor(math.log10(abs(value)))
+    scaled = value * 10.0**digits
+    exact = round(scaled)
+    return float(f"{(exact if abs(exact - scaled) < 1e-6 else outwards(scaled)) * 10.0**-digits:.12g}")
+
+
 def _is_number(value: object, whole: bool) -> bool:
-    return isinstance(value, int if whole else int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int if whole else int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
 
 
 def plain(box: BaseDistribution) -> dict[str, Any]:

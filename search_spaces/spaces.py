@@ -75,8 +75,8 @@ class MMLSpace(Space):
             names |= {f"{name}_{k}": name for k in steps} if name in ("margin_drop", "weight_ratio") else {name: name}
         return names
 
-    def ranges_for_others(self) -> dict[str, Range]:
-        return super().ranges_for_others() | _ranges_for_ccl(self.ranges)
+    def ranges_for(self, space: str) -> dict[str, Range]:
+        return super().ranges_for(space) | (_ranges_for_ccl(self.ranges) if space == "ccl" else {})
 
     def loss(self, params: Mapping[str, Any]) -> MML:
         steps = range(1, self.n_margins)
@@ -131,8 +131,8 @@ class MMLShapeSpace(Space):
             "positive_weight": POSITIVE_WEIGHT,
         }
 
-    def ranges_for_others(self) -> dict[str, Range]:
-        return super().ranges_for_others() | _ranges_for_ccl(self.ranges)
+    def ranges_for(self, space: str) -> dict[str, Range]:
+        return super().ranges_for(space) | (_ranges_for_ccl(self.ranges) if space == "ccl" else {})
 
     def loss(self, params: Mapping[str, Any]) -> MML:
         margins = self._margins(params)
@@ -181,9 +181,9 @@ class CCLSpace(Space):
     def loss_parameters(cls, name: str) -> Searched:
         return {"margin": MARGIN, "negative_weight": NEGATIVE_RATIO}
 
-    def ranges_for_others(self) -> dict[str, Range]:
-        same = {"margin": "margin_top", "negative_weight": "negative_ratio"}
-        return super().ranges_for_others() | {name: self.ranges[ours] for ours, name in same.items() if ours in self.ranges}
+    def ranges_for(self, space: str) -> dict[str, Range]:
+        same = {"margin": "margin_top", "negative_weight": "negative_ratio"} if space in ("mml", "mml_shape") else {}
+        return super().ranges_for(space) | {name: self.ranges[ours] for ours, name in same.items() if ours in self.ranges}
 
     def loss(self, params: Mapping[str, Any]) -> CCL:
         return CCL(margin=params["margin"], negative_weight=params["negative_weight"])

@@ -31,7 +31,8 @@ def search_caveats(
         facts: dict[str, JsonValue] = {"sampler": sampler.name, "random_trials": starts + sampler.n_startup_trials}
         yield Caveat(kind=CaveatKind.SHORT_SEARCH, subject=subject, facts=facts | {"trials": trials})
     if ends := _ends(study, spec, chosen):
-        command = f"python -m hpo.run --study {widen or spec.name} --widen --trials {2 * trials}"  # their total
+        total = 2 * max(trials, spec.search.trials, starts + sampler.n_startup_trials)  # of copied and new ones
+        command = f"python -m hpo.run --study {widen or spec.name} --widen --trials {total}"
         yield Caveat(kind=CaveatKind.AT_RANGE_END, subject=subject, facts={"ends": ends, "command": command})
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
-from hpo.confirmation.results import BestSoFar, Method
+from hpo.confirmation.results import PARTS, BestSoFar, Method
 from hpo.confirmation.statistics import MIN_SEARCHES, MIN_TEST_USERS, Comparison, Evidence, Word
 from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import Decision
@@ -63,6 +63,8 @@ def late_said(searches: Sequence[BestSoFar]) -> str:
     rises = [rise for search in searches if (rise := search.late_percent) is not None]
     trials = max((search.trials for search in searches), default=0)
     of_several = f" (mean of {len(rises)} searches)" if len(rises) > 1 else ""
+    if not rises and any(max(search.rises, default=0) > search.trials - search.trials // PARTS for search in searches):
+        return f"its first value above 0 came in the last third of {counted(trials, 'trial')}; more trials may find better ones"
     if not rises:
         return f"its {counted(trials, 'trial')} are too few to tell whether more of them would pay"
     if max(rises) == 0:

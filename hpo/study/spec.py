@@ -190,7 +190,7 @@ class StudySpec(BaseModel):
         content |= {"search": other.search.model_dump(), "objective": other.objective}
         content["validation"] = other.model_dump()["validation"]
         like_other = type(self.space).to_hold(self.space.name, None, other.space)
-        like_other["ranges"] = self.space.own_ranges() | like_other["ranges"]
+        like_other["ranges"] = self.space.ranges_like(other.space, like_other["ranges"])
         content["space"] |= like_other
         return checked(StudySpec, content, f"study {self.name}")
 

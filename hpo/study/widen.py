@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import optuna
 from optuna.storages import BaseStorage
-from optuna.trial import create_trial
+from optuna.trial import FrozenTrial, create_trial
 
-from hpo.study.attributes import COPIED_FROM, FINISHED, RESUMED_AFTER, RETRIES, RETRY_OF, WORKER
-from hpo.study.ends import BestAtEnd, best_at_ends
+from hpo.study.attributes import (
+    COPIED_FROM,
+    FINISHED,
+    NEAREST_MARK,
+    RESUMED_AFTER,
+    RETRIES,
+    RETRY_OF,
+    START_MARK,
+    WORKER,
+)
+from hpo.study.ends import best_at_ends
 from hpo.study.spec import MAX_SEARCHES, StudySpec, repeat_name
-from hpo.study.starts import STARTS
-from hpo.study.stored import find_study, stored_rivals, stored_spec
-from trainers.errors import InputError
+from hpo.study.starts import STARTS, Start, starts_of
+from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec
+from hpo.study.trials import finalist_trials
+from search_spaces.parameters import AtEnd
+from trainers.errors import InputError, first_line
 
 SUFFIX = "-wide"
 NOT_COPIED = (WORKER, RETRIES, RETRY_OF, RESUMED_AFTER)  # they tell of attempts, which stay behind
@@ -44,35 +55,50 @@ def widened(storage: BaseStorage, name: str) -> Widened:
     Raises:
         InputError: there is no such study; the best trials of none stand at an end.
     """
-    study = find_study(storage, name)
     names = optuna.get_all_study_names(storage)
+    wide = optuna.load_study(study_name=wide_name(name), storage=storage) if wide_name(name) in names else None
+    if wide is not None and is_ours(wide):
+        specs = [stored_spec(wide), *stored_rivals(wide)]
+        return Widened(specs[0], tuple(specs[1:]), _originals([spec.name.removesuffix(SUFFIX) for spec in specs], names))
+    study = find_study(storage, name)
     rivals = stored_rivals(study)
-    searched = [(study, stored_spec(study))]
-    searched += [
-        (found, stored_spec(found)) for found in (find_study(storage, rival.name) for rival in rivals if rival.name in names)
-    ]
-    originals = {wide_name(spec.name): spec.name for _, spec in searched}
-    for number in range(2, MAX_SEARCHES + 1):
-        repeats = {repeat_name(wide_name(spec.name), number): repeat_name(spec.name, number) for _, spec in searched}
-        originals |= {wide: original for wide, original in repeats.items() if original in names}
-    if wide_name(name) in names:
-        wide = find_study(storage, wide_name(name))
-        return Widened(stored_spec(wide), stored_rivals(wide), originals)
-    ends = {spec.name: best_at_ends(one, spec) for one, spec in searched}
+    specs = [stored_spec(study), *(stored_spec(find_study(storage, one.name)) for one in rivals if one.name in names)]
+    ends = {spec.name: _ends(storage, spec, names) for spec in specs}
     if not any(ends.values()):
         raise InputError(
             f"no range to widen: the best trials of {', '.join(ends)} stand at no end of one; search on without --widen"
         )
-    spec = searched[0][1]
-    shared = [each for found in ends.values() for each in found if each.at.range_name in spec.space.also]
-    as_searched = {its_spec.name: its_spec for _, its_spec in searched}
-    wide_spec = _wider(spec, [*ends[name], *shared])
-    wide_rivals = [_wider(as_searched.get(one.name, one), [*ends.get(one.name, []), *shared]) for one in rivals]
-    return Widened(wide_spec, tuple(rival.with_budget_of(wide_spec) for rival in wide_rivals), originals)
+    shared = [each for found in ends.values() for each in found if each.range_name in specs[0].space.also]
+    searched = {spec.name: spec for spec in specs}
+    wide_spec = _wider(specs[0], [*ends[name], *shared])
+    wide_rivals = [_wider(searched.get(one.name, one), [*ends.get(one.name, []), *shared]) for one in rivals]
+    return Widened(wide_spec, tuple(rival.with_budget_of(wide_spec) for rival in wide_rivals), _originals(ends, names))
 
 
-def _wider(spec: StudySpec, ends: Iterable[BestAtEnd]) -> StudySpec:
-    ranges = spec.space.widened([each.at for each in ends if each.at.range_name in spec.space.searched()])
+def _originals(searched: Iterable[str], names: Sequence[str]) -> dict[str, str]:
+    """By the name of a study in wider ranges, that which it goes on from, of the studies that are there."""
+    found: dict[str, str] = {}
+    for name in searched:
+        repeats = (repeat_name(name, number) for number in range(2, MAX_SEARCHES + 1))
+        found |= {wide_name(name): name} if name in names else {}
+        found |= {
+            repeat_name(wide_name(name), number): repeat for number, repeat in enumerate(repeats, start=2) if repeat in names
+        }
+    return found
+
+
+def _ends(storage: BaseStorage, spec: StudySpec, names: Sequence[str]) -> list[AtEnd]:
+    """The ends at which the best of a search or of its repeats stand; where there are none, those of any finalist: confirm may
+    have chosen it."""
+    repeats = [repeat_name(spec.name, number) for number in range(2, MAX_SEARCHES + 1)]
+    studies = [optuna.load_study(study_name=one, storage=storage) for one in (spec.name, *repeats) if one in names]
+    found = [each.at for study in studies for each in best_at_ends(study, spec)]
+    finalists = (trial for study in studies for trial in finalist_trials(study, spec.confirm.top, spec))
+    return found or [at for trial in finalists for at in spec.space.at_ends(trial.params)]
+
+
+def _wider(spec: StudySpec, ends: Iterable[AtEnd]) -> StudySpec:
+    ranges = spec.space.widened([at for at in ends if at.range_name in spec.space.searched()])
     return spec.override({"name": wide_name(spec.name), "space.ranges": ranges})
 
 
@@ -84,24 +110,46 @@ def wide_name(name: str) -> str:
 def copy_trials(storage: BaseStorage, original: str, wide: optuna.Study, spec: StudySpec) -> int:
     """Add the finished trials of a study to that in wider ranges, those that are not there yet; returns how many.
 
-    States, values and reports are kept, so that the sampler learns from them as from its own.
+    States, values and reports are kept, so that the sampler learns from them as from its own. In wider ranges another config
+    may come nearest to the published one: then that is queued, and the old one is a start like others.
+
+    Raises:
+        InputError: a trial is outside the ranges.
     """
     source = optuna.load_study(study_name=original, storage=storage)
-    if STARTS in source.user_attrs and STARTS not in wide.user_attrs:
-        wide.set_user_attr(STARTS, source.user_attrs[STARTS])
+    before, now = source.user_attrs.get(STARTS, []), starts_of(spec)[0][:1]
+    nearer = [start for start in now if before and dict(before[0][2]) != start.params]
+    if STARTS not in wide.user_attrs:
+        kept = [[*_mark(mark, label, nearer), params] for mark, label, params in before]
+        wide.set_user_attr(STARTS, [[start.mark, start.label, start.params] for start in nearer] + kept)
     there = {trial.user_attrs.get(COPIED_FROM) for trial in wide.get_trials(deepcopy=False)}
-    boxes = spec.space.boxes()
     missing = [trial for trial in source.get_trials(deepcopy=False, states=FINISHED) if trial.number not in there]
     for trial in missing:
-        attributes = {key: value for key, value in trial.user_attrs.items() if key not in NOT_COPIED}
-        wide.add_trial(
-            create_trial(
-                state=trial.state,
-                value=trial.value,
-                params=trial.params,
-                distributions=boxes,
-                intermediate_values=trial.intermediate_values,
-                user_attrs={**attributes, COPIED_FROM: trial.number},
-            )
-        )
+        wide.add_trial(_copy(trial, spec, nearer, original))
     return len(missing)
+
+
+def _mark(mark: str, label: str, nearer: Sequence[Start]) -> tuple[str, str]:
+    """The mark of a start in wider ranges, in which another may have come nearer to the published config."""
+    is_nearest = mark == NEAREST_MARK and nearer
+    return (START_MARK, f"{label}, nearest in narrower ranges") if is_nearest else (mark, label)
+
+
+def _copy(trial: FrozenTrial, spec: StudySpec, nearer: Sequence[Start], original: str) -> FrozenTrial:
+    attributes = {key: value for key, value in trial.user_attrs.items() if key not in NOT_COPIED}
+    if NEAREST_MARK in attributes:
+        mark, label = _mark(NEAREST_MARK, attributes.pop(NEAREST_MARK), nearer)
+        attributes[mark] = label
+    try:
+        return create_trial(
+            state=trial.state,
+            value=trial.value,
+            params=trial.params,
+            distributions=spec.space.boxes(),
+            intermediate_values=trial.intermediate_values,
+            user_attrs={**attributes, COPIED_FROM: trial.number},
+        )
+    except ValueError as error:
+        raise InputError(
+            f"trial {trial.number} of {original} is not in the ranges of {spec.name} ({first_line(error)})"
+        ) from None

@@ -8,8 +8,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from hpo import studies as delete
 from hpo.storage.open import open_storage
-from hpo.study.attributes import COPIED_FROM
+from hpo.study.attributes import COPIED_FROM, NEAREST_MARK, PUBLISHED_MARK, START_MARK
 from hpo.study.ends import BestAtEnd, best_at_ends
 from hpo.study.spec import StudySpec
 from hpo.study.stored import stored_spec
@@ -97,6 +98,45 @@ def test_repeats_of_the_search_go_on_from_their_own_trials(searched: Place):
         wide = found[name.replace("tiny_mml", "tiny_mml-wide")]
         assert [trial.params for trial in wide.trials[:2]] == [trial.params for trial in found[name].trials]
         assert [trial.user_attrs.get(COPIED_FROM) for trial in wide.trials] == [0, 1, None]
+
+
+def test_the_published_config_is_tried_once_the_ranges_hold_it(place: Place):
+    place.edit("n_margins: 2", "n_margins: 4, ranges: {negative_ratio: [2, 400]}")
+    place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: []")
+    place.edit("starts: 1", "starts: 0")
+    narrow = place.study.read_text()
+    place.study.write_text(narrow.replace("[2, 400]", "[2, 399]"))
+    assert place.run("--search-only", "--trials", "1") == 0
+    assert NEAREST_MARK in studies(place)["tiny_mml"].trials[0].user_attrs
+    assert place.run("--widen", "--trials", "2", "--search-only") == 0
+    old, new = studies(place)["tiny_mml-wide"].trials
+    assert old.user_attrs[START_MARK] == "with settings for yelp2018, nearest in narrower ranges"
+    assert new.user_attrs[PUBLISHED_MARK] == "with settings for yelp2018"
+    assert new.params["negative_ratio"] == 400.0
+
+
+def spec_of(**space: object) -> StudySpec:
+    return StudySpec.model_validate({"name": "x", "dataset": "demo", "space": space})
+
+
+def test_a_rival_keeps_what_its_own_ranges_hold():
+    """Else a copied trial of it would be outside."""
+    ours = spec_of(name="mml", ranges={"negative_ratio": [1, 100]})
+    for own, both in [((0.01, 50.0), (0.01, 100.0)), ((1.0, 10_000.0), (1.0, 10_000.0))]:
+        ccl = spec_of(name="ccl", ranges={"negative_weight": own})
+        assert ccl.with_budget_of(ours).space.ranges == {"negative_weight": both}
+        assert ccl.with_budget_of(ours).with_budget_of(ours) == ccl.with_budget_of(ours)
+    bpr = spec_of(name="bpr", also=["learning_rate"], ranges={"learning_rate": [1e-3, 1.0]})
+    assert bpr.with_budget_of(ours).space.ranges == {"learning_rate": (1e-3, 1.0)}, "searched for this loss alone"
+    top = spec_of(name="mml", ranges={"margin_top": [0, 0.9]})
+    assert spec_of(name="hinge").with_budget_of(top).space.ranges == {}, "its margin is another thing"
+
+
+def test_a_study_in_wider_ranges_goes_on_without_the_first(searched: Place):
+    assert searched.run("--widen", "--trials", "3", "--search-only") == 0
+    assert delete.main(["delete", "tiny_mml", "--yes", "--output", str(searched.output)]) == 0
+    assert searched.run("--widen", "--trials", "4", "--search-only") == 0
+    assert len(studies(searched)["tiny_mml-wide"].trials) == 4
 
 
 def test_what_cannot_be_widened_is_said(searched: Place, fails: Callable[[int], str]):

@@ -303,7 +303,7 @@ class TestRanges:
         [
             ({"negative_rato": [1, 2]}, "unknown parameter 'negative_rato'; did you mean 'negative_ratio'"),
             ({"learning_rate": [0.1, 1.0]}, "learning_rate is not searched; name it in also"),
-            ({"negative_ratio": [2, 1]}, "ranges.negative_ratio: must be two numbers, low and high, got \\[2, 1\\]"),
+            ({"negative_ratio": [2, 1]}, "ranges.negative_ratio: low must be below high, got \\[2, 1\\]"),
             ({"negative_ratio": [1]}, "must be two numbers"),
             ({"negative_ratio": ["1", 2]}, "must be two numbers"),
             ({"negative_ratio": [True, 2]}, "must be two numbers"),
@@ -386,6 +386,14 @@ def test_a_range_becomes_twice_as_long_as_far_as_its_limits(name: str, values: d
     assert widened == ranges
     wider = made(name, ranges=widened)
     assert wider.params(space.config(at(space, **values), FIXED)) == pytest.approx(at(space, **values)), "every config is in it"
+
+
+def test_the_end_that_stays_is_not_rounded():
+    space = made("mml", ranges={"negative_ratio": (1000.126, 4000.5)}, also=("negatives",))
+    wider = space.widened(space.at_ends(at(made("mml"), negative_ratio=4000.0) | {"negatives": 100}))
+    assert wider["negative_ratio"] == (1000.126, 17_000.0)
+    space = made("sl", ranges={"negatives": (2, 3)}, also=("negatives",))
+    assert space.widened(space.at_ends({"temperature": 0.1, "negatives": 2})) == {"negatives": (1, 3)}
 
 
 def test_choices_grow_by_one():
