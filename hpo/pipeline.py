@@ -74,8 +74,9 @@ def introduce(work: Workspace, console: Console) -> None:
     sampler = spec.search.sampler
     starts, _ = starts_of(spec)
     if sampler.never_learns(spec.search.trials, len(starts)):
-        first = f"after {counted(len(starts), 'queued one')} " if starts else ""
-        say(console, f"too few to learn from: sampler {sampler.name} {first}draws {sampler.n_startup_trials} trials at random")
+        first = f"{counted(len(starts), 'trial')} are fixed, then " if starts else ""
+        drawn = f"{sampler.n_startup_trials} are drawn at random"
+        say(console, f"too few trials for sampler {sampler.name} to learn from: {first}{drawn} before it proposes one")
     say(console, _evaluated(work))
     if why_not := spec.search.never_prunes(len(starts)):
         say(console, f"no trial will be pruned: {why_not}")
