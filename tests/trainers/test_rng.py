@@ -186,6 +186,7 @@ def test_purposes_keep_their_numbers() -> None:
         "CANDIDATES": 9,
         "INIT_HISTORY": 10,
         "INIT_WEIGHTS": 11,
+        "SAMPLED_USERS": 12,
     }
 
 

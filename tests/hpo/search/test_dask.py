@@ -175,7 +175,7 @@ def test_a_cluster_that_ends_before_a_rival_is_searched_leaves_no_study_of_it(
     clusters = [Cluster(1, 1, socket.gethostname(), ""), Cluster(0, 1, "node7", "")]
     monkeypatch.setattr("hpo.search.dask._client", lambda _: nullcontext(clusters.pop(0)))
     monkeypatch.setattr(run, "search_study", lambda *_: None)
-    monkeypatch.setattr(run, "export_study", lambda *_: None)
+    monkeypatch.setattr(run, "export_study", lambda *_, **__: None)
     assert "has no worker" in fails(place.run("--backend", "dask", "--scheduler", "tcp://node7:1", "--tune-rivals"))
     assert [path.name for path in place.output.iterdir() if path.is_dir() and path.name.startswith("tiny")] == ["tiny_mml"]
 
