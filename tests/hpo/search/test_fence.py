@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 
+from filelock import Timeout
 from optuna.trial import TrialState
 
+from hpo.storage.journal import WholeLines
 from hpo.study.attributes import RETRY_OF
 
 from ..conftest import Place
@@ -25,6 +27,19 @@ sys.exit(main(sys.argv[1:]))
 SLOW = "negatives: {name: uniform, count: 4000}"  # an epoch takes a good part of a second
 
 
+def stop_without_the_lock(process: subprocess.Popen[str], place: Place) -> None:
+    """Stop a process at a moment when it does not hold the journal's lock, for which all others would wait."""
+    lock = WholeLines(place.output / "journal.log").lock
+    while True:
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            with lock.acquire(timeout=0.5):
+                return
+        except Timeout:
+            os.kill(process.pid, signal.SIGCONT)
+            time.sleep(0.02)
+
+
 def test_a_worker_that_was_stopped_cannot_write_into_a_trial_that_another_has_taken(place: Place):
     place.edit("negatives: {name: uniform, count: 7}", SLOW)
     place.edit("epochs: 3", "epochs: 12")
@@ -38,8 +53,7 @@ def test_a_worker_that_was_stopped_cannot_write_into_a_trial_that_another_has_ta
         text=True,
     )
     wait_until(lambda: any(len(trial.intermediate_values) >= 2 for trial in trials_of(place)), sleeper)
-    time.sleep(0.05)  # past the report: it does not hold the journal's lock
-    os.kill(sleeper.pid, signal.SIGSTOP)
+    stop_without_the_lock(sleeper, place)
     asleep = trials_of(place)[0]
     assert asleep.state == TrialState.RUNNING
     time.sleep(1.0)
