@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 
 import optuna
 from optuna.storages import BaseStorage
@@ -34,8 +33,6 @@ from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
 from trainers.errors import InputError
-
-WAIT_SECONDS = 0.2  # between two looks for a lock
 
 
 def open_study(work: Workspace, storage: BaseStorage, **rename: str) -> optuna.Study:
@@ -121,12 +118,8 @@ def go_on_from(wide: Widened | None, work: Workspace, study: optuna.Study, stora
     if wide is None or work.spec.name not in wide.originals:
         return
     original = wide.originals[work.spec.name]
-    while True:  # two processes that begin at once copy each trial once
-        with work.alone("copy") as alone:
-            if alone:
-                copied = counted(copy_trials(storage, original, study, work.spec), "trial")
-                break
-        time.sleep(WAIT_SECONDS)
+    with work.alone("copy", wait=True):  # two processes that begin at once copy each trial once
+        copied = counted(copy_trials(storage, original, study, work.spec), "trial")
     say(console, f"{work.spec.name} goes on from {original} ({copied} copied): {wide.change(storage, work.spec)}")
 
 

@@ -144,7 +144,7 @@ def _worker_count(arguments: argparse.Namespace, url: str) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     url = storage_url(arguments.storage, arguments.output)
     spec, rivals, wide = _asked(arguments, url)
-    spec.repeats(spec.confirm.searches)  # a name that is too long should not wait, either
+    others = _other_specs(spec, rivals, arguments.tune_rivals, wide)  # a mistake there should not wait for a search
     plan = spec.override(confirm_changes(arguments))
     if arguments.search_only and plan != spec:
         raise InputError("--search-only does not confirm, and the flags of confirm are for one time: give them to hpo.confirm")
@@ -161,7 +161,6 @@ def _run(arguments: argparse.Namespace) -> int:
     if not arguments.search_only:
         check_test_split(work, console)
     _check_writable(work.folder)
-    others = _other_specs(work, arguments, wide)  # a mistake there should not wait for the end of the search
     storage = open_storage(url)
     study = open_study(work, storage)
     go_on_from(wide, work, study, storage, console)
@@ -192,18 +191,18 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _other_specs(work: Workspace, arguments: argparse.Namespace, wide: Widened | None) -> list[tuple[StudySpec, str]]:
+def _other_specs(spec: StudySpec, rivals: Sequence[StudySpec], tune: bool, wide: Widened | None) -> list[tuple[StudySpec, str]]:
     """The repeats of the study, then the rivals and theirs, to be searched with our budget: all rivals, or those that were and
     go on in wider ranges; with each how the user gives it another name.
 
     Raises:
         InputError: a rival cannot be searched as our study is.
     """
-    searches = work.spec.confirm.searches
-    specs = [(spec, RENAME) for spec in work.spec.repeats(searches)[1:]]
-    for rival in work.rivals:
-        if arguments.tune_rivals or (wide is not None and rival.name in wide.originals):
-            specs += [(spec, RENAME_RIVAL) for spec in rival.with_budget_of(work.spec).repeats(searches)]
+    searches = spec.confirm.searches
+    specs = [(repeat, RENAME) for repeat in spec.repeats(searches)[1:]]
+    for rival in rivals:
+        if tune or (wide is not None and rival.name in wide.originals):
+            specs += [(one, RENAME_RIVAL) for one in rival.with_budget_of(spec).repeats(searches)]
     return specs
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field
 from typing import Any, Literal
 
+import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import field_validator, model_validator
 from pydantic.dataclasses import dataclass
@@ -197,6 +198,14 @@ class Space(ABC):
             return None
         return {name: _nearest_in_box(point[name], box) for name, box in boxes.items()}
 
+    def moved(self, params: Mapping[str, Any], spread: float, rng: np.random.Generator) -> Params:
+        """A point in which each number is moved by a normal step, as far as its range allows; choices stay.
+
+        Args:
+            spread: standard deviation of a step, as a share of the range's length in the scale that it is drawn in.
+        """
+        return {name: _moved(params[name], box, spread * rng.standard_normal()) for name, box in self.boxes().items()}
+
     def fitted(self, loss: Any) -> Params:
         """The point of the loss in the space's form that comes nearest to this one, in the box or not.
 
@@ -247,6 +256,16 @@ def _nearest_in_box(value: Any, box: BaseDistribution) -> Any:
         return value
     assert isinstance(box, FloatDistribution | IntDistribution)  # the only boxes used here
     return type(value)(min(max(value, box.low), box.high))
+
+
+def _moved(value: Any, box: BaseDistribution, step: float) -> Any:
+    if isinstance(box, CategoricalDistribution):
+        return value
+    assert isinstance(box, FloatDistribution | IntDistribution)  # the only boxes used here
+    length = np.log(box.high / box.low) if box.log else box.high - box.low
+    moved = float(np.exp(np.log(value) + step * length)) if box.log else value + step * length
+    inside = min(max(moved, box.low), box.high)
+    return round(inside) if isinstance(box, IntDistribution) else inside
 
 
 def into_box(name: str, value: Any, box: BaseDistribution) -> Any:

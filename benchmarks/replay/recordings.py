@@ -12,8 +12,8 @@ from optuna.distributions import BaseDistribution, distribution_to_json, json_to
 from pydantic import BaseModel
 
 from hpo.runtime.typed_files import Stored
+from hpo.study.definition import differences
 from hpo.study.workspace import Workspace
-from trainers.config import dotted
 from trainers.errors import InputError, first_line
 from trainers.files import check_regular, write_text
 from trainers.text import shown
@@ -118,9 +118,7 @@ class Header(Stored):
 
     def differs(self, other: Header) -> str:
         """Where another header is different, in words; empty where it is not."""
-        mine, others = (dotted(header.to_dict()) for header in (self, other))
-        keys = [key for key in sorted(mine.keys() | others.keys()) if mine.get(key) != others.get(key)]
-        return "; ".join(f"{key} was {shown(mine.get(key))}, now {shown(others.get(key))}" for key in keys)
+        return "; ".join(f"{one.key} was {shown(one.before)}, now {shown(one.after)}" for one in differences(self, other))
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """The boxes."""

@@ -13,7 +13,7 @@ from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.searches import Found
 from hpo.study.attributes import PUBLISHED_MARK
 from hpo.study.spec import StudySpec
-from hpo.study.trials import first_of
+from hpo.study.trials import best_trials, first_of
 from trainers import TrainConfig
 from trainers.losses import LOSSES
 from trainers.published import USUAL
@@ -65,7 +65,7 @@ class Contender:
 
 
 def tuned_contender(label: str, found: Sequence[Found], n_seeds: int, ours: StudySpec) -> Contender:
-    """What stage 1 chose among the finalists of a method's searches, the first of which has not diverged.
+    """What stage 1 chose among the finalists of a method's searches.
 
     Args:
         ours: the study that is confirmed, this one or the one that it is a rival of.
@@ -85,7 +85,7 @@ def tuned_contender(label: str, found: Sequence[Found], n_seeds: int, ours: Stud
 
 def _first(study: optuna.Study, spec: StudySpec) -> First | None:
     """The published config, or where no paper has one the first complete trial."""
-    trial = first_of(study, spec)
+    trial = first_of(best_trials(study), spec)
     if trial is None:
         return None
     published = trial.user_attrs.get(PUBLISHED_MARK)

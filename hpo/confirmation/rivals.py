@@ -44,7 +44,6 @@ class Rivals:
         """
         spec, plan = self.work.spec, self.work.spec.confirm
         found, unusable = self.searches.found(spec, self.study, plan.searches)
-        found[0].winner(spec.objective)
         ours = tuned_contender(f"{title(spec)} tuned", found, plan.seeds, spec)
         return ours, _unused(ours, unusable, plan.searches)
 

@@ -11,7 +11,7 @@ from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.study.ends import best_at_ends
 from hpo.study.spec import StudySpec
 from hpo.study.starts import starts_of
-from hpo.study.trials import best_trials, tally
+from hpo.study.trials import tally
 
 
 def search_caveats(
@@ -38,10 +38,6 @@ def search_caveats(
 
 def _ends(study: optuna.Study, spec: StudySpec, chosen: int | None) -> list[JsonValue]:
     """The ends of ranges at which the chosen config or most of the best stand, as plain data."""
-    found = best_at_ends(study, spec, chosen)
-    number = best_trials(study, 1)[0].number if found and chosen is None else chosen
-    its = spec.space.at_ends(study.get_trials(deepcopy=False)[number].params) if number is not None else ()
-    where = {(at.name, at.end) for at in its}
     return [
         {
             "name": each.at.name,
@@ -51,7 +47,7 @@ def _ends(study: optuna.Study, spec: StudySpec, chosen: int | None) -> list[Json
             "end": each.at.end,
             "trials": each.trials,
             "of": each.of,
-            "is_chosen": (each.at.name, each.at.end) in where,
+            "is_chosen": each.is_chosen,
         }
-        for each in found
+        for each in best_at_ends(study, spec, chosen)
     ]

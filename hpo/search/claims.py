@@ -20,13 +20,11 @@ from hpo.study.attributes import (
     FAILURE,
     LOST,
     MAX_RETRIES,
-    NEAREST_MARK,
-    PUBLISHED_MARK,
     RESUMED_AFTER,
     RETRIES,
     RETRY_OF,
     SAMPLED,
-    START_MARK,
+    START_MARKS,
     WORKER,
     WORKER_DIED,
 )
@@ -232,7 +230,7 @@ def _enqueue_retry(study: optuna.Study, trial: FrozenTrial, retries: int) -> Non
     if DUPLICATE in trial.user_attrs or any(other.user_attrs.get(RETRY_OF) == trial.number for other in others):
         return
     sampled = trial.params if SAMPLED in trial.user_attrs else {}
-    kept = {key: trial.user_attrs[key] for key in (PUBLISHED_MARK, NEAREST_MARK, START_MARK) if key in trial.user_attrs}
+    kept = {key: trial.user_attrs[key] for key in START_MARKS if key in trial.user_attrs}
     params = {**trial.system_attrs.get("fixed_params", {}), **sampled}
     study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries, RETRY_OF: trial.number})
 

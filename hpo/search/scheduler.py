@@ -21,11 +21,9 @@ from hpo.search.progress import Progress
 from hpo.study.attributes import (
     DUPLICATE,
     FAILURE,
-    NEAREST_MARK,
-    PUBLISHED_MARK,
     RETRY_OF,
     SAMPLED,
-    START_MARK,
+    START_MARKS,
     WORKER,
     stands_for_published,
 )
@@ -167,8 +165,7 @@ class Scheduler:
     def _is_duplicate(self, trial: optuna.Trial) -> bool:
         """Whether a queued trial runs already: two processes that start a study at once both queue its starts, and
         a storage that is away for a moment may queue a trial twice."""
-        keys = (PUBLISHED_MARK, NEAREST_MARK, START_MARK, RETRY_OF)
-        marks = {(key, trial.user_attrs[key]) for key in keys if key in trial.user_attrs}
+        marks = {(key, trial.user_attrs[key]) for key in (*START_MARKS, RETRY_OF) if key in trial.user_attrs}
         others = self.study.get_trials(deepcopy=False)[: trial.number] if marks else []
         others = [other for other in others if other.number != trial.user_attrs.get(RETRY_OF)]  # it may be just about to end
         return any(

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 WORKER = "worker"
 PUBLISHED_MARK, NEAREST_MARK = "published", "nearest_to_published"  # marks of queued trials: the config itself, or a stand-in
 START_MARK = "start"  # the mark of the other queued trials: what it is
+START_MARKS = (PUBLISHED_MARK, NEAREST_MARK, START_MARK)  # of trials that were queued before a sampler proposed any
 RETRIES = "retries"
 RETRY_OF = "retry_of"  # the number of the trial whose parameters a queued one has
 DUPLICATE = "duplicate"  # marks a trial that was queued twice and is not trained

@@ -104,11 +104,10 @@ def definition_of(spec: StudySpec, data: SplitData, engine: str) -> Definition:
     fixed["data"] = spec.data.model_dump(mode="json", exclude_defaults=True)
     fixed["validation"] = data.validation.model_dump(mode="json")
     checksums = {"checksum": data.checksum, "seen": data.seen, "held_out": data.held_out}
-    probe = spec.train_config(spec.space.loss(spec.space.corner()), spec.search.epochs, spec.search.seed).to_dict()
     fixed["dataset"] = spec.data_name
     fixed["space"] |= {"also": sorted(spec.space.also), "ranges": spec.space.resolved_ranges()}
     fixed["search"]["evaluation"] = spec.search.evaluation
-    fixed["config"] = {key: value for key, value in probe.items() if key not in ("loss", "epochs", "seed")}
+    fixed["config"] = {key: value for key, value in spec.fixed.to_dict().items() if key not in ("loss", "epochs", "seed")}
     return Definition(**fixed, **checksums, engine=engine)
 
 
@@ -132,8 +131,8 @@ def _nested(keys: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def differences(before: Definition, after: Definition, leaving_out: Sequence[str] = ()) -> list[Difference]:
-    """Where two definitions differ, by the keys of both; none where they define the same study."""
+def differences(before: Stored, after: Stored, leaving_out: Sequence[str] = ()) -> list[Difference]:
+    """Where two definitions, or two records of another kind, differ, by the keys of both; none where they are the same."""
     old, new = (dotted(definition.model_dump(mode="json")) for definition in (before, after))
     keys = [key for key in sorted(old.keys() | new.keys()) if key.split(".")[0] not in leaving_out]
     return [Difference(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]

@@ -20,11 +20,13 @@ class BestAtEnd:
     Attributes:
         at: where the chosen config stands, else the best of those trials.
         trials: how many of the best stand there, and how many best were looked at.
+        is_chosen: whether the chosen config does.
     """
 
     at: AtEnd
     trials: int
     of: int
+    is_chosen: bool
 
 
 def best_at_ends(study: optuna.Study, spec: StudySpec, chosen: int | None = None) -> list[BestAtEnd]:
@@ -41,7 +43,7 @@ def best_at_ends(study: optuna.Study, spec: StudySpec, chosen: int | None = None
         for at in spec.space.at_ends(trial.params):
             by_end.setdefault((at.name, at.end), []).append(at)
     winner = best[0] if chosen is None else study.get_trials(deepcopy=False)[chosen]
-    found = [BestAtEnd(at, len(by_end.get((at.name, at.end), [])), len(best)) for at in spec.space.at_ends(winner.params)]
-    taken = {(each.at.name, each.at.end) for each in found}
-    most = [ats for key, ats in by_end.items() if key not in taken and len(ats) >= MOST]
-    return found + [BestAtEnd(ats[0], len(ats), len(best)) for ats in most]
+    its = {(at.name, at.end): at for at in spec.space.at_ends(winner.params)}
+    found = [BestAtEnd(at, len(by_end.get(key, [])), len(best), is_chosen=True) for key, at in its.items()]
+    most = [ats for key, ats in by_end.items() if key not in its and len(ats) >= MOST]
+    return found + [BestAtEnd(ats[0], len(ats), len(best), is_chosen=False) for ats in most]

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.attributes import RETRY_OF
 from hpo.study.plan import PrunerSpec, SearchPlan
-from hpo.study.starts import queued, was_queued
+from hpo.study.starts import count_queued, was_queued
 from hpo.study.trials import attempts
 
 
@@ -43,7 +43,7 @@ class SeededByTrial(BaseSampler):
             trials = study.get_trials(deepcopy=False)
             rank = _rank(trial, trials)
             seed = np.random.SeedSequence([self._seed, rank]).generate_state(1)[0]
-            self._number, self._sampler = trial.number, self._make(int(seed), len(list(queued(trials))))
+            self._number, self._sampler = trial.number, self._make(int(seed), count_queued(trials))
         return self._sampler
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

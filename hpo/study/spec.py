@@ -127,6 +127,11 @@ class StudySpec(BaseModel):
         return self.space.config(self.space.corner(), self.fields(1, 0))
 
     @property
+    def fixed(self) -> TrainConfig:
+        """The settings of the study's file, also those in whose place others are searched, with some loss of the space."""
+        return self.train_config(self.space.loss(self.space.corner()), self.search.epochs, self.search.seed)
+
+    @property
     def model(self) -> tuple[str, str]:
         """The names of the encoder and of the negatives."""
         probe = self.probe

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.study.attributes import FAILURE, NEAREST_MARK, PUBLISHED_MARK, RETRY_OF, START_MARK, WORKER_DIED
+from hpo.study.attributes import FAILURE, NEAREST_MARK, PUBLISHED_MARK, RETRY_OF, START_MARK, START_MARKS, WORKER_DIED
 from hpo.study.spec import StudySpec
 from trainers.errors import InputError
 from trainers.published import published_elsewhere
@@ -55,27 +54,8 @@ def starts_of(spec: StudySpec) -> tuple[list[Start], str]:
             found.append(Start(START_MARK, f"published for {dataset}", params))
     found = found[: 1 + spec.search.starts]
     copies = spec.search.starts + 1 - len(found)
-    boxes = spec.space.boxes()
-    moved = (_moved(first.params, boxes, np.random.default_rng([seed, number])) for number in range(1, copies + 1))
+    moved = (spec.space.moved(first.params, SPREAD, np.random.default_rng([seed, number])) for number in range(1, copies + 1))
     return [*found, *(Start(START_MARK, f"{label}, moved {k}", params) for k, params in enumerate(moved, start=1))], why_not
-
-
-def _moved(params: dict[str, Any], boxes: dict[str, BaseDistribution], rng: np.random.Generator) -> dict[str, Any]:
-    """A copy in which each number is moved by a normal step in the scale that it is drawn in; choices stay."""
-    moved = {}
-    for name, box in boxes.items():
-        step = SPREAD * rng.standard_normal()
-        if isinstance(box, CategoricalDistribution):
-            moved[name] = params[name]
-            continue
-        assert isinstance(box, FloatDistribution | IntDistribution)  # the only boxes there are
-        if box.log:
-            value = float(np.exp(np.log(params[name]) + step * np.log(box.high / box.low)))
-        else:
-            value = params[name] + step * (box.high - box.low)
-        value = min(max(value, box.low), box.high)
-        moved[name] = round(value) if isinstance(box, IntDistribution) else value
-    return moved
 
 
 def enqueue_starts(study: optuna.Study, spec: StudySpec) -> str:
@@ -96,12 +76,12 @@ def enqueue_starts(study: optuna.Study, spec: StudySpec) -> str:
 
 def was_queued(trial: FrozenTrial) -> bool:
     """Whether a trial is one of the starts, which no sampler has proposed."""
-    return any(mark in trial.user_attrs for mark in (PUBLISHED_MARK, NEAREST_MARK, START_MARK))
+    return any(mark in trial.user_attrs for mark in START_MARKS)
 
 
-def queued(trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
-    """The starts among trials, each once."""
-    return (trial for trial in trials if was_queued(trial) and RETRY_OF not in trial.user_attrs)
+def count_queued(trials: Iterable[FrozenTrial]) -> int:
+    """How many starts are among trials, each counted once."""
+    return sum(was_queued(trial) and RETRY_OF not in trial.user_attrs for trial in trials)
 
 
 def _was_lost(trial: FrozenTrial) -> bool:

@@ -104,13 +104,13 @@ def finalist_trials(study: optuna.Study, count: int, spec: StudySpec) -> list[Fr
     A search of few epochs ranks fast learners too high (benchmarks/RESULTS.md): what a paper trained to the end may overtake.
     Where no paper has one, the first trial is in its place: what a search brought is told by it.
     """
-    ranked, first = best_trials(study), first_of(study, spec)
+    ranked = best_trials(study)
+    first = first_of(ranked, spec)
     return ranked[:count] + [trial for trial in ranked[count:] if stands_for_published(trial) or trial is first]
 
 
-def first_of(study: optuna.Study, spec: StudySpec) -> FrozenTrial | None:
-    """The complete trial that a search is compared with: the published config; where no paper has one, the first."""
-    ranked = best_trials(study)
+def first_of(ranked: Sequence[FrozenTrial], spec: StudySpec) -> FrozenTrial | None:
+    """Of the complete trials that which a search is compared with: the published config; where no paper has one, the first."""
     if spec.published(spec.search.epochs, spec.search.seed) is not None:
         return next((trial for trial in ranked if PUBLISHED_MARK in trial.user_attrs), None)
     return min(ranked, key=lambda trial: trial.number, default=None)

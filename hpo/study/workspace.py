@@ -44,15 +44,18 @@ def default_lanes(trials: int, workers: int) -> int:
 
 
 @contextmanager
-def alone(folder: Path, task: str) -> Iterator[bool]:
+def alone(folder: Path, task: str, wait: bool = False) -> Iterator[bool]:
     """Within the block, whether this process alone does a task on a study's folder; the lock ends with the process.
+
+    Args:
+        wait: until the process that does it has ended it, so that this one is alone.
 
     Raises:
         InputError: the folder is not there, or cannot be written.
     """
     with writing(folder, CHANGE_OUTPUT_HINT):
         folder.stat()  # the lock would make a folder anew that was moved or deleted
-        lock = FileLock(folder / f".{task}.lock", blocking=False)
+        lock = FileLock(folder / f".{task}.lock", blocking=wait)
         with suppress(Timeout):
             lock.acquire()
     if not lock.is_locked:
@@ -115,9 +118,9 @@ class Workspace:
         """The study's own folder."""
         return self.output / self.spec.name
 
-    def alone(self, task: str) -> AbstractContextManager[bool]:
+    def alone(self, task: str, wait: bool = False) -> AbstractContextManager[bool]:
         """Whether this process alone does a task on the study's folder, see `alone`."""
-        return alone(self.folder, task)
+        return alone(self.folder, task, wait)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -153,8 +156,7 @@ class Workspace:
 
         It is the same for all trials, and in wider ranges: it follows from the fixed settings, also where they are searched.
         """
-        (seen, validation), spec = self.split, self.spec
-        fixed = spec.train_config(spec.space.loss(spec.space.corner()), spec.search.epochs, spec.search.seed)
+        (seen, validation), fixed = self.split, self.spec.fixed
         negatives = fixed.negatives.per_row(fixed.batch_size)
         size = self.spec.search.sample_size(validation.n_users_with_pairs, seen.n_items, len(seen), negatives)
         return of_some_users(validation, size, self.validation.seed)

@@ -35,10 +35,10 @@ def ratio_study(*values: tuple[float, float]) -> tuple[optuna.Study, StudySpec]:
 def test_the_chosen_config_or_most_of_the_best_stand_at_an_end():
     study, spec = ratio_study((1.0, 0.9), (100.0, 0.8), (200.0, 0.7), (300.0, 0.6), (400.0, 0.5), (1.1, 0.4))
     at = AtEnd("negative_weight", "negative_weight", 1.0, 1.0, 10_000.0, "low")
-    assert best_at_ends(study, spec) == [BestAtEnd(at, 1, 5)]
+    assert best_at_ends(study, spec) == [BestAtEnd(at, 1, 5, is_chosen=True)]
     assert best_at_ends(study, spec, chosen=1) == [], "one of the best is not most of them"
     study, spec = ratio_study((100.0, 0.9), (1.0, 0.8), (1.1, 0.7), (1.2, 0.6), (400.0, 0.5))
-    assert best_at_ends(study, spec) == [BestAtEnd(at, 3, 5)]
+    assert best_at_ends(study, spec) == [BestAtEnd(at, 3, 5, is_chosen=False)]
     assert best_at_ends(*ratio_study()) == []
 
 
