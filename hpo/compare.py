@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="DIR",
         help=f"folder of compare.yaml and compare.html ({OUTPUT / 'compare'})",
     )
-    parser.add_argument("--no-report", action="store_true", help="write compare.yaml alone")
+    parser.add_argument("--no-report", action="store_true", help="print, and write nothing")
     return entry(parser, argv, _compare, stopped="nothing was written")
 
 
@@ -77,10 +77,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     caveats = outcome.sentences()
     for line in [f"{CAVEATS_TITLE}:", *(f"- {sentence}" for sentence in caveats)] if caveats else ():
         say(console, line)
-    written = [outcome.write(arguments.output)]
     if not arguments.no_report:
-        written.append(write_page(outcome, arguments.output))
-    say(console, f"wrote {', '.join(map(str, written))}")
+        say(console, f"wrote {outcome.write(arguments.output)}, {write_page(outcome, arguments.output)}")
     return 0
 
 

@@ -23,8 +23,8 @@ def judged_by(sides: Sequence[Side], asked: str | None) -> tuple[str, list[Side]
     """The metric that all are judged by, and the methods with that name for it in all their figures.
 
     Raises:
-        InputError: a method lacks what was asked for, or has several columns spelt like it; nothing was asked for and the methods
-            have several metrics in common, or none; a metric of which less is better.
+        InputError: a method lacks what was asked for, or has several columns spelt like it; nothing was asked for and there is
+            not exactly one metric in common; a metric of which less is better.
     """
     if asked is None:
         common = [name for name in sides[0].metrics if all(name in side.metrics for side in sides)]

@@ -126,8 +126,8 @@ def _flat(path: Path, frame: pd.DataFrame, name: str) -> pd.DataFrame:
     long = frame.explode(name, ignore_index=True).dropna(subset=[name]).reset_index(drop=True)
     if not all(isinstance(record, dict) for record in long[name]):
         raise InputError(
-            f"{path}: must have a row for each user, or for each recommended item; column {shown(name)} holds lists; save a row for "
-            "each item of a list"
+            f"{path}: must have a row for each user, or for each recommended item; column {shown(name)} holds lists; save a "
+            "row for each item of a list"
         )
     return pd.concat([long.drop(columns=name), pd.DataFrame(long[name].tolist())], axis=1)
 
