@@ -57,7 +57,7 @@ def main() -> None:
         families = [compare_all(experiment(rng, design, arguments.users)) for _ in range(n)]
         wrong = np.mean([any(one.word is not Word.UNDECIDED for one in family) for family in families])
         units = [_rejected([family[0] for family in families], unit) for unit in ("users", "runs", "both")]
-        shares = [*units, wrong] if design.methods == 2 else [None, None, None, wrong]
+        shares: list[float | None] = [*units, float(wrong)] if design.methods == 2 else [None, None, None, float(wrong)]
         luck = f"{design.luck:g}" + (", shared" if design.shared else "")
         rows.append(
             [str(design.methods), str(design.runs), luck, *("" if one is None else f"{100 * one:.1f} %" for one in shares)]
@@ -73,10 +73,10 @@ def experiment(rng: np.random.Generator, design: Design, n_users: int) -> list[M
     """Methods that are equal in truth, measured on the same users."""
     hit = rng.uniform(size=n_users) < HITS
     level = np.where(hit, rng.beta(2.0, 5.0, n_users), 0.0)
-    error = LIKING * np.sqrt(HITS / n_users)  # of the mean of the users, from what they like a method for
-    size = design.luck * error * np.sqrt(design.runs)
+    error = LIKING * float(np.sqrt(HITS / n_users))  # of the mean of the users, from what they like a method for
+    size = design.luck * error * design.runs**0.5
     common = size * rng.standard_normal((design.runs, 1))
-    methods = []
+    methods = list[Measured]()
     for label in range(design.methods):
         liking, noise = LIKING * rng.standard_normal(n_users), NOISE * rng.standard_normal((design.runs, n_users))
         luck = common if design.shared else size * rng.standard_normal((design.runs, 1))

@@ -20,8 +20,11 @@ from hpo.comparison.page import write_page
 from hpo.comparison.truth import read_truth
 from hpo.reporting.overview import CAVEATS_TITLE
 from hpo.study.objective import DEFAULT_OBJECTIVE, measured
+from trainers.data.readers.layout import Layout
 from trainers.errors import InputError
 from trainers.metrics.definitions import Metric, metrics_at
+from trainers.validation import checked
+from trainers.yaml_files import parse_yaml
 
 EPILOG = """\
 A METHOD is NAME=FILE, a file for each seed after commas (NAME=FILE,FILE), or a file alone. A file (CSV, TSV, Parquet) has
@@ -42,6 +45,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("methods", nargs="+", type=place, metavar="METHOD", help="at least two")
     parser.add_argument("--objective", type=place, metavar="METRIC", help="the metric to judge by, such as ndcg@20")
     parser.add_argument("--truth", type=path, metavar="FILE", help="the test file that recommendations are scored against")
+    parser.add_argument(
+        "--data", metavar="YAML", help="how the --truth file is laid out, as in a study file: '{columns: {user: 0, item: 1}}'"
+    )
     against = parser.add_mutually_exclusive_group()
     against.add_argument("--baseline", type=place, metavar="NAME", help="compare every other method with this one")
     against.add_argument("--ours", type=place, metavar="NAME", help="compare this method with every other one")
@@ -61,7 +67,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.truth is not None:
         objective = objective or DEFAULT_OBJECTIVE
         metrics = metrics_at(measured(canonical(objective)))
-        truth = read_truth(arguments.truth)
+        truth = read_truth(arguments.truth, _layout(arguments.data))
     sides, notes, files = read_methods(arguments.methods, truth, metrics)
     if truth is not None and all(side.kind != RECOMMENDATIONS for side in sides):
         raise InputError("--truth is for files of recommendations, and no method has one; leave it out")
@@ -80,6 +86,15 @@ def _compare(arguments: argparse.Namespace) -> int:
     if not arguments.no_report:
         say(console, f"wrote {outcome.write(arguments.output)}, {write_page(outcome, arguments.output)}")
     return 0
+
+
+def _layout(text: str | None) -> Layout:
+    """What `--data` says.
+
+    Raises:
+        InputError: it is not YAML, or not about a file's layout.
+    """
+    return checked(Layout, parse_yaml(text, "--data") if text else {}, "--data")
 
 
 if __name__ == "__main__":

@@ -54,13 +54,13 @@ class Asked:
                     "write "
                     "NAME=FILE"
                 )
-        if Path(rest).is_dir():
+        if rest and Path(rest).is_dir():
             path = Path(rest)
             return cls(argument, name, (path,) if is_study(path) else tuple(files_in(path)))
         folder, colon, label = rest.partition(":")
         if colon and not Path(rest).exists() and is_study(Path(folder)):
             return cls(argument, name, (Path(folder),), label)
-        parts = [rest] if Path(rest).exists() else rest.split(",")
+        parts = [rest] if rest and Path(rest).exists() else rest.split(",")
         return cls(argument, name, tuple(path for part in parts for path in _existing(part, argument)))
 
     @property

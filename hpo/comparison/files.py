@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from hpo.comparison.columns import Places, canonical, places_of
-from hpo.comparison.sides import RunFigures, Side, check_seeds
+from hpo.comparison.sides import RunFigures, Side, check_seeds, in_order
 from hpo.comparison.tables import ENDINGS, Cells, read_cells
 from hpo.comparison.truth import Numbers, Served, Truth, scored
 from hpo.confirmation.caveats import Caveat, CaveatKind
+from hpo.runtime.text import counted
 from trainers.data.readers.names import listed
 from trainers.errors import InputError
 from trainers.metrics.definitions import Metric
@@ -95,7 +96,7 @@ def _by_seed(cells: Cells, places: Places) -> Iterator[tuple[str, Numbers]]:
         yield "", np.arange(len(cells))
         return
     seeds = cells.ids(places.seed)
-    for seed in pd.unique(seeds):
+    for seed in in_order(pd.Index(pd.unique(seeds))):
         yield str(seed), np.flatnonzero(seeds == seed)
 
 
@@ -105,10 +106,9 @@ def _figures(cells: Cells, places: Places, rows: Numbers) -> pd.DataFrame:
     if users.has_duplicates:
         row = int(np.argmax(users.duplicated()))
         raise InputError(
-            f"{cells.path}, {cells.row(int(rows[row]))}: user {shown(users[row])} is there before, "
-            f"{int(users.duplicated().sum()):,} rows in all have a user once more; a user may be there once: several seeds "
-            "need "
-            f"a column seed or a file each, several methods a file each (columns: {listed(cells.names)})"
+            f"{cells.path}, {cells.row(int(rows[row]))}: user {shown(users[row])} is there before, and "
+            f"so in {counted(int(users.duplicated().sum()), 'row')}; a user may be there once: several seeds need a column "
+            f"seed or a file each, several methods a file each (columns: {listed(cells.names)})"
         )
     spelt = [canonical(name) for name in cells.names]
     found = {}

@@ -14,7 +14,7 @@ from hpo.comparison.alignment import caveats_of, check_finite, check_sources, ju
 from hpo.comparison.sides import Side
 from hpo.confirmation.caveats import Caveat
 from hpo.confirmation.results import mean_and_sd, mean_sd
-from hpo.confirmation.statements import highest_said, interval, shown, too_few_users, verdict
+from hpo.confirmation.statements import MORE_SEEDS, PAIRS, highest_said, interval, shown, too_few_users, verdict
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, compare_all, compare_pairs
 from hpo.confirmation.wording import sentences
 from hpo.runs.provenance import Provenance, provenance
@@ -27,8 +27,6 @@ from trainers.yaml_files import read_yaml, sealed, to_yaml
 
 COMPARE = "compare.yaml"
 REMEDY = "run hpo.compare again"
-MORE_SEEDS = "give files of two or more seeds for each, NAME=SEED1.csv,SEED2.csv"
-PAIRS = "comparison", "comparisons"  # what Holm's correction is over
 MORE_METRICS = 3  # shown beside the objective
 COLUMNS = [
     "first",

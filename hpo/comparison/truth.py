@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hpo.comparison.columns import Places
 from hpo.comparison.sides import Floats, in_order
 from hpo.comparison.tables import Cells
+from hpo.runtime.text import counted
 from trainers.data.readers import SUFFIXES, read_interactions, suffix_of
 from trainers.data.readers.layout import Layout
 from trainers.errors import InputError, first_line
@@ -64,8 +65,11 @@ class Served:
     unknown: int
 
 
-def read_truth(path: Path) -> Truth:
+def read_truth(path: Path, layout: Layout) -> Truth:
     """The held-out items of a test file in any layout that a data file may have.
+
+    Args:
+        layout: what the file does not say itself.
 
     Raises:
         InputError: it is missing, or cannot be read.
@@ -76,7 +80,7 @@ def read_truth(path: Path) -> Truth:
         raise InputError(f"{path}: --truth cannot be read: {error.strerror or first_line(error)}") from None
     if suffix_of(path) is None:
         raise InputError(f"{path}: unknown kind of file {path.suffix!r} for --truth; use one of {', '.join(SUFFIXES)}")
-    raw = read_interactions(path, Layout())
+    raw = read_interactions(path, layout)
     if not len(raw):
         raise InputError(f"{path}: --truth holds no interactions")
     users, items = (pd.Index(ids.astype(str).astype(object)) for ids in (raw.users, raw.items))
@@ -167,6 +171,11 @@ def _keys(cells: Cells, places: Places, rows: Numbers) -> tuple[Floats, bool]:
     return numbers, False
 
 
+def _said(value: object) -> object:
+    """A rank without its decimals."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _refuse_twice(
     cells: Cells, rows: Numbers, users: NDArray[np.object_], values: NDArray[np.generic], what: str, rule: str
 ) -> None:
@@ -174,7 +183,7 @@ def _refuse_twice(
     if twice.any():
         row = int(np.argmax(twice))
         raise InputError(
-            f"{cells.path}, {cells.row(int(rows[row]))}: {what} {shown(values[row])} of user {shown(users[row])} is there "
-            "before, "
-            f"{int(twice.sum()):,} times in all; {rule}: several seeds need a column seed, or a file each"
+            f"{cells.path}, {cells.row(int(rows[row]))}: {what} {shown(_said(values[row]))} of user {shown(users[row])} is "
+            f"there before, and so in {counted(int(twice.sum()), 'row')}; {rule}: several seeds need a column seed, or a file "
+            "each"
         )

@@ -40,7 +40,7 @@ def _users_unserved(subject: str, facts: Facts) -> str:
 
 
 def _users_unknown(subject: str, facts: Facts) -> str:
-    return f"{subject} has lists for {_of_runs(facts)} users without held-out items, who are left out"
+    return f"{subject} has lists for users without held-out items ({_of_runs(facts)}), who are left out"
 
 
 def _short_lists(subject: str, facts: Facts) -> str:

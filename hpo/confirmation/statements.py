@@ -16,7 +16,8 @@ from hpo.runs.store import BaselineResult
 from hpo.runtime.text import counted, listed
 
 WINNER = "winner.yaml"
-RIVALS = ("rival", "rivals")  # what Holm's correction is over
+RIVALS, PAIRS = ("rival", "rivals"), ("comparison", "comparisons")  # what Holm's correction is over
+MORE_SEEDS = "give files of two or more seeds for each, NAME=SEED1.csv,SEED2.csv"
 STILL_PAYS = 1.0  # percent of the best value, in the last third of the trials
 
 
