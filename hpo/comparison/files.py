@@ -110,6 +110,9 @@ def _figures(cells: Cells, places: Places, rows: Numbers) -> pd.DataFrame:
             f"so in {counted(int(users.duplicated().sum()), 'row')}; a user may be there once: several seeds need a column "
             f"seed or a file each, several methods a file each (columns: {listed(cells.names)})"
         )
+    twice = next((name for name in cells.names if name and cells.names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{cells.path}: columns need names of their own, got {shown(twice)} more than once; name them apart")
     spelt = [canonical(name) for name in cells.names]
     found = {}
     for place, name in enumerate(cells.names):

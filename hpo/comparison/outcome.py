@@ -146,7 +146,7 @@ class Compared(Stored):
             return cells
         pair = (self.reference, method) if self.ours else (method, self.reference)
         first, second = (one.mean(self.objective) for one in pair)
-        lead = f"{100 * (first / second - 1):+.1f} %" if second else "n/a"
+        lead = f"{100 * (first - second) / abs(second):+.1f} %" if second else "n/a"
         return [*cells, "" if method is self.reference else lead]
 
     def comparison_rows(self) -> list[list[str]]:

@@ -109,5 +109,5 @@ def _name(one: Comparison) -> str:
 def _ends(one: Comparison, percent: bool) -> tuple[float, float, float]:
     evidence = one.both or one.users
     values = one.difference, evidence.low, evidence.high
-    mean, low, high = (100 * value / one.base for value in values) if percent else values
+    mean, low, high = (100 * value / abs(one.base) for value in values) if percent else values
     return mean, low, high

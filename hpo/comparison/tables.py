@@ -135,7 +135,10 @@ def _flat(path: Path, frame: pd.DataFrame, name: str) -> pd.DataFrame:
 def _text(path: Path) -> Cells:
     text = _decoded(path)
     separator = find_separator(text.sample, "\t" if ".tsv" in path.name.lower() else "") or ","
-    first = next(csv.reader(text.sample[:1], delimiter=separator))
+    try:
+        first = next(csv.reader(text.sample[:1], delimiter=separator))
+    except csv.Error as error:  # a field without end
+        raise InputError(f"{path}: the first line must name the columns, and cannot be read ({error})") from None
     names, remark = _names([field.strip() for field in first], path)
     frame = _frame(path, text.data, separator, len(names), skip=0 if remark else 1)
     extra = np.flatnonzero(frame[len(names)].str.strip() != "")

@@ -148,8 +148,8 @@ class Comparison:
         return Word.BETTER if self.difference > 0 else Word.WORSE
 
     def percent(self, difference: float) -> float | None:
-        """A difference in percent of the rival's mean; None when that is 0."""
-        return 100 * difference / self.base if self.base else None
+        """A difference in percent of the rival's mean, of its size where that is below 0; None when it is 0."""
+        return 100 * difference / abs(self.base) if self.base else None
 
 
 def compare(ours: Measured, rivals: Sequence[Measured], resamples: int = RESAMPLES) -> list[Comparison]:

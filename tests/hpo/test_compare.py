@@ -221,6 +221,12 @@ BAD: dict[str, tuple[dict[str, str | bytes], list[str], str]] = {
     "no users": ({"a.csv": "person,ndcg@20\n1,0.5\n"}, ["a.csv", "b.csv"], "must have a column of users, named user or"),
     "two users": ({"a.csv": "user,user_id,ndcg\n1,1,0.5\n"}, ["a.csv", "b.csv"], "must have one column of a kind, got several"),
     "no numbers": ({"a.csv": "user,ndcg@20\n1,high\n"}, ["a.csv", "b.csv"], "must have a column of numbers beside the users"),
+    "a column twice": ({"a.csv": "user,ndcg,ndcg\n1,0.5,1\n"}, ["a.csv", "b.csv"], "names of their own, got 'ndcg' more than"),
+    "a field without end": (
+        {"a.csv": "user," + 200_000 * "x"},
+        ["a.csv", "b.csv"],
+        "must name the columns, and cannot be read",
+    ),
     "too many fields": ({"a.csv": TABLE + "99,1,1,1\n"}, ["a.csv", "b.csv"], "must have the 3 fields of the first line"),
     "far too many fields": ({"a.csv": TABLE + "99,1,1,1,1\n"}, ["a.csv", "b.csv"], "the 3 fields of the first one"),
     "no id": ({"a.csv": TABLE + ",1,1\n"}, ["a.csv", "b.csv"], "row 41 below the header: column 'user' must hold an id"),

@@ -29,9 +29,7 @@ def test_the_figures_are_those_of_the_product(order: str, tmp_path: Path):
     rows["rank"] = np.tile(np.arange(K + 2), N_USERS)
     rows["score"] = -0.5 * rows["rank"] if order == "score" else 0.0
     rows = rows.drop(columns={"rank": "score", "score": "rank", "both": []}[order]).sample(frac=1.0, random_state=3)
-    pd.DataFrame({"user": user, "item": item}).map("i{}".format).to_csv(
-        tmp_path / "t.csv", index=False
-    )
+    pd.DataFrame({"user": user, "item": item}).map("i{}".format).to_csv(tmp_path / "t.csv", index=False)
     rows.assign(user=rows["user"].map("i{}".format), item=rows["item"].map("i{}".format)).to_csv(
         tmp_path / "r.csv", index=False
     )
