@@ -25,8 +25,11 @@ TRUTH = "user,item\n" + "".join(f"{user},{user % 5}\n" for user in range(USERS))
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """An empty folder to work in; pages are drawn for the marker `pictures` alone."""
     monkeypatch.chdir(tmp_path)
+    if request.node.get_closest_marker("pictures") is None:
+        monkeypatch.setattr(compare, "write_page", lambda outcome, folder: folder / "compare.html")
     return tmp_path
 
 
@@ -49,6 +52,7 @@ def outcome(here: Path) -> Compared:
     return Compared.read(here / "runs" / "compare" / "compare.yaml")
 
 
+@pytest.mark.pictures
 def test_two_methods_of_three_seeds(here: Path, capsys: pytest.CaptureFixture[str]):
     write_runs(here, "mine", 0.02)
     write_runs(here, "base", 0.0)
@@ -387,9 +391,8 @@ SAID: dict[str, tuple[dict[str, str], list[str], CaveatKind, str]] = {
 
 
 @pytest.mark.parametrize("case", SAID)
-def test_what_is_said(case: str, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_what_is_said(case: str, here: Path, capsys: pytest.CaptureFixture[str]):
     files, arguments, kind, words = SAID[case]
-    monkeypatch.setattr(compare, "write_page", lambda outcome, folder: folder / "compare.html")
     write(here, {"a.csv": shifted(0.0), "b.csv": shifted(0.1), **files})
     assert compare.main(arguments) == 0
     assert words in capsys.readouterr().out
