@@ -25,7 +25,7 @@ from hpo.storage.address import is_url, storage_url, without_password
 from hpo.storage.open import open_storage
 from hpo.storage.repair import repair
 from hpo.study.draft import draft
-from hpo.study.spec import StudySpec, check_name, load_spec, shipped_studies
+from hpo.study.spec import StudySpec, check_name, load_spec, names_of_searches, shipped_studies
 from hpo.study.stored import find_study, is_ours, stored_spec, unsound_trials
 from hpo.study.trials import tally
 from hpo.study.workspace import alone
@@ -51,8 +51,8 @@ def main(argv: list[str] | None = None) -> int:
         help="how they are read where that cannot be found out: '{columns: {user: 0, item: 1}}'",
     )
     add_data_argument(new)
-    delete = commands.add_parser("delete", help="remove a study and its results")
-    delete.add_argument("study", metavar="NAME")
+    delete = commands.add_parser("delete", help="remove studies and their results")
+    delete.add_argument("studies", metavar="NAME", nargs="+")
     delete.add_argument("--yes", action="store_true", help="do not ask")
     delete.add_argument("--force", action="store_true", help="even while it is searched or confirmed")
     mend = commands.add_parser("repair", help="drop the broken lines of a journal, and keep a copy of it")
@@ -124,12 +124,22 @@ def _new(arguments: argparse.Namespace) -> int:
 
 
 def _delete(arguments: argparse.Namespace) -> int:
-    name = check_name(arguments.study)
+    names = [*dict.fromkeys(map(check_name, arguments.studies))]
     storage = _storage(arguments, to_write=True)
     if storage is None:
-        raise InputError(f"there is no study {name!r}: nothing has run in {arguments.output}")
-    study = find_study(storage, name)
-    removal = what_goes_with(study, storage, arguments.output)
+        raise InputError(f"there is no study {names[0]!r}: nothing has run in {arguments.output}")
+    found = [find_study(storage, name) for name in names]  # a misspelt name shows before anything is deleted
+    for study in found:
+        _delete_one(study, storage, arguments)
+    there = {*optuna.get_all_study_names(storage)}
+    if left := [repeat for name in names for repeat in names_of_searches(name) if repeat in there]:
+        command = f"`python -m hpo.studies delete {' '.join(left)}` and the --output and --storage of this command"
+        say(Console(), f"the repeated searches of what was deleted stay; delete them with {command}")
+    return 0
+
+
+def _delete_one(study: optuna.Study, storage: BaseStorage, arguments: argparse.Namespace) -> None:
+    removal, name = what_goes_with(study, storage, arguments.output), study.study_name
     if not arguments.force:
         _check_at_rest(study, removal.paths)
     trials = counted(len(study.get_trials(deepcopy=False)), "trial")
@@ -140,7 +150,6 @@ def _delete(arguments: argparse.Namespace) -> int:
     removal.remove()  # first, so that after a failure the same command can be given again
     optuna.delete_study(study_name=name, storage=storage)
     say(Console(), f"deleted {what}{stays}")
-    return 0
 
 
 def _repair(arguments: argparse.Namespace) -> int:

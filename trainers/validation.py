@@ -75,6 +75,21 @@ def checked(cls: type[Checked], mapping: object, where: str) -> Checked:
         raise InputError("\n".join([*lines, *([f"{where}: {more:,} more errors"] if more else [])])) from None
 
 
+IN_WORDS = {  # kinds of pydantic's errors that speak of Python's classes
+    "dict_type": "must be a mapping, {name: value}",
+    "tuple_type": "must be a list, [value, value]",
+    "list_type": "must be a list, [value, value]",
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+}
+
+
 def _explain(detail: dict[str, Any], where: str, cls: object, mapping: object) -> str:
     path = _path_in_file(detail["loc"], mapping)
     field = f"{where}: {'.'.join(path)}" if path else where
@@ -87,7 +102,7 @@ def _explain(detail: dict[str, Any], where: str, cls: object, mapping: object) -
     if kind in ("model_type", "dataclass_type"):  # pydantic speaks of Python's classes
         keys = ", ".join(_allowed_keys(cls, detail["loc"]))
         return f"{field}: must be a mapping with keys of {keys}, got {shown(value)}"
-    message = str(detail["msg"]).removeprefix("Value error, ")
+    message = IN_WORDS.get(kind) or str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
     return f"{field}: {message}" if kind == "value_error" else f"{field}: {message}, got {shown(value)}"
 
 

@@ -126,7 +126,7 @@ def highest(finalists: Sequence[Finalist], objective: str, name: str) -> Finalis
     """
     best = chosen_of(finalists, objective)
     if best is None:
-        raise InputError(f"study {name!r}: every finalist diverged at full epochs, e.g. {finalists[0].failure}")
+        raise InputError(f"study {name!r}: every finalist diverged when confirm trained it, e.g. {finalists[0].failure}")
     return best
 
 

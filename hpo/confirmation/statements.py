@@ -27,12 +27,13 @@ def winner_said(decision: Decision, objective: str) -> str:
     value, test = f"validation {objective} {finalist.mean(objective):.4f}", f"{decision.test:.4f}"
     label = best.label if decision.search is None else f"{best.label} as search {decision.search.study} found it"
     why = f"the highest of {decision.compared} methods" if decision.compared > 1 else "no other method trained to the end"
+    row = "" if decision.search is None else f"; the table has the mean over its {len(best.searches)} searches"
     if not decision.ahead:
-        return f"the winner is {label} ({WINNER}): {value}, {why}; on the test split, which did not choose, it has {test}"
+        return f"the winner is {label} ({WINNER}): {value}, {why}; on the test split, which did not choose, it has {test}{row}"
     ahead = listed(f"{other.label} ({other.metrics[objective]:.4f})" for other in decision.ahead)
     return (
         f"there is no winner, and no {WINNER}: without training {ahead} {'is' if len(decision.ahead) == 1 else 'are'} ahead on "
-        f"the test split, where {label} has {objective} {test}, the best of what was trained ({value}, {why})"
+        f"the test split, where {label} has {objective} {test}, the best of what was trained ({value}, {why}){row}"
     )
 
 
@@ -48,13 +49,15 @@ def _gain_said(tuning: Tuning, objective: str) -> str:
         return f"{tuning.label}: {unknown}, since that diverged or found nothing on validation"
     if tuning.is_same:
         return f"{tuning.label}: its search found nothing that is better on validation than {over}, which it chose"
+    error = tuning.test_error_percent
+    on_test = f"{test or 0.0:+.1f}{'' if error is None else f' ± {error:.1f}'} %"
     if tuning.is_overtuned:
         gained = f"its search gained {validation:+.1f} % on validation {objective} over {over}"
-        return f"{tuning.label} is overtuned: {gained}, and {test:+.1f} % came of it on test"
-    left = "what was left of it on test was not measured" if test is None else f"{test:+.1f} % was left on test"
+        return f"{tuning.label} is overtuned: {gained}, and {on_test} came of it on test"
+    left = "what was left of it on test was not measured" if test is None else f"{on_test} was left on test"
     if validation <= 0:
         better = f"its search found nothing that is better on validation {objective} than {over} ({validation:+.1f} %"
-        return f"{tuning.label}: {better}{')' if test is None else f'; {test:+.1f} % on test)'}"
+        return f"{tuning.label}: {better}{')' if test is None else f'; {on_test} on test)'}"
     return f"{tuning.label}: its search gained {validation:+.1f} % on validation {objective} over {over}; {left}"
 
 

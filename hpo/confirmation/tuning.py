@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from statistics import fmean
 
+import numpy as np
 from pydantic.dataclasses import dataclass
 
 from hpo.confirmation.contenders import Contender, First
 from hpo.confirmation.results import BestSoFar, Finalist, Method, chosen_of, percent
 from hpo.confirmation.searches import Found
+from hpo.confirmation.statistics import MIN_RUNS, Floats, Measured, over_runs
 from trainers.validation import SETTINGS
 
 
@@ -29,6 +31,8 @@ class Tuning:
         is_same: whether that is what the search chose, of several each.
         validation_percent, test_percent: the gain of the objective at full epochs, of several searches that of their means;
             None where it was not measured.
+        test_error_percent: the half-width of the 95 % interval of the gain on test over runs, or over searches where the method
+            has several (Welch); None where one of the two has a single run.
         searches: how its best value rose, for each search that was made.
     """
 
@@ -37,12 +41,15 @@ class Tuning:
     is_same: bool = False
     validation_percent: float | None = None
     test_percent: float | None = None
+    test_error_percent: float | None = None
     searches: list[BestSoFar] = field(default_factory=list)
 
     @property
     def is_overtuned(self) -> bool:
-        """Whether a gain on validation is a loss on test."""
-        return (self.validation_percent or 0.0) > 0.0 > (self.test_percent or 0.0)
+        """Whether a gain on validation is a loss on test, and a larger one than the luck of runs explains."""
+        if self.validation_percent is None or self.test_percent is None or self.test_error_percent is None:
+            return False
+        return self.validation_percent > 0.0 > self.test_percent + self.test_error_percent
 
 
 def tunings(
@@ -79,9 +86,9 @@ def _tuning(
         over = next((first.label for first in contender.firsts if first), "")
         others = [_finalist(each, first) for each, first in zip(contender.found, contender.firsts, strict=True)]
         is_same = all(other is not None and other is one for one, other in zip(chosen, others, strict=True))
-    validation = _gain_of_means(chosen, others, objective)
-    test = _gain(method, method if is_same else published, objective)
-    return Tuning(contender.label, over, is_same, validation, test, [*contender.searches])
+    validation, before = _gain_of_means(chosen, others, objective), method if is_same else published
+    test, error = _gain(method, before, objective), None if is_same else _error(method, before, objective)
+    return Tuning(contender.label, over, is_same, validation, test, error, [*contender.searches])
 
 
 def _finalist(found: Found, first: First | None) -> Finalist | None:
@@ -99,3 +106,19 @@ def _gain(ours: Method, other: Method | None, objective: str) -> float | None:
     if other is None or ours.failure or other.failure:
         return None
     return percent(ours.mean(objective), other.mean(objective))
+
+
+def _error(ours: Method, other: Method | None, objective: str) -> float | None:
+    """How far the gain on test may be off, in percent of the other's mean: the half-width of Welch's 95 % interval."""
+    if other is None or ours.failure or other.failure or not other.mean(objective):
+        return None
+    first, second = (_repeats(method, objective) for method in (ours, other))
+    if min(len(first), len(second)) < MIN_RUNS:
+        return None
+    evidence = over_runs(first, second)
+    return 100 * (evidence.high - evidence.low) / 2 / other.mean(objective)
+
+
+def _repeats(method: Method, objective: str) -> Floats:
+    """What varies when all is done again, see `hpo.confirmation.statistics.Measured`."""
+    return Measured(method.label, np.zeros(0), [np.array(runs) for runs in method.values(objective)]).repeats

@@ -16,7 +16,7 @@ REVISION_LENGTH = 12  # characters shown of a git revision
 WHY_NOT_TUNED = {
     "has not run": "has not run",
     "no complete trial": "has no complete trial",
-    "diverged": "has only finalists that diverge at full epochs",
+    "diverged": "has only finalists that diverge when confirm trains them",
     "cannot be searched": "cannot be searched with this study's budget and data: {details}",
     "differs": "was searched with other settings: {details}",
     "budget": "has {details}",
@@ -95,9 +95,9 @@ def _found_published(subject: str, facts: Facts) -> str:
     which = f"{subject} is the config of {facts['published']}"
     if "trial" not in facts:
         return f"{which}: its search found no better one"
-    then = f"it diverged at full epochs ({facts['failure']})"
+    then = f"it diverged when confirm trained it again ({facts['failure']})"
     if not facts["failure"]:
-        then = f"not at full epochs ({facts['value']:.4f} against {facts['chosen_value']:.4f})"
+        then = f"not when confirm trained both again ({facts['value']:.4f} against {facts['chosen_value']:.4f})"
     return (
         f"{which}: trial {facts['trial']} was ahead of it in the search (validation {facts['objective']} "
         f"{facts['search_value']:.4f} against {facts['chosen_search_value']:.4f}), but {then}"
@@ -152,10 +152,10 @@ def _number(value: float) -> str:
 def _diverged(subject: str, facts: Facts) -> str:
     seeds = f"in {facts['lost_seeds']} of {counted(facts['seeds'], 'seed')}" if facts["seeds"] else "there"
     if facts["trial"] is None:
-        return f"{subject} diverged on validation at full epochs, {seeds} ({facts['failure']}), so it cannot win"
+        return f"{subject} diverged on validation when confirm trained it, {seeds} ({facts['failure']}), so it cannot win"
     return (
-        f"{facts['failed']} of the {facts['of']} configs that validation chose {subject} from diverged at full epochs, such as "
-        f"trial {facts['trial']}, {seeds} ({facts['failure']}): what is good for few epochs need not last"
+        f"{facts['failed']} of the {facts['of']} configs that validation chose {subject} from diverged when confirm trained "
+        f"them, such as trial {facts['trial']}, {seeds} ({facts['failure']})"
     )
 
 

@@ -248,6 +248,11 @@ def repeat_name(name: str, number: int) -> str:
     return f"{name}-search{number}"
 
 
+def names_of_searches(name: str) -> list[str]:
+    """The names of a study and of all repeats that it may have."""
+    return [name, *(repeat_name(name, number) for number in range(2, MAX_SEARCHES + 1))]
+
+
 def check_name(name: str) -> str:
     """A study's name becomes a folder: it may not leave the output folder.
 

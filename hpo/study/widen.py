@@ -20,7 +20,7 @@ from hpo.study.attributes import (
     WORKER,
 )
 from hpo.study.ends import best_at_ends
-from hpo.study.spec import MAX_SEARCHES, StudySpec, repeat_name
+from hpo.study.spec import StudySpec, names_of_searches
 from hpo.study.starts import STARTS, Start, starts_of
 from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec
 from hpo.study.trials import finalist_trials
@@ -75,21 +75,18 @@ def widened(storage: BaseStorage, name: str) -> Widened:
     return Widened(wide_spec, tuple(rival.with_budget_of(wide_spec) for rival in wide_rivals), _originals(ends, names))
 
 
-def _searches(name: str) -> list[str]:
-    """The names of a study and of all repeats that it may have."""
-    return [name, *(repeat_name(name, number) for number in range(2, MAX_SEARCHES + 1))]
-
-
 def _originals(searched: Iterable[str], names: Sequence[str]) -> dict[str, str]:
     """By the name of a study in wider ranges, that which it goes on from, of the studies that are there."""
-    pairs = (pair for name in searched for pair in zip(_searches(wide_name(name)), _searches(name), strict=True))
+    pairs = (
+        pair for name in searched for pair in zip(names_of_searches(wide_name(name)), names_of_searches(name), strict=True)
+    )
     return {wide: original for wide, original in pairs if original in names}
 
 
 def _ends(storage: BaseStorage, spec: StudySpec, names: Sequence[str]) -> list[AtEnd]:
     """The ends at which the best of a search or of its repeats stand; where there are none, those of any finalist: confirm may
     have chosen it."""
-    studies = [optuna.load_study(study_name=one, storage=storage) for one in _searches(spec.name) if one in names]
+    studies = [optuna.load_study(study_name=one, storage=storage) for one in names_of_searches(spec.name) if one in names]
     found = [each.at for study in studies for each in best_at_ends(study, spec)]
     finalists = (trial for study in studies for trial in finalist_trials(study, spec.confirm.top, spec))
     return found or [at for trial in finalists for at in spec.space.at_ends(trial.params)]

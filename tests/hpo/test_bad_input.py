@@ -40,7 +40,7 @@ STUDY_FILES = {
     "objective without a cut-off": ("dataset: tiny", "dataset: tiny\nobjective: ndcg", "objective: a metric is one of"),
     "objective at 0": ("dataset: tiny", "dataset: tiny\nobjective: ndcg@0", "a whole cut-off from 1"),
     "objective at half an item": ("dataset: tiny", "dataset: tiny\nobjective: ndcg@20.5", "got 'ndcg@20.5'"),
-    "objective a number": ("dataset: tiny", "dataset: tiny\nobjective: 20", "objective: Input should be a valid string"),
+    "objective a number": ("dataset: tiny", "dataset: tiny\nobjective: 20", "objective: must be text"),
     "objective of more items than there are": (
         "dataset: tiny",
         "dataset: tiny\nobjective: ndcg@999999",
@@ -202,7 +202,7 @@ def test_a_huge_seed_of_validation(place: Place, fails: Callable[[int], str]):
     config.write_text(CONFIG)
     command, huge = [str(config), "--dataset", "tiny", "--data-dir", str(place.root / "data")], "99999999999999999999"
     message = fails(train.main([*command, "--validation", f"{{name: random, seed: {huge}}}"]))
-    assert "--validation: seed: Input should be less than or equal to" in message
+    assert "--validation: seed: must be less than or equal to" in message
     assert huge in message
 
 

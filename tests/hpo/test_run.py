@@ -228,7 +228,7 @@ def test_other_storages(place: Place, monkeypatch: pytest.MonkeyPatch):
         (["--epochs", "0"], "--epochs: must be at least 1, got 0"),
         (["--seed", "-1"], "--seed: must be at least 0, got -1"),
         (["--seed", "x"], "--seed: must be a whole number of at least 0, got 'x'"),
-        (["--seed", str(2**63 - 1)], "search.seed: Input should be less than or equal to"),
+        (["--seed", str(2**63 - 1)], "search.seed: must be less than or equal to"),
         (["--stale-after", "0"], "--stale-after: must be above 0, got 0"),
         (["--study-name", "replicate"], "study's name"),
         (["--timeout", "nan"], "must be above 0, got nan"),

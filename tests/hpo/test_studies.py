@@ -112,6 +112,21 @@ def test_all_that_is_deleted_is_said_before(place: Place, question: list[str], c
     assert optuna.get_all_study_names(open_storage(str(place.output / "journal.log"))) == ["tiny_ccl"]
 
 
+def test_several_studies_are_deleted_and_their_repeats_are_named(
+    place: Place, capsys: pytest.CaptureFixture[str], fails: Callable[[int], str]
+):
+    journal, where = place.output / "journal.log", ["--output", str(place.output), "--yes"]
+    place.output.mkdir(exist_ok=True)
+    storage = open_storage(str(journal))
+    for name in ("a", "b", "b-search2", "b-search2x", "c"):
+        optuna.create_study(study_name=name, storage=storage)
+    assert "unknown study 'd'" in fails(studies.main(["delete", "a", "d", *where]))
+    assert "a" in optuna.get_all_study_names(storage), "nothing is deleted where a name is misspelt"
+    assert studies.main(["delete", "a", "b", "a", *where]) == 0
+    assert "stay; delete them with `python -m hpo.studies delete b-search2` and" in capsys.readouterr().out
+    assert optuna.get_all_study_names(open_storage(str(journal))) == ["b-search2", "b-search2x", "c"]
+
+
 def test_a_file_that_was_deleted_in_the_dashboard_is_attached_anew(place: Place):
     """The dashboard leaves null in its place."""
     place.run("--search-only", "--trials", "1")

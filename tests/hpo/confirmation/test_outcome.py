@@ -208,7 +208,7 @@ def test_no_verdict_when_the_winner_diverges():
 def test_the_file_is_read_by_the_class_that_wrote_it(tmp_path: Path):
     caveat = Caveat(kind=CaveatKind.TEST_READ_AGAIN, subject="s", facts={"times": 2})
     methods = [method("A", 0.1, 0.2, beyond=BEYOND, gradient={"active": 0.5}), method("B", 0.1), method("C", failure="nan")]
-    tuning = [Tuning("A", "B", False, 4.0, None, [BestSoFar(30, {1: 0.1, 25: 0.2})])]
+    tuning = [Tuning("A", "B", False, 4.0, searches=[BestSoFar(30, {1: 0.1, 25: 0.2})])]
     written = outcome(*methods, baselines=[baseline("EASE", 0.3, 0.4)], caveats=[caveat], tuning=tuning)
     read = Confirmation.read(written.write(tmp_path))
     assert list(read.in_words.statements) == written.statements()

@@ -85,14 +85,14 @@ def test_a_spec_survives_storage(write):
     [
         ("serch: {trials: 3}\n", "unknown key 'serch'; did you mean 'search'"),
         ("search: {trails: 3}\n", "search: unknown key 'trails'; did you mean 'trials'"),
-        ("search: {trials: 0}\n", "search.trials: Input should be greater than or equal to 1, got 0"),
-        ("search: {trials: many}\n", "search.trials: Input should be a valid integer, got 'many'"),
+        ("search: {trials: 0}\n", "search.trials: must be greater than or equal to 1, got 0"),
+        ("search: {trials: many}\n", "search.trials: must be a whole number, got 'many'"),
         ("search: {pruner: {name: medain}}\n", "search.pruner.name"),
         ("config: {learning_rat: 1.0}\n", "unknown key 'learning_rat'; did you mean 'learning_rate'"),
         ("config: {negatives: {name: uniform, cont: 3}}\n", "unknown key 'cont'; did you mean 'count'"),
         ("config: {loss: {name: ccl}}\n", "config.loss is decided by space"),
         ("config: {epochs: 3}\n", "config.epochs is decided by search.epochs"),
-        ("validation: {name: random, seed: -1}\n", "validation.seed: Input should be greater than or equal to 0, got -1"),
+        ("validation: {name: random, seed: -1}\n", "validation.seed: must be greater than or equal to 0, got -1"),
         ("name: x\n", "unknown key 'name'"),
         ("dataset: demo\n", "line 3"),
         ("confirm: [1, 2\n", "line"),
@@ -126,6 +126,8 @@ def test_what_is_searched_must_go_with_what_is_fixed(write, also: str, config: s
         ("{name: mml, n_margins: 0}", "space.n_margins"),
         ("{name: mml, also: [lr]}", "space.also.0"),
         ("mml", "must be a mapping with a name"),
+        ("{name: mml, ranges: [1, 20]}", "space.ranges: must be a mapping, {name: value}, got [1, 20]"),
+        ("{name: mml, ranges: {negative_ratio: 5}}", "space.ranges.negative_ratio: must be a list, [value, value], got 5"),
     ],
 )
 def test_bad_spaces_are_explained(write, space: str, message: str):
@@ -186,7 +188,7 @@ PLACES = {
     "a line end": (f'dataset: "a\\nb"{MML_SPACE}', r"got 'a\nb'"),
     "half a sign": (f'dataset: "\\ud800"{MML_SPACE}', "line 1: cannot be read: 'utf-8' codec can't encode"),
     "a rival with NUL": (f'dataset: demo\nrivals: ["a/\\0.yaml"]{MML_SPACE}', "rivals.0: must be a name or a path of at most"),
-    "a mapping as a rival": (f"dataset: demo\nrivals: [{{a/b: c}}]{MML_SPACE}", "rivals.0: Input should be a valid string"),
+    "a mapping as a rival": (f"dataset: demo\nrivals: [{{a/b: c}}]{MML_SPACE}", "rivals.0: must be text"),
     "a long rival": (f"dataset: demo\nrivals: [{'x' * 300}.yaml]{MML_SPACE}", "cannot be read: File name too long"),
     "many rivals": (f"dataset: demo\nrivals: [{'ccl, ' * 101}]{MML_SPACE}", "rivals: Tuple should have at most 100 items"),
     "a rival twice": (
