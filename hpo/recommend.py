@@ -1,4 +1,4 @@
-"""`python -m hpo.recommend VECTORS.npz --users a,b -k 20`: top-N lists of a trained model, with the user's own ids."""
+"""`python -m hpo.recommend MODEL.npz --users a,b -k 20`: top-N lists of a trained model, with the user's own ids."""
 
 from __future__ import annotations
 

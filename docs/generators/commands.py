@@ -62,7 +62,8 @@ def _lines(title: str, parser: argparse.ArgumentParser, level: str) -> Iterator[
     actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
     inner = [action for action in actions if isinstance(action, argparse._SubParsersAction)]
     plain = [action for action in actions if action not in inner]
-    yield from (_bullet(action) for action in plain)
+    formatter = parser._get_formatter()
+    yield from (_bullet(action, formatter._expand_help(action) if action.help else "") for action in plain)
     if plain:
         yield ""
     for action in inner:
@@ -72,14 +73,14 @@ def _lines(title: str, parser: argparse.ArgumentParser, level: str) -> Iterator[
             yield from _lines(f"{title} {name}", sub, f"{level}#")
 
 
-def _bullet(action: argparse.Action) -> str:
+def _bullet(action: argparse.Action, text: str) -> str:
     metavar = action.metavar if isinstance(action.metavar, str) else None
     value = metavar or ("{" + ",".join(map(str, action.choices)) + "}" if action.choices else action.dest.upper())
     names = ", ".join(action.option_strings)
     shown = value if not names else names if action.nargs == 0 else f"{names} {value}"
     required = " (required)" if names and action.required else ""
-    text = re.sub(r"\s+", " ", (action.help or "").replace("%%", "%")).strip()
-    return f"- `{shown}`{required}" + (f": {_plain(text)}" if text else "")
+    said = f": {_plain(text)}" if text else ""
+    return f"- `{shown}`{required}{said}"
 
 
 def _sentence(text: str) -> str:
