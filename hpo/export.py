@@ -1,4 +1,4 @@
-"""`python -m hpo.export --study NAME`: the best config as YAML, trials as a table."""
+"""`python -m hpo.export --study NAME`: the best config as YAML, trials as a table; or all of a study in one file."""
 
 from __future__ import annotations
 
@@ -7,30 +7,53 @@ import argparse
 from rich.console import Console
 
 from hpo.cli.console import say
-from hpo.cli.context import existing_workspace
+from hpo.cli.context import existing_workspace, stored_study
 from hpo.cli.entry import entry
-from hpo.cli.flags import add_location_arguments, add_study_arguments
-from hpo.reporting.export import TRIALS, claim, export_best, export_trials
+from hpo.cli.flags import add_location_arguments, add_study_arguments, path
+from hpo.confirmation.outcome import CONFIRM
+from hpo.reporting.bundle import write_bundle
+from hpo.reporting.export import TRIALS, check_owner, claim, export_best, export_trials
 from hpo.study.owner import while_it_exists
 from hpo.study.trials import shown_metrics
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Export the best config and the table of trials of a study that has run."""
+    """Export the best config and the table of trials of a study that has run, or a bundle: all of it in one file."""
     parser = argparse.ArgumentParser(prog="python -m hpo.export", description=main.__doc__)
     add_study_arguments(parser)
     add_location_arguments(parser)
+    parser.add_argument(
+        "--bundle",
+        type=path,
+        metavar="FILE",
+        help="write only this zip file, to pass on: definition, trials, verdict, configs and report; no data, no vectors",
+    )
     return entry(parser, argv, _export)
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    if arguments.bundle is not None:
+        return _bundle(arguments)
     work, study, _ = existing_workspace(arguments, to_train=False)
     claim(work.folder, study)
     console = Console()
     with while_it_exists(study, "exported", work.folder):
-        path, trial = export_best(work, study)
-        say(console, f"{path}: trial {trial.number}, validation {shown_metrics(trial, work.spec)}")
+        best, trial = export_best(work, study)
+        say(console, f"{best}: trial {trial.number}, validation {shown_metrics(trial, work.spec)}")
         say(console, f"{export_trials(study, work.folder / TRIALS)}: {len(study.get_trials(deepcopy=False))} trials")
+    return 0
+
+
+def _bundle(arguments: argparse.Namespace) -> int:
+    spec, study, storage = stored_study(arguments)
+    folder = arguments.output / spec.name
+    check_owner(folder, study, to_overwrite=False)
+    with while_it_exists(study, "exported"):
+        contents = write_bundle(study, storage, folder, arguments.bundle)
+    size = f"{arguments.bundle.stat().st_size / 1e6:.1f} MB"
+    say(Console(), f"wrote {arguments.bundle} ({size}): {', '.join(contents.sha256)}; searches: {', '.join(contents.searches)}")
+    if CONFIRM not in contents.sha256:
+        say(Console(), "the study has not been confirmed: there is no verdict in it")
     return 0
 
 

@@ -9,7 +9,8 @@ from rich.console import Console
 from hpo.cli.console import say
 from hpo.cli.context import stored_study
 from hpo.cli.entry import entry
-from hpo.cli.flags import add_location_arguments, add_study_arguments
+from hpo.cli.flags import add_location_arguments, add_study_arguments, path
+from hpo.reporting.bundle import unpack, unpacked_folder
 from hpo.reporting.export import claim
 from hpo.reporting.figures import pictures
 from hpo.reporting.overview import Overview
@@ -20,20 +21,28 @@ from hpo.study.owner import while_it_exists
 def main(argv: list[str] | None = None) -> int:
     """Write report.md and report.html of a study that has run, finished or not."""
     parser = argparse.ArgumentParser(prog="python -m hpo.report", description=main.__doc__)
-    add_study_arguments(parser)
+    which = parser.add_mutually_exclusive_group(required=True)
+    add_study_arguments(which)
+    which.add_argument(
+        "--bundle", type=path, metavar="FILE", help="what hpo.export --bundle wrote; it is unpacked into a folder of its name"
+    )
     add_location_arguments(parser)
     return entry(parser, argv, _report)
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    if arguments.bundle is not None:
+        for written in unpack(arguments.bundle, unpacked_folder(arguments.bundle)):
+            say(Console(), f"wrote {written}")
+        return 0
     spec, study, _ = stored_study(arguments)
     folder = arguments.output / spec.name
     claim(folder, study, to_overwrite=False)
     console = Console()
     with while_it_exists(study, "reported", folder):
         overview = Overview.of(spec, study, folder)
-        for path in write_report(overview, pictures(overview), folder):
-            say(console, f"wrote {path}")
+        for written in write_report(overview, pictures(overview), folder):
+            say(console, f"wrote {written}")
     return 0
 
 

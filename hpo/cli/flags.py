@@ -20,9 +20,12 @@ LAST_PORT = 65535
 OUTPUT = Path("runs")  # unless another is given
 
 
-def add_study_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--study`, for commands that read a study that has run."""
-    parser.add_argument("--study", required=True, metavar="NAME|FILE", help="a study that has run on this storage, or its file")
+def add_study_arguments(parser: argparse.ArgumentParser | argparse._MutuallyExclusiveGroup) -> None:
+    """`--study`, for commands that read a study that has run; required, alone or in a group that is."""
+    required = isinstance(parser, argparse.ArgumentParser)
+    parser.add_argument(
+        "--study", required=required, metavar="NAME|FILE", help="a study that has run on this storage, or its file"
+    )
 
 
 def add_location_arguments(parser: argparse.ArgumentParser) -> None:

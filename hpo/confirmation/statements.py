@@ -50,7 +50,7 @@ def _gain_said(tuning: Tuning, objective: str) -> str:
     if tuning.is_same:
         return f"{tuning.label}: its search found nothing that is better on validation than {over}, which it chose"
     error = tuning.test_error_percent
-    on_test = f"{test or 0.0:+.1f}{'' if error is None else f' ± {error:.1f}'} %"
+    on_test = f"{test or 0.0:+.1f} %" if error is None else f"{test or 0.0:+.1f} ± {error:.1f} % (95 %)"
     if tuning.is_overtuned:
         gained = f"its search gained {validation:+.1f} % on validation {objective} over {over}"
         return f"{tuning.label} is overtuned: {gained}, and {on_test} came of it on test"

@@ -11,8 +11,9 @@ from optuna.trial import FrozenTrial
 from pydantic import BaseModel
 
 from hpo.confirmation.outcome import CONFIRM, Confirmation, confirmation
-from hpo.confirmation.results import Method, chosen_of
+from hpo.confirmation.results import Method, chosen_of, search_cost
 from hpo.confirmation.statements import WINNER, winner_said
+from hpo.reporting.citation import citation
 from hpo.runs.provenance import Provenance, provenance
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
@@ -63,6 +64,7 @@ class ExportedConfig(Stored):
         objective: what the study chose by.
         validation: metrics of the config as it stands here.
         config_digest: of the config that was measured; another one than the config's after an edit.
+        citation: data, protocol and versions in sentences to quote.
     """
 
     FORMAT: ClassVar[int] = 2
@@ -80,6 +82,7 @@ class ExportedConfig(Stored):
     test_by_seed: dict[int, dict[str, float]] | None = None
     data: ExportedData
     config_digest: str
+    citation: str = ""
     provenance: Provenance
 
     @classmethod
@@ -113,6 +116,7 @@ def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial
     published, validation = trial.user_attrs.get(PUBLISHED_MARK), trial_metrics(trial, work.spec)
     facts = {"trial": trial.number, "published": published, "validation": validation}
     name = BEST_TRIAL if confirmation(work.folder, study) else BEST
+    facts["citation"] = citation(work, search_cost(study).trials, None, provenance(work.choice.device))
     return _write_config(work, study.user_attrs[STUDY_ID], name, trial_config(trial, work.spec), facts), trial
 
 
@@ -151,6 +155,7 @@ def _export_method(work: Workspace, outcome: Confirmation, name: str, method: Me
         "validation": found.by_seed[found.config.seed],
         "validation_by_seed": found.by_seed,
         "test_by_seed": method.of_search(found.search),
+        "citation": citation(work, method.search.trials, method, outcome.provenance),
     }
     return _write_config(work, outcome.study_id, name, found.config, facts, engine_for(found.config, work.choice))
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
@@ -118,7 +119,16 @@ def test_after_confirm_best_yaml_is_the_winners(place: Place):
     before = best.read_text()
     assert export.main(["--study", "tiny_mml", *place.where]) == 0
     assert best.read_text() == before
-    assert read_yaml(best.with_name("best_trial.yaml"))["config"]["epochs"] == 3
+    trial = read_yaml(best.with_name("best_trial.yaml"))
+    assert trial["config"]["epochs"] == 3
+    cited, of_trial = read_yaml(best)["citation"], trial["citation"]
+    assert cited.startswith(f"Study tiny_mml on tiny (SHA-256 of the training interactions {trial['data']['checksum']}), ")
+    assert "ndcg@20 on validation at the last of 3 epochs, 4 finished trials, sampler tpe, pruner median." in cited
+    assert (
+        "MML tuned retrained on train and validation for 4 epochs over 2 seeds; the test split was read once per run" in cited
+    )
+    assert ("Confirm:" in of_trial, "4 finished trials" in of_trial) == (False, True)
+    assert f"numba {numba.__version__}" in cited
 
 
 @pytest.mark.parametrize("command", [export, confirm])

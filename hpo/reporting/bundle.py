@@ -1,0 +1,193 @@
+"""A study in one file to pass on: definition, trials, verdict, configs, report. No data, no vectors, no figures by user."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
+
+from hpo.confirmation.outcome import CONFIRM
+from hpo.reporting.export import CONFIGS, TRIALS, trials_table
+from hpo.reporting.figures import pictures
+from hpo.reporting.overview import Overview
+from hpo.reporting.pages import HTML, MARKDOWN, write_report
+from hpo.runs.provenance import Provenance, provenance
+from hpo.runtime.typed_files import Stored
+from hpo.storage.journal import JOURNAL
+from hpo.storage.open import open_storage
+from hpo.study.attributes import LOST, WORKER
+from hpo.study.definition import STUDY_ID
+from hpo.study.spec import StudySpec, check_name, names_of_searches
+from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec
+from trainers.errors import InputError, first_line
+from trainers.files import check_regular, write_bytes, writing
+from trainers.text import shown
+from trainers.yaml_files import parse_yaml, to_yaml
+
+CONTENTS, STUDY_FILE = "contents.yaml", "study.yaml"
+MEMBERS = (STUDY_FILE, JOURNAL, CONFIRM, *CONFIGS, TRIALS, MARKDOWN, HTML)
+TIME = (1980, 1, 1, 0, 0, 0)  # of every member: when it was made is in contents.yaml
+LARGEST = 500_000_000  # bytes unpacked, all members together
+REMEDY = "ask for the bundle again"
+
+
+class Contents(Stored):
+    """What a bundle holds.
+
+    Attributes:
+        study, study_id: whose it is.
+        searches: the studies in its journal: this one, its repeats and its rivals, as far as they have run.
+        sha256: of each other member.
+        environment: the versions of everything that made the bundle; those that made the figures are in the files.
+    """
+
+    FORMAT: ClassVar[int] = 1
+    study: str
+    study_id: str
+    searches: list[str]
+    sha256: dict[str, str]
+    environment: Provenance
+
+
+def write_bundle(study: optuna.Study, storage: BaseStorage, folder: Path, path: Path) -> Contents:
+    """Write a study that has run, and the searches that its verdict rests on, into a zip file.
+
+    Args:
+        folder: the study's, with its results.
+        path: of the file, which is written anew.
+
+    Raises:
+        InputError: the study is damaged, or the file cannot be written.
+    """
+    spec = stored_spec(study)
+    with TemporaryDirectory() as scratch:
+        made = Path(scratch)
+        there = optuna.get_all_study_names(storage)
+        searched = [find_study(storage, name) for name in _searches(spec, stored_rivals(study)) if name in there]
+        ours = [each for each in searched if is_ours(each)]
+        copies = open_storage(str(made / JOURNAL))
+        for each in ours:
+            _copy(each, copies)
+        for name in (CONFIRM, *CONFIGS):
+            if (folder / name).exists():
+                (made / name).write_bytes((folder / name).read_bytes())
+        (made / STUDY_FILE).write_text(spec.as_file(), encoding="utf-8")
+        (made / TRIALS).write_text(trials_table(study).to_csv(index=False), encoding="utf-8")
+        overview = Overview.of(spec, find_study(copies, spec.name), made)
+        write_report(overview, pictures(overview), made)
+        files = {name: (made / name).read_bytes() for name in MEMBERS if (made / name).exists()}
+    contents = Contents(
+        study=spec.name,
+        study_id=str(study.user_attrs[STUDY_ID]),
+        searches=[each.study_name for each in ours],
+        sha256={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        environment=provenance(),
+    )
+    write_bytes(path, _zipped({CONTENTS: to_yaml(contents.to_dict()).encode(), **files}))
+    return contents
+
+
+def _searches(spec: StudySpec, rivals: Iterable[StudySpec]) -> list[str]:
+    return [name for each in (spec, *rivals) for name in names_of_searches(each.name)]
+
+
+def _copy(study: optuna.Study, storage: BaseStorage) -> None:
+    """A study without what the dashboard keeps with it, and without the machines that it ran on."""
+    copy = optuna.create_study(study_name=study.study_name, storage=storage, directions=study.directions)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        copy.set_metric_names(study.metric_names or [])
+    for key, value in study.user_attrs.items():
+        copy.set_user_attr(key, value)
+    for trial in study.get_trials():
+        trial.user_attrs.pop(WORKER, None)
+        if trial.state is TrialState.RUNNING:  # it stays, since numbers count on
+            trial.state, trial.datetime_complete = TrialState.FAIL, trial.datetime_start
+            trial.user_attrs[LOST] = True
+        copy.add_trial(trial)
+
+
+def _zipped(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
+        for name, content in files.items():
+            packed.writestr(zipfile.ZipInfo(name, TIME), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def read_bundle(path: Path) -> tuple[Contents, dict[str, bytes]]:
+    """What `write_bundle` wrote, every member checked against its checksum.
+
+    Raises:
+        InputError: it is missing, no bundle, damaged, of another format, or holds what no bundle holds.
+    """
+    try:
+        check_regular(path)
+        with zipfile.ZipFile(path) as packed:
+            _check_members(path, packed.infolist())
+            files = {member.filename: packed.read(member) for member in packed.infolist()}
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # whatever zipfile and zlib raise on foreign bytes
+        raise InputError(f"{path}: is no bundle, or a damaged one ({first_line(error)}); {REMEDY}") from None
+    where = f"{path}, {CONTENTS}"
+    contents = Contents.from_dict(parse_yaml(files.pop(CONTENTS).decode("utf-8", "replace"), where), where, REMEDY)
+    if {name: hashlib.sha256(content).hexdigest() for name, content in files.items()} != contents.sha256:
+        raise InputError(f"{path}: its files are not those that {CONTENTS} names by checksum; {REMEDY}")
+    check_name(contents.study)
+    return contents, files
+
+
+def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    names = [member.filename for member in members]
+    if CONTENTS not in names:
+        raise InputError(f"{path}: is no bundle of a study: it has no {CONTENTS}; hpo.export --bundle makes one")
+    if strange := [name for name in names if name not in (CONTENTS, *MEMBERS)] or (len(names) != len({*names}) and names):
+        raise InputError(f"{path}: holds {shown(strange[0])}, which no bundle holds, or twice; {REMEDY}")
+    if (size := sum(member.file_size for member in members)) > LARGEST:
+        raise InputError(f"{path}: may have at most {LARGEST:,} bytes unpacked, and has {size:,}; {REMEDY}")
+
+
+def unpacked_folder(path: Path) -> Path:
+    """Where a bundle is unpacked: beside it, under its name.
+
+    Raises:
+        InputError: its name has no ending that could be left out.
+    """
+    if not path.suffix:
+        raise InputError(f"{path}: the folder beside it would have its name; rename it to {path.name}.zip")
+    return path.with_suffix("")
+
+
+def unpack(path: Path, folder: Path) -> list[Path]:
+    """Write a bundle's files into a folder, with a report that this version makes of them; returns the report's paths.
+
+    Raises:
+        InputError: as `read_bundle`; the folder holds other files; the study in it is damaged.
+    """
+    contents, files = read_bundle(path)
+    known = {CONTENTS, *MEMBERS, f".{JOURNAL}.lock"}
+    with writing(folder):
+        if folder.exists() and (others := sorted(each.name for each in folder.iterdir() if each.name not in known)):
+            raise InputError(f"{folder} holds {others[0]}, which is no file of a bundle; move it away, or rename the bundle")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in known:
+            (folder / name).unlink(missing_ok=True)
+        for name, content in {CONTENTS: to_yaml(contents.to_dict()).encode(), **files}.items():
+            (folder / name).write_bytes(content)
+    storage = open_storage(str(folder / JOURNAL), create=False, to_write=False)
+    study = find_study(storage, contents.study)
+    overview = Overview.of(stored_spec(study), study, folder)
+    return write_report(overview, pictures(overview), folder)

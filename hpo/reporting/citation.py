@@ -1,0 +1,35 @@
+"""How a config was found, in a few sentences that a paper can quote: data, protocol, versions."""
+
+from __future__ import annotations
+
+from hpo.confirmation.results import Method
+from hpo.runs.provenance import PACKAGE, Provenance
+from hpo.runtime.text import counted
+from hpo.study.workspace import Workspace
+
+
+def citation(work: Workspace, trials: int, method: Method | None, by: Provenance) -> str:
+    """The data with the checksum of their training part, the protocol, and the versions.
+
+    Args:
+        trials: finished ones of the search that found the config; 0 for a paper's settings.
+        method: as confirm trained it; None before.
+        by: the origin of what is cited.
+    """
+    spec, search = work.spec, work.spec.search
+    said = [
+        f"Study {spec.name} on {spec.data_name} (SHA-256 of the training interactions {work.dataset.checksum}), held out for "
+        f"validation: {work.validation.said()}."
+    ]
+    if trials:
+        said.append(
+            f"Search: {spec.objective} on validation at the last of {counted(search.epochs, 'epoch')}, "
+            f"{counted(trials, 'finished trial')}, sampler {search.sampler.name}, pruner {search.pruner.name}."
+        )
+    if method is not None:
+        said.append(
+            f"Confirm: {method.label} retrained on train and validation for {counted(method.config.epochs, 'epoch')} over "
+            f"{counted(len(method.by_seed), 'seed')}; the test split was read once per run, at its last epoch."
+        )
+    libraries = ", ".join(f"{name} {by.dependencies[name]}" for name in ("optuna", "torch", "numba", "numpy"))
+    return " ".join([*said, f"Program: {PACKAGE} {by.program}; Python {by.python}, {libraries}."])

@@ -1,0 +1,121 @@
+"""A study in one file, and what is made of it elsewhere."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from hpo import export, report, studies
+from hpo.reporting import bundle
+from hpo.search.claims import this_worker
+from hpo.storage.open import open_storage
+from hpo.study.attributes import WORKER
+from hpo.study.stored import find_study
+
+from ..conftest import Place
+from ..outcomes import confirmed, files, opened
+
+
+def bundled(place: Place, name: str = "sent.zip") -> Path:
+    path = place.root / name
+    assert export.main(["--study", "tiny_mml", "--output", str(place.output), "--bundle", str(path)]) == 0
+    return path
+
+
+def changed(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:
+    with zipfile.ZipFile(path) as packed:
+        members = {name: packed.read(name) for name in packed.namelist()}
+    change(members)
+    with zipfile.ZipFile(path, "w") as packed:
+        for name, content in members.items():
+            packed.writestr(name, content)
+
+
+@pytest.mark.confirmed
+def test_a_bundle_tells_elsewhere_what_the_study_tells_here(place: Place, capsys: pytest.CaptureFixture[str]):
+    """Without the data, the storage, or the folder of the study; a trial that was running keeps the numbers in order."""
+    study = opened(place).study
+    study.ask().set_user_attr(WORKER, this_worker())
+    path, (markdown, _), outcome = bundled(place), files(place), confirmed(place)
+    assert "confirm.yaml" in capsys.readouterr().out
+    trials = study.trials
+    place.output.rename(place.root / "away")
+    assert report.main(["--bundle", str(path)]) == 0
+    folder = place.root / "sent"
+    assert capsys.readouterr().out == f"wrote {folder / 'report.md'}\nwrote {folder / 'report.html'}\n"
+    told = (folder / "report.md").read_text()
+    for sentence in [*outcome.statements(), *outcome.sentences()]:
+        assert sentence in told
+    assert markdown.partition("## Search")[0].splitlines()[:3] == told.splitlines()[:3]
+    assert {each.name for each in folder.iterdir()} <= {bundle.CONTENTS, *bundle.MEMBERS}
+    journal = folder / "journal.log"
+    assert str(this_worker()["host"]) not in journal.read_text()
+    copy = find_study(open_storage(str(journal)), "tiny_mml")
+    assert [trial.number for trial in copy.trials] == [trial.number for trial in trials]
+    assert copy.trials[-1].state == TrialState.FAIL
+    assert [trial.value for trial in copy.trials] == [trial.value for trial in trials]
+    assert studies.main(["show", "tiny_mml", "--storage", str(journal)]) == 0
+    assert report.main(["--bundle", str(path)]) == 0, "again, over its own files"
+
+
+def test_a_study_without_a_verdict(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.run("--search-only", "--trials", "1")
+    capsys.readouterr()
+    path = bundled(place)
+    assert "has not been confirmed: there is no verdict in it" in capsys.readouterr().out
+    assert report.main(["--bundle", str(path)]) == 0
+    assert "No verdict yet" in (place.root / "sent" / "report.md").read_text()
+
+
+def edited(members: dict[str, bytes]) -> None:
+    members["trials.csv"] = members["trials.csv"].replace(b"0.", b"9.")
+
+
+def no_contents(members: dict[str, bytes]) -> None:
+    del members[bundle.CONTENTS]
+
+
+def outside(members: dict[str, bytes]) -> None:
+    members["../evil"] = b"x"
+
+
+def another_format(members: dict[str, bytes]) -> None:
+    members[bundle.CONTENTS] = members[bundle.CONTENTS].replace(b"format: 1", b"format: 7")
+
+
+def a_member_less(members: dict[str, bytes]) -> None:
+    del members["report.md"]
+
+
+@pytest.mark.confirmed
+def test_what_is_no_sound_bundle_is_refused(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
+    path = bundled(place)
+    sound = path.read_bytes()
+    for change, message in (
+        (edited, "its files are not those that contents.yaml names by checksum"),
+        (a_member_less, "its files are not those that contents.yaml names by checksum"),
+        (no_contents, "is no bundle of a study: it has no contents.yaml"),
+        (outside, "holds '../evil', which no bundle holds"),
+        (another_format, "this version reads format 1, this has 7"),
+    ):
+        path.write_bytes(sound)
+        changed(path, change)
+        assert message in fails(report.main(["--bundle", str(path)]))
+        assert not (place.root / "sent").exists()
+    for content in (b"", b"no zip", sound[: len(sound) // 2], sound[:100] + b"\0" * 50 + sound[150:]):
+        path.write_bytes(content)
+        assert "is no bundle, or a damaged one" in fails(report.main(["--bundle", str(path)]))
+    path.write_bytes(sound)
+    with monkeypatch.context() as patch:
+        patch.setattr(bundle, "LARGEST", 1000)
+        assert "may have at most 1,000 bytes unpacked" in fails(report.main(["--bundle", str(path)]))
+    (place.root / "sent").mkdir()
+    (place.root / "sent" / "notes.txt").write_text("mine")
+    assert "sent holds notes.txt, which is no file of a bundle" in fails(report.main(["--bundle", str(path)]))
+    assert "No such file" in fails(report.main(["--bundle", str(place.root / "none.zip")]))
+    path.rename(place.root / "bare")
+    assert "rename it to bare.zip" in fails(report.main(["--bundle", str(place.root / "bare")]))
