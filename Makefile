@@ -19,7 +19,7 @@ lint: $(VENV)/.installed-test
 
 docs: $(VENV)/.installed-docs
 	$(RUN) -m docs.generators
-	$(VENV)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version)'
