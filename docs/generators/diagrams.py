@@ -29,9 +29,9 @@ def _protocol() -> str:
         arrow((255, 480), (255, 528)),
         arrow((605, 82), (605, 440), (422, 440)),
         arrow((460, 82), (460, 310), (422, 310)),
-        note(605, 470, "read once per model, at its last epoch"),
-        note(268, 248, "best trials and the published config", "start"),
-        note(268, 378, "one config per method", "start"),
+        note(590, 470, "read once per model, at its last epoch"),
+        note(243, 249, "best trials and the published config", "end"),
+        note(243, 379, "one config per method", "end"),
     ]
     return diagram(720, 612, "From the splits over search, choice and measurement to the verdict", parts)
 

@@ -11,7 +11,7 @@ from trainers.published import published_loss
 POSITIVE = 0.5  # the score of the row's positive
 OTHERS = 31  # negatives beside the one whose score varies
 OTHER = 0.0  # their score
-POINTS = 201
+POINTS, LAST = 400, 0.995  # at a score of 1 the gradient of a distance has no limit
 # Settings for the losses that no paper has settings for on Yelp2018; the others have those of the paper.
 EXAMPLES: dict[str, Loss] = {
     "infonce": InfoNCE(temperature=0.1),
@@ -29,7 +29,7 @@ def example(name: str) -> Loss:
 
 def gradient(loss: Loss) -> list[tuple[float, float]]:
     """(score, derivative of the row's loss by that score) of one negative, scaled to a highest value of 1."""
-    swept = torch.linspace(-1.0, 1.0, POINTS, dtype=torch.float64)
+    swept = torch.linspace(-1.0, LAST, POINTS, dtype=torch.float64)
     negative = torch.cat([swept[:, None], torch.full((POINTS, OTHERS), OTHER, dtype=torch.float64)], dim=1)
     negative.requires_grad_()
     positive = torch.full((POINTS,), POSITIVE, dtype=torch.float64)
