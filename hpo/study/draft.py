@@ -131,4 +131,4 @@ def _search_lines(dataset: Dataset) -> Iterator[str]:
     yield f"objective: ndcg@{cut_off}  # or recall, hit, precision, map, mrr at any k"
     yield f"search: {{trials: {40 if large else 60}, epochs: {20 if large else 30}}}"
     yield "confirm: {top: 3, select_seeds: 2, seeds: 5, epochs: 60}"
-    yield "rivals: [ccl, bsl, sl]  # this study with another loss; README has a table of them"
+    yield "rivals: [ccl, bsl, sl]  # this study with another loss; docs/models.md has a table of them"
