@@ -37,6 +37,7 @@ HPO_ORDER = [
     "reporting",
     "cli",
     "pipeline",
+    "calls",
 ]
 COMMANDS = ["run", "confirm", "export", "train", "studies", "report", "dashboard", "replicate", "proxy", "recommend"]
 # Who may hold test data in hand, and the names by which they are had.
