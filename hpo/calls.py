@@ -36,6 +36,7 @@ from hpo.study.spec import StudySpec, is_study_file, load_spec
 from hpo.study.trials import best_trials
 from hpo.study.widen import Widened
 from hpo.study.workspace import Workspace
+from trainers import Dataset
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.engines import ENGINES
 from trainers.engines.registry import AUTO
@@ -58,6 +59,7 @@ class Search:
         scheduler: address of the Dask cluster that searches; None for this machine.
         timeout: seconds that each study is searched at most.
         tune_rivals: whether the rivals' studies are searched, too.
+        table: the data where they are a table in memory.
     """
 
     spec: StudySpec
@@ -75,6 +77,7 @@ class Search:
     stale_after: float = STALE_HOURS
     checkpoint_every: float = EVERY_SECONDS
     tune_rivals: bool = False
+    table: Dataset | None = field(default=None, repr=False)
 
     def open(self, console: Console) -> Workspace:
         """Look at all that is asked for before anything is written, and say what is searched.
@@ -85,7 +88,7 @@ class Search:
         """
         _ = self.others, self.backend  # a mistake there should not wait for a search
         where = self.output, self.data_dir, self.engine, self.device
-        work = Workspace.open(self.spec, *where, self.lanes, self._worker_count(), self.rivals)
+        work = Workspace.open(self.spec, *where, self.lanes, self._worker_count(), self.rivals, self.table)
         work.check_objective()
         introduce(work, console)
         return work
@@ -101,6 +104,7 @@ class Search:
         _check_writable(work.folder)
         storage = open_storage(self.url)
         study = open_study(work, storage)
+        work.keep_table()
         go_on_from(self.wide, work, study, storage, console)
         return study, storage
 
@@ -173,7 +177,7 @@ class Search:
         """Their studies, opened one after the other. Their own rivals are not read: nobody asks for them here."""
         for spec, rename in self.others:
             self._worker_count()  # the cluster may have ended meanwhile
-            its_work = Workspace.open(spec, work.output, work.data_dir, self.engine, self.device, rivals=())
+            its_work = Workspace.open(spec, work.output, work.data_dir, self.engine, self.device, rivals=(), table=self.table)
             if ENGINES[its_work.choice.name].many_lanes:
                 its_work = replace(its_work, lanes=work.lanes)
             study = open_study(its_work, storage, rename=rename)

@@ -37,7 +37,9 @@ HPO_ORDER = [
     "reporting",
     "cli",
     "pipeline",
+    "outcomes",
     "calls",
+    "api",
 ]
 COMMANDS = ["run", "confirm", "export", "train", "studies", "report", "dashboard", "replicate", "proxy", "recommend"]
 # Who may hold test data in hand, and the names by which they are had.
