@@ -25,6 +25,7 @@ from hpo.outcomes import Study, Verdict
 from hpo.search.claims import STALE_HOURS
 from hpo.storage.address import storage_url
 from hpo.study.from_python import spec_of
+from search_spaces import register_loss
 from trainers import Dataset
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.engines.registry import AUTO
@@ -32,7 +33,7 @@ from trainers.errors import InputError
 from trainers.text import shown
 from trainers.validation import SETTINGS, Count, NonNegative, Place, Positive, Switch, Whole, checked
 
-__all__ = ["Study", "Verdict", "confirm", "load_study", "search"]
+__all__ = ["Dataset", "Study", "Verdict", "confirm", "load_study", "register_loss", "search"]
 
 
 class _Where(BaseModel):

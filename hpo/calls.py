@@ -42,6 +42,7 @@ from trainers.engines import ENGINES
 from trainers.engines.registry import AUTO
 from trainers.errors import InputError
 from trainers.files import writing
+from trainers.losses.own import OWN
 
 RENAME = "give the study that it repeats another name with --study-name"
 RENAME_RIVAL = "in a study file of your own name rivals by their spaces, rivals: [ccl, ...]: their studies are called after it"
@@ -84,9 +85,13 @@ class Search:
 
         Raises:
             InputError: a rival that cannot be searched as the study is; workers that the storage or the cluster does not
-                allow; an engine that cannot train it; data that are not there, or too few for the objective.
+                allow, or that cannot import a loss of the user's own; an engine that cannot train it; data that are not there,
+                or too few for the objective.
         """
         _ = self.others, self.backend  # a mistake there should not wait for a search
+        if self.scheduler or (self.workers or 1) > 1:
+            for loss in (OWN[name] for name in {spec.space.loss_name for spec in (self.spec, *self.rivals)} & OWN.keys()):
+                loss.check_importable()
         where = self.output, self.data_dir, self.engine, self.device
         work = Workspace.open(self.spec, *where, self.lanes, self._worker_count(), self.rivals, self.table)
         work.check_objective()

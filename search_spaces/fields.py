@@ -18,7 +18,7 @@ from trainers.validation import SETTINGS
 TEMPERATURE = Parameter(0.01, 1.0, log=True, limits=(1e-3, 100.0))  # of a cosine
 
 # By loss, the range of each field that is searched; a field that is not keeps its default.
-FIELDS: dict[str, dict[str, Parameter]] = {
+FIELDS: dict[str, Searched] = {
     "bsl": {"temperature": TEMPERATURE, "exponent": Parameter(0.3, 3.0, log=True, limits=(0.01, 100.0))},
     "sl": {"temperature": TEMPERATURE},
     "ssm": {"temperature": TEMPERATURE},

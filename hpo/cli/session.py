@@ -15,7 +15,7 @@ from trainers.errors import InputError
 
 KEPT = "what is finished is kept, and so is a checkpoint of what was being trained; the same call continues"
 # Flags that messages name, and what the arguments are called; the others are called alike.
-ARGUMENTS = {"study-name": "name", "confirm-seeds": "seeds", "confirm-epochs": "epochs"}
+ARGUMENTS = {"study-name": "name=...", "confirm-seeds": "seeds", "confirm-epochs": "epochs"}
 SAME = "batch-size data-dir device engine lanes output rival-seeds searches stale-after storage study timeout trials workers"
 FLAG = re.compile(rf"--({'|'.join([*ARGUMENTS, *SAME.split()])})\b")
 

@@ -18,6 +18,7 @@ from hpo.study.definition import (
     Definition,
     SplitData,
     StoredStudy,
+    check_code,
     definition_of,
     open_study,
     order_differs,
@@ -238,17 +239,19 @@ class Workspace:
         )
         if EVALUATED_ON not in study.user_attrs:
             study.set_user_attr(EVALUATED_ON, [part.n_users_with_pairs for part in (self.sample, self.split[1])])
-        study.set_user_attr(SPEC, StoredStudy(spec=self.spec, rivals=self.rivals).to_dict())
+        study.set_user_attr(SPEC, StoredStudy.of(self.spec, self.rivals).to_dict())
         stored_study(study)
         return study
 
     def check_data(self, study: optuna.Study) -> None:
-        """Whether the data are those that the study has searched.
+        """Whether the data are those that the study has searched, and the code of its loss, where that is the user's own.
 
         Raises:
             InputError: they have changed since.
         """
         then = stored_definition(study.study_name, study.user_attrs)
+        remedy = "or search as another study, with --study-name"
+        check_code(then, self.definition(), f"study {self.spec.name!r} cannot go on:", remedy)
         if self.dataset.checksum != then.checksum:
             raise InputError(
                 f"study {self.spec.name!r} was searched on other data: {self.spec.dataset} has changed since (checksum was "
