@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pandas as pd
 from markupsafe import escape
 from optuna.trial import FrozenTrial
 
-from hpo.cli.session import console
+from hpo.cli.session import printed
 from hpo.confirmation.outcome import Confirmation
 from hpo.pipeline import show
 from hpo.reporting.dashboard_sync import publish
@@ -181,11 +180,7 @@ class Verdict:
         return self.study.report(path)
 
     def __str__(self) -> str:
-        text = io.StringIO()
-        printer = console()
-        printer.file = text
-        show(self.confirmed, printer)
-        return text.getvalue().rstrip("\n")
+        return printed(lambda console: show(self.confirmed, console))
 
     __repr__ = __str__
 

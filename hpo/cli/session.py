@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -38,8 +39,16 @@ def call(progress: bool) -> Iterator[tuple[Console, Stopper]]:
 
 
 def console(progress: bool = True) -> Console:
-    """A terminal is drawn on; a notebook gets plain lines, one below the other in one output, not a box for each."""
-    return Console(quiet=not progress, force_jupyter=False)
+    """A terminal is drawn on. A notebook, which may say that it is a terminal, gets plain lines: one below the other in one
+    output, not a box for each, and nothing that is drawn over again."""
+    return Console(quiet=not progress, force_jupyter=False, force_terminal=False if Console().is_jupyter else None)
+
+
+def printed(show: Callable[[Console], None]) -> str:
+    """What is printed on a console, as text of the width that the terminal has."""
+    text = io.StringIO()
+    show(Console(file=text, width=console().width, force_jupyter=False, force_terminal=False))
+    return text.getvalue().rstrip("\n")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import hashlib
 import inspect
 import sys
@@ -15,7 +16,7 @@ from uuid import uuid4
 
 OURS = ("trainers", "search_spaces", "hpo")  # their changes have versions
 LIBRARIES = ("site-packages", "dist-packages")
-GENERATED = "<string>"  # the file of what a dataclass writes for itself
+GENERATED = ("<string>", dataclasses.__file__)  # the files of what a dataclass writes for itself
 PLAIN = (bool, int, float, str, bytes, tuple, frozenset, type(None))
 
 
@@ -39,7 +40,7 @@ def _class_parts(cls: type, seen: set[object]) -> Iterator[str]:
     methods use.
     """
     members = vars(cls)
-    methods = [one for value in members.values() if (one := _function(value)) and one.__code__.co_filename != GENERATED]
+    methods = [one for value in members.values() if (one := _function(value)) and one.__code__.co_filename not in GENERATED]
     try:
         yield _plain(inspect.getsource(cls))
     except (OSError, TypeError):
