@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import runpy
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
@@ -61,3 +64,24 @@ def test_own_loss(small: Path, capsys: pytest.CaptureFixture[str]):
     assert labels[0] == "SoftHinge tuned"
     assert {"MML tuned", "BSL tuned"} <= {label.partition(" (")[0] for label in labels}
     assert "two_tastes.npz" in capsys.readouterr().out
+
+
+def test_the_page_on_python_is_python_and_names_every_argument():
+    text = (ROOT / "docs" / "python.md").read_text()
+    tree = ast.parse("\n".join(textwrap.dedent(block) for block in code_of(text)))
+    assert sum(isinstance(node, ast.Call) for node in ast.walk(tree)) > 12
+    asked = {*api._SearchArguments.model_fields, *api._ConfirmArguments.model_fields, *api.KEYS}
+    assert not {name for name in asked if name not in text}
+    assert (EXAMPLES / "my_loss.py").read_text().split("gaps = ")[1].strip() in re.sub(r"\n +", "\n        ", text)
+
+
+def code_of(text: str) -> list[str]:
+    """The indented blocks of a page; a class goes on after an empty line."""
+    found, block = [], list[str]()
+    for line in [*text.splitlines(), "end"]:
+        if line.startswith("    ") or (not line and block):
+            block.append(line)
+        elif block:
+            found.append("\n".join(block))
+            block = []
+    return found
