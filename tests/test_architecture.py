@@ -38,6 +38,9 @@ HPO_ORDER = [
     "comparison",
     "cli",
     "pipeline",
+    "outcomes",
+    "calls",
+    "api",
 ]
 COMMANDS = ["run", "confirm", "export", "train", "studies", "report", "dashboard", "replicate", "proxy", "recommend", "compare"]
 # What others use without this program, and so imports nothing of it, nor what takes seconds to load.
