@@ -66,7 +66,8 @@ def page() -> str:
 def _kinds(title: str, classes: Mapping[str, type]) -> Iterator[str]:
     """A section for what is one of several classes: `name`, and the keys of each."""
     yield f"### {title}\n"
-    yield f"`name` is {_either(classes)}. The other keys depend on it. [Models](models.md#{title.rstrip('s')}s) explains them.\n"
+    link = f"[Models](models.md#{title.rstrip('s')}s)"
+    yield f"`name` is {_either(classes)}. The other keys depend on it. {link} explains them.\n"
     yield "| name | key | type | default | meaning |"
     yield "|---|---|---|---|---|"
     names: dict[str, list[str]] = {}  # of the classes, by a row that they have in common

@@ -60,7 +60,9 @@ def test_headings_of_a_page_differ_and_pictures_have_a_text(page):
 
 def test_a_broken_link_is_found(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("# Two words\n[a](#two-words) [b](#three) [c](gone.md) [d](https://nowhere.invalid)\n```\n[e](code.md)\n```\n")
+    page.write_text(
+        "# Two words\n[a](#two-words) [b](#three) [c](gone.md) [d](https://nowhere.invalid)\n```\n[e](code.md)\n```\n"
+    )
     assert [line.split(":")[0] for line in broken(page)] == ["#three", "gone.md"]
 
 
@@ -73,4 +75,6 @@ def test_every_page_is_in_the_menu_of_the_site():
 
 
 def _files(value: object) -> list[str]:
-    return [str(value)] if isinstance(value, str) else [file for one in value for inner in one.values() for file in _files(inner)]
+    return (
+        [str(value)] if isinstance(value, str) else [file for one in value for inner in one.values() for file in _files(inner)]
+    )
