@@ -5,6 +5,7 @@ from __future__ import annotations
 from docs.generators.svg import Box, arrow, diagram, note
 
 GREEN, SAND = "#edf7ee", "#fdf3e3"
+TRAINERS = "data, losses, encoders, negatives,", "metrics, engines;", "knows nothing of Optuna"
 
 
 def pictures() -> dict[str, str]:
@@ -19,8 +20,12 @@ def _protocol() -> str:
         Box(290, 20, 200, 62, ["validation", "held out of the training data"], GREEN).draw(),
         Box(510, 20, 190, 62, ["test", "the dataset's own test split"], SAND).draw(),
         Box(90, 140, 330, 80, ["Search", "trials of few epochs, one seed;", "weak trials are pruned"]).draw(),
-        Box(90, 270, 330, 80, ["Stage 1: choose", "best configs x new seeds, all epochs;", "highest mean on validation wins"]).draw(),
-        Box(90, 400, 330, 80, ["Stage 2: measure", "winner and rivals x further seeds,", "on train and validation together"]).draw(),
+        Box(
+            90, 270, 330, 80, ["Stage 1: choose", "best configs x new seeds, all epochs;", "highest mean on validation wins"]
+        ).draw(),
+        Box(
+            90, 400, 330, 80, ["Stage 2: measure", "winner and rivals x further seeds,", "on train and validation together"]
+        ).draw(),
         Box(90, 530, 330, 62, ["Verdict", "better, worse, or not distinguishable"]).draw(),
         arrow((145, 82), (145, 138)),
         arrow((390, 82), (390, 138)),
@@ -52,7 +57,7 @@ def _packages() -> str:
     parts += [Box(40, 58 + 36 * n, 380, 28, [layer]).draw() for n, layer in enumerate(layers)]
     parts += [
         Box(500, 60, 240, 62, ["search_spaces", "point of a range <-> config"], GREEN).draw(),
-        Box(500, 190, 240, 110, ["trainers", "data, losses, encoders, negatives,", "metrics, engines;", "knows nothing of Optuna"], SAND).draw(),
+        Box(500, 190, 240, 110, ["trainers", *TRAINERS], SAND).draw(),
         arrow((440, 91), (498, 91)),
         arrow((440, 245), (498, 245)),
         arrow((620, 122), (620, 188)),

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -60,7 +61,9 @@ def test_headings_of_a_page_differ_and_pictures_have_a_text(page):
 
 def test_a_broken_link_is_found(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("# Two words\n[a](#two-words) [b](#three) [c](gone.md) [d](https://nowhere.invalid)\n```\n[e](code.md)\n```\n")
+    page.write_text(
+        "# Two words\n[a](#two-words) [b](#three) [c](gone.md) [d](https://nowhere.invalid)\n```\n[e](code.md)\n```\n"
+    )
     assert [line.split(":")[0] for line in broken(page)] == ["#three", "gone.md"]
 
 
@@ -72,5 +75,7 @@ def test_every_page_is_in_the_menu_of_the_site():
     assert "font: false" in text  # a page asks the network for nothing
 
 
-def _files(value: object) -> list[str]:
-    return [str(value)] if isinstance(value, str) else [file for one in value for inner in one.values() for file in _files(inner)]
+def _files(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return [file for entry in value for inner in entry.values() for file in _files(inner)]
