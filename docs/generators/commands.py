@@ -38,7 +38,7 @@ def parser_of(module: str) -> argparse.ArgumentParser:
         with patch.object(argparse.ArgumentParser, "parse_args", catch):
             import_module(f"hpo.{module}").main([])
     except _Caught as caught:
-        (parser,) = caught.args
+        parser: argparse.ArgumentParser = caught.args[0]
         return parser
     raise ValueError(f"hpo.{module} parses no arguments")
 

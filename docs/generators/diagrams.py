@@ -5,6 +5,7 @@ from __future__ import annotations
 from docs.generators.svg import Box, arrow, diagram, note
 
 GREEN, SAND = "#edf7ee", "#fdf3e3"
+TRAINERS = "data, losses, encoders, negatives,", "metrics, engines;", "knows nothing of Optuna"
 
 
 def pictures() -> dict[str, str]:
@@ -56,14 +57,7 @@ def _packages() -> str:
     parts += [Box(40, 58 + 36 * n, 380, 28, [layer]).draw() for n, layer in enumerate(layers)]
     parts += [
         Box(500, 60, 240, 62, ["search_spaces", "point of a range <-> config"], GREEN).draw(),
-        Box(
-            500,
-            190,
-            240,
-            110,
-            ["trainers", "data, losses, encoders, negatives,", "metrics, engines;", "knows nothing of Optuna"],
-            SAND,
-        ).draw(),
+        Box(500, 190, 240, 110, ["trainers", *TRAINERS], SAND).draw(),
         arrow((440, 91), (498, 91)),
         arrow((440, 245), (498, 245)),
         arrow((620, 122), (620, 188)),

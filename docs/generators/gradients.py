@@ -34,7 +34,7 @@ def gradient(loss: Loss) -> list[tuple[float, float]]:
     negative.requires_grad_()
     positive = torch.full((POINTS,), POSITIVE, dtype=torch.float64)
     ids = torch.arange(POINTS)
-    loss.rows(Scores(positive=positive, negative=negative, users=ids, items=ids, n_items=1000)).sum().backward()
+    loss.rows(Scores(positive=positive, negative=negative, users=ids, items=ids, n_items=1000)).sum().backward()  # type: ignore[no-untyped-call]
     assert negative.grad is not None
     slopes = negative.grad[:, 0]
     return list(zip(swept.tolist(), (slopes / slopes.abs().max()).tolist(), strict=True))

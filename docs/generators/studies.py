@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Mapping
+from importlib import resources
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -48,26 +49,27 @@ LINKS = {
     "sampler": "mapping, see [search.sampler](#searchsampler)",
     "pruner": "mapping, see [search.pruner](#searchpruner)",
 }
+EXAMPLE = "yelp_mml.yaml"  # as it is shipped, without its comment
 HUGE = 1e30  # a bound that only keeps numbers finite
 TYPES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "null": "nothing"}
 
 
 def page() -> str:
     """The text of docs/studies.md."""
-    lines = [HEAD]
+    example = (resources.files("studies") / EXAMPLE).read_text(encoding="utf-8")
+    lines = [HEAD.replace("EXAMPLE", re.sub("#.*\n", "", example))]
     for title, cls, intro, without in SECTIONS:
         lines += [title, "", *([intro, ""] if intro else []), *table(cls, without), ""]
         if title == "## config":
-            lines += [*_kinds("encoder", ENCODERS), *_kinds("negatives", NEGATIVES)]
+            lines += [*_kinds("encoder", "encoders", ENCODERS), *_kinds("negatives", "negatives", NEGATIVES)]
     lines += [END, *_losses(), ""]
     return "\n".join(lines)
 
 
-def _kinds(title: str, classes: Mapping[str, type]) -> Iterator[str]:
+def _kinds(title: str, anchor: str, classes: Mapping[str, type]) -> Iterator[str]:
     """A section for what is one of several classes: `name`, and the keys of each."""
     yield f"### {title}\n"
-    link = f"[Models](models.md#{title.rstrip('s')}s)"
-    yield f"`name` is {_either(classes)}. The other keys depend on it. {link} explains them.\n"
+    yield f"`name` is {_either(classes)}. The other keys depend on it. [Models](models.md#{anchor}) explains them.\n"
     yield "| name | key | type | default | meaning |"
     yield "|---|---|---|---|---|"
     names: dict[str, list[str]] = {}  # of the classes, by a row that they have in common

@@ -8,17 +8,7 @@ A study file is a YAML file. It names the dataset, the loss that is searched, th
 search, and the rivals. Its name without `.yaml` is the study's name. This is `studies/yelp_mml.yaml`:
 
 ```yaml
-dataset: yelp2018
-space: {name: mml, n_margins: 4, also: []}
-config: {encoder: {name: mf, dim: 64, dropout: 0.1}, negatives: {name: uniform, count: 100}, learning_rate: 3.0e-4, schedule: linear, batch_size: 512}
-validation: {name: last, fraction: 0.1}
-search:
-  trials: 200
-  epochs: 30
-  pruner: {name: median, n_startup_trials: 5, interval_steps: 4}
-confirm: {top: 5, select_seeds: 3, seeds: 5, epochs: 100}
-rivals: [yelp_ccl, yelp_bsl]
-```
+EXAMPLE```
 
 - `python -m hpo.studies new DATA > mine.yaml` writes a commented file for your own data.
 - `python -m hpo.studies list` lists the shipped studies. `python -m hpo.studies show NAME` prints one as a file.

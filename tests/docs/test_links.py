@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -74,7 +75,7 @@ def test_every_page_is_in_the_menu_of_the_site():
     assert "font: false" in text  # a page asks the network for nothing
 
 
-def _files(value: object) -> list[str]:
-    return (
-        [str(value)] if isinstance(value, str) else [file for one in value for inner in one.values() for file in _files(inner)]
-    )
+def _files(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return [file for entry in value for inner in entry.values() for file in _files(inner)]

@@ -15,9 +15,8 @@ LOSS = r"\b[A-Z]{3}\b( tuned| published| with settings for yelp2018)?"
 
 def masked(line: str) -> str:
     """A sentence without what differs from study to study: names of methods, how many there are, figures."""
-    line = re.sub(
-        rf"{LOSS}(, {LOSS})*( and {LOSS})*", "METHODS", line.removeprefix("- ").removesuffix("; it is not compared at all")
-    )
+    line = line.removeprefix("- ").removesuffix("; it is not compared at all")
+    line = re.sub(rf"{LOSS}(, {LOSS})*( and {LOSS})*", "METHODS", line)
     line = re.sub(r"\b\w+_(mml|ccl|bsl)\b", "STUDY", line)
     line = re.sub(r"(?<!@)[+-]?\d*\.?\d+\b", "#", line).replace("p < #", "p #")
     line = re.sub(r"#((, #)*( and |, )#)+", "#", line)
