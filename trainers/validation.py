@@ -58,6 +58,10 @@ class Choice:
         as_it_is = core_schema.plain_serializer_function_ser_schema(lambda value: value)  # its class says how it is written
         return core_schema.no_info_plain_validator_function(self._picked, serialization=as_it_is)
 
+    def __get_pydantic_json_schema__(self, schema: object, handler: object) -> dict[str, Any]:
+        """Its keys depend on what it picks."""
+        return {"type": "object", "properties": {"name": {"enum": [*self.table]}}, "required": ["name"]}
+
     def _picked(self, value: object) -> object:
         if isinstance(value, tuple(self.table.values())):
             return value
