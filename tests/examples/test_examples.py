@@ -21,9 +21,11 @@ from search_spaces.fields import FIELDS
 from trainers.losses import LOSSES
 from trainers.losses.own import OWN
 
+from ..hpo.conftest import Postgres, postgres  # noqa: F401
 from ..test_architecture import ROOT
 
 EXAMPLES = ROOT / "examples"
+SEARCH = api.search
 SMALL = {"encoder": {"name": "mf", "dim": 8}, "batch_size": 4096}  # width 8: its kernels are in the cache of the tests
 
 
@@ -47,7 +49,10 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_every_example_is_run():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"quickstart", "own_loss", "my_loss"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {
+        *("quickstart", "own_csv", "own_loss", "my_loss"),
+        *("compare_libraries", "resume_on_postgresql", "journal_to_pandas"),
+    }
 
 
 def test_quickstart(small: Path, capsys: pytest.CaptureFixture[str]):
@@ -64,6 +69,31 @@ def test_own_loss(small: Path, capsys: pytest.CaptureFixture[str]):
     assert labels[0] == "SoftHinge tuned"
     assert {"MML tuned", "BSL tuned"} <= {label.partition(" (")[0] for label in labels}
     assert "two_tastes.npz" in capsys.readouterr().out
+
+
+def test_own_csv(small: Path, capsys: pytest.CaptureFixture[str]):
+    left = runpy.run_path(str(EXAMPLES / "own_csv.py"), run_name="__main__")
+    assert {"MML tuned", "CCL tuned", "BSL tuned"} <= {label.partition(" (")[0] for label in left["verdict"].table.index}
+    assert "min_rating 4" in capsys.readouterr().out
+
+
+def test_compare_libraries(small: Path, capsys: pytest.CaptureFixture[str]):
+    left = runpy.run_path(str(EXAMPLES / "compare_libraries.py"), run_name="__main__")
+    assert left["code"] == 0
+    assert "neighbours is better than popular: ndcg@20" in capsys.readouterr().out
+    assert (small / "compared" / "compare.html").exists()
+
+
+def test_resume_on_postgresql(small: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
+    monkeypatch.setenv("HPO_STORAGE", postgres.new_database())
+    monkeypatch.setattr(api, "search", lambda *given, **more: SEARCH(*given, **more, config=SMALL))
+    left = runpy.run_path(str(EXAMPLES / "resume_on_postgresql.py"), run_name="__main__")
+    assert len(left["study"].trials) == 8
+
+
+def test_journal_to_pandas(small: Path):
+    left = runpy.run_path(str(EXAMPLES / "journal_to_pandas.py"), run_name="__main__")
+    assert [*left["curves"].columns] == [*left["trials"]["number"]]
 
 
 def test_the_page_on_python_is_python_and_names_every_argument():
