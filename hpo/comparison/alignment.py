@@ -84,14 +84,14 @@ def users_in_common(sides: Sequence[Side]) -> tuple[pd.Index[str], list[Caveat]]
     common, everybody = own[0], own[0]
     for users in own[1:]:
         common = common if users is common else common.intersection(users)
+    of_runs = [run.users.index for side in sides for run in side.runs]  # a user may be in some runs of each method
+    for users in of_runs:
         everybody = everybody if users is everybody else everybody.union(users)
-    fewest = min(sides, key=lambda side: len(side.users))
     alike = _ids_alike(sides)
-    if len(common) < FEW_IN_COMMON * len(fewest.users) or not len(common):
+    if len(common) < FEW_IN_COMMON * min(map(len, of_runs)) or not len(common):
         each = "; ".join(
-            f"{side.label} has {len(users):,}, such as {shown(users[0])}"
+            f"{side.label} has {len(users):,}" + (f", such as {shown(users[0])}" if len(users) else " in all of its runs")
             for side, users in zip(sides, own, strict=True)
-            if len(users)
         )
         hint = "".join(f"; ids of {caveat.subject} differ by zeros in front alone: write them alike" for caveat in alike[:1])
         raise InputError(
