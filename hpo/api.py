@@ -4,7 +4,7 @@
 >>> study = search("demo_mml", trials=40)
 >>> study.best_config, study.trials
 >>> verdict = confirm(study)
->>> print(verdict)
+>>> verdict.table, verdict.statements
 """
 
 from __future__ import annotations

@@ -51,6 +51,14 @@ def main(argv: list[str] | None = None) -> int:
     against.add_argument("--baseline", type=place, metavar="NAME", help="compare every other method with this one")
     against.add_argument("--ours", type=place, metavar="NAME", help="compare this method with every other one")
     parser.add_argument(
+        "--deterministic",
+        type=place,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this method has no seed (popularity, EASE, nearest neighbours), so one run of it is enough; may be given again",
+    )
+    parser.add_argument(
         "--output",
         type=path,
         default=OUTPUT / "compare",
@@ -72,7 +80,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         raise InputError("--truth is for files of recommendations, and no method has one; leave it out")
     if truth is not None:
         files[str(truth.path)] = hashlib.sha256(Path(truth.path).read_bytes()).hexdigest()
-    outcome = compared(sides, objective, arguments.ours, arguments.baseline, notes, files)
+    outcome = compared(sides, objective, arguments.ours, arguments.baseline, arguments.deterministic, notes, files)
     console = Console()
     for line in [*([truth.said] if truth else []), *outcome.said]:
         say(console, line)

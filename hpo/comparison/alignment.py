@@ -7,13 +7,14 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from pydantic import JsonValue
 
 from hpo.comparison.columns import LOWER_IS_BETTER, canonical, spelt_like
 from hpo.comparison.files import METRICS
 from hpo.comparison.sides import Side, in_order
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from trainers.data.readers.names import listed as named
-from trainers.errors import InputError
+from trainers.errors import InputError, unknown
 from trainers.text import shown
 
 FEW_IN_COMMON = 0.5  # of the users of the method that has the fewest: below that they are of other splits, or of other ids
@@ -45,8 +46,7 @@ def judged_by(sides: Sequence[Side], asked: str | None) -> tuple[str, list[Side]
 def _renamed(side: Side, asked: str, objective: str) -> Side:
     found = spelt_like(asked, side.metrics)
     if not found:
-        where = f"{side.label} ({side.runs[0].source})"
-        raise InputError(f"--objective: {where} has no metric {shown(asked)}; it has {named(tuple(side.metrics))}")
+        raise InputError(f"--objective: {side.label} ({side.runs[0].source}): {unknown('metric', asked, side.metrics)}")
     if len(found) > 1:
         raise InputError(
             f"--objective {shown(asked)}: {side.label} has several columns spelt like it, {named(tuple(found))}; give one as "
@@ -120,10 +120,10 @@ def _check_ids(sides: Sequence[Side]) -> None:
 
 def caveats_of(sides: Sequence[Side], objective: str, users: pd.Index[str]) -> Iterator[Caveat]:
     """What the figures of the methods give rise to."""
-    counts = {side.label: len(side.runs) for side in sides}
+    counts = {side.label: len(side.runs) for side in sides if not side.is_deterministic}
     if len(set(counts.values())) > 1:
-        runs = [[label, count] for label, count in counts.items()]
-        yield Caveat(kind=CaveatKind.RUNS_DIFFER, subject=sides[0].label, facts={"runs": [*runs]})
+        runs: list[list[JsonValue]] = [[label, count] for label, count in counts.items()]
+        yield Caveat(kind=CaveatKind.RUNS_DIFFER, subject=runs[0][0], facts={"runs": [*runs]})
     read = [side.label for side in sides if side.kind == METRICS]
     computed = [side.label for side in sides if side.kind != METRICS]
     if read and computed:

@@ -15,6 +15,7 @@ from trainers.metrics.definitions import METRICS
 RANK = ("rank", "ranking", "position", "pos")
 SCORE = ("score", "scores", "prediction", "pred", "estimate", "relevance", "similarity", "rating", "value")
 SEED = ("seed", "randomseed", "rngseed", "randomstate")
+INDEX = re.compile(r"(Unnamed: \d+|__index_level_\d+__)?")  # as pandas writes and reads an index without a name
 METHOD = ("method", "model", "algorithm", "recommender", "system")
 CUT_OFF = re.compile(r"(?P<name>.*?)\s*(?:@|_at_|-at-|[_\- ])\s*k?(?P<k>[1-9]\d{0,8})", re.IGNORECASE)
 GLUED = re.compile(rf"(?P<name>{'|'.join(METRICS)})(?P<k>[1-9]\d{{0,8}})", re.IGNORECASE)
@@ -31,11 +32,12 @@ class Places:
     score: int | None
     seed: int | None
     method: int | None
+    indices: frozenset[int] = frozenset()  # of rows, without a name
 
     @property
-    def others(self) -> set[int]:
+    def others(self) -> frozenset[int]:
         """Of no metric."""
-        return {place for place in (self.user, self.item, self.seed, self.method) if place is not None}
+        return self.indices | {place for place in (self.user, self.item, self.seed, self.method) if place is not None}
 
 
 def places_of(names: Sequence[str], path: Path) -> Places:
@@ -47,7 +49,7 @@ def places_of(names: Sequence[str], path: Path) -> Places:
     """
     plain_names = [plain(name) for name in names]
     user = _one(USER, plain_names, names, path)
-    if user is None and names and (not names[0] or names[0].startswith("Unnamed")):
+    if user is None and names and INDEX.fullmatch(names[0]):
         user = 0
     if user is None:
         raise InputError(
@@ -56,7 +58,8 @@ def places_of(names: Sequence[str], path: Path) -> Places:
         )
     item = _one(ITEM, plain_names, names, path)
     rank, score, seed, method = (_first(known, plain_names) for known in (RANK, SCORE, SEED, METHOD))
-    return Places(user, item, rank, score, seed, method)
+    indices = frozenset(place for place, name in enumerate(names) if INDEX.fullmatch(name))
+    return Places(user, item, rank, score, seed, method, indices)
 
 
 def _one(groups: Iterable[tuple[str, ...]], plain_names: list[str], names: Sequence[str], path: Path) -> int | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -75,11 +76,18 @@ def read_side(label: str, paths: Sequence[Path], truth: Truth | None, metrics: t
             else:
                 users, about = scored(cells, roles, rows, truth, metrics)
                 served.append(about)
-            runs.append(RunFigures(seed or str(len(runs) + 1), users, cells.path))
-    check_seeds(label, runs)
+            runs.append(RunFigures(seed, users, cells.path))
+    check_seeds(label, runs := _numbered(runs))
     said = [_said(label, cells, roles) for cells, roles in zip(tables[:1], places, strict=False)]
     caveats = tuple(_about_lists(label, served, len(truth.users))) if truth and served else ()
     return Side(label, kinds[0], [runs], tuple(said), caveats)
+
+
+def _numbered(runs: Sequence[RunFigures]) -> list[RunFigures]:
+    """Runs of files without a column of seeds get the smallest numbers that no other run has."""
+    taken = {run.seed for run in runs}
+    free = (str(number) for number in count(1) if str(number) not in taken)
+    return [run if run.seed else replace(run, seed=next(free)) for run in runs]
 
 
 def _by_seed(cells: Cells, places: Places) -> Iterator[tuple[str, Numbers]]:

@@ -14,7 +14,16 @@ from hpo.comparison.alignment import caveats_of, check_finite, check_sources, ju
 from hpo.comparison.sides import Side
 from hpo.confirmation.caveats import Caveat
 from hpo.confirmation.results import mean_and_sd, mean_sd
-from hpo.confirmation.statements import MORE_SEEDS, PAIRS, highest_said, interval, shown, too_few_users, verdict
+from hpo.confirmation.statements import (
+    MORE_SEEDS,
+    PAIRS,
+    deterministic_said,
+    highest_said,
+    interval,
+    shown,
+    too_few_users,
+    verdict,
+)
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, compare_all, compare_pairs
 from hpo.confirmation.wording import sentences
 from hpo.runs.provenance import Provenance, provenance
@@ -50,6 +59,7 @@ class MeasuredMethod(BaseModel):
         seeds: of each search; of files one list.
         values: by metric the means over the users in common, of each run of each search.
         users: how many it was measured on.
+        is_deterministic: it has no seed.
     """
 
     model_config = SETTINGS | {"frozen": True}
@@ -59,6 +69,7 @@ class MeasuredMethod(BaseModel):
     seeds: list[list[str]]
     values: dict[str, list[list[float]]]
     users: int
+    is_deterministic: bool = False
 
     def mean(self, metric: str) -> float:
         """Over searches of the means over runs."""
@@ -170,7 +181,9 @@ class Compared(Stored):
         best = max(self.methods, key=lambda method: method.mean(self.objective))
         said = [highest_said(best.label, best.mean(self.objective), len(self.methods), self.users, self.objective)]
         said += [too_few_users(self.users)] if self.users < MIN_TEST_USERS else []
-        return said + [verdict(one, self.objective, MORE_SEEDS, PAIRS) for one in self.comparisons]
+        said += [verdict(one, self.objective, MORE_SEEDS, PAIRS) for one in self.comparisons]
+        fixed = [method.label for method in self.methods if method.is_deterministic]
+        return said + ([deterministic_said(fixed)] if fixed and self.comparisons else [])
 
     def sentences(self) -> list[str]:
         """The caveats in words, then what confirm said of studies."""
@@ -202,6 +215,7 @@ def compared(
     objective: str | None,
     ours: str | None = None,
     baseline: str | None = None,
+    deterministic: Sequence[str] = (),
     notes: Sequence[str] = (),
     files: dict[str, str] | None = None,
 ) -> Compared:
@@ -211,15 +225,17 @@ def compared(
         objective: what they are judged by; None where they have one metric in common.
         ours: the method that is compared with each other one.
         baseline: the method that each other one is compared with; without both each is compared with each.
+        deterministic: the methods that have no seed.
 
     Raises:
         InputError: fewer than two methods, an unknown one; no objective, or figures that are no numbers; other users.
     """
     known = [side.label for side in sides]
-    for flag, name in (("--ours", ours), ("--baseline", baseline)):
+    for flag, name in (("--ours", ours), ("--baseline", baseline), *(("--deterministic", label) for label in deterministic)):
         if name is not None and name not in known:
             raise InputError(f"{flag}: {unknown('method', name, known)}")
     check_sources(sides)
+    sides = [side.deterministic() if side.label in deterministic else side for side in sides]
     objective, named = judged_by(sides, objective)
     for side in named:
         check_finite(side, objective)
@@ -266,4 +282,5 @@ def _method(side: Side, metrics: Sequence[str], users: pd.Index[str]) -> Measure
         seeds=[[run.seed for run in runs] for runs in side.searches],
         values={metric: side.values(metric, users) for metric in metrics},
         users=len(side.users),
+        is_deterministic=side.is_deterministic,
     )

@@ -64,6 +64,7 @@ class Side:
         said: how it was read, in sentences.
         caveats: what its files give rise to.
         data: the test data of runs of this program, whose users have no ids of their own; empty for files.
+        is_deterministic: it has no seed, as a person has said; one run of it is enough.
     """
 
     label: str
@@ -72,6 +73,7 @@ class Side:
     said: tuple[str, ...] = ()
     caveats: tuple[Caveat, ...] = ()
     data: str = ""
+    is_deterministic: bool = False
 
     @property
     def runs(self) -> list[RunFigures]:
@@ -99,7 +101,8 @@ class Side:
     def measured(self, metric: str, users: pd.Index[str]) -> Measured:
         """It in a metric, on some users."""
         each = [np.mean([run.by_user(metric, users) for run in runs], axis=0) for runs in self.searches]
-        return Measured(self.label, np.mean(each, axis=0), [np.array(means) for means in self.values(metric, users)])
+        means = [np.array(values) for values in self.values(metric, users)]
+        return Measured(self.label, np.mean(each, axis=0), means, self.is_deterministic)
 
     def with_metric(self, name: str, called: str) -> Side:
         """The same with a metric under another name in all its runs."""
@@ -107,6 +110,19 @@ class Side:
             return self
         runs = [[run.with_metric(name, called) for run in runs] for runs in self.searches]
         return replace(self, searches=runs)
+
+    def deterministic(self) -> Side:
+        """The same as a method without seeds.
+
+        Raises:
+            InputError: it has more than one run.
+        """
+        if len(self.runs) > 1:
+            raise InputError(
+                f"--deterministic {self.label}: a method without seeds has one run, got {len(self.runs)}; give one file, or "
+                "leave the flag out"
+            )
+        return replace(self, is_deterministic=True)
 
     def named(self, label: str) -> Side:
         """The same under another name."""

@@ -17,7 +17,10 @@ from hpo.runtime.text import counted, listed
 
 WINNER = "winner.yaml"
 RIVALS, PAIRS = ("rival", "rivals"), ("comparison", "comparisons")  # what Holm's correction is over
-MORE_SEEDS = "give files of two or more seeds for each, NAME=SEED1.csv,SEED2.csv"
+MORE_SEEDS = (
+    "give files of two or more seeds for each, NAME=SEED1.csv,SEED2.csv; a method without randomness needs one: "
+    "--deterministic NAME"
+)
 STILL_PAYS = 1.0  # percent of the best value, in the last third of the trials
 
 
@@ -109,6 +112,12 @@ def too_few_users(users: int) -> str:
 def highest_said(label: str, value: float, methods: int, users: int, objective: str) -> str:
     """Which of some methods of other programs has the highest figure."""
     return f"the highest {objective} of {methods} methods on {counted(users, 'user')} is that of {label}, {value:.4f}"
+
+
+def deterministic_said(labels: Sequence[str]) -> str:
+    """What a verdict on methods without seeds takes for granted."""
+    have, runs = ("have", "runs of them") if len(labels) > 1 else ("has", "runs of it")
+    return f"{listed(labels)} {have} no seed, as --deterministic says: other {runs} would give the same figures"
 
 
 def _failed(method: Method) -> str:

@@ -25,7 +25,9 @@ Users alone are blind to the luck that all users of a run share, and runs alone 
 two errors are about equal, even both at once reject true null hypotheses too often (7.5 %, benchmarks/RESULTS.md). The p of a
 verdict is the largest of the three (an intersection-union test, Berger 1982), then Holm's correction over the rivals that can
 be judged. A method with one run cannot, nor one with two searches, whose one degree of freedom says too little of how much
-searches vary (same place).
+searches vary (same place). A deterministic method (popularity, EASE, nearest neighbours) gives the same figures whenever it is
+run, so one run of it is enough: it is a constant, and the other method's runs alone vary (a one-sample t-test). Where both
+are deterministic only users vary.
 
 What is assumed: users are a sample of those whom the statement is about, and do not depend on each other; so are runs, which
 differ in their seed alone; all methods were measured on the same users in the same way; higher is better; the means of runs,
@@ -82,11 +84,13 @@ class Measured:
         users: (n_users,), averaged over the runs of a search, then over searches; the same users for all methods.
         searches: of each search the means of its runs (n_runs,); one search, too, where none was repeated or a paper's config
             was trained.
+        is_deterministic: it has no seed, and every run would give these figures; it then has one search of one run.
     """
 
     label: str
     users: Floats
     searches: Sequence[Floats]
+    is_deterministic: bool = False
 
     @property
     def repeats(self) -> Floats:
@@ -96,7 +100,7 @@ class Measured:
     @property
     def can_be_judged(self) -> bool:
         """Whether there are enough of them for a verdict."""
-        return len(self.repeats) >= (MIN_RUNS if len(self.searches) == 1 else MIN_SEARCHES)
+        return self.is_deterministic or len(self.repeats) >= (MIN_RUNS if len(self.searches) == 1 else MIN_SEARCHES)
 
 
 def repeats_of(searches: Sequence[Floats]) -> Floats:
@@ -245,10 +249,10 @@ def over_users(differences: Floats, resamples: int = RESAMPLES) -> Evidence:
 
 
 def over_runs(ours: Floats, rival: Floats) -> Evidence:
-    """Welch's t-test on the means of runs, or of searches; at least two on each side."""
+    """Welch's t-test on the means of runs, or of searches; a single one is a constant."""
     difference = float(ours.mean() - rival.mean())
-    error = float(np.hypot(scipy.stats.sem(ours), scipy.stats.sem(rival)))
-    if error == 0.0:  # runs that are all the same
+    error = float(np.hypot(_mean_error(ours), _mean_error(rival)))
+    if error == 0.0:  # nothing varies
         return Evidence(difference, difference, float(difference == 0.0), 0.0)
     # not scipy's own test: it warns of seeds that are all but equal, as those of few hits are
     law = scipy.stats.t(_degrees(ours, rival))
@@ -256,9 +260,14 @@ def over_runs(ours: Floats, rival: Floats) -> Evidence:
     return Evidence(difference - half, difference + half, float(2 * law.sf(abs(difference) / error)), error)
 
 
+def _mean_error(values: Floats) -> float:
+    """The standard error of the mean; 0 for a constant."""
+    return float(scipy.stats.sem(values)) if len(values) > 1 else 0.0
+
+
 def _degrees(ours: Floats, rival: Floats) -> float:
     """Welch and Satterthwaite's degrees of freedom."""
-    parts = [(float(scipy.stats.sem(values)) ** 2, len(values) - 1) for values in (ours, rival)]
+    parts = [(_mean_error(values) ** 2, len(values) - 1) for values in (ours, rival) if len(values) > 1]
     total = sum(variance for variance, _ in parts)
     return float(total**2 / sum(variance**2 / n for variance, n in parts)) if total else float("inf")
 

@@ -110,6 +110,33 @@ def test_one_seed_gives_an_interval_and_no_verdict(here: Path, capsys: pytest.Ca
     assert not (here / "runs").exists(), "--no-report writes nothing"
 
 
+def test_a_method_without_seeds_needs_one_run(here: Path, capsys: pytest.CaptureFixture[str]):
+    write_runs(here, "a", 0.02)
+    write_runs(here, "ease", 0.0, seeds=1)
+    arguments = ["a_*.csv", "EASE=ease_1.csv", "--objective", "ndcg@20"]
+    assert compare.main([*arguments, "--deterministic", "EASE"]) == 0
+    shown = capsys.readouterr().out
+    assert "a is better than EASE: ndcg@20 +" in shown
+    assert "EASE has no seed, as --deterministic says" in shown
+    assert "different numbers of runs" not in shown
+    found = outcome(here)
+    assert [method.is_deterministic for method in found.methods] == [False, True]
+    assert compare.main([*arguments, "--deterministic", "Ease"]) == 2
+    assert "--deterministic: unknown method 'Ease'; did you mean 'EASE'?" in capsys.readouterr().err
+    assert compare.main([*arguments, "--deterministic", "a"]) == 2
+    assert "--deterministic a: a method without seeds has one run, got 3" in capsys.readouterr().err
+
+
+def test_a_file_with_seeds_beside_one_without(here: Path):
+    write_runs(here, "a", 0.0, seeds=2)
+    write_runs(here, "b", 0.0)
+    pd.read_csv(here / "a_1.csv").assign(seed=1).to_csv(here / "a_1.csv")  # with pandas' index
+    assert compare.main(["a=a_2.csv,a_1.csv", "b_*.csv", "--objective", "ndcg@20", "--baseline", "b"]) == 0
+    found = outcome(here)
+    assert found.methods[0].seeds == [["2", "1"]]
+    assert found.metrics == ["ndcg@20", "recall@20"], "an index is no metric"
+
+
 def test_seeds_in_a_column(here: Path):
     for name, lift in (("a", 0.02), ("b", 0.0)):
         write_runs(here, name, lift)
@@ -205,7 +232,11 @@ BAD: dict[str, tuple[dict[str, str | bytes], list[str], str]] = {
     "both directions": ({}, ["a.csv", "b.csv", "--baseline", "b", "--ours", "a"], "not allowed with argument"),
     "several metrics": ({}, ["a.csv", "b.csv"], "have several metrics in common; say which column to judge by, --objective"),
     "no metric": ({"a.csv": "user,map@5\n1,0.5\n"}, ["a.csv", "b.csv"], "no metric in common"),
-    "unknown metric": ({}, ["a.csv", "b.csv", "--objective", "ndcg@5"], "has no metric 'ndcg@5'; it has ndcg@20, recall@20"),
+    "unknown metric": (
+        {},
+        ["a.csv", "b.csv", "--objective", "ndcg@5"],
+        "unknown metric 'ndcg@5'; did you mean 'ndcg@20'? known: ndcg@20, recall@20",
+    ),
     "lower is better": (
         {"a.csv": "user,RMSE\n1,1.5\n", "b.csv": "user,RMSE\n1,1.5\n"},
         ["a.csv", "b.csv"],
