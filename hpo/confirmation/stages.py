@@ -29,7 +29,6 @@ from hpo.study.objective import measured_at_full_budget
 from hpo.study.trials import finalist_trials, trial_config
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig
-from trainers.baselines import BASELINES
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
 from trainers.data.prepare import TestData
@@ -37,6 +36,7 @@ from trainers.engines import engine_for
 from trainers.errors import InputError
 
 RUNS = "runs"  # folder in the study's
+UNTUNED = ("most_popular", "ease")  # baselines, with their default settings
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
 # Seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...; of the second search 1,101, ... and 1,201, ...
 SELECT_OFFSET, TEST_OFFSET = 101, 201
@@ -70,7 +70,7 @@ class Confirmer:
         read = log_reading(study, test.pairs.checksum, {one.label: [*digests[one.label], one.n_seeds] for one in compared})
         tested = [self._tested(contender) for contender in compared]
         methods = [method for method, _ in tested]
-        baselines = [self._baseline(name) for name in BASELINES]
+        baselines = [self._baseline(name) for name in UNTUNED]
         by = provenance(self.work.choice.device)
         return Confirmation(
             study=spec.name,

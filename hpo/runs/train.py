@@ -159,7 +159,7 @@ class FullRuns:
         started = time.perf_counter()
         with self.progress.run(f"test, {name}, baseline", 1) as advance:
             self.stopper.check()
-            baseline = BASELINES[name](seen, should_stop=self.stopper.should_stop)
+            baseline = BASELINES[name]().fit(seen, self.stopper.should_stop)
             lists = baseline.recommend(np.flatnonzero(held_out.per_user), self._longest)
             per_user, beyond = self._measured(lists, seen, held_out)
             advance()
