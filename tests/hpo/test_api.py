@@ -146,7 +146,7 @@ def test_a_table_that_has_changed_is_refused(place: Place):
     of_train, of_test = table(), table()
     of_train.loc[0, "what"] = 38
     of_test.loc[11, "what"] = 38
-    for changed, words in ((of_train, "checksum: was "), (of_test, "holds the table of then")):
+    for changed, words in ((of_train, "checksum: was "), (of_test, "holds the earlier table")):
         with pytest.raises(InputError, match=words) as refused:
             search(dataset=dataset(changed), name="mine", trials=2, output=place.output, progress=False, **SETTINGS)
         assert "another name with name=" in str(refused.value)
@@ -197,7 +197,7 @@ BAD: dict[str, tuple[Callable[[Place], Any], str]] = {
     "no name": (lambda place: search(dataset="demo", space="mml"), "needs a name, .* such as name='mine'"),
     "no space": (lambda place: search(dataset="demo", name="a"), "study a: needs a space"),
     "a name that climbs": (lambda place: search(dataset=dataset(), space="mml", name="../a"), "a study's name has letters"),
-    "no study at all": (lambda place: search(3), "a study is the name of a shipped one, a file, or a mapping"),  # type: ignore[arg-type]
+    "no study at all": (lambda place: search(3), "must be the name of a shipped study, a file, or a mapping"),  # type: ignore[arg-type]
     "an unknown space": (lambda place: search(dataset=dataset(), space="mmm", name="a"), "unknown space 'mmm'"),
     "a bare table": (lambda place: search(dataset=table(), space="mml", name="a"), r"needs to be told its columns: Dataset\.f"),  # type: ignore[arg-type]
     "options twice": (
@@ -238,7 +238,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_call_continues(place: Place)
     asked: dict[str, Any] = {"output": place.output, "data_dir": str(place.root / "data"), "progress": False}
     before, at = state(), threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     at.start()
-    with pytest.raises(KeyboardInterrupt, match=r"what is finished is kept, .*; the same call continues"):
+    with pytest.raises(KeyboardInterrupt, match=r"finished work and checkpoints are kept; the same call continues"):
         search(place.study, trials=100_000, **asked)
     assert state() == before
     optuna_study = load_study("tiny_mml", output=place.output).optuna

@@ -170,8 +170,8 @@ def test_data_of_another_order_are_refused(place: Place, fails: Callable[[int], 
     path = place.root / "data" / "tiny" / "train.txt"
     lines = [line.split() for line in path.read_text().splitlines()]
     path.write_text("\n".join(" ".join([user, *reversed(items)]) for user, *items in lines) + "\n")
-    assert "data of another order" in fails(place.run("--search-only", study=name))
-    assert "data of another order" in fails(confirm.main(["--study", "own", *place.where]))
+    assert "on the same pairs in another order" in fails(place.run("--search-only", study=name))
+    assert "data in another order" in fails(confirm.main(["--study", "own", *place.where]))
 
 
 def test_moved_data_are_found_or_the_remedy_is_said(place: Place, fails: Callable[[int], str]) -> None:
@@ -180,7 +180,7 @@ def test_moved_data_are_found_or_the_remedy_is_said(place: Place, fails: Callabl
     (place.root / "elsewhere").mkdir()
     (place.root / "own.csv").rename(place.root / "elsewhere" / "own.csv")
     message = fails(confirm.main(["--study", "own", *place.where]))
-    assert "if the data have moved, give the folder that holds them with --data-dir" in message
+    assert "if the data have moved, give their folder with --data-dir" in message
     moved = ["--output", str(place.output), "--data-dir", str(place.root / "elsewhere")]
     assert confirm.main(["--study", "own", *moved]) == 0
 

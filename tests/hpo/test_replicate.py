@@ -145,7 +145,7 @@ def test_every_row_is_a_config():
 
 @pytest.mark.parametrize(
     ("text", "rule"),
-    [("runs: 3\n", "this version reads format 1, this has none"), ("format: 1\nruns: 3\n", "runs: ")],
+    [("runs: 3\n", "this version reads format 1, got none"), ("format: 1\nruns: 3\n", "runs: ")],
 )
 def test_a_file_that_is_no_table_is_explained(
     table: Replicate, tmp_path: Path, fails: Callable[[int], str], text: str, rule: str
@@ -158,4 +158,4 @@ def test_a_file_that_is_no_table_is_explained(
     )
     assert f"{path}: " in message
     assert rule in message
-    assert "; delete it, finished runs are kept beside it" in message
+    assert "; delete it; finished runs are kept" in message

@@ -149,4 +149,4 @@ def test_what_cannot_be_widened_is_said(searched: Place, fails: Callable[[int], 
 def test_a_search_whose_best_stand_at_no_end_is_not_widened(place: Place, fails: Callable[[int], str]):
     assert place.run("--search-only", "--trials", "1") == 0
     said = fails(place.run("--widen", "--trials", "2"))
-    assert "no range to widen: the best trials of tiny_mml stand at no end of one; search on without --widen" in said
+    assert "no range needs widening: no best trial of tiny_mml is at the end of a range" in said

@@ -100,7 +100,7 @@ def test_what_is_no_sound_bundle_is_refused(place: Place, fails: Callable[[int],
         (a_member_less, "its files are not those that contents.yaml names by checksum"),
         (no_contents, "is no bundle of a study: it has no contents.yaml"),
         (outside, "holds '../evil', which no bundle holds"),
-        (another_format, "this version reads format 1, this has 7"),
+        (another_format, "this version reads format 1, got 7"),
     ):
         path.write_bytes(sound)
         changed(path, change)
