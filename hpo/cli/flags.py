@@ -23,9 +23,7 @@ OUTPUT = Path("runs")  # the default folder of results
 def add_study_arguments(parser: argparse.ArgumentParser | argparse._MutuallyExclusiveGroup) -> None:
     """Add `--study`, for commands that read a stored study. It is required, or part of a required group."""
     required = isinstance(parser, argparse.ArgumentParser)
-    parser.add_argument(
-        "--study", required=required, metavar="NAME|FILE", help="a study that has run on this storage, or its file"
-    )
+    parser.add_argument("--study", required=required, metavar="NAME|FILE", help="a study on the storage, or its file")
 
 
 def add_location_arguments(parser: argparse.ArgumentParser) -> None:
@@ -147,8 +145,8 @@ def check_rival_seeds(spec: StudySpec, plan: StudySpec, rivals: Sequence[StudySp
                 raise InputError(f"{where}: {unknown('rival', loss, losses, '' if losses else 'none')}")
             if count > most:
                 raise InputError(
-                    f"{where} {loss}={count}: a rival may have at most the {most} seeds of the other methods; give it fewer, or "
-                    f"give all methods more {more}"
+                    f"{where} {loss}={count}: a rival may have at most the {most} seeds of the other methods; give it fewer, "
+                    f"or give all methods more {more}"
                 )
 
 

@@ -78,7 +78,7 @@ def test_a_search_is_that_of_the_command(place: Place, capsys: pytest.CaptureFix
     study = search(place.study, output=place.root / "python", data_dir=str(place.root / "data"))
     assert state() == before
     mine = capsys.readouterr().out
-    assert without_durations(mine).replace("/python/", "/out/") == without_durations(printed).partition("look closer")[0]
+    assert without_durations(mine).replace("/python/", "/out/") == without_durations(printed).partition("see the report")[0]
     theirs = load_study(place.study, output=place.output)
     columns = ["number", "state", "ndcg@20", "margins", "weights", "epochs_trained"]
     assert study.trials[columns].astype(str).equals(theirs.trials[columns].astype(str))
@@ -207,7 +207,7 @@ BAD: dict[str, tuple[Callable[[Place], Any], str]] = {
     "a rival as text": (lambda place: search("demo_mml", rivals="ccl"), r"rivals: must be a list, .* write \['ccl'\]"),
     "sqlite for two": (
         lambda place: search("demo_mml", workers=2, storage=f"sqlite:///{place.root}/a.db"),
-        "SQLite may give a queued trial to two workers",
+        "several workers cannot share SQLite",
     ),
     "an unknown engine": (lambda place: search("demo_mml", engine="nomba"), "did you mean 'numba'?"),
     "confirm of none": (
@@ -230,7 +230,7 @@ def test_bad_input_is_one_message_and_nothing_is_written(place: Place, case: str
 
 def test_where_a_study_is_is_known_from_it(place: Place):
     study = search(place.study, output=place.output, data_dir=str(place.root / "data"), trials=1, progress=False)
-    with pytest.raises(InputError, match="'output' is known from the study"):
+    with pytest.raises(InputError, match="'output' must be left out, since the study has it"):
         confirm(study, output=place.root)
 
 

@@ -193,7 +193,7 @@ def test_vectors_that_cannot_be_saved(place: Place, fails: Callable[[int], str])
     config.write_text(CONFIG)
     folder.mkdir()
     command = [str(config), "--dataset", "tiny", "--data-dir", str(place.root / "data"), "--save"]
-    assert "--save needs a file that ends in .npz, got v.txt" in fails(train.main([*command, "v.txt"]))
+    assert "--save must be a file that ends in .npz, got v.txt" in fails(train.main([*command, "v.txt"]))
     assert f"{folder}: cannot be written: Is a directory" in fails(train.main([*command, str(folder)]))
 
 
@@ -237,7 +237,7 @@ def test_nothing_is_written_where_the_storage_is_refused(place: Place, fails: Ca
     file = place.root / "a.txt"
     file.write_text("not a journal\n")
     assert "must be an Optuna journal" in fails(place.run("--storage", str(file)))
-    assert "SQLite may give a queued trial" in fails(place.run("--workers", "2", "--storage", f"sqlite:///{place.root}/x.db"))
+    assert "several workers cannot share SQLite" in fails(place.run("--workers", "2", "--storage", f"sqlite:///{place.root}/x.db"))
     assert not place.output.exists()
 
 

@@ -239,7 +239,7 @@ def test_a_test_split_of_few_users_is_said_before_the_search(place: Place, capsy
     text = " ".join(capsys.readouterr().out.split())
     before, _, after = text.partition("best trial")
     assert "test split: 8 users" in before
-    assert "WARNING: no verdict will be given: it needs at least 30 test users" in before
+    assert "WARNING: there will be no verdict, since it needs at least 30 test users" in before
     assert "no verdict: the test split has 8 users" in after
 
 

@@ -56,7 +56,7 @@ def test_a_rival_with_fewer_seeds_is_labelled_so_and_not_judged(place: Place, fa
     [
         (
             "{ccl: 50}",
-            "study tiny_mml: confirm.rival_seeds ccl=50: a rival may have at most the 2 seeds of the other methods; give it fewer",
+            "study tiny_mml: confirm.rival_seeds ccl=50: a rival may have at most the 2 seeds",
         ),
         ("{bpr: 1}", "study tiny_mml: confirm.rival_seeds: unknown rival 'bpr'; known: bsl, ccl"),
     ],

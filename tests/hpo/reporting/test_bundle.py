@@ -66,7 +66,7 @@ def test_a_study_without_a_verdict(place: Place, capsys: pytest.CaptureFixture[s
     place.run("--search-only", "--trials", "1")
     capsys.readouterr()
     path = bundled(place)
-    assert "has not been confirmed: there is no verdict in it" in capsys.readouterr().out
+    assert "contains no verdict, since the study has not been confirmed" in capsys.readouterr().out
     assert report.main(["--bundle", str(path)]) == 0
     assert "No verdict yet" in (place.root / "sent" / "report.md").read_text()
 

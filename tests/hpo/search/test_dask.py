@@ -193,8 +193,8 @@ def test_a_cluster_that_ends_before_a_rival_is_searched_leaves_no_study_of_it(
 
 
 def test_dask_asked_for_and_absent(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
-    assert "go together" in fails(place.run("--backend", "dask"))
-    assert "go together" in fails(place.run("--scheduler", "tcp://127.0.0.1:1"))
+    assert "need each other" in fails(place.run("--backend", "dask"))
+    assert "need each other" in fails(place.run("--scheduler", "tcp://127.0.0.1:1"))
     monkeypatch.setattr("hpo.search.dask.CONNECT_SECONDS", 1)
     for flags in ([], ["--workers", "1"]):
         message = fails(place.run("--backend", "dask", "--scheduler", f"tcp://127.0.0.1:{free_port()}", *flags))

@@ -95,7 +95,7 @@ def test_what_the_file_does_not_say_is_given(
     path.write_text("".join(f"x,{user},{(user + step) % 30},y\n" for user in range(30) for step in range(8)))
     message = fails(studies.main(["new", str(path)]))
     assert "data: {columns:" in message, "the remedy"
-    assert "this command takes as --data" in message, "there is no study file yet"
+    assert "for this command, give the keys of `data` as --data" in message, "there is no study file yet"
     text = drafted(path, capsys, "--data", "{columns: {user: 1, item: 2}}")
     assert "  columns: {user: 1, item: 2}\n" in text
     (place.root / "odd.yaml").write_text(text)
