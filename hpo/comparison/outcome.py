@@ -13,17 +13,11 @@ from pydantic import BaseModel, Field, model_validator
 from hpo.comparison.alignment import caveats_of, check_finite, check_sources, judged_by, users_in_common
 from hpo.comparison.sides import Side
 from hpo.confirmation.caveats import Caveat
+from hpo.confirmation.headlines import by_importance, capital, headline
+from hpo.confirmation.repeats import Repeats, repeats_by_pair
 from hpo.confirmation.results import mean_and_sd, mean_sd
-from hpo.confirmation.statements import (
-    MORE_SEEDS,
-    PAIRS,
-    deterministic_said,
-    highest_said,
-    interval,
-    shown,
-    too_few_users,
-    verdict,
-)
+from hpo.confirmation.statements import COMPARE as COMMAND
+from hpo.confirmation.statements import deterministic_said, highest_said, interval, shown, too_few_users, verdict
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, compare_all, compare_pairs
 from hpo.confirmation.wording import sentences
 from hpo.runs.provenance import Provenance, provenance
@@ -181,9 +175,20 @@ class Compared(Stored):
         best = max(self.methods, key=lambda method: method.mean(self.objective))
         said = [highest_said(best.label, best.mean(self.objective), len(self.methods), self.users, self.objective)]
         said += [too_few_users(self.users)] if self.users < MIN_TEST_USERS else []
-        said += [verdict(one, self.objective, MORE_SEEDS, PAIRS) for one in self.comparisons]
+        repeats = self._repeats()
+        said += [verdict(one, self.objective, repeats.get((one.ours, one.rival)), COMMAND) for one in self.comparisons]
         fixed = [method.label for method in self.methods if method.is_deterministic]
         return said + ([deterministic_said(fixed)] if fixed and self.comparisons else [])
+
+    def headlines(self) -> list[str]:
+        """The result in plain words, a sentence for each comparison, the most important first."""
+        if not self.comparisons:
+            return [capital(too_few_users(self.users))]
+        repeats = self._repeats()
+        return [headline(one, repeats.get((one.ours, one.rival))) for one in by_importance(self.comparisons)]
+
+    def _repeats(self) -> dict[tuple[str, str], Repeats]:
+        return repeats_by_pair(self.comparisons, {method.label: method.values[self.objective] for method in self.methods})
 
     def sentences(self) -> list[str]:
         """The caveats in words, then the notes."""

@@ -12,11 +12,13 @@ from hpo.confirmation.results import BestSoFar, Finalist, SearchCost, best_so_fa
 from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.searches import Found
 from hpo.study.attributes import PUBLISHED_MARK
-from hpo.study.spec import StudySpec
+from hpo.study.spec import ELSEWHERE, PUBLISHED, StudySpec
 from hpo.study.trials import best_trials, first_of
 from trainers import TrainConfig
 from trainers.losses import LOSSES
 from trainers.published import USUAL
+
+NAMES = {"mf": "MF", "yelp2018": "Yelp2018", "gowalla": "Gowalla"}  # as papers write them
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,26 @@ def _first(study: optuna.Study, spec: StudySpec) -> First | None:
     if trial is None:
         return None
     published = trial.user_attrs.get(PUBLISHED_MARK)
-    return First(f"{title(spec)} {published}" if published else f"trial {trial.number}, its first", trial.number)
+    return First(published_title(spec, published) if published else f"trial {trial.number}, its first", trial.number)
 
 
-def title(spec: StudySpec) -> str:
+def title(spec: StudySpec, *more: str) -> str:
     """The name of the loss, with the encoder and the negatives if they are unusual."""
     encoder, negatives = spec.model
-    unusual = [encoder] if encoder != USUAL[0] else []
-    unusual += [f"{negatives} negatives"] if negatives != USUAL[1] else []
-    return LOSSES[spec.space.loss_name].__name__ + (f" ({', '.join(unusual)})" if unusual else "")
+    details = [encoder] if encoder != USUAL[0] else []
+    details += [f"{negatives} negatives"] if negatives != USUAL[1] else []
+    details += more
+    return LOSSES[spec.space.loss_name].__name__ + (f" ({', '.join(details)})" if details else "")
+
+
+def published_title(spec: StudySpec, mark: str) -> str:
+    """The loss with settings of a paper, such as `MML (published settings of Yelp2018)`.
+
+    Args:
+        mark: what `StudySpec.published` calls the settings.
+    """
+    elsewhere = " ".join(NAMES.get(word, word) for word in mark.removeprefix(ELSEWHERE).split()) if mark != PUBLISHED else ""
+    return title(spec, "published settings" + (f" of {elsewhere}" if elsewhere else ""))
 
 
 def best_label(spec: StudySpec, trial: int) -> str:

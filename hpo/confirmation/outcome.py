@@ -11,6 +11,7 @@ import optuna
 from pydantic import BaseModel, Field, model_validator
 
 from hpo.confirmation.caveats import Caveat
+from hpo.confirmation.headlines import headlines, winner_headline
 from hpo.confirmation.results import Finalist, Method, chosen_of, highest, mean_and_sd, mean_sd
 from hpo.confirmation.statements import statements, tuning_said, winner_said
 from hpo.confirmation.statistics import Comparison
@@ -184,6 +185,11 @@ class Confirmation(Stored):
         verdict."""
         said = statements(self.methods, self.comparisons, self.baselines, self.data.users_with_test, self.objective)
         return [winner_said(self.decision, self.objective), *said]
+
+    def headlines(self) -> list[str]:
+        """The result in plain words: a short sentence for each rival, the most important first; then who wins."""
+        said = headlines(self.methods, self.comparisons, self.data.users_with_test, self.objective)
+        return [*said, winner_headline(self.decision)]
 
     def brought(self) -> list[str]:
         """The gain of each search in a sentence or two."""

@@ -212,7 +212,7 @@ def _compare_one(ours: Measured, rival: Measured, resamples: int, strictest: flo
     if ours.can_be_judged and rival.can_be_judged:
         runs, degrees = over_runs(ours.repeats, rival.repeats), _degrees(ours.repeats, rival.repeats)
         both = over_both(difference, users.error, runs.error, degrees)
-        detectable = _detectable(users.error, runs.error, degrees, strictest)
+        detectable = detectable_effect(users.error, runs.error, degrees, strictest)
     return Comparison(
         ours=ours.label,
         rival=rival.label,
@@ -287,7 +287,7 @@ def _distribution_of_both(error: float, runs_error: float, runs_degrees: float) 
     return scipy.stats.t(runs_degrees * (error / runs_error) ** 4) if runs_error else scipy.stats.norm()
 
 
-def _detectable(users_error: float, runs_error: float, runs_degrees: float, level: float) -> float:
+def detectable_effect(users_error: float, runs_error: float, runs_degrees: float, level: float) -> float:
     """The minimum detectable effect: all three tests find a true difference of this size with probability POWER."""
     error = float(np.hypot(users_error, runs_error))
     if error == 0.0:

@@ -32,6 +32,7 @@ else:
     AnySpace = choice("space", SPACES)
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+PUBLISHED, ELSEWHERE = "published", "with settings for "  # what `StudySpec.published` calls settings; before other data's name
 MAX_RIVALS = 100
 MAX_SEEDS = 100  # so that the seeds of search, validation stage and test stage differ: see hpo.confirmation.stages
 MAX_SEARCHES = 20
@@ -158,7 +159,7 @@ class StudySpec(BaseModel):
         if found is None:
             return None
         loss, elsewhere = found
-        return self.train_config(loss, epochs, seed), f"with settings for {elsewhere}" if elsewhere else "published"
+        return self.train_config(loss, epochs, seed), f"{ELSEWHERE}{elsewhere}" if elsewhere else PUBLISHED
 
     def rival_specs(self) -> list[StudySpec]:
         """The studies of the rivals. A rival named by its space is this study with another space.
