@@ -21,6 +21,7 @@ TEMPERATURE = Parameter(0.01, 1.0, log=True, limits=(1e-3, 100.0))  # of a cosin
 FIELDS: dict[str, dict[str, Parameter]] = {
     "bsl": {"temperature": TEMPERATURE, "exponent": Parameter(0.3, 3.0, log=True, limits=(0.01, 100.0))},
     "sl": {"temperature": TEMPERATURE},
+    "psl": {"temperature": TEMPERATURE},
     "ssm": {"temperature": TEMPERATURE},
     "infonce": {"temperature": TEMPERATURE},
     # beyond these limits every pair has a gradient, as it has at the limit

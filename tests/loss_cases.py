@@ -67,6 +67,30 @@ def softmax_row(own: bool, mean: bool = False) -> ByHand:
     return row
 
 
+def psl_row(loss: Any, positive: float, negatives: list[float]) -> Row:
+    """log of the sum of (1 + activation(d))^(1 / t): by the chain rule on each power."""
+    activation = {"tanh": math.tanh, "relu": lambda gap: max(gap, -1.0), "atan": math.atan}[loss.activation]
+    derivative = {
+        "tanh": lambda gap: 1.0 / math.cosh(gap) ** 2,
+        "relu": lambda gap: 1.0,
+        "atan": lambda gap: 1.0 / (1.0 + gap**2),
+    }
+    gaps, power = [0.5 * (score - positive) for score in negatives], 1.0 / loss.temperature
+    bases = [1.0 + activation(gap) for gap in gaps]
+    total = sum(base**power for base in bases)
+    rises = [power * base ** (power - 1.0) * derivative[loss.activation](gap) for base, gap in zip(bases, gaps, strict=True)]
+    gradients = [0.5 * rise / total for rise in rises]
+    return math.log(total), -sum(gradients), gradients
+
+
+def bsl_paper_row(loss: Any, positive: float, negatives: list[float]) -> Row:
+    """-s_ui / p + t / p log sum_j exp(s_uj / t)."""
+    t, p = loss.temperature, loss.positive_temperature
+    exps = [math.exp(score / t) for score in negatives]
+    value = -positive / p + t / p * math.log(sum(exps))
+    return value, -1.0 / p, [part / sum(exps) / p for part in exps]
+
+
 def bpr_row(loss: Any, positive: float, negatives: list[float]) -> Row:
     gradients = [(1.0 - sigmoid(positive - score)) / N for score in negatives]
     return -sum(math.log(sigmoid(positive - score)) for score in negatives) / N, -sum(gradients), gradients
@@ -122,7 +146,11 @@ CASES: dict[str, Case] = {
     "bsl": Case(BSL, softmax_row(own=False)),
     "bsl multi": Case({"name": "bsl", "temperature": 0.2, "exponent": 0.9, "mode": "multi"}, None),
     "bsl single": Case({"name": "bsl", "temperature": 0.2, "mode": "single"}, softmax_row(own=False, mean=True)),
+    "bsl paper": Case({"name": "bsl", "temperature": 0.2, "mode": "paper", "positive_temperature": 0.5}, bsl_paper_row),
     "sl": Case({"name": "sl", "temperature": 0.2}, softmax_row(own=False)),
+    "psl": Case({"name": "psl", "temperature": 0.1}, psl_row),
+    "psl relu": Case({"name": "psl", "temperature": 0.1, "activation": "relu"}, psl_row),
+    "psl atan": Case({"name": "psl", "temperature": 0.1, "activation": "atan"}, psl_row),
     "ssm": Case({"name": "ssm", "temperature": 0.2}, softmax_row(own=True)),
     "infonce": Case({"name": "infonce", "temperature": 0.2}, softmax_row(own=True)),
     "bpr": Case({"name": "bpr"}, bpr_row),

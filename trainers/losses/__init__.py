@@ -8,13 +8,14 @@ from trainers.losses.base import Loss, Scores
 from trainers.losses.classic import BCE, BPR, MSE, Hinge, SoftmaxCE
 from trainers.losses.distances import CML, Contrastive, Triplet
 from trainers.losses.margins import CCL, MML
-from trainers.losses.softmax import BSL, SL, SSM, InfoNCE
+from trainers.losses.softmax import BSL, PSL, SL, SSM, InfoNCE
 
 LOSSES: dict[str, type[Loss]] = {
     "mml": MML,
     "ccl": CCL,
     "bsl": BSL,
     "sl": SL,
+    "psl": PSL,
     "ssm": SSM,
     "infonce": InfoNCE,
     "bpr": BPR,
@@ -36,6 +37,7 @@ __all__ = [
     "LOSSES",
     "MML",
     "MSE",
+    "PSL",
     "SL",
     "SSM",
     "Contrastive",
