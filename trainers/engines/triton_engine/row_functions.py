@@ -126,7 +126,7 @@ def _pair_softmax(settings, positive, scores, there):
     arc = _atan(gaps)
     base = tl.where(activation == 0.0, 1.0 + squashed, tl.where(activation == 1.0, 1.0 + gaps, 1.0 + arc))
     slope = tl.where(activation == 1.0, 1.0, 1.0 / (1.0 + gaps * gaps))
-    low = (base < SMALLEST_BASE) & (activation != 0.0)  # false for NaN, which must reach the loss
+    low = base < tl.where(activation == 0.0, 0.0, SMALLEST_BASE)  # false for NaN, which must reach the loss
     base = tl.where(low, SMALLEST_BASE, base)
     steepness = tl.where(activation == 0.0, 1.0 - squashed, tl.where(low, 0.0, slope / base))
     log_base = tl.log(base)
