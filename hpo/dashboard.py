@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     """Bring all studies' notes up to date and start optuna-dashboard. All users of this machine may use it."""
     parser = argparse.ArgumentParser(prog="python -m hpo.dashboard", description=main.__doc__)
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on (%(default)s: this machine only)")
-    parser.add_argument("--port", type=port, default=8080, help="%(default)s")
+    parser.add_argument("--port", type=port, default=8080, help="port to listen on (%(default)s)")
     parser.add_argument(
         "--known-as", action="append", default=[], metavar="NAME", help="another name of this server, such as that of a proxy"
     )

@@ -11,7 +11,6 @@ from hpo.cli.context import existing_workspace, stored_study
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_location_arguments, add_study_arguments, path
 from hpo.confirmation.outcome import CONFIRM
-from hpo.reporting.bundle import write_bundle
 from hpo.reporting.export import TRIALS, check_owner, claim, export_best, export_trials
 from hpo.study.owner import while_it_exists
 from hpo.study.trials import shown_metrics
@@ -45,6 +44,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _bundle(arguments: argparse.Namespace) -> int:
+    from hpo.reporting.bundle import write_bundle  # the pictures' library takes a second, and other exports need none of it
+
     spec, study, storage = stored_study(arguments)
     folder = arguments.output / spec.name
     check_owner(folder, study, to_overwrite=False)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from hpo.cli.console import RunProgress, SearchProgress, say, table
 from hpo.confirmation.contenders import best_label
+from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.results import best_so_far
 from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.stages import RUNS, Confirmer
@@ -168,7 +169,7 @@ def confirm_study(
     console: Console,
     stopper: Stopper,
     checkpoint_every: float = EVERY_SECONDS,
-) -> None:
+) -> Confirmation:
     """Confirm a study, write confirm.yaml, the chosen configs and the report, print table and verdict.
 
     Args:
@@ -195,18 +196,25 @@ def confirm_study(
     shutil.rmtree(work.folder / RUNS / CHECKPOINTS, ignore_errors=True)  # of runs that no finalist needs any more
     path = outcome.write(work.folder)
     configs = export_confirmed(work, outcome)
-    over = ", or over searches" if plan.searches > 1 else ""
-    title = f"{work.spec.name}: test split, mean ± sd over {counted(plan.seeds, 'seed')}{over}"
+    show(outcome, console)
+    report = publish(work.spec, study, storage, work.output)
+    labels = [outcome.named(method) for method in exported(outcome).values()]
+    files = [path, *(f"{config} ({label})" for config, label in zip(configs, labels, strict=True)), *report]
+    say(console, f"wrote {', '.join(map(str, files))}")
+    return outcome
+
+
+def show(outcome: Confirmation, console: Console) -> None:
+    """Print what confirm found: table, verdict, what each search brought, caveats."""
+    seeds = max(len(seeds) for method in outcome.methods for seeds in method.seeds)
+    over = ", or over searches" if any(len(method.searches) > 1 for method in outcome.methods) else ""
+    title = f"{outcome.study}: test split, mean ± sd over {counted(seeds, 'seed')}{over}"
     console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
     for line in outcome.statements():
         say(console, line)
     for heading, lines in ((BROUGHT_TITLE, outcome.brought()), (CAVEATS_TITLE, outcome.sentences())):
         for line in [f"{heading}:", *(f"- {sentence}" for sentence in lines)] if lines else ():
             say(console, line)
-    report = publish(work.spec, study, storage, work.output)
-    labels = [outcome.named(method) for method in exported(outcome).values()]
-    files = [path, *(f"{config} ({label})" for config, label in zip(configs, labels, strict=True)), *report]
-    say(console, f"wrote {', '.join(map(str, files))}")
 
 
 def _finalists(study: optuna.Study, spec: StudySpec) -> str:

@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hpo.proxy", description=main.__doc__)
     parser.add_argument("--storage", type=place, metavar="URL", help=f"the database (default: ${STORAGE_VARIABLE})")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
-    parser.add_argument("--port", type=port, default=GRPC_PORT, help=f"({GRPC_PORT})")
+    parser.add_argument("--port", type=port, default=GRPC_PORT, help=f"port to listen on ({GRPC_PORT})")
     return entry(parser, argv, _serve)
 
 

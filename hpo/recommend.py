@@ -1,4 +1,4 @@
-"""`python -m hpo.recommend VECTORS.npz --users a,b -k 20`: top-N lists of a trained model, with the user's own ids."""
+"""`python -m hpo.recommend MODEL.npz --users a,b -k 20`: top-N lists of a trained model, with the user's own ids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainers.text import visible
 def main(argv: list[str] | None = None) -> int:
     """Write the best unseen items of users as CSV: user, item, rank, score."""
     parser = argparse.ArgumentParser(prog="python -m hpo.recommend", description=main.__doc__)
-    parser.add_argument("vectors", metavar="VECTORS.npz", help="what hpo.train --save wrote")
+    parser.add_argument("vectors", metavar="MODEL.npz", help="what hpo.train --save wrote")
     parser.add_argument("--users", metavar="A,B", help="ids of users, separated by commas (default: all)")
     parser.add_argument("--users-file", type=path, metavar="FILE", help="a file with an id in each line")
     parser.add_argument("-k", type=positive, default=20, metavar="N", help="length of the lists (20)")

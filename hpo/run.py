@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
-from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import optuna
-from optuna.storages import BaseStorage
 from rich.console import Console
 
+from hpo.calls import Search
 from hpo.cli.console import say
 from hpo.cli.context import shown_storage, stored_name
 from hpo.cli.entry import entry
@@ -31,35 +26,27 @@ from hpo.cli.flags import (
     seconds,
     seed,
 )
-from hpo.pipeline import check_test_split, confirm_study, export_study, go_on_from, introduce, open_study, search_study
-from hpo.reporting.dashboard_sync import publish
+from hpo.pipeline import check_test_split, confirm_study
 from hpo.reporting.pages import HTML
-from hpo.runtime.process import SearchFailed
 from hpo.runtime.signals import Stopper
-from hpo.runtime.text import CHANGE_OUTPUT_HINT, counted
+from hpo.runtime.text import counted
 from hpo.search.claims import STALE_HOURS
-from hpo.search.dask import count_workers, search_on_dask
-from hpo.search.processes import Backend, SearchJob, search_with_processes
-from hpo.storage.address import shared_by_processes, storage_url, without_password
+from hpo.storage.address import storage_url
 from hpo.storage.open import open_storage
 from hpo.study.owner import while_it_exists
 from hpo.study.sampling import make_sampler
 from hpo.study.spec import StudySpec, load_spec
 from hpo.study.stored import find_study
-from hpo.study.trials import best_trials, tally
+from hpo.study.trials import tally
 from hpo.study.widen import Widened, widened
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig, train
-from trainers.engines import ENGINES
 from trainers.errors import InputError
-from trainers.files import writing
 from trainers.yaml_files import to_yaml
 
 DRY_RUN_STEPS, DRY_RUN_CONFIGS = 4, 3
 DASK = "dask"
 BACKENDS = ("processes", DASK)
-RENAME = "give the study that it repeats another name with --study-name"
-RENAME_RIVAL = "in a study file of your own name rivals by their spaces, rivals: [ccl, ...]: their studies are called after it"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -112,74 +99,22 @@ def _add_worker_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _backend(arguments: argparse.Namespace, url: str) -> Backend:
-    """Who searches.
-
-    Raises:
-        InputError: flags that do not go together, or a storage that several processes cannot share.
-    """
-    on_dask = arguments.backend == DASK
-    if on_dask != bool(arguments.scheduler):
-        raise InputError("--backend dask and --scheduler ADDRESS go together; give both, or neither")
-    if (on_dask or (arguments.workers or 1) > 1) and not shared_by_processes(url):
-        raise InputError(
-            f"{without_password(url)}: SQLite may give a queued trial to two workers; use the journal or PostgreSQL instead"
-        )
-    if on_dask:
-        return partial(search_on_dask, scheduler=arguments.scheduler, workers=arguments.workers)
-    return partial(search_with_processes, workers=arguments.workers or 1)
-
-
-def _worker_count(arguments: argparse.Namespace, url: str) -> int:
-    """How many workers share the budget, and by default the lanes.
-
-    Raises:
-        InputError: a Dask cluster that cannot search on this storage.
-    """
-    if arguments.backend == DASK:
-        return count_workers(arguments.scheduler, url, arguments.workers)
-    return arguments.workers or 1
-
-
 def _run(arguments: argparse.Namespace) -> int:
-    url = storage_url(arguments.storage, arguments.output)
-    spec, rivals, wide = _asked(arguments, url)
-    others = _other_specs(spec, rivals, arguments.tune_rivals, wide)  # a mistake there should not wait for a search
+    asked = _asked(arguments)
+    spec = asked.spec
     plan = spec.override(confirm_changes(arguments))
     if arguments.search_only and plan != spec:
         raise InputError("--search-only does not confirm, and the flags of confirm are for one time: give them to hpo.confirm")
-    check_rival_seeds(spec, plan, rivals, arguments.rival_seeds)
-    backend = _backend(arguments, url)
-    where = arguments.output, arguments.data_dir, arguments.engine, arguments.device
-    work = Workspace.open(spec, *where, arguments.lanes, _worker_count(arguments, url), rivals)
-    work.check_objective()
+    check_rival_seeds(spec, plan, asked.rivals, arguments.rival_seeds)
     console = Console()
-    introduce(work, console)
+    work = asked.open(console)
     if arguments.dry_run:
         return _dry_run(work, console)
-    work.check_negatives()
     if not arguments.search_only:
         check_test_split(work, console)
-    _check_writable(work.folder)
-    storage = open_storage(url)
-    study = open_study(work, storage)
-    go_on_from(wide, work, study, storage, console)
+    study, storage = asked.begin(work, console)
     with Stopper().catching() as stopper:
-        for each, its_study in chain([(work, study)], _other_studies(others, work, storage, arguments, wide)):
-            if each is not work:
-                introduce(each, console)
-            deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
-            job = SearchJob(each, url, deadline, arguments.stale_after, arguments.checkpoint_every)
-            search_study(job, its_study, console, stopper, backend)
-            if arguments.timeout is not None and not best_trials(its_study, 1):
-                raise SearchFailed(
-                    f"study {each.spec.name!r} has no complete trial after --timeout {arguments.timeout:g}; give it more "
-                    "seconds, the same command continues"
-                )
-            with while_it_exists(its_study, "exported", each.folder), each.alone("export") as alone:
-                if alone:
-                    export_study(each, its_study, console, widen=spec.name)
-                    publish(each.spec, its_study, storage, each.output)
+        asked.run(work, study, storage, console, stopper)
         if not arguments.search_only:
             with while_it_exists(study, "confirmed", work.folder), work.alone("confirm") as alone:
                 if not alone:
@@ -191,52 +126,25 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _other_specs(spec: StudySpec, rivals: Sequence[StudySpec], tune: bool, wide: Widened | None) -> list[tuple[StudySpec, str]]:
-    """The repeats of the study, then the rivals and theirs, to be searched with our budget: all rivals, or those that were and
-    go on in wider ranges; with each how the user gives it another name.
+def _asked(arguments: argparse.Namespace) -> Search:
+    """The search that the flags ask for.
 
     Raises:
-        InputError: a rival cannot be searched as our study is.
+        InputError: the study or a rival is missing or broken; what is to be widened has not been searched, or is not to be;
+            flags that do not go together.
     """
-    searches = spec.confirm.searches
-    specs = [(repeat, RENAME) for repeat in spec.repeats(searches)[1:]]
-    for rival in rivals:
-        if tune or (wide is not None and rival.name in wide.originals):
-            specs += [(one, RENAME_RIVAL) for one in rival.with_budget_of(spec).repeats(searches)]
-    return specs
-
-
-def _other_studies(
-    specs: Sequence[tuple[StudySpec, str]],
-    work: Workspace,
-    storage: BaseStorage,
-    arguments: argparse.Namespace,
-    wide: Widened | None,
-) -> Iterator[tuple[Workspace, optuna.Study]]:
-    """Their studies, opened one after the other. Their own rivals are not read: nobody asks for them here."""
-    for spec, rename in specs:
-        _worker_count(arguments, storage_url(arguments.storage, arguments.output))  # the cluster may have ended meanwhile
-        its_work = Workspace.open(spec, work.output, work.data_dir, arguments.engine, arguments.device, rivals=())
-        if ENGINES[its_work.choice.name].many_lanes:
-            its_work = replace(its_work, lanes=work.lanes)
-        study = open_study(its_work, storage, rename=rename)
-        go_on_from(wide, its_work, study, storage, Console())
-        yield its_work, study
-
-
-def _asked(arguments: argparse.Namespace, url: str) -> tuple[StudySpec, Sequence[StudySpec], Widened | None]:
-    """The study that the flags name, its rivals, and where its trials come from if it goes on in wider ranges.
-
-    Raises:
-        InputError: it or a rival is missing or broken; what is to be widened has not been searched, or is not to be.
-    """
+    url = storage_url(arguments.storage, arguments.output)
+    if (arguments.backend == DASK) != bool(arguments.scheduler):
+        raise InputError("--backend dask and --scheduler ADDRESS go together; give both, or neither")
     changes = {"search.trials": arguments.trials, "search.epochs": arguments.epochs, "search.seed": arguments.seed}
     changes["confirm.searches"] = arguments.searches  # kept, as the number of trials is: hpo.confirm then takes them all
-    if arguments.widen:
-        wide = _widened(arguments, url)
-        return wide.spec.override(changes), wide.rivals, wide
-    spec = load_spec(arguments.study, arguments.study_name).override(changes)
-    return spec, spec.rival_specs(), None  # a mistake there should not wait for the end of the search
+    wide = _widened(arguments, url) if arguments.widen else None
+    spec = (wide.spec if wide else load_spec(arguments.study, arguments.study_name)).override(changes)
+    names = ["output", "data_dir", "engine", "device", "lanes", "workers", "scheduler", "timeout", "stale_after"]
+    names += ["checkpoint_every", "tune_rivals"]
+    # a mistake in rivals should not wait for the end of the search
+    rivals = wide.rivals if wide else spec.rival_specs()
+    return Search(spec, rivals, url=url, wide=wide, **{name: getattr(arguments, name) for name in names})
 
 
 def _widened(arguments: argparse.Namespace, url: str) -> Widened:
@@ -267,15 +175,6 @@ def _location_flags(arguments: argparse.Namespace) -> str:
     """The flags with which another command finds the same study."""
     output = "" if arguments.output == OUTPUT else f" --output {arguments.output}"
     return output + (f" --storage {shown_storage(arguments)}" if arguments.storage else "")
-
-
-def _check_writable(folder: Path) -> None:
-    """Find out before the search, not after it, and write nothing yet."""
-    with writing(folder, CHANGE_OUTPUT_HINT):
-        existing = next(path for path in (folder, *folder.parents) if path.exists())
-        probe = existing / f".writable-{np.random.SeedSequence().entropy}"
-        probe.touch()
-        probe.unlink()
 
 
 def _dry_run(work: Workspace, console: Console) -> int:

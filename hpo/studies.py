@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="shipped studies, and those on the storage")
     show = commands.add_parser("show", help="a study's definition and its best trial")
-    show.add_argument("study", metavar="NAME|FILE")
+    show.add_argument("study", metavar="NAME|FILE", help="a study that has run, a shipped study or a file")
     new = commands.add_parser("new", help="print a commented study file for data of your own")
     new.add_argument("path", metavar="DATA", help="a file of interactions, or a folder with train and test")
     new.add_argument(

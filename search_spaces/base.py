@@ -46,8 +46,9 @@ class Space(ABC):
     """A box of parameters for one loss, and of the other fields named in `also`.
 
     Attributes:
-        also: fields searched beside the loss; what is searched for MML is to be searched for its rivals.
-        ranges: by the name of a parameter, (low, high) in place of the default; of a choice, the values.
+        name: which space, mostly named as its loss.
+        also: fields searched beside the loss; tuned rivals search the same.
+        ranges: the low and the high end of a parameter in place of its default range; the values of a choice.
     """
 
     name: str

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from search_spaces.base import Params, Space, check_kind
 from search_spaces.parameters import Parameter, Searched
-from trainers.errors import InputError
+from trainers.errors import InputError, unknown
 from trainers.losses import LOSSES, Loss
 from trainers.text import shown
 from trainers.validation import SETTINGS
@@ -18,7 +18,7 @@ from trainers.validation import SETTINGS
 TEMPERATURE = Parameter(0.01, 1.0, log=True, limits=(1e-3, 100.0))  # of a cosine
 
 # By loss, the range of each field that is searched; a field that is not keeps its default.
-FIELDS: dict[str, dict[str, Parameter]] = {
+FIELDS: dict[str, Searched] = {
     "bsl": {"temperature": TEMPERATURE, "exponent": Parameter(0.3, 3.0, log=True, limits=(0.01, 100.0))},
     "sl": {"temperature": TEMPERATURE},
     "psl": {"temperature": TEMPERATURE},
@@ -35,13 +35,6 @@ FIELDS: dict[str, dict[str, Parameter]] = {
     "bce": {},
 }
 
-if TYPE_CHECKING:
-    from typing import TypeAlias
-
-    Name: TypeAlias = str
-else:
-    Name = Literal[tuple(FIELDS)]
-
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class FieldSpace(Space):
@@ -51,7 +44,14 @@ class FieldSpace(Space):
         pydantic.ValidationError: a loss without fields, and nothing in `also`: there is nothing to search.
     """
 
-    name: Name
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in FIELDS:
+            raise ValueError(unknown("loss", name, FIELDS))
+        return name
 
     @model_validator(mode="after")
     def _something_to_search(self) -> FieldSpace:

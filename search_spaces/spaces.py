@@ -47,6 +47,9 @@ class MMLSpace(Space):
     Parameters for K margins: `margin_top`, `margin_drop_1 .. K-1` (the share by which margin k lies below margin k + 1),
     `weight_ratio_1 .. K-1` (weight k over weight k + 1), `negative_ratio` (negative_weight / positive_weight) and
     `positive_weight`. Equal margins, which act as one, belong to a space of fewer.
+
+    Attributes:
+        n_margins: how many margins, for name mml.
     """
 
     name: Literal["mml"] = "mml"

@@ -35,13 +35,20 @@ HPO_ORDER = [
     "confirmation",
     "replication",
     "reporting",
+    "comparison",
     "cli",
     "pipeline",
+    "outcomes",
+    "calls",
+    "api",
 ]
-COMMANDS = ["run", "confirm", "export", "train", "studies", "report", "dashboard", "replicate", "proxy", "recommend"]
+COMMANDS = ["run", "confirm", "export", "train", "studies", "report", "dashboard", "replicate", "proxy", "recommend", "compare"]
+# What others use without this program, and so imports nothing of it, nor what takes seconds to load.
+STANDALONE = {"hpo/confirmation/statistics.py": {"numpy", "scipy", "pydantic"}}
 # Who may hold test data in hand, and the names by which they are had.
 TEST_READERS = [
     "hpo/confirmation/stages.py",  # measures the models of stage 2
+    "hpo/comparison/truth.py",  # scores lists of other programs against a file that the user names
     "hpo/replicate.py",  # trains published configs
     "hpo/train.py",  # --all-data trains on it, and measures nothing
     "hpo/pipeline.py",  # whether the file is sound, before a search
@@ -130,6 +137,9 @@ def breaches(path: str, source: str) -> list[str]:
             found.append(f"{path}:{line}: only {' and '.join(sorted(MAY_IMPORT_OPTUNA))} import {target}")
         if target in TORCH and package not in MAY_IMPORT_TORCH | MEASURES:
             found.append(f"{path}:{line}: only trainers imports {target}")
+    if path in STANDALONE:
+        others = {module.split(".")[0] for _, module in imports(path, tree)} - STANDALONE[path] - sys.stdlib_module_names
+        found += [f"{path}: stands alone, and must not import {', '.join(sorted(others))}"] if others else []
     if package == "hpo":
         found += out_of_order(path, tree)
     if path not in TEST_READERS:
@@ -164,7 +174,7 @@ def modules() -> list[tuple[str, str]]:
 def test_there_is_something_to_check() -> None:
     paths = {path for path, _ in modules()}
     assert {"trainers/train.py", "trainers/losses/margins.py", "benchmarks/engines.py"} <= paths
-    assert set(TEST_READERS) <= paths
+    assert {*TEST_READERS, *STANDALONE} <= paths
     assert {*HPO_ORDER, *COMMANDS} == {path.split("/")[1].removesuffix(".py") for path in paths if path[:4] == "hpo/"} - {
         "__init__"
     }
@@ -259,6 +269,9 @@ def _plain(package: str) -> str:
         ("hpo/helpers.py", "x = 1", "helpers is neither in HPO_ORDER nor in COMMANDS"),
         ("hpo/helpers/a.py", "x = 1", "helpers is neither in HPO_ORDER nor in COMMANDS"),
         ("benchmarks/a.py", "from tests.conftest import LOSS_CASES", "benchmarks must not import tests"),
+        ("hpo/confirmation/statistics.py", "from trainers.validation import SETTINGS", "must not import trainers"),
+        ("hpo/confirmation/statistics.py", "def f():\n    import pandas", "stands alone, and must not import pandas"),
+        ("hpo/confirmation/statistics.py", "import optuna", "stands alone, and must not import optuna"),
     ],
 )
 def test_a_planted_breach_is_caught(path: str, source: str, words: str) -> None:

@@ -127,3 +127,42 @@ def test_a_folder_without_modules_hides_nothing(installed: Installed, tmp_path: 
         (tmp_path / name).mkdir()
         (tmp_path / name / "mine.yaml").write_text("dataset: demo\n")
     assert installed.python("-m", "hpo.studies", "list", folder=tmp_path).returncode == 0
+
+
+SCRIPT = """\
+import pandas as pd
+from hpo.api import Dataset, confirm, register_loss, search
+from my_loss import Soft
+
+register_loss(Soft, ranges={"temperature": (0.05, 1.0, "log")})
+rows = [(f"u{user}", item, user + item) for user in range(40) for item in range(user % 2, 30, 2)]
+dataset = Dataset.from_frame(pd.DataFrame(rows, columns=["user", "item", "time"]), user="user", item="item", time="time")
+asked = {"trials": 2, "epochs": 1, "workers": 2, "engine": "torch", "output": "out", "progress": False}
+study = search(dataset=dataset, space="soft", rivals=[], name="mine", **asked)
+print(study)
+"""
+LOSS = """\
+from dataclasses import dataclass
+from typing import Literal
+import torch
+from trainers.losses import Loss
+
+@dataclass(frozen=True, kw_only=True)
+class Soft(Loss):
+    name: Literal["soft"] = "soft"
+    temperature: float
+
+    def rows(self, scores):
+        return torch.nn.functional.softplus((scores.negative - scores.positive[:, None]) / self.temperature).mean(1)
+"""
+
+
+def test_python_searches_in_another_folder(installed: Installed, tmp_path: Path) -> None:
+    """With workers, which import the loss and do not run the script again, though it has no `if __name__ == "__main__"`."""
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    (tmp_path / "my_loss.py").write_text(LOSS)
+    done = installed.python("mine.py", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Study mine: 2 of 2 trials finished, "), "once, and nothing else"
+    assert not done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.py", "my_loss.py", "out", "__pycache__"}

@@ -26,6 +26,7 @@ from trainers.engines.protocol import State
 from trainers.engines.registry import EngineChoice
 from trainers.errors import InputError, first_line
 from trainers.files import read_arrays
+from trainers.losses.own import code_of
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ def training_key(
         "held_out": None if held_out is None else held_out.checksum,
         "engine": choice.name,
         "cache_version": cache_version(choice.name, config.loss.name),
+        **({"code": code} if (code := code_of(config.loss.name)) else {}),
         **rounding(choice),
     }
 

@@ -49,11 +49,11 @@ class TrainConfig(BaseModel):
     """One training run. Every field but `loss` has a default; unknown keys are errors.
 
     Attributes:
-        encoder: `{name: mf, dim, dropout, init_std}`.
+        encoder: what makes vectors of users and items: `{name: mf, dim, dropout, init_std}` or another.
         loss: `{name: mml, margins, weights, positive_weight, negative_weight}` or another of `trainers.losses.LOSSES`.
         score: `cosine`, `cosine_in_training` (inner products rank), `inner_product`, or `euclidean` (1 - |u - v|^2 / 2, vectors
             kept in the unit ball).
-        negatives: `{name: uniform, count}` or another of `trainers.negatives.NEGATIVES`.
+        negatives: how negative items are drawn: `{name: uniform, count}` or another.
         learning_rate: Adam's (betas .9 and .999, epsilon 1e-8).
         schedule: `constant`, or `linear`: to zero over this config's own epochs.
         l2: added as `l2 * row` to the gradient of the rows that the loss moves in a step.

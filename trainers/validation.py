@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import reduce
-from operator import or_
+from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler, Strict, TypeAdapter, ValidationError
+from pydantic_core import InitErrorDetails, core_schema
 
 from trainers.errors import InputError, unknown
 from trainers.text import SHOWN, clipped, has_controls, shown
@@ -44,21 +45,54 @@ Place = Annotated[str, AfterValidator(_place)]
 """A name, or the path of a file or folder."""
 
 
-def choice(kind: str, table: Mapping[str, type]) -> Any:
-    """The annotation of a field whose value is one of a table's classes, picked by `name`."""
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The annotation of a field whose value is one of a table's classes, picked by `name`; the table is looked into whenever a
+    value is validated, so that it may grow.
+    """
 
-    def has_known_name(value: object) -> object:
-        if isinstance(value, tuple(table.values())):
+    kind: str
+    table: Mapping[str, type]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        as_it_is = core_schema.plain_serializer_function_ser_schema(lambda value: value)  # its class says how it is written
+        return core_schema.no_info_plain_validator_function(self._picked, serialization=as_it_is)
+
+    def __get_pydantic_json_schema__(self, schema: object, handler: object) -> dict[str, Any]:
+        """Its keys depend on what it picks."""
+        return {"type": "object", "properties": {"name": {"enum": [*self.table]}}, "required": ["name"]}
+
+    def _picked(self, value: object) -> object:
+        if isinstance(value, tuple(self.table.values())):
             return value
         if not isinstance(value, Mapping) or "name" not in value:
-            raise ValueError(f"must be a mapping with a name, one of {', '.join(sorted(table))}, got {shown(value)}")
-        if not isinstance(value["name"], str) or value["name"] not in table:
-            raise ValueError(unknown(kind, value["name"], table))
-        return dict(value)
+            raise ValueError(f"must be a mapping with a name, one of {', '.join(sorted(self.table))}, got {shown(value)}")
+        name = value["name"]
+        if not isinstance(name, str) or name not in self.table:
+            raise ValueError(unknown(self.kind, name, self.table))
+        try:
+            return _adapter(self.table[name]).validate_python(dict(value))
+        except ValidationError as error:
+            raise _inside(name, error) from None
 
-    classes = tuple(table.values())
-    picked: Any = Annotated[reduce(or_, classes), Field(discriminator="name")] if len(classes) > 1 else classes[0]
-    return Annotated[picked, BeforeValidator(has_known_name)]
+
+@cache
+def _adapter(cls: type) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
+
+
+def _inside(name: str, error: ValidationError) -> ValidationError:
+    """The error of a picked class, whose places begin with the name that picked it."""
+    details = [
+        InitErrorDetails(type=one["type"], loc=(name, *one["loc"]), input=one["input"], ctx=one.get("ctx", {}))
+        for one in error.errors(include_url=False)
+    ]
+    return ValidationError.from_exception_data(error.title, details)
+
+
+def choice(kind: str, table: Mapping[str, type]) -> Any:
+    """The annotation of a field whose value is one of a table's classes, picked by `name`."""
+    return Annotated[Any, Choice(kind, table)]
 
 
 def checked(cls: type[Checked], mapping: object, where: str) -> Checked:
@@ -124,23 +158,21 @@ def _allowed_keys(cls: object, location: tuple[Any, ...]) -> list[str]:
     """The keys that exist at a location: walk down the fields and the picked classes."""
     options: list[Any] = [cls]
     for part in location:
-        inner = [fields[part].annotation for fields in map(_fields, options) if part in fields]
-        if inner:
-            options = [option for annotation in inner for option in _members(annotation)]
-        else:
-            options = [option for option in options if _is_picked_by(option, part)] or options
-    return sorted({key for option in options for key in _fields(option)})
-
-
-def _is_picked_by(option: object, name: object) -> bool:
-    """Whether a class is the one, of a table's, that a mapping picks with this `name`."""
-    field = _fields(option).get("name")
-    return field is not None and name in getattr(field.annotation, "__args__", ())
+        inner = [fields[part] for fields in map(_fields, options) if part in fields]
+        picked = [option.table[part] for option in options if isinstance(option, Choice) and part in option.table]
+        if inner or picked:
+            options = picked or [option for field in inner for option in _members(field)]
+    classes = [one for option in options for one in (option.table.values() if isinstance(option, Choice) else [option])]
+    return sorted({key for option in classes for key in _fields(option)})
 
 
 def _fields(cls: object) -> dict[str, Any]:
-    return dict(getattr(cls, "model_fields", None) or getattr(cls, "__pydantic_fields__", None) or {})
+    found = getattr(cls, "model_fields", None) or getattr(cls, "__pydantic_fields__", None)
+    return dict(found or getattr(cls, "__dataclass_fields__", None) or {})
 
 
-def _members(annotation: Any) -> list[Any]:
-    return list(getattr(annotation, "__args__", ())) or [annotation]
+def _members(field: Any) -> list[Any]:
+    """What a field may hold: the choice that it is annotated with, else the types of its annotation."""
+    choices = [one for one in getattr(field, "metadata", ()) if isinstance(one, Choice)]
+    annotation = getattr(field, "annotation", None)
+    return choices or list(getattr(annotation, "__args__", ())) or [annotation]

@@ -53,7 +53,7 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """`--engine` and `--device`."""
     parser.add_argument("--engine", default=AUTO, choices=[AUTO, *ENGINES], help="what trains (auto: the fastest that can)")
-    parser.add_argument("--device", default=AUTO, choices=DEVICES)
+    parser.add_argument("--device", default=AUTO, choices=DEVICES, help="where it trains (auto: what the engine prefers)")
 
 
 def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:

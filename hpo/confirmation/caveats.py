@@ -47,6 +47,19 @@ class CaveatKind(StrEnum):
     MIXED_LIBRARIES = "mixed libraries"
     BELOW_POPULARITY = "below popularity"  # less than what needs no user's taste
     BASELINE_AHEAD = "baseline ahead"
+    # Of files of other programs, `hpo.compare`:
+    USERS_MISSING = "users missing"  # of a method, that others have
+    IDS_LOOK_ALIKE = "ids look alike"  # 007 and 7
+    USERS_UNSERVED = "users unserved"  # without a list; they count 0
+    USERS_UNKNOWN = "users unknown"  # with a list, and not in the truth
+    SHORT_LISTS = "short lists"
+    TIED_SCORES = "tied scores"
+    RUNS_DIFFER = "runs differ"  # in number, from method to method
+    RUNS_ALIKE = "runs alike"  # all runs of a method have the same figures
+    OUTSIDE_UNIT = "outside unit"  # figures that are not between 0 and 1
+    CONSTANT = "constant"  # one figure for all users
+    SAME_FIGURES = "same figures"  # of two methods
+    MIXED_SOURCES = "mixed sources"  # some figures were read, some computed
 
 
 class Caveat(BaseModel):

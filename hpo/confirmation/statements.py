@@ -16,6 +16,8 @@ from hpo.runs.store import BaselineResult
 from hpo.runtime.text import counted, listed
 
 WINNER = "winner.yaml"
+RIVALS, PAIRS = ("rival", "rivals"), ("comparison", "comparisons")  # what Holm's correction is over
+MORE_SEEDS = "give files of two or more seeds for each, NAME=SEED1.csv,SEED2.csv"
 STILL_PAYS = 1.0  # percent of the best value, in the last third of the trials
 
 
@@ -91,15 +93,22 @@ def statements(
         best = max(sound, key=lambda method: method.mean(objective))
         said.append(_highest(best, baselines, objective))
     if test_users < MIN_TEST_USERS:
-        said.append(
-            f"no verdict: the test split has {test_users} users, and {MIN_TEST_USERS} are needed; use more data or "
-            "another test split"
-        )
+        said.append(too_few_users(test_users))
     tuned = {method.label for method in methods if method.is_tuned}
     tuned_first = sorted(comparisons, key=lambda comparison: comparison.rival not in tuned)
     said += [verdict(comparison, objective) for comparison in tuned_first]
     said += _about_searches(sound) if comparisons else []
     return said + [_failed(method) for method in methods if method.failure]
+
+
+def too_few_users(users: int) -> str:
+    """Why there is no verdict on users so few."""
+    return f"no verdict: the test split has {users} users, and {MIN_TEST_USERS} are needed; use more data or another test split"
+
+
+def highest_said(label: str, value: float, methods: int, users: int, objective: str) -> str:
+    """Which of some methods of other programs has the highest figure."""
+    return f"the highest {objective} of {methods} methods on {counted(users, 'user')} is that of {label}, {value:.4f}"
 
 
 def _failed(method: Method) -> str:
@@ -137,23 +146,30 @@ def _highest(best: Method, baselines: Sequence[BaselineResult], objective: str) 
     )
 
 
-def verdict(comparison: Comparison, objective: str) -> str:
-    """The verdict on one rival."""
+def verdict(
+    comparison: Comparison, objective: str, remedy: str = "confirm with more seeds", family: tuple[str, str] = RIVALS
+) -> str:
+    """The verdict on one rival.
+
+    Args:
+        remedy: where one seed gives no verdict.
+        family: what Holm's correction is over, one and several.
+    """
     ours, rival, word = comparison.ours, comparison.rival, comparison.word
     found = f"{objective} {shown(comparison, comparison.difference)}"
     if comparison.both is None:
-        why = "one seed does not show how much training runs vary; confirm with more seeds"
+        why = f"one seed does not show how much training runs vary; {remedy}"
         if any(1 < searches < MIN_SEARCHES for searches in comparison.searches):
             why = f"two searches do not show how much searches vary; confirm with {MIN_SEARCHES} or more, or with one"
-        interval = _interval(comparison, comparison.users)
-        return f"no verdict on {ours} and {rival}: {found} (95 % interval over users {interval}), but {why}"
+        span = interval(comparison, comparison.users)
+        return f"no verdict on {ours} and {rival}: {found} (95 % interval over users {span}), but {why}"
     start, limit = f"{ours} is {word} than {rival}", ""
     if word is Word.UNDECIDED:
         start = f"{ours} and {rival} are {word}"
         limit = f"; minimum detectable effect about {shown(comparison, comparison.detectable or 0.0, '')} (80 % power)"
-    over = f" after Holm for {comparison.family} rivals" if comparison.family > 1 else ""
-    interval = _interval(comparison, comparison.both)
-    return f"{start}: {found} (95 % interval of this pair {interval}; p {_p(comparison.p)}{over}){limit}"
+    over = f" after Holm for {counted(comparison.family, *family)}" if comparison.family > 1 else ""
+    span = interval(comparison, comparison.both)
+    return f"{start}: {found} (95 % interval of this pair {span}; p {_p(comparison.p)}{over}){limit}"
 
 
 def shown(comparison: Comparison, difference: float, sign: str = "+") -> str:
@@ -162,7 +178,8 @@ def shown(comparison: Comparison, difference: float, sign: str = "+") -> str:
     return f"{difference:{sign}.4f}" if percent is None else f"{percent:{sign}.1f} %"
 
 
-def _interval(comparison: Comparison, evidence: Evidence) -> str:
+def interval(comparison: Comparison, evidence: Evidence) -> str:
+    """An interval as text, `+0.3 to +2.1 %`."""
     return f"{shown(comparison, evidence.low).removesuffix(' %')} to {shown(comparison, evidence.high)}"
 
 

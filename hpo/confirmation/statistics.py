@@ -26,21 +26,34 @@ two errors are about equal, even both at once reject true null hypotheses too of
 verdict is the largest of the three (an intersection-union test, Berger 1982), then Holm's correction over the rivals that can
 be judged. A method with one run cannot, nor one with two searches, whose one degree of freedom says too little of how much
 searches vary (same place).
+
+What is assumed: users are a sample of those whom the statement is about, and do not depend on each other; so are runs, which
+differ in their seed alone; all methods were measured on the same users in the same way; higher is better; the means of runs,
+or of searches, are about normal. Nothing is assumed of how users' figures are distributed.
+
+This module stands alone: it imports numpy, scipy and pydantic, and nothing of this program. Three runs of two methods:
+
+    from hpo.confirmation.statistics import Measured, compare
+
+    a, b = (Measured(name, runs.mean(0), [runs.mean(1)]) for name, runs in (("A", a_by_run), ("B", b_by_run)))  # (3, n_users)
+    compare(a, [b])[0].word
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import scipy  # its stats are imported where they are first used: that takes a second, and a search needs none
 from numpy.typing import NDArray
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from trainers.validation import SETTINGS
+CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)  # what is stored is read again
 
 Floats = NDArray[np.float64]
 
@@ -86,7 +99,7 @@ class Measured:
         return len(self.repeats) >= (MIN_RUNS if len(self.searches) == 1 else MIN_SEARCHES)
 
 
-@checked_dataclass(frozen=True, config=SETTINGS)
+@checked_dataclass(frozen=True, config=CHECKED)
 class Evidence:
     """A mean difference's 95 % interval, two-sided p and standard error, in the metric's unit."""
 
@@ -96,7 +109,7 @@ class Evidence:
     error: float
 
 
-@checked_dataclass(frozen=True, config=SETTINGS)
+@checked_dataclass(frozen=True, config=CHECKED)
 class Comparison:
     """Ours against a rival.
 
@@ -106,7 +119,7 @@ class Comparison:
         p: the largest of the three, Holm-corrected; 1 without evidence of runs, which decides nothing.
         wilcoxon: p of the signed-rank test over users, shown beside, decides nothing.
         detectable: the difference above which 80 % of such experiments should find it, with the level divided by the number
-            of rivals, as Holm's first step does; None without evidence of runs. The errors are estimates: with 2 or 3 runs
+            of comparisons, as Holm's first step does; None without evidence of runs. The errors are estimates: with 2 or 3 runs
             or searches it is some 55 to 80 %.
         family: the number of comparisons that Holm's correction covers.
         searches: of how many searches each figure is the mean, ours and the rival's; 1 for a paper's config.
@@ -135,18 +148,39 @@ class Comparison:
         return Word.BETTER if self.difference > 0 else Word.WORSE
 
     def percent(self, difference: float) -> float | None:
-        """A difference in percent of the rival's mean; None when that is 0."""
-        return 100 * difference / self.base if self.base else None
+        """A difference in percent of the rival's mean, of its size where that is below 0; None when it is 0."""
+        return 100 * difference / abs(self.base) if self.base else None
 
 
 def compare(ours: Measured, rivals: Sequence[Measured], resamples: int = RESAMPLES) -> list[Comparison]:
-    """Ours against each rival.
+    """Ours against each rival; Holm's correction is over those rivals that can be judged.
 
     Raises:
         ValueError: methods measured on different users.
     """
-    judged = sum(ours.can_be_judged and rival.can_be_judged for rival in rivals)
-    return holm([_compare_one(ours, rival, resamples, ALPHA / max(1, judged)) for rival in rivals])
+    return compare_pairs([(ours, rival) for rival in rivals], resamples)
+
+
+def compare_all(methods: Sequence[Measured], resamples: int = RESAMPLES) -> list[Comparison]:
+    """Each method against each other one, that of the higher mean first; Holm's correction is over all pairs that can be
+    judged. Of equal means the one that is given first stands first.
+
+    Raises:
+        ValueError: methods measured on different users.
+    """
+    ranked = sorted(methods, key=lambda method: -float(method.users.mean()))
+    return compare_pairs(combinations(ranked, 2), resamples)
+
+
+def compare_pairs(pairs: Iterable[tuple[Measured, Measured]], resamples: int = RESAMPLES) -> list[Comparison]:
+    """The first of each pair against the second; Holm's correction is over those pairs that can be judged.
+
+    Raises:
+        ValueError: methods measured on different users.
+    """
+    pairs = [*pairs]
+    judged = sum(ours.can_be_judged and rival.can_be_judged for ours, rival in pairs)
+    return holm([_compare_one(ours, rival, resamples, ALPHA / max(1, judged)) for ours, rival in pairs])
 
 
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:

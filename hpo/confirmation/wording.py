@@ -1,4 +1,4 @@
-"""Caveats as sentences; those on data are in `data_wording`, the verdict is in `statements`.
+"""Caveats as sentences; those on data are in `data_wording`, on files in `file_wording`, the verdict is in `statements`.
 
 tests/hpo/confirmation/wording.txt holds each of them once.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.data_wording import DATA_WORDING, Facts
+from hpo.confirmation.file_wording import FILE_WORDING
 from hpo.runtime.text import counted, listed
 
 RETRAIN = "to train them again, delete the folder runs of every study in the output folder: they lend each other runs"
@@ -228,6 +229,7 @@ def _baseline_ahead(subject: str, facts: Facts) -> str:
 
 WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
     **DATA_WORDING,
+    **FILE_WORDING,
     CaveatKind.NOT_TUNED: _not_tuned,
     CaveatKind.UNTUNED_RIVALS: _untuned_rivals,
     CaveatKind.SEARCHES_MISSING: _searches_missing,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,8 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from hpo.confirmation.outcome import CONFIRM
-from hpo.reporting.export import CONFIGS, TRIALS, trials_table
+from hpo.confirmation.statements import WINNER
+from hpo.reporting.export import BEST, BEST_TRIAL, TRIALS, best_of_rival, config_names, trials_table
 from hpo.reporting.figures import pictures
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import HTML, MARKDOWN, write_report
@@ -35,7 +37,10 @@ from trainers.text import shown
 from trainers.yaml_files import parse_yaml, to_yaml
 
 CONTENTS, STUDY_FILE = "contents.yaml", "study.yaml"
-MEMBERS = (STUDY_FILE, JOURNAL, CONFIRM, *CONFIGS, TRIALS, MARKDOWN, HTML)
+FILES = (STUDY_FILE, JOURNAL, CONFIRM, WINNER, BEST, BEST_TRIAL, TRIALS, MARKDOWN, HTML)
+RIVALS = re.compile(
+    re.escape(best_of_rival("")).replace(r"\.yaml", r"\w{1,100}\.yaml"), re.ASCII
+)  # also of losses unknown here
 TIME = (1980, 1, 1, 0, 0, 0)  # of every member: when it was made is in contents.yaml
 LARGEST = 500_000_000  # bytes unpacked, all members together
 REMEDY = "ask for the bundle again"
@@ -78,14 +83,14 @@ def write_bundle(study: optuna.Study, storage: BaseStorage, folder: Path, path: 
         copies = open_storage(str(made / JOURNAL))
         for each in ours:
             _copy(each, copies)
-        for name in (CONFIRM, *CONFIGS):
+        for name in (CONFIRM, *config_names()):
             if (folder / name).exists():
                 (made / name).write_bytes((folder / name).read_bytes())
         (made / STUDY_FILE).write_text(spec.as_file(), encoding="utf-8")
         (made / TRIALS).write_text(trials_table(study).to_csv(index=False), encoding="utf-8")
         overview = Overview.of(spec, find_study(copies, spec.name), made)
         write_report(overview, pictures(overview), made)
-        files = {name: (made / name).read_bytes() for name in MEMBERS if (made / name).exists()}
+        files = {each.name: each.read_bytes() for each in sorted(made.iterdir()) if is_member(each.name)}
     contents = Contents(
         study=spec.name,
         study_id=str(study.user_attrs[STUDY_ID]),
@@ -154,10 +159,22 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
     names = [member.filename for member in members]
     if CONTENTS not in names:
         raise InputError(f"{path}: is no bundle of a study: it has no {CONTENTS}; hpo.export --bundle makes one")
-    if strange := [name for name in names if name not in (CONTENTS, *MEMBERS)] or (len(names) != len({*names}) and names):
+    if strange := [name for name in names if name != CONTENTS and not is_member(name)] or (
+        len(names) != len({*names}) and names
+    ):
         raise InputError(f"{path}: holds {shown(strange[0])}, which no bundle holds, or twice; {REMEDY}")
     if (size := sum(member.file_size for member in members)) > LARGEST:
         raise InputError(f"{path}: may have at most {LARGEST:,} bytes unpacked, and has {size:,}; {REMEDY}")
+
+
+def is_member(name: str) -> bool:
+    """Whether a bundle may hold a file of this name, beside its table of contents."""
+    return name in FILES or RIVALS.fullmatch(name) is not None
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a file of this name lies where a bundle has been unpacked."""
+    return is_member(name) or name in (CONTENTS, f".{JOURNAL}.lock")
 
 
 def unpacked_folder(path: Path) -> Path:
@@ -178,13 +195,12 @@ def unpack(path: Path, folder: Path) -> list[Path]:
         InputError: as `read_bundle`; the folder holds other files; the study in it is damaged.
     """
     contents, files = read_bundle(path)
-    known = {CONTENTS, *MEMBERS, f".{JOURNAL}.lock"}
     with writing(folder):
-        if folder.exists() and (others := sorted(each.name for each in folder.iterdir() if each.name not in known)):
+        if folder.exists() and (others := sorted(each.name for each in folder.iterdir() if not _is_ours(each.name))):
             raise InputError(f"{folder} holds {others[0]}, which is no file of a bundle; move it away, or rename the bundle")
         folder.mkdir(parents=True, exist_ok=True)
-        for name in known:
-            (folder / name).unlink(missing_ok=True)
+        for old in [*folder.iterdir()]:
+            old.unlink()
         for name, content in {CONTENTS: to_yaml(contents.to_dict()).encode(), **files}.items():
             (folder / name).write_bytes(content)
     storage = open_storage(str(folder / JOURNAL), create=False, to_write=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import optuna
 import pandas as pd
@@ -24,6 +25,7 @@ from hpo.study.owner import note_owner, refuse_others
 from hpo.study.stored import EVALUATED_ON
 from hpo.study.trials import best_trials, trial_config, trial_metrics
 from hpo.study.workspace import Workspace
+from search_spaces.own import OwnLossRecord, recorded, restore
 from trainers.config import TrainConfig
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.engines import EngineChoice, engine_for
@@ -34,10 +36,18 @@ from trainers.validation import SETTINGS, Place
 from trainers.yaml_files import read_yaml, to_yaml
 
 BEST, BEST_TRIAL = "best.yaml", "best_trial.yaml"
-BEST_OF_RIVALS = {loss: f"best-{loss}.yaml" for loss in LOSSES}  # no two of a study's rivals have one loss
-CONFIGS = (WINNER, BEST, *BEST_OF_RIVALS.values(), BEST_TRIAL)  # what an `ExportedConfig` is written to
 TRIALS = "trials.csv"
 REMEDY = "delete it and export it again with hpo.export, or leave nothing in it but the keys of its config"
+
+
+def best_of_rival(loss: str) -> str:
+    """The file of a tuned rival's config; no two of a study's rivals have one loss."""
+    return f"best-{loss}.yaml"
+
+
+def config_names() -> tuple[str, ...]:
+    """The files that an `ExportedConfig` is written to."""
+    return (WINNER, BEST, *map(best_of_rival, LOSSES), BEST_TRIAL)
 
 
 class ExportedData(BaseModel):
@@ -65,6 +75,7 @@ class ExportedConfig(Stored):
         validation: metrics of the config as it stands here.
         config_digest: of the config that was measured; another one than the config's after an edit.
         citation: data, protocol and versions in sentences to quote.
+        losses: its loss, where that is one of the user's own.
     """
 
     FORMAT: ClassVar[int] = 2
@@ -84,6 +95,17 @@ class ExportedConfig(Stored):
     config_digest: str
     citation: str = ""
     provenance: Provenance
+    losses: tuple[OwnLossRecord, ...] | None = None
+
+    @classmethod
+    def from_dict(cls, content: object, where: str, remedy: str) -> Self:
+        """What `to_dict` gave; a loss of the user's own is imported first.
+
+        Raises:
+            InputError: as for all that is stored; a loss that cannot be imported.
+        """
+        restore(content.get("losses") if isinstance(content, Mapping) else None, where, remedy)
+        return super().from_dict(content, where, remedy)
 
     @classmethod
     def read(cls, path: Path) -> ExportedConfig:
@@ -125,7 +147,7 @@ def exported(outcome: Confirmation) -> dict[str, Method]:
     ours, *others = outcome.methods
     winner, tuned = outcome.decision.winner, [other for other in others if other.is_tuned and not other.failure]
     first = {} if winner is None else {WINNER: winner}
-    return first | {BEST: ours} | {BEST_OF_RIVALS[rival.config.loss.name]: rival for rival in tuned}
+    return first | {BEST: ours} | {best_of_rival(rival.config.loss.name): rival for rival in tuned}
 
 
 def export_confirmed(work: Workspace, outcome: Confirmation) -> list[Path]:
@@ -136,7 +158,7 @@ def export_confirmed(work: Workspace, outcome: Confirmation) -> list[Path]:
         InputError: the folder cannot be written.
     """
     files, said = exported(outcome), winner_said(outcome.decision, outcome.objective)
-    for name in {*CONFIGS} - {*files, BEST_TRIAL}:
+    for name in {*config_names()} - {*files, BEST_TRIAL}:
         with writing(work.folder):
             (work.folder / name).unlink(missing_ok=True)
     return [_export_method(work, outcome, name, method, said) for name, method in files.items()]
@@ -180,6 +202,7 @@ def _write_config(
         data=data,
         config_digest=config.digest(),
         provenance=provenance(choice.device),
+        losses=recorded([config.loss.name]) or None,
         **facts,
     )
     write_text(work.folder / name, to_yaml(content.to_dict()), CHANGE_OUTPUT_HINT, make_folder=False)
@@ -190,7 +213,7 @@ def owners(folder: Path) -> dict[Path, tuple[str, str] | None]:
     """The files in a study's folder that say whose they are, each with the study's name and id; None for one that cannot be
     read."""
     found: dict[Path, tuple[str, str] | None] = {}
-    for path in (folder / name for name in (*CONFIGS, CONFIRM)):
+    for path in (folder / name for name in (*config_names(), CONFIRM)):
         if path.exists():
             try:
                 content = Confirmation.read(path) if path.name == CONFIRM else ExportedConfig.read(path)

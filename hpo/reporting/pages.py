@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -71,22 +71,26 @@ def _origin() -> str:
 
 def page(overview: Overview, drawn: dict[str, Picture]) -> str:
     """The report as one HTML file: verdict, table, pictures, config, origin."""
-    figures = [
-        {"title": picture.title, "caption": picture.caption, "drawing": _drawing(key, picture, first=number == 0)}
-        for number, (key, picture) in enumerate(drawn.items())
-    ]
-    template = _environment().get_template(TEMPLATE)
-    return template.render(
+    return rendered(
+        TEMPLATE,
+        drawn,
         name=overview.spec.name,
         overview=overview,
-        policy=_policy(str(figure["drawing"]) for figure in figures),
-        figures=figures,
         searches_columns=SEARCHES_COLUMNS,
         gradient_columns=GRADIENT_COLUMNS,
         brought_title=BROUGHT_TITLE,
         caveats_title=CAVEATS_TITLE,
-        origin=_origin(),
     )
+
+
+def rendered(template: str, drawn: Mapping[str, Picture], **content: object) -> str:
+    """A page of a template in templates/, with pictures and its origin."""
+    figures = [
+        {"title": picture.title, "caption": picture.caption, "drawing": _drawing(key, picture, first=number == 0)}
+        for number, (key, picture) in enumerate(drawn.items())
+    ]
+    policy = _policy(str(figure["drawing"]) for figure in figures)
+    return _environment().get_template(template).render(policy=policy, figures=figures, origin=_origin(), **content)
 
 
 def _policy(drawings: Iterable[str]) -> str:

@@ -24,6 +24,7 @@ from trainers.early_stopping import Plateau
 from trainers.engines import cache_versions
 from trainers.errors import InputError
 from trainers.files import writing
+from trainers.losses.own import code_of
 from trainers.metrics.beyond_accuracy import N_GROUPS
 from trainers.metrics.definitions import Metric
 from trainers.metrics.gradient_share import HARDEST
@@ -87,6 +88,11 @@ class RunKey:
         return cache_versions.cache_version(self.engine, self.config.loss.name)
 
     @property
+    def code(self) -> str:
+        """The digest of the code of a loss of the user's own, which has no version; empty for a loss of this program."""
+        return code_of(self.config.loss.name)
+
+    @property
     def figures_version(self) -> int:
         """Of the figures that this code measures with the vectors, see `trainers.engines.cache_versions`."""
         return cache_versions.FIGURES_VERSION
@@ -99,7 +105,8 @@ class RunKey:
     def parts(self) -> dict[str, Any]:
         """The parts of the key as plain data."""
         plateau = asdict(self.plateau) if self.plateau else None
-        return asdict(self) | {"config": self.config.to_dict(), "plateau": plateau} | self.versions
+        code = {"code": self.code} if self.code else {}
+        return asdict(self) | {"config": self.config.to_dict(), "plateau": plateau} | self.versions | code
 
     def digest(self) -> str:
         """A name for the run's files."""
@@ -150,6 +157,7 @@ class RunRecord(Stored):
     device: str
     cache_version: int
     figures_version: int
+    code: str = ""
     measured_in: Annotated[tuple[str, ...], Field(min_length=1)]
     plateau: Plateau | None = None
     metrics: dict[str, Figure]
@@ -178,7 +186,7 @@ class RunRecord(Stored):
     def of(cls, key: RunKey, run: FinishedRun) -> RunRecord:
         """The record of a run."""
         outcome = {name: getattr(run, name) for name in cls.model_fields if hasattr(run, name)}
-        return cls(**outcome | vars(key) | key.versions)
+        return cls(**outcome | vars(key) | key.versions, code=key.code)
 
     def key(self) -> RunKey:
         """What was trained; its versions are today's."""
@@ -186,7 +194,8 @@ class RunRecord(Stored):
 
     def is_of(self, key: RunKey) -> bool:
         """Whether this is what was trained and measured under a key, by code of today's versions."""
-        return self.key() == key and all(getattr(self, name) == value for name, value in key.versions.items())
+        same_code = self.code == key.code and all(getattr(self, name) == value for name, value in key.versions.items())
+        return same_code and self.key() == key
 
     def run(self, table: bytes, users: NDArray[Any] | None = None) -> FinishedRun:
         """The run, with the arrays that lie beside the record.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -49,6 +51,32 @@ def set_up_logging(level: int = logging.INFO) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for ours in ("hpo", "trainers"):
         logging.getLogger(ours).setLevel(level)
+
+
+@contextmanager
+def logging_within(shown: bool) -> Iterator[None]:
+    """Within the block our messages, and Optuna's warnings, go where the user's program logs to; where it has set up no logging
+    to stderr, or if not `shown` nowhere. After it all loggers are as they were.
+    """
+    optuna.logging.get_verbosity()  # makes Optuna's handler, if it is not there yet
+    handler: logging.Handler = logging.StreamHandler(sys.stderr) if shown else logging.NullHandler()
+    handler.setFormatter(_Visible("%(message)s"))
+    levels = {"optuna": logging.WARNING, "optuna.storages._rdb.storage": logging.ERROR}
+    levels |= dict.fromkeys(("hpo", "trainers"), logging.INFO if shown else logging.WARNING)
+    loggers = {name: logging.getLogger(name) for name in levels}
+    before = {name: (logger.level, logger.handlers[:], logger.propagate) for name, logger in loggers.items()}
+    try:
+        for name, level in levels.items():
+            loggers[name].setLevel(level)
+        for name in ("hpo", "trainers", "optuna"):
+            loggers[name].handlers[:] = [] if logging.root.handlers else [handler]
+            loggers[name].propagate = bool(logging.root.handlers)
+        yield
+    finally:
+        for name, (level, handlers, propagate) in before.items():
+            loggers[name].handlers[:] = handlers
+            loggers[name].propagate = propagate
+            loggers[name].setLevel(level)
 
 
 class SearchFailed(RuntimeError):

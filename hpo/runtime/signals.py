@@ -19,6 +19,7 @@ How a Ctrl-C travels:
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -65,7 +66,10 @@ class Stopper:
         Raises:
             StoppedBySignal: in place of a Stopped that leaves the block.
         """
-        before = {number: signal.signal(number, self._handle) for number in signals}
+        handled = {
+            number: handler for number in signals if (handler := signal.getsignal(number)) is not None
+        }  # None: not Python's
+        before = {number: signal.signal(number, self._handle) for number in handled}
         _catching.append(self)
         try:
             yield self
@@ -98,6 +102,29 @@ class Stopper:
         if self._end_on_second:
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def catching_for_a_program(kept: str) -> Iterator[Stopper]:
+    """Handle signals within the block, for a program of the user's or a notebook, whose process goes on afterwards.
+
+    In another thread than the main one Python allows no handlers: there nothing is caught.
+
+    Args:
+        kept: what is said when a signal ends it.
+
+    Raises:
+        KeyboardInterrupt: SIGINT has come. After SIGTERM the process's own handler is called, and the process ends.
+    """
+    stopper = Stopper(end_on_second=False)  # a second, impatient one would end a notebook's kernel and all that it holds
+    try:
+        with stopper.catching(SIGNALS if threading.current_thread() is threading.main_thread() else ()):
+            yield stopper
+    except StoppedBySignal as stop:
+        if stopper.received != signal.SIGINT:
+            signal.raise_signal(stopper.received or signal.SIGTERM)
+            raise SystemExit(stop.exit_code) from None
+        raise KeyboardInterrupt(f"{stop}; {kept}") from None
 
 
 def hear_ctrl_c() -> None:

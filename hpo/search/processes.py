@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from multiprocessing import connection, resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 import optuna
@@ -38,6 +39,7 @@ from hpo.study.owner import is_claimed, while_it_exists
 from hpo.study.plan import SearchPlan
 from hpo.study.trials import has_failed
 from hpo.study.workspace import Workspace
+from search_spaces.own import OwnLossRecord, recorded
 from trainers.checkpoints import EVERY_SECONDS, training_key
 from trainers.engines import make_engine
 from trainers.engines.resources import take_share
@@ -57,6 +59,7 @@ class SearchJob:
         storage: URL or journal path; a password in it is passed on between processes only.
         deadline: when the search ends in any case, as time.monotonic() tells it on this machine; None for no limit.
         checkpoint_every: seconds between two checkpoints of a trial.
+        losses: its loss, where that is one of the user's own, which a worker process imports.
     """
 
     work: Workspace
@@ -65,8 +68,10 @@ class SearchJob:
     stale_after: float = STALE_HOURS
     checkpoint_every: float = EVERY_SECONDS
     checkpoint_folder: Path = field(init=False)
+    losses: tuple[OwnLossRecord, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "losses", recorded([self.work.spec.space.loss_name]))
         folder = Path(os.path.abspath(self.work.folder)) / CHECKPOINTS  # workers may stand elsewhere
         object.__setattr__(self, "checkpoint_folder", folder)
 
@@ -92,6 +97,9 @@ class SearchJob:
             SearchFailed: too many trials failed, or the study was deleted.
             Stopped: see `hpo.runtime.signals`; the trials are requeued.
         """
+        for loss in self.losses:
+            loss.restore()
+            loss.check_code()  # its file may have been edited since the parent has imported it
         alone = study is not None
         study = study or self.work.study(self._open_patiently(stopper))
         seen, validation = self.work.split
@@ -207,7 +215,8 @@ class WorkerPool:
         process = context.Process(target=_worker_main, args=(self.job, worker, self.count), name=f"worker {worker}")
         # a Ctrl-C in the terminal reaches the children too; they shall wait for the parent's SIGTERM
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        process.start()
+        with _without_main():
+            process.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         self.processes[worker] = process
 
@@ -228,6 +237,19 @@ class WorkerPool:
                 )
             log.warning("worker %d was killed (%s): its trial is requeued, another worker takes its place", worker, name)
             self._start(worker)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Within the block a process that is started does not run the program that starts it again, a script of the user's without
+    `if __name__ == "__main__"`: a worker needs nothing of that.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _worker_main(job: SearchJob, worker: int, workers: int) -> None:

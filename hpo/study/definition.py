@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import uuid4
 
 import optuna
@@ -14,9 +14,11 @@ from optuna.storages import BaseStorage
 
 from hpo.runtime.typed_files import Stored
 from hpo.study.spec import StudySpec
+from search_spaces.own import OwnLossRecord, code_changed, recorded, restore
 from trainers.config import dotted
 from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
+from trainers.losses.own import code_of
 from trainers.text import shown
 from trainers.validation import checked
 
@@ -56,6 +58,7 @@ class Definition(Stored):
         objective: the metric that trials are valued by.
         search: epochs of a trial, when they are evaluated, the seed, sampler and pruner.
         engine: the family of the engine that searches.
+        code: digest of the code of a loss of the user's own; None for a loss of this program.
     """
 
     FORMAT: ClassVar[int] = 3
@@ -70,6 +73,7 @@ class Definition(Stored):
     objective: str
     search: dict[str, Any]
     engine: str
+    code: str | None = None
 
     @property
     def split_data(self) -> SplitData:
@@ -79,11 +83,28 @@ class Definition(Stored):
 
 class StoredStudy(Stored):
     """A study as its storage holds it; its rivals are those that its file named when it was last run, none
-    where it was last searched as another study's rival."""
+    where it was last searched as another study's rival; its losses of the user's own, and those of the rivals."""
 
     FORMAT: ClassVar[int] = 2
     spec: StudySpec
     rivals: tuple[StudySpec, ...]
+    losses: tuple[OwnLossRecord, ...] = ()
+
+    @classmethod
+    def of(cls, spec: StudySpec, rivals: Sequence[StudySpec]) -> StoredStudy:
+        """A study as it is to be stored."""
+        return cls(spec=spec, rivals=tuple(rivals), losses=recorded(each.space.loss_name for each in (spec, *rivals)))
+
+    @classmethod
+    def from_dict(cls, content: object, where: str, remedy: str) -> Self:
+        """What `to_dict` gave; losses of the user's own are imported first, since nothing of the study can be read without.
+
+        Raises:
+            InputError: as for all that is stored; a loss that cannot be imported.
+        """
+        losses = content.get("losses") if isinstance(content, Mapping) else None
+        restore(losses, where, remedy)
+        return super().from_dict(content, where, remedy)
 
 
 @dataclass(frozen=True)
@@ -108,7 +129,7 @@ def definition_of(spec: StudySpec, data: SplitData, engine: str) -> Definition:
     fixed["space"] |= {"also": sorted(spec.space.also), "ranges": spec.space.resolved_ranges()}
     fixed["search"]["evaluation"] = spec.search.evaluation
     fixed["config"] = {key: value for key, value in spec.fixed.to_dict().items() if key not in ("loss", "epochs", "seed")}
-    return Definition(**fixed, **checksums, engine=engine)
+    return Definition(**fixed, **checksums, engine=engine, code=code_of(spec.space.loss_name) or None)
 
 
 def order_differs(before: Definition, after: Definition) -> bool:
@@ -117,6 +138,20 @@ def order_differs(before: Definition, after: Definition) -> bool:
         after.seen,
         after.held_out,
     )
+
+
+def check_code(before: Definition, now: Definition, what: str, remedy: str) -> None:
+    """Whether a loss of the user's own has in a study the code that it has here.
+
+    Args:
+        what: of the study, as the message begins.
+        remedy: beside restoring the code.
+
+    Raises:
+        InputError: it has changed.
+    """
+    if before.code and now.code and before.code != now.code:
+        raise InputError(f"{what} {code_changed(str(now.space['name']), before.code, now.code)}, {remedy}")
 
 
 def _nested(keys: Sequence[str]) -> dict[str, Any]:
@@ -188,6 +223,7 @@ def open_study(
                 f"study {name!r} exists, and was searched on data of another order: the same pairs, but others are the last of "
                 f"their users; restore the files, or {rename}, or {remove}"
             )
+        check_code(stored, definition, f"study {name!r} exists, and", f"or {rename}, or {remove}")
         others = [difference for difference in found if difference.key != "engine"]
         go_on = "" if others else f"--engine {stored.engine} continues it; else "
         shown = "; ".join(map(str, found))

@@ -7,12 +7,14 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from trainers.data.datasets import Dataset, load_dataset
 from trainers.data.options import DataOptions
 from trainers.data.prepare import default_test
 from trainers.data.sources import Files
 from trainers.data.splits import SEED
+from trainers.yaml_files import parse_yaml
 
 HIGHEST_RATING = 10.0  # of the scales whose meaning is known
 LIKED = 0.8  # of the highest rating: from there on a rating is taken for a positive
@@ -36,6 +38,11 @@ def draft(path: str, data_dir: str | None, options: DataOptions) -> str:
     options = _with_threshold(load_dataset(path, data_dir, **options.given()), options)
     dataset = load_dataset(path, data_dir, **options.given())
     return "\n".join([*_data_lines(path, dataset, options), "", *_search_lines(dataset)]) + "\n"
+
+
+def suggested(dataset: Dataset) -> dict[str, Any]:
+    """What `draft` writes for these data but for the data themselves: keys of a study file."""
+    return parse_yaml("\n".join(_search_lines(dataset)), f"what is suggested for {dataset.name}")
 
 
 def _with_threshold(dataset: Dataset, options: DataOptions) -> DataOptions:
@@ -131,4 +138,4 @@ def _search_lines(dataset: Dataset) -> Iterator[str]:
     yield f"objective: ndcg@{cut_off}  # or recall, hit, precision, map, mrr at any k"
     yield f"search: {{trials: {40 if large else 60}, epochs: {20 if large else 30}}}"
     yield "confirm: {top: 3, select_seeds: 2, seeds: 5, epochs: 60}"
-    yield "rivals: [ccl, bsl, sl]  # this study with another loss; README has a table of them"
+    yield "rivals: [ccl, bsl, sl]  # this study with another loss; docs/models.md has a table of them"

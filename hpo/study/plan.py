@@ -30,7 +30,12 @@ NotNegative = Annotated[Whole, Field(ge=0)]
 
 
 class SamplerSpec(BaseModel):
-    """Who proposes: TPE learns from pruned trials too; gp does not; random and qmc are controls."""
+    """Who proposes.
+
+    Attributes:
+        name: `tpe` learns from pruned trials, too; `gp` does not; `random` and `qmc` are controls.
+        n_startup_trials: random trials before the sampler learns.
+    """
 
     model_config = FROZEN
     name: Literal["tpe", "gp", "random", "qmc"] = "tpe"
@@ -45,8 +50,9 @@ class PrunerSpec(BaseModel):
     """Who stops a trial: one whose best value so far is below the median (or percentile) of finished trials at that epoch.
 
     Attributes:
+        name: `median`, `percentile` or `none`.
         n_startup_trials: complete trials, beside the starts, before anything is pruned.
-        n_warmup_steps: epochs that every trial may train; None for 30 % of a trial's (benchmarks/RESULTS.md has why).
+        n_warmup_steps: epochs that every trial may train; without it 30 % of a trial's (benchmarks/RESULTS.md has why).
         interval_steps: epochs between two looks at a trial.
         n_min_trials: values needed at an epoch before it counts.
         percentile: the best share that survives, for name percentile.
@@ -73,10 +79,15 @@ class PrunerSpec(BaseModel):
 
 
 class SearchPlan(BaseModel):
-    """How long to search. `seed` also trains every trial: trials are compared under common random numbers.
+    """How long to search.
 
     Attributes:
-        starts: configs that are tried after the published one and before the sampler's: see `hpo.study.starts`.
+        trials: finished trials in total, pruned ones included; those of earlier runs count.
+        epochs: epochs of a trial.
+        seed: seed of the sampler. Every trial also trains with it, so that trials differ in their settings alone.
+        starts: configs that are tried after the published one and before the sampler's own.
+        sampler: who proposes configs.
+        pruner: who stops weak trials.
     """
 
     model_config = FROZEN

@@ -45,9 +45,13 @@ class ConfirmPlan(BaseModel):
     """How the winner is chosen (top configs x select_seeds) and checked (x seeds), at full epochs.
 
     Attributes:
-        searches: how often the whole search is done, with other seeds, for the study and for each tuned rival: see
-            `StudySpec.repeat`. With one search the verdict is about configs, with three or more about methods.
+        top: how many of the best trials are retrained on the validation split.
+        select_seeds: seeds of each of these configs on the validation split.
+        seeds: seeds of each method on the test split.
+        searches: how often the whole search is done, with other seeds, for the study and for each tuned rival. With one search
+            the verdict is about configs, with three or more it is about methods.
         rival_seeds: fewer seeds, by loss, for rivals that are slow to train, e.g. `{bsl: 1}`; with one there is no verdict.
+        epochs: epochs of each retrained config.
     """
 
     model_config = FROZEN
@@ -71,9 +75,16 @@ class StudySpec(BaseModel):
     """A named search: dataset, space, fixed settings, budget, pruner, confirm plan, rivals.
 
     Attributes:
-        objective: the metric that trials are valued, pruned, chosen and judged by, such as `ndcg@20`.
+        dataset: the name of a public dataset, or the path of a file or folder.
+        space: the loss that is searched, and the ranges of its parameters.
+        config: the settings that all trials share.
+        objective: the metric that trials are valued, pruned, chosen and judged by: `ndcg`, `recall`, `hit`, `precision`, `map`
+            or `mrr` at any cut-off.
         data: how data of the user's own are read, filtered and split.
-        validation: how validation is held out; None: as `Dataset.default_validation` has it.
+        validation: how validation is held out; without it as the data allow.
+        search: how long is searched, and how.
+        confirm: how the best configs are retrained and compared.
+        rivals: what the study is compared with: names of spaces (this study with another loss), of shipped studies, or files.
     """
 
     model_config = FROZEN

@@ -57,7 +57,8 @@ def stored_study(study: optuna.Study) -> StoredStudy:
         raise InputError(f"{where} was not made by this program: it carries no definition")
     found = StoredStudy.from_dict(study.user_attrs[SPEC], where, REMEDY)
     definition = stored_definition(study.study_name, study.user_attrs)
-    if unlike := differences(definition, definition_of(found.spec, definition.split_data, definition.engine)):
+    now = definition_of(found.spec, definition.split_data, definition.engine)
+    if unlike := differences(definition, now, leaving_out=("code",)):  # to read a study its code may have changed
         raise InputError(f"{where} is damaged: {'; '.join(map(str, unlike))}; {REMEDY}")
     if not isinstance(study.user_attrs.get(STUDY_ID), str):
         raise InputError(f"{where} is damaged: it has no {STUDY_ID}; {REMEDY}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from hpo.study.definition import (
     Definition,
     SplitData,
     StoredStudy,
+    check_code,
     definition_of,
     open_study,
     order_differs,
@@ -30,7 +31,7 @@ from trainers import Dataset, Interactions, load_dataset
 from trainers.data.options import ValidationSplit
 from trainers.data.splits import Split
 from trainers.engines import ENGINES, EngineChoice, choose_engine
-from trainers.errors import InputError
+from trainers.errors import DataNotFound, InputError
 from trainers.files import writing
 from trainers.metrics.definitions import Metric
 from trainers.metrics.sample import of_some_users
@@ -78,6 +79,7 @@ class Workspace:
         choice: the engine that trains it.
         rivals: the studies of its rivals, read once: their files may change before the search ends.
         lanes: trials trained concurrently, if the engine supports it.
+        table: the data where they were made of a table in memory; `keep_table` writes them where the study says that they are.
     """
 
     spec: StudySpec
@@ -86,6 +88,7 @@ class Workspace:
     choice: EngineChoice
     rivals: tuple[StudySpec, ...] = ()
     lanes: int = 1
+    table: Dataset | None = field(default=None, repr=False)
 
     @classmethod
     def open(
@@ -98,6 +101,7 @@ class Workspace:
         lanes: int | None = None,
         workers: int = 1,
         rivals: Sequence[StudySpec] | None = None,
+        table: Dataset | None = None,
     ) -> Workspace:
         """Resolve engine, lanes of each worker and, unless given, the rivals; the data are read when first used.
 
@@ -111,7 +115,7 @@ class Workspace:
         elif lanes is not None and lanes > 1:
             raise InputError(f"engine {choice.name} trains one trial at a time, got --lanes {lanes}; use --workers {lanes}")
         found = spec.rival_specs() if rivals is None else rivals
-        return cls(spec, output, data_dir, choice, tuple(found), lanes or 1)
+        return cls(spec, output, data_dir, choice, tuple(found), lanes or 1, table)
 
     @property
     def folder(self) -> Path:
@@ -124,8 +128,34 @@ class Workspace:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """Training data; no test data in it."""
-        return load_dataset(self.spec.dataset, self.data_dir, **self.spec.data.given())
+        """Training data; no test data in it. A table that lies in the study's folder is found there when that was moved."""
+        name, options = self.spec.dataset, self.spec.data.given()
+        if self.table is not None:
+            return self.table
+        try:
+            return load_dataset(name, self.data_dir, **options)
+        except DataNotFound:
+            kept = self.folder / Path(name).name
+            if not kept.is_file():
+                raise
+            return load_dataset(str(kept.resolve()), **options)
+
+    def keep_table(self) -> None:
+        """Write the table where the study's definition says that its data are, so that workers and commands can read it.
+
+        Raises:
+            InputError: another table lies there, or it cannot be written.
+        """
+        if self.table is None:
+            return
+        path, name = Path(self.spec.dataset), self.spec.name
+        if path.exists() and not self.table.is_of(path):
+            raise InputError(
+                f"study {name!r} was searched on other data: {path} holds the table of then, and this one has other "
+                "interactions; give this study another name with --study-name, or the table as it was"
+            )
+        if not path.exists():
+            self.table.save(path)
 
     @property
     def validation(self) -> ValidationSplit:
@@ -209,17 +239,19 @@ class Workspace:
         )
         if EVALUATED_ON not in study.user_attrs:
             study.set_user_attr(EVALUATED_ON, [part.n_users_with_pairs for part in (self.sample, self.split[1])])
-        study.set_user_attr(SPEC, StoredStudy(spec=self.spec, rivals=self.rivals).to_dict())
+        study.set_user_attr(SPEC, StoredStudy.of(self.spec, self.rivals).to_dict())
         stored_study(study)
         return study
 
     def check_data(self, study: optuna.Study) -> None:
-        """Whether the data are those that the study has searched.
+        """Whether the data are those that the study has searched, and the code of its loss, where that is the user's own.
 
         Raises:
             InputError: they have changed since.
         """
         then = stored_definition(study.study_name, study.user_attrs)
+        remedy = "or search as another study, with --study-name"
+        check_code(then, self.definition(), f"study {self.spec.name!r} cannot go on:", remedy)
         if self.dataset.checksum != then.checksum:
             raise InputError(
                 f"study {self.spec.name!r} was searched on other data: {self.spec.dataset} has changed since (checksum was "

@@ -18,6 +18,7 @@ MAY_LOAD = {
     "export": [],
     "studies": ["plotly"],  # the part of it that imports the rest late
     "report": [],
+    "compare": [],
     "dashboard": ["optuna_dashboard"],
     "run": ["torch", "numba", "llvmlite", "joblib", "scipy.sparse"],
     "confirm": [],

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.replay.recordings import SUFFIX, Recording
 from hpo.confirmation.outcome import CONFIRM, Confirmation
 from hpo.replication.outcome import ReplicatedTable
-from hpo.reporting.export import BEST, CONFIGS, ExportedConfig
+from hpo.reporting.export import BEST, ExportedConfig, config_names
 from hpo.runs.store import BaselineResult, RunRecord, RunStore
 from hpo.storage.journal import JOURNAL
 from hpo.storage.open import open_storage
@@ -34,7 +34,7 @@ def read(path: Path) -> object:
         return [stored_study(study) for study in studies]
     if path.name == CONFIRM:
         return Confirmation.read(path)
-    if path.name in CONFIGS:
+    if path.name in config_names():
         return ExportedConfig.read(path)
     if path.parent.name == "replicate" and path.suffix == ".yaml":
         return ReplicatedTable.read(path)

@@ -18,9 +18,12 @@ from trainers.data.interactions import Interactions, RawIds
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.prepare import Prepared, TestData, adopt, prepare, together
 from trainers.data.readers import RawInteractions, read_interactions
+from trainers.data.readers.binary import ARRAYS, read_saved, saved
 from trainers.data.sources import DEMO, Files, find_files
 from trainers.data.splits import Split, split
 from trainers.errors import InputError
+from trainers.files import write_bytes
+from trainers.text import shown
 from trainers.validation import checked
 
 log = logging.getLogger(__name__)
@@ -82,6 +85,42 @@ class Dataset:
         """
         origin = _Table(raw_of_frame(frame, user, item, rating, time), checked(DataOptions, options, "data"))
         return _dataset(name, prepare(name, origin.raw, None, origin.options, alone=True), origin)
+
+    @property
+    def options(self) -> DataOptions:
+        """How the data were read, filtered and split."""
+        return DataOptions() if self.origin is None else self.origin.options
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it was made of a table in memory, see `from_frame`."""
+        return isinstance(self.origin, _Table)
+
+    def save(self, path: str | Path) -> None:
+        """Write the interactions of the table that the dataset was made of, test pairs included, to an .npz file.
+
+        `load_dataset(path, **dataset.options.given())` gives the same dataset.
+
+        Raises:
+            InputError: it was not made of a table, or the file cannot be written.
+        """
+        write_bytes(Path(path), saved(self._table.raw))
+
+    def is_of(self, path: str | Path) -> bool:
+        """Whether a file holds what `save` would write.
+
+        Raises:
+            InputError: it was not made of a table; the file cannot be read, or is damaged.
+        """
+        ours, theirs = self._table.raw, read_saved(Path(path))
+        pairs = [(getattr(ours, name), getattr(theirs, name)) for name in ARRAYS] if theirs is not None else [(0, 1)]
+        return all(np.array_equal(one, other) for one, other in pairs)
+
+    @property
+    def _table(self) -> _Table:
+        if not isinstance(self.origin, _Table):
+            raise InputError(f"only a dataset that Dataset.from_frame has made can be saved, got {shown(self.name)}")
+        return self.origin
 
     @property
     def n_users(self) -> int:

@@ -40,9 +40,10 @@ class TestSplit(_NamedSplit):
     """How the test split is made of a single file.
 
     Attributes:
-        name: `random`, `last`, `leave_one_out` or `time`, see `trainers.data.splits.split`.
+        name: `random`: drawn; `last`: the end of each user's interactions; `leave_one_out`: the last one; `time`: all
+            interactions from one moment on.
         fraction: of each user's interactions, or with `time` of all.
-        seed: of `random`.
+        seed: seed of `random`.
     """
 
     __test__ = False  # for pytest
@@ -58,7 +59,7 @@ class DataOptions(Layout):
         min_rating: a lower rating is no interaction and is dropped.
         k_core: users and items with fewer interactions are dropped, until none is left.
         min_user, min_item: the same for users or items alone.
-        test: how the test split is made of a single file; the default is `last` where there is a time column, else `random`.
+        test: how the test split is made from a single file; without it `last` where there is a time column, else `random`.
     """
 
     model_config = FROZEN
@@ -83,9 +84,10 @@ class ValidationSplit(_NamedSplit):
     """How validation is held out of the training data: the key `validation` of a study file.
 
     Attributes:
-        name: `random`, `last` or `time`, see `trainers.data.splits.split`; `file`: the pairs of the valid file.
+        name: `random`: drawn; `last`: the end of each user's interactions; `time`: all interactions from one moment on;
+            `file`: the pairs of the valid file.
         fraction: of each user's interactions, or with `time` of all; `file` has none.
-        seed: of `random`.
+        seed: seed of `random`.
     """
 
     name: Literal["random", "last", "time", "file"]

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class LightGCN(Encoder):
-    """The mean of E, A E, ..., A^layers E: A the graph of users and items, each edge (u, i) 1 / sqrt(degree u * degree i)."""
+    """The mean of E, A E, ..., A^layers E: A the graph of users and items, each edge (u, i) 1 / sqrt(degree u * degree i).
+
+    Attributes:
+        layers: steps of the walk on the graph.
+    """
 
     name: Literal["lightgcn"] = "lightgcn"
     layers: Annotated[Whole, Field(ge=1, le=8)] = 3

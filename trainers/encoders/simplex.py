@@ -27,6 +27,7 @@ class SimpleX(Encoder):
 
     Attributes:
         g: share of the user's own vector; with 1 this is MF.
+        aggregation: how the items of the history are weighted.
         max_history: how many items of a user count at most, the last ones by id.
         history_table: whether the h_k are the items' own vectors, or have a table to themselves.
     """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import joblib
 import llvmlite.binding
@@ -21,6 +23,18 @@ def take_share(worker: int, workers: int) -> None:
     torch.set_num_threads(min(torch.get_num_threads(), threads))  # torch counts cores, the others hyperthreads
     if torch.cuda.is_available():
         torch.cuda.set_device(worker % torch.cuda.device_count())
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Within the block this thread has the share of a single worker; after it as many threads as before."""
+    threads, torch_threads = numba.get_num_threads(), torch.get_num_threads()
+    take_share(0, 1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(threads)
+        torch.set_num_threads(torch_threads)
 
 
 def device_name(device: str) -> str:

@@ -1,7 +1,7 @@
 """The losses, as formulas over one batch of scores. The torch form here is the definition; fused engines must agree with it.
 
 Each loss is a frozen dataclass whose fields are its hyper-parameters. To add one: a class in the module where it belongs and a
-line in `LOSSES`, see CONTRIBUTING.md.
+line in `LOSSES`, see docs/extending.md.
 """
 
 from trainers.losses.base import Loss, Scores

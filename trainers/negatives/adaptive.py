@@ -24,7 +24,12 @@ MAX_DRAWS = 10  # of a negative, where each before was one of the user's own ite
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class Hard(Negatives):
-    """Dynamic negative sampling (Zhang et al., SIGIR 2013): for each negative the highest scoring of `pool` uniform items."""
+    """Dynamic negative sampling (Zhang et al., SIGIR 2013): for each negative the highest scoring of `pool` uniform items.
+
+    Attributes:
+        count: negatives for each positive.
+        pool: uniform items that each negative is chosen from.
+    """
 
     name: Literal["hard"] = "hard"
     needs_scores: ClassVar[bool] = True
@@ -58,6 +63,12 @@ class TwoStage(Negatives):
     row's negatives among them in proportion to 1 / q(z), q the density of an inner product of random unit vectors and z that of
     the candidate with the row's POSITIVE ITEM: (1 - z^2)^(1 - (d - 1) / 2) where z > 0, else 0; uniformly where all are 0. An
     item of the user's own is drawn again, MAX_DRAWS times at most. The vectors that give z are copied every `refresh` steps.
+
+    Attributes:
+        count: negatives for each positive.
+        candidates: items that stage 1 draws for the batch; at most as many as were seen in training.
+        beta: exponent of the popularity in stage 1.
+        refresh: steps between two copies of the item vectors.
     """
 
     name: Literal["two_stage"] = "two_stage"

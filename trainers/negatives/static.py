@@ -25,7 +25,11 @@ Beta = Annotated[Real, Field(ge=0.0, le=10.0)]
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class Uniform(Negatives):
-    """Uniform over all items, with replacement; a negative may be one of the user's positives (as SimpleX samples)."""
+    """Uniform over all items, with replacement; a negative may be one of the user's positives (as SimpleX samples).
+
+    Attributes:
+        count: negatives for each positive.
+    """
 
     name: Literal["uniform"] = "uniform"
     count: PerRow = 100
@@ -45,7 +49,11 @@ class UniformSampler(Sampler):
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class Unseen(Negatives):
-    """Uniform over the items that the user has not seen, with replacement."""
+    """Uniform over the items that the user has not seen, with replacement.
+
+    Attributes:
+        count: negatives for each positive.
+    """
 
     name: Literal["unseen"] = "unseen"
     count: PerRow = 100
@@ -80,7 +88,12 @@ class UnseenSampler(Sampler):
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class Popularity(Negatives):
-    """In proportion to (training interactions of the item)^beta, with replacement."""
+    """In proportion to (training interactions of the item)^beta, with replacement.
+
+    Attributes:
+        count: negatives for each positive.
+        beta: 0 draws uniformly, 1 in proportion to an item's interactions.
+    """
 
     name: Literal["popularity"] = "popularity"
     count: PerRow = 100

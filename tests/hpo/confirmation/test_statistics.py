@@ -15,6 +15,7 @@ from hpo.confirmation.statistics import (
     Measured,
     Word,
     compare,
+    compare_all,
     holm,
     over_runs,
     over_users,
@@ -166,6 +167,20 @@ def test_what_could_have_been_found_is_found_that_often():
 def test_methods_of_other_users_are_refused():
     with pytest.raises(ValueError, match="measured on 3 and 2 users"):
         compare(measured("a", [1.0, 2.0, 3.0], [1.0, 2.0]), [measured("b", [1.0, 2.0], [1.0, 2.0])])
+
+
+def test_all_pairs_are_one_family_the_higher_mean_first():
+    rng = np.random.default_rng(4)
+    base = rng.uniform(0.2, 0.6, 500)
+    users = {label: base + rng.normal(by, 0.05, 500) for label, by in (("low", -0.05), ("high", 0.05), ("middle", 0.0))}
+    methods = [measured(label, one, one.mean() + np.array([-1e-4, 0.0, 1e-4])) for label, one in users.items()]
+    found = compare_all(methods)
+    assert [(one.ours, one.rival) for one in found] == [("high", "middle"), ("high", "low"), ("middle", "low")]
+    alone = [compare(*_rivals((methods[1], methods[2])))[0], compare(*_rivals((methods[1], methods[0])))[0]]
+    assert [one.both for one in found[:2]] == [one.both for one in alone]
+    assert {one.family for one in found} == {3}
+    assert found[0].detectable > alone[0].detectable, "the level is divided by the number of pairs"
+    assert compare_all(methods[:1]) == []
 
 
 class World:

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.results import BestSoFar, Finalist, Method, SearchCost, SearchWinner
-from hpo.confirmation.statements import statements, tuning_said, winner_said
+from hpo.confirmation.statements import MORE_SEEDS, PAIRS, highest_said, statements, tuning_said, verdict, winner_said
 from hpo.confirmation.statistics import Comparison, Evidence
 from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import decide
@@ -124,6 +124,18 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     (CaveatKind.MIXED_LIBRARIES, "numba", {"found": ["numba 0.61.0, llvmlite 0.44.0", "numba 0.62.0, llvmlite 0.45.0"]}),
     (CaveatKind.BELOW_POPULARITY, "CCL tuned", {"baseline": "MostPop", "value": 0.01, "baseline_value": 0.03}),
     (CaveatKind.BASELINE_AHEAD, "MML tuned", {"baseline": "EASE", "value": 0.1, "baseline_value": 0.3}),
+    (CaveatKind.USERS_MISSING, "BPR", {"missing": 12, "all": 5000, "common": 4980}),
+    (CaveatKind.IDS_LOOK_ALIKE, "BPR", {"one": "007", "other": "7"}),
+    (CaveatKind.USERS_UNSERVED, "BPR", {"least": 3, "most": 3, "users": 5000, "runs": 2}),
+    (CaveatKind.USERS_UNKNOWN, "BPR", {"least": 1, "most": 3, "users": 5000, "runs": 2}),
+    (CaveatKind.SHORT_LISTS, "BPR", {"least": 0, "most": 1200, "users": 5000, "runs": 2}),
+    (CaveatKind.TIED_SCORES, "Pop", {"least": 5000, "most": 5000, "users": 5000, "runs": 1}),
+    (CaveatKind.RUNS_DIFFER, "BPR", {"runs": [["BPR", 3], ["EASE", 1]]}),
+    (CaveatKind.RUNS_ALIKE, "EASE", {"runs": 2}),
+    (CaveatKind.OUTSIDE_UNIT, "BPR", {"low": -0.25, "high": 3.0}),
+    (CaveatKind.CONSTANT, "BPR", {"value": 0.0}),
+    (CaveatKind.SAME_FIGURES, "BPR", {"other": "EASE"}),
+    (CaveatKind.MIXED_SOURCES, "BPR", {"read": ["BPR"], "computed": ["MML", "EASE"]}),
 ]
 ROSE, FLAT, SHORT = BestSoFar(60, {1: 0.1, 20: 0.2, 41: 0.204}), BestSoFar(60, {1: 0.1, 20: 0.2}), BestSoFar(2, {1: 0.1})
 LITTLE = BestSoFar(60, {40: 0.2, 60: 0.2006})
@@ -211,6 +223,9 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
         said.append(f"statement: {winner_said(decide(given_methods, validated, baselines, objective), objective)}")
     decision = decide(several, validated, [], objective)
     said.append(f"statement: {winner_said(decision, objective)}")
+    judged, alone = compared("CCL", 0.01, 0.0001, family=3), compared("BSL", 0.01, 1.0, runs=False)
+    said += [f"statement: {verdict(each, objective, MORE_SEEDS, PAIRS)}" for each in (judged, alone)]
+    said.append(f"statement: {highest_said('MML', 0.31, 3, 4980, objective)}")
     said += [f"brought: {tuning_said(tuning, objective)}" for tuning in TUNED]
     caveats = [Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in CAVEATS]
     said += [f"{caveat.kind}: {sentence(caveat, objective)}" for caveat in caveats]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hpo.runtime.signals import StoppedBySignal, Stopper, asked_to_stop
+from hpo.runtime.signals import StoppedBySignal, Stopper, asked_to_stop, catching_for_a_program
 from trainers.stopping import Stopped
 
 from ..processes import REPOSITORY
@@ -113,3 +113,23 @@ def test_the_second_signal_ends_the_process_as_if_nobody_handled_it_but_for_a_wo
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60)
     assert ended.stdout.splitlines() == [*(str(-second) for _, _, second in cases), "still there", "0"]
     assert ended.stderr == ""
+
+
+def stopped_by(number: int) -> None:
+    with catching_for_a_program("all is kept") as stopper:
+        get(number)
+        get(number)  # an impatient one does not end a notebook's kernel
+        stopper.check()
+
+
+def test_a_program_gets_its_own_handlers_back_and_its_own_errors():
+    heard: list[int] = []
+    before = [signal.signal(number, lambda number, frame: heard.append(number)) for number in SIGNALS]
+    try:
+        for number, raised in ((signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)):
+            with pytest.raises(raised):
+                stopped_by(number)
+        assert heard == [signal.SIGTERM], "as the process itself would have ended by it"
+    finally:
+        for number, handler in zip(SIGNALS, before, strict=True):
+            signal.signal(number, handler)

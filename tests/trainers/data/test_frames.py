@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from trainers import Dataset, InputError
+from trainers import Dataset, InputError, load_dataset, load_test
 
 N = 12
 
@@ -75,3 +76,32 @@ def test_two_columns_of_one_name() -> None:
     table = pd.concat([frame(), frame()[["user"]]], axis=1)
     with pytest.raises(InputError, match="several columns 'user'"):
         Dataset.from_frame(table, "user", "item")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{}, {"user": [f"00{n % 3}" for n in range(N)]}, {"rating": np.arange(N) % 5 + 1.0}, {"time": np.arange(N)[::-1] / 3.0}],
+)
+def test_a_saved_table_is_read_as_it_was(tmp_path: Path, columns: dict[str, Any]) -> None:
+    """Ids are not read anew: `007` in a table of text stays text, whatever the others are."""
+    roles = {name: name for name in columns if name in ("rating", "time")}
+    made = Dataset.from_frame(frame(**columns), "user", "item", **roles, min_rating=2 if "rating" in columns else None)
+    made.save(tmp_path / "a.npz")
+    assert made.is_of(tmp_path / "a.npz")
+    read = load_dataset(str(tmp_path / "a.npz"), **made.options.given())
+    assert read.checksum == made.checksum
+    assert read.user_ids.tolist() == made.user_ids.tolist()
+    assert read.facts == made.facts
+    assert load_test(read).checksum == load_test(made).checksum
+    assert not Dataset.from_frame(frame(item=np.arange(N) % 5), "user", "item").is_of(tmp_path / "a.npz")
+
+
+def test_what_came_from_a_file_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"only a dataset that Dataset\.from_frame has made can be saved, got 'demo'"):
+        load_dataset("demo").save(tmp_path / "a.npz")
+
+
+def test_a_damaged_table_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", users=np.arange(3), items=np.arange(2), said=np.array("x"))
+    with pytest.raises(InputError, match="is damaged: its arrays are no interactions"):
+        load_dataset(str(tmp_path / "a.npz"))

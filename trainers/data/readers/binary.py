@@ -1,4 +1,4 @@
-"""Parquet, and matrices that scipy has saved."""
+"""Parquet, matrices that scipy has saved, and tables in memory that this program has."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from trainers.data.readers.names import roles_by_name
 from trainers.data.readers.raw import Column, Numbers, RawInteractions, Table
 from trainers.data.readers.text import explained
 from trainers.errors import InputError
+from trainers.files import read_arrays
 
+ARRAYS = ("users", "items", "ratings", "times")  # of interactions that were saved as they are
+MOST_BYTES = 2**36  # of arrays; no table in memory is larger
 NOT_A_MATRIX = (ValueError, KeyError, TypeError, AttributeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -47,12 +50,15 @@ def read_parquet(path: Path, layout: Layout) -> Table:
 
 
 def read_matrix(path: Path, layout: Layout) -> RawInteractions:
-    """The stored values of a sparse matrix: rows are users, columns items; values are ratings unless all are 1.
+    """The stored values of a sparse matrix: rows are users, columns items; values are ratings unless all are 1. Or the
+    interactions that `saved` has written.
 
     Raises:
         InputError: no sparse matrix, or values that are no numbers.
     """
     _refuse_text_settings(path, layout)
+    if layout.columns is None and (found := read_saved(path)) is not None:
+        return found
     if layout.columns is not None or layout.format == "lines":
         raise InputError(f"{path}: a matrix has neither columns to choose nor lines; leave them out of `data`")
     with explained(path):
@@ -77,6 +83,37 @@ def read_matrix(path: Path, layout: Layout) -> RawInteractions:
     )
     said += f"{matrix.shape[1]:,} items (columns)" + ("; all values are 1" if ones else ", rating=value")
     return RawInteractions(users, items, None if ones else ratings, None, False, said, warnings)
+
+
+def saved(raw: RawInteractions) -> bytes:
+    """The content of an .npz file that holds interactions as they are: ids of one kind, no text that would be read anew."""
+    arrays = {name: array for name in ARRAYS if (array := getattr(raw, name)) is not None}
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, said=np.array(raw.said), **arrays)
+    return file.getvalue()
+
+
+def read_saved(path: Path) -> RawInteractions | None:
+    """What `saved` gave; None where a file is something else."""
+    with explained(path), path.open("rb") as file:
+        try:
+            arrays = read_arrays(file, MOST_BYTES)
+        except ValueError:
+            return None
+    if not {"users", "items", "said"} <= arrays.keys():
+        return None
+    found = {name: arrays.get(name) for name in ARRAYS}
+    sizes = {array.shape for array in found.values() if array is not None}
+    kinds = [array.dtype.kind for name, array in found.items() if array is not None and name in ("users", "items")]
+    numbers = [array for name, array in found.items() if array is not None and name not in ("users", "items")]
+    if (
+        len(sizes) != 1
+        or len(next(iter(sizes))) != 1
+        or not set(kinds) <= {"i", "U"}
+        or not all(array.dtype == np.float64 and np.isfinite(array).all() for array in numbers)
+    ):
+        raise InputError(f"{path}: is damaged: its arrays are no interactions; save the table again")
+    return RawInteractions(arrays["users"], arrays["items"], found["ratings"], found["times"], False, str(arrays["said"]))
 
 
 def _refuse_text_settings(path: Path, layout: Layout) -> None:

@@ -19,6 +19,12 @@ class Columns(BaseModel):
     """The columns of a table, each by its name in the header or by its number, from 0.
 
     Where `user` and `item` are both given, nothing else is looked for: without `rating` or `time` there is none.
+
+    Attributes:
+        user: whose interaction it is.
+        item: what the user has interacted with.
+        rating: how much the user liked it, see `min_rating`.
+        time: when it was.
     """
 
     model_config = ConfigDict(**SETTINGS, frozen=True)
@@ -38,9 +44,9 @@ class Layout(BaseModel):
 
     Attributes:
         columns: which column is what.
-        separator: what stands between two fields, of one character or more.
+        separator: what stands between two fields: one character or more.
         header: whether the first line names the columns.
-        encoding: of text, as Python names it; else UTF-8, or what the file's byte order mark says.
+        encoding: the text encoding, as Python names it; without it UTF-8, or what the file's byte order mark says.
         format: `lines` for NGCF text, `user item item ...` in each line; `table` for a line per interaction.
     """
 

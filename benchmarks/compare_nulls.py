@@ -1,0 +1,94 @@
+"""How often does a comparison of equal methods end in a verdict? `python -m benchmarks.compare_nulls`.
+
+Each experiment is judged by hpo.confirmation.statistics itself, its bootstrap included, as hpo.compare judges files. Four
+users in ten have a hit at all; what they like one method for; noise of user and run; and luck of a run that all its users
+share, in units of the users' error: where the two errors are about equal, tests of one unit are wrong most often. In truth
+the methods are equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from hpo.cli.console import table
+from hpo.cli.flags import positive
+from hpo.confirmation.statistics import ALPHA, Comparison, Measured, Word, compare_all
+
+Floats = NDArray[np.float64]
+HITS, LIKING, NOISE = 0.4, 0.1, 0.05
+
+
+@dataclass(frozen=True)
+class Design:
+    """How methods are measured: by how many runs each, how lucky a run is, and whether the methods' runs share their luck."""
+
+    methods: int
+    runs: int
+    luck: float
+    shared: bool = False
+
+
+DESIGNS = (
+    Design(2, 2, 1.0),
+    Design(2, 3, 0.5),
+    Design(2, 3, 1.0),
+    Design(2, 5, 1.0),
+    Design(2, 3, 1.0, shared=True),
+    Design(3, 3, 1.0),
+)
+
+
+def main() -> None:
+    """Print a row for each design."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--experiments", type=positive, default=4_000, metavar="N", help="%(default)s")
+    parser.add_argument("--users", type=positive, default=100, metavar="N", help="%(default)s")
+    parser.add_argument("--seed", type=int, default=5)
+    arguments = parser.parse_args()
+    n, rows, started = arguments.experiments, [], time.perf_counter()
+    for number, design in enumerate(DESIGNS):
+        rng = np.random.default_rng([arguments.seed, number])
+        families = [compare_all(experiment(rng, design, arguments.users)) for _ in range(n)]
+        wrong = np.mean([any(one.word is not Word.UNDECIDED for one in family) for family in families])
+        units = [_rejected([family[0] for family in families], unit) for unit in ("users", "runs", "both")]
+        shares: list[float | None] = [*units, float(wrong)] if design.methods == 2 else [None, None, None, float(wrong)]
+        luck = f"{design.luck:g}" + (", shared" if design.shared else "")
+        rows.append(
+            [str(design.methods), str(design.runs), luck, *("" if one is None else f"{100 * one:.1f} %" for one in shares)]
+        )
+    limit = ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / n)
+    title = f"{n:,} experiments a row, {arguments.users} users; a right test stays below {100 * limit:.2f} %"
+    header = ["methods", "runs", "luck / users' error", "users alone", "runs alone", "both errors", "any verdict"]
+    Console(width=150).print(table(title, header, rows))
+    print(f"{time.perf_counter() - started:.0f} s")
+
+
+def experiment(rng: np.random.Generator, design: Design, n_users: int) -> list[Measured]:
+    """Methods that are equal in truth, measured on the same users."""
+    hit = rng.uniform(size=n_users) < HITS
+    level = np.where(hit, rng.beta(2.0, 5.0, n_users), 0.0)
+    error = LIKING * float(np.sqrt(HITS / n_users))  # of the mean of the users, from what they like a method for
+    size = design.luck * error * design.runs**0.5
+    common = size * rng.standard_normal((design.runs, 1))
+    methods = list[Measured]()
+    for label in range(design.methods):
+        liking, noise = LIKING * rng.standard_normal(n_users), NOISE * rng.standard_normal((design.runs, n_users))
+        luck = common if design.shared else size * rng.standard_normal((design.runs, 1))
+        values = np.where(hit, level + liking + noise, 0.0) + luck
+        methods.append(Measured(str(label), values.mean(0), [values.mean(1)]))
+    return methods
+
+
+def _rejected(comparisons: list[Comparison], unit: str) -> float:
+    """How often one kind of evidence alone would have said that there is a difference."""
+    return float(np.mean([getattr(one, unit).p <= ALPHA for one in comparisons]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""For mkdocs: pages that lie outside docs/, and links to files that are on no page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[2]
+OUTSIDE = {"../benchmarks/RESULTS.md": "results.md"}  # as docs/ links to it, and its page on the site
+LINK = re.compile(r"\[([^\]]*)\]\((\.\./[^)\s]*)\)")
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages that lie outside docs/."""
+    for link, page in OUTSIDE.items():
+        files.append(File.generated(config, page, abs_src_path=str((ROOT / "docs" / link).resolve())))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Turn links to files outside docs/ into links to their pages, or into their names where they have none."""
+
+    def on_site(found: re.Match[str]) -> str:
+        text, target = found[1], found[2].partition("#")[0]
+        return f"[{text}]({OUTSIDE[target]})" if target in OUTSIDE else f"`{target.removeprefix('../')}`"
+
+    return LINK.sub(on_site, markdown) if page.file.src_uri not in OUTSIDE.values() else markdown

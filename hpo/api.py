@@ -1,0 +1,170 @@
+"""Search and confirm from Python, in a program or a notebook: what `python -m hpo.run` and `hpo.confirm` do, as functions.
+
+>>> from hpo.api import confirm, search
+>>> study = search("demo_mml", trials=40)
+>>> study.best_config, study.trials
+>>> verdict = confirm(study)
+>>> print(verdict)
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from hpo import calls
+from hpo.cli.context import stored_study
+from hpo.cli.flags import OUTPUT
+from hpo.cli.session import call, in_words_of_python
+from hpo.outcomes import Study, Verdict
+from hpo.search.claims import STALE_HOURS
+from hpo.storage.address import storage_url
+from hpo.study.from_python import spec_of
+from search_spaces import register_loss
+from trainers import Dataset
+from trainers.checkpoints import EVERY_SECONDS
+from trainers.engines.registry import AUTO
+from trainers.errors import InputError
+from trainers.text import shown
+from trainers.validation import SETTINGS, Count, NonNegative, Place, Positive, Switch, Whole, checked
+
+__all__ = ["Dataset", "Study", "Verdict", "confirm", "load_study", "register_loss", "search"]
+
+
+class _Where(BaseModel):
+    """Where studies are kept, and what a call prints."""
+
+    model_config = SETTINGS
+    output: Path = OUTPUT
+    storage: Place | None = None
+    data_dir: Place | None = None
+    checkpoint_every: NonNegative = EVERY_SECONDS
+    progress: Switch = True
+
+
+class _SearchArguments(_Where):
+    trials: Count | None = None
+    epochs: Count | None = None
+    seed: Annotated[Whole, Field(ge=0)] | None = None
+    timeout: Positive | None = None
+    workers: Count | None = None
+    lanes: Count | None = None
+    scheduler: Place | None = None
+    engine: str = AUTO
+    device: str = AUTO
+    tune_rivals: Switch = False
+    stale_after: Positive = STALE_HOURS
+
+
+class _ConfirmArguments(_Where):
+    top: Count | None = None
+    select_seeds: Count | None = None
+    seeds: Count | None = None
+    searches: Count | None = None
+    epochs: Count | None = None
+    rival_seeds: dict[str, int] | None = None
+
+
+KEYS = ("dataset", "space", "config", "objective", "data", "validation", "search", "confirm", "rivals")  # of a study file
+PLAN = ("top", "select_seeds", "seeds", "searches", "epochs", "rival_seeds")  # of a study file's `confirm`
+
+
+def search(
+    study: str | Path | Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    dataset: str | Path | Dataset | None = None,
+    space: str | Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    objective: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    validation: Mapping[str, Any] | None = None,
+    search: Mapping[str, Any] | None = None,
+    confirm: Mapping[str, Any] | None = None,
+    rivals: Sequence[str] | None = None,
+    trials: int | None = None,
+    **arguments: Any,
+) -> Study:
+    """Search a study until it has so many finished trials. Called again, it continues.
+
+    Args:
+        study: the name of a shipped study, the path of a study file, or a mapping with the keys of one. Without it `dataset`
+            and `space` say what is searched.
+        name: that the study is stored under; needed where no file has one.
+        dataset, space, config, objective, data, validation, search, confirm, rivals: the keys of a study file, in place of
+            those of `study`. `dataset` may be one that `Dataset.from_frame` has made; it is written to the study's folder.
+            `space` may be a name alone. What a study of no file leaves open is as `hpo.studies new` suggests for the data.
+        trials: the TOTAL of finished trials, those of earlier calls included.
+        arguments: as the flags of hpo.run: epochs, seed, timeout (seconds), workers, lanes, scheduler (of a Dask cluster),
+            engine, device, tune_rivals, stale_after, checkpoint_every, output, storage, data_dir; and progress=False to print
+            nothing.
+
+    Raises:
+        InputError: an argument that is unknown or wrong, data that cannot be read, another study of that name.
+        SearchFailed: too many trials failed, or none was complete in time.
+        KeyboardInterrupt: what is finished is kept; the same call continues.
+    """
+    given = dict(zip(KEYS, (dataset, space, config, objective, data, validation, search, confirm, rivals), strict=True))
+    asked = checked(_SearchArguments, arguments | {"trials": trials}, "search()")
+    with call(asked.progress) as (printer, stopper):
+        spec, table = spec_of(study, name, given, asked.output, asked.data_dir)
+        changes = {f"search.{key}": getattr(asked, key) for key in ("trials", "epochs", "seed")}
+        spec = spec.override(changes)
+        url = storage_url(asked.storage, asked.output)
+        names = set(_SearchArguments.model_fields) - {"trials", "epochs", "seed", "storage", "progress"}
+        job = calls.Search(spec, spec.rival_specs(), url=url, table=table, **{key: getattr(asked, key) for key in names})
+        work = job.open(printer)
+        found, opened = job.begin(work, printer)
+        job.run(work, found, opened, printer, stopper)
+    return Study(spec, found, asked.output, asked.storage, asked.data_dir)
+
+
+def load_study(name: str | Path, **arguments: Any) -> Study:
+    """A study that has run, by its name or its file, to look at it or to confirm it.
+
+    Args:
+        arguments: output, storage and data_dir, as they were given when it was searched.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    asked = checked(_Where, arguments, "load_study()")
+    with in_words_of_python():
+        spec, study, _ = stored_study(_flags(os.fspath(name), asked), to_write=True)
+    return Study(spec, study, asked.output, asked.storage, asked.data_dir)
+
+
+def confirm(study: Study | str | Path, **arguments: Any) -> Verdict:
+    """Retrain a study's best configs at full epochs, choose on validation, compare with the rivals on test.
+
+    Finished runs are kept: an interrupted call continues, and the same call again prints the same verdict.
+
+    Args:
+        study: one that has run, or its name or file.
+        arguments: of the plan, in place of what the study says: top, select_seeds, seeds, searches, epochs, rival_seeds (such
+            as {"bsl": 1}); output, storage and data_dir for a study that is given by its name; checkpoint_every; and
+            progress=False to print nothing.
+
+    Raises:
+        InputError: an argument that is unknown or wrong, no such study, no complete trial, data that have changed.
+        KeyboardInterrupt: what is finished is kept; the same call continues.
+    """
+    known = {key: getattr(study, key) for key in ("output", "storage", "data_dir")} if isinstance(study, Study) else {}
+    if both := sorted(known.keys() & arguments.keys()):
+        raise InputError(f"confirm(): {shown(both[0])} is known from the study; give it where a study is given by its name")
+    asked = checked(_ConfirmArguments, known | arguments, "confirm()")
+    where = _flags(study.name if isinstance(study, Study) else os.fspath(study), asked)
+    with call(asked.progress) as (printer, stopper):
+        changes = {f"confirm.{key}": getattr(asked, key) for key in PLAN}
+        confirmed = calls.confirm(where, changes, asked.checkpoint_every, printer, stopper)
+    return Verdict(load_study(where.study, output=asked.output, storage=asked.storage, data_dir=asked.data_dir), confirmed)
+
+
+def _flags(study: str, asked: _Where) -> argparse.Namespace:
+    """A study and where it is, as commands have them."""
+    return argparse.Namespace(study=study, output=asked.output, storage=asked.storage, data_dir=asked.data_dir)

@@ -1,0 +1,101 @@
+"""`python -m hpo.compare A B ...`: is one method better than another? For files of any library, and finished runs of this "
+"one."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+from rich.console import Console
+
+from hpo.cli.console import say, table
+from hpo.cli.entry import entry
+from hpo.cli.flags import OUTPUT, path, place
+from hpo.comparison.arguments import read_methods
+from hpo.comparison.columns import canonical
+from hpo.comparison.files import RECOMMENDATIONS
+from hpo.comparison.outcome import compared
+from hpo.comparison.page import write_page
+from hpo.comparison.truth import read_truth
+from hpo.reporting.overview import CAVEATS_TITLE
+from hpo.study.objective import DEFAULT_OBJECTIVE, measured
+from trainers.data.readers.layout import Layout
+from trainers.errors import InputError
+from trainers.metrics.definitions import Metric, metrics_at
+from trainers.validation import checked
+from trainers.yaml_files import parse_yaml
+
+EPILOG = """\
+A METHOD is NAME=FILE, a file for each seed after commas (NAME=FILE,FILE), or a file alone. A file (CSV, TSV, Parquet) has
+metrics by user (a column user and columns of metrics), or recommendations (columns user, item, and rank or score), which are
+scored against --truth. A study's folder (runs/yelp_mml) stands for all methods that were confirmed in it, and
+runs/yelp_mml:LABEL for one of them. docs/compare.md has more.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Compare methods by their figures for each user and seed: a verdict where users and seeds agree."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hpo.compare",
+        description=main.__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("methods", nargs="+", type=place, metavar="METHOD", help="at least two")
+    parser.add_argument("--objective", type=place, metavar="METRIC", help="the metric to judge by, such as ndcg@20")
+    parser.add_argument("--truth", type=path, metavar="FILE", help="the test file that recommendations are scored against")
+    parser.add_argument(
+        "--data", metavar="YAML", help="how the --truth file is laid out, as in a study file: '{columns: {user: 0, item: 1}}'"
+    )
+    against = parser.add_mutually_exclusive_group()
+    against.add_argument("--baseline", type=place, metavar="NAME", help="compare every other method with this one")
+    against.add_argument("--ours", type=place, metavar="NAME", help="compare this method with every other one")
+    parser.add_argument(
+        "--output",
+        type=path,
+        default=OUTPUT / "compare",
+        metavar="DIR",
+        help=f"folder of compare.yaml and compare.html ({OUTPUT / 'compare'})",
+    )
+    parser.add_argument("--no-report", action="store_true", help="print, and write nothing")
+    return entry(parser, argv, _compare, stopped="nothing was written")
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    objective, truth, metrics = arguments.objective, None, tuple[Metric, ...]()
+    if arguments.truth is not None:
+        objective = objective or DEFAULT_OBJECTIVE
+        metrics = metrics_at(measured(canonical(objective)))
+        truth = read_truth(arguments.truth, _layout(arguments.data))
+    sides, notes, files = read_methods(arguments.methods, truth, metrics)
+    if truth is not None and all(side.kind != RECOMMENDATIONS for side in sides):
+        raise InputError("--truth is for files of recommendations, and no method has one; leave it out")
+    if truth is not None:
+        files[str(truth.path)] = hashlib.sha256(Path(truth.path).read_bytes()).hexdigest()
+    outcome = compared(sides, objective, arguments.ours, arguments.baseline, notes, files)
+    console = Console()
+    for line in [*([truth.said] if truth else []), *outcome.said]:
+        say(console, line)
+    console.print(table(outcome.title, outcome.columns, outcome.rows()))
+    for line in outcome.statements():
+        say(console, line)
+    caveats = outcome.sentences()
+    for line in [f"{CAVEATS_TITLE}:", *(f"- {sentence}" for sentence in caveats)] if caveats else ():
+        say(console, line)
+    if not arguments.no_report:
+        say(console, f"wrote {outcome.write(arguments.output)}, {write_page(outcome, arguments.output)}")
+    return 0
+
+
+def _layout(text: str | None) -> Layout:
+    """What `--data` says.
+
+    Raises:
+        InputError: it is not YAML, or not about a file's layout.
+    """
+    return checked(Layout, parse_yaml(text, "--data") if text else {}, "--data")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,92 @@
+"""Which column of a table is what, as the libraries name them, and how metrics are spelt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainers.data.readers.names import ITEM, USER, listed, plain
+from trainers.errors import InputError
+from trainers.metrics.definitions import METRICS
+
+# Names as `plain` leaves them; the first that is there counts.
+RANK = ("rank", "ranking", "position", "pos")
+SCORE = ("score", "scores", "prediction", "pred", "estimate", "relevance", "similarity", "rating", "value")
+SEED = ("seed", "randomseed", "rngseed", "randomstate")
+METHOD = ("method", "model", "algorithm", "recommender", "system")
+CUT_OFF = re.compile(r"(?P<name>.*?)\s*(?:@|_at_|-at-|[_\- ])\s*k?(?P<k>[1-9]\d{0,8})", re.IGNORECASE)
+GLUED = re.compile(rf"(?P<name>{'|'.join(METRICS)})(?P<k>[1-9]\d{{0,8}})", re.IGNORECASE)
+LOWER_IS_BETTER = {"rmse", "mse", "mae", "loss", "logloss", "error", "perplexity"}
+
+
+@dataclass(frozen=True)
+class Places:
+    """The place of each column that has a role, None where there is none; all others may be metrics."""
+
+    user: int
+    item: int | None
+    rank: int | None
+    score: int | None
+    seed: int | None
+    method: int | None
+
+    @property
+    def others(self) -> set[int]:
+        """Of no metric."""
+        return {place for place in (self.user, self.item, self.seed, self.method) if place is not None}
+
+
+def places_of(names: Sequence[str], path: Path) -> Places:
+    """The roles of columns by their names. A first column without a name, as pandas writes an index, is the user where no other
+    column is.
+
+    Raises:
+        InputError: there is no user column, or it could be several.
+    """
+    plain_names = [plain(name) for name in names]
+    user = _one(USER, plain_names, names, path)
+    if user is None and names and (not names[0] or names[0].startswith("Unnamed")):
+        user = 0
+    if user is None:
+        raise InputError(
+            f"{path}: must have a column of users, named user or user_id, got columns {listed(tuple(names))}; name it in the "
+            "first line of the file"
+        )
+    item = _one(ITEM, plain_names, names, path)
+    rank, score, seed, method = (_first(known, plain_names) for known in (RANK, SCORE, SEED, METHOD))
+    return Places(user, item, rank, score, seed, method)
+
+
+def _one(groups: Iterable[tuple[str, ...]], plain_names: list[str], names: Sequence[str], path: Path) -> int | None:
+    for group in groups:
+        found = [place for place, name in enumerate(plain_names) if name in group]
+        if len(found) > 1:
+            several = listed(tuple(names[place] for place in found))
+            raise InputError(
+                f"{path}: must have one column of a kind, got several that could be it, {several}; delete the others"
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def _first(known: tuple[str, ...], plain_names: list[str]) -> int | None:
+    return next((plain_names.index(name) for name in known if name in plain_names), None)
+
+
+def canonical(metric: str) -> str:
+    """A metric's name without what libraries spell differently: case, `_`, `-`, blanks; `NDCG_20` and `nDCG@20` are `ndcg@20`.
+
+    A number counts as a cut-off only where something parts it from the name: `nDCGRendle2020` has none.
+    """
+    text = metric.split(":")[0].strip()  # RecBole writes the type of a column after a colon
+    found = CUT_OFF.fullmatch(text) or GLUED.fullmatch(text)
+    return f"{plain(found['name'])}@{int(found['k'])}" if found else plain(text)
+
+
+def spelt_like(metric: str, columns: Iterable[str]) -> list[str]:
+    """The columns that a metric means: that of its very name, else all that are spelt like it."""
+    columns = [*columns]
+    return [metric] if metric in columns else [name for name in columns if canonical(name) == canonical(metric)]

@@ -1,0 +1,269 @@
+"""What a comparison found: the content of compare.yaml, written and read by one class, and the one source of its tables."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import pandas as pd
+from pydantic import BaseModel, Field, model_validator
+
+from hpo.comparison.alignment import caveats_of, check_finite, check_sources, judged_by, users_in_common
+from hpo.comparison.sides import Side
+from hpo.confirmation.caveats import Caveat
+from hpo.confirmation.results import mean_and_sd, mean_sd
+from hpo.confirmation.statements import MORE_SEEDS, PAIRS, highest_said, interval, shown, too_few_users, verdict
+from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, compare_all, compare_pairs
+from hpo.confirmation.wording import sentences
+from hpo.runs.provenance import Provenance, provenance
+from hpo.runtime.text import CHANGE_OUTPUT_HINT
+from hpo.runtime.typed_files import Stored
+from trainers.errors import InputError, first_line, unknown
+from trainers.files import write_text
+from trainers.validation import SETTINGS
+from trainers.yaml_files import read_yaml, sealed, to_yaml
+
+COMPARE = "compare.yaml"
+REMEDY = "run hpo.compare again"
+MORE_METRICS = 3  # shown beside the objective
+COLUMNS = [
+    "first",
+    "second",
+    "verdict",
+    "difference",
+    "interval, users",
+    "interval, users and runs",
+    "p",
+    "Wilcoxon p",
+    "detectable",
+]
+
+
+class MeasuredMethod(BaseModel):
+    """A method as it was compared.
+
+    Attributes:
+        kind: `metrics`, `recommendations` or `runs`: what its figures were made of.
+        sources: what each run was read from.
+        seeds: of each search; of files one list.
+        values: by metric the means over the users in common, of each run of each search.
+        users: how many it was measured on.
+    """
+
+    model_config = SETTINGS | {"frozen": True}
+    label: str
+    kind: str
+    sources: list[str]
+    seeds: list[list[str]]
+    values: dict[str, list[list[float]]]
+    users: int
+
+    def mean(self, metric: str) -> float:
+        """Over searches of the means over runs."""
+        return statistics.fmean(map(statistics.fmean, self.values[metric]))
+
+    def figure(self, metric: str) -> str:
+        """`mean ± sd`, the sd between searches, of a single one over its runs."""
+        groups = self.values[metric]
+        sd = mean_and_sd(groups[0] if len(groups) == 1 else [*map(statistics.fmean, groups)])[1]
+        return mean_sd(self.mean(metric), sd)
+
+
+class Words(BaseModel):
+    """The sentences, for who reads the file; made of the other fields."""
+
+    model_config = SETTINGS | {"frozen": True}
+    statements: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
+
+
+class Compared(Stored):
+    """The outcome of a comparison.
+
+    Attributes:
+        ours: the method that all others were compared with, from its side; None: all pairs, or a baseline.
+        baseline: the method that all others were compared with, from theirs.
+        users: whom all methods were measured on.
+        notes: what confirm said of the studies whose methods are compared.
+        said: how files were read.
+        files: SHA-256 of every file that was read, by its path.
+    """
+
+    FORMAT: ClassVar[int] = 1
+    in_words: Words = Words()
+    objective: str
+    ours: str | None = None
+    baseline: str | None = None
+    users: int
+    methods: Annotated[list[MeasuredMethod], Field(min_length=2)]
+    comparisons: list[Comparison]
+    caveats: list[Caveat]
+    notes: list[str]
+    said: list[str]
+    files: dict[str, str]
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _can_be_shown(self) -> Compared:
+        """All that tables and sentences are made of is there: a file may have been altered and sealed anew."""
+        try:
+            _ = self.rows(), self.comparison_rows(), self.statements(), self.sentences()
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"its parts do not fit together ({type(error).__name__}: {first_line(error)})") from None
+        return self
+
+    @property
+    def metrics(self) -> list[str]:
+        """What the table shows, the objective first."""
+        return [*self.methods[0].values]
+
+    @property
+    def reference(self) -> MeasuredMethod | None:
+        """The method that all others are compared with."""
+        name = self.ours or self.baseline
+        return next((method for method in self.methods if method.label == name), None)
+
+    @property
+    def title(self) -> str:
+        """Of the table."""
+        return f"{self.users:,} users, mean ± sd over runs"
+
+    @property
+    def columns(self) -> list[str]:
+        """Of `rows`."""
+        lead = [f"lead of {self.ours}"] if self.ours else [f"lead over {self.baseline}"] if self.baseline else []
+        return ["method", *self.metrics, "runs", *lead]
+
+    def rows(self) -> list[list[str]]:
+        """A row for each method: `mean ± sd` in each metric, its runs, and the lead where there is one to lead over."""
+        return [self._row(method) for method in self.methods]
+
+    def _row(self, method: MeasuredMethod) -> list[str]:
+        cells = [method.label, *(method.figure(metric) for metric in self.metrics), str(sum(map(len, method.seeds)))]
+        if self.reference is None:
+            return cells
+        pair = (self.reference, method) if self.ours else (method, self.reference)
+        first, second = (one.mean(self.objective) for one in pair)
+        lead = f"{100 * (first - second) / abs(second):+.1f} %" if second else "n/a"
+        return [*cells, "" if method is self.reference else lead]
+
+    def comparison_rows(self) -> list[list[str]]:
+        """Rows under COLUMNS, a comparison each."""
+        return [
+            [
+                one.ours,
+                one.rival,
+                str(one.word),
+                shown(one, one.difference),
+                *("" if evidence is None else interval(one, evidence) for evidence in (one.users, one.both)),
+                "" if one.runs is None else f"{one.p:.3g}",
+                f"{one.wilcoxon:.3g}",
+                "" if one.detectable is None else shown(one, one.detectable, ""),
+            ]
+            for one in self.comparisons
+        ]
+
+    def statements(self) -> list[str]:
+        """Who has the highest figure, and the verdicts."""
+        best = max(self.methods, key=lambda method: method.mean(self.objective))
+        said = [highest_said(best.label, best.mean(self.objective), len(self.methods), self.users, self.objective)]
+        said += [too_few_users(self.users)] if self.users < MIN_TEST_USERS else []
+        return said + [verdict(one, self.objective, MORE_SEEDS, PAIRS) for one in self.comparisons]
+
+    def sentences(self) -> list[str]:
+        """The caveats in words, then what confirm said of studies."""
+        return [*sentences(self.caveats, self.objective), *self.notes]
+
+    def write(self, folder: Path) -> Path:
+        """Write compare.yaml, sealed: a figure that was edited must not pass for a measured one.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        words = Words(statements=tuple(self.statements()), caveats=tuple(self.sentences()))
+        text = to_yaml(self.model_copy(update={"in_words": words}).to_dict())
+        write_text(folder / COMPARE, sealed(text), CHANGE_OUTPUT_HINT)
+        return folder / COMPARE
+
+    @classmethod
+    def read(cls, path: Path) -> Compared:
+        """What `write` wrote.
+
+        Raises:
+            InputError: it is missing, damaged, was edited, or has another format.
+        """
+        return cls.from_dict(read_yaml(path, is_sealed=True), str(path), REMEDY)
+
+
+def compared(
+    sides: Sequence[Side],
+    objective: str | None,
+    ours: str | None = None,
+    baseline: str | None = None,
+    notes: Sequence[str] = (),
+    files: dict[str, str] | None = None,
+) -> Compared:
+    """Compare methods.
+
+    Args:
+        objective: what they are judged by; None where they have one metric in common.
+        ours: the method that is compared with each other one.
+        baseline: the method that each other one is compared with; without both each is compared with each.
+
+    Raises:
+        InputError: fewer than two methods, an unknown one; no objective, or figures that are no numbers; other users.
+    """
+    known = [side.label for side in sides]
+    for flag, name in (("--ours", ours), ("--baseline", baseline)):
+        if name is not None and name not in known:
+            raise InputError(f"{flag}: {unknown('method', name, known)}")
+    check_sources(sides)
+    objective, named = judged_by(sides, objective)
+    for side in named:
+        check_finite(side, objective)
+    users, missing = users_in_common(named)
+    metrics = [objective, *_others(named, objective)]
+    measured = {side.label: side.measured(objective, users) for side in named}
+    first = measured.get(ours or baseline or "")
+    others = [one for one in measured.values() if one is not first]
+    comparisons = (
+        compare_all(others)
+        if first is None
+        else compare_pairs([(first, other) if ours else (other, first) for other in others])
+    )
+    return Compared(
+        objective=objective,
+        ours=ours,
+        baseline=baseline,
+        users=len(users),
+        methods=[_method(side, metrics, users) for side in named],
+        comparisons=comparisons if len(users) >= MIN_TEST_USERS else [],
+        caveats=[*missing, *(caveat for side in named for caveat in side.caveats), *caveats_of(named, objective, users)],
+        notes=[*notes],
+        said=[*dict.fromkeys(sentence for side in named for sentence in side.said)],
+        files=files or {},
+        provenance=provenance(),
+    )
+
+
+def _others(sides: Sequence[Side], objective: str) -> list[str]:
+    """Further metrics that all methods have whole."""
+    found = [
+        name
+        for name in sides[0].metrics
+        if name != objective and all(name in side.metrics and all(run.is_whole(name) for run in side.runs) for side in sides)
+    ]
+    return found[:MORE_METRICS]
+
+
+def _method(side: Side, metrics: Sequence[str], users: pd.Index[str]) -> MeasuredMethod:
+    return MeasuredMethod(
+        label=side.label,
+        kind=side.kind,
+        sources=[str(run.source) for run in side.runs],
+        seeds=[[run.seed for run in runs] for runs in side.searches],
+        values={metric: side.values(metric, users) for metric in metrics},
+        users=len(side.users),
+    )

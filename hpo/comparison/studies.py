@@ -1,0 +1,87 @@
+"""Methods from a study's folder: what its confirm.yaml names, with the runs that are kept beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from hpo.comparison.sides import RunFigures, Side
+from hpo.confirmation.outcome import CONFIRM, Confirmation
+from hpo.confirmation.results import Method
+from hpo.runs.sealed import read_sealed
+from hpo.runs.store import FinishedRun, RunRecord
+from trainers import TrainConfig
+from trainers.errors import InputError, unknown
+
+RUNS = "runs"  # kind of sides; also the folder of a study's finished runs
+REMEDY = "confirm the study again (hpo.confirm), which makes what is missing"
+
+
+def is_study(path: Path) -> bool:
+    """Whether it is the folder of a study that has been confirmed."""
+    return (path / CONFIRM).is_file()
+
+
+def study_sides(folder: Path, label: str | None) -> tuple[list[Side], list[str]]:
+    """All methods of a confirmed study that trained to the end, or the one with a label; and what confirm said of them.
+
+    Raises:
+        InputError: confirm.yaml or a run is damaged or missing; there is no method of that label, or it diverged.
+    """
+    confirmed = Confirmation.read(folder / CONFIRM)
+    methods = {method.label: method for method in confirmed.methods}
+    if label is not None and label not in methods:
+        raise InputError(f"{folder}: {unknown('method', label, methods)}")
+    if label is not None and methods[label].failure:
+        raise InputError(f"{folder}: {label} diverged ({methods[label].failure}), so there is nothing to compare; leave it out")
+    chosen = [methods[label]] if label is not None else [*methods.values()]
+    runs, held_out = _Runs(folder / RUNS), set[str]()
+    sides = []
+    for method in chosen:
+        if not method.failure:
+            searches = [[*runs.of(method, seeds)] for seeds in method.seeds]
+            held_out |= runs.held_out
+            sides.append((method.label, searches))
+    if not sides:
+        raise InputError(f"{folder}: every method of its {CONFIRM} diverged, so there is nothing to compare")
+    if len(held_out) > 1:
+        raise InputError(f"{folder}: its runs are of {len(held_out)} test splits; {REMEDY}")
+    notes = [f"{confirmed.study}: {sentence}" for sentence in confirmed.sentences()]
+    notes += [f"{confirmed.study}: {method.label} diverged, and is left out" for method in chosen if method.failure]
+    said = (f"{confirmed.study}: finished runs of this program, on the test split",)
+    data = held_out.pop()
+    return [Side(name, RUNS, searches, said, data=data) for name, searches in sides], notes
+
+
+class _Runs:
+    """The finished runs of a study by config and seed; those that stand in the confirm.yaml are found by their figures."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.held_out = folder, set[str]()
+        self.by_config: dict[str, list[tuple[RunRecord, Path]]] = {}
+        for path in sorted(folder.glob("*.json")):
+            record, _ = read_sealed(path)
+            found = RunRecord.from_dict(record, str(path), REMEDY)
+            self.by_config.setdefault(found.config.digest(), []).append((found, path))
+
+    def of(self, method: Method, seeds: Sequence[int]) -> Iterator[RunFigures]:
+        """Of one search of a method, a run for each seed."""
+        config = next((one.config for one in method.searches if one.seeds == seeds), method.config)
+        for seed in seeds:
+            run, path = self._run(config.replace(seed=seed), method.by_seed[seed], method.label)
+            assert run.per_user is not None
+            users = run.per_user.astype("float64")
+            users.index = pd.Index([str(user) for user in users.index], dtype=object)
+            yield RunFigures(str(seed), users, path, run.metrics)
+
+    def _run(self, config: TrainConfig, metrics: dict[str, float], label: str) -> tuple[FinishedRun, Path]:
+        for record, path in self.by_config.get(config.digest(), []):
+            if record.metrics == metrics:
+                self.held_out.add(record.held_out)
+                try:
+                    return record.run(read_sealed(path)[1]), path
+                except ValueError as error:
+                    raise InputError(f"{path}: stored run is damaged ({error}); {REMEDY}") from None
+        raise InputError(f"{self.folder}: the run of {label} with seed {config.seed} is missing; {REMEDY}")

@@ -1,0 +1,212 @@
+"""Tables of other programs as text cells: CSV, TSV, Parquet; with a header, or in a layout that is known without one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hpo.comparison.columns import places_of
+from trainers.data.readers.content import NUMBER
+from trainers.data.readers.names import listed
+from trainers.data.readers.tables import find_separator
+from trainers.data.readers.text import Text, encoding_of, explained, open_file
+from trainers.errors import InputError, first_line
+from trainers.files import check_regular
+from trainers.text import shown
+
+ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".csv.gz", ".tsv.gz", ".txt.gz")
+POINT_ZERO = re.compile(r"(0|[1-9][0-9]{0,17})\.0+")
+LONGEST_ID = 255  # characters
+# Layouts without a header: names of the columns, and how the file is called that has them.
+SCORED = ("user", "item", "score"), "no header: user, item and score, as Elliot writes them"
+TREC = ("user", "Q0", "item", "rank", "score", "tag"), "no header: a run in TREC's format"
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """A file's table.
+
+    Attributes:
+        columns: text cells (n,) of each, in the order of `names`; of a Parquet file its own types.
+        remark: what a person should know of how it was read, or nothing.
+        comma: whether 0,5 is a number.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    columns: list[pd.Series[Any]]
+    remark: str = ""
+    comma: bool = False
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def ids(self, place: int) -> NDArray[np.object_]:
+        """A column of ids as text: `12.0` is `12`, `007` stays.
+
+        Raises:
+            InputError: one is empty or endless.
+        """
+        codes, values = pd.factorize(self.columns[place], use_na_sentinel=True)
+        texts = np.array([_id(value) for value in values], dtype=object)
+        bad = np.array([not 0 < len(text) <= LONGEST_ID for text in texts], dtype=bool)
+        if (codes < 0).any() or bad.any():
+            row = int(np.argmax(np.append(bad, True)[codes]))
+            raise InputError(
+                f"{self.path}, {self.row(row)}: column {shown(self.names[place])} must hold an id of 1 to {LONGEST_ID} "
+                "characters; mend or delete the line"
+            )
+        return np.asarray(texts[codes])
+
+    def numbers(self, place: int) -> NDArray[np.float64]:
+        """A column as numbers (n,), NaN for what is none."""
+        cells = self.columns[place]
+        if self.comma and cells.dtype == object:
+            cells = cells.astype(str).str.replace(",", ".")
+        return np.asarray(pd.to_numeric(cells, errors="coerce"), dtype=np.float64)
+
+    def row(self, row: int) -> str:
+        """Where a row stands, for a message."""
+        return f"row {row + 1:,} below the header" if not self.remark.startswith("no header") else f"row {row + 1:,}"
+
+
+def _id(value: object) -> str:
+    text = str(value).strip()
+    return text.split(".")[0] if POINT_ZERO.fullmatch(text) else text
+
+
+def read_cells(path: Path) -> Cells:
+    """The table of a file.
+
+    Raises:
+        InputError: it cannot be read, is empty, binary, not UTF-8, of another kind, or has no header and no known layout.
+    """
+    try:
+        check_regular(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or first_line(error)}") from None
+    if not path.name.lower().endswith(ENDINGS):
+        raise InputError(f"{path}: unknown kind of file {path.suffix!r}; use one of {', '.join(ENDINGS)}")
+    cells = _parquet(path) if path.suffix.lower() == ".parquet" else _text(path)
+    if not len(cells):
+        raise InputError(f"{path}: holds no rows: it has columns {listed(cells.names)} and nothing below them")
+    return cells
+
+
+def _parquet(path: Path) -> Cells:
+    try:
+        frame = pd.read_parquet(path, engine="pyarrow")
+    except ImportError:
+        raise InputError(f"{path}: reading Parquet needs pyarrow; run `pip install pyarrow`, or save the file as CSV") from None
+    except (ValueError, OSError) as error:  # pyarrow's errors are both
+        raise InputError(f"{path}: must be a Parquet file, got one that cannot be read ({first_line(error)})") from None
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
+    for name in [*frame.columns]:
+        if _is_nested(frame[name]):
+            frame = _flat(path, frame, name)
+    names = tuple(map(str, frame.columns))
+    return Cells(path, names, [frame.iloc[:, place] for place in range(len(names))])
+
+
+def _is_nested(cells: pd.Series[Any]) -> bool:
+    return len(cells) > 0 and isinstance(cells.iloc[0], (np.ndarray, list))
+
+
+def _flat(path: Path, frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """A row for each element of a column of lists of records, as LensKit writes the list of a user."""
+    long = frame.explode(name, ignore_index=True).dropna(subset=[name]).reset_index(drop=True)
+    if not all(isinstance(record, dict) for record in long[name]):
+        raise InputError(
+            f"{path}: must have a row for each user, or for each recommended item; column {shown(name)} holds lists; save a "
+            "row for each item of a list"
+        )
+    return pd.concat([long.drop(columns=name), pd.DataFrame(long[name].tolist())], axis=1)
+
+
+def _text(path: Path) -> Cells:
+    text = _decoded(path)
+    separator = find_separator(text.sample, "\t" if ".tsv" in path.name.lower() else "") or ","
+    try:
+        first = next(csv.reader(text.sample[:1], delimiter=separator))
+    except csv.Error as error:  # a field without end
+        raise InputError(f"{path}: the first line must name the columns, and cannot be read ({error})") from None
+    names, remark = _names([field.strip() for field in first], path)
+    frame = _frame(path, text.data, separator, len(names), skip=0 if remark else 1)
+    extra = np.flatnonzero(frame[len(names)].str.strip() != "")
+    if len(extra):
+        raise InputError(
+            f"{path}, row {extra[0] + 1:,}: must have the {len(names)} fields of the first line, and has more; mend the "
+            "line; a "
+            "field that holds the separator stands in quotes"
+        )
+    return Cells(path, names, [frame[place] for place in range(len(names))], remark, comma=separator == ";")
+
+
+def _frame(path: Path, data: bytes, separator: str, width: int, skip: int) -> pd.DataFrame:
+    """The cells as text, with one column more than there should be."""
+    places = list(range(width + 1))
+    try:
+        return pd.read_csv(
+            io.BytesIO(data),
+            sep=separator,
+            header=None,
+            names=places,
+            skiprows=skip,
+            dtype=str,
+            na_filter=False,
+            index_col=False,
+        ).astype(object)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame({place: pd.Series([], dtype=str) for place in places})
+    except ValueError as error:  # pandas' errors of parsing are
+        raise InputError(
+            f"{path}: each line must have the {width} fields of the first one ({first_line(error)}); mend the line; is the "
+            "file "
+            "cut off?"
+        ) from None
+
+
+def _decoded(path: Path) -> Text:
+    """The text of a file, with a sample of its lines."""
+    with explained(path), open_file(path) as file:
+        data = file.read()
+    encoding = encoding_of(data) or "utf-8"
+    try:
+        content = data.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        near = data[max(error.start - 10, 0) : error.end + 10]
+        raise InputError(
+            f"{path}, line {line}: is not {encoding.upper()} text, got {shown(near)}; save the file as UTF-8"
+        ) from None
+    if "\0" in content:
+        raise InputError(f"{path}: must be text, and has a zero byte; is it damaged, or another kind of file?")
+    if not content.strip():
+        raise InputError(f"{path}: is empty; expected a line with the names of the columns, and rows below it")
+    return Text(path, content.replace("\r\n", "\n").replace("\r", "\n").lstrip("\n").encode())
+
+
+def _names(first: list[str], path: Path) -> tuple[tuple[str, ...], str]:
+    """The names of the columns, and a remark where the file does not have them."""
+    numbers = [NUMBER.fullmatch(field) is not None for field in first]
+    is_fraction = [number and not field.isdigit() for number, field in zip(numbers, first, strict=True)]
+    if numbers[2:] == [True] and not is_fraction[1]:
+        return SCORED
+    if len(first) == len(TREC[0]) and first[1] == "Q0":
+        return TREC
+    if any(numbers):
+        raise InputError(
+            f"{path}: the first line must name the columns, got {shown(', '.join(first))}; write a first line such as "
+            "user,ndcg@20 for figures by user, or user,item,rank for recommendations"
+        )
+    places_of(first, path)
+    return tuple(first), ""

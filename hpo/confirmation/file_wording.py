@@ -1,0 +1,114 @@
+"""Caveats on files of other programs as sentences, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hpo.confirmation.caveats import CaveatKind
+from hpo.confirmation.data_wording import Facts
+from hpo.runtime.text import counted, listed
+
+
+def _users_missing(subject: str, facts: Facts) -> str:
+    return (
+        f"{subject} lacks {facts['missing']:,} of the {facts['all']:,} users that the methods have together: everything here "
+        "is "
+        f"over the {facts['common']:,} whom all methods have; if a program leaves out users whom it serves badly, that makes "
+        "its "
+        "method look better than it is: give such users the figure 0"
+    )
+
+
+def _ids_look_alike(subject: str, facts: Facts) -> str:
+    return (
+        f"user ids of {subject} are those of other methods but for zeros in front, such as {facts['one']} and "
+        f"{facts['other']}: "
+        "they count as different users; write them alike"
+    )
+
+
+def _of_runs(facts: Facts) -> str:
+    """How many users, in the run that has most of them."""
+    up_to = "up to " if facts["least"] != facts["most"] else ""
+    return f"{up_to}{facts['most']:,}"
+
+
+def _users_unserved(subject: str, facts: Facts) -> str:
+    return (
+        f"{subject} recommends nothing to {_of_runs(facts)} of the {facts['users']:,} users with held-out items: they count 0"
+    )
+
+
+def _users_unknown(subject: str, facts: Facts) -> str:
+    return f"{subject} has lists for users without held-out items ({_of_runs(facts)}), who are left out"
+
+
+def _short_lists(subject: str, facts: Facts) -> str:
+    return (
+        f"{subject} has lists for {_of_runs(facts)} of {facts['users']:,} users that are shorter than the metrics look at: "
+        "what "
+        "is missing counts as a miss"
+    )
+
+
+def _tied_scores(subject: str, facts: Facts) -> str:
+    return (
+        f"{subject} has equal scores within a list, for {_of_runs(facts)} of {facts['users']:,} users: items of one score "
+        "stay in "
+        "the order of the file; a column rank says the order"
+    )
+
+
+def _runs_differ(subject: str, facts: Facts) -> str:
+    counts = listed(f"{label} {count}" for label, count in facts["runs"])
+    return f"the methods have different numbers of runs ({counts}): a method of few runs makes a verdict less likely"
+
+
+def _runs_alike(subject: str, facts: Facts) -> str:
+    return (
+        f"all {counted(facts['runs'], 'run')} of {subject} have the same {facts['objective']} for every user: right for a "
+        "method "
+        "without randomness; of any other one, the same file was given for several seeds, and the verdict is too sure"
+    )
+
+
+def _outside_unit(subject: str, facts: Facts) -> str:
+    return (
+        f"{facts['objective']} of {subject} is not always between 0 and 1 (it goes from {facts['low']:.4g} to "
+        f"{facts['high']:.4g}): "
+        "it is taken as it is, and higher counts as better"
+    )
+
+
+def _constant(subject: str, facts: Facts) -> str:
+    return f"{facts['objective']} of {subject} is {facts['value']:.4g} for every user in every run: is it the right column?"
+
+
+def _same_figures(subject: str, facts: Facts) -> str:
+    return (
+        f"{subject} and {facts['other']} have the same {facts['objective']} for every user: is it one method under two names?"
+    )
+
+
+def _mixed_sources(subject: str, facts: Facts) -> str:
+    return (
+        f"{facts['objective']} of {listed(facts['computed'])} was computed by this program, that of {listed(facts['read'])} "
+        "is as "
+        "its file has it: a comparison needs one definition for all"
+    )
+
+
+FILE_WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
+    CaveatKind.USERS_MISSING: _users_missing,
+    CaveatKind.IDS_LOOK_ALIKE: _ids_look_alike,
+    CaveatKind.USERS_UNSERVED: _users_unserved,
+    CaveatKind.USERS_UNKNOWN: _users_unknown,
+    CaveatKind.SHORT_LISTS: _short_lists,
+    CaveatKind.TIED_SCORES: _tied_scores,
+    CaveatKind.RUNS_DIFFER: _runs_differ,
+    CaveatKind.RUNS_ALIKE: _runs_alike,
+    CaveatKind.OUTSIDE_UNIT: _outside_unit,
+    CaveatKind.CONSTANT: _constant,
+    CaveatKind.SAME_FIGURES: _same_figures,
+    CaveatKind.MIXED_SOURCES: _mixed_sources,
+}

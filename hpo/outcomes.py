@@ -1,0 +1,193 @@
+"""What a search and a confirmation give to who calls them from Python, in a program or a notebook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from markupsafe import escape
+from optuna.trial import FrozenTrial
+
+from hpo.cli.session import printed
+from hpo.confirmation.outcome import Confirmation
+from hpo.pipeline import show
+from hpo.reporting.dashboard_sync import publish
+from hpo.reporting.export import trials_table
+from hpo.reporting.overview import CAVEATS_TITLE
+from hpo.reporting.pages import HTML
+from hpo.runtime.text import finished_of
+from hpo.study.objective import Objective
+from hpo.study.spec import StudySpec
+from hpo.study.trials import best_trials, tally, trial_config
+from trainers import TrainConfig
+from trainers.errors import InputError
+from trainers.files import write_bytes
+
+SHOWN_TRIALS = 5  # best ones, in a notebook
+
+
+@dataclass(frozen=True, repr=False)
+class Study:
+    """A study that has been searched.
+
+    Attributes:
+        spec: its definition and plan.
+        optuna: the study as Optuna has it, with all its trials.
+        output: the folder of all studies' results.
+    """
+
+    spec: StudySpec
+    optuna: optuna.Study
+    output: Path
+    storage: str | None = None
+    data_dir: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def folder(self) -> Path:
+        """Its results: best.yaml, trials.csv, report.html, ..."""
+        return self.output / self.name
+
+    @property
+    def objective(self) -> Objective:
+        """What trials are valued by, such as `ndcg@20`, on validation."""
+        return self.spec.objective
+
+    @property
+    def best_config(self) -> TrainConfig:
+        """The config of the best trial, as it was trained.
+
+        Raises:
+            InputError: no trial is complete yet.
+        """
+        return trial_config(self._best, self.spec)
+
+    @property
+    def best_value(self) -> float:
+        """The objective of the best trial; raises what `best_config` does."""
+        return float(self._best.value or 0.0)
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """A row per trial: number, state, objective, parameters, effective settings, epochs, seconds."""
+        return trials_table(self.optuna)
+
+    @property
+    def _best(self) -> FrozenTrial:
+        found = best_trials(self.optuna, 1)
+        if not found:
+            raise InputError(f"study {self.name!r} has no complete trial yet; search on")
+        return found[0]
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Bring report.md and report.html in the study's folder up to date.
+
+        Args:
+            path: where a copy of the page is written; it needs no other file, and no network.
+
+        Returns:
+            Where the page is.
+
+        Raises:
+            InputError: a folder that cannot be written, or that holds another study's results.
+        """
+        publish(self.spec, self.optuna, self.optuna._storage, self.output)
+        page = self.folder / HTML
+        if path is None:
+            return page
+        write_bytes(Path(path), page.read_bytes())
+        return Path(path)
+
+    def __repr__(self) -> str:
+        counts = tally(self.optuna.get_trials(deepcopy=False))
+        best = "no complete trial" if counts.best is None else f"best {self.objective} {counts.best:.4f}"
+        finished = finished_of(counts.finished, self.spec.search.trials, "trials")
+        return f"Study {self.name}: {finished}, {counts.pruned} pruned, {counts.failed} failed; {best}; in {self.folder}"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the same, and the best trials."""
+        best = [trial.number for trial in best_trials(self.optuna, SHOWN_TRIALS)]
+        table = self.trials.set_index("number").loc[best, [self.objective, *self.spec.space.boxes()]]
+        return f"<p>{escape(repr(self))}</p>{table.to_html()}"
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict:
+    """What confirm found; `print` shows what the command shows.
+
+    Attributes:
+        study: that was confirmed.
+        confirmed: all of it, as confirm.yaml holds it.
+    """
+
+    study: Study
+    confirmed: Confirmation
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row per method and baseline: mean and standard deviation of the metrics on test, and our lead in percent."""
+        ours, rows = self.confirmed.methods[0], []
+        for method in self.confirmed.methods:
+            row: dict[str, Any] = {"method": method.label}
+            for metric in self.confirmed.table_metrics:
+                sound = not method.failure
+                row |= {metric: method.mean(metric) if sound else None, f"sd {metric}": method.sd(metric) if sound else None}
+            rows.append(row)
+        rows += [
+            {"method": one.label} | {metric: one.metrics[metric] for metric in self.confirmed.table_metrics}
+            for one in self.confirmed.baselines
+        ]
+        table = pd.DataFrame(rows).set_index("method")
+        values = table[self.confirmed.objective].astype(float)
+        table["lead (%)"] = 100 * (values[ours.label] / values.where(values > 0) - 1)
+        return table
+
+    @property
+    def comparisons(self) -> pd.DataFrame:
+        """A row per rival: the verdict in a word; our difference in percent of the rival's mean, with its 95 % interval; p."""
+        rows = []
+        for one in self.confirmed.comparisons:
+            evidence = one.both or one.users
+            percents = [one.percent(value) for value in (one.difference, evidence.low, evidence.high)]
+            rows.append([one.rival, str(one.word), *percents, one.p if one.both else None])
+        columns = ["rival", "verdict", "difference (%)", "low (%)", "high (%)", "p"]
+        return pd.DataFrame(rows, columns=columns).set_index("rival")
+
+    @property
+    def statements(self) -> list[str]:
+        """Who wins, and the verdict on each rival, in sentences."""
+        return self.confirmed.statements()
+
+    @property
+    def caveats(self) -> list[str]:
+        """What the reader must know, in sentences."""
+        return self.confirmed.sentences()
+
+    @property
+    def winner(self) -> TrainConfig | None:
+        """The config of the winner at full epochs, whatever its loss; None where there is none, which `statements` explains."""
+        decision = self.confirmed.decision
+        return decision.finalist.config if decision.winner and decision.finalist else None
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the study's report, see `Study.report`."""
+        return self.study.report(path)
+
+    def __str__(self) -> str:
+        return printed(lambda console: show(self.confirmed, console))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """For a notebook."""
+        parts = [self.table.to_html(float_format="{:.4f}".format, na_rep="")]
+        for heading, lines in (("", self.statements), (CAVEATS_TITLE, self.caveats)):
+            listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
+            parts.append(f"{f'<p>{heading}</p>' if heading else ''}<ul>{listed}</ul>" if lines else "")
+        return "".join(parts)

@@ -1,0 +1,196 @@
+"""Losses of the user's own in search: their ranges, and what a study notes of them so that other processes find them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel
+
+from search_spaces.fields import FIELDS, FieldSpace
+from search_spaces.parameters import Choice, Parameter, Searched
+from search_spaces.spaces import SPACES
+from trainers.errors import InputError, first_line
+from trainers.losses import Loss
+from trainers.losses.own import IN_A_FILE, OWN, OwnLoss, add, check_class, check_fields, check_formula, load
+from trainers.text import shown
+from trainers.validation import SETTINGS, checked
+
+FORMS = "(low, high), (low, high, 'log') or a list of names"
+
+
+def register_loss(cls: type[Loss], ranges: Mapping[str, Any] | None = None) -> type[Loss]:
+    """Make a loss of the user's own known by its name, so that it is trained, searched and confirmed like a shipped one.
+
+    To be searched by several workers, and by the commands, its class stands in a file that they can import.
+
+    Args:
+        cls: a frozen dataclass that is derived from `trainers.losses.Loss`, with a field `name` and a formula in `rows`.
+        ranges: by field what is searched: `(low, high)`, with `"log"` behind them where the logarithm is to be drawn
+            uniformly; a list of texts for a choice; or a `search_spaces.parameters.Parameter`. Fields without a range keep
+            their default.
+
+    Returns:
+        The class.
+
+    Raises:
+        InputError: it is no such class; a name that is taken; ranges that are none, or in which the class or its formula fails.
+    """
+    name, given = check_class(cls), dict(ranges or {})
+    check_fields(cls, [*given])
+    if name in SPACES and name not in OWN:
+        raise InputError(f"loss {name!r} is the name of a space of this program; give {cls.__qualname__} another name")
+    hints = get_type_hints(cls, include_extras=True)
+    searched = {field: _parameter(f"ranges.{field}", hints.get(field), value) for field, value in given.items()}
+    for end in (0, -1):
+        point = {field: _end(parameter, end) for field, parameter in searched.items()}
+        check_formula(_built(cls, {"name": name, **point}))
+    _take(cls, searched)
+    return cls
+
+
+def _built(cls: type[Loss], fields: Mapping[str, Any]) -> Loss:
+    """A loss at an end of its ranges."""
+    where = f"loss {fields['name']} at an end of its ranges"
+    try:
+        return checked(cls, fields, where)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a class of the user's raises
+        raise InputError(f"{where}, {shown(fields)}, cannot be made: {type(error).__name__}: {first_line(error)}") from error
+
+
+def _take(cls: type[Loss], searched: Searched) -> None:
+    name = add(cls).name
+    FIELDS[name], SPACES[name] = searched, FieldSpace
+
+
+def _parameter(where: str, hint: Any, given: Any) -> Parameter | Choice:
+    if isinstance(given, Parameter | Choice):
+        return given
+    values = tuple(given) if isinstance(given, tuple | list) else ()
+    if len(values) > 1 and all(isinstance(value, str) for value in values):
+        return Choice(tuple(sorted(values)))
+    if len(values) not in (2, 3) or values[2:] not in ((), ("log",)):
+        raise InputError(f"{where}: must be {FORMS}, got {shown(given)}")
+    low, high, is_log = values[0], values[1], len(values) == 3
+    whole = (get_args(hint)[0] if get_origin(hint) is Annotated else hint) is int
+    kind = int if whole else int | float
+    if not all(isinstance(end, kind) and not isinstance(end, bool) and math.isfinite(end) for end in (low, high)):
+        raise InputError(f"{where}: must be two {'whole ' if whole else ''}numbers, low and high, got {shown(given)}")
+    if not low < high or (is_log and low <= 0):
+        rule = "low must be below high" if not low < high else "low must be above 0 for a logarithm"
+        raise InputError(f"{where}: {rule}, got {shown(given)}")
+    return Parameter(low, high, log=is_log, whole=True) if whole else Parameter(float(low), float(high), log=is_log)
+
+
+def _end(parameter: Parameter | Choice, end: int) -> Any:
+    return parameter.values[end] if isinstance(parameter, Choice) else (parameter.low, parameter.high)[end]
+
+
+class OwnLossRecord(BaseModel):
+    """A loss of the user's own, as a study notes it.
+
+    Attributes:
+        where: its class, `module:Class`.
+        code: digest of its code.
+        ranges: by field the attributes of its `Parameter`, or the values of its `Choice`.
+    """
+
+    model_config = SETTINGS | {"frozen": True}
+    name: str
+    where: str
+    code: str
+    ranges: dict[str, dict[str, Any]] = {}
+
+    def restore(self) -> None:
+        """Register it in this process, unless that has been done.
+
+        Raises:
+            InputError: its class cannot be imported, or is none any more.
+        """
+        if self.name in OWN:
+            if OWN[self.name].where != self.where:
+                raise InputError(
+                    f"loss {self.name!r} is {OWN[self.name].where} in this process, and {self.where} in the study; give one of "
+                    "them another name, or use another process"
+                )
+            return
+        if self.where.partition(":")[0] == "__main__" or "<locals>" in self.where:
+            raise InputError(
+                f"loss {self.name!r} is defined in a notebook or script, which this process cannot import; {IN_A_FILE}; or "
+                "work on with it where it is defined"
+            )
+        cls = load(self.name, self.where)
+        if self.name in OWN:  # its module registers it
+            return
+        if check_class(cls) != self.name:
+            raise InputError(f"loss {self.name!r} is {self.where} in the study, and that class is now called otherwise")
+        try:
+            searched = {field: _restored(given) for field, given in self.ranges.items()}
+        except (LookupError, TypeError, ValueError) as error:
+            raise InputError(f"loss {self.name!r}: the ranges that the study notes are damaged ({first_line(error)})") from None
+        _take(cls, searched)
+
+    def check_code(self) -> None:
+        """Whether its code is here what it is in the study.
+
+        Raises:
+            InputError: it has changed.
+        """
+        if (now := OWN[self.name].code) != self.code:
+            raise InputError(code_changed(self.name, self.code, now))
+
+
+def restore(losses: object, where: str, remedy: str) -> None:
+    """Register what is noted of losses of the user's own, as plain data; None: nothing.
+
+    Raises:
+        InputError: it is damaged, or a class cannot be imported.
+    """
+    if losses is None:
+        return
+    try:
+        records = checked(tuple[OwnLossRecord, ...], losses, f"{where}: losses")
+    except InputError as error:
+        raise InputError(f"{error}; {remedy}") from None
+    for record in records:
+        try:
+            record.restore()
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+
+
+def code_changed(name: str, before: str, now: str) -> str:
+    """That a study has searched with other code."""
+    return (
+        f"the code of loss {name!r} ({OWN[name].where if name in OWN else 'its class'}) has changed since (digest was "
+        f"{before[:12]}, now {now[:12]}): trials of different losses are not to be mixed; restore the code"
+    )
+
+
+def recorded(names: Iterable[str]) -> tuple[OwnLossRecord, ...]:
+    """What is to be noted of losses by name, each once; nothing of those of this program."""
+    return tuple(_record(OWN[name]) for name in dict.fromkeys(names) if name in OWN)
+
+
+def _record(own: OwnLoss) -> OwnLossRecord:
+    ranges = {field: _plain(parameter) for field, parameter in FIELDS[own.name].items()}
+    return OwnLossRecord(name=own.name, where=own.where, code=own.code, ranges=ranges)
+
+
+def _plain(parameter: Parameter | Choice) -> dict[str, Any]:
+    if isinstance(parameter, Choice):
+        return {"values": list(parameter.values)}
+    fields = asdict(parameter)
+    limits = fields.pop("limits")
+    return fields | {"limits": [None if math.isinf(end) else end for end in limits]}  # JSON has no infinity
+
+
+def _restored(given: Mapping[str, Any]) -> Parameter | Choice:
+    if "values" in given:
+        return Choice(tuple(given["values"]))
+    ends = zip(given["limits"], (-math.inf, math.inf), strict=True)
+    return Parameter(**{**given, "limits": tuple(none if end is None else end for end, none in ends)})

@@ -1,0 +1,32 @@
+"""What README and tutorial quote of a verdict is what the program says today, but for names and figures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDING = ROOT / "tests" / "hpo" / "confirmation" / "wording.txt"  # each sentence once, as the program says it
+SPOKEN = re.compile(r"^(- )?(the winner is|the highest|[A-Z]{3} |MML tuned|a method that)")
+LOSS = r"\b[A-Z]{3}\b( tuned| published| with settings for yelp2018)?"
+
+
+def masked(line: str) -> str:
+    """A sentence without what differs from study to study: names of methods, how many there are, figures."""
+    line = line.removeprefix("- ").removesuffix("; it is not compared at all")
+    line = re.sub(rf"{LOSS}(, {LOSS})*( and {LOSS})*", "METHODS", line)
+    line = re.sub(r"\b\w+_(mml|ccl|bsl)\b", "STUDY", line)
+    line = re.sub(r"(?<!@)[+-]?\d*\.?\d+\b", "#", line).replace("p < #", "p #")
+    line = re.sub(r"#((, #)*( and |, )#)+", "#", line)
+    return re.sub(r"\b(is|are)\b", "IS", re.sub(r"\b(its|their)\b", "ITS", line))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_quoted_sentences_are_said_today(page):
+    said = {masked(line.partition(": ")[2]) for line in WORDING.read_text(encoding="utf-8").splitlines()}
+    blocks = re.findall(r"^```text\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    quoted = [line for block in blocks for line in block.splitlines() if SPOKEN.match(line)]
+    assert len(quoted) > 7
+    assert [line for line in quoted if masked(line) not in said] == []

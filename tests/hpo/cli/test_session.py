@@ -1,0 +1,24 @@
+"""What a call from Python says."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpo.cli.session import as_arguments, in_words_of_python
+from hpo.runtime.process import SearchFailed
+from trainers import InputError
+
+
+def test_arguments_stand_for_flags():
+    said = "give another --output or --study-name, or fewer --confirm-seeds; the same command continues; --nthreads is Dask's"
+    assert as_arguments(said) == (
+        "give another output or name=..., or fewer seeds; the same call continues; --nthreads is Dask's"
+    )
+
+
+@pytest.mark.parametrize("error", [InputError, SearchFailed])
+def test_errors_stay_what_they_are(error: type[Exception]):
+    with pytest.raises(error, match=r"give more timeout$"), in_words_of_python():
+        raise error("give more --timeout")
+    with pytest.raises(KeyError), in_words_of_python():
+        raise KeyError("--timeout")

@@ -1,0 +1,99 @@
+"""compare.yaml is read as it was written or refused; compare.html shows all of it, and runs nothing that a name brings."""
+
+from __future__ import annotations
+
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpo.comparison.outcome import COLUMNS, Compared, compared
+from hpo.comparison.page import intervals, page
+from hpo.comparison.sides import RunFigures, Side, in_order
+from trainers.errors import InputError
+from trainers.yaml_files import sealed
+
+USERS = pd.Index([str(user) for user in range(40)], dtype=object)
+EVIL = "<script>alert(1)</script>"
+
+
+def side(label: str, *lifts: float, users: pd.Index = USERS) -> Side:
+    runs = []
+    for seed, lift in enumerate(lifts, start=1):
+        rng = np.random.default_rng(seed)
+        values = (users.astype(int).to_numpy() % 7) / 10 + lift + rng.normal(0.0, 0.01, len(users))
+        runs.append(
+            RunFigures(str(seed), pd.DataFrame({"ndcg@20": values, "recall@20": 2 * values}, index=users), Path("a.csv"))
+        )
+    return Side(label, "metrics", [runs])
+
+
+@pytest.fixture
+def outcome() -> Compared:
+    return compared([side("A", 0.1, 0.101), side(EVIL, 0.0, 0.001), side("one", 0.05)], "ndcg@20")
+
+
+def test_it_is_read_as_it_was_written(outcome: Compared, tmp_path: Path):
+    again = Compared.read(outcome.write(tmp_path))
+    assert (again.rows(), again.comparisons, again.statements()) == (outcome.rows(), outcome.comparisons, outcome.statements())
+    assert [*again.in_words.statements] == outcome.statements()
+
+
+def test_an_edited_file_is_refused_and_a_forged_one_too(outcome: Compared, tmp_path: Path):
+    path = outcome.write(tmp_path)
+    text = path.read_text()
+    path.write_text(text.replace("users: 40", "users: 41", 1))
+    with pytest.raises(InputError, match="does not match its checksum"):
+        Compared.read(path)
+    body = text.rpartition("# SHA-256")[0]
+    path.write_text(sealed(body.replace("    ndcg@20:\n", "    ndcg@10:\n", 1)))
+    with pytest.raises(InputError, match="its parts do not fit together"):
+        Compared.read(path)
+
+
+def test_the_page_shows_all_and_escapes_names(outcome: Compared):
+    html = page(outcome)
+    assert EVIL not in html
+    text = unescape(html)
+    for row in (*outcome.rows(), *outcome.comparison_rows(), [*outcome.statements()], [*outcome.sentences()]):
+        assert all(f">{cell}<" in text for cell in row)
+    assert [len(row) for row in outcome.comparison_rows()] == [len(COLUMNS)] * 3
+
+
+def test_intervals_are_those_of_the_verdict(outcome: Compared):
+    drawn = {trace.name: trace for trace in intervals(outcome).figure.data}
+    assert set(drawn) == {"better", "no verdict"}
+    (first,) = (one for one in outcome.comparisons if one.both is not None)
+    better = drawn["better"]
+    assert better.x[0] == pytest.approx(100 * first.difference / first.base)
+    assert better.x[0] + better.error_x.array[0] == pytest.approx(100 * first.both.high / first.base)
+
+
+def test_the_order_of_users_in_a_file_changes_nothing(outcome: Compared):
+    shuffled = [side(label, *lifts) for label, lifts in (("A", (0.1, 0.101)), (EVIL, (0.0, 0.001)), ("one", (0.05,)))]
+    for run in shuffled[0].runs:
+        object.__setattr__(run, "users", run.users.sample(frac=1.0, random_state=5))
+    assert compared(shuffled, "ndcg@20").comparisons == outcome.comparisons
+
+
+def test_means_below_nothing_keep_their_sign():
+    """As those of a column with the negative of an error."""
+    found = compared([side("A", -2.0, -2.001), side("B", -3.0, -3.001)], "ndcg@20", baseline="B")
+    assert found.statements()[1].startswith("A is better than B: ndcg@20 +36.9")
+    assert found.rows()[0][-1].startswith("+36.9")
+    assert intervals(found).figure.data[0].x[0] > 0
+
+
+def test_users_in_order():
+    assert [*in_order(pd.Index(["10", "9", "007", "7"]))] == ["007", "7", "9", "10"]
+    assert [*in_order(pd.Index(["b", "10", "9"]))] == ["10", "9", "b"]
+
+
+def test_figures_of_the_users_in_common_alone():
+    fewer = side("B", 0.0, 0.001, users=USERS[4:])
+    found = compared([side("A", 0.1, 0.101), fewer], "ndcg@20")
+    assert (found.users, [method.users for method in found.methods]) == (36, [40, 36])
+    whole = compared([side("A", 0.1, 0.101), side("B", 0.0, 0.001)], "ndcg@20")
+    assert found.methods[0].mean("ndcg@20") != whole.methods[0].mean("ndcg@20")

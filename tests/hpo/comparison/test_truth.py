@@ -1,0 +1,58 @@
+"""Lists of any program get the product's own figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpo.comparison.files import read_side
+from hpo.comparison.truth import read_truth
+from trainers import Interactions
+from trainers.data.readers.layout import Layout
+from trainers.metrics.accuracy import evaluate_lists
+from trainers.metrics.definitions import METRICS, metrics_at
+
+N_USERS, N_ITEMS, K = 30, 25, 8
+
+
+@pytest.mark.parametrize("order", ["rank", "score", "both"])
+def test_the_figures_are_those_of_the_product(order: str, tmp_path: Path):
+    """Random lists and held-out items; rows in any order; ids as text; items beyond the truth, and longer lists than k."""
+    rng = np.random.default_rng(2)
+    lists = np.array([rng.permutation(N_ITEMS)[: K + 2] for _ in range(N_USERS)])
+    user, item = np.divmod(rng.permutation(N_USERS * N_ITEMS)[:90], N_ITEMS)
+    held_out = Interactions.from_pairs(user, item, N_USERS, N_ITEMS)
+    rows = pd.DataFrame({"user": np.repeat(np.arange(N_USERS), K + 2), "item": lists.ravel()})
+    rows["rank"] = np.tile(np.arange(K + 2), N_USERS)
+    rows["score"] = -0.5 * rows["rank"] if order == "score" else 0.0
+    rows = rows.drop(columns={"rank": "score", "score": "rank", "both": []}[order]).sample(frac=1.0, random_state=3)
+    pd.DataFrame({"user": user, "item": item}).map("i{}".format).to_csv(tmp_path / "t.csv", index=False)
+    rows.assign(user=rows["user"].map("i{}".format), item=rows["item"].map("i{}".format)).to_csv(
+        tmp_path / "r.csv", index=False
+    )
+    asked = metrics_at(METRICS, [K, 3])
+    found = read_side("x", [tmp_path / "r.csv"], read_truth(tmp_path / "t.csv", Layout()), asked).runs[0].users
+    wanted = evaluate_lists(lists[np.flatnonzero(held_out.per_user)], held_out=held_out, metrics=[*map(str, asked)])
+    wanted.index = pd.Index([f"i{one}" for one in wanted.index], dtype=object)
+    pd.testing.assert_frame_equal(found.sort_index(), wanted.sort_index(), check_names=False, check_index_type=False)
+
+
+def test_a_user_without_a_list_counts_nothing_and_pairs_count_once(tmp_path: Path):
+    (tmp_path / "t.csv").write_text("user,item\na,1\na,1\nb,2\n")
+    (tmp_path / "r.csv").write_text("user,item,rank\na,1,1\nc,1,1\n")
+    truth = read_truth(tmp_path / "t.csv", Layout())
+    assert "2 held-out items of 2 users; 1 repeated pairs count once" in truth.said
+    side = read_side("x", [tmp_path / "r.csv"], truth, metrics_at(["ndcg@1"]))
+    assert side.runs[0].users["ndcg@1"].to_dict() == {"a": 1.0, "b": 0.0}
+    assert {str(caveat.kind): caveat.facts["most"] for caveat in side.caveats} == {"users unserved": 1, "users unknown": 1}
+
+
+def test_truth_in_any_layout_of_a_data_file(tmp_path: Path):
+    (tmp_path / "t.txt").write_text("0 5 7\n1 6\n")
+    assert [*read_truth(tmp_path / "t.txt", Layout()).users] == ["0", "1"]
+    (tmp_path / "t.dat").write_text("x::5::u\ny::6::v\n")
+    layout = Layout.model_validate({"columns": {"user": 2, "item": 0}, "header": False})
+    assert [*read_truth(tmp_path / "t.dat", layout).users] == ["u", "v"]

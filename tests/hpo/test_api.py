@@ -1,0 +1,269 @@
+"""Search and confirm from Python: what the commands do, with objects in place of files, and the process as it was before."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+import torch
+
+from hpo import confirm as confirm_command
+from hpo import report
+from hpo.api import Dataset, confirm, load_study, search
+from hpo.reporting.export import ExportedConfig
+from hpo.study.trials import tally
+from trainers import InputError
+
+from .conftest import Place
+
+SETTINGS: dict[str, Any] = {  # of the tiny study, as Python has them
+    "config": {
+        "encoder": {"name": "mf", "dim": 8},
+        "negatives": {"name": "uniform", "count": 7},
+        "learning_rate": 0.01,
+        "batch_size": 64,
+    },
+    "search": {"epochs": 3, "starts": 0},
+    "confirm": {"top": 1, "select_seeds": 1, "seeds": 2, "epochs": 2},
+    "space": {"name": "ccl"},
+    "rivals": [],
+}
+
+
+def table(n_users: int = 48, seed: int = 3) -> pd.DataFrame:
+    """Each user's items from the first to the last; even users like even items."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (f"user {user}", int(item), 1000 * user + at)
+        for user in range(n_users)
+        for at, item in enumerate(rng.permutation(np.arange(user % 2, 40, 2))[:12])
+    ]
+    return pd.DataFrame(rows, columns=["who", "what", "when"])
+
+
+def dataset(frame: pd.DataFrame | None = None, **options: Any) -> Dataset:
+    frame = table() if frame is None else frame
+    return Dataset.from_frame(frame, user="who", item="what", time="when", name="visits", **options)
+
+
+def state() -> list[object]:
+    """What of a process others rely on."""
+    loggers = [logging.getLogger(name) for name in ("hpo", "trainers", "optuna", "optuna.storages._rdb.storage")]
+    return [
+        *(signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)),
+        *((logger.level, logger.handlers[:], logger.propagate) for logger in (*loggers, logging.root)),
+        numba.get_num_threads(),
+        torch.get_num_threads(),
+    ]
+
+
+def without_durations(text: str) -> str:
+    return re.sub(r"(?:about )?\d+ (?:s|min)\b", "DURATION", text)
+
+
+def test_a_search_is_that_of_the_command(place: Place, capsys: pytest.CaptureFixture[str]):
+    assert place.run("--search-only") == 0
+    printed = capsys.readouterr().out
+    before = state()
+    study = search(place.study, output=place.root / "python", data_dir=str(place.root / "data"))
+    assert state() == before
+    mine = capsys.readouterr().out
+    assert without_durations(mine).replace("/python/", "/out/") == without_durations(printed).partition("look closer")[0]
+    theirs = load_study(place.study, output=place.output)
+    columns = ["number", "state", "ndcg@20", "margins", "weights", "epochs_trained"]
+    assert study.trials[columns].astype(str).equals(theirs.trials[columns].astype(str))
+    assert study.best_config == ExportedConfig.read(place.output / "tiny_mml" / "best.yaml").config
+    assert study.best_value == study.trials["ndcg@20"].max() == study.optuna.best_value
+    assert repr(study).startswith("Study tiny_mml: 4 of 4 trials finished, ")
+    assert f"<p>{repr(study)[:20]}" in study._repr_html_()
+    assert study.report(place.root / "page.html").read_text() == (study.folder / "report.html").read_text()
+
+
+def test_nothing_is_printed_without_progress(place: Place, capfd: pytest.CaptureFixture[str]):
+    study = search(place.study, output=place.output, data_dir=str(place.root / "data"), trials=1, progress=False)
+    confirm(study, top=1, select_seeds=1, seeds=1, epochs=1, progress=False)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.confirmed
+def test_a_confirmation_is_that_of_the_command(place: Place, capsys: pytest.CaptureFixture[str]):
+    before = state()
+    verdict = confirm("tiny_mml", output=place.output, data_dir=str(place.root / "data"))
+    assert state() == before
+    printed = capsys.readouterr().out
+    assert confirm_command.main(["--study", "tiny_mml", *place.where]) == 0
+    assert capsys.readouterr().out == printed, "runs are kept, and the verdict is the same"
+    assert str(verdict) in printed
+    assert repr(verdict) == str(verdict)
+    outcome = verdict.confirmed
+    assert verdict.statements == outcome.statements()
+    assert verdict.caveats == outcome.sentences()
+    ours = outcome.methods[0]
+    assert verdict.table.loc[ours.label, "ndcg@20"] == ours.mean("ndcg@20")
+    assert verdict.table.index.tolist() == [*(one.label for one in outcome.methods), *(one.label for one in outcome.baselines)]
+    first = outcome.comparisons[0]
+    row = verdict.comparisons.loc[first.rival]
+    assert row["verdict"] == first.word
+    assert row["difference (%)"] == pytest.approx(100 * (verdict.table["ndcg@20"][ours.label] / first.base - 1))
+    assert row["low (%)"] < row["difference (%)"] < row["high (%)"]
+    assert row["p"] == first.p
+    html = verdict._repr_html_()
+    assert all(label in html for label in verdict.table.index)
+    assert str(verdict.report()) == str(place.output / "tiny_mml" / "report.html")
+    winner = place.output / "tiny_mml" / "winner.yaml"
+    assert (verdict.winner is None) == (not winner.exists())
+    if verdict.winner is not None:
+        assert verdict.winner == ExportedConfig.read(winner).config
+
+
+def test_a_table_in_memory_is_kept_for_commands(place: Place, monkeypatch: pytest.MonkeyPatch):
+    study = search(dataset=dataset(), name="mine", trials=2, output=place.output, progress=False, **SETTINGS)
+    assert study.spec.dataset == str(study.folder / "visits.npz")
+    assert (study.spec.search.epochs, study.spec.objective) == (3, "ndcg@20")
+    again = search(dataset=dataset(), name="mine", trials=3, output=place.output, progress=False, **SETTINGS)
+    assert tally(again.optuna.trials).finished == 3
+    monkeypatch.chdir(place.root)
+    assert confirm_command.main(["--study", "mine", "--output", str(place.output)]) == 0
+    moved = place.output.rename(place.root / "moved")
+    verdict = confirm("mine", output=moved, progress=False)
+    assert verdict.confirmed.data.facts.read == ("read 576 rows of a table: user=who, item=what, time=when",)
+    assert report.main(["--study", "mine", "--output", str(moved)]) == 0
+
+
+def test_a_table_that_has_changed_is_refused(place: Place):
+    search(dataset=dataset(), name="mine", trials=1, output=place.output, progress=False, **SETTINGS)
+    kept = (place.output / "mine" / "visits.npz").read_bytes()
+    of_train, of_test = table(), table()
+    of_train.loc[0, "what"] = 38
+    of_test.loc[11, "what"] = 38
+    for changed, words in ((of_train, "checksum: was "), (of_test, "holds the table of then")):
+        with pytest.raises(InputError, match=words) as refused:
+            search(dataset=dataset(changed), name="mine", trials=2, output=place.output, progress=False, **SETTINGS)
+        assert "another name with name=" in str(refused.value)
+        assert "--" not in str(refused.value)
+    assert (place.output / "mine" / "visits.npz").read_bytes() == kept
+    search(dataset=dataset(of_test), name="other", trials=1, output=place.output, progress=False, **SETTINGS)
+
+
+def test_what_is_left_open_is_as_a_drafted_study_has_it(place: Place):
+    asked = {"output": place.output, "engine": "torch", "progress": False, "epochs": 1, "trials": 1}
+    study = search(dataset=dataset(), space="ccl", name="mine", config={"batch_size": 32}, **asked)
+    spec = study.spec
+    assert (spec.space.name, spec.space.also) == ("ccl", ("learning_rate",))
+    assert (spec.config["batch_size"], spec.config["schedule"]) == (32, "linear")
+    assert spec.rivals == ("bsl", "sl"), "but for the loss itself"
+    assert spec.objective == "ndcg@20"
+    assert study.best_config.encoder.init_std == 0.1
+
+
+def test_keys_replace_those_of_a_study(place: Place):
+    study = search(
+        "demo_mml",
+        space="ccl",
+        name="mine",
+        confirm={"seeds": 4},
+        rivals=["bpr"],
+        trials=1,
+        epochs=1,
+        engine="torch",
+        output=place.output,
+        progress=False,
+    )
+    assert (study.spec.space.name, study.spec.confirm.seeds, study.spec.confirm.top) == ("ccl", 4, 3)
+    assert study.spec.config["encoder"] == {"name": "mf", "dim": 32}
+
+
+def test_a_mapping_is_a_study_file(place: Place):
+    content = {**SETTINGS, "dataset": str(place.root / "data" / "tiny")}
+    study = search(content, name="mine", trials=1, output=place.output, progress=False)
+    assert study.best_config.loss.name == "ccl"
+
+
+BAD: dict[str, tuple[Callable[[Place], Any], str]] = {
+    "an unknown argument": (lambda place: search("demo_mml", trails=3), "unknown key 'trails'; did you mean 'trials'?"),
+    "no trials": (lambda place: search("demo_mml", trials=0), r"search\(\): trials: .* greater than or equal to 1, got 0"),
+    "an unknown study": (lambda place: search("demo_mlm"), "unknown study 'demo_mlm'; did you mean 'demo_mml'?"),
+    "no study": (lambda place: search(), "a search needs a study"),
+    "no name": (lambda place: search(dataset="demo", space="mml"), "needs a name, .* such as name='mine'"),
+    "no space": (lambda place: search(dataset="demo", name="a"), "study a: needs a space"),
+    "a name that climbs": (lambda place: search(dataset=dataset(), space="mml", name="../a"), "a study's name has letters"),
+    "no study at all": (lambda place: search(3), "a study is the name of a shipped one, a file, or a mapping"),  # type: ignore[arg-type]
+    "an unknown space": (lambda place: search(dataset=dataset(), space="mmm", name="a"), "unknown space 'mmm'"),
+    "a bare table": (lambda place: search(dataset=table(), space="mml", name="a"), r"needs to be told its columns: Dataset\.f"),  # type: ignore[arg-type]
+    "options twice": (
+        lambda place: search(dataset=dataset(), data={"k_core": 2}, space="mml", name="a"),
+        "give Dataset.from_frame those of data",
+    ),
+    "a rival as text": (lambda place: search("demo_mml", rivals="ccl"), r"rivals: must be a list, .* write \['ccl'\]"),
+    "sqlite for two": (
+        lambda place: search("demo_mml", workers=2, storage=f"sqlite:///{place.root}/a.db"),
+        "SQLite may give a queued trial to two workers",
+    ),
+    "an unknown engine": (lambda place: search("demo_mml", engine="nomba"), "did you mean 'numba'?"),
+    "confirm of none": (
+        lambda place: confirm("demo_mml", output=place.output),
+        "no journal|nothing has been run|does not exist",
+    ),
+    "confirm with trials": (lambda place: confirm("demo_mml", trials=3), r"confirm\(\): unknown key 'trials'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_message_and_nothing_is_written(place: Place, case: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(place.root)
+    before = {*place.root.rglob("*")}
+    call, message = BAD[case]
+    with pytest.raises(InputError, match=message):
+        call(place)
+    assert {*place.root.rglob("*")} == before
+
+
+def test_where_a_study_is_is_known_from_it(place: Place):
+    study = search(place.study, output=place.output, data_dir=str(place.root / "data"), trials=1, progress=False)
+    with pytest.raises(InputError, match="'output' is known from the study"):
+        confirm(study, output=place.root)
+
+
+def test_ctrl_c_keeps_what_is_finished_and_the_same_call_continues(place: Place):
+    asked: dict[str, Any] = {"output": place.output, "data_dir": str(place.root / "data"), "progress": False}
+    before, at = state(), threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    at.start()
+    with pytest.raises(KeyboardInterrupt, match=r"what is finished is kept, .*; the same call continues"):
+        search(place.study, trials=100_000, **asked)
+    assert state() == before
+    optuna_study = load_study("tiny_mml", output=place.output).optuna
+    finished = tally(optuna_study.trials).finished
+    assert not tally(optuna_study.trials).running
+    study = search(place.study, trials=finished + 1, **asked)
+    assert tally(study.optuna.trials).finished == finished + 1
+
+
+def test_another_thread_may_search_too(place: Place):
+    """Of web servers and dashboards; Python gives no handlers of signals there."""
+    found: list[Any] = []
+
+    def work() -> None:
+        found.append(search(place.study, trials=1, output=place.output, data_dir=str(place.root / "data"), progress=False))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found[0].best_value > 0
+
+
+def test_messages_go_where_the_program_logs_to(place: Place, caplog: pytest.LogCaptureFixture):
+    """Here pytest is the program, whose handlers stand at the root."""
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    search(place.study, trials=1, output=place.output, data_dir=str(place.root / "data"))
+    assert "A new study created" not in caplog.text
+    assert optuna.logging.get_verbosity() == optuna.logging.INFO

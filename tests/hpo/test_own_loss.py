@@ -1,0 +1,190 @@
+"""A loss of the user's own, searched and confirmed like a shipped one; a change of its code is noticed."""
+
+from __future__ import annotations
+
+import importlib
+import linecache
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpo import confirm as confirm_command
+from hpo import report, studies, train
+from hpo.api import confirm, register_loss, search
+from hpo.reporting.export import ExportedConfig
+from hpo.runs.store import RunKey
+from hpo.search.processes import SearchJob
+from hpo.study.spec import load_spec
+from hpo.study.workspace import Workspace
+from search_spaces import SPACES
+from search_spaces.fields import FIELDS
+from trainers import InputError, Interactions, TrainConfig
+from trainers.checkpoints import training_key
+from trainers.engines import choose_engine
+from trainers.losses import LOSSES
+from trainers.losses.own import OWN
+
+from .conftest import Place
+from .outcomes import labels
+
+SOURCE = """\
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from trainers.losses import Loss, Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Soft(Loss):
+    name: Literal["soft"] = "soft"
+    temperature: float
+
+    def rows(self, scores: Scores) -> torch.Tensor:
+        return torch.nn.functional.softplus((scores.negative - scores.positive[:, None]) / self.temperature).mean(1)
+"""
+CONFIG = {"loss": {"name": "soft", "temperature": 0.2}}
+
+
+class Own:
+    """The loss's file, and the process that has imported it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "my_loss.py"
+        self.write(SOURCE)
+
+    def write(self, source: str) -> None:
+        self.file.write_text(source)
+        self.forget()
+
+    def forget(self) -> None:
+        """As a new process would have it."""
+        sys.modules.pop("my_loss", None)
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        for table in (LOSSES, OWN, FIELDS, SPACES):
+            table.pop("soft", None)  # type: ignore[attr-defined]
+
+    def register(self) -> None:
+        register_loss(importlib.import_module("my_loss").Soft, ranges={"temperature": (0.05, 1.0, "log")})
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Own]:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    loss = Own(tmp_path)
+    yield loss
+    loss.forget()
+
+
+def arguments(place: Place, **more: Any) -> dict[str, Any]:
+    """Of a search of the tiny study with the loss in the place of MML."""
+    where = {"output": place.output, "data_dir": str(place.root / "data"), "progress": False}
+    return {"space": {"name": "soft"}, "name": "mine", "trials": 2, "epochs": 2, "rivals": ["bpr"], **where, **more}
+
+
+def searched(place: Place, own: Own) -> None:
+    own.register()
+    study = search(place.study, **arguments(place))
+    assert study.best_config.loss.name == "soft"
+
+
+def test_it_is_searched_and_confirmed_and_commands_import_it(place: Place, own: Own, capsys: pytest.CaptureFixture[str]):
+    searched(place, own)
+    own.forget()
+    verdict_of_command = confirm_command.main(["--study", "mine", *place.where, "--top", "1", "--confirm-epochs", "2"])
+    assert verdict_of_command == 0
+    assert "soft" in OWN, "the command has imported it"
+    verdict = confirm("mine", output=place.output, data_dir=str(place.root / "data"), top=1, epochs=2, progress=False)
+    assert labels(verdict.confirmed)[:2] == ["Soft tuned", "BPR with settings for yelp2018"]
+    own.forget()
+    best = place.output / "mine" / "best.yaml"
+    assert train.main([str(best), "--data-dir", str(place.root / "data")]) == 0
+    own.forget()
+    assert ExportedConfig.read(best).config.loss.name == "soft"
+    assert report.main(["--study", "mine", "--output", str(place.output)]) == 0
+
+
+def test_it_is_a_rival_like_another(place: Place, own: Own):
+    own.register()
+    study = search(place.study, **arguments(place, space=None, name="tiny_mml", rivals=["soft"], tune_rivals=True))
+    own.forget()
+    verdict = confirm(study, top=1, select_seeds=1, seeds=1, epochs=2, progress=False)
+    assert "Soft tuned" in labels(verdict.confirmed)
+    assert (study.folder / "best-soft.yaml").exists()
+    again = confirm(study, top=1, select_seeds=1, seeds=1, epochs=2, rival_seeds={"soft": 1}, progress=False)
+    assert again.table.equals(verdict.table)
+
+
+def test_a_command_that_cannot_import_it_says_so(place: Place, own: Own, fails: Callable[[int], str]):
+    searched(place, own)
+    own.forget()
+    own.file.unlink()
+    message = fails(report.main(["--study", "mine", "--output", str(place.output)]))
+    assert message.startswith("error: study 'mine': loss 'soft' is class Soft of module my_loss, which cannot be imported here")
+    assert "run this in the folder of my_loss.py" in message
+    assert studies.main(["list", "--output", str(place.output)]) == 0, "the others are listed all the same"
+
+
+def test_changed_code_is_refused_and_read_all_the_same(place: Place, own: Own, fails: Callable[[int], str]):
+    searched(place, own)
+    own.write(SOURCE.replace(".mean(1)", ".sum(1)"))
+    own.register()
+    with pytest.raises(InputError, match=r"study 'mine' exists, and the code of loss 'soft' .* has changed since") as refused:
+        search(place.study, **arguments(place, trials=3))
+    assert "restore the code, or give this one another name with name=" in str(refused.value)
+    message = fails(confirm_command.main(["--study", "mine", *place.where]))
+    assert "study 'mine' cannot go on: the code of loss 'soft' (my_loss:Soft) has changed since" in message
+    assert report.main(["--study", "mine", "--output", str(place.output)]) == 0
+    search(place.study, **arguments(place, name="other"))
+    own.write(SOURCE.replace("import torch\n", "import torch  # with a comment\n"))
+    own.register()
+    search(place.study, **arguments(place, trials=3))
+
+
+def test_finished_runs_and_checkpoints_of_other_code_are_not_taken(place: Place, own: Own):
+    own.register()
+    keys = [key_of_a_run(), key_of_a_run()]
+    own.write(SOURCE.replace(".mean(1)", ".sum(1)"))
+    own.register()
+    keys.append(key_of_a_run())
+    assert keys[0] == keys[1]
+    assert all(one != other for one, other in zip(keys[0], keys[2], strict=True))
+
+
+def key_of_a_run() -> tuple[str, Any]:
+    config = TrainConfig.from_dict(CONFIG)
+    seen = Interactions.from_pairs(np.arange(2), np.arange(2), 2, 2)
+    choice = choose_engine(config, "torch", "cpu")
+    run = RunKey(config, seen.checksum, seen.checksum, "torch", "cpu", ("ndcg@20", "recall@20"))
+    return run.digest(), training_key(config, seen, seen, choice)["code"]
+
+
+def test_the_key_of_a_shipped_loss_has_no_code():
+    config = TrainConfig.from_dict({"loss": {"name": "bpr"}})
+    assert "code" not in RunKey(config, "a", "b", "torch", "cpu", ("ndcg@20",)).parts()
+
+
+def test_a_worker_that_finds_other_code_does_not_start(place: Place, own: Own):
+    """The file was edited after the parent has imported it."""
+    own.register()
+    spec = load_spec(str(place.study), "mine").override({"space": {"name": "soft"}, "rivals": ()})
+    work = Workspace.open(spec, place.output, str(place.root / "data"), "torch", "cpu", rivals=())
+    job = SearchJob(work, str(place.output / "journal.log"))
+    own.write(SOURCE.replace(".mean(1)", ".sum(1)"))
+    with pytest.raises(InputError, match=r"the code of loss 'soft' .* has changed since"):
+        job.run(None, None)  # type: ignore[arg-type]  # it is refused before
+
+
+def test_workers_cannot_have_what_only_a_notebook_has(place: Place, own: Own):
+    own.register()
+    OWN["soft"] = type(OWN["soft"])("soft", "__main__:Soft", "code")
+    with pytest.raises(InputError, match="defined in a notebook or script, which no worker process can import"):
+        search(place.study, **arguments(place, workers=2))
+    assert not place.output.exists()

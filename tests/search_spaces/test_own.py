@@ -1,0 +1,199 @@
+"""Losses of the user's own: what may be registered, and what is noted of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from search_spaces import SPACES, register_loss
+from search_spaces.fields import FIELDS
+from search_spaces.own import OwnLossRecord, recorded
+from search_spaces.parameters import Parameter
+from trainers import InputError, TrainConfig
+from trainers.losses import LOSSES, Loss, Scores
+from trainers.losses.own import OWN
+from trainers.train import train
+
+from ..conftest import KnownAnswer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Soft(Loss):
+    """A softened pairwise hinge."""
+
+    name: Literal["soft"] = "soft"
+    temperature: float
+    power: int = 1
+    mode: Literal["mean", "sum"] = "mean"
+
+    def rows(self, scores: Scores) -> torch.Tensor:
+        gaps = torch.nn.functional.softplus((scores.negative - scores.positive[:, None]) / self.temperature) ** self.power
+        return gaps.mean(1) if self.mode == "mean" else gaps.sum(1)
+
+
+RANGES: dict[str, Any] = {"temperature": (0.05, 1.0, "log"), "power": (1, 3), "mode": ["sum", "mean"]}
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """The tables are as they were, after each test."""
+    before = [(table, dict(table)) for table in (LOSSES, OWN, FIELDS, SPACES)]
+    yield
+    for table, content in before:
+        table.clear()
+        table.update(content)  # type: ignore[arg-type]
+
+
+def test_it_is_a_loss_and_a_space_like_the_others(parity: KnownAnswer):
+    assert register_loss(Soft, ranges=RANGES) is Soft
+    assert register_loss(Soft, ranges=RANGES) is Soft, "again"
+    boxes = SPACES["soft"](name="soft").boxes()
+    assert boxes == {
+        "temperature": FloatDistribution(0.05, 1.0, log=True),
+        "power": IntDistribution(1, 3),
+        "mode": CategoricalDistribution(("mean", "sum")),
+    }
+    space = SPACES["soft"](name="soft", ranges={"temperature": (0.1, 0.2)})
+    config = space.config({"temperature": 0.1, "power": 2, "mode": "sum"}, {"learning_rate": 0.05, "epochs": 40})
+    assert TrainConfig.from_dict(config.to_dict()) == config
+    assert space.params(config) == {"temperature": 0.1, "power": 2, "mode": "sum"}
+    trained = train(config.replace(encoder={"name": "mf", "dim": 8}, batch_size=128), parity.seen, parity.held_out).finish()
+    assert trained.metrics is not None
+    assert trained.metrics["recall@20"] > 0.5
+    with pytest.raises(InputError, match=r"loss: unknown key 'temprature'; did you mean 'temperature'\?"):
+        TrainConfig.from_dict({"loss": {"name": "soft", "temprature": 1.0}})
+    with pytest.raises(InputError, match=r"loss\.mode: "):
+        TrainConfig.from_dict({"loss": {"name": "soft", "temperature": 1.0, "mode": "max"}})
+
+
+def made(**members: Any) -> type[Loss]:
+    """A loss class with other members."""
+    annotations = members.pop("__annotations__", {"name": str, "width": float})
+    given = {"name": "made", "rows": lambda self, scores: scores.negative.sum(1) * self.width, **members}
+    cls = type("Made", (Loss,), {"__annotations__": annotations, "__module__": __name__, **given})
+    return dataclass(frozen=True, kw_only=True)(cls)
+
+
+class NoDataclass(Loss):
+    name = "none"
+
+    def rows(self, scores: Scores) -> torch.Tensor:
+        return scores.positive
+
+
+@dataclass
+class NotFrozen(NoDataclass):
+    name: str = "thawed"
+
+
+@dataclass(frozen=True)
+class NoFormula(Loss):
+    name: str = "blank"
+
+
+WIDTH = {"width": (0.1, 1.0)}
+REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "no class": (3, {}, "a loss is a class that is derived from trainers.losses.Loss, got 3"),
+    "no dataclass": (NoDataclass, {}, "must be a frozen dataclass; write @dataclass"),
+    "not frozen": (NotFrozen, {}, "must be a frozen dataclass"),
+    "no formula": (NoFormula, {}, "has no formula; define rows"),
+    "no name": (made(__annotations__={"width": float}), WIDTH, "needs a field name .* got none"),
+    "a name that is none": (made(name="My Loss"), WIDTH, "needs a field name .* got 'My Loss'"),
+    "a shipped name": (made(name="bsl"), WIDTH, "loss 'bsl' is the name of a space|is one of this program's"),
+    "a space's name": (made(name="mml_shape"), WIDTH, "'mml_shape' is the name of a space of this program"),
+    "another field": (made(), {"wdth": (0.1, 1.0)}, "ranges: unknown field 'wdth'; did you mean 'width'?"),
+    "a field without range": (made(), {}, "field width has neither a range nor a default"),
+    "no range": (made(), {"width": 3}, r"ranges.width: must be \(low, high\), .* got 3"),
+    "an end that is no number": (made(), {"width": (0.1, "high")}, "must be two numbers, low and high"),
+    "a word that is not log": (made(), {"width": (0.1, 1.0, "lin")}, r"must be \(low, high\), \(low, high, 'log'\)"),
+    "low above high": (made(), {"width": (1.0, 0.1)}, "low must be below high"),
+    "a logarithm from 0": (made(), {"width": (0.0, 1.0, "log")}, "low must be above 0 for a logarithm"),
+    "halves of a whole number": (
+        made(__annotations__={"name": str, "width": int}),
+        {"width": (0.5, 2.0)},
+        "must be two whole numbers",
+    ),
+    "a formula that fails": (made(rows=lambda self, scores: scores.nothing), WIDTH, "fails: AttributeError: .*nothing"),
+    "one number for a batch": (
+        made(rows=lambda self, scores: scores.negative.sum()),
+        WIDTH,
+        r"got .* shape \(\)",
+    ),
+    "no gradient": (made(rows=lambda self, scores: scores.negative.sum(1).detach()), WIDTH, "fails: RuntimeError"),
+    "not finite": (made(rows=lambda self, scores: scores.negative.sum(1) / 0.0), WIDTH, "got one that is not finite"),
+    "a class that refuses an end": (
+        made(__post_init__=lambda self: 1 / (self.width - 1.0), rows=lambda self, scores: scores.positive),
+        WIDTH,
+        "at an end of its ranges, .* cannot be made: ZeroDivisionError",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_mistake_is_one_message_and_nothing_is_registered(case: str):
+    cls, ranges, message = REFUSED[case]
+    before = {**LOSSES}
+    with pytest.raises(InputError, match=message):
+        register_loss(cls, ranges=ranges)
+    assert before == LOSSES
+    assert not OWN
+
+
+def test_another_class_of_the_same_name_is_refused():
+    register_loss(made(), ranges=WIDTH)
+    other = made()
+    other.__qualname__ = "Other"
+    with pytest.raises(InputError, match=r"loss 'made' is registered already, as .*:Made; give .*:Other another name"):
+        register_loss(other, ranges=WIDTH)
+
+
+def test_a_new_version_of_a_class_takes_its_place():
+    """A cell of a notebook that is run again. Studies know which code they have searched with."""
+    register_loss(made(), ranges=WIDTH)
+    newer = made()
+    register_loss(newer, ranges=WIDTH)
+    assert LOSSES["made"] is newer
+
+
+def test_what_is_noted_registers_it_elsewhere():
+    register_loss(Soft, ranges={**RANGES, "temperature": Parameter(0.1, 1.0, limits=(0.0, 2.0))})
+    (record,) = recorded(["bpr", "soft", "soft"])
+    searched = FIELDS["soft"]
+    for table in (LOSSES, OWN, FIELDS, SPACES):
+        table.pop("soft")  # type: ignore[attr-defined]
+    again = OwnLossRecord.model_validate(record.model_dump(mode="json"))
+    again.restore()
+    assert FIELDS["soft"] == searched
+    assert LOSSES["soft"] is Soft
+    again.check_code()
+    with pytest.raises(InputError, match=r"the code of loss 'soft' .* has changed since"):
+        again.model_copy(update={"code": "other"}).check_code()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"where": "__main__:Soft"},
+            "defined in a notebook or script, which this process cannot import; put the class",
+        ),
+        (
+            {"where": "no_such_module:Soft"},
+            "cannot be imported here .* folder of no_such_module.py, or name that",
+        ),
+        ({"where": f"{__name__}:Nothing"}, "cannot be imported here"),
+        ({"where": f"{__name__}:made"}, "a loss is a class that is derived from"),
+        ({"name": "softer"}, "and that class is now called otherwise"),
+        ({"ranges": {"temperature": {"low": 1}}}, "the ranges that the study notes are damaged"),
+    ],
+)
+def test_what_cannot_be_restored_is_said(changes: dict[str, Any], message: str):
+    record = OwnLossRecord(name="soft", where=f"{__name__}:Soft", code="x", ranges={})
+    with pytest.raises(InputError, match=message):
+        record.model_copy(update=changes).restore()
+    assert not OWN

@@ -1,0 +1,136 @@
+"""The digest of a loss's code changes with what may change its numbers, and with nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import linecache
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from trainers.losses import BPR
+from trainers.losses.source import digest_of
+
+HELPER = "def gap(x):\n    return 2 * x\n"
+SOURCE = '''"""A module."""
+from dataclasses import dataclass
+
+import helpers
+from helpers import gap
+
+SCALE = 2.0
+OTHER = 3.0
+
+
+def bend(x):
+    """What it does."""
+    return x * SCALE
+
+
+class Base:
+    power = 2
+
+
+@dataclass(frozen=True)
+class Mine(Base):
+    """A class."""
+
+    width: float = 1.0
+
+    def rows(self, scores):
+        # a comment
+        return [bend(gap(each)) ** self.power for each in scores]
+'''
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "helpers.py").write_text(HELPER)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return tmp_path
+
+
+def digest(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str = SOURCE, helper: str = HELPER) -> str:
+    """Of class Mine, as another process would have it."""
+    (folder / "my_module.py").write_text(source)
+    (folder / "helpers.py").write_text(helper)
+    for name in ("my_module", "helpers"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    importlib.invalidate_caches()
+    linecache.clearcache()
+    return digest_of(importlib.import_module("my_module").Mine)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("** self.power", "+ self.power"),
+        ("x * SCALE", "x + SCALE"),
+        ("SCALE = 2.0", "SCALE = 2.5"),
+        ("power = 2", "power = 3"),
+        ("width: float = 1.0", "width: float = 2.0"),
+    ],
+)
+def test_what_changes_numbers_changes_it(modules: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str):
+    assert old in SOURCE
+    assert digest(modules, monkeypatch, SOURCE.replace(old, new)) != digest(modules, monkeypatch)
+
+
+def test_so_does_a_function_of_another_module_of_the_users(modules: Path, monkeypatch: pytest.MonkeyPatch):
+    before = digest(modules, monkeypatch)
+    assert digest(modules, monkeypatch, helper=HELPER.replace("2 * x", "3 * x")) != before
+    by_module = SOURCE.replace("bend(gap(each))", "bend(helpers.gap(each))")
+    before = digest(modules, monkeypatch, by_module)
+    assert digest(modules, monkeypatch, by_module, HELPER.replace("2 * x", "3 * x")) != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("# a comment", "# another"),
+        ('"""A class."""', '"""What it is for."""'),
+        ('"""What it does."""', '"""Bends."""'),
+        ("x * SCALE", "(x   *  SCALE)"),
+        ("OTHER = 3.0", "OTHER = 4.0"),
+        ("from helpers import gap\n", "from helpers import gap\n\n\n\n"),
+    ],
+)
+def test_nothing_else_does(modules: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str):
+    assert old in SOURCE
+    assert digest(modules, monkeypatch, SOURCE.replace(old, new)) == digest(modules, monkeypatch)
+
+
+def in_a_cell(monkeypatch: pytest.MonkeyPatch, source: str, name: str, readable: bool = True) -> str:
+    """Of class Mine that a notebook's cell defines: its lines are known, and no file holds them."""
+    module = ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    if readable:
+        linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    exec(compile(source, name, "exec"), vars(module))
+    return digest_of(module.Mine)
+
+
+def test_a_cell_of_a_notebook_has_one(modules: Path, monkeypatch: pytest.MonkeyPatch):
+    before = in_a_cell(monkeypatch, SOURCE, "<cell 1>")
+    assert not before.startswith("unknown")
+    assert in_a_cell(monkeypatch, SOURCE.replace("# a comment", "# another"), "<cell 2>") == before
+    for old, new in (("SCALE = 2.0", "SCALE = 2.5"), ("** self.power", "+ self.power"), ("float = 1.0", "float = 2.0")):
+        assert in_a_cell(monkeypatch, SOURCE.replace(old, new), f"<cell {old}>") != before
+
+
+def test_code_that_cannot_be_read_is_like_no_other(modules: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nobody could say whether it is the same: finished runs of it must not be taken for those of this one."""
+    first, second = (in_a_cell(monkeypatch, SOURCE, "<stdin>", readable=False) for _ in range(2))
+    assert first.startswith("unknown-")
+    assert first != second
+
+
+def test_this_programs_own_code_has_versions_instead():
+    class Mine(BPR):
+        pass
+
+    assert digest_of(BPR) == digest_of(BPR)
+    assert digest_of(Mine) != digest_of(BPR)
