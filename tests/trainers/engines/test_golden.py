@@ -52,7 +52,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 def label(loss: dict[str, Any]) -> str:
-    return " ".join([loss["name"], *(f"{key}={loss[key]}" for key in ("mode", "rank_weight") if key in loss)])
+    return " ".join([loss["name"], *(f"{key}={loss[key]}" for key in ("mode", "activation", "rank_weight") if key in loss)])
 
 
 CONFIGS = {
