@@ -18,12 +18,12 @@ if not url:
     url = server.get_uri(driver="psycopg")
 
 # %% Half of the search. `trials` is the total, so the same call again would do nothing.
-study = search("demo_mml", trials=4, epochs=3, storage=url)
+study = search("demo_mml", name="demo_shared", trials=4, epochs=3, storage=url)
 print(len(study.trials), "trials")
 
 # %% Another day, another machine: the same study goes on, here with two processes that share the rest.
-study = search("demo_mml", trials=8, epochs=3, workers=2, storage=url)
+study = search("demo_mml", name="demo_shared", trials=8, epochs=3, workers=2, storage=url)
 print(len(study.trials), "trials")
 
 # %% Anybody with the URL can look at it.
-print(load_study("demo_mml", storage=url).trials[["number", "state", "ndcg@20"]])
+print(load_study("demo_shared", storage=url).trials[["number", "state", "ndcg@20"]])

@@ -53,6 +53,7 @@ def _bundle(arguments: argparse.Namespace) -> int:
         contents = write_bundle(study, storage, folder, arguments.bundle)
     size = f"{arguments.bundle.stat().st_size / 1e6:.1f} MB"
     say(Console(), f"wrote {arguments.bundle} ({size}): {', '.join(contents.sha256)}; searches: {', '.join(contents.searches)}")
+    say(Console(), "it names the path of the data and the command lines that were used")
     if CONFIRM not in contents.sha256:
         say(Console(), "the study has not been confirmed: there is no verdict in it")
     return 0

@@ -129,6 +129,9 @@ def _delete(arguments: argparse.Namespace) -> int:
     if storage is None:
         raise InputError(f"there is no study {names[0]!r}: nothing has run in {arguments.output}")
     found = [find_study(storage, name) for name in names]  # a misspelt name shows before anything is deleted
+    if not arguments.force:
+        for study in found:
+            _check_at_rest(study, what_goes_with(study, storage, arguments.output).paths)
     for study in found:
         _delete_one(study, storage, arguments)
     there = {*optuna.get_all_study_names(storage)}
@@ -140,8 +143,6 @@ def _delete(arguments: argparse.Namespace) -> int:
 
 def _delete_one(study: optuna.Study, storage: BaseStorage, arguments: argparse.Namespace) -> None:
     removal, name = what_goes_with(study, storage, arguments.output), study.study_name
-    if not arguments.force:
-        _check_at_rest(study, removal.paths)
     trials = counted(len(study.get_trials(deepcopy=False)), "trial")
     what = " and ".join([f"study {name} ({trials}) on {shown_storage(arguments)}", *removal.shown])
     stays = f"; {removal.stays}" if removal.stays else ""

@@ -84,18 +84,17 @@ def users_in_common(sides: Sequence[Side]) -> tuple[pd.Index[str], list[Caveat]]
     common, everybody = own[0], own[0]
     for users in own[1:]:
         common = common if users is common else common.intersection(users)
+    of_runs = [run.users.index for side in sides for run in side.runs]  # a user may be in some runs of each method
+    for users in of_runs:
         everybody = everybody if users is everybody else everybody.union(users)
-    fewest = min(sides, key=lambda side: len(side.users))
-    alike = _ids_alike(sides)
-    if len(common) < FEW_IN_COMMON * len(fewest.users) or not len(common):
+    _check_ids(sides)
+    if len(common) < FEW_IN_COMMON * min(map(len, of_runs)) or not len(common):
         each = "; ".join(
-            f"{side.label} has {len(users):,}, such as {shown(users[0])}"
+            f"{side.label} has {len(users):,}" + (f", such as {shown(users[0])}" if len(users) else " in all of its runs")
             for side, users in zip(sides, own, strict=True)
-            if len(users)
         )
-        hint = "".join(f"; ids of {caveat.subject} differ by zeros in front alone: write them alike" for caveat in alike[:1])
         raise InputError(
-            f"the methods must be measured on the same users, and have {len(common):,} users in common ({each}){hint}; use "
+            f"the methods must be measured on the same users, and have {len(common):,} users in common ({each}); use "
             "one test "
             "split and one kind of ids for all"
         )
@@ -104,21 +103,21 @@ def users_in_common(sides: Sequence[Side]) -> tuple[pd.Index[str], list[Caveat]]
         (side, len(everybody) - len(users)) for side, users in zip(sides, own, strict=True) if len(users) < len(everybody)
     ]
     missing = [Caveat(kind=CaveatKind.USERS_MISSING, subject=side.label, facts={**facts, "missing": n}) for side, n in lacking]
-    return in_order(common), [*missing, *alike]
+    return in_order(common), missing
 
 
-def _ids_alike(sides: Sequence[Side]) -> list[Caveat]:
-    """Where ids of a method are those of the first but for zeros in front."""
+def _check_ids(sides: Sequence[Side]) -> None:
+    """Refuse ids that are those of the first method but for zeros in front: their users would drop out, or match by chance."""
     first = sides[0].users
-    found = []
     for side in sides[1:]:
         mine, theirs = side.users.difference(first), first.difference(side.users)
-        bare = pd.Series(theirs, index=theirs.str.lstrip("0"))
-        same = [user for user in mine if user.lstrip("0") in bare.index]
-        if same:
-            other = bare.loc[[same[0].lstrip("0")]].iloc[0]
-            found.append(Caveat(kind=CaveatKind.IDS_LOOK_ALIKE, subject=side.label, facts={"one": same[0], "other": other}))
-    return found
+        bare = {user.lstrip("0"): user for user in theirs}
+        same = next((user for user in mine if user.lstrip("0") in bare), None)
+        if same is not None:
+            raise InputError(
+                f"user ids must be written alike in all files: {side.label} has {shown(same)} and {sides[0].label} has "
+                f"{shown(bare[same.lstrip('0')])}, which differ by zeros in front alone; read and write ids as text"
+            )
 
 
 def caveats_of(sides: Sequence[Side], objective: str, users: pd.Index[str]) -> Iterator[Caveat]:

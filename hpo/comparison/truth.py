@@ -16,6 +16,7 @@ from hpo.comparison.tables import Cells
 from hpo.runtime.text import counted
 from trainers.data.readers import SUFFIXES, read_interactions, suffix_of
 from trainers.data.readers.layout import Layout
+from trainers.data.readers.names import listed
 from trainers.errors import InputError, first_line
 from trainers.files import check_regular
 from trainers.metrics.definitions import Found, Metric, largest_cut_off
@@ -167,8 +168,27 @@ def _keys(cells: Cells, places: Places, rows: Numbers) -> tuple[Floats, bool]:
         )
     if place != places.rank:
         return -numbers, True
-    _refuse_twice(cells, rows, cells.ids(places.user)[rows], numbers, "rank", "a list may have a rank once")
+    users = cells.ids(places.user)[rows]
+    _refuse_twice(cells, rows, users, numbers, "rank", "a list may have a rank once")
+    _refuse_gaps(cells, rows, users, numbers)
     return numbers, False
+
+
+def _refuse_gaps(cells: Cells, rows: Numbers, users: NDArray[np.object_], ranks: Floats) -> None:
+    """Ranks of a list follow each other from 0, or from 1 in the whole file: one that holds its hits alone would count as if
+    they were at its top."""
+    lists = pd.Series(ranks).groupby(users)
+    first = 0.0 if ranks.min() == 0.0 else 1.0
+    bad = ((lists.transform("min") != first) | (lists.transform("max") != first + lists.transform("size") - 1)).to_numpy()
+    if bad.any():
+        row = int(np.argmax(bad))
+        found = np.sort(ranks[users == users[row]])
+        said = listed(tuple(f"{rank:g}" for rank in found[:5]))
+        raise InputError(
+            f"{cells.path}, {cells.row(int(rows[row]))}: the ranks of a list must be {first:.0f}, {first + 1:.0f}, ... without "
+            f"a gap, and the {len(found):,} of user {shown(users[row])} begin with {said}; write whole lists, or number what "
+            "is left of them anew if the others were never recommended"
+        )
 
 
 def _said(value: object) -> object:

@@ -49,7 +49,6 @@ class CaveatKind(StrEnum):
     BASELINE_AHEAD = "baseline ahead"
     # Of files of other programs, `hpo.compare`:
     USERS_MISSING = "users missing"  # of a method, that others have
-    IDS_LOOK_ALIKE = "ids look alike"  # 007 and 7
     USERS_UNSERVED = "users unserved"  # without a list; they count 0
     USERS_UNKNOWN = "users unknown"  # with a list, and not in the truth
     SHORT_LISTS = "short lists"

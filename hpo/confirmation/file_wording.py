@@ -11,19 +11,10 @@ from hpo.runtime.text import counted, listed
 
 def _users_missing(subject: str, facts: Facts) -> str:
     return (
-        f"{subject} lacks {facts['missing']:,} of the {facts['all']:,} users that the methods have together: everything here "
-        "is "
+        f"{subject} lacks {facts['missing']:,} of the {facts['all']:,} users that any of the files has: everything here is "
         f"over the {facts['common']:,} whom all methods have; if a program leaves out users whom it serves badly, that makes "
         "its "
         "method look better than it is: give such users the figure 0"
-    )
-
-
-def _ids_look_alike(subject: str, facts: Facts) -> str:
-    return (
-        f"user ids of {subject} are those of other methods but for zeros in front, such as {facts['one']} and "
-        f"{facts['other']}: "
-        "they count as different users; write them alike"
     )
 
 
@@ -100,7 +91,6 @@ def _mixed_sources(subject: str, facts: Facts) -> str:
 
 FILE_WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
     CaveatKind.USERS_MISSING: _users_missing,
-    CaveatKind.IDS_LOOK_ALIKE: _ids_look_alike,
     CaveatKind.USERS_UNSERVED: _users_unserved,
     CaveatKind.USERS_UNKNOWN: _users_unknown,
     CaveatKind.SHORT_LISTS: _short_lists,

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from hpo.confirmation.results import PARTS, BestSoFar, Method
-from hpo.confirmation.statistics import MIN_SEARCHES, MIN_TEST_USERS, Comparison, Evidence, Word
+from hpo.confirmation.statistics import ALPHA, MIN_SEARCHES, MIN_TEST_USERS, Comparison, Evidence, Word
 from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import Decision
 from hpo.runs.store import BaselineResult
@@ -166,10 +166,21 @@ def verdict(
     start, limit = f"{ours} is {word} than {rival}", ""
     if word is Word.UNDECIDED:
         start = f"{ours} and {rival} are {word}"
-        limit = f"; minimum detectable effect about {shown(comparison, comparison.detectable or 0.0, '')} (80 % power)"
+        detectable = shown(comparison, comparison.detectable or 0.0, "")
+        limit = f"{_undecided_since(comparison)}; minimum detectable effect about {detectable} (80 % power)"
     over = f" after Holm for {counted(comparison.family, *family)}" if comparison.family > 1 else ""
     span = interval(comparison, comparison.both)
     return f"{start}: {found} (95 % interval of this pair {span}; p {_p(comparison.p)}{over}){limit}"
+
+
+def _undecided_since(comparison: Comparison) -> str:
+    """Which part of the evidence is not enough, where the interval alone would be."""
+    both, runs, users = comparison.both, comparison.runs, comparison.users
+    if both is None or runs is None or both.low <= 0.0 <= both.high:
+        return ""
+    parts = [f"{name} alone p {_p(part.p)}" for name, part in (("users", users), ("seeds", runs)) if part.p > ALPHA]
+    weak = parts or [f"p {_p(comparison.p)} after Holm"]
+    return f"; the interval excludes 0, but {listed(weak)} {'are' if len(weak) > 1 else 'is'} not enough"
 
 
 def shown(comparison: Comparison, difference: float, sign: str = "+") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import shutil
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -195,15 +196,19 @@ def unpack(path: Path, folder: Path) -> list[Path]:
         InputError: as `read_bundle`; the folder holds other files; the study in it is damaged.
     """
     contents, files = read_bundle(path)
-    with writing(folder):
-        if folder.exists() and (others := sorted(each.name for each in folder.iterdir() if not _is_ours(each.name))):
-            raise InputError(f"{folder} holds {others[0]}, which is no file of a bundle; move it away, or rename the bundle")
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in [*folder.iterdir()]:
-            old.unlink()
+    if folder.exists() and (others := sorted(each.name for each in folder.iterdir() if not _is_ours(each.name))):
+        raise InputError(f"{folder} holds {others[0]}, which is no file of a bundle; move it away, or rename the bundle")
+    with TemporaryDirectory() as scratch:
+        made = Path(scratch)
         for name, content in {CONTENTS: to_yaml(contents.to_dict()).encode(), **files}.items():
-            (folder / name).write_bytes(content)
-    storage = open_storage(str(folder / JOURNAL), create=False, to_write=False)
-    study = find_study(storage, contents.study)
-    overview = Overview.of(stored_spec(study), study, folder)
-    return write_report(overview, pictures(overview), folder)
+            (made / name).write_bytes(content)
+        study = find_study(open_storage(str(made / JOURNAL), create=False, to_write=False), contents.study)
+        overview = Overview.of(stored_spec(study), study, made)
+        written = [each.name for each in write_report(overview, pictures(overview), made)]
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            for old in [*folder.iterdir()]:
+                old.unlink()
+            for each in made.iterdir():
+                shutil.copyfile(each, folder / each.name)
+    return [folder / name for name in written]

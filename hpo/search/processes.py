@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import connection, resource_tracker
+from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +23,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, StudyDeleted, reason_of, say_error, set_up_logging
-from hpo.runtime.signals import StoppedBySignal, Stopper
+from hpo.runtime.signals import SIGNALS, StoppedBySignal, Stopper
 from hpo.search.checkpoints import FOLDER as CHECKPOINTS
 from hpo.search.checkpoints import TrialCheckpoints
 from hpo.search.claims import STALE_HOURS, reap
@@ -41,7 +41,7 @@ from hpo.study.trials import has_failed
 from hpo.study.workspace import Workspace
 from search_spaces.own import OwnLossRecord, recorded
 from trainers.checkpoints import EVERY_SECONDS, training_key
-from trainers.engines import make_engine
+from trainers.engines import ENGINES, make_engine
 from trainers.engines.resources import take_share
 from trainers.errors import InputError, OutOfMemory
 
@@ -172,6 +172,7 @@ class WorkerPool:
     def __init__(self, job: SearchJob, count: int) -> None:
         self.job = job
         self.count = count
+        self.context = multiprocessing.get_context("forkserver")
         self.processes: dict[int, BaseProcess] = {}
         self.deaths = 0
 
@@ -197,7 +198,7 @@ class WorkerPool:
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
-        resource_tracker.ensure_running()  # else the first start would do it, which unblocks SIGINT
+        self._start_server()
         try:
             for worker in range(self.count):
                 self._start(worker)
@@ -210,14 +211,25 @@ class WorkerPool:
                 process.kill()
                 process.join()
 
+    def _start_server(self) -> None:
+        """A process that has loaded the libraries and nothing else; all workers are copies of it, and load none.
+
+        This process cannot be copied: its open storages and threads would be, too.
+        """
+        choice = self.job.work.choice
+        engine, _, _ = ENGINES[choice.name].engine.partition(":")
+        self.context.set_forkserver_preload([__name__, *([engine] if choice.device == "cpu" else [])])
+        resource_tracker.ensure_running()  # else the server would do it, which unblocks signals
+        # It and the workers inherit what is blocked. What a terminal or Slurm sends to all must not end the server, which tells
+        # how workers ended; workers wait for the parent's SIGTERM.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        forkserver.ensure_running()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
     def _start(self, worker: int) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would share open storages and thread pools
-        process = context.Process(target=_worker_main, args=(self.job, worker, self.count), name=f"worker {worker}")
-        # a Ctrl-C in the terminal reaches the children too; they shall wait for the parent's SIGTERM
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        process = self.context.Process(target=_worker_main, args=(self.job, worker, self.count), name=f"worker {worker}")
         with _without_main():
             process.start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         self.processes[worker] = process
 
     def _ended(self, worker: int, code: int) -> None:
@@ -254,12 +266,14 @@ def _without_main() -> Iterator[None]:
 
 def _worker_main(job: SearchJob, worker: int, workers: int) -> None:
     """What a worker process does."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     set_up_logging(logging.WARNING)
     take_share(worker, workers)
     parent = multiprocessing.parent_process()
     assert parent is not None
     try:
         with Stopper(deserted=lambda: not parent.is_alive(), end_on_second=False).catching([signal.SIGTERM]) as stopper:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
             job.run(stopper, NoProgress())
     except StoppedBySignal as stop:
         sys.exit(stop.exit_code)

@@ -10,6 +10,7 @@ from typing import Any
 from hpo.study.draft import suggested
 from hpo.study.spec import NAME_PATTERN, StudySpec, check_name, load_spec
 from trainers import Dataset, load_dataset
+from trainers.config import dotted
 from trainers.data.public import PUBLIC
 from trainers.data.sources import NAMES
 from trainers.errors import InputError
@@ -112,5 +113,7 @@ def _with_suggestions(content: Mapping[str, Any], dataset: Dataset) -> dict[str,
     found, space = suggested(dataset), content["space"]
     name = space.get("name") if isinstance(space, Mapping) else None
     found["rivals"] = [rival for rival in found["rivals"] if rival != name]
-    also = {"space": {"also": found["space"]["also"], **space}} if isinstance(space, Mapping) else {}
+    fixed = {part for key in dotted(content.get("config") or {}) for part in key.split(".")}  # what is given is not searched
+    suggested_also = [each for each in found["space"]["also"] if each not in fixed]
+    also = {"space": {"also": suggested_also, **space}} if isinstance(space, Mapping) else {}
     return _merged(found, {**content, **also})

@@ -19,12 +19,15 @@ from hpo.storage.open import open_storage
 from hpo.study.attributes import WORKER
 
 from .conftest import Place
+from .forked import Command, Forked
 
 PATIENCE = 120.0  # seconds
 REPOSITORY = Path(__file__).parents[2]
+ENVIRONMENT = {"PYTHONPATH": ".", "NUMBA_NUM_THREADS": "1"}  # threads wait for each other on a busy machine
+Process = subprocess.Popen[str] | Forked
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+def finish(process: Process) -> tuple[str, str]:
     shown, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, shown + errors
     assert "Traceback" not in errors
@@ -77,52 +80,62 @@ def check_whole(place: Place, budget: int, workers: int) -> None:
     check_whole_at(journal(place), budget, workers)
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_until(condition: Callable[[], bool], process: Process) -> None:
+    """Looks often, but leaves most of the time to the process: some conditions open a database."""
     deadline = time.monotonic() + PATIENCE
-    while not condition():
+    while True:
+        began = time.monotonic()
+        if condition():
+            return
         if time.monotonic() > deadline or process.poll() is not None:
             process.kill()
             pytest.fail(f"it did not come to that: {process.communicate()}")
-        time.sleep(0.05)
+        time.sleep(max(0.05, 4 * (time.monotonic() - began)))
 
 
 def alive(pid: int) -> bool:
     return start_time(pid) is not None
 
 
-def start(
-    place: Place, *flags: str, search_only: bool = True, session: bool = False, before: str = ""
-) -> subprocess.Popen[str]:
-    """`python -m hpo.run` as a process of its own, on demand with a process group of its own, as a shell gives it one.
+def start(place: Place, *flags: str, search_only: bool = True, session: bool = False, before: str = "") -> Forked:
+    """`hpo.run` as a process of its own, on demand with a process group of its own, as a shell gives it one.
 
     Args:
         before: what it does before, a line of Python.
     """
-    only = ["--search-only"] if search_only else []
-    command = ["--study", str(place.study), *place.where, *only, *flags]
-    how = (
-        ["-c", f"{before}; from hpo.run import main; raise SystemExit(main({command!r}))"]
-        if before
-        else ["-m", "hpo.run", *command]
-    )
+    return command("hpo.run", *run_arguments(place, *flags, search_only=search_only), session=session, before=before)
+
+
+def command(module: str, *arguments: str, session: bool = False, before: str = "") -> Forked:
+    return Forked(Command(module, arguments, REPOSITORY, os.environ | ENVIRONMENT, session, before))
+
+
+def start_anew(place: Place, *flags: str, search_only: bool = True, session: bool = False) -> subprocess.Popen[str]:
+    """The same as `python -m hpo.run`, which loads the libraries itself."""
+    return python("-m", "hpo.run", *run_arguments(place, *flags, search_only=search_only), session=session)
+
+
+def run_arguments(place: Place, *flags: str, search_only: bool = True) -> list[str]:
+    return ["--study", str(place.study), *place.where, *(["--search-only"] if search_only else []), *flags]
+
+
+def python(*arguments: str, session: bool = False) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, *how],
+        [sys.executable, *arguments],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": ".", "NUMBA_NUM_THREADS": "1"},  # threads wait for each other on a busy machine
+        env=os.environ | ENVIRONMENT,
         start_new_session=session,
     )
 
 
-def wait_for_a_running_trial(place: Place, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    journal = place.output / "journal.log"
-    while time.monotonic() < deadline and process.poll() is None:
-        if journal.exists() and len(optuna.get_all_study_names(storage := open_storage(str(journal)))) == 1:
-            trials = optuna.load_study(study_name="tiny_mml", storage=storage).trials
-            if len(trials) >= 2 and trials[-1].state == TrialState.RUNNING and "worker" in trials[-1].user_attrs:
-                return
-        time.sleep(0.05)
-    pytest.fail(f"no trial was seen running: {process.communicate() if process.poll() is not None else 'too slow'}")
+def wait_for_a_running_trial(place: Place, process: Process) -> None:
+    """After one that has ended."""
+
+    def runs() -> bool:
+        trials = trials_of(place)
+        return len(trials) >= 2 and trials[-1].state == TrialState.RUNNING and WORKER in trials[-1].user_attrs
+
+    wait_until(runs, process)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from hpo import confirm, train
 
 from .conftest import Place
 from .outcomes import confirmed
-from .processes import PATIENCE, REPOSITORY, start, trials_of, wait_until
+from .processes import PATIENCE, Process, command, python, start, trials_of, wait_until
 
 SOON = 5.0  # seconds of an idle machine, the end of the interpreter included; it takes one
 
@@ -30,22 +28,12 @@ search: {trials: 4, epochs: 2, starts: 0}
 """
 
 
-def command(verb: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", f"hpo.{verb}", *arguments],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def cpu_seconds(process: subprocess.Popen[str]) -> float:
+def cpu_seconds(process: Process) -> float:
     times = psutil.Process(process.pid).cpu_times()
     return float(times.user + times.system)
 
 
-def seconds_to_end(process: subprocess.Popen[str], number: int) -> tuple[float, str]:
+def seconds_to_end(process: Process, number: int) -> tuple[float, str]:
     """After a signal, as they would be on an idle machine; and what was said.
 
     A process that calculates has a CPU there all the time; what share of the time it has had one here says how busy this is.
@@ -81,7 +69,7 @@ def runs_at(place: Place) -> list[Path]:
 def test_an_interrupted_confirmation_keeps_what_has_finished(place: Place):
     assert place.run("--search-only", "--trials", "2") == 0
     where = ["--study", "tiny_mml", *place.where, "--confirm-epochs", "500"]
-    process = command("confirm", *where)
+    process = python("-m", "hpo.confirm", *where)
     wait_until(lambda: len(runs_at(place)) >= 2, process)
     _, errors = seconds_to_end(process, signal.SIGTERM)
     assert process.returncode == 143, errors
@@ -100,7 +88,7 @@ def test_an_interrupted_training_goes_on_to_the_same_model(tmp_path: Path):
     settings = "loss: {name: ccl, margin: 0.5, negative_weight: 1.0}\nbatch_size: 512\nencoder: {name: mf, dim: 8}\n"
     where = ["--dataset", "demo", "--output", str(tmp_path / "out"), "--save"]
     config.write_text(settings + "epochs: 100000\n")
-    process = command("train", str(config), *where, str(tmp_path / "vectors.npz"))
+    process = python("-m", "hpo.train", str(config), *where, str(tmp_path / "vectors.npz"))
     assert process.stdout is not None
     while not process.stdout.readline().startswith("epoch 3/"):
         assert process.poll() is None
@@ -126,7 +114,7 @@ def test_a_training_killed_three_times_gives_the_same_file(tmp_path: Path):
     assert train.main([*arguments, str(saved[0])]) == 0
     shown = []
     for line in ("epoch 2/", "epoch 5/", "epoch 8/"):
-        process = command("train", *arguments, str(saved[1]))
+        process = command("hpo.train", *arguments, str(saved[1]))
         assert process.stdout is not None
         while not (shown := [*shown, process.stdout.readline()])[-1].startswith(line):
             assert process.poll() is None

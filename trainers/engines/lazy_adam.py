@@ -51,5 +51,6 @@ def rates(config: TrainConfig, n_rows: int, first: int, n_steps: int) -> NDArray
     rate = np.maximum(0.0, learning_rate_at(config, steps - 1.0, n_rows))
     correction_1, correction_2 = 1.0 - BETAS[0] ** steps, np.sqrt(1.0 - BETAS[1] ** steps)
     way = rate * correction_2 / correction_1
-    tail = np.array(list(accumulate(way[::-1], lambda later, step: RATIO * (step + later), initial=0.0)))[::-1]
+    backwards = way[::-1].tolist()  # numbers of Python's, which it adds up three times as fast
+    tail = np.array(list(accumulate(backwards, lambda later, step: RATIO * (step + later), initial=0.0)))[::-1]
     return np.stack([rate / correction_1, 1.0 / correction_2, tail[:-1], tail[1:]], axis=1)[:n_steps].copy()

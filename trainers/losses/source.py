@@ -8,16 +8,24 @@ import hashlib
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from functools import partial
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 OURS = ("trainers", "search_spaces", "hpo")  # their changes have versions
 LIBRARIES = ("site-packages", "dist-packages")
 GENERATED = ("<string>", dataclasses.__file__)  # the files of what a dataclass writes for itself
-PLAIN = (bool, int, float, str, bytes, tuple, frozenset, type(None))
+PLAIN = (bool, int, float, complex, str, bytes, type(None), Enum)
+SETS = (set, frozenset)
+CONTAINERS = (list, tuple, dict, *SETS)
+DEEPEST = 8  # dots in a name: modules may hold each other
+# Of each class and function, as first looked at: a file that is edited later does not change what has been imported.
+READ: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
 def digest_of(cls: type) -> str:
@@ -37,43 +45,79 @@ def digest_of(cls: type) -> str:
 
 def _class_parts(cls: type, seen: set[object]) -> Iterator[str]:
     """The source of a class, or where that is in no file (a notebook's cell) that of its methods, and its fields; then what its
-    methods use.
+    body and its methods use.
     """
     members = vars(cls)
     methods = [one for value in members.values() if (one := _function(value)) and one.__code__.co_filename not in GENERATED]
     try:
-        yield _plain(inspect.getsource(cls))
+        tree = _tree(cls)
+        yield ast.unparse(tree)
+        known = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
+        yield from _known({*_written(tree)}, known, seen)  # defaults, decorators and bases are evaluated outside of methods
     except (OSError, TypeError):
         for method in methods:
-            yield _plain(inspect.getsource(method))
+            yield ast.unparse(_tree(method))
         yield f"{cls.__qualname__} {[base.__qualname__ for base in cls.__bases__]} {members.get('__annotations__')!r}"
-        yield from (f"{name} = {value!r}" for name, value in members.items() if name[:2] != "__" and isinstance(value, PLAIN))
+        for name, value in members.items():
+            if name[:2] != "__" and isinstance(value, (*PLAIN, *CONTAINERS)):
+                yield from _used(name, value, seen)
     for method in methods:
         yield from _used_by(method, seen)
 
 
 def _used_by(function: FunctionType, seen: set[object]) -> Iterator[str]:
     """What a function uses of the user's own: other functions, classes and constants, and what those use."""
-    names = {*_names(function.__code__)}
-    for name in sorted(names & function.__globals__.keys()):
-        value = function.__globals__[name]
-        if isinstance(value, ModuleType) and _is_own(value.__name__):
-            for inner in sorted(names & vars(value).keys()):
-                yield from _used(f"{name}.{inner}", vars(value)[inner], seen)
-        else:
-            yield from _used(name, value, seen)
+    inner = inspect.unwrap(function)
+    for one in (function, inner) if inner is not function else (function,):
+        yield from _known({*_names(one.__code__)}, one.__globals__, seen)
+
+
+def _known(names: set[str], known: Mapping[str, Any], seen: set[object], prefix: str = "") -> Iterator[str]:
+    """What some names mean in a module, those behind a dot in modules of the user's own, too."""
+    for name in sorted(names & known.keys()):
+        value = known[name]
+        if not isinstance(value, ModuleType):
+            yield from _used(f"{prefix}{name}", value, seen)
+        elif _is_own(value.__name__) and f"{prefix}{name}.".count(".") <= DEEPEST:
+            yield from _known(names, vars(value), seen, f"{prefix}{name}.")
 
 
 def _used(name: str, value: Any, seen: set[object]) -> Iterator[str]:
     if isinstance(value, PLAIN):
         yield f"{name} = {value!r}"
-    elif isinstance(value, FunctionType | type) and _is_own(value.__module__) and value not in seen:
-        seen.add(value)
-        if isinstance(value, FunctionType):
-            yield _plain(inspect.getsource(value))
-            yield from _used_by(value, seen)
-        else:
-            yield from _class_parts(value, seen)
+    elif isinstance(value, CONTAINERS):
+        yield from _contained(name, value, seen)
+    elif hasattr(value, "dtype") and hasattr(value, "tolist"):  # an array, a tensor
+        yield f"{name} = {value.dtype} {value.tolist()!r}"
+    elif isinstance(value, FunctionType | type):
+        if _is_own(value.__module__) and value not in seen:
+            seen.add(value)
+            yield from _class_parts(value, seen) if isinstance(value, type) else _function_parts(value, seen)
+    elif isinstance(value, partial):
+        yield from _contained(name, [value.func, value.args, value.keywords], seen)
+    elif _is_own(type(value).__module__):  # an object of a class of the user's own
+        yield from _contained(name, [type(value), getattr(value, "__dict__", {})], seen)
+
+
+def _contained(name: str, value: Any, seen: set[object]) -> Iterator[str]:
+    """What a container holds. A set has another order in every process."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    kept = [*value.items()] if isinstance(value, dict) else sorted(value, key=repr) if isinstance(value, SETS) else value
+    yield f"{name}: {type(value).__name__} of {len(kept)}"
+    for place, one in enumerate(kept):
+        yield from _used(f"{name}[{place}]", one, seen)
+
+
+def _function_parts(function: FunctionType, seen: set[object]) -> Iterator[str]:
+    if function.__name__ == "<lambda>":  # its lines may be a part of a statement
+        yield _source(function).strip()
+    else:
+        tree = _tree(function)
+        yield ast.unparse(tree)
+        yield from _known({*_written(tree)}, function.__globals__, seen)  # its defaults and decorators
+    yield from _used_by(function, seen)
 
 
 def _names(code: CodeType) -> Iterator[str]:
@@ -95,7 +139,8 @@ def _is_own(module: str) -> bool:
     top = module.partition(".")[0]
     if top in OURS or top in sys.stdlib_module_names:
         return top == "__main__"
-    file = getattr(sys.modules.get(module), "__file__", None)
+    found = sys.modules.get(module)
+    file = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", [])), None)  # a folder may be a package
     return top == "__main__" or (file is not None and not {*Path(file).parts} & {*LIBRARIES})
 
 
@@ -108,6 +153,21 @@ class _WithoutDocstrings(ast.NodeTransformer):
         return node
 
 
-def _plain(source: str) -> str:
-    """Source without comments, docstrings and layout."""
-    return ast.unparse(_WithoutDocstrings().visit(ast.parse(textwrap.dedent(source))))
+def _source(one: Any) -> str:
+    if one not in READ:
+        READ[one] = inspect.getsource(one)
+    return READ[one]
+
+
+def _tree(one: Any) -> ast.AST:
+    """The source of a class or function without comments, docstrings and layout."""
+    return _WithoutDocstrings().visit(ast.parse(textwrap.dedent(_source(one))))
+
+
+def _written(tree: ast.AST) -> Iterator[str]:
+    """All names in a source."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr

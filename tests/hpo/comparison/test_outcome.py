@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from hpo.comparison.outcome import COLUMNS, Compared, compared
 from hpo.comparison.page import intervals, page
 from hpo.comparison.sides import RunFigures, Side, in_order
+from hpo.confirmation.caveats import CaveatKind
 from trainers.errors import InputError
 from trainers.yaml_files import sealed
 
@@ -97,3 +99,28 @@ def test_figures_of_the_users_in_common_alone():
     assert (found.users, [method.users for method in found.methods]) == (36, [40, 36])
     whole = compared([side("A", 0.1, 0.101), side("B", 0.0, 0.001)], "ndcg@20")
     assert found.methods[0].mean("ndcg@20") != whole.methods[0].mean("ndcg@20")
+
+
+def with_runs_on(one: Side, *users: pd.Index) -> Side:
+    runs = [replace(run, users=run.users.loc[mine]) for run, mine in zip(one.runs, users, strict=True)]
+    return replace(one, searches=[runs])
+
+
+def test_users_that_one_run_of_each_method_lacks_are_told_of():
+    sides = [with_runs_on(side(label, lift, lift), USERS, USERS[:35]) for label, lift in (("A", 0.1), ("B", 0.0))]
+    found = compared(sides, "ndcg@20")
+    assert found.users == 35
+    assert [(one.subject, one.facts["missing"]) for one in found.caveats if one.kind == CaveatKind.USERS_MISSING] == [
+        ("A", 5),
+        ("B", 5),
+    ]
+
+
+def test_runs_of_several_test_splits_are_refused():
+    """Each seed has a split of its own, alike in both methods."""
+    sides = [with_runs_on(side(label, 0.1, 0.1), USERS[:22], USERS[18:]) for label in "AB"]
+    with pytest.raises(InputError, match="4 users in common"):
+        compared(sides, "ndcg@20")
+    sides = [with_runs_on(side(label, 0.1, 0.1), USERS[:20], USERS[20:]) for label in "AB"]
+    with pytest.raises(InputError, match="A has 0 in all of its runs"):
+        compared(sides, "ndcg@20")

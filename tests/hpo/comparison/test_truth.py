@@ -12,6 +12,7 @@ from hpo.comparison.files import read_side
 from hpo.comparison.truth import read_truth
 from trainers import Interactions
 from trainers.data.readers.layout import Layout
+from trainers.errors import InputError
 from trainers.metrics.accuracy import evaluate_lists
 from trainers.metrics.definitions import METRICS, metrics_at
 
@@ -56,3 +57,20 @@ def test_truth_in_any_layout_of_a_data_file(tmp_path: Path):
     (tmp_path / "t.dat").write_text("x::5::u\ny::6::v\n")
     layout = Layout.model_validate({"columns": {"user": 2, "item": 0}, "header": False})
     assert [*read_truth(tmp_path / "t.dat", layout).users] == ["u", "v"]
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ("0,5,4\n1,7,1\n", "the 1 of user '0' begin with 4"),  # a hit alone
+        ("0,5,1\n0,6,3\n1,7,1\n", "the 2 of user '0' begin with 1, 3"),
+        ("0,5,1\n0,6,2\n1,7,0\n", "the 2 of user '0' begin with 1, 2"),  # from 0 elsewhere in the file
+    ],
+)
+def test_a_list_with_a_gap_in_its_ranks_is_refused(lists: str, message: str, tmp_path: Path):
+    """Hits alone would count as if they were at the top."""
+    (tmp_path / "truth.csv").write_text("user,item\n0,5\n1,7\n")
+    (tmp_path / "a.csv").write_text("user,item,rank\n" + lists)
+    truth = read_truth(tmp_path / "truth.csv", Layout())
+    with pytest.raises(InputError, match=message):
+        read_side("a", [tmp_path / "a.csv"], truth, metrics_at(["ndcg@20"]))

@@ -125,7 +125,6 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     (CaveatKind.BELOW_POPULARITY, "CCL tuned", {"baseline": "MostPop", "value": 0.01, "baseline_value": 0.03}),
     (CaveatKind.BASELINE_AHEAD, "MML tuned", {"baseline": "EASE", "value": 0.1, "baseline_value": 0.3}),
     (CaveatKind.USERS_MISSING, "BPR", {"missing": 12, "all": 5000, "common": 4980}),
-    (CaveatKind.IDS_LOOK_ALIKE, "BPR", {"one": "007", "other": "7"}),
     (CaveatKind.USERS_UNSERVED, "BPR", {"least": 3, "most": 3, "users": 5000, "runs": 2}),
     (CaveatKind.USERS_UNKNOWN, "BPR", {"least": 1, "most": 3, "users": 5000, "runs": 2}),
     (CaveatKind.SHORT_LISTS, "BPR", {"least": 0, "most": 1200, "users": 5000, "runs": 2}),
@@ -201,6 +200,8 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
         compared("CCL published", 0.01, 0.0001),
         compared("BSL tuned", -0.01, 0.04, family=1),
         compared("MSE published", 0.0005, 0.4),
+        replace(compared("SSM published", 0.01, 0.084), runs=Evidence(-0.001, 0.021, 0.042, 0.005)),
+        replace(compared("SL published", 0.01, 0.084), runs=Evidence(-0.001, 0.021, 0.084, 0.005)),
         compared("BPR published", 0.01, 1.0, runs=False),
         compared("HINGE published", 0.5, 0.01, base=0.0),
     ]

@@ -23,16 +23,26 @@ from trainers.errors import InputError
 from ..conftest import Place, Postgres
 from ..processes import PATIENCE, REPOSITORY, check_whole_at, finish, free_port, pids_at, start, trials_at, wait_until
 
+# `python -m dask`, whose worker processes are copies of one that has loaded the libraries: the tests restart them.
+LOADED_ONCE = (
+    "from distributed.utils import get_mp_context; get_mp_context().set_forkserver_preload(['tests.hpo.loaded'])\n"
+    "from dask.__main__ import main; main()"
+)
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """A scheduler and two worker processes; gives its address."""
     port = free_port()
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(REPOSITORY),
+        "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "forkserver",
+    }
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
     address = f"tcp://127.0.0.1:{port}"
     scheduler = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
-    workers = [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--nworkers", "2", "--no-dashboard"]
+    workers = [sys.executable, "-c", LOADED_ONCE, "worker", address, "--nthreads", "1", "--nworkers", "2", "--no-dashboard"]
     with subprocess.Popen(scheduler, **quiet) as first, subprocess.Popen(workers, **quiet) as second:  # type: ignore[call-overload]
         from distributed import Client
 

@@ -23,7 +23,7 @@ from hpo.study.spec import load_spec
 from hpo.study.workspace import Workspace
 
 from ..conftest import Place
-from ..processes import PATIENCE, alive, check_whole, journal, pids_at_work, start, trials_of, wait_until
+from ..processes import PATIENCE, alive, check_whole, journal, pids_at_work, start, start_anew, trials_of, wait_until
 
 
 @pytest.fixture
@@ -31,14 +31,13 @@ def busy_place(place: Place) -> Place:
     """Trials that last long enough to be hit."""
     place.edit("epochs: 3", "epochs: 400")
     place.edit("interval_steps: 1", "interval_steps: 100")
-    place.edit("trials: 4", "trials: 6")
     place.edit("n_startup_trials: 2", "n_startup_trials: 100")
     return place
 
 
 def test_workers_share_one_budget_and_one_display(place: Place):
     place.edit("trials: 4", "trials: 9")
-    process = start(place, "--workers", "2")
+    process = start_anew(place, "--workers", "2")
     shown, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     check_whole(place, 9, 2)
@@ -62,7 +61,7 @@ def test_workers_that_end_are_replaced_and_their_trials_run_again(busy_place: Pl
     assert "was killed (SIGKILL)" in errors
     assert "was killed (SIGTERM)" in errors
     assert "Traceback" not in errors
-    check_whole(busy_place, 6, 2)
+    check_whole(busy_place, 4, 2)
     lost = [trial for trial in trials_of(busy_place) if trial.state == TrialState.FAIL]
     assert len(lost) == 2
     for trial in lost:
@@ -71,7 +70,7 @@ def test_workers_that_end_are_replaced_and_their_trials_run_again(busy_place: Pl
 
 
 def test_workers_that_never_finish_a_trial_end_the_run(busy_place: Place):
-    """At the third death rather than the seventh: each worker takes seconds to start."""
+    """At the third death rather than the seventh."""
     busy_place.edit("epochs: 400", "epochs: 1000000")
     process = start(busy_place, "--workers", "2", before="import hpo.search.processes; hpo.search.processes.MAX_DEATHS = 1")
     killed: set[int] = set()
@@ -88,7 +87,7 @@ def test_workers_that_never_finish_a_trial_end_the_run(busy_place: Place):
 
 
 def test_workers_whose_parent_is_killed_requeue_their_trials(busy_place: Place):
-    busy_place.edit("trials: 6", "trials: 600")
+    busy_place.edit("trials: 4", "trials: 600")
     process = start(busy_place, "--workers", "2")
     wait_until(lambda: len(pids_at_work(busy_place)) == 2, process)
     orphans = pids_at_work(busy_place)
@@ -105,8 +104,8 @@ def test_workers_whose_parent_is_killed_requeue_their_trials(busy_place: Place):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_reaches_all_workers(busy_place: Place, number: int, code: int):
-    busy_place.edit("trials: 6", "trials: 600")
-    process = start(busy_place, "--workers", "2", session=True)
+    busy_place.edit("trials: 4", "trials: 600")
+    process = start_anew(busy_place, "--workers", "2", session=True)
     wait_until(lambda: len(pids_at_work(busy_place)) == 2, process)
     workers = pids_at_work(busy_place)
     os.killpg(process.pid, number)  # as a terminal and Slurm send it
@@ -138,7 +137,7 @@ def test_a_trial_that_is_about_to_fail_is_counted_when_it_has():
 
 def test_two_runs_share_the_search_and_one_of_them_confirms(busy_place: Place):
     """The confirmation is long, so that the other run ends while it lasts."""
-    busy_place.edit("trials: 6", "trials: 4")
+    busy_place.edit("epochs: 400", "epochs: 150")
     busy_place.edit("{top: 2, select_seeds: 2, seeds: 2, epochs: 4}", "{top: 1, select_seeds: 1, seeds: 1, epochs: 1000}")
     both = [start(busy_place, search_only=False) for _ in range(2)]
     shown = [process.communicate(timeout=2 * PATIENCE) for process in both]

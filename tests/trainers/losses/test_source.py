@@ -134,3 +134,88 @@ def test_this_programs_own_code_has_versions_instead():
 
     assert digest_of(BPR) == digest_of(BPR)
     assert digest_of(Mine) != digest_of(BPR)
+
+
+USING = """import functools
+from dataclasses import dataclass
+from typing import ClassVar
+
+import helpers
+
+WEIGHTS, TABLE, KINDS = [0.5, 1.0], {{"a": [1.0]}}, frozenset({{"a", "b", "c", "d"}})
+START = 1.0
+
+
+def doubled(method):
+    @functools.wraps(method)
+    def call(self, x):
+        return 2 * method(self, x)
+
+    return call
+
+
+class Bend:
+    def __init__(self, by):
+        self.by = by
+
+
+BEND = Bend(3.0)
+HALF = functools.partial(helpers.gap, x=4.0)
+
+
+@dataclass(frozen=True)
+class Mine:
+    start: ClassVar[float] = START
+
+    @doubled
+    def rows(self, x):
+        return {used}
+"""
+
+
+@pytest.mark.parametrize(
+    ("used", "old", "new"),
+    [
+        ("x * WEIGHTS[0]", "[0.5, 1.0]", "[0.7, 1.0]"),
+        ("x * TABLE['a'][0]", '{"a": [1.0]}', '{"a": [2.0]}'),
+        ("x * len(KINDS)", '"c", "d"', '"c", "e"'),
+        ("x * BEND.by", "Bend(3.0)", "Bend(4.0)"),
+        ("HALF()", "x=4.0", "x=5.0"),
+        ("x * self.start", "START = 1.0", "START = 2.0"),
+        ("x", "return 2 * method", "return 3 * method"),
+    ],
+)
+def test_what_is_used_in_other_ways_than_by_a_call_changes_it(
+    modules: Path, monkeypatch: pytest.MonkeyPatch, used: str, old: str, new: str
+):
+    source = USING.format(used=used)
+    assert old in source
+    assert digest(modules, monkeypatch, source.replace(old, new)) != digest(modules, monkeypatch, source)
+
+
+def test_a_helper_in_a_package_without_an_init_counts(modules: Path, monkeypatch: pytest.MonkeyPatch):
+    (modules / "mine_pack").mkdir()
+    source = "import mine_pack.deep\n\nclass Mine:\n    def rows(self, x):\n        return mine_pack.deep.gap(x)\n"
+    found = []
+    for helper in (HELPER, HELPER.replace("2", "3")):
+        (modules / "mine_pack" / "deep.py").write_text(helper)
+        for name in ("mine_pack", "mine_pack.deep"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        found.append(digest(modules, monkeypatch, source))
+    assert found[0] != found[1]
+
+
+def test_a_set_counts_alike_in_every_process(modules: Path, monkeypatch: pytest.MonkeyPatch):
+    """Orders of insertion stand for seeds of hashes: numbers that collide in a set keep the order that they came in."""
+    source = "KINDS = {{0, 8, 16}}\n\nclass Mine:\n    def rows(self, x):\n        return len(KINDS)\n"
+    orders = ("{0, 8, 16}", "{16, 8, 0}", "{8, 0, 16}")
+    assert len({repr(eval(order)) for order in orders}) > 1
+    assert len({digest(modules, monkeypatch, source.replace("{{0, 8, 16}}", order)) for order in orders}) == 1
+
+
+def test_a_file_edited_after_its_import_does_not_change_the_code_that_is_loaded(modules: Path, monkeypatch: pytest.MonkeyPatch):
+    before = digest(modules, monkeypatch)
+    loaded = sys.modules["my_module"].Mine
+    (modules / "my_module.py").write_text(SOURCE.replace("** self.power", "+ self.power"))
+    linecache.clearcache()
+    assert digest_of(loaded) == before
