@@ -20,7 +20,7 @@ print(trials[["number", "state", study.objective, "margins", "negative_weight", 
 # %% Which margins were good? The highest margin of each trial against its value.
 print(trials.assign(highest=trials["margins"].str[-1])[["highest", study.objective]].corr())
 
-# %% The journal is Optuna's own format: whoever has Optuna can read it without this program.
+# %% The journal is Optuna's own format: Optuna can read it without this program.
 plain = optuna.load_study(
     study_name="demo_mml", storage=JournalStorage(JournalFileBackend(str(study.folder.parent / "journal.log")))
 )

@@ -90,7 +90,7 @@ def search(
     trials: int | None = None,
     **arguments: Any,
 ) -> Study:
-    """Search a study until it has so many finished trials. Called again, it continues.
+    """Search a study until it has `trials` finished trials. Called again, it continues.
 
     Args:
         study: the name of a shipped study, the path of a study file, or a mapping with the keys of one. Without it `dataset`

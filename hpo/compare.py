@@ -1,5 +1,4 @@
-"""`python -m hpo.compare A B ...`: is one method better than another? For files of any library, and finished runs of this "
-"one."""
+"""`python -m hpo.compare A B ...`: is one method better than another? For files of any library, and our own finished runs."""
 
 from __future__ import annotations
 

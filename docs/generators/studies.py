@@ -21,7 +21,7 @@ from trainers.encoders import ENCODERS
 from trainers.losses import LOSSES
 from trainers.negatives import NEGATIVES
 
-# The sections of the page: title, level, what stands before the table, the class, and keys that are left out.
+# The sections of the page: title, level, the text before the table, the class, and keys that are left out.
 SECTIONS: list[tuple[str, type, str, tuple[str, ...]]] = [
     ("## The whole file", StudySpec, "", ("name",)),
     ("## space", SPACES["mml"], "What is searched. [The search](search.md#ranges) has the default ranges.", ()),

@@ -1,4 +1,4 @@
-"""What stands on docs/studies.md beside the tables."""
+"""The texts of docs/studies.md between its tables."""
 
 HEAD = """\
 <!-- Written by `python -m docs.generators` from the classes that check study files. Change their docstrings, not this page. -->

@@ -37,8 +37,7 @@ def judged_by(sides: Sequence[Side], asked: str | None) -> tuple[str, list[Side]
     if canonical(asked).partition("@")[0] in LOWER_IS_BETTER:
         raise InputError(
             f"--objective: the higher a metric is the better a method counts, got {shown(asked)}; write a column with its "
-            "negative, "
-            "under another name"
+            "negative, under another name"
         )
     return objective, [_renamed(side, asked, objective) for side in sides]
 
@@ -94,8 +93,7 @@ def users_in_common(sides: Sequence[Side]) -> tuple[pd.Index[str], list[Caveat]]
             for side, users in zip(sides, own, strict=True)
         )
         raise InputError(
-            f"the methods must be measured on the same users, and have {len(common):,} users in common ({each}); use "
-            "one test "
+            f"the methods must be measured on the same users, and have {len(common):,} users in common ({each}); use one test "
             "split and one kind of ids for all"
         )
     facts = {"all": len(everybody), "common": len(common)}
@@ -162,8 +160,6 @@ def check_sources(sides: Sequence[Side]) -> None:
     runs, files = (one, other) if one.data else (other, one)
     raise InputError(
         f"{runs.label} is a run of this program, which keeps users by number and not by your ids, so it cannot be compared "
-        "with "
-        f"the files of {files.label}; write its lists (hpo.train CONFIG --save M.npz, then hpo.recommend M.npz --output "
-        "L.csv) for "
-        "each seed, and give these with --truth"
+        f"with the files of {files.label}; write its lists (hpo.train CONFIG --save M.npz, then hpo.recommend M.npz --output "
+        "L.csv) for each seed, and give these with --truth"
     )

@@ -51,8 +51,7 @@ class Asked:
             if not name or len(name) > LONGEST_NAME or has_controls(name):
                 raise InputError(
                     f"a method's name must have 1 to {LONGEST_NAME} characters, all of them printable, got {shown(name)}; "
-                    "write "
-                    "NAME=FILE"
+                    "write NAME=FILE"
                 )
         if rest and Path(rest).is_dir():
             path = Path(rest)
@@ -145,7 +144,6 @@ def _told_apart(sides: Sequence[tuple[Side, Asked]]) -> list[Side]:
     if again:
         raise InputError(
             f"each method needs a name of its own, got {shown(again[0])} more than once; write NAME=FILE for each, and all "
-            "seeds of "
-            "one method as NAME=FILE,FILE"
+            "seeds of one method as NAME=FILE,FILE"
         )
     return told

@@ -39,8 +39,7 @@ def files_in(folder: Path) -> list[Path]:
     if not found:
         raise InputError(
             f"{folder}: must be a study's folder with a confirm.yaml, or hold a file for each seed ({', '.join(ENDINGS)}), "
-            "and has "
-            "neither"
+            "and has neither"
         )
     return found
 
@@ -66,8 +65,7 @@ def read_side(label: str, paths: Sequence[Path], truth: Truth | None, metrics: t
     if kinds[0] == RECOMMENDATIONS and truth is None:
         raise InputError(
             f"{paths[0]}: holds recommendations (columns {listed(tables[0].names)}), which are scored against the held-out "
-            "items: "
-            "give the test file with --truth FILE"
+            "items: give the test file with --truth FILE"
         )
     runs, served = list[RunFigures](), list[Served]()
     for cells, roles in zip(tables, places, strict=True):
@@ -89,8 +87,7 @@ def _by_seed(cells: Cells, places: Places) -> Iterator[tuple[str, Numbers]]:
     if places.method is not None and len(methods := pd.unique(cells.ids(places.method))) > 1:
         raise InputError(
             f"{cells.path}: an argument is one method, and column {shown(cells.names[places.method])} has {len(methods)}, "
-            "such as "
-            f"{shown(methods[0])} and {shown(methods[1])}; write a file for each"
+            f"such as {shown(methods[0])} and {shown(methods[1])}; write a file for each"
         )
     if places.seed is None:
         yield "", np.arange(len(cells))

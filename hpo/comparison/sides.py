@@ -132,7 +132,6 @@ def check_seeds(label: str, runs: Sequence[RunFigures]) -> None:
         if run.seed in found:
             raise InputError(
                 f"{label}: each seed may be there once, got seed {run.seed} in {found[run.seed]} and in {run.source}; leave "
-                "one "
-                "of them out, or mend the column seed"
+                "one of them out, or mend the column seed"
             )
         found[run.seed] = run.source

@@ -145,8 +145,7 @@ def _text(path: Path) -> Cells:
     if len(extra):
         raise InputError(
             f"{path}, row {extra[0] + 1:,}: must have the {len(names)} fields of the first line, and has more; mend the "
-            "line; a "
-            "field that holds the separator stands in quotes"
+            "line; a field that holds the separator stands in quotes"
         )
     return Cells(path, names, [frame[place] for place in range(len(names))], remark, comma=separator == ";")
 
@@ -170,8 +169,7 @@ def _frame(path: Path, data: bytes, separator: str, width: int, skip: int) -> pd
     except ValueError as error:  # pandas' errors of parsing are
         raise InputError(
             f"{path}: each line must have the {width} fields of the first one ({first_line(error)}); mend the line; is the "
-            "file "
-            "cut off?"
+            "file cut off?"
         ) from None
 
 

@@ -23,7 +23,7 @@ from trainers.metrics.definitions import Found, Metric, largest_cut_off
 from trainers.text import shown
 
 Numbers = NDArray[np.int64]
-MISS = np.iinfo(np.int64).max  # the rank of what was not recommended
+MISS = np.iinfo(np.int64).max  # the rank of an item that was not recommended
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,8 +155,7 @@ def _keys(cells: Cells, places: Places, rows: Numbers) -> tuple[Floats, bool]:
     if place is None:
         raise InputError(
             f"{cells.path}: recommendations need a column rank (1 is the best) or score (higher is better), which say the "
-            "order "
-            "of each list; add one"
+            "order of each list; add one"
         )
     numbers = cells.numbers(place)[rows]
     bad = ~np.isfinite(numbers)

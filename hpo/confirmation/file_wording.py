@@ -13,8 +13,7 @@ def _users_missing(subject: str, facts: Facts) -> str:
     return (
         f"{subject} lacks {facts['missing']:,} of the {facts['all']:,} users that any of the files has: everything here is "
         f"over the {facts['common']:,} whom all methods have; if a program leaves out users whom it serves badly, that makes "
-        "its "
-        "method look better than it is: give such users the figure 0"
+        "its method look better than it is: give such users the figure 0"
     )
 
 
@@ -37,16 +36,14 @@ def _users_unknown(subject: str, facts: Facts) -> str:
 def _short_lists(subject: str, facts: Facts) -> str:
     return (
         f"{subject} has lists for {_of_runs(facts)} of {facts['users']:,} users that are shorter than the metrics look at: "
-        "what "
-        "is missing counts as a miss"
+        "what is missing counts as a miss"
     )
 
 
 def _tied_scores(subject: str, facts: Facts) -> str:
     return (
         f"{subject} has equal scores within a list, for {_of_runs(facts)} of {facts['users']:,} users: items of one score "
-        "stay in "
-        "the order of the file; a column rank says the order"
+        "stay in the order of the file; a column rank says the order"
     )
 
 
@@ -58,8 +55,7 @@ def _runs_differ(subject: str, facts: Facts) -> str:
 def _runs_alike(subject: str, facts: Facts) -> str:
     return (
         f"all {counted(facts['runs'], 'run')} of {subject} have the same {facts['objective']} for every user: right for a "
-        "method "
-        "without randomness; of any other one, the same file was given for several seeds, and the verdict is too sure"
+        "method without randomness; of any other one, the same file was given for several seeds, and the verdict is too sure"
     )
 
 
@@ -84,8 +80,7 @@ def _same_figures(subject: str, facts: Facts) -> str:
 def _mixed_sources(subject: str, facts: Facts) -> str:
     return (
         f"{facts['objective']} of {listed(facts['computed'])} was computed by this program, that of {listed(facts['read'])} "
-        "is as "
-        "its file has it: a comparison needs one definition for all"
+        "is as its file has it: a comparison needs one definition for all"
     )
 
 

@@ -91,12 +91,17 @@ class Measured:
     @property
     def repeats(self) -> Floats:
         """What varies when all is done again: the means of the searches; of a single search those of its runs."""
-        return self.searches[0] if len(self.searches) == 1 else np.array([runs.mean() for runs in self.searches])
+        return repeats_of(self.searches)
 
     @property
     def can_be_judged(self) -> bool:
         """Whether there are enough of them for a verdict."""
         return len(self.repeats) >= (MIN_RUNS if len(self.searches) == 1 else MIN_SEARCHES)
+
+
+def repeats_of(searches: Sequence[Floats]) -> Floats:
+    """The means of the searches (n_searches,); of a single search those of its runs (n_runs,)."""
+    return searches[0] if len(searches) == 1 else np.array([runs.mean() for runs in searches])
 
 
 @checked_dataclass(frozen=True, config=CHECKED)

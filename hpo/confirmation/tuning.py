@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from hpo.confirmation.contenders import Contender, First
 from hpo.confirmation.results import BestSoFar, Finalist, Method, chosen_of, percent
 from hpo.confirmation.searches import Found
-from hpo.confirmation.statistics import MIN_RUNS, Floats, Measured, over_runs
+from hpo.confirmation.statistics import MIN_RUNS, over_runs, repeats_of
 from trainers.validation import SETTINGS
 
 
@@ -112,13 +112,8 @@ def _error(ours: Method, other: Method | None, objective: str) -> float | None:
     """How far the gain on test may be off, in percent of the other's mean: the half-width of Welch's 95 % interval."""
     if other is None or ours.failure or other.failure or not other.mean(objective):
         return None
-    first, second = (_repeats(method, objective) for method in (ours, other))
+    first, second = (repeats_of([np.array(runs) for runs in method.values(objective)]) for method in (ours, other))
     if min(len(first), len(second)) < MIN_RUNS:
         return None
     evidence = over_runs(first, second)
     return 100 * (evidence.high - evidence.low) / 2 / other.mean(objective)
-
-
-def _repeats(method: Method, objective: str) -> Floats:
-    """What varies when all is done again, see `hpo.confirmation.statistics.Measured`."""
-    return Measured(method.label, np.zeros(0), [np.array(runs) for runs in method.values(objective)]).repeats

@@ -6,21 +6,20 @@ import hashlib
 import io
 import re
 import shutil
-import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from hpo.confirmation.outcome import CONFIRM
 from hpo.confirmation.statements import WINNER
-from hpo.reporting.export import BEST, BEST_TRIAL, TRIALS, best_of_rival, config_names, trials_table
+from hpo.reporting.export import BEST, BEST_TRIAL, TRIALS, config_names, export_trials
 from hpo.reporting.figures import pictures
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import HTML, MARKDOWN, write_report
@@ -29,7 +28,7 @@ from hpo.runtime.typed_files import Stored
 from hpo.storage.journal import JOURNAL
 from hpo.storage.open import open_storage
 from hpo.study.attributes import LOST, WORKER
-from hpo.study.definition import STUDY_ID
+from hpo.study.definition import STUDY_ID, name_metrics
 from hpo.study.spec import StudySpec, check_name, names_of_searches
 from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec
 from trainers.errors import InputError, first_line
@@ -39,9 +38,7 @@ from trainers.yaml_files import parse_yaml, to_yaml
 
 CONTENTS, STUDY_FILE = "contents.yaml", "study.yaml"
 FILES = (STUDY_FILE, JOURNAL, CONFIRM, WINNER, BEST, BEST_TRIAL, TRIALS, MARKDOWN, HTML)
-RIVALS = re.compile(
-    re.escape(best_of_rival("")).replace(r"\.yaml", r"\w{1,100}\.yaml"), re.ASCII
-)  # also of losses unknown here
+RIVALS = re.compile(r"best-\w{1,100}\.yaml", re.ASCII)  # what `best_of_rival` gives, also for losses that are unknown here
 TIME = (1980, 1, 1, 0, 0, 0)  # of every member: when it was made is in contents.yaml
 LARGEST = 500_000_000  # bytes unpacked, all members together
 REMEDY = "ask for the bundle again"
@@ -88,7 +85,7 @@ def write_bundle(study: optuna.Study, storage: BaseStorage, folder: Path, path: 
             if (folder / name).exists():
                 (made / name).write_bytes((folder / name).read_bytes())
         (made / STUDY_FILE).write_text(spec.as_file(), encoding="utf-8")
-        (made / TRIALS).write_text(trials_table(study).to_csv(index=False), encoding="utf-8")
+        export_trials(study, made / TRIALS)
         overview = Overview.of(spec, find_study(copies, spec.name), made)
         write_report(overview, pictures(overview), made)
         files = {each.name: each.read_bytes() for each in sorted(made.iterdir()) if is_member(each.name)}
@@ -110,9 +107,7 @@ def _searches(spec: StudySpec, rivals: Iterable[StudySpec]) -> list[str]:
 def _copy(study: optuna.Study, storage: BaseStorage) -> None:
     """A study without what the dashboard keeps with it, and without the machines that it ran on."""
     copy = optuna.create_study(study_name=study.study_name, storage=storage, directions=study.directions)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        copy.set_metric_names(study.metric_names or [])
+    name_metrics(copy, study.metric_names or [])
     for key, value in study.user_attrs.items():
         copy.set_user_attr(key, value)
     for trial in study.get_trials():
@@ -160,9 +155,8 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
     names = [member.filename for member in members]
     if CONTENTS not in names:
         raise InputError(f"{path}: is no bundle of a study: it has no {CONTENTS}; hpo.export --bundle makes one")
-    if strange := [name for name in names if name != CONTENTS and not is_member(name)] or (
-        len(names) != len({*names}) and names
-    ):
+    counts = Counter(names)
+    if strange := [name for name in counts if counts[name] > 1 or not (name == CONTENTS or is_member(name))]:
         raise InputError(f"{path}: holds {shown(strange[0])}, which no bundle holds, or twice; {REMEDY}")
     if (size := sum(member.file_size for member in members)) > LARGEST:
         raise InputError(f"{path}: may have at most {LARGEST:,} bytes unpacked, and has {size:,}; {REMEDY}")

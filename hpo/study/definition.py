@@ -206,9 +206,7 @@ def open_study(
     )
     is_new = not study.get_trials(deepcopy=False)  # read first: whoever made it meanwhile has defined it before its first trial
     if DEFINITION not in study.user_attrs and is_new:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names([definition.objective])
+        name_metrics(study, [definition.objective])
         study.set_user_attr(NAMED, name)
         study.set_user_attr(STUDY_ID, uuid4().hex)
         study.set_user_attr(DEFINITION, definition.to_dict())
@@ -229,3 +227,10 @@ def open_study(
         shown = "; ".join(map(str, found))
         raise InputError(f"study {name!r} exists with another definition ({shown}); {go_on}{rename}, or {remove}")
     return study
+
+
+def name_metrics(study: optuna.Study, names: Sequence[str]) -> None:
+    """Note what a study's values are called, without Optuna's warning that this is experimental."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names([*names])

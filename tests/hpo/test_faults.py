@@ -87,7 +87,7 @@ def test_torn_lines_under_load(place: Place):
 
 
 def test_a_dashboard_is_open_during_a_run(place: Place):
-    place.edit("trials: 4", "trials: 12")
+    place.edit("trials: 4", "trials: 60")
     assert place.run("--search-only", "--trials", "1") == 0
     address = f"http://127.0.0.1:{(port := free_port())}"
     command = [sys.executable, "-m", "hpo.dashboard", "--port", str(port), "--output", str(place.output)]
@@ -108,7 +108,7 @@ def test_a_dashboard_is_open_during_a_run(place: Place):
             dashboard.terminate()
             dashboard.wait(PATIENCE)
     assert len(seen) >= 2, "it was read while it grew"
-    check_whole(place, 12, 2)
+    check_whole(place, 60, 2)
     assert TrialState.RUNNING not in {trial.state for trial in trials_of(place)}
 
 

@@ -350,7 +350,7 @@ def test_a_config_without_a_dataset(place: Place, fails: Callable[[int], str]):
 @pytest.fixture
 def slow_place(place: Place) -> Place:
     """Trials of many epochs, so that a signal hits one that runs."""
-    place.edit("epochs: 3", "epochs: 150")
+    place.edit("epochs: 3", "epochs: 600")
     place.edit("interval_steps: 1", "interval_steps: 50")
     place.edit("trials: 4", "trials: 3")
     return place

@@ -13,7 +13,7 @@ import pytest
 from optuna.exceptions import StorageInternalError
 
 import hpo
-from hpo import confirm, dashboard, export, proxy, recommend, replicate, report, run, studies, train
+from hpo import compare, confirm, dashboard, export, proxy, recommend, replicate, report, run, studies, train
 from hpo.cli.entry import entry
 from trainers.errors import InputError, OutOfMemory
 
@@ -22,7 +22,7 @@ from ..processes import REPOSITORY
 
 
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]):
-    commands = (run, confirm, dashboard, export, proxy, recommend, replicate, report, studies, train)
+    commands = (run, compare, confirm, dashboard, export, proxy, recommend, replicate, report, studies, train)
     for command in commands:
         assert command.main(["--help"]) == 0
         assert f"usage: python -m {command.__name__} " in capsys.readouterr().out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import socket
@@ -10,14 +9,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna.trial import TrialState
 
-from hpo import confirm, export, report, run
+from hpo import calls, confirm, export, report
+from hpo.calls import Search
 from hpo.search.dask import _chosen_workers, _reachable
 from hpo.study.attributes import WORKER
+from hpo.study.spec import StudySpec
 from trainers.errors import InputError
 
 from ..conftest import Place, Postgres
@@ -104,10 +107,9 @@ def test_some_workers_of_a_cluster_are_taken_from_all_machines():
 
 
 def test_the_default_lanes_are_shared_by_all_dask_workers(cluster: str):
-    asked = argparse.Namespace(backend="dask", scheduler=cluster, workers=None, lanes=None)
-    assert run._worker_count(asked, "runs/journal.log") == 2
-    asked.workers = 1
-    assert run._worker_count(asked, "runs/journal.log") == 1
+    spec = StudySpec.model_validate({"name": "s", "dataset": "demo", "space": {"name": "ccl"}})
+    asked = Search(spec, (), Path("runs"), "runs/journal.log", scheduler=cluster)
+    assert [replace(asked, workers=workers)._worker_count() for workers in (None, 1)] == [2, 1]
 
 
 def test_one_dask_worker_of_two_and_the_journal(place: Place, cluster: str):
@@ -184,8 +186,8 @@ def test_a_cluster_that_ends_before_a_rival_is_searched_leaves_no_study_of_it(
 ):
     clusters = [Cluster(1, 1, socket.gethostname(), ""), Cluster(0, 1, "node7", "")]
     monkeypatch.setattr("hpo.search.dask._client", lambda _: nullcontext(clusters.pop(0)))
-    monkeypatch.setattr(run, "search_study", lambda *_: None)
-    monkeypatch.setattr(run, "export_study", lambda *_, **__: None)
+    monkeypatch.setattr(calls, "search_study", lambda *_: None)
+    monkeypatch.setattr(calls, "export_study", lambda *_, **__: None)
     assert "has no worker" in fails(place.run("--backend", "dask", "--scheduler", "tcp://node7:1", "--tune-rivals"))
     assert [path.name for path in place.output.iterdir() if path.is_dir() and path.name.startswith("tiny")] == ["tiny_mml"]
 

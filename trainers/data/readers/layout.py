@@ -44,7 +44,7 @@ class Layout(BaseModel):
 
     Attributes:
         columns: which column is what.
-        separator: what stands between two fields: one character or more.
+        separator: what separates two fields: one character or more.
         header: whether the first line names the columns.
         encoding: the text encoding, as Python names it; without it UTF-8, or what the file's byte order mark says.
         format: `lines` for NGCF text, `user item item ...` in each line; `table` for a line per interaction.
