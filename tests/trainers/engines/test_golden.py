@@ -110,6 +110,10 @@ def test_there_is_a_record_of_every_case_and_of_no_other():
     GOLDEN.check_cases()
 
 
+def test_no_two_losses_share_a_name_under_which_they_are_recorded():
+    assert len({label(loss) for loss in ALL_LOSSES}) == len(ALL_LOSSES), "else the last one replaces the others"
+
+
 def a_record(version: int, loss: float) -> dict[str, Any]:
     case = {VERSION: version, "losses": [loss], "sums": [1.0, 2.0], "metrics": {"ndcg@20": 0.5}, "digests": [str(loss)]}
     return {"made on": {"cpu": "a"}, "numbers": {"mml / numba": case}}
