@@ -91,6 +91,36 @@ def bsl_paper_row(loss: Any, positive: float, negatives: list[float]) -> Row:
     return value, -1.0 / p, [part / sum(exps) / p for part in exps]
 
 
+def slatk_row(loss: Any, positive: float, negatives: list[float], threshold: float = 0.0) -> Row:
+    """By the rule of products: the weight has a gradient too."""
+    weight = sigmoid((positive - threshold) / loss.weight_temperature)
+    exps = [math.exp((score - positive) / loss.temperature) for score in negatives]
+    log_sum = math.log(sum(exps))
+    gradient = weight * (1.0 - weight) / loss.weight_temperature * log_sum - weight / loss.temperature
+    return weight * log_sum, gradient, [weight * part / sum(exps) / loss.temperature for part in exps]
+
+
+def talos_row(loss: Any, positive: float, negatives: list[float], threshold: float = 0.0) -> Row:
+    """-log of a ratio of powers of sigmoids; the derivative of log sigmoid(x) is sigmoid(-x)."""
+    power = 1.0 / loss.temperature
+    parts = [sigmoid(score - threshold) ** power for score in negatives]
+    value = -math.log(sigmoid(positive - threshold) ** power / sum(parts))
+    gradients = [power * part / sum(parts) * sigmoid(threshold - score) for part, score in zip(parts, negatives, strict=True)]
+    return value, -power * sigmoid(threshold - positive), gradients
+
+
+def drrl_row(loss: Any, positive: float, negatives: list[float], threshold: float = 0.0) -> Row:
+    """A hinge, and the power mean of the heights of the negatives."""
+    p = loss.omega / (loss.omega - 1.0)
+    heights = [loss.epsilon + loss.negative_weight * max(0.0, score - threshold) for score in negatives]
+    mean = (sum(height**p for height in heights) / N) ** (1.0 / p)
+    gradients = [
+        loss.negative_weight * (height / mean) ** (p - 1.0) / N if score > threshold else 0.0
+        for height, score in zip(heights, negatives, strict=True)
+    ]
+    return max(0.0, 1.0 - positive) + mean + threshold, -1.0 if positive < 1.0 else 0.0, gradients
+
+
 def bpr_row(loss: Any, positive: float, negatives: list[float]) -> Row:
     gradients = [(1.0 - sigmoid(positive - score)) / N for score in negatives]
     return -sum(math.log(sigmoid(positive - score)) for score in negatives) / N, -sum(gradients), gradients
@@ -151,6 +181,9 @@ CASES: dict[str, Case] = {
     "psl": Case({"name": "psl", "temperature": 0.1}, psl_row),
     "psl relu": Case({"name": "psl", "temperature": 0.1, "activation": "relu"}, psl_row),
     "psl atan": Case({"name": "psl", "temperature": 0.1, "activation": "atan"}, psl_row),
+    "slatk": Case({"name": "slatk", "temperature": 0.2, "weight_temperature": 2.5, "k": 3, "refresh": 2}, slatk_row),
+    "talos": Case({"name": "talos", "temperature": 0.1, "k": 3}, talos_row),
+    "drrl": Case({"name": "drrl", "omega": 2.0, "negative_weight": 3.0, "margin": 0.2}, drrl_row),
     "ssm": Case({"name": "ssm", "temperature": 0.2}, softmax_row(own=True)),
     "infonce": Case({"name": "infonce", "temperature": 0.2}, softmax_row(own=True)),
     "bpr": Case({"name": "bpr"}, bpr_row),

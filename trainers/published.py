@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainers.losses import BPR, BSL, CCL, CML, MML, MSE, PSL, SL, SSM, Hinge, Loss, SoftmaxCE
+from trainers.losses import BPR, BSL, CCL, CML, MML, MSE, PSL, SL, SSM, Hinge, Loss, SLatK, SoftmaxCE
 
 ByLoss = dict[str, dict[str, Loss]]  # by name and dataset
 
@@ -29,6 +29,8 @@ PUBLISHED: ByLoss = {
         "electronic_random": PSL(temperature=0.1),
         "gowalla_random": PSL(temperature=0.05),
     },
+    # theirs of other data renew thresholds every 20 of 200 epochs: once in a search of 30
+    "slatk": {"health_random": SLatK(temperature=0.2, weight_temperature=2.5, refresh=5)},
     "bpr": {"yelp2018": BPR(), "gowalla": BPR()},
     "hinge": {"yelp2018": Hinge(margin=1.0), "gowalla": Hinge(margin=1.0)},
     "softmax_ce": {"yelp2018": SoftmaxCE(), "gowalla": SoftmaxCE()},

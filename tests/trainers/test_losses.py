@@ -355,6 +355,8 @@ class TestContract:
         formula, batch = build(loss_case), self.batch(3)
         if loss_case["name"] == "mse":
             pytest.skip("mse pulls scores to 1 and 0, from above too")
+        if loss_case["name"] == "slatk":
+            pytest.skip("a higher positive has a higher weight, too")
         before = formula(batch).item()
         for row in range(7):
             raised = batch.positive.detach().clone()

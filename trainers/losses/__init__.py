@@ -9,6 +9,7 @@ from trainers.losses.classic import BCE, BPR, MSE, Hinge, SoftmaxCE
 from trainers.losses.distances import CML, Contrastive, Triplet
 from trainers.losses.margins import CCL, MML
 from trainers.losses.softmax import BSL, PSL, SL, SSM, InfoNCE
+from trainers.losses.thresholds import DrRL, SLatK, Talos
 
 LOSSES: dict[str, type[Loss]] = {
     "mml": MML,
@@ -16,6 +17,9 @@ LOSSES: dict[str, type[Loss]] = {
     "bsl": BSL,
     "sl": SL,
     "psl": PSL,
+    "slatk": SLatK,
+    "talos": Talos,
+    "drrl": DrRL,
     "ssm": SSM,
     "infonce": InfoNCE,
     "bpr": BPR,
@@ -41,10 +45,13 @@ __all__ = [
     "SL",
     "SSM",
     "Contrastive",
+    "DrRL",
     "Hinge",
     "InfoNCE",
     "Loss",
+    "SLatK",
     "Scores",
     "SoftmaxCE",
+    "Talos",
     "Triplet",
 ]

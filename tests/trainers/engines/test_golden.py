@@ -16,6 +16,7 @@ from trainers.engines.cache_versions import ENGINE_VERSIONS, LOSS_VERSIONS, ROUN
 from trainers.errors import InputError
 
 from ...golden import VERSION, Golden
+from ...loss_cases import LOSS_CASES
 from .cases import ALL_LOSSES, CCL, MML, data
 
 EPOCHS = 2
@@ -48,6 +49,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "cml euclidean": {"loss": {"name": "cml", "margin": 0.8}, "score": "euclidean"},
     "cml spread": {"loss": {"name": "cml", "margin": 0.7, "covariance_weight": 0.1}},
     "bsl multi": {"loss": {"name": "bsl", "temperature": 0.2, "exponent": 0.9, "mode": "multi"}},
+    **{name: {"loss": LOSS_CASES[name]} for name in ("slatk", "talos", "drrl")},  # they keep thresholds
 }
 
 
