@@ -37,6 +37,8 @@ LOSSES: list[dict[str, Any]] = [
     {"name": "ccl", "margin": 0.2, "negative_weight": 30.0},
     {"name": "bsl", "temperature": 0.15, "exponent": 1.2},
     {"name": "bsl", "temperature": 0.2, "mode": "single"},
+    {"name": "bsl", "temperature": 0.2, "mode": "paper", "positive_temperature": 0.5},
+    *({"name": "psl", "temperature": 0.1, "activation": activation} for activation in ("tanh", "relu", "atan")),
     *({"name": name, "temperature": 0.2} for name in ("sl", "ssm", "infonce")),
     *({"name": name} for name in ("bpr", "hinge", "softmax_ce", "mse", "bce", "triplet")),
     {"name": "contrastive", "margin": 1.3},

@@ -21,6 +21,14 @@ TEMPERATURE = Parameter(0.01, 1.0, log=True, limits=(1e-3, 100.0))  # of a cosin
 FIELDS: dict[str, Searched] = {
     "bsl": {"temperature": TEMPERATURE, "exponent": Parameter(0.3, 3.0, log=True, limits=(0.01, 100.0))},
     "sl": {"temperature": TEMPERATURE},
+    "psl": {"temperature": TEMPERATURE},
+    "slatk": {"temperature": TEMPERATURE, "weight_temperature": Parameter(0.1, 10.0, log=True, limits=(1e-3, 1000.0))},
+    "talos": {"temperature": TEMPERATURE},
+    "drrl": {
+        "omega": Parameter(1.05, 200.0, log=True, limits=(1.001, 1e6)),
+        "negative_weight": Parameter(1.0, 1000.0, log=True, limits=(1e-3, 1e6)),
+        "margin": Parameter(0.0, 0.99, limits=(-1.0, 1.0)),
+    },
     "ssm": {"temperature": TEMPERATURE},
     "infonce": {"temperature": TEMPERATURE},
     # beyond these limits every pair has a gradient, as it has at the limit

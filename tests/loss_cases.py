@@ -67,6 +67,60 @@ def softmax_row(own: bool, mean: bool = False) -> ByHand:
     return row
 
 
+def psl_row(loss: Any, positive: float, negatives: list[float]) -> Row:
+    """log of the sum of (1 + activation(d))^(1 / t): by the chain rule on each power."""
+    activation = {"tanh": math.tanh, "relu": lambda gap: max(gap, -1.0), "atan": math.atan}[loss.activation]
+    derivative = {
+        "tanh": lambda gap: 1.0 / math.cosh(gap) ** 2,
+        "relu": lambda gap: 1.0,
+        "atan": lambda gap: 1.0 / (1.0 + gap**2),
+    }
+    gaps, power = [0.5 * (score - positive) for score in negatives], 1.0 / loss.temperature
+    bases = [1.0 + activation(gap) for gap in gaps]
+    total = sum(base**power for base in bases)
+    rises = [power * base ** (power - 1.0) * derivative[loss.activation](gap) for base, gap in zip(bases, gaps, strict=True)]
+    gradients = [0.5 * rise / total for rise in rises]
+    return math.log(total), -sum(gradients), gradients
+
+
+def bsl_paper_row(loss: Any, positive: float, negatives: list[float]) -> Row:
+    """-s_ui / p + t / p log sum_j exp(s_uj / t)."""
+    t, p = loss.temperature, loss.positive_temperature
+    exps = [math.exp(score / t) for score in negatives]
+    value = -positive / p + t / p * math.log(sum(exps))
+    return value, -1.0 / p, [part / sum(exps) / p for part in exps]
+
+
+def slatk_row(loss: Any, positive: float, negatives: list[float], threshold: float = 0.0) -> Row:
+    """By the rule of products: the weight has a gradient too."""
+    weight = sigmoid((positive - threshold) / loss.weight_temperature)
+    exps = [math.exp((score - positive) / loss.temperature) for score in negatives]
+    log_sum = math.log(sum(exps))
+    gradient = weight * (1.0 - weight) / loss.weight_temperature * log_sum - weight / loss.temperature
+    return weight * log_sum, gradient, [weight * part / sum(exps) / loss.temperature for part in exps]
+
+
+def talos_row(loss: Any, positive: float, negatives: list[float], threshold: float = 0.0) -> Row:
+    """-log of a ratio of powers of sigmoids; the derivative of log sigmoid(x) is sigmoid(-x)."""
+    power = 1.0 / loss.temperature
+    parts = [sigmoid(score - threshold) ** power for score in negatives]
+    value = -math.log(sigmoid(positive - threshold) ** power / sum(parts))
+    gradients = [power * part / sum(parts) * sigmoid(threshold - score) for part, score in zip(parts, negatives, strict=True)]
+    return value, -power * sigmoid(threshold - positive), gradients
+
+
+def drrl_row(loss: Any, positive: float, negatives: list[float], threshold: float = 0.0) -> Row:
+    """A hinge, and the power mean of the heights of the negatives."""
+    p = loss.omega / (loss.omega - 1.0)
+    heights = [loss.epsilon + loss.negative_weight * max(0.0, score - threshold) for score in negatives]
+    mean = (sum(height**p for height in heights) / N) ** (1.0 / p)
+    gradients = [
+        loss.negative_weight * (height / mean) ** (p - 1.0) / N if score > threshold else 0.0
+        for height, score in zip(heights, negatives, strict=True)
+    ]
+    return max(0.0, 1.0 - positive) + mean + threshold, -1.0 if positive < 1.0 else 0.0, gradients
+
+
 def bpr_row(loss: Any, positive: float, negatives: list[float]) -> Row:
     gradients = [(1.0 - sigmoid(positive - score)) / N for score in negatives]
     return -sum(math.log(sigmoid(positive - score)) for score in negatives) / N, -sum(gradients), gradients
@@ -122,7 +176,14 @@ CASES: dict[str, Case] = {
     "bsl": Case(BSL, softmax_row(own=False)),
     "bsl multi": Case({"name": "bsl", "temperature": 0.2, "exponent": 0.9, "mode": "multi"}, None),
     "bsl single": Case({"name": "bsl", "temperature": 0.2, "mode": "single"}, softmax_row(own=False, mean=True)),
+    "bsl paper": Case({"name": "bsl", "temperature": 0.2, "mode": "paper", "positive_temperature": 0.5}, bsl_paper_row),
     "sl": Case({"name": "sl", "temperature": 0.2}, softmax_row(own=False)),
+    "psl": Case({"name": "psl", "temperature": 0.1}, psl_row),
+    "psl relu": Case({"name": "psl", "temperature": 0.1, "activation": "relu"}, psl_row),
+    "psl atan": Case({"name": "psl", "temperature": 0.1, "activation": "atan"}, psl_row),
+    "slatk": Case({"name": "slatk", "temperature": 0.2, "weight_temperature": 2.5, "k": 3, "refresh": 2}, slatk_row),
+    "talos": Case({"name": "talos", "temperature": 0.1, "k": 3}, talos_row),
+    "drrl": Case({"name": "drrl", "omega": 2.0, "negative_weight": 3.0, "margin": 0.2}, drrl_row),
     "ssm": Case({"name": "ssm", "temperature": 0.2}, softmax_row(own=True)),
     "infonce": Case({"name": "infonce", "temperature": 0.2}, softmax_row(own=True)),
     "bpr": Case({"name": "bpr"}, bpr_row),

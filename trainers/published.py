@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainers.losses import BPR, BSL, CCL, CML, MML, MSE, SL, SSM, Hinge, Loss, SoftmaxCE
+from trainers.losses import BPR, BSL, CCL, CML, MML, MSE, PSL, SL, SSM, Hinge, Loss, SLatK, SoftmaxCE
 
 ByLoss = dict[str, dict[str, Loss]]  # by name and dataset
 
@@ -23,6 +23,14 @@ PUBLISHED: ByLoss = {
         "gowalla": BSL(temperature=0.08, exponent=1.22),
     },
     "sl": {"yelp2018": SL(temperature=0.11), "gowalla": SL(temperature=0.08)},
+    # IR-Benchmark's MF runs on its random splits
+    "psl": {
+        "health_random": PSL(temperature=0.1),
+        "electronic_random": PSL(temperature=0.1),
+        "gowalla_random": PSL(temperature=0.05),
+    },
+    # theirs of other data renew thresholds every 20 of 200 epochs: once in a search of 30
+    "slatk": {"health_random": SLatK(temperature=0.2, weight_temperature=2.5, refresh=5)},
     "bpr": {"yelp2018": BPR(), "gowalla": BPR()},
     "hinge": {"yelp2018": Hinge(margin=1.0), "gowalla": Hinge(margin=1.0)},
     "softmax_ce": {"yelp2018": SoftmaxCE(), "gowalla": SoftmaxCE()},
@@ -67,9 +75,16 @@ def published_loss(name: str, dataset: str, encoder: str = USUAL[0], negatives: 
 def published_elsewhere(name: str, dataset: str, encoder: str = USUAL[0], negatives: str = USUAL[1]) -> list[tuple[Loss, str]]:
     """Settings that were published for other data, of this encoder and negatives or else of MF with uniform ones, and the data;
     none of data that share interactions with these."""
-    taken = {dataset, SAME_INTERACTIONS.get(dataset, dataset)}
+    taken = _interactions_of(dataset)
     for model in ((encoder, negatives), USUAL):
-        found = [(loss, data) for data, loss in BY_MODEL.get(model, {}).get(name, {}).items() if data not in taken]
+        found = [
+            (loss, data) for data, loss in BY_MODEL.get(model, {}).get(name, {}).items() if _interactions_of(data) != taken
+        ]
         if found:
             return found
     return []
+
+
+def _interactions_of(dataset: str) -> str:
+    """The dataset whose interactions these are."""
+    return SAME_INTERACTIONS.get(dataset, dataset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from docs.generators.svg import chart
-from trainers.losses import BCE, LOSSES, Contrastive, InfoNCE, Loss, Scores, Triplet
+from trainers.losses import BCE, LOSSES, PSL, Contrastive, DrRL, InfoNCE, Loss, Scores, SLatK, Talos, Triplet
 from trainers.published import published_loss
 
 POSITIVE = 0.5  # the score of the row's positive
@@ -15,6 +15,10 @@ POINTS, LAST = 400, 0.995  # at a score of 1 the gradient of a distance has no l
 # Settings for the losses that no paper has settings for on Yelp2018; the others have those of the paper.
 EXAMPLES: dict[str, Loss] = {
     "infonce": InfoNCE(temperature=0.1),
+    "psl": PSL(temperature=0.05),
+    "slatk": SLatK(temperature=0.1),
+    "talos": Talos(temperature=0.05),
+    "drrl": DrRL(omega=2.0, negative_weight=10.0),
     "bce": BCE(),
     "contrastive": Contrastive(),
     "triplet": Triplet(),

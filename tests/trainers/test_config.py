@@ -235,9 +235,13 @@ def test_not_a_mapping(mapping: Any) -> None:
         TrainConfig.from_dict(mapping)
 
 
+TEMPERATURES = ("bsl", "sl", "psl", "slatk", "talos", "ssm", "infonce")
 REFUSED_PAIRS = {
-    **{(loss, "euclidean"): "its margins are cosines" for loss in ("mml", "ccl")},
-    **{(loss, "euclidean"): "its temperature is for cosines" for loss in ("bsl", "sl", "ssm", "infonce")},
+    **{(loss, "euclidean"): "its margins are cosines" for loss in ("mml", "ccl", "drrl")},
+    **{
+        (loss, "euclidean"): "its temperature is for cosines"
+        for loss in ("bsl", "sl", "psl", "slatk", "talos", "ssm", "infonce")
+    },
     **{(loss, "inner_product"): "it is a loss of distances" for loss in ("contrastive", "triplet", "cml")},
 }
 

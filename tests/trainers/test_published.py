@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trainers.losses import Loss
-from trainers.published import BY_MODEL, PUBLISHED, published_loss
+from trainers.published import BY_MODEL, PUBLISHED, published_elsewhere, published_loss
 
 IN_BATCH = "lightgcn", "in_batch"
 
@@ -17,6 +17,7 @@ IN_BATCH = "lightgcn", "in_batch"
         ("bsl", "gowalla", IN_BATCH, BY_MODEL[IN_BATCH]["bsl"]["gowalla"], ""),
         ("bsl", "mine", IN_BATCH, BY_MODEL[IN_BATCH]["bsl"]["yelp2018"], "yelp2018"),
         ("ccl", "mine", IN_BATCH, PUBLISHED["ccl"]["yelp2018"], "mf on yelp2018"),
+        ("psl", "gowalla_random", ("mf", "uniform"), PUBLISHED["psl"]["gowalla_random"], ""),
         ("mml", "gowalla", ("mf", "popularity"), PUBLISHED["mml"]["gowalla"], "uniform negatives"),
     ],
 )
@@ -26,3 +27,12 @@ def test_the_nearest_settings(name: str, dataset: str, model: tuple[str, str], e
 
 def test_what_nobody_published() -> None:
     assert published_loss("triplet", "gowalla") is None
+    assert published_loss("psl", "gowalla") is None, "only random splits have settings, of data of other users"
+
+
+def test_settings_of_the_same_interactions_are_not_those_of_other_data() -> None:
+    """gowalla_random has gowalla's interactions: what was chosen on the one has seen the other's test split."""
+    others = {"health_random", "electronic_random"}
+    assert {data for _, data in published_elsewhere("psl", "gowalla")} == others
+    assert {data for _, data in published_elsewhere("psl", "gowalla_random")} == others
+    assert {data for _, data in published_elsewhere("bsl", "gowalla_random")} == {"yelp2018"}

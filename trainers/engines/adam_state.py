@@ -1,4 +1,4 @@
-"""Parameters and the moments of `torch.optim.Adam`, out of torch and back."""
+"""Parameters and the moments of `torch.optim.Adam` (plain descent has none), out of torch and back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def copied(tensor: Tensor) -> NDArray[Any]:
     return array
 
 
-def adam_state(parameters: Mapping[str, Parameter], optimizer: torch.optim.Adam) -> dict[str, NDArray[Any]]:
+def adam_state(parameters: Mapping[str, Parameter], optimizer: torch.optim.Optimizer) -> dict[str, NDArray[Any]]:
     """Copies of the parameters by name and, once they have had a gradient, of their moments, `NAME.exp_avg` and so on."""
     found = {name: copied(parameter) for name, parameter in parameters.items()}
     for name, parameter in parameters.items():
@@ -41,7 +41,7 @@ def put_parameters(parameters: Mapping[str, Parameter], state: State) -> None:
             parameter.copy_(_like(parameter, name, state))
 
 
-def put_adam_state(parameters: Mapping[str, Parameter], optimizer: torch.optim.Adam, state: State) -> None:
+def put_adam_state(parameters: Mapping[str, Parameter], optimizer: torch.optim.Optimizer, state: State) -> None:
     """Give parameters and optimizer what `adam_state` has read.
 
     Raises:

@@ -16,11 +16,30 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.losses import BCE, BPR, BSL, CCL, CML, MML, MSE, SL, SSM, Contrastive, Hinge, InfoNCE, Loss, SoftmaxCE, Triplet
+from trainers.losses import (
+    BCE,
+    BPR,
+    BSL,
+    CCL,
+    CML,
+    MML,
+    MSE,
+    PSL,
+    SL,
+    SSM,
+    Contrastive,
+    Hinge,
+    InfoNCE,
+    Loss,
+    SoftmaxCE,
+    Triplet,
+)
 from trainers.losses.distances import SMALLEST
+from trainers.losses.softmax import SMALLEST_BASE
 
 # The kinds of row function, as the kernels tell them apart.
-HINGES, SOFTMAX, PAIR_HINGE, PAIR_LOGISTIC, SQUARES, LOGISTIC, DISTANCES, NEAREST = range(8)
+HINGES, SOFTMAX, PAIR_HINGE, PAIR_LOGISTIC, SQUARES, LOGISTIC, DISTANCES, NEAREST, PAIR_SOFTMAX = range(9)
+ACTIVATIONS = ("tanh", "relu", "atan")  # of PSL, by their number in its settings
 
 ALL = -math.inf  # the cutoff of a loss in which every negative has a gradient
 
@@ -84,13 +103,15 @@ def _softmax(
     exponent: Callable[[Any], float] = lambda loss: 1.0,
     mean: Callable[[Any], bool] = lambda loss: False,
     own: bool = False,
+    scale: Callable[[Any], float] = lambda loss: 1.0,
     why_not: Callable[[Any], str] = lambda loss: "",
 ) -> RowFunction:
-    """A line of a softmax loss: `mean` in place of the sum over negatives, `own`: the positive is among them."""
+    """A line of a softmax loss: `mean` in place of the sum over negatives, `own`: the positive is among them, `scale` times the
+    whole."""
     return RowFunction(
         SOFTMAX,
-        lambda loss: [temperature(loss), exponent(loss), float(mean(loss)), float(own)],
-        steepest=lambda loss, size: (2.0 * exponent(loss) + 1.0) / temperature(loss),
+        lambda loss: [temperature(loss), exponent(loss), float(mean(loss)), float(own), scale(loss)],
+        steepest=lambda loss, size: scale(loss) * (2.0 * exponent(loss) + 1.0) / temperature(loss),
         why_not=why_not,
     )
 
@@ -116,8 +137,19 @@ ROWS: dict[type[Loss], RowFunction] = {
         steepest=lambda loss, size: 1.0 + loss.negative_weight,
         cutoff=lambda loss: loss.margin,
     ),
-    BSL: _softmax(exponent=lambda loss: loss.exponent, mean=lambda loss: loss.mode != "reweight", why_not=_bsl_why_not),
+    BSL: _softmax(
+        exponent=lambda loss: loss.exponent,
+        mean=lambda loss: loss.mode in ("single", "multi"),
+        scale=lambda loss: loss.scale,
+        why_not=_bsl_why_not,
+    ),
     SL: _softmax(),
+    PSL: RowFunction(
+        PAIR_SOFTMAX,
+        lambda loss: [loss.temperature, float(ACTIVATIONS.index(loss.activation))],
+        # tanh: |1 - tanh| <= 2; the others: 1 / base
+        steepest=lambda loss, size: (2.0 if loss.activation == "tanh" else 1.0 / SMALLEST_BASE) / loss.temperature,
+    ),
     InfoNCE: _softmax(own=True),
     SSM: _softmax(own=True),
     SoftmaxCE: _softmax(temperature=lambda loss: 1.0, own=True),

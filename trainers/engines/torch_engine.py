@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import Parameter
 
 from trainers import rng
 from trainers.config import TrainConfig
@@ -17,7 +18,9 @@ from trainers.engines.adam_state import adam_state, copied, put_adam_state, put_
 from trainers.engines.lazy_adam import BETAS, EPSILON, learning_rate_at
 from trainers.engines.one_lane import SAMPLER, OneLane, with_prefix, without_prefix
 from trainers.engines.protocol import State, Vectors
+from trainers.engines.thresholds import UserThresholds
 from trainers.losses import Scores
+from trainers.losses.thresholds import ThresholdLoss
 from trainers.negatives import ScoredStep
 from trainers.rng import Purpose
 from trainers.scores import SCORES, unit
@@ -34,10 +37,12 @@ class TorchEngine(OneLane):
         self._shorten([torch.ones(len(table), 1, dtype=torch.bool, device=self.device) for table in self.model.tables()])
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=BETAS, eps=EPSILON)
         self.sampler = config.negatives.sampler(self.seen)
+        loss = config.loss
+        self.thresholds = UserThresholds(loss, self.seen.n_users) if isinstance(loss, ThresholdLoss) else None
         self.steps_done = 0
 
     def _release(self) -> None:
-        for name in ("model", "optimizer", "sampler"):
+        for name in ("model", "optimizer", "sampler", "thresholds"):
             vars(self).pop(name, None)
         if self.device == "cuda":
             torch.cuda.empty_cache()  # PyTorch keeps freed blocks: another lane or worker may need them
@@ -63,8 +68,11 @@ class TorchEngine(OneLane):
         self.steps_done += 1
         if negative.shape[1] == 0:  # the epoch's last row is alone in its batch, and its negatives would have been the others
             return 0.0
-        scores = Scores(positive, negative, self._ids(step.users), self._ids(step.items), self.seen.n_items)
+        thresholds = self.thresholds.of(step.users, self.device) if self.thresholds else None
+        scores = Scores(positive, negative, self._ids(step.users), self._ids(step.items), self.seen.n_items, thresholds)
         losses = config.loss.rows(scores)
+        if self.thresholds:
+            self.thresholds.move(step, scores, self.seen)  # before the vectors move, from which the scores are
         self._descend(config, config.loss.reduce(losses))
         return float(losses.detach().mean())
 
@@ -142,18 +150,26 @@ class TorchEngine(OneLane):
         users, items = self._all_vectors()
         return self.score.users(users)[:, :dim], self.score.items(items)[:, :dim]
 
+    def _parameters(self) -> dict[str, Parameter]:
+        """All that is learned."""
+        return {**dict(self.model.named_parameters()), **(self.thresholds.parameters() if self.thresholds else {})}
+
     def _keep(self) -> State:
-        return {name: copied(parameter) for name, parameter in self.model.named_parameters()}
+        return {name: copied(parameter) for name, parameter in self._parameters().items()}
 
     def _go_back(self, kept: State, config: TrainConfig) -> None:
-        put_parameters(dict(self.model.named_parameters()), kept)
+        put_parameters(self._parameters(), kept)
 
     def _state(self) -> State:
         trained = adam_state(dict(self.model.named_parameters()), self.optimizer)
-        return trained | with_prefix(SAMPLER, self.sampler.state()) | {"steps_done": np.array(self.steps_done)}
+        thresholds = self.thresholds.state() if self.thresholds else {}
+        sampler = with_prefix(SAMPLER, self.sampler.state())
+        return {**trained, **thresholds, **sampler, "steps_done": np.array(self.steps_done)}
 
     def _resume(self, state: State) -> None:
         put_adam_state(dict(self.model.named_parameters()), self.optimizer, state)
+        if self.thresholds:
+            self.thresholds.resume(state)
         self.sampler.resume(without_prefix(SAMPLER, state))
         self.steps_done = int(state["steps_done"])
 

@@ -8,13 +8,18 @@ from trainers.losses.base import Loss, Scores
 from trainers.losses.classic import BCE, BPR, MSE, Hinge, SoftmaxCE
 from trainers.losses.distances import CML, Contrastive, Triplet
 from trainers.losses.margins import CCL, MML
-from trainers.losses.softmax import BSL, SL, SSM, InfoNCE
+from trainers.losses.softmax import BSL, PSL, SL, SSM, InfoNCE
+from trainers.losses.thresholds import DrRL, SLatK, Talos
 
 LOSSES: dict[str, type[Loss]] = {
     "mml": MML,
     "ccl": CCL,
     "bsl": BSL,
     "sl": SL,
+    "psl": PSL,
+    "slatk": SLatK,
+    "talos": Talos,
+    "drrl": DrRL,
     "ssm": SSM,
     "infonce": InfoNCE,
     "bpr": BPR,
@@ -36,13 +41,17 @@ __all__ = [
     "LOSSES",
     "MML",
     "MSE",
+    "PSL",
     "SL",
     "SSM",
     "Contrastive",
+    "DrRL",
     "Hinge",
     "InfoNCE",
     "Loss",
+    "SLatK",
     "Scores",
     "SoftmaxCE",
+    "Talos",
     "Triplet",
 ]

@@ -25,6 +25,7 @@ class Scores:
         users: user ids, (B,); losses that pool over a user need them.
         items: ids of the positive items, (B,).
         n_items: how many items there are, for losses that estimate a rank among them; 0 where nobody asks.
+        threshold: of each row's user, (B,), for the losses of `trainers.losses.thresholds`; None counts as 0.
     """
 
     positive: Tensor
@@ -32,6 +33,7 @@ class Scores:
     users: Tensor
     items: Tensor
     n_items: int = 0
+    threshold: Tensor | None = None
 
 
 class Loss(ABC):

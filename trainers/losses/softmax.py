@@ -1,4 +1,4 @@
-"""Softmax losses with a temperature: SL and BSL, InfoNCE and SSM."""
+"""Softmax losses with a temperature: SL, BSL and PSL, InfoNCE and SSM."""
 
 from __future__ import annotations
 
@@ -22,31 +22,47 @@ NOT_WITH: NotWith = {
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class BSL(Loss):
-    """Bilateral Softmax Loss (Wu et al., ICDE 2024, arXiv 2312.12882), as in its authors' program.
+    """Bilateral Softmax Loss (Wu et al., ICDE 2024, arXiv 2312.12882), as in its authors' program or in the paper.
 
-    With t = temperature, the exponent multiplies the negative term (in the paper it is a second temperature):
+    With t = temperature, the exponent multiplies the negative term (in the paper it is a second temperature, p, that of the
+    positive):
 
         reweight   -s_ui / t + exponent * log sum_j exp(s_uj / t)
         multi      as reweight, with the positive pooled over the batch rows of the same user
                    (log-mean-exp of s_ui / t) and the mean in place of the sum over j
         single     -s_ui / t + log mean_j exp(s_uj / t), no exponent
+        paper      -s_ui / p + t / p * log sum_j exp(s_uj / t), no exponent, p = positive_temperature; that is t / p times SL,
+                   a factor to which Adam is blind but for its epsilon and beside l2
     """
 
     name: Literal["bsl"] = "bsl"
     not_with = NOT_WITH
     temperature: Positive
     exponent: Positive = 1.0
-    mode: Literal["multi", "reweight", "single"] = "reweight"
+    mode: Literal["multi", "reweight", "single", "paper"] = "reweight"
+    positive_temperature: Positive | None = None
 
     @model_validator(mode="after")
     def _check(self) -> BSL:
-        if self.mode == "single" and self.exponent != 1.0:
-            raise ValueError(f"mode single has no exponent, got {self.exponent}; leave exponent out or use mode reweight")
+        if self.mode in ("single", "paper") and self.exponent != 1.0:
+            raise ValueError(f"mode {self.mode} has no exponent, got {self.exponent}; leave exponent out or use mode reweight")
+        if (self.mode == "paper") != (self.positive_temperature is not None):
+            raise ValueError(
+                f"mode paper and positive_temperature go together, got mode {self.mode} and {self.positive_temperature}; give "
+                "both or neither"
+            )
         return self
+
+    @property
+    def scale(self) -> float:
+        """What the whole loss is multiplied by in the paper's form."""
+        return 1.0 if self.positive_temperature is None else self.temperature / self.positive_temperature
 
     def rows(self, scores: Scores) -> Tensor:
         positive = scores.positive / self.temperature
         negative = torch.logsumexp(scores.negative / self.temperature, dim=1)
+        if self.mode == "paper":
+            return self.scale * (negative - positive)
         if self.mode != "reweight":
             negative = negative - math.log(scores.negative.shape[1])
         if self.mode == "multi":
@@ -74,6 +90,32 @@ class SL(Loss):
 
     def rows(self, scores: Scores) -> Tensor:
         return torch.logsumexp(scores.negative / self.temperature, dim=1) - scores.positive / self.temperature
+
+
+SMALLEST_BASE = 0.05  # of PSL's 1 + activation(d), which reaches 0 where relu and atan have d = -1 and -1.557
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class PSL(Loss):
+    """Pairwise Softmax Loss (Yang et al., NeurIPS 2024, arXiv 2411.00163): log sum_j (1 + activation(d_j))^(1 / t).
+
+    d_j = (s_uj - s_ui) / 2 and t = temperature. With exp(d) in place of 1 + activation(d) it is SL of temperature 2 t. The
+    paper's relu is relu(d + 1) in place of 1 + activation(d). With relu and atan 1 + activation(d) is at least SMALLEST_BASE:
+    with relu a negative has no gradient where s_uj is 1.9 or more below s_ui.
+    """
+
+    name: Literal["psl"] = "psl"
+    not_with = NOT_WITH
+    temperature: Positive
+    activation: Literal["tanh", "relu", "atan"] = "tanh"
+
+    def rows(self, scores: Scores) -> Tensor:
+        gap = 0.5 * (scores.negative - scores.positive[:, None])
+        if self.activation == "tanh":
+            base = 1.0 + torch.tanh(gap)
+        else:
+            base = (1.0 + (gap if self.activation == "relu" else torch.atan(gap))).clamp(min=SMALLEST_BASE)
+        return torch.logsumexp(base.log() / self.temperature, dim=1)
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)

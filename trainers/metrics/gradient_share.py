@@ -28,7 +28,8 @@ AFTER = 1_000_000_007  # the epoch of these draws: none that is trained
 def gradient_shares(
     config: TrainConfig, user_vectors: NDArray[Any], item_vectors: NDArray[Any], seen: Interactions
 ) -> dict[str, float]:
-    """How the negatives of a trained model share |d loss / d score|: of one batch, drawn as in training, without dropout.
+    """How the negatives of a trained model share |d loss / d score|: of one batch, drawn as in training, without dropout. Of a
+    loss with thresholds per user they are 0.
 
     Args:
         config: what was trained.

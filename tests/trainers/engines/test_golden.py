@@ -16,6 +16,7 @@ from trainers.engines.cache_versions import ENGINE_VERSIONS, LOSS_VERSIONS, ROUN
 from trainers.errors import InputError
 
 from ...golden import VERSION, Golden
+from ...loss_cases import LOSS_CASES
 from .cases import ALL_LOSSES, CCL, MML, data
 
 EPOCHS = 2
@@ -48,11 +49,12 @@ OTHERS: dict[str, dict[str, Any]] = {
     "cml euclidean": {"loss": {"name": "cml", "margin": 0.8}, "score": "euclidean"},
     "cml spread": {"loss": {"name": "cml", "margin": 0.7, "covariance_weight": 0.1}},
     "bsl multi": {"loss": {"name": "bsl", "temperature": 0.2, "exponent": 0.9, "mode": "multi"}},
+    **{name: {"loss": LOSS_CASES[name]} for name in ("slatk", "talos", "drrl")},  # they keep thresholds
 }
 
 
 def label(loss: dict[str, Any]) -> str:
-    return " ".join([loss["name"], *(f"{key}={loss[key]}" for key in ("mode", "rank_weight") if key in loss)])
+    return " ".join([loss["name"], *(f"{key}={loss[key]}" for key in ("mode", "activation", "rank_weight") if key in loss)])
 
 
 CONFIGS = {
@@ -108,6 +110,10 @@ def test_a_config_trains_to_the_numbers_that_were_recorded(case: str):
 
 def test_there_is_a_record_of_every_case_and_of_no_other():
     GOLDEN.check_cases()
+
+
+def test_no_two_losses_share_a_name_under_which_they_are_recorded():
+    assert len({label(loss) for loss in ALL_LOSSES}) == len(ALL_LOSSES), "else the last one replaces the others"
 
 
 def a_record(version: int, loss: float) -> dict[str, Any]:

@@ -15,20 +15,20 @@ import torch
 
 pytest.importorskip("triton", reason="needs triton")
 
-from trainers import TrainConfig
 from trainers.engines.row_losses import ROWS
 from trainers.engines.triton_engine import step
 from trainers.engines.triton_engine.engine import TritonEngine
 
 from ...golden import Golden
 from .cases import ALL_LOSSES, MML, config, data
-from .test_golden import WHICH, is_close, trained
+from .test_golden import WHICH, is_close, label, trained
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here, not interpreted")
 
 SMALL = {"batch_size": 7, "epochs": 1, "learning_rate": 1e-2}
+OTHER_KERNELS = "mml popularity dropout l2 linear"
 CONFIGS = {
-    "mml popularity dropout l2 linear": config(
+    OTHER_KERNELS: config(
         MML,
         dropout=0.3,
         l2=1e-2,
@@ -36,19 +36,21 @@ CONFIGS = {
         negatives={"name": "popularity", "count": 9, "beta": 0.5},
         **SMALL | {"epochs": 2},
     ),
-    **{loss["name"]: config(loss, count=5, **SMALL) for loss in ALL_LOSSES},
+    **{label(loss): config(loss, count=5, **SMALL) for loss in ALL_LOSSES},
 }
-
-
-def a_loss_of_each_kind() -> dict[str, TrainConfig]:
-    """The first config of each kind of row function, MML's aside, which has one."""
-    kinds: dict[int, str] = {}
-    for name, settings in CONFIGS.items():
-        kinds.setdefault(ROWS[type(settings.loss)].kind, name)
-    return {name: CONFIGS[name] for name in kinds.values()}
-
-
-CASES = a_loss_of_each_kind()
+# a loss of each kind of row function, and BSL's paper form, which has a factor
+LOSSES = (
+    "bsl mode=single",
+    "bsl mode=paper",
+    "psl activation=atan",
+    "bpr",
+    "hinge",
+    "mse",
+    "bce",
+    "contrastive",
+    "cml rank_weight=False",
+)
+CASES = {name: CONFIGS[name] for name in (OTHER_KERNELS, *LOSSES)}
 
 
 def measured(case: str) -> dict[str, Any]:

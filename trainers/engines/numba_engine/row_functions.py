@@ -18,8 +18,18 @@ from typing import Any
 import numpy as np
 
 from trainers.engines.numba_engine.intrinsics import inlined
-from trainers.engines.row_losses import DISTANCES, HINGES, LOGISTIC, PAIR_HINGE, PAIR_LOGISTIC, SOFTMAX, SQUARES
+from trainers.engines.row_losses import (
+    DISTANCES,
+    HINGES,
+    LOGISTIC,
+    PAIR_HINGE,
+    PAIR_LOGISTIC,
+    PAIR_SOFTMAX,
+    SOFTMAX,
+    SQUARES,
+)
 from trainers.losses.distances import SMALLEST
+from trainers.losses.softmax import SMALLEST_BASE
 
 
 @inlined
@@ -39,6 +49,8 @@ def row_loss(kind, settings, count, positive, scores, b, n, gradients):
         return _logistic(positive, scores, b, n, gradients)
     if kind == DISTANCES:
         return _distances(settings, count, positive, scores, b, n, gradients)
+    if kind == PAIR_SOFTMAX:
+        return _pair_softmax(settings, positive, scores, b, n, gradients)
     return _nearest(settings, count, positive, scores, b, n, gradients)
 
 
@@ -68,7 +80,7 @@ def _hinges(settings, count, positive, scores, b, n, gradients):
 @inlined
 def _softmax(settings, count, positive, scores, b, n, gradients):
     """Log-sum-exp over the negatives; settings = temperature, exponent, 1 for the mean in place of the sum, 1 for the positive
-    among the negatives."""
+    among the negatives, a factor."""
     sharpness = np.float32(1.0) / settings[0]
     own = settings[3] != np.float32(0.0)
     highest = positive if own else np.float32(-np.inf)
@@ -80,11 +92,51 @@ def _softmax(settings, count, positive, scores, b, n, gradients):
         gradients[b, j] = np.exp((scores[b, j] - highest) * sharpness)
         total += gradients[b, j]
     for j in range(n):
-        gradients[b, j] *= settings[1] * sharpness / total
+        gradients[b, j] *= settings[4] * (settings[1] * sharpness / total)
     log_sum = highest * sharpness + np.log(total)
     if settings[2] != np.float32(0.0):
         log_sum -= np.float32(np.log(count))
-    return float(settings[1] * log_sum - positive * sharpness), sharpness * (settings[1] * share / total - np.float32(1.0))
+    gradient = settings[4] * (sharpness * (settings[1] * share / total - np.float32(1.0)))
+    return float(settings[4] * (settings[1] * log_sum - positive * sharpness)), gradient
+
+
+@inlined
+def _pair_softmax(settings, positive, scores, b, n, gradients):
+    """PSL: log-sum-exp of log(1 + activation(d)) / t, d = (s_uj - s_ui) / 2; settings = temperature, number of the activation.
+
+    The highest score has the highest summand. The gradient by d is a summand's share times the derivative of
+    log(1 + activation(d)), over t.
+    """
+    sharpness = np.float32(1.0) / settings[0]
+    highest = np.float32(-np.inf)
+    for j in range(n):
+        highest = max(highest, scores[b, j])
+    log_highest, _ = _log_base(settings[1], np.float32(0.5) * (highest - positive))
+    total = np.float32(0.0)
+    for j in range(n):
+        log_base, steepness = _log_base(settings[1], np.float32(0.5) * (scores[b, j] - positive))
+        part = np.exp((log_base - log_highest) * sharpness)
+        total += part
+        gradients[b, j] = part * steepness
+    pull = np.float32(0.0)
+    for j in range(n):
+        gradients[b, j] *= np.float32(0.5) * sharpness / total
+        pull += gradients[b, j]
+    return float(log_highest * sharpness + np.log(total)), -pull
+
+
+@inlined
+def _log_base(activation, gap):
+    """log(1 + activation(gap)) and its derivative; tanh, relu, atan are 0, 1, 2."""
+    if activation == np.float32(0.0):
+        squashed = np.tanh(gap)
+        return np.log(np.float32(1.0) + squashed), np.float32(1.0) - squashed
+    base, slope = np.float32(1.0) + gap, np.float32(1.0)
+    if activation == np.float32(2.0):
+        base, slope = np.float32(1.0) + np.arctan(gap), np.float32(1.0) / (np.float32(1.0) + gap * gap)
+    if base < np.float32(SMALLEST_BASE):  # false for NaN, which must reach the loss
+        return np.float32(math.log(SMALLEST_BASE)), np.float32(0.0)
+    return np.log(base), slope / base
 
 
 @inlined

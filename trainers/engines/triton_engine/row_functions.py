@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 from trainers.engines import row_losses
-from trainers.losses import distances
+from trainers.losses import distances, softmax
 
 HINGES = tl.constexpr(row_losses.HINGES)
 SOFTMAX = tl.constexpr(row_losses.SOFTMAX)
@@ -23,6 +23,8 @@ PAIR_LOGISTIC = tl.constexpr(row_losses.PAIR_LOGISTIC)
 SQUARES = tl.constexpr(row_losses.SQUARES)
 LOGISTIC = tl.constexpr(row_losses.LOGISTIC)
 DISTANCES = tl.constexpr(row_losses.DISTANCES)
+PAIR_SOFTMAX = tl.constexpr(row_losses.PAIR_SOFTMAX)
+SMALLEST_BASE = tl.constexpr(softmax.SMALLEST_BASE)
 SMALLEST = tl.constexpr(distances.SMALLEST)
 SHORTEST = tl.constexpr(math.sqrt(distances.SMALLEST))
 
@@ -44,6 +46,8 @@ def row_loss(KIND: tl.constexpr, settings, count, positive, scores, there):
         loss, gradient, gradients = _logistic(positive, scores, there)
     elif KIND == DISTANCES:
         loss, gradient, gradients = _distances(settings, count, positive, scores, there)
+    elif KIND == PAIR_SOFTMAX:
+        loss, gradient, gradients = _pair_softmax(settings, positive, scores, there)
     else:
         loss, gradient, gradients = _nearest(settings, count, positive, scores, there)
     return loss, gradient, tl.where(there, gradients, 0.0)
@@ -100,8 +104,52 @@ def _softmax(settings, count, positive, scores, there):
     total = _sum(parts, there) + share
     log_sum = highest * sharpness + tl.log(total)
     log_sum -= tl.where(tl.load(settings + 2) != 0.0, tl.log(count), 0.0)
-    gradients = parts * (exponent * sharpness / total)
-    return exponent * log_sum - positive * sharpness, sharpness * (exponent * share / total - 1.0), gradients
+    scale = tl.load(settings + 4)
+    gradients = parts * (scale * (exponent * sharpness / total))
+    gradient = scale * (sharpness * (exponent * share / total - 1.0))
+    return scale * (exponent * log_sum - positive * sharpness), gradient, gradients
+
+
+@triton.jit
+def _tanh(x):
+    """By exp of what is not above 0, which does not overflow."""
+    part = tl.exp(-2.0 * tl.abs(x))
+    return tl.where(x < 0.0, -1.0, 1.0) * (1.0 - part) / (1.0 + part)
+
+
+@triton.jit
+def _pair_softmax(settings, positive, scores, there):
+    sharpness = 1.0 / tl.load(settings)
+    activation = tl.load(settings + 1)
+    gaps = 0.5 * (scores - positive)
+    squashed = _tanh(gaps)
+    arc = _atan(gaps)
+    base = tl.where(activation == 0.0, 1.0 + squashed, tl.where(activation == 1.0, 1.0 + gaps, 1.0 + arc))
+    slope = tl.where(activation == 1.0, 1.0, 1.0 / (1.0 + gaps * gaps))
+    low = base < tl.where(activation == 0.0, 0.0, SMALLEST_BASE)  # false for NaN, which must reach the loss
+    base = tl.where(low, SMALLEST_BASE, base)
+    steepness = tl.where(activation == 0.0, 1.0 - squashed, tl.where(low, 0.0, slope / base))
+    log_base = tl.log(base)
+    highest = tl.max(tl.where(there, log_base, -float("inf")), 0)
+    parts = tl.exp((log_base - highest) * sharpness)
+    total = _sum(parts, there)
+    gradients = parts * steepness * (0.5 * sharpness / total)
+    return highest * sharpness + tl.log(total), -_sum(gradients, there), gradients
+
+
+@triton.jit
+def _atan(x):
+    """Of |x| below 1.2: 4 atan(y) by its series to y^17, y = x after the half-angle formula twice; exact to 1e-8."""
+    once = x / (1.0 + tl.sqrt(1.0 + x * x))
+    y = once / (1.0 + tl.sqrt(1.0 + once * once))
+    z = y * y
+    series = 1.0 / 13.0 - z / 15.0
+    series = 1.0 / 11.0 - z * series
+    series = 1.0 / 9.0 - z * series
+    series = 1.0 / 7.0 - z * series
+    series = 1.0 / 5.0 - z * series
+    series = 1.0 / 3.0 - z * series
+    return 4.0 * y * (1.0 - z * series)
 
 
 @triton.jit
