@@ -24,7 +24,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Turn links to files outside docs/ into links to their pages, or into their names where they have none."""
 
     def on_site(found: re.Match[str]) -> str:
-        text, target = found[1], found[2].partition("#")[0]
-        return f"[{text}]({OUTSIDE[target]})" if target in OUTSIDE else f"`{target.removeprefix('../')}`"
+        text, (target, mark, anchor) = found[1], found[2].partition("#")
+        return f"[{text}]({OUTSIDE[target]}{mark}{anchor})" if target in OUTSIDE else f"`{target.removeprefix('../')}`"
 
     return LINK.sub(on_site, markdown) if page.file.src_uri not in OUTSIDE.values() else markdown
