@@ -26,12 +26,15 @@ HITS, LIKING, NOISE = 0.4, 0.1, 0.05
 
 @dataclass(frozen=True)
 class Design:
-    """How methods are measured: by how many runs each, how lucky a run is, and whether the methods' runs share their luck."""
+    """How methods are measured: by how many runs each, how lucky a run is, whether the methods' runs share their luck, and
+    whether the last method is deterministic: it has one run, without luck and noise.
+    """
 
     methods: int
     runs: int
     luck: float
     shared: bool = False
+    deterministic: bool = False
 
 
 DESIGNS = (
@@ -40,6 +43,9 @@ DESIGNS = (
     Design(2, 3, 1.0),
     Design(2, 5, 1.0),
     Design(2, 3, 1.0, shared=True),
+    Design(2, 2, 1.0, deterministic=True),
+    Design(2, 3, 1.0, deterministic=True),
+    Design(2, 5, 1.0, deterministic=True),
     Design(3, 3, 1.0),
 )
 
@@ -58,7 +64,7 @@ def main() -> None:
         wrong = np.mean([any(one.word is not Word.UNDECIDED for one in family) for family in families])
         units = [_rejected([family[0] for family in families], unit) for unit in ("users", "runs", "both")]
         shares: list[float | None] = [*units, float(wrong)] if design.methods == 2 else [None, None, None, float(wrong)]
-        luck = f"{design.luck:g}" + (", shared" if design.shared else "")
+        luck = f"{design.luck:g}" + (", shared" if design.shared else "") + (", one constant" if design.deterministic else "")
         rows.append(
             [str(design.methods), str(design.runs), luck, *("" if one is None else f"{100 * one:.1f} %" for one in shares)]
         )
@@ -80,8 +86,11 @@ def experiment(rng: np.random.Generator, design: Design, n_users: int) -> list[M
     for label in range(design.methods):
         liking, noise = LIKING * rng.standard_normal(n_users), NOISE * rng.standard_normal((design.runs, n_users))
         luck = common if design.shared else size * rng.standard_normal((design.runs, 1))
+        is_constant = design.deterministic and label == design.methods - 1
+        if is_constant:
+            noise, luck = np.zeros((1, n_users)), np.zeros((1, 1))
         values = np.where(hit, level + liking + noise, 0.0) + luck
-        methods.append(Measured(str(label), values.mean(0), [values.mean(1)]))
+        methods.append(Measured(str(label), values.mean(0), [values.mean(1)], is_deterministic=is_constant))
     return methods
 
 

@@ -1,4 +1,4 @@
-"""What a person runs: studies, search, confirmation, export. Commands are modules: python -m hpo.run, hpo.train, ..."""
+"""The commands: search, confirmation, export and others. Each is a module, such as python -m hpo.run."""
 
 import os
 import signal
@@ -11,23 +11,23 @@ MOST_THREADS = 4096  # more than any machine has; numba starts all of them
 
 
 def _is_a_command() -> bool:
-    """Whether a command is being started, `python -m hpo.NAME`, and this is no import by another program."""
-    if sys.argv[0] != "-m":  # what Python puts there while it looks for the module that it is to run
+    """Whether Python is starting a command, `python -m hpo.NAME`; False if another program imports this package."""
+    if sys.argv[0] != "-m":  # Python's value while it looks for the module to run
         return False
     words = sys.orig_argv
     return "-m" in words[:-1] and words[words.index("-m") + 1].partition(".")[0] == "hpo"
 
 
 def _end_at_once(signum: int, frame: FrameType | None) -> None:
-    """Ctrl-C while a command loads its libraries: nothing has begun, and where they were interrupted helps nobody."""
+    """Handle Ctrl-C while a command loads its libraries: end without a traceback."""
     os.write(2, b"interrupted\n")
     os._exit(130)
 
 
 def _refuse_hidden_packages() -> None:
-    """Say so where a file or folder of the user's bears the name of a package of ours, before it is imported in its place.
+    """Refuse to run if a user's file or folder has the name of a package of this program and would be imported instead.
 
-    `python -m` looks into the current folder first.
+    `python -m` searches the current folder first.
     """
     home = Path(__file__).resolve().parent.parent
     for name in ("search_spaces", "studies", "trainers"):
@@ -38,7 +38,7 @@ def _refuse_hidden_packages() -> None:
         command = words[words.index("-m") + 1] if "-m" in words[:-1] else "hpo.run"
         message = (
             f"{found.origin} hides the package {name} of this program; run it in another folder, or as "
-            f"`python -P -m {command}`, which does not look into the current one"
+            f"`python -P -m {command}`, which does not search the current folder"
         )
         if _is_a_command():
             print(f"error: {message}", file=sys.stderr)
@@ -47,7 +47,7 @@ def _refuse_hidden_packages() -> None:
 
 
 def _refuse_thread_counts() -> None:
-    """Say so where a variable that numba or joblib reads is no number of threads: they end in a traceback, or crash."""
+    """Refuse bad thread counts in the variables of numba and joblib, which would end with a traceback or crash."""
     for name in ("NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
         given = os.environ.get(name, "1")
         try:

@@ -1,10 +1,10 @@
-"""Search and confirm from Python, in a program or a notebook: what `python -m hpo.run` and `hpo.confirm` do, as functions.
+"""Search and confirm from Python, in a program or a notebook: `python -m hpo.run` and `hpo.confirm` as functions.
 
 >>> from hpo.api import confirm, search
 >>> study = search("demo_mml", trials=40)
 >>> study.best_config, study.trials
 >>> verdict = confirm(study)
->>> print(verdict)
+>>> verdict.table, verdict.statements
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["Dataset", "Study", "Verdict", "confirm", "load_study", "register_los
 
 
 class _Where(BaseModel):
-    """Where studies are kept, and what a call prints."""
+    """Arguments of several functions."""
 
     model_config = SETTINGS
     output: Path = OUTPUT
@@ -71,7 +71,7 @@ class _ConfirmArguments(_Where):
 
 
 KEYS = ("dataset", "space", "config", "objective", "data", "validation", "search", "confirm", "rivals")  # of a study file
-PLAN = ("top", "select_seeds", "seeds", "searches", "epochs", "rival_seeds")  # of a study file's `confirm`
+PLAN = ("top", "select_seeds", "seeds", "searches", "epochs", "rival_seeds")  # keys of `confirm` in a study file
 
 
 def search(
@@ -90,24 +90,24 @@ def search(
     trials: int | None = None,
     **arguments: Any,
 ) -> Study:
-    """Search a study until it has `trials` finished trials. Called again, it continues.
+    """Search a study until it has `trials` finished trials. The same call again continues.
 
     Args:
-        study: the name of a shipped study, the path of a study file, or a mapping with the keys of one. Without it `dataset`
-            and `space` say what is searched.
-        name: that the study is stored under; needed where no file has one.
-        dataset, space, config, objective, data, validation, search, confirm, rivals: the keys of a study file, in place of
-            those of `study`. `dataset` may be one that `Dataset.from_frame` has made; it is written to the study's folder.
-            `space` may be a name alone. What a study of no file leaves open is as `hpo.studies new` suggests for the data.
+        study: the name of a shipped study, the path of a study file, or a mapping with the keys of a study file. Without it,
+            `dataset` and `space` are required.
+        name: the name to store the study under; required without a file.
+        dataset, space, config, objective, data, validation, search, confirm, rivals: keys of a study file, which replace those
+            of `study`. `dataset` may be a table from `Dataset.from_frame`; it is written to the study's folder. `space` may be
+            just a name. Without a study file, missing keys are filled in as `hpo.studies new` suggests for the data.
         trials: the TOTAL of finished trials, those of earlier calls included.
-        arguments: as the flags of hpo.run: epochs, seed, timeout (seconds), workers, lanes, scheduler (of a Dask cluster),
-            engine, device, tune_rivals, stale_after, checkpoint_every, output, storage, data_dir; and progress=False to print
-            nothing.
+        arguments: as the flags of hpo.run: epochs, seed, timeout (seconds), workers, lanes, scheduler (address of a Dask
+            cluster), engine, device, tune_rivals, stale_after (hours), checkpoint_every (seconds), output, storage, data_dir;
+            and progress=False to print nothing.
 
     Raises:
-        InputError: an argument that is unknown or wrong, data that cannot be read, another study of that name.
-        SearchFailed: too many trials failed, or none was complete in time.
-        KeyboardInterrupt: what is finished is kept; the same call continues.
+        InputError: an argument that is unknown or wrong, data that cannot be read, or another study of that name.
+        SearchFailed: too many trials failed, or none was complete before the timeout.
+        KeyboardInterrupt: finished trials are kept; the same call continues.
     """
     given = dict(zip(KEYS, (dataset, space, config, objective, data, validation, search, confirm, rivals), strict=True))
     asked = checked(_SearchArguments, arguments | {"trials": trials}, "search()")
@@ -125,13 +125,13 @@ def search(
 
 
 def load_study(name: str | Path, **arguments: Any) -> Study:
-    """A study that has run, by its name or its file, to look at it or to confirm it.
+    """A stored study, by its name or its file.
 
     Args:
-        arguments: output, storage and data_dir, as they were given when it was searched.
+        arguments: output, storage and data_dir, as given to `search`.
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: there is no such study, or it is damaged.
     """
     asked = checked(_Where, arguments, "load_study()")
     with in_words_of_python():
@@ -140,23 +140,25 @@ def load_study(name: str | Path, **arguments: Any) -> Study:
 
 
 def confirm(study: Study | str | Path, **arguments: Any) -> Verdict:
-    """Retrain a study's best configs at full epochs, choose on validation, compare with the rivals on test.
+    """Retrain a study's best configs at full epochs, choose on validation, and compare with the rivals on test.
 
-    Finished runs are kept: an interrupted call continues, and the same call again prints the same verdict.
+    Finished runs are kept: an interrupted call can be continued, and the same call again gives the same verdict.
 
     Args:
-        study: one that has run, or its name or file.
-        arguments: of the plan, in place of what the study says: top, select_seeds, seeds, searches, epochs, rival_seeds (such
-            as {"bsl": 1}); output, storage and data_dir for a study that is given by its name; checkpoint_every; and
+        study: a study, or the name or file of a stored study.
+        arguments: the confirm plan, which replaces the study's: top, select_seeds, seeds, searches, epochs, rival_seeds (such
+            as {"bsl": 1}); output, storage and data_dir, if the study is given by its name; checkpoint_every (seconds); and
             progress=False to print nothing.
 
     Raises:
-        InputError: an argument that is unknown or wrong, no such study, no complete trial, data that have changed.
-        KeyboardInterrupt: what is finished is kept; the same call continues.
+        InputError: an argument that is unknown or wrong, no such study, no complete trial, or data that have changed.
+        KeyboardInterrupt: finished runs are kept; the same call continues.
     """
     known = {key: getattr(study, key) for key in ("output", "storage", "data_dir")} if isinstance(study, Study) else {}
     if both := sorted(known.keys() & arguments.keys()):
-        raise InputError(f"confirm(): {shown(both[0])} is known from the study; give it where a study is given by its name")
+        raise InputError(
+            f"confirm(): {shown(both[0])} must be left out, since the study has it; it is for a study given by its name"
+        )
     asked = checked(_ConfirmArguments, known | arguments, "confirm()")
     where = _flags(study.name if isinstance(study, Study) else os.fspath(study), asked)
     with call(asked.progress) as (printer, stopper):
@@ -166,5 +168,5 @@ def confirm(study: Study | str | Path, **arguments: Any) -> Verdict:
 
 
 def _flags(study: str, asked: _Where) -> argparse.Namespace:
-    """A study and where it is, as commands have them."""
+    """A study and its location in the form of a command's flags."""
     return argparse.Namespace(study=study, output=asked.output, storage=asked.storage, data_dir=asked.data_dir)

@@ -1,4 +1,4 @@
-"""What a command's flags and a call's arguments ask for, carried out: a whole search, a whole confirmation."""
+"""A whole search and a whole confirmation, for commands and for calls from Python."""
 
 from __future__ import annotations
 
@@ -45,22 +45,26 @@ from trainers.files import writing
 from trainers.losses.own import OWN
 
 RENAME = "give the study that it repeats another name with --study-name"
-RENAME_RIVAL = "in a study file of your own name rivals by their spaces, rivals: [ccl, ...]: their studies are called after it"
+RENAME_RIVAL = (
+    "in a study file of your own, name rivals by their spaces (rivals: [ccl, ...]), so that their studies are named after it"
+)
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search that is asked for: of a study, its repeats and its rivals.
+    """A requested search of a study, its repeats and its rivals.
 
     Attributes:
         rivals: the studies of its rivals.
-        url: of the storage; a password in it is not shown.
-        wide: where its trials come from if it goes on in wider ranges.
-        workers: processes that share the search; None for one, on a cluster for all of its workers.
+        url: the address of the storage; a password in it is not shown.
+        wide: the originals, if the search continues in wider ranges.
+        workers: number of processes; None for one, or on a cluster for all workers.
         scheduler: address of the Dask cluster that searches; None for this machine.
-        timeout: seconds that each study is searched at most.
+        timeout: largest duration of the search of each study, in seconds.
+        stale_after: hours after which a trial of another machine counts as dead.
+        checkpoint_every: seconds between two checkpoints of a trial.
         tune_rivals: whether the rivals' studies are searched, too.
-        table: the data where they are a table in memory.
+        table: the data, if they are a table in memory.
     """
 
     spec: StudySpec
@@ -81,14 +85,14 @@ class Search:
     table: Dataset | None = field(default=None, repr=False)
 
     def open(self, console: Console) -> Workspace:
-        """Look at all that is asked for before anything is written, and say what is searched.
+        """Check the request before anything is written, and print a description of the search.
 
         Raises:
-            InputError: a rival that cannot be searched as the study is; workers that the storage or the cluster does not
-                allow, or that cannot import a loss of the user's own; an engine that cannot train it; data that are not there,
-                or too few for the objective.
+            InputError: a rival that cannot be searched like the study; workers that the storage or the cluster does not allow,
+                or that cannot import a user's own loss; an engine that cannot train the study; data that are missing or have
+                fewer items than the objective's cut-off.
         """
-        _ = self.others, self.backend  # a mistake there should not wait for a search
+        _ = self.others, self.backend  # find mistakes there now, not after the first search
         if self.scheduler or (self.workers or 1) > 1:
             for loss in (OWN[name] for name in {spec.space.loss_name for spec in (self.spec, *self.rivals)} & OWN.keys()):
                 loss.check_importable()
@@ -102,7 +106,7 @@ class Search:
         """Create or continue the study in its storage.
 
         Raises:
-            InputError: data that do not allow the negatives; the folder cannot be written; the study exists with another
+            InputError: the data do not allow the negatives, the folder cannot be written, or the study exists with another
                 definition.
         """
         work.check_negatives()
@@ -114,12 +118,12 @@ class Search:
         return study, storage
 
     def run(self, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper) -> None:
-        """Search the study and the others until the budget is met; export the best config of each and bring its report up to
-        date.
+        """Search the study, its repeats and its rivals until the budget is met; export the best config of each and update its
+        report.
 
         Raises:
-            SearchFailed: too many trials of one failed, or none was complete in time.
-            Stopped: SIGINT or SIGTERM; what is finished is kept.
+            SearchFailed: too many trials of a study failed, or none was complete before the timeout.
+            Stopped: SIGINT or SIGTERM; finished trials are kept.
         """
         for each, its_study in chain([(work, study)], self._other_studies(work, storage, console)):
             if each is not work:
@@ -129,8 +133,8 @@ class Search:
             search_study(job, its_study, console, stopper, self.backend)
             if self.timeout is not None and not best_trials(its_study, 1):
                 raise SearchFailed(
-                    f"study {each.spec.name!r} has no complete trial after --timeout {self.timeout:g}; give it more "
-                    "seconds, the same command continues"
+                    f"study {each.spec.name!r} has no complete trial after --timeout {self.timeout:g} s; the same command "
+                    "continues, or give a longer --timeout"
                 )
             with while_it_exists(its_study, "exported", each.folder), each.alone("export") as alone:
                 if alone:
@@ -139,35 +143,35 @@ class Search:
 
     @cached_property
     def backend(self) -> Backend:
-        """Who searches.
+        """The function that searches: processes of this machine or a Dask cluster.
 
         Raises:
-            InputError: a storage that several processes cannot share.
+            InputError: several processes cannot share the storage.
         """
         if (self.scheduler or (self.workers or 1) > 1) and not shared_by_processes(self.url):
             raise InputError(
-                f"{without_password(self.url)}: SQLite may give a queued trial to two workers; use the journal or PostgreSQL "
-                "instead"
+                f"{without_password(self.url)}: several workers cannot share SQLite, which may give a queued trial to two of "
+                "them; use the journal or PostgreSQL instead"
             )
         if self.scheduler:
             return partial(search_on_dask, scheduler=self.scheduler, workers=self.workers)
         return partial(search_with_processes, workers=self.workers or 1)
 
     def _worker_count(self) -> int:
-        """How many workers share the budget, and by default the lanes.
+        """The number of workers.
 
         Raises:
-            InputError: a Dask cluster that cannot search on this storage.
+            InputError: the Dask cluster cannot search on this storage.
         """
         return count_workers(self.scheduler, self.url, self.workers) if self.scheduler else self.workers or 1
 
     @cached_property
     def others(self) -> list[tuple[StudySpec, str]]:
-        """The repeats of the study, then the rivals and theirs, to be searched with our budget: all rivals, or those that were
-        and go on in wider ranges; with each how the user gives it another name.
+        """The other studies to search with the same budget, each with the way to rename it: the repeats, then rivals with their
+        repeats. These are all rivals with `tune_rivals`, or those that continue in wider ranges.
 
         Raises:
-            InputError: a rival cannot be searched as our study is.
+            InputError: a rival cannot be searched like the study.
         """
         searches = self.spec.confirm.searches
         specs = [(repeat, RENAME) for repeat in self.spec.repeats(searches)[1:]]
@@ -179,9 +183,9 @@ class Search:
     def _other_studies(
         self, work: Workspace, storage: BaseStorage, console: Console
     ) -> Iterator[tuple[Workspace, optuna.Study]]:
-        """Their studies, opened one after the other. Their own rivals are not read: nobody asks for them here."""
+        """Open the other studies one after another; their own rivals are not read."""
         for spec, rename in self.others:
-            self._worker_count()  # the cluster may have ended meanwhile
+            self._worker_count()  # checks that the cluster still exists
             its_work = Workspace.open(spec, work.output, work.data_dir, self.engine, self.device, rivals=(), table=self.table)
             if ENGINES[its_work.choice.name].many_lanes:
                 its_work = replace(its_work, lanes=work.lanes)
@@ -193,15 +197,16 @@ class Search:
 def confirm(
     where: argparse.Namespace, changes: Mapping[str, Any], checkpoint_every: float, console: Console, stopper: Stopper
 ) -> Confirmation:
-    """Confirm a study that has run, with another plan where one is given.
+    """Confirm a stored study.
 
     Args:
-        where: `study`, a name or a file, `output`, `storage` and `data_dir`, as flags have them.
-        changes: of the confirm plan by dotted keys, as `StudySpec.override` takes them.
+        where: the flags `study` (a name or a file), `output`, `storage` and `data_dir`.
+        changes: changes of the confirm plan by dotted keys, see `StudySpec.override`.
+        checkpoint_every: seconds between two checkpoints of a run.
 
     Raises:
-        InputError: see `existing_workspace` and `confirm_study`; another process is confirming it.
-        Stopped: SIGINT or SIGTERM; what is finished is kept.
+        InputError: see `existing_workspace` and `confirm_study`; or another process is confirming the study.
+        Stopped: SIGINT or SIGTERM; finished runs are kept.
     """
     work, study, storage = existing_workspace(where)
     if is_study_file(where.study):
@@ -212,29 +217,30 @@ def confirm(
     claim(work.folder, study)
     with while_it_exists(study, "confirmed", work.folder), work.alone("confirm") as alone:
         if not alone:
-            raise InputError(f"study {work.spec.name!r} is being confirmed by another process; wait until it is done")
+            raise InputError(f"study {work.spec.name!r} is being confirmed by another process; wait until that has ended")
         return confirm_study(work, study, storage, console, stopper, checkpoint_every)
 
 
 def _as_its_file_says(work: Workspace, file: str) -> Workspace:
-    """A study that has run, with the confirm plan and the rivals of its file; budget, epochs and seed may have been flags.
+    """The workspace with the confirm plan and the rivals of the study's file. Its search plan may differ by flags.
 
     Raises:
-        InputError: the file or a rival's is missing or broken, or it defines another study.
+        InputError: the file of the study or of a rival is missing or broken, or defines another study.
     """
     spec = work.spec
     asked = load_spec(file).override({"search": spec.search.model_dump()})
     if unlike := differences(work.definition(), replace(work, spec=asked).definition()):
         raise InputError(
-            f"{file} is no longer what study {spec.name!r} was searched by ({'; '.join(map(str, unlike))}); restore the file, "
-            f"give the study by its name, --study {spec.name}, or search what the file says as another study, --study-name"
+            f"{file} must define study {spec.name!r} as it was searched, and has changed ({'; '.join(map(str, unlike))}); "
+            f"restore the file, give the study by its name, --study {spec.name}, or search the changed file under another "
+            "name, --study-name"
         )
     spec = spec.override({"confirm": asked.confirm.model_dump(), "rivals": asked.rivals})
     return replace(work, spec=spec, rivals=tuple(spec.rival_specs()))
 
 
 def _check_writable(folder: Path) -> None:
-    """Find out before the search, not after it, and write nothing yet."""
+    """Check before the search that a folder can be written, without creating it."""
     with writing(folder, CHANGE_OUTPUT_HINT):
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         probe = existing / f".writable-{np.random.SeedSequence().entropy}"

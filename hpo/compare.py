@@ -1,4 +1,4 @@
-"""`python -m hpo.compare A B ...`: is one method better than another? For files of any library, and our own finished runs."""
+"""`python -m hpo.compare A B ...`: is one method better than another? For files of any library, and for finished runs."""
 
 from __future__ import annotations
 
@@ -26,36 +26,53 @@ from trainers.validation import checked
 from trainers.yaml_files import parse_yaml
 
 EPILOG = """\
-A METHOD is NAME=FILE, a file for each seed after commas (NAME=FILE,FILE), or a file alone. A file (CSV, TSV, Parquet) has
-metrics by user (a column user and columns of metrics), or recommendations (columns user, item, and rank or score), which are
-scored against --truth. A study's folder (runs/yelp_mml) stands for all methods that were confirmed in it, and
-runs/yelp_mml:LABEL for one of them. docs/compare.md has more.
+A METHOD is NAME=FILE, or NAME=FILE,FILE with a file for each seed, or just FILE. A file (CSV, TSV, Parquet) has metrics by
+user (a column user and columns of metrics), or recommendations (columns user, item, and rank or score), which are scored
+against --truth. The folder of a confirmed study (runs/yelp_mml) gives all its methods, and runs/yelp_mml:LABEL gives one.
+See docs/compare.md.
+
+example: python -m hpo.compare A=a_1.csv,a_2.csv B=b_1.csv,b_2.csv --objective ndcg@20
 """
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Compare methods by their figures for each user and seed: a verdict where users and seeds agree."""
+    """Compare methods by their figures for each user and seed; a verdict is given if users and seeds agree."""
     parser = argparse.ArgumentParser(
         prog="python -m hpo.compare",
         description=main.__doc__,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("methods", nargs="+", type=place, metavar="METHOD", help="at least two")
-    parser.add_argument("--objective", type=place, metavar="METRIC", help="the metric to judge by, such as ndcg@20")
+    parser.add_argument(
+        "methods", nargs="+", type=place, metavar="METHOD", help="two or more methods: NAME=FILE,..., FILE, or a study's folder"
+    )
+    parser.add_argument(
+        "--objective",
+        type=place,
+        metavar="METRIC",
+        help=f"the metric to judge by, such as ndcg@20 (default: the only common one; with --truth {DEFAULT_OBJECTIVE})",
+    )
     parser.add_argument("--truth", type=path, metavar="FILE", help="the test file that recommendations are scored against")
     parser.add_argument(
-        "--data", metavar="YAML", help="how the --truth file is laid out, as in a study file: '{columns: {user: 0, item: 1}}'"
+        "--data", metavar="YAML", help="the layout of the --truth file, as in a study file: '{columns: {user: 0, item: 1}}'"
     )
     against = parser.add_mutually_exclusive_group()
     against.add_argument("--baseline", type=place, metavar="NAME", help="compare every other method with this one")
     against.add_argument("--ours", type=place, metavar="NAME", help="compare this method with every other one")
     parser.add_argument(
+        "--deterministic",
+        type=place,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this method has no seed (popularity, EASE, nearest neighbours), so one run of it is enough; may be given again",
+    )
+    parser.add_argument(
         "--output",
         type=path,
         default=OUTPUT / "compare",
         metavar="DIR",
-        help=f"folder of compare.yaml and compare.html ({OUTPUT / 'compare'})",
+        help=f"folder for compare.yaml and compare.html (default: {OUTPUT / 'compare'})",
     )
     parser.add_argument("--no-report", action="store_true", help="print, and write nothing")
     return entry(parser, argv, _compare, stopped="nothing was written")
@@ -69,10 +86,10 @@ def _compare(arguments: argparse.Namespace) -> int:
         truth = read_truth(arguments.truth, _layout(arguments.data))
     sides, notes, files = read_methods(arguments.methods, truth, metrics)
     if truth is not None and all(side.kind != RECOMMENDATIONS for side in sides):
-        raise InputError("--truth is for files of recommendations, and no method has one; leave it out")
+        raise InputError("--truth is for recommendations, and no method has any; leave it out")
     if truth is not None:
         files[str(truth.path)] = hashlib.sha256(Path(truth.path).read_bytes()).hexdigest()
-    outcome = compared(sides, objective, arguments.ours, arguments.baseline, notes, files)
+    outcome = compared(sides, objective, arguments.ours, arguments.baseline, arguments.deterministic, notes, files)
     console = Console()
     for line in [*([truth.said] if truth else []), *outcome.said]:
         say(console, line)
@@ -88,10 +105,10 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _layout(text: str | None) -> Layout:
-    """What `--data` says.
+    """The layout in the value of `--data`.
 
     Raises:
-        InputError: it is not YAML, or not about a file's layout.
+        InputError: it is not YAML, or not a layout.
     """
     return checked(Layout, parse_yaml(text, "--data") if text else {}, "--data")
 

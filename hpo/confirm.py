@@ -1,4 +1,4 @@
-"""`python -m hpo.confirm --study NAME`: the best configs at full budget, and the winner against its rivals on test."""
+"""`python -m hpo.confirm --study NAME`: retrain the best configs at full budget and compare the winner with its rivals."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ from hpo.runtime.signals import Stopper
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Retrain a study's best configs at full epochs, choose on validation, compare with rivals on test."""
-    parser = argparse.ArgumentParser(prog="python -m hpo.confirm", description=main.__doc__)
+    """Retrain a study's best configs at full epochs, choose on validation, and compare with the rivals on test."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hpo.confirm",
+        description=main.__doc__,
+        epilog="example: python -m hpo.confirm --study yelp_mml --confirm-seeds 10",
+    )
     add_study_arguments(parser)
     add_location_arguments(parser)
     add_checkpoint_argument(parser)

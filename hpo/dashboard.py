@@ -1,4 +1,4 @@
-"""`python -m hpo.dashboard`: optuna-dashboard on the right storage, with each study's note, pictures and files."""
+"""`python -m hpo.dashboard`: optuna-dashboard on the storage, with each study's note, pictures and files."""
 
 from __future__ import annotations
 
@@ -34,10 +34,14 @@ LOOPBACK = "127.0.0.1"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Bring all studies' notes up to date and start optuna-dashboard. All users of this machine may use it."""
-    parser = argparse.ArgumentParser(prog="python -m hpo.dashboard", description=main.__doc__)
-    parser.add_argument("--host", default=LOOPBACK, help="address to listen on (%(default)s: this machine only)")
-    parser.add_argument("--port", type=port, default=8080, help="port to listen on (%(default)s)")
+    """Update all studies' notes and start optuna-dashboard. All users of this machine can use it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hpo.dashboard",
+        description=main.__doc__,
+        epilog="example: python -m hpo.dashboard --output runs --port 8081",
+    )
+    parser.add_argument("--host", default=LOOPBACK, help="address to listen on (default: %(default)s, this machine only)")
+    parser.add_argument("--port", type=port, default=8080, help="port to listen on, 1 to 65535 (default: %(default)s)")
     parser.add_argument(
         "--known-as", action="append", default=[], metavar="NAME", help="another name of this server, such as that of a proxy"
     )
@@ -50,7 +54,7 @@ def _dashboard(arguments: argparse.Namespace) -> int:
     _check_free(arguments.host, arguments.port)
     storage = open_storage(storage_url(arguments.storage, arguments.output), create=False)
     for name in optuna.get_all_study_names(storage):
-        # results that lie in another output folder are not ours to describe: their notes know more than we do
+        # studies with another output folder keep their notes, which know more than this folder does
         if (arguments.output / name).is_dir():
             study = optuna.load_study(study_name=name, storage=storage)
             spec = sound_spec(study)
@@ -59,7 +63,7 @@ def _dashboard(arguments: argparse.Namespace) -> int:
     store = artifact_store(arguments.output)
     shown = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     if arguments.host not in (LOOPBACK, "::1", "localhost"):
-        say(console, f"warning: whoever reaches {shown}:{arguments.port} can change and delete studies")
+        say(console, f"warning: everyone who can reach {shown}:{arguments.port} can change and delete studies")
     say(console, f"http://{shown}:{arguments.port}/dashboard   (Ctrl-C ends it)")
     application = wsgi(storage, artifact_store=store)
     serve(guarded(application, arguments.host, arguments.known_as), arguments.host, arguments.port)
@@ -67,7 +71,7 @@ def _dashboard(arguments: argparse.Namespace) -> int:
 
 
 def serve(application: Application, host: str, port: int) -> None:
-    """Answer requests until a Ctrl-C."""
+    """Answer requests until Ctrl-C."""
 
     class Server(WSGIServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -78,11 +82,11 @@ def serve(application: Application, host: str, port: int) -> None:
 
 class _Quiet(WSGIRequestHandler):
     def log_request(self, code: object = "-", size: object = "-") -> None:
-        """Nothing: the dashboard asks for news every few seconds."""
+        """Log nothing: the dashboard sends a request every few seconds."""
 
 
 def _publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output: Path) -> None:
-    """Bring a study's note up to date, or warn why not: the others are to be seen all the same."""
+    """Update a study's note. Errors become warnings, so that other studies can be shown."""
     folder = output / study.study_name
     try:
         with while_it_exists(study, "published", folder):
@@ -93,11 +97,13 @@ def _publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output:
 
 
 def _check_free(host: str, port: int) -> None:
-    """Find out before the notes are written."""
+    """Check that the address is free, before notes are written."""
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
-        raise InputError(f"cannot listen on {host}:{port}: {error.strerror}; give a free --port, or a --host of here") from None
+        raise InputError(
+            f"cannot listen on {host}:{port}: {error.strerror}; give a free --port, or a --host of this machine"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m hpo.export --study NAME`: the best config as YAML, trials as a table; or all of a study in one file."""
+"""`python -m hpo.export --study NAME`: the best config as YAML and the trials as a table; or a study in one file."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ from hpo.study.trials import shown_metrics
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Export the best config and the table of trials of a study that has run, or a bundle: all of it in one file."""
-    parser = argparse.ArgumentParser(prog="python -m hpo.export", description=main.__doc__)
+    """Export the best config and the table of trials of a study, or a bundle: the whole study in one file."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hpo.export",
+        description=main.__doc__,
+        epilog="example: python -m hpo.export --study yelp_mml --bundle yelp_mml.zip",
+    )
     add_study_arguments(parser)
     add_location_arguments(parser)
     parser.add_argument(
         "--bundle",
         type=path,
         metavar="FILE",
-        help="write only this zip file, to pass on: definition, trials, verdict, configs and report; no data, no vectors",
+        help="write only this zip file, to share: definition, trials, verdict, configs and report; no data, no vectors",
     )
     return entry(parser, argv, _export)
 
@@ -44,7 +48,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _bundle(arguments: argparse.Namespace) -> int:
-    from hpo.reporting.bundle import write_bundle  # the pictures' library takes a second, and other exports need none of it
+    from hpo.reporting.bundle import write_bundle  # loads the drawing library for a second; other exports do not need it
 
     spec, study, storage = stored_study(arguments)
     folder = arguments.output / spec.name
@@ -53,9 +57,9 @@ def _bundle(arguments: argparse.Namespace) -> int:
         contents = write_bundle(study, storage, folder, arguments.bundle)
     size = f"{arguments.bundle.stat().st_size / 1e6:.1f} MB"
     say(Console(), f"wrote {arguments.bundle} ({size}): {', '.join(contents.sha256)}; searches: {', '.join(contents.searches)}")
-    say(Console(), "it names the path of the data and the command lines that were used")
+    say(Console(), "it contains the path of the data and the command lines that were used")
     if CONFIRM not in contents.sha256:
-        say(Console(), "the study has not been confirmed: there is no verdict in it")
+        say(Console(), "it contains no verdict, since the study has not been confirmed")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a search and a confirmation give to who calls them from Python, in a program or a notebook."""
+"""The results of a search and a confirmation for calls from Python, in a program or a notebook."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from trainers import TrainConfig
 from trainers.errors import InputError
 from trainers.files import write_bytes
 
-SHOWN_TRIALS = 5  # best ones, in a notebook
+SHOWN_TRIALS = 5  # best trials shown in a notebook
 
 
 @dataclass(frozen=True, repr=False)
 class Study:
-    """A study that has been searched.
+    """A study that was searched.
 
     Attributes:
-        spec: its definition and plan.
-        optuna: the study as Optuna has it, with all its trials.
+        spec: its definition and plans.
+        optuna: the Optuna study with all its trials.
         output: the folder of all studies' results.
     """
 
@@ -51,17 +51,17 @@ class Study:
 
     @property
     def folder(self) -> Path:
-        """Its results: best.yaml, trials.csv, report.html, ..."""
+        """The folder of its results: best.yaml, trials.csv, report.html, ..."""
         return self.output / self.name
 
     @property
     def objective(self) -> Objective:
-        """What trials are valued by, such as `ndcg@20`, on validation."""
+        """The metric on validation that is maximised, such as `ndcg@20`."""
         return self.spec.objective
 
     @property
     def best_config(self) -> TrainConfig:
-        """The config of the best trial, as it was trained.
+        """The config of the best trial.
 
         Raises:
             InputError: no trial is complete yet.
@@ -86,16 +86,16 @@ class Study:
         return found[0]
 
     def report(self, path: str | Path | None = None) -> Path:
-        """Bring report.md and report.html in the study's folder up to date.
+        """Update report.md and report.html in the study's folder.
 
         Args:
-            path: where a copy of the page is written; it needs no other file, and no network.
+            path: where to write a copy of the page, which needs no other file and no network; None for no copy.
 
         Returns:
-            Where the page is.
+            The path of the page, or of the copy.
 
         Raises:
-            InputError: a folder that cannot be written, or that holds another study's results.
+            InputError: a folder cannot be written, or holds another study's results.
         """
         publish(self.spec, self.optuna, self.optuna._storage, self.output)
         page = self.folder / HTML
@@ -111,7 +111,7 @@ class Study:
         return f"Study {self.name}: {finished}, {counts.pruned} pruned, {counts.failed} failed; {best}; in {self.folder}"
 
     def _repr_html_(self) -> str:
-        """For a notebook: the same, and the best trials."""
+        """HTML for a notebook: the summary and the best trials."""
         best = [trial.number for trial in best_trials(self.optuna, SHOWN_TRIALS)]
         table = self.trials.set_index("number").loc[best, [self.objective, *self.spec.space.boxes()]]
         return f"<p>{escape(repr(self))}</p>{table.to_html()}"
@@ -119,11 +119,11 @@ class Study:
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """What confirm found; `print` shows what the command shows.
+    """The outcome of confirm; `print` shows the output of the command.
 
     Attributes:
-        study: that was confirmed.
-        confirmed: all of it, as confirm.yaml holds it.
+        study: the confirmed study.
+        confirmed: the content of confirm.yaml.
     """
 
     study: Study
@@ -150,7 +150,7 @@ class Verdict:
 
     @property
     def comparisons(self) -> pd.DataFrame:
-        """A row per rival: the verdict in a word; our difference in percent of the rival's mean, with its 95 % interval; p."""
+        """A row per rival: the verdict in a word; the difference in percent of the rival's mean with its 95 % interval; p."""
         rows = []
         for one in self.confirmed.comparisons:
             evidence = one.both or one.users
@@ -161,17 +161,17 @@ class Verdict:
 
     @property
     def statements(self) -> list[str]:
-        """Who wins, and the verdict on each rival, in sentences."""
+        """The winner and the verdict on each rival, in sentences."""
         return self.confirmed.statements()
 
     @property
     def caveats(self) -> list[str]:
-        """What the reader must know, in sentences."""
+        """The caveats, in sentences."""
         return self.confirmed.sentences()
 
     @property
     def winner(self) -> TrainConfig | None:
-        """The config of the winner at full epochs, whatever its loss; None where there is none, which `statements` explains."""
+        """The config of the winner, of any loss, at full epochs; None if there is no winner, which `statements` explains."""
         decision = self.confirmed.decision
         return decision.finalist.config if decision.winner and decision.finalist else None
 
@@ -185,7 +185,7 @@ class Verdict:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        """For a notebook."""
+        """HTML for a notebook."""
         parts = [self.table.to_html(float_format="{:.4f}".format, na_rep="")]
         for heading, lines in (("", self.statements), (CAVEATS_TITLE, self.caveats)):
             listed = "".join(f"<li>{escape(line)}</li>" for line in lines)

@@ -37,13 +37,13 @@ from trainers.errors import InputError
 
 
 def open_study(work: Workspace, storage: BaseStorage, **rename: str) -> optuna.Study:
-    """Create or continue the study of a workspace, whose folder is its own from then on.
+    """Create or continue the study of a workspace, and claim its folder.
 
     Args:
-        rename: as in `hpo.study.definition.open_study`.
+        rename: see `hpo.study.definition.open_study`.
 
     Raises:
-        InputError: it exists with another definition, or is damaged; its folder holds another study's results.
+        InputError: the study exists with another definition, or is damaged, or its folder holds another study's results.
     """
     exists = work.spec.name in optuna.get_all_study_names(storage)
     check_owner(work.folder, optuna.load_study(study_name=work.spec.name, storage=storage) if exists else None)
@@ -53,7 +53,7 @@ def open_study(work: Workspace, storage: BaseStorage, **rename: str) -> optuna.S
 
 
 def introduce(work: Workspace, console: Console) -> None:
-    """Say what is searched, on which data, with which engine."""
+    """Print the study, the data, the engine, and warnings about the search plan."""
     spec, choice = work.spec, work.choice
     seen, validation = work.split
     for sentence in work.dataset.facts.said():
@@ -64,24 +64,24 @@ def introduce(work: Workspace, console: Console) -> None:
         f"on, {len(validation):,} for validation ({work.validation.said()}); objective {spec.objective}\n"
         f"{counted(spec.search.trials, 'trial')} x {counted(spec.search.epochs, 'epoch')}, space {spec.space.name} with "
         f"{counted(len(spec.space.boxes()), 'parameter')}, engine {choice.name} on {choice.device} ({choice.reason})"
-        + (f", {work.lanes} trials side by side" if work.lanes > 1 else ""),
+        + (f", {work.lanes} trials at once" if work.lanes > 1 else ""),
     )
     users = validation.n_users_with_pairs
     if users < MIN_TEST_USERS:
-        say(console, f"WARNING: validation has {counted(users, 'user')}: what they prefer says little about others")
+        say(console, f"WARNING: validation has only {counted(users, 'user')}: the best config may not hold for other users")
     sampler = spec.search.sampler
     starts, _ = starts_of(spec)
     if sampler.never_learns(spec.search.trials, len(starts)):
-        first = f"{counted(len(starts), 'trial')} are fixed, then " if starts else ""
-        drawn = f"{sampler.n_startup_trials} are drawn at random"
-        say(console, f"too few trials for sampler {sampler.name} to learn from: {first}{drawn} before it proposes one")
+        first = f"{counted(len(starts), 'queued trial')} and " if starts else ""
+        drawn = f"{counted(sampler.n_startup_trials, 'random trial')}"
+        say(console, f"too few trials for sampler {sampler.name} to learn from: {first}{drawn} come before its first proposal")
     say(console, _evaluated(work))
     if why_not := spec.search.never_prunes(len(starts)):
         say(console, f"no trial will be pruned: {why_not}")
 
 
 def _evaluated(work: Workspace) -> str:
-    """When trials are evaluated, and on how many users."""
+    """A sentence: after which epochs trials are evaluated, and on how many users."""
     search, looks = work.spec.search, work.spec.search.evaluate_at
     some, all_ = (part.n_users_with_pairs for part in (work.sample, work.split[1]))
     on_all = f"on all {all_:,} validation users"
@@ -95,10 +95,10 @@ def _evaluated(work: Workspace) -> str:
 
 
 def check_test_split(work: Workspace, console: Console) -> None:
-    """Read the test split, say how, and forget it: a broken file is to be found before a search, not after it.
+    """Read the test split once, to find a broken file before the search, and print how it was read.
 
     Raises:
-        InputError: it is missing, malformed, or has nothing to test with.
+        InputError: it is missing, malformed, or has no usable pair.
     """
     about = read_test(work.dataset).facts
     if about.read:
@@ -109,28 +109,28 @@ def check_test_split(work: Workspace, console: Console) -> None:
     if about.kept_users < MIN_TEST_USERS:
         say(
             console,
-            f"WARNING: no verdict will be given: it needs at least {MIN_TEST_USERS} test users; split the test data off in "
+            f"WARNING: there will be no verdict, since it needs at least {MIN_TEST_USERS} test users; split the test data in "
             "another way (data: {test: {name: last}}), or use more data",
         )
 
 
 def go_on_from(wide: Widened | None, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console) -> None:
-    """Give a study in wider ranges the trials that it goes on from, and say which ranges are wider."""
+    """Copy the original's trials to a study with wider ranges, and print which ranges are wider."""
     if wide is None or work.spec.name not in wide.originals:
         return
     original = wide.originals[work.spec.name]
-    with work.alone("copy", wait=True):  # two processes that begin at once copy each trial once
+    with work.alone("copy", wait=True):  # two processes that start at once must copy each trial once
         copied = counted(copy_trials(storage, original, study, work.spec), "trial")
-    say(console, f"{work.spec.name} goes on from {original} ({copied} copied): {wide.change(storage, work.spec)}")
+    say(console, f"{work.spec.name} continues {original} ({copied} copied): {wide.change(storage, work.spec)}")
 
 
 def search_study(
     job: SearchJob, study: optuna.Study, console: Console, stopper: Stopper, backend: Backend = search_with_processes
 ) -> None:
-    """Search until the budget is met; the published config goes first, and again if it was lost.
+    """Search until the budget is met. The published config is tried first, and again if its trial was lost.
 
     Raises:
-        SearchFailed: too many trials failed, the workers themselves, or the study was deleted.
+        SearchFailed: too many trials or workers failed, or the study was deleted.
         Stopped: SIGINT or SIGTERM.
     """
     with while_it_exists(study, "searched", job.work.folder):
@@ -144,10 +144,10 @@ def search_study(
 
 
 def export_study(work: Workspace, study: optuna.Study, console: Console, widen: str) -> None:
-    """Write the best trial's config and the table of trials, and say so, with what its search gives rise to.
+    """Write the best trial's config and the table of trials, and print them with the caveats of the search.
 
     Args:
-        widen: as of `search_caveats`.
+        widen: see `search_caveats`.
     """
     path, trial = export_best(work, study)
     export_trials(study, work.folder / TRIALS)
@@ -170,13 +170,13 @@ def confirm_study(
     stopper: Stopper,
     checkpoint_every: float = EVERY_SECONDS,
 ) -> Confirmation:
-    """Confirm a study, write confirm.yaml, the chosen configs and the report, print table and verdict.
+    """Confirm a study; write confirm.yaml, the chosen configs and the report; print table and verdict.
 
     Args:
         checkpoint_every: seconds between two checkpoints of a run.
 
     Raises:
-        InputError: see `Confirmer.run`; the data have changed since the search; the folder holds another study's results.
+        InputError: see `Confirmer.run`; or the data have changed since the search, or the folder holds another study's results.
     """
     check_owner(work.folder, study)
     work.check_data(study)
@@ -186,14 +186,14 @@ def confirm_study(
     each = f" of each of {plan.searches} searches" if plan.searches > 1 else ""
     say(
         console,
-        f"confirming: {_finalists(study, work.spec)}{each}, those of rivals and published settings x "
-        f"{counted(plan.select_seeds, 'seed')} on validation, then what it chooses of each loss and published settings x "
-        f"{counted(plan.seeds, 'seed')} on test, {plan.epochs} epochs each",
+        f"confirming: on validation {_finalists(study, work.spec)}{each}, the finalists of rivals and published settings, "
+        f"{counted(plan.select_seeds, 'seed')} each; then on test the best config of each loss and published settings, "
+        f"{counted(plan.seeds, 'seed')} each; {counted(plan.epochs, 'epoch')} per run",
     )
     with RunProgress(console) as progress:
         outcome = Confirmer(work, storage, progress, stopper, checkpoint_every).run(study)
-    check_owner(work.folder, study)  # again: it may have been deleted, and searched anew
-    shutil.rmtree(work.folder / RUNS / CHECKPOINTS, ignore_errors=True)  # of runs that no finalist needs any more
+    check_owner(work.folder, study)  # again: the study may have been deleted and searched again
+    shutil.rmtree(work.folder / RUNS / CHECKPOINTS, ignore_errors=True)  # checkpoints that no finalist needs any more
     path = outcome.write(work.folder)
     configs = export_confirmed(work, outcome)
     show(outcome, console)
@@ -205,7 +205,7 @@ def confirm_study(
 
 
 def show(outcome: Confirmation, console: Console) -> None:
-    """Print what confirm found: table, verdict, what each search brought, caveats."""
+    """Print the outcome of confirm: table, verdict, gain of each search, caveats."""
     seeds = max(len(seeds) for method in outcome.methods for seeds in method.seeds)
     over = ", or over searches" if any(len(method.searches) > 1 for method in outcome.methods) else ""
     title = f"{outcome.study}: test split, mean ± sd over {counted(seeds, 'seed')}{over}"

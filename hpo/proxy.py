@@ -18,11 +18,15 @@ from trainers.text import visible
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve a database to many workers, which give --storage grpc://HOST:PORT. There is no login: keep it in your network."""
-    parser = argparse.ArgumentParser(prog="python -m hpo.proxy", description=main.__doc__)
+    """Serve a database to many workers, which use --storage grpc://HOST:PORT. There is no login: use a trusted network."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hpo.proxy",
+        description=main.__doc__,
+        epilog="example: python -m hpo.proxy --storage postgresql+psycopg://user@host/db --host 0.0.0.0",
+    )
     parser.add_argument("--storage", type=place, metavar="URL", help=f"the database (default: ${STORAGE_VARIABLE})")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
-    parser.add_argument("--port", type=port, default=GRPC_PORT, help=f"port to listen on ({GRPC_PORT})")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
+    parser.add_argument("--port", type=port, default=GRPC_PORT, help="port to listen on, 1 to 65535 (default: %(default)s)")
     return entry(parser, argv, _serve)
 
 
@@ -30,8 +34,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     url = storage_url(arguments.storage, None)
     if not is_url(url) or url.startswith(("sqlite", "grpc:")):
         raise InputError(
-            f"the proxy stands in front of a database server such as postgresql+psycopg://user@host/db, got "
-            f"{without_password(url) or 'none'}; give it with --storage or ${STORAGE_VARIABLE}"
+            f"the proxy needs a database server, such as postgresql+psycopg://user@host/db, got "
+            f"{without_password(url) or 'none'}; give one with --storage or ${STORAGE_VARIABLE}"
         )
     storage = open_storage(url)
     print(visible(f"serving {without_password(url)} on grpc://{arguments.host}:{arguments.port}; Ctrl-C ends it"), flush=True)

@@ -1,4 +1,4 @@
-"""`python -m hpo.recommend MODEL.npz --users a,b -k 20`: top-N lists of a trained model, with the user's own ids."""
+"""`python -m hpo.recommend MODEL.npz --users a,b -k 20`: top-k lists of a trained model, with the ids of the data."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ from trainers.text import visible
 
 def main(argv: list[str] | None = None) -> int:
     """Write the best unseen items of users as CSV: user, item, rank, score."""
-    parser = argparse.ArgumentParser(prog="python -m hpo.recommend", description=main.__doc__)
-    parser.add_argument("vectors", metavar="MODEL.npz", help="what hpo.train --save wrote")
-    parser.add_argument("--users", metavar="A,B", help="ids of users, separated by commas (default: all)")
-    parser.add_argument("--users-file", type=path, metavar="FILE", help="a file with an id in each line")
-    parser.add_argument("-k", type=positive, default=20, metavar="N", help="length of the lists (20)")
-    parser.add_argument("--output", type=path, metavar="FILE.csv", help="default: the terminal")
+    parser = argparse.ArgumentParser(
+        prog="python -m hpo.recommend",
+        description=main.__doc__,
+        epilog="example: python -m hpo.recommend model.npz --users 17,42 -k 10 --output lists.csv",
+    )
+    parser.add_argument("vectors", metavar="MODEL.npz", help="a model that hpo.train --save wrote")
+    parser.add_argument("--users", metavar="A,B", help="ids of users, separated by commas (default: all users)")
+    parser.add_argument("--users-file", type=path, metavar="FILE", help="a file with the id of a user in each line")
+    parser.add_argument(
+        "-k", type=positive, default=20, metavar="N", help="length of the lists, 1 or more (default: %(default)s)"
+    )
+    parser.add_argument("--output", type=path, metavar="FILE.csv", help="file for the lists (default: the terminal)")
     return entry(parser, argv, _recommend, trains=True)
 
 
@@ -37,7 +43,7 @@ def _recommend(arguments: argparse.Namespace) -> int:
 
 
 def _print(text: str) -> None:
-    """To a terminal with control characters written out; to a file or another program as data, in UTF-8."""
+    """Print to a terminal with control characters escaped, or to a file or pipe unchanged in UTF-8."""
     is_terminal = sys.stdout.isatty()
     if not is_terminal and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
@@ -45,27 +51,29 @@ def _print(text: str) -> None:
 
 
 def _users(arguments: argparse.Namespace) -> list[str] | None:
-    """Raw ids, None for all.
+    """The ids of users; None for all.
 
     Raises:
         InputError: both flags, a file that cannot be read, or no id.
     """
     if arguments.users is not None and arguments.users_file is not None:
-        raise InputError("--users and --users-file say the same; give one of them")
+        raise InputError("--users and --users-file exclude each other; give one of them")
     if arguments.users_file is not None:
         try:
             found = arguments.users_file.read_text(encoding="utf-8").splitlines()
         except OSError as error:
-            raise InputError(f"{arguments.users_file}: cannot be read: {error.strerror}") from None
+            raise InputError(
+                f"{arguments.users_file}: cannot be read: {error.strerror}; give --users-file a file that you may read"
+            ) from None
         except UnicodeDecodeError as error:
-            raise InputError(f"{arguments.users_file}: is not UTF-8 text: {error}") from None
+            raise InputError(f"{arguments.users_file}: must be UTF-8 text: {error}; save it as UTF-8") from None
     elif arguments.users is not None:
         found = arguments.users.split(",")
     else:
         return None
     users = [user.strip() for user in found if user.strip()]
     if not users:
-        raise InputError("there is no user to recommend to: give ids with --users a,b, or leave it out for all users")
+        raise InputError("there must be at least one user, got none; give ids with --users a,b, or leave it out for all users")
     return users
 
 

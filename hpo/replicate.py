@@ -1,7 +1,7 @@
-"""`python -m hpo.replicate mml_mf`: train published configs and print the paper's row beside ours.
+"""`python -m hpo.replicate mml_mf`: train published configs and print the paper's figures next to ours.
 
-Reads the test split. The settings were chosen on test by the papers, so these figures say
-whether the program computes what a paper computed, not which loss is better. The tables are in `hpo.replication.papers`.
+It reads the test split. The papers chose their settings on the test split, so the figures show whether this program reproduces
+a paper, not which loss is better. The tables are in `hpo.replication.papers`.
 """
 
 from __future__ import annotations
@@ -35,15 +35,26 @@ from trainers.yaml_files import to_yaml
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train published configs and print the paper's row beside ours; finished runs are kept and not trained again."""
-    parser = argparse.ArgumentParser(prog="python -m hpo.replicate", description=main.__doc__)
-    parser.add_argument("table", choices=sorted(TABLES), help="which table")
-    parser.add_argument("--only", metavar="A,B", help="only the rows of these names")
-    parser.add_argument("--datasets", metavar="A,B", help="only these datasets")
-    parser.add_argument("--negatives", type=counts, metavar="N,N", help="negatives per positive, a sweep; default: the paper's")
-    parser.add_argument("--epochs", type=positive, metavar="N", help="default: the paper's")
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of all runs (%(default)s)")
-    parser.add_argument("--output", type=path, default=OUTPUT, metavar="DIR", help="finished runs (%(default)s)")
+    """Train published configs and print the paper's figures next to ours. Finished runs are kept and not trained again."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hpo.replicate",
+        description=main.__doc__,
+        epilog="example: python -m hpo.replicate mml_mf --only mml,ccl --datasets yelp2018",
+    )
+    parser.add_argument("table", choices=sorted(TABLES), help="the table of a paper")
+    parser.add_argument("--only", metavar="A,B", help="only the rows with these names (default: all)")
+    parser.add_argument("--datasets", metavar="A,B", help="only these datasets (default: all)")
+    parser.add_argument(
+        "--negatives",
+        type=counts,
+        metavar="N,N",
+        help="numbers of negatives per positive, each 1 or more, to train each row with (default: the paper's number)",
+    )
+    parser.add_argument("--epochs", type=positive, metavar="N", help="epochs of each run, 1 or more (default: the paper's)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of all runs, 0 or more (default: %(default)s)")
+    parser.add_argument(
+        "--output", type=path, default=OUTPUT, metavar="DIR", help="folder for finished runs (default: %(default)s)"
+    )
     add_data_argument(parser)
     add_engine_arguments(parser)
     add_checkpoint_argument(parser)
@@ -52,10 +63,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _replicate(arguments: argparse.Namespace) -> int:
     paper_table = TABLES[arguments.table]
-    planned = _planned(paper_table, arguments)  # all of it before any data is read or fetched: bad input shows at once
+    planned = _planned(paper_table, arguments)  # before data are read or fetched, so that bad input shows at once
     console, folder = Console(), arguments.output / "replicate"
     path = folder / f"{arguments.table}.yaml"
-    _earlier(path)  # a damaged file shows before hours are spent
+    _earlier(path)  # refuse a damaged file before training
     with Stopper().catching() as stopper, RunProgress(console) as progress:
         store = RunStore(folder / "runs", elsewhere=arguments.output)
         measured = measured_at_full_budget(DEFAULT_OBJECTIVE)
@@ -63,7 +74,7 @@ def _replicate(arguments: argparse.Namespace) -> int:
         outcomes = list(_outcomes(planned, arguments.data_dir, full_runs))
     header = ["run", "N", *(name for metric in paper_table.metrics for name in (metric, "paper", ""))]
     epochs = arguments.epochs or paper_table.epochs
-    stopping = " (the best where a row stops by it)" if any(row.plateau for row, _, _ in planned) else ""
+    stopping = " (best epoch for rows with early stopping)" if any(row.plateau for row, _, _ in planned) else ""
     title = f"{arguments.table}: test split, {counted(epochs, 'epoch')}, last epoch{stopping}, seed {arguments.seed}"
     console.print(table(title, header, [outcome.cells(paper_table) for outcome in outcomes]))
     say(console, paper_table.note)
@@ -71,7 +82,7 @@ def _replicate(arguments: argparse.Namespace) -> int:
         say(console, sentence(caveat, DEFAULT_OBJECTIVE))
     rows = [outcome.to_row() for outcome in outcomes]
     now = [row.identity for row in rows]
-    lock = FileLock(folder / f".{arguments.table}.lock")  # others may write rows of this table
+    lock = FileLock(folder / f".{arguments.table}.lock")  # another process may write rows of this table
     with writing(folder, CHANGE_OUTPUT_HINT), lock:
         others = [row for row in _earlier(path) if row.identity not in now]
         content = ReplicatedTable(runs=[*others, *rows], provenance=provenance(planned[0][2].device))
@@ -85,7 +96,9 @@ Planned = tuple[PaperRow, TrainConfig, EngineChoice]
 
 def _planned(paper_table: PaperTable, arguments: argparse.Namespace) -> list[Planned]:
     if arguments.negatives and paper_table.count is None:
-        raise InputError(f"the rows of {arguments.table} have negatives of their own; leave --negatives out")
+        raise InputError(
+            f"--negatives cannot be used with {arguments.table}, whose rows have their own negatives; leave it out"
+        )
     swept = arguments.negatives or [paper_table.count]
     planned = []
     for row in _chosen(paper_table.rows, arguments):
@@ -99,7 +112,7 @@ def _outcomes(planned: list[Planned], data_dir: Path | None, full_runs: FullRuns
     for row, config, choice in planned:
         seen, test = load_dataset(row.dataset, data_dir).train, load_test(row.dataset, data_dir)
         folder = full_runs.store.folder
-        with writing(folder, CHANGE_OUTPUT_HINT):  # only now that there are data
+        with writing(folder, CHANGE_OUTPUT_HINT):  # only after the data were read
             folder.mkdir(parents=True, exist_ok=True)
         label = f"{row.name} {row.dataset}, {config.negatives.per_row(config.batch_size)} negatives"
         (run,) = full_runs.train({label: config}, choice, seen, test, plateau=row.plateau)
@@ -107,7 +120,7 @@ def _outcomes(planned: list[Planned], data_dir: Path | None, full_runs: FullRuns
 
 
 def _earlier(path: Path) -> list[ReplicatedRow]:
-    """The file's rows so far, which may be of other losses, datasets, negatives, epochs or seeds."""
+    """The rows in the file, which may have other losses, datasets, negatives, epochs or seeds."""
     return ReplicatedTable.read(path).runs if os.path.exists(path) else []
 
 
@@ -120,7 +133,9 @@ def _chosen(rows: tuple[PaperRow, ...], arguments: argparse.Namespace) -> list[P
                 raise InputError(unknown(field, name, known))
     chosen = [row for row in rows if all(not text or getattr(row, field) in text.split(",") for field, text in wanted.items())]
     if not chosen:
-        raise InputError(f"table {arguments.table} has no row {arguments.only} on {arguments.datasets}; leave one of them out")
+        raise InputError(
+            f"table {arguments.table} has no row {arguments.only} on {arguments.datasets}; leave --only or --datasets out"
+        )
     return chosen
 
 

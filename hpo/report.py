@@ -1,4 +1,4 @@
-"""`python -m hpo.report --study NAME`: report.md and report.html (one file, needs no network), of a study at any stage."""
+"""`python -m hpo.report --study NAME`: write report.md and report.html (one file, needs no network) of a study at any stage."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ from hpo.study.owner import while_it_exists
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write report.md and report.html of a study that has run, finished or not."""
-    parser = argparse.ArgumentParser(prog="python -m hpo.report", description=main.__doc__)
+    """Write report.md and report.html of a stored study, finished or not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hpo.report",
+        description=main.__doc__,
+        epilog="example: python -m hpo.report --study yelp_mml",
+    )
     which = parser.add_mutually_exclusive_group(required=True)
     add_study_arguments(which)
     which.add_argument(
-        "--bundle", type=path, metavar="FILE", help="what hpo.export --bundle wrote; it is unpacked into a folder of its name"
+        "--bundle", type=path, metavar="FILE", help="a file of hpo.export --bundle, to unpack into a folder of the same name"
     )
     add_location_arguments(parser)
     return entry(parser, argv, _report)

@@ -1,4 +1,4 @@
-"""`python -m hpo.run --study NAME --trials N`: search, export, confirm; run again, it continues."""
+"""`python -m hpo.run --study NAME --trials N`: search, export and confirm. The same command again continues."""
 
 from __future__ import annotations
 
@@ -50,32 +50,47 @@ BACKENDS = ("processes", DASK)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Search a study, export the best config, confirm it against its rivals. Run again, it continues."""
-    parser = argparse.ArgumentParser(prog="python -m hpo.run", description=main.__doc__)
+    """Search a study, export the best config, and confirm it against its rivals. The same command again continues."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hpo.run",
+        description=main.__doc__,
+        epilog="example: python -m hpo.run --study demo_mml --trials 40",
+    )
     parser.add_argument("--study", required=True, metavar="NAME|FILE", help="a shipped study or a YAML file")
-    parser.add_argument("--study-name", metavar="NAME", help="store it under another name")
-    parser.add_argument("--trials", type=positive, metavar="N", help="TOTAL of finished trials, those of earlier runs included")
-    parser.add_argument("--epochs", type=positive, metavar="N", help="epochs of a search trial")
-    parser.add_argument("--seed", type=seed, metavar="N", help="seed of sampler and trials")
-    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="stop searching a study after this time")
+    parser.add_argument("--study-name", metavar="NAME", help="store the study under this name (default: the study's)")
+    parser.add_argument(
+        "--trials",
+        type=positive,
+        metavar="N",
+        help="TOTAL of finished trials, those of earlier runs included, 1 or more (default: the study's)",
+    )
+    parser.add_argument(
+        "--epochs", type=positive, metavar="N", help="epochs of a search trial, 1 or more (default: the study's)"
+    )
+    parser.add_argument(
+        "--seed", type=seed, metavar="N", help="seed of the sampler and of all trials, 0 or more (default: the study's)"
+    )
+    parser.add_argument(
+        "--timeout", type=seconds, metavar="SECONDS", help="stop searching a study after this time (default: no limit)"
+    )
     parser.add_argument(
         "--stale-after",
         type=hours,
         default=STALE_HOURS,
         metavar="HOURS",
-        help=f"when a trial of another machine that does not finish counts as dead ({STALE_HOURS:g})",
+        help=f"hours without a sign of life until a trial of another machine counts as dead (default: {STALE_HOURS:g})",
     )
     parser.add_argument(
         "--widen",
         action="store_true",
-        help="search on as study NAME-wide: the trials of NAME, which count, in wider ranges where its best stand at an end",
+        help="continue as study NAME-wide: with the trials of NAME, and wider ranges where the best trials are at an end",
     )
     parser.add_argument("--search-only", action="store_true", help="do not confirm")
     parser.add_argument(
         "--tune-rivals", action="store_true", help="search each rival's study too, with the same budget, before confirming"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="show study and sampled configs, train a few steps, write nothing"
+        "--dry-run", action="store_true", help="show the study and sampled configs, train a few steps, write nothing"
     )
     _add_worker_arguments(parser)
     add_location_arguments(parser)
@@ -86,16 +101,24 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _add_worker_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workers", type=positive, metavar="N", help="processes that share the search (1; with dask: all)")
     parser.add_argument(
-        "--backend", choices=BACKENDS, default=BACKENDS[0], help="where they run: on this machine, or on a Dask cluster"
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="processes that share the search, 1 or more (default: 1; on a Dask cluster all its workers)",
     )
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, such as tcp://host:8786")
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default=BACKENDS[0],
+        help="where workers run: as processes of this machine, or on a Dask cluster (default: %(default)s)",
+    )
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="address of the Dask cluster, such as tcp://host:8786")
     parser.add_argument(
         "--lanes",
         type=positive,
         metavar="N",
-        help="trials that a worker trains side by side on a GPU (a tenth of the trials, 8 at most)",
+        help="trials that a worker trains at once on a GPU, 1 or more (default: --trials / (10 x workers), at most 8)",
     )
 
 
@@ -104,7 +127,7 @@ def _run(arguments: argparse.Namespace) -> int:
     spec = asked.spec
     plan = spec.override(confirm_changes(arguments))
     if arguments.search_only and plan != spec:
-        raise InputError("--search-only does not confirm, and the flags of confirm are for one time: give them to hpo.confirm")
+        raise InputError("--search-only excludes the flags of confirm, which are not stored; give them to hpo.confirm later")
     check_rival_seeds(spec, plan, asked.rivals, arguments.rival_seeds)
     console = Console()
     work = asked.open(console)
@@ -118,44 +141,43 @@ def _run(arguments: argparse.Namespace) -> int:
         if not arguments.search_only:
             with while_it_exists(study, "confirmed", work.folder), work.alone("confirm") as alone:
                 if not alone:
-                    say(console, f"{spec.name}: another process confirms it; run this command again to see the verdict")
+                    say(console, f"{spec.name}: another process is confirming it; run this command again to see the verdict")
                     return 0
-                to_confirm = replace(work, spec=plan)  # its flags are for this time only
+                to_confirm = replace(work, spec=plan)  # the flags of confirm are not stored
                 confirm_study(to_confirm, study, storage, console, stopper, arguments.checkpoint_every)
-    say(console, f"look closer: {work.folder / HTML}, or python -m hpo.dashboard{_location_flags(arguments)}")
+    say(console, f"see the report {work.folder / HTML}, or run python -m hpo.dashboard{_location_flags(arguments)}")
     return 0
 
 
 def _asked(arguments: argparse.Namespace) -> Search:
-    """The search that the flags ask for.
+    """The search that the flags request.
 
     Raises:
-        InputError: the study or a rival is missing or broken; what is to be widened has not been searched, or is not to be;
-            flags that do not go together.
+        InputError: the study or a rival is missing or broken, the study cannot be widened, or flags contradict each other.
     """
     url = storage_url(arguments.storage, arguments.output)
     if (arguments.backend == DASK) != bool(arguments.scheduler):
-        raise InputError("--backend dask and --scheduler ADDRESS go together; give both, or neither")
+        raise InputError("--backend dask and --scheduler ADDRESS need each other; give both or neither")
     changes = {"search.trials": arguments.trials, "search.epochs": arguments.epochs, "search.seed": arguments.seed}
-    changes["confirm.searches"] = arguments.searches  # kept, as the number of trials is: hpo.confirm then takes them all
+    changes["confirm.searches"] = arguments.searches  # stored, like the number of trials: hpo.confirm then uses all searches
     wide = _widened(arguments, url) if arguments.widen else None
     spec = (wide.spec if wide else load_spec(arguments.study, arguments.study_name)).override(changes)
     names = ["output", "data_dir", "engine", "device", "lanes", "workers", "scheduler", "timeout", "stale_after"]
     names += ["checkpoint_every", "tune_rivals"]
-    # a mistake in rivals should not wait for the end of the search
+    # read now, so that a mistake in a rival shows before the search
     rivals = wide.rivals if wide else spec.rival_specs()
     return Search(spec, rivals, url=url, wide=wide, **{name: getattr(arguments, name) for name in names})
 
 
 def _widened(arguments: argparse.Namespace, url: str) -> Widened:
-    """The study that the flags name in wider ranges.
+    """The study that the flags name, with wider ranges.
 
     Raises:
-        InputError: it has not been searched; no range is to be widened; it would go on in another way, or not at all.
+        InputError: it was not searched, no range needs widening, flags change its epochs or seed, or --trials is too low.
     """
     if arguments.epochs is not None or arguments.seed is not None:
         raise InputError(
-            "--widen goes on from a study's trials, so that their epochs and seed stay; leave --epochs and --seed out"
+            "--widen continues a study's trials, so their epochs and seed cannot change; leave --epochs and --seed out"
         )
     storage = open_storage(url, create=False)
     wide = widened(storage, arguments.study_name or stored_name(arguments.study))
@@ -165,14 +187,14 @@ def _widened(arguments: argparse.Namespace, url: str) -> Widened:
     finished = tally(find_study(storage, original).get_trials(deepcopy=False)).finished
     if (arguments.trials or wide.spec.search.trials) <= finished:
         raise InputError(
-            f"--widen goes on from the {counted(finished, 'finished trial')} of {original}, which count: give --trials above "
-            f"{finished}, got {arguments.trials or wide.spec.search.trials}"
+            f"--trials must be above the {counted(finished, 'finished trial')} of {original}, which --widen continues, got "
+            f"{arguments.trials or wide.spec.search.trials}; give --trials above {finished}"
         )
     return wide
 
 
 def _location_flags(arguments: argparse.Namespace) -> str:
-    """The flags with which another command finds the same study."""
+    """The flags that let another command find the same study."""
     output = "" if arguments.output == OUTPUT else f" --output {arguments.output}"
     return output + (f" --storage {shown_storage(arguments)}" if arguments.storage else "")
 
@@ -188,7 +210,7 @@ def _dry_run(work: Workspace, console: Console) -> int:
         config = spec.space.config(params, spec.fields(1, spec.search.seed))
         say(console, f"# sampled config {number}\n{to_yaml(config.to_dict())}")
         result = train(config, _few(seen, config), validation, engine=work.choice.name, device=work.choice.device).finish()
-        say(console, f"# {DRY_RUN_STEPS} steps, which say nothing about quality: loss {result.loss:.4f}\n")
+        say(console, f"# {DRY_RUN_STEPS} steps, too few to judge quality: loss {result.loss:.4f}\n")
     for rival in work.rivals:
         say(console, f"# rival {rival.name}\n{_ranges_said(rival.with_budget_of(spec))}")
     say(console, "dry run: nothing was written")
@@ -197,11 +219,11 @@ def _dry_run(work: Workspace, console: Console) -> int:
 
 def _ranges_said(spec: StudySpec) -> str:
     ranges = [f"#   {name}: {range_}" for name, range_ in spec.space.ranges_said().items()]
-    return "\n".join([f"# space {spec.space.name} draws from these ranges; `ranges` in `space` changes them", *ranges])
+    return "\n".join([f"# search ranges of space {spec.space.name}; change them with `ranges` in `space`", *ranges])
 
 
 def _few(seen: Interactions, config: TrainConfig) -> Interactions:
-    """Pairs for a few steps, and for as many more as the negatives need to be drawn from."""
+    """Pairs for a few steps, or more if the negatives need them."""
     n = DRY_RUN_STEPS * config.batch_size
     while True:
         few = seen.where(np.arange(len(seen)) < n)

@@ -1,4 +1,4 @@
-"""`python -m hpo.studies list | show NAME | new DATA | delete NAME | repair`: what ships, what has run, a file for new data."""
+"""`python -m hpo.studies list | show NAME | new DATA | delete NAME | repair`: manage studies and their journal."""
 
 from __future__ import annotations
 
@@ -37,25 +37,34 @@ from trainers.yaml_files import parse_yaml
 
 
 def main(argv: list[str] | None = None) -> int:
-    """List, show, draft or delete studies, or repair the journal that they are in."""
-    parser = argparse.ArgumentParser(prog="python -m hpo.studies", description=main.__doc__)
+    """List, show, draft or delete studies, or repair the journal that holds them."""
+    example = "example: python -m hpo.studies"
+    parser = argparse.ArgumentParser(prog="python -m hpo.studies", description=main.__doc__, epilog=f"{example} list")
     commands = parser.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("list", help="shipped studies, and those on the storage")
-    show = commands.add_parser("show", help="a study's definition and its best trial")
-    show.add_argument("study", metavar="NAME|FILE", help="a study that has run, a shipped study or a file")
-    new = commands.add_parser("new", help="print a commented study file for data of your own")
+    listing = commands.add_parser(
+        "list", help="list shipped studies and the studies on the storage", epilog=f"{example} list --output runs"
+    )
+    show = commands.add_parser("show", help="print a study's definition and its best trial", epilog=f"{example} show demo_mml")
+    show.add_argument("study", metavar="NAME|FILE", help="a stored study, a shipped study or a study file")
+    new = commands.add_parser(
+        "new", help="print a commented study file for your own data", epilog=f"{example} new ratings.csv > mine.yaml"
+    )
     new.add_argument("path", metavar="DATA", help="a file of interactions, or a folder with train and test")
     new.add_argument(
         "--data",
         metavar="YAML",
-        help="how they are read where that cannot be found out: '{columns: {user: 0, item: 1}}'",
+        help="how to read the data, if the files do not show it: '{columns: {user: 0, item: 1}}'",
     )
     add_data_argument(new)
-    delete = commands.add_parser("delete", help="remove studies and their results")
-    delete.add_argument("studies", metavar="NAME", nargs="+")
-    delete.add_argument("--yes", action="store_true", help="do not ask")
-    delete.add_argument("--force", action="store_true", help="even while it is searched or confirmed")
-    mend = commands.add_parser("repair", help="drop the broken lines of a journal, and keep a copy of it")
+    delete = commands.add_parser("delete", help="delete studies and their results", epilog=f"{example} delete mine --yes")
+    delete.add_argument("studies", metavar="NAME", nargs="+", help="names of stored studies")
+    delete.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    delete.add_argument("--force", action="store_true", help="delete a study even while it is searched or confirmed")
+    mend = commands.add_parser(
+        "repair",
+        help="drop the broken lines of a journal, after saving a copy",
+        epilog=f"{example} repair --storage runs/journal.log",
+    )
     for command in (listing, show, delete, mend):
         add_location_arguments(command)
     actions = {"list": _list, "show": _show, "new": _new, "delete": _delete, "repair": _repair}
@@ -63,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _storage(arguments: argparse.Namespace, to_write: bool = False) -> BaseStorage | None:
-    """The storage, None when the default journal does not exist yet."""
+    """The storage; None if the default journal does not exist."""
     url = storage_url(arguments.storage, arguments.output)
     if arguments.storage is None and not is_url(url) and not os.path.exists(url):
         return None
@@ -90,7 +99,7 @@ def _progress(study: optuna.Study | None) -> list[str]:
     if study is None:
         return ["-", ""]
     trials = study.get_trials(deepcopy=False)
-    if not is_ours(study):  # of another program that shares the storage
+    if not is_ours(study):  # a study of another program
         return [str(len(trials)), "?"]
     counts = tally(trials)
     return [str(counts.finished), "" if counts.best is None else f"{counts.best:.4f}"]
@@ -118,7 +127,7 @@ def _new(arguments: argparse.Namespace) -> int:
     try:
         say(Console(), draft(arguments.path, arguments.data_dir, options).rstrip("\n"))
     except InputError as error:
-        here = "; what a study file says in `data`, this command takes as --data '{...}'" if "data: {" in str(error) else ""
+        here = "; for this command, give the keys of `data` as --data '{...}'" if "data: {" in str(error) else ""
         raise InputError(f"{error}{here}") from None
     return 0
 
@@ -128,7 +137,7 @@ def _delete(arguments: argparse.Namespace) -> int:
     storage = _storage(arguments, to_write=True)
     if storage is None:
         raise InputError(f"there is no study {names[0]!r}: nothing has run in {arguments.output}")
-    found = [find_study(storage, name) for name in names]  # a misspelt name shows before anything is deleted
+    found = [find_study(storage, name) for name in names]  # refuses a misspelt name before anything is deleted
     if not arguments.force:
         for study in found:
             _check_at_rest(study, what_goes_with(study, storage, arguments.output).paths)
@@ -137,7 +146,7 @@ def _delete(arguments: argparse.Namespace) -> int:
     there = {*optuna.get_all_study_names(storage)}
     if left := [repeat for name in names for repeat in names_of_searches(name) if repeat in there]:
         command = f"`python -m hpo.studies delete {' '.join(left)}` and the --output and --storage of this command"
-        say(Console(), f"the repeated searches of what was deleted stay; delete them with {command}")
+        say(Console(), f"repeated searches of deleted studies are kept; delete them with {command}")
     return 0
 
 
@@ -147,8 +156,8 @@ def _delete_one(study: optuna.Study, storage: BaseStorage, arguments: argparse.N
     what = " and ".join([f"study {name} ({trials}) on {shown_storage(arguments)}", *removal.shown])
     stays = f"; {removal.stays}" if removal.stays else ""
     if not arguments.yes and not _agreed(f"delete {what}{stays}? [y/N] "):
-        raise InputError("not deleted; answer y, or give --yes")
-    removal.remove()  # first, so that after a failure the same command can be given again
+        raise InputError("nothing was deleted; answer y, or give --yes")
+    removal.remove()  # files first: if it fails, the study still exists and the same command can be run again
     optuna.delete_study(study_name=name, storage=storage)
     say(Console(), f"deleted {what}{stays}")
 
@@ -156,24 +165,26 @@ def _delete_one(study: optuna.Study, storage: BaseStorage, arguments: argparse.N
 def _repair(arguments: argparse.Namespace) -> int:
     url = storage_url(arguments.storage, arguments.output)
     if is_url(url):
-        raise InputError(f"only a journal file can be repaired, got {without_password(url)}; a database has tools of its own")
+        raise InputError(
+            f"only a journal file can be repaired, got {without_password(url)}; repair a database with its own tools"
+        )
     done = repair(Path(url), _unsound)
     if done.copy is None:
         print(f"{url}: no line is broken, nothing was changed")
         return 0
     for sentence in done.said:
         print(sentence)
-    print(f"{url} is repaired; {done.copy} is a copy of it as it was")
+    print(f"{url} is repaired; {done.copy} is a copy of the damaged file")
     storage = open_storage(url, create=False, to_write=False)
     for name in optuna.get_all_study_names(storage):
-        sound_spec(find_study(storage, name))  # which warns of a study that has lost more than trials
+        sound_spec(find_study(storage, name))  # warns of a study that lost more than trials
     return 0
 
 
 def _unsound(storage: BaseStorage) -> Iterator[int]:
-    """The finished trials that nothing could be read of, by the ids that the storage has for them."""
+    """The ids of damaged finished trials."""
     for name in optuna.get_all_study_names(storage):
-        with suppress(InputError):  # of another program, or damaged as a whole
+        with suppress(InputError):  # a study of another program, or one that is damaged as a whole
             for trial in unsound_trials(find_study(storage, name)):
                 yield trial._trial_id
 

@@ -1,4 +1,4 @@
-"""`python -m hpo.train CONFIG.yaml --dataset D`: one config, trained and measured on validation, its vectors saved."""
+"""`python -m hpo.train CONFIG.yaml --dataset D`: train one config, measure it on validation, save its vectors."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from trainers.yaml_files import parse_yaml, read_yaml
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """A config file: a bare config, or what the program exports: a config with the data and figures it was trained with.
+    """A config file: a bare config, or an exported config with its data and figures.
 
     Attributes:
-        data: what the export was trained on; None for a bare config.
-        exported: its validation metrics; empty for a bare config, or when the config was edited since.
-        objective: of the study that it was exported from.
+        data: the data of an exported config; None for a bare config.
+        exported: its validation metrics; empty for a bare config, or if the config was edited since.
+        objective: the objective of its study.
     """
 
     config: TrainConfig
@@ -54,7 +54,7 @@ def read_config_file(path: str) -> ConfigFile:
     """Read a config file.
 
     Raises:
-        InputError: missing, not YAML, not a valid config, or an export of another format.
+        InputError: the file is missing, not YAML, not a valid config, or an export with another format.
     """
     content = read_yaml(path)
     if "config" not in content:
@@ -64,36 +64,46 @@ def read_config_file(path: str) -> ConfigFile:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train one config, and measure it on the validation split unless that is trained on, too."""
-    parser = argparse.ArgumentParser(prog="python -m hpo.train", description=main.__doc__)
+    """Train one config, and measure it on the validation split, unless --all-data trains on that, too."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hpo.train",
+        description=main.__doc__,
+        epilog="example: python -m hpo.train runs/yelp_mml/winner.yaml --all-data --save model.npz",
+    )
     parser.add_argument("config", metavar="CONFIG.yaml", help="a config, or an exported winner.yaml or best.yaml")
-    parser.add_argument("--dataset", metavar="D", help="dataset name or path (default: the one it was exported from)")
+    parser.add_argument("--dataset", metavar="D", help="dataset name or path (default: that of the exported config)")
     parser.add_argument(
         "--data",
         metavar="YAML",
-        help="how data of your own are read, as in a study file: '{min_rating: 4}' (default: as exported)",
+        help="how to read your own data, as in a study file: '{min_rating: 4}' (default: that of the exported config)",
     )
-    parser.add_argument("--save", type=path, metavar="FILE.npz", help="save the model, for hpo.recommend")
+    parser.add_argument("--save", type=path, metavar="FILE.npz", help="save the model to this file, for hpo.recommend")
     parser.add_argument(
         "--validation",
         metavar="HOW",
-        help="how validation is held out: random, last, time, file, or as in a study file, "
-        "'{name: last, fraction: 0.2}' (default: as it was exported, or as the dataset allows)",
+        help="how to hold out validation: random, last, time, file, or a mapping as in a study file, "
+        "'{name: last, fraction: 0.2}' (default: that of the exported config, or one that suits the data)",
     )
     parser.add_argument(
         "--all-data",
         action="store_true",
-        help="train on all interactions, validation and test too, and measure nothing: the model to use",
+        help="train the final model on all interactions, validation and test included, and measure nothing",
     )
-    parser.add_argument("--evaluate-every", type=positive, default=5, metavar="N", help="epochs between evaluations (5)")
     parser.add_argument(
-        "--output", type=path, default=OUTPUT, metavar="DIR", help=f"where a checkpoint is kept until training ends ({OUTPUT})"
+        "--evaluate-every",
+        type=positive,
+        default=5,
+        metavar="N",
+        help="epochs between evaluations, 1 or more (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output", type=path, default=OUTPUT, metavar="DIR", help=f"folder for checkpoints during training (default: {OUTPUT})"
     )
     add_checkpoint_argument(parser)
     add_data_argument(parser)
     add_engine_arguments(parser)
     parser.set_defaults(engine=None)
-    stopped = "the epochs that are trained are kept; the same command goes on after them"
+    stopped = "the epochs trained so far are kept; the same command continues after them"
     return entry(parser, argv, _train, stopped=stopped, trains=True)
 
 
@@ -101,9 +111,9 @@ def _train(arguments: argparse.Namespace) -> int:
     file = read_config_file(arguments.config)
     name = arguments.dataset or (file.data.dataset if file.data else None)
     if name is None:
-        raise InputError(f"{arguments.config} does not say its dataset; give it with --dataset")
+        raise InputError(f"{arguments.config} is a bare config, which names no dataset; give one with --dataset")
     if arguments.all_data and arguments.validation is not None:
-        raise InputError(f"--all-data splits nothing off; leave --validation {arguments.validation} out")
+        raise InputError(f"--all-data holds nothing out; leave --validation {arguments.validation} out")
     same_name = file.data is not None and name == file.data.dataset
     options = file.data.options if file.data and same_name else DataOptions()
     if arguments.data is not None:
@@ -113,7 +123,7 @@ def _train(arguments: argparse.Namespace) -> int:
         given = ", ".join(file.data.options.given())
         say(
             console,
-            f"{name} is read without the data options of {Path(file.data.dataset).name}, {given}; to give some: --data YAML",
+            f"{name} is read without the data options of {Path(file.data.dataset).name} ({given}); give some with --data YAML",
         )
     engine = arguments.engine or (file.data.engine if file.data and arguments.device == AUTO else AUTO)
     choice = choose_engine(file.config, engine, arguments.device)
@@ -123,7 +133,7 @@ def _train(arguments: argparse.Namespace) -> int:
     how = _validation(arguments.validation) or (file.data.validation if file.data and same_name else None)
     seen, validation, how = _split(dataset, how)
     if validation is None:
-        say(console, f"training on all {len(dataset.train):,} interactions, test pairs too: no figure can be measured")
+        say(console, f"training on all {len(dataset.train):,} interactions, test pairs included: nothing can be measured")
     if arguments.save is not None:
         _check_saving(arguments.save)
     metrics = measured(file.objective)
@@ -136,12 +146,12 @@ def _train(arguments: argparse.Namespace) -> int:
     if file.exported and same_data and validation is not None:
         say(console, f"exported: validation {_shown(file.exported, metrics)}")
     if arguments.save is not None:
-        say(console, f"wrote {arguments.save}; python -m hpo.recommend {arguments.save} makes lists of it")
+        say(console, f"wrote {arguments.save}; make recommendations with python -m hpo.recommend {arguments.save}")
     return 0
 
 
 def _train_and_save(run: Run, metrics: Sequence[str], dataset: Dataset, path: Path | None, console: Console) -> None:
-    """Train and say each epoch. The model is saved while there is still a checkpoint."""
+    """Train and print each epoch. The model is saved before the checkpoint is deleted."""
     epochs = run.config.epochs
     for result in run:
         shown = "" if result.metrics is None else f", validation {_shown(result.metrics, metrics)}"
@@ -151,15 +161,15 @@ def _train_and_save(run: Run, metrics: Sequence[str], dataset: Dataset, path: Pa
 
 
 def _checkpoint(arguments: argparse.Namespace, key: dict[str, Any]) -> CheckpointFile:
-    """Where an interrupted training goes on: one file for each training."""
-    training = {name: key[name] for name in ("config", "seen", "held_out", "engine")}  # what else differs is said
+    """The checkpoint file of this training."""
+    training = {name: key[name] for name in ("config", "seen", "held_out", "engine")}  # other differences only cause a warning
     what = hashlib.sha256(json.dumps(training, sort_keys=True).encode()).hexdigest()[:20]
     path = arguments.output / TRAIN_FOLDER / f"{what}.npz"
     return CheckpointFile(path, key, "the training", every=arguments.checkpoint_every)
 
 
 def _split(dataset: Dataset, how: ValidationSplit | None) -> tuple[Interactions, Interactions | None, ValidationSplit | None]:
-    """What is trained on, what is measured on, and how the two were parted: nothing is measured when all is trained on."""
+    """The training pairs, the validation pairs, and the split; the last two are None if all pairs are used for training."""
     if dataset.whole_of:
         return dataset.train, None, None
     how = how or dataset.default_validation()
@@ -168,7 +178,7 @@ def _split(dataset: Dataset, how: ValidationSplit | None) -> tuple[Interactions,
 
 
 def _validation(text: str | None) -> ValidationSplit | None:
-    """What `--validation` says: a name, or a mapping in YAML."""
+    """The split in the value of `--validation`: a name, or a mapping in YAML."""
     if text is None:
         return None
     return checked(
@@ -181,9 +191,9 @@ def _shown(found: dict[str, float], metrics: Sequence[str]) -> str:
 
 
 def _check_saving(path: Path) -> None:
-    """Find out before training, not after it, and leave no empty file behind."""
+    """Check before training that the file can be written, without creating it."""
     if path.suffix != ".npz":
-        raise InputError(f"--save needs a file that ends in .npz, got {path}")
+        raise InputError(f"--save must be a file that ends in .npz, got {path}; give FILE.npz")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not path.exists()

@@ -51,6 +51,7 @@ def first_line(error: BaseException, text: str | None = None) -> str:
 def unknown(kind: str, name: object, known: Iterable[str], instead: str = "") -> str:
     """`unknown loss 'mmll'; did you mean 'mml'? known: bsl, ccl, mml`; `instead` of the names where they are too many."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(name)[:SHOWN], names, n=1)
-    hint = f" did you mean {near[0]!r}?" if near else ""
+    lower = {known_name.lower(): known_name for known_name in names}  # EASE is near to ease
+    near = difflib.get_close_matches(str(name)[:SHOWN].lower(), lower, n=1)
+    hint = f" did you mean {lower[near[0]]!r}?" if near else ""
     return f"unknown {kind} {shown(name)};{hint} known: {instead or ', '.join(names)}"

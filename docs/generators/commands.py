@@ -16,8 +16,8 @@ HEAD = """\
 <!-- Written by `python -m docs.generators` from the commands' own parsers. Change the help texts in hpo/, not this page. -->
 # Commands
 
-Each command is a Python module: `python -m hpo.run --help` prints the same text as this page. The value in brackets is the
-default. A flag that you do not give never changes a setting of the study file.
+Each command is a Python module: `python -m hpo.run --help` prints the same text as this page. Defaults are in brackets. A flag
+that you do not give never changes a setting of the study file.
 
 A command ends with exit code 0 when its work is done, 1 when the work failed, 2 when the input is wrong, and 130 or 143 when
 Ctrl-C or SIGTERM stopped it.
@@ -66,6 +66,8 @@ def _lines(title: str, parser: argparse.ArgumentParser, level: str) -> Iterator[
     yield from (_bullet(action, formatter._expand_help(action) if action.help else "") for action in plain)
     if plain:
         yield ""
+    if example := (parser.epilog or "").rpartition("example: ")[2].strip():
+        yield f"Example: `{example}`\n"
     for action in inner:
         helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
         for name, sub in action.choices.items():

@@ -1,1 +1,1 @@
-"""What a command needs to talk to a person: flags, errors, the study that is meant, the terminal."""
+"""Shared parts of commands: flags, error messages, finding a study, terminal output."""

@@ -1,4 +1,4 @@
-"""What the terminal shows: a live line per study where there is a terminal, plain lines where there is none."""
+"""Terminal output: live progress in a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from hpo.study.stored import on_some_users
 from hpo.study.trials import Tally, tally
 from trainers.text import visible
 
-LINE_SECONDS = 120.0  # between lines on a run of which no terminal shows how far it is
+LINE_SECONDS = 120.0  # between progress lines of a run without a terminal
 
 
 def say(console: Console, text: str) -> None:
-    """Print text: no markup (a list of paths would be taken for it), no colours, no wrapping, controls written out."""
+    """Print text without markup (brackets of a list could be taken for it), colours or wrapping; control characters are
+    escaped."""
     console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
 
 class _Live:
-    """A live display that leaves nothing behind, and stays away where there is no terminal."""
+    """A live display that is erased at the end, and not shown without a terminal."""
 
     def __init__(self, console: Console, *columns: ProgressColumn) -> None:
         self.console = console
@@ -45,7 +46,7 @@ class _Live:
 
 
 class SearchProgress(_Live):
-    """Finished, pruned and failed trials, the best value so far, this trial's epochs, and the time left."""
+    """Shows finished, pruned and failed trials, the best value so far, the epochs of running trials, and the time left."""
 
     def __init__(self, console: Console, epochs: int) -> None:
         super().__init__(console, TextColumn("{task.description}\n{task.fields[now]}", markup=False), BarColumn(bar_width=12))
@@ -54,7 +55,7 @@ class SearchProgress(_Live):
         self.finished_here = 0
 
     def begin(self, study: optuna.Study, budget: int) -> None:
-        """Start the clock."""
+        """Start the clock and the display."""
         self.budget = budget
         self.task = self.bar.add_task(visible(study.study_name), total=budget * self.epochs, now="starting")
         counts = _tally(study)
@@ -63,7 +64,7 @@ class SearchProgress(_Live):
             say(self.console, f"{study.study_name}: {word}, {_state(counts, budget)}")
 
     def running(self, epochs: Mapping[int, int], study: optuna.Study) -> None:
-        """Show the trials that run now, and no others: some are lost without an end that anyone tells of."""
+        """Show exactly the trials that run now: lost trials never report an end."""
         if self.console.is_terminal:
             counts = _tally(study)
             self.bar.update(
@@ -80,7 +81,7 @@ class SearchProgress(_Live):
         return f"trial {', '.join(trials)}" if trials else "no trial runs"
 
     def finished(self, trial: FrozenTrial, study: optuna.Study) -> None:
-        """A trial ended."""
+        """Print a line about an ended trial, unless there is a terminal."""
         self.finished_here += 1
         counts = _tally(study)
         value = "" if trial.value is None else f" {trial.value:.4f}"
@@ -100,7 +101,7 @@ class SearchProgress(_Live):
 
 
 def _mark(trial: FrozenTrial) -> str:
-    """What a queued trial stands for."""
+    """A note about the published config that a queued trial is or is nearest to."""
     for mark, text in ((PUBLISHED_MARK, ""), (NEAREST_MARK, "nearest to the ")):
         if label := trial.user_attrs.get(mark):
             return f" ({text}{'published config' if label == 'published' else f'config {label}'})"
@@ -121,7 +122,7 @@ def _state(counts: Tally, budget: int) -> str:
 
 
 def table(title: str, header: list[str], rows: list[list[str]]) -> Table:
-    """A table whose first column is text and whose others are figures; of its cells nothing is markup."""
+    """A table with text in the first column and figures in the others; cells are not interpreted as markup."""
     result = Table(title=_cell(title), title_justify="left", title_style="bold")
     for number, name in enumerate(header):
         result.add_column(_cell(name), justify="left" if number == 0 else "right", overflow="fold")
@@ -135,7 +136,7 @@ def _cell(text: str) -> Text:
 
 
 class RunProgress(_Live):
-    """Progress of runs at full budget."""
+    """Shows the progress of runs at full budget."""
 
     Advance = Callable[[], None]
 
@@ -144,7 +145,7 @@ class RunProgress(_Live):
 
     @contextmanager
     def run(self, label: str, epochs: int) -> Iterator[Advance]:
-        """One run; call what it gives after every epoch."""
+        """Show one run. Yields a function to call after every epoch."""
         started = time.monotonic()
         task = self.bar.add_task(visible(label), total=epochs)
         trained, said = 0, started

@@ -1,4 +1,4 @@
-"""The study that a command works on, as the flags name it."""
+"""Finds the study that the flags of a command name."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 
 def stored_name(study: str) -> str:
-    """The name that a study, given by name or file, is stored under."""
+    """The stored name of a study that is given by its name or file."""
     return Path(study).stem if is_study_file(study) else study
 
 
 def sound_spec(study: optuna.Study) -> StudySpec | None:
-    """The definition of a study among others; None for those of other programs, and for damaged ones, which a warning names."""
+    """The spec of a study; None if another program made it, or, with a warning, if it is damaged."""
     try:
         return stored_spec(study) if is_ours(study) else None
     except InputError as error:
@@ -39,28 +39,31 @@ def sound_spec(study: optuna.Study) -> StudySpec | None:
 
 
 def stored_study(arguments: argparse.Namespace, to_write: bool = False) -> tuple[StudySpec, optuna.Study, BaseStorage]:
-    """A study that has run: its definition as of then, the study, and its storage.
+    """A stored study: its spec, the study, and its storage.
 
     Args:
-        to_write: reap the trials of dead workers; without it a journal is neither locked nor changed.
+        to_write: requeue the trials of dead workers. If false, a journal is neither locked nor changed.
 
     Raises:
-        InputError: no such storage or study, or it is damaged.
+        InputError: there is no such storage or study, or it is damaged.
     """
     storage = open_storage(storage_url(arguments.storage, arguments.output), create=False, to_write=to_write)
     study = find_study(storage, stored_name(arguments.study))
     spec = stored_spec(study)
     if to_write:
-        reap(study, stale_hours=math.inf)  # those of this machine only: nobody has said how long others may take
+        reap(study, stale_hours=math.inf)  # this machine's trials only: the patience for other machines is unknown here
     return spec, study, storage
 
 
 def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> tuple[Workspace, optuna.Study, BaseStorage]:
-    """The workspace of a study that has run, the study, and its storage.
+    """The workspace of a stored study, the study, and its storage.
+
+    Args:
+        to_train: whether the study's engine and rivals are needed.
 
     Raises:
-        InputError: no such storage or study, its data have changed, or `to_train` this machine lacks its engine, or a rival of
-            a study that was last searched as a rival itself is missing or broken.
+        InputError: there is no such storage or study, or its data have changed; with `to_train`, this machine lacks its engine,
+            or a rival is missing or broken.
     """
     spec, study, storage = stored_study(arguments, to_write=to_train)
     where, rivals = (spec, arguments.output, arguments.data_dir), stored_rivals(study)
@@ -72,17 +75,17 @@ def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> 
     except InputError:
         if to_train:
             raise
-        work = Workspace(*where, EngineChoice(engine, "", "it has searched, on another machine"), rivals)
+        work = Workspace(*where, EngineChoice(engine, "", "the engine of the search, on another machine"), rivals)
     try:
         work.check_data(study)
     except DataNotFound as error:
         raise InputError(
-            f"{error}; if the data have moved, give the folder that holds them with --data-dir, or run hpo.run once with a "
-            "study file that has their new path"
+            f"{error}; if the data have moved, give their folder with --data-dir, or run hpo.run once with a study file that "
+            "has the new path"
         ) from None
     return work, study, storage
 
 
 def shown_storage(arguments: argparse.Namespace) -> str:
-    """The storage as it may be printed."""
+    """The storage, without its password, for messages."""
     return without_password(storage_url(arguments.storage, arguments.output))

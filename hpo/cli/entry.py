@@ -1,4 +1,4 @@
-"""Errors as one clear message and an exit code instead of a traceback."""
+"""Runs a command: errors that a user can act on become one message and an exit code, not a traceback."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def entry(
     parser: argparse.ArgumentParser,
     argv: list[str] | None,
     command: Callable[[argparse.Namespace], int],
-    stopped: str = "what is finished is kept, and so is a checkpoint of what was being trained; the same command continues",
+    stopped: str = "finished work and checkpoints are kept; the same command continues",
     trains: bool = False,
 ) -> int:
-    """Parse, run, and turn the failures that a user can act on into a message and an exit code.
+    """Parse the arguments and run the command; returns its exit code.
 
     Args:
-        stopped: what is said when a signal ends it.
-        trains: whether it computes with an engine, whose libraries take seconds to load.
+        stopped: the end of the message after a signal.
+        trains: whether the command uses an engine, whose libraries take seconds to load.
     """
     hear_ctrl_c()
     set_up_output()
@@ -47,15 +47,15 @@ def entry(
         print("interrupted", file=sys.stderr)
         return 130
     except StorageInternalError as error:
-        say_error(f"the storage failed: {reason_of(error)}; what is finished is kept")
+        say_error(f"the storage failed: {reason_of(error)}; finished work is kept, and the same command continues")
         return FAILED
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         sys.stderr.close()
         return FAILED
 
 
 def _check_storage(arguments: argparse.Namespace) -> None:
-    """Refuse a misspelt URL before anything is read, and warn of a password that others can see."""
+    """Refuse a misspelt URL before anything is read, and warn of a visible password."""
     if not hasattr(arguments, "storage"):
         return
     storage_url(arguments.storage, getattr(arguments, "output", None))
@@ -64,7 +64,7 @@ def _check_storage(arguments: argparse.Namespace) -> None:
 
 
 def _parsed(parser: argparse.ArgumentParser, argv: list[str] | None, trains: bool) -> argparse.Namespace:
-    """The arguments, once the process is ready to work."""
+    """The parsed arguments; sets up logging and threads."""
     arguments = parser.parse_args(argv)
     set_up_logging()
     _check_storage(arguments)

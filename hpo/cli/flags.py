@@ -1,4 +1,4 @@
-"""What the commands share: flags, and the types of their values."""
+"""Flags that several commands have, and the types of their values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpo.study.spec import StudySpec
+from hpo.study.spec import MAX_SEARCHES, MAX_SEEDS, StudySpec
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.engines import ENGINES
 from trainers.engines.registry import AUTO, DEVICES
@@ -17,20 +17,20 @@ from trainers.validation import LONGEST_PATH
 
 log = logging.getLogger(__name__)
 LAST_PORT = 65535
-OUTPUT = Path("runs")  # unless another is given
+OUTPUT = Path("runs")  # the default folder of results
 
 
 def add_study_arguments(parser: argparse.ArgumentParser | argparse._MutuallyExclusiveGroup) -> None:
-    """`--study`, for commands that read a study that has run; required, alone or in a group that is."""
+    """Add `--study`, for commands that read a stored study. It is required, or part of a required group."""
     required = isinstance(parser, argparse.ArgumentParser)
-    parser.add_argument(
-        "--study", required=required, metavar="NAME|FILE", help="a study that has run on this storage, or its file"
-    )
+    parser.add_argument("--study", required=required, metavar="NAME|FILE", help="a study on the storage, or its file")
 
 
 def add_location_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--output`, `--storage` and `--data-dir`."""
-    parser.add_argument("--output", type=path, default=OUTPUT, metavar="DIR", help=f"results of all studies ({OUTPUT})")
+    """Add `--output`, `--storage` and `--data-dir`."""
+    parser.add_argument(
+        "--output", type=path, default=OUTPUT, metavar="DIR", help=f"folder of all studies' results (default: {OUTPUT})"
+    )
     parser.add_argument(
         "--storage",
         type=place,
@@ -41,48 +41,78 @@ def add_location_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_argument(parser: argparse.ArgumentParser) -> None:
-    """`--data-dir`."""
+    """Add `--data-dir`."""
     parser.add_argument(
         "--data-dir",
         type=place,
         metavar="DIR",
-        help="folder that holds the datasets' folders (default: $HPO_DATA_DIR, cache, download)",
+        help="folder with a folder for each dataset (default: $HPO_DATA_DIR, else the cache, else a download)",
     )
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--engine` and `--device`."""
-    parser.add_argument("--engine", default=AUTO, choices=[AUTO, *ENGINES], help="what trains (auto: the fastest that can)")
-    parser.add_argument("--device", default=AUTO, choices=DEVICES, help="where it trains (auto: what the engine prefers)")
+    """Add `--engine` and `--device`."""
+    parser.add_argument(
+        "--engine",
+        default=AUTO,
+        choices=[AUTO, *ENGINES],
+        help="the engine that trains (default: auto, the fastest one for the config)",
+    )
+    parser.add_argument(
+        "--device", default=AUTO, choices=DEVICES, help="the device to train on (default: auto, the one the engine prefers)"
+    )
 
 
 def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
-    """`--checkpoint-every`."""
+    """Add `--checkpoint-every`."""
     parser.add_argument(
         "--checkpoint-every",
         type=at_least_zero,
         default=EVERY_SECONDS,
         metavar="SECONDS",
-        help=f"time between two checkpoints of what trains, 0: after every epoch ({EVERY_SECONDS:g})",
+        help=f"seconds between two checkpoints of a training, 0 for one after every epoch (default: {EVERY_SECONDS:g})",
     )
 
 
 def add_confirm_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags that change the confirm plan; not given, the study file decides."""
-    parser.add_argument("--confirm-epochs", type=positive, metavar="N", help="epochs of each confirm run")
-    parser.add_argument("--confirm-seeds", type=positive, metavar="N", help="seeds of the test stage")
+    """Add the flags that change the confirm plan. Without them the study file decides."""
     parser.add_argument(
-        "--rival-seeds", type=seeds_by_loss, metavar="LOSS=N,...", help="fewer for rivals that are slow to train, e.g. bsl=1"
+        "--confirm-epochs", type=positive, metavar="N", help="epochs of each confirm run, 1 or more (default: the study's)"
     )
-    parser.add_argument("--select-seeds", type=positive, metavar="N", help="seeds of the validation stage")
     parser.add_argument(
-        "--searches", type=positive, metavar="N", help="searches of the study and of each tuned rival, with other seeds (1)"
+        "--confirm-seeds",
+        type=positive,
+        metavar="N",
+        help=f"seeds of each method in the test stage, 1 to {MAX_SEEDS} (default: the study's)",
     )
-    parser.add_argument("--top", type=positive, metavar="N", help="configs that enter the validation stage")
+    parser.add_argument(
+        "--rival-seeds",
+        type=seeds_by_loss,
+        metavar="LOSS=N,...",
+        help="fewer seeds for rivals that are slow to train, e.g. bsl=1 (default: the study's)",
+    )
+    parser.add_argument(
+        "--select-seeds",
+        type=positive,
+        metavar="N",
+        help=f"seeds of each config in the validation stage, 1 to {MAX_SEEDS} (default: the study's)",
+    )
+    parser.add_argument(
+        "--searches",
+        type=positive,
+        metavar="N",
+        help=f"searches with different seeds, of the study and of each tuned rival, 1 to {MAX_SEARCHES} (default: the study's)",
+    )
+    parser.add_argument(
+        "--top",
+        type=positive,
+        metavar="N",
+        help="best configs in the validation stage, 1 or more (default: the study's)",
+    )
 
 
 def confirm_changes(arguments: argparse.Namespace) -> dict[str, object]:
-    """The confirm plan's changes that the user asked for."""
+    """The changes of the confirm plan by dotted keys; None for flags that are not given."""
     return {
         "confirm.epochs": arguments.confirm_epochs,
         "confirm.seeds": arguments.confirm_seeds,
@@ -94,15 +124,15 @@ def confirm_changes(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def check_rival_seeds(spec: StudySpec, plan: StudySpec, rivals: Sequence[StudySpec], asked: dict[str, int] | None) -> None:
-    """Look at the `rival_seeds` of a study, and at what `--rival-seeds` asks for.
+    """Check the `rival_seeds` of a study and the value of `--rival-seeds`.
 
     Args:
-        spec: as its file has it.
-        plan: with the flags of confirm, which may lower the seeds of all below those that the file gives a rival.
-        rivals: of the study.
+        spec: the study as in its file.
+        plan: the study with the flags of confirm. They may give all methods fewer seeds than the file gives a rival.
+        rivals: the rivals of the study.
 
     Raises:
-        InputError: for a loss that no rival has, or more seeds than the other methods have.
+        InputError: a loss that no rival has, or more seeds than the other methods have.
     """
     losses = {rival.space.loss_name for rival in rivals}
     in_file = f"study {spec.name}: confirm.rival_seeds"
@@ -115,8 +145,8 @@ def check_rival_seeds(spec: StudySpec, plan: StudySpec, rivals: Sequence[StudySp
                 raise InputError(f"{where}: {unknown('rival', loss, losses, '' if losses else 'none')}")
             if count > most:
                 raise InputError(
-                    f"{where} {loss}={count}: a rival has at most the {most} seeds of the plan; give it fewer, or all of "
-                    f"them more {more}"
+                    f"{where} {loss}={count}: a rival may have at most the {most} seeds of the other methods; give it fewer, "
+                    f"or give all methods more {more}"
                 )
 
 
@@ -124,7 +154,7 @@ def seeds_by_loss(text: str) -> dict[str, int]:
     """An argparse type: `bsl=1,ccl=2`."""
     pairs = [part.partition("=") for part in text.split(",")]
     if not all(equals for _, equals, _ in pairs):
-        raise argparse.ArgumentTypeError(f"takes LOSS=N, such as bsl=1, separated by commas, got {shown(text)}")
+        raise argparse.ArgumentTypeError(f"must be LOSS=N,..., such as bsl=1,ccl=2, got {shown(text)}")
     return {loss: positive(number) for loss, _, number in pairs}
 
 
@@ -132,13 +162,13 @@ def place(text: str) -> str:
     """An argparse type: a path or URL."""
     if not text.strip() or has_controls(text) or not _is_text(text) or len(text) > LONGEST_PATH:
         raise argparse.ArgumentTypeError(
-            f"must be a place of 1 to {LONGEST_PATH:,} characters, all of them printable, got {shown(text)}"
+            f"must be a path or URL of 1 to {LONGEST_PATH:,} printable characters, got {shown(text)}"
         )
     return text
 
 
 def _is_text(text: str) -> bool:
-    """Whether it can be written to a file: names of files may hold bytes that are no UTF-8."""
+    """Whether a text can be encoded as UTF-8; arguments may hold other bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:

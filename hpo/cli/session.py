@@ -1,4 +1,4 @@
-"""A call from Python, in a program or a notebook: what it prints, how it is interrupted, what it leaves as it was."""
+"""Runs a call from Python, in a program or a notebook: its output, Ctrl-C, and restored handlers and loggers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hpo.runtime.process import SearchFailed, logging_within
 from hpo.runtime.signals import Stopper, catching_for_a_program
 from trainers.errors import InputError
 
-KEPT = "what is finished is kept, and so is a checkpoint of what was being trained; the same call continues"
-# Flags that messages name, and what the arguments are called; the others are called alike.
+KEPT = "finished work and checkpoints are kept; the same call continues"
+# Arguments for flags in messages; other arguments have the names of their flags.
 ARGUMENTS = {"study-name": "name=...", "confirm-seeds": "seeds", "confirm-epochs": "epochs"}
 SAME = "batch-size data-dir device engine lanes output rival-seeds searches stale-after storage study timeout trials workers"
 FLAG = re.compile(rf"--({'|'.join([*ARGUMENTS, *SAME.split()])})\b")
@@ -23,12 +23,13 @@ FLAG = re.compile(rf"--({'|'.join([*ARGUMENTS, *SAME.split()])})\b")
 
 @contextmanager
 def call(progress: bool) -> Iterator[tuple[Console, Stopper]]:
-    """Within the block: a console that prints what a command prints, or nothing, and a stopper that hears Ctrl-C. After it
-    handlers of signals, loggers and threads are as they were before.
+    """Yields a console, which prints nothing if `progress` is false, and a stopper that notices Ctrl-C.
+
+    After the block, signal handlers, loggers and thread counts are as before.
 
     Raises:
-        InputError, SearchFailed: those of the block; they name arguments where a command's would name flags.
-        KeyboardInterrupt: Ctrl-C, once what is finished is kept.
+        InputError, SearchFailed: those of the block, with the names of arguments in place of flags.
+        KeyboardInterrupt: Ctrl-C, after finished work was saved.
     """
     with in_words_of_python(), logging_within(progress):
         from trainers.engines.resources import sharing  # engines take seconds to load
@@ -39,13 +40,12 @@ def call(progress: bool) -> Iterator[tuple[Console, Stopper]]:
 
 
 def console(progress: bool = True) -> Console:
-    """A terminal is drawn on. A notebook, which may say that it is a terminal, gets plain lines: one below the other in one
-    output, not a box for each, and nothing that is drawn over again."""
+    """A console for Python calls. A notebook gets plain lines in one output, without live displays."""
     return Console(quiet=not progress, force_jupyter=False, force_terminal=False if Console().is_jupyter else None)
 
 
 def printed(show: Callable[[Console], None]) -> str:
-    """What is printed on a console, as text of the width that the terminal has."""
+    """The output of `show` as text, in the width of the terminal."""
     text = io.StringIO()
     show(Console(file=text, width=console().width, force_jupyter=False, force_terminal=False))
     return text.getvalue().rstrip("\n")
@@ -53,7 +53,7 @@ def printed(show: Callable[[Console], None]) -> str:
 
 @contextmanager
 def in_words_of_python() -> Iterator[None]:
-    """Within the block, messages that name flags are raised with the names of arguments."""
+    """Within the block, replace flags in error messages by the names of arguments."""
     try:
         yield
     except (InputError, SearchFailed) as error:
@@ -64,6 +64,6 @@ def in_words_of_python() -> Iterator[None]:
 
 
 def as_arguments(message: str) -> str:
-    """A message in which arguments stand for the flags that are called so."""
+    """A message with flags replaced by the names of arguments."""
     named = FLAG.sub(lambda found: ARGUMENTS.get(found[1], found[1].replace("-", "_")), message)
     return named.replace("this command", "this call").replace("same command", "same call")

@@ -1,4 +1,4 @@
-"""What methods can be compared in, and on whom; what the figures of their files give rise to."""
+"""The metric and the users that methods have in common, and caveats on their figures."""
 
 from __future__ import annotations
 
@@ -7,37 +7,45 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from pydantic import JsonValue
 
 from hpo.comparison.columns import LOWER_IS_BETTER, canonical, spelt_like
 from hpo.comparison.files import METRICS
 from hpo.comparison.sides import Side, in_order
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from trainers.data.readers.names import listed as named
-from trainers.errors import InputError
+from trainers.errors import InputError, unknown
 from trainers.text import shown
 
-FEW_IN_COMMON = 0.5  # of the users of the method that has the fewest: below that they are of other splits, or of other ids
+# Share of the users of the smallest run. If fewer are in common, the files have other test splits or other ids.
+FEW_IN_COMMON = 0.5
 
 
 def judged_by(sides: Sequence[Side], asked: str | None) -> tuple[str, list[Side]]:
-    """The metric that all are judged by, and the methods with that name for it in all their figures.
+    """The objective, and the methods with that metric under the same name.
+
+    Args:
+        asked: the metric that the user names; None if the methods have exactly one in common.
 
     Raises:
-        InputError: a method lacks what was asked for, or has several columns spelt like it; nothing was asked for and there is
-            not exactly one metric in common; a metric of which less is better.
+        InputError: a method lacks the metric, or has several columns with its canonical name; `asked` is None and the methods
+            do not have exactly one metric in common; a metric for which lower is better.
     """
     if asked is None:
         common = [name for name in sides[0].metrics if all(name in side.metrics for side in sides)]
         if len(common) != 1:
             have = "; ".join(f"{side.label}: {named(tuple(side.metrics))}" for side in sides)
             found = "several metrics" if common else "no metric"
-            raise InputError(f"the methods have {found} in common; say which column to judge by, --objective NAME ({have})")
+            raise InputError(
+                f"a comparison needs one metric, and the methods have {found} in common ({have}); name the column to judge by "
+                "with --objective NAME"
+            )
         asked = common[0]
     objective = canonical(asked) if canonical(asked) != asked and "@" in canonical(asked) else asked
     if canonical(asked).partition("@")[0] in LOWER_IS_BETTER:
         raise InputError(
-            f"--objective: the higher a metric is the better a method counts, got {shown(asked)}; write a column with its "
-            "negative, under another name"
+            f"--objective: must be a metric for which higher is better, got {shown(asked)}; write a column with its negative "
+            "under another name"
         )
     return objective, [_renamed(side, asked, objective) for side in sides]
 
@@ -45,12 +53,11 @@ def judged_by(sides: Sequence[Side], asked: str | None) -> tuple[str, list[Side]
 def _renamed(side: Side, asked: str, objective: str) -> Side:
     found = spelt_like(asked, side.metrics)
     if not found:
-        where = f"{side.label} ({side.runs[0].source})"
-        raise InputError(f"--objective: {where} has no metric {shown(asked)}; it has {named(tuple(side.metrics))}")
+        raise InputError(f"--objective: {side.label} ({side.runs[0].source}): {unknown('metric', asked, side.metrics)}")
     if len(found) > 1:
         raise InputError(
-            f"--objective {shown(asked)}: {side.label} has several columns spelt like it, {named(tuple(found))}; give one as "
-            "it stands, or delete the other"
+            f"--objective {shown(asked)}: must match one column, and {side.label} has {named(tuple(found))}; give the exact "
+            "name of one, or delete the others"
         )
     return side.with_metric(found[0], objective)
 
@@ -59,7 +66,7 @@ def check_finite(side: Side, objective: str) -> None:
     """Refuse a figure that is missing or infinite.
 
     Raises:
-        InputError: with the file and the first user.
+        InputError: names the file and the first such user.
     """
     for run in side.runs:
         values = run.users[objective].to_numpy(np.float64)
@@ -67,17 +74,17 @@ def check_finite(side: Side, objective: str) -> None:
         if bad.any():
             user = run.users.index[int(np.argmax(bad))]
             raise InputError(
-                f"{run.source}: {objective} must be a number for each user, and is missing, infinite or no number for "
-                f"{int(bad.sum()):,} of {len(values):,}, such as user {shown(user)}; give 0 for users whom the method did not "
-                "serve, or leave the user out of the files of all methods"
+                f"{run.source}: {objective} must be a finite number for each user, and is missing, infinite or no number for "
+                f"{int(bad.sum()):,} of {len(values):,} users, such as user {shown(user)}; write 0 for a user without "
+                "recommendations, or leave the user out of all files"
             )
 
 
 def users_in_common(sides: Sequence[Side]) -> tuple[pd.Index[str], list[Caveat]]:
-    """Whom all methods were measured on, and what is to be said of the others.
+    """The users that all methods were measured on, and caveats on the others.
 
     Raises:
-        InputError: there are too few of them for one set of test users.
+        InputError: too few users are in common, or ids differ by leading zeros.
     """
     own = [side.users for side in sides]
     common, everybody = own[0], own[0]
@@ -94,7 +101,7 @@ def users_in_common(sides: Sequence[Side]) -> tuple[pd.Index[str], list[Caveat]]
         )
         raise InputError(
             f"the methods must be measured on the same users, and have {len(common):,} users in common ({each}); use one test "
-            "split and one kind of ids for all"
+            "split and the same ids for all"
         )
     facts = {"all": len(everybody), "common": len(common)}
     lacking = [
@@ -105,7 +112,7 @@ def users_in_common(sides: Sequence[Side]) -> tuple[pd.Index[str], list[Caveat]]
 
 
 def _check_ids(sides: Sequence[Side]) -> None:
-    """Refuse ids that are those of the first method but for zeros in front: their users would drop out, or match by chance."""
+    """Refuse ids that differ from the first method's by leading zeros: their users would drop out or match by chance."""
     first = sides[0].users
     for side in sides[1:]:
         mine, theirs = side.users.difference(first), first.difference(side.users)
@@ -113,17 +120,17 @@ def _check_ids(sides: Sequence[Side]) -> None:
         same = next((user for user in mine if user.lstrip("0") in bare), None)
         if same is not None:
             raise InputError(
-                f"user ids must be written alike in all files: {side.label} has {shown(same)} and {sides[0].label} has "
-                f"{shown(bare[same.lstrip('0')])}, which differ by zeros in front alone; read and write ids as text"
+                f"user ids must be the same in all files, and differ by leading zeros: {side.label} has {shown(same)}, "
+                f"{sides[0].label} has {shown(bare[same.lstrip('0')])}; read and write ids as text"
             )
 
 
 def caveats_of(sides: Sequence[Side], objective: str, users: pd.Index[str]) -> Iterator[Caveat]:
-    """What the figures of the methods give rise to."""
-    counts = {side.label: len(side.runs) for side in sides}
+    """Caveats on the figures of the methods."""
+    counts = {side.label: len(side.runs) for side in sides if not side.is_deterministic}
     if len(set(counts.values())) > 1:
-        runs = [[label, count] for label, count in counts.items()]
-        yield Caveat(kind=CaveatKind.RUNS_DIFFER, subject=sides[0].label, facts={"runs": [*runs]})
+        runs: list[list[JsonValue]] = [[label, count] for label, count in counts.items()]
+        yield Caveat(kind=CaveatKind.RUNS_DIFFER, subject=runs[0][0], facts={"runs": [*runs]})
     read = [side.label for side in sides if side.kind == METRICS]
     computed = [side.label for side in sides if side.kind != METRICS]
     if read and computed:
@@ -143,10 +150,10 @@ def caveats_of(sides: Sequence[Side], objective: str, users: pd.Index[str]) -> I
 
 
 def check_sources(sides: Sequence[Side]) -> None:
-    """Refuse runs of this program beside others whose users cannot be told to be the same.
+    """Refuse methods whose users cannot be matched.
 
     Raises:
-        InputError: runs of several test splits, or runs beside files.
+        InputError: runs of several test splits, or runs together with files.
     """
     data = {side.data: side for side in sides}
     if len(data) < 2:
@@ -154,12 +161,12 @@ def check_sources(sides: Sequence[Side]) -> None:
     one, other = [*data.values()][:2]
     if one.data and other.data:
         raise InputError(
-            f"runs of this program can be compared where their test splits are the same, and those of {one.label} and "
-            f"{other.label} are not; compare methods of one dataset, split in one way"
+            f"runs of this program must have the same test split, and {one.label} and {other.label} have different ones; "
+            "compare methods of one dataset with one split"
         )
     runs, files = (one, other) if one.data else (other, one)
     raise InputError(
-        f"{runs.label} is a run of this program, which keeps users by number and not by your ids, so it cannot be compared "
-        f"with the files of {files.label}; write its lists (hpo.train CONFIG --save M.npz, then hpo.recommend M.npz --output "
-        "L.csv) for each seed, and give these with --truth"
+        f"{runs.label} is a run of this program, which numbers users, so its users cannot be matched with the ids in the files "
+        f"of {files.label}; write its lists for each seed (hpo.train CONFIG --save M.npz, then hpo.recommend M.npz --output "
+        "L.csv), and give them with --truth"
     )

@@ -1,4 +1,4 @@
-"""What an argument of hpo.compare means: a method's name, and the files, the folder or the study that it is read from."""
+"""The arguments of hpo.compare: a method's name, and its files, its folder or its study."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainers.metrics.definitions import Metric
 from trainers.text import has_controls, shown
 
 LONGEST_NAME = 80  # characters
-PATTERN = "*?["  # signs of a pattern of file names
+PATTERN = "*?["  # special characters of file name patterns
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Asked:
     """One argument.
 
     Attributes:
-        name: as given; empty where it follows from the paths.
-        paths: files, or one folder of a study.
-        label: of one method of a study.
+        name: the given name; empty if it follows from the paths.
+        paths: files, or the folder of one study.
+        label: the label of one method of a study; None for all methods.
     """
 
     argument: str
@@ -39,10 +39,10 @@ class Asked:
 
     @classmethod
     def parse(cls, argument: str) -> Asked:
-        """`NAME=PATH[,PATH...]`, a path alone, or `STUDY_FOLDER:LABEL` in place of a path.
+        """Parse `[NAME=]PATH[,PATH...]` or `[NAME=]STUDY_FOLDER[:LABEL]`.
 
         Raises:
-            InputError: an empty part, a name that cannot be shown, or a path that does not exist.
+            InputError: an empty part, a name that is too long or not printable, or a path that does not exist.
         """
         name, rest = "", argument
         if not Path(argument).exists() and "=" in argument:
@@ -59,17 +59,17 @@ class Asked:
         folder, colon, label = rest.partition(":")
         if colon and not Path(rest).exists() and is_study(Path(folder)):
             return cls(argument, name, (Path(folder),), label)
-        parts = [rest] if rest and Path(rest).exists() else rest.split(",")
+        parts = [rest] if rest and Path(rest).exists() else [part.strip() for part in rest.split(",")]
         return cls(argument, name, tuple(path for part in parts for path in _existing(part, argument)))
 
     @property
     def is_study(self) -> bool:
-        """Whether it is the folder of a confirmed study."""
+        """Whether the argument is the folder of a confirmed study."""
         return is_study(self.paths[0])
 
     @property
     def default_name(self) -> str:
-        """The file's name without its ending; of several files what their names begin with alike, or the folder's."""
+        """The name of the file without its ending; for several files the common start of their names, or the folder's name."""
         if len(self.paths) == 1:
             return _stem(self.paths[0])
         if Path(self.argument).is_dir():
@@ -88,12 +88,12 @@ def _existing(part: str, argument: str) -> list[Path]:
         )
     path = Path(part)
     if path.is_dir():
-        raise InputError(f"{path}: is a folder among files; give files, or one folder that holds a file for each seed")
+        raise InputError(f"{path}: must be a file, got a folder; give files, or one folder that holds a file for each seed")
     if path.exists():
         return [path]
     found = sorted(map(Path, glob(part))) if any(sign in part for sign in PATTERN) else []
     if not found:
-        raise InputError(f"{shown(part)}: no such file or folder; a method is NAME=FILE[,FILE...], or a study's folder")
+        raise InputError(f"{shown(part)}: no such file or folder; give NAME=FILE[,FILE...], or a study's folder")
     return found
 
 
@@ -105,10 +105,10 @@ def _stem(path: Path) -> str:
 def read_methods(
     arguments: Iterable[str], truth: Truth | None, metrics: tuple[Metric, ...]
 ) -> tuple[list[Side], list[str], dict[str, str]]:
-    """The methods of all arguments under names of their own; what confirm said of studies; the SHA-256 of each file.
+    """The methods of all arguments under different names; the caveats of studies; the SHA-256 of each file by its path.
 
     Raises:
-        InputError: what cannot be read, names that are not told apart, or fewer than two methods.
+        InputError: a file that cannot be read, two methods of one name, or fewer than two methods.
     """
     asked = [Asked.parse(argument) for argument in arguments]
     sides, notes, files = list[tuple[Side, Asked]](), list[str](), dict[str, str]()
@@ -118,7 +118,7 @@ def read_methods(
             notes += said
             if one.name and len(found) > 1:
                 raise InputError(
-                    f"{one.argument}: a name is for one method, and {one.paths[0]} has {len(found)}: "
+                    f"{one.argument}: a name can stand for one method only, and {one.paths[0]} has {len(found)}: "
                     f"{listed(tuple(side.label for side in found))}; write {one.name}={one.paths[0]}:LABEL"
                 )
             sides += [(side.named(one.name) if one.name else side, one) for side in found]
@@ -127,12 +127,12 @@ def read_methods(
             files |= {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in one.paths}
     told = _told_apart(sides)
     if len(told) < 2:
-        raise InputError(f"a comparison needs two methods or more, got {len(told)}; give a file, or several, for each")
+        raise InputError(f"a comparison needs two methods or more, got {len(told)}; give one or more files for each")
     return told, [*dict.fromkeys(notes)], files
 
 
 def _told_apart(sides: Sequence[tuple[Side, Asked]]) -> list[Side]:
-    """Methods of one name get that of their folder before it, unless a person has given the name."""
+    """The methods; those that share a name get the name of their folder as a prefix, unless the name was given."""
     counts = Counter(side.label for side, _ in sides)
     told = []
     for side, one in sides:
@@ -143,7 +143,7 @@ def _told_apart(sides: Sequence[tuple[Side, Asked]]) -> list[Side]:
     again = [label for label, count in Counter(side.label for side in told).items() if count > 1]
     if again:
         raise InputError(
-            f"each method needs a name of its own, got {shown(again[0])} more than once; write NAME=FILE for each, and all "
-            "seeds of one method as NAME=FILE,FILE"
+            f"each method needs its own name, got {shown(again[0])} more than once; write NAME=FILE for each, and all seeds "
+            "of one method as NAME=FILE,FILE"
         )
     return told

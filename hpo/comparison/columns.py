@@ -1,4 +1,4 @@
-"""Which column of a table is what, as the libraries name them, and how metrics are spelt."""
+"""The roles of columns by their names in common libraries, and canonical names of metrics."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from trainers.data.readers.names import ITEM, USER, listed, plain
 from trainers.errors import InputError
 from trainers.metrics.definitions import METRICS
 
-# Names as `plain` leaves them; the first that is there counts.
+# Names as `plain` returns them; the first one in a table counts.
 RANK = ("rank", "ranking", "position", "pos")
 SCORE = ("score", "scores", "prediction", "pred", "estimate", "relevance", "similarity", "rating", "value")
 SEED = ("seed", "randomseed", "rngseed", "randomstate")
+INDEX = re.compile(r"(Unnamed: \d+|__index_level_\d+__)?")  # as pandas writes and reads an index without a name
 METHOD = ("method", "model", "algorithm", "recommender", "system")
 CUT_OFF = re.compile(r"(?P<name>.*?)\s*(?:@|_at_|-at-|[_\- ])\s*k?(?P<k>[1-9]\d{0,8})", re.IGNORECASE)
 GLUED = re.compile(rf"(?P<name>{'|'.join(METRICS)})(?P<k>[1-9]\d{{0,8}})", re.IGNORECASE)
@@ -23,7 +24,7 @@ LOWER_IS_BETTER = {"rmse", "mse", "mae", "loss", "logloss", "error", "perplexity
 
 @dataclass(frozen=True)
 class Places:
-    """The place of each column that has a role, None where there is none; all others may be metrics."""
+    """The index of each column that has a role, None if there is none. All other columns may be metrics."""
 
     user: int
     item: int | None
@@ -31,23 +32,24 @@ class Places:
     score: int | None
     seed: int | None
     method: int | None
+    indices: frozenset[int] = frozenset()  # of rows, without a name
 
     @property
-    def others(self) -> set[int]:
-        """Of no metric."""
-        return {place for place in (self.user, self.item, self.seed, self.method) if place is not None}
+    def others(self) -> frozenset[int]:
+        """The indices of columns that are no metric."""
+        return self.indices | {place for place in (self.user, self.item, self.seed, self.method) if place is not None}
 
 
 def places_of(names: Sequence[str], path: Path) -> Places:
-    """The roles of columns by their names. A first column without a name, as pandas writes an index, is the user where no other
-    column is.
+    """The roles of columns by their names. Without a user column, a first column without a name is the user: pandas writes an
+    index like that.
 
     Raises:
-        InputError: there is no user column, or it could be several.
+        InputError: no column, or more than one, can be the user; more than one can be the item.
     """
     plain_names = [plain(name) for name in names]
     user = _one(USER, plain_names, names, path)
-    if user is None and names and (not names[0] or names[0].startswith("Unnamed")):
+    if user is None and names and INDEX.fullmatch(names[0]):
         user = 0
     if user is None:
         raise InputError(
@@ -56,7 +58,8 @@ def places_of(names: Sequence[str], path: Path) -> Places:
         )
     item = _one(ITEM, plain_names, names, path)
     rank, score, seed, method = (_first(known, plain_names) for known in (RANK, SCORE, SEED, METHOD))
-    return Places(user, item, rank, score, seed, method)
+    indices = frozenset(place for place, name in enumerate(names) if INDEX.fullmatch(name))
+    return Places(user, item, rank, score, seed, method, indices)
 
 
 def _one(groups: Iterable[tuple[str, ...]], plain_names: list[str], names: Sequence[str], path: Path) -> int | None:
@@ -65,7 +68,7 @@ def _one(groups: Iterable[tuple[str, ...]], plain_names: list[str], names: Seque
         if len(found) > 1:
             several = listed(tuple(names[place] for place in found))
             raise InputError(
-                f"{path}: must have one column of a kind, got several that could be it, {several}; delete the others"
+                f"{path}: must have one column of each kind, got several candidates, {several}; delete or rename the others"
             )
         if found:
             return found[0]
@@ -77,9 +80,9 @@ def _first(known: tuple[str, ...], plain_names: list[str]) -> int | None:
 
 
 def canonical(metric: str) -> str:
-    """A metric's name without what libraries spell differently: case, `_`, `-`, blanks; `NDCG_20` and `nDCG@20` are `ndcg@20`.
+    """The canonical name of a metric, without case, `_`, `-` and blanks: `NDCG_20` and `nDCG@20` become `ndcg@20`.
 
-    A number counts as a cut-off only where something parts it from the name: `nDCGRendle2020` has none.
+    A number is a cut-off only if a separator precedes it, or if a known metric does: `nDCGRendle2020` has none.
     """
     text = metric.split(":")[0].strip()  # RecBole writes the type of a column after a colon
     found = CUT_OFF.fullmatch(text) or GLUED.fullmatch(text)
@@ -87,6 +90,6 @@ def canonical(metric: str) -> str:
 
 
 def spelt_like(metric: str, columns: Iterable[str]) -> list[str]:
-    """The columns that a metric means: that of its very name, else all that are spelt like it."""
+    """The column with exactly this name, or else all columns with the same canonical name."""
     columns = [*columns]
     return [metric] if metric in columns else [name for name in columns if canonical(name) == canonical(metric)]

@@ -1,9 +1,10 @@
-"""Methods from files: metrics by user, or recommendations that are scored here; each file, or each seed in one, is a run."""
+"""Methods from files: metrics by user, or recommendations, which are scored here. Each file, or each seed in one, is a run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from trainers.metrics.definitions import Metric
 from trainers.text import shown
 
 METRICS, RECOMMENDATIONS = "metrics", "recommendations"  # kinds of sides
-SERVED = {  # what is said of lists, by what is counted
+SERVED = {  # caveats by the fields of `Served`
     "unserved": CaveatKind.USERS_UNSERVED,
     "short": CaveatKind.SHORT_LISTS,
     "tied": CaveatKind.TIED_SCORES,
@@ -30,42 +31,43 @@ SERVED = {  # what is said of lists, by what is counted
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The tables in a folder, each a run.
+    """The tables in a folder; each is a run.
 
     Raises:
-        InputError: there is none.
+        InputError: the folder holds no table.
     """
     found = sorted(path for path in folder.iterdir() if path.name.lower().endswith(ENDINGS) and not path.name.startswith("."))
     if not found:
         raise InputError(
             f"{folder}: must be a study's folder with a confirm.yaml, or hold a file for each seed ({', '.join(ENDINGS)}), "
-            "and has neither"
+            "got neither; give the files of a method, or confirm the study first (hpo.confirm)"
         )
     return found
 
 
 def read_side(label: str, paths: Sequence[Path], truth: Truth | None, metrics: tuple[Metric, ...]) -> Side:
-    """A method of one or more files.
+    """A method from one or more files.
 
     Args:
-        truth: what recommendations are scored against; None where none was given.
-        metrics: what they are measured in.
+        truth: the held-out items that recommendations are scored against; None if not given.
+        metrics: the metrics of recommendations.
 
     Raises:
-        InputError: what `read_cells`, `places_of` and `scored` raise; both kinds of files; a user, or a seed, twice.
+        InputError: what `read_cells`, `places_of` and `scored` raise; files of both kinds; a user or a seed that occurs twice.
     """
     tables = [read_cells(path) for path in paths]
     places = [places_of(cells.names, cells.path) for cells in tables]
     kinds = [METRICS if each.item is None else RECOMMENDATIONS for each in places]
     if len(set(kinds)) > 1:
+        other = kinds.index(RECOMMENDATIONS if kinds[0] == METRICS else METRICS)
         raise InputError(
-            f"{label}: all files of a method must be of one kind, got {kinds[0]} in {paths[0]} and "
-            f"{kinds[kinds.index(RECOMMENDATIONS if kinds[0] == METRICS else METRICS)]} in another; give them as two methods"
+            f"{label}: all files of a method must be of one kind, got {kinds[0]} in {paths[0]} and {kinds[other]} in "
+            f"{paths[other]}; give them as two methods"
         )
     if kinds[0] == RECOMMENDATIONS and truth is None:
         raise InputError(
-            f"{paths[0]}: holds recommendations (columns {listed(tables[0].names)}), which are scored against the held-out "
-            "items: give the test file with --truth FILE"
+            f"{paths[0]}: recommendations (columns {listed(tables[0].names)}) are scored against the held-out items; give the "
+            "test file with --truth FILE"
         )
     runs, served = list[RunFigures](), list[Served]()
     for cells, roles in zip(tables, places, strict=True):
@@ -75,18 +77,25 @@ def read_side(label: str, paths: Sequence[Path], truth: Truth | None, metrics: t
             else:
                 users, about = scored(cells, roles, rows, truth, metrics)
                 served.append(about)
-            runs.append(RunFigures(seed or str(len(runs) + 1), users, cells.path))
-    check_seeds(label, runs)
+            runs.append(RunFigures(seed, users, cells.path))
+    check_seeds(label, runs := _numbered(runs))
     said = [_said(label, cells, roles) for cells, roles in zip(tables[:1], places, strict=False)]
     caveats = tuple(_about_lists(label, served, len(truth.users))) if truth and served else ()
     return Side(label, kinds[0], [runs], tuple(said), caveats)
 
 
+def _numbered(runs: Sequence[RunFigures]) -> list[RunFigures]:
+    """Runs of files without a column of seeds get the smallest numbers that no other run has."""
+    taken = {run.seed for run in runs}
+    free = (str(number) for number in count(1) if str(number) not in taken)
+    return [run if run.seed else replace(run, seed=next(free)) for run in runs]
+
+
 def _by_seed(cells: Cells, places: Places) -> Iterator[tuple[str, Numbers]]:
-    """The rows of each seed of a file; all of them, under no name, where it has no such column."""
+    """The rows of each seed of a file; all rows under an empty seed if it has no such column."""
     if places.method is not None and len(methods := pd.unique(cells.ids(places.method))) > 1:
         raise InputError(
-            f"{cells.path}: an argument is one method, and column {shown(cells.names[places.method])} has {len(methods)}, "
+            f"{cells.path}: a file must hold one method, got {len(methods)} in column {shown(cells.names[places.method])}, "
             f"such as {shown(methods[0])} and {shown(methods[1])}; write a file for each"
         )
     if places.seed is None:
@@ -98,18 +107,18 @@ def _by_seed(cells: Cells, places: Places) -> Iterator[tuple[str, Numbers]]:
 
 
 def _figures(cells: Cells, places: Places, rows: Numbers) -> pd.DataFrame:
-    """The columns of a file that may be metrics, by their common spelling, NaN for what is no number."""
+    """The columns of a file that may be metrics, by their canonical names; NaN for other text."""
     users = pd.Index(cells.ids(places.user)[rows])
     if users.has_duplicates:
         row = int(np.argmax(users.duplicated()))
         raise InputError(
-            f"{cells.path}, {cells.row(int(rows[row]))}: user {shown(users[row])} is there before, and "
-            f"so in {counted(int(users.duplicated().sum()), 'row')}; a user may be there once: several seeds need a column "
-            f"seed or a file each, several methods a file each (columns: {listed(cells.names)})"
+            f"{cells.path}, {cells.row(int(rows[row]))}: a user may occur once, got user {shown(users[row])} again "
+            f"({counted(int(users.duplicated().sum()), 'such row')}); put several seeds in a column seed or in a file each, "
+            f"several methods in a file each (columns: {listed(cells.names)})"
         )
     twice = next((name for name in cells.names if name and cells.names.count(name) > 1), None)
     if twice is not None:
-        raise InputError(f"{cells.path}: columns need names of their own, got {shown(twice)} more than once; name them apart")
+        raise InputError(f"{cells.path}: each column needs its own name, got {shown(twice)} more than once; rename one")
     spelt = [canonical(name) for name in cells.names]
     found = {}
     for place, name in enumerate(cells.names):
@@ -118,8 +127,8 @@ def _figures(cells: Cells, places: Places, rows: Numbers) -> pd.DataFrame:
             found[spelt[place] if spelt.count(spelt[place]) == 1 else name] = numbers
     if not found:
         raise InputError(
-            f"{cells.path}: must have a column of numbers beside the users, got columns {listed(cells.names)}; add one such as "
-            "ndcg@20"
+            f"{cells.path}: must have a column of numbers besides the users, got columns {listed(cells.names)}; add one such "
+            "as ndcg@20"
         )
     return pd.DataFrame(found, index=users)
 
@@ -137,7 +146,7 @@ def _said(label: str, cells: Cells, places: Places) -> str:
 
 
 def _about_lists(label: str, served: Sequence[Served], users: int) -> Iterator[Caveat]:
-    """What is to be said of the lists of a method's runs."""
+    """Caveats on the recommendation lists of a method's runs."""
     for name, kind in SERVED.items():
         counts = [asdict(about)[name] for about in served]
         if max(counts):

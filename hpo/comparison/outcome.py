@@ -1,4 +1,4 @@
-"""What a comparison found: the content of compare.yaml, written and read by one class, and the one source of its tables."""
+"""The outcome of a comparison: the content of compare.yaml, and its tables and sentences."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from pydantic import BaseModel, Field, model_validator
 from hpo.comparison.alignment import caveats_of, check_finite, check_sources, judged_by, users_in_common
 from hpo.comparison.sides import Side
 from hpo.confirmation.caveats import Caveat
+from hpo.confirmation.headlines import by_importance, capital, headline
+from hpo.confirmation.repeats import Repeats, repeats_by_pair
 from hpo.confirmation.results import mean_and_sd, mean_sd
-from hpo.confirmation.statements import MORE_SEEDS, PAIRS, highest_said, interval, shown, too_few_users, verdict
+from hpo.confirmation.statements import COMPARE as COMMAND
+from hpo.confirmation.statements import deterministic_said, highest_said, interval, shown, too_few_users, verdict
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, compare_all, compare_pairs
 from hpo.confirmation.wording import sentences
 from hpo.runs.provenance import Provenance, provenance
@@ -27,7 +30,7 @@ from trainers.yaml_files import read_yaml, sealed, to_yaml
 
 COMPARE = "compare.yaml"
 REMEDY = "run hpo.compare again"
-MORE_METRICS = 3  # shown beside the objective
+MORE_METRICS = 3  # shown besides the objective
 COLUMNS = [
     "first",
     "second",
@@ -45,11 +48,12 @@ class MeasuredMethod(BaseModel):
     """A method as it was compared.
 
     Attributes:
-        kind: `metrics`, `recommendations` or `runs`: what its figures were made of.
-        sources: what each run was read from.
-        seeds: of each search; of files one list.
-        values: by metric the means over the users in common, of each run of each search.
-        users: how many it was measured on.
+        kind: `metrics`, `recommendations` or `runs`: the source of its figures.
+        sources: the file of each run.
+        seeds: the seeds of each search; one list for files.
+        values: by metric the mean over the common users, for each run of each search.
+        users: the number of users that it was measured on.
+        is_deterministic: whether it has no seed.
     """
 
     model_config = SETTINGS | {"frozen": True}
@@ -59,20 +63,21 @@ class MeasuredMethod(BaseModel):
     seeds: list[list[str]]
     values: dict[str, list[list[float]]]
     users: int
+    is_deterministic: bool = False
 
     def mean(self, metric: str) -> float:
-        """Over searches of the means over runs."""
+        """The mean over runs, then over searches."""
         return statistics.fmean(map(statistics.fmean, self.values[metric]))
 
     def figure(self, metric: str) -> str:
-        """`mean ± sd`, the sd between searches, of a single one over its runs."""
+        """`mean ± sd`; the sd is between searches, or over the runs of a single search."""
         groups = self.values[metric]
         sd = mean_and_sd(groups[0] if len(groups) == 1 else [*map(statistics.fmean, groups)])[1]
         return mean_sd(self.mean(metric), sd)
 
 
 class Words(BaseModel):
-    """The sentences, for who reads the file; made of the other fields."""
+    """The other fields as sentences, for a person who reads the file."""
 
     model_config = SETTINGS | {"frozen": True}
     statements: tuple[str, ...] = ()
@@ -83,10 +88,10 @@ class Compared(Stored):
     """The outcome of a comparison.
 
     Attributes:
-        ours: the method that all others were compared with, from its side; None: all pairs, or a baseline.
-        baseline: the method that all others were compared with, from theirs.
-        users: whom all methods were measured on.
-        notes: what confirm said of the studies whose methods are compared.
+        ours: the method that was compared with every other one, if given.
+        baseline: the method that every other one was compared with, if given. Without both, all pairs are compared.
+        users: the number of users that all methods were measured on.
+        notes: caveats that confirm gave for the studies whose methods are compared.
         said: how files were read.
         files: SHA-256 of every file that was read, by its path.
     """
@@ -107,7 +112,7 @@ class Compared(Stored):
 
     @model_validator(mode="after")
     def _can_be_shown(self) -> Compared:
-        """All that tables and sentences are made of is there: a file may have been altered and sealed anew."""
+        """Check that tables and sentences can be made: the file may have been edited and sealed again."""
         try:
             _ = self.rows(), self.comparison_rows(), self.statements(), self.sentences()
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -116,28 +121,28 @@ class Compared(Stored):
 
     @property
     def metrics(self) -> list[str]:
-        """What the table shows, the objective first."""
+        """The metrics of the table, the objective first."""
         return [*self.methods[0].values]
 
     @property
     def reference(self) -> MeasuredMethod | None:
-        """The method that all others are compared with."""
+        """The method that all others are compared with; None if all pairs are compared."""
         name = self.ours or self.baseline
         return next((method for method in self.methods if method.label == name), None)
 
     @property
     def title(self) -> str:
-        """Of the table."""
+        """The title of the table."""
         return f"{self.users:,} users, mean ± sd over runs"
 
     @property
     def columns(self) -> list[str]:
-        """Of `rows`."""
+        """The headings of `rows`."""
         lead = [f"lead of {self.ours}"] if self.ours else [f"lead over {self.baseline}"] if self.baseline else []
         return ["method", *self.metrics, "runs", *lead]
 
     def rows(self) -> list[list[str]]:
-        """A row for each method: `mean ± sd` in each metric, its runs, and the lead where there is one to lead over."""
+        """A row for each method: `mean ± sd` in each metric, the number of runs, and the lead if there is a reference."""
         return [self._row(method) for method in self.methods]
 
     def _row(self, method: MeasuredMethod) -> list[str]:
@@ -150,7 +155,7 @@ class Compared(Stored):
         return [*cells, "" if method is self.reference else lead]
 
     def comparison_rows(self) -> list[list[str]]:
-        """Rows under COLUMNS, a comparison each."""
+        """A row for each comparison, with the columns of COLUMNS."""
         return [
             [
                 one.ours,
@@ -166,18 +171,31 @@ class Compared(Stored):
         ]
 
     def statements(self) -> list[str]:
-        """Who has the highest figure, and the verdicts."""
+        """Sentences: the highest figure, and the verdicts."""
         best = max(self.methods, key=lambda method: method.mean(self.objective))
         said = [highest_said(best.label, best.mean(self.objective), len(self.methods), self.users, self.objective)]
         said += [too_few_users(self.users)] if self.users < MIN_TEST_USERS else []
-        return said + [verdict(one, self.objective, MORE_SEEDS, PAIRS) for one in self.comparisons]
+        repeats = self._repeats()
+        said += [verdict(one, self.objective, repeats.get((one.ours, one.rival)), COMMAND) for one in self.comparisons]
+        fixed = [method.label for method in self.methods if method.is_deterministic]
+        return said + ([deterministic_said(fixed)] if fixed and self.comparisons else [])
+
+    def headlines(self) -> list[str]:
+        """The result in plain words, a sentence for each comparison, the most important first."""
+        if not self.comparisons:
+            return [capital(too_few_users(self.users))]
+        repeats = self._repeats()
+        return [headline(one, repeats.get((one.ours, one.rival))) for one in by_importance(self.comparisons)]
+
+    def _repeats(self) -> dict[tuple[str, str], Repeats]:
+        return repeats_by_pair(self.comparisons, {method.label: method.values[self.objective] for method in self.methods})
 
     def sentences(self) -> list[str]:
-        """The caveats in words, then what confirm said of studies."""
+        """The caveats in words, then the notes."""
         return [*sentences(self.caveats, self.objective), *self.notes]
 
     def write(self, folder: Path) -> Path:
-        """Write compare.yaml, sealed: a figure that was edited must not pass for a measured one.
+        """Write compare.yaml with a checksum, so that an edited figure cannot pass for a measured one.
 
         Raises:
             InputError: the folder cannot be written.
@@ -202,24 +220,28 @@ def compared(
     objective: str | None,
     ours: str | None = None,
     baseline: str | None = None,
+    deterministic: Sequence[str] = (),
     notes: Sequence[str] = (),
     files: dict[str, str] | None = None,
 ) -> Compared:
     """Compare methods.
 
     Args:
-        objective: what they are judged by; None where they have one metric in common.
-        ours: the method that is compared with each other one.
-        baseline: the method that each other one is compared with; without both each is compared with each.
+        objective: the metric of the verdict; None if the methods have exactly one in common.
+        ours: the method that is compared with every other one.
+        baseline: the method that every other one is compared with. Without both, all pairs are compared.
+        deterministic: labels of the methods that have no seed.
 
     Raises:
-        InputError: fewer than two methods, an unknown one; no objective, or figures that are no numbers; other users.
+        InputError: an unknown method; no objective; figures that are not finite; too few common users; runs of several test
+            splits.
     """
     known = [side.label for side in sides]
-    for flag, name in (("--ours", ours), ("--baseline", baseline)):
+    for flag, name in (("--ours", ours), ("--baseline", baseline), *(("--deterministic", label) for label in deterministic)):
         if name is not None and name not in known:
             raise InputError(f"{flag}: {unknown('method', name, known)}")
     check_sources(sides)
+    sides = [side.deterministic() if side.label in deterministic else side for side in sides]
     objective, named = judged_by(sides, objective)
     for side in named:
         check_finite(side, objective)
@@ -249,7 +271,7 @@ def compared(
 
 
 def _others(sides: Sequence[Side], objective: str) -> list[str]:
-    """Further metrics that all methods have whole."""
+    """Further metrics that every method has for every user."""
     found = [
         name
         for name in sides[0].metrics
@@ -266,4 +288,5 @@ def _method(side: Side, metrics: Sequence[str], users: pd.Index[str]) -> Measure
         seeds=[[run.seed for run in runs] for runs in side.searches],
         values={metric: side.values(metric, users) for metric in metrics},
         users=len(side.users),
+        is_deterministic=side.is_deterministic,
     )

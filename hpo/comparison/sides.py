@@ -1,4 +1,4 @@
-"""A method as it was measured, whatever it was read from: figures by user for each run."""
+"""A method in a comparison: figures by user for each run, from any source."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class RunFigures:
     """One run of a method.
 
     Attributes:
-        seed: as its file has it; else its number among the method's runs.
+        seed: the seed in the file, or else the run's number among the method's runs.
         users: the metrics (columns) of each user (index: id as text, each once).
-        means: over all of these users, where they are known more exactly than the figures.
-        source: what it was read from.
+        means: means over all of these users, if known more exactly than from the figures.
+        source: the file.
     """
 
     seed: str
@@ -34,17 +34,17 @@ class RunFigures:
     means: dict[str, float] = field(default_factory=dict)
 
     def is_whole(self, metric: str) -> bool:
-        """Whether each user has a figure in it."""
+        """Whether each user has a finite figure in a metric."""
         return bool(np.isfinite(self.users[metric].to_numpy(np.float64)).all())
 
     def mean(self, metric: str, users: pd.Index[str]) -> float:
-        """Over some users."""
+        """The mean of a metric over some users."""
         if metric in self.means and len(users) == len(self.users):
             return self.means[metric]
         return float(self.by_user(metric, users).mean())
 
     def with_metric(self, name: str, called: str) -> RunFigures:
-        """The same with a metric under another name."""
+        """A copy with metric `name` renamed to `called`."""
         means = {called if metric == name else metric: value for metric, value in self.means.items()}
         users = self.users.drop(columns=called, errors="ignore").rename(columns={name: called})
         return replace(self, users=users, means=means)
@@ -59,11 +59,12 @@ class Side:
     """A method.
 
     Attributes:
-        kind: `metrics`, `recommendations` or `runs`: what its figures were made of.
-        searches: the runs of each of its searches; a single one, too, where files do not tell of any.
+        kind: `metrics`, `recommendations` or `runs`: the source of its figures.
+        searches: the runs of each of its searches; the runs of files count as one search.
         said: how it was read, in sentences.
-        caveats: what its files give rise to.
-        data: the test data of runs of this program, whose users have no ids of their own; empty for files.
+        caveats: caveats on its files.
+        data: checksum of the test data of runs of this program, which number their users; empty for files.
+        is_deterministic: whether the user said that it has no seed; one run of it is enough.
     """
 
     label: str
@@ -72,21 +73,22 @@ class Side:
     said: tuple[str, ...] = ()
     caveats: tuple[Caveat, ...] = ()
     data: str = ""
+    is_deterministic: bool = False
 
     @property
     def runs(self) -> list[RunFigures]:
-        """Of all searches."""
+        """The runs of all searches."""
         return [run for runs in self.searches for run in runs]
 
     @property
     def metrics(self) -> list[str]:
-        """What all of its runs were measured in."""
+        """The metrics that all of its runs have."""
         first, *others = self.runs
         return [name for name in map(str, first.users.columns) if all(name in run.users.columns for run in others)]
 
     @property
     def users(self) -> pd.Index[str]:
-        """Whom all of its runs were measured on."""
+        """The users that all of its runs have."""
         first, *others = (run.users.index for run in self.runs)
         for index in others:
             first = first if index is first else first.intersection(index)
@@ -97,25 +99,39 @@ class Side:
         return [[run.mean(metric, users) for run in runs] for runs in self.searches]
 
     def measured(self, metric: str, users: pd.Index[str]) -> Measured:
-        """It in a metric, on some users."""
+        """Its figures in a metric on some users, for `hpo.confirmation.statistics`."""
         each = [np.mean([run.by_user(metric, users) for run in runs], axis=0) for runs in self.searches]
-        return Measured(self.label, np.mean(each, axis=0), [np.array(means) for means in self.values(metric, users)])
+        means = [np.array(values) for values in self.values(metric, users)]
+        return Measured(self.label, np.mean(each, axis=0), means, self.is_deterministic)
 
     def with_metric(self, name: str, called: str) -> Side:
-        """The same with a metric under another name in all its runs."""
+        """A copy with metric `name` renamed to `called` in all runs."""
         if name == called:
             return self
         runs = [[run.with_metric(name, called) for run in runs] for runs in self.searches]
         return replace(self, searches=runs)
 
+    def deterministic(self) -> Side:
+        """The same as a method without seeds.
+
+        Raises:
+            InputError: it has more than one run.
+        """
+        if len(self.runs) > 1:
+            raise InputError(
+                f"--deterministic {self.label}: a method without seeds has one run, got {len(self.runs)}; give one file, or "
+                "leave the flag out"
+            )
+        return replace(self, is_deterministic=True)
+
     def named(self, label: str) -> Side:
-        """The same under another name."""
+        """A copy with another label."""
         caveats = tuple(caveat.model_copy(update={"subject": label}) for caveat in self.caveats)
         return replace(self, label=label, caveats=caveats)
 
 
 def in_order(users: pd.Index[str]) -> pd.Index[str]:
-    """By number where all ids are whole numbers, else by text: the order decides what a bootstrap draws."""
+    """Sort users by number if all ids are whole numbers, else by text. The bootstrap depends on the order."""
     if users.map(str.isdecimal).all() and users.str.len().max() <= 18:
         return users[np.lexsort((users.to_numpy(str), users.astype(np.int64)))]
     return users.sort_values()
@@ -125,13 +141,13 @@ def check_seeds(label: str, runs: Sequence[RunFigures]) -> None:
     """Refuse two runs of one seed.
 
     Raises:
-        InputError: a seed that two files have.
+        InputError: two files have the same seed.
     """
     found: dict[str, Path] = {}
     for run in runs:
         if run.seed in found:
             raise InputError(
-                f"{label}: each seed may be there once, got seed {run.seed} in {found[run.seed]} and in {run.source}; leave "
-                "one of them out, or mend the column seed"
+                f"{label}: each seed may occur once, got seed {run.seed} in {found[run.seed]} and in {run.source}; leave "
+                "one of them out, or correct the column seed"
             )
         found[run.seed] = run.source

@@ -1,4 +1,4 @@
-"""Methods from a study's folder: what its confirm.yaml names, with the runs that are kept beside it."""
+"""Methods from the folder of a confirmed study: its confirm.yaml and its finished runs."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from trainers import TrainConfig
 from trainers.errors import InputError, unknown
 
 RUNS = "runs"  # kind of sides; also the folder of a study's finished runs
-REMEDY = "confirm the study again (hpo.confirm), which makes what is missing"
+REMEDY = "confirm the study again (hpo.confirm), which trains the missing runs"
 
 
 def is_study(path: Path) -> bool:
-    """Whether it is the folder of a study that has been confirmed."""
+    """Whether a path is the folder of a confirmed study."""
     return (path / CONFIRM).is_file()
 
 
 def study_sides(folder: Path, label: str | None) -> tuple[list[Side], list[str]]:
-    """All methods of a confirmed study that trained to the end, or the one with a label; and what confirm said of them.
+    """The methods of a confirmed study that trained to the end, or the one with a label; and the study's caveats as sentences.
 
     Raises:
-        InputError: confirm.yaml or a run is damaged or missing; there is no method of that label, or it diverged.
+        InputError: confirm.yaml or a run is damaged or missing; no method has that label, or it diverged.
     """
     confirmed = Confirmation.read(folder / CONFIRM)
     methods = {method.label: method for method in confirmed.methods}
@@ -47,7 +47,7 @@ def study_sides(folder: Path, label: str | None) -> tuple[list[Side], list[str]]
     if not sides:
         raise InputError(f"{folder}: every method of its {CONFIRM} diverged, so there is nothing to compare")
     if len(held_out) > 1:
-        raise InputError(f"{folder}: its runs are of {len(held_out)} test splits; {REMEDY}")
+        raise InputError(f"{folder}: all runs must have the same test split, and its runs have {len(held_out)}; {REMEDY}")
     notes = [f"{confirmed.study}: {sentence}" for sentence in confirmed.sentences()]
     notes += [f"{confirmed.study}: {method.label} diverged, and is left out" for method in chosen if method.failure]
     said = (f"{confirmed.study}: finished runs of this program, on the test split",)
@@ -56,7 +56,7 @@ def study_sides(folder: Path, label: str | None) -> tuple[list[Side], list[str]]
 
 
 class _Runs:
-    """The finished runs of a study by config and seed; those that stand in the confirm.yaml are found by their figures."""
+    """The finished runs of a study by config. Runs of one config are told apart by the figures in confirm.yaml."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.held_out = folder, set[str]()
@@ -67,7 +67,7 @@ class _Runs:
             self.by_config.setdefault(found.config.digest(), []).append((found, path))
 
     def of(self, method: Method, seeds: Sequence[int]) -> Iterator[RunFigures]:
-        """Of one search of a method, a run for each seed."""
+        """The runs of one search of a method, one for each seed."""
         config = next((one.config for one in method.searches if one.seeds == seeds), method.config)
         for seed in seeds:
             run, path = self._run(config.replace(seed=seed), method.by_seed[seed], method.label)

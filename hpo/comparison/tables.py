@@ -1,4 +1,4 @@
-"""Tables of other programs as text cells: CSV, TSV, Parquet; with a header, or in a layout that is known without one."""
+"""Tables of other programs as text cells: CSV, TSV or Parquet, with a header or in a known layout without one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from trainers.text import shown
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".csv.gz", ".tsv.gz", ".txt.gz")
 POINT_ZERO = re.compile(r"(0|[1-9][0-9]{0,17})\.0+")
 LONGEST_ID = 255  # characters
-# Layouts without a header: names of the columns, and how the file is called that has them.
+# Layouts without a header: names of the columns, and a description.
 SCORED = ("user", "item", "score"), "no header: user, item and score, as Elliot writes them"
 TREC = ("user", "Q0", "item", "rank", "score", "tag"), "no header: a run in TREC's format"
 
@@ -35,8 +35,8 @@ class Cells:
     """A file's table.
 
     Attributes:
-        columns: text cells (n,) of each, in the order of `names`; of a Parquet file its own types.
-        remark: what a person should know of how it was read, or nothing.
+        columns: the cells (n,) of each column, in the order of `names`: text, or the types of a Parquet file.
+        remark: a remark on how it was read; may be empty.
         comma: whether 0,5 is a number.
     """
 
@@ -50,10 +50,10 @@ class Cells:
         return len(self.columns[0])
 
     def ids(self, place: int) -> NDArray[np.object_]:
-        """A column of ids as text: `12.0` is `12`, `007` stays.
+        """A column of ids as text: `12.0` becomes `12`, `007` does not change.
 
         Raises:
-            InputError: one is empty or endless.
+            InputError: an id is empty or too long.
         """
         codes, values = pd.factorize(self.columns[place], use_na_sentinel=True)
         texts = np.array([_id(value) for value in values], dtype=object)
@@ -62,19 +62,19 @@ class Cells:
             row = int(np.argmax(np.append(bad, True)[codes]))
             raise InputError(
                 f"{self.path}, {self.row(row)}: column {shown(self.names[place])} must hold an id of 1 to {LONGEST_ID} "
-                "characters; mend or delete the line"
+                "characters; correct or delete the line"
             )
         return np.asarray(texts[codes])
 
     def numbers(self, place: int) -> NDArray[np.float64]:
-        """A column as numbers (n,), NaN for what is none."""
+        """A column as numbers (n,), NaN for other text."""
         cells = self.columns[place]
         if self.comma and cells.dtype == object:
             cells = cells.astype(str).str.replace(",", ".")
         return np.asarray(pd.to_numeric(cells, errors="coerce"), dtype=np.float64)
 
     def row(self, row: int) -> str:
-        """Where a row stands, for a message."""
+        """The position of a row, for a message."""
         return f"row {row + 1:,} below the header" if not self.remark.startswith("no header") else f"row {row + 1:,}"
 
 
@@ -87,17 +87,20 @@ def read_cells(path: Path) -> Cells:
     """The table of a file.
 
     Raises:
-        InputError: it cannot be read, is empty, binary, not UTF-8, of another kind, or has no header and no known layout.
+        InputError: the file cannot be read, is empty, binary, not UTF-8, or of an unknown kind, or has no header and no known
+            layout.
     """
     try:
         check_regular(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or first_line(error)}") from None
+        raise InputError(
+            f"{path}: cannot be read: {error.strerror or first_line(error)}; give a file that you may read"
+        ) from None
     if not path.name.lower().endswith(ENDINGS):
         raise InputError(f"{path}: unknown kind of file {path.suffix!r}; use one of {', '.join(ENDINGS)}")
     cells = _parquet(path) if path.suffix.lower() == ".parquet" else _text(path)
     if not len(cells):
-        raise InputError(f"{path}: holds no rows: it has columns {listed(cells.names)} and nothing below them")
+        raise InputError(f"{path}: must hold rows, got columns {listed(cells.names)} and nothing below them")
     return cells
 
 
@@ -107,7 +110,9 @@ def _parquet(path: Path) -> Cells:
     except ImportError:
         raise InputError(f"{path}: reading Parquet needs pyarrow; run `pip install pyarrow`, or save the file as CSV") from None
     except (ValueError, OSError) as error:  # pyarrow's errors are both
-        raise InputError(f"{path}: must be a Parquet file, got one that cannot be read ({first_line(error)})") from None
+        raise InputError(
+            f"{path}: must be a Parquet file, got one that cannot be read ({first_line(error)}); write it again"
+        ) from None
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
     for name in [*frame.columns]:
@@ -122,11 +127,11 @@ def _is_nested(cells: pd.Series[Any]) -> bool:
 
 
 def _flat(path: Path, frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """A row for each element of a column of lists of records, as LensKit writes the list of a user."""
+    """One row for each element of a column that holds lists of records, as LensKit writes recommendations."""
     long = frame.explode(name, ignore_index=True).dropna(subset=[name]).reset_index(drop=True)
     if not all(isinstance(record, dict) for record in long[name]):
         raise InputError(
-            f"{path}: must have a row for each user, or for each recommended item; column {shown(name)} holds lists; save a "
+            f"{path}: must have a row for each user or for each recommended item, got lists in column {shown(name)}; write a "
             "row for each item of a list"
         )
     return pd.concat([long.drop(columns=name), pd.DataFrame(long[name].tolist())], axis=1)
@@ -137,21 +142,23 @@ def _text(path: Path) -> Cells:
     separator = find_separator(text.sample, "\t" if ".tsv" in path.name.lower() else "") or ","
     try:
         first = next(csv.reader(text.sample[:1], delimiter=separator))
-    except csv.Error as error:  # a field without end
-        raise InputError(f"{path}: the first line must name the columns, and cannot be read ({error})") from None
+    except csv.Error as error:  # e.g. an endless field
+        raise InputError(
+            f"{path}: the first line must name the columns, got one that cannot be read ({error}); correct it"
+        ) from None
     names, remark = _names([field.strip() for field in first], path)
     frame = _frame(path, text.data, separator, len(names), skip=0 if remark else 1)
     extra = np.flatnonzero(frame[len(names)].str.strip() != "")
     if len(extra):
         raise InputError(
-            f"{path}, row {extra[0] + 1:,}: must have the {len(names)} fields of the first line, and has more; mend the "
-            "line; a field that holds the separator stands in quotes"
+            f"{path}, row {extra[0] + 1:,}: must have the {len(names)} fields of the first line, got more; correct the line, "
+            "and put a field that holds the separator in quotes"
         )
     return Cells(path, names, [frame[place] for place in range(len(names))], remark, comma=separator == ";")
 
 
 def _frame(path: Path, data: bytes, separator: str, width: int, skip: int) -> pd.DataFrame:
-    """The cells as text, with one column more than there should be."""
+    """The cells as text, with one extra column for surplus fields."""
     places = list(range(width + 1))
     try:
         return pd.read_csv(
@@ -166,10 +173,10 @@ def _frame(path: Path, data: bytes, separator: str, width: int, skip: int) -> pd
         ).astype(object)
     except pd.errors.EmptyDataError:
         return pd.DataFrame({place: pd.Series([], dtype=str) for place in places})
-    except ValueError as error:  # pandas' errors of parsing are
+    except ValueError as error:  # includes pandas' parser errors
         raise InputError(
-            f"{path}: each line must have the {width} fields of the first one ({first_line(error)}); mend the line; is the "
-            "file cut off?"
+            f"{path}: each line must have the {width} fields of the first one ({first_line(error)}); correct the line, or "
+            "write the file again if it is cut off"
         ) from None
 
 
@@ -187,14 +194,14 @@ def _decoded(path: Path) -> Text:
             f"{path}, line {line}: is not {encoding.upper()} text, got {shown(near)}; save the file as UTF-8"
         ) from None
     if "\0" in content:
-        raise InputError(f"{path}: must be text, and has a zero byte; is it damaged, or another kind of file?")
+        raise InputError(f"{path}: must be text, got a zero byte; write the file again as text")
     if not content.strip():
-        raise InputError(f"{path}: is empty; expected a line with the names of the columns, and rows below it")
+        raise InputError(f"{path}: is empty; write a line with the names of the columns, and rows below it")
     return Text(path, content.replace("\r\n", "\n").replace("\r", "\n").lstrip("\n").encode())
 
 
 def _names(first: list[str], path: Path) -> tuple[tuple[str, ...], str]:
-    """The names of the columns, and a remark where the file does not have them."""
+    """The names of the columns, and a remark if the file has no header."""
     numbers = [NUMBER.fullmatch(field) is not None for field in first]
     is_fraction = [number and not field.isdigit() for number, field in zip(numbers, first, strict=True)]
     if numbers[2:] == [True] and not is_fraction[1]:

@@ -1,4 +1,4 @@
-"""Recommended lists against the items that a user has in a test file: the product's own metrics, for lists of any program."""
+"""The metrics of recommendation lists of any program against the held-out items of a test file."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ MISS = np.iinfo(np.int64).max  # the rank of an item that was not recommended
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What was held out.
+    """The held-out items.
 
     Attributes:
-        users: ids of those with at least one item.
+        users: ids of users with at least one held-out item.
         items: ids of all held-out items.
         pairs: each once, as user * number of items + item, ascending; int64 (n_pairs,).
         said: how the file was read.
@@ -45,19 +45,19 @@ class Truth:
 
     @cached_property
     def n_held_out(self) -> Numbers:
-        """Of each user."""
+        """The number of held-out items of each user (n_users,)."""
         return np.bincount(self.pairs // len(self.items), minlength=len(self.users)).astype(np.int64)
 
 
 @dataclass(frozen=True)
 class Served:
-    """What is to be said of the lists of one run.
+    """Numbers of users whose lists of one run need a caveat.
 
     Attributes:
-        unserved: users of the truth without a list, which count 0.
-        short: users whose list is shorter than the metrics look at.
-        tied: users for whom equal scores are among what the metrics look at.
-        unknown: users with a list whom the truth does not have.
+        unserved: users with held-out items and without a list; they count 0.
+        short: users whose list is shorter than the largest cut-off.
+        tied: users with equal scores within the largest cut-off.
+        unknown: users with a list and without held-out items.
     """
 
     unserved: int
@@ -67,23 +67,25 @@ class Served:
 
 
 def read_truth(path: Path, layout: Layout) -> Truth:
-    """The held-out items of a test file in any layout that a data file may have.
+    """The held-out items of a test file, in any layout of a data file.
 
     Args:
-        layout: what the file does not say itself.
+        layout: the parts of the layout that the file itself does not show.
 
     Raises:
-        InputError: it is missing, or cannot be read.
+        InputError: the file is missing, empty, or cannot be read.
     """
     try:
         check_regular(path)
     except OSError as error:
-        raise InputError(f"{path}: --truth cannot be read: {error.strerror or first_line(error)}") from None
+        raise InputError(
+            f"{path}: --truth cannot be read: {error.strerror or first_line(error)}; give the path of the test file"
+        ) from None
     if suffix_of(path) is None:
         raise InputError(f"{path}: unknown kind of file {path.suffix!r} for --truth; use one of {', '.join(SUFFIXES)}")
     raw = read_interactions(path, layout)
     if not len(raw):
-        raise InputError(f"{path}: --truth holds no interactions")
+        raise InputError(f"{path}: --truth holds no interactions; give the file with the held-out items")
     users, items = (pd.Index(ids.astype(str).astype(object)) for ids in (raw.users, raw.items))
     known_users, known_items = in_order(users.unique()), items.unique()
     codes = known_users.get_indexer(users).astype(np.int64) * len(known_items) + known_items.get_indexer(items)
@@ -98,25 +100,25 @@ def read_truth(path: Path, layout: Layout) -> Truth:
 def scored(
     cells: Cells, places: Places, rows: Numbers, truth: Truth, metrics: tuple[Metric, ...]
 ) -> tuple[pd.DataFrame, Served]:
-    """The metrics of each user of the truth (index: id) in the lists of some rows; 0 for who has none.
+    """The metrics of the lists in some rows, for each user of the truth (index: id); 0 for a user without a list.
 
     Raises:
-        InputError: neither rank nor score; a rank or score that is no number; an item or a rank twice in a list; no user or no
-            item of the truth.
+        InputError: neither rank nor score; a rank or score that is no number; an item or a rank that occurs twice in a list; a
+            gap in the ranks; no user or no item of the truth.
     """
     assert places.item is not None
     users, items = cells.ids(places.user)[rows], cells.ids(places.item)[rows]
     user = truth.users.get_indexer(pd.Index(users))
     if (user < 0).all():
         raise InputError(
-            f"{cells.path}: none of its users are in {truth.path}, which has users such as {shown(truth.users[0])}, this "
-            f"file such as {shown(users[0])}; both need the same ids"
+            f"{cells.path}: its users must be users of {truth.path}, and none is: this file has users such as "
+            f"{shown(users[0])}, that one such as {shown(truth.users[0])}; write the same ids in both"
         )
     item = truth.items.get_indexer(pd.Index(items))
     if (item < 0).all():
         raise InputError(
-            f"{cells.path}: none of its items are in {truth.path}, which has items such as {shown(truth.items[0])}, this "
-            f"file such as {shown(items[0])}; both need the same ids"
+            f"{cells.path}: its items must be items of {truth.path}, and none is: this file has items such as "
+            f"{shown(items[0])}, that one such as {shown(truth.items[0])}; write the same ids in both"
         )
     _refuse_twice(cells, rows, users, items, "recommended item", "a list may hold an item once")
     keys, is_score = _keys(cells, places, rows)
@@ -139,7 +141,7 @@ def scored(
 
 
 def _ranks(truth: Truth, user: Numbers, item: Numbers, rank: Numbers) -> Numbers:
-    """Of every held-out item, from 0."""
+    """The rank of every held-out item, from 0; MISS if it was not recommended."""
     ranks = np.full(len(truth.pairs), MISS)
     known = item >= 0
     wanted = user[known] * len(truth.items) + item[known]
@@ -150,12 +152,12 @@ def _ranks(truth: Truth, user: Numbers, item: Numbers, rank: Numbers) -> Numbers
 
 
 def _keys(cells: Cells, places: Places, rows: Numbers) -> tuple[Floats, bool]:
-    """What lists are ordered by, ascending, and whether that is the score."""
+    """The sort keys of the lists, ascending, and whether they are scores."""
     place = places.rank if places.rank is not None else places.score
     if place is None:
         raise InputError(
-            f"{cells.path}: recommendations need a column rank (1 is the best) or score (higher is better), which say the "
-            "order of each list; add one"
+            f"{cells.path}: recommendations need a column rank (1 is the best) or score (higher is better), got "
+            f"{listed(cells.names)}; add one, so that the order of each list is known"
         )
     numbers = cells.numbers(place)[rows]
     bad = ~np.isfinite(numbers)
@@ -163,7 +165,7 @@ def _keys(cells: Cells, places: Places, rows: Numbers) -> tuple[Floats, bool]:
         row = int(rows[np.argmax(bad)])
         raise InputError(
             f"{cells.path}, {cells.row(row)}: column {shown(cells.names[place])} must hold numbers, got "
-            f"{shown(cells.columns[place].iloc[row])}; mend or delete the line"
+            f"{shown(cells.columns[place].iloc[row])}; correct or delete the line"
         )
     if place != places.rank:
         return -numbers, True
@@ -174,8 +176,10 @@ def _keys(cells: Cells, places: Places, rows: Numbers) -> tuple[Floats, bool]:
 
 
 def _refuse_gaps(cells: Cells, rows: Numbers, users: NDArray[np.object_], ranks: Floats) -> None:
-    """Ranks of a list follow each other from 0, or from 1 in the whole file: one that holds its hits alone would count as if
-    they were at its top."""
+    """Refuse gaps in the ranks of a list, which must start at 0 or at 1 in the whole file.
+
+    Else the items of a list that holds only its hits would count as if they were at the top.
+    """
     lists = pd.Series(ranks).groupby(users)
     first = 0.0 if ranks.min() == 0.0 else 1.0
     bad = ((lists.transform("min") != first) | (lists.transform("max") != first + lists.transform("size") - 1)).to_numpy()
@@ -185,8 +189,8 @@ def _refuse_gaps(cells: Cells, rows: Numbers, users: NDArray[np.object_], ranks:
         said = listed(tuple(f"{rank:g}" for rank in found[:5]))
         raise InputError(
             f"{cells.path}, {cells.row(int(rows[row]))}: the ranks of a list must be {first:.0f}, {first + 1:.0f}, ... without "
-            f"a gap, and the {len(found):,} of user {shown(users[row])} begin with {said}; write whole lists, or number what "
-            "is left of them anew if the others were never recommended"
+            f"a gap, got {len(found):,} of user {shown(users[row])} that begin with {said}; write whole lists, or number the "
+            "items again if the missing ones were never recommended"
         )
 
 
@@ -202,7 +206,7 @@ def _refuse_twice(
     if twice.any():
         row = int(np.argmax(twice))
         raise InputError(
-            f"{cells.path}, {cells.row(int(rows[row]))}: {what} {shown(_said(values[row]))} of user {shown(users[row])} is "
-            f"there before, and so in {counted(int(twice.sum()), 'row')}; {rule}: several seeds need a column seed, or a file "
-            "each"
+            f"{cells.path}, {cells.row(int(rows[row]))}: {rule}, got {what} {shown(_said(values[row]))} of user "
+            f"{shown(users[row])} again ({counted(int(twice.sum()), 'such row')}); put several seeds in a column seed or in a "
+            "file each"
         )

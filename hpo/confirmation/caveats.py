@@ -1,4 +1,4 @@
-"""What limits a verdict, as data; `hpo.confirmation.wording` makes sentences of it."""
+"""Caveats of a verdict, as data. `hpo.confirmation.wording` turns them into sentences."""
 
 from __future__ import annotations
 
@@ -14,58 +14,58 @@ from hpo.confirmation.results import Finalist, Method, chosen_of
 from hpo.runs.store import BaselineResult
 from trainers.validation import SETTINGS
 
-MOST_POPULAR = "MostPop"  # the label of that baseline
-STILL_RISING = 0.01  # of a validation curve between its last two points, or by twice the epochs
+MOST_POPULAR = "MostPop"  # label of the popularity baseline
+STILL_RISING = 0.01  # relative rise of a validation curve between its last two points, or per doubling of the epochs
 
 
 class CaveatKind(StrEnum):
-    """What a caveat is about; its facts are named in `hpo.confirmation.wording`."""
+    """The kind of a caveat. `hpo.confirmation.wording` names the facts of each kind."""
 
-    NOT_TUNED = "not tuned"  # a rival, and why
-    UNTUNED_RIVALS = "untuned rivals"  # what to do about all of them
+    NOT_TUNED = "not tuned"  # a rival has no tuned config, and why
+    UNTUNED_RIVALS = "untuned rivals"  # how to tune all of these rivals
     SEARCHES_MISSING = "searches missing"  # repeats of a search that were asked for and are not used
     FOUND_PUBLISHED = "found published"  # a search chose the published config
-    PAPER_SETTINGS = "paper settings"  # of methods that are not tuned
-    DIFFERENT_SETTINGS = "different settings"  # methods that differ in more than their loss
+    PAPER_SETTINGS = "paper settings"  # untuned methods have the settings of their papers
+    DIFFERENT_SETTINGS = "different settings"  # methods differ in more than their loss
     SHORT_SEARCH = "short search"  # the sampler never learned
-    AT_RANGE_END = "at range end"  # the best of a search stand where what lies beyond was not tried
-    DIVERGED = "diverged"  # of what validation chose from
-    NOT_SEARCHED_BY_ALL = "not searched by all"  # settings that untuned methods have from their file
-    DATA_WARNING = "data warning"  # about the files
-    RATINGS_UNUSED = "ratings unused"  # a low one counts like a high one
-    TEST_DROPPED = "test dropped"  # pairs or users of the test split
+    AT_RANGE_END = "at range end"  # the best trials of a search are at the end of a range
+    DIVERGED = "diverged"  # some finalists diverged on validation
+    NOT_SEARCHED_BY_ALL = "not searched by all"  # untuned methods take these settings from their file
+    DATA_WARNING = "data warning"  # from reading the files
+    RATINGS_UNUSED = "ratings unused"  # a low rating counts like a high one
+    TEST_DROPPED = "test dropped"  # many pairs or users of the test split were dropped
     FEW_VALIDATION_USERS = "few validation users"
-    LAWS_DIFFER = "laws differ"  # how validation and test were drawn
-    SPLITS_DIFFER = "splits differ"  # validation and test, in popularity
+    LAWS_DIFFER = "laws differ"  # validation and test were drawn in different ways
+    SPLITS_DIFFER = "splits differ"  # validation and test items differ in popularity
     TEST_READ_AGAIN = "test read again"
-    TEST_CHANGED = "test changed"  # the test data are others than those of an earlier confirm
+    TEST_CHANGED = "test changed"  # an earlier confirm read other test data
     TEST_READ_FOR_OTHERS = "test read for others"
     CURVE_RISES = "curve rises"  # at the end of the training
     LONGER_TRAINING_HELPED = "longer training helped"
-    OTHER_REVISIONS = "other revisions"  # of the program trained or measured what is taken from the store
+    OTHER_REVISIONS = "other revisions"  # another revision of the program made some stored runs
     MIXED_MACHINES = "mixed machines"
     MIXED_LIBRARIES = "mixed libraries"
-    BELOW_POPULARITY = "below popularity"  # less than what needs no user's taste
+    BELOW_POPULARITY = "below popularity"  # a method is worse than the popularity baseline
     BASELINE_AHEAD = "baseline ahead"
-    # Of files of other programs, `hpo.compare`:
-    USERS_MISSING = "users missing"  # of a method, that others have
-    USERS_UNSERVED = "users unserved"  # without a list; they count 0
-    USERS_UNKNOWN = "users unknown"  # with a list, and not in the truth
+    # Caveats of `hpo.compare`, about files of other programs:
+    USERS_MISSING = "users missing"  # a method lacks users that others have
+    USERS_UNSERVED = "users unserved"  # users without a list, who count 0
+    USERS_UNKNOWN = "users unknown"  # users with a list who have no held-out items
     SHORT_LISTS = "short lists"
     TIED_SCORES = "tied scores"
-    RUNS_DIFFER = "runs differ"  # in number, from method to method
+    RUNS_DIFFER = "runs differ"  # methods have different numbers of runs
     RUNS_ALIKE = "runs alike"  # all runs of a method have the same figures
     OUTSIDE_UNIT = "outside unit"  # figures that are not between 0 and 1
     CONSTANT = "constant"  # one figure for all users
-    SAME_FIGURES = "same figures"  # of two methods
+    SAME_FIGURES = "same figures"  # two methods have the same figures
     MIXED_SOURCES = "mixed sources"  # some figures were read, some computed
 
 
 class Caveat(BaseModel):
-    """One thing to know.
+    """One caveat.
 
     Attributes:
-        subject: whom it is about: a method's label, a study, a sampler.
+        subject: the label of a method, a study, a sampler or an engine.
         facts: plain values by name.
     """
 
@@ -82,12 +82,12 @@ def caveats_of(
     search_epochs: int,
     objective: str,
 ) -> list[Caveat]:
-    """What the figures of every method give rise to: what diverged, looks unfinished, was mixed, or is below a baseline.
+    """Caveats on the figures of the methods: divergence, unfinished training, mixed machines or libraries, strong baselines.
 
     Args:
-        methods: all of them, ours first.
-        validated: what validation chose from, for each method, by its label.
-        search_epochs: of a trial of the search.
+        methods: all methods, ours first.
+        validated: the finalists of each method, by its label.
+        search_epochs: epochs of a trial of the search.
     """
     found = {label: chosen_of(finalists, objective) for label, finalists in validated.items()}
     chosen = {label: finalist for label, finalist in found.items() if finalist is not None}
@@ -101,7 +101,7 @@ def caveats_of(
 
 
 def _diverged(label: str, finalists: Sequence[Finalist]) -> Caveat | None:
-    """What of a method diverged on validation; there the others are left to be chosen."""
+    """A caveat if some finalists of a method diverged on validation. The others remain to choose from."""
     failed = [finalist for finalist in finalists if finalist.failure]
     if not failed:
         return None
@@ -112,11 +112,10 @@ def _diverged(label: str, finalists: Sequence[Finalist]) -> Caveat | None:
 
 
 def _unfinished(label: str, chosen: Finalist, search_epochs: int, objective: str) -> Caveat | None:
-    """What shows that a method's training was not finished.
+    """A caveat if a method's training was not finished.
 
-    At a constant rate that is the end of its validation curve. A rate that falls to zero flattens the end of every curve,
-    finished or not: there, and where a curve has a single point, it is what the longer training of confirm has gained over that
-    of the search.
+    With a constant learning rate the end of the validation curve shows it. A rate that falls to zero flattens the end of every
+    curve. Then, and if a curve has a single point, the gain of confirm's longer training over the search shows it.
     """
     epochs, value = chosen.config.epochs, chosen.mean(objective)
     curves = [sorted(curve.items())[-2:] for curve in chosen.curves.values()]
@@ -134,14 +133,14 @@ def _unfinished(label: str, chosen: Finalist, search_epochs: int, objective: str
 
 
 def other_revisions(subject: str, programs: Collection[str], now: str) -> list[Caveat]:
-    """A caveat where figures come of runs that another revision of the program has trained or measured.
+    """A caveat if another revision of the program made some of the runs.
 
-    What has changed since is not in them, or the key of a run would have told (`hpo.runs.store.RunKey`).
+    The key of a run (`hpo.runs.store.RunKey`) rules out known changes of the numbers, not unknown ones.
 
     Args:
-        subject: whose figures they are.
-        programs: of each run, the revision that made it.
-        now: the revision that gives the figures out.
+        subject: the label of the method or study.
+        programs: the revision that made each run.
+        now: the current revision.
     """
     others = Counter(program for program in programs if program != now)
     if not others:
@@ -151,7 +150,7 @@ def other_revisions(subject: str, programs: Collection[str], now: str) -> list[C
 
 
 def _mixed(methods: Sequence[Method]) -> Iterator[Caveat]:
-    """Where the methods' runs do not come from one kind of machine, or from one version of the libraries."""
+    """Caveats if the runs come from several kinds of machine, or from several versions of the libraries."""
     machines = {machine for method in methods for machine in method.trained_on}
     if len(machines) > 1:
         yield Caveat(kind=CaveatKind.MIXED_MACHINES, subject=methods[0].label, facts={"found": [*sorted(machines)]})
@@ -165,7 +164,7 @@ def _mixed(methods: Sequence[Method]) -> Iterator[Caveat]:
 
 
 def _below_baselines(methods: Sequence[Method], baselines: Sequence[BaselineResult], objective: str) -> Iterator[Caveat]:
-    """Methods that popularity alone is ahead of, and others that the best baseline is ahead of."""
+    """A caveat for each method that the popularity baseline, or else the best baseline, beats."""
     popular = next((other for other in baselines if other.label == MOST_POPULAR), None)
     best = max(baselines, key=lambda other: other.metrics[objective], default=None)
     for method in methods:

@@ -1,4 +1,4 @@
-"""What enters stage 2 of confirm: what a search found, and published settings."""
+"""The methods that enter stage 2 of confirm: winners of searches, and published configs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from hpo.confirmation.results import BestSoFar, Finalist, SearchCost, best_so_fa
 from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.searches import Found
 from hpo.study.attributes import PUBLISHED_MARK
-from hpo.study.spec import StudySpec
+from hpo.study.spec import ELSEWHERE, PUBLISHED, StudySpec
 from hpo.study.trials import best_trials, first_of
 from trainers import TrainConfig
 from trainers.losses import LOSSES
 from trainers.published import USUAL
 
+NAMES = {"mf": "MF", "yelp2018": "Yelp2018", "gowalla": "Gowalla"}  # as papers write them
+
 
 @dataclass(frozen=True)
 class First:
-    """The trial that a search is compared with, where that is among its finalists: what it is called, and its number."""
+    """The trial that the gain of a search is measured against: its label and its number."""
 
     label: str
     trial: int
@@ -29,15 +31,15 @@ class First:
 
 @dataclass(frozen=True)
 class Contender:
-    """What enters stage 2 of confirm.
+    """A method that enters stage 2 of confirm.
 
     Attributes:
-        config: a paper's, or what a search has found: of several the one that validation puts first.
-        n_seeds: how many it is trained over there, in each search.
-        found: what its searches have found; nothing for a published one.
-        firsts: what each search is compared with; None where that is no finalist.
-        searches: how the best value of each rose.
-        caveats: on its searches.
+        config: the published config, or the winner on validation among the configs of all its searches.
+        n_seeds: seeds of stage 2 for each search.
+        found: the result of each search; empty for a published config.
+        firsts: for each search the trial that its gain is measured against; None if that trial is no finalist.
+        searches: for each search the best value after each trial.
+        caveats: caveats on its searches.
     """
 
     label: str
@@ -50,28 +52,28 @@ class Contender:
 
     @property
     def is_tuned(self) -> bool:
-        """Whether a search has found it."""
+        """Whether a search found the config."""
         return bool(self.found)
 
     @property
     def finalists(self) -> list[Finalist]:
-        """From what stage 1 chose it, in all searches; nothing for a published one."""
+        """The finalists of all its searches; empty for a published config."""
         return [finalist for each in self.found for finalist in each.finalists]
 
     @property
     def search(self) -> SearchCost:
-        """What its searches took; nothing for a published one."""
+        """The cost of all its searches; zero for a published config."""
         return SearchCost.total([each.cost for each in self.found])
 
 
 def tuned_contender(label: str, found: Sequence[Found], n_seeds: int, ours: StudySpec) -> Contender:
-    """What stage 1 chose among the finalists of a method's searches.
+    """The method with the config that stage 1 chose among the finalists of its searches.
 
     Args:
-        ours: the study that is confirmed, this one or the one that it is a rival of.
+        ours: the study that is confirmed: the method's own, or the one whose rival the method is.
 
     Raises:
-        InputError: all of one search diverged.
+        InputError: every finalist of one search diverged.
     """
     caveats: list[Caveat] = []
     for each in found:
@@ -84,22 +86,33 @@ def tuned_contender(label: str, found: Sequence[Found], n_seeds: int, ours: Stud
 
 
 def _first(study: optuna.Study, spec: StudySpec) -> First | None:
-    """The published config, or where no paper has one the first complete trial."""
+    """The trial of the published config. If no paper has one, the first complete trial."""
     trial = first_of(best_trials(study), spec)
     if trial is None:
         return None
     published = trial.user_attrs.get(PUBLISHED_MARK)
-    return First(f"{title(spec)} {published}" if published else f"trial {trial.number}, its first", trial.number)
+    return First(published_title(spec, published) if published else f"trial {trial.number}, its first", trial.number)
 
 
-def title(spec: StudySpec) -> str:
-    """The loss, with its encoder and negatives where they are not the usual ones."""
+def title(spec: StudySpec, *more: str) -> str:
+    """The name of the loss, with the encoder and the negatives if they are unusual."""
     encoder, negatives = spec.model
-    unusual = [encoder] if encoder != USUAL[0] else []
-    unusual += [f"{negatives} negatives"] if negatives != USUAL[1] else []
-    return LOSSES[spec.space.loss_name].__name__ + (f" ({', '.join(unusual)})" if unusual else "")
+    details = [encoder] if encoder != USUAL[0] else []
+    details += [f"{negatives} negatives"] if negatives != USUAL[1] else []
+    details += more
+    return LOSSES[spec.space.loss_name].__name__ + (f" ({', '.join(details)})" if details else "")
+
+
+def published_title(spec: StudySpec, mark: str) -> str:
+    """The loss with settings of a paper, such as `MML (published settings of Yelp2018)`.
+
+    Args:
+        mark: what `StudySpec.published` calls the settings.
+    """
+    elsewhere = " ".join(NAMES.get(word, word) for word in mark.removeprefix(ELSEWHERE).split()) if mark != PUBLISHED else ""
+    return title(spec, "published settings" + (f" of {elsewhere}" if elsewhere else ""))
 
 
 def best_label(spec: StudySpec, trial: int) -> str:
-    """What the best trial of a search is called before it is confirmed."""
+    """The label of the best trial of a search that is not confirmed yet."""
     return f"{title(spec)} (trial {trial})"

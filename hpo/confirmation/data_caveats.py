@@ -1,4 +1,4 @@
-"""What the data limit: how they were read, what was dropped, and how the splits were made."""
+"""Caveats on the data: how they were read, what was dropped, and how the splits were made."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hpo.study.workspace import Workspace
 from trainers import Interactions
 from trainers.data.facts import DataFacts, TestFacts
 
-SHIFT_PERCENT = 10  # of popularity, between validation and test
-MUCH_DROPPED = 0.1  # of the test split's pairs, or of its users
-CONTINUES = ("last", "leave_one_out", "time")  # laws of a test split that comes after the training data
+SHIFT_PERCENT = 10  # difference in item popularity between validation and test
+MUCH_DROPPED = 0.1  # share of the test split's pairs, or of its users
+CONTINUES = ("last", "leave_one_out", "time")  # ways to make a test split that comes after the training data
 
 
 def data_caveats(work: Workspace, test: Interactions, about_test: TestFacts) -> Iterator[Caveat]:
@@ -35,10 +35,10 @@ def data_caveats(work: Workspace, test: Interactions, about_test: TestFacts) -> 
 def distribution_shift(
     study: str, seen: Interactions, validation: Interactions, train: Interactions, test: Interactions, remedy: str = "none"
 ) -> Iterator[Caveat]:
-    """A caveat when the items to be found on test have another popularity among what is trained on than those on validation.
+    """A caveat if the held-out items of test and of validation differ in popularity, counted in the training data of each.
 
     Args:
-        remedy: see `_remedy`.
+        remedy: a result of `_remedy`.
     """
     chosen_by = float(seen.per_item[validation.items].mean()) / len(seen)
     tested_by = float(train.per_item[test.items].mean()) / len(train)
@@ -55,7 +55,7 @@ def _dropped_from_test(study: str, about: TestFacts) -> Iterator[Caveat]:
 
 
 def _unlike_laws(study: str, validation: str, facts: DataFacts) -> Iterator[Caveat]:
-    """A caveat when validation was drawn in a way in which the test split was not, or may not have been."""
+    """A caveat if validation was drawn in another way than the test split, or may have been."""
     remedy = _remedy(validation, facts)
     if validation == "file" or (facts.law == "file" and remedy != "last"):
         return
@@ -66,10 +66,10 @@ def _unlike_laws(study: str, validation: str, facts: DataFacts) -> Iterator[Cave
 
 
 def _remedy(validation: str, facts: DataFacts) -> str:
-    """The validation split that is more like the test split, as far as the data allow it.
+    """The name of a validation split that is more like the test split.
 
     Returns:
-        Its name; `alike` where there is none that is more like it, `none` where the data do not allow it.
+        `alike` if the current one is most like it, `none` if the data allow no better one.
     """
     if facts.law == validation or (facts.law == "leave_one_out" and validation == "last"):
         return "alike"

@@ -1,4 +1,4 @@
-"""Caveats on data and splits as sentences, and words for splits."""
+"""Caveats on data and splits as sentences."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ LAWS = {
     "random": "drawn at random",
     "last": "the last interactions of each user",
     "leave_one_out": "the last interaction of each user",
-    "time": "what came after one moment",
+    "time": "all interactions after one moment",
     "popularity": "drawn so that rare items come as often as popular ones",
-    "file": "a file of which nobody has said how it was made",
+    "file": "a file that was made in an unknown way",
 }
-SPLIT_REMEDIES = {  # by the validation split that may be more like the test split
+SPLIT_REMEDIES = {  # by the result of `hpo.confirmation.data_caveats._remedy`
     "last": "; the data have an order, so hold out the last interactions (validation: {name: last})",
     "random": "; hold out at random, too (validation: {name: random})",
-    "time": "; hold out from one moment on, too (validation: {name: time})",
-    "none": "; the data allow no validation that is more like it, so read the figures of the published settings, too",
-    "alike": "; both were made in the same way, so this is what the data are like: read the published settings' figures, too",
+    "time": "; hold out all interactions after one moment, too (validation: {name: time})",
+    "none": "; the data allow no validation split that is more like it, so also read the figures of the published settings",
+    "alike": "; both were made in the same way, so another split is no remedy: also read the figures of the published settings",
 }
 
 
@@ -33,45 +33,45 @@ def _data_warning(subject: str, facts: Facts) -> str:
 
 def _ratings_unused(subject: str, facts: Facts) -> str:
     return (
-        "the data have ratings, and every line counts as a positive, low ratings too: to leave low ones out, set min_rating "
+        "the data have ratings, and every rating counts as a positive, even a low one; set min_rating to leave low ratings out "
         "(data: {min_rating: 4})"
     )
 
 
 def _test_dropped(subject: str, facts: Facts) -> str:
     return (
-        f"{facts['kept_users']:,} of {facts['users']:,} test users are left: of {facts['pairs']:,} test pairs "
-        f"{facts['unknown']:,} were dropped because their user or item is not in train, {facts['seen']:,} because they are "
-        "in train"
+        f"{facts['kept_users']:,} of {facts['users']:,} test users are left: of {facts['pairs']:,} test pairs, "
+        f"{facts['unknown']:,} were dropped because train lacks their user or item, and {facts['seen']:,} because train has "
+        "the same pair"
     )
 
 
 def _few_validation_users(subject: str, facts: Facts) -> str:
     return (
-        f"validation has {counted(facts['users'], 'user')}, which every config and the winner were chosen by: what they prefer "
-        "says little about others"
+        f"validation has only {counted(facts['users'], 'user')}, and every config and the winner were chosen on it: the choice "
+        "may not hold for other users"
     )
 
 
 def _laws_differ(subject: str, facts: Facts) -> str:
     return (
-        f"validation is {LAWS[facts['validation']]}, the test split {LAWS[facts['test']]}: the validation winner need not win "
-        f"on test{SPLIT_REMEDIES[facts['remedy']]}"
+        f"validation and test were made in different ways (validation: {LAWS[facts['validation']]}; test: "
+        f"{LAWS[facts['test']]}), so the validation winner need not win on test{SPLIT_REMEDIES[facts['remedy']]}"
     )
 
 
 def _splits_differ(subject: str, facts: Facts) -> str:
     how = "more" if facts["percent"] > 0 else "less"
     return (
-        f"items of the test split are {abs(facts['percent']):.0f} % {how} popular than those of validation: they follow "
-        f"different distributions; the validation winner need not win on test{SPLIT_REMEDIES[facts['remedy']]}"
+        f"items of the test split are {abs(facts['percent']):.0f} % {how} popular than items of validation: the two splits "
+        f"follow different distributions, and the validation winner need not win on test{SPLIT_REMEDIES[facts['remedy']]}"
     )
 
 
 def _test_read_again(subject: str, facts: Facts) -> str:
     return (
-        f"the test split has been read for {facts['times']} comparisons of this study that differ in winner, rivals, seeds, "
-        "epochs or test data: the more of them, the less a verdict means"
+        f"this study has read the test split for {facts['times']} different comparisons (other winner, rivals, seeds, epochs "
+        "or test data): each further comparison weakens the verdict"
     )
 
 
@@ -79,15 +79,15 @@ def _test_changed(subject: str, facts: Facts) -> str:
     readings = {**facts["before"], facts["now"]: facts["times"]}
     shown = ", ".join(f"{counted(times, 'reading')} of {test[:CHECKSUM_LENGTH]}" for test, times in readings.items())
     return (
-        f"the test data are not those that an earlier confirm has read (by checksum: {shown}, the last being what they are "
-        "now): figures on other test data are not comparable with these"
+        f"an earlier confirm read other test data (by checksum: {shown}; the last one is the current data): figures on other "
+        "test data are not comparable with these"
     )
 
 
 def _test_read_for_others(subject: str, facts: Facts) -> str:
     return (
-        f"the test split has been read for other studies of these data, too ({', '.join(facts['studies'])}): to "
-        "report only the best of these verdicts is selection on the test split"
+        f"other studies of these data have read the test split, too ({', '.join(facts['studies'])}): to report only the best "
+        "of their verdicts is selection on the test split"
     )
 
 

@@ -1,4 +1,4 @@
-"""Caveats on files of other programs as sentences, in one table."""
+"""Caveats on files of other programs as sentences."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hpo.runtime.text import counted, listed
 
 def _users_missing(subject: str, facts: Facts) -> str:
     return (
-        f"{subject} lacks {facts['missing']:,} of the {facts['all']:,} users that any of the files has: everything here is "
-        f"over the {facts['common']:,} whom all methods have; if a program leaves out users whom it serves badly, that makes "
-        "its method look better than it is: give such users the figure 0"
+        f"{subject} lacks {facts['missing']:,} of the {facts['all']:,} users in the files: all figures here are over the "
+        f"{facts['common']:,} users that all methods have; a program that leaves out users with bad recommendations makes its "
+        "method look too good: give such users the figure 0"
     )
 
 
 def _of_runs(facts: Facts) -> str:
-    """How many users, in the run that has most of them."""
+    """The number of users, in the run with the most."""
     up_to = "up to " if facts["least"] != facts["most"] else ""
     return f"{up_to}{facts['most']:,}"
 
@@ -35,35 +35,35 @@ def _users_unknown(subject: str, facts: Facts) -> str:
 
 def _short_lists(subject: str, facts: Facts) -> str:
     return (
-        f"{subject} has lists for {_of_runs(facts)} of {facts['users']:,} users that are shorter than the metrics look at: "
-        "what is missing counts as a miss"
+        f"{subject} has lists for {_of_runs(facts)} of {facts['users']:,} users that are shorter than the metrics need: "
+        "missing items count as misses"
     )
 
 
 def _tied_scores(subject: str, facts: Facts) -> str:
     return (
-        f"{subject} has equal scores within a list, for {_of_runs(facts)} of {facts['users']:,} users: items of one score "
-        "stay in the order of the file; a column rank says the order"
+        f"{subject} has equal scores within a list, for {_of_runs(facts)} of {facts['users']:,} users: such items stay in the "
+        "order of the file; a column rank would state the order"
     )
 
 
 def _runs_differ(subject: str, facts: Facts) -> str:
     counts = listed(f"{label} {count}" for label, count in facts["runs"])
-    return f"the methods have different numbers of runs ({counts}): a method of few runs makes a verdict less likely"
+    return f"the methods have different numbers of runs ({counts}): few runs make a verdict less likely"
 
 
 def _runs_alike(subject: str, facts: Facts) -> str:
     return (
         f"all {counted(facts['runs'], 'run')} of {subject} have the same {facts['objective']} for every user: right for a "
-        "method without randomness; of any other one, the same file was given for several seeds, and the verdict is too sure"
+        "method without randomness; for any other, one file was probably given for several seeds, and the verdict is too sure"
     )
 
 
 def _outside_unit(subject: str, facts: Facts) -> str:
     return (
-        f"{facts['objective']} of {subject} is not always between 0 and 1 (it goes from {facts['low']:.4g} to "
+        f"{facts['objective']} of {subject} is not always between 0 and 1 (it ranges from {facts['low']:.4g} to "
         f"{facts['high']:.4g}): "
-        "it is taken as it is, and higher counts as better"
+        "the values are used unchanged, and higher counts as better"
     )
 
 
@@ -79,8 +79,8 @@ def _same_figures(subject: str, facts: Facts) -> str:
 
 def _mixed_sources(subject: str, facts: Facts) -> str:
     return (
-        f"{facts['objective']} of {listed(facts['computed'])} was computed by this program, that of {listed(facts['read'])} "
-        "is as its file has it: a comparison needs one definition for all"
+        f"this program computed {facts['objective']} of {listed(facts['computed'])}, while {facts['objective']} of "
+        f"{listed(facts['read'])} comes from a file: both must have the same definition"
     )
 
 

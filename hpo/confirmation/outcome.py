@@ -1,4 +1,4 @@
-"""What confirm found: the content of confirm.yaml, written and read by one class, and the one source of every table of it."""
+"""The outcome of confirm: the content of confirm.yaml, and its tables and sentences."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import optuna
 from pydantic import BaseModel, Field, model_validator
 
 from hpo.confirmation.caveats import Caveat
+from hpo.confirmation.headlines import headlines, winner_headline
 from hpo.confirmation.results import Finalist, Method, chosen_of, highest, mean_and_sd, mean_sd
 from hpo.confirmation.statements import statements, tuning_said, winner_said
 from hpo.confirmation.statistics import Comparison
@@ -33,19 +34,19 @@ from trainers.yaml_files import read_yaml, sealed, to_yaml
 log = logging.getLogger(__name__)
 
 CONFIRM = "confirm.yaml"
-REMEDY = "delete it and run hpo.confirm again, finished runs are kept"
+REMEDY = "delete it and run hpo.confirm again; finished runs are kept"
 
 
 class DataCounts(BaseModel):
     """The data in numbers.
 
     Attributes:
-        train: what stage 1 trains on.
-        users_with_test: whom the verdict rests on.
+        train, validation, test: numbers of pairs; stage 1 trains on `train`.
+        users_with_test: users with test items, on whom the verdict rests.
         facts: how the data were read.
         about_test: what was dropped from the test split.
         validation_split: how validation was held out.
-        validation_unknown: held-out pairs that were dropped because their user or item is not among what is trained on.
+        validation_unknown: validation pairs that were dropped because train lacks their user or item.
     """
 
     model_config = SETTINGS | {"frozen": True}
@@ -62,7 +63,7 @@ class DataCounts(BaseModel):
 
 
 class InWords(BaseModel):
-    """Statements, what each search brought, and caveats as sentences, for who reads the file; made of the other fields."""
+    """The other fields as sentences, for a person who reads the file."""
 
     model_config = SETTINGS | {"frozen": True}
     statements: tuple[str, ...] = ()
@@ -71,16 +72,15 @@ class InWords(BaseModel):
 
 
 class Confirmation(Stored):
-    """The outcome of confirm: all methods on validation, which chooses the winner, and on test; below them the baselines.
+    """The outcome of confirm: all methods on validation, which chooses the winner, and on test; and the baselines.
 
     Attributes:
-        study_id: which of all studies of this name it is.
-        trials: finished ones of the search, when it was confirmed.
-        search_epochs: of a trial of the search.
-        validated: by a method's label what validation chose its config from; of one that is not tuned its config alone. Ours
-            first.
-        methods: ours first; means are made of `by_seed`; the test split was read once per run, at the last epoch.
-        tuning: what each search brought; ours first.
+        study_id: tells studies of the same name apart.
+        trials: finished trials of the search at the time of confirm.
+        search_epochs: epochs of a trial of the search.
+        validated: the finalists of each method by its label, ours first; an untuned method has one.
+        methods: ours first; each run was measured on the test split once, at its last epoch.
+        tuning: the gain of each search; ours first.
         comparisons: ours against every other method that trained to the end, in the objective.
     """
 
@@ -102,7 +102,7 @@ class Confirmation(Stored):
 
     @model_validator(mode="after")
     def _can_be_shown(self) -> Confirmation:
-        """All that tables and sentences are made of is there: a file may have been altered and sealed anew."""
+        """Check that tables and sentences can be made: the file may have been edited and sealed again."""
         try:
             _ = self.rows(), self.search_rows(), self.statements(), self.brought(), self.sentences(), self.chosen
             _ = [chosen_of(self.validated[method.label], self.objective) for method in self.methods]
@@ -112,37 +112,37 @@ class Confirmation(Stored):
 
     @property
     def objective(self) -> str:
-        """The metric that all are judged by."""
+        """The metric that the verdict is about."""
         return self.definition.objective
 
     @property
     def table_metrics(self) -> tuple[str, str]:
-        """What the comparison table shows: the objective and the secondary metric."""
+        """The metrics of the comparison table: the objective and the secondary metric."""
         return measured(self.objective)
 
     @property
     def finalists(self) -> list[Finalist]:
-        """What entered stage 1 of our study, and of its repeats."""
+        """The configs that entered stage 1, of our study and of its repeats."""
         return next(iter(self.validated.values()))
 
     @property
     def chosen(self) -> Finalist:
-        """What validation chose of our study; of several searches the best of what they found."""
+        """The finalist of our study, or of its repeats, with the highest objective on validation."""
         return highest(self.finalists, self.objective, self.study)
 
     @property
     def decision(self) -> Decision:
-        """Which of all methods wins."""
+        """Which method wins."""
         return decide(self.methods, self.validated, self.baselines, self.objective)
 
     def named(self, method: Method) -> str:
-        """A method, with the search whose config validation puts first where it has several."""
+        """The label of a method; if it has several searches, with the search that is best on validation."""
         found = chosen_of(self.validated[method.label], self.objective)
         search = method.found_by(found.search) if found and len(method.searches) > 1 else None
         return f"{method.label}, search {search.study}" if search else method.label
 
     def rows(self) -> list[list[str]]:
-        """Cells of the comparison table: method, then `mean ± sd` per metric, then our lead over it."""
+        """Cells of the comparison table: method, `mean ± sd` per metric, our lead over it."""
         return [self._row(method) for method in self.methods] + [
             [baseline.label, *(f"{baseline.metrics[metric]:.4f}" for metric in self.table_metrics), "baseline"]
             for baseline in self.baselines
@@ -161,8 +161,8 @@ class Confirmation(Stored):
         return f"{100 * (ours / theirs - 1):+.1f} %" if theirs else "n/a"
 
     def search_rows(self) -> list[list[str]]:
-        """Cells for each search of the methods with several: method, study, the trial that stage 1 chose there, the objective
-        on validation and on test, and whether it is the one that validation puts first.
+        """Cells for each search, of methods with several searches: method, study, the trial that stage 1 chose, the objective
+        on validation and on test, and whether it is the method's best search on validation.
         """
         return [
             [method.label, *cells]
@@ -181,13 +181,18 @@ class Confirmation(Stored):
             yield [search.study, str(search.trial), validation, test, exported]
 
     def statements(self) -> list[str]:
-        """Who wins; who has the highest figure on test; the verdict, a sentence per rival, tuned ones first; who could not be
-        judged."""
+        """Sentences: the winner, the highest figure on test, a verdict per rival (tuned ones first), methods without a
+        verdict."""
         said = statements(self.methods, self.comparisons, self.baselines, self.data.users_with_test, self.objective)
         return [winner_said(self.decision, self.objective), *said]
 
+    def headlines(self) -> list[str]:
+        """The result in plain words: a short sentence for each rival, the most important first; then who wins."""
+        said = headlines(self.methods, self.comparisons, self.data.users_with_test, self.objective)
+        return [*said, winner_headline(self.decision)]
+
     def brought(self) -> list[str]:
-        """What each search brought, a sentence or two each."""
+        """The gain of each search in a sentence or two."""
         return [tuning_said(tuning, self.objective) for tuning in self.tuning]
 
     def sentences(self) -> list[str]:
@@ -195,7 +200,7 @@ class Confirmation(Stored):
         return sentences(self.caveats, self.objective)
 
     def write(self, folder: Path) -> Path:
-        """Write confirm.yaml, sealed: a figure that was edited must not pass for a measured one.
+        """Write confirm.yaml with a checksum, so that an edited figure cannot pass for a measured one.
 
         Raises:
             InputError: the folder cannot be written.
@@ -216,7 +221,7 @@ class Confirmation(Stored):
 
 
 def confirmation(folder: Path, study: optuna.Study) -> Confirmation | None:
-    """The confirm.yaml in a study's folder; None before confirm, and where it is another study's or damaged.
+    """The confirm.yaml in a study's folder; None if there is none, or if it belongs to another study or is damaged.
 
     Raises:
         InputError: the study has no definition, or a damaged one.
@@ -227,11 +232,11 @@ def confirmation(folder: Path, study: optuna.Study) -> Confirmation | None:
     try:
         found = Confirmation.read(path)
     except InputError as error:
-        log.warning("%s; the study counts as not confirmed until then", error)
+        log.warning("%s; until then the study counts as not confirmed", error)
         return None
     ours = stored_definition(study.study_name, study.user_attrs)
     is_same = (found.study, found.study_id) == (study.study_name, study.user_attrs.get(STUDY_ID))  # a copy has the id
     if not is_same or differences(found.definition, ours):
-        log.warning("%s is of another study, %s: it is not shown", path, found.study)
+        log.warning("%s belongs to another study, %s, and is not shown; run hpo.confirm to replace it", path, found.study)
         return None
     return found

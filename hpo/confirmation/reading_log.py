@@ -1,4 +1,4 @@
-"""What the test split has been read for: a verdict that one of many readings gave means less, and says so."""
+"""A log of how often the test split was read. A verdict that is one of several readings gets a caveat."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ TEST_LOG = "test readings"  # attribute of the study: what each confirm compared
 
 
 def log_reading(study: optuna.Study, test: str, compared: Mapping[str, Any]) -> list[Caveat]:
-    """Keep with the study what is about to be read on the test split; caveats when that is more than one thing by now, and when
-    it was read on other test data before.
+    """Note in the study what is about to be measured on the test split. Returns caveats if it was read for other comparisons,
+    or on other test data, before.
 
-    Who searches on until the verdict pleases chooses on the test split. It is kept before stage 2 begins: what a confirm that
-    was interrupted has finished can be looked at, too.
+    To search on until the verdict pleases is selection on the test split. The note is written before stage 2, since the
+    finished runs of an interrupted confirm can be looked at, too.
 
     Args:
         test: checksum of the test split.
-        compared: config digest and number of seeds of each method, by label.
+        compared: config digests and number of seeds of each method, by label.
     """
     readings: list[Mapping[str, Any]] = [each for each in study.user_attrs.get(TEST_LOG, []) if isinstance(each, dict)]
     reading = {"test": test, "compared": dict(compared)}
@@ -46,18 +46,18 @@ def log_reading(study: optuna.Study, test: str, compared: Mapping[str, Any]) -> 
 
 
 def _what(reading: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """What was read, whatever it was called: labels count trials, which may go on without another winner."""
+    """A reading without its labels: labels count trials, and more trials need not change the winner."""
     compared = reading.get("compared")
     return str(reading.get("test")), sorted(map(str, compared.values())) if isinstance(compared, dict) else []
 
 
 def readings_of_other_studies(study: optuna.Study, storage: BaseStorage) -> list[Caveat]:
-    """A caveat when other studies of the storage have been confirmed on the same data: no verdict allows for that."""
+    """A caveat if other studies of the storage were confirmed on the same data. No verdict is corrected for that."""
     data, others = stored_definition(study.study_name, study.user_attrs).checksum, []
     for other in optuna.get_all_study_summaries(storage, include_best_trial=False):
         if TEST_LOG not in other.user_attrs or other.study_name == study.study_name:
             continue
-        with suppress(InputError):  # a study that is damaged is another command's business
+        with suppress(InputError):  # a damaged study: commands on that study report it
             if stored_definition(other.study_name, other.user_attrs).checksum == data:
                 others.append(other.study_name)
     if not others:

@@ -1,4 +1,4 @@
-"""What confirm measures: finalists on validation, methods on test, and what finding them took."""
+"""Results of confirm: finalists on validation, methods on test, and the cost of the searches."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.validation import SETTINGS
 
-PARTS = 3  # of a search, of which the last one is looked at
+PARTS = 3  # `late_percent` is about the last third of a search
 
 
 @dataclass(frozen=True, config=SETTINGS)
 class SearchCost:
-    """What finding a config took: finished trials, epochs trained, seconds of training and of the search's evaluation.
+    """The cost of finding a config: finished trials, epochs trained, seconds of training and of the search's evaluation.
 
-    Diverged and interrupted trials are included; what a killed process had not yet written is not.
+    Epochs and seconds include diverged and interrupted trials, but not unsaved work of killed processes.
     """
 
     trials: int = 0
@@ -33,14 +33,14 @@ class SearchCost:
     seconds: float = 0.0
 
     def with_selection(self, finalists: Sequence[Finalist]) -> SearchCost:
-        """The same with stage 1 of confirm, which chooses among the finalists."""
+        """This cost plus the cost of stage 1 of confirm."""
         epochs = sum(finalist.epochs_trained for finalist in finalists)
         seconds = sum(finalist.seconds for finalist in finalists)
         return SearchCost(self.trials, self.epochs + epochs, round(self.seconds + seconds, 1))
 
     @classmethod
     def total(cls, costs: Sequence[SearchCost]) -> SearchCost:
-        """Of several searches together."""
+        """The sum of several costs."""
         seconds = round(sum(cost.seconds for cost in costs), 1)
         return cls(sum(cost.trials for cost in costs), sum(cost.epochs for cost in costs), seconds)
 
@@ -61,20 +61,20 @@ class BestSoFar:
     """The best value of a search after each of its finished trials, pruned ones included, which have no value.
 
     Attributes:
-        trials: how many there are.
-        rises: the best value, by how many trials were finished when it rose to that.
+        trials: number of finished trials.
+        rises: each new best value, by the number of trials that were finished when it was reached.
     """
 
     trials: int
     rises: dict[int, float]
 
     def after(self, trials: int) -> float | None:
-        """The best value after so many trials, None before the first complete one."""
+        """The best value after the first `trials` trials; None before the first complete one."""
         return max((value for number, value in self.rises.items() if number <= trials), default=None)
 
     @property
     def late_percent(self) -> float | None:
-        """By how much it rose in the last third of the trials; None where that cannot be said."""
+        """The rise in the last third of the trials, in percent; None if there are too few trials."""
         before, now = self.after(self.trials - self.trials // PARTS), self.after(self.trials)
         return None if self.trials < PARTS or before is None or now is None else percent(now, before)
 
@@ -93,13 +93,13 @@ class Finalist:
     """A config that entered the validation stage, with its metrics by seed; `failure` if it diverged.
 
     Attributes:
-        trial: its number in the search; None for a config that no search has tried.
-        search_value: its value there; 0 for such a config.
+        trial: its number in the search; None for a config that no search tried.
+        search_value: its value in the search; 0 for a config that no search tried.
         curves: by seed, the validation objective by epoch.
         losses: by seed, the mean training loss by epoch.
         seconds: training time over all seeds.
         epochs_trained: over all seeds; a run that diverges ends early.
-        search: which of the searches of its method has found it.
+        search: the number of the method's search that found it.
     """
 
     trial: int | None
@@ -114,15 +114,15 @@ class Finalist:
     search: int = 1
 
     def mean(self, metric: str) -> float:
-        """Mean of a metric on validation over seeds, minus infinity when it diverged."""
+        """The mean of a metric on validation over seeds; minus infinity if it diverged."""
         return float("-inf") if self.failure else statistics.fmean(metrics[metric] for metrics in self.by_seed.values())
 
 
 def highest(finalists: Sequence[Finalist], objective: str, name: str) -> Finalist:
-    """The finalist of the highest mean of the objective.
+    """The finalist with the highest mean of the objective.
 
     Raises:
-        InputError: all of study `name` diverged.
+        InputError: every finalist diverged; the message names the study `name`.
     """
     best = chosen_of(finalists, objective)
     if best is None:
@@ -131,20 +131,20 @@ def highest(finalists: Sequence[Finalist], objective: str, name: str) -> Finalis
 
 
 def chosen_of(finalists: Sequence[Finalist], objective: str) -> Finalist | None:
-    """The finalist of the highest mean of the objective; None where all have diverged, or there is none."""
+    """The finalist with the highest mean of the objective; None if all diverged or there is none."""
     best = max(finalists, key=lambda finalist: finalist.mean(objective), default=None)
     return None if best is None or best.failure else best
 
 
 @dataclass(frozen=True, config=SETTINGS)
 class SearchWinner:
-    """What one search of a method found, as stage 2 trained it.
+    """The winner of one search of a method, as stage 2 trained it.
 
     Attributes:
-        number: of the search, from 1.
+        number: the number of the search, from 1.
         study: the name of its study.
         config: its seed is the first of `seeds`.
-        seeds: of its runs on test.
+        seeds: the seeds of its runs on test.
     """
 
     number: int
@@ -160,16 +160,16 @@ class Method:
 
     Attributes:
         label: `MML tuned`, `CCL published`, ...
-        config: what was trained; its seed is the first of the seeds. Of several searches, that which validation puts first.
-        by_seed: test metrics by seed, of all searches: no two of them have a seed in common.
+        config: the trained config, with the first of its seeds; with several searches, the best one on validation.
+        by_seed: test metrics by seed, of all searches; searches share no seed.
         seconds: training time over all seeds.
-        search: what finding the config took, all searches together; nothing for published ones.
-        searches: what each search found; nothing for published ones.
-        beyond: beyond accuracy, mean over seeds; None when a seed diverged.
+        search: the cost of all its searches; zero for a published config.
+        searches: the winner of each search; empty for a published config.
+        beyond: measures beyond accuracy, mean over seeds; None if a seed diverged.
         gradient: which negatives get the gradient, mean over seeds, see `trainers.metrics.gradient_share.gradient_shares`.
-        trained_by: the revisions of this program that trained its runs, which are kept and may be older than this one.
-        trained_on: the kinds of machine that they were trained on.
-        trained_with: by engine, the versions of the libraries that decide how it rounds.
+        trained_by: the revisions of this program that trained its runs; stored runs may be from older ones.
+        trained_on: the kinds of machine that trained its runs.
+        trained_with: by engine, the versions of the libraries that affect rounding.
     """
 
     label: str
@@ -187,33 +187,33 @@ class Method:
 
     @property
     def is_tuned(self) -> bool:
-        """Whether a search has found its config."""
+        """Whether a search found its config."""
         return self.search.trials > 0
 
     @property
     def seeds(self) -> list[list[int]]:
-        """The seeds of each search; of a published config the seeds."""
+        """The seeds of each search; one list for a published config."""
         return [one.seeds for one in self.searches] or [[*self.by_seed]]
 
     def values(self, metric: str) -> list[list[float]]:
-        """The metric for every seed, a list for each search; a single one for a published config."""
+        """The metric for every seed, a list for each search; one list for a published config."""
         return [[self.by_seed[seed][metric] for seed in seeds] for seeds in self.seeds]
 
     def mean(self, metric: str) -> float:
-        """Mean over searches of the means over seeds."""
+        """The mean over seeds, then over searches."""
         return statistics.fmean(map(statistics.fmean, self.values(metric)))
 
     def found_by(self, number: int) -> SearchWinner | None:
-        """One of its searches; None for a published config."""
+        """The winner of one of its searches; None for a published config."""
         return next((one for one in self.searches if one.number == number), None)
 
     def of_search(self, number: int) -> dict[int, dict[str, float]]:
-        """Test metrics by seed of one of its searches; of a published config all."""
+        """Test metrics by seed of one of its searches; for a published config, of all its seeds."""
         found = self.found_by(number)
         return self.by_seed if found is None else {seed: self.by_seed[seed] for seed in found.seeds}
 
     def sd(self, metric: str) -> float | None:
-        """Standard deviation between searches, of a single one over its seeds; None for one seed."""
+        """Standard deviation between searches, or over the seeds of a single search; None for one seed."""
         groups = self.values(metric)
         return mean_and_sd(groups[0] if len(groups) == 1 else [*map(statistics.fmean, groups)])[1]
 
@@ -223,17 +223,17 @@ class Method:
 
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
-    """Of some values; None for one of them."""
+    """Mean and standard deviation; the latter is None for a single value."""
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
 def mean_sd(mean: float, sd: float | None) -> str:
-    """`mean ± sd`; the mean alone where one seed has no sd."""
+    """`mean ± sd`; the mean alone if there is no sd."""
     return f"{mean:.4f}" + ("" if sd is None else f" ± {sd:.4f}")
 
 
 def mean_of(parts: Sequence[Any]) -> Any:
-    """The mean of numbers; of mappings and lists of one shape the mean at each position."""
+    """The mean of numbers; for mappings or lists of the same shape, the mean at each position."""
     first = parts[0]
     if isinstance(first, dict):
         return {key: mean_of([part[key] for part in parts]) for key in first}
@@ -243,5 +243,5 @@ def mean_of(parts: Sequence[Any]) -> Any:
 
 
 def percent(value: float, before: float) -> float | None:
-    """By how much a value is above another one, which is above 0; None where it is not."""
+    """The rise from `before` to `value` in percent; None unless `before` is above 0."""
     return 100 * (value / before - 1) if before > 0 else None

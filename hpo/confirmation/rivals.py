@@ -12,7 +12,7 @@ from optuna.storages import BaseStorage
 from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
-from hpo.confirmation.contenders import Contender, title, tuned_contender
+from hpo.confirmation.contenders import Contender, published_title, title, tuned_contender
 from hpo.confirmation.results import highest, search_cost
 from hpo.confirmation.searches import Searches, Unusable, of_winner, same_budget
 from hpo.runtime.text import counted
@@ -37,10 +37,10 @@ class Rivals:
     searches: Searches
 
     def ours(self) -> tuple[Contender, list[Caveat]]:
-        """What the study itself and its repeats have found, and why a repeat is not used.
+        """The study's own method, with caveats if repeats of its search are not used.
 
         Raises:
-            InputError: all that the study has found diverges.
+            InputError: every finalist of the study diverged.
         """
         spec, plan = self.work.spec, self.work.spec.confirm
         found, unusable = self.searches.found(spec, self.study, plan.searches)
@@ -48,8 +48,8 @@ class Rivals:
         return ours, _unused(ours, unusable, plan.searches)
 
     def of(self, ours: Contender) -> tuple[list[Contender], list[Caveat]]:
-        """The published config and each rival's, published and, when its study has run in the same way, tuned; each config
-        once; and what the reader must know of them.
+        """The other methods, and their caveats: the study's published config, and of each rival the published config and, if
+        its study was searched in the same way, the tuned one. Each config occurs once.
         """
         others, not_tuned, unused = self._published(self.work.spec), dict[str, Caveat](), list[Caveat]()
         for rival in self.work.rivals:
@@ -70,11 +70,10 @@ class Rivals:
 
     def _published(self, spec: StudySpec) -> list[Contender]:
         published, (n_seeds, fewer) = spec.published(self.work.spec.confirm.epochs, 0), self._seeds(spec)
-        return [] if published is None else [Contender(f"{title(spec)} {published[1]}{fewer}", published[0], n_seeds)]
+        return [] if published is None else [Contender(published_title(spec, published[1]) + fewer, published[0], n_seeds)]
 
     def _seeds(self, spec: StudySpec) -> tuple[int, str]:
-        """Over how many seeds a rival is trained, ours or fewer where the plan has fewer for its loss, and what its label then
-        says."""
+        """The number of seeds of a rival, and an addition to its label if the plan gives its loss fewer seeds."""
         plan = self.work.spec.confirm
         n_seeds = min(plan.seeds, plan.rival_seeds.get(spec.space.loss_name, plan.seeds))
         return n_seeds, f" ({counted(n_seeds, 'seed')}, not {plan.seeds})" if n_seeds < plan.seeds else ""
@@ -84,7 +83,7 @@ class Rivals:
         return search_cost(self.study).trials
 
     def _tuned(self, rival: StudySpec, our_searches: int) -> tuple[Contender, list[Caveat]] | Unusable:
-        """The rival's winner, chosen as ours is, when its study has run, and in the same way; why a repeat is not used."""
+        """The rival's tuned method with caveats on unused repeats; or why it has none."""
         if rival.name not in optuna.get_all_study_names(self.storage):
             return Unusable("has not run")
         study = optuna.load_study(study_name=rival.name, storage=self.storage)
@@ -113,15 +112,15 @@ class Rivals:
         return tuned, _unused(tuned, unusable, asked_for)
 
     def _unlike(self, study: optuna.Study, asked: StudySpec) -> list[Difference]:
-        """Where a rival's study differs from what is asked for: what its name or file stands for, with our budget and data.
+        """Differences between a rival's study and the study that its name or file asks for, with our budget and data.
 
-        The batch size and the rate of its file are fair. Its engine may be another one: ours may not train its loss.
+        The batch size and learning rate of its own file are fair. Its engine may differ: ours may not train its loss.
         """
         now = self.work.definition(asked)
         return differences(stored_definition(study.study_name, study.user_attrs), now, leaving_out=("engine",))
 
     def _caveats(self, ours: Contender, others: Sequence[Contender]) -> Iterator[Caveat]:
-        """What the reader must know of how the configs came to be."""
+        """Caveats on the origin of the configs."""
         spec, some_untuned = self.work.spec, any(not other.is_tuned for other in others)
         if some_untuned:
             yield Caveat(kind=CaveatKind.PAPER_SETTINGS, subject=spec.name)
@@ -133,13 +132,13 @@ class Rivals:
 
 
 def _not_tuned(rival: StudySpec, why: Unusable, compared: bool) -> Caveat:
-    """A rival without a tuned config; `compared`: whether its published one is."""
+    """A caveat for a rival without a tuned config; `compared`: whether its published config is compared."""
     facts: dict[str, JsonValue] = {"study": rival.name, **_reason(why), "compared": compared}
     return Caveat(kind=CaveatKind.NOT_TUNED, subject=title(rival), facts=facts)
 
 
 def _unused(contender: Contender, unusable: Mapping[str, Unusable], asked: int) -> list[Caveat]:
-    """A caveat where not all searches of a method that were asked for could be used."""
+    """A caveat if some of the requested searches of a method could not be used."""
     if not unusable:
         return []
     studies: list[JsonValue] = [{"study": study, **_reason(why)} for study, why in unusable.items()]
@@ -155,7 +154,7 @@ def _reason(why: Unusable) -> dict[str, JsonValue]:
 
 
 def _without_duplicates(ours: Contender, others: Sequence[Contender], objective: str) -> tuple[list[Contender], list[Caveat]]:
-    """The others without published configs that all searches of a method have found, and a caveat for each of those."""
+    """The others without published configs that every search of a method found, and a caveat for each of those."""
     tuned = [ours, *(other for other in others if other.is_tuned)]
     kept, caveats = [], []
     for other in others:
@@ -168,7 +167,7 @@ def _without_duplicates(ours: Contender, others: Sequence[Contender], objective:
 
 
 def published_found_by_search(tuned: Contender, published: Contender, objective: str) -> Caveat:
-    """Where the validation stage chose the published config: whether the search had another one ahead of it."""
+    """A caveat if validation chose the published config. Its facts say whether the search ranked another config higher."""
     chosen = highest(tuned.finalists, objective, tuned.label)
     best = max(tuned.finalists, key=lambda finalist: finalist.search_value)
     facts: dict[str, JsonValue] = {"published": published.label}
@@ -180,7 +179,8 @@ def published_found_by_search(tuned: Contender, published: Contender, objective:
 
 
 def _model_differences(ours: Contender, others: Sequence[Contender], searched: Sequence[str]) -> Iterator[Caveat]:
-    """What differs beside the losses, but for what each has searched for itself; one caveat for those that differ alike."""
+    """Caveats on settings other than the loss that differ from ours, without searched ones. Methods with the same differences
+    share a caveat."""
     mine = _settings_besides_loss(ours.config, searched)
     labels: dict[str, list[JsonValue]] = {}
     unlike: dict[str, list[JsonValue]] = {}
@@ -196,7 +196,7 @@ def _model_differences(ours: Contender, others: Sequence[Contender], searched: S
 
 
 def _settings_besides_loss(config: TrainConfig, searched: Sequence[str]) -> dict[str, Any]:
-    """What a config has beside its loss, by dotted keys, without what is searched."""
+    """The settings of a config by dotted keys, without its loss and without searched ones."""
     inside = {"dropout": "encoder.dropout", "negatives": "negatives.count"}
     left_out = {"epochs", "seed", *(inside.get(name, name) for name in searched)}
     return {

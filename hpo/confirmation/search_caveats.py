@@ -1,4 +1,4 @@
-"""What the trials of a search give rise to, before and after its best are confirmed: how short it was, and where they stand."""
+"""Caveats on a search: too few trials, or best trials at the end of a search range."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def search_caveats(
     """All caveats on a search.
 
     Args:
-        subject: what its config is called.
-        chosen: the trial that was chosen; by default the best one.
-        widen: the study that is to be named when ranges are to be widened: where a rival is searched for another study, that
-            one, with which all go on in wider ranges; by default this one.
+        subject: the label of its config.
+        chosen: the number of the chosen trial; by default the best one.
+        widen: the study that the remedy names; by default this one. For a rival it is the study that is confirmed: its rivals
+            are widened with it.
     """
     trials, starts = tally(study.get_trials(deepcopy=False)).finished, len(starts_of(spec)[0])
     sampler = spec.search.sampler
@@ -31,13 +31,13 @@ def search_caveats(
         facts: dict[str, JsonValue] = {"sampler": sampler.name, "random_trials": starts + sampler.n_startup_trials}
         yield Caveat(kind=CaveatKind.SHORT_SEARCH, subject=subject, facts=facts | {"trials": trials})
     if ends := _ends(study, spec, chosen):
-        total = 2 * max(trials, spec.search.trials, starts + sampler.n_startup_trials)  # of copied and new ones
+        total = 2 * max(trials, spec.search.trials, starts + sampler.n_startup_trials)  # copied trials and new ones
         command = f"python -m hpo.run --study {widen or spec.name} --widen --trials {total}"
         yield Caveat(kind=CaveatKind.AT_RANGE_END, subject=subject, facts={"ends": ends, "command": command})
 
 
 def _ends(study: optuna.Study, spec: StudySpec, chosen: int | None) -> list[JsonValue]:
-    """The ends of ranges at which the chosen config or most of the best stand, as plain data."""
+    """The range ends at which the chosen config or most of the best trials are, as plain data."""
     return [
         {
             "name": each.at.name,

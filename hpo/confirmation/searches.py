@@ -1,4 +1,4 @@
-"""The searches of a method: its study, and the repeats of it that can stand beside it."""
+"""The searches of a method: its study and the usable repeats of it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ BUDGET_TOLERANCE = 0.1  # budgets within 10 % count as equal: n workers may over
 
 @dataclass(frozen=True)
 class Unusable:
-    """Why nothing is taken from a study.
+    """Why confirm does not use a study.
 
     Attributes:
         reason: a key of `hpo.confirmation.wording.WHY_NOT_TUNED`.
-        details: of reason `differs`: key, the value it was searched with, the value now; else texts.
+        details: differences if the reason is `differs`, else texts.
     """
 
     reason: str
@@ -34,11 +34,11 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Search:
-    """One search of a method, as stage 1 of confirm takes it.
+    """One search of a method.
 
     Attributes:
-        spec: as the study was searched.
-        number: among the searches of the method, from 1.
+        spec: the spec that the study was searched with.
+        number: the number among the method's searches, from 1.
     """
 
     spec: StudySpec
@@ -51,11 +51,11 @@ Select = Callable[[Search], list[Finalist]]
 
 @dataclass(frozen=True)
 class Found:
-    """What a search brought.
+    """The result of a search.
 
     Attributes:
-        cost: stage 1 included.
-        finalists: what stage 1 chose from.
+        cost: cost of the search and of stage 1.
+        finalists: the configs that stage 1 chose from.
     """
 
     search: Search
@@ -69,33 +69,33 @@ class Found:
 
     @property
     def seed(self) -> int:
-        """That of the search, from which confirm counts on."""
+        """The seed of the search; the seeds of confirm are counted from it."""
         return self.search.spec.search.seed
 
     def winner(self, objective: str) -> Finalist:
-        """What stage 1 chose; raises what `highest` does."""
+        """The finalist that stage 1 chose; raises what `highest` does."""
         return highest(self.finalists, objective, self.study)
 
     @property
     def diverged(self) -> bool:
-        """Whether all of it did."""
+        """Whether every finalist diverged."""
         return all(finalist.failure for finalist in self.finalists)
 
 
 def of_winner(config: TrainConfig, found: Sequence[Found], objective: str) -> bool:
-    """Whether a config is what every one of the searches has found."""
+    """Whether every one of the searches found this config."""
     return all(each.winner(objective).config.same_but_seed(config) for each in found)
 
 
 @dataclass(frozen=True)
 class Searches:
-    """Takes what a method's searches have found, as far as they have been done; `select` is stage 1."""
+    """Collects the results of a method's searches; `select` runs stage 1."""
 
     storage: BaseStorage
     select: Select
 
     def found(self, spec: StudySpec, study: optuna.Study, count: int) -> tuple[list[Found], dict[str, Unusable]]:
-        """What the study has found, and up to `count - 1` repeats of it; why others are not used, by their names."""
+        """The results of the study and of up to `count - 1` repeats; and by name why other repeats are not used."""
         found, unusable = [self._found(Search(spec, study))], dict[str, Unusable]()
         for number, asked in enumerate(spec.repeats(count)[1:], start=2):
             one = self._repeat(study, asked, number)
@@ -121,7 +121,7 @@ class Searches:
 
 
 def _unlike(first: optuna.Study, repeat: optuna.Study, seed: int) -> Unusable | None:
-    """Why a study is no repeat of the first: it was searched for another thing, in another way, or for longer or shorter."""
+    """Why a study is no repeat of the first: another definition, no complete trial, or another budget. None if it is one."""
     definition = stored_definition(first.study_name, first.user_attrs)
     asked = definition.model_copy(update={"search": definition.search | {"seed": seed}})
     if unlike := differences(stored_definition(repeat.study_name, repeat.user_attrs), asked):

@@ -1,4 +1,4 @@
-"""Confirm: retrain the best configs at full budget, choose on validation, read the test split once. Two stages."""
+"""Confirm in two stages: retrain the best configs at full budget and choose on validation; then read the test split once."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from hpo.study.objective import measured_at_full_budget
 from hpo.study.trials import finalist_trials, trial_config
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig
-from trainers.baselines import BASELINES
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
 from trainers.data.prepare import TestData
 from trainers.engines import engine_for
 from trainers.errors import InputError
 
-RUNS = "runs"  # folder in the study's
+RUNS = "runs"  # folder in the study's folder
+UNTUNED = ("most_popular", "ease")  # baselines, with their default settings
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
-# Seeds of the two stages, past the search's: 101, 102, ... and 201, 202, ...; of the second search 1,101, ... and 1,201, ...
+# Offsets from the search's seed: seeds 101, 102, ... and 201, 202, ...; for the second search 1,101, ... and 1,201, ...
 SELECT_OFFSET, TEST_OFFSET = 101, 201
 
 
 @dataclass(frozen=True)
 class Confirmer:
-    """Trains what the two stages need, or takes it from the store of finished runs."""
+    """Runs the two stages; finished runs come from the store."""
 
     work: Workspace
     storage: BaseStorage
@@ -53,13 +53,13 @@ class Confirmer:
     checkpoint_every: float = EVERY_SECONDS
 
     def run(self, study: optuna.Study) -> Confirmation:
-        """Both stages.
+        """Run both stages.
 
         Raises:
-            InputError: no complete trial, or every finalist diverges.
+            InputError: the study has no complete trial, or every finalist diverges.
             Stopped: SIGINT or SIGTERM; finished runs are kept.
         """
-        spec, test = self.work.spec, self._test  # a broken file shows before training
+        spec, test = self.work.spec, self._test  # read first: a broken test file stops confirm before training
         n_trials = search_cost(study).trials
         rivals = Rivals(self.work, study, self.storage, Searches(self.storage, self._select))
         ours, unused = rivals.ours()
@@ -70,7 +70,7 @@ class Confirmer:
         read = log_reading(study, test.pairs.checksum, {one.label: [*digests[one.label], one.n_seeds] for one in compared})
         tested = [self._tested(contender) for contender in compared]
         methods = [method for method, _ in tested]
-        baselines = [self._baseline(name) for name in BASELINES]
+        baselines = [self._baseline(name) for name in UNTUNED]
         by = provenance(self.work.choice.device)
         return Confirmation(
             study=spec.name,
@@ -112,7 +112,7 @@ class Confirmer:
         )
 
     def _select(self, search: Search) -> list[Finalist]:
-        """Stage 1 of a search: the top configs and the published one on train, over fresh seeds, scored on validation."""
+        """Stage 1 of a search: train the top configs and the published one over fresh seeds, and measure on validation."""
         plan, spec = self.work.spec.confirm, search.spec
         trials = finalist_trials(search.study, plan.top, spec)
         if not trials:
@@ -126,7 +126,7 @@ class Confirmer:
         return finalists
 
     def _validated(self, published: Contender) -> Finalist:
-        """A config that no search has chosen, measured as the finalists of the searches are: the winner is chosen there."""
+        """A published config, measured on validation like the finalists, since validation chooses the winner."""
         n_seeds = min(self.work.spec.confirm.select_seeds, published.n_seeds)
         label, config = f"validation, {published.label}", published.config
         return self._on_validation(label, config, self.work.spec.search.seed, n_seeds)
@@ -148,7 +148,7 @@ class Confirmer:
         )
 
     def _trained(self, contender: Contender) -> Iterator[SearchWinner]:
-        """What stage 2 trains: what each search has found, over seeds of its own; a paper's config as if a search had."""
+        """The configs and seeds that stage 2 trains: the winner of each search, or the published config."""
         objective, first = self.work.spec.objective, self.work.spec.search.seed + TEST_OFFSET
         if not contender.found:
             seeds = _seeds(first, contender.n_seeds)
@@ -158,8 +158,11 @@ class Confirmer:
             yield SearchWinner(each.search.number, each.study, winner.trial, winner.config.replace(seed=seeds[0]), seeds)
 
     def _tested(self, contender: Contender) -> tuple[Method, Floats]:
-        """Stage 2: one method on train + validation, over further seeds; each model is read on test once. With it the objective
-        of each user (n_users,), mean over seeds and then over searches, empty when a seed diverged.
+        """Stage 2: train one method on train + validation over further seeds, and measure each model on test once.
+
+        Returns:
+            The method, and its objective by user (n_users,), the mean over seeds and then over searches; empty if a seed
+            diverged.
         """
         label, trained = contender.label, [*self._trained(contender)]
         by_search = [self._tested_runs(label, each, named=len(trained) > 1) for each in trained]
@@ -197,7 +200,7 @@ class Confirmer:
 
     @cached_property
     def _full_runs(self) -> FullRuns:
-        """Finished runs of this study and, where the same config was trained for another one, of that."""
+        """The store of this study's finished runs; it also uses equal runs of other studies."""
         store = RunStore(self.work.folder / RUNS, elsewhere=self.work.output)
         measured = measured_at_full_budget(self.work.spec.objective)
         return FullRuns(store, self.progress, self.stopper, measured, self.checkpoint_every)
@@ -221,17 +224,17 @@ class Confirmer:
 
 
 def compared_by_users(tested: Sequence[tuple[Method, Floats]], objective: str) -> list[Comparison]:
-    """The winner, which comes first, against every other method that trained to the end; nothing when it did not.
+    """The first method against every other one that trained to the end; empty if the first diverged.
 
     Args:
-        tested: each with the objective of each user (n_users,), mean over its seeds and searches.
+        tested: each method with its objective by user (n_users,), the mean over its seeds and searches.
     """
     sound = [Measured(m.label, users, [np.array(runs) for runs in m.values(objective)]) for m, users in tested if not m.failure]
     return [] if tested[0][0].failure else compare(sound[0], sound[1:])
 
 
 def _per_user(runs: Sequence[FinishedRun], objective: str) -> Floats:
-    """The objective of each user (n_users,), mean over runs that have all been measured."""
+    """The objective by user (n_users,), the mean over runs."""
     per_user = [run.per_user[objective].to_numpy(np.float64) for run in runs if run.per_user is not None]
     return np.asarray(np.mean(per_user, axis=0))
 

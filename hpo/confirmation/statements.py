@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from hpo.confirmation.repeats import MOST_REPEATS, Repeats, repeats_by_pair
 from hpo.confirmation.results import PARTS, BestSoFar, Method
 from hpo.confirmation.statistics import ALPHA, MIN_SEARCHES, MIN_TEST_USERS, Comparison, Evidence, Word
 from hpo.confirmation.tuning import Tuning
@@ -16,9 +18,35 @@ from hpo.runs.store import BaselineResult
 from hpo.runtime.text import counted, listed
 
 WINNER = "winner.yaml"
-RIVALS, PAIRS = ("rival", "rivals"), ("comparison", "comparisons")  # what Holm's correction is over
-MORE_SEEDS = "give files of two or more seeds for each, NAME=SEED1.csv,SEED2.csv"
 STILL_PAYS = 1.0  # percent of the best value, in the last third of the trials
+
+
+@dataclass(frozen=True)
+class Command:
+    """What the command that compares calls things.
+
+    Attributes:
+        family: what Holm's correction is over, one and several.
+        one_seed: the remedy where one seed gives no verdict.
+        more: by the unit of what is repeated, how to ask for `{count}` of them.
+    """
+
+    family: tuple[str, str]
+    one_seed: str
+    more: dict[str, str]
+
+
+CONFIRM = Command(
+    ("rival", "rivals"),
+    "confirm with 3 seeds or more (--confirm-seeds 3)",
+    {"seed": "--confirm-seeds {count}", "search": "--searches {count}"},
+)
+COMPARE = Command(
+    ("comparison", "comparisons"),
+    "give files of two or more seeds for each, NAME=SEED1.csv,SEED2.csv; a method without randomness needs one: "
+    "--deterministic NAME",
+    {"seed": "NAME=SEED1.csv,...,SEED{count}.csv", "search": "confirm the study with --searches {count}"},
+)
 
 
 def winner_said(decision: Decision, objective: str) -> str:
@@ -96,7 +124,8 @@ def statements(
         said.append(too_few_users(test_users))
     tuned = {method.label for method in methods if method.is_tuned}
     tuned_first = sorted(comparisons, key=lambda comparison: comparison.rival not in tuned)
-    said += [verdict(comparison, objective) for comparison in tuned_first]
+    repeats = repeats_by_pair(comparisons, {method.label: method.values(objective) for method in sound})
+    said += [verdict(each, objective, repeats.get((each.ours, each.rival))) for each in tuned_first]
     said += _about_searches(sound) if comparisons else []
     return said + [_failed(method) for method in methods if method.failure]
 
@@ -109,6 +138,12 @@ def too_few_users(users: int) -> str:
 def highest_said(label: str, value: float, methods: int, users: int, objective: str) -> str:
     """Which of some methods of other programs has the highest figure."""
     return f"the highest {objective} of {methods} methods on {counted(users, 'user')} is that of {label}, {value:.4f}"
+
+
+def deterministic_said(labels: Sequence[str]) -> str:
+    """What a verdict on methods without seeds takes for granted."""
+    have, runs = ("have", "runs of them") if len(labels) > 1 else ("has", "runs of it")
+    return f"{listed(labels)} {have} no seed, as --deterministic says: other {runs} would give the same figures"
 
 
 def _failed(method: Method) -> str:
@@ -146,19 +181,16 @@ def _highest(best: Method, baselines: Sequence[BaselineResult], objective: str) 
     )
 
 
-def verdict(
-    comparison: Comparison, objective: str, remedy: str = "confirm with more seeds", family: tuple[str, str] = RIVALS
-) -> str:
+def verdict(comparison: Comparison, objective: str, repeats: Repeats | None = None, command: Command = CONFIRM) -> str:
     """The verdict on one rival.
 
     Args:
-        remedy: where one seed gives no verdict.
-        family: what Holm's correction is over, one and several.
+        repeats: how many seeds it rests on, and how many would do; None where that is not known.
     """
     ours, rival, word = comparison.ours, comparison.rival, comparison.word
     found = f"{objective} {shown(comparison, comparison.difference)}"
     if comparison.both is None:
-        why = f"one seed does not show how much training runs vary; {remedy}"
+        why = f"one seed does not show how much training runs vary; {command.one_seed}"
         if any(1 < searches < MIN_SEARCHES for searches in comparison.searches):
             why = f"two searches do not show how much searches vary; confirm with {MIN_SEARCHES} or more, or with one"
         span = interval(comparison, comparison.users)
@@ -168,9 +200,19 @@ def verdict(
         start = f"{ours} and {rival} are {word}"
         detectable = shown(comparison, comparison.detectable or 0.0, "")
         limit = f"{_undecided_since(comparison)}; minimum detectable effect about {detectable} (80 % power)"
-    over = f" after Holm for {counted(comparison.family, *family)}" if comparison.family > 1 else ""
+        limit += "" if repeats is None else f"; {too_few(repeats, command)}"
+    over = f" after Holm for {counted(comparison.family, *command.family)}" if comparison.family > 1 else ""
     span = interval(comparison, comparison.both)
     return f"{start}: {found} (95 % interval of this pair {span}; p {_p(comparison.p)}{over}){limit}"
+
+
+def too_few(repeats: Repeats, command: Command = CONFIRM) -> str:
+    """That seeds were too few for a verdict, and how many would do."""
+    if repeats.enough is None:
+        return f"even {MOST_REPEATS} {repeats.units} of each method would not settle a difference as small as this one"
+    more = command.more[repeats.unit].format(count=repeats.enough)
+    are = "is" if repeats.counts == (1, 1) else "are"
+    return f"{repeats.said()} {are} too few: a difference as large as this one needs about {repeats.enough} of each ({more})"
 
 
 def _undecided_since(comparison: Comparison) -> str:

@@ -1,6 +1,6 @@
-"""What the search of each tuned method brought, on the split that it chose by and on the other, and how far more trials paid.
+"""The gain of each tuned method's search, on validation and on test.
 
-A search may overtune: what it chooses is better on validation than what one has without it, and worse on test (Schneider,
+A search may overtune: its config is better on validation than the config without a search, and worse on test (Schneider,
 Bischl and Feurer, AutoML 2025, arXiv 2506.19540).
 """
 
@@ -22,18 +22,18 @@ from trainers.validation import SETTINGS
 
 @dataclass(frozen=True, config=SETTINGS)
 class Tuning:
-    """What the search of a tuned method brought over what one has without it.
+    """The gain of a tuned method over the config without a search.
 
     Attributes:
-        label: of the method.
-        over: what it is compared with: the published config, or the first that the search has tried where no paper has one;
-            empty where that has no figures.
-        is_same: whether that is what the search chose, of several each.
-        validation_percent, test_percent: the gain of the objective at full epochs, of several searches that of their means;
-            None where it was not measured.
-        test_error_percent: the half-width of the 95 % interval of the gain on test over runs, or over searches where the method
-            has several (Welch); None where one of the two has a single run.
-        searches: how its best value rose, for each search that was made.
+        label: the label of the method.
+        over: the label of that config: the published one, or the first complete trial if no paper has one; empty if it has no
+            figures.
+        is_same: whether every search chose that config.
+        validation_percent, test_percent: the gain of the objective at full epochs, in percent; None if not measured. With
+            several searches it is the gain of their mean.
+        test_error_percent: the half-width of the 95 % interval of the gain on test (Welch), over runs, or over searches if the
+            method has several; None if one side has a single run.
+        searches: for each search the best value after each trial.
     """
 
     label: str
@@ -46,7 +46,7 @@ class Tuning:
 
     @property
     def is_overtuned(self) -> bool:
-        """Whether a gain on validation is a loss on test, and a larger one than the luck of runs explains."""
+        """Whether a gain on validation is a loss on test that exceeds its 95 % interval."""
         if self.validation_percent is None or self.test_percent is None or self.test_error_percent is None:
             return False
         return self.validation_percent > 0.0 > self.test_percent + self.test_error_percent
@@ -58,11 +58,13 @@ def tunings(
     validated: Mapping[str, Sequence[Finalist]],
     objective: str,
 ) -> list[Tuning]:
-    """What each search brought. A published config has figures on both splits, the first trial of a search on validation only:
-    the test split is not read for what nobody compares.
+    """The gain of each tuned method.
+
+    A published config has figures on both splits. The first trial of a search has figures on validation only: the test split
+    is read for compared methods alone.
 
     Args:
-        compared: each with the method of the same position.
+        compared: the contenders, in the order of `methods`.
         validated: see `hpo.confirmation.outcome.Confirmation`.
     """
     published = {m.config.loss.name: m for one, m in zip(compared, methods, strict=True) if not one.is_tuned}
@@ -92,12 +94,12 @@ def _tuning(
 
 
 def _finalist(found: Found, first: First | None) -> Finalist | None:
-    """What a search is compared with, among its finalists."""
+    """The finalist that the gain of a search is measured against."""
     return next((one for one in found.finalists if first and one.trial == first.trial), None)
 
 
 def _gain_of_means(ours: Sequence[Finalist | None], others: Sequence[Finalist | None], objective: str) -> float | None:
-    """Of what searches have chosen, one of each, over what they are compared with."""
+    """The gain of the mean of `ours` over the mean of `others` on validation, in percent; None if one has no figures."""
     sound = [[one.mean(objective) for one in each if one and not one.failure] for each in (ours, others)]
     return percent(*map(fmean, sound)) if all(len(each) == len(ours) for each in sound) else None
 
@@ -109,7 +111,7 @@ def _gain(ours: Method, other: Method | None, objective: str) -> float | None:
 
 
 def _error(ours: Method, other: Method | None, objective: str) -> float | None:
-    """How far the gain on test may be off, in percent of the other's mean: the half-width of Welch's 95 % interval."""
+    """The half-width of Welch's 95 % interval of the gain on test, in percent of the other's mean."""
     if other is None or ours.failure or other.failure or not other.mean(objective):
         return None
     first, second = (repeats_of([np.array(runs) for runs in method.values(objective)]) for method in (ours, other))

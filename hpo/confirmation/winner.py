@@ -1,4 +1,4 @@
-"""Who wins: the method of the highest mean on validation, which every method is measured on. The test split does not choose."""
+"""Choice of the winner: the method with the highest mean on validation. The test split does not choose."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hpo.runs.store import BaselineResult
 
 @dataclass(frozen=True)
 class Decision:
-    """Who wins, and why.
+    """The winner, and the figures that decide.
 
     Attributes:
-        best: the method of the highest mean on validation; None where none has trained to the end on both splits.
-        finalist: it on validation; None where `best` is.
-        compared: how many methods it was chosen from.
-        test: the mean of its config on the test split; of a method of several searches, of that which validation puts first.
-        ahead: baselines whose figure there is higher: there is no winner then.
+        best: the method with the highest mean on validation; None if no method trained to the end on both splits.
+        finalist: the figures of `best` on validation; None if `best` is None.
+        compared: the number of methods that `best` was chosen from.
+        test: the mean of that config on the test split; with several searches, the config of the best one on validation.
+        ahead: baselines with a higher figure on test; if there are any, there is no winner.
     """
 
     best: Method | None = None
@@ -30,13 +30,13 @@ class Decision:
 
     @property
     def search(self) -> SearchWinner | None:
-        """Which search of the best method has found it; None where that has one, or none."""
+        """The search of the best method that found the config; None if the method has fewer than two searches."""
         several = self.best and self.finalist and len(self.best.searches) > 1
         return self.best.found_by(self.finalist.search) if several and self.best and self.finalist else None
 
     @property
     def winner(self) -> Method | None:
-        """The best method, unless a baseline is ahead of it."""
+        """The best method; None if a baseline is ahead of it."""
         return None if self.ahead else self.best
 
 
@@ -46,13 +46,13 @@ def decide(
     baselines: Sequence[BaselineResult],
     objective: str,
 ) -> Decision:
-    """Choose among methods that have trained to the end on both splits; the first of those that are equal.
+    """Choose among methods that trained to the end on both splits. Of equal methods the first wins.
 
     Args:
-        validated: of each method what it was on validation, see `hpo.confirmation.outcome.Confirmation`.
+        validated: the finalists of each method by its label, see `hpo.confirmation.outcome.Confirmation`.
 
     Raises:
-        KeyError: of one method it is not said.
+        KeyError: `validated` lacks a method.
     """
     chosen = {method.label: chosen_of(validated[method.label], objective) for method in methods if not method.failure}
     sound = {label: finalist for label, finalist in chosen.items() if finalist is not None}

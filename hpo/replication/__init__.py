@@ -1,1 +1,1 @@
-"""Tables of papers, and their rows beside ours."""
+"""Tables of papers, and runs that replicate their rows."""

@@ -1,4 +1,4 @@
-"""A paper's row beside the run that replicates it."""
+"""The rows of a paper's table and the runs that replicate them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from trainers.yaml_files import read_yaml
 
 
 class ReplicatedRow(BaseModel):
-    """A paper's figures beside ours.
+    """A paper's figures and ours.
 
     Attributes:
-        measured: on the test split; empty where the run diverged, which `failure` says.
-        stopped_by: how the run ended early.
-        trained_by: revision of the program.
+        measured: our figures on the test split; empty if the run diverged.
+        failure: why the run diverged; None if it did not.
+        stopped_by: the rule of early stopping; None without.
+        trained_by: the revision of the program that trained it.
     """
 
     model_config = SETTINGS | {"frozen": True}
@@ -41,12 +42,12 @@ class ReplicatedRow(BaseModel):
 
     @property
     def identity(self) -> tuple[str, TrainConfig, Plateau | None]:
-        """What was trained, on what; a newer row of the same takes its place."""
+        """Dataset, config and early stopping. A newer row with the same identity replaces an older one."""
         return self.dataset, self.config, self.stopped_by
 
 
 class ReplicatedTable(Stored):
-    """The file of a table of hpo.replicate."""
+    """The file that hpo.replicate writes for a table."""
 
     FORMAT: ClassVar[int] = 1
     runs: list[ReplicatedRow]
@@ -54,12 +55,12 @@ class ReplicatedTable(Stored):
 
     @classmethod
     def read(cls, path: Path) -> ReplicatedTable:
-        """A table that was written before.
+        """Read the file.
 
         Raises:
             InputError: it is damaged or has another format.
         """
-        return cls.from_dict(read_yaml(path), str(path), "delete it, finished runs are kept beside it")
+        return cls.from_dict(read_yaml(path), str(path), "delete it; finished runs are kept in other files")
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,12 @@ class Outcome:
     run: FinishedRun
 
     def measured(self) -> dict[str, float]:
-        """The run's figures by metric, empty where it diverged."""
+        """The run's figures by metric; empty if it diverged."""
         return self.run.metrics | ({MEAN_POPULARITY: self.run.beyond.mean_popularity} if self.run.beyond else {})
 
     def cells(self, paper_table: PaperTable) -> list[str]:
-        """Measured beside the paper's with the relative difference, where the run has the paper's negatives and epochs."""
+        """Cells of a table row: our figures and, if the run has the paper's negatives and epochs, the paper's figures and the
+        relative difference."""
         config, measured = self.run.config, self.measured()
         as_in_paper = config.epochs == paper_table.epochs and paper_table.count in (
             None,
@@ -91,7 +93,7 @@ class Outcome:
         return cells
 
     def to_row(self) -> ReplicatedRow:
-        """What is written."""
+        """The row for the file."""
         return ReplicatedRow(
             name=self.row.name,
             dataset=self.row.dataset,

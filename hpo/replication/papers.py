@@ -1,4 +1,4 @@
-"""Tables of papers: configs to train, and the figures that the paper has for them. To add one: rows, a line in `TABLES`."""
+"""Tables of papers: configs to train and the paper's figures. To add a table, add its rows and a line in `TABLES`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from trainers.early_stopping import Plateau
 from trainers.losses import CML, Loss
 from trainers.published import PUBLISHED, published_loss
 
-MEAN_POPULARITY = "mean popularity"  # of what is recommended, see `trainers.metrics.beyond_accuracy.summarise`
+MEAN_POPULARITY = "mean popularity"  # of recommended items, see `trainers.metrics.beyond_accuracy.summarise`
 
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A row of a paper's table: what was trained on what, and what it gave on the test split.
+    """A row of a paper's table.
 
     Attributes:
-        name: what the paper calls it.
-        fields: of the TrainConfig, without epochs and seed.
-        paper: its figures by metric; a table need not have them all.
-        plateau: when it stopped before its last epoch, by what it was measured on.
+        name: the name in the paper.
+        fields: the fields of the TrainConfig, without epochs and seed.
+        paper: the paper's figures on the test split by metric; some may be missing.
+        plateau: the rule of early stopping; None without.
     """
 
     name: str
@@ -31,7 +31,7 @@ class PaperRow:
     plateau: Plateau | None = None
 
     def config(self, epochs: int, seed: int, count: int | None) -> TrainConfig:
-        """What is trained, with another number of negatives where one is given."""
+        """The config to train. `count` replaces the number of negatives, unless it is None."""
         fields = self.fields | ({"negatives": {"name": "uniform", "count": count}} if count else {})
         return TrainConfig.from_dict({**fields, "epochs": epochs, "seed": seed})
 
@@ -42,8 +42,9 @@ class PaperTable:
 
     Attributes:
         metrics: its columns.
-        epochs, count: how long its rows are trained, and on how many uniform negatives; None where they have their own.
-        note: what the reader must know to compare.
+        epochs: epochs of its rows.
+        count: number of uniform negatives of its rows; None if the rows have their own negatives.
+        note: differences that matter for a comparison.
     """
 
     rows: tuple[PaperRow, ...]
@@ -53,7 +54,7 @@ class PaperTable:
     note: str
 
 
-# SimpleX's MF, in whose code the MML paper trains MML and CCL, and the BSL authors' drop 10 % of the user vector's units.
+# The MF of SimpleX's code, in which the MML paper trains MML and CCL, and the BSL authors' MF drop 10 % of the user vector.
 SIMPLEX: dict[str, Any] = {"learning_rate": 1.0e-4, "encoder": {"name": "mf", "dim": 64, "dropout": 0.1}}
 BATCH = {"yelp2018": 512, "gowalla": 256}
 
@@ -69,7 +70,7 @@ def _mml_paper(loss: str, dataset: str, recall: float, ndcg: float | None = None
     return PaperRow(loss, dataset, fields, {"recall@20": recall} | ({} if ndcg is None else {"ndcg@20": ndcg}))
 
 
-# Ozsoy, arXiv 2405.04614, MF without early stop, 100 negatives, 100 epochs.
+# Ozsoy, arXiv 2405.04614, MF without early stopping, 100 negatives, 100 epochs.
 MML_MF = (
     _mml_paper("mml", "yelp2018", 0.0702, 0.0580),
     _mml_paper("ccl", "yelp2018", 0.0673, 0.0551),
@@ -78,7 +79,7 @@ MML_MF = (
     _mml_paper("ccl", "gowalla", 0.1783, 0.1426),
     _mml_paper("bsl", "gowalla", 0.1804, 0.1521, batch_size=1024),
 )
-# The same paper's comparison of losses, which gives the recall of the classic ones: as SimpleX's code has them, on cosines.
+# The same paper's comparison of losses gives the recall of the classic losses, computed on cosines as in SimpleX's code.
 MML_LOSSES = (
     _mml_paper("bpr", "yelp2018", 0.0272),
     _mml_paper("hinge", "yelp2018", 0.0340),
@@ -92,15 +93,15 @@ MML_LOSSES = (
 )
 
 
-# Its table of encoders: MF and SimpleX trained to the end, and MF with early stop, presumably without the cuts of the rate
-# that SimpleX's authors have with it (the paper says so of the other rows). SimpleX on Gowalla as they have it (RecZoo): g .8,
-# user attention, whole histories (the longest are 811), a history table of its own, a loss of its own. On Yelp2018 their g is
-# 1, so that SimpleX is MF. Their monitor is recall, but for SimpleX on Gowalla NDCG.
+# The paper's table of encoders: MF and SimpleX trained to the end, and MF with early stopping, presumably without SimpleX's
+# cuts of the learning rate (the paper says so for the other rows). SimpleX on Gowalla has the settings of its authors (RecZoo):
+# g 0.8, user attention, whole histories (the longest have 811 items), its own history table, its own loss. On Yelp2018 their g
+# is 1, so SimpleX is MF. They monitor recall, except for SimpleX on Gowalla, where they monitor NDCG.
 TOWERS: dict[str, dict[str, Any]] = {
     "yelp2018": {"g": 1.0},
     "gowalla": {"g": 0.8, "aggregation": "user_attention", "max_history": 1000, "history_table": "own"},
 }
-MONITORS = {("simplex", "gowalla"): "ndcg@20"}  # of encoder and dataset, where it is not recall
+MONITORS = {("simplex", "gowalla"): "ndcg@20"}  # by encoder and dataset, if not recall
 
 
 def _simplex_paper(name: str, dataset: str, recall: float, ndcg: float) -> PaperRow:
@@ -119,7 +120,7 @@ def _stopped(row: PaperRow, figures: dict[str, float]) -> PaperRow:
 
 
 def _cut(row: PaperRow) -> PaperRow:
-    """With SimpleX's own schedule, which the MML paper has no figures for."""
+    """The row with SimpleX's own schedule, for which the MML paper has no figures."""
     return replace(row, name=f"{row.name}-plateau", paper={}, plateau=_plateau(row, 0.1))
 
 
@@ -141,10 +142,10 @@ MML_ENCODERS = (
     *(_stopped(row, _MF_STOPPED[row.name, row.dataset]) for row in _MF),
     *(_cut(row) for row in _MF),
     *_SIMPLEX,
-    *(_stopped(row, {}) for row in _SIMPLEX),  # the paper says when they ended, not where
+    *(_stopped(row, {}) for row in _SIMPLEX),  # the paper gives their last epochs, but no figures
 )
-# SSM on LightGCN (Wu et al., arXiv 2201.02327, its program): cosines train, inner products rank, in-batch negatives.
-# Its embeddings are drawn from a uniform law of about this standard deviation; it stops by recall on the test split.
+# SSM on LightGCN (Wu et al., arXiv 2201.02327, and its program): cosines for training, inner products for ranking, in-batch
+# negatives. Its embeddings start from a uniform distribution of about this standard deviation. It stops by recall on test.
 SSM_LIGHTGCN = tuple(
     PaperRow(
         "ssm-lightgcn",
@@ -175,9 +176,9 @@ def _two_stage_paper(name: str, ndcg: float, popularity: float, **fields: Any) -
     )
 
 
-# Tran et al., SIGIR 2019, arXiv 1909.10912, and its authors' program: CML without the rank's weight, one negative per positive,
-# a batch 16 times as large for uniform negatives; vectors of length 1 for 2-stage alone. Its popularity is another: the mean
-# over users of the median of 50 items.
+# Tran et al., SIGIR 2019, arXiv 1909.10912, and its program: CML without rank weights, one negative per positive, a batch 16
+# times as large for uniform negatives; vectors of length 1 for 2-stage only. Its popularity is the mean over users of the
+# median of 50 items.
 CANDIDATES = 627  # of 40,981 items, in proportion to the paper's 2,000 of 130,791
 TWO_STAGE = (
     _two_stage_paper("uniform", 0.0678, 358.5, score="euclidean", negatives={"name": "unseen", "count": 1}, batch_size=4096),
@@ -190,15 +191,17 @@ TWO_STAGE = (
 )
 
 CHOSEN_ON_TEST = (
-    "the paper chose these settings on the test split; its rows are single runs, and probably their best epochs on the test "
-    "split, where these are last epochs"
+    "the paper chose these settings on the test split; its rows are single runs and probably the best epochs on the test "
+    "split, while ours are last epochs"
 )
-RECZOO = "; its program also clips the gradient's norm at 10 and has an l2 of 1e-9 (Yelp2018) or 1e-8 (Gowalla): not here"
-MF_THERE = "; on Yelp2018 SimpleX has g 1, as its authors have it, and is MF: the same numbers"
-STOPPED = "; rows that stop early or on a plateau were stopped by the test split, a leak: they say what the paper saw, not more"
+RECZOO = "; its program also clips the gradient norm at 10 and has l2 1e-9 (Yelp2018) or 1e-8 (Gowalla), ours does not"
+MF_THERE = "; on Yelp2018 SimpleX has g 1, the value of its authors, which makes it MF: the same numbers"
+STOPPED = (
+    "; rows with early stopping or a plateau used the test split for that, a leak: they reproduce the paper and are no estimate"
+)
 SECOND_HAND = (
     "; these figures are second-hand, not read in the paper; its program trains up to 1,000 epochs, stops by recall on the "
-    "test split, and adds l2 to the rows of the batch only"
+    "test split, and applies l2 to the rows of the batch only"
 )
 TABLES = {
     "mml_encoders": PaperTable(MML_ENCODERS, ("recall@20", "ndcg@20"), 100, 100, CHOSEN_ON_TEST + RECZOO + MF_THERE + STOPPED),
@@ -210,8 +213,8 @@ TABLES = {
         ("ndcg@50", MEAN_POPULARITY),
         50,
         None,
-        "the paper's figures are of other data (Echonest); an epoch of its program is 2,000 batches or a multiple, whatever "
-        "their size, so that its uniform row has ten times the steps of this one; its popular negatives are not the user's "
-        "own; its popularity is a median of 50 items: compare the order of the rows",
+        "the paper's figures are for other data (Echonest); an epoch of its program has 2,000 batches or a multiple, of any "
+        "size, so its uniform row has ten times as many steps as ours; its popular negatives exclude the user's own items; its "
+        "popularity is a median of 50 items: compare the order of the rows only",
     ),
 }

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import optuna
@@ -14,9 +13,11 @@ import scipy  # its stats are imported where they are first used
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.confirmation.contenders import published_title
 from hpo.confirmation.results import Finalist
 from hpo.reporting.overview import Overview
 from hpo.reporting.search_progress import best_so_far_figure
+from hpo.reporting.settings_figure import COLOURS, settings_figure, settings_of
 from hpo.study.attributes import FINISHED
 from hpo.study.stored import on_some_users
 from trainers.losses import CCL, MML, Loss
@@ -24,31 +25,46 @@ from trainers.losses import CCL, MML, Loss
 SHAPE, CURVES = "shape", "confirm-curves"  # these also go to the dashboard
 MIN_COMPLETE = 4  # trials, before importances are drawn
 MIN_POINTS = 3  # of a line whose trend is told
+BARS, LEGEND_LINE = 320, 20  # pixels
 MARGIN = {"l": 55, "r": 20, "t": 30, "b": 50}  # pixels
-LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.08, "x": 0.0}  # above the figure: beside it phones have no room
-COLOURS = {"complete": "#1f77b4", "pruned": "#c7c7c7"}
+HEIGHT, LEGEND_GAP = 360, 30  # pixels of a figure, and between its top and the legend
+LEGEND = {"orientation": "h", "yanchor": "bottom", "x": 0.0}  # above the figure: beside it phones have no room
+# The page behind a figure shows through, and its style colours text and grid: they follow the light and the dark scheme.
+THEME = {
+    "template": "plotly_white",
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "colorway": ["#2f7fc1", "#e0762b", "#3a9d5d", "#c2486a", "#8a6fd1", "#8c8c8c", "#b59a1f", "#3aa6a6"],
+}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with what it shows, in a sentence."""
+    """A figure with what it shows, in a sentence.
+
+    Attributes:
+        of_search: whether it is about the search, which a report tells last.
+    """
 
     title: str
     caption: str
     figure: go.Figure
+    of_search: bool = False
 
 
 def pictures(overview: Overview) -> dict[str, Picture]:
     """All pictures that can be drawn of a study, in the order in which a report shows them."""
     drawn = {
-        **_shape(overview),
         **_confirm_curves(overview),
+        **_shape(overview),
         **_loss_and_objective(overview),
         **_popularity(overview),
         **_search(overview),
     }
     for picture in drawn.values():
-        picture.figure.update_layout(margin=MARGIN, legend=LEGEND, template="plotly_white", title=None)
+        height = picture.figure.layout.height or HEIGHT
+        picture.figure.update_layout(margin=MARGIN, title=None, height=height, **THEME)
+        picture.figure.update_layout(legend=LEGEND | {"y": 1 + LEGEND_GAP / height})
     return drawn
 
 
@@ -80,14 +96,14 @@ def _shape(overview: Overview) -> dict[str, Picture]:
         others = [each for each in overview.confirmed.methods[0].searches if each.number != winning]
         configs |= {f"search {each.number}": each.config for each in others}
     if overview.published:
-        configs[overview.published[1]] = overview.published[0]
+        configs[published_title(overview.spec, overview.published[1])] = overview.published[0]
     hinge_losses = {name: config.loss for name, config in configs.items() if hinges(config.loss) is not None}
     if not hinge_losses:
         return {}
     figure = go.Figure().set_subplots(rows=1, cols=2, subplot_titles=["cost", "gradient"])
     scores = np.linspace(0.0, 1.0, 401)
     for name, loss in hinge_losses.items():
-        colour = "#d62728" if name == ours else "#e7969c" if name.startswith("search ") else "#7f7f7f"
+        colour = "#2f7fc1" if name == ours else "#8fb8dc" if name.startswith("search ") else "#e0762b"
         for column, values in enumerate(hinge_cost(loss, scores), start=1):
             line = {"color": colour, "dash": "solid" if name == ours else "dash"}
             shown = {"name": name, "legendgroup": name, "showlegend": column == 1}
@@ -115,7 +131,15 @@ def _finalists(overview: Overview) -> list[tuple[str, Finalist]]:
     """What entered confirm, by name."""
     found = overview.confirmed.finalists if overview.confirmed else []
     several = len({finalist.search for finalist in found}) > 1
-    return [(f"search {one.search}, trial {one.trial}" if several else f"trial {one.trial}", one) for one in found]
+    published, chosen = overview.published, overview.confirmed.chosen if overview.confirmed else None
+
+    def name(one: Finalist) -> str:
+        what = f"search {one.search}, trial {one.trial}" if several else f"trial {one.trial}"
+        if published and one.config.loss == published[0].loss:
+            return f"{what}: {published_title(overview.spec, published[1])}"
+        return f"{what} (chosen)" if one == chosen else what
+
+    return [(name(one), one) for one in found]
 
 
 def _mean_by_epoch(by_seed: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
@@ -160,8 +184,8 @@ def _popularity(overview: Overview) -> dict[str, Picture]:
         figure.add_bar(x=labels, y=[group.recall for group in beyond.groups], name=label)
     if not figure.data:
         return {}
-    recall = f"recall@{overview.k}"
-    figure.update_layout(barmode="group", xaxis_title="items by popularity", yaxis_title=f"contribution to {recall}")
+    recall, height = f"recall@{overview.k}", BARS + LEGEND_LINE * len(figure.data)  # a phone has a line for each method
+    figure.update_layout(barmode="group", xaxis_title="items by popularity", yaxis_title=f"part of {recall}", height=height)
     caption = (
         f"{recall.capitalize()} split by the popularity of the items found; the groups hold equal shares of the training "
         "interactions, and a method's bars add up to its recall."
@@ -170,7 +194,7 @@ def _popularity(overview: Overview) -> dict[str, Picture]:
 
 
 def _group_label(number: int, count: int) -> str:
-    extremes = {0: "least popular", count - 1: "most popular"}
+    extremes = {0: "least<br>popular", count - 1: "most<br>popular"}
     return extremes.get(number, f"group {number + 1}")
 
 
@@ -190,24 +214,34 @@ def _search(overview: Overview) -> dict[str, Picture]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         history = optuna.visualization.plot_optimization_history(study, target_name=f"validation {overview.spec.objective}")
-        drawn["history"] = Picture("Search history", "Each complete trial's value, and the best so far.", history)
+        history.update_layout(xaxis_title="trial")
+        history.update_traces(name="best so far", selector={"name": "Best Value"})
+        drawn["history"] = Picture(
+            "Search history", "Each complete trial's value, and the best so far.", history, of_search=True
+        )
         rises = best_so_far_figure(overview.searches(), overview.spec.objective)
         caption = "The best value by finished trials, pruned ones included: a line that is flat at its end asks for no more."
-        drawn["best-so-far"] = Picture("Would more trials pay?", caption, rises)
+        drawn["best-so-far"] = Picture("Would more trials pay?", caption, rises, of_search=True)
         curves = _trial_curves(study.get_trials(deepcopy=False, states=FINISHED), overview.spec.objective)
         before = f" Before their last epoch trials are measured {some}." if some else ""
         caption = f"Pruned trials end early and are grey.{before}"
-        drawn["curves"] = Picture("Learning curves of all trials", caption, curves)
+        drawn["curves"] = Picture("Learning curves of all trials", caption, curves, of_search=True)
         if len(complete) >= MIN_COMPLETE and len({trial.value for trial in complete}) > 1:  # equal ones say nothing
             importances = optuna.visualization.plot_param_importances(study)
-            caption = "How much each searched parameter decides whether a trial is good (PED-ANOVA); rough below 50 trials."
-            drawn["importances"] = Picture("What mattered", caption, importances)
-    effects = _effects(study.get_trials(deepcopy=False, states=FINISHED), overview)
+            importances.update_layout(xaxis_title="importance", yaxis_title=None)
+            caption = (
+                "How much each parameter, as the sampler draws it, decides whether a trial is good (PED-ANOVA); rough below 50 "
+                "trials."
+            )
+            drawn["importances"] = Picture("What mattered", caption, importances, of_search=True)
+    settings = settings_of(study.get_trials(deepcopy=False, states=FINISHED), overview.spec.space, _loss_fields(overview))
     caption = (
-        "Each finished trial at the effective value of each margin, weight and other searched setting; pruned ones in grey"
+        "Each finished trial by its margins, weights and other searched settings; pruned ones in grey"
         + (f", measured {some}." if some else ".")
+        + " Dotted lines: the ends of the searched range."
     )
-    return drawn | {"effects": Picture("What each setting did", caption, effects)}
+    effects = settings_figure(settings, overview.spec.objective)
+    return drawn | {"effects": Picture("What each setting did", caption, effects, of_search=True)}
 
 
 def _trial_curves(trials: list[FrozenTrial], objective: str) -> go.Figure:
@@ -224,51 +258,13 @@ def _trial_curves(trials: list[FrozenTrial], objective: str) -> go.Figure:
             x=[step for step, _, _ in points],
             y=[value for _, value, _ in points],
             text=[name for _, _, name in points],
-            mode="lines",
+            mode="lines+markers",  # a trial that was pruned at the first look is a point
+            marker={"size": 3},
             line={"color": COLOURS[state.name.lower()], "width": 1},
             name=state.name.lower(),
         )
     return figure.update_layout(xaxis_title="epoch", yaxis_title=f"validation {objective}")
 
 
-def _effects(trials: list[FrozenTrial], overview: Overview) -> go.Figure:
-    """A panel per effective number: margins and weights rather than the ratios that were searched."""
-    kept = {"margins", "weights", *overview.spec.space.boxes(), *_loss_fields(overview)}
-    points = [(trial, dict(_numbers(trial.user_attrs, kept))) for trial in trials]
-    names = list(dict.fromkeys(name for _, numbers in points for name in numbers))
-    columns = 3
-    titles = [name.replace("_", "<br>") for name in names]  # side by side on a phone, too
-    rows = -(-len(names) // columns) or 1
-    figure = go.Figure().set_subplots(rows=rows, cols=columns, subplot_titles=titles, shared_yaxes=True)
-    figure.update_xaxes(nticks=3, tickangle=0)
-    for index, name in enumerate(names):
-        for state, colour in COLOURS.items():
-            shown = [(n[name], trial) for trial, n in points if name in n and trial.state.name.lower() == state]
-            figure.add_scatter(
-                x=[value for value, _ in shown],
-                y=[trial.value for _, trial in shown],
-                text=[f"trial {trial.number}" for _, trial in shown],
-                mode="markers",
-                marker={"color": colour, "size": 5},
-                name=state,
-                legendgroup=state,
-                showlegend=index == 0,
-                row=index // columns + 1,
-                col=index % columns + 1,
-            )
-    return figure.update_layout(height=220 * rows)
-
-
 def _loss_fields(overview: Overview) -> set[str]:
     return set(overview.config.to_dict()["loss"]) - {"name"} if overview.config else set()
-
-
-def _numbers(attributes: Mapping[str, Any], kept: set[str]) -> Iterator[tuple[str, float]]:
-    """Numbers by name; those of lists as `margin 1`, `margin 2`, ..."""
-    for name, value in attributes.items():
-        if name not in kept:
-            continue
-        if isinstance(value, list):
-            yield from ((f"{name.removesuffix('s')} {k}", float(part)) for k, part in enumerate(value, start=1))
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            yield name, float(value)

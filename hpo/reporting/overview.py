@@ -22,6 +22,7 @@ from hpo.confirmation.statements import WINNER, late_said
 from hpo.confirmation.statistics import Comparison, Word
 from hpo.confirmation.wording import sentences
 from hpo.reporting.export import BEST
+from hpo.reporting.forest import Forest, forests
 from hpo.reporting.protocol import protocol
 from hpo.runs.store import Beyond
 from hpo.runtime.text import duration, finished_of
@@ -96,6 +97,25 @@ class Overview:
         """The published config of the study's loss and what to call it, None where no paper gives one."""
         return self.spec.published(self.spec.search.epochs, self.spec.search.seed)
 
+    def headlines(self) -> list[str]:
+        """The result in plain words, the most important comparison first; before confirm how far the study is."""
+        if self.confirmed:
+            return self.confirmed.headlines()
+        finished = finished_of(self.cost.trials, self.spec.search.trials, "trials")
+        return [f"No verdict yet: {finished}, and the study has not been confirmed"]
+
+    def forests(self) -> list[Forest]:
+        """The comparisons as pictures; empty before confirm."""
+        found = self.confirmed
+        return forests(found.comparisons, found.methods, found.objective) if found else []
+
+    def subtitle(self) -> str:
+        """What the figures are of."""
+        if not self.confirmed:
+            return f"{self.spec.name}: {self.spec.objective} on validation data of {self.spec.data_name}"
+        users = f"{self.confirmed.data.users_with_test:,} users"
+        return f"{self.spec.name}: {self.spec.objective} on the test split of {self.spec.data_name}, {users}"
+
     def verdict(self) -> list[str]:
         """What can be said, most important first: a sentence per rival, or why there is none yet."""
         if self.confirmed:
@@ -103,7 +123,7 @@ class Overview:
             since = self.cost.trials - n_then
             later = f"This was confirmed after {n_then} trials; {since} more have finished since then: confirm again."
             return [*self.confirmed.statements(), *([later] if since > 0 else [])]
-        return ["No verdict yet: the study has not been confirmed. What follows was measured on validation data."]
+        return ["hpo.confirm gives the verdict. What follows was measured on validation data."]
 
     def caveats(self) -> list[str]:
         """The caveats of the verdict, before it those of the search."""
@@ -242,10 +262,13 @@ class Overview:
 
     def note(self) -> str:
         """The short form in Markdown: the dashboard's note, and the head of report.md."""
-        lines = [f"# {plain(self.spec.name)}", "", *(f"- {plain(sentence)}" for sentence in self.verdict()), ""]
-        lines += [plain(self.progress()), plain(self.best_trial()), ""]
+        first, *others = self.headlines()
+        lines = [f"# {plain(self.spec.name)}", "", f"**{plain(first)}**", ""]
+        lines += [*(f"- {plain(sentence)}" for sentence in others), ""] if others else []
         if self.methods():
             lines += [*markdown_table(self.method_columns, self.methods()), ""]
+        lines += [*(f"- {plain(sentence)}" for sentence in self.verdict()), ""]
+        lines += [plain(self.progress()), plain(self.best_trial()), ""]
         if self.brought():
             lines += [f"## {BROUGHT_TITLE}", "", *(f"- {plain(sentence)}" for sentence in self.brought()), ""]
         if self.caveats():

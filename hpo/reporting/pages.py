@@ -12,7 +12,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from hpo.reporting.figures import Picture
+from hpo.reporting.figures import HEIGHT, Picture
+from hpo.reporting.forest import KEY
 from hpo.reporting.overview import (
     BROUGHT_TITLE,
     CAVEATS_TITLE,
@@ -75,6 +76,7 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
         TEMPLATE,
         drawn,
         name=overview.spec.name,
+        key=KEY,
         overview=overview,
         searches_columns=SEARCHES_COLUMNS,
         gradient_columns=GRADIENT_COLUMNS,
@@ -86,7 +88,12 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
 def rendered(template: str, drawn: Mapping[str, Picture], **content: object) -> str:
     """A page of a template in templates/, with pictures and its origin."""
     figures = [
-        {"title": picture.title, "caption": picture.caption, "drawing": _drawing(key, picture, first=number == 0)}
+        {
+            "title": picture.title,
+            "caption": picture.caption,
+            "drawing": _drawing(key, picture, first=number == 0),
+            "of_search": picture.of_search,
+        }
         for number, (key, picture) in enumerate(drawn.items())
     ]
     policy = _policy(str(figure["drawing"]) for figure in figures)
@@ -123,6 +130,6 @@ def _drawing(key: str, picture: Picture, first: bool) -> Markup:
             include_plotlyjs=first,
             div_id=f"figure-{key}",
             config={"responsive": True, "displayModeBar": False},
-            default_height="360px" if picture.figure.layout.height is None else f"{picture.figure.layout.height}px",
+            default_height=f"{picture.figure.layout.height or HEIGHT}px",
         )
     )

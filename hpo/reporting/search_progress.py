@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from hpo.confirmation.results import BestSoFar
 
-COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
+COLOURS = ("#2f7fc1", "#e0762b", "#3a9d5d", "#c2486a", "#8a6fd1", "#8c8c8c", "#b59a1f", "#3aa6a6")
 OPACITY = "33"  # of a band, of ff
 
 

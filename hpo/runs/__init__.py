@@ -1,1 +1,1 @@
-"""Training runs at full budget, trained once and kept."""
+"""Training runs at full budget and their store."""

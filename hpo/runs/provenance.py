@@ -1,4 +1,4 @@
-"""Where an output comes from: versions, revision, data, command line, machine. Never a password."""
+"""Provenance of outputs: versions, revision, command line and machine, without passwords."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ DEPENDENCIES = ("torch", "numpy", "numba", "llvmlite", "triton", "optuna", "pand
 
 
 class Provenance(BaseModel):
-    """Origin of what a process writes.
+    """Provenance of an output.
 
     Attributes:
-        version: of this program, as installed.
-        revision, dirty: of its git checkout, where it runs from one.
-        dependencies: versions of the libraries by name, `not installed` for those that are missing.
+        version: the installed version of this program.
+        revision, dirty: the state of its git checkout, if it runs from one.
+        dependencies: versions of the libraries by name, or `not installed`.
         command: the command line, without passwords.
-        device: the machine that something was trained on, see `trainers.engines.resources.device_name`.
+        device: the machine of the training, see `trainers.engines.resources.device_name`.
         written: UTC, ISO 8601.
     """
 
@@ -46,21 +46,21 @@ class Provenance(BaseModel):
     written: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; what is not known is left out."""
+        """Plain data, without unknown values."""
         return self.model_dump(mode="json", exclude_none=True)
 
     @property
     def program(self) -> str:
-        """The revision of the program, its version where it was installed."""
+        """The git revision of the program, or its installed version."""
         return (self.revision or self.version) + (" dirty" if self.dirty else "")
 
     def rounding(self, engine: str) -> str:
-        """The libraries that decide how an engine rounds, with their versions: `numba 0.61, llvmlite 0.44`."""
+        """The versions of the libraries that affect the rounding of an engine, such as `numba 0.61, llvmlite 0.44`."""
         return ", ".join(f"{name} {self.dependencies.get(name, 'unknown')}" for name in ROUNDING_LIBRARIES[engine])
 
 
 def provenance(device: str | None = None) -> Provenance:
-    """The origin of a file that this process writes. `device` is `cpu` or `cuda` for trained models, else None."""
+    """The provenance of a file that this process writes. `device` is `cpu` or `cuda` for trained models, else None."""
     return Provenance(
         version=_version(PACKAGE),
         **_git(),
@@ -73,13 +73,13 @@ def provenance(device: str | None = None) -> Provenance:
 
 
 def _device_name(device: str) -> str:
-    from trainers.engines.resources import device_name  # torch takes a second, and who reads a run needs none of it
+    from trainers.engines.resources import device_name  # loads torch, which takes a second and is not needed to read runs
 
     return device_name(device)
 
 
 def note_revision() -> None:
-    """Look at the checkout now, when the code has just been read: what files become later is not what runs."""
+    """Read the revision now, just after the code was loaded: later changes of the files do not affect this process."""
     _git()
 
 
@@ -91,16 +91,16 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-@cache  # what was loaded, not what the files have become since
+@cache  # the state when the code was loaded
 def _git() -> dict[str, Any]:
-    """Revision and dirty flag, where the code runs from a git checkout of its own."""
+    """Revision and dirty flag, if the code runs from its own git checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return {}
     try:
         revision = _output(root, "rev-parse", "HEAD")
         return {"revision": revision, "dirty": bool(_output(root, "status", "--porcelain"))}
-    except (OSError, subprocess.CalledProcessError):  # no git here, or a repository of someone else
+    except (OSError, subprocess.CalledProcessError):  # git is not installed, or refuses another user's repository
         return {}
 
 

@@ -1,4 +1,4 @@
-"""Records with a checksum over themselves and over the arrays beside them."""
+"""JSON records with arrays in a second file, and a checksum over both."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ REMEDY = "delete it to make it again"
 
 
 def write_sealed(path: Path, content: Stored, table: bytes = b"") -> None:
-    """A record and the arrays beside it, with a checksum over both: a damaged figure must not pass for a measured one.
+    """Write a record and its arrays with a checksum over both, so that a damaged figure cannot pass for a measured one.
 
     Raises:
         InputError: the folder cannot be written.
     """
-    record = json.loads(json.dumps(content.to_dict()))  # its keys as they will be read
+    record = json.loads(json.dumps(content.to_dict()))  # with the keys that JSON gives when read
     if table:
         write_bytes(path.with_suffix(".npz"), table, CHANGE_OUTPUT_HINT)
-    else:  # of an earlier record of this name
+    else:  # remove the arrays of an earlier record of this name
         path.with_suffix(".npz").unlink(missing_ok=True)
     write_text(path, json.dumps(record | {CHECKSUM: checksum_of(record, table)}, indent=1) + "\n", CHANGE_OUTPUT_HINT)
 
@@ -42,12 +42,12 @@ def read_sealed(path: Path) -> tuple[dict[str, Any], bytes]:
         table = arrays.read_bytes() if arrays.exists() else b""
         if record.pop(CHECKSUM, "") != checksum_of(record, table):
             raise ValueError("it does not match its checksum")
-        json.dumps(record, ensure_ascii=False).encode()  # text with half a sign can be shown nowhere
+        json.dumps(record, ensure_ascii=False).encode()  # refuses lone surrogates, which cannot be printed
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: stored run is damaged ({first_line(error)}); {REMEDY}") from None
     return record, table
 
 
 def checksum_of(record: dict[str, Any], table: bytes) -> str:
-    """Over a record and the arrays beside it."""
+    """The checksum over a record and its arrays."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode() + table).hexdigest()

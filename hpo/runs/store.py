@@ -1,4 +1,4 @@
-"""Finished training runs at full budget, kept with their per-user metrics: an interrupted confirm continues from them."""
+"""The store of finished runs at full budget with their per-user metrics. An interrupted confirm continues from it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Made = TypeVar("Made")
 
 
 class PopularityGroup(BaseModel):
-    """Items of like popularity, see `trainers.metrics.beyond_accuracy.summarise`; a mean over seeds."""
+    """Figures of a group of items of similar popularity, see `trainers.metrics.beyond_accuracy.summarise`."""
 
     model_config = SETTINGS | {"frozen": True}
     items: Figure
@@ -49,10 +49,10 @@ class PopularityGroup(BaseModel):
 
 
 class Beyond(BaseModel):
-    """What is recommended, beyond accuracy, see `trainers.metrics.beyond_accuracy.summarise`; a run's, or a mean over seeds.
+    """Measures beyond accuracy, of a run or as a mean over seeds, see `trainers.metrics.beyond_accuracy.summarise`.
 
     Attributes:
-        k: length of the lists that it is of.
+        k: length of the recommendation lists.
     """
 
     model_config = SETTINGS | {"frozen": True}
@@ -65,13 +65,16 @@ class Beyond(BaseModel):
 
 @dataclass(frozen=True)
 class RunKey:
-    """What decides a run's numbers, but for rounding: the config, the data that it sees and is measured on, the engine with the
-    kind of its device (`cpu` or `cuda`), what it is measured in (the first is the objective, of which the curve is), when it
-    stops, and the version of the code.
+    """Everything that decides a run's numbers, except rounding.
 
-    How sums are rounded also depends on the kind of CPU or GPU and on library versions. These are recorded with the run and not
-    part of its key, since a run for a hundred epochs again would be a high price for a last digit: the confirmation says where
-    the runs that it compares differ in them.
+    Rounding also depends on the kind of CPU or GPU and on library versions. They are recorded with the run but are not part of
+    the key: training again for a last digit would cost too much. A confirmation has a caveat if its runs differ in them.
+
+    Attributes:
+        seen, held_out: checksums of the data for training and for measuring.
+        device: `cpu` or `cuda`.
+        measured_in: the metrics; the first is the objective, which the learning curve shows.
+        plateau: early stopping; None without.
     """
 
     config: TrainConfig
@@ -84,22 +87,22 @@ class RunKey:
 
     @property
     def cache_version(self) -> int:
-        """Of the numbers that this code computes, see `trainers.engines.cache_versions`."""
+        """The version of the trained numbers, see `trainers.engines.cache_versions`."""
         return cache_versions.cache_version(self.engine, self.config.loss.name)
 
     @property
     def code(self) -> str:
-        """The digest of the code of a loss of the user's own, which has no version; empty for a loss of this program."""
+        """The digest of the code of a user's own loss; empty for a loss of this program."""
         return code_of(self.config.loss.name)
 
     @property
     def figures_version(self) -> int:
-        """Of the figures that this code measures with the vectors, see `trainers.engines.cache_versions`."""
+        """The version of the measured figures, see `trainers.engines.cache_versions`."""
         return cache_versions.FIGURES_VERSION
 
     @property
     def versions(self) -> dict[str, int]:
-        """Those that this code would store a run under."""
+        """The versions of the current code."""
         return {"cache_version": self.cache_version, "figures_version": self.figures_version}
 
     def parts(self) -> dict[str, Any]:
@@ -109,23 +112,23 @@ class RunKey:
         return asdict(self) | {"config": self.config.to_dict(), "plateau": plateau} | self.versions | code
 
     def digest(self) -> str:
-        """A name for the run's files."""
+        """The name of the run's files."""
         return hashlib.sha256(json.dumps(self.parts(), sort_keys=True).encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run's outcome.
+    """The outcome of a run.
 
     Attributes:
-        metrics: means over users, by name; empty when it diverged.
-        per_user: the same by user (index: user id), None when it diverged.
-        seconds: of training.
-        failure: why there are no metrics.
-        beyond: beyond accuracy; None when it diverged.
-        curve: the objective, which is the first of `metrics`, by epoch, where it was measured on the way.
+        metrics: means over users by name; empty if it diverged.
+        per_user: the metrics by user (index: user id); None if it diverged.
+        seconds: training time.
+        failure: why there are no metrics; empty if there are.
+        beyond: measures beyond accuracy; None if it diverged.
+        curve: the objective by epoch, for epochs at which it was measured.
         losses: the mean training loss by epoch.
-        gradient: see `trainers.metrics.gradient_share`; empty when it diverged.
+        gradient: see `trainers.metrics.gradient_share`; empty if it diverged.
         trained_by: provenance of the process that trained it.
     """
 
@@ -142,12 +145,12 @@ class FinishedRun:
 
     @property
     def epochs_trained(self) -> int:
-        """Fewer than the config's where it diverged or stopped early; the epoch in which it diverged counts."""
+        """The number of trained epochs, including the one in which it diverged."""
         return len(self.losses) + bool(self.failure)
 
 
 class RunRecord(Stored):
-    """The file of a finished run: its key and its outcome; the metrics by user are in a file of the same name."""
+    """The JSON file of a finished run: its key and its outcome. The metrics by user are in an .npz file of the same name."""
 
     FORMAT: ClassVar[int] = 1
     config: TrainConfig
@@ -171,11 +174,11 @@ class RunRecord(Stored):
 
     @model_validator(mode="after")
     def _has_all_figures(self) -> RunRecord:
-        """Those of a run that was trained to the end: runs of one method are averaged."""
+        """Check that a run without failure has all figures, since runs of one method are averaged."""
         if self.failure:
             return self
         if self.beyond is None or len(self.beyond.groups) != N_GROUPS or self.beyond.k != Metric.parse(self.measured_in[0]).k:
-            raise ValueError("beyond must hold the figures of lists that are as long as the objective looks at")
+            raise ValueError("beyond must hold the figures of lists whose length is the cut-off of the objective")
         if set(self.metrics) != set(self.measured_in):
             raise ValueError("metrics must be those of measured_in")
         if self.gradient and set(self.gradient) != {"active", *HARDEST}:
@@ -189,22 +192,23 @@ class RunRecord(Stored):
         return cls(**outcome | vars(key) | key.versions, code=key.code)
 
     def key(self) -> RunKey:
-        """What was trained; its versions are today's."""
+        """The key of the run, with the versions of the current code."""
         return RunKey(self.config, self.seen, self.held_out, self.engine, self.device, self.measured_in, self.plateau)
 
     def is_of(self, key: RunKey) -> bool:
-        """Whether this is what was trained and measured under a key, by code of today's versions."""
+        """Whether the run has this key and was made by the current versions of the code."""
         same_code = self.code == key.code and all(getattr(self, name) == value for name, value in key.versions.items())
         return same_code and self.key() == key
 
     def run(self, table: bytes, users: NDArray[Any] | None = None) -> FinishedRun:
-        """The run, with the arrays that lie beside the record.
+        """The run, with the arrays of the .npz file.
 
         Args:
-            users: whom they must be of; None: anybody.
+            table: the content of the .npz file.
+            users: the expected users; None for any.
 
         Raises:
-            ValueError: they are damaged, or those of another run.
+            ValueError: the arrays are damaged or belong to another run.
         """
         same = {name: getattr(self, name) for name in ("config", "metrics", "seconds", "failure", "beyond", "curve", "losses")}
         per_user = None if self.failure else from_npz(table, self.measured_in, users)
@@ -212,7 +216,12 @@ class RunRecord(Stored):
 
 
 class BaselineResult(Stored):
-    """What a baseline reaches: `label` and `note` as in `trainers.baselines.Baseline`, seconds and revision that made it."""
+    """The figures of a baseline.
+
+    Attributes:
+        label, note: see `trainers.baselines.Baseline`.
+        made_by: the revision of the program that computed them.
+    """
 
     FORMAT: ClassVar[int] = 1
     label: str
@@ -227,39 +236,39 @@ class RunStore:
     """A folder with two files per run: `<digest>.json` (a `RunRecord`) and `<digest>.npz` (per-user metrics).
 
     Args:
-        folder: of the runs.
-        elsewhere: a folder of which each subfolder may have runs of its own: what is missing here is copied from there, since a
-            run's name says all that decides its numbers.
+        folder: the folder of the runs.
+        elsewhere: a folder whose subfolders may have run folders, too. Runs that are missing here are copied from there: the
+            name of a run determines its numbers.
     """
 
     def __init__(self, folder: Path, elsewhere: Path | None = None) -> None:
         self.folder, self.elsewhere = folder, elsewhere
 
     def load(self, key: RunKey, users: NDArray[Any] | None = None) -> FinishedRun | None:
-        """The stored run, or None.
+        """The stored run; None if there is none.
 
         Args:
-            users: whom it must be measured on; None: anybody.
+            users: the expected users; None for any.
 
         Raises:
-            InputError: its files are damaged, of another format or of another run.
+            InputError: its files are damaged, have another format, or belong to another run.
         """
 
         def run(record: RunRecord, table: bytes) -> FinishedRun:
             if not record.is_of(key):
-                raise ValueError("it is the run of another config, data, engine, metrics or version")
+                raise ValueError("it has another config, data, engine, metrics or version")
             return record.run(table, users)
 
         return self.read(f"{key.digest()}.json", RunRecord, run)
 
     def read(self, name: str, kind: type[Kind], use: Callable[[Kind, bytes], Made]) -> Made | None:
-        """What `write_sealed` wrote under a name in this folder, or in a sound copy elsewhere, which is then kept here too.
+        """Read a record by its name from this folder, or copy it from another study's folder. None if there is none.
 
         Args:
-            use: what is made of the record and the arrays beside it; a ValueError where they are not what the name says.
+            use: makes the result of the record and its arrays; raises ValueError if they do not match the name.
 
         Raises:
-            InputError: this folder's is damaged, of another format, or not the right one.
+            InputError: the record in this folder is damaged, has another format, or does not match its name.
         """
         path = self.folder / name
         if path.exists():
@@ -275,7 +284,7 @@ class RunStore:
         return None
 
     def save(self, key: RunKey, run: FinishedRun) -> None:
-        """Keep a run; the .json is written last, so that its presence means the run is whole.
+        """Store a run. The .json file is written last, so that a run with it is complete.
 
         Raises:
             InputError: the folder cannot be written.
@@ -284,7 +293,7 @@ class RunStore:
         self.write(f"{key.digest()}.json", RunRecord.of(key, run), table)
 
     def write(self, name: str, content: Stored, table: bytes = b"") -> None:
-        """Keep a record. The folder is made, but not the study's folder that it is in, which may have been moved or deleted.
+        """Store a record. The folder is created if necessary, but not its parent, which may have been moved or deleted.
 
         Raises:
             InputError: the folder cannot be written.
@@ -300,4 +309,4 @@ def _read(path: Path, kind: type[Kind], use: Callable[[Kind, bytes], Made]) -> t
     try:
         return found, table, use(found, table)
     except ValueError as error:
-        raise InputError(f"{path}: stored run is not what its name says: {error}; {REMEDY}") from None
+        raise InputError(f"{path}: stored run does not match its name: {error}; {REMEDY}") from None

@@ -1,4 +1,4 @@
-"""Runs at full budget: taken from the store, or trained now, several side by side where the engine can, and stored."""
+"""Runs at full budget: taken from the store, or trained now and stored. An engine with lanes trains several concurrently."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ from trainers.metrics.definitions import Metric, largest_cut_off, metrics_at
 from trainers.metrics.gradient_share import gradient_shares
 from trainers.train import check_finite
 
-CHECKPOINTS = "checkpoints"  # folder among the finished runs
+CHECKPOINTS = "checkpoints"  # folder inside the folder of finished runs
 
 
 class Progress(Protocol):
-    """Who is told how far runs are."""
+    """Receives the progress of runs."""
 
     def run(self, label: str, epochs: int) -> AbstractContextManager[Callable[[], None]]:
-        """A run begins; what the block gets is to be called after every epoch."""
+        """Start a run. Yields a function to call after every epoch."""
 
 
 @dataclass(frozen=True)
 class FullRuns:
-    """Trains configs at full budget and makes baselines, or takes them from the store, where they are kept.
+    """Trains configs at full budget and computes baselines, or takes them from the store.
 
     Attributes:
-        metrics: what they are measured in. The first is the objective: curves are of it, and what is recommended beyond
-            accuracy is that of lists as long as its cut-off.
-        programs: of all runs and baselines that it has given out, the revision of the program that made each, by its name.
+        metrics: the metrics to measure. The first is the objective: curves show it, and measures beyond accuracy use lists of
+            its cut-off.
+        programs: by the name of each run and baseline returned so far the revision of the program that made it.
     """
 
     store: RunStore
@@ -68,17 +68,16 @@ class FullRuns:
         curve_every: int = 0,
         plateau: Plateau | None = None,
     ) -> list[FinishedRun]:
-        """The runs of configs by label, each measured once, at its last epoch. An engine with lanes trains them side by side.
+        """The runs of configs, given by label, each measured once at its last epoch.
 
         Args:
-            curve_every: epochs between further measurements of the objective, for a learning curve, never on the test split;
-                0 for none.
+            curve_every: epochs between measurements of the objective for a learning curve; 0 for none. Not for the test split.
             plateau: early stopping on `held_out`. If that is the test split this leaks; only hpo.replicate does it, and labels
                 the rows.
 
         Raises:
-            Stopped: SIGINT or SIGTERM; what has finished is kept, and of the others checkpoints: the same call goes on.
-            OutOfMemory: the device does not hold one of them even alone.
+            Stopped: SIGINT or SIGTERM; finished runs and checkpoints are kept, and the same call continues.
+            OutOfMemory: a config does not fit on the device even alone.
         """
         note_revision()
         where = seen.checksum, held_out.checksum, choice.name, choice.device
@@ -86,7 +85,7 @@ class FullRuns:
         users = np.flatnonzero(held_out.per_user)
         runs = {label: self.store.load(key, users) for label, key in keys.items()}
         missing = {label: config for label, config in configs.items() if runs[label] is None}
-        for label in configs.keys() - missing.keys():  # one that was killed after it had stored the run
+        for label in configs.keys() - missing.keys():  # left by a process that was killed after it stored the run
             self._checkpoint(label, keys[label], {}).delete()
         if missing:
             between = 1 if plateau else curve_every
@@ -104,13 +103,13 @@ class FullRuns:
             notes = rounding(choice) | {"curve_every": curve_every}
             checkpoints = {label: self._checkpoint(label, keys[label], notes) for label in missing}
             self._train(engine, missing, checkpoints, plateau, keep)
-            with suppress(OSError):  # others may be using it
+            with suppress(OSError):  # another process may use the folder
                 (self.store.folder / CHECKPOINTS).rmdir()
         self.programs.update({keys[label].digest(): _made_by(run) for label, run in runs.items() if run is not None})
         return [run for run in runs.values() if run is not None]
 
     def _checkpoint(self, label: str, key: RunKey, more: dict[str, Any]) -> CheckpointFile:
-        """Where the checkpoints of a run are until it is finished."""
+        """The checkpoint file of a run that is not finished."""
         path = self.store.folder / CHECKPOINTS / f"{key.digest()}.npz"
         about = {**key.parts(), **more}
         return CheckpointFile(path, about, label, every=self.checkpoint_every, within=self.store.folder.parent)
@@ -123,7 +122,7 @@ class FullRuns:
         plateau: Plateau | None,
         keep: Callable[[_Record, Vectors | None], None],
     ) -> None:
-        """Train all of them; `keep` gets each as soon as it has ended, with its vectors, or None when it has diverged."""
+        """Train all configs. `keep` is called with each finished run and its vectors, or None if it diverged."""
         with ExitStack() as bars:
             records = (
                 _Record(label, one, self.metrics[0], plateau, self.progress, bars, checkpoints[label])
@@ -139,15 +138,15 @@ class FullRuns:
                         continue
                     vectors = lanes.vectors(record) if ended and not record.failure else None
                     if vectors is None and not record.failure:
-                        break  # memory has run out: all train again
+                        break  # out of memory: all lanes train again
                     lanes.stop(record)
                     keep(record, vectors)
 
     def baseline(self, name: str, seen: Interactions, held_out: Interactions) -> BaselineResult:
-        """A baseline of the table BASELINES.
+        """The figures of a baseline of the table BASELINES.
 
         Raises:
-            InputError: its file is damaged.
+            InputError: its stored file is damaged.
             Stopped: SIGINT or SIGTERM.
         """
         measured_in = hashlib.sha256(" ".join(self.metrics).encode()).hexdigest()
@@ -159,7 +158,7 @@ class FullRuns:
         started = time.perf_counter()
         with self.progress.run(f"test, {name}, baseline", 1) as advance:
             self.stopper.check()
-            baseline = BASELINES[name](seen, should_stop=self.stopper.should_stop)
+            baseline = BASELINES[name]().fit(seen, self.stopper.should_stop)
             lists = baseline.recommend(np.flatnonzero(held_out.per_user), self._longest)
             per_user, beyond = self._measured(lists, seen, held_out)
             advance()
@@ -171,37 +170,39 @@ class FullRuns:
         return result
 
     def _sound(self, found: BaselineResult, table: bytes) -> BaselineResult:
-        """A stored baseline; a ValueError where it has other figures than it should."""
+        """Check a stored baseline; raises ValueError if it has other metrics."""
         if set(found.metrics) != set(self.metrics):
             raise ValueError(f"it has other metrics than {', '.join(self.metrics)}")
         return found
 
     def _with_figures(self, run: FinishedRun, vectors: Vectors, seen: Interactions, held_out: Interactions) -> FinishedRun:
-        """The run, measured on `held_out` only now."""
+        """The run with its figures on `held_out`."""
         users = np.flatnonzero(held_out.per_user)
         per_user, beyond = self._measured(recommend(*vectors, seen=seen, users=users, k=self._longest), seen, held_out)
         return replace(
             run,
             metrics=_means(per_user),
-            per_user=per_user.astype(np.float32),  # as it is stored: a verdict is the same before and after
+            per_user=per_user.astype(
+                np.float32
+            ),  # the stored precision, so that a new run gives the same verdict as a stored one
             beyond=beyond,
             gradient=gradient_shares(run.config, *vectors, seen),
         )
 
     def _measured(self, lists: NDArray[Any], seen: Interactions, held_out: Interactions) -> tuple[pd.DataFrame, Beyond]:
-        """Per-user metrics and measures beyond accuracy of the lists (n, longest cut-off) of all users with a held-out item."""
+        """Per-user metrics and measures beyond accuracy of lists (n, longest cut-off) for all users with a held-out item."""
         per_user = evaluate_lists(lists, held_out=held_out, metrics=self.metrics)
         k = Metric.parse(self.metrics[0]).k
         return per_user, Beyond(k=k, **summarise(profile_lists(lists[:, :k], held_out=held_out), seen))
 
     @property
     def _longest(self) -> int:
-        """How long the lists are."""
+        """The length of the lists: the largest cut-off."""
         return largest_cut_off(metrics_at(self.metrics))
 
 
 class _Record(LaneJob):
-    """A config in a lane, and what is noted of it. One that loses its lane is noted again, to the same numbers."""
+    """A config in a lane and its figures so far. A config that loses its lane is trained again, with the same figures."""
 
     def __init__(
         self,
@@ -215,7 +216,7 @@ class _Record(LaneJob):
     ) -> None:
         """
         Args:
-            bars: what closes the progress bar when the training is interrupted.
+            bars: closes the progress bar if the training is interrupted.
         """
         self.label, self.config, self.objective, self.plateau = label, config, objective, plateau
         self.checkpoint = checkpoint
@@ -225,7 +226,7 @@ class _Record(LaneJob):
         self._stopping: EarlyStopping | None = None
         self._bar = bars.enter_context(ExitStack())
         self._advance = self._bar.enter_context(progress.run(label, config.epochs))
-        self._shown = 0  # epochs, by the bar
+        self._shown = 0  # epochs that the progress bar shows
 
     def notes(self) -> Notes:
         values: dict[str, Any] = {"seconds": self.seconds, "curve": self.curve, "losses": self.losses}
@@ -248,13 +249,13 @@ class _Record(LaneJob):
         self._show(epochs)
 
     def _show(self, epochs: int) -> None:
-        """Those that the bar does not show yet: what is trained again after it has lost its lane is not shown twice."""
+        """Advance the progress bar; epochs that are trained again are not shown twice."""
         for _ in range(self._shown, epochs):
             self._advance()
         self._shown = max(self._shown, epochs)
 
     def ends(self, engine: Engine, result: EpochResult) -> bool:
-        """Note an epoch; whether it was the last one."""
+        """Record an epoch; returns whether it was the last one."""
         self.seconds += result.train_seconds
         try:
             check_finite(result)
@@ -272,7 +273,7 @@ class _Record(LaneJob):
         return False
 
     def finished(self, by: Provenance) -> FinishedRun:
-        """The outcome, not measured yet."""
+        """The outcome, without figures on the held-out data."""
         self._bar.close()
         return FinishedRun(
             self.config, {}, None, round(self.seconds, 3), self.failure, curve=self.curve, losses=self.losses, trained_by=by
@@ -284,5 +285,5 @@ def _means(per_user: pd.DataFrame) -> dict[str, float]:
 
 
 def _made_by(run: FinishedRun) -> str:
-    """The revision of the program that trained and measured a run."""
+    """The revision of the program that made a run."""
     return run.trained_by.program if run.trained_by else UNKNOWN

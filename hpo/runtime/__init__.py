@@ -1,1 +1,1 @@
-"""The process itself: signals, exit codes, logging; files that are read again."""
+"""Signals, exit codes, logging, texts, and files with a format number."""

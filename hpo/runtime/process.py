@@ -1,4 +1,4 @@
-"""How a process ends: exit codes, and the errors that end a search; how it logs, and what it writes to a terminal."""
+"""Exit codes, errors that end a search, logging, and terminal output."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ FAILED, BAD_INPUT = 1, 2  # exit codes
 
 
 def reason_of(error: StorageInternalError) -> str:
-    """The first line of what a driver or the operating system said; Optuna's own text is a guess."""
+    """The first line of the driver's or operating system's message; Optuna's own text is a guess."""
     return first_line(error.__cause__ or error)
 
 
 def set_up_output() -> None:
-    """What a terminal cannot show is written out, `\\xb1`: no command ends because of an encoding."""
+    """Escape characters that a terminal cannot show, e.g. as `\\xb1`, so that output never raises an encoding error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def say_error(text: object) -> None:
-    """To stderr, control characters written out."""
+    """Print an error to stderr, with control characters escaped."""
     print(f"error: {visible(str(text))}", file=sys.stderr)
 
 
@@ -40,11 +40,11 @@ class _Visible(logging.Formatter):
 
 
 def set_up_logging(level: int = logging.INFO) -> None:
-    """Our messages from this level on, others' from WARNING on, to stderr, control characters written out."""
+    """Log to stderr: this program's messages from `level` on, others from WARNING on, with control characters escaped."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     optuna.logging.disable_default_handler()
     optuna.logging.enable_propagation()
-    # "falling back to a slower alternative", when in truth the server is away: hpo.storage.retrying says so and tries again
+    # Optuna warns of "falling back to a slower alternative" if the server is away; hpo.storage.retrying reports and retries
     logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Visible("%(message)s"))
@@ -55,10 +55,10 @@ def set_up_logging(level: int = logging.INFO) -> None:
 
 @contextmanager
 def logging_within(shown: bool) -> Iterator[None]:
-    """Within the block our messages, and Optuna's warnings, go where the user's program logs to; where it has set up no logging
-    to stderr, or if not `shown` nowhere. After it all loggers are as they were.
+    """Within the block, send this program's messages and Optuna's warnings to the user's logging, or to stderr if the user has
+    set up none; to nowhere in that case if `shown` is false. Loggers are restored afterwards.
     """
-    optuna.logging.get_verbosity()  # makes Optuna's handler, if it is not there yet
+    optuna.logging.get_verbosity()  # creates Optuna's handler if necessary
     handler: logging.Handler = logging.StreamHandler(sys.stderr) if shown else logging.NullHandler()
     handler.setFormatter(_Visible("%(message)s"))
     levels = {"optuna": logging.WARNING, "optuna.storages._rdb.storage": logging.ERROR}
@@ -80,12 +80,12 @@ def logging_within(shown: bool) -> Iterator[None]:
 
 
 class SearchFailed(RuntimeError):
-    """Too many trials failed, or the workers themselves; the message lists the reasons."""
+    """Too many trials or workers failed; the message lists the reasons."""
 
 
 class StudyDeleted(SearchFailed):
-    """The study was deleted while it was worked on."""
+    """The study was deleted while it was used."""
 
 
 class FolderGone(SearchFailed):
-    """The study's folder was moved or deleted while the study was worked on."""
+    """The study's folder was moved or deleted while the study was used."""

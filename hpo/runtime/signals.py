@@ -1,19 +1,19 @@
-"""SIGINT and SIGTERM: the first sets a flag, which training asks for; the second ends the process as if nobody handled it.
+"""SIGINT and SIGTERM: the first signal sets a flag that training checks; the second one ends the process at once.
 
-Engines ask several times a second, in the middle of an epoch, too. What is one call of a library ends before the flag is
-looked at: an evaluation, a proposal of the sampler, reading a dataset, a pass of a compiler, a step of EASE's inversion. On
-one core, with the public datasets, each takes seconds: the longest, of EASE, about fifteen.
+Engines check the flag several times a second, also within an epoch. A single library call ends before the next check: an
+evaluation, a proposal of the sampler, reading a dataset, a compiler pass, a step of EASE's inversion. On one core with the
+public datasets each takes seconds; the longest, a step of EASE, takes about 15 s.
 
-How a Ctrl-C travels:
+The steps after a Ctrl-C:
 
-0. While the libraries of a command are loaded, which takes seconds, `hpo` itself says so and exits with 130.
-1. The terminal sends SIGINT to the command and to its workers. Workers block it; the command's `Stopper` notes it.
-2. `should_stop()` is true from now on. Code that trains or waits raises `Stopped`, engines between two kernel calls or steps.
-3. On its way up, a scheduler requeues its trials (`hpo.search.claims`).
+0. While the libraries of a command load, which takes seconds, `hpo` prints a message and exits with code 130.
+1. The terminal sends SIGINT to the command and to its workers. Workers block it; the command's `Stopper` sets its flag.
+2. `should_stop()` is now true. Training and waiting code raises `Stopped`; engines do so between two kernel calls or steps.
+3. The scheduler requeues its trials (`hpo.search.claims`) while the exception passes.
 4. A command with workers sends them SIGTERM and waits; each requeues its trials in the same way. On Dask it cancels the tasks.
 5. `catching` turns `Stopped` into `StoppedBySignal`, which knows the signal.
-6. `hpo.cli.entry` says what is kept and exits with 128 + the signal's number.
-7. A second Ctrl-C ends the command at once. Its workers notice within seconds that they are deserted, and requeue.
+6. `hpo.cli.entry` prints what is kept and exits with code 128 + the signal's number.
+7. A second Ctrl-C ends the command at once. Its workers notice within seconds that their parent is gone, and requeue.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from trainers.stopping import Stopped
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LOOK_EVERY = 0.05  # seconds
 
-_catching: list[Stopper] = []  # those that handle this process's signals now
+_catching: list[Stopper] = []  # the stoppers that currently handle this process's signals
 
 
 class StoppedBySignal(Stopped):
@@ -46,13 +46,13 @@ class StoppedBySignal(Stopped):
 
 
 class Stopper:
-    """Knows whether a signal has come. Nothing is raised in a handler, so never in the middle of a write."""
+    """Records whether a signal has come. The handler raises nothing, so writes are never interrupted."""
 
     def __init__(self, deserted: Callable[[], bool] = lambda: False, end_on_second: bool = True) -> None:
         """
         Args:
-            deserted: whether the one that this process works for is gone or wants it to end; true counts as SIGTERM.
-            end_on_second: whether a second signal ends the process at once; false in workers, which receive both the group's
+            deserted: returns whether the parent or client of this process is gone or wants it to end; true counts as SIGTERM.
+            end_on_second: whether a second signal ends the process at once. False in workers, which receive both the group's
                 and the parent's signal and must still requeue.
         """
         self.received: int | None = None
@@ -61,10 +61,10 @@ class Stopper:
 
     @contextmanager
     def catching(self, signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[Stopper]:
-        """Handle signals within the block; only the main thread may.
+        """Handle signals within the block. Only the main thread may call this.
 
         Raises:
-            StoppedBySignal: in place of a Stopped that leaves the block.
+            StoppedBySignal: replaces a Stopped that leaves the block.
         """
         handled = {
             number: handler for number in signals if (handler := signal.getsignal(number)) is not None
@@ -81,16 +81,16 @@ class Stopper:
                 signal.signal(number, handler)
 
     def should_stop(self) -> bool:
-        """Whether it is time to requeue what runs and to end."""
+        """Whether a signal has come or the process is deserted."""
         return self.received is not None or self._deserted()
 
     def check(self) -> None:
-        """Raise Stopped if it is time to stop."""
+        """Raise StoppedBySignal if `should_stop` is true."""
         if self.should_stop():
             raise StoppedBySignal(self.received or signal.SIGTERM)
 
     def wait(self, seconds: float) -> None:
-        """Sleep, or raise Stopped as soon as it is time to stop."""
+        """Sleep; raise StoppedBySignal as soon as `should_stop` is true."""
         end = time.monotonic() + seconds
         self.check()
         while (left := end - time.monotonic()) > 0:
@@ -106,17 +106,17 @@ class Stopper:
 
 @contextmanager
 def catching_for_a_program(kept: str) -> Iterator[Stopper]:
-    """Handle signals within the block, for a program of the user's or a notebook, whose process goes on afterwards.
+    """Handle signals within the block, for a user's program or notebook, which continues afterwards.
 
-    In another thread than the main one Python allows no handlers: there nothing is caught.
+    Python allows handlers in the main thread only; in other threads nothing is handled.
 
     Args:
-        kept: what is said when a signal ends it.
+        kept: the end of the message after a signal.
 
     Raises:
         KeyboardInterrupt: SIGINT has come. After SIGTERM the process's own handler is called, and the process ends.
     """
-    stopper = Stopper(end_on_second=False)  # a second, impatient one would end a notebook's kernel and all that it holds
+    stopper = Stopper(end_on_second=False)  # a second Ctrl-C must not end a notebook's kernel with all its data
     try:
         with stopper.catching(SIGNALS if threading.current_thread() is threading.main_thread() else ()):
             yield stopper
@@ -128,11 +128,11 @@ def catching_for_a_program(kept: str) -> Iterator[Stopper]:
 
 
 def hear_ctrl_c() -> None:
-    """Python's own handler, in place of the one that `hpo` sets while the libraries of a command are loaded."""
+    """Restore Python's handler for Ctrl-C in place of the one that `hpo` sets while libraries load."""
     if getattr(signal.getsignal(signal.SIGINT), "__module__", "") == "hpo":
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def asked_to_stop() -> bool:
-    """Whether a signal that a Stopper handles has come: nothing shall wait long any more."""
+    """Whether any active Stopper has received a signal, so that retries must end."""
     return any(stopper.received is not None for stopper in _catching)

@@ -1,14 +1,14 @@
-"""Words that several packages print."""
+"""Texts that several packages print."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-CHANGE_OUTPUT_HINT = "give another folder with --output"  # where we may not write
+CHANGE_OUTPUT_HINT = "give another folder with --output"  # the remedy for a folder that cannot be written
 
 
 def counted(n: int, what: str, plural: str = "") -> str:
-    """`1 seed`, `3 seeds`; `plural` where it takes more than an s."""
+    """`1 seed`, `3 seeds`; `plural` for irregular plurals."""
     return f"{n} {what if n == 1 else plural or what + 's'}"
 
 
@@ -19,7 +19,7 @@ def listed(parts: Iterable[str]) -> str:
 
 
 def finished_of(finished: int, budget: int, what: str = "") -> str:
-    """`3 of 8 finished`, or `11 finished (8 asked for)`: workers that ended together, or a budget that was lowered."""
+    """`3 of 8 finished`, or `11 finished (8 asked for)` if several workers ended together or the budget was lowered."""
     words = f"{what} finished".strip()
     return f"{finished} of {budget} {words}" if finished <= budget else f"{finished} {words} ({budget} asked for)"
 

@@ -1,4 +1,4 @@
-"""Files and attributes that this program writes and reads again: a class for each kind, with the number of its format."""
+"""Base class of the files and attributes that this program writes and reads again, with a format number."""
 
 from __future__ import annotations
 
@@ -17,31 +17,35 @@ FORMAT_KEY = "format"
 
 
 class Stored(BaseModel):
-    """What is written and read by the same class; unknown keys are errors.
+    """A record that is written and read by the same class. Unknown keys are errors.
 
     Attributes:
-        FORMAT: of this kind of file. It is raised when a file written before would be misread; a new field that has a default
-            does not raise it.
+        FORMAT: the format number of this kind of record. Raise it if older records would be misread; a new field with a default
+            does not need that.
     """
 
     model_config = SETTINGS | {"frozen": True}
     FORMAT: ClassVar[int]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, the format first; keys that are numbers stay numbers, and a None that is the default is left out."""
+        """Plain data, with the format first. Keys may be numbers; a None that is the default is left out."""
         return {FORMAT_KEY: self.FORMAT, **_plain(self)}
 
     @classmethod
     def from_dict(cls, content: object, where: str, remedy: str) -> Self:
-        """What `to_dict` gave.
+        """The record in the result of `to_dict`.
+
+        Args:
+            where: the source, for messages.
+            remedy: the end of messages.
 
         Raises:
-            InputError: another format, or content that breaks a rule; names `where`, and ends with the remedy.
+            InputError: another format, or content that breaks a rule.
         """
         found = content.get(FORMAT_KEY) if isinstance(content, Mapping) else None
         if not isinstance(content, Mapping) or type(found) is not int or found != cls.FORMAT:
             has = "none" if found is None else shown(found)
-            raise InputError(f"{where}: this version reads format {cls.FORMAT}, this has {has}; {remedy}")
+            raise InputError(f"{where}: this version reads format {cls.FORMAT}, got {has}; {remedy}")
         try:
             return checked(cls, {key: value for key, value in content.items() if key != FORMAT_KEY}, where)
         except InputError as error:
@@ -49,7 +53,7 @@ class Stored(BaseModel):
 
 
 def _plain(value: Any) -> Any:
-    """Mappings for models and dataclasses, lists for tuples, the values of enums."""
+    """Plain data: mappings for models and dataclasses, lists for tuples, values for enums."""
     if isinstance(value, BaseModel):
         defaults = {name: field.default for name, field in type(value).model_fields.items()}
         return _fields(value, defaults)
@@ -63,6 +67,6 @@ def _plain(value: Any) -> Any:
 
 
 def _fields(owner: object, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a model or dataclass, without those that hold None and would be read as None."""
+    """The fields of a model or dataclass, without those that are None by default and hold None."""
     found = {name: getattr(owner, name) for name in defaults}
     return {name: _plain(value) for name, value in found.items() if value is not None or defaults[name] is not None}

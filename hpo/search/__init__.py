@@ -1,1 +1,1 @@
-"""Ask for a trial, report, prune, tell, around the loop of `trainers.lanes`; workers, and the trials of dead ones."""
+"""The search loop (ask, report, prune, tell) around `trainers.lanes`; workers, and the requeuing of lost trials."""

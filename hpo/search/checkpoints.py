@@ -1,4 +1,4 @@
-"""Where the checkpoints of trials are. An interrupted trial is queued again under another number, and goes on from them."""
+"""Checkpoints of trials. An interrupted trial is requeued under another number and resumes from its checkpoint."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from trainers.config import TrainConfig
 
 log = logging.getLogger(__name__)
 
-FOLDER = "checkpoints"  # in the study's own
+FOLDER = "checkpoints"  # in the study's folder
 SUFFIX = ".npz"
 
 
 @dataclass(frozen=True)
 class TrialCheckpoints:
-    """The checkpoints of a study's trials: a file for each number, which only who trains that number writes.
+    """The checkpoints of a study's trials, one file per trial number. Only the worker of a trial writes its file.
 
     Attributes:
-        folder: of the files; checkpoints are left only where its parent is there.
-        key: all but the config that decides what a trial trains to, as JSON holds it.
+        folder: the folder of the files. No checkpoint is written if its parent does not exist.
+        key: everything except the config that decides the numbers of a trial, as JSON data.
         every: seconds between two checkpoints of a trial.
     """
 
@@ -38,8 +38,8 @@ class TrialCheckpoints:
     every: float = EVERY_SECONDS
 
     def of(self, trial: optuna.Trial, config: TrainConfig) -> CheckpointFile | None:
-        """The file of a trial that is about to be trained, which knows those of the earlier attempts at it; None where this
-        machine does not have the study's folder."""
+        """The checkpoint file of a new trial, linked to the files of earlier attempts at it. None if this machine does not
+        have the study's folder."""
         if not _is_there(self.folder.parent):
             return None
         before = list(attempts(trial.study.get_trials(deepcopy=False), trial.number))[1:]
@@ -47,22 +47,22 @@ class TrialCheckpoints:
         reached = max((epoch for one in before for epoch in one.intermediate_values), default=0)
         if reached and not any(map(_is_there, earlier)):
             log.warning(
-                "trial %d begins at its first epoch, though %d epochs were trained: there is no checkpoint of trial %d in %s",
+                "trial %d starts from its first epoch although %d epochs were trained: %s has no checkpoint of trial %d",
                 trial.number,
                 reached,
-                before[0].number,
                 self.folder,
+                before[0].number,
             )
         key = {**self.key, "config": config.to_dict()}
         return CheckpointFile(self._path(trial), key, f"trial {trial.number}", earlier, self.every, self.folder.parent)
 
     def sweep(self, study: optuna.Study) -> None:
-        """Remove the files that no trial will go on from."""
+        """Remove the files that no trial will resume from."""
         trials = study.get_trials(deepcopy=False)
         again = {trial.user_attrs.get(RETRY_OF) for trial in trials}
         needed = [trial for trial in trials if not trial.state.is_finished() or (is_lost(trial) and trial.number not in again)]
         names = {path.name for trial in needed for path in self._paths(trials, trial)}
-        with suppress(OSError):  # there may be none, or others may be using it
+        with suppress(OSError):  # the folder may not exist, or another process may use it
             for path in [*self.folder.iterdir()]:
                 if checkpoint_name(path) not in names:
                     path.unlink(missing_ok=True)
@@ -76,7 +76,7 @@ class TrialCheckpoints:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether a file or folder is there; one that cannot be looked at is not."""
+    """Whether a file or folder exists; False if it cannot be accessed."""
     try:
         return path.exists()
     except OSError:

@@ -1,4 +1,4 @@
-"""Which running trials are dead, and how they are requeued. Optuna's ask/tell has no heartbeat of its own."""
+"""Finds running trials whose worker is dead, and requeues them. Optuna's ask/tell interface has no heartbeat."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ from hpo.study.trials import attempts, is_lost
 
 log = logging.getLogger(__name__)
 
-STALE_HOURS = 24.0  # after that a trial of another machine counts as dead
-CLAIM_SECONDS = 10.0  # a queued trial is signed as soon as it is taken; unsigned for this long, its worker was killed
-SAME_START_SECONDS = 2.0  # start times of one process differ by less, though the clock is set in between
+STALE_HOURS = 24.0  # a trial of another machine counts as dead after this time without a sign of life
+CLAIM_SECONDS = 10.0  # a worker signs a trial when it takes it; after this time unsigned, the worker was killed
+SAME_START_SECONDS = 2.0  # two readings of one process's start time differ by less, even if the clock is set in between
 SIGNATURE = {"host": str, "machine": str, "boot": str, "pids": str, "pid": int, "started": float, "signed": float}
 
 
 def this_worker() -> dict[str, Any]:
-    """The signature of this process as of now: machine, boot, process and its start, so that a recycled pid is no alibi."""
+    """The signature of this process: machine, boot, pid, start time and current time. The start time detects a reused pid."""
     pid = os.getpid()
     return {**_here(), "boot": _boot_id(), "pid": pid, "started": start_time(pid), "signed": time.time()}
 
 
 def ask_signed(study: optuna.Study) -> optuna.Trial:
-    """As `Study.ask`, but the trial is signed before anything is sampled, which takes seconds with some samplers.
+    """Like `Study.ask`, but sign the trial before sampling, which takes seconds with some samplers.
 
-    A new trial is signed by the same write that makes it. One from the queue is taken first, and may stay unsigned when its
-    worker is killed in the moment between the two.
+    A new trial is created and signed in one write. A queued trial is taken first and then signed: it stays unsigned if its
+    worker is killed in between.
     """
-    study._thread_local.cached_all_trials = None  # as Optuna does: the samplers are to see what others have finished
+    study._thread_local.cached_all_trials = None  # as in Optuna: the sampler must see trials that others finished
     trial_id = study._pop_waiting_trial_id()
     if trial_id is None:
         signed = optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs={WORKER: this_worker()})
@@ -61,67 +61,67 @@ def ask_signed(study: optuna.Study) -> optuna.Trial:
 
 
 def signature(trial: FrozenTrial) -> dict[str, Any] | None:
-    """Who trains a trial, None when it is not signed yet."""
+    """The signature of the worker that trains a trial; None if it is not signed yet."""
     worker = trial.user_attrs.get(WORKER)
     is_whole = isinstance(worker, dict) and all(type(worker.get(key)) is kind for key, kind in SIGNATURE.items())
     return worker if is_whole else None
 
 
 def is_own(trial: FrozenTrial) -> bool:
-    """Whether this process has signed a trial."""
+    """Whether this process signed a trial."""
     worker, own = signature(trial), {**_here(), "boot": _boot_id(), "pid": os.getpid()}
     return worker is not None and all(worker[key] == value for key, value in own.items())
 
 
 def is_here(worker: dict[str, Any]) -> bool:
-    """Whether the process that gave a signature can be looked at from here: same machine, same container.
+    """Whether a signature is from this machine and container, so that its process can be checked.
 
-    Machines may have the same host name, as clones do.
+    The host name alone does not tell: cloned machines share it.
     """
     return all(worker[key] == value for key, value in _here().items())
 
 
 def is_dead(trial: FrozenTrial, now: float, stale_hours: float = STALE_HOURS) -> bool:
-    """Whether the worker that signed a RUNNING trial is gone; `now` is as time.time() tells it."""
+    """Whether the worker that signed a RUNNING trial is gone; `now` is a value of time.time()."""
     worker = signature(trial)
     if worker is None:
         return False
     if not is_here(worker):
         signed: float = worker["signed"]
-        return abs(now - signed) > stale_hours * 3600.0  # its clock, or ours, may have been wrong by days
+        return abs(now - signed) > stale_hours * 3600.0  # abs: its clock or ours may be wrong by days
     if worker["boot"] != _boot_id():
         return True
     try:
         started = start_time(worker["pid"])
-    except psutil.AccessDenied:  # it exists and belongs to someone else
+    except psutil.AccessDenied:  # the process exists and belongs to another user
         return False
     return started is None or abs(started - worker["started"]) > SAME_START_SECONDS
 
 
 def start_time(pid: int) -> float | None:
-    """Seconds from boot to the start of a process, None when it has ended, also if nobody has waited for it yet (a zombie).
+    """Seconds from boot to the start of a process; None if it has ended, zombies included.
 
-    Counted from boot, as a clock that is set moves the time of day of both.
+    Seconds from boot do not change if the clock is set.
 
     Raises:
-        psutil.AccessDenied: it may not be looked at.
+        psutil.AccessDenied: the process may not be inspected.
     """
     try:
         process = psutil.Process(pid)
         ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
         return None if ended else process.create_time() - psutil.boot_time()
-    except (psutil.NoSuchProcess, ValueError, OverflowError):  # ValueError, OverflowError: no process can have that number
+    except (psutil.NoSuchProcess, ValueError, OverflowError):  # the last two: not a possible pid
         return None
 
 
 class Reaper:
-    """Fails the trials of dead workers and requeues them: each at most MAX_RETRIES times in a row without another epoch.
+    """Fails the trials of dead workers and requeues them, each at most MAX_RETRIES times in a row without a new epoch.
 
-    A trial that is not signed counts as dead when this object has seen it unsigned for CLAIM_SECONDS: other machines' clocks
-    do not matter.
+    An unsigned trial counts as dead after this object has seen it unsigned for CLAIM_SECONDS. Clocks of other machines do not
+    matter.
 
     Attributes:
-        awaits: whether it has seen such a trial when it last looked. What is proposed may depend on what becomes of it.
+        awaits: whether the last look found an unsigned trial. New trials wait for it: the proposals may depend on it.
     """
 
     def __init__(
@@ -129,9 +129,8 @@ class Reaper:
     ) -> None:
         """
         Args:
-            trains: the numbers of the trials that this process trains in this study, when it is about to ask for the next one.
-                What it has signed beyond these is nobody's: the answer of a storage was lost, and the trial was made twice.
-                None: other threads may train some.
+            trains: returns the numbers of the trials that this process trains in this study. Other trials that it signed were
+                created twice, because an answer of the storage was lost. None: other threads may train some.
         """
         self._trains = trains
         self.study = study
@@ -140,7 +139,7 @@ class Reaper:
         self._unsigned: dict[int, float] = {}
 
     def reap(self) -> list[int]:
-        """Look once; returns the numbers of the trials that were requeued."""
+        """Requeue the trials of dead workers once; returns their numbers."""
         now = time.time()
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         self.awaits = any(signature(trial) is None for trial in running)
@@ -159,8 +158,8 @@ class Reaper:
 
 
 def reap(study: optuna.Study, stale_hours: float = STALE_HOURS) -> list[int]:
-    """Requeue the trials of dead workers that have signed; see `Reaper`. Also those that another process has ended for this
-    reason, and was killed before it could queue them.
+    """Requeue the signed trials of dead workers, see `Reaper`, and trials that were failed but not requeued because their
+    reaper was killed in between. Returns their numbers.
     """
     return [*Reaper(study, stale_hours).reap(), *_queue_lost(study)]
 
@@ -175,14 +174,15 @@ def _queue_lost(study: optuna.Study) -> list[int]:
 
 
 def requeue(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
-    """End a running trial as FAIL and enqueue a retry with its parameters; false when someone else has ended it already.
+    """End a running trial as FAIL and enqueue a retry with its parameters. Returns False if the trial has ended already, or if
+    it has no retries left.
 
-    A worker queues its own trial first: whatever kills it before the end, the parameters are not lost. Of several reapers only
-    the one that ends the trial may queue it.
+    For its own trial, a worker enqueues the retry first: if it is killed in between, the parameters are not lost. For the trial
+    of a dead worker, only the reaper that ends it may enqueue the retry.
 
     Args:
-        trial: one of this worker's own, or with `count` one whose worker is gone.
-        count: whether this counts towards the retry cap (a user's Ctrl-C does not).
+        trial: this worker's own trial, or with `count` a trial whose worker is gone.
+        count: whether this counts towards MAX_RETRIES (a user's Ctrl-C does not).
     """
     retries = trial.user_attrs.get(RETRIES, 0)
     if count:
@@ -195,7 +195,7 @@ def requeue(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
         elif retries > MAX_RETRIES:
             study._storage.set_trial_user_attr(trial._trial_id, FAILURE, _given_up_on(trial))
         study.tell(trial.number, state=TrialState.FAIL)
-    except (ValueError, UpdateFinishedTrialError):  # finished meanwhile: by its worker, or by another reaper
+    except (ValueError, UpdateFinishedTrialError):  # its worker or another reaper has ended it
         return False
     if retries > MAX_RETRIES:
         log.warning("trial %d failed: %s", trial.number, _given_up_on(trial)["reason"])
@@ -206,13 +206,13 @@ def requeue(study: optuna.Study, trial: FrozenTrial, count: bool) -> bool:
 
 
 def _has_gone_on(study: optuna.Study, trial: FrozenTrial) -> bool:
-    """Whether a trial has got to an epoch that no earlier attempt at it had."""
+    """Whether a trial reached an epoch that no earlier attempt at it reached."""
     epochs = [_reached(one) for one in attempts(study.get_trials(deepcopy=False), trial.number)]
     return epochs[0] > max(epochs[1:], default=0)
 
 
 def _reached(trial: FrozenTrial) -> int:
-    """The last epoch that an attempt has reported, or found in the checkpoint of an earlier one."""
+    """The last epoch that an attempt reported, or that it resumed after."""
     return max([*trial.intermediate_values, int(trial.user_attrs.get(RESUMED_AFTER, 0))])
 
 
@@ -222,9 +222,9 @@ def _given_up_on(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def _enqueue_retry(study: optuna.Study, trial: FrozenTrial, retries: int) -> None:
-    """Enqueue a trial's parameters, unless that was done before.
+    """Enqueue a trial's parameters, unless they are enqueued already.
 
-    Where a worker was killed while it sampled, the retry samples: with the same seed, see `hpo.study.sampling`.
+    If the worker was killed during sampling, the retry samples again with the same seed, see `hpo.study.sampling`.
     """
     others = study.get_trials(deepcopy=False)[trial.number + 1 :]
     if DUPLICATE in trial.user_attrs or any(other.user_attrs.get(RETRY_OF) == trial.number for other in others):
@@ -254,7 +254,7 @@ def _boot_id() -> str:
 
 
 def _pid_space() -> str:
-    """Containers may share their host's name and boot, but not its process numbers."""
+    """The pid namespace: containers may share their host's name and boot id, but not its pids."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:  # not Linux

@@ -1,4 +1,4 @@
-"""Workers on a Dask cluster. Each task is one worker: it runs a scheduler in a worker process."""
+"""Search on a Dask cluster. Each task runs one `Scheduler` in a worker process."""
 
 from __future__ import annotations
 
@@ -35,14 +35,18 @@ STOP_SECONDS = 60.0
 def search_on_dask(
     job: SearchJob, study: optuna.Study, progress: Progress, stopper: Stopper, scheduler: str, workers: int | None = None
 ) -> None:
-    """Search on a Dask cluster until the budget is met, on all of its workers or on so many.
+    """Search on a Dask cluster until the budget is met.
 
-    A worker process that dies is replaced by Dask; its trial is requeued by the others.
+    Dask replaces a worker process that dies; the other workers requeue its trial.
+
+    Args:
+        scheduler: address of the cluster.
+        workers: number of workers to use; None for all.
 
     Raises:
-        InputError: distributed is not installed, no cluster answers there, its workers have several threads, or they cannot
-            reach the storage.
-        SearchFailed: too many trials failed, or Dask gave up on a worker.
+        InputError: distributed is not installed, no cluster answers at the address, its workers have several threads, or they
+            cannot reach the storage.
+        SearchFailed: too many trials failed, or a Dask worker failed.
         Stopped: SIGINT or SIGTERM; unfinished trials are requeued.
     """
     with _client(scheduler) as client:
@@ -59,23 +63,23 @@ def search_on_dask(
                 stopper.wait(POLL_SECONDS / 4)
                 monitor.poll()
                 _raise_errors_of(tasks)
-            _raise_errors_of(tasks)  # before `cancel`, which takes their place
+            _raise_errors_of(tasks)  # before `cancel`, which replaces them
         finally:
-            client.cancel(tasks)  # they see it, and requeue their trials
+            client.cancel(tasks)  # the tasks notice it and requeue their trials
             _wait_for_requeue(client, study)
             reap(study, job.stale_after)
         monitor.poll()
 
 
 def count_workers(scheduler: str, storage: str, wanted: int | None = None) -> int:
-    """How many workers of a Dask cluster would search, all or up to `wanted`; asked before anything is written.
+    """The number of workers of a Dask cluster that would search: all, or up to `wanted`. Nothing is written.
 
     Args:
         storage: URL or journal path.
 
     Raises:
-        InputError: distributed is not installed, no cluster answers there, it has no worker of one thread, or its workers
-            cannot run this program or reach the storage.
+        InputError: distributed is not installed, no cluster answers at the address, it has no worker or workers with several
+            threads, or its workers cannot run this program or reach the storage.
     """
     with _client(scheduler) as client:
         chosen = _chosen_workers(client, wanted)
@@ -88,7 +92,7 @@ def _client(scheduler: str) -> Iterator[Client]:
     try:
         from distributed import Client
     except ImportError:
-        raise InputError("--backend dask needs the package distributed; pip install 'mml-hpo[dask]'") from None
+        raise InputError("a search on Dask needs the package distributed; run `pip install 'mml-hpo[dask]'`") from None
     try:
         client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:  # a timeout is an OSError
@@ -98,7 +102,7 @@ def _client(scheduler: str) -> Iterator[Client]:
 
 
 def _chosen_workers(client: Client, wanted: int | None = None) -> list[tuple[str, int, int]]:
-    """(address, index on its host, workers on that host) for up to `wanted` workers, taken from all hosts in turn."""
+    """(address, index on its host, workers on that host) for up to `wanted` workers, round-robin over hosts."""
     workers: dict[str, dict[str, Any]] = client.scheduler_info(n_workers=-1)["workers"]
     if not workers:
         raise InputError("the Dask cluster has no worker; start some with `dask worker ADDRESS --nthreads 1 --nworkers N`")
@@ -106,8 +110,8 @@ def _chosen_workers(client: Client, wanted: int | None = None) -> list[tuple[str
     for address, worker in workers.items():
         if worker["nthreads"] != 1:
             raise InputError(
-                f"Dask worker {address} has {worker['nthreads']} threads, and each would search; an engine has threads of its "
-                f"own: start workers with --nthreads 1"
+                f"a Dask worker must have one thread, since each engine starts its own threads, and {address} has "
+                f"{worker['nthreads']}; start workers with --nthreads 1"
             )
         by_host[worker["host"]].append(address)
     in_turn = sorted((number, host, address) for host, those in by_host.items() for number, address in enumerate(sorted(those)))
@@ -117,10 +121,10 @@ def _chosen_workers(client: Client, wanted: int | None = None) -> list[tuple[str
 
 
 def _reachable(storage: str, client: Client) -> str:
-    """The storage as the workers can open it: a journal is for the processes of one machine."""
+    """The storage address for the workers; a journal must be on the machine of all workers."""
     try:
         hosts = {host for host, _ in client.run(_host_and_pid).values()}
-    except Exception as error:  # which Dask makes of a worker's error
+    except Exception as error:  # Dask may raise any error of a worker
         _raise_if_not_installed(error)
         raise
     if is_url(storage):
@@ -128,18 +132,20 @@ def _reachable(storage: str, client: Client) -> str:
     if elsewhere := hosts - {socket.gethostname()}:
         raise InputError(
             f"Dask workers on {', '.join(sorted(elsewhere))} cannot share the journal {storage} of this machine; give a "
-            f"database that all of them reach, --storage postgresql+psycopg://user@host/db"
+            f"database that all of them can reach, --storage postgresql+psycopg://user@host/db"
         )
-    return os.path.abspath(storage)  # they stand in other folders
+    return os.path.abspath(storage)  # workers have other current folders
 
 
 def _raise_if_not_installed(error: BaseException) -> None:
     if "No module named" in str(error):
-        raise InputError(f"a Dask worker cannot run this: {error}; install the same version in the workers' environment")
+        raise InputError(
+            f"a Dask worker cannot run this program: {error}; install the same version in the workers' environment"
+        )
 
 
 def _out_of_time(deadline: float | None) -> bool:
-    """Only this process's clock counts: those of other machines began at other times."""
+    """Whether the deadline has passed. Only this process checks it: other machines have other monotonic clocks."""
     return deadline is not None and time.monotonic() >= deadline
 
 
@@ -148,7 +154,7 @@ def _host_and_pid() -> tuple[str, int]:
 
 
 def _task(job: SearchJob, number: int, of_host: int) -> None:
-    """One worker, in a thread of a Dask worker process; ends early when Dask cancels it or its client is gone."""
+    """One worker, in a thread of a Dask worker process. It stops if Dask cancels it or its client is gone."""
     from distributed import get_worker
 
     worker = get_worker()
@@ -164,7 +170,7 @@ def _task(job: SearchJob, number: int, of_host: int) -> None:
 
 
 def _wait_for_requeue(client: Client, study: optuna.Study) -> None:
-    """Until no trial is left with the cluster's processes, for a minute at most."""
+    """Wait until the cluster's processes have no running trial, for at most STOP_SECONDS."""
     deadline = time.monotonic() + STOP_SECONDS
     ours = set(client.run(_host_and_pid).values())
     while time.monotonic() < deadline:
@@ -181,7 +187,10 @@ def _raise_errors_of(tasks: list[Any]) -> None:
         if isinstance(error, InputError | SearchFailed):
             raise error
         _raise_if_not_installed(error)
-    if any(task.status in ("cancelled", "lost") for task in tasks):  # the connection broke, or someone restarted the cluster
-        raise SearchFailed("the Dask cluster has let go of its workers; what is finished is kept, the same command continues")
+    if any(task.status in ("cancelled", "lost") for task in tasks):  # the connection broke, or the cluster was restarted
+        raise SearchFailed("the Dask cluster lost its workers; finished trials are kept, and the same command continues")
     if errors:
-        raise SearchFailed(f"a Dask worker gave up: {type(errors[0]).__name__}: {errors[0]}; what is finished is kept")
+        raise SearchFailed(
+            f"a Dask worker failed: {type(errors[0]).__name__}: {errors[0]}; finished trials are kept, and the same command "
+            "continues"
+        )

@@ -1,4 +1,4 @@
-"""A trial while it trains in a lane, and what a checkpoint keeps of it."""
+"""The state of a trial that trains in a lane, and the part of it that a checkpoint stores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainers.checkpoints import CheckpointFile, Notes
 from trainers.config import TrainConfig
 from trainers.lanes import LaneJob
 
-NOTED = ("train_seconds", "evaluate_seconds", "values", "metrics")  # in a checkpoint
+NOTED = ("train_seconds", "evaluate_seconds", "values", "metrics")  # stored in a checkpoint
 
 
 @dataclass(eq=False)
@@ -22,12 +22,12 @@ class LaneState(LaneJob):
     """A trial in a lane.
 
     Attributes:
-        epochs: after which it was decided to go on. A checkpoint is of these: the epoch in which a trial ends is in none, so
-            that whoever goes on from one comes to the same end.
-        trained: epochs, whatever has become of the trial.
-        values: what is to be reported, by epoch; what an earlier attempt at the trial has reported is reported again.
-        reported: the last epoch that is.
-        signed: when its signature was renewed, as time.monotonic() tells it.
+        epochs: epochs after which the trial was continued. Checkpoints are written after these only: a trial that resumes from
+            one reaches the same end.
+        trained: all trained epochs.
+        values: the values to report, by epoch; a retry reports the values of the earlier attempt again.
+        reported: the last reported epoch.
+        signed: the time.monotonic() at which its signature was renewed.
     """
 
     trial: optuna.Trial
@@ -44,20 +44,20 @@ class LaneState(LaneJob):
     signed: float = field(default_factory=time.monotonic)
 
     def notes(self) -> Notes:
-        """All that is known of the epochs so far."""
+        """The state after the epochs so far, for a checkpoint."""
         return Notes({name: getattr(self, name) for name in NOTED})
 
     def begin(self) -> None:
-        """From the first epoch, perhaps again, after the lane was lost: seconds add up, and what is reported stays reported."""
+        """Start from the first epoch, perhaps again after the lane was lost. Seconds and reports are not reset."""
         self.epochs = self.trained = 0
         self.values, self.metrics = {}, {}
 
     def go_on(self, epochs: int, notes: Notes) -> None:
-        """What was noted of these epochs, by an earlier attempt at the trial or before the lane was lost."""
+        """Resume after `epochs` epochs from the notes of a checkpoint."""
         noted = {name: notes.values[name] for name in NOTED}
         noted["values"] = {int(epoch): float(value) for epoch, value in noted["values"].items()}
         vars(self).update(noted)
         self.epochs = self.trained = epochs
         if RETRY_OF in self.trial.user_attrs and not self.reported:
-            with suppress(UpdateFinishedTrialError):  # another process has ended it, as its next report will show
+            with suppress(UpdateFinishedTrialError):  # another process ended it; the next report raises the same error
                 self.trial.set_user_attr(RESUMED_AFTER, epochs)

@@ -1,4 +1,4 @@
-"""What ends a search that cannot go on: too many failed trials."""
+"""Limits on failed trials that end a search."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_FAILURES, MAX_FAILURES_IN_A_ROW = 10, 5
 
 
 class Failures:
-    """Counts the trials of a run that failed through their config: 10, or 5 in a row, end it if `stop_on_failures`."""
+    """Counts the trials of a run that failed because of their config. 10, or 5 in a row, end it if `stop_on_failures`."""
 
     def __init__(self, stop_on_failures: bool = True) -> None:
         self.stop_on_failures = stop_on_failures
@@ -23,7 +23,7 @@ class Failures:
         """Count a trial that has ended.
 
         Raises:
-            SearchFailed: one too many.
+            SearchFailed: too many trials failed.
         """
         if trial.state in FINISHED:
             self.in_a_row = 0
@@ -32,4 +32,7 @@ class Failures:
         self.reasons.append(f"trial {trial.number}: {trial.user_attrs[FAILURE]['reason']}")
         self.in_a_row += 1
         if self.stop_on_failures and (len(self.reasons) >= MAX_FAILURES or self.in_a_row >= MAX_FAILURES_IN_A_ROW):
-            raise SearchFailed("too many trials failed; the study is kept\n" + "\n".join(self.reasons))
+            raise SearchFailed(
+                f"too many trials failed ({MAX_FAILURES} in all, or {MAX_FAILURES_IN_A_ROW} in a row); the study is kept; "
+                "change its search ranges or fixed settings and search again under another name\n" + "\n".join(self.reasons)
+            )

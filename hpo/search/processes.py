@@ -1,4 +1,4 @@
-"""Several workers on one search: processes of this machine, supervised. Each runs a scheduler of its own."""
+"""Worker processes of this machine on one search, supervised. Each runs its own `Scheduler`."""
 
 from __future__ import annotations
 
@@ -47,19 +47,20 @@ from trainers.errors import InputError, OutOfMemory
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 30.0  # for a worker to requeue its trials; see hpo.runtime.signals
-MAX_DEATHS = 3  # restarts of each worker on average since the last finished trial
+STOP_SECONDS = 30.0  # time for a worker to requeue its trials; see hpo.runtime.signals
+MAX_DEATHS = 3  # restarts allowed per worker since the last finished trial
 
 
 @dataclass(frozen=True)
 class SearchJob:
-    """A search, as a worker needs to know it; it opens the storage itself and brings the data with it.
+    """A search, as it is sent to worker processes. It includes the data; workers open the storage themselves.
 
     Attributes:
-        storage: URL or journal path; a password in it is passed on between processes only.
-        deadline: when the search ends in any case, as time.monotonic() tells it on this machine; None for no limit.
+        storage: URL or journal path; a password in it is only passed between processes.
+        deadline: the time.monotonic() of this machine at which the search ends; None for no limit.
+        stale_after: hours after which a trial of another machine counts as dead.
         checkpoint_every: seconds between two checkpoints of a trial.
-        losses: its loss, where that is one of the user's own, which a worker process imports.
+        losses: the study's loss if it is a user's own, which worker processes must import.
     """
 
     work: Workspace
@@ -72,12 +73,12 @@ class SearchJob:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "losses", recorded([self.work.spec.space.loss_name]))
-        folder = Path(os.path.abspath(self.work.folder)) / CHECKPOINTS  # workers may stand elsewhere
+        folder = Path(os.path.abspath(self.work.folder)) / CHECKPOINTS  # workers may have another current folder
         object.__setattr__(self, "checkpoint_folder", folder)
 
     @property
     def checkpoints(self) -> TrialCheckpoints:
-        """Of the study's trials."""
+        """The checkpoints of the study's trials."""
         seen, validation = self.work.split
         choice, objective = self.work.choice, self.work.spec.measured
         key = training_key(self.work.spec.probe, seen, validation, choice) | {
@@ -90,8 +91,8 @@ class SearchJob:
         """Search in this process until the budget is met.
 
         Args:
-            study: as the caller has it open, who searches alone; None for one of several workers, which opens it itself and
-                leaves it to a `SearchMonitor` to count failures: others may finish some between five in a row of one worker.
+            study: the open study, if this process searches alone. None for one of several workers: it opens the study itself,
+                and a `SearchMonitor` counts the failures of all workers.
 
         Raises:
             SearchFailed: too many trials failed, or the study was deleted.
@@ -99,7 +100,7 @@ class SearchJob:
         """
         for loss in self.losses:
             loss.restore()
-            loss.check_code()  # its file may have been edited since the parent has imported it
+            loss.check_code()  # its file may have been edited since the parent imported it
         alone = study is not None
         study = study or self.work.study(self._open_patiently(stopper))
         seen, validation = self.work.split
@@ -120,7 +121,7 @@ class SearchJob:
             ).run()
 
     def _open_patiently(self, stopper: Stopper) -> BaseStorage:
-        """The parent has opened it before: when that fails now, its server is away."""
+        """Open the storage, and retry for PATIENCE_SECONDS: the parent could open it, so its server is only away."""
         given_up = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
@@ -132,21 +133,21 @@ class SearchJob:
 
 
 class SearchMonitor:
-    """Sees over the storage what all workers do: passes on ended trials, and ends the run when too many fail."""
+    """Watches all workers through the storage: reports ended trials, and ends the run if too many fail."""
 
     def __init__(self, study: optuna.Study, plan: SearchPlan, progress: Progress) -> None:
         self.study = study
         self.progress = progress
         self.failures = Failures()
-        self.resumed: set[int] = set()  # trials that are said to go on
+        self.resumed: set[int] = set()  # trials whose resumption was logged
         self.ended = {trial.number for trial in self._ended()}
         progress.begin(study, plan.trials)
 
     def poll(self) -> int:
-        """Pass on what has ended since the last time, by itself and not with its worker; returns how many trials that are.
+        """Report the trials that have finished or failed since the last call; returns their number.
 
         Raises:
-            SearchFailed: too many failed.
+            SearchFailed: too many trials failed.
         """
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         for trial in running:
@@ -167,7 +168,7 @@ class SearchMonitor:
 
 
 class WorkerPool:
-    """Worker processes of this machine, each supervised: a killed one is replaced, and its trial requeued."""
+    """Supervised worker processes of this machine. A killed worker is replaced, and its trial is requeued."""
 
     def __init__(self, job: SearchJob, count: int) -> None:
         self.job = job
@@ -180,7 +181,7 @@ class WorkerPool:
         """Search with all workers until the budget is met.
 
         Raises:
-            SearchFailed: too many trials failed, a worker gave up, or they are killed again and again.
+            SearchFailed: too many trials failed, a worker failed, or workers are killed again and again.
             Stopped: SIGINT or SIGTERM; the workers have requeued their trials.
         """
         monitor = SearchMonitor(study, self.job.work.spec.search, progress)
@@ -189,7 +190,7 @@ class WorkerPool:
                 stopper.check()
                 connection.wait([process.sentinel for process in self.processes.values()], timeout=POLL_SECONDS / 4)
                 ended = {worker: process.exitcode for worker, process in self.processes.items()}
-                if monitor.poll():  # after the look at the workers: a storage that ended one is to end this process, too
+                if monitor.poll():  # after the exit codes are read: a storage error that ended a worker must end this process
                     self.deaths = 0
                 for worker, code in ended.items():
                     if code is not None:
@@ -212,16 +213,16 @@ class WorkerPool:
                 process.join()
 
     def _start_server(self) -> None:
-        """A process that has loaded the libraries and nothing else; all workers are copies of it, and load none.
+        """Start a fork server that has loaded the libraries, so that workers need not load them.
 
-        This process cannot be copied: its open storages and threads would be, too.
+        This process cannot be forked itself: it has open storages and threads.
         """
         choice = self.job.work.choice
         engine, _, _ = ENGINES[choice.name].engine.partition(":")
         self.context.set_forkserver_preload([__name__, *([engine] if choice.device == "cpu" else [])])
-        resource_tracker.ensure_running()  # else the server would do it, which unblocks signals
-        # It and the workers inherit what is blocked. What a terminal or Slurm sends to all must not end the server, which tells
-        # how workers ended; workers wait for the parent's SIGTERM.
+        resource_tracker.ensure_running()  # else the server starts it, which unblocks signals
+        # The server and the workers inherit the blocked signals. A signal that a terminal or Slurm sends to all must not end
+        # the server, which reports how workers ended. Workers react to the parent's SIGTERM.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         forkserver.ensure_running()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -235,26 +236,26 @@ class WorkerPool:
     def _ended(self, worker: int, code: int) -> None:
         del self.processes[worker]
         if code == BAD_INPUT:
-            raise InputError(f"worker {worker} could not start; its message stands above")
+            raise InputError(f"worker {worker} could not start; see its message above")
         signum = -code if code < 0 else code - 128
         if code > 0 and signum != signal.SIGTERM:
-            raise SearchFailed(f"worker {worker} gave up; what it said stands above, what is finished is kept")
+            raise SearchFailed(f"worker {worker} failed; see its message above; finished trials are kept")
         if code:
             self.deaths += 1
             name = signal.Signals(signum).name
             if self.deaths > MAX_DEATHS * self.count:
                 raise SearchFailed(
-                    f"workers are killed again and again ({name}) and finish no trial; "
-                    f"when memory is short, fewer than {self.count} --workers help"
+                    f"workers are killed again and again ({name}) and finish no trial; finished trials are kept; if memory is "
+                    f"short, give fewer than {self.count} --workers"
                 )
-            log.warning("worker %d was killed (%s): its trial is requeued, another worker takes its place", worker, name)
+            log.warning("worker %d was killed (%s): its trial is requeued, and a new worker replaces it", worker, name)
             self._start(worker)
 
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Within the block a process that is started does not run the program that starts it again, a script of the user's without
-    `if __name__ == "__main__"`: a worker needs nothing of that.
+    """Within the block, started processes do not import the main program, which may be a script without
+    `if __name__ == "__main__"`.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -265,7 +266,7 @@ def _without_main() -> Iterator[None]:
 
 
 def _worker_main(job: SearchJob, worker: int, workers: int) -> None:
-    """What a worker process does."""
+    """The main function of a worker process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     set_up_logging(logging.WARNING)
     take_share(worker, workers)
@@ -277,13 +278,13 @@ def _worker_main(job: SearchJob, worker: int, workers: int) -> None:
             job.run(stopper, NoProgress())
     except StoppedBySignal as stop:
         sys.exit(stop.exit_code)
-    except (StudyDeleted, DamagedJournal):  # the parent finds it so too, and says it once
+    except (StudyDeleted, DamagedJournal):  # the parent finds the same error and reports it once
         sys.exit(FAILED)
     except InputError as error:
         say_error(error)
         sys.exit(BAD_INPUT)
     except StorageInternalError as error:
-        if is_claimed(job.work.folder):  # else the parent says that it is gone, and the journal with it
+        if is_claimed(job.work.folder):  # else the parent reports that the folder is gone
             say_error(f"the storage failed: {reason_of(error)}")
         sys.exit(FAILED)
     except OutOfMemory as error:
@@ -292,7 +293,7 @@ def _worker_main(job: SearchJob, worker: int, workers: int) -> None:
 
 
 def search_with_processes(job: SearchJob, study: optuna.Study, progress: Progress, stopper: Stopper, workers: int = 1) -> None:
-    """Search with so many workers on this machine; a single one works in this process.
+    """Search on this machine with `workers` worker processes; a single worker runs in this process.
 
     Raises:
         SearchFailed: see `WorkerPool.search`.

@@ -1,4 +1,4 @@
-"""Whom a search tells how far it is."""
+"""The interface through which a search reports its progress."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from optuna.trial import FrozenTrial
 
 
 class Progress(Protocol):
-    """What the loop tells the console."""
+    """Receives the progress of a search."""
 
     def begin(self, study: optuna.Study, budget: int) -> None: ...
 
     def running(self, epochs: Mapping[int, int], study: optuna.Study) -> None:
-        """All trials that run now, by number, and how many epochs each has trained, as far as is known: 0 for nothing."""
+        """All running trials by number, with the epochs that each has trained; 0 if unknown."""
 
     def finished(self, trial: FrozenTrial, study: optuna.Study) -> None: ...
 
 
 class NoProgress:
-    """A worker's own progress: shown by the parent, which sees all of them."""
+    """Reports nothing; for worker processes, whose parent reports for all."""
 
     def begin(self, study: optuna.Study, budget: int) -> None:
         """Nothing."""

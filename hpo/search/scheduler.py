@@ -1,4 +1,4 @@
-"""A search around the loop over lanes: ask for a trial for each free lane; after each epoch report all, prune, tell."""
+"""The search loop over lanes: ask for a trial for each free lane; after each epoch report, prune and tell."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from trainers.train import check_finite
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
-SIGN_AGAIN = 0.1  # of the time after which a trial of another machine counts as dead
+SIGN_AGAIN = 0.1  # a signature is renewed after this share of the time after which a trial counts as dead
 
 
 class Scheduler:
@@ -57,10 +57,10 @@ class Scheduler:
     ) -> None:
         """
         Args:
-            deadline: when the search ends in any case, as time.monotonic() tells it.
+            deadline: the time.monotonic() at which the search ends; None for no limit.
             stale_after: hours without a sign of life after which a trial of another machine counts as dead.
-            stop_on_failures: false in a worker whose parent counts the failures of all workers.
-            checkpoints: of the study's trials; None for none.
+            stop_on_failures: False in a worker whose parent counts the failures of all workers.
+            checkpoints: the checkpoints of the study's trials; None for no checkpoints.
         """
         self.study = study
         self.spec = spec
@@ -70,13 +70,13 @@ class Scheduler:
         self.deadline = deadline
         self.checkpoints = checkpoints
         self.has_warned = False
-        self.looked = -math.inf  # for trials of dead workers, as time.monotonic() tells it
+        self.looked = -math.inf  # time.monotonic() of the last look for trials of dead workers
         self.reaper = Reaper(study, stale_after, lambda: {running.trial.number for running in self.lanes.jobs})
         self.last_waiting_notice: list[str] = []
         self.failures = Failures(stop_on_failures)
 
     def run(self) -> None:
-        """Search. Interrupted trials are requeued.
+        """Search until the budget is met or the deadline has passed. Interrupted trials are requeued.
 
         Raises:
             SearchFailed: 10 trials failed in this run, or 5 in a row.
@@ -91,7 +91,7 @@ class Scheduler:
                     self._report_prune_tell(results)
                 elif self._budget_met():
                     return
-                else:  # the trials that are left run elsewhere, or their worker has just died
+                else:  # the last trials run in other processes, or their worker has just died
                     self._report_waiting()
                     self.stopper.wait(CLAIM_SECONDS / 20.0 if self.reaper.awaits else POLL_SECONDS)
         finally:
@@ -106,13 +106,13 @@ class Scheduler:
     def _budget_met(self) -> bool:
         trials = self.study.get_trials(deepcopy=False)
         unsigned = any(trial.state == TrialState.RUNNING and signature(trial) is None for trial in trials)
-        return tally(trials).finished >= self.spec.search.trials and not unsigned  # an unsigned one is still to be reaped
+        return tally(trials).finished >= self.spec.search.trials and not unsigned  # an unsigned one may have to be reaped
 
     def _report_waiting(self) -> None:
-        """Once per set of trials."""
+        """Log which trials of other processes this search waits for; once per set of trials."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         holders = [(trial.number, signature(trial)) for trial in running]
-        here, away = [], []  # one that is not signed yet will be, or is reaped in seconds
+        here, away = [], []  # unsigned trials are left out: they are signed or reaped within seconds
         for number, by in holders:
             if by is not None and is_here(by):
                 here.append(f"{number} of process {by['pid']}")
@@ -122,12 +122,12 @@ class Scheduler:
             if here:
                 log.info("waiting for trial %s", ", ".join(here))
             if away:
-                remedy = "if its worker is gone, --stale-after HOURS (now %g) says when to give it up"
+                remedy = "if its worker is gone, lower --stale-after (now %g hours), after which the trial is requeued"
                 log.warning(f"waiting for trial %s; {remedy}", ", ".join(away), self.reaper.stale_hours)
         self.last_waiting_notice = here + away
 
     def _next_trials(self, free: int) -> Iterator[LaneState]:
-        """A trial for each free lane, as long as the budget lasts."""
+        """Yield a trial for each free lane, while the budget lasts."""
         if free or time.monotonic() - self.looked > POLL_SECONDS:
             self.looked = time.monotonic()
             self.reaper.reap()
@@ -138,12 +138,12 @@ class Scheduler:
         self.progress.running({running.trial.number: running.trained for running in self.lanes.jobs}, self.study)
 
     def _has_budget(self) -> bool:
-        """Whether another trial may start: finished and running ones together are below the budget."""
+        """Whether another trial may start: there are fewer finished and running trials than the budget."""
         trials = tally(self.study.get_trials(deepcopy=False))
         return trials.finished + trials.running < self.spec.search.trials
 
     def _ask(self) -> LaneState | None:
-        """A signed trial; None when what was asked for is not to be trained."""
+        """A new, signed trial; None if it is a duplicate or was ended by another process."""
         try:
             trial = ask_signed(self.study)
             for name, box in self.spec.space.boxes().items():
@@ -156,18 +156,18 @@ class Scheduler:
             config = trial_config(trial, self.spec)
             for name, value in searched_fields(config, self.spec).items():
                 trial.set_user_attr(name, value)
-        except UpdateFinishedTrialError:  # the storage took so long that another worker thought this one dead
+        except UpdateFinishedTrialError:  # the storage was so slow that another worker took this one for dead
             log.warning("a trial was ended by another process before it could be started")
             return None
         checkpoint = self.checkpoints.of(trial, config) if self.checkpoints else None
         return LaneState(trial, config, never_pruned=stands_for_published(trial), checkpoint=checkpoint)
 
     def _is_duplicate(self, trial: optuna.Trial) -> bool:
-        """Whether a queued trial runs already: two processes that start a study at once both queue its starts, and
-        a storage that is away for a moment may queue a trial twice."""
+        """Whether a queued trial exists twice: two processes that start a study at once both queue its starts, and a retry
+        after a storage outage may queue a trial again."""
         marks = {(key, trial.user_attrs[key]) for key in (*START_MARKS, RETRY_OF) if key in trial.user_attrs}
         others = self.study.get_trials(deepcopy=False)[: trial.number] if marks else []
-        others = [other for other in others if other.number != trial.user_attrs.get(RETRY_OF)]  # it may be just about to end
+        others = [other for other in others if other.number != trial.user_attrs.get(RETRY_OF)]  # it may not have ended yet
         return any(
             other.user_attrs.get(key) == value and (key == RETRY_OF or other.state != TrialState.FAIL)  # one retry of each
             for other in others
@@ -175,7 +175,7 @@ class Scheduler:
         )
 
     def _report_prune_tell(self, results: list[tuple[LaneState, EpochResult]]) -> None:
-        """Report all, then ask whether to prune for all, then tell: lanes must not depend on their order."""
+        """Report all trials, then decide for all, then tell all: the result must not depend on the order of lanes."""
         alive = [(running, result) for running, result in results if self._unless_ended(running, self._record, running, result)]
         verdicts = [(running, self._verdict(running, result)) for running, result in alive]
         for running, state in verdicts:
@@ -186,7 +186,7 @@ class Scheduler:
                 self._unless_ended(running, self._finish, running, state)
 
     def _unless_ended(self, running: LaneState, action: Callable[..., bool], *arguments: object) -> bool:
-        """Do something with a trial; false when another process has ended it, which frees its lane."""
+        """Run an action on a trial. If another process has ended the trial, free its lane and return False."""
         try:
             return action(*arguments)
         except UpdateFinishedTrialError:
@@ -195,7 +195,7 @@ class Scheduler:
             return False
 
     def _verdict(self, running: LaneState, result: EpochResult) -> TrialState | None:
-        """What becomes of a trial after this epoch; None while it goes on. An epoch that is trained again was judged before."""
+        """The final state of a trial after this epoch; None if it goes on. Epochs that are trained again are not pruned."""
         if result.epoch == running.config.epochs:
             return TrialState.COMPLETE
         is_due = result.metrics is not None and result.epoch == running.reported
@@ -203,7 +203,7 @@ class Scheduler:
         return TrialState.PRUNED if prune else None
 
     def _record(self, running: LaneState, result: EpochResult) -> bool:
-        """Note and report an epoch; false when it ended the trial as a failure."""
+        """Record and report an epoch; returns False if it diverged, which fails the trial."""
         running.trained = result.epoch
         running.train_seconds += result.train_seconds
         running.evaluate_seconds += result.evaluate_seconds
@@ -215,14 +215,14 @@ class Scheduler:
             running.metrics = result.metrics
             running.values[result.epoch] = trial_value(result.metrics, self.spec)
         for epoch in sorted(running.values):
-            if epoch > running.reported:  # not what it trains again, to the same value, after it has lost its lane
+            if epoch > running.reported:  # epochs that are trained again after a lost lane have the same value
                 running.trial.report(running.values[epoch], step=epoch)
                 running.reported = epoch
         self._sign_again(running)
         return True
 
     def _sign_again(self, running: LaneState) -> None:
-        """A sign of life for other machines, which count the hours since the last one."""
+        """Renew the signature, the sign of life for other machines."""
         patience = self.reaper.stale_hours * 3600.0
         if time.monotonic() - running.signed >= SIGN_AGAIN * patience:
             running.trial.set_user_attr(WORKER, this_worker())
@@ -230,8 +230,8 @@ class Scheduler:
         if self.lanes.longest_epoch > patience and not self.has_warned:
             self.has_warned = True
             log.warning(
-                "--stale-after %g hours is shorter than an epoch of %.0f s: workers on other machines will take this one's "
-                "trials; give more",
+                "--stale-after %g hours is shorter than an epoch of %.0f s: workers on other machines will requeue trials that "
+                "still run here; give a longer time",
                 self.reaper.stale_hours,
                 self.lanes.longest_epoch,
             )
@@ -239,7 +239,7 @@ class Scheduler:
     def _finish(self, running: LaneState, state: TrialState) -> bool:
         secondary = self.spec.measured[1]
         running.trial.set_user_attr(secondary, running.metrics[secondary])
-        # a pruned trial takes its last report as its value: the same number
+        # Optuna sets the value of a pruned trial to its last report, which is the same number
         self._end(running, state, trial_value(running.metrics, self.spec) if state == TrialState.COMPLETE else None)
         return True
 
@@ -252,7 +252,7 @@ class Scheduler:
         self._set_costs(running)
         told = self.study.tell(running.trial, value, state=state, skip_if_finished=True)
         self.lanes.stop(running)
-        if running.checkpoint is not None and told.state == state:  # else another worker has taken it, and may go on from it
+        if running.checkpoint is not None and told.state == state:  # else another worker took it and may need the checkpoint
             running.checkpoint.delete()
         self.progress.finished(told, self.study)
         self.failures.note(told)
@@ -263,11 +263,11 @@ class Scheduler:
         running.trial.set_user_attr("evaluate_seconds", round(running.evaluate_seconds, 3))
 
     def _requeue_all(self) -> None:
-        """Free all lanes, and requeue their trials but for those that another process has ended."""
+        """Free all lanes, and requeue their trials except those that another process has ended."""
         mine = {running.trial.number: running for running in self.lanes.stop_all()}
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if trial.number in mine:
                 with suppress(UpdateFinishedTrialError):
                     self._set_costs(mine[trial.number])
-            if trial.number in mine or is_own(trial):  # one that was asked for when something failed is in no lane
+            if trial.number in mine or is_own(trial):  # a trial that was just asked for when an error came is in no lane yet
                 requeue(self.study, trial, count=False)

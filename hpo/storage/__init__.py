@@ -1,1 +1,1 @@
-"""Where studies live: a journal file, or a database that may be away for a while."""
+"""Storages of studies: a journal file, or a database, whose outages are retried."""

@@ -1,4 +1,4 @@
-"""Which lines of a journal are broken: those that Optuna, reading from the first line on, refuses or has to pass over."""
+"""Finds the broken lines of a journal: those that Optuna refuses or silently skips."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from optuna.storages.journal._storage import JournalOperation, JournalStorageRep
 
 from trainers.errors import InputError, first_line
 
-SHOWN = 100  # characters of a broken line
-NUMBERS = ("study_id", "trial_id")  # given in the order in which studies and trials are made
+SHOWN = 100  # characters of a broken line in a message
+NUMBERS = ("study_id", "trial_id")  # assigned in the order of creation
 
 NUMBER = {int, float}
 KINDS: dict[str, set[type]] = {"worker_id": {str}, "study_name": {str}, "param_name": {str}, "param_value_internal": NUMBER}
@@ -22,23 +22,24 @@ KINDS |= {key: {dict} for key in ("user_attr", "system_attr", "user_attrs", "sys
 
 
 class NotMade(KeyError):
-    """A record is about a study or trial that nothing has made."""
+    """A record is about a study or trial that no earlier record creates."""
 
 
 class DamagedJournal(InputError):
-    """A journal has a line that cannot be read; the message gives file, line, what stands there, and the remedy."""
+    """A journal has a line that cannot be read; the message gives file, line number, content and remedy."""
 
 
 def made(replay: JournalStorageReplayResult, key: str) -> int:
-    """How many studies or trials the lines so far have made, deleted ones too."""
+    """The number of studies or trials that the lines so far create, deleted ones included."""
     return replay._next_study_id if key == "study_id" else len(replay._trials)
 
 
 def check_numbers(record: Mapping[str, Any], replay: JournalStorageReplayResult) -> None:
-    """Optuna passes over what is said of a study or trial that nothing has made. Then a line is lost, and numbers are shifted.
+    """Check that the study and trial of a record exist. Optuna skips such records; they mean that a line is lost and later
+    numbers are shifted.
 
     Raises:
-        NotMade: it says something of one.
+        NotMade: no earlier line creates the study or trial.
     """
     for key in NUMBERS:
         number = record.get(key)
@@ -47,11 +48,14 @@ def check_numbers(record: Mapping[str, Any], replay: JournalStorageReplayResult)
 
 
 def checked(records: Iterable[Any], replay: JournalStorageReplayResult) -> Iterator[Any]:
-    """The same records, each looked at when the one before has been applied: at what Optuna does not look at, or too late.
+    """Yield the records, each checked after the one before was applied, for faults that Optuna does not check or checks too
+    late.
 
     Raises:
-        Exception: see `check_numbers`; a KeyError without worker_id; a TypeError for a value that no writer gives; any on what
-            is no mapping.
+        NotMade: see `check_numbers`.
+        KeyError: a record lacks worker_id.
+        TypeError: a value has a type that Optuna never writes.
+        Exception: a record is no mapping.
     """
     for record in records:
         check_numbers(record, replay)
@@ -65,17 +69,17 @@ def checked(records: Iterable[Any], replay: JournalStorageReplayResult) -> Itera
 
 
 class Replay:
-    """A reader of its own, which is given a journal line by line."""
+    """Applies a journal line by line."""
 
     def __init__(self) -> None:
-        self.result = JournalStorageReplayResult(uuid4().hex)  # whose worker has written none of the lines
+        self.result = JournalStorageReplayResult(uuid4().hex)  # a worker id that wrote none of the lines
 
     def made(self, key: str) -> int:
-        """See `made`."""
+        """See the function `made`."""
         return made(self.result, key)
 
     def fault(self, line: bytes) -> str:
-        """Apply a line; says what is wrong with one that is refused, which changes nothing, else nothing."""
+        """Apply a line. Returns what is wrong with it, which then changes nothing; else an empty text."""
         if not line.strip():
             return "an empty line"
         try:
@@ -84,29 +88,29 @@ class Replay:
             several = isinstance(error, json.JSONDecodeError) and error.msg == "Extra data"
             return f"{shown(line)} is {'more than one record' if several else 'not JSON'}"
         if not isinstance(record, dict):
-            return f"{shown(line)} is no record"
+            return f"{shown(line)} is not a record"
         try:
             self.result.apply_logs(checked([record], self.result))
-        except Exception as error:  # whatever it is, Optuna would stop here
-            return f"{shown(line)} is no record that can be used ({_reason(record, error)})"
+        except Exception as error:  # with any error, Optuna stops here
+            return f"{shown(line)} is not a valid record ({_reason(record, error)})"
         return ""
 
 
 def damage(path: Path) -> DamagedJournal | None:
-    """What to say of a journal that could not be read, None when it has no broken line."""
+    """The error for the first broken line of a journal; None if there is none."""
     replay = Replay()
     with path.open("rb") as journal:
         for number, line in enumerate(journal, start=1):
-            if line.endswith(b"\n") and (fault := replay.fault(line)):  # else it is being written, or torn
+            if line.endswith(b"\n") and (fault := replay.fault(line)):  # else the line is being written, or is torn
                 return DamagedJournal(
-                    f"{path}, line {number}: {fault}; drop what is broken with `python -m hpo.studies repair --storage "
+                    f"{path}, line {number}: {fault}; drop broken lines with `python -m hpo.studies repair --storage "
                     f"{shlex.quote(str(path))}`, which keeps a copy, or restore the file"
                 )
     return None
 
 
 def shown(line: bytes) -> str:
-    """A line as a message quotes it."""
+    """A line, shortened and quoted for a message."""
     return repr(_shortened(line.decode(errors="replace").rstrip("\n")))
 
 

@@ -1,4 +1,4 @@
-"""The journal file: one line per operation of every study, written so that a killed or failing writer harms nobody else."""
+"""The journal file: one line per operation of any study. A killed or failing writer does not harm other processes."""
 
 from __future__ import annotations
 
@@ -23,25 +23,24 @@ JOURNAL_START = b'{"op_code":'
 
 
 class WholeLines(BaseJournalBackend):
-    """A journal that only ever grows by whole lines, behind lines that could be read.
+    """A journal to which only whole lines are appended.
 
-    Optuna's own glues the next line on to one that was torn by a kill or a full disk, passes over a broken last line, and
-    nobody can read the file after that. Its lock is a symbolic link, which a killed writer leaves behind; the operating system
-    frees this one by itself.
+    Optuna's own backend appends to a line that a kill or a full disk tore, which makes the file unreadable, and it skips a
+    broken last line. Its lock is a symbolic link that a killed writer leaves behind; the operating system releases this one.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        real = path.resolve()  # a link to a journal is the same journal, and has the same lock
+        real = path.resolve()  # a link to a journal uses the same lock
         self.lock = FileLock(real.with_name(f".{real.name}.lock"))
-        self._read = (0, 0)  # lines, and their bytes
+        self._read = (0, 0)  # number of lines read, and of their bytes
         self._file: tuple[int, int] | None = None
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """The operations from a line on, counted from 0; a line that is torn or being written is not among them.
+        """The operations from a line on, counted from 0, without a line that is torn or being written.
 
         Raises:
-            StorageInternalError: the file is gone, cannot be read, or is another one than before.
+            StorageInternalError: the file is gone, cannot be read, or was replaced or cut.
             ValueError: a line is not JSON.
         """
         try:
@@ -62,30 +61,33 @@ class WholeLines(BaseJournalBackend):
             raise StorageInternalError(f"{self.path} cannot be read: {error.strerror or error}") from None
 
     def _size(self, journal: BinaryIO) -> int:
-        """Up to where the file may be read: what is written meanwhile may be half there."""
+        """The size of the file now. Later bytes are not read, since their line may be incomplete."""
         about = os.fstat(journal.fileno())
         file = about.st_dev, about.st_ino
         if self._file not in (None, file) or about.st_size < self._read[1]:
-            raise StorageInternalError(f"{self.path} was replaced or cut while it was open; give the same command again")
+            raise StorageInternalError(
+                f"{self.path} was replaced, cut or emptied while it was open; if lines are missing, restore it from a copy; "
+                "then run the same command again"
+            )
         self._file = file
         return about.st_size
 
     @contextmanager
     def held(self) -> Iterator[BinaryIO]:
-        """Within the block no other process writes.
+        """Lock the file for writing within the block.
 
         Raises:
             StorageInternalError: the disk is full, or the file cannot be written, or was moved or deleted.
         """
         try:
-            self.path.stat()  # the lock would make the folder of a journal anew that was moved or deleted
+            self.path.stat()  # the lock would create the folder of a moved or deleted journal again
             with self.lock, self.path.open("r+b", buffering=0) as journal:
                 yield journal
         except OSError as error:
             raise StorageInternalError(f"{self.path} cannot be written: {error.strerror or error}") from None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Write operations, one line each; those of a writer that failed half-way leave no trace.
+        """Append operations, one line each. If a write fails half-way, its lines are removed.
 
         Raises:
             StorageInternalError: see `held`.
@@ -102,7 +104,7 @@ class WholeLines(BaseJournalBackend):
 
 
 class Journal(JournalStorage):
-    """Optuna's storage in a journal, which names the line that it cannot read, and writes behind none that it has not read."""
+    """Optuna's journal storage. It names the line that it cannot read, and does not write after a line that it has not read."""
 
     def __init__(self, journal: WholeLines) -> None:
         self._journal = journal
@@ -110,18 +112,18 @@ class Journal(JournalStorage):
         super().__init__(journal)
 
     def _sync_with_backend(self) -> None:
-        if self._damage is not None:  # a line that Optuna has refused it would pass over the next time
+        if self._damage is not None:  # Optuna skips a line that it has refused before
             raise self._damage
         try:
             logs = self._journal.read_logs(self._replay_result.log_number_read)
             self._replay_result.apply_logs(checked(logs, self._replay_result))
-        except (UpdateFinishedTrialError, DuplicatedStudyError, StorageInternalError):  # answers
+        except (UpdateFinishedTrialError, DuplicatedStudyError, StorageInternalError):  # no damage
             raise
         except Exception:
             self._damage = damage(self._journal.path)
             if self._damage is not None:
                 raise self._damage from None
-            raise  # an answer, too: what this process has written is about something that another has deleted
+            raise  # no damage either: another process deleted the study or trial that this one wrote about
 
     def _write_log(self, op_code: int, extra_fields: dict[str, Any]) -> None:
         with self._journal.held():
@@ -134,11 +136,11 @@ def open_journal(path: Path, create: bool, to_write: bool) -> Journal:
     """The storage in a journal file.
 
     Args:
-        create: make one that does not exist.
-        to_write: whether it is an error, now, that the file cannot be written.
+        create: create the file if it does not exist.
+        to_write: check now that the file can be written.
 
     Raises:
-        InputError: there is none and `create` is false, it is no regular file, it is no journal, it has a broken line, or it
+        InputError: the file is missing and `create` is false; it is no regular file, no journal, or has a broken line; it
             cannot be written.
     """
     if create and not path.exists():
@@ -153,10 +155,10 @@ def open_journal(path: Path, create: bool, to_write: bool) -> Journal:
 
 
 def check_writable(journal: WholeLines) -> None:
-    """Find out before work is done that would be lost.
+    """Check that the journal can be written, before work is done that would be lost.
 
     Raises:
-        InputError: the file, or its folder, cannot be written.
+        InputError: the file or its folder cannot be written.
     """
     try:
         with journal.held():
@@ -166,10 +168,10 @@ def check_writable(journal: WholeLines) -> None:
 
 
 def check_journal(path: Path) -> None:
-    """Look at the start of a file: only a journal may be written, any other file would lose its last line.
+    """Check that a file is a journal: writing to any other file would cut its last line.
 
     Raises:
-        InputError: there is none, it is no regular file, or no journal.
+        InputError: the file is missing, no regular file, or no journal.
     """
     if not path.exists():
         raise InputError(f"there is no journal {path}; run a study first, or give its folder with --output")
@@ -177,12 +179,14 @@ def check_journal(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(len(JOURNAL_START))
     if not JOURNAL_START.startswith(start):
-        hint = f"; for SQLite give sqlite:///{path}" if start.startswith(b"SQLite") else ""
-        raise InputError(f"{path} is not an Optuna journal, it starts with {start!r}{hint}")
+        hint = f", for SQLite sqlite:///{path}" if start.startswith(b"SQLite") else ""
+        raise InputError(
+            f"{path} must be an Optuna journal, got a file that starts with {start!r}; give another --storage{hint}"
+        )
 
 
 def _cut_torn_line(journal: BinaryIO) -> int:
-    """Truncate after the last newline and stand there; returns the file's size."""
+    """Truncate the file after its last newline and seek there; returns its size."""
     size = journal.seek(0, os.SEEK_END)
     whole = _end_of_last_line(journal, size)
     if whole < size:
@@ -191,7 +195,7 @@ def _cut_torn_line(journal: BinaryIO) -> int:
 
 
 def _end_of_last_line(journal: BinaryIO, size: int) -> int:
-    """Offset just after the last newline, 0 without one."""
+    """The offset just after the last newline; 0 if there is none."""
     end, block = size, 1
     while end > 0:
         start = max(0, end - block)
@@ -204,7 +208,7 @@ def _end_of_last_line(journal: BinaryIO, size: int) -> int:
 
 
 def _write_all(file: BinaryIO, content: bytes) -> None:
-    """An unbuffered write may take a part and report the full disk only at the next call."""
+    """Write all of `content`. An unbuffered write may write a part, and report a full disk at the next call only."""
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) :]

@@ -1,6 +1,7 @@
-"""Studies and trials have the numbers in which a journal makes them: a line that made one cannot just be left out.
+"""Replaces lost lines that created studies or trials, for the repair of a journal.
 
-What is said of each later one would be taken for another's. So something stands in its place.
+A journal numbers studies and trials in the order of creation. If a creating line were just left out, later lines would be about
+wrong studies or trials. So a replacement is created.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SAYS_IT_MAKES = {"study_id": rb'"op_code":0\b', "trial_id": rb'"op_code":4\b'}
 
 
 def numbered(pieces: Sequence[Piece]) -> list[Piece]:
-    """The pieces, where those that cannot be used are marked as broken, and something stands for those that are missing."""
+    """The pieces, with unusable ones marked as broken, and with replacements for missing ones."""
     found = list(pieces)
     while (better := _read(found)) != found:
         found = better
@@ -30,13 +31,13 @@ def numbered(pieces: Sequence[Piece]) -> list[Piece]:
 
 
 def said_number(key: str, content: bytes) -> int | None:
-    """The number of a study or trial in what is broken."""
+    """The number of a study or trial that a broken line still shows."""
     found = re.search(rb'"%s":(\d{1,9})\b' % key.encode(), content)
     return int(found[1]) if found else None
 
 
 def _read(pieces: Sequence[Piece]) -> list[Piece]:
-    """One reading of the pieces, up to the first one before which something is missing that a broken one has made."""
+    """Read the pieces up to the first missing study or trial that a broken piece created, and insert a replacement there."""
     replay, done, numbers = Replay(), list[Piece](), _numbers_of_new_trials(pieces)
     for at, piece in enumerate(pieces):
         while key := _missing(pieces, at, replay, numbers.get(at, 0)):
@@ -47,28 +48,28 @@ def _read(pieces: Sequence[Piece]) -> list[Piece]:
             made = replay.made(key)
             done.append(_stand_in(key, replace(piece, content=b""), _study_of(replay.made("trial_id"), pieces, at)))
             replay.fault(done[-1].content)
-            if replay.made(key) == made:  # no study is left that it could be in
+            if replay.made(key) == made:  # no study exists for the trial
                 break
         done.append(piece if piece.fault else replace(piece, fault=replay.fault(piece.content)))
     return done
 
 
 def _missing(pieces: Sequence[Piece], at: int, replay: Replay, number: int) -> str:
-    """What is missing before one of the pieces, `study_id` or `trial_id`; empty when nothing is.
+    """What is missing before piece `at`: `study_id`, `trial_id`, or an empty text.
 
     Args:
-        number: of the trial that it makes, 0 where nobody tells.
+        number: the number of the trial that the piece creates; 0 if unknown.
     """
     for key in NUMBERS:
         named, made = pieces[at].names(key), replay.made(key)
         missing = 0 if named is None else named + 1 - made
         if missing > 0 and missing + _not_made(pieces[at:], key, made + missing) < _not_made(pieces[at:], key, made):
-            return key  # else the number is wrong
+            return key  # otherwise the number in the piece is wrong
     return "trial_id" if number > replay.made("trial_id") else ""
 
 
 def _not_made(pieces: Sequence[Piece], key: str, made: int) -> int:
-    """How many pieces are about a study or trial that has not been made, when so many were before them."""
+    """The number of pieces about a study or trial that was not created, given `made` earlier creations."""
     found = 0
     for piece in pieces:
         named = piece.names(key)
@@ -78,8 +79,9 @@ def _not_made(pieces: Sequence[Piece], key: str, made: int) -> int:
 
 
 def _numbers_of_new_trials(pieces: Sequence[Piece]) -> dict[int, int]:
-    """By its place, the number of each trial that a worker has made and then named twice running: one digit may be broken."""
-    said: dict[str, list[tuple[int, int | None]]] = defaultdict(list)  # by worker: where a trial is made, or which is named
+    """The number of each new trial by the index of its piece, if the next two pieces of its worker name the same trial. Two are
+    needed, since a digit may be broken."""
+    said: dict[str, list[tuple[int, int | None]]] = defaultdict(list)  # by worker: index of a piece, and the trial it names
     for at, piece in enumerate(pieces):
         if piece.record and (piece.makes("trial_id") or piece.names("trial_id") is not None):
             said[str(piece.record.get("worker_id"))].append((at, piece.names("trial_id")))
@@ -88,9 +90,8 @@ def _numbers_of_new_trials(pieces: Sequence[Piece]) -> dict[int, int]:
 
 
 def _place(done: Sequence[Piece], key: str) -> int:
-    """Behind which broken piece something is missing: one that says that it makes it, or that is about no trial, or the last.
-
-    0 when there is none.
+    """The position after the broken piece that most likely created what is missing: one that says so, or one that is about no
+    trial, or the last one. 0 if there is none.
     """
     filled = {piece.number for piece in done if piece.stands_for}
     likely = [
@@ -102,7 +103,7 @@ def _place(done: Sequence[Piece], key: str) -> int:
 
 
 def _study_of(trial: int, pieces: Sequence[Piece], at: int) -> int:
-    """Where a trial is most likely that was made before one of the pieces: where its worker, or else any other, was at work."""
+    """The study that a lost trial most likely belongs to: the one that its worker, or else any worker, used nearby."""
     of_it = next((piece.record for piece in pieces[at:] if piece.names("trial_id") == trial), None) or {}
     nearest = [piece for piece in (*reversed(pieces[:at]), *pieces[at:]) if piece.names("study_id") is not None]
     of_worker = [piece for piece in nearest if piece.record and piece.record.get("worker_id") == of_it.get("worker_id")]
@@ -110,7 +111,7 @@ def _study_of(trial: int, pieces: Sequence[Piece], at: int) -> int:
 
 
 def _stand_in(key: str, broken: Piece, study: int) -> Piece:
-    """A study, or a failed trial, as much like what a broken piece has made as it tells; else in this study."""
+    """A replacement for what a broken piece created: a study or a failed trial, with the name or study that the piece shows."""
     if key == "study_id":
         name = re.search(rb'"study_name":"([\w.-]+)"', broken.content)
         called = name[1].decode() if name else f"line-{broken.number}"

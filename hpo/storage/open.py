@@ -1,4 +1,4 @@
-"""Where studies live: a journal file by default, or any Optuna URL; opened so that a killed writer does no harm."""
+"""Opens storages: a journal file by default, or any Optuna URL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainers.errors import InputError, first_line
 
 USUAL_PORTS = {"postgresql": 5432, "mysql": 3306}
 
-_locations: WeakKeyDictionary[BaseStorage, str] = WeakKeyDictionary()  # of the storages that are open
+_locations: WeakKeyDictionary[BaseStorage, str] = WeakKeyDictionary()  # of open storages
 
 
 def open_storage(url: str, create: bool = True, to_write: bool = True) -> BaseStorage:
@@ -22,11 +22,12 @@ def open_storage(url: str, create: bool = True, to_write: bool = True) -> BaseSt
 
     Args:
         url: an Optuna URL, `grpc://host:port` of Optuna's proxy, or the path of a journal file.
-        create: make a journal that does not exist.
-        to_write: a journal that cannot be written is refused now; without it a journal is neither locked nor changed.
+        create: create a journal that does not exist.
+        to_write: check now that a journal can be written. If false, a journal is neither locked nor changed.
 
     Raises:
-        InputError: unreachable, damaged, a driver that is not installed, or no journal there and `create` is false.
+        InputError: the storage is unreachable or damaged, its driver is not installed, or the journal is missing and `create`
+            is false.
     """
     try:
         storage = open_remote(url) if is_url(url) else open_journal(Path(url), create, to_write)
@@ -35,13 +36,16 @@ def open_storage(url: str, create: bool = True, to_write: bool = True) -> BaseSt
     except InputError:
         raise
     except _storage_errors() as error:
-        raise InputError(f"storage {without_password(url)} cannot be opened: {censored(first_line(error), url)}") from None
+        raise InputError(
+            f"storage {without_password(url)} cannot be opened: {censored(first_line(error), url)}; check the URL, and that "
+            "its server runs and its driver is installed"
+        ) from None
 
 
 def location(storage: BaseStorage) -> str:
-    """Where a storage is, however its URL was spelt: the path of its file, or server and database.
+    """The location of a storage, independent of the spelling of its URL: the path of its file, or server and database.
 
-    Empty where nobody can say: in memory, or behind a proxy.
+    Empty for a storage in memory or behind a proxy.
     """
     return _locations.get(storage, "")
 
@@ -51,7 +55,7 @@ def _location(url: str) -> str:
         return str(Path(url).resolve())
     if url.startswith("grpc://"):
         return ""
-    from sqlalchemy.engine import make_url  # takes half a second, and a journal needs none of it
+    from sqlalchemy.engine import make_url  # takes half a second, and a journal does not need it
 
     parsed = make_url(url)
     kind, name = parsed.get_backend_name(), parsed.database or ""
@@ -63,7 +67,7 @@ def _location(url: str) -> str:
 
 
 def _storage_errors() -> tuple[type[Exception], ...]:
-    """What Optuna's storages raise on files and servers that are absent, damaged or of another version."""
-    from sqlalchemy.exc import SQLAlchemyError  # takes half a second, and is asked for after an error only
+    """The errors that Optuna's storages raise for files and servers that are absent, damaged or of another version."""
+    from sqlalchemy.exc import SQLAlchemyError  # takes half a second, and is needed after an error only
 
     return SQLAlchemyError, ImportError, OSError, ValueError, KeyError, TypeError, RuntimeError, AssertionError

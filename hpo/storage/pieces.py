@@ -1,4 +1,4 @@
-"""A damaged journal in pieces: its lines, and of those that are not JSON the records that are whole in them."""
+"""Splits a damaged journal into pieces: its lines, and the whole records inside broken lines."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Piece:
     """A line of a journal, or a part of one.
 
     Attributes:
-        number: of the line, from 1.
-        content: what stands there, or is to stand there.
-        record: what it says; None for what is broken.
-        fault: what is wrong with it, where it is dropped.
-        stands_for: `study_id` or `trial_id` where it takes the place of a line that made a study or a trial.
+        number: the number of the line, from 1.
+        content: the text, as it is or as it will be written.
+        record: the parsed record; None if broken.
+        fault: what is wrong with it; a piece with a fault is dropped.
+        stands_for: `study_id` or `trial_id` if it replaces a line that created a study or a trial.
     """
 
     number: int
@@ -35,22 +35,22 @@ class Piece:
 
     @classmethod
     def of(cls, record: Record, number: int, stands_for: str = "") -> Piece:
-        """A line that says so much."""
+        """The piece of a record."""
         return cls(number, json.dumps(record, separators=(",", ":")).encode() + b"\n", record, stands_for=stands_for)
 
     def names(self, key: str) -> int | None:
-        """The number of the study or trial that it is about."""
+        """The number of the study or trial that it is about; None if there is none."""
         number = (self.record or {}).get(key)
         return number if type(number) is int else None
 
     def makes(self, key: str) -> bool:
-        """Whether it makes a study or a trial."""
+        """Whether it creates a study or a trial."""
         code = JournalOperation.CREATE_STUDY if key == "study_id" else JournalOperation.CREATE_TRIAL
         return bool(self.record and self.record.get("op_code") == code)
 
 
 def in_pieces(lines: Iterable[bytes]) -> list[Piece]:
-    """The lines; of one that is not JSON first what is dropped, then what is whole."""
+    """The pieces of lines. A line that is not JSON gives a broken piece, then its whole records."""
     pieces = []
     for number, line in enumerate(lines, start=1):
         has_end, (rest, records) = line.endswith(b"\n"), (line.strip(), list[Record]())
@@ -67,7 +67,7 @@ def in_pieces(lines: Iterable[bytes]) -> list[Piece]:
 
 
 def _without_records(line: bytes) -> tuple[bytes, list[Record]]:
-    """What is left of a broken line without the records in it, such as one behind a torn one, and these."""
+    """Split a broken line into the rest and the whole records in it, such as a record appended to a torn one."""
     rest, records, position = b"", list[Record](), 0
     while (start := line.find(JOURNAL_START, position)) >= 0:
         text = line[start:].decode(errors="surrogateescape")

@@ -1,4 +1,4 @@
-"""A journal without its broken lines: what is whole in it stays, under the numbers that it had."""
+"""Removes the broken lines of a journal. Studies and trials keep their numbers."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from trainers.files import write_bytes, writing
 
 @dataclass(frozen=True)
 class Repair:
-    """What was done.
+    """The result of a repair.
 
     Attributes:
-        copy: of the journal as it was, None when nothing was broken.
+        copy: the path of a copy of the damaged journal; None if nothing was broken.
         said: a sentence for each change.
     """
 
@@ -38,13 +38,13 @@ class Repair:
 
 
 def repair(path: Path, unsound: Callable[[BaseStorage], Iterable[int]]) -> Repair:
-    """Drop the broken lines of a journal, under its lock, and keep a copy of it.
+    """Drop the broken lines of a journal, under its lock, and save a copy of the damaged journal.
 
     Args:
-        unsound: the ids of the finished trials that lack something, in a storage with what is left; they fail.
+        unsound: returns the ids of finished trials that lack something in the repaired storage; they become failed trials.
 
     Raises:
-        InputError: there is no journal, or it, or the copy beside it, cannot be written.
+        InputError: there is no journal, or the journal or its copy cannot be written.
     """
     check_journal(path)
     journal = WholeLines(path)
@@ -56,7 +56,7 @@ def repair(path: Path, unsound: Callable[[BaseStorage], Iterable[int]]) -> Repai
             return Repair(None, [])
         storage = JournalStorage(_Given([piece.record for piece in kept if piece.record]))
         names, failed = _Names(storage), sorted(unsound(storage))
-        said = [*_said(pieces, names), *(f"{names.trial(trial)} lacks a part now, and counts as failed" for trial in failed)]
+        said = [*_said(pieces, names), *(f"{names.trial(trial)} is incomplete and counts as failed" for trial in failed)]
         copy = _copied(path)
         write_bytes(path.resolve(), b"".join(_as_failed(piece, failed) for piece in kept))
         shutil.copymode(copy, path)
@@ -64,7 +64,7 @@ def repair(path: Path, unsound: Callable[[BaseStorage], Iterable[int]]) -> Repai
 
 
 def _as_failed(piece: Piece, failed: Sequence[int]) -> bytes:
-    """What is written of a piece: what ends one of these trials ends it as failed."""
+    """The text of a piece; a record that ends one of the failed trials sets its state to FAIL."""
     record = piece.record or {}
     is_end = record["op_code"] == JournalOperation.SET_TRIAL_STATE_VALUES and TrialState(record["state"]).is_finished()
     if is_end and record["trial_id"] in failed:
@@ -73,7 +73,7 @@ def _as_failed(piece: Piece, failed: Sequence[int]) -> bytes:
 
 
 class _Given(BaseJournalBackend):
-    """What is left of a journal, to be looked at."""
+    """A read-only journal of given records."""
 
     def __init__(self, records: list[Record]) -> None:
         self.records = records
@@ -82,11 +82,11 @@ class _Given(BaseJournalBackend):
         return self.records[log_number_from:]
 
     def append_logs(self, logs: list[Record]) -> None:
-        raise NotImplementedError("nobody writes while a journal is repaired")
+        raise NotImplementedError("a journal under repair is read-only")
 
 
 class _Names:
-    """What studies and trials are called, by the numbers that the journal has for them."""
+    """The names of studies and trials by their numbers in the journal."""
 
     def __init__(self, storage: BaseStorage) -> None:
         self.studies = {study._study_id: study.study_name for study in storage.get_all_studies()}
@@ -103,7 +103,7 @@ class _Names:
         return self.trials.get(number, f"a trial that is not there (trial_id {number})")
 
     def about(self, content: bytes) -> str:
-        """What a broken piece is about, as far as it tells."""
+        """The study or trial that a broken piece is about, if it shows one."""
         trial, study = (said_number(key, content) for key in ("trial_id", "study_id"))
         if trial in self.trials:
             return f", about {self.trials[trial]}"
@@ -111,7 +111,7 @@ class _Names:
 
 
 def _said(pieces: Sequence[Piece], names: _Names) -> Iterator[str]:
-    """What became of each line that was broken or is missing."""
+    """A sentence for each broken or missing line."""
     stand_ins, broken = _stand_ins(pieces, names), {piece.number for piece in pieces if piece.fault}
     records = Counter(piece.number for piece in pieces if not piece.fault and not piece.stands_for)
     for piece in pieces:
@@ -120,20 +120,20 @@ def _said(pieces: Sequence[Piece], names: _Names) -> Iterator[str]:
             parts = [f"line {piece.number}: {piece.fault}", *([f"{counted(kept, 'record')} in it kept"] if kept else [])]
             if piece.content or not kept:
                 parts.append(f"{'the rest' if kept else 'the line'} is dropped{names.about(piece.content)}")
-            parts += [f"{what} stands in its place" for number, what in stand_ins if number == piece.number]
+            parts += [f"{what} replaces it" for number, what in stand_ins if number == piece.number]
             yield "; ".join(parts)
     for number, what in stand_ins:
         if number not in broken:
-            yield f"a line before line {number} is missing; {what} stands in its place"
+            yield f"a line before line {number} is missing; {what} replaces it"
 
 
 def _stand_ins(pieces: Sequence[Piece], names: _Names) -> list[tuple[int, str]]:
-    """What stands in the place of which line."""
+    """The replacements: number of the line, and a description."""
     replay, found = Replay(), []
     for piece in pieces:
         if piece.stands_for:
             number = replay.made(piece.stands_for)
-            what = names.study(number) if piece.stands_for == "study_id" else f"{names.trial(number)}, as failed,"
+            what = names.study(number) if piece.stands_for == "study_id" else f"{names.trial(number)}, marked as failed,"
             found.append((piece.number, what))
         if not piece.fault:
             replay.fault(piece.content)
@@ -141,7 +141,7 @@ def _stand_ins(pieces: Sequence[Piece], names: _Names) -> list[tuple[int, str]]:
 
 
 def _copied(path: Path) -> Path:
-    """A copy beside the journal, under a name that no file has."""
+    """Copy the journal to a new file in the same folder; returns its path."""
     copy = next(copy for n in count(1) if not os.path.lexists(copy := path.with_name(f"{path.name}.damaged-{n}")))
     with writing(copy):
         shutil.copy2(path, copy)

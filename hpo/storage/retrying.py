@@ -1,4 +1,4 @@
-"""Storages on a server, PostgreSQL or Optuna's gRPC proxy: the server may be away for a while without harm to a search."""
+"""Storages on a server, such as PostgreSQL or Optuna's gRPC proxy. Operations are retried while the server does not answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 GRPC, GRPC_PORT = "grpc", 13000
 CONNECT_SECONDS = 10.0
-PATIENCE_SECONDS = 180.0  # a database is upgraded, moved or restarted in less
+PATIENCE_SECONDS = 180.0  # longer than a database takes to be upgraded, moved or restarted
 PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -31,8 +31,8 @@ def open_remote(url: str) -> BaseStorage:
     """The storage behind an Optuna URL, or behind `grpc://host:port`.
 
     Raises:
-        InputError: a gRPC address without host.
-        Exception: whatever the driver raises when the server cannot be reached now.
+        InputError: a gRPC address without a host.
+        Exception: any error of the driver, if the server cannot be reached.
     """
     if not url.startswith(f"{GRPC}://"):
         database = RDBStorage(url)
@@ -41,7 +41,7 @@ def open_remote(url: str) -> BaseStorage:
         return storage
     address = urlsplit(url)
     if not address.hostname:
-        raise InputError(f"a gRPC storage is grpc://HOST:PORT, got {without_password(url)!r}")
+        raise InputError(f"a gRPC storage must name its host, got {without_password(url)!r}; give grpc://HOST:PORT")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         proxy = GrpcStorageProxy(host=address.hostname, port=address.port or GRPC_PORT)
@@ -50,18 +50,18 @@ def open_remote(url: str) -> BaseStorage:
 
 
 def patient(storage: BaseStorage, seconds: float = PATIENCE_SECONDS) -> BaseStorage:
-    """The same storage, where every operation is tried again for so long while the server does not answer.
+    """Wrap a storage: every operation is retried for up to `seconds` while the server does not answer.
 
-    An operation whose answer got lost is done twice. Of a trial that is made twice its worker reaps the one that it does not
-    train, or, if it was queued, hpo.search.scheduler drops the duplicate; a state that is set already counts as set; all else
-    is just set again.
+    An operation whose answer was lost is done twice. If a trial was created twice, its worker reaps the extra one; if it was
+    queued twice, hpo.search.scheduler drops the duplicate. A state that is already set counts as set. All other values are set
+    again.
     """
     patient_one: BaseStorage = _Patient(storage, seconds)
     return patient_one
 
 
 class _Waiting:
-    """Passes on every operation of BaseStorage, see `patient`."""
+    """Forwards every operation of BaseStorage with retries, see `patient`."""
 
     def __init__(self, storage: BaseStorage, seconds: float) -> None:
         self._storage = storage
@@ -86,7 +86,7 @@ class _Waiting:
             _raise_as_storage_error(error)
 
     def _attempts(self) -> Retrying:
-        """What decides whether, when and how long an operation is tried again."""
+        """The retry policy."""
         out_of_patience = stop_after_delay(self._seconds)
         return Retrying(
             retry=retry_if_exception(is_outage),
@@ -97,16 +97,16 @@ class _Waiting:
         )
 
     def _tell(self, state: RetryCallState) -> None:
-        if state.attempt_number == 2:  # a connection that broke while idle is mended by the second attempt
-            log.warning("the storage does not answer; trying again for %g s", self._seconds)
+        if state.attempt_number == 2:  # not after the first attempt: the second one repairs an idle connection that broke
+            log.warning("the storage does not answer; retrying for up to %g s", self._seconds)
 
     def _is_set(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """Whether an earlier attempt, whose answer got lost, has ended the trial so."""
+        """Whether an earlier attempt, whose answer was lost, has set this state."""
         return self._storage.get_trial(trial_id).state == state
 
 
 def _raise_as_storage_error(error: Exception) -> NoReturn:
-    """Errors of gRPC and SQLAlchemy as the one that callers know; others, such as KeyError, are answers."""
+    """Raise errors of gRPC and SQLAlchemy as StorageInternalError; raise others, such as KeyError, unchanged."""
     if type(error).__module__.startswith(("grpc", "sqlalchemy")):
         raise StorageInternalError(str(error)) from error
     raise error
@@ -124,15 +124,15 @@ _Patient: Any = type("_Patient", (_Waiting, BaseStorage), {name: _operation(name
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, means that the server cannot be reached at the moment."""
+    """Whether an error, or its cause, means that the server cannot be reached at the moment."""
     from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError  # see hpo.storage.open
 
     while error is not None:
-        if isinstance(error, OperationalError | InterfaceError | PendingRollbackError):  # the last: Optuna went on after one
+        if isinstance(error, OperationalError | InterfaceError | PendingRollbackError):  # the last follows the others in Optuna
             return not _is_lasting(getattr(error, "orig", None))
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             return True
-        code = getattr(error, "code", None)  # of grpc.RpcError, which is not installed everywhere
+        code = getattr(error, "code", None)  # of grpc.RpcError; grpc may not be installed
         if callable(code) and getattr(code(), "name", "") == "UNAVAILABLE":
             return True
         error = error.__cause__
@@ -140,7 +140,7 @@ def is_outage(error: BaseException | None) -> bool:
 
 
 def _is_lasting(driver_error: BaseException | None) -> bool:
-    """Errors that drivers call operational and that waiting does not mend."""
+    """Whether waiting does not help against an operational error of a driver."""
     if isinstance(driver_error, sqlite3.Error):
         return "locked" not in str(driver_error)
     return type(driver_error).__name__ == "DiskFull"

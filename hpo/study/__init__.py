@@ -1,1 +1,1 @@
-"""What a study is, in a file and in a storage, and its trials."""
+"""Studies: their files, their definitions in a storage, and their trials."""

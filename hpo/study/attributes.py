@@ -1,4 +1,4 @@
-"""Names of the attributes that trials carry, and what they say of a trial."""
+"""Names of the attributes of trials."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 WORKER = "worker"
-PUBLISHED_MARK, NEAREST_MARK = "published", "nearest_to_published"  # marks of queued trials: the config itself, or a stand-in
-START_MARK = "start"  # the mark of the other queued trials: what it is
-START_MARKS = (PUBLISHED_MARK, NEAREST_MARK, START_MARK)  # of trials that were queued before a sampler proposed any
-RETRIES = "retries"
-RETRY_OF = "retry_of"  # the number of the trial whose parameters a queued one has
+PUBLISHED_MARK = "published"  # marks the queued trial of the published config; its value is a label
+NEAREST_MARK = "nearest_to_published"  # marks the queued trial that is nearest to the published config
+START_MARK = "start"  # marks other queued trials; its value is a label
+START_MARKS = (PUBLISHED_MARK, NEAREST_MARK, START_MARK)  # of trials that were queued before the sampler proposed any
+RETRIES = "retries"  # how often the trial was retried because its worker died
+RETRY_OF = "retry_of"  # the number of the trial that this one retries
 DUPLICATE = "duplicate"  # marks a trial that was queued twice and is not trained
-LOST = "lost"  # marks a trial that is ended because its worker is gone, and is queued again
-FAILURE = "failure"  # epoch and reason of a trial that failed
-WORKER_DIED = "worker died"  # true in a FAILURE that is not the config's
-RESUMED_AFTER = "resumed_after"  # epochs of an earlier attempt that a trial has not trained again
-SAMPLED = "sampled"  # true once all parameters of a trial are drawn
-COPIED_FROM = "copied_from"  # the number of a trial in the study whose ranges were widened
-MAX_RETRIES = 3  # of a trial whose workers die without another epoch
+LOST = "lost"  # marks a trial that was failed because its worker is gone, and that needs a retry
+FAILURE = "failure"  # epoch and reason of a failed trial
+WORKER_DIED = "worker died"  # true in a FAILURE that the config did not cause
+RESUMED_AFTER = "resumed_after"  # number of epochs that a retry took from the checkpoint of an earlier attempt
+SAMPLED = "sampled"  # true once all parameters of a trial are sampled
+COPIED_FROM = "copied_from"  # the number of the original trial, in a study with wider ranges
+MAX_RETRIES = 3  # retries of a trial whose workers die without a new epoch
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def stands_for_published(trial: FrozenTrial | optuna.Trial) -> bool:
-    """Whether a trial is the published config or what is nearest to it: never pruned, always a finalist."""
+    """Whether a trial is the published config or the nearest to it. Such a trial is never pruned and always a finalist."""
     return bool({PUBLISHED_MARK, NEAREST_MARK} & trial.user_attrs.keys())

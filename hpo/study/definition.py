@@ -1,4 +1,4 @@
-"""What may not change in a study, and how a study stands in a storage: created, or continued by the same definition."""
+"""The definition of a study, which may not change; and how a study is created or continued in a storage."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from trainers.losses.own import code_of
 from trainers.text import shown
 from trainers.validation import checked
 
-# Names of the attributes that a study carries.
+# Names of the attributes of a study.
 DEFINITION = "definition"
 SPEC = "spec"  # a `StoredStudy`
-STUDY_ID = "study id"  # tells studies of one name apart, wherever they are stored
-NAMED = "named"  # how a study was named when it was made; of a copy that is the original's name
+STUDY_ID = "study id"  # tells studies of the same name apart, in any storage
+NAMED = "named"  # the name at creation; a copy of a study has the name of the original here
 
 REMEDY = "restore the storage from a copy, or delete the study"
 
-# What may change from one run of a study to the next; all else in a study's file belongs to its definition.
+# Keys of a study file that may change between runs; all other keys belong to the definition.
 MAY_CHANGE = ("name", "rivals", "confirm", "search.trials")
 
 
 @dataclass(frozen=True)
 class SplitData:
-    """The data of a study as they were split, by checksums; see `Definition`."""
+    """Checksums of a study's data and of its validation split; see `Definition`."""
 
     checksum: str
     validation: ValidationSplit
@@ -45,20 +45,20 @@ class SplitData:
 
 
 class Definition(Stored):
-    """What may not change while a study exists. Two studies are searched alike when `differences` finds none.
+    """The parts of a study that may not change. Two studies are searched in the same way if `differences` finds none.
 
     Attributes:
-        dataset: what the data are called, wherever they lie.
-        data: the options with which the data were read; what was left out is not there.
-        checksum: of the training data, whatever their order.
+        dataset: the name of the data, without their location.
+        data: the options with which the data were read; defaults are left out.
+        checksum: checksum of the training data, independent of their order.
         validation: how validation is held out.
-        seen, held_out: checksums of its two parts, which show the order of the data, too.
-        space: the settings of the space; `also` sorted, since its order means nothing, and `ranges` of all that is searched.
-        config: the fixed settings of its configs, each field written out.
-        objective: the metric that trials are valued by.
-        search: epochs of a trial, when they are evaluated, the seed, sampler and pruner.
-        engine: the family of the engine that searches.
-        code: digest of the code of a loss of the user's own; None for a loss of this program.
+        seen, held_out: checksums of the two parts of the split, which depend on the order of the data if the split does.
+        space: the settings of the space, with `also` sorted and with the ranges of all searched parameters.
+        config: all fixed settings of the configs.
+        objective: the metric that is maximised.
+        search: epochs of a trial, epochs of evaluation, seed, sampler and pruner.
+        engine: the name of the engine that searches.
+        code: digest of the code of a user's own loss; None for a loss of this program.
     """
 
     FORMAT: ClassVar[int] = 3
@@ -77,13 +77,17 @@ class Definition(Stored):
 
     @property
     def split_data(self) -> SplitData:
-        """The data as they were split."""
+        """The checksums of the data and the validation split."""
         return SplitData(self.checksum, checked(ValidationSplit, self.validation, "validation"), self.seen, self.held_out)
 
 
 class StoredStudy(Stored):
-    """A study as its storage holds it; its rivals are those that its file named when it was last run, none
-    where it was last searched as another study's rival; its losses of the user's own, and those of the rivals."""
+    """A study as it is stored.
+
+    Attributes:
+        rivals: the rivals in its file when it was last run; none if it was last searched as a rival.
+        losses: the user's own losses among those of the study and its rivals.
+    """
 
     FORMAT: ClassVar[int] = 2
     spec: StudySpec
@@ -92,15 +96,15 @@ class StoredStudy(Stored):
 
     @classmethod
     def of(cls, spec: StudySpec, rivals: Sequence[StudySpec]) -> StoredStudy:
-        """A study as it is to be stored."""
+        """The record of a study and its rivals."""
         return cls(spec=spec, rivals=tuple(rivals), losses=recorded(each.space.loss_name for each in (spec, *rivals)))
 
     @classmethod
     def from_dict(cls, content: object, where: str, remedy: str) -> Self:
-        """What `to_dict` gave; losses of the user's own are imported first, since nothing of the study can be read without.
+        """The study in the result of `to_dict`. A user's own losses are imported first: the study cannot be read without.
 
         Raises:
-            InputError: as for all that is stored; a loss that cannot be imported.
+            InputError: as for `Stored.from_dict`; a loss that cannot be imported.
         """
         losses = content.get("losses") if isinstance(content, Mapping) else None
         restore(losses, where, remedy)
@@ -109,7 +113,7 @@ class StoredStudy(Stored):
 
 @dataclass(frozen=True)
 class Difference:
-    """A key of two definitions, dotted, and its two values; None where it is missing."""
+    """A dotted key and its values in two definitions; None if it is missing."""
 
     key: str
     before: Any
@@ -120,7 +124,7 @@ class Difference:
 
 
 def definition_of(spec: StudySpec, data: SplitData, engine: str) -> Definition:
-    """The definition of a study on data that were split in this way, searched by this engine."""
+    """The definition of a study with these data, searched by this engine."""
     fixed = spec.model_dump(mode="json", exclude=_nested(MAY_CHANGE))
     fixed["data"] = spec.data.model_dump(mode="json", exclude_defaults=True)
     fixed["validation"] = data.validation.model_dump(mode="json")
@@ -133,7 +137,7 @@ def definition_of(spec: StudySpec, data: SplitData, engine: str) -> Definition:
 
 
 def order_differs(before: Definition, after: Definition) -> bool:
-    """Whether the pairs of two definitions are the same, and their order is not: then `last` holds out others."""
+    """Whether two definitions have the same pairs in another order, so that the split `last` holds out other pairs."""
     return (before.checksum, before.validation) == (after.checksum, after.validation) and (before.seen, before.held_out) != (
         after.seen,
         after.held_out,
@@ -141,21 +145,21 @@ def order_differs(before: Definition, after: Definition) -> bool:
 
 
 def check_code(before: Definition, now: Definition, what: str, remedy: str) -> None:
-    """Whether a loss of the user's own has in a study the code that it has here.
+    """Check that a user's own loss has the code that the study was searched with.
 
     Args:
-        what: of the study, as the message begins.
-        remedy: beside restoring the code.
+        what: the start of the message.
+        remedy: an alternative to restoring the code.
 
     Raises:
-        InputError: it has changed.
+        InputError: the code has changed.
     """
     if before.code and now.code and before.code != now.code:
         raise InputError(f"{what} {code_changed(str(now.space['name']), before.code, now.code)}, {remedy}")
 
 
 def _nested(keys: Sequence[str]) -> dict[str, Any]:
-    """Dotted keys as pydantic takes what to exclude."""
+    """Dotted keys in the form of pydantic's `exclude`."""
     found: dict[str, Any] = {}
     for key in keys:
         group, _, inner = key.partition(".")
@@ -167,17 +171,17 @@ def _nested(keys: Sequence[str]) -> dict[str, Any]:
 
 
 def differences(before: Stored, after: Stored, leaving_out: Sequence[str] = ()) -> list[Difference]:
-    """Where two definitions, or two records of another kind, differ, by the keys of both; none where they are the same."""
+    """The differences between two definitions, or between two records of another kind."""
     old, new = (dotted(definition.model_dump(mode="json")) for definition in (before, after))
     keys = [key for key in sorted(old.keys() | new.keys()) if key.split(".")[0] not in leaving_out]
     return [Difference(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
 
 
 def stored_definition(name: str, attributes: Mapping[str, Any]) -> Definition:
-    """The definition among a study's attributes.
+    """The definition in a study's attributes.
 
     Raises:
-        InputError: there is none, or it is of another format, or damaged.
+        InputError: there is none, it has another format, or it is damaged.
     """
     where = f"study {name!r}"
     if not isinstance(attributes.get(DEFINITION), dict):
@@ -193,10 +197,10 @@ def open_study(
     pruner: optuna.pruners.BasePruner,
     rename: str = "give this one another name with --study-name",
 ) -> optuna.Study:
-    """Create the study, or continue it if it was defined in the same way.
+    """Create the study, or continue it if it has the same definition.
 
     Args:
-        rename: how the user gives the study another name.
+        rename: how the user can give the study another name, for messages.
 
     Raises:
         InputError: a study of that name exists with another definition; the message gives the differences.
@@ -204,7 +208,7 @@ def open_study(
     study = optuna.create_study(
         study_name=name, storage=storage, sampler=sampler, pruner=pruner, direction="maximize", load_if_exists=True
     )
-    is_new = not study.get_trials(deepcopy=False)  # read first: whoever made it meanwhile has defined it before its first trial
+    is_new = not study.get_trials(deepcopy=False)  # read before the definition, which other processes write before any trial
     if DEFINITION not in study.user_attrs and is_new:
         name_metrics(study, [definition.objective])
         study.set_user_attr(NAMED, name)
@@ -218,19 +222,19 @@ def open_study(
     if found := differences(stored, definition):
         if order_differs(stored, definition):
             raise InputError(
-                f"study {name!r} exists, and was searched on data of another order: the same pairs, but others are the last of "
-                f"their users; restore the files, or {rename}, or {remove}"
+                f"study {name!r} exists, and was searched on the same pairs in another order, so that other pairs are the last "
+                f"of their users; restore the files, or {rename}, or {remove}"
             )
         check_code(stored, definition, f"study {name!r} exists, and", f"or {rename}, or {remove}")
         others = [difference for difference in found if difference.key != "engine"]
-        go_on = "" if others else f"--engine {stored.engine} continues it; else "
+        go_on = "" if others else f"continue it with --engine {stored.engine}, or "
         shown = "; ".join(map(str, found))
         raise InputError(f"study {name!r} exists with another definition ({shown}); {go_on}{rename}, or {remove}")
     return study
 
 
 def name_metrics(study: optuna.Study, names: Sequence[str]) -> None:
-    """Note what a study's values are called, without Optuna's warning that this is experimental."""
+    """Set the names of a study's metrics, without Optuna's warning that this is experimental."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names([*names])

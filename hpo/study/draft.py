@@ -1,4 +1,4 @@
-"""A study file for data that the program has not seen before: what was found, and settings that suit the size."""
+"""Drafts a study file for new data: how they were read, and settings that suit their size."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from trainers.data.sources import Files
 from trainers.data.splits import SEED
 from trainers.yaml_files import parse_yaml
 
-HIGHEST_RATING = 10.0  # of the scales whose meaning is known
-LIKED = 0.8  # of the highest rating: from there on a rating is taken for a positive
-STEPS_PER_EPOCH = 800  # about; the batch size is a power of two between these
+HIGHEST_RATING = 10.0  # scales up to this rating are understood
+LIKED = 0.8  # ratings from this share of the highest rating on count as positive
+STEPS_PER_EPOCH = 800  # approximate; the batch size is a power of two within the next two limits
 SMALLEST_BATCH, LARGEST_BATCH = 128, 2048
-LARGE = 500_000  # interactions; below, a trial takes seconds, and more of them can be had
-PLAIN = re.compile(r"(?!(?i:true|false|yes|no|on|off|null|nan|inf)$)[A-Za-z_/][\w./-]*", re.ASCII)  # text without quotes
-FEW = 5  # users with fewer interactions than this say little
+LARGE = 500_000  # interactions; with fewer, a trial takes seconds, so more trials are suggested
+PLAIN = re.compile(r"(?!(?i:true|false|yes|no|on|off|null|nan|inf)$)[A-Za-z_/][\w./-]*", re.ASCII)  # needs no quotes
+FEW = 5  # users with fewer interactions are counted in a comment
 
 
 def draft(path: str, data_dir: str | None, options: DataOptions) -> str:
-    """The text of a study file, with comments, for a file or folder of interactions.
+    """The text of a commented study file for a file or folder of interactions.
 
     Args:
-        path: as it will stand in the study file.
-        options: how the data are read where the file does not say it.
+        path: the path of the data, as the study file will give it.
+        options: how the data are read, if the files do not show it.
 
     Raises:
         InputError: the data cannot be read.
@@ -41,16 +41,16 @@ def draft(path: str, data_dir: str | None, options: DataOptions) -> str:
 
 
 def suggested(dataset: Dataset) -> dict[str, Any]:
-    """What `draft` writes for these data but for the data themselves: keys of a study file."""
+    """The keys of a study file that `draft` suggests for these data, without the keys of the data themselves."""
     return parse_yaml("\n".join(_search_lines(dataset)), f"what is suggested for {dataset.name}")
 
 
 def _with_threshold(dataset: Dataset, options: DataOptions) -> DataOptions:
-    """With a `min_rating` where there are ratings and none is given."""
+    """The options with a `min_rating`, if there are ratings on a known scale and none is given."""
     ratings = dataset.facts.ratings
     if ratings is None or options.min_rating is not None or ratings[0] == ratings[1]:
         return options
-    if ratings[0] < 0 or not 1 <= ratings[1] <= HIGHEST_RATING:  # counts, or a scale of its own: a person has to say it
+    if ratings[0] < 0 or not 1 <= ratings[1] <= HIGHEST_RATING:  # counts or an unknown scale: a person must decide
         return options
     return options.model_copy(update={"min_rating": float(math.ceil(LIKED * ratings[1]))})
 
@@ -65,11 +65,11 @@ def _data_lines(path: str, dataset: Dataset, options: DataOptions) -> Iterator[s
     yield f"# {dataset.n_users:,} users, {dataset.n_items:,} items, {len(dataset.train):,} interactions to train on"
     rare = int((dataset.train.per_user < FEW).sum())
     if rare:
-        yield f"# users with fewer than {FEW} of them: {rare:,}; k_core: {FEW} in `data` leaves rare users and items out"
+        yield f"# {rare:,} users have fewer than {FEW} interactions; k_core: {FEW} in `data` leaves rare users and items out"
     yield f"dataset: {_flow(path)}"
     yield from _option_lines(dataset, options)
     chosen = dataset.default_validation()
-    yield f"# validation may be {', '.join(_validations(dataset))}; it says most when it is made as the test split is"
+    yield f"# validation may be {', '.join(_validations(dataset))}; best is the way in which the test split was made"
     yield f"validation: {{name: {chosen.name}" + ("}" if chosen.name == "file" else f", fraction: {chosen.fraction}}}")
 
 
@@ -78,7 +78,7 @@ def _option_lines(dataset: Dataset, options: DataOptions) -> Iterator[str]:
     comments = {}
     if dataset.facts.ratings is not None:
         low, high = dataset.facts.ratings
-        comments["min_rating"] = f"  # of ratings from {low:g} to {high:g}: a lower one is no interaction"
+        comments["min_rating"] = f"  # ratings go from {low:g} to {high:g}; lower ones do not count as interactions"
     lines = [f"  {key}: {_flow(value)}{comments.get(key, '')}" for key, value in shown.items()]
     if isinstance(dataset.origin, Files) and dataset.origin.test is None:
         test = options.test or default_test(dataset.facts)
@@ -95,7 +95,7 @@ def _option_lines(dataset: Dataset, options: DataOptions) -> Iterator[str]:
 
 
 def _flow(value: object) -> str:
-    """A value in YAML's flow style; JSON's quotes are YAML's, too."""
+    """A value in YAML's flow style; quotes of JSON are valid in YAML."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
     if isinstance(value, bool):
@@ -115,7 +115,7 @@ def _validations(dataset: Dataset) -> list[str]:
 
 
 def batch_size(interactions: int) -> int:
-    """A power of two with which an epoch has about 800 steps, between 128 and 2,048."""
+    """A power of two from 128 to 2,048, chosen so that an epoch has about 800 steps."""
     wanted: int = 2 ** round(math.log2(max(interactions, 1) / STEPS_PER_EPOCH))
     return min(max(wanted, SMALLEST_BATCH), LARGEST_BATCH)
 
@@ -132,9 +132,9 @@ def _search_lines(dataset: Dataset) -> Iterator[str]:
     yield f"  negatives: {{name: uniform, count: {negatives}}}"
     steps = math.ceil(len(seen) / batch)
     yield f"  batch_size: {batch}  # about {steps:,} step{'' if steps == 1 else 's'} an epoch"
-    yield "  learning_rate: 0.01  # used where the rate is not searched: published settings"
+    yield "  learning_rate: 0.01  # for configs whose rate is not searched, such as published ones"
     yield "  schedule: linear  # to zero within each run"
-    cut_off = min(20, max(dataset.n_items // 2, 1))  # of a list of all items every metric is high
+    cut_off = min(20, max(dataset.n_items // 2, 1))  # a list of all items makes every metric high
     yield f"objective: ndcg@{cut_off}  # or recall, hit, precision, map, mrr at any k"
     yield f"search: {{trials: {40 if large else 60}, epochs: {20 if large else 30}}}"
     yield "confirm: {top: 3, select_seeds: 2, seeds: 5, epochs: 60}"

@@ -1,4 +1,4 @@
-"""Where the best trials of a search stand at the end of a range: what lies beyond was not tried."""
+"""Best trials at the end of a search range: better values may lie beyond it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from hpo.study.spec import StudySpec
 from hpo.study.trials import best_trials
 from search_spaces.parameters import AtEnd
 
-BEST, MOST = 5, 3  # of so many best trials so many stand at an end
+BEST, MOST = 5, 3  # an end is reported if at least MOST of the BEST best trials are there
 
 
 @dataclass(frozen=True)
 class BestAtEnd:
-    """An end of a range at which the chosen config stands, or most of the best trials do.
+    """A range end at which the chosen config is, or most of the best trials are.
 
     Attributes:
-        at: where the chosen config stands, else the best of those trials.
-        trials: how many of the best stand there, and how many best were looked at.
-        is_chosen: whether the chosen config does.
+        at: the parameter, its value and the end; the value of the chosen config, or else of the best of those trials.
+        trials, of: `trials` of the `of` best trials are there.
+        is_chosen: whether the chosen config is there.
     """
 
     at: AtEnd
@@ -30,10 +30,10 @@ class BestAtEnd:
 
 
 def best_at_ends(study: optuna.Study, spec: StudySpec, chosen: int | None = None) -> list[BestAtEnd]:
-    """The ends of ranges at which a search's best stand, see `Space.at_ends`.
+    """The range ends at which the best trials of a search are, see `Space.at_ends`.
 
     Args:
-        chosen: the number of the trial whose config was chosen; by default the best trial.
+        chosen: the number of the chosen trial; by default the best trial.
     """
     best = best_trials(study, BEST)
     if not best:

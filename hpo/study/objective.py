@@ -1,4 +1,4 @@
-"""The metric that a study's trials are valued by, and the other metrics that are measured."""
+"""The objective of a study, and the other metrics that are measured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 from trainers.metrics.definitions import Metric
 
 DEFAULT_OBJECTIVE = "ndcg@20"
-USUAL = ("ndcg@20", "recall@20", "ndcg@50", "recall@50")  # measured at full budget whatever the objective
+USUAL = ("ndcg@20", "recall@20", "ndcg@50", "recall@50")  # always measured at full budget
 
 
 def _known(text: str) -> str:
@@ -21,11 +21,11 @@ Objective = Annotated[str, AfterValidator(_known)]
 
 
 def measured(objective: str) -> tuple[str, str]:
-    """What a search measures: the objective and the secondary metric: recall at the same cut-off, or NDCG for recall."""
+    """The metrics of a search: the objective, and recall at the same cut-off, or NDCG if the objective is recall."""
     metric = Metric.parse(objective)
     return objective, f"{'ndcg' if metric.name == 'recall' else 'recall'}@{metric.k}"
 
 
 def measured_at_full_budget(objective: str) -> tuple[str, ...]:
-    """What runs at full budget are measured in: what the search measures, then the usual ones; the objective first."""
+    """The metrics of runs at full budget: those of the search, the objective first, then the usual ones."""
     return tuple(dict.fromkeys([*measured(objective), *USUAL]))

@@ -1,4 +1,4 @@
-"""Whose a study's folder is: one study of one storage. A copy of a study has its attributes, but not its name or storage."""
+"""The owner of a results folder: one study of one storage. A copy of a study has another name or storage."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Owner(Stored):
 
     Attributes:
         study: its name in its storage.
-        study_id: which of all studies of this name it is.
-        storage: where that is, see `hpo.storage.open.location`; relative to the output folder where it lies in there, so that
-            both can be moved. Empty where nobody can say.
+        study_id: tells studies of the same name apart.
+        storage: the location of the storage, see `hpo.storage.open.location`. It is relative to the output folder if it is in
+            there, so that both can be moved; empty if unknown.
     """
 
     FORMAT: ClassVar[int] = 1
@@ -39,7 +39,7 @@ class Owner(Stored):
 
     @classmethod
     def of(cls, study: optuna.Study, folder: Path) -> Owner:
-        """A study, as the owner of a folder."""
+        """The record of a study as the owner of a folder."""
         where, output = location(study._storage), folder.parent.resolve()
         if where and "://" not in where and Path(where).is_relative_to(output):
             where = str(Path(where).relative_to(output))
@@ -47,10 +47,10 @@ class Owner(Stored):
 
     @classmethod
     def read(cls, folder: Path) -> Owner | None:
-        """The owner of a folder, None where none is noted.
+        """The owner of a folder; None if the folder names none.
 
         Raises:
-            InputError: the note is damaged, or has another format.
+            InputError: the file is damaged or has another format.
         """
         path = folder / OWNER
         if not path.exists():
@@ -58,7 +58,7 @@ class Owner(Stored):
         return cls.from_dict(read_yaml(path), str(path), "restore it, or move that folder away")
 
     def write(self, folder: Path) -> None:
-        """Note it in the folder, which is made.
+        """Write the owner into the folder, which is created if necessary.
 
         Raises:
             InputError: the folder cannot be written.
@@ -66,7 +66,7 @@ class Owner(Stored):
         write_text(folder / OWNER, to_yaml(self.to_dict()), CHANGE_OUTPUT_HINT)
 
     def is_same(self, other: Owner, folder: Path) -> bool:
-        """Whether this, noted in a folder, is the study that is at hand: a storage whose file is gone was moved."""
+        """Whether this owner of a folder and `other` are the same study. A storage whose file is gone counts as moved."""
         if (self.study, self.study_id) != (other.study, other.study_id):
             return False
         if self.storage in ("", other.storage) or not other.storage:
@@ -76,7 +76,7 @@ class Owner(Stored):
             if "://" in self.storage or "://" in other.storage:
                 return "://" not in self.storage and not here.exists()
             return not here.exists() or (there.exists() and here.samefile(there))
-        except OSError:  # it cannot be looked at, so it is not gone
+        except OSError:  # the file cannot be accessed, so it is not gone
             return False
 
     def __str__(self) -> str:
@@ -84,16 +84,19 @@ class Owner(Stored):
 
 
 def refuse_others(folder: Path, study: optuna.Study | None) -> None:
-    """Look whose a study's folder is, before anything is written there; None: a study that is yet to be made.
+    """Check before writing that a folder does not belong to another study.
+
+    Args:
+        study: None for a study that does not exist yet.
 
     Raises:
-        InputError: another study's, or nobody can say whose.
+        InputError: the folder belongs to another study, or its owner cannot be read.
     """
     found = Owner.read(folder)
     ours = None if study is None else Owner.of(study, folder)
     if found is None or (ours is not None and found.is_same(ours, folder)):
         return
-    now, address = "which is in another storage, or was deleted", ""
+    now, address = "which is in another storage or was deleted", ""
     if ours is not None:
         now = f"and this is {ours}"
         if (ours.study, ours.study_id) == (found.study, found.study_id):
@@ -106,20 +109,20 @@ def refuse_others(folder: Path, study: optuna.Study | None) -> None:
 
 
 def note_owner(folder: Path, study: optuna.Study, holds_its_results: bool = False) -> None:
-    """Note that a folder, which is no other's, is a study's, before anything else is written there.
+    """Write the study as the owner of a folder, before anything else is written there.
 
     Args:
-        holds_its_results: whether files in it say that they are the study's.
+        holds_its_results: whether files in the folder name this study.
 
     Raises:
-        InputError: the folder cannot be written, or holds files that nobody has noted: to delete the study would delete them.
+        InputError: the folder cannot be written, or holds files of unknown origin, which deleting the study would delete.
     """
     ours, found = Owner.of(study, folder), Owner.read(folder)
     foreign = sorted(path.name for path in _files_in(folder) if not path.name.startswith("."))
     if found is None and foreign and not holds_its_results:
         raise InputError(
-            f"{folder} holds files that are not this study's ({', '.join(foreign[:3])}), since it has no {OWNER}; move them "
-            "away, or give another --output or --study-name"
+            f"{folder} has no {OWNER} and holds files of unknown origin ({', '.join(foreign[:3])}); move them away, or give "
+            "another --output or --study-name"
         )
     if found is None or (ours.storage and found != ours):
         ours.write(folder)
@@ -128,46 +131,47 @@ def note_owner(folder: Path, study: optuna.Study, holds_its_results: bool = Fals
 def _files_in(folder: Path) -> list[Path]:
     try:
         return [*folder.iterdir()]
-    except OSError:  # there is none, or it says so itself when it is written
+    except OSError:  # the folder does not exist, or writing to it will raise an error
         return []
 
 
 def is_claimed(folder: Path) -> bool:
-    """Whether a folder is a study's; not any more after it was moved or deleted."""
+    """Whether a folder belongs to a study; False after it was moved or deleted."""
     return (folder / OWNER).exists()
 
 
 @contextmanager
 def while_it_exists(study: optuna.Study, doing: str, folder: Path | None = None) -> Iterator[None]:
-    """Within the block, a study that is deleted, or whose folder is moved or deleted, ends the work with one message.
+    """Within the block, replace errors by one message if the study was deleted, or its folder was moved or deleted.
 
     Args:
-        doing: what is done with it, such as `searched`.
-        folder: the study's own, where the work needs one.
+        doing: what is done with the study, such as `searched`.
+        folder: the study's folder, if the work needs it.
 
     Raises:
-        StudyDeleted, FolderGone: that has happened.
+        StudyDeleted: the study was deleted.
+        FolderGone: the folder was moved or deleted.
     """
     try:
         yield
     except (StudyDeleted, FolderGone):  # of a rival's study, or of an inner block
         raise
-    except (KeyError, OSError, InputError, SearchFailed, StorageInternalError):  # KeyError: also of any mistake of ours
+    except (KeyError, OSError, InputError, SearchFailed, StorageInternalError):  # Optuna raises KeyError for deleted studies
         name = study.study_name
         if not _exists(study):
-            raise StudyDeleted(f"study {name!r} was deleted while it was {doing}; search it anew with hpo.run") from None
+            raise StudyDeleted(f"study {name!r} was deleted while it was {doing}; search it again with hpo.run") from None
         if folder is not None and not is_claimed(folder):
             raise FolderGone(
-                f"{folder} was moved or deleted while study {name!r} was {doing}; what is finished and was not deleted is kept "
-                "where it is now: move it back, or give its new place with --output, and the same command continues"
+                f"{folder} was moved or deleted while study {name!r} was {doing}; if it was moved, finished work is in its new "
+                "place: move it back, or give the new place with --output, and the same command continues"
             ) from None
         raise
 
 
 def _exists(study: optuna.Study) -> bool:
-    """Whether a study is still there, as far as its storage says; one that does not answer has not deleted it."""
+    """Whether a study still exists; True if its storage does not answer."""
     try:
-        return isinstance(study.user_attrs, dict)  # the storage is asked for them
+        return isinstance(study.user_attrs, dict)  # reads from the storage
     except KeyError:
         return False
     except (OSError, StorageInternalError):

@@ -1,4 +1,4 @@
-"""How a study is searched: the key `search` of a study file."""
+"""The search plan of a study: the key `search` of a study file."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from trainers.validation import SETTINGS, Count, Real, Whole
 
 FROZEN = SETTINGS | {"frozen": True}
 
-# How many users a trial is evaluated on before its last epoch. The number of the rule belongs to a study's identity: raise it
-# with every change of what follows from the same counts.
+# The version of the rule for the number of users that a trial is evaluated on before its last epoch. It is part of a study's
+# definition: raise it with every change of the rule's result.
 SAMPLE_RULE = 1
-FEWEST_USERS = 1000  # in a sample, or all of them if there are fewer
-SHARE = 0.25  # of the training between two evaluations, which one of them may cost at most
-# Scores that an evaluation computes while training computes one: MML on Yelp2018, numba, two cores; 31,668 users x 38,048 items
-# in 1.13 s, 1.1 million pairs x 101 in 1.25 s. Most losses and engines train more slowly: there an evaluation costs less.
+FEWEST_USERS = 1000  # in a sample, or all users if there are fewer
+SHARE = 0.25  # an evaluation may cost at most this share of the training between two evaluations
+# Evaluation computes scores this many times faster than training. MML on Yelp2018, numba, two cores: 31,668 users x 38,048
+# items in 1.13 s, 1.1 million pairs x 101 in 1.25 s. Most losses and engines train more slowly: evaluation costs them less.
 CHEAPER = 12
 
-WARMUP = 0.3  # of a trial's epochs
+WARMUP = 0.3  # share of a trial's epochs
 
-SEEDS_OF_A_SEARCH = 1000  # confirm counts on from the search's seed; that of the next repeat is past all of those
+SEEDS_OF_A_SEARCH = 1000  # confirm counts seeds on from the search's seed; the seed of the next repeat is beyond all of them
 Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - SEEDS_OF_A_SEARCH)]
 NotNegative = Annotated[Whole, Field(ge=0)]
 
 
 class SamplerSpec(BaseModel):
-    """Who proposes.
+    """The sampler, which proposes configs.
 
     Attributes:
-        name: `tpe` learns from pruned trials, too; `gp` does not; `random` and `qmc` are controls.
+        name: `tpe` also learns from pruned trials; `gp` does not; `random` and `qmc` do not learn.
         n_startup_trials: random trials before the sampler learns.
     """
 
@@ -42,20 +42,20 @@ class SamplerSpec(BaseModel):
     n_startup_trials: NotNegative = 20
 
     def never_learns(self, trials: int, queued: int) -> bool:
-        """Whether a search of so many trials ends before the sampler has those that it learns from; queued ones are not."""
+        """Whether a search of `trials` trials, of which `queued` are queued, ends before the sampler has learned."""
         return self.name in ("tpe", "gp") and trials <= self.n_startup_trials + queued
 
 
 class PrunerSpec(BaseModel):
-    """Who stops a trial: one whose best value so far is below the median (or percentile) of finished trials at that epoch.
+    """The pruner, which ends a trial whose best value so far is below the median (or percentile) of other trials.
 
     Attributes:
         name: `median`, `percentile` or `none`.
-        n_startup_trials: complete trials, beside the starts, before anything is pruned.
-        n_warmup_steps: epochs that every trial may train; without it 30 % of a trial's (benchmarks/RESULTS.md has why).
-        interval_steps: epochs between two looks at a trial.
-        n_min_trials: values needed at an epoch before it counts.
-        percentile: the best share that survives, for name percentile.
+        n_startup_trials: complete trials, not counting the starts, before any trial is pruned.
+        n_warmup_steps: epochs before a trial can be pruned; by default 30 % of its epochs (reason: benchmarks/RESULTS.md).
+        interval_steps: epochs between two checks of a trial.
+        n_min_trials: number of values at an epoch that pruning needs.
+        percentile: the best trials that survive, in percent, for the name `percentile`.
     """
 
     model_config = FROZEN
@@ -67,27 +67,27 @@ class PrunerSpec(BaseModel):
     percentile: Annotated[Real, Field(gt=0.0, lt=100.0)] = 75.0
 
     def warmup(self, epochs: int) -> int:
-        """Epochs that a trial of so many may train, whatever it reaches."""
+        """The epochs before a trial of `epochs` epochs can be pruned."""
         return math.ceil(WARMUP * epochs) if self.n_warmup_steps is None else self.n_warmup_steps
 
     def looks(self, epochs: int) -> range:
-        """The epochs at which it may prune a trial of so many, as Optuna counts them: the last of the warm-up, and every
-        interval_steps from there. Epoch 0 is not trained, and the last one ends the trial anyway.
+        """The epochs at which it may prune a trial of `epochs` epochs, as in Optuna: the last one of the warm-up, and every
+        `interval_steps` epochs from there, without the last epoch of the trial.
         """
         first = self.warmup(epochs) or self.interval_steps
         return range(0) if self.name == "none" else range(first, epochs, self.interval_steps)
 
 
 class SearchPlan(BaseModel):
-    """How long to search.
+    """How long and how to search.
 
     Attributes:
-        trials: finished trials in total, pruned ones included; those of earlier runs count.
+        trials: finished trials in total, pruned ones and those of earlier runs included.
         epochs: epochs of a trial.
-        seed: seed of the sampler. Every trial also trains with it, so that trials differ in their settings alone.
-        starts: configs that are tried after the published one and before the sampler's own.
-        sampler: who proposes configs.
-        pruner: who stops weak trials.
+        seed: seed of the sampler and of the training of every trial, so that trials differ in their settings only.
+        starts: number of configs that are tried after the published one and before the sampler's proposals.
+        sampler: the sampler, which proposes configs.
+        pruner: the pruner, which ends weak trials.
     """
 
     model_config = FROZEN
@@ -100,22 +100,24 @@ class SearchPlan(BaseModel):
 
     @property
     def evaluate_at(self) -> range:
-        """The epochs before its last one after which a trial is evaluated: those at which it may be pruned."""
+        """The epochs after which a trial is evaluated besides its last one: those at which it may be pruned."""
         return self.pruner.looks(self.epochs)
 
     @property
     def evaluation(self) -> dict[str, Any]:
-        """How trials are evaluated, as plain data: what a study's identity holds of it."""
+        """How trials are evaluated, as plain data for the study's definition."""
         looks = self.evaluate_at
         return {"first": looks.start, "interval": looks.step, "sample": SAMPLE_RULE} if looks else {}
 
     def sample_size(self, n_users: int, n_items: int, n_pairs: int, negatives: int) -> int:
-        """How many of the validation's users a trial is evaluated on before its last epoch. It follows from counts alone, so
-        that it is the same wherever and whenever the study is searched.
+        """The number of validation users that a trial is evaluated on before its last epoch.
+
+        It depends on counts only, so it is the same on every machine.
 
         Args:
-            n_users: with pairs held out.
-            n_pairs: trained on in an epoch, each with so many `negatives`.
+            n_users: users with held-out pairs.
+            n_pairs: training pairs in an epoch.
+            negatives: negatives per pair.
         """
         if not self.evaluate_at:
             return n_users
@@ -124,14 +126,16 @@ class SearchPlan(BaseModel):
         return min(n_users, max(FEWEST_USERS, affordable))
 
     def never_prunes(self, queued: int) -> str:
-        """Why the pruner will stop no trial of this search, whose first trials are queued; empty where it may, and where there
-        is none."""
+        """Why the pruner will end no trial of this search with `queued` queued trials; empty if it may, or if there is no
+        pruner."""
         pruner = self.pruner
         if pruner.name == "none":
             return ""
         if not self.evaluate_at:
             name, first = ("n_warmup_steps" if pruner.warmup(self.epochs) else "interval_steps"), self.evaluate_at.start
-            return f"search.pruner.{name} is {first}, and a trial has {counted(self.epochs, 'epoch')}; lower it to prune"
+            return (
+                f"search.pruner.{name} is {first}, and a trial has {counted(self.epochs, 'epoch')}; lower it to allow pruning"
+            )
         if self.trials <= pruner.n_startup_trials + queued:
             after = f" after {counted(queued, 'queued one')}" if queued else ""
             return f"the pruner waits for {counted(pruner.n_startup_trials, 'trial')}{after}, and the search has {self.trials}"

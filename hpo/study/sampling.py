@@ -1,4 +1,4 @@
-"""Who proposes configs and who stops trials: Optuna's samplers and pruners as a study file names them."""
+"""Optuna's samplers and pruners for a search plan."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ from hpo.study.trials import attempts
 
 
 class SeededByTrial(BaseSampler):
-    """Proposes each trial with a fresh sampler, whose seed is made of the search's seed and the trial's rank in the search.
+    """Proposes each trial with a new sampler, seeded by the search's seed and the trial's rank.
 
-    The rank is the trial's number without the retries of interrupted trials before it, and a retry has that of the trial that
-    it retries. Both stand in the storage from a trial's beginning, so all workers agree on them, and no two trials that propose
-    points of their own have the same rank. So a search by one worker that was interrupted, within a trial or between two,
-    proposes what it would have proposed without the interruption.
+    The rank is the trial's number minus the number of retries before it; a retry has the rank of the trial that it retries.
+    Number and retry are in the storage from the start of a trial, so all workers agree on the rank, and different proposals
+    have different ranks. A search by one worker therefore proposes the same configs with and without interruptions.
 
     Args:
-        make: a sampler for a seed and a number of queued trials, which are none that it has drawn at random.
+        make: returns a sampler for a seed and the number of queued trials, which do not count as random startup trials.
         seed: the search's seed.
     """
 
@@ -78,9 +77,9 @@ def _rank(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
 
 
 def make_sampler(plan: SearchPlan, lanes: int = 1) -> BaseSampler:
-    """The sampler of a search; its first `n_startup_trials`, at least one for each lane, are random."""
+    """The sampler of a search. Its first `n_startup_trials` trials are random, and at least one per lane."""
     startup = max(plan.sampler.n_startup_trials, lanes)
-    if plan.sampler.name == "qmc":  # its sequence is one for the whole study: it goes on where the study stands
+    if plan.sampler.name == "qmc":  # one sequence for the whole study: it continues from the study's trials
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return QMCSampler(seed=plan.seed, scramble=True, warn_asynchronous_seeding=False)
@@ -93,7 +92,7 @@ def make_sampler(plan: SearchPlan, lanes: int = 1) -> BaseSampler:
 
 
 def make_pruner(spec: PrunerSpec, epochs: int) -> BasePruner:
-    """The pruner of trials of so many epochs; `step` is the number of epochs trained."""
+    """The pruner of trials of `epochs` epochs. Reports must have the number of trained epochs as their step."""
     if spec.name == "none":
         return optuna.pruners.NopPruner()
     when = (0, spec.warmup(epochs), spec.interval_steps)
@@ -106,15 +105,17 @@ def make_pruner(spec: PrunerSpec, epochs: int) -> BasePruner:
 
 
 class AfterProposed(BasePruner):
-    """Prunes as another pruner does, once so many complete trials are there that were not queued: the starts are like one
-    another, and say little about where the median is."""
+    """Wraps a pruner: prunes only after `n_startup_trials` complete trials that were not queued.
+
+    The starts resemble each other, so they say little about the median.
+    """
 
     def __init__(self, pruner: BasePruner, n_startup_trials: int) -> None:
         self._pruner = pruner
         self._n_startup_trials = n_startup_trials
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether the trial is to end."""
+        """Whether to prune the trial."""
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         proposed = sum(not was_queued(one) for one in complete)
         return proposed >= self._n_startup_trials and self._pruner.prune(study, trial)

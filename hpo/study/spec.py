@@ -1,4 +1,4 @@
-"""Study files: YAML -> a checked `StudySpec`. A flag that the user did not give never overrides the file."""
+"""Study files: YAML -> a checked `StudySpec`. Only flags that the user gives override the file."""
 
 from __future__ import annotations
 
@@ -32,25 +32,26 @@ else:
     AnySpace = choice("space", SPACES)
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+PUBLISHED, ELSEWHERE = "published", "with settings for "  # what `StudySpec.published` calls settings; before other data's name
 MAX_RIVALS = 100
-MAX_SEEDS = 100  # so that the seeds of search, selection and test never meet: see hpo.confirmation.stages
+MAX_SEEDS = 100  # so that the seeds of search, validation stage and test stage differ: see hpo.confirmation.stages
 MAX_SEARCHES = 20
 TRAIN_FOLDER = "train"
-RESERVED_NAMES = ("journal.log", "replicate", "artifacts", TRAIN_FOLDER)  # the other things in the output folder
+RESERVED_NAMES = ("journal.log", "replicate", "artifacts", TRAIN_FOLDER)  # other files and folders in the output folder
 
 Seeds = Annotated[Count, Field(le=MAX_SEEDS)]
 
 
 class ConfirmPlan(BaseModel):
-    """How the winner is chosen (top configs x select_seeds) and checked (x seeds), at full epochs.
+    """How the winner is chosen on validation (top x select_seeds runs) and measured on test (seeds runs), at full epochs.
 
     Attributes:
-        top: how many of the best trials are retrained on the validation split.
+        top: number of the best trials that are retrained and measured on the validation split.
         select_seeds: seeds of each of these configs on the validation split.
         seeds: seeds of each method on the test split.
-        searches: how often the whole search is done, with other seeds, for the study and for each tuned rival. With one search
-            the verdict is about configs, with three or more it is about methods.
-        rival_seeds: fewer seeds, by loss, for rivals that are slow to train, e.g. `{bsl: 1}`; with one there is no verdict.
+        searches: number of searches with different seeds, for the study and for each tuned rival. With one search the verdict
+            is about configs, with three or more it is about methods.
+        rival_seeds: fewer seeds, by loss, for rivals that are slow to train, e.g. `{bsl: 1}`; one seed gives no verdict.
         epochs: epochs of each retrained config.
     """
 
@@ -72,19 +73,19 @@ class ConfirmPlan(BaseModel):
 
 
 class StudySpec(BaseModel):
-    """A named search: dataset, space, fixed settings, budget, pruner, confirm plan, rivals.
+    """A study: dataset, search space, fixed settings, search plan, confirm plan, rivals.
 
     Attributes:
         dataset: the name of a public dataset, or the path of a file or folder.
         space: the loss that is searched, and the ranges of its parameters.
         config: the settings that all trials share.
-        objective: the metric that trials are valued, pruned, chosen and judged by: `ndcg`, `recall`, `hit`, `precision`, `map`
-            or `mrr` at any cut-off.
-        data: how data of the user's own are read, filtered and split.
-        validation: how validation is held out; without it as the data allow.
-        search: how long is searched, and how.
+        objective: the metric for pruning, choosing and the verdict: `ndcg`, `recall`, `hit`, `precision`, `map` or `mrr` at any
+            cut-off.
+        data: how the user's own data are read, filtered and split.
+        validation: how validation is held out; by default in the way that suits the data.
+        search: how long and how to search.
         confirm: how the best configs are retrained and compared.
-        rivals: what the study is compared with: names of spaces (this study with another loss), of shipped studies, or files.
+        rivals: the studies to compare with: names of spaces (this study with another loss), of shipped studies, or files.
     """
 
     model_config = FROZEN
@@ -124,22 +125,22 @@ class StudySpec(BaseModel):
 
     @property
     def data_name(self) -> str:
-        """What the data are called, wherever they lie."""
+        """The name of the data, without their location."""
         return self.dataset if self.dataset in NAMES else Path(self.dataset).name
 
     @property
     def measured(self) -> tuple[str, str]:
-        """What the search measures: the objective and the secondary metric."""
+        """The metrics of the search: the objective and the secondary metric."""
         return measured(self.objective)
 
     @property
     def probe(self) -> TrainConfig:
-        """A config of one epoch, for what is the same in all that the space holds."""
+        """A config of one epoch from the space, for settings that all its configs share."""
         return self.space.config(self.space.corner(), self.fields(1, 0))
 
     @property
     def fixed(self) -> TrainConfig:
-        """The settings of the study's file, also those in whose place others are searched, with some loss of the space."""
+        """The config of the study file with a loss from the space; searched settings have the file's values."""
         return self.train_config(self.space.loss(self.space.corner()), self.search.epochs, self.search.seed)
 
     @property
@@ -149,33 +150,45 @@ class StudySpec(BaseModel):
         return probe.encoder.name, probe.negatives.name
 
     def published(self, epochs: int, seed: int) -> tuple[TrainConfig, str] | None:
-        """The published settings of the space's loss under this study's fixed settings, and what to call them: `published`,
-        or what they are the settings for where no paper has any for this data, encoder and negatives.
+        """The published settings of the space's loss with this study's fixed settings, and a label.
+
+        The label is `published`, or names the data or model that the settings are for, if no paper has settings for this data,
+        encoder and negatives. None if no paper has settings for the loss.
         """
         found = published_loss(self.space.loss_name, self.dataset, *self.model)
         if found is None:
             return None
         loss, elsewhere = found
-        return self.train_config(loss, epochs, seed), f"with settings for {elsewhere}" if elsewhere else "published"
+        return self.train_config(loss, epochs, seed), f"{ELSEWHERE}{elsewhere}" if elsewhere else PUBLISHED
 
     def rival_specs(self) -> list[StudySpec]:
-        """The rivals' studies: shipped ones or files, or this study with another space where a rival is named by its space.
+        """The studies of the rivals. A rival named by its space is this study with another space.
 
         Raises:
-            InputError: one is missing, broken, or a study of other data.
+            InputError: a rival is missing or broken, has other data or the same loss, or two rivals have the same loss.
         """
         specs = [self._rival_spec(rival) for rival in self.rivals]
         losses = [rival.space.loss_name for rival in specs]
         for rival in specs:
             if losses.count(rival.space.loss_name) > 1:
-                raise InputError(f"two rivals search loss {rival.space.loss_name}: {', '.join(self.rivals)}; keep one of them")
+                raise InputError(
+                    f"each rival must have another loss, and two of {', '.join(self.rivals)} have "
+                    f"{rival.space.loss_name}; remove one of them"
+                )
             if rival.space.loss_name == self.space.loss_name:
-                raise InputError(f"rival {rival.name!r} searches the same loss, {rival.space.loss_name}; a rival has another")
+                raise InputError(
+                    f"a rival must have another loss than the study, and rival {rival.name!r} has the same, "
+                    f"{rival.space.loss_name}; remove it from `rivals`"
+                )
             if rival.dataset != self.dataset:
-                raise InputError(f"rival {rival.name!r} is a study of {rival.dataset}, not of {self.dataset}")
+                raise InputError(
+                    f"a rival must have the study's dataset, {self.dataset}, and rival {rival.name!r} has {rival.dataset}; "
+                    "remove it from `rivals`, or name a rival by its space"
+                )
             if rival.data != self.data:
                 raise InputError(
-                    f"rival {rival.name!r} reads its data with other options than {self.name}; give both the same `data`"
+                    f"a rival must read its data with the options of {self.name}, and rival {rival.name!r} has others; give "
+                    "both the same `data`"
                 )
         return specs
 
@@ -188,7 +201,7 @@ class StudySpec(BaseModel):
         return load_spec(rival)
 
     def _with_space(self, name: str) -> StudySpec:
-        """This study with another space, named after both, that holds the published settings if a space of its kind can."""
+        """This study with another space, named after both. The space contains the published settings if its kind can."""
 
         def study(loss: Loss | None) -> StudySpec:
             space = SPACES[name].to_hold(name, loss, self.space)
@@ -199,8 +212,8 @@ class StudySpec(BaseModel):
         return study(published[0]) if published else study(None)
 
     def with_budget_of(self, other: StudySpec) -> StudySpec:
-        """This study searched as `other` is: objective, trials, epochs, sampler, pruner, seed, split, and the same extra
-        parameters (of a loss that has no others its learning rate), in the same ranges.
+        """This study with the objective, search plan and validation split of `other`, and with its extra parameters in the same
+        ranges. A loss without parameters has its learning rate searched.
         """
         content = self.model_dump()
         content |= {"search": other.search.model_dump(), "objective": other.objective}
@@ -211,8 +224,8 @@ class StudySpec(BaseModel):
         return checked(StudySpec, content, f"study {self.name}")
 
     def repeat(self, number: int) -> StudySpec:
-        """The study of another search for the same thing, `NAME-search2` for number 2: another name and other seeds, and no
-        repeats of its own. Number 1 is this study.
+        """The study of a repeated search, `NAME-search2` for number 2: another name, other seeds, one search. Number 1 is this
+        study.
 
         Raises:
             InputError: its name would be too long, or its seed too high.
@@ -223,15 +236,15 @@ class StudySpec(BaseModel):
         return self.override({"name": repeat_name(self.name, number), "search.seed": seed, "confirm.searches": 1})
 
     def repeats(self, count: int) -> list[StudySpec]:
-        """The studies of its searches, this one first; raises what `repeat` does."""
+        """The studies of `count` searches, this one first; raises what `repeat` does."""
         return [self.repeat(number) for number in range(1, count + 1)]
 
     def as_file(self) -> str:
-        """The YAML of a study file; its name is the file's."""
+        """The YAML text of a study file. The study is named by its file."""
         return to_yaml(self.model_dump(mode="json", exclude={"name"}))
 
     def override(self, changes: Mapping[str, Any]) -> StudySpec:
-        """A checked copy with dotted keys changed, e.g. `{"search.trials": 20}`; None means not given."""
+        """A checked copy with dotted keys changed, e.g. `{"search.trials": 20}`; values of None are ignored."""
         content = self.model_dump()
         for key, value in changes.items():
             if value is not None:
@@ -249,40 +262,44 @@ def repeat_name(name: str, number: int) -> str:
 
 
 def names_of_searches(name: str) -> list[str]:
-    """The names of a study and of all repeats that it may have."""
+    """The names of a study and of all its possible repeats."""
     return [name, *(repeat_name(name, number) for number in range(2, MAX_SEARCHES + 1))]
 
 
 def check_name(name: str) -> str:
-    """A study's name becomes a folder: it may not leave the output folder.
+    """Return the name, if it can be the name of a folder.
 
     Raises:
-        InputError: other than letters, digits, dots, underscores and hyphens.
+        InputError: it has characters other than letters, digits, dots, underscores and hyphens, is too long, or is reserved.
     """
     if not NAME_PATTERN.fullmatch(name) or name in RESERVED_NAMES:
         raise InputError(
-            f"a study's name has letters, digits, '.', '_' and '-', at most 100, and is not {' or '.join(RESERVED_NAMES)}, "
-            f"got {shown(name)}"
+            f"a study's name must have 1 to 100 letters, digits, '.', '_' and '-', start with a letter or digit, and not be "
+            f"{' or '.join(RESERVED_NAMES)}, got {shown(name)}"
         )
     return name
 
 
 def shipped_studies() -> list[str]:
-    """Names of the studies that come with the product."""
+    """The names of the studies that come with this program."""
     return sorted(entry.name.removesuffix(".yaml") for entry in resources.files("studies").iterdir() if is_yaml(entry.name))
 
 
 def load_spec(study: str, name: str | None = None) -> StudySpec:
-    """The study of a shipped name or of a file; `name` replaces the name that it is stored under.
+    """The study with a shipped name, or of a file.
+
+    Args:
+        name: another name to store it under.
 
     Raises:
-        InputError: unknown name (nearest suggested), a file that is missing or broken, unknown or invalid keys.
+        InputError: an unknown name (the message suggests the nearest one), a file that is missing or broken, unknown or invalid
+            keys.
     """
     if is_study_file(study):
         path = Path(study)
         return _from_file(path, name or path.stem, where=study)
     if study not in shipped_studies():
-        raise InputError(f"{unknown('study', study, shipped_studies())}; a file of your own is given by its path, NAME.yaml")
+        raise InputError(f"{unknown('study', study, shipped_studies())}; give a file of your own by its path, NAME.yaml")
     with resources.as_file(resources.files("studies") / f"{study}.yaml") as path:
         return _from_file(path, name or study, where=f"study {study}")
 
@@ -290,23 +307,23 @@ def load_spec(study: str, name: str | None = None) -> StudySpec:
 def _from_file(path: Path, name: str, where: str) -> StudySpec:
     content = read_yaml(path)
     if "name" in content:
-        raise InputError(f"{where}: unknown key 'name'; a study is named by its file, or by --study-name")
+        raise InputError(f"{where}: unknown key 'name'; name the study by its file, or by --study-name")
     rivals = content.get("rivals")
-    if isinstance(rivals, list):  # a rival's file is given relative to the study's
+    if isinstance(rivals, list):  # paths of rivals are relative to the study file
         content["rivals"] = [_beside(path, rival) if is_study_file(str(rival)) else rival for rival in rivals]
     dataset = content.get("dataset")
-    if dataset not in NAMES and isinstance(found := _beside(path, dataset), str) and os.path.exists(found):  # so are data
+    if dataset not in NAMES and isinstance(found := _beside(path, dataset), str) and os.path.exists(found):  # as are data
         content["dataset"] = found
     return checked(StudySpec, {**content, "name": name}, where)
 
 
 def _beside(path: Path, name: object) -> object:
-    """The path of what a file names, relative to itself; what cannot be a path as it is."""
+    """A path relative to the file `path`, made absolute; other values unchanged."""
     return str((path.parent / name).resolve()) if isinstance(name, str) and not has_controls(name) else name
 
 
 def is_study_file(study: str) -> bool:
-    """Whether a study is given by its path."""
+    """Whether a study is given by the path of its file."""
     return is_yaml(study) or "/" in study
 
 

@@ -1,4 +1,4 @@
-"""What a search tries first: published settings, and copies of them that are moved at random."""
+"""The first trials of a search: published settings, and randomly moved copies of them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from hpo.study.spec import StudySpec
 from trainers.errors import InputError
 from trainers.published import published_elsewhere
 
-STARTS = "starts"  # attribute of a study: what was queued, so that another version of this program queues the same
-SPREAD = 0.15  # of a range's length as it is drawn in: the standard deviation of a moved copy
+STARTS = "starts"  # attribute of a study: the queued starts, so that another version of this program queues the same
+SPREAD = 0.15  # standard deviation of a moved copy, as a share of the length of the range (of its logarithm if it has one)
 
 
 @dataclass(frozen=True)
 class Start:
-    """A trial to be queued: which of the marks it carries, its text there, and the parameters."""
+    """A trial to queue: the attribute that marks it, the value of that attribute, and the parameters."""
 
     mark: str
     label: str
@@ -29,10 +29,10 @@ class Start:
 
 
 def starts_of(spec: StudySpec) -> tuple[list[Start], str]:
-    """What a search tries first, in this order; with it why the published config is not there, or an empty text.
+    """The first trials of a search in order; and why the published config is not among them, or an empty text.
 
-    The published config, or the nearest to it in the space; then `search.starts` others: what was published for other data,
-    then copies of the first that are moved at random, by the search's seed.
+    They are the published config, or the nearest one in the space; then `search.starts` others: configs that were published
+    for other data, then copies of the first one, moved at random with the search's seed.
     """
     epochs, seed = spec.search.epochs, spec.search.seed
     published = spec.published(epochs, seed)
@@ -42,11 +42,11 @@ def starts_of(spec: StudySpec) -> tuple[list[Start], str]:
     try:
         first, why_not = Start(PUBLISHED_MARK, label, spec.space.params(config)), ""
     except InputError as error:
-        why_not = f"the config {label} is outside this study's space: {error}"
+        why_not = f"the config {label} is outside this study's search ranges: {error}"
         nearest = spec.space.nearest(config)
         if nearest is None:
             return [], why_not
-        first, why_not = Start(NEAREST_MARK, label, nearest), f"{why_not}; the nearest config in it goes first"
+        first, why_not = Start(NEAREST_MARK, label, nearest), f"{why_not}; the nearest config inside them is tried first"
     found = [first]
     for loss, dataset in published_elsewhere(spec.space.loss_name, spec.dataset, *spec.model):
         params = spec.space.nearest(spec.train_config(loss, epochs, seed))
@@ -59,7 +59,7 @@ def starts_of(spec: StudySpec) -> tuple[list[Start], str]:
 
 
 def enqueue_starts(study: optuna.Study, spec: StudySpec) -> str:
-    """Queue what a search tries first, and what of it was lost; returns why the published config is not there, or an empty
+    """Queue the first trials of a search, and lost ones again. Returns why the published config is not among them, or an empty
     text."""
     starts, why_not = starts_of(spec)
     if STARTS not in study.user_attrs:
@@ -68,23 +68,23 @@ def enqueue_starts(study: optuna.Study, spec: StudySpec) -> str:
     for mark, label, params in study.user_attrs[STARTS]:
         marked = [trial for trial in trials if trial.user_attrs.get(mark) == label]
         if all(_was_lost(trial) for trial in marked):
-            # a lost one is queued as another attempt at it, so that what is proposed after it does not depend on it
+            # a lost trial is queued as a retry, so that later proposals do not depend on the loss
             attempt = {RETRY_OF: marked[-1].number} if marked else {}
             study.enqueue_trial(params, user_attrs={mark: label, **attempt})
     return why_not
 
 
 def was_queued(trial: FrozenTrial) -> bool:
-    """Whether a trial is one of the starts, which no sampler has proposed."""
+    """Whether a trial is one of the starts, which no sampler proposed."""
     return any(mark in trial.user_attrs for mark in START_MARKS)
 
 
 def count_queued(trials: Iterable[FrozenTrial]) -> int:
-    """How many starts are among trials, each counted once."""
+    """The number of starts among trials, without retries."""
     return sum(was_queued(trial) and RETRY_OF not in trial.user_attrs for trial in trials)
 
 
 def _was_lost(trial: FrozenTrial) -> bool:
-    """Whether a trial ended through no fault of its config and may be tried again."""
+    """Whether a trial failed for another reason than its config, so that it may be tried again."""
     failure = trial.user_attrs.get(FAILURE)
     return trial.state == TrialState.FAIL and (failure is None or bool(failure.get(WORKER_DIED)))

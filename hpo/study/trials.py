@@ -1,4 +1,4 @@
-"""What a trial is: its config, its value, and which are best."""
+"""Trials: their configs and values, and the best ones."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from trainers.config import TrainConfig
 
 @dataclass(frozen=True)
 class Tally:
-    """How many trials there are of each kind, and the highest value of the complete ones.
+    """The number of trials of each kind, and the highest value of the complete ones.
 
     Attributes:
-        failed: failed through their config; interrupted and lost trials are not among them.
+        failed: trials that failed because of their config, without interrupted and lost ones.
         best: None before the first complete trial.
     """
 
@@ -37,12 +37,12 @@ class Tally:
 
     @property
     def finished(self) -> int:
-        """What counts towards the budget."""
+        """The number of trials that count towards the budget."""
         return self.complete + self.pruned
 
 
 def tally(trials: Iterable[FrozenTrial]) -> Tally:
-    """Count the trials of a study of one objective."""
+    """Count the trials of a study."""
     trials = list(trials)
     states = [trial.state for trial in trials]
     values = [trial.value for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
@@ -56,12 +56,12 @@ def tally(trials: Iterable[FrozenTrial]) -> Tally:
 
 
 def has_failed(trial: FrozenTrial) -> bool:
-    """Whether a trial failed through its config. The reason is written before the trial is ended."""
+    """Whether a trial failed because of its config. The reason is stored before the trial is ended."""
     return trial.state == TrialState.FAIL and FAILURE in trial.user_attrs
 
 
 def trial_value(metrics: dict[str, float], spec: StudySpec) -> float:
-    """A trial's value: the objective at its last trained epoch, nothing smoothed, no best-so-far."""
+    """The value of a trial: the objective at its last trained epoch, not smoothed and not the best over epochs."""
     return metrics[spec.objective]
 
 
@@ -73,12 +73,12 @@ def trial_metrics(trial: FrozenTrial, spec: StudySpec) -> dict[str, float]:
 
 
 def shown_metrics(trial: FrozenTrial, spec: StudySpec) -> str:
-    """The metrics of a complete trial, as they are printed."""
+    """The metrics of a complete trial as text."""
     return ", ".join(f"{name} {value:.4f}" for name, value in trial_metrics(trial, spec).items())
 
 
 def searched_fields(config: TrainConfig, spec: StudySpec) -> dict[str, Any]:
-    """The effective values of what the space decides, as plain data: margins and weights rather than ratios."""
+    """The effective values of the searched settings as plain data, e.g. margins and weights instead of ratios."""
     plain = config.to_dict()
     fields = {key: value for key, value in plain["loss"].items() if key != "name"}
     inner = {"negatives": config.negatives.per_row(config.batch_size), "dropout": config.encoder.dropout}
@@ -91,7 +91,7 @@ def trial_config(trial: FrozenTrial | optuna.Trial, spec: StudySpec) -> TrainCon
 
 
 def best_trials(study: optuna.Study, count: int | None = None) -> list[FrozenTrial]:
-    """The complete trials of highest value, best first, equal configs once; all of them unless `count` is given."""
+    """The `count` best complete trials (by default all), best first. Of equal configs only the first counts."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     ranked = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
     by_params = {tuple(sorted(trial.params.items())): trial for trial in reversed(ranked)}
@@ -99,10 +99,10 @@ def best_trials(study: optuna.Study, count: int | None = None) -> list[FrozenTri
 
 
 def finalist_trials(study: optuna.Study, count: int, spec: StudySpec) -> list[FrozenTrial]:
-    """What confirm retrains: the best `count` trials, and the published config, or what is nearest to it, whatever its rank.
+    """The trials that confirm retrains: the best `count`, and the published config or the nearest to it, whatever its rank.
 
-    A search of few epochs ranks fast learners too high (benchmarks/RESULTS.md): what a paper trained to the end may overtake.
-    Where no paper has one, the first trial is in its place: what a search brought is told by it.
+    A search of few epochs ranks fast learners too high (benchmarks/RESULTS.md), so the published config may overtake them. If
+    no paper has a config, the first trial is added, because the gain of the search is measured against it.
     """
     ranked = best_trials(study)
     first = first_of(ranked, spec)
@@ -110,14 +110,15 @@ def finalist_trials(study: optuna.Study, count: int, spec: StudySpec) -> list[Fr
 
 
 def first_of(ranked: Sequence[FrozenTrial], spec: StudySpec) -> FrozenTrial | None:
-    """Of the complete trials that which a search is compared with: the published config; where no paper has one, the first."""
+    """The complete trial that the gain of a search is measured against: the published config; if no paper has one, the first
+    trial."""
     if spec.published(spec.search.epochs, spec.search.seed) is not None:
         return next((trial for trial in ranked if PUBLISHED_MARK in trial.user_attrs), None)
     return min(ranked, key=lambda trial: trial.number, default=None)
 
 
 def attempts(trials: Sequence[FrozenTrial], number: int) -> Iterator[FrozenTrial]:
-    """A trial, the one that it retries, and so on, back to the first."""
+    """Yield a trial, the trial that it retries, and so on to the first attempt."""
     trial = trials[number]
     yield trial
     while isinstance(before := trial.user_attrs.get(RETRY_OF), int) and 0 <= before < trial.number:
@@ -126,5 +127,5 @@ def attempts(trials: Sequence[FrozenTrial], number: int) -> Iterator[FrozenTrial
 
 
 def is_lost(trial: FrozenTrial) -> bool:
-    """Whether a trial was ended because its worker is gone, so that another attempt has to follow."""
+    """Whether a trial was ended because its worker is gone, so that it needs a retry."""
     return trial.state == TrialState.FAIL and LOST in trial.user_attrs and FAILURE not in trial.user_attrs

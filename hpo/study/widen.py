@@ -1,4 +1,4 @@
-"""A search that goes on in wider ranges: a study of another name, with the trials of the first."""
+"""Continues a search in wider ranges: a study of another name, with copies of the original's trials."""
 
 from __future__ import annotations
 
@@ -28,19 +28,23 @@ from search_spaces.parameters import AtEnd
 from trainers.errors import InputError, first_line
 
 SUFFIX = "-wide"
-NOT_COPIED = (WORKER, RETRIES, RETRY_OF, RESUMED_AFTER)  # they tell of attempts, which stay behind
+NOT_COPIED = (WORKER, RETRIES, RETRY_OF, RESUMED_AFTER)  # attributes about attempts, which are not copied
 
 
 @dataclass(frozen=True)
 class Widened:
-    """A study in wider ranges, its rivals, and the names of the studies whose trials they go on from."""
+    """A study with wider ranges and its rivals.
+
+    Attributes:
+        originals: by the name of each wider study the name of the study whose trials it continues.
+    """
 
     spec: StudySpec
     rivals: tuple[StudySpec, ...]
     originals: Mapping[str, str]
 
     def change(self, storage: BaseStorage, spec: StudySpec) -> str:
-        """The ranges of one of them that are wider, in words."""
+        """The wider ranges of one of the studies, in words."""
         before = stored_spec(find_study(storage, self.originals[spec.name])).space.ranges_said()
         now = spec.space.ranges_said()
         changed = [f"{name} {said} (was {before[name]})" for name, said in now.items() if before.get(name, said) != said]
@@ -48,12 +52,13 @@ class Widened:
 
 
 def widened(storage: BaseStorage, name: str) -> Widened:
-    """A study of this storage in wider ranges: as it is there already, or as the ends that the best trials stand at ask for.
+    """A study with wider ranges, and its rivals: from the storage, or with those ranges widened that have best trials at an
+    end.
 
-    Ranges of what all search are widened in every study, those of a loss's own in its own.
+    Ranges of parameters that all studies share are widened in all of them; ranges of a loss in its own study.
 
     Raises:
-        InputError: there is no such study; the best trials of none stand at an end.
+        InputError: there is no such study, or no range has best trials at an end.
     """
     names = optuna.get_all_study_names(storage)
     wide = optuna.load_study(study_name=wide_name(name), storage=storage) if wide_name(name) in names else None
@@ -66,7 +71,7 @@ def widened(storage: BaseStorage, name: str) -> Widened:
     ends = {spec.name: _ends(storage, spec, names) for spec in specs}
     if not any(ends.values()):
         raise InputError(
-            f"no range to widen: the best trials of {', '.join(ends)} stand at no end of one; search on without --widen"
+            f"no range needs widening: no best trial of {', '.join(ends)} is at the end of a range; search on without --widen"
         )
     shared = [each for found in ends.values() for each in found if each.range_name in specs[0].space.also]
     searched = {spec.name: spec for spec in specs}
@@ -76,7 +81,7 @@ def widened(storage: BaseStorage, name: str) -> Widened:
 
 
 def _originals(searched: Iterable[str], names: Sequence[str]) -> dict[str, str]:
-    """By the name of a study in wider ranges, that which it goes on from, of the studies that are there."""
+    """By the name of a wider study the name of its original, for originals that exist."""
     pairs = (
         pair for name in searched for pair in zip(names_of_searches(wide_name(name)), names_of_searches(name), strict=True)
     )
@@ -84,8 +89,8 @@ def _originals(searched: Iterable[str], names: Sequence[str]) -> dict[str, str]:
 
 
 def _ends(storage: BaseStorage, spec: StudySpec, names: Sequence[str]) -> list[AtEnd]:
-    """The ends at which the best of a search or of its repeats stand; where there are none, those of any finalist: confirm may
-    have chosen it."""
+    """The range ends at which the best trials of a search or of its repeats are. If there are none, those of any finalist,
+    since confirm may have chosen it."""
     studies = [optuna.load_study(study_name=one, storage=storage) for one in names_of_searches(spec.name) if one in names]
     found = [each.at for study in studies for each in best_at_ends(study, spec)]
     finalists = (trial for study in studies for trial in finalist_trials(study, spec.confirm.top, spec))
@@ -98,15 +103,15 @@ def _wider(spec: StudySpec, ends: Iterable[AtEnd]) -> StudySpec:
 
 
 def wide_name(name: str) -> str:
-    """The name of the study that goes on in wider ranges."""
+    """The name of the study that continues in wider ranges."""
     return f"{name}{SUFFIX}"
 
 
 def copy_trials(storage: BaseStorage, original: str, wide: optuna.Study, spec: StudySpec) -> int:
-    """Add the finished trials of a study to that in wider ranges, those that are not there yet; returns how many.
+    """Copy the finished trials of a study to the wider one, except those copied before. Returns their number.
 
-    States, values and reports are kept, so that the sampler learns from them as from its own. In wider ranges another config
-    may come nearest to the published one: then that is queued, and the old one is a start like others.
+    Copies have the same states, values and reports, so the sampler learns from them. In wider ranges another config may be
+    nearest to the published one: then it is queued, and the old one becomes an ordinary start.
 
     Raises:
         InputError: a trial is outside the ranges.
@@ -125,7 +130,7 @@ def copy_trials(storage: BaseStorage, original: str, wide: optuna.Study, spec: S
 
 
 def _mark(mark: str, label: str, nearer: Sequence[Start]) -> tuple[str, str]:
-    """The mark of a start in wider ranges, in which another may have come nearer to the published config."""
+    """The mark and label of a start in wider ranges, where another config may be nearest to the published one."""
     is_nearest = mark == NEAREST_MARK and nearer
     return (START_MARK, f"{label}, nearest in narrower ranges") if is_nearest else (mark, label)
 
@@ -146,5 +151,6 @@ def _copy(trial: FrozenTrial, spec: StudySpec, nearer: Sequence[Start], original
         )
     except ValueError as error:
         raise InputError(
-            f"trial {trial.number} of {original} is not in the ranges of {spec.name} ({first_line(error)})"
+            f"trial {trial.number} of {original} is outside the ranges of {spec.name} ({first_line(error)}); delete "
+            f"{spec.name} and widen again"
         ) from None

@@ -1,4 +1,4 @@
-"""What every command needs of a study: its spec, data, split, engine and storage, opened once."""
+"""A study with its data, split and engine, opened once for all steps of a command."""
 
 from __future__ import annotations
 
@@ -36,26 +36,27 @@ from trainers.files import writing
 from trainers.metrics.definitions import Metric
 from trainers.metrics.sample import of_some_users
 
-MAX_LANES = 8  # trials that are asked for at once know nothing of one another
+MAX_LANES = 8  # trials that are proposed together do not learn from one another
 
 
 def default_lanes(trials: int, workers: int) -> int:
-    """At most a tenth of the trials for all workers together: a sampler learns from finished ones."""
+    """The default number of lanes per worker: at most a tenth of the trials over all workers, since a sampler learns from
+    finished trials."""
     return max(1, min(MAX_LANES, trials // (10 * workers)))
 
 
 @contextmanager
 def alone(folder: Path, task: str, wait: bool = False) -> Iterator[bool]:
-    """Within the block, whether this process alone does a task on a study's folder; the lock ends with the process.
+    """Lock a task on a study's folder; yields whether this process has the lock. The lock ends with the process.
 
     Args:
-        wait: until the process that does it has ended it, so that this one is alone.
+        wait: wait until no other process has the lock.
 
     Raises:
-        InputError: the folder is not there, or cannot be written.
+        InputError: the folder does not exist or cannot be written.
     """
     with writing(folder, CHANGE_OUTPUT_HINT):
-        folder.stat()  # the lock would make a folder anew that was moved or deleted
+        folder.stat()  # the lock would create a moved or deleted folder again
         lock = FileLock(folder / f".{task}.lock", blocking=wait)
         with suppress(Timeout):
             lock.acquire()
@@ -73,13 +74,13 @@ class Workspace:
     """A study with its data.
 
     Attributes:
-        spec: the study, flags applied.
-        output: folder of all studies' results.
-        data_dir: where datasets are looked for first, None for the default folders.
-        choice: the engine that trains it.
-        rivals: the studies of its rivals, read once: their files may change before the search ends.
+        spec: the study, with flags applied.
+        output: the folder of all studies' results.
+        data_dir: the folder that is searched first for datasets; None for the default folders.
+        choice: the engine that trains.
+        rivals: the studies of its rivals, read once, since their files may change before the search ends.
         lanes: trials trained concurrently, if the engine supports it.
-        table: the data where they were made of a table in memory; `keep_table` writes them where the study says that they are.
+        table: the data, if they are a table in memory; `keep_table` writes them to the path in the study.
     """
 
     spec: StudySpec
@@ -103,11 +104,11 @@ class Workspace:
         rivals: Sequence[StudySpec] | None = None,
         table: Dataset | None = None,
     ) -> Workspace:
-        """Resolve engine, lanes of each worker and, unless given, the rivals; the data are read when first used.
+        """Choose the engine and the lanes of each worker and, unless given, load the rivals. The data are read at first use.
 
         Raises:
-            InputError: an engine that is unknown, absent or cannot train the study; lanes that it does not have; a rival
-                that is missing or broken.
+            InputError: an engine that is unknown, absent or cannot train the study; several lanes for an engine with one; a
+                rival that is missing or broken.
         """
         choice = choose_engine(spec.probe, engine, device)
         if ENGINES[choice.name].many_lanes:
@@ -123,12 +124,12 @@ class Workspace:
         return self.output / self.spec.name
 
     def alone(self, task: str, wait: bool = False) -> AbstractContextManager[bool]:
-        """Whether this process alone does a task on the study's folder, see `alone`."""
+        """Lock a task on the study's folder, see the function `alone`."""
         return alone(self.folder, task, wait)
 
     @cached_property
     def dataset(self) -> Dataset:
-        """Training data; no test data in it. A table that lies in the study's folder is found there when that was moved."""
+        """The training data, without test data. A table in the study's folder is found there even if the folder was moved."""
         name, options = self.spec.dataset, self.spec.data.given()
         if self.table is not None:
             return self.table
@@ -141,18 +142,18 @@ class Workspace:
             return load_dataset(str(kept.resolve()), **options)
 
     def keep_table(self) -> None:
-        """Write the table where the study's definition says that its data are, so that workers and commands can read it.
+        """Write the table to the path in the study, so that workers and commands can read it.
 
         Raises:
-            InputError: another table lies there, or it cannot be written.
+            InputError: the path holds another table, or cannot be written.
         """
         if self.table is None:
             return
         path, name = Path(self.spec.dataset), self.spec.name
         if path.exists() and not self.table.is_of(path):
             raise InputError(
-                f"study {name!r} was searched on other data: {path} holds the table of then, and this one has other "
-                "interactions; give this study another name with --study-name, or the table as it was"
+                f"study {name!r} was searched on other data: {path} holds the earlier table, and the new one has other "
+                "interactions; give this study another name with --study-name, or give the earlier table"
             )
         if not path.exists():
             self.table.save(path)
@@ -164,10 +165,10 @@ class Workspace:
 
     @cached_property
     def parts(self) -> Split:
-        """What the search trains on and what it is measured on, and how many pairs were dropped between the two.
+        """The split into training and validation pairs, with the number of dropped pairs.
 
         Raises:
-            InputError: no such data, or they do not allow that validation.
+            InputError: the data are missing, or do not allow that validation split.
         """
         dataset, how = self.dataset, self.validation
         try:
@@ -177,14 +178,14 @@ class Workspace:
 
     @property
     def split(self) -> tuple[Interactions, Interactions]:
-        """(train, validation): what the search sees."""
+        """(train, validation), the pairs of the search."""
         return self.parts.seen, self.parts.held_out
 
     @cached_property
     def sample(self) -> Interactions:
-        """What of the validation a trial is measured on before its last epoch: all of it, or that of some users.
+        """The validation pairs that a trial is measured on before its last epoch: all, or those of some users.
 
-        It is the same for all trials, and in wider ranges: it follows from the fixed settings, also where they are searched.
+        They depend on the fixed settings of the file only, so they are the same for all trials, and in wider ranges.
         """
         (seen, validation), fixed = self.split, self.spec.fixed
         negatives = fixed.negatives.per_row(fixed.batch_size)
@@ -192,30 +193,30 @@ class Workspace:
         return of_some_users(validation, size, self.validation.seed)
 
     def definition(self, spec: StudySpec | None = None) -> Definition:
-        """The definition of the study, or of a rival's on the same data."""
+        """The definition of the study, or of a rival on the same data."""
         seen, held_out = self.split
         data = SplitData(self.dataset.checksum, self.validation, seen.checksum, held_out.checksum)
         return definition_of(spec or self.spec, data, self.choice.name)
 
     def check_objective(self) -> None:
-        """Before anything is trained.
+        """Check the objective before training.
 
         Raises:
-            InputError: it looks at more items than there are.
+            InputError: its cut-off exceeds the number of items.
         """
         metric, n_items = Metric.parse(self.spec.objective), self.split[0].n_items
         if metric.k > n_items:
             smaller = replace(metric, k=max(1, min(20, n_items // 2)))
             raise InputError(
-                f"study {self.spec.name}: objective {metric} looks at {metric.k:,} items of each list, and "
-                f"{self.spec.data_name} has {n_items:,} in all; take a smaller cut-off, such as {smaller}"
+                f"study {self.spec.name}: the cut-off of the objective may not exceed the {n_items:,} items of "
+                f"{self.spec.data_name}, got {metric}; give a smaller cut-off, such as {smaller}"
             )
 
     def check_negatives(self) -> None:
-        """Before hours are spent: those of the study and of its rivals, on what search and stage 2 of confirm train on.
+        """Check the negatives of the study and its rivals, on the training data of the search and of stage 2 of confirm.
 
         Raises:
-            InputError: these data do not allow them.
+            InputError: the data do not allow these negatives.
         """
         for spec in (self.spec, *self.rivals):
             negatives = spec.probe.negatives
@@ -244,10 +245,10 @@ class Workspace:
         return study
 
     def check_data(self, study: optuna.Study) -> None:
-        """Whether the data are those that the study has searched, and the code of its loss, where that is the user's own.
+        """Check that the data, and the code of a user's own loss, have not changed since the search.
 
         Raises:
-            InputError: they have changed since.
+            InputError: they have changed.
         """
         then = stored_definition(study.study_name, study.user_attrs)
         remedy = "or search as another study, with --study-name"
@@ -255,7 +256,7 @@ class Workspace:
         if self.dataset.checksum != then.checksum:
             raise InputError(
                 f"study {self.spec.name!r} was searched on other data: {self.spec.dataset} has changed since (checksum was "
-                f"{then.checksum[:12]}, now {self.dataset.checksum[:12]}); restore it, or search again"
+                f"{then.checksum[:12]}, now {self.dataset.checksum[:12]}); restore the files, or search again"
             )
         now = self.definition()
         if then.validation != now.validation:
@@ -266,6 +267,6 @@ class Workspace:
             )
         if order_differs(then, now):
             raise InputError(
-                f"study {self.spec.name!r} was searched on data of another order: {self.spec.dataset} has the same pairs, but "
-                "other ones are the last of their users; restore the files, or search again"
+                f"study {self.spec.name!r} was searched on data in another order: {self.spec.dataset} has the same pairs, but "
+                "other pairs are the last of their users; restore the files, or search again"
             )

@@ -264,7 +264,7 @@ def test_what_is_recorded_can_be_played_and_reported(tiny: Path):
     [
         ("", "is no recording"),
         ("{", "is no recording"),
-        ("{}\n", "this version reads format 1, this has none"),
+        ("{}\n", "this version reads format 1, got none"),
     ],
 )
 def test_a_file_that_is_no_recording_is_refused(tmp_path: Path, content: str, message: str):

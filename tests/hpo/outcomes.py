@@ -17,7 +17,7 @@ from trainers import TrainConfig
 from .conftest import Place
 
 # data that no paper covers are compared with Yelp2018's settings
-MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP = (f"{name} with settings for yelp2018" for name in ("MML", "CCL", "BSL"))
+MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP = (f"{name} (published settings of Yelp2018)" for name in ("MML", "CCL", "BSL"))
 CONFIG = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}})
 
 

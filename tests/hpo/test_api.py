@@ -78,7 +78,7 @@ def test_a_search_is_that_of_the_command(place: Place, capsys: pytest.CaptureFix
     study = search(place.study, output=place.root / "python", data_dir=str(place.root / "data"))
     assert state() == before
     mine = capsys.readouterr().out
-    assert without_durations(mine).replace("/python/", "/out/") == without_durations(printed).partition("look closer")[0]
+    assert without_durations(mine).replace("/python/", "/out/") == without_durations(printed).partition("see the report")[0]
     theirs = load_study(place.study, output=place.output)
     columns = ["number", "state", "ndcg@20", "margins", "weights", "epochs_trained"]
     assert study.trials[columns].astype(str).equals(theirs.trials[columns].astype(str))
@@ -146,7 +146,7 @@ def test_a_table_that_has_changed_is_refused(place: Place):
     of_train, of_test = table(), table()
     of_train.loc[0, "what"] = 38
     of_test.loc[11, "what"] = 38
-    for changed, words in ((of_train, "checksum: was "), (of_test, "holds the table of then")):
+    for changed, words in ((of_train, "checksum: was "), (of_test, "holds the earlier table")):
         with pytest.raises(InputError, match=words) as refused:
             search(dataset=dataset(changed), name="mine", trials=2, output=place.output, progress=False, **SETTINGS)
         assert "another name with name=" in str(refused.value)
@@ -197,7 +197,7 @@ BAD: dict[str, tuple[Callable[[Place], Any], str]] = {
     "no name": (lambda place: search(dataset="demo", space="mml"), "needs a name, .* such as name='mine'"),
     "no space": (lambda place: search(dataset="demo", name="a"), "study a: needs a space"),
     "a name that climbs": (lambda place: search(dataset=dataset(), space="mml", name="../a"), "a study's name has letters"),
-    "no study at all": (lambda place: search(3), "a study is the name of a shipped one, a file, or a mapping"),  # type: ignore[arg-type]
+    "no study at all": (lambda place: search(3), "must be the name of a shipped study, a file, or a mapping"),  # type: ignore[arg-type]
     "an unknown space": (lambda place: search(dataset=dataset(), space="mmm", name="a"), "unknown space 'mmm'"),
     "a bare table": (lambda place: search(dataset=table(), space="mml", name="a"), r"needs to be told its columns: Dataset\.f"),  # type: ignore[arg-type]
     "options twice": (
@@ -207,7 +207,7 @@ BAD: dict[str, tuple[Callable[[Place], Any], str]] = {
     "a rival as text": (lambda place: search("demo_mml", rivals="ccl"), r"rivals: must be a list, .* write \['ccl'\]"),
     "sqlite for two": (
         lambda place: search("demo_mml", workers=2, storage=f"sqlite:///{place.root}/a.db"),
-        "SQLite may give a queued trial to two workers",
+        "several workers cannot share SQLite",
     ),
     "an unknown engine": (lambda place: search("demo_mml", engine="nomba"), "did you mean 'numba'?"),
     "confirm of none": (
@@ -230,7 +230,7 @@ def test_bad_input_is_one_message_and_nothing_is_written(place: Place, case: str
 
 def test_where_a_study_is_is_known_from_it(place: Place):
     study = search(place.study, output=place.output, data_dir=str(place.root / "data"), trials=1, progress=False)
-    with pytest.raises(InputError, match="'output' is known from the study"):
+    with pytest.raises(InputError, match="'output' must be left out, since the study has it"):
         confirm(study, output=place.root)
 
 
@@ -238,7 +238,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_call_continues(place: Place)
     asked: dict[str, Any] = {"output": place.output, "data_dir": str(place.root / "data"), "progress": False}
     before, at = state(), threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     at.start()
-    with pytest.raises(KeyboardInterrupt, match=r"what is finished is kept, .*; the same call continues"):
+    with pytest.raises(KeyboardInterrupt, match=r"finished work and checkpoints are kept; the same call continues"):
         search(place.study, trials=100_000, **asked)
     assert state() == before
     optuna_study = load_study("tiny_mml", output=place.output).optuna

@@ -193,7 +193,7 @@ def test_vectors_that_cannot_be_saved(place: Place, fails: Callable[[int], str])
     config.write_text(CONFIG)
     folder.mkdir()
     command = [str(config), "--dataset", "tiny", "--data-dir", str(place.root / "data"), "--save"]
-    assert "--save needs a file that ends in .npz, got v.txt" in fails(train.main([*command, "v.txt"]))
+    assert "--save must be a file that ends in .npz, got v.txt" in fails(train.main([*command, "v.txt"]))
     assert f"{folder}: cannot be written: Is a directory" in fails(train.main([*command, str(folder)]))
 
 
@@ -236,8 +236,10 @@ def test_a_damaged_study_does_not_keep_the_dashboard_from_starting(
 def test_nothing_is_written_where_the_storage_is_refused(place: Place, fails: Callable[[int], str]):
     file = place.root / "a.txt"
     file.write_text("not a journal\n")
-    assert "is not an Optuna journal" in fails(place.run("--storage", str(file)))
-    assert "SQLite may give a queued trial" in fails(place.run("--workers", "2", "--storage", f"sqlite:///{place.root}/x.db"))
+    assert "must be an Optuna journal" in fails(place.run("--storage", str(file)))
+    assert "several workers cannot share SQLite" in fails(
+        place.run("--workers", "2", "--storage", f"sqlite:///{place.root}/x.db")
+    )
     assert not place.output.exists()
 
 
@@ -301,7 +303,7 @@ def test_places_that_cannot_be(
     if case == "list" and place == LONG:  # nothing has run there
         assert code == 0
     else:
-        assert ("must be a place of 1 to 4,096 characters" in fails(code)) == (place != LONG)
+        assert ("must be a path or URL of 1 to 4,096 printable" in fails(code)) == (place != LONG)
     assert not list(tmp_path.iterdir())
 
 

@@ -110,6 +110,33 @@ def test_one_seed_gives_an_interval_and_no_verdict(here: Path, capsys: pytest.Ca
     assert not (here / "runs").exists(), "--no-report writes nothing"
 
 
+def test_a_method_without_seeds_needs_one_run(here: Path, capsys: pytest.CaptureFixture[str]):
+    write_runs(here, "a", 0.02)
+    write_runs(here, "ease", 0.0, seeds=1)
+    arguments = ["a_*.csv", "EASE=ease_1.csv", "--objective", "ndcg@20"]
+    assert compare.main([*arguments, "--deterministic", "EASE"]) == 0
+    shown = capsys.readouterr().out
+    assert "a is better than EASE: ndcg@20 +" in shown
+    assert "EASE has no seed, as --deterministic says" in shown
+    assert "different numbers of runs" not in shown
+    found = outcome(here)
+    assert [method.is_deterministic for method in found.methods] == [False, True]
+    assert compare.main([*arguments, "--deterministic", "Ease"]) == 2
+    assert "--deterministic: unknown method 'Ease'; did you mean 'EASE'?" in capsys.readouterr().err
+    assert compare.main([*arguments, "--deterministic", "a"]) == 2
+    assert "--deterministic a: a method without seeds has one run, got 3" in capsys.readouterr().err
+
+
+def test_a_file_with_seeds_beside_one_without(here: Path):
+    write_runs(here, "a", 0.0, seeds=2)
+    write_runs(here, "b", 0.0)
+    pd.read_csv(here / "a_1.csv").assign(seed=1).to_csv(here / "a_1.csv")  # with pandas' index
+    assert compare.main(["a=a_2.csv,a_1.csv", "b_*.csv", "--objective", "ndcg@20", "--baseline", "b"]) == 0
+    found = outcome(here)
+    assert found.methods[0].seeds == [["2", "1"]]
+    assert found.metrics == ["ndcg@20", "recall@20"], "an index is no metric"
+
+
 def test_seeds_in_a_column(here: Path):
     for name, lift in (("a", 0.02), ("b", 0.0)):
         write_runs(here, name, lift)
@@ -173,9 +200,9 @@ def check_mirrored(one: Comparison, other: Comparison) -> None:
     ("arguments", "words"),
     [
         (["{study}:CLC tuned", "a.csv"], "unknown method 'CLC tuned'; did you mean"),
-        (["X={study}"], "a name is for one method, and {study} has 4"),
-        (["{study}", "a.csv", "--objective", "ndcg@20"], "is a run of this program, which keeps users by number"),
-        (["{study}", "{copy}", "--objective", "ndcg@20"], "each method needs a name of its own, got 'tiny_mml/"),
+        (["X={study}"], "one method only, and {study} has 4"),
+        (["{study}", "a.csv", "--objective", "ndcg@20"], "is a run of this program, which numbers users"),
+        (["{study}", "{copy}", "--objective", "ndcg@20"], "each method needs its own name, got 'tiny_mml/"),
     ],
 )
 def test_what_cannot_be_used_of_a_study(
@@ -197,39 +224,47 @@ def test_a_run_that_is_missing(place: Place, here: Path, fails: Callable[[int], 
 
 BAD: dict[str, tuple[dict[str, str | bytes], list[str], str]] = {
     "one method": ({"a.csv": TABLE}, ["a.csv", "--objective", "ndcg@20"], "needs two methods or more, got 1"),
-    "no such file": ({"a.csv": TABLE}, ["a.csv", "c.csv"], "'c.csv': no such file or folder; a method is NAME=FILE"),
+    "no such file": ({"a.csv": TABLE}, ["a.csv", "c.csv"], "'c.csv': no such file or folder; give NAME=FILE"),
     "no path": ({"a.csv": TABLE}, ["a.csv", "b="], "each method needs a file, got 'b='"),
     "no name": ({"a.csv": TABLE}, ["a.csv", "=a.csv"], "a method's name must have 1 to 80 characters"),
-    "same names": ({"a.csv": TABLE}, ["x=a.csv", "x=a.csv"], "each method needs a name of its own, got 'x' more than once"),
+    "same names": ({"a.csv": TABLE}, ["x=a.csv", "x=a.csv"], "each method needs its own name, got 'x' more than once"),
     "unknown baseline": ({}, ["a.csv", "b.csv", "--baseline", "bb"], "--baseline: unknown method 'bb'; did you mean 'b'"),
     "both directions": ({}, ["a.csv", "b.csv", "--baseline", "b", "--ours", "a"], "not allowed with argument"),
-    "several metrics": ({}, ["a.csv", "b.csv"], "have several metrics in common; say which column to judge by, --objective"),
+    "several metrics": ({}, ["a.csv", "b.csv"], "have several metrics in common"),
     "no metric": ({"a.csv": "user,map@5\n1,0.5\n"}, ["a.csv", "b.csv"], "no metric in common"),
-    "unknown metric": ({}, ["a.csv", "b.csv", "--objective", "ndcg@5"], "has no metric 'ndcg@5'; it has ndcg@20, recall@20"),
+    "unknown metric": (
+        {},
+        ["a.csv", "b.csv", "--objective", "ndcg@5"],
+        "unknown metric 'ndcg@5'; did you mean 'ndcg@20'? known: ndcg@20, recall@20",
+    ),
     "lower is better": (
         {"a.csv": "user,RMSE\n1,1.5\n", "b.csv": "user,RMSE\n1,1.5\n"},
         ["a.csv", "b.csv"],
-        "the higher a metric is the better a method counts, got 'rmse'",
+        "for which higher is better, got 'rmse'",
     ),
     "spelt alike": (
         {"a.csv": "user,ndcg@20,NDCG_20\n1,0.5,0.4\n"},
         ["a.csv", "b.csv", "--objective", "nDCG@20"],
-        "several columns spelt like it, ndcg@20, NDCG_20",
+        "must match one column, and a has ndcg@20, NDCG_20",
     ),
     "empty": ({"a.csv": ""}, ["a.csv", "b.csv"], "a.csv: is empty"),
-    "header alone": ({"a.csv": "user,ndcg@20\n"}, ["a.csv", "b.csv"], "a.csv: holds no rows"),
+    "header alone": ({"a.csv": "user,ndcg@20\n"}, ["a.csv", "b.csv"], "a.csv: must hold rows, got columns user, ndcg@20"),
     "not UTF-8": ({"a.csv": TABLE.encode() + b"z\xe9,1,1\n"}, ["a.csv", "b.csv"], "a.csv, line 42: is not UTF-8 text"),
     "zero bytes": ({"a.csv": TABLE + "\0"}, ["a.csv", "b.csv"], "a.csv: must be text"),
     "no header": ({"a.csv": "1,0.5\n2,0.4\n"}, ["a.csv", "b.csv"], "the first line must name the columns, got '1, 0.5'"),
     "no header, two metrics": ({"a.csv": "1,0.5,0.2\n"}, ["a.csv", "b.csv"], "the first line must name the columns"),
     "no users": ({"a.csv": "person,ndcg@20\n1,0.5\n"}, ["a.csv", "b.csv"], "must have a column of users, named user or"),
-    "two users": ({"a.csv": "user,user_id,ndcg\n1,1,0.5\n"}, ["a.csv", "b.csv"], "must have one column of a kind, got several"),
-    "no numbers": ({"a.csv": "user,ndcg@20\n1,high\n"}, ["a.csv", "b.csv"], "must have a column of numbers beside the users"),
-    "a column twice": ({"a.csv": "user,ndcg,ndcg\n1,0.5,1\n"}, ["a.csv", "b.csv"], "names of their own, got 'ndcg' more than"),
+    "two users": (
+        {"a.csv": "user,user_id,ndcg\n1,1,0.5\n"},
+        ["a.csv", "b.csv"],
+        "one column of each kind, got several candidates",
+    ),
+    "no numbers": ({"a.csv": "user,ndcg@20\n1,high\n"}, ["a.csv", "b.csv"], "must have a column of numbers besides"),
+    "a column twice": ({"a.csv": "user,ndcg,ndcg\n1,0.5,1\n"}, ["a.csv", "b.csv"], "its own name, got 'ndcg' more than once"),
     "a field without end": (
         {"a.csv": "user," + 200_000 * "x"},
         ["a.csv", "b.csv"],
-        "must name the columns, and cannot be read",
+        "must name the columns, got one that cannot be read",
     ),
     "too many fields": ({"a.csv": TABLE + "99,1,1,1\n"}, ["a.csv", "b.csv"], "must have the 3 fields of the first line"),
     "far too many fields": ({"a.csv": TABLE + "99,1,1,1,1\n"}, ["a.csv", "b.csv"], "the 3 fields of the first one"),
@@ -237,19 +272,19 @@ BAD: dict[str, tuple[dict[str, str | bytes], list[str], str]] = {
     "no figure": (
         {"a.csv": TABLE + "99,,1\n"},
         ["a.csv", "b.csv", "--objective", "ndcg@20"],
-        "is missing, infinite or no number for 1 of 41, such as user '99'; give 0 for users",
+        "is missing, infinite or no number for 1 of 41 users, such as user '99'",
     ),
     "infinite": ({"a.csv": TABLE + "99,inf,1\n"}, ["a.csv", "b.csv", "--objective", "ndcg@20"], "such as user '99'"),
-    "a user twice": ({"a.csv": TABLE + "7,1,1\n"}, ["a.csv", "b.csv"], "user '7' is there before, and so in 1 row;"),
+    "a user twice": ({"a.csv": TABLE + "7,1,1\n"}, ["a.csv", "b.csv"], "got user '7' again (1 such row)"),
     "several methods": (
         {"a.csv": "user,model,ndcg@20\n1,EASE,0.5\n1,BPR,0.4\n"},
         ["a.csv", "b.csv"],
-        "an argument is one method, and column 'model' has 2, such as 'EASE' and 'BPR'",
+        "must hold one method, got 2 in column 'model', such as 'EASE' and 'BPR'",
     ),
     "a seed twice": (
         {"a.csv": "user,seed,ndcg@20\n1,5,0.5\n", "c.csv": "user,seed,ndcg@20\n1,5,0.4\n"},
         ["A=a.csv,c.csv", "b.csv"],
-        "A: each seed may be there once, got seed 5 in a.csv and in c.csv",
+        "A: each seed may occur once, got seed 5 in a.csv and in c.csv",
     ),
     "other users": (
         {"a.csv": TABLE.replace("\n", "\nx")[:-1]},
@@ -259,7 +294,7 @@ BAD: dict[str, tuple[dict[str, str | bytes], list[str], str]] = {
     "zeros in front": (
         {"a.csv": TABLE.replace("\n", "\n00")[:-2]},
         ["a.csv", "b.csv", "--objective", "ndcg@20"],
-        "which differ by zeros in front alone; read and write ids as text",
+        "differ by leading zeros: b has '0'",
     ),
     "unknown ending": ({"a.xlsx": b"PK"}, ["a.xlsx", "b.csv"], "unknown kind of file '.xlsx'; use one of .csv, .tsv"),
     "no Parquet": ({"a.parquet": b"PAR"}, ["a.parquet", "b.csv"], "must be a Parquet file, got one that cannot be read"),
@@ -275,7 +310,7 @@ BAD: dict[str, tuple[dict[str, str | bytes], list[str], str]] = {
         ["a.csv", "b=a.csv", "--truth", "t.csv", "--data", "{colums: {}}"],
         "--data: unknown key 'colums'; did you mean 'columns'?",
     ),
-    "no truth": ({"a.csv": LISTS}, ["a.csv", "b.csv", "--truth", "t.csv"], "t.csv: --truth cannot be read"),
+    "no truth": ({"a.csv": LISTS}, ["a.csv", "b.csv", "--truth", "t.csv"], "No such file or directory; give the path of"),
     "unknown objective": (
         {"a.csv": LISTS, "t.csv": TRUTH},
         ["a.csv", "a=a.csv", "--truth", "t.csv", "--objective", "ndgc@20"],
@@ -289,12 +324,12 @@ BAD: dict[str, tuple[dict[str, str | bytes], list[str], str]] = {
     "an item twice": (
         {"a.csv": LISTS + "3,2,9\n", "t.csv": TRUTH},
         ["a.csv", "b=a.csv", "--truth", "t.csv"],
-        "recommended item '2' of user '3' is there before, and so in 1 row;",
+        "got recommended item '2' of user '3' again (1 such row)",
     ),
     "a rank twice": (
         {"a.csv": LISTS + "3,77,2\n", "t.csv": TRUTH},
         ["a.csv", "b=a.csv", "--truth", "t.csv"],
-        "rank 2 of user '3' is there before",
+        "got rank 2 of user '3' again",
     ),
     "no rank": (
         {"a.csv": LISTS + "3,77,last\n", "t.csv": TRUTH},
@@ -304,19 +339,19 @@ BAD: dict[str, tuple[dict[str, str | bytes], list[str], str]] = {
     "other ids of users": (
         {"a.csv": LISTS, "t.csv": TRUTH.replace("\n", "\nu")[:-1]},
         ["a.csv", "b=a.csv", "--truth", "t.csv"],
-        "none of its users are in t.csv",
+        "its users must be users of t.csv, and none is",
     ),
     "other ids of items": (
         {"a.csv": LISTS, "t.csv": TRUTH.replace(",", ",i").replace(",iitem", ",item")},
         ["a.csv", "b=a.csv", "--truth", "t.csv"],
-        "none of its items are in t.csv",
+        "its items must be items of t.csv, and none is",
     ),
     "a folder of nothing": ({}, ["folder", "b.csv"], "folder: must be a study's folder with a confirm.yaml, or hold a file"),
-    "a folder among files": ({}, ["a=folder,b.csv", "b.csv"], "is a folder among files"),
+    "a folder among files": ({}, ["a=folder,b.csv", "b.csv"], "folder: must be a file, got a folder"),
     "both kinds": (
         {"c.csv": LISTS, "t.csv": TRUTH},
         ["a=a.csv,c.csv", "b.csv", "--truth", "t.csv"],
-        "all files of a method must be of one kind",
+        "of one kind, got metrics in a.csv and recommendations in c.csv",
     ),
 }
 
@@ -339,9 +374,9 @@ SAID: dict[str, tuple[dict[str, str], list[str], CaveatKind, str]] = {
         {"b.csv": shifted(0.1, users=range(2, USERS))},
         ["a.csv", "b.csv"],
         CaveatKind.USERS_MISSING,
-        "b lacks 2 of the 40 users that any of the files has: everything here is over the 38 whom all methods have",
+        "b lacks 2 of the 40 users in the files: all figures here are over the 38 users that all methods have",
     ),
-    "beyond 1": ({"b.csv": shifted(3.0)}, ["a.csv", "b.csv"], CaveatKind.OUTSIDE_UNIT, "(it goes from 3 to 3.6)"),
+    "beyond 1": ({"b.csv": shifted(3.0)}, ["a.csv", "b.csv"], CaveatKind.OUTSIDE_UNIT, "(it ranges from 3 to 3.6)"),
     "constant": (
         {"b.csv": "user,ndcg@20\n" + "".join(f"{user},0\n" for user in range(USERS))},
         ["a.csv", "b.csv"],
@@ -355,13 +390,13 @@ SAID: dict[str, tuple[dict[str, str], list[str], CaveatKind, str]] = {
         {"b.csv": LISTS, "t.csv": TRUTH},
         ["a.csv", "b.csv", "--truth", "t.csv"],
         CaveatKind.MIXED_SOURCES,
-        "ndcg@20 of b was computed by this program, that of a is as its file has it",
+        "this program computed ndcg@20 of b, while ndcg@20 of a comes from a file",
     ),
     "short lists": (
         {"a.csv": LISTS, "t.csv": TRUTH},
         ["a.csv", "b=a.csv", "--truth", "t.csv"],
         CaveatKind.SHORT_LISTS,
-        "a has lists for 40 of 40 users that are shorter than the metrics look at",
+        "a has lists for 40 of 40 users that are shorter than the metrics need",
     ),
     "no lists": (
         {"a.csv": LISTS.replace("0,1,1\n0,2,2\n0,3,3\n", "", 1), "t.csv": TRUTH},

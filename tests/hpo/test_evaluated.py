@@ -99,6 +99,6 @@ def test_a_study_that_does_not_say_on_whom_is_damaged(place: Place, fails: Calla
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     for command in (export, report):
         where = place.where if command is export else ["--output", str(place.output)]
-        assert "does not say on how many users its trials were evaluated" in fails(
+        assert "lacks the number of users that its trials were evaluated on" in fails(
             command.main(["--study", "tiny_mml", *where])
         )

@@ -94,7 +94,7 @@ def test_an_interrupted_training_goes_on_to_the_same_model(tmp_path: Path):
         assert process.poll() is None
     seconds, errors = seconds_to_end(process, signal.SIGINT)
     assert process.returncode == 130
-    assert "stopped by SIGINT; the epochs that are trained are kept; the same command goes on after them" in errors
+    assert "stopped by SIGINT; the epochs trained so far are kept; the same command continues after them" in errors
     assert "Traceback" not in errors
     assert not (tmp_path / "vectors.npz").exists()
     assert seconds < SOON

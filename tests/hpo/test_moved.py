@@ -41,8 +41,8 @@ def at_call(monkeypatch: pytest.MonkeyPatch) -> Later:
 
 def gone(folder: Path, doing: str) -> str:
     return (
-        f"error: {folder} was moved or deleted while study 'tiny_mml' was {doing}; what is finished and was not deleted is "
-        "kept where it is now: move it back, or give its new place with --output, and the same command continues\n"
+        f"error: {folder} was moved or deleted while study 'tiny_mml' was {doing}; if it was moved, finished work is in its "
+        "new place: move it back, or give the new place with --output, and the same command continues\n"
     )
 
 

@@ -170,8 +170,8 @@ def test_data_of_another_order_are_refused(place: Place, fails: Callable[[int], 
     path = place.root / "data" / "tiny" / "train.txt"
     lines = [line.split() for line in path.read_text().splitlines()]
     path.write_text("\n".join(" ".join([user, *reversed(items)]) for user, *items in lines) + "\n")
-    assert "data of another order" in fails(place.run("--search-only", study=name))
-    assert "data of another order" in fails(confirm.main(["--study", "own", *place.where]))
+    assert "on the same pairs in another order" in fails(place.run("--search-only", study=name))
+    assert "data in another order" in fails(confirm.main(["--study", "own", *place.where]))
 
 
 def test_moved_data_are_found_or_the_remedy_is_said(place: Place, fails: Callable[[int], str]) -> None:
@@ -180,7 +180,7 @@ def test_moved_data_are_found_or_the_remedy_is_said(place: Place, fails: Callabl
     (place.root / "elsewhere").mkdir()
     (place.root / "own.csv").rename(place.root / "elsewhere" / "own.csv")
     message = fails(confirm.main(["--study", "own", *place.where]))
-    assert "if the data have moved, give the folder that holds them with --data-dir" in message
+    assert "if the data have moved, give their folder with --data-dir" in message
     moved = ["--output", str(place.output), "--data-dir", str(place.root / "elsewhere")]
     assert confirm.main(["--study", "own", *moved]) == 0
 
@@ -239,7 +239,7 @@ def test_a_test_split_of_few_users_is_said_before_the_search(place: Place, capsy
     text = " ".join(capsys.readouterr().out.split())
     before, _, after = text.partition("best trial")
     assert "test split: 8 users" in before
-    assert "WARNING: no verdict will be given: it needs at least 30 test users" in before
+    assert "WARNING: there will be no verdict, since it needs at least 30 test users" in before
     assert "no verdict: the test split has 8 users" in after
 
 

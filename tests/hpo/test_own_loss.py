@@ -102,7 +102,7 @@ def test_it_is_searched_and_confirmed_and_commands_import_it(place: Place, own: 
     assert verdict_of_command == 0
     assert "soft" in OWN, "the command has imported it"
     verdict = confirm("mine", output=place.output, data_dir=str(place.root / "data"), top=1, epochs=2, progress=False)
-    assert labels(verdict.confirmed)[:2] == ["Soft tuned", "BPR with settings for yelp2018"]
+    assert labels(verdict.confirmed)[:2] == ["Soft tuned", "BPR (published settings of Yelp2018)"]
     own.forget()
     best = place.output / "mine" / "best.yaml"
     assert train.main([str(best), "--data-dir", str(place.root / "data")]) == 0

@@ -74,7 +74,7 @@ def test_users_from_a_file(place: Place, trained: Callable[..., Path], capsys: p
 def test_all_data_means_test_pairs_too(place: Place, trained: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     path = trained("--all-data")
     shown = capsys.readouterr().out
-    assert "training on all 720 interactions, test pairs too: no figure can be measured" in shown
+    assert "training on all 720 interactions, test pairs included: nothing can be measured" in shown
     assert "ndcg" not in shown
     model = Recommender.load(path)
     assert len(model.seen) == 48 * 15
@@ -101,7 +101,7 @@ def test_all_data_of_a_single_file(place: Place, capsys: pytest.CaptureFixture[s
     ("flags", "words"),
     [
         (["--users", "1,99"], "unknown users 99"),
-        (["--users", " , "], "there is no user to recommend to"),
+        (["--users", " , "], "there must be at least one user"),
         (["--users", "1", "--users-file", "x"], "--users and --users-file say the same"),
         (["--users-file", "missing.txt"], "missing.txt: cannot be read"),
         (["-k", "0"], "must be at least 1, got 0"),
@@ -135,7 +135,7 @@ def test_options_that_are_not_used_for_another_path_are_said(
     best = str(place.output / "tiny_mml" / "best.yaml")
     capsys.readouterr()
     assert train.main([best, "--dataset", "there.csv"]) == 0
-    said = "there.csv is read without the data options of here.csv, min_rating; to give some: --data YAML"
+    said = "there.csv is read without the data options of here.csv (min_rating); give some with --data YAML"
     assert said in " ".join(capsys.readouterr().out.split())
     assert train.main([best, "--dataset", "there.csv", "--data", "{min_rating: 3}"]) == 0
     assert "is read without" not in capsys.readouterr().out

@@ -141,10 +141,10 @@ def test_dry_run_writes_nothing(place: Place, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("change", "why_not"),
     [
-        ("n_warmup_steps: 3", "search.pruner.n_warmup_steps is 3, and a trial has 3 epochs; lower it to prune"),
+        ("n_warmup_steps: 3", "search.pruner.n_warmup_steps is 3, and a trial has 3 epochs; lower it to allow pruning"),
         (
             "n_warmup_steps: 0, interval_steps: 3",
-            "search.pruner.interval_steps is 3, and a trial has 3 epochs; lower it to prune",
+            "search.pruner.interval_steps is 3, and a trial has 3 epochs; lower it to allow pruning",
         ),
         ("n_warmup_steps: 1, n_startup_trials: 4", "the pruner waits for 4 trials after 2 queued ones, and the search has 4"),
         ("n_warmup_steps: 1, n_startup_trials: 1", ""),
@@ -236,7 +236,7 @@ def test_other_storages(place: Place, monkeypatch: pytest.MonkeyPatch):
         (["--study-name", "../x"], "study's name"),
         (["--data-dir", "/nowhere"], "/nowhere"),
         (["--rival-seeds", "sl=1"], "--rival-seeds: unknown rival 'sl'; did you mean 'bsl'? known: bsl, ccl"),
-        (["--rival-seeds", "ccl=3"], "--rival-seeds ccl=3: a rival has at most the 2 seeds of the plan"),
+        (["--rival-seeds", "ccl=3"], "--rival-seeds ccl=3: a rival may have at most the 2 seeds of the other methods"),
         (["--storage", "postgresql+psycopg://me:hunter2@127.0.0.1:1/x"], "cannot be opened"),
     ],
 )
@@ -317,7 +317,7 @@ def test_bad_data_are_explained(place: Place, fails: Callable[[int], str], split
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("dataset: tiny", "dataset: tinny", "rival 'tiny_ccl' is a study of tiny, not of tinny"),
+        ("dataset: tiny", "dataset: tinny", "must have the study's dataset, tinny, and rival 'tiny_ccl' has tiny"),
         ("{name: mml, n_margins: 2}", "{name: mlm}", "unknown space 'mlm'; did you mean 'mml'"),
         ("trials: 4", "trials: 0", "search.trials"),
         ("  epochs: 3", "  epochs: 3\n  epochs: 4", "line 7"),

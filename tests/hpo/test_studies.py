@@ -239,7 +239,7 @@ def test_a_confirmation_whose_study_is_deleted_says_so(
     monkeypatch.setattr(_Record, "ends", ends)
     capsys.readouterr()
     assert confirm.main(["--study", "tiny_mml", *place.where]) == 1
-    message = "error: study 'tiny_mml' was deleted while it was confirmed; search it anew with hpo.run\n"
+    message = "error: study 'tiny_mml' was deleted while it was confirmed; search it again with hpo.run\n"
     assert capsys.readouterr().err == message
     assert not (place.output / "tiny_mml").exists()
     assert files_in(place.output / "artifacts") == []

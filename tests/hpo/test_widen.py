@@ -59,8 +59,8 @@ def studies(place: Place) -> dict[str, optuna.Study]:
 def test_the_trials_are_copied_and_the_search_goes_on_in_wider_ranges(searched: Place, capsys: pytest.CaptureFixture[str]):
     assert searched.run("--widen", "--trials", "4", "--confirm-seeds", "2") == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "tiny_mml-wide goes on from tiny_mml (2 trials copied): " in printed
-    assert "tiny_mml_ccl-wide goes on from tiny_mml_ccl (2 trials copied): " in printed
+    assert "tiny_mml-wide continues tiny_mml (2 trials copied): " in printed
+    assert "tiny_mml_ccl-wide continues tiny_mml_ccl (2 trials copied): " in printed
     found = studies(searched)
     for name in ("tiny_mml", "tiny_mml_ccl"):
         before, after = found[name].trials, found[f"{name}-wide"].trials
@@ -140,7 +140,7 @@ def test_a_study_in_wider_ranges_goes_on_without_the_first(searched: Place):
 
 
 def test_what_cannot_be_widened_is_said(searched: Place, fails: Callable[[int], str]):
-    assert "which count: give --trials above 2, got 2" in fails(searched.run("--widen", "--trials", "2"))
+    assert "which --widen continues, got 2; give --trials above 2" in fails(searched.run("--widen", "--trials", "2"))
     assert "leave --epochs and --seed out" in fails(searched.run("--widen", "--trials", "6", "--epochs", "2"))
     assert "unknown study 'tiny'" in fails(searched.run("--widen", "--trials", "6", "--study-name", "tiny"))
     assert list(studies(searched)) == ["tiny_mml", "tiny_mml_ccl"], "nothing is made"
@@ -149,4 +149,4 @@ def test_what_cannot_be_widened_is_said(searched: Place, fails: Callable[[int], 
 def test_a_search_whose_best_stand_at_no_end_is_not_widened(place: Place, fails: Callable[[int], str]):
     assert place.run("--search-only", "--trials", "1") == 0
     said = fails(place.run("--widen", "--trials", "2"))
-    assert "no range to widen: the best trials of tiny_mml stand at no end of one; search on without --widen" in said
+    assert "no range needs widening: no best trial of tiny_mml is at the end of a range" in said

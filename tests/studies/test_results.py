@@ -78,5 +78,5 @@ def test_a_file_that_cannot_be_read_is_found(tmp_path: Path, name: str, content:
 def test_a_study_of_another_format_is_found(tmp_path: Path):
     storage = open_storage(str(tmp_path / JOURNAL))
     optuna.create_study(study_name="old", storage=storage).set_user_attr("spec", {"name": "old"})
-    with pytest.raises(InputError, match="this version reads format 2, this has none"):
+    with pytest.raises(InputError, match="this version reads format 2, got none"):
         read(tmp_path / JOURNAL)

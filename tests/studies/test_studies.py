@@ -97,7 +97,7 @@ def test_a_shape_study_starts_with_what_is_nearest_to_the_published_config(name:
     assert label == "published"
     study = optuna.create_study(direction="maximize")
     for _ in range(2):  # the second time it is there already
-        assert enqueue_starts(study, spec).endswith("the nearest config in it goes first")
+        assert enqueue_starts(study, spec).endswith("the nearest config inside them is tried first")
     trial = study.ask(fixed_distributions=spec.space.boxes())
     assert trial.user_attrs == {NEAREST_MARK: "published"}
     assert PUBLISHED_MARK not in trial.user_attrs, "it is pruned like any other"
@@ -124,7 +124,7 @@ def test_a_shape_study_differs_in_its_space_alone(name: str):
 def test_the_second_space_of_a_loss_is_no_rival_of_the_first(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text("dataset: gowalla\nspace: {name: mml_shape}\nrivals: [gowalla_mml]\n", encoding="utf-8")
-    with pytest.raises(InputError, match="searches the same loss, mml; a rival has another"):
+    with pytest.raises(InputError, match=r"must have another loss than the study, and rival .* has the same, mml"):
         load_spec(str(path)).rival_specs()
 
 

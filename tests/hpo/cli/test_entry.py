@@ -35,7 +35,10 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]):
     ("error", "message"),
     [
         (OutOfMemory("out of memory on cuda"), "out of memory on cuda; fewer lanes or workers, a smaller batch_size or "),
-        (StorageInternalError(""), "the storage failed: StorageInternalError; what is finished is kept\n"),
+        (
+            StorageInternalError(""),
+            "the storage failed: StorageInternalError; finished work is kept, and the same command continues\n",
+        ),
     ],
 )
 def test_failures_that_end_in_a_message(capsys: pytest.CaptureFixture[str], error: Exception, message: str):

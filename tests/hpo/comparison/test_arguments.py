@@ -30,6 +30,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("b_1.csv,b_2.csv", "b", ["b_1.csv", "b_2.csv"]),
         ("b_*.csv", "b", ["b_1.csv", "b_2.csv"]),
         ("x=b_?.csv,a.csv", "x", ["b_1.csv", "b_2.csv", "a.csv"]),
+        ("x=b_1.csv, a.csv", "x", ["b_1.csv", "a.csv"]),
         ("run", "run", ["run/a.csv", "run/c.tsv.gz"]),
         ("run/c.tsv.gz", "c", ["run/c.tsv.gz"]),
         ("x=y.csv", "x=y", ["x=y.csv"]),
@@ -46,5 +47,5 @@ def test_methods_of_one_name_are_told_apart_by_their_folders(here: Path):
     sides, _, files = read_methods(["run/a.csv", "a.csv", "B=a.csv"], None, ())
     assert [side.label for side in sides] == ["run/a", f"{here.name}/a", "B"]
     assert [*files] == ["run/a.csv", "a.csv"]
-    with pytest.raises(InputError, match="a name of its own"):
+    with pytest.raises(InputError, match="its own name"):
         read_methods(["a.csv", "./a.csv"], None, ())

@@ -32,8 +32,9 @@ def test_a_column_of_the_very_name_is_the_one():
     ("names", "places"),
     [
         (["user_id:token", "item_id:token", "score:float"], Places(0, 1, None, 2, None, None)),
-        (["", "NDCG@20"], Places(0, None, None, None, None, None)),
-        (["", "userId", "seed", "NDCG"], Places(1, None, None, None, 2, None)),
+        (["", "NDCG@20"], Places(0, None, None, None, None, None, frozenset({0}))),
+        (["", "userId", "seed", "NDCG"], Places(1, None, None, None, 2, None, frozenset({0}))),
+        (["user", "Unnamed: 0", "NDCG"], Places(0, None, None, None, None, None, frozenset({1}))),
         (["model", "uid", "itemid", "prediction", "Rank"], Places(1, 2, 4, 3, None, 0)),
     ],
 )

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from hpo.comparison.outcome import COLUMNS, Compared, compared
-from hpo.comparison.page import intervals, page
+from hpo.comparison.page import page, plot
 from hpo.comparison.sides import RunFigures, Side, in_order
 from hpo.confirmation.caveats import CaveatKind
 from trainers.errors import InputError
@@ -64,13 +64,29 @@ def test_the_page_shows_all_and_escapes_names(outcome: Compared):
     assert [len(row) for row in outcome.comparison_rows()] == [len(COLUMNS)] * 3
 
 
-def test_intervals_are_those_of_the_verdict(outcome: Compared):
-    drawn = {trace.name: trace for trace in intervals(outcome).figure.data}
-    assert set(drawn) == {"better", "no verdict"}
+def test_the_forest_plot_is_that_of_the_verdict(outcome: Compared):
+    drawn = plot(outcome)
+    assert drawn is not None
+    assert [row.name for row in drawn.rows] == ["A against one", f"A against {EVIL}", f"one against {EVIL}"]
+    assert {row.style for row in drawn.rows} == {"better", "none"}
     (first,) = (one for one in outcome.comparisons if one.both is not None)
-    better = drawn["better"]
-    assert better.x[0] == pytest.approx(100 * first.difference / first.base)
-    assert better.x[0] + better.error_x.array[0] == pytest.approx(100 * first.both.high / first.base)
+    (better,) = (row for row in drawn.rows if row.style == "better")
+    assert better.difference == pytest.approx(100 * first.difference / first.base)
+    assert better.high == pytest.approx(100 * first.both.high / first.base)
+    assert better.detectable == pytest.approx(100 * first.detectable / first.base)
+
+
+def test_the_page_begins_with_the_result_in_words():
+    found = compared([side("A", 0.1, 0.101), side("B", 0.05, 0.051), side("C", 0.05, 0.0512)], "ndcg@20", ours="A")
+    html = page(found)
+    assert found.headlines()[0].startswith("A is better than C: +")
+    assert f"<h1>{found.headlines()[0]}</h1>" in html
+    assert f"<li>{found.headlines()[1]}</li>" in html
+    assert "<script" not in html
+    assert [row.name for row in plot(found).rows] == ["C", "B"]
+    assert [
+        row.name for row in plot(compared([side("A", 0.1, 0.101), side("B", 0.0, 0.001)], "ndcg@20", baseline="B")).rows
+    ] == ["A"]
 
 
 def test_the_order_of_users_in_a_file_changes_nothing(outcome: Compared):
@@ -85,7 +101,7 @@ def test_means_below_nothing_keep_their_sign():
     found = compared([side("A", -2.0, -2.001), side("B", -3.0, -3.001)], "ndcg@20", baseline="B")
     assert found.statements()[1].startswith("A is better than B: ndcg@20 +36.9")
     assert found.rows()[0][-1].startswith("+36.9")
-    assert intervals(found).figure.data[0].x[0] > 0
+    assert plot(found).rows[0].difference > 0
 
 
 def test_users_in_order():

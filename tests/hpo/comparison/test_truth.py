@@ -62,9 +62,9 @@ def test_truth_in_any_layout_of_a_data_file(tmp_path: Path):
 @pytest.mark.parametrize(
     ("lists", "message"),
     [
-        ("0,5,4\n1,7,1\n", "the 1 of user '0' begin with 4"),  # a hit alone
-        ("0,5,1\n0,6,3\n1,7,1\n", "the 2 of user '0' begin with 1, 3"),
-        ("0,5,1\n0,6,2\n1,7,0\n", "the 2 of user '0' begin with 1, 2"),  # from 0 elsewhere in the file
+        ("0,5,4\n1,7,1\n", "got 1 of user '0' that begin with 4"),  # a hit alone
+        ("0,5,1\n0,6,3\n1,7,1\n", "got 2 of user '0' that begin with 1, 3"),
+        ("0,5,1\n0,6,2\n1,7,0\n", "got 2 of user '0' that begin with 1, 2"),  # from 0 elsewhere in the file
     ],
 )
 def test_a_list_with_a_gap_in_its_ranks_is_refused(lists: str, message: str, tmp_path: Path):

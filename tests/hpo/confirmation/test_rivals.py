@@ -48,13 +48,16 @@ def test_a_rival_with_fewer_seeds_is_labelled_so_and_not_judged(place: Place, fa
     assert bsl.rival.endswith("(1 seed, not 2)")
     assert bsl.word is Word.NO_VERDICT
     assert "unknown loss 'bls'; did you mean 'bsl'?" in fails(place.run("--rival-seeds", "bls=1"))
-    assert "takes LOSS=N, such as bsl=1, separated by commas, got 'bsl'" in fails(place.run("--rival-seeds", "bsl"))
+    assert "must be LOSS=N,..., such as bsl=1,ccl=2, got 'bsl'" in fails(place.run("--rival-seeds", "bsl"))
 
 
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ("{ccl: 50}", "study tiny_mml: confirm.rival_seeds ccl=50: a rival has at most the 2 seeds of the plan; give it fewer"),
+        (
+            "{ccl: 50}",
+            "study tiny_mml: confirm.rival_seeds ccl=50: a rival may have at most the 2 seeds",
+        ),
         ("{bpr: 1}", "study tiny_mml: confirm.rival_seeds: unknown rival 'bpr'; known: bsl, ccl"),
     ],
 )
@@ -76,7 +79,7 @@ def test_a_flag_may_lower_the_seeds_below_those_of_a_rival_in_the_file(place: Pl
 
 def test_a_study_is_not_its_own_rival(place: Place, fails: Callable[[int], str]):
     place.edit("tiny_ccl.yaml", "tiny_mml.yaml")
-    assert "searches the same loss" in fails(place.run())
+    assert "has the same, mml" in fails(place.run())
 
 
 def test_a_tuned_rival_takes_part_once_its_study_has_run(place: Place):
@@ -239,7 +242,7 @@ def test_what_the_reader_must_know_of_the_search(place: Place):
 def test_a_rival_on_other_data_is_refused(place: Place, fails: Callable[[int], str]):
     rival = place.root / "tiny_ccl.yaml"
     rival.write_text(rival.read_text().replace("dataset: tiny", "dataset: demo"))
-    assert "is a study of demo, not of tiny" in fails(place.run())
+    assert "must have the study's dataset, tiny, and rival" in fails(place.run())
 
 
 def test_a_winner_that_is_the_published_config_is_not_compared_with_itself(place: Place):
@@ -253,7 +256,7 @@ def test_a_winner_that_is_the_published_config_is_not_compared_with_itself(place
 
 def test_two_rivals_of_one_loss_are_refused(place: Place, fails: Callable[[int], str]):
     place.edit("tiny_bsl.yaml", "ccl")
-    assert "two rivals search loss ccl" in fails(place.run())
+    assert "each rival must have another loss, and two of" in fails(place.run())
 
 
 def test_rivals_tuned_with_our_budget(place: Place):
@@ -300,7 +303,7 @@ def test_a_rival_named_by_its_space_is_our_study_with_that_space(place: Place, f
     assert tuned["loss"]["name"] == "ccl"
     assert tuned["encoder"]["dim"] == 8
     place.edit("rivals: [ccl]", "rivals: [mml]")
-    assert "searches the same loss" in fails(place.run("--study-name", "other"))
+    assert "has the same, mml" in fails(place.run("--study-name", "other"))
 
 
 def test_a_rival_without_settings_has_its_learning_rate_searched(place: Place):

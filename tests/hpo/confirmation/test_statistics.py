@@ -51,6 +51,26 @@ def test_seeds_of_few_hits_are_all_but_equal(rival: list[float]):
     assert (evidence.low, evidence.high) == pytest.approx((0.07 - 0.02 * 12.7062, 0.07 + 0.02 * 12.7062), abs=1e-5)
 
 
+def test_a_deterministic_rival_is_a_constant():
+    """Runs 1, 2, 3 against 0: error sqrt(1/3), t = 3.464 with 2 degrees of freedom. Without the word one run is no evidence."""
+    ours, users = measured("a", [2.0, 2.1, 1.9], [1.0, 2.0, 3.0]), np.zeros(3)
+    fixed = Measured("b", users, [np.zeros(1)], is_deterministic=True)
+    evidence = compare(ours, [fixed])[0].runs
+    assert evidence is not None
+    assert (evidence.error, evidence.p) == pytest.approx((3**-0.5, 2 * stats.t.sf(12**0.5, 2)))
+    assert compare(fixed, [ours])[0].runs.p == evidence.p
+    assert compare(ours, [measured("b", users, [0.0])])[0].word is Word.NO_VERDICT
+
+
+def test_two_deterministic_methods_vary_by_users_alone():
+    users = np.random.default_rng(1).normal(0.3, 1.0, 200)
+    a, b = (Measured(name, values, [values[:1]], is_deterministic=True) for name, values in (("a", users), ("b", 0 * users)))
+    one = compare(a, [b])[0]
+    assert one.word is Word.BETTER
+    assert one.runs is not None
+    assert (one.p, one.runs.error) == (max(one.users.p, one.both.p), 0.0)
+
+
 def test_welch_by_hand():
     """Means 2 and 5, variances 1 and 1, n 3: error sqrt(2/3), t = -3.674 with 4 degrees of freedom."""
     evidence = over_runs(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))

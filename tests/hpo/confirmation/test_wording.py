@@ -12,8 +12,11 @@ from typing import Any
 from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
+from hpo.confirmation.headlines import headline, headlines, winner_headline
+from hpo.confirmation.repeats import Repeats
 from hpo.confirmation.results import BestSoFar, Finalist, Method, SearchCost, SearchWinner
-from hpo.confirmation.statements import MORE_SEEDS, PAIRS, highest_said, statements, tuning_said, verdict, winner_said
+from hpo.confirmation.statements import COMPARE as COMMAND
+from hpo.confirmation.statements import highest_said, statements, tuning_said, verdict, winner_said
 from hpo.confirmation.statistics import Comparison, Evidence
 from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import decide
@@ -225,7 +228,20 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     decision = decide(several, validated, [], objective)
     said.append(f"statement: {winner_said(decision, objective)}")
     judged, alone = compared("CCL", 0.01, 0.0001, family=3), compared("BSL", 0.01, 1.0, runs=False)
-    said += [f"statement: {verdict(each, objective, MORE_SEEDS, PAIRS)}" for each in (judged, alone)]
+    said += [f"statement: {verdict(each, objective, command=COMMAND)}" for each in (judged, alone)]
+    undecided = compared("CCL", 0.0005, 0.4, family=1)
+    for repeats in (Repeats("seed", (3, 3), 7), Repeats("search", (3, 4), 6), Repeats("seed", (3, 3), None)):
+        said.append(f"statement: {verdict(undecided, objective, repeats)}")
+        said.append(f"headline: {headline(undecided, repeats)}")
+    said.append(f"statement: {verdict(undecided, objective, Repeats('seed', (2, 2), 5), COMMAND)}")
+    twice_searched = compared("BSL", 0.01, 1.0, runs=False, searches=(2, 1))
+    worse = compared("HINGE", -0.5, 0.01, base=0.0)
+    said += [f"headline: {headline(each)}" for each in (judged, worse, undecided, alone, twice_searched)]
+    for given_methods, baselines in ((methods, []), (methods, few), (methods, twice), (methods[2:3], [])):
+        said.append(f"headline: {winner_headline(decide(given_methods, validated, baselines, objective))}")
+    said += [f"headline: {each}" for each in headlines(methods[:1], [], 5, objective)]
+    said += [f"headline: {each}" for each in headlines(methods[:1], [], 100, objective)]
+    said += [f"headline: {each}" for each in headlines(methods[3:], [], 100, objective)]
     said.append(f"statement: {highest_said('MML', 0.31, 3, 4980, objective)}")
     said += [f"brought: {tuning_said(tuning, objective)}" for tuning in TUNED]
     caveats = [Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in CAVEATS]

@@ -66,7 +66,7 @@ def test_a_study_without_a_verdict(place: Place, capsys: pytest.CaptureFixture[s
     place.run("--search-only", "--trials", "1")
     capsys.readouterr()
     path = bundled(place)
-    assert "has not been confirmed: there is no verdict in it" in capsys.readouterr().out
+    assert "contains no verdict, since the study has not been confirmed" in capsys.readouterr().out
     assert report.main(["--bundle", str(path)]) == 0
     assert "No verdict yet" in (place.root / "sent" / "report.md").read_text()
 
@@ -100,7 +100,7 @@ def test_what_is_no_sound_bundle_is_refused(place: Place, fails: Callable[[int],
         (a_member_less, "its files are not those that contents.yaml names by checksum"),
         (no_contents, "is no bundle of a study: it has no contents.yaml"),
         (outside, "holds '../evil', which no bundle holds"),
-        (another_format, "this version reads format 1, this has 7"),
+        (another_format, "this version reads format 1, got 7"),
     ):
         path.write_bytes(sound)
         changed(path, change)

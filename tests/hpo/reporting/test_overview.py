@@ -25,7 +25,7 @@ def test_what_was_trained_has_each_setting_that_only_one_method_has(place: Place
     by_method = {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
     assert by_method["MML tuned"]["score"] == "cosine"
     assert by_method["MML tuned"]["encoder.g"] == ""
-    (ccl,) = [found for method, found in by_method.items() if method.startswith("CCL (simplex)")]
+    (ccl,) = [found for method, found in by_method.items() if method.startswith("CCL (simplex, ")]
     assert (ccl["score"], ccl["encoder.g"]) == ("inner_product", "0.7")
     assert ccl["loss"] == "ccl, margin 0.9, negative_weight 150"
 

@@ -21,6 +21,9 @@ from hpo.study.definition import DEFINITION, SplitData, definition_of
 from hpo.study.spec import StudySpec, load_spec
 from trainers.data.options import ValidationSplit
 
+from ..conftest import Place
+from ..outcomes import opened
+
 
 class Elements(HTMLParser):
     """The elements of a page in their order, and its text."""
@@ -105,10 +108,39 @@ def test_a_page_of_a_study_without_trials_has_no_empty_parts(tmp_path: Path):
     shown = page_of(load_spec("demo_mml"), tmp_path)
     assert shown.tags.count("h1") == 1
     assert "table" not in shown.tags
-    assert shown.tags.count("h2") == shown.tags.count("pre") + 1 == 2, "how it was done, and made by"
+    titles = re.findall("<h2>(.*?)</h2>", page(overview_of(load_spec("demo_mml"), tmp_path), {}))
+    assert titles == ["The verdict in full", "The search", "How it was done", "Made by"]
     assert "No verdict yet" in shown.text
 
 
 def test_a_name_that_a_template_gets_wrong_is_an_error():
     with pytest.raises(UndefinedError):
         _environment().from_string("{{ overview.verdicts }}").render(overview=object())
+
+
+@pytest.mark.confirmed
+def test_a_report_begins_with_the_result_in_words_then_its_picture_then_the_table(place: Place):
+    overview = opened(place)
+    html = unescape(page(overview, {}))
+    first, *others = overview.headlines()
+    assert f"<h1>{first}</h1>" in html
+    assert all(f"<li>{sentence}</li>" in html for sentence in others)
+    parts = ["<header>", '<section class="forest"', "<h2>All methods", "<h2>The verdict in full", "<h2>The search"]
+    places = [html.index(part) for part in parts]
+    assert places == sorted(places)
+    rows = re.findall('<div class="who">(.*?) <span class="word">(.*?)</span></div>', html)
+    assert sorted(rows) == sorted((one.rival, str(one.word)) for one in overview.confirmed.comparisons)
+    assert html.count('class="detectable"') == sum(one.detectable is not None for one in overview.confirmed.comparisons)
+
+
+def test_nothing_scrolls_inside_the_page_and_both_schemes_have_colours(tmp_path: Path):
+    """Cells carry the name of their column, which is shown where rows become cards."""
+    html = page(overview_of(load_spec("demo_mml"), tmp_path), {})
+    style = html[html.index("<style>") : html.index("</style>")]
+    assert "scroll" not in style
+    assert "overflow-x" not in style
+    assert "@media (prefers-color-scheme: dark)" in style
+    shown = _environment().from_string(
+        '{% from "parts.html.jinja" import table %}{{ table("T", ["method", "p"], [["A", "1"]]) }}'
+    )
+    assert '<td data-name="p" class="short">1</td>' in shown.render()

@@ -21,7 +21,7 @@ from hpo.runs.train import FullRuns
 from hpo.runtime.signals import Stopper
 from hpo.study.objective import DEFAULT_OBJECTIVE, measured_at_full_budget
 from trainers import Interactions, TrainConfig, hold_out, rng
-from trainers.baselines import BASELINES, ease
+from trainers.baselines import BASELINES, EASE
 from trainers.engines.cache_versions import BASELINE_VERSION, FIGURES_VERSION
 from trainers.errors import InputError
 from trainers.rng import Purpose
@@ -31,7 +31,7 @@ from ...golden import VERSION, Golden
 from ...loss_cases import LOSS_CASES
 
 N_USERS, N_ITEMS, DIM = 60, 90, 8
-MADE = {**BASELINES, "ease of few items": lambda seen: ease(seen, max_items=40)}
+MADE = {name: baseline() for name, baseline in BASELINES.items()} | {"ease of few items": EASE(max_items=40)}
 USUAL = measured_at_full_budget(DEFAULT_OBJECTIVE)
 OTHERS = ("map@5", "hit@5", "precision@5", "mrr@5")
 CHANGES: dict[str, dict[str, Any]] = {
@@ -79,7 +79,7 @@ def measured(case: str) -> dict[str, Any]:
     kind, _, name = case.partition(", ")
     seen, held_out = hold_out(some_pairs(), seed=1)
     if kind == "baseline":
-        lists = MADE[name](seen).recommend(np.flatnonzero(held_out.per_user), full_runs(name)._longest)
+        lists = MADE[name].fit(seen).recommend(np.flatnonzero(held_out.per_user), full_runs(name)._longest)
         return {VERSION: BASELINE_VERSION, "digest": digest(lists), "lists": lists[:10, :10].tolist()}
     base = {"loss": LOSS_CASES["mml"], "encoder": {"name": "mf", "dim": DIM}, "batch_size": 128, "epochs": 1, "seed": 3}
     config = TrainConfig.from_dict(base | CHANGES[name])

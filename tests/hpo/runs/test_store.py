@@ -119,7 +119,7 @@ def test_a_higher_version_of_the_figures_measures_every_run_again(tmp_path: Path
         store.load(KEY)
 
 
-@pytest.mark.parametrize(("change", "rule"), [({"format": 0}, "reads format 1, this has 0"), ({"x": 1}, "unknown key 'x'")])
+@pytest.mark.parametrize(("change", "rule"), [({"format": 0}, "reads format 1, got 0"), ({"x": 1}, "unknown key 'x'")])
 def test_a_file_of_another_format_is_refused_here_and_passed_over_elsewhere(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, change: dict[str, Any], rule: str
 ):

@@ -43,10 +43,10 @@ def test_plain_data_and_back():
 @pytest.mark.parametrize(
     ("content", "rule"),
     [
-        ({**PLAIN, "format": 2}, "here: this version reads format 3, this has 2"),
-        ({**PLAIN, "format": True}, "here: this version reads format 3, this has True"),
-        ({key: PLAIN[key] for key in ("colour", "by_seed")}, "here: this version reads format 3, this has none"),
-        ("text", "here: this version reads format 3, this has none"),
+        ({**PLAIN, "format": 2}, "here: this version reads format 3, got 2"),
+        ({**PLAIN, "format": True}, "here: this version reads format 3, got True"),
+        ({key: PLAIN[key] for key in ("colour", "by_seed")}, "here: this version reads format 3, got none"),
+        ("text", "here: this version reads format 3, got none"),
         ({**PLAIN, "colur": 1}, "here: unknown key 'colur'; did you mean 'colour'?"),
         ({"format": 3, "colour": "red"}, "here: by_seed is required and was not given"),
     ],

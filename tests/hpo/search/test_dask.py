@@ -93,7 +93,7 @@ def test_a_cluster_that_is_restarted_has_not_finished_the_search(place: Place, p
         client.restart(timeout=60)
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert "has let go of its workers; what is finished is kept" in errors
+    assert "the Dask cluster lost its workers; finished trials are kept" in errors
     assert TrialState.RUNNING not in [trial.state for trial in trials_at(url)]
 
 
@@ -168,9 +168,9 @@ class Cluster:
     ("cluster", "message"),
     [
         (Cluster(0, 1, "node7", ""), "the Dask cluster has no worker"),
-        (Cluster(1, 2, "node7", ""), "Dask worker tcp://node7:0 has 2 threads"),
+        (Cluster(1, 2, "node7", ""), "tcp://node7:0 has 2; start workers with --nthreads 1"),
         (Cluster(1, 1, "node7", ""), "Dask workers on node7 cannot share the journal"),
-        (Cluster(1, 1, "node7", "No module named 'hpo'"), "a Dask worker cannot run this: No module named 'hpo'"),
+        (Cluster(1, 1, "node7", "No module named 'hpo'"), "a Dask worker cannot run this program: No module named 'hpo'"),
     ],
 )
 def test_a_cluster_that_cannot_search_leaves_no_study(
@@ -193,8 +193,8 @@ def test_a_cluster_that_ends_before_a_rival_is_searched_leaves_no_study_of_it(
 
 
 def test_dask_asked_for_and_absent(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
-    assert "go together" in fails(place.run("--backend", "dask"))
-    assert "go together" in fails(place.run("--scheduler", "tcp://127.0.0.1:1"))
+    assert "need each other" in fails(place.run("--backend", "dask"))
+    assert "need each other" in fails(place.run("--scheduler", "tcp://127.0.0.1:1"))
     monkeypatch.setattr("hpo.search.dask.CONNECT_SECONDS", 1)
     for flags in ([], ["--workers", "1"]):
         message = fails(place.run("--backend", "dask", "--scheduler", f"tcp://127.0.0.1:{free_port()}", *flags))

@@ -144,7 +144,7 @@ def test_two_runs_share_the_search_and_one_of_them_confirms(busy_place: Place):
     assert [process.returncode for process in both] == [0, 0], shown
     check_whole(busy_place, 4, 2)
     assert len({trial.user_attrs[WORKER]["pid"] for trial in trials_of(busy_place)}) == 2
-    assert sum("another process confirms" in out for out, _ in shown) == 1
+    assert sum("another process is confirming" in out for out, _ in shown) == 1
     assert sum("confirming: " in out for out, _ in shown) == 1
 
 
@@ -177,5 +177,5 @@ def test_a_worker_goes_on_where_only_its_own_trials_fail(place: Place):
 
 def test_sqlite_is_refused_for_several_workers(place: Place, fails: Callable[[int], str]):
     message = fails(place.run("--workers", "2", "--storage", f"sqlite:///{place.root}/x.db"))
-    assert "SQLite may give a queued trial to two workers" in message
+    assert "several workers cannot share SQLite" in message
     assert not (place.root / "x.db").exists()

@@ -64,7 +64,7 @@ def without(lines: Lines, at: int) -> Lines:
     return [*lines[:at], *lines[at + 1 :]]
 
 
-# What is no record, and what is said of it.
+# Lines that are no records, and their messages.
 NO_RECORDS = {
     "garbage": (b"garbage\n", "'garbage' is not JSON"),
     "binary": (b"\xff\x00\xfe\n", "is not JSON"),
@@ -72,9 +72,9 @@ NO_RECORDS = {
     "blanks": (b"  \t\n", "an empty line"),
     "deep": (b"[" * 100_000 + b"\n", "is not JSON"),
     "start of a record": (b'{"op_code":4,"worker\n', "is not JSON"),
-    "a number": (b"1\n", "'1' is no record"),
-    "null": (b"null\n", "'null' is no record"),
-    "a list": (b'[{"op_code":4}]\n', "is no record"),
+    "a number": (b"1\n", "'1' is not a record"),
+    "null": (b"null\n", "'null' is not a record"),
+    "a list": (b'[{"op_code":4}]\n', "is not a record"),
     "no op_code": (b'{"worker_id":"w","study_id":0}\n', "its op_code is None"),
     "unknown op_code": (b'{"op_code":99,"worker_id":"w"}\n', "its op_code is 99"),
     "op_code a text": (b'{"op_code":"4","worker_id":"w","study_id":0}\n', "its op_code is '4'"),
@@ -85,8 +85,8 @@ NO_RECORDS = {
     "trial a text": (b'{"op_code":8,"worker_id":"w","trial_id":"0","user_attr":{"a":1}}\n', "makes trial_id '0'"),
     "no such study": (b'{"op_code":2,"worker_id":"w","study_id":2,"user_attr":{"a":1}}\n', "makes study_id 2"),
     "attribute a number": (b'{"op_code":2,"worker_id":"w","study_id":0,"user_attr":7}\n', "user_attr is 7"),
-    "two attributes": (b'{"op_code":2,"worker_id":"w","study_id":0,"user_attr":{"a":1,"b":2}}\n', "no record that can be used"),
+    "two attributes": (b'{"op_code":2,"worker_id":"w","study_id":0,"user_attr":{"a":1,"b":2}}\n', "is not a valid record"),
     "name a number": (b'{"op_code":0,"worker_id":"w","study_name":7,"directions":[2]}\n', "study_name is 7"),
     "no such direction": (b'{"op_code":0,"worker_id":"w","study_name":"c","directions":[9]}\n', "9 is not a valid"),
-    "no time": (b'{"op_code":4,"worker_id":"w","study_id":0,"datetime_start":"now"}\n', "no record that can be used"),
+    "no time": (b'{"op_code":4,"worker_id":"w","study_id":0,"datetime_start":"now"}\n', "is not a valid record"),
 }

@@ -84,8 +84,15 @@ def test_misspelt_urls_are_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv("HPO_STORAGE", text)
     with pytest.raises(InputError) as error:
         storage_url(text if by == "--storage" else None, Path("runs"))
-    assert str(error.value).startswith(f"{by} looks like a URL and is none")
+    assert str(error.value).startswith(f"{by} must be a URL or a path, got a malformed URL")
     assert "postgresql+psycopg://USER@HOST/DB" in str(error.value)
+    assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize("url", ["postgres://me:hunter2@host/db", "postgres+psycopg://host/db"])
+def test_the_old_name_of_postgresql_is_refused(url: str):
+    with pytest.raises(InputError, match=r"got postgres://; write postgresql\+psycopg:// instead") as error:
+        storage_url(url, None)
     assert "hunter2" not in str(error.value)
 
 
@@ -95,7 +102,7 @@ def test_what_is_not_used_is_not_refused(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_url_in_place_of_the_output_folder():
-    with pytest.raises(InputError, match=r"^--output looks like a URL") as error:
+    with pytest.raises(InputError, match=r"^--output must be a path, got a malformed URL") as error:
         storage_url(None, Path(URLS[0]))
     assert "hunter2" not in str(error.value)
 

@@ -119,5 +119,5 @@ def test_a_journal_that_becomes_another_file_while_it_is_open(tmp_path: Path, li
         path.rename(tmp_path / "old.log")
     if how == "replaced":
         path.write_bytes(b"".join([*lines, *lines]))
-    with pytest.raises(StorageInternalError, match=r"journal.log (was replaced or cut while it was open|cannot be )"):
+    with pytest.raises(StorageInternalError, match=r"journal.log (was replaced, cut or emptied while it was open|cannot be )"):
         study.set_user_attr("a", 1)

@@ -59,7 +59,7 @@ def test_who_opens_a_journal_leaves_it_alone(tmp_path: Path, torn: bytes):
 def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path, content: bytes):
     path = tmp_path / "x.db"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="is not an Optuna journal") as error:
+    with pytest.raises(InputError, match="must be an Optuna journal") as error:
         open_storage(str(path), create=False)
     assert path.read_bytes() == content
     assert ("sqlite:///" in str(error.value)) == content.startswith(b"SQLite")

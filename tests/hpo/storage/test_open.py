@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hpo.storage.open import open_storage
+from hpo.study.stored import find_study
 from trainers.errors import InputError
 
 
@@ -15,3 +18,9 @@ def test_unreachable_storages_are_explained_without_their_password(url: str):
     with pytest.raises(InputError, match="cannot be opened") as error:
         open_storage(url)
     assert "hunter2" not in str(error.value)
+
+
+def test_an_empty_journal_holds_no_study(tmp_path: Path):
+    (tmp_path / "journal.log").touch()
+    with pytest.raises(InputError, match=r"unknown study 'a': this storage holds no study at all; run it first"):
+        find_study(open_storage(str(tmp_path / "journal.log"), create=False), "a")

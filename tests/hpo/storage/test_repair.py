@@ -126,14 +126,14 @@ def test_without_the_line_that_made_a_trial_the_others_keep_their_numbers(
     left: dict[str, list[float | None]] = {name: list(those) for name, those in SOUND.items()}
     left[study][number] = None
     assert values(path) == left
-    assert any(f"trial {number} of study {study}, as failed, stands in its place" in sentence for sentence in said)
+    assert any(f"trial {number} of study {study}, marked as failed, replaces it" in sentence for sentence in said)
 
 
 @pytest.mark.parametrize(("nth", "name"), [(0, "a"), (1, "b")])
 def test_a_line_that_made_a_study_is_made_anew(tmp_path: Path, lines: Lines, nth: int, name: str):
     path, at = tmp_path / "journal.log", place_of(lines, MAKES_STUDY, nth)
     (said,) = repaired(path, [*lines[:at], lines[at][:-3] + b"\n", *lines[at + 1 :]]).said
-    assert said.endswith(f"; the line is dropped; study {name} stands in its place")
+    assert said.endswith(f"; the line is dropped; study {name} replaces it")
     assert values(path) == SOUND
 
 
@@ -163,7 +163,7 @@ def test_trials_that_lack_something_fail(tmp_path: Path, lines: Lines):
     path = tmp_path / "journal.log"
     said = repaired(path, [*lines, b"x\n"], lambda storage: [trial for trial in (1, 2) if _is_finished(storage, trial)]).said
     assert said[1:] == [
-        f"trial {number} of study {name} lacks a part now, and counts as failed" for number, name in [(0, "b"), (1, "a")]
+        f"trial {number} of study {name} is incomplete and counts as failed" for number, name in [(0, "b"), (1, "a")]
     ]
     assert values(path) == {"a": [0.0, None, 3.0], "b": [None, 4.0]}
 
@@ -177,7 +177,7 @@ def test_what_cannot_be_repaired(tmp_path: Path):
         repair(tmp_path / "journal.log", no_trial)
     other = tmp_path / "x.db"
     other.write_bytes(b"SQLite format 3\x00")
-    with pytest.raises(InputError, match="is not an Optuna journal"):
+    with pytest.raises(InputError, match="must be an Optuna journal"):
         repair(other, no_trial)
     assert list(tmp_path.iterdir()) == [other]
 

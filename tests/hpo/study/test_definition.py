@@ -124,7 +124,7 @@ def test_a_study_of_another_format_is_refused(
     study.set_user_attr(attribute, {**study.user_attrs[attribute], "format": format_})
     message = fails(export.main(["--study", "tiny_mml", *place.where]))
     has = "none" if format_ is None else format_
-    assert f"study 'tiny_mml': this version reads format {kind.FORMAT}, this has {has}; " in message
+    assert f"study 'tiny_mml': this version reads format {kind.FORMAT}, got {has}; " in message
     assert "or delete the study" in message
 
 

@@ -40,7 +40,7 @@ def test_ratings_with_times(place: Place, capsys: pytest.CaptureFixture[str]) ->
     write_ratings(place.root / "u.data")
     text = drafted(place.root / "u.data", capsys)
     assert "# read 1,200 ratings: user=0, item=1, rating=2, time=3; no header; tab" in text
-    assert "  min_rating: 4  # of ratings from 2 to 5: a lower one is no interaction\n" in text
+    assert "  min_rating: 4  # ratings go from 2 to 5; lower ones do not count as interactions\n" in text
     assert "  test: {name: last, fraction: 0.2}  # may be random, last, leave_one_out, time\n" in text
     assert "# validation may be random, last, time" in text
     assert "validation: {name: last, fraction: 0.1}\n" in text
@@ -95,7 +95,7 @@ def test_what_the_file_does_not_say_is_given(
     path.write_text("".join(f"x,{user},{(user + step) % 30},y\n" for user in range(30) for step in range(8)))
     message = fails(studies.main(["new", str(path)]))
     assert "data: {columns:" in message, "the remedy"
-    assert "this command takes as --data" in message, "there is no study file yet"
+    assert "for this command, give the keys of `data` as --data" in message, "there is no study file yet"
     text = drafted(path, capsys, "--data", "{columns: {user: 1, item: 2}}")
     assert "  columns: {user: 1, item: 2}\n" in text
     (place.root / "odd.yaml").write_text(text)

@@ -234,7 +234,7 @@ def test_a_folder_with_files_of_the_users_own_is_not_claimed(place: Place, fails
     folder.mkdir(parents=True)
     (folder / "thesis.txt").write_text("years")
     assert fails(place.run("--search-only", "--trials", "1")) == (
-        f"error: {folder} holds files that are not this study's (thesis.txt), since it has no owner.yaml; move them away, or "
+        f"error: {folder} has no owner.yaml and holds files of unknown origin (thesis.txt); move them away, or "
         "give another --output or --study-name\n"
     )
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]

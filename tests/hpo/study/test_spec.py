@@ -193,7 +193,7 @@ PLACES = {
     "many rivals": (f"dataset: demo\nrivals: [{'ccl, ' * 101}]{MML_SPACE}", "rivals: Tuple should have at most 100 items"),
     "a rival twice": (
         f"dataset: demo\nrivals: [ccl, ccl]{MML_SPACE}",
-        "two rivals search loss ccl: ccl, ccl; keep one",
+        "each rival must have another loss, and two of ccl, ccl have ccl",
     ),
     "many fields": (f"dataset: demo\nspace: {{name: ccl, also: [{'l2, ' * 5000}]}}", "may be named once, l2 is repeated"),
 }

@@ -77,7 +77,7 @@ def test_a_published_config_outside_the_space_is_there_as_the_nearest():
     starts, why_not = starts_of(of)
     assert starts[0].mark == NEAREST_MARK
     assert starts[0].params["negative_ratio"] == 100.0
-    assert "negative_ratio must lie in [1, 100] in the space, got 400; the nearest config in it goes first" in why_not
+    assert "negative_ratio must lie in [1, 100] in the space, got 400; the nearest config inside them is tried first" in why_not
 
 
 def test_they_are_queued_once_and_kept_in_the_study():

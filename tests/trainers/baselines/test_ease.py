@@ -6,30 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from trainers import InputError, Interactions, evaluate, hold_out
-from trainers.baselines import BASELINES, Baseline, ease, most_popular
+from trainers import Interactions, evaluate, hold_out
+from trainers.baselines import BASELINES, EASE, MostPopular
+from trainers.errors import InputError
 from trainers.metrics import ranking
 from trainers.metrics.accuracy import evaluate_lists
+from trainers.validation import checked
 
-
-def interactions(n_users: int, n_items: int, pairs: list[tuple[int, int]]) -> Interactions:
-    users, items = np.array(pairs, np.int64).reshape(-1, 2).T
-    return Interactions.from_pairs(users, items, n_users, n_items)
-
-
-def random_pairs(rng: np.random.Generator, n_users: int, n_items: int, n: int) -> Interactions:
-    return Interactions.from_pairs(rng.integers(0, n_users, n), rng.integers(0, n_items, n), n_users, n_items)
-
-
-def dense(seen: Interactions) -> NDArray[np.float64]:
-    x = np.zeros((seen.n_users, seen.n_items))
-    x[seen.users, seen.items] = 1.0
-    return x
+from .cases import dense, interactions, random_pairs, scores
 
 
 def regressions(x: NDArray[np.float64], l2: float) -> NDArray[np.float64]:
@@ -42,12 +30,6 @@ def regressions(x: NDArray[np.float64], l2: float) -> NDArray[np.float64]:
     return weights
 
 
-def scores(rival: Baseline, users: list[int]) -> NDArray[np.float32]:
-    tile = torch.full((ranking.TILE_USERS, ranking.TILE_ITEMS), torch.nan)
-    rival.score(np.array(users))(0, tile)
-    return tile[: len(users), : len(rival.items)].numpy()
-
-
 def lists_of(x: NDArray[np.float64], seen: Interactions, k: int) -> NDArray[np.int64]:
     """The k best unseen items of all users, given all scores."""
     masked = np.where(dense(seen) > 0, -np.inf, x)
@@ -58,7 +40,7 @@ def lists_of(x: NDArray[np.float64], seen: Interactions, k: int) -> NDArray[np.i
 
 def test_ease_by_hand() -> None:
     """Item 0: users 0 1 2; item 1: users 0 1 3. B_01 = 2 / (3 + l2) = B_10, so with l2 = 1 a half."""
-    rival = ease(interactions(4, 2, [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (3, 1)]), l2=1.0)
+    rival = EASE(l2=1.0).fit(interactions(4, 2, [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (3, 1)]))
     assert scores(rival, [0, 2, 3]).tolist() == [[0.5, 0.5], [0.0, 0.5], [0.5, 0.0]]
     assert rival.recommend(np.array([3, 0, 2]), 2).tolist() == [[0, -1], [-1, -1], [1, -1]]
     assert (rival.label, rival.note) == ("EASE", "closed form, l2 1, untuned")
@@ -74,7 +56,7 @@ def test_ease_by_hand() -> None:
 def test_ease_solves_its_regressions(n_users: int, n_items: int, l2: float, seed: int) -> None:
     seen = random_pairs(np.random.default_rng(seed), n_users, n_items, 5 * n_users)
     expected = dense(seen) @ regressions(dense(seen), l2)
-    found = scores(ease(seen, l2=l2), list(range(n_users)))
+    found = scores(EASE(l2=l2).fit(seen), list(range(n_users)))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -85,7 +67,7 @@ def test_ease_over_several_tiles() -> None:
     inverse = np.linalg.inv(x.T @ x + 500.0 * np.eye(1500))
     weights = np.eye(1500) - inverse / np.diag(inverse)
     users = rng.permutation(600)
-    lists = ease(seen).recommend(users, 10)
+    lists = EASE().fit(seen).recommend(users, 10)
     all_scores = x @ weights
     found = np.take_along_axis(all_scores[users], lists, axis=1)
     expected = np.take_along_axis(all_scores, lists_of(all_scores, seen, 10), axis=1)[users]
@@ -100,9 +82,9 @@ def test_known_structure_is_found() -> None:
     pairs = [(u, i) for u in range(60) for i in range(40) if (u + i) % 2 == 0 and rng.random() < 0.6]
     seen, held_out = hold_out(interactions(60, 40, pairs), seed=0)
     users = np.flatnonzero(held_out.per_user)
-    lists = ease(seen).recommend(users, int(20 - seen.per_user[users].max()))
+    lists = EASE().fit(seen).recommend(users, int(20 - seen.per_user[users].max()))
     assert ((lists + users[:, None]) % 2 == 0).all()
-    popular = most_popular(seen).recommend(users, 5)
+    popular = MostPopular().fit(seen).recommend(users, 5)
     recall = [evaluate_lists(found, held_out=held_out, ks=(5,))["recall@5"].mean() for found in (lists, popular)]
     assert recall[0] > recall[1], f"EASE {recall[0]:.3f}, popularity {recall[1]:.3f}"
 
@@ -113,7 +95,7 @@ def test_above_its_limit_ease_is_that_of_the_most_popular_items() -> None:
     seen = Interactions.from_pairs(pairs.users, pairs.items, 51, 30)  # the last user has nothing
     tie_ranks = ranking.tie_order(30)
     kept = np.sort(np.lexsort((tie_ranks, -seen.per_item))[:12])
-    rival, users = ease(seen, l2=5.0, max_items=12), np.arange(51)
+    rival, users = EASE(l2=5.0, max_items=12).fit(seen), np.arange(51)
     x = dense(seen)[:, kept]
     np.testing.assert_allclose(scores(rival, list(users)), x @ regressions(x, 5.0), rtol=1e-4, atol=1e-6)
     assert rival.items.tolist() == kept.tolist()
@@ -132,15 +114,15 @@ def test_above_its_limit_ease_is_that_of_the_most_popular_items() -> None:
 
 def test_a_limit_that_all_items_meet_changes_nothing() -> None:
     seen = random_pairs(np.random.default_rng(4), 20, 15, 80)
-    rival = ease(seen, max_items=15)
+    rival = EASE(max_items=15).fit(seen)
     assert rival.label == "EASE"
-    assert np.array_equal(scores(rival, [3, 5]), scores(ease(seen), [3, 5]))
+    assert np.array_equal(scores(rival, [3, 5]), scores(EASE().fit(seen), [3, 5]))
 
 
 def test_most_popular_is_a_ranking_by_counts() -> None:
     rng = np.random.default_rng(5)
     seen, held_out = random_pairs(rng, 40, 30, 200), random_pairs(rng, 40, 30, 100)
-    lists = most_popular(seen).recommend(np.flatnonzero(held_out.per_user), 20)
+    lists = MostPopular().fit(seen).recommend(np.flatnonzero(held_out.per_user), 20)
     counts = seen.per_item[:, None].astype(np.float32)
     expected = evaluate(np.ones((40, 1)), counts, seen=seen, held_out=held_out, ks=(5, 20), per_user=True)
     assert evaluate_lists(lists, held_out=held_out, ks=(5, 20)).equals(expected)
@@ -150,24 +132,27 @@ def test_most_popular_is_a_ranking_by_counts() -> None:
 @pytest.mark.parametrize("name", BASELINES)
 def test_every_rival_ranks_all_items_once(name: str) -> None:
     seen = interactions(3, 6, [(0, 1), (0, 2), (1, 2)])  # user 2 has nothing, items 0 3 4 5 neither
-    lists = BASELINES[name](seen).recommend(np.arange(3), 6)
+    lists = BASELINES[name]().fit(seen).recommend(np.arange(3), 6)
     assert [sorted(found[found >= 0].tolist()) for found in lists] == [[0, 3, 4, 5], [0, 1, 3, 4, 5], [0, 1, 2, 3, 4, 5]]
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("name", "options", "message"),
     [
-        ({"l2": 0.0}, "l2 must be a number above 0, got 0.0; 500 is the default"),
-        ({"l2": float("nan")}, "l2 must be a number above 0"),
-        ({"l2": float("inf")}, "l2 must be a number above 0"),
-        ({"max_items": 0}, "max_items must be at least 1, got 0"),
+        ("ease", {"l2": 0.0}, "baseline: l2: must be greater than 0"),
+        ("ease", {"l2": float("nan")}, "baseline: l2: must be a finite number"),
+        ("ease", {"max_items": 0}, "baseline: max_items: must be greater than or equal to 1"),
+        ("rp3beta", {"k": 0}, "baseline: k: must be greater than or equal to 1"),
+        ("rp3beta", {"alpha": -0.1}, "baseline: alpha: must be greater than or equal to 0"),
+        ("item_knn", {"similarity": "jaccard"}, "baseline: similarity: must be 'cosine' or 'dot'"),
+        ("ials", {"unobserved_weight": 0.0}, "baseline: unobserved_weight: must be greater than 0"),
     ],
 )
-def test_bad_options(options: dict[str, Any], message: str) -> None:
+def test_bad_settings(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        ease(interactions(1, 2, [(0, 0)]), **options)
+        checked(BASELINES[name], options, "baseline")
 
 
 def test_bad_users() -> None:
     with pytest.raises(InputError, match="users must be a list of ids between 0 and 0"):
-        most_popular(interactions(1, 2, [(0, 0)])).recommend(np.array([1]), 2)
+        MostPopular().fit(interactions(1, 2, [(0, 0)])).recommend(np.array([1]), 2)

@@ -1,0 +1,74 @@
+"""The result in plain words, for the top of a page: a short sentence for each comparison; `statements` has the long ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hpo.confirmation.repeats import Repeats, repeats_by_pair
+from hpo.confirmation.results import Method
+from hpo.confirmation.statements import WINNER, interval, shown, too_few_users
+from hpo.confirmation.statistics import MIN_SEARCHES, MIN_TEST_USERS, Comparison, Word
+from hpo.confirmation.winner import Decision
+from hpo.runtime.text import listed
+
+
+def headline(comparison: Comparison, repeats: Repeats | None = None) -> str:
+    """One comparison in plain words, such as `MML tuned is better than BSL tuned: +2.1 % (95 % interval +1.0 to +3.2 %)`."""
+    ours, rival, word = comparison.ours, comparison.rival, comparison.word
+    change, span = shown(comparison, comparison.difference), interval(comparison, comparison.both or comparison.users)
+    figures = f"{change} (95 % interval {span})"
+    if word is Word.NO_VERDICT:
+        few = any(1 < searches < MIN_SEARCHES for searches in comparison.searches)
+        return f"{'Two searches are' if few else 'One seed is'} too few to compare {ours} with {rival}: {figures}"
+    if word is Word.UNDECIDED:
+        number = "" if repeats is None else f" with {repeats.said()}"
+        return f"{ours} cannot be told from {rival}{number}: {figures}"
+    return f"{ours} is {word} than {rival}: {figures}"
+
+
+def headlines(methods: Sequence[Method], comparisons: Sequence[Comparison], test_users: int, objective: str) -> list[str]:
+    """The result of a confirmation in plain words, the most important comparison first."""
+    sound = {method.label: method.values(objective) for method in methods if not method.failure}
+    if comparisons:
+        repeats = repeats_by_pair(comparisons, sound)
+        ordered = by_importance(comparisons, {method.label: method for method in methods})
+        return [headline(one, repeats.get((one.ours, one.rival))) for one in ordered]
+    if test_users < MIN_TEST_USERS:
+        return [capital(too_few_users(test_users))]
+    ours = methods[0]
+    if ours.failure:
+        return [f"No verdict: {ours.label} diverged ({ours.failure})"]
+    return [f"No verdict: there is no other method that {ours.label} could be compared with"]
+
+
+def winner_headline(decision: Decision) -> str:
+    """Who wins, in short."""
+    if decision.best is None:
+        return f"There is no winner, and no {WINNER}: no method trained to the end"
+    if decision.winner is None:
+        ahead = listed(other.label for other in decision.ahead)
+        are = "is" if len(decision.ahead) == 1 else "are"
+        return f"There is no winner, and no {WINNER}: {ahead}, without training, {are} ahead on the test split"
+    return f"The winner, chosen on validation data, is {decision.winner.label} ({WINNER})"
+
+
+def by_importance(comparisons: Sequence[Comparison], methods: Mapping[str, Method] | None = None) -> list[Comparison]:
+    """The comparisons, the most important first: with tuned rivals before others, with other losses before the same loss, and
+    of these those of the highest figures.
+
+    Args:
+        methods: by label; None where nothing is known of them.
+    """
+
+    def rank(one: Comparison) -> tuple[bool, bool, float]:
+        ours, rival = (methods or {}).get(one.ours), (methods or {}).get(one.rival)
+        is_untuned = rival is not None and not rival.is_tuned
+        is_same = ours is not None and rival is not None and ours.config.loss.name == rival.config.loss.name
+        return is_untuned, is_same, -(2 * one.base + one.difference)
+
+    return sorted(comparisons, key=rank)
+
+
+def capital(text: str) -> str:
+    """A sentence that stands alone begins with a capital letter."""
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,86 @@
+"""How many seeds or searches a comparison rests on, and how many would do."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpo.confirmation.statistics import ALPHA, MIN_RUNS, Comparison, Floats, Word, detectable_effect, repeats_of
+from hpo.runtime.text import counted
+
+Values = Sequence[Sequence[float]]
+"""Of a method the objective of each run of each search."""
+
+MOST_REPEATS = 50  # that are advised: who needs more has too small a difference
+UNITS = {"seed": "seeds", "search": "searches"}
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """What was repeated for a comparison.
+
+    Attributes:
+        unit: `search` where a method has several searches, else `seed`.
+        counts: how many there are of the first method and of the second one.
+        enough: how many of each would find a difference as large as the measured one; None where that is decided, where it
+            cannot be told, and where too many would be needed.
+    """
+
+    unit: str
+    counts: tuple[int, int]
+    enough: int | None
+
+    @property
+    def units(self) -> str:
+        """The unit in the plural."""
+        return UNITS[self.unit]
+
+    def said(self) -> str:
+        """Such as `3 seeds`; `3 and 2 seeds` where the two methods have different numbers."""
+        first, second = self.counts
+        return counted(first, self.unit, self.units) if first == second else f"{first} and {second} {self.units}"
+
+
+def repeats_by_pair(comparisons: Iterable[Comparison], values: Mapping[str, Values]) -> dict[tuple[str, str], Repeats]:
+    """The repeats of each comparison, by the labels of its methods; of those alone whose values are given."""
+    known = (each for each in comparisons if each.ours in values and each.rival in values)
+    return {(each.ours, each.rival): _repeats(each, values[each.ours], values[each.rival]) for each in known}
+
+
+def _repeats(comparison: Comparison, ours: Values, rival: Values) -> Repeats:
+    several = len(ours) > 1 or len(rival) > 1
+    first, second = (len(each) if len(each) > 1 else len(each[0]) for each in (ours, rival))
+    if comparison.runs is not None and 1 in (first, second):  # one of a deterministic method is enough
+        first = second = max(first, second)
+    arrays = [[np.array(runs, dtype=np.float64) for runs in each] for each in (ours, rival)]
+    enough = repeats_needed(comparison, *arrays) if comparison.word is Word.UNDECIDED else None
+    return Repeats("search" if several else "seed", (first, second), enough)
+
+
+def repeats_needed(comparison: Comparison, ours: Sequence[Floats], rival: Sequence[Floats]) -> int | None:
+    """How many runs of each method, or searches where one has several, would find a difference as large as the measured one
+    with probability POWER; None without evidence of runs, and where MOST_REPEATS would not do.
+
+    The means of the runs are taken to vary as they did, and users too. A single run is that of a deterministic method, which
+    does not vary.
+
+    Args:
+        ours, rival: as `Measured.searches`.
+    """
+    found = [repeats_of(each) for each in (ours, rival)]
+    if comparison.runs is None or max(map(len, found)) < MIN_RUNS:
+        return None
+    variances = [float(values.var(ddof=1)) if len(values) > 1 else 0.0 for values in found]
+    total, level = sum(variances), ALPHA / comparison.family
+
+    def would_do(count: int) -> bool:
+        degrees = (count - 1) * total**2 / sum(each**2 for each in variances) if total else float("inf")
+        error = float(np.sqrt(total / count))
+        return detectable_effect(comparison.users.error, error, degrees, level) <= abs(comparison.difference)
+
+    counts = range(max(map(len, found)) + 1, MOST_REPEATS + 1)
+    first = bisect_left(counts, True, key=would_do)  # more always find more
+    return counts[first] if first < len(counts) else None

@@ -1,0 +1,76 @@
+"""How many seeds would do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hpo.confirmation.headlines import headline
+from hpo.confirmation.repeats import MOST_REPEATS, Repeats, repeats_by_pair
+from hpo.confirmation.statements import verdict
+from hpo.confirmation.statistics import ALPHA, Comparison, Measured, Word, compare, detectable_effect
+
+USERS = np.linspace(0.1, 0.9, 500)
+
+
+def compared(
+    ours: list[list[float]], rival: list[list[float]], lift: float, fixed: bool = False
+) -> tuple[Comparison, Repeats]:
+    """Two methods whose users differ by `lift` on average; the second may be deterministic."""
+    noise = np.random.default_rng(0).normal(0.0, 0.01, len(USERS))
+    first, second = (
+        Measured(name, users, [np.array(runs) for runs in each], is_deterministic=fixed and name == "B")
+        for name, users, each in (("A", USERS + lift + noise - noise.mean(), ours), ("B", USERS, rival))
+    )
+    (found,) = compare(first, [second])
+    return found, repeats_by_pair([found], {"A": ours, "B": rival})["A", "B"]
+
+
+def test_a_large_difference_of_few_seeds_is_told_how_many_would_do():
+    """Three seeds, one of which is far off: the least number whose detectable effect is as small as the difference."""
+    comparison, repeats = compared([[0.4, 0.9, 0.8]], [[0.2, 0.21, 0.25]], lift=0.48)
+    assert comparison.word is Word.UNDECIDED
+    assert (repeats.unit, repeats.counts) == ("seed", (3, 3))
+    assert repeats.enough is not None
+    variances = np.var([[0.4, 0.9, 0.8], [0.2, 0.21, 0.25]], axis=1, ddof=1)
+    for count, does in ((repeats.enough, True), (repeats.enough - 1, False)):
+        degrees = (count - 1) * variances.sum() ** 2 / (variances**2).sum()
+        detectable = detectable_effect(comparison.users.error, np.sqrt(variances.sum() / count), degrees, ALPHA)
+        assert (detectable <= comparison.difference) == does
+    advice = f"3 seeds are too few: a difference as large as this one needs about {repeats.enough} of each "
+    assert f"; {advice}(--confirm-seeds {repeats.enough})" in verdict(comparison, "ndcg@20", repeats)
+    assert headline(comparison, repeats).startswith("A cannot be told from B with 3 seeds: +96.0 % (95 % interval ")
+
+
+def test_a_deterministic_rival_does_not_vary():
+    comparison, repeats = compared([[0.4, 0.9, 0.8]], [[0.2]], lift=0.5, fixed=True)
+    assert comparison.word is Word.UNDECIDED
+    assert (repeats.said(), repeats.enough is not None) == ("3 seeds", True)
+    error = np.std([0.4, 0.9, 0.8], ddof=1) / np.sqrt(repeats.enough)
+    assert detectable_effect(comparison.users.error, error, repeats.enough - 1, ALPHA) <= comparison.difference
+
+
+def test_a_difference_that_no_number_of_seeds_settles():
+    comparison, repeats = compared([[0.5, 0.51, 0.52]], [[0.5, 0.51, 0.519]], lift=0.0)
+    assert (comparison.word, repeats.enough) == (Word.UNDECIDED, None)
+    assert verdict(comparison, "ndcg@20", repeats).endswith(
+        f"; even {MOST_REPEATS} seeds of each method would not settle a difference as small as this one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "rival", "said"),
+    [
+        ([[0.5, 0.6], [0.5, 0.7], [0.4, 0.5]], [[0.5, 0.55, 0.6]], "3 searches"),
+        ([[0.5, 0.6, 0.4]], [[0.5, 0.51]], "3 and 2 seeds"),
+    ],
+)
+def test_what_was_repeated(ours: list[list[float]], rival: list[list[float]], said: str):
+    assert compared(ours, rival, lift=0.0)[1].said() == said
+
+
+def test_what_is_decided_or_cannot_be_judged_needs_no_advice():
+    for runs in ([[0.9, 0.901, 0.902]], [[0.9]]):
+        comparison, repeats = compared(runs, [[0.5, 0.501, 0.502]], lift=0.4)
+        assert comparison.word in (Word.BETTER, Word.NO_VERDICT)
+        assert repeats.enough is None

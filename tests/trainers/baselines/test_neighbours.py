@@ -1,0 +1,92 @@
+"""Item kNN and RP3beta by hand, and against their formulas written with dense matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from trainers.baselines import ItemKNN, RP3beta
+
+from .cases import dense, interactions, random_pairs, scores
+
+# Items 0 and 1 have user 0 in common, items 1 and 2 user 1.
+CHAIN = interactions(2, 3, [(0, 0), (0, 1), (1, 1), (1, 2)])
+
+
+def test_rp3beta_by_hand() -> None:
+    """From item 0 a walk is at user 0, then at item 1 with probability 1/2; from item 1 at either user with 1/2, then at item 0
+    or 2 with 1/4 each. Divided by the users of the target: W_01 = 1/4, W_10 = W_12 = 1/4, W_21 = 1/4. User 0 has items 0 and 1.
+    """
+    ranking = RP3beta(k=3, alpha=1.0, beta=1.0).fit(CHAIN)
+    assert scores(ranking, [0, 1]).tolist() == [[0.25, 0.25, 0.25], [0.25, 0.25, 0.25]]
+    assert ranking.recommend(np.array([1, 0]), 2).tolist() == [[0, -1], [2, -1]]
+    assert ranking.note == "random walk of three steps, k 3, alpha 1, beta 1"
+    normalised = RP3beta(k=3, alpha=1.0, beta=1.0, normalise=True).fit(CHAIN)  # W_01 = W_21 = 1, W_10 = W_12 = 1/2
+    assert scores(normalised, [0]).tolist() == [[0.5, 1.0, 0.5]]
+    assert normalised.note.endswith("beta 1, rows of sum 1")
+
+
+def test_item_knn_by_hand() -> None:
+    """Cosine of items 0 and 1: 1 / sqrt(1 * 2). With shrinkage 1: 1 / (sqrt(2) + 1). Dot: 1."""
+    near = 2**-0.5
+    np.testing.assert_allclose(scores(ItemKNN(k=3).fit(CHAIN), [0]), [[near, near, near]], rtol=1e-6)
+    shrunk = 1 / (2**0.5 + 1)
+    np.testing.assert_allclose(scores(ItemKNN(k=3, shrinkage=1.0).fit(CHAIN), [0]), [[shrunk, shrunk, shrunk]], rtol=1e-6)
+    assert scores(ItemKNN(k=3, similarity="dot").fit(CHAIN), [0]).tolist() == [[1.0, 1.0, 1.0]]
+
+
+def test_k_limits_the_neighbours() -> None:
+    """Item 1 has one user in common with item 0 and two with item 2. Item kNN: item 2 alone counts for the score of item 1.
+    RP3beta: from item 1 the walk is most likely at item 2, which is the one that stays.
+    """
+    seen = interactions(4, 3, [(0, 0), (0, 1), (1, 1), (1, 2), (2, 1), (2, 2), (3, 0)])
+    assert scores(ItemKNN(k=1, similarity="dot").fit(seen), [3]).tolist() == [[0.0, 0.0, 0.0]]
+    assert scores(ItemKNN(k=2, similarity="dot").fit(seen), [3]).tolist() == [[0.0, 1.0, 0.0]]
+    users = interactions(5, 3, [(0, 0), (0, 1), (1, 1), (1, 2), (2, 1), (2, 2), (3, 0), (4, 1)])
+    np.testing.assert_allclose(scores(RP3beta(k=1, beta=0.0).fit(users), [4]), [[0.0, 0.0, 0.25]], rtol=1e-6)
+
+
+def largest_of_columns(weights: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """Of equal ones the first stay."""
+    np.fill_diagonal(weights, 0.0)
+    kept = np.argsort(-weights, axis=0, kind="stable")[:k]
+    chosen = np.zeros_like(weights)
+    np.put_along_axis(chosen, kept, np.take_along_axis(weights, kept, axis=0), axis=0)
+    return chosen
+
+
+@settings(max_examples=30)
+@given(
+    n_users=st.integers(1, 30),
+    n_items=st.integers(2, 25),
+    alpha=st.sampled_from([0.4, 1.0, 1.7]),
+    beta=st.sampled_from([0.0, 0.3, 1.0]),
+    normalise=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_rp3beta_is_its_formula(n_users: int, n_items: int, alpha: float, beta: float, normalise: bool, seed: int) -> None:
+    seen = random_pairs(np.random.default_rng(seed), n_users, n_items, 5 * n_users)
+    x = dense(seen)
+    per_user, per_item = np.maximum(x.sum(1), 1), np.maximum(x.sum(0), 1)
+    weights = (x.T / per_item[:, None]) ** alpha @ (x / per_user[:, None]) ** alpha / per_item**beta
+    np.fill_diagonal(weights, 0.0)
+    if normalise:
+        sums = weights.sum(1, keepdims=True)
+        weights = np.divide(weights, sums, out=np.zeros_like(weights), where=sums > 0)
+    model = RP3beta(k=n_items, alpha=alpha, beta=beta, normalise=normalise)
+    found, expected = scores(model.fit(seen), list(range(n_users))), x @ weights
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 3, 100])
+def test_item_knn_is_its_formula_over_several_blocks(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainers.baselines.neighbours.ROWS", 7)
+    seen = random_pairs(np.random.default_rng(3), 300, 40, 3_000)
+    x = dense(seen).astype(np.float32)
+    roots = np.sqrt(x.sum(0))
+    weights = largest_of_columns(x.T @ x / (roots[:, None] * roots + np.float32(2.0)), k)
+    found = scores(ItemKNN(k=k, shrinkage=2.0).fit(seen), list(range(250)))
+    np.testing.assert_allclose(found, (x @ weights)[:250], rtol=1e-4, atol=1e-6)
