@@ -25,7 +25,8 @@ from hpo.storage.address import is_url, storage_url, without_password
 from hpo.storage.open import open_storage
 from hpo.storage.repair import repair
 from hpo.study.draft import draft
-from hpo.study.spec import StudySpec, check_name, load_spec, names_of_searches, shipped_studies
+from hpo.study.names import check_name, names_of_searches
+from hpo.study.spec import StudySpec, load_spec, shipped_studies
 from hpo.study.stored import find_study, is_ours, stored_spec, unsound_trials
 from hpo.study.trials import tally
 from hpo.study.workspace import alone

@@ -17,8 +17,8 @@ from hpo.cli.entry import entry
 from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, path, positive
 from hpo.reporting.export import REMEDY, ExportedConfig, ExportedData
 from hpo.runtime.signals import Stopper
+from hpo.study.names import TRAIN_FOLDER
 from hpo.study.objective import DEFAULT_OBJECTIVE, measured
-from hpo.study.spec import TRAIN_FOLDER
 from trainers import Dataset, Interactions, TrainConfig, load_dataset
 from trainers.checkpoints import CheckpointFile, training_key
 from trainers.data.datasets import load_all

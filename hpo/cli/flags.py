@@ -7,7 +7,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpo.study.spec import MAX_SEARCHES, MAX_SEEDS, StudySpec
+from hpo.study.names import MAX_SEARCHES
+from hpo.study.spec import MAX_SEEDS, StudySpec
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.engines import ENGINES
 from trainers.engines.registry import AUTO, DEVICES

@@ -29,7 +29,8 @@ from hpo.storage.journal import JOURNAL
 from hpo.storage.open import open_storage
 from hpo.study.attributes import LOST, WORKER
 from hpo.study.definition import STUDY_ID, name_metrics
-from hpo.study.spec import StudySpec, check_name, names_of_searches
+from hpo.study.names import check_name, names_of_searches
+from hpo.study.spec import StudySpec
 from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec
 from trainers.errors import InputError, first_line
 from trainers.files import check_regular, write_bytes, writing

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hpo.study.draft import suggested
-from hpo.study.spec import NAME_PATTERN, StudySpec, check_name, load_spec
+from hpo.study.names import NAME_PATTERN, check_name
+from hpo.study.spec import StudySpec, load_spec
 from trainers import Dataset, load_dataset
 from trainers.config import dotted
 from trainers.data.public import PUBLIC

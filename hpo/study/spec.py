@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from hpo.study.names import MAX_SEARCHES, check_name, repeat_name
 from hpo.study.objective import DEFAULT_OBJECTIVE, Objective, measured
 from hpo.study.plan import FROZEN, SEEDS_OF_A_SEARCH, SearchPlan
 from search_spaces import SPACES, Space
@@ -20,7 +20,7 @@ from trainers.data.sources import NAMES
 from trainers.errors import InputError, unknown
 from trainers.losses import LOSSES, Loss
 from trainers.published import published_loss
-from trainers.text import has_controls, shown
+from trainers.text import has_controls
 from trainers.validation import Count, Place, checked, choice
 from trainers.yaml_files import read_yaml, to_yaml
 
@@ -31,13 +31,9 @@ if TYPE_CHECKING:
 else:
     AnySpace = choice("space", SPACES)
 
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PUBLISHED, ELSEWHERE = "published", "with settings for "  # what `StudySpec.published` calls settings; before other data's name
 MAX_RIVALS = 100
 MAX_SEEDS = 100  # so that the seeds of search, validation stage and test stage differ: see hpo.confirmation.stages
-MAX_SEARCHES = 20
-TRAIN_FOLDER = "train"
-RESERVED_NAMES = ("journal.log", "replicate", "artifacts", TRAIN_FOLDER)  # other files and folders in the output folder
 
 Seeds = Annotated[Count, Field(le=MAX_SEEDS)]
 
@@ -254,30 +250,6 @@ class StudySpec(BaseModel):
                     target = target[group]
                 target[last] = value
         return checked(StudySpec, content, f"study {self.name}")
-
-
-def repeat_name(name: str, number: int) -> str:
-    """The name of a study's repeat, from number 2 on."""
-    return f"{name}-search{number}"
-
-
-def names_of_searches(name: str) -> list[str]:
-    """The names of a study and of all its possible repeats."""
-    return [name, *(repeat_name(name, number) for number in range(2, MAX_SEARCHES + 1))]
-
-
-def check_name(name: str) -> str:
-    """Return the name, if it can be the name of a folder.
-
-    Raises:
-        InputError: it has characters other than letters, digits, dots, underscores and hyphens, is too long, or is reserved.
-    """
-    if not NAME_PATTERN.fullmatch(name) or name in RESERVED_NAMES:
-        raise InputError(
-            f"a study's name must have 1 to 100 letters, digits, '.', '_' and '-', start with a letter or digit, and not be "
-            f"{' or '.join(RESERVED_NAMES)}, got {shown(name)}"
-        )
-    return name
 
 
 def shipped_studies() -> list[str]:

@@ -20,7 +20,8 @@ from hpo.study.definition import (
     differences,
     stored_definition,
 )
-from hpo.study.spec import StudySpec, check_name
+from hpo.study.names import check_name
+from hpo.study.spec import StudySpec
 from hpo.study.trials import trial_config
 from trainers.errors import InputError, first_line, unknown
 from trainers.text import shown

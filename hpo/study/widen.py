@@ -20,7 +20,8 @@ from hpo.study.attributes import (
     WORKER,
 )
 from hpo.study.ends import best_at_ends
-from hpo.study.spec import StudySpec, names_of_searches
+from hpo.study.names import names_of_searches
+from hpo.study.spec import StudySpec
 from hpo.study.starts import STARTS, Start, starts_of
 from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec
 from hpo.study.trials import finalist_trials

@@ -13,9 +13,7 @@ from hpo.confirmation.statistics import ALPHA, Comparison, Measured, Word, compa
 USERS = np.linspace(0.1, 0.9, 500)
 
 
-def compared(
-    ours: list[list[float]], rival: list[list[float]], lift: float, fixed: bool = False
-) -> tuple[Comparison, Repeats]:
+def compared(ours: list[list[float]], rival: list[list[float]], lift: float, fixed: bool = False) -> tuple[Comparison, Repeats]:
     """Two methods whose users differ by `lift` on average; the second may be deterministic."""
     noise = np.random.default_rng(0).normal(0.0, 0.01, len(USERS))
     first, second = (

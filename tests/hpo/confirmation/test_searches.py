@@ -102,7 +102,7 @@ def test_the_verdict_counts_how_much_searches_vary_and_says_so(searched_once: Pl
 
 def test_the_report_has_a_line_for_each_search(searched_once: Place):
     markdown, html = files(searched_once)
-    assert all(f"| MML tuned | {name} |" in markdown and f"<td>{name}</td>" in html for name in NAMES)
+    assert all(f"| MML tuned | {name} |" in markdown and f">{name}</td>" in html for name in NAMES)
     rows = opened(searched_once).search_rows()
     assert [row[-1] for row in rows[:3]].count("yes") == 1
     assert "then what validation chooses of each search, and the published ones, x 2 seeds on test" in markdown
@@ -205,7 +205,7 @@ def test_searches_are_continued_and_confirmed_later(place: Place, fails: Callabl
     assert confirmed(place).methods[0].seeds == [[201, 202], [1201, 1202]]
     assert "confirm.searches" in fails(place.run(*few, "--searches", "21"))
     long = "x" * 95
-    assert "a study's name has" in fails(place.run(*few, "--searches", "2", "--study-name", long))
+    assert "a study's name must have" in fails(place.run(*few, "--searches", "2", "--study-name", long))
     assert long not in stored_studies(place)
 
 

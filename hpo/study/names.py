@@ -1,0 +1,37 @@
+"""Names of studies: which ones may be given, and those of the repeats of a search."""
+
+from __future__ import annotations
+
+import re
+
+from trainers.errors import InputError
+from trainers.text import shown
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+MAX_SEARCHES = 20
+TRAIN_FOLDER = "train"
+RESERVED_NAMES = ("journal.log", "replicate", "artifacts", TRAIN_FOLDER)  # other files and folders in the output folder
+
+
+def repeat_name(name: str, number: int) -> str:
+    """The name of a study's repeat, from number 2 on."""
+    return f"{name}-search{number}"
+
+
+def names_of_searches(name: str) -> list[str]:
+    """The names of a study and of all its possible repeats."""
+    return [name, *(repeat_name(name, number) for number in range(2, MAX_SEARCHES + 1))]
+
+
+def check_name(name: str) -> str:
+    """Return the name, if it can be the name of a folder.
+
+    Raises:
+        InputError: it has characters other than letters, digits, dots, underscores and hyphens, is too long, or is reserved.
+    """
+    if not NAME_PATTERN.fullmatch(name) or name in RESERVED_NAMES:
+        raise InputError(
+            f"a study's name must have 1 to 100 letters, digits, '.', '_' and '-', start with a letter or digit, and not be "
+            f"{' or '.join(RESERVED_NAMES)}, got {shown(name)}"
+        )
+    return name
