@@ -100,7 +100,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     for line in [f"{CAVEATS_TITLE}:", *(f"- {sentence}" for sentence in caveats)] if caveats else ():
         say(console, line)
     if not arguments.no_report:
-        say(console, f"wrote {outcome.write(arguments.output)}, {write_page(outcome, arguments.output)}")
+        say(console, f"wrote {outcome.write(arguments.output, make_folder=True)}, {write_page(outcome, arguments.output)}")
     return 0
 
 

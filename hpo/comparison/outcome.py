@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 import pandas as pd
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
 from hpo.comparison.alignment import caveats_of, check_finite, check_sources, judged_by, users_in_common
 from hpo.comparison.sides import Side
@@ -21,15 +20,11 @@ from hpo.confirmation.statements import deterministic_said, highest_said, interv
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, compare_all, compare_pairs
 from hpo.confirmation.wording import sentences
 from hpo.runs.provenance import Provenance, provenance
-from hpo.runtime.text import CHANGE_OUTPUT_HINT
-from hpo.runtime.typed_files import Stored
-from trainers.errors import InputError, first_line, unknown
-from trainers.files import write_text
+from hpo.runtime.typed_files import InWords, Result
+from trainers.errors import InputError, unknown
 from trainers.validation import SETTINGS
-from trainers.yaml_files import read_yaml, sealed, to_yaml
 
 COMPARE = "compare.yaml"
-REMEDY = "run hpo.compare again"
 MORE_METRICS = 3  # shown besides the objective
 COLUMNS = [
     "first",
@@ -76,15 +71,7 @@ class MeasuredMethod(BaseModel):
         return mean_sd(self.mean(metric), sd)
 
 
-class Words(BaseModel):
-    """The other fields as sentences, for a person who reads the file."""
-
-    model_config = SETTINGS | {"frozen": True}
-    statements: tuple[str, ...] = ()
-    caveats: tuple[str, ...] = ()
-
-
-class Compared(Stored):
+class Compared(Result):
     """The outcome of a comparison.
 
     Attributes:
@@ -97,7 +84,8 @@ class Compared(Stored):
     """
 
     FORMAT: ClassVar[int] = 1
-    in_words: Words = Words()
+    FILE: ClassVar[str] = COMPARE
+    REMEDY: ClassVar[str] = "run hpo.compare again"
     objective: str
     ours: str | None = None
     baseline: str | None = None
@@ -110,14 +98,13 @@ class Compared(Stored):
     files: dict[str, str]
     provenance: Provenance
 
-    @model_validator(mode="after")
-    def _can_be_shown(self) -> Compared:
-        """Check that tables and sentences can be made: the file may have been edited and sealed again."""
-        try:
-            _ = self.rows(), self.comparison_rows(), self.statements(), self.sentences()
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise ValueError(f"its parts do not fit together ({type(error).__name__}: {first_line(error)})") from None
-        return self
+    def tables(self) -> object:
+        """All tables."""
+        return self.rows(), self.comparison_rows(), self.headlines()
+
+    def words(self) -> InWords:
+        """The statements and the caveats."""
+        return InWords(statements=tuple(self.statements()), caveats=tuple(self.sentences()))
 
     @property
     def metrics(self) -> list[str]:
@@ -193,26 +180,6 @@ class Compared(Stored):
     def sentences(self) -> list[str]:
         """The caveats in words, then the notes."""
         return [*sentences(self.caveats, self.objective), *self.notes]
-
-    def write(self, folder: Path) -> Path:
-        """Write compare.yaml with a checksum, so that an edited figure cannot pass for a measured one.
-
-        Raises:
-            InputError: the folder cannot be written.
-        """
-        words = Words(statements=tuple(self.statements()), caveats=tuple(self.sentences()))
-        text = to_yaml(self.model_copy(update={"in_words": words}).to_dict())
-        write_text(folder / COMPARE, sealed(text), CHANGE_OUTPUT_HINT)
-        return folder / COMPARE
-
-    @classmethod
-    def read(cls, path: Path) -> Compared:
-        """What `write` wrote.
-
-        Raises:
-            InputError: it is missing, damaged, was edited, or has another format.
-        """
-        return cls.from_dict(read_yaml(path, is_sealed=True), str(path), REMEDY)
 
 
 def compared(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import optuna
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
 from hpo.confirmation.caveats import Caveat
 from hpo.confirmation.headlines import headlines, winner_headline
@@ -20,16 +20,13 @@ from hpo.confirmation.winner import Decision, decide
 from hpo.confirmation.wording import sentences
 from hpo.runs.provenance import Provenance
 from hpo.runs.store import BaselineResult
-from hpo.runtime.text import CHANGE_OUTPUT_HINT
-from hpo.runtime.typed_files import Stored
+from hpo.runtime.typed_files import InWords, Result
 from hpo.study.definition import STUDY_ID, Definition, differences, stored_definition
 from hpo.study.objective import measured
 from trainers.data.facts import DataFacts, TestFacts
 from trainers.data.options import ValidationSplit
-from trainers.errors import InputError, first_line
-from trainers.files import write_text
+from trainers.errors import InputError
 from trainers.validation import SETTINGS
-from trainers.yaml_files import read_yaml, sealed, to_yaml
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +59,7 @@ class DataCounts(BaseModel):
     validation_unknown: int
 
 
-class InWords(BaseModel):
-    """The other fields as sentences, for a person who reads the file."""
-
-    model_config = SETTINGS | {"frozen": True}
-    statements: tuple[str, ...] = ()
-    tuning: tuple[str, ...] = ()
-    caveats: tuple[str, ...] = ()
-
-
-class Confirmation(Stored):
+class Confirmation(Result):
     """The outcome of confirm: all methods on validation, which chooses the winner, and on test; and the baselines.
 
     Attributes:
@@ -85,9 +73,10 @@ class Confirmation(Stored):
     """
 
     FORMAT: ClassVar[int] = 4
+    FILE: ClassVar[str] = CONFIRM
+    REMEDY: ClassVar[str] = REMEDY
     study: str
     study_id: str
-    in_words: InWords = InWords()
     trials: int
     search_epochs: int
     data: DataCounts
@@ -100,15 +89,14 @@ class Confirmation(Stored):
     definition: Definition
     provenance: Provenance
 
-    @model_validator(mode="after")
-    def _can_be_shown(self) -> Confirmation:
-        """Check that tables and sentences can be made: the file may have been edited and sealed again."""
-        try:
-            _ = self.rows(), self.search_rows(), self.statements(), self.brought(), self.sentences(), self.chosen
-            _ = [chosen_of(self.validated[method.label], self.objective) for method in self.methods]
-        except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
-            raise ValueError(f"its parts do not fit together ({type(error).__name__}: {first_line(error)})") from None
-        return self
+    def tables(self) -> object:
+        """All tables, and what validation chose of each method."""
+        chosen = [chosen_of(self.validated[method.label], self.objective) for method in self.methods]
+        return self.rows(), self.search_rows(), self.chosen, chosen, self.headlines()
+
+    def words(self) -> InWords:
+        """The statements, what each search brought, and the caveats."""
+        return InWords(statements=tuple(self.statements()), tuning=tuple(self.brought()), caveats=tuple(self.sentences()))
 
     @property
     def objective(self) -> str:
@@ -198,26 +186,6 @@ class Confirmation(Stored):
     def sentences(self) -> list[str]:
         """The caveats in words."""
         return sentences(self.caveats, self.objective)
-
-    def write(self, folder: Path) -> Path:
-        """Write confirm.yaml with a checksum, so that an edited figure cannot pass for a measured one.
-
-        Raises:
-            InputError: the folder cannot be written.
-        """
-        words = InWords(statements=tuple(self.statements()), tuning=tuple(self.brought()), caveats=tuple(self.sentences()))
-        text = to_yaml(self.model_copy(update={"in_words": words}).to_dict())
-        write_text(folder / CONFIRM, sealed(text), CHANGE_OUTPUT_HINT, make_folder=False)
-        return folder / CONFIRM
-
-    @classmethod
-    def read(cls, path: Path) -> Confirmation:
-        """What `write` wrote.
-
-        Raises:
-            InputError: it is missing, damaged, was edited, or has another format.
-        """
-        return cls.from_dict(read_yaml(path, is_sealed=True), str(path), REMEDY)
 
 
 def confirmation(folder: Path, study: optuna.Study) -> Confirmation | None:

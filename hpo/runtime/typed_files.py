@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
-from trainers.errors import InputError
+from hpo.runtime.text import CHANGE_OUTPUT_HINT
+from trainers.errors import InputError, first_line
+from trainers.files import write_text
 from trainers.text import shown
 from trainers.validation import SETTINGS, checked
+from trainers.yaml_files import read_yaml, sealed, to_yaml
 
 FORMAT_KEY = "format"
 
@@ -50,6 +54,64 @@ class Stored(BaseModel):
             return checked(cls, {key: value for key, value in content.items() if key != FORMAT_KEY}, where)
         except InputError as error:
             raise InputError(f"{error}; {remedy}") from None
+
+
+class InWords(BaseModel):
+    """The sentences of a result, for people who read its file; the other fields decide them."""
+
+    model_config = SETTINGS | {"frozen": True}
+    statements: tuple[str, ...] = ()
+    tuning: tuple[str, ...] | None = None
+    caveats: tuple[str, ...] = ()
+
+
+class Result(Stored):
+    """A record in a YAML file of its own, with its sentences and a checksum: an edited figure cannot pass for a measured one.
+
+    Attributes:
+        FILE: the name of the file.
+        REMEDY: the end of messages about a file that cannot be read.
+    """
+
+    FILE: ClassVar[str]
+    REMEDY: ClassVar[str]
+    in_words: InWords = InWords()
+
+    def words(self) -> InWords:
+        """All sentences."""
+        raise NotImplementedError
+
+    def tables(self) -> object:
+        """All tables, and what else is read off the record."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _can_be_shown(self) -> Self:
+        """Check that tables and sentences can be made: the file may have been edited and sealed again."""
+        try:
+            _ = self.tables(), self.words()
+        except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
+            raise ValueError(f"its parts do not fit together ({type(error).__name__}: {first_line(error)})") from None
+        return self
+
+    def write(self, folder: Path, make_folder: bool = False) -> Path:
+        """Write the file; returns its path.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        text = to_yaml(self.model_copy(update={"in_words": self.words()}).to_dict())
+        write_text(folder / self.FILE, sealed(text), CHANGE_OUTPUT_HINT, make_folder=make_folder)
+        return folder / self.FILE
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `write` wrote.
+
+        Raises:
+            InputError: the file is missing, damaged, was edited, or has another format.
+        """
+        return cls.from_dict(read_yaml(path, is_sealed=True), str(path), cls.REMEDY)
 
 
 def _plain(value: Any) -> Any:
