@@ -196,7 +196,7 @@ def verdict(comparison: Comparison, objective: str, repeats: Repeats | None = No
         limit += "" if repeats is None else f"; {too_few(repeats, command)}"
     over = f" after Holm for {counted(comparison.family, *command.family)}" if comparison.family > 1 else ""
     span = interval(comparison, comparison.both)
-    return f"{start}: {found} (95 % interval of this pair {span}; p {_p(comparison.p)}{over}){limit}"
+    return f"{start}: {found} (95 % interval of this pair {span}; p {p_said(comparison.p)}{over}){limit}"
 
 
 def too_few(repeats: Repeats, command: Command = CONFIRM) -> str:
@@ -213,8 +213,8 @@ def _undecided_since(comparison: Comparison) -> str:
     both, runs, users = comparison.both, comparison.runs, comparison.users
     if both is None or runs is None or both.low <= 0.0 <= both.high:
         return ""
-    parts = [f"{name} alone p {_p(part.p)}" for name, part in (("users", users), ("seeds", runs)) if part.p > ALPHA]
-    weak = parts or [f"p {_p(comparison.p)} after Holm"]
+    parts = [f"{name} alone p {p_said(part.p)}" for name, part in (("users", users), ("seeds", runs)) if part.p > ALPHA]
+    weak = parts or [f"p {p_said(comparison.p)} after Holm"]
     return f"; the interval excludes 0, but {listed(weak)} {'are' if len(weak) > 1 else 'is'} not enough"
 
 
@@ -229,5 +229,6 @@ def interval(comparison: Comparison, evidence: Evidence) -> str:
     return f"{shown(comparison, evidence.low).removesuffix(' %')} to {shown(comparison, evidence.high)}"
 
 
-def _p(p: float) -> str:
+def p_said(p: float) -> str:
+    """A p as text."""
     return f"{p:.2g}" if p >= 0.001 else "< .001"
