@@ -61,8 +61,8 @@ def winner_said(decision: Decision, objective: str) -> str:
         return f"the winner is {label} ({WINNER}): {value}, {why}; on the test split, which did not choose, it has {test}{row}"
     ahead = listed(f"{other.label} ({other.metrics[objective]:.4f})" for other in decision.ahead)
     return (
-        f"there is no winner, and no {WINNER}: without training {ahead} {'is' if len(decision.ahead) == 1 else 'are'} ahead on "
-        f"the test split, where {label} has {objective} {test}, the best of what was trained ({value}, {why}){row}"
+        f"there is no winner, and no {WINNER}: {ahead}, not trained, {'is' if len(decision.ahead) == 1 else 'are'} ahead on "
+        f"the test split; {label}, which validation puts first, has {objective} {test} there ({value}, {why}){row}"
     )
 
 
@@ -169,8 +169,8 @@ def _highest(best: Method, baselines: Sequence[BaselineResult], objective: str) 
     if not ahead:
         return f"the highest {objective} on the test split is that of {best.label}, {value:.4f}"
     return (
-        f"of the trained losses {best.label} has the highest {objective} on the test split, {value:.4f}; without training, "
-        f"{listed(ahead)}"
+        f"of the trained losses {best.label} has the highest {objective} on the test split, {value:.4f}; higher without "
+        f"training: {listed(ahead)}"
     )
 
 
