@@ -14,13 +14,13 @@ SHOWN = 5
 
 def best_trials_table(study: optuna.Study, spec: StudySpec) -> tuple[list[str], list[list[str]]]:
     """(columns, rows) of the best trials: number, value on validation, and each setting; no rows before the first."""
-    rows, columns = [], ["trial", f"validation {spec.objective}"]
+    rows, columns = [], ["", f"validation {spec.objective}"]
     for trial in best_trials(study, SHOWN):
         loss = trial_config(trial, spec).to_dict()["loss"]
         settings = {name: value for name, value in loss.items() if name != "name"}
         settings |= {name: trial.params[name] for name in spec.space.also if name in trial.params}
         columns = [*columns[:2], *settings]
-        rows.append([str(trial.number), f"{trial.value:.4f}", *map(short, settings.values())])
+        rows.append([f"trial {trial.number}", f"{trial.value:.4f}", *map(short, settings.values())])
     return columns, rows
 
 

@@ -14,10 +14,10 @@ from ..outcomes import opened
 def test_margins_and_weights_rather_than_what_the_sampler_draws(place: Place):
     overview = opened(place)
     columns, rows = overview.best_trials()
-    assert columns[:4] == ["trial", "validation ndcg@20", "margins", "weights"]
+    assert columns[:4] == ["", "validation ndcg@20", "margins", "weights"]
     assert not any("drop" in name or "weight_ratio" in name for name in columns)
     best = overview.best
-    assert rows[0][:2] == [str(best.number), f"{best.value:.4f}"]
+    assert rows[0][:2] == [f"trial {best.number}", f"{best.value:.4f}"]
     assert rows[0][2] == short(best.user_attrs["margins"])
     note = overview.note()
     assert f"| {rows[0][0]} | {rows[0][1]} | {rows[0][2]} |" in note
