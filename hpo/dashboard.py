@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -18,9 +19,10 @@ from hpo.cli.console import say
 from hpo.cli.context import sound_spec
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_location_arguments, port
+from hpo.confirmation.outcome import CONFIRM
 from hpo.reporting.dashboard_sync import artifact_store, publish
 from hpo.reporting.export import check_owner
-from hpo.reporting.guard import Application, guarded
+from hpo.reporting.guard import Application, Environment, StartResponse, guarded
 from hpo.runtime.process import SearchFailed
 from hpo.storage.address import storage_url
 from hpo.storage.open import open_storage
@@ -31,6 +33,7 @@ from trainers.errors import InputError
 log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
+NEVER = 1e12  # seconds, more than any time since 1970
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 def _dashboard(arguments: argparse.Namespace) -> int:
     console = Console()
     _check_free(arguments.host, arguments.port)
-    storage = open_storage(storage_url(arguments.storage, arguments.output), create=False)
+    storage, notes = open_storage(storage_url(arguments.storage, arguments.output), create=False), dict[float, optuna.Study]()
     for name in optuna.get_all_study_names(storage):
         # studies with another output folder keep their notes, which know more than this folder does
         if (arguments.output / name).is_dir():
@@ -60,14 +63,39 @@ def _dashboard(arguments: argparse.Namespace) -> int:
             spec = sound_spec(study)
             if spec is not None and is_claimed(arguments.output / name):
                 _publish(spec, study, storage, arguments.output)
+                notes[_confirmed_at(arguments.output / name)] = study
     store = artifact_store(arguments.output)
     shown = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     if arguments.host not in (LOOPBACK, "::1", "localhost"):
         say(console, f"warning: everyone who can reach {shown}:{arguments.port} can change and delete studies")
-    say(console, f"http://{shown}:{arguments.port}/dashboard   (Ctrl-C ends it)")
-    application = wsgi(storage, artifact_store=store)
+    address, application = f"http://{shown}:{arguments.port}", wsgi(storage, artifact_store=store)
+    if notes:
+        latest = notes[max(notes)]
+        note = f"/dashboard/studies/{latest._study_id}/note"
+        application = opened_at(note, application)
+        say(console, f"{address}   the note of {latest.study_name}, {address}/dashboard   all studies   (Ctrl-C ends it)")
+    else:
+        say(console, f"{address}/dashboard   (Ctrl-C ends it)")
     serve(guarded(application, arguments.host, arguments.known_as), arguments.host, arguments.port)
     return 0
+
+
+def _confirmed_at(folder: Path) -> float:
+    """When a study was confirmed, in seconds; before 0 where it was not, the earlier the longer its trials have rested."""
+    path = folder / CONFIRM
+    return path.stat().st_mtime if path.exists() else folder.stat().st_mtime - NEVER
+
+
+def opened_at(path: str, application: Application) -> Application:
+    """The application, whose address without a path leads to this one."""
+
+    def redirecting(environment: Environment, start: StartResponse) -> Iterable[bytes]:
+        if environment.get("PATH_INFO") not in ("", "/"):
+            return application(environment, start)
+        start("302 Found", [("Location", path), ("Content-Length", "0")])
+        return []
+
+    return redirecting
 
 
 def serve(application: Application, host: str, port: int) -> None:

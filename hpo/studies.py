@@ -36,6 +36,8 @@ from trainers.text import visible
 from trainers.validation import checked
 from trainers.yaml_files import parse_yaml
 
+STUDY_COLUMNS = ["study", "dataset", "space", "objective"]
+
 
 def main(argv: list[str] | None = None) -> int:
     """List, show, draft or delete studies, or repair the journal that holds them."""
@@ -43,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hpo.studies", description=main.__doc__, epilog=f"{example} list")
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser(
-        "list", help="list shipped studies and the studies on the storage", epilog=f"{example} list --output runs"
+        "list", help="list your studies, and the shipped ones that have not run", epilog=f"{example} list --output runs"
     )
     show = commands.add_parser("show", help="print a study's definition and its best trial", epilog=f"{example} show demo_mml")
     show.add_argument("study", metavar="NAME|FILE", help="a stored study, a shipped study or a study file")
@@ -81,14 +83,14 @@ def _storage(arguments: argparse.Namespace, to_write: bool = False) -> BaseStora
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    storage = _storage(arguments)
+    storage, console = _storage(arguments), Console()
     run = optuna.get_all_study_names(storage) if storage else []
-    rows = []
-    for name in sorted({*shipped_studies(), *run}):
-        study = find_study(storage, name) if storage and name in run else None
-        spec = sound_spec(study) if study else load_spec(name)
-        rows.append([name, *_facts(spec), *_progress(study)])
-    Console().print(table("studies", ["study", "dataset", "space", "objective", "finished", "best"], rows))
+    studies = {name: find_study(storage, name) for name in sorted(run)} if storage else {}
+    rows = [[name, *_facts(sound_spec(study)), *_progress(study)] for name, study in studies.items()]
+    if rows:
+        console.print(table("your studies", [*STUDY_COLUMNS, "finished", "best"], rows))
+    shipped = [[name, *_facts(load_spec(name))] for name in sorted({*shipped_studies()} - {*run})]
+    console.print(table("shipped studies that have not run", STUDY_COLUMNS, shipped))
     return 0
 
 
@@ -96,9 +98,7 @@ def _facts(spec: StudySpec | None) -> list[str]:
     return ["?", "?", "?"] if spec is None else [spec.data_name, str(spec.space.name), spec.objective]
 
 
-def _progress(study: optuna.Study | None) -> list[str]:
-    if study is None:
-        return ["-", ""]
+def _progress(study: optuna.Study) -> list[str]:
     trials = study.get_trials(deepcopy=False)
     if not is_ours(study):  # a study of another program
         return [str(len(trials)), "?"]

@@ -22,6 +22,8 @@ from trainers.text import visible
 
 LINE_SECONDS = 120.0  # between progress lines of a run without a terminal
 
+WHOLE_WORD = 24  # characters of a word that a table keeps in one piece
+
 
 def say(console: Console, text: str) -> None:
     """Print text without markup (brackets of a list could be taken for it), colours or wrapping; control characters are
@@ -125,10 +127,17 @@ def table(title: str, header: list[str], rows: list[list[str]]) -> Table:
     """A table with text in the first column and figures in the others; cells are not interpreted as markup."""
     result = Table(title=_cell(title), title_justify="left", title_style="bold")
     for number, name in enumerate(header):
-        result.add_column(_cell(name), justify="left" if number == 0 else "right", overflow="fold")
+        widest = min(
+            _longest_word([name, *(row[number] for row in rows)]), WHOLE_WORD
+        )  # narrow terminals break lines, not words
+        result.add_column(_cell(name), justify="left" if number == 0 else "right", overflow="fold", min_width=widest)
     for row in rows:
         result.add_row(*map(_cell, row))
     return result
+
+
+def _longest_word(cells: list[str]) -> int:
+    return max((len(word) for cell in cells for word in visible(cell).split()), default=0)
 
 
 def _cell(text: str) -> Text:

@@ -16,7 +16,7 @@ from hpo.confirmation.headlines import by_importance, capital, headline
 from hpo.confirmation.repeats import Repeats, repeats_by_pair
 from hpo.confirmation.results import mean_and_sd, mean_sd
 from hpo.confirmation.statements import COMPARE as COMMAND
-from hpo.confirmation.statements import deterministic_said, highest_said, interval, shown, too_few_users, verdict
+from hpo.confirmation.statements import deterministic_said, highest_said, interval, p_said, shown, too_few_users, verdict
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, compare_all, compare_pairs
 from hpo.confirmation.wording import sentences
 from hpo.runs.provenance import Provenance, provenance
@@ -150,8 +150,8 @@ class Compared(Result):
                 str(one.word),
                 shown(one, one.difference),
                 *("" if evidence is None else interval(one, evidence) for evidence in (one.users, one.both)),
-                "" if one.runs is None else f"{one.p:.3g}",
-                f"{one.wilcoxon:.3g}",
+                "" if one.runs is None else p_said(one.p),
+                p_said(one.wilcoxon),
                 "" if one.detectable is None else shown(one, one.detectable, ""),
             ]
             for one in self.comparisons

@@ -7,7 +7,7 @@ from pathlib import Path
 from hpo.comparison.outcome import COLUMNS, Compared
 from hpo.confirmation.headlines import by_importance
 from hpo.reporting.forest import KEY, Forest, forest
-from hpo.reporting.overview import CAVEATS_TITLE
+from hpo.reporting.overview import CAVEATS_TITLE, VERDICT_TITLE
 from hpo.reporting.pages import rendered
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from trainers.files import write_text
@@ -53,6 +53,7 @@ def page(outcome: Compared) -> str:
         read_rows=methods,
         files=[[path, digest[:16]] for path, digest in outcome.files.items()],
         caveats_title=CAVEATS_TITLE,
+        verdict_title=VERDICT_TITLE,
         assumed=ASSUMED,
     )
 
@@ -61,7 +62,9 @@ def plot(outcome: Compared) -> Forest | None:
     """Each difference with its 95 % interval, the most important first; None without comparisons."""
     comparisons = by_importance(outcome.comparisons)
     if outcome.ours:
-        return forest(f"{outcome.ours} against", comparisons, outcome.objective)
+        return forest(f"{outcome.ours} against", comparisons, outcome.objective, ("other", outcome.ours))
     if outcome.baseline:
-        return forest(f"Against {outcome.baseline}", comparisons, outcome.objective, lambda one: one.ours)
-    return forest("Each pair", comparisons, outcome.objective, lambda one: f"{one.ours} against {one.rival}")
+        sides = outcome.baseline, "other"
+        return forest(f"Against {outcome.baseline}", comparisons, outcome.objective, sides, lambda one: one.ours)
+    pair = "second", "first"
+    return forest("Each pair", comparisons, outcome.objective, pair, lambda one: f"{one.ours} against {one.rival}")

@@ -22,7 +22,8 @@ def headline(comparison: Comparison, repeats: Repeats | None = None) -> str:
         return f"{'Two searches are' if few else 'One seed is'} too few to compare {ours} with {rival}: {figures}"
     if word is Word.UNDECIDED:
         number = "" if repeats is None else f" with {repeats.said()}"
-        return f"{ours} cannot be told from {rival}{number}: {figures}"
+        needed = f"; about {repeats.enough} {repeats.units} of each would tell" if repeats and repeats.enough else ""
+        return f"{ours} cannot be told from {rival}{number}: {figures}{needed}"
     return f"{ours} is {word} than {rival}: {figures}"
 
 

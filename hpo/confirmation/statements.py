@@ -62,8 +62,8 @@ def winner_said(decision: Decision, objective: str) -> str:
         return f"the winner is {label} ({WINNER}): {value}, {why}; on the test split, which did not choose, it has {test}{row}"
     ahead = listed(f"{other.label} ({other.metrics[objective]:.4f})" for other in decision.ahead)
     return (
-        f"there is no winner, and no {WINNER}: without training {ahead} {'is' if len(decision.ahead) == 1 else 'are'} ahead on "
-        f"the test split, where {label} has {objective} {test}, the best of what was trained ({value}, {why}){row}"
+        f"there is no winner, and no {WINNER}: {ahead}, not trained, {'is' if len(decision.ahead) == 1 else 'are'} ahead on "
+        f"the test split; {label}, which validation puts first, has {objective} {test} there ({value}, {why}){row}"
     )
 
 
@@ -176,8 +176,8 @@ def _highest(best: Method, baselines: Sequence[BaselineResult], objective: str) 
     if not ahead:
         return f"the highest {objective} on the test split is that of {best.label}, {value:.4f}"
     return (
-        f"of the trained losses {best.label} has the highest {objective} on the test split, {value:.4f}; without training, "
-        f"{listed(ahead)}"
+        f"of the trained losses {best.label} has the highest {objective} on the test split, {value:.4f}; higher without "
+        f"training: {listed(ahead)}"
     )
 
 
@@ -203,7 +203,7 @@ def verdict(comparison: Comparison, objective: str, repeats: Repeats | None = No
         limit += "" if repeats is None else f"; {too_few(repeats, command)}"
     over = f" after Holm for {counted(comparison.family, *command.family)}" if comparison.family > 1 else ""
     span = interval(comparison, comparison.both)
-    return f"{start}: {found} (95 % interval of this pair {span}; p {_p(comparison.p)}{over}){limit}"
+    return f"{start}: {found} (95 % interval of this pair {span}; p {p_said(comparison.p)}{over}){limit}"
 
 
 def too_few(repeats: Repeats, command: Command = CONFIRM) -> str:
@@ -220,8 +220,8 @@ def _undecided_since(comparison: Comparison) -> str:
     both, runs, users = comparison.both, comparison.runs, comparison.users
     if both is None or runs is None or both.low <= 0.0 <= both.high:
         return ""
-    parts = [f"{name} alone p {_p(part.p)}" for name, part in (("users", users), ("seeds", runs)) if part.p > ALPHA]
-    weak = parts or [f"p {_p(comparison.p)} after Holm"]
+    parts = [f"{name} alone p {p_said(part.p)}" for name, part in (("users", users), ("seeds", runs)) if part.p > ALPHA]
+    weak = parts or [f"p {p_said(comparison.p)} after Holm"]
     return f"; the interval excludes 0, but {listed(weak)} {'are' if len(weak) > 1 else 'is'} not enough"
 
 
@@ -236,5 +236,6 @@ def interval(comparison: Comparison, evidence: Evidence) -> str:
     return f"{shown(comparison, evidence.low).removesuffix(' %')} to {shown(comparison, evidence.high)}"
 
 
-def _p(p: float) -> str:
+def p_said(p: float) -> str:
+    """A p as text."""
     return f"{p:.2g}" if p >= 0.001 else "< .001"

@@ -12,7 +12,7 @@ from hpo.confirmation.data_wording import DATA_WORDING, Facts
 from hpo.confirmation.file_wording import FILE_WORDING
 from hpo.runtime.text import counted, listed
 
-RETRAIN = "to train them again, delete the folder runs of every study in the output folder: they lend each other runs"
+RETRAIN = "to train them again, delete the folder runs of every study in the output folder, since studies share their runs"
 REVISION_LENGTH = 12  # characters shown of a git revision
 WHY_NOT_TUNED = {
     "has not run": "has not run",
@@ -87,8 +87,8 @@ def _untuned_rivals(subject: str, facts: Facts) -> str:
     if facts["to_delete"]:
         first = f", after those with other settings are deleted (hpo.studies delete {' '.join(facts['to_delete'])})"
     return (
-        f"{subject} against a loss that is not tuned is no fair comparison of losses: hpo.run --tune-rivals searches the "
-        f"rivals with the same budget{first}"
+        f"to compare {subject} with a loss that is not tuned is not fair: hpo.run --tune-rivals searches the rivals with the "
+        f"same budget{first}"
     )
 
 
@@ -107,8 +107,8 @@ def _found_published(subject: str, facts: Facts) -> str:
 
 def _paper_settings(subject: str, facts: Facts) -> str:
     return (
-        "a method that is not tuned has a paper's settings of the loss; encoder, negatives, batch size, learning rate, "
-        "schedule and epochs are those of the study here: it is not the paper's whole recipe"
+        "a method that is not tuned takes the settings of its loss from a paper, and encoder, negatives, batch size, learning "
+        "rate, schedule and epochs from this study: it is not the paper's whole recipe"
     )
 
 
@@ -123,8 +123,8 @@ def _short_search(subject: str, facts: Facts) -> str:
     trials = "trial" if [each["trials"] for each in facts["each"]] == [1] else "trials"
     counts = f"{_each(facts, 'trials', 'd')} {trials}"
     return (
-        f"the {searches} of {subject} ({counts}) {are} no longer than the {facts['random_trials']} that sampler "
-        f"{facts['sampler']} has before it learns, queued or drawn at random: search longer before you trust a comparison of "
+        f"the {searches} of {subject} ({counts}) {are} too short: sampler {facts['sampler']} begins to learn after "
+        f"{facts['random_trials']} trials, which are queued or drawn at random; search longer before you trust a comparison of "
         "tuned methods"
     )
 
@@ -155,8 +155,8 @@ def _diverged(subject: str, facts: Facts) -> str:
     if facts["trial"] is None:
         return f"{subject} diverged on validation when confirm trained it, {seeds} ({facts['failure']}), so it cannot win"
     return (
-        f"{facts['failed']} of the {facts['of']} configs that validation chose {subject} from diverged when confirm trained "
-        f"them, such as trial {facts['trial']}, {seeds} ({facts['failure']})"
+        f"{subject} was chosen from {facts['of']} configs, and {facts['failed']} of them diverged when confirm trained them, "
+        f"such as trial {facts['trial']}, {seeds} ({facts['failure']})"
     )
 
 
@@ -187,7 +187,7 @@ def _other_revisions(subject: str, facts: Facts) -> str:
     another = "another revision" if len(then) == 1 else "other revisions"
     return (
         f"{sum(then.values())} of the {facts['runs']} runs behind these figures were trained or measured by {another} of the "
-        f"program ({by}) than the one that gives them out ({now}): what has changed in between is not in them; {RETRAIN}"
+        f"program ({by}; this is {now}): they lack what has changed since then; {RETRAIN}"
     )
 
 
@@ -218,7 +218,7 @@ def _below(subject: str, facts: Facts) -> str:
 
 def _below_popularity(subject: str, facts: Facts) -> str:
     return (
-        f"{_below(subject, facts)}; the same popular items for all would be better, so a comparison says nothing about the "
+        f"{_below(subject, facts)}; to show everybody the same popular items is better, so a comparison says nothing about the "
         "loss: look at the learning rate and the epochs first"
     )
 

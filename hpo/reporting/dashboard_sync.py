@@ -27,6 +27,14 @@ from trainers.files import writing
 ARTIFACTS = "artifacts"  # in the output folder
 ARTIFACT_ID = re.compile(r"[0-9a-f-]{36}")  # becomes the name of a file
 OFFERED = (WINNER, BEST, HTML)
+# Outside the report a figure has its title above it, its legend below, and a background that its text can be read on.
+ON_ITS_OWN: dict[str, Any] = {
+    "margin": {"t": 60, "b": 170},
+    "legend": {"y": -0.25, "yanchor": "top"},
+    "height": 480,
+    "paper_bgcolor": "white",
+    "plot_bgcolor": "white",
+}
 ATTACHED = "artifacts:"  # in the key of a system attribute that says that a file is attached, before the file's id
 
 
@@ -52,7 +60,7 @@ def publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output: 
     save_note(study, overview.note())
     for key in (SHAPE, CURVES):
         if key in drawn:
-            titled = drawn[key].figure.update_layout(title=drawn[key].title, margin={"t": 110})
+            titled = drawn[key].figure.update_layout(title=drawn[key].title, **ON_ITS_OWN)
             save_plotly_graph_object(study, titled, graph_object_id=key)
     with writing(output / ARTIFACTS, "make it writable"):
         store = artifact_store(output)

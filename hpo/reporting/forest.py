@@ -13,7 +13,9 @@ from hpo.confirmation.headlines import by_importance
 from hpo.confirmation.results import Method
 from hpo.confirmation.statements import interval, shown
 from hpo.confirmation.statistics import Comparison, Word
+from trainers.text import clipped
 
+SHOWN_NAME = 22  # characters of a method below the axis
 PAD = 0.04  # of the axis, left free at each end
 TICKS = 5  # at most, so that a phone has room for their labels
 CLASSES = {Word.BETTER: "better", Word.WORSE: "worse", Word.UNDECIDED: "undecided", Word.NO_VERDICT: "none"}
@@ -53,11 +55,13 @@ class Forest:
     """Comparisons on one axis.
 
     Attributes:
+        sides: who is better to the left of zero, and to the right of it.
         unit: what the axis shows.
         percent: whether that is percent.
     """
 
     title: str
+    sides: tuple[str, str]
     unit: str
     percent: bool
     rows: Sequence[Row]
@@ -95,7 +99,11 @@ class Forest:
 
 
 def forest(
-    title: str, comparisons: Iterable[Comparison], objective: str, name: Callable[[Comparison], str] = lambda one: one.rival
+    title: str,
+    comparisons: Iterable[Comparison],
+    objective: str,
+    sides: tuple[str, str] = ("second", "first"),
+    name: Callable[[Comparison], str] = lambda one: one.rival,
 ) -> Forest | None:
     """The plot of some comparisons, None without any. Differences are in percent of the second method's mean where none is 0.
 
@@ -105,9 +113,16 @@ def forest(
     comparisons = [*comparisons]
     if not comparisons:
         return None
-    percent = all(one.base for one in comparisons)
-    unit = f"difference in {objective}" + (", % of the other method's mean" if percent else "")
-    return Forest(title, unit, percent, [_row(one, percent, name(one)) for one in comparisons])
+    percent = all(one.base and math.isfinite(_reach(one) / one.base) for one in comparisons)
+    unit = f"difference in {objective}" + (f", % of the {sides[0]} method's mean" if percent else "")
+    rows = [_row(one, percent, name(one)) for one in comparisons]
+    return Forest(title, (clipped(sides[0], SHOWN_NAME), clipped(sides[1], SHOWN_NAME)), unit, percent, rows)
+
+
+def _reach(one: Comparison) -> float:
+    """The largest value of a comparison, in units that percentages stay finite of."""
+    evidence = one.both or one.users
+    return 1000 * max(abs(each) for each in (one.difference, evidence.low, evidence.high, one.detectable or 0.0))
 
 
 def _row(one: Comparison, percent: bool, name: str) -> Row:
@@ -126,5 +141,5 @@ def forests(comparisons: Sequence[Comparison], methods: Sequence[Method], object
         (f"{ours} against tuned methods", [one for one in ordered if one.rival in tuned]),
         (f"{ours} against published settings", [one for one in ordered if one.rival not in tuned]),
     )
-    drawn = (forest(title, those, objective) for title, those in parts)
+    drawn = (forest(title, those, objective, ("other", ours)) for title, those in parts)
     return [each for each in drawn if each is not None]

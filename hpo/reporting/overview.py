@@ -9,7 +9,6 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -21,6 +20,7 @@ from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.statements import WINNER, late_said
 from hpo.confirmation.statistics import Comparison, Word
 from hpo.confirmation.wording import sentences
+from hpo.reporting.best_trials import best_trials_table, short
 from hpo.reporting.export import BEST
 from hpo.reporting.forest import Forest, forests
 from hpo.reporting.protocol import protocol
@@ -38,7 +38,8 @@ from trainers.metrics.gradient_share import HARDEST
 from trainers.text import visible
 from trainers.yaml_files import to_yaml
 
-CAVEATS_TITLE, BROUGHT_TITLE = "Caveats", "What each search brought"
+CAVEATS_TITLE, BROUGHT_TITLE, VERDICT_TITLE = "Caveats", "What each search brought", "The verdict in full"
+BEST_TRIALS_TITLE = "The best trials of the search"
 SHOWN_FAILURES = 3  # failed trials whose reason is said
 SEARCH_COLUMNS = ["trials", "epochs to find", "time to find", "time to test"]
 SEARCHES_COLUMNS = ["method", "search", "trial chosen", "validation", "test", "best on validation"]
@@ -163,6 +164,10 @@ class Overview:
         """What the search of each method brought; empty before confirm."""
         return self.confirmed.brought() if self.confirmed else []
 
+    def best_trials(self) -> tuple[list[str], list[list[str]]]:
+        """(columns, rows) of the best trials in the study's own terms."""
+        return best_trials_table(self.study, self.spec)
+
     def searches(self) -> dict[str, list[BestSoFar]]:
         """How the best value rose, by method; before confirm in this study alone."""
         if self.confirmed:
@@ -246,9 +251,9 @@ class Overview:
         rows = []
         for method, fields in zip(methods, flat, strict=True):
             loss = ", ".join(
-                f"{key.removeprefix(LOSS_KEYS)} {_short(value)}" for key, value in fields.items() if key.startswith(LOSS_KEYS)
+                f"{key.removeprefix(LOSS_KEYS)} {short(value)}" for key, value in fields.items() if key.startswith(LOSS_KEYS)
             )
-            rows.append([method.label, loss.removeprefix("name "), *(_short(fields.get(key, "")) for key in others)])
+            rows.append([method.label, loss.removeprefix("name "), *(short(fields.get(key, "")) for key in others)])
         return ["method", "loss", *others], rows
 
     def configs(self) -> list[tuple[str, str]]:
@@ -266,9 +271,13 @@ class Overview:
         lines = [f"# {plain(self.spec.name)}", "", f"**{plain(first)}**", ""]
         lines += [*(f"- {plain(sentence)}" for sentence in others), ""] if others else []
         if self.methods():
-            lines += [*markdown_table(self.method_columns, self.methods()), ""]
-        lines += [*(f"- {plain(sentence)}" for sentence in self.verdict()), ""]
+            shown = len(self.method_columns) - len(SEARCH_COLUMNS)  # what each took stands in `markdown`: a note is narrow
+            rows = [row[:shown] for row in self.methods()]
+            lines += [*markdown_table(self.method_columns[:shown], rows), ""]
+        columns, trials = self.best_trials()
+        lines += [f"## {BEST_TRIALS_TITLE}", "", *markdown_table(columns, trials), ""] if trials else []
         lines += [plain(self.progress()), plain(self.best_trial()), ""]
+        lines += [f"## {VERDICT_TITLE}", "", *(f"- {plain(sentence)}" for sentence in self.verdict()), ""]
         if self.brought():
             lines += [f"## {BROUGHT_TITLE}", "", *(f"- {plain(sentence)}" for sentence in self.brought()), ""]
         if self.caveats():
@@ -295,12 +304,6 @@ def _word(comparison: Comparison) -> str:
         comparison.percent(comparison.difference),
     )
     return f"{subject}{comparison.word}" + ("" if percent is None else f", {percent:+.1f} %")
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_short, value))}]"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _search_cells(search: SearchCost) -> list[str]:

@@ -15,10 +15,13 @@ from markupsafe import Markup
 from hpo.reporting.figures import HEIGHT, Picture
 from hpo.reporting.forest import KEY
 from hpo.reporting.overview import (
+    BEST_TRIALS_TITLE,
     BROUGHT_TITLE,
     CAVEATS_TITLE,
     GRADIENT_COLUMNS,
+    SEARCH_COLUMNS,
     SEARCHES_COLUMNS,
+    VERDICT_TITLE,
     Overview,
     markdown_table,
     plain,
@@ -45,6 +48,9 @@ def write_report(overview: Overview, drawn: dict[str, Picture], folder: Path) ->
 def markdown(overview: Overview) -> str:
     """The report without pictures, in Markdown."""
     lines = [overview.note(), "## How it was done", "", *(f"- {plain(fact)}" for fact in overview.facts()), ""]
+    if overview.methods():
+        took = [[row[0], *row[-len(SEARCH_COLUMNS) :]] for row in overview.methods()]
+        lines += ["## What it took", "", *markdown_table(["method", *SEARCH_COLUMNS], took), ""]
     if overview.search_rows():
         lines += ["## Searches", "", *markdown_table(SEARCHES_COLUMNS, overview.search_rows()), ""]
     if overview.beyond():
@@ -81,6 +87,8 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
         searches_columns=SEARCHES_COLUMNS,
         gradient_columns=GRADIENT_COLUMNS,
         brought_title=BROUGHT_TITLE,
+        best_trials_title=BEST_TRIALS_TITLE,
+        verdict_title=VERDICT_TITLE,
         caveats_title=CAVEATS_TITLE,
     )
 

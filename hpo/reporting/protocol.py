@@ -25,13 +25,14 @@ def protocol(spec: StudySpec, validation: ValidationSplit, confirmed: Confirmati
 def _of_confirm(confirmed: Confirmation) -> list[str]:
     n_select = max(len(finalist.by_seed) for finalist in confirmed.finalists)
     n_test = max(len(seeds) for method in confirmed.methods for seeds in method.seeds)
-    search = " search" if confirmed.search_rows() else ""
+    each = "search" if confirmed.search_rows() else "method"
     data = confirmed.data
     return [
-        f"Confirm: {counted(len(confirmed.finalists), 'config')} of this study x {counted(n_select, 'seed')} on "
-        f"validation, those of tuned rivals and each published config, too; then what validation chooses of each{search}, and "
-        f"the published ones, x {counted(n_test, 'seed')} on test, {confirmed.chosen.config.epochs} epochs each; test was read "
-        "once per run, at its last epoch. Validation chooses the winner among all of them, too, and test chooses nothing.",
+        f"Confirm, stage 1: {counted(len(confirmed.finalists), 'config')} of this study, those of tuned rivals and each "
+        f"published config were trained with {counted(n_select, 'seed')} and measured on validation.",
+        f"Confirm, stage 2: the config that validation puts first of each {each}, and the published ones, were trained with "
+        f"{counted(n_test, 'seed')} for {confirmed.chosen.config.epochs} epochs and measured on test, once per run, at the "
+        "last epoch. Validation chose the winner; test chose nothing.",
         f"Configs: {'; '.join(f'{name} holds {confirmed.named(method)}' for name, method in exported(confirmed).items())}.",
         f"Data in numbers: {data.users:,} users; {data.items:,} items; {data.train:,} interactions to train on, "
         f"{data.validation:,} for validation, {data.test:,} for the test; {data.users_with_test:,} users with test "

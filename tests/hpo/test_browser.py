@@ -55,6 +55,24 @@ def screenshot(url: str, profile: Path, width: int) -> tuple[int, int]:
     return struct.unpack(">II", content[16:24])  # type: ignore[return-value]
 
 
+MEASURE = """
+onload = () => {
+  const inside = document.querySelector("iframe").contentDocument;
+  const scrolls = e => /auto|scroll/.test(inside.defaultView.getComputedStyle(e).overflowX) && e.scrollWidth > e.clientWidth;
+  document.title = [inside.documentElement.scrollWidth, [...inside.body.querySelectorAll("*")].filter(scrolls).length];
+}
+"""
+
+
+def widest(page: Path, folder: Path, width: int) -> tuple[int, int]:
+    """How wide a page is in a frame of some width, and how many of its elements have a scroll bar of their own there."""
+    frame = folder / "frame.html"
+    frame.write_text(f'<script>{MEASURE}</script><iframe src="{page.as_uri()}" style="width:{width}px;border:0"></iframe>')
+    shown = browse(frame.as_uri(), folder / "profile", "--allow-file-access-from-files", "--dump-dom")
+    ((measured, scrolled),) = re.findall(r"<title>(\d+),(\d+)</title>", shown)
+    return int(measured), int(scrolled)
+
+
 @pytest.fixture(scope="module")
 def confirmed(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: None) -> Place:
     """Looked at by all, and changed by nobody."""
@@ -112,6 +130,14 @@ def test_the_report(confirmed: Place, tmp_path: Path):
         assert screenshot(page, tmp_path / "profile", width)[0] == width
 
 
+def test_nothing_of_the_report_is_wider_than_a_phone(confirmed: Place, tmp_path: Path):
+    """Neither the page nor anything inside it has to be scrolled sideways."""
+    for width in (400, 1280):
+        measured, scrolled = widest(confirmed.output / "tiny_mml" / "report.html", tmp_path, width)
+        assert measured <= width
+        assert scrolled == 0
+
+
 def text(html: str) -> str:
     """What can be read on a page."""
     without_code = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", html, flags=re.DOTALL)
@@ -132,7 +158,7 @@ def test_the_dashboard(dashboard: str, confirmed: Place, tmp_path: Path):
         "report.html",
     ):
         assert shown in study
-    note = text(browse(f"{dashboard}/studies/0/note", profile, "--dump-dom"))
+    note = text(browse(dashboard.removesuffix("/dashboard"), profile, "--dump-dom"))  # it opens there
     for sentence in sentences(confirmed):
         assert sentence in note
     assert screenshot(f"{dashboard}/studies/0", profile, 1280)[0] == 1280

@@ -57,7 +57,7 @@ def test_list_show_delete(place: Place, capsys: pytest.CaptureFixture[str], ques
     capsys.readouterr()
     assert studies.main(["list", *where]) == 0
     listing = capsys.readouterr().out
-    assert "tiny_mml" in listing
+    assert listing.index("your studies") < listing.index("tiny_mml") < listing.index("shipped studies") < listing.index("demo_")
     assert "yelp_mml" in listing
     for name in ("tiny_mml", str(place.study)):
         assert studies.main(["show", name, *where]) == 0

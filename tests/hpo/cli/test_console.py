@@ -75,3 +75,14 @@ def test_a_terminal_without_unicode_gets_a_spinner_that_it_can_show():
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     with RunProgress(Console(file=out, force_terminal=True)) as progress, progress.run("x", 2):
         progress.bar.refresh()
+
+
+def test_a_table_breaks_lines_and_not_words_at_80_columns():
+    out, figure = io.StringIO(), "0.2554 ± 0.0011"
+    label = "CCL (simplex, published settings of MF on Yelp2018)"
+    header = ["method", "ndcg@20", "recall@20", "ndcg@50", "recall@50", "runs", "lead of MML tuned"]
+    Console(file=out, width=80).print(table("T", header, [[label, *[figure] * 4, "3", "+181.3 %"]]))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    words = {word for line in lines for word in line.replace("│", " ").replace("┃", " ").split()}
+    assert {*label.split(), "recall@50", "0.2554", "0.0011", "+181.3", "tuned"} <= words

@@ -19,7 +19,7 @@ def against(rival: str, difference: float, base: float = 0.2, detectable: float 
 
 
 def test_rows_are_in_percent_and_have_all_that_is_drawn():
-    drawn = forest("T", [against("BSL", 0.04), against("CCL", -0.1, detectable=None)], "ndcg@20")
+    drawn = forest("T", [against("BSL", 0.04), against("CCL", -0.1, detectable=None)], "ndcg@20", ("other", "MML tuned"))
     assert drawn is not None
     first, second = drawn.rows
     assert (first.name, first.word, first.style) == ("BSL", Word.BETTER, "better")
@@ -28,6 +28,7 @@ def test_rows_are_in_percent_and_have_all_that_is_drawn():
     assert (second.style, second.detectable) == ("none", None)
     assert (second.low, second.high) == pytest.approx((-55, -45)), "over users alone"
     assert drawn.unit == "difference in ndcg@20, % of the other method's mean"
+    assert drawn.sides == ("other", "MML tuned")
 
 
 def test_the_axis_holds_zero_and_every_row_and_has_round_ticks():
