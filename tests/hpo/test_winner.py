@@ -21,7 +21,7 @@ from hpo.study.workspace import Workspace
 from trainers.yaml_files import read_yaml
 
 from .conftest import Place
-from .outcomes import BSL_OF_YELP, confirmed, opened
+from .outcomes import BSL_OF_YELP, MML_OF_YELP, confirmed, opened
 
 
 def work_of(place: Place) -> Workspace:
@@ -55,7 +55,7 @@ def test_the_winner_is_whoever_won_and_its_config_trains(place: Place, capsys: p
     winner = outcome.decision.winner
     assert found == tuned | ({"winner.yaml": winner.label} if winner else {})
     assert all(f"{folder / name} ({label})" in capsys.readouterr().out for name, label in [*found.items()][:1])
-    (ours,) = [method for method in outcome.methods if method.label.startswith("MML with")]
+    (ours,) = [method for method in outcome.methods if method.label == MML_OF_YELP]
     for label, study in ((bsl, "tiny_bsl"), ("MML tuned", None), (ours.label, None)):
         won = won_by(outcome, label)
         export_confirmed(work, won)
