@@ -37,14 +37,14 @@ STUDY_FILES = {
     "no epochs": ("  epochs: 3", "  epochs: 0", "search.epochs"),
     "huge seed": ("  epochs: 3", "  epochs: 3\n  seed: 99999999999999999999", "search.seed"),
     "objective misspelt": ("dataset: tiny", "dataset: tiny\nobjective: ndgc@20", "did you mean 'ndcg@20'?"),
-    "objective without a cut-off": ("dataset: tiny", "dataset: tiny\nobjective: ndcg", "objective: a metric is one of"),
+    "objective without a cut-off": ("dataset: tiny", "dataset: tiny\nobjective: ndcg", "objective: a metric must be one of"),
     "objective at 0": ("dataset: tiny", "dataset: tiny\nobjective: ndcg@0", "a whole cut-off from 1"),
     "objective at half an item": ("dataset: tiny", "dataset: tiny\nobjective: ndcg@20.5", "got 'ndcg@20.5'"),
     "objective a number": ("dataset: tiny", "dataset: tiny\nobjective: 20", "objective: must be text"),
     "objective of more items than there are": (
         "dataset: tiny",
         "dataset: tiny\nobjective: ndcg@999999",
-        "looks at 999,999 items of each list, and tiny has 40 in all; take a smaller cut-off, such as ndcg@20",
+        "may not exceed the 40 items of tiny, got ndcg@999999; give a smaller cut-off, such as ndcg@20",
     ),
     "dataset missing": ("dataset: tiny", "dataset: ./absent", "absent"),
     "batch_size": ("batch_size: 64", "batch_size: 0", "batch_size"),
@@ -237,7 +237,9 @@ def test_nothing_is_written_where_the_storage_is_refused(place: Place, fails: Ca
     file = place.root / "a.txt"
     file.write_text("not a journal\n")
     assert "must be an Optuna journal" in fails(place.run("--storage", str(file)))
-    assert "several workers cannot share SQLite" in fails(place.run("--workers", "2", "--storage", f"sqlite:///{place.root}/x.db"))
+    assert "several workers cannot share SQLite" in fails(
+        place.run("--workers", "2", "--storage", f"sqlite:///{place.root}/x.db")
+    )
     assert not place.output.exists()
 
 

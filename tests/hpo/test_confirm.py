@@ -211,7 +211,10 @@ def test_flags_of_confirm_are_for_one_time_and_a_file_says_what_it_says_now(plac
     assert [len(method.by_seed) for method in confirmed(place).methods] == [4] * 3, "what the file has"
     place.edit("learning_rate: 1.0e-2", "learning_rate: 1.0e-3")
     message = fails(confirm.main(["--study", str(place.study), *place.where]))
-    assert "must define study 'tiny_mml' as it was searched, and has changed (config.learning_rate: was 0.01, now 0.001)" in message
+    assert (
+        "must define study 'tiny_mml' as it was searched, and has changed (config.learning_rate: was 0.01, now 0.001)"
+        in message
+    )
     assert "the flags of confirm are for one time" in fails(place.run("--search-only", "--confirm-seeds", "7"))
     place.study.unlink()
     assert "cannot be read" in fails(confirm.main(["--study", str(place.study), *place.where]))

@@ -102,7 +102,7 @@ def test_all_data_of_a_single_file(place: Place, capsys: pytest.CaptureFixture[s
     [
         (["--users", "1,99"], "unknown users 99"),
         (["--users", " , "], "there must be at least one user"),
-        (["--users", "1", "--users-file", "x"], "--users and --users-file say the same"),
+        (["--users", "1", "--users-file", "x"], "--users and --users-file exclude each other"),
         (["--users-file", "missing.txt"], "missing.txt: cannot be read"),
         (["-k", "0"], "must be at least 1, got 0"),
     ],

@@ -205,7 +205,7 @@ class TestTwoStage:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"name": "in_batch", "count": 5}, ["negatives", "in_batch takes the batch's other positives", "leave count out"]),
+        ({"name": "in_batch", "count": 5}, ["negatives", "in_batch uses the batch's other positives", "leave count out"]),
         ({"name": "popularity", "beta": -1.0}, ["negatives.beta", "greater than or equal to 0", "-1.0"]),
         ({"name": "hard", "pool": 0}, ["negatives.pool", "greater than or equal to 1"]),
         ({"name": "two_stage", "candidates": 0}, ["negatives.candidates", "greater than or equal to 1"]),

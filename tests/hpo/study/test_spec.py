@@ -195,7 +195,7 @@ PLACES = {
         f"dataset: demo\nrivals: [ccl, ccl]{MML_SPACE}",
         "each rival must have another loss, and two of ccl, ccl have ccl",
     ),
-    "many fields": (f"dataset: demo\nspace: {{name: ccl, also: [{'l2, ' * 5000}]}}", "may be named once, l2 is repeated"),
+    "many fields": (f"dataset: demo\nspace: {{name: ccl, also: [{'l2, ' * 5000}]}}", "may occur once, l2 is repeated"),
 }
 
 
