@@ -114,7 +114,7 @@ def test_bad_input(trained: Callable[..., Path], fails: Callable[[int], str], fl
 
 def test_a_file_that_is_no_model(place: Place, fails: Callable[[int], str]) -> None:
     place.study.with_suffix(".npz").write_text("nothing")
-    assert "is damaged or another file (File is not a zip file); a model is what hpo.train --save writes" in fails(
+    assert "is damaged or another file (File is not a zip file); give a file that hpo.train --save wrote" in fails(
         recommend.main([str(place.study.with_suffix(".npz"))])
     )
     os.mkfifo(place.root / "pipe.npz")  # to open it would wait for ever

@@ -79,7 +79,7 @@ def test_other_files_are_refused(model: Recommender, tmp_path: Path) -> None:
     for damaged in (b"", whole[: len(whole) // 2], b"PK" + bytes(100)):
         (tmp_path / "cut.npz").write_bytes(damaged)
         with pytest.raises(
-            InputError, match=r"cut.npz: is damaged or another file \(.+\); a model is what hpo.train --save writes"
+            InputError, match=r"cut.npz: is damaged or another file \(.+\); give a file that hpo.train --save wrote"
         ):
             Recommender.load(tmp_path / "cut.npz")
     np.savez(tmp_path / "other.npz", users=np.ones(3))
@@ -111,7 +111,7 @@ def test_a_model_that_knows_the_test_pairs_is_not_measured(tmp_path: Path) -> No
 
 def test_other_data(model: Recommender, tmp_path: Path) -> None:
     other = made(tmp_path / "other", "user,item\nann,tea\nbob,ale\n")
-    with pytest.raises(InputError, match=r"were made with other data"):
+    with pytest.raises(InputError, match=r"was trained on other data"):
         model.evaluate(other, load_test(other))
 
 

@@ -151,7 +151,7 @@ class TestLast:
         pairs[3], pairs[1] = pairs[1], pairs[3]
         graph = made(pairs)
         assert share_sorted(graph) == pytest.approx(39 / 40)
-        with pytest.raises(InputError, match=r"the order of the data means nothing: 98 % of the users"):
+        with pytest.raises(InputError, match=r"must be in the order of time, and 98 % of the users"):
             split(graph, "last")
         for user in (1, 2):
             pairs[4 * user], pairs[4 * user + 3] = pairs[4 * user + 3], pairs[4 * user]
@@ -212,7 +212,7 @@ class TestTime:
 
     def test_what_is_dropped_is_said(self, caplog: pytest.LogCaptureFixture) -> None:
         hold_out(self.made(), "time", 0.375)
-        assert "dropped 2 pairs whose user or item is not known before" in caplog.text
+        assert "dropped 2 pairs whose user or item has no earlier pair" in caplog.text
 
     def test_without_times(self) -> None:
         with pytest.raises(InputError, match=r"split 'time' needs times: give a time column"):
