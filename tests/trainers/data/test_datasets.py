@@ -112,7 +112,7 @@ class TestOwnData:
 
     def test_test_of_strangers_only(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", train_txt=TRAIN, test_txt="77 88\n"))
-        refused(lambda: load_test(name), "test.txt", "no test pair")
+        refused(lambda: load_test(name), "test.txt", "test pairs must have users and items")
 
     def test_the_test_file_is_not_read_for_training(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", train_txt=TRAIN, test_txt="broken"))
@@ -175,7 +175,7 @@ class TestOwnData:
             ({}, ["must have a file train.txt, or train with another ending", "got none"]),
             ({"train_txt": TRAIN}, ["must have a file test.txt", "got none"]),
             ({"test_txt": TEST}, ["must have a file train.txt", "got none"]),
-            ({"train_txt": TRAIN, "train_csv": "user,item\n0,1\n", "test_txt": TEST}, ["there are train.txt, train.csv"]),
+            ({"train_txt": TRAIN, "train_csv": "user,item\n0,1\n", "test_txt": TEST}, ["got train.txt, train.csv"]),
             ({"train_txt": "", "test_txt": TEST}, ["train.txt", "holds no interactions"]),
             ({"train_csv": "user,item\n", "test_txt": TEST}, ["train.csv", "holds no interactions"]),
             ({"train_txt": "0 1\n0 x\n", "test_txt": TEST}, ["train.txt, line 2", "'0 x'"]),
@@ -194,11 +194,11 @@ class TestOwnData:
     def test_a_folder_in_place_of_a_file(self, tmp_path: Path) -> None:
         at = folder(tmp_path / "own", test_txt=TEST)
         (at / "train.txt").mkdir()
-        refused(lambda: load_dataset(str(at)), str(at), "there is none")
+        refused(lambda: load_dataset(str(at)), str(at), "got none")
 
     def test_single_users_cannot_be_split(self, tmp_path: Path) -> None:
         path = folder(tmp_path, own_txt="0 1\n1 2\n") / "own.txt"
-        refused(lambda: load_dataset(str(path)), "no user has two interactions")
+        refused(lambda: load_dataset(str(path)), "some user must have two interactions")
 
 
 @pytest.fixture
@@ -317,14 +317,19 @@ class TestPublicData:
     def test_a_public_name_on_other_data(self, name: str, tmp_path: Path) -> None:
         folder(tmp_path / name, train_txt=TRAIN, test_txt=TEST)
         for load in (load_dataset, load_test):
-            words = [str(tmp_path / name / "train.txt"), f"not the public {name} train split", "5 pairs", "another folder name"]
+            words = [
+                str(tmp_path / name / "train.txt"),
+                f"must be the public {name} train split",
+                "5 pairs",
+                "another folder name",
+            ]
             refused(lambda load=load: load(name, tmp_path), *words)
 
     def test_a_public_name_on_another_test_split(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         public("http://127.0.0.1:9/", monkeypatch)
         folder(tmp_path / "gowalla", train_txt=TRAIN, test_txt="0 5\n")
         assert len(load_dataset("gowalla", tmp_path).train) == 5
-        refused(lambda: load_test("gowalla", tmp_path), "test.txt", "not the public gowalla test split", "1 pairs")
+        refused(lambda: load_test("gowalla", tmp_path), "test.txt", "must be the public gowalla test split", "1 pairs")
 
     def test_order_of_lines_does_not_matter(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         public("http://127.0.0.1:9/", monkeypatch)
