@@ -82,7 +82,7 @@ def test_separators(lines: list[str], separator: str | None) -> None:
         ("endless.csv", 'user,item\n"1",2\n"' + "9" * 200_000 + '",5\n', ["line 3", "field larger than"]),
         ("endless first.csv", '"' + "9" * 200_000 + '",5\n1,2\n', ["whether the first line names", "999'..."]),
         ("endless name.csv", "user," + "x" * 5000 + "\n1,2\n", ["one column named item", "xxx..."]),
-        ("one column.csv", "user\n5\n", ["needs columns parted by"]),
+        ("one column.csv", "user\n5\n", ["columns must be separated by"]),
         ("empty id.csv", "user,item\n0,5\n,7\n", ["line 3", "'user' is empty", "',7'"]),
         ("blank id.csv", "user,item\n\n0,5\n1,  \n", ["line 4", "'item' is empty"]),
         ("quoted id.csv", 'user,item,x\n"0",5,"\n\n"\n"",7,1\n', ["line 5", "'user' is empty", "'\"\",7,1'"]),
