@@ -246,12 +246,12 @@ def test_nothing_is_written_where_the_storage_is_refused(place: Place, fails: Ca
 def test_negatives_that_the_data_do_not_allow_are_refused_before_a_study_is_made(place: Place, fails: Callable[[int], str]):
     two_stage = "{{name: two_stage, count: 7, candidates: {}}}"
     place.edit("{name: uniform, count: 7}", two_stage.format(41))  # of 40 items
-    assert "candidates must be at most 40" in fails(place.run())
+    assert "candidates must be at most the 40 items" in fails(place.run())
     place.edit("41}", "40}")
     assert place.run("--search-only", "--trials", "1") == 0, "as another definition it would be refused if there were a study"
     rival = place.root / "tiny_ccl.yaml"
     rival.write_text(rival.read_text().replace("{name: uniform, count: 7}", two_stage.format(41)))
-    assert "candidates must be at most 40" in fails(place.run("--study-name", "other"))
+    assert "candidates must be at most the 40 items" in fails(place.run("--study-name", "other"))
 
 
 def test_a_dry_run_takes_as_many_pairs_as_its_negatives_need(place: Place):
