@@ -137,7 +137,7 @@ class OwnLossRecord(BaseModel):
         _take(cls, searched)
 
     def check_code(self) -> None:
-        """Check that the code of the loss is that of the study.
+        """Check that the loss has the same code as in the study.
 
         Raises:
             InputError: the code has changed.
@@ -169,7 +169,7 @@ def restore(losses: object, where: str, remedy: str) -> None:
 
 
 def code_changed(name: str, before: str, now: str) -> str:
-    """The message that the code of a loss differs from that of the study."""
+    """The message that a loss has another code than in the study."""
     return (
         f"the code of loss {name!r} ({OWN[name].where if name in OWN else 'its class'}) has changed since (digest was "
         f"{before[:12]}, now {now[:12]}): trials of different losses must not be mixed; restore the code"

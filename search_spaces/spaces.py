@@ -178,7 +178,7 @@ class MMLShapeSpace(Space):
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class CCLSpace(Space):
-    """CCL with the ranges of MML: `margin` has the range of its margins, `negative_weight` that of its ratio."""
+    """CCL with the ranges of MML: `margin` has the range of MML's margins, `negative_weight` the range of its ratio."""
 
     name: Literal["ccl"] = "ccl"
 

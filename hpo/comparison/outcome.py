@@ -189,7 +189,7 @@ class Compared(Stored):
 
     @classmethod
     def read(cls, path: Path) -> Compared:
-        """What `write` wrote.
+        """Read a file of `write`.
 
         Raises:
             InputError: it is missing, damaged, was edited, or has another format.

@@ -206,7 +206,7 @@ class Confirmation(Stored):
 
     @classmethod
     def read(cls, path: Path) -> Confirmation:
-        """What `write` wrote.
+        """Read a file of `write`.
 
         Raises:
             InputError: it is missing, damaged, was edited, or has another format.
