@@ -1,4 +1,4 @@
-"""Untrained baselines, which any trained model should beat.
+"""Baselines, which are not trained: what any trained model has to beat.
 
 >>> import numpy as np
 >>> from trainers import load_dataset, load_test
@@ -25,22 +25,22 @@ from trainers.errors import InputError
 from trainers.metrics.ranking import Fill, Scorer, best_lists, inner_products, tie_order
 from trainers.stopping import ShouldStop, check, never
 
-L2 = 500.0  # a common choice, not tuned here
-MAX_ITEMS = 8_000  # n^3 operations take half a minute on one core; inverting needs 2 n^2 doubles, 1 GB
-GRAM_ROWS = 1_024  # rows computed together
+L2 = 500.0  # a common choice; never tuned here
+MAX_ITEMS = 8_000  # n^3 operations, half a minute on one core; 2 n^2 doubles while inverting, 1 GB
+GRAM_ROWS = 1_024  # computed together
 
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """An untrained recommender.
+    """What scores items for users without having been trained.
 
     Attributes:
-        label: its name in tables.
+        label: for tables.
         note: how it ranks, and what it leaves out.
         items: ids of the items that it can recommend, ascending, (n,).
-        seen: the training interactions with these items; its item j is `items[j]`.
-        tie_ranks: order of items with equal scores, (n,).
-        score: computes the scores of these items.
+        seen: the training interactions with these items; item j of it is `items[j]`.
+        tie_ranks: order of these items where scores are equal, (n,).
+        score: of these items.
     """
 
     label: str
@@ -61,7 +61,7 @@ class Baseline:
 
 
 def most_popular(seen: Interactions, should_stop: ShouldStop = never) -> Baseline:
-    """Rank items by their number of training interactions, without the items that the user has seen."""
+    """Ranks items by their number of training interactions, the same for every user but for what the user has seen."""
     score = inner_products(np.ones((seen.n_users, 1)), seen.per_item[:, None])
     items = np.arange(seen.n_items)
     return Baseline("MostPop", "most training interactions first", items, seen, tie_order(seen.n_items), score)
@@ -71,25 +71,24 @@ def ease(seen: Interactions, l2: float = L2, max_items: int = MAX_ITEMS, should_
     """EASE^R (Steck, WWW 2019, arXiv 1905.03375): the linear item-to-item model with zero diagonal, in closed form.
 
     With X (n_users, n_items) binary and P = (X'X + l2 I)^-1, the weights are B_ij = -P_ij / P_jj, B_jj = 0, and a user's scores
-    are the user's row of X B. The inverse is in float64, and its rounding may depend on the number of threads; scores are in
-    float32.
+    are the user's row of X B. Inverted in float64, whose rounding may depend on the number of threads; scored in float32.
 
-    With more than `max_items` items, the model uses only the most popular ones: it ignores interactions with the others and
-    never recommends them. The label says so. This costs accuracy: on Gowalla's test split (40,981 items) recall@20 is .119,
-    .137 and .152 with 4,000, 8,000 and 16,000 items.
+    Above `max_items` items it is the same model of the most popular ones only: interactions with others do not count and
+    others are never recommended. The label says so, and it costs accuracy: on Gowalla's test split (40,981 items) recall@20 is
+    .119, .137 and .152 with 4,000, 8,000 and 16,000 items.
 
     Args:
         seen: the training interactions.
-        l2: L2 regularisation of the weights, > 0.
-        max_items: largest number of items; time grows with its cube, memory with its square.
-        should_stop: checked between steps, the longest of which takes about 15 s on one core.
+        l2: of the weights, > 0.
+        max_items: time grows with its cube, memory with its square.
+        should_stop: asked between the steps of the computation, the longest of which takes about 15 seconds on one core.
 
     Raises:
         InputError: l2 not above 0, or max_items below 1.
         Stopped: see `should_stop`.
     """
     if not (l2 > 0.0 and math.isfinite(l2)):
-        raise InputError(f"l2 must be a number above 0, got {l2}; the default is {L2:g}")
+        raise InputError(f"l2 must be a number above 0, got {l2}; {L2:g} is the default")
     if max_items < 1:
         raise InputError(f"max_items must be at least 1, got {max_items}")
     tie_ranks = tie_order(seen.n_items)
@@ -104,7 +103,7 @@ def ease(seen: Interactions, l2: float = L2, max_items: int = MAX_ITEMS, should_
 
 
 def _restricted(seen: Interactions, items: NDArray[np.int64]) -> Interactions:
-    """The interactions with `items`, which get their index as their id."""
+    """The interactions with `items`, numbered by their index in it."""
     number = np.full(seen.n_items, -1)
     number[items] = np.arange(len(items))
     known = number[seen.items] >= 0
@@ -121,20 +120,20 @@ def _weights(seen: Interactions, l2: float, should_stop: ShouldStop) -> NDArray[
     by_user, n_items = _matrix(seen), seen.n_items
     by_item = by_user.T.tocsr()
     gram = torch.empty(n_items, n_items, dtype=torch.float64)
-    for first in range(0, n_items, GRAM_ROWS):  # the whole product as a sparse matrix could need more memory than a dense one
+    for first in range(0, n_items, GRAM_ROWS):  # whole and sparse, it could take more memory than dense
         check(should_stop)
         rows = (by_item[first : first + GRAM_ROWS] @ by_user).toarray()
         gram[first : first + GRAM_ROWS] = torch.from_numpy(rows)
     gram.diagonal().add_(l2)
     check(should_stop)
-    gram = torch.linalg.cholesky(gram)  # in two steps, so that only two matrices are in memory
+    gram = torch.linalg.cholesky(gram)  # in two steps, so that two matrices are held at a time
     check(should_stop)
     inverse = torch.cholesky_inverse(gram)
     del gram
     inverse /= -inverse.diagonal().clone()
     inverse.fill_diagonal_(0.0)
     check(should_stop)
-    return inverse.to(torch.float32, memory_format=torch.contiguous_format).numpy()  # row-major, for the sparse product
+    return inverse.to(torch.float32, memory_format=torch.contiguous_format).numpy()  # row by row, as a sparse product reads it
 
 
 def _linear(seen: Interactions, weights: NDArray[np.float32]) -> Scorer:
@@ -154,7 +153,7 @@ def _linear(seen: Interactions, weights: NDArray[np.float32]) -> Scorer:
 
 
 class MakeBaseline(Protocol):
-    """A function of the table `BASELINES`."""
+    """A line of the table `BASELINES`."""
 
     def __call__(self, seen: Interactions, *, should_stop: ShouldStop = ...) -> Baseline: ...
 

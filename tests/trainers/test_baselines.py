@@ -157,7 +157,7 @@ def test_every_rival_ranks_all_items_once(name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"l2": 0.0}, "l2 must be a number above 0, got 0.0; the default is 500"),
+        ({"l2": 0.0}, "l2 must be a number above 0, got 0.0; 500 is the default"),
         ({"l2": float("nan")}, "l2 must be a number above 0"),
         ({"l2": float("inf")}, "l2 must be a number above 0"),
         ({"max_items": 0}, "max_items must be at least 1, got 0"),
