@@ -106,5 +106,5 @@ def _cell(path: Path, place: str, record: dict[str, Any], key: str) -> str:
         raise refusal(path, place, f"the field {shown(key)} must be text or a number", str(value))
     text = str(value)
     if not text.isascii() and not text.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise refusal(path, place, f"the field {shown(key)} must not hold lone surrogates", ascii(text))
+        raise refusal(path, place, f"the field {shown(key)} must hold complete characters", ascii(text))
     return text

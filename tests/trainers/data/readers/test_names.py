@@ -98,7 +98,7 @@ class TestGiven:
 
     def test_a_name_without_a_header(self, tmp_path: Path) -> None:
         path = write(tmp_path, "a.csv", "7,3\n2,4\n")
-        refused(path, "numbers, from 0 to 1", "'kunde'", header=False, columns={"user": "kunde", "item": 1})
+        refused(path, "numbers from 0 to 1", "'kunde'", header=False, columns={"user": "kunde", "item": 1})
         refused(path, "data.columns.user", "'kunde'", "columns: 7, 3", columns={"user": "kunde", "item": 1})
 
     def test_names_spelled_alike_must_be_exact(self, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_reads(name: str, text: str, tmp_path: Path) -> None:
 
 def test_a_separator_that_is_said(tmp_path: Path) -> None:
     path = write(tmp_path, "a.dat", "user//item\n7//3\n2//4\n")
-    refused(path, "say what parts them", "data: {separator:")
+    refused(path, "name another separator", "data: {separator:")
     raw = read_interactions(path, layout(separator="//"))
     assert (pairs(raw), "'//'" in raw.said) == ([(7, 3), (2, 4)], True)
     ragged = write(tmp_path, "b.dat", "user//item\n7//3\n2//4//5\n")
