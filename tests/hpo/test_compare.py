@@ -268,7 +268,7 @@ BAD: dict[str, tuple[dict[str, str | bytes], list[str], str]] = {
     "unknown ending": ({"a.xlsx": b"PK"}, ["a.xlsx", "b.csv"], "unknown kind of file '.xlsx'; use one of .csv, .tsv"),
     "no Parquet": ({"a.parquet": b"PAR"}, ["a.parquet", "b.csv"], "must be a Parquet file, got one that cannot be read"),
     "lists without truth": ({"a.csv": LISTS}, ["a.csv", "b.csv"], "give the test file with --truth FILE"),
-    "truth without lists": ({"t.csv": TRUTH}, ["a.csv", "b.csv", "--truth", "t.csv"], "no method has one; leave it out"),
+    "truth without lists": ({"t.csv": TRUTH}, ["a.csv", "b.csv", "--truth", "t.csv"], "no method has any; leave it out"),
     "an unknown layout": (
         {"a.csv": LISTS, "t.csv": TRUTH.replace("item", "thing")},
         ["a.csv", "b=a.csv", "--truth", "t.csv"],

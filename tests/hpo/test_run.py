@@ -282,7 +282,7 @@ def test_commands_on_studies_that_do_not_exist(place: Place, fails: Callable[[in
         ("loss: {name: ccll, margin: 0.5, negative_weight: 1.0}\n", "unknown loss 'ccll'; did you mean 'ccl'"),
         (
             "config: {loss: {name: ccl, margin: 0.5, negative_weight: 1.0}}\n",
-            f"format {ExportedConfig.FORMAT}, this has none",
+            f"format {ExportedConfig.FORMAT}, got none",
         ),
         ("\x00\x01", "mine.yaml"),
     ],
@@ -343,7 +343,7 @@ def test_a_damaged_export_is_explained(place: Place, fails: Callable[[int], str]
 def test_a_config_without_a_dataset(place: Place, fails: Callable[[int], str]):
     path = place.root / "mine.yaml"
     path.write_text("loss: {name: ccl, margin: 0.5, negative_weight: 1.0}\n")
-    assert "give it with --dataset" in fails(train.main([str(path)]))
+    assert "give one with --dataset" in fails(train.main([str(path)]))
     assert "cannot be read" in fails(train.main([str(place.root / "absent.yaml"), "--dataset", "demo"]))
 
 
