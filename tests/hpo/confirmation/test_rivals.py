@@ -290,7 +290,7 @@ def test_a_second_variant_finds_the_rivals_of_the_first(place: Place, fails: Cal
     assert place.run(*flags) == 0
     message = fails(place.run(*flags, "--study-name", "second", "--seed", "5"))
     assert "study 'tiny_ccl' exists with another definition (search.seed: was 0, now 5)" in message
-    assert "name rivals by their spaces, rivals: [ccl, ...]" in message
+    assert "name rivals by their spaces (rivals: [ccl, ...])" in message
     assert "--study-name" not in message
 
 
