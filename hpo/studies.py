@@ -63,12 +63,12 @@ def main(argv: list[str] | None = None) -> int:
     delete.add_argument("studies", metavar="NAME", nargs="+", help="names of stored studies")
     delete.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     delete.add_argument("--force", action="store_true", help="delete a study even while it is searched or confirmed")
-    mend = commands.add_parser(
+    repairing = commands.add_parser(
         "repair",
         help="drop the broken lines of a journal, after saving a copy",
         epilog=f"{example} repair --storage runs/journal.log",
     )
-    for command in (listing, show, delete, mend):
+    for command in (listing, show, delete, repairing):
         add_location_arguments(command)
     actions = {"list": _list, "show": _show, "new": _new, "delete": _delete, "repair": _repair}
     return entry(parser, argv, lambda arguments: actions[arguments.command](arguments))

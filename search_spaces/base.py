@@ -1,4 +1,4 @@
-"""What every space is: boxes, the config at a point, the point of a config."""
+"""Base class of search spaces: the search ranges, the config at a point, and the point of a config."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from trainers.validation import SETTINGS
 Params = dict[str, Any]
 Also = Literal["learning_rate", "l2", "negatives", "dropout", "schedule", "init_std", "batch_size", "dim"]
 
-RELATIVE_TOLERANCE = 1e-9  # how far rounding may carry a value out of its box
-NO_L2 = 1e-10  # stands for none: a logarithmic range has no zero
+RELATIVE_TOLERANCE = 1e-9  # largest relative distance of a rounded value from its range
+NO_L2 = 1e-10  # represents no l2, since a logarithmic range has no zero
 
 ALSO: dict[str, Parameter | Choice] = {
     "learning_rate": Parameter(1e-5, 1e-1, log=True, limits=(1e-9, 100.0)),
@@ -43,12 +43,12 @@ ENCODER_FIELDS = ("dropout", "init_std", "dim")
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class Space(ABC):
-    """A box of parameters for one loss, and of the other fields named in `also`.
+    """The search space of a loss, and of the other fields named in `also`.
 
     Attributes:
-        name: which space, mostly named as its loss.
-        also: fields searched beside the loss; tuned rivals search the same.
-        ranges: the low and the high end of a parameter in place of its default range; the values of a choice.
+        name: the name of the space, usually that of its loss.
+        also: fields searched besides the loss; tuned rivals search the same.
+        ranges: ranges that replace the defaults: the low and the high end of a number, or the values of a choice.
     """
 
     name: str
@@ -58,10 +58,10 @@ class Space(ABC):
     @field_validator("also")
     @classmethod
     def _each_once(cls, also: tuple[Also, ...]) -> tuple[Also, ...]:
-        """What is said twice would make another study of the same space."""
+        """Refuse repeated fields, which would make another study of the same space."""
         repeated = sorted(name for name, times in Counter(also).items() if times > 1)
         if repeated:
-            raise ValueError(f"each field may be named once, {', '.join(repeated)} is repeated, got {shown(list(also))}")
+            raise ValueError(f"each field may occur once, {', '.join(repeated)} is repeated, got {shown(list(also))}")
         return also
 
     @model_validator(mode="after")
@@ -69,31 +69,40 @@ class Space(ABC):
         searched = self.searched()
         for name, given in self.ranges.items():
             if name not in searched:
-                unsearched = f"{name} is not searched; name it in also, or take its range out"
+                unsearched = f"{name} is not searched; name it in also, or remove its range"
                 raise ValueError(f"ranges: {unsearched if name in ALSO else unknown('parameter', name, searched)}")
             self.ranges[name] = searched[name].checked(name, given)
         return self
 
     @property
     def loss_name(self) -> str:
-        """The loss that is searched; a second space of a loss has a name of its own."""
+        """The name of the searched loss; a second space of a loss has another name."""
         return self.name
 
     @classmethod
     def to_hold(cls, name: str, loss: Loss | None, like: Space) -> dict[str, Any]:
-        """The settings of the space called `name` that is searched like another one, and holds a published loss if there is
-        one: the same fields beside the loss, and the same ranges of what both search."""
+        """The settings of space `name` with the `also` of another space, and with its ranges for shared parameters.
+
+        Args:
+            loss: a published loss that the space must contain; None if there is none.
+            like: the other space.
+        """
         known = {*cls.loss_parameters(name), *like.also}
         ranges = {each: given for each, given in like.ranges_for(name).items() if each in known}
         return {"name": name, "also": like.also, "ranges": ranges}
 
     def ranges_for(self, space: str) -> dict[str, Range]:
-        """The ranges that this study gives, under the names that another space has for the same thing."""
+        """The ranges of this space under the names that another space has for the same parameters."""
         return {name: given for name, given in self.ranges.items() if name in self.also}
 
     def ranges_like(self, other: Space, theirs: Mapping[str, Range]) -> dict[str, Range]:
-        """This space's ranges where it is searched like another one that gives it `theirs`: of what both search beside their
-        losses those of the other; of the rest its own, as far as either reaches."""
+        """The ranges of this space when it is searched like another one.
+
+        Fields in the other's `also` get the other's ranges. Parameters of the loss get the shortest range that holds both.
+
+        Args:
+            theirs: the ranges of the other space, under the names of this one.
+        """
         own = {name: given for name, given in self.ranges.items() if name not in other.also}
         both = {name: hull(given, theirs[name]) for name, given in own.items() if name in theirs}
         return {**theirs, **own, **both}
@@ -101,49 +110,49 @@ class Space(ABC):
     @classmethod
     @abstractmethod
     def loss_parameters(cls, name: str) -> Searched:
-        """The loss's parameters in the space called `name`, by the names of their ranges; `margin_drop` is that of
-        `margin_drop_1` and all further ones."""
+        """The parameters of the loss in the space `name`, by the names of their ranges. Numbered parameters share a range:
+        `margin_drop` is the range of `margin_drop_1`, `margin_drop_2`, ..."""
 
     def searched(self) -> Searched:
-        """All parameters by the names of their ranges."""
+        """All searched parameters, by the names of their ranges."""
         return {**self.loss_parameters(self.name), **{name: ALSO[name] for name in self.also}}
 
     def range_names(self) -> dict[str, str]:
-        """The name of the range of each parameter."""
+        """By each parameter the name of its range."""
         return {name: name for name in self.searched()}
 
     @abstractmethod
     def loss(self, params: Mapping[str, Any]) -> Loss:
-        """The loss at a point of the box."""
+        """The loss at a point."""
 
     def corner(self, highest: bool = False) -> Params:
-        """A point to check what holds for the whole box with: the lowest of every parameter, or the highest."""
+        """The point with the lowest, or the highest, value of every parameter."""
         end = -1 if highest else 0
         return {name: _ends(box)[end] for name, box in self.boxes().items()}
 
     @abstractmethod
     def loss_params(self, loss: Any) -> Params:
-        """The point of a loss, in the box or not.
+        """The point of a loss, which may be outside the ranges.
 
         Raises:
             InputError: a loss of another kind or size.
         """
 
     def boxes(self) -> dict[str, BaseDistribution]:
-        """All parameters; pass it to `study.ask(fixed_distributions=...)`."""
+        """The distributions of all parameters, for `study.ask(fixed_distributions=...)`."""
         searched = self.searched()
         return {name: searched[key].box(self.ranges.get(key)) for name, key in self.range_names().items()}
 
     def resolved_ranges(self) -> dict[str, dict[str, Any]]:
-        """What is drawn from for each parameter, as plain data, by the names of the ranges."""
+        """The distribution of each parameter as plain data, by the names of the ranges."""
         return {name: plain(parameter.box(self.ranges.get(name))) for name, parameter in self.searched().items()}
 
     def ranges_said(self) -> dict[str, str]:
-        """What is drawn from for each parameter, in words, by the names of the ranges."""
+        """The distribution of each parameter in words, by the names of the ranges."""
         return {name: said(parameter.box(self.ranges.get(name))) for name, parameter in self.searched().items()}
 
     def at_ends(self, params: Mapping[str, Any]) -> tuple[AtEnd, ...]:
-        """The parameters that stand at an end of their range which can be widened, see `NEAR_END`."""
+        """The parameters that are at an end of their range, if the range can be widened there; see `NEAR_END`."""
         found, searched, boxes = [], self.searched(), self.boxes()
         for name, key in self.range_names().items():
             low, *_, high = _ends(boxes[name])
@@ -153,14 +162,14 @@ class Space(ABC):
         return tuple(found)
 
     def widened(self, ends: Iterable[AtEnd]) -> dict[str, Range]:
-        """The ranges of a study in which these ends are no ends any more."""
+        """The ranges, widened at these ends."""
         ranges, searched = dict(self.ranges), self.searched()
         for key, end in sorted({(each.range_name, each.end) for each in ends}):
             ranges[key] = searched[key].widened(searched[key].box(ranges.get(key)), end)
         return ranges
 
     def config(self, params: Mapping[str, Any], fixed: Mapping[str, Any]) -> TrainConfig:
-        """The config at a point; `fixed` gives the fields (as in a config's YAML) that are not searched.
+        """The config at a point; `fixed` has the fields that are not searched, as in a config's YAML.
 
         Raises:
             InputError: `fixed` breaks a rule of TrainConfig.
@@ -179,17 +188,17 @@ class Space(ABC):
         """The point of a config: `space.config(space.params(c), c) == c` for every c that the space can produce.
 
         Raises:
-            InputError: the config is outside the space; the message names the parameter.
+            InputError: the config is outside the ranges; the message names the parameter.
         """
         boxes, point = self.boxes(), self.loss_params(config.loss)
         moved = {name: _nearest_in_box(value, boxes[name]) for name, value in point.items()}
-        if self.loss(moved) == config.loss:  # rounding alone has carried it out of the box
+        if self.loss(moved) == config.loss:  # only rounding moved it out of the ranges
             point = moved
         point |= self._other_params(config)
         return {name: into_box(name, point[name], box) for name, box in boxes.items()}
 
     def nearest(self, config: TrainConfig) -> Params | None:
-        """The point that comes nearest to a config which may be outside the space; None where there is none."""
+        """The point inside the ranges that is nearest to a config; None if there is none."""
         try:
             point = self.fitted(config.loss) | self._other_params(config)
         except InputError:
@@ -200,15 +209,15 @@ class Space(ABC):
         return {name: _nearest_in_box(point[name], box) for name, box in boxes.items()}
 
     def moved(self, params: Mapping[str, Any], spread: float, rng: np.random.Generator) -> Params:
-        """A point in which each number is moved by a normal step, as far as its range allows; choices stay.
+        """The point with each number moved by a normal step within its range; choices do not change.
 
         Args:
-            spread: standard deviation of a step, as a share of the range's length in the scale that it is drawn in.
+            spread: standard deviation of a step, as a share of the length of the range, on a log scale for logarithmic ranges.
         """
         return {name: _moved(params[name], box, spread * rng.standard_normal()) for name, box in self.boxes().items()}
 
     def fitted(self, loss: Any) -> Params:
-        """The point of the loss in the space's form that comes nearest to this one, in the box or not.
+        """The point whose loss is nearest to this one; it may be outside the ranges.
 
         Raises:
             InputError: a loss of another kind.
@@ -216,7 +225,7 @@ class Space(ABC):
         return self.loss_params(loss)
 
     def _other_params(self, config: TrainConfig) -> Params:
-        """The fields that are searched beside the loss."""
+        """The values of the fields in `also`."""
         others: Params = {
             "learning_rate": config.learning_rate,
             "l2": config.l2 or NO_L2,
@@ -229,7 +238,7 @@ class Space(ABC):
 
 
 def _settings(fixed: Mapping[str, Any], field: str, known: Iterable[str]) -> Mapping[str, Any]:
-    """What is fixed of a field of which something is searched."""
+    """The fixed settings of a field that also has a searched setting."""
     if field not in fixed:
         return {}
     given = fixed[field]
@@ -249,7 +258,7 @@ def _ends(box: BaseDistribution) -> tuple[Any, ...]:
 
 def check_kind(space: str, expected: type[Loss], loss: object) -> None:
     if not isinstance(loss, expected):
-        raise InputError(f"space {space} holds losses of kind {expected.name}, got {shown(loss)}")
+        raise InputError(f"a loss in space {space} must be {expected.name}, got {shown(loss)}")
 
 
 def _nearest_in_box(value: Any, box: BaseDistribution) -> Any:
@@ -270,7 +279,11 @@ def _moved(value: Any, box: BaseDistribution, step: float) -> Any:
 
 
 def into_box(name: str, value: Any, box: BaseDistribution) -> Any:
-    """The value, moved into its box when rounding alone carried it out."""
+    """The value, moved into its range if only rounding put it outside.
+
+    Raises:
+        InputError: the value is outside the range.
+    """
     if isinstance(box, CategoricalDistribution):
         if value not in box.choices:
             raise InputError(f"{name} must be one of {list(box.choices)} in the space, got {shown(value)}")

@@ -1,4 +1,4 @@
-"""The space of losses whose fields are searched as they are: to add one, a line in `FIELDS`."""
+"""The space of losses whose fields are searched directly. To add one, add a line to `FIELDS`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from trainers.losses import LOSSES, Loss
 from trainers.text import shown
 from trainers.validation import SETTINGS
 
-TEMPERATURE = Parameter(0.01, 1.0, log=True, limits=(1e-3, 100.0))  # of a cosine
+TEMPERATURE = Parameter(0.01, 1.0, log=True, limits=(1e-3, 100.0))  # for cosine scores
 
-# By loss, the range of each field that is searched; a field that is not keeps its default.
+# By loss the range of each searched field. Other fields have their defaults.
 FIELDS: dict[str, Searched] = {
     "bsl": {"temperature": TEMPERATURE, "exponent": Parameter(0.3, 3.0, log=True, limits=(0.01, 100.0))},
     "sl": {"temperature": TEMPERATURE},
@@ -31,7 +31,7 @@ FIELDS: dict[str, Searched] = {
     },
     "ssm": {"temperature": TEMPERATURE},
     "infonce": {"temperature": TEMPERATURE},
-    # beyond these limits every pair has a gradient, as it has at the limit
+    # at these limits and beyond every pair has a gradient
     "hinge": {"margin": Parameter(0.01, 2.0, limits=(0.01, 2.0))},  # a difference of cosines
     "contrastive": {"margin": Parameter(0.01, 2.0, limits=(0.01, 2.0))},  # a distance of unit vectors
     "triplet": {"margin": Parameter(0.01, 4.0, limits=(0.01, 4.0))},  # a difference of squared distances
@@ -45,10 +45,10 @@ FIELDS: dict[str, Searched] = {
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class FieldSpace(Space):
-    """A loss of `FIELDS`, whose fields are searched as they are.
+    """The space of a loss in `FIELDS`.
 
     Raises:
-        pydantic.ValidationError: a loss without fields, and nothing in `also`: there is nothing to search.
+        pydantic.ValidationError: a loss without searched fields, and an empty `also`.
     """
 
     name: str
@@ -68,7 +68,7 @@ class FieldSpace(Space):
 
     @classmethod
     def to_hold(cls, name: str, loss: Loss | None, like: Space) -> dict[str, Any]:
-        """A loss without settings of its own has its learning rate searched where nothing else is."""
+        """As in the base class; if nothing else is searched, the learning rate is."""
         settings = super().to_hold(name, loss, like)
         return settings if like.also or FIELDS[name] else settings | {"also": ("learning_rate",)}
 

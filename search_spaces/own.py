@@ -1,4 +1,4 @@
-"""Losses of the user's own in search: their ranges, and what a study notes of them so that other processes find them."""
+"""Search ranges of a user's own losses, and records of these losses in studies, so that other processes can import them."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ FORMS = "(low, high), (low, high, 'log') or a list of names"
 
 
 def register_loss(cls: type[Loss], ranges: Mapping[str, Any] | None = None) -> type[Loss]:
-    """Make a loss of the user's own known by its name, so that it is trained, searched and confirmed like a shipped one.
+    """Register your own loss by its name, so that it can be trained, searched and confirmed like a shipped one.
 
-    To be searched by several workers, and by the commands, its class stands in a file that they can import.
+    Several workers, and the commands, can use it only if its class is in a file that they can import.
 
     Args:
-        cls: a frozen dataclass that is derived from `trainers.losses.Loss`, with a field `name` and a formula in `rows`.
-        ranges: by field what is searched: `(low, high)`, with `"log"` behind them where the logarithm is to be drawn
-            uniformly; a list of texts for a choice; or a `search_spaces.parameters.Parameter`. Fields without a range keep
-            their default.
+        cls: a frozen dataclass derived from `trainers.losses.Loss`, with a field `name` and a formula in `rows`.
+        ranges: search ranges by field: `(low, high)`, or `(low, high, "log")` to sample the logarithm uniformly; a list of
+            texts for a choice; or a `search_spaces.parameters.Parameter`. Fields without a range have their defaults.
 
     Returns:
         The class.
 
     Raises:
-        InputError: it is no such class; a name that is taken; ranges that are none, or in which the class or its formula fails.
+        InputError: `cls` is not such a class, its name is taken, or a range is invalid; or the class or its formula fails at an
+            end of the ranges.
     """
     name, given = check_class(cls), dict(ranges or {})
     check_fields(cls, [*given])
     if name in SPACES and name not in OWN:
-        raise InputError(f"loss {name!r} is the name of a space of this program; give {cls.__qualname__} another name")
+        raise InputError(f"loss {name!r} has the name of a space of this program; give {cls.__qualname__} another name")
     hints = get_type_hints(cls, include_extras=True)
     searched = {field: _parameter(f"ranges.{field}", hints.get(field), value) for field, value in given.items()}
     for end in (0, -1):
@@ -58,7 +58,7 @@ def _built(cls: type[Loss], fields: Mapping[str, Any]) -> Loss:
         return checked(cls, fields, where)
     except InputError:
         raise
-    except Exception as error:  # whatever a class of the user's raises
+    except Exception as error:  # a user's class may raise any error
         raise InputError(f"{where}, {shown(fields)}, cannot be made: {type(error).__name__}: {first_line(error)}") from error
 
 
@@ -91,10 +91,10 @@ def _end(parameter: Parameter | Choice, end: int) -> Any:
 
 
 class OwnLossRecord(BaseModel):
-    """A loss of the user's own, as a study notes it.
+    """The record of a user's own loss in a study.
 
     Attributes:
-        where: its class, `module:Class`.
+        where: its class, as `module:Class`.
         code: digest of its code.
         ranges: by field the attributes of its `Parameter`, or the values of its `Choice`.
     """
@@ -106,49 +106,54 @@ class OwnLossRecord(BaseModel):
     ranges: dict[str, dict[str, Any]] = {}
 
     def restore(self) -> None:
-        """Register it in this process, unless that has been done.
+        """Register the loss in this process, if it is not registered yet.
 
         Raises:
-            InputError: its class cannot be imported, or is none any more.
+            InputError: its class cannot be imported, or is no longer a valid loss of that name.
         """
         if self.name in OWN:
             if OWN[self.name].where != self.where:
                 raise InputError(
-                    f"loss {self.name!r} is {OWN[self.name].where} in this process, and {self.where} in the study; give one of "
-                    "them another name, or use another process"
+                    f"loss {self.name!r} must be the same class in this process and in the study, got {OWN[self.name].where} "
+                    f"and {self.where}; give one of them another name, or use another process"
                 )
             return
         if self.where.partition(":")[0] == "__main__" or "<locals>" in self.where:
             raise InputError(
                 f"loss {self.name!r} is defined in a notebook or script, which this process cannot import; {IN_A_FILE}; or "
-                "work on with it where it is defined"
+                "continue in that notebook or script"
             )
         cls = load(self.name, self.where)
-        if self.name in OWN:  # its module registers it
+        if self.name in OWN:  # its module has registered it
             return
         if check_class(cls) != self.name:
-            raise InputError(f"loss {self.name!r} is {self.where} in the study, and that class is now called otherwise")
+            raise InputError(
+                f"loss {self.name!r} is {self.where} in the study, and that class now has another name; restore its name"
+            )
         try:
             searched = {field: _restored(given) for field, given in self.ranges.items()}
         except (LookupError, TypeError, ValueError) as error:
-            raise InputError(f"loss {self.name!r}: the ranges that the study notes are damaged ({first_line(error)})") from None
+            raise InputError(f"loss {self.name!r}: its ranges in the study are damaged ({first_line(error)})") from None
         _take(cls, searched)
 
     def check_code(self) -> None:
-        """Whether its code is here what it is in the study.
+        """Check that the loss has the same code as in the study.
 
         Raises:
-            InputError: it has changed.
+            InputError: the code has changed.
         """
         if (now := OWN[self.name].code) != self.code:
             raise InputError(code_changed(self.name, self.code, now))
 
 
 def restore(losses: object, where: str, remedy: str) -> None:
-    """Register what is noted of losses of the user's own, as plain data; None: nothing.
+    """Register the recorded losses of a user.
+
+    Args:
+        losses: records as plain data; None for none.
 
     Raises:
-        InputError: it is damaged, or a class cannot be imported.
+        InputError: a record is damaged, or a class cannot be imported.
     """
     if losses is None:
         return
@@ -164,15 +169,15 @@ def restore(losses: object, where: str, remedy: str) -> None:
 
 
 def code_changed(name: str, before: str, now: str) -> str:
-    """That a study has searched with other code."""
+    """The message that a loss has another code than in the study."""
     return (
         f"the code of loss {name!r} ({OWN[name].where if name in OWN else 'its class'}) has changed since (digest was "
-        f"{before[:12]}, now {now[:12]}): trials of different losses are not to be mixed; restore the code"
+        f"{before[:12]}, now {now[:12]}): trials of different losses must not be mixed; restore the code"
     )
 
 
 def recorded(names: Iterable[str]) -> tuple[OwnLossRecord, ...]:
-    """What is to be noted of losses by name, each once; nothing of those of this program."""
+    """The records of the user's own losses among these names, each once."""
     return tuple(_record(OWN[name]) for name in dict.fromkeys(names) if name in OWN)
 
 

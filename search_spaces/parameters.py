@@ -1,4 +1,4 @@
-"""What may be searched of a number: its range by default, and how far a study may change it."""
+"""Search parameters: default ranges, and the limits within which a study may change them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from trainers.text import shown
 
 Range = tuple[Any, ...]
-"""(low, high) of a number; the values themselves of a choice."""
+"""(low, high) of a number, or the values of a choice."""
 
-NEAR_END = 0.05  # of a range's length: a config so close to an end stands at it
+NEAR_END = 0.05  # values within this share of a range's length from an end count as being at the end
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number that is searched.
+    """A searched number.
 
     Attributes:
-        low, high: its range unless a study gives another one.
-        log: whether its logarithm is drawn uniformly.
+        low, high: its default range.
+        log: whether its logarithm is sampled uniformly.
         whole: whether it is a whole number.
-        limits: what a range may not go beyond: outside is no config, or none that differs from one inside.
-        is_scale: whether it multiplies the whole loss, to which Adam is blind, so that its place in the range means nothing.
+        limits: the limits of every range. Values outside are invalid, or have the same effect as a limit.
+        is_scale: whether it multiplies the whole loss. Adam is invariant to that, so a value at an end of the range has no
+            meaning.
     """
 
     low: float
@@ -37,15 +38,15 @@ class Parameter:
     is_scale: bool = False
 
     def box(self, given: Range | None = None) -> BaseDistribution:
-        """The range as Optuna draws from it."""
+        """The range as an Optuna distribution."""
         low, high = given or (self.low, self.high)
         return IntDistribution(low, high, log=self.log) if self.whole else FloatDistribution(low, high, log=self.log)
 
     def checked(self, name: str, given: Range) -> Range:
-        """A range of a study's file.
+        """A range from a study file, checked.
 
         Raises:
-            ValueError: it is none, or goes beyond the limits.
+            ValueError: it is invalid, or beyond the limits.
         """
         numbers = "two whole numbers" if self.whole else "two numbers"
         if len(given) != 2 or not all(_is_number(value, self.whole) for value in given):
@@ -59,7 +60,7 @@ class Parameter:
         return given if self.whole else tuple(float(value) for value in given)
 
     def end(self, box: BaseDistribution, value: float) -> Literal["low", "high"] | None:
-        """The end of its range that a value stands at, if the range can be widened there."""
+        """The end of the range at which a value is, if the range can be widened there; else None."""
         assert isinstance(box, FloatDistribution | IntDistribution)  # what `box` makes
         if self.is_scale:
             return None
@@ -70,7 +71,7 @@ class Parameter:
         return "high" if value >= high - near and box.high < self.limits[1] else None
 
     def widened(self, box: BaseDistribution, end: Literal["low", "high"]) -> Range:
-        """Its range made twice as long, in the scale that it is drawn in, towards one end and as far as the limits allow."""
+        """The range made twice as long towards one end, within the limits; on a log scale if `log`."""
         assert isinstance(box, FloatDistribution | IntDistribution)  # what `box` makes
         if self.log:
             length = box.high / box.low
@@ -86,20 +87,20 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few values, such as the widths that kernels are compiled for."""
+    """A searched choice among a few values, such as the widths that kernels are compiled for."""
 
     values: Range
     kind: type = str
 
     def box(self, given: Range | None = None) -> BaseDistribution:
-        """The values as Optuna draws from them."""
+        """The values as an Optuna distribution."""
         return CategoricalDistribution(given or self.values)
 
     def checked(self, name: str, given: Range) -> Range:
-        """Values of a study's file.
+        """Values from a study file, checked.
 
         Raises:
-            ValueError: fewer than two different ones, or one of another kind.
+            ValueError: fewer than two different values, or a value of another kind.
         """
         is_kind = all(isinstance(value, self.kind) and not isinstance(value, bool) for value in given)
         is_kind = is_kind and (self.kind is int or set(given) <= set(self.values))
@@ -110,14 +111,14 @@ class Choice:
         return tuple(sorted(given))
 
     def end(self, box: BaseDistribution, value: Any) -> Literal["low", "high"] | None:
-        """The end that a number stands at; text has no order."""
+        """The end at which a number is; None for text, which has no order."""
         assert isinstance(box, CategoricalDistribution)  # what `box` makes
         if self.kind is not int or value not in (box.choices[0], box.choices[-1]):
             return None
         return "low" if value == box.choices[0] else "high"
 
     def widened(self, box: BaseDistribution, end: Literal["low", "high"]) -> Range:
-        """With a value more: half of the lowest, or twice the highest."""
+        """The values and one more: half of the lowest, or twice the highest."""
         assert isinstance(box, CategoricalDistribution)  # what `box` makes
         values = [value for value in box.choices if isinstance(value, int)]
         return tuple(sorted({*values, max(1, values[0] // 2) if end == "low" else 2 * values[-1]}))
@@ -128,11 +129,11 @@ Searched = Mapping[str, Parameter | Choice]
 
 @dataclass(frozen=True)
 class AtEnd:
-    """A value that stands at an end of its range: what lies beyond was not tried.
+    """A value at an end of its range.
 
     Attributes:
-        name: of the parameter, such as `margin_drop_2`.
-        range_name: of its range in a study's file, such as `margin_drop`.
+        name: the name of the parameter, such as `margin_drop_2`.
+        range_name: the name of its range in a study file, such as `margin_drop`.
         low, high: the range.
     """
 
@@ -145,12 +146,12 @@ class AtEnd:
 
 
 def hull(one: Range, other: Range) -> Range:
-    """The shortest range that holds two."""
+    """The shortest range that contains both."""
     return (min(one[0], other[0]), max(one[-1], other[-1])) if len(one) == len(other) == 2 else tuple(sorted({*one, *other}))
 
 
 def _rounded(value: float, outwards: Callable[[float], float]) -> float:
-    """To two significant digits: an end that was widened needs no more."""
+    """The value rounded outwards to two significant digits."""
     if value == 0.0:
         return 0.0
     digits = 1 - math.floor(math.log10(abs(value)))
@@ -162,7 +163,7 @@ def _rounded(value: float, outwards: Callable[[float], float]) -> float:
 def _is_number(value: object, whole: bool) -> bool:
     try:
         return isinstance(value, int if whole else int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # an integer beyond every float
+    except OverflowError:  # an integer that is too large for a float
         return False
 
 

@@ -1,7 +1,8 @@
-"""The spaces: for each loss a box of parameters, the loss that a point stands for, and the point that a loss stands at.
+"""The search spaces of all losses: parameters, the loss at a point, and the point of a loss.
 
-Boxes are fixed for a study, so that the sampler's joint model sees every parameter and an importance has one meaning. A loss
-whose fields are searched as they are has a line in `search_spaces.fields.FIELDS`; else add a class here and a line in `SPACES`.
+The parameters of a study never change, so that the sampler's joint model has all of them and importances are well defined. To
+add a loss whose fields are searched directly, add a line to `search_spaces.fields.FIELDS`; else add a class here and a line to
+`SPACES`.
 """
 
 from __future__ import annotations
@@ -31,25 +32,25 @@ from trainers.losses import CCL, MML, Loss
 from trainers.text import shown
 from trainers.validation import SETTINGS, Whole
 
-# Margins are cosines: below 0 every negative has a gradient, from 1 on none has.
+# Margins are cosines: below 0 nearly every negative has a gradient, from 1 on none has.
 MARGIN = Parameter(0.0, 0.99, limits=(0.0, 0.9999))
-MARGIN_DROP = Parameter(0.01, 1.0, log=True, limits=(1e-6, 1.0))  # so that margins crowd at the top, as the published ones do
+MARGIN_DROP = Parameter(0.01, 1.0, log=True, limits=(1e-6, 1.0))  # log: margins are dense at the top, like published ones
 WEIGHT_RATIO = Parameter(0.0, 1.0, limits=(0.0, 1.0))
 NEGATIVE_RATIO = Parameter(1.0, 10_000.0, log=True, limits=(1e-6, 1e9))
-FURTHER_DROP = 0.1  # of a margin of weight 0 below the next
+FURTHER_DROP = 0.1  # drop of an added margin of weight 0
 POSITIVE_WEIGHT = Parameter(0.5, 2.0, log=True, limits=(1e-6, 1e6), is_scale=True)
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class MMLSpace(Space):
-    """Margins as the highest and successive drops, weights as successive ratios then normalised, and the two weights.
+    """MML with the highest margin and relative drops, relative weights, and the two weights of positives and negatives.
 
-    Parameters for K margins: `margin_top`, `margin_drop_1 .. K-1` (the share by which margin k lies below margin k + 1),
-    `weight_ratio_1 .. K-1` (weight k over weight k + 1), `negative_ratio` (negative_weight / positive_weight) and
-    `positive_weight`. Equal margins, which act as one, belong to a space of fewer.
+    Parameters for K margins: `margin_top`, `margin_drop_1 .. K-1` (1 - margin k / margin k + 1), `weight_ratio_1 .. K-1`
+    (weight k / weight k + 1), `negative_ratio` (negative_weight / positive_weight) and `positive_weight`. Equal margins act as
+    one, so they are in a space with fewer margins.
 
     Attributes:
-        n_margins: how many margins, for name mml.
+        n_margins: number of margins, for name mml.
     """
 
     name: Literal["mml"] = "mml"
@@ -57,7 +58,7 @@ class MMLSpace(Space):
 
     @classmethod
     def to_hold(cls, name: str, loss: Loss | None, like: Space) -> dict[str, Any]:
-        """As many margins as it has."""
+        """As in the base class, with the number of margins of the published loss."""
         n_margins = {"n_margins": len(loss.margins)} if isinstance(loss, MML) else {}
         return super().to_hold(name, loss, like) | n_margins
 
@@ -101,18 +102,18 @@ class MMLSpace(Space):
         }
 
     def fitted(self, loss: Any) -> Params:
-        """As many margins as the space has: further ones below with weight 0, which change nothing, or without the lowest."""
+        """The point of the loss with the space's number of margins, see `with_margins`."""
         check_kind(self.name, MML, loss)
         return self.loss_params(with_margins(loss, self.n_margins))
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class MMLShapeSpace(Space):
-    """MML by the shape of its margins and weights: as many parameters whatever their number, which is searched too.
+    """MML with its margins and weights given by a shape; the number of margins is searched, too.
 
-    `n_margins`, `margin_top`, `low_fraction` (the lowest margin over the highest),
-    `curvature` of the spacing, `tau` (weights proportional to exp(margin / tau)); then `negative_ratio` and
-    `positive_weight` as in space mml. With one margin low_fraction, curvature and tau have no effect.
+    Parameters: `n_margins`, `margin_top`, `low_fraction` (lowest margin / highest margin), `curvature` of the spacing, `tau`
+    (weights proportional to exp(margin / tau)); `negative_ratio` and `positive_weight` as in space mml. With one margin,
+    low_fraction, curvature and tau have no effect.
     """
 
     name: Literal["mml_shape"] = "mml_shape"
@@ -128,7 +129,7 @@ class MMLShapeSpace(Space):
             "margin_top": MARGIN,
             "low_fraction": Parameter(0.0, 1.0, limits=(0.0, 1.0)),
             "curvature": Parameter(0.25, 4.0, log=True, limits=(0.05, 20.0)),
-            # from all weight on the highest margin to nearly equal weights
+            # low: all weight on the highest margin; high: nearly equal weights
             "tau": Parameter(0.01, 1.0, log=True, limits=(0.005, 10.0)),
             "negative_ratio": NEGATIVE_RATIO,
             "positive_weight": POSITIVE_WEIGHT,
@@ -145,10 +146,10 @@ class MMLShapeSpace(Space):
         point = self.fitted(loss)
         margins = self._margins(point)
         if margins != loss.margins:
-            raise InputError(f"curvature: no power law in the space gives these margins, got {shown(list(loss.margins))}")
+            raise InputError(f"curvature: margins must follow a power law in the space, got {shown(list(loss.margins))}")
         if weights_from_tau(margins, point["tau"]) != loss.weights:
             raise InputError(
-                f"tau: weights are not proportional to exp(margin / tau) in the space, got {shown(list(loss.weights))}"
+                f"tau: weights must be proportional to exp(margin / tau) in the space, got {shown(list(loss.weights))}"
             )
         return point
 
@@ -157,11 +158,12 @@ class MMLShapeSpace(Space):
         return margins_from_shape(params["n_margins"], params["low_fraction"] * top, top, params["curvature"])
 
     def fitted(self, loss: Any) -> Params:
-        """As many margins, the same lowest and highest, and margins and weights by least squares."""
+        """The point with the same number of margins, the same lowest and highest one, and the others and the weights fitted by
+        least squares."""
         check_kind(self.name, MML, loss)
         boxes = self.boxes()
         curvature, tau = boxes["curvature"], boxes["tau"]
-        assert isinstance(curvature, FloatDistribution)  # as `loss_parameters` has them
+        assert isinstance(curvature, FloatDistribution)  # see `loss_parameters`
         assert isinstance(tau, FloatDistribution)
         top = loss.margins[-1]
         return {
@@ -176,7 +178,7 @@ class MMLShapeSpace(Space):
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class CCLSpace(Space):
-    """CCL over the ranges of MML: `margin` over that of its margins, `negative_weight` over that of its ratio."""
+    """CCL with the ranges of MML: `margin` has the range of MML's margins, `negative_weight` the range of its ratio."""
 
     name: Literal["ccl"] = "ccl"
 
@@ -197,7 +199,8 @@ class CCLSpace(Space):
 
 
 def with_margins(loss: MML, count: int) -> MML:
-    """The loss with so many margins: the same function where it has no more than that, else without its lowest ones."""
+    """The loss with `count` margins: with lower margins of weight 0 added, which is the same function, or without its lowest
+    margins."""
     if len(loss.margins) == count:
         return loss
     margins, weights = list(loss.margins), list(loss.weights)
@@ -217,13 +220,13 @@ def with_margins(loss: MML, count: int) -> MML:
 
 
 def _ranges_for_ccl(ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """Ranges of MML as those of CCL. Its margin reaches as low as MML's lowest one, which may be 0."""
+    """The ranges of MML as ranges of CCL. The margin starts at the lowest possible margin of MML."""
     found = {"negative_weight": ranges["negative_ratio"]} if "negative_ratio" in ranges else {}
     return found | ({"margin": (MARGIN.low, ranges["margin_top"][1])} if "margin_top" in ranges else {})
 
 
 def _both_weights(params: Mapping[str, Any]) -> Params:
-    """MML's positive and negative weight."""
+    """The positive and negative weight of MML."""
     positive = params["positive_weight"]
     return {"positive_weight": positive, "negative_weight": _significant(params["negative_ratio"] * positive)}
 
@@ -235,7 +238,7 @@ def _ratio_params(loss: MML) -> Params:
 
 
 def _significant(value: float) -> float:
-    """Twelve significant digits: rounding that undoes what division and multiplication add."""
+    """The value rounded to twelve significant digits, which removes rounding errors of division and multiplication."""
     return float(f"{value:.12g}")
 
 

@@ -1,4 +1,4 @@
-"""Losses, engines and evaluation for implicit-feedback recommenders. Knows neither optuna nor studies.
+"""Losses, engines and evaluation for implicit-feedback recommenders, independent of optuna and studies.
 
 >>> from trainers import TrainConfig, load_dataset, train
 >>> dataset = load_dataset("demo")
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from trainers.metrics.ranking import recommend
     from trainers.recommender import Recommender
 
-# What reads data or ranks is imported when it is first asked for: pandas, numba and torch take seconds, and to read a config
-# takes none of them.
+# These names are imported at first use: pandas, numba and torch take seconds to load, and reading a config needs none of them.
 _LATE = {
     "Dataset": "trainers.data.datasets",
     "Recommender": "trainers.recommender",

@@ -1,6 +1,6 @@
-"""Checkpoints: a file from which an interrupted training goes on, to the same bits as without the interruption.
+"""Checkpoints: files from which an interrupted training resumes, with the same bits as without the interruption.
 
-Draws are keyed by their position, so an engine's state and what its owner has noted are all that a run has become.
+Random draws depend on their position only, so the state of the engine and the notes of the owner are the whole state of a run.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 EVERY_SECONDS = 30.0
-MOST_BYTES = 2**37  # of arrays; no table in memory is larger
-SCRATCH = re.compile(r"^\.\d+\.")  # before the name of a file that is being written
+MOST_BYTES = 2**37  # largest size of the arrays; no table in memory is larger
+SCRATCH = re.compile(r"^\.\d+\.")  # the prefix of a file that is being written
 ABOUT = "about"  # the array with the JSON text
-ENGINE, OWNER = "engine:", "owner:"  # before the names of the arrays of a state, and of the notes
+ENGINE, OWNER = "engine:", "owner:"  # prefixes of arrays of the engine's state and of the owner's notes
 
 
 @dataclass(frozen=True)
 class Notes:
-    """What the owner of a run has noted of its epochs: `values` as JSON holds them, and arrays."""
+    """The notes of a run's owner about its epochs: `values` as JSON data, and arrays."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     arrays: State = field(default_factory=dict)
@@ -51,8 +51,8 @@ class Checkpoint:
     """A run after some epochs.
 
     Attributes:
-        state: of the engine's lane, see `Engine.state`.
-        notes: of the owner, about these epochs.
+        state: the state of the engine's lane, see `Engine.state`.
+        notes: the owner's notes about these epochs.
     """
 
     state: State
@@ -60,20 +60,20 @@ class Checkpoint:
 
     @property
     def epochs(self) -> int:
-        """How many are trained."""
+        """The number of trained epochs."""
         return int(self.state["epochs_done"])
 
 
 def checkpoint_name(path: Path) -> str:
-    """The name of the checkpoint that a file is, or that it was to become when its writer was killed."""
+    """The name of a checkpoint file, or of the checkpoint that a killed writer was writing to this file."""
     return SCRATCH.sub("", path.name)
 
 
 def refuse_others(path: Path) -> None:
-    """Find out whether a file may be replaced.
+    """Check that a file may be replaced by a checkpoint.
 
     Raises:
-        InputError: it is there, and is no checkpoint, or cannot be read.
+        InputError: the file exists, and is no checkpoint or cannot be read.
     """
     try:
         if path.exists():
@@ -81,15 +81,15 @@ def refuse_others(path: Path) -> None:
                 read_arrays(file, MOST_BYTES)[ABOUT]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
-            f"{path}: is no checkpoint that can be read ({first_line(error)}), and would be replaced; delete it, or give "
-            "another file"
+            f"{path}: must be a checkpoint, since it is replaced during training, got a file that cannot be read as one "
+            f"({first_line(error)}); delete it, or give another file"
         ) from None
 
 
 def training_key(
     config: TrainConfig, seen: Interactions, held_out: Interactions | None, choice: EngineChoice
 ) -> dict[str, Any]:
-    """All that decides the bits of a training, as JSON holds it."""
+    """Everything that decides the bits of a training, as JSON data."""
     return {
         "config": config.to_dict(),
         "seen": seen.checksum,
@@ -102,8 +102,8 @@ def training_key(
 
 
 def rounding(choice: EngineChoice) -> dict[str, Any]:
-    """What decides how sums are rounded; PyTorch on a CPU sums in an order that its threads decide."""
-    import torch  # takes seconds, and who only reads studies needs none of it
+    """Everything that affects rounding. On a CPU, PyTorch's order of summation depends on the number of threads."""
+    import torch  # takes seconds, and is not needed to read studies
 
     from trainers.engines.resources import device_name
 
@@ -115,15 +115,15 @@ def rounding(choice: EngineChoice) -> dict[str, Any]:
 
 
 class CheckpointFile:
-    """The file of a run's checkpoints: an .npz without pickled objects, of which each version is whole or not there.
+    """The file of a run's checkpoints: an .npz file without pickled objects, written atomically.
 
     Args:
-        path: of the file.
-        key: what decides the numbers, see `training_key`. A file with another key is ignored.
-        label: what to call the run.
-        earlier: files that the run may have from earlier attempts; the one with the most epochs is taken.
-        every: seconds between two versions, at least; 0 for one after every epoch.
-        within: a folder that the file's own is made in; it is not made itself, since who moves it away does not want it back.
+        path: the path of the file.
+        key: everything that decides the numbers, see `training_key`. A file with another key is ignored.
+        label: the name of the run in messages.
+        earlier: files of earlier attempts at the run; the one with the most epochs is used.
+        every: least time between two versions in seconds; 0 for a version after every epoch.
+        within: a folder that contains the file's folder and that is never created: it may have been moved away.
     """
 
     def __init__(
@@ -141,14 +141,13 @@ class CheckpointFile:
         self._has_failed = False
 
     def load(self) -> Checkpoint | None:
-        """The checkpoint with the most epochs, or None. A file that is damaged or of something else is ignored, and a warning
-        says so.
-        """
+        """The checkpoint with the most epochs; None if there is none. Damaged files and files of other runs are ignored with a
+        warning."""
         found = [one for path in (self.path, *self._earlier) if (one := self._read(path)) is not None]
         return max(found, key=lambda one: one.epochs, default=None)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Replace the file. One that cannot be written costs the checkpoint, not the run: a warning says so, once."""
+        """Replace the file. If it cannot be written, the run continues without a checkpoint, with one warning."""
         arrays = {f"{ENGINE}{name}": array for name, array in checkpoint.state.items()}
         arrays |= {f"{OWNER}{name}": array for name, array in checkpoint.notes.arrays.items()}
         about = {"format": FORMAT, "key": self._key, "notes": checkpoint.notes.values, "arrays": sorted(arrays)}
@@ -157,14 +156,14 @@ class CheckpointFile:
                 with scratch.open("wb") as file:
                     np.savez(file, allow_pickle=False, **{ABOUT: np.array(json.dumps(about))}, **arrays)
                 os.replace(scratch, self.path)
-            for one in self._earlier:  # they are not needed any more
+            for one in self._earlier:  # no longer needed
                 with suppress(OSError):
                     one.unlink(missing_ok=True)
         except OSError as error:
             if not self._has_failed:
                 reason = error.strerror or first_line(error)
                 log.warning(
-                    "%s: cannot be written: %s; %s trains on, and begins again if it is interrupted",
+                    "%s: cannot be written: %s; %s continues, and starts from its first epoch if it is interrupted",
                     self.path,
                     reason,
                     self.label,
@@ -172,7 +171,7 @@ class CheckpointFile:
             self._has_failed = True
 
     def delete(self) -> None:
-        """Remove the file, those of earlier attempts, and what killed writers have left of them."""
+        """Remove the file, the files of earlier attempts, and temporary files of killed writers."""
         names = {path.name for path in (self.path, *self._earlier)}
         with suppress(OSError):
             for one in [*self.path.parent.iterdir()]:
@@ -181,7 +180,7 @@ class CheckpointFile:
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
-        """A name beside the file's, gone after the block."""
+        """A temporary path in the file's folder, removed after the block."""
         if self._within is not None and not self._within.is_dir():
             raise FileNotFoundError(ENOENT, f"there is no folder {self._within}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -199,7 +198,7 @@ class CheckpointFile:
                 arrays = read_arrays(file, MOST_BYTES)
             about = json.loads(str(arrays[ABOUT][()]))
             if differing := self._differing(about):
-                log.warning("%s: is of another %s; %s begins without it", path, differing, self.label)
+                log.warning("%s: has another %s; %s starts without it", path, differing, self.label)
                 return None
             if about["arrays"] != sorted(arrays.keys() - {ABOUT}):
                 raise ValueError("it lacks arrays")
@@ -212,11 +211,11 @@ class CheckpointFile:
                 raise ValueError(f"it has {checkpoint.epochs} epochs")
             return checkpoint
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            log.warning("%s: is damaged (%s); %s begins without it", path, first_line(error), self.label)
+            log.warning("%s: is damaged (%s); %s starts without it", path, first_line(error), self.label)
             return None
 
     def _differing(self, about: Mapping[str, Any]) -> str:
-        """What of a file's key is not ours, in words; empty when it is of this run."""
+        """The names of differing parts of a file's key; empty if it belongs to this run."""
         if about["format"] != FORMAT:
             return "format"
         if about["key"] == self._key:

@@ -31,7 +31,7 @@ Schedule = Literal["constant", "linear"]
 MAX_SEED = 2**63 - 1
 
 
-# What does not go together whatever the loss, and why. What a loss does not go with stands in its class, `Loss.not_with`.
+# Settings that exclude each other for every loss, and why. Scores that a loss excludes are in its class, `Loss.not_with`.
 REFUSED: tuple[tuple[Callable[[TrainConfig], bool], str], ...] = (
     (
         lambda config: config.negatives.per_row(config.batch_size) < 1,
@@ -39,27 +39,27 @@ REFUSED: tuple[tuple[Callable[[TrainConfig], bool], str], ...] = (
     ),
     (
         lambda config: config.score == "euclidean" and config.encoder.dropout > 0.0,
-        "dropout scales a user's vector up, which a score euclidean takes for a move: encoder.dropout must be 0, "
+        "dropout changes the length of a user's vector, and score euclidean depends on it: encoder.dropout must be 0, "
         "got {config.encoder.dropout}",
     ),
 )
 
 
 class TrainConfig(BaseModel):
-    """One training run. Every field but `loss` has a default; unknown keys are errors.
+    """One training run. Every field except `loss` has a default; unknown keys are errors.
 
     Attributes:
-        encoder: what makes vectors of users and items: `{name: mf, dim, dropout, init_std}` or another.
+        encoder: the encoder of users and items as vectors: `{name: mf, dim, dropout, init_std}` or another.
         loss: `{name: mml, margins, weights, positive_weight, negative_weight}` or another of `trainers.losses.LOSSES`.
-        score: `cosine`, `cosine_in_training` (inner products rank), `inner_product`, or `euclidean` (1 - |u - v|^2 / 2, vectors
-            kept in the unit ball).
+        score: `cosine`, `cosine_in_training` (ranks by inner products), `inner_product`, or `euclidean` (1 - |u - v|^2 / 2,
+            with vectors limited to length 1).
         negatives: how negative items are drawn: `{name: uniform, count}` or another.
-        learning_rate: Adam's (betas .9 and .999, epsilon 1e-8).
-        schedule: `constant`, or `linear`: to zero over this config's own epochs.
-        l2: added as `l2 * row` to the gradient of the rows that the loss moves in a step.
-        batch_size: positives per step; an epoch's last batch may be smaller.
-        epochs: how long to train.
-        seed: decides initialisation, shuffling, negatives and dropout.
+        learning_rate: learning rate of Adam (betas .9 and .999, epsilon 1e-8).
+        schedule: `constant`, or `linear`: decays to zero over this config's epochs.
+        l2: `l2 * row` is added to the gradient of rows that have a gradient in a step.
+        batch_size: positives per step; the last batch of an epoch may be smaller.
+        epochs: number of epochs.
+        seed: seed of initialisation, shuffling, negatives and dropout.
     """
 
     model_config = SETTINGS | {"frozen": True}
@@ -83,13 +83,13 @@ class TrainConfig(BaseModel):
         if why := self.loss.not_with.get(self.score):
             others = [name for name in SCORES if name not in self.loss.not_with]
             raise ValueError(
-                f"loss {self.loss.name} does not go with score {self.score}: {why}; use score {' or '.join(others)}"
+                f"loss {self.loss.name} cannot be used with score {self.score}: {why}; use score {' or '.join(others)}"
             )
         return self
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any], where: str = "config") -> TrainConfig:
-        """The checked config of a plain mapping, as read from YAML.
+        """The checked config of a plain mapping, such as one from YAML.
 
         Raises:
             InputError: names `where`, the key, the rule and the offending value.
@@ -109,12 +109,12 @@ class TrainConfig(BaseModel):
         return TrainConfig.from_dict({**self.to_dict(), **changes})
 
     def same_but_seed(self, other: TrainConfig) -> bool:
-        """Whether the two are runs of one recipe."""
+        """Whether the two configs differ in their seed at most."""
         return self.replace(seed=0) == other.replace(seed=0)
 
 
 def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A config's mapping without inner ones: `{"encoder.dim": 64, ...}`."""
+    """A nested mapping with dotted keys: `{"encoder.dim": 64, ...}`."""
     found: dict[str, Any] = {}
     for key, value in config.items():
         found |= dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}

@@ -1,9 +1,9 @@
-"""SimpleX's schedule: whenever an epoch brings no new best, fall back to the best one and cut the learning rate.
+"""SimpleX's schedule: after an epoch without a new best, restore the best epoch and cut the learning rate.
 
-(Mao et al., CIKM 2021, its authors' program.)
+(Mao et al., CIKM 2021, and the authors' program.)
 
-It chooses by what it is measured on. So what it gives is not comparable with what was measured once, at a fixed epoch; only
-hpo.replicate trains this way, to see what papers saw.
+It chooses the epoch on the data that it is measured on, so its figures are not comparable with figures of a fixed epoch. Only
+hpo.replicate trains this way, to reproduce papers.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any
 from trainers.config import TrainConfig
 from trainers.engines.protocol import Engine, EpochResult, State
 
-MIN_DELTA = 1e-6  # of a new best
+MIN_DELTA = 1e-6  # least improvement of a new best
 LOWEST_RATE = 1e-6
 
 
 @dataclass(frozen=True)
 class Plateau:
-    """When to stop.
+    """A rule of early stopping.
 
     Attributes:
-        metric: what is to rise, measured after every epoch: one of those that the engine was asked for.
-        patience: epochs in a row without a new best that end the training.
+        metric: the metric to maximise; the engine must measure it after every epoch.
+        patience: training ends after this number of epochs in a row without a new best.
         cut: factor for the learning rate after each epoch without improvement; parameters are then restored to the best epoch.
             None disables both.
     """
@@ -36,7 +36,7 @@ class Plateau:
 
 
 class EarlyStopping:
-    """A plateau, applied to one run: keeps the best epoch, falls back to it, and says when training ends."""
+    """Applies a plateau to one run: stores the best epoch, restores it, and ends the training."""
 
     def __init__(self, plateau: Plateau, config: TrainConfig) -> None:
         self._plateau, self._epochs, self._rate = plateau, config.epochs, config.learning_rate
@@ -44,20 +44,22 @@ class EarlyStopping:
         self._best_parameters: State = {}  # before the first epoch
 
     def notes(self) -> tuple[dict[str, Any], State]:
-        """What it knows of the epochs so far, as JSON holds it, and the best epoch's parameters; for `go_on`."""
+        """The state after the epochs so far, as JSON data, and the parameters of the best epoch; for `go_on`."""
         return {"best": self._best, "failures": self._failures, "rate": self._rate}, self._best_parameters
 
     def go_on(self, values: Mapping[str, Any], best_parameters: State) -> None:
-        """Go on after the epochs that notes are about."""
+        """Continue from a result of `notes`."""
         self._best, self._failures, self._rate = float(values["best"]), int(values["failures"]), float(values["rate"])
         self._best_parameters = best_parameters
 
     def ends(self, engine: Engine, result: EpochResult) -> bool:
-        """To be told of every epoch: whether it was the last one. Then the lane has the best epoch's parameters.
+        """Record an epoch; returns whether training ends. At the end the lane has the parameters of the best epoch.
+
+        Call it for every epoch.
 
         Raises:
             ValueError: the epoch was not measured in the plateau's metric, or the config's learning rate is not constant.
-            OutOfMemory: parameters cannot be kept or put back; the lane is free again.
+            OutOfMemory: parameters cannot be stored or restored; the lane is free again.
         """
         metric = self._plateau.metric
         if result.metrics is None:

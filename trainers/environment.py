@@ -1,4 +1,4 @@
-"""Environment variables that a person sets for this program."""
+"""Environment variables of this program."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trainers.text import shown
 
 
 def variable(name: str) -> str | None:
-    """The value of a variable; None where it is not set, or empty.
+    """The value of a variable; None if it is not set or empty.
 
     Raises:
         InputError: it is blank.

@@ -1,4 +1,4 @@
-"""The failures that a caller is expected to handle."""
+"""Errors that callers are expected to handle."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ class TrainingDiverged(RuntimeError):
 
 
 class OutOfMemory(RuntimeError):
-    """The device has no memory left for what runs on it.
+    """The device ran out of memory.
 
     Attributes:
-        reason: where it ran out.
+        reason: where it ran out of memory.
     """
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"{reason}; fewer lanes or workers, a smaller batch_size or fewer negatives need less")
+        super().__init__(f"{reason}; fewer lanes or workers, a smaller batch_size or fewer negatives need less memory")
         self.reason = reason
 
 
 def first_line(error: BaseException, text: str | None = None) -> str:
-    """The first line of what an error says, or of `text` in its place, shortened; the type's name where that is empty."""
+    """The first line of an error's message, or of `text`, shortened; the name of the error's type if it is empty."""
     lines = (str(error) if text is None else text).strip().splitlines()
     return clipped(lines[0]) if lines else type(error).__name__
 
 
 def unknown(kind: str, name: object, known: Iterable[str], instead: str = "") -> str:
-    """`unknown loss 'mmll'; did you mean 'mml'? known: bsl, ccl, mml`; `instead` of the names where they are too many."""
+    """`unknown loss 'mmll'; did you mean 'mml'? known: bsl, ccl, mml`; `instead` replaces the list of names."""
     names = sorted(known)
     lower = {known_name.lower(): known_name for known_name in names}  # EASE is near to ease
     near = difflib.get_close_matches(str(name)[:SHOWN].lower(), lower, n=1)

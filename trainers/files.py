@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all, and failures in one way. Reading none that blocks, and arrays of unknown origin."""
+"""Atomic writing of files with uniform errors, and safe reading of arrays."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: 
 
 
 def check_regular(path: Path) -> None:
-    """Look at the kind of a file before it is opened: a named pipe may block for ever, a device may have no end.
+    """Check that a path is a regular file before it is opened: a named pipe may block for ever, a device may be endless.
 
     Raises:
         InputError: it is no regular file.
-        OSError: it does not exist, or may not be looked at.
+        OSError: it does not exist, or may not be accessed.
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
@@ -32,14 +32,14 @@ def check_regular(path: Path) -> None:
 
 @contextmanager
 def writing(path: Path, remedy: str = "") -> Iterator[None]:
-    """Within the block, say in one way that the operating system does not let us write.
+    """Within the block, raise an OSError as an InputError that the path cannot be written.
 
     Args:
-        path: what is written, or the folder that it goes to.
-        remedy: what the user can do about it, such as `give another folder with --output`.
+        path: the file, or its folder.
+        remedy: what the user can do, such as `give another folder with --output`.
 
     Raises:
-        InputError: in place of an OSError.
+        InputError: replaces an OSError.
     """
     try:
         yield
@@ -49,14 +49,14 @@ def writing(path: Path, remedy: str = "") -> Iterator[None]:
 
 
 def write_bytes(path: Path, content: bytes, remedy: str = "", make_folder: bool = True) -> None:
-    """Write a file so that a reader sees the old or the new content, never half of it.
+    """Write a file atomically: a reader sees the old or the new content.
 
     Args:
-        remedy: as for `writing`.
-        make_folder: whether its folder is made; if not, there must be one.
+        remedy: see `writing`.
+        make_folder: whether to create the folder of the file.
 
     Raises:
-        InputError: the folder cannot be made, or the file not written.
+        InputError: the folder cannot be created, or the file cannot be written.
     """
     scratch = path.with_name(f".{os.getpid()}.{path.name}")
     with writing(path, remedy):
@@ -72,19 +72,19 @@ def write_bytes(path: Path, content: bytes, remedy: str = "", make_folder: bool 
 
 
 def write_text(path: Path, text: str, remedy: str = "", make_folder: bool = True) -> None:
-    """As `write_bytes`, in UTF-8."""
+    """Write a text in UTF-8, see `write_bytes`."""
     write_bytes(path, text.encode(), remedy, make_folder)
 
 
 def read_arrays(file: BinaryIO, most_bytes: int) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz file by name, none of Python objects.
+    """The arrays of an .npz file by name, without Python objects.
 
     Args:
-        most_bytes: how large they may be unpacked, all together: a few bytes can stand for gigabytes.
+        most_bytes: largest total size after decompression: a small file may decompress to gigabytes.
 
     Raises:
-        ValueError: they are larger, or the file is damaged or another one.
-        OSError: it cannot be read.
+        ValueError: the arrays are larger, or the file is damaged or of another kind.
+        OSError: the file cannot be read.
     """
     try:
         with zipfile.ZipFile(file) as packed:
@@ -94,10 +94,10 @@ def read_arrays(file: BinaryIO, most_bytes: int) -> dict[str, NDArray[Any]]:
             found = {name: arrays[name] for name in arrays.files if unpacked <= most_bytes}
     except OSError:
         raise
-    except Exception as error:  # whatever the two readers, and those of their formats, raise on foreign bytes
+    except Exception as error:  # zipfile and NumPy may raise any error for foreign bytes
         raise ValueError(first_line(error)) from None
     if unpacked > most_bytes:
-        raise ValueError(f"it may have at most {most_bytes:,} bytes unpacked, and has {unpacked:,}")
+        raise ValueError(f"it may have at most {most_bytes:,} bytes after decompression, and has {unpacked:,}")
     if not all(isinstance(array, np.ndarray) for array in found.values()):
         raise ValueError("it holds more than arrays")
     return found

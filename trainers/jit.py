@@ -1,4 +1,4 @@
-"""Compiling with numba, kept on disk where that is possible."""
+"""Compilation with numba, cached on disk if possible."""
 
 from __future__ import annotations
 
@@ -14,23 +14,27 @@ from trainers.stopping import ShouldStop, check
 
 log = logging.getLogger(__name__)
 
+SLOW = 'longer on a busy machine; --engine torch (engine="torch" in Python) needs no compilation'
+
 
 def compiled(
     version: int = 0, width: int = 0, takes: Sequence[type] = (), **options: Any
 ) -> Callable[[Callable[..., Any]], Any]:
-    """`numba.njit(cache=True, **options)`, or without the cache where no folder for it can be written.
+    """`numba.njit(cache=True, **options)`, or without the cache if its folder cannot be written.
 
-    Numba looks at the function's own file alone to tell whether what is on disk is still right. With a version other than 0, a
-    `numba_engine.fingerprint` that the function's closure holds too, that file does not count: each version and width has files
-    of its own on disk, so that what other code has compiled cannot be read, and two processes that compile different widths
-    write different files. Should numba no longer look at the stamp that is set here, it looks at the function's file again.
+    Numba checks only the function's own source file to decide whether the cache is valid. A `version` other than 0, which is a
+    `numba_engine.fingerprint` and also in the function's closure, replaces this check: each version and width has its own cache
+    files, so that stale code is never loaded, and processes that compile different widths write different files. If a future
+    numba ignores the stamp that is set here, it checks the source file again.
+
+    Compiled functions have no reference counts (`_nrt`), because passing an array would update a counter in memory that all
+    threads share. So they cannot allocate memory; callers pass all arrays.
 
     Args:
-        takes: the named tuples among the arguments. Machine code knows their fields by position, so they must be named where
-            the fingerprint finds them.
-
-    Without reference counts (`_nrt`): passing an array to a function would add to a number in memory that all threads share.
-    So compiled functions allocate nothing; what they need is handed to them.
+        version: a fingerprint of the code; 0 for none.
+        width: the row width that the function is compiled for.
+        takes: the named tuples among the arguments. Machine code accesses their fields by position, so the fingerprint must
+            include them.
     """
     options = {"_nrt": False, **options}
 
@@ -49,7 +53,7 @@ def compiled(
 
 
 class _Announcer(event.Listener):
-    """Says so when a function is compiled that takes long, and not when it is read from disk."""
+    """Logs when a slow compilation starts; nothing is logged if the function is read from the cache."""
 
     def __init__(self) -> None:
         self.texts: dict[Any, str] = {}
@@ -57,10 +61,10 @@ class _Announcer(event.Listener):
     def on_start(self, event: Any) -> None:
         text = self.texts.pop(event.data["dispatcher"], None)
         if text:
-            log.info(text)
+            log.info("%s; %s", text, SLOW)
 
     def on_end(self, event: Any) -> None:
-        """Nothing: what comes next tells that it is done."""
+        """Log nothing."""
 
 
 _ANNOUNCER = _Announcer()
@@ -68,12 +72,12 @@ event.register("numba:compile", _ANNOUNCER)  # type: ignore[no-untyped-call]
 
 
 def announce(function: Any, text: str) -> None:
-    """Log a text when a compiled function has to be compiled, once."""
+    """Log a text once, when the function is compiled."""
     _ANNOUNCER.texts[function] = text
 
 
 class _Asker(event.Listener):
-    """Ends a compilation between two of its passes."""
+    """Ends a compilation between two passes if `should_stop` is true."""
 
     def __init__(self, should_stop: ShouldStop) -> None:
         self.should_stop = should_stop
@@ -82,11 +86,11 @@ class _Asker(event.Listener):
         check(self.should_stop)
 
     def on_end(self, event: Any) -> None:
-        """Nothing: the next pass asks."""
+        """Check nothing: the next pass does."""
 
 
 @contextmanager
 def stoppable_compilation(should_stop: ShouldStop) -> Iterator[None]:
-    """Within the block a function that numba has to compile asks between its passes whether to stop, and raises Stopped."""
+    """Within the block, compilations check between their passes whether to stop, and raise Stopped."""
     with event.install_listener("numba:run_pass", _Asker(should_stop)):
         yield

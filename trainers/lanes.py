@@ -1,4 +1,4 @@
-"""The one loop over an engine's lanes: search, confirm, replicate and `train()` all train with it."""
+"""The training loop over an engine's lanes, for search, confirm, replicate and `train()`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from trainers.stopping import Stopped
 
 log = logging.getLogger(__name__)
 
-SHORT_SECONDS = 2.0  # an epoch that takes no longer is trained to its end when training is asked to stop
+SHORT_SECONDS = 2.0  # shorter epochs are finished before training stops
 
 
 class LaneJob:
-    """What a lane can train. Its owner notes what the epochs give.
+    """A job that a lane trains. Its owner records the results of epochs.
 
     Attributes:
-        epochs: how many are trained, as far as the owner has noted them and the job goes on.
-        checkpoint: where its checkpoints are; None for none.
+        epochs: number of trained epochs that the owner has recorded.
+        checkpoint: the file of its checkpoints; None for no checkpoints.
     """
 
     config: TrainConfig
@@ -32,17 +32,17 @@ class LaneJob:
     checkpoint: CheckpointFile | None = None
 
     def notes(self) -> Notes:
-        """All that the owner has noted of the epochs so far."""
+        """The owner's records of the epochs so far."""
         return Notes()
 
     def begin(self) -> None:
-        """The job begins at its first epoch, perhaps again: nothing is noted of any epoch."""
+        """Start from the first epoch, perhaps again: clear all records."""
 
     def go_on(self, epochs: int, notes: Notes) -> None:
-        """The job begins after so many epochs: what was noted of them takes the place of all notes.
+        """Continue after `epochs` epochs: replace all records by these notes.
 
         Raises:
-            LookupError, TypeError, ValueError: other notes than `notes` gives.
+            LookupError, TypeError, ValueError: the notes are not a result of `notes`.
         """
 
 
@@ -55,25 +55,25 @@ def _refuse(job: object, error: OutOfMemory) -> None:
 
 
 class LaneRunner(Generic[Job]):
-    """Trains jobs side by side in the lanes of an engine. The owner says what comes next and when a job has ended.
+    """Trains jobs concurrently in the lanes of an engine. The owner supplies jobs and decides when a job has ended.
 
-    A job begins where its checkpoint has it. Checkpoints are written between two rounds, each job's from time to time, and when
-    training is asked to stop: all of them, as of the last epoch that was trained to its end.
+    A job resumes from its checkpoint. Checkpoints are written between two rounds when they are due, and for all jobs when
+    training stops, after the last complete epoch.
 
-    When the device runs out of memory, the same jobs are trained again from their checkpoints or from their first epoch, in
-    fewer lanes: to the same numbers, since a config's history does not depend on its lane.
+    If the device runs out of memory, the jobs are trained again in fewer lanes, from their checkpoints or from their first
+    epoch. The numbers are the same, since they do not depend on the lane.
 
     Attributes:
-        busy: the jobs that train, by lane.
-        waiting: jobs that have lost their lane and get the next ones.
-        longest_epoch: seconds of the longest round so far, without compiling.
+        busy: the running jobs by lane.
+        waiting: jobs that lost their lane and get the next free one.
+        longest_epoch: seconds of the longest round so far, without compilation.
     """
 
     def __init__(self, engine: Engine, too_large: Callable[[Job, OutOfMemory], None] = _refuse) -> None:
         """
         Args:
-            too_large: told of a job that the device cannot even hold alone; it has no lane any more. By default the error is
-                raised.
+            too_large: called with a job that does not fit on the device even alone, after it lost its lane. By default the
+                error is raised.
         """
         self.engine = engine
         self.busy: dict[int, Job] = {}
@@ -82,20 +82,20 @@ class LaneRunner(Generic[Job]):
         self._width = engine.lanes
         self._asked_to_stop = engine.should_stop
         engine.should_stop = self._leaves_the_epoch
-        self.longest_epoch, self._began = 0.0, 0.0  # when the running one began
-        self._written: dict[int, float] = {}  # when the checkpoint of each busy lane was written, or the lane began
+        self.longest_epoch, self._began = 0.0, 0.0  # _began: start of the current round
+        self._written: dict[int, float] = {}  # by busy lane: time of the last checkpoint, or of the start
 
     def rounds(self, source: Callable[[int], Iterable[Job]]) -> Iterator[list[tuple[Job, EpochResult]]]:
-        """Rounds without end: the free lanes are filled, every busy lane trains one epoch, the owner gets the results.
+        """Endless rounds: fill the free lanes, train one epoch in every busy lane, yield the results.
 
-        Results are in the order of the lanes; there are none when no lane is busy. A job stays in its lane until `stop`.
+        Results are in the order of the lanes; they are empty if no lane is busy. A job keeps its lane until `stop`.
 
         Args:
-            source: called once per round with the number of free lanes, which may be 0; gives at most so many jobs. A job
-                counts among `jobs` as soon as it is given.
+            source: called once per round with the number of free lanes, which may be 0; returns at most that number of jobs.
+                A job is part of `jobs` as soon as it is returned.
 
         Raises:
-            OutOfMemory: a job does not fit alone, unless `too_large` takes it.
+            OutOfMemory: a job does not fit alone, unless `too_large` handles it.
             Stopped: see `trainers.stopping`.
         """
         while True:
@@ -111,19 +111,19 @@ class LaneRunner(Generic[Job]):
 
     @property
     def jobs(self) -> list[Job]:
-        """Those that have not ended: in the order of their lanes, then those that wait."""
+        """The jobs that have not ended: in the order of their lanes, then the waiting ones."""
         return [*(self.busy[lane] for lane in sorted(self.busy)), *self.waiting]
 
     def vectors(self, job: Job) -> Vectors | None:
-        """The vectors of a job in a lane; None when there is no memory to fetch them: then all jobs train again."""
+        """The vectors of a job in a lane. None if there is no memory to read them: then all jobs train again."""
         lane = next(lane for lane, one in self.busy.items() if one is job)
         return self.attempt(lambda: self.engine.vectors(lane))
 
     def attempt(self, call: Callable[[], Answer]) -> Answer | None:
-        """What a call of the engine answers between two rounds; None when memory has run out: then all jobs train again.
+        """The result of a call of the engine between two rounds. None if it runs out of memory: then all jobs train again.
 
         Raises:
-            OutOfMemory: a job does not fit alone, unless `too_large` takes it.
+            OutOfMemory: a job does not fit alone, unless `too_large` handles it.
         """
         lanes = self.engine.lanes
         try:
@@ -133,7 +133,7 @@ class LaneRunner(Generic[Job]):
             return None
 
     def stop(self, job: Job) -> None:
-        """Free a job's lane; nothing if it has none."""
+        """Free a job's lane, if it has one."""
         for lane, one in list(self.busy.items()):
             if one is job:
                 del self.busy[lane]
@@ -141,12 +141,12 @@ class LaneRunner(Generic[Job]):
         self.waiting = deque(one for one in self.waiting if one is not job)
 
     def stop_all(self) -> list[Job]:
-        """Free all lanes, each job with a checkpoint; returns the jobs that have not ended."""
+        """Write checkpoints and free all lanes; returns the jobs that have not ended."""
         jobs = self.jobs
         for lane, job in self.busy.items():
             try:
                 self._keep(lane)
-            except Exception as error:  # whoever stops them has more to do, and may do it because of an error
+            except Exception as error:  # the caller must free all lanes, perhaps because of another error
                 log.warning("no checkpoint of %s: %s", job.checkpoint.label if job.checkpoint else "a run", first_line(error))
         self._empty_lanes()
         self.waiting.clear()
@@ -173,25 +173,25 @@ class LaneRunner(Generic[Job]):
         if job.checkpoint is not None and found is not None:
             try:
                 if found.epochs >= job.config.epochs:
-                    raise ValueError(f"the checkpoint has {found.epochs} epochs, and nothing is left to train")
+                    raise ValueError(f"the checkpoint has {found.epochs} epochs already, so no epoch is left to train")
                 job.go_on(found.epochs, found.notes)
                 self.engine.resume(lane, job.config, found.state)
                 log.info("%s goes on after epoch %d of %d", job.checkpoint.label, found.epochs, job.config.epochs)
                 return
             except (LookupError, TypeError, ValueError) as error:
-                log.warning("%s begins again: %s", job.checkpoint.label, first_line(error))
+                log.warning("%s starts from its first epoch: %s", job.checkpoint.label, first_line(error))
         self.engine.start(lane, job.config)
         job.begin()
 
     def _epoch(self) -> list[EpochResult]:
-        """One epoch of every busy lane. Where it is left half-way, the jobs have lost their lanes."""
+        """Train one epoch of every busy lane. If it is interrupted, the jobs lose their lanes."""
         before = {lane: self._state(lane) for lane in self.busy} if self.longest_epoch > SHORT_SECONDS else {}
         self._began = time.monotonic()
         try:
             results = self.engine.epoch()
         except OutOfMemory:
             raise
-        except BaseException:  # Stopped, and any failure: the lanes have trained a part of an epoch
+        except BaseException:  # Stopped, or any failure: the lanes have trained part of an epoch
             for lane, state in before.items():
                 self._write(lane, state)
             self._leave_lanes()
@@ -200,18 +200,18 @@ class LaneRunner(Generic[Job]):
         return results
 
     def _leaves_the_epoch(self) -> bool:
-        """What the engine asks. Before the first epoch has ended there is nothing to keep, and after a long one its end is kept
-        in memory; a short one is trained to its end."""
+        """The engine's `should_stop`. A short epoch is finished first, so that its end can be saved. Before the first epoch
+        there is nothing to save, and for long epochs the state before the epoch is in memory."""
         if not self._asked_to_stop():
             return False
         is_short = 0.0 < self.longest_epoch <= SHORT_SECONDS and any(job.checkpoint for job in self.busy.values())
         return not is_short or time.monotonic() > self._began + 2.0 * SHORT_SECONDS
 
     def _keep_some(self) -> None:
-        """Write the checkpoints that are due; all of them when it is time to stop.
+        """Write the checkpoints that are due; all of them if training must stop.
 
         Raises:
-            Stopped: it is.
+            Stopped: training must stop.
         """
         stops = bool(self.busy) and self._asked_to_stop()
         for lane, job in self.busy.items():
@@ -222,7 +222,7 @@ class LaneRunner(Generic[Job]):
             raise Stopped("asked to stop")
 
     def _leave_lanes(self) -> None:
-        """All jobs wait for a lane again."""
+        """Free all lanes; their jobs wait again."""
         jobs = [self.busy[lane] for lane in sorted(self.busy)]
         self._empty_lanes()
         self.waiting.extendleft(reversed(jobs))
@@ -231,13 +231,13 @@ class LaneRunner(Generic[Job]):
         self._write(lane, self._state(lane))
 
     def _state(self, lane: int) -> State | None:
-        """The state of a lane whose job has checkpoints; None for the others, and where there is no memory for it."""
+        """The state of a lane; None if its job has no checkpoints, or if there is no memory for the state."""
         if self.busy[lane].checkpoint is None:
             return None
         try:
             return self.engine.state(lane)
         except (MemoryError, RuntimeError) as error:
-            from trainers.engines.one_lane import is_out_of_memory  # an engine that trains has loaded it
+            from trainers.engines.one_lane import is_out_of_memory  # the engine has loaded it already
 
             if not is_out_of_memory(error):
                 raise
@@ -245,14 +245,14 @@ class LaneRunner(Generic[Job]):
             return None
 
     def _write(self, lane: int, state: State | None) -> None:
-        """Unless the owner's notes are about other epochs: the job has ended in this one, or something has failed since."""
+        """Write a checkpoint, unless the owner's notes are about other epochs, because the job ended or an error came."""
         job = self.busy[lane]
         if job.checkpoint is not None and state is not None and 0 < job.epochs == int(state["epochs_done"]):
             job.checkpoint.save(Checkpoint(state, job.notes()))
             self._written[lane] = time.monotonic()
 
     def _make_room(self, error: OutOfMemory, shrunk: bool) -> None:
-        """Fewer lanes from now on, half of the busy ones unless the engine has said how many."""
+        """Use fewer lanes from now on: as many as the engine still has, or half of the busy ones."""
         jobs = [self.busy[lane] for lane in sorted(self.busy)]
         self._leave_lanes()
         if len(jobs) == 1 and not shrunk:
@@ -260,7 +260,7 @@ class LaneRunner(Generic[Job]):
             self._too_large(jobs[0], error)
             return
         self._width = self.engine.lanes if shrunk else max(1, len(jobs) // 2)
-        log.warning("%s with %d configs side by side: going on with %d", error.reason, len(jobs), self._width)
+        log.warning("%s with %d configs at once: continuing with %d", error.reason, len(jobs), self._width)
 
     def _empty_lanes(self) -> None:
         for lane in list(self.busy):

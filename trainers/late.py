@@ -1,4 +1,4 @@
-"""PyTorch, imported when something of it is first used: it takes a second, and settings are read without it."""
+"""PyTorch, imported at first use: loading takes a second, and settings do not need it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 
 class _Late:
-    """Stands for a module."""
+    """A proxy that imports a module at first use."""
 
     def __init__(self, name: str) -> None:
         self._name = name

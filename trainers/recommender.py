@@ -1,4 +1,4 @@
-"""A trained model to be used: ranking vectors with the user's own ids, in memory or in a file."""
+"""A trained model for use: vectors for ranking with the ids of the data, in memory or in a file."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from trainers.text import SHOWN, clipped, shown
 from trainers.vectors import check_vectors
 
 FORMAT = 1
-MOST_USERS = 5  # unknown ones that a message names
+MOST_USERS = 5  # unknown users in a message
 ENDING = ".npz"
-ARRAYS = {"users", "items", "user_ids", "item_ids", "seen_indptr", "seen_items", "facts"}  # of a file
-MOST_UNPACKED = 100_000_000, 50  # bytes, and times the size of the file: what is larger is no model
+ARRAYS = {"users", "items", "user_ids", "item_ids", "seen_indptr", "seen_items", "facts"}  # arrays of a file
+MOST_UNPACKED = 100_000_000, 50  # largest decompressed size: bytes, plus multiples of the file's size
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +32,11 @@ class Recommender:
     """Ranking vectors, the ids of users and items, and what each user has seen.
 
     Attributes:
-        users, items: float32 (n_users, d) and (n_items, d); their inner product ranks.
-        user_ids, item_ids: raw id of each row.
-        seen: what is not recommended: all training data, validation pairs and what the user rated too low among them.
-        data: checksum of the training data of the dataset that it was made with.
-        knows_test: whether it was trained on the test pairs of those data, too.
+        users, items: float32 (n_users, d) and (n_items, d); their inner products are the scores.
+        user_ids, item_ids: the raw id of each row.
+        seen: pairs that are not recommended: all training data, including validation pairs and pairs with a low rating.
+        data: checksum of the training data of its dataset.
+        knows_test: whether it was trained on the test pairs, too.
     """
 
     users: NDArray[np.float32]
@@ -52,7 +52,7 @@ class Recommender:
         """A model of a dataset.
 
         Args:
-            users, items: as `Run.vectors()` gives them, trained on `dataset.train` or a part of it.
+            users, items: a result of `Run.vectors()`, trained on `dataset.train` or a part of it.
 
         Raises:
             InputError: vectors that do not fit the dataset, or are not finite.
@@ -68,18 +68,18 @@ class Recommender:
 
         Args:
             users: raw ids, in any order; all users if None.
-            k: length of the lists, >= 1; a user who has seen nearly all items gets fewer.
+            k: length of the lists, >= 1; shorter if a user has fewer unseen items.
 
         Returns:
             A row per recommendation with columns user, item (raw ids), rank (from 1) and score, users in the given order.
 
         Raises:
-            InputError: users that are not known, a single id in place of a list, or k below 1.
+            InputError: unknown users, a single id instead of a list, or k below 1.
         """
         if users is not None and (isinstance(users, str) or not isinstance(users, Iterable)):
             raise InputError(f"users must be a list of ids, got {shown(users)}; for one user give [{shown(users)}]")
         chosen = np.arange(len(self.user_ids)) if users is None else self._rows(users)
-        from trainers.metrics.ranking import recommend  # numba and torch take seconds, which a broken file need not wait
+        from trainers.metrics.ranking import recommend  # loads numba and torch, which takes seconds
 
         lists = recommend(self.users, self.items, seen=self.seen, users=chosen, k=k)
         row, rank = np.nonzero(lists >= 0)
@@ -90,17 +90,17 @@ class Recommender:
         )
 
     def evaluate(self, dataset: Dataset, held_out: Interactions, ks: Sequence[int] = (20, 50)) -> dict[str, float]:
-        """Metrics on pairs of the dataset that it was made with, see `trainers.evaluate`.
+        """Metrics on held-out pairs of its dataset, see `trainers.evaluate`.
 
         Raises:
             InputError: another dataset, or a model that was trained on its test pairs.
         """
         if self.data != dataset.checksum:
-            raise InputError(f"the vectors were made with other data than {dataset.name}; train them on these data")
+            raise InputError(f"the model was trained on other data than {dataset.name}; train it on these data")
         if self.knows_test:
             raise InputError(
-                f"the vectors were trained on all interactions of {dataset.name}, test pairs too (--all-data): no figure of "
-                "theirs means anything; train without --all-data to measure"
+                f"the model was trained on all interactions of {dataset.name}, test pairs included (--all-data), so it cannot "
+                "be measured; train without --all-data to measure"
             )
         return evaluate(self.users, self.items, seen=dataset.train, held_out=held_out, ks=ks)
 
@@ -112,7 +112,7 @@ class Recommender:
         """
         path = Path(path)
         if path.suffix != ENDING:
-            raise InputError(f"vectors are saved in a file that ends in {ENDING}, got {path}")
+            raise InputError(f"a model must be saved in a file that ends in {ENDING}, got {path}; give another name")
         with writing(path):
             np.savez_compressed(
                 path,
@@ -127,7 +127,7 @@ class Recommender:
 
     @classmethod
     def load(cls, path: str | Path) -> Recommender:
-        """What `save` wrote.
+        """Read a file of `save`.
 
         Raises:
             InputError: it is missing, damaged, or another file.
@@ -141,16 +141,16 @@ class Recommender:
             why = f"cannot be read: {error.strerror or first_line(error)}"
         except ValueError as error:
             why = f"is damaged or another file ({error})"
-        raise InputError(f"{clipped(str(path))}: {why}; a model is what hpo.train --save writes")
+        raise InputError(f"{clipped(str(path))}: {why}; give a file that hpo.train --save wrote")
 
     @classmethod
     def _of_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Recommender:
-        """The model in the arrays of a file; a ValueError where they are not what `save` wrote."""
+        """The model in the arrays of a file; raises ValueError if they are not a model."""
         if set(arrays) != ARRAYS or arrays["facts"].shape != (3,):
-            raise ValueError("it holds other arrays than a model has")
+            raise ValueError("it does not hold the arrays of a model")
         format_, data, knows_test = map(str, arrays["facts"].tolist())
         if format_ != str(FORMAT):
-            raise ValueError(f"this version reads format {FORMAT}, this has {shown(format_)}; train and save it again")
+            raise ValueError(f"this version reads format {FORMAT}, got {shown(format_)}; train and save it again")
         ids, kinds = (
             (arrays["user_ids"], arrays["item_ids"]),
             {"users": "f", "items": "f", "seen_indptr": "i", "seen_items": "i"},
@@ -158,14 +158,14 @@ class Recommender:
         if any(arrays[name].dtype.kind != kind for name, kind in kinds.items()) or any(
             one.dtype.kind not in "iU" for one in ids
         ):
-            raise ValueError("its arrays hold other kinds of values than a model has")
+            raise ValueError("its arrays hold wrong types of values")
         for one in ids:
-            "".join(map(str, one.tolist())).encode()  # a ValueError: half a sign can be shown and written nowhere
+            "".join(map(str, one.tolist())).encode()  # raises ValueError for lone surrogates, which cannot be printed
         sizes, indptr = [len(one) if one.ndim == 1 else -1 for one in ids], arrays["seen_indptr"]
         if min(sizes) < 1 or indptr.shape != (sizes[0] + 1,) or indptr[0] != 0 or (np.diff(indptr) < 0).any():
-            raise ValueError("its arrays are of other lengths than one another")
+            raise ValueError("its arrays have lengths that do not fit")
         if arrays["seen_items"].shape != (indptr[-1],) or any(arrays[name].ndim != 2 for name in ("users", "items")):
-            raise ValueError("its arrays are of other lengths than one another")
+            raise ValueError("its arrays have lengths that do not fit")
         users = np.repeat(np.arange(sizes[0]), np.diff(indptr))
         seen = Interactions.from_pairs(users, arrays["seen_items"], *sizes)
         check_vectors(arrays["users"], arrays["items"], seen)

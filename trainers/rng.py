@@ -1,9 +1,9 @@
-"""Counter-based randomness: every draw is a function of (seed, purpose, epoch, position), never of what ran before.
+"""Counter-based randomness: every draw is a function of (seed, purpose, epoch, position), independent of earlier draws.
 
-That is what makes a run's numbers independent of lane, worker and thread count, and equal across engines. The arithmetic
-is SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): `bits(key, counter) = mix64(key + counter * GOLDEN)`. The functions that
-engines run inside their loops (`mix64`, `bits`, `below`, `feistel`) are written so that NumPy arrays and numba scalars both
-go through them: one definition for all engines. Everything is uint64; mixing in Python ints would turn numba's into float.
+So the numbers of a run do not depend on lane, worker or thread count, and are equal in all engines. The generator is
+SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): `bits(key, counter) = mix64(key + (counter + 1) * GOLDEN)`. The functions in the
+inner loops of engines (`mix64`, `bits`, `below`, `feistel`) accept NumPy arrays and numba scalars: one definition for all
+engines. All values are uint64; with Python ints, numba would convert them to float.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LOW_32 = np.uint64(0xFFFFFFFF)
 
 
 class Purpose(IntEnum):
-    """What a stream is for. Values are part of the numbers that a seed gives: never renumber."""
+    """The purpose of a random stream. The values affect all draws: never renumber them."""
 
     INIT_USERS = 1
     INIT_ITEMS = 2
@@ -59,7 +59,7 @@ def below(word: Any, n: Any) -> Any:
 
 
 def weighted(word: Any, keep: Any, other: Any) -> Any:
-    """Map 64 random bits to an integer by weight, by a table of `alias_table` (Walker, 1977): two reads, whatever its size."""
+    """Map 64 random bits to an integer by weight, with a table of `alias_table` (Walker, 1977), in two reads."""
     index = below(word, np.uint64(keep.size))
     moves = np.uint64((word & _LOW_32) >= keep[index])
     return index + moves * (other[index] - index)  # modulo 2^64
@@ -75,7 +75,7 @@ def feistel(key: Any, x: Any, half_bits: Any) -> Any:
 
 
 def half_bits_for(n: int) -> int:
-    """The smallest half width whose Feistel domain holds [0, n)."""
+    """The smallest half width whose Feistel domain contains [0, n)."""
     return max(1, ((max(n, 2) - 1).bit_length() + 1) // 2)
 
 
@@ -88,7 +88,7 @@ def key(seed: int, purpose: Purpose, *counters: int) -> np.uint64:
 
 
 def permuted(stream: np.uint64, index: NDArray[np.integer[Any]], n: int) -> NDArray[np.int64]:
-    """Where a seeded permutation of [0, n) sends each index: Feistel with cycle walking, no array of size n needed."""
+    """The image of each index under a seeded permutation of [0, n): Feistel with cycle walking, without an array of size n."""
     half = np.uint64(half_bits_for(n))
     out: U64 = np.asarray(feistel(stream, index.astype(np.uint64), half))
     while (outside := out >= n).any():
@@ -102,9 +102,10 @@ def integers(stream: np.uint64, counters: U64, n: int) -> NDArray[np.int64]:
 
 
 def alias_table(weights: NDArray[np.float64]) -> tuple[U64, U64]:
-    """Which draws of an index stay (those whose lower half is below `keep`), and where the others go, both uint64 (n,).
+    """The alias table of weights (Vose, 1991): `keep` and `other`, both uint64 (n,).
 
-    Each index holds the average weight: its own, and what is left of one heavier (Vose, 1991). Weights of 0 are never drawn.
+    A draw of an index keeps it if the lower half of its bits is below `keep`, and is replaced by `other` else. Weights of 0 are
+    never drawn.
     """
     n = len(weights)
     share = weights * (n / weights.sum())
@@ -134,10 +135,10 @@ def normal(stream: np.uint64, shape: tuple[int, ...]) -> NDArray[np.float64]:
 
 
 def keep_threshold(dropout: float) -> np.uint64:
-    """A unit is kept when the upper half of its 64 bits is at least this."""
+    """The threshold of dropout: a unit is kept if the upper half of its 64 bits is at least this value."""
     return np.uint64(round(dropout * 2.0**32))
 
 
 def keep_mask(stream: np.uint64, counters: U64, dropout: float) -> NDArray[np.bool_]:
-    """True where a unit survives dropout."""
+    """A mask of the units that dropout keeps."""
     return np.asarray((bits(stream, counters) >> _S32) >= keep_threshold(dropout))

@@ -1,6 +1,6 @@
 """Score functions, expressed as inner products of transformed embeddings.
 
-So sampling, losses, evaluation and export see inner products alone. To add one, a line in `SCORES`.
+Sampling, losses, evaluation and export therefore only use inner products. To add a score, add a line to `SCORES`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ ScoreName = Literal["cosine", "cosine_in_training", "inner_product", "euclidean"
 
 @dataclass(frozen=True)
 class Score:
-    """How the encoder's vectors (..., d) become those (..., d') whose inner product is the score.
+    """Maps the encoder's vectors (..., d) to vectors (..., d') whose inner product is the score.
 
     Attributes:
-        users, items: the two mappings.
-        max_norm: rows are scaled down to this length before training, and after each step whose loss moves them.
-        ranks_raw: whether the encoder's vectors rank as they are, though training scores them otherwise.
+        users, items: the mappings of users and of items.
+        max_norm: longer rows are scaled down to this length before training, and after each step that updates them.
+        ranks_raw: whether ranking uses the encoder's vectors unchanged, although training transforms them.
     """
 
     users: Callable[[Tensor], Tensor]
@@ -36,11 +36,11 @@ class Score:
     ranks_raw: bool = False
 
     def ranking(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """What ranks of the encoder's vectors: their inner products."""
+        """The vectors for ranking, from the encoder's vectors."""
         return (users, items) if self.ranks_raw else (self.users(users), self.items(items))
 
     def training(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """What training scores, given what ranks."""
+        """The vectors for training, from the vectors for ranking."""
         return (self.users(users), self.items(items)) if self.ranks_raw else (users, items)
 
 
@@ -67,9 +67,9 @@ def _half_squares(vectors: Tensor) -> Tensor:
     return 0.5 * vectors.square().sum(-1, keepdim=True)
 
 
-# euclidean is 1 - |u - v|^2 / 2, with vectors kept in the unit ball as CML has them: the cosine where both have length 1. So
-# |u - v|^2 is 2 - 2 score, for cosines too, and a loss of distances need not know which of the two it gets. SSM (Wu et al.,
-# arXiv 2201.02327, its authors' program) trains on cosines and ranks by inner products: lengths, in LightGCN, follow degrees.
+# euclidean is 1 - |u - v|^2 / 2, with vectors in the unit ball as in CML; it equals the cosine if both have length 1. So
+# |u - v|^2 is 2 - 2 score for both, and losses on distances work with either. SSM (Wu et al., arXiv 2201.02327, and the
+# authors' program) trains on cosines and ranks by inner products: in LightGCN the lengths reflect degrees.
 SCORES: dict[ScoreName, Score] = {
     "cosine": Score(unit, unit),
     "cosine_in_training": Score(unit, unit, ranks_raw=True),

@@ -1,4 +1,4 @@
-"""How whoever trains is asked to end: a function that engines ask between calls of kernels and libraries."""
+"""Stopping a training: a function that engines check between calls of kernels and libraries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ ShouldStop = Callable[[], bool]
 
 
 class Stopped(Exception):
-    """`should_stop` said yes. The running epoch is abandoned, and the lanes that it was training are free."""
+    """`should_stop` returned true. The running epoch is abandoned, and its lanes are free."""
 
 
 def never() -> bool:
@@ -17,6 +17,6 @@ def never() -> bool:
 
 
 def check(should_stop: ShouldStop) -> None:
-    """Raise Stopped if it is time to stop."""
+    """Raise Stopped if `should_stop()` is true."""
     if should_stop():
         raise Stopped("asked to stop")

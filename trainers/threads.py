@@ -12,9 +12,9 @@ from torch import Tensor
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """One thread for torch within the block: with another number a matrix product adds its long inner sums up in another order.
+    """Use one torch thread within the block: the order of summation in a matrix product depends on the number of threads.
 
-    Compiled kernels keep theirs: their sums do not depend on them.
+    Compiled kernels are not affected, and their sums do not depend on threads.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -25,7 +25,7 @@ def one_torch_thread() -> Iterator[None]:
 
 
 class _Products(torch.autograd.Function):
-    """PyTorch's own products, in its own order, on one thread."""
+    """Matrix products of PyTorch on one thread."""
 
     @staticmethod
     @one_torch_thread()

@@ -47,15 +47,15 @@ class Run:
     ) -> None:
         """
         Args:
-            plateau: when to stop early, with the best epoch's vectors; the engine then has to evaluate after every epoch.
-            checkpoint: where to go on from, and to leave checkpoints until the last epoch has been given and the next one is
-                asked for. A plateau's notes are not in them: give one or the other.
+            plateau: early stopping with the vectors of the best epoch; the engine must evaluate after every epoch.
+            checkpoint: the file to resume from and to write checkpoints to. It is deleted at the end of the iteration. It does
+                not hold a plateau's state, so it cannot be used with one.
 
         Raises:
-            ValueError: a plateau and checkpoints.
+            ValueError: both a plateau and a checkpoint are given.
         """
         if plateau is not None and checkpoint is not None:
-            raise ValueError("a run with a plateau leaves no checkpoints")
+            raise ValueError("a run with a plateau cannot have checkpoints; leave one of them out")
         self.config = config
         self._stopping = None if plateau is None else EarlyStopping(plateau, config)
         self._engine = engine
@@ -67,7 +67,7 @@ class Run:
         return self._epochs
 
     def _train(self) -> Iterator[EpochResult]:
-        """The lane is kept after the last epoch, for the vectors."""
+        """Train and yield epochs. The lane is not freed after the last epoch, so that the vectors can be read."""
         jobs = iter([self._job])
         for ((_, result),) in LaneRunner[_Job](self._engine).rounds(lambda free: islice(jobs, free)):
             self._job.epochs, self._last = result.epoch, result
@@ -87,19 +87,19 @@ class Run:
             self._job.checkpoint.delete()
 
     def finish(self) -> EpochResult:
-        """Train the epochs that are left; returns the last one."""
+        """Train the remaining epochs; returns the last one."""
         for _ in self._epochs:
             pass
         assert self._last is not None  # a config has at least one epoch
         return self._last
 
     def vectors(self) -> Vectors:
-        """User (n_users, d) and item (n_items, d) vectors, float32, of the epochs trained so far; inner products rank."""
+        """User (n_users, d) and item (n_items, d) vectors for ranking by inner products, float32, after the epochs so far."""
         return self._engine.vectors(0)
 
     @property
     def went_on_after(self) -> int:
-        """Epochs that an earlier, interrupted run had trained; known once the first epoch has been asked for."""
+        """The number of epochs taken from the checkpoint of an interrupted run; known after the first epoch."""
         return self._job.went_on_after
 
 
@@ -114,21 +114,20 @@ def train(
     metrics: Sequence[str] = USUAL_METRICS,
     checkpoint: str | Path | None = None,
 ) -> Run:
-    """Train a config on `seen`, evaluating on `held_out` every `evaluate_every` epochs and after the last.
+    """Train a config on `seen`, evaluating on `held_out` every `evaluate_every` epochs and after the last one.
 
-    `metrics` are names such as `ndcg@20`, see `trainers.metrics.definitions.METRICS`; each evaluated epoch has exactly these.
-
-    Iterating raises TrainingDiverged when the loss is no longer finite, and Stopped soon after `should_stop()` says yes: it is
-    asked several times a second, in the middle of an epoch, too.
+    Iterating over the run raises TrainingDiverged if the loss is not finite, and Stopped soon after `should_stop()` is true.
 
     Args:
-        checkpoint: an .npz file that is written every half minute and when training is stopped. If it is there and of the same
-            training, the run goes on from it, to the same numbers as without the interruption; epochs that were trained before
-            are not given again. It is deleted when the iteration ends.
+        should_stop: checked several times a second, also within an epoch.
+        metrics: names such as `ndcg@20`, see `trainers.metrics.definitions.METRICS`.
+        checkpoint: an .npz file that is written every 30 s and when training stops. If it exists and belongs to the same
+            training, the run resumes from it, with the same numbers as without the interruption; earlier epochs are not yielded
+            again. It is deleted at the end of the iteration.
 
     Raises:
-        InputError: an engine or device that is unknown, absent or cannot run the config; nothing to train on; evaluate_every
-            below 1; a metric that does not exist; a file in the checkpoint's place that is none.
+        InputError: an engine or device that is unknown, absent or cannot run the config; no training pairs; evaluate_every
+            below 1; an unknown metric; or `checkpoint` is a file that is no checkpoint.
     """
     if checkpoint is not None:
         refuse_others(Path(checkpoint))

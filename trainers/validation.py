@@ -1,4 +1,4 @@
-"""Checks mappings (from YAML, or from Python) against pydantic types, and says what is wrong so that a person can act on it."""
+"""Checks mappings from YAML or Python against pydantic types, with clear messages."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from trainers.text import SHOWN, clipped, has_controls, shown
 
 Checked = TypeVar("Checked")
 
-SETTINGS = ConfigDict(extra="forbid", allow_inf_nan=False)  # of every model and dataclass of settings
+SETTINGS = ConfigDict(extra="forbid", allow_inf_nan=False)  # for every model and dataclass of settings
 
 LONGEST_PATH = 4096  # characters
-MOST_ERRORS = 10  # of a mapping that are said
+MOST_ERRORS = 10  # errors of a mapping in a message
 
 LARGEST = 3e38  # engines compute in float32
 
-# YAML gives numbers as numbers: a string or a boolean in their place is a mistake, not a number.
+# YAML has number types: a string or a boolean instead of a number is a mistake.
 Real = Annotated[float, Strict()]
 Whole = Annotated[int, Strict()]
 NonNegative = Annotated[Real, Field(ge=0.0, le=LARGEST)]
 Positive = Annotated[Real, Field(gt=0.0, le=LARGEST)]
-Figure = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]  # of which a mean can be taken
+Figure = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]  # small enough to compute means
 Count = Annotated[Whole, Field(ge=1)]
 Switch = Annotated[bool, Strict()]
 
@@ -35,7 +35,7 @@ Switch = Annotated[bool, Strict()]
 def _place(text: str) -> str:
     if has_controls(text) or len(text) > LONGEST_PATH:
         raise ValueError(
-            f"must be a name or a path of at most {LONGEST_PATH:,} characters, without control characters and line ends, got "
+            f"must be a name or path of at most {LONGEST_PATH:,} characters, without control characters and line ends, got "
             f"{shown(text)}"
         )
     return text
@@ -47,19 +47,19 @@ Place = Annotated[str, AfterValidator(_place)]
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The annotation of a field whose value is one of a table's classes, picked by `name`; the table is looked into whenever a
-    value is validated, so that it may grow.
+    """The annotation of a field whose value is an instance of one of a table's classes, chosen by `name`. The table is read at
+    each validation, so it may grow.
     """
 
     kind: str
     table: Mapping[str, type]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        as_it_is = core_schema.plain_serializer_function_ser_schema(lambda value: value)  # its class says how it is written
+        as_it_is = core_schema.plain_serializer_function_ser_schema(lambda value: value)  # the value's class serialises it
         return core_schema.no_info_plain_validator_function(self._picked, serialization=as_it_is)
 
     def __get_pydantic_json_schema__(self, schema: object, handler: object) -> dict[str, Any]:
-        """Its keys depend on what it picks."""
+        """A schema with the name only, since other keys depend on the chosen class."""
         return {"type": "object", "properties": {"name": {"enum": [*self.table]}}, "required": ["name"]}
 
     def _picked(self, value: object) -> object:
@@ -82,7 +82,7 @@ def _adapter(cls: type) -> TypeAdapter[Any]:
 
 
 def _inside(name: str, error: ValidationError) -> ValidationError:
-    """The error of a picked class, whose places begin with the name that picked it."""
+    """The errors of a chosen class, with its name as the start of their locations."""
     details = [
         InitErrorDetails(type=one["type"], loc=(name, *one["loc"]), input=one["input"], ctx=one.get("ctx", {}))
         for one in error.errors(include_url=False)
@@ -91,7 +91,7 @@ def _inside(name: str, error: ValidationError) -> ValidationError:
 
 
 def choice(kind: str, table: Mapping[str, type]) -> Any:
-    """The annotation of a field whose value is one of a table's classes, picked by `name`."""
+    """The annotation of a field whose value is an instance of one of a table's classes, chosen by `name`."""
     return Annotated[Any, Choice(kind, table)]
 
 
@@ -99,7 +99,7 @@ def checked(cls: type[Checked], mapping: object, where: str) -> Checked:
     """Validate a mapping as `cls`.
 
     Raises:
-        InputError: one line per violation: where, rule, offending value.
+        InputError: one line per violation: location, rule, offending value.
     """
     try:
         return TypeAdapter(cls).validate_python(mapping)
@@ -109,7 +109,7 @@ def checked(cls: type[Checked], mapping: object, where: str) -> Checked:
         raise InputError("\n".join([*lines, *([f"{where}: {more:,} more errors"] if more else [])])) from None
 
 
-IN_WORDS = {  # kinds of pydantic's errors that speak of Python's classes
+IN_WORDS = {  # texts for kinds of pydantic errors that mention Python classes
     "dict_type": "must be a mapping, {name: value}",
     "tuple_type": "must be a list, [value, value]",
     "list_type": "must be a list, [value, value]",
@@ -133,7 +133,7 @@ def _explain(detail: dict[str, Any], where: str, cls: object, mapping: object) -
         return f"{inside}: {unknown('key', path[-1], _allowed_keys(cls, detail['loc'][:-1]))}"
     if kind in ("missing", "missing_keyword_only_argument"):
         return f"{field} is required and was not given"
-    if kind in ("model_type", "dataclass_type"):  # pydantic speaks of Python's classes
+    if kind in ("model_type", "dataclass_type"):  # pydantic's message mentions Python classes
         keys = ", ".join(_allowed_keys(cls, detail["loc"]))
         return f"{field}: must be a mapping with keys of {keys}, got {shown(value)}"
     message = IN_WORDS.get(kind) or str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
@@ -141,7 +141,7 @@ def _explain(detail: dict[str, Any], where: str, cls: object, mapping: object) -
 
 
 def _path_in_file(location: tuple[Any, ...], mapping: object) -> list[str]:
-    """The location as the file spells it: pydantic adds the picked class' name, which is no key of the file."""
+    """The location in the file: pydantic adds the name of the chosen class, which is no key of the file."""
     path: list[str] = []
     for part in location:
         if isinstance(mapping, Mapping) and mapping.get("name") == part and part not in mapping:
@@ -155,7 +155,7 @@ def _path_in_file(location: tuple[Any, ...], mapping: object) -> list[str]:
 
 
 def _allowed_keys(cls: object, location: tuple[Any, ...]) -> list[str]:
-    """The keys that exist at a location: walk down the fields and the picked classes."""
+    """The keys that are allowed at a location: follow the fields and the chosen classes."""
     options: list[Any] = [cls]
     for part in location:
         inner = [fields[part] for fields in map(_fields, options) if part in fields]
@@ -172,7 +172,7 @@ def _fields(cls: object) -> dict[str, Any]:
 
 
 def _members(field: Any) -> list[Any]:
-    """What a field may hold: the choice that it is annotated with, else the types of its annotation."""
+    """The possible types of a field: the choice that it is annotated with, or the types in its annotation."""
     choices = [one for one in getattr(field, "metadata", ()) if isinstance(one, Choice)]
     annotation = getattr(field, "annotation", None)
     return choices or list(getattr(annotation, "__args__", ())) or [annotation]

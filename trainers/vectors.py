@@ -1,4 +1,4 @@
-"""Ranking vectors of users and items."""
+"""Checks of vectors of users and items."""
 
 from __future__ import annotations
 
@@ -19,4 +19,4 @@ def check_vectors(user_vectors: NDArray[Any], item_vectors: NDArray[Any], seen: 
             f"vectors must be ({seen.n_users}, d) and ({seen.n_items}, d), got {user_vectors.shape} and {item_vectors.shape}"
         )
     if not (np.isfinite(user_vectors).all() and np.isfinite(item_vectors).all()):
-        raise InputError("vectors must be finite; training has diverged, or the file is damaged")
+        raise InputError("vectors must be finite, got others: training diverged, or the file is damaged; train again")

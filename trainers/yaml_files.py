@@ -1,6 +1,6 @@
-"""YAML in and out: YAML 1.2, plain data only, a repeated key is an error, floats that YAML 1.1 readers take for floats.
+"""Reading and writing YAML 1.2 with plain data only. Repeated keys are errors; written floats are floats in YAML 1.1, too.
 
-Files are foreign: they have a largest size and depth, and neither anchors, by which a few lines stand for gigabytes, nor tags.
+Files may be hostile: size and depth are limited, and anchors, which can expand to gigabytes, and tags are refused.
 """
 
 from __future__ import annotations
@@ -23,24 +23,27 @@ from trainers.errors import InputError, first_line
 from trainers.files import check_regular
 from trainers.text import clipped, shown
 
-LARGEST, LARGEST_SEALED = 1_000_000, 16_000_000  # characters; a million take up to twenty seconds
-DEEPEST = 50  # levels of lists and mappings within one another
-MOST_DIGITS = 40  # of a whole number
+LARGEST, LARGEST_SEALED = 1_000_000, 16_000_000  # characters; a million take up to 20 s
+DEEPEST = 50  # levels of nested lists and mappings
+MOST_DIGITS = 40  # digits of a whole number
 
 SEAL = "# SHA-256 of the lines above: "
 
 
 def sealed(text: str) -> str:
-    """Text with a last line by which `read_yaml` knows whether it is still what was written."""
+    """The text with a checksum in a last line, which `read_yaml` verifies."""
     return f"{text}{SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n"
 
 
 def read_yaml(path: str | Path, is_sealed: bool = False) -> dict[str, Any]:
-    """The mapping that a YAML file holds; `is_sealed`: one that was written `sealed`.
+    """The mapping in a YAML file.
+
+    Args:
+        is_sealed: whether the file was written with `sealed`.
 
     Raises:
         InputError: the file is missing, unreadable, too large, no regular file, not YAML (with its line), repeats a key, holds
-            no mapping, or is not what was sealed.
+            no mapping, or does not match its checksum.
     """
     where, most = clipped(str(path)), LARGEST_SEALED if is_sealed else LARGEST
     try:
@@ -53,28 +56,31 @@ def read_yaml(path: str | Path, is_sealed: bool = False) -> dict[str, Any]:
         raise InputError(f"{where}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: is not UTF-8 text: {error}") from None
-    except ValueError as error:  # a path that no file can have
+    except ValueError as error:  # an impossible path
         raise InputError(f"{shown(str(path))}: cannot be read: {error}") from None
     if len(text) > most:
-        raise InputError(f"{where}: may have at most {most:,} characters, and has more; is it another file?")
+        raise InputError(f"{where}: may have at most {most:,} characters, and has more; give another file")
     if is_sealed and sealed(text.rpartition(SEAL)[0]) != text:
         raise InputError(f"{where}: does not match its checksum: it is damaged, was edited, or comes from an earlier version")
     return parse_yaml(text, where)
 
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
-    """The mapping that a YAML text holds.
+    """The mapping in a YAML text.
+
+    Args:
+        where: the source, for messages.
 
     Raises:
-        InputError: it is not YAML (with its line), repeats a key, holds no mapping, or has what plain data have not: an anchor,
-            an alias, a tag, too many levels, a number too large.
+        InputError: it is not YAML (with its line), repeats a key, holds no mapping, or has an anchor, an alias, a tag, too many
+            levels, or a number that is too large.
     """
     try:
         content = _reader().load(text)
     except MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InputError(f"{where}{line}: {first_line(error, error.problem or error.context)}") from None
-    except (YAMLError, ValueError, OverflowError) as error:  # of a sign that does not exist, "\UFFFFFFFF"
+    except (YAMLError, ValueError, OverflowError) as error:  # e.g. a character that does not exist, "\UFFFFFFFF"
         raise InputError(f"{where}: is not valid YAML: {first_line(error)}") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(f"{where}: must hold a mapping with text keys, got {type(content).__name__} {shown(content)}")
@@ -82,7 +88,7 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
 
 
 class _PlainComposer(Composer):
-    """Refuses what plain data do not need, before anything is made of it."""
+    """Refuses anchors, aliases, tags and deep nesting before anything is constructed."""
 
     _level = 0
 
@@ -94,7 +100,7 @@ class _PlainComposer(Composer):
         elif event.tag is not None:
             refusal = "tags are not allowed; write the value alone, or quote text that begins with !"
         elif self._level >= DEEPEST:
-            refusal = f"lists and mappings may be nested {DEEPEST} deep, these are deeper"
+            refusal = f"lists and mappings may be nested {DEEPEST} deep, got deeper ones"
         if refusal:
             raise ComposerError(None, None, refusal, event.start_mark)
         self._level += 1
@@ -104,12 +110,12 @@ class _PlainComposer(Composer):
 
 
 class _PlainConstructor(SafeConstructor):
-    """Text, numbers, true, false and null; a date is text, as YAML 1.2 has it."""
+    """Constructs text, numbers, true, false and null; dates are text, as in YAML 1.2."""
 
     def construct_non_recursive_object(self, node: Any, tag: str | None = None) -> Any:
         try:
             return super().construct_non_recursive_object(node, tag)
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # of the constructors of numbers
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # raised by the constructors of numbers
             raise ConstructorError(None, None, f"cannot be read: {first_line(error)}", node.start_mark) from None
 
     def check_mapping_key(self, node: Any, key_node: Any, mapping: Any, key: Any, value: Any) -> bool:
@@ -119,7 +125,7 @@ class _PlainConstructor(SafeConstructor):
 
     def construct_text(self, node: Any) -> str:
         value = str(self.construct_scalar(node))
-        value.encode()  # a ValueError: half a sign can be shown and written nowhere
+        value.encode()  # raises ValueError for lone surrogates, which cannot be printed
         return value
 
     def construct_whole(self, node: Any) -> int:
@@ -141,7 +147,7 @@ def _reader() -> YAML:
 
 
 def to_yaml(mapping: Mapping[str, Any]) -> str:
-    """YAML text; lists and mappings without inner mappings stand on one line."""
+    """YAML text; lists and mappings without inner mappings are on one line."""
     stream = StringIO()
     _writer().dump(dict(mapping), stream)
     return stream.getvalue()
@@ -149,11 +155,11 @@ def to_yaml(mapping: Mapping[str, Any]) -> str:
 
 class _Representer(SafeRepresenter):
     def ignore_aliases(self, data: Any) -> bool:
-        """Write a value out wherever it stands: anchors make a file hard to edit."""
+        """Write repeated values in full: anchors make a file hard to edit."""
         return True
 
     def represent_float(self, data: float) -> ScalarNode:
-        """`1e-09` is a string to YAML 1.1, `1.0e-09` a float to all."""
+        """Write `1.0e-09`, a float in all versions of YAML; YAML 1.1 takes `1e-09` for a string."""
         text = repr(data)
         mantissa, exponent, power = text.partition("e")
         if exponent and "." not in mantissa:

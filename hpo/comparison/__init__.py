@@ -1,1 +1,1 @@
-"""Files of other programs, and finished runs of this one, as methods that can be compared; what the comparison says."""
+"""Comparison of methods from files of other programs and from finished runs of this one."""

@@ -1,1 +1,1 @@
-"""Does the best config beat its rivals: two stages, and the verdict."""
+"""Confirmation of a study in two stages, and the verdict on its rivals."""

@@ -88,8 +88,8 @@ class Outcome:
             paper = self.row.paper.get(metric) if as_in_paper else None
             ours = measured.get(metric, float("nan"))
             digits = 1 if metric == MEAN_POPULARITY else 4
-            beside = ["", ""] if paper is None else [f"{paper:.{digits}f}", f"{100 * (ours / paper - 1):+.1f} %"]
-            cells += [f"{ours:.{digits}f}", *beside]
+            paper_cells = ["", ""] if paper is None else [f"{paper:.{digits}f}", f"{100 * (ours / paper - 1):+.1f} %"]
+            cells += [f"{ours:.{digits}f}", *paper_cells]
         return cells
 
     def to_row(self) -> ReplicatedRow:

@@ -31,10 +31,10 @@ def write_sealed(path: Path, content: Stored, table: bytes = b"") -> None:
 
 
 def read_sealed(path: Path) -> tuple[dict[str, Any], bytes]:
-    """What `write_sealed` wrote.
+    """The record and the bytes of the arrays that `write_sealed` wrote.
 
     Raises:
-        InputError: it is damaged.
+        InputError: a file is damaged.
     """
     arrays = path.with_suffix(".npz")
     try:

@@ -46,27 +46,27 @@ class SeededByTrial(BaseSampler):
         return self._sampler
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """As the sampler of this trial has it."""
+        """Delegate to the sampler of this trial."""
         return self._of(study, trial).infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """As the sampler of this trial has it."""
+        """Delegate to the sampler of this trial."""
         return self._of(study, trial).sample_relative(study, trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """As the sampler of this trial has it."""
+        """Delegate to the sampler of this trial."""
         return self._of(study, trial).sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """As the sampler of this trial has it."""
+        """Delegate to the sampler of this trial."""
         self._of(study, trial).before_trial(study, trial)
 
     def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """As the sampler of this trial has it."""
+        """Delegate to the sampler of this trial."""
         self._of(study, trial).after_trial(study, trial, state, values)
 
 

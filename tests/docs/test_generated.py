@@ -47,7 +47,7 @@ def test_every_command_of_the_package_is_on_its_page():
 
 
 def test_meanings_come_from_the_docstrings_of_a_class_and_its_bases():
-    assert meanings(TrainConfig)["epochs"] == "how long to train."
+    assert meanings(TrainConfig)["epochs"] == "number of epochs."
     assert {"dim", "layers"} <= meanings(ENCODERS["lightgcn"]).keys()
 
 

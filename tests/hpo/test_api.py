@@ -194,15 +194,21 @@ BAD: dict[str, tuple[Callable[[Place], Any], str]] = {
     "no trials": (lambda place: search("demo_mml", trials=0), r"search\(\): trials: .* greater than or equal to 1, got 0"),
     "an unknown study": (lambda place: search("demo_mlm"), "unknown study 'demo_mlm'; did you mean 'demo_mml'?"),
     "no study": (lambda place: search(), "a search needs a study"),
-    "no name": (lambda place: search(dataset="demo", space="mml"), "needs a name, .* such as name='mine'"),
+    "no name": (lambda place: search(dataset="demo", space="mml"), "needs a name .* such as name='mine'"),
     "no space": (lambda place: search(dataset="demo", name="a"), "study a: needs a space"),
-    "a name that climbs": (lambda place: search(dataset=dataset(), space="mml", name="../a"), "a study's name has letters"),
+    "a name that climbs": (
+        lambda place: search(dataset=dataset(), space="mml", name="../a"),
+        "a study's name must have 1 to 100 letters",
+    ),
     "no study at all": (lambda place: search(3), "must be the name of a shipped study, a file, or a mapping"),  # type: ignore[arg-type]
     "an unknown space": (lambda place: search(dataset=dataset(), space="mmm", name="a"), "unknown space 'mmm'"),
-    "a bare table": (lambda place: search(dataset=table(), space="mml", name="a"), r"needs to be told its columns: Dataset\.f"),  # type: ignore[arg-type]
+    "a bare table": (
+        lambda place: search(dataset=table(), space="mml", name="a"),
+        r"got a table; make one from a pandas table with Dataset\.f",
+    ),  # type: ignore[arg-type]
     "options twice": (
         lambda place: search(dataset=dataset(), data={"k_core": 2}, space="mml", name="a"),
-        "give Dataset.from_frame those of data",
+        "data must be left out for a table in memory",
     ),
     "a rival as text": (lambda place: search("demo_mml", rivals="ccl"), r"rivals: must be a list, .* write \['ccl'\]"),
     "sqlite for two": (

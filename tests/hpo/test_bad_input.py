@@ -37,14 +37,14 @@ STUDY_FILES = {
     "no epochs": ("  epochs: 3", "  epochs: 0", "search.epochs"),
     "huge seed": ("  epochs: 3", "  epochs: 3\n  seed: 99999999999999999999", "search.seed"),
     "objective misspelt": ("dataset: tiny", "dataset: tiny\nobjective: ndgc@20", "did you mean 'ndcg@20'?"),
-    "objective without a cut-off": ("dataset: tiny", "dataset: tiny\nobjective: ndcg", "objective: a metric is one of"),
+    "objective without a cut-off": ("dataset: tiny", "dataset: tiny\nobjective: ndcg", "objective: a metric must be one of"),
     "objective at 0": ("dataset: tiny", "dataset: tiny\nobjective: ndcg@0", "a whole cut-off from 1"),
     "objective at half an item": ("dataset: tiny", "dataset: tiny\nobjective: ndcg@20.5", "got 'ndcg@20.5'"),
     "objective a number": ("dataset: tiny", "dataset: tiny\nobjective: 20", "objective: must be text"),
     "objective of more items than there are": (
         "dataset: tiny",
         "dataset: tiny\nobjective: ndcg@999999",
-        "looks at 999,999 items of each list, and tiny has 40 in all; take a smaller cut-off, such as ndcg@20",
+        "may not exceed the 40 items of tiny, got ndcg@999999; give a smaller cut-off, such as ndcg@20",
     ),
     "dataset missing": ("dataset: tiny", "dataset: ./absent", "absent"),
     "batch_size": ("batch_size: 64", "batch_size: 0", "batch_size"),
@@ -246,12 +246,12 @@ def test_nothing_is_written_where_the_storage_is_refused(place: Place, fails: Ca
 def test_negatives_that_the_data_do_not_allow_are_refused_before_a_study_is_made(place: Place, fails: Callable[[int], str]):
     two_stage = "{{name: two_stage, count: 7, candidates: {}}}"
     place.edit("{name: uniform, count: 7}", two_stage.format(41))  # of 40 items
-    assert "candidates must be at most 40" in fails(place.run())
+    assert "candidates must be at most the 40 items" in fails(place.run())
     place.edit("41}", "40}")
     assert place.run("--search-only", "--trials", "1") == 0, "as another definition it would be refused if there were a study"
     rival = place.root / "tiny_ccl.yaml"
     rival.write_text(rival.read_text().replace("{name: uniform, count: 7}", two_stage.format(41)))
-    assert "candidates must be at most 40" in fails(place.run("--study-name", "other"))
+    assert "candidates must be at most the 40 items" in fails(place.run("--study-name", "other"))
 
 
 def test_a_dry_run_takes_as_many_pairs_as_its_negatives_need(place: Place):

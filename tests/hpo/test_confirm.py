@@ -215,7 +215,7 @@ def test_flags_of_confirm_are_for_one_time_and_a_file_says_what_it_says_now(plac
         "must define study 'tiny_mml' as it was searched, and has changed (config.learning_rate: was 0.01, now 0.001)"
         in message
     )
-    assert "the flags of confirm are for one time" in fails(place.run("--search-only", "--confirm-seeds", "7"))
+    assert "excludes the flags of confirm, which are not stored" in fails(place.run("--search-only", "--confirm-seeds", "7"))
     place.study.unlink()
     assert "cannot be read" in fails(confirm.main(["--study", str(place.study), *place.where]))
 

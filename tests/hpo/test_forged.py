@@ -318,5 +318,5 @@ def test_forged_models(whole: Place, tmp_path: Path, told: Callable[..., tuple[i
     code, errors = told(recommend, str(path))
     assert code == 2
     assert str(path) in errors
-    assert "a model is what hpo.train --save writes" in errors
+    assert "give a file that hpo.train --save wrote" in errors
     assert len(errors) < 600

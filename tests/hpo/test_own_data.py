@@ -209,7 +209,7 @@ def test_the_validation_pairs_are_the_last_ones(place: Place) -> None:
     [
         ("{min_ratings: 4}", "", "unknown key 'min_ratings'; did you mean 'min_rating'?"),
         ("{min_rating: 9}", "", "holds no interactions rated 9 or more"),
-        ("{k_core: 50}", "", "k_core, min_user and min_item leave no interaction: they ask for at least 50 of each"),
+        ("{k_core: 50}", "", "k_core, min_user and min_item leave no interaction: they need at least 50 of each"),
         ("{k_core: 0}", "", "data.k_core"),
         ("{test: {name: lats}}", "", "data.test.name"),
         ("{test: {name: last, fraction: 1.0}}", "", "data.test.fraction"),
@@ -247,4 +247,4 @@ def test_two_valid_files_are_refused(place: Place, fails: Callable[[int], str]) 
     folder = place.root / "data" / "tiny"
     for name in ("valid", "val"):
         (folder / f"{name}.txt").write_text("0 39 37 35\n2 39 37\n")
-    assert "may have one valid file, and there are valid.txt, val.txt" in fails(place.run("--dry-run"))
+    assert "may have one valid file, got valid.txt, val.txt" in fails(place.run("--dry-run"))

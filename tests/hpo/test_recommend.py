@@ -102,7 +102,7 @@ def test_all_data_of_a_single_file(place: Place, capsys: pytest.CaptureFixture[s
     [
         (["--users", "1,99"], "unknown users 99"),
         (["--users", " , "], "there must be at least one user"),
-        (["--users", "1", "--users-file", "x"], "--users and --users-file say the same"),
+        (["--users", "1", "--users-file", "x"], "--users and --users-file exclude each other"),
         (["--users-file", "missing.txt"], "missing.txt: cannot be read"),
         (["-k", "0"], "must be at least 1, got 0"),
     ],
@@ -114,7 +114,7 @@ def test_bad_input(trained: Callable[..., Path], fails: Callable[[int], str], fl
 
 def test_a_file_that_is_no_model(place: Place, fails: Callable[[int], str]) -> None:
     place.study.with_suffix(".npz").write_text("nothing")
-    assert "is damaged or another file (File is not a zip file); a model is what hpo.train --save writes" in fails(
+    assert "is damaged or another file (File is not a zip file); give a file that hpo.train --save wrote" in fails(
         recommend.main([str(place.study.with_suffix(".npz"))])
     )
     os.mkfifo(place.root / "pipe.npz")  # to open it would wait for ever

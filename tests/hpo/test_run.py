@@ -282,7 +282,7 @@ def test_commands_on_studies_that_do_not_exist(place: Place, fails: Callable[[in
         ("loss: {name: ccll, margin: 0.5, negative_weight: 1.0}\n", "unknown loss 'ccll'; did you mean 'ccl'"),
         (
             "config: {loss: {name: ccl, margin: 0.5, negative_weight: 1.0}}\n",
-            f"format {ExportedConfig.FORMAT}, this has none",
+            f"format {ExportedConfig.FORMAT}, got none",
         ),
         ("\x00\x01", "mine.yaml"),
     ],
@@ -296,15 +296,15 @@ def test_bad_config_files_are_explained(place: Place, fails: Callable[[int], str
 @pytest.mark.parametrize(
     ("split", "content", "message"),
     [
-        ("train", None, "needs one file train.txt"),
+        ("train", None, "must have a file train.txt"),
         ("train", "", "no interactions"),
         ("train", "0 1\n1 x\n", "train.txt, line 2"),
         ("train", "0 -4\n", "train.txt, line 1"),
         ("train", f"0 {2**40}\n", "train.txt, line 1"),
-        ("train", "0 1\n1 2\n", "nothing can be held out"),
-        ("test", None, "needs one file test.txt"),
+        ("train", "0 1\n1 2\n", "some user must have two interactions"),
+        ("test", None, "must have a file test.txt"),
         ("test", "0 1 x\n", "test.txt, line 1"),
-        ("test", "1000 2000\n", "no test pair has a user and an item of the training data"),
+        ("test", "1000 2000\n", "test pairs must have users and items of the training data, got none"),
     ],
 )
 def test_bad_data_are_explained(place: Place, fails: Callable[[int], str], split: str, content: str | None, message: str):
@@ -343,7 +343,7 @@ def test_a_damaged_export_is_explained(place: Place, fails: Callable[[int], str]
 def test_a_config_without_a_dataset(place: Place, fails: Callable[[int], str]):
     path = place.root / "mine.yaml"
     path.write_text("loss: {name: ccl, margin: 0.5, negative_weight: 1.0}\n")
-    assert "give it with --dataset" in fails(train.main([str(path)]))
+    assert "give one with --dataset" in fails(train.main([str(path)]))
     assert "cannot be read" in fails(train.main([str(place.root / "absent.yaml"), "--dataset", "demo"]))
 
 

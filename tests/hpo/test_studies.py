@@ -123,7 +123,7 @@ def test_several_studies_are_deleted_and_their_repeats_are_named(
     assert "unknown study 'd'" in fails(studies.main(["delete", "a", "d", *where]))
     assert "a" in optuna.get_all_study_names(storage), "nothing is deleted where a name is misspelt"
     assert studies.main(["delete", "a", "b", "a", *where]) == 0
-    assert "stay; delete them with `python -m hpo.studies delete b-search2` and" in capsys.readouterr().out
+    assert "are kept; delete them with `python -m hpo.studies delete b-search2` and" in capsys.readouterr().out
     assert optuna.get_all_study_names(open_storage(str(journal))) == ["b-search2", "b-search2x", "c"]
 
 

@@ -104,8 +104,8 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no formula": (NoFormula, {}, "has no formula; define rows"),
     "no name": (made(__annotations__={"width": float}), WIDTH, "needs a field name .* got none"),
     "a name that is none": (made(name="My Loss"), WIDTH, "needs a field name .* got 'My Loss'"),
-    "a shipped name": (made(name="bsl"), WIDTH, "loss 'bsl' is the name of a space|is one of this program's"),
-    "a space's name": (made(name="mml_shape"), WIDTH, "'mml_shape' is the name of a space of this program"),
+    "a shipped name": (made(name="bsl"), WIDTH, "loss 'bsl' has the name of a space|is one of this program's"),
+    "a space's name": (made(name="mml_shape"), WIDTH, "'mml_shape' has the name of a space of this program"),
     "another field": (made(), {"wdth": (0.1, 1.0)}, "ranges: unknown field 'wdth'; did you mean 'width'?"),
     "a field without range": (made(), {}, "field width has neither a range nor a default"),
     "no range": (made(), {"width": 3}, r"ranges.width: must be \(low, high\), .* got 3"),
@@ -188,8 +188,8 @@ def test_what_is_noted_registers_it_elsewhere():
         ),
         ({"where": f"{__name__}:Nothing"}, "cannot be imported here"),
         ({"where": f"{__name__}:made"}, "a loss is a class that is derived from"),
-        ({"name": "softer"}, "and that class is now called otherwise"),
-        ({"ranges": {"temperature": {"low": 1}}}, "the ranges that the study notes are damaged"),
+        ({"name": "softer"}, "that class now has another name"),
+        ({"ranges": {"temperature": {"low": 1}}}, "its ranges in the study are damaged"),
     ],
 )
 def test_what_cannot_be_restored_is_said(changes: dict[str, Any], message: str):

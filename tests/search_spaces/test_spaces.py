@@ -121,7 +121,7 @@ def test_a_loss_without_settings_alone_is_nothing_to_search(name: str):
 
 @pytest.mark.parametrize("name", sorted(SPACES))
 def test_what_is_searched_beside_the_loss_is_named_once(name: str):
-    with pytest.raises(InputError, match=r"mine: also: each field may be named once, l2 is repeated, got \['l2', .*'l2'\]"):
+    with pytest.raises(InputError, match=r"mine: also: each field may occur once, l2 is repeated, got \['l2', .*'l2'\]"):
         checked(SPACES[name], {"name": name, "also": ["l2", "dropout", "l2"]}, "mine")
 
 
@@ -224,12 +224,12 @@ MML_LOSS = MML(margins=(0.6, 0.9), weights=(0.4, 0.6), negative_weight=400.0)
             {"loss": MML(margins=(0.6, 0.9), weights=(0.4, 0.6), positive_weight=0.0, negative_weight=4.0)},
             "positive_weight",
         ),
-        (made("mml_shape"), {"loss": CCL(margin=0.9, negative_weight=150.0)}, "space mml_shape holds losses of kind mml"),
+        (made("mml_shape"), {"loss": CCL(margin=0.9, negative_weight=150.0)}, "a loss in space mml_shape must be mml"),
         (made("mml_shape"), {"loss": shaped((0.6, 0.995))}, "margin_top"),
-        (made("mml_shape"), {"loss": shaped((0.9123456789012,))}, "curvature: no power law"),
+        (made("mml_shape"), {"loss": shaped((0.9123456789012,))}, "curvature: margins must follow a power law"),
         (made("mml_shape", ranges={"low_fraction": (0.5, 1.0)}), {"loss": shaped((0.2, 0.9))}, "low_fraction"),
-        (made("mml_shape"), {"loss": shaped((0.6, 0.61, 0.9))}, "curvature: no power law"),
-        (made("mml_shape"), {"loss": shaped((0.6, 0.8, 0.7 + 0.2))}, "curvature: no power law"),
+        (made("mml_shape"), {"loss": shaped((0.6, 0.61, 0.9))}, "curvature: margins must follow a power law"),
+        (made("mml_shape"), {"loss": shaped((0.6, 0.8, 0.7 + 0.2))}, "curvature: margins must follow a power law"),
         (made("mml_shape"), {"loss": shaped((0.6, 0.75, 0.9), tau=0.008)}, "tau: weights"),
         (made("mml_shape"), {"loss": shaped((0.6, 0.9), tau=2.0)}, "tau: weights"),
         (made("mml_shape"), {"loss": MML_LOSS}, "tau: weights"),

@@ -72,9 +72,9 @@ def test_of_several_attempts_the_one_with_the_most_epochs_is_taken(tmp_path: Pat
 @pytest.mark.parametrize(
     ("key", "named"),
     [
-        (KEY | {"seen": "other"}, "is of another seen; run 5 begins without it"),
-        (KEY | {"config": {"seed": 2}, "threads": 2}, "is of another config, threads; run 5"),
-        ({}, "is of another config, seen"),
+        (KEY | {"seen": "other"}, "has another seen; run 5 starts without it"),
+        (KEY | {"config": {"seed": 2}, "threads": 2}, "has another config, threads; run 5"),
+        ({}, "has another config, seen"),
     ],
 )
 def test_a_checkpoint_of_something_else_is_ignored_and_said(
@@ -119,7 +119,7 @@ def test_a_damaged_checkpoint_is_ignored_and_the_next_one_replaces_it(
     assert file.load() is None
     if damage == "a folder":
         return
-    assert "a.npz: is " in caplog.text
+    assert "a.npz: " in caplog.text
     file.save(checkpoint())
     assert file.load() is not None
 
@@ -131,7 +131,7 @@ def test_what_cannot_be_written_costs_the_checkpoint_and_not_the_run(tmp_path: P
         file.save(checkpoint())
     assert len(caplog.messages) == 1, "it is said once"
     assert "cannot be written" in caplog.text
-    assert "run 5 trains on, and begins again if it is interrupted" in caplog.text
+    assert "run 5 continues, and starts from its first epoch if it is interrupted" in caplog.text
     assert file.load() is None
     file.delete()
 
@@ -190,7 +190,7 @@ def test_a_training_that_differs_begins_anew(tmp_path: Path, caplog: pytest.LogC
     epochs_of(tmp_path / "a.npz", 2, "numba")
     found, _ = epochs_of(tmp_path / "a.npz", 1, "numba", SETTINGS.replace(seed=6))
     assert found[0][0] == 1
-    assert "is of another config; the run begins without it" in caplog.text
+    assert "has another config; the run starts without it" in caplog.text
     with caplog.at_level(logging.INFO):
         assert epochs_of(tmp_path / "a.npz", 1, "numba", SETTINGS.replace(seed=6))[0][0][0] == 2
     assert "the run goes on after epoch 1 of 9" in caplog.text
@@ -212,7 +212,7 @@ def test_a_file_that_is_no_checkpoint_is_not_replaced(tmp_path: Path):
     before = mine.read_bytes()
     for content in (before, b"notes", b""):
         mine.write_bytes(content)
-        with pytest.raises(InputError, match="is no checkpoint that can be read"):
+        with pytest.raises(InputError, match="must be a checkpoint, since it is replaced"):
             train(SETTINGS, SEEN, HELD_OUT, "numba", "cpu", checkpoint=mine)
         assert mine.read_bytes() == content
 

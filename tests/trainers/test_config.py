@@ -255,7 +255,7 @@ def test_scores_that_a_loss_does_not_go_with_are_refused_with_the_reason(loss_ca
         return
     with pytest.raises(InputError, match=reason) as caught:
         TrainConfig.from_dict(mapping)
-    assert f"loss {loss_case['name']} does not go with score {score}" in str(caught.value)
+    assert f"loss {loss_case['name']} cannot be used with score {score}" in str(caught.value)
     for other in str(caught.value).partition("use score ")[2].split(" or "):
         assert TrainConfig.from_dict(mapping | {"score": other}), "the remedy works"
 

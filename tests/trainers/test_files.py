@@ -63,7 +63,7 @@ def test_arrays_are_read_up_to_a_size_and_without_objects() -> None:
     found = read_arrays(BytesIO(file.getvalue()), 101_000)
     assert found["b"].tolist() == [0, 1, 2]
     assert len(file.getvalue()) < 1500
-    with pytest.raises(ValueError, match=r"may have at most 100,000 bytes unpacked, and has 100,\d\d\d"):
+    with pytest.raises(ValueError, match=r"may have at most 100,000 bytes after decompression, and has 100,\d\d\d"):
         read_arrays(BytesIO(file.getvalue()), 100_000)
     np.savez(objects, a=np.array([{}]))
     for content in (objects.getvalue(), b"", b"PK\x03\x04" + bytes(100), file.getvalue()[:-30]):

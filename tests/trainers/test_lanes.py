@@ -114,7 +114,7 @@ def test_without_memory_the_same_jobs_train_again_in_fewer_lanes(halves: bool, c
         train_all(LaneRunner(engine), todo)
     assert [job.losses for job in todo] == [[100 * n + 1, 100 * n + 2] for n in range(5)]
     assert engine.trained == [2, 2, 2, 2, 1, 1]
-    assert caplog.messages == ["out of memory on cuda with 4 configs side by side: going on with 2"]
+    assert caplog.messages == ["out of memory on cuda with 4 configs at once: continuing with 2"]
 
 
 def test_jobs_that_have_lost_their_lanes_come_before_new_ones():
@@ -344,7 +344,7 @@ def test_a_checkpoint_that_the_engine_refuses_is_said_and_the_job_begins_again(c
     job.checkpoint.found = Checkpoint({"epochs_done": np.array(1)}, Notes({"losses": [1.0]}))
     train_noting(LaneRunner(Refusing(1)), todo)
     assert job.losses == [1, 2]
-    assert "a job begins again: the state does not belong" in caplog.text
+    assert "a job starts from its first epoch: the state does not belong" in caplog.text
 
 
 def test_a_checkpoint_of_all_epochs_leaves_nothing_to_train_and_is_not_gone_on_from(caplog: pytest.LogCaptureFixture):
@@ -352,7 +352,7 @@ def test_a_checkpoint_of_all_epochs_leaves_nothing_to_train_and_is_not_gone_on_f
     job.checkpoint.found = Checkpoint({"epochs_done": np.array(2)}, Notes({"losses": [1.0, 2.0]}))
     train_noting(LaneRunner(Counting(1)), todo)
     assert job.losses == [1, 2]
-    assert "a job begins again: the checkpoint has 2 epochs, and nothing is left to train" in caplog.text
+    assert "a job starts from its first epoch: the checkpoint has 2 epochs already" in caplog.text
 
 
 def test_notes_of_another_kind_are_not_gone_on_from(caplog: pytest.LogCaptureFixture):
@@ -360,7 +360,7 @@ def test_notes_of_another_kind_are_not_gone_on_from(caplog: pytest.LogCaptureFix
     job.checkpoint.found = Checkpoint({"epochs_done": np.array(1)}, Notes({}))
     train_noting(LaneRunner(Counting(1)), todo)
     assert job.losses == [1, 2]
-    assert "a job begins again" in caplog.text
+    assert "a job starts from its first epoch" in caplog.text
 
 
 def test_what_cannot_be_read_from_an_engine_does_not_keep_lanes_from_being_freed(caplog: pytest.LogCaptureFixture):

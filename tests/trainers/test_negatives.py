@@ -205,7 +205,7 @@ class TestTwoStage:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"name": "in_batch", "count": 5}, ["negatives", "in_batch takes the batch's other positives", "leave count out"]),
+        ({"name": "in_batch", "count": 5}, ["negatives", "in_batch uses the batch's other positives", "leave count out"]),
         ({"name": "popularity", "beta": -1.0}, ["negatives.beta", "greater than or equal to 0", "-1.0"]),
         ({"name": "hard", "pool": 0}, ["negatives.pool", "greater than or equal to 1"]),
         ({"name": "two_stage", "candidates": 0}, ["negatives.candidates", "greater than or equal to 1"]),
@@ -228,7 +228,7 @@ def test_nothing_to_draw_from() -> None:
     everything = Interactions.from_pairs(np.array([0, 0, 1]), np.array([0, 1, 0]), 2, 2)
     too_few: list[tuple[dict[str, Any], str]] = [
         ({"name": "unseen"}, "user 0 has seen all 2 items; use uniform"),
-        ({"name": "two_stage", "candidates": 3}, "candidates must be at most 2"),
+        ({"name": "two_stage", "candidates": 3}, "candidates must be at most the 2 items"),
     ]
     for settings, words in too_few:
         negatives = TrainConfig.from_dict({"loss": {"name": "bpr"}, "negatives": settings}).negatives

@@ -79,7 +79,7 @@ def test_other_files_are_refused(model: Recommender, tmp_path: Path) -> None:
     for damaged in (b"", whole[: len(whole) // 2], b"PK" + bytes(100)):
         (tmp_path / "cut.npz").write_bytes(damaged)
         with pytest.raises(
-            InputError, match=r"cut.npz: is damaged or another file \(.+\); a model is what hpo.train --save writes"
+            InputError, match=r"cut.npz: is damaged or another file \(.+\); give a file that hpo.train --save wrote"
         ):
             Recommender.load(tmp_path / "cut.npz")
     np.savez(tmp_path / "other.npz", users=np.ones(3))
@@ -101,9 +101,9 @@ def test_a_model_that_knows_the_test_pairs_is_not_measured(tmp_path: Path) -> No
     assert len(whole.train) == 8, "five of train and three of test"
     assert whole.user_ids.tolist() == ["ann", "bob", "cy", "dan"], "who is only in the test file, too"
     model = Recommender.of(whole, np.ones((4, 1)), np.ones((4, 1)))
-    with pytest.raises(InputError, match=r"were trained on all interactions of .*own, test pairs too"):
+    with pytest.raises(InputError, match=r"was trained on all interactions of .*own, test pairs included"):
         model.evaluate(part, load_test(part))
-    with pytest.raises(InputError, match=r"nothing is left to measure on"):
+    with pytest.raises(InputError, match=r"so it has no test split"):
         read_test(whole)
     model.save(tmp_path / "model.npz")
     assert Recommender.load(tmp_path / "model.npz").knows_test
@@ -111,7 +111,7 @@ def test_a_model_that_knows_the_test_pairs_is_not_measured(tmp_path: Path) -> No
 
 def test_other_data(model: Recommender, tmp_path: Path) -> None:
     other = made(tmp_path / "other", "user,item\nann,tea\nbob,ale\n")
-    with pytest.raises(InputError, match=r"were made with other data"):
+    with pytest.raises(InputError, match=r"was trained on other data"):
         model.evaluate(other, load_test(other))
 
 

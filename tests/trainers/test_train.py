@@ -115,7 +115,7 @@ def test_each_engine_measures_what_it_is_asked_for(any_engine: str, parity: Any)
     assert metrics == evaluate(*run.vectors(), **data, metrics=asked)
     with pytest.raises(InputError, match="did you mean 'map@5'"):
         train(config({"name": "ccl"}), **data, engine=any_engine, device="cpu", metrics=["mapp@5"])
-    with pytest.raises(InputError, match="metrics is empty"):
+    with pytest.raises(InputError, match="metrics must not be empty"):
         train(config({"name": "ccl"}), **data, engine=any_engine, device="cpu", metrics=[])
 
 
@@ -297,5 +297,5 @@ class TestErrors:
     def test_held_out_without_pairs(self, any_engine: str, parity: Any) -> None:
         none = np.empty(0, np.int64)
         empty = Interactions.from_pairs(none, none, parity.seen.n_users, parity.seen.n_items)
-        with pytest.raises(InputError, match="held_out has no pairs"):
+        with pytest.raises(InputError, match="held_out must have pairs"):
             train(config(CCL), parity.seen, empty, engine=any_engine, device="cpu")

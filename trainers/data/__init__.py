@@ -1,4 +1,4 @@
-"""Interactions, and where they come from: public datasets, your own files or tables, the demo."""
+"""Interactions and their sources: public datasets, your own files or tables, the demo."""
 
 from trainers.data.interactions import Ids, Interactions, RawIds
 from trainers.data.splits import Split, hold_out

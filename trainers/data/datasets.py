@@ -1,4 +1,4 @@
-"""Finds datasets by name or path, checks them, and keeps the test split apart from the training data."""
+"""Loads datasets by name or path, checks them, and separates the test split from the training data."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class _Table:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Training data of a dataset. The test split is not in it: see `load_test`.
+    """Training data of a dataset, without the test split: see `load_test`.
 
     Attributes:
-        name: as given to `load_dataset`.
-        train: all pairs to train on, those of a valid file included.
+        name: the name given to `load_dataset`.
+        train: all pairs to train on, including those of a valid file.
         user_ids, item_ids: the raw id of each user and item.
         valid: the pairs of a valid file, which are part of `train`; None without one.
         facts: what was read, dropped and guessed.
-        disliked: pairs that were dropped because of a low rating, as far as user and item are known; None without any.
-        whole_of: of `load_all`: checksum of the training data of the dataset, whose test pairs are trained on, too; else empty.
+        disliked: pairs that were dropped because of a low rating, of known users and items; None if there are none.
+        whole_of: for a result of `load_all` the checksum of the training data without test pairs; else empty.
     """
 
     name: str
@@ -75,13 +75,13 @@ class Dataset:
         """Training data from a pandas table with a row per interaction; `load_test(dataset)` gives its test split.
 
         Args:
-            frame: is not changed.
+            frame: the table, which is not changed.
             user, item, rating, time: names of its columns; rows with a missing id are refused.
-            name: what the dataset is called.
-            options: `DataOptions` but for how files are read: min_rating, k_core, min_user, min_item, ordered, test.
+            name: the name of the dataset.
+            options: `DataOptions` without the layout of files: min_rating, k_core, min_user, min_item, ordered, test.
 
         Raises:
-            InputError: a column that is not there, a value that cannot be read, or unknown options.
+            InputError: a missing column, a value that cannot be read, or unknown options.
         """
         origin = _Table(raw_of_frame(frame, user, item, rating, time), checked(DataOptions, options, "data"))
         return _dataset(name, prepare(name, origin.raw, None, origin.options, alone=True), origin)
@@ -93,24 +93,24 @@ class Dataset:
 
     @property
     def is_table(self) -> bool:
-        """Whether it was made of a table in memory, see `from_frame`."""
+        """Whether it was made from a table in memory, see `from_frame`."""
         return isinstance(self.origin, _Table)
 
     def save(self, path: str | Path) -> None:
-        """Write the interactions of the table that the dataset was made of, test pairs included, to an .npz file.
+        """Write the interactions of the dataset's table, including test pairs, to an .npz file.
 
         `load_dataset(path, **dataset.options.given())` gives the same dataset.
 
         Raises:
-            InputError: it was not made of a table, or the file cannot be written.
+            InputError: it was not made from a table, or the file cannot be written.
         """
         write_bytes(Path(path), saved(self._table.raw))
 
     def is_of(self, path: str | Path) -> bool:
-        """Whether a file holds what `save` would write.
+        """Whether a file has the content that `save` would write.
 
         Raises:
-            InputError: it was not made of a table; the file cannot be read, or is damaged.
+            InputError: the dataset was not made from a table, or the file cannot be read or is damaged.
         """
         ours, theirs = self._table.raw, read_saved(Path(path))
         pairs = [(getattr(ours, name), getattr(theirs, name)) for name in ARRAYS] if theirs is not None else [(0, 1)]
@@ -119,7 +119,7 @@ class Dataset:
     @property
     def _table(self) -> _Table:
         if not isinstance(self.origin, _Table):
-            raise InputError(f"only a dataset that Dataset.from_frame has made can be saved, got {shown(self.name)}")
+            raise InputError(f"only a dataset made by Dataset.from_frame can be saved, got {shown(self.name)}")
         return self.origin
 
     @property
@@ -135,7 +135,7 @@ class Dataset:
         return self.train.checksum
 
     def default_validation(self) -> ValidationSplit:
-        """How validation is held out unless the user says so: with the law of the test split where the data allow it."""
+        """The default way to hold out validation: like the test split, if the data allow it."""
         if self.valid is not None:
             return ValidationSplit(name="file")
         law, declared = self.facts.law, not self.facts.timed
@@ -144,7 +144,7 @@ class Dataset:
         return ValidationSplit(name="random")
 
     def hold_out(self, how: ValidationSplit | None = None) -> Split:
-        """The training data in what a search trains on and what it is measured on.
+        """Split the training data into training and validation pairs.
 
         Raises:
             InputError: see `trainers.data.splits.split`; `file` without a valid file.
@@ -153,29 +153,33 @@ class Dataset:
         if how.name != "file":
             return split(self.train, how.name, how.fraction, how.seed)
         if self.valid is None:
-            raise InputError(f"validation 'file' needs a file valid.* beside train and test, and {self.name} has none")
+            raise InputError(
+                f"validation 'file' needs a file valid.* next to train and test, and {self.name} has none; add one, or use "
+                "another validation"
+            )
         return _by_file(self.train, self.valid, self.name)
 
 
 def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) -> Dataset:
     """Training data by name (`yelp2018`, `gowalla`, `demo`, ...), or by the path of your own folder or file.
 
-    A folder holds `train` and `test` and may hold `valid`, in any format of `trainers.data.readers`. Of a single file a part of
-    each user's interactions is the test split: the last ones where there is a time column, else drawn at random. A name is
-    looked for in `data_dir` alone if it is given, else in `$HPO_DATA_DIR`, then in the user's cache folder, and then downloaded
-    there. A path is tried below `data_dir`, or without it below `$HPO_DATA_DIR`, then as it is.
+    A folder has files `train` and `test` and may have `valid`, in any format of `trainers.data.readers`. Part of a single file
+    becomes the test split: the last interactions of each user if there is a time column, else random ones.
+
+    A named dataset is searched in `data_dir`, or without it in `$HPO_DATA_DIR`, then in the user's cache folder, and then
+    downloaded there. A path is tried below `data_dir`, or without it below `$HPO_DATA_DIR`, and then unchanged.
 
     Args:
-        options: of data of your own, see `DataOptions`: min_rating=4, k_core=5, test={"name": "last"}, ...
+        options: options for your own data, see `DataOptions`: min_rating=4, k_core=5, test={"name": "last"}, ...
 
     Raises:
-        InputError: not found (where it was looked for), malformed, empty, not the public dataset that its name says, or unknown
-            options.
+        InputError: the data are not found (the message lists the places), malformed or empty, differ from the public dataset of
+            that name, or have unknown options.
     """
     asked = checked(DataOptions, options, f"data of {name}")
     if name == DEMO:
         if asked != DataOptions():
-            raise InputError(f"dataset demo has no options, got {', '.join(options)}")
+            raise InputError(f"dataset demo has no options, got {', '.join(options)}; leave them out")
         train, _ = make_demo()
         return Dataset(name, train, np.arange(train.n_users), np.arange(train.n_items), facts=DataFacts(law="random"))
     files = find_files(name, data_dir, asked)
@@ -183,10 +187,10 @@ def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) 
 
 
 def load_all(name: str, data_dir: str | Path | None = None, **options: Any) -> Dataset:
-    """All interactions, those of the test split too: for the model to use once all is measured. It has no test split.
+    """All interactions, including the test split, to train the final model after all measurements.
 
     Args:
-        name, data_dir, options: as for `load_dataset`.
+        name, data_dir, options: see `load_dataset`.
 
     Raises:
         InputError: see `load_dataset`.
@@ -202,10 +206,11 @@ def load_all(name: str, data_dir: str | Path | None = None, **options: Any) -> D
 
 
 def load_test(dataset: str | Dataset, data_dir: str | Path | None = None, **options: Any) -> Interactions:
-    """The test split, with the ids of `load_dataset(name)`; `read_test` also says what was dropped.
+    """The test split, with the ids of `load_dataset(name)`; `read_test` also gives what was dropped.
 
     Args:
-        dataset: a dataset, or its name or path with the same `data_dir` and options as for `load_dataset`.
+        dataset: a dataset, or its name or path.
+        data_dir, options: as given to `load_dataset`.
     """
     if isinstance(dataset, str):
         dataset = load_dataset(dataset, data_dir, **options)
@@ -215,15 +220,15 @@ def load_test(dataset: str | Dataset, data_dir: str | Path | None = None, **opti
 def read_test(dataset: Dataset) -> TestData:
     """The test split of a dataset.
 
-    Pairs of users or items unknown to train, and pairs of train, which no ranking of unseen items can hit, are dropped and
-    counted.
+    Pairs whose user or item is not in train are dropped, and pairs that are in train, which a ranking of unseen items cannot
+    contain. They are counted.
 
     Raises:
-        InputError: a file that is missing or malformed, or of which nothing is left; data that have changed since.
+        InputError: a file is missing or malformed, no pair is left, or the data have changed since.
     """
     origin = dataset.origin
     if dataset.whole_of:
-        raise InputError(f"all interactions of {dataset.name} are trained on, test pairs too: nothing is left to measure on")
+        raise InputError(f"all interactions of {dataset.name} are used for training, so it has no test split; use load_dataset")
     if origin is None:
         if dataset.name != DEMO:
             raise InputError(f"dataset {dataset.name!r} was made by hand and has no test split; see Dataset.from_frame")
@@ -254,7 +259,7 @@ def _dataset(name: str, content: Prepared, origin: Files | _Table) -> Dataset:
 
 @lru_cache(maxsize=2)
 def _read_version(files: Files, version: tuple[tuple[int, int], ...]) -> Prepared:
-    """Reads a dataset's files once, until they change: `version` is there to tell the cache."""
+    """Read a dataset's files; cached until they change, since `version` is part of the cache key."""
     train = read_interactions(files.train, files.options)
     valid = None if files.valid is None else _read_like(train, files.valid, files.options)
     found = prepare(str(files.train), train, valid, files.options, alone=files.test is None)
@@ -267,7 +272,7 @@ def _read_version(files: Files, version: tuple[tuple[int, int], ...]) -> Prepare
 
 
 def _read_like(train: RawInteractions | Prepared, path: Path, options: DataOptions) -> RawInteractions:
-    """Another split's file: where the train file is NGCF text, so is another .txt, though it may not show it by itself."""
+    """Read the file of another split. If the train file is NGCF text, other .txt files are read as NGCF text, too."""
     as_lines = train.in_lines and ".txt" in path.suffixes and options.format is None
     return read_interactions(path, options.model_copy(update={"format": "lines"}) if as_lines else options)
 
@@ -275,13 +280,15 @@ def _read_like(train: RawInteractions | Prepared, path: Path, options: DataOptio
 def _by_file(train: Interactions, valid: Interactions, name: str) -> Split:
     if not len(valid):
         raise InputError(
-            f"{name}: all pairs of the valid file are in the train file, and nothing can be held out; a valid file has pairs "
-            "of its own, or use another validation than 'file'"
+            f"{name}: the valid file must have pairs that are not in the train file, got none; correct it, or use another "
+            "validation than 'file'"
         )
     seen = train.where(~valid.contains(train.users, train.items))
     known = seen.knows(valid.users, valid.items)
     if not known.any():
-        raise InputError(f"{name}: no pair of the valid file has a user and an item of the train file")
+        raise InputError(
+            f"{name}: pairs of the valid file must have users and items of the train file, got none; use the same ids in both"
+        )
     return Split(seen, valid.where(known), unknown=int((~known).sum()))
 
 
@@ -293,13 +300,13 @@ def _say_what_is_dropped(where: str, facts: TestFacts) -> None:
     if facts.unknown:
         log.warning("%s: dropped %d of %d pairs whose user or item is not in train", where, facts.unknown, facts.pairs)
     if facts.seen:
-        log.warning("%s: dropped %d of %d pairs that are in train: what is seen is not ranked", where, facts.seen, facts.pairs)
+        log.warning("%s: dropped %d of %d pairs that are in train: seen items are not ranked", where, facts.seen, facts.pairs)
 
 
 def _check_public(files: Files, part: str, pairs: Interactions, path: Path) -> None:
     if files.public is None or part not in files.public.checksums or pairs.checksum == files.public.checksums[part]:
         return
     raise InputError(
-        f"{path}: is not the public {files.name} {part} split ({pairs.n_users:,} users, {pairs.n_items:,} items, "
-        f"{len(pairs):,} pairs found); give your own data another folder name, or fetch the public files again"
+        f"{path}: must be the public {files.name} {part} split, got other data ({pairs.n_users:,} users, {pairs.n_items:,} "
+        f"items, {len(pairs):,} pairs); give your own data another folder name, or fetch the public files again"
     )

@@ -1,4 +1,4 @@
-"""The `demo` dataset: synthetic, seeded, made in memory. Latent tastes, popularity skew and noise; it favours no loss."""
+"""The `demo` dataset: synthetic and seeded, from latent factors, skewed popularity and noise; it favours no loss."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ TEST_FRACTION = 0.2
 def make_demo() -> tuple[Interactions, Interactions]:
     """(train, test): about 2,000 users, 1,500 items and 50,000 pairs.
 
-    A user consumes the top items by taste (inner product of latent factors) plus popularity (log-normal) plus Gumbel
-    noise, which samples without replacement from the softmax of taste and popularity.
+    A user's items are the top ones by taste (inner product of latent factors) plus popularity (log-normal) plus Gumbel noise.
+    That samples without replacement from the softmax of taste and popularity.
     """
     users = _normal(0, (N_USERS, N_FACTORS))
     items = _normal(1, (N_ITEMS, N_FACTORS))

@@ -1,4 +1,4 @@
-"""What was read, dropped and guessed on the way from files to interactions; it stands in every report."""
+"""Facts about the data, for reports: what was read, dropped and guessed."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ FROZEN = SETTINGS | {"frozen": True}
 
 
 class DataFacts(BaseModel):
-    """How a dataset came about.
+    """How a dataset was made.
 
     Attributes:
-        read: a sentence per file: what was taken for what.
-        warnings: what a reader of results should know about the files.
-        interactions: number of lines or pairs read, before anything was dropped; train and valid files together.
+        read: a sentence per file on how it was read.
+        warnings: warnings about the files, for readers of results.
+        interactions: number of lines or pairs in train and valid files, before any was dropped.
         min_rating: the lowest rating that counts as a positive; None without one.
-        below_rating: dropped because of a lower rating.
-        duplicates: pairs that were there more than once, and were dropped but for the first.
-        rare_users, rare_items: dropped by `k_core`, `min_user`, `min_item`.
+        below_rating: number of interactions dropped because of a lower rating.
+        duplicates: number of repeated pairs that were dropped.
+        rare_users, rare_items: numbers of users and items dropped by `k_core`, `min_user`, `min_item`.
         rare: number of their pairs.
-        unused_ratings: there is a column of ratings and no `min_rating`, so a low rating counts like a high one.
-        ratings: the lowest and the highest; None without a column of ratings.
+        unused_ratings: whether there are ratings and no `min_rating`, so that a low rating counts like a high one.
+        ratings: the lowest and the highest rating; None without ratings.
         ordered: whether a user's interactions have an order.
-        timed: whether they have times.
-        law: how the test split was made: `random`, `last`, `leave_one_out`, `time`, `popularity`, or `file`: unknown.
+        timed: whether interactions have times.
+        law: how the test split was made: `random`, `last`, `leave_one_out`, `time`, `popularity`, or `file` if unknown.
         made: how the test split of a single file was made.
     """
 
@@ -53,16 +53,16 @@ class DataFacts(BaseModel):
     @model_validator(mode="after")
     def _rated_below_something(self) -> DataFacts:
         if self.below_rating and self.min_rating is None:
-            raise ValueError("below_rating counts what is below min_rating, which is not given")
+            raise ValueError("below_rating needs a min_rating")
         return self
 
     def said(self) -> list[str]:
-        """All of it, a sentence each: what was read, dropped and guessed."""
+        """All facts as sentences."""
         ratings = ["every rating counts as a positive; data: {min_rating: ...} drops low ones"] if self.unused_ratings else []
         return [*self.read, *self.warnings, *(f"dropped {phrase}" for phrase in self.dropped()), *ratings]
 
     def dropped(self) -> list[str]:
-        """What was dropped, a phrase each; empty when nothing was."""
+        """A phrase for each kind of dropped interactions."""
         said = []
         if self.below_rating:
             said.append(f"{self.below_rating:,} of {self.interactions:,} interactions, rated below {self.min_rating:g}")
@@ -76,18 +76,18 @@ class DataFacts(BaseModel):
 
 
 class TestFacts(BaseModel):
-    """What became of the test split.
+    """How the test split was made.
 
     Attributes:
-        read: how the test file was read; empty where the split was made here.
-        warnings: what a reader of results should know about the file.
-        below_rating: lines of the file that were dropped because of a low rating.
-        pairs: number of different pairs that are left of the file, or were split off.
+        read: how the test file was read; empty if the split was made from a single file.
+        warnings: warnings about the file, for readers of results.
+        below_rating: number of lines dropped because of a low rating.
+        pairs: number of distinct pairs, before the following were dropped.
         users: number of their users.
-        unknown: pairs that were dropped because their user or item is not in train.
-        seen: pairs that were dropped because they are in train: what is seen is not ranked.
-        kept_users: users that are left.
-        moment: when it begins, in the unit of the data's times; None unless split by `time`.
+        unknown: number of pairs dropped because their user or item is not in train.
+        seen: number of pairs dropped because they are in train: seen items are not ranked.
+        kept_users: number of remaining users.
+        moment: start of the split in the unit of the data's times; None unless split by `time`.
     """
 
     __test__ = False  # for pytest

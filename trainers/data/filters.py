@@ -1,4 +1,4 @@
-"""Filters: which interactions are left out before anything is split, and how many."""
+"""Filters of rare users and items."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 def often_enough(
     users: NDArray[np.integer], items: NDArray[np.integer], fewest_of_user: int, fewest_of_item: int
 ) -> NDArray[np.bool_]:
-    """Which pairs stay when users and items with too few pairs are dropped, again and again until none has too few.
+    """The pairs that remain when users and items with too few pairs are dropped repeatedly, until none has too few.
 
-    With both numbers equal to k this is the k-core of the graph of users and items.
+    If both numbers are k, this is the k-core of the graph of users and items.
 
     Args:
         users, items: ids from 0 on, (n,), each pair once.
-        fewest_of_user, fewest_of_item: how many pairs a user or an item must have.
+        fewest_of_user, fewest_of_item: smallest number of pairs of a user and of an item.
 
     Returns:
-        A bool array (n,).
+        A bool array (n,), true for remaining pairs.
     """
     kept = np.ones(len(users), np.bool_)
     while kept.any():

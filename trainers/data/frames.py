@@ -13,23 +13,23 @@ from trainers.data.readers.values import times_of
 from trainers.errors import InputError
 from trainers.text import SHOWN, clipped, shown
 
-WHOLE_FLOATS = 2.0**53  # from there on a float is not one whole number only
+WHOLE_FLOATS = 2.0**53  # larger floats do not represent a unique whole number
 
 
 def raw_of_frame(frame: pd.DataFrame, user: str, item: str, rating: str | None, time: str | None) -> RawInteractions:
-    """The interactions of a table with one row each.
+    """The interactions of a table with one row per interaction.
 
     Raises:
-        InputError: a column that is not there, a missing id, or a rating or time that is no number or date.
+        InputError: a missing column, a missing id, a rating that is no number, or a time that is no number or date.
     """
     named = {"user": user, "item": item, "rating": rating, "time": time}
     for role, column in named.items():
         if column is not None and column not in frame.columns:
             shown = ", ".join(map(str, frame.columns))
-            raise InputError(f"the table has no column {column!r} for {role}; it has {shown}")
+            raise InputError(f"the table has no column {column!r} for {role}; give one of {shown}")
         if column is not None and list(frame.columns).count(column) > 1:
             raise InputError(
-                f"the table has several columns {column!r}; {role} must be one of its own, so rename or drop the others"
+                f"the table has several columns {column!r}, and {role} needs a unique one; rename or drop the others"
             )
     shown = ", ".join(f"{role}={column}" for role, column in named.items() if column is not None)
     return RawInteractions(
@@ -44,7 +44,7 @@ def raw_of_frame(frame: pd.DataFrame, user: str, item: str, rating: str | None, 
 
 
 def _ids(frame: pd.DataFrame, name: str) -> RawIds:
-    """As in a file: whole numbers are numbers, also where pandas has made 12.0 of them."""
+    """The ids as in a file: whole numbers, even if pandas has converted them to floats, or text."""
     column = frame[name]
     missing = column.isna()
     if missing.any():
@@ -68,12 +68,12 @@ def _numbers(frame: pd.DataFrame, name: str) -> Numbers:
     if bad.any():
         row = int(np.argmax(bad))
         value = clipped(str(frame[name].iloc[row]), SHOWN)
-        raise InputError(f"column {shown(name)}: must hold numbers, got {value} in row {row}; drop or mend such rows")
+        raise InputError(f"column {shown(name)}: must hold numbers, got {value} in row {row}; drop or correct such rows")
     return found
 
 
 def _times(frame: pd.DataFrame, name: str) -> Numbers:
-    """Numbers as they are, dates in seconds since 1970; text is read as it is in a file."""
+    """Times: numbers unchanged, dates in seconds since 1970, text parsed as in a file."""
     column = frame[name]
     if pd.api.types.is_numeric_dtype(column.dtype):
         return _numbers(frame, name)
@@ -87,6 +87,6 @@ def _times(frame: pd.DataFrame, name: str) -> Numbers:
         value = clipped(str(column.iloc[row]), SHOWN)
         raise InputError(
             f"column {shown(name)}: must hold numbers or dates such as 2024-05-31T18:00:00Z, got {value} in row {row}; "
-            "drop or mend such rows"
+            "drop or correct such rows"
         )
     return found

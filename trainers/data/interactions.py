@@ -1,4 +1,4 @@
-"""Interactions and datasets: who consumed what, as CSR arrays, and the split that a study searches on."""
+"""Interactions of users with items, as CSR arrays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trainers.errors import InputError
 
 Ids = NDArray[np.integer[Any]]
-RawIds = NDArray[Any]  # whole numbers or text, as the user's files have them
+RawIds = NDArray[Any]  # whole numbers or text, as in the user's files
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +25,8 @@ class Interactions:
         n_users, n_items: ids are 0 .. n - 1; a user or item may have no pair.
         indptr: int64 (n_users + 1,); user u's items are `items[indptr[u]:indptr[u + 1]]`, ascending.
         items: int32 (n_pairs,).
-        order: int64 (n_pairs,); of two pairs of a user the earlier one has the lower number. None where the order of the data
-            means nothing.
-        times: float64 (n_pairs,), the time of each pair, in the unit of the data; None where the data have no times.
+        order: int64 (n_pairs,); among a user's pairs, earlier ones have lower numbers. None if the data have no order.
+        times: float64 (n_pairs,), the time of each pair in the unit of the data; None if the data have no times.
     """
 
     n_users: int
@@ -52,9 +51,8 @@ class Interactions:
 
         Args:
             users, items: (n,).
-            ordered: each user's pairs are given from the earliest to the latest.
-            times: (n,), the time of each pair; equal times are in the given order. Of a pair that is given twice the earliest
-                stays.
+            ordered: whether each user's pairs are given from the earliest to the latest.
+            times: (n,), the time of each pair; equal times are in the given order. Of repeated pairs the earliest is kept.
 
         Raises:
             InputError: an id outside 0 .. n - 1, or a time that is not finite.
@@ -62,7 +60,7 @@ class Interactions:
         n_users, n_items = index(n_users), index(n_items)
         for kind, ids, n in (("user", users, n_users), ("item", items, n_items)):
             if len(ids) and not 0 <= ids.min() <= ids.max() < n:
-                raise InputError(f"{kind} ids must lie between 0 and {n - 1}, got {ids.min()} to {ids.max()}")
+                raise InputError(f"{kind} ids must be between 0 and {n - 1}, got {ids.min()} to {ids.max()}")
         keys = _keys(users, items, n_items)
         given = np.arange(len(keys))
         if times is not None:
@@ -127,7 +125,7 @@ class Interactions:
         return self.indices_of(users, items) < len(self)
 
     def indices_of(self, users: Ids, items: Ids) -> NDArray[np.int64]:
-        """Where each (user, item) stands among the pairs, `len(self)` where it is none; any shape, the same for both."""
+        """The index of each (user, item) among the pairs, `len(self)` if it is none; any shape, the same for both."""
         wanted = _keys(users, items, self.n_items)
         if not len(self):
             return np.zeros(wanted.shape, np.int64)
@@ -140,7 +138,7 @@ class Interactions:
         return _keys(self.users, self.items, self.n_items)
 
     def where(self, chosen: NDArray[np.bool_]) -> Interactions:
-        """The pairs for which `chosen` (n_pairs,) is true; ids, order and times keep their meaning."""
+        """The pairs for which `chosen` (n_pairs,) is true, with the same ids, order and times."""
         per_user = np.bincount(self.users[chosen], minlength=self.n_users)
         return replace(
             self,

@@ -1,4 +1,4 @@
-"""How data of one's own are read, filtered and split: the key `data` of a study file, the keywords of `load_dataset`."""
+"""Options for reading, filtering and splitting your own data: the key `data` of a study file, keywords of `load_dataset`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED)]
 
 
 class _NamedSplit(BaseModel):
-    """A split of interactions by the name of its kind."""
+    """A split of interactions, given by the name of its kind."""
 
     model_config = FROZEN
     name: str
@@ -25,7 +25,7 @@ class _NamedSplit(BaseModel):
     seed: Seed = SEED
 
     def said(self) -> str:
-        """In words: `the last 20 % of each user's interactions`."""
+        """The split in words, such as `the last 20 % of each user's interactions`."""
         percent = f"{100 * self.fraction:g} %"
         return {
             "random": f"{percent} of each user's interactions, drawn at random with seed {self.seed}",
@@ -37,12 +37,12 @@ class _NamedSplit(BaseModel):
 
 
 class TestSplit(_NamedSplit):
-    """How the test split is made of a single file.
+    """How the test split is made from a single file.
 
     Attributes:
-        name: `random`: drawn; `last`: the end of each user's interactions; `leave_one_out`: the last one; `time`: all
-            interactions from one moment on.
-        fraction: of each user's interactions, or with `time` of all.
+        name: `random`: random interactions of each user; `last`: the last ones of each user; `leave_one_out`: the last one of
+            each user; `time`: all interactions after one moment.
+        fraction: share of each user's interactions, or with `time` of all interactions.
         seed: seed of `random`.
     """
 
@@ -52,14 +52,15 @@ class TestSplit(_NamedSplit):
 
 
 class DataOptions(Layout):
-    """How to read data of one's own, with the fields of `Layout`; what is None is found out.
+    """How to read your own data, with the fields of `Layout`. Fields that are None are detected.
 
     Attributes:
-        ordered: each user's items stand from the earliest to the latest: in a line of NGCF text, or in a table without times.
-        min_rating: a lower rating is no interaction and is dropped.
-        k_core: users and items with fewer interactions are dropped, until none is left.
-        min_user, min_item: the same for users or items alone.
-        test: how the test split is made from a single file; without it `last` where there is a time column, else `random`.
+        ordered: whether each user's items are ordered from the earliest to the latest, in a line of NGCF text or in a table
+            without times.
+        min_rating: interactions with a lower rating are dropped.
+        k_core: users and items with fewer interactions are dropped repeatedly, until none has fewer.
+        min_user, min_item: the same for users only and for items only.
+        test: how the test split is made from a single file; by default `last` if there are times, else `random`.
     """
 
     model_config = FROZEN
@@ -84,9 +85,9 @@ class ValidationSplit(_NamedSplit):
     """How validation is held out of the training data: the key `validation` of a study file.
 
     Attributes:
-        name: `random`: drawn; `last`: the end of each user's interactions; `time`: all interactions from one moment on;
-            `file`: the pairs of the valid file.
-        fraction: of each user's interactions, or with `time` of all; `file` has none.
+        name: `random`: random interactions of each user; `last`: the last ones of each user; `time`: all interactions after one
+            moment; `file`: the pairs of the valid file.
+        fraction: share of each user's interactions, or with `time` of all interactions; not used by `file`.
         seed: seed of `random`.
     """
 

@@ -1,4 +1,4 @@
-"""From raw interactions to a dataset: ratings, duplicates, rare users and items, ids, the test split of a single file."""
+"""Makes a dataset from raw interactions: filters ratings, duplicates and rare ids, assigns ids, splits off test pairs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainers.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class TestData:
-    """A test split with the ids of its dataset, and what became of it."""
+    """A test split with the ids of its dataset, and facts about it."""
 
     __test__ = False  # for pytest
     pairs: Interactions
@@ -28,15 +28,15 @@ class TestData:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A dataset's content.
+    """The content of a dataset.
 
     Attributes:
-        train: all pairs to train on, those of a valid file included.
-        user_ids, item_ids: raw id of each user and item of `train`.
-        disliked: pairs of these users and items that were dropped because of a low rating; None without any.
+        train: all pairs to train on, including those of a valid file.
+        user_ids, item_ids: the raw id of each user and item of `train`.
+        disliked: pairs of these users and items that were dropped because of a low rating; None if there are none.
         valid: the pairs of a valid file that are not in the train file; None without one.
-        test: split off a single file; None where there is a test file.
-        in_lines: the train file is NGCF text.
+        test: the test split of a single file; None if there is a test file.
+        in_lines: whether the train file is NGCF text.
     """
 
     train: Interactions
@@ -50,15 +50,15 @@ class Prepared:
 
 
 def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, options: DataOptions, alone: bool) -> Prepared:
-    """Filter raw interactions, give ids to users and items, and split off the test pairs.
+    """Filter raw interactions, assign ids to users and items, and split off the test pairs.
 
     Args:
-        where: what the data are called in messages.
-        valid: of a valid file.
-        alone: a single file, whose test split is made here.
+        where: the name of the data in messages.
+        valid: the interactions of a valid file; None without one.
+        alone: whether there is a single file, whose test split is made here.
 
     Raises:
-        InputError: nothing is left, or the options do not go with the data.
+        InputError: no interaction is left, or the options do not fit the data.
     """
     parts = [train] if valid is None else [train, valid]
     kept, below = _rated(where, parts, options.min_rating)
@@ -90,8 +90,8 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
     often = often_enough(pairs.users, pairs.items, *options.fewest)
     if not often.any():
         raise InputError(
-            f"{where}: k_core, min_user and min_item leave no interaction: they ask for at least {options.fewest[0]:,} of each "
-            f"user and {options.fewest[1]:,} of each item; ask for fewer"
+            f"{where}: k_core, min_user and min_item leave no interaction: they need at least {options.fewest[0]:,} of each "
+            f"user and {options.fewest[1]:,} of each item; give lower values"
         )
     left = pairs.where(often)
     rare = {
@@ -111,7 +111,7 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
 
 
 def together(parts: Sequence[RawInteractions]) -> RawInteractions:
-    """The interactions of several files as if they were one; times and ratings only where all have them."""
+    """The interactions of several files together; with times and ratings only if all files have them."""
     times, ratings = ([getattr(part, name) for part in parts] for name in ("times", "ratings"))
     return RawInteractions(
         users=_joined([part.users for part in parts]),
@@ -125,7 +125,7 @@ def together(parts: Sequence[RawInteractions]) -> RawInteractions:
 
 
 def default_test(facts: DataFacts) -> TestSplit:
-    """How the test split of a single file is made unless the user says so."""
+    """The default test split of a single file."""
     return TestSplit(name="last" if facts.ordered else "random")
 
 
@@ -135,7 +135,7 @@ def adopt(
     """The pairs of a test file, with the ids of its dataset.
 
     Raises:
-        InputError: none is left.
+        InputError: no pair is left.
     """
     kept, below = _rated(where, [raw], options.min_rating)
     users, items = raw.users[kept[0]], raw.items[kept[0]]
@@ -143,17 +143,19 @@ def adopt(
         raise InputError(
             f"{where}: holds no interactions to test with"
             + (f" rated {options.min_rating:g} or more" if below else "")
-            + "; to have a fifth of train split off, give the path of its file alone"
+            + "; to use a fifth of train as the test split, give the path of the train file instead of the folder"
         )
     n_pairs, n_users = _number_of_pairs(users, items), len(np.unique(users))
     user, item = _index(user_ids, users), _index(item_ids, items)
     known = (user >= 0) & (item >= 0)
     if not known.any():
-        raise InputError(f"{where}: no test pair has a user and an item of the training data; were the ids mapped anew?")
+        raise InputError(
+            f"{where}: test pairs must have users and items of the training data, got none; use the same ids in both"
+        )
     pairs = Interactions.from_pairs(user[known], item[known], train.n_users, train.n_items)
     new = pairs.where(~train.contains(pairs.users, pairs.items))
     if not len(new):
-        raise InputError(f"{where}: all test pairs are in train, whose pairs are not ranked; a test file has new ones")
+        raise InputError(f"{where}: the test file must have pairs that are not in train, got none; give another test file")
     facts = TestFacts(
         read=raw.said,
         warnings=raw.warnings,
@@ -187,12 +189,12 @@ def _with_test(where: str, content: Prepared, how: TestSplit) -> Prepared:
 
 
 def _fewer(before: Ids, after: Ids) -> int:
-    """How many users or items have lost all their pairs, given numbers of pairs."""
+    """The number of users or items that lost all their pairs."""
     return int(((before > 0) & (after == 0)).sum())
 
 
 def _compact(content: Prepared) -> Prepared:
-    """Ids without gaps: users and items that are not trained on have none."""
+    """Renumber users and items, so that only those with training pairs have ids."""
     train = content.train
     users, items = np.flatnonzero(train.per_user), np.flatnonzero(train.per_item)
     if len(users) == train.n_users and len(items) == train.n_items:
@@ -210,22 +212,22 @@ def _compact(content: Prepared) -> Prepared:
 
 
 def _rated(where: str, parts: list[RawInteractions], min_rating: float | None) -> tuple[list[NDArray[np.bool_]], int]:
-    """Which lines of each part stay, and how many do not."""
+    """A mask of the kept lines of each part, and the number of dropped ones."""
     if min_rating is None:
         return [np.ones(len(part.users), np.bool_) for part in parts], 0
     kept = []
     for part in parts:
         if part.ratings is None:
             raise InputError(
-                f"{where}: min_rating {min_rating:g} needs a column of ratings, and there is none ({part.said}); "
-                "give it (data: {columns: {rating: ...}}), or leave min_rating out"
+                f"{where}: min_rating {min_rating:g} needs a column of ratings, got none ({part.said}); name it (data: "
+                "{columns: {rating: ...}}), or leave min_rating out"
             )
         kept.append(part.ratings >= min_rating)
     return kept, sum(int((~keep).sum()) for keep in kept)
 
 
 def _range(raw: RawInteractions) -> tuple[float, float] | None:
-    """The lowest and the highest rating."""
+    """The lowest and the highest rating; None without ratings."""
     return None if raw.ratings is None or not len(raw.ratings) else (float(raw.ratings.min()), float(raw.ratings.max()))
 
 
@@ -236,7 +238,7 @@ def _chosen(parts: list[RawInteractions], kept: list[NDArray[np.bool_]]) -> tupl
 
 
 def _joined(sides: list[RawIds]) -> RawIds:
-    """One array of the ids of several files; text if one of them is text."""
+    """The ids of several files in one array; as text if one file has text."""
     if len({side.dtype.kind for side in sides}) > 1:
         sides = [side.astype(str) for side in sides]
     return np.concatenate(sides)
@@ -250,20 +252,20 @@ def _times(parts: list[RawInteractions], kept: list[NDArray[np.bool_]]) -> NDArr
 def _not_used(
     parts: list[RawInteractions], times: NDArray[np.float64] | None, late: NDArray[np.bool_], n_valid: int
 ) -> Iterator[str]:
-    """What of a train and a valid file does not count, a sentence each.
+    """Sentences on parts of a train and a valid file that are not used.
 
     Args:
-        late: which pairs are in the valid file alone.
-        n_valid: how many different pairs are in the valid file.
+        late: mask of the pairs that are only in the valid file.
+        n_valid: number of distinct pairs in the valid file.
     """
     if times is None and any(part.times is not None for part in parts):
-        yield "of the train and the valid file only one has times, so they are not used"
+        yield "times are not used, since only one of the train and valid files has them"
     if repeated := n_valid - int(late.sum()):
-        yield f"{repeated:,} of {n_valid:,} pairs of the valid file are in the train file, too: trained on, not held out"
+        yield f"{repeated:,} of {n_valid:,} pairs of the valid file are in the train file, too, and are not held out"
 
 
 def _in_valid_only(pairs: Interactions, user: Ids, item: Ids, n_train: int) -> NDArray[np.bool_]:
-    """Which pairs (n_pairs,) are in the valid file and not in the train file."""
+    """A mask of the pairs (n_pairs,) that are in the valid file and not in the train file."""
     early = Interactions.from_pairs(user[:n_train], item[:n_train], pairs.n_users, pairs.n_items)
     return ~early.contains(pairs.users, pairs.items)
 
@@ -276,13 +278,13 @@ def _disliked(parts: list[RawInteractions], kept: list[NDArray[np.bool_]], conte
 
 
 def _number_of_pairs(users: RawIds, items: RawIds) -> int:
-    """How many different pairs there are."""
+    """The number of distinct pairs."""
     ids, item = np.unique(items, return_inverse=True)
     return len(np.unique(np.unique(users, return_inverse=True)[1] * len(ids) + item))
 
 
 def _index(known: RawIds, wanted: RawIds) -> NDArray[np.int64]:
-    """Index of each wanted raw id among the sorted known ones, -1 where it is not there."""
+    """The index of each wanted raw id among the sorted known ones; -1 if it is not known."""
     if known.dtype.kind != wanted.dtype.kind:
         known, wanted = known.astype(str), wanted.astype(str)
         order = np.argsort(known)

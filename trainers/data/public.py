@@ -15,26 +15,25 @@ from trainers.errors import InputError, first_line
 
 log = logging.getLogger(__name__)
 
-ARCHIVE = "archive"  # the key of `md5` where all files come in one zip archive
+ARCHIVE = "archive"  # the key in `md5` for a zip archive with all files
 
 
 @dataclass(frozen=True)
 class PublicDataset:
-    """A public benchmark: where it is downloaded from, what its files hold, and how they are to be read.
+    """A public benchmark: its URL, its files, their checksums, and how to read them.
 
     Attributes:
-        url: the folder of its files, ending in a slash, or the zip archive that holds them.
-        files: name below `url` or within the archive, by split: train, test and perhaps valid; or all, for raw ratings that
-            come without a split. On disk a file lies in the dataset's folder under the last part of that name.
-        md5: by split, or that of the archive under `archive`; of the bytes as they are downloaded.
-        checksums: `Interactions.checksum` of what `load_dataset` trains on (`train`; a valid file is part of it) and of what
-            `load_test` gives (`test`), whatever the order of the pairs. What we could not compute is missing.
-        law: how the test split was made. `random`: of each user's pairs. `last`: the end of each user's history. `time`: all
-            that comes after one moment. `popularity`: evenly over the items, so that rare ones are as frequent as popular ones.
-        ordered: whether a user's items stand in the order of time in its files.
-        options: data options that its files are read with, as in the `data` of a study.
-        downloaded_by_us: whether we have held the bytes at this URL, and found the MD5s in them. If not, URL and MD5s are
-            those that others have published.
+        url: the folder of its files, ending with a slash, or a zip archive with the files.
+        files: by split the name below `url` or within the archive: train, test and perhaps valid; or `all`, for raw ratings
+            without a split. On disk the dataset's folder has files named by the last part of these names.
+        md5: MD5 of the downloaded bytes by split, or of the archive under `archive`.
+        checksums: `Interactions.checksum` of the result of `load_dataset` (`train`, with a valid file) and of `load_test`
+            (`test`), independent of the order of pairs. Checksums that we could not compute are missing.
+        law: how the test split was made. `random`: random pairs of each user. `last`: the last pairs of each user. `time`: all
+            pairs after one moment. `popularity`: evenly over items, so that rare items are as frequent as popular ones.
+        ordered: whether its files have each user's items in the order of time.
+        options: data options for reading its files, as in the `data` of a study.
+        downloaded_by_us: whether we downloaded from this URL and verified the MD5s. If not, others have published URL and MD5s.
     """
 
     url: str
@@ -47,7 +46,7 @@ class PublicDataset:
     downloaded_by_us: bool
 
 
-# All URLs name a commit, so that no later one changes what they give.
+# All URLs name a commit, so that their content never changes.
 RAW = "https://raw.githubusercontent.com"
 LIGHTGCN = f"{RAW}/gusye1234/LightGCN-PyTorch/947ca2b3b1d2d3545b114145710cb06c4e57b3d2/data"
 NGCF = f"{RAW}/xiangwang1223/neural_graph_collaborative_filtering/a718a4f2df7c3942ca0df6759926975762c61eed/Data"
@@ -59,10 +58,10 @@ THREE_TEXTS = {"train": "train.txt", "valid": "valid.txt", "test": "test.txt"}
 TWO_TABLES = {"train": "train.tsv", "test": "test.tsv"}
 IR_OPTIONS = {"columns": {"user": "user_procid", "item": "item_procid"}}
 
-# "The same order": of two users with two items in common, how often both lines have these in the same order; 50 % by chance.
+# "The same order": how often two users with two common items have these in the same order in their lines; 50 % by chance.
 PUBLIC = {
-    # Of NGCF's three the authors say that test is the latest fifth of each user's history, and the mean popularity of the
-    # items runs smoothly along the lines of train into those of test.
+    # For the three datasets of NGCF the authors say that test is the latest fifth of each user's history. The mean popularity
+    # of the items changes smoothly along the lines of train and continues in those of test.
     "yelp2018": PublicDataset(
         url=f"{LIGHTGCN}/yelp2018/",
         files=TWO_TEXTS,
@@ -76,8 +75,8 @@ PUBLIC = {
         options={},
         downloaded_by_us=True,
     ),
-    # We held the official test file. Our train file has the official pairs, 90 % of them in the official order (a random tenth
-    # stands first in each line), so the MD5 of train is the one that RecZoo and others give.
+    # We had the official test file. Our train file has the official pairs, 90 % of them in the official order (each line starts
+    # with a random tenth), so the MD5 of train is the one that RecZoo and others give.
     "gowalla": PublicDataset(
         url=f"{NGCF}/gowalla/",
         files=TWO_TEXTS,
@@ -87,13 +86,13 @@ PUBLIC = {
             "test": "036e5a961bcd009dff854bf449fa2084ce849befcbaaf930aeee2725f5624f29",
         },
         law="last",
-        ordered=True,  # the same order: 51 %, with the tenth that is not
+        ordered=True,  # the same order: 51 %, including the random tenth
         options={},
         downloaded_by_us=True,
     ),
-    # 52,643 users, 91,599 items, 2,380,730 and 603,378 pairs, says RecZoo, whose MD5s these are; we held test, which has its
-    # MD5, and a fifth of train's lines, from a copy. Along these the items become rarer in train and more frequent in test, and
-    # both run on within test's lines.
+    # RecZoo gives 52,643 users, 91,599 items, 2,380,730 and 603,378 pairs, and these MD5s. We had test, whose MD5 is right, and
+    # a fifth of train's lines, from a copy. Along these lines items become rarer in train and more frequent in test, and both
+    # trends continue within test's lines.
     "amazon-book": PublicDataset(
         url=f"{NGCF}/amazon-book/",
         files=TWO_TEXTS,
@@ -105,8 +104,8 @@ PUBLIC = {
         downloaded_by_us=False,
     ),
     # From the authors of LightGCN++. Train's lines have no order (50 % the same), and the items of valid and test are as
-    # popular as those of train: at random, 7 : 1 : 2. Of pairs whose item is not in train, valid and test have 19 and 34 here,
-    # 1,214 and 2,543 in lastfm.
+    # popular as those of train: a random split, 7 : 1 : 2. valid and test have 19 and 34 pairs whose item is not in train here,
+    # and 1,214 and 2,543 in lastfm.
     "ml-1m": PublicDataset(
         url=f"{LIGHTGCNPP}/ml-1m/",
         files=THREE_TEXTS,
@@ -137,11 +136,11 @@ PUBLIC = {
             "test": "03f2e33017fd3dc7c881d79b4e67ab2cfb1fdbc2ea42abc4486485a3addc90a9",
         },
         law="random",
-        ordered=False,  # test's lines run from popular items to rare ones, train's do not
+        ordered=False,  # test's lines are sorted from popular to rare items, train's are not
         options={},
         downloaded_by_us=True,
     ),
-    # IR-Benchmark's tables are sorted by user and item: whatever their law, they have no order of time.
+    # IR-Benchmark's tables are sorted by user and item, so they have no order of time.
     "gowalla_random": PublicDataset(
         url=f"{IR_BENCHMARK}/data_iid/gowalla/proc.zip",
         files=TWO_TABLES,
@@ -181,7 +180,7 @@ PUBLIC = {
         options=IR_OPTIONS,
         downloaded_by_us=True,
     ),
-    # Train is the first 60 % of all interactions, test the last 20 % as far as users and items are known; the 20 % between are
+    # Train is the first 60 % of all interactions, test the last 20 % without unknown users and items; the 20 % in between are
     # in neither.
     "electronic_temporal": PublicDataset(
         url=f"{IR_BENCHMARK}/data_ood/amazon2014-electronic-temporal/proc.zip",
@@ -209,7 +208,7 @@ PUBLIC = {
         options=IR_OPTIONS,
         downloaded_by_us=True,
     ),
-    # Not ml-1m above: the ratings themselves, with times. The MD5 is the one that many projects check.
+    # Not ml-1m above: the raw ratings with times. Many projects check this MD5.
     "movielens-1m": PublicDataset(
         url="https://files.grouplens.org/datasets/movielens/ml-1m.zip",
         files={"all": "ml-1m/ratings.dat"},
@@ -230,28 +229,28 @@ PUBLIC = {
 
 
 def local_or_downloaded(name: str, looked: Sequence[Path], *, download: bool = True) -> Path:
-    """The folder with the files of a public dataset: the first of `looked` that exists, else the last one, downloaded to.
+    """The folder of a public dataset: the first of `looked` that exists, else the last one, after a download.
 
     Args:
         name: a key of `PUBLIC`.
-        looked: folders of the dataset, at least one, in the order in which they are looked for.
+        looked: possible folders of the dataset, at least one, in order.
         download: whether it may be downloaded.
 
     Raises:
-        InputError: it is nowhere and must not or cannot be downloaded, or what was downloaded is not what is expected.
+        InputError: the dataset is not found and must not or cannot be downloaded, or the downloaded files are wrong.
     """
     for folder in looked:
-        if os.path.isdir(folder):  # also of what cannot be a path
+        if os.path.isdir(folder):  # False, not an error, for impossible paths
             return folder
     files = " and ".join(Path(file).name for file in PUBLIC[name].files.values())
     places = " or ".join(map(str, looked))
     if not download:
-        raise InputError(f"dataset {name!r} is not in {places}; put {files} there, or leave out --data-dir to download")
+        raise InputError(f"dataset {name!r} is not in {places}; put {files} there, or leave out --data-dir to download it")
     folder = looked[-1]
     try:
         _download(name, folder)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:  # no network, or not the files that are expected
-        if not folder.is_dir():  # else another process was faster
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:  # no network, or unexpected files
+        if not folder.is_dir():  # else another process has downloaded it
             raise InputError(
                 f"dataset {name!r} was not found in {places} and could not be downloaded from {PUBLIC[name].url} "
                 f"({first_line(error).rstrip('.')}); put {files} into a folder {name}/ and give its parent as --data-dir"
@@ -260,7 +259,7 @@ def local_or_downloaded(name: str, looked: Sequence[Path], *, download: bool = T
 
 
 def _download(name: str, folder: Path) -> None:
-    """All files or none: a folder with half of them would be taken for the dataset, so they first lie elsewhere."""
+    """Download to a temporary folder and rename it: an incomplete folder would be taken for the dataset."""
     public = PUBLIC[name]
     log.info("downloading %s from %s to %s", name, public.url, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -283,7 +282,7 @@ def _retrieve(url: str, md5: str, path: Path) -> Path:
 
 
 def _unpack(archive: Path, members: Sequence[str], folder: Path) -> None:
-    """Writes the named members of a zip archive into a new folder, without the folders that they have within the archive."""
+    """Write the named members of a zip archive into a new folder, without their folders."""
     folder.mkdir()
     with zipfile.ZipFile(archive) as packed:
         for member in members:

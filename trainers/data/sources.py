@@ -1,4 +1,4 @@
-"""Where the files of a dataset are: a folder with splits, a single file, a public dataset, or a table in memory."""
+"""Finds the files of a dataset: a folder with splits, a single file, or a public dataset."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from trainers.validation import checked
 
 DATA_DIR_VARIABLE = "HPO_DATA_DIR"
 DEMO = "demo"
-VALID = ("valid", "val", "validation", "dev")  # names of the file of validation pairs
-NAMES = (*PUBLIC, DEMO)  # of data that are not the user's own
+VALID = ("valid", "val", "validation", "dev")  # names of the file with validation pairs
+NAMES = (*PUBLIC, DEMO)  # names of datasets that are not the user's own
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Files:
     """The files of a dataset, and how they are read.
 
     Attributes:
-        train: the train file, or the only one.
-        test: None where the test split is split off `train`.
-        valid: None without one.
-        public: what the files must hold; None for data of one's own.
+        train: the train file, or the only file.
+        test: the test file; None if the test split is part of `train`.
+        valid: the valid file; None without one.
+        public: the expected content; None for a user's own data.
     """
 
     name: str
@@ -40,16 +40,16 @@ class Files:
 
     @property
     def version(self) -> tuple[tuple[int, int], ...]:
-        """Changes when one of the files to train on does."""
+        """Times and sizes of the training files, which change when a file does."""
         states = [path.stat() for path in (self.train, self.valid) if path is not None]
         return tuple((state.st_mtime_ns, state.st_size) for state in states)
 
 
 def find_files(name: str, data_dir: str | Path | None, options: DataOptions) -> Files:
-    """The files of a public dataset or of the user's own.
+    """The files of a public dataset or of a user's own.
 
     Raises:
-        InputError: not found (where it was looked for), or options that do not go with it.
+        InputError: the data are not found (the message lists the places), or the options do not fit them.
     """
     if name in PUBLIC:
         return _public_files(name, data_dir, options)
@@ -61,10 +61,11 @@ def find_files(name: str, data_dir: str | Path | None, options: DataOptions) -> 
     if train is None or test is None:
         lacking = "train" if train is None else "test"
         raise InputError(
-            f"{path}: needs one file {lacking}.txt, or {lacking} with another ending of {', '.join(SUFFIXES)}; there is none"
+            f"{path}: must have a file {lacking}.txt, or {lacking} with another ending of {', '.join(SUFFIXES)}, got none; add "
+            "one, or give the path of a single file"
         )
     if options.test is not None:
-        raise InputError(f"data.test splits a single file, and {path} has a test file, {test.name}; leave data.test out")
+        raise InputError(f"data.test is for a single file, and {path} has a test file, {test.name}; leave data.test out")
     return Files(name, train, test, valid, options)
 
 
@@ -73,7 +74,7 @@ def _public_files(name: str, data_dir: str | Path | None, options: DataOptions) 
     looked = [Path(data_dir) / name] if data_dir is not None else _default_folders(name)
     if options != DataOptions() and "all" not in public.files:
         given = ", ".join(options.given())
-        raise InputError(f"dataset {name!r} is read as it was published; leave out the data options {given}")
+        raise InputError(f"the public dataset {name!r} has fixed data options; leave out {given}")
     folder = local_or_downloaded(name, looked, download=data_dir is None)
     ours = {"ordered": public.ordered, **public.options}
     read_as = checked(DataOptions, {**ours, **options.given()}, f"dataset {name}")
@@ -84,12 +85,12 @@ def _public_files(name: str, data_dir: str | Path | None, options: DataOptions) 
 def _published_file(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.is_file():
-        raise InputError(f"{folder}: has no file {name}; put it there, or remove the folder to download")
+        raise InputError(f"{folder}: has no file {name}; put it there, or remove the folder to download it")
     return path.resolve()
 
 
 def _default_folders(name: str) -> list[Path]:
-    import pooch  # takes a tenth of a second, and is for public data alone
+    import pooch  # takes a tenth of a second, and only public data need it
 
     cache = Path(pooch.os_cache("mml-hpo")) / name
     root = variable(DATA_DIR_VARIABLE)
@@ -98,17 +99,19 @@ def _default_folders(name: str) -> list[Path]:
 
 def _find_own(name: str, data_dir: str | Path | None) -> Path:
     root = data_dir if data_dir is not None else variable(DATA_DIR_VARIABLE)
-    named = [Path(root) / name, Path(name), Path(root) / Path(name).name] if root else [Path(name)]  # the last: they have moved
+    named = [Path(root) / name, Path(name), Path(root) / Path(name).name] if root else [Path(name)]  # the last: data have moved
     looked = list(dict.fromkeys(named))
     for path in looked:
-        if os.path.exists(path):  # also of what cannot be a path
+        if os.path.exists(path):  # False, not an error, for impossible paths
             return path
     places = " or ".join(clipped(str(path)) for path in looked)
-    raise DataNotFound(f"{unknown('dataset', name, NAMES)}; nor is there a file or folder {places}")
+    raise DataNotFound(f"{unknown('dataset', name, NAMES)}; and there is no file or folder {places}")
 
 
 def _split_file(folder: Path, *names: str) -> Path | None:
     found = [path for path in (folder / f"{name}{suffix}" for name in names for suffix in SUFFIXES) if path.is_file()]
     if len(found) > 1:
-        raise InputError(f"{folder}: may have one {names[0]} file, and there are {', '.join(path.name for path in found)}")
+        raise InputError(
+            f"{folder}: may have one {names[0]} file, got {', '.join(path.name for path in found)}; remove the others"
+        )
     return found[0].resolve() if found else None

@@ -1,4 +1,4 @@
-"""Splits interactions in two: at random, the last of each user, or at one moment for all users."""
+"""Splits interactions into two parts: at random, the last of each user, or at one moment for all users."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 
 How = Literal["random", "last", "leave_one_out", "time"]
 SEED = 2024
-MOST_SORTED = 0.95  # of users whose items ascend: then the data were sorted by id, and their order is none
-SORTED_AT_LEAST = 3  # items that a user has to have for that to say something
+MOST_SORTED = 0.95  # if more users have ascending items, the data were sorted by id and have no order of time
+SORTED_AT_LEAST = 3  # users with fewer items are not counted for that
 
 NEEDS_ORDER = (
     "the data have no order: give a time column (data: {columns: {time: ...}}), or say that lines are in order (ordered: true)"
@@ -33,8 +33,8 @@ class Split:
     Attributes:
         seen: the first part, to train on.
         held_out: the second part, to measure on.
-        unknown: number of pairs that were dropped because their user or item is not in `seen`; only `time` drops any.
-        moment: when `held_out` begins, in the unit of the data's times; None unless split by `time`.
+        unknown: number of pairs dropped because their user or item is not in `seen`; 0 unless split by `time`.
+        moment: start of `held_out` in the unit of the data's times; None unless split by `time`.
     """
 
     seen: Interactions
@@ -56,7 +56,7 @@ def hold_out(
     """
     found = split(train, how, fraction, seed)
     if found.unknown:
-        log.warning("held out by time: dropped %d pairs whose user or item is not known before", found.unknown)
+        log.warning("held out by time: dropped %d pairs whose user or item has no earlier pair", found.unknown)
     return found.seen, found.held_out
 
 
@@ -64,21 +64,21 @@ def split(train: Interactions, how: How = "random", fraction: float = 0.1, seed:
     """Split off a part of the interactions.
 
     Args:
-        how: `random`: ceil(fraction) of each user's pairs, drawn; `last`: ceil(fraction) of each user's pairs, the latest;
-            `leave_one_out`: each user's latest pair; at least one pair of each user stays. `time`: all pairs from one moment
-            on, which is chosen so that they are nearest to `fraction`; pairs whose user or item is unknown before it are
-            dropped.
-        fraction: of the pairs, between 0 and 1.
-        seed: of `random`.
+        how: `random`: ceil(fraction * n) random pairs of each user with n pairs; `last`: the latest ceil(fraction * n) pairs of
+            each user; `leave_one_out`: the latest pair of each user. At least one pair of each user remains in `seen`. `time`:
+            all pairs from one moment on, chosen so that their share is nearest to `fraction`; pairs whose user or item has no
+            earlier pair are dropped.
+        fraction: share of the pairs, between 0 and 1.
+        seed: seed of `random`.
 
     Raises:
-        InputError: an unknown `how`, a fraction out of range, data without the order or the times that `how` needs, or nothing
+        InputError: an unknown `how`, a fraction out of range, data without the order or the times that `how` needs, or no pair
             that can be held out.
     """
     if how not in get_args(How):
         raise InputError(unknown("split", how, get_args(How)))
     if not 0.0 < fraction < 1.0:
-        raise InputError(f"the fraction held out must lie between 0 and 1, got {fraction}")
+        raise InputError(f"the fraction held out must be between 0 and 1, got {fraction}")
     if how == "time":
         return _at_one_moment(train, fraction)
     rank = _from_the_end(train, how) if how != "random" else _shuffled(train, seed)
@@ -89,32 +89,35 @@ def split(train: Interactions, how: How = "random", fraction: float = 0.1, seed:
     )
     held = rank < np.minimum(wanted, train.per_user - 1)[train.users]
     if not held.any():
-        raise InputError(f"nothing can be held out: no user has two interactions ({len(train)} pairs, {train.n_users} users)")
+        raise InputError(
+            f"to hold out pairs, some user must have two interactions, got {len(train)} pairs of {train.n_users} users; use "
+            "more data"
+        )
     return Split(train.where(~held), train.where(held))
 
 
 def check_order(interactions: Interactions) -> None:
-    """Whether each user's interactions have an order.
+    """Check that each user's interactions have an order of time.
 
     Raises:
-        InputError: they have none, or one that only sorts ids.
+        InputError: they have no order, or are sorted by id.
     """
     if interactions.order is None:
         raise InputError(NEEDS_ORDER)
     if interactions.times is None and (share := share_sorted(interactions)) > MOST_SORTED:
         raise InputError(
-            f"the order of the data means nothing: {100 * share:.0f} % of the users have their items sorted by id; use the "
-            "original files, or split at random"
+            f"the data must be in the order of time, and {100 * share:.0f} % of the users have their items sorted by id; use "
+            "the original files, or split at random"
         )
 
 
 def share_sorted(interactions: Interactions) -> float:
-    """Of the users with at least 3 items, how many have them in ascending order; 0 without such users or without an order."""
+    """The share of users with ascending items, among users with at least 3 items; 0 without such users or without an order."""
     if interactions.order is None:
         return 0.0
     many = interactions.per_user >= SORTED_AT_LEAST
     ends = interactions.indptr[1:-1]
-    falls = np.diff(interactions.order) < 0  # items ascend within a user, so the order must, too
+    falls = np.diff(interactions.order) < 0  # items ascend within a user, so an order by id does, too
     falls[ends[(ends > 0) & (ends < len(interactions))] - 1] = False  # from one user to the next
     per_user = np.bincount(interactions.users[1:][falls], minlength=interactions.n_users)
     return float((per_user[many] == 0).mean()) if many.any() else 0.0
@@ -135,7 +138,7 @@ def _from_the_end(train: Interactions, how: str) -> NDArray[np.int64]:
 
 
 def _rank_within_user(train: Interactions, by: NDArray[np.integer]) -> NDArray[np.int64]:
-    """How many of its user's pairs come before each pair (n_pairs,), in ascending order of `by`."""
+    """The rank of each pair (n_pairs,) among its user's pairs, from 0, in ascending order of `by`."""
     order = np.lexsort((by, train.users))  # keeps users together, so positions are those of the CSR
     rank = np.empty(len(train), np.int64)
     rank[order] = np.arange(len(train)) - train.indptr[train.users]
@@ -158,7 +161,7 @@ def _at_one_moment(train: Interactions, fraction: float) -> Split:
     known = seen.knows(train.users, train.items)
     if not (late & known).any():
         raise InputError(
-            f"split 'time' leaves nothing to measure on: no user and item of the {late.sum()} pairs from {moment:g} on are "
-            "known before; use another fraction, or split 'last'"
+            f"split 'time' needs later pairs of users and items with earlier pairs, got none among the {late.sum()} pairs from "
+            f"{moment:g} on; use another fraction, or split 'last'"
         )
     return Split(seen, train.where(late & known), int((late & ~known).sum()), moment)

@@ -1,6 +1,6 @@
-"""From ids to vectors. An encoder is a dataclass of settings and a torch module; to add one, both, and a line in `ENCODERS`.
+"""Encoders map ids to vectors. To add one, add a dataclass of settings, a torch module, and a line in `ENCODERS`.
 
-The settings are part of a config; the modules, in `trainers.encoders.modules`, serve the reference engine.
+The settings are part of a config; the reference engine uses the modules in `trainers.encoders.modules`.
 """
 
 from trainers.encoders.base import Encoder

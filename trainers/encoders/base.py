@@ -1,4 +1,4 @@
-"""What the settings of every encoder are. Its torch module is in `trainers.encoders.modules`, imported where one is built."""
+"""Base class of encoder settings. The torch modules are in `trainers.encoders.modules`, which is imported only by `build`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Encoder(ABC):
 
     Attributes:
         dim: length of a vector.
-        dropout: share of each user vector's units dropped in training, after a cosine's normalisation (as in SimpleX).
+        dropout: share of the user vector's units dropped in training, after the normalisation for cosines (as in SimpleX).
         init_std: standard deviation of the normal initialisation of embeddings.
     """
 
@@ -36,9 +36,9 @@ class Encoder(ABC):
 
     @abstractmethod
     def build(self, seen: Interactions, seed: int) -> EncoderModule:
-        """The module before its first step, for the interactions that are trained on."""
+        """The initial module for the training interactions."""
 
 
 def normal_table(seed: int, purpose: Purpose, shape: tuple[int, int], std: float) -> NDArray[np.float32]:
-    """Drawn from N(0, std^2), float32; the same for every engine."""
+    """A table drawn from N(0, std^2), float32; the same for every engine."""
     return (rng.normal(rng.key(seed, purpose), shape) * std).astype(np.float32)

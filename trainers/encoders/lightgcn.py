@@ -1,4 +1,4 @@
-"""LightGCN (He et al., SIGIR 2020, arXiv 2002.02126): embeddings averaged over the layers of a walk on the graph."""
+"""LightGCN (He et al., SIGIR 2020, arXiv 2002.02126): embeddings averaged over layers of graph convolution."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class LightGCN(Encoder):
-    """The mean of E, A E, ..., A^layers E: A the graph of users and items, each edge (u, i) 1 / sqrt(degree u * degree i).
+    """The mean of E, A E, ..., A^layers E, where A is the graph of users and items with weights 1 / sqrt(degree u * degree i).
 
     Attributes:
-        layers: steps of the walk on the graph.
+        layers: number of graph convolutions.
     """
 
     name: Literal["lightgcn"] = "lightgcn"

@@ -24,13 +24,13 @@ class MF(Encoder):
     name: Literal["mf"] = "mf"
 
     def initial_tables(self, n_users: int, n_items: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The user and item tables before the first step, float32; the same for every engine."""
+        """The initial user and item tables, float32; the same for every engine."""
         return (
             normal_table(seed, Purpose.INIT_USERS, (n_users, self.dim), self.init_std),
             normal_table(seed, Purpose.INIT_ITEMS, (n_items, self.dim), self.init_std),
         )
 
     def build(self, seen: Interactions, seed: int) -> EncoderModule:
-        from trainers.encoders.modules import MFModule  # torch takes a second, which a config need not wait
+        from trainers.encoders.modules import MFModule  # loads torch, which takes a second and configs do not need
 
         return MFModule(*self.initial_tables(seen.n_users, seen.n_items, seed))

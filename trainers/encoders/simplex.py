@@ -1,4 +1,4 @@
-"""SimpleX (Mao et al., CIKM 2021): a user's vector is mixed with what the user has consumed."""
+"""SimpleX (Mao et al., CIKM 2021): a user's vector is mixed with the vectors of the user's items."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Aggregation = Literal["mean", "self_attention", "user_attention"]
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class SimpleX(Encoder):
-    """`g e_u + (1 - g) W_v sum_k a_k h_k` over the vectors h_k of the user's training items, the current positive among them.
+    """`g e_u + (1 - g) W_v sum_k a_k h_k` over the vectors h_k of the user's training items, including the current positive.
 
-    The weights a_k by `aggregation`: `mean`, all alike; `self_attention`, a softmax of w_q . tanh(W h_k + b);
-    `user_attention`, a softmax of e_u . tanh(W h_k + b). A user without items has no second part.
+    The weights a_k depend on `aggregation`: `mean`, equal weights; `self_attention`, a softmax of w_q . tanh(W h_k + b);
+    `user_attention`, a softmax of e_u . tanh(W h_k + b). For a user without items the sum is 0.
 
     Attributes:
-        g: share of the user's own vector; with 1 this is MF.
+        g: share of the user's own vector; 1 gives MF.
         aggregation: how the items of the history are weighted.
-        max_history: how many items of a user count at most, the last ones by id.
-        history_table: whether the h_k are the items' own vectors, or have a table to themselves.
+        max_history: largest number of items in a history; the last ones by id are used.
+        history_table: `items` if the h_k are the items' vectors, `own` if they have their own table.
     """
 
     name: Literal["simplex"] = "simplex"

@@ -1,1 +1,1 @@
-"""What vectors are worth: accuracy by rank, what lies beyond it, and which negatives a loss learns from."""
+"""Metrics of trained vectors: accuracy by rank, measures beyond accuracy, and the shares of negatives in the gradient."""

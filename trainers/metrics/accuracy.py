@@ -1,4 +1,4 @@
-"""All-item ranking metrics, see `trainers.metrics.definitions`, from vectors or from lists of recommended items."""
+"""Ranking metrics over all items (`trainers.metrics.definitions`), of vectors or of recommendation lists."""
 
 from __future__ import annotations
 
@@ -56,17 +56,16 @@ def evaluate(
 ) -> dict[str, float] | pd.DataFrame:
     """Rank all items by inner product for every user with a held-out item.
 
-    Items in `seen` are not recommended. Equal scores are ordered by one fixed permutation of the items: lowest id first would
-    favour low ids. A list ends where a user has no more unseen items; the formulas keep their k, also one above the number of
-    items: precision@k divides by it all the same.
+    Items in `seen` are not recommended. Equal scores are ordered by one fixed permutation of the items, which favours no ids.
+    A list ends if a user has no more unseen items. The formulas still use k then, even if it exceeds the number of items.
 
     Args:
         user_vectors: (n_users, d).
         item_vectors: (n_items, d).
-        seen, held_out: with the same ids.
+        seen, held_out: training and held-out pairs, with the same ids.
         ks: cut-offs, each >= 1.
-        metrics: names of `trainers.metrics.definitions.METRICS`, which has each one's formula and source: `map` is measured at
-            each of `ks`, `map@5` at 5 alone.
+        metrics: names in `trainers.metrics.definitions.METRICS`, which has formulas and sources: `map` is measured at each of
+            `ks`, `map@5` only at 5.
         per_user: return one row per user with a held-out item instead of means.
 
     Returns:
@@ -76,7 +75,7 @@ def evaluate(
         InputError: shapes that do not fit, vectors that are not finite, no held-out pair, no metric or an unknown one, or a
             cut-off below 1.
     """
-    from trainers.metrics.ranking import held_out_ranks  # numba and torch take seconds, which who reads figures need not wait
+    from trainers.metrics.ranking import held_out_ranks  # loads numba and torch, which takes seconds
 
     check_held_out(seen, held_out)
     check_vectors(user_vectors, item_vectors, seen)
@@ -89,7 +88,7 @@ def metrics_of_ranks(ranks: NDArray[np.int64], held_out: Interactions, metrics: 
     """Means over the users with a held-out item.
 
     Args:
-        ranks: of every held-out pair, from 0, (n_pairs,); a miss has one that is not below any metric's k.
+        ranks: the rank of every held-out pair, from 0, (n_pairs,); a miss has a rank of at least the largest k.
     """
     return {name: float(values.mean()) for name, values in _columns(ranks, held_out, metrics).items()}
 
@@ -101,15 +100,15 @@ def evaluate_lists(
     ks: Sequence[int] = (20, 50),
     metrics: Sequence[str | Metric] = DEFAULTS,
 ) -> pd.DataFrame:
-    """As `evaluate(..., per_user=True)`, for lists made by any means: `recommend`, a baseline, another library.
+    """Like `evaluate(..., per_user=True)`, for given lists: of `recommend`, a baseline, or another library.
 
     Args:
-        lists: item ids (n, k), best first, one row per user with a held-out item, ascending; -1 for none. k is at least
-            the largest cut-off.
-        held_out, ks, metrics: as for `evaluate`. That no list holds a seen item is up to the caller.
+        lists: item ids (n, k), best first, one row per user with a held-out item, in ascending order of users; -1 for no item.
+            k is at least the largest cut-off. The caller must leave out seen items.
+        held_out, ks, metrics: see `evaluate`.
 
     Returns:
-        A row per user with a held-out item, columns as those of `evaluate`; its `.mean()` is what papers report.
+        A row per user with a held-out item, with the columns of `evaluate`; `.mean()` gives the usual metrics.
 
     Raises:
         InputError: lists of another shape, unknown items, no held-out pair, no metric or an unknown one, or a cut-off below 1
@@ -133,14 +132,14 @@ def check_held_out(seen: Interactions, held_out: Interactions) -> None:
 
 def _check_not_empty(held_out: Interactions) -> None:
     if not len(held_out):
-        raise InputError("there is nothing to evaluate on: held_out has no pairs")
+        raise InputError("held_out must have pairs to evaluate on, got none")
 
 
 def list_ranks(lists: NDArray[Any], held_out: Interactions) -> NDArray[np.int64]:
-    """Rank (from 0) of every held-out pair in its user's list, (n_pairs,); k when not in it.
+    """The rank (from 0) of every held-out pair in its user's list, (n_pairs,); k if it is not in the list.
 
     Args:
-        lists: as for `evaluate_lists`.
+        lists: see `evaluate_lists`.
 
     Raises:
         InputError: lists of another shape, unknown items, or no held-out pair.
@@ -153,9 +152,7 @@ def list_ranks(lists: NDArray[Any], held_out: Interactions) -> NDArray[np.int64]
             f"got {lists.dtype} {lists.shape}"
         )
     if lists.size and not -1 <= lists.min() <= lists.max() < held_out.n_items:
-        raise InputError(
-            f"item ids must lie between 0 and {held_out.n_items - 1}, or be -1, got {lists.min()} to {lists.max()}"
-        )
+        raise InputError(f"item ids must be between 0 and {held_out.n_items - 1}, or -1, got {lists.min()} to {lists.max()}")
     row, rank = np.nonzero(lists >= 0)
     index = held_out.indices_of(users[row], lists[row, rank])
     hit = index < len(held_out)
@@ -165,7 +162,7 @@ def list_ranks(lists: NDArray[Any], held_out: Interactions) -> NDArray[np.int64]
 
 
 def _columns(ranks: NDArray[np.int64], held_out: Interactions, metrics: Sequence[Metric]) -> Columns:
-    """All metrics of the users with a held-out item, each (n,)."""
+    """The metrics of users with a held-out item, each (n,)."""
     found = Found(ranks, held_out.per_user[held_out.per_user > 0])
     return {str(metric): metric.by_user(found) for metric in metrics}
 

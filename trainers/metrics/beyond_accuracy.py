@@ -1,4 +1,4 @@
-"""Beyond accuracy: which items are recommended, and from which items the recall comes."""
+"""Measures beyond accuracy: which items are recommended, and which items contribute to recall and NDCG."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from trainers.errors import InputError
 from trainers.metrics.accuracy import list_ranks
 from trainers.metrics.definitions import discount, ideal_dcg
 
-N_GROUPS = 5  # of items, by popularity
+N_GROUPS = 5  # groups of items by popularity
 
 
 def profile_lists(lists: NDArray[Any], *, held_out: Interactions) -> pd.DataFrame:
-    """How often each item is recommended, and its part of recall@k and NDCG@k, k being the length of the lists.
+    """How often each item is recommended, and its contribution to recall@k and NDCG@k, where k is the length of the lists.
 
-    A hit of item i for user u adds 1 / |held out of u| to i's recall and discount / ideal DCG of u to i's NDCG, each over the
-    number of users with a held-out item: the decomposition by item of Wu et al. (SGL, SIGIR 2021, arXiv 2010.10783).
+    A hit of item i for user u adds 1 / |held out of u| to i's recall and discount / (ideal DCG of u) to i's NDCG, both divided
+    by the number of users with a held-out item (Wu et al., SGL, SIGIR 2021, arXiv 2010.10783).
 
     Args:
-        lists: (n, k), as `trainers.metrics.accuracy.evaluate_lists` takes them.
+        lists: (n, k), see `trainers.metrics.accuracy.evaluate_lists`.
 
     Returns:
         A row per item, indexed by item id:
-        recommended: lists of users with a held-out item that hold it;
-        held_out: its held-out pairs;
-        recall, ndcg: its parts; their sums are `evaluate`'s recall@k and ndcg@k.
+        recommended: number of lists that contain it;
+        held_out: number of its held-out pairs;
+        recall, ndcg: its contributions; they add up to recall@k and ndcg@k of `evaluate`.
 
     Raises:
-        InputError: as `trainers.metrics.accuracy.list_ranks`.
+        InputError: see `trainers.metrics.accuracy.list_ranks`.
     """
     ranks = list_ranks(lists, held_out)
     n_items, k = held_out.n_items, lists.shape[1]
@@ -53,11 +53,11 @@ def profile_lists(lists: NDArray[Any], *, held_out: Interactions) -> pd.DataFram
 
 
 def popularity_groups(seen: Interactions, n_groups: int = N_GROUPS) -> NDArray[np.int64]:
-    """Group of each item by its number of training interactions, so that groups hold about equally many interactions.
+    """The popularity group of each item; groups have about equally many training interactions.
 
-    Group 0 has the many unpopular items and all without interactions, the last group the few most popular ones. Items stand
-    in the order of (interactions, id); one belongs where the middle of its interactions falls in their running sum. Where
-    items with more than a group's share would leave groups empty, each of the last groups gets one item.
+    Group 0 has the many unpopular items and all items without interactions, the last group the few most popular ones. Items
+    are sorted by (interactions, id); the middle of an item's interactions in the running sum decides its group. If very popular
+    items would leave groups empty, each of the last groups gets one item.
 
     Returns:
         int64 (n_items,), 0 .. n_groups - 1.
@@ -80,10 +80,10 @@ def popularity_groups(seen: Interactions, n_groups: int = N_GROUPS) -> NDArray[n
 
 
 def gini(counts: NDArray[Any]) -> float:
-    """Gini index of counts c_1 <= ... <= c_n: sum_i (2i - n - 1) c_i / (n sum_i c_i); 0 where all are equal or zero.
+    """Gini index of counts c_1 <= ... <= c_n: sum_i (2i - n - 1) c_i / (n sum_i c_i); 0 if all are equal or zero.
 
-    From 0, all equal, to 1 - 1/n, one has all; Shani and Gunawardana (Evaluating Recommendation Systems, 2011) divide by
-    n - 1 in place of n, so that the end is 1.
+    It ranges from 0 (all equal) to 1 - 1/n (one has all). Shani and Gunawardana (Evaluating Recommendation Systems, 2011)
+    divide by n - 1 instead of n, so that the maximum is 1.
     """
     n, total = len(counts), counts.sum()
     if not total:
@@ -92,25 +92,25 @@ def gini(counts: NDArray[Any]) -> float:
 
 
 def summarise(profile: pd.DataFrame, seen: Interactions, n_groups: int = N_GROUPS) -> dict[str, Any]:
-    """Coverage, popularity and concentration of what is recommended, and where recall and NDCG come from.
+    """Coverage, popularity and concentration of the recommended items, and their contributions to recall and NDCG by group.
 
-    With c_i the number of lists that hold item i and p_i its training interactions:
+    With c_i the number of lists that contain item i and p_i its training interactions:
     coverage: share of all items with c_i > 0 (catalogue coverage: Ge et al., Beyond accuracy, RecSys 2010);
     mean_popularity: sum c_i p_i / sum c_i, in training interactions (average recommendation popularity: Yin et al., VLDB 2012);
     gini: see `gini`, over all items;
-    groups: per group of `popularity_groups`, least popular first: items (how many), share_of_interactions,
-    share_of_recommendations, recall and ndcg (sums of the parts: over the groups they add up to the metric).
-    A share or mean of nothing is 0.
+    groups: for each group of `popularity_groups`, least popular first: items (their number), share_of_interactions,
+    share_of_recommendations, recall and ndcg (contributions, which add up to the metric over the groups).
+    If there are no recommendations, shares and means are 0.
 
     Args:
-        profile: from `profile_lists`.
-        seen: the training interactions whose counts are popularity, with the same items.
+        profile: a result of `profile_lists`.
+        seen: the training interactions, with the same items.
 
     Returns:
-        A dict of floats, ints and a list of dicts, as JSON takes it.
+        A dict of floats, ints and a list of dicts, which JSON can store.
 
     Raises:
-        InputError: a profile of other items, or n_groups below 1.
+        InputError: a profile with other items, or n_groups below 1.
     """
     if len(profile) != seen.n_items:
         raise InputError(f"the profile must have a row for each of the {seen.n_items} items of `seen`, got {len(profile)}")

@@ -1,4 +1,4 @@
-"""What each metric is: a figure of where a user's held-out items stand in the list of k recommended items."""
+"""Definitions of the metrics: functions of the ranks of a user's held-out items in the list of k recommended items."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ NAME = re.compile(f"([a-z]+)@({CUT_OFF})")
 
 @dataclass(frozen=True)
 class Found:
-    """Where the held-out items of some users stand in their lists.
+    """The ranks of the held-out items of some users in their lists.
 
     Attributes:
-        ranks: of every held-out item, from 0, int64 (n_pairs,), users one after the other; a miss has one of k or more.
-        n_held_out: held-out items of each user, int64 (n_users,), each at least 1.
+        ranks: rank of every held-out item, from 0, int64 (n_pairs,), one user after another; a miss has a rank of k or more.
+        n_held_out: number of held-out items of each user, int64 (n_users,), each at least 1.
     """
 
     ranks: NDArray[np.int64]
@@ -36,7 +36,7 @@ class Found:
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:
-        """The place of each user's first item, (n_users,)."""
+        """The index of each user's first item, (n_users,)."""
         return np.concatenate([[0], np.cumsum(self.n_held_out)[:-1]])
 
     def by_user(self, values: Floats) -> Floats:
@@ -44,12 +44,12 @@ class Found:
         return np.add.reduceat(values, self.starts)
 
     def hits(self, k: int) -> Floats:
-        """How many of each user's items are among the first k, (n_users,)."""
+        """The number of each user's items among the first k, (n_users,)."""
         return self.by_user((self.ranks < k).astype(np.float64))
 
 
 def recall(found: Found, k: int) -> Floats:
-    """hits / |held out|, as in NGCF (Wang et al., SIGIR 2019) and those who compare with it."""
+    """hits / |held out|, as in NGCF (Wang et al., SIGIR 2019)."""
     return found.hits(k) / found.n_held_out
 
 
@@ -65,7 +65,7 @@ def hit(found: Found, k: int) -> Floats:
 
 
 def precision(found: Found, k: int) -> Floats:
-    """hits / k, also where a list is shorter than k (Manning et al., Introduction to Information Retrieval, 2008, 8.4)."""
+    """hits / k, even if a list is shorter than k (Manning et al., Introduction to Information Retrieval, 2008, 8.4)."""
     return found.hits(k) / k
 
 
@@ -78,7 +78,7 @@ def average_precision(found: Found, k: int) -> Floats:
 
 
 def reciprocal_rank(found: Found, k: int) -> Floats:
-    """1 / rank of the first hit, counted from 1; 0 where none is among the first k (Voorhees, TREC-8, 1999)."""
+    """1 / rank of the first hit, counted from 1; 0 if there is no hit among the first k (Voorhees, TREC-8, 1999)."""
     first = np.minimum.reduceat(found.ranks, found.starts)
     return np.where(first < k, 1.0 / (first + 1.0), 0.0)
 
@@ -89,12 +89,12 @@ def discount(ranks: NDArray[np.integer[Any]]) -> Floats:
 
 
 def ideal_dcg(n_held_out: NDArray[np.int64], k: int) -> Floats:
-    """DCG@k of a list that begins with all the held-out items, for each number of them."""
+    """DCG@k of a list that starts with all held-out items, for each number of held-out items."""
     wanted = np.minimum(n_held_out, k)
     return np.concatenate([[0.0], np.cumsum(discount(np.arange(wanted.max(initial=0))))])[wanted]
 
 
-# Each gives the users' figures, (n_users,), from 0 to 1, higher is better; a metric is their mean.
+# Each returns the figures of users, (n_users,), from 0 to 1, higher is better. The metric is their mean.
 METRICS: dict[str, Callable[[Found, int], Floats]] = {
     "ndcg": ndcg,
     "recall": recall,
@@ -107,10 +107,10 @@ METRICS: dict[str, Callable[[Found, int], Floats]] = {
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of the table METRICS at a cut-off; as text `ndcg@20`.
+    """A metric of the table METRICS at a cut-off, such as `ndcg@20`.
 
     Attributes:
-        k: how many recommended items are looked at, at least 1. With more than a user has unseen items, all of them are.
+        k: the cut-off, at least 1: the number of recommended items that count.
 
     Raises:
         InputError: a name that is not in the table, or a cut-off below 1.
@@ -125,10 +125,10 @@ class Metric:
 
     @classmethod
     def parse(cls, text: str) -> Metric:
-        """The metric that a text such as `ndcg@20` names.
+        """The metric of a text such as `ndcg@20`.
 
         Raises:
-            InputError: it names none; the message gives the rule and the nearest name.
+            InputError: the text is no metric; the message gives the rule and the nearest name.
         """
         parts = NAME.fullmatch(text)
         if parts is None:
@@ -139,15 +139,15 @@ class Metric:
         return f"{self.name}@{self.k}"
 
     def by_user(self, found: Found) -> Floats:
-        """Each user's figure, (n_users,)."""
+        """The figure of each user, (n_users,)."""
         return METRICS[self.name](found, self.k)
 
 
 def metrics_at(names: Iterable[str | Metric], ks: Sequence[int] = ()) -> tuple[Metric, ...]:
-    """The metrics that are asked for, each once: `ndcg` at each of the cut-offs `ks`, `ndcg@5` as it stands.
+    """The requested metrics, each once: `ndcg` at each of the cut-offs `ks`, `ndcg@5` only at 5.
 
     Raises:
-        InputError: none, an unknown name, or a cut-off below 1.
+        InputError: no metric, an unknown name, or a cut-off below 1.
     """
     texts = [str(name) for name in names]
     bare = [text for text in texts if "@" not in text]
@@ -155,12 +155,12 @@ def metrics_at(names: Iterable[str | Metric], ks: Sequence[int] = ()) -> tuple[M
         raise InputError(f"cut-offs must be at least 1, got {list(ks)} for {', '.join(bare)}")
     asked = [Metric(name, k) for k in ks for name in bare] + [Metric.parse(text) for text in texts if "@" in text]
     if not asked:
-        raise InputError("there is nothing to measure: metrics is empty; give some, such as ndcg@20")
+        raise InputError("metrics must not be empty; give some, such as ndcg@20")
     return tuple(dict.fromkeys(asked))
 
 
 def largest_cut_off(metrics: Iterable[Metric]) -> int:
-    """How many items of each list the metrics look at."""
+    """The largest cut-off of some metrics."""
     return max(metric.k for metric in metrics)
 
 
@@ -168,5 +168,5 @@ def _refusal(text: str) -> InputError:
     name, _, k = text.lower().partition("@")
     near, number = difflib.get_close_matches(name, METRICS, n=1), re.match(CUT_OFF, k)
     hint = f"; did you mean '{near[0]}@{number[0] if number else 20}'?" if near else ""
-    rule = f"a metric is one of {', '.join(sorted(METRICS))} at a whole cut-off from 1 to {MAX_K}, such as ndcg@20"
+    rule = f"a metric must be one of {', '.join(sorted(METRICS))} at a whole cut-off from 1 to {MAX_K}, such as ndcg@20"
     return InputError(f"{rule}, got {shown(text)}{hint}")

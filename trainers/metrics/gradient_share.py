@@ -1,4 +1,4 @@
-"""Which negatives a loss learns from: the papers of SSM and MML argue with hard ones, so a run says what part they have."""
+"""The shares of negatives in a loss's gradient. The papers of SSM and MML argue about hard negatives, so runs measure them."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from trainers.scores import SCORES, unit
 if TYPE_CHECKING:
     from torch import Tensor
 
-HARDEST = {"hardest 1 %": 0.01, "hardest 10 %": 0.1}  # of a row's negatives, at least one
-MAX_NEGATIVES = 400_000  # of all rows together: what is gathered shall not take more memory than training
-AFTER = 1_000_000_007  # the epoch of these draws: none that is trained
+HARDEST = {"hardest 1 %": 0.01, "hardest 10 %": 0.1}  # shares of a row's negatives, at least one negative
+MAX_NEGATIVES = 400_000  # over all rows, so that their vectors take no more memory than training
+AFTER = 1_000_000_007  # the epoch number of these draws, which no training reaches
 
 
 def gradient_shares(
     config: TrainConfig, user_vectors: NDArray[Any], item_vectors: NDArray[Any], seen: Interactions
 ) -> dict[str, float]:
-    """How the negatives of a trained model share |d loss / d score|: of one batch, drawn as in training, without dropout. Of a
-    loss with thresholds per user they are 0.
+    """The distribution of |d loss / d score| over the negatives of a trained model, for one batch as in training, without
+    dropout. For a loss with thresholds per user the values are 0.
 
     Args:
-        config: what was trained.
-        user_vectors, item_vectors: (n_users, d) and (n_items, d), whose inner products rank.
-        seen: what it was trained on.
+        config: the trained config.
+        user_vectors, item_vectors: (n_users, d) and (n_items, d); their inner products are the scores for ranking.
+        seen: the training data.
 
     Returns:
         active: share of the negatives with a gradient;
-        hardest 1 %, hardest 10 %: the part of a row's gradient that its highest scoring negatives have, mean over the rows with
-        one; 0 where no row has one.
+        hardest 1 %, hardest 10 %: share of a row's gradient that belongs to its highest scoring negatives, mean over the rows
+        with a gradient; 0 if there are none.
     """
     n_rows = min(len(seen), config.batch_size)
     if not config.negatives.needs_scores:  # in-batch negatives depend on the batch size

@@ -1,4 +1,4 @@
-"""The best unseen items of each user: tiles of scores, seen items masked, equal scores in one fixed order."""
+"""The best unseen items of each user: scores in tiles, seen items masked, equal scores in one fixed order."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from trainers.rng import Purpose
 from trainers.vectors import check_vectors
 
 TIE_SEED = 2024
-TILE_USERS, TILE_ITEMS = 256, 1024  # 1 MiB of scores, which stay in the second-level cache
-STRIP = 64  # scores looked at together
+TILE_USERS, TILE_ITEMS = 256, 1024  # 1 MiB of scores, which fits into the second-level cache
+STRIP = 64  # scores that are compared together
 
 Fill = Callable[[int, torch.Tensor], object]
-"""Writes the scores of items first, first + 1, ... into a tile (TILE_USERS, TILE_ITEMS); what is left over is free."""
+"""Writes the scores of items first, first + 1, ... into a tile (TILE_USERS, TILE_ITEMS); the rest of the tile is arbitrary."""
 
 Scorer = Callable[[NDArray[np.int64]], Fill]
 """Takes up to TILE_USERS users; called from several threads."""
 
 Receive = Callable[[int, NDArray[np.float32], NDArray[np.int32]], None]
-"""Takes the position of a block's first user, and scores and items of the block's best, unordered; -inf and -1 for none."""
+"""Takes the position of a block's first user, and the unordered scores and items of its best; -inf and -1 for no item."""
 
 
 def recommend(
     user_vectors: NDArray[Any], item_vectors: NDArray[Any], *, seen: Interactions, users: NDArray[Any], k: int
 ) -> NDArray[np.int32]:
-    """Each user's k best unseen items by inner product, in the order that `evaluate` ranks by.
+    """Each user's k best unseen items by inner product, in the order of `evaluate`.
 
     Args:
         user_vectors: (n_users, d).
         item_vectors: (n_items, d).
-        seen: what is not recommended.
-        users: whose lists, (n,), in any order.
+        seen: pairs that are not recommended.
+        users: ids of the users, (n,), in any order.
         k: length of the lists, >= 1.
 
     Returns:
-        Item ids, int32 (n, k), best first; -1 where a user has fewer, and instead of a score beyond float32, a miss.
+        Item ids, int32 (n, k), best first; -1 for missing items, and for items whose score exceeds float32.
 
     Raises:
         InputError: shapes that do not fit, vectors that are not finite, user ids that do not exist, or k below 1.
@@ -56,12 +56,12 @@ def recommend(
 
 
 def tie_order(n_items: int) -> NDArray[np.int64]:
-    """Rank of each item among items of equal score, (n_items,): a fixed permutation."""
+    """The rank of each item among items of equal score, (n_items,): a fixed permutation."""
     return rng.permuted(rng.key(TIE_SEED, Purpose.TIES), np.arange(n_items), n_items)
 
 
 def inner_products(user_vectors: NDArray[Any], item_vectors: NDArray[Any]) -> Scorer:
-    """Scores in float32. Every tile has the same shape, so that equal vectors get equal scores wherever they stand."""
+    """Scores in float32. Every tile has the same shape, so that equal vectors get equal scores in every position."""
     n_items, dim = item_vectors.shape
     items = torch.zeros(-(-n_items // TILE_ITEMS) * TILE_ITEMS, dim)
     items[:n_items] = torch.from_numpy(item_vectors.astype(np.float32))
@@ -77,7 +77,7 @@ def inner_products(user_vectors: NDArray[Any], item_vectors: NDArray[Any]) -> Sc
 def held_out_ranks(
     user_vectors: NDArray[Any], item_vectors: NDArray[Any], seen: Interactions, held_out: Interactions, k: int
 ) -> NDArray[np.int64]:
-    """Rank (from 0) of every held-out pair among its user's unseen items, (n_pairs,); k when not in the top k."""
+    """The rank (from 0) of every held-out pair among its user's unseen items, (n_pairs,); k if it is not in the top k."""
     tie_ranks = tie_order(seen.n_items).astype(np.int32)
     users = np.flatnonzero(held_out.per_user)
     ranks = np.full(len(held_out), k, dtype=np.int64)
@@ -92,7 +92,7 @@ def held_out_ranks(
 def best_lists(
     score: Scorer, seen: Interactions, users: NDArray[Any], k: int, tie_ranks: NDArray[np.int64]
 ) -> NDArray[np.int32]:
-    """As `recommend`, for any scores; `tie_ranks` (n_items,) orders items of equal score, lowest first.
+    """Like `recommend`, for any scores; `tie_ranks` (n_items,) orders items of equal score, lowest first.
 
     Raises:
         InputError: user ids that do not exist, or k below 1.
@@ -116,9 +116,9 @@ def best_lists(
 def _each_block(
     score: Scorer, seen: Interactions, users: NDArray[np.int64], k: int, tie_ranks: NDArray[np.int32], receive: Receive
 ) -> None:
-    """Find the best min(k, n_items) unseen items of every user, a block of users at a time.
+    """Find the best min(k, n_items) unseen items of every user, one block of users at a time.
 
-    Scores are computed a tile of users and items at a time that stays in the cache; a pass over it keeps each user's best.
+    Scores are computed in tiles of users and items that fit into the cache; each tile is merged into the users' best items.
     """
 
     def rank_block(start: int) -> None:
@@ -133,7 +133,7 @@ def _each_block(
         receive(start, best, best_items)
 
     torch_threads = torch.get_num_threads()
-    try:  # one task per block and thread: threads that share a tile would wait for one another twice a millisecond
+    try:  # one thread per block: threads that share a tile would wait for one another twice a millisecond
         with ThreadPoolExecutor(numba.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
             deque(pool.map(rank_block, range(0, len(users), TILE_USERS)), maxlen=0)
     finally:
@@ -142,7 +142,7 @@ def _each_block(
 
 @compiled(nogil=True)
 def _keep_best(tile, first, n_items, seen_items, cursor, seen_end, tie_ranks, best, best_items):  # type: ignore[no-untyped-def]
-    """Merge a tile of scores into each user's heap of the best unseen items; `cursor` walks over the user's seen items."""
+    """Merge a tile of scores into each user's heap of the best unseen items; `cursor` is the position in the seen items."""
     last = min(n_items, first + tile.shape[1])
     strips = tile.reshape(tile.shape[0], tile.shape[1] // STRIP, STRIP)
     for u in range(best.shape[0]):
@@ -153,7 +153,7 @@ def _keep_best(tile, first, n_items, seen_items, cursor, seen_end, tie_ranks, be
         for s in range(strips.shape[1]):
             worst = best[u, 0]
             n_good = np.int32(0)
-            for j in range(STRIP):  # without a branch and of fixed length, so that it is vectorised
+            for j in range(STRIP):  # no branch and a fixed length, so that the compiler vectorises it
                 n_good = np.int32(n_good + np.int32(strips[u, s, j] >= worst))
             if n_good > 0:
                 for j in range(STRIP):
@@ -164,7 +164,7 @@ def _keep_best(tile, first, n_items, seen_items, cursor, seen_end, tie_ranks, be
 
 @compiled(nogil=True)
 def _below(score, item, other_score, other, tie_ranks):  # type: ignore[no-untyped-def]
-    """Whether an item ranks below another one; slots of a heap that hold no item (-1) rank below all."""
+    """Whether an item ranks below another one; empty slots of a heap (-1) rank below all items."""
     if score != other_score:
         return score < other_score
     if item < 0 or other < 0:
@@ -196,7 +196,7 @@ def _push(score, item, tie_ranks, best, best_items, u):  # type: ignore[no-untyp
 
 @compiled(nogil=True)
 def _look_up(best, best_items, tie_ranks, users, indptr, items, ranks):  # type: ignore[no-untyped-def]
-    """Write the ranks of the users' held-out items that are among their best."""
+    """Write the ranks of held-out items that are among their users' best."""
     for u in range(users.size):
         for pair in range(indptr[users[u]], indptr[users[u] + 1]):
             for found in range(best.shape[1]):

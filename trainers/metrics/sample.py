@@ -1,4 +1,4 @@
-"""Some of the held-out users, to evaluate on at less cost."""
+"""A sample of the held-out users, for a cheaper evaluation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainers.rng import Purpose
 
 
 def of_some_users(held_out: Interactions, count: int, seed: int) -> Interactions:
-    """The pairs of `count` of the users who have any, drawn without replacement; `held_out` itself where there are no more."""
+    """The pairs of `count` users, drawn without replacement from those with held-out pairs; all pairs if there are fewer."""
     users = np.flatnonzero(held_out.per_user)
     if count >= len(users):
         return held_out

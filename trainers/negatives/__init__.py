@@ -1,5 +1,6 @@
-"""Who is a negative. A way to choose them is a frozen dataclass of settings and a sampler; to add one, both, and a line in
-`NEGATIVES`. What is drawn depends on (seed, epoch, row) and, where a sampler follows the model, on the model; on nothing else.
+"""Sampling of negatives. To add a way, add a frozen dataclass of settings, a sampler, and a line in `NEGATIVES`.
+
+Draws depend only on (seed, epoch, row) and, for samplers that follow the model, on the model.
 """
 
 from trainers.negatives.adaptive import Hard, TwoStage

@@ -1,4 +1,4 @@
-"""Negatives that follow the model: the hardest of some, and two stages."""
+"""Negatives that depend on the model: dynamic (hard) negative sampling and 2-stage sampling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainers.negatives.static import Beta, popularity
 from trainers.rng import Purpose
 from trainers.validation import SETTINGS, Count
 
-MAX_DRAWS = 10  # of a negative, where each before was one of the user's own items
+MAX_DRAWS = 10  # draws of a negative, while the user has seen the drawn item
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
@@ -28,7 +28,7 @@ class Hard(Negatives):
 
     Attributes:
         count: negatives for each positive.
-        pool: uniform items that each negative is chosen from.
+        pool: number of uniform items that each negative is chosen from.
     """
 
     name: Literal["hard"] = "hard"
@@ -60,13 +60,14 @@ class TwoStage(Negatives):
     """2-stage sampling (Tran et al., SIGIR 2019, arXiv 1909.10912), as in its authors' program.
 
     Stage 1 draws `candidates` items for the batch without replacement, in proportion to popularity^beta. Stage 2 draws each
-    row's negatives among them in proportion to 1 / q(z), q the density of an inner product of random unit vectors and z that of
-    the candidate with the row's POSITIVE ITEM: (1 - z^2)^(1 - (d - 1) / 2) where z > 0, else 0; uniformly where all are 0. An
-    item of the user's own is drawn again, MAX_DRAWS times at most. The vectors that give z are copied every `refresh` steps.
+    row's negatives among them in proportion to 1 / q(z). z is the inner product of the unit vectors of the candidate and of the
+    row's POSITIVE ITEM, and q is the density of z for random unit vectors: the weight is (1 - z^2)^(1 - (d - 1) / 2) if z > 0,
+    else 0; if all weights are 0, the draw is uniform. Items that the user has seen are drawn again, at most MAX_DRAWS times.
+    The vectors for z are copied every `refresh` steps.
 
     Attributes:
         count: negatives for each positive.
-        candidates: items that stage 1 draws for the batch; at most as many as were seen in training.
+        candidates: items that stage 1 draws for the batch; at most the number of items in the training data.
         beta: exponent of the popularity in stage 1.
         refresh: steps between two copies of the item vectors.
     """
@@ -82,7 +83,7 @@ class TwoStage(Negatives):
         known = np.count_nonzero(seen.per_item)
         if self.candidates > known:
             raise InputError(
-                f"negatives two_stage: candidates must be at most {known}, as many as items are seen, got {self.candidates}"
+                f"negatives two_stage: candidates must be at most the {known} items in the training data, got {self.candidates}"
             )
 
     def sampler(self, seen: Interactions) -> Sampler:
@@ -112,7 +113,7 @@ class TwoStageSampler(Sampler):
         self.vectors = state["vectors"]
 
     def _candidates(self, step: Step) -> NDArray[np.int64]:
-        """Those with the smallest exponential lots / weight (Efraimidis and Spirakis, 2006)."""
+        """The items with the smallest values of exponential random number / weight (Efraimidis and Spirakis, 2006)."""
         stream = step.stream(Purpose.CANDIDATES, step.number)
         lots = rng.uniform(stream, np.arange(self.seen.n_items, dtype=np.uint64))
         with np.errstate(divide="ignore"):
@@ -120,18 +121,18 @@ class TwoStageSampler(Sampler):
         return np.sort(np.argpartition(order, self.settings.candidates - 1)[: self.settings.candidates]).astype(np.int64)
 
     def _weights(self, step: Step, candidates: NDArray[np.int64]) -> NDArray[np.float32]:
-        """1 / q(z), (B, candidates), up to a factor per row; on torch, whose product and logarithms are faster."""
+        """1 / q(z), (B, candidates), up to a factor per row; with torch, which computes this faster than NumPy."""
         z = torch.from_numpy(self.vectors[step.items]) @ torch.from_numpy(self.vectors[candidates]).T
         exponent = 1.0 - (self.vectors.shape[1] - 1) / 2.0
         logs = torch.log((1.0 - z * z).clamp_(min=0.0).add_(1e-8)).mul_(exponent)
-        itself = torch.from_numpy(candidates == step.items[:, None])  # at z = 1 it would always be drawn
+        itself = torch.from_numpy(candidates == step.items[:, None])  # has z = 1 and would always be drawn
         logs.masked_fill_((z <= 0) | itself, -torch.inf)
         highest = logs.amax(1, keepdim=True)
         weights: NDArray[np.float32] = torch.exp(logs - highest).nan_to_num_(nan=1.0).numpy()  # NaN: all are minus infinity
         return weights
 
     def _draw_unseen(self, step: Step, candidates: NDArray[np.int64], up_to: NDArray[np.float64]) -> NDArray[np.int64]:
-        """One candidate per slot, drawn again where it is the user's own."""
+        """One candidate per slot; items that the user has seen are drawn again."""
         size, count = len(step.rows), self.settings.count
         lanes = np.arange(size)[:, None]
         flat = (up_to + lanes).ravel()

@@ -1,4 +1,4 @@
-"""What every way of choosing negatives is: settings, and a sampler that is made from them for the data at hand."""
+"""Base classes of negative sampling: settings, and samplers for given training data."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ PerRow = Annotated[Whole, Field(ge=1, le=MAX_COUNT)]
 
 @dataclass(frozen=True)
 class Step:
-    """What a sampler may look at: the B positives of a step, and where the items lie.
+    """The input of a sampler: the B positives of a step, and the directions of all items.
 
     Attributes:
-        seed, epoch: with a row's number in the epoch they decide what is drawn.
-        number: steps done before this one, over all epochs.
+        seed, epoch: together with a row's number they decide the draws.
+        number: number of earlier steps, over all epochs.
         rows: numbers of the rows in their epoch, (B,).
         users, items: ids of the positives, (B,).
-        directions: gives the unit vectors (n_items, dim) of all items, whatever the score.
+        directions: returns the unit vectors (n_items, dim) of all items, for any score.
     """
 
     seed: int
@@ -45,11 +45,11 @@ class Step:
     directions: Callable[[], NDArray[np.float32]]
 
     def stream(self, purpose: Purpose = Purpose.NEGATIVES, *counters: int) -> np.uint64:
-        """The key of the epoch's draws."""
+        """The random key of the epoch's draws."""
         return rng.key(self.seed, purpose, self.epoch, *counters)
 
     def slots(self, count: int) -> NDArray[np.uint64]:
-        """The counters of `count` draws for each row, (B, count)."""
+        """The random counters of `count` draws for each row, (B, count)."""
         slots: NDArray[np.uint64] = np.add.outer(
             self.rows.astype(np.uint64) * np.uint64(count), np.arange(count, dtype=np.uint64)
         )
@@ -58,11 +58,11 @@ class Step:
 
 @dataclass(frozen=True)
 class ScoredStep(Step):
-    """A step of an engine that lets samplers look at scores too.
+    """A step with vectors, for samplers that need scores.
 
     Attributes:
-        user_vectors, positive_vectors: (B, d), whose inner products are the scores.
-        item_vectors: from ids (...) to vectors (..., d).
+        user_vectors, positive_vectors: (B, d); their inner products are the scores.
+        item_vectors: maps ids (...) to vectors (..., d).
     """
 
     user_vectors: Tensor
@@ -75,25 +75,25 @@ class ScoredStep(Step):
 
 
 class Sampler(ABC):
-    """Chooses the negatives of a run on some data."""
+    """Draws the negatives of a run on some data."""
 
     def __init__(self, seen: Interactions) -> None:
         self.seen = seen
 
     @abstractmethod
     def draw(self, step: Any) -> NDArray[np.int64]:
-        """Item ids (B, N) for a Step, or a ScoredStep where the settings say so."""
+        """Item ids (B, N) for a Step, or for a ScoredStep if the settings have `needs_scores`."""
 
     def scores(self, step: ScoredStep) -> Tensor:
         """Scores (B, N) of the step's negatives."""
         return step.scores(self.draw(step))
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What it has noted in earlier steps and will look at again, by name, for `resume`."""
+        """The state that later steps need, by name, for `resume`."""
         return {}
 
-    def resume(self, state: Mapping[str, NDArray[Any]]) -> None:  # noqa: B027 - most note nothing
-        """Go on from a `state`."""
+    def resume(self, state: Mapping[str, NDArray[Any]]) -> None:  # noqa: B027 - most samplers have no state
+        """Continue from a `state`."""
 
 
 class Negatives(ABC):
@@ -101,24 +101,24 @@ class Negatives(ABC):
 
     name: str
     count: int
-    needs_scores: ClassVar[bool] = False  # of the model as it stands
-    follows_model: ClassVar[bool] = False  # so that nothing can be drawn ahead of a step
+    needs_scores: ClassVar[bool] = False  # whether draws need scores of the current model
+    follows_model: ClassVar[bool] = False  # whether draws depend on the model, so that they cannot be made before the step
 
-    def check(self, seen: Interactions) -> None:  # noqa: B027 - most can draw from any interactions
-        """Find out, without drawing, whether there is something to draw from where these interactions are trained on.
+    def check(self, seen: Interactions) -> None:  # noqa: B027 - most samplers accept any interactions
+        """Check, without drawing, that negatives can be drawn for these training interactions.
 
         Raises:
-            InputError: there is not.
+            InputError: they cannot.
         """
 
     @abstractmethod
     def sampler(self, seen: Interactions) -> Sampler:
-        """The sampler for the interactions that are trained on.
+        """The sampler for these training interactions.
 
         Raises:
-            InputError: as `check`.
+            InputError: see `check`.
         """
 
     def per_row(self, batch_size: int) -> int:
-        """Negatives of each row of a batch."""
+        """The number of negatives of each row of a batch."""
         return self.count

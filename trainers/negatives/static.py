@@ -1,4 +1,4 @@
-"""Negatives that do not depend on the model: uniform, unseen, by popularity, and those of the batch."""
+"""Negatives that do not depend on the model: uniform, unseen, by popularity, and in-batch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Beta = Annotated[Real, Field(ge=0.0, le=10.0)]
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class Uniform(Negatives):
-    """Uniform over all items, with replacement; a negative may be one of the user's positives (as SimpleX samples).
+    """Uniform over all items, with replacement; a negative may be one of the user's positives (as in SimpleX).
 
     Attributes:
         count: negatives for each positive.
@@ -69,7 +69,7 @@ class Unseen(Negatives):
 
 
 class UnseenSampler(Sampler):
-    """The r-th unseen item of a user is r + k, where k of the user's items have at most r unseen ones before them."""
+    """The r-th unseen item of a user is r + k, where k is the number of the user's items with at most r unseen ones before."""
 
     def __init__(self, seen: Interactions, count: int) -> None:
         super().__init__(seen)
@@ -92,7 +92,7 @@ class Popularity(Negatives):
 
     Attributes:
         count: negatives for each positive.
-        beta: 0 draws uniformly, 1 in proportion to an item's interactions.
+        beta: exponent; 0 draws uniformly, 1 in proportion to an item's interactions.
     """
 
     name: Literal["popularity"] = "popularity"
@@ -114,24 +114,24 @@ class PopularitySampler(Sampler):
 
 
 def popularity(seen: Interactions, beta: float) -> NDArray[np.float64]:
-    """Weights (n_items,); items that nobody has seen have none."""
+    """Weights (n_items,) interactions^beta; 0 for items without interactions."""
     counts = seen.per_item.astype(np.float64)
     return np.where(counts > 0, counts**beta, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class InBatch(Negatives):
-    """The positives of the batch's other rows, as they come (SSM): by popularity, with the user's own items."""
+    """The positives of the batch's other rows (SSM): drawn by popularity, possibly items that the user has seen."""
 
     name: Literal["in_batch"] = "in_batch"
-    needs_scores: ClassVar[bool] = True  # a product of the batch's two matrices gives all of them
+    needs_scores: ClassVar[bool] = True  # one matrix product gives all scores
 
     @model_validator(mode="before")
     @classmethod
     def _no_count(cls, given: Any) -> Any:
         fields = getattr(given, "kwargs", given)
         if isinstance(fields, Mapping) and "count" in fields:
-            raise ValueError("in_batch takes the batch's other positives, batch_size - 1 of them; leave count out")
+            raise ValueError("in_batch uses the batch's other positives, batch_size - 1 for each; leave count out")
         return given
 
     def sampler(self, seen: Interactions) -> Sampler:
@@ -148,7 +148,7 @@ class InBatchSampler(Sampler):
         return ids
 
     def scores(self, step: ScoredStep) -> Tensor:
-        from trainers.threads import inner_products  # torch takes a second, which settings need not wait
+        from trainers.threads import inner_products  # loads torch, which takes a second and settings do not need
 
         return off_diagonal(inner_products(step.user_vectors, step.positive_vectors))
 
@@ -156,7 +156,7 @@ class InBatchSampler(Sampler):
 def off_diagonal(square: Tensor) -> Tensor:
     """A matrix (B, B) without its diagonal, (B, B - 1); ten times as fast as a mask.
 
-    Row after row, B other entries lie between one diagonal entry and the next.
+    In the flattened matrix, B other entries are between two diagonal entries.
     """
     size = len(square)
     return square.flatten()[1:].view(size - 1, size + 1)[:, :-1].reshape(size, size - 1)

@@ -149,7 +149,7 @@ def test_a_rival_that_cannot_be_searched_as_ours_is_left_out(place: Place):
     assert place.run() == 0
     reason, (detail,) = not_tuned(place)["tiny_ccl"]
     assert reason == "cannot be searched"
-    assert detail.startswith("study tiny_ccl: config: dropout scales")
+    assert detail.startswith("study tiny_ccl: config: dropout changes")
 
 
 def test_a_rival_without_a_complete_trial_is_named(place: Place):

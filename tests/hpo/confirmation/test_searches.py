@@ -205,7 +205,7 @@ def test_searches_are_continued_and_confirmed_later(place: Place, fails: Callabl
     assert confirmed(place).methods[0].seeds == [[201, 202], [1201, 1202]]
     assert "confirm.searches" in fails(place.run(*few, "--searches", "21"))
     long = "x" * 95
-    assert "a study's name must have" in fails(place.run(*few, "--searches", "2", "--study-name", long))
+    assert "a study's name must have 1 to 100" in fails(place.run(*few, "--searches", "2", "--study-name", long))
     assert long not in stored_studies(place)
 
 

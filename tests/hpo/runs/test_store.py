@@ -79,7 +79,7 @@ def test_another_key_is_another_run(tmp_path: Path, other: dict[str, Any]):
     assert store.load(key) is None
     (tmp_path / f"{KEY.digest()}.json").rename(tmp_path / f"{key.digest()}.json")
     (tmp_path / f"{KEY.digest()}.npz").rename(tmp_path / f"{key.digest()}.npz")
-    with pytest.raises(InputError, match="is the run of another config, data, engine, metrics or version; delete it"):
+    with pytest.raises(InputError, match="has another config, data, engine, metrics or version; delete it"):
         store.load(key)
 
 
@@ -93,7 +93,7 @@ def test_a_run_of_another_key_is_not_copied_from_elsewhere(tmp_path: Path, caplo
     for suffix in (".json", ".npz"):
         (sister.folder / f"{KEY.digest()}{suffix}").rename(sister.folder / f"{other.digest()}{suffix}")
     assert store.load(other) is None
-    assert "is the run of another config, data, engine, metrics or version" in caplog.text
+    assert "has another config, data, engine, metrics or version" in caplog.text
     assert not store.folder.exists()
 
 
@@ -115,7 +115,7 @@ def test_a_higher_version_of_the_figures_measures_every_run_again(tmp_path: Path
     assert store.load(KEY) is None
     for suffix in (".json", ".npz"):
         (tmp_path / f"{before}{suffix}").rename(tmp_path / f"{KEY.digest()}{suffix}")
-    with pytest.raises(InputError, match="is the run of another config, data, engine, metrics or version; delete it"):
+    with pytest.raises(InputError, match="has another config, data, engine, metrics or version; delete it"):
         store.load(KEY)
 
 

@@ -171,7 +171,7 @@ def test_early_stopping_without_memory_trains_again_in_fewer_lanes(
     found = FullRuns(RunStore(tmp_path / "two"), bars, Stopper(), METRICS).train(
         configs, CHOICE, SEEN, HELD_OUT, plateau=plateau
     )
-    assert "out of memory on cuda with 2 configs side by side: going on with 1" in caplog.text
+    assert "out of memory on cuda with 2 configs at once: continuing with 1" in caplog.text
     assert [(run.metrics, run.curve, run.losses) for run in found] == [(r.metrics, r.curve, r.losses) for r in expected]
     assert bars.finished == ["a", "b"]
 
@@ -261,5 +261,5 @@ def test_a_checkpoint_of_a_run_with_another_curve_is_not_gone_on_from(tmp_path: 
     with pytest.raises(Stopped):
         stopped.train({"x": LONG}, CHOICE, SEEN, HELD_OUT)
     found = FullRuns(store, Bars(), Stopper(), METRICS).train({"x": LONG}, CHOICE, SEEN, HELD_OUT, curve_every=2)
-    assert "is of another curve_every" in caplog.text
+    assert "has another curve_every" in caplog.text
     assert list(found[0].curve) == [2, 4, 6, 8]

@@ -108,7 +108,7 @@ def test_batches_suit_the_size(n: int, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "words"), [("missing.csv", "nor is there a file or folder missing.csv"), ("yelp", "did you mean")]
+    ("path", "words"), [("missing.csv", "there is no file or folder missing.csv"), ("yelp", "did you mean")]
 )
 def test_data_that_are_not_there(path: str, words: str, fails: Callable[[int], str]) -> None:
     assert words in fails(studies.main(["new", path]))

@@ -28,7 +28,7 @@ def test_a_study_has_ndcg_at_20_unless_it_says_otherwise():
     fields = {"name": "x", "dataset": "demo", "space": {"name": "mml"}}
     assert StudySpec.model_validate(fields).objective == "ndcg@20"
     assert StudySpec.model_validate(fields | {"objective": "mrr@1"}).measured == ("mrr@1", "recall@1")
-    with pytest.raises(InputError, match="study x: objective: a metric is one of"):
+    with pytest.raises(InputError, match="study x: objective: a metric must be one of"):
         StudySpec.model_validate(fields).override({"objective": "mrr"})
 
 

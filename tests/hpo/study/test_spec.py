@@ -182,12 +182,12 @@ PLACES = {
     "many folders": (f"dataset: {'x/' * 2000}{MML_SPACE}", "unknown dataset 'x/x"),
     "longer than any path": (
         f"dataset: {'x' * 5000}{MML_SPACE}",
-        "dataset: must be a name or a path of at most 4,096 characters",
+        "dataset: must be a name or path of at most 4,096 characters",
     ),
     "NUL": (f'dataset: "a\\0b"{MML_SPACE}', r"got 'a\x00b'"),
     "a line end": (f'dataset: "a\\nb"{MML_SPACE}', r"got 'a\nb'"),
     "half a sign": (f'dataset: "\\ud800"{MML_SPACE}', "line 1: cannot be read: 'utf-8' codec can't encode"),
-    "a rival with NUL": (f'dataset: demo\nrivals: ["a/\\0.yaml"]{MML_SPACE}', "rivals.0: must be a name or a path of at most"),
+    "a rival with NUL": (f'dataset: demo\nrivals: ["a/\\0.yaml"]{MML_SPACE}', "rivals.0: must be a name or path of at most"),
     "a mapping as a rival": (f"dataset: demo\nrivals: [{{a/b: c}}]{MML_SPACE}", "rivals.0: must be text"),
     "a long rival": (f"dataset: demo\nrivals: [{'x' * 300}.yaml]{MML_SPACE}", "cannot be read: File name too long"),
     "many rivals": (f"dataset: demo\nrivals: [{'ccl, ' * 101}]{MML_SPACE}", "rivals: Tuple should have at most 100 items"),
@@ -195,7 +195,7 @@ PLACES = {
         f"dataset: demo\nrivals: [ccl, ccl]{MML_SPACE}",
         "each rival must have another loss, and two of ccl, ccl have ccl",
     ),
-    "many fields": (f"dataset: demo\nspace: {{name: ccl, also: [{'l2, ' * 5000}]}}", "may be named once, l2 is repeated"),
+    "many fields": (f"dataset: demo\nspace: {{name: ccl, also: [{'l2, ' * 5000}]}}", "may occur once, l2 is repeated"),
 }
 
 

@@ -108,11 +108,11 @@ class TestOwnData:
         assert raw_pairs(name, load_test(name)) == {(1, 1)}
         assert "dropped 2 of 3 pairs that are in train" in caplog.text
         nothing_new = str(folder(tmp_path / "other", train_txt="0 1 2\n1 2\n", test_txt="0 1\n"))
-        refused(lambda: load_test(nothing_new), "test.txt", "all test pairs are in train")
+        refused(lambda: load_test(nothing_new), "test.txt", "must have pairs that are not in train")
 
     def test_test_of_strangers_only(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", train_txt=TRAIN, test_txt="77 88\n"))
-        refused(lambda: load_test(name), "test.txt", "no test pair")
+        refused(lambda: load_test(name), "test.txt", "test pairs must have users and items")
 
     def test_the_test_file_is_not_read_for_training(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", train_txt=TRAIN, test_txt="broken"))
@@ -172,10 +172,10 @@ class TestOwnData:
     @pytest.mark.parametrize(
         ("files", "words"),
         [
-            ({}, ["needs one file train.txt, or train with another ending", "there is none"]),
-            ({"train_txt": TRAIN}, ["needs one file test.txt", "there is none"]),
-            ({"test_txt": TEST}, ["needs one file train.txt", "there is none"]),
-            ({"train_txt": TRAIN, "train_csv": "user,item\n0,1\n", "test_txt": TEST}, ["there are train.txt, train.csv"]),
+            ({}, ["must have a file train.txt, or train with another ending", "got none"]),
+            ({"train_txt": TRAIN}, ["must have a file test.txt", "got none"]),
+            ({"test_txt": TEST}, ["must have a file train.txt", "got none"]),
+            ({"train_txt": TRAIN, "train_csv": "user,item\n0,1\n", "test_txt": TEST}, ["got train.txt, train.csv"]),
             ({"train_txt": "", "test_txt": TEST}, ["train.txt", "holds no interactions"]),
             ({"train_csv": "user,item\n", "test_txt": TEST}, ["train.csv", "holds no interactions"]),
             ({"train_txt": "0 1\n0 x\n", "test_txt": TEST}, ["train.txt, line 2", "'0 x'"]),
@@ -194,11 +194,11 @@ class TestOwnData:
     def test_a_folder_in_place_of_a_file(self, tmp_path: Path) -> None:
         at = folder(tmp_path / "own", test_txt=TEST)
         (at / "train.txt").mkdir()
-        refused(lambda: load_dataset(str(at)), str(at), "there is none")
+        refused(lambda: load_dataset(str(at)), str(at), "got none")
 
     def test_single_users_cannot_be_split(self, tmp_path: Path) -> None:
         path = folder(tmp_path, own_txt="0 1\n1 2\n") / "own.txt"
-        refused(lambda: load_dataset(str(path)), "no user has two interactions")
+        refused(lambda: load_dataset(str(path)), "some user must have two interactions")
 
 
 @pytest.fixture
@@ -317,14 +317,19 @@ class TestPublicData:
     def test_a_public_name_on_other_data(self, name: str, tmp_path: Path) -> None:
         folder(tmp_path / name, train_txt=TRAIN, test_txt=TEST)
         for load in (load_dataset, load_test):
-            words = [str(tmp_path / name / "train.txt"), f"not the public {name} train split", "5 pairs", "another folder name"]
+            words = [
+                str(tmp_path / name / "train.txt"),
+                f"must be the public {name} train split",
+                "5 pairs",
+                "another folder name",
+            ]
             refused(lambda load=load: load(name, tmp_path), *words)
 
     def test_a_public_name_on_another_test_split(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         public("http://127.0.0.1:9/", monkeypatch)
         folder(tmp_path / "gowalla", train_txt=TRAIN, test_txt="0 5\n")
         assert len(load_dataset("gowalla", tmp_path).train) == 5
-        refused(lambda: load_test("gowalla", tmp_path), "test.txt", "not the public gowalla test split", "1 pairs")
+        refused(lambda: load_test("gowalla", tmp_path), "test.txt", "must be the public gowalla test split", "1 pairs")
 
     def test_order_of_lines_does_not_matter(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         public("http://127.0.0.1:9/", monkeypatch)
@@ -376,22 +381,20 @@ class TestValidFile:
     def test_pairs_that_are_in_train_too_are_said(self, tmp_path: Path) -> None:
         files = {"train_txt": TRAIN, "valid_txt": "0 2\n1 1\n", "test_txt": "0 5\n"}
         dataset = load_dataset(str(folder(tmp_path / "own", **files)))
-        assert dataset.facts.warnings == (
-            "1 of 2 pairs of the valid file are in the train file, too: trained on, not held out",
-        )
+        assert dataset.facts.warnings == ("1 of 2 pairs of the valid file are in the train file, too, and are not held out",)
         assert pairs_of(dataset.hold_out().held_out) == {(1, 1)}
 
     def test_nothing_but_pairs_of_train(self, tmp_path: Path) -> None:
         files = {"train_txt": TRAIN, "valid_txt": "0 2\n1 5\n", "test_txt": "0 5\n"}
         dataset = load_dataset(str(folder(tmp_path / "own", **files)))
-        refused(dataset.hold_out, "all pairs of the valid file are in the train file", "another validation")
+        refused(dataset.hold_out, "the valid file must have pairs that are not in the train file", "another validation")
 
     def test_times_in_one_of_them_are_not_used_and_that_is_said(self, tmp_path: Path) -> None:
         valid = "user,item\n1,3\n"
         files = {"train_csv": self.CSV, "valid_csv": valid, "test_csv": "user,item\n2,2\n"}
         dataset = load_dataset(str(folder(tmp_path / "own", **files)))
         assert not dataset.facts.timed
-        assert dataset.facts.warnings == ("of the train and the valid file only one has times, so they are not used",)
+        assert dataset.facts.warnings == ("times are not used, since only one of the train and valid files has them",)
 
 
 class TestDefaultValidation:
@@ -409,7 +412,7 @@ class TestDefaultValidation:
 class TestMessages:
     def test_a_file_that_cannot_be_split_is_named(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", one_txt="0 3\n1 5\n2 5\n") / "one.txt")
-        refused(lambda: load_dataset(name, format="lines"), "one.txt", "no test split", "nothing can be held out")
+        refused(lambda: load_dataset(name, format="lines"), "one.txt", "no test split", "some user must have two interactions")
 
     def test_equal_times(self, tmp_path: Path) -> None:
         text = "user,item,time\n1,1,7\n1,2,7\n2,1,7\n"

@@ -97,7 +97,7 @@ def test_a_saved_table_is_read_as_it_was(tmp_path: Path, columns: dict[str, Any]
 
 
 def test_what_came_from_a_file_is_not_saved(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"only a dataset that Dataset\.from_frame has made can be saved, got 'demo'"):
+    with pytest.raises(InputError, match=r"only a dataset made by Dataset\.from_frame can be saved, got 'demo'"):
         load_dataset("demo").save(tmp_path / "a.npz")
 
 

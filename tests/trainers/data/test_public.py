@@ -180,7 +180,7 @@ class TestTable:
             files = {"train.tsv": b"user_procid\titem_procid\n0\t1\n", "test.tsv": b"user_procid\titem_procid\n0\t1\n"}
         for file, content in files.items():
             (tmp_path / name / file).write_bytes(content)
-        with pytest.raises(InputError, match=f"is not the public {name} train split .* another folder name"):
+        with pytest.raises(InputError, match=f"must be the public {name} train split, got other data .* another folder name"):
             load_dataset(name, tmp_path)
 
 

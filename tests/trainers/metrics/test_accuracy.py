@@ -248,7 +248,7 @@ GOOD: dict[str, Any] = {
         ({"user_vectors": np.full((2, 3), np.nan)}, "must be finite"),
         ({"item_vectors": np.full((4, 3), np.inf)}, "must be finite"),
         ({"held_out": interactions(2, 5, [(0, 1)])}, "must have the same ids"),
-        ({"held_out": interactions(2, 4, [])}, "nothing to evaluate on"),
+        ({"held_out": interactions(2, 4, [])}, "held_out must have pairs to evaluate on"),
         ({"ks": ()}, "cut-offs must be at least 1"),
         ({"ks": (20, 0)}, r"cut-offs must be at least 1, got \[20, 0\]"),
     ],
@@ -286,11 +286,11 @@ def test_bad_input_of_recommend(change: dict[str, Any], message: str) -> None:
         ({"lists": np.zeros((2, 3), int)}, r"\(1, k\) with a row per user with a held-out item, got int64 \(2, 3\)"),
         ({"lists": np.zeros((1, 3))}, "must hold whole numbers"),
         ({"lists": np.zeros(3, int)}, "must hold whole numbers"),
-        ({"lists": np.array([[0, 1, 4]])}, "item ids must lie between 0 and 3, or be -1, got 0 to 4"),
-        ({"lists": np.array([[0, 1, -2]])}, "item ids must lie between"),
+        ({"lists": np.array([[0, 1, 4]])}, "item ids must be between 0 and 3, or -1, got 0 to 4"),
+        ({"lists": np.array([[0, 1, -2]])}, "item ids must be between"),
         ({"ks": (4,)}, "lists must be as long as the largest cut-off, 4, got 3"),
         ({"ks": (0,)}, "cut-offs must be at least 1"),
-        ({"held_out": interactions(2, 4, [])}, "nothing to evaluate on"),
+        ({"held_out": interactions(2, 4, [])}, "held_out must have pairs to evaluate on"),
     ],
 )
 def test_bad_lists(change: dict[str, Any], message: str) -> None:

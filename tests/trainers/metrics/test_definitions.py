@@ -108,7 +108,9 @@ def test_names_with_a_cut_off_stand_for_themselves() -> None:
 def test_what_names_no_metric(text: str, hint: str) -> None:
     with pytest.raises(InputError) as caught:
         Metric.parse(text)
-    rule = "a metric is one of hit, map, mrr, ndcg, precision, recall at a whole cut-off from 1 to 999999999, such as ndcg@20"
+    rule = (
+        "a metric must be one of hit, map, mrr, ndcg, precision, recall at a whole cut-off from 1 to 999999999, such as ndcg@20"
+    )
     assert str(caught.value) == f"{rule}, got {text!r}{hint}"
 
 
@@ -117,7 +119,7 @@ def test_an_unknown_name_among_cut_offs() -> None:
         metrics_at(["recal"], ks=(20,))
     with pytest.raises(InputError, match=r"cut-offs must be at least 1, got \[\] for recall"):
         metrics_at(["recall"])
-    with pytest.raises(InputError, match="there is nothing to measure: metrics is empty"):
+    with pytest.raises(InputError, match="metrics must not be empty"):
         metrics_at([])
 
 

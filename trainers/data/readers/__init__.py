@@ -1,4 +1,4 @@
-"""Reads files of interactions as people have them: NGCF text, tables, JSON, Parquet, matrices; what was found is said."""
+"""Reads files of interactions: NGCF text, tables, JSON, Parquet, matrices. Results describe how the file was read."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ SUFFIXES = (*TEXT, ".parquet", ".npz", *(f"{suffix}.gz" for suffix in TEXT))
 
 
 def read_interactions(path: Path, layout: Layout = Layout()) -> RawInteractions:  # noqa: B008  # it is frozen
-    """The interactions of a file, with what the file does not say given by `layout`.
+    """The interactions of a file.
+
+    Args:
+        layout: the parts of the layout that the file itself does not show.
 
     Raises:
-        InputError: an ending that is not one of SUFFIXES; what cannot be read or told, with file, line number and content where
-            it is a line, and what to do.
+        InputError: the ending is not in SUFFIXES, or the file cannot be read or is ambiguous; the message gives file, line,
+            content and remedy.
     """
     suffix = suffix_of(path)
     if suffix is None:
@@ -45,12 +48,12 @@ def read_interactions(path: Path, layout: Layout = Layout()) -> RawInteractions:
 
 
 def suffix_of(path: Path) -> str | None:
-    """The longest of SUFFIXES that a file's name ends in, whatever its case."""
+    """The longest of SUFFIXES with which a file's name ends, in any case; None if there is none."""
     name = path.name.lower()
     return max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default=None)
 
 
 def find_recbole(folder: Path) -> Path | None:
-    """The interactions of a folder in RecBole's layout, NAME/NAME.inter or NAME/NAME.inter.gz; None where there are none."""
+    """The file of interactions in RecBole's layout, NAME/NAME.inter or NAME/NAME.inter.gz; None if there is none."""
     names = (f"{folder.resolve().name}.inter", f"{folder.resolve().name}.inter.gz")
     return next((folder / name for name in names if (folder / name).is_file()), None)

@@ -1,4 +1,4 @@
-"""Parquet, matrices that scipy has saved, and tables in memory that this program has."""
+"""Reads Parquet files, SciPy's sparse matrices, and interactions that this program saved."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from trainers.data.readers.text import explained
 from trainers.errors import InputError
 from trainers.files import read_arrays
 
-ARRAYS = ("users", "items", "ratings", "times")  # of interactions that were saved as they are
-MOST_BYTES = 2**36  # of arrays; no table in memory is larger
+ARRAYS = ("users", "items", "ratings", "times")  # arrays of saved interactions
+MOST_BYTES = 2**36  # largest size of the arrays; no table in memory is larger
 NOT_A_MATRIX = (ValueError, KeyError, TypeError, AttributeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -28,7 +28,7 @@ def read_parquet(path: Path, layout: Layout) -> Table:
     """The used columns of a Parquet file.
 
     Raises:
-        InputError: pyarrow is not installed; no Parquet file; columns that are not known.
+        InputError: pyarrow is not installed, the file is no Parquet file, or its columns are unknown.
     """
     _refuse_text_settings(path, layout)
     with explained(path):
@@ -50,11 +50,11 @@ def read_parquet(path: Path, layout: Layout) -> Table:
 
 
 def read_matrix(path: Path, layout: Layout) -> RawInteractions:
-    """The stored values of a sparse matrix: rows are users, columns items; values are ratings unless all are 1. Or the
-    interactions that `saved` has written.
+    """The stored values of a sparse matrix (rows are users, columns are items, values are ratings unless all are 1), or the
+    interactions in a file of `saved`.
 
     Raises:
-        InputError: no sparse matrix, or values that are no numbers.
+        InputError: the file is neither, or its values are no finite numbers.
     """
     _refuse_text_settings(path, layout)
     if layout.columns is None and (found := read_saved(path)) is not None:
@@ -63,7 +63,7 @@ def read_matrix(path: Path, layout: Layout) -> RawInteractions:
         raise InputError(f"{path}: a matrix has neither columns to choose nor lines; leave them out of `data`")
     with explained(path):
         try:
-            import scipy.sparse  # takes a quarter of a second, and few files are matrices
+            import scipy.sparse  # takes a quarter of a second, and only matrices need it
 
             matrix = scipy.sparse.coo_array(scipy.sparse.load_npz(io.BytesIO(path.read_bytes())))
         except NOT_A_MATRIX as error:
@@ -86,7 +86,7 @@ def read_matrix(path: Path, layout: Layout) -> RawInteractions:
 
 
 def saved(raw: RawInteractions) -> bytes:
-    """The content of an .npz file that holds interactions as they are: ids of one kind, no text that would be read anew."""
+    """The content of an .npz file with these interactions, whose ids are not parsed again."""
     arrays = {name: array for name in ARRAYS if (array := getattr(raw, name)) is not None}
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, said=np.array(raw.said), **arrays)
@@ -94,7 +94,7 @@ def saved(raw: RawInteractions) -> bytes:
 
 
 def read_saved(path: Path) -> RawInteractions | None:
-    """What `saved` gave; None where a file is something else."""
+    """The interactions in a file of `saved`; None if the file is something else."""
     with explained(path), path.open("rb") as file:
         try:
             arrays = read_arrays(file, MOST_BYTES)
@@ -135,7 +135,7 @@ def _cells(series: pd.Series[Any], role: str) -> Column | Numbers:
 
 
 def seconds(series: pd.Series[Any]) -> NDArray[np.float64]:
-    """Seconds since 1970 of a column of dates, NaN where there is none."""
+    """Seconds since 1970 of a column of dates; NaN for missing dates."""
     naive = series.dt.tz_convert(None) if isinstance(series.dtype, pd.DatetimeTZDtype) else series
     seconds = naive.to_numpy(dtype="datetime64[us]").astype(np.int64) / 1e6
     return np.where(series.isna(), np.nan, seconds)

@@ -1,4 +1,4 @@
-"""What the fields of a table tell without a header: whether there is one, and which column is what where that is certain."""
+"""Detects from the fields of a table whether it has a header, and the roles of columns without names, if certain."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Rows = Sequence[Sequence[str]]
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 WHOLE = re.compile(r"0|[1-9]\d*")
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?\s*(Z|UTC|[+-]\d\d:?\d\d)?")
-ASIN = re.compile(r"[B\d][\dA-Z]{9}")  # Amazon's products
-REVIEWER = re.compile(r"A[\dA-Z]{9,20}")  # Amazon's people
+ASIN = re.compile(r"[B\d][\dA-Z]{9}")  # ids of Amazon's products
+REVIEWER = re.compile(r"A[\dA-Z]{9,20}")  # ids of Amazon's reviewers
 SHA1, MBID = re.compile(r"[\da-f]{40}"), re.compile(r"[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}|")
-EARLIEST = 1e8  # 1973, as seconds: what is smaller is more likely to be an id or a count
+EARLIEST = 1e8  # seconds, 1973: smaller numbers are more likely ids or counts
 HIGHEST_RATING = 10.0
-ENOUGH = 0.95  # of the fields of a column
+ENOUGH = 0.95  # share of a column's fields
 
 
 def has_header(rows: Rows, path: Path) -> bool:
-    """Whether the first of the rows names columns.
+    """Whether the first row names the columns.
 
     Raises:
-        InputError: it cannot be told.
+        InputError: it is ambiguous.
     """
     first, others = rows[0], rows[1:]
     if any(plain(field) in KNOWN_IDS for field in first):
@@ -45,18 +45,18 @@ def has_header(rows: Rows, path: Path) -> bool:
     if alike and any(kind != "text" for kind in kinds):
         return False
     if any(field and field in {row[place] for row in others if place < len(row)} for place, field in enumerate(first)):
-        return False  # what stands below, too, is no name of a column
+        return False  # a text that also occurs below is no column name
     raise InputError(
         f"{path}: whether the first line names the columns must be certain, and is not, got {quoted(', '.join(first))}; "
-        "say it: data: {header: true} or data: {header: false}"
+        "give data: {header: true} or data: {header: false}"
     )
 
 
 def roles_by_content(rows: Rows, columns: Columns | None, path: Path) -> Roles:
-    """Which column of a table without header is what: as given, or found where that is certain.
+    """The roles of the columns of a table without a header: given, or detected if certain.
 
     Raises:
-        InputError: it is not certain; a given column is a name, or not there.
+        InputError: they are ambiguous, or a given column is a name or does not exist.
     """
     width = len(rows[0])
     given = given_roles(tuple(map(str, range(width))), columns, path)
@@ -90,7 +90,7 @@ def _certain(columns: list[list[str]]) -> Roles | None:
 
 
 def _in_order(columns: list[list[str]], rating: int | None, time: int | None) -> Roles:
-    """User before item, unless the ids are Amazon's and tell that they stand the other way round."""
+    """The roles with user before item, unless Amazon's ids show the reverse order."""
     if _share(ASIN, columns[0]) >= ENOUGH and _share(REVIEWER, columns[1]) >= ENOUGH > _share(ASIN, columns[1]):
         return Roles(1, 0, rating, time, "; column 1 was taken for the user: it holds ids of Amazon's reviewers", True)
     if _share(REVIEWER, columns[0]) >= ENOUGH > _share(ASIN, columns[0]) and _share(ASIN, columns[1]) >= ENOUGH:
@@ -107,7 +107,7 @@ def _share(pattern: re.Pattern[str], column: list[str]) -> float:
 
 
 def _kind(fields: Sequence[str]) -> str:
-    """number, date or text; text where there is nothing."""
+    """The kind of a column's fields: number, date or text; text if all are empty."""
     filled = [field.strip() for field in fields if field.strip()]
     for kind, pattern in (("number", NUMBER), ("date", DATE)):
         if filled and sum(pattern.fullmatch(field) is not None for field in filled) >= ENOUGH * len(filled):
@@ -116,7 +116,7 @@ def _kind(fields: Sequence[str]) -> str:
 
 
 def _meaning(column: list[str]) -> str:
-    """date, moment (seconds since 1970, or parts of them), rating, whole (numbers), fraction or text."""
+    """The likely meaning of a column: date, moment (a Unix time), rating, whole (numbers), fraction or text."""
     kind = _kind(column)
     if kind != "number":
         return kind

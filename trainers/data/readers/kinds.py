@@ -1,4 +1,4 @@
-"""Whether a .txt file is NGCF text or a table."""
+"""Detects whether a .txt file is NGCF text or a table."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from trainers.data.readers.text import Text
 from trainers.data.readers.values import interactions
 from trainers.errors import InputError
 
-MOSTLY = 0.9  # of the lines: a table may have lines that are damaged
-AS_TABLE = "if it is a table, say so: data: {format: table}"
+MOSTLY = 0.9  # share of the lines: a table may have damaged lines
+AS_TABLE = "if it is a table, give data: {format: table}"
 
 
 def read_plain(text: Text) -> RawInteractions:
-    """A .txt file, as what it is.
+    """Read a .txt file as NGCF text or as a table.
 
     Raises:
-        InputError: it could be both, NGCF text and a table of three or four columns; or what the reader of its kind says.
+        InputError: it could be both NGCF text and a table of three or four columns; or what the readers raise.
     """
     if not _starts_with_ids(text):
         return interactions(read_table(text, Layout())) if _looks_like_table(text) else read_lines(text, AS_TABLE)
@@ -35,7 +35,7 @@ def read_plain(text: Text) -> RawInteractions:
         return read_lines(text)
     raise InputError(
         f"{text.path}: must be NGCF text, `user item item ...`, or a table, and could be either: {share:.0%} of its lines have "
-        f"{width} numbers, got {quoted(text.sample[0])}; for a table: data: {{format: table}}; for NGCF text: "
+        f"{width} numbers, got {quoted(text.sample[0])}; for a table give data: {{format: table}}, for NGCF text "
         "data: {format: lines}"
     )
 
@@ -45,7 +45,7 @@ def _starts_with_ids(text: Text) -> bool:
 
 
 def _usual_width(text: Text) -> tuple[int, float]:
-    """The most common number of fields in a line, and its share of the lines; nothing of a single line."""
+    """The most common number of fields in a line, and its share of the lines; share 0 for a single line."""
     widths = widths_of(text.data)
     if len(widths) == 1:
         return int(widths[0]), 0.0
@@ -58,7 +58,7 @@ def _all_ids(text: Text) -> bool:
 
 
 def _looks_like_table(text: Text) -> bool:
-    """Known names in the first line, or fields that are not parted by blanks, or as many fields in nearly every line."""
+    """Whether the first line has known names, the separator is no blank, or nearly all lines have equally many fields."""
     separator = find_separator(text.sample)
     if separator is None:
         return False

@@ -1,4 +1,4 @@
-"""What a person may say about a file of interactions where the file itself does not: the keys of a study's `data`."""
+"""The layout of a file of interactions, as far as the file itself does not show it: keys of `data` in a study file."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ROLES = ("user", "item", "rating", "time")
 class Columns(BaseModel):
     """The columns of a table, each by its name in the header or by its number, from 0.
 
-    Where `user` and `item` are both given, nothing else is looked for: without `rating` or `time` there is none.
+    If `user` and `item` are both given, no other column is detected: `rating` and `time` must be given, too.
 
     Attributes:
-        user: whose interaction it is.
-        item: what the user has interacted with.
-        rating: how much the user liked it, see `min_rating`.
-        time: when it was.
+        user: the column of users.
+        item: the column of items.
+        rating: the column of ratings, see `min_rating`.
+        time: the column of times.
     """
 
     model_config = ConfigDict(**SETTINGS, frozen=True)
@@ -35,18 +35,18 @@ class Columns(BaseModel):
     time: ColumnKey | None = None
 
     def given(self) -> dict[str, str | int]:
-        """The columns that are given, by role: user, item, rating, time."""
+        """The given columns by role: user, item, rating, time."""
         return {role: key for role in ROLES if (key := getattr(self, role)) is not None}
 
 
 class Layout(BaseModel):
-    """How a file is laid out; None is found out.
+    """The layout of a file; fields that are None are detected.
 
     Attributes:
-        columns: which column is what.
-        separator: what separates two fields: one character or more.
+        columns: the roles of columns.
+        separator: the separator of fields, one character or more.
         header: whether the first line names the columns.
-        encoding: the text encoding, as Python names it; without it UTF-8, or what the file's byte order mark says.
+        encoding: the text encoding, by its name in Python; by default UTF-8, or that of the byte order mark.
         format: `lines` for NGCF text, `user item item ...` in each line; `table` for a line per interaction.
     """
 
@@ -71,7 +71,7 @@ class Layout(BaseModel):
         try:
             b" ".decode(encoding or "utf-8")
         except UnicodeError:
-            pass  # half a sign of UTF-16
+            pass  # the encoding is known: a single byte is incomplete in UTF-16
         except LookupError:
             raise ValueError(f"must be an encoding of text such as utf-8, cp1252 or utf-16, got {shown(encoding)}") from None
         return encoding
@@ -85,5 +85,5 @@ class Layout(BaseModel):
 
     @property
     def says_table(self) -> bool:
-        """Whether something is said that only a table has."""
+        """Whether the layout can only be that of a table."""
         return self.format == "table" or not (self.columns is None and self.separator is None and self.header is None)

@@ -1,4 +1,4 @@
-"""NGCF text: `user item item ...` in each line, ids that are whole numbers."""
+"""Reads NGCF text: `user item item ...` in each line, with whole numbers as ids."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PLAIN = b"0123456789 \t\n"
 
 @dataclass(frozen=True, eq=False)
 class _Lines:
-    """All ids as they stand, (n_ids,), and how many stand in each line that is not blank, (n_lines,)."""
+    """All ids in order, (n_ids,), and the number of ids in each line that is not blank, (n_lines,)."""
 
     ids: NDArray[np.int64]
     widths: NDArray[np.int64]
 
 
 def read_lines(text: Text, remedy: str = "") -> RawInteractions:
-    """The pairs of NGCF text; a user without items is none.
+    """The pairs of NGCF text. Users without items are dropped.
 
     Args:
         remedy: the end of the message about ids that are no whole numbers.
@@ -47,7 +47,7 @@ def read_lines(text: Text, remedy: str = "") -> RawInteractions:
 
 
 def widths_of(data: bytes) -> NDArray[np.int64]:
-    """How many fields between blanks each line has that is not blank, (n_lines,)."""
+    """The number of fields in each line that is not blank, (n_lines,)."""
     signs = np.frombuffer(data if data.endswith(b"\n") else data + b"\n", np.uint8)
     inside = signs > ord(" ")
     starts = inside.copy()
@@ -58,7 +58,7 @@ def widths_of(data: bytes) -> NDArray[np.int64]:
 
 
 def _read_at_once(data: bytes) -> _Lines | None:
-    """None unless all is well; then _read_by_line says what is not."""
+    """Parse all lines at once; None if there is an error, which `_read_by_line` then reports."""
     if data.translate(None, PLAIN):
         return None
     ids, widths = np.fromstring(data, np.int64, sep=" "), widths_of(data)

@@ -1,4 +1,4 @@
-"""Which column is what, by the names in a header or by what a person says."""
+"""The roles of columns, by their names in a header or as given."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from trainers.data.readers.raw import Roles
 from trainers.errors import InputError
 from trainers.text import shown
 
-# Names as `plain` leaves them. Of two names in one table, that of the earlier group counts; two of one group are refused.
+# Names as `plain` returns them. Of two names in one table, the one in the earlier group counts; two of one group are refused.
 USER = (
     ("user", "users", "userid", "uid", "userprocid", "useridx", "userindex"),
     ("reviewerid", "usermbid", "customerid", "visitorid", "accountid", "memberid", "profileid", "personid"),
 )
 ITEM = (
     ("item", "items", "itemid", "iid", "itemprocid", "itemidx", "itemindex"),
-    ("parentasin",),  # of Amazon's products with variants, each of which has an asin
+    ("parentasin",),  # Amazon's products with variants, each of which has its own asin
     (
         *("asin", "movieid", "productid", "businessid", "artistid", "artistmbid", "trackid", "songid", "bookid", "isbn"),
         *(
@@ -35,7 +35,7 @@ ITEM = (
         ),
     ),
 )
-# Of these the first that is there counts.
+# The first one in the table counts.
 RATING = ("rating", "ratings", "stars", "overall", "score", "starrating", "reviewscore", "reviewrating", "bookrating")
 TIME = ("timestamp", "unixreviewtime", "time", "datetime", "date", "reviewtime", "eventtime", "dateadded", "createdat", "ts")
 COUNTS = {
@@ -51,17 +51,15 @@ def plain(name: str) -> str:
 
 
 def remedy(user: object, item: object) -> str:
-    """The lines of a study file that say which column is what."""
-    return (
-        f"say which columns they are, and rating and time if there are any: data: {{columns: {{user: {user}, item: {item}}}}}"
-    )
+    """The remedy for unknown columns."""
+    return f"name the columns, with rating and time if there are any: data: {{columns: {{user: {user}, item: {item}}}}}"
 
 
 def roles_by_name(names: tuple[str, ...], columns: Columns | None, path: Path) -> Roles:
-    """The columns that `columns` gives, and unless it gives both user and item, the others by their names.
+    """The given roles; unless both user and item are given, the others by the names of the columns.
 
     Raises:
-        InputError: a given column is not there, or user or item is not found, or could be several; with the columns found.
+        InputError: a given column does not exist, or user or item is not found or ambiguous; the message lists the columns.
     """
     given = given_roles(names, columns, path)
     if "user" in given and "item" in given:
@@ -76,10 +74,10 @@ def roles_by_name(names: tuple[str, ...], columns: Columns | None, path: Path) -
 
 
 def given_roles(names: tuple[str, ...], columns: Columns | None, path: Path) -> dict[str, int]:
-    """The place of each column that is given, by role.
+    """The index of each given column by role.
 
     Raises:
-        InputError: it is not there, or is given twice.
+        InputError: a column does not exist, or is given twice.
     """
     given = columns.given() if columns else {}
     places = {role: _place(role, key, names, path) for role, key in given.items()}
@@ -103,7 +101,7 @@ def _place(role: str, key: str | int, names: tuple[str, ...], path: Path) -> int
     same = [place for place, name in enumerate(names) if plain(name) == plain(key)]
     if len(same) == 1:
         return same[0]
-    found = "two columns that are spelled like it" if same else "no such column"
+    found = "which matches two columns" if same else "no such column"
     raise InputError(
         f"{path}: data.columns.{role} must be a column of the file, got {shown(key)}, {found}; columns: {listed(names)}"
     )
@@ -119,7 +117,7 @@ def _one(role: str, groups: tuple[tuple[str, ...], ...], plain_names: list[str],
             key = names[found[0]] if names.count(names[found[0]]) == 1 else found[0]
             raise InputError(
                 f"{path}: needs one column named {role}, got several that could be it, {several}, of columns {listed(names)}; "
-                f"say which it is, such as data: {{columns: {{{role}: {key}}}}}"
+                f"name one, such as data: {{columns: {{{role}: {key}}}}}"
             )
     raise InputError(
         f"{path}: needs one column named {role} or {role}_id, or another known name, got columns {listed(names)}; "
@@ -132,14 +130,14 @@ def _first(known: tuple[str, ...], plain_names: list[str]) -> int | None:
 
 
 def listed(names: tuple[str, ...]) -> str:
-    """Names in a message, the first twenty of them."""
+    """The first twenty names, for a message."""
     return ", ".join(name if len(name) <= 60 else f"{name[:60]}..." for name in names[:20]) + (
         ", ..." if len(names) > 20 else ""
     )
 
 
 def unused(names: tuple[str, ...], roles: Roles) -> str:
-    """What is to be said of columns that are not used, or nothing."""
+    """A remark on unused columns; may be empty."""
     others = [name for place, name in enumerate(names) if place not in roles.used().values()]
     counts = [name for name in others if plain(name) in COUNTS] if roles.rating is None else []
     rest = tuple(name for name in others if name not in counts)

@@ -1,4 +1,4 @@
-"""What every reader gives, and what readers of tables hand to the step that turns text into ids, ratings and times."""
+"""The results of readers: raw interactions, and tables whose text is still to be converted."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class RawInteractions:
     """The interactions of a file, one entry per interaction in the order of the file, duplicates included.
 
     Attributes:
-        users, items: raw ids, (n,); int64 where all are whole numbers, else str.
-        ratings: (n,), or None where the file has none. Counts, such as plays, are no ratings.
-        times: (n,), or None; seconds since 1970 where the file has dates, else the file's numbers.
-        in_lines: whether a user's items stand in one line, in an order that may mean something.
+        users, items: raw ids, (n,); int64 if all are whole numbers, else str.
+        ratings: (n,), or None if the file has none. Counts, such as plays, are no ratings.
+        times: (n,), or None; seconds since 1970 for dates, else the file's numbers.
+        in_lines: whether each user's items are in one line, whose order may be meaningful.
         said: how the file was read, in one line.
-        warnings: what a person should look at, a sentence each.
+        warnings: warnings for the user, one sentence each.
     """
 
     users: NDArray[Any]
@@ -45,11 +45,11 @@ class RawInteractions:
 
 @dataclass(frozen=True)
 class Roles:
-    """Which column, from 0, is what.
+    """The index of each column with a role, from 0.
 
     Attributes:
-        remark: what a person should know about the choice, or nothing.
-        by_content: whether the rating was recognised by its values alone.
+        remark: a remark on the choice; may be empty.
+        by_content: whether the rating was detected by its values.
     """
 
     user: int
@@ -60,14 +60,14 @@ class Roles:
     by_content: bool = False
 
     def used(self) -> dict[str, int]:
-        """The columns by role, without those that the file lacks."""
+        """The columns by role, without missing ones."""
         places = {"user": self.user, "item": self.item, "rating": self.rating, "time": self.time}
         return {role: place for role, place in places.items() if place is not None}
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """The cells of a column: distinct texts, (k,), and which of them stands in each row, (n,)."""
+    """The cells of a column: distinct texts, (k,), and for each row the index of its text, (n,)."""
 
     texts: Sequence[str]
     codes: NDArray[np.integer[Any]]
@@ -80,19 +80,19 @@ class Column:
         return cls(texts.tolist(), codes)
 
     def first(self, wanted: NDArray[np.bool_]) -> int:
-        """The first row whose text is one of the wanted (k,)."""
+        """The first row whose text has `wanted` (k,) true."""
         return int(np.argmax(wanted[self.codes]))
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table whose columns are known and whose cells are still text, or numbers where that was certain.
+    """A table with known roles of columns, whose cells are text, or numbers if that is certain.
 
     Attributes:
-        names: of all columns: the header's, or their numbers.
-        cells: of the columns that are used, by role.
-        form: how the file is laid out, in words.
-        place: row -> where it stands, such as `line 7`, and what stands there.
+        names: the names of all columns in the header, or their numbers.
+        cells: the cells of used columns, by role.
+        form: the layout of the file, in words.
+        place: maps a row to its position, such as `line 7`, and its content.
     """
 
     path: Path
@@ -103,13 +103,13 @@ class Table:
     place: Callable[[int], tuple[str, str]]
 
     def refuse(self, row: int, rule: str, remedy: str = "") -> NoReturn:
-        """Raise an InputError with place and content of a row."""
+        """Raise an InputError with position and content of a row."""
         place, content = self.place(row)
         raise refusal(self.path, place, rule, content, remedy)
 
 
 def joined(parts: Sequence[Column | Numbers]) -> Column | Numbers:
-    """Columns one below the other: all numbers, or all text."""
+    """The concatenation of columns, which are all numbers or all text."""
     numbers = [part for part in parts if not isinstance(part, Column)]
     if len(numbers) == len(parts):
         return np.concatenate(numbers)
@@ -121,10 +121,10 @@ def joined(parts: Sequence[Column | Numbers]) -> Column | Numbers:
 
 
 def refusal(path: Path, place: str, rule: str, content: str, remedy: str = "") -> InputError:
-    """`FILE, line 7: RULE, got 'CONTENT'; REMEDY`, the content cut to what fits into a line."""
+    """The error `FILE, line 7: RULE, got 'CONTENT'; REMEDY`, with the content shortened."""
     return InputError(f"{path}, {place}: {rule}, got {quoted(content)}{'; ' if remedy else ''}{remedy}")
 
 
 def quoted(text: str, length: int = SHOWN) -> str:
-    """A text in a message: `'abc'`, and no more of it than fits into a line."""
+    """A text for a message, quoted and shortened."""
     return shown(text.strip(), length)

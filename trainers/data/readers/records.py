@@ -1,4 +1,4 @@
-"""JSON, an object per line or one list of them, such as the reviews of Yelp and Amazon."""
+"""Reads JSON, one object per line or one list of objects, such as the reviews of Yelp and Amazon."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from trainers.data.readers.text import SAMPLE_LINES, encoding_of, explained, not
 from trainers.errors import InputError
 from trainers.text import shown
 
-Record = tuple[int, dict[str, Any]]  # with the number of its line, or of its entry in the list
+Record = tuple[int, dict[str, Any]]  # the number of the line, or of the entry in the list, and the object
 
 
 def read_records(path: Path, layout: Layout) -> Table:
     """The used fields of JSON objects, as text.
 
     Raises:
-        InputError: a line that is no JSON object or lacks a field, with its number; fields that are not known.
+        InputError: a line is no JSON object or lacks a field (the message gives its number), or the fields are unknown.
     """
     if layout.separator is not None or layout.header is not None:
         raise InputError(f"{path}: JSON has no {'separator' if layout.separator else 'header'}; leave it out of `data`")
@@ -64,7 +64,7 @@ def _lines(path: Path, encoding: str | None) -> Generator[str, None, None]:
 
 
 def _records(path: Path, lines: Iterator[str]) -> tuple[str, Iterator[Record]]:
-    """What a record's number counts, and the records."""
+    """The unit of a record's number (line or entry), and the records."""
     numbered = enumerate(lines, start=1)
     filled = ((number, line) for number, line in numbered if line.strip())
     number, line = next(filled, (0, ""))
@@ -91,12 +91,12 @@ def _object(path: Path, place: str, line: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
-        raise refusal(path, place, "must be a JSON object", line, "an object in each line is expected; is the file cut off?")
+        raise refusal(path, place, "must be a JSON object", line, "write an object in each line; is the file cut off?")
     return record
 
 
 def _cell(path: Path, place: str, record: dict[str, Any], key: str) -> str:
-    """A field as text; nothing where it is null."""
+    """A field as text; empty for null."""
     if key not in record:
         raise refusal(path, place, f"must have the field {shown(key)}", listed(tuple(record)))
     value = record[key]
@@ -106,5 +106,5 @@ def _cell(path: Path, place: str, record: dict[str, Any], key: str) -> str:
         raise refusal(path, place, f"the field {shown(key)} must be text or a number", str(value))
     text = str(value)
     if not text.isascii() and not text.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise refusal(path, place, f"the field {shown(key)} must hold whole signs", ascii(text))
+        raise refusal(path, place, f"the field {shown(key)} must hold complete characters", ascii(text))
     return text

@@ -1,4 +1,4 @@
-"""Tables as text: what separates the fields, which lines are sound, and the cells of the columns that are used."""
+"""Reads text tables: detects the separator, checks the lines, and returns the cells of used columns."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from trainers.data.readers.text import Text
 from trainers.errors import InputError
 from trainers.text import shown
 
-UNIT = "\x1f"  # stands for a separator of several characters; text holds none
+UNIT = "\x1f"  # replaces a separator of several characters; it does not occur in text
 WORDS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "spaces", "::": "`::`"}
-QUOTING = (",", ";", "|")  # tables with tabs hold quotes as they are, such as 12" in a name
+QUOTING = (",", ";", "|")  # in tables with tabs, quotes are plain characters, such as 12" in a name
 EXCEL = re.compile(rb"sep=(.)\n", re.IGNORECASE)
 QUOTED = re.compile(r'"[^"]*"')
-BLOCK = 2**24  # bytes whose lines are checked at once
-CHUNK = 2**19  # lines whose texts are in memory at once
+BLOCK = 2**24  # bytes checked at once
+CHUNK = 2**19  # lines parsed at once
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a text table is laid out: its separator, whether fields may be quoted, and whether it has a header."""
+    """The layout of a text table: separator, whether fields may be quoted, whether there is a header."""
 
     separator: str
     quotes: bool
@@ -45,10 +45,10 @@ class Form:
 
 
 def read_table(text: Text, layout: Layout) -> Table:
-    """The columns of a text table that are used, as text, or as numbers where they are.
+    """The used columns of a text table, as text or numbers.
 
     Raises:
-        InputError: no separator, another number of fields in a line, or columns that are not known.
+        InputError: no separator is found, a line has another number of fields, or the columns are unknown.
     """
     text, separator = _separated(text, layout)
     text = replace(text, data=_without_blank_lines(text.data, separator))
@@ -66,7 +66,7 @@ def read_table(text: Text, layout: Layout) -> Table:
 
 
 def find_separator(sample: list[str], preferred: str = "") -> str | None:
-    """What stands equally often in nearly all of the lines; else what stands in the first one; None where nothing does."""
+    """The separator that occurs equally often in nearly all lines, or else one that occurs in the first line; None without."""
     lines = [QUOTED.sub("", line) for line in sample[:100]]
     order = list(dict.fromkeys([*([preferred] if preferred else []), "::", "\t"]))
     present = [sign for sign in (*order, ";", ",", "|") if sign in lines[0]]
@@ -82,17 +82,17 @@ def find_separator(sample: list[str], preferred: str = "") -> str | None:
 
 
 def steadiness(lines: list[str], sign: str) -> float:
-    """The share of lines that hold a sign as often as the first line does."""
+    """The share of lines that contain a character as often as the first line."""
     return sum(line.count(sign) == lines[0].count(sign) for line in lines) / len(lines)
 
 
 def preferred_separator(name: str) -> str:
-    """What the ending of a file's name says of its separator, or nothing."""
+    """The separator that a file's ending implies; may be empty."""
     return "\t" if name.lower().removesuffix(".gz").endswith((".tsv", ".inter")) else ""
 
 
 def _separated(text: Text, layout: Layout) -> tuple[Text, str]:
-    """The text with fields parted by one character, and what parted them in the file."""
+    """The text with normalised blanks as separators, and the separator of the file."""
     excel = EXCEL.match(text.data)
     if excel:
         text = replace(text, data=text.data[excel.end() :], skipped=1)
@@ -102,13 +102,13 @@ def _separated(text: Text, layout: Layout) -> tuple[Text, str]:
     if separator is None or not text.sample:
         first = text.sample[0] if text.sample else ""
         raise InputError(
-            f"{text.path}: needs columns parted by tabs, commas, semicolons, bars, `::` or spaces, got {quoted(first)}; "
-            'say what parts them: data: {separator: "/"}'
+            f"{text.path}: columns must be separated by tabs, commas, semicolons, bars, `::` or spaces, got {quoted(first)}; "
+            'name another separator: data: {separator: "/"}'
         )
     if layout.separator and separator not in text.sample[0]:
         found = find_separator(text.sample, preferred_separator(text.path.name))
         raise InputError(
-            f"{text.path}: data.separator must part the columns, and {shown(separator)} is not in the first line, got "
+            f"{text.path}: data.separator must separate the columns, and {shown(separator)} is not in the first line, got "
             f"{quoted(text.sample[0])}" + (f"; it seems to be {found!r}" if found else "; leave it out or give another")
         )
     if separator == " ":
@@ -138,24 +138,24 @@ def _header(rows: list[list[str]], layout: Layout, text: Text) -> bool:
         named = [key for key in (layout.columns.given().values() if layout.columns else ()) if isinstance(key, str)]
         if named and not layout.header:
             raise InputError(
-                f"{text.path}: columns without a header have numbers, from 0 to {len(rows[0]) - 1}, got the name "
-                f"{shown(named[0])}"
+                f"{text.path}: columns without a header must be given by numbers from 0 to {len(rows[0]) - 1}, got the name "
+                f"{shown(named[0])}; give a number, or header: true"
             )
         return layout.header
     if layout.columns and any(isinstance(key, str) for key in layout.columns.given().values()):
-        given_roles(tuple(rows[0]), layout.columns, text.path)  # refused unless the first line has the names
+        given_roles(tuple(rows[0]), layout.columns, text.path)  # raises unless the first line has the names
         return True
     return has_header(rows, text.path)
 
 
 def _without_blank_lines(data: bytes, separator: str) -> bytes:
-    """Blank lines made empty, and those that hold separators alone, as spreadsheets leave them."""
+    """The text with blank lines made empty, including lines of only separators, which spreadsheets write."""
     blank = b"[ \t" + re.escape(separator.encode()) + b"]+" if len(separator) == 1 else rb"[ \t]+"
     return re.sub(b"(?m)^" + blank + b"$", b"", data)
 
 
 def _plain_cells(text: Text, form: Form, width: int, used: dict[str, int]) -> dict[str, Column | Numbers]:
-    """By pandas' parser, once every line is known to have `width` fields."""
+    """Parse with pandas, after checking that every line has `width` fields."""
     data, sign = text.data, form.separator
     if b"\n\n" in data or data.startswith(b"\n"):
         data = re.sub(rb"\n{2,}", b"\n", data).lstrip(b"\n")
@@ -166,18 +166,21 @@ def _plain_cells(text: Text, form: Form, width: int, used: dict[str, int]) -> di
     places = {place: role for role, place in used.items()}
     if start >= len(data):
         return {role: Column.of([]) for role in used}
-    for numeric in (("rating", "time"), ()):  # if a rating or time is no number, all are read as text
+    for numeric in (("rating", "time"), ()):  # second try: if a rating or time is no number, read all as text
         kinds = {place: np.float64 if role in numeric else object for place, role in places.items()}
         try:
             cells = _parsed(data[start:], sign, width, kinds)
         except ValueError:
             continue
         return {role: cells[place] for place, role in places.items()}
-    raise InputError(f"{text.path}: is not a table that can be read; got {quoted(text.sample[0])} as its first line")
+    raise InputError(
+        f"{text.path}: must be a table, got one that cannot be parsed, with the first line {quoted(text.sample[0])}; write it "
+        "again"
+    )
 
 
 def _parsed(data: bytes, sign: str, width: int, kinds: Mapping[int, type]) -> dict[int, Column | Numbers]:
-    """The columns in `kinds`, those of type object as exact text: pandas' categories would take 007 for 7."""
+    """The columns in `kinds`; those of type object as exact text, since pandas' categories would convert 007 to 7."""
     parts: dict[int, list[Column | Numbers]] = {place: [] for place in kinds}
     chunks = pd.read_csv(
         io.BytesIO(data),
@@ -203,7 +206,7 @@ def _parsed(data: bytes, sign: str, width: int, kinds: Mapping[int, type]) -> di
 
 
 def _check_widths(text: Text, data: bytes, sign: str, width: int, form: Form) -> None:
-    """Raise unless each line of `data`, none of them empty, has `width` fields."""
+    """Raise InputError unless each line of `data`, which has no empty lines, has `width` fields."""
     start = row = 0
     while start < len(data):
         end = data.find(b"\n", start + BLOCK) + 1 or len(data)
@@ -222,13 +225,14 @@ def _check_widths(text: Text, data: bytes, sign: str, width: int, form: Form) ->
 
 def _ragged(text: Text, number: int, found: int, width: int, form: Form) -> InputError:
     rule = (
-        f"each line must have the {width} fields of the first one, this one has {found} (parted by {form.words.split('; ')[1]})"
+        f"each line must have the {width} fields of the first one, this one has {found} (separator: "
+        f"{form.words.split('; ')[1]})"
     )
-    return refusal(text.path, f"line {number}", rule, text.line(number), "mend or delete it; is the file cut off?")
+    return refusal(text.path, f"line {number}", rule, text.line(number), "correct or delete it; is the file cut off?")
 
 
 def _quoted_cells(text: Text, form: Form, width: int, used: dict[str, int]) -> dict[str, Column | Numbers]:
-    """By Python's parser, which refuses quotes that do not fit."""
+    """Parse with Python's csv module, which refuses broken quotes."""
     rows = _reader(text, form)
     cells: dict[str, list[str]] = {role: [] for role in used}
     start = 1
@@ -242,8 +246,8 @@ def _quoted_cells(text: Text, form: Form, width: int, used: dict[str, int]) -> d
                     cells[role].append(row[place])
     except csv.Error as error:
         number = start + text.skipped
-        rule = f"quotes must stand around whole fields, two of them for one inside ({error})"
-        raise refusal(text.path, f"line {number}", rule, text.line(number), "mend the line") from None
+        rule = f"quotes must enclose whole fields, and be doubled inside ({error})"
+        raise refusal(text.path, f"line {number}", rule, text.line(number), "correct the line") from None
     return {role: Column.of(column[form.header :]) for role, column in cells.items()}
 
 
@@ -252,7 +256,7 @@ def _reader(text: Text, form: Form) -> Any:
 
 
 def _place(text: Text, form: Form, row: int) -> tuple[str, str]:
-    """Where a row begins, and what stands there."""
+    """The first line of a row, and its content."""
     number = text.line_of(row + form.header)
     if form.quotes:  # a field may hold line ends
         rows, found, end = _reader(text, form), -1, 0

@@ -1,4 +1,4 @@
-"""Files as text: unpacked, decoded, with one kind of line end, and known to be no binary file."""
+"""Reads files as text: decompressed, decoded, with uniform line ends; refuses binary files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainers.errors import InputError
 
 GZIP = b"\x1f\x8b"
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-CONTROL = bytes(set(range(32)) - set(b"\t\n\r")) + b"\x7f"  # none of them stands in text
+CONTROL = bytes(set(range(32)) - set(b"\t\n\r")) + b"\x7f"  # bytes that do not occur in text
 SAMPLE_BYTES, SAMPLE_LINES = 2**20, 2000
 
 
@@ -29,9 +29,9 @@ class Text:
     """A file's text.
 
     Attributes:
-        data: UTF-8, lines ended by `\\n` alone.
-        skipped: lines of the file before the first of `data`.
-        encoding: what it was decoded from, where that is not UTF-8.
+        data: the text in UTF-8, with `\\n` as line ends.
+        skipped: number of lines of the file before `data`.
+        encoding: the original encoding, if it is not UTF-8.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class Text:
 
     @cached_property
     def sample(self) -> list[str]:
-        """The first lines that are not blank, at most 2,000; the last one may only be there in full."""
+        """The first lines that are not blank, at most 2,000, without an incomplete last one."""
         block = self.data[:SAMPLE_BYTES]
         lines = block.split(b"\n")
         if len(block) < len(self.data) and len(lines) > 1:
@@ -63,14 +63,14 @@ class Text:
 
     @property
     def ends(self) -> NDArray[np.int64]:
-        """Where each line ends, (n_lines,). Made anew each time: only messages need it."""
+        """The end of each line, (n_lines,). Not cached, since only messages need it."""
         ends = np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord("\n"))
         return ends if self.data.endswith(b"\n") else np.append(ends, len(self.data))
 
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what can go wrong when a file is opened and unpacked into an InputError."""
+    """Within the block, raise errors of opening and decompressing a file as InputError."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -79,7 +79,7 @@ def explained(path: Path) -> Iterator[None]:
             f"({error}); fetch it again"
         ) from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}; give a file that you may read") from None
 
 
 def read_text(path: Path, encoding: str | None = None) -> Text:
@@ -101,10 +101,10 @@ def read_text(path: Path, encoding: str | None = None) -> Text:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """A file, unpacked while it is read if it is gzip.
+    """Open a file, and decompress it during reading if it is gzip.
 
     Raises:
-        OSError: it cannot be read, or ends in .gz and is no gzip file.
+        OSError: the file cannot be read, or ends in .gz and is no gzip file.
     """
     with path.open("rb") as file:
         packed = file.read(len(GZIP)) == GZIP
@@ -114,20 +114,20 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def encoding_of(start: bytes) -> str | None:
-    """What a file's byte order mark says of its encoding."""
+    """The encoding of a file's byte order mark; None without one."""
     return next((name for mark, name in MARKS.items() if start.startswith(mark)), None)
 
 
 def not_encoded(path: Path, line: int, encoding: str, shown: bytes) -> InputError:
-    """The error of bytes that are no text in the encoding."""
+    """The error for bytes that are invalid in the encoding."""
     name = encoding.upper().removesuffix("-SIG")
     return InputError(
-        f"{path}, line {line}: is not {name} text, got {shown!r}; say which encoding it is, such as data: {{encoding: cp1252}}"
+        f"{path}, line {line}: is not {name} text, got {shown!r}; name the encoding, such as data: {{encoding: cp1252}}"
     )
 
 
 def _as_utf8(path: Path, data: bytes, wanted: str | None) -> tuple[bytes, str]:
-    """The bytes as UTF-8, and the encoding they had, where it is another."""
+    """The bytes in UTF-8, and the original encoding if it was another one."""
     found = encoding_of(data)
     encoding = wanted or found or "utf-8"
     if encoding == found == "utf-8-sig":

@@ -1,4 +1,4 @@
-"""From the cells of a table to ids, ratings and times, each cell checked."""
+"""Converts the cells of a table to ids, ratings and times, and checks them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from trainers.data.readers.names import remedy, unused
 from trainers.data.readers.raw import Column, Numbers, RawInteractions, Table
 from trainers.text import shown
 
-WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")  # a number and nothing else: `007` and `7` are two ids
+WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")  # without leading zeros: `007` and `7` are different ids
 POINT_ZERO = re.compile(r"(0|[1-9][0-9]{0,17})\.0+")
 COMMA = re.compile(r"[+-]?\d+,\d+")
 MISSING = {"na", "n/a", "nan", "null", "none"}
 LONGEST_ID = 255  # characters
-# Dates that are no ISO 8601, and can mean one day only: 03/04/2020 is not among them.
+# Unambiguous date formats besides ISO 8601; 03/04/2020 is ambiguous.
 DATE_FORMATS = ("%a %b %d %H:%M:%S %z %Y", "%m %d, %Y", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S")
 
 
@@ -29,7 +29,7 @@ def interactions(table: Table) -> RawInteractions:
     """The interactions of a table.
 
     Raises:
-        InputError: an id that is empty or endless, a rating that is no number, a time that is neither number nor date; with
+        InputError: an id is empty or too long, a rating is no number, or a time is neither number nor date; the message gives
             the line.
     """
     names, roles = table.names, table.roles
@@ -45,7 +45,7 @@ def interactions(table: Table) -> RawInteractions:
 
 
 class _Remarks:
-    """What is to be said of a column of ids."""
+    """Remarks on a column of ids."""
 
     def __init__(self) -> None:
         self.said = ""
@@ -67,7 +67,7 @@ def _ids(table: Table, role: str) -> tuple[NDArray[Any], _Remarks]:
         texts[place] = texts[place].split(".")[0]
     if with_zero:
         remarks.said = f"{int(rows[with_zero].sum()):,} {role} ids written like 12.0 were read as 12"
-    if all(map(WHOLE.fullmatch, texts)):  # so that 9 sorts before 10
+    if all(map(WHOLE.fullmatch, texts)):  # as numbers, so that 9 sorts before 10
         return np.array(texts, dtype=np.int64)[column.codes], remarks
     return np.array(texts, dtype=np.str_)[column.codes], remarks
 
@@ -109,7 +109,7 @@ def _numbers(table: Table, role: str, rule: str) -> Numbers:
 
 
 def _as_numbers(texts: Sequence[str]) -> Numbers:
-    """NaN where a text is no number; 3,5 is one."""
+    """Texts as numbers, also with a decimal comma; NaN for other text."""
     plain = [text.replace(",", ".") if "," in text and COMMA.fullmatch(text.strip()) else text for text in texts]
     return np.asarray(pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce"), dtype=np.float64)
 
@@ -128,12 +128,12 @@ def _times(table: Table) -> Numbers:
 
 
 def times_of(texts: Sequence[str]) -> Numbers:
-    """Times of texts that are all numbers or all dates, as the first one is; NaN where a text is not."""
+    """Times of texts that are all numbers or all dates, like the first one; NaN for other text."""
     return _as_dates(texts) if np.isnan(_as_numbers(texts[:1])).any() else _as_numbers(texts)
 
 
 def _as_dates(texts: Sequence[str]) -> Numbers:
-    """Seconds since 1970, UTC unless a date says otherwise; NaN where a text is no date."""
+    """Dates as seconds since 1970, in UTC unless they have an offset; NaN for other text."""
     series = pd.Series(texts, dtype=object)
     for form in ("ISO8601", *DATE_FORMATS):
         dates = pd.to_datetime(series, format=form, errors="coerce", utc=True)

@@ -1,4 +1,4 @@
-"""The encoders as torch modules, which serve the reference engine."""
+"""The encoders as torch modules, for the reference engine."""
 
 from trainers.encoders.modules.base import EncoderModule
 from trainers.encoders.modules.lightgcn import LightGCNModule

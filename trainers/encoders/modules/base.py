@@ -1,4 +1,4 @@
-"""What every module is: trainable vectors of users and items."""
+"""Base class of encoder modules: trainable vectors of users and items."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from trainers.rng import Purpose
 
 
 class EncoderModule(nn.Module, ABC):
-    """Trainable vectors, before `trainers.scores` makes them ready."""
+    """Trainable vectors, before they are transformed for scores by `trainers.scores`."""
 
     def refresh(self) -> None:
-        """Called before each step, and before all vectors are asked for: compute what does not depend on the batch."""
+        """Compute everything that does not depend on the batch. Called before each step, and before all vectors are read."""
 
     @abstractmethod
     def user_vectors(self, users: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ class EncoderModule(nn.Module, ABC):
         """Vectors (..., dim) of items (...)."""
 
     def tables(self) -> list[nn.Parameter]:
-        """The parameters that have a row per user or item: those that l2 and a score's largest norm are for."""
+        """The parameters with a row per user or item, to which l2 and a score's largest norm apply."""
         return list(self.parameters())
 
     def matrices(self) -> list[nn.Parameter]:
@@ -38,7 +38,7 @@ class EncoderModule(nn.Module, ABC):
 
 
 def xavier(seed: int, which: int, shape: tuple[int, int]) -> nn.Parameter:
-    """A matrix drawn from N(0, 2 / (sum of the shape)) (Glorot and Bengio, 2010); `which` of the module's."""
+    """A matrix drawn from N(0, 2 / (sum of the shape)) (Glorot and Bengio, 2010); `which` is its number in the module."""
     drawn = rng.normal(rng.key(seed, Purpose.INIT_WEIGHTS, which), shape)
     return parameter((drawn * (2.0 / sum(shape)) ** 0.5).astype(np.float32))
 
@@ -48,5 +48,5 @@ def parameter(table: NDArray[np.float32]) -> nn.Parameter:
 
 
 def rows_of(table: Tensor, ids: Tensor) -> Tensor:
-    """`table[ids]` with a gradient of the same bits every time: that of `table[ids]` is summed by atomics, in any order."""
+    """`table[ids]` with a reproducible gradient: indexing would sum it with atomics, in arbitrary order."""
     return nn.functional.embedding(ids, table)

@@ -18,7 +18,7 @@ from trainers.rng import Purpose
 
 
 class LightGCNModule(EncoderModule):
-    """Two embedding tables, and the graph (n_users, n_items) with its transpose."""
+    """Two embedding tables, and the graph (n_users, n_items) and its transpose."""
 
     def __init__(self, settings: LightGCN, seen: Interactions, seed: int) -> None:
         super().__init__()
@@ -45,19 +45,19 @@ class LightGCNModule(EncoderModule):
 
 
 def _normalised(seen: Interactions) -> Any:
-    """The graph (n_users, n_items) in SciPy's compressed rows, float32."""
+    """The normalised graph (n_users, n_items) as a SciPy CSR matrix, float32."""
     degrees = seen.per_user[seen.users] * seen.per_item[seen.items]
     weights = (1.0 / np.sqrt(degrees)).astype(np.float32)
     return sparse.csr_matrix((weights, seen.items, seen.indptr), shape=(seen.n_users, seen.n_items))
 
 
 class SparseMatrix(nn.Module):
-    """A matrix of SciPy's compressed rows. The product with a dense one is a weighted sum of its rows, for which PyTorch's
-    embedding_bag is 3 to 4 times as fast on a CPU as its sparse matrices.
+    """A sparse matrix in CSR format. Its product with a dense matrix uses PyTorch's embedding_bag, which is 3 to 4 times as
+    fast on a CPU as PyTorch's sparse matrices.
     """
 
     columns: Tensor  # int64 (n_entries,)
-    ends: Tensor  # int64 (n + 1,), entries ends[r]:ends[r + 1] are row r's
+    ends: Tensor  # int64 (n + 1,); row r has the entries ends[r]:ends[r + 1]
     entries: Tensor  # (n_entries,)
 
     def __init__(self, matrix: Any) -> None:
@@ -74,7 +74,7 @@ class SparseMatrix(nn.Module):
 
 
 class _Product(torch.autograd.Function):
-    """The gradient as a product, too, with the transpose: embedding_bag's own scatters what it has gathered."""
+    """The product with the gradient computed as a product with the transpose; embedding_bag's own gradient is slower."""
 
     @staticmethod
     def forward(context: Any, matrix: SparseMatrix, transposed: SparseMatrix, dense: Tensor) -> Tensor:

@@ -16,11 +16,11 @@ from trainers.rng import Purpose
 
 
 class SimpleXModule(EncoderModule):
-    """Embedding tables of users, items and perhaps histories; the matrices of the second part."""
+    """Embedding tables of users, items and possibly histories, and the matrices of the aggregation."""
 
-    consumed: Tensor  # int64 (n_pairs,), the items of user after user
-    ends: Tensor  # int64 (n_users,), where each user's end
-    lengths: Tensor  # int64 (n_users,), how many of them count
+    consumed: Tensor  # int64 (n_pairs,), the items of one user after another
+    ends: Tensor  # int64 (n_users,), the end of each user's items
+    lengths: Tensor  # int64 (n_users,), the number of items in each user's history
 
     def __init__(self, settings: SimpleX, seen: Interactions, seed: int) -> None:
         super().__init__()
@@ -53,8 +53,8 @@ class SimpleXModule(EncoderModule):
         return self.mixed(rows_of(self.users, users), rows_of(self.history, items), which, lengths)
 
     def consumed_by(self, users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The items (D,) that users (B,) have consumed, none twice; which of them stands at each position (P,) of the users'
-        histories, one after the other; how long these are (B,).
+        """The distinct items (D,) in the histories of users (B,); the index into them for each position (P,) of the
+        concatenated histories; and the lengths of the histories (B,).
         """
         lengths = self.lengths[users]
         row = _rows(lengths)
@@ -64,24 +64,24 @@ class SimpleXModule(EncoderModule):
         return items, which, lengths
 
     def mixed(self, own: Tensor, consumed: Tensor, which: Tensor, lengths: Tensor) -> Tensor:
-        """The vectors (B, dim) of users with own vectors (B, dim), given those (D, dim) of what `consumed_by` gave."""
+        """The vectors (B, dim) of users, from their own vectors (B, dim) and the vectors (D, dim) of `consumed_by`'s items."""
         return self.mix(own, pooled(self.queries(own), self.keys(consumed), consumed, which, lengths))
 
     def mix(self, own: Tensor, pooled: Tensor) -> Tensor:
-        """The users' vectors, given their own and their pooled histories, all (B, dim)."""
+        """The users' vectors from their own vectors and their pooled histories, all (B, dim)."""
         return self.settings.g * own + (1.0 - self.settings.g) * pooled @ self.value.T
 
     def queries(self, own: Tensor) -> Tensor:
-        """What the users (B, dim) ask of `keys`."""
+        """The attention queries (B, dim) of users with vectors (B, dim)."""
         return self.query.expand(len(own), -1) if self.settings.aggregation == "self_attention" else own
 
     def keys(self, consumed: Tensor) -> Tensor | None:
-        """What consumed items (D, dim) are weighted by; None where all weigh the same."""
+        """The attention keys of consumed items (D, dim); None for equal weights."""
         return None if self.settings.aggregation == "mean" else tanh(torch.addmm(self.bias, consumed, self.key.T))
 
 
 class _Tanh(torch.autograd.Function):
-    """2 sigmoid(2 x) - 1: on a CPU PyTorch computes sigmoids ten times as fast as tanh, which took a sixth of a step."""
+    """tanh as 2 sigmoid(2 x) - 1: on a CPU PyTorch computes sigmoids ten times as fast as tanh."""
 
     @staticmethod
     def forward(context: Any, x: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ def pooled(queries: Tensor, keys: Tensor | None, values: Tensor, which: Tensor, 
     Args:
         queries: (B, dim), one per segment.
         keys, values: (D, dim).
-        which, lengths: (P,) and (B,), as `SimpleXModule.consumed_by` gives them.
+        which, lengths: (P,) and (B,), see `SimpleXModule.consumed_by`.
     """
     row = _rows(lengths)
     if keys is None:
@@ -118,12 +118,12 @@ def pooled(queries: Tensor, keys: Tensor | None, values: Tensor, which: Tensor, 
 
 
 def _rows(lengths: Tensor) -> Tensor:
-    """Which segment each position lies in."""
+    """The segment of each position."""
     return torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
 
 
 def _softmax(logits: Tensor, lengths: Tensor, row: Tensor) -> Tensor:
-    """Softmax over each segment, of which position p lies in `row[p]`."""
+    """Softmax over each segment; `row[p]` is the segment of position p."""
     highest = torch.segment_reduce(logits.detach(), "max", lengths=lengths, axis=0, initial=-torch.inf)
     heat = torch.exp(logits - highest[row])
     return heat / torch.segment_reduce(heat, "sum", lengths=lengths, axis=0, initial=0.0)[row]

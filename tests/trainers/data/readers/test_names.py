@@ -98,13 +98,13 @@ class TestGiven:
 
     def test_a_name_without_a_header(self, tmp_path: Path) -> None:
         path = write(tmp_path, "a.csv", "7,3\n2,4\n")
-        refused(path, "numbers, from 0 to 1", "'kunde'", header=False, columns={"user": "kunde", "item": 1})
+        refused(path, "numbers from 0 to 1", "'kunde'", header=False, columns={"user": "kunde", "item": 1})
         refused(path, "data.columns.user", "'kunde'", "columns: 7, 3", columns={"user": "kunde", "item": 1})
 
     def test_names_spelled_alike_must_be_exact(self, tmp_path: Path) -> None:
         path = write(tmp_path, "a.csv", "USER,us_er,it\n7,8,3\n")
         assert pairs(read_interactions(path, layout(columns={"user": "us_er", "item": "it"}))) == [(8, 3)]
-        refused(path, "two columns that are spelled like it", columns={"user": "user", "item": "it"})
+        refused(path, "which matches two columns", columns={"user": "user", "item": "it"})
 
 
 class TestLayout:

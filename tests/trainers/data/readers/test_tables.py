@@ -41,7 +41,7 @@ def test_reads(name: str, text: str, tmp_path: Path) -> None:
 
 def test_a_separator_that_is_said(tmp_path: Path) -> None:
     path = write(tmp_path, "a.dat", "user//item\n7//3\n2//4\n")
-    refused(path, "say what parts them", "data: {separator:")
+    refused(path, "name another separator", "data: {separator:")
     raw = read_interactions(path, layout(separator="//"))
     assert (pairs(raw), "'//'" in raw.said) == ([(7, 3), (2, 4)], True)
     ragged = write(tmp_path, "b.dat", "user//item\n7//3\n2//4//5\n")
@@ -82,7 +82,7 @@ def test_separators(lines: list[str], separator: str | None) -> None:
         ("endless.csv", 'user,item\n"1",2\n"' + "9" * 200_000 + '",5\n', ["line 3", "field larger than"]),
         ("endless first.csv", '"' + "9" * 200_000 + '",5\n1,2\n', ["whether the first line names", "999'..."]),
         ("endless name.csv", "user," + "x" * 5000 + "\n1,2\n", ["one column named item", "xxx..."]),
-        ("one column.csv", "user\n5\n", ["needs columns parted by"]),
+        ("one column.csv", "user\n5\n", ["columns must be separated by"]),
         ("empty id.csv", "user,item\n0,5\n,7\n", ["line 3", "'user' is empty", "',7'"]),
         ("blank id.csv", "user,item\n\n0,5\n1,  \n", ["line 4", "'item' is empty"]),
         ("quoted id.csv", 'user,item,x\n"0",5,"\n\n"\n"",7,1\n', ["line 5", "'user' is empty", "'\"\",7,1'"]),
