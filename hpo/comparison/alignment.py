@@ -53,7 +53,10 @@ def judged_by(sides: Sequence[Side], asked: str | None) -> tuple[str, list[Side]
 def _renamed(side: Side, asked: str, objective: str) -> Side:
     found = spelt_like(asked, side.metrics)
     if not found:
-        raise InputError(f"--objective: {side.label} ({side.runs[0].source}): {unknown('metric', asked, side.metrics)}")
+        where, have = f"--objective: {side.label} ({side.runs[0].source})", named(tuple(side.metrics))
+        if any(canonical(name).partition("@")[0] == canonical(asked).partition("@")[0] for name in side.metrics):
+            raise InputError(f"{where} has no metric {shown(asked)}; it has {have}")  # another cut-off is no misspelling
+        raise InputError(f"{where}: {unknown('metric', asked, side.metrics)}")
     if len(found) > 1:
         raise InputError(
             f"--objective {shown(asked)}: must match one column, and {side.label} has {named(tuple(found))}; give the exact "

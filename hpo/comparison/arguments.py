@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -124,11 +124,25 @@ def read_methods(
             sides += [(side.named(one.name) if one.name else side, one) for side in found]
         else:
             sides.append((read_side(one.name or one.default_name, one.paths, truth, metrics), one))
-            files |= {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in one.paths}
+            digests = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in one.paths}
+            _check_contents(sides[-1][0].label, one.paths, digests)
+            files |= digests
     told = _told_apart(sides)
     if len(told) < 2:
         raise InputError(f"a comparison needs two methods or more, got {len(told)}; give one or more files for each")
     return told, [*dict.fromkeys(notes)], files
+
+
+def _check_contents(label: str, paths: Sequence[Path], digests: Mapping[str, str]) -> None:
+    """Refuse one file under two seeds: its runs would seem to vary less than they do."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if (digest := digests[str(path)]) in found:
+            raise InputError(
+                f"{label}: each seed needs a file of its own, got the same content in {found[digest]} and {path}; leave one "
+                f"out, and if the method has no seed, say --deterministic {label}"
+            )
+        found[digest] = path
 
 
 def _told_apart(sides: Sequence[tuple[Side, Asked]]) -> list[Side]:

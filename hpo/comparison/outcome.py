@@ -17,14 +17,16 @@ from hpo.confirmation.repeats import Repeats, repeats_by_pair
 from hpo.confirmation.results import mean_and_sd, mean_sd
 from hpo.confirmation.statements import COMPARE as COMMAND
 from hpo.confirmation.statements import deterministic_said, highest_said, interval, p_said, shown, too_few_users, verdict
-from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, compare_all, compare_pairs
+from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Word, compare_all, compare_pairs
 from hpo.confirmation.wording import sentences
 from hpo.runs.provenance import Provenance, provenance
+from hpo.runtime.text import counted
 from hpo.runtime.typed_files import InWords, Result
 from trainers.errors import InputError, unknown
 from trainers.validation import SETTINGS
 
 COMPARE = "compare.yaml"
+MOST_HEADLINES = 6  # sentences at the top of the page
 MORE_METRICS = 3  # shown besides the objective
 COLUMNS = [
     "first",
@@ -161,18 +163,24 @@ class Compared(Result):
         """Sentences: the highest figure, and the verdicts."""
         best = max(self.methods, key=lambda method: method.mean(self.objective))
         said = [highest_said(best.label, best.mean(self.objective), len(self.methods), self.users, self.objective)]
-        said += [too_few_users(self.users)] if self.users < MIN_TEST_USERS else []
+        said += [too_few_users(self.users, in_common=True)] if self.users < MIN_TEST_USERS else []
         repeats = self._repeats()
-        said += [verdict(one, self.objective, repeats.get((one.ours, one.rival)), COMMAND) for one in self.comparisons]
         fixed = [method.label for method in self.methods if method.is_deterministic]
+        said += [verdict(one, self.objective, repeats.get((one.ours, one.rival)), COMMAND, fixed) for one in self.comparisons]
         return said + ([deterministic_said(fixed)] if fixed and self.comparisons else [])
 
     def headlines(self) -> list[str]:
         """The result in plain words, a sentence for each comparison, the most important first."""
         if not self.comparisons:
-            return [capital(too_few_users(self.users))]
-        repeats = self._repeats()
-        return [headline(one, repeats.get((one.ours, one.rival))) for one in by_importance(self.comparisons)]
+            return [capital(too_few_users(self.users, in_common=True))]
+        repeats, undecided = self._repeats(), (Word.UNDECIDED, Word.NO_VERDICT)
+        ordered = sorted(by_importance(self.comparisons), key=lambda one: one.word in undecided)
+        found = [headline(one, repeats.get((one.ours, one.rival))) for one in ordered]
+        if len(found) <= MOST_HEADLINES:
+            return found
+        decided = sum(one.word not in undecided for one in ordered)
+        summary = f"{decided} of {counted(len(found), 'comparison')} have a verdict"
+        return [summary, *found[:MOST_HEADLINES], f"{len(found) - MOST_HEADLINES} more are below"]
 
     def _repeats(self) -> dict[tuple[str, str], Repeats]:
         return repeats_by_pair(self.comparisons, {method.label: method.values[self.objective] for method in self.methods})

@@ -83,7 +83,10 @@ def read_truth(path: Path, layout: Layout) -> Truth:
         ) from None
     if suffix_of(path) is None:
         raise InputError(f"{path}: unknown kind of file {path.suffix!r} for --truth; use one of {', '.join(SUFFIXES)}")
-    raw = read_interactions(path, layout)
+    try:
+        raw = read_interactions(path, layout)
+    except InputError as error:
+        raise InputError(f"{error} (for --truth such keys are given as --data '{{columns: {{user: 0, item: 1}}}}')") from None
     if not len(raw):
         raise InputError(f"{path}: --truth holds no interactions; give the file with the held-out items")
     users, items = (pd.Index(ids.astype(str).astype(object)) for ids in (raw.users, raw.items))

@@ -49,7 +49,7 @@ def _tied_scores(subject: str, facts: Facts) -> str:
 
 def _runs_differ(subject: str, facts: Facts) -> str:
     counts = listed(f"{label} {count}" for label, count in facts["runs"])
-    return f"the methods have different numbers of runs ({counts}): few runs make a verdict less likely"
+    return f"the methods have different numbers of runs ({counts}): few runs make a verdict less likely, and one run gives none"
 
 
 def _runs_alike(subject: str, facts: Facts) -> str:

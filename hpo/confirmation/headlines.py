@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hpo.confirmation.repeats import Repeats, repeats_by_pair
 from hpo.confirmation.results import Method
-from hpo.confirmation.statements import WINNER, interval, shown, too_few_users
+from hpo.confirmation.statements import WINNER, interval, shown, too_few_users, undecided_since
 from hpo.confirmation.statistics import MIN_SEARCHES, MIN_TEST_USERS, Comparison, Word
 from hpo.confirmation.winner import Decision
 from hpo.runtime.text import listed
@@ -22,8 +22,9 @@ def headline(comparison: Comparison, repeats: Repeats | None = None) -> str:
         return f"{'Two searches are' if few else 'One seed is'} too few to compare {ours} with {rival}: {figures}"
     if word is Word.UNDECIDED:
         number = "" if repeats is None else f" with {repeats.said()}"
+        why = undecided_since(comparison)
         needed = f"; about {repeats.enough} {repeats.units} of each would tell" if repeats and repeats.enough else ""
-        return f"{ours} cannot be told from {rival}{number}: {figures}{needed}"
+        return f"{ours} cannot be told from {rival}{number}: {figures}{why or needed}"
     return f"{ours} is {word} than {rival}: {figures}"
 
 

@@ -6,7 +6,7 @@ tests/hpo/confirmation/wording.txt holds each of them once.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from hpo.confirmation.repeats import MOST_REPEATS, Repeats, repeats_by_pair
@@ -43,8 +43,7 @@ CONFIRM = Command(
 )
 COMPARE = Command(
     ("comparison", "comparisons"),
-    "give files of two or more seeds for each, NAME=SEED1.csv,SEED2.csv; a method without randomness needs one: "
-    "--deterministic NAME",
+    "give files of two or more seeds, NAME=SEED1.csv,SEED2.csv; a method without randomness needs one: --deterministic NAME",
     {"seed": "NAME=SEED1.csv,...,SEED{count}.csv", "search": "confirm the study with --searches {count}"},
 )
 
@@ -130,8 +129,10 @@ def statements(
     return said + [_failed(method) for method in methods if method.failure]
 
 
-def too_few_users(users: int) -> str:
-    """Why there is no verdict on users so few."""
+def too_few_users(users: int, in_common: bool = False) -> str:
+    """Why there is no verdict on users so few, of the test split or that methods have in common."""
+    if in_common:
+        return f"no verdict: the methods have {counted(users, 'user')} in common, and {MIN_TEST_USERS} are needed"
     return f"no verdict: the test split has {users} users, and {MIN_TEST_USERS} are needed; use more data or another test split"
 
 
@@ -181,16 +182,27 @@ def _highest(best: Method, baselines: Sequence[BaselineResult], objective: str) 
     )
 
 
-def verdict(comparison: Comparison, objective: str, repeats: Repeats | None = None, command: Command = CONFIRM) -> str:
+def verdict(
+    comparison: Comparison,
+    objective: str,
+    repeats: Repeats | None = None,
+    command: Command = CONFIRM,
+    deterministic: Collection[str] = (),
+) -> str:
     """The verdict on one rival.
 
     Args:
         repeats: how many seeds it rests on, and how many would do; None where that is not known.
+        deterministic: the methods that have no seed.
     """
     ours, rival, word = comparison.ours, comparison.rival, comparison.word
     found = f"{objective} {shown(comparison, comparison.difference)}"
     if comparison.both is None:
-        why = f"one seed does not show how much training runs vary; {command.one_seed}"
+        pairs = zip((ours, rival), repeats.counts if repeats else (1, 1), strict=True)
+        single = [label for label, count in pairs if count == 1 and label not in deterministic]
+        of = f" of {listed(single)}" if repeats and single else ""
+        each = " each" if len(single) > 1 else ""
+        why = f"one seed{of}{each if of else ''} does not show how much training runs vary; {command.one_seed}"
         if any(1 < searches < MIN_SEARCHES for searches in comparison.searches):
             why = f"two searches do not show how much searches vary; confirm with {MIN_SEARCHES} or more, or with one"
         span = interval(comparison, comparison.users)
@@ -199,7 +211,7 @@ def verdict(comparison: Comparison, objective: str, repeats: Repeats | None = No
     if word is Word.UNDECIDED:
         start = f"{ours} and {rival} are {word}"
         detectable = shown(comparison, comparison.detectable or 0.0, "")
-        limit = f"{_undecided_since(comparison)}; minimum detectable effect about {detectable} (80 % power)"
+        limit = f"{undecided_since(comparison)}; minimum detectable effect about {detectable} (80 % power)"
         limit += "" if repeats is None else f"; {too_few(repeats, command)}"
     over = f" after Holm for {counted(comparison.family, *command.family)}" if comparison.family > 1 else ""
     span = interval(comparison, comparison.both)
@@ -209,20 +221,25 @@ def verdict(comparison: Comparison, objective: str, repeats: Repeats | None = No
 def too_few(repeats: Repeats, command: Command = CONFIRM) -> str:
     """That seeds were too few for a verdict, and how many would do."""
     if repeats.enough is None:
-        return f"even {MOST_REPEATS} {repeats.units} of each method would not settle a difference as small as this one"
+        small = "of each method would not settle a difference as small as this one; more test users might"
+        return f"even {MOST_REPEATS} {repeats.units} {small}"
     more = command.more[repeats.unit].format(count=repeats.enough)
     are = "is" if repeats.counts == (1, 1) else "are"
     return f"{repeats.said()} {are} too few: a difference as large as this one needs about {repeats.enough} of each ({more})"
 
 
-def _undecided_since(comparison: Comparison) -> str:
+def undecided_since(comparison: Comparison) -> str:
     """Which part of the evidence is not enough, where the interval alone would be."""
     both, runs, users = comparison.both, comparison.runs, comparison.users
     if both is None or runs is None or both.low <= 0.0 <= both.high:
         return ""
-    parts = [f"{name} alone p {p_said(part.p)}" for name, part in (("users", users), ("seeds", runs)) if part.p > ALPHA]
-    weak = parts or [f"p {p_said(comparison.p)} after Holm"]
-    return f"; the interval excludes 0, but {listed(weak)} {'are' if len(weak) > 1 else 'is'} not enough"
+    tests = {"users": users.p, "seeds": runs.p, "users and seeds together": both.p}
+    weak = {name: p for name, p in tests.items() if p > ALPHA}
+    if weak:
+        failed = listed(f"the test over {name} (p {p_said(p)})" for name, p in weak.items())
+        return f"; the interval excludes 0, but {failed} {'do' if len(weak) > 1 else 'does'} not reject"
+    name, p = max(tests.items(), key=lambda test: test[1])
+    return f"; the interval excludes 0, but the test over {name} does not reject after Holm (p {p_said(p)} before)"
 
 
 def shown(comparison: Comparison, difference: float, sign: str = "+") -> str:

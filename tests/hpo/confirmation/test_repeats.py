@@ -52,7 +52,7 @@ def test_a_difference_that_no_number_of_seeds_settles():
     comparison, repeats = compared([[0.5, 0.51, 0.52]], [[0.5, 0.51, 0.519]], lift=0.0)
     assert (comparison.word, repeats.enough) == (Word.UNDECIDED, None)
     assert verdict(comparison, "ndcg@20", repeats).endswith(
-        f"; even {MOST_REPEATS} seeds of each method would not settle a difference as small as this one"
+        f"; even {MOST_REPEATS} seeds of each method would not settle a difference as small as this one; more test users might"
     )
 
 

@@ -71,6 +71,17 @@ def test_two_deterministic_methods_vary_by_users_alone():
     assert (one.p, one.runs.error) == (max(one.users.p, one.both.p), 0.0)
 
 
+def test_a_p_beyond_the_resamples_is_that_of_students_t():
+    """Mean 1, sd 1 of 100 users: t is about 10, and 4,000 resamples alone cannot go below 2 / 4001."""
+    users = np.tile([0.0, 2.0], 50)
+    evidence = over_users(users)
+    assert evidence.p == pytest.approx(2 * stats.t(99).sf(1.0 / evidence.error))
+    assert evidence.p < 1e-12
+    weak = over_users(users - 0.75)  # t is about 2.5: some resamples are beyond zero
+    assert 2 / 4001 < weak.p < 0.05
+    assert over_users(np.full(50, 0.5)).p == pytest.approx(2 / 4001), "nothing varies"
+
+
 def test_welch_by_hand():
     """Means 2 and 5, variances 1 and 1, n 3: error sqrt(2/3), t = -3.674 with 4 degrees of freedom."""
     evidence = over_runs(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))
