@@ -102,9 +102,10 @@ def test_a_damaged_run_is_explained(place: Place, fails: Callable[[int], str]):
 
 @pytest.mark.parametrize(("suffix", "content"), [(".npz", b""), (".npz", b"PK\x03\x04 cut off"), (".json", b"[]")])
 def test_damaged_files_of_a_run_are_explained(place: Place, fails: Callable[[int], str], suffix: str, content: bytes):
-    place.run("--top", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1")
+    least = ["--top", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1"]
+    place.run(*least)
     stored_runs(place)[0].with_suffix(suffix).write_bytes(content)
-    message = fails(confirm.main(["--study", "tiny_mml", *place.where, "--top", "1", "--confirm-epochs", "1"]))
+    message = fails(confirm.main(["--study", "tiny_mml", *place.where, *least]))
     assert "delete it to make it again" in message
 
 

@@ -278,7 +278,7 @@ def test_out_of_memory_halves_the_lanes_and_trains_the_same_trials(caplog: pytes
         loop.run()
     assert states(loop.study) == [TrialState.COMPLETE] * 8, "the same trials, no retries of them"
     assert 1 <= engine.most_busy <= 3
-    assert "going on with" in caplog.text
+    assert "continuing with" in caplog.text
 
 
 def test_trials_that_lose_their_lanes_later_on_are_reported_once(recwarn: pytest.WarningsRecorder):

@@ -49,7 +49,7 @@ CODE = [
     (f"{ENGINE}/kernels.py", *SWAPPED, BOTH),
     (f"{ENGINE}/table.py", "    last: NDArray[np.int32]\n", "    other: int\n    last: NDArray[np.int32]\n", BOTH),
     (f"{ENGINE}/intrinsics.py", '"nsz", "arcp"', '"arcp"', BOTH),
-    ("trainers/engines/row_losses.py", "NEAREST = range(8)", "NEAREST = range(1, 9)", BOTH),
+    ("trainers/engines/row_losses.py", "PAIR_SOFTMAX = range(9)", "PAIR_SOFTMAX = range(1, 10)", BOTH),
     ("trainers/engines/lazy_adam.py", "EPSILON = 1e-8", "EPSILON = 1e-7", BOTH),
     ("trainers/losses/distances.py", "SMALLEST = 1e-12", "SMALLEST = 1e-13", BOTH),
     ("trainers/scores.py", "NORM_FLOOR = 1e-12", "NORM_FLOOR = 1e-13", BOTH),
@@ -109,7 +109,7 @@ def test_the_walk_reaches_every_file_of_the_step_and_no_loss(build: tuple[str, s
     used = reached(ROOT, *build)
     modules = {module.removeprefix("trainers.").removeprefix("engines.numba_engine.") for module, _ in used}
     engine = {"kernels", "step_passes", "row_functions", "table", "batch", "intrinsics"} | own
-    assert modules == engine | {"rng", "jit", "scores", "losses.distances", "engines.lazy_adam", "engines.row_losses"}
+    assert modules == engine | {"rng", "jit", "scores", "losses.distances", "losses.softmax", "engines.lazy_adam", "engines.row_losses"}
     assert not {"ROWS", "CML", "learning_rate_at"} & {name for _, name in used}
 
 
