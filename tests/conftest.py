@@ -42,11 +42,14 @@ TESTS = ROOT / "tests"
 # Files by the CPU time that they take, more than ten seconds each. The two processes take them in this order, a whole file at a
 # time: a long one at the end would leave one of them without work.
 LONGEST_FIRST = """
-    trainers/engines/test_triton_engine.py hpo/search/test_processes.py trainers/test_train.py hpo/search/test_dask.py
-    hpo/test_interrupted.py hpo/test_faults.py hpo/storage/test_servers.py trainers/engines/test_numba_engine.py test_wheel.py
-    hpo/test_browser.py hpo/test_studies.py hpo/confirmation/test_rivals.py hpo/test_lanes.py hpo/test_run.py
-    hpo/test_damage.py hpo/test_repair.py search_spaces/test_spaces.py hpo/confirmation/test_statistics.py test_kernel_cache.py
-    trainers/engines/test_torch_engine.py trainers/engines/test_prefilter.py trainers/test_compile_time.py
+    hpo/search/test_processes.py trainers/engines/test_triton_engine.py trainers/engines/test_numba_engine.py hpo/test_damage.py
+    trainers/test_train.py hpo/test_forged.py examples/test_examples.py trainers/engines/test_resume.py hpo/test_range_ends.py
+    hpo/search/test_dask.py hpo/test_browser.py hpo/test_lanes.py hpo/test_interrupted.py hpo/confirmation/test_rivals.py
+    hpo/test_confirm.py test_wheel.py hpo/storage/test_servers.py hpo/test_run.py trainers/engines/test_resume_triton.py
+    search_spaces/test_spaces.py hpo/test_objective.py hpo/test_report.py hpo/test_faults.py hpo/confirmation/test_statistics.py
+    search_spaces/test_own.py hpo/test_studies.py trainers/engines/test_golden_triton.py hpo/test_compare.py hpo/test_repair.py
+    hpo/confirmation/test_searches.py trainers/engines/test_fingerprint.py trainers/engines/test_torch_engine.py
+    hpo/confirmation/test_reading_log.py test_kernel_cache.py trainers/engines/test_prefilter.py docs/test_site.py
 """
 LONGEST = {file: place for place, file in enumerate(LONGEST_FIRST.split())}
 

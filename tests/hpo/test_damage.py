@@ -31,8 +31,8 @@ from .conftest import STUDY, Place, write_tiny
 pytestmark = pytest.mark.pictures
 
 MANY = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-HALF = settings(MANY, max_examples=75)
-FEW = settings(MANY, max_examples=25)
+HALF = settings(MANY, max_examples=50)
+FEW = settings(MANY, max_examples=16)
 
 
 @dataclass(frozen=True)

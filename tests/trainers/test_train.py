@@ -157,19 +157,16 @@ class TestLearning:
         assert all(recall < 0.6 for recall in recalls(flipped, ring))
 
     @pytest.mark.parametrize("score", sorted(set(SCORES) - {"cosine"}))
-    def test_every_loss_learns_with_every_score(
-        self, loss_case: dict[str, Any], score: str, any_engine: str, parity: Any
-    ) -> None:
-        """That it is not refused with."""
+    def test_every_loss_learns_with_every_score(self, loss_case: dict[str, Any], score: str, parity: Any) -> None:
+        """That it is not refused with; on the fused engine if that can train it, which agrees with torch in other tests."""
         try:
             settings = config(loss_case, score=score, **MULTI.get(loss_case.get("mode"), {}))
             if score == "euclidean" and loss_case["name"] in SUMS:
                 settings = settings.replace(epochs=40)  # in so few dimensions they take longer
         except InputError as refused:
             pytest.skip(str(refused))
-        if reason := ENGINES[any_engine].refuses(settings, "cpu"):
-            pytest.skip(reason)
-        metrics = train(settings, parity.seen, parity.held_out, engine=any_engine, evaluate_every=12).finish().metrics
+        engine = "torch" if ENGINES["numba"].refuses(settings, "cpu") else "numba"
+        metrics = train(settings, parity.seen, parity.held_out, engine=engine, evaluate_every=12).finish().metrics
         assert metrics is not None
         assert metrics["recall@20"] > 0.9, f"metrics {metrics}"
 

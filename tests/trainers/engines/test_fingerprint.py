@@ -109,7 +109,15 @@ def test_the_walk_reaches_every_file_of_the_step_and_no_loss(build: tuple[str, s
     used = reached(ROOT, *build)
     modules = {module.removeprefix("trainers.").removeprefix("engines.numba_engine.") for module, _ in used}
     engine = {"kernels", "step_passes", "row_functions", "table", "batch", "intrinsics"} | own
-    assert modules == engine | {"rng", "jit", "scores", "losses.distances", "losses.softmax", "engines.lazy_adam", "engines.row_losses"}
+    assert modules == engine | {
+        "rng",
+        "jit",
+        "scores",
+        "losses.distances",
+        "losses.softmax",
+        "engines.lazy_adam",
+        "engines.row_losses",
+    }
     assert not {"ROWS", "CML", "learning_rate_at"} & {name for _, name in used}
 
 
