@@ -277,7 +277,7 @@ def load_spec(study: str, name: str | None = None) -> StudySpec:
 
 
 def _from_file(path: Path, name: str, where: str) -> StudySpec:
-    content = read_yaml(path)
+    content = read_yaml(path, if_empty="write one with python -m hpo.studies new DATA")
     if "name" in content:
         raise InputError(f"{where}: unknown key 'name'; name the study by its file, or by --study-name")
     rivals = content.get("rivals")

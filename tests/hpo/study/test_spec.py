@@ -105,6 +105,11 @@ def test_bad_files_are_explained(write, extra: str, message: str):
     assert "mine.yaml" in str(error.value)
 
 
+def test_an_empty_file_says_how_to_write_one(write):
+    with pytest.raises(InputError, match=r"the file is empty; write one with python -m hpo\.studies new DATA"):
+        load_spec(write("\n"))
+
+
 @pytest.mark.parametrize(
     ("also", "config", "message"),
     [
