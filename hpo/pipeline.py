@@ -137,7 +137,7 @@ def search_study(
         reap(study, job.stale_after)
         why_not = enqueue_starts(study, job.work.spec)
         if why_not:
-            say(console, f"no published trial: {why_not}")
+            say(console, f"no trial of published settings: {why_not}")
         with SearchProgress(console, job.work.spec.search.epochs) as progress:
             backend(job, study, progress, stopper)
         job.checkpoints.sweep(study)

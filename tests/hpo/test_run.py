@@ -84,7 +84,7 @@ def test_the_published_config_is_first_and_never_pruned(place: Place):
     place.edit("n_startup_trials: 2, n_warmup_steps: 1", "n_startup_trials: 0, n_warmup_steps: 0")
     assert place.run("--search-only") == 0
     first = study_of(place).trials[0]
-    assert first.user_attrs[PUBLISHED_MARK] == "with settings for yelp2018"
+    assert first.user_attrs[PUBLISHED_MARK] == "published settings of Yelp2018"
     assert first.user_attrs["margins"] == [0.6, 0.7, 0.8, 0.9]
     assert first.user_attrs["weights"] == [0.05, 0.15, 0.2, 0.6]
     assert first.state == TrialState.COMPLETE
@@ -92,7 +92,7 @@ def test_the_published_config_is_first_and_never_pruned(place: Place):
 
 def test_a_space_without_the_published_config_says_so(place: Place, capsys: pytest.CaptureFixture[str]):
     assert place.run("--search-only", "--trials", "1") == 0
-    assert "no published trial" in capsys.readouterr().out
+    assert "no trial of published settings" in capsys.readouterr().out
 
 
 def test_the_same_seed_gives_the_same_trials_and_values(place: Place):

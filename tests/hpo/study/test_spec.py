@@ -159,7 +159,7 @@ def test_published_settings_of_unknown_data_are_yelps():
     published = spec.published(epochs=5, seed=1)
     assert published is not None
     config, label = published
-    assert (label, config.epochs, config.seed) == ("with settings for yelp2018", 5, 1)
+    assert (label, config.epochs, config.seed) == ("published settings of Yelp2018", 5, 1)
     assert isinstance(config.loss, MML)
     assert config.loss.negative_weight == 400.0
 
