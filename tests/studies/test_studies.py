@@ -99,7 +99,7 @@ def test_a_shape_study_starts_with_what_is_nearest_to_the_published_config(name:
     for _ in range(2):  # the second time it is there already
         assert enqueue_starts(study, spec).endswith("the nearest config inside them is tried first")
     trial = study.ask(fixed_distributions=spec.space.boxes())
-    assert trial.user_attrs == {NEAREST_MARK: "published"}
+    assert trial.user_attrs == {NEAREST_MARK: "published settings"}
     assert PUBLISHED_MARK not in trial.user_attrs, "it is pruned like any other"
     study.tell(trial, state=TrialState.FAIL)
     enqueue_starts(study, spec)
