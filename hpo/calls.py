@@ -19,7 +19,7 @@ from rich.console import Console
 from hpo.cli.context import existing_workspace
 from hpo.cli.flags import check_rival_seeds
 from hpo.confirmation.outcome import Confirmation
-from hpo.pipeline import confirm_study, export_study, go_on_from, introduce, open_study, search_study
+from hpo.pipeline import confirm_study, export_study, go_on_from, introduce, introduce_data, open_study, search_study
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import claim
 from hpo.runtime.process import SearchFailed
@@ -99,6 +99,7 @@ class Search:
         where = self.output, self.data_dir, self.engine, self.device
         work = Workspace.open(self.spec, *where, self.lanes, self._worker_count(), self.rivals, self.table)
         work.check_objective()
+        introduce_data(work, console)  # not again for repeats and rivals, whose data are the same
         introduce(work, console)
         return work
 

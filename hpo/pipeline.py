@@ -52,12 +52,16 @@ def open_study(work: Workspace, storage: BaseStorage, **rename: str) -> optuna.S
     return study
 
 
+def introduce_data(work: Workspace, console: Console) -> None:
+    """Print how the data were read and what was dropped."""
+    for sentence in work.dataset.facts.said():
+        say(console, f"{work.spec.data_name}: {sentence}")
+
+
 def introduce(work: Workspace, console: Console) -> None:
-    """Print the study, the data, the engine, and warnings about the search plan."""
+    """Print the study, the engine, and warnings about the search plan."""
     spec, choice = work.spec, work.choice
     seen, validation = work.split
-    for sentence in work.dataset.facts.said():
-        say(console, f"{spec.data_name}: {sentence}")
     say(
         console,
         f"{spec.name}: {spec.data_name}, {seen.n_users:,} users x {seen.n_items:,} items, {len(seen):,} interactions to train "
@@ -101,10 +105,9 @@ def check_test_split(work: Workspace, console: Console) -> None:
         InputError: it is missing, malformed, or has no usable pair.
     """
     about = read_test(work.dataset).facts
-    if about.read:
-        say(console, f"{work.spec.data_name}, test file: {about.read}")
-    dropped = about.unknown + about.seen
-    lost = f"; {dropped:,} of {about.pairs:,} pairs dropped, see the report" if dropped else ""
+    for sentence in filter(None, (about.read, *about.warnings)):
+        say(console, f"{work.spec.data_name}, test file: {sentence}")
+    lost = "".join(f"; dropped {phrase}" for phrase in about.dropped())
     say(console, f"test split: {counted(about.kept_users, 'user')}{lost}")
     if about.kept_users < MIN_TEST_USERS:
         say(

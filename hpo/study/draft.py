@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hpo.runtime.text import counted
 from trainers.data.datasets import Dataset, load_dataset
 from trainers.data.options import DataOptions
 from trainers.data.prepare import default_test
@@ -65,7 +66,8 @@ def _data_lines(path: str, dataset: Dataset, options: DataOptions) -> Iterator[s
     yield f"# {dataset.n_users:,} users, {dataset.n_items:,} items, {len(dataset.train):,} interactions to train on"
     rare = int((dataset.train.per_user < FEW).sum())
     if rare:
-        yield f"# {rare:,} users have fewer than {FEW} interactions; k_core: {FEW} in `data` leaves rare users and items out"
+        have = f"{counted(rare, 'user')} {'has' if rare == 1 else 'have'}"
+        yield f"# {have} fewer than {FEW} interactions; k_core: {FEW} in `data` leaves rare users and items out"
     yield f"dataset: {_flow(path)}"
     yield from _option_lines(dataset, options)
     chosen = dataset.default_validation()

@@ -105,7 +105,7 @@ def test_a_shape_study_starts_with_what_is_nearest_to_the_published_config(name:
     enqueue_starts(study, spec)
     enqueue_starts(study, spec)
     assert len(study.trials) == 6, "it was lost, and is queued once more"
-    assert study.trials[5].user_attrs == {NEAREST_MARK: "published", RETRY_OF: 0}
+    assert study.trials[5].user_attrs == {NEAREST_MARK: "published settings", RETRY_OF: 0}
     nearest = trial_config(study.trials[0], spec)
     assert isinstance(nearest.loss, MML)
     assert isinstance(published.loss, MML)
