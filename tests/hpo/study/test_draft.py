@@ -44,6 +44,8 @@ def test_ratings_with_times(place: Place, capsys: pytest.CaptureFixture[str]) ->
     assert "  test: {name: last, fraction: 0.2}  # may be random, last, leave_one_out, time\n" in text
     assert "# validation may be random, last, time" in text
     assert "validation: {name: last, fraction: 0.1}\n" in text
+    assert "epochs: 30}  # for a quick look: trials: 30, epochs: 10; tpe learns after 25 trials\n" in text
+    assert "epochs: 60}  # fewer seeds are faster and find less\n" in text
     (place.root / "mine.yaml").write_text(text)
     spec = load_spec(str(place.root / "mine.yaml"))
     assert spec.data.min_rating == 4
@@ -150,6 +152,13 @@ def test_counts_are_no_ratings(place: Place, capsys: pytest.CaptureFixture[str])
     text = drafted(path, capsys)
     assert "  min_rating:" not in text
     assert "# every rating counts as a positive" in text
+
+
+def test_a_rare_user_is_one_user(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    path = place.root / "pairs.csv"
+    often = "".join(f"{user},{(user + step) % 30}\n" for user in range(30) for step in range(8))
+    path.write_text(f"user,item\n{often}99,1\n99,2\n")
+    assert "# 1 user has fewer than 5 interactions; k_core: 5" in drafted(path, capsys)
 
 
 def test_few_items(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
