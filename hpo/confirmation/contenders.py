@@ -59,6 +59,11 @@ class Contender:
         return [finalist for each in self.found for finalist in each.finalists]
 
     @property
+    def searched_rate(self) -> bool:
+        """Whether a search chose its learning rate."""
+        return any("learning_rate" in each.search.spec.space.boxes() for each in self.found)
+
+    @property
     def search(self) -> SearchCost:
         """The cost of all its searches; zero for a published config."""
         return SearchCost.total([each.cost for each in self.found])
