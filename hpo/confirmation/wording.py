@@ -218,12 +218,10 @@ def _below(subject: str, facts: Facts) -> str:
 
 
 def _below_popularity(subject: str, facts: Facts) -> str:
-    first = (
-        "try more trials (--trials) or more epochs" if facts.get(RATE_SEARCHED) else "look at the learning rate and the epochs"
-    )
+    first = "the trials (--trials)" if facts.get(RATE_SEARCHED) else "the learning rate"
     return (
         f"{_below(subject, facts)}; to show everybody the same popular items is better, so a comparison says nothing about the "
-        f"loss: {first} first"
+        f"loss: look at {first} and the epochs first"
     )
 
 
