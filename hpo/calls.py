@@ -113,7 +113,7 @@ class Search:
         work.check_negatives()
         _check_writable(work.folder)
         storage = open_storage(self.url)
-        study = open_study(work, storage)
+        study = open_study(work, storage, console, self.url)
         work.keep_table()
         go_on_from(self.wide, work, study, storage, console)
         return study, storage
@@ -190,7 +190,7 @@ class Search:
             its_work = Workspace.open(spec, work.output, work.data_dir, self.engine, self.device, rivals=(), table=self.table)
             if ENGINES[its_work.choice.name].many_lanes:
                 its_work = replace(its_work, lanes=work.lanes)
-            study = open_study(its_work, storage, rename=rename)
+            study = open_study(its_work, storage, console, self.url, rename=rename)
             go_on_from(self.wide, its_work, study, storage, console)
             yield its_work, study
 

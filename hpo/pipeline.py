@@ -9,6 +9,7 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli.console import RunProgress, SearchProgress, say, table
+from hpo.cli.context import location_flags
 from hpo.confirmation.contenders import best_label
 from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.results import best_so_far
@@ -25,6 +26,7 @@ from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
 from hpo.search.claims import reap
 from hpo.search.processes import Backend, SearchJob, search_with_processes
+from hpo.storage.address import without_password
 from hpo.study.owner import while_it_exists
 from hpo.study.spec import StudySpec
 from hpo.study.starts import enqueue_starts, starts_of
@@ -36,19 +38,22 @@ from trainers.data.datasets import read_test
 from trainers.errors import InputError
 
 
-def open_study(work: Workspace, storage: BaseStorage, **rename: str) -> optuna.Study:
-    """Create or continue the study of a workspace, and claim its folder.
+def open_study(work: Workspace, storage: BaseStorage, console: Console, url: str, **said: str) -> optuna.Study:
+    """Create or continue the study of a workspace, and claim its folder. Print where a new study lies.
 
     Args:
-        rename: see `hpo.study.definition.open_study`.
+        url: URL or journal path of the storage; a password in it is not shown.
+        said: see `hpo.study.definition.open_study`.
 
     Raises:
         InputError: the study exists with another definition, or is damaged, or its folder holds another study's results.
     """
     exists = work.spec.name in optuna.get_all_study_names(storage)
     check_owner(work.folder, optuna.load_study(study_name=work.spec.name, storage=storage) if exists else None)
-    study = work.study(storage, **rename)
+    study = work.study(storage, where=location_flags(work.output, url), **said)
     claim(work.folder, study)
+    if not exists:
+        say(console, f"{work.spec.name}: a new study in {without_password(url)}")
     return study
 
 

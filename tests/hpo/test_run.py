@@ -90,6 +90,17 @@ def test_the_published_config_is_first_and_never_pruned(place: Place):
     assert first.state == TrialState.COMPLETE
 
 
+def test_a_new_study_says_where_it_lies(place: Place, capsys: pytest.CaptureFixture[str]):
+    """So that a forgotten --output is noticed."""
+    other = place.root / "other journal.log"
+    for said in (True, False):
+        assert place.run("--search-only", "--trials", "1", "--storage", str(other)) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert (f"tiny_mml: a new study in {other}" in text) is said
+    assert place.run("--search-only", "--trials", "1", "--storage", str(other), "--study-name", "again") == 0
+    assert f"hpo.dashboard --output {place.output} --storage '{other}'" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_space_without_the_published_config_says_so(place: Place, capsys: pytest.CaptureFixture[str]):
     assert place.run("--search-only", "--trials", "1") == 0
     assert "no trial of published settings" in capsys.readouterr().out
