@@ -81,9 +81,10 @@ def introduce(work: Workspace, console: Console) -> None:
     sampler = spec.search.sampler
     starts, _ = starts_of(spec)
     if sampler.never_learns(spec.search.trials, len(starts)):
-        first = f"{counted(len(starts), 'queued trial')} and " if starts else ""
-        drawn = f"{counted(sampler.n_startup_trials, 'random trial')}"
-        say(console, f"too few trials for sampler {sampler.name} to learn from: {first}{drawn} come before its first proposal")
+        first = f"{counted(len(starts), 'start')} and " if starts else ""
+        before = f"{first}{counted(sampler.n_startup_trials, 'random trial')} come before its first proposal"
+        enough = len(starts) + sampler.n_startup_trials + 1
+        say(console, f"too few trials for sampler {sampler.name} to learn from: {before}; give --trials {enough} or more")
     say(console, _evaluated(work))
     if why_not := spec.search.never_prunes(len(starts)):
         say(console, f"no trial will be pruned: {why_not}")

@@ -124,7 +124,7 @@ def _short_search(subject: str, facts: Facts) -> str:
     counts = f"{_each(facts, 'trials', 'd')} {trials}"
     return (
         f"the {searches} of {subject} ({counts}) {are} too short: sampler {facts['sampler']} begins to learn after "
-        f"{facts['random_trials']} trials, which are queued or drawn at random; search longer before you trust a comparison of "
+        f"{facts['random_trials']} trials, which are starts or drawn at random; search longer before you trust a comparison of "
         "tuned methods"
     )
 

@@ -90,6 +90,15 @@ def test_the_published_config_is_first_and_never_pruned(place: Place):
     assert first.state == TrialState.COMPLETE
 
 
+def test_too_few_trials_for_the_sampler_have_a_remedy(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.edit("n_margins: 2", "n_margins: 4")
+    for trials, said in (("22", True), ("23", False)):
+        assert place.run("--dry-run", "--trials", trials) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        words = "2 starts and 20 random trials come before its first proposal; give --trials 23 or more"
+        assert (words in text) is said
+
+
 def test_a_new_study_says_where_it_lies(place: Place, capsys: pytest.CaptureFixture[str]):
     """So that a forgotten --output is noticed."""
     other = place.root / "other journal.log"
@@ -157,7 +166,7 @@ def test_dry_run_writes_nothing(place: Place, capsys: pytest.CaptureFixture[str]
             "n_warmup_steps: 0, interval_steps: 3",
             "search.pruner.interval_steps is 3, and a trial has 3 epochs; lower it to allow pruning",
         ),
-        ("n_warmup_steps: 1, n_startup_trials: 4", "the pruner waits for 4 trials after 2 queued ones, and the search has 4"),
+        ("n_warmup_steps: 1, n_startup_trials: 4", "the pruner waits for 4 trials after 2 starts, and the search has 4"),
         ("n_warmup_steps: 1, n_startup_trials: 1", ""),
     ],
 )
