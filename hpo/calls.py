@@ -19,7 +19,7 @@ from rich.console import Console
 from hpo.cli.context import existing_workspace
 from hpo.cli.flags import check_rival_seeds
 from hpo.confirmation.outcome import Confirmation
-from hpo.pipeline import confirm_study, export_study, go_on_from, introduce, open_study, search_study
+from hpo.pipeline import confirm_study, export_study, go_on_from, introduce, introduce_data, open_study, search_study
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import claim
 from hpo.runtime.process import SearchFailed
@@ -99,6 +99,7 @@ class Search:
         where = self.output, self.data_dir, self.engine, self.device
         work = Workspace.open(self.spec, *where, self.lanes, self._worker_count(), self.rivals, self.table)
         work.check_objective()
+        introduce_data(work, console)  # not again for repeats and rivals, whose data are the same
         introduce(work, console)
         return work
 
@@ -112,7 +113,7 @@ class Search:
         work.check_negatives()
         _check_writable(work.folder)
         storage = open_storage(self.url)
-        study = open_study(work, storage)
+        study = open_study(work, storage, console, self.url)
         work.keep_table()
         go_on_from(self.wide, work, study, storage, console)
         return study, storage
@@ -189,7 +190,7 @@ class Search:
             its_work = Workspace.open(spec, work.output, work.data_dir, self.engine, self.device, rivals=(), table=self.table)
             if ENGINES[its_work.choice.name].many_lanes:
                 its_work = replace(its_work, lanes=work.lanes)
-            study = open_study(its_work, storage, rename=rename)
+            study = open_study(its_work, storage, console, self.url, rename=rename)
             go_on_from(self.wide, its_work, study, storage, console)
             yield its_work, study
 

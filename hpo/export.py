@@ -10,8 +10,9 @@ from hpo.cli.console import say
 from hpo.cli.context import existing_workspace, stored_study
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_location_arguments, add_study_arguments, path
-from hpo.confirmation.outcome import CONFIRM
-from hpo.reporting.export import TRIALS, check_owner, claim, export_best, export_trials
+from hpo.confirmation.outcome import CONFIRM, confirmation
+from hpo.reporting.export import TRIALS, check_owner, claim, export_best, export_trials, exported
+from hpo.runtime.text import counted, listed
 from hpo.study.owner import while_it_exists
 from hpo.study.trials import shown_metrics
 
@@ -43,6 +44,10 @@ def _export(arguments: argparse.Namespace) -> int:
     with while_it_exists(study, "exported", work.folder):
         best, trial = export_best(work, study)
         say(console, f"{best}: trial {trial.number}, validation {shown_metrics(trial, work.spec)}")
+        if (outcome := confirmation(work.folder, study)) is not None:
+            names, epochs = [*exported(outcome)], counted(work.spec.search.epochs, "epoch")
+            are = "are those" if len(names) > 1 else "is that"
+            say(console, f"{listed(names)} {are} of the confirmation; {best.name} is the best trial of the search, {epochs}")
         say(console, f"{export_trials(study, work.folder / TRIALS)}: {len(study.get_trials(deepcopy=False))} trials")
     return 0
 

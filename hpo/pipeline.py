@@ -9,6 +9,7 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli.console import RunProgress, SearchProgress, say, table
+from hpo.cli.context import location_flags
 from hpo.confirmation.contenders import best_label
 from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.results import best_so_far
@@ -25,6 +26,7 @@ from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
 from hpo.search.claims import reap
 from hpo.search.processes import Backend, SearchJob, search_with_processes
+from hpo.storage.address import without_password
 from hpo.study.owner import while_it_exists
 from hpo.study.spec import StudySpec
 from hpo.study.starts import enqueue_starts, starts_of
@@ -36,28 +38,35 @@ from trainers.data.datasets import read_test
 from trainers.errors import InputError
 
 
-def open_study(work: Workspace, storage: BaseStorage, **rename: str) -> optuna.Study:
-    """Create or continue the study of a workspace, and claim its folder.
+def open_study(work: Workspace, storage: BaseStorage, console: Console, url: str, **said: str) -> optuna.Study:
+    """Create or continue the study of a workspace, and claim its folder. Print where a new study lies.
 
     Args:
-        rename: see `hpo.study.definition.open_study`.
+        url: URL or journal path of the storage; a password in it is not shown.
+        said: see `hpo.study.definition.open_study`.
 
     Raises:
         InputError: the study exists with another definition, or is damaged, or its folder holds another study's results.
     """
     exists = work.spec.name in optuna.get_all_study_names(storage)
     check_owner(work.folder, optuna.load_study(study_name=work.spec.name, storage=storage) if exists else None)
-    study = work.study(storage, **rename)
+    study = work.study(storage, where=location_flags(work.output, url), **said)
     claim(work.folder, study)
+    if not exists:
+        say(console, f"{work.spec.name}: a new study in {without_password(url)}")
     return study
 
 
+def introduce_data(work: Workspace, console: Console) -> None:
+    """Print how the data were read and what was dropped."""
+    for sentence in work.dataset.facts.said():
+        say(console, f"{work.spec.data_name}: {sentence}")
+
+
 def introduce(work: Workspace, console: Console) -> None:
-    """Print the study, the data, the engine, and warnings about the search plan."""
+    """Print the study, the engine, and warnings about the search plan."""
     spec, choice = work.spec, work.choice
     seen, validation = work.split
-    for sentence in work.dataset.facts.said():
-        say(console, f"{spec.data_name}: {sentence}")
     say(
         console,
         f"{spec.name}: {spec.data_name}, {seen.n_users:,} users x {seen.n_items:,} items, {len(seen):,} interactions to train "
@@ -72,9 +81,10 @@ def introduce(work: Workspace, console: Console) -> None:
     sampler = spec.search.sampler
     starts, _ = starts_of(spec)
     if sampler.never_learns(spec.search.trials, len(starts)):
-        first = f"{counted(len(starts), 'queued trial')} and " if starts else ""
-        drawn = f"{counted(sampler.n_startup_trials, 'random trial')}"
-        say(console, f"too few trials for sampler {sampler.name} to learn from: {first}{drawn} come before its first proposal")
+        first = f"{counted(len(starts), 'start')} and " if starts else ""
+        before = f"{first}{counted(sampler.n_startup_trials, 'random trial')} come before its first proposal"
+        enough = len(starts) + sampler.n_startup_trials + 1
+        say(console, f"too few trials for sampler {sampler.name} to learn from: {before}; give --trials {enough} or more")
     say(console, _evaluated(work))
     if why_not := spec.search.never_prunes(len(starts)):
         say(console, f"no trial will be pruned: {why_not}")
@@ -101,10 +111,9 @@ def check_test_split(work: Workspace, console: Console) -> None:
         InputError: it is missing, malformed, or has no usable pair.
     """
     about = read_test(work.dataset).facts
-    if about.read:
-        say(console, f"{work.spec.data_name}, test file: {about.read}")
-    dropped = about.unknown + about.seen
-    lost = f"; {dropped:,} of {about.pairs:,} pairs dropped, see the report" if dropped else ""
+    for sentence in filter(None, (about.read, *about.warnings)):
+        say(console, f"{work.spec.data_name}, test file: {sentence}")
+    lost = "".join(f"; dropped {phrase}" for phrase in about.dropped())
     say(console, f"test split: {counted(about.kept_users, 'user')}{lost}")
     if about.kept_users < MIN_TEST_USERS:
         say(
@@ -137,7 +146,7 @@ def search_study(
         reap(study, job.stale_after)
         why_not = enqueue_starts(study, job.work.spec)
         if why_not:
-            say(console, f"no published trial: {why_not}")
+            say(console, f"no trial of published settings: {why_not}")
         with SearchProgress(console, job.work.spec.search.epochs) as progress:
             backend(job, study, progress, stopper)
         job.checkpoints.sweep(study)

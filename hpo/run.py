@@ -11,10 +11,9 @@ from rich.console import Console
 
 from hpo.calls import Search
 from hpo.cli.console import say
-from hpo.cli.context import shown_storage, stored_name
+from hpo.cli.context import location_flags, stored_name
 from hpo.cli.entry import entry
 from hpo.cli.flags import (
-    OUTPUT,
     add_checkpoint_argument,
     add_confirm_arguments,
     add_engine_arguments,
@@ -145,7 +144,10 @@ def _run(arguments: argparse.Namespace) -> int:
                     return 0
                 to_confirm = replace(work, spec=plan)  # the flags of confirm are not stored
                 confirm_study(to_confirm, study, storage, console, stopper, arguments.checkpoint_every)
-    say(console, f"see the report {work.folder / HTML}, or run python -m hpo.dashboard{_location_flags(arguments)}")
+    say(
+        console,
+        f"see the report {work.folder / HTML}, or run python -m hpo.dashboard{location_flags(arguments.output, asked.url)}",
+    )
     return 0
 
 
@@ -191,12 +193,6 @@ def _widened(arguments: argparse.Namespace, url: str) -> Widened:
             f"{arguments.trials or wide.spec.search.trials}; give --trials above {finished}"
         )
     return wide
-
-
-def _location_flags(arguments: argparse.Namespace) -> str:
-    """The flags that let another command find the same study."""
-    output = "" if arguments.output == OUTPUT else f" --output {arguments.output}"
-    return output + (f" --storage {shown_storage(arguments)}" if arguments.storage else "")
 
 
 def _dry_run(work: Workspace, console: Console) -> int:

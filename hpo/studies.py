@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from hpo.cli.console import say, table
-from hpo.cli.context import shown_storage, sound_spec, stored_name
+from hpo.cli.context import location_flags, shown_storage, sound_spec, stored_name
 from hpo.cli.entry import entry
 from hpo.cli.flags import add_data_argument, add_location_arguments
 from hpo.reporting.removal import what_goes_with
@@ -146,8 +146,9 @@ def _delete(arguments: argparse.Namespace) -> int:
         _delete_one(study, storage, arguments)
     there = {*optuna.get_all_study_names(storage)}
     if left := [repeat for name in names for repeat in names_of_searches(name) if repeat in there]:
-        command = f"`python -m hpo.studies delete {' '.join(left)}` and the --output and --storage of this command"
-        say(Console(), f"repeated searches of deleted studies are kept; delete them with {command}")
+        where = location_flags(arguments.output, storage_url(arguments.storage, arguments.output))
+        command = f"python -m hpo.studies delete {' '.join(left)}{where}"
+        say(Console(), f"repeated searches of deleted studies are kept; delete them with `{command}`")
     return 0
 
 

@@ -130,6 +130,8 @@ def _train(arguments: argparse.Namespace) -> int:
     say(console, f"engine {choice.name} on {choice.device}")
     load = load_all if arguments.all_data else load_dataset
     dataset = load(str(name), arguments.data_dir, **options.given())
+    for sentence in dataset.facts.said():
+        say(console, f"{dataset.name}: {sentence}")
     how = _validation(arguments.validation) or (file.data.validation if file.data and same_name else None)
     seen, validation, how = _split(dataset, how)
     if validation is None:

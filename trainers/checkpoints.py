@@ -124,6 +124,7 @@ class CheckpointFile:
         earlier: files of earlier attempts at the run; the one with the most epochs is used.
         every: least time between two versions in seconds; 0 for a version after every epoch.
         within: a folder that contains the file's folder and that is never created: it may have been moved away.
+        continues: the name of the earlier attempt in messages; empty if there is none.
     """
 
     def __init__(
@@ -134,8 +135,10 @@ class CheckpointFile:
         earlier: tuple[Path, ...] = (),
         every: float = EVERY_SECONDS,
         within: Path | None = None,
+        continues: str = "",
     ) -> None:
         self.path, self.label, self.every = path, label, every
+        self.going_on = f"{label} continues {continues}" if continues else f"{label} goes on"
         self._key = json.loads(json.dumps(key))
         self._earlier, self._within = earlier, within
         self._has_failed = False

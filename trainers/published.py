@@ -54,6 +54,7 @@ BY_MODEL: dict[tuple[str, str], ByLoss] = {
         "ssm": {"yelp2018": SSM(temperature=0.14), "gowalla": SSM(temperature=0.12)},
     },
 }
+NAMES = {"mf": "MF", "yelp2018": "Yelp2018", "gowalla": "Gowalla"}  # as papers write them
 FALLBACK = "yelp2018"  # for data that no paper has settings for
 SAME_INTERACTIONS = {"gowalla_random": "gowalla"}  # settings for the one were chosen on what the other tests
 
@@ -83,6 +84,17 @@ def published_elsewhere(name: str, dataset: str, encoder: str = USUAL[0], negati
         if found:
             return found
     return []
+
+
+def settings_of(other: str) -> str:
+    """What published settings are called, such as `published settings of Yelp2018`.
+
+    Args:
+        other: what else they were published for; empty where for just this.
+    """
+    return (
+        f"published settings of {' '.join(NAMES.get(word, word) for word in other.split())}" if other else "published settings"
+    )
 
 
 def _interactions_of(dataset: str) -> str:

@@ -22,6 +22,11 @@ def shown(value: object, length: int = SHOWN) -> str:
         return f"a huge {type(value).__name__}"
 
 
+def counted(n: int, what: str, plural: str = "") -> str:
+    """`1 seed`, `3,000 seeds`; `plural` for irregular plurals."""
+    return f"{n:,} {what if n == 1 else plural or what + 's'}"
+
+
 def clipped(text: str, length: int = LONGEST_LINE) -> str:
     """A text, cut to `length` characters."""
     return text if len(text) <= length else f"{text[:length]}..."

@@ -35,15 +35,16 @@ def sealed(text: str) -> str:
     return f"{text}{SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n"
 
 
-def read_yaml(path: str | Path, is_sealed: bool = False) -> dict[str, Any]:
+def read_yaml(path: str | Path, is_sealed: bool = False, if_empty: str = "give another file") -> dict[str, Any]:
     """The mapping in a YAML file.
 
     Args:
         is_sealed: whether the file was written with `sealed`.
+        if_empty: the remedy if the file is empty.
 
     Raises:
-        InputError: the file is missing, unreadable, too large, no regular file, not YAML (with its line), repeats a key, holds
-            no mapping, or does not match its checksum.
+        InputError: the file is missing, empty, unreadable, too large, no regular file, not YAML (with its line), repeats a key,
+            holds no mapping, or does not match its checksum.
     """
     where, most = clipped(str(path)), LARGEST_SEALED if is_sealed else LARGEST
     try:
@@ -62,6 +63,8 @@ def read_yaml(path: str | Path, is_sealed: bool = False) -> dict[str, Any]:
         raise InputError(f"{where}: may have at most {most:,} characters, and has more; give another file")
     if is_sealed and sealed(text.rpartition(SEAL)[0]) != text:
         raise InputError(f"{where}: does not match its checksum: it is damaged, was edited, or comes from an earlier version")
+    if not text.strip():
+        raise InputError(f"{where}: the file is empty; {if_empty}")
     return parse_yaml(text, where)
 
 
@@ -82,6 +85,8 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
         raise InputError(f"{where}{line}: {first_line(error, error.problem or error.context)}") from None
     except (YAMLError, ValueError, OverflowError) as error:  # e.g. a character that does not exist, "\UFFFFFFFF"
         raise InputError(f"{where}: is not valid YAML: {first_line(error)}") from None
+    if content is None:
+        raise InputError(f"{where}: must hold a mapping with text keys, and holds none")
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(f"{where}: must hold a mapping with text keys, got {type(content).__name__} {shown(content)}")
     return content

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.runtime.text import counted, duration, finished_of
-from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
+from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK, START_MARK
 from hpo.study.stored import on_some_users
 from hpo.study.trials import Tally, tally
 from trainers.text import visible
@@ -103,10 +103,10 @@ class SearchProgress(_Live):
 
 
 def _mark(trial: FrozenTrial) -> str:
-    """A note about the published config that a queued trial is or is nearest to."""
-    for mark, text in ((PUBLISHED_MARK, ""), (NEAREST_MARK, "nearest to the ")):
+    """What a start is, such as ` (published settings of Yelp2018)`."""
+    for mark, text in ((PUBLISHED_MARK, ""), (NEAREST_MARK, "nearest to the "), (START_MARK, "")):
         if label := trial.user_attrs.get(mark):
-            return f" ({text}{'published config' if label == 'published' else f'config {label}'})"
+            return f" ({text}{label})"
     return ""
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import shlex
 from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage
 
+from hpo.cli.flags import OUTPUT
 from hpo.search.claims import reap
 from hpo.storage.address import storage_url, without_password
+from hpo.storage.journal import JOURNAL
 from hpo.storage.open import open_storage
 from hpo.study.definition import stored_definition
 from hpo.study.spec import StudySpec, is_study_file
@@ -84,6 +87,18 @@ def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> 
             "has the new path"
         ) from None
     return work, study, storage
+
+
+def location_flags(output: Path, url: str) -> str:
+    """The flags that let another command find the same studies, each after a space; empty if they lie in the default place.
+
+    Args:
+        url: URL or journal path of the storage; a password in it is not shown.
+    """
+    flags = [] if output == OUTPUT else ["--output", str(output)]
+    if url != str(output / JOURNAL):
+        flags += ["--storage", without_password(url)]
+    return "".join(f" {shlex.quote(flag)}" for flag in flags)
 
 
 def shown_storage(arguments: argparse.Namespace) -> str:

@@ -15,6 +15,7 @@ from hpo.runs.store import BaselineResult
 from trainers.validation import SETTINGS
 
 MOST_POPULAR = "MostPop"  # label of the popularity baseline
+RATE_SEARCHED = "rate_searched"  # fact of a caveat whose remedy would otherwise be another learning rate
 STILL_RISING = 0.01  # relative rise of a validation curve between its last two points, or per doubling of the epochs
 
 
@@ -81,6 +82,7 @@ def caveats_of(
     baselines: Sequence[BaselineResult],
     search_epochs: int,
     objective: str,
+    rate_searched: Collection[str] = (),
 ) -> list[Caveat]:
     """Caveats on the figures of the methods: divergence, unfinished training, mixed machines or libraries, strong baselines.
 
@@ -88,15 +90,21 @@ def caveats_of(
         methods: all methods, ours first.
         validated: the finalists of each method, by its label.
         search_epochs: epochs of a trial of the search.
+        rate_searched: the labels of methods whose learning rate a search chose, which need another remedy.
     """
     found = {label: chosen_of(finalists, objective) for label, finalists in validated.items()}
     chosen = {label: finalist for label, finalist in found.items() if finalist is not None}
     unfinished = (_unfinished(label, finalist, search_epochs, objective) for label, finalist in chosen.items())
+    found_by_search: dict[str, JsonValue] = {RATE_SEARCHED: True}
+    remediable = [*(each for each in unfinished if each is not None), *_below_baselines(methods, baselines, objective)]
+    remediable = [
+        each.model_copy(update={"facts": each.facts | found_by_search}) if each.subject in rate_searched else each
+        for each in remediable
+    ]
     return [
         *(caveat for label, finalists in validated.items() if (caveat := _diverged(label, finalists)) is not None),
-        *(caveat for caveat in unfinished if caveat is not None),
+        *remediable,
         *_mixed(methods),
-        *_below_baselines(methods, baselines, objective),
     ]
 
 

@@ -12,13 +12,11 @@ from hpo.confirmation.results import BestSoFar, Finalist, SearchCost, best_so_fa
 from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.searches import Found
 from hpo.study.attributes import PUBLISHED_MARK
-from hpo.study.spec import ELSEWHERE, PUBLISHED, StudySpec
+from hpo.study.spec import StudySpec
 from hpo.study.trials import best_trials, first_of
 from trainers import TrainConfig
 from trainers.losses import LOSSES
 from trainers.published import USUAL
-
-NAMES = {"mf": "MF", "yelp2018": "Yelp2018", "gowalla": "Gowalla"}  # as papers write them
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,11 @@ class Contender:
     def finalists(self) -> list[Finalist]:
         """The finalists of all its searches; empty for a published config."""
         return [finalist for each in self.found for finalist in each.finalists]
+
+    @property
+    def searched_rate(self) -> bool:
+        """Whether a search chose its learning rate."""
+        return any("learning_rate" in each.search.spec.space.boxes() for each in self.found)
 
     @property
     def search(self) -> SearchCost:
@@ -103,14 +106,13 @@ def title(spec: StudySpec, *more: str) -> str:
     return LOSSES[spec.space.loss_name].__name__ + (f" ({', '.join(details)})" if details else "")
 
 
-def published_title(spec: StudySpec, mark: str) -> str:
+def published_title(spec: StudySpec, label: str) -> str:
     """The loss with settings of a paper, such as `MML (published settings of Yelp2018)`.
 
     Args:
-        mark: what `StudySpec.published` calls the settings.
+        label: what `StudySpec.published` calls the settings.
     """
-    elsewhere = " ".join(NAMES.get(word, word) for word in mark.removeprefix(ELSEWHERE).split()) if mark != PUBLISHED else ""
-    return title(spec, "published settings" + (f" of {elsewhere}" if elsewhere else ""))
+    return title(spec, label)
 
 
 def best_label(spec: StudySpec, trial: int) -> str:

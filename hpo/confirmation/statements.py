@@ -67,7 +67,7 @@ def winner_said(decision: Decision, objective: str) -> str:
 
 
 def tuning_said(tuning: Tuning, objective: str) -> str:
-    """What a search brought on validation, what was left of it on test, and whether its last trials still paid."""
+    """What a search brought on validation and on test, and whether its last trials still paid."""
     return f"{_gain_said(tuning, objective)}; {late_said(tuning.searches)}"
 
 
@@ -83,11 +83,11 @@ def _gain_said(tuning: Tuning, objective: str) -> str:
     if tuning.is_overtuned:
         gained = f"its search gained {validation:+.1f} % on validation {objective} over {over}"
         return f"{tuning.label} is overtuned: {gained}, and {on_test} came of it on test"
-    left = "what was left of it on test was not measured" if test is None else f"{on_test} was left on test"
     if validation <= 0:
         better = f"its search found nothing that is better on validation {objective} than {over} ({validation:+.1f} %"
         return f"{tuning.label}: {better}{')' if test is None else f'; {on_test} on test)'}"
-    return f"{tuning.label}: its search gained {validation:+.1f} % on validation {objective} over {over}; {left}"
+    also = "; what it gained on test was not measured" if test is None else f" and {on_test} on test"
+    return f"{tuning.label}: its search gained {validation:+.1f} % on validation {objective} over {over}{also}"
 
 
 def late_said(searches: Sequence[BestSoFar]) -> str:

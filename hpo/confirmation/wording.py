@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 
-from hpo.confirmation.caveats import Caveat, CaveatKind
+from hpo.confirmation.caveats import RATE_SEARCHED, Caveat, CaveatKind
 from hpo.confirmation.data_wording import DATA_WORDING, Facts
 from hpo.confirmation.file_wording import FILE_WORDING
 from hpo.runtime.text import counted, listed
@@ -27,10 +27,10 @@ WHY_NOT_TUNED = {
 # Caveats that several methods may have are said once, with all of them, where these facts are the same.
 TOGETHER: dict[CaveatKind, tuple[str, ...]] = {
     CaveatKind.SHORT_SEARCH: ("sampler", "random_trials"),
-    CaveatKind.CURVE_RISES: ("from_epoch", "to_epoch"),
-    CaveatKind.LONGER_TRAINING_HELPED: ("search_epochs", "epochs"),
-    CaveatKind.BELOW_POPULARITY: ("baseline",),
-    CaveatKind.BASELINE_AHEAD: ("baseline",),
+    CaveatKind.CURVE_RISES: ("from_epoch", "to_epoch", RATE_SEARCHED),
+    CaveatKind.LONGER_TRAINING_HELPED: ("search_epochs", "epochs", RATE_SEARCHED),
+    CaveatKind.BELOW_POPULARITY: ("baseline", RATE_SEARCHED),
+    CaveatKind.BASELINE_AHEAD: ("baseline", RATE_SEARCHED),
 }
 
 
@@ -39,7 +39,7 @@ def sentences(caveats: Iterable[Caveat], objective: str) -> list[str]:
     groups: dict[Hashable, list[Caveat]] = {}
     for number, caveat in enumerate(caveats):
         same = TOGETHER.get(caveat.kind)
-        key = number if same is None else (caveat.kind, *(str(caveat.facts[name]) for name in same))
+        key = number if same is None else (caveat.kind, *(str(caveat.facts.get(name)) for name in same))
         groups.setdefault(key, []).append(caveat)
     said = []
     for first, *others in groups.values():
@@ -124,7 +124,7 @@ def _short_search(subject: str, facts: Facts) -> str:
     counts = f"{_each(facts, 'trials', 'd')} {trials}"
     return (
         f"the {searches} of {subject} ({counts}) {are} too short: sampler {facts['sampler']} begins to learn after "
-        f"{facts['random_trials']} trials, which are queued or drawn at random; search longer before you trust a comparison of "
+        f"{facts['random_trials']} trials, which are starts or drawn at random; search longer before you trust a comparison of "
         "tuned methods"
     )
 
@@ -178,7 +178,8 @@ def _longer_training_helped(subject: str, facts: Facts) -> str:
 
 def _unfinished(facts: Facts) -> str:
     its = "its" if len(facts["each"]) == 1 else "their"
-    return f"; {its} training may not have been finished: try more epochs (--confirm-epochs) or a higher learning rate"
+    other = "more trials (--trials)" if facts.get(RATE_SEARCHED) else "a higher learning rate"
+    return f"; {its} training may not have been finished: try more epochs (--confirm-epochs) or {other}"
 
 
 def _other_revisions(subject: str, facts: Facts) -> str:
@@ -217,14 +218,16 @@ def _below(subject: str, facts: Facts) -> str:
 
 
 def _below_popularity(subject: str, facts: Facts) -> str:
+    first = "the trials (--trials)" if facts.get(RATE_SEARCHED) else "the learning rate"
     return (
         f"{_below(subject, facts)}; to show everybody the same popular items is better, so a comparison says nothing about the "
-        "loss: look at the learning rate and the epochs first"
+        f"loss: look at {first} and the epochs first"
     )
 
 
 def _baseline_ahead(subject: str, facts: Facts) -> str:
-    return f"{_below(subject, facts)}; try more epochs or another learning rate before you compare losses"
+    other = "more trials (--trials)" if facts.get(RATE_SEARCHED) else "another learning rate"
+    return f"{_below(subject, facts)}; try more epochs or {other} before you compare losses"
 
 
 WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {

@@ -29,6 +29,9 @@ def set_up_output() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+DATA = "trainers.data.datasets"  # its warnings of what was dropped: commands print them with the other facts about the data
+
+
 def say_error(text: object) -> None:
     """Print an error to stderr, with control characters escaped."""
     print(f"error: {visible(str(text))}", file=sys.stderr)
@@ -51,6 +54,7 @@ def set_up_logging(level: int = logging.INFO) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for ours in ("hpo", "trainers"):
         logging.getLogger(ours).setLevel(level)
+    logging.getLogger(DATA).setLevel(logging.ERROR)
 
 
 @contextmanager
@@ -63,6 +67,7 @@ def logging_within(shown: bool) -> Iterator[None]:
     handler.setFormatter(_Visible("%(message)s"))
     levels = {"optuna": logging.WARNING, "optuna.storages._rdb.storage": logging.ERROR}
     levels |= dict.fromkeys(("hpo", "trainers"), logging.INFO if shown else logging.WARNING)
+    levels |= {DATA: logging.ERROR if shown else logging.WARNING}
     loggers = {name: logging.getLogger(name) for name in levels}
     before = {name: (logger.level, logger.handlers[:], logger.propagate) for name, logger in loggers.items()}
     try:

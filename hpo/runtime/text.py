@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from trainers.text import counted as counted  # trainers counts in its messages, too
+
 CHANGE_OUTPUT_HINT = "give another folder with --output"  # the remedy for a folder that cannot be written
-
-
-def counted(n: int, what: str, plural: str = "") -> str:
-    """`1 seed`, `3 seeds`; `plural` for irregular plurals."""
-    return f"{n} {what if n == 1 else plural or what + 's'}"
 
 
 def listed(parts: Iterable[str]) -> str:

@@ -54,7 +54,8 @@ class TrialCheckpoints:
                 before[0].number,
             )
         key = {**self.key, "config": config.to_dict()}
-        return CheckpointFile(self._path(trial), key, f"trial {trial.number}", earlier, self.every, self.folder.parent)
+        label, continues = f"trial {trial.number}", f"trial {before[0].number}" if before else ""
+        return CheckpointFile(self._path(trial), key, label, earlier, self.every, self.folder.parent, continues)
 
     def sweep(self, study: optuna.Study) -> None:
         """Remove the files that no trial will resume from."""

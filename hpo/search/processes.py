@@ -34,7 +34,7 @@ from hpo.storage.address import is_url
 from hpo.storage.damage import DamagedJournal
 from hpo.storage.open import open_storage
 from hpo.storage.retrying import PATIENCE_SECONDS
-from hpo.study.attributes import FINISHED, RESUMED_AFTER
+from hpo.study.attributes import FINISHED, RESUMED_AFTER, RETRY_OF
 from hpo.study.owner import is_claimed, while_it_exists
 from hpo.study.plan import SearchPlan
 from hpo.study.trials import has_failed
@@ -137,7 +137,7 @@ class SearchMonitor:
 
     def __init__(self, study: optuna.Study, plan: SearchPlan, progress: Progress) -> None:
         self.study = study
-        self.progress = progress
+        self.progress, self.epochs = progress, plan.epochs
         self.failures = Failures()
         self.resumed: set[int] = set()  # trials whose resumption was logged
         self.ended = {trial.number for trial in self._ended()}
@@ -153,7 +153,8 @@ class SearchMonitor:
         for trial in running:
             if RESUMED_AFTER in trial.user_attrs and trial.number not in self.resumed:
                 self.resumed.add(trial.number)
-                log.info("trial %d goes on after epoch %d", trial.number, trial.user_attrs[RESUMED_AFTER])
+                before, reached = trial.user_attrs[RETRY_OF], trial.user_attrs[RESUMED_AFTER]
+                log.info("trial %d continues trial %d after epoch %d of %d", trial.number, before, reached, self.epochs)
         self.progress.running({trial.number: max(trial.intermediate_values, default=0) for trial in running}, self.study)
         new = [trial for trial in self._ended() if trial.number not in self.ended]
         for trial in sorted(new, key=lambda trial: (str(trial.datetime_complete), trial.number)):

@@ -196,11 +196,13 @@ def open_study(
     sampler: optuna.samplers.BaseSampler,
     pruner: optuna.pruners.BasePruner,
     rename: str = "give this one another name with --study-name",
+    where: str = "",
 ) -> optuna.Study:
     """Create the study, or continue it if it has the same definition.
 
     Args:
         rename: how the user can give the study another name, for messages.
+        where: the flags by which another command finds the study, each after a space, for messages.
 
     Raises:
         InputError: a study of that name exists with another definition; the message gives the differences.
@@ -215,7 +217,7 @@ def open_study(
         study.set_user_attr(STUDY_ID, uuid4().hex)
         study.set_user_attr(DEFINITION, definition.to_dict())
         return study
-    remove = f"remove the old one with `python -m hpo.studies delete {name}` and the --output and --storage of this command"
+    remove = f"remove the old one with `python -m hpo.studies delete {name}{where}`"
     if DEFINITION not in study.user_attrs:
         raise InputError(f"study {name!r} exists and was not made by this program; {rename}, or {remove}")
     stored = Definition.from_dict(study.user_attrs[DEFINITION], f"study {name!r}", f"{rename}, or {remove}")

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hpo.runtime.text import counted
+from hpo.study.plan import SearchPlan
 from trainers.data.datasets import Dataset, load_dataset
 from trainers.data.options import DataOptions
 from trainers.data.prepare import default_test
@@ -65,7 +67,8 @@ def _data_lines(path: str, dataset: Dataset, options: DataOptions) -> Iterator[s
     yield f"# {dataset.n_users:,} users, {dataset.n_items:,} items, {len(dataset.train):,} interactions to train on"
     rare = int((dataset.train.per_user < FEW).sum())
     if rare:
-        yield f"# {rare:,} users have fewer than {FEW} interactions; k_core: {FEW} in `data` leaves rare users and items out"
+        have = f"{counted(rare, 'user')} {'has' if rare == 1 else 'have'}"
+        yield f"# {have} fewer than {FEW} interactions; k_core: {FEW} in `data` leaves rare users and items out"
     yield f"dataset: {_flow(path)}"
     yield from _option_lines(dataset, options)
     chosen = dataset.default_validation()
@@ -136,6 +139,9 @@ def _search_lines(dataset: Dataset) -> Iterator[str]:
     yield "  schedule: linear  # to zero within each run"
     cut_off = min(20, max(dataset.n_items // 2, 1))  # a list of all items makes every metric high
     yield f"objective: ndcg@{cut_off}  # or recall, hit, precision, map, mrr at any k"
-    yield f"search: {{trials: {40 if large else 60}, epochs: {20 if large else 30}}}"
-    yield "confirm: {top: 3, select_seeds: 2, seeds: 5, epochs: 60}"
+    plan = SearchPlan()
+    learns = 1 + plan.starts + plan.sampler.n_startup_trials
+    quick = f"# for a quick look: trials: {learns + 5}, epochs: 10; {plan.sampler.name} learns after {learns} trials"
+    yield f"search: {{trials: {40 if large else 60}, epochs: {20 if large else 30}}}  {quick}"
+    yield "confirm: {top: 3, select_seeds: 2, seeds: 5, epochs: 60}  # fewer seeds are faster and find less"
     yield "rivals: [ccl, bsl, sl]  # this study with another loss; docs/models.md has a table of them"

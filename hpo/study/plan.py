@@ -41,9 +41,9 @@ class SamplerSpec(BaseModel):
     name: Literal["tpe", "gp", "random", "qmc"] = "tpe"
     n_startup_trials: NotNegative = 20
 
-    def never_learns(self, trials: int, queued: int) -> bool:
-        """Whether a search of `trials` trials, of which `queued` are queued, ends before the sampler has learned."""
-        return self.name in ("tpe", "gp") and trials <= self.n_startup_trials + queued
+    def never_learns(self, trials: int, starts: int) -> bool:
+        """Whether a search of `trials` trials, of which `starts` are starts, ends before the sampler has learned."""
+        return self.name in ("tpe", "gp") and trials <= self.n_startup_trials + starts
 
 
 class PrunerSpec(BaseModel):
@@ -125,8 +125,8 @@ class SearchPlan(BaseModel):
         affordable = int(SHARE * CHEAPER * epochs * n_pairs * (negatives + 1)) // n_items
         return min(n_users, max(FEWEST_USERS, affordable))
 
-    def never_prunes(self, queued: int) -> str:
-        """Why the pruner will end no trial of this search with `queued` queued trials; empty if it may, or if there is no
+    def never_prunes(self, starts: int) -> str:
+        """Why the pruner will end no trial of this search with `starts` starts; empty if it may, or if there is no
         pruner."""
         pruner = self.pruner
         if pruner.name == "none":
@@ -136,8 +136,8 @@ class SearchPlan(BaseModel):
             return (
                 f"search.pruner.{name} is {first}, and a trial has {counted(self.epochs, 'epoch')}; lower it to allow pruning"
             )
-        if self.trials <= pruner.n_startup_trials + queued:
-            after = f" after {counted(queued, 'queued one')}" if queued else ""
+        if self.trials <= pruner.n_startup_trials + starts:
+            after = f" after {counted(starts, 'start')}" if starts else ""
             return f"the pruner waits for {counted(pruner.n_startup_trials, 'trial')}{after}, and the search has {self.trials}"
         if self.trials <= pruner.n_min_trials:
             return f"the pruner waits for {counted(pruner.n_min_trials, 'trial')}, and the search has {self.trials}"

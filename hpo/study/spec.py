@@ -19,7 +19,7 @@ from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.sources import NAMES
 from trainers.errors import InputError, unknown
 from trainers.losses import LOSSES, Loss
-from trainers.published import published_loss
+from trainers.published import published_loss, settings_of
 from trainers.text import has_controls
 from trainers.validation import Count, Place, checked, choice
 from trainers.yaml_files import read_yaml, to_yaml
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 else:
     AnySpace = choice("space", SPACES)
 
-PUBLISHED, ELSEWHERE = "published", "with settings for "  # what `StudySpec.published` calls settings; before other data's name
 MAX_RIVALS = 100
 MAX_SEEDS = 100  # so that the seeds of search, validation stage and test stage differ: see hpo.confirmation.stages
 
@@ -148,14 +147,14 @@ class StudySpec(BaseModel):
     def published(self, epochs: int, seed: int) -> tuple[TrainConfig, str] | None:
         """The published settings of the space's loss with this study's fixed settings, and a label.
 
-        The label is `published`, or names the data or model that the settings are for, if no paper has settings for this data,
+        The label is `published settings`. It names the data or model that they are for, if no paper has settings for this data,
         encoder and negatives. None if no paper has settings for the loss.
         """
         found = published_loss(self.space.loss_name, self.dataset, *self.model)
         if found is None:
             return None
         loss, elsewhere = found
-        return self.train_config(loss, epochs, seed), f"{ELSEWHERE}{elsewhere}" if elsewhere else PUBLISHED
+        return self.train_config(loss, epochs, seed), settings_of(elsewhere)
 
     def rival_specs(self) -> list[StudySpec]:
         """The studies of the rivals. A rival named by its space is this study with another space.
@@ -277,7 +276,7 @@ def load_spec(study: str, name: str | None = None) -> StudySpec:
 
 
 def _from_file(path: Path, name: str, where: str) -> StudySpec:
-    content = read_yaml(path)
+    content = read_yaml(path, if_empty="write one with python -m hpo.studies new DATA")
     if "name" in content:
         raise InputError(f"{where}: unknown key 'name'; name the study by its file, or by --study-name")
     rivals = content.get("rivals")

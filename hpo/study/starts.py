@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.study.attributes import FAILURE, NEAREST_MARK, PUBLISHED_MARK, RETRY_OF, START_MARK, START_MARKS, WORKER_DIED
 from hpo.study.spec import StudySpec
 from trainers.errors import InputError
-from trainers.published import published_elsewhere
+from trainers.published import published_elsewhere, settings_of
 
 STARTS = "starts"  # attribute of a study: the queued starts, so that another version of this program queues the same
 SPREAD = 0.15  # standard deviation of a moved copy, as a share of the length of the range (of its logarithm if it has one)
@@ -42,7 +42,7 @@ def starts_of(spec: StudySpec) -> tuple[list[Start], str]:
     try:
         first, why_not = Start(PUBLISHED_MARK, label, spec.space.params(config)), ""
     except InputError as error:
-        why_not = f"the config {label} is outside this study's search ranges: {error}"
+        why_not = f"the {label} are outside this study's search ranges: {error}"
         nearest = spec.space.nearest(config)
         if nearest is None:
             return [], why_not
@@ -51,7 +51,7 @@ def starts_of(spec: StudySpec) -> tuple[list[Start], str]:
     for loss, dataset in published_elsewhere(spec.space.loss_name, spec.dataset, *spec.model):
         params = spec.space.nearest(spec.train_config(loss, epochs, seed))
         if params is not None and params not in [start.params for start in found]:
-            found.append(Start(START_MARK, f"published for {dataset}", params))
+            found.append(Start(START_MARK, settings_of(dataset), params))
     found = found[: 1 + spec.search.starts]
     copies = spec.search.starts + 1 - len(found)
     moved = (spec.space.moved(first.params, SPREAD, np.random.default_rng([seed, number])) for number in range(1, copies + 1))

@@ -223,8 +223,8 @@ class Workspace:
             for seen in (self.split[0], self.dataset.train):
                 negatives.check(seen)
 
-    def study(self, storage: BaseStorage, **rename: str) -> optuna.Study:
-        """Create or continue the study in a storage; `rename` as in `open_study`.
+    def study(self, storage: BaseStorage, **said: str) -> optuna.Study:
+        """Create or continue the study in a storage; `said` as in `open_study`.
 
         Raises:
             InputError: it exists with another definition, or is damaged.
@@ -236,7 +236,7 @@ class Workspace:
             self.definition(),
             sampler,
             make_pruner(self.spec.search.pruner, self.spec.search.epochs),
-            **rename,
+            **said,
         )
         if EVALUATED_ON not in study.user_attrs:
             study.set_user_attr(EVALUATED_ON, [part.n_users_with_pairs for part in (self.sample, self.split[1])])

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hpo.reporting.overview import BEST_TRIALS_TITLE, BROUGHT_TITLE, CAVEATS_TITLE, VERDICT_TITLE
+
 ROOT = Path(__file__).resolve().parents[2]
 WORDING = ROOT / "tests" / "hpo" / "confirmation" / "wording.txt"  # each sentence once, as the program says it
 SPOKEN = re.compile(r"^(- )?(the winner is|the highest|[A-Z]{3} |MML tuned|a method that)")
@@ -21,6 +23,18 @@ def masked(line: str) -> str:
     line = re.sub(r"(?<!@)[+-]?\d*\.?\d+\b", "#", line).replace("p < #", "p #")
     line = re.sub(r"#((, #)*( and |, )#)+", "#", line)
     return re.sub(r"\b(is|are)\b", "IS", re.sub(r"\b(its|their)\b", "ITS", line))
+
+
+def test_every_section_of_the_report_is_explained() -> None:
+    """By the names that its templates and pictures have."""
+    folder, page = ROOT / "hpo" / "reporting", (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
+    sources = folder / "templates" / "report.html.jinja", folder / "figures.py"
+    source = "".join(path.read_text(encoding="utf-8") for path in sources)
+    found = re.findall(r'<h2>(\w[^{<]*)<|\b(?:table|listing|Picture)\(\s*"([^"]+)"', source)
+    named = [first or second for first, second in found]
+    named += [CAVEATS_TITLE, BROUGHT_TITLE, VERDICT_TITLE, BEST_TRIALS_TITLE]
+    assert len(named) > 15
+    assert [name for name in named if name not in page] == []
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])

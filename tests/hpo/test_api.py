@@ -150,7 +150,7 @@ def test_a_table_that_has_changed_is_refused(place: Place):
         with pytest.raises(InputError, match=words) as refused:
             search(dataset=dataset(changed), name="mine", trials=2, output=place.output, progress=False, **SETTINGS)
         assert "another name with name=" in str(refused.value)
-        assert "--" not in str(refused.value)
+        assert "--" not in "".join(str(refused.value).split("`")[::2]), "flags stand in commands only"
     assert (place.output / "mine" / "visits.npz").read_bytes() == kept
     search(dataset=dataset(of_test), name="other", trials=1, output=place.output, progress=False, **SETTINGS)
 

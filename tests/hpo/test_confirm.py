@@ -115,11 +115,13 @@ def test_a_run_says_who_trained_it(place: Place):
 
 
 @pytest.mark.confirmed
-def test_after_confirm_best_yaml_is_the_winners(place: Place):
+def test_after_confirm_best_yaml_is_the_winners(place: Place, capsys: pytest.CaptureFixture[str]):
     best = place.output / "tiny_mml" / "best.yaml"
     before = best.read_text()
     assert export.main(["--study", "tiny_mml", *place.where]) == 0
     assert best.read_text() == before
+    said = " ".join(capsys.readouterr().out.split())
+    assert "best.yaml is that of the confirmation; best_trial.yaml is the best trial of the search, 3 epochs" in said
     trial = read_yaml(best.with_name("best_trial.yaml"))
     assert trial["config"]["epochs"] == 3
     cited, of_trial = read_yaml(best)["citation"], trial["citation"]

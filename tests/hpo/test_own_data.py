@@ -76,6 +76,19 @@ def test_options_of_a_table(place: Place, capsys: pytest.CaptureFixture[str], da
     assert [part for part in expected if part not in text] == [], text
 
 
+def test_what_is_dropped_adds_up_and_is_said_once(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    """400 lines and two of them again; 160 with ratings of 4 or 5 are left of 402, and one of them comes twice."""
+    path = place.root / "own.csv"
+    write(path)
+    (liked, disliked) = (next(row for row in rows() if row[2] == rating) for rating in (5, 1))
+    path.write_text(path.read_text() + "".join(f"{','.join(map(str, row))}\n" for row in (liked, disliked)))
+    assert place.run("--dry-run", study=study(place, "{min_rating: 4}", dataset="own.csv")) == 0
+    said = " ".join("".join(capfd.readouterr()).split())
+    assert said.count("dropped 241 of 402 interactions, rated below 4") == 1
+    assert said.count("dropped 1 of the 161 interactions that were left, since their user and item come more than once") == 1
+    assert said.count("dropped ") == 2, said
+
+
 @pytest.mark.parametrize(
     ("layout", "data"),
     [
@@ -107,7 +120,7 @@ def test_rare_users_and_items_are_left_out(place: Place, capsys: pytest.CaptureF
     write(path)
     path.write_text(path.read_text() + "99,77,5,1\n")
     text = shown(place, capsys, data)
-    assert "dropped 1 pairs of 1 users and 1 items with too few interactions" in text
+    assert "dropped 1 of 401 interactions, of 1 user and 1 item with too few interactions" in text
     assert counts(280, 40) in text
 
 

@@ -84,15 +84,35 @@ def test_the_published_config_is_first_and_never_pruned(place: Place):
     place.edit("n_startup_trials: 2, n_warmup_steps: 1", "n_startup_trials: 0, n_warmup_steps: 0")
     assert place.run("--search-only") == 0
     first = study_of(place).trials[0]
-    assert first.user_attrs[PUBLISHED_MARK] == "with settings for yelp2018"
+    assert first.user_attrs[PUBLISHED_MARK] == "published settings of Yelp2018"
     assert first.user_attrs["margins"] == [0.6, 0.7, 0.8, 0.9]
     assert first.user_attrs["weights"] == [0.05, 0.15, 0.2, 0.6]
     assert first.state == TrialState.COMPLETE
 
 
+def test_too_few_trials_for_the_sampler_have_a_remedy(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.edit("n_margins: 2", "n_margins: 4")
+    for trials, said in (("22", True), ("23", False)):
+        assert place.run("--dry-run", "--trials", trials) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        words = "2 starts and 20 random trials come before its first proposal; give --trials 23 or more"
+        assert (words in text) is said
+
+
+def test_a_new_study_says_where_it_lies(place: Place, capsys: pytest.CaptureFixture[str]):
+    """So that a forgotten --output is noticed."""
+    other = place.root / "other journal.log"
+    for said in (True, False):
+        assert place.run("--search-only", "--trials", "1", "--storage", str(other)) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert (f"tiny_mml: a new study in {other}" in text) is said
+    assert place.run("--search-only", "--trials", "1", "--storage", str(other), "--study-name", "again") == 0
+    assert f"hpo.dashboard --output {place.output} --storage '{other}'" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_space_without_the_published_config_says_so(place: Place, capsys: pytest.CaptureFixture[str]):
     assert place.run("--search-only", "--trials", "1") == 0
-    assert "no published trial" in capsys.readouterr().out
+    assert "no trial of published settings" in capsys.readouterr().out
 
 
 def test_the_same_seed_gives_the_same_trials_and_values(place: Place):
@@ -146,7 +166,7 @@ def test_dry_run_writes_nothing(place: Place, capsys: pytest.CaptureFixture[str]
             "n_warmup_steps: 0, interval_steps: 3",
             "search.pruner.interval_steps is 3, and a trial has 3 epochs; lower it to allow pruning",
         ),
-        ("n_warmup_steps: 1, n_startup_trials: 4", "the pruner waits for 4 trials after 2 queued ones, and the search has 4"),
+        ("n_warmup_steps: 1, n_startup_trials: 4", "the pruner waits for 4 trials after 2 starts, and the search has 4"),
         ("n_warmup_steps: 1, n_startup_trials: 1", ""),
     ],
 )

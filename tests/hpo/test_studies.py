@@ -123,7 +123,8 @@ def test_several_studies_are_deleted_and_their_repeats_are_named(
     assert "unknown study 'd'" in fails(studies.main(["delete", "a", "d", *where]))
     assert "a" in optuna.get_all_study_names(storage), "nothing is deleted where a name is misspelt"
     assert studies.main(["delete", "a", "b", "a", *where]) == 0
-    assert "are kept; delete them with `python -m hpo.studies delete b-search2` and" in capsys.readouterr().out
+    command = f"`python -m hpo.studies delete b-search2 --output {place.output}`"
+    assert f"are kept; delete them with {command}" in " ".join(capsys.readouterr().out.split())
     assert optuna.get_all_study_names(open_storage(str(journal))) == ["b-search2", "b-search2x", "c"]
 
 

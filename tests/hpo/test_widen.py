@@ -110,8 +110,8 @@ def test_the_published_config_is_tried_once_the_ranges_hold_it(place: Place):
     assert NEAREST_MARK in studies(place)["tiny_mml"].trials[0].user_attrs
     assert place.run("--widen", "--trials", "2", "--search-only") == 0
     old, new = studies(place)["tiny_mml-wide"].trials
-    assert old.user_attrs[START_MARK] == "with settings for yelp2018, nearest in narrower ranges"
-    assert new.user_attrs[PUBLISHED_MARK] == "with settings for yelp2018"
+    assert old.user_attrs[START_MARK] == "published settings of Yelp2018, nearest in narrower ranges"
+    assert new.user_attrs[PUBLISHED_MARK] == "published settings of Yelp2018"
     assert new.params["negative_ratio"] == 400.0
 
 

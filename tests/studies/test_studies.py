@@ -50,15 +50,15 @@ def test_every_study_starts_with_its_published_config(name: str):
     assert published is not None
     config, label = published
     elsewhere = {
-        "demo": "yelp2018",
+        "demo": "Yelp2018",
         "mml_popularity": "uniform negatives",
         "mml_two_stage": "uniform negatives",
-        "mml_lightgcn": "mf",
-        "yelp_mml_simplex": "mf",
+        "mml_lightgcn": "MF",
+        "yelp_mml_simplex": "MF",
     }
-    elsewhere |= dict.fromkeys(SMALL, "yelp2018")
+    elsewhere |= dict.fromkeys(SMALL, "Yelp2018")
     other = next((what for part, what in elsewhere.items() if part in name), None)
-    assert label == (f"with settings for {other}" if other else "published")
+    assert label == (f"published settings of {other}" if other else "published settings")
     params = spec.space.params(config)
     assert spec.space.config(params, spec.fields(spec.search.epochs, spec.search.seed)) == config
 
@@ -94,18 +94,18 @@ def test_a_shape_study_starts_with_what_is_nearest_to_the_published_config(name:
     found = spec.published(spec.search.epochs, spec.search.seed)
     assert found is not None, "confirm compares with it"
     published, label = found
-    assert label == "published"
+    assert label == "published settings"
     study = optuna.create_study(direction="maximize")
     for _ in range(2):  # the second time it is there already
         assert enqueue_starts(study, spec).endswith("the nearest config inside them is tried first")
     trial = study.ask(fixed_distributions=spec.space.boxes())
-    assert trial.user_attrs == {NEAREST_MARK: "published"}
+    assert trial.user_attrs == {NEAREST_MARK: "published settings"}
     assert PUBLISHED_MARK not in trial.user_attrs, "it is pruned like any other"
     study.tell(trial, state=TrialState.FAIL)
     enqueue_starts(study, spec)
     enqueue_starts(study, spec)
     assert len(study.trials) == 6, "it was lost, and is queued once more"
-    assert study.trials[5].user_attrs == {NEAREST_MARK: "published", RETRY_OF: 0}
+    assert study.trials[5].user_attrs == {NEAREST_MARK: "published settings", RETRY_OF: 0}
     nearest = trial_config(study.trials[0], spec)
     assert isinstance(nearest.loss, MML)
     assert isinstance(published.loss, MML)

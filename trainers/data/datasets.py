@@ -293,14 +293,8 @@ def _by_file(train: Interactions, valid: Interactions, name: str) -> Split:
 
 
 def _say_what_is_dropped(where: str, facts: TestFacts) -> None:
-    for warning in facts.warnings:
-        log.warning("%s: %s", where, warning)
-    if facts.below_rating:
-        log.warning("%s: dropped %d interactions with a low rating", where, facts.below_rating)
-    if facts.unknown:
-        log.warning("%s: dropped %d of %d pairs whose user or item is not in train", where, facts.unknown, facts.pairs)
-    if facts.seen:
-        log.warning("%s: dropped %d of %d pairs that are in train: seen items are not ranked", where, facts.seen, facts.pairs)
+    for sentence in (*facts.warnings, *(f"dropped {phrase}" for phrase in facts.dropped())):
+        log.warning("%s: %s", where, sentence)
 
 
 def _check_public(files: Files, part: str, pairs: Interactions, path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, model_validator
 
 from trainers.data.options import TestSplit
+from trainers.text import counted
 from trainers.validation import SETTINGS
 
 Law = Literal["random", "last", "leave_one_out", "time", "popularity", "file"]
@@ -62,16 +63,17 @@ class DataFacts(BaseModel):
         return [*self.read, *self.warnings, *(f"dropped {phrase}" for phrase in self.dropped()), *ratings]
 
     def dropped(self) -> list[str]:
-        """A phrase for each kind of dropped interactions."""
-        said = []
+        """A phrase for each kind of dropped interactions; each counts from what the one before left."""
+        said, left = [], counted(self.interactions, "interaction")
         if self.below_rating:
-            said.append(f"{self.below_rating:,} of {self.interactions:,} interactions, rated below {self.min_rating:g}")
+            said.append(f"{self.below_rating:,} of {left}, rated below {self.min_rating:g}")
+            left = f"the {counted(self.interactions - self.below_rating, 'interaction')} that were left"
         if self.duplicates:
-            said.append(f"{self.duplicates:,} duplicate pairs of {self.interactions - self.below_rating:,}")
+            said.append(f"{self.duplicates:,} of {left}, since their user and item come more than once")
+            left = f"the {counted(self.interactions - self.below_rating - self.duplicates, 'interaction')} that were left"
         if self.rare:
-            said.append(
-                f"{self.rare:,} pairs of {self.rare_users:,} users and {self.rare_items:,} items with too few interactions"
-            )
+            whose = f"{counted(self.rare_users, 'user')} and {counted(self.rare_items, 'item')}"
+            said.append(f"{self.rare:,} of {left}, of {whose} with too few interactions")
         return said
 
 
@@ -101,3 +103,15 @@ class TestFacts(BaseModel):
     seen: int = 0
     kept_users: int
     moment: float | None = None
+
+    def dropped(self) -> list[str]:
+        """A phrase for each kind of dropped interactions; each counts from what the one before left."""
+        said, left = [], f"{self.pairs:,} test pairs"
+        if self.below_rating:
+            said.append(f"{counted(self.below_rating, 'test interaction')} with a low rating")
+        if self.unknown:
+            said.append(f"{self.unknown:,} of {left}, whose user or item is not in train")
+            left = f"the {self.pairs - self.unknown:,} test pairs that were left"
+        if self.seen:
+            said.append(f"{self.seen:,} of {left}, which are in train: seen items are not ranked")
+        return said

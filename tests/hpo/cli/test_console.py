@@ -10,6 +10,7 @@ from rich.console import Console
 
 from hpo.cli import console
 from hpo.cli.console import RunProgress, SearchProgress, say, table
+from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK, START_MARK
 
 
 @pytest.mark.parametrize(("terminal", "pause", "lines"), [(False, 0.0, 2), (False, 60.0, 0), (True, 0.0, 0)])
@@ -45,6 +46,25 @@ def test_the_live_display_drops_trials_that_were_lost():
         assert task.completed == 1
         progress.running({}, study)
         assert task.fields["now"] == "no trial runs"
+
+
+@pytest.mark.parametrize(
+    ("mark", "shown"),
+    [
+        (PUBLISHED_MARK, " (published settings of Yelp2018)"),
+        (NEAREST_MARK, " (nearest to the published settings of Yelp2018)"),
+        (START_MARK, " (published settings of Yelp2018)"),
+        ("margins", ""),
+    ],
+)
+def test_a_start_says_what_it_is(mark: str, shown: str):
+    out, study = io.StringIO(), optuna.create_study()
+    study.enqueue_trial({}, user_attrs={mark: "published settings of Yelp2018"})
+    study.optimize(lambda trial: 0.5, n_trials=1)
+    with SearchProgress(Console(file=out), epochs=30) as progress:
+        progress.begin(study, 10)
+        progress.finished(study.trials[0], study)
+    assert f"trial 0{shown}: complete" in out.getvalue()
 
 
 ODD = "[/x] [red]a\x1b[2J\u202e\tb\n"

@@ -14,6 +14,8 @@ def test_arguments_stand_for_flags():
     assert as_arguments(said) == (
         "give another output or name=..., or fewer seeds; the same call continues; --nthreads is Dask's"
     )
+    command = "`python -m hpo.studies delete mine --output out`"
+    assert as_arguments(f"give --output, or run {command}") == f"give output, or run {command}"
 
 
 @pytest.mark.parametrize("error", [InputError, SearchFailed])

@@ -15,6 +15,7 @@ from hpo.confirmation.results import BestSoFar, Finalist, Method, SearchCost
 from hpo.confirmation.stages import compared_by_users
 from hpo.confirmation.statements import statements
 from hpo.confirmation.tuning import Tuning
+from hpo.confirmation.wording import sentences
 from hpo.runs.provenance import provenance
 from hpo.runs.store import BaselineResult, Beyond
 from hpo.study.definition import SplitData, definition_of
@@ -178,6 +179,18 @@ def test_each_method_below_popularity_or_else_below_the_best_baseline_is_named()
     methods = [method("A", 0.31), method("B tuned", 0.2), method("C tuned", 0.04), method("D", failure="nan")]
     found = [(kind, subject) for kind, subject, _ in of_kinds(caveats_of(methods, {}, baselines, 0, NDCG), *CaveatKind)]
     assert found == [(CaveatKind.BASELINE_AHEAD, "B tuned"), (CaveatKind.BELOW_POPULARITY, "C tuned")]
+
+
+def test_a_learning_rate_that_was_searched_is_no_remedy():
+    curves = {0: {1: 0.1, 2: 0.2}}
+    validated = {label: [replace(on_validation(0, 0.3), search_value=0.0, curves=curves)] for label in ("A", "B tuned")}
+    baselines, methods = [baseline("EASE", 0.3, 0.4)], [method("A", 0.1), method("B tuned", 0.2)]
+    found = caveats_of(methods, validated, baselines, 10, NDCG, rate_searched=["B tuned"])
+    assert [each.kind for each in found].count(CaveatKind.BASELINE_AHEAD) == 2
+    assert [(each.subject, bool(each.facts.get("rate_searched"))) for each in found] == 2 * [("A", False), ("B tuned", True)]
+    advice = [each for each in sentences(found, NDCG) if each.startswith("B tuned")]
+    assert len(advice) == 2, "not said together with A, whose remedy differs"
+    assert all("trials" in each and "learning rate" not in each for each in advice)
 
 
 def test_what_diverged_on_validation_is_said_of_each_method():

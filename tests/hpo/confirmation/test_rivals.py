@@ -292,6 +292,7 @@ def test_a_second_variant_finds_the_rivals_of_the_first(place: Place, fails: Cal
     assert "study 'tiny_ccl' exists with another definition (search.seed: was 0, now 5)" in message
     assert "name rivals by their spaces (rivals: [ccl, ...])" in message
     assert "--study-name" not in message
+    assert f"remove the old one with `python -m hpo.studies delete tiny_ccl --output {place.output}`" in message
 
 
 def test_a_rival_named_by_its_space_is_our_study_with_that_space(place: Place, fails: Callable[[int], str]):

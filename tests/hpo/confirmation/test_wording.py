@@ -127,6 +127,14 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     (CaveatKind.MIXED_LIBRARIES, "numba", {"found": ["numba 0.61.0, llvmlite 0.44.0", "numba 0.62.0, llvmlite 0.45.0"]}),
     (CaveatKind.BELOW_POPULARITY, "CCL tuned", {"baseline": "MostPop", "value": 0.01, "baseline_value": 0.03}),
     (CaveatKind.BASELINE_AHEAD, "MML tuned", {"baseline": "EASE", "value": 0.1, "baseline_value": 0.3}),
+    *(
+        (kind, "MML tuned", {**facts, "rate_searched": True})
+        for kind, facts in (
+            (CaveatKind.CURVE_RISES, {"percent": 5.04, "from_epoch": 90, "to_epoch": 100}),
+            (CaveatKind.BELOW_POPULARITY, {"baseline": "MostPop", "value": 0.01, "baseline_value": 0.03}),
+            (CaveatKind.BASELINE_AHEAD, {"baseline": "EASE", "value": 0.1, "baseline_value": 0.3}),
+        )
+    ),
     (CaveatKind.USERS_MISSING, "BPR", {"missing": 12, "all": 5000, "common": 4980}),
     (CaveatKind.USERS_UNSERVED, "BPR", {"least": 3, "most": 3, "users": 5000, "runs": 2}),
     (CaveatKind.USERS_UNKNOWN, "BPR", {"least": 1, "most": 3, "users": 5000, "runs": 2}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def given(study: optuna.Study, folder: Path, every: float = 0.0, curve: Any = by
     return loop
 
 
-def test_a_killed_trial_goes_on_from_its_last_checkpoint_and_reports_again(tmp_path: Path):
+def test_a_killed_trial_goes_on_from_its_last_checkpoint_and_reports_again(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     study = optuna.create_study(direction="maximize")
     killed(given(study, tmp_path), rounds=3)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["trial-0.npz"]
@@ -117,7 +118,9 @@ def test_a_killed_trial_goes_on_from_its_last_checkpoint_and_reports_again(tmp_p
         epochs.append(epoch)
         return by_margin(config, epoch)
 
-    given(study, tmp_path, curve=curve).run()
+    with caplog.at_level(logging.INFO):
+        given(study, tmp_path, curve=curve).run()
+    assert "trial 1 continues trial 0 after epoch 3 of 6" in caplog.text
     assert epochs[:3] == [4, 5, 6]
     first, again = study.trials[0], study.trials[1]
     assert again.user_attrs[RETRY_OF] == 0

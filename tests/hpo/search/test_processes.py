@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ from hpo.runtime.signals import Stopper
 from hpo.search.processes import SearchJob, SearchMonitor
 from hpo.search.progress import NoProgress
 from hpo.storage.open import open_storage
-from hpo.study.attributes import FAILURE, RETRIES, WORKER
+from hpo.study.attributes import FAILURE, RESUMED_AFTER, RETRIES, RETRY_OF, WORKER
 from hpo.study.plan import SearchPlan
 from hpo.study.spec import load_spec
 from hpo.study.workspace import Workspace
@@ -133,6 +134,18 @@ def test_a_trial_that_is_about_to_fail_is_counted_when_it_has():
             assert monitor.poll() == 1
     with pytest.raises(SearchFailed, match="trial 4: x"):
         monitor.poll()
+
+
+def test_a_resumed_trial_names_the_one_that_it_continues(caplog: pytest.LogCaptureFixture):
+    study = optuna.create_study()
+    monitor = SearchMonitor(study, SearchPlan(epochs=12), NoProgress())
+    for _ in range(2):
+        trial = study.ask()
+    for name, value in ((RETRY_OF, 0), (RESUMED_AFTER, 5)):
+        trial.set_user_attr(name, value)
+    with caplog.at_level(logging.INFO):
+        monitor.poll()
+    assert "trial 1 continues trial 0 after epoch 5 of 12" in caplog.text
 
 
 def test_two_runs_share_the_search_and_one_of_them_confirms(busy_place: Place):

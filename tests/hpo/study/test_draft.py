@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hpo import studies
+from hpo.confirmation.caveats import CaveatKind
 from hpo.study.draft import batch_size
 from hpo.study.spec import load_spec
 
@@ -44,6 +45,8 @@ def test_ratings_with_times(place: Place, capsys: pytest.CaptureFixture[str]) ->
     assert "  test: {name: last, fraction: 0.2}  # may be random, last, leave_one_out, time\n" in text
     assert "# validation may be random, last, time" in text
     assert "validation: {name: last, fraction: 0.1}\n" in text
+    assert "epochs: 30}  # for a quick look: trials: 30, epochs: 10; tpe learns after 25 trials\n" in text
+    assert "epochs: 60}  # fewer seeds are faster and find less\n" in text
     (place.root / "mine.yaml").write_text(text)
     spec = load_spec(str(place.root / "mine.yaml"))
     assert spec.data.min_rating == 4
@@ -62,6 +65,10 @@ def test_the_draft_runs_as_it_is_but_for_its_length(place: Place, capsys: pytest
     outcome = confirmed(place, "mine")
     assert outcome.data.validation_split.name == "last"
     assert outcome.data.facts.law == "last"
+    below = CaveatKind.BELOW_POPULARITY, CaveatKind.BASELINE_AHEAD
+    searched = {caveat.subject: "rate_searched" in caveat.facts for caveat in outcome.caveats if caveat.kind in below}
+    assert searched, "EASE is ahead of all"
+    assert all(label.endswith("tuned") == was for label, was in searched.items()), "the draft searches the learning rate"
     assert [method.label for method in outcome.methods if method.search.trials] == [
         "MML tuned",
         "CCL tuned",
@@ -150,6 +157,13 @@ def test_counts_are_no_ratings(place: Place, capsys: pytest.CaptureFixture[str])
     text = drafted(path, capsys)
     assert "  min_rating:" not in text
     assert "# every rating counts as a positive" in text
+
+
+def test_a_rare_user_is_one_user(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    path = place.root / "pairs.csv"
+    often = "".join(f"{user},{(user + step) % 30}\n" for user in range(30) for step in range(8))
+    path.write_text(f"user,item\n{often}99,1\n99,2\n")
+    assert "# 1 user has fewer than 5 interactions; k_core: 5" in drafted(path, capsys)
 
 
 def test_few_items(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,6 +105,11 @@ def test_bad_files_are_explained(write, extra: str, message: str):
     assert "mine.yaml" in str(error.value)
 
 
+def test_an_empty_file_says_how_to_write_one(write):
+    with pytest.raises(InputError, match=r"the file is empty; write one with python -m hpo\.studies new DATA"):
+        load_spec(write("\n"))
+
+
 @pytest.mark.parametrize(
     ("also", "config", "message"),
     [
@@ -154,7 +159,7 @@ def test_published_settings_of_unknown_data_are_yelps():
     published = spec.published(epochs=5, seed=1)
     assert published is not None
     config, label = published
-    assert (label, config.epochs, config.seed) == ("with settings for yelp2018", 5, 1)
+    assert (label, config.epochs, config.seed) == ("published settings of Yelp2018", 5, 1)
     assert isinstance(config.loss, MML)
     assert config.loss.negative_weight == 400.0
 

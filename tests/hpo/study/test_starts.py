@@ -26,9 +26,9 @@ def test_the_published_config_then_those_for_other_data_then_moved_copies():
     assert why_not == ""
     marks = [(start.mark, start.label) for start in starts]
     assert marks == [
-        (PUBLISHED_MARK, "published"),
-        (START_MARK, "published for gowalla"),
-        *((START_MARK, f"published, moved {k}") for k in (1, 2, 3)),
+        (PUBLISHED_MARK, "published settings"),
+        (START_MARK, "published settings of Gowalla"),
+        *((START_MARK, f"published settings, moved {k}") for k in (1, 2, 3)),
     ]
     space = spec({"name": "mml", "n_margins": 4}).space
     assert space.loss(starts[0].params) == PUBLISHED["mml"]["yelp2018"]
@@ -64,11 +64,11 @@ def test_a_rival_has_as_many():
 
 def test_nothing_comes_from_data_that_share_interactions_with_these():
     labels = [start.label for start in starts_of(spec({"name": "bsl"}, "gowalla_random"))[0]]
-    assert labels[0] == "with settings for yelp2018"
-    assert not any("gowalla" in label for label in labels)
+    assert labels[0] == "published settings of Yelp2018"
+    assert not any("Gowalla" in label for label in labels)
     of = spec({"name": "bsl"}, "health_random")
     starts = starts_of(of)[0]
-    assert starts[1].label == "published for gowalla"
+    assert starts[1].label == "published settings of Gowalla"
     assert of.space.loss(starts[1].params) == BSL(temperature=0.08, exponent=1.22)
 
 
@@ -87,13 +87,13 @@ def test_they_are_queued_once_and_kept_in_the_study():
     enqueue_starts(study, of)
     assert [trial.state for trial in study.trials] == [TrialState.WAITING] * 5
     kept = study.user_attrs[STARTS]
-    assert [kept[0][:2], kept[1][:2]] == [[PUBLISHED_MARK, "published"], [START_MARK, "published for gowalla"]]
+    assert [kept[0][:2], kept[1][:2]] == [[PUBLISHED_MARK, "published settings"], [START_MARK, "published settings of Gowalla"]]
     study.set_user_attr(STARTS, kept[:3])  # as another version of this program has made them
     lost = study.ask(fixed_distributions=of.space.boxes())
     study.tell(lost, state=TrialState.FAIL)
     enqueue_starts(study, of)
     assert len(study.trials) == 6
-    assert study.trials[5].user_attrs == {PUBLISHED_MARK: "published", RETRY_OF: 0}
+    assert study.trials[5].user_attrs == {PUBLISHED_MARK: "published settings", RETRY_OF: 0}
 
 
 @pytest.mark.parametrize("proposed", [1, 2])

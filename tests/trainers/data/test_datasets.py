@@ -62,6 +62,12 @@ def refused(call: Callable[[], object], *words: str) -> None:
     assert not missing, f"the message lacks {missing}: {caught.value}"
 
 
+@pytest.fixture(autouse=True)
+def heard(caplog: pytest.LogCaptureFixture) -> None:
+    """Commands, which other tests run in this process, do not log what they print."""
+    caplog.set_level(logging.WARNING, logger="trainers.data.datasets")
+
+
 class TestOwnData:
     def test_two_files(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", train_txt="10 4 9\n9 10\n7 4\n", test_txt="7 10\n10 10\n"))
@@ -89,7 +95,7 @@ class TestOwnData:
     def test_duplicates_are_dropped_and_counted(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         name = str(folder(tmp_path / "own", train_txt="0 1 2 1\n0 2\n1 2\n", test_txt=TEST))
         assert len(load_dataset(name).train) == 3
-        assert "dropped 2 duplicate pairs of 5" in caplog.text
+        assert "dropped 2 of 5 interactions, since their user and item come more than once" in caplog.text
 
     def test_without_duplicates_nothing_is_logged(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         name = str(folder(tmp_path / "own", train_txt=TRAIN, test_txt=TEST))
@@ -100,13 +106,13 @@ class TestOwnData:
     def test_unknown_test_pairs_are_dropped_and_counted(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         name = str(folder(tmp_path / "own", train_txt=TRAIN, test_txt="0 5 77\n8 1 2\n1 1\n"))
         assert raw_pairs(name, load_test(name)) == {(0, 5), (1, 1)}
-        assert "dropped 3 of 5 pairs whose user or item is not in train" in caplog.text
+        assert "dropped 3 of 5 test pairs, whose user or item is not in train" in caplog.text
 
     def test_test_pairs_of_train_are_dropped_and_counted(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         """Seen items are masked: nobody could hit them, and every recall would be lower for it."""
         name = str(folder(tmp_path / "own", train_txt="0 1 2\n1 2\n", test_txt="0 2\n1 1 2\n"))
         assert raw_pairs(name, load_test(name)) == {(1, 1)}
-        assert "dropped 2 of 3 pairs that are in train" in caplog.text
+        assert "dropped 2 of 3 test pairs, which are in train" in caplog.text
         nothing_new = str(folder(tmp_path / "other", train_txt="0 1 2\n1 2\n", test_txt="0 1\n"))
         refused(lambda: load_test(nothing_new), "test.txt", "must have pairs that are not in train")
 
@@ -436,7 +442,7 @@ class TestTestFile:
         assert facts.read.startswith("read 3 ratings: user=0, item=1, rating=2; no header; comma")
         assert facts.warnings == ("1 line has the item id NA, which counts as an id like any other",)
         assert (facts.below_rating, facts.pairs, facts.kept_users) == (1, 2, 2)
-        assert "test.csv: dropped 1 interactions with a low rating" in caplog.text
+        assert "test.csv: dropped 1 test interaction with a low rating" in caplog.text
 
 
 class TestOptions:

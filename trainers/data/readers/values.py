@@ -57,7 +57,7 @@ def _ids(table: Table, role: str) -> tuple[NDArray[Any], _Remarks]:
     assert isinstance(column, Column)
     name = table.names[table.roles.used()[role]]
     texts = [text.strip() for text in column.texts]
-    _refuse_where(table, column, [not text for text in texts], f"column {shown(name)} is empty")
+    _refuse_bad(table, role, np.array([not text for text in texts], dtype=np.bool_), f"column {shown(name)}")
     too_long = [len(text) > LONGEST_ID for text in texts]
     _refuse_where(table, column, too_long, f"column {shown(name)} must hold ids of at most {LONGEST_ID} characters")
     rows = np.bincount(column.codes, minlength=len(texts)) if len(column.codes) else np.zeros(len(texts), np.int64)
@@ -86,7 +86,7 @@ def _warnings(texts: Sequence[str], rows: NDArray[np.int64], role: str) -> list[
 
 def _ratings(table: Table) -> Numbers:
     name = table.names[table.roles.used()["rating"]]
-    values = _numbers(table, "rating", f"ratings must be numbers, column {shown(name)} has another value")
+    values = _numbers(table, "rating", f"ratings must be numbers, column {shown(name)}")
     if table.roles.by_content and len(values) and not is_rating(values):
         wrong = np.array([not is_rating(values[[row]]) for row in np.unique(values, return_index=True)[1]])
         row = int(np.unique(values, return_index=True)[1][wrong].min())
@@ -97,14 +97,10 @@ def _ratings(table: Table) -> Numbers:
 def _numbers(table: Table, role: str, rule: str) -> Numbers:
     column = table.cells[role]
     if isinstance(column, Column):
-        values, column_codes = _as_numbers(column.texts), column.codes
-        bad = ~np.isfinite(values)
-        if bad[column_codes].any():
-            table.refuse(column.first(bad), rule)
-        return np.take(values, column_codes)
-    bad = ~np.isfinite(column)
-    if bad.any():
-        table.refuse(int(np.argmax(bad)), rule)
+        values = _as_numbers(column.texts)
+        _refuse_bad(table, role, ~np.isfinite(values), rule)
+        return np.take(values, column.codes)
+    _refuse_bad(table, role, ~np.isfinite(column), rule)
     return column
 
 
@@ -117,13 +113,12 @@ def _as_numbers(texts: Sequence[str]) -> Numbers:
 def _times(table: Table) -> Numbers:
     column = table.cells["time"]
     name = table.names[table.roles.used()["time"]]
-    rule = f"times must be numbers or dates such as 2024-05-31T18:00:00Z, column {shown(name)} has another value"
+    rule = f"times must be numbers or dates such as 2024-05-31T18:00:00Z, column {shown(name)}"
     if not isinstance(column, Column):
         return _numbers(table, "time", rule)
     values = times_of([text.strip() for text in column.texts])
-    bad = ~np.isfinite(values)
-    if bad[column.codes].any():
-        table.refuse(column.first(bad), rule, "if no times are needed, leave the column out: " + remedy("NAME", "NAME"))
+    remark = "if no times are needed, leave the column out: " + remedy("NAME", "NAME")
+    _refuse_bad(table, "time", ~np.isfinite(values), rule, remark)
     return np.take(values, column.codes)
 
 
@@ -141,6 +136,34 @@ def _as_dates(texts: Sequence[str]) -> Numbers:
             seconds = dates.dt.as_unit("us").astype("int64").to_numpy() / 1e6
             return np.where(dates.isna().to_numpy(), np.nan, seconds)
     return np.full(len(texts), np.nan)
+
+
+def _refuse_bad(table: Table, role: str, bad: NDArray[np.bool_], rule: str, remark: str = "") -> None:
+    """Refuse the first value that is no number. If it is missing, say so, and how many others are.
+
+    Args:
+        bad: whether each text of a column, or each number, is refused.
+    """
+    column = table.cells[role]
+    if isinstance(column, Column):
+        if not bad[column.codes].any():
+            return
+        row = column.first(bad)
+        text = column.texts[column.codes[row]].strip()
+        alike = np.array([each.strip() == text for each in column.texts])[column.codes]
+    elif bad.any():
+        row = int(np.argmax(bad))
+        text = "" if np.isnan(column[row]) else str(column[row])
+        alike = np.isnan(column)
+    else:
+        return
+    if text and text.lower() not in MISSING:
+        table.refuse(row, f"{rule} has another value", remark)
+    others = int(alike.sum()) - 1
+    also = f" here and in {others:,} more {'place' if others == 1 else 'places'}" if others else ""
+    article = "an" if role == "item" else "a"
+    delete = f"delete {'these lines or give them' if others else 'this line or give it'} {article} {role}"
+    table.refuse(row, f"{rule} is {shown(text) if text else 'empty'}{also}", f"{delete}; {remark}".removesuffix("; "))
 
 
 def _refuse_where(table: Table, column: Column, bad: list[bool], rule: str) -> None:

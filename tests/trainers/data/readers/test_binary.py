@@ -44,7 +44,8 @@ class TestParquet:
         [
             ({"user": [1, None], "item": [1, 2]}, ["row 2", "'user' is empty"]),
             ({"user": [1, 2], "item": [1, 2], "time": pd.to_datetime(["2020-01-01", None])}, ["row 2", "numbers or dates"]),
-            ({"user": [1, 2], "item": [1, 2], "rating": [1.0, None]}, ["row 2", "ratings must be numbers"]),
+            ({"user": [1, 2], "item": [1, 2], "rating": [1.0, None]}, ["row 2", "ratings must be numbers", "is empty"]),
+            ({"user": [1, 2], "item": [1, 2], "rating": [1.0, np.inf]}, ["row 2", "has another value"]),
             ({"a": [1, 2], "item": [1, 2]}, ["got columns a, item"]),
         ],
     )

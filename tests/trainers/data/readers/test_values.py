@@ -46,6 +46,10 @@ class TestIds:
             f"1 line has the item id {text}, which counts as an id like any other",
         )
 
+    def test_missing_ids_are_counted(self, tmp_path: Path) -> None:
+        path = write(tmp_path, "a.csv", "user,item\n3,2\n3,\n4, \n")
+        refused(path, "line 3", "'item' is empty here and in 1 more place", "delete these lines or give them an item")
+
     def test_endless_ids(self, tmp_path: Path) -> None:
         refused(write(tmp_path, "a.csv", f"user,item\n3,2\n{'x' * 256},1\n"), "line 3", "at most 255", "'xxx")
         assert len(read_interactions(write(tmp_path, "b.csv", f"user,item\n{'x' * 255},1\n"))) == 1
@@ -57,6 +61,13 @@ class TestRatings:
         path = write(tmp_path, "a.tsv", f"user\titem\trating\n1\t2\t5\n\n1\t3\t{text}\n")
         refused(path, "line 4", "ratings must be numbers", "'rating'", f"'1\\t3\\t{text}".removesuffix("\\t"))
 
+    def test_missing_ratings_are_counted(self, tmp_path: Path) -> None:
+        head = "user,item,rating,time\n1,2,5,9\n"
+        path = write(tmp_path, "a.csv", head + "1,3,,9\n1,4, ,9\n1,5,NA,9\n")
+        refused(path, "line 3", "'rating' is empty here and in 1 more place,", "9'; delete these lines", "give them a rating")
+        refused(write(tmp_path, "b.csv", head + "1,5,NA,9\n"), "'rating' is 'NA', got", "delete this line or give it a rating")
+        refused(write(tmp_path, "c.csv", head + "1,5,good,9\n1,6,,9\n"), "'rating' has another value", "good")
+
     def test_numbers_of_any_size(self, tmp_path: Path) -> None:
         raw = read_interactions(write(tmp_path, "a.csv", "user,item,rating\n1,2,-7.25\n1,3,1e2\n1,4, 99\n"))
         assert numbers(raw.ratings) == [-7.25, 100, 99]
@@ -67,6 +78,10 @@ class TestRatings:
 
 
 class TestTimes:
+    def test_missing_times_are_counted(self, tmp_path: Path) -> None:
+        path = write(tmp_path, "a.csv", "user,item,rating,time\n1,2,5,9\n1,3,4,\n1,4,4,\n1,5,4,\n")
+        refused(path, "line 3", "'time' is empty here and in 2 more places", "give them a time; if no times")
+
     @pytest.mark.parametrize(
         ("text", "seconds"),
         [
