@@ -97,8 +97,12 @@ class TrainConfig(BaseModel):
         return checked(cls, mapping, where)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists, numbers and strings; `TrainConfig.from_dict(config.to_dict()) == config`."""
-        return self.model_dump(mode="json")
+        """Plain lists, numbers and strings; `TrainConfig.from_dict(config.to_dict()) == config`.
+
+        A setting of the loss that is None, its default, is left out: a new one does not change the digest of a config.
+        """
+        content = self.model_dump(mode="json")
+        return content | {"loss": {name: value for name, value in content["loss"].items() if value is not None}}
 
     def digest(self) -> str:
         """Twenty hex digits that tell configs apart."""

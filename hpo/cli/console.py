@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Self
+from typing import Literal, Self
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -126,11 +126,11 @@ def _state(counts: Tally, budget: int) -> str:
 def table(title: str, header: list[str], rows: list[list[str]]) -> Table:
     """A table with text in the first column and figures in the others; cells are not interpreted as markup."""
     result = Table(title=_cell(title), title_justify="left", title_style="bold")
-    for number, name in enumerate(header):
-        widest = min(
-            _longest_word([name, *(row[number] for row in rows)]), WHOLE_WORD
-        )  # narrow terminals break lines, not words
-        result.add_column(_cell(name), justify="left" if number == 0 else "right", overflow="fold", min_width=widest)
+    words = [min(_longest_word([name, *(row[place] for row in rows)]), WHOLE_WORD) for place, name in enumerate(header)]
+    fits = sum(words) + 3 * len(words) + 1 <= Console().width  # with borders; else words are broken, so that nothing is cut
+    for place, (name, widest) in enumerate(zip(header, words, strict=True)):
+        justify: Literal["left", "right"] = "left" if place == 0 else "right"
+        result.add_column(_cell(name), justify=justify, overflow="fold", min_width=widest if fits else None)
     for row in rows:
         result.add_row(*map(_cell, row))
     return result

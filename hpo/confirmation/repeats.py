@@ -81,6 +81,6 @@ def repeats_needed(comparison: Comparison, ours: Sequence[Floats], rival: Sequen
         error = float(np.sqrt(total / count))
         return detectable_effect(comparison.users.error, error, degrees, level) <= abs(comparison.difference)
 
-    counts = range(max(map(len, found)) + 1, MOST_REPEATS + 1)
+    counts = range(min(len(values) for values in found if len(values) > 1) + 1, MOST_REPEATS + 1)
     first = bisect_left(counts, True, key=would_do)  # more always find more
     return counts[first] if first < len(counts) else None

@@ -47,11 +47,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import combinations
+from typing import Annotated
 
 import numpy as np
 import scipy  # scipy.stats is imported at first use: that takes a second, and a search does not need it
 from numpy.typing import NDArray
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)  # stored comparisons are checked when they are read
@@ -106,14 +107,17 @@ def repeats_of(searches: Sequence[Floats]) -> Floats:
     return searches[0] if len(searches) == 1 else np.array([runs.mean() for runs in searches])
 
 
+Number = Annotated[float, Field(ge=-1e100, le=1e100)]  # of which sums, ratios and places on an axis can be computed
+
+
 @checked_dataclass(frozen=True, config=CHECKED)
 class Evidence:
     """The 95 % interval, two-sided p and standard error of a mean difference, in the metric's unit."""
 
-    low: float
-    high: float
-    p: float
-    error: float
+    low: Number
+    high: Number
+    p: Number
+    error: Number
 
 
 @checked_dataclass(frozen=True, config=CHECKED)
@@ -135,14 +139,14 @@ class Comparison:
 
     ours: str
     rival: str
-    difference: float
-    base: float
+    difference: Number
+    base: Number
     users: Evidence
     p: float
     wilcoxon: float
     runs: Evidence | None = None
     both: Evidence | None = None
-    detectable: float | None = None
+    detectable: Number | None = None
     family: int = 1
     searches: tuple[int, int] = (1, 1)
 
@@ -157,7 +161,7 @@ class Comparison:
 
     def percent(self, difference: float) -> float | None:
         """A difference in percent of the absolute value of the rival's mean; None if the mean is 0."""
-        return 100 * difference / abs(self.base) if self.base else None
+        return 100 * difference / abs(self.base) if abs(self.base) > 1e-100 else None
 
 
 def compare(ours: Measured, rivals: Sequence[Measured], resamples: int = RESAMPLES) -> list[Comparison]:
@@ -288,8 +292,11 @@ def _mean_error(values: Floats) -> float:
 def _degrees(ours: Floats, rival: Floats) -> float:
     """Welch and Satterthwaite's degrees of freedom."""
     parts = [(_mean_error(values) ** 2, len(values) - 1) for values in (ours, rival) if len(values) > 1]
-    total = sum(variance for variance, _ in parts)
-    return float(total**2 / sum(variance**2 / n for variance, n in parts)) if total else float("inf")
+    largest = max((variance for variance, _ in parts), default=0.0)
+    if not largest:
+        return float("inf")
+    parts = [(variance / largest, n) for variance, n in parts]  # whose squares neither overflow nor vanish
+    return float(sum(variance for variance, _ in parts) ** 2 / sum(variance**2 / n for variance, n in parts))
 
 
 def over_both(difference: float, users_error: float, runs_error: float, runs_degrees: float) -> Evidence:

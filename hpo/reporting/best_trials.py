@@ -7,7 +7,7 @@ from typing import Any
 import optuna
 
 from hpo.study.spec import StudySpec
-from hpo.study.trials import best_trials, trial_config
+from hpo.study.trials import best_trials, searched_fields, trial_config
 
 SHOWN = 5
 
@@ -16,9 +16,7 @@ def best_trials_table(study: optuna.Study, spec: StudySpec) -> tuple[list[str], 
     """(columns, rows) of the best trials: number, value on validation, and each setting; no rows before the first."""
     rows, columns = [], ["", f"validation {spec.objective}"]
     for trial in best_trials(study, SHOWN):
-        loss = trial_config(trial, spec).to_dict()["loss"]
-        settings = {name: value for name, value in loss.items() if name != "name"}
-        settings |= {name: trial.params[name] for name in spec.space.also if name in trial.params}
+        settings = searched_fields(trial_config(trial, spec), spec)
         columns = [*columns[:2], *settings]
         rows.append([f"trial {trial.number}", f"{trial.value:.4f}", *map(short, settings.values())])
     return columns, rows

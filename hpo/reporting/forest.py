@@ -16,6 +16,7 @@ from hpo.confirmation.statistics import Comparison, Word
 from trainers.text import clipped
 
 SHOWN_NAME = 22  # characters of a method below the axis
+TINY = 1e-100  # an axis so short has no ticks
 PAD = 0.04  # of the axis, left free at each end
 TICKS = 5  # at most, so that a phone has room for their labels
 CLASSES = {Word.BETTER: "better", Word.WORSE: "worse", Word.UNDECIDED: "undecided", Word.NO_VERDICT: "none"}
@@ -72,7 +73,7 @@ class Forest:
         reach = [0.0, *(each for row in self.rows for each in (row.low, row.high, row.difference))]
         reach += [sign * row.detectable for row in self.rows if row.detectable is not None for sign in (-1, 1)]
         low, high = min(reach), max(reach)
-        pad = PAD * ((high - low) or 1.0)
+        pad = PAD * (high - low if high - low > TINY else 1.0)
         return low - pad, high + pad
 
     def place(self, value: float) -> str:
@@ -113,16 +114,10 @@ def forest(
     comparisons = [*comparisons]
     if not comparisons:
         return None
-    percent = all(one.base and math.isfinite(_reach(one) / one.base) for one in comparisons)
+    percent = all(one.percent(one.difference) is not None for one in comparisons)
     unit = f"difference in {objective}" + (f", % of the {sides[0]} method's mean" if percent else "")
     rows = [_row(one, percent, name(one)) for one in comparisons]
     return Forest(title, (clipped(sides[0], SHOWN_NAME), clipped(sides[1], SHOWN_NAME)), unit, percent, rows)
-
-
-def _reach(one: Comparison) -> float:
-    """The largest value of a comparison, in units that percentages stay finite of."""
-    evidence = one.both or one.users
-    return 1000 * max(abs(each) for each in (one.difference, evidence.low, evidence.high, one.detectable or 0.0))
 
 
 def _row(one: Comparison, percent: bool, name: str) -> Row:

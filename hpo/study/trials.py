@@ -82,6 +82,7 @@ def searched_fields(config: TrainConfig, spec: StudySpec) -> dict[str, Any]:
     plain = config.to_dict()
     fields = {key: value for key, value in plain["loss"].items() if key != "name"}
     inner = {"negatives": config.negatives.per_row(config.batch_size), "dropout": config.encoder.dropout}
+    inner |= {name: plain["encoder"][name] for name in ("init_std", "dim") if name in plain["encoder"]}
     return fields | {name: inner.get(name, plain.get(name)) for name in spec.space.also}
 
 

@@ -134,6 +134,13 @@ def test_equal_configs_are_one_key() -> None:
     assert len(configs) == 2
 
 
+def test_a_new_optional_setting_of_a_loss_changes_no_digest() -> None:
+    """A digest names finished runs. This one was written down before BSL had a second temperature."""
+    config = TrainConfig.from_dict({"loss": {"name": "bsl", "temperature": 0.1}})
+    assert config.to_dict()["loss"] == {"name": "bsl", "temperature": 0.1, "exponent": 1.0, "mode": "reweight"}
+    assert config.digest() == "19070a69f9b8f3e5a0c7"
+
+
 def test_replace_checks() -> None:
     config = TrainConfig.from_dict({"loss": CCL_MAPPING})
     longer = config.replace(epochs=7, loss={**CCL_MAPPING, "margin": 0.5})

@@ -191,7 +191,7 @@ class Files:
     """Checkpoints in memory: what has been saved, by job."""
 
     def __init__(self, every: float) -> None:
-        self.every, self.saved, self.label = every, [], "a job"
+        self.every, self.saved, self.going_on = every, [], "a job goes on"
         self.found: Checkpoint | None = None
 
     def save(self, checkpoint: Checkpoint) -> None:

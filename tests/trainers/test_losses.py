@@ -18,6 +18,7 @@ from trainers.losses import (
     CML,
     LOSSES,
     MML,
+    PSL,
     SL,
     Contrastive,
     InfoNCE,
@@ -387,3 +388,13 @@ class TestContract:
         )
         factor = 2.0 if formula.summed else 1.0
         assert formula(doubled).item() == pytest.approx(factor * formula(batch).item(), rel=1e-12)
+
+
+def test_psl_of_far_scores_is_finite() -> None:
+    """d = -10 and -5.5: log(1 + tanh(d)) = log 2 - log(1 + exp(-2 d)) is about log 2 + 2 d; 1 + tanh(d) is 0 as float32."""
+    positive, negative = torch.tensor([20.0], requires_grad=True), torch.tensor([[0.0, 9.0]], requires_grad=True)
+    loss = PSL(temperature=1.0).rows(Scores(positive, negative, torch.zeros(1), torch.zeros(1)))
+    loss.sum().backward()
+    assert loss.item() == pytest.approx(math.log(2.0) - 11.0, abs=2e-4)
+    assert negative.grad is not None
+    assert negative.grad[0].tolist() == pytest.approx([math.exp(-9.0), 1.0], rel=1e-3)

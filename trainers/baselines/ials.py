@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from trainers.baselines.base import Baseline, Ranking, matrix
 from trainers.data import Interactions
+from trainers.errors import InputError
 from trainers.metrics.ranking import inner_products
 from trainers.stopping import ShouldStop, check, never
 from trainers.validation import SETTINGS, Count, Positive, Whole
@@ -39,6 +40,8 @@ class IALS(Baseline):
         unobserved_weight: weight of every pair, in addition to that of the seen ones.
         epochs: turns.
         seed: of the vectors at the start.
+
+    `fit` raises InputError if the l2 is too small for the equations to be solved in float32.
     """
 
     name: Literal["ials"] = "ials"
@@ -76,6 +79,8 @@ class IALS(Baseline):
         Args:
             indptr, indices: the rows' interactions with the other side, as of a CSR matrix.
         """
+        if not len(rows) or not len(other):
+            return
         counts = np.diff(indptr).astype(np.int64)
         shared = self.unobserved_weight * (other.T @ other)
         padded = torch.cat([other, torch.zeros(1, other.shape[1])])  # the last one stands for no interaction
@@ -88,7 +93,10 @@ class IALS(Baseline):
             left = vectors.transpose(1, 2) @ vectors + shared
             ridge = self.l2 * (counts[chosen] + self.unobserved_weight * len(other))
             left.diagonal(dim1=1, dim2=2).add_(torch.from_numpy(ridge.astype(np.float32))[:, None])
-            solved = torch.cholesky_solve(vectors.sum(1)[:, :, None], torch.linalg.cholesky(left))
+            triangle, failed = torch.linalg.cholesky_ex(left)
+            if failed.any():
+                raise InputError(f"l2 must be large enough for float32, got {self.l2:g} with {self.factors} factors; raise it")
+            solved = torch.cholesky_solve(vectors.sum(1)[:, :, None], triangle)
             rows[torch.from_numpy(chosen)] = solved[:, :, 0]
 
 

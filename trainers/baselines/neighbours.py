@@ -118,6 +118,8 @@ def _neighbours(
             counts.append(len(kept))
             columns.append(product.indices[kept])
             values.append(changed[kept])
+    if not values:
+        return scipy.sparse.csr_array(np.zeros((left.shape[0], right.shape[1]), np.float32))
     parts = np.concatenate(values), np.concatenate(columns), np.cumsum(counts)
     return scipy.sparse.csr_array(parts, (left.shape[0], right.shape[1]))
 

@@ -111,11 +111,11 @@ class PSL(Loss):
 
     def rows(self, scores: Scores) -> Tensor:
         gap = 0.5 * (scores.negative - scores.positive[:, None])
-        if self.activation == "tanh":
-            base = 1.0 + torch.tanh(gap)
+        if self.activation == "tanh":  # log(1 + tanh(d)) = log 2 + log sigmoid(2 d), finite for any d
+            log_base = math.log(2.0) + torch.nn.functional.logsigmoid(2.0 * gap)
         else:
-            base = (1.0 + (gap if self.activation == "relu" else torch.atan(gap))).clamp(min=SMALLEST_BASE)
-        return torch.logsumexp(base.log() / self.temperature, dim=1)
+            log_base = (1.0 + (gap if self.activation == "relu" else torch.atan(gap))).clamp(min=SMALLEST_BASE).log()
+        return torch.logsumexp(log_base / self.temperature, dim=1)
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)

@@ -13,6 +13,7 @@ from trainers.config import TrainConfig
 from trainers.data import Ids, Interactions
 from trainers.late import torch
 from trainers.losses import Scores
+from trainers.losses.thresholds import ThresholdLoss
 from trainers.negatives import ScoredStep
 from trainers.rng import Purpose
 from trainers.scores import SCORES, unit
@@ -29,7 +30,7 @@ def gradient_shares(
     config: TrainConfig, user_vectors: NDArray[Any], item_vectors: NDArray[Any], seen: Interactions
 ) -> dict[str, float]:
     """The distribution of |d loss / d score| over the negatives of a trained model, for one batch as in training, without
-    dropout. For a loss with thresholds per user the values are 0.
+    dropout. Nothing for a loss with a threshold for each user, which the vectors do not hold.
 
     Args:
         config: the trained config.
@@ -41,6 +42,8 @@ def gradient_shares(
         hardest 1 %, hardest 10 %: share of a row's gradient that belongs to its highest scoring negatives, mean over the rows
         with a gradient; 0 if there are none.
     """
+    if isinstance(config.loss, ThresholdLoss):
+        return {}
     n_rows = min(len(seen), config.batch_size)
     if not config.negatives.needs_scores:  # in-batch negatives depend on the batch size
         n_rows = min(n_rows, max(1, MAX_NEGATIVES // config.negatives.count))

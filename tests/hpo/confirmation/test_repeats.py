@@ -40,6 +40,15 @@ def test_a_large_difference_of_few_seeds_is_told_how_many_would_do():
     assert headline(comparison, repeats).startswith("A cannot be told from B with 3 seeds: +96.0 % (95 % interval ")
 
 
+def test_unequal_numbers_of_seeds():
+    """Ten against two: the fewest of each that would do may be less than ten."""
+    ours = [[0.5 + 0.01 * (seed % 3) for seed in range(10)]]
+    comparison, repeats = compared(ours, [[0.44, 0.47]], lift=0.055)
+    assert comparison.word is Word.UNDECIDED
+    assert repeats.enough is not None
+    assert 2 < repeats.enough < 10
+
+
 def test_a_deterministic_rival_does_not_vary():
     comparison, repeats = compared([[0.4, 0.9, 0.8]], [[0.2]], lift=0.5, fixed=True)
     assert comparison.word is Word.UNDECIDED

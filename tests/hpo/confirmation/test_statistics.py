@@ -82,6 +82,16 @@ def test_a_p_beyond_the_resamples_is_that_of_students_t():
     assert over_users(np.full(50, 0.5)).p == pytest.approx(2 / 4001), "nothing varies"
 
 
+@pytest.mark.parametrize("scale", [1e-90, 1e80])
+def test_figures_of_any_size(scale: float):
+    ours, rival = (
+        measured(name, [scale * each for each in runs], [scale * each for each in runs])
+        for name, runs in (("a", [1.0, 2.0, 3.0]), ("b", [4.0, 5.0, 6.0]))
+    )
+    small = compare(measured("a", [1.0, 2.0, 3.0], [1.0, 2.0, 3.0]), [measured("b", [4.0, 5.0, 6.0], [4.0, 5.0, 6.0])])[0]
+    assert compare(ours, [rival])[0].runs.p == pytest.approx(small.runs.p)
+
+
 def test_welch_by_hand():
     """Means 2 and 5, variances 1 and 1, n 3: error sqrt(2/3), t = -3.674 with 4 degrees of freedom."""
     evidence = over_runs(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from trainers import hold_out
-from trainers.baselines import IALS, MostPopular
+from trainers.baselines import IALS, ItemKNN, MostPopular, RP3beta
+from trainers.errors import InputError
 from trainers.metrics.accuracy import evaluate_lists
 
 from .cases import dense, interactions, random_pairs, scores
@@ -65,3 +67,13 @@ def test_it_finds_a_known_structure() -> None:
     recall = [evaluate_lists(found, held_out=held_out, ks=(5,))["recall@5"].mean() for found in (lists, popular)]
     assert recall[0] > 1.5 * recall[1]
     assert model.fit(seen).recommend(users, 5).tolist() == lists.tolist()
+
+
+def test_too_small_an_l2_is_refused_and_no_data_are_no_error() -> None:
+    seen = random_pairs(np.random.default_rng(3), 5, 4, 12)
+    with pytest.raises(InputError, match="l2 must be large enough for float32, got 1e-10 with 64 factors; raise it"):
+        IALS(l2=1e-10).fit(seen)
+    for n_users, n_items in ((0, 3), (3, 0)):
+        empty = interactions(n_users, n_items, [])
+        for baseline in (IALS(), RP3beta(), ItemKNN()):
+            assert baseline.fit(empty).recommend(np.arange(n_users), 2).tolist() == [[-1, -1]] * n_users

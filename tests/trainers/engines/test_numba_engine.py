@@ -140,6 +140,15 @@ def test_scores_that_are_not_cosines(score: str, loss: dict[str, Any], change: d
     assert_same_state(ours, theirs, 5 * MANY_STEPS if loss is CONTRASTIVE else MANY_STEPS)
 
 
+def test_psl_of_far_scores() -> None:
+    """Inner products of long vectors: 1 + tanh(d) is 0 as float32 for most pairs, and its logarithm is finite all the same."""
+    seen, settings = data(50, 80, 300), config({"name": "psl", "temperature": 0.5}, score="inner_product", init_std=3.0)
+    ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
+    first = ours.epoch()[0].loss
+    assert np.isfinite(first)
+    assert first == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
+
+
 def test_cosines_in_training_alone() -> None:
     """As the cosine trains, to the bit, but what ranks keeps its length."""
     seen, results = data(50, 80, 300), []

@@ -129,8 +129,8 @@ def _pair_softmax(settings, positive, scores, b, n, gradients):
 def _log_base(activation, gap):
     """log(1 + activation(gap)) and its derivative; tanh, relu, atan are 0, 1, 2."""
     if activation == np.float32(0.0):
-        squashed = np.tanh(gap)
-        return np.log(np.float32(1.0) + squashed), np.float32(1.0) - squashed
+        # log(1 + tanh(d)) = log 2 - log(1 + exp(-2 d)), finite for any d
+        return np.float32(math.log(2.0)) - _softplus(np.float32(-2.0) * gap), np.float32(1.0) - np.tanh(gap)
     base, slope = np.float32(1.0) + gap, np.float32(1.0)
     if activation == np.float32(2.0):
         base, slope = np.float32(1.0) + np.arctan(gap), np.float32(1.0) / (np.float32(1.0) + gap * gap)

@@ -25,6 +25,7 @@ LOGISTIC = tl.constexpr(row_losses.LOGISTIC)
 DISTANCES = tl.constexpr(row_losses.DISTANCES)
 PAIR_SOFTMAX = tl.constexpr(row_losses.PAIR_SOFTMAX)
 SMALLEST_BASE = tl.constexpr(softmax.SMALLEST_BASE)
+LOG_TWO = tl.constexpr(math.log(2.0))
 SMALLEST = tl.constexpr(distances.SMALLEST)
 SHORTEST = tl.constexpr(math.sqrt(distances.SMALLEST))
 
@@ -126,10 +127,11 @@ def _pair_softmax(settings, positive, scores, there):
     arc = _atan(gaps)
     base = tl.where(activation == 0.0, 1.0 + squashed, tl.where(activation == 1.0, 1.0 + gaps, 1.0 + arc))
     slope = tl.where(activation == 1.0, 1.0, 1.0 / (1.0 + gaps * gaps))
-    low = base < tl.where(activation == 0.0, 0.0, SMALLEST_BASE)  # false for NaN, which must reach the loss
+    low = base < SMALLEST_BASE  # false for NaN, which must reach the loss
     base = tl.where(low, SMALLEST_BASE, base)
     steepness = tl.where(activation == 0.0, 1.0 - squashed, tl.where(low, 0.0, slope / base))
-    log_base = tl.log(base)
+    # log(1 + tanh(d)) = log 2 - log(1 + exp(-2 d)), finite for any d
+    log_base = tl.where(activation == 0.0, LOG_TWO - _softplus(-2.0 * gaps), tl.log(base))
     highest = tl.max(tl.where(there, log_base, -float("inf")), 0)
     parts = tl.exp((log_base - highest) * sharpness)
     total = _sum(parts, there)
