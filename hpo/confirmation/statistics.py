@@ -15,27 +15,20 @@ then with the users' error. Interactions of users with searches or runs are part
 That is conservative; the exact variance subtracts them once (Owen, The pigeonhole bootstrap, 2007).
 
 The comparison assumes independent runs. Methods share seeds: if that makes their runs alike, the difference varies less than
-assumed, which is conservative, too.
-
-A published config has no search. A single search does not show how much searches vary: then the runs vary, and the verdict is
-about the config.
+assumed, which is conservative, too. A published config has no search, and a single search does not show how much searches vary:
+then the runs vary, and the verdict is about the config.
 
 The test over users does not see randomness that all users of a run share. The test over runs treats these users as the whole
 population. If the two errors are about equal, even both tests together reject true null hypotheses too often (7.5 %,
 benchmarks/RESULTS.md). The p of a verdict is the largest of the three (an intersection-union test, Berger 1982), with Holm's
 correction over the rivals that can be judged. A method with one run cannot be judged. A method with two searches cannot either:
-one degree of freedom says too little about how much searches vary (see the same file).
+one degree of freedom says too little about how much searches vary (see the same file). A deterministic method
+(popularity, EASE, nearest neighbours) gives the same figures in every run: one run is enough, and only the other method's runs
+vary (a one-sample t-test). If both are deterministic, only users vary.
 
-A deterministic method (popularity, EASE, nearest neighbours) gives the same figures in every run, so one run is enough. It is a
-constant, and only the other method's runs vary (a one-sample t-test). If both are deterministic, only users vary.
-
-Assumptions: users are an independent sample of the users that the statement is about; runs are independent and differ in their
-seed alone; all methods were measured on the same users in the same way; higher is better; the means of runs, or of searches,
-are approximately normal. The distribution of the users' figures is arbitrary.
-
-This module imports numpy, scipy and pydantic, and nothing of this program. Example with three runs of two methods:
-
-    from hpo.confirmation.statistics import Measured, compare
+Assumptions: users are an independent sample of those that the statement is about; runs are independent and differ in their seed
+alone; all methods were measured on the same users in the same way; higher is better; the means of runs, or of searches, are
+approximately normal. The distribution of the users' figures is arbitrary. This module imports nothing of this program. Example:
 
     a, b = (Measured(name, runs.mean(0), [runs.mean(1)]) for name, runs in (("A", a_by_run), ("B", b_by_run)))  # (3, n_users)
     compare(a, [b])[0].word

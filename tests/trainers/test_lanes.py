@@ -191,7 +191,8 @@ class Files:
     """Checkpoints in memory: what has been saved, by job."""
 
     def __init__(self, every: float) -> None:
-        self.every, self.saved, self.going_on = every, [], "a job goes on"
+        self.every, self.saved = every, []
+        self.label, self.going_on = "a job", "a job goes on"
         self.found: Checkpoint | None = None
 
     def save(self, checkpoint: Checkpoint) -> None:
