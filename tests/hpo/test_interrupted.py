@@ -15,7 +15,7 @@ from hpo import confirm, train
 
 from .conftest import Place
 from .outcomes import confirmed
-from .processes import PATIENCE, Process, command, python, start, trials_of, wait_until
+from .processes import PATIENCE, Process, command, python, start_anew, trials_of, wait_until
 
 SOON = 5.0  # seconds of an idle machine, the end of the interpreter included; it takes one
 
@@ -49,7 +49,7 @@ def seconds_to_end(process: Process, number: int) -> tuple[float, str]:
 def test_a_signal_is_heard_in_the_middle_of_an_epoch(place: Place, engine: str):
     assert place.run("--search-only", "--trials", "1", study="tiny_bsl.yaml") == 0  # compiled before the clock runs
     place.study.write_text(LONG_EPOCHS)
-    process = start(place, "--engine", engine, "--study-name", "tiny_mml")
+    process = start_anew(place, "--engine", engine, "--study-name", "tiny_mml")
     wait_until(lambda: any(trial.state == TrialState.RUNNING for trial in trials_of(place)), process)
     before = cpu_seconds(process)
     wait_until(lambda: cpu_seconds(process) > before + 1.0, process)  # it trains
