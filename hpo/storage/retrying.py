@@ -13,7 +13,16 @@ from urllib.parse import urlsplit
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, get_storage
 from optuna.trial import TrialState
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_chain, wait_fixed
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_chain,
+    wait_fixed,
+)
 
 from hpo.runtime.signals import asked_to_stop
 from hpo.storage.address import without_password
@@ -35,7 +44,7 @@ def open_remote(url: str) -> BaseStorage:
         Exception: any error of the driver, if the server cannot be reached.
     """
     if not url.startswith(f"{GRPC}://"):
-        database = RDBStorage(url)
+        database = _making_tables()(RDBStorage, url)
         storage = patient(get_storage(database))
         weakref.finalize(storage, database.engine.dispose)  # Optuna leaves the pool's connections open
         return storage
@@ -47,6 +56,18 @@ def open_remote(url: str) -> BaseStorage:
         proxy = GrpcStorageProxy(host=address.hostname, port=address.port or GRPC_PORT)
     proxy.wait_server_ready(CONNECT_SECONDS)
     return patient(proxy)
+
+
+def _making_tables() -> Retrying:
+    """The policy for opening a database: of processes that open a new one at once, the server lets one make each table."""
+    from sqlalchemy.exc import IntegrityError, ProgrammingError  # see hpo.storage.open
+
+    return Retrying(
+        retry=retry_if_exception_type((IntegrityError, ProgrammingError)),
+        wait=wait_chain(*map(wait_fixed, PAUSES)),
+        stop=stop_after_attempt(len(PAUSES)),
+        reraise=True,
+    )
 
 
 def patient(storage: BaseStorage, seconds: float = PATIENCE_SECONDS) -> BaseStorage:

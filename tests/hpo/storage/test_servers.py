@@ -13,7 +13,7 @@ from hpo import confirm, export, proxy, report
 from hpo.storage.open import open_storage
 
 from ..conftest import Place, Postgres
-from ..processes import REPOSITORY, check_whole_at, finish, free_port, start, trials_at, wait_until
+from ..processes import REPOSITORY, check_whole_at, command, finish, free_port, start, trials_at, wait_until
 
 SECRET = "hunter2"
 
@@ -26,8 +26,8 @@ def test_a_study_on_postgresql_is_like_any_other_and_leaks_no_password(
     shown = finish(start(place, "--workers", "2", search_only=False))
     finished = check_whole_at(url, 4, 2)
     assert len(finished) >= 4
-    for command, flags in ((export, place.where), (report, ["--output", str(place.output)]), (confirm, place.where)):
-        assert command.main(["--study", "tiny_mml", *flags]) == 0
+    for program, flags in ((export, place.where), (report, ["--output", str(place.output)]), (confirm, place.where)):
+        assert program.main(["--study", "tiny_mml", *flags]) == 0
     written = [path.read_bytes() for path in place.output.rglob("*") if path.is_file()]
     assert len(written) > 10
     assert not any(SECRET.encode() in content for content in written)
@@ -48,6 +48,14 @@ def test_a_restart_of_postgresql_under_load_is_survived(place: Place, postgres: 
     _, errors = finish(process)
     check_whole_at(url, 30, 2)
     assert "killed" not in errors
+
+
+def test_a_new_database_may_be_opened_by_many_at_once(postgres: Postgres):
+    """As the tasks of a Slurm array do: all of them want to make its tables."""
+    for _ in range(2):
+        url = postgres.new_database()
+        for process in [command("hpo.studies", "list", "--storage", url) for _ in range(4)]:
+            finish(process)
 
 
 def test_the_grpc_proxy_in_front_of_postgresql(place: Place, postgres: Postgres):
