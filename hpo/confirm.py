@@ -7,7 +7,7 @@ import argparse
 from rich.console import Console
 
 from hpo.calls import confirm
-from hpo.cli.entry import entry
+from hpo.cli.entry import command_parser, entry
 from hpo.cli.flags import (
     add_checkpoint_argument,
     add_confirm_arguments,
@@ -20,11 +20,7 @@ from hpo.runtime.signals import Stopper
 
 def main(argv: list[str] | None = None) -> int:
     """Retrain a study's best configs at full epochs, choose on validation, and compare with the rivals on test."""
-    parser = argparse.ArgumentParser(
-        prog="python -m hpo.confirm",
-        description=main.__doc__,
-        epilog="example: python -m hpo.confirm --study yelp_mml --confirm-seeds 10",
-    )
+    parser = command_parser("confirm", main.__doc__, "--study yelp_mml --confirm-seeds 10")
     add_study_arguments(parser)
     add_location_arguments(parser)
     add_checkpoint_argument(parser)

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from hpo.cli.console import say
 from hpo.cli.context import sound_spec
-from hpo.cli.entry import entry
+from hpo.cli.entry import command_parser, entry
 from hpo.cli.flags import add_location_arguments, port
 from hpo.confirmation.outcome import CONFIRM
 from hpo.reporting.dashboard_sync import artifact_store, publish
@@ -38,11 +38,7 @@ NEVER = 1e12  # seconds, more than any time since 1970
 
 def main(argv: list[str] | None = None) -> int:
     """Update all studies' notes and start optuna-dashboard. All users of this machine can use it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m hpo.dashboard",
-        description=main.__doc__,
-        epilog="example: python -m hpo.dashboard --output runs --port 8081",
-    )
+    parser = command_parser("dashboard", main.__doc__, "--output runs --port 8081")
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on (default: %(default)s, this machine only)")
     parser.add_argument("--port", type=port, default=8080, help="port to listen on, 1 to 65535 (default: %(default)s)")
     parser.add_argument(

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from hpo.cli.console import say
 from hpo.cli.context import existing_workspace, stored_study
-from hpo.cli.entry import entry
+from hpo.cli.entry import command_parser, entry
 from hpo.cli.flags import add_location_arguments, add_study_arguments, path
 from hpo.confirmation.outcome import CONFIRM, confirmation
 from hpo.reporting.export import TRIALS, check_owner, claim, export_best, export_trials, exported
@@ -19,11 +19,7 @@ from hpo.study.trials import shown_metrics
 
 def main(argv: list[str] | None = None) -> int:
     """Export the best config and the table of trials of a study, or a bundle: the whole study in one file."""
-    parser = argparse.ArgumentParser(
-        prog="python -m hpo.export",
-        description=main.__doc__,
-        epilog="example: python -m hpo.export --study yelp_mml --bundle yelp_mml.zip",
-    )
+    parser = command_parser("export", main.__doc__, "--study yelp_mml --bundle yelp_mml.zip")
     add_study_arguments(parser)
     add_location_arguments(parser)
     parser.add_argument(

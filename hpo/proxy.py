@@ -8,7 +8,7 @@ import warnings
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import run_grpc_proxy_server
 
-from hpo.cli.entry import entry
+from hpo.cli.entry import command_parser, entry
 from hpo.cli.flags import place, port
 from hpo.storage.address import STORAGE_VARIABLE, is_url, storage_url, without_password
 from hpo.storage.open import open_storage
@@ -19,11 +19,7 @@ from trainers.text import visible
 
 def main(argv: list[str] | None = None) -> int:
     """Serve a database to many workers, which use --storage grpc://HOST:PORT. There is no login: use a trusted network."""
-    parser = argparse.ArgumentParser(
-        prog="python -m hpo.proxy",
-        description=main.__doc__,
-        epilog="example: python -m hpo.proxy --storage postgresql+psycopg://user@host/db --host 0.0.0.0",
-    )
+    parser = command_parser("proxy", main.__doc__, "--storage postgresql+psycopg://user@host/db --host 0.0.0.0")
     parser.add_argument("--storage", type=place, metavar="URL", help=f"the database (default: ${STORAGE_VARIABLE})")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
     parser.add_argument("--port", type=port, default=GRPC_PORT, help="port to listen on, 1 to 65535 (default: %(default)s)")

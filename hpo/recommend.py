@@ -6,7 +6,7 @@ import argparse
 import io
 import sys
 
-from hpo.cli.entry import entry
+from hpo.cli.entry import command_parser, entry
 from hpo.cli.flags import path, positive
 from trainers.errors import InputError
 from trainers.files import write_text
@@ -16,11 +16,7 @@ from trainers.text import visible
 
 def main(argv: list[str] | None = None) -> int:
     """Write the best unseen items of users as CSV: user, item, rank, score."""
-    parser = argparse.ArgumentParser(
-        prog="python -m hpo.recommend",
-        description=main.__doc__,
-        epilog="example: python -m hpo.recommend model.npz --users 17,42 -k 10 --output lists.csv",
-    )
+    parser = command_parser("recommend", main.__doc__, "model.npz --users 17,42 -k 10 --output lists.csv")
     parser.add_argument("vectors", metavar="MODEL.npz", help="a model that hpo.train --save wrote")
     parser.add_argument("--users", metavar="A,B", help="ids of users, separated by commas (default: all users)")
     parser.add_argument("--users-file", type=path, metavar="FILE", help="a file with the id of a user in each line")

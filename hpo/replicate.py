@@ -15,7 +15,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from hpo.cli.console import RunProgress, say, table
-from hpo.cli.entry import entry
+from hpo.cli.entry import command_parser, entry
 from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, path, positive, seed
 from hpo.confirmation.caveats import other_revisions
 from hpo.confirmation.wording import sentence
@@ -36,11 +36,7 @@ from trainers.yaml_files import to_yaml
 
 def main(argv: list[str] | None = None) -> int:
     """Train published configs and print the paper's figures next to ours. Finished runs are kept and not trained again."""
-    parser = argparse.ArgumentParser(
-        prog="python -m hpo.replicate",
-        description=main.__doc__,
-        epilog="example: python -m hpo.replicate mml_mf --only mml,ccl --datasets yelp2018",
-    )
+    parser = command_parser("replicate", main.__doc__, "mml_mf --only mml,ccl --datasets yelp2018")
     parser.add_argument("table", choices=sorted(TABLES), help="the table of a paper")
     parser.add_argument("--only", metavar="A,B", help="only the rows with these names (default: all)")
     parser.add_argument("--datasets", metavar="A,B", help="only these datasets (default: all)")

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from hpo.cli.console import say
 from hpo.cli.context import stored_study
-from hpo.cli.entry import entry
+from hpo.cli.entry import command_parser, entry
 from hpo.cli.flags import add_location_arguments, add_study_arguments, path
 from hpo.reporting.bundle import unpack, unpacked_folder
 from hpo.reporting.export import claim
@@ -20,11 +20,7 @@ from hpo.study.owner import while_it_exists
 
 def main(argv: list[str] | None = None) -> int:
     """Write report.md and report.html of a stored study, finished or not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m hpo.report",
-        description=main.__doc__,
-        epilog="example: python -m hpo.report --study yelp_mml",
-    )
+    parser = command_parser("report", main.__doc__, "--study yelp_mml")
     which = parser.add_mutually_exclusive_group(required=True)
     add_study_arguments(which)
     which.add_argument(

@@ -12,7 +12,7 @@ from rich.console import Console
 from hpo.calls import Search
 from hpo.cli.console import say
 from hpo.cli.context import location_flags, stored_name
-from hpo.cli.entry import entry
+from hpo.cli.entry import command_parser, entry
 from hpo.cli.flags import (
     add_checkpoint_argument,
     add_confirm_arguments,
@@ -50,11 +50,7 @@ BACKENDS = ("processes", DASK)
 
 def main(argv: list[str] | None = None) -> int:
     """Search a study, export the best config, and confirm it against its rivals. The same command again continues."""
-    parser = argparse.ArgumentParser(
-        prog="python -m hpo.run",
-        description=main.__doc__,
-        epilog="example: python -m hpo.run --study demo_mml --trials 40",
-    )
+    parser = command_parser("run", main.__doc__, "--study demo_mml --trials 40")
     parser.add_argument("--study", required=True, metavar="NAME|FILE", help="a shipped study or a YAML file")
     parser.add_argument("--study-name", metavar="NAME", help="store the study under this name (default: the study's)")
     parser.add_argument(

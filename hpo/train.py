@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from hpo.cli.console import say
-from hpo.cli.entry import entry
+from hpo.cli.entry import command_parser, entry
 from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, path, positive
 from hpo.reporting.export import REMEDY, ExportedConfig, ExportedData
 from hpo.runtime.signals import Stopper
@@ -65,11 +65,7 @@ def read_config_file(path: str) -> ConfigFile:
 
 def main(argv: list[str] | None = None) -> int:
     """Train one config, and measure it on the validation split, unless --all-data trains on that, too."""
-    parser = argparse.ArgumentParser(
-        prog="python -m hpo.train",
-        description=main.__doc__,
-        epilog="example: python -m hpo.train runs/yelp_mml/winner.yaml --all-data --save model.npz",
-    )
+    parser = command_parser("train", main.__doc__, "runs/yelp_mml/winner.yaml --all-data --save model.npz")
     parser.add_argument("config", metavar="CONFIG.yaml", help="a config, or an exported winner.yaml or best.yaml")
     parser.add_argument("--dataset", metavar="D", help="dataset name or path (default: that of the exported config)")
     parser.add_argument(

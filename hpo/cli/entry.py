@@ -15,6 +15,12 @@ from hpo.storage.address import has_password, storage_url
 from trainers.errors import InputError, OutOfMemory, TrainingDiverged
 
 
+def command_parser(name: str, description: str | None, example: str) -> argparse.ArgumentParser:
+    """The parser of `python -m hpo.NAME`, with an example of its arguments below its help."""
+    program = f"python -m hpo.{name}"
+    return argparse.ArgumentParser(prog=program, description=description, epilog=f"example: {program} {example}")
+
+
 def entry(
     parser: argparse.ArgumentParser,
     argv: list[str] | None,

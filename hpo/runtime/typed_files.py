@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -65,7 +66,7 @@ class InWords(BaseModel):
     caveats: tuple[str, ...] = ()
 
 
-class Result(Stored):
+class Result(Stored, ABC):
     """A record in a YAML file of its own, with its sentences and a checksum: an edited figure cannot pass for a measured one.
 
     Attributes:
@@ -77,13 +78,13 @@ class Result(Stored):
     REMEDY: ClassVar[str]
     in_words: InWords = InWords()
 
+    @abstractmethod
     def words(self) -> InWords:
         """All sentences."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tables(self) -> object:
-        """All tables, and what else is read off the record."""
-        raise NotImplementedError
+        """All tables, and all that is derived from the record."""
 
     @model_validator(mode="after")
     def _can_be_shown(self) -> Self:
