@@ -23,12 +23,12 @@ STILL_PAYS = 1.0  # percent of the best value, in the last third of the trials
 
 @dataclass(frozen=True)
 class Command:
-    """What the command that compares calls things.
+    """How a command words its remedies.
 
     Attributes:
-        family: what Holm's correction is over, one and several.
-        one_seed: the remedy where one seed gives no verdict.
-        more: by the unit of what is repeated, how to ask for `{count}` of them.
+        family: what Holm's correction covers, in the singular and the plural.
+        one_seed: the remedy if a method has one seed.
+        more: how to ask for `{count}` seeds or searches, by `seed` and `search`.
     """
 
     family: tuple[str, str]

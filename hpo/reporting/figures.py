@@ -28,7 +28,7 @@ MIN_POINTS = 3  # of a line whose trend is told
 BARS, LEGEND_LINE = 320, 20  # pixels
 MARGIN = {"l": 55, "r": 20, "t": 30, "b": 50}  # pixels
 HEIGHT, LEGEND_GAP = 360, 30  # pixels of a figure, and between its top and the legend
-LEGEND = {"orientation": "h", "yanchor": "bottom", "x": 0.0}  # above the figure: beside it phones have no room
+LEGEND = {"orientation": "h", "yanchor": "bottom", "x": 0.0}  # above the figure, since a phone has no room at its side
 # The page behind a figure shows through, and its style colours text and grid: they follow the light and the dark scheme.
 THEME = {
     "template": "plotly_white",

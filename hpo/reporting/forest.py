@@ -22,8 +22,8 @@ TICKS = 5  # at most, so that a phone has room for their labels
 CLASSES = {Word.BETTER: "better", Word.WORSE: "worse", Word.UNDECIDED: "undecided", Word.NO_VERDICT: "none"}
 KEY = (
     "Point: the difference. Line: its 95 % interval over users and runs, or over users alone where there is no verdict. "
-    "Grey band: the minimum detectable effect. Differences inside the band are too small to be found reliably with so many "
-    "users and seeds."
+    "Grey band: the minimum detectable effect. Differences inside the band are too small to be found reliably with this "
+    "number of users and seeds."
 )
 
 

@@ -29,7 +29,7 @@ def set_up_output() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-DATA = "trainers.data.datasets"  # its warnings of what was dropped: commands print them with the other facts about the data
+DATA = "trainers.data.datasets"  # it warns of dropped interactions; commands print these facts themselves
 
 
 def say_error(text: object) -> None:

@@ -113,7 +113,7 @@ def _softmax(settings, count, positive, scores, there):
 
 @triton.jit
 def _tanh(x):
-    """By exp of what is not above 0, which does not overflow."""
+    """tanh by exp(-2 |x|), which does not overflow."""
     part = tl.exp(-2.0 * tl.abs(x))
     return tl.where(x < 0.0, -1.0, 1.0) * (1.0 - part) / (1.0 + part)
 
