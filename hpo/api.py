@@ -22,6 +22,7 @@ from hpo.cli.context import stored_study
 from hpo.cli.flags import OUTPUT
 from hpo.cli.session import call, in_words_of_python
 from hpo.outcomes import Study, Verdict
+from hpo.runs.baseline_results import LEAST_MEMORY, MAX_MEMORY
 from hpo.search.claims import STALE_HOURS
 from hpo.storage.address import storage_url
 from hpo.study.from_python import spec_of
@@ -31,7 +32,7 @@ from trainers.checkpoints import EVERY_SECONDS
 from trainers.engines.registry import AUTO
 from trainers.errors import InputError
 from trainers.text import shown
-from trainers.validation import SETTINGS, Count, NonNegative, Place, Positive, Switch, Whole, checked
+from trainers.validation import LARGEST, SETTINGS, Count, NonNegative, Place, Positive, Real, Switch, Whole, checked
 
 __all__ = ["Dataset", "Study", "Verdict", "confirm", "load_study", "register_loss", "search"]
 
@@ -68,10 +69,14 @@ class _ConfirmArguments(_Where):
     searches: Count | None = None
     epochs: Count | None = None
     rival_seeds: dict[str, int] | None = None
+    baseline_trials: Count | None = None
+    max_memory: Annotated[Real, Field(ge=LEAST_MEMORY, le=LARGEST)] = MAX_MEMORY
 
 
-KEYS = ("dataset", "space", "config", "objective", "data", "validation", "search", "confirm", "rivals")  # of a study file
-PLAN = ("top", "select_seeds", "seeds", "searches", "epochs", "rival_seeds")  # keys of `confirm` in a study file
+# keys of a study file
+KEYS = ("dataset", "space", "config", "objective", "data", "validation", "search", "confirm", "rivals", "baselines")
+# keys of `confirm` in a study file
+PLAN = ("top", "select_seeds", "seeds", "searches", "epochs", "rival_seeds", "baseline_trials")
 
 
 def search(
@@ -87,6 +92,7 @@ def search(
     search: Mapping[str, Any] | None = None,
     confirm: Mapping[str, Any] | None = None,
     rivals: Sequence[str] | None = None,
+    baselines: Sequence[str] | None = None,
     trials: int | None = None,
     **arguments: Any,
 ) -> Study:
@@ -96,9 +102,10 @@ def search(
         study: the name of a shipped study, the path of a study file, or a mapping with the keys of a study file. Without it,
             `dataset` and `space` are required.
         name: the name to store the study under; required without a file.
-        dataset, space, config, objective, data, validation, search, confirm, rivals: keys of a study file, which replace those
-            of `study`. `dataset` may be a table from `Dataset.from_frame`; it is written to the study's folder. `space` may be
-            just a name. Without a study file, missing keys are filled in as `hpo.studies new` suggests for the data.
+        dataset, space, config, objective, data, validation, search, confirm, rivals, baselines: keys of a study file, which
+            replace those of `study`. `dataset` may be a table from `Dataset.from_frame`; it is written to the study's folder.
+            `space` may be just a name. Without a study file, missing keys are filled in as `hpo.studies new` suggests for the
+            data.
         trials: the TOTAL of finished trials, those of earlier calls included.
         arguments: as the flags of hpo.run: epochs, seed, timeout (seconds), workers, lanes, scheduler (address of a Dask
             cluster), engine, device, tune_rivals, stale_after (hours), checkpoint_every (seconds), output, storage, data_dir;
@@ -109,7 +116,8 @@ def search(
         SearchFailed: too many trials failed, or none was complete before the timeout.
         KeyboardInterrupt: finished trials are kept; the same call continues.
     """
-    given = dict(zip(KEYS, (dataset, space, config, objective, data, validation, search, confirm, rivals), strict=True))
+    values = dataset, space, config, objective, data, validation, search, confirm, rivals, baselines
+    given = dict(zip(KEYS, values, strict=True))
     asked = checked(_SearchArguments, arguments | {"trials": trials}, "search()")
     with call(asked.progress) as (printer, stopper):
         spec, table = spec_of(study, name, given, asked.output, asked.data_dir)
@@ -147,8 +155,8 @@ def confirm(study: Study | str | Path, **arguments: Any) -> Verdict:
     Args:
         study: a study, or the name or file of a stored study.
         arguments: the confirm plan, which replaces the study's: top, select_seeds, seeds, searches, epochs, rival_seeds (such
-            as {"bsl": 1}); output, storage and data_dir, if the study is given by its name; checkpoint_every (seconds); and
-            progress=False to print nothing.
+            as {"bsl": 1}), baseline_trials; max_memory (GB that the baseline EASE may take); output, storage and data_dir, if
+            the study is given by its name; checkpoint_every (seconds); and progress=False to print nothing.
 
     Raises:
         InputError: an argument that is unknown or wrong, no such study, no complete trial, or data that have changed.
@@ -163,7 +171,7 @@ def confirm(study: Study | str | Path, **arguments: Any) -> Verdict:
     where = _flags(study.name if isinstance(study, Study) else os.fspath(study), asked)
     with call(asked.progress) as (printer, stopper):
         changes = {f"confirm.{key}": getattr(asked, key) for key in PLAN}
-        confirmed = calls.confirm(where, changes, asked.checkpoint_every, printer, stopper)
+        confirmed = calls.confirm(where, changes, asked.checkpoint_every, printer, stopper, asked.max_memory)
     return Verdict(load_study(where.study, output=asked.output, storage=asked.storage, data_dir=asked.data_dir), confirmed)
 
 

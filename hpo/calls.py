@@ -22,6 +22,7 @@ from hpo.confirmation.outcome import Confirmation
 from hpo.pipeline import confirm_study, export_study, go_on_from, introduce, introduce_data, open_study, search_study
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import claim
+from hpo.runs.baseline_results import MAX_MEMORY
 from hpo.runtime.process import SearchFailed
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
@@ -196,7 +197,12 @@ class Search:
 
 
 def confirm(
-    where: argparse.Namespace, changes: Mapping[str, Any], checkpoint_every: float, console: Console, stopper: Stopper
+    where: argparse.Namespace,
+    changes: Mapping[str, Any],
+    checkpoint_every: float,
+    console: Console,
+    stopper: Stopper,
+    max_memory: float = MAX_MEMORY,
 ) -> Confirmation:
     """Confirm a stored study.
 
@@ -204,6 +210,7 @@ def confirm(
         where: the flags `study` (a name or a file), `output`, `storage` and `data_dir`.
         changes: changes of the confirm plan by dotted keys, see `StudySpec.override`.
         checkpoint_every: seconds between two checkpoints of a run.
+        max_memory: GB that a baseline may take.
 
     Raises:
         InputError: see `existing_workspace` and `confirm_study`; or another process is confirming the study.
@@ -219,11 +226,11 @@ def confirm(
     with while_it_exists(study, "confirmed", work.folder), work.alone("confirm") as alone:
         if not alone:
             raise InputError(f"study {work.spec.name!r} is being confirmed by another process; wait until that has ended")
-        return confirm_study(work, study, storage, console, stopper, checkpoint_every)
+        return confirm_study(work, study, storage, console, stopper, checkpoint_every, max_memory)
 
 
 def _as_its_file_says(work: Workspace, file: str) -> Workspace:
-    """The workspace with the confirm plan and the rivals of the study's file. Its search plan may differ by flags.
+    """The workspace with the confirm plan, rivals and baselines of the study's file. Its search plan may differ by flags.
 
     Raises:
         InputError: the file of the study or of a rival is missing or broken, or defines another study.
@@ -236,7 +243,8 @@ def _as_its_file_says(work: Workspace, file: str) -> Workspace:
             f"restore the file, give the study by its name, --study {spec.name}, or search the changed file under another "
             "name, --study-name"
         )
-    spec = spec.override({"confirm": asked.confirm.model_dump(), "rivals": asked.rivals})
+    may_change = {"confirm": asked.confirm.model_dump(), "rivals": asked.rivals, "baselines": asked.baselines}
+    spec = spec.override(may_change)
     return replace(work, spec=spec, rivals=tuple(spec.rival_specs()))
 
 

@@ -12,6 +12,7 @@ from hpo.cli.flags import (
     add_checkpoint_argument,
     add_confirm_arguments,
     add_location_arguments,
+    add_memory_argument,
     add_study_arguments,
     confirm_changes,
 )
@@ -25,12 +26,13 @@ def main(argv: list[str] | None = None) -> int:
     add_location_arguments(parser)
     add_checkpoint_argument(parser)
     add_confirm_arguments(parser)
+    add_memory_argument(parser)
     return entry(parser, argv, _confirm, trains=True)
 
 
 def _confirm(arguments: argparse.Namespace) -> int:
     with Stopper().catching() as stopper:
-        confirm(arguments, confirm_changes(arguments), arguments.checkpoint_every, Console(), stopper)
+        confirm(arguments, confirm_changes(arguments), arguments.checkpoint_every, Console(), stopper, arguments.max_memory)
     return 0
 
 

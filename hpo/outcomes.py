@@ -150,9 +150,10 @@ class Verdict:
 
     @property
     def comparisons(self) -> pd.DataFrame:
-        """A row per rival: the verdict in a word; the difference in percent of the rival's mean with its 95 % interval; p."""
+        """A row per rival and baseline: the verdict in a word; the difference in percent of the other's mean with its 95 %
+        interval; p."""
         rows = []
-        for one in self.confirmed.comparisons:
+        for one in (*self.confirmed.comparisons, *self.confirmed.against_baselines):
             evidence = one.both or one.users
             percents = [one.percent(value) for value in (one.difference, evidence.low, evidence.high)]
             rows.append([one.rival, str(one.word), *percents, one.p if one.both else None])
@@ -161,7 +162,7 @@ class Verdict:
 
     @property
     def statements(self) -> list[str]:
-        """The winner and the verdict on each rival, in sentences."""
+        """The winner and the verdict on each rival and baseline, in sentences."""
         return self.confirmed.statements()
 
     @property

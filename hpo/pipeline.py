@@ -20,7 +20,8 @@ from hpo.confirmation.statistics import MIN_TEST_USERS
 from hpo.confirmation.wording import sentences
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import TRIALS, check_owner, claim, export_best, export_confirmed, export_trials, exported
-from hpo.reporting.overview import BROUGHT_TITLE, CAVEATS_TITLE
+from hpo.reporting.overview import BASELINES_TITLE, BROUGHT_TITLE, CAVEATS_TITLE
+from hpo.runs.baseline_results import MAX_MEMORY
 from hpo.runs.train import CHECKPOINTS
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
@@ -178,11 +179,13 @@ def confirm_study(
     console: Console,
     stopper: Stopper,
     checkpoint_every: float = EVERY_SECONDS,
+    max_memory: float = MAX_MEMORY,
 ) -> Confirmation:
     """Confirm a study; write confirm.yaml, the chosen configs and the report; print table and verdict.
 
     Args:
         checkpoint_every: seconds between two checkpoints of a run.
+        max_memory: GB that a baseline may take.
 
     Raises:
         InputError: see `Confirmer.run`; or the data have changed since the search, or the folder holds another study's results.
@@ -200,7 +203,7 @@ def confirm_study(
         f"{counted(plan.seeds, 'seed')} each; {counted(plan.epochs, 'epoch')} per run",
     )
     with RunProgress(console) as progress:
-        outcome = Confirmer(work, storage, progress, stopper, checkpoint_every).run(study)
+        outcome = Confirmer(work, storage, progress, stopper, checkpoint_every, max_memory).run(study)
     check_owner(work.folder, study)  # again: the study may have been deleted and searched again
     shutil.rmtree(work.folder / RUNS / CHECKPOINTS, ignore_errors=True)  # checkpoints that no finalist needs any more
     path = outcome.write(work.folder)
@@ -214,14 +217,19 @@ def confirm_study(
 
 
 def show(outcome: Confirmation, console: Console) -> None:
-    """Print the outcome of confirm: table, verdict, gain of each search, caveats."""
+    """Print the outcome of confirm: table, verdict, gain of each search, baselines, caveats."""
     seeds = max(len(seeds) for method in outcome.methods for seeds in method.seeds)
     over = ", or over searches" if any(len(method.searches) > 1 for method in outcome.methods) else ""
     title = f"{outcome.study}: test split, mean ± sd over {counted(seeds, 'seed')}{over}"
     console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
     for line in outcome.statements():
         say(console, line)
-    for heading, lines in ((BROUGHT_TITLE, outcome.brought()), (CAVEATS_TITLE, outcome.sentences())):
+    parts = {
+        BROUGHT_TITLE: outcome.brought(),
+        BASELINES_TITLE: outcome.about_baselines(),
+        CAVEATS_TITLE: outcome.sentences(),
+    }
+    for heading, lines in parts.items():
         for line in [f"{heading}:", *(f"- {sentence}" for sentence in lines)] if lines else ():
             say(console, line)
 

@@ -18,6 +18,7 @@ from hpo.cli.flags import (
     add_confirm_arguments,
     add_engine_arguments,
     add_location_arguments,
+    add_memory_argument,
     check_rival_seeds,
     confirm_changes,
     hours,
@@ -27,6 +28,7 @@ from hpo.cli.flags import (
 )
 from hpo.pipeline import check_test_split, confirm_study
 from hpo.reporting.pages import HTML
+from hpo.runs.baseline_results import MAX_MEMORY
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
 from hpo.search.claims import STALE_HOURS
@@ -92,6 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     add_engine_arguments(parser)
     add_checkpoint_argument(parser)
     add_confirm_arguments(parser)
+    add_memory_argument(parser)
     return entry(parser, argv, _run, trains=True)
 
 
@@ -121,7 +124,7 @@ def _run(arguments: argparse.Namespace) -> int:
     asked = _asked(arguments)
     spec = asked.spec
     plan = spec.override(confirm_changes(arguments))
-    if arguments.search_only and plan != spec:
+    if arguments.search_only and (plan != spec or arguments.max_memory != MAX_MEMORY):
         raise InputError("--search-only excludes the flags of confirm, which are not stored; give them to hpo.confirm later")
     check_rival_seeds(spec, plan, asked.rivals, arguments.rival_seeds)
     console = Console()
@@ -139,7 +142,8 @@ def _run(arguments: argparse.Namespace) -> int:
                     say(console, f"{spec.name}: another process is confirming it; run this command again to see the verdict")
                     return 0
                 to_confirm = replace(work, spec=plan)  # the flags of confirm are not stored
-                confirm_study(to_confirm, study, storage, console, stopper, arguments.checkpoint_every)
+                every, memory = arguments.checkpoint_every, arguments.max_memory
+                confirm_study(to_confirm, study, storage, console, stopper, every, memory)
     say(
         console,
         f"see the report {work.folder / HTML}, or run python -m hpo.dashboard{location_flags(arguments.output, asked.url)}",

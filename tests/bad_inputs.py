@@ -282,6 +282,7 @@ def _flags() -> Iterator[Case]:
         yield flag("run", f"--trials {name}", *study, "--trials", value)
         yield flag("run", f"--timeout {name}", *study, "--timeout", value if name != "half" else "nan")
         yield flag("run", f"--workers {name}", *study, "--workers", value)
+        yield flag("run", f"--max-memory {name}", *study, "--max-memory", value if name != "half" else "0.05")
     for command in COMMANDS:
         yield flag(command, "with a flag that nobody knows", "--colour", "red")
         if command not in ("dashboard", "proxy"):
@@ -290,6 +291,7 @@ def _flags() -> Iterator[Case]:
     yield flag("run", "--scheduler without --backend", *study, "--scheduler", "tcp://127.0.0.1:1")
     yield flag("run", "--backend without --scheduler", *study, "--backend", "dask")
     yield flag("run", "--search-only with flags of confirm", *study, "--search-only", "--top", "3")
+    yield flag("run", "--search-only with --max-memory", *study, "--search-only", "--max-memory", "3")
     yield flag("run", "--rival-seeds of no rival", *study, "--rival-seeds", "bpr=1")
     yield flag("run", "--rival-seeds that are text", *study, "--rival-seeds", "bsl=x")
     yield flag("run", "--checkpoint-every below 0", *study, "--checkpoint-every", "-1")

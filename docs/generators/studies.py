@@ -153,6 +153,8 @@ def _value(default: Any) -> str:
         return "none"
     if isinstance(default, Mapping):
         return f"`{default['name']}`" if "name" in default else "see there"
+    if isinstance(default, list):
+        return f"`[{', '.join(map(str, default))}]`"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"

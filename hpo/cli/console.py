@@ -153,8 +153,8 @@ class RunProgress(_Live):
         super().__init__(console, TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
 
     @contextmanager
-    def run(self, label: str, epochs: int) -> Iterator[Advance]:
-        """Show one run. Yields a function to call after every epoch."""
+    def run(self, label: str, epochs: int, unit: str = "epoch") -> Iterator[Advance]:
+        """Show one run. Yields a function to call after every epoch, or whatever `unit` is."""
         started = time.monotonic()
         task = self.bar.add_task(visible(label), total=epochs)
         trained, said = 0, started
@@ -167,11 +167,11 @@ class RunProgress(_Live):
             if not self.console.is_terminal and trained < epochs and now - said > LINE_SECONDS:
                 said = now
                 left = duration((now - started) / trained * (epochs - trained))
-                say(self.console, f"{label}: {trained} of {epochs} epochs, about {left} left")
+                say(self.console, f"{label}: {trained} of {epochs} {unit}s, about {left} left")
 
         try:
             yield advance
         finally:
             self.bar.remove_task(task)
-        done = f"{trained} epochs" if epochs > 1 else "done"
+        done = f"{trained} {unit}s" if epochs > 1 else "done"
         say(self.console, f"{label}: {done} in {duration(time.monotonic() - started)}")

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from hpo.runs.baseline_results import LEAST_MEMORY, MAX_MEMORY
 from hpo.study.names import MAX_SEARCHES
 from hpo.study.spec import MAX_SEEDS, StudySpec
 from trainers.checkpoints import EVERY_SECONDS
@@ -78,6 +79,12 @@ def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
 def add_confirm_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags that change the confirm plan. Without them the study file decides."""
     parser.add_argument(
+        "--baseline-trials",
+        type=positive,
+        metavar="N",
+        help="settings that are tried of each baseline, 1 for the default ones alone (default: the study's)",
+    )
+    parser.add_argument(
         "--confirm-epochs", type=positive, metavar="N", help="epochs of each confirm run, 1 or more (default: the study's)"
     )
     parser.add_argument(
@@ -112,9 +119,22 @@ def add_confirm_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_memory_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--max-memory`."""
+    parser.add_argument(
+        "--max-memory",
+        type=gigabytes,
+        default=MAX_MEMORY,
+        metavar="GB",
+        help=f"memory in GB that the baseline EASE may take; if all items need more, it has the most popular ones (default: "
+        f"{MAX_MEMORY:g})",
+    )
+
+
 def confirm_changes(arguments: argparse.Namespace) -> dict[str, object]:
     """The changes of the confirm plan by dotted keys; None for flags that are not given."""
     return {
+        "confirm.baseline_trials": arguments.baseline_trials,
         "confirm.epochs": arguments.confirm_epochs,
         "confirm.seeds": arguments.confirm_seeds,
         "confirm.rival_seeds": arguments.rival_seeds,
@@ -218,6 +238,14 @@ def seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(f"must be a number, got {shown(text)}") from None
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be above 0, got {clipped(text, SHOWN)}")
+    return value
+
+
+def gigabytes(text: str) -> float:
+    """An argparse type: a number of gigabytes, LEAST_MEMORY or more."""
+    value = seconds(text)
+    if value < LEAST_MEMORY:
+        raise argparse.ArgumentTypeError(f"must be at least {LEAST_MEMORY:g} GB, got {clipped(text, SHOWN)}")
     return value
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pydantic import BaseModel, JsonValue
 
 from hpo.confirmation.results import Finalist, Method, chosen_of
-from hpo.runs.store import BaselineResult
+from hpo.runs.baseline_results import BaselineResult
 from trainers.validation import SETTINGS
 
 MOST_POPULAR = "MostPop"  # label of the popularity baseline
@@ -29,7 +29,7 @@ class CaveatKind(StrEnum):
     PAPER_SETTINGS = "paper settings"  # untuned methods have the settings of their papers
     DIFFERENT_SETTINGS = "different settings"  # methods differ in more than their loss
     SHORT_SEARCH = "short search"  # the sampler never learned
-    AT_RANGE_END = "at range end"  # the best trials of a search are at the end of a range
+    AT_RANGE_END = "at range end"  # the best trials of a search, or the settings of a baseline, are at the end of a range
     DIVERGED = "diverged"  # some finalists diverged on validation
     NOT_SEARCHED_BY_ALL = "not searched by all"  # untuned methods take these settings from their file
     DATA_WARNING = "data warning"  # from reading the files
@@ -48,6 +48,7 @@ class CaveatKind(StrEnum):
     MIXED_LIBRARIES = "mixed libraries"
     BELOW_POPULARITY = "below popularity"  # a method is worse than the popularity baseline
     BASELINE_AHEAD = "baseline ahead"
+    BASELINE_FAILED = "baseline failed"  # no settings of it could be fitted
     # Caveats of `hpo.compare`, about files of other programs:
     USERS_MISSING = "users missing"  # a method lacks users that others have
     USERS_UNSERVED = "users unserved"  # users without a list, who count 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hpo.confirmation.repeats import Repeats, repeats_by_pair
 from hpo.confirmation.results import Method
@@ -28,13 +29,24 @@ def headline(comparison: Comparison, repeats: Repeats | None = None) -> str:
     return f"{ours} is {word} than {rival}: {figures}"
 
 
-def headlines(methods: Sequence[Method], comparisons: Sequence[Comparison], test_users: int, objective: str) -> list[str]:
-    """The result of a confirmation in plain words, the most important comparison first."""
+def headlines(
+    methods: Sequence[Method],
+    comparisons: Sequence[Comparison],
+    test_users: int,
+    objective: str,
+    against_baselines: Sequence[Comparison] = (),
+) -> list[str]:
+    """The result of a confirmation in plain words: the most important comparison first, the best baseline last."""
     sound = {method.label: method.values(objective) for method in methods if not method.failure}
-    if comparisons:
-        repeats = repeats_by_pair(comparisons, sound)
-        ordered = by_importance(comparisons, {method.label: method for method in methods})
-        return [headline(one, repeats.get((one.ours, one.rival))) for one in ordered]
+    repeats = repeats_by_pair(comparisons, sound)
+    ordered = by_importance(comparisons, {method.label: method for method in methods})
+    said = [headline(one, repeats.get((one.ours, one.rival))) for one in ordered]
+    if against_baselines:
+        best = max(against_baselines, key=lambda one: one.base)
+        which = "the best baseline," if len(against_baselines) > 1 else "the baseline"
+        said.append(headline(replace(best, rival=f"{which} {best.rival}")))
+    if said:
+        return said
     if test_users < MIN_TEST_USERS:
         return [capital(too_few_users(test_users))]
     ours = methods[0]
@@ -49,8 +61,8 @@ def winner_headline(decision: Decision) -> str:
         return f"There is no winner, and no {WINNER}: no method trained to the end"
     if decision.winner is None:
         ahead = listed(other.label for other in decision.ahead)
-        are = "is" if len(decision.ahead) == 1 else "are"
-        return f"There is no winner, and no {WINNER}: {ahead}, without training, {are} ahead on the test split"
+        baselines, are = ("baseline", "is") if len(decision.ahead) == 1 else ("baselines", "are")
+        return f"There is no winner, and no {WINNER}: the {baselines} {ahead} {are} ahead on the test split"
     return f"The winner, chosen on validation data, is {decision.winner.label} ({WINNER})"
 
 

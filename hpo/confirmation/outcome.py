@@ -13,13 +13,13 @@ from pydantic import BaseModel, Field
 from hpo.confirmation.caveats import Caveat
 from hpo.confirmation.headlines import headlines, winner_headline
 from hpo.confirmation.results import Finalist, Method, chosen_of, highest, mean_and_sd, mean_sd
-from hpo.confirmation.statements import statements, tuning_said, winner_said
+from hpo.confirmation.statements import baseline_said, statements, tuning_said, winner_said
 from hpo.confirmation.statistics import Comparison
 from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import Decision, decide
 from hpo.confirmation.wording import sentences
+from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.provenance import Provenance
-from hpo.runs.store import BaselineResult
 from hpo.runtime.typed_files import InWords, Result
 from hpo.study.definition import STUDY_ID, Definition, differences, stored_definition
 from hpo.study.objective import measured
@@ -70,6 +70,7 @@ class Confirmation(Result):
         methods: ours first; each run was measured on the test split once, at its last epoch.
         tuning: the gain of each search; ours first.
         comparisons: ours against every other method that trained to the end, in the objective.
+        against_baselines: ours against each baseline, in the objective; none in files from before baselines were tuned.
     """
 
     FORMAT: ClassVar[int] = 4
@@ -82,6 +83,7 @@ class Confirmation(Result):
     data: DataCounts
     methods: Annotated[list[Method], Field(min_length=1)]
     comparisons: list[Comparison]
+    against_baselines: list[Comparison] = Field(default_factory=list)
     caveats: list[Caveat]
     tuning: list[Tuning]
     baselines: list[BaselineResult]
@@ -92,7 +94,7 @@ class Confirmation(Result):
     def tables(self) -> object:
         """All tables, and what validation chose of each method."""
         chosen = [chosen_of(self.validated[method.label], self.objective) for method in self.methods]
-        return self.rows(), self.search_rows(), self.chosen, chosen, self.headlines()
+        return self.rows(), self.search_rows(), self.chosen, chosen, self.headlines(), self.about_baselines()
 
     def words(self) -> InWords:
         """The statements, what each search brought, and the caveats."""
@@ -132,8 +134,7 @@ class Confirmation(Result):
     def rows(self) -> list[list[str]]:
         """Cells of the comparison table: method, `mean ± sd` per metric, our lead over it."""
         return [self._row(method) for method in self.methods] + [
-            [baseline.label, *(f"{baseline.metrics[metric]:.4f}" for metric in self.table_metrics), "baseline"]
-            for baseline in self.baselines
+            [one.label, *self.figures(one), self._lead_over(one.metrics[self.objective])] for one in self.baselines
         ]
 
     def _row(self, method: Method) -> list[str]:
@@ -141,12 +142,19 @@ class Confirmation(Result):
             return [method.label, *("diverged" for _ in self.table_metrics), ""]
         return [method.label, *(method.figure(metric) for metric in self.table_metrics), self._lead(method)]
 
+    def figures(self, baseline: BaselineResult) -> list[str]:
+        """Cells of a baseline, one for each metric of the table."""
+        return [f"{baseline.metrics[metric]:.4f}" for metric in self.table_metrics]
+
     def _lead(self, method: Method) -> str:
+        return "" if method is self.methods[0] else self._lead_over(method.mean(self.objective))
+
+    def _lead_over(self, theirs: float) -> str:
+        """The lead of our method over a figure of the objective."""
         first = self.methods[0]
-        if method is first or first.failure:
+        if first.failure:
             return ""
-        ours, theirs = first.mean(self.objective), method.mean(self.objective)
-        return f"{100 * (ours / theirs - 1):+.1f} %" if theirs else "n/a"
+        return f"{100 * (first.mean(self.objective) / theirs - 1):+.1f} %" if theirs else "n/a"
 
     def search_rows(self) -> list[list[str]]:
         """Cells for each search, of methods with several searches: method, study, the trial that stage 1 chose, the objective
@@ -169,19 +177,26 @@ class Confirmation(Result):
             yield [search.study, str(search.trial), validation, test, exported]
 
     def statements(self) -> list[str]:
-        """Sentences: the winner, the highest figure on test, a verdict per rival (tuned ones first), methods without a
-        verdict."""
-        said = statements(self.methods, self.comparisons, self.baselines, self.data.users_with_test, self.objective)
+        """Sentences: the winner, the highest figure on test, a verdict per rival (tuned ones first) and baseline, methods
+        without a verdict."""
+        users, against = self.data.users_with_test, self.against_baselines
+        said = statements(self.methods, self.comparisons, self.baselines, users, self.objective, against)
         return [winner_said(self.decision, self.objective), *said]
 
     def headlines(self) -> list[str]:
-        """The result in plain words: a short sentence for each rival, the most important first; then who wins."""
-        said = headlines(self.methods, self.comparisons, self.data.users_with_test, self.objective)
+        """The result in plain words: a short sentence for each rival, the most important first, and for the best baseline; then
+        who wins."""
+        users, against = self.data.users_with_test, self.against_baselines
+        said = headlines(self.methods, self.comparisons, users, self.objective, against)
         return [*said, winner_headline(self.decision)]
 
     def brought(self) -> list[str]:
         """The gain of each search in a sentence or two."""
         return [tuning_said(tuning, self.objective) for tuning in self.tuning]
+
+    def about_baselines(self) -> list[str]:
+        """How each baseline ranks, and how its settings were found."""
+        return [baseline_said(each, self.objective) for each in self.baselines]
 
     def sentences(self) -> list[str]:
         """The caveats in words."""

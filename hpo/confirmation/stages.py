@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,7 +10,8 @@ import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 
-from hpo.confirmation.caveats import caveats_of, other_revisions
+from hpo.confirmation.baselines import Baselines, against_baselines
+from hpo.confirmation.caveats import Caveat, caveats_of, other_revisions
 from hpo.confirmation.contenders import Contender
 from hpo.confirmation.data_caveats import data_caveats
 from hpo.confirmation.outcome import Confirmation, DataCounts
@@ -20,8 +21,9 @@ from hpo.confirmation.rivals import Rivals
 from hpo.confirmation.searches import Search, Searches
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Floats, Measured, compare
 from hpo.confirmation.tuning import tunings
+from hpo.runs.baseline_results import MAX_MEMORY, BaselineResult
 from hpo.runs.provenance import provenance
-from hpo.runs.store import BaselineResult, Beyond, FinishedRun, RunStore
+from hpo.runs.store import Beyond, FinishedRun, RunStore
 from hpo.runs.train import FullRuns, Progress
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import STUDY_ID, stored_definition
@@ -36,7 +38,6 @@ from trainers.engines import engine_for
 from trainers.errors import InputError
 
 RUNS = "runs"  # folder in the study's folder
-UNTUNED = ("most_popular", "ease")  # baselines, with their default settings
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
 # Offsets from the search's seed: seeds 101, 102, ... and 201, 202, ...; for the second search 1,101, ... and 1,201, ...
 SELECT_OFFSET, TEST_OFFSET = 101, 201
@@ -44,13 +45,18 @@ SELECT_OFFSET, TEST_OFFSET = 101, 201
 
 @dataclass(frozen=True)
 class Confirmer:
-    """Runs the two stages; finished runs come from the store."""
+    """Runs the two stages; finished runs come from the store.
+
+    Attributes:
+        max_memory: GB that a baseline may take.
+    """
 
     work: Workspace
     storage: BaseStorage
     progress: Progress
     stopper: Stopper
     checkpoint_every: float = EVERY_SECONDS
+    max_memory: float = MAX_MEMORY
 
     def run(self, study: optuna.Study) -> Confirmation:
         """Run both stages.
@@ -66,12 +72,14 @@ class Confirmer:
         others, caveats = rivals.of(ours)
         compared = [ours, *others]
         validated = {one.label: one.finalists or [self._validated(one)] for one in compared}
+        tuned = self._baselines.tuned(n_trials)
         digests = {one.label: [each.config.digest() for each in self._trained(one)] for one in compared}
         read = log_reading(study, test.pairs.checksum, {one.label: [*digests[one.label], one.n_seeds] for one in compared})
         tested = [self._tested(contender) for contender in compared]
         methods = [method for method, _ in tested]
-        baselines = [self._baseline(name) for name in UNTUNED]
+        measured, of_baselines = self._baselines.measured(tuned, test.pairs)
         by = provenance(self.work.choice.device)
+        enough = test.facts.kept_users >= MIN_TEST_USERS
         return Confirmation(
             study=spec.name,
             study_id=study.user_attrs[STUDY_ID],
@@ -79,7 +87,10 @@ class Confirmer:
             search_epochs=spec.search.epochs,
             data=self._data(),
             methods=methods,
-            comparisons=compared_by_users(tested, spec.objective) if test.facts.kept_users >= MIN_TEST_USERS else [],
+            comparisons=compared_by_users(tested, spec.objective) if enough else [],
+            against_baselines=against_baselines(measured_by_users(tested[:1], spec.objective), measured, spec.objective)
+            if enough
+            else [],
             caveats=[
                 *unused,
                 *caveats,
@@ -87,21 +98,26 @@ class Confirmer:
                 *read,
                 *readings_of_other_studies(study, self.storage),
                 *other_revisions(ours.label, self._full_runs.programs.values(), by.program),
-                *caveats_of(
-                    methods,
-                    validated,
-                    baselines,
-                    spec.search.epochs,
-                    spec.objective,
-                    rate_searched=[one.label for one in compared if one.searched_rate],
-                ),
+                *self._caveats(compared, methods, validated, [each.result for each in measured]),
+                *of_baselines,
             ],
             tuning=tunings(compared, methods, validated, spec.objective),
-            baselines=baselines,
+            baselines=[each.result for each in measured],
             validated=validated,
             definition=stored_definition(study.study_name, study.user_attrs),
             provenance=by,
         )
+
+    def _caveats(
+        self,
+        compared: Sequence[Contender],
+        methods: Sequence[Method],
+        validated: Mapping[str, Sequence[Finalist]],
+        baselines: Sequence[BaselineResult],
+    ) -> list[Caveat]:
+        """The caveats on the figures of the methods."""
+        spec, rate_searched = self.work.spec, [one.label for one in compared if one.searched_rate]
+        return caveats_of(methods, validated, baselines, spec.search.epochs, spec.objective, rate_searched)
 
     def _data(self) -> DataCounts:
         (train, validation), test = self.work.split, self._test.pairs
@@ -201,9 +217,9 @@ class Confirmer:
         name = f"test, {label}, {each.study}" if named else f"test, {label}"
         return self._runs(name, each.config, each.seeds, self.work.dataset.train, self._test.pairs)
 
-    def _baseline(self, name: str) -> BaselineResult:
-        """A baseline on the same data as stage 2."""
-        return self._full_runs.baseline(name, self.work.dataset.train, self._test.pairs)
+    @property
+    def _baselines(self) -> Baselines:
+        return Baselines(self.work, self._full_runs, self.max_memory)
 
     @cached_property
     def _full_runs(self) -> FullRuns:
@@ -236,8 +252,13 @@ def compared_by_users(tested: Sequence[tuple[Method, Floats]], objective: str) -
     Args:
         tested: each method with its objective by user (n_users,), the mean over its seeds and searches.
     """
-    sound = [Measured(m.label, users, [np.array(runs) for runs in m.values(objective)]) for m, users in tested if not m.failure]
+    sound = measured_by_users(tested, objective)
     return [] if tested[0][0].failure else compare(sound[0], sound[1:])
+
+
+def measured_by_users(tested: Sequence[tuple[Method, Floats]], objective: str) -> list[Measured]:
+    """The methods that trained to the end, for a comparison."""
+    return [Measured(m.label, users, [np.array(runs) for runs in m.values(objective)]) for m, users in tested if not m.failure]
 
 
 def _per_user(runs: Sequence[FinishedRun], objective: str) -> Floats:

@@ -14,7 +14,7 @@ from hpo.confirmation.results import PARTS, BestSoFar, Method
 from hpo.confirmation.statistics import ALPHA, MIN_SEARCHES, MIN_TEST_USERS, Comparison, Evidence, Word
 from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import Decision
-from hpo.runs.store import BaselineResult
+from hpo.runs.baseline_results import BaselineResult
 from hpo.runtime.text import counted, listed
 
 WINNER = "winner.yaml"
@@ -41,6 +41,7 @@ CONFIRM = Command(
     "confirm with 3 seeds or more (--confirm-seeds 3)",
     {"seed": "--confirm-seeds {count}", "search": "--searches {count}"},
 )
+BASELINES = Command(("baseline", "baselines"), CONFIRM.one_seed, CONFIRM.more)
 COMPARE = Command(
     ("comparison", "comparisons"),
     "give files of two or more seeds, NAME=SEED1.csv,SEED2.csv; a method without randomness needs one: --deterministic NAME",
@@ -60,9 +61,10 @@ def winner_said(decision: Decision, objective: str) -> str:
     if not decision.ahead:
         return f"the winner is {label} ({WINNER}): {value}, {why}; on the test split, which did not choose, it has {test}{row}"
     ahead = listed(f"{other.label} ({other.metrics[objective]:.4f})" for other in decision.ahead)
+    baselines, are = ("baseline", "is") if len(decision.ahead) == 1 else ("baselines", "are")
     return (
-        f"there is no winner, and no {WINNER}: {ahead}, not trained, {'is' if len(decision.ahead) == 1 else 'are'} ahead on "
-        f"the test split; {label}, which validation puts first, has {objective} {test} there ({value}, {why}){row}"
+        f"there is no winner, and no {WINNER}: the {baselines} {ahead} {are} ahead on the test split; {label}, which "
+        f"validation puts first, has {objective} {test} there ({value}, {why}){row}"
     )
 
 
@@ -112,8 +114,10 @@ def statements(
     baselines: Sequence[BaselineResult],
     test_users: int,
     objective: str,
+    against_baselines: Sequence[Comparison] = (),
 ) -> list[str]:
-    """Who has the highest figure; the verdict, a sentence per rival, tuned ones first; who could not be judged."""
+    """Who has the highest figure; the verdict, a sentence per rival, tuned ones first, and per baseline; who could not be
+    judged."""
     sound = [method for method in methods if not method.failure]
     said = []
     if len(sound) > 1:
@@ -125,8 +129,28 @@ def statements(
     tuned_first = sorted(comparisons, key=lambda comparison: comparison.rival not in tuned)
     repeats = repeats_by_pair(comparisons, {method.label: method.values(objective) for method in sound})
     said += [verdict(each, objective, repeats.get((each.ours, each.rival))) for each in tuned_first]
-    said += _about_searches(sound) if comparisons else []
+    said += _about_baselines(against_baselines, sound, baselines, objective)
+    said += _about_searches(sound) if comparisons or against_baselines else []
     return said + [_failed(method) for method in methods if method.failure]
+
+
+def _about_baselines(
+    comparisons: Sequence[Comparison], sound: Sequence[Method], baselines: Sequence[BaselineResult], objective: str
+) -> list[str]:
+    """The verdict on each baseline."""
+    values = {method.label: method.values(objective) for method in sound}
+    values |= {each.label: [[each.metrics[objective]]] for each in baselines}
+    repeats, fixed = repeats_by_pair(comparisons, values), [each.label for each in baselines]
+    return [verdict(each, objective, repeats.get((each.ours, each.rival)), BASELINES, fixed) for each in comparisons]
+
+
+def baseline_said(baseline: BaselineResult, objective: str) -> str:
+    """How a baseline ranks, and how its settings were found."""
+    said, tried = f"{baseline.label}: {baseline.note}", len(baseline.evaluations)
+    if baseline.validation is not None:
+        best = f"the best of {tried} settings: " if tried > 1 else ""
+        said += f"; {best}validation {objective} {baseline.validation:.4f}"
+    return said + (f"; {counted(baseline.failed, 'setting')} failed" if baseline.failed else "")
 
 
 def too_few_users(users: int, in_common: bool = False) -> str:
@@ -177,8 +201,8 @@ def _highest(best: Method, baselines: Sequence[BaselineResult], objective: str) 
     if not ahead:
         return f"the highest {objective} on the test split is that of {best.label}, {value:.4f}"
     return (
-        f"of the trained losses {best.label} has the highest {objective} on the test split, {value:.4f}; higher without "
-        f"training: {listed(ahead)}"
+        f"of the trained losses {best.label} has the highest {objective} on the test split, {value:.4f}; "
+        f"higher baselines: {listed(ahead)}"
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from hpo.confirmation.results import Finalist, Method, SearchWinner, chosen_of
-from hpo.runs.store import BaselineResult
+from hpo.runs.baseline_results import BaselineResult
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,8 @@ def _short_search(subject: str, facts: Facts) -> str:
 
 def _at_range_end(subject: str, facts: Facts) -> str:
     ends = "; ".join(_end(subject, **end) for end in facts["ends"])
+    if "command" not in facts:
+        return f"{ends}: better settings of this baseline may lie outside"
     ranges = "wider ranges" if len(facts["ends"]) > 1 else "a wider range"
     return f"{ends}: a better config may lie outside; search {ranges}: {facts['command']}"
 
@@ -214,7 +216,7 @@ def _below(subject: str, facts: Facts) -> str:
     """Who is below which baseline, with figures."""
     are = "is" if len(facts["each"]) == 1 else "are"
     figures = f"{facts['objective']} {_each(facts, 'value')} against {facts['baseline_value']:.4f}"
-    return f"{subject} {are} below {facts['baseline']}, which is not trained: {figures}"
+    return f"{subject} {are} below the baseline {facts['baseline']}: {figures}"
 
 
 def _below_popularity(subject: str, facts: Facts) -> str:
@@ -228,6 +230,11 @@ def _below_popularity(subject: str, facts: Facts) -> str:
 def _baseline_ahead(subject: str, facts: Facts) -> str:
     other = "more trials (--trials)" if facts.get(RATE_SEARCHED) else "another learning rate"
     return f"{_below(subject, facts)}; try more epochs or {other} before you compare losses"
+
+
+def _baseline_failed(subject: str, facts: Facts) -> str:
+    settings = counted(facts["points"], "setting")
+    return f"the baseline {subject} is not compared, since its {settings} cannot be fitted: {facts['failure']}"
 
 
 WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
@@ -250,4 +257,5 @@ WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
     CaveatKind.MIXED_LIBRARIES: _mixed_libraries,
     CaveatKind.BELOW_POPULARITY: _below_popularity,
     CaveatKind.BASELINE_AHEAD: _baseline_ahead,
+    CaveatKind.BASELINE_FAILED: _baseline_failed,
 }

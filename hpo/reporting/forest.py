@@ -127,14 +127,20 @@ def _row(one: Comparison, percent: bool, name: str) -> Row:
     return Row(name, one.word, figures, unit * one.difference, unit * evidence.low, unit * evidence.high, detectable)
 
 
-def forests(comparisons: Sequence[Comparison], methods: Sequence[Method], objective: str) -> list[Forest]:
-    """Those with tuned rivals, and those with others, each with an axis of its own: the one differences are far larger than the
-    others. The most important comparison stands first."""
+def forests(
+    comparisons: Sequence[Comparison],
+    methods: Sequence[Method],
+    objective: str,
+    against_baselines: Sequence[Comparison] = (),
+) -> list[Forest]:
+    """Those with tuned rivals, with others and with baselines, each with an axis of its own: some differences are far larger
+    than others. The most important comparison stands first."""
     tuned, ours = {method.label for method in methods if method.is_tuned}, methods[0].label
     ordered = by_importance(comparisons, {method.label: method for method in methods})
     parts = (
         (f"{ours} against tuned methods", [one for one in ordered if one.rival in tuned]),
         (f"{ours} against published settings", [one for one in ordered if one.rival not in tuned]),
+        (f"{ours} against baselines", by_importance(against_baselines)),
     )
     drawn = (forest(title, those, objective, ("other", ours)) for title, those in parts)
     return [each for each in drawn if each is not None]

@@ -24,6 +24,7 @@ from hpo.reporting.best_trials import best_trials_table, short
 from hpo.reporting.export import BEST
 from hpo.reporting.forest import Forest, forests
 from hpo.reporting.protocol import protocol
+from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.store import Beyond
 from hpo.runtime.text import duration, finished_of
 from hpo.search.claims import is_dead
@@ -39,6 +40,7 @@ from trainers.text import visible
 from trainers.yaml_files import to_yaml
 
 CAVEATS_TITLE, BROUGHT_TITLE, VERDICT_TITLE = "Caveats", "What each search brought", "The verdict in full"
+BASELINES_TITLE = "Baselines"
 BEST_TRIALS_TITLE = "The best trials of the search"
 SHOWN_FAILURES = 3  # failed trials whose reason is said
 SEARCH_COLUMNS = ["trials", "epochs to find", "time to find", "time to test"]
@@ -108,7 +110,7 @@ class Overview:
     def forests(self) -> list[Forest]:
         """The comparisons as pictures; empty before confirm."""
         found = self.confirmed
-        return forests(found.comparisons, found.methods, found.objective) if found else []
+        return forests(found.comparisons, found.methods, found.objective, found.against_baselines) if found else []
 
     def subtitle(self) -> str:
         """What the figures are of."""
@@ -164,6 +166,10 @@ class Overview:
         """What the search of each method brought; empty before confirm."""
         return self.confirmed.brought() if self.confirmed else []
 
+    def baselines(self) -> list[str]:
+        """How each baseline ranks, and how its settings were found; empty before confirm."""
+        return self.confirmed.about_baselines() if self.confirmed else []
+
     def best_trials(self) -> tuple[list[str], list[list[str]]]:
         """(columns, rows) of the best trials in the study's own terms."""
         return best_trials_table(self.study, self.spec)
@@ -183,7 +189,8 @@ class Overview:
         """Rows under `method_columns`, empty before confirm."""
         if not self.confirmed:
             return []
-        words = {comparison.rival: _word(comparison) for comparison in self.confirmed.comparisons}
+        compared = [*self.confirmed.comparisons, *self.confirmed.against_baselines]
+        words = {comparison.rival: _word(comparison) for comparison in compared}
         trained = [
             [
                 method.label,
@@ -195,17 +202,10 @@ class Overview:
             ]
             for method in self.confirmed.methods
         ]
-        baselines = [
-            [
-                baseline.label,
-                *(f"{baseline.metrics[metric]:.4f}" for metric in self.spec.measured),
-                "",
-                "baseline",
-                *("" for _ in SEARCH_COLUMNS),
-            ]
-            for baseline in self.confirmed.baselines
+        return trained + [
+            [each.label, *self.confirmed.figures(each), *_cells(each, words.get(each.label, "baseline"))]
+            for each in self.confirmed.baselines
         ]
-        return trained + baselines
 
     def search_rows(self) -> list[list[str]]:
         """Rows under SEARCHES_COLUMNS: what each search found; empty before confirm, and where none was repeated."""
@@ -304,6 +304,13 @@ def _word(comparison: Comparison) -> str:
         comparison.percent(comparison.difference),
     )
     return f"{subject}{comparison.word}" + ("" if percent is None else f", {percent:+.1f} %")
+
+
+def _cells(baseline: BaselineResult, word: str) -> list[str]:
+    """The cells of a baseline after its figures on test: it has no epochs, and some are not tuned."""
+    validation, tried = baseline.validation, len(baseline.evaluations)
+    found = [str(tried), "", duration(baseline.tuning_seconds)] if tried > 1 else ["", "", ""]
+    return ["" if validation is None else f"{validation:.4f}", word, *found, duration(baseline.seconds)]
 
 
 def _search_cells(search: SearchCost) -> list[str]:

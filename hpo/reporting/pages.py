@@ -15,6 +15,7 @@ from markupsafe import Markup
 from hpo.reporting.figures import HEIGHT, Picture
 from hpo.reporting.forest import KEY
 from hpo.reporting.overview import (
+    BASELINES_TITLE,
     BEST_TRIALS_TITLE,
     BROUGHT_TITLE,
     CAVEATS_TITLE,
@@ -60,6 +61,8 @@ def markdown(overview: Overview) -> str:
     columns, rows = overview.settings()
     if rows:
         lines += ["## What was trained", "", *markdown_table(columns, rows), ""]
+    if overview.baselines():
+        lines += [f"## {BASELINES_TITLE}", "", *(f"- {plain(sentence)}" for sentence in overview.baselines()), ""]
     for title, text in overview.configs():
         lines += [f"## {plain(title)}", "", *_fenced(text), ""]
     return "\n".join([*lines, "## Made by", "", *_fenced(_origin()), ""])
@@ -90,6 +93,7 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
         best_trials_title=BEST_TRIALS_TITLE,
         verdict_title=VERDICT_TITLE,
         caveats_title=CAVEATS_TITLE,
+        baselines_title=BASELINES_TITLE,
     )
 
 

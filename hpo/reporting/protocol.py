@@ -5,7 +5,7 @@ from __future__ import annotations
 from hpo.confirmation.data_wording import LAWS
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.reporting.export import exported
-from hpo.runtime.text import counted
+from hpo.runtime.text import counted, listed
 from hpo.study.spec import StudySpec
 from trainers.data.options import ValidationSplit
 
@@ -33,6 +33,7 @@ def _of_confirm(confirmed: Confirmation) -> list[str]:
         f"Confirm, stage 2: the config that validation puts first of each {each}, and the published ones, were trained with "
         f"{counted(n_test, 'seed')} for {confirmed.chosen.config.epochs} epochs and measured on test, once per run, at the "
         "last epoch. Validation chose the winner; test chose nothing.",
+        *_of_baselines(confirmed),
         f"Configs: {'; '.join(f'{name} holds {confirmed.named(method)}' for name, method in exported(confirmed).items())}.",
         f"Data in numbers: {data.users:,} users; {data.items:,} items; {data.train:,} interactions to train on, "
         f"{data.validation:,} for validation, {data.test:,} for the test; {data.users_with_test:,} users with test "
@@ -40,6 +41,15 @@ def _of_confirm(confirmed: Confirmation) -> list[str]:
         *(f"Data: {sentence}." for sentence in data.facts.said()),
         *_dropped(data),
     ]
+
+
+def _of_baselines(confirmed: Confirmation) -> list[str]:
+    """How the settings of baselines were chosen; nothing where they have their default settings."""
+    tuned = [one for one in confirmed.baselines if len(one.evaluations) > 1]
+    if not tuned:
+        return []
+    tried = listed(f"{len(one.evaluations)} of {one.name}" for one in tuned)
+    return [f"Baselines: the best settings on validation, of {tried}, were measured on test once."]
 
 
 def _test_split(data: DataCounts) -> str:

@@ -215,23 +215,6 @@ class RunRecord(Stored):
         return FinishedRun(**same, per_user=per_user, gradient=self.gradient, trained_by=self.trained_by)
 
 
-class BaselineResult(Stored):
-    """The figures of a baseline.
-
-    Attributes:
-        label, note: see `trainers.baselines.Baseline`.
-        made_by: the revision of the program that computed them.
-    """
-
-    FORMAT: ClassVar[int] = 1
-    label: str
-    note: str
-    metrics: dict[str, Figure]
-    beyond: Beyond
-    seconds: Figure
-    made_by: str = UNKNOWN
-
-
 class RunStore:
     """A folder with two files per run: `<digest>.json` (a `RunRecord`) and `<digest>.npz` (per-user metrics).
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -16,14 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpo.runs.provenance import Provenance, note_revision, provenance
-from hpo.runs.store import UNKNOWN, BaselineResult, Beyond, FinishedRun, RunKey, RunStore
+from hpo.runs.store import UNKNOWN, Beyond, FinishedRun, RunKey, RunStore
 from hpo.runtime.signals import Stopper
 from trainers import Interactions, TrainConfig, TrainingDiverged, recommend
-from trainers.baselines import BASELINES
 from trainers.checkpoints import EVERY_SECONDS, CheckpointFile, Notes, rounding
 from trainers.early_stopping import EarlyStopping, Plateau
 from trainers.engines import Engine, EngineChoice, EpochResult, make_engine
-from trainers.engines.cache_versions import BASELINE_VERSION, FIGURES_VERSION
 from trainers.engines.protocol import Vectors, every
 from trainers.lanes import LaneJob, LaneRunner
 from trainers.metrics.accuracy import evaluate_lists
@@ -38,13 +34,13 @@ CHECKPOINTS = "checkpoints"  # folder inside the folder of finished runs
 class Progress(Protocol):
     """Receives the progress of runs."""
 
-    def run(self, label: str, epochs: int) -> AbstractContextManager[Callable[[], None]]:
-        """Start a run. Yields a function to call after every epoch."""
+    def run(self, label: str, epochs: int, unit: str = "epoch") -> AbstractContextManager[Callable[[], None]]:
+        """Start a run. Yields a function to call after every epoch, or whatever `unit` is."""
 
 
 @dataclass(frozen=True)
 class FullRuns:
-    """Trains configs at full budget and computes baselines, or takes them from the store.
+    """Trains configs at full budget, or takes finished runs from the store.
 
     Attributes:
         metrics: the metrics to measure. The first is the objective: curves show it, and measures beyond accuracy use lists of
@@ -142,46 +138,13 @@ class FullRuns:
                     lanes.stop(record)
                     keep(record, vectors)
 
-    def baseline(self, name: str, seen: Interactions, held_out: Interactions) -> BaselineResult:
-        """The figures of a baseline of the table BASELINES.
-
-        Raises:
-            InputError: its stored file is damaged.
-            Stopped: SIGINT or SIGTERM.
-        """
-        measured_in = hashlib.sha256(" ".join(self.metrics).encode()).hexdigest()
-        data = f"{seen.checksum[:10]}-{held_out.checksum[:10]}"
-        stored = f"baselines/{name}-{BASELINE_VERSION}.{FIGURES_VERSION}-{data}-{measured_in[:10]}.json"
-        if found := self.store.read(stored, BaselineResult, self._sound):
-            self.programs[stored] = found.made_by
-            return found
-        started = time.perf_counter()
-        with self.progress.run(f"test, {name}, baseline", 1) as advance:
-            self.stopper.check()
-            baseline = BASELINES[name]().fit(seen, self.stopper.should_stop)
-            lists = baseline.recommend(np.flatnonzero(held_out.per_user), self._longest)
-            per_user, beyond = self._measured(lists, seen, held_out)
-            advance()
-        seconds = round(time.perf_counter() - started, 1)
-        figures = {"metrics": _means(per_user), "beyond": beyond, "seconds": seconds, "made_by": provenance().program}
-        result = BaselineResult(label=baseline.label, note=baseline.note, **figures)
-        self.programs[stored] = result.made_by
-        self.store.write(stored, result)
-        return result
-
-    def _sound(self, found: BaselineResult, table: bytes) -> BaselineResult:
-        """Check a stored baseline; raises ValueError if it has other metrics."""
-        if set(found.metrics) != set(self.metrics):
-            raise ValueError(f"it has other metrics than {', '.join(self.metrics)}")
-        return found
-
     def _with_figures(self, run: FinishedRun, vectors: Vectors, seen: Interactions, held_out: Interactions) -> FinishedRun:
         """The run with its figures on `held_out`."""
         users = np.flatnonzero(held_out.per_user)
-        per_user, beyond = self._measured(recommend(*vectors, seen=seen, users=users, k=self._longest), seen, held_out)
+        per_user, beyond = self.measured(recommend(*vectors, seen=seen, users=users, k=self.longest), seen, held_out)
         return replace(
             run,
-            metrics=_means(per_user),
+            metrics=means(per_user),
             per_user=per_user.astype(
                 np.float32
             ),  # the stored precision, so that a new run gives the same verdict as a stored one
@@ -189,14 +152,14 @@ class FullRuns:
             gradient=gradient_shares(run.config, *vectors, seen),
         )
 
-    def _measured(self, lists: NDArray[Any], seen: Interactions, held_out: Interactions) -> tuple[pd.DataFrame, Beyond]:
+    def measured(self, lists: NDArray[Any], seen: Interactions, held_out: Interactions) -> tuple[pd.DataFrame, Beyond]:
         """Per-user metrics and measures beyond accuracy of lists (n, longest cut-off) for all users with a held-out item."""
         per_user = evaluate_lists(lists, held_out=held_out, metrics=self.metrics)
         k = Metric.parse(self.metrics[0]).k
         return per_user, Beyond(k=k, **summarise(profile_lists(lists[:, :k], held_out=held_out), seen))
 
     @property
-    def _longest(self) -> int:
+    def longest(self) -> int:
         """The length of the lists: the largest cut-off."""
         return largest_cut_off(metrics_at(self.metrics))
 
@@ -280,7 +243,8 @@ class _Record(LaneJob):
         )
 
 
-def _means(per_user: pd.DataFrame) -> dict[str, float]:
+def means(per_user: pd.DataFrame) -> dict[str, float]:
+    """The mean of each metric over the users."""
     return {str(name): float(per_user[name].mean()) for name in per_user}
 
 

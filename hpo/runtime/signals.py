@@ -1,8 +1,8 @@
 """SIGINT and SIGTERM: the first signal sets a flag that training checks; the second one ends the process at once.
 
 Engines check the flag several times a second, also within an epoch. A single library call ends before the next check: an
-evaluation, a proposal of the sampler, reading a dataset, a compiler pass, a step of EASE's inversion. On one core with the
-public datasets each takes seconds; the longest, a step of EASE, takes about 15 s.
+evaluation, a proposal of the sampler, reading a dataset, a compiler pass. On one core with the public datasets each takes
+seconds.
 
 The steps after a Ctrl-C:
 

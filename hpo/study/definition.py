@@ -31,7 +31,7 @@ NAMED = "named"  # the name at creation; a copy of a study has the name of the o
 REMEDY = "restore the storage from a copy, or delete the study"
 
 # Keys of a study file that may change between runs; all other keys belong to the definition.
-MAY_CHANGE = ("name", "rivals", "confirm", "search.trials")
+MAY_CHANGE = ("name", "rivals", "baselines", "confirm", "search.trials")
 
 
 @dataclass(frozen=True)

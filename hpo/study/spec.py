@@ -14,6 +14,7 @@ from hpo.study.names import MAX_SEARCHES, check_name, repeat_name
 from hpo.study.objective import DEFAULT_OBJECTIVE, Objective, measured
 from hpo.study.plan import FROZEN, SEEDS_OF_A_SEARCH, SearchPlan
 from search_spaces import SPACES, Space
+from search_spaces.baselines import BASELINE_RANGES
 from trainers.config import TrainConfig
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.sources import NAMES
@@ -33,6 +34,7 @@ else:
 
 MAX_RIVALS = 100
 MAX_SEEDS = 100  # so that the seeds of search, validation stage and test stage differ: see hpo.confirmation.stages
+DEFAULT_BASELINES = ("most_popular", "rp3beta", "ials", "ease")
 
 Seeds = Annotated[Count, Field(le=MAX_SEEDS)]
 
@@ -48,6 +50,8 @@ class ConfirmPlan(BaseModel):
             is about configs, with three or more it is about methods.
         rival_seeds: fewer seeds, by loss, for rivals that are slow to train, e.g. `{bsl: 1}`; one seed gives no verdict.
         epochs: epochs of each retrained config.
+        baseline_trials: settings that are tried of each baseline, the default ones first; by default as many as the search has
+            trials, at most 12 for each searched number (EASE 12, RP3beta 36). With 1 the default settings are measured.
     """
 
     model_config = FROZEN
@@ -57,6 +61,7 @@ class ConfirmPlan(BaseModel):
     searches: Annotated[Count, Field(le=MAX_SEARCHES)] = 1
     rival_seeds: dict[str, Seeds] = {}
     epochs: Count = 100
+    baseline_trials: Count | None = None
 
     @field_validator("rival_seeds")
     @classmethod
@@ -68,7 +73,7 @@ class ConfirmPlan(BaseModel):
 
 
 class StudySpec(BaseModel):
-    """A study: dataset, search space, fixed settings, search plan, confirm plan, rivals.
+    """A study: dataset, search space, fixed settings, search plan, confirm plan, rivals, baselines.
 
     Attributes:
         dataset: the name of a public dataset, or the path of a file or folder.
@@ -81,6 +86,8 @@ class StudySpec(BaseModel):
         search: how long and how to search.
         confirm: how the best configs are retrained and compared.
         rivals: the studies to compare with: names of spaces (this study with another loss), of shipped studies, or files.
+        baselines: the methods without gradient descent to compare with: `most_popular`, `item_knn`, `rp3beta`, `ials`, `ease`.
+            Their settings are tuned on validation.
     """
 
     model_config = FROZEN
@@ -94,11 +101,22 @@ class StudySpec(BaseModel):
     search: SearchPlan = SearchPlan()
     confirm: ConfirmPlan = ConfirmPlan()
     rivals: Annotated[tuple[Place, ...], Field(max_length=MAX_RIVALS)] = ()
+    baselines: tuple[str, ...] = DEFAULT_BASELINES
 
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
         return check_name(name)
+
+    @field_validator("baselines")
+    @classmethod
+    def _check_baselines(cls, baselines: tuple[str, ...]) -> tuple[str, ...]:
+        for name in baselines:
+            if name not in BASELINE_RANGES:
+                raise ValueError(unknown("baseline", name, BASELINE_RANGES))
+            if baselines.count(name) > 1:
+                raise ValueError(f"each baseline may occur once, and {name} is repeated; remove one of them")
+        return baselines
 
     @model_validator(mode="after")
     def _check_config(self) -> StudySpec:

@@ -179,7 +179,7 @@ def test_runs_of_another_revision_are_said_and_counted(place: Place, monkeypatch
 
     by("a" * 40)
     assert place.run(*few) == 0
-    n_runs = len(stored_runs(place)) + 2  # and the baselines
+    n_runs = len(stored_runs(place)) + 4  # and the baselines
     assert then() == []
     by("b" * 40)
     assert place.run(*few, "--study-name", "again") == 0

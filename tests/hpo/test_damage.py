@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from hpo import confirm, export, report, studies
 from hpo.run import main as run
+from hpo.runs.baselines import MEASURED, TUNING
 from hpo.runs.store import RunKey, RunStore
 from hpo.storage.journal import JOURNAL_START
 from hpo.storage.open import open_storage
@@ -259,9 +260,9 @@ def test_stored_runs(sound: Place, tmp_path: Path, number: int, edits: list[Edit
 
 
 @FEW
-@given(EDITS)
-def test_stored_baselines(sound: Place, tmp_path: Path, edits: list[Edit]):
+@given(EDITS, st.sampled_from([MEASURED, TUNING]), st.integers(0, 3))
+def test_stored_baselines(sound: Place, tmp_path: Path, edits: list[Edit], folder: str, number: int):
     place = copied(sound, tmp_path)
-    path = sorted((place.output / "tiny_mml" / "runs" / "baselines").iterdir())[0]
+    path = sorted((place.output / "tiny_mml" / "runs" / folder).iterdir())[number]
     path.write_bytes(damaged(path.read_bytes(), edits))
     assert confirm.main(["--study", "tiny_mml", *place.where]) in (0, 2)

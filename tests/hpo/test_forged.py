@@ -19,6 +19,7 @@ from hpo import confirm, export, recommend, report, studies, train
 from hpo.confirmation.outcome import Confirmation
 from hpo.reporting.pages import markdown, page
 from hpo.runs import tables
+from hpo.runs.baselines import MEASURED, TUNING
 from hpo.runs.sealed import CHECKSUM, checksum_of
 from trainers.errors import InputError
 from trainers.yaml_files import read_yaml, sealed, to_yaml
@@ -268,12 +269,26 @@ def test_forged_runs(forged: Place, told: Callable[..., tuple[int, str]], monkey
     assert len(errors) < 1000
 
 
-@pytest.mark.parametrize("change", [{"metrics": {}}, {"metrics": {"ndcg@20": 1e308}}, {"beyond": []}, {"seconds": "long"}])
-def test_forged_baselines(forged: Place, told: Callable[..., tuple[int, str]], change: Content):
-    path = sorted((forged.output / "tiny_mml" / "runs" / "baselines").glob("*.json"))[0]
-    record = json.loads(path.read_text()) | change
+@pytest.mark.parametrize(
+    ("folder", "change"),
+    [
+        (MEASURED, {"metrics": {}}),
+        (MEASURED, {"metrics": {"ndcg@20": 1e308}}),
+        (MEASURED, {"beyond": []}),
+        (MEASURED, {"seconds": "long"}),
+        (MEASURED, {"settings": {}}),
+        (MEASURED, {"settings": {"l2": "x", "max_items": 8000}}),
+        (TUNING, {"name": "ials"}),
+        (TUNING, {"evaluations": [{"settings": {}, "value": None}]}),
+        (TUNING, {"evaluations": [{"settings": {"l2": 1.0}, "value": 1e308}]}),
+    ],
+)
+def test_forged_baselines(forged: Place, told: Callable[..., tuple[int, str]], folder: str, change: Content):
+    path = next((forged.output / "tiny_mml" / "runs" / folder).glob("ease-*.json"))
+    record, arrays = json.loads(path.read_text()) | change, path.with_suffix(".npz")
     del record[CHECKSUM]
-    path.write_text(json.dumps({**record, CHECKSUM: checksum_of(record, b"")}))
+    table = arrays.read_bytes() if arrays.exists() else b""
+    path.write_text(json.dumps({**record, CHECKSUM: checksum_of(record, table)}))
     code, errors = told(confirm, "--study", "tiny_mml", *forged.where)
     assert code == 2
     assert str(path) in errors

@@ -12,7 +12,9 @@ from benchmarks.replay.recordings import SUFFIX, Recording
 from hpo.confirmation.outcome import CONFIRM, Confirmation
 from hpo.replication.outcome import ReplicatedTable
 from hpo.reporting.export import BEST, ExportedConfig, config_names
-from hpo.runs.store import BaselineResult, RunRecord, RunStore
+from hpo.runs.baseline_results import BaselineResult, BaselineTuning
+from hpo.runs.baselines import MEASURED, TUNING
+from hpo.runs.store import RunRecord, RunStore
 from hpo.storage.journal import JOURNAL
 from hpo.storage.open import open_storage
 from hpo.study.stored import stored_study
@@ -20,6 +22,7 @@ from trainers.errors import InputError
 
 RESULTS = Path(__file__).resolve().parents[2] / "studies" / "results"
 FOR_PEOPLE = {".md", ".csv", ".png"}  # nothing reads them
+KINDS = {MEASURED: BaselineResult, TUNING: BaselineTuning}  # by the folder of finished runs
 
 
 def read(path: Path) -> object:
@@ -40,8 +43,8 @@ def read(path: Path) -> object:
         return ReplicatedTable.read(path)
     if path.parent.name == "replay" and path.suffix == SUFFIX:
         return Recording.read(path)
-    if path.parent.name == "baselines" and path.suffix == ".json":
-        return RunStore(path.parent).read(path.name, BaselineResult, lambda found, table: found)
+    if path.parent.name in KINDS and path.suffix in (".json", ".npz"):
+        return RunStore(path.parent).read(f"{path.stem}.json", KINDS[path.parent.name], lambda found, table: found)
     if path.parent.name == "runs" and path.suffix in (".json", ".npz"):
         record = RunStore(path.parent).read(f"{path.stem}.json", RunRecord, lambda found, table: found)
         assert record is not None, f"{path} lies there alone"

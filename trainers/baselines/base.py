@@ -75,6 +75,10 @@ class Baseline(ABC):
             Stopped: see `should_stop`.
         """
 
+    def memory(self, n_items: int) -> float:
+        """The bytes that `fit` takes for so many items beside the data, where they are many; else 0."""
+        return 0.0
+
 
 def matrix(seen: Interactions) -> Sparse[Any]:
     """X, float32 (n_users, n_items): 1 for each training interaction."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -11,11 +12,13 @@ from pydantic.dataclasses import dataclass
 
 from trainers.baselines.base import Baseline, Ranking, item_to_item, matrix
 from trainers.data import Interactions
+from trainers.errors import InputError
 from trainers.metrics.ranking import tie_order
 from trainers.stopping import ShouldStop, check, never
 from trainers.validation import SETTINGS, Count, Positive
 
-GRAM_ROWS = 1_024  # computed together
+ROWS = 512  # of the matrix that are computed together
+EXTRA = 6 * ROWS  # floats for each item beside the matrix: measured, see `memory` in tests/trainers/baselines/test_ease.py
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
@@ -23,7 +26,7 @@ class EASE(Baseline):
     """EASE^R (Steck, WWW 2019, arXiv 1905.03375): the linear item-to-item model with zero diagonal.
 
     With X (n_users, n_items) binary and P = (X'X + l2 I)^-1, the weights are B_ij = -P_ij / P_jj, B_jj = 0, and a user's scores
-    are the user's row of X B. Inverted in float64, whose rounding may depend on the number of threads; scored in float32.
+    are the user's row of X B. Computed in float32; its rounding may depend on the number of threads.
 
     Above `max_items` items it is the same model of the most popular ones only: interactions with others do not count and
     others are never recommended. The label says so, and it costs accuracy: on Gowalla's test split (40,981 items) recall@20 is
@@ -31,17 +34,28 @@ class EASE(Baseline):
 
     Attributes:
         l2: of the weights. 500 is a common choice.
-        max_items: time grows with its cube, memory with its square: 8,000 take half a minute on one core and 1 GB.
+        max_items: time grows with its cube, memory with its square, see `memory`.
+
+    `fit` raises InputError if the l2 is too small for the matrix to be inverted in float32.
     """
 
     name: Literal["ease"] = "ease"
     l2: Positive = 500.0
     max_items: Count = 8_000
 
+    def memory(self, n_items: int) -> float:
+        n = min(n_items, self.max_items)
+        return 4.0 * n * (n + EXTRA)
+
+    @staticmethod
+    def items_within(memory: float) -> int:
+        """The largest number of items whose `memory` does not exceed so many bytes."""
+        return int(math.sqrt(EXTRA**2 + memory) - EXTRA) // 2
+
     def fit(self, seen: Interactions, should_stop: ShouldStop = never) -> Ranking:
         tie_ranks = tie_order(seen.n_items)
         items = np.sort(np.lexsort((tie_ranks, -seen.per_item))[: self.max_items])
-        label, note = "EASE", f"closed form, l2 {self.l2:g}, untuned"
+        label, note = "EASE", f"closed form, l2 {self.l2:.4g}"
         if len(items) < seen.n_items:
             kept = _restricted(seen, items)
             label += f", {len(items):,} most popular items"
@@ -59,21 +73,47 @@ def _restricted(seen: Interactions, items: NDArray[np.int64]) -> Interactions:
 
 
 def _weights(seen: Interactions, l2: float, should_stop: ShouldStop) -> NDArray[np.float32]:
-    """B of EASE^R, (n_items, n_items)."""
+    """B of EASE^R, (n_items, n_items).
+
+    Raises:
+        InputError: an l2 that is too small for float32.
+    """
     by_user, n_items = matrix(seen), seen.n_items
     by_item = by_user.T.tocsr()
-    gram = torch.empty(n_items, n_items, dtype=torch.float64)
-    for first in range(0, n_items, GRAM_ROWS):  # whole and sparse, it could take more memory than dense
+    weights = torch.empty(n_items, n_items)
+    for first in range(0, n_items, ROWS):  # whole and sparse, it could take more memory than dense
         check(should_stop)
-        rows = (by_item[first : first + GRAM_ROWS] @ by_user).toarray()
-        gram[first : first + GRAM_ROWS] = torch.from_numpy(rows)
-    gram.diagonal().add_(l2)
-    check(should_stop)
-    gram = torch.linalg.cholesky(gram)  # in two steps, so that two matrices are held at a time
-    check(should_stop)
-    inverse = torch.cholesky_inverse(gram)
-    del gram
-    inverse /= -inverse.diagonal().clone()
-    inverse.fill_diagonal_(0.0)
-    check(should_stop)
-    return inverse.to(torch.float32, memory_format=torch.contiguous_format).numpy()  # row by row, as a sparse product reads it
+        rows = (by_item[first : first + ROWS] @ by_user).toarray()
+        weights[first : first + ROWS] = torch.from_numpy(rows)
+    weights.diagonal().add_(l2)
+    if not _invert(weights, should_stop):
+        raise InputError(f"l2 must be large enough for float32, got {l2:g} with {n_items:,} items; raise it")
+    weights /= -weights.diagonal().clone()
+    weights.fill_diagonal_(0.0)
+    return weights.numpy()
+
+
+def _invert(m: torch.Tensor, should_stop: ShouldStop) -> bool:
+    """Replace a symmetric positive definite matrix by minus its inverse; false if rounding makes it indefinite.
+
+    It sweeps blocks of rows (Goodnight, The American Statistician 33(3), 1979): no second matrix is needed, and a signal waits
+    for one block only. LAPACK's inversion through PyTorch needs a second matrix and cannot be stopped.
+    """
+    blocks = [slice(first, min(first + ROWS, len(m))) for first in range(0, len(m), ROWS)]
+    for k in blocks:  # below the diagonal; what is above it is not looked at
+        triangle, failed = torch.linalg.cholesky_ex(m[k, k].double())
+        if failed:
+            return False
+        pivot = torch.cholesky_inverse(triangle).float()
+        column = torch.cat([m[k, : k.stop].T, m[k.stop :, k]])
+        product = column @ pivot
+        for rows in blocks:
+            check(should_stop)
+            m[rows, : rows.stop].addmm_(product[rows], column[: rows.stop].T, alpha=-1.0)
+        m[k, : k.stop] = product[: k.stop].T
+        m[k.stop :, k] = product[k.stop :]
+        m[k, k] = -pivot
+    for rows in blocks:
+        check(should_stop)
+        m[rows, rows.stop :] = m[rows.stop :, rows].T
+    return True

@@ -12,13 +12,17 @@ import numba
 import torch
 
 
+def cpus() -> int:
+    """The threads that this process may use: what NUMBA_NUM_THREADS, its affinity and its container allow."""
+    return max(1, min(int(numba.config.NUMBA_NUM_THREADS), int(joblib.cpu_count())))
+
+
 def take_share(worker: int, workers: int) -> None:
     """Limit the engines of this thread to 1/`workers` of the CPU's threads, and give worker number `worker` a GPU, in turn.
 
-    `workers` are those of this machine, numbered from 0. Threads are what NUMBA_NUM_THREADS, the process's affinity and its
-    container allow.
+    `workers` are those of this machine, numbered from 0. Threads are those of `cpus`.
     """
-    threads = max(1, min(int(numba.config.NUMBA_NUM_THREADS), joblib.cpu_count()) // workers)
+    threads = max(1, cpus() // workers)
     numba.set_num_threads(threads)
     torch.set_num_threads(min(torch.get_num_threads(), threads))  # torch counts cores, the others hyperthreads
     if torch.cuda.is_available():

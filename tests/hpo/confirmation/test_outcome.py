@@ -16,8 +16,9 @@ from hpo.confirmation.stages import compared_by_users
 from hpo.confirmation.statements import statements
 from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.wording import sentences
+from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.provenance import provenance
-from hpo.runs.store import BaselineResult, Beyond
+from hpo.runs.store import Beyond
 from hpo.study.definition import SplitData, definition_of
 from hpo.study.spec import StudySpec
 from trainers import Interactions, TrainConfig
@@ -168,7 +169,7 @@ def test_the_table_by_hand():
 def test_baselines_are_shown_and_one_that_is_ahead_is_a_caveat():
     baselines = [baseline("MostPop", 0.05, 0.1), baseline("EASE", 0.3, 0.4)]
     found = outcome(method("A", 0.1), baselines=baselines)
-    assert found.rows()[1:] == [["MostPop", "0.0500", "0.1000", "baseline"], ["EASE", "0.3000", "0.4000", "baseline"]]
+    assert found.rows()[1:] == [["MostPop", "0.0500", "0.1000", "+100.0 %"], ["EASE", "0.3000", "0.4000", "-66.7 %"]]
     expected = (CaveatKind.BASELINE_AHEAD, "A", {"baseline": "EASE", "value": 0.1, "baseline_value": 0.3})
     assert of_kinds(caveats_of([method("A", 0.1)], {}, baselines, 0, NDCG), *CaveatKind) == [expected]
 

@@ -8,7 +8,7 @@ import pytest
 from hpo import confirm
 from hpo.confirmation.caveats import CaveatKind
 from hpo.confirmation.reading_log import log_reading
-from hpo.runs.train import FullRuns
+from hpo.runs.baselines import BaselineRuns
 from trainers.stopping import Stopped
 
 from ..conftest import Place
@@ -21,7 +21,7 @@ def test_an_interrupted_confirm_has_read_the_test_split(place: Place, monkeypatc
 
     few = ["--trials", "1", "--select-seeds", "1"]
     with monkeypatch.context() as patch:
-        patch.setattr(FullRuns, "baseline", interrupted)
+        patch.setattr(BaselineRuns, "measure", interrupted)
         assert place.run(*few, "--confirm-seeds", "1") == 143
     assert place.run(*few, "--confirm-seeds", "2") == 0
     assert facts(place, CaveatKind.TEST_READ_AGAIN) == [("tiny_mml", {"times": 2})]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from hpo import confirm
+from hpo.runs.baselines import MEASURED, TUNING
 from trainers.data import datasets
 
 from ..conftest import Place
@@ -47,15 +48,20 @@ def test_search_never_reads_the_test_split(place: Place):
 @pytest.mark.confirmed
 def test_baselines_are_made_once(place: Place, fails: Callable[[int], str]):
     outcome = confirmed(place)
-    assert [baseline.label for baseline in outcome.baselines] == ["MostPop", "EASE"]
+    assert [baseline.name for baseline in outcome.baselines] == ["most_popular", "rp3beta", "ials", "ease"]
     for baseline in outcome.baselines:
         assert sum(group.ndcg for group in baseline.beyond.groups) == pytest.approx(baseline.metrics["ndcg@20"])
-    stored = sorted((place.output / "tiny_mml" / "runs" / "baselines").glob("*.json"))
+    folders = [place.output / "tiny_mml" / "runs" / name for name in (MEASURED, TUNING)]
+    stored = sorted(path for folder in folders for path in folder.glob("*.json"))
+    assert len(stored) == 2 * 4
     before = [path.stat().st_mtime_ns for path in stored]
     assert confirm.main(["--study", "tiny_mml", *place.where]) == 0
     assert [path.stat().st_mtime_ns for path in stored] == before
-    stored[0].write_text("{}")
-    assert "delete it to make it again" in fails(confirm.main(["--study", "tiny_mml", *place.where]))
+    for path in (stored[0], stored[-1]):
+        kept = path.read_text()
+        path.write_text("{}")
+        assert f"{path}: stored run is damaged" in fails(confirm.main(["--study", "tiny_mml", *place.where]))
+        path.write_text(kept)
 
 
 @pytest.mark.confirmed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpo.confirmation.results import Finalist, Method, SearchCost, SearchWinner
 from hpo.confirmation.winner import decide
-from hpo.runs.store import BaselineResult
+from hpo.runs.baseline_results import BaselineResult
 
 from ..outcomes import CONFIG
 from .test_outcome import baseline, method

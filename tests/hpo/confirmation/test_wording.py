@@ -16,16 +16,18 @@ from hpo.confirmation.headlines import headline, headlines, winner_headline
 from hpo.confirmation.repeats import Repeats
 from hpo.confirmation.results import BestSoFar, Finalist, Method, SearchCost, SearchWinner
 from hpo.confirmation.statements import COMPARE as COMMAND
-from hpo.confirmation.statements import highest_said, statements, tuning_said, verdict, winner_said
+from hpo.confirmation.statements import baseline_said, highest_said, statements, tuning_said, verdict, winner_said
 from hpo.confirmation.statistics import Comparison, Evidence
 from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import decide
 from hpo.confirmation.wording import TOGETHER, WHY_NOT_TUNED, WORDING, sentence, sentences
-from hpo.runs.store import BaselineResult, Beyond
+from hpo.runs.baseline_results import BaselineResult, Evaluation
+from hpo.runs.store import Beyond
 from trainers import TrainConfig
 
 GOLDEN = Path(__file__).with_name("wording.txt")
 OBJECTIVE = "ndcg@20"
+BASELINES = "MostPop", "RP3beta (tuned, 36 points)", "iALS (tuned, 24 points)", "EASE (tuned, 12 points)"
 CONFIG = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}})
 DIFFERENCES: list[JsonValue] = [["config.score", "inner_product", "cosine"], ["search.epochs", 2, 3]]
 DETAILS: dict[str, list[JsonValue]] = {"differs": DIFFERENCES, "cannot be searched": ["dropout must be 0, got 0.1"]}
@@ -93,6 +95,11 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
             ],
         },
     ),
+    (
+        CaveatKind.AT_RANGE_END,
+        "EASE (tuned, 12 points)",
+        {"ends": [{**END, "name": "l2", "value": 9500.0, "high": 10_000.0, "end": "high", "trials": 1, "of": 12}]},
+    ),
     (CaveatKind.DIVERGED, "CCL tuned", {**DIVERGED, "trial": 3}),
     (CaveatKind.DIVERGED, "CCL published", {**DIVERGED, "trial": None, "failed": 1, "of": 1}),
     (CaveatKind.NOT_SEARCHED_BY_ALL, "yelp_mml", {"fields": ["learning_rate", "l2"]}),
@@ -127,6 +134,7 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     (CaveatKind.MIXED_LIBRARIES, "numba", {"found": ["numba 0.61.0, llvmlite 0.44.0", "numba 0.62.0, llvmlite 0.45.0"]}),
     (CaveatKind.BELOW_POPULARITY, "CCL tuned", {"baseline": "MostPop", "value": 0.01, "baseline_value": 0.03}),
     (CaveatKind.BASELINE_AHEAD, "MML tuned", {"baseline": "EASE", "value": 0.1, "baseline_value": 0.3}),
+    (CaveatKind.BASELINE_FAILED, "ials", {"points": 24, "failure": "l2 must be larger, got 1e-4; raise it"}),
     *(
         (kind, "MML tuned", {**facts, "rate_searched": True})
         for kind, facts in (
@@ -247,6 +255,7 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     said += [f"headline: {headline(each)}" for each in (judged, worse, undecided, alone, twice_searched)]
     for given_methods, baselines in ((methods, []), (methods, few), (methods, twice), (methods[2:3], [])):
         said.append(f"headline: {winner_headline(decide(given_methods, validated, baselines, objective))}")
+    said += _of_baselines(methods[:1], objective)
     said += [f"headline: {each}" for each in headlines(methods[:1], [], 5, objective)]
     said += [f"headline: {each}" for each in headlines(methods[:1], [], 100, objective)]
     said += [f"headline: {each}" for each in headlines(methods[3:], [], 100, objective)]
@@ -258,6 +267,22 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
         (one,) = sentences([Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in each], objective)
         said.append(f"{each[0][0]}, several: {one}")
     return "\n".join(said) + "\n"
+
+
+def _of_baselines(methods: list[Method], objective: str) -> list[str]:
+    """What is said of baselines, with which the first method is compared."""
+    tried = [Evaluation(settings={}, value=0.1), Evaluation(settings={}, failure="too small")]
+    tuned = {"validation": 0.1, "evaluations": tried}
+    few = baseline("EASE (default settings)", 0.05, objective).model_copy(update={"validation": 0.1, "evaluations": tried[:1]})
+    many = [baseline(label, 0.05, objective).model_copy(update=tuned) for label in BASELINES]
+    of = [compared(label, 0.01, 0.0001, family=4) for label in BASELINES[:3]]
+    of += [compared(BASELINES[3], -0.0005, 0.4, base=0.06, family=4)]
+    said = [f"statement: {each}" for each in statements(methods, [], many, 100, objective, of)]
+    single = [compared("EASE", 0.01, 1.0, runs=False)]
+    said += [f"statement: {each}" for each in statements(methods, [], many, 100, objective, single)]
+    said += [f"headline: {each}" for each in headlines(methods, [], 100, objective, of)]
+    said += [f"headline: {each}" for each in headlines(methods, [], 100, objective, of[:1])]
+    return said + [f"baseline: {baseline_said(each, objective)}" for each in (*many, few, baseline("EASE", 0.05, objective))]
 
 
 def test_the_wording_is_that_of_the_file() -> None:

@@ -47,7 +47,7 @@ CASES = [*(f"figures, {name}" for name in CHANGES), *(f"baseline, {name}" for na
 class NoProgress:
     """Shown to nobody."""
 
-    def run(self, label: str, epochs: int) -> Any:
+    def run(self, label: str, epochs: int, unit: str = "epoch") -> Any:
         return nullcontext(lambda: None)
 
 
@@ -79,7 +79,7 @@ def measured(case: str) -> dict[str, Any]:
     kind, _, name = case.partition(", ")
     seen, held_out = hold_out(some_pairs(), seed=1)
     if kind == "baseline":
-        lists = MADE[name].fit(seen).recommend(np.flatnonzero(held_out.per_user), full_runs(name)._longest)
+        lists = MADE[name].fit(seen).recommend(np.flatnonzero(held_out.per_user), full_runs(name).longest)
         return {VERSION: BASELINE_VERSION, "digest": digest(lists), "lists": lists[:10, :10].tolist()}
     base = {"loss": LOSS_CASES["mml"], "encoder": {"name": "mf", "dim": DIM}, "batch_size": 128, "epochs": 1, "seed": 3}
     config = TrainConfig.from_dict(base | CHANGES[name])

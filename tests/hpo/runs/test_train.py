@@ -60,7 +60,7 @@ class Bars:
         self.finished: list[str] = []
 
     @contextmanager
-    def run(self, label: str, epochs: int) -> Iterator[Callable[[], None]]:
+    def run(self, label: str, epochs: int, unit: str = "epoch") -> Iterator[Callable[[], None]]:
         self.open.append(label)
         try:
             yield partial(self.advanced.append, label)

@@ -48,6 +48,7 @@ OTHER_VALUES: dict[str, Any] = {
     "search.pruner": {"name": "none"},
     "confirm": {"epochs": 1},
     "rivals": ["ccl"],
+    "baselines": ["ease"],
 }
 
 

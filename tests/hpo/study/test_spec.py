@@ -200,6 +200,15 @@ PLACES = {
         f"dataset: demo\nrivals: [ccl, ccl]{MML_SPACE}",
         "each rival must have another loss, and two of ccl, ccl have ccl",
     ),
+    "an unknown baseline": (
+        f"dataset: demo\nbaselines: [ease, EASE]{MML_SPACE}",
+        "baselines: unknown baseline 'EASE'; did you mean 'ease'? known: ease, ials, item_knn, most_popular, rp3beta",
+    ),
+    "a baseline twice": (
+        f"dataset: demo\nbaselines: [ease, ials, ease]{MML_SPACE}",
+        "baselines: each baseline may occur once, and ease is repeated; remove one of them",
+    ),
+    "a baseline without a list": (f"dataset: demo\nbaselines: ease{MML_SPACE}", "baselines: must be a list, [value, value]"),
     "many fields": (f"dataset: demo\nspace: {{name: ccl, also: [{'l2, ' * 5000}]}}", "may occur once, l2 is repeated"),
 }
 

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from trainers import Interactions, evaluate, hold_out
-from trainers.baselines import BASELINES, EASE, MostPopular
+from trainers.baselines import BASELINES, EASE, MostPopular, ease
 from trainers.errors import InputError
 from trainers.metrics import ranking
 from trainers.metrics.accuracy import evaluate_lists
+from trainers.stopping import Stopped
 from trainers.validation import checked
 
 from .cases import dense, interactions, random_pairs, scores
@@ -43,7 +44,7 @@ def test_ease_by_hand() -> None:
     rival = EASE(l2=1.0).fit(interactions(4, 2, [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (3, 1)]))
     assert scores(rival, [0, 2, 3]).tolist() == [[0.5, 0.5], [0.0, 0.5], [0.5, 0.0]]
     assert rival.recommend(np.array([3, 0, 2]), 2).tolist() == [[0, -1], [-1, -1], [1, -1]]
-    assert (rival.label, rival.note) == ("EASE", "closed form, l2 1, untuned")
+    assert (rival.label, rival.note) == ("EASE", "closed form, l2 1")
 
 
 @settings(max_examples=30)
@@ -101,9 +102,7 @@ def test_above_its_limit_ease_is_that_of_the_most_popular_items() -> None:
     assert rival.items.tolist() == kept.tolist()
     assert rival.label == "EASE, 12 most popular items"
     share = len(rival.seen) / len(seen)
-    assert rival.note == (
-        f"closed form, l2 5, untuned; knows {share:.0%} of the training interactions, recommends no other items"
-    )
+    assert rival.note == (f"closed form, l2 5; knows {share:.0%} of the training interactions, recommends no other items")
     lists = rival.recommend(users, 30)
     for user, found in zip(users, lists, strict=True):
         unseen = np.setdiff1d(kept, np.flatnonzero(dense(seen)[user]))
@@ -156,3 +155,29 @@ def test_bad_settings(name: str, options: dict[str, Any], message: str) -> None:
 def test_bad_users() -> None:
     with pytest.raises(InputError, match="users must be a list of ids between 0 and 0"):
         MostPopular().fit(interactions(1, 2, [(0, 0)])).recommend(np.array([1]), 2)
+
+
+def test_the_most_items_that_a_memory_holds() -> None:
+    for items in (100, 5_000, 38_048):
+        assert EASE.items_within(EASE(max_items=10**6).memory(items)) == items
+        assert EASE.items_within(EASE(max_items=10**6).memory(items) - 1) == items - 1
+    assert EASE(max_items=8_000).memory(10**6) == EASE(max_items=8_000).memory(8_000)
+
+
+def test_a_signal_waits_for_one_block() -> None:
+    seen, asked = random_pairs(np.random.default_rng(6), 50, 2 * ease.ROWS + 1, 2000), list[int]()
+
+    def on_the_twelfth() -> bool:
+        asked.append(1)
+        return len(asked) == 12
+
+    with pytest.raises(Stopped):
+        EASE().fit(seen, on_the_twelfth)
+    assert len(asked) == 12
+
+
+def test_too_small_an_l2_is_refused() -> None:
+    """Items of the same users: without l2 the matrix is singular."""
+    pairs = [(user, item) for user in range(50) for item in range(20)]
+    with pytest.raises(InputError, match="l2 must be large enough for float32, got 1e-20 with 20 items; raise it"):
+        EASE(l2=1e-20).fit(interactions(50, 20, pairs))

@@ -1,0 +1,106 @@
+"""Baselines in a confirmation: tuned on validation before the test split is read, then compared with our method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import JsonValue
+
+from hpo.confirmation.caveats import Caveat, CaveatKind
+from hpo.confirmation.statistics import Comparison, Measured, compare
+from hpo.runs.baseline_results import BaselineResult
+from hpo.runs.baselines import BaselineFailed, BaselineRuns, MeasuredBaseline, TunedBaseline, n_points
+from hpo.runs.train import FullRuns
+from hpo.study.workspace import Workspace
+from search_spaces.baselines import at_ends
+from trainers import Interactions
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """The baselines of a study.
+
+    Attributes:
+        runs: the store of the study's finished runs.
+        max_memory: GB that EASE may take.
+    """
+
+    work: Workspace
+    runs: FullRuns
+    max_memory: float
+
+    @property
+    def _made(self) -> BaselineRuns:
+        spec = self.work.spec
+        return BaselineRuns(self.runs, spec.search.seed, spec.fixed.encoder.dim, self.max_memory)
+
+    def tuned(self, trials: int) -> list[TunedBaseline]:
+        """Each baseline, tuned on validation.
+
+        Args:
+            trials: finished trials of the study's search.
+
+        Raises:
+            InputError: stored evaluations are damaged.
+            Stopped: SIGINT or SIGTERM; finished evaluations are kept.
+        """
+        spec = self.work.spec
+        counts = {name: n_points(name, spec.confirm.baseline_trials, trials) for name in spec.baselines}
+        return [self._made.tune(name, count, *self.work.split) for name, count in counts.items()]
+
+    def measured(self, tuned: Sequence[TunedBaseline], test: Interactions) -> tuple[list[MeasuredBaseline], list[Caveat]]:
+        """Their figures on test, and caveats: settings at the end of a range, and baselines that could not be fitted.
+
+        Raises:
+            InputError: stored figures are damaged.
+            Stopped: SIGINT or SIGTERM.
+        """
+        found, caveats = [], list[Caveat]()
+        for each in tuned:
+            try:
+                found.append(self._made.measure(each, self.work.dataset.train, test))
+            except BaselineFailed as error:
+                facts: dict[str, JsonValue] = {"points": len(each.evaluations), "failure": str(error)}
+                caveats.append(Caveat(kind=CaveatKind.BASELINE_FAILED, subject=each.name, facts=facts))
+        return found, [*(caveat for each in found for caveat in _at_ends(each.result, self.work.dataset.n_items)), *caveats]
+
+
+def _at_ends(result: BaselineResult, n_items: int) -> Iterator[Caveat]:
+    """A caveat if chosen settings are at the end of a range; default settings were not chosen."""
+    ends: list[JsonValue] = [
+        {
+            "name": each.name,
+            "value": each.value,
+            "low": each.low,
+            "high": each.high,
+            "end": each.end,
+            "trials": 1,
+            "of": len(result.evaluations),
+            "is_chosen": True,
+        }
+        for each in at_ends(result.name, result.settings, n_items)
+    ]
+    if ends and len(result.evaluations) > 1:
+        yield Caveat(kind=CaveatKind.AT_RANGE_END, subject=result.label, facts={"ends": ends})
+
+
+def against_baselines(ours: Sequence[Measured], baselines: Sequence[MeasuredBaseline], objective: str) -> list[Comparison]:
+    """Our method against each baseline, which has no seed; empty if ours diverged.
+
+    Holm's correction covers the baselines alone, so that they change no verdict on a rival.
+
+    Args:
+        ours: our method; empty if it diverged.
+    """
+    constants = [
+        Measured(
+            each.result.label,
+            each.per_user[objective].to_numpy(np.float64),
+            [np.array([each.result.metrics[objective]])],
+            is_deterministic=True,
+        )
+        for each in baselines
+    ]
+    return compare(ours[0], constants) if ours else []

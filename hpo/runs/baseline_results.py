@@ -1,0 +1,98 @@
+"""What is stored of baselines: the settings that were tried on validation, and the figures of the best ones on test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, Field, model_validator
+
+from hpo.runs.store import UNKNOWN, Beyond
+from hpo.runtime.typed_files import Stored
+from trainers.validation import SETTINGS, Figure
+
+MAX_MEMORY = 4.0  # GB that a baseline may take; EASE on all items of Yelp2018 needs 6
+LEAST_MEMORY = 0.1  # GB; enough for EASE on some thousand items
+
+Setting = bool | Annotated[int, Field(ge=-(10**18), le=10**18)] | Figure | str
+
+
+class Evaluation(BaseModel):
+    """Settings of a baseline that were tried on validation.
+
+    Attributes:
+        value: the objective; None if they failed.
+        failure: why there is no value; empty if there is one.
+        seconds: of fitting and ranking.
+    """
+
+    model_config = SETTINGS | {"frozen": True}
+    settings: dict[str, Setting]
+    value: Figure | None = None
+    failure: str = ""
+    seconds: Figure = 0.0
+
+    @model_validator(mode="after")
+    def _has_a_value_or_failed(self) -> Evaluation:
+        if (self.value is None) != bool(self.failure):
+            raise ValueError("an evaluation must have either a value or a failure")
+        return self
+
+
+class BaselineTuning(Stored):
+    """The evaluations of a baseline on a validation split, in the order in which they ended.
+
+    Attributes:
+        name: see `trainers.baselines.BASELINES`.
+        seen, held_out: checksums of the search's training part and of validation.
+    """
+
+    FORMAT: ClassVar[int] = 1
+    name: str
+    objective: str
+    seen: str
+    held_out: str
+    evaluations: list[Evaluation]
+
+
+class BaselineResult(Stored):
+    """The figures of a baseline on test.
+
+    Attributes:
+        label: such as `RP3beta (tuned, 36 points)`.
+        note: how it ranks, and what it leaves out.
+        seconds: of fitting and ranking with the chosen settings.
+        made_by: the revision of the program that computed them.
+        name: see `trainers.baselines.BASELINES`; empty in files from before baselines were tuned.
+        settings: the chosen ones.
+        validation: the objective of the chosen ones on validation; None in files from before baselines were tuned.
+        evaluations: all settings that were tried, the default ones first.
+    """
+
+    FORMAT: ClassVar[int] = 1
+    label: str
+    note: str
+    metrics: dict[str, Figure]
+    beyond: Beyond
+    seconds: Figure
+    made_by: str = UNKNOWN
+    name: str = ""
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    validation: Figure | None = None
+    evaluations: list[Evaluation] = Field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        """How many of the evaluations failed."""
+        return sum(each.value is None for each in self.evaluations)
+
+    @property
+    def tuning_seconds(self) -> float:
+        """The seconds of all evaluations."""
+        return sum(each.seconds for each in self.evaluations)
+
+
+def same(settings: Mapping[str, Any]) -> str:
+    """A text that equal settings have in common."""
+    return json.dumps(dict(settings), sort_keys=True)

@@ -1,0 +1,264 @@
+"""Baselines: their settings are tuned on validation, and the best ones are measured on test once. The store keeps all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hpo.runs.baseline_results import MAX_MEMORY, BaselineResult, BaselineTuning, Evaluation, same
+from hpo.runs.provenance import provenance
+from hpo.runs.tables import from_npz, to_npz
+from hpo.runs.train import FullRuns, means
+from search_spaces.baselines import BASELINE_RANGES, most_points, points
+from trainers import Interactions
+from trainers.baselines import BASELINES, EASE, Baseline, Ranking
+from trainers.engines.cache_versions import BASELINE_VERSION, FIGURES_VERSION
+from trainers.engines.resources import cpus, sharing, take_share
+from trainers.errors import InputError
+from trainers.metrics.accuracy import evaluate_lists
+from trainers.metrics.definitions import Metric
+
+TUNING, MEASURED = "baseline_tuning", "baselines"  # folders inside the folder of finished runs
+GIGABYTE = 1e9
+
+
+class BaselineFailed(Exception):
+    """No settings of a baseline could be fitted; the message is the reason of one of them."""
+
+
+@dataclass(frozen=True)
+class TunedBaseline:
+    """The evaluations of a baseline, the default settings first.
+
+    Attributes:
+        data: checksums of the split on which it was tuned.
+    """
+
+    name: str
+    data: tuple[str, str]
+    evaluations: list[Evaluation]
+
+    @property
+    def ranked(self) -> list[Evaluation]:
+        """Those with a value, the best first; of equal ones the earlier one."""
+        found = [(each.value, each) for each in self.evaluations if each.value is not None]
+        return [each for _, each in sorted(found, key=lambda pair: -pair[0])]
+
+
+@dataclass(frozen=True)
+class MeasuredBaseline:
+    """The figures of a baseline on test; `per_user` has the metrics by user."""
+
+    result: BaselineResult
+    per_user: pd.DataFrame
+
+
+def n_points(name: str, asked: int | None, trials: int) -> int:
+    """How many settings of a baseline are tried: as many as asked for, else as many as a search of `trials` trials had, as far
+    as they are worth it."""
+    most = most_points(name)
+    return min(trials, most) if asked is None else asked if BASELINE_RANGES[name] else 1
+
+
+@dataclass(frozen=True)
+class BaselineRuns:
+    """Tunes and measures baselines, or takes what is stored of them.
+
+    Attributes:
+        runs: the store, the progress, the stopper and the metrics, of which the first is the objective.
+        seed: of the points.
+        factors: of iALS.
+        max_memory: GB that fitting may take.
+    """
+
+    runs: FullRuns
+    seed: int
+    factors: int
+    max_memory: float = MAX_MEMORY
+
+    def tune(self, name: str, count: int, seen: Interactions, validation: Interactions) -> TunedBaseline:
+        """Try the default settings and `count` - 1 points on validation. Evaluations in the store are not repeated.
+
+        Raises:
+            InputError: the stored evaluations are damaged.
+            Stopped: SIGINT or SIGTERM; finished evaluations are kept, and the same call continues.
+        """
+        tried = self._to_try(name, count, seen.n_items)
+        data = seen.checksum, validation.checksum
+        key = {"name": name, "objective": self.runs.metrics[0], "seen": data[0], "held_out": data[1]}
+        stored = f"{TUNING}/{name}-{_digest(key)}.json"
+        found = self.runs.store.read(stored, BaselineTuning, _evaluations_of(key)) or []
+        done = {same(each.settings): each for each in found}
+        missing = {same(settings_of(each)): each for each in tried if same(settings_of(each)) not in done}
+        lock = threading.Lock()
+
+        def evaluate(baseline: Baseline) -> None:
+            take_share(0, cpus())  # one thread each: sums of several threads would be rounded in another order
+            evaluation = self._evaluation(baseline, seen, validation)
+            with lock:
+                done[same(evaluation.settings)] = evaluation
+                self.runs.store.write(stored, BaselineTuning(**key, evaluations=[*done.values()]))
+                advance()
+
+        if missing:
+            jobs = self._jobs([*missing.values()], seen.n_items)
+            progress = self.runs.progress.run(f"validation, {name}", len(missing), "point")
+            # the pool waits for its threads, so that nothing is written after a signal
+            with sharing(), progress as advance, ThreadPoolExecutor(jobs) as pool:
+                deque(pool.map(evaluate, missing.values()), maxlen=0)
+        return TunedBaseline(name, data, [done[same(settings_of(each))] for each in tried])
+
+    def _to_try(self, name: str, count: int, n_items: int) -> list[Baseline]:
+        """The baseline with its default settings, and with those of the points."""
+        fixed: dict[str, dict[str, Any]] = {"ials": {"factors": self.factors}, "ease": {"max_items": self._few_items}}
+        first = BASELINES[name](**fixed.get(name, {}))
+        return [first, *(_with(first, point) for point in points(name, count - 1, self.seed, n_items))]
+
+    @property
+    def _few_items(self) -> int:
+        """The number of items that EASE is tuned on."""
+        return min(EASE().max_items, EASE.items_within(self.max_memory * GIGABYTE))
+
+    def _jobs(self, baselines: Sequence[Baseline], n_items: int) -> int:
+        """How many are fitted at once, within the memory."""
+        within = self.max_memory * GIGABYTE // max(1.0, *(each.memory(n_items) for each in baselines))
+        return max(1, min(cpus(), len(baselines), int(within)))
+
+    def _evaluation(self, baseline: Baseline, seen: Interactions, validation: Interactions) -> Evaluation:
+        """The objective of a baseline on validation, or why it has none."""
+        settings, started, objective = settings_of(baseline), time.perf_counter(), self.runs.metrics[0]
+        try:
+            self.runs.stopper.check()
+            ranking = baseline.fit(seen, self.runs.stopper.should_stop)
+            self.runs.stopper.check()
+            lists = ranking.recommend(np.flatnonzero(validation.per_user), Metric.parse(objective).k)
+            value = float(evaluate_lists(lists, held_out=validation, metrics=[objective])[objective].mean())
+        except InputError as error:
+            return Evaluation(settings=settings, failure=str(error), seconds=_since(started))
+        return Evaluation(settings=settings, value=value, seconds=_since(started))
+
+    def measure(self, tuned: TunedBaseline, seen: Interactions, held_out: Interactions) -> MeasuredBaseline:
+        """The figures of the settings that are best on validation, fitted to all training data.
+
+        Raises:
+            BaselineFailed: no settings can be fitted.
+            InputError: the stored figures are damaged.
+            Stopped: SIGINT or SIGTERM.
+        """
+        users, metrics = np.flatnonzero(held_out.per_user), self.runs.metrics
+        max_items = self._final_items(seen.n_items) if tuned.name == "ease" else None
+        data = *tuned.data, seen.checksum, held_out.checksum
+        key = {"data": data, "metrics": metrics, "points": [each.settings for each in tuned.evaluations], "items": max_items}
+        stored = f"{MEASURED}/{tuned.name}-{_digest(key)}.json"
+
+        def use(found: BaselineResult, table: bytes) -> MeasuredBaseline:
+            tried = [each.settings for each in found.evaluations]
+            if (found.name, tried, set(found.metrics)) != (tuned.name, key["points"], set(metrics)):
+                raise ValueError("it is of another baseline, of other points, or has other metrics")
+            if settings_of(BASELINES[found.name](**found.settings)) != found.settings:
+                raise ValueError("it lacks settings")
+            return MeasuredBaseline(found, from_npz(table, metrics, users))
+
+        if kept := self.runs.store.read(stored, BaselineResult, use):
+            self.runs.programs[stored] = kept.result.made_by
+            return kept
+        started = time.perf_counter()
+        with self.runs.progress.run(f"test, {tuned.name}, baseline", 1) as advance:
+            self.runs.stopper.check()
+            best, baseline, ranking = self._fitted(tuned, seen, max_items)
+            lists = ranking.recommend(users, self.runs.longest)
+            per_user, beyond = self.runs.measured(lists, seen, held_out)
+            advance()
+        result = BaselineResult(
+            label=f"{ranking.label}{_how(tuned)}",
+            note=f"{ranking.note}{self._about_items(baseline, best, seen.n_items)}",
+            metrics=means(per_user),
+            beyond=beyond,
+            seconds=_since(started),
+            made_by=provenance().program,
+            name=tuned.name,
+            settings=settings_of(baseline),
+            validation=best.value,
+            evaluations=tuned.evaluations,
+        )
+        self.runs.programs[stored] = result.made_by
+        table = to_npz(per_user)
+        self.runs.store.write(stored, result, table)
+        return use(result, table)  # in the stored precision, so that new figures give the same verdict as stored ones
+
+    def _fitted(self, tuned: TunedBaseline, seen: Interactions, max_items: int | None) -> tuple[Evaluation, Baseline, Ranking]:
+        """The best settings that can be fitted to these data, which are more than those of validation."""
+        failure = next((each.failure for each in tuned.evaluations if each.failure), "")
+        for best in tuned.ranked:
+            baseline = BASELINES[tuned.name](**best.settings)
+            if max_items is not None:
+                baseline = _with(baseline, {"max_items": max_items})
+            try:
+                return best, baseline, baseline.fit(seen, self.runs.stopper.should_stop)
+            except InputError as error:
+                failure = str(error)
+        raise BaselineFailed(failure)
+
+    def _final_items(self, n_items: int) -> int:
+        """The number of items that EASE is fitted to: all, if they fit into the memory."""
+        few = self._few_items
+        return max(few, n_items) if EASE(max_items=n_items).memory(n_items) <= self.max_memory * GIGABYTE else few
+
+    def _about_items(self, baseline: Baseline, best: Evaluation, n_items: int) -> str:
+        """What a note says of EASE where it was tuned or fitted on some of the items."""
+        if not isinstance(baseline, EASE) or self._few_items >= n_items:
+            return ""
+        tuned = f"; l2 chosen on the {best.settings['max_items']:,} most popular items"
+        if baseline.max_items >= n_items:
+            return tuned
+        needed = EASE(max_items=n_items).memory(n_items) / GIGABYTE
+        return f"; EASE on all {n_items:,} items needs {needed:.1f} GB: --max-memory {int(needed) + 1}"
+
+
+def settings_of(baseline: Baseline) -> dict[str, Any]:
+    """The settings of a baseline, without its name."""
+    return {key: value for key, value in asdict(baseline).items() if key != "name"}  # type: ignore[call-overload]
+
+
+def _with(baseline: Baseline, settings: Mapping[str, Any]) -> Baseline:
+    """The baseline with other settings."""
+    return replace(baseline, **settings)  # type: ignore[type-var]
+
+
+def _how(tuned: TunedBaseline) -> str:
+    """What a label says about the settings."""
+    if not BASELINE_RANGES[tuned.name]:
+        return ""
+    count = len(tuned.evaluations)
+    return f" (tuned, {count} points)" if count > 1 else " (default settings)"
+
+
+def _evaluations_of(key: Mapping[str, str]) -> Callable[[BaselineTuning, bytes], list[Evaluation]]:
+    """Takes the evaluations of a stored tuning, if it has this key."""
+
+    def use(found: BaselineTuning, table: bytes) -> list[Evaluation]:
+        if {name: getattr(found, name) for name in key} != dict(key):
+            raise ValueError("it is of another baseline, objective or split")
+        return found.evaluations
+
+    return use
+
+
+def _digest(key: Mapping[str, Any]) -> str:
+    """The part of a file's name that tells it from others of the baseline."""
+    versions = {"baseline_version": BASELINE_VERSION, "figures_version": FIGURES_VERSION}
+    return hashlib.sha256(json.dumps({**key, **versions}, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _since(started: float) -> float:
+    return round(time.perf_counter() - started, 2)

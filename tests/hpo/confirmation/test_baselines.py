@@ -1,0 +1,129 @@
+"""The verdict on baselines."""
+
+from __future__ import annotations
+
+import math
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpo import confirm
+from hpo.confirmation.baselines import _at_ends, against_baselines
+from hpo.confirmation.caveats import CaveatKind
+from hpo.confirmation.outcome import Confirmation
+from hpo.confirmation.statistics import Measured, Word
+from hpo.runs.baseline_results import Evaluation
+from hpo.runs.baselines import TUNING, MeasuredBaseline
+from trainers.baselines import IALS
+from trainers.errors import InputError
+from trainers.yaml_files import read_yaml, sealed, to_yaml
+
+from ..conftest import Place
+from ..outcomes import confirmed, facts, opened
+from .test_outcome import NDCG, baseline
+
+
+def constant(label: str, users: np.ndarray) -> MeasuredBaseline:
+    mean = float(users.mean())
+    return MeasuredBaseline(baseline(label, mean, mean), pd.DataFrame({NDCG: users.astype(np.float32)}))
+
+
+def test_only_our_runs_vary():
+    """Three runs of mean 0.2 and standard deviation 0.01 against 0.18: t = 2 sqrt(3) with 2 degrees of freedom, so that
+    p = 1 - t / sqrt(2 + t^2) = 1 - sqrt(12 / 14). All users differ by 0.02 or so, which is decided."""
+    rng = np.random.default_rng(0)
+    users = np.full(500, 0.18)
+    ours = Measured("A", users + 0.02 + rng.permutation(np.linspace(-0.001, 0.001, 500)), [np.array([0.19, 0.2, 0.21])])
+    (found,) = against_baselines([ours], [constant("EASE", users)], NDCG)
+    assert found.runs is not None
+    assert found.runs.p == pytest.approx(1 - math.sqrt(12 / 14), rel=1e-6)
+    assert (found.word, found.family, found.rival) == (Word.UNDECIDED, 1, "EASE")
+    assert found.difference == pytest.approx(0.02)
+    assert against_baselines([], [constant("EASE", users)], NDCG) == [], "ours diverged"
+
+
+def test_holms_correction_covers_the_baselines():
+    rng = np.random.default_rng(1)
+    users = rng.random(300)
+    ours = Measured("A", users + 0.02, [np.array([0.5199, 0.52, 0.5201])])
+    few = against_baselines([ours], [constant("EASE", users)], NDCG)
+    many = against_baselines([ours], [constant("EASE", users), constant("MostPop", users - 0.3)], NDCG)
+    assert [each.family for each in (*few, *many)] == [1, 2, 2]
+    single = Measured("A", users + 0.02, [np.array([0.52])])
+    assert against_baselines([single], [constant("EASE", users)], NDCG)[0].word is Word.NO_VERDICT, "one seed of ours"
+
+
+def test_a_real_confirmation(place: Place, capsys: pytest.CaptureFixture[str]):
+    """Four trials give four points for each baseline; without baselines the verdicts on the rivals are the same."""
+    assert place.run() == 0
+    found, shown = confirmed(place), capsys.readouterr().out
+    names = ["RP3beta (tuned, 4 points)", "iALS (tuned, 4 points)", "EASE (tuned, 4 points)"]
+    assert [each.label for each in found.baselines] == ["MostPop", *names]
+    assert [(each.rival, each.family) for each in found.against_baselines] == [(name, 4) for name in ["MostPop", *names]]
+    assert [len(each.evaluations) for each in found.baselines] == [1, 4, 4, 4]
+    for each in found.baselines:
+        assert each.validation == max(one.value for one in each.evaluations if one.value is not None)
+        assert each.settings in [one.settings for one in each.evaluations]
+    assert found.baselines[2].settings["factors"] == 8, "as the vectors of the study"
+    assert "validation, rp3beta: 4 points in" in shown
+    assert all(sentence in shown for sentence in [*found.statements(), *found.about_baselines()])
+    assert any("EASE (tuned, 4 points): ndcg@20" in each and "for 4 baselines" in each for each in found.statements())
+    report = opened(place)
+    assert [each.title for each in report.forests()][-1] == "MML tuned against baselines"
+    rows = {row[0]: row for row in report.methods()}
+    assert rows["EASE (tuned, 4 points)"][3] == f"{found.baselines[3].validation:.4f}"
+    assert rows["EASE (tuned, 4 points)"][5] == "4"
+    place.edit("rivals: [", "baselines: []\nrivals: [")
+    assert confirm.main(["--study", str(place.study), *place.where]) == 0
+    assert confirmed(place).baselines == confirmed(place).against_baselines == []
+    assert confirmed(place).comparisons == found.comparisons
+
+
+@pytest.mark.confirmed
+def test_a_number_of_points_of_the_plan_and_a_file_that_names_others(place: Place):
+    place.edit("rivals: [", "baselines: [item_knn, ease]\nrivals: [")
+    place.edit("seeds: 2, epochs: 4", "seeds: 2, epochs: 4, baseline_trials: 1")
+    assert confirm.main(["--study", str(place.study), *place.where]) == 0
+    assert [each.label for each in confirmed(place).baselines] == ["ItemKNN (default settings)", "EASE (default settings)"]
+    assert confirm.main(["--study", str(place.study), *place.where, "--baseline-trials", "6"]) == 0
+    assert [each.label for each in confirmed(place).baselines] == ["ItemKNN (tuned, 6 points)", "EASE (tuned, 6 points)"]
+
+
+@pytest.mark.confirmed
+def test_a_baseline_that_cannot_be_fitted_is_a_caveat(place: Place, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise InputError("l2 must be larger, got 1; raise it")
+
+    monkeypatch.setattr(IALS, "fit", refuse)
+    shutil.rmtree(place.output / "tiny_mml" / "runs" / TUNING)
+    assert confirm.main(["--study", "tiny_mml", *place.where]) == 0
+    failed = {"points": 4, "failure": "l2 must be larger, got 1; raise it"}
+    assert facts(place, CaveatKind.BASELINE_FAILED) == [("ials", failed)]
+    assert [each.name for each in confirmed(place).baselines] == ["most_popular", "rp3beta", "ease"]
+
+
+@pytest.mark.confirmed
+def test_a_file_from_before_baselines_were_tuned_is_read(place: Place):
+    path = place.output / "tiny_mml" / "confirm.yaml"
+    content = read_yaml(path)
+    del content["against_baselines"]
+    for each in content["baselines"]:
+        for key in ("name", "settings", "validation", "evaluations"):
+            del each[key]
+    path.write_text(sealed(to_yaml(content)))
+    found = Confirmation.read(path)
+    assert found.about_baselines() == [f"{each.label}: {each.note}" for each in found.baselines]
+    assert not any("baselines" in each for each in found.statements())
+    assert [row[4] for row in opened(place).methods()[-4:]] == ["baseline"] * 4
+
+
+def test_chosen_settings_at_the_end_of_a_range_are_a_caveat():
+    tried = [Evaluation(settings={"l2": l2, "max_items": 8000}, value=0.1) for l2 in (500.0, 9800.0)]
+    found = baseline("EASE", 0.1, 0.1).model_copy(update={"name": "ease", "settings": tried[1].settings, "evaluations": tried})
+    (caveat,) = _at_ends(found, 100)
+    end = {"name": "l2", "value": 9800.0, "low": 1.0, "high": 10_000.0, "end": "high", "trials": 1, "of": 2, "is_chosen": True}
+    assert (caveat.kind, caveat.subject, caveat.facts) == (CaveatKind.AT_RANGE_END, "EASE", {"ends": [end]})
+    assert [*_at_ends(found.model_copy(update={"settings": tried[0].settings}), 100)] == []
+    assert [*_at_ends(found.model_copy(update={"evaluations": tried[1:]}), 100)] == [], "default settings were not chosen"

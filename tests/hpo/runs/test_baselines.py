@@ -1,0 +1,166 @@
+"""Baselines: what is tried, what is kept when it is stopped, what fails, and how many items EASE knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpo.runs import baselines
+from hpo.runs.baseline_results import Evaluation
+from hpo.runs.baselines import BaselineFailed, BaselineRuns, TunedBaseline, n_points
+from hpo.runs.store import RunStore
+from hpo.runs.train import FullRuns
+from hpo.runtime.signals import Stopper
+from search_spaces.baselines import BASELINE_RANGES, points
+from search_spaces.parameters import Parameter
+from trainers.baselines import EASE, RP3beta
+from trainers.metrics.accuracy import evaluate_lists
+from trainers.stopping import Stopped
+
+from .test_train import HELD_OUT, METRICS, SEEN, Bars, pairs
+
+VALIDATION = pairs(2)
+
+
+def made(folder: Path, bars: Bars | None = None, stopper: Stopper | None = None, **more: Any) -> BaselineRuns:
+    runs = FullRuns(RunStore(folder), bars or Bars(), stopper or Stopper(), METRICS)
+    return BaselineRuns(runs, **{"seed": 3, "factors": 4, **more})
+
+
+def without_seconds(tuned: TunedBaseline) -> list[Evaluation]:
+    return [each.model_copy(update={"seconds": 0.0}) for each in tuned.evaluations]
+
+
+def test_the_default_settings_come_first_and_then_the_points(tmp_path: Path):
+    tuned = made(tmp_path).tune("rp3beta", 3, SEEN, VALIDATION)
+    first, *others = [each.settings for each in tuned.evaluations]
+    assert first == {"k": 100, "alpha": 1.0, "beta": 0.6, "normalise": False}
+    assert others == points("rp3beta", 2, 3, SEEN.n_items)
+    lists = RP3beta().fit(SEEN).recommend(np.flatnonzero(VALIDATION.per_user), 20)
+    by_hand = evaluate_lists(lists, held_out=VALIDATION, metrics=["ndcg@20"])["ndcg@20"].mean()
+    assert tuned.evaluations[0].value == pytest.approx(by_hand)
+    assert [each.value for each in tuned.ranked] == sorted((each.value for each in tuned.evaluations), reverse=True)
+
+
+def test_a_longer_budget_continues_a_shorter_one(tmp_path: Path):
+    short, bars = made(tmp_path).tune("ease", 2, SEEN, VALIDATION), Bars()
+    long = made(tmp_path, bars).tune("ease", 5, SEEN, VALIDATION)
+    assert long.evaluations[:2] == short.evaluations
+    assert bars.advanced == ["validation, ease"] * 3, "what was tried is not tried again"
+    assert made(tmp_path, bars).tune("ease", 2, SEEN, VALIDATION).evaluations == short.evaluations
+    assert made(tmp_path, bars).tune("ease", 2, SEEN, HELD_OUT).evaluations != short.evaluations, "another split"
+    assert len(bars.advanced) == 3 + 2
+
+
+def test_several_at_once_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in BASELINE_RANGES:
+        one = without_seconds(made(tmp_path / "one").tune(name, 6, SEEN, VALIDATION))
+        with monkeypatch.context() as patch:
+            patch.setattr(baselines, "cpus", lambda: 3)
+            assert without_seconds(made(tmp_path / "three").tune(name, 6, SEEN, VALIDATION)) == one, name
+
+
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_what_has_finished_is_kept_when_it_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpus: int):
+    monkeypatch.setattr(baselines, "cpus", lambda: cpus)
+    whole, bars = without_seconds(made(tmp_path / "whole").tune("ials", 8, SEEN, VALIDATION)), Bars()
+    stopper = Stopper(deserted=lambda: len(bars.advanced) >= 3)
+    with pytest.raises(Stopped):
+        made(tmp_path / "cut", bars, stopper).tune("ials", 8, SEEN, VALIDATION)
+    assert (bars.open, bars.finished) == ([], [])
+    done = len(bars.advanced)
+    assert 3 <= done < 8
+    bars = Bars()
+    assert without_seconds(made(tmp_path / "cut", bars).tune("ials", 8, SEEN, VALIDATION)) == whole
+    assert len(bars.advanced) == 8 - done
+
+
+def test_settings_that_cannot_be_fitted_count_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(BASELINE_RANGES, "ials", {"l2": Parameter(1e-14, 1e-13, log=True)})
+    tuned = made(tmp_path, factors=50).tune("ials", 3, SEEN, VALIDATION)
+    first, *others = tuned.evaluations
+    assert (first.value is None, first.failure) == (False, "")
+    assert [each.value for each in others] == [None, None]
+    assert all("l2 must be large enough for float32" in each.failure for each in others)
+    measured = made(tmp_path, factors=50).measure(tuned, SEEN, HELD_OUT).result
+    assert (measured.label, measured.failed) == ("iALS (tuned, 3 points)", 2)
+    assert measured.settings == first.settings
+
+
+def test_the_best_settings_that_can_be_fitted_to_all_training_data_are_measured(tmp_path: Path):
+    def tried(l2: float, value: float) -> Evaluation:
+        return Evaluation(settings={"factors": 50, "l2": l2, "unobserved_weight": 0.1, "epochs": 2, "seed": 0}, value=value)
+
+    tuned = TunedBaseline("ials", ("a", "b"), [tried(1.0, 0.1), tried(1e-14, 0.3), tried(0.1, 0.2)])
+    found = made(tmp_path).measure(tuned, SEEN, HELD_OUT).result
+    assert (found.settings["l2"], found.validation) == (0.1, 0.2)
+    with pytest.raises(BaselineFailed, match="l2 must be large enough"):
+        made(tmp_path).measure(replace(tuned, evaluations=tuned.evaluations[1:2]), SEEN, HELD_OUT)
+    failed = [Evaluation(settings={}, failure="too small")]
+    with pytest.raises(BaselineFailed, match="too small"):
+        made(tmp_path).measure(replace(tuned, evaluations=failed), SEEN, HELD_OUT)
+
+
+def test_figures_are_kept_and_are_those_of_the_points(tmp_path: Path):
+    bars = Bars()
+    made_here = made(tmp_path, bars)
+    tuned = made_here.tune("item_knn", 3, SEEN, VALIDATION)
+    first, again = (made_here.measure(tuned, SEEN, HELD_OUT) for _ in range(2))
+    assert bars.finished.count("test, item_knn, baseline") == 1
+    assert again.result == first.result
+    pd.testing.assert_frame_equal(again.per_user, first.per_user)
+    assert first.result.metrics == pytest.approx({name: first.per_user[name].mean() for name in METRICS})
+    assert first.result.evaluations == tuned.evaluations
+    assert first.result.settings == tuned.ranked[0].settings
+    fewer = made_here.measure(made_here.tune("item_knn", 1, SEEN, VALIDATION), SEEN, HELD_OUT).result
+    assert (first.result.label, fewer.label) == ("ItemKNN (tuned, 3 points)", "ItemKNN (default settings)")
+    assert len([*(tmp_path / "baselines").glob("*.json")]) == 2, "other points are another record"
+
+
+def test_popularity_has_nothing_to_tune(tmp_path: Path):
+    assert (n_points("most_popular", None, 200), n_points("most_popular", 50, 200)) == (1, 1)
+    tuned = made(tmp_path).tune("most_popular", 1, SEEN, VALIDATION)
+    assert made(tmp_path).measure(tuned, SEEN, HELD_OUT).result.label == "MostPop"
+
+
+def test_as_many_points_as_the_search_has_trials_or_as_are_worth_it():
+    assert [n_points("rp3beta", None, trials) for trials in (1, 20, 200)] == [1, 20, 36]
+    assert [n_points("ease", None, trials) for trials in (1, 20, 200)] == [1, 12, 12]
+    assert [n_points("ease", asked, 20) for asked in (1, 50)] == [1, 50], "who asks for more gets more"
+
+
+def ease_of(folder: Path, **more: Any) -> tuple[dict[str, Any], str, str]:
+    runs = made(folder, **more)
+    tuned = runs.tune("ease", 2, SEEN, VALIDATION)
+    assert len({each.settings["max_items"] for each in tuned.evaluations}) == 1
+    found = runs.measure(tuned, SEEN, HELD_OUT).result
+    return {"tuned": tuned.evaluations[0].settings["max_items"], "fitted": found.settings["max_items"]}, found.label, found.note
+
+
+def test_ease_knows_all_items_if_they_fit_into_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The data have 40 items."""
+    sizes, label, note = ease_of(tmp_path)
+    assert (sizes, label) == ({"tuned": 8000, "fitted": 8000}, "EASE (tuned, 2 points)")
+    assert "max-memory" not in note
+    just_too_little = (EASE().memory(40) - 1) / 1e9
+    sizes, label, note = ease_of(tmp_path, max_memory=just_too_little)
+    assert (sizes, label) == ({"tuned": 39, "fitted": 39}, "EASE, 39 most popular items (tuned, 2 points)")
+    assert note.endswith("recommends no other items; EASE on all 40 items needs 0.0 GB: --max-memory 1")
+    monkeypatch.setattr(BaselineRuns, "_few_items", 20)  # as of 40,000 items 8,000 are
+    sizes, label, note = ease_of(tmp_path)
+    assert (sizes, label) == ({"tuned": 20, "fitted": 40}, "EASE (tuned, 2 points)")
+    assert note.endswith("; l2 chosen on the 20 most popular items")
+
+
+def test_what_is_fitted_at_once_fits_into_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(baselines, "cpus", lambda: 8)
+    runs = made(tmp_path, max_memory=1.0)
+    assert runs._jobs([EASE()] * 12, 8000) == 2  # 0.35 GB each
+    assert runs._jobs([RP3beta()] * 12, 8000) == 8
+    assert runs._jobs([RP3beta()] * 3, 8000) == 3
+    assert made(tmp_path, max_memory=0.1)._jobs([EASE()] * 12, 8000) == 1
