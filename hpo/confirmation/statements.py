@@ -202,7 +202,7 @@ def _highest(best: Method, baselines: Sequence[BaselineResult], objective: str) 
         return f"the highest {objective} on the test split is that of {best.label}, {value:.4f}"
     return (
         f"of the trained losses {best.label} has the highest {objective} on the test split, {value:.4f}; "
-        f"higher baselines: {listed(ahead)}"
+        f"these baselines are higher: {listed(ahead)}"
     )
 
 

@@ -15,7 +15,7 @@ from hpo.confirmation.caveats import CaveatKind
 from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.statistics import Measured, Word
 from hpo.runs.baseline_results import Evaluation
-from hpo.runs.baselines import TUNING, MeasuredBaseline
+from hpo.runs.baselines import MEASURED, TUNING, MeasuredBaseline
 from trainers.baselines import IALS
 from trainers.errors import InputError
 from trainers.yaml_files import read_yaml, sealed, to_yaml
@@ -69,7 +69,7 @@ def test_a_real_confirmation(place: Place, capsys: pytest.CaptureFixture[str]):
     assert found.baselines[2].settings["factors"] == 8, "as the vectors of the study"
     assert "validation, rp3beta: 4 points in" in shown
     assert all(sentence in shown for sentence in [*found.statements(), *found.about_baselines()])
-    assert any("EASE (tuned, 4 points): ndcg@20" in each and "for 4 baselines" in each for each in found.statements())
+    assert any("EASE (tuned, 4 points)" in each and "for 4 baselines" in each for each in found.statements())
     report = opened(place)
     assert [each.title for each in report.forests()][-1] == "MML tuned against baselines"
     rows = {row[0]: row for row in report.methods()}
@@ -97,7 +97,8 @@ def test_a_baseline_that_cannot_be_fitted_is_a_caveat(place: Place, monkeypatch:
         raise InputError("l2 must be larger, got 1; raise it")
 
     monkeypatch.setattr(IALS, "fit", refuse)
-    shutil.rmtree(place.output / "tiny_mml" / "runs" / TUNING)
+    for kept in (TUNING, MEASURED):
+        shutil.rmtree(place.output / "tiny_mml" / "runs" / kept)
     assert confirm.main(["--study", "tiny_mml", *place.where]) == 0
     failed = {"points": 4, "failure": "l2 must be larger, got 1; raise it"}
     assert facts(place, CaveatKind.BASELINE_FAILED) == [("ials", failed)]
@@ -115,7 +116,7 @@ def test_a_file_from_before_baselines_were_tuned_is_read(place: Place):
     path.write_text(sealed(to_yaml(content)))
     found = Confirmation.read(path)
     assert found.about_baselines() == [f"{each.label}: {each.note}" for each in found.baselines]
-    assert not any("baselines" in each for each in found.statements())
+    assert not any("for 4 baselines" in each for each in found.statements())
     assert [row[4] for row in opened(place).methods()[-4:]] == ["baseline"] * 4
 
 

@@ -272,8 +272,8 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
 def _of_baselines(methods: list[Method], objective: str) -> list[str]:
     """What is said of baselines, with which the first method is compared."""
     tried = [Evaluation(settings={}, value=0.1), Evaluation(settings={}, failure="too small")]
-    tuned = {"validation": 0.1, "evaluations": tried}
-    few = baseline("EASE (default settings)", 0.05, objective).model_copy(update={"validation": 0.1, "evaluations": tried[:1]})
+    tuned = {"note": "how it ranks", "validation": 0.1, "evaluations": tried}
+    few = baseline("EASE (default settings)", 0.05, objective).model_copy(update=tuned | {"evaluations": tried[:1]})
     many = [baseline(label, 0.05, objective).model_copy(update=tuned) for label in BASELINES]
     of = [compared(label, 0.01, 0.0001, family=4) for label in BASELINES[:3]]
     of += [compared(BASELINES[3], -0.0005, 0.4, base=0.06, family=4)]
