@@ -128,9 +128,11 @@ def test_a_report_begins_with_the_result_in_words_then_its_picture_then_the_tabl
     parts = ["<header>", '<section class="forest"', "<h2>All methods", "<h2>The verdict in full", "<h2>The search"]
     places = [html.index(part) for part in parts]
     assert places == sorted(places)
-    rows = re.findall('<div class="who">(.+?)</div>.*?<span class="word">(.*?)</span>', html, re.DOTALL)
-    assert sorted(rows) == sorted((one.rival, str(one.word)) for one in overview.confirmed.comparisons)
-    assert html.count('class="detectable"') == sum(one.detectable is not None for one in overview.confirmed.comparisons)
+    rows = re.findall('<div class="who">([^<]+)</div>.*?<span class="word">(.*?)</span>', html, re.DOTALL)
+    compared = [*overview.confirmed.comparisons, *overview.confirmed.against_baselines]
+    assert sorted(rows) == sorted((one.rival, str(one.word)) for one in compared)
+    assert html.count('class="detectable"') == sum(one.detectable is not None for one in compared)
+    assert all(f"<li>{sentence}</li>" in html for sentence in overview.baselines())
 
 
 def test_nothing_scrolls_inside_the_page_and_both_schemes_have_colours(tmp_path: Path):
