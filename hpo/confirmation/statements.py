@@ -148,9 +148,9 @@ def baseline_said(baseline: BaselineResult, objective: str) -> str:
     """How a baseline ranks, and how its settings were found."""
     said, tried = f"{baseline.label}: {baseline.note}", len(baseline.evaluations)
     if baseline.validation is not None:
-        best = f"the best of {tried} settings: " if tried > 1 else ""
+        best = f"the best of {tried} points: " if tried > 1 else ""
         said += f"; {best}validation {objective} {baseline.validation:.4f}"
-    return said + (f"; {counted(baseline.failed, 'setting')} failed" if baseline.failed else "")
+    return said + (f"; {counted(baseline.failed, 'point')} failed" if baseline.failed else "")
 
 
 def too_few_users(users: int, in_common: bool = False) -> str:

@@ -233,8 +233,8 @@ def _baseline_ahead(subject: str, facts: Facts) -> str:
 
 
 def _baseline_failed(subject: str, facts: Facts) -> str:
-    settings = counted(facts["points"], "setting")
-    return f"the baseline {subject} is not compared, since its {settings} cannot be fitted: {facts['failure']}"
+    points = counted(facts["points"], "point")
+    return f"the baseline {subject} is not compared, since its {points} cannot be fitted: {facts['failure']}"
 
 
 WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
