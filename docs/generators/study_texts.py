@@ -18,8 +18,8 @@ EXAMPLE```
 
 **What may change later.** A study keeps its definition: the data and both splits, the ranges, `config`, the objective, the
 sampler, the pruner, the seed, the epochs of a trial, and the engine. The number of trials, `confirm`, `rivals` and `baselines`
-may change, and so may workers, lanes, device and paths. If the file says something else than the stored study, the command names
-the difference. Then choose another name with `--study-name`, or delete the old study with `hpo.studies delete`.
+may change, and so may workers, lanes, device and paths. If the file says something else than the stored study, the command
+names the difference. Then choose another name with `--study-name`, or delete the old study with `hpo.studies delete`.
 """
 
 CONFIG = """\
