@@ -46,7 +46,7 @@ from trainers.yaml_files import read_yaml
 
 NAME = "soak"
 KILLS_IN_CONFIRM = 12
-CHECKPOINT_EVERY = 0.15  # seconds. Trials take a second here. Those of a real study take hours, with one every half minute.
+CHECKPOINT_EVERY = 0.15  # seconds, for trials of a second. A real study has trials of hours, and uses half a minute.
 STUDY = """\
 dataset: tiny
 space: {{name: mml, n_margins: 4}}

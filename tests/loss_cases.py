@@ -1,7 +1,7 @@
-"""The losses under test: a line of `CASES` for each loss and variant, with its value and gradient worked out by hand.
+"""The tested losses: a line of `CASES` for each loss and variant, with its value and gradient by hand.
 
-Every test of losses takes its cases from here: that they learn, go with scores and engines, and that engines agree on them.
-Settings are such that a loss has gradients on vectors of random directions, whose cosines are about 0.
+Every test of losses takes its cases from here: losses learn, they work with scores and engines, and engines agree on them.
+With these settings a loss has gradients on random vectors, which have cosines near 0.
 """
 
 from __future__ import annotations
