@@ -103,9 +103,7 @@ def test_unknown_studies_are_refused(place: Place, fails: Callable[[int], str], 
     assert "there is no journal" in fails(READERS[command].main(["--study", "tiny_mml", *where]))
     assert place.run("--search-only", "--trials", "1") == 0
     assert "did you mean 'tiny_mml'" in fails(READERS[command].main(["--study", "tiny_mlm", *where]))
-    assert "unknown study 'x'" in fails(
-        READERS[command].main(["--study", "../x", *where])
-    )  # the name is the stem of the path
+    assert "unknown study 'x'" in fails(READERS[command].main(["--study", "../x", *where]))  # the name is the stem of the path
 
 
 UNREACHABLE = {
@@ -118,7 +116,9 @@ UNREACHABLE = {
 
 @pytest.mark.parametrize("by", ["flag", "variable"])
 @pytest.mark.parametrize("case", UNREACHABLE)
-def test_unreachable_storages_are_refused(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, case: str, by: str):
+def test_unreachable_storages_are_refused(
+    place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, case: str, by: str
+):
     flags = ["--storage", UNREACHABLE[case]] if by == "flag" else []
     if by == "variable":
         monkeypatch.setenv("HPO_STORAGE", UNREACHABLE[case])

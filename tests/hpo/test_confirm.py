@@ -101,7 +101,9 @@ def test_a_damaged_run_is_refused_with_the_remedy(place: Place, fails: Callable[
 
 
 @pytest.mark.parametrize(("suffix", "content"), [(".npz", b""), (".npz", b"PK\x03\x04 cut off"), (".json", b"[]")])
-def test_damaged_files_of_a_run_are_refused_with_the_remedy(place: Place, fails: Callable[[int], str], suffix: str, content: bytes):
+def test_damaged_files_of_a_run_are_refused_with_the_remedy(
+    place: Place, fails: Callable[[int], str], suffix: str, content: bytes
+):
     least = ["--top", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1"]
     place.run(*least)
     stored_runs(place)[0].with_suffix(suffix).write_bytes(content)

@@ -86,7 +86,9 @@ def test_a_move_before_the_export_of_a_search_in_a_database_ends_it_with_a_messa
     assert export.main([*(moved_to(place) if how == "move" else ["--study", "tiny_mml", *place.where]), *storage]) == 0
 
 
-def test_a_move_between_two_files_of_an_export_ends_it_with_a_message(place: Place, at_call: Later, capsys: pytest.CaptureFixture[str]):
+def test_a_move_between_two_files_of_an_export_ends_it_with_a_message(
+    place: Place, at_call: Later, capsys: pytest.CaptureFixture[str]
+):
     place.run("--search-only", "--trials", "1")
     capsys.readouterr()
     at_call(export, "export_trials", 1, lambda: place.output.rename(place.root / "moved"))
@@ -109,7 +111,9 @@ def test_a_move_during_a_confirmation_ends_it_with_a_message(place: Place, at_ca
     assert {path.name for path in kept} < {path.name for path in stored_runs(place)}
 
 
-def test_a_deletion_before_the_verdict_is_written_ends_confirm_with_a_message(place: Place, at_call: Later, capsys: pytest.CaptureFixture[str]):
+def test_a_deletion_before_the_verdict_is_written_ends_confirm_with_a_message(
+    place: Place, at_call: Later, capsys: pytest.CaptureFixture[str]
+):
     place.run("--search-only", "--trials", "1")
     capsys.readouterr()
     at_call(pipeline, "export_confirmed", 1, lambda: shutil.rmtree(place.output / "tiny_mml"))

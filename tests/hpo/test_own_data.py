@@ -70,7 +70,9 @@ def counts(train: int, validation: int, users: int = N_USERS, items: int = N_ITE
         ("{columns: {user: 0, item: 1}}", ["not used: rating, timestamp"]),
     ],
 )
-def test_options_of_a_table_have_an_effect(place: Place, capsys: pytest.CaptureFixture[str], data: str, expected: list[str]) -> None:
+def test_options_of_a_table_have_an_effect(
+    place: Place, capsys: pytest.CaptureFixture[str], data: str, expected: list[str]
+) -> None:
     write(place.root / "own.csv")
     text = shown(place, capsys, data)
     assert [part for part in expected if part not in text] == [], text
@@ -133,7 +135,9 @@ def test_rare_users_and_items_are_left_out(place: Place, capsys: pytest.CaptureF
         ("{name: time, fraction: 0.2}", "the last 20 % of all interactions, from one moment on"),
     ],
 )
-def test_validation_is_held_out_as_configured(place: Place, capsys: pytest.CaptureFixture[str], validation: str, expected: str) -> None:
+def test_validation_is_held_out_as_configured(
+    place: Place, capsys: pytest.CaptureFixture[str], validation: str, expected: str
+) -> None:
     write(place.root / "own.csv")
     if "0.3" in validation:
         expected = counts(200, 120)  # ceil(.3 x 8) = 3 of 8
@@ -153,14 +157,16 @@ def test_a_valid_file_is_held_out(place: Place, capsys: pytest.CaptureFixture[st
     assert "240 interactions to train on" in text
 
 
-def test_lines_are_ordered_only_if_the_study_says_so(place: Place, capsys: pytest.CaptureFixture[str], fails: Callable[[int], str]) -> None:
+def test_lines_are_ordered_only_if_the_study_says_so(
+    place: Place, capsys: pytest.CaptureFixture[str], fails: Callable[[int], str]
+) -> None:
     """The tiny data are NGCF text, which does not show whether it is ordered."""
     assert "drawn at random" in shown(place, capsys, dataset="tiny")
     assert "split 'last' needs an order" in fails(place.run("--dry-run", study=study(place, "", "{name: last}", "tiny")))
     assert "the last 10 % of each user's interactions" in shown(place, capsys, "{ordered: true}", dataset="tiny")
 
 
-def test_what_was_read_and_dropped_is_kept(place: Place) -> None:
+def test_facts_about_the_data_are_stored(place: Place) -> None:
     write(place.root / "own.csv")
     assert place.run(study=study(place, "{min_rating: 2, k_core: 2, test: {name: time, fraction: 0.3}}")) == 0
     data = confirmed(place, "own").data
@@ -176,8 +182,8 @@ def test_what_was_read_and_dropped_is_kept(place: Place) -> None:
     assert "test split: the last 30 % of all interactions, from one moment on (10000" in text
 
 
-def test_data_of_another_order_are_refused(place: Place, fails: Callable[[int], str]) -> None:
-    """The same pairs; each line begins with what was its last item."""
+def test_data_in_another_order_are_refused(place: Place, fails: Callable[[int], str]) -> None:
+    """The pairs are the same, and the items of each line are reversed."""
     name = study(place, "{ordered: true}", dataset="tiny")
     assert place.run("--search-only", study=name) == 0
     path = place.root / "data" / "tiny" / "train.txt"
@@ -187,7 +193,7 @@ def test_data_of_another_order_are_refused(place: Place, fails: Callable[[int], 
     assert "data in another order" in fails(confirm.main(["--study", "own", *place.where]))
 
 
-def test_moved_data_are_found_or_the_remedy_is_said(place: Place, fails: Callable[[int], str]) -> None:
+def test_moved_data_are_found_with_the_flag_that_the_message_names(place: Place, fails: Callable[[int], str]) -> None:
     write(place.root / "own.csv")
     assert place.run("--search-only", study=study(place)) == 0
     (place.root / "elsewhere").mkdir()
@@ -199,7 +205,7 @@ def test_moved_data_are_found_or_the_remedy_is_said(place: Place, fails: Callabl
 
 
 def test_the_validation_pairs_are_the_last_ones(place: Place) -> None:
-    """What a search measures on, from the file itself."""
+    """The expected pairs are computed from the file."""
     write(place.root / "own.csv")
     assert place.run("--search-only", study=study(place)) == 0
     by_user = [sorted((time, item) for user, item, _, time in rows() if user == who) for who in range(N_USERS)]
@@ -235,7 +241,7 @@ def test_the_validation_pairs_are_the_last_ones(place: Place) -> None:
         ("", "last", "validation"),
     ],
 )
-def test_bad_options(place: Place, fails: Callable[[int], str], data: str, validation: str, words: str) -> None:
+def test_bad_options_are_refused(place: Place, fails: Callable[[int], str], data: str, validation: str, words: str) -> None:
     write(place.root / "own.csv")
     assert words in fails(place.run("--dry-run", study=study(place, data, validation)))
 
@@ -244,8 +250,8 @@ def test_options_of_public_data_are_refused(place: Place, fails: Callable[[int],
     assert "dataset demo has no options" in fails(place.run("--dry-run", study=study(place, "{k_core: 2}", dataset="demo")))
 
 
-def test_a_test_split_of_few_users_is_said_before_the_search(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    """The last 2 % of all interactions are those of eight users."""
+def test_a_test_split_of_few_users_gives_a_warning_before_the_search(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last 2 % of all interactions belong to eight users."""
     write(place.root / "own.csv")
     name = study(place, "{test: {name: time, fraction: 0.02}}")
     assert place.run(study=name) == 0

@@ -14,7 +14,9 @@ from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK, START_MARK
 
 
 @pytest.mark.parametrize(("terminal", "pause", "lines"), [(False, 0.0, 2), (False, 60.0, 0), (True, 0.0, 0)])
-def test_a_long_run_prints_lines_only_without_a_terminal(monkeypatch: pytest.MonkeyPatch, terminal: bool, pause: float, lines: int):
+def test_a_long_run_prints_lines_only_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, pause: float, lines: int
+):
     monkeypatch.setattr(console, "LINE_SECONDS", pause - 1e-9)
     out = io.StringIO()
     with RunProgress(Console(file=out, force_terminal=terminal)) as progress, progress.run("MML, seed 1", 3) as advance:

@@ -70,9 +70,7 @@ def test_two_layouts_give_the_same_lists(truth: Truth):
         np.testing.assert_array_equal(*(side(name, truth).runs[0].users for name in (one, other)))
 
 
-def test_files_of_a_library_give_a_verdict(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_files_of_a_library_give_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setattr(compare, "write_page", lambda outcome, folder: folder)
     files = {name: str(FILES / name) for name in ("recbole_bpr_1.tsv", "recbole_bpr_2.tsv", "recbole_pop.tsv", "truth.csv")}
     one, two, pop, held_out = files.values()

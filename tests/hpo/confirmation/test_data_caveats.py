@@ -82,7 +82,9 @@ def test_a_test_file_with_one_dropped_user_is_no_caveat(tmp_path: Path) -> None:
         ("random", "random", None),
     ],
 )
-def test_different_rules_of_validation_and_test_are_a_caveat(tmp_path: Path, test: str, validation: str, expected: dict[str, str] | None) -> None:
+def test_different_rules_of_validation_and_test_are_a_caveat(
+    tmp_path: Path, test: str, validation: str, expected: dict[str, str] | None
+) -> None:
     lines = [f"{user},{item},{1_000 * (number % 6) + user}" for number, (user, item) in enumerate(train_pairs())]
     (tmp_path / "data.csv").write_text("\n".join(["user,item,timestamp", *lines]) + "\n", encoding="utf-8")
     data = {"test": {"name": test}}

@@ -61,9 +61,7 @@ def test_a_rival_with_fewer_seeds_gets_a_label_and_no_verdict(place: Place, fail
         ("{bpr: 1}", "study tiny_mml: confirm.rival_seeds: unknown rival 'bpr'; known: bsl, ccl"),
     ],
 )
-def test_rival_seeds_in_a_file_are_checked_like_the_flag(
-    place: Place, fails: Callable[[int], str], counts: str, message: str
-):
+def test_rival_seeds_in_a_file_are_checked_like_the_flag(place: Place, fails: Callable[[int], str], counts: str, message: str):
     place.run("--search-only", "--trials", "1")
     place.edit("seeds: 2, epochs: 4", f"seeds: 2, rival_seeds: {counts}, epochs: 4")
     assert message in fails(place.run())

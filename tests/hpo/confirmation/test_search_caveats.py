@@ -40,7 +40,9 @@ def ends(*weights: float, chosen: int | None = None) -> list[tuple[float, int, i
         ((), None, []),
     ],
 )
-def test_best_trials_at_an_end_of_a_range_are_found(weights: tuple[float, ...], chosen: int | None, expected: list[tuple[float, int, int, bool]]):
+def test_best_trials_at_an_end_of_a_range_are_found(
+    weights: tuple[float, ...], chosen: int | None, expected: list[tuple[float, int, int, bool]]
+):
     assert ends(*weights, chosen=chosen) == expected
 
 

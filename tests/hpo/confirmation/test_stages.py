@@ -22,7 +22,9 @@ def test_both_stages_train_with_their_own_seeds(place: Place, capsys: pytest.Cap
     assert all(finalist.epochs_trained == 2 * 4 for finalist in outcome.finalists)
     assert outcome.chosen.mean("ndcg@20") == max(finalist.mean("ndcg@20") for finalist in outcome.finalists)
     published = [outcome.validated[label] for label in (MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP)]
-    assert [(each.trial, list(each.by_seed)) for (each,) in published] == [(None, [101, 102])] * 3, "published configs are measured on validation, too"
+    assert [(each.trial, list(each.by_seed)) for (each,) in published] == [(None, [101, 102])] * 3, (
+        "published configs are measured on validation, too"
+    )
     assert labels(outcome) == ["MML tuned", MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP]
     for method in outcome.methods:
         assert list(method.by_seed) == [201, 202], "seeds that neither search nor selection used"

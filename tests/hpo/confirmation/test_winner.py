@@ -32,7 +32,9 @@ def test_validation_chooses_the_winner():
     tested = {"MML tuned": 0.9, "CCL tuned": 0.1, "BSL published": 0.5}
     assert decided(tested, {"MML tuned": 0.2, "CCL tuned": 0.3, "BSL published": 0.1}) == "CCL tuned"
     assert decided(tested, {"MML tuned": 0.2, "CCL tuned": 0.3, "BSL published": 0.4}) == "BSL published"
-    assert decided(tested, {"MML tuned": 0.3, "CCL tuned": 0.3, "BSL published": 0.1}) == "MML tuned", "the first of equal ones wins"
+    assert decided(tested, {"MML tuned": 0.3, "CCL tuned": 0.3, "BSL published": 0.1}) == "MML tuned", (
+        "the first of equal ones wins"
+    )
 
 
 def test_a_method_that_diverged_on_a_split_never_wins():

@@ -49,7 +49,9 @@ def test_the_best_value_so_far_is_a_line_or_a_mean_with_its_range():
     figure = best_so_far_figure({"A": one, "B": several, "C": [BestSoFar(0, {})]}, "ndcg@20")
     line, high, low, mean = figure.data
     assert (line.name, list(line.x), list(line.y)) == ("A", [2, 5, 10], [0.1, 0.3, 0.3])
-    assert list(mean.x) == list(high.x) == list(low.x) == [2, 4, 8], "from the first trial with two values to the end of the shorter search"
+    assert list(mean.x) == list(high.x) == list(low.x) == [2, 4, 8], (
+        "from the first trial with two values to the end of the shorter search"
+    )
     assert list(high.y) == [0.2, 0.3, 0.3]
     assert list(low.y) == [0.1, 0.2, 0.2]
     assert list(mean.y) == pytest.approx([0.15, 0.25, 0.25])

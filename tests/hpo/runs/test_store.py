@@ -97,7 +97,9 @@ def test_a_run_with_another_key_is_not_copied_from_another_study(tmp_path: Path,
     assert not store.folder.exists()
 
 
-def test_a_higher_version_of_a_loss_trains_again_only_with_that_engine_and_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_higher_version_of_a_loss_trains_again_only_with_that_engine_and_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     store = RunStore(tmp_path)
     others = [replace(KEY, engine="torch"), replace(KEY, config=CONFIG.replace(loss={"name": "bpr"}))]
     for key in (KEY, *others):

@@ -111,7 +111,9 @@ def given(study: optuna.Study, folder: Path, every: float = 0.0, curve: Any = by
     return loop
 
 
-def test_a_killed_trial_continues_from_its_last_checkpoint_with_all_its_reports(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_killed_trial_continues_from_its_last_checkpoint_with_all_its_reports(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     study = optuna.create_study(direction="maximize")
     killed(given(study, tmp_path), rounds=3)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["trial-0.npz"]
@@ -189,9 +191,7 @@ def test_checkpoints_that_no_trial_continues_from_are_removed(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["trial-0.npz", "trial-2.npz", "trial-3.npz"]
 
 
-def test_a_trial_that_another_worker_took_over_keeps_its_checkpoint(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
+def test_a_trial_that_another_worker_took_over_keeps_its_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     """While a worker sleeps, another one ends its trial and requeues it. The first worker notices at its next report."""
     study = optuna.create_study(direction="maximize")
     loop = given(study, tmp_path)
@@ -226,9 +226,7 @@ class Away(Exception):
 
 
 @pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED])
-def test_no_checkpoint_includes_the_last_epoch_of_a_trial(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: TrialState
-):
+def test_no_checkpoint_includes_the_last_epoch_of_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: TrialState):
     """The storage cannot be reached when a trial ends. The next attempt ends in the same way."""
     unbroken, broken = (optuna.create_study(direction="maximize") for _ in range(2))
     searched(unbroken, tmp_path)

@@ -119,7 +119,9 @@ def test_one_dask_worker_of_two_and_the_journal(place: Place, cluster: str):
     finish(start(place, "--backend", "dask", "--scheduler", cluster, "--trials", "100000", "--timeout", "3"))
     trials = trials_at(str(place.output / "journal.log"))
     assert 4 < len(trials) < 100_000
-    assert not any(trial.state == TrialState.RUNNING for trial in trials), "the time limit of this process ends the search of the others"
+    assert not any(trial.state == TrialState.RUNNING for trial in trials), (
+        "the time limit of this process ends the search of the others"
+    )
 
 
 def test_a_journal_is_refused_if_workers_are_on_other_machines():

@@ -167,7 +167,9 @@ def test_diverging_trials_stop_all_workers_and_are_listed_once(place: Place):
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert errors.count("too many trials failed") == 1
-    assert len(re.findall(r"^trial \d+: training diverged in epoch 1", errors, re.MULTILINE)) >= 5, "the message has the reasons"
+    assert len(re.findall(r"^trial \d+: training diverged in epoch 1", errors, re.MULTILINE)) >= 5, (
+        "the message has the reasons"
+    )
     assert "Traceback" not in errors
     assert TrialState.RUNNING not in {trial.state for trial in trials_of(place)}
 

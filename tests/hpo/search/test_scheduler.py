@@ -297,9 +297,7 @@ def test_trials_that_lose_their_lanes_later_report_each_epoch_once(recwarn: pyte
         margin = trial.params["margin"]
         assert trial.intermediate_values == pytest.approx({epoch: margin * epoch for epoch in range(1, 5)})
         assert trial.user_attrs["epochs_trained"] == 4
-    assert sum(trial.user_attrs["train_seconds"] for trial in loop.study.trials) == 4 * (4 + 2) * 0.5, (
-        "lost epochs count"
-    )
+    assert sum(trial.user_attrs["train_seconds"] for trial in loop.study.trials) == 4 * (4 + 2) * 0.5, "lost epochs count"
     assert not recwarn.list
 
 

@@ -161,7 +161,9 @@ def test_the_message_has_the_trial_or_study_of_a_broken_line(tmp_path: Path, lin
 
 def test_incomplete_trials_fail(tmp_path: Path, lines: Lines):
     path = tmp_path / "journal.log"
-    messages = repaired(path, [*lines, b"x\n"], lambda storage: [trial for trial in (1, 2) if _is_finished(storage, trial)]).said
+    messages = repaired(
+        path, [*lines, b"x\n"], lambda storage: [trial for trial in (1, 2) if _is_finished(storage, trial)]
+    ).said
     assert messages[1:] == [
         f"trial {number} of study {name} is incomplete and counts as failed" for number, name in [(0, "b"), (1, "a")]
     ]

@@ -60,7 +60,9 @@ def test_a_search_that_is_interrupted_within_trials_has_the_same_proposals(name:
 
 @pytest.mark.parametrize("name", ["tpe", "random"])
 @pytest.mark.parametrize("sampled", [0, 1])
-def test_a_trial_with_a_killed_worker_is_sampled_again_to_the_same_parameters(name: str, sampled: int, monkeypatch: pytest.MonkeyPatch):
+def test_a_trial_with_a_killed_worker_is_sampled_again_to_the_same_parameters(
+    name: str, sampled: int, monkeypatch: pytest.MonkeyPatch
+):
     """None or one of its two parameters is stored."""
     of = spec(1).override({"search.sampler.name": name, "search.sampler.n_startup_trials": 3})
     whole = drawn(optuna.create_study(sampler=make_sampler(of.search), direction="maximize"), of, 7)
