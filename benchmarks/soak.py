@@ -1,10 +1,9 @@
 """`python -m benchmarks.soak`: a search and its confirmation are killed again and again. No result may be lost or differ.
 
 For each storage, and once with LightGCN, it runs `hpo.run --trials N` twice. One run is undisturbed. The other is killed at
-random moments inside trials and inside runs of the confirmation, until it has ended. Three kills in four are SIGKILL, the
-others SIGINT. All trials, all reported values and all figures of the confirmation must agree to the bit. The epochs that were
-trained twice are counted. With several workers the proposed configs depend on timing. So each trial is then compared with an
-undisturbed training of its config.
+random moments inside trials and confirmation runs, three times in four by SIGKILL, else by SIGINT. All trials, reported values
+and figures of the confirmation must agree to the bit. Epochs that were trained twice are counted. With several workers the
+proposed configs depend on timing, so each trial is compared with an undisturbed training of its config.
 
 The exit code is 1 if a result differs, is lost or occurs twice. It is also 1 if a kill cost more than the running epoch and the
 epochs of the CHECKPOINT_EVERY seconds before it.
@@ -268,10 +267,7 @@ def confirmed(command: Command) -> list[Any]:
 
 
 def curve(trial: FrozenTrial, spec: StudySpec, root: Path) -> dict[int, float]:
-    """The values of an undisturbed training of a trial's config, at the epochs that the trial has reported.
-
-    They are values on all users, because the data have too few users for a sample.
-    """
+    """The values of an undisturbed training of a trial's config at the reported epochs. The data are too small for samples."""
     parts = load_dataset("tiny", root / "data").hold_out(spec.validation)
     run = train(trial_config(trial, spec), parts.seen, parts.held_out)
     values = {result.epoch: result.metrics[spec.objective] for result in run if result.metrics is not None}
