@@ -1,4 +1,4 @@
-"""The fingerprint of a kernel changes with its code, in whatever file that is, and with nothing else."""
+"""The fingerprint of a kernel changes with its code in any file, and with nothing else."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ POOLING = "trainers.engines.numba_engine.simplex.histories", "_build_back"
 
 
 def edited(tmp_path: Path, edits: dict[str, tuple[str, str]]) -> Path:
-    """A copy of the package in which each file has one text replaced by another."""
+    """A copy of the package. In each given file one text is replaced."""
     root = tmp_path / str(len(list(tmp_path.iterdir())))
     shutil.copytree(ROOT / "trainers", root / "trainers", ignore=shutil.ignore_patterns("__pycache__"))
     for name, (old, new) in edits.items():
         path = root / name
         text = path.read_text(encoding="utf-8")
-        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {name}"
+        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in {name}"
         path.write_text(text.replace(old, new), encoding="utf-8")
     return root
 
@@ -59,7 +59,7 @@ CODE = [
 
 
 def changed(root: Path) -> set[str]:
-    """Which of the two kernels of the step are others than ours."""
+    """The kernels of the step that differ from ours: sparse, dense, both or none."""
     kinds = {"sparse": (SPARSE, kernels._build_sparse), "dense": (DENSE, kernels._build_dense)}
     return {kind for kind, (build, ours) in kinds.items() if fingerprint_of(root, *build) != fingerprint(ours)}
 
@@ -133,7 +133,7 @@ def test_what_the_walk_cannot_follow_is_an_error(tmp_path: Path, line: str) -> N
 
 def test_a_builder_inside_a_function_is_an_error() -> None:
     def build() -> None:
-        """Not found by its name."""
+        """A builder that cannot be found by its name."""
 
     with pytest.raises(ValueError, match="at the top of a module"):
         fingerprint(build)
@@ -160,9 +160,9 @@ for version in {versions}:
 def test_a_fresh_checkout_reads_what_is_compiled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The file has another time, its code has not changed; with another version it is compiled again, beside the first.
+    """The file has another time and the same code. With another version a second kernel is compiled, and the first is kept.
 
-    Another process compiles the first.
+    Another process compiles the first kernel.
     """
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

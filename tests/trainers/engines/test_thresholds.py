@@ -1,4 +1,4 @@
-"""What the torch engine makes of users' thresholds, against a calculation in plain NumPy."""
+"""The torch engine's thresholds of users against a computation in plain NumPy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEGATIVE = [[0.1, 0.7, -0.2], [0.4, 0.2, 0.9], [0.6, -0.5, 0.3]]
 
 
 def a_step(epoch: int = 0) -> ScoredStep:
-    """User vectors (3, 2) of the rows, item vectors (6, 2)."""
+    """A step with user vectors (3, 2) for its rows, and item vectors (6, 2)."""
     generator = torch.Generator().manual_seed(1)
     users, items = (torch.randn(n, 2, generator=generator) for n in (3, 6))
     return ScoredStep(
@@ -64,7 +64,7 @@ def test_scores_of_what_each_rows_user_has_seen():
 def test_a_renewed_threshold_is_that_of_the_users_first_row():
     kept = UserThresholds(SLatK(temperature=0.1, k=2, refresh=2), 5)
     kept.move(a_step(0), scores_of(kept, a_step(0)), SEEN)
-    assert kept.values.tolist() == [0.0] * 5, "the first epoch of two"
+    assert kept.values.tolist() == [0.0] * 5, "they are renewed every second epoch"
     step = a_step(1)
     kept.move(step, scores_of(kept, step), SEEN)
     second = [sorted([*seen, *row])[-2] for seen, row in zip(own_by_hand(step), NEGATIVE, strict=True)]
@@ -84,11 +84,11 @@ def test_drrl_thresholds_descend_by_the_sum_of_a_users_rows():
         by_hand -= 0.01 * gradients
     assert kept.values.tolist() == pytest.approx(by_hand.tolist(), abs=1e-7)
     assert by_hand[0] != 0.05
-    assert by_hand[1] == 0.05, "of no row"
+    assert by_hand[1] == 0.05, "user 1 has no row"
 
 
 def test_talos_thresholds_move_by_adam():
-    """Its first two steps go by about the rate each where the gradient stays the same; users of no row stay."""
+    """With the same gradient twice, each step is about the rate. Thresholds of users without a row do not move."""
     kept = UserThresholds(Talos(temperature=0.1, k=1, threshold_rate=1e-3), 5)
     for _ in range(2):
         kept.move(a_step(), scores_of(kept, a_step()), SEEN)
@@ -98,7 +98,7 @@ def test_talos_thresholds_move_by_adam():
 
 
 def test_thresholds_reach_the_loss(monkeypatch: pytest.MonkeyPatch):
-    """One epoch's first step has zeros, later ones what steps before have made of them."""
+    """In the first step the thresholds are zero. Later steps have moved ones."""
     found: list[np.ndarray] = []
     settings, seen = config(LOSS_CASES["talos"], epochs=1), data(20, 30, 200)
     rows = type(settings.loss).rows
