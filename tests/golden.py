@@ -138,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.golden", description=main.__doc__)
     parser.add_argument("--record", action="store_true", help="write the numbers of this code on this machine")
     record = parser.parse_args().record
-    os.environ["TRITON_INTERPRET"] = "1"  # looked at when a kernel's module is imported
+    os.environ["TRITON_INTERPRET"] = "1"  # read when the module of a kernel is imported
     torch.set_num_threads(1)  # as in the tests
     for module in MODULES:
         golden: Golden = import_module(module).GOLDEN

@@ -139,7 +139,7 @@ def breaches(path: str, source: str) -> list[str]:
             found.append(f"{path}:{line}: only trainers imports {target}")
     if path in STANDALONE:
         others = {module.split(".")[0] for _, module in imports(path, tree)} - STANDALONE[path] - sys.stdlib_module_names
-        found += [f"{path}: stands alone, and must not import {', '.join(sorted(others))}"] if others else []
+        found += [f"{path}: is used without this program, and must not import {', '.join(sorted(others))}"] if others else []
     if package == "hpo":
         found += out_of_order(path, tree)
     if path not in TEST_READERS:
@@ -270,8 +270,8 @@ def _plain(package: str) -> str:
         ("hpo/helpers/a.py", "x = 1", "helpers is neither in HPO_ORDER nor in COMMANDS"),
         ("benchmarks/a.py", "from tests.conftest import LOSS_CASES", "benchmarks must not import tests"),
         ("hpo/confirmation/statistics.py", "from trainers.validation import SETTINGS", "must not import trainers"),
-        ("hpo/confirmation/statistics.py", "def f():\n    import pandas", "stands alone, and must not import pandas"),
-        ("hpo/confirmation/statistics.py", "import optuna", "stands alone, and must not import optuna"),
+        ("hpo/confirmation/statistics.py", "def f():\n    import pandas", "without this program, and must not import pandas"),
+        ("hpo/confirmation/statistics.py", "import optuna", "without this program, and must not import optuna"),
     ],
 )
 def test_a_planted_breach_is_caught(path: str, source: str, words: str) -> None:

@@ -80,7 +80,7 @@ def test_a_study_without_samples_has_no_remark_on_users(place: Place, capsys: py
 
 
 def test_the_sample_does_not_depend_on_the_ranges(few: Place, monkeypatch: pytest.MonkeyPatch):
-    """So values that are copied into a study with wider ranges were measured on the same users."""
+    """Values that are copied into a study with wider ranges must come from the same users."""
     monkeypatch.setattr("hpo.study.plan.SHARE", 0.02)
     samples = []
     for ranges in ([1, 10], [5, 100]):

@@ -128,7 +128,7 @@ def test_a_file_that_is_no_model_is_refused(place: Place, fails: Callable[[int],
 def test_stored_options_are_not_used_for_another_path_with_a_message(
     place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the message the same file under another name would be read with its low ratings."""
+    """The same file under another name would be read with its low ratings, so a message is needed."""
     lines = "".join(f"{u},{(u + s) % 30},{1 + s}\n" for u in range(40) for s in range(5))
     for name in ("here.csv", "there.csv"):
         (place.root / name).write_text("user,item,rating\n" + lines)
@@ -139,8 +139,8 @@ def test_stored_options_are_not_used_for_another_path_with_a_message(
     best = str(place.output / "tiny_mml" / "best.yaml")
     capsys.readouterr()
     assert train.main([best, "--dataset", "there.csv"]) == 0
-    said = "there.csv is read without the data options of here.csv (min_rating); give some with --data YAML"
-    assert said in " ".join(capsys.readouterr().out.split())
+    message = "there.csv is read without the data options of here.csv (min_rating); give some with --data YAML"
+    assert message in " ".join(capsys.readouterr().out.split())
     assert train.main([best, "--dataset", "there.csv", "--data", "{min_rating: 3}"]) == 0
     assert "is read without" not in capsys.readouterr().out
 

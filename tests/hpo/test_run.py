@@ -92,20 +92,20 @@ def test_the_published_config_is_first_and_never_pruned(place: Place):
 
 def test_the_message_about_too_few_trials_for_the_sampler_has_a_remedy(place: Place, capsys: pytest.CaptureFixture[str]):
     place.edit("n_margins: 2", "n_margins: 4")
-    for trials, said in (("22", True), ("23", False)):
+    for trials, expected in (("22", True), ("23", False)):
         assert place.run("--dry-run", "--trials", trials) == 0
         text = " ".join(capsys.readouterr().out.split())
         words = "2 starts and 20 random trials come before its first proposal; give --trials 23 or more"
-        assert (words in text) is said
+        assert (words in text) is expected
 
 
 def test_the_location_of_a_new_study_is_printed(place: Place, capsys: pytest.CaptureFixture[str]):
     """A user then notices a forgotten --output."""
     other = place.root / "other journal.log"
-    for said in (True, False):
+    for is_new in (True, False):
         assert place.run("--search-only", "--trials", "1", "--storage", str(other)) == 0
         text = " ".join(capsys.readouterr().out.split())
-        assert (f"tiny_mml: a new study in {other}" in text) is said
+        assert (f"tiny_mml: a new study in {other}" in text) is is_new
     assert place.run("--search-only", "--trials", "1", "--storage", str(other), "--study-name", "again") == 0
     assert f"hpo.dashboard --output {place.output} --storage '{other}'" in " ".join(capsys.readouterr().out.split())
 
@@ -203,10 +203,10 @@ def test_diverging_trials_fail_with_a_reason_and_stop_the_run(place: Place, caps
     trials = study_of(place).trials
     assert [trial.state for trial in trials] == [TrialState.FAIL] * 5
     assert all(trial.user_attrs["failure"]["epoch"] >= 1 for trial in trials)
-    said = opened(place).progress()
-    assert "5 failed, 5 epochs trained" in said
-    assert "Trial 0 failed: training diverged in epoch 1" in said
-    assert said.endswith(" 2 more failed.")
+    progress = opened(place).progress()
+    assert "5 failed, 5 epochs trained" in progress
+    assert "Trial 0 failed: training diverged in epoch 1" in progress
+    assert progress.endswith(" 2 more failed.")
 
 
 def test_export_writes_best_yaml_again(place: Place, capsys: pytest.CaptureFixture[str]):

@@ -178,7 +178,7 @@ def test_jobs_train_again_if_there_is_no_memory_for_vectors():
 
 
 def test_a_job_counts_as_soon_as_the_source_gives_it():
-    """So it is not lost if the source fails at the next one."""
+    """It must not be lost if the source fails at the next one."""
     lanes = LaneRunner[Job](Counting(2))
 
     def broken(free: int):

@@ -135,7 +135,7 @@ class TestLearning:
         assert results[-1].loss < results[0].loss, "training lowers the loss"
 
     def test_the_wrong_sign_does_not_learn(self, loss_case: dict[str, Any], parity: Any) -> None:
-        """So the test above would notice a wrong gradient."""
+        """This shows that the test above would notice a wrong gradient."""
         right = config(loss_case)
         wrong = right.model_copy(update={"loss": Flipped(right.loss)})
         run = train(wrong, parity.seen, parity.held_out, engine="torch", device="cpu", evaluate_every=12)
@@ -152,7 +152,7 @@ class TestLearning:
     @pytest.mark.parametrize("loss", ["mml", "bsl", "mse"])
     @pytest.mark.parametrize("sampler", OTHER_SAMPLERS, ids=lambda sampler: sampler["name"])
     def test_the_wrong_sign_learns_with_no_sampler(self, loss: str, sampler: dict[str, Any], ring: Any) -> None:
-        """Tested with a hinge, a softmax and a sum over negatives. So the test above would notice a wrong gradient."""
+        """Tested with a hinge, a softmax and a sum over negatives. The test above would notice a wrong gradient."""
         settings = with_sampler(dict(LOSS_CASES[loss]), sampler)
         flipped = settings.replace(epochs=max(1, settings.epochs // 2)).model_copy(update={"loss": Flipped(settings.loss)})
         assert all(recall < 0.6 for recall in recalls(flipped, ring))

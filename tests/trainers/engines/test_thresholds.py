@@ -98,7 +98,7 @@ def test_talos_thresholds_move_by_adam():
 
 
 def test_thresholds_reach_the_loss(monkeypatch: pytest.MonkeyPatch):
-    """In the first step the thresholds are zero. Later steps have moved ones."""
+    """In the first step all thresholds are zero. In later steps they have moved."""
     found: list[np.ndarray] = []
     settings, seen = config(LOSS_CASES["talos"], epochs=1), data(20, 30, 200)
     rows = type(settings.loss).rows
