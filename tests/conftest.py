@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,9 @@ from .loss_cases import LOSS_CASES
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when the module of a kernel is imported
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell ignores it in background jobs
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The suite has the same result every time. `pytest --hypothesis-profile=explore` looks for new examples.
 settings.register_profile("steady", derandomize=True, deadline=None)

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from trainers.checkpoints import Checkpoint, CheckpointFile, Notes
 from trainers.config import TrainConfig
@@ -102,6 +102,8 @@ class LaneRunner(Generic[Job]):
             lanes = self.engine.lanes
             try:
                 self._fill(source)
+                if self.busy and self._asked_to_stop():  # also where each job ends in its first, short epoch
+                    self._leave_and_stop()
                 results = self._epoch() if self.busy else []
             except OutOfMemory as error:
                 self._make_room(error, shrunk=self.engine.lanes < lanes)
@@ -218,8 +220,11 @@ class LaneRunner(Generic[Job]):
             if job.checkpoint and (stops or time.monotonic() - self._written[lane] >= job.checkpoint.every):
                 self._keep(lane)
         if stops:
-            self._leave_lanes()
-            raise Stopped("asked to stop")
+            self._leave_and_stop()
+
+    def _leave_and_stop(self) -> NoReturn:
+        self._leave_lanes()
+        raise Stopped("asked to stop")
 
     def _leave_lanes(self) -> None:
         """Free all lanes; their jobs wait again."""

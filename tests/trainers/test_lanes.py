@@ -283,6 +283,22 @@ def test_a_stop_in_the_first_epoch_does_not_wait_for_its_end():
     assert job.checkpoint.saved == []
 
 
+def test_a_stop_is_raised_even_if_every_job_ends_in_its_first_epoch():
+    """A short epoch is finished. Then no job is left to stop, and the next one must not begin."""
+    engine, lanes = timed(1, 0.5, stops_in=2)
+    todo = noting(1, 1, 1, 1)
+    with pytest.raises(Stopped):
+        train_noting(lanes, todo)
+    assert len(engine.trained) == 2
+    assert lanes.jobs == [todo[2]], "its owner requeues it"
+
+
+def test_a_stop_in_the_very_last_epoch_has_no_effect():
+    engine, lanes = timed(1, 0.5, stops_in=2)
+    train_noting(lanes, noting(1, 1))
+    assert len(engine.trained) == 2
+
+
 def test_without_checkpoints_a_stop_does_not_wait_for_the_end_of_an_epoch():
     engine, lanes = timed(1, 0.5, stops_in=3)
     with pytest.raises(Stopped, match="in the middle"):
