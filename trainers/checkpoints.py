@@ -30,7 +30,7 @@ from trainers.losses.own import code_of
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 EVERY_SECONDS = 30.0
 MOST_BYTES = 2**37  # largest size of the arrays; no table in memory is larger
 SCRATCH = re.compile(r"^\.\d+\.")  # the prefix of a file that is being written
