@@ -138,7 +138,7 @@ class CheckpointFile:
         continues: str = "",
     ) -> None:
         self.path, self.label, self.every = path, label, every
-        self.going_on = f"{label} continues {continues}" if continues else f"{label} goes on"
+        self.resume_notice = f"{label} continues {continues}" if continues else f"{label} goes on"
         self._key = json.loads(json.dumps(key))
         self._earlier, self._within = earlier, within
         self._has_failed = False

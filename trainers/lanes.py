@@ -176,7 +176,7 @@ class LaneRunner(Generic[Job]):
                     raise ValueError(f"the checkpoint has {found.epochs} epochs already, so no epoch is left to train")
                 job.go_on(found.epochs, found.notes)
                 self.engine.resume(lane, job.config, found.state)
-                log.info("%s after epoch %d of %d", job.checkpoint.going_on, found.epochs, job.config.epochs)
+                log.info("%s after epoch %d of %d", job.checkpoint.resume_notice, found.epochs, job.config.epochs)
                 return
             except (LookupError, TypeError, ValueError) as error:
                 log.warning("%s starts from its first epoch: %s", job.checkpoint.label, first_line(error))

@@ -192,7 +192,7 @@ class Files:
 
     def __init__(self, every: float) -> None:
         self.every, self.saved = every, []
-        self.label, self.going_on = "a job", "a job goes on"
+        self.label, self.resume_notice = "a job", "a job goes on"
         self.found: Checkpoint | None = None
 
     def save(self, checkpoint: Checkpoint) -> None:

@@ -98,11 +98,11 @@ def choose_engine(config: TrainConfig, engine: str = AUTO, device: str = AUTO) -
     if device == "cuda" and not has_cuda:
         raise InputError("device cuda must be present, and torch finds no CUDA device; use --device cpu or auto")
     if engine != AUTO:
-        return _asked_for(config, engine, device, has_cuda)
+        return _requested(config, engine, device, has_cuda)
     reasons: list[str] = []
     devices = _devices(device, has_cuda)
     for name, one in [(name, one) for name, entry in ENGINES.items() for one in devices if entry.device in ("", one)]:
-        reason = _refuses_to_be_chosen(name, config, one, has_cuda and device == AUTO)
+        reason = _why_not_chosen(name, config, one, has_cuda and device == AUTO)
         if not reason:
             return EngineChoice(name, one, "; ".join(reasons) or "the fused engine can train this", device)
         reasons.append(f"{name}: {reason}")
@@ -116,13 +116,15 @@ def _devices(device: str, has_cuda: bool) -> list[str]:
     return ["cuda", "cpu"] if has_cuda else ["cpu"]
 
 
-def _refuses_to_be_chosen(name: str, config: TrainConfig, device: str, cuda_is_free: bool) -> str:
+def _why_not_chosen(name: str, config: TrainConfig, device: str, cuda_is_free: bool) -> str:
+    """Why `auto` does not choose an engine for a config and a device; empty if it may."""
     if name == "numba" and cuda_is_free and not isinstance(config.encoder, MF):
         return f"torch is faster on CUDA with encoder {config.encoder.name}"
     return ENGINES[name].refuses(config, device)
 
 
-def _asked_for(config: TrainConfig, engine: str, device: str, has_cuda: bool) -> EngineChoice:
+def _requested(config: TrainConfig, engine: str, device: str, has_cuda: bool) -> EngineChoice:
+    """The engine that was asked for, after a check that it can train the config."""
     entry = ENGINES[engine]
     if entry.device == "cuda" and not has_cuda:
         raise InputError(f"engine {engine} needs a CUDA device, and torch finds none; use engine numba, torch or auto")

@@ -271,7 +271,7 @@ def test_pace_keeps_the_faster_number_of_threads_and_tries_the_other_again() -> 
     for _ in range(100):
         steps, threads = tuner.next()
         used[threads] += steps
-        tuner.took(steps, threads, seconds[threads] * steps)
+        tuner.record(steps, threads, seconds[threads] * steps)
         assert seconds[threads] * steps <= 0.5
     assert used[1] > 50 * used[4] > 0
     assert Autotuner(1).next()[1] == 1

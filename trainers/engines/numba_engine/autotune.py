@@ -31,7 +31,7 @@ class Autotuner:
             return self._steps(PROBE_SECONDS, other), other
         return self._steps(CALL_SECONDS, best), best
 
-    def took(self, steps: int, threads: int, seconds: float) -> None:
+    def record(self, steps: int, threads: int, seconds: float) -> None:
         """Record the time of a call."""
         self.calls += 1
         self.step_seconds[threads] = max(seconds / steps, 1e-7)

@@ -126,7 +126,7 @@ class NumbaEngine(OneLane):
                 self.kernel(arguments, self.users, self.items, self.batch, done, last, totals, counts)
                 if self.simplex_users is not None and np.isfinite(totals[0]):
                     self.simplex_users.update(self.batch.gradients[: len(users)], arguments, done)
-                autotuner.took(last - done, threads, time.perf_counter() - started)
+                autotuner.record(last - done, threads, time.perf_counter() - started)
                 done = last
         finally:
             numba.set_num_threads(max_threads)
