@@ -1,10 +1,10 @@
 """How often is a verdict wrong about methods whose searches vary? `python -m benchmarks.search_variance`.
 
-The world is that of tests/hpo/confirmation/test_statistics.py: 4,000 users, four in ten of whom have a hit at all; what they
-like one method for; luck of a run that they all share; noise of user and run. Here each search has such luck and noise of its
-own, too, FACTORS times as much. All draws of users are made. In place of the bootstrap over users the normal law with their
-standard error is taken. The formulas are those of hpo.confirmation.statistics for many experiments at once, and are checked
-against it before anything is counted.
+The simulated data are those of tests/hpo/confirmation/test_statistics.py: 4,000 users, four in ten of them with a hit at all;
+what they like a method for; luck of a run that all users share; noise of user and run. Here each search also has such luck
+and noise of its own, FACTORS times as much. All random numbers of users are drawn. The bootstrap over users is replaced by
+the normal distribution with its standard error. The formulas are those of hpo.confirmation.statistics, for many experiments
+at once. They are checked against it before anything is counted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LIFT = 0.01  # of the mean
 SEARCHES, FACTORS = (1, 3, 5), (0.0, 0.5, 1.0, 2.0)
 RUNS = 3  # of a search, and of a published config
 BATCH = 50  # experiments at a time
-LAWS = ("normal", "skewed")
+DISTRIBUTIONS = ("normal", "skewed")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,9 @@ def main() -> None:
     parser.add_argument("--experiments", type=positive, default=10_000, metavar="N", help="%(default)s")
     parser.add_argument("--searches", type=positive, nargs="+", default=SEARCHES, metavar="N", help="1 3 5")
     parser.add_argument("--factors", type=float, nargs="+", default=FACTORS, metavar="X", help="0 0.5 1 2")
-    parser.add_argument("--law", choices=LAWS, default=LAWS[0], help="of the luck of searches (%(default)s)")
+    parser.add_argument(
+        "--distribution", choices=DISTRIBUTIONS, default=DISTRIBUTIONS[0], help="of the luck of searches (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=5)
     arguments = parser.parse_args()
     check_formulas(np.random.default_rng(arguments.seed))
@@ -80,15 +82,17 @@ def main() -> None:
             for name, rival in (("alike", Side(searches, factor)), ("published", Side(1, 0.0))):
                 rng = np.random.default_rng([arguments.seed, searches, int(10 * factor), len(name)])
                 sides = Side(searches, factor), rival
-                rows.append([str(searches), f"{factor:g}", name, *_row(rng, sides, arguments.experiments, arguments.law)])
+                rows.append(
+                    [str(searches), f"{factor:g}", name, *_row(rng, sides, arguments.experiments, arguments.distribution)]
+                )
     units = ["users alone", "runs alone", "both errors added", "verdict"]
     header = ["searches", "search sd / run sd", "rival", *units, "covered", f"found at +{LIFT:.0%}", "found at the MDE"]
     Console(width=150).print(table(f"{arguments.experiments:,} experiments a row", header, rows))
 
 
-def _row(rng: np.random.Generator, sides: tuple[Side, Side], n: int, law: str) -> list[str]:
+def _row(rng: np.random.Generator, sides: tuple[Side, Side], n: int, distribution: str) -> list[str]:
     """Rejections of a true null hypothesis, coverage, and how often differences are found."""
-    nothing, lifted = experiments(rng, sides, n, law)
+    nothing, lifted = experiments(rng, sides, n, distribution)
     judged, power = judge(nothing), judge(lifted)
     rejected = [(p <= ALPHA).mean() for p in (judged.users, judged.runs, judged.both, judged.verdict)]
     covered = (np.abs(nothing.differences) <= judged.half).mean()
@@ -99,17 +103,17 @@ def _row(rng: np.random.Generator, sides: tuple[Side, Side], n: int, law: str) -
     return [f"{100 * share:.1f} %" for share in (*rejected, covered, found, at_detectable)]
 
 
-def experiments(rng: np.random.Generator, sides: tuple[Side, Side], n: int, law: str) -> tuple[Found, Found]:
+def experiments(rng: np.random.Generator, sides: tuple[Side, Side], n: int, distribution: str) -> tuple[Found, Found]:
     """The same experiments without a difference in truth, and with the first side LIFT better."""
-    parts = [_batch(rng, sides, min(BATCH, n - start), law) for start in range(0, n, BATCH)]
+    parts = [_batch(rng, sides, min(BATCH, n - start), distribution) for start in range(0, n, BATCH)]
     differences, error, lifted, lifted_error, ours, rival = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Found(differences, error, (ours, rival)), Found(lifted, lifted_error, (ours, rival))
 
 
-def _batch(rng: np.random.Generator, sides: tuple[Side, Side], n: int, law: str) -> tuple[Floats, ...]:
+def _batch(rng: np.random.Generator, sides: tuple[Side, Side], n: int, distribution: str) -> tuple[Floats, ...]:
     hit = rng.uniform(size=(n, N_USERS)) < HITS
     level = np.where(hit, rng.beta(2.0, 5.0, (n, N_USERS)), 0.0)
-    (ours, repeats), (theirs, rival_repeats) = (_measured(rng, side, hit, law) for side in sides)
+    (ours, repeats), (theirs, rival_repeats) = (_measured(rng, side, hit, distribution) for side in sides)
     differences = ours - theirs
     lifted = differences + LIFT * level
     return (*_mean_and_error(differences), *_mean_and_error(lifted), repeats, rival_repeats)
@@ -119,18 +123,20 @@ def _mean_and_error(users: Floats) -> tuple[Floats, Floats]:
     return users.mean(1), users.std(1) / np.sqrt(N_USERS)
 
 
-def _measured(rng: np.random.Generator, side: Side, hit: NDArray[np.bool_], law: str) -> tuple[Floats, Floats]:
+def _measured(rng: np.random.Generator, side: Side, hit: NDArray[np.bool_], distribution: str) -> tuple[Floats, Floats]:
     """A method in n experiments: what each user has beside the level (n, n_users), and the repeats (n, k) beside their mean."""
     n = len(hit)
     users, repeats = LIKING * rng.standard_normal(hit.shape), []
     common = np.zeros((n, 1))
     if side.searches == 1:  # its runs repeat; the luck of the search is in all of them
         count, spread, luck = RUNS, NOISE, LUCK * rng.standard_normal((n, RUNS))
-        common = side.factor * LUCK * _luck(rng, (n, 1), law)
+        common = side.factor * LUCK * _luck(rng, (n, 1), distribution)
         users += side.factor * NOISE * rng.standard_normal(hit.shape)
     else:  # the mean of RUNS runs of a search
         count, spread = side.searches, NOISE * np.sqrt(side.factor**2 + 1 / RUNS)
-        luck = LUCK * rng.standard_normal((n, count)) / np.sqrt(RUNS) + side.factor * LUCK * _luck(rng, (n, count), law)
+        luck = LUCK * rng.standard_normal((n, count)) / np.sqrt(RUNS) + side.factor * LUCK * _luck(
+            rng, (n, count), distribution
+        )
     for _ in range(count):
         noise = np.where(hit, spread * rng.standard_normal(hit.shape), 0.0)
         users += noise / count
@@ -138,9 +144,9 @@ def _measured(rng: np.random.Generator, side: Side, hit: NDArray[np.bool_], law:
     return np.where(hit, users, 0.0) + common + luck.mean(1, keepdims=True), np.stack(repeats, 1) + luck
 
 
-def _luck(rng: np.random.Generator, shape: tuple[int, ...], law: str) -> Floats:
+def _luck(rng: np.random.Generator, shape: tuple[int, ...], distribution: str) -> Floats:
     """Mean 0, variance 1; skewed: a search seldom finds something much worse, and never something much better."""
-    return rng.standard_normal(shape) if law == "normal" else 1.0 - rng.exponential(size=shape)
+    return rng.standard_normal(shape) if distribution == "normal" else 1.0 - rng.exponential(size=shape)
 
 
 def judge(found: Found) -> Judged:

@@ -72,7 +72,7 @@ class Confirmation(Result):
         comparisons: ours against every other method that trained to the end, in the objective.
     """
 
-    FORMAT: ClassVar[int] = 4
+    FORMAT: ClassVar[int] = 5
     FILE: ClassVar[str] = CONFIRM
     REMEDY: ClassVar[str] = REMEDY
     study: str

@@ -129,7 +129,7 @@ def _row(one: Comparison, percent: bool, name: str) -> Row:
 
 def forests(comparisons: Sequence[Comparison], methods: Sequence[Method], objective: str) -> list[Forest]:
     """Those with tuned rivals, and those with others, each with an axis of its own: the one differences are far larger than the
-    others. The most important comparison stands first."""
+    others. The most important comparison comes first."""
     tuned, ours = {method.label for method in methods if method.is_tuned}, methods[0].label
     ordered = by_importance(comparisons, {method.label: method for method in methods})
     parts = (

@@ -165,7 +165,7 @@ def test_what_was_read_and_dropped_is_kept(place: Place) -> None:
     assert place.run(study=study(place, "{min_rating: 2, k_core: 2, test: {name: time, fraction: 0.3}}")) == 0
     data = confirmed(place, "own").data
     assert (data.facts.interactions, data.facts.below_rating) == (400, 80)
-    assert data.facts.law == "time"
+    assert data.facts.test_split == "time"
     assert data.about_test.moment is not None
     assert data.validation_split.name == "last"
     assert data.users_with_test == data.about_test.kept_users

@@ -280,6 +280,22 @@ def test_the_first_epoch_is_left_at_once():
     assert job.checkpoint.saved == []
 
 
+def test_a_stop_is_heard_where_every_job_ends_in_its_first_epoch():
+    """A short epoch is trained to its end. No job is left to stop then, and the next one must not begin."""
+    engine, lanes = timed(1, 0.5, stops_in=2)
+    todo = noting(1, 1, 1, 1)
+    with pytest.raises(Stopped):
+        train_noting(lanes, todo)
+    assert len(engine.trained) == 2
+    assert lanes.jobs == [todo[2]], "it is requeued by its owner"
+
+
+def test_a_stop_in_the_last_epoch_of_all_ends_like_any_other():
+    engine, lanes = timed(1, 0.5, stops_in=2)
+    train_noting(lanes, noting(1, 1))
+    assert len(engine.trained) == 2
+
+
 def test_without_checkpoints_a_short_epoch_is_left_too():
     engine, lanes = timed(1, 0.5, stops_in=3)
     with pytest.raises(Stopped, match="in the middle"):

@@ -184,7 +184,7 @@ def _with_test(where: str, content: Prepared, how: TestSplit) -> Prepared:
         kept_users=pairs.n_users_with_pairs,
         moment=parts.moment,
     )
-    facts = content.facts.model_copy(update={"law": how.name, "made": how})
+    facts = content.facts.model_copy(update={"test_split": how.name, "made": how})
     return replace(content, train=seen, test=TestData(pairs, both), facts=facts)
 
 

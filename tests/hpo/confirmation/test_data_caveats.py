@@ -1,4 +1,4 @@
-"""What the data limit: laws of the splits, what was dropped, ratings, few users."""
+"""Caveats on the data: how the splits were made, what was dropped, unused ratings, few users."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_test_split_of_another_popularity_is_said() -> None:
     both, first = (Interactions.from_pairs(np.array(u), np.array(i), 8, 2) for u, i in (([6, 7], [0, 1]), ([6, 7], [0, 0])))
     assert list(distribution_shift("s", train, both, train, both)) == []
     (more,) = distribution_shift("s", train, both, train, first, "last")
-    assert (more.kind, more.facts) == (CaveatKind.SPLITS_DIFFER, {"percent": pytest.approx(50.0), "remedy": "last"})
+    assert (more.kind, more.facts) == (CaveatKind.POPULARITY_DIFFERS, {"percent": pytest.approx(50.0), "remedy": "last"})
     (less,) = distribution_shift("s", train, first, train, both)
     assert less.facts == {"percent": pytest.approx(-100 / 3), "remedy": "none"}
 
@@ -82,12 +82,14 @@ def test_a_test_file_that_keeps_its_users(tmp_path: Path) -> None:
         ("random", "random", None),
     ],
 )
-def test_laws_of_validation_and_test(tmp_path: Path, test: str, validation: str, expected: dict[str, str] | None) -> None:
+def test_how_validation_and_test_were_split(
+    tmp_path: Path, test: str, validation: str, expected: dict[str, str] | None
+) -> None:
     lines = [f"{user},{item},{1_000 * (number % 6) + user}" for number, (user, item) in enumerate(train_pairs())]
     (tmp_path / "data.csv").write_text("\n".join(["user,item,timestamp", *lines]) + "\n", encoding="utf-8")
     data = {"test": {"name": test}}
     work = workspace(tmp_path, dataset=str(tmp_path / "data.csv"), data=data, validation={"name": validation})
-    assert found(work).get(CaveatKind.LAWS_DIFFER) == expected
+    assert found(work).get(CaveatKind.SPLIT_METHODS_DIFFER) == expected
 
 
 def test_few_validation_users_are_said(tmp_path: Path) -> None:
@@ -134,12 +136,16 @@ def test_a_test_file_of_unknown_making_with_times(tmp_path: Path) -> None:
     (tmp_path / "data" / "train.csv").write_text("\n".join(["user,item,timestamp", *lines]) + "\n", encoding="utf-8")
     test = [f"{user},{(user + 3) % N_ITEMS},9999" for user in range(N_USERS)]
     (tmp_path / "data" / "test.csv").write_text("\n".join(["user,item,timestamp", *test]) + "\n", encoding="utf-8")
-    assert found(workspace(tmp_path))[CaveatKind.LAWS_DIFFER] == {"validation": "random", "test": "file", "remedy": "last"}
-    assert CaveatKind.LAWS_DIFFER not in found(workspace(tmp_path, validation={"name": "last"}))
+    assert found(workspace(tmp_path))[CaveatKind.SPLIT_METHODS_DIFFER] == {
+        "validation": "random",
+        "test": "file",
+        "remedy": "last",
+    }
+    assert CaveatKind.SPLIT_METHODS_DIFFER not in found(workspace(tmp_path, validation={"name": "last"}))
 
 
 @pytest.mark.parametrize(
-    ("law", "validation", "timed", "remedy"),
+    ("test_split", "validation", "timed", "remedy"),
     [
         ("last", "random", False, "last"),
         ("last", "last", False, "alike"),
@@ -152,11 +158,11 @@ def test_a_test_file_of_unknown_making_with_times(tmp_path: Path) -> None:
         ("last", "time", True, "none"),
     ],
 )
-def test_the_remedy_is_one_that_the_data_allow(law: str, validation: str, timed: bool, remedy: str) -> None:
-    assert _remedy(validation, DataFacts(ordered=True, timed=timed, law=law)) == remedy
+def test_the_remedy_is_one_that_the_data_allow(test_split: str, validation: str, timed: bool, remedy: str) -> None:
+    assert _remedy(validation, DataFacts(ordered=True, timed=timed, test_split=test_split)) == remedy
 
 
 def test_data_without_an_order_have_no_remedy() -> None:
     """As electronic_temporal: split by time, published without times."""
-    assert _remedy("random", DataFacts(law="time")) == "none"
-    assert _remedy("random", DataFacts(law="last")) == "none"
+    assert _remedy("random", DataFacts(test_split="time")) == "none"
+    assert _remedy("random", DataFacts(test_split="last")) == "none"

@@ -151,7 +151,7 @@ def test_seeds_that_change_nothing():
     assert (same.p, other.p) == (1.0, 0.0)
 
 
-def test_the_bootstrap_agrees_with_the_normal_law():
+def test_the_bootstrap_agrees_with_the_normal_distribution():
     differences = np.random.default_rng(3).normal(0.1, 1.0, 4000)
     evidence = over_users(differences)
     error = differences.std(ddof=1) / np.sqrt(len(differences))
@@ -251,7 +251,7 @@ class World:
 
 
 def test_wrong_verdicts_stay_below_five_percent():
-    """600 true null hypotheses; the band is the 99 % quantile of a binomial law with p = 5 %."""
+    """600 true null hypotheses; the band is the 99 % quantile of a binomial distribution with p = 5 %."""
     world, n = World(5), 600
     results = [compare(*_rivals(world.experiment(0.0)), resamples=400)[0] for _ in range(n)]
     band = stats.binom.ppf(0.99, n, 0.05)

@@ -64,7 +64,7 @@ def test_the_draft_runs_as_it_is_but_for_its_length(place: Place, capsys: pytest
     assert place.run("--tune-rivals", study="mine.yaml") == 0
     outcome = confirmed(place, "mine")
     assert outcome.data.validation_split.name == "last"
-    assert outcome.data.facts.law == "last"
+    assert outcome.data.facts.test_split == "last"
     below = CaveatKind.BELOW_POPULARITY, CaveatKind.BASELINE_AHEAD
     searched = {caveat.subject: "rate_searched" in caveat.facts for caveat in outcome.caveats if caveat.kind in below}
     assert searched, "EASE is ahead of all"

@@ -170,7 +170,7 @@ class TestTable:
     def test_a_test_split_at_the_end_of_histories_needs_order_or_times(self) -> None:
         for name, entry in PUBLIC.items():
             has_times = "time" in entry.options.get("columns", {})
-            assert (entry.law == "last") == (entry.ordered or has_times), name
+            assert (entry.test_split == "last") == (entry.ordered or has_times), name
 
     @pytest.mark.parametrize("name", [name for name in PUBLIC if name not in ("amazon-book", "movielens-1m")])
     def test_a_name_on_other_content_is_refused(self, name: str, tmp_path: Path) -> None:
