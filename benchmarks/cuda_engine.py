@@ -89,7 +89,7 @@ def time_lanes(name: str, config: TrainConfig, lanes: int, bench: Bench) -> floa
 
 def launching(pool: Pool, repeats: int) -> float:
     """Seconds of the launches of an epoch when all lanes are idle."""
-    pool.lanes.numbers.zero_()
+    pool.lanes.int_params.zero_()
     return seconds(pool.run_steps, repeats)
 
 

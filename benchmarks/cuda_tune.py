@@ -75,7 +75,7 @@ def copy_of(pool: Pool) -> Pool:
 
 def state_of(pool: Pool) -> list[torch.Tensor]:
     tables = [array for table in (pool.users, pool.items) for array in (*table[:-3],)]  # work lists depend on the sizes
-    return [*tables, pool.lanes.factors, pool.lanes.settings]
+    return [*tables, pool.lanes.float_params, pool.lanes.settings]
 
 
 def repeated(call: Callable[[], None], n: int) -> Callable[[], None]:
@@ -112,8 +112,8 @@ def tune_evaluation(engine: TritonEngine) -> None:
     for size in BLOCKS:
         ranks.BLOCK_SCORES = size
         engine.rankers.clear()
-        engine._look(pool, 0)
-        one, all_ = wall(lambda: engine._metrics(engine._look(pool, 0))), wall(lambda: look_at_all(engine))
+        engine._start_evaluation(pool, 0)
+        one, all_ = wall(lambda: engine._metrics(engine._start_evaluation(pool, 0))), wall(lambda: look_at_all(engine))
         lanes = len(pool.configs)
         print(
             f"evaluation in blocks of 2^{size.bit_length() - 1} scores: {one:.1f} ms, {all_ / lanes:.1f} of {lanes}", flush=True
@@ -130,7 +130,7 @@ def tune_evaluation(engine: TritonEngine) -> None:
 
 def look_at_all(engine: TritonEngine) -> None:
     pool = next(iter(engine.pools.values()))
-    looks = [engine._look(pool, lane) for lane in pool.configs]
+    looks = [engine._start_evaluation(pool, lane) for lane in pool.configs]
     for look in looks:
         engine._metrics(look)
 
@@ -142,7 +142,7 @@ def time_epochs(engine: TritonEngine) -> None:
     print(f"telling the device about an epoch: {wall(lambda: pool.begin_epoch(epochs)):.1f} ms")
     found = [wall(partial(pool.epoch, dict.fromkeys(epochs, EPOCHS + number)), 1) for number in range(3)]
     print(f"an epoch, with that: {statistics.median(found):.1f} ms for {len(epochs)} lanes")
-    pool.lanes.numbers.zero_()
+    pool.lanes.int_params.zero_()
     print(f"the same launches with nothing to do: {wall(pool.run_steps):.1f} ms", flush=True)
 
 

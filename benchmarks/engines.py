@@ -59,7 +59,7 @@ class FusedSteps:
             numba.set_num_threads(threads)
             started = time.perf_counter()
             engine.kernel(self.arguments, engine.users, engine.items, engine.batch, self.done, last, self.totals, self.counts)
-            self.pace.took(last - self.done, threads, time.perf_counter() - started)
+            self.pace.record(last - self.done, threads, time.perf_counter() - started)
             self.done = last
         numba.set_num_threads(self.max_threads)
 

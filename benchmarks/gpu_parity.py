@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from trainers import Interactions, TrainConfig, hold_out, load_dataset
 from trainers.engines import EpochResult
-from trainers.engines.row_losses import ROWS
+from trainers.engines.row_losses import ROW_FUNCTIONS
 from trainers.published import published_loss
 
 Numbers = dict[str, NDArray[Any]]
@@ -229,7 +229,7 @@ def check(file: str, kinds_only: bool, data_dir: str | None) -> int:
 def one_per_kind() -> list[dict[str, Any]]:
     kinds: dict[int, dict[str, Any]] = {}
     for loss in LOSSES:
-        kind = ROWS[type(TrainConfig.from_dict({"loss": loss}).loss)].kind
+        kind = ROW_FUNCTIONS[type(TrainConfig.from_dict({"loss": loss}).loss)].kind
         kinds.setdefault(kind, loss)
     return list(kinds.values())
 

@@ -12,7 +12,7 @@ from hpo.study.starts import enqueue_starts
 from hpo.study.trials import trial_config
 from hpo.study.workspace import Workspace
 from trainers.config import TrainConfig
-from trainers.engines.row_losses import ROWS
+from trainers.engines.row_losses import ROW_FUNCTIONS
 from trainers.errors import InputError
 from trainers.losses import LOSSES, MML
 from trainers.published import published_loss
@@ -33,7 +33,7 @@ SMALL = [f"{data}_mml" for data in (*IR_BENCHMARK, "lastfm", "ml-1m")]
 
 def test_the_list_of_shipped_studies():
     demo = [f"demo_{loss}" for loss in ("bsl", "ccl", "mml")]
-    fused = [name for name, loss in LOSSES.items() if loss in ROWS]
+    fused = [name for name, loss in LOSSES.items() if loss in ROW_FUNCTIONS]
     losses = [f"{data}_{loss}" for data in ("gowalla", "yelp") for loss in fused]
     assert shipped_studies() == sorted([*demo, *SHAPES, *SAMPLERS, *ENCODERS, *SMALL, *losses])
 

@@ -43,9 +43,9 @@ def test_going_back_is_the_same_on_both_engines(encoder: dict[str, Any]):
         engine = engine_of(config(encoder=encoder), name)
         engine.start(0, config(encoder=encoder))
         engine.epoch()
-        before, kept = engine.vectors(0), engine.keep(0)
+        before, kept = engine.vectors(0), engine.snapshot(0)
         losses = [engine.epoch()[0].loss for _ in range(2)]
-        engine.go_back(0, kept, 1e-3)
+        engine.restore(0, kept, 1e-3)
         for one, other in zip(before, engine.vectors(0), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-6)
         losses += [engine.epoch()[0].loss for _ in range(3)]
@@ -74,9 +74,9 @@ class Recorder(TorchEngine):
 
     rates: list[float]
 
-    def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
+    def restore(self, lane: int, snapshot: Any, learning_rate: float) -> None:
         vars(self).setdefault("rates", []).append(learning_rate)
-        super().go_back(lane, kept, learning_rate)
+        super().restore(lane, snapshot, learning_rate)
 
 
 def test_the_rate_is_cut_at_every_epoch_without_a_new_best():
@@ -109,7 +109,7 @@ def test_only_a_constant_rate_can_be_cut():
     settings = config(schedule="linear")
     engine = engine_of(settings, "torch")
     with pytest.raises(ValueError, match="constant learning rate"):
-        engine.go_back(0, None, 1e-3)
+        engine.restore(0, None, 1e-3)
     engine.start(0, settings)
     with pytest.raises(ValueError, match="constant learning rate"):
-        engine.go_back(0, engine.keep(0), 1e-3)
+        engine.restore(0, engine.snapshot(0), 1e-3)

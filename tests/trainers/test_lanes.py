@@ -66,9 +66,9 @@ class Counting:
     def vectors(self, lane: int) -> Vectors:
         return np.full((2, 2), self.busy[lane][0].seed, np.float32), np.zeros((2, 2), np.float32)
 
-    def keep(self, lane: int) -> State: ...
+    def snapshot(self, lane: int) -> State: ...
 
-    def go_back(self, lane: int, kept: State, learning_rate: float) -> None: ...
+    def restore(self, lane: int, snapshot: State, learning_rate: float) -> None: ...
 
     def state(self, lane: int) -> State:
         return {"epochs_done": np.array(self.busy[lane][1])}
@@ -195,7 +195,7 @@ class Files:
 
     def __init__(self, every: float) -> None:
         self.every, self.saved = every, []
-        self.label, self.going_on = "a job", "a job goes on"
+        self.label, self.resume_notice = "a job", "a job goes on"
         self.found: Checkpoint | None = None
 
     def save(self, checkpoint: Checkpoint) -> None:

@@ -15,23 +15,25 @@ from trainers.metrics.ranking import tie_order
 from trainers.stopping import ShouldStop, check, never
 from trainers.validation import SETTINGS, Count, Positive
 
-GRAM_ROWS = 1_024  # computed together
+GRAM_ROWS = 1_024  # rows of X'X that are computed together
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class EASE(Baseline):
     """EASE^R (Steck, WWW 2019, arXiv 1905.03375): the linear item-to-item model with zero diagonal.
 
-    With X (n_users, n_items) binary and P = (X'X + l2 I)^-1, the weights are B_ij = -P_ij / P_jj, B_jj = 0, and a user's scores
-    are the user's row of X B. Inverted in float64, whose rounding may depend on the number of threads; scored in float32.
+    With X (n_users, n_items) binary and P = (X'X + l2 I)^-1, the weights are B_ij = -P_ij / P_jj, B_jj = 0, and the
+    scores of a user are the user's row of X B. P is computed in float64; its rounding may depend on the number of threads.
+    Scores are float32.
 
-    Above `max_items` items it is the same model of the most popular ones only: interactions with others do not count and
-    others are never recommended. The label says so, and it costs accuracy: on Gowalla's test split (40,981 items) recall@20 is
+    With more than `max_items` items, the model covers only the most popular ones: it ignores interactions with other items, and
+    never recommends them. The label says so. This costs accuracy: on Gowalla's test split (40,981 items) recall@20 is
     .119, .137 and .152 with 4,000, 8,000 and 16,000 items.
 
     Attributes:
-        l2: of the weights. 500 is a common choice.
-        max_items: time grows with its cube, memory with its square: 8,000 take half a minute on one core and 1 GB.
+        l2: weight of the squared weights; 500 is common.
+        max_items: largest number of items. Time grows with its cube, memory with its square; 8,000 items take half a minute on
+            one core, and 1 GB.
     """
 
     name: Literal["ease"] = "ease"
@@ -63,17 +65,17 @@ def _weights(seen: Interactions, l2: float, should_stop: ShouldStop) -> NDArray[
     by_user, n_items = matrix(seen), seen.n_items
     by_item = by_user.T.tocsr()
     gram = torch.empty(n_items, n_items, dtype=torch.float64)
-    for first in range(0, n_items, GRAM_ROWS):  # whole and sparse, it could take more memory than dense
+    for first in range(0, n_items, GRAM_ROWS):  # the whole sparse product may take more memory than a dense one
         check(should_stop)
         rows = (by_item[first : first + GRAM_ROWS] @ by_user).toarray()
         gram[first : first + GRAM_ROWS] = torch.from_numpy(rows)
     gram.diagonal().add_(l2)
     check(should_stop)
-    gram = torch.linalg.cholesky(gram)  # in two steps, so that two matrices are held at a time
+    gram = torch.linalg.cholesky(gram)  # in two steps, so that at most two matrices are in memory
     check(should_stop)
     inverse = torch.cholesky_inverse(gram)
     del gram
     inverse /= -inverse.diagonal().clone()
     inverse.fill_diagonal_(0.0)
     check(should_stop)
-    return inverse.to(torch.float32, memory_format=torch.contiguous_format).numpy()  # row by row, as a sparse product reads it
+    return inverse.to(torch.float32, memory_format=torch.contiguous_format).numpy()  # row-major, for sparse products

@@ -176,13 +176,13 @@ def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) 
         InputError: the data are not found (the message lists the places), malformed or empty, differ from the public dataset of
             that name, or have unknown options.
     """
-    asked = checked(DataOptions, options, f"data of {name}")
+    given = checked(DataOptions, options, f"data of {name}")
     if name == DEMO:
-        if asked != DataOptions():
+        if given != DataOptions():
             raise InputError(f"dataset demo has no options, got {', '.join(options)}; leave them out")
         train, _ = make_demo()
         return Dataset(name, train, np.arange(train.n_users), np.arange(train.n_items), facts=DataFacts(test_split="random"))
-    files = find_files(name, data_dir, asked)
+    files = find_files(name, data_dir, given)
     return _dataset(name, _read_version(files, files.version), files)
 
 

@@ -136,11 +136,11 @@ class TwoLanes:
     def epoch(self) -> list[EpochResult]:
         return [replace(result, lane=lane) for lane, one in enumerate(self.engines) for result in one.epoch()]
 
-    def keep(self, lane: int) -> Any:
-        return self.in_memory("keep", lambda: self.engines[lane].keep(0))
+    def snapshot(self, lane: int) -> Any:
+        return self.in_memory("snapshot", lambda: self.engines[lane].snapshot(0))
 
-    def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
-        return self.in_memory("go_back", lambda: self.engines[lane].go_back(0, kept, learning_rate))
+    def restore(self, lane: int, snapshot: Any, learning_rate: float) -> None:
+        return self.in_memory("restore", lambda: self.engines[lane].restore(0, snapshot, learning_rate))
 
     def in_memory(self, call: str, do: Callable[[], Any]) -> Any:
         if call == self.call and self.lanes == 2:
@@ -157,7 +157,7 @@ class TwoLanes:
         self.engines[lane].stop(0)
 
 
-@pytest.mark.parametrize("call", ["keep", "go_back"])
+@pytest.mark.parametrize("call", ["snapshot", "restore"])
 def test_after_out_of_memory_early_stopping_trains_again_in_fewer_lanes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
 ):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers import Interactions, TrainConfig
-from trainers.engines.row_losses import ROWS
+from trainers.engines.row_losses import ROW_FUNCTIONS
 
 from ...loss_cases import LOSS_CASES
 
@@ -33,7 +33,7 @@ def config(
 def is_fused(loss: dict[str, Any]) -> bool:
     """Whether fused engines have a row function for the loss."""
     formula = config(loss).loss
-    return type(formula) in ROWS and not ROWS[type(formula)].why_not(formula)
+    return type(formula) in ROW_FUNCTIONS and not ROW_FUNCTIONS[type(formula)].why_not(formula)
 
 
 ALL_LOSSES = [loss for loss in LOSS_CASES.values() if is_fused(loss)]

@@ -15,7 +15,7 @@ import torch
 
 pytest.importorskip("triton", reason="needs triton")
 
-from trainers.engines.row_losses import ROWS
+from trainers.engines.row_losses import ROW_FUNCTIONS
 from trainers.engines.triton_engine import step
 from trainers.engines.triton_engine.engine import TritonEngine
 
@@ -74,4 +74,6 @@ def test_there_is_a_record_of_every_case_and_of_no_other():
 
 
 def test_every_kind_of_row_function_takes_part():
-    assert {ROWS[type(settings.loss)].kind for settings in CASES.values()} == {row.kind for row in ROWS.values()}
+    assert {ROW_FUNCTIONS[type(settings.loss)].kind for settings in CASES.values()} == {
+        row.kind for row in ROW_FUNCTIONS.values()
+    }

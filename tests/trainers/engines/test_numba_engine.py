@@ -20,7 +20,7 @@ from trainers.engines.numba_engine import NumbaEngine, why_not
 from trainers.engines.numba_engine.autotune import Autotuner
 from trainers.engines.numba_engine.row_functions import row_loss
 from trainers.engines.numba_engine.table import EmbeddingTable
-from trainers.engines.row_losses import ROWS, row_loss_of
+from trainers.engines.row_losses import ROW_FUNCTIONS, row_loss_of
 from trainers.engines.torch_engine import TorchEngine
 from trainers.jit import compiled
 from trainers.losses import LOSSES, Scores
@@ -47,7 +47,7 @@ N_ITEMS = 70
 def moments(table: EmbeddingTable, step: int) -> tuple[Floats, Floats]:
     """The moments that dense Adam has after `step`."""
     dim = table.rows.shape[1]
-    idle = (step - table.last.astype(np.float64))[:, None]
+    idle = (step - table.last_step.astype(np.float64))[:, None]
     return table.state[:, :dim] * 0.9**idle, table.state[:, dim : 2 * dim] * 0.999**idle
 
 
@@ -172,7 +172,7 @@ def test_rows_are_kept_in_the_unit_ball() -> None:
         engine.epoch()
     lengths = np.linalg.norm(engine.items.rows, axis=1)
     assert np.isclose(lengths, 1, atol=1e-5).sum() > 10
-    moved_last, moved_never = engine.items.last == engine.steps_done, engine.items.last == 0
+    moved_last, moved_never = engine.items.last_step == engine.steps_done, engine.items.last_step == 0
     assert lengths[moved_last].max() <= 1 + 1e-6
     assert not moved_never.any() or lengths[moved_never].max() <= 1 + 1e-6
 
@@ -205,7 +205,7 @@ def test_negatives_that_a_sampler_gives(
     negatives: dict[str, Any], loss: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Negatives are drawn for some steps at once. If they depend on the model, they are drawn at each step."""
-    monkeypatch.setattr("trainers.engines.numba_engine.engine.DRAWN_AHEAD", 4 * 32 * 9)  # four steps
+    monkeypatch.setattr("trainers.engines.numba_engine.engine.MAX_DRAWN", 4 * 32 * 9)  # four steps
     seen = data(50, 80, 300)
     settings = config(loss, negatives=negatives)
     ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
@@ -227,7 +227,7 @@ def test_a_thousand_steps_with_rows_that_rest(loss: dict[str, Any], schedule: st
         ours.epoch()
         theirs.epoch()
     assert ours.steps_done >= 990
-    resting = ours.steps_done - ours.users.last[ours.users.last > 0]
+    resting = ours.steps_done - ours.users.last_step[ours.users.last_step > 0]
     assert resting.max() > 200
     assert_same_state(ours, theirs, MANY_STEPS)
 
@@ -277,7 +277,7 @@ def test_pace_keeps_the_faster_number_of_threads_and_tries_the_other_again() -> 
     for _ in range(100):
         steps, threads = tuner.next()
         used[threads] += steps
-        tuner.took(steps, threads, seconds[threads] * steps)
+        tuner.record(steps, threads, seconds[threads] * steps)
         assert seconds[threads] * steps <= 0.5
     assert used[1] > 50 * used[4] > 0
     assert Autotuner(1).next()[1] == 1
@@ -321,18 +321,18 @@ def test_cannot_run() -> None:
     assert "pools positives" in why_not(config(BSL | {"mode": "multi"}))
     too_much = config(MML).replace(batch_size=2**24, negatives={"name": "uniform", "count": 1000})
     assert "too much for one step" in why_not(too_much)
-    assert "negatives in_batch look at scores" in why_not(config(MML, negatives={"name": "in_batch"}))
+    assert "negatives in_batch need scores" in why_not(config(MML, negatives={"name": "in_batch"}))
     with pytest.raises(ValueError, match="cannot run this config"):
         started(NumbaEngine, data(50, 80, 300), too_much)
     assert "score cosine_of_next_year has no fused step" in why_not(
         config(MML).model_copy(update={"score": "cosine_of_next_year"})
     )
     simplex = config(MML).replace(encoder={"name": "simplex"})
-    assert "gradient comes from two sides" in why_not(simplex)
+    assert "gradients both as an item and as history" in why_not(simplex)
     assert why_not(simplex.replace(encoder={"name": "simplex", "g": 1.0})) == ""
     assert "encoder lightgcn is not mf or simplex" in why_not(config(MML).replace(encoder={"name": "lightgcn"}))
     own = {"name": "simplex", "history_table": "own"}
-    assert "score euclidean keeps rows in the unit ball" in why_not(config(CML, score="euclidean").replace(encoder=own))
+    assert "score euclidean needs rows of a table" in why_not(config(CML, score="euclidean").replace(encoder=own))
 
 
 @numba.njit(error_model="numpy")
@@ -361,8 +361,8 @@ def test_row_functions(loss: dict[str, Any]) -> None:
 
 
 def test_every_row_function_is_tested() -> None:
-    assert {cls.__dataclass_fields__["name"].default for cls in ROWS} == {loss["name"] for loss in ALL_LOSSES}  # type: ignore[attr-defined]
-    assert set(ROWS) <= set(LOSSES.values())
+    assert {cls.__dataclass_fields__["name"].default for cls in ROW_FUNCTIONS} == {loss["name"] for loss in ALL_LOSSES}  # type: ignore[attr-defined]
+    assert set(ROW_FUNCTIONS) <= set(LOSSES.values())
 
 
 def test_compiling_without_a_folder_for_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:

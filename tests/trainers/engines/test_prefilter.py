@@ -19,8 +19,8 @@ from trainers.engines.lazy_adam import RATIO, powers, rates
 from trainers.engines.numba_engine import NumbaEngine, kernels
 from trainers.engines.numba_engine.fingerprint import fingerprint
 from trainers.engines.numba_engine.intrinsics import dot
-from trainers.engines.numba_engine.prefilter import find, unrounded
-from trainers.engines.numba_engine.table import INVERSE, N_POWERS, EmbeddingTable, Floats, adam_step, catch_up, new_table
+from trainers.engines.numba_engine.prefilter import draw_and_filter, extra_rounding
+from trainers.engines.numba_engine.table import INVERSE_NORM, N_POWERS, EmbeddingTable, Floats, adam_step, flush, new_table
 from trainers.jit import compiled
 from trainers.scores import NORM_FLOOR
 
@@ -32,7 +32,7 @@ LENGTHS = [0.0, 1e-44, 1e-38, 1e-30, 1e-22, 1e-13, 0.9e-12, 1.1e-12, 1e-6, 1e-3,
 
 class Compiled(NamedTuple):
     train: Any
-    keep: Any
+    passes: Any
     score: Any
 
 
@@ -44,19 +44,19 @@ def _build(width: int, version: int) -> Compiled:
                 adam_step(table, i, gradients, i, np.float32(0.0), step, rate, np.float32(0.0), power, width)
 
     @compiled(version, width, error_model="numpy")
-    def keep(batch, size, arguments, users, items):  # type: ignore[no-untyped-def]
+    def passes(batch, size, arguments, users, items):  # type: ignore[no-untyped-def]
         if version:
-            find(batch, 0, size, np.uint64(0), arguments, users, items, np.uint64(items.last.size), width)
+            draw_and_filter(batch, 0, size, np.uint64(0), arguments, users, items, np.uint64(items.last_step.size), width)
 
     @compiled(version, width, error_model="numpy")
     def score(batch, table, step, tail, power, out):  # type: ignore[no-untyped-def]
         if version:
             for i in range(out.shape[1]):
-                catch_up(table, i, step, tail, power, width)
+                flush(table, i, step, tail, power, width)
                 for b in range(out.shape[0]):
-                    out[b, i] = dot(batch.vectors, b, table.rows, i, width) * table.scale[i, INVERSE]
+                    out[b, i] = dot(batch.vectors, b, table.rows, i, width) * table.scale[i, INVERSE_NORM]
 
-    return Compiled(train, keep, score)
+    return Compiled(train, passes, score)
 
 
 @cache
@@ -121,8 +121,8 @@ def trained(rng: np.random.Generator, rows: Floats, learning_rate: float, push: 
         functions().train(table, gradients, step, lines[step - 1], powers(N_POWERS))
     now = steps + rest
     tail = float(lines[now, 2])
-    left = table.ahead - RATIO ** (now - table.last).astype(np.float64) * tail
-    left[table.ahead == 0.0] = 0.0
+    left = table.pending - RATIO ** (now - table.last_step).astype(np.float64) * tail
+    left[table.pending == 0.0] = 0.0
     exact = table.rows.astype(np.float64) - left[:, None] * table.state[:, 2 * WIDTH :].astype(np.float64)
     return Catalogue(table, now, tail, exact)
 
@@ -131,11 +131,11 @@ def kept(users: Floats, items: EmbeddingTable, cutoff: float) -> tuple[list[set[
     """The items that pass for each user, and the scratch memory with the vectors of the users."""
     one = engine()
     given = np.tile(np.arange(N_ITEMS, dtype=np.int32), (N_USERS, 1))
-    arguments = one._arguments(one.config, 0, 1)._replace(given=given, cutoff=np.float32(cutoff))  # type: ignore[arg-type]
+    arguments = one._arguments(one.config, 0, 1)._replace(given_negatives=given, cutoff=np.float32(cutoff))  # type: ignore[arg-type]
     batch = one.batch
     batch.users[:] = np.arange(N_USERS)
-    functions().keep(batch, N_USERS, arguments, new_table(users, with_codes=False), items)
-    return [set(batch.items[b, : batch.found[b]].tolist()) for b in range(N_USERS)], batch
+    functions().passes(batch, N_USERS, arguments, new_table(users, with_codes=False), items)
+    return [set(batch.items[b, : batch.n_passed[b]].tolist()) for b in range(N_USERS)], batch
 
 
 @settings(max_examples=400)
@@ -191,9 +191,8 @@ def test_rounding_of_wide_rows() -> None:
     """The error of a float32 sum of `width` products is at most width + 2 units of 2^-24.
 
     There are two such sums: that of the prefilter and that of the training. ROUNDING is enough for narrow rows, and
-        `unrounded` is
-    the missing part for wide ones.
+    `extra_rounding` is the missing part for wide ones.
     """
     for width in (8, 64, 70, 128, 512, 4096):
-        assert 1e-5 + unrounded(width) >= 2 * (width + 4) * 2.0**-24
-    assert unrounded(64) == 0.0
+        assert 1e-5 + extra_rounding(width) >= 2 * (width + 4) * 2.0**-24
+    assert extra_rounding(64) == 0.0

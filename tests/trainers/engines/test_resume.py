@@ -93,7 +93,7 @@ def test_looking_at_a_lane_changes_no_bit(case: str):
         for epoch in range(1, EPOCHS + 1):
             (result,) = engine.epoch()
             if looks:
-                engine.keep(0), engine.state(0)
+                engine.snapshot(0), engine.state(0)
                 on = HELD_OUT if epoch == EPOCHS else some
                 assert result.metrics == evaluate(*engine.vectors(0), seen=SEEN, held_out=on, metrics=USUAL_METRICS)
         ends.append((([result], engine.vectors(0)), engine.state(0)))
@@ -131,9 +131,9 @@ def test_after_going_back_the_new_rate_is_kept(any_engine: str):
         engine = engine_of(any_engine)
         engine.start(0, settings)
         engine.epoch()
-        kept = engine.keep(0)
+        kept = engine.snapshot(0)
         engine.epoch()
-        engine.go_back(0, kept, 1e-3)
+        engine.restore(0, kept, 1e-3)
         if interrupted:
             state = through_a_file(engine.state(0))
             engine = engine_of(any_engine)

@@ -46,7 +46,7 @@ def test_looking_at_a_lane_changes_no_bit() -> None:
         for epoch in range(1, settings.epochs + 1):
             (result,) = one.epoch()
             if looks:
-                one.keep(0), one.state(0)
+                one.snapshot(0), one.state(0)
                 on = held_out if epoch == settings.epochs else some
                 assert result.metrics == evaluate(*one.vectors(0), seen=seen, held_out=on, metrics=USUAL_METRICS)
         ends.append(((result.loss, result.metrics), *one.vectors(0), one.state(0)))

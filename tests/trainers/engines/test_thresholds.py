@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from trainers import Interactions, TrainConfig
-from trainers.engines.thresholds import UserThresholds, own_scores
+from trainers.engines.thresholds import UserThresholds, scores_of_seen
 from trainers.engines.torch_engine import TorchEngine
 from trainers.losses import DrRL, Scores, SLatK, Talos
 from trainers.negatives import ScoredStep
@@ -56,17 +56,17 @@ def own_by_hand(step: ScoredStep) -> list[list[float]]:
 
 def test_scores_of_what_each_rows_user_has_seen():
     step = a_step()
-    got, by_hand = own_scores(step, SEEN).tolist(), own_by_hand(step)
+    got, by_hand = scores_of_seen(step, SEEN).tolist(), own_by_hand(step)
     assert [len(row) for row in by_hand] == [2, 3, 2]
     assert got == [pytest.approx([*row, *[float("-inf")] * (3 - len(row))], rel=1e-6) for row in by_hand]
 
 
 def test_a_renewed_threshold_is_that_of_the_users_first_row():
     kept = UserThresholds(SLatK(temperature=0.1, k=2, refresh=2), 5)
-    kept.move(a_step(0), scores_of(kept, a_step(0)), SEEN)
+    kept.update(a_step(0), scores_of(kept, a_step(0)), SEEN)
     assert kept.values.tolist() == [0.0] * 5, "they are renewed every second epoch"
     step = a_step(1)
-    kept.move(step, scores_of(kept, step), SEEN)
+    kept.update(step, scores_of(kept, step), SEEN)
     second = [sorted([*seen, *row])[-2] for seen, row in zip(own_by_hand(step), NEGATIVE, strict=True)]
     assert kept.values.tolist() == pytest.approx([second[1], 0.0, 0.0, second[0], 0.0], rel=1e-6)
 
@@ -75,7 +75,7 @@ def test_drrl_thresholds_descend_by_the_sum_of_a_users_rows():
     loss = DrRL(omega=2.0, negative_weight=3.0, margin=0.05, threshold_rate=0.01)
     kept, by_hand = UserThresholds(loss, 5), np.full(5, 0.05)
     for _ in range(3):
-        kept.move(a_step(), scores_of(kept, a_step()), SEEN)
+        kept.update(a_step(), scores_of(kept, a_step()), SEEN)
         gradients = np.zeros(5)
         for user, row in zip(USERS, np.array(NEGATIVE), strict=True):
             heights = 0.1 + 3.0 * np.maximum(0.0, row - by_hand[user])
@@ -91,7 +91,7 @@ def test_talos_thresholds_move_by_adam():
     """With the same gradient twice, each step is about the rate. Thresholds of users without a row do not move."""
     kept = UserThresholds(Talos(temperature=0.1, k=1, threshold_rate=1e-3), 5)
     for _ in range(2):
-        kept.move(a_step(), scores_of(kept, a_step()), SEEN)
+        kept.update(a_step(), scores_of(kept, a_step()), SEEN)
     moved = kept.values.tolist()
     assert [abs(moved[user]) for user in (0, 3)] == pytest.approx([2e-3] * 2, rel=1e-3)
     assert [moved[user] for user in (1, 2, 4)] == [0.0] * 3
@@ -122,11 +122,11 @@ def test_going_back_takes_the_thresholds_along(name: str):
     engine.start(0, settings)
     for _ in range(2):
         engine.epoch()
-    kept = engine.keep(0)
+    kept = engine.snapshot(0)
     assert kept["thresholds"].any()
     engine.epoch(), engine.epoch()
     assert not np.array_equal(engine.state(0)["thresholds"], kept["thresholds"])
-    engine.go_back(0, kept, 1e-3)
+    engine.restore(0, kept, 1e-3)
     assert np.array_equal(engine.state(0)["thresholds"], kept["thresholds"])
 
 

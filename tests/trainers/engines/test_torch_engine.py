@@ -290,7 +290,7 @@ def test_dropout_mask_and_rescale(graph: Interactions) -> None:
     engine = started(settings, graph, exact=True)
     rows = np.array([4, 5, 6])
     full = engine.score.users(engine.model.user_vectors(torch.tensor([0, 3, 0])))
-    dropped = engine._drop(settings, 1, rows, full)
+    dropped = engine._with_dropout(settings, 1, rows, full)
     keep = dropped != 0
     expected = torch.where(keep, full / (1 - dropout), torch.zeros_like(full))
     torch.testing.assert_close(dropped, expected, rtol=1e-12, atol=0)
@@ -434,7 +434,7 @@ FULL: dict[str, tuple[Callable[[], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("call", ["_train_epoch", "_vectors", "_keep", "_go_back"])
+@pytest.mark.parametrize("call", ["_train_epoch", "_vectors", "_snapshot", "_restore"])
 @pytest.mark.parametrize("case", FULL)
 def test_out_of_memory_frees_the_lane_and_says_so_in_one_way(
     case: str, call: str, graph: Interactions, monkeypatch: pytest.MonkeyPatch
@@ -445,8 +445,8 @@ def test_out_of_memory_frees_the_lane_and_says_so_in_one_way(
     calls = {
         "_train_epoch": engine.epoch,
         "_vectors": lambda: engine.vectors(0),
-        "_keep": lambda: engine.keep(0),
-        "_go_back": lambda: engine.go_back(0, None, 1e-3),
+        "_snapshot": lambda: engine.snapshot(0),
+        "_restore": lambda: engine.restore(0, None, 1e-3),
     }
     with monkeypatch.context() as patch:
         patch.setattr(engine, call, lambda *arguments: run_out())

@@ -29,7 +29,7 @@ import triton.language as tl
 from trainers import TrainConfig, rng
 from trainers.engines import choose_engine
 from trainers.engines.registry import engine_for
-from trainers.engines.row_losses import ROWS, Size
+from trainers.engines.row_losses import ROW_FUNCTIONS, RowSize
 from trainers.engines.torch_engine import TorchEngine
 from trainers.engines.triton_engine import limits, pool, step
 from trainers.engines.triton_engine import rng as words
@@ -80,7 +80,7 @@ def assert_same_state(mine: TritonEngine, theirs: TorchEngine, tolerance: float 
     lanes = mine.pools[mine.running[0].shape]
     for table, parameter in zip((lanes.users, lanes.items), theirs.model.tables(), strict=True):
         dense = theirs.optimizer.state[parameter]
-        idle = (lanes.steps_done[0] - table.last[0].cpu().numpy().astype(np.float64))[:, None]
+        idle = (lanes.steps_done[0] - table.last_step[0].cpu().numpy().astype(np.float64))[:, None]
         for name, moment, base in (("exp_avg", table.mean, 0.9), ("exp_avg_sq", table.square, 0.999)):
             found = moment[0].cpu().numpy()[:, : settings.encoder.dim] * base**idle
             assert_close(name, found, dense[name].cpu().numpy(), 5 * tolerance, relative=True, share=share)
@@ -249,7 +249,7 @@ def test_rng() -> None:
 def test_no_row_is_steeper_than_said(loss: dict[str, Any]) -> None:
     """Gradients are summed as whole numbers, which needs this bound."""
     formula, n_items = config(loss).loss, 1_000
-    bound = ROWS[type(formula)].steepest
+    bound = ROW_FUNCTIONS[type(formula)].gradient_bound
     generator = np.random.default_rng(3)
     steepest = 0.0
     for n in (1, 9, 40):
@@ -260,7 +260,7 @@ def test_no_row_is_steeper_than_said(loss: dict[str, Any]) -> None:
             assert positive.grad is not None
             assert negative.grad is not None
             steep = positive.grad.abs() + negative.grad.abs().sum(1)
-            steepest = max(steepest, float(steep.max()) / bound(formula, Size(n, n_items, width)))
+            steepest = max(steepest, float(steep.max()) / bound(formula, RowSize(n, n_items, width)))
     assert steepest <= 1.0
     assert steepest > (1e-6 if loss is CONTRASTIVE else 0.1), "the bound says nothing"
 
@@ -291,15 +291,15 @@ def test_going_back() -> None:
     kept = []
     for one in (mine, theirs):
         one.epoch()
-        kept.append(one.keep(0))
+        kept.append(one.snapshot(0))
         one.epoch()
-        one.go_back(0, kept[-1], 1e-4)
+        one.restore(0, kept[-1], 1e-4)
         one.epoch()
     assert_same_state(mine, theirs)
     falling = ours(small(MML, schedule="linear"))
-    now = falling.keep(0)
+    now = falling.snapshot(0)
     with pytest.raises(ValueError, match="constant learning rate"):
-        falling.go_back(0, now, 1e-4)
+        falling.restore(0, now, 1e-4)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # from NumPy, which the interpreter uses
