@@ -1,1 +1,1 @@
-"""Measurements run by hand; RESULTS.md keeps what they gave."""
+"""Measurements that are run by hand. RESULTS.md has their results."""

@@ -1,11 +1,11 @@
-"""Does what validation puts first come first on the test split? `python -m benchmarks.carry_over DATASET ... --data-dir DIR`.
+"""Is the best config on validation the best on the test split? `python -m benchmarks.carry_over DATASET ... --data-dir DIR`.
 
-For each dataset 16 configs, four of each loss, are trained once, on what neither of two validation splits holds out: a random
-tenth, and the last tenth of each user (ordered data) or the valid file (data that have one). Each model is then measured on
-both validation splits and on the test split, which is so read 16 times a dataset. The table says, for each pair of
-losses, where the config that validation puts first of the eight stands on the test split.
+There are two validation splits: a random tenth, and either the last tenth of each user (ordered data) or the valid file (data
+that have one). For each dataset 16 configs, four of each loss, are trained once, on the pairs that neither split holds out.
+Each model is then measured on both validation splits and on the test split. So the test split is read 16 times for each
+dataset. Each pair of losses has eight configs. The table says which rank the best of them on validation has on the test split.
 
-Runs are kept in the output folder; the same command continues.
+Finished runs are kept in the output folder. The same command continues.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _sl(temperature: float) -> dict[str, Any]:
     return {"name": "sl", "temperature": temperature}
 
 
-# near what papers publish for the large ones; the small ones want weaker negatives
+# The large datasets have settings near those of papers. The small ones need weaker negatives.
 LOSSES = {
     "large": [
         *(_mml("wide", 400.0), _mml("high", 700.0), _mml("high", 200.0), _mml("low", 300.0)),
@@ -72,7 +72,7 @@ HINGE = ("mml", "ccl")
 
 @dataclass(frozen=True)
 class Run:
-    """A config's NDCG@20: the mean on each validation split, and of each test user (n,)."""
+    """The NDCG@20 of a config: the mean on each validation split, and the value of each test user (n,)."""
 
     loss: str
     validation: dict[str, float]
@@ -95,7 +95,7 @@ def configs(dataset: str) -> Iterator[TrainConfig]:
 
 
 def splits(dataset: Dataset) -> tuple[dict[str, Interactions], Interactions, Interactions]:
-    """The validation splits by name, what none of them holds out, and all training data."""
+    """The validation splits by name, the pairs that none of them holds out, and all training data."""
     names = ["random"] + (["file"] if dataset.valid is not None else ["last"] if dataset.facts.ordered else [])
     held = {how: dataset.hold_out(ValidationSplit(name=how)).held_out for how in names}
     left = np.ones(len(dataset.train), np.bool_)
@@ -105,7 +105,7 @@ def splits(dataset: Dataset) -> tuple[dict[str, Interactions], Interactions, Int
 
 
 def runs_of(name: str, dataset: Dataset, output: Path) -> list[Run]:
-    """The runs of a dataset, trained now or before."""
+    """The runs of a dataset. Those that are missing are trained."""
     held, seen, whole = splits(dataset)
     test = load_test(dataset)
     found = []
@@ -131,7 +131,7 @@ def _mean(vectors: tuple[np.ndarray, np.ndarray], whole: Interactions, part: Int
 
 
 def summary(name: str, runs: list[Run]) -> list[dict[str, Any]]:
-    """A row for each validation split: rank correlation over all configs, and what became of the pairs of losses."""
+    """A row for each validation split: the rank correlation over all configs, and the result for the pairs of losses."""
     means = np.array([run.test.mean() for run in runs])
     losses = list(dict.fromkeys(run.loss for run in runs))
     rows = []
@@ -155,8 +155,10 @@ def summary(name: str, runs: list[Run]) -> list[dict[str, Any]]:
 
 
 def _cell(runs: list[Run], values: np.ndarray, losses: tuple[str, ...]) -> tuple[float, bool]:
-    """What the config that validation puts first loses to the best on test, as a share, and whether that is within one
-    standard error of the paired difference between the two.
+    """Two configs of a pair of losses are compared on the test split: the best on validation and the best on test.
+
+    Returns:
+        The relative loss of the first, and whether it is within one standard error of the paired difference of the two.
     """
     pool = [number for number, run in enumerate(runs) if run.loss in losses]
     chosen = runs[max(pool, key=lambda number: values[number])].test
@@ -167,7 +169,7 @@ def _cell(runs: list[Run], values: np.ndarray, losses: tuple[str, ...]) -> tuple
 
 
 def main() -> None:
-    """Train what is missing, and print a row for each dataset and validation."""
+    """Train the missing runs, and print a row for each dataset and validation split."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("datasets", nargs="+", metavar="DATASET")
     parser.add_argument("--data-dir", metavar="DIR")

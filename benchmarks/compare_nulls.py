@@ -1,9 +1,9 @@
 """How often does a comparison of equal methods end in a verdict? `python -m benchmarks.compare_nulls`.
 
-Each experiment is judged by hpo.confirmation.statistics itself, its bootstrap included, as hpo.compare judges files. Four
-users in ten have a hit at all; what they like one method for; noise of user and run; and luck of a run that all its users
-share, in units of the users' error: where the two errors are about equal, tests of one unit are wrong most often. In truth
-the methods are equal.
+hpo.confirmation.statistics judges each experiment, bootstrap included, as hpo.compare judges files. In truth the methods are
+equal. Four users in ten have a hit. A value varies by user and method, by user and run, and by run: all users of a run
+share its luck. The luck is in units of the users' error. Tests of one unit are wrong most often when the two errors are about
+equal.
 """
 
 from __future__ import annotations
@@ -26,8 +26,14 @@ HITS, LIKING, NOISE = 0.4, 0.1, 0.05
 
 @dataclass(frozen=True)
 class Design:
-    """How methods are measured: by how many runs each, how lucky a run is, whether the methods' runs share their luck, and
-    whether the last method is deterministic: it has one run, without luck and noise.
+    """How the methods are measured.
+
+    Attributes:
+        methods: how many there are.
+        runs: of each method.
+        luck: how much runs vary, in units of the users' error.
+        shared: whether the runs of all methods share their luck.
+        deterministic: whether the last method has a single run, without luck and noise.
     """
 
     methods: int
@@ -79,7 +85,7 @@ def experiment(rng: np.random.Generator, design: Design, n_users: int) -> list[M
     """Methods that are equal in truth, measured on the same users."""
     hit = rng.uniform(size=n_users) < HITS
     level = np.where(hit, rng.beta(2.0, 5.0, n_users), 0.0)
-    error = LIKING * float(np.sqrt(HITS / n_users))  # of the mean of the users, from what they like a method for
+    error = LIKING * float(np.sqrt(HITS / n_users))  # of the mean over users, because users prefer different methods
     size = design.luck * error * design.runs**0.5
     common = size * rng.standard_normal((design.runs, 1))
     methods = list[Measured]()
@@ -95,7 +101,7 @@ def experiment(rng: np.random.Generator, design: Design, n_users: int) -> list[M
 
 
 def _rejected(comparisons: list[Comparison], unit: str) -> float:
-    """How often one kind of evidence alone would have said that there is a difference."""
+    """How often one kind of evidence alone would report a difference."""
     return float(np.mean([getattr(one, unit).p <= ALPHA for one in comparisons]))
 
 

@@ -16,7 +16,7 @@ from trainers.engines.triton_engine.engine import TritonEngine
 from trainers.engines.triton_engine.pool import Pool
 from trainers.errors import OutOfMemory
 
-LANES = {100: (1, 4, 8, 16), 800: (8,)}  # by number of negatives, for the first loss; others have 8
+LANES = {100: (1, 4, 8, 16), 800: (8,)}  # by number of negatives, for the first loss; the others have 8
 EVALUATE_EVERY = 2
 WARM_EPOCHS = {100: 2, 800: 1}
 PLAIN_STEPS = 100
@@ -44,13 +44,13 @@ def bandwidth(device: str, repeats: int) -> float:
 
 
 def bytes_read(config: TrainConfig, n_rows: int) -> int:
-    """What an epoch reads at least: per pair its user, positive and negatives, each with its direction and bookkeeping."""
+    """The bytes that an epoch reads at least: for each pair its user, positive and negatives, each with direction and state."""
     return n_rows * (config.negatives.count + 2) * (2 * 4 * config.encoder.dim + 12)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What all measurements share; `copy` in bytes per second."""
+    """The parts that all measurements share. `copy` is in bytes per second."""
 
     seen: Interactions
     held_out: Interactions
@@ -60,13 +60,13 @@ class Bench:
 
 
 def time_lanes(name: str, config: TrainConfig, lanes: int, bench: Bench) -> float:
-    """Print a line for so many lanes; returns seconds per epoch and lane, with the evaluation's share."""
+    """Print a line for this number of lanes. The seconds per epoch and lane are returned, with the share of the evaluation."""
     seen, repeats = bench.seen, bench.repeats
     torch.cuda.reset_peak_memory_stats()
     engine = TritonEngine(seen, bench.held_out, every(EVALUATE_EVERY), bench.device, lanes)
     warm, timed = WARM_EPOCHS[config.negatives.count], EVALUATE_EVERY * (repeats if config.negatives.count == 100 else 1)
     lane = 0
-    while lane < engine.lanes:  # fewer than were asked for, where they do not fit
+    while lane < engine.lanes:  # if they do not fit, there are fewer than were asked for
         engine.start(lane, config.replace(epochs=warm + timed + 1))
         lane += 1
     lanes = engine.lanes
@@ -88,8 +88,8 @@ def time_lanes(name: str, config: TrainConfig, lanes: int, bench: Bench) -> floa
 
 
 def launching(pool: Pool, repeats: int) -> float:
-    """Seconds of an epoch's launches when no lane has anything to do."""
-    pool.lanes.numbers.zero_()
+    """Seconds of the launches of an epoch when all lanes are idle."""
+    pool.lanes.int_params.zero_()
     return seconds(pool.run_steps, repeats)
 
 
@@ -102,7 +102,7 @@ def time_plain(config: TrainConfig, bench: Bench) -> float:
 
 
 def compare(configs: dict[str, TrainConfig], seen: Interactions, held_out: Interactions, device: str, repeats: int) -> None:
-    """The first loss with several numbers of lanes, the others with 8; few and many negatives; plain PyTorch beside them."""
+    """The first loss with several numbers of lanes, the others with 8; few and many negatives; and plain PyTorch."""
     bench = Bench(seen, held_out, device, repeats, bandwidth(device, repeats))
     print(f"copy: {bench.copy / 1e9:.0f} GB/s; an empty launch: {1e6 * launch_latency(device):.1f} us")
     print("milliseconds per epoch and lane, medians after the first epoch")
@@ -115,7 +115,7 @@ def compare(configs: dict[str, TrainConfig], seen: Interactions, held_out: Inter
 
 
 def compare_one(name: str, config: TrainConfig, lanes: tuple[int, ...], bench: Bench) -> None:
-    """A line per number of lanes, and one for plain PyTorch."""
+    """A line for each number of lanes, and one for plain PyTorch."""
     shares, count = {}, config.negatives.count
     for n_lanes in lanes:
         try:
@@ -128,7 +128,7 @@ def compare_one(name: str, config: TrainConfig, lanes: tuple[int, ...], bench: B
 
 
 def launch_latency(device: str, n: int = 1000) -> float:
-    """Seconds per launch of a kernel that does next to nothing, back to back."""
+    """Seconds per launch of a kernel that does almost nothing, one launch after the other."""
     one = torch.zeros(1, device=device)
     one.add_(1)
     return seconds(lambda: [one.add_(1) for _ in range(n)], 3) / n

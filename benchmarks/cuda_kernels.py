@@ -1,4 +1,4 @@
-"""Compile the CUDA engine's kernels for an H100 or H200, down to machine code, on a machine that needs no GPU.
+"""Compile the kernels of the CUDA engine for an H100 or H200, down to machine code. It needs no GPU.
 
 python -m benchmarks.cuda_kernels
 """
@@ -16,9 +16,9 @@ from trainers.engines.triton_engine import ranks, step
 from trainers.engines.triton_engine.arrays import Data, EmbeddingTable, Lanes, Scratch
 
 TARGET = GPUTarget("cuda", 90, 32)
-ALIGNED = [["tt.divisibility", 16]]  # as PyTorch's arrays are
+ALIGNED = [["tt.divisibility", 16]]  # as the arrays of PyTorch are
 DIM, N_KINDS, DEFAULT_WARPS = 64, 8, 4
-UNROUNDED = re.compile(r"\b(?:mul|add|sub)(?:\.ftz)?\.f(?:32|64)\b")  # ptxas may fuse those that do not say .rn
+UNROUNDED = re.compile(r"\b(?:mul|add|sub)(?:\.ftz)?\.f(?:32|64)\b")  # ptxas may fuse operations without .rn
 
 DATA = Data._make(["*i32", "*i32", "i32", "i32", "i32", "i32"])
 LANES = Lanes._make(
@@ -38,7 +38,7 @@ RANKS = {
 
 
 def compile_kernel(kernel: Any, arguments: dict[str, Any], constants: dict[str, Any], warps: int) -> str:
-    """Bytes of machine code of a kernel for arguments of these types, and how many sums and products may still be fused."""
+    """The bytes of machine code of a kernel for arguments of these types, and the number of operations that may be fused."""
     types = arguments | dict.fromkeys(constants, "constexpr")
     names = kernel.arg_names
     aligned = {
@@ -59,7 +59,7 @@ def compile_kernel(kernel: Any, arguments: dict[str, Any], constants: dict[str, 
 
 
 def main() -> None:
-    """A line per kernel: every kind of row function, half of them with weighted negatives, and the other kernels."""
+    """Print a line for each kernel: all kinds of row functions, half of them with weighted negatives, and the other kernels."""
     print(f"triton {triton.__version__}, compute capability {TARGET.arch / 10}")
     rows = {"data": DATA, "lanes": LANES, "users": TABLE, "items": TABLE, "scratch": SCRATCH}
     sizes = {"DIM": DIM, "TRUE_DIM": DIM, "PROGRAMS": step.PROGRAMS}

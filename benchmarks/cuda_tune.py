@@ -1,9 +1,10 @@
-"""Where the CUDA engine's time goes, and how it depends on the sizes of its programs. Needs a CUDA device.
+"""How long the parts of the CUDA engine take, and how this depends on the sizes of its programs. Needs a CUDA device.
 
     python -m benchmarks.cuda_tune [--data-dir D] [--losses mml,bsl] [--lanes 8] [--parts rows,update,wide,evaluate,epochs]
 
-Microseconds of train_rows and update_rows in a step of a model that has trained for some epochs, for several sizes; all start
-from the same tables. Then an evaluation by kernel, for several sizes of its blocks, and what the host adds to an epoch.
+It prints the microseconds of train_rows and update_rows in a step, for several sizes. The model has trained for some epochs,
+and each size starts from the same tables. It then prints the kernels of an evaluation, for several sizes of its blocks, and
+the time that the host adds to an epoch.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ from trainers.engines.triton_engine import ranks, step
 from trainers.engines.triton_engine.engine import TritonEngine
 from trainers.engines.triton_engine.pool import GRAPH_STEPS, Pool
 
-EPOCHS = 3  # trained before anything is timed
+EPOCHS = 3  # trained before the first measurement
 STEPS, REPLAYS = 48, 8
 ROWS = [(4, 8), (2, 16), (2, 8), (1, 8), (1, 4)]  # warps, negatives at once
 WIDE_ROWS = [(2, 8), (4, 8), (4, 16)]  # the same with 800 negatives
 UPDATES = [(4, 16, 128), (4, 8, 128), (4, 4, 128), (4, 8, 256)]  # warps, rows at once, programs
-BLOCKS = [2**25, 2**27, 2**28]  # scores of an evaluation's block
+BLOCKS = [2**25, 2**27, 2**28]  # scores in a block of an evaluation
 
 
 def kernel_times(call: Callable[[], object]) -> dict[str, float]:
-    """Microseconds of device time by kernel."""
+    """Microseconds of device time for each kernel."""
     torch.cuda.synchronize()
     with profile(activities=[ProfilerActivity.CUDA]) as found:
         call()
@@ -46,14 +47,14 @@ def kernel_times(call: Callable[[], object]) -> dict[str, float]:
 
 
 def wall(call: Callable[[], object], repeats: int = 3) -> float:
-    """Median milliseconds, the device's work included."""
+    """Median milliseconds, including the work of the device."""
     return 1e3 * seconds(call, repeats)
 
 
 def trained_engine(config: TrainConfig, seen: Interactions, held_out: Interactions, lanes: int) -> TritonEngine:
     engine = TritonEngine(seen, held_out, (), "cuda", lanes)
     for lane in range(lanes):
-        engine.start(lane, config.replace(epochs=100))  # one seed, as the trials of a study have
+        engine.start(lane, config.replace(epochs=100))  # one seed, as in the trials of a study
     for _ in range(EPOCHS):
         started = time.perf_counter()
         results = engine.epoch()
@@ -63,7 +64,7 @@ def trained_engine(config: TrainConfig, seen: Interactions, held_out: Interactio
 
 
 def copy_of(pool: Pool) -> Pool:
-    """Another pool with the same state, its kernels compiled for the sizes that `step` has now."""
+    """Another pool with the same state. Its kernels are compiled for the current sizes of `step`."""
     other = Pool(pool.seen, pool.shape, len(pool.steps_done), pool.device)
     other.configs, other.steps_done = dict(pool.configs), list(pool.steps_done)
     for mine, theirs in zip(state_of(other), state_of(pool), strict=True):
@@ -74,7 +75,7 @@ def copy_of(pool: Pool) -> Pool:
 
 def state_of(pool: Pool) -> list[torch.Tensor]:
     tables = [array for table in (pool.users, pool.items) for array in (*table[:-3],)]  # work lists depend on the sizes
-    return [*tables, pool.lanes.factors, pool.lanes.settings]
+    return [*tables, pool.lanes.float_params, pool.lanes.settings]
 
 
 def repeated(call: Callable[[], None], n: int) -> Callable[[], None]:
@@ -86,18 +87,18 @@ def repeated(call: Callable[[], None], n: int) -> Callable[[], None]:
 
 
 def with_sizes(pool: Pool, sizes: dict[str, Any]) -> str:
-    """Microseconds a step: of both kernels, and on the clock when it is replayed from a graph."""
+    """Microseconds of a step: for both kernels, and in wall time when the step is replayed from a graph."""
     before = {name: getattr(step, name) for name in sizes}
     try:
         for name, value in sizes.items():
             setattr(step, name, value)
         other = copy_of(pool)
-        assert other.graph is not None  # on a CUDA device there is one
+        assert other.graph is not None  # a CUDA device has a graph
         replayed = 1e3 * wall(repeated(other.graph.replay, REPLAYS)) / REPLAYS / GRAPH_STEPS
         times = kernel_times(repeated(other._step, STEPS))
         kernels = "".join(f"  {name} {times.get(name, 0.0) / STEPS:6.1f}" for name in ("train_rows", "update_rows"))
         return f"{kernels}  step {replayed:6.1f}"
-    except Exception as error:  # too many registers, say: the next sizes may do
+    except Exception as error:  # for example too many registers: the next sizes may work
         return f"  {type(error).__name__}: {str(error).splitlines()[0][:120]}"
     finally:
         for name, value in before.items():
@@ -111,8 +112,8 @@ def tune_evaluation(engine: TritonEngine) -> None:
     for size in BLOCKS:
         ranks.BLOCK_SCORES = size
         engine.rankers.clear()
-        engine._look(pool, 0)
-        one, all_ = wall(lambda: engine._metrics(engine._look(pool, 0))), wall(lambda: look_at_all(engine))
+        engine._start_evaluation(pool, 0)
+        one, all_ = wall(lambda: engine._metrics(engine._start_evaluation(pool, 0))), wall(lambda: look_at_all(engine))
         lanes = len(pool.configs)
         print(
             f"evaluation in blocks of 2^{size.bit_length() - 1} scores: {one:.1f} ms, {all_ / lanes:.1f} of {lanes}", flush=True
@@ -120,7 +121,7 @@ def tune_evaluation(engine: TritonEngine) -> None:
     ranks.BLOCK_SCORES = before
     engine.rankers.clear()
     held_out = engine.held_out
-    assert held_out is not None  # `trained_engine` has given it
+    assert held_out is not None  # set by `trained_engine`
     engine._ranks(users, items, held_out)
     for name, spent in list(kernel_times(lambda: engine._ranks(users, items, held_out)).items())[:6]:
         print(f"  {spent / 1e3:7.2f} ms  {name[:100]}")
@@ -129,19 +130,19 @@ def tune_evaluation(engine: TritonEngine) -> None:
 
 def look_at_all(engine: TritonEngine) -> None:
     pool = next(iter(engine.pools.values()))
-    looks = [engine._look(pool, lane) for lane in pool.configs]
+    looks = [engine._start_evaluation(pool, lane) for lane in pool.configs]
     for look in looks:
         engine._metrics(look)
 
 
 def time_epochs(engine: TritonEngine) -> None:
-    """What an epoch takes, and how much of it the device works."""
+    """The time of an epoch, and the part of it in which the device works."""
     pool = next(iter(engine.pools.values()))
     epochs = dict.fromkeys(pool.configs, EPOCHS)
     print(f"telling the device about an epoch: {wall(lambda: pool.begin_epoch(epochs)):.1f} ms")
     found = [wall(partial(pool.epoch, dict.fromkeys(epochs, EPOCHS + number)), 1) for number in range(3)]
     print(f"an epoch, with that: {statistics.median(found):.1f} ms for {len(epochs)} lanes")
-    pool.lanes.numbers.zero_()
+    pool.lanes.int_params.zero_()
     print(f"the same launches with nothing to do: {wall(pool.run_steps):.1f} ms", flush=True)
 
 

@@ -1,12 +1,12 @@
-"""Seconds per training epoch and per evaluation, beside a plain PyTorch loop and the bare matrix product.
+"""Seconds per training epoch and per evaluation, compared with a plain PyTorch loop and the bare matrix product.
 
     python -m benchmarks.engines --dataset yelp2018 --data-dir D [--scale 10] [--repeats 3] [--losses mml,bsl]
     python -m benchmarks.engines --dataset yelp2018 --data-dir D --device cuda [--losses mml,ccl,bsl]
 
-Everything is timed in turns in one process, a few seconds at a time, and compared within its turn: on a machine that
-others use too, ratios mean something and seconds do not. An epoch is extrapolated from a stated number of steps of a
-model that has been trained for some steps of its first epoch, when most negatives still have a gradient; `trained` is the
-same in the second epoch, which is what most of a run is like.
+One process times all candidates in turns, a few seconds each, and compares them within a turn. So on a machine with other
+users the ratios are reliable, and the seconds are not. The time of an epoch is extrapolated from a stated number of steps.
+These follow some other steps of the first epoch, when most negatives have a gradient. `trained` is the same in the second
+epoch, which is typical of the rest of a run.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from trainers.published import published_loss
 
 LEARNING_RATES = {"mml": 1.0e-4, "ccl": 1.0e-4, "bsl": 5.0e-4}
 PLAIN_STEPS = 8
-STEPS = {"mml": 300, "ccl": 300, "bsl": 60}  # of the fused engine, a turn
+STEPS = {"mml": 300, "ccl": 300, "bsl": 60}  # of the fused engine, in each turn
 SPLIT_SEED = 2024
 
 
 class FusedSteps:
-    """Some steps at a time of a numba engine's epoch, after some epochs, and steps of this one."""
+    """Trains single steps of an epoch of a numba engine, after some epochs and some steps of this one."""
 
     def __init__(self, seen: Interactions, config: TrainConfig, warm_steps: int, epochs: int = 0) -> None:
         self.engine = NumbaEngine(seen, None)
@@ -51,7 +51,7 @@ class FusedSteps:
         self.run(warm_steps)
 
     def run(self, n_steps: int) -> None:
-        """As NumbaEngine._train_epoch, but for these steps only."""
+        """As NumbaEngine._train_epoch, but only these steps."""
         engine, end = self.engine, self.done + n_steps
         while self.done < end:
             steps, threads = self.pace.next()
@@ -59,14 +59,14 @@ class FusedSteps:
             numba.set_num_threads(threads)
             started = time.perf_counter()
             engine.kernel(self.arguments, engine.users, engine.items, engine.batch, self.done, last, self.totals, self.counts)
-            self.pace.took(last - self.done, threads, time.perf_counter() - started)
+            self.pace.record(last - self.done, threads, time.perf_counter() - started)
             self.done = last
         numba.set_num_threads(self.max_threads)
 
 
 @dataclass
 class Turns:
-    """Seconds of each contender, one entry per turn."""
+    """Seconds of each candidate, one entry for each turn."""
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
 
@@ -85,7 +85,7 @@ class Turns:
 
 
 def spread(seen: Interactions, scale: int) -> Interactions:
-    """The same number of pairs over a catalogue (users and items) `scale` times as large."""
+    """The same number of pairs, with `scale` times as many users and items."""
     rng = np.random.default_rng(0)
     users = seen.users.astype(np.int64) * scale + rng.integers(0, scale, len(seen))
     items = seen.items.astype(np.int64) * scale + rng.integers(0, scale, len(seen))
@@ -93,9 +93,9 @@ def spread(seen: Interactions, scale: int) -> Interactions:
 
 
 def published_config(name: str, dataset: str) -> TrainConfig:
-    """A loss with its settings for the data."""
+    """A loss with its published settings for the dataset."""
     published = published_loss(name, dataset)
-    assert published is not None  # all of LEARNING_RATES are
+    assert published is not None  # each loss of LEARNING_RATES is
     return TrainConfig(loss=published[0], learning_rate=LEARNING_RATES[name])
 
 
@@ -160,7 +160,7 @@ def compare_evaluation(pairs: Interactions, repeats: int) -> None:
 
 
 def on_cuda(arguments: argparse.Namespace, pairs: Interactions) -> None:
-    """The CUDA engine on the split of a search."""
+    """The CUDA engine on the training data of a search."""
     from benchmarks.cuda_engine import compare  # needs triton
 
     seen, held_out = hold_out(pairs, seed=SPLIT_SEED)

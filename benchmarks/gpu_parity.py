@@ -1,13 +1,15 @@
-"""The CUDA engine against numbers that the numba engine recorded, so that no CPU kernel has to be compiled on the GPU machine.
+"""Compares the CUDA engine with recorded numbers of the numba engine. So no CPU kernel is compiled on the GPU machine.
 
     python -m benchmarks.gpu_parity record FILE [--data-dir D]      on any machine: trains every loss, and D's yelp2018
     python -m benchmarks.gpu_parity check FILE [--kinds] [--data-dir D]
 
-`check` prints a line per config with the largest differences. In one step: of the loss, relative; of the gradients of users'
-and items' rows, relative to the largest. After four epochs with dropout, l2 and a falling rate: of the loss, relative; of the
-unit vectors, absolute. `--kinds`: one loss per kind of row function only. It ends with exit code 1 if one is out of its
-tolerance, after the whole traceback of the first error if there is one. Without a CUDA device the kernels run under Triton's
-interpreter.
+`check` prints a line for each config, with the largest differences:
+
+- after one step: of the loss (relative), and of the gradients of the rows of users and items (relative to the largest one);
+- after four epochs with dropout, l2 and a falling learning rate: of the loss (relative), and of the unit vectors (absolute).
+
+`--kinds` checks one loss for each kind of row function. If a difference exceeds its tolerance, the exit code is 1. The
+traceback of the first error is printed. Without a CUDA device the kernels run under Triton's interpreter.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from numpy.typing import NDArray
 
 from trainers import Interactions, TrainConfig, hold_out, load_dataset
 from trainers.engines import EpochResult
-from trainers.engines.row_losses import ROWS
+from trainers.engines.row_losses import ROW_FUNCTIONS
 from trainers.published import published_loss
 
 Numbers = dict[str, NDArray[Any]]
@@ -45,19 +47,19 @@ LOSSES: list[dict[str, Any]] = [
     {"name": "cml", "margin": 0.8},
     {"name": "cml", "margin": 0.8, "rank_weight": False},
 ]
-PUBLISHED = ("mml", "ccl", "bsl")  # trained on the dataset for an epoch, with its settings there
+PUBLISHED = ("mml", "ccl", "bsl")  # trained on the dataset for an epoch, with the published settings
 SPLIT_SEED = 2024
 
-# Gradients of cml and contrastive may cancel, or be mostly rounding near a margin; Adam then enlarges what is left.
+# Gradients of cml and contrastive may cancel, or consist of rounding errors near a margin. Adam then enlarges the rest.
 LOOSE = {"contrastive": 5.0, "cml": 10.0}
 TOLERANCES = {"loss": 1e-5, "users' gradient": 2e-5, "items' gradient": 2e-5, "last loss": 1e-4, "users": 2e-4, "items": 2e-4}
-SHARE = 0.99  # of the rows; of cml .9: which negative is nearest may turn on rounding
+SHARE = 0.99  # of the rows; .9 for cml: rounding may decide which negative is nearest
 DATASET_TOLERANCES = {"loss": 1e-4, "ndcg@20": 4e-4}
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How large the small data and their configs are."""
+    """The sizes of the small data and their configs."""
 
     n_users: int
     n_items: int
@@ -78,7 +80,7 @@ def small_data(scale: Scale) -> Interactions:
 
 
 def configs(loss: dict[str, Any], scale: Scale, n_pairs: int) -> tuple[TrainConfig, TrainConfig]:
-    """One step on all pairs at once, and four epochs with all that the engine can do."""
+    """A config for one step on all pairs at once, and one for four epochs with all features of the engine."""
     plain = {"loss": loss, "negatives": {"name": "uniform", "count": scale.count}, "learning_rate": 1e-3, "seed": 5}
     encoder = {"name": "mf", "dim": scale.dim, "init_std": 0.1}
     step = TrainConfig.from_dict({**plain, "encoder": encoder, "batch_size": n_pairs, "epochs": 1})
@@ -88,13 +90,13 @@ def configs(loss: dict[str, Any], scale: Scale, n_pairs: int) -> tuple[TrainConf
 
 def dataset_config(name: str) -> TrainConfig:
     published = published_loss(name, "yelp2018")
-    assert published is not None  # all of PUBLISHED are
+    assert published is not None  # each loss of PUBLISHED is
     rate = 5e-4 if name == "bsl" else 1e-4
     return TrainConfig(loss=published[0], learning_rate=rate, epochs=1, seed=3)
 
 
 def numbers_of(engine: Any, first: EpochResult, gradients: list[NDArray[Any]]) -> Numbers:
-    """What is compared of an engine that has trained one step."""
+    """The numbers that are compared after an engine has trained one step."""
     return {"loss": np.array(first.loss), "users' gradient": gradients[0], "items' gradient": gradients[1]}
 
 
@@ -141,7 +143,7 @@ def key_of(loss: dict[str, Any]) -> str:
 
 
 def record(file: str, data_dir: str | None) -> None:
-    """Train everything on the numba engine and keep what `check` compares."""
+    """Train all configs on the numba engine, and record the numbers that `check` compares."""
     from trainers.engines.numba_engine import NumbaEngine
 
     kept: Numbers = {}
@@ -162,7 +164,7 @@ def record(file: str, data_dir: str | None) -> None:
 
 
 def difference(name: str, ours: NDArray[Any], theirs: NDArray[Any], share: float) -> float:
-    """Relative for losses and gradients, absolute for unit vectors; the largest in this share of the rows."""
+    """The largest difference in this share of the rows: relative for losses and gradients, absolute for unit vectors."""
     if ours.ndim == 0:
         return float(abs(ours - theirs) / max(abs(theirs), 1e-30))
     largest = float(np.abs(theirs).max()) if "gradient" in name else 1.0
@@ -170,7 +172,7 @@ def difference(name: str, ours: NDArray[Any], theirs: NDArray[Any], share: float
 
 
 def check_loss(loss: dict[str, Any], kept: Numbers, scale: Scale, device: str) -> bool:
-    """Print a line; returns whether all differences are within their tolerances."""
+    """Print a line, and return whether all differences are within their tolerances."""
     found = triton_numbers(loss, scale, device)
     loose = LOOSE.get(loss["name"], 1.0)
     share = 0.9 if loss["name"] == "cml" else SHARE
@@ -185,7 +187,7 @@ def check_loss(loss: dict[str, Any], kept: Numbers, scale: Scale, device: str) -
 
 
 def check_dataset(name: str, kept: Numbers, data_dir: str, device: str) -> bool:
-    """The same for an epoch on the dataset."""
+    """As `check_loss`, for an epoch on the dataset."""
     from trainers.engines.triton_engine.engine import TritonEngine
 
     seen, held_out = hold_out(load_dataset("yelp2018", data_dir).train, seed=SPLIT_SEED)
@@ -201,7 +203,7 @@ def check_dataset(name: str, kept: Numbers, data_dir: str, device: str) -> bool:
 
 
 def check(file: str, kinds_only: bool, data_dir: str | None) -> int:
-    """Exit code 0 if everything agrees. A config that cannot be trained counts as a failure, the others go on."""
+    """Exit code 0 if all configs agree. A config that cannot be trained counts as a failure, and the others are checked."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     scale = FULL if device == "cuda" else TINY
     with np.load(file, allow_pickle=False) as arrays:
@@ -227,7 +229,7 @@ def check(file: str, kinds_only: bool, data_dir: str | None) -> int:
 def one_per_kind() -> list[dict[str, Any]]:
     kinds: dict[int, dict[str, Any]] = {}
     for loss in LOSSES:
-        kind = ROWS[type(TrainConfig.from_dict({"loss": loss}).loss)].kind
+        kind = ROW_FUNCTIONS[type(TrainConfig.from_dict({"loss": loss}).loss)].kind
         kinds.setdefault(kind, loss)
     return list(kinds.values())
 
@@ -247,5 +249,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     if not torch.cuda.is_available():
-        os.environ["TRITON_INTERPRET"] = "1"  # looked at when a kernel's module is imported
+        os.environ["TRITON_INTERPRET"] = "1"  # read when the module of a kernel is imported
     main()

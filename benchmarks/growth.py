@@ -1,9 +1,9 @@
-"""`python -m benchmarks.growth`: what a trial, and each command, costs in a study that has many trials already.
+"""`python -m benchmarks.growth`: the cost of a trial, and of each command, in a study that has many trials.
 
-For the journal and PostgreSQL it fills a study and prints, beside the number of trials:
+It fills a study, on a journal and on PostgreSQL, and prints for each number of trials:
 
-- per trial the processor time of this program, Optuna and the storage's client, with sampler random and with TPE, whose own
-  time grows with the trials that it learns from. An engine whose curves are given takes the place of training;
+- for each trial the processor time of this program, Optuna and the client of the storage, with the random sampler and with
+  TPE. The time of TPE grows with the trials that it learns from. An engine with given curves replaces the training;
 - the processor time of commands that read the study.
 """
 
@@ -56,7 +56,7 @@ COMMANDS = {
 
 
 def main() -> int:
-    """Measure each storage at each size."""
+    """Measure each storage with each number of trials."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="500,3000,10000", metavar="N,N,...")
     parser.add_argument("--storages", default="journal,postgresql")
@@ -89,7 +89,7 @@ def main() -> int:
 
 
 def fill(storage: BaseStorage, size: int) -> None:
-    """Add finished trials, half of them pruned, until there are so many."""
+    """Add finished trials, half of them pruned, until the study has this many."""
     study = optuna.load_study(study_name=NAME, storage=storage)
     spec, dice, first = stored_spec(study), np.random.default_rng(0), study.trials[0]
     for _ in range(size - len(study.get_trials(deepcopy=False))):
@@ -127,11 +127,11 @@ class GivenCurves:
         return [EpochResult(0, self.epochs, value, metrics, 0.0, 0.0)]
 
     def stop(self, lane: int) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 def seconds_per_trial(storage: BaseStorage, sampler: str) -> float:
-    """Processor time, over MEASURED further trials, which are kept."""
+    """The mean processor time of MEASURED further trials, which stay in the study."""
     study = optuna.load_study(study_name=NAME, storage=storage)
     budget = len(study.get_trials(deepcopy=False)) + MEASURED
     spec: StudySpec = stored_spec(study).override({"search.trials": budget, "search.sampler": {"name": sampler}})
@@ -143,7 +143,7 @@ def seconds_per_trial(storage: BaseStorage, sampler: str) -> float:
 
 
 def seconds_of(command: list[str], root: Path, where: list[str]) -> float:
-    """Processor time of a command."""
+    """The processor time of a command."""
     flags = where if command[0] != "hpo.studies" else where[:2]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

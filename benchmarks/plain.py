@@ -1,4 +1,4 @@
-"""What most would write, and what the engines are compared with."""
+"""Plain PyTorch code for matrix factorisation, which the engines are compared with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainers import Interactions, TrainConfig
 
 
 class PlainLoop:
-    """Matrix factorisation as one would write it down: Embedding, normalize, bmm, autograd, dense Adam, randint."""
+    """Matrix factorisation in the usual way: Embedding, normalize, bmm, autograd, dense Adam, randint."""
 
     def __init__(self, seen: Interactions, config: TrainConfig, device: str = "cpu") -> None:
         self.seen, self.config, self.device = seen, config, device

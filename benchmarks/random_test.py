@@ -1,7 +1,7 @@
 """Would the verdict be the same on a random test split? `python -m benchmarks.random_test STUDY --output runs`.
 
-Trains the methods that confirm compared on four fifths of each user's training data and measures them on the fifth, which is
-split off as it is of a user's own single file. The public test split is not read.
+It trains the methods that confirm compared on four fifths of the training data of each user, and measures them on the last
+fifth. That fifth is drawn in the same way as the test split of a single file. The public test split is not read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trainers import Interactions, TrainConfig, hold_out, load_dataset, train
 
 
 def main() -> None:
-    """Print a line for every run."""
+    """Print a line for each run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", metavar="STUDY", help="a study that has been confirmed")
     parser.add_argument("--seeds", type=positive, default=2, metavar="N", help="%(default)s")

@@ -1,7 +1,7 @@
-"""Does the search find something? `python -m benchmarks.search_pays --study demo_mml`.
+"""Does the search improve on the published config? `python -m benchmarks.search_pays --study demo_mml`.
 
-Runs the study's search (unless it has run), then trains its best config, the published one and random ones of the same space
-with fresh seeds, and prints validation means with standard errors.
+It runs the search of the study, unless it has run. It then trains the best config, the published one and random ones of the
+same space with new seeds. It prints the means on validation with standard errors.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How often is a verdict wrong about methods whose searches vary? `python -m benchmarks.search_variance`.
+"""How often is a verdict wrong if the searches of the methods vary? `python -m benchmarks.search_variance`.
 
-The world is that of tests/hpo/confirmation/test_statistics.py: 4,000 users, four in ten of whom have a hit at all; what they
-like one method for; luck of a run that they all share; noise of user and run. Here each search has such luck and noise of its
-own, too, FACTORS times as much. All draws of users are made. In place of the bootstrap over users the normal law with their
-standard error is taken. The formulas are those of hpo.confirmation.statistics for many experiments at once, and are checked
-against it before anything is counted.
+The simulated data are those of tests/hpo/confirmation/test_statistics.py: there are 4,000 users, and four in ten have a hit. A
+value varies by user and method, by user and run, and by run: all users of a run share its luck. Here a search has such luck and
+noise, too, FACTORS times as much. The values of all users are drawn. The normal distribution with the standard error of the
+users replaces the bootstrap. The formulas are those of hpo.confirmation.statistics, for many experiments at once. They are
+checked against that module before the experiments begin.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ LIFT = 0.01  # of the mean
 SEARCHES, FACTORS = (1, 3, 5), (0.0, 0.5, 1.0, 2.0)
 RUNS = 3  # of a search, and of a published config
 BATCH = 50  # experiments at a time
-LAWS = ("normal", "skewed")
+DISTRIBUTIONS = ("normal", "skewed")
 
 
 @dataclass(frozen=True)
 class Side:
-    """How a method is measured: by how many searches of RUNS runs each, which vary by `factor` times what runs do."""
+    """How a method is measured: by `searches` searches of RUNS runs each. Searches vary `factor` times as much as runs."""
 
     searches: int
     factor: float
@@ -41,7 +41,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Found:
-    """What experiments measured: estimates (n,), errors of users, and the repeats (n, k) of both sides."""
+    """Measured values of n experiments: differences (n,), standard errors over users (n,), repeats (n, k) of both sides."""
 
     differences: Floats
     users_error: Floats
@@ -50,7 +50,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Judged:
-    """What they say: p of each unit, of both and of the verdict; half the interval of both; what is called detectable."""
+    """Results of the experiments: p of each unit and of both, half the interval of both, and the detectable effect."""
 
     users: Floats
     runs: Floats
@@ -60,17 +60,19 @@ class Judged:
 
     @property
     def verdict(self) -> Floats:
-        """The largest p, as Comparison has it for one rival."""
+        """The largest p, as in a Comparison with one rival."""
         return np.maximum(np.maximum(self.users, self.runs), self.both)
 
 
 def main() -> None:
-    """Print a row for each way to measure and each variance of searches."""
+    """Print a row for each number of searches, each variance of searches and each kind of rival."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=positive, default=10_000, metavar="N", help="%(default)s")
     parser.add_argument("--searches", type=positive, nargs="+", default=SEARCHES, metavar="N", help="1 3 5")
     parser.add_argument("--factors", type=float, nargs="+", default=FACTORS, metavar="X", help="0 0.5 1 2")
-    parser.add_argument("--law", choices=LAWS, default=LAWS[0], help="of the luck of searches (%(default)s)")
+    parser.add_argument(
+        "--distribution", choices=DISTRIBUTIONS, default=DISTRIBUTIONS[0], help="of the luck of searches (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=5)
     arguments = parser.parse_args()
     check_formulas(np.random.default_rng(arguments.seed))
@@ -80,36 +82,38 @@ def main() -> None:
             for name, rival in (("alike", Side(searches, factor)), ("published", Side(1, 0.0))):
                 rng = np.random.default_rng([arguments.seed, searches, int(10 * factor), len(name)])
                 sides = Side(searches, factor), rival
-                rows.append([str(searches), f"{factor:g}", name, *_row(rng, sides, arguments.experiments, arguments.law)])
+                rows.append(
+                    [str(searches), f"{factor:g}", name, *_row(rng, sides, arguments.experiments, arguments.distribution)]
+                )
     units = ["users alone", "runs alone", "both errors added", "verdict"]
     header = ["searches", "search sd / run sd", "rival", *units, "covered", f"found at +{LIFT:.0%}", "found at the MDE"]
     Console(width=150).print(table(f"{arguments.experiments:,} experiments a row", header, rows))
 
 
-def _row(rng: np.random.Generator, sides: tuple[Side, Side], n: int, law: str) -> list[str]:
-    """Rejections of a true null hypothesis, coverage, and how often differences are found."""
-    nothing, lifted = experiments(rng, sides, n, law)
+def _row(rng: np.random.Generator, sides: tuple[Side, Side], n: int, distribution: str) -> list[str]:
+    """The shares of rejected true null hypotheses, the coverage, and the shares of differences that are found."""
+    nothing, lifted = experiments(rng, sides, n, distribution)
     judged, power = judge(nothing), judge(lifted)
     rejected = [(p <= ALPHA).mean() for p in (judged.users, judged.runs, judged.both, judged.verdict)]
     covered = (np.abs(nothing.differences) <= judged.half).mean()
     found = ((power.verdict <= ALPHA) & (lifted.differences > 0)).mean()
-    called = np.roll(judged.detectable, 1)  # what another experiment of the same kind calls detectable
+    called = np.roll(judged.detectable, 1)  # the detectable effect according to another experiment of the same kind
     again = Found(nothing.differences + called, nothing.users_error, nothing.repeats)
     at_detectable = ((judge(again).verdict <= ALPHA) & (again.differences > 0)).mean()
     return [f"{100 * share:.1f} %" for share in (*rejected, covered, found, at_detectable)]
 
 
-def experiments(rng: np.random.Generator, sides: tuple[Side, Side], n: int, law: str) -> tuple[Found, Found]:
-    """The same experiments without a difference in truth, and with the first side LIFT better."""
-    parts = [_batch(rng, sides, min(BATCH, n - start), law) for start in range(0, n, BATCH)]
+def experiments(rng: np.random.Generator, sides: tuple[Side, Side], n: int, distribution: str) -> tuple[Found, Found]:
+    """The same experiments twice: without a true difference, and with a first side that is better by LIFT."""
+    parts = [_batch(rng, sides, min(BATCH, n - start), distribution) for start in range(0, n, BATCH)]
     differences, error, lifted, lifted_error, ours, rival = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Found(differences, error, (ours, rival)), Found(lifted, lifted_error, (ours, rival))
 
 
-def _batch(rng: np.random.Generator, sides: tuple[Side, Side], n: int, law: str) -> tuple[Floats, ...]:
+def _batch(rng: np.random.Generator, sides: tuple[Side, Side], n: int, distribution: str) -> tuple[Floats, ...]:
     hit = rng.uniform(size=(n, N_USERS)) < HITS
     level = np.where(hit, rng.beta(2.0, 5.0, (n, N_USERS)), 0.0)
-    (ours, repeats), (theirs, rival_repeats) = (_measured(rng, side, hit, law) for side in sides)
+    (ours, repeats), (theirs, rival_repeats) = (_measured(rng, side, hit, distribution) for side in sides)
     differences = ours - theirs
     lifted = differences + LIFT * level
     return (*_mean_and_error(differences), *_mean_and_error(lifted), repeats, rival_repeats)
@@ -119,18 +123,20 @@ def _mean_and_error(users: Floats) -> tuple[Floats, Floats]:
     return users.mean(1), users.std(1) / np.sqrt(N_USERS)
 
 
-def _measured(rng: np.random.Generator, side: Side, hit: NDArray[np.bool_], law: str) -> tuple[Floats, Floats]:
-    """A method in n experiments: what each user has beside the level (n, n_users), and the repeats (n, k) beside their mean."""
+def _measured(rng: np.random.Generator, side: Side, hit: NDArray[np.bool_], distribution: str) -> tuple[Floats, Floats]:
+    """A method in n experiments: the deviations of the users (n, n_users), and the deviations of the repeats (n, k)."""
     n = len(hit)
     users, repeats = LIKING * rng.standard_normal(hit.shape), []
     common = np.zeros((n, 1))
-    if side.searches == 1:  # its runs repeat; the luck of the search is in all of them
+    if side.searches == 1:  # the runs are the repeats, and share the luck of the search
         count, spread, luck = RUNS, NOISE, LUCK * rng.standard_normal((n, RUNS))
-        common = side.factor * LUCK * _luck(rng, (n, 1), law)
+        common = side.factor * LUCK * _luck(rng, (n, 1), distribution)
         users += side.factor * NOISE * rng.standard_normal(hit.shape)
-    else:  # the mean of RUNS runs of a search
+    else:  # a repeat is the mean of RUNS runs of a search
         count, spread = side.searches, NOISE * np.sqrt(side.factor**2 + 1 / RUNS)
-        luck = LUCK * rng.standard_normal((n, count)) / np.sqrt(RUNS) + side.factor * LUCK * _luck(rng, (n, count), law)
+        luck = LUCK * rng.standard_normal((n, count)) / np.sqrt(RUNS) + side.factor * LUCK * _luck(
+            rng, (n, count), distribution
+        )
     for _ in range(count):
         noise = np.where(hit, spread * rng.standard_normal(hit.shape), 0.0)
         users += noise / count
@@ -138,13 +144,13 @@ def _measured(rng: np.random.Generator, side: Side, hit: NDArray[np.bool_], law:
     return np.where(hit, users, 0.0) + common + luck.mean(1, keepdims=True), np.stack(repeats, 1) + luck
 
 
-def _luck(rng: np.random.Generator, shape: tuple[int, ...], law: str) -> Floats:
-    """Mean 0, variance 1; skewed: a search seldom finds something much worse, and never something much better."""
-    return rng.standard_normal(shape) if law == "normal" else 1.0 - rng.exponential(size=shape)
+def _luck(rng: np.random.Generator, shape: tuple[int, ...], distribution: str) -> Floats:
+    """Mean 0 and variance 1. If skewed: a search is seldom much worse than the mean, and never much better."""
+    return rng.standard_normal(shape) if distribution == "normal" else 1.0 - rng.exponential(size=shape)
 
 
 def judge(found: Found) -> Judged:
-    """As hpo.confirmation.statistics does, for all experiments at once."""
+    """The tests of hpo.confirmation.statistics, for all experiments at once."""
     size, users_error = np.abs(found.differences), found.users_error
     variances = [repeats.var(1, ddof=1) / repeats.shape[1] for repeats in found.repeats]
     degrees_of = [repeats.shape[1] - 1 for repeats in found.repeats]
@@ -159,7 +165,7 @@ def judge(found: Found) -> Judged:
 
 
 def check_formulas(rng: np.random.Generator) -> None:
-    """That `judge` gives what the program's own statistics give."""
+    """Check that `judge` gives the numbers of the program's own statistics."""
     found, _ = experiments(rng, (Side(3, 1.0), Side(1, 0.0)), BATCH, "normal")
     judged = judge(found)
     for i, (ours, rival) in enumerate(zip(*found.repeats, strict=True)):
@@ -180,7 +186,7 @@ def check_formulas(rng: np.random.Generator) -> None:
     assert program.both is not None
     assert program.detectable is not None
     np.testing.assert_allclose(program.runs.p, here.runs[0])
-    # the bootstrap's error of users is drawn
+    # The tolerance is wide, because the bootstrap error of the users is random.
     np.testing.assert_allclose(
         [program.both.high - program.difference, program.detectable], [here.half[0], here.detectable[0]], 0.05
     )

@@ -1,12 +1,12 @@
-"""`python -m benchmarks.soak`: a search and its confirmation are killed again and again; nothing may be lost or differ.
+"""`python -m benchmarks.soak`: a search and its confirmation are killed again and again. No result may be lost or differ.
 
-For each storage, and once with LightGCN, it runs `hpo.run --trials N` twice: undisturbed, and killed at random moments inside
-trials and inside runs of the confirmation (SIGKILL, one time in four SIGINT), until it has ended. Then it compares every trial,
-every value that a trial reported, and every figure of the confirmation, to the bit; and it counts the epochs that were trained
-twice. With several workers, what is proposed depends on timing: there each trial's curve is compared with that of its config.
+For each storage, and once with LightGCN, it runs `hpo.run --trials N` twice. One run is undisturbed. The other is killed at
+random moments inside trials and confirmation runs, three times in four by SIGKILL, else by SIGINT. All trials, reported values
+and figures of the confirmation must agree to the bit. Epochs that were trained twice are counted. With several workers the
+proposed configs depend on timing, so each trial is compared with an undisturbed training of its config.
 
-Exit code 1 if anything differs, was lost or doubled, or if a kill cost more than the running epoch and those of the
-CHECKPOINT_EVERY seconds before it.
+The exit code is 1 if a result differs, is lost or occurs twice. It is also 1 if a kill cost more than the running epoch and the
+epochs of the CHECKPOINT_EVERY seconds before it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from trainers.yaml_files import read_yaml
 
 NAME = "soak"
 KILLS_IN_CONFIRM = 12
-CHECKPOINT_EVERY = 0.15  # seconds: trials of a second stand for those of hours, which leave one every half minute
+CHECKPOINT_EVERY = 0.15  # seconds, for trials of a second. A real study has trials of hours, and uses half a minute.
 STUDY = """\
 dataset: tiny
 space: {{name: mml, n_margins: 4}}
@@ -64,7 +64,7 @@ MF, LIGHTGCN = "{name: mf, dim: 8}", "{name: lightgcn, dim: 8}"
 
 
 def main() -> int:
-    """Soak each of the cases that were asked for, and print what was found."""
+    """Run each requested case, and print the differences."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", default="journal,postgresql,lightgcn", help="journal, postgresql, lightgcn")
     parser.add_argument("--trials", default="1000,500,6", metavar="N,N,...")
@@ -105,7 +105,7 @@ def postgresql(wanted: bool = True) -> Iterator[str]:
 
 @dataclass
 class Command:
-    """`hpo.run` on one output folder, which is started again whenever it has been killed."""
+    """`hpo.run` on one output folder. It is started again after each kill."""
 
     root: Path
     name: str
@@ -136,7 +136,7 @@ class Command:
             self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors)
 
     def trials(self) -> list[FrozenTrial]:
-        """Those so far."""
+        """All trials so far."""
         where = self.url or str(self.output / "journal.log")
         if not self.url and not Path(where).exists():
             return []
@@ -149,12 +149,12 @@ class Command:
         return [trial for trial in self.trials() if trial.state in FINISHED]
 
     def inside_a_trial(self) -> bool:
-        """Whether a worker trains one at this moment."""
+        """Whether a worker trains a trial at this moment."""
         running = [trial for trial in self.trials() if trial.state == TrialState.RUNNING]
         return any(signature(trial) is not None and not is_dead(trial, time.time()) for trial in running)
 
     def checkpoints(self) -> list[Path]:
-        """Those of runs of the confirmation that the process has written."""
+        """The checkpoints of the confirmation that the process has written."""
         found = (self.output / NAME / "runs" / "checkpoints").glob("[!.]*.npz")
         return [path for path in found if path.stat().st_mtime > self.started]
 
@@ -173,7 +173,7 @@ class Soak:
     lost_seconds: list[float] = field(default_factory=list)
 
     def run(self, dice: random.Random) -> bool:
-        """Run both, kill one, compare; true when all is well."""
+        """Run the command twice, kill one of the two, and compare. The result is true if there is no difference."""
         write_data(self.root / "data" / "tiny")
         text = STUDY.format(
             encoder=LIGHTGCN if self.case == "lightgcn" else MF, confirm_epochs=60 if self.case == "lightgcn" else 300
@@ -190,16 +190,16 @@ class Soak:
         return self._report(unbroken, killed, codes, seconds)
 
     def _kill_until_it_ends(self, killed: Command, dice: random.Random) -> None:
-        """The time to a kill is counted from the moment in which the process trains: to start takes it seconds."""
+        """The time to a kill counts from the moment at which the process trains, because its start takes seconds."""
         assert killed.process is not None
         next_kill = 0.0
         while killed.process.poll() is None:
             time.sleep(0.05)
             found = killed.checkpoints()
             if not found and not killed.inside_a_trial():
-                continue  # it still starts, or stands between two of them
+                continue  # the process starts, or is between two of them
             if not next_kill:
-                often = found and self.kills["in confirm"] < KILLS_IN_CONFIRM  # its runs are soon over
+                often = found and self.kills["in confirm"] < KILLS_IN_CONFIRM  # its runs are short
                 next_kill = time.monotonic() + dice.uniform(0.1, 2.0) * (0.5 if often else self.every)
             elif time.monotonic() > next_kill:
                 self._kill(killed, dice, found)
@@ -212,7 +212,7 @@ class Soak:
         killed.process.send_signal(signal.SIGINT if gentle else signal.SIGKILL)
         if written and not gentle:
             self.lost_seconds.append(time.time() - written)
-        if killed.process.wait() in (-signal.SIGKILL, -signal.SIGINT, 130):  # else it had ended by itself
+        if killed.process.wait() in (-signal.SIGKILL, -signal.SIGINT, 130):  # else it ended by itself
             self.kills["in confirm" if checkpoints else "in trials"] += 1
             self.kills["with SIGINT"] += gentle
             killed.start()
@@ -224,7 +224,7 @@ class Soak:
         faults = [*whole(trials, finished, self.budget, self.workers), *self._differences(unbroken, killed)]
         faults += [f"exit codes {codes}"] if any(codes) else []
         faults += [f"stderr: {line}" for line in complaints(killed.errors)]
-        limit = CHECKPOINT_EVERY / _epoch_seconds(finished) + 2.0  # the first end of an epoch after that time, and its writing
+        limit = CHECKPOINT_EVERY / _epoch_seconds(finished) + 2.0  # until the epoch ends and the checkpoint is written
         faults += [f"a kill cost {max(twice)} epochs, {limit:.0f} are allowed"] if max(twice, default=0) > limit else []
         lines = [
             f"{self.case}: {len(finished)} of {self.budget} trials and their confirmation in {seconds:.0f} s, "
@@ -253,12 +253,12 @@ class Soak:
 
 
 def facts(trial: FrozenTrial) -> tuple[Any, ...]:
-    """All of a trial that does not depend on the clock."""
+    """All facts of a trial that do not depend on the clock."""
     return trial.state, trial.params, trial.value, trial.intermediate_values, trial.user_attrs["recall@20"]
 
 
 def confirmed(command: Command) -> list[Any]:
-    """All figures of a confirmation, by method, finalist and seed; nothing when it has not ended."""
+    """All figures of a confirmation, by method, finalist and seed; empty if it has not ended."""
     if not (path := command.output / NAME / CONFIRM).exists():
         return []
     content = read_yaml(path, is_sealed=True)
@@ -267,8 +267,7 @@ def confirmed(command: Command) -> list[Any]:
 
 
 def curve(trial: FrozenTrial, spec: StudySpec, root: Path) -> dict[int, float]:
-    """What a trial's config reaches at the epochs that the trial has reported, uninterrupted. The data have too few
-    users for a sample."""
+    """The values of an undisturbed training of a trial's config at the reported epochs. The data are too small for samples."""
     parts = load_dataset("tiny", root / "data").hold_out(spec.validation)
     run = train(trial_config(trial, spec), parts.seen, parts.held_out)
     values = {result.epoch: result.metrics[spec.objective] for result in run if result.metrics is not None}
@@ -276,7 +275,7 @@ def curve(trial: FrozenTrial, spec: StudySpec, root: Path) -> dict[int, float]:
 
 
 def whole(trials: list[FrozenTrial], finished: list[FrozenTrial], budget: int, workers: int) -> Iterator[str]:
-    """What is lost, doubled or open."""
+    """The trials that are lost, doubled or unfinished."""
     if not budget <= len(finished) <= budget + workers - 1:
         yield f"{len(finished)} of {budget} trials have finished"
     if still := [trial.number for trial in trials if not trial.state.is_finished()]:
@@ -286,7 +285,7 @@ def whole(trials: list[FrozenTrial], finished: list[FrozenTrial], budget: int, w
 
 
 def trained_twice(trials: list[FrozenTrial]) -> list[int]:
-    """For each attempt that went on or began again: the reported epochs that it trained again."""
+    """For each continued or restarted attempt: the number of reported epochs that it trained again."""
     found = []
     for trial in trials:
         before = [max(one.intermediate_values, default=0) for one in attempts(trials, trial.number)][1:]
@@ -301,13 +300,13 @@ def _epoch_seconds(trials: list[FrozenTrial]) -> float:
 
 
 def complaints(errors: Path) -> list[str]:
-    """What was said but for the kills and what they lead to."""
+    """The messages that do not come from the kills and their consequences."""
     usual = ("goes on after epoch", "stopped by SIGINT", "was killed", "begins at its first epoch", "compiling")
     return [line for line in errors.read_text().splitlines() if not any(words in line for words in usual)][:5]
 
 
 def write_data(folder: Path) -> None:
-    """200 users of two tastes."""
+    """Write data of 200 users with two tastes."""
     rng = np.random.default_rng(11)
     folder.mkdir(parents=True)
     liked = [rng.permutation(np.arange(user % 2, 80, 2)) for user in range(200)]

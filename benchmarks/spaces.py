@@ -1,7 +1,7 @@
-"""Which space searches better? `python -m benchmarks.spaces STUDY STUDY ... --output runs`.
+"""Which space gives better searches? `python -m benchmarks.spaces STUDY STUDY ... --output runs`.
 
-Prints what studies that have run had found after 10, 20, ... finished trials, without and with the config that was queued first
-(the published one, or what is nearest to it): the search itself is to be judged by the former.
+It prints the best value of finished studies after 10, 20, ... trials, without and with the config that was queued first. That
+config is the published one, or the one nearest to it. Judge the search by the figures without it.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ from trainers.errors import InputError
 
 
 def open_study(work: Workspace, storage: BaseStorage, console: Console, url: str, **said: str) -> optuna.Study:
-    """Create or continue the study of a workspace, and claim its folder. Print where a new study lies.
+    """Create or continue the study of a workspace, and claim its folder. Print the path of a new study.
 
     Args:
         url: URL or journal path of the storage; a password in it is not shown.

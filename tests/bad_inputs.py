@@ -1,8 +1,8 @@
-"""Some 250 bad inputs at all entrances, and the contract: exit code 2, one message, no traceback, nothing written.
+"""About 250 bad inputs of all kinds. The contract: exit code 2, one message, no traceback, nothing written.
 
-`python -m tests.bad_inputs` prints a table of how they are answered; tests/hpo/test_bad_inputs.py tests each.
+`python -m tests.bad_inputs` prints a table of the answers. tests/hpo/test_bad_inputs.py tests each input.
 
-They go in by the command line, in this process, in a folder of their own with the small study of tests/hpo/conftest.py.
+Each input is given on the command line, in this process, in a new folder with the small study of tests/hpo/conftest.py.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Case:
     """A bad input.
 
     Attributes:
-        entrance: what it comes in by: `study file`, `data`, ...
+        entrance: the kind of input: `study file`, `data`, ...
         command: `run`, `train`, ...
-        arguments: of the command; `{root}` stands for the folder.
-        prepare: makes the files.
-        environment: variables.
-        hides: what no message may repeat.
+        arguments: of the command; `{root}` is replaced by the folder.
+        prepare: writes the files.
+        environment: environment variables.
+        hides: a text that no message may repeat.
     """
 
     entrance: str
@@ -60,7 +60,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command did with it."""
+    """The answer of a command to a bad input."""
 
     code: int | None
     errors: str
@@ -68,7 +68,7 @@ class Answer:
     raised: str = ""
 
     def faults(self, case: Case) -> Iterator[str]:
-        """What breaks the contract."""
+        """The breaches of the contract."""
         lines = [line for line in self.errors.splitlines() if line.startswith("error: ") or ": error: " in line]
         if self.raised:
             yield f"raised {self.raised}"
@@ -264,7 +264,7 @@ URLS = {
 
 
 def cases() -> list[Case]:
-    """All of them."""
+    """All bad inputs."""
     found = [study_file(name, STUDY, text) for name, text in YAMLS.items()]
     found += [study_file(name, *edit) for name, edit in STUDY_EDITS.items()]
     found += [config_file(name, text) for name, text in YAMLS.items()]
@@ -338,7 +338,7 @@ def _paths() -> Iterator[Case]:
 
 
 def answered(case: Case, root: Path) -> Answer:
-    """Put a case in and look at what happens, in an empty folder."""
+    """Run a case in an empty folder."""
     place = make_place(root)
     case.prepare(place)
     before = _files(root)
@@ -361,12 +361,12 @@ def answered(case: Case, root: Path) -> Answer:
 
 
 def _files(root: Path) -> dict[str, int]:
-    """All files and folders, with the time of their last change."""
+    """All files and folders with their times of change."""
     return {str(path.relative_to(root)): 0 if path.is_dir() else path.lstat().st_mtime_ns for path in root.rglob("*")}
 
 
 def main() -> int:
-    """Put all of them in, and print a table."""
+    """Run all cases, and print a table."""
     counts: dict[str, list[int]] = {}
     for case in cases():
         with tempfile.TemporaryDirectory(prefix="bad-") as folder:

@@ -1,8 +1,9 @@
-"""What several test files share: data with a known answer, fixtures, the cache of kernels, and the CUDA marker."""
+"""Shared by several test files: data with a known answer, fixtures, the cache of kernels, and the CUDA marker."""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,10 @@ import joblib
 
 from .kernel_cache import ROOT, cache_folder, share_kernels, user_folder
 
-# Numba looks when it is imported. Two processes run tests (pyproject.toml): each works on one thread, but for tests of threads.
+# Numba reads this when it is imported. Two processes run tests (pyproject.toml). Each uses one thread, except for tests of
+# threads.
 os.environ.setdefault("NUMBA_NUM_THREADS", str(max(2, joblib.cpu_count())))
-os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # of this many `take_share` takes its share
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # `take_share` divides this number among the processes
 if "NUMBA_CACHE_DIR" not in os.environ:
     os.environ["NUMBA_CACHE_DIR"] = str(cache_folder(ROOT, user_folder()))
     share_kernels(ROOT, user_folder())
@@ -30,17 +32,20 @@ from trainers.engines import ENGINES
 from .loss_cases import LOSS_CASES
 
 if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # looked at when a kernel's module is imported
+    os.environ["TRITON_INTERPRET"] = "1"  # read when the module of a kernel is imported
 
-# The suite gives the same answer every time; `pytest --hypothesis-profile=explore` looks for new examples.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell ignores it in background jobs
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The suite has the same result every time. `pytest --hypothesis-profile=explore` looks for new examples.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("steady")
 
 
 TESTS = ROOT / "tests"
-# Files by the CPU time that they take, more than ten seconds each. The two processes take them in this order, a whole file at a
-# time: a long one at the end would leave one of them without work.
+# The files that take more than ten seconds of CPU time, the longest first. The two processes take them in this order, a whole
+# file at a time. If a long file came last, one process would be idle.
 LONGEST_FIRST = """
     hpo/search/test_processes.py trainers/engines/test_triton_engine.py trainers/engines/test_numba_engine.py hpo/test_damage.py
     trainers/test_train.py hpo/test_forged.py examples/test_examples.py trainers/engines/test_resume.py hpo/test_range_ends.py
@@ -51,19 +56,19 @@ LONGEST_FIRST = """
     hpo/confirmation/test_searches.py trainers/engines/test_fingerprint.py trainers/engines/test_torch_engine.py
     hpo/confirmation/test_reading_log.py test_kernel_cache.py trainers/engines/test_prefilter.py docs/test_site.py
 """
-LONGEST = {file: place for place, file in enumerate(LONGEST_FIRST.split())}
+LONGEST = {file: position for position, file in enumerate(LONGEST_FIRST.split())}
 
 
 @dataclass(frozen=True)
 class KnownAnswer:
-    """Data with a known answer: `held_out` is all that a user likes and has not seen."""
+    """Data with a known answer: `held_out` has all items that a user likes and has not seen."""
 
     seen: Interactions
     held_out: Interactions
 
 
 def known_answer(likes: list[Any], n_items: int, n_seen: int) -> KnownAnswer:
-    """`likes` (n_users, n_liked), of which each user has seen `n_seen`, chosen at random."""
+    """Each user likes the items in `likes` (n_users, n_liked), and has seen `n_seen` random ones of them."""
     rng = np.random.default_rng(7)
     liked = np.stack([rng.permutation(items) for items in likes])
     users = np.broadcast_to(np.arange(len(likes))[:, None], liked.shape)
@@ -76,26 +81,26 @@ def known_answer(likes: list[Any], n_items: int, n_seen: int) -> KnownAnswer:
 
 @pytest.fixture(scope="session")
 def parity() -> KnownAnswer:
-    """Even users like even items, odd users odd items.
+    """Even users like even items, odd users like odd items.
 
-    90 users, 120 items; of the 60 items of their parity users have seen 50: a perfect ranking starts with the other 10.
+    There are 90 users and 120 items. A user likes 60 items and has seen 50 of them. A perfect ranking starts with the other 10.
     """
     return known_answer([np.arange(user % 2, 120, 2) for user in range(90)], 120, n_seen=50)
 
 
 @pytest.fixture(scope="session")
 def ring() -> KnownAnswer:
-    """4 groups of 30 items in a ring, a user likes two neighbours: items near a liked one are mostly liked by others only.
+    """The items form a ring of 4 groups of 30 items. A user likes two neighbouring groups.
 
-    48 users have seen 57 of their 60 items. So a sampler that looks for negatives near the positive finds true ones, as it does
-    not in `parity`, where what is near and unseen is what is held out.
+    So the items near a liked one are often liked by other users only. 48 users have seen 57 of their 60 items. A sampler that
+    looks for negatives near the positive finds true negatives here. In `parity` it would find the held-out items.
     """
     return known_answer([(np.arange(60) + 30 * (user % 4)) % 120 for user in range(48)], 120, n_seen=57)
 
 
 @pytest.fixture
 def all_threads() -> Iterator[int]:
-    """At least two, also on one core: what one thread gives is to be compared with it. The test starts with all of them."""
+    """The number of threads, at least two, also on one core. The test starts with all of them, and compares them with one."""
     most, before = int(numba.config.NUMBA_NUM_THREADS), numba.get_num_threads()
     if most < 2:
         pytest.skip("needs two threads, and NUMBA_NUM_THREADS allows one")
@@ -106,7 +111,7 @@ def all_threads() -> Iterator[int]:
 
 @pytest.fixture
 def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Triton's interpreter runs the programs of a kernel one after the other."""
+    """Kernels have two programs, because Triton's interpreter runs programs one after the other."""
     from trainers.engines.triton_engine import step
 
     if not torch.cuda.is_available():
@@ -115,7 +120,10 @@ def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
-    """Call it with how many lanes of the CUDA engine fit into memory; what it gives lists the numbers that are asked for."""
+    """Call it with the number of lanes that fit into the memory of the CUDA engine.
+
+    The returned list gets the requested numbers.
+    """
     from trainers.engines.triton_engine.pool import Pool
 
     make = Pool.__init__
@@ -152,6 +160,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionstart() -> None:
-    """The tensors are tiny: waiting for other threads costs more than they save, on a busy machine a hundred times more."""
+    """The tensors are tiny, so threads cost more than they save. On a busy machine they cost a hundred times more."""
     torch.set_num_threads(1)
     numba.set_num_threads(1)

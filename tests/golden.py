@@ -1,13 +1,12 @@
-"""Numbers that were recorded, so that code which is moved changes no bit of them, and code that changes them raises a version.
+"""Recorded numbers. Refactored code must not change a bit of them. Code that changes them on purpose raises a version.
 
-On the CPU and the libraries that they were recorded on, every bit is compared. Elsewhere sums are rounded in another order, so
-they need only be close. A change of the numbers on purpose raises a version in trainers/engines/cache_versions.py, so that
-finished runs are trained or measured again. Then record the numbers again,
+Every bit is compared on the CPU and the libraries of the record. On other machines sums are rounded in another order, so the
+numbers need only be close. If you change the numbers on purpose, raise the version in trainers/engines/cache_versions.py. Then
+finished runs are trained or measured again. Record the new numbers, and give the reason in the commit:
 
     python -m tests.golden --record
 
-and say in the commit why. Without `--record` it prints what would change, and writes nothing. It refuses to record other
-numbers under the version that they had.
+Without `--record` the command prints the changes and writes nothing. It refuses to record other numbers under an old version.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ class Golden:
     """A file of numbers.
 
     Attributes:
-        file: JSON.
-        libraries: whose versions the last bits depend on.
-        cases: what is measured.
-        measured: the numbers of a case, and under VERSION that of the code.
-        is_close: whether the numbers of a case, then and now, differ as those of another CPU may.
-        which: the version to raise.
+        file: a JSON file.
+        libraries: the last bits depend on the versions of these libraries.
+        cases: the names of the measured cases.
+        measured: gives the numbers of a case; under VERSION the version of the code.
+        is_close: whether recorded and new numbers of a case differ no more than those of two CPUs.
+        which: the name of the version to raise.
     """
 
     file: Path
@@ -54,16 +53,16 @@ class Golden:
     which: str
 
     def read(self) -> dict[str, Any]:
-        """What the file holds."""
+        """The content of the file."""
         return json.loads(self.file.read_text(encoding="utf-8"))
 
     def made_on(self) -> dict[str, str]:
-        """What the last bits depend on besides the code."""
+        """The CPU and the versions of the libraries, because the last bits depend on them."""
         cpu = {"cpu": llvmlite.binding.get_host_cpu_name(), "torch on cpu": torch.backends.cpu.get_cpu_capability()}
         return cpu | {package: installed(package) for package in self.libraries}
 
     def check(self, case: str) -> None:
-        """Fail unless a case gives the numbers that were recorded."""
+        """Fail if a case gives other numbers than the recorded ones."""
         golden = self.read()
         assert case in golden["numbers"], f"nothing is recorded: {RECORD}"
         then, now = golden["numbers"][case], json.loads(json.dumps(self.measured(case)))
@@ -74,14 +73,14 @@ class Golden:
             assert self.is_close(case, then, now)
 
     def check_cases(self) -> None:
-        """Fail unless there is a record of every case and of no other."""
+        """Fail if a case has no record, or a record has no case."""
         assert sorted(self.read()["numbers"]) == sorted(self.cases), RECORD
 
     def check_versions(self, then: dict[str, Any], now: dict[str, Any]) -> None:
-        """Look whether a new golden file has other numbers only under a higher version.
+        """Check that a new golden file has other numbers only under a higher version.
 
         Raises:
-            InputError: a case whose numbers have changed and whose version has not risen.
+            InputError: the numbers of a case have changed, and its version has not risen.
         """
         same_machine = then["made on"] == now["made on"]
         for case, record in now["numbers"].items():
@@ -96,7 +95,7 @@ class Golden:
                 )
 
     def update(self, write: bool) -> list[str]:
-        """A line for each number that is another one than in the file; `write`: record them.
+        """A line for each changed number. `write` records the new numbers.
 
         Raises:
             InputError: see `check_versions`.
@@ -128,18 +127,18 @@ def numbers_of(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def changes(case: str, then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    """A line for each number that is another one."""
+    """A line for each changed number."""
     for key in now:
         if then.get(key) != now[key]:
             yield f"{case}: {key} was {then.get(key)}, is {now[key]}"
 
 
 def main() -> None:
-    """Print what has changed since the numbers were recorded, and record them again on demand."""
+    """Print the changes since the numbers were recorded, and record the new numbers on request."""
     parser = argparse.ArgumentParser(prog="python -m tests.golden", description=main.__doc__)
     parser.add_argument("--record", action="store_true", help="write the numbers of this code on this machine")
     record = parser.parse_args().record
-    os.environ["TRITON_INTERPRET"] = "1"  # looked at when a kernel's module is imported
+    os.environ["TRITON_INTERPRET"] = "1"  # read when the module of a kernel is imported
     torch.set_num_threads(1)  # as in the tests
     for module in MODULES:
         golden: Golden = import_module(module).GOLDEN

@@ -1,11 +1,11 @@
-"""Where tests keep compiled kernels: a folder of the user's, shared by all clones of the repository with the same kernels.
+"""The cache of compiled kernels for the tests: a folder in the user's cache. All clones with the same kernels share it.
 
-Numba names a cache folder after the absolute path of the source folder, so a second clone would compile everything again.
-Here that name is a link to a folder named after the source folder's path in the repository and the content of its kernels:
+Numba names a cache folder after the absolute path of the source folder. So a second clone would compile everything again. Here
+that name is a link. Its target is named after the relative path of the source folder and the content of its kernels:
 
     ~/.cache/mml-hpo-tests/clones/CLONE/NUMBA'S NAME -> ~/.cache/mml-hpo-tests/numba-VERSION/trainers.metrics-DIGEST
 
-$XDG_CACHE_HOME stands for ~/.cache where it is set. To start from an empty cache, delete the folder.
+$XDG_CACHE_HOME replaces ~/.cache if it is set. Delete the folder to start with an empty cache.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = "mml-hpo-tests"
-KEPT_DAYS = 30.0  # since it was last used
+KEPT_DAYS = 30.0  # since the last use
 MARKS = ("@compiled(", "@njit(")
 
 
 def user_folder() -> Path:
-    """Of all kernels of tests."""
+    """The folder of the compiled kernels of all clones."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / FOLDER
 
 
 def cache_folder(root: Path, base: Path) -> Path:
-    """The folder that NUMBA_CACHE_DIR is to name for a clone, or for packages that are installed in `root`."""
+    """The value of NUMBA_CACHE_DIR for a clone, or for packages that are installed in `root`."""
     return base / "clones" / sha256(bytes(root)).hexdigest()[:16]
 
 
 def share_kernels(root: Path, base: Path) -> None:
-    """Fill that folder with links; imports numba, which looks at NUMBA_CACHE_DIR then."""
+    """Fill the folder of `cache_folder` with links. This imports numba, which reads NUMBA_CACHE_DIR at that moment."""
     from numba.core.caching import UserProvidedCacheLocator
 
     links, shared = cache_folder(root, base), base / f"numba-{version('numba')}"
@@ -52,7 +52,7 @@ def share_kernels(root: Path, base: Path) -> None:
 
 
 def kernel_files(root: Path) -> dict[Path, list[Path]]:
-    """The files with functions that are kept, by folder."""
+    """The files with cached kernels, by folder."""
     found: dict[Path, list[Path]] = {}
     for file in sorted((root / "trainers").rglob("*.py")):
         if any(mark in file.read_text(encoding="utf-8") for mark in MARKS):
@@ -61,14 +61,14 @@ def kernel_files(root: Path) -> dict[Path, list[Path]]:
 
 
 def _link(link: Path, kept: Path) -> None:
-    """Make or move a link in one step: several processes may do so at once."""
+    """Make or change a link in one step, because several processes may do so at once."""
     new = link.with_name(f"{link.name}.{os.getpid()}")
     new.symlink_to(kept, target_is_directory=True)
     new.replace(link)
 
 
 def _forget_unused(parent: Path) -> None:
-    """Delete the folders in it that nobody has used for KEPT_DAYS; other processes may do the same at the same time."""
+    """Delete the subfolders that were not used for KEPT_DAYS. Other processes may do the same at the same time."""
     for folder in parent.iterdir():
         with suppress(FileNotFoundError):
             if folder.stat().st_mtime < time.time() - 86400.0 * KEPT_DAYS:

@@ -1,7 +1,7 @@
-"""The losses under test: a line of `CASES` for each loss and variant, with its value and gradient worked out by hand.
+"""The tested losses: a line of `CASES` for each loss and variant, with its value and gradient by hand.
 
-Every test of losses takes its cases from here: that they learn, go with scores and engines, and that engines agree on them.
-Settings are such that a loss has gradients on vectors of random directions, whose cosines are about 0.
+Every test of losses takes its cases from here: losses learn, they work with scores and engines, and engines agree on them.
+With these settings a loss has gradients on random vectors, which have cosines near 0.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-# Scores for the values by hand: B = 3 rows, N = 4 negatives; rows 0 and 2 share a user; one positive above 1, as after
-# dropout; no score on a kink of a loss.
+# The scores for the values by hand, with B = 3 rows and N = 4 negatives. Rows 0 and 2 have the same user. One positive is
+# above 1, as after dropout. No score is at a kink of a loss.
 POSITIVE = [0.3, 1.2, -0.4]
 NEGATIVE = [[0.95, 0.65, -0.25, 0.75], [0.1, 0.85, 0.55, -0.9], [0.62, 0.99, 0.0, 0.91]]
 USERS = [11, 5, 11]
@@ -20,14 +20,17 @@ ITEMS = [2, 7, 9]
 B, N = 3, 4
 N_ITEMS = 40
 
-Row = tuple[float, float, list[float]]  # the loss, its gradient by the positive's score, by those of the negatives
-ByHand = Callable[[Any, float, list[float]], Row]  # of a loss, given its positive's score and those of its negatives
+Row = tuple[float, float, list[float]]  # the loss, its gradient by the positive score, its gradients by the negative scores
+ByHand = Callable[[Any, float, list[float]], Row]  # arguments: the loss, the positive score, the negative scores
 
 
 @dataclass(frozen=True)
 class Case:
-    """A loss with settings. By hand: plain Python arithmetic, never the torch operations under test; None where a row's loss
-    depends on other rows."""
+    """A loss with settings.
+
+    Attributes:
+        by_hand: its value and gradients in plain Python, without torch. None if the loss of a row depends on other rows.
+    """
 
     settings: dict[str, Any]
     by_hand: ByHand | None
@@ -53,7 +56,10 @@ def ccl_row(loss: Any, positive: float, negatives: list[float]) -> Row:
 
 
 def softmax_row(own: bool, mean: bool = False) -> ByHand:
-    """-log of the positive's share, the negatives' sum (or mean) to the power of `exponent`; `own`: with the positive."""
+    """-log of the positive over the sum (or mean) of the negatives to the power of `exponent`.
+
+    `own`: the sum has the positive.
+    """
 
     def row(loss: Any, positive: float, negatives: list[float]) -> Row:
         temperature, exponent = getattr(loss, "temperature", 1.0), getattr(loss, "exponent", 1.0)
@@ -68,7 +74,7 @@ def softmax_row(own: bool, mean: bool = False) -> ByHand:
 
 
 def psl_row(loss: Any, positive: float, negatives: list[float]) -> Row:
-    """log of the sum of (1 + activation(d))^(1 / t): by the chain rule on each power."""
+    """log of the sum of (1 + activation(d))^(1 / t). The chain rule gives the gradient of each power."""
     activation = {"tanh": math.tanh, "relu": lambda gap: max(gap, -1.0), "atan": math.atan}[loss.activation]
     derivative = {
         "tanh": lambda gap: 1.0 / math.cosh(gap) ** 2,
@@ -92,7 +98,7 @@ def bsl_paper_row(loss: Any, positive: float, negatives: list[float]) -> Row:
 
 
 def slatk_row(loss: Any, positive: float, negatives: list[float], threshold: float = 0.0) -> Row:
-    """By the rule of products: the weight has a gradient too."""
+    """The product rule applies, because the weight has a gradient, too."""
     weight = sigmoid((positive - threshold) / loss.weight_temperature)
     exps = [math.exp((score - positive) / loss.temperature) for score in negatives]
     log_sum = math.log(sum(exps))
@@ -101,7 +107,7 @@ def slatk_row(loss: Any, positive: float, negatives: list[float], threshold: flo
 
 
 def talos_row(loss: Any, positive: float, negatives: list[float], threshold: float = 0.0) -> Row:
-    """-log of a ratio of powers of sigmoids; the derivative of log sigmoid(x) is sigmoid(-x)."""
+    """-log of a ratio of powers of sigmoids. The derivative of log sigmoid(x) is sigmoid(-x)."""
     power = 1.0 / loss.temperature
     parts = [sigmoid(score - threshold) ** power for score in negatives]
     value = -math.log(sigmoid(positive - threshold) ** power / sum(parts))
@@ -110,7 +116,7 @@ def talos_row(loss: Any, positive: float, negatives: list[float], threshold: flo
 
 
 def drrl_row(loss: Any, positive: float, negatives: list[float], threshold: float = 0.0) -> Row:
-    """A hinge, and the power mean of the heights of the negatives."""
+    """A hinge, plus the power mean over the hinges of the negatives."""
     p = loss.omega / (loss.omega - 1.0)
     heights = [loss.epsilon + loss.negative_weight * max(0.0, score - threshold) for score in negatives]
     mean = (sum(height**p for height in heights) / N) ** (1.0 / p)
@@ -142,7 +148,7 @@ def bce_row(loss: Any, positive: float, negatives: list[float]) -> Row:
 
 
 def square(cosine: float) -> float:
-    """|u - v|^2 of unit vectors."""
+    """|u - v|^2 of unit vectors u and v."""
     return 2.0 - 2.0 * cosine
 
 

@@ -1,4 +1,4 @@
-"""Metrics in plain Python, sets and loops: what the program's are compared with."""
+"""Metrics in plain Python with sets and loops. Tests compare the program's metrics with them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def plain(name: str, ranked: list[int], wanted: set[int], k: int) -> float:
-    """One user's figure, the definition read aloud: a list of items, the set of those to be found."""
+    """The value of one user, straight from the definition: `ranked` is a list of items, `wanted` the set of held-out items."""
     top = ranked[:k]
     hits = [item for item in top if item in wanted]
     if name == "recall":
@@ -19,10 +19,10 @@ def plain(name: str, ranked: list[int], wanted: set[int], k: int) -> float:
         return 1.0 / (top.index(hits[0]) + 1) if hits else 0.0
     if name == "map":
         total = 0.0
-        for place in range(1, len(top) + 1):
-            if top[place - 1] in wanted:
-                total += len(wanted.intersection(top[:place])) / place
+        for rank in range(1, len(top) + 1):
+            if top[rank - 1] in wanted:
+                total += len(wanted.intersection(top[:rank])) / rank
         return total / min(len(wanted), k)
     assert name == "ndcg"
-    gain = sum(1.0 / math.log2(place + 1) for place, item in enumerate(top, start=1) if item in wanted)
-    return gain / sum(1.0 / math.log2(place + 1) for place in range(1, min(len(wanted), k) + 1))
+    gain = sum(1.0 / math.log2(rank + 1) for rank, item in enumerate(top, start=1) if item in wanted)
+    return gain / sum(1.0 / math.log2(rank + 1) for rank in range(1, min(len(wanted), k) + 1))

@@ -24,8 +24,8 @@ MAY_USE = {
 OURS = {*MAY_USE, "tests"}
 OPTUNA, MAY_IMPORT_OPTUNA = {"optuna", "optuna_dashboard", "optuna_integration"}, {"hpo", "search_spaces"}
 TORCH, MAY_IMPORT_TORCH = {"torch"}, {"trainers"}
-MEASURES = {"benchmarks"}  # what is run by hand may import anything
-# The packages of hpo, from the ground up: each imports from those before it. The commands come last.
+MEASURES = {"benchmarks"}  # run by hand, so it may import anything
+# The packages of hpo. Each imports only from those before it. The commands come last.
 HPO_ORDER = [
     "runtime",
     "storage",
@@ -43,17 +43,17 @@ HPO_ORDER = [
     "api",
 ]
 COMMANDS = ["run", "confirm", "export", "train", "studies", "report", "dashboard", "replicate", "proxy", "recommend", "compare"]
-# What others use without this program, and so imports nothing of it, nor what takes seconds to load.
+# Others use these modules without this program. So they import nothing of it, and no library that takes seconds to load.
 STANDALONE = {"hpo/confirmation/statistics.py": {"numpy", "scipy", "pydantic"}}
-# Who may hold test data in hand, and the names by which they are had.
+# The modules that may read test data, and the names that give access to them.
 TEST_READERS = [
     "hpo/confirmation/stages.py",  # measures the models of stage 2
     "hpo/comparison/truth.py",  # scores lists of other programs against a file that the user names
     "hpo/replicate.py",  # trains published configs
     "hpo/train.py",  # --all-data trains on it, and measures nothing
-    "hpo/pipeline.py",  # whether the file is sound, before a search
+    "hpo/pipeline.py",  # checks the file before a search
     "trainers/__init__.py",  # passes load_test on
-    "trainers/data/datasets.py",  # reads the files, and parts the splits
+    "trainers/data/datasets.py",  # reads the files and makes the splits
     "benchmarks/carry_over.py",  # measures whether validation puts configs in the order of the test split
 ]
 TEST_DATA = {
@@ -84,7 +84,7 @@ def imports(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def _source(path: str, node: ast.ImportFrom) -> str:
-    """What `from ... import` imports from, as an absolute name."""
+    """The module that `from ... import` imports from, as an absolute name."""
     package = path.split("/")[:-1]
     above = package[: len(package) - node.level + 1] if node.level else []
     return ".".join([*above, *([node.module] if node.module else [])])
@@ -115,7 +115,7 @@ def out_of_order(path: str, tree: ast.Module) -> Iterator[str]:
 
 
 def uses_of_test_data(tree: ast.Module) -> Iterator[int]:
-    """Lines that import a name of TEST_DATA, or reach for it as an attribute or by its name as text."""
+    """Lines that import a name of TEST_DATA, or use it as an attribute or as text."""
     for node in ast.walk(tree):
         imported = isinstance(node, ast.ImportFrom) and any(alias.name in TEST_DATA for alias in node.names)
         from_all = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("trainers") and node.names[0].name == "*"
@@ -126,7 +126,7 @@ def uses_of_test_data(tree: ast.Module) -> Iterator[int]:
 
 
 def breaches(path: str, source: str) -> list[str]:
-    """Every rule that a module of the project breaks; `path` is relative to the repository."""
+    """The breaches of rules in a module of the project. `path` is relative to the repository."""
     package, tree = path.split("/")[0], ast.parse(source)
     found = []
     for line, module in imports(path, tree):
@@ -139,7 +139,7 @@ def breaches(path: str, source: str) -> list[str]:
             found.append(f"{path}:{line}: only trainers imports {target}")
     if path in STANDALONE:
         others = {module.split(".")[0] for _, module in imports(path, tree)} - STANDALONE[path] - sys.stdlib_module_names
-        found += [f"{path}: stands alone, and must not import {', '.join(sorted(others))}"] if others else []
+        found += [f"{path}: is used without this program, and must not import {', '.join(sorted(others))}"] if others else []
     if package == "hpo":
         found += out_of_order(path, tree)
     if path not in TEST_READERS:
@@ -150,7 +150,7 @@ def breaches(path: str, source: str) -> list[str]:
 
 
 def oversized(path: str, source: str, module_lines: int = MODULE_LINES) -> list[str]:
-    """Modules and functions that are longer than they may be."""
+    """Modules and functions above the allowed length."""
     found = []
     n_lines = len(source.splitlines())
     if n_lines > module_lines:
@@ -171,7 +171,7 @@ def modules() -> list[tuple[str, str]]:
     ]
 
 
-def test_there_is_something_to_check() -> None:
+def test_the_checked_modules_exist() -> None:
     paths = {path for path, _ in modules()}
     assert {"trainers/train.py", "trainers/losses/margins.py", "benchmarks/engines.py"} <= paths
     assert {*TEST_READERS, *STANDALONE} <= paths
@@ -180,8 +180,8 @@ def test_there_is_something_to_check() -> None:
     }
 
 
-def test_every_package_has_an_init_that_says_what_is_in_it() -> None:
-    """Without the file a package is not found by setuptools, and not in the wheel."""
+def test_every_package_has_an_init_with_a_docstring() -> None:
+    """Without the file setuptools does not find the package, and the wheel lacks it."""
     for folder in {(ROOT / path).parent for path, _ in modules() if path.split("/")[0] != "benchmarks"}:
         assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))), folder
 
@@ -198,8 +198,8 @@ def test_modules_and_functions_are_small() -> None:
     assert not found, "\n".join(found)
 
 
-def test_what_is_imported_is_declared() -> None:
-    """Also what would come along with another package."""
+def test_every_import_is_a_declared_dependency() -> None:
+    """A dependency of another dependency must be declared, too."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     known = {_plain(re.split(r"[^\w.-]", line)[0]) for group in groups for line in group}
@@ -270,8 +270,8 @@ def _plain(package: str) -> str:
         ("hpo/helpers/a.py", "x = 1", "helpers is neither in HPO_ORDER nor in COMMANDS"),
         ("benchmarks/a.py", "from tests.conftest import LOSS_CASES", "benchmarks must not import tests"),
         ("hpo/confirmation/statistics.py", "from trainers.validation import SETTINGS", "must not import trainers"),
-        ("hpo/confirmation/statistics.py", "def f():\n    import pandas", "stands alone, and must not import pandas"),
-        ("hpo/confirmation/statistics.py", "import optuna", "stands alone, and must not import optuna"),
+        ("hpo/confirmation/statistics.py", "def f():\n    import pandas", "without this program, and must not import pandas"),
+        ("hpo/confirmation/statistics.py", "import optuna", "without this program, and must not import optuna"),
     ],
 )
 def test_a_planted_breach_is_caught(path: str, source: str, words: str) -> None:
@@ -300,17 +300,17 @@ def test_a_planted_breach_is_caught(path: str, source: str, words: str) -> None:
         ("trainers/a.py", "import optunalike, torchvision_not\n'import hpo'  # hpo"),
     ],
 )
-def test_what_is_allowed_passes(path: str, source: str) -> None:
+def test_an_allowed_import_passes(path: str, source: str) -> None:
     assert breaches(path, source) == []
 
 
 def test_relative_imports_are_followed() -> None:
-    """Even one that climbs out of its package, which Python would refuse."""
+    """The names of relative imports are made absolute."""
     source = ast.parse("from ..study.spec import x\nfrom . import y")
     assert [module for _, module in imports("hpo/runs/a.py", source)] == ["hpo.study.spec", "hpo.runs"]
 
 
-def test_planted_giants_are_caught() -> None:
+def test_long_functions_and_modules_are_caught() -> None:
     body = "\n".join(["    x = 1"] * FUNCTION_LINES)
     assert "f has 61 lines" in oversized("hpo/a.py", f"def f():\n{body}")[0]
     assert "g has 61 lines" in oversized("hpo/a.py", f"async def g():\n{body}")[0]

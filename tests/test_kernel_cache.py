@@ -1,4 +1,4 @@
-"""The shared cache of compiled kernels: a second clone finds what the first compiled, and other code never does."""
+"""The shared cache of compiled kernels: a second clone finds the kernels of the first one, and other code does not."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def clone(root: Path, kernel: str = KERNEL) -> Path:
 
 
 def called(root: Path, cache: Path) -> list[int]:
-    """What the kernel of a clone gives for 1, and how often it was read from the cache and compiled."""
+    """The result of a clone's kernel for 1, the number of its cache hits, and the number of its compilations."""
     shown = subprocess.run(
         [sys.executable, "-c", CALL, str(cache)],
         cwd=root,
@@ -52,19 +52,19 @@ def test_a_second_clone_compiles_nothing(tmp_path: Path) -> None:
     assert called(one, tmp_path / "cache") == [2, 0, 1]
     os.utime(two / "trainers" / "metrics" / "small.py", (1.0, 1.0))
     assert called(two, tmp_path / "cache") == [2, 1, 0]
-    assert not list(one.rglob("*.nbi")), "nothing is written among the sources"
+    assert not list(one.rglob("*.nbi")), "nothing is written into the source folders"
 
 
-def test_other_code_is_compiled_and_harms_nobody(tmp_path: Path) -> None:
+def test_other_code_is_compiled_and_leaves_the_first_kernel_in_the_cache(tmp_path: Path) -> None:
     one, two = clone(tmp_path / "one"), clone(tmp_path / "two", KERNEL.replace("x + 1", "x + 2"))
     assert called(one, tmp_path / "cache") == [2, 0, 1]
     assert called(two, tmp_path / "cache") == [3, 0, 1]
     assert called(one, tmp_path / "cache") == [2, 1, 0]
     (one / "trainers" / "metrics" / "small.py").write_text(KERNEL.replace("x + 1", "x + 2"))
-    assert called(one, tmp_path / "cache") == [3, 1, 0], "as the other clone has it"
+    assert called(one, tmp_path / "cache") == [3, 1, 0], "the code of the other clone"
 
 
-def test_what_nobody_uses_any_more_is_deleted(tmp_path: Path) -> None:
+def test_unused_folders_are_deleted(tmp_path: Path) -> None:
     one = clone(tmp_path / "one")
     called(one, tmp_path / "cache")
     (kept,) = (tmp_path / "cache").glob("numba-*/trainers.metrics-*")
@@ -80,13 +80,13 @@ def test_what_nobody_uses_any_more_is_deleted(tmp_path: Path) -> None:
     assert not any(old.exists() for old in olds)
 
 
-def test_what_another_process_deletes_at_the_same_time_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_may_delete_a_folder_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "iterdir", lambda folder: iter([folder / "gone"]))
     _forget_unused(tmp_path)
 
 
 def test_the_kernels_of_this_suite_are_in_the_shared_folder() -> None:
-    """Where they are compiled with numba's own settings, nobody shares them."""
+    """Kernels that are compiled with numba's own settings are not shared."""
     if FOLDER not in os.environ["NUMBA_CACHE_DIR"]:
         pytest.skip("NUMBA_CACHE_DIR was given")
     for kernel in (kernel_for(8, dense=False), kernel_for(8, dense=True), ranking._keep_best):

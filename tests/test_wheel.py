@@ -1,6 +1,6 @@
-"""What is shipped: a wheel, installed into a fresh environment, whose commands run in another folder.
+"""The wheel is installed into a new environment. Its commands run in another folder.
 
-The libraries are those of the environment that runs the tests, so that nothing is downloaded.
+The libraries are those of the environment that runs the tests. So nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ NO_DATA = ("__pycache__", "results")
 
 
 def run(*command: str | Path, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder, without the settings by which tests find the sources."""
+    """Run a command in a folder, without the environment variables that lead to the sources."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     return subprocess.run([*map(str, command)], cwd=folder, env=environment | variables, capture_output=True, text=True)
 
 
 @dataclass(frozen=True)
 class Installed:
-    """An environment that has the wheel."""
+    """An environment with the wheel."""
 
     home: Path
     site: Path
@@ -44,7 +44,7 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy: setuptools leaves files beside the sources."""
+    """The wheel is built from a copy, because setuptools leaves files in the source folders."""
     source, made = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in SOURCES:
         if (ROOT / name).is_dir():
@@ -61,7 +61,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """A fresh environment; the libraries come after the wheel on its path."""
+    """A new environment. The libraries come after the wheel on its path."""
     home = tmp_path_factory.mktemp("environment")
     venv.create(home, symlinks=True)
     python = home / "bin" / "python"
@@ -73,8 +73,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     return Installed(home, site)
 
 
-def test_all_that_is_needed_is_in_it_and_no_more(wheel: Path) -> None:
-    """Every module, the studies, the template of the report, and the marks by which type checkers know typed packages."""
+def test_the_wheel_has_all_needed_files_and_no_others(wheel: Path) -> None:
+    """It has every module, the studies, the template of the report, and the marker files of typed packages."""
     with zipfile.ZipFile(wheel) as opened:
         inside = {name for name in opened.namelist() if ".dist-info/" not in name}
         (metadata,) = [opened.read(name).decode() for name in opened.namelist() if name.endswith(".dist-info/METADATA")]
@@ -86,10 +86,10 @@ def test_all_that_is_needed_is_in_it_and_no_more(wheel: Path) -> None:
     assert inside == modules | studies | others
     required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist:") and "extra ==" not in line]
     assert any("optuna" in line for line in required)
-    assert not any("pytest" in line for line in required), "only the tests import it"
+    assert not any("pytest" in line for line in required), "only the tests import pytest"
 
 
-def test_its_commands_run_in_another_folder(installed: Installed, tmp_path: Path) -> None:
+def test_installed_commands_run_in_another_folder(installed: Installed, tmp_path: Path) -> None:
     page = "import hpo.reporting.pages as p; print(p.__file__, p._environment().get_template(p.TEMPLATE).filename)"
     found = installed.python("-c", page, folder=tmp_path)
     assert found.stdout.count(str(installed.site)) == 2, found.stdout + found.stderr
@@ -113,16 +113,16 @@ def test_a_file_that_hides_a_package_is_named_before_it_is_imported(installed: I
     assert "run it in another folder, or as `python -P -m hpo.studies`" in refused.stderr
     assert "Traceback" not in refused.stderr
     imported = installed.python("-c", "import hpo", folder=tmp_path)
-    assert f"ImportError: {file} hides" in imported.stderr, "in a program of the user's it is an error like any other"
+    assert f"ImportError: {file} hides" in imported.stderr, "in a user's own program it is an ordinary error"
 
 
-def test_the_remedy_helps(installed: Installed, tmp_path: Path) -> None:
+def test_the_remedy_of_the_message_works(installed: Installed, tmp_path: Path) -> None:
     (tmp_path / "trainers.py").write_text("raise RuntimeError('imported')\n")
     assert installed.python("-P", "-m", "hpo.studies", "list", folder=tmp_path).returncode == 0
 
 
 def test_a_folder_without_modules_hides_nothing(installed: Installed, tmp_path: Path) -> None:
-    """Such as one with study files or data."""
+    """Folders with study files or data may have the name of a package."""
     for name in ("studies", "trainers"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "mine.yaml").write_text("dataset: demo\n")
@@ -158,11 +158,11 @@ class Soft(Loss):
 
 
 def test_python_searches_in_another_folder(installed: Installed, tmp_path: Path) -> None:
-    """With workers, which import the loss and do not run the script again, though it has no `if __name__ == "__main__"`."""
+    """Its workers import the loss. They do not run the script again, though it has no `if __name__ == "__main__"`."""
     (tmp_path / "mine.py").write_text(SCRIPT)
     (tmp_path / "my_loss.py").write_text(LOSS)
     done = installed.python("mine.py", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("Study mine: 2 of 2 trials finished, "), "once, and nothing else"
+    assert done.stdout.startswith("Study mine: 2 of 2 trials finished, "), "printed once, and nothing else is printed"
     assert not done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"mine.py", "my_loss.py", "out", "__pycache__"}

@@ -30,7 +30,7 @@ from trainers.losses.own import code_of
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 EVERY_SECONDS = 30.0
 MOST_BYTES = 2**37  # largest size of the arrays; no table in memory is larger
 SCRATCH = re.compile(r"^\.\d+\.")  # the prefix of a file that is being written
@@ -138,7 +138,7 @@ class CheckpointFile:
         continues: str = "",
     ) -> None:
         self.path, self.label, self.every = path, label, every
-        self.going_on = f"{label} continues {continues}" if continues else f"{label} goes on"
+        self.resume_notice = f"{label} continues {continues}" if continues else f"{label} goes on"
         self._key = json.loads(json.dumps(key))
         self._earlier, self._within = earlier, within
         self._has_failed = False

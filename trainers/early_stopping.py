@@ -70,7 +70,7 @@ class EarlyStopping:
             )
         if result.metrics[metric] > self._best + MIN_DELTA:
             self._best, self._failures = result.metrics[metric], 0
-            self._best_parameters = engine.keep(result.lane)
+            self._best_parameters = engine.snapshot(result.lane)
         else:
             self._failures += 1
         ended = self._failures >= self._plateau.patience or result.epoch == self._epochs
@@ -78,5 +78,5 @@ class EarlyStopping:
         if cut is not None:
             self._rate = max(LOWEST_RATE, self._rate * cut)
         if ended or cut is not None:
-            engine.go_back(result.lane, self._best_parameters, self._rate)
+            engine.restore(result.lane, self._best_parameters, self._rate)
         return ended

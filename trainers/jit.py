@@ -76,7 +76,7 @@ def announce(function: Any, text: str) -> None:
     _ANNOUNCER.texts[function] = text
 
 
-class _Asker(event.Listener):
+class _StopChecker(event.Listener):
     """Ends a compilation between two passes if `should_stop` is true."""
 
     def __init__(self, should_stop: ShouldStop) -> None:
@@ -92,5 +92,5 @@ class _Asker(event.Listener):
 @contextmanager
 def stoppable_compilation(should_stop: ShouldStop) -> Iterator[None]:
     """Within the block, compilations check between their passes whether to stop, and raise Stopped."""
-    with event.install_listener("numba:run_pass", _Asker(should_stop)):
+    with event.install_listener("numba:run_pass", _StopChecker(should_stop)):
         yield

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from trainers.checkpoints import Checkpoint, CheckpointFile, Notes
 from trainers.config import TrainConfig
@@ -81,7 +81,7 @@ class LaneRunner(Generic[Job]):
         self._too_large = too_large
         self._width = engine.lanes
         self._asked_to_stop = engine.should_stop
-        engine.should_stop = self._leaves_the_epoch
+        engine.should_stop = self._stops_now
         self.longest_epoch, self._began = 0.0, 0.0  # _began: start of the current round
         self._written: dict[int, float] = {}  # by busy lane: time of the last checkpoint, or of the start
 
@@ -102,12 +102,14 @@ class LaneRunner(Generic[Job]):
             lanes = self.engine.lanes
             try:
                 self._fill(source)
+                if self.busy and self._asked_to_stop():  # jobs that end in their first epoch are gone before `_save_due`
+                    self._requeue_all_and_stop()
                 results = self._epoch() if self.busy else []
             except OutOfMemory as error:
-                self._make_room(error, shrunk=self.engine.lanes < lanes)
+                self._use_fewer_lanes(error, shrunk=self.engine.lanes < lanes)
                 continue
             yield [(self.busy[result.lane], result) for result in results]
-            self._keep_some()
+            self._save_due()
 
     @property
     def jobs(self) -> list[Job]:
@@ -129,7 +131,7 @@ class LaneRunner(Generic[Job]):
         try:
             return call()
         except OutOfMemory as error:
-            self._make_room(error, shrunk=self.engine.lanes < lanes)
+            self._use_fewer_lanes(error, shrunk=self.engine.lanes < lanes)
             return None
 
     def stop(self, job: Job) -> None:
@@ -145,10 +147,10 @@ class LaneRunner(Generic[Job]):
         jobs = self.jobs
         for lane, job in self.busy.items():
             try:
-                self._keep(lane)
+                self._save(lane)
             except Exception as error:  # the caller must free all lanes, perhaps because of another error
                 log.warning("no checkpoint of %s: %s", job.checkpoint.label if job.checkpoint else "a run", first_line(error))
-        self._empty_lanes()
+        self._free_lanes()
         self.waiting.clear()
         return jobs
 
@@ -176,7 +178,7 @@ class LaneRunner(Generic[Job]):
                     raise ValueError(f"the checkpoint has {found.epochs} epochs already, so no epoch is left to train")
                 job.go_on(found.epochs, found.notes)
                 self.engine.resume(lane, job.config, found.state)
-                log.info("%s after epoch %d of %d", job.checkpoint.going_on, found.epochs, job.config.epochs)
+                log.info("%s after epoch %d of %d", job.checkpoint.resume_notice, found.epochs, job.config.epochs)
                 return
             except (LookupError, TypeError, ValueError) as error:
                 log.warning("%s starts from its first epoch: %s", job.checkpoint.label, first_line(error))
@@ -194,12 +196,12 @@ class LaneRunner(Generic[Job]):
         except BaseException:  # Stopped, or any failure: the lanes have trained part of an epoch
             for lane, state in before.items():
                 self._write(lane, state)
-            self._leave_lanes()
+            self._requeue_all()
             raise
         self.longest_epoch = max(self.longest_epoch, sum(result.train_seconds + result.evaluate_seconds for result in results))
         return results
 
-    def _leaves_the_epoch(self) -> bool:
+    def _stops_now(self) -> bool:
         """The engine's `should_stop`. A short epoch is finished first, so that its end can be saved. Before the first epoch
         there is nothing to save, and for long epochs the state before the epoch is in memory."""
         if not self._asked_to_stop():
@@ -207,7 +209,7 @@ class LaneRunner(Generic[Job]):
         is_short = 0.0 < self.longest_epoch <= SHORT_SECONDS and any(job.checkpoint for job in self.busy.values())
         return not is_short or time.monotonic() > self._began + 2.0 * SHORT_SECONDS
 
-    def _keep_some(self) -> None:
+    def _save_due(self) -> None:
         """Write the checkpoints that are due; all of them if training must stop.
 
         Raises:
@@ -216,18 +218,23 @@ class LaneRunner(Generic[Job]):
         stops = bool(self.busy) and self._asked_to_stop()
         for lane, job in self.busy.items():
             if job.checkpoint and (stops or time.monotonic() - self._written[lane] >= job.checkpoint.every):
-                self._keep(lane)
+                self._save(lane)
         if stops:
-            self._leave_lanes()
-            raise Stopped("asked to stop")
+            self._requeue_all_and_stop()
 
-    def _leave_lanes(self) -> None:
+    def _requeue_all_and_stop(self) -> NoReturn:
+        """Free all lanes, whose jobs wait again, and raise Stopped."""
+        self._requeue_all()
+        raise Stopped("asked to stop")
+
+    def _requeue_all(self) -> None:
         """Free all lanes; their jobs wait again."""
         jobs = [self.busy[lane] for lane in sorted(self.busy)]
-        self._empty_lanes()
+        self._free_lanes()
         self.waiting.extendleft(reversed(jobs))
 
-    def _keep(self, lane: int) -> None:
+    def _save(self, lane: int) -> None:
+        """Write the checkpoint of a lane."""
         self._write(lane, self._state(lane))
 
     def _state(self, lane: int) -> State | None:
@@ -245,16 +252,16 @@ class LaneRunner(Generic[Job]):
             return None
 
     def _write(self, lane: int, state: State | None) -> None:
-        """Write a checkpoint, unless the owner's notes are about other epochs, because the job ended or an error came."""
+        """Write a checkpoint, unless the owner's notes are about other epochs because the job ended or failed."""
         job = self.busy[lane]
         if job.checkpoint is not None and state is not None and 0 < job.epochs == int(state["epochs_done"]):
             job.checkpoint.save(Checkpoint(state, job.notes()))
             self._written[lane] = time.monotonic()
 
-    def _make_room(self, error: OutOfMemory, shrunk: bool) -> None:
+    def _use_fewer_lanes(self, error: OutOfMemory, shrunk: bool) -> None:
         """Use fewer lanes from now on: as many as the engine still has, or half of the busy ones."""
         jobs = [self.busy[lane] for lane in sorted(self.busy)]
-        self._leave_lanes()
+        self._requeue_all()
         if len(jobs) == 1 and not shrunk:
             self.waiting.popleft()
             self._too_large(jobs[0], error)
@@ -262,7 +269,8 @@ class LaneRunner(Generic[Job]):
         self._width = self.engine.lanes if shrunk else max(1, len(jobs) // 2)
         log.warning("%s with %d configs at once: continuing with %d", error.reason, len(jobs), self._width)
 
-    def _empty_lanes(self) -> None:
+    def _free_lanes(self) -> None:
+        """Free all lanes and forget their jobs."""
         for lane in list(self.busy):
             del self.busy[lane]
             self.engine.stop(lane)

@@ -1,4 +1,4 @@
-"""Loss settings taken from papers: what a study tries first and what confirm compares with. Sources beside each."""
+"""Loss settings from papers: a study tries them first, and confirm compares with them. Comments give the sources."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from trainers.losses import BPR, BSL, CCL, CML, MML, MSE, PSL, SL, SSM, Hinge, L
 ByLoss = dict[str, dict[str, Loss]]  # by name and dataset
 
 # On MF with uniform negatives. MML: Ozsoy, arXiv 2405.04614, section 4 (100 negatives). CCL: the SimpleX authors' MF
-# configs, which the MML paper keeps. BSL and SL: the BSL authors' MF runs (temperature and exponent per dataset). CML:
-# BARS' runs of its authors' program. The others: as SimpleX's code has them, untuned, as the MML paper compares with them.
+# configs, which the MML paper uses, too. BSL and SL: the BSL authors' MF runs (temperature and exponent per dataset). CML:
+# BARS' runs of its authors' program. The others: untuned, as in SimpleX's code; the MML paper compares with them.
 PUBLISHED: ByLoss = {
     "mml": {
         "yelp2018": MML(margins=(0.6, 0.7, 0.8, 0.9), weights=(0.05, 0.15, 0.2, 0.6), negative_weight=400.0),
@@ -29,7 +29,7 @@ PUBLISHED: ByLoss = {
         "electronic_random": PSL(temperature=0.1),
         "gowalla_random": PSL(temperature=0.05),
     },
-    # theirs of other data renew thresholds every 20 of 200 epochs: once in a search of 30
+    # settings for other data recompute thresholds every 20 of 200 epochs, which is once in a search of 30 epochs
     "slatk": {"health_random": SLatK(temperature=0.2, weight_temperature=2.5, refresh=5)},
     "bpr": {"yelp2018": BPR(), "gowalla": BPR()},
     "hinge": {"yelp2018": Hinge(margin=1.0), "gowalla": Hinge(margin=1.0)},
@@ -38,8 +38,8 @@ PUBLISHED: ByLoss = {
     "mse": {"yelp2018": MSE(), "gowalla": MSE()},
 }
 USUAL = "mf", "uniform"
-# By encoder and negatives. CML's authors draw what the user has not seen. SimpleX on Gowalla: its authors' config, and the MML
-# paper's, whose margins are those of MF; on Yelp2018 they have none that is not MF. LightGCN: the BSL authors' runs, and SSM's
+# By encoder and negatives. CML's authors draw unseen items. SimpleX on Gowalla: the configs of its authors and of the MML
+# paper, which uses the margins of MF; on Yelp2018 both only have MF. LightGCN: the runs of the authors of BSL and of SSM
 # (Wu et al., arXiv 2201.02327).
 BY_MODEL: dict[tuple[str, str], ByLoss] = {
     USUAL: PUBLISHED,
@@ -54,15 +54,17 @@ BY_MODEL: dict[tuple[str, str], ByLoss] = {
         "ssm": {"yelp2018": SSM(temperature=0.14), "gowalla": SSM(temperature=0.12)},
     },
 }
-NAMES = {"mf": "MF", "yelp2018": "Yelp2018", "gowalla": "Gowalla"}  # as papers write them
-FALLBACK = "yelp2018"  # for data that no paper has settings for
-SAME_INTERACTIONS = {"gowalla_random": "gowalla"}  # settings for the one were chosen on what the other tests
+NAMES = {"mf": "MF", "yelp2018": "Yelp2018", "gowalla": "Gowalla"}  # names in papers
+FALLBACK = "yelp2018"  # its settings are used for data without published settings
+SAME_INTERACTIONS = {"gowalla_random": "gowalla"}  # settings for one were chosen on test pairs of the other
 
 
 def published_loss(name: str, dataset: str, encoder: str = USUAL[0], negatives: str = USUAL[1]) -> tuple[Loss, str] | None:
-    """(settings, what else they were published for, empty where for just this); None if never published.
+    """(settings, other): the published settings of a loss, and the model or data that they were published for; `other` is empty
+    if these are the given ones. None if there are no settings.
 
-    An encoder or negatives that no paper has gets those of MF with uniform negatives, data that none has those for Yelp2018.
+    Without settings for the encoder and negatives, those of MF with uniform negatives are used; without settings for the data,
+    those for Yelp2018.
     """
     model = encoder, negatives
     for other, data in ((model, dataset), (USUAL, dataset), (model, FALLBACK), (USUAL, FALLBACK)):
@@ -74,8 +76,9 @@ def published_loss(name: str, dataset: str, encoder: str = USUAL[0], negatives: 
 
 
 def published_elsewhere(name: str, dataset: str, encoder: str = USUAL[0], negatives: str = USUAL[1]) -> list[tuple[Loss, str]]:
-    """Settings that were published for other data, of this encoder and negatives or else of MF with uniform ones, and the data;
-    none of data that share interactions with these."""
+    """(settings, data): settings that were published for other data, with this encoder and negatives, or else with MF and
+    uniform negatives. Data that share interactions with `dataset` are left out.
+    """
     taken = _interactions_of(dataset)
     for model in ((encoder, negatives), USUAL):
         found = [
@@ -87,10 +90,10 @@ def published_elsewhere(name: str, dataset: str, encoder: str = USUAL[0], negati
 
 
 def settings_of(other: str) -> str:
-    """What published settings are called, such as `published settings of Yelp2018`.
+    """The name of published settings, such as `published settings of Yelp2018`.
 
     Args:
-        other: what else they were published for; empty where for just this.
+        other: see `published_loss`.
     """
     return (
         f"published settings of {' '.join(NAMES.get(word, word) for word in other.split())}" if other else "published settings"
@@ -98,5 +101,5 @@ def settings_of(other: str) -> str:
 
 
 def _interactions_of(dataset: str) -> str:
-    """The dataset whose interactions these are."""
+    """The dataset that has the interactions of this one."""
     return SAME_INTERACTIONS.get(dataset, dataset)

@@ -58,11 +58,11 @@ def below(word: Any, n: Any) -> Any:
     return ((word >> _S32) * n) >> _S32
 
 
-def weighted(word: Any, keep: Any, other: Any) -> Any:
-    """Map 64 random bits to an integer by weight, with a table of `alias_table` (Walker, 1977), in two reads."""
-    index = below(word, np.uint64(keep.size))
-    moves = np.uint64((word & _LOW_32) >= keep[index])
-    return index + moves * (other[index] - index)  # modulo 2^64
+def weighted(word: Any, prob: Any, alias: Any) -> Any:
+    """Map 64 random bits to an integer by weight, with a result of `alias_table` (Walker, 1977), in two reads."""
+    index = below(word, np.uint64(prob.size))
+    moves = np.uint64((word & _LOW_32) >= prob[index])
+    return index + moves * (alias[index] - index)  # modulo 2^64
 
 
 def feistel(key: Any, x: Any, half_bits: Any) -> Any:
@@ -102,23 +102,23 @@ def integers(stream: np.uint64, counters: U64, n: int) -> NDArray[np.int64]:
 
 
 def alias_table(weights: NDArray[np.float64]) -> tuple[U64, U64]:
-    """The alias table of weights (Vose, 1991): `keep` and `other`, both uint64 (n,).
+    """The alias table of weights (Vose, 1991): `prob` and `alias`, both uint64 (n,).
 
-    A draw of an index keeps it if the lower half of its bits is below `keep`, and is replaced by `other` else. Weights of 0 are
-    never drawn.
+    A uniformly drawn index i stays with probability prob[i] / 2^32, that is if the lower half of its random bits is below
+    prob[i]. Otherwise alias[i] replaces it. Weights of 0 are never drawn.
     """
     n = len(weights)
     share = weights * (n / weights.sum())
-    keep, other = np.full(n, 2**32, np.uint64), np.full(n, int(weights.argmax()), np.uint64)
+    prob, alias = np.full(n, 2**32, np.uint64), np.full(n, int(weights.argmax()), np.uint64)
     light, heavy = list(np.flatnonzero(share < 1.0)), list(np.flatnonzero(share >= 1.0))
     while light and heavy:
         poor, rich = light.pop(), heavy[-1]
-        keep[poor], other[poor] = round(share[poor] * 2.0**32), rich
+        prob[poor], alias[poor] = round(share[poor] * 2.0**32), rich
         share[rich] -= 1.0 - share[poor]
         if share[rich] < 1.0:
             light.append(heavy.pop())
-    keep[weights == 0.0] = 0
-    return keep, other
+    prob[weights == 0.0] = 0
+    return prob, alias
 
 
 def uniform(stream: np.uint64, counters: U64) -> NDArray[np.float64]:

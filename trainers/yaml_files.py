@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,7 @@ def read_yaml(path: str | Path, is_sealed: bool = False, if_empty: str = "give a
         raise InputError(f"{where}: does not match its checksum: it is damaged, was edited, or comes from an earlier version")
     if not text.strip():
         raise InputError(f"{where}: the file is empty; {if_empty}")
-    return parse_yaml(text, where)
+    return deepcopy(_parsed_before(text, where))
 
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
@@ -90,6 +92,12 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(f"{where}: must hold a mapping with text keys, got {type(content).__name__} {shown(content)}")
     return content
+
+
+@lru_cache(maxsize=8)
+def _parsed_before(text: str, where: str) -> dict[str, Any]:
+    """`parse_yaml`, which is slow; one command reads a file several times."""
+    return parse_yaml(text, where)
 
 
 class _PlainComposer(Composer):

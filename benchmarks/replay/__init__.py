@@ -1,7 +1,7 @@
-"""Replay before belief: full learning curves, recorded once, and what each way to stop trials early would have made of them.
+"""Full learning curves, recorded once, and the result that each pruning policy would have on them.
 
-- `recordings`: a group of curves, one study's, and its file;
-- `record`: trains what is missing of a group;
+- `recordings`: the curves of a study, and their file;
+- `record`: trains the missing curves of a study;
 - `simulate`: pruners and other policies on the curves, in many orders of the trials;
 - `report`: the tables.
 """

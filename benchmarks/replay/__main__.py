@@ -1,10 +1,10 @@
-"""`python -m benchmarks.replay record`, then `simulate`: which way to stop trials early is worth it, by replay of full curves.
+"""`python -m benchmarks.replay record`, then `simulate`: full learning curves are replayed to compare pruning policies.
 
-`record` trains 40 configs of each study, 20 at random and 20 by TPE, for 30 epochs of a falling rate; nothing is pruned, and
-each is evaluated after every epoch on validation. It goes on where it was interrupted. A study is a shipped one, or
-one with another space, STUDY:SPACE. Set NUMBA_NUM_THREADS=1: processor time is what counts.
+`record` trains 40 configs of each study, 20 random ones and 20 proposed by TPE, for 30 epochs with a falling learning rate. It
+prunes none, and evaluates each of them on validation after every epoch. After an interruption it continues. A study is a
+shipped one, or a shipped one with another space: STUDY:SPACE. Set NUMBA_NUM_THREADS=1, because processor time is measured.
 
-`simulate` feeds Optuna's pruners, and other policies, with these curves, in many orders of the trials, and prints tables.
+`simulate` replays these curves to Optuna's pruners and to other policies, in many orders of the trials, and prints tables.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FOLDER = Path("studies/results/replay")
 
 
 def main() -> int:
-    """Record, or simulate."""
+    """Record or simulate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     recorder = commands.add_parser("record", help="train what is not recorded yet")

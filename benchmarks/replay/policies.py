@@ -1,4 +1,4 @@
-"""Ways to stop trials early, played on recorded curves: what each completes, and when."""
+"""Pruning policies on recorded curves: the configs that each of them completes, and when."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Figures = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Timeline:
-    """What a policy did with configs.
+    """What a policy did with the configs.
 
     Attributes:
-        configs: those that ended, in this order; pruned ones too.
-        clock: seconds after which each ended.
-        values: the final value of each, PRUNED for what was not completed.
-        spent: seconds in all.
+        configs: the ended configs in the order in which they ended, with the pruned ones.
+        clock: the seconds after which each of them ended.
+        values: the final value of each of them; PRUNED if it was not completed.
+        spent: the total of the seconds.
     """
 
     configs: NDArray[np.int64]
@@ -37,7 +37,7 @@ class Timeline:
     spent: float
 
     def best(self, budget: float = math.inf) -> float:
-        """The best value completed within so many seconds; PRUNED where there is none."""
+        """The best value that is completed within these seconds; PRUNED if there is none."""
         return float(self.values[self.clock <= budget].max(initial=PRUNED))
 
 
@@ -45,13 +45,13 @@ class Pool:
     """The configs of a recording that can be played.
 
     Args:
-        users: of validation, with a held-out item.
+        users: the number of validation users with a held-out item.
 
     Attributes:
         final: the value of each config (configs,).
         train, fetch, rank: seconds of each epoch and of its evaluation (configs, epochs).
         trained: seconds of training up to each epoch (configs, epochs).
-        full: seconds of each config without a policy: all epochs, evaluated once (configs,).
+        full: seconds of each config without a policy: all epochs and one evaluation (configs,).
     """
 
     def __init__(self, curves: Sequence[Curve], users: int) -> None:
@@ -68,37 +68,38 @@ class Pool:
         return len(self.curves)
 
     def evaluating(self, config: int, epochs: Sequence[int], sample: int) -> float:
-        """Seconds of a config's evaluations after these epochs, on so many users."""
+        """Seconds of the evaluations of a config after these epochs, on `sample` users."""
         share = 1.0 if sample == EVERYBODY else sample / self.users
         at = np.asarray(epochs, np.int64) - 1
         return float((self.fetch[config, at] + share * self.rank[config, at]).sum())
 
 
 class Policy(Protocol):
-    """Decides which configs are trained to their end.
+    """Decides which configs are trained to the end.
 
-    One that plans looks at all configs before it completes one, so that a budget says how many it starts with.
+    A policy that plans looks at all configs before it completes the first. So its budget decides how many it starts with.
     """
 
     @property
     def name(self) -> str:
-        """As tables show it."""
+        """The name in the tables."""
 
     @property
     def plans(self) -> bool:
-        """Whether it plans."""
+        """Whether the policy plans."""
 
     def play(self, pool: Pool, order: Sequence[int]) -> Timeline:
-        """Its timeline on these configs, asked for in this order."""
+        """The timeline of the policy on these configs, in this order."""
 
 
 @dataclass(frozen=True)
 class Pruning:
-    """One trial after the other, judged by one of Optuna's pruners where it is evaluated.
+    """Trains one trial after the other. One of Optuna's pruners judges it after each evaluation.
 
     Attributes:
-        decisions: epochs after which a trial is evaluated, reported and judged; after the last one it is evaluated anyway.
-        sample: users that it is evaluated on before the last epoch.
+        decisions: the epochs after which a trial is evaluated, reported and judged. It is always evaluated after its last
+            epoch.
+        sample: the number of users in the evaluations before the last epoch.
     """
 
     name: str
@@ -109,7 +110,7 @@ class Pruning:
     plans: ClassVar[bool] = False
 
     def play(self, pool: Pool, order: Sequence[int]) -> Timeline:
-        """As the search does it: report, ask, tell."""
+        """As in the search: report, ask, tell."""
         study = optuna.create_study(direction="maximize", pruner=self.make())
         lasted = [self._epochs(study, pool, config) for config in order]
         seconds = []
@@ -123,7 +124,7 @@ class Pruning:
         return Timeline(np.array(order), clock, np.where(done, pool.final[list(order)], PRUNED), float(clock[-1]))
 
     def _epochs(self, study: optuna.Study, pool: Pool, config: int) -> int:
-        """How many epochs a config gets. Pruners look at complete trials alone, so pruned ones are not kept."""
+        """The number of epochs that a config gets. Pruners use complete trials alone, so pruned ones are not kept."""
         values = pool.curves[config].values[self.sample]
         running = _running(len(study.get_trials(deepcopy=False)))
         for epoch in self.decisions:
@@ -138,7 +139,7 @@ class Pruning:
 
 
 def _running(number: int) -> FrozenTrial:
-    """A trial in progress. Trials that a study is asked for cost ten times as much; `test_replay` compares the two."""
+    """A running trial. A trial from `study.ask` would cost ten times as much. `test_replay` compares the two."""
     trial = create_trial(state=TrialState.RUNNING)
     trial.number, trial.datetime_start = number, datetime.now()
     return trial
@@ -146,7 +147,10 @@ def _running(number: int) -> FrozenTrial:
 
 @dataclass(frozen=True)
 class ConstantEpochs:
-    """All configs for so many epochs, then the best share of them to the end: the control of Egele et al., arXiv 2404.04111."""
+    """Trains all configs for some epochs, and the best share of them to the end.
+
+    It is the control of Egele et al., arXiv 2404.04111.
+    """
 
     name: str
     epochs: int
@@ -154,7 +158,7 @@ class ConstantEpochs:
     plans: ClassVar[bool] = True
 
     def play(self, pool: Pool, order: Sequence[int]) -> Timeline:
-        """The kept ones go on from where they were, best first."""
+        """The best configs continue from their last epoch, the best first."""
         values = [pool.curves[config].values[EVERYBODY][self.epochs - 1] for config in order]
         seconds = sum(
             float(pool.trained[config, self.epochs - 1]) + pool.evaluating(config, [self.epochs], EVERYBODY) for config in order
@@ -170,7 +174,7 @@ class ConstantEpochs:
 
 @dataclass(frozen=True)
 class ShortRuns:
-    """All configs for a few epochs to a rate of 0, the best share again for more, the best share of these to the end."""
+    """Trains all configs for few epochs to a rate of 0, the best share for more, and the best share of these to the end."""
 
     name: str
     lengths: tuple[int, ...]
@@ -178,7 +182,7 @@ class ShortRuns:
     plans: ClassVar[bool] = True
 
     def play(self, pool: Pool, order: Sequence[int]) -> Timeline:
-        """Each longer run begins anew."""
+        """Each longer run starts from the first epoch."""
         kept, seconds = list(order), 0.0
         for length in self.lengths:
             runs = [pool.curves[config].short[length] for config in kept]
@@ -188,7 +192,7 @@ class ShortRuns:
 
 
 def _best(configs: Sequence[int], values: Sequence[float], share: float) -> list[int]:
-    """The best share of configs, at least one, best first; of equal ones the earlier."""
+    """The best share of the configs, at least one, the best first. Of equal ones the earlier comes first."""
     ranked = sorted(range(len(configs)), key=lambda position: (-values[position], position))
     return [configs[position] for position in ranked[: max(1, round(share * len(configs)))]]
 
@@ -199,11 +203,13 @@ def _completed(pool: Pool, configs: Sequence[int], before: float, seconds: Seque
 
 
 def best_within(policy: Policy, pool: Pool, order: Sequence[int], whole: Timeline, budget: float) -> float:
-    """The best value that a policy has completed within a budget of seconds; one that plans starts with as many of the first
-    configs as it can bring to its end, with all if it can. PRUNED where there is none."""
+    """The best value that a policy completes within a budget of seconds; PRUNED if there is none.
+
+    A policy that plans starts with as many of the first configs as it can complete, at most all.
+    """
     if not policy.plans or whole.spent <= budget:
         return whole.best(budget)
-    fewest, most = 0, len(order)  # what fits, and what does not
+    fewest, most = 0, len(order)  # a number that fits, and one that does not
     while most - fewest > 1:
         middle = (fewest + most) // 2
         if policy.play(pool, order[:middle]).spent <= budget:

@@ -1,4 +1,4 @@
-"""Records a study's learning curves: random configs and TPE's, nothing pruned, evaluated after every epoch."""
+"""Records the learning curves of a study: random configs and those of TPE, none pruned, evaluated after every epoch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from trainers.errors import InputError
 from trainers.train import Run
 
 EPOCHS = 30
-STARTUP = 20  # configs at random, the others by TPE
+STARTUP = 20  # random configs; TPE proposes the others
 SHORT_EPOCHS = (6, 10)
 SAMPLES = (1_000, 2_000, 5_000)  # users
 SAMPLE_SEED = 2024
@@ -35,7 +35,7 @@ Answer = TypeVar("Answer")
 
 
 def load_group(name: str) -> StudySpec:
-    """The study of a name, or with another space, `STUDY:SPACE`; searched as a recording is.
+    """The study of a name, or of `STUDY:SPACE` with another space. Its search has the settings of a recording.
 
     Raises:
         InputError: no such study or space.
@@ -51,15 +51,15 @@ def load_group(name: str) -> StudySpec:
 
 @dataclass(frozen=True)
 class Meter:
-    """Trains configs of a study and measures them and the time that they take."""
+    """Trains configs of a study, and measures their values and times."""
 
     work: Workspace
     stopper: Stopper
-    order: NDArray[np.int64]  # positions of the users with a held-out item; a sample is the first ones
+    order: NDArray[np.int64]  # positions of the users with a held-out item; a sample has the first of them
 
     @classmethod
     def of(cls, work: Workspace, stopper: Stopper) -> Meter:
-        """Compiles what is timed later."""
+        """Compile the kernels that are timed later."""
         users = int((work.split[1].per_user > 0).sum())
         meter = cls(work, stopper, np.random.default_rng(SAMPLE_SEED).permutation(users))
         for _ in meter.epochs(work.spec.probe):
@@ -68,14 +68,15 @@ class Meter:
 
     @property
     def samples(self) -> list[int]:
-        """Sizes of the samples of users; none that is all of them."""
+        """The sizes of the samples that are smaller than the number of users."""
         return [size for size in SAMPLES if size < len(self.order)]
 
     def epochs(self, config: TrainConfig, every: int = 1) -> Iterator[tuple[float, tuple[float, float], dict[int, float]]]:
-        """Each epoch's training seconds, and where it is evaluated, seconds of fetching and ranking, and values by sample.
+        """For each epoch the training seconds. If it is evaluated: also the seconds of fetching and ranking, and values by
+        sample.
 
         Raises:
-            TrainingDiverged: a loss or vectors that are not finite.
+            TrainingDiverged: a loss or vectors are not finite.
             Stopped: a signal has come.
         """
         seen, held_out = self.work.split
@@ -101,7 +102,7 @@ class Meter:
         return {size: round(float(mean), DIGITS) for size, mean in ({EVERYBODY: by_user.mean()} | samples).items()}
 
     def curve(self, trial: int, params: dict[str, object], config: TrainConfig) -> Curve:
-        """A config's curve, and its short runs."""
+        """The curve of a config, with its short runs."""
         try:
             epochs = list(self.epochs(config))
             short = {length: self._short(config.replace(epochs=length)) for length in SHORT_EPOCHS}
@@ -128,18 +129,18 @@ class Meter:
 
 
 def timed(action: Callable[[], Answer]) -> tuple[float, Answer]:
-    """Processor seconds of an action, and its answer: others use the machine, too."""
+    """The processor seconds of an action, and its result. Other programs use the machine, so wall time would mislead."""
     start = time.process_time()
     answer = action()
     return time.process_time() - start, answer
 
 
 def record(name: str, folder: Path, data_dir: str | None, stopper: Stopper, configs: int = CONFIGS) -> Recording:
-    """Record what is missing of a group; the file is written after each config.
+    """Record the missing curves of a study. The file is written after each config.
 
     Raises:
-        InputError: no such study or data, or a file of another recording.
-        Stopped: a signal has come; what is finished is kept.
+        InputError: there is no such study or data, or the file is that of another recording.
+        Stopped: a signal has come. Finished curves are kept.
     """
     spec = load_group(name)
     work = Workspace.open(spec, folder, data_dir, "auto", "auto", rivals=())

@@ -1,4 +1,4 @@
-"""Recorded learning curves: a file of JSON lines for each study. The first line says of what, each other is a config."""
+"""Recorded learning curves: a file of JSON lines for each study. The first line is the header, each other line is a config."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from trainers.text import shown
 from trainers.validation import SETTINGS, checked
 
 SUFFIX = ".jsonl"
-CONFIGS = 40  # of a study
-EVERYBODY = 0  # in place of a sample's size: all users
+CONFIGS = 40  # of each study
+EVERYBODY = 0  # as the size of a sample: all users
 
 
 class Short(BaseModel):
-    """A config trained for fewer epochs, to a rate of 0 over these, and evaluated once.
+    """A config that was trained for fewer epochs, with a rate that falls to 0 over them, and evaluated once.
 
     Attributes:
-        value: the objective after its last epoch, all users.
-        train_seconds: of all its epochs.
-        rank_seconds: of its evaluation, see `Curve`.
+        value: the objective on all users after the last epoch.
+        train_seconds: of all epochs.
+        rank_seconds: of the evaluation, see `Curve`.
     """
 
     model_config = SETTINGS | {"frozen": True}
@@ -40,16 +40,16 @@ class Short(BaseModel):
 
 
 class Curve(BaseModel):
-    """A config trained to its end, evaluated after every epoch.
+    """A config that was trained to the end and evaluated after every epoch.
 
     Attributes:
-        trial: its number in the study that proposed it.
-        config: as it was trained, plain data.
-        values: the objective after each epoch, by the number of users that it was measured on; EVERYBODY is all of them.
-        train_seconds, fetch_seconds, rank_seconds: processor time of each epoch: of training, of fetching all vectors, and of
-            ranking for all users. An evaluation of fewer users fetches as much and ranks less.
-        short: runs of fewer epochs, by their number.
-        failure: why there is no curve.
+        trial: the number in the study that proposed the config.
+        config: the config as plain data.
+        values: the objective after each epoch, by the size of the sample of users; EVERYBODY for all users.
+        train_seconds, fetch_seconds, rank_seconds: processor time of each epoch: for training, for fetching all vectors, and
+            for ranking for all users. An evaluation of fewer users fetches as much and ranks less.
+        short: runs of fewer epochs, by their number of epochs.
+        failure: the reason why there is no curve.
     """
 
     model_config = SETTINGS | {"frozen": True}
@@ -65,21 +65,21 @@ class Curve(BaseModel):
 
     @property
     def final(self) -> float:
-        """The objective after the last epoch, all users."""
+        """The objective on all users after the last epoch."""
         return self.values[EVERYBODY][-1]
 
 
 class Header(Stored):
-    """What was recorded; curves of another header do not belong to it.
+    """The identity of a recording. Curves with another header do not belong to it.
 
     Attributes:
-        dataset, space: what the data and the space are called.
-        data: checksums of all training data and of their two parts, and how validation is held out.
-        config: the fixed settings of the configs, each field written out.
-        boxes: the space, each box as Optuna writes it.
-        startup: configs drawn at random before TPE proposes.
-        users: with a held-out item.
-        samples: numbers of users whose mean was taken, too.
+        dataset, space: the names of the data and of the space.
+        data: checksums of all training data and of their two parts, and the rule by which validation is held out.
+        config: all fixed settings of the configs.
+        boxes: the ranges of the space, as Optuna writes them.
+        startup: the number of random configs before TPE proposes.
+        users: the number of users with a held-out item.
+        samples: the sizes of the samples of users that were measured, too.
     """
 
     FORMAT: ClassVar[int] = 1
@@ -98,7 +98,7 @@ class Header(Stored):
 
     @classmethod
     def of(cls, work: Workspace, startup: int, users: int, samples: list[int]) -> Header:
-        """Of a study that is recorded now."""
+        """The header of a new recording."""
         spec, definition = work.spec, work.definition()
         parts = {"checksum": definition.checksum, "seen": definition.seen, "held_out": definition.held_out}
         return cls(
@@ -117,24 +117,24 @@ class Header(Stored):
         )
 
     def differs(self, other: Header) -> str:
-        """Where another header is different, in words; empty where it is not."""
+        """The differences to another header, in words; empty if there are none."""
         return "; ".join(f"{one.key} was {shown(one.before)}, now {shown(one.after)}" for one in differences(self, other))
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """The boxes."""
+        """The ranges as objects of Optuna."""
         return {name: json_to_distribution(text) for name, text in self.boxes.items()}
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A group of curves: one study's."""
+    """The curves of a study."""
 
     header: Header
     curves: list[Curve]
 
     @property
     def label(self) -> str:
-        """Data and loss, as tables call the group."""
+        """Data and loss: the name in the tables."""
         return f"{self.header.dataset} {self.header.space}"
 
     @property
@@ -144,10 +144,10 @@ class Recording:
 
     @classmethod
     def read(cls, path: Path) -> Recording:
-        """What `write` wrote.
+        """A recording that `write` wrote.
 
         Raises:
-            InputError: no such file, or one of another format or content.
+            InputError: there is no such file, or it has another format or content.
         """
         remedy = "record it again"
         try:
@@ -165,17 +165,17 @@ class Recording:
         return cls(header, curves)
 
     def write(self, path: Path) -> None:
-        """Write all, so that a reader sees the old or the new content.
+        """Write the whole file. A reader sees either the old or the new content.
 
         Raises:
-            InputError: it cannot be written.
+            InputError: the file cannot be written.
         """
         lines = [self.header.to_dict(), *(curve.model_dump(mode="json", exclude_defaults=True) for curve in self.curves)]
         write_text(path, "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
 
 
 def _numbered(content: object) -> object:
-    """Keys that are numbers, which JSON has as text."""
+    """The same content, with numbers as keys. JSON has text as keys."""
     if not isinstance(content, dict):
         return content
     tables = {key: content[key] for key in ("values", "short") if isinstance(content.get(key), dict)}
@@ -186,11 +186,13 @@ def _numbered(content: object) -> object:
 
 
 def read_all(folder: Path, names: Sequence[str], fewest: int = CONFIGS) -> tuple[list[Recording], list[str]]:
-    """The recordings of a folder: those named that have a curve, or all that have at least so many configs; and in words what
-    was left out.
+    """The recordings of a folder: the named ones that have a curve, or all with at least `fewest` configs.
+
+    Returns:
+        The recordings, and in words the ones that were left out.
 
     Raises:
-        InputError: there is none, or one cannot be read.
+        InputError: there is no recording, or one cannot be read.
     """
     paths = [folder / f"{name}{SUFFIX}" for name in names] or sorted(folder.glob(f"*{SUFFIX}"))
     found = [Recording.read(path) for path in paths]

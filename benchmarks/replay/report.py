@@ -1,4 +1,4 @@
-"""The tables of a replay, in Markdown, and what they say."""
+"""The tables of a replay, in Markdown, and their result in words."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from benchmarks.replay.recordings import EVERYBODY
 from benchmarks.replay.simulate import BUDGETS, MEDIANS, NONE, Group, Median, Outcome
 
 SHOWN_EPOCHS = (1, 3, 6, 9, 12, 15, 18, 21, 24, 27)
-JUDGED = (0, 1)  # of BUDGETS: beyond a half, pruners run out of recorded configs
+JUDGED = (0, 1)  # indices of BUDGETS; with more than a half, pruners run out of recorded configs
 Cells = Sequence[object]
 
 
 def markdown(header: Cells, rows: Sequence[Cells]) -> str:
-    """A table."""
+    """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
 
 
 def report(groups: Sequence[Group]) -> str:
-    """All tables, pooled ones first."""
+    """All tables, the pooled ones first."""
     parts = [
         "### Recordings",
         recordings(groups),
@@ -43,7 +43,7 @@ def report(groups: Sequence[Group]) -> str:
 
 
 def recordings(groups: Sequence[Group]) -> str:
-    """What was recorded."""
+    """The table of the recordings."""
     rows = []
     for group in groups:
         recording, pool = group.recording, group.pool
@@ -70,7 +70,7 @@ def recordings(groups: Sequence[Group]) -> str:
 
 
 def order(groups: Sequence[Group]) -> str:
-    """How well the order after an epoch agrees with the final one."""
+    """How well the order of the configs after an epoch agrees with the final order."""
     epochs = [epoch for epoch in SHOWN_EPOCHS if all(epoch < group.pool.epochs for group in groups)]
     lengths = sorted(groups[0].pool.curves[0].short)
     rows = []
@@ -83,11 +83,11 @@ def order(groups: Sequence[Group]) -> str:
 
 
 def agreement(early: NDArray[np.float64], final: NDArray[np.float64]) -> str:
-    """Rank correlations of early values with final ones, and the rank of the final best among the early ones, from 1."""
+    """The rank correlations of early and final values, and the early rank of the config that is finally the best, from 1."""
     better = final >= np.median(final)
     both = [spearmanr(early[chosen], final[chosen]).statistic for chosen in (np.ones_like(better), better)]
-    place = 1 + int((early > early[final.argmax()]).sum())
-    return f"{both[0]:.2f} / {both[1]:.2f}, {place}."
+    rank = 1 + int((early > early[final.argmax()]).sum())
+    return f"{both[0]:.2f} / {both[1]:.2f}, {rank}."
 
 
 COLUMNS: dict[str, Callable[[Outcome], NDArray[Any]]] = {
@@ -103,7 +103,10 @@ COLUMNS: dict[str, Callable[[Outcome], NDArray[Any]]] = {
 
 
 def policies(groups: Sequence[Group]) -> str:
-    """A row for each policy, in percent; errors of the regrets over recordings, of one recording over its orders."""
+    """A row for each policy, in percent.
+
+    Standard errors of regrets are over recordings, or over the orders of one recording.
+    """
     rows = []
     for name in groups[0].outcomes:
         cells = []
@@ -118,7 +121,7 @@ def policies(groups: Sequence[Group]) -> str:
 
 
 def percent(values: NDArray[np.float64], digits: int, with_error: bool) -> str:
-    """A mean in percent, with its standard error."""
+    """A mean in percent, on request with its standard error."""
     if not len(values):
         return ""
     mean = f"{100 * values.mean():.{digits}f}"
@@ -126,19 +129,24 @@ def percent(values: NDArray[np.float64], digits: int, with_error: bool) -> str:
 
 
 def standard_error(values: NDArray[np.float64]) -> float:
-    """Of the mean."""
+    """The standard error of the mean."""
     return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def judged(name: str, groups: Sequence[Group]) -> NDArray[np.float64]:
-    """The mean regret within the judged budgets: of each recording, or of one recording in each order."""
+    """The mean regret within the judged budgets: for each recording, or for each order of a single recording."""
     found = [group.outcomes[name].regrets[:, JUDGED].mean(axis=1) for group in groups]
     return found[0] if len(groups) == 1 else np.array([one.mean() for one in found])
 
 
 def winner(groups: Sequence[Group]) -> tuple[Median, Median, list[Median]]:
-    """The median setting of lowest regret at equal budget, the one to take, and all that are within a standard error of the
-    difference to the lowest. Of these the latest is taken, then the one that decides most seldom, then the longest start-up."""
+    """Compare the settings of the median pruner by their regret at equal budget.
+
+    Returns:
+        The setting with the lowest regret, the setting to take, and all settings within a standard error of the difference to
+        the lowest. Of these the one that prunes latest is taken, then the one that decides least often, then the one with the
+        longest start-up.
+    """
     lowest = min(MEDIANS, key=lambda setting: float(judged(setting.name, groups).mean()))
     reference = judged(lowest.name, groups)
     equal = []
@@ -167,7 +175,7 @@ def verdict(groups: Sequence[Group]) -> str:
 
 
 def samples(groups: Sequence[Group]) -> str:
-    """What deciding on fewer users changes."""
+    """The effect of decisions on fewer users."""
     rows = list(_sample_rows(groups))
     header = ["setting", "users", "recordings", "fates changed", "seconds", "best lost", "regret, all 40", *_budget_names()]
     return markdown(header, rows) if rows else ""

@@ -1,4 +1,4 @@
-"""Plays policies on recordings, in many orders of the trials, and measures them."""
+"""Replays recordings to policies, in many orders of the trials, and measures the results."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Median:
-    """A setting of the median pruner. n_min_trials is 1: complete trials have a value at every epoch that decides, so that
-    up to n_startup_trials it changes nothing."""
+    """A setting of the median pruner.
+
+    n_min_trials is 1. Up to n_startup_trials it has no effect, because a complete trial has a value at every epoch that
+    decides.
+    """
 
     warm_up: float
     interval: int
@@ -34,11 +37,11 @@ class Median:
 
     @property
     def name(self) -> str:
-        """As tables show it."""
+        """The name in the tables."""
         return f"median, from {100 * self.warm_up:.0f} %, every {self.interval}, after {self.startup}"
 
     def policy(self, epochs: int) -> Pruning:
-        """On curves of so many epochs."""
+        """The policy for curves of this many epochs."""
         first = round(self.warm_up * epochs)
         make = partial(MedianPruner, self.startup, first, self.interval)
         return Pruning(self.name, make, tuple(range(first, epochs, self.interval)), self.startup)
@@ -61,7 +64,7 @@ def percentiles(epochs: int) -> list[Pruning]:
 
 
 def policies(pool: Pool) -> list[Policy]:
-    """All that are compared."""
+    """All compared policies."""
     epochs, lengths = pool.epochs, tuple(sorted(pool.curves[0].short))
     usual = Pruning(
         "median, warm-up 8, evaluated every 2 from 2, after 10",
@@ -77,16 +80,16 @@ def policies(pool: Pool) -> list[Policy]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a policy came to on a recording, by order of the trials.
+    """The result of a policy on a recording, by order of the trials.
 
     Attributes:
-        spent: seconds, as a share of what all configs need without a policy.
-        after_startup: the same, of the trials after the pruner's start-up alone; NaN where there are none.
-        pruned: share of configs that were not completed.
-        regret: of the best that was completed at the end, relative.
-        regrets: within each budget (orders, budgets).
+        spent: seconds, as a share of the seconds of all configs without a policy.
+        after_startup: the same for the trials after the start-up of the pruner; NaN if there are none.
+        pruned: the share of configs that were not completed.
+        regret: the relative regret of the best completed config at the end.
+        regrets: the same within each budget (orders, budgets).
         lost: whether the best config was not completed.
-        at_risk: whether it came after the pruner's start-up.
+        at_risk: whether the best config came after the start-up of the pruner.
         fates: whether each config was completed (orders, configs).
     """
 
@@ -101,7 +104,7 @@ class Outcome:
 
 
 def orders_of(pool: Pool, count: int, first: int = 0) -> list[list[int]]:
-    """Random orders of the configs, the same for every policy; trials with a number below `first` come before the others."""
+    """Random orders of the configs, the same for every policy. Trials with a number below `first` come before the others."""
     generator = np.random.default_rng([SEED, len(pool)])
     late = np.array([curve.trial >= first for curve in pool.curves])
     orders = [generator.permutation(len(pool)) for _ in range(count)]
@@ -109,7 +112,7 @@ def orders_of(pool: Pool, count: int, first: int = 0) -> list[list[int]]:
 
 
 def outcome(policy: Policy, pool: Pool, orders: Sequence[Sequence[int]]) -> Outcome:
-    """Play a policy in each order."""
+    """Run a policy on each order."""
     champion, needed = int(pool.final.argmax()), float(pool.full.sum())
     best, startup = float(pool.final[champion]), policy.startup if isinstance(policy, Pruning) else 0
     timelines = [policy.play(pool, order) for order in orders]
@@ -133,7 +136,7 @@ def outcome(policy: Policy, pool: Pool, orders: Sequence[Sequence[int]]) -> Outc
 
 
 def _regret(best: float, found: float) -> float:
-    """Relative to the best of all; all of it where nothing was completed."""
+    """The regret relative to the best config; 1 if no config was completed."""
     return 1.0 if found == PRUNED else (best - found) / best
 
 
@@ -147,14 +150,14 @@ def _after_startup(policy: Policy, pool: Pool, timeline: Timeline) -> float:
 
 @dataclass(frozen=True)
 class SampleEffect:
-    """What deciding on a sample of users changes, against the same policy on all users in the same orders.
+    """The effect of decisions on a sample of users: the differences to the same policy on all users in the same orders.
 
     Attributes:
-        changed: share of configs that meet another fate.
-        spent: change of the share of seconds.
-        regret: change of the regret at the end, by order.
-        regrets: change within each budget (orders, budgets).
-        lost: change of the share of orders in which the best config is not completed.
+        changed: the share of configs that are completed in one case and not in the other.
+        spent: the change of the share of seconds.
+        regret: the change of the regret at the end, by order.
+        regrets: the change of the regret within each budget (orders, budgets).
+        lost: the change of the share of orders in which the best config is not completed.
     """
 
     changed: float
@@ -166,11 +169,11 @@ class SampleEffect:
 
 @dataclass(frozen=True)
 class Group:
-    """A recording that was played.
+    """A replayed recording.
 
     Attributes:
-        outcomes: of each policy, by name.
-        samples: of settings in SAMPLED, by setting and number of users.
+        outcomes: the outcome of each policy, by name.
+        samples: the effect of samples on the settings in SAMPLED, by setting and number of users.
     """
 
     recording: Recording
@@ -180,10 +183,10 @@ class Group:
 
 
 def play_all(recording: Recording, orders: int = ORDERS, as_searched: bool = False) -> Group:
-    """Every policy, in so many orders.
+    """Run every policy in this many orders.
 
     Args:
-        as_searched: whether TPE's proposals come after the random ones.
+        as_searched: whether the configs of TPE come after the random ones.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # in a process of its own
     pool = Pool(recording.complete, recording.header.users)

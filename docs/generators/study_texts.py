@@ -12,7 +12,7 @@ EXAMPLE```
 
 - `python -m hpo.studies new DATA > mine.yaml` writes a commented file for your own data.
 - `python -m hpo.studies list` lists the shipped studies. `python -m hpo.studies show NAME` prints one as a file.
-- An unknown key is an error, and the message suggests the nearest known key. So is a key that stands twice.
+- An unknown key is an error, and the message suggests the nearest known key. So is a key that is given twice.
 - A path in the file (`dataset`, `rivals`) is relative to the file.
 - A dash in the column `default` means: nothing, or what the program finds out for itself.
 

@@ -67,7 +67,7 @@ def in_words_of_python() -> Iterator[None]:
 
 
 def as_arguments(message: str) -> str:
-    """A message with flags replaced by the names of arguments, but in commands, which stand in backquotes."""
+    """A message with flags replaced by the names of arguments. Commands, in backquotes, keep their flags."""
     parts = message.split("`")
     parts[::2] = [FLAG.sub(lambda found: ARGUMENTS.get(found[1], found[1].replace("-", "_")), part) for part in parts[::2]]
     return "`".join(parts).replace("this command", "this call").replace("same command", "same call")

@@ -118,7 +118,7 @@ def read_methods(
             notes += said
             if one.name and len(found) > 1:
                 raise InputError(
-                    f"{one.argument}: a name can stand for one method only, and {one.paths[0]} has {len(found)}: "
+                    f"{one.argument}: a name can be that of one method only, and {one.paths[0]} has {len(found)}: "
                     f"{listed(tuple(side.label for side in found))}; write {one.name}={one.paths[0]}:LABEL"
                 )
             sides += [(side.named(one.name) if one.name else side, one) for side in found]

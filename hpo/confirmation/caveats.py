@@ -36,8 +36,8 @@ class CaveatKind(StrEnum):
     RATINGS_UNUSED = "ratings unused"  # a low rating counts like a high one
     TEST_DROPPED = "test dropped"  # many pairs or users of the test split were dropped
     FEW_VALIDATION_USERS = "few validation users"
-    LAWS_DIFFER = "laws differ"  # validation and test were drawn in different ways
-    SPLITS_DIFFER = "splits differ"  # validation and test items differ in popularity
+    SPLIT_METHODS_DIFFER = "split methods differ"  # validation and test were drawn in different ways
+    POPULARITY_DIFFERS = "popularity differs"  # validation and test items differ in popularity
     TEST_READ_AGAIN = "test read again"
     TEST_CHANGED = "test changed"  # an earlier confirm read other test data
     TEST_READ_FOR_OTHERS = "test read for others"

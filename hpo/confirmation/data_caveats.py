@@ -28,7 +28,7 @@ def data_caveats(work: Workspace, test: Interactions, about_test: TestFacts) -> 
     if users < MIN_TEST_USERS:
         yield Caveat(kind=CaveatKind.FEW_VALIDATION_USERS, subject=name, facts={"users": users})
     yield from _dropped_from_test(name, about_test)
-    yield from _unlike_laws(name, work.validation.name, facts)
+    yield from _other_split_method(name, work.validation.name, facts)
     yield from distribution_shift(name, *work.split, work.dataset.train, test, _remedy(work.validation.name, facts))
 
 
@@ -44,7 +44,7 @@ def distribution_shift(
     tested_by = float(train.per_item[test.items].mean()) / len(train)
     percent = 100 * (tested_by / chosen_by - 1) if chosen_by else 0.0
     if abs(percent) >= SHIFT_PERCENT:
-        yield Caveat(kind=CaveatKind.SPLITS_DIFFER, subject=study, facts={"percent": percent, "remedy": remedy})
+        yield Caveat(kind=CaveatKind.POPULARITY_DIFFERS, subject=study, facts={"percent": percent, "remedy": remedy})
 
 
 def _dropped_from_test(study: str, about: TestFacts) -> Iterator[Caveat]:
@@ -54,15 +54,15 @@ def _dropped_from_test(study: str, about: TestFacts) -> Iterator[Caveat]:
         yield Caveat(kind=CaveatKind.TEST_DROPPED, subject=study, facts=counts)
 
 
-def _unlike_laws(study: str, validation: str, facts: DataFacts) -> Iterator[Caveat]:
+def _other_split_method(study: str, validation: str, facts: DataFacts) -> Iterator[Caveat]:
     """A caveat if validation was drawn in another way than the test split, or may have been."""
     remedy = _remedy(validation, facts)
-    if validation == "file" or (facts.law == "file" and remedy != "last"):
+    if validation == "file" or (facts.test_split == "file" and remedy != "last"):
         return
-    if facts.law not in ("popularity", "file") and (validation in CONTINUES) == (facts.law in CONTINUES):
+    if facts.test_split not in ("popularity", "file") and (validation in CONTINUES) == (facts.test_split in CONTINUES):
         return
-    values: dict[str, JsonValue] = {"validation": validation, "test": facts.law, "remedy": remedy}
-    yield Caveat(kind=CaveatKind.LAWS_DIFFER, subject=study, facts=values)
+    values: dict[str, JsonValue] = {"validation": validation, "test": facts.test_split, "remedy": remedy}
+    yield Caveat(kind=CaveatKind.SPLIT_METHODS_DIFFER, subject=study, facts=values)
 
 
 def _remedy(validation: str, facts: DataFacts) -> str:
@@ -71,10 +71,10 @@ def _remedy(validation: str, facts: DataFacts) -> str:
     Returns:
         `alike` if the current one is most like it, `none` if the data allow no better one.
     """
-    if facts.law == validation or (facts.law == "leave_one_out" and validation == "last"):
+    if facts.test_split == validation or (facts.test_split == "leave_one_out" and validation == "last"):
         return "alike"
-    if facts.law == "time" and facts.timed:
+    if facts.test_split == "time" and facts.timed:
         return "time"
-    if facts.law == "random":
+    if facts.test_split == "random":
         return "random"
-    return "last" if facts.ordered and facts.law != "popularity" and validation == "random" else "none"
+    return "last" if facts.ordered and facts.test_split != "popularity" and validation == "random" else "none"

@@ -10,7 +10,7 @@ from hpo.runtime.text import counted
 
 Facts = dict[str, Any]
 CHECKSUM_LENGTH = 12  # characters shown of a checksum
-LAWS = {
+TEST_SPLITS = {
     "random": "drawn at random",
     "last": "the last interactions of each user",
     "leave_one_out": "the last interaction of each user",
@@ -53,14 +53,14 @@ def _few_validation_users(subject: str, facts: Facts) -> str:
     )
 
 
-def _laws_differ(subject: str, facts: Facts) -> str:
+def _split_methods_differ(subject: str, facts: Facts) -> str:
     return (
-        f"validation and test were made in different ways (validation: {LAWS[facts['validation']]}; test: "
-        f"{LAWS[facts['test']]}), so the validation winner need not win on test{SPLIT_REMEDIES[facts['remedy']]}"
+        f"validation and test were made in different ways (validation: {TEST_SPLITS[facts['validation']]}; test: "
+        f"{TEST_SPLITS[facts['test']]}), so the validation winner need not win on test{SPLIT_REMEDIES[facts['remedy']]}"
     )
 
 
-def _splits_differ(subject: str, facts: Facts) -> str:
+def _popularity_differs(subject: str, facts: Facts) -> str:
     how = "more" if facts["percent"] > 0 else "less"
     return (
         f"items of the test split are {abs(facts['percent']):.0f} % {how} popular than items of validation: the two splits "
@@ -96,8 +96,8 @@ DATA_WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
     CaveatKind.RATINGS_UNUSED: _ratings_unused,
     CaveatKind.TEST_DROPPED: _test_dropped,
     CaveatKind.FEW_VALIDATION_USERS: _few_validation_users,
-    CaveatKind.LAWS_DIFFER: _laws_differ,
-    CaveatKind.SPLITS_DIFFER: _splits_differ,
+    CaveatKind.SPLIT_METHODS_DIFFER: _split_methods_differ,
+    CaveatKind.POPULARITY_DIFFERS: _popularity_differs,
     CaveatKind.TEST_READ_AGAIN: _test_read_again,
     CaveatKind.TEST_CHANGED: _test_changed,
     CaveatKind.TEST_READ_FOR_OTHERS: _test_read_for_others,

@@ -84,5 +84,5 @@ def by_importance(comparisons: Sequence[Comparison], methods: Mapping[str, Metho
 
 
 def capital(text: str) -> str:
-    """A sentence that stands alone begins with a capital letter."""
+    """A sentence of its own begins with a capital letter."""
     return text[:1].upper() + text[1:]

@@ -73,7 +73,7 @@ class Confirmation(Result):
         against_baselines: ours against each baseline, in the objective; none in files from before baselines were tuned.
     """
 
-    FORMAT: ClassVar[int] = 4
+    FORMAT: ClassVar[int] = 5
     FILE: ClassVar[str] = CONFIRM
     REMEDY: ClassVar[str] = REMEDY
     study: str

@@ -267,7 +267,7 @@ def undecided_since(comparison: Comparison) -> str:
 
 
 def shown(comparison: Comparison, difference: float, sign: str = "+") -> str:
-    """A difference as text: in percent of the rival's mean, as it stands when that is 0."""
+    """A difference as text: in percent of the rival's mean, or as a plain number if that mean is 0."""
     percent = comparison.percent(difference)
     return f"{difference:{sign}.4f}" if percent is None else f"{percent:{sign}.1f} %"
 

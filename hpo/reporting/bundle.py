@@ -169,7 +169,7 @@ def is_member(name: str) -> bool:
 
 
 def _is_ours(name: str) -> bool:
-    """Whether a file of this name lies where a bundle has been unpacked."""
+    """Whether a file of this name may be part of an unpacked bundle."""
     return is_member(name) or name in (CONTENTS, f".{JOURNAL}.lock")
 
 

@@ -72,7 +72,7 @@ class ExportedConfig(Stored):
         trial: its number there; None where no search has found it.
         published: what the settings are called where they are a paper's.
         objective: what the study chose by.
-        validation: metrics of the config as it stands here.
+        validation: metrics of exactly this config.
         config_digest: of the config that was measured; another one than the config's after an edit.
         citation: data, protocol and versions in sentences to quote.
         losses: its loss, where that is one of the user's own.
@@ -267,7 +267,7 @@ def trials_table(study: optuna.Study) -> pd.DataFrame:
     """One row per trial: number, state, value, parameters, effective settings, epochs, seconds, users measured on.
 
     A parameter that is a setting under the same name has the setting's column: what was trained with, which may be another
-    value (the l2 that stands for none).
+    value (the l2 that means none).
     """
     frame = study.trials_dataframe(attrs=("number", "state", "value", "params", "user_attrs", "datetime_start", "duration"))
     frame.columns = [

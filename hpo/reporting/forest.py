@@ -134,7 +134,7 @@ def forests(
     against_baselines: Sequence[Comparison] = (),
 ) -> list[Forest]:
     """Those with tuned rivals, with others and with baselines, each with an axis of its own: some differences are far larger
-    than others. The most important comparison stands first."""
+    than others. The most important comparison comes first."""
     tuned, ours = {method.label for method in methods if method.is_tuned}, methods[0].label
     ordered = by_importance(comparisons, {method.label: method for method in methods})
     parts = (

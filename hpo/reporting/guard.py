@@ -1,4 +1,4 @@
-"""What stands before the dashboard, which has no login: whoever sends a request must mean it.
+"""A guard in front of the dashboard, which has no login: it refuses requests that the user did not mean to send.
 
 A page of another site can make a browser send requests to this machine, and by a name of its own that leads here (DNS
 rebinding) read the answers, too. So requests must name this server as it is known, and those that change something must not
@@ -36,7 +36,7 @@ def names_of(host: str, others: Iterable[str] = ()) -> set[str]:
 
 
 def is_everywhere(host: str) -> bool:
-    """Whether it is an address that stands for all of the machine's."""
+    """Whether it is the address that means all addresses of the machine."""
     try:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:

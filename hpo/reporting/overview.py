@@ -271,7 +271,7 @@ class Overview:
         lines = [f"# {plain(self.spec.name)}", "", f"**{plain(first)}**", ""]
         lines += [*(f"- {plain(sentence)}" for sentence in others), ""] if others else []
         if self.methods():
-            shown = len(self.method_columns) - len(SEARCH_COLUMNS)  # what each took stands in `markdown`: a note is narrow
+            shown = len(self.method_columns) - len(SEARCH_COLUMNS)  # `markdown` has the cost of each: a note is narrow
             rows = [row[:shown] for row in self.methods()]
             lines += [*markdown_table(self.method_columns[:shown], rows), ""]
         columns, trials = self.best_trials()

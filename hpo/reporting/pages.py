@@ -75,7 +75,7 @@ def _fenced(text: str) -> list[str]:
 
 
 def _origin() -> str:
-    """Of the report; where the numbers come from stands in confirm.yaml and with each run."""
+    """The versions that wrote the report. confirm.yaml and each run have those that made the numbers."""
     return to_yaml(provenance().to_dict())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpo.confirmation.data_wording import LAWS
+from hpo.confirmation.data_wording import TEST_SPLITS
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.reporting.export import exported
 from hpo.runtime.text import counted, listed
@@ -55,7 +55,7 @@ def _of_baselines(confirmed: Confirmation) -> list[str]:
 def _test_split(data: DataCounts) -> str:
     """How the test split was made."""
     made, moment = data.facts.made, data.about_test.moment
-    said = made.said() if made else LAWS[data.facts.law]
+    said = made.said() if made else TEST_SPLITS[data.facts.test_split]
     return said if moment is None else f"{said} ({moment:.0f})"
 
 

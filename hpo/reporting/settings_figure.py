@@ -72,7 +72,7 @@ def settings_of(trials: Sequence[FrozenTrial], space: Space, loss_fields: set[st
             lowest, highest = min(value for value, _ in values), max(value for value, _ in values)
             log = lowest > 0 and highest / lowest >= WIDE and not name.startswith(("margin ", "weight "))
         if log and low is not None:
-            values = [(max(value, low[0]), trial) for value, trial in values]  # the l2 that stands for none is 0
+            values = [(max(value, low[0]), trial) for value, trial in values]  # the l2 that means none is 0
         found.append(Setting(name, values, low, log))
     return found
 

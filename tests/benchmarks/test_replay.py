@@ -1,4 +1,4 @@
-"""The replay on curves made by hand, whose outcome is known, and its recorder on a tiny study."""
+"""The replay on curves made by hand, which have a known outcome, and the recorder on a tiny study."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RISING = [[0.1, 0.2, 0.3, 0.4], [0.2, 0.3, 0.4, 0.5], [0.3, 0.4, 0.5, 0.6], [0.1
 
 
 def curve(trial: int, values: Sequence[float], sampled: Sequence[float] = ()) -> Curve:
-    """An epoch takes a second, its evaluation .1 to fetch and .4 to rank; a short run gives the value of its last epoch."""
+    """An epoch takes 1 s, and its evaluation .1 s to fetch and .4 s to rank. A short run has the value of its last epoch."""
     n = len(values)
     return Curve(
         trial=trial,
@@ -58,7 +58,7 @@ def median(startup: int = 3, first: int = 2, interval: int = 1, sample: int = EV
 NONE = Pruning("none", NopPruner, ())
 
 
-def test_without_a_policy_all_are_completed_and_evaluated_once():
+def test_without_a_policy_every_config_is_completed_and_evaluated_once():
     timeline = NONE.play(pool(), range(5))
     assert timeline.values.tolist() == [0.4, 0.5, 0.6, 0.9, 0.7]
     assert timeline.clock == pytest.approx([4.5, 9.0, 13.5, 18.0, 22.5])
@@ -66,15 +66,15 @@ def test_without_a_policy_all_are_completed_and_evaluated_once():
     assert timeline.best(4.0) == PRUNED
 
 
-def test_the_median_pruner_stops_what_is_below_the_median_and_pays_for_what_was_evaluated():
-    """After three complete trials the median at epoch 2 is .3: .29 goes, .3 stays, and at epoch 3 it is above .4."""
+def test_the_median_pruner_stops_trials_below_the_median_and_pays_for_their_evaluations():
+    """The median of three complete trials at epoch 2 is .3: .29 is pruned and .3 is not. At epoch 3 the latter is above .4."""
     timeline = median().play(pool(), range(5))
     assert timeline.values.tolist() == [0.4, 0.5, 0.6, PRUNED, 0.7]
     assert np.diff(timeline.clock, prepend=0.0) == pytest.approx([5.5, 5.5, 5.5, 2.5, 5.5])
 
 
-def test_decisions_on_a_sample_look_at_its_values_and_cost_its_share_of_ranking():
-    """The sample of 10 users of 40 puts trial 4 below the median of .3 at epoch 2; the value that counts is everybody's."""
+def test_decisions_on_a_sample_use_its_values_and_cost_its_share_of_ranking():
+    """On the sample, 10 of 40 users, trial 4 is below the median of .3 at epoch 2. On all users it would not be."""
     curves = [curve(number, values) for number, values in enumerate(RISING)]
     curves[4] = curve(4, RISING[4], sampled=[0.2, 0.2, 0.2, 0.2])
     timeline = median(sample=10).play(Pool(curves, users=40), range(5))
@@ -90,8 +90,8 @@ def test_decisions_on_a_sample_look_at_its_values_and_cost_its_share_of_ranking(
         *(partial(PercentilePruner, percentile, 5, 4, 2) for percentile in (25.0, 75.0)),
     ],
 )
-def test_trials_meet_the_fate_that_a_study_would_give_them(make: partial[BasePruner], n_min_trials: int):
-    """A study that is asked for trials, told their values and asked whether to prune; n_min_trials changes nothing."""
+def test_the_replay_prunes_the_trials_that_a_study_would_prune(make: partial[BasePruner], n_min_trials: int):
+    """The study gets the same values by `ask`, `report` and `tell`. n_min_trials has no effect."""
     curves = np.random.default_rng(3).random((30, 12)).cumsum(axis=1)
     interval = make.args[-1]
     decisions = tuple(range(4, 12, interval))
@@ -113,23 +113,23 @@ def test_trials_meet_the_fate_that_a_study_would_give_them(make: partial[BasePru
     assert PRUNED in expected
 
 
-def test_constant_epochs_keep_the_best_share_and_train_it_on():
-    """After epoch 1 trials 2 and 4 lead with .3: 5 x 1.5 s, then 3 epochs and an evaluation of each."""
+def test_constant_epochs_train_the_best_share_to_the_end():
+    """After epoch 1 trials 2 and 4 are the best with .3. The cost: 5 x 1.5 s, then 3 epochs and an evaluation for each."""
     timeline = ConstantEpochs("one", epochs=1, share=0.4).play(pool(), range(5))
     assert timeline.configs.tolist() == [2, 4]
     assert timeline.values.tolist() == [0.6, 0.7]
     assert timeline.clock == pytest.approx([7.5 + 3.5, 7.5 + 7.0])
 
 
-def test_short_runs_are_promoted_twice_and_begin_anew():
-    """All for one epoch (1.5 s each), two for two epochs (2.5 s each), where .4 beats .3, and one to its end (4.5 s)."""
+def test_short_runs_are_promoted_twice_and_start_again():
+    """All train for one epoch (1.5 s each), two for two epochs (2.5 s each), and the better of them, .4, to the end (4.5 s)."""
     timeline = ShortRuns("short", lengths=(1, 2), share=0.4).play(pool(), range(5))
     assert timeline.configs.tolist() == [2]
     assert timeline.clock == pytest.approx([7.5 + 5.0 + 4.5])
 
 
-def test_what_plans_starts_with_as_many_configs_as_it_can_bring_to_an_end():
-    """Three configs cost 4.5 + 3.5 s, two 3 + 3.5 s, of which trial 1 is the best; one that does not plan runs into the end."""
+def test_a_policy_that_plans_starts_with_as_many_configs_as_it_can_complete():
+    """Three configs cost 4.5 + 3.5 s, and two cost 3 + 3.5 s, with trial 1 as the best. A policy without a plan just ends."""
     policy, configs = ConstantEpochs("one", epochs=1, share=0.4), pool()
     whole = policy.play(configs, range(5))
     found = [best_within(policy, configs, range(5), whole, budget) for budget in (4.9, 6.5, 8.0, 14.5)]
@@ -137,8 +137,8 @@ def test_what_plans_starts_with_as_many_configs_as_it_can_bring_to_an_end():
     assert best_within(NONE, configs, range(5), NONE.play(configs, range(5)), 9.0) == 0.5
 
 
-def test_an_outcome_counts_seconds_regret_and_whether_the_best_was_lost():
-    """Of .9 the pruner, once started up, keeps .7; a quarter of the budget of 22.5 s completes one trial."""
+def test_an_outcome_has_seconds_regret_and_whether_the_best_was_lost():
+    """After its start-up the pruner stops .9, and .7 is the best. A quarter of the budget of 22.5 s completes one trial."""
     found = outcome(median(), pool(), [[0, 1, 2, 3, 4], [3, 0, 1, 2, 4]])
     assert found.spent == pytest.approx([24.5 / 22.5, 27.5 / 22.5])
     assert found.after_startup == pytest.approx([8.0 / 9.0, 11.0 / 9.0])
@@ -148,8 +148,8 @@ def test_an_outcome_counts_seconds_regret_and_whether_the_best_was_lost():
     assert found.pruned == pytest.approx([0.2, 0.0])
 
 
-def test_orders_are_random_and_the_same_again():
-    """As searched, the first three trials come first, in any order."""
+def test_orders_are_random_and_reproducible():
+    """With `first=3` the first three trials come first, in any order."""
     configs = pool()
     assert orders_of(configs, 5) == orders_of(configs, 5)
     assert len({tuple(order) for order in orders_of(configs, 5)}) > 1
@@ -159,14 +159,14 @@ def test_orders_are_random_and_the_same_again():
 
 
 def given(regret: float, orders: int = 4) -> Outcome:
-    """An outcome whose regret is the same for every budget, but for an error over orders."""
+    """An outcome with the same regret for every budget, and an error over orders."""
     errors = np.resize([0.01, -0.01], orders)
     nothing = np.zeros(orders)
     return Outcome(*[nothing] * 4, np.stack([regret + errors] * 4, axis=1), *[nothing.astype(bool)] * 3)
 
 
-def test_of_settings_that_are_equally_good_the_latest_is_taken():
-    """All are .1; the earliest ones .05, as is one at 60 %."""
+def test_of_equally_good_settings_the_one_that_prunes_latest_is_taken():
+    """The earliest settings and one at 60 % have a regret of .05, all others .1."""
     good = [setting for setting in MEDIANS if setting.warm_up == 0.3 or (setting.warm_up, setting.interval) == (0.6, 2)]
     outcomes = {setting.name: given(0.05 if setting in good else 0.1) for setting in MEDIANS}
     lowest, taken, equal = winner([Group(tiny_recording(), pool(), outcomes, {})])
@@ -175,7 +175,7 @@ def test_of_settings_that_are_equally_good_the_latest_is_taken():
     assert equal == good
 
 
-def test_agreement_says_where_the_final_best_stood():
+def test_agreement_has_the_early_rank_of_the_final_best():
     final = np.array([0.1, 0.2, 0.3, 0.4])
     assert agreement(np.array([0.1, 0.2, 0.4, 0.3]), final) == "0.80 / -1.00, 2."
 
@@ -187,7 +187,7 @@ def tiny_recording() -> Recording:
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a tiny study; its recordings have six epochs, two random configs, and a sample of 10 of its 200 users."""
+    """A folder with a tiny study. A recording of it has six epochs, two random configs, and a sample of 10 of 200 users."""
     write_data(tmp_path / "data" / "tiny")
     (tmp_path / "tiny.yaml").write_text(STUDY)
     for name, value in {"EPOCHS": 6, "STARTUP": 2, "SHORT_EPOCHS": (2, 3), "SAMPLES": (10, 1000)}.items():
@@ -200,15 +200,15 @@ def recorded(tiny: Path, folder: str, configs: int, study: str = "tiny.yaml") ->
 
 
 def figures(recording: Recording) -> list[tuple[object, ...]]:
-    """All but the seconds."""
+    """All recorded facts but the seconds."""
     return [
         (one.trial, one.params, one.config, one.values, {n: run.value for n, run in one.short.items()})
         for one in recording.curves
     ]
 
 
-def test_a_recording_goes_on_to_the_same_curves(tiny: Path):
-    """Interrupted after two configs, TPE's third one is the same; what was written is read again."""
+def test_an_interrupted_recording_continues_to_the_same_curves(tiny: Path):
+    """After an interruption TPE proposes the same third config. The written file is read again."""
     whole = recorded(tiny, "whole", 4)
     recorded(tiny, "parts", 2)
     parts = recorded(tiny, "parts", 4)
@@ -221,8 +221,8 @@ def test_a_recording_goes_on_to_the_same_curves(tiny: Path):
     assert len({one.final for one in whole.curves}) > 1
 
 
-def test_curves_are_those_that_the_search_reports(tiny: Path):
-    """The engine's own evaluation of the config gives the same values after the same epochs."""
+def test_curves_have_the_values_that_a_search_reports(tiny: Path):
+    """The engine's own evaluation of the config has the same values after the same epochs."""
     (first,) = recorded(tiny, "one", 1).curves
     split = load_dataset("tiny", str(tiny / "data"))
     parts = split.hold_out(split.default_validation())
@@ -232,7 +232,7 @@ def test_curves_are_those_that_the_search_reports(tiny: Path):
     assert [round(one.metrics["ndcg@20"], 6) for one in run if one.metrics] == first.values[EVERYBODY]
 
 
-def test_another_space_of_a_study_is_a_recording_of_its_own(tiny: Path):
+def test_a_study_with_another_space_has_its_own_recording(tiny: Path):
     spec = load_group(f"{tiny / 'tiny.yaml'}:ccl")
     assert (spec.name, spec.space.name) == ("tiny_ccl", "ccl")
     assert (spec.search.epochs, spec.search.starts, spec.search.pruner.name) == (6, 0, "none")
@@ -247,7 +247,7 @@ def test_a_recording_of_another_definition_is_not_continued(tiny: Path):
         recorded(tiny, "out", 2)
 
 
-def test_what_is_recorded_can_be_played_and_reported(tiny: Path):
+def test_a_recording_can_be_replayed_and_reported(tiny: Path):
     recorded(tiny, "out", 4)
     recorded(tiny, "out", 1, study="tiny.yaml:ccl")
     (found,), left_out = read_all(tiny / "out", [], fewest=4)

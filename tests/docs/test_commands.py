@@ -1,4 +1,4 @@
-"""Every command in README and tutorial is run here, on small studies, or has a reason not to be."""
+"""Every command in README and tutorial is run here, on small studies, or has a reason why not."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ NOT_RUN = {
     "pip install -c constraints.txt -e .": "needs the network; CI installs so",
     "python -m hpo.dashboard": "serves until it is stopped: tests/hpo/test_dashboard.py starts it",
 }
-# What makes a command of the pages cheap: as few trials, epochs and seeds as give a verdict, vectors that are compiled already.
-# The objective finds all items in every list, so that no baseline is ahead and there is a winner.
+# The commands have the fewest trials, epochs and seeds that give a verdict, and a width with compiled kernels. Every list has
+# all items, and the objective is recall. So no baseline is ahead, and there is a winner.
 FEWER = shlex.split("--trials 2 --epochs 1 --confirm-epochs 1 --confirm-seeds 2 --select-seeds 1 --top 1")
 STUDY = """\
 dataset: ratings.csv
@@ -41,7 +41,7 @@ N_ITEMS, RATED = 20, 10
 
 
 def commands(page: str) -> list[str]:
-    """The lines of a page's blocks of commands, without comments."""
+    """The commands of a page, without comments."""
     text = (ROOT / page).read_text(encoding="utf-8")
     lines = [re.split(r"\s+#", line)[0].strip() for block in BLOCK.findall(text) for line in block.splitlines()]
     return [line for line in lines if line]
@@ -49,7 +49,7 @@ def commands(page: str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the studies of the demo, made small, and ratings."""
+    """A folder with small forms of the demo's studies, and with ratings."""
     monkeypatch.chdir(tmp_path)
     for module in (dashboard_sync, report):  # pictures take longer to draw than these studies to train
         monkeypatch.setattr(module, "pictures", lambda overview: {})
@@ -66,7 +66,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(line: str) -> None:
-    """A command of a page, on the small studies: with fewer trials, its output where the page sends it."""
+    """Run a command of a page on the small studies, with fewer trials. `>` writes the output to a file."""
     words, target = shlex.split(line), None
     if ">" in words:
         words, target = words[: words.index(">")], words[-1]
@@ -83,7 +83,7 @@ def run(line: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_commands_of_a_page_work_one_after_the_other(page, folder):
+def test_the_commands_of_a_page_work_in_their_order(page, folder):
     lines = commands(page)
     assert len(lines) > 4
     for line in lines:
@@ -93,10 +93,10 @@ def test_the_commands_of_a_page_work_one_after_the_other(page, folder):
     assert {"winner.yaml", "best.yaml", "confirm.yaml", "trials.csv", "report.html", "report.md", "model.npz"} <= made
 
 
-def test_reasons_are_of_lines_that_stand_there():
+def test_every_reason_belongs_to_a_command_of_a_page():
     assert NOT_RUN.keys() <= {line for page in PAGES for line in commands(page)}
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_no_command_hides_in_an_indented_block(page):
+def test_no_command_is_in_an_indented_block(page):
     assert not INDENTED.search((ROOT / page).read_text(encoding="utf-8"))

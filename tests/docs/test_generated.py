@@ -1,4 +1,4 @@
-"""Pages and pictures that follow from the code are up to date, and name everything that there is."""
+"""Generated pages and pictures are up to date and complete."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from trainers.metrics.definitions import METRICS
 from trainers.negatives import NEGATIVES
 from trainers.scores import SCORES
 
-ROUNDING = 0.11  # of a coordinate in a picture: another CPU may round its last digit in another way
+ROUNDING = 0.11  # of a coordinate in a picture: another CPU may round the last digit differently
 NUMBER = re.compile(r"-?\d+\.\d+")
 GENERATED = files()
 
 
 @pytest.mark.parametrize("name", GENERATED)
-def test_what_is_committed_is_what_the_code_gives(name):
+def test_a_committed_file_is_the_generated_one(name):
     committed, made = (DOCS / name).read_text(encoding="utf-8"), GENERATED[name]
     remedy = f"docs/{name} is out of date: run python -m docs.generators"
     if not name.endswith(".svg"):
@@ -37,11 +37,11 @@ def test_what_is_committed_is_what_the_code_gives(name):
     assert all(abs(float(a) - float(b)) < ROUNDING for a, b in pairs), remedy
 
 
-def test_no_picture_is_left_of_something_that_is_gone():
+def test_every_picture_is_generated():
     assert {f"images/{path.name}" for path in (DOCS / "images").glob("*.svg")} <= GENERATED.keys()
 
 
-def test_every_command_of_the_package_is_on_its_page():
+def test_the_page_of_commands_has_every_command():
     assert {"run", "confirm", "train", "studies"} <= {*commands.command_names()}
     assert commands.parser_of("export").prog == "python -m hpo.export"
 
@@ -58,7 +58,7 @@ def test_meanings_come_from_the_docstrings_of_a_class_and_its_bases():
         ("outputs.md", [*ExportedConfig.model_fields, *Confirmation.model_fields]),
     ],
 )
-def test_a_page_names_all_that_there_is(page, names):
+def test_a_page_has_every_name(page, names):
     words = {*re.findall(r"[\w-]+", " ".join(re.findall(r"`([^`\n]+)`", (DOCS / page).read_text(encoding="utf-8"))))}
     assert [name for name in names if name not in words] == []
 

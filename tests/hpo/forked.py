@@ -1,7 +1,7 @@
-"""Commands as processes that are copies of one that has loaded the libraries: real ones, to be killed with real signals.
+"""Commands run as forks of a process that has loaded the libraries. They are real processes and get real signals.
 
-To load the libraries takes most of the time of a small study. Tests of what a command does while it starts, and of signals to
-whole groups of processes, start one anew; see `start` in processes.py.
+To load the libraries takes most of the time of a small study. Tests of the start of a command, and tests of signals to groups
+of processes, use `start_anew` in processes.py.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ LOADED = ["tests.hpo.loaded", __name__]
 
 @dataclass(frozen=True)
 class Command:
-    """What such a process does.
+    """The command that a forked process runs.
 
     Attributes:
         module: as in `python -m MODULE`.
-        session: whether it gets a process group of its own, as a shell gives it one.
-        before: done first; a line of Python.
+        session: whether the process gets its own process group, as under a shell.
+        before: a line of Python that runs first.
     """
 
     module: str
@@ -46,7 +46,7 @@ class Command:
     before: str = ""
 
     def run(self, output: Connection, errors: Connection) -> None:
-        """In the new process."""
+        """Run the command in the new process."""
         if self.session:
             os.setsid()
         os.chdir(self.folder)
@@ -61,19 +61,19 @@ class Command:
         draw_nothing()
         exec(self.before, {})
         sys.argv = [self.module, *self.arguments]
-        sys.modules.pop(self.module, None)  # else it is warned of
+        sys.modules.pop(self.module, None)  # else Python warns of it
         runpy.run_module(self.module, run_name="__main__", alter_sys=True)
 
 
 def draw_nothing() -> None:
-    """Reports without their pictures, as in conftest.py: what is started anew has them."""
+    """Write reports without pictures, as in conftest.py. Only commands of `start_anew` draw them."""
     from hpo.reporting import dashboard_sync
 
     dashboard_sync.pictures = lambda overview: {}  # type: ignore[assignment]
 
 
 def serve_forks() -> None:
-    """What `multiprocessing.forkserver.ensure_running` does in a command: here the server of its workers is a copy, too."""
+    """Replace `multiprocessing.forkserver.ensure_running`, so that the server of the workers is a fork, too."""
     listener, (alive, ours) = socket.socket(socket.AF_UNIX), os.pipe()
     address = connection.arbitrary_address("AF_UNIX")  # type: ignore[attr-defined]
     listener.bind(address)
@@ -93,7 +93,7 @@ def serve_forks() -> None:
 
 
 def start_server(command: Command) -> None:
-    """The process that has loaded the libraries, unless it is there."""
+    """Start the process that loads the libraries, unless it runs."""
     CONTEXT.set_forkserver_preload(LOADED)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**command.environment, "PYTHONPATH": str(command.folder)}.items():
@@ -102,7 +102,7 @@ def start_server(command: Command) -> None:
 
 
 class Forked:
-    """A command at work, with what tests use of `subprocess.Popen`."""
+    """A running command, with the methods of `subprocess.Popen` that tests use."""
 
     def __init__(self, command: Command) -> None:
         start_server(command)
@@ -138,10 +138,10 @@ class Forked:
         self.send_signal(signal.SIGTERM)
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """What it says until it and all who write with it have ended.
+        """The output and the errors, once the command and all its child processes have ended.
 
         Raises:
-            subprocess.TimeoutExpired: it goes on.
+            subprocess.TimeoutExpired: the command has not ended.
         """
         with ThreadPoolExecutor(2) as pool:
             read: Callable[[object], str] = lambda stream: stream.read()  # type: ignore[attr-defined]  # noqa: E731

@@ -1,4 +1,4 @@
-"""An engine of several lanes whose curves are given, and the loop on it."""
+"""An engine with several lanes and given learning curves, and the search loop on it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Curve = Callable[[TrainConfig, int], float]
 
 
 class GivenCurves:
-    """An engine of several lanes that trains nothing: a config's NDCG after each epoch is given."""
+    """An engine with several lanes that trains nothing. The NDCG of a config after each epoch is given."""
 
     def __init__(self, lanes: int, curve: Curve) -> None:
         self.lanes = lanes

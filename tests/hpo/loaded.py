@@ -1,4 +1,4 @@
-"""What a process loads that commands are copies of (forked.py), and what each of them would do again. No thread may start."""
+"""Everything that is loaded before commands are forked (forked.py). No thread may start here."""
 
 # ruff: noqa: F401
 from __future__ import annotations
@@ -17,5 +17,5 @@ import hpo.train
 import trainers.engines.numba_engine
 import trainers.engines.torch_engine
 
-cpu_target.typing_context.refresh()  # what numba does before it takes a first kernel from its cache
+cpu_target.typing_context.refresh()  # numba does this before it reads its first kernel from the cache
 cpu_target.target_context.refresh()

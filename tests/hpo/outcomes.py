@@ -1,4 +1,4 @@
-"""What tests read of a study that has run."""
+"""Results of a study, as tests read them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainers import TrainConfig
 
 from .conftest import Place
 
-# data that no paper covers are compared with Yelp2018's settings
+# Data without settings in a paper are compared with the settings of Yelp2018.
 MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP = (f"{name} (published settings of Yelp2018)" for name in ("MML", "CCL", "BSL"))
 CONFIG = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}})
 
@@ -30,12 +30,12 @@ def labels(outcome: Confirmation) -> list[str]:
 
 
 def caveats(place: Place, kind: CaveatKind, study: str = "tiny_mml") -> list[Caveat]:
-    """Those of one kind, of a study that has been confirmed."""
+    """The caveats of one kind, of a confirmed study."""
     return [caveat for caveat in confirmed(place, study).caveats if caveat.kind is kind]
 
 
 def facts(place: Place, kind: CaveatKind, study: str = "tiny_mml") -> list[tuple[str, dict[str, Any]]]:
-    """The subjects and facts of those."""
+    """The subjects and facts of the caveats of one kind."""
     return [(caveat.subject, caveat.facts) for caveat in caveats(place, kind, study)]
 
 

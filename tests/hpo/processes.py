@@ -1,4 +1,4 @@
-"""Commands as processes of their own, and what can be seen of them over the storage."""
+"""Commands as separate processes, and their trials in the storage."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def free_port() -> int:
 
 
 def trials_at(storage: str) -> list[FrozenTrial]:
-    """The trials so far in a journal file or at a URL; none before the study is made."""
+    """The trials so far in a journal file or at a URL. There are none before the study exists."""
     if "://" not in storage and not Path(storage).exists():
         return []
     opened = open_storage(storage)
@@ -55,7 +55,7 @@ def pids_at(storage: str) -> set[int]:
 
 
 def check_whole_at(storage: str, budget: int, workers: int) -> list[FrozenTrial]:
-    """The budget is met to within the stated overshoot, nothing runs or waits, and no config was finished twice."""
+    """Check the budget with its documented overshoot. No trial may run or wait, and no config may be finished twice."""
     trials = trials_at(storage)
     finished = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
     assert budget <= len(finished) <= budget + workers - 1
@@ -81,7 +81,7 @@ def check_whole(place: Place, budget: int, workers: int) -> None:
 
 
 def wait_until(condition: Callable[[], bool], process: Process) -> None:
-    """Looks often, but leaves most of the time to the process: some conditions open a database."""
+    """Wait for a condition. Between checks there are pauses, because some conditions open a database."""
     deadline = time.monotonic() + PATIENCE
     while True:
         began = time.monotonic()
@@ -89,7 +89,7 @@ def wait_until(condition: Callable[[], bool], process: Process) -> None:
             return
         if time.monotonic() > deadline or process.poll() is not None:
             process.kill()
-            pytest.fail(f"it did not come to that: {process.communicate()}")
+            pytest.fail(f"the condition was never met: {process.communicate()}")
         time.sleep(max(0.05, 4 * (time.monotonic() - began)))
 
 
@@ -98,10 +98,10 @@ def alive(pid: int) -> bool:
 
 
 def start(place: Place, *flags: str, search_only: bool = True, session: bool = False, before: str = "") -> Forked:
-    """`hpo.run` as a process of its own, on demand with a process group of its own, as a shell gives it one.
+    """Start `hpo.run` as a fork, with `session` in its own process group, as under a shell.
 
     Args:
-        before: what it does before, a line of Python.
+        before: a line of Python that runs first.
     """
     return command("hpo.run", *run_arguments(place, *flags, search_only=search_only), session=session, before=before)
 
@@ -111,7 +111,7 @@ def command(module: str, *arguments: str, session: bool = False, before: str = "
 
 
 def start_anew(place: Place, *flags: str, search_only: bool = True, session: bool = False) -> subprocess.Popen[str]:
-    """The same as `python -m hpo.run`, which loads the libraries itself."""
+    """Start `python -m hpo.run`, which loads the libraries itself."""
     return python("-m", "hpo.run", *run_arguments(place, *flags, search_only=search_only), session=session)
 
 
@@ -132,7 +132,7 @@ def python(*arguments: str, session: bool = False) -> subprocess.Popen[str]:
 
 
 def wait_for_a_running_trial(place: Place, process: Process) -> None:
-    """After one that has ended."""
+    """Wait until a second trial runs."""
 
     def runs() -> bool:
         trials = trials_of(place)

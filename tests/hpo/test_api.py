@@ -1,4 +1,4 @@
-"""Search and confirm from Python: what the commands do, with objects in place of files, and the process as it was before."""
+"""Search and confirm from Python. They do the same as the commands, take objects, and leave the process unchanged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trainers import InputError
 
 from .conftest import Place
 
-SETTINGS: dict[str, Any] = {  # of the tiny study, as Python has them
+SETTINGS: dict[str, Any] = {  # of the tiny study, as arguments of Python
     "config": {
         "encoder": {"name": "mf", "dim": 8},
         "negatives": {"name": "uniform", "count": 7},
@@ -41,7 +41,7 @@ SETTINGS: dict[str, Any] = {  # of the tiny study, as Python has them
 
 
 def table(n_users: int = 48, seed: int = 3) -> pd.DataFrame:
-    """Each user's items from the first to the last; even users like even items."""
+    """The items of each user, from the first to the last. Even users like even items."""
     rng = np.random.default_rng(seed)
     rows = [
         (f"user {user}", int(item), 1000 * user + at)
@@ -57,7 +57,7 @@ def dataset(frame: pd.DataFrame | None = None, **options: Any) -> Dataset:
 
 
 def state() -> list[object]:
-    """What of a process others rely on."""
+    """The state of a process that other code relies on."""
     loggers = [logging.getLogger(name) for name in ("hpo", "trainers", "optuna", "optuna.storages._rdb.storage")]
     return [
         *(signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)),
@@ -71,7 +71,7 @@ def without_durations(text: str) -> str:
     return re.sub(r"(?:about )?\d+ (?:s|min)\b", "DURATION", text)
 
 
-def test_a_search_is_that_of_the_command(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_a_search_equals_that_of_the_command(place: Place, capsys: pytest.CaptureFixture[str]):
     assert place.run("--search-only") == 0
     printed = capsys.readouterr().out
     before = state()
@@ -96,13 +96,13 @@ def test_nothing_is_printed_without_progress(place: Place, capfd: pytest.Capture
 
 
 @pytest.mark.confirmed
-def test_a_confirmation_is_that_of_the_command(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_a_confirmation_equals_that_of_the_command(place: Place, capsys: pytest.CaptureFixture[str]):
     before = state()
     verdict = confirm("tiny_mml", output=place.output, data_dir=str(place.root / "data"))
     assert state() == before
     printed = capsys.readouterr().out
     assert confirm_command.main(["--study", "tiny_mml", *place.where]) == 0
-    assert capsys.readouterr().out == printed, "runs are kept, and the verdict is the same"
+    assert capsys.readouterr().out == printed, "finished runs are used, and the verdict is the same"
     assert str(verdict) in printed
     assert repr(verdict) == str(verdict)
     outcome = verdict.confirmed
@@ -126,7 +126,7 @@ def test_a_confirmation_is_that_of_the_command(place: Place, capsys: pytest.Capt
         assert verdict.winner == ExportedConfig.read(winner).config
 
 
-def test_a_table_in_memory_is_kept_for_commands(place: Place, monkeypatch: pytest.MonkeyPatch):
+def test_a_table_in_memory_is_stored_for_commands(place: Place, monkeypatch: pytest.MonkeyPatch):
     study = search(dataset=dataset(), name="mine", trials=2, output=place.output, progress=False, **SETTINGS)
     assert study.spec.dataset == str(study.folder / "visits.npz")
     assert (study.spec.search.epochs, study.spec.objective) == (3, "ndcg@20")
@@ -140,7 +140,7 @@ def test_a_table_in_memory_is_kept_for_commands(place: Place, monkeypatch: pytes
     assert report.main(["--study", "mine", "--output", str(moved)]) == 0
 
 
-def test_a_table_that_has_changed_is_refused(place: Place):
+def test_a_changed_table_is_refused(place: Place):
     search(dataset=dataset(), name="mine", trials=1, output=place.output, progress=False, **SETTINGS)
     kept = (place.output / "mine" / "visits.npz").read_bytes()
     of_train, of_test = table(), table()
@@ -150,23 +150,23 @@ def test_a_table_that_has_changed_is_refused(place: Place):
         with pytest.raises(InputError, match=words) as refused:
             search(dataset=dataset(changed), name="mine", trials=2, output=place.output, progress=False, **SETTINGS)
         assert "another name with name=" in str(refused.value)
-        assert "--" not in "".join(str(refused.value).split("`")[::2]), "flags stand in commands only"
+        assert "--" not in "".join(str(refused.value).split("`")[::2]), "only commands have flags"
     assert (place.output / "mine" / "visits.npz").read_bytes() == kept
     search(dataset=dataset(of_test), name="other", trials=1, output=place.output, progress=False, **SETTINGS)
 
 
-def test_what_is_left_open_is_as_a_drafted_study_has_it(place: Place):
+def test_missing_settings_are_those_of_a_drafted_study(place: Place):
     asked = {"output": place.output, "engine": "torch", "progress": False, "epochs": 1, "trials": 1}
     study = search(dataset=dataset(), space="ccl", name="mine", config={"batch_size": 32}, **asked)
     spec = study.spec
     assert (spec.space.name, spec.space.also) == ("ccl", ("learning_rate",))
     assert (spec.config["batch_size"], spec.config["schedule"]) == (32, "linear")
-    assert spec.rivals == ("bsl", "sl"), "but for the loss itself"
+    assert spec.rivals == ("bsl", "sl"), "without the loss itself"
     assert spec.objective == "ndcg@20"
     assert study.best_config.encoder.init_std == 0.1
 
 
-def test_keys_replace_those_of_a_study(place: Place):
+def test_arguments_replace_the_keys_of_a_study(place: Place):
     study = search(
         "demo_mml",
         space="ccl",
@@ -183,7 +183,7 @@ def test_keys_replace_those_of_a_study(place: Place):
     assert study.spec.config["encoder"] == {"name": "mf", "dim": 32}
 
 
-def test_a_mapping_is_a_study_file(place: Place):
+def test_a_mapping_is_read_like_a_study_file(place: Place):
     content = {**SETTINGS, "dataset": str(place.root / "data" / "tiny")}
     study = search(content, name="mine", trials=1, output=place.output, progress=False)
     assert study.best_config.loss.name == "ccl"
@@ -225,7 +225,7 @@ BAD: dict[str, tuple[Callable[[Place], Any], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_message_and_nothing_is_written(place: Place, case: str, monkeypatch: pytest.MonkeyPatch):
+def test_bad_input_raises_one_message_and_writes_nothing(place: Place, case: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(place.root)
     before = {*place.root.rglob("*")}
     call, message = BAD[case]
@@ -234,13 +234,13 @@ def test_bad_input_is_one_message_and_nothing_is_written(place: Place, case: str
     assert {*place.root.rglob("*")} == before
 
 
-def test_where_a_study_is_is_known_from_it(place: Place):
+def test_confirm_takes_the_output_folder_from_the_study(place: Place):
     study = search(place.study, output=place.output, data_dir=str(place.root / "data"), trials=1, progress=False)
     with pytest.raises(InputError, match="'output' must be left out, since the study has it"):
         confirm(study, output=place.root)
 
 
-def test_ctrl_c_keeps_what_is_finished_and_the_same_call_continues(place: Place):
+def test_ctrl_c_keeps_finished_work_and_the_same_call_continues(place: Place):
     asked: dict[str, Any] = {"output": place.output, "data_dir": str(place.root / "data"), "progress": False}
     before, at = state(), threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     at.start()
@@ -255,7 +255,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_call_continues(place: Place)
 
 
 def test_another_thread_may_search_too(place: Place):
-    """Of web servers and dashboards; Python gives no handlers of signals there."""
+    """Web servers use threads. Python allows no signal handlers there."""
     found: list[Any] = []
 
     def work() -> None:
@@ -267,8 +267,8 @@ def test_another_thread_may_search_too(place: Place):
     assert found[0].best_value > 0
 
 
-def test_messages_go_where_the_program_logs_to(place: Place, caplog: pytest.LogCaptureFixture):
-    """Here pytest is the program, whose handlers stand at the root."""
+def test_messages_go_to_the_log_of_the_program(place: Place, caplog: pytest.LogCaptureFixture):
+    """Here pytest is the program, with handlers of the root logger."""
     optuna.logging.set_verbosity(optuna.logging.INFO)
     search(place.study, trials=1, output=place.output, data_dir=str(place.root / "data"))
     assert "A new study created" not in caplog.text

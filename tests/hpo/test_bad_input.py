@@ -1,4 +1,4 @@
-"""Every rule of the contract on bad input, at every entrance that it can come through: one message, exit code 2."""
+"""Bad input of every kind ends with one message and exit code 2."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .processes import free_port
 CONFIG = "loss: {name: mml, margins: [0.6, 0.9], weights: [0.3, 0.7], negative_weight: 400.0}\nepochs: 1\n"
 READERS = {"confirm": confirm, "export": export, "report": report}
 
-# what is edited into a valid study file -> what the message must say
+# changes of a valid study file, and a part of the message
 STUDY_FILES = {
     "unknown space": ("name: mml", "name: mmll", "unknown space 'mmll'; did you mean 'mml'"),
     "unknown key": ("trials: 4", "trails: 4", "trails"),
@@ -74,16 +74,16 @@ CONFIG_FILES = {
 
 
 @pytest.mark.parametrize("case", STUDY_FILES)
-def test_study_files(place: Place, fails: Callable[[int], str], case: str):
+def test_bad_study_files_are_refused(place: Place, fails: Callable[[int], str], case: str):
     old, new, message = STUDY_FILES[case]
     place.study.write_text(STUDY.replace(old, new, 1))
     assert place.study.read_text() != STUDY
     assert message in fails(place.run("--search-only"))
-    assert not (place.output / "journal.log").exists(), "nothing was begun"
+    assert not (place.output / "journal.log").exists(), "nothing has begun"
 
 
 @pytest.mark.parametrize("case", CONFIG_FILES)
-def test_config_files(place: Place, fails: Callable[[int], str], case: str):
+def test_bad_config_files_are_refused(place: Place, fails: Callable[[int], str], case: str):
     old, new, message = CONFIG_FILES[case]
     path = place.root / "mine.yaml"
     path.write_text(CONFIG.replace(old, new, 1))
@@ -91,21 +91,19 @@ def test_config_files(place: Place, fails: Callable[[int], str], case: str):
     assert message in fails(train.main([str(path), "--dataset", "tiny", "--data-dir", str(place.root / "data")]))
 
 
-def test_a_sound_config_file_is_not_refused(place: Place):
+def test_a_sound_config_file_is_accepted(place: Place):
     path = place.root / "mine.yaml"
     path.write_text(CONFIG)
     assert train.main([str(path), "--dataset", "tiny", "--data-dir", str(place.root / "data")]) == 0
 
 
 @pytest.mark.parametrize("command", READERS)
-def test_studies_that_do_not_exist(place: Place, fails: Callable[[int], str], command: str):
+def test_unknown_studies_are_refused(place: Place, fails: Callable[[int], str], command: str):
     where = ["--output", str(place.output)]
     assert "there is no journal" in fails(READERS[command].main(["--study", "tiny_mml", *where]))
     assert place.run("--search-only", "--trials", "1") == 0
     assert "did you mean 'tiny_mml'" in fails(READERS[command].main(["--study", "tiny_mlm", *where]))
-    assert "unknown study 'x'" in fails(
-        READERS[command].main(["--study", "../x", *where])
-    )  # a path is a file's: its stem is the name
+    assert "unknown study 'x'" in fails(READERS[command].main(["--study", "../x", *where]))  # the name is the stem of the path
 
 
 UNREACHABLE = {
@@ -118,7 +116,9 @@ UNREACHABLE = {
 
 @pytest.mark.parametrize("by", ["flag", "variable"])
 @pytest.mark.parametrize("case", UNREACHABLE)
-def test_unreachable_storages(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, case: str, by: str):
+def test_unreachable_storages_are_refused(
+    place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, case: str, by: str
+):
     flags = ["--storage", UNREACHABLE[case]] if by == "flag" else []
     if by == "variable":
         monkeypatch.setenv("HPO_STORAGE", UNREACHABLE[case])
@@ -134,7 +134,7 @@ def test_unreachable_storages(place: Place, fails: Callable[[int], str], monkeyp
 
 
 @pytest.mark.parametrize("flag", ["--engine", "--device"])
-def test_unknown_engines_and_devices(place: Place, fails: Callable[[int], str], flag: str):
+def test_unknown_engines_and_devices_are_refused(place: Place, fails: Callable[[int], str], flag: str):
     config = place.root / "mine.yaml"
     config.write_text(CONFIG)
     for code in (
@@ -146,7 +146,7 @@ def test_unknown_engines_and_devices(place: Place, fails: Callable[[int], str], 
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has CUDA")
-def test_cuda_asked_for_and_absent(place: Place, fails: Callable[[int], str], tmp_path: Path):
+def test_cuda_is_refused_without_a_device(place: Place, fails: Callable[[int], str], tmp_path: Path):
     config = place.root / "mine.yaml"
     config.write_text(CONFIG)
     data = ["--data-dir", str(place.root / "data")]
@@ -167,7 +167,7 @@ def test_cuda_asked_for_and_absent(place: Place, fails: Callable[[int], str], tm
         ("replicate", "error: dataset 'yelp2018' is not in "),
     ],
 )
-def test_datasets_that_are_not_there(
+def test_missing_datasets_are_refused(
     place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, entrance: str, message: str
 ):
     config = place.root / "mine.yaml"
@@ -188,7 +188,7 @@ def test_datasets_that_are_not_there(
     assert not (tmp_path / "v.npz").exists()
 
 
-def test_vectors_that_cannot_be_saved(place: Place, fails: Callable[[int], str]):
+def test_an_invalid_file_for_vectors_is_refused(place: Place, fails: Callable[[int], str]):
     config, folder = place.root / "mine.yaml", place.root / "v.npz"
     config.write_text(CONFIG)
     folder.mkdir()
@@ -197,7 +197,7 @@ def test_vectors_that_cannot_be_saved(place: Place, fails: Callable[[int], str])
     assert f"{folder}: cannot be written: Is a directory" in fails(train.main([*command, str(folder)]))
 
 
-def test_a_huge_seed_of_validation(place: Place, fails: Callable[[int], str]):
+def test_a_huge_seed_of_validation_is_refused(place: Place, fails: Callable[[int], str]):
     config = place.root / "mine.yaml"
     config.write_text(CONFIG)
     command, huge = [str(config), "--dataset", "tiny", "--data-dir", str(place.root / "data")], "99999999999999999999"
@@ -206,7 +206,7 @@ def test_a_huge_seed_of_validation(place: Place, fails: Callable[[int], str]):
     assert huge in message
 
 
-def test_ports_that_cannot_be_listened_on(place: Place, fails: Callable[[int], str]):
+def test_invalid_and_used_ports_are_refused(place: Place, fails: Callable[[int], str]):
     where = ["--output", str(place.output)]
     assert "--port: must be at most 65535, got 99999" in fails(dashboard.main([*where, "--port", "99999"]))
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -215,10 +215,10 @@ def test_ports_that_cannot_be_listened_on(place: Place, fails: Callable[[int], s
     assert "cannot listen on nowhere.invalid:8080" in fails(dashboard.main([*where, "--host", "nowhere.invalid"]))
 
 
-def test_a_damaged_study_does_not_keep_the_dashboard_from_starting(
+def test_the_dashboard_starts_with_a_damaged_study(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    """Nor from showing the others; the server itself is not started here."""
+    """It shows the other studies. The server itself is not started here."""
     assert place.run("--search-only", "--trials", "1") == 0
     assert place.run("--search-only", "--trials", "1", study="tiny_ccl.yaml") == 0
     storage = open_storage(str(place.output / "journal.log"))
@@ -233,7 +233,7 @@ def test_a_damaged_study_does_not_keep_the_dashboard_from_starting(
     assert "study 'tiny_ccl' is damaged" in capsys.readouterr().err
 
 
-def test_nothing_is_written_where_the_storage_is_refused(place: Place, fails: Callable[[int], str]):
+def test_a_refused_storage_leaves_no_files(place: Place, fails: Callable[[int], str]):
     file = place.root / "a.txt"
     file.write_text("not a journal\n")
     assert "must be an Optuna journal" in fails(place.run("--storage", str(file)))
@@ -243,25 +243,25 @@ def test_nothing_is_written_where_the_storage_is_refused(place: Place, fails: Ca
     assert not place.output.exists()
 
 
-def test_negatives_that_the_data_do_not_allow_are_refused_before_a_study_is_made(place: Place, fails: Callable[[int], str]):
+def test_negatives_that_do_not_fit_the_data_are_refused_before_a_study_is_made(place: Place, fails: Callable[[int], str]):
     two_stage = "{{name: two_stage, count: 7, candidates: {}}}"
-    place.edit("{name: uniform, count: 7}", two_stage.format(41))  # of 40 items
+    place.edit("{name: uniform, count: 7}", two_stage.format(41))  # there are 40 items
     assert "candidates must be at most the 40 items" in fails(place.run())
     place.edit("41}", "40}")
-    assert place.run("--search-only", "--trials", "1") == 0, "as another definition it would be refused if there were a study"
+    assert place.run("--search-only", "--trials", "1") == 0, "an existing study would refuse this other definition"
     rival = place.root / "tiny_ccl.yaml"
     rival.write_text(rival.read_text().replace("{name: uniform, count: 7}", two_stage.format(41)))
     assert "candidates must be at most the 40 items" in fails(place.run("--study-name", "other"))
 
 
 def test_a_dry_run_takes_as_many_pairs_as_its_negatives_need(place: Place):
-    place.edit("batch_size: 64", "batch_size: 2")  # 4 steps are 8 pairs, the items of one user
+    place.edit("batch_size: 64", "batch_size: 2")  # 4 steps have 8 pairs, which are items of one user
     place.edit("{name: uniform, count: 7}", "{name: two_stage, count: 7, candidates: 40}")
     assert place.run("--dry-run") == 0
 
 
 @pytest.mark.parametrize("command", [run, export, confirm, report])
-def test_an_output_folder_that_cannot_be_written(place: Place, fails: Callable[[int], str], command: object):
+def test_an_output_folder_without_write_access_is_refused(place: Place, fails: Callable[[int], str], command: object):
     assert place.run("--search-only", "--trials", "1") == 0
     folder = place.output / "tiny_mml"
     for path in sorted(folder.rglob("*"), reverse=True):
@@ -277,7 +277,7 @@ def test_an_output_folder_that_cannot_be_written(place: Place, fails: Callable[[
 
 
 LONG = "x" * 300  # longer than a file system allows
-PLACES = {
+PATH_FLAGS = {
     "run, output": (run, ["--study", "demo_mml", "--output"]),
     "run, data": (run, ["--study", "yelp_mml", "--dry-run", "--data-dir"]),
     "run, storage": (run, ["--study", "demo_mml", "--search-only", "--storage"]),
@@ -292,23 +292,23 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", ["", " ", "a\0b", "y" * 5000, LONG])
-@pytest.mark.parametrize("case", PLACES)
-def test_places_that_cannot_be(
-    fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, case: str, place: str
+@pytest.mark.parametrize("path", ["", " ", "a\0b", "y" * 5000, LONG])
+@pytest.mark.parametrize("case", PATH_FLAGS)
+def test_invalid_paths_are_refused(
+    fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, case: str, path: str
 ):
     monkeypatch.chdir(tmp_path)
-    command, arguments = PLACES[case]
-    code = command.main([*arguments, place])
-    if case == "list" and place == LONG:  # nothing has run there
+    command, arguments = PATH_FLAGS[case]
+    code = command.main([*arguments, path])
+    if case == "list" and path == LONG:  # no study has run there
         assert code == 0
     else:
-        assert ("must be a path or URL of 1 to 4,096 printable" in fails(code)) == (place != LONG)
+        assert ("must be a path or URL of 1 to 4,096 printable" in fails(code)) == (path != LONG)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["HPO_STORAGE", "HPO_DATA_DIR"])
-def test_variables_that_are_blank(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, name: str):
+def test_blank_variables_are_refused(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.chdir(place.root / "data")
     command = ["--study", str(place.study), "--output", str(place.output), "--search-only", "--trials", "1"]
     monkeypatch.setenv(name, "  ")

@@ -1,4 +1,4 @@
-"""Every case of tests/bad_inputs.py is answered as the contract says."""
+"""The answer to every case of tests/bad_inputs.py keeps the contract."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_bad_input_ends_in_one_message_and_writes_nothing(tmp_path: Path, label:
     assert list(answered(CASES[label], tmp_path).faults(CASES[label])) == []
 
 
-def test_all_entrances_take_part_and_no_two_cases_have_one_name():
+def test_all_kinds_of_input_have_cases_with_different_names():
     assert len(CASES) == len(cases()) >= 200
     assert {case.entrance for case in CASES.values()} == {"study file", "config file", "data", "storage", "flags", "paths"}
     commands = {case.command for case in CASES.values()}
@@ -34,7 +34,7 @@ def test_all_entrances_take_part_and_no_two_cases_have_one_name():
     }
 
 
-def test_what_breaks_the_contract_is_found():
+def test_breaches_of_the_contract_are_found():
     case = Case("flags", "x", "run", ())
     assert list(Answer(2, "error: no\n", []).faults(case)) == []
     for answer, fault in (

@@ -1,4 +1,4 @@
-"""What a person sees, in a real browser: headless Chromium opens the dashboard and the report, and takes screenshots."""
+"""The dashboard and the report in a real browser: headless Chromium opens them and takes screenshots."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = [
 
 
 def browse(url: str, profile: Path, *flags: str, virtual_milliseconds: int = 30_000) -> str:
-    """Open a page, let its scripts run, and give what Chromium prints."""
+    """Open a page, let its scripts run, and return the output of Chromium."""
     assert CHROMIUM is not None
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={profile}"]
     done = subprocess.run(
@@ -47,7 +47,7 @@ def browse(url: str, profile: Path, *flags: str, virtual_milliseconds: int = 30_
 
 
 def screenshot(url: str, profile: Path, width: int) -> tuple[int, int]:
-    """(width, height) of a screenshot that is not blank."""
+    """The width and height of a screenshot, which must not be blank."""
     path = profile / f"page-{width}.png"
     browse(url, profile, "--hide-scrollbars", f"--window-size={width},1600", f"--screenshot={path}")
     content = path.read_bytes()
@@ -65,7 +65,7 @@ onload = () => {
 
 
 def widest(page: Path, folder: Path, width: int) -> tuple[int, int]:
-    """How wide a page is in a frame of some width, and how many of its elements have a scroll bar of their own there."""
+    """The width of a page in a frame of a given width, and the number of its elements with a scroll bar."""
     frame = folder / "frame.html"
     frame.write_text(f'<script>{MEASURE}</script><iframe src="{page.as_uri()}" style="width:{width}px;border:0"></iframe>')
     shown = browse(frame.as_uri(), folder / "profile", "--allow-file-access-from-files", "--dump-dom")
@@ -75,7 +75,7 @@ def widest(page: Path, folder: Path, width: int) -> tuple[int, int]:
 
 @pytest.fixture(scope="module")
 def confirmed(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: None) -> Place:
-    """Looked at by all, and changed by nobody."""
+    """A confirmed study that all tests read and none changes."""
     place = make_place(tmp_path_factory.mktemp("confirmed"))
     assert place.run() == 0
     return place
@@ -83,7 +83,7 @@ def confirmed(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: None) 
 
 @pytest.fixture
 def dashboard(confirmed: Place, tmp_path: Path) -> Iterator[str]:
-    """The address of `python -m hpo.dashboard`, running as a user runs it."""
+    """The address of a running `python -m hpo.dashboard`."""
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -109,29 +109,29 @@ def _once_it_answers(url: str, server: subprocess.Popen[bytes], log: Path) -> st
 
 
 def sentences(place: Place) -> list[str]:
-    """The verdict and what limits it."""
+    """The verdict and its caveats."""
     outcome = Confirmation.read(place.output / "tiny_mml" / "confirm.yaml")
     return [*outcome.statements(), *outcome.sentences()]
 
 
 def drawn_in(page: str) -> list[str]:
-    """The pictures of a report that its scripts have drawn."""
+    """The names of the pictures that the scripts of a report have drawn."""
     return re.findall(r'id="figure-([a-z-]+)"[^>]*class="plotly-graph-div js-plotly-plot"', page)
 
 
-def test_the_report(confirmed: Place, tmp_path: Path):
+def test_a_browser_draws_the_report(confirmed: Place, tmp_path: Path):
     page = (confirmed.output / "tiny_mml" / "report.html").as_uri()
     shown = browse(page, tmp_path / "profile", "--dump-dom")
     for sentence in sentences(confirmed):
         assert sentence in unescape(shown)
     drawn = drawn_in(shown)
-    assert {"shape", "popularity", "history", "curves", "effects"} <= set(drawn), "drawn by the scripts in the page itself"
-    for width in (1280, 500):  # 500 is the narrowest window that headless Chromium makes
+    assert {"shape", "popularity", "history", "curves", "effects"} <= set(drawn), "the page's own scripts draw them"
+    for width in (1280, 500):  # 500 is the narrowest window of headless Chromium
         assert screenshot(page, tmp_path / "profile", width)[0] == width
 
 
-def test_nothing_of_the_report_is_wider_than_a_phone(confirmed: Place, tmp_path: Path):
-    """Neither the page nor anything inside it has to be scrolled sideways."""
+def test_the_report_fits_the_width_of_a_phone(confirmed: Place, tmp_path: Path):
+    """Neither the page nor an element in it has a horizontal scroll bar."""
     for width in (400, 1280):
         measured, scrolled = widest(confirmed.output / "tiny_mml" / "report.html", tmp_path, width)
         assert measured <= width
@@ -139,12 +139,12 @@ def test_nothing_of_the_report_is_wider_than_a_phone(confirmed: Place, tmp_path:
 
 
 def text(html: str) -> str:
-    """What can be read on a page."""
+    """The visible text of a page."""
     without_code = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", html, flags=re.DOTALL)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", without_code))
 
 
-def test_the_dashboard(dashboard: str, confirmed: Place, tmp_path: Path):
+def test_a_browser_shows_the_dashboard(dashboard: str, confirmed: Place, tmp_path: Path):
     profile = tmp_path / "profile"
     assert "tiny_mml" in text(browse(dashboard, profile, "--dump-dom"))
     study = text(browse(f"{dashboard}/studies/0", profile, "--dump-dom"))
@@ -158,14 +158,14 @@ def test_the_dashboard(dashboard: str, confirmed: Place, tmp_path: Path):
         "report.html",
     ):
         assert shown in study
-    note = text(browse(dashboard.removesuffix("/dashboard"), profile, "--dump-dom"))  # it opens there
+    note = text(browse(dashboard.removesuffix("/dashboard"), profile, "--dump-dom"))  # the start page leads to the note
     for sentence in sentences(confirmed):
         assert sentence in note
     assert screenshot(f"{dashboard}/studies/0", profile, 1280)[0] == 1280
 
 
 def test_the_report_in_the_dashboard_cannot_change_it(dashboard: str, confirmed: Place, tmp_path: Path):
-    """It is drawn there as in a file, and its scripts have no access to the dashboard, which lies on the same server."""
+    """The report is drawn as in a file. Its scripts have no access to the dashboard on the same server."""
     server = dashboard.removesuffix("/dashboard")
     with urlopen(f"{server}/api/studies/0") as answer:
         files = {file["filename"]: file["artifact_id"] for file in json.load(answer)["artifacts"]}
@@ -173,8 +173,8 @@ def test_the_report_in_the_dashboard_cannot_change_it(dashboard: str, confirmed:
     shown = browse(address, tmp_path / "profile", "--dump-dom")
     assert {"shape", "popularity", "history", "curves", "effects"} <= set(drawn_in(shown))
     (stored,) = (confirmed.output / "artifacts").glob(files["report.html"])
-    told = "document.title ="
-    script = f"fetch('/api/studies').then(a => a.json()).then(a => {told} 'read').catch(e => {told} 'refused')"
+    title = "document.title ="
+    script = f"fetch('/api/studies').then(a => a.json()).then(a => {title} 'read').catch(e => {title} 'refused')"
     sound = stored.read_text()
     try:
         stored.write_text(f"<!doctype html><title>waiting</title><script>{script}</script>")

@@ -1,4 +1,4 @@
-"""`hpo.compare`: files of other programs to a verdict, our own runs to confirm's verdict, and whatever is wrong with files."""
+"""`hpo.compare`: files of other programs get a verdict, our own runs get that of confirm, and bad files are refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRUTH = "user,item\n" + "".join(f"{user},{user % 5}\n" for user in range(USERS))
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
-    """An empty folder to work in; pages are drawn for the marker `pictures` alone."""
+    """An empty working folder. Pages are drawn only with the marker `pictures`."""
     monkeypatch.chdir(tmp_path)
     if request.node.get_closest_marker("pictures") is None:
         monkeypatch.setattr(compare, "write_page", lambda outcome, folder: folder / "compare.html")
@@ -39,7 +39,7 @@ def write(here: Path, files: Mapping[str, str | bytes]) -> None:
 
 
 def write_runs(here: Path, name: str, lift: float, seeds: int = 3, users: int = 200, rng_seed: int = 1) -> None:
-    """Files of a method whose mean is higher by `lift` than that of others with the same `rng_seed` for users."""
+    """Write files of a method. Its mean is higher by `lift` than that of other methods with the same `rng_seed`."""
     level = np.random.default_rng(rng_seed).beta(2.0, 5.0, users)
     rng = np.random.default_rng([len(name), *name.encode()])
     for seed in range(1, seeds + 1):
@@ -53,7 +53,7 @@ def outcome(here: Path) -> Compared:
 
 
 @pytest.mark.pictures
-def test_two_methods_of_three_seeds(here: Path, capsys: pytest.CaptureFixture[str]):
+def test_two_methods_with_three_seeds_get_a_verdict(here: Path, capsys: pytest.CaptureFixture[str]):
     write_runs(here, "mine", 0.02)
     write_runs(here, "base", 0.0)
     assert compare.main(["Mine=mine_1.csv,mine_2.csv,mine_3.csv", "base_*.csv", "--objective", "ndcg_20"]) == 0
@@ -72,7 +72,7 @@ def test_two_methods_of_three_seeds(here: Path, capsys: pytest.CaptureFixture[st
     assert "<script src" not in page
 
 
-def test_the_baseline_is_the_second_and_ours_the_first(here: Path, capsys: pytest.CaptureFixture[str]):
+def test_ours_comes_first_and_the_baseline_second_in_a_comparison(here: Path, capsys: pytest.CaptureFixture[str]):
     for name, lift in (("a", 0.02), ("b", 0.0), ("c", -0.02)):
         write_runs(here, name, lift)
     methods = ["a_*.csv", "b_*.csv", "c_*.csv", "--objective", "ndcg@20"]
@@ -90,7 +90,7 @@ def test_the_baseline_is_the_second_and_ours_the_first(here: Path, capsys: pytes
     assert "c is worse than b: ndcg@20 -" in shown
 
 
-def test_without_either_all_pairs_are_compared(here: Path):
+def test_without_ours_and_baseline_all_pairs_are_compared(here: Path):
     for name, lift in (("c", -0.02), ("a", 0.02), ("b", 0.0)):
         write_runs(here, name, lift)
     assert compare.main(["c_*.csv", "a_*.csv", "b_*.csv", "--objective", "ndcg@20"]) == 0
@@ -110,7 +110,7 @@ def test_one_seed_gives_an_interval_and_no_verdict(here: Path, capsys: pytest.Ca
     assert not (here / "runs").exists(), "--no-report writes nothing"
 
 
-def test_a_method_without_seeds_needs_one_run(here: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_deterministic_method_needs_one_run(here: Path, capsys: pytest.CaptureFixture[str]):
     write_runs(here, "a", 0.02)
     write_runs(here, "ease", 0.0, seeds=1)
     arguments = ["a_*.csv", "EASE=ease_1.csv", "--objective", "ndcg@20"]
@@ -128,28 +128,28 @@ def test_a_method_without_seeds_needs_one_run(here: Path, capsys: pytest.Capture
 
 
 def test_a_clear_difference_is_found_among_many_comparisons(here: Path, capsys: pytest.CaptureFixture[str]):
-    """15 methods are 105 pairs: no p of 4,000 resamples is small enough for Holm's correction then."""
+    """15 methods have 105 pairs. 4,000 resamples alone cannot give a p that is small enough for Holm's correction."""
     for number in range(15):
         write_runs(here, f"m{number:02}", 0.01 * number, users=60)
     assert compare.main([*(f"m{number:02}=m{number:02}_*.csv" for number in range(15)), "--objective", "ndcg@20"]) == 0
     found = outcome(here)
     assert len(found.comparisons) == 105
-    assert found.comparisons[13].word is Word.BETTER, "the best against the worst"
+    assert found.comparisons[13].word is Word.BETTER, "the best against the worst method"
     assert found.headlines()[0].endswith("of 105 comparisons have a verdict")
     assert len(found.headlines()) == 8
 
 
-def test_a_file_with_seeds_beside_one_without(here: Path):
+def test_a_file_with_a_seed_column_and_one_without(here: Path):
     write_runs(here, "a", 0.0, seeds=2)
     write_runs(here, "b", 0.0)
-    pd.read_csv(here / "a_1.csv").assign(seed=1).to_csv(here / "a_1.csv")  # with pandas' index
+    pd.read_csv(here / "a_1.csv").assign(seed=1).to_csv(here / "a_1.csv")  # with the index of pandas
     assert compare.main(["a=a_2.csv,a_1.csv", "b_*.csv", "--objective", "ndcg@20", "--baseline", "b"]) == 0
     found = outcome(here)
     assert found.methods[0].seeds == [["2", "1"]]
     assert found.metrics == ["ndcg@20", "recall@20"], "an index is no metric"
 
 
-def test_seeds_in_a_column(here: Path):
+def test_a_file_may_have_several_seeds_in_a_column(here: Path):
     for name, lift in (("a", 0.02), ("b", 0.0)):
         write_runs(here, name, lift)
         parts = [pd.read_csv(here / f"{name}_{seed}.csv").assign(seed=seed + 10) for seed in (1, 2, 3)]
@@ -157,12 +157,12 @@ def test_seeds_in_a_column(here: Path):
     assert compare.main(["a.csv", "b.csv", "--objective", "ndcg@20"]) == 0
     together = outcome(here)
     assert compare.main(["a_*.csv", "b_*.csv", "--objective", "ndcg@20"]) == 0
-    assert together.comparisons == outcome(here).comparisons, "in whatever order the rows are"
+    assert together.comparisons == outcome(here).comparisons, "the rows may have any order"
     assert sorted(together.methods[0].seeds[0]) == ["11", "12", "13"]
 
 
-def test_two_hundred_nulls(here: Path, capsys: pytest.CaptureFixture[str]):
-    """Equal methods, with luck of a run that all its users share; through the command, a few users each."""
+def test_two_hundred_equal_pairs_give_few_wrong_verdicts(here: Path, capsys: pytest.CaptureFixture[str]):
+    """The methods are equal. All users of a run share its luck. Each file has few users."""
     rng, n, wrong = np.random.default_rng(0), 200, 0
     for _ in range(n):
         level = rng.beta(2.0, 5.0, USERS)
@@ -176,8 +176,8 @@ def test_two_hundred_nulls(here: Path, capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.mark.confirmed
-def test_our_own_runs_give_confirms_verdict(place: Place, here: Path, capsys: pytest.CaptureFixture[str]):
-    """--ours has confirm's direction; --baseline is seen from the other side."""
+def test_our_own_runs_get_the_verdict_of_confirm(place: Place, here: Path, capsys: pytest.CaptureFixture[str]):
+    """--ours has the direction of confirm, --baseline the opposite one."""
     study, before = place.output / "tiny_mml", confirmed(place)
     ours = before.methods[0].label
     flags = ["--objective", "ndcg@20"]
@@ -217,7 +217,7 @@ def check_mirrored(one: Comparison, other: Comparison) -> None:
         (["{study}", "{copy}", "--objective", "ndcg@20"], "each method needs its own name, got 'tiny_mml/"),
     ],
 )
-def test_what_cannot_be_used_of_a_study(
+def test_unusable_parts_of_a_study_are_refused(
     arguments: Sequence[str], words: str, place: Place, here: Path, fails: Callable[[int], str]
 ):
     write(here, {"a.csv": TABLE})
@@ -226,7 +226,7 @@ def test_what_cannot_be_used_of_a_study(
 
 
 @pytest.mark.confirmed
-def test_a_run_that_is_missing(place: Place, here: Path, fails: Callable[[int], str]):
+def test_a_missing_run_is_refused(place: Place, here: Path, fails: Callable[[int], str]):
     study = place.output / "tiny_mml"
     for path in (study / "runs").glob("*.json"):
         if '"seed": 201' in path.read_text():
@@ -375,7 +375,7 @@ BAD: dict[str, tuple[dict[str, str | bytes], list[str], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_cannot_be_used(case: str, here: Path, fails: Callable[[int], str]):
+def test_unusable_files_are_refused(case: str, here: Path, fails: Callable[[int], str]):
     files, arguments, words = BAD[case]
     (here / "folder").mkdir()
     write(here, {"a.csv": TABLE, "b.csv": TABLE, **files})
@@ -443,7 +443,7 @@ SAID: dict[str, tuple[dict[str, str], list[str], CaveatKind, str]] = {
 
 
 @pytest.mark.parametrize("case", SAID)
-def test_what_is_said(case: str, here: Path, capsys: pytest.CaptureFixture[str]):
+def test_messages_about_files(case: str, here: Path, capsys: pytest.CaptureFixture[str]):
     files, arguments, kind, words = SAID[case]
     write(here, {"a.csv": shifted(0.0), "b.csv": shifted(0.1), **files})
     assert compare.main(arguments) == 0

@@ -1,4 +1,4 @@
-"""`hpo.confirm`: what is kept, continued and exported; what it refuses."""
+"""`hpo.confirm`: stored runs, continuation, exported files, and refused input."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .outcomes import confirmed, facts, stored_runs
 
 
 @pytest.mark.confirmed
-def test_the_winner_is_exported_with_figures_that_training_gives_again(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_the_exported_winner_trains_to_the_same_figures(place: Place, capsys: pytest.CaptureFixture[str]):
     best = place.output / "tiny_mml" / "best.yaml"
     content = read_yaml(best)
     assert content["config"]["epochs"] == 4
@@ -38,8 +38,8 @@ def test_the_winner_is_exported_with_figures_that_training_gives_again(place: Pl
 
 
 @pytest.mark.confirmed
-def test_the_winner_trained_on_train_and_validation_is_what_stage_two_trains(place: Place):
-    """From Python: `hpo.train --all-data` trains on the test pairs, too."""
+def test_the_winner_trained_on_train_and_validation_is_the_run_of_stage_two(place: Place):
+    """It is trained from Python, because `hpo.train --all-data` trains on the test pairs, too."""
     best = read_yaml(place.output / "tiny_mml" / "best.yaml")
     dataset = load_dataset("tiny", place.root / "data")
     run = fit(TrainConfig.from_dict(best["config"] | {"seed": 201}), dataset.train)
@@ -49,7 +49,7 @@ def test_the_winner_trained_on_train_and_validation_is_what_stage_two_trains(pla
 
 
 @pytest.mark.confirmed
-def test_run_again_nothing_is_trained_and_the_verdict_is_the_same(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_a_repeated_confirm_trains_nothing_and_gives_the_same_verdict(place: Place, capsys: pytest.CaptureFixture[str]):
     before = {path: path.stat().st_mtime_ns for path in stored_runs(place)}
     first = confirmed(place)
     capsys.readouterr()
@@ -69,12 +69,12 @@ def without_seconds(outcome: Confirmation) -> dict[str, Any]:
     return content
 
 
-def test_an_interrupted_confirm_continues_with_the_runs_that_are_missing(place: Place):
+def test_an_interrupted_confirm_trains_only_the_missing_runs(place: Place):
     place.run()
     first = confirmed(place)
     lost = stored_runs(place)[3:]
     for path in lost:
-        path.unlink()  # the .json is what makes a run count
+        path.unlink()  # a run without its .json does not count
     kept = {path: path.stat().st_mtime_ns for path in stored_runs(place)}
     assert confirm.main(["--study", "tiny_mml", *place.where]) == 0
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
@@ -83,7 +83,7 @@ def test_an_interrupted_confirm_continues_with_the_runs_that_are_missing(place: 
     assert without_seconds(again) == without_seconds(first)
 
 
-def test_per_user_metrics_are_kept(place: Place):
+def test_per_user_metrics_are_stored(place: Place):
     place.run("--top", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1")
     for path in stored_runs(place):
         record = json.loads(path.read_text())
@@ -93,7 +93,7 @@ def test_per_user_metrics_are_kept(place: Place):
             assert arrays["ndcg@20"].mean() == pytest.approx(record["metrics"]["ndcg@20"], abs=1e-6)
 
 
-def test_a_damaged_run_is_explained(place: Place, fails: Callable[[int], str]):
+def test_a_damaged_run_is_refused_with_the_remedy(place: Place, fails: Callable[[int], str]):
     place.run()
     stored_runs(place)[0].write_text("{")
     message = fails(confirm.main(["--study", "tiny_mml", *place.where]))
@@ -101,7 +101,9 @@ def test_a_damaged_run_is_explained(place: Place, fails: Callable[[int], str]):
 
 
 @pytest.mark.parametrize(("suffix", "content"), [(".npz", b""), (".npz", b"PK\x03\x04 cut off"), (".json", b"[]")])
-def test_damaged_files_of_a_run_are_explained(place: Place, fails: Callable[[int], str], suffix: str, content: bytes):
+def test_damaged_files_of_a_run_are_refused_with_the_remedy(
+    place: Place, fails: Callable[[int], str], suffix: str, content: bytes
+):
     least = ["--top", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1"]
     place.run(*least)
     stored_runs(place)[0].with_suffix(suffix).write_bytes(content)
@@ -109,19 +111,19 @@ def test_damaged_files_of_a_run_are_explained(place: Place, fails: Callable[[int
     assert "delete it to make it again" in message
 
 
-def test_a_run_says_who_trained_it(place: Place):
+def test_a_run_has_its_provenance(place: Place):
     place.run("--top", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1")
     assert all("version" in json.loads(path.read_text())["trained_by"] for path in stored_runs(place))
 
 
 @pytest.mark.confirmed
-def test_after_confirm_best_yaml_is_the_winners(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_after_confirm_best_yaml_has_the_confirmed_config(place: Place, capsys: pytest.CaptureFixture[str]):
     best = place.output / "tiny_mml" / "best.yaml"
     before = best.read_text()
     assert export.main(["--study", "tiny_mml", *place.where]) == 0
     assert best.read_text() == before
-    said = " ".join(capsys.readouterr().out.split())
-    assert "best.yaml is that of the confirmation; best_trial.yaml is the best trial of the search, 3 epochs" in said
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "best.yaml is that of the confirmation; best_trial.yaml is the best trial of the search, 3 epochs" in printed
     trial = read_yaml(best.with_name("best_trial.yaml"))
     assert trial["config"]["epochs"] == 3
     cited, of_trial = read_yaml(best)["citation"], trial["citation"]
@@ -135,7 +137,7 @@ def test_after_confirm_best_yaml_is_the_winners(place: Place, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("command", [export, confirm])
-def test_data_that_changed_since_the_search_are_refused(place: Place, fails: Callable[[int], str], command: Any):
+def test_changed_data_since_the_search_are_refused(place: Place, fails: Callable[[int], str], command: Any):
     place.run("--search-only")
     best = (place.output / "tiny_mml" / "best.yaml").read_text()
     train_file = place.root / "data" / "tiny" / "train.txt"
@@ -147,7 +149,7 @@ def test_data_that_changed_since_the_search_are_refused(place: Place, fails: Cal
 def test_data_that_change_before_the_confirmation_are_refused(
     place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
 ):
-    """hpo.run goes on to confirm in one process."""
+    """hpo.run searches and confirms in one process."""
     train_file = place.root / "data" / "tiny" / "train.txt"
 
     def export(*arguments: Any) -> Any:
@@ -158,17 +160,17 @@ def test_data_that_change_before_the_confirmation_are_refused(
     assert "was searched on other data" in fails(place.run())
 
 
-def test_runs_of_another_study_are_not_trained_again(place: Place):
+def test_equal_runs_of_another_study_are_copied(place: Place):
     place.run("--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "2")
     of_first = {path.name: json.loads(path.read_text()) for path in stored_runs(place)}
     place.run("--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "2", "--study-name", "tiny_mml_again")
     of_second = sorted((place.output / "tiny_mml_again" / "runs").glob("*.json"))
     assert {path.name for path in of_second} == set(of_first)
-    assert {path.name: json.loads(path.read_text()) for path in of_second} == of_first, "seconds and origin, too"
+    assert {path.name: json.loads(path.read_text()) for path in of_second} == of_first, "seconds and provenance, too"
 
 
-def test_runs_of_another_revision_are_said_and_counted(place: Place, monkeypatch: pytest.MonkeyPatch):
-    """Also for a study of another name, which takes them; a run that is deleted is trained by this revision."""
+def test_runs_of_another_revision_are_a_caveat_with_their_number(place: Place, monkeypatch: pytest.MonkeyPatch):
+    """A study with another name copies the runs and has the caveat, too. A deleted run is trained by this revision."""
     few = ["--trials", "1", "--top", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1"]
 
     def by(revision: str, dirty: bool = False) -> None:
@@ -179,13 +181,13 @@ def test_runs_of_another_revision_are_said_and_counted(place: Place, monkeypatch
 
     by("a" * 40)
     assert place.run(*few) == 0
-    n_runs = len(stored_runs(place)) + 4  # and the baselines
+    n_runs = len(stored_runs(place)) + 4  # with the four baselines
     assert then() == []
     by("b" * 40)
     assert place.run(*few, "--study-name", "again") == 0
     assert then("again") == [("b" * 40, {"a" * 40: n_runs}, n_runs)]
-    said = f"{n_runs} of the {n_runs} runs behind these figures were trained or measured by another revision of the program"
-    assert said in (place.output / "again" / "report.md").read_text()
+    caveat = f"{n_runs} of the {n_runs} runs behind these figures were trained or measured by another revision of the program"
+    assert caveat in (place.output / "again" / "report.md").read_text()
     for lost in place.output.glob(f"*/runs/{stored_runs(place)[-1].name}"):
         lost.unlink()
     by("a" * 40, dirty=True)
@@ -203,15 +205,15 @@ def test_a_study_without_complete_trials_cannot_be_confirmed(place: Place, fails
     assert "has no complete trial to confirm" in fails(confirm.main(["--study", "tiny_mml", *place.where]))
 
 
-def test_flags_of_confirm_are_for_one_time_and_a_file_says_what_it_says_now(place: Place, fails: Callable[[int], str]):
+def test_flags_of_confirm_hold_once_and_the_study_file_is_read_again(place: Place, fails: Callable[[int], str]):
     place.run("--top", "1", "--confirm-seeds", "3", "--confirm-epochs", "1")
     assert [len(method.by_seed) for method in confirmed(place).methods] == [3] * 4
     assert confirm.main(["--study", "tiny_mml", *place.where]) == 0
-    assert [len(method.by_seed) for method in confirmed(place).methods] == [2] * 4, "what the file had"
+    assert [len(method.by_seed) for method in confirmed(place).methods] == [2] * 4, "the number in the old file"
     place.edit("seeds: 2, epochs: 4", "seeds: 4, epochs: 1")
     place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [tiny_ccl.yaml]")
     assert confirm.main(["--study", str(place.study), *place.where]) == 0
-    assert [len(method.by_seed) for method in confirmed(place).methods] == [4] * 3, "what the file has"
+    assert [len(method.by_seed) for method in confirmed(place).methods] == [4] * 3, "the number in the new file"
     place.edit("learning_rate: 1.0e-2", "learning_rate: 1.0e-3")
     message = fails(confirm.main(["--study", str(place.study), *place.where]))
     assert (
@@ -223,8 +225,8 @@ def test_flags_of_confirm_are_for_one_time_and_a_file_says_what_it_says_now(plac
     assert "cannot be read" in fails(confirm.main(["--study", str(place.study), *place.where]))
 
 
-def test_a_validation_split_that_is_another_one_now(place: Place, fails: Callable[[int], str]) -> None:
-    """With the valid file joined to the train file the pairs are the same, and another part of them would be held out."""
+def test_another_validation_split_than_in_the_search_is_refused(place: Place, fails: Callable[[int], str]) -> None:
+    """If the valid file is joined to the train file, the pairs are the same, but others would be held out."""
     data, valid = place.root / "data" / "tiny", "0 39 37 35\n2 39 37\n4 1\n"
     (data / "valid.txt").write_text(valid)
     assert place.run("--search-only") == 0

@@ -1,4 +1,4 @@
-"""Valid files, damaged at random: a reader gives its result or one clear message, never a traceback."""
+"""Randomly damaged files: a reader gives its result or one clear message, and never a traceback."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FEW = settings(MANY, max_examples=16)
 
 @dataclass(frozen=True)
 class Edit:
-    """Replace, at an offset given as a share of the file, so many bytes by others."""
+    """Replaces bytes of a file. The offset is a share of the length of the file."""
 
     share: float
     length: int
@@ -144,7 +144,7 @@ def test_ngcf_text(tmp_path: Path, split: str, edits: list[Edit]):
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A study that has run to the end, confirmation included."""
+    """A study with a finished search and confirmation."""
     root = tmp_path_factory.mktemp("sound")
     write_tiny(root / "data" / "tiny")
     (root / "tiny_mml.yaml").write_text(STUDY.partition("rivals:")[0])
@@ -170,7 +170,7 @@ LINE_EDITS = st.lists(
 
 
 def with_odd_lines(content: bytes, edits: list[tuple[str, float]]) -> bytes:
-    """Damage that leaves most lines valid JSON: lines lost or doubled, a digit or a key changed."""
+    """Damage that leaves most lines valid JSON: lines are lost or doubled, or a digit or key is changed."""
     lines = content.splitlines(keepends=True)
     for kind, share in edits:
         at = int(share * len(lines))
@@ -198,7 +198,7 @@ def test_journals_with_odd_lines(sound: Place, tmp_path: Path, edits: list[tuple
 @FEW
 @given(st.one_of(LINE_EDITS, EDITS))
 def test_repaired_journals(sound: Place, tmp_path: Path, edits: list[Any]):
-    """They can be read, whether the study in them has lost much or not."""
+    """They can be read after any loss."""
     journal = copied(sound, tmp_path).output / "journal.log"
     damage: Any = damaged if isinstance(edits[0], Edit) else with_odd_lines
     journal.write_bytes(damage(journal.read_bytes(), edits))
@@ -255,7 +255,7 @@ def test_stored_runs(sound: Place, tmp_path: Path, number: int, edits: list[Edit
         return
     assert run is not None
     assert whole is not None
-    assert run.metrics == whole.metrics  # what is read is what was stored
+    assert run.metrics == whole.metrics  # a run that is read has the stored values
     pd.testing.assert_frame_equal(run.per_user, whole.per_user)
 
 

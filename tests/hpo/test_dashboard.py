@@ -1,4 +1,4 @@
-"""`hpo.dashboard` and results that lie elsewhere."""
+"""`hpo.dashboard`, also for results in another folder."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .outcomes import opened
 
 
 @pytest.mark.confirmed
-def test_a_dashboard_elsewhere_leaves_notes_alone(place: Place, monkeypatch: pytest.MonkeyPatch):
-    """On another machine the results do not lie in the output folder: the note there must not become `no verdict yet`."""
+def test_a_dashboard_with_another_output_folder_does_not_change_notes(place: Place, monkeypatch: pytest.MonkeyPatch):
+    """Another machine may lack the results. The note with the verdict must not become `no verdict yet`."""
     note = get_note(opened(place).study)
     monkeypatch.setattr(dashboard, "serve", lambda application, host, port: None)
     elsewhere = ["--storage", str(place.output / "journal.log"), "--output", str(place.root / "elsewhere")]
@@ -23,7 +23,7 @@ def test_a_dashboard_elsewhere_leaves_notes_alone(place: Place, monkeypatch: pyt
 
 
 @pytest.mark.confirmed
-def test_it_opens_on_the_note_of_the_study_that_was_confirmed_last(
+def test_the_dashboard_opens_on_the_note_of_the_last_confirmed_study(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     served: list[Application] = []

@@ -1,4 +1,4 @@
-"""A search whose trials are evaluated on some users before their last epoch, and what is said of it."""
+"""A search that evaluates trials on a sample of users before their last epoch. Reports have the numbers of users."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .processes import journal, trials_of
 
 @pytest.fixture
 def few(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """Of the 48 users 12 are looked at, and the second of two trials is pruned if it is the worse one."""
+    """A study with samples of 12 of the 48 users. The second of two trials is pruned if it is the worse one."""
     monkeypatch.setattr("hpo.study.plan.FEWEST_USERS", 12)
     monkeypatch.setattr("hpo.study.plan.SHARE", 0.0)
     place.edit("trials: 4", "trials: 6")
@@ -35,7 +35,7 @@ def few(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
     return place
 
 
-def test_pruned_trials_are_valued_on_a_sample_and_complete_ones_on_all(few: Place, capsys: pytest.CaptureFixture[str]):
+def test_pruned_trials_are_valued_on_a_sample_and_complete_ones_on_all_users(few: Place, capsys: pytest.CaptureFixture[str]):
     assert few.run("--search-only") == 0
     shown = capsys.readouterr().out
     assert "a trial is evaluated after epoch 1 and every 2 epochs from there on 12 of 48 validation users" in shown
@@ -51,7 +51,7 @@ def test_pruned_trials_are_valued_on_a_sample_and_complete_ones_on_all(few: Plac
             metrics = next(result.metrics for result in run if result.epoch == epoch)
             assert metrics is not None
             assert metrics["ndcg@20"] == value
-        assert metrics["recall@20"] == trial.user_attrs["recall@20"], "of the same users as the value"
+        assert metrics["recall@20"] == trial.user_attrs["recall@20"], "it is measured on the same users as the value"
         line = rf"^trial {trial.number}( \(.*\))?: pruned {trial.value:.4f} on 12 of 48 validation users after"
         assert bool(re.search(line, shown, re.MULTILINE)) == pruned
     states = [trial.state for trial in trials]
@@ -65,22 +65,22 @@ def test_pruned_trials_are_valued_on_a_sample_and_complete_ones_on_all(few: Plac
 
 
 @pytest.mark.pictures
-def test_pictures_of_pruned_trials_say_on_whom(few: Place):
+def test_pictures_of_pruned_trials_have_the_numbers_of_users(few: Place):
     assert few.run("--search-only") == 0
     page = (few.output / "tiny_mml" / "report.html").read_text()
     assert "Before their last epoch trials are measured on 12 of 48 validation users." in page
     assert "pruned ones in grey, measured on 12 of 48 validation users." in page
 
 
-def test_where_all_users_are_looked_at_nothing_is_said(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_a_study_without_samples_has_no_remark_on_users(place: Place, capsys: pytest.CaptureFixture[str]):
     assert place.run("--search-only") == 0
     shown = capsys.readouterr().out
     assert "after epoch 1 and every later one, and after epoch 3, on all 48 validation users" in shown
     assert " of 48 validation users" not in shown + (place.output / "tiny_mml" / "report.md").read_text()
 
 
-def test_the_sample_is_the_same_in_other_ranges(few: Place, monkeypatch: pytest.MonkeyPatch):
-    """So that values copied into a study of wider ranges are of the same users."""
+def test_the_sample_does_not_depend_on_the_ranges(few: Place, monkeypatch: pytest.MonkeyPatch):
+    """Values that are copied into a study with wider ranges must come from the same users."""
     monkeypatch.setattr("hpo.study.plan.SHARE", 0.02)
     samples = []
     for ranges in ([1, 10], [5, 100]):
@@ -91,7 +91,7 @@ def test_the_sample_is_the_same_in_other_ranges(few: Place, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("counts", [None, [0, 48], [49, 48]])
-def test_a_study_that_does_not_say_on_whom_is_damaged(place: Place, fails: Callable[[int], str], counts: object):
+def test_a_study_without_the_numbers_of_users_is_refused_as_damaged(place: Place, fails: Callable[[int], str], counts: object):
     assert place.run("--search-only", "--trials", "1") == 0
     path = Path(journal(place))
     lines = [json.loads(line) for line in path.read_text().splitlines()]

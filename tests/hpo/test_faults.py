@@ -1,4 +1,4 @@
-"""What goes wrong around a search: a full disk, torn lines of killed writers, an open dashboard."""
+"""Faults around a search: a full disk, torn lines of killed writers, an open dashboard."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from .processes import PATIENCE, REPOSITORY, check_whole, finish, free_port, sta
 TORN = b'{"op_code":9,"worker_id":"x","trial_id":1,"user_at'
 
 
-def test_a_full_disk_is_explained_and_the_search_goes_on_later(place: Place, monkeypatch: pytest.MonkeyPatch):
-    """The limit on a child's file size stands in for the full disk; the kernels are compiled before."""
-    monkeypatch.setattr("hpo.search.claims.CLAIM_SECONDS", 1.0)  # the trial that was being made may be unsigned
+def test_a_full_disk_ends_in_a_message_and_the_search_continues_later(place: Place, monkeypatch: pytest.MonkeyPatch):
+    """A limit on file sizes in the child process replaces the full disk. The kernels are compiled before."""
+    monkeypatch.setattr("hpo.search.claims.CLAIM_SECONDS", 1.0)  # the last trial may be unsigned
     assert place.run("--search-only", "--trials", "1") == 0
     journal = place.output / "journal.log"
     limit = journal.stat().st_size + 2500
@@ -61,7 +61,7 @@ def test_a_failed_write_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.Monk
     assert path.read_bytes() == before
 
 
-def test_writers_that_were_killed_harm_nobody_who_has_the_journal_open(tmp_path: Path):
+def test_killed_writers_do_not_disturb_processes_with_the_journal_open(tmp_path: Path):
     path = tmp_path / "journal.log"
     first, second = (open_storage(str(path)) for _ in range(2))
     study = optuna.create_study(study_name="s", storage=first)
@@ -75,7 +75,7 @@ def test_writers_that_were_killed_harm_nobody_who_has_the_journal_open(tmp_path:
     assert TORN not in path.read_bytes()
 
 
-def test_torn_lines_under_load(place: Place):
+def test_a_search_survives_torn_lines(place: Place):
     place.edit("trials: 4", "trials: 12")
     process = start(place, "--workers", "2")
     for goal in (2, 5, 8):
@@ -86,7 +86,7 @@ def test_torn_lines_under_load(place: Place):
     check_whole(place, 12, 2)
 
 
-def test_a_dashboard_is_open_during_a_run(place: Place):
+def test_a_dashboard_may_be_open_during_a_run(place: Place):
     place.edit("trials: 4", "trials: 60")
     assert place.run("--search-only", "--trials", "1") == 0
     address = f"http://127.0.0.1:{(port := free_port())}"
@@ -107,7 +107,7 @@ def test_a_dashboard_is_open_during_a_run(place: Place):
         finally:
             dashboard.terminate()
             dashboard.wait(PATIENCE)
-    assert len(seen) >= 2, "it was read while it grew"
+    assert len(seen) >= 2, "the dashboard reads the study while it grows"
     check_whole(place, 60, 2)
     assert TrialState.RUNNING not in {trial.state for trial in trials_of(place)}
 
@@ -116,7 +116,7 @@ def trials_shown(address: str) -> int:
     try:
         with urllib.request.urlopen(f"{address}/api/studies/0?after=0", timeout=30) as answer:
             return len(json.load(answer)["trials"])
-    except ConnectionError:  # it is still starting
+    except ConnectionError:  # the dashboard is starting
         return 0
     except OSError as error:
         if isinstance(getattr(error, "reason", None), ConnectionError):

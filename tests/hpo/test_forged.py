@@ -1,4 +1,4 @@
-"""Files of ours whose content was altered and sealed anew: every command that reads one ends well or with one message."""
+"""Forged files with a valid checksum: every command that reads one succeeds or ends with one message."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ODD: list[Any] = [None, True, -1, 10**39, 1e308, float("nan"), "", "\x1b[2J<b>|[
 
 @pytest.fixture(scope="module")
 def whole(confirmed_once: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A confirmed study and a saved model, which nobody changes."""
+    """A confirmed study and a saved model. No test changes them."""
     root = tmp_path_factory.mktemp("whole")
     shutil.copytree(confirmed_once.root, root, dirs_exist_ok=True)
     place = Place(root)
@@ -45,16 +45,16 @@ def whole(confirmed_once: Place, tmp_path_factory: pytest.TempPathFactory) -> Pl
 
 @pytest.fixture
 def forged(whole: Place, tmp_path: Path) -> Place:
-    """A copy without the report, to be changed."""
+    """A copy without the report, which a test may change."""
     shutil.copytree(whole.root, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("report.*", "artifacts"))
     return Place(tmp_path)
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """Call a command; its exit code is that of success or of bad input, which it says once."""
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Call a command and return its exit code, 0 or 2, and its errors. Code 2 needs exactly one message."""
 
-    def call(command: ModuleType, *arguments: str) -> tuple[int, str]:
+    def run(command: ModuleType, *arguments: str) -> tuple[int, str]:
         capsys.readouterr()
         code, shown = command.main(list(arguments)), capsys.readouterr()
         assert code in (0, 2), shown.err
@@ -62,11 +62,11 @@ def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
         assert "Traceback" not in shown.out + shown.err
         return code, shown.err
 
-    return call
+    return run
 
 
 def paths(content: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where values stand in nested mappings and lists; of a long list the first entry."""
+    """The paths of all values in nested mappings and lists. Only the first entry of a list is used."""
     for key, value in content.items() if isinstance(content, dict) else enumerate(content[:1]):
         yield (*before, key)
         if isinstance(value, dict | list):
@@ -74,7 +74,7 @@ def paths(content: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
 
 
 def with_value(content: Content, path: tuple[Any, ...], value: Any) -> Content:
-    """A copy with another value at a path."""
+    """A copy with another value at this path."""
     changed = copy.deepcopy(content)
     inner: Any = changed
     for key in path[:-1]:
@@ -84,7 +84,7 @@ def with_value(content: Content, path: tuple[Any, ...], value: Any) -> Content:
 
 
 def without(content: Content, path: tuple[Any, ...]) -> Content:
-    """A copy that lacks what stands at a path."""
+    """A copy without the value at this path."""
     changed = copy.deepcopy(content)
     inner: Any = changed
     for key in path[:-1]:
@@ -93,8 +93,8 @@ def without(content: Content, path: tuple[Any, ...]) -> Content:
     return changed
 
 
-def test_a_confirmation_that_is_read_can_be_shown(whole: Place):
-    """Every value of it replaced by odd ones, two of them in turn for each place, and left out."""
+def test_a_confirmation_that_can_be_read_can_be_shown(whole: Place):
+    """Each value is replaced by two odd ones in turn, and left out."""
     content = read_yaml(whole.output / "tiny_mml" / "confirm.yaml", is_sealed=True)
     overview = opened(whole)
     shown = refused = 0
@@ -128,7 +128,7 @@ CONFIRMATIONS: dict[str, Forge] = {
     "a caveat without its facts": lambda c: [caveat.update(facts={}) for caveat in c["caveats"]],
     "a caveat with other facts": lambda c: [caveat.update(facts={"details": 7}) for caveat in c["caveats"]],
     "a baseline without metrics": lambda c: c["baselines"][0].update(metrics={}),
-    "a law that nobody knows": lambda c: c["data"]["facts"].update(law="chance"),
+    "an unknown test split": lambda c: c["data"]["facts"].update(test_split="chance"),
     "dropped below nothing": lambda c: c["data"]["facts"].update(below_rating=3),
     "dropped from the test split below nothing": lambda c: c["data"]["about_test"].update(below_rating=3),
     "another objective": lambda c: c["definition"].update(objective="hit@5"),
@@ -140,19 +140,19 @@ CONFIRMATIONS: dict[str, Forge] = {
 
 
 @pytest.mark.parametrize("case", CONFIRMATIONS)
-def test_reports_on_forged_confirmations(forged: Place, told: Callable[..., tuple[int, str]], case: str):
+def test_reports_on_forged_confirmations_succeed_or_explain(forged: Place, call: Callable[..., tuple[int, str]], case: str):
     path = forged.output / "tiny_mml" / "confirm.yaml"
     content = read_yaml(path, is_sealed=True)
     CONFIRMATIONS[case](content)
     path.write_text(sealed(to_yaml(content)))
-    _, errors = told(report, "--study", "tiny_mml", "--output", str(forged.output))
+    _, errors = call(report, "--study", "tiny_mml", "--output", str(forged.output))
     assert len(errors) < 1000
     if case in ("no methods", "another objective"):
         for command in (export, confirm):
-            told(command, "--study", "tiny_mml", *forged.where)
-        assert told(studies, "list", "--output", str(forged.output))[0] == 0
-        assert told(studies, "show", "tiny_mml", "--output", str(forged.output))[0] == 0
-        told(studies, "delete", "tiny_mml", "--yes", "--output", str(forged.output))
+            call(command, "--study", "tiny_mml", *forged.where)
+        assert call(studies, "list", "--output", str(forged.output))[0] == 0
+        assert call(studies, "show", "tiny_mml", "--output", str(forged.output))[0] == 0
+        call(studies, "delete", "tiny_mml", "--yes", "--output", str(forged.output))
 
 
 CONFIGS: dict[str, Forge] = {
@@ -176,16 +176,16 @@ CONFIGS: dict[str, Forge] = {
 
 
 @pytest.mark.parametrize("case", CONFIGS)
-def test_forged_configs(forged: Place, told: Callable[..., tuple[int, str]], case: str):
+def test_forged_configs_are_read_or_refused(forged: Place, call: Callable[..., tuple[int, str]], case: str):
     path = forged.output / "tiny_mml" / "best.yaml"
     content = read_yaml(path)
     CONFIGS[case](content)
     path.write_text(to_yaml(content))
-    _, errors = told(train, str(path), "--data-dir", str(forged.root / "data"), "--engine", "torch")
+    _, errors = call(train, str(path), "--data-dir", str(forged.root / "data"), "--engine", "torch")
     assert len(errors) < 2000
     if case in ("no data", "a large trial"):
-        told(report, "--study", "tiny_mml", "--output", str(forged.output))
-        told(export, "--study", "tiny_mml", *forged.where)
+        call(report, "--study", "tiny_mml", "--output", str(forged.output))
+        call(export, "--study", "tiny_mml", *forged.where)
 
 
 def npz(**arrays: Any) -> bytes:
@@ -252,7 +252,7 @@ def seal(path: Path, record: Content, table: bytes) -> None:
 
 
 @pytest.mark.parametrize("case", [*TABLES, *RECORDS])
-def test_forged_runs(forged: Place, told: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch, case: str):
+def test_forged_runs(forged: Place, call: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch, case: str):
     monkeypatch.setattr(tables, "MOST_BYTES", 10**7)
     path = a_test_run(forged)
     record, table = json.loads(path.read_text()), path.with_suffix(".npz").read_bytes()
@@ -262,7 +262,7 @@ def test_forged_runs(forged: Place, told: Callable[..., tuple[int, str]], monkey
     else:
         RECORDS[case](record)
     seal(path, record, table)
-    code, errors = told(confirm, "--study", "tiny_mml", *forged.where)
+    code, errors = call(confirm, "--study", "tiny_mml", *forged.where)
     assert code == 2
     assert str(path) in errors
     assert "delete it to make it again" in errors
@@ -283,21 +283,21 @@ def test_forged_runs(forged: Place, told: Callable[..., tuple[int, str]], monkey
         (TUNING, {"evaluations": [{"settings": {"l2": 1.0}, "value": 1e308}]}),
     ],
 )
-def test_forged_baselines(forged: Place, told: Callable[..., tuple[int, str]], folder: str, change: Content):
+def test_forged_baselines(forged: Place, call: Callable[..., tuple[int, str]], folder: str, change: Content):
     path = next((forged.output / "tiny_mml" / "runs" / folder).glob("ease-*.json"))
     record, arrays = json.loads(path.read_text()) | change, path.with_suffix(".npz")
     del record[CHECKSUM]
     table = arrays.read_bytes() if arrays.exists() else b""
     path.write_text(json.dumps({**record, CHECKSUM: checksum_of(record, table)}))
-    code, errors = told(confirm, "--study", "tiny_mml", *forged.where)
+    code, errors = call(confirm, "--study", "tiny_mml", *forged.where)
     assert code == 2
     assert str(path) in errors
 
 
-def test_a_deep_record_is_refused(forged: Place, told: Callable[..., tuple[int, str]]):
+def test_a_deep_record_is_refused(forged: Place, call: Callable[..., tuple[int, str]]):
     path = a_test_run(forged)
     path.write_text("[" * 100_000)
-    assert told(confirm, "--study", "tiny_mml", *forged.where)[0] == 2
+    assert call(confirm, "--study", "tiny_mml", *forged.where)[0] == 2
 
 
 MODELS: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -324,13 +324,13 @@ MODELS: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 @pytest.mark.parametrize("case", MODELS)
-def test_forged_models(whole: Place, tmp_path: Path, told: Callable[..., tuple[int, str]], case: str):
+def test_forged_models(whole: Place, tmp_path: Path, call: Callable[..., tuple[int, str]], case: str):
     path = tmp_path / "model.npz"
     with np.load(whole.root / "model.npz", allow_pickle=False) as loaded:
         arrays = {name: loaded[name] for name in loaded.files}
     MODELS[case](arrays)
     path.write_bytes(npz(**arrays))
-    code, errors = told(recommend, str(path))
+    code, errors = call(recommend, str(path))
     assert code == 2
     assert str(path) in errors
     assert "give a file that hpo.train --save wrote" in errors

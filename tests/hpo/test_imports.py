@@ -1,4 +1,4 @@
-"""What a command loads before it does anything: each worker process of a search loads the same again."""
+"""The modules that a command loads at its start. Each worker process of a search loads them again."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import sys
 
 from .processes import REPOSITORY
 
-# What takes long, and is imported where it is used.
+# These libraries take long to load, and are imported only in the functions that use them.
 HEAVY = ["torch", "numba", "llvmlite", "joblib", "scipy.stats", "scipy.sparse", "sqlalchemy", "distributed", "triton", "grpc"]
 HEAVY += ["plotly", "plotly.basedatatypes", "optuna.visualization", "optuna_dashboard", "torch._dynamo", "sklearn", "pooch"]
-# What each command may load beyond what those before it may; imported one after the other, the lightest first.
+# The libraries that each command may load in addition to those before it. The commands are imported in this order.
 MAY_LOAD = {
     "proxy": [],
     "recommend": [],
     "train": [],
     "export": [],
-    "studies": ["plotly"],  # the part of it that imports the rest late
+    "studies": ["plotly"],  # only the part that imports the rest late
     "report": [],
     "compare": [],
     "dashboard": ["optuna_dashboard"],
@@ -26,8 +26,8 @@ MAY_LOAD = {
 }
 
 
-def test_what_not_every_run_needs_is_imported_where_it_is_used():
-    """They take longer than a small study does, and who lists studies waits for them, too."""
+def test_slow_libraries_are_loaded_only_by_the_commands_that_need_them():
+    """To load them takes longer than a small study, and delays even a list of studies."""
     each = f"importlib.import_module('hpo.' + name); print(name, *[one for one in {HEAVY} if one in sys.modules])"
     code = f"import importlib, sys\nfor name in {[*MAY_LOAD]}: {each}"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)

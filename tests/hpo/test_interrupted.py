@@ -1,4 +1,4 @@
-"""Real signals to real processes, in the middle of an epoch and of a confirmation: how soon they end, and what is kept."""
+"""Real signals to real processes in the middle of an epoch or a confirmation: they end soon and keep finished work."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .conftest import Place
 from .outcomes import confirmed
 from .processes import PATIENCE, Process, command, python, start_anew, trials_of, wait_until
 
-SOON = 5.0  # seconds of an idle machine, the end of the interpreter included; it takes one
+SOON = 5.0  # seconds on an idle machine, with the end of the interpreter, which takes one
 
-# The demo's data, and so many negatives that an epoch lasts a minute.
+# The demo's data with many negatives, so an epoch takes a minute.
 LONG_EPOCHS = """\
 dataset: demo
 space: {name: bsl}
@@ -34,9 +34,9 @@ def cpu_seconds(process: Process) -> float:
 
 
 def seconds_to_end(process: Process, number: int) -> tuple[float, str]:
-    """After a signal, as they would be on an idle machine; and what was said.
+    """The seconds from a signal to the end of a process, converted to an idle machine, and the messages.
 
-    A process that calculates has a CPU there all the time; what share of the time it has had one here says how busy this is.
+    On an idle machine a computing process always has a CPU. Here it has one for a share of the time.
     """
     share = min(1.0, cpu_seconds(process) / (time.time() - psutil.Process(process.pid).create_time()))
     began = time.monotonic()
@@ -46,8 +46,8 @@ def seconds_to_end(process: Process, number: int) -> tuple[float, str]:
 
 
 @pytest.mark.parametrize("engine", ["numba", "torch"])
-def test_a_signal_is_heard_in_the_middle_of_an_epoch(place: Place, engine: str):
-    assert place.run("--search-only", "--trials", "1", study="tiny_bsl.yaml") == 0  # compiled before the clock runs
+def test_a_signal_in_the_middle_of_an_epoch_ends_the_search(place: Place, engine: str):
+    assert place.run("--search-only", "--trials", "1", study="tiny_bsl.yaml") == 0  # compiles the kernels first
     place.study.write_text(LONG_EPOCHS)
     process = start_anew(place, "--engine", engine, "--study-name", "tiny_mml")
     wait_until(lambda: any(trial.state == TrialState.RUNNING for trial in trials_of(place)), process)
@@ -66,7 +66,7 @@ def runs_at(place: Place) -> list[Path]:
     return sorted((place.output / "tiny_mml" / "runs").glob("*.json"))
 
 
-def test_an_interrupted_confirmation_keeps_what_has_finished(place: Place):
+def test_an_interrupted_confirmation_keeps_finished_runs(place: Place):
     assert place.run("--search-only", "--trials", "2") == 0
     where = ["--study", "tiny_mml", *place.where, "--confirm-epochs", "500"]
     process = python("-m", "hpo.confirm", *where)
@@ -83,7 +83,7 @@ def test_an_interrupted_confirmation_keeps_what_has_finished(place: Place):
     assert {path.name: path.stat().st_mtime_ns for path in runs_at(place) if path.name in kept} == kept, "not trained again"
 
 
-def test_an_interrupted_training_goes_on_to_the_same_model(tmp_path: Path):
+def test_an_interrupted_training_keeps_a_checkpoint(tmp_path: Path):
     config = tmp_path / "mine.yaml"
     settings = "loss: {name: ccl, margin: 0.5, negative_weight: 1.0}\nbatch_size: 512\nencoder: {name: mf, dim: 8}\n"
     where = ["--dataset", "demo", "--output", str(tmp_path / "out"), "--save"]
@@ -123,5 +123,5 @@ def test_a_training_killed_three_times_gives_the_same_file(tmp_path: Path):
     assert train.main([*arguments, str(saved[1])]) == 0
     assert saved[0].read_bytes() == saved[1].read_bytes()
     epochs = [line.split("/")[0] for line in shown if line.startswith("epoch")]
-    assert len(epochs) <= 8 + 2, "two kills came before the checkpoint of the epoch that was just said"
+    assert len(epochs) <= 8 + 2, "two kills may come before the checkpoint of the last printed epoch"
     assert list((tmp_path / "out" / "train").iterdir()) == []

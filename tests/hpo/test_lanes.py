@@ -1,4 +1,7 @@
-"""Trials and runs side by side in the lanes of the CUDA engine, here under Triton's interpreter: the same numbers as alone."""
+"""Trials and runs in several lanes of the CUDA engine get the same numbers as in one lane.
+
+Triton's interpreter runs the kernels.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def kept(folder: Path, seeds: range) -> list[FinishedRun]:
 
 @cache
 def alone(seed: int) -> FinishedRun:
-    """As an engine of one lane trains it."""
+    """The run of an engine with one lane."""
     with TemporaryDirectory() as folder:
         (run,) = kept(Path(folder), range(seed, seed + 1))
     return run
@@ -73,7 +76,7 @@ def assert_same(one: FinishedRun, other: FinishedRun) -> None:
     assert one.per_user.equals(other.per_user)
 
 
-def test_runs_side_by_side_are_those_of_one_lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_in_several_lanes_equal_those_in_one_lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = list(map(alone, range(2)))
     together = kept(tmp_path / "together", range(2))
     for one, other in zip(together, expected, strict=True):
@@ -84,10 +87,10 @@ def test_runs_side_by_side_are_those_of_one_lane(tmp_path: Path, monkeypatch: py
         assert_same(one, other)
 
 
-def test_a_device_that_holds_fewer_runs_than_there_are(
+def test_runs_are_the_same_on_a_device_with_memory_for_fewer_lanes(
     tmp_path: Path, small_device: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two lanes fit, and then only one."""
+    """At first two lanes fit, and later only one."""
     train = pool.Pool.epoch
     lanes = []
 
@@ -105,10 +108,10 @@ def test_a_device_that_holds_fewer_runs_than_there_are(
     assert lanes == [2, 1, 1, 1, 1]
 
 
-def test_memory_that_goes_by_lanes_and_not_by_runs(
+def test_a_last_run_that_does_not_fit_into_two_lanes_trains_in_one(
     tmp_path: Path, small_device: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One run is left, and what is full is a pool for two: the engine has one lane from then on."""
+    """A pool for two lanes is too large for the last run. Then the engine makes a pool for one lane."""
     train = pool.Pool.epoch
 
     def full_with_two(self: pool.Pool, epochs_done: dict[int, int], check: Callable[[], None]) -> dict[int, float]:
@@ -124,13 +127,13 @@ def test_memory_that_goes_by_lanes_and_not_by_runs(
     assert asked == [5, 2, 1]
 
 
-def test_a_device_that_holds_none(tmp_path: Path, small_device: Callable[[int], list[int]]) -> None:
+def test_a_device_without_memory_for_one_run_is_an_error(tmp_path: Path, small_device: Callable[[int], list[int]]) -> None:
     small_device(0)
     with pytest.raises(OutOfMemory, match="out of memory"):
         kept(tmp_path, range(2))
 
 
-def test_trials_side_by_side_have_the_values_that_they_have_alone() -> None:
+def test_trials_in_several_lanes_have_the_same_values_as_alone() -> None:
     search = {"trials": 3, "epochs": 1, "pruner": {"name": "none"}}
     space = {"name": "ccl"}
     spec = StudySpec.model_validate({"name": "s", "dataset": "demo", "space": space, "search": search, "config": SMALL})
@@ -144,16 +147,16 @@ def test_trials_side_by_side_have_the_values_that_they_have_alone() -> None:
 
 
 @pytest.mark.parametrize(("trials", "workers", "lanes"), [(200, 1, 8), (40, 1, 4), (19, 1, 1), (3, 1, 1), (200, 4, 5)])
-def test_lanes_are_a_tenth_of_the_trials(trials: int, workers: int, lanes: int) -> None:
+def test_the_default_number_of_lanes_is_a_tenth_of_the_trials_up_to_eight(trials: int, workers: int, lanes: int) -> None:
     assert default_lanes(trials, workers) == lanes
 
 
-def test_lanes_on_an_engine_that_has_one(place: Place, fails: Callable[[int], str]) -> None:
+def test_several_lanes_are_refused_on_an_engine_with_one(place: Place, fails: Callable[[int], str]) -> None:
     shown = fails(place.run("--engine", "numba", "--lanes", "4"))
     assert "engine numba trains one trial at a time, got --lanes 4; use --workers 4" in shown
     assert place.run("--engine", "numba", "--lanes", "1", "--search-only") == 0
 
 
-def test_the_engine_of_a_rival_may_have_no_lanes() -> None:
+def test_the_engine_of_a_rival_may_have_a_single_lane() -> None:
     engine = make_engine(replace(CHOICE, name="torch", device="cpu"), SEEN, HELD_OUT, lanes=4)
     assert engine.lanes == 1

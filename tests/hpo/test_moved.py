@@ -1,4 +1,4 @@
-"""The output folder is moved or deleted while a command works in it: what is said and kept, and that no part comes back."""
+"""The output folder is moved or deleted during a command. A message says so, and the folder is not made again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Later = Callable[[Any, str, int, Callable[[], Any]], None]
 
 @pytest.fixture
 def at_call(monkeypatch: pytest.MonkeyPatch) -> Later:
-    """Do something at so-manieth call of a method or function."""
+    """Call `do` at the nth call of a method or function."""
 
     def arrange(owner: Any, name: str, number: int, do: Callable[[], Any]) -> None:
         calls, real = [], getattr(owner, name)
@@ -50,17 +50,17 @@ def moved_to(place: Place) -> list[str]:
     return ["--study", "tiny_mml", "--output", str(place.root / "moved"), "--data-dir", str(place.root / "data")]
 
 
-def test_during_a_search(place: Place, at_call: Later, capsys: pytest.CaptureFixture[str]):
+def test_a_move_during_a_search_ends_it_with_a_message(place: Place, at_call: Later, capsys: pytest.CaptureFixture[str]):
     at_call(Scheduler, "_record", 5, lambda: place.output.rename(place.root / "moved"))
     assert place.run("--search-only") == 1
     assert capsys.readouterr().err.endswith(gone(place.output / "tiny_mml", "searched"))
     assert not place.output.exists()
     assert export.main(moved_to(place)) == 0
     (place.root / "moved").rename(place.output)
-    assert [trial.state for trial in trials_of(place)] == [TrialState.COMPLETE, TrialState.RUNNING], "as of a killed process"
+    assert [trial.state for trial in trials_of(place)] == [TrialState.COMPLETE, TrialState.RUNNING], "as after a kill"
 
 
-def test_during_a_search_of_two_workers(place: Place):
+def test_a_move_during_a_search_of_two_workers_ends_it_with_a_message(place: Place):
     place.edit("epochs: 3", "epochs: 1000000")
     place.edit("interval_steps: 1", "interval_steps: 10")
     process = start(place, "--workers", "2")
@@ -73,7 +73,7 @@ def test_during_a_search_of_two_workers(place: Place):
 
 
 @pytest.mark.parametrize("how", ["move", "delete"])
-def test_before_the_export_of_a_search_in_a_database(
+def test_a_move_before_the_export_of_a_search_in_a_database_ends_it_with_a_message(
     place: Place, at_call: Later, capsys: pytest.CaptureFixture[str], how: str
 ):
     """The search itself needs no folder."""
@@ -86,7 +86,9 @@ def test_before_the_export_of_a_search_in_a_database(
     assert export.main([*(moved_to(place) if how == "move" else ["--study", "tiny_mml", *place.where]), *storage]) == 0
 
 
-def test_between_two_files_of_an_export(place: Place, at_call: Later, capsys: pytest.CaptureFixture[str]):
+def test_a_move_between_two_files_of_an_export_ends_it_with_a_message(
+    place: Place, at_call: Later, capsys: pytest.CaptureFixture[str]
+):
     place.run("--search-only", "--trials", "1")
     capsys.readouterr()
     at_call(export, "export_trials", 1, lambda: place.output.rename(place.root / "moved"))
@@ -95,7 +97,7 @@ def test_between_two_files_of_an_export(place: Place, at_call: Later, capsys: py
     assert not place.output.exists()
 
 
-def test_during_a_confirmation(place: Place, at_call: Later, capsys: pytest.CaptureFixture[str]):
+def test_a_move_during_a_confirmation_ends_it_with_a_message(place: Place, at_call: Later, capsys: pytest.CaptureFixture[str]):
     place.run("--search-only", "--trials", "1")
     capsys.readouterr()
     at_call(_Record, "ends", 6, lambda: place.output.rename(place.root / "moved"))
@@ -109,7 +111,9 @@ def test_during_a_confirmation(place: Place, at_call: Later, capsys: pytest.Capt
     assert {path.name for path in kept} < {path.name for path in stored_runs(place)}
 
 
-def test_before_a_verdict_is_written(place: Place, at_call: Later, capsys: pytest.CaptureFixture[str]):
+def test_a_deletion_before_the_verdict_is_written_ends_confirm_with_a_message(
+    place: Place, at_call: Later, capsys: pytest.CaptureFixture[str]
+):
     place.run("--search-only", "--trials", "1")
     capsys.readouterr()
     at_call(pipeline, "export_confirmed", 1, lambda: shutil.rmtree(place.output / "tiny_mml"))

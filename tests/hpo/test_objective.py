@@ -1,4 +1,4 @@
-"""Studies of another objective than NDCG@20, from the search to the report."""
+"""Studies with another objective than NDCG@20, from the search to the report."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FEW = ["--select-seeds", "1", "--confirm-seeds", "1"]
 
 
 def value(objective: str, vectors: Vectors, seen: Interactions, held_out: Interactions) -> float:
-    """The mean over users, computed in plain Python."""
+    """The mean over users in plain Python."""
     metric, figures = Metric.parse(objective), []
     for user in np.flatnonzero(held_out.per_user):
         known = set(seen.items[seen.users == user].tolist())
@@ -42,7 +42,7 @@ def value(objective: str, vectors: Vectors, seen: Interactions, held_out: Intera
 
 
 def trained(trial: FrozenTrial, spec: Any, seen: Interactions) -> Vectors:
-    """What a trial had learned when it ended."""
+    """The vectors of a trial at its end."""
     run = train_config(trial_config(trial, spec), seen, device="cpu")
     for result in run:
         if result.epoch == trial.user_attrs["epochs_trained"]:
@@ -56,9 +56,9 @@ def studied(place: Place, objective: str) -> optuna.Study:
     return optuna.load_study(study_name="tiny_mml", storage=open_storage(str(place.output / "journal.log")))
 
 
-@pytest.mark.parametrize(("objective", "beside"), [("recall@10", "ndcg@10"), ("map@5", "recall@5")])
-def test_a_study_of_another_objective(
-    place: Place, fails: Callable[[int], str], capsys: pytest.CaptureFixture[str], objective: str, beside: str
+@pytest.mark.parametrize(("objective", "second"), [("recall@10", "ndcg@10"), ("map@5", "recall@5")])
+def test_a_study_uses_its_objective_from_the_search_to_the_report(
+    place: Place, fails: Callable[[int], str], capsys: pytest.CaptureFixture[str], objective: str, second: str
 ):
     study, k = studied(place, objective), Metric.parse(objective).k
     data = place.root / "data"
@@ -69,11 +69,11 @@ def test_a_study_of_another_objective(
     for trial in study.get_trials(states=FINISHED):
         vectors = trained(trial, spec, seen)
         assert trial.value == pytest.approx(value(objective, vectors, seen, validation), abs=1e-9)
-        assert trial.user_attrs[beside] == pytest.approx(value(beside, vectors, seen, validation), abs=1e-9)
+        assert trial.user_attrs[second] == pytest.approx(value(second, vectors, seen, validation), abs=1e-9)
 
     outcome = confirmed(place)
-    assert outcome.table_metrics == (objective, beside)
-    measured = [objective, beside, "ndcg@20", "recall@20", "ndcg@50", "recall@50"]
+    assert outcome.table_metrics == (objective, second)
+    measured = [objective, second, "ndcg@20", "recall@20", "ndcg@50", "recall@50"]
     for method in [*outcome.methods, *outcome.finalists]:
         assert [list(metrics) for metrics in method.by_seed.values()] == [measured] * 2
     assert outcome.chosen.mean(objective) == max(finalist.mean(objective) for finalist in outcome.finalists)
@@ -92,32 +92,32 @@ def test_a_study_of_another_objective(
     assert best["objective"] == objective
     assert list(best["validation"]) == measured
     table = pd.read_csv(folder / "trials.csv")
-    assert {objective, beside} <= set(table.columns)
+    assert {objective, second} <= set(table.columns)
     capsys.readouterr()
     assert train.main([str(folder / "best.yaml"), "--data-dir", str(data)]) == 0
-    assert f"exported: validation {objective} {best['validation'][objective]:.6f}, {beside} " in capsys.readouterr().out
+    assert f"exported: validation {objective} {best['validation'][objective]:.6f}, {second} " in capsys.readouterr().out
     assert studies.main(["list", "--output", str(place.output)]) == 0
     assert objective in next(line for line in capsys.readouterr().out.splitlines() if "tiny_mml" in line)
     assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
     for page in files(place):
         assert "ndcg@20" not in page
         assert "recall@20" not in page
-        for said in (objective, beside, f"coverage@{k}", f"Search: objective {objective}"):
-            assert said in page
+        for words in (objective, second, f"coverage@{k}", f"Search: objective {objective}"):
+            assert words in page
 
     place.edit(f"objective: {objective}", "objective: mrr@5")
     assert f"exists with another definition (objective: was '{objective}', now 'mrr@5')" in fails(place.run())
 
 
-def test_a_rival_searched_for_another_objective_is_not_compared_as_tuned(place: Place):
+def test_a_rival_with_another_objective_in_its_search_is_not_compared_as_tuned(place: Place):
     place.run("--search-only", study="tiny_ccl.yaml")
     place.edit("dataset: tiny\n", "dataset: tiny\nobjective: recall@10\n")
     assert place.run(*FEW) == 0
     assert "CCL tuned" not in labels(confirmed(place))
     not_tuned = {found["study"]: found for _, found in facts(place, CaveatKind.NOT_TUNED)}
     assert not_tuned["tiny_ccl"]["details"] == [["objective", "ndcg@20", "recall@10"]]
-    said = "its study tiny_ccl was searched with other settings: objective (searched with ndcg@20, this study has recall@10)"
-    assert any(said in sentence for sentence in confirmed(place).sentences())
+    words = "its study tiny_ccl was searched with other settings: objective (searched with ndcg@20, this study has recall@10)"
+    assert any(words in sentence for sentence in confirmed(place).sentences())
 
 
 def test_rivals_are_searched_for_the_objective_of_the_study(place: Place):
@@ -130,8 +130,8 @@ def test_rivals_are_searched_for_the_objective_of_the_study(place: Place):
 
 
 @pytest.mark.confirmed
-def test_runs_measured_for_another_objective_are_made_again(place: Place):
-    """Their metrics are the same, but what is kept of their curves and lists is not."""
+def test_runs_for_another_objective_are_trained_again(place: Place):
+    """They have the same metrics, but other curves and lists are stored."""
     before = set(stored_runs(place))
     place.edit("dataset: tiny\n", "dataset: tiny\nobjective: recall@20\n")
     assert place.run("--study-name", "mine", *FEW) == 0

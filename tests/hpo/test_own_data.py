@@ -1,4 +1,4 @@
-"""Every option of `data` and `validation`, from the study file to what is printed and kept."""
+"""Every option of `data` and `validation`, from the study file to the printed and stored facts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLAN = "search: {trials: 1, epochs: 1}\nconfirm: {top: 1, select_seeds: 1, seeds
 
 
 def rows() -> list[tuple[int, int, int, int]]:
-    """(user, item, rating, time): ten items a user, in no order of their ids; ratings 1 to 5 in turn; times of all kinds."""
+    """(user, item, rating, time) for ten items of each user. Ids are unordered, ratings go from 1 to 5, and times vary."""
     rng = np.random.default_rng(2)
     return [
         (user, int(item), 1 + step % 5, 1_000_000_000 + step * 1_000 + user)
@@ -37,7 +37,7 @@ def write(path: Path, separator: str = ",", header: str = "user,item,rating,time
 
 
 def study(place: Place, data: str = "", validation: str = "", dataset: str = "own.csv") -> str:
-    """The name of a study file of these data."""
+    """Write a study file for these data, and return its name."""
     keys = f"dataset: {dataset}\n" + (f"data: {data}\n" if data else "") + (f"validation: {validation}\n" if validation else "")
     (place.root / "own.yaml").write_text(keys + HEAD + PLAN)
     return "own.yaml"
@@ -46,7 +46,7 @@ def study(place: Place, data: str = "", validation: str = "", dataset: str = "ow
 def shown(
     place: Place, capsys: pytest.CaptureFixture[str], data: str = "", validation: str = "", dataset: str = "own.csv"
 ) -> str:
-    """What a dry run prints, on one line."""
+    """The output of a dry run on one line."""
     capsys.readouterr()
     assert place.run("--dry-run", study=study(place, data, validation, dataset)) == 0
     return " ".join(capsys.readouterr().out.split())
@@ -59,7 +59,7 @@ def counts(train: int, validation: int, users: int = N_USERS, items: int = N_ITE
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        # of ten, two are tested; of eight, one is held out
+        # two of ten are in test; one of the other eight is held out
         ("", [counts(280, 40), "every rating counts as a positive"]),
         ("{min_rating: 4}", ["dropped 240 of 400 interactions, rated below 4"]),
         ("{min_rating: 1}", [counts(280, 40)]),
@@ -70,23 +70,25 @@ def counts(train: int, validation: int, users: int = N_USERS, items: int = N_ITE
         ("{columns: {user: 0, item: 1}}", ["not used: rating, timestamp"]),
     ],
 )
-def test_options_of_a_table(place: Place, capsys: pytest.CaptureFixture[str], data: str, expected: list[str]) -> None:
+def test_options_of_a_table_have_an_effect(
+    place: Place, capsys: pytest.CaptureFixture[str], data: str, expected: list[str]
+) -> None:
     write(place.root / "own.csv")
     text = shown(place, capsys, data)
     assert [part for part in expected if part not in text] == [], text
 
 
-def test_what_is_dropped_adds_up_and_is_said_once(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
-    """400 lines and two of them again; 160 with ratings of 4 or 5 are left of 402, and one of them comes twice."""
+def test_dropped_interactions_add_up_and_are_reported_once(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    """There are 402 lines, two of them repeated. 161 have ratings of 4 or 5, one of them repeated."""
     path = place.root / "own.csv"
     write(path)
     (liked, disliked) = (next(row for row in rows() if row[2] == rating) for rating in (5, 1))
     path.write_text(path.read_text() + "".join(f"{','.join(map(str, row))}\n" for row in (liked, disliked)))
     assert place.run("--dry-run", study=study(place, "{min_rating: 4}", dataset="own.csv")) == 0
-    said = " ".join("".join(capfd.readouterr()).split())
-    assert said.count("dropped 241 of 402 interactions, rated below 4") == 1
-    assert said.count("dropped 1 of the 161 interactions that were left, since their user and item come more than once") == 1
-    assert said.count("dropped ") == 2, said
+    printed = " ".join("".join(capfd.readouterr()).split())
+    assert printed.count("dropped 241 of 402 interactions, rated below 4") == 1
+    assert printed.count("dropped 1 of the 161 interactions that were left, since their user and item come more than once") == 1
+    assert printed.count("dropped ") == 2, printed
 
 
 @pytest.mark.parametrize(
@@ -98,15 +100,15 @@ def test_what_is_dropped_adds_up_and_is_said_once(place: Place, capfd: pytest.Ca
         ({"encoding": "utf-16-le"}, "{encoding: utf-16-le}"),
     ],
 )
-def test_layouts_that_are_said(place: Place, capsys: pytest.CaptureFixture[str], layout: dict[str, str], data: str) -> None:
+def test_layouts_may_be_given(place: Place, capsys: pytest.CaptureFixture[str], layout: dict[str, str], data: str) -> None:
     write(place.root / "own.csv", **layout)
     assert counts(280, 40) in shown(place, capsys, data)
 
 
-def test_a_text_file_that_could_be_both_is_said_to_be_a_table(
+def test_an_ambiguous_text_file_needs_its_format(
     place: Place, capsys: pytest.CaptureFixture[str], fails: Callable[[int], str]
 ) -> None:
-    """Four numbers in every line: NGCF text or u.data under another name."""
+    """Four numbers in every line may be NGCF text or a table."""
     write(place.root / "own.txt", separator=" ", header="")
     assert "data: {format: table}" in fails(place.run("--dry-run", study=study(place, dataset="own.txt")))
     assert counts(280, 40) in shown(place, capsys, "{format: table}", dataset="own.txt")
@@ -115,7 +117,7 @@ def test_a_text_file_that_could_be_both_is_said_to_be_a_table(
 
 @pytest.mark.parametrize("data", ["{k_core: 3}", "{min_user: 2}", "{min_item: 3}"])
 def test_rare_users_and_items_are_left_out(place: Place, capsys: pytest.CaptureFixture[str], data: str) -> None:
-    """40 users with 10 items each, and beside them one user with one item that nobody else has."""
+    """40 users have 10 items each, and one user has one item that no other user has."""
     path = place.root / "own.csv"
     write(path)
     path.write_text(path.read_text() + "99,77,5,1\n")
@@ -133,7 +135,9 @@ def test_rare_users_and_items_are_left_out(place: Place, capsys: pytest.CaptureF
         ("{name: time, fraction: 0.2}", "the last 20 % of all interactions, from one moment on"),
     ],
 )
-def test_validation(place: Place, capsys: pytest.CaptureFixture[str], validation: str, expected: str) -> None:
+def test_validation_is_held_out_as_configured(
+    place: Place, capsys: pytest.CaptureFixture[str], validation: str, expected: str
+) -> None:
     write(place.root / "own.csv")
     if "0.3" in validation:
         expected = counts(200, 120)  # ceil(.3 x 8) = 3 of 8
@@ -153,19 +157,21 @@ def test_a_valid_file_is_held_out(place: Place, capsys: pytest.CaptureFixture[st
     assert "240 interactions to train on" in text
 
 
-def test_ordered_lines(place: Place, capsys: pytest.CaptureFixture[str], fails: Callable[[int], str]) -> None:
-    """The tiny data are NGCF text; that their lines are in order is for the user to say."""
+def test_lines_are_ordered_only_if_the_study_says_so(
+    place: Place, capsys: pytest.CaptureFixture[str], fails: Callable[[int], str]
+) -> None:
+    """The tiny data are NGCF text, which does not show whether it is ordered."""
     assert "drawn at random" in shown(place, capsys, dataset="tiny")
     assert "split 'last' needs an order" in fails(place.run("--dry-run", study=study(place, "", "{name: last}", "tiny")))
     assert "the last 10 % of each user's interactions" in shown(place, capsys, "{ordered: true}", dataset="tiny")
 
 
-def test_what_was_read_and_dropped_is_kept(place: Place) -> None:
+def test_facts_about_the_data_are_stored(place: Place) -> None:
     write(place.root / "own.csv")
     assert place.run(study=study(place, "{min_rating: 2, k_core: 2, test: {name: time, fraction: 0.3}}")) == 0
     data = confirmed(place, "own").data
     assert (data.facts.interactions, data.facts.below_rating) == (400, 80)
-    assert data.facts.law == "time"
+    assert data.facts.test_split == "time"
     assert data.about_test.moment is not None
     assert data.validation_split.name == "last"
     assert data.users_with_test == data.about_test.kept_users
@@ -176,8 +182,8 @@ def test_what_was_read_and_dropped_is_kept(place: Place) -> None:
     assert "test split: the last 30 % of all interactions, from one moment on (10000" in text
 
 
-def test_data_of_another_order_are_refused(place: Place, fails: Callable[[int], str]) -> None:
-    """The same pairs; each line begins with what was its last item."""
+def test_data_in_another_order_are_refused(place: Place, fails: Callable[[int], str]) -> None:
+    """The pairs are the same, and the items of each line are reversed."""
     name = study(place, "{ordered: true}", dataset="tiny")
     assert place.run("--search-only", study=name) == 0
     path = place.root / "data" / "tiny" / "train.txt"
@@ -187,7 +193,7 @@ def test_data_of_another_order_are_refused(place: Place, fails: Callable[[int], 
     assert "data in another order" in fails(confirm.main(["--study", "own", *place.where]))
 
 
-def test_moved_data_are_found_or_the_remedy_is_said(place: Place, fails: Callable[[int], str]) -> None:
+def test_moved_data_are_found_with_the_flag_that_the_message_names(place: Place, fails: Callable[[int], str]) -> None:
     write(place.root / "own.csv")
     assert place.run("--search-only", study=study(place)) == 0
     (place.root / "elsewhere").mkdir()
@@ -199,7 +205,7 @@ def test_moved_data_are_found_or_the_remedy_is_said(place: Place, fails: Callabl
 
 
 def test_the_validation_pairs_are_the_last_ones(place: Place) -> None:
-    """What a search measures on, from the file itself."""
+    """The expected pairs are computed from the file."""
     write(place.root / "own.csv")
     assert place.run("--search-only", study=study(place)) == 0
     by_user = [sorted((time, item) for user, item, _, time in rows() if user == who) for who in range(N_USERS)]
@@ -235,7 +241,7 @@ def test_the_validation_pairs_are_the_last_ones(place: Place) -> None:
         ("", "last", "validation"),
     ],
 )
-def test_bad_options(place: Place, fails: Callable[[int], str], data: str, validation: str, words: str) -> None:
+def test_bad_options_are_refused(place: Place, fails: Callable[[int], str], data: str, validation: str, words: str) -> None:
     write(place.root / "own.csv")
     assert words in fails(place.run("--dry-run", study=study(place, data, validation)))
 
@@ -244,8 +250,8 @@ def test_options_of_public_data_are_refused(place: Place, fails: Callable[[int],
     assert "dataset demo has no options" in fails(place.run("--dry-run", study=study(place, "{k_core: 2}", dataset="demo")))
 
 
-def test_a_test_split_of_few_users_is_said_before_the_search(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    """The last 2 % of all interactions are those of eight users."""
+def test_a_test_split_of_few_users_gives_a_warning_before_the_search(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last 2 % of all interactions belong to eight users."""
     write(place.root / "own.csv")
     name = study(place, "{test: {name: time, fraction: 0.02}}")
     assert place.run(study=name) == 0

@@ -1,4 +1,4 @@
-"""A loss of the user's own, searched and confirmed like a shipped one; a change of its code is noticed."""
+"""A user's own loss is searched and confirmed like a shipped one. A change of its code is noticed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ CONFIG = {"loss": {"name": "soft", "temperature": 0.2}}
 
 
 class Own:
-    """The loss's file, and the process that has imported it."""
+    """The file of the loss, and the import of it in this process."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "my_loss.py"
@@ -63,7 +63,7 @@ class Own:
         self.forget()
 
     def forget(self) -> None:
-        """As a new process would have it."""
+        """Undo the import, so the process is like a new one."""
         sys.modules.pop("my_loss", None)
         importlib.invalidate_caches()
         linecache.clearcache()
@@ -84,7 +84,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Own]:
 
 
 def arguments(place: Place, **more: Any) -> dict[str, Any]:
-    """Of a search of the tiny study with the loss in the place of MML."""
+    """The arguments of a search of the tiny study with this loss instead of MML."""
     where = {"output": place.output, "data_dir": str(place.root / "data"), "progress": False}
     return {"space": {"name": "soft"}, "name": "mine", "trials": 2, "epochs": 2, "rivals": ["bpr"], **where, **more}
 
@@ -95,12 +95,14 @@ def searched(place: Place, own: Own) -> None:
     assert study.best_config.loss.name == "soft"
 
 
-def test_it_is_searched_and_confirmed_and_commands_import_it(place: Place, own: Own, capsys: pytest.CaptureFixture[str]):
+def test_an_own_loss_is_searched_and_confirmed_and_commands_import_it(
+    place: Place, own: Own, capsys: pytest.CaptureFixture[str]
+):
     searched(place, own)
     own.forget()
     verdict_of_command = confirm_command.main(["--study", "mine", *place.where, "--top", "1", "--confirm-epochs", "2"])
     assert verdict_of_command == 0
-    assert "soft" in OWN, "the command has imported it"
+    assert "soft" in OWN, "the command has imported the loss"
     verdict = confirm("mine", output=place.output, data_dir=str(place.root / "data"), top=1, epochs=2, progress=False)
     assert labels(verdict.confirmed)[:2] == ["Soft tuned", "BPR (published settings of Yelp2018)"]
     own.forget()
@@ -111,7 +113,7 @@ def test_it_is_searched_and_confirmed_and_commands_import_it(place: Place, own: 
     assert report.main(["--study", "mine", "--output", str(place.output)]) == 0
 
 
-def test_it_is_a_rival_like_another(place: Place, own: Own):
+def test_an_own_loss_may_be_a_rival(place: Place, own: Own):
     own.register()
     study = search(place.study, **arguments(place, space=None, name="tiny_mml", rivals=["soft"], tune_rivals=True))
     own.forget()
@@ -122,17 +124,17 @@ def test_it_is_a_rival_like_another(place: Place, own: Own):
     assert again.table.equals(verdict.table)
 
 
-def test_a_command_that_cannot_import_it_says_so(place: Place, own: Own, fails: Callable[[int], str]):
+def test_a_command_that_cannot_import_the_loss_ends_with_a_message(place: Place, own: Own, fails: Callable[[int], str]):
     searched(place, own)
     own.forget()
     own.file.unlink()
     message = fails(report.main(["--study", "mine", "--output", str(place.output)]))
     assert message.startswith("error: study 'mine': loss 'soft' is class Soft of module my_loss, which cannot be imported here")
     assert "run this in the folder of my_loss.py" in message
-    assert studies.main(["list", "--output", str(place.output)]) == 0, "the others are listed all the same"
+    assert studies.main(["list", "--output", str(place.output)]) == 0, "other studies are listed"
 
 
-def test_changed_code_is_refused_and_read_all_the_same(place: Place, own: Own, fails: Callable[[int], str]):
+def test_a_study_with_changed_code_is_not_continued_but_can_be_reported(place: Place, own: Own, fails: Callable[[int], str]):
     searched(place, own)
     own.write(SOURCE.replace(".mean(1)", ".sum(1)"))
     own.register()
@@ -148,7 +150,7 @@ def test_changed_code_is_refused_and_read_all_the_same(place: Place, own: Own, f
     search(place.study, **arguments(place, trials=3))
 
 
-def test_finished_runs_and_checkpoints_of_other_code_are_not_taken(place: Place, own: Own):
+def test_finished_runs_and_checkpoints_of_other_code_are_not_used(place: Place, own: Own):
     own.register()
     keys = [key_of_a_run(), key_of_a_run()]
     own.write(SOURCE.replace(".mean(1)", ".sum(1)"))
@@ -171,18 +173,18 @@ def test_the_key_of_a_shipped_loss_has_no_code():
     assert "code" not in RunKey(config, "a", "b", "torch", "cpu", ("ndcg@20",)).parts()
 
 
-def test_a_worker_that_finds_other_code_does_not_start(place: Place, own: Own):
-    """The file was edited after the parent has imported it."""
+def test_a_worker_with_other_code_does_not_start(place: Place, own: Own):
+    """The file was edited after the parent imported it."""
     own.register()
     spec = load_spec(str(place.study), "mine").override({"space": {"name": "soft"}, "rivals": ()})
     work = Workspace.open(spec, place.output, str(place.root / "data"), "torch", "cpu", rivals=())
     job = SearchJob(work, str(place.output / "journal.log"))
     own.write(SOURCE.replace(".mean(1)", ".sum(1)"))
     with pytest.raises(InputError, match=r"the code of loss 'soft' .* has changed since"):
-        job.run(None, None)  # type: ignore[arg-type]  # it is refused before
+        job.run(None, None)  # type: ignore[arg-type]  # it is refused before it uses them
 
 
-def test_workers_cannot_have_what_only_a_notebook_has(place: Place, own: Own):
+def test_workers_refuse_a_loss_from_a_notebook(place: Place, own: Own):
     own.register()
     OWN["soft"] = type(OWN["soft"])("soft", "__main__:Soft", "code")
     with pytest.raises(InputError, match="defined in a notebook or script, which no worker process can import"):

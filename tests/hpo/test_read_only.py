@@ -1,4 +1,4 @@
-"""A journal that may only be read: it can be reported on, and whoever would write is told so at once."""
+"""A read-only journal: commands that read it work, and commands that write end at once with a message."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOBODY = 65534
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Permissions do not hold for the superuser, who may become another user for a while."""
+    """Run a test as another user, because permissions do not hold for the superuser."""
     is_root = os.geteuid() == 0
     if is_root:
         os.seteuid(NOBODY)
@@ -34,12 +34,12 @@ def as_nobody() -> Iterator[None]:
 
 @pytest.fixture
 def shared(compiled_kernels: None) -> Iterator[Place]:
-    """A study that has run, in a folder that everybody may read; its own folder may be written."""
-    root = Path(tempfile.mkdtemp(prefix="shared-"))  # that of pytest is for its user alone
+    """A finished study in a folder that all users may read. The folder of the study may be written."""
+    root = Path(tempfile.mkdtemp(prefix="shared-"))  # only the user of pytest may read its folders
     root.chmod(0o755)
     place = make_place(root)
     assert place.run("--search-only", "--trials", "2") == 0
-    reading(place)  # imports all that it needs: where Python itself lies may be closed to others
+    reading(place)  # loads all modules now, because another user may not be allowed to read Python's folders
     (place.output / ".journal.log.lock").unlink()
     (place.output / "tiny_mml").chmod(0o777)
     for path in (place.output / "journal.log", place.output):
@@ -51,7 +51,7 @@ def shared(compiled_kernels: None) -> Iterator[Place]:
 
 
 def reading(place: Place) -> list[int]:
-    """The exit codes of all that only read a journal."""
+    """The exit codes of the commands that only read a journal."""
     where = ["--output", str(place.output)]
     return [
         report.main(["--study", "tiny_mml", *where]),
@@ -61,7 +61,7 @@ def reading(place: Place) -> list[int]:
     ]
 
 
-def test_it_can_be_read(shared: Place):
+def test_commands_can_read_a_read_only_journal(shared: Place):
     journal, shown = shared.output / "journal.log", shared.output / "tiny_mml" / "report.md"
     before, files = journal.read_bytes(), sorted(shared.output.iterdir())
     shown.unlink()
@@ -69,10 +69,10 @@ def test_it_can_be_read(shared: Place):
         assert reading(shared) == [0, 0, 0, 0]
     assert shown.exists()
     assert journal.read_bytes() == before
-    assert sorted(shared.output.iterdir()) == files, "not even a lock is left"
+    assert sorted(shared.output.iterdir()) == files, "there is no lock file"
 
 
-def test_where_the_report_cannot_be_written(shared: Place, fails: Callable[[int], str]):
+def test_a_report_that_cannot_be_written_is_an_error(shared: Place, fails: Callable[[int], str]):
     folder = shared.output / "tiny_mml"
     folder.chmod(0o555)
     for command, flags in ((report, ["--output", str(shared.output)]), (export, shared.where)):
@@ -83,7 +83,7 @@ def test_where_the_report_cannot_be_written(shared: Place, fails: Callable[[int]
 
 
 @pytest.mark.parametrize("of", ["file", "folder"])
-def test_writers_are_told_so_before_they_begin(shared: Place, fails: Callable[[int], str], of: str):
+def test_commands_that_write_are_refused_before_they_begin(shared: Place, fails: Callable[[int], str], of: str):
     where, journal = ["--output", str(shared.output)], shared.output / "journal.log"
     journal.chmod(0o444 if of == "file" else 0o666)
     shared.output.chmod(0o777 if of == "file" else 0o555)
@@ -104,7 +104,7 @@ def test_writers_are_told_so_before_they_begin(shared: Place, fails: Callable[[i
     assert (shared.output / "tiny_mml" / "best.yaml").exists()
 
 
-def test_what_may_not_even_be_read(shared: Place, fails: Callable[[int], str]):
+def test_a_journal_without_read_access_is_refused(shared: Place, fails: Callable[[int], str]):
     (shared.output / "journal.log").chmod(0)
     with as_nobody():
         message = fails(report.main(["--study", "tiny_mml", "--output", str(shared.output)]))

@@ -39,13 +39,15 @@ def seen_of(place: Place, user: int) -> set[int]:
 
 
 def best_by_hand(path: Path, user: int, seen: set[int]) -> list[int]:
-    """The five unseen items of highest inner product, from the file's arrays alone; raw ids are rows here."""
+    """The five unseen items with the highest inner product, from the arrays of the file. Raw ids are rows here."""
     with np.load(path) as arrays:
         scores = arrays["items"] @ arrays["users"][user]
     return [item for item in np.argsort(-scores).tolist() if item not in seen][:5]
 
 
-def test_lists_of_users(place: Place, trained: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_lists_of_users_have_their_best_unseen_items(
+    place: Place, trained: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     path, output = trained(), place.root / "top.csv"
     capsys.readouterr()
     assert recommend.main([str(path), "--users", "3,1", "-k", "5", "--output", str(output)]) == 0
@@ -63,7 +65,7 @@ def test_lists_of_users(place: Place, trained: Callable[..., Path], capsys: pyte
     assert len(capsys.readouterr().out.splitlines()) == 49, "a header and a line for each user"
 
 
-def test_users_from_a_file(place: Place, trained: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_users_may_come_from_a_file(place: Place, trained: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     path = trained()
     (place.root / "users.txt").write_text("4\n\n 2 \n")
     capsys.readouterr()
@@ -71,7 +73,9 @@ def test_users_from_a_file(place: Place, trained: Callable[..., Path], capsys: p
     assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["4", "2"]
 
 
-def test_all_data_means_test_pairs_too(place: Place, trained: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_data_includes_the_test_pairs(
+    place: Place, trained: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     path = trained("--all-data")
     shown = capsys.readouterr().out
     assert "training on all 720 interactions, test pairs included: nothing can be measured" in shown
@@ -85,8 +89,8 @@ def test_all_data_means_test_pairs_too(place: Place, trained: Callable[..., Path
         assert not items & set(dataset.item_ids[test.items[test.users == user]].tolist()), "test items are known, too"
 
 
-def test_all_data_of_a_single_file(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    """A fifth is split off for the test, and trained on all the same."""
+def test_all_data_of_a_single_file_includes_the_test_pairs(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """A fifth is split off as test data, and is trained on, too."""
     path = place.root / "ratings.csv"
     lines = [f"u{user},i{(user * 3 + step) % 40},{step}" for user in range(40) for step in range(10)]
     path.write_text("\n".join(["user,item,timestamp", *lines]) + "\n")
@@ -107,24 +111,24 @@ def test_all_data_of_a_single_file(place: Place, capsys: pytest.CaptureFixture[s
         (["-k", "0"], "must be at least 1, got 0"),
     ],
 )
-def test_bad_input(trained: Callable[..., Path], fails: Callable[[int], str], flags: list[str], words: str) -> None:
+def test_bad_input_is_refused(trained: Callable[..., Path], fails: Callable[[int], str], flags: list[str], words: str) -> None:
     path = trained()
     assert words in fails(recommend.main([str(path), *flags]))
 
 
-def test_a_file_that_is_no_model(place: Place, fails: Callable[[int], str]) -> None:
+def test_a_file_that_is_no_model_is_refused(place: Place, fails: Callable[[int], str]) -> None:
     place.study.with_suffix(".npz").write_text("nothing")
     assert "is damaged or another file (File is not a zip file); give a file that hpo.train --save wrote" in fails(
         recommend.main([str(place.study.with_suffix(".npz"))])
     )
-    os.mkfifo(place.root / "pipe.npz")  # to open it would wait for ever
+    os.mkfifo(place.root / "pipe.npz")  # opening it would block
     assert "pipe.npz: is a named pipe; give a regular file" in fails(recommend.main([str(place.root / "pipe.npz")]))
 
 
-def test_options_that_are_not_used_for_another_path_are_said(
+def test_stored_options_are_not_used_for_another_path_with_a_message(
     place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same file under another name would else be read with its low ratings."""
+    """The same file under another name would be read with its low ratings, so a message is needed."""
     lines = "".join(f"{u},{(u + s) % 30},{1 + s}\n" for u in range(40) for s in range(5))
     for name in ("here.csv", "there.csv"):
         (place.root / name).write_text("user,item,rating\n" + lines)
@@ -135,15 +139,15 @@ def test_options_that_are_not_used_for_another_path_are_said(
     best = str(place.output / "tiny_mml" / "best.yaml")
     capsys.readouterr()
     assert train.main([best, "--dataset", "there.csv"]) == 0
-    said = "there.csv is read without the data options of here.csv (min_rating); give some with --data YAML"
-    assert said in " ".join(capsys.readouterr().out.split())
+    message = "there.csv is read without the data options of here.csv (min_rating); give some with --data YAML"
+    assert message in " ".join(capsys.readouterr().out.split())
     assert train.main([best, "--dataset", "there.csv", "--data", "{min_rating: 3}"]) == 0
     assert "is read without" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_ids_are_data_in_a_file_and_harmless_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool):
-    """Whatever the encoding of the terminal."""
+def test_ids_are_unchanged_in_a_file_and_escaped_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool):
+    """The terminal may have any encoding."""
     frame = pd.DataFrame({"user": ["ü\x1b[2J", "ü\x1b[2J", "b", "b", "b"], "item": [1, 2, 2, 3, 4]})
     dataset = Dataset.from_frame(frame, "user", "item")
     Recommender.of(dataset, np.ones((dataset.n_users, 1)), np.ones((dataset.n_items, 1))).save(tmp_path / "model.npz")

@@ -1,4 +1,4 @@
-"""A journal that is damaged, as the commands meet it: before, while and after it is repaired."""
+"""Commands on a damaged journal, before, during and after its repair."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def mend(place: Place) -> None:
 
 
 def commands(place: Place) -> dict[str, Callable[[], int]]:
-    """All that read or write a journal."""
+    """The commands that read or write a journal."""
     where, study = ["--output", str(place.output)], ["--study", "tiny_mml"]
     return {
         "run": lambda: place.run("--trials", "3", "--search-only"),
@@ -44,7 +44,7 @@ def commands(place: Place) -> dict[str, Callable[[], int]]:
 
 
 @pytest.mark.parametrize("at_end", [True, False])
-def test_every_command_says_what_is_broken_and_repair_mends_it(place: Place, fails: Callable[[int], str], at_end: bool):
+def test_every_command_refuses_a_broken_line_and_repair_removes_it(place: Place, fails: Callable[[int], str], at_end: bool):
     assert place.run("--search-only", "--trials", "2") == 0
     journal = place.output / "journal.log"
     sound = journal.read_bytes()
@@ -66,11 +66,11 @@ def test_every_command_says_what_is_broken_and_repair_mends_it(place: Place, fai
 
 
 @pytest.mark.parametrize("words", [b'"op_code":4,', b'"op_code":5,', b'"op_code":6,', b'"epochs_trained"', b'"sampled"'])
-def test_a_trial_that_has_lost_a_line_is_searched_again(place: Place, capsys: pytest.CaptureFixture[str], words: bytes):
-    """The one that was begun first; all others are what they were."""
+def test_a_trial_with_a_lost_line_is_searched_again(place: Place, capsys: pytest.CaptureFixture[str], words: bytes):
+    """The line belongs to the first trial. All other trials are unchanged."""
     assert place.run("--search-only", "--trials", "2") == 0
     journal, before = place.output / "journal.log", trials_of(place)
-    gone = journal.read_bytes().replace(this_worker()["boot"].encode(), b"another")  # the worker, this process, is alive
+    gone = journal.read_bytes().replace(this_worker()["boot"].encode(), b"another")  # this process is alive
     lines = gone.splitlines(keepends=True)
     at = next(n for n, line in enumerate(lines) if words in line)
     lines[at] = lines[at].replace(words, b"\xff")
@@ -79,13 +79,13 @@ def test_a_trial_that_has_lost_a_line_is_searched_again(place: Place, capsys: py
     assert f"line {at + 1}: " in capsys.readouterr().out
     assert place.run("--search-only", "--trials", "2") == 0
     first, *others = trials_of(place)
-    again = TrialState.COMPLETE if words == b'"op_code":6,' else TrialState.FAIL  # it was queued, and waits once more
+    again = TrialState.COMPLETE if words == b'"op_code":6,' else TrialState.FAIL  # it was queued, and waits again
     assert (first.number, first.state) == (0, again)
     assert [trial.params for trial in others[: len(before) - 1]] == [trial.params for trial in before[1:]]
     check_whole(place, 2, 1)
 
 
-def test_what_repair_does_not_do(place: Place, fails: Callable[[int], str], capsys: pytest.CaptureFixture[str]):
+def test_repair_needs_a_damaged_journal_file(place: Place, fails: Callable[[int], str], capsys: pytest.CaptureFixture[str]):
     where = ["--output", str(place.output)]
     assert f"there is no journal {place.output / 'journal.log'}" in fails(studies.main(["repair", *where]))
     message = fails(studies.main(["repair", *where, "--storage", "postgresql://me:hunter2@host/db"]))
@@ -98,7 +98,7 @@ def test_what_repair_does_not_do(place: Place, fails: Callable[[int], str], caps
     assert files(place) == before
 
 
-def test_a_study_that_is_lost_as_a_whole_is_named(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_repair_reports_a_study_that_is_lost(place: Place, capsys: pytest.CaptureFixture[str]):
     assert place.run("--search-only", "--trials", "1") == 0
     journal = place.output / "journal.log"
     journal.write_bytes(journal.read_bytes().replace(b'"user_attr":{"definition":', b'"user_attr":{definition:'))
@@ -108,7 +108,7 @@ def test_a_study_that_is_lost_as_a_whole_is_named(place: Place, capsys: pytest.C
     assert "study 'tiny_mml' is damaged: it has no definition" in shown.err
 
 
-def test_a_search_that_meets_a_broken_line(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
+def test_a_search_ends_at_a_broken_line(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
     finished, journal = SearchProgress.finished, place.output / "journal.log"
 
     def damaging(self: SearchProgress, *arguments: Any) -> None:
@@ -126,8 +126,8 @@ def test_a_search_that_meets_a_broken_line(place: Place, fails: Callable[[int], 
     check_whole(place, 4, 1)
 
 
-def test_workers_that_meet_a_broken_line(place: Place):
-    """All of them end, and it is said once."""
+def test_all_workers_end_at_a_broken_line(place: Place):
+    """There is one message."""
     place.edit("trials: 4", "trials: 400")
     process, journal = start(place, "--workers", "2"), place.output / "journal.log"
     wait_until(lambda: sum(trial.state.is_finished() for trial in trials_of(place)) >= 2, process)

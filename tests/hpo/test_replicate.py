@@ -1,4 +1,4 @@
-"""Replicate: what its file keeps. What it gives on the public data is in benchmarks/RESULTS.md."""
+"""The file of hpo.replicate. Its results on the public data are in benchmarks/RESULTS.md."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Replicate = Callable[..., list[dict[str, Any]]]
 
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replicate:
-    """Replicate a table of two rows with few epochs; gives the rows of the file."""
+    """Replicate a table of two rows with few epochs, and return the rows of the file."""
     write_tiny(tmp_path / "data" / "tiny")
     common = {"batch_size": 64, "learning_rate": 1.0e-2}
     rows = tuple(
@@ -49,7 +49,7 @@ def what(rows: list[dict[str, Any]]) -> list[tuple[str, int, int]]:
     return sorted((row["config"]["loss"]["name"], row["config"]["negatives"]["count"], row["config"]["seed"]) for row in rows)
 
 
-def test_rows_of_another_revision_are_said(
+def test_rows_of_another_revision_give_a_message(
     table: Replicate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     for revision in "ab":
@@ -60,7 +60,7 @@ def test_rows_of_another_revision_are_said(
     assert {row["trained_by"] for row in rows} == {"a" * 40}
 
 
-def test_rows_of_other_commands_stay(table: Replicate):
+def test_rows_of_other_commands_are_kept(table: Replicate):
     first = table("--negatives", "3,5")
     assert what(first) == [("ccl", 3, 0), ("ccl", 5, 0), ("mml", 3, 0), ("mml", 5, 0)]
     later = table("--negatives", "5", "--only", "mml", "--seed", "1")
@@ -70,7 +70,7 @@ def test_rows_of_other_commands_stay(table: Replicate):
     assert all(row in again for row in later)
 
 
-def test_rows_that_another_process_wrote_meanwhile_stay(table: Replicate, monkeypatch: pytest.MonkeyPatch):
+def test_rows_that_another_process_wrote_meanwhile_are_kept(table: Replicate, monkeypatch: pytest.MonkeyPatch):
     train = FullRuns.train
 
     def meanwhile(*arguments: Any, **named: Any) -> list[FinishedRun]:
@@ -82,7 +82,7 @@ def test_rows_that_another_process_wrote_meanwhile_stay(table: Replicate, monkey
     assert what(table("--negatives", "3", "--only", "mml")) == [("ccl", 3, 0), ("mml", 3, 0)]
 
 
-def test_paper_and_measured(table: Replicate, capsys: pytest.CaptureFixture[str]):
+def test_a_row_has_the_figures_of_the_paper_and_ours(table: Replicate, capsys: pytest.CaptureFixture[str]):
     row = table("--negatives", "100", "--epochs", "100", "--only", "mml")[0]
     assert row["paper"] == {"recall@20": 0.5, "ndcg@20": 0.4}
     measured = row["measured"]["recall@20"]
@@ -91,11 +91,11 @@ def test_paper_and_measured(table: Replicate, capsys: pytest.CaptureFixture[str]
     assert f"{100 * (measured / 0.5 - 1):+.1f} %" in shown
 
 
-def test_a_paper_without_a_figure(table: Replicate):
+def test_a_paper_may_lack_a_figure(table: Replicate):
     assert table("--only", "ccl", "--negatives", "100", "--epochs", "100")[0]["paper"] == {"recall@20": 0.5}
 
 
-def test_a_table_with_its_own_negatives_and_metrics(
+def test_a_table_may_have_its_own_negatives_and_metrics(
     table: Replicate, tmp_path: Path, capsys: pytest.CaptureFixture[str], fails: Callable[[int], str]
 ):
     where = ["--data-dir", str(tmp_path / "data"), "--output", str(tmp_path / "out")]
@@ -110,7 +110,7 @@ def test_a_table_with_its_own_negatives_and_metrics(
     assert "--negatives cannot be used with" in message
 
 
-def test_a_row_that_stops_early(
+def test_a_row_may_stop_early(
     table: Replicate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     plain = TABLES["mml_mf"].rows[0]
@@ -129,7 +129,7 @@ def test_a_row_that_stops_early(
     assert f"{second['epochs_trained']} epochs" in shown
 
 
-def test_rows_that_are_not_there(table: Replicate, fails: Callable[[int], str]):
+def test_unknown_rows_are_refused(table: Replicate, fails: Callable[[int], str]):
     assert "unknown name 'mmll'" in fails(replicate.main(["mml_mf", "--only", "mmll"]))
     message = fails(replicate.main(["mml_losses", "--only", "bpr", "--datasets", "yelp"]))
     assert "unknown dataset 'yelp'" in message
@@ -147,7 +147,7 @@ def test_every_row_is_a_config():
     ("text", "rule"),
     [("runs: 3\n", "this version reads format 1, got none"), ("format: 1\nruns: 3\n", "runs: ")],
 )
-def test_a_file_that_is_no_table_is_explained(
+def test_a_file_that_is_no_table_is_refused_with_the_remedy(
     table: Replicate, tmp_path: Path, fails: Callable[[int], str], text: str, rule: str
 ):
     table()

@@ -1,4 +1,4 @@
-"""Report and dashboard: what they show of a study at any stage, and that all views show the same."""
+"""Report and dashboard at all stages of a study. All views show the same."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .outcomes import confirmed, files, opened
 
 
 @pytest.mark.pictures
-def test_a_half_finished_study_says_so(place: Place):
+def test_the_report_of_an_unfinished_study_has_its_progress(place: Place):
     place.run("--search-only", "--trials", "2")
     place.edit("trials: 4", "trials: 40")
     place.run("--search-only", "--trials", "3")
@@ -36,11 +36,11 @@ def test_a_half_finished_study_says_so(place: Place):
         assert "No verdict yet" in text
         assert "Half finished" in text
     assert SHAPE in pictures(opened(place))
-    assert CURVES not in pictures(opened(place)), "drawn from confirm"
+    assert CURVES not in pictures(opened(place)), "curves need a confirmation"
 
 
-def test_a_trial_of_a_killed_worker_is_not_called_running(place: Place):
-    """A report only reads: the next run ends it."""
+def test_a_trial_of_a_killed_worker_is_not_shown_as_running(place: Place):
+    """A report only reads. The next run ends the trial."""
     place.run("--search-only", "--trials", "2")
     study, journal = opened(place).study, place.output / "journal.log"
     study.ask().set_user_attr(WORKER, this_worker())
@@ -53,7 +53,7 @@ def test_a_trial_of_a_killed_worker_is_not_called_running(place: Place):
 
 
 @pytest.mark.confirmed
-def test_all_views_show_the_verdict(place: Place):
+def test_all_views_have_the_verdict(place: Place):
     outcome = confirmed(place)
     study = opened(place).study
     note = get_note(study)
@@ -88,7 +88,7 @@ def test_the_page_needs_no_network_and_has_its_pictures(place: Place):
 
 @pytest.mark.pictures
 def test_a_study_without_a_complete_trial_has_a_page(place: Place):
-    assert place.run("--search-only", "--timeout", "0.000001", "--trials", "1") == 1, "there is nothing to export"
+    assert place.run("--search-only", "--timeout", "0.000001", "--trials", "1") == 1, "there is no config to export"
     assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
     for text in files(place):
         assert "Half finished: 0 of 1 trials finished" in text
@@ -105,7 +105,7 @@ def test_the_report_needs_no_data(place: Place, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.confirmed
-def test_an_edited_verdict_counts_as_none(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_an_edited_verdict_is_not_shown(place: Place, capsys: pytest.CaptureFixture[str]):
     path = place.output / "tiny_mml" / "confirm.yaml"
     path.write_text(re.sub(r"\d\.\d %", "99.9 %", path.read_text(), count=1))
     assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
@@ -114,7 +114,7 @@ def test_an_edited_verdict_counts_as_none(place: Place, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("content", ["study: tiny_mml\n", "[]\n", "winner: {\n"])
-def test_a_damaged_confirmation_counts_as_none(place: Place, capsys: pytest.CaptureFixture[str], content: str):
+def test_a_damaged_confirmation_is_not_shown(place: Place, capsys: pytest.CaptureFixture[str], content: str):
     place.run("--search-only", "--trials", "2")
     (place.output / "tiny_mml" / "confirm.yaml").write_text(content)
     assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
@@ -122,20 +122,20 @@ def test_a_damaged_confirmation_counts_as_none(place: Place, capsys: pytest.Capt
     assert "No verdict yet" in files(place)[0]
 
 
-def test_a_confirmation_of_an_earlier_state_says_so(place: Place):
+def test_the_report_warns_of_a_confirmation_of_an_earlier_state(place: Place):
     place.run()
     place.run("--search-only", "--trials", "6")
     assert "This was confirmed after 4 trials; 2 more have finished since then" in files(place)[0]
 
 
 def test_results_of_another_study_of_this_name_are_neither_shown_nor_overwritten(place: Place, fails: Callable[[int], str]):
-    """Of one that is in another storage, or whose storage is gone; its definition may be the same."""
+    """The other study is in another storage or in a deleted one. Its definition may be the same."""
     place.run()
     folder, other = place.output / "tiny_mml", ["--storage", f"sqlite:///{place.root}/x.db"]
     before = {path.name: path.read_bytes() for path in folder.glob("*.*")}
     message = f"{folder} holds the results of another study"
     assert message in fails(place.run("--search-only", *other))
-    assert optuna.get_all_study_names(open_storage(other[1])) == [], "nothing was made there"
+    assert optuna.get_all_study_names(open_storage(other[1])) == [], "no study was made there"
     elsewhere = ["--study", str(place.study), "--data-dir", str(place.root / "data"), "--output", str(place.root / "out2")]
     assert run.main([*elsewhere, *other, "--search-only"]) == 0
     for command in (report, export, confirm):

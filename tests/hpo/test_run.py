@@ -1,4 +1,4 @@
-"""The command line, through main(argv) and as a real process that is killed."""
+"""The command line, through main(argv) and as a real process that gets signals."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_search_to_the_budget_and_export(place: Place, capsys: pytest.CaptureFix
         assert sum(attributes["weights"]) == pytest.approx(1.0)
         assert attributes["epochs_trained"] == max(trial.intermediate_values)
         assert 0.0 < attributes["recall@20"] <= 1.0
-        assert trial.value == trial.intermediate_values[max(trial.intermediate_values)], "the value is the last epoch's"
-    assert set(trials[0].intermediate_values) == {1, 2, 3}, "evaluated where it may be pruned, and after the last epoch"
+        assert trial.value == trial.intermediate_values[max(trial.intermediate_values)], "the value is that of the last epoch"
+    assert set(trials[0].intermediate_values) == {1, 2, 3}, "it is evaluated where it may be pruned and after the last epoch"
     best = read_yaml(place.output / "tiny_mml" / "best.yaml")
     assert best["validation"]["ndcg@20"] == max(t.value for t in trials if t.state == TrialState.COMPLETE)
     assert TrainConfig.from_dict(best["config"]).epochs == 3
@@ -57,8 +57,8 @@ def test_search_to_the_budget_and_export(place: Place, capsys: pytest.CaptureFix
     assert "4 of 4 finished" in capsys.readouterr().out
 
 
-def test_the_table_of_trials_shows_what_was_trained(place: Place):
-    """The published l2 of 0 is not on the search's logarithmic scale; its lowest value stands for it."""
+def test_the_table_of_trials_has_the_trained_settings(place: Place):
+    """The logarithmic range of the search has no l2 of 0. Its lowest value means 0."""
     place.edit("{name: mml, n_margins: 2}", "{name: mml, n_margins: 4, also: [l2]}")
     assert place.run("--search-only", "--trials", "2") == 0
     published, other = finished(place)
@@ -68,14 +68,14 @@ def test_the_table_of_trials_shows_what_was_trained(place: Place):
     assert table["l2"].tolist() == [0.0, other.user_attrs["l2"]]
 
 
-def test_run_again_says_so_and_continues_with_a_larger_budget(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_a_repeated_run_reports_the_met_budget_and_a_larger_one_continues(place: Place, capsys: pytest.CaptureFixture[str]):
     assert place.run("--search-only", "--trials", "2") == 0
     assert place.run("--search-only", "--trials", "2") == 0
     assert len(finished(place)) == 2
     assert "the budget is met, 2 of 2 finished" in capsys.readouterr().out
     assert place.run("--search-only", "--trials", "3") == 0
     assert len(finished(place)) == 3
-    assert len({tuple(trial.params.values()) for trial in finished(place)}) == 3, "a resumed search repeats no point"
+    assert len({tuple(trial.params.values()) for trial in finished(place)}) == 3, "a continued search repeats no point"
 
 
 def test_the_published_config_is_first_and_never_pruned(place: Place):
@@ -90,27 +90,27 @@ def test_the_published_config_is_first_and_never_pruned(place: Place):
     assert first.state == TrialState.COMPLETE
 
 
-def test_too_few_trials_for_the_sampler_have_a_remedy(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_the_message_about_too_few_trials_for_the_sampler_has_a_remedy(place: Place, capsys: pytest.CaptureFixture[str]):
     place.edit("n_margins: 2", "n_margins: 4")
-    for trials, said in (("22", True), ("23", False)):
+    for trials, expected in (("22", True), ("23", False)):
         assert place.run("--dry-run", "--trials", trials) == 0
         text = " ".join(capsys.readouterr().out.split())
         words = "2 starts and 20 random trials come before its first proposal; give --trials 23 or more"
-        assert (words in text) is said
+        assert (words in text) is expected
 
 
-def test_a_new_study_says_where_it_lies(place: Place, capsys: pytest.CaptureFixture[str]):
-    """So that a forgotten --output is noticed."""
+def test_the_location_of_a_new_study_is_printed(place: Place, capsys: pytest.CaptureFixture[str]):
+    """A user then notices a forgotten --output."""
     other = place.root / "other journal.log"
-    for said in (True, False):
+    for is_new in (True, False):
         assert place.run("--search-only", "--trials", "1", "--storage", str(other)) == 0
         text = " ".join(capsys.readouterr().out.split())
-        assert (f"tiny_mml: a new study in {other}" in text) is said
+        assert (f"tiny_mml: a new study in {other}" in text) is is_new
     assert place.run("--search-only", "--trials", "1", "--storage", str(other), "--study-name", "again") == 0
     assert f"hpo.dashboard --output {place.output} --storage '{other}'" in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_space_without_the_published_config_says_so(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_a_space_without_the_published_config_gives_a_message(place: Place, capsys: pytest.CaptureFixture[str]):
     assert place.run("--search-only", "--trials", "1") == 0
     assert "no trial of published settings" in capsys.readouterr().out
 
@@ -124,7 +124,7 @@ def test_the_same_seed_gives_the_same_trials_and_values(place: Place):
     assert [t.params for t in first] != [t.params for t in other]
 
 
-def test_trained_again_the_exported_config_gives_its_value(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_the_exported_config_trains_to_its_value(place: Place, capsys: pytest.CaptureFixture[str]):
     place.run("--search-only")
     best = place.output / "tiny_mml" / "best.yaml"
     value = read_yaml(best)["validation"]["ndcg@20"]
@@ -133,13 +133,13 @@ def test_trained_again_the_exported_config_gives_its_value(place: Place, capsys:
     assert train.main([str(best), "--data-dir", str(place.root / "data"), "--save", str(vectors)]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert f"validation ndcg@20 {value:.6f}" in shown[-3]
-    assert shown[-2] == f"exported: {shown[-3].partition(', ')[2]}", "the same figures again"
+    assert shown[-2] == f"exported: {shown[-3].partition(', ')[2]}", "the same figures"
     with np.load(vectors, allow_pickle=False) as arrays:
         assert arrays["users"].shape == (48, 8)
         assert arrays["items"].shape == (40, 8)
 
 
-def test_an_edited_export_runs_without_its_old_figures(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_an_edited_export_is_trained_without_its_old_figures(place: Place, capsys: pytest.CaptureFixture[str]):
     place.run("--search-only", "--trials", "1")
     best = place.output / "tiny_mml" / "best.yaml"
     best.write_text(best.read_text().replace("batch_size: 64", "batch_size: 32"))
@@ -170,7 +170,9 @@ def test_dry_run_writes_nothing(place: Place, capsys: pytest.CaptureFixture[str]
         ("n_warmup_steps: 1, n_startup_trials: 1", ""),
     ],
 )
-def test_a_pruner_that_stops_no_trial_is_said(place: Place, capsys: pytest.CaptureFixture[str], change: str, why_not: str):
+def test_a_pruner_that_can_stop_no_trial_gives_a_message(
+    place: Place, capsys: pytest.CaptureFixture[str], change: str, why_not: str
+):
     place.edit("n_startup_trials: 2, n_warmup_steps: 1, n_min_trials: 1, interval_steps: 1", f"{change}, n_min_trials: 1")
     assert place.run("--dry-run") == 0
     shown = capsys.readouterr().out
@@ -181,10 +183,10 @@ def test_without_a_pruner_only_the_last_epoch_is_evaluated(place: Place, capsys:
     place.edit("name: median", "name: none")
     assert place.run("--search-only", "--trials", "1") == 0
     assert list(study_of(place).trials[0].intermediate_values) == [3]
-    assert "no trial will be pruned" not in capsys.readouterr().out, "that is what was asked for"
+    assert "no trial will be pruned" not in capsys.readouterr().out, "the study asks for it"
 
 
-def test_timeout_stops_the_search_and_keeps_what_is_there(place: Place):
+def test_timeout_stops_the_search_and_keeps_finished_trials(place: Place):
     assert place.run("--search-only", "--trials", "1") == 0
     assert place.run("--search-only", "--trials", "100000", "--timeout", "5") == 0
     states = {trial.state for trial in study_of(place).trials}
@@ -201,13 +203,13 @@ def test_diverging_trials_fail_with_a_reason_and_stop_the_run(place: Place, caps
     trials = study_of(place).trials
     assert [trial.state for trial in trials] == [TrialState.FAIL] * 5
     assert all(trial.user_attrs["failure"]["epoch"] >= 1 for trial in trials)
-    said = opened(place).progress()
-    assert "5 failed, 5 epochs trained" in said
-    assert "Trial 0 failed: training diverged in epoch 1" in said
-    assert said.endswith(" 2 more failed.")
+    progress = opened(place).progress()
+    assert "5 failed, 5 epochs trained" in progress
+    assert "Trial 0 failed: training diverged in epoch 1" in progress
+    assert progress.endswith(" 2 more failed.")
 
 
-def test_export_again(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_export_writes_best_yaml_again(place: Place, capsys: pytest.CaptureFixture[str]):
     place.run("--search-only", "--trials", "2", "--epochs", "2")
     best = place.output / "tiny_mml" / "best.yaml"
     before = read_yaml(best)
@@ -215,12 +217,12 @@ def test_export_again(place: Place, capsys: pytest.CaptureFixture[str]):
     assert export.main(["--study", "tiny_mml", *place.where]) == 0
     after = read_yaml(best)
     assert after["config"] == before["config"]
-    assert after["config"]["epochs"] == 2, "the study's own definition counts, not the file's"
+    assert after["config"]["epochs"] == 2, "the stored definition counts, and not the file"
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has CUDA")
-def test_a_study_whose_engine_is_elsewhere(place: Place, fails: Callable[[int], str]):
-    """It is exported here, and confirmed where a GPU is."""
+def test_a_study_of_another_engine_can_be_exported(place: Place, fails: Callable[[int], str]):
+    """To confirm it needs a machine with a GPU."""
     place.run("--search-only", "--trials", "2", "--epochs", "2")
     study, best = study_of(place), place.output / "tiny_mml" / "best.yaml"
     study.set_user_attr(DEFINITION, study.user_attrs[DEFINITION] | {"engine": "triton"})
@@ -230,7 +232,7 @@ def test_a_study_whose_engine_is_elsewhere(place: Place, fails: Callable[[int], 
     assert "engine triton needs a CUDA device" in fails(confirm.main(["--study", "tiny_mml", *place.where]))
 
 
-def test_other_storages(place: Place, monkeypatch: pytest.MonkeyPatch):
+def test_the_storage_may_come_from_a_flag_or_a_variable(place: Place, monkeypatch: pytest.MonkeyPatch):
     url = f"sqlite:///{place.root}/studies.db"
     assert place.run("--search-only", "--trials", "2", "--storage", url) == 0
     monkeypatch.setenv("HPO_STORAGE", url)
@@ -260,7 +262,7 @@ def test_other_storages(place: Place, monkeypatch: pytest.MonkeyPatch):
         (["--storage", "postgresql+psycopg://me:hunter2@127.0.0.1:1/x"], "cannot be opened"),
     ],
 )
-def test_bad_flags_are_explained(place: Place, fails: Callable[[int], str], flags: list[str], message: str):
+def test_bad_flags_are_refused(place: Place, fails: Callable[[int], str], flags: list[str], message: str):
     shown = fails(place.run(*flags))
     assert message in shown
     assert shown.count("hunter2") == 0
@@ -268,11 +270,11 @@ def test_bad_flags_are_explained(place: Place, fails: Callable[[int], str], flag
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has CUDA")
-def test_cuda_asked_for_and_absent(place: Place, fails: Callable[[int], str]):
+def test_cuda_is_refused_without_a_device(place: Place, fails: Callable[[int], str]):
     assert "finds no CUDA device" in fails(place.run("--device", "cuda"))
 
 
-def test_a_folder_that_cannot_be_written(place: Place, fails: Callable[[int], str]):
+def test_a_folder_without_write_access_is_refused(place: Place, fails: Callable[[int], str]):
     place.output.write_text("a file in its place")
     assert "cannot be written" in fails(place.run("--search-only"))
 
@@ -286,7 +288,7 @@ def test_another_definition_is_refused_and_the_study_kept(place: Place, fails: C
 
 
 @pytest.mark.parametrize("command", [export, confirm])
-def test_commands_on_studies_that_do_not_exist(place: Place, fails: Callable[[int], str], command):
+def test_commands_refuse_unknown_studies(place: Place, fails: Callable[[int], str], command):
     assert "there is no journal" in fails(command.main(["--study", "tiny_mml", *place.where]))
     place.run("--search-only", "--trials", "1")
     assert "unknown study 'tiny_mm'; did you mean 'tiny_mml'" in fails(command.main(["--study", "tiny_mm", *place.where]))
@@ -307,7 +309,7 @@ def test_commands_on_studies_that_do_not_exist(place: Place, fails: Callable[[in
         ("\x00\x01", "mine.yaml"),
     ],
 )
-def test_bad_config_files_are_explained(place: Place, fails: Callable[[int], str], text: str, message: str):
+def test_bad_config_files_are_refused(place: Place, fails: Callable[[int], str], text: str, message: str):
     path = place.root / "mine.yaml"
     path.write_text(text)
     assert message in fails(train.main([str(path), "--dataset", "demo"]))
@@ -327,7 +329,7 @@ def test_bad_config_files_are_explained(place: Place, fails: Callable[[int], str
         ("test", "1000 2000\n", "test pairs must have users and items of the training data, got none"),
     ],
 )
-def test_bad_data_are_explained(place: Place, fails: Callable[[int], str], split: str, content: str | None, message: str):
+def test_bad_data_are_refused(place: Place, fails: Callable[[int], str], split: str, content: str | None, message: str):
     path = place.root / "data" / "tiny" / f"{split}.txt"
     path.unlink() if content is None else path.write_text(content)
     assert message in fails(place.run("--trials", "1", "--top", "1"))
@@ -346,21 +348,21 @@ def test_bad_data_are_explained(place: Place, fails: Callable[[int], str], split
         ("learning_rate: 1.0e-2", "learning_rate: -1.0", "learning_rate"),
     ],
 )
-def test_bad_study_files_are_explained(place: Place, fails: Callable[[int], str], old: str, new: str, message: str):
+def test_bad_study_files_are_refused(place: Place, fails: Callable[[int], str], old: str, new: str, message: str):
     place.edit(old, new)
     assert message in fails(place.run("--trials", "1"))
-    assert not (place.output / "journal.log").exists(), "found before anything was run"
+    assert not (place.output / "journal.log").exists(), "found before the first trial"
 
 
 @pytest.mark.parametrize("value", ["abc", "null", "-1", "[1]", "1.5"])
-def test_a_damaged_export_is_explained(place: Place, fails: Callable[[int], str], value: str):
+def test_a_damaged_export_is_refused(place: Place, fails: Callable[[int], str], value: str):
     place.run("--search-only", "--trials", "1")
     best = place.output / "tiny_mml" / "best.yaml"
     best.write_text(best.read_text().replace("seed: 2024", f"seed: {value}"))
     assert "best.yaml: data.validation.seed" in fails(train.main([str(best), "--data-dir", str(place.root / "data")]))
 
 
-def test_a_config_without_a_dataset(place: Place, fails: Callable[[int], str]):
+def test_a_config_without_a_dataset_is_refused(place: Place, fails: Callable[[int], str]):
     path = place.root / "mine.yaml"
     path.write_text("loss: {name: ccl, margin: 0.5, negative_weight: 1.0}\n")
     assert "give one with --dataset" in fails(train.main([str(path)]))
@@ -369,14 +371,14 @@ def test_a_config_without_a_dataset(place: Place, fails: Callable[[int], str]):
 
 @pytest.fixture
 def slow_place(place: Place) -> Place:
-    """Trials of many epochs, so that a signal hits one that runs."""
+    """A study with trials of many epochs, so a signal comes during a trial."""
     place.edit("epochs: 3", "epochs: 600")
     place.edit("interval_steps: 1", "interval_steps: 50")
     place.edit("trials: 4", "trials: 3")
     return place
 
 
-def test_killed_in_the_middle_it_continues(slow_place: Place):
+def test_a_killed_search_continues(slow_place: Place):
     process = start(slow_place)
     wait_for_a_running_trial(slow_place, process)
     process.kill()
@@ -385,13 +387,13 @@ def test_killed_in_the_middle_it_continues(slow_place: Place):
     states = [trial.state for trial in study_of(slow_place).trials]
     assert TrialState.RUNNING not in states
     assert len(finished(slow_place)) == 3
-    assert states.count(TrialState.FAIL) == 1, "the killed trial"
+    assert states.count(TrialState.FAIL) == 1, "only the killed trial has failed"
     killed = next(trial for trial in study_of(slow_place).trials if trial.state == TrialState.FAIL)
     again = [trial for trial in finished(slow_place) if trial.params == killed.params]
-    assert len(again) == 1, "it was trained again, once"
+    assert len(again) == 1, "it was trained again exactly once"
 
 
-def test_a_signal_requeues_the_trial_and_says_how_to_continue(slow_place: Place):
+def test_a_signal_requeues_the_trial_and_the_message_has_the_way_to_continue(slow_place: Place):
     process = start(slow_place)
     wait_for_a_running_trial(slow_place, process)
     process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""What is looked at before a command loads its libraries."""
+"""Checks of the environment before a command loads its libraries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VARIABLES = ["NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT"]
 
 @pytest.mark.parametrize("name", VARIABLES)
 @pytest.mark.parametrize("value", ["0", "-1", "abc", "", " ", "2.5", "1000000000", "9" * 5000])
-def test_a_number_of_threads_that_is_none(
+def test_an_invalid_number_of_threads_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
 ):
     monkeypatch.setenv(name, value)
@@ -31,7 +31,7 @@ def test_a_number_of_threads_that_is_none(
     assert shown.endswith(", or unset it\n")
 
 
-def test_a_sound_number_of_threads_or_none_at_all(monkeypatch: pytest.MonkeyPatch):
+def test_a_valid_number_of_threads_or_no_number_is_accepted(monkeypatch: pytest.MonkeyPatch):
     for value in ("1", " 2 ", "4096"):
         for name in VARIABLES:
             monkeypatch.setenv(name, value)
@@ -41,7 +41,7 @@ def test_a_sound_number_of_threads_or_none_at_all(monkeypatch: pytest.MonkeyPatc
     hpo._refuse_thread_counts()
 
 
-def test_a_command_says_so_and_ends():
+def test_a_command_with_an_invalid_number_of_threads_ends_with_a_message():
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "NUMBA_NUM_THREADS": "0"}
     command = [sys.executable, "-m", "hpo.run", "--study", "demo_mml"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

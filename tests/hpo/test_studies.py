@@ -1,4 +1,4 @@
-"""`hpo.studies`: what is listed, shown and deleted, and what a running search makes of it."""
+"""`hpo.studies`: list, show and delete, also during a running search."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def files_in(folder: Path) -> list[str]:
 
 @pytest.fixture
 def question(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was asked; the answer is no."""
+    """The questions that were asked. The answer is always no."""
     asked: list[str] = []
 
     def answer(question: str) -> str:
@@ -51,7 +51,7 @@ def question(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def test_list_show_delete(place: Place, capsys: pytest.CaptureFixture[str], question: list[str]):
+def test_a_study_is_listed_shown_and_deleted(place: Place, capsys: pytest.CaptureFixture[str], question: list[str]):
     place.run("--search-only", "--trials", "2")
     where = ["--output", str(place.output)]
     capsys.readouterr()
@@ -72,8 +72,8 @@ def test_list_show_delete(place: Place, capsys: pytest.CaptureFixture[str], ques
 
 
 @pytest.mark.parametrize("has_run", [False, True])
-def test_what_show_prints_is_a_study_file(place: Place, capsys: pytest.CaptureFixture[str], has_run: bool):
-    """Which continues the study when it is given its name: they are the same."""
+def test_the_output_of_show_is_a_study_file(place: Place, capsys: pytest.CaptureFixture[str], has_run: bool):
+    """With the name of the study it continues the study, because both are the same."""
     if has_run:
         assert place.run("--search-only", "--trials", "1") == 0
     capsys.readouterr()
@@ -84,12 +84,12 @@ def test_what_show_prints_is_a_study_file(place: Place, capsys: pytest.CaptureFi
     assert ("the budget is met, 1 of 1 finished" in capsys.readouterr().out) == has_run
 
 
-def test_all_that_is_deleted_is_said_before(place: Place, question: list[str], capsys: pytest.CaptureFixture[str]):
-    """The study, its folder and what the dashboard has of it and of its trials; no other study's."""
+def test_the_question_has_all_that_will_be_deleted(place: Place, question: list[str], capsys: pytest.CaptureFixture[str]):
+    """That is the study, its folder and its artifacts in the dashboard, but not those of other studies."""
     place.run("--search-only", "--trials", "2")
     place.run("--search-only", "--trials", "1", study="tiny_ccl.yaml")
     study, storage = study_of(place), open_storage(str(place.output / "journal.log"))
-    running = study.ask()  # to a finished one the dashboard attaches as it does below
+    running = study.ask()  # the dashboard attaches to a finished trial in the same way
     by_code = upload_artifact(
         artifact_store=artifact_store(place.output), file_path=str(place.study), study_or_trial=running, storage=storage
     )
@@ -101,18 +101,18 @@ def test_all_that_is_deleted_is_said_before(place: Place, question: list[str], c
     assert len(files_in(artifacts)) == 6
     assert studies.main(["delete", "tiny_mml", *where]) == 2
     out = str(place.output)
-    said = f"study tiny_mml (3 trials) on {out}/journal.log and {out}/tiny_mml and 4 files of it in {artifacts}"
-    assert question == [f"delete {said}? [y/N] "]
+    parts = f"study tiny_mml (3 trials) on {out}/journal.log and {out}/tiny_mml and 4 files of it in {artifacts}"
+    assert question == [f"delete {parts}? [y/N] "]
     capsys.readouterr()
     assert studies.main(["delete", "tiny_mml", "--yes", *where]) == 0
-    assert capsys.readouterr().out == f"deleted {said}\n"
+    assert capsys.readouterr().out == f"deleted {parts}\n"
     assert not (place.output / "tiny_mml").exists()
     assert (place.output / "tiny_ccl" / "best.yaml").exists()
     assert len(files_in(artifacts)) == 2
     assert optuna.get_all_study_names(open_storage(str(place.output / "journal.log"))) == ["tiny_ccl"]
 
 
-def test_several_studies_are_deleted_and_their_repeats_are_named(
+def test_several_studies_are_deleted_and_their_remaining_repeats_are_listed(
     place: Place, capsys: pytest.CaptureFixture[str], fails: Callable[[int], str]
 ):
     journal, where = place.output / "journal.log", ["--output", str(place.output), "--yes"]
@@ -121,15 +121,15 @@ def test_several_studies_are_deleted_and_their_repeats_are_named(
     for name in ("a", "b", "b-search2", "b-search2x", "c"):
         optuna.create_study(study_name=name, storage=storage)
     assert "unknown study 'd'" in fails(studies.main(["delete", "a", "d", *where]))
-    assert "a" in optuna.get_all_study_names(storage), "nothing is deleted where a name is misspelt"
+    assert "a" in optuna.get_all_study_names(storage), "a misspelt name deletes no study"
     assert studies.main(["delete", "a", "b", "a", *where]) == 0
     command = f"`python -m hpo.studies delete b-search2 --output {place.output}`"
     assert f"are kept; delete them with {command}" in " ".join(capsys.readouterr().out.split())
     assert optuna.get_all_study_names(open_storage(str(journal))) == ["b-search2", "b-search2x", "c"]
 
 
-def test_a_file_that_was_deleted_in_the_dashboard_is_attached_anew(place: Place):
-    """The dashboard leaves null in its place."""
+def test_a_file_that_was_deleted_in_the_dashboard_is_attached_again(place: Place):
+    """The dashboard replaces its attribute with null."""
     place.run("--search-only", "--trials", "1")
     study, storage = study_of(place), open_storage(str(place.output / "journal.log"))
     for key in study_attributes(study, storage):
@@ -140,8 +140,8 @@ def test_a_file_that_was_deleted_in_the_dashboard_is_attached_anew(place: Place)
 
 
 @pytest.mark.parametrize("by", ["flag", "variable"])
-def test_the_folder_of_a_study_on_another_storage_goes_with_it(place: Place, monkeypatch: pytest.MonkeyPatch, by: str):
-    """Its confirmation and its edited best.yaml name its trials."""
+def test_the_folder_of_a_study_on_another_storage_is_deleted_with_it(place: Place, monkeypatch: pytest.MonkeyPatch, by: str):
+    """Its confirmation and its edited best.yaml belong to the study."""
     url = f"sqlite:///{place.root}/x.db"
     flags = ["--storage", url] if by == "flag" else []
     if by == "variable":
@@ -153,7 +153,7 @@ def test_the_folder_of_a_study_on_another_storage_goes_with_it(place: Place, mon
     assert not (place.output / "tiny_mml").exists()
 
 
-def test_a_folder_that_holds_another_study_s_results_stays(place: Place, question: list[str]):
+def test_a_folder_with_results_of_another_study_is_kept(place: Place, question: list[str]):
     url = f"sqlite:///{place.root}/x.db"
     where, folder = ["--output", str(place.output)], place.output / "tiny_mml"
     place.run("--search-only", "--trials", "1", "--storage", url)
@@ -173,14 +173,14 @@ def test_a_folder_that_holds_another_study_s_results_stays(place: Place, questio
     note.write_text(ours.replace("study: tiny_mml", "study: other"))
     before = files_in(folder)
     assert studies.main(["delete", "tiny_mml", *where, "--storage", url]) == 2
-    said = f"owner.yaml there says that it is another study's, study 'other' on {place.root / 'x.db'}"
-    assert question[-1].endswith(f"; {folder} stays: {said}? [y/N] ")
+    reason = f"owner.yaml there says that it is another study's, study 'other' on {place.root / 'x.db'}"
+    assert question[-1].endswith(f"; {folder} stays: {reason}? [y/N] ")
     assert studies.main(["delete", "tiny_mml", *where, "--storage", url, "--yes"]) == 0
     assert files_in(folder) == before
 
 
-def test_a_confirmation_does_not_outlive_its_study_among_another_study_s_files(place: Place):
-    """The study's confirm.yaml goes, also where the rest stays."""
+def test_a_confirmation_is_deleted_with_its_study_even_in_another_study_s_folder(place: Place):
+    """confirm.yaml is deleted, and the other files of the folder are kept."""
     url = f"sqlite:///{place.root}/x.db"
     folder = place.output / "tiny_mml"
     assert place.run("--storage", url) == 0
@@ -191,7 +191,7 @@ def test_a_confirmation_does_not_outlive_its_study_among_another_study_s_files(p
     assert "best.yaml" in files_in(folder)
 
 
-def test_a_study_that_is_searched_is_deleted_by_force_only(place: Place, fails: Callable[[int], str]):
+def test_a_study_with_a_running_search_is_deleted_only_with_force(place: Place, fails: Callable[[int], str]):
     place.run("--search-only", "--trials", "1")
     where = ["--yes", "--output", str(place.output)]
     study_of(place).ask().set_user_attr(WORKER, this_worker())
@@ -204,7 +204,7 @@ def test_a_study_that_is_searched_is_deleted_by_force_only(place: Place, fails: 
     assert not (place.output / "tiny_mml").exists()
 
 
-def test_a_study_that_is_confirmed_is_deleted_by_force_only(place: Place, fails: Callable[[int], str]):
+def test_a_study_with_a_running_confirmation_is_deleted_only_with_force(place: Place, fails: Callable[[int], str]):
     place.run("--search-only", "--trials", "1")
     folder = place.output / "tiny_mml"
     with alone(folder, "confirm") as held:
@@ -217,16 +217,16 @@ def test_a_study_that_is_confirmed_is_deleted_by_force_only(place: Place, fails:
     assert not folder.exists()
 
 
-def test_the_trial_of_a_dead_worker_does_not_keep_a_study(place: Place):
+def test_a_trial_of_a_dead_worker_does_not_prevent_deletion(place: Place):
     place.run("--search-only", "--trials", "1")
     study_of(place).ask().set_user_attr(WORKER, {**this_worker(), "boot": "another"})
     assert studies.main(["delete", "tiny_mml", "--yes", "--output", str(place.output)]) == 0
 
 
-def test_a_confirmation_whose_study_is_deleted_says_so(
+def test_a_confirmation_ends_with_a_message_if_its_study_is_deleted(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    """After an epoch of its second run; the files of the study do not come back."""
+    """The study is deleted after an epoch of the second run. Its files are not written again."""
     place.run("--search-only", "--trials", "1")
     epochs, where = [], ["--output", str(place.output)]
 
@@ -246,7 +246,7 @@ def test_a_confirmation_whose_study_is_deleted_says_so(
     assert files_in(place.output / "artifacts") == []
 
 
-def test_a_confirmation_of_which_a_rival_is_deleted_says_so(
+def test_a_confirmation_ends_with_a_message_if_a_rival_is_deleted(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     few = ["--trials", "1", "--top", "1", "--select-seeds", "1"]
@@ -264,7 +264,7 @@ def test_a_confirmation_of_which_a_rival_is_deleted_says_so(
     assert (place.output / "tiny_mml" / "best.yaml").exists()
 
 
-def test_of_a_linked_folder_the_link_is_deleted(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_if_the_folder_is_a_link_only_the_link_is_deleted(place: Place, capsys: pytest.CaptureFixture[str]):
     place.run("--search-only", "--trials", "1")
     folder, target = place.output / "tiny_mml", place.root / "disk"
     folder.rename(target)
@@ -277,8 +277,8 @@ def test_of_a_linked_folder_the_link_is_deleted(place: Place, capsys: pytest.Cap
     assert set(before) <= set(files_in(target))
 
 
-def test_what_cannot_be_deleted_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Also where the system does not say which file it is about."""
+def test_the_message_has_the_path_that_cannot_be_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The error of the system may have no path."""
 
     def refuse(path: Path) -> None:
         raise OSError("it is in use")
@@ -289,7 +289,7 @@ def test_what_cannot_be_deleted_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_search_whose_study_is_deleted_says_so(place: Place, workers: int):
+def test_a_search_ends_with_a_message_if_its_study_is_deleted(place: Place, workers: int):
     place.edit("epochs: 3", "epochs: 1000000")
     place.edit("interval_steps: 1", "interval_steps: 10")
     process = start(place, "--workers", str(workers))
@@ -301,8 +301,8 @@ def test_a_search_whose_study_is_deleted_says_so(place: Place, workers: int):
     assert "Traceback" not in errors
 
 
-def test_names_of_other_programs_studies_are_shown_as_they_are(place: Place, capsys: pytest.CaptureFixture[str]):
-    """Neither as markup nor to be obeyed by the terminal."""
+def test_odd_names_of_other_programs_studies_are_escaped(place: Place, capsys: pytest.CaptureFixture[str]):
+    """They are neither markup nor control sequences."""
     place.output.mkdir()
     storage = open_storage(str(place.output / "journal.log"))
     for name in ("[/x]", "\x1b[2J[red]"):

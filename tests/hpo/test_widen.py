@@ -1,4 +1,4 @@
-"""A search that goes on in wider ranges."""
+"""`--widen` continues a search in wider ranges."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NARROW = "n_margins: 2, also: [learning_rate], ranges: {negative_ratio: [2, 4], 
 
 
 def ratio_study(*values: tuple[float, float]) -> tuple[optuna.Study, StudySpec]:
-    """A search of CCL's weight alone matters: (weight, value) of each trial."""
+    """A search of CCL. Its trials have these (weight, value), and only the weight differs."""
     spec = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "ccl"}})
     study = optuna.create_study(direction="maximize")
     for weight, value in values:
@@ -32,11 +32,11 @@ def ratio_study(*values: tuple[float, float]) -> tuple[optuna.Study, StudySpec]:
     return study, spec
 
 
-def test_the_chosen_config_or_most_of_the_best_stand_at_an_end():
+def test_an_end_is_reported_for_the_chosen_config_or_for_most_of_the_best():
     study, spec = ratio_study((1.0, 0.9), (100.0, 0.8), (200.0, 0.7), (300.0, 0.6), (400.0, 0.5), (1.1, 0.4))
     at = AtEnd("negative_weight", "negative_weight", 1.0, 1.0, 10_000.0, "low")
     assert best_at_ends(study, spec) == [BestAtEnd(at, 1, 5, is_chosen=True)]
-    assert best_at_ends(study, spec, chosen=1) == [], "one of the best is not most of them"
+    assert best_at_ends(study, spec, chosen=1) == [], "only one of the best is at the end"
     study, spec = ratio_study((100.0, 0.9), (1.0, 0.8), (1.1, 0.7), (1.2, 0.6), (400.0, 0.5))
     assert best_at_ends(study, spec) == [BestAtEnd(at, 3, 5, is_chosen=False)]
     assert best_at_ends(*ratio_study()) == []
@@ -44,7 +44,7 @@ def test_the_chosen_config_or_most_of_the_best_stand_at_an_end():
 
 @pytest.fixture
 def searched(place: Place) -> Place:
-    """MML and CCL searched in ranges that are too narrow: both trials of MML stand at the end next to published settings."""
+    """Searches of MML and CCL in too narrow ranges. Both trials of MML are at the end near the published settings."""
     place.edit("n_margins: 2", NARROW)
     place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [ccl]")
     assert place.run("--search-only", "--tune-rivals", "--trials", "2") == 0
@@ -56,7 +56,7 @@ def studies(place: Place) -> dict[str, optuna.Study]:
     return {name: optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)}
 
 
-def test_the_trials_are_copied_and_the_search_goes_on_in_wider_ranges(searched: Place, capsys: pytest.CaptureFixture[str]):
+def test_trials_are_copied_and_the_search_continues_in_wider_ranges(searched: Place, capsys: pytest.CaptureFixture[str]):
     assert searched.run("--widen", "--trials", "4", "--confirm-seeds", "2") == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "tiny_mml-wide continues tiny_mml (2 trials copied): " in printed
@@ -74,15 +74,17 @@ def test_the_trials_are_copied_and_the_search_goes_on_in_wider_ranges(searched: 
             )
         assert [trial.state.is_finished() for trial in after] == [True] * 4
         assert COPIED_FROM not in after[2].user_attrs
-        assert len({tuple(sorted(trial.params.items())) for trial in after}) == 4, "what is proposed is new"
+        assert len({tuple(sorted(trial.params.items())) for trial in after}) == 4, "the proposals are new"
     ours, theirs = (stored_spec(found[f"{name}-wide"]).space for name in ("tiny_mml", "tiny_mml_ccl"))
-    assert ours.ranges["learning_rate"] == theirs.ranges["learning_rate"], "what all search is as wide for all"
+    assert ours.ranges["learning_rate"] == theirs.ranges["learning_rate"], (
+        "a parameter of all methods has the same range for all"
+    )
     assert ours.ranges["negative_ratio"] == theirs.ranges["negative_weight"] == (2.0, 8.0)
     outcome = confirmed(searched, "tiny_mml-wide")
     assert [label for label in labels(outcome) if "tuned" in label] == ["MML tuned", "CCL tuned"], "the budgets are equal"
 
 
-def test_it_goes_on_when_it_was_interrupted_and_copies_no_trial_twice(searched: Place):
+def test_an_interrupted_widening_continues_and_copies_no_trial_twice(searched: Place):
     assert searched.run("--widen", "--trials", "3", "--search-only") == 0
     assert searched.run("--widen", "--trials", "4", "--search-only") == 0
     wide = studies(searched)["tiny_mml-wide"]
@@ -90,7 +92,7 @@ def test_it_goes_on_when_it_was_interrupted_and_copies_no_trial_twice(searched: 
     assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in wide.trials)
 
 
-def test_repeats_of_the_search_go_on_from_their_own_trials(searched: Place):
+def test_repeats_of_the_search_continue_from_their_own_trials(searched: Place):
     assert searched.run("--search-only", "--searches", "2", "--trials", "2") == 0
     assert searched.run("--widen", "--trials", "3", "--search-only") == 0
     found = studies(searched)
@@ -100,7 +102,7 @@ def test_repeats_of_the_search_go_on_from_their_own_trials(searched: Place):
         assert [trial.user_attrs.get(COPIED_FROM) for trial in wide.trials] == [0, 1, None]
 
 
-def test_the_published_config_is_tried_once_the_ranges_hold_it(place: Place):
+def test_the_published_config_is_tried_when_the_ranges_include_it(place: Place):
     place.edit("n_margins: 2", "n_margins: 4, ranges: {negative_ratio: [2, 400]}")
     place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: []")
     place.edit("starts: 1", "starts: 0")
@@ -119,34 +121,34 @@ def spec_of(**space: object) -> StudySpec:
     return StudySpec.model_validate({"name": "x", "dataset": "demo", "space": space})
 
 
-def test_a_rival_keeps_what_its_own_ranges_hold():
-    """Else a copied trial of it would be outside."""
+def test_a_rival_keeps_its_own_wider_ranges():
+    """Else its copied trials could be outside."""
     ours = spec_of(name="mml", ranges={"negative_ratio": [1, 100]})
     for own, both in [((0.01, 50.0), (0.01, 100.0)), ((1.0, 10_000.0), (1.0, 10_000.0))]:
         ccl = spec_of(name="ccl", ranges={"negative_weight": own})
         assert ccl.with_budget_of(ours).space.ranges == {"negative_weight": both}
         assert ccl.with_budget_of(ours).with_budget_of(ours) == ccl.with_budget_of(ours)
     bpr = spec_of(name="bpr", also=["learning_rate"], ranges={"learning_rate": [1e-3, 1.0]})
-    assert bpr.with_budget_of(ours).space.ranges == {"learning_rate": (1e-3, 1.0)}, "searched for this loss alone"
+    assert bpr.with_budget_of(ours).space.ranges == {"learning_rate": (1e-3, 1.0)}, "only this loss searches it"
     top = spec_of(name="mml", ranges={"margin_top": [0, 0.9]})
-    assert spec_of(name="hinge").with_budget_of(top).space.ranges == {}, "its margin is another thing"
+    assert spec_of(name="hinge").with_budget_of(top).space.ranges == {}, "its margin has another meaning"
 
 
-def test_a_study_in_wider_ranges_goes_on_without_the_first(searched: Place):
+def test_a_widened_study_continues_without_the_first(searched: Place):
     assert searched.run("--widen", "--trials", "3", "--search-only") == 0
     assert delete.main(["delete", "tiny_mml", "--yes", "--output", str(searched.output)]) == 0
     assert searched.run("--widen", "--trials", "4", "--search-only") == 0
     assert len(studies(searched)["tiny_mml-wide"].trials) == 4
 
 
-def test_what_cannot_be_widened_is_said(searched: Place, fails: Callable[[int], str]):
+def test_invalid_uses_of_widen_are_refused(searched: Place, fails: Callable[[int], str]):
     assert "which --widen continues, got 2; give --trials above 2" in fails(searched.run("--widen", "--trials", "2"))
     assert "leave --epochs and --seed out" in fails(searched.run("--widen", "--trials", "6", "--epochs", "2"))
     assert "unknown study 'tiny'" in fails(searched.run("--widen", "--trials", "6", "--study-name", "tiny"))
-    assert list(studies(searched)) == ["tiny_mml", "tiny_mml_ccl"], "nothing is made"
+    assert list(studies(searched)) == ["tiny_mml", "tiny_mml_ccl"], "no study is made"
 
 
-def test_a_search_whose_best_stand_at_no_end_is_not_widened(place: Place, fails: Callable[[int], str]):
+def test_a_search_without_trials_at_an_end_is_not_widened(place: Place, fails: Callable[[int], str]):
     assert place.run("--search-only", "--trials", "1") == 0
-    said = fails(place.run("--widen", "--trials", "2"))
-    assert "no range needs widening: no best trial of tiny_mml is at the end of a range" in said
+    message = fails(place.run("--widen", "--trials", "2"))
+    assert "no range needs widening: no best trial of tiny_mml is at the end of a range" in message

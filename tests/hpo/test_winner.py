@@ -1,4 +1,4 @@
-"""winner.yaml and the files beside it: whose config each holds, that it trains, and that they are the study's own."""
+"""winner.yaml and the other files with configs: each has the right method, trains, and belongs to the study."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def work_of(place: Place) -> Workspace:
 
 
 def won_by(outcome: Confirmation, label: str) -> Confirmation:
-    """An outcome in which one method is ahead on validation, since all others are nowhere."""
+    """An outcome in which one method is the best on validation, because all others have 0."""
 
     def none(finalist: Finalist) -> Finalist:
         return replace(finalist, by_seed={seed: dict.fromkeys(found, 0.0) for seed, found in finalist.by_seed.items()})
@@ -44,8 +44,8 @@ def held(place: Place) -> dict[str, str]:
     return {path.name: read_yaml(path)["method"] for path in sorted(paths)}
 
 
-def test_the_winner_is_whoever_won_and_its_config_trains(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    """Also with another engine than the study's, in-batch negatives need torch; and from no search at all."""
+def test_winner_yaml_has_the_winning_method_and_trains(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """The winner may have another engine than the study (in-batch negatives need torch), and may have no search."""
     rival = place.root / "tiny_bsl.yaml"
     rival.write_text(rival.read_text().replace("{name: uniform, count: 7}", "{name: in_batch}"))
     assert place.run("--tune-rivals", "--trials", "2") == 0
@@ -74,7 +74,7 @@ def test_the_winner_is_whoever_won_and_its_config_trains(place: Place, capsys: p
 
 
 @pytest.mark.confirmed
-def test_the_report_shows_the_winners_config(place: Place) -> None:
+def test_the_report_has_the_config_of_the_winner(place: Place) -> None:
     overview = opened(place)
     text = markdown(replace(overview, confirmed=won_by(confirmed(place), BSL_OF_YELP)))
     assert f"- the winner is {BSL_OF_YELP} (winner.yaml): validation ndcg@20 " in text
@@ -88,8 +88,8 @@ def test_the_report_shows_the_winners_config(place: Place) -> None:
 
 
 @pytest.mark.confirmed
-def test_files_of_an_earlier_confirm_go(place: Place) -> None:
-    """Nobody wins now, and no rival is tuned; what the dashboard offers is no more, either."""
+def test_files_of_an_earlier_confirm_are_deleted(place: Place) -> None:
+    """There is no winner now, and no tuned rival. The dashboard does not offer the deleted files."""
     work, folder, outcome = work_of(place), place.output / "tiny_mml", confirmed(place)
     overview, storage = opened(place), open_storage(str(place.output / "journal.log"))
 
@@ -113,7 +113,9 @@ def test_files_of_an_earlier_confirm_go(place: Place) -> None:
 
 @pytest.mark.confirmed
 @pytest.mark.parametrize("name", ["winner.yaml", "best-bsl.yaml"])
-def test_they_say_whose_the_folder_is(place: Place, fails: Callable[[int], str], name: str) -> None:
+def test_a_file_of_another_study_is_neither_overwritten_nor_deleted(
+    place: Place, fails: Callable[[int], str], name: str
+) -> None:
     folder, study = place.output / "tiny_mml", opened(place).study
     text = (folder / "best.yaml").read_text()
     (folder / name).write_text(text)

@@ -1,4 +1,4 @@
-"""docs/search.md has the ranges that are searched."""
+"""docs/search.md has the searched ranges."""
 
 from __future__ import annotations
 

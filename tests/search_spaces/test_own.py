@@ -1,4 +1,4 @@
-"""Losses of the user's own: what may be registered, and what is noted of it."""
+"""A user's own losses: registration, and the record that restores them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RANGES: dict[str, Any] = {"temperature": (0.05, 1.0, "log"), "power": (1, 3), "m
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
-    """The tables are as they were, after each test."""
+    """The tables are restored after each test."""
     before = [(table, dict(table)) for table in (LOSSES, OWN, FIELDS, SPACES)]
     yield
     for table, content in before:
@@ -49,9 +49,9 @@ def forgotten() -> Iterator[None]:
         table.update(content)  # type: ignore[arg-type]
 
 
-def test_it_is_a_loss_and_a_space_like_the_others(parity: KnownAnswer):
+def test_a_registered_loss_is_a_loss_and_a_space_like_the_others(parity: KnownAnswer):
     assert register_loss(Soft, ranges=RANGES) is Soft
-    assert register_loss(Soft, ranges=RANGES) is Soft, "again"
+    assert register_loss(Soft, ranges=RANGES) is Soft, "a second registration"
     boxes = SPACES["soft"](name="soft").boxes()
     assert boxes == {
         "temperature": FloatDistribution(0.05, 1.0, log=True),
@@ -72,7 +72,7 @@ def test_it_is_a_loss_and_a_space_like_the_others(parity: KnownAnswer):
 
 
 def made(**members: Any) -> type[Loss]:
-    """A loss class with other members."""
+    """A loss class with these members."""
     annotations = members.pop("__annotations__", {"name": str, "width": float})
     given = {"name": "made", "rows": lambda self, scores: scores.negative.sum(1) * self.width, **members}
     cls = type("Made", (Loss,), {"__annotations__": annotations, "__module__": __name__, **given})
@@ -135,7 +135,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_mistake_is_one_message_and_nothing_is_registered(case: str):
+def test_a_mistake_gives_one_message_and_registers_nothing(case: str):
     cls, ranges, message = REFUSED[case]
     before = {**LOSSES}
     with pytest.raises(InputError, match=message):
@@ -144,7 +144,7 @@ def test_a_mistake_is_one_message_and_nothing_is_registered(case: str):
     assert not OWN
 
 
-def test_another_class_of_the_same_name_is_refused():
+def test_another_class_with_the_same_name_is_refused():
     register_loss(made(), ranges=WIDTH)
     other = made()
     other.__qualname__ = "Other"
@@ -152,15 +152,15 @@ def test_another_class_of_the_same_name_is_refused():
         register_loss(other, ranges=WIDTH)
 
 
-def test_a_new_version_of_a_class_takes_its_place():
-    """A cell of a notebook that is run again. Studies know which code they have searched with."""
+def test_a_new_version_of_a_class_replaces_the_old_one():
+    """A cell of a notebook may be run again. Studies store the checksum of their code."""
     register_loss(made(), ranges=WIDTH)
     newer = made()
     register_loss(newer, ranges=WIDTH)
     assert LOSSES["made"] is newer
 
 
-def test_what_is_noted_registers_it_elsewhere():
+def test_the_record_of_a_loss_registers_it_in_another_process():
     register_loss(Soft, ranges={**RANGES, "temperature": Parameter(0.1, 1.0, limits=(0.0, 2.0))})
     (record,) = recorded(["bpr", "soft", "soft"])
     searched = FIELDS["soft"]
@@ -192,7 +192,7 @@ def test_what_is_noted_registers_it_elsewhere():
         ({"ranges": {"temperature": {"low": 1}}}, "its ranges in the study are damaged"),
     ],
 )
-def test_what_cannot_be_restored_is_said(changes: dict[str, Any], message: str):
+def test_a_record_that_cannot_be_restored_is_refused(changes: dict[str, Any], message: str):
     record = OwnLossRecord(name="soft", where=f"{__name__}:Soft", code="x", ranges={})
     with pytest.raises(InputError, match=message):
         record.model_copy(update=changes).restore()

@@ -42,7 +42,7 @@ ALL_SPACES = [
 
 
 def point_of(boxes: dict[str, BaseDistribution]) -> st.SearchStrategy[dict[str, Any]]:
-    """Points of a box, its corners often among them."""
+    """Points of a box, often its corners."""
 
     def values(box: Any) -> st.SearchStrategy[Any]:
         if isinstance(box, CategoricalDistribution):
@@ -57,15 +57,15 @@ def point_of(boxes: dict[str, BaseDistribution]) -> st.SearchStrategy[dict[str, 
 @pytest.mark.parametrize("space", ALL_SPACES, ids=repr)
 @given(data=st.data())
 def test_every_point_is_a_valid_config_and_round_trips(space: Space, data: st.DataObject):
-    config = space.config(data.draw(point_of(space.boxes())), FIXED)  # TrainConfig has checked it
+    config = space.config(data.draw(point_of(space.boxes())), FIXED)  # TrainConfig checks it
     params = space.params(config)
     assert space.config(params, FIXED) == config
     for name, box in space.boxes().items():
-        assert box._contains(box.to_internal_repr(params[name])), f"{name} = {params[name]} left its box {box}"
+        assert box._contains(box.to_internal_repr(params[name])), f"{name} = {params[name]} is outside its box {box}"
 
 
 @pytest.mark.parametrize(("dataset", "n_margins"), [("yelp2018", 4), ("gowalla", 3)])
-def test_published_mml_is_in_its_space_bit_for_bit(dataset: str, n_margins: int):
+def test_published_mml_is_in_its_space_to_the_bit(dataset: str, n_margins: int):
     space = made("mml", n_margins=n_margins)
     config = TrainConfig.from_dict({**FIXED, "loss": PUBLISHED["mml"][dataset]})
     assert space.config(space.params(config), FIXED) == config
@@ -79,7 +79,7 @@ def test_published_mml_is_in_its_space_bit_for_bit(dataset: str, n_margins: int)
 
 
 @pytest.mark.parametrize("dataset", ["yelp2018", "gowalla"])
-def test_published_mml_has_no_shape_but_a_nearest_one(dataset: str):
+def test_published_mml_has_no_exact_shape_but_a_nearest_one(dataset: str):
     space = made("mml_shape", also=("learning_rate",))
     config = TrainConfig.from_dict({**FIXED, "loss": PUBLISHED["mml"][dataset]})
     with pytest.raises(InputError, match="tau: weights"):
@@ -94,7 +94,7 @@ def test_published_mml_has_no_shape_but_a_nearest_one(dataset: str):
 
 
 def test_one_margin_is_a_shape():
-    """CCL's form: the lowest margin is the highest, and neither it, the curvature nor tau has an effect."""
+    """It is the form of CCL. The lowest margin is the highest, so low_fraction, curvature and tau have no effect."""
     space = made("mml_shape")
     point = {"n_margins": 1, "margin_top": 0.9, "negative_ratio": 150.0, "positive_weight": 1.0}
     shapes = ({"low_fraction": f, "curvature": c, "tau": t} for f, c, t in ((0.0, 0.25, 0.03), (0.7, 3.0, 1.0)))
@@ -114,29 +114,29 @@ def test_published_rivals_are_in_their_spaces(name: str, dataset: str):
 
 
 @pytest.mark.parametrize("name", BARE)
-def test_a_loss_without_settings_alone_is_nothing_to_search(name: str):
+def test_a_loss_without_settings_needs_another_searched_field(name: str):
     with pytest.raises(ValidationError, match="no settings to search; name others in also"):
         made(name)
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))
-def test_what_is_searched_beside_the_loss_is_named_once(name: str):
+def test_a_further_searched_field_may_occur_once(name: str):
     with pytest.raises(InputError, match=r"mine: also: each field may occur once, l2 is repeated, got \['l2', .*'l2'\]"):
         checked(SPACES[name], {"name": name, "also": ["l2", "dropout", "l2"]}, "mine")
 
 
 @pytest.mark.parametrize("field", ["negatives", "encoder"])
 @pytest.mark.parametrize("given", ["uniform", None, 3, [], [{"name": "mf"}], {}, {"dim": 8}])
-def test_the_rest_of_a_searched_field_must_be_a_mapping(field: str, given: Any):
-    """In the words that are said where nothing of it is searched."""
-    said = []
+def test_the_fixed_part_of_a_searched_field_must_be_a_mapping(field: str, given: Any):
+    """The message is the same as without a search of the field."""
+    messages = []
     for also in (EVERYTHING, ("l2",)):
         space = made("ccl", also=also)
         with pytest.raises(InputError, match=f"config: {field}: must be a mapping with a name") as caught:
             space.config(space.corner(), {**FIXED, field: given})
-        said.append(str(caught.value))
-    assert said[0] == said[1]
-    assert said[0].endswith(f"got {given!r}")
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+    assert messages[0].endswith(f"got {given!r}")
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.sampled_from(["mf", "uniform"])
@@ -151,7 +151,7 @@ VALUES = st.recursive(
     also=st.lists(st.sampled_from([*EVERYTHING, "epochs"]), max_size=4),
     fixed=st.dictionaries(st.sampled_from(sorted(TrainConfig.model_fields)), VALUES, max_size=3),
 )
-def test_whatever_a_study_says_gives_a_config_or_the_reason_why_not(name: str, also: list[str], fixed: dict[str, Any]):
+def test_any_study_gives_a_config_or_an_input_error(name: str, also: list[str], fixed: dict[str, Any]):
     with suppress(InputError):
         space = checked(SPACES[name], {"name": name, "also": also}, "space")
         space.config(space.corner(), fixed)
@@ -162,7 +162,7 @@ def test_every_loss_has_a_space():
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))
-def test_optuna_asks_and_is_answered(name: str):
+def test_points_from_optuna_give_configs(name: str):
     space = made(name, also=EVERYTHING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(20):
@@ -175,8 +175,8 @@ def test_optuna_asks_and_is_answered(name: str):
 
 
 @pytest.mark.parametrize("name", sorted(FIELDS))
-def test_an_unknown_key_is_told_among_those_of_the_space(name: str):
-    """As a study picks its space: by name, among all."""
+def test_the_message_about_an_unknown_key_has_the_keys_of_the_space(name: str):
+    """The space is chosen by its name, as in a study."""
 
     @dataclass(config=SETTINGS)
     class Study:
@@ -186,7 +186,7 @@ def test_an_unknown_key_is_told_among_those_of_the_space(name: str):
         checked(Study, {"space": {"name": name, "n_margins": 2, "also": ["l2"]}}, "mine")
 
 
-def test_no_l2_is_the_bottom_of_its_box():
+def test_the_low_end_of_the_range_of_l2_means_0():
     space = made("ccl", also=("l2",))
     config = TrainConfig.from_dict({**FIXED, "loss": CCL(margin=0.9, negative_weight=150.0), "l2": 0.0})
     assert space.config(space.params(config), FIXED).l2 == 0.0
@@ -252,13 +252,13 @@ MML_LOSS = MML(margins=(0.6, 0.9), weights=(0.4, 0.6), negative_weight=400.0)
         (made("mml", n_margins=2, also=("learning_rate",)), {"loss": MML_LOSS, "learning_rate": 1.0}, "learning_rate"),
     ],
 )
-def test_a_config_outside_the_space_names_the_parameter(space: Space, changes: dict[str, Any], named: str):
+def test_the_error_about_a_config_outside_the_space_names_the_parameter(space: Space, changes: dict[str, Any], named: str):
     config = TrainConfig.from_dict({**FIXED, **changes})
     with pytest.raises(InputError, match=named):
         space.params(config)
 
 
-def test_fields_that_are_not_searched_must_be_as_the_space_has_them():
+def test_fields_that_are_not_searched_must_have_the_value_of_the_space():
     other = CML(margin=1.0, rank_weight=False)
     with pytest.raises(InputError, match="rank_weight: this space has True, got False"):
         made("cml").params(TrainConfig.from_dict({**FIXED, "loss": other}))
@@ -266,14 +266,14 @@ def test_fields_that_are_not_searched_must_be_as_the_space_has_them():
 
 @pytest.mark.parametrize("space", ALL_SPACES, ids=repr)
 @pytest.mark.parametrize("highest", [False, True])
-def test_corners_are_in_the_box(space: Space, highest: bool):
+def test_corners_of_a_space_are_valid_points(space: Space, highest: bool):
     corner = space.corner(highest)
     assert set(corner) == set(space.boxes())
     assert space.config(corner, FIXED)
 
 
 def at(space: Space, **values: float) -> dict[str, Any]:
-    """A point in the middle of every range, but for these values."""
+    """A point with these values, and the middle of every other range."""
     middle = {}
     for name, box in space.boxes().items():
         assert isinstance(box, FloatDistribution)
@@ -282,25 +282,25 @@ def at(space: Space, **values: float) -> dict[str, Any]:
 
 
 class TestRanges:
-    def test_a_study_gives_its_own(self):
+    def test_a_study_may_give_ranges(self):
         space = made(
             "mml", n_margins=3, also=("learning_rate",), ranges={"negative_ratio": [1, 100], "margin_drop": [0.05, 0.5]}
         )
         boxes = space.boxes()
         assert boxes["negative_ratio"] == FloatDistribution(1.0, 100.0, log=True)
         assert boxes["margin_drop_1"] == boxes["margin_drop_2"] == FloatDistribution(0.05, 0.5, log=True)
-        assert boxes["learning_rate"] == FloatDistribution(1e-5, 1e-1, log=True), "what is not given is as it was"
+        assert boxes["learning_rate"] == FloatDistribution(1e-5, 1e-1, log=True), "other ranges are unchanged"
         assert space.ranges_said()["negative_ratio"] == "1 to 100 (log)"
         assert space.ranges_said()["margin_top"] == "0 to 0.99"
 
-    def test_whole_numbers_and_choices(self):
+    def test_ranges_may_be_whole_numbers_and_choices(self):
         space = made("sl", also=("batch_size", "dim"), ranges={"batch_size": [32, 64], "dim": [128, 32]})
         assert space.boxes()["batch_size"] == IntDistribution(32, 64, log=True)
         assert space.boxes()["dim"] == CategoricalDistribution((32, 128))
         assert space.ranges_said() == {"temperature": "0.01 to 1 (log)", "batch_size": "32 to 64 (log)", "dim": "32 or 128"}
 
     @pytest.mark.parametrize(
-        ("ranges", "said"),
+        ("ranges", "message"),
         [
             ({"negative_rato": [1, 2]}, "unknown parameter 'negative_rato'; did you mean 'negative_ratio'"),
             ({"learning_rate": [0.1, 1.0]}, "learning_rate is not searched; name it in also"),
@@ -317,16 +317,16 @@ class TestRanges:
             ({"schedule": ["linear", "cosine"]}, "must be two or more different values"),
         ],
     )
-    def test_what_is_none_is_refused(self, ranges: dict[str, Any], said: str):
+    def test_an_invalid_range_is_refused(self, ranges: dict[str, Any], message: str):
         also = tuple(name for name in ("l2", "batch_size", "dim", "schedule") if name in ranges)
-        with pytest.raises(ValidationError, match=said):
+        with pytest.raises(ValidationError, match=message):
             made("mml", also=also, ranges=ranges)
 
-    def test_no_l2_is_below_every_range(self):
+    def test_the_low_end_of_a_given_range_of_l2_is_not_0(self):
         space = made("ccl", also=("l2",), ranges={"l2": (1e-6, 1e-3)})
-        assert space.config(space.corner(), FIXED).l2 == 1e-6, "the lowest of a range of one's own is itself"
+        assert space.config(space.corner(), FIXED).l2 == 1e-6, "only the low end of the default range means 0"
 
-    def test_rivals_search_what_both_have_in_the_same_ranges(self):
+    def test_rivals_search_shared_parameters_in_the_same_ranges(self):
         ours = made(
             "mml",
             also=("learning_rate",),
@@ -344,7 +344,7 @@ class TestAtEnds:
     def ends(self, space: Space, **values: float) -> dict[str, str]:
         return {each.name: each.end for each in space.at_ends(at(space, **values))}
 
-    def test_within_a_twentieth_of_the_length_as_it_is_drawn(self):
+    def test_a_twentieth_of_the_range_counts_as_its_end(self):
         space = made("mml", n_margins=2)
         assert self.ends(space) == {}
         assert self.ends(space, negative_ratio=10_000**0.049) == {"negative_ratio": "low"}
@@ -354,20 +354,20 @@ class TestAtEnds:
             "margin_top": "high",
         }
 
-    def test_the_range_is_told(self):
+    def test_the_result_has_the_range(self):
         (found,) = made("mml", n_margins=3).at_ends(at(made("mml", n_margins=3), margin_drop_2=0.0101))
         assert found == AtEnd("margin_drop_2", "margin_drop", 0.0101, 0.01, 1.0, "low")
 
-    def test_ends_beyond_which_there_is_nothing_are_none(self):
+    def test_limits_of_a_parameter_do_not_count_as_ends(self):
         space = made("mml", n_margins=2, also=("l2", "dropout"))
         assert self.ends(space, margin_top=0.0, weight_ratio_1=1.0, margin_drop_1=1.0, l2=1e-10, dropout=0.0) == {}
         assert self.ends(space, weight_ratio_1=0.0, l2=1e-2, dropout=0.5) == {"l2": "high", "dropout": "high"}
         assert self.ends(made("triplet"), margin=4.0) == {}
 
-    def test_what_scales_the_whole_loss_stands_nowhere(self):
+    def test_a_factor_of_the_whole_loss_has_no_ends(self):
         assert self.ends(made("mml", n_margins=1), positive_weight=0.5) == {}
 
-    def test_choices(self):
+    def test_the_first_and_last_of_ordered_choices_are_ends(self):
         space = made("sl", also=("dim", "schedule"))
         point = {"temperature": 0.1, "schedule": "linear"}
         assert [each.end for dim in (16, 64, 256) for each in space.at_ends(point | {"dim": dim})] == ["low", "high"]
@@ -381,15 +381,17 @@ class TestAtEnds:
         ("bsl", {"exponent": 0.3}, {"exponent": (0.03, 3.0)}),
     ],
 )
-def test_a_range_becomes_twice_as_long_as_far_as_its_limits(name: str, values: dict[str, float], ranges: dict[str, Any]):
+def test_a_range_is_doubled_up_to_its_limits(name: str, values: dict[str, float], ranges: dict[str, Any]):
     space = made(name)
     widened = space.widened(space.at_ends(at(space, **values)))
     assert widened == ranges
     wider = made(name, ranges=widened)
-    assert wider.params(space.config(at(space, **values), FIXED)) == pytest.approx(at(space, **values)), "every config is in it"
+    assert wider.params(space.config(at(space, **values), FIXED)) == pytest.approx(at(space, **values)), (
+        "every old config is in the wider range"
+    )
 
 
-def test_the_end_that_stays_is_not_rounded():
+def test_the_unchanged_end_of_a_range_is_not_rounded():
     space = made("mml", ranges={"negative_ratio": (1000.126, 4000.5)}, also=("negatives",))
     wider = space.widened(space.at_ends(at(made("mml"), negative_ratio=4000.0) | {"negatives": 100}))
     assert wider["negative_ratio"] == (1000.126, 17_000.0)
@@ -417,10 +419,10 @@ def test_the_nearest_mml_has_as_many_margins_as_the_space():
 
     assert nearest(3) == loss
     more = nearest(4)
-    assert (more.margins, more.weights) == ((0.63, 0.7, 0.8, 0.9), (0.0, 0.1, 0.15, 0.75)), "a margin of weight 0"
+    assert (more.margins, more.weights) == ((0.63, 0.7, 0.8, 0.9), (0.0, 0.1, 0.15, 0.75)), "the further margin has weight 0"
     fewer = nearest(2)
     assert fewer.margins == (0.8, 0.9)
     assert fewer.weights == pytest.approx((0.15 / 0.9, 0.75 / 0.9))
     assert nearest(1) == MML(margins=(0.9,), weights=(1.0,), negative_weight=700.0)
-    assert nearest(3, ranges={"negative_ratio": (1.0, 20.0)}).negative_weight == 20.0, "the end of a range that is too short"
+    assert nearest(3, ranges={"negative_ratio": (1.0, 20.0)}).negative_weight == 20.0, "the end of the given range"
     assert made("ccl").nearest(config) is None, "a loss of another kind"

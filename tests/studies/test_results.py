@@ -1,4 +1,4 @@
-"""What stands in studies/results can be read by this version: every file of it, by the class that writes its kind."""
+"""This version can read every file in studies/results, by the class that writes its kind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hpo.study.stored import stored_study
 from trainers.errors import InputError
 
 RESULTS = Path(__file__).resolve().parents[2] / "studies" / "results"
-FOR_PEOPLE = {".md", ".csv", ".png"}  # nothing reads them
+FOR_PEOPLE = {".md", ".csv", ".png"}  # the program does not read them
 KINDS = {MEASURED: BaselineResult, TUNING: BaselineTuning}  # by the folder of finished runs
 
 
@@ -29,7 +29,7 @@ def read(path: Path) -> object:
     """Read a file by the class of its kind.
 
     Raises:
-        InputError: it cannot be read, or is of no known kind.
+        InputError: the file cannot be read, or has an unknown kind.
     """
     if path.name == JOURNAL:
         storage = open_storage(str(path), create=False, to_write=False)
@@ -47,7 +47,7 @@ def read(path: Path) -> object:
         return RunStore(path.parent).read(f"{path.stem}.json", KINDS[path.parent.name], lambda found, table: found)
     if path.parent.name == "runs" and path.suffix in (".json", ".npz"):
         record = RunStore(path.parent).read(f"{path.stem}.json", RunRecord, lambda found, table: found)
-        assert record is not None, f"{path} lies there alone"
+        assert record is not None, f"{path} has no record"
         assert RunStore(path.parent).load(record.key()) is not None, f"{path} has another key, or an older version"
         return record
     raise InputError(f"{path} is of no kind that this test knows; remove it, or say how it is read")

@@ -12,7 +12,7 @@ from hpo.study.starts import enqueue_starts
 from hpo.study.trials import trial_config
 from hpo.study.workspace import Workspace
 from trainers.config import TrainConfig
-from trainers.engines.row_losses import ROWS
+from trainers.engines.row_losses import ROW_FUNCTIONS
 from trainers.errors import InputError
 from trainers.losses import LOSSES, MML
 from trainers.published import published_loss
@@ -26,14 +26,14 @@ ENCODERS = [
     for data in ("gowalla", "yelp")
     for study in ("mml_simplex", "mml_lightgcn", "ssm_lightgcn", "bsl_lightgcn")
 ]
-# MML alone, with rivals named by their spaces.
+# Only MML is shipped for these. Their rivals are named by spaces.
 IR_BENCHMARK = ("electronic_popularity", "electronic_random", "electronic_temporal", "gowalla_random", "health_random")
 SMALL = [f"{data}_mml" for data in (*IR_BENCHMARK, "lastfm", "ml-1m")]
 
 
-def test_what_ships():
+def test_the_list_of_shipped_studies():
     demo = [f"demo_{loss}" for loss in ("bsl", "ccl", "mml")]
-    fused = [name for name, loss in LOSSES.items() if loss in ROWS]
+    fused = [name for name, loss in LOSSES.items() if loss in ROW_FUNCTIONS]
     losses = [f"{data}_{loss}" for data in ("gowalla", "yelp") for loss in fused]
     assert shipped_studies() == sorted([*demo, *SHAPES, *SAMPLERS, *ENCODERS, *SMALL, *losses])
 
@@ -72,7 +72,8 @@ def test_every_rival_has_the_budget_of_mml(name: str):
         ours.search,
         ours.confirm,
     )
-    own = {"batch_size"}  # a loss may have that of its authors, and a rate for it, CML what makes it metric learning
+    # A loss may have the batch size of its authors and a learning rate for it. CML may have its metric-learning settings.
+    own = {"batch_size"}
     own |= {"learning_rate"} if rival.config["batch_size"] > ours.config["batch_size"] else set()
     own |= {"negatives"} if name in SAMPLERS else set()
     own |= {"encoder"} if name in ENCODERS else set()
@@ -89,22 +90,22 @@ def test_every_study_trains_on_the_fused_engine(name: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_shape_study_starts_with_what_is_nearest_to_the_published_config(name: str):
+def test_a_shape_study_starts_with_the_nearest_config_to_the_published_one(name: str):
     spec = load_spec(name)
     found = spec.published(spec.search.epochs, spec.search.seed)
     assert found is not None, "confirm compares with it"
     published, label = found
     assert label == "published settings"
     study = optuna.create_study(direction="maximize")
-    for _ in range(2):  # the second time it is there already
+    for _ in range(2):  # the second call does not queue it again
         assert enqueue_starts(study, spec).endswith("the nearest config inside them is tried first")
     trial = study.ask(fixed_distributions=spec.space.boxes())
     assert trial.user_attrs == {NEAREST_MARK: "published settings"}
-    assert PUBLISHED_MARK not in trial.user_attrs, "it is pruned like any other"
+    assert PUBLISHED_MARK not in trial.user_attrs, "it may be pruned"
     study.tell(trial, state=TrialState.FAIL)
     enqueue_starts(study, spec)
     enqueue_starts(study, spec)
-    assert len(study.trials) == 6, "it was lost, and is queued once more"
+    assert len(study.trials) == 6, "a lost one is queued again"
     assert study.trials[5].user_attrs == {NEAREST_MARK: "published settings", RETRY_OF: 0}
     nearest = trial_config(study.trials[0], spec)
     assert isinstance(nearest.loss, MML)
@@ -116,7 +117,7 @@ def test_a_shape_study_starts_with_what_is_nearest_to_the_published_config(name:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_shape_study_differs_in_its_space_alone(name: str):
+def test_a_shape_study_differs_only_in_its_space(name: str):
     shape, plain = load_spec(name), load_spec(name.removesuffix("_shape"))
     assert shape.model_dump(exclude={"name", "space"}) == plain.model_dump(exclude={"name", "space"})
 

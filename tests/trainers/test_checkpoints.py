@@ -1,4 +1,4 @@
-"""The file of a checkpoint: what it keeps, when it is ignored, and that it never costs a run."""
+"""The file of a checkpoint: its content, when it is ignored, and that it never ends a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def at(path: Path, key: Any = KEY, **more: Any) -> CheckpointFile:
     return CheckpointFile(path, key, "run 5", **more)
 
 
-def test_what_is_saved_is_loaded_to_the_bit(tmp_path: Path):
+def test_a_saved_checkpoint_is_loaded_to_the_bit(tmp_path: Path):
     file = at(tmp_path / "deep" / "a.npz")
     assert file.load() is None
     file.save(checkpoint(1))
@@ -47,17 +47,17 @@ def test_what_is_saved_is_loaded_to_the_bit(tmp_path: Path):
     assert found.notes.values["best"] == -math.inf
     assert math.isnan(found.notes.values["nan"])
     assert found.notes.arrays["rows"].shape == (1, 2)
-    assert [path.name for path in file.path.parent.iterdir()] == ["a.npz"], "no scratch file is left"
+    assert [path.name for path in file.path.parent.iterdir()] == ["a.npz"], "no temporary file is left"
     file.delete()
     assert list(file.path.parent.iterdir()) == []
     file.delete()
 
 
-def test_of_several_attempts_the_one_with_the_most_epochs_is_taken(tmp_path: Path):
+def test_of_several_attempts_the_checkpoint_with_the_most_epochs_is_used(tmp_path: Path):
     paths = [tmp_path / f"{name}.npz" for name in "abc"]
     for path, epochs in zip(paths, (2, 5, 4), strict=True):
         at(path).save(checkpoint(epochs))
-    (tmp_path / ".99.b.npz").write_bytes(b"half")  # of a writer that was killed
+    (tmp_path / ".99.b.npz").write_bytes(b"half")  # from a killed writer
     (tmp_path / "other.npz").write_bytes(b"")
     file = at(paths[0], earlier=tuple(paths[1:]))
     found = file.load()
@@ -77,7 +77,7 @@ def test_of_several_attempts_the_one_with_the_most_epochs_is_taken(tmp_path: Pat
         ({}, "has another config, seen"),
     ],
 )
-def test_a_checkpoint_of_something_else_is_ignored_and_said(
+def test_a_checkpoint_with_another_key_is_ignored_with_a_message(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, key: dict[str, Any], named: str
 ):
     at(tmp_path / "a.npz", key).save(checkpoint())
@@ -86,7 +86,7 @@ def test_a_checkpoint_of_something_else_is_ignored_and_said(
 
 
 def rewritten(path: Path, **changes: Any) -> None:
-    """The file with other arrays, or with another text in ABOUT."""
+    """Write the file with other arrays, or with another text in ABOUT."""
     with np.load(path) as arrays:
         content = dict(arrays)
     np.savez(path, **(content | changes))
@@ -97,12 +97,12 @@ DAMAGES: dict[str, Any] = {
     "garbage": lambda path: path.write_bytes(b"PK\x03\x04 garbage"),
     "torn": lambda path: path.write_bytes(path.read_bytes()[:-200]),
     "a flipped bit": lambda path: path.write_bytes(path.read_bytes().replace(b"\x00\x00\x80?", b"\x00\x00\x81?", 1)),
-    "no notes": lambda path: rewritten(path, **{ABOUT: np.array(json.dumps({"format": 1, "key": KEY}))}),
-    "notes that are a list": lambda path: rewritten(path, **{ABOUT: np.array('{"format": 1, "key": {}, "notes": [3]}')}),
+    "no notes": lambda path: rewritten(path, **{ABOUT: np.array(json.dumps({"format": 2, "key": KEY}))}),
+    "notes that are a list": lambda path: rewritten(path, **{ABOUT: np.array('{"format": 2, "key": {}, "notes": [3]}')}),
     "about that is a number": lambda path: rewritten(path, **{ABOUT: np.array(3)}),
     "about that is a list": lambda path: rewritten(path, **{ABOUT: np.array("[]")}),
     "pickled": lambda path: rewritten(path, **{ABOUT: np.array([object()])}),
-    "another format": lambda path: rewritten(path, **{ABOUT: np.array('{"format": 2}')}),
+    "another format": lambda path: rewritten(path, **{ABOUT: np.array('{"format": 3}')}),
     "a negative epoch": lambda path: rewritten(path, **{"engine:epochs_done": np.array(-1)}),
     "epochs that are a list": lambda path: rewritten(path, **{"engine:epochs_done": np.array([1, 2])}),
     "a folder": lambda path: (path.unlink(), path.mkdir()),
@@ -124,12 +124,12 @@ def test_a_damaged_checkpoint_is_ignored_and_the_next_one_replaces_it(
     assert file.load() is not None
 
 
-def test_what_cannot_be_written_costs_the_checkpoint_and_not_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     (tmp_path / "file").write_text("in the way")
     file = at(tmp_path / "file" / "a.npz")
     for _ in range(3):
         file.save(checkpoint())
-    assert len(caplog.messages) == 1, "it is said once"
+    assert len(caplog.messages) == 1, "there is one message"
     assert "cannot be written" in caplog.text
     assert "run 5 continues, and starts from its first epoch if it is interrupted" in caplog.text
     assert file.load() is None
@@ -144,7 +144,7 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(tmp_path: Path, caplog: py
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # a write beyond fails as on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # a larger file fails as on a full disk
         file.save(wide)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -160,7 +160,7 @@ SETTINGS = config(MML, learning_rate=1e-2, epochs=9)
 
 
 def epochs_of(path: Path, stop_after: int, engine: str, settings: TrainConfig = SETTINGS) -> tuple[list[Any], Any]:
-    """What a training that is stopped after so many epochs of its own gives: loss and metrics by epoch, and the vectors."""
+    """Train until this sitting has trained `stop_after` epochs. The result: loss and metrics by epoch, and the vectors."""
     seen: list[Any] = []
     run = train(
         settings, SEEN, HELD_OUT, engine, "cpu", evaluate_every=2, should_stop=lambda: len(seen) >= stop_after, checkpoint=path
@@ -174,7 +174,7 @@ def epochs_of(path: Path, stop_after: int, engine: str, settings: TrainConfig = 
     return seen, vectors
 
 
-def test_a_training_in_four_sittings_is_the_unbroken_one(tmp_path: Path, any_engine: str):
+def test_a_training_in_four_sittings_equals_an_unbroken_one(tmp_path: Path, any_engine: str):
     expected, vectors = epochs_of(tmp_path / "none.npz", 99, any_engine)
     path, together, last = tmp_path / "a.npz", [], None
     for stop_after in (2, 1, 3, 99):
@@ -186,7 +186,7 @@ def test_a_training_in_four_sittings_is_the_unbroken_one(tmp_path: Path, any_eng
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_training_that_differs_begins_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_training_with_another_config_starts_from_the_first_epoch(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     epochs_of(tmp_path / "a.npz", 2, "numba")
     found, _ = epochs_of(tmp_path / "a.npz", 1, "numba", SETTINGS.replace(seed=6))
     assert found[0][0] == 1
@@ -196,7 +196,7 @@ def test_a_training_that_differs_begins_anew(tmp_path: Path, caplog: pytest.LogC
     assert "the run goes on after epoch 1 of 9" in caplog.text
 
 
-def test_the_key_holds_threads_only_where_sums_depend_on_them():
+def test_the_key_has_the_threads_only_if_sums_depend_on_them():
     keys = {name: training_key(SETTINGS, SEEN, None, EngineChoice(name, "cpu", "")) for name in ("torch", "numba")}
     assert isinstance(keys["torch"]["threads"], int)
     assert keys["numba"]["threads"] is None
@@ -217,7 +217,7 @@ def test_a_file_that_is_no_checkpoint_is_not_replaced(tmp_path: Path):
         assert mine.read_bytes() == content
 
 
-def test_files_of_other_names_are_left_alone(tmp_path: Path):
+def test_files_with_other_names_are_not_changed(tmp_path: Path):
     others = [".important.a.npz", ".7.my.a.npz", "my.a.npz", "ab.npz", ".7.[a].npz"]
     for name in [*others, ".7.a.npz", "a.npz"]:
         (tmp_path / name).write_bytes(b"")
@@ -225,13 +225,13 @@ def test_files_of_other_names_are_left_alone(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
 
 
-def test_a_name_may_have_any_ending(tmp_path: Path):
+def test_a_name_may_have_any_suffix(tmp_path: Path):
     epochs_of(tmp_path / "sitting", 2, "numba")
     assert [path.name for path in tmp_path.iterdir()] == ["sitting"]
     assert epochs_of(tmp_path / "sitting", 1, "numba")[0][0][0] == 3
 
 
-def test_a_file_that_has_lost_an_array_is_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_file_without_one_of_its_arrays_is_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     file = at(tmp_path / "a.npz")
     file.save(checkpoint())
     with np.load(file.path) as arrays:

@@ -1,4 +1,4 @@
-"""The clock of epochs."""
+"""The clock of epochs does not count compilation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .engines.cases import data
 
 
 def fresh_function() -> Any:
-    """One that has to be compiled, with another inside."""
+    """A function that is not compiled yet and calls another one."""
 
     @njit
     def inner(x):
@@ -30,7 +30,7 @@ def fresh_function() -> Any:
     return outer
 
 
-def test_the_clock_stands_still_while_numba_compiles():
+def test_the_clock_stops_while_numba_compiles():
     seconds_without_compiling()
     function, x = fresh_function(), np.arange(3.0)
     wall, clock = time.perf_counter(), seconds_without_compiling()
@@ -40,11 +40,11 @@ def test_the_clock_stands_still_while_numba_compiles():
     wall, clock = time.perf_counter(), seconds_without_compiling()
     time.sleep(0.05)
     function(x)
-    assert seconds_without_compiling() - clock >= 0.05, "it goes on at other times"
+    assert seconds_without_compiling() - clock >= 0.05, "it runs at other times"
 
 
 class Compiles(OneLane):
-    """Compiles when it first trains, and when it is first measured."""
+    """An engine that compiles at its first training and at its first evaluation."""
 
     def _begin(self, config: TrainConfig) -> None:
         self.functions = [fresh_function(), fresh_function()]
@@ -58,9 +58,9 @@ class Compiles(OneLane):
         self.functions[1](np.arange(3.0))
         return np.ones((60, 2), np.float32), np.ones((50, 2), np.float32)
 
-    def _keep(self) -> Any: ...
+    def _snapshot(self) -> Any: ...
 
-    def _go_back(self, kept: Any, config: TrainConfig) -> None: ...
+    def _restore(self, snapshot: Any, config: TrainConfig) -> None: ...
 
     def _state(self) -> Any: ...
 
@@ -68,17 +68,17 @@ class Compiles(OneLane):
 
 
 def timed_epoch(engine: Compiles) -> tuple[EpochResult, float]:
-    """An epoch, and the seconds that it took with all its compiling."""
+    """An epoch, and its seconds with compilation."""
     started = time.perf_counter()
     (result,) = engine.epoch()
     return result, time.perf_counter() - started
 
 
-def test_seconds_of_epochs_are_without_compiling():
-    """The first epoch compiles what trains, the second one, at whose end there is a look at the vectors, what that needs."""
+def test_seconds_of_epochs_do_not_include_compilation():
+    """The first epoch compiles the training. The second epoch ends with an evaluation, and compiles that."""
     engine = Compiles(data(60, 50, 700), None)
     engine.start(0, TrainConfig.from_dict({"loss": {"name": "bpr"}, "epochs": 2}))
     for _ in range(2):
         result, wall = timed_epoch(engine)
         assert result.train_seconds >= 0.02
-        assert result.train_seconds + result.evaluate_seconds < wall / 2, "most of it was compiling"
+        assert result.train_seconds + result.evaluate_seconds < wall / 2, "most of the time was compilation"

@@ -1,4 +1,4 @@
-"""TrainConfig: round trips, immutability, and messages that name key, rule, value and the nearest name."""
+"""TrainConfig: round trips, immutability, and messages with key, rule, value and the nearest name."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ mappings = st.fixed_dictionaries(
 
 
 def contains(given_mapping: Any, written: Any) -> bool:
-    """Whether `written` holds everything of `given_mapping`, with defaults added."""
+    """Whether `written` has everything of `given_mapping`. It may have more keys, with defaults."""
     if isinstance(given_mapping, dict):
         return all(key in written and contains(value, written[key]) for key, value in given_mapping.items())
     return bool(given_mapping == written)
@@ -68,7 +68,7 @@ def contains(given_mapping: Any, written: Any) -> bool:
 
 @settings(max_examples=150)
 @given(mapping=mappings)
-def test_round_trip(mapping: dict[str, Any]) -> None:
+def test_a_config_round_trips(mapping: dict[str, Any]) -> None:
     config = TrainConfig.from_dict(mapping)
     written = config.to_dict()
     assert contains(mapping, written), f"{mapping} was written as {written}"
@@ -78,7 +78,7 @@ def test_round_trip(mapping: dict[str, Any]) -> None:
     assert again.to_dict() == written
 
 
-def test_the_mapping_of_the_documentation() -> None:
+def test_a_config_of_only_a_loss_has_the_documented_defaults() -> None:
     mapping = {
         "encoder": {"name": "mf", "dim": 64, "dropout": 0.0, "init_std": 1.0e-4},
         "loss": {
@@ -101,7 +101,7 @@ def test_the_mapping_of_the_documentation() -> None:
     assert TrainConfig.from_dict({"loss": mapping["loss"]}).to_dict() == mapping, "these are the documented defaults"
 
 
-def test_to_dict_holds_plain_values_only() -> None:
+def test_to_dict_has_only_plain_values() -> None:
     def plain(value: Any) -> bool:
         if type(value) is dict:
             return all(type(key) is str and plain(inner) for key, inner in value.items())
@@ -111,13 +111,13 @@ def test_to_dict_holds_plain_values_only() -> None:
     assert plain(written), written
 
 
-def test_whole_numbers_serve_as_floats() -> None:
+def test_whole_numbers_are_accepted_as_floats() -> None:
     config = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0, "negative_weight": 150}, "learning_rate": 1, "l2": 0})
     assert config == TrainConfig(loss=CCL(margin=0.0, negative_weight=150.0), learning_rate=1.0)
     assert isinstance(config.learning_rate, float)
 
 
-def test_frozen() -> None:
+def test_a_config_is_frozen() -> None:
     config = TrainConfig.from_dict({"loss": CCL_MAPPING})
     with pytest.raises(ValidationError, match="frozen"):
         config.epochs = 3
@@ -129,24 +129,24 @@ def test_frozen() -> None:
         config.negatives.count = 3
 
 
-def test_equal_configs_are_one_key() -> None:
+def test_equal_configs_have_one_hash() -> None:
     configs = {TrainConfig.from_dict({"loss": CCL_MAPPING, "seed": seed}) for seed in (0, 0, 1)}
     assert len(configs) == 2
 
 
-def test_a_new_optional_setting_of_a_loss_changes_no_digest() -> None:
-    """A digest names finished runs. This one was written down before BSL had a second temperature."""
+def test_a_new_optional_setting_of_a_loss_does_not_change_digests() -> None:
+    """Finished runs are stored under their digest. This one was recorded before BSL had a second temperature."""
     config = TrainConfig.from_dict({"loss": {"name": "bsl", "temperature": 0.1}})
     assert config.to_dict()["loss"] == {"name": "bsl", "temperature": 0.1, "exponent": 1.0, "mode": "reweight"}
     assert config.digest() == "19070a69f9b8f3e5a0c7"
 
 
-def test_replace_checks() -> None:
+def test_replace_checks_the_new_values() -> None:
     config = TrainConfig.from_dict({"loss": CCL_MAPPING})
     longer = config.replace(epochs=7, loss={**CCL_MAPPING, "margin": 0.5})
     assert (longer.epochs, longer.loss) == (7, CCL(margin=0.5, negative_weight=150.0))
-    assert config.epochs == 100, "the original stays"
-    assert config.replace(loss=longer.loss).loss == longer.loss, "a loss object serves as well as its mapping"
+    assert config.epochs == 100, "the original is unchanged"
+    assert config.replace(loss=longer.loss).loss == longer.loss, "a loss may be an object or a mapping"
     with pytest.raises(InputError, match=r"epochs: .*greater than or equal to 1, got 0"):
         config.replace(epochs=0)
     with pytest.raises(InputError, match=r"unknown key 'epoch'; did you mean 'epochs'\?"):
@@ -213,31 +213,31 @@ BAD: list[tuple[str, Any, list[str]]] = [
 
 
 @pytest.mark.parametrize(("change", "words"), [pytest.param(*case[1:], id=case[0]) for case in BAD])
-def test_messages(change: dict[Any, Any], words: list[str]) -> None:
+def test_a_bad_value_gives_one_line_with_rule_and_value(change: dict[Any, Any], words: list[str]) -> None:
     with pytest.raises(InputError) as caught:
         TrainConfig.from_dict({"loss": CCL_MAPPING, **change}, where="studies/x.yaml")
     message = str(caught.value)
-    assert len(message.splitlines()) == 1, f"one rule is broken, so one line is due: {message}"
+    assert len(message.splitlines()) == 1, f"one broken rule must give one line: {message}"
     missing = [word for word in ["studies/x.yaml", *words] if word not in message]
     assert not missing, f"the message lacks {missing}: {message}"
 
 
-def test_missing_loss() -> None:
+def test_a_missing_loss_is_refused() -> None:
     with pytest.raises(InputError, match=r"^config: loss is required and was not given$"):
         TrainConfig.from_dict({})
 
 
-def test_every_violation_is_told() -> None:
+def test_every_violation_is_in_the_message() -> None:
     with pytest.raises(InputError) as caught:
         TrainConfig.from_dict({"loss": {**CCL_MAPPING, "margn": 1}, "epochs": 0, "lerning_rate": 1.0})
     lines = str(caught.value).splitlines()
     assert len(lines) == 3, lines
     for words in ("'margn'", "epochs: ", "'lerning_rate'"):
-        assert sum(words in line for line in lines) == 1, f"{words} is to be told once: {lines}"
+        assert sum(words in line for line in lines) == 1, f"{words} must be there once: {lines}"
 
 
 @pytest.mark.parametrize("mapping", [None, "mml", 3, [1], [("loss", CCL_MAPPING)]])
-def test_not_a_mapping(mapping: Any) -> None:
+def test_a_config_must_be_a_mapping(mapping: Any) -> None:
     with pytest.raises(InputError, match="must be a mapping"):
         TrainConfig.from_dict(mapping)
 
@@ -254,7 +254,7 @@ REFUSED_PAIRS = {
 
 
 @pytest.mark.parametrize("score", ["cosine", "inner_product", "euclidean"])
-def test_scores_that_a_loss_does_not_go_with_are_refused_with_the_reason(loss_case: dict[str, Any], score: str) -> None:
+def test_scores_that_do_not_fit_a_loss_are_refused_with_the_reason(loss_case: dict[str, Any], score: str) -> None:
     mapping = {"loss": loss_case, "score": score}
     reason = REFUSED_PAIRS.get((loss_case["name"], score))
     if reason is None:
@@ -267,8 +267,8 @@ def test_scores_that_a_loss_does_not_go_with_are_refused_with_the_reason(loss_ca
         assert TrainConfig.from_dict(mapping | {"score": other}), "the remedy works"
 
 
-def test_every_refusal_can_happen() -> None:
-    """Each line of the table, by a config that breaks no other rule."""
+def test_every_refusal_can_occur() -> None:
+    """For each line of the table there is a config that breaks only this rule."""
     bpr = {"name": "bpr"}
     breaks: list[dict[str, Any]] = [
         {"loss": bpr, "negatives": {"name": "in_batch"}, "batch_size": 1},
@@ -282,8 +282,8 @@ def test_every_refusal_can_happen() -> None:
         assert "{" not in str(caught.value), "the reason is filled in"
 
 
-def test_every_field_is_written_out() -> None:
-    """What is left out of one of two configs cannot be compared."""
+def test_every_field_is_written() -> None:
+    """Else two configs could not be compared."""
     config = TrainConfig.from_dict({"loss": CCL_MAPPING})
     assert config.to_dict().keys() == TrainConfig.model_fields.keys()
     assert config.to_dict()["score"] == "cosine"

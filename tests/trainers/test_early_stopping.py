@@ -1,4 +1,4 @@
-"""SimpleX's schedule, on both CPU engines: what is kept, what is gone back to, when it stops."""
+"""Early stopping with a falling rate, as in SimpleX, on both CPU engines: the kept epoch, the return to it, and the end."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def test_going_back_is_the_same_on_both_engines(encoder: dict[str, Any]):
         engine = engine_of(config(encoder=encoder), name)
         engine.start(0, config(encoder=encoder))
         engine.epoch()
-        before, kept = engine.vectors(0), engine.keep(0)
+        before, kept = engine.vectors(0), engine.snapshot(0)
         losses = [engine.epoch()[0].loss for _ in range(2)]
-        engine.go_back(0, kept, 1e-3)
+        engine.restore(0, kept, 1e-3)
         for one, other in zip(before, engine.vectors(0), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-6)
         losses += [engine.epoch()[0].loss for _ in range(3)]
@@ -57,8 +57,8 @@ def test_going_back_is_the_same_on_both_engines(encoder: dict[str, Any]):
 
 @pytest.mark.parametrize("name", ["torch", "numba"])
 @pytest.mark.parametrize("cut", [None, 0.1])
-def test_it_ends_with_the_best_epoch(name: str, cut: float | None):
-    """Held-out pairs are drawn at random: there is nothing to learn, and a new best is luck."""
+def test_early_stopping_ends_with_the_best_epoch(name: str, cut: float | None):
+    """The held-out pairs are random. So there is nothing to learn, and a new best value is luck."""
     settings = config()
     run = Run(engine_of(settings, name), settings, Plateau("ndcg@20", patience=3, cut=cut))
     curve = [result.metrics["ndcg@20"] for result in run]
@@ -70,13 +70,13 @@ def test_it_ends_with_the_best_epoch(name: str, cut: float | None):
 
 
 class Recorder(TorchEngine):
-    """Notes the learning rates that it is given."""
+    """An engine that records its learning rates."""
 
     rates: list[float]
 
-    def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
+    def restore(self, lane: int, snapshot: Any, learning_rate: float) -> None:
         vars(self).setdefault("rates", []).append(learning_rate)
-        super().go_back(lane, kept, learning_rate)
+        super().restore(lane, snapshot, learning_rate)
 
 
 def test_the_rate_is_cut_at_every_epoch_without_a_new_best():
@@ -92,12 +92,14 @@ def test_the_rate_is_cut_at_every_epoch_without_a_new_best():
         else:
             rate = max(LOWEST_RATE, rate * 0.1)
             expected.append(rate)
-    assert engine.rates[:-1] == pytest.approx(expected[:-1]), "after the last failure only the best epoch comes back"
+    assert engine.rates[:-1] == pytest.approx(expected[:-1]), (
+        "after the last epoch the best parameters are restored without a cut"
+    )
     assert engine.rates[-1] == pytest.approx(expected[-2])
     assert min(engine.rates) >= LOWEST_RATE
 
 
-def test_a_plateau_is_of_what_the_engine_measures():
+def test_the_metric_of_a_plateau_must_be_measured_by_the_engine():
     settings = config()
     with pytest.raises(ValueError, match="plateau of recall@10 needs an engine that measures it, this one has ndcg@20"):
         Run(engine_of(settings, "torch"), settings, Plateau("recall@10")).finish()
@@ -107,7 +109,7 @@ def test_only_a_constant_rate_can_be_cut():
     settings = config(schedule="linear")
     engine = engine_of(settings, "torch")
     with pytest.raises(ValueError, match="constant learning rate"):
-        engine.go_back(0, None, 1e-3)
+        engine.restore(0, None, 1e-3)
     engine.start(0, settings)
     with pytest.raises(ValueError, match="constant learning rate"):
-        engine.go_back(0, engine.keep(0), 1e-3)
+        engine.restore(0, engine.snapshot(0), 1e-3)

@@ -1,6 +1,6 @@
-"""Encoders against dense NumPy computations written out user by user, and gradients against finite differences.
+"""Encoders against dense computations in NumPy for each user, and gradients against finite differences.
 
-Tolerance 1e-7: the graph's edges are float32.
+The tolerance is 1e-7, because the edges of the graph are float32.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def graph() -> Interactions:
-    """11 pairs; user 4 and item 7 have none."""
+    """11 pairs. User 4 and item 7 have none."""
     users = np.array([0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 3])
     items = np.array([0, 2, 5, 1, 2, 0, 3, 6, 4, 5, 6])
     return Interactions.from_pairs(users, items, N_USERS, N_ITEMS)
@@ -48,7 +48,7 @@ def config(encoder: dict[str, Any], **fields: Any) -> TrainConfig:
 def built(encoder: dict[str, Any], graph: Interactions) -> EncoderModule:
     module = config(encoder).encoder.build(graph, 3).double()
     generator = torch.Generator().manual_seed(1)
-    for parameter in module.parameters():  # biases start at zero: they shall matter
+    for parameter in module.parameters():  # biases start at zero, and the test needs other values
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
     module.refresh()
     return module
@@ -80,7 +80,7 @@ def simplex_by_hand(settings: Any, table: dict[str, Floats], graph: Interactions
 
 
 def lightgcn_by_hand(layers: int, table: dict[str, Floats], graph: Interactions) -> tuple[Floats, Floats]:
-    """The whole graph as one dense square matrix."""
+    """LightGCN with the whole graph as one dense square matrix."""
     n = N_USERS + N_ITEMS
     adjacency = np.zeros((n, n))
     for user, item in zip(graph.users, graph.items, strict=True):
@@ -100,7 +100,7 @@ def lightgcn_by_hand(layers: int, table: dict[str, Floats], graph: Interactions)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_vectors_are_those_computed_by_hand(case: str, graph: Interactions) -> None:
+def test_vectors_agree_with_a_computation_by_hand(case: str, graph: Interactions) -> None:
     module, settings = built(CASES[case], graph), config(CASES[case]).encoder
     table: Any = numbers(module)
     expected = {
@@ -115,7 +115,7 @@ def test_vectors_are_those_computed_by_hand(case: str, graph: Interactions) -> N
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_gradients_are_finite_differences(case: str, graph: Interactions) -> None:
+def test_gradients_agree_with_finite_differences(case: str, graph: Interactions) -> None:
     module = built(CASES[case], graph)
     weights = torch.randn(6, DIM, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
 
@@ -130,7 +130,7 @@ def test_gradients_are_finite_differences(case: str, graph: Interactions) -> Non
     module.zero_grad()
     value().backward()  # type: ignore[no-untyped-call]
     for name, parameter in module.named_parameters():
-        assert parameter.grad is not None, f"{name} has no part in the scores"
+        assert parameter.grad is not None, f"{name} has no effect on the scores"
         for index in range(parameter.numel()):
             flat, step = parameter.data.view(-1), 1e-6
             before = float(flat[index])
@@ -144,7 +144,7 @@ def test_gradients_are_finite_differences(case: str, graph: Interactions) -> Non
 
 
 def test_simplex_with_g_one_is_mf(graph: Interactions) -> None:
-    """As the official config for Yelp2018 has it."""
+    """The official config for Yelp2018 has g = 1."""
     runs = [
         train(config({"name": name, **more}, epochs=2), graph, engine="torch")
         for name, more in (("mf", {}), ("simplex", {"g": 1.0, "history_table": "own"}))
@@ -155,8 +155,8 @@ def test_simplex_with_g_one_is_mf(graph: Interactions) -> None:
         assert np.array_equal(one, other)
 
 
-def test_tables_are_the_embeddings(graph: Interactions) -> None:
-    """Whose rows l2 and a largest norm are for; matrices are not among them."""
+def test_tables_are_the_embedding_tables(graph: Interactions) -> None:
+    """l2 and a maximal norm apply to their rows. Other matrices are not among them."""
     for case, count in {"mf": 2, "simplex mean": 2, "simplex user-attention": 3, "lightgcn 3": 2}.items():
         tables = built(CASES[case], graph).tables()
         assert len(tables) == count
@@ -182,7 +182,7 @@ def test_every_encoder_learns(case: str, parity: Any) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_same_config_same_bits(case: str, graph: Interactions) -> None:
+def test_the_same_config_gives_the_same_bits(case: str, graph: Interactions) -> None:
     runs = [train(config(CASES[case], epochs=2), graph, engine="torch") for _ in range(2)]
     assert [r.loss for r in runs[0]] == [r.loss for r in runs[1]]
     assert runs[0].vectors()[0].tobytes() == runs[1].vectors()[0].tobytes()
@@ -198,11 +198,11 @@ def test_same_config_same_bits(case: str, graph: Interactions) -> None:
         ({"name": "lightgcm"}, ["unknown encoder 'lightgcm'", "lightgcn"]),
     ],
 )
-def test_invalid_settings(encoder: dict[str, Any], words: list[str]) -> None:
+def test_invalid_settings_are_refused(encoder: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(InputError) as caught:
         config(encoder)
     assert not [word for word in words if word not in str(caught.value)], str(caught.value)
 
 
-def test_every_encoder_is_here() -> None:
+def test_every_encoder_is_tested() -> None:
     assert {case["name"] for case in CASES.values()} == set(ENCODERS)

@@ -1,4 +1,4 @@
-"""Environment variables of this program."""
+"""The environment variables of this program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from trainers.environment import variable
 from trainers.errors import InputError
 
 
-def test_a_variable_that_is_empty_is_not_set_and_a_blank_one_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_unset_and_a_blank_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HPO_X", raising=False)
     assert variable("HPO_X") is None
     monkeypatch.setenv("HPO_X", "")

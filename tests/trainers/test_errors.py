@@ -1,4 +1,4 @@
-"""What errors say in one line."""
+"""Errors as one line of text."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ from trainers.errors import first_line
         (ValueError("long text"), "", "ValueError"),
     ],
 )
-def test_first_line(error: Exception, text: str | None, line: str) -> None:
+def test_an_error_becomes_one_line(error: Exception, text: str | None, line: str) -> None:
     assert first_line(error, text) == line

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and a failure says rule, path, reason and remedy."""
+"""Files are written completely or not at all. The message about a failure has rule, path, reason and remedy."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from trainers.errors import InputError
 from trainers.files import read_arrays, write_bytes, write_text, writing
 
 
-def test_text_and_bytes(tmp_path: Path) -> None:
+def test_text_and_bytes_are_written(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "a.txt"
     write_text(path, "one ä\n")
     assert path.read_bytes() == "one ä\n".encode()
     write_bytes(path, b"\0two")
     assert path.read_bytes() == b"\0two"
-    assert list(path.parent.iterdir()) == [path], "nothing else is left"
+    assert list(path.parent.iterdir()) == [path], "no other file is left"
 
 
 @pytest.mark.parametrize("fails", ["write", "replace"])
-def test_what_fails_half_way_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+def test_a_failed_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")
     write = Path.write_bytes
@@ -44,13 +44,13 @@ def test_what_fails_half_way_leaves_the_old_content(tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_message(tmp_path: Path) -> None:
+def test_the_message_has_path_reason_and_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the folder's place")
     path = tmp_path / "file" / "a.txt"
     with pytest.raises(InputError) as caught:
         write_text(path, "")
     assert str(caught.value).startswith(f"{path}: cannot be written: ")
-    assert "--" not in str(caught.value), "which flags there are, only the caller knows"
+    assert "--" not in str(caught.value), "only the caller knows the flags"
     with pytest.raises(InputError, match=r"cannot be written: .+; give another folder with --output"):
         write_text(path, "", "give another folder with --output")
     with pytest.raises(InputError, match=r"x: cannot be written: no reason number$"), writing(Path("x")):

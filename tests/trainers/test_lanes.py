@@ -1,4 +1,4 @@
-"""The loop over lanes, on an engine that counts: who trains when, and what happens when memory runs out."""
+"""The loop over lanes on a counting engine: the order of training, out of memory, stops and checkpoints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trainers.stopping import Stopped, never
 
 @dataclass(eq=False)
 class Job(LaneJob):
-    """A config of so many epochs; notes its losses, which are 100 times its seed plus the epoch."""
+    """A job of some epochs that records its losses. A loss is 100 times the seed plus the epoch."""
 
     config: TrainConfig
     losses: list[float] = field(default_factory=list)
@@ -33,14 +33,17 @@ class Job(LaneJob):
 
 
 class Counting:
-    """Its memory holds `room` configs; with `halves` it says, as the CUDA engine does, how many lanes are left."""
+    """An engine that counts.
+
+    Its memory has space for `fit` configs. With `halves` it halves its lanes, as the CUDA engine does.
+    """
 
     should_stop = staticmethod(never)
 
-    def __init__(self, lanes: int, room: int = 99, halves: bool = False) -> None:
-        self.lanes, self.room, self.halves = lanes, room, halves
+    def __init__(self, lanes: int, fit: int = 99, halves: bool = False) -> None:
+        self.lanes, self.fit, self.halves = lanes, fit, halves
         self.busy: dict[int, tuple[TrainConfig, int]] = {}
-        self.trained: list[int] = []  # busy lanes, by epoch
+        self.trained: list[int] = []  # the number of busy lanes by epoch
 
     def start(self, lane: int, config: TrainConfig) -> None:
         assert 0 <= lane < self.lanes
@@ -48,7 +51,7 @@ class Counting:
         self.busy[lane] = config, 0
 
     def epoch(self) -> list[EpochResult]:
-        if len(self.busy) > self.room:
+        if len(self.busy) > self.fit:
             self.run_out()
         self.trained.append(len(self.busy))
         self.busy = {lane: (config, done + 1) for lane, (config, done) in self.busy.items()}
@@ -63,9 +66,9 @@ class Counting:
     def vectors(self, lane: int) -> Vectors:
         return np.full((2, 2), self.busy[lane][0].seed, np.float32), np.zeros((2, 2), np.float32)
 
-    def keep(self, lane: int) -> State: ...
+    def snapshot(self, lane: int) -> State: ...
 
-    def go_back(self, lane: int, kept: State, learning_rate: float) -> None: ...
+    def restore(self, lane: int, snapshot: State, learning_rate: float) -> None: ...
 
     def state(self, lane: int) -> State:
         return {"epochs_done": np.array(self.busy[lane][1])}
@@ -108,8 +111,8 @@ def test_every_job_trains_its_epochs_and_free_lanes_are_filled_at_once(n_lanes: 
 
 
 @pytest.mark.parametrize("halves", [False, True])
-def test_without_memory_the_same_jobs_train_again_in_fewer_lanes(halves: bool, caplog: pytest.LogCaptureFixture):
-    engine, todo = Counting(4, room=2, halves=halves), jobs(2, 2, 2, 2, 2)
+def test_after_out_of_memory_the_same_jobs_train_again_in_fewer_lanes(halves: bool, caplog: pytest.LogCaptureFixture):
+    engine, todo = Counting(4, fit=2, halves=halves), jobs(2, 2, 2, 2, 2)
     with caplog.at_level(logging.WARNING):
         train_all(LaneRunner(engine), todo)
     assert [job.losses for job in todo] == [[100 * n + 1, 100 * n + 2] for n in range(5)]
@@ -117,12 +120,12 @@ def test_without_memory_the_same_jobs_train_again_in_fewer_lanes(halves: bool, c
     assert caplog.messages == ["out of memory on cuda with 4 configs at once: continuing with 2"]
 
 
-def test_jobs_that_have_lost_their_lanes_come_before_new_ones():
+def test_jobs_that_lost_their_lanes_come_before_new_ones():
     engine, todo, started = Counting(3), jobs(9, 9, 9, 9), []
     lanes = LaneRunner[Job](engine)
     rounds = lanes.rounds(source(todo))
     next(rounds)
-    engine.room = 1
+    engine.fit = 1
     for _ in range(3):
         (result,) = next(rounds)
         started.append(result[0].seed)
@@ -132,22 +135,22 @@ def test_jobs_that_have_lost_their_lanes_come_before_new_ones():
 
 
 @pytest.mark.parametrize("halves", [False, True])
-def test_a_job_too_large_for_the_device_is_an_error_or_its_owners_business(halves: bool):
+def test_a_job_too_large_for_the_device_is_an_error_unless_its_owner_handles_it(halves: bool):
     with pytest.raises(OutOfMemory):
-        train_all(LaneRunner(Counting(4, room=0, halves=halves)), jobs(1, 1))
+        train_all(LaneRunner(Counting(4, fit=0, halves=halves)), jobs(1, 1))
     refused: list[int] = []
-    engine, todo = Counting(4, room=0, halves=halves), jobs(1, 1)
+    engine, todo = Counting(4, fit=0, halves=halves), jobs(1, 1)
     train_all(LaneRunner(engine, lambda job, error: refused.append(job.seed)), todo)
     assert refused == [0, 1]
     assert engine.busy == {}
 
 
-def test_all_lanes_are_freed_whatever_became_of_their_jobs():
+def test_all_lanes_are_freed_even_if_their_jobs_have_ended():
     engine, todo = Counting(4), jobs(9, 9, 9, 9, 9)
     lanes = LaneRunner[Job](engine)
     rounds = lanes.rounds(source(todo))
     next(rounds)
-    engine.room = 2
+    engine.fit = 2
     next(rounds)
     assert len(lanes.busy) == len(lanes.waiting) == 2
     assert [job.seed for job in lanes.stop_all()] == [0, 1, 2, 3]
@@ -155,8 +158,8 @@ def test_all_lanes_are_freed_whatever_became_of_their_jobs():
     assert lanes.jobs == []
 
 
-def test_no_memory_for_vectors():
-    """The CUDA engine has then freed all of its lanes."""
+def test_jobs_train_again_if_there_is_no_memory_for_vectors():
+    """The CUDA engine frees all of its lanes then."""
     engine, todo = Counting(2, halves=True), jobs(1, 1)
     lanes = LaneRunner[Job](engine)
     rounds = lanes.rounds(source(todo))
@@ -167,15 +170,15 @@ def test_no_memory_for_vectors():
     engine.vectors = fetch  # type: ignore[method-assign]
     for seed in range(2):
         ((job, result),) = next(rounds)
-        assert (job.seed, result.epoch) == (seed, 1), "both train again, one after the other"
+        assert (job.seed, result.epoch) == (seed, 1), "both jobs train again, one after the other"
         found = lanes.vectors(job)
         assert found is not None
         assert found[0][0, 0] == seed
         lanes.stop(job)
 
 
-def test_a_job_counts_as_soon_as_it_is_given():
-    """So that nothing is lost when asking for the next one fails."""
+def test_a_job_counts_as_soon_as_the_source_gives_it():
+    """It must not be lost if the source fails at the next one."""
     lanes = LaneRunner[Job](Counting(2))
 
     def broken(free: int):
@@ -188,11 +191,11 @@ def test_a_job_counts_as_soon_as_it_is_given():
 
 
 class Files:
-    """Checkpoints in memory: what has been saved, by job."""
+    """Checkpoints in memory, by job."""
 
     def __init__(self, every: float) -> None:
         self.every, self.saved = every, []
-        self.label, self.going_on = "a job", "a job goes on"
+        self.label, self.resume_notice = "a job", "a job goes on"
         self.found: Checkpoint | None = None
 
     def save(self, checkpoint: Checkpoint) -> None:
@@ -237,7 +240,7 @@ def train_noting(lanes: LaneRunner[Noting], todo: list[Noting], fails_at: int = 
 
 
 class Timed(Counting):
-    """Its epochs take so many seconds, as it says; in epoch `stops_in` it is asked to stop and sees it in the middle."""
+    """An engine that reports this many seconds for each epoch. In the middle of epoch `stops_in` it stops."""
 
     def __init__(self, lanes: int, seconds: float, stops_in: int = 0, error: type[BaseException] = Stopped) -> None:
         super().__init__(lanes)
@@ -259,8 +262,8 @@ def timed(lanes: int, seconds: float, stops_in: int, **more: Any) -> tuple[Timed
     return engine, LaneRunner[Noting](engine)
 
 
-@pytest.mark.parametrize(("seconds", "kept"), [(0.5, 3), (5.0, 2)], ids=["a short epoch is ended", "a long one is left"])
-def test_a_stop_keeps_every_epoch_that_was_trained_to_its_end(seconds: float, kept: int):
+@pytest.mark.parametrize(("seconds", "kept"), [(0.5, 3), (5.0, 2)], ids=["a short epoch is finished", "a long one is not"])
+def test_a_stop_keeps_every_finished_epoch(seconds: float, kept: int):
     _, lanes = timed(2, seconds, stops_in=3)
     todo = noting(9, 9)
     with pytest.raises(Stopped):
@@ -269,10 +272,10 @@ def test_a_stop_keeps_every_epoch_that_was_trained_to_its_end(seconds: float, ke
     assert [job.checkpoint.saved for job in todo] == expected
     assert lanes.jobs == todo, "their owner may requeue them"
     assert lanes.stop_all() == todo
-    assert [job.checkpoint.saved for job in todo] == expected, "nothing is saved of lanes that have been left"
+    assert [job.checkpoint.saved for job in todo] == expected, "unfinished epochs are not saved"
 
 
-def test_the_first_epoch_is_left_at_once():
+def test_a_stop_in_the_first_epoch_does_not_wait_for_its_end():
     _, lanes = timed(1, 0.5, stops_in=1)
     (job,) = todo = noting(9)
     with pytest.raises(Stopped):
@@ -280,14 +283,30 @@ def test_the_first_epoch_is_left_at_once():
     assert job.checkpoint.saved == []
 
 
-def test_without_checkpoints_a_short_epoch_is_left_too():
+def test_a_stop_is_raised_even_if_every_job_ends_in_its_first_epoch():
+    """A short epoch is finished. Then no job is left to stop, and the next one must not begin."""
+    engine, lanes = timed(1, 0.5, stops_in=2)
+    todo = noting(1, 1, 1, 1)
+    with pytest.raises(Stopped):
+        train_noting(lanes, todo)
+    assert len(engine.trained) == 2
+    assert lanes.jobs == [todo[2]], "its owner requeues it"
+
+
+def test_a_stop_in_the_very_last_epoch_has_no_effect():
+    engine, lanes = timed(1, 0.5, stops_in=2)
+    train_noting(lanes, noting(1, 1))
+    assert len(engine.trained) == 2
+
+
+def test_without_checkpoints_a_stop_does_not_wait_for_the_end_of_an_epoch():
     engine, lanes = timed(1, 0.5, stops_in=3)
     with pytest.raises(Stopped, match="in the middle"):
         train_all(lanes, jobs(9))  # type: ignore[arg-type]
     assert len(engine.trained) == 2
 
 
-def test_an_engine_that_fails_in_the_middle_leaves_the_epochs_before():
+def test_an_error_in_an_epoch_keeps_the_epochs_before():
     _, lanes = timed(1, 5.0, stops_in=3, error=ZeroDivisionError)
     (job,) = todo = noting(9)
     with pytest.raises(ZeroDivisionError):
@@ -296,8 +315,8 @@ def test_an_engine_that_fails_in_the_middle_leaves_the_epochs_before():
     assert [epochs for epochs, _ in job.checkpoint.saved] == [2]
 
 
-def test_notes_that_lack_an_epoch_are_not_saved_with_it():
-    """The storage was away when it was to be reported; the checkpoint before stays."""
+def test_notes_without_the_last_epoch_are_not_saved():
+    """The storage failed when the epoch was reported. The checkpoint before it is kept."""
     lanes = LaneRunner[Noting](Counting(1))
     (job,) = todo = noting(9, every=0.0)
     with pytest.raises(TimeoutError):
@@ -306,7 +325,7 @@ def test_notes_that_lack_an_epoch_are_not_saved_with_it():
     assert [epochs for epochs, _ in job.checkpoint.saved] == [1, 2]
 
 
-def test_checkpoints_are_written_when_they_are_due_and_a_job_that_has_ended_needs_none(monkeypatch: pytest.MonkeyPatch):
+def test_checkpoints_are_written_at_intervals_and_not_for_ended_jobs(monkeypatch: pytest.MonkeyPatch):
     now = iter(np.arange(0.0, 1e4, 1.0))
     monkeypatch.setattr("trainers.lanes.time.monotonic", lambda: float(next(now)))
     todo = noting(40, 40, every=30.0)
@@ -314,11 +333,11 @@ def test_checkpoints_are_written_when_they_are_due_and_a_job_that_has_ended_need
     for job in todo:
         epochs = [epoch for epoch, _ in job.checkpoint.saved]
         assert 2 <= len(epochs) <= 4
-        assert all(later - earlier >= 10 for earlier, later in pairwise([0, *epochs])), "three looks at the clock an epoch"
+        assert all(later - earlier >= 10 for earlier, later in pairwise([0, *epochs])), "each epoch reads the clock three times"
         assert epochs[-1] < 40
 
 
-def test_a_job_goes_on_from_its_checkpoint_also_after_memory_ran_out(caplog: pytest.LogCaptureFixture):
+def test_a_job_continues_from_its_checkpoint_even_after_out_of_memory(caplog: pytest.LogCaptureFixture):
     engine, todo = Counting(2), noting(4, 4, every=0.0)
     lanes = LaneRunner[Noting](engine)
     left = iter(todo)
@@ -326,7 +345,7 @@ def test_a_job_goes_on_from_its_checkpoint_also_after_memory_ran_out(caplog: pyt
     for _ in range(2):
         for job, result in next(rounds):
             job.epochs, job.losses = result.epoch, [*job.losses, result.loss]
-    engine.room = 1
+    engine.fit = 1
     epochs = []
     for _ in range(2):
         ((job, result),) = next(rounds)
@@ -336,7 +355,7 @@ def test_a_job_goes_on_from_its_checkpoint_also_after_memory_ran_out(caplog: pyt
     assert todo[0].losses == [1, 2, 3, 4]
 
 
-def test_a_checkpoint_that_the_engine_refuses_is_said_and_the_job_begins_again(caplog: pytest.LogCaptureFixture):
+def test_a_job_starts_again_with_a_message_if_the_engine_refuses_its_checkpoint(caplog: pytest.LogCaptureFixture):
     class Refusing(Counting):
         def resume(self, lane: int, config: TrainConfig, state: State) -> None:
             raise ValueError("the state does not belong to this engine and config: rows")
@@ -348,7 +367,7 @@ def test_a_checkpoint_that_the_engine_refuses_is_said_and_the_job_begins_again(c
     assert "a job starts from its first epoch: the state does not belong" in caplog.text
 
 
-def test_a_checkpoint_of_all_epochs_leaves_nothing_to_train_and_is_not_gone_on_from(caplog: pytest.LogCaptureFixture):
+def test_a_checkpoint_of_all_epochs_is_not_used(caplog: pytest.LogCaptureFixture):
     (job,) = todo = noting(2)
     job.checkpoint.found = Checkpoint({"epochs_done": np.array(2)}, Notes({"losses": [1.0, 2.0]}))
     train_noting(LaneRunner(Counting(1)), todo)
@@ -356,7 +375,7 @@ def test_a_checkpoint_of_all_epochs_leaves_nothing_to_train_and_is_not_gone_on_f
     assert "a job starts from its first epoch: the checkpoint has 2 epochs already" in caplog.text
 
 
-def test_notes_of_another_kind_are_not_gone_on_from(caplog: pytest.LogCaptureFixture):
+def test_a_checkpoint_with_notes_of_another_kind_is_not_used(caplog: pytest.LogCaptureFixture):
     (job,) = todo = noting(2)
     job.checkpoint.found = Checkpoint({"epochs_done": np.array(1)}, Notes({}))
     train_noting(LaneRunner(Counting(1)), todo)
@@ -364,7 +383,7 @@ def test_notes_of_another_kind_are_not_gone_on_from(caplog: pytest.LogCaptureFix
     assert "a job starts from its first epoch" in caplog.text
 
 
-def test_what_cannot_be_read_from_an_engine_does_not_keep_lanes_from_being_freed(caplog: pytest.LogCaptureFixture):
+def test_lanes_are_freed_even_if_their_state_cannot_be_read(caplog: pytest.LogCaptureFixture):
     engine, todo = Counting(1), noting(9)
     lanes = LaneRunner[Noting](engine)
     left = iter(todo)

@@ -1,4 +1,4 @@
-"""Losses against values and gradients worked out with plain Python arithmetic, never with the torch operations under test."""
+"""Losses against values and gradients in plain Python, without the tested operations of torch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def build(mapping: dict[str, Any]) -> Loss:
 
 
 def check(loss: Loss, value: float, positive_gradients: list[float], negative_gradients: list[list[float]]) -> None:
-    """The loss has this value and these gradients on the scores above."""
+    """Check the value and the gradients of a loss on the scores of `scores`."""
     batch = scores()
     got = loss(batch)
     got.backward()
@@ -76,7 +76,10 @@ def mml_by_hand(
 
 
 def bsl_by_hand(temperature: float, exponent: float, mode: str) -> tuple[float, list[float], list[list[float]]]:
-    """The authors' program: L = -log(pos / neg), pos = e^{s/t}, pooled over a user's rows, neg = sum or mean, to a power."""
+    """The authors' program:
+
+    L = -log(pos / neg). pos = e^{s/t}, pooled over the rows of a user. neg = power of a sum or mean.
+    """
     exp_positive = [math.exp(score / temperature) for score in POSITIVE]
     rows_of = defaultdict(list)
     for row, user in enumerate(USERS):
@@ -95,7 +98,7 @@ def bsl_by_hand(temperature: float, exponent: float, mode: str) -> tuple[float, 
 
 
 def by_rows(loss: Loss, row: ByHand) -> tuple[float, list[float], list[list[float]]]:
-    """A batch from its rows: their mean, or their sum."""
+    """Value and gradients of a batch: the mean or the sum over its rows."""
     share = 1.0 if loss.summed else 1.0 / B
     rows = [row(loss, positive, negatives) for positive, negatives in zip(POSITIVE, NEGATIVE, strict=True)]
     value = share * sum(loss for loss, _, _ in rows)
@@ -107,14 +110,14 @@ def by_rows(loss: Loss, row: ByHand) -> tuple[float, list[float], list[list[floa
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.by_hand])
-def test_value_and_gradient(name: str) -> None:
+def test_value_and_gradient_agree_with_a_computation_by_hand(name: str) -> None:
     case = CASES[name]
     assert case.by_hand
     loss = build(case.settings)
     check(loss, *by_rows(loss, case.by_hand))
 
 
-def test_which_losses_are_sums() -> None:
+def test_ssm_bce_and_cml_are_sums_over_the_batch() -> None:
     assert {name for name, loss in LOSSES.items() if loss.summed} == {"ssm", "bce", "cml"}
 
 
@@ -130,8 +133,8 @@ def test_a_rank_needs_the_number_of_items() -> None:
 
 
 @pytest.mark.parametrize("kind", ["paper", "program"])
-def test_covariance_penalty(kind: Any) -> None:
-    """Value and gradient from the covariance written out entry by entry."""
+def test_the_covariance_penalty_agrees_with_a_computation_by_hand(kind: Any) -> None:
+    """The covariance is computed entry by entry."""
     users, items = (torch.randn(n, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(n)) for n in (4, 5))
     both = [*users.tolist(), *items.tolist()]
     n, dims = len(both), range(3)
@@ -158,13 +161,13 @@ def test_covariance_penalty(kind: Any) -> None:
         assert row == pytest.approx(gradient, rel=1e-10, abs=1e-14)
 
 
-def test_no_loss_asks_for_all_vectors_in_vain(loss_case: dict[str, Any]) -> None:
+def test_a_loss_without_a_penalty_does_not_request_all_vectors(loss_case: dict[str, Any]) -> None:
     if not loss_case.get("covariance_weight"):
-        assert build(loss_case).penalty(lambda: pytest.fail("asked for them")) is None
+        assert build(loss_case).penalty(lambda: pytest.fail("the vectors were requested")) is None
 
 
-def test_contrastive_has_no_gradient_where_vectors_meet() -> None:
-    """The root's gradient is infinite at distance 0, and imaginary past it, where dropout can carry a cosine."""
+def test_contrastive_has_no_gradient_at_distance_0() -> None:
+    """The gradient of the root is infinite at distance 0. With dropout a cosine may exceed 1, where the root is imaginary."""
     negative = torch.tensor([[1.0, 1.3, 0.9]], dtype=torch.float64, requires_grad=True)
     Contrastive(margin=1.0)(Scores(torch.tensor([0.5]), negative, torch.tensor([0]), torch.tensor([0]))).backward()
     assert negative.grad is not None
@@ -177,27 +180,27 @@ def test_sl_is_bsl_with_exponent_one() -> None:
 
 
 def test_one_infonce_negative_is_bpr_of_the_scores_over_temperature() -> None:
-    """log(1 + exp((s_uj - s_ui) / t)) either way."""
+    """Both are log(1 + exp((s_uj - s_ui) / t))."""
     batch = scores()
     one = Scores(batch.positive, batch.negative[:, :1], batch.users, batch.items)
     scaled = Scores(batch.positive / 0.2, batch.negative[:, :1] / 0.2, batch.users, batch.items)
     assert InfoNCE(temperature=0.2)(one).item() == pytest.approx(BPR()(scaled).item(), rel=1e-12)
 
 
-def test_mml_value_and_gradient() -> None:
+def test_mml_agrees_with_its_formula() -> None:
     loss = MML(margins=tuple(MARGINS), weights=tuple(WEIGHTS), positive_weight=1.5, negative_weight=40.0)
     check(loss, *mml_by_hand(MARGINS, WEIGHTS, 1.5, 40.0))
 
 
-def test_mml_on_paper() -> None:
-    """One row, one negative at .95: 1 * (1 - .3) + 10 * (.1 * .35 + .25 * .25 + .65 * .05) = .7 + 1.3."""
+def test_mml_agrees_with_a_value_on_paper() -> None:
+    """One row and one negative at .95: 1 * (1 - .3) + 10 * (.1 * .35 + .25 * .25 + .65 * .05) = .7 + 1.3."""
     one = Scores(torch.tensor([0.3]), torch.tensor([[0.95]]), torch.tensor([0]), torch.tensor([0]))
     loss = MML(margins=(0.6, 0.7, 0.9), weights=(0.1, 0.25, 0.65), negative_weight=10.0)
     assert loss(one).item() == pytest.approx(2.0, abs=1e-6)
 
 
 def test_margins_are_cumulative() -> None:
-    """A negative's gradient is the sum of the weights of all margins below it, not that of its own band."""
+    """The gradient of a negative is the sum of the weights of all margins below it."""
     loss = MML(margins=(0.6, 0.7, 0.9), weights=(0.1, 0.25, 0.65), positive_weight=0.0, negative_weight=1.0)
     negative = torch.tensor([[0.5, 0.65, 0.8, 0.95]], dtype=torch.float64, requires_grad=True)
     loss(Scores(torch.tensor([0.0]), negative, torch.tensor([0]), torch.tensor([0]))).backward()
@@ -205,7 +208,7 @@ def test_margins_are_cumulative() -> None:
     assert (negative.grad[0] * 4).tolist() == pytest.approx([0.0, 0.1, 0.35, 1.0])
 
 
-def test_ccl_value_and_gradient() -> None:
+def test_ccl_agrees_with_its_formula() -> None:
     check(CCL(margin=0.7, negative_weight=150.0), *mml_by_hand([0.7], [1.0], 1.0, 150.0))
 
 
@@ -217,22 +220,22 @@ def test_mml_with_one_margin_is_ccl() -> None:
 def test_equal_margins_act_as_one() -> None:
     apart = MML(margins=(0.5, 0.8, 0.8), weights=(0.2, 0.4, 0.4), negative_weight=30.0)
     merged = MML(margins=(0.5, 0.8), weights=(0.2, 0.8), negative_weight=30.0)
-    assert apart.margins == (0.5, 0.8, 0.8), "equal margins are kept, not merged"
+    assert apart.margins == (0.5, 0.8, 0.8), "equal margins are not merged"
     assert apart(scores()).item() == pytest.approx(merged(scores()).item(), rel=1e-14)
 
 
 @pytest.mark.parametrize(("exponent", "mode"), [(1.2, "reweight"), (0.84, "multi"), (1.0, "single")])
-def test_bsl_value_and_gradient(exponent: float, mode: Any) -> None:
+def test_bsl_agrees_with_its_formula(exponent: float, mode: Any) -> None:
     check(BSL(temperature=0.15, exponent=exponent, mode=mode), *bsl_by_hand(0.15, exponent, mode))
 
 
-def test_bsl_multi_differs_only_through_repeated_users() -> None:
-    """Without repeated users, multi is reweight with the mean in place of the sum: a constant exponent * log N apart."""
+def test_bsl_multi_differs_only_by_repeated_users() -> None:
+    """Without repeated users, multi is reweight with a mean instead of a sum. They differ by the constant exponent * log N."""
     batch = scores()
     alone = Scores(batch.positive, batch.negative, torch.tensor([1, 2, 3]), batch.items)
     multi, reweight = (BSL(temperature=0.2, exponent=1.3, mode=mode) for mode in ("multi", "reweight"))
     assert (reweight(alone) - multi(alone)).item() == pytest.approx(1.3 * math.log(N), rel=1e-12)
-    assert abs((reweight(batch) - multi(batch)).item() - 1.3 * math.log(N)) > 0.1, "pooling must show"
+    assert abs((reweight(batch) - multi(batch)).item() - 1.3 * math.log(N)) > 0.1, "pooling must have an effect"
 
 
 SOFTMAX = [
@@ -243,7 +246,7 @@ SOFTMAX = [
 
 @pytest.mark.parametrize("mapping", SOFTMAX, ids=lambda mapping: "-".join(mapping.values()))
 def test_small_temperature_does_not_overflow(mapping: dict[str, Any]) -> None:
-    """exp(1 / .01) is beyond float32; logsumexp must not care."""
+    """exp(1 / .01) exceeds float32. logsumexp must work nevertheless."""
     positive = torch.tensor([1.0, -1.0, -1.0], requires_grad=True)
     negative = torch.tensor([[1.0, -1.0], [1.0, 1.0], [-1.0, -1.0]], requires_grad=True)
     for temperature in (0.05, 0.01):
@@ -291,8 +294,8 @@ BSL_OK = {"name": "bsl", "temperature": 0.1}
         (BSL_OK, {"mode": "multy"}, ["loss.mode", "'multi'", "'multy'"]),
     ],
 )
-def test_invalid_settings(good: dict[str, Any], change: dict[str, Any], words: list[str]) -> None:
-    build(good)  # the case breaks one rule only
+def test_invalid_settings_are_refused(good: dict[str, Any], change: dict[str, Any], words: list[str]) -> None:
+    build(good)  # without the change the settings are valid
     with pytest.raises(InputError) as caught:
         build({**good, **change})
     missing = [word for word in words if word not in str(caught.value)]
@@ -318,13 +321,13 @@ def test_boundary_settings_are_valid(loss: dict[str, Any]) -> None:
     assert build(loss)(scores()).isfinite()
 
 
-def test_table_names_are_the_classes_own() -> None:
+def test_the_table_has_the_names_of_the_classes() -> None:
     for name, cls in LOSSES.items():
         assert cls.__dataclass_fields__["name"].default == name
 
 
 class TestContract:
-    """What any loss must do, for every case of the table."""
+    """Rules for every loss."""
 
     def batch(self, seed: int) -> Scores:
         generator = torch.Generator().manual_seed(seed)
@@ -333,7 +336,7 @@ class TestContract:
         users = torch.tensor([0, 1, 2, 0, 3, 1, 0])
         return Scores(positive.requires_grad_(), negative.requires_grad_(), users, torch.arange(7), N_ITEMS)
 
-    def test_finite_and_differentiable(self, loss_case: dict[str, Any]) -> None:
+    def test_a_loss_is_finite_and_differentiable(self, loss_case: dict[str, Any]) -> None:
         batch = self.batch(1)
         value = build(loss_case)(batch)
         value.backward()
@@ -342,9 +345,9 @@ class TestContract:
         for name, tensor in (("positive", batch.positive), ("negative", batch.negative)):
             assert tensor.grad is not None, f"no gradient for the {name} scores"
             assert tensor.grad.isfinite().all(), f"gradient of the {name} scores: {tensor.grad}"
-            assert tensor.grad.abs().max() > 0, f"the {name} scores do not matter"
+            assert tensor.grad.abs().max() > 0, f"the {name} scores have no effect"
 
-    def test_gradient_is_what_differences_of_the_value_give(self, loss_case: dict[str, Any]) -> None:
+    def test_the_gradient_agrees_with_finite_differences(self, loss_case: dict[str, Any]) -> None:
         batch, formula = self.batch(2), build(loss_case)
 
         def value(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
@@ -352,7 +355,7 @@ class TestContract:
 
         assert torch.autograd.gradcheck(value, (batch.positive, batch.negative), eps=1e-7, atol=1e-5)
 
-    def test_a_better_positive_never_costs(self, loss_case: dict[str, Any]) -> None:
+    def test_a_higher_positive_never_raises_the_loss(self, loss_case: dict[str, Any]) -> None:
         formula, batch = build(loss_case), self.batch(3)
         if loss_case["name"] == "mse":
             pytest.skip("mse pulls scores to 1 and 0, from above too")
@@ -365,7 +368,7 @@ class TestContract:
             after = formula(Scores(raised, batch.negative, batch.users, batch.items, N_ITEMS)).item()
             assert after <= before + 1e-12, f"raising the positive of row {row} raised the loss from {before} to {after}"
 
-    def test_a_stronger_negative_never_pays(self, loss_case: dict[str, Any]) -> None:
+    def test_a_higher_negative_never_lowers_the_loss(self, loss_case: dict[str, Any]) -> None:
         formula, batch = build(loss_case), self.batch(4)
         if loss_case["name"] == "mse":
             pytest.skip("mse pulls scores to 1 and 0, from below too")
@@ -376,8 +379,8 @@ class TestContract:
             after = formula(Scores(batch.positive, raised, batch.users, batch.items, N_ITEMS)).item()
             assert after >= before - 1e-12, f"raising negative {index} lowered the loss from {before} to {after}"
 
-    def test_value_is_a_batch_mean_or_sum(self, loss_case: dict[str, Any]) -> None:
-        """A batch twice as long, of the same rows with other users, has the same loss, or twice the loss."""
+    def test_a_loss_is_a_mean_or_a_sum_over_the_batch(self, loss_case: dict[str, Any]) -> None:
+        """If the same rows occur twice, with different users, the loss is the same or twice as high."""
         formula, batch = build(loss_case), self.batch(5)
         doubled = Scores(
             torch.cat([batch.positive] * 2),
@@ -391,7 +394,7 @@ class TestContract:
 
 
 def test_psl_of_far_scores_is_finite() -> None:
-    """d = -10 and -5.5: log(1 + tanh(d)) = log 2 - log(1 + exp(-2 d)) is about log 2 + 2 d; 1 + tanh(d) is 0 as float32."""
+    """With d = -10 and -5.5, log(1 + tanh(d)) is about log 2 + 2 d. But 1 + tanh(d) is 0 in float32."""
     positive, negative = torch.tensor([20.0], requires_grad=True), torch.tensor([[0.0, 9.0]], requires_grad=True)
     loss = PSL(temperature=1.0).rows(Scores(positive, negative, torch.zeros(1), torch.zeros(1)))
     loss.sum().backward()

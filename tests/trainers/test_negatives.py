@@ -1,4 +1,4 @@
-"""Samplers against their distributions, counted, and against hand-written draws."""
+"""Samplers against their distributions, by counting, and against draws by hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ N_USERS, N_ITEMS, DIM = 6, 30, 5
 
 @pytest.fixture
 def seen() -> Interactions:
-    """Items of very different popularity, item 29 without any; user 0 has seen 25 items, user 5 all but 3."""
+    """Items have very different popularity, and item 29 has no user. User 0 has seen 25 items, and user 5 all but 3."""
     pairs = [(user, item) for user in range(5) for item in range(29) if item * (user + 1) % 29 < 25 - 5 * user]
     pairs += [(5, item) for item in range(N_ITEMS - 3)]
     users, items = np.array(pairs).T
@@ -34,7 +34,7 @@ USERS = torch.nn.functional.normalize(torch.tensor(np.random.default_rng(3).norm
 
 
 def step_of(seen: Interactions, rows: NDArray[np.int64], epoch: int = 0, number: int = 0, seed: int = 4) -> ScoredStep:
-    """The pairs of the given numbers, at the rows of the same numbers."""
+    """A step with the pairs of the given numbers, at rows of the same numbers."""
     users, items = seen.users[rows % len(seen)], seen.items[rows % len(seen)]
     vectors = USERS[users], VECTORS[items], lambda ids: VECTORS[ids]
     return ScoredStep(seed, epoch, number, rows, users, items, VECTORS.numpy, *vectors)
@@ -46,7 +46,7 @@ def draw(seen: Interactions, settings: dict[str, Any], rows: NDArray[np.int64], 
 
 
 def agrees(drawn: NDArray[np.int64], weights: NDArray[np.float64]) -> bool:
-    """Chi-squared at one in a thousand; what has no weight must not occur."""
+    """A chi-squared test at a level of .001. Items without a weight must not occur."""
     counts = np.bincount(drawn.ravel(), minlength=len(weights))
     possible = weights > 0
     expected = counts.sum() * weights[possible] / weights.sum()
@@ -63,12 +63,12 @@ ALL = {
 }
 
 
-def test_every_sampler_is_here() -> None:
+def test_every_sampler_is_tested() -> None:
     assert set(ALL) == set(NEGATIVES)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_shape_and_range(seen: Interactions, name: str) -> None:
+def test_negatives_have_the_right_shape_and_range(seen: Interactions, name: str) -> None:
     drawn = draw(seen, ALL[name], np.arange(8))
     assert drawn.shape == (8, 7 if name == "in_batch" else ALL[name]["count"])
     assert drawn.dtype == np.int64
@@ -77,13 +77,13 @@ def test_shape_and_range(seen: Interactions, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL) - {"in_batch", "two_stage"}))
-def test_a_rows_negatives_do_not_depend_on_its_batch(seen: Interactions, name: str) -> None:
+def test_the_negatives_of_a_row_do_not_depend_on_its_batch(seen: Interactions, name: str) -> None:
     together, alone = draw(seen, ALL[name], np.arange(8)), [draw(seen, ALL[name], np.array([row])) for row in range(8)]
     assert np.array_equal(together, np.concatenate(alone))
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL) - {"in_batch"}))
-def test_seed_epoch_and_row_decide(seen: Interactions, name: str) -> None:
+def test_negatives_depend_on_seed_epoch_and_row(seen: Interactions, name: str) -> None:
     rows = np.arange(20)
     first = draw(seen, ALL[name], rows)
     assert np.array_equal(first, draw(seen, ALL[name], rows))
@@ -92,7 +92,7 @@ def test_seed_epoch_and_row_decide(seen: Interactions, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_scores_are_those_of_what_is_drawn(seen: Interactions, name: str) -> None:
+def test_scores_belong_to_the_drawn_items(seen: Interactions, name: str) -> None:
     config = TrainConfig.from_dict({"loss": {"name": "bpr"}, "negatives": ALL[name]})
     step = step_of(seen, np.arange(9))
     scores = config.negatives.sampler(seen).scores(step)
@@ -101,11 +101,11 @@ def test_scores_are_those_of_what_is_drawn(seen: Interactions, name: str) -> Non
     torch.testing.assert_close(scores, expected)
 
 
-def test_uniform(seen: Interactions) -> None:
+def test_uniform_draws_all_items_equally_often(seen: Interactions) -> None:
     assert agrees(draw(seen, {"name": "uniform", "count": 50}, np.arange(400)), np.ones(N_ITEMS))
 
 
-def test_unseen_is_uniform_over_what_each_user_has_not_seen(seen: Interactions) -> None:
+def test_unseen_draws_the_unseen_items_of_a_user_equally_often(seen: Interactions) -> None:
     rows = np.arange(len(seen))
     drawn = draw(seen, {"name": "unseen", "count": 60}, rows)
     for user in range(N_USERS):
@@ -115,20 +115,20 @@ def test_unseen_is_uniform_over_what_each_user_has_not_seen(seen: Interactions) 
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 2.0])
-def test_popularity(seen: Interactions, beta: float) -> None:
+def test_popularity_draws_items_by_their_weight(seen: Interactions, beta: float) -> None:
     drawn = draw(seen, {"name": "popularity", "count": 50, "beta": beta}, np.arange(400))
     counts = seen.per_item.astype(float)
     assert agrees(drawn, np.where(counts > 0, counts**beta, 0.0))
 
 
-def test_in_batch_has_the_others_in_order(seen: Interactions) -> None:
+def test_in_batch_has_the_other_positives_in_order(seen: Interactions) -> None:
     step = step_of(seen, np.array([3, 40, 7]))
     a, b, c = step.items
     config = TrainConfig.from_dict({"loss": {"name": "ssm", "temperature": 0.1}, "negatives": {"name": "in_batch"}})
     assert config.negatives.sampler(seen).draw(step).tolist() == [[b, c], [a, c], [a, b]]
 
 
-def test_hard_is_the_best_of_its_pool(seen: Interactions) -> None:
+def test_hard_takes_the_best_of_its_pool(seen: Interactions) -> None:
     rows = np.arange(30)
     pools = draw(seen, {"name": "uniform", "count": 12}, rows).reshape(30, 3, 4)
     scores = (USERS[seen.users[rows]] @ VECTORS.T).numpy()
@@ -143,12 +143,12 @@ class TestTwoStage:
         assert isinstance(sampler, TwoStageSampler)
         return sampler
 
-    def test_candidates_are_distinct_and_the_popular_more_often(self, seen: Interactions) -> None:
+    def test_candidates_are_distinct_and_popular_items_are_more_frequent(self, seen: Interactions) -> None:
         sampler = self.sampler(seen, candidates=6)
         found = [sampler._candidates(step_of(seen, np.arange(3), number=number)) for number in range(2000)]
         assert all(len(set(one.tolist())) == 6 for one in found)
         counts = np.bincount(np.concatenate(found), minlength=N_ITEMS)
-        assert counts[29] == 0, "nobody has seen it"
+        assert counts[29] == 0, "no user has seen item 29"
         order = np.argsort(seen.per_item[:29], kind="stable")
         assert stats.spearmanr(counts[order], seen.per_item[order]).statistic > 0.9
 
@@ -157,8 +157,8 @@ class TestTwoStage:
         found = [sampler._candidates(step_of(seen, np.arange(3), number=number))[0] for number in range(4000)]
         assert agrees(np.array(found), seen.per_item.astype(float) ** 2)
 
-    def test_weights(self, seen: Interactions) -> None:
-        """1 / q(z), by hand: z^2 = .25 at d = 5 gives .75^-1 for z > 0, and nothing for z <= 0."""
+    def test_weights_agree_with_values_by_hand(self, seen: Interactions) -> None:
+        """The weight is 1 / q(z). z^2 = .25 with d = 5 gives .75^-1 for z > 0, and 0 for z <= 0."""
         sampler = self.sampler(seen, candidates=3)
         sampler.vectors = np.zeros((N_ITEMS, DIM), np.float32)
         for item, z in ((0, 1.0), (1, 0.5), (2, -0.5), (3, 0.8)):
@@ -169,13 +169,13 @@ class TestTwoStage:
         assert none == 0.0
         assert high / one == pytest.approx(0.75 / 0.36, rel=1e-5)
 
-    def test_where_no_candidate_is_near_all_count_alike(self, seen: Interactions) -> None:
+    def test_if_no_candidate_is_near_all_have_the_same_weight(self, seen: Interactions) -> None:
         sampler = self.sampler(seen, candidates=3)
         sampler.vectors = np.zeros((N_ITEMS, DIM), np.float32)
         assert sampler._weights(step_of(seen, np.array([0])), np.array([1, 2, 3]))[0].tolist() == [1.0, 1.0, 1.0]
 
-    def test_own_items_are_drawn_again(self, seen: Interactions) -> None:
-        """User 1 has seen 20 of 27 candidates: one draw is theirs in 3 of 4 cases, ten in a row in 1 of 20."""
+    def test_seen_items_are_drawn_again(self, seen: Interactions) -> None:
+        """User 1 has seen 20 of 27 candidates. A draw is a seen item in 3 of 4 cases, and ten draws are in 1 of 20 cases."""
         rows = np.flatnonzero(seen.users == 1)
         drawn = draw(seen, {"name": "two_stage", "count": 20, "candidates": 27}, rows)
         own = seen.contains(np.broadcast_to(seen.users[rows][:, None], drawn.shape), drawn)
@@ -197,7 +197,7 @@ class TestTwoStage:
             sampler.draw(replace(one, directions=directions(number)))
         assert asked == [0, 3, 6]
 
-    def test_candidates_and_draws_have_streams_of_their_own(self, seen: Interactions) -> None:
+    def test_candidates_and_draws_have_separate_streams(self, seen: Interactions) -> None:
         step = step_of(seen, np.arange(3))
         assert len({step.stream(), step.stream(Purpose.CANDIDATES, 0), step.stream(Purpose.NEGATIVES, 0)}) == 3
 
@@ -212,7 +212,7 @@ class TestTwoStage:
         ({"name": "populr"}, ["unknown negatives 'populr'", "did you mean 'popularity'"]),
     ],
 )
-def test_bad_settings(settings: dict[str, Any], words: list[str]) -> None:
+def test_bad_settings_are_refused(settings: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(InputError) as caught:
         TrainConfig.from_dict({"loss": {"name": "bpr"}, "negatives": settings})
     assert all(word in str(caught.value) for word in words), str(caught.value)
@@ -223,8 +223,8 @@ def test_in_batch_needs_a_batch() -> None:
         TrainConfig.from_dict({"loss": {"name": "bpr"}, "negatives": {"name": "in_batch"}, "batch_size": 1})
 
 
-def test_nothing_to_draw_from() -> None:
-    """Told by `check`, before a sampler is made, and by the sampler."""
+def test_data_without_items_to_draw_are_refused() -> None:
+    """`check` refuses them before a sampler is made, and the sampler refuses them, too."""
     everything = Interactions.from_pairs(np.array([0, 0, 1]), np.array([0, 1, 0]), 2, 2)
     too_few: list[tuple[dict[str, Any], str]] = [
         ({"name": "unseen"}, "user 0 has seen all 2 items; use uniform"),
@@ -238,5 +238,5 @@ def test_nothing_to_draw_from() -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_enough_to_draw_from(seen: Interactions, name: str) -> None:
+def test_data_with_enough_items_are_accepted(seen: Interactions, name: str) -> None:
     TrainConfig.from_dict({"loss": {"name": "bpr"}, "negatives": ALL[name]}).negatives.check(seen)

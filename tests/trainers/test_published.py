@@ -1,4 +1,4 @@
-"""Whose settings a study gets that no paper has been there before."""
+"""The published settings for a dataset, or for data without settings those of another dataset."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ IN_BATCH = "lightgcn", "in_batch"
         ("mml", "gowalla", ("mf", "popularity"), PUBLISHED["mml"]["gowalla"], "uniform negatives"),
     ],
 )
-def test_the_nearest_settings(name: str, dataset: str, model: tuple[str, str], expected: Loss, elsewhere: str) -> None:
+def test_the_nearest_published_settings_are_used(
+    name: str, dataset: str, model: tuple[str, str], expected: Loss, elsewhere: str
+) -> None:
     assert published_loss(name, dataset, *model) == (expected, elsewhere)
 
 
-def test_what_nobody_published() -> None:
+def test_some_losses_have_no_published_settings() -> None:
     assert published_loss("triplet", "gowalla") is None
-    assert published_loss("psl", "gowalla") is None, "only random splits have settings, of data of other users"
+    assert published_loss("psl", "gowalla") is None, "only random splits of other data have settings"
 
 
-def test_settings_of_the_same_interactions_are_not_those_of_other_data() -> None:
-    """gowalla_random has gowalla's interactions: what was chosen on the one has seen the other's test split."""
+def test_settings_from_the_same_interactions_do_not_count_as_other_data() -> None:
+    """gowalla_random has the interactions of gowalla. Settings chosen on one have seen the test split of the other."""
     others = {"health_random", "electronic_random"}
     assert {data for _, data in published_elsewhere("psl", "gowalla")} == others
     assert {data for _, data in published_elsewhere("psl", "gowalla_random")} == others

@@ -1,4 +1,4 @@
-"""A model with the user's own ids: its lists, its file, and what it may not be measured on."""
+"""A model with the user's own ids: its lists, its file, and the data that it may be measured on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainers import InputError, Interactions, evaluate, load_test
 from trainers.data.datasets import Dataset, load_all, load_dataset, read_test
 from trainers.recommender import Recommender
 
-# ann has tea and cake, bob has tea and ale, cy has milk; each pair once
+# ann has tea and cake, bob has tea and ale, cy has milk. Each pair occurs once.
 FRAME = pd.DataFrame({"who": ["ann", "ann", "bob", "bob", "cy"], "what": ["tea", "cake", "tea", "ale", "milk"]})
 
 
@@ -25,7 +25,10 @@ def made(directory: Path, text: str = "user,item\nann,tea\nann,cake\nbob,tea\nbo
 
 @pytest.fixture
 def model(tmp_path: Path) -> Recommender:
-    """Items by id: ale, cake, milk, tea. Ann likes them in this order, bob the other way round, cy cake, ale, milk, tea."""
+    """Items by id are ale, cake, milk, tea.
+
+    Ann ranks them in this order, bob in the reverse order, cy as cake, ale, milk, tea.
+    """
     dataset = made(tmp_path / "own")
     assert dataset.item_ids.tolist() == ["ale", "cake", "milk", "tea"]
     items = np.eye(4)
@@ -53,14 +56,14 @@ def test_unknown_users_are_named(model: Recommender) -> None:
         model.recommend(["ann", "dan", "eve"])
 
 
-def test_numbers_are_found_as_numbers_and_as_text(tmp_path: Path) -> None:
+def test_numeric_ids_may_be_given_as_numbers_and_as_text(tmp_path: Path) -> None:
     dataset = made(tmp_path / "own", "user,item\n7,1\n10,2\n")
     model = Recommender.of(dataset, np.ones((2, 1)), np.ones((2, 1)))
     for user in (10, "10", np.int64(10)):
         assert model.recommend([user], 5)["item"].tolist() == [1]
 
 
-def test_a_file_holds_all_of_it(model: Recommender, tmp_path: Path) -> None:
+def test_a_saved_model_is_read_unchanged(model: Recommender, tmp_path: Path) -> None:
     model.save(tmp_path / "model.npz")
     again = Recommender.load(tmp_path / "model.npz")
     pd.testing.assert_frame_equal(again.recommend(), model.recommend())
@@ -87,7 +90,7 @@ def test_other_files_are_refused(model: Recommender, tmp_path: Path) -> None:
         Recommender.load(tmp_path / "other.npz")
 
 
-def test_metrics_are_those_of_evaluate(model: Recommender, tmp_path: Path) -> None:
+def test_metrics_equal_those_of_evaluate(model: Recommender, tmp_path: Path) -> None:
     dataset = load_dataset(str(tmp_path / "own"))
     test = load_test(dataset)
     assert model.evaluate(dataset, test, ks=(1,)) == evaluate(
@@ -95,11 +98,11 @@ def test_metrics_are_those_of_evaluate(model: Recommender, tmp_path: Path) -> No
     )
 
 
-def test_a_model_that_knows_the_test_pairs_is_not_measured(tmp_path: Path) -> None:
+def test_a_model_that_was_trained_on_the_test_pairs_is_not_measured(tmp_path: Path) -> None:
     part = made(tmp_path / "own")
     whole = load_all(str(tmp_path / "own"))
-    assert len(whole.train) == 8, "five of train and three of test"
-    assert whole.user_ids.tolist() == ["ann", "bob", "cy", "dan"], "who is only in the test file, too"
+    assert len(whole.train) == 8, "five pairs of train and three of test"
+    assert whole.user_ids.tolist() == ["ann", "bob", "cy", "dan"], "users of the test file are included"
     model = Recommender.of(whole, np.ones((4, 1)), np.ones((4, 1)))
     with pytest.raises(InputError, match=r"was trained on all interactions of .*own, test pairs included"):
         model.evaluate(part, load_test(part))
@@ -109,21 +112,21 @@ def test_a_model_that_knows_the_test_pairs_is_not_measured(tmp_path: Path) -> No
     assert Recommender.load(tmp_path / "model.npz").knows_test
 
 
-def test_other_data(model: Recommender, tmp_path: Path) -> None:
+def test_other_data_are_refused(model: Recommender, tmp_path: Path) -> None:
     other = made(tmp_path / "other", "user,item\nann,tea\nbob,ale\n")
     with pytest.raises(InputError, match=r"was trained on other data"):
         model.evaluate(other, load_test(other))
 
 
-def test_vectors_must_fit(tmp_path: Path) -> None:
+def test_vectors_must_fit_the_data(tmp_path: Path) -> None:
     dataset = made(tmp_path / "own")
     with pytest.raises(InputError, match=r"vectors must be \(3, d\) and \(4, d\)"):
         Recommender.of(dataset, np.ones((2, 1)), np.ones((4, 1)))
 
 
 @pytest.mark.parametrize("user", ["12", 12])
-def test_one_id_in_place_of_a_list(user: object) -> None:
-    """`12` as text would else be read as the users 1 and 2."""
+def test_a_single_id_instead_of_a_list_is_refused(user: object) -> None:
+    """Else the text `12` would mean the users 1 and 2."""
     train = Interactions.from_pairs(np.array([0, 1]), np.array([0, 1]), 2, 3)
     dataset = Dataset("made", train, np.array([1, 2]), np.array([7, 8, 9]))
     model = Recommender.of(dataset, np.ones((2, 4), np.float32), np.ones((3, 4), np.float32))
@@ -132,14 +135,14 @@ def test_one_id_in_place_of_a_list(user: object) -> None:
 
 
 @pytest.mark.parametrize("all_data", [False, True])
-def test_what_a_user_has_rated_low_is_not_recommended(tmp_path: Path, all_data: bool) -> None:
-    """Ann has rated tea 5 and ale 1; bob rates ale high, so the model knows it. Dan has only a low rating and is unknown."""
+def test_items_with_a_low_rating_of_the_user_are_not_recommended(tmp_path: Path, all_data: bool) -> None:
+    """Ann has rated tea 5 and ale 1. Bob rates ale high, so the model knows it. Dan has only a low rating and is unknown."""
     rows = ["ann,tea,5", "ann,cake,5", "ann,ale,1", "bob,ale,5", "bob,tea,4", "bob,milk,4", "dan,milk,1", "ann,rum,2"]
     (tmp_path / "own.csv").write_text("\n".join(["user,item,rating", *rows]) + "\n")
     options = {"min_rating": 4, "test": {"name": "random", "fraction": 0.01}}
     dataset = (load_all if all_data else load_dataset)(str(tmp_path / "own.csv"), **options)
     model = Recommender.of(dataset, np.ones((dataset.n_users, 1)), np.ones((dataset.n_items, 1)))
-    assert "rum" not in model.item_ids, "nobody likes it"
+    assert "rum" not in model.item_ids, "no user has a high rating for it"
     assert not {"tea", "cake", "ale"} & set(model.recommend(["ann"])["item"]) - {
         item
         for item in ("tea", "cake")

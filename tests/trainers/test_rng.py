@@ -1,4 +1,4 @@
-"""Counter-based randomness: known vectors, bijections, uniformity, and the same numbers from NumPy and numba."""
+"""Counter-based random numbers: known values, bijections, uniformity, and the same numbers from NumPy and numba."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from trainers import rng
 from trainers.rng import Purpose
 
 MASK = 2**64 - 1
-ALPHA = 1e-4  # seeds are fixed: a test that passes passes always
+ALPHA = 1e-4  # seeds are fixed, so a test always has the same result
 
 
 def python_mix64(z: int) -> int:
-    """SplitMix64's finaliser on Python integers."""
+    """The finaliser of SplitMix64 on Python integers."""
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & MASK
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB & MASK
     return z ^ (z >> 31)
@@ -32,8 +32,8 @@ def counters(n: int) -> np.ndarray:
     return np.arange(n, dtype=np.uint64)
 
 
-def test_splitmix64_known_vector() -> None:
-    """The published outputs of a SplitMix64 generator seeded with 1234567."""
+def test_splitmix64_gives_its_published_outputs() -> None:
+    """They are the outputs for seed 1234567."""
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
     assert rng.bits(np.uint64(1234567), counters(3)).tolist() == expected
 
@@ -60,15 +60,15 @@ def test_permuted_is_a_permutation(n: int) -> None:
         assert sorted(got.tolist()) == list(range(n)), f"n = {n}, epoch {epoch}"
 
 
-def test_permuted_needs_no_company() -> None:
-    """Where an index goes does not depend on which other indices are asked for."""
+def test_permuted_does_not_depend_on_the_other_indices() -> None:
+    """An index has the same position, alone and together with others."""
     stream, n = rng.key(9, Purpose.SHUFFLE, 0), 1_001
     whole = rng.permuted(stream, np.arange(n), n)
     chosen = np.array([1_000, 3, 500, 3])
     assert rng.permuted(stream, chosen, n).tolist() == whole[chosen].tolist()
 
 
-def test_permuted_leaves_its_argument() -> None:
+def test_permuted_does_not_change_its_argument() -> None:
     index = np.arange(6, dtype=np.uint64)
     rng.permuted(np.uint64(3), index, 6)
     assert index.tolist() == list(range(6))
@@ -82,27 +82,27 @@ def test_epochs_shuffle_differently() -> None:
         assert same <= 10, f"epochs {a} and {b} agree in {same} of {n} positions; chance gives about 1"
 
 
-def _places(index: int, n: int, keys: int) -> np.ndarray:
-    """How often an index goes to each position, over many keys."""
+def _positions(index: int, n: int, keys: int) -> np.ndarray:
+    """The number of times that an index gets each position, over many keys."""
     streams = [rng.key(0, Purpose.SHUFFLE, epoch) for epoch in range(keys)]
     return np.bincount([int(rng.permuted(stream, np.array([index]), n)[0]) for stream in streams], minlength=n)
 
 
 @pytest.mark.parametrize(("index", "n"), [(0, 33), (32, 33), (150, 301)])
-def test_every_place_is_equally_likely(index: int, n: int) -> None:
-    p = stats.chisquare(_places(index, n, keys=6_000)).pvalue
+def test_every_position_is_equally_likely(index: int, n: int) -> None:
+    p = stats.chisquare(_positions(index, n, keys=6_000)).pvalue
     assert p > ALPHA, f"index {index} of {n}: chi-square p = {p}"
 
 
 @pytest.mark.parametrize("n", [2, 3, 7])
 def test_tiny_permutations_are_nearly_uniform(n: int) -> None:
-    """Four Feistel rounds on a domain of 4 or 16 are a little uneven (a chi-square test finds it); that is accepted."""
-    share = _places(n - 1, n, keys=3_000) * n / 3_000
+    """Four Feistel rounds on a domain of 4 or 16 are not quite uniform. A chi-square test finds it, and it is accepted."""
+    share = _positions(n - 1, n, keys=3_000) * n / 3_000
     assert np.abs(share - 1).max() < 0.2, f"relative frequencies {share}"
 
 
 def test_neighbours_are_not_kept_together() -> None:
-    """A shuffle that moves blocks would keep steps of one."""
+    """A shuffle of whole blocks would keep steps of one."""
     n = 10_000
     order = rng.permuted(rng.key(1, Purpose.SHUFFLE, 0), np.arange(n), n)
     assert (np.abs(np.diff(order)) == 1).sum() <= 12, "chance gives about 2"
@@ -126,14 +126,14 @@ def test_consecutive_integers_are_independent() -> None:
     assert stats.chisquare(table).pvalue > ALPHA
 
 
-def test_uniform() -> None:
+def test_uniform_numbers_are_uniform() -> None:
     values = rng.uniform(rng.key(3, Purpose.DEMO), counters(50_000))
     assert stats.kstest(values, "uniform").pvalue > ALPHA
     extremes = rng.uniform(np.uint64(0), counters(3))
     assert ((extremes > 0) & (extremes < 1)).all()
 
 
-def test_normal() -> None:
+def test_normal_numbers_are_normal() -> None:
     values = rng.normal(rng.key(3, Purpose.INIT_USERS), (211, 300))
     assert values.shape == (211, 300)
     n = values.size
@@ -142,13 +142,13 @@ def test_normal() -> None:
     assert stats.kstest(values.ravel(), "norm").pvalue > ALPHA
 
 
-def test_normal_rows_do_not_depend_on_how_many_there_are() -> None:
+def test_normal_rows_do_not_depend_on_their_number() -> None:
     stream = rng.key(3, Purpose.INIT_ITEMS)
     assert (rng.normal(stream, (5, 4)) == rng.normal(stream, (9, 4))[:5]).all()
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1, 0.5, 0.97])
-def test_keep_mask_rate(dropout: float) -> None:
+def test_the_keep_mask_has_the_right_rate(dropout: float) -> None:
     n = 100_000
     kept = rng.keep_mask(rng.key(8, Purpose.DROPOUT, 1), counters(n), dropout)
     spread = 4 * np.sqrt(dropout * (1 - dropout) / n)
@@ -173,7 +173,7 @@ def test_streams_of_different_purposes_do_not_correlate() -> None:
 
 
 def test_purposes_keep_their_numbers() -> None:
-    """A renumbered purpose would silently change every result that a seed gave before."""
+    """Another number would silently change the results of every seed."""
     assert {purpose.name: int(purpose) for purpose in Purpose} == {
         "INIT_USERS": 1,
         "INIT_ITEMS": 2,
@@ -190,8 +190,8 @@ def test_purposes_keep_their_numbers() -> None:
     }
 
 
-def test_key_by_hand() -> None:
-    """The definition, on Python integers: results must stay what they are across versions."""
+def test_a_key_agrees_with_its_definition() -> None:
+    """The definition on Python integers. Results must not change between versions."""
     golden, state = 0x9E3779B97F4A7C15, 42
     for counter in (int(Purpose.NEGATIVES), 3):
         state = python_mix64(python_mix64((state + golden) & MASK) ^ counter)
@@ -199,9 +199,9 @@ def test_key_by_hand() -> None:
 
 
 class TestNumba:
-    """The same functions, compiled: the fused engines go through them."""
+    """The same functions compiled by numba, as the fused engines use them."""
 
-    def test_bits_and_below(self) -> None:
+    def test_bits_and_below_agree_with_numpy(self) -> None:
         mix64, bits, below = _compiled("mix64"), _compiled("bits"), _compiled("below")
         stream, n = rng.key(6, Purpose.NEGATIVES, 2), np.uint64(40_981)
         at = u64(0, 1, 2, 10**6, 2**40, MASK)
@@ -211,7 +211,7 @@ class TestNumba:
         assert [int(below(word, n)) for word in words] == rng.below(words, n).tolist()
 
     @pytest.mark.parametrize("n", [1, 2, 5, 17, 1_000, 2**12 + 1])
-    def test_feistel(self, n: int) -> None:
+    def test_feistel_agrees_with_numpy(self, n: int) -> None:
         feistel = _compiled("feistel")
         half = np.uint64(rng.half_bits_for(n))
         at = counters(min(4 ** int(half), 3_000))
@@ -221,7 +221,7 @@ class TestNumba:
 
 
 def _compiled(name: str) -> Any:
-    """A function of rng compiled with those that it calls compiled too, as a kernel would have it."""
+    """A function of rng, compiled together with the functions that it calls, as in a kernel."""
     scope = dict(vars(rng))
     for inner in ("mix64", "bits", "below", "feistel"):
         function = getattr(rng, inner)
@@ -231,7 +231,7 @@ def _compiled(name: str) -> Any:
 
 
 @pytest.mark.parametrize("n", NS)
-def test_half_bits(n: int) -> None:
+def test_half_bits_give_the_smallest_domain(n: int) -> None:
     half = rng.half_bits_for(n)
-    assert 4**half >= n, "the domain must hold all indices"
-    assert half == 1 or 4 ** (half - 1) < n, "a larger domain than needed walks longer cycles"
+    assert 4**half >= n, "the domain must have all indices"
+    assert half == 1 or 4 ** (half - 1) < n, "a larger domain would need longer walks"

@@ -1,4 +1,4 @@
-"""Foreign text, shortened and made harmless."""
+"""Foreign text is shortened and escaped."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ VALUES: dict[str, tuple[object, str]] = {
 
 
 @pytest.mark.parametrize("case", VALUES)
-def test_a_value_in_a_message(case: str) -> None:
+def test_a_value_in_a_message_is_short_and_escaped(case: str) -> None:
     value, text = VALUES[case]
     assert shown(value) == text
 
 
-def test_clipped() -> None:
+def test_long_text_is_clipped() -> None:
     assert clipped("abc", 3) == "abc"
     assert clipped("abcd", 3) == "abc..."
 
 
-def test_control_characters_are_written_out() -> None:
+def test_control_characters_are_escaped() -> None:
     assert visible("a\tb\n\x1b[31m\x00\x7f\x9b\r") == "a\tb\n\\x1b[31m\\x00\\x7f\\x9b\\r"
     assert visible("\u202eabc\u2066\ud800") == "\\u202eabc\\u2066\\ud800"
     sound = "Müller \u200d 日本\u3000 ± [/x]"
     assert visible(sound) is sound
 
 
-def test_what_a_name_may_hold() -> None:
+def test_control_characters_are_found() -> None:
     assert not has_controls("日本\u3000a b")
     assert all(map(has_controls, ("a\nb", "a\0", "\ud800", "\u2028")))

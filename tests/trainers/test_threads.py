@@ -1,4 +1,4 @@
-"""Products with the same bits on any number of threads, and PyTorch's own on one."""
+"""Products have the same bits on any number of threads, like those of PyTorch on one thread."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def value_and_gradients(product: Callable[[Tensor, Tensor], Tensor], threads: in
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_inner_products(threads: int) -> None:
+def test_inner_products_have_the_same_bits_on_any_number_of_threads(threads: int) -> None:
     expected = value_and_gradients(lambda a, b: a @ b.T, 1)
     for ours, theirs in zip(value_and_gradients(inner_products, threads), expected, strict=True):
         assert torch.equal(ours, theirs)
 
 
-def test_the_number_of_threads_comes_back_after_an_error() -> None:
+def test_the_number_of_threads_is_restored_after_an_error() -> None:
     @one_torch_thread()
     def fail() -> None:
         raise ValueError(f"on {torch.get_num_threads()}")

@@ -1,4 +1,4 @@
-"""train(): every loss learns data with a known answer on every engine; choice of engine and device; errors."""
+"""train(): every loss learns data with a known answer on every engine. Choice of engine and device. Errors."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from trainers.scores import SCORES
 from ..loss_cases import LOSS_CASES
 
 CCL = {"name": "ccl", "margin": 0.5, "negative_weight": 3.0}
-FEW = {"bce": 2}  # its sum over negatives, many of which a user of these data likes, soon outweighs the positive
+FEW = {"bce": 2}  # users like many of the negatives, so a sum over more of them outweighs the positive
 
 
-# Weights and margins under which they learn: of the few items here that a user has not seen, many are liked.
+# Weights and margins for which losses learn here. A user likes many of the few unseen items.
 GENTLE: dict[str, dict[str, Any]] = {
     "mml": {"margins": [0.4, 0.6, 0.8], "weights": [0.1, 0.3, 0.6], "positive_weight": 1.0, "negative_weight": 3.0},
     "ccl": {"margin": 0.5, "negative_weight": 3.0},
@@ -52,12 +52,13 @@ OTHER_SAMPLERS: list[dict[str, Any]] = [
     {"name": "two_stage", "count": 6, "candidates": 60, "refresh": 10},
 ]
 assert {sampler["name"] for sampler in OTHER_SAMPLERS} | {"uniform"} == set(NEGATIVES)
-MULTI: dict[Any, dict[str, int]] = {"multi": {"batch_size": 16, "epochs": 4}}  # it pools a user's rows, of few users many
-SUMS = {"bce": 2, "mse": 6}  # sum over negatives, which soon outweigh the positive
+# Multi pools the rows of a user, and there are few users.
+MULTI: dict[Any, dict[str, int]] = {"multi": {"batch_size": 16, "epochs": 4}}
+SUMS = {"bce": 2, "mse": 6}  # with more negatives their sum outweighs the positive
 
 
 def with_sampler(loss: dict[str, Any], sampler: dict[str, Any]) -> TrainConfig:
-    """220 steps; more where a smaller batch means fewer negatives."""
+    """A config with 220 steps, or more if a smaller batch has fewer negatives."""
     few = SUMS.get(loss["name"])
     encoder = {"name": "mf", "dim": 8, "init_std": 0.1}
     if few and sampler["name"] == "in_batch":
@@ -70,7 +71,7 @@ def with_sampler(loss: dict[str, Any], sampler: dict[str, Any]) -> TrainConfig:
 
 
 def recalls(settings: TrainConfig, known: Any) -> Iterator[float]:
-    """recall@20 every few epochs; what is not asked for is not trained."""
+    """recall@20 every few epochs. The training ends with the last requested value."""
     every = min(5, settings.epochs)
     for result in train(settings, known.seen, known.held_out, engine="torch", evaluate_every=every):
         if result.metrics is not None:
@@ -78,7 +79,7 @@ def recalls(settings: TrainConfig, known: Any) -> Iterator[float]:
 
 
 def own_parity_first(vectors: tuple[np.ndarray, np.ndarray], parity: Any) -> float:
-    """Share of (held-out item, item of the other parity) pairs that a user's scores order rightly."""
+    """The share of pairs (held-out item, item of the other parity) in the right order."""
     scores = vectors[0] @ vectors[1].T
     right = [
         (scores[user, item] > scores[user, 1 - user % 2 :: 2]).mean()
@@ -89,7 +90,7 @@ def own_parity_first(vectors: tuple[np.ndarray, np.ndarray], parity: Any) -> flo
 
 @dataclass(frozen=True)
 class Flipped(Loss):
-    """A loss with its sign wrong."""
+    """A loss with the wrong sign."""
 
     inner: Loss
     name: str = "flipped"
@@ -106,7 +107,7 @@ def skip_what_cannot_run(loss_case: dict[str, Any], engine: str) -> None:
         pytest.skip(reason)
 
 
-def test_each_engine_measures_what_it_is_asked_for(any_engine: str, parity: Any) -> None:
+def test_each_engine_measures_the_requested_metrics(any_engine: str, parity: Any) -> None:
     asked, data = ["map@5", "mrr@3", "recall@7"], {"seen": parity.seen, "held_out": parity.held_out}
     run = train(config({"name": "ccl"}, epochs=2), **data, engine=any_engine, device="cpu", metrics=asked)
     metrics = run.finish().metrics
@@ -120,7 +121,7 @@ def test_each_engine_measures_what_it_is_asked_for(any_engine: str, parity: Any)
 
 
 class TestLearning:
-    """Even users like even items, odd users odd ones."""
+    """Data with a known answer: even users like even items, odd users like odd items."""
 
     def test_every_loss_learns_on_every_engine(self, loss_case: dict[str, Any], any_engine: str, parity: Any) -> None:
         skip_what_cannot_run(loss_case, any_engine)
@@ -134,7 +135,7 @@ class TestLearning:
         assert results[-1].loss < results[0].loss, "training lowers the loss"
 
     def test_the_wrong_sign_does_not_learn(self, loss_case: dict[str, Any], parity: Any) -> None:
-        """So the test above tells right from wrong."""
+        """This shows that the test above would notice a wrong gradient."""
         right = config(loss_case)
         wrong = right.model_copy(update={"loss": Flipped(right.loss)})
         run = train(wrong, parity.seen, parity.held_out, engine="torch", device="cpu", evaluate_every=12)
@@ -145,24 +146,24 @@ class TestLearning:
 
     @pytest.mark.parametrize("sampler", OTHER_SAMPLERS, ids=lambda sampler: sampler["name"])
     def test_every_loss_learns_with_every_sampler(self, loss_case: dict[str, Any], sampler: dict[str, Any], ring: Any) -> None:
-        """Of 63 unseen items 3 are right: 20 guesses find 32 %. Within 20 epochs it finds 75 %."""
+        """3 of 63 unseen items are right, so 20 guesses find 32 %. A loss must find 75 % within 20 epochs."""
         assert any(recall > 0.75 for recall in recalls(with_sampler(loss_case, sampler), ring))
 
     @pytest.mark.parametrize("loss", ["mml", "bsl", "mse"])
     @pytest.mark.parametrize("sampler", OTHER_SAMPLERS, ids=lambda sampler: sampler["name"])
     def test_the_wrong_sign_learns_with_no_sampler(self, loss: str, sampler: dict[str, Any], ring: Any) -> None:
-        """A hinge, a softmax and a sum over negatives: the test above tells right from wrong."""
+        """Tested with a hinge, a softmax and a sum over negatives. The test above would notice a wrong gradient."""
         settings = with_sampler(dict(LOSS_CASES[loss]), sampler)
         flipped = settings.replace(epochs=max(1, settings.epochs // 2)).model_copy(update={"loss": Flipped(settings.loss)})
         assert all(recall < 0.6 for recall in recalls(flipped, ring))
 
     @pytest.mark.parametrize("score", sorted(set(SCORES) - {"cosine"}))
     def test_every_loss_learns_with_every_score(self, loss_case: dict[str, Any], score: str, parity: Any) -> None:
-        """That it is not refused with; on the fused engine if that can train it, which agrees with torch in other tests."""
+        """Refused combinations are skipped. The fused engine trains if it can. Other tests compare it with torch."""
         try:
             settings = config(loss_case, score=score, **MULTI.get(loss_case.get("mode"), {}))
             if score == "euclidean" and loss_case["name"] in SUMS:
-                settings = settings.replace(epochs=40)  # in so few dimensions they take longer
+                settings = settings.replace(epochs=40)  # with so few dimensions it takes longer
         except InputError as refused:
             pytest.skip(str(refused))
         engine = "torch" if ENGINES["numba"].refuses(settings, "cpu") else "numba"
@@ -170,8 +171,8 @@ class TestLearning:
         assert metrics is not None
         assert metrics["recall@20"] > 0.9, f"metrics {metrics}"
 
-    def test_untrained_vectors_know_nothing(self, parity: Any) -> None:
-        """The data's baseline: 10 of a user's 70 unseen items are right, so 20 guesses find 29 %."""
+    def test_untrained_vectors_are_at_chance(self, parity: Any) -> None:
+        """10 of the 70 unseen items of a user are right, so 20 guesses find 29 %."""
         run = train(config(CCL, learning_rate=1e-12, epochs=1), parity.seen, parity.held_out, engine="torch")
         metrics = run.finish().metrics
         assert metrics is not None
@@ -185,7 +186,7 @@ class TestLearning:
 
 
 class TestRun:
-    def test_metrics_are_those_of_the_vectors(self, any_engine: str, parity: Any) -> None:
+    def test_metrics_belong_to_the_vectors(self, any_engine: str, parity: Any) -> None:
         run = train(config(CCL, epochs=2), parity.seen, parity.held_out, engine=any_engine, device="cpu")
         last = run.finish()
         assert last.epoch == 2
@@ -194,35 +195,35 @@ class TestRun:
     def test_vectors_after_each_epoch(self, parity: Any) -> None:
         run = train(config(CCL, epochs=3), parity.seen, engine="torch")
         seen = [run.vectors()[0].tobytes() for _ in run]
-        assert len(set(seen)) == 3, "vectors are those of the epochs trained so far"
+        assert len(set(seen)) == 3, "vectors change with every epoch"
 
-    def test_finish_after_some_epochs_and_again(self, parity: Any) -> None:
+    def test_finish_trains_the_rest_and_may_be_repeated(self, parity: Any) -> None:
         run = train(config(CCL, epochs=3), parity.seen, engine="torch")
         first = next(iter(run))
         assert first.epoch == 1
         last = run.finish()
         assert last.epoch == 3
-        assert run.finish() is last, "a finished run still has its last epoch"
+        assert run.finish() is last, "a finished run keeps its last epoch"
         assert list(run) == []
 
-    def test_vectors_before_training(self, parity: Any) -> None:
+    def test_vectors_before_training_are_an_error(self, parity: Any) -> None:
         with pytest.raises(RuntimeError, match="start a config"):
             train(config(CCL), parity.seen, engine="torch").vectors()
 
-    def test_seconds_are_told(self, parity: Any) -> None:
+    def test_results_have_the_seconds_of_training_and_evaluation(self, parity: Any) -> None:
         first, second = train(config(CCL, epochs=2), parity.seen, parity.held_out, engine="torch", evaluate_every=2)
         assert first.train_seconds > 0
         assert second.evaluate_seconds > first.evaluate_seconds, "only the second epoch evaluates"
         assert first.metrics is None
 
-    def test_same_config_same_bits(self, any_engine: str, parity: Any) -> None:
+    def test_the_same_config_gives_the_same_bits(self, any_engine: str, parity: Any) -> None:
         runs = [train(config(CCL, epochs=2), parity.seen, engine=any_engine, device="cpu") for _ in range(2)]
         losses = [[result.loss for result in run] for run in runs]
         assert losses[0] == losses[1]
         assert runs[0].vectors()[0].tobytes() == runs[1].vectors()[0].tobytes()
 
     def test_engines_agree_on_the_loss(self, loss_case: dict[str, Any], any_engine: str, parity: Any) -> None:
-        """Same draws, same formulas: an epoch's mean loss agrees far below seed noise."""
+        """Draws and formulas are the same. So the mean losses of an epoch agree much better than those of two seeds."""
         skip_what_cannot_run(loss_case, any_engine)
         settings = config(loss_case, epochs=2)
         reference = [result.loss for result in train(settings, parity.seen, engine="torch", device="cpu")]
@@ -231,8 +232,8 @@ class TestRun:
 
 
 class TestChoice:
-    def test_auto(self, caplog: pytest.LogCaptureFixture, parity: Any) -> None:
-        """MF on the CPU: the fused engine; one line says which and why."""
+    def test_auto_takes_the_fused_engine_on_a_cpu(self, caplog: pytest.LogCaptureFixture, parity: Any) -> None:
+        """A line in the log has the engine and the reason."""
         caplog.set_level(logging.INFO, logger="trainers.train")
         choice = choose_engine(config(CCL), device="cpu")
         assert (choice.name, choice.device) == ("numba", "cpu")
@@ -241,7 +242,7 @@ class TestChoice:
         lines = [record.getMessage() for record in caplog.records if record.name == "trainers.train"]
         assert lines == [f"engine {choice.name} on cpu: {choice.reason}"]
 
-    def test_torch_when_asked_for(self) -> None:
+    def test_torch_can_be_requested(self) -> None:
         choice = choose_engine(config(CCL), engine="torch", device="cpu")
         assert (choice.name, choice.device, choice.reason) == ("torch", "cpu", "asked for")
 
@@ -255,43 +256,43 @@ class TestChoice:
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
     @pytest.mark.parametrize("engine", ["auto", "torch", "numba"])
-    def test_cuda_without_cuda(self, engine: str, parity: Any) -> None:
+    def test_cuda_is_refused_without_a_device(self, engine: str, parity: Any) -> None:
         with pytest.raises(InputError, match="finds no CUDA device; use --device cpu"):
             train(config(CCL), parity.seen, engine=engine, device="cuda")
 
-    def test_unknown_engine(self, parity: Any) -> None:
+    def test_an_unknown_engine_is_refused(self, parity: Any) -> None:
         with pytest.raises(
             InputError, match=r"unknown engine 'troch'; did you mean 'torch'\? known: auto, numba, torch, triton"
         ):
             train(config(CCL), parity.seen, engine="troch")
 
-    def test_unknown_device(self, parity: Any) -> None:
+    def test_an_unknown_device_is_refused(self, parity: Any) -> None:
         with pytest.raises(InputError, match=r"unknown device 'cudda'; did you mean 'cuda'\? known: auto, cpu, cuda"):
             train(config(CCL), parity.seen, device="cudda")
 
-    def test_every_engine_of_the_table_can_be_asked_for(self, any_engine: str) -> None:
+    def test_every_engine_of_the_table_can_be_requested(self, any_engine: str) -> None:
         assert choose_engine(config(CCL), engine=any_engine, device="cpu").name == any_engine
 
 
 class TestErrors:
-    """All before the first epoch."""
+    """All errors come before the first epoch."""
 
     @pytest.mark.parametrize("every", [0, -2])
-    def test_evaluate_every(self, every: int, any_engine: str, parity: Any) -> None:
+    def test_evaluate_every_must_be_positive(self, every: int, any_engine: str, parity: Any) -> None:
         with pytest.raises(InputError, match=f"evaluate_every must be at least 1, got {every}"):
             train(config(CCL), parity.seen, parity.held_out, engine=any_engine, device="cpu", evaluate_every=every)
 
-    def test_no_data(self, any_engine: str) -> None:
+    def test_data_without_pairs_are_refused(self, any_engine: str) -> None:
         none = np.empty(0, np.int64)
         with pytest.raises(InputError, match="nothing to train on"):
             train(config(CCL), Interactions.from_pairs(none, none, 3, 4), engine=any_engine, device="cpu")
 
-    def test_held_out_of_other_data(self, any_engine: str, parity: Any) -> None:
+    def test_held_out_pairs_of_other_data_are_refused(self, any_engine: str, parity: Any) -> None:
         other = Interactions.from_pairs(np.array([0]), np.array([1]), 3, 4)
         with pytest.raises(InputError, match="same ids, got 90 x 120 and 3 x 4"):
             train(config(CCL), parity.seen, other, engine=any_engine, device="cpu")
 
-    def test_held_out_without_pairs(self, any_engine: str, parity: Any) -> None:
+    def test_held_out_data_without_pairs_are_refused(self, any_engine: str, parity: Any) -> None:
         none = np.empty(0, np.int64)
         empty = Interactions.from_pairs(none, none, parity.seen.n_users, parity.seen.n_items)
         with pytest.raises(InputError, match="held_out must have pairs"):

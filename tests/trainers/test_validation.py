@@ -1,4 +1,4 @@
-"""Messages on foreign mappings stay short, whatever these hold."""
+"""Messages about foreign mappings are short for any content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a YAML file may hold: plain data of a bounded size and depth. All else is refused with its line."""
+"""A YAML file may have plain data of limited size and depth. Everything else is refused with its line."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_plain_data_is_refused_at_once_and_briefly(case: str) -> None:
+def test_content_other_than_plain_data_is_refused_at_once_with_a_short_message(case: str) -> None:
     text, message = REFUSED[case]
     before = time.process_time()
     with pytest.raises(InputError) as caught:
@@ -59,13 +59,13 @@ def test_what_is_no_plain_data_is_refused_at_once_and_briefly(case: str) -> None
 
 
 def test_a_date_is_text() -> None:
-    """As YAML 1.2 has it: data may lie in a folder that is called so. One that is in no calendar is no error."""
+    """This is the rule of YAML 1.2. The name of a folder may be a date. An impossible date is no error."""
     content = parse_yaml("day: 2024-05-31\ntime: 2024-05-31T25:00:00Z\nnone: 2024-13-45", "x")
     assert content == {"day": "2024-05-31", "time": "2024-05-31T25:00:00Z", "none": "2024-13-45"}
     assert parse_yaml(to_yaml(content), "x") == content
 
 
-def test_what_is_written_can_be_read() -> None:
+def test_written_content_can_be_read() -> None:
     content = {
         "text": ["*a", "&b", "!c", "true", "1", "", "a: b", "\x1b[2J\n", "\u202e"],
         "numbers": [1e-9, 10**39, -0.5, float("inf")],
@@ -75,14 +75,14 @@ def test_what_is_written_can_be_read() -> None:
     assert parse_yaml(to_yaml(content), "x") == content
 
 
-def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_too_large_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "big.yaml"
     path.write_text("a: " + "x" * LARGEST)
     with pytest.raises(InputError, match=r"big.yaml: may have at most 1,000,000 characters"):
         read_yaml(path)
     ours = tmp_path / "s.yaml"
     ours.write_text(sealed(path.read_text() + "\n"))
-    assert len(read_yaml(ours, is_sealed=True)["a"]) == LARGEST, "ours have more room"
+    assert len(read_yaml(ours, is_sealed=True)["a"]) == LARGEST, "sealed files may be larger"
     monkeypatch.setattr(yaml_files, "LARGEST_SEALED", 1000)
     with pytest.raises(InputError, match=r"s.yaml: may have at most 1,000 characters"):
         read_yaml(ours, is_sealed=True)
@@ -96,7 +96,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytes
         (".", ".: is a folder; give a regular file"),
     ],
 )
-def test_a_path_that_cannot_be_a_file(path: str, message: str) -> None:
+def test_an_impossible_path_is_refused(path: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         read_yaml(path)
     assert message in str(caught.value)

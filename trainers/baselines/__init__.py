@@ -1,4 +1,4 @@
-"""Baselines: methods without gradient descent, which any trained model has to beat.
+"""Baselines: methods without gradient descent, which a trained model should beat.
 
 >>> import numpy as np
 >>> from trainers import load_dataset, load_test

@@ -1,4 +1,4 @@
-"""What every baseline is: settings that are fitted to interactions, and the ranking that comes of it."""
+"""Base class of baselines: settings that are fitted to interactions, and the resulting ranking."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Ranking:
     """Scores of items for users.
 
     Attributes:
-        label: for tables.
-        note: how it ranks, and what it leaves out.
+        label: its name in tables.
+        note: its method and limits, in words.
         items: ids of the items that it can recommend, ascending, (n,).
-        seen: the training interactions with these items; item j of it is `items[j]`.
-        tie_ranks: order of these items where scores are equal, (n,).
-        score: of these items.
+        seen: the training interactions with these items; its item j is `items[j]`.
+        tie_ranks: order of these items if scores are equal, (n,).
+        score: the scores of these items.
     """
 
     label: str
@@ -41,7 +41,7 @@ class Ranking:
 
     @classmethod
     def of_all_items(cls, label: str, note: str, seen: Interactions, score: Scorer) -> Ranking:
-        """One that can recommend every item."""
+        """A ranking that can recommend every item."""
         return cls(label, note, np.arange(seen.n_items), seen, tie_order(seen.n_items), score)
 
     def recommend(self, users: NDArray[Any], k: int) -> NDArray[np.int32]:
@@ -58,21 +58,21 @@ class Baseline(ABC):
     """A method without gradient descent, as frozen settings.
 
     Attributes:
-        name: as in `BASELINES` and in files.
+        name: its key in `BASELINES` and in files.
     """
 
     name: str
 
     @abstractmethod
     def fit(self, seen: Interactions, should_stop: ShouldStop = never) -> Ranking:
-        """What ranks unseen items for each user.
+        """Fit to training interactions; returns the ranking of unseen items.
 
         Args:
             seen: the training interactions.
-            should_stop: asked between the steps of the computation.
+            should_stop: checked between steps of the computation.
 
         Raises:
-            Stopped: see `should_stop`.
+            Stopped: `should_stop` returned true.
         """
 
     def memory(self, n_items: int) -> float:

@@ -17,7 +17,7 @@ from trainers.metrics.ranking import tie_order
 from trainers.stopping import ShouldStop, check, never
 from trainers.validation import SETTINGS, Count, Positive
 
-ROWS, GRAM_ROWS = 512, 128  # of the matrix that are computed together
+ROWS, GRAM_ROWS = 512, 128  # rows of X'X that are computed together
 EXTRA = 6 * ROWS  # floats for each item beside the matrix, measured as the peak of a process with 8,000 and 12,000 items
 
 
@@ -25,16 +25,16 @@ EXTRA = 6 * ROWS  # floats for each item beside the matrix, measured as the peak
 class EASE(Baseline):
     """EASE^R (Steck, WWW 2019, arXiv 1905.03375): the linear item-to-item model with zero diagonal.
 
-    With X (n_users, n_items) binary and P = (X'X + l2 I)^-1, the weights are B_ij = -P_ij / P_jj, B_jj = 0, and a user's scores
-    are the user's row of X B. Computed in float32; its rounding may depend on the number of threads.
+    With X (n_users, n_items) binary and P = (X'X + l2 I)^-1, the weights are B_ij = -P_ij / P_jj, B_jj = 0, and the
+    scores of a user are the user's row of X B. Computed in float32; the rounding may depend on the number of threads.
 
-    Above `max_items` items it is the same model of the most popular ones only: interactions with others do not count and
-    others are never recommended. The label says so, and it costs accuracy: on Gowalla's test split (40,981 items) recall@20 is
+    With more than `max_items` items, the model covers only the most popular ones: it ignores interactions with other items, and
+    never recommends them. The label says so. This costs accuracy: on Gowalla's test split (40,981 items) recall@20 is
     .119, .137 and .152 with 4,000, 8,000 and 16,000 items.
 
     Attributes:
-        l2: of the weights. 500 is a common choice.
-        max_items: time grows with its cube, memory with its square, see `memory`.
+        l2: weight of the squared weights; 500 is common.
+        max_items: largest number of items. Time grows with its cube, memory with its square, see `memory`.
 
     `fit` raises InputError if the l2 is too small for the matrix to be inverted in float32.
     """

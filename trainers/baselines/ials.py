@@ -19,29 +19,29 @@ from trainers.metrics.ranking import inner_products
 from trainers.stopping import ShouldStop, check, never
 from trainers.validation import SETTINGS, Count, Positive, Whole
 
-INIT_STD = 0.1  # of a vector's length at the start; divided by sqrt(factors) for an entry
-ENTRIES = 4_000_000  # of gathered vectors that are held together
+INIT_STD = 0.1  # of initial vectors; an entry has INIT_STD / sqrt(factors)
+ENTRIES = 4_000_000  # floats of gathered vectors in memory
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class IALS(Baseline):
     """Implicit ALS (Hu, Koren and Volinsky, ICDM 2008) with the l2 of Rendle et al. (RecSys 2022, arXiv 2110.14037).
 
-    It minimises, over vectors w_u and h_i of `factors` numbers,
+    Over vectors w_u and h_i (factors,) it minimises
 
         sum over seen (u, i) of (1 - w_u h_i)^2 + unobserved_weight sum over all (u, i) of (w_u h_i)^2
         + l2 sum_u (n_u + unobserved_weight n_items) |w_u|^2 + l2 sum_i (n_i + unobserved_weight n_users) |h_i|^2
 
-    by solving for all users and for all items in turns, in float32.
+    It solves for all users and for all items in turn, in float32.
 
     Attributes:
-        factors: numbers of a vector.
+        factors: length of a vector.
         l2: weight of the squared lengths.
         unobserved_weight: weight of every pair, in addition to that of the seen ones.
-        epochs: turns.
-        seed: of the vectors at the start.
+        epochs: number of solutions for users and items.
+        seed: seed of the initial vectors.
 
-    `fit` raises InputError if the l2 is too small for the equations to be solved in float32.
+    `fit` raises InputError if l2 is too small to solve the equations in float32.
     """
 
     name: Literal["ials"] = "ials"
@@ -83,7 +83,7 @@ class IALS(Baseline):
             return
         counts = np.diff(indptr).astype(np.int64)
         shared = self.unobserved_weight * (other.T @ other)
-        padded = torch.cat([other, torch.zeros(1, other.shape[1])])  # the last one stands for no interaction
+        padded = torch.cat([other, torch.zeros(1, other.shape[1])])  # the last row is for padding
         for chosen in _blocks(counts, rows.shape[1]):
             check(should_stop)
             each = np.arange(int(counts[chosen].max()))
@@ -101,7 +101,7 @@ class IALS(Baseline):
 
 
 def _blocks(counts: NDArray[np.int64], width: int) -> Iterator[NDArray[np.int64]]:
-    """Rows of like counts together, so that little is padded."""
+    """Blocks of rows with similar counts, so that there is little padding."""
     order = np.argsort(counts, kind="stable")
     first = 0
     while first < len(order):

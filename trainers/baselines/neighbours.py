@@ -1,4 +1,4 @@
-"""Baselines from the nearest items: item kNN, and RP3beta's random walk. Both score X W with sparse item-to-item weights W."""
+"""Baselines from neighbouring items: item kNN and RP3beta. Both score X W with sparse item-to-item weights W."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainers.data import Interactions
 from trainers.stopping import ShouldStop, check, never
 from trainers.validation import SETTINGS, Count, NonNegative, Switch
 
-ROWS = 1_024  # of the item-to-item matrix that are computed together
+ROWS = 1_024  # rows of the item-to-item matrix that are computed together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Entries:
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class RP3beta(Baseline):
-    """A random walk user, item, user, item, with less weight on popular items (Paudel et al., ACM TiiS 7(1), 2017).
+    """A random walk from user to item to user to item, with less weight on popular items (Paudel et al., ACM TiiS 7(1), 2017).
 
     With P_ui and P_iu the transition probabilities from users to items and back, each raised to the power alpha, and n_j the
-    number of users of item j, the weight of j for i is W_ij = sum_u P_iu[i, u] P_ui[u, j] / n_j^beta. Of each item i the k
-    largest weights stay, without W_ii. A user's scores are the user's row of X W.
+    number of users of item j, the weight of j for i is W_ij = sum_u P_iu[i, u] P_ui[u, j] / n_j^beta. Each item i
+    keeps its k largest weights, without W_ii. The scores of a user are the user's row of X W.
 
     Attributes:
-        k: neighbours of an item.
+        k: number of neighbours of an item.
         alpha: exponent of the probabilities.
         beta: exponent of popularity.
         normalise: whether each row of W is divided by its sum.
@@ -68,12 +68,13 @@ class RP3beta(Baseline):
 class ItemKNN(Baseline):
     """An item's score is the sum of its similarities to the items of the user (Sarwar et al., WWW 2001).
 
-    Of each item the k most similar ones count. With c_ij users in common, of n_i and n_j, the similarity is
-    c_ij / (sqrt(n_i n_j) + shrinkage) for `cosine`, and c_ij / (1 + shrinkage) for `dot`, where shrinkage changes no ranking.
+    Only the k most similar items count. If items i and j have n_i and n_j users, c_ij of them in common, the similarity is
+    c_ij / (sqrt(n_i n_j) + shrinkage) for `cosine`, and c_ij / (1 + shrinkage) for `dot`; for `dot`, shrinkage does not change
+    the ranking.
 
     Attributes:
-        k: items that count for the score of an item.
-        shrinkage: takes weight from pairs of rare items.
+        k: number of neighbours of an item.
+        shrinkage: reduces the similarity of rare items.
     """
 
     name: Literal["item_knn"] = "item_knn"
@@ -91,7 +92,7 @@ class ItemKNN(Baseline):
             own = roots[entries.rows] * roots[entries.columns] if self.similarity == "cosine" else np.float32(1.0)
             return entries.values / (own + shrinkage)
 
-        neighbours = _neighbours(by_item, by_user, self.k, similar, should_stop)  # row j: what the score of j counts
+        neighbours = _neighbours(by_item, by_user, self.k, similar, should_stop)  # row j: the neighbours of item j
         weights = scipy.sparse.csr_array(neighbours.T)
         note = f"{self.similarity}, k {self.k}, shrinkage {self.shrinkage:.3g}"
         return Ranking.of_all_items("ItemKNN", note, seen, item_to_item(seen, weights))
@@ -100,7 +101,7 @@ class ItemKNN(Baseline):
 def _neighbours(
     left: Sparse[Any], right: Sparse[Any], k: int, change: Callable[[Entries], NDArray[np.float32]], should_stop: ShouldStop
 ) -> Sparse[Any]:
-    """The k largest positive entries of each row of left @ right, changed, without the diagonal.
+    """The k largest positive entries of each row of change(left @ right), without the diagonal.
 
     Args:
         change: the new value of each entry (n,).
@@ -125,7 +126,7 @@ def _neighbours(
 
 
 def _largest(values: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """The places of the k largest positive values, ascending; of equal ones the first."""
+    """The indices of the k largest positive values, ascending; among equal values the first ones."""
     kept = np.flatnonzero(values > 0)
     if len(kept) > k:
         lowest = np.partition(values[kept], len(kept) - k)[len(kept) - k]
@@ -135,11 +136,11 @@ def _largest(values: NDArray[np.float32], k: int) -> NDArray[np.int64]:
 
 
 def _scaled_rows(rows: Sparse[Any], factors: NDArray[Any]) -> Sparse[Any]:
-    """Each row times its factor."""
+    """A matrix with each row multiplied by its factor."""
     data = rows.data * np.repeat(factors, np.diff(rows.indptr)).astype(np.float32)
     return scipy.sparse.csr_array((data, rows.indices, rows.indptr), rows.shape)
 
 
 def _power(counts: NDArray[np.int64], exponent: float) -> NDArray[np.float32]:
-    """Counts to a power, 0 for a count of 0."""
+    """counts ** exponent; 0 for a count of 0."""
     return np.where(counts > 0, np.maximum(counts, 1).astype(np.float64) ** exponent, 0.0).astype(np.float32)

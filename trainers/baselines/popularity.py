@@ -16,7 +16,7 @@ from trainers.validation import SETTINGS
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class MostPopular(Baseline):
-    """Items in the order of their number of training interactions, without those that the user has seen."""
+    """Unseen items in descending order of their number of training interactions."""
 
     name: Literal["most_popular"] = "most_popular"
 

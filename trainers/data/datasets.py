@@ -138,8 +138,8 @@ class Dataset:
         """The default way to hold out validation: like the test split, if the data allow it."""
         if self.valid is not None:
             return ValidationSplit(name="file")
-        law, declared = self.facts.law, not self.facts.timed
-        if self.facts.ordered and (law in ("last", "leave_one_out", "time") or (law == "file" and declared)):
+        test_split, declared = self.facts.test_split, not self.facts.timed
+        if self.facts.ordered and (test_split in ("last", "leave_one_out", "time") or (test_split == "file" and declared)):
             return ValidationSplit(name="last")
         return ValidationSplit(name="random")
 
@@ -176,13 +176,13 @@ def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) 
         InputError: the data are not found (the message lists the places), malformed or empty, differ from the public dataset of
             that name, or have unknown options.
     """
-    asked = checked(DataOptions, options, f"data of {name}")
+    given = checked(DataOptions, options, f"data of {name}")
     if name == DEMO:
-        if asked != DataOptions():
+        if given != DataOptions():
             raise InputError(f"dataset demo has no options, got {', '.join(options)}; leave them out")
         train, _ = make_demo()
-        return Dataset(name, train, np.arange(train.n_users), np.arange(train.n_items), facts=DataFacts(law="random"))
-    files = find_files(name, data_dir, asked)
+        return Dataset(name, train, np.arange(train.n_users), np.arange(train.n_items), facts=DataFacts(test_split="random"))
+    files = find_files(name, data_dir, given)
     return _dataset(name, _read_version(files, files.version), files)
 
 
@@ -264,7 +264,7 @@ def _read_version(files: Files, version: tuple[tuple[int, int], ...]) -> Prepare
     valid = None if files.valid is None else _read_like(train, files.valid, files.options)
     found = prepare(str(files.train), train, valid, files.options, alone=files.test is None)
     if files.public is not None and files.test is not None:
-        found = replace(found, facts=found.facts.model_copy(update={"law": files.public.law}))
+        found = replace(found, facts=found.facts.model_copy(update={"test_split": files.public.test_split}))
     for sentence in (*found.facts.warnings, *(f"dropped {phrase}" for phrase in found.facts.dropped())):
         log.warning("%s: %s", files.train, sentence)
     _check_public(files, "train", found.train, files.train)

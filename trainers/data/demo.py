@@ -28,8 +28,8 @@ def make_demo() -> tuple[Interactions, Interactions]:
     users = _normal(0, (N_USERS, N_FACTORS))
     items = _normal(1, (N_ITEMS, N_FACTORS))
     appeal = TASTE * users @ items.T / np.sqrt(N_FACTORS) * 1.5 + POPULARITY * _normal(2, (N_ITEMS,))
-    lot = rng.uniform(rng.key(SEED, Purpose.DEMO, 3), np.arange(appeal.size, dtype=np.uint64))
-    noisy = appeal - np.log(-np.log(lot)).reshape(appeal.shape)
+    uniforms = rng.uniform(rng.key(SEED, Purpose.DEMO, 3), np.arange(appeal.size, dtype=np.uint64))
+    noisy = appeal - np.log(-np.log(uniforms)).reshape(appeal.shape)
     wanted = np.clip(np.exp(np.log(MEAN_PAIRS) - 0.18 + 0.6 * _normal(4, (N_USERS,))), 5, 200).astype(np.int64)
     ranked = np.argsort(-noisy, axis=1, kind="stable")
     chosen = np.arange(N_ITEMS)[None, :] < wanted[:, None]

@@ -10,7 +10,7 @@ from trainers.data.options import TestSplit
 from trainers.text import counted
 from trainers.validation import SETTINGS
 
-Law = Literal["random", "last", "leave_one_out", "time", "popularity", "file"]
+SplitMethod = Literal["random", "last", "leave_one_out", "time", "popularity", "file"]
 FROZEN = SETTINGS | {"frozen": True}
 
 
@@ -30,7 +30,7 @@ class DataFacts(BaseModel):
         ratings: the lowest and the highest rating; None without ratings.
         ordered: whether a user's interactions have an order.
         timed: whether interactions have times.
-        law: how the test split was made: `random`, `last`, `leave_one_out`, `time`, `popularity`, or `file` if unknown.
+        test_split: how the test split was made: `random`, `last`, `leave_one_out`, `time`, `popularity`, or `file` if unknown.
         made: how the test split of a single file was made.
     """
 
@@ -48,7 +48,7 @@ class DataFacts(BaseModel):
     ratings: tuple[float, float] | None = None
     ordered: bool = False
     timed: bool = False
-    law: Law = "file"
+    test_split: SplitMethod = "file"
     made: TestSplit | None = None
 
     @model_validator(mode="after")

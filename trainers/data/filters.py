@@ -20,11 +20,11 @@ def often_enough(
     Returns:
         A bool array (n,), true for remaining pairs.
     """
-    kept = np.ones(len(users), np.bool_)
-    while kept.any():
-        enough = (np.bincount(users[kept], minlength=users.max() + 1) >= fewest_of_user)[users]
-        enough &= (np.bincount(items[kept], minlength=items.max() + 1) >= fewest_of_item)[items]
-        if enough[kept].all():
+    remaining = np.ones(len(users), np.bool_)
+    while remaining.any():
+        enough = (np.bincount(users[remaining], minlength=users.max() + 1) >= fewest_of_user)[users]
+        enough &= (np.bincount(items[remaining], minlength=items.max() + 1) >= fewest_of_item)[items]
+        if enough[remaining].all():
             break
-        kept &= enough
-    return kept
+        remaining &= enough
+    return remaining

@@ -129,8 +129,8 @@ class Interactions:
         wanted = _keys(users, items, self.n_items)
         if not len(self):
             return np.zeros(wanted.shape, np.int64)
-        place = np.minimum(np.searchsorted(self.keys, wanted), len(self) - 1)
-        return np.where(self.keys[place] == wanted, place, len(self))
+        index = np.minimum(np.searchsorted(self.keys, wanted), len(self) - 1)
+        return np.where(self.keys[index] == wanted, index, len(self))
 
     @cached_property
     def keys(self) -> NDArray[np.int64]:

@@ -61,16 +61,16 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
         InputError: no interaction is left, or the options do not fit the data.
     """
     parts = [train] if valid is None else [train, valid]
-    kept, below = _rated(where, parts, options.min_rating)
-    users, items = _chosen(parts, kept)
+    masks, below = _rated(where, parts, options.min_rating)
+    users, items = _chosen(parts, masks)
     if not len(users):
         raise InputError(f"{where}: holds no interactions" + (f" rated {options.min_rating:g} or more" if below else ""))
     user_ids, user = np.unique(users, return_inverse=True)
     item_ids, item = np.unique(items, return_inverse=True)
-    times = _times(parts, kept)
+    times = _times(parts, masks)
     ordered = options.ordered or times is not None
     pairs = Interactions.from_pairs(user, item, len(user_ids), len(item_ids), ordered=ordered, times=times)
-    n_train = int(kept[0].sum())
+    n_train = int(masks[0].sum())
     late = None if valid is None else _in_valid_only(pairs, user, item, n_train)
     facts = DataFacts(
         read=tuple(part.said for part in parts),
@@ -104,7 +104,7 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
         left, user_ids, item_ids, None if late is None else left.where(late[often]), None, facts, in_lines=train.in_lines
     )
     if below:
-        content = replace(content, disliked=_disliked(parts, kept, content))
+        content = replace(content, disliked=_disliked(parts, masks, content))
     if alone:
         content = _with_test(where, content, options.test or default_test(facts))
     return _compact(content)
@@ -137,8 +137,8 @@ def adopt(
     Raises:
         InputError: no pair is left.
     """
-    kept, below = _rated(where, [raw], options.min_rating)
-    users, items = raw.users[kept[0]], raw.items[kept[0]]
+    masks, below = _rated(where, [raw], options.min_rating)
+    users, items = raw.users[masks[0]], raw.items[masks[0]]
     if not len(users):
         raise InputError(
             f"{where}: holds no interactions to test with"
@@ -184,7 +184,7 @@ def _with_test(where: str, content: Prepared, how: TestSplit) -> Prepared:
         kept_users=pairs.n_users_with_pairs,
         moment=parts.moment,
     )
-    facts = content.facts.model_copy(update={"law": how.name, "made": how})
+    facts = content.facts.model_copy(update={"test_split": how.name, "made": how})
     return replace(content, train=seen, test=TestData(pairs, both), facts=facts)
 
 
@@ -212,18 +212,18 @@ def _compact(content: Prepared) -> Prepared:
 
 
 def _rated(where: str, parts: list[RawInteractions], min_rating: float | None) -> tuple[list[NDArray[np.bool_]], int]:
-    """A mask of the kept lines of each part, and the number of dropped ones."""
+    """A mask of the remaining lines of each part, and the number of dropped ones."""
     if min_rating is None:
         return [np.ones(len(part.users), np.bool_) for part in parts], 0
-    kept = []
+    masks = []
     for part in parts:
         if part.ratings is None:
             raise InputError(
                 f"{where}: min_rating {min_rating:g} needs a column of ratings, got none ({part.said}); name it (data: "
                 "{columns: {rating: ...}}), or leave min_rating out"
             )
-        kept.append(part.ratings >= min_rating)
-    return kept, sum(int((~keep).sum()) for keep in kept)
+        masks.append(part.ratings >= min_rating)
+    return masks, sum(int((~mask).sum()) for mask in masks)
 
 
 def _range(raw: RawInteractions) -> tuple[float, float] | None:
@@ -231,10 +231,10 @@ def _range(raw: RawInteractions) -> tuple[float, float] | None:
     return None if raw.ratings is None or not len(raw.ratings) else (float(raw.ratings.min()), float(raw.ratings.max()))
 
 
-def _chosen(parts: list[RawInteractions], kept: list[NDArray[np.bool_]]) -> tuple[RawIds, RawIds]:
-    """Users and items of the chosen lines of each part."""
-    pairs = list(zip(parts, kept, strict=True))
-    return _joined([part.users[keep] for part, keep in pairs]), _joined([part.items[keep] for part, keep in pairs])
+def _chosen(parts: list[RawInteractions], masks: list[NDArray[np.bool_]]) -> tuple[RawIds, RawIds]:
+    """Users and items of the lines in the mask of each part."""
+    pairs = list(zip(parts, masks, strict=True))
+    return _joined([part.users[mask] for part, mask in pairs]), _joined([part.items[mask] for part, mask in pairs])
 
 
 def _joined(sides: list[RawIds]) -> RawIds:
@@ -244,8 +244,8 @@ def _joined(sides: list[RawIds]) -> RawIds:
     return np.concatenate(sides)
 
 
-def _times(parts: list[RawInteractions], kept: list[NDArray[np.bool_]]) -> NDArray[np.float64] | None:
-    times = [part.times[keep] for part, keep in zip(parts, kept, strict=True) if part.times is not None]
+def _times(parts: list[RawInteractions], masks: list[NDArray[np.bool_]]) -> NDArray[np.float64] | None:
+    times = [part.times[mask] for part, mask in zip(parts, masks, strict=True) if part.times is not None]
     return np.concatenate(times) if len(times) == len(parts) else None
 
 
@@ -270,8 +270,8 @@ def _in_valid_only(pairs: Interactions, user: Ids, item: Ids, n_train: int) -> N
     return ~early.contains(pairs.users, pairs.items)
 
 
-def _disliked(parts: list[RawInteractions], kept: list[NDArray[np.bool_]], content: Prepared) -> Interactions:
-    users, items = _chosen(parts, [~keep for keep in kept])
+def _disliked(parts: list[RawInteractions], masks: list[NDArray[np.bool_]], content: Prepared) -> Interactions:
+    users, items = _chosen(parts, [~mask for mask in masks])
     user, item = _index(content.user_ids, users), _index(content.item_ids, items)
     known = (user >= 0) & (item >= 0)
     return Interactions.from_pairs(user[known], item[known], content.train.n_users, content.train.n_items)

@@ -29,8 +29,9 @@ class PublicDataset:
         md5: MD5 of the downloaded bytes by split, or of the archive under `archive`.
         checksums: `Interactions.checksum` of the result of `load_dataset` (`train`, with a valid file) and of `load_test`
             (`test`), independent of the order of pairs. Checksums that we could not compute are missing.
-        law: how the test split was made. `random`: random pairs of each user. `last`: the last pairs of each user. `time`: all
-            pairs after one moment. `popularity`: evenly over items, so that rare items are as frequent as popular ones.
+        test_split: how the test split was made. `random`: random pairs of each user. `last`: the last pairs of each user.
+            `time`: all pairs after one moment. `popularity`: evenly over items, so that rare items are as frequent as popular
+            ones.
         ordered: whether its files have each user's items in the order of time.
         options: data options for reading its files, as in the `data` of a study.
         downloaded_by_us: whether we downloaded from this URL and verified the MD5s. If not, others have published URL and MD5s.
@@ -40,7 +41,7 @@ class PublicDataset:
     files: dict[str, str]
     md5: dict[str, str]
     checksums: dict[str, str]
-    law: Literal["random", "last", "time", "popularity"]
+    test_split: Literal["random", "last", "time", "popularity"]
     ordered: bool
     options: dict[str, Any]
     downloaded_by_us: bool
@@ -70,7 +71,7 @@ PUBLIC = {
             "train": "8993178300bffe81049b5ad4d143da7fd7e3d7f6a57cb1d5d058194b3ff1418d",
             "test": "4e3bc7fb074fe00d8a80d80edb3b374cb7e60449a0611053390eac6aba381de4",
         },
-        law="last",
+        test_split="last",
         ordered=True,  # the same order: 52 %
         options={},
         downloaded_by_us=True,
@@ -85,7 +86,7 @@ PUBLIC = {
             "train": "ebe1ddb79ac2a4d9a5f65a40534ada1a2634af1768914c05083e0af42ab384e7",
             "test": "036e5a961bcd009dff854bf449fa2084ce849befcbaaf930aeee2725f5624f29",
         },
-        law="last",
+        test_split="last",
         ordered=True,  # the same order: 51 %, including the random tenth
         options={},
         downloaded_by_us=True,
@@ -98,7 +99,7 @@ PUBLIC = {
         files=TWO_TEXTS,
         md5={"train": "c916ecac04ca72300a016228258b41ed", "test": "30f8ccfea18d25007ba9fb9aba4e174d"},
         checksums={},
-        law="last",
+        test_split="last",
         ordered=True,  # the same order: 62 %, in the first 4,000 lines
         options={},
         downloaded_by_us=False,
@@ -118,7 +119,7 @@ PUBLIC = {
             "train": "0a70d091bba3030d9812091bdc75f0afceff0803162fbbddc16419aa75dbb946",
             "test": "57cf0f413b8a4185ad4b37c0f8e15cc8c16b66f848009dee734e47ee24f28ed2",
         },
-        law="random",
+        test_split="random",
         ordered=False,
         options={},
         downloaded_by_us=True,
@@ -135,7 +136,7 @@ PUBLIC = {
             "train": "ecf898d63914fdbdf9390aeec30c8c28c5708a70e770e41fb6d0802d95ce1cd4",
             "test": "03f2e33017fd3dc7c881d79b4e67ab2cfb1fdbc2ea42abc4486485a3addc90a9",
         },
-        law="random",
+        test_split="random",
         ordered=False,  # test's lines are sorted from popular to rare items, train's are not
         options={},
         downloaded_by_us=True,
@@ -149,7 +150,7 @@ PUBLIC = {
             "train": "6d0936eaf18fce44f869b99878d035dc89be5efecf20f1b0b4f886d67e5039ff",
             "test": "2759cf4ac72ca35670b1dc8d30b1122f4f3c5811fbf9bc1471f73e5b47dd479f",
         },
-        law="random",
+        test_split="random",
         ordered=False,
         options=IR_OPTIONS,
         downloaded_by_us=True,
@@ -162,7 +163,7 @@ PUBLIC = {
             "train": "cbf77c8403b84fec50887c72ade6766e0a341e4169f2347f71ac7c219101b8c2",
             "test": "c746a982a25680754da2da7f806d1c66e19238c26c9a7ecc6e36bd8923f5504d",
         },
-        law="random",
+        test_split="random",
         ordered=False,
         options=IR_OPTIONS,
         downloaded_by_us=True,
@@ -175,7 +176,7 @@ PUBLIC = {
             "train": "70cb1c75fdf137c4fd05e99d2ed37227af09c00f14db9674e2354da3c40409b1",
             "test": "75b442de974277d3b5ef505b150252ab108a62aea4021be64a89816f3a3b660c",
         },
-        law="popularity",
+        test_split="popularity",
         ordered=False,
         options=IR_OPTIONS,
         downloaded_by_us=True,
@@ -190,7 +191,7 @@ PUBLIC = {
             "train": "a534450b0490ab90e91783e4a68642cebec738c9ba1afa8400cf662c5178346a",
             "test": "2c5b0db130206567660695b95ba29da6d5d2f8dfc9708f8b6bf356ef6dc34a41",
         },
-        law="time",
+        test_split="time",
         ordered=False,
         options=IR_OPTIONS,
         downloaded_by_us=True,
@@ -203,7 +204,7 @@ PUBLIC = {
             "train": "18fa671f48e764923d277651f818ca375376f54907e2b22a877643cd723e35b4",
             "test": "936ce597d3e2c950df1aa68c949665c297c1693affd04c135394476406b1ed1c",
         },
-        law="random",
+        test_split="random",
         ordered=False,
         options=IR_OPTIONS,
         downloaded_by_us=True,
@@ -214,7 +215,7 @@ PUBLIC = {
         files={"all": "ml-1m/ratings.dat"},
         md5={ARCHIVE: "c4d9eecfca2ab87c1945afe126590906"},
         checksums={},
-        law="last",
+        test_split="last",
         ordered=False,
         options={
             "columns": {"user": 0, "item": 1, "rating": 2, "time": 3},

@@ -124,8 +124,8 @@ def share_sorted(interactions: Interactions) -> float:
 
 
 def _shuffled(train: Interactions, seed: int) -> NDArray[np.int64]:
-    lot = rng.bits(rng.key(seed, Purpose.HOLD_OUT), train.keys.astype(np.uint64))
-    return _rank_within_user(train, lot)
+    order = rng.bits(rng.key(seed, Purpose.HOLD_OUT), train.keys.astype(np.uint64))
+    return _rank_within_user(train, order)
 
 
 def _from_the_end(train: Interactions, how: str) -> NDArray[np.int64]:

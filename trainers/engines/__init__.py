@@ -1,4 +1,4 @@
-"""What trains configs: a protocol, its engines, and a registry that decides which of them trains a config."""
+"""Engines train configs: the protocol, the implementations, and a registry that chooses one for a config."""
 
 from trainers.engines.protocol import Engine, EpochResult
 from trainers.engines.registry import ENGINES, EngineChoice, choose_engine, engine_for, make_engine

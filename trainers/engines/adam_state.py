@@ -1,4 +1,4 @@
-"""Parameters and the moments of `torch.optim.Adam` (plain descent has none), out of torch and back."""
+"""Saves and restores parameters and the state of their torch optimiser: Adam, or SGD, which has none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn import Parameter
 
 from trainers.engines.protocol import State
 
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # as Adam calls them
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # names in torch.optim.Adam
 
 
 def copied(tensor: Tensor) -> NDArray[Any]:
@@ -23,15 +23,15 @@ def copied(tensor: Tensor) -> NDArray[Any]:
 
 
 def adam_state(parameters: Mapping[str, Parameter], optimizer: torch.optim.Optimizer) -> dict[str, NDArray[Any]]:
-    """Copies of the parameters by name and, once they have had a gradient, of their moments, `NAME.exp_avg` and so on."""
-    found = {name: copied(parameter) for name, parameter in parameters.items()}
+    """Copies of the parameters by name, and of their moments (`NAME.exp_avg`, ...) if they have had a gradient."""
+    copies = {name: copied(parameter) for name, parameter in parameters.items()}
     for name, parameter in parameters.items():
-        found |= {f"{name}.{kind}": copied(value) for kind, value in optimizer.state[parameter].items()}
-    return found
+        copies |= {f"{name}.{kind}": copied(value) for kind, value in optimizer.state[parameter].items()}
+    return copies
 
 
 def put_parameters(parameters: Mapping[str, Parameter], state: State) -> None:
-    """Give the parameters other values.
+    """Replace the values of the parameters.
 
     Raises:
         KeyError, ValueError: a name is missing, or an array has another shape or type.
@@ -42,7 +42,7 @@ def put_parameters(parameters: Mapping[str, Parameter], state: State) -> None:
 
 
 def put_adam_state(parameters: Mapping[str, Parameter], optimizer: torch.optim.Optimizer, state: State) -> None:
-    """Give parameters and optimizer what `adam_state` has read.
+    """Replace parameters and moments by a result of `adam_state`.
 
     Raises:
         KeyError, ValueError: a name is missing, or an array has another shape or type.
@@ -56,6 +56,7 @@ def put_adam_state(parameters: Mapping[str, Parameter], optimizer: torch.optim.O
 
 
 def _like(parameter: Parameter, name: str, state: State) -> Tensor:
+    """The array `name` of a state as a tensor, after a check of its shape and type."""
     array = state[name]
     if array.shape != tuple(parameter.shape) or array.dtype != np.float32:
         raise ValueError(f"{name} is {array.dtype}{array.shape}, not float32{tuple(parameter.shape)}")

@@ -1,28 +1,29 @@
-"""Which numbers the code computes: raised by whoever changes what a config trains to, so that finished runs are trained again.
+"""Versions of the numbers that the code computes. Finished runs with an older version are trained again.
 
-`tests.golden` compares numbers with those of its JSON files, and refuses to record others under an old version: what numba and
-torch train for each loss that has a row function, and torch some more; what triton's kernels do under its interpreter, which a
-GPU rounds otherwise; the figures of finished runs; the lists of baselines.
+Raise a version if a change of the code alters what a config trains to. `tests.golden` compares numbers with its JSON files, and
+refuses to record other numbers under an old version. The files have: for numba and torch every loss with a row function, and
+some further configs of torch; for triton its kernels under the interpreter, which rounds differently from a GPU; the figures of
+finished runs; the lists of baselines.
 """
 
 from __future__ import annotations
 
-# Of all losses of an engine: raise it for a change of what they share (draws, Adam, negatives, encoders, evaluation).
+# By engine, for all losses: raise it if shared code changes (draws, Adam, negatives, encoders, evaluation).
 ENGINE_VERSIONS = {"torch": 1, "numba": 1, "triton": 1}
 
-# Added to that for a loss whose numbers alone have changed, by (engine, loss). A new loss needs no line.
+# By (engine, loss), added to the engine's version: raise it if only this loss changes. A new loss needs no line.
 LOSS_VERSIONS = {(engine, "psl"): 1 for engine in ENGINE_VERSIONS}
 
-BASELINE_VERSION = 2  # of the lists of `trainers.baselines`
+BASELINE_VERSION = 2  # for the lists of `trainers.baselines`
 
-FIGURES_VERSION = 1  # of what is measured with the vectors of a finished run, or the lists of a baseline: `hpo.runs.train`
+FIGURES_VERSION = 1  # for figures of a finished run's vectors or of a baseline's lists, see `hpo.runs.train`
 
-# The libraries whose versions decide how an engine rounds; each is recorded with a run.
+# The libraries whose versions affect the rounding of an engine; runs record these versions.
 ROUNDING_LIBRARIES = {"torch": ("torch",), "numba": ("numba", "llvmlite"), "triton": ("triton", "torch")}
 
 
 def cache_version(engine: str, loss: str) -> int:
-    """The version of the numbers that an engine computes with a loss; it only ever rises.
+    """The version of the numbers that an engine computes with a loss; it never decreases.
 
     Raises:
         KeyError: an engine without a line in ENGINE_VERSIONS.

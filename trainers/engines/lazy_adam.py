@@ -1,14 +1,15 @@
-"""The optimiser, shared by all engines: Adam (Kingma and Ba, arXiv 1412.6980) as in torch.optim.Adam.
+"""The optimiser of all engines: Adam (Kingma and Ba, arXiv 1412.6980) as in torch.optim.Adam.
 
-Fused engines take it row by row: a row is touched only in the steps that give it a gradient, and lands where dense Adam would
-have put it. Without gradients for j steps since step t0, Adam's moments are b1^j m and b2^j v, so the row keeps moving along
-`direction = m / (sqrt(v) + eps')` by lr_t sqrt(1 - b2^t) / (1 - b1^t) r^j in step t = t0 + j, r = b1 / sqrt(b2). With
+Fused engines use a lazy form of it: they update a row of a table only in steps that give the row a gradient, and the row ends
+up where dense Adam would have put it. Without gradients for j steps after step t0, Adam's moments are b1^j m and b2^j v. So in
+step t = t0 + j the row still moves along `direction = m / (sqrt(v) + eps')`, by lr_t sqrt(1 - b2^t) / (1 - b1^t) r^j, where
+r = b1 / sqrt(b2). With
 
     tail(t) = sum_{s > t} lr_s sqrt(1 - b2^s) / (1 - b1^s) r^(s - t)
 
-its pending displacement after step t is r^(t - t0) tail(t), one number per row; flushing from step a to step b subtracts two
-such numbers. The only approximation is that eps' = eps sqrt(1 - b2^t0) is kept until the row's next gradient; sqrt(v) is larger
-by orders of magnitude.
+the row's pending displacement after step t is r^(t - t0) tail(t) times its direction. This factor is one number per row.
+Flushing a row from step a to step b subtracts the difference of two such numbers, times the direction. The only approximation
+is that eps' = eps sqrt(1 - b2^t0) is used until the row's next gradient; sqrt(v) is larger by orders of magnitude.
 """
 
 from __future__ import annotations
@@ -23,13 +24,19 @@ from trainers.config import TrainConfig
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
-RATIO = BETAS[0] / BETAS[1] ** 0.5
-HORIZON = 512  # r^512 = 5e-24: nothing moves later
+RATIO = BETAS[0] / BETAS[1] ** 0.5  # r above
+HORIZON = 512  # r^512 = 5e-24: later displacements are below float32
+
+STEP_SIZE, ROOT_FACTOR, TAIL_BEFORE, TAIL_AFTER, N_RATES = range(5)  # columns of `rates`, and their number
+BETA_1_POWERS, BETA_2_POWERS, RATIO_POWERS = range(3)  # rows of `powers`
 
 
 def learning_rate_at(config: TrainConfig, step: Any, n_rows: int) -> Any:
-    """The rate of step number `step` (from 0), or of each step of an array: constant, or falling linearly to zero over the
-    config's epochs.
+    """The learning rate of step number `step` (from 0), or of each step of an array: constant, or linear decay to zero over
+    the config's epochs.
+
+    Args:
+        n_rows: training pairs per epoch.
     """
     if config.schedule == "constant":
         return config.learning_rate
@@ -43,14 +50,16 @@ def powers(n: int) -> NDArray[np.float64]:
 
 
 def rates(config: TrainConfig, n_rows: int, first: int, n_steps: int) -> NDArray[np.float64]:
-    """What steps first + 1 ... first + n_steps (counted from 1) need, one line per step t, (n_steps, 4).
+    """The scalars of steps t = first + 1, ..., first + n_steps (steps count from 1), a row per step, (n_steps, N_RATES).
 
-    Columns: lr_t / (1 - b1^t), 1 / sqrt(1 - b2^t), tail(t - 1), tail(t).
+    STEP_SIZE: lr_t / (1 - b1^t).
+    ROOT_FACTOR: 1 / sqrt(1 - b2^t), the bias correction of sqrt(v).
+    TAIL_BEFORE, TAIL_AFTER: tail(t - 1) and tail(t).
     """
     steps = np.arange(first + 1, first + n_steps + HORIZON + 1, dtype=np.float64)
     rate = np.maximum(0.0, learning_rate_at(config, steps - 1.0, n_rows))
     correction_1, correction_2 = 1.0 - BETAS[0] ** steps, np.sqrt(1.0 - BETAS[1] ** steps)
-    way = rate * correction_2 / correction_1
-    backwards = way[::-1].tolist()  # numbers of Python's, which it adds up three times as fast
+    displacements = rate * correction_2 / correction_1  # of a row whose last gradient was in the same step
+    backwards = displacements[::-1].tolist()  # Python adds its own floats three times as fast as NumPy's
     tail = np.array(list(accumulate(backwards, lambda later, step: RATIO * (step + later), initial=0.0)))[::-1]
     return np.stack([rate / correction_1, 1.0 / correction_2, tail[:-1], tail[1:]], axis=1)[:n_steps].copy()

@@ -1,4 +1,4 @@
-"""What the engines with one lane share: the lane's life, the clock and the evaluation. Subclasses train."""
+"""The common part of engines with one lane: the lane's life cycle, timing and evaluation. Subclasses train."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trainers.metrics.accuracy import evaluate
 from trainers.metrics.definitions import metrics_at
 from trainers.stopping import ShouldStop, Stopped, check, never
 
-SAMPLER = "sampler"  # what the sampler has noted, among the names of a state
+SAMPLER = "sampler"  # prefix of the sampler's state
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "status_alloc_failed")
 
 
@@ -53,17 +53,21 @@ class OneLane(ABC):
         self.epochs_done = 0
 
     def start(self, lane: int, config: TrainConfig) -> None:
-        """Begin a config; the previous one is dropped."""
+        """Start a config; the previous one is dropped.
+
+        Raises:
+            OutOfMemory: the lane is free.
+        """
         self.stop(lane)
         with self._enough_memory():
             self._begin(config)
         self.config, self.epochs_done = config, 0
 
     def epoch(self) -> list[EpochResult]:
-        """One epoch of the lane, empty when it is free or its config is finished.
+        """Train one epoch of the lane; returns no result if it is free or its config is finished.
 
         Raises:
-            OutOfMemory, Stopped: the lane is free again.
+            OutOfMemory, Stopped: the lane is free.
         """
         config = self.config
         if config is None or self.epochs_done >= config.epochs:
@@ -86,46 +90,51 @@ class OneLane(ABC):
         if is_last or (held_out is not None and self.epochs_done in self.evaluate_at):
             users, items = self._vectors()
             if not (sound(torch.from_numpy(users)) and sound(torch.from_numpy(items))):
-                loss = math.nan  # the loss does not always show it: of an overflown vector it sees a cosine of 0
+                loss = math.nan  # the loss may be finite: an overflown vector has cosine 0
             elif held_out is not None:
                 metrics = evaluate(users, items, seen=self.seen, held_out=held_out, metrics=self.metrics)
         return EpochResult(0, self.epochs_done, loss, metrics, trained - started, seconds_without_compiling() - trained)
 
     def vectors(self, lane: int) -> Vectors:
-        """Copies of the lane's ranking vectors, float32 (n_users, d) and (n_items, d)."""
+        """Copies of the lane's ranking vectors, float32 (n_users, d) and (n_items, d).
+
+        Raises:
+            RuntimeError: the lane is free.
+            OutOfMemory: the lane is free now.
+        """
         self._check(lane)
         if self.config is None:
             raise RuntimeError("the lane is free: start a config before asking for its vectors")
         with self._enough_memory():
             return self._vectors()
 
-    def keep(self, lane: int) -> State:
-        """The lane's parameters as they are now, for `go_back`.
+    def snapshot(self, lane: int) -> State:
+        """The lane's current parameters, for `restore`.
 
         Raises:
-            OutOfMemory: the lane is free again.
+            OutOfMemory: the lane is free.
         """
         self._check(lane)
         with self._enough_memory():
-            return self._keep()
+            return self._snapshot()
 
-    def go_back(self, lane: int, kept: State, learning_rate: float) -> None:
-        """Give the lane the parameters of an earlier epoch and another learning rate; Adam's moments and the draws go on.
+    def restore(self, lane: int, snapshot: State, learning_rate: float) -> None:
+        """Reset the lane's parameters to a snapshot, and change its learning rate. Adam's moments and the draws continue.
 
         Raises:
-            ValueError: a lane that is free, or a schedule that has rates of its own.
-            OutOfMemory: the lane is free again.
+            ValueError: the lane is free, or its learning rate is not constant.
+            OutOfMemory: the lane is free.
         """
         self._check(lane)
         if self.config is None or self.config.schedule != "constant":
             raise ValueError("only a running config with a constant learning rate can go back")
         config = self.config.replace(learning_rate=learning_rate)
         with self._enough_memory():
-            self._go_back(kept, config)
+            self._restore(snapshot, config)
         self.config = config
 
     def state(self, lane: int) -> State:
-        """All that the lane has become, in copies; see `Engine.state`.
+        """Copies of the lane's whole state; see `Engine.state`.
 
         Raises:
             RuntimeError: the lane is free.
@@ -137,15 +146,15 @@ class OneLane(ABC):
         return {name: np.array(array) for name, array in {**self._state(), **counters}.items()}
 
     def resume(self, lane: int, config: TrainConfig, state: State) -> None:
-        """Begin a config where a state has it; see `Engine.resume`.
+        """Start a config in a saved state; see `Engine.resume`.
 
         Raises:
-            ValueError: a state of another engine or config.
-            OutOfMemory: the lane is free again.
+            ValueError: the state is of another engine or config.
+            OutOfMemory: the lane is free.
         """
         self.stop(lane)
         try:
-            config = config.replace(learning_rate=float(state["learning_rate"]))  # `go_back` may have changed it
+            config = config.replace(learning_rate=float(state["learning_rate"]))  # `restore` may have changed it
             with self._enough_memory():
                 self._begin(config)
                 self._resume(state)
@@ -162,7 +171,7 @@ class OneLane(ABC):
 
     @contextmanager
     def _enough_memory(self) -> Iterator[None]:
-        """Free the lane when the device's memory does not suffice, and say so in one way for all devices."""
+        """Within the block, turn every library's error for a lack of memory into OutOfMemory, and free the lane."""
         try:
             yield
         except (MemoryError, RuntimeError) as error:
@@ -176,57 +185,64 @@ class OneLane(ABC):
             raise ValueError(f"this engine has one lane, 0, got {lane}")
 
     def _release(self) -> None:  # noqa: B027
-        """Give back what `_begin` took, where that is much."""
+        """Free large memory that `_begin` allocated."""
 
     @abstractmethod
-    def _begin(self, config: TrainConfig) -> None: ...
+    def _begin(self, config: TrainConfig) -> None:
+        """Start a config from its first epoch."""
 
     @abstractmethod
     def _train_epoch(self, config: TrainConfig, epoch: int) -> float:
-        """Train epoch number `epoch` (from 0), asking `should_stop` on the way, and return the mean loss over its rows."""
+        """Train epoch number `epoch` (from 0), checking `should_stop`; returns the mean loss over its rows."""
 
     @abstractmethod
     def _vectors(self) -> Vectors: ...
 
     @abstractmethod
-    def _keep(self) -> State: ...
+    def _snapshot(self) -> State: ...
 
     @abstractmethod
-    def _go_back(self, kept: State, config: TrainConfig) -> None: ...
+    def _restore(self, snapshot: State, config: TrainConfig) -> None: ...
 
     @abstractmethod
     def _state(self) -> State:
-        """What `_begin` has made and training has changed; `state` copies it."""
+        """All that training changes, perhaps without copying; `state` copies it."""
 
     @abstractmethod
     def _resume(self, state: State) -> None:
-        """After `_begin`: put everything where the state has it. Raises KeyError or ValueError when it does not fit."""
+        """Set everything to a result of `_state`, after `_begin`.
+
+        Raises:
+            KeyError, ValueError: the state does not fit.
+        """
 
 
 def with_prefix(prefix: str, state: State) -> dict[str, NDArray[Any]]:
-    """The arrays of a part, named as the whole's: `users.rows`."""
+    """The arrays of a part, with names such as `users.rows`."""
     return {f"{prefix}.{name}": array for name, array in state.items()}
 
 
 def without_prefix(prefix: str, state: State) -> dict[str, NDArray[Any]]:
-    """The arrays of a part, out of the whole's."""
+    """The arrays of a part, from a result of `with_prefix` and others."""
     return {name.removeprefix(f"{prefix}."): array for name, array in state.items() if name.startswith(f"{prefix}.")}
 
 
-def put(where: Mapping[str, NDArray[Any]], state: State) -> None:
-    """Write the arrays of a state into those of the same names.
+def put(target: Mapping[str, NDArray[Any]], state: State) -> None:
+    """Copy the arrays of a state into the arrays of the same names in `target`.
 
     Raises:
         KeyError, ValueError: a name is missing, or an array has another shape or type.
     """
-    for name, array in where.items():
+    for name, array in target.items():
         if (array.shape, array.dtype) != (state[name].shape, state[name].dtype):
             raise ValueError(f"{name} is {state[name].dtype}{state[name].shape}, not {array.dtype}{array.shape}")
         array[...] = state[name]
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Python and CUDA's allocator say so by the type, PyTorch's CPU allocator, Triton, CUDA graphs and cuBLAS in words only."""
+    """Whether memory ran out. Python and CUDA's allocator have an error type for it; PyTorch's CPU allocator, Triton, CUDA
+    graphs and cuBLAS only a message.
+    """
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error).lower() if isinstance(error, RuntimeError) else ""
@@ -234,5 +250,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def sound(vectors: Tensor) -> Tensor:
-    """Whether all rows are finite and none has length zero, which is what float32 makes of an overflown norm; a bool tensor."""
+    """Whether all rows (n, d) are finite and none is zero, as a bool tensor. A unit vector is zero if the norm overflows."""
     return torch.isfinite(vectors).all() & vectors.any(dim=1).all()

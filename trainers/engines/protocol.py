@@ -1,4 +1,4 @@
-"""What an engine is to whoever trains with it."""
+"""The protocol of engines, for code that trains with them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from trainers.stopping import ShouldStop
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
 State = Mapping[str, NDArray[Any]]  # arrays by name
 
-USUAL_METRICS = ("ndcg@20", "recall@20")  # what engines measure unless others are asked for
+USUAL_METRICS = ("ndcg@20", "recall@20")  # the default metrics of engines
 
 
 def every(epochs: int) -> Container[int]:
-    """The epochs to evaluate after when there are always so many between two.
+    """The epochs after which to evaluate: every `epochs` epochs.
 
     Raises:
-        InputError: less than 1.
+        InputError: `epochs` is below 1.
     """
     if epochs < 1:
         raise InputError(f"evaluate_every must be at least 1, got {epochs}")
@@ -33,14 +33,14 @@ def every(epochs: int) -> Container[int]:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What one epoch of one lane gave.
+    """The result of an epoch of a lane.
 
     Attributes:
         lane: the engine's slot.
         epoch: epochs trained so far, from 1.
-        loss: mean training loss over the epoch's rows; NaN or infinite when training diverged.
-        metrics: the validation metrics that the engine was asked for, by name; None in epochs without evaluation.
-        train_seconds, evaluate_seconds: wall time, without compiling by numba.
+        loss: mean training loss over the epoch's rows; NaN or infinite if training diverged.
+        metrics: the engine's metrics on held-out pairs, by name; None in epochs without evaluation.
+        train_seconds, evaluate_seconds: wall time without numba's compilation.
     """
 
     lane: int
@@ -52,48 +52,48 @@ class EpochResult:
 
 
 class Engine(Protocol):
-    """Trains one config per lane, an epoch at a time.
+    """Trains one config per lane, epoch by epoch.
 
-    Built with `(seen, held_out, evaluate_at, device, should_stop, metrics, sample)`, and `lanes` where there can be several. A
-    lane is measured in `metrics` (names such as `ndcg@20`) on `held_out` after its config's last epoch, and on `sample`, or
-    without one on `held_out`, after earlier epochs in `evaluate_at`; without `held_out` never. A config's history depends on
-    config and data alone: what looks at a lane (an evaluation, `vectors`, `keep`, `state`) reads copies and changes no bit of
-    how training goes on.
+    An engine is built with `(seen, held_out, evaluate_at, device, should_stop, metrics, sample)`, and with `lanes` if it can
+    have several. It measures a lane in `metrics` (names such as `ndcg@20`): on `held_out` after the config's last epoch, and
+    on `sample`, or without one on `held_out`, after earlier epochs in `evaluate_at`. Without `held_out` it never measures. A
+    config's history depends on config and data alone. Evaluation, `vectors`, `snapshot` and `state` read copies: they change
+    no bit of the further training.
 
-    `start` and `epoch` raise OutOfMemory where the device's memory does not suffice. After that the lanes that were busy are
-    free, and there may be fewer: look at `lanes` again.
+    `start` and `epoch` raise OutOfMemory if the device's memory does not suffice. Afterwards the busy lanes are free, and
+    `lanes` may be smaller.
 
-    `epoch` asks `should_stop()` between its calls of kernels, several times a second, and raises Stopped when it says yes.
-    After that the lanes are free: an epoch that was abandoned is not worth keeping.
+    `epoch` calls `should_stop()` between kernel calls, several times a second, and raises Stopped if it returns true.
+    Afterwards the lanes are free: an epoch that was interrupted cannot be continued.
     """
 
     lanes: int
     should_stop: ShouldStop
 
     def start(self, lane: int, config: TrainConfig) -> None:
-        """Begin a config in a free lane."""
+        """Start a config in a free lane."""
 
     def epoch(self) -> list[EpochResult]:
-        """Train every busy lane for one epoch."""
+        """Train one epoch of every busy lane."""
 
     def vectors(self, lane: int) -> Vectors:
-        """(n_users, d) and (n_items, d) float32, copies; their inner product ranks."""
+        """Copies of the ranking vectors, float32 (n_users, d) and (n_items, d); their inner products are the scores."""
 
-    def keep(self, lane: int) -> State:
-        """The lane's parameters as they are now, for `go_back`."""
+    def snapshot(self, lane: int) -> State:
+        """The lane's current parameters, for `restore`."""
 
-    def go_back(self, lane: int, kept: State, learning_rate: float) -> None:
-        """Give the lane the parameters of an earlier epoch and another learning rate; Adam's moments and the draws go on."""
+    def restore(self, lane: int, snapshot: State, learning_rate: float) -> None:
+        """Reset the lane's parameters to a snapshot, and change its learning rate. Adam's moments and the draws continue."""
 
     def state(self, lane: int) -> State:
-        """All that a lane has become, copies in main memory, for `resume`. Reading it never changes how training goes on."""
+        """Copies of the lane's whole state in main memory, for `resume`."""
 
     def resume(self, lane: int, config: TrainConfig, state: State) -> None:
-        """Put a free lane where another lane, perhaps of another process, stood after an epoch of the same config on the same
-        data: what it trains from there is the same to the bit.
+        """Start a config in a free lane with the state of another lane, perhaps of another process, after an epoch of the same
+        config on the same data. Further training gives the same bits.
 
         Raises:
-            ValueError: a state of another engine or config.
+            ValueError: the state is of another engine or config.
         """
 
     def stop(self, lane: int) -> None:

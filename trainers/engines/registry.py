@@ -1,4 +1,4 @@
-"""Which engines there are, and the choice of one."""
+"""The table of engines, and the choice of an engine for a config."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ DEVICES = (AUTO, "cpu", "cuda")
 
 @dataclass(frozen=True)
 class EngineEntry:
-    """Line of the table `ENGINES`; nothing that it names is imported before it is asked for.
+    """A line of the table `ENGINES`. The modules that it names are imported at first use.
 
     Attributes:
         engine: `module:class`.
-        device: the only one that it runs on; empty for any.
-        why_not: `module:function` from a config to the reason why the engine cannot train it, empty if it can; "" for an engine
-            that trains everything.
-        many_lanes: whether it is built with a number of lanes; others have one.
+        device: the only device that it runs on; empty for any device.
+        why_not: `module:function`, which maps a config to the reason why the engine cannot train it, empty if it can; "" for an
+            engine that trains everything.
+        many_lanes: whether it can have several lanes.
     """
 
     engine: str
@@ -38,7 +38,7 @@ class EngineEntry:
     many_lanes: bool = False
 
     def refuses(self, config: TrainConfig, device: str) -> str:
-        """Empty when it can train the config on a device, else the reason why not."""
+        """Why the engine cannot train a config on a device; empty if it can."""
         if self.device and self.device != device:
             return f"it needs device {self.device}, this is {device}"
         return str(_named(self.why_not)(config)) if self.why_not else ""
@@ -58,13 +58,21 @@ ENGINES = {
 
 
 def _named(path: str) -> Any:
+    """The object at `module:name`."""
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
 
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """A resolved engine: its name, device, and why it was chosen; `asked_for` is the device that was asked for, or auto."""
+    """A chosen engine.
+
+    Attributes:
+        name: a key of `ENGINES`.
+        device: cpu or cuda.
+        reason: why it was chosen, in words.
+        asked_for: the requested device, or auto.
+    """
 
     name: str
     device: str
@@ -73,13 +81,14 @@ class EngineChoice:
 
 
 def choose_engine(config: TrainConfig, engine: str = AUTO, device: str = AUTO) -> EngineChoice:
-    """Resolve `auto`: the fastest engine that can train the config.
+    """The requested engine, or for `auto` the fastest one that can train the config.
 
-    With CUDA that is triton for matrix factorisation, or numba on the CPU for what triton cannot train of it, and torch on CUDA
-    for the rest; without CUDA numba or torch.
+    With CUDA this is triton for matrix factorisation, numba on the CPU for matrix factorisation that triton cannot train, and
+    torch on CUDA for everything else. Without CUDA it is numba or torch.
 
     Raises:
-        InputError: unknown engine or device; CUDA asked for and absent; an engine that cannot run the config or device.
+        InputError: the engine or device is unknown, CUDA is requested and absent, or the engine cannot run the config on the
+            device.
     """
     if device not in DEVICES:
         raise InputError(unknown("device", device, DEVICES))
@@ -87,13 +96,13 @@ def choose_engine(config: TrainConfig, engine: str = AUTO, device: str = AUTO) -
         raise InputError(unknown("engine", engine, [AUTO, *ENGINES]))
     has_cuda = torch.cuda.is_available()
     if device == "cuda" and not has_cuda:
-        raise InputError("device cuda was asked for, but torch finds no CUDA device; use --device cpu or auto")
+        raise InputError("device cuda must be present, and torch finds no CUDA device; use --device cpu or auto")
     if engine != AUTO:
-        return _asked_for(config, engine, device, has_cuda)
+        return _requested(config, engine, device, has_cuda)
     reasons: list[str] = []
     devices = _devices(device, has_cuda)
     for name, one in [(name, one) for name, entry in ENGINES.items() for one in devices if entry.device in ("", one)]:
-        reason = _refuses_to_be_chosen(name, config, one, has_cuda and device == AUTO)
+        reason = _why_not_chosen(name, config, one, has_cuda and device == AUTO)
         if not reason:
             return EngineChoice(name, one, "; ".join(reasons) or "the fused engine can train this", device)
         reasons.append(f"{name}: {reason}")
@@ -101,19 +110,21 @@ def choose_engine(config: TrainConfig, engine: str = AUTO, device: str = AUTO) -
 
 
 def _devices(device: str, has_cuda: bool) -> list[str]:
-    """Where to train, best first."""
+    """The devices to train on, in order of preference."""
     if device != AUTO:
         return [device]
     return ["cuda", "cpu"] if has_cuda else ["cpu"]
 
 
-def _refuses_to_be_chosen(name: str, config: TrainConfig, device: str, cuda_is_free: bool) -> str:
+def _why_not_chosen(name: str, config: TrainConfig, device: str, cuda_is_free: bool) -> str:
+    """Why `auto` does not choose an engine for a config and a device; empty if it may."""
     if name == "numba" and cuda_is_free and not isinstance(config.encoder, MF):
         return f"torch is faster on CUDA with encoder {config.encoder.name}"
     return ENGINES[name].refuses(config, device)
 
 
-def _asked_for(config: TrainConfig, engine: str, device: str, has_cuda: bool) -> EngineChoice:
+def _requested(config: TrainConfig, engine: str, device: str, has_cuda: bool) -> EngineChoice:
+    """The engine that was asked for, after a check that it can train the config."""
     entry = ENGINES[engine]
     if entry.device == "cuda" and not has_cuda:
         raise InputError(f"engine {engine} needs a CUDA device, and torch finds none; use engine numba, torch or auto")
@@ -124,7 +135,7 @@ def _asked_for(config: TrainConfig, engine: str, device: str, has_cuda: bool) ->
 
 
 def engine_for(config: TrainConfig, ours: EngineChoice) -> EngineChoice:
-    """The engine that a study trains with, or where that cannot train the config (a rival's loss) one that can."""
+    """The engine of a study; if it cannot train the config (a rival's loss), the fastest one that can."""
     return choose_engine(config, AUTO, ours.asked_for) if ENGINES[ours.name].refuses(config, ours.device) else ours
 
 
@@ -138,22 +149,22 @@ def make_engine(
     metrics: Sequence[str] = USUAL_METRICS,
     sample: Interactions | None = None,
 ) -> Engine:
-    """Build the chosen engine; its module is imported only now. Of engines with one lane `lanes` is ignored.
+    """Build the chosen engine. Engines with one lane ignore `lanes`.
 
     Args:
-        evaluate_at: the epochs after which a config is measured, beside its last one.
-        metrics: what its epochs are measured in on `held_out`, names such as `ndcg@20`.
-        sample: pairs of `held_out` that a config is measured on before its last epoch; None: on all of them.
+        evaluate_at: epochs after which a config is measured, in addition to its last one.
+        metrics: names such as `ndcg@20`.
+        sample: the pairs of `held_out` to measure on before a config's last epoch; None for all pairs.
 
     Raises:
-        InputError: nothing to train or to evaluate on, or a metric that does not exist.
+        InputError: there are no pairs to train or to evaluate on, or a metric does not exist.
     """
     if not len(seen):
         raise InputError("there is nothing to train on: the training data hold no interactions")
-    if held_out is not None:  # what the evaluation would refuse, before epochs are spent
+    if held_out is not None:  # fail before training, not at the first evaluation
         check_held_out(seen, held_out)
     entry = ENGINES[choice.name]
-    more: dict[str, Any] = {"lanes": lanes} if entry.many_lanes else {}
-    more |= {"should_stop": should_stop, "metrics": metrics, "sample": sample}
-    engine: Engine = _named(entry.engine)(seen, held_out, evaluate_at, choice.device, **more)
+    options: dict[str, Any] = {"lanes": lanes} if entry.many_lanes else {}
+    options |= {"should_stop": should_stop, "metrics": metrics, "sample": sample}
+    engine: Engine = _named(entry.engine)(seen, held_out, evaluate_at, choice.device, **options)
     return engine

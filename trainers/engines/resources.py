@@ -1,4 +1,4 @@
-"""The machine: what it is called, and a worker's share of it, threads and one of the GPUs."""
+"""A worker's share of the machine (threads and a GPU), and the name of the machine."""
 
 from __future__ import annotations
 
@@ -18,20 +18,24 @@ def cpus() -> int:
 
 
 def take_share(worker: int, workers: int) -> None:
-    """Limit the engines of this thread to 1/`workers` of the CPU's threads, and give worker number `worker` a GPU, in turn.
+    """Limit the engines in this thread to a worker's share of the CPU's threads, and select its GPU.
 
-    `workers` are those of this machine, numbered from 0. Threads are those of `cpus`.
+    The CPU's threads are those of `cpus`. GPUs are assigned in turn.
+
+    Args:
+        worker: number of the worker on this machine, from 0.
+        workers: number of workers on this machine.
     """
     threads = max(1, cpus() // workers)
     numba.set_num_threads(threads)
-    torch.set_num_threads(min(torch.get_num_threads(), threads))  # torch counts cores, the others hyperthreads
+    torch.set_num_threads(min(torch.get_num_threads(), threads))  # torch counts cores, numba and joblib hyperthreads
     if torch.cuda.is_available():
         torch.cuda.set_device(worker % torch.cuda.device_count())
 
 
 @contextmanager
 def sharing() -> Iterator[None]:
-    """Within the block this thread has the share of a single worker; after it as many threads as before."""
+    """Within the block, give this thread the share of a single worker. Afterwards it has as many threads as before."""
     threads, torch_threads = numba.get_num_threads(), torch.get_num_threads()
     take_share(0, 1)
     try:
@@ -42,8 +46,9 @@ def sharing() -> Iterator[None]:
 
 
 def device_name(device: str) -> str:
-    """The machine that a device is: the GPU's product name, or `x86_64 CPU (znver5)`, the kind that code is compiled for: on
-    another kind sums are rounded in another order.
+    """The name of a device: the GPU's product name, or `x86_64 CPU (znver5)`.
+
+    The CPU's kind is part of the name, since code for another kind sums in another order.
     """
     if device == "cuda":
         return torch.cuda.get_device_name()

@@ -1,4 +1,4 @@
-"""The thresholds that a run keeps for a loss with one per user, see `trainers.losses.thresholds`, on the torch engine."""
+"""The user thresholds of a run on the torch engine, for the losses of `trainers.losses.thresholds`."""
 
 from __future__ import annotations
 
@@ -22,77 +22,79 @@ OPTIMIZERS: dict[str, Any] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 
 class UserThresholds:
-    """A number per user.
+    """A threshold per user.
 
-    They are kept in main memory, and gradients of a user's rows are summed there, in the order of the rows: on every device the
-    same bits come out again.
+    The thresholds are in main memory. Gradients of a user's rows are summed there in the order of the rows, so every device
+    gives the same bits in every run.
 
     Attributes:
         values: float32 (n_users,).
-        optimizer: what moves those that are learned.
+        optimizer: the optimiser of learned thresholds; unused for others.
     """
 
     def __init__(self, loss: ThresholdLoss, n_users: int) -> None:
         self.loss = loss
         self.values = Parameter(torch.full((n_users,), loss.start))
-        kind, rate = (loss.learns_by, loss.threshold_rate) if isinstance(loss, LearnedThreshold) else ("sgd", 0.0)
+        kind, rate = (loss.threshold_optimizer, loss.threshold_rate) if isinstance(loss, LearnedThreshold) else ("sgd", 0.0)
         self.optimizer: torch.optim.Optimizer = OPTIMIZERS[kind]([self.values], lr=rate)
 
     def parameters(self) -> dict[str, Parameter]:
-        """The thresholds by their name in a state."""
+        """The thresholds, with their name in a state."""
         return {"thresholds": self.values}
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Copies of the thresholds and of what their optimizer has noted."""
+        """Copies of the thresholds and of their optimiser's state."""
         return adam_state(self.parameters(), self.optimizer)
 
     def resume(self, state: State) -> None:
-        """Go on from a `state`.
+        """Continue from a result of `state`.
 
         Raises:
-            KeyError, ValueError: it is of something else.
+            KeyError, ValueError: the state has no thresholds, or other ones.
         """
         put_adam_state(self.parameters(), self.optimizer, state)
 
     def of(self, users: Ids, device: str) -> Tensor:
-        """A copy of the thresholds of users (B,)."""
+        """A copy of the thresholds (B,) of users (B,)."""
         return self.values.detach()[torch.from_numpy(users.astype(np.int64))].to(device)
 
-    def move(self, step: ScoredStep, scores: Scores, seen: Interactions) -> None:
-        """What one step does to the thresholds of its users; `scores` have their thresholds."""
+    def update(self, step: ScoredStep, scores: Scores, seen: Interactions) -> None:
+        """Update the thresholds of a step's users; `scores` must have these thresholds."""
         if isinstance(self.loss, RenewedThreshold) and not self.loss.is_due(step.epoch):
             return
         scores = replace(scores, positive=scores.positive.detach(), negative=scores.negative.detach())
-        own = own_scores(step, seen) if self.loss.looks_at_own else scores.negative.new_empty(len(step.rows), 0)
+        seen_scores = scores.negative.new_empty(len(step.rows), 0)
+        if self.loss.needs_seen_scores:
+            seen_scores = scores_of_seen(step, seen)
         if isinstance(self.loss, RenewedThreshold):
-            self._renew(self.loss, step.users, scores, own)
+            self._renew(self.loss, step.users, scores, seen_scores)
         elif isinstance(self.loss, LearnedThreshold):
-            self._descend(self.loss, step.users, scores, own)
+            self._learn(self.loss, step.users, scores, seen_scores)
 
-    def _renew(self, loss: RenewedThreshold, users: Ids, scores: Scores, own: Tensor) -> None:
-        once, first = np.unique(users, return_index=True)
-        renewed = loss.renewed(scores, own).cpu()
-        self.values.data[torch.from_numpy(once.astype(np.int64))] = renewed[torch.from_numpy(first)]
+    def _renew(self, loss: RenewedThreshold, users: Ids, scores: Scores, seen_scores: Tensor) -> None:
+        distinct, first = np.unique(users, return_index=True)
+        renewed = loss.renewed(scores, seen_scores).cpu()
+        self.values.data[torch.from_numpy(distinct.astype(np.int64))] = renewed[torch.from_numpy(first)]
 
-    def _descend(self, loss: LearnedThreshold, users: Ids, scores: Scores, own: Tensor) -> None:
+    def _learn(self, loss: LearnedThreshold, users: Ids, scores: Scores, seen_scores: Tensor) -> None:
         assert scores.threshold is not None
         threshold = scores.threshold.clone().requires_grad_()
-        loss.threshold_rows(replace(scores, threshold=threshold), own).sum().backward()  # type: ignore[no-untyped-call]
+        loss.threshold_rows(replace(scores, threshold=threshold), seen_scores).sum().backward()  # type: ignore[no-untyped-call]
         assert threshold.grad is not None
         summed = np.bincount(users, weights=threshold.grad.double().cpu().numpy(), minlength=len(self.values))
         self.values.grad = torch.from_numpy(summed.astype(np.float32))
         self.optimizer.step()
 
 
-def own_scores(step: ScoredStep, seen: Interactions) -> Tensor:
-    """Scores (B, M) of all items that each row's user has seen; minus infinity where they are fewer than M."""
+def scores_of_seen(step: ScoredStep, seen: Interactions) -> Tensor:
+    """Scores (B, M) of all items that each row's user has seen, padded with minus infinity."""
     counts = seen.per_user[step.users]
     rows = np.repeat(np.arange(len(counts)), counts)
     columns = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     items = seen.items[seen.indptr[step.users][rows] + columns]
-    at = torch.from_numpy(rows).to(step.user_vectors.device), torch.from_numpy(columns).to(step.user_vectors.device)
+    index = torch.from_numpy(rows).to(step.user_vectors.device), torch.from_numpy(columns).to(step.user_vectors.device)
     with torch.no_grad():
-        found = (step.user_vectors[at[0]] * step.item_vectors(items)).sum(-1)
-    own = found.new_full((len(counts), int(counts.max())), -torch.inf)
-    own[at] = found
-    return own
+        scores = (step.user_vectors[index[0]] * step.item_vectors(items)).sum(-1)
+    padded = scores.new_full((len(counts), int(counts.max())), -torch.inf)
+    padded[index] = scores
+    return padded

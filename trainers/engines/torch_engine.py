@@ -1,4 +1,4 @@
-"""The reference engine: plain PyTorch, any encoder, any loss, CPU or CUDA. What it computes is what the others must."""
+"""The reference engine: plain PyTorch, any encoder, any loss, CPU or CUDA. Other engines must agree with it."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from trainers.stopping import check
 
 
 class TorchEngine(OneLane):
-    """One lane on autograd and torch.optim.Adam."""
+    """One lane with autograd and torch.optim.Adam."""
 
     def _begin(self, config: TrainConfig) -> None:
         self.model: EncoderModule = config.encoder.build(self.seen, config.seed)
         self.model.to(self.device)
         self.score = SCORES[config.score]
-        self._shorten([torch.ones(len(table), 1, dtype=torch.bool, device=self.device) for table in self.model.tables()])
+        self._limit_norms([torch.ones(len(table), 1, dtype=torch.bool, device=self.device) for table in self.model.tables()])
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=BETAS, eps=EPSILON)
         self.sampler = config.negatives.sampler(self.seen)
         loss = config.loss
@@ -45,7 +45,7 @@ class TorchEngine(OneLane):
         for name in ("model", "optimizer", "sampler", "thresholds"):
             vars(self).pop(name, None)
         if self.device == "cuda":
-            torch.cuda.empty_cache()  # PyTorch keeps freed blocks: another lane or worker may need them
+            torch.cuda.empty_cache()  # PyTorch caches freed memory, and another lane or worker may need it
 
     def _train_epoch(self, config: TrainConfig, epoch: int) -> float:
         n_rows = len(self.seen)
@@ -59,33 +59,38 @@ class TorchEngine(OneLane):
         return total / n_rows
 
     def step(self, config: TrainConfig, epoch: int, rows: Ids, pairs: Ids) -> float:
-        """One Adam step on the interactions `pairs` (B,), which stand at `rows` (B,) of the epoch; returns the mean loss."""
+        """One Adam step; returns the mean loss.
+
+        Args:
+            rows: numbers of the rows in the epoch, (B,).
+            pairs: indices of their interactions in `seen`, (B,).
+        """
         self.model.refresh()
-        step = self._look(config, epoch, rows, pairs)
+        step = self._scored_step(config, epoch, rows, pairs)
         self.optimizer.zero_grad()
         positive = (step.user_vectors * step.positive_vectors).sum(-1)  # (B,)
         negative = self.sampler.scores(step)  # (B, N)
         self.steps_done += 1
-        if negative.shape[1] == 0:  # the epoch's last row is alone in its batch, and its negatives would have been the others
+        if negative.shape[1] == 0:  # in-batch negatives of a last batch of one row
             return 0.0
         thresholds = self.thresholds.of(step.users, self.device) if self.thresholds else None
         scores = Scores(positive, negative, self._ids(step.users), self._ids(step.items), self.seen.n_items, thresholds)
         losses = config.loss.rows(scores)
         if self.thresholds:
-            self.thresholds.move(step, scores, self.seen)  # before the vectors move, from which the scores are
-        self._descend(config, config.loss.reduce(losses))
+            self.thresholds.update(step, scores, self.seen)  # before the vectors change: the scores are of these vectors
+        self._update(config, config.loss.reduce(losses))
         return float(losses.detach().mean())
 
-    def _descend(self, config: TrainConfig, loss: Tensor) -> None:
+    def _update(self, config: TrainConfig, loss: Tensor) -> None:
         penalty = config.loss.penalty(lambda: self._scored_vectors(config.encoder.dim))
         (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
-        moved = [_moved(table) for table in self.model.tables()]
-        self._add_l2(config.l2, moved)
+        updated = [_has_gradient(table) for table in self.model.tables()]
+        self._add_l2(config.l2, updated)
         self._set_learning_rate(config)
         self.optimizer.step()
-        self._shorten(moved)
+        self._limit_norms(updated)
 
-    def _look(self, config: TrainConfig, epoch: int, rows: Ids, pairs: Ids) -> ScoredStep:
+    def _scored_step(self, config: TrainConfig, epoch: int, rows: Ids, pairs: Ids) -> ScoredStep:
         users, items = self.seen.users[pairs], self.seen.items[pairs]
         return ScoredStep(
             seed=config.seed,
@@ -94,7 +99,7 @@ class TorchEngine(OneLane):
             rows=rows,
             users=users,
             items=items,
-            user_vectors=self._drop(config, epoch, rows, self.score.users(self.model.user_vectors(self._ids(users)))),
+            user_vectors=self._with_dropout(config, epoch, rows, self.score.users(self.model.user_vectors(self._ids(users)))),
             positive_vectors=self._items(items),
             item_vectors=self._items,
             directions=self._directions,
@@ -111,54 +116,54 @@ class TorchEngine(OneLane):
     def _ids(self, ids: Ids) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(ids, dtype=np.int64)).to(self.device)
 
-    def _drop(self, config: TrainConfig, epoch: int, rows: Ids, vectors: Tensor) -> Tensor:
-        """Dropout of the users' units (B, d): unit d of row r is drawn at counter r * dim + d."""
+    def _with_dropout(self, config: TrainConfig, epoch: int, rows: Ids, vectors: Tensor) -> Tensor:
+        """The user vectors (B, dim) after dropout; the draw for unit d of row r has counter r * dim + d."""
         rate, dim = config.encoder.dropout, config.encoder.dim
         if rate == 0.0:
             return vectors
         counters = np.add.outer(rows.astype(np.uint64) * np.uint64(dim), np.arange(dim, dtype=np.uint64))
         stream = rng.key(config.seed, Purpose.DROPOUT, epoch)
-        keep = torch.from_numpy(rng.keep_mask(stream, counters, rate)).to(self.device)
-        return vectors * keep * (1.0 / (1.0 - rate))
+        mask = torch.from_numpy(rng.keep_mask(stream, counters, rate)).to(self.device)
+        return vectors * mask * (1.0 / (1.0 - rate))
 
-    def _add_l2(self, l2: float, moved: list[Tensor]) -> None:
+    def _add_l2(self, l2: float, updated: list[Tensor]) -> None:
         if l2 == 0.0:
             return
-        for table, rows in zip(self.model.tables(), moved, strict=True):
+        for table, rows in zip(self.model.tables(), updated, strict=True):
             assert table.grad is not None  # backward has just run
             table.grad += l2 * table.detach() * rows
 
-    def _shorten(self, moved: list[Tensor]) -> None:
-        """Scale these rows down to the score's largest norm."""
+    def _limit_norms(self, updated: list[Tensor]) -> None:
+        """Scale the rows in the masks `updated` (n, 1) down to the score's largest norm."""
         if self.score.max_norm == math.inf:
             return
         with torch.no_grad():
-            for table, rows in zip(self.model.tables(), moved, strict=True):
-                lengths = torch.linalg.norm(table, dim=1, keepdim=True)
-                table.mul_(torch.where(rows, self.score.max_norm / lengths.clamp(min=self.score.max_norm), 1.0))
+            for table, rows in zip(self.model.tables(), updated, strict=True):
+                norms = torch.linalg.norm(table, dim=1, keepdim=True)
+                table.mul_(torch.where(rows, self.score.max_norm / norms.clamp(min=self.score.max_norm), 1.0))
 
     def _set_learning_rate(self, config: TrainConfig) -> None:
         self.optimizer.param_groups[0]["lr"] = learning_rate_at(config, self.steps_done - 1, len(self.seen))
 
     def _all_vectors(self) -> tuple[Tensor, Tensor]:
-        """The encoder's vectors of all users and all items."""
+        """The encoder's vectors of all users (n_users, d) and all items (n_items, d)."""
         users = self.model.user_vectors(torch.arange(self.seen.n_users, device=self.device))
         return users, self.model.item_vectors(torch.arange(self.seen.n_items, device=self.device))
 
     def _scored_vectors(self, dim: int) -> tuple[Tensor, Tensor]:
-        """The same as the score takes them: of a cosine only the directions count."""
+        """All vectors after the score's mapping, without its additional entries: unit vectors for cosines."""
         users, items = self._all_vectors()
         return self.score.users(users)[:, :dim], self.score.items(items)[:, :dim]
 
     def _parameters(self) -> dict[str, Parameter]:
-        """All that is learned."""
+        """All trained parameters by name."""
         return {**dict(self.model.named_parameters()), **(self.thresholds.parameters() if self.thresholds else {})}
 
-    def _keep(self) -> State:
+    def _snapshot(self) -> State:
         return {name: copied(parameter) for name, parameter in self._parameters().items()}
 
-    def _go_back(self, kept: State, config: TrainConfig) -> None:
-        put_parameters(self._parameters(), kept)
+    def _restore(self, snapshot: State, config: TrainConfig) -> None:
+        put_parameters(self._parameters(), snapshot)
 
     def _state(self) -> State:
         trained = adam_state(dict(self.model.named_parameters()), self.optimizer)
@@ -180,7 +185,7 @@ class TorchEngine(OneLane):
             return users.cpu().numpy(), items.cpu().numpy()
 
 
-def _moved(table: Tensor) -> Tensor:
-    """The rows (n, 1) with a gradient."""
+def _has_gradient(table: Tensor) -> Tensor:
+    """A mask (n, 1) of the rows with a gradient."""
     assert table.grad is not None  # backward has just run
     return (table.grad != 0).any(dim=1, keepdim=True)

@@ -1,6 +1,6 @@
 """The losses, as formulas over one batch of scores. The torch form here is the definition; fused engines must agree with it.
 
-Each loss is a frozen dataclass whose fields are its hyper-parameters. To add one: a class in the module where it belongs and a
+Each loss is a frozen dataclass whose fields are its hyperparameters. To add one, add a class in a module of this package and a
 line in `LOSSES`, see docs/extending.md.
 """
 

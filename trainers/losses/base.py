@@ -1,4 +1,4 @@
-"""What every loss is: a formula over one batch of scores."""
+"""Base class of losses: formulas over one batch of scores."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ NotWith = Mapping[ScoreName, str]
 
 @plain_dataclass(frozen=True)
 class Scores:
-    """Scores of one batch: B positives, each with N negatives of its own.
+    """Scores of one batch: B positives with N negatives each.
 
     Attributes:
         positive: s_ui, (B,).
         negative: s_uj, (B, N).
         users: user ids, (B,); losses that pool over a user need them.
         items: ids of the positive items, (B,).
-        n_items: how many items there are, for losses that estimate a rank among them; 0 where nobody asks.
-        threshold: of each row's user, (B,), for the losses of `trainers.losses.thresholds`; None counts as 0.
+        n_items: number of items in the catalogue, for losses that estimate a rank; 0 if it is not known.
+        threshold: the threshold of each row's user, (B,), for the losses of `trainers.losses.thresholds`; None counts as 0.
     """
 
     positive: Tensor
@@ -39,12 +39,12 @@ class Scores:
 class Loss(ABC):
     """`loss(scores)` is a scalar: the mean over the batch, or the sum if `summed` (as in the paper).
 
-    Adam takes no notice of a factor, but for its epsilon and beside l2.
+    A constant factor of the loss has no effect with Adam, except through its epsilon and relative to l2.
 
     Attributes:
-        name: as in `LOSSES` and in files.
-        summed: whether a batch's loss is the sum over its rows, not their mean.
-        not_with: the scores that the loss does not go with, each with the reason why.
+        name: its key in `LOSSES` and in files.
+        summed: whether a batch's loss is the sum over its rows instead of the mean.
+        not_with: the scores that the loss cannot be used with, each with the reason.
     """
 
     name: str
@@ -59,15 +59,19 @@ class Loss(ABC):
         """The loss of each row, (B,)."""
 
     def reduce(self, rows: Tensor) -> Tensor:
-        """The batch's loss from that of its rows."""
+        """The batch's loss from the losses of its rows (B,)."""
         return rows.sum() if self.summed else rows.mean()
 
     def penalty(self, vectors: Callable[[], tuple[Tensor, Tensor]]) -> Tensor | None:
-        """What is added to a batch's loss, of all vectors (n_users, dim) and (n_items, dim) as the score takes them, which are
-        asked for only where they are needed."""
+        """A regulariser that is added to a batch's loss; None for no regulariser.
+
+        Args:
+            vectors: returns the vectors of all users (n_users, dim) and items (n_items, dim) after the score's mapping. Call
+                it only if they are needed.
+        """
         return None
 
 
 def squared_distances(scores: Tensor) -> Tensor:
-    """|u - v|^2 of scores that are cosines or euclidean, see `trainers.scores`; below 0 for a cosine above 1 (dropout)."""
+    """|u - v|^2 for scores cosine or euclidean, see `trainers.scores`; negative for a cosine above 1 (dropout)."""
     return 2.0 - 2.0 * scores

@@ -1,4 +1,4 @@
-"""The classic losses that the MML and SimpleX papers compare with, as SimpleX's code has them."""
+"""The classic losses that the MML and SimpleX papers compare with, as in SimpleX's code."""
 
 from __future__ import annotations
 

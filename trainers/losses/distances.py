@@ -1,4 +1,4 @@
-"""Losses of distances d: contrastive, triplet, and CML. On cosine scores d is that of the unit vectors."""
+"""Losses of distances d: contrastive, triplet, and CML. With cosine scores, d is the distance of the unit vectors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainers.validation import SETTINGS, NonNegative, Positive, Switch
 if TYPE_CHECKING:
     from torch import Tensor
 
-SMALLEST = 1e-12  # squared distances below have no gradient: that of their root would be infinite
+SMALLEST = 1e-12  # smaller squared distances have no gradient: that of the square root is infinite at 0
 
 NOT_WITH: NotWith = {"inner_product": "it is a loss of distances, which inner products do not give"}
 
@@ -52,11 +52,12 @@ class CML(Loss):
 
         w_ui * [margin + d_ui^2 - min_j d_uj^2]+,   w_ui = log(1 + n_items * share of j with margin + d_ui^2 - d_uj^2 > 0)
 
-    Without `rank_weight`, w_ui = 1, as 2-stage sampling trains it (Tran et al., SIGIR 2019, arXiv 1909.10912). Added to each
-    batch, times `covariance_weight`: of the covariance C over the n vectors of all users and items, as `covariance` says,
+    Without `rank_weight`, w_ui = 1, as in 2-stage sampling (Tran et al., SIGIR 2019, arXiv 1909.10912). The covariance C over
+    the n vectors of all users and items gives a regulariser, which is added to each batch, times `covariance_weight`. Its form
+    is `covariance`:
 
         paper     (|C| - |diag C|^2) / n, Frobenius and Euclidean norms
-        program   the sum of what is off the diagonal, with its signs, as its authors' program has it
+        program   the sum of the entries off the diagonal, with their signs, as in the authors' program
     """
 
     name: Literal["cml"] = "cml"

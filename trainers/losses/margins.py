@@ -26,15 +26,16 @@ NOT_WITH: NotWith = {"euclidean": "its margins are cosines, which distances do n
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class MML(Loss):
-    """Multi-Margin Loss (Ozsoy, arXiv 2405.04614) on cosine scores. Its eq. 7 was not at hand: this is rebuilt from the paper's
-    text and its settings, and trained so the paper's rows come out within 1 % (benchmarks/RESULTS.md).
+    """Multi-Margin Loss (Ozsoy, arXiv 2405.04614) on cosine scores. Its eq. 7 was not available: this formula follows the
+    paper's text and settings. It reproduces the paper's rows within 1 % (benchmarks/RESULTS.md).
 
         positive_weight * [1 - s_ui]+  +  negative_weight / N * sum_j sum_k weights_k * [s_uj - margins_k]+
 
     Margins are cumulative: a negative above several margins counts in each of their hinges.
 
     Raises:
-        pydantic.ValidationError: unless 0 <= margins ascending < 1 and 0 <= weights non-decreasing with sum 1, as many.
+        pydantic.ValidationError: the numbers of margins and weights differ, margins are not ascending in [0, 1), or weights are
+            negative, descending or have another sum than 1.
     """
 
     name: Literal["mml"] = "mml"

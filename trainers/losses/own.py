@@ -1,4 +1,4 @@
-"""Losses of the user's own, beside those of `LOSSES`: what a class must be, and where other processes find it."""
+"""Losses that the user defines: the rules for their classes, and the import of a class in other processes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from trainers.text import shown
 from trainers.validation import SETTINGS
 
 NAME = re.compile("[a-z][a-z0-9_]{0,49}")
-IN_A_FILE = "put the class into a file of its own, such as my_loss.py beside the notebook, and import it from there"
-ROWS, NEGATIVES, ITEMS = 4, 3, 10  # of the batch that a formula is tried on
+IN_A_FILE = "put the class into a file of its own, such as my_loss.py next to the notebook, and import it from there"
+ROWS, NEGATIVES, ITEMS = 4, 3, 10  # sizes of the batch that tests a formula
 
 
 @dataclass(frozen=True)
 class OwnLoss:
-    """A loss of the user's own.
+    """A loss that the user defines.
 
     Attributes:
-        where: its class, `module:Class`.
+        name: its key in `LOSSES`.
+        where: its class, as `module:Class`.
         code: digest of its code, see `trainers.losses.source`.
     """
 
@@ -36,10 +37,10 @@ class OwnLoss:
     code: str
 
     def check_importable(self) -> None:
-        """Whether another process can have the class.
+        """Check that another process can import the class.
 
         Raises:
-            InputError: it stands in a notebook, a script or a function, or its module cannot be imported.
+            InputError: it is defined in a notebook, a script or a function, or its module cannot be imported.
         """
         module, _, path = self.where.partition(":")
         if module == "__main__" or "<locals>" in path:
@@ -52,15 +53,15 @@ OWN: dict[str, OwnLoss] = {}
 
 
 def code_of(name: str) -> str:
-    """The digest of the code of a loss of the user's own; empty for one of this program, which has versions."""
+    """The digest of the code of a user's loss; empty for the losses of this program, which have versions."""
     return OWN[name].code if name in OWN else ""
 
 
 def add(cls: type[Loss]) -> OwnLoss:
-    """Take a loss into `LOSSES`. The same class may come again, also with other code: studies know which code they have.
+    """Add a loss to `LOSSES`. A class may be added again, also with changed code: studies record the digest of the code.
 
     Raises:
-        InputError: it is no loss, or its name is another loss's.
+        InputError: it is no loss, or another loss has its name.
     """
     name = check_class(cls)
     own = OwnLoss(name, f"{cls.__module__}:{cls.__qualname__}", digest_of(cls))
@@ -69,23 +70,23 @@ def add(cls: type[Loss]) -> OwnLoss:
     if name in LOSSES and name not in OWN:
         raise InputError(f"loss {name!r} is one of this program's, which cannot be replaced; give {own.where} another name")
     if "__pydantic_config__" not in vars(cls):
-        cls.__pydantic_config__ = SETTINGS  # type: ignore[attr-defined]  # of a plain dataclass: unknown keys are errors
+        cls.__pydantic_config__ = SETTINGS  # type: ignore[attr-defined]  # for plain dataclasses: unknown keys are errors
     LOSSES[name], OWN[name] = cls, own
     return own
 
 
 def load(name: str, where: str) -> type[Loss]:
-    """The class of a loss, imported.
+    """Import the class of a loss.
 
     Raises:
-        InputError: its module is not there, or raises an error; it has no such class.
+        InputError: its module does not exist, raises an error or has no such class.
     """
     module, _, path = where.partition(":")
     try:
         found: Any = importlib.import_module(module)
         for part in path.split("."):
             found = getattr(found, part)
-    except Exception as error:  # whatever a module of the user's raises
+    except Exception as error:  # a user's module may raise any error
         reason = first_line(error)
         raise InputError(
             f"loss {name!r} is class {path} of module {module}, which cannot be imported here ({reason}); run this in the "
@@ -96,7 +97,7 @@ def load(name: str, where: str) -> type[Loss]:
 
 
 def check_class(cls: object) -> str:
-    """The name of a loss.
+    """Check the class of a loss; returns its name.
 
     Raises:
         InputError: it is no frozen dataclass with a formula and a name.
@@ -118,10 +119,10 @@ def check_class(cls: object) -> str:
 
 
 def check_formula(loss: Loss) -> None:
-    """Try a loss on a small batch.
+    """Test a loss on a small batch.
 
     Raises:
-        InputError: it fails, or gives something else than a finite number for each row, with gradients.
+        InputError: it raises an error, has no gradient, or does not return a finite number for each row.
     """
     generator = torch.Generator().manual_seed(0)
     positive, negative = (torch.rand(size, generator=generator) for size in ((ROWS,), (ROWS, NEGATIVES)))
@@ -132,7 +133,7 @@ def check_formula(loss: Loss) -> None:
         rows = loss.rows(Scores(positive, negative, ids, ids, ITEMS))
         shape, finite = tuple(rows.shape), bool(torch.isfinite(rows).all())
         loss.reduce(rows).backward()  # type: ignore[no-untyped-call]
-    except Exception as error:  # whatever a formula of the user's raises
+    except Exception as error:  # a user's formula may raise any error
         raise InputError(f"{what} fails: {type(error).__name__}: {first_line(error)}") from error
     if shape != (ROWS,) or not finite:
         got = f"a tensor of shape {shape}" if shape != (ROWS,) else "one that is not finite"
@@ -144,10 +145,10 @@ def _fields(cls: Any) -> tuple[dataclasses.Field[Any], ...]:
 
 
 def check_fields(cls: type[Loss], names: list[str]) -> None:
-    """Whether a loss has these fields, and no other without a default.
+    """Check that a loss has these fields, and that all its other fields have defaults.
 
     Raises:
-        InputError: it has not.
+        InputError: a field does not exist, or another field has no default.
     """
     fields = {field.name: field for field in _fields(cls) if field.name != "name"}
     for name in names:

@@ -24,15 +24,14 @@ NOT_WITH: NotWith = {
 class BSL(Loss):
     """Bilateral Softmax Loss (Wu et al., ICDE 2024, arXiv 2312.12882), as in its authors' program or in the paper.
 
-    With t = temperature, the exponent multiplies the negative term (in the paper it is a second temperature, p, that of the
-    positive):
+    t = temperature. The exponent multiplies the negative term; the paper has a second temperature p for the positive instead:
 
         reweight   -s_ui / t + exponent * log sum_j exp(s_uj / t)
         multi      as reweight, with the positive pooled over the batch rows of the same user
                    (log-mean-exp of s_ui / t) and the mean in place of the sum over j
         single     -s_ui / t + log mean_j exp(s_uj / t), no exponent
-        paper      -s_ui / p + t / p * log sum_j exp(s_uj / t), no exponent, p = positive_temperature; that is t / p times SL,
-                   a factor to which Adam is blind but for its epsilon and beside l2
+        paper      -s_ui / p + t / p * log sum_j exp(s_uj / t), no exponent, p = positive_temperature; this is t / p times SL,
+                   and a factor has no effect with Adam, except through its epsilon and relative to l2
     """
 
     name: Literal["bsl"] = "bsl"
@@ -55,7 +54,7 @@ class BSL(Loss):
 
     @property
     def scale(self) -> float:
-        """What the whole loss is multiplied by in the paper's form."""
+        """The factor of the whole loss in mode paper; else 1."""
         return 1.0 if self.positive_temperature is None else self.temperature / self.positive_temperature
 
     def rows(self, scores: Scores) -> Tensor:
@@ -71,7 +70,7 @@ class BSL(Loss):
 
 
 def _pool_by_user(values: Tensor, users: Tensor) -> Tensor:
-    """Log-mean-exp of values (B,) over the rows that share a user, for every row."""
+    """Log-mean-exp of values (B,) over the rows of the same user, for every row, (B,)."""
     same = users[:, None] == users[None, :]
     pooled = torch.logsumexp(values[None, :].expand_as(same).masked_fill(~same, -torch.inf), dim=1)
     return pooled - same.sum(1).to(values.dtype).log()
@@ -79,9 +78,9 @@ def _pool_by_user(values: Tensor, users: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class SL(Loss):
-    """Softmax Loss as BSL's authors have it (arXiv 2312.12882): -s_ui / t + log sum_j exp(s_uj / t), t = temperature.
+    """Softmax Loss as defined by BSL's authors (arXiv 2312.12882): -s_ui / t + log sum_j exp(s_uj / t), t = temperature.
 
-    The positive is not in the denominator; BSL with exponent 1 in mode reweight.
+    The positive is not in the denominator. It equals BSL in mode reweight with exponent 1.
     """
 
     name: Literal["sl"] = "sl"
@@ -92,16 +91,16 @@ class SL(Loss):
         return torch.logsumexp(scores.negative / self.temperature, dim=1) - scores.positive / self.temperature
 
 
-SMALLEST_BASE = 0.05  # of PSL's 1 + activation(d), which reaches 0 where relu and atan have d = -1 and -1.557
+SMALLEST_BASE = 0.05  # smallest base 1 + activation(d) of PSL, which is 0 at d = -1 (relu) and -1.557 (atan)
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class PSL(Loss):
     """Pairwise Softmax Loss (Yang et al., NeurIPS 2024, arXiv 2411.00163): log sum_j (1 + activation(d_j))^(1 / t).
 
-    d_j = (s_uj - s_ui) / 2 and t = temperature. With exp(d) in place of 1 + activation(d) it is SL of temperature 2 t. The
-    paper's relu is relu(d + 1) in place of 1 + activation(d). With relu and atan 1 + activation(d) is at least SMALLEST_BASE:
-    with relu a negative has no gradient where s_uj is 1.9 or more below s_ui.
+    d_j = (s_uj - s_ui) / 2 and t = temperature. With exp(d) instead of 1 + activation(d) it would be SL with temperature 2 t.
+    The paper defines relu as relu(d + 1) instead of 1 + activation(d). With relu and atan, 1 + activation(d) is at least
+    SMALLEST_BASE: with relu, a negative with a score 1.9 or more below the positive's has no gradient.
     """
 
     name: Literal["psl"] = "psl"
@@ -147,6 +146,6 @@ class SSM(Loss):
 
 
 def softmax_rows(scores: Scores, temperature: float) -> Tensor:
-    """Cross-entropy of the positive among itself and its negatives, (B,)."""
+    """Cross-entropy of the positive in a softmax over it and its negatives, (B,)."""
     both = torch.cat([scores.positive[:, None], scores.negative], dim=1) / temperature
     return torch.logsumexp(both, dim=1) - both[:, 0]

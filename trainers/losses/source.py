@@ -1,4 +1,4 @@
-"""What the code of a class is: a digest that changes when the numbers may, and not when a comment does."""
+"""A digest of the code of a class, which changes if the code does, but not with comments, docstrings or layout."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
-OURS = ("trainers", "search_spaces", "hpo")  # their changes have versions
+OURS = ("trainers", "search_spaces", "hpo")  # packages whose changes have versions
 LIBRARIES = ("site-packages", "dist-packages")
-GENERATED = ("<string>", dataclasses.__file__)  # the files of what a dataclass writes for itself
+GENERATED = ("<string>", dataclasses.__file__)  # files of methods that dataclasses generate
 PLAIN = (bool, int, float, complex, str, bytes, type(None), Enum)
 SETS = (set, frozenset)
 CONTAINERS = (list, tuple, dict, *SETS)
-DEEPEST = 8  # dots in a name: modules may hold each other
-# Of each class and function, as first looked at: a file that is edited later does not change what has been imported.
+DEEPEST = 8  # dots in a name: modules may contain each other
+# The source of each class and function at its first use: later edits of a file do not change imported code.
 READ: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
 def digest_of(cls: type) -> str:
-    """A digest of the class's source, of that of its bases, and of the functions and constants of the user's own that they
-    use, also those of other modules. Comments, docstrings and layout do not count, nor do libraries.
+    """A digest of the source of a class and its bases, and of all functions and constants of the user that they use, also in
+    other modules. Comments, docstrings, layout and libraries are not part of it.
 
-    Of code that cannot be read, such as what is typed into a plain interpreter, it is one of its own in every process: nobody
-    could say whether such code has changed.
+    If code cannot be read, such as input of a plain interpreter, the digest is random: there is no way to know whether such
+    code has changed.
     """
     try:
         seen: set[object] = set()
@@ -44,8 +44,8 @@ def digest_of(cls: type) -> str:
 
 
 def _class_parts(cls: type, seen: set[object]) -> Iterator[str]:
-    """The source of a class, or where that is in no file (a notebook's cell) that of its methods, and its fields; then what its
-    body and its methods use.
+    """The source of a class; if it is in no file (a notebook's cell), the source of its methods and its fields. Then the code
+    that its body and its methods use.
     """
     members = vars(cls)
     methods = [one for value in members.values() if (one := _function(value)) and one.__code__.co_filename not in GENERATED]
@@ -53,7 +53,7 @@ def _class_parts(cls: type, seen: set[object]) -> Iterator[str]:
         tree = _tree(cls)
         yield ast.unparse(tree)
         known = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
-        yield from _known({*_written(tree)}, known, seen)  # defaults, decorators and bases are evaluated outside of methods
+        yield from _known({*_written(tree)}, known, seen)  # defaults, decorators and bases are outside of methods
     except (OSError, TypeError):
         for method in methods:
             yield ast.unparse(_tree(method))
@@ -66,14 +66,14 @@ def _class_parts(cls: type, seen: set[object]) -> Iterator[str]:
 
 
 def _used_by(function: FunctionType, seen: set[object]) -> Iterator[str]:
-    """What a function uses of the user's own: other functions, classes and constants, and what those use."""
+    """The user's functions, classes and constants that a function uses, directly or indirectly."""
     inner = inspect.unwrap(function)
     for one in (function, inner) if inner is not function else (function,):
         yield from _known({*_names(one.__code__)}, one.__globals__, seen)
 
 
 def _known(names: set[str], known: Mapping[str, Any], seen: set[object], prefix: str = "") -> Iterator[str]:
-    """What some names mean in a module, those behind a dot in modules of the user's own, too."""
+    """The objects with some names in a module, and in the user's modules that it imports."""
     for name in sorted(names & known.keys()):
         value = known[name]
         if not isinstance(value, ModuleType):
@@ -95,23 +95,23 @@ def _used(name: str, value: Any, seen: set[object]) -> Iterator[str]:
             yield from _class_parts(value, seen) if isinstance(value, type) else _function_parts(value, seen)
     elif isinstance(value, partial):
         yield from _contained(name, [value.func, value.args, value.keywords], seen)
-    elif _is_own(type(value).__module__):  # an object of a class of the user's own
+    elif _is_own(type(value).__module__):  # an object of a user's class
         yield from _contained(name, [type(value), getattr(value, "__dict__", {})], seen)
 
 
 def _contained(name: str, value: Any, seen: set[object]) -> Iterator[str]:
-    """What a container holds. A set has another order in every process."""
+    """The elements of a container. Sets are sorted, since their order differs between processes."""
     if id(value) in seen:
         return
     seen.add(id(value))
-    kept = [*value.items()] if isinstance(value, dict) else sorted(value, key=repr) if isinstance(value, SETS) else value
-    yield f"{name}: {type(value).__name__} of {len(kept)}"
-    for place, one in enumerate(kept):
-        yield from _used(f"{name}[{place}]", one, seen)
+    elements = [*value.items()] if isinstance(value, dict) else sorted(value, key=repr) if isinstance(value, SETS) else value
+    yield f"{name}: {type(value).__name__} of {len(elements)}"
+    for index, one in enumerate(elements):
+        yield from _used(f"{name}[{index}]", one, seen)
 
 
 def _function_parts(function: FunctionType, seen: set[object]) -> Iterator[str]:
-    if function.__name__ == "<lambda>":  # its lines may be a part of a statement
+    if function.__name__ == "<lambda>":  # its lines may be part of a statement
         yield _source(function).strip()
     else:
         tree = _tree(function)
@@ -121,7 +121,7 @@ def _function_parts(function: FunctionType, seen: set[object]) -> Iterator[str]:
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    """All names in a function, those of the functions in it, too."""
+    """All names in a function and in its inner functions."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -135,7 +135,7 @@ def _function(value: Any) -> FunctionType | None:
 
 
 def _is_own(module: str) -> bool:
-    """Whether a module is the user's, and none of this program, of a library or of Python."""
+    """Whether a module is the user's, not part of this program, of a library or of Python."""
     top = module.partition(".")[0]
     if top in OURS or top in sys.stdlib_module_names:
         return top == "__main__"

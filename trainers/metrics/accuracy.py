@@ -79,9 +79,11 @@ def evaluate(
 
     check_held_out(seen, held_out)
     check_vectors(user_vectors, item_vectors, seen)
-    asked = metrics_at(metrics, ks)
-    ranks = held_out_ranks(user_vectors, item_vectors, seen, held_out, largest_cut_off(asked))
-    return _by_user(_columns(ranks, held_out, asked), held_out) if per_user else metrics_of_ranks(ranks, held_out, asked)
+    requested = metrics_at(metrics, ks)
+    ranks = held_out_ranks(user_vectors, item_vectors, seen, held_out, largest_cut_off(requested))
+    return (
+        _by_user(_columns(ranks, held_out, requested), held_out) if per_user else metrics_of_ranks(ranks, held_out, requested)
+    )
 
 
 def metrics_of_ranks(ranks: NDArray[np.int64], held_out: Interactions, metrics: Sequence[Metric]) -> dict[str, float]:
@@ -114,10 +116,10 @@ def evaluate_lists(
         InputError: lists of another shape, unknown items, no held-out pair, no metric or an unknown one, or a cut-off below 1
             or above k.
     """
-    asked = metrics_at(metrics, ks)
-    if lists.shape[-1] < largest_cut_off(asked):
-        raise InputError(f"lists must be as long as the largest cut-off, {largest_cut_off(asked)}, got {lists.shape[-1]}")
-    return _by_user(_columns(list_ranks(lists, held_out), held_out, asked), held_out)
+    requested = metrics_at(metrics, ks)
+    if lists.shape[-1] < largest_cut_off(requested):
+        raise InputError(f"lists must be as long as the largest cut-off, {largest_cut_off(requested)}, got {lists.shape[-1]}")
+    return _by_user(_columns(list_ranks(lists, held_out), held_out, requested), held_out)
 
 
 def check_held_out(seen: Interactions, held_out: Interactions) -> None:

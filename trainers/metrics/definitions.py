@@ -153,10 +153,10 @@ def metrics_at(names: Iterable[str | Metric], ks: Sequence[int] = ()) -> tuple[M
     bare = [text for text in texts if "@" not in text]
     if bare and (not ks or min(ks) < 1):
         raise InputError(f"cut-offs must be at least 1, got {list(ks)} for {', '.join(bare)}")
-    asked = [Metric(name, k) for k in ks for name in bare] + [Metric.parse(text) for text in texts if "@" in text]
-    if not asked:
+    requested = [Metric(name, k) for k in ks for name in bare] + [Metric.parse(text) for text in texts if "@" in text]
+    if not requested:
         raise InputError("metrics must not be empty; give some, such as ndcg@20")
-    return tuple(dict.fromkeys(asked))
+    return tuple(dict.fromkeys(requested))
 
 
 def largest_cut_off(metrics: Iterable[Metric]) -> int:

@@ -178,9 +178,9 @@ def _push(score, item, tie_ranks, best, best_items, u):  # type: ignore[no-untyp
     if not _below(best[u, 0], best_items[u, 0], score, item, tie_ranks):
         return
     size = best.shape[1]
-    at = 0
+    slot = 0
     while True:
-        child = 2 * at + 1
+        child = 2 * slot + 1
         if child >= size:
             break
         if child + 1 < size and _below(
@@ -189,9 +189,9 @@ def _push(score, item, tie_ranks, best, best_items, u):  # type: ignore[no-untyp
             child += 1
         if not _below(best[u, child], best_items[u, child], score, item, tie_ranks):
             break
-        best[u, at], best_items[u, at] = best[u, child], best_items[u, child]
-        at = child
-    best[u, at], best_items[u, at] = score, item
+        best[u, slot], best_items[u, slot] = best[u, child], best_items[u, child]
+        slot = child
+    best[u, slot], best_items[u, slot] = score, item
 
 
 @compiled(nogil=True)

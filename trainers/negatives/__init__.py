@@ -1,4 +1,4 @@
-"""Sampling of negatives. To add a way, add a frozen dataclass of settings, a sampler, and a line in `NEGATIVES`.
+"""Sampling of negatives. To add a method, add a frozen dataclass of settings, a sampler, and a line in `NEGATIVES`.
 
 Draws depend only on (seed, epoch, row) and, for samplers that follow the model, on the model.
 """

@@ -102,9 +102,9 @@ class TwoStageSampler(Sampler):
         if step.number % self.settings.refresh == 0:
             self.vectors = step.directions()
         candidates = self._candidates(step)
-        up_to = np.cumsum(self._weights(step, candidates), axis=1, dtype=np.float64)
-        up_to /= up_to[:, -1:]
-        return self._draw_unseen(step, candidates, up_to)
+        cumulative = np.cumsum(self._weights(step, candidates), axis=1, dtype=np.float64)
+        cumulative /= cumulative[:, -1:]
+        return self._draw_unseen(step, candidates, cumulative)
 
     def state(self) -> dict[str, NDArray[Any]]:
         return {"vectors": self.vectors}
@@ -115,13 +115,13 @@ class TwoStageSampler(Sampler):
     def _candidates(self, step: Step) -> NDArray[np.int64]:
         """The items with the smallest values of exponential random number / weight (Efraimidis and Spirakis, 2006)."""
         stream = step.stream(Purpose.CANDIDATES, step.number)
-        lots = rng.uniform(stream, np.arange(self.seen.n_items, dtype=np.uint64))
+        uniforms = rng.uniform(stream, np.arange(self.seen.n_items, dtype=np.uint64))
         with np.errstate(divide="ignore"):
-            order = -np.log(lots) / self.popularity
+            order = -np.log(uniforms) / self.popularity
         return np.sort(np.argpartition(order, self.settings.candidates - 1)[: self.settings.candidates]).astype(np.int64)
 
     def _weights(self, step: Step, candidates: NDArray[np.int64]) -> NDArray[np.float32]:
-        """1 / q(z), (B, candidates), up to a factor per row; with torch, which computes this faster than NumPy."""
+        """1 / q(z), (B, candidates), up to a factor per row. Torch computes this faster than NumPy."""
         z = torch.from_numpy(self.vectors[step.items]) @ torch.from_numpy(self.vectors[candidates]).T
         exponent = 1.0 - (self.vectors.shape[1] - 1) / 2.0
         logs = torch.log((1.0 - z * z).clamp_(min=0.0).add_(1e-8)).mul_(exponent)
@@ -131,19 +131,23 @@ class TwoStageSampler(Sampler):
         weights: NDArray[np.float32] = torch.exp(logs - highest).nan_to_num_(nan=1.0).numpy()  # NaN: all are minus infinity
         return weights
 
-    def _draw_unseen(self, step: Step, candidates: NDArray[np.int64], up_to: NDArray[np.float64]) -> NDArray[np.int64]:
-        """One candidate per slot; items that the user has seen are drawn again."""
+    def _draw_unseen(self, step: Step, candidates: NDArray[np.int64], cumulative: NDArray[np.float64]) -> NDArray[np.int64]:
+        """One candidate per slot, (B, count); items that the user has seen are drawn again, at most MAX_DRAWS times.
+
+        Args:
+            cumulative: (B, candidates), the cumulative weights of each row, up to 1.
+        """
         size, count = len(step.rows), self.settings.count
-        lanes = np.arange(size)[:, None]
-        flat = (up_to + lanes).ravel()
+        rows = np.arange(size)[:, None]
+        flat = (cumulative + rows).ravel()
         ids = np.zeros((size, count), np.int64)
-        open_ = np.ones((size, count), bool)
+        redraw = np.ones((size, count), bool)
         for turn in range(MAX_DRAWS):
-            lots = rng.uniform(step.stream(Purpose.NEGATIVES, turn), step.slots(count))
-            index = np.searchsorted(flat, lots + lanes, side="right") - lanes * len(candidates)
+            uniforms = rng.uniform(step.stream(Purpose.NEGATIVES, turn), step.slots(count))
+            index = np.searchsorted(flat, uniforms + rows, side="right") - rows * len(candidates)
             drawn = candidates[np.clip(index, 0, len(candidates) - 1)]
-            ids = np.where(open_, drawn, ids)
-            open_ &= self.seen.contains(np.broadcast_to(step.users[:, None], ids.shape), ids)
-            if not open_.any():
+            ids = np.where(redraw, drawn, ids)
+            redraw &= self.seen.contains(np.broadcast_to(step.users[:, None], ids.shape), ids)
+            if not redraw.any():
                 break
         return ids

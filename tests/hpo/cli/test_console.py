@@ -1,4 +1,4 @@
-"""What is printed of a run: as many epochs as it had, and a line now and then where no terminal shows how far it is."""
+"""The progress of a run is printed: the number of its epochs, and regular lines if the output is no terminal."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK, START_MARK
 
 
 @pytest.mark.parametrize(("terminal", "pause", "lines"), [(False, 0.0, 2), (False, 60.0, 0), (True, 0.0, 0)])
-def test_a_run_of_hours(monkeypatch: pytest.MonkeyPatch, terminal: bool, pause: float, lines: int):
+def test_a_long_run_prints_lines_only_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, pause: float, lines: int
+):
     monkeypatch.setattr(console, "LINE_SECONDS", pause - 1e-9)
     out = io.StringIO()
     with RunProgress(Console(file=out, force_terminal=terminal)) as progress, progress.run("MML, seed 1", 3) as advance:
         for _ in range(3):
             advance()
-    said = out.getvalue()
-    assert said.count("of 3 epochs, about 0 s left") == lines
-    assert ("MML, seed 1: 1 of 3 epochs, about 0 s left\n" in said) is bool(lines)
-    assert "MML, seed 1: 3 epochs in 0 s\n" in said
+    printed = out.getvalue()
+    assert printed.count("of 3 epochs, about 0 s left") == lines
+    assert ("MML, seed 1: 1 of 3 epochs, about 0 s left\n" in printed) is bool(lines)
+    assert "MML, seed 1: 3 epochs in 0 s\n" in printed
 
 
-def test_a_run_that_ended_early():
+def test_the_epochs_of_a_run_that_ended_early_are_printed():
     out = io.StringIO()
     with RunProgress(Console(file=out)) as progress, progress.run("MML, seed 1", 100) as advance:
         advance()
@@ -34,7 +36,7 @@ def test_a_run_that_ended_early():
     assert out.getvalue() == "MML, seed 1: 2 epochs in 0 s\n"
 
 
-def test_the_live_display_drops_trials_that_were_lost():
+def test_the_live_display_drops_lost_trials():
     study = optuna.create_study()
     with SearchProgress(Console(file=io.StringIO(), force_terminal=True), epochs=30) as progress:
         progress.begin(study, 10)
@@ -57,7 +59,7 @@ def test_the_live_display_drops_trials_that_were_lost():
         ("margins", ""),
     ],
 )
-def test_a_start_says_what_it_is(mark: str, shown: str):
+def test_the_line_of_a_warm_start_has_its_origin(mark: str, shown: str):
     out, study = io.StringIO(), optuna.create_study()
     study.enqueue_trial({}, user_attrs={mark: "published settings of Yelp2018"})
     study.optimize(lambda trial: 0.5, n_trials=1)
@@ -72,8 +74,8 @@ SHOWN = "[/x] [red]a\\x1b[2J\\u202e"
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_names_are_neither_markup_nor_obeyed_by_a_terminal(terminal: bool):
-    """They come from files, studies and data."""
+def test_names_are_neither_markup_nor_control_sequences(terminal: bool):
+    """Names come from files, studies and data."""
     out = io.StringIO()
     target = Console(file=out, force_terminal=terminal, width=120, color_system=None)
     say(target, ODD)
@@ -91,13 +93,13 @@ def test_names_are_neither_markup_nor_obeyed_by_a_terminal(terminal: bool):
     assert "\u202e" not in out.getvalue()
 
 
-def test_a_terminal_without_unicode_gets_a_spinner_that_it_can_show():
+def test_a_terminal_without_unicode_gets_an_ascii_spinner():
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     with RunProgress(Console(file=out, force_terminal=True)) as progress, progress.run("x", 2):
         progress.bar.refresh()
 
 
-def test_a_table_breaks_lines_and_not_words_at_80_columns():
+def test_a_table_of_80_columns_breaks_no_words():
     out, figure = io.StringIO(), "0.2554 ± 0.0011"
     label = "CCL (simplex, published settings of MF on Yelp2018)"
     header = ["method", "ndcg@20", "recall@20", "ndcg@50", "recall@50", "runs", "lead of MML tuned"]

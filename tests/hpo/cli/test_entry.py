@@ -41,7 +41,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]):
         ),
     ],
 )
-def test_failures_that_end_in_a_message(capsys: pytest.CaptureFixture[str], error: Exception, message: str):
+def test_a_failure_ends_with_exit_code_1_and_one_message(capsys: pytest.CaptureFixture[str], error: Exception, message: str):
     def command(arguments: argparse.Namespace) -> int:
         raise error
 
@@ -51,7 +51,7 @@ def test_failures_that_end_in_a_message(capsys: pytest.CaptureFixture[str], erro
     assert shown.count("\n") == 1
 
 
-def test_an_error_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]):
+def test_control_characters_of_an_error_are_escaped(capsys: pytest.CaptureFixture[str]):
     def command(arguments: argparse.Namespace) -> int:
         raise InputError("no such file: \x1b]0;title\x07 \u202e\nsecond line")
 
@@ -60,7 +60,7 @@ def test_an_error_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("during", ["the flags", "the command"])
-def test_ctrl_c_at_any_time_is_one_line(capsys: pytest.CaptureFixture[str], during: str):
+def test_ctrl_c_prints_one_line(capsys: pytest.CaptureFixture[str], during: str):
     def interrupted(*arguments: object) -> int:
         raise KeyboardInterrupt
 
@@ -71,7 +71,7 @@ def test_ctrl_c_at_any_time_is_one_line(capsys: pytest.CaptureFixture[str], duri
 
 
 @pytest.mark.confirmed
-def test_a_terminal_of_another_encoding_ends_no_command(place: Place, monkeypatch: pytest.MonkeyPatch):
+def test_commands_work_on_an_ascii_terminal(place: Place, monkeypatch: pytest.MonkeyPatch):
     streams = {name: io.TextIOWrapper(io.BytesIO(), encoding="ascii") for name in ("stdout", "stderr")}
     for name, stream in streams.items():
         monkeypatch.setattr(sys, name, stream)
@@ -83,16 +83,16 @@ def test_a_terminal_of_another_encoding_ends_no_command(place: Place, monkeypatc
     assert "unknown study 'm\\xfcll'" in shown["stderr"]
 
 
-def test_ctrl_c_while_libraries_are_loaded(tmp_path: Path):
-    """Of a command: one line and 130. Another program that imports `hpo` keeps its own handler."""
+def test_ctrl_c_while_a_command_loads_libraries_prints_one_line(tmp_path: Path):
+    """The exit code is 130. Another program that imports `hpo` keeps its own handler."""
     (tmp_path / "optuna.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
     path = {"PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
     done = subprocess.run([sys.executable, "-m", "hpo.run", "--help"], env=path, capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "the tests import it, too"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "the tests import hpo, too"
 
 
-def test_python_s_own_handler_is_back_when_a_command_begins():
+def test_a_command_begins_with_python_s_own_handler_of_sigint():
     before = signal.signal(signal.SIGINT, hpo._end_at_once)
     try:
         assert entry(argparse.ArgumentParser(), [], lambda arguments: 0) == 0

@@ -1,4 +1,4 @@
-"""What a call from Python says."""
+"""Messages of the Python interface."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from hpo.runtime.process import SearchFailed
 from trainers import InputError
 
 
-def test_arguments_stand_for_flags():
-    said = "give another --output or --study-name, or fewer --confirm-seeds; the same command continues; --nthreads is Dask's"
-    assert as_arguments(said) == (
+def test_messages_have_arguments_in_place_of_flags():
+    text = "give another --output or --study-name, or fewer --confirm-seeds; the same command continues; --nthreads is Dask's"
+    assert as_arguments(text) == (
         "give another output or name=..., or fewer seeds; the same call continues; --nthreads is Dask's"
     )
     command = "`python -m hpo.studies delete mine --output out`"
@@ -19,7 +19,7 @@ def test_arguments_stand_for_flags():
 
 
 @pytest.mark.parametrize("error", [InputError, SearchFailed])
-def test_errors_stay_what_they_are(error: type[Exception]):
+def test_errors_keep_their_type(error: type[Exception]):
     with pytest.raises(error, match=r"give more timeout$"), in_words_of_python():
         raise error("give more --timeout")
     with pytest.raises(KeyError), in_words_of_python():

@@ -1,4 +1,4 @@
-"""Names, paths, folders, patterns and seeds of the arguments."""
+"""The arguments of a comparison: names, paths, folders, patterns and seeds."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("k-1.csv,m-2.csv", "k-1", ["k-1.csv", "m-2.csv"]),
     ],
 )
-def test_what_an_argument_means(argument: str, name: str, paths: list[str], here: Path):
+def test_an_argument_gives_a_name_and_paths(argument: str, name: str, paths: list[str], here: Path):
     asked = Asked.parse(argument)
     assert (asked.name or asked.default_name, [path.as_posix() for path in asked.paths]) == (name, paths)
 
 
-def test_methods_of_one_name_are_told_apart_by_their_folders(here: Path):
+def test_methods_with_equal_names_are_labelled_with_their_folders(here: Path):
     sides, _, files = read_methods(["run/a.csv", "a.csv", "B=a.csv"], None, ())
     assert [side.label for side in sides] == ["run/a", f"{here.name}/a", "B"]
     assert [*files] == ["run/a.csv", "a.csv"]

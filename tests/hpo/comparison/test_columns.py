@@ -1,4 +1,4 @@
-"""Spellings of metrics, and roles of columns."""
+"""Spellings of metrics and roles of columns."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SPELT = {
 
 
 @pytest.mark.parametrize(("name", "spelling"), [(name, spelling) for name, each in SPELT.items() for spelling in each])
-def test_one_metric_in_many_spellings(name: str, spelling: str):
+def test_all_spellings_of_a_metric_are_known(name: str, spelling: str):
     assert canonical(spelling) == name
 
 
-def test_a_column_of_the_very_name_is_the_one():
+def test_a_column_with_the_exact_name_comes_first():
     assert spelt_like("NDCG@20", ["ndcg_20", "NDCG@20"]) == ["NDCG@20"]
     assert spelt_like("ndcg@20", ["ndcg_20", "NDCG@20", "ndcg@2"]) == ["ndcg_20", "NDCG@20"]
 
@@ -38,5 +38,5 @@ def test_a_column_of_the_very_name_is_the_one():
         (["model", "uid", "itemid", "prediction", "Rank"], Places(1, 2, 4, 3, None, 0)),
     ],
 )
-def test_roles(names: list[str], places: Places):
+def test_columns_get_their_roles(names: list[str], places: Places):
     assert places_of(names, Path("x.csv")) == places

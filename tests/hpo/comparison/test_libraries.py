@@ -1,7 +1,7 @@
-"""What RecBole, LensKit, RecTools, Cornac and Elliot write, as it is; 36 users of generated data, lists of 10.
+"""Unchanged files of RecBole, LensKit, RecTools, Cornac and Elliot are read. They have 36 generated users and lists of 10.
 
-All but Elliot's were written by the libraries themselves (RecBole 1.2.1, LensKit 2025.8.1, RecTools 0.19.0, Cornac 3.0.1);
-Elliot's is laid out as its store_recommendation writes.
+RecBole 1.2.1, LensKit 2025.8.1, RecTools 0.19.0 and Cornac 3.0.1 wrote their files. The file for Elliot has the layout of its
+store_recommendation.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def side(name: str, truth: Truth | None) -> Side:
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_lists(name: str, truth: Truth):
+def test_lists_of_items_are_read(name: str, truth: Truth):
     found = side(name, truth)
     assert (found.kind, len(found.users), found.metrics) == ("recommendations", 36, ["ndcg@10", "recall@10"])
     assert 0.05 < found.runs[0].mean("recall@10", found.users) < 0.7
 
 
 @pytest.mark.parametrize("name", BY_USER)
-def test_metrics_by_user(name: str):
+def test_metrics_by_user_are_read(name: str):
     found = side(name, None)
     assert (found.kind, len(found.users), found.metrics) == ("metrics", 36, ["ndcg@10", "recall@10"])
 
@@ -58,21 +58,19 @@ def test_metrics_by_user(name: str):
         ("cornac_ease_recs.csv", "cornac_ease_users.csv", ["recall@10", "ndcg@10"]),
     ],
 )
-def test_we_compute_what_the_library_computes(lists: str, users: str, metrics: list[str], truth: Truth):
-    """NDCG only where it is defined as here: LensKit discounts from the third item on, RecTools has the ideal of k hits."""
+def test_our_metrics_equal_those_of_the_library(lists: str, users: str, metrics: list[str], truth: Truth):
+    """NDCG is compared only for equal definitions: LensKit discounts from the third item, RecTools has the ideal of k hits."""
     ours, theirs = (side(name, truth).runs[0].users for name in (lists, users))
     for metric in metrics:
         pd.testing.assert_series_equal(ours[metric], theirs[metric].reindex(ours.index), check_exact=False, rtol=1e-6)
 
 
-def test_one_layout_or_another_is_the_same_list(truth: Truth):
+def test_two_layouts_give_the_same_lists(truth: Truth):
     for one, other in (("lenskit_knn_recs.csv", "lenskit_knn_native.parquet"), ("rectools_ease_recs.csv", "elliot_ease.tsv")):
         np.testing.assert_array_equal(*(side(name, truth).runs[0].users for name in (one, other)))
 
 
-def test_from_the_files_of_two_libraries_to_a_verdict(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_files_of_a_library_give_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setattr(compare, "write_page", lambda outcome, folder: folder)
     files = {name: str(FILES / name) for name in ("recbole_bpr_1.tsv", "recbole_bpr_2.tsv", "recbole_pop.tsv", "truth.csv")}
     one, two, pop, held_out = files.values()

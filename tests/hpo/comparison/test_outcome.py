@@ -1,4 +1,4 @@
-"""compare.yaml is read as it was written or refused; compare.html shows all of it, and runs nothing that a name brings."""
+"""compare.yaml is read unchanged or refused. compare.html has all of it, and runs no script from a name."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def outcome() -> Compared:
     return compared([side("A", 0.1, 0.101), side(EVIL, 0.0, 0.001), side("one", 0.05)], "ndcg@20")
 
 
-def test_it_is_read_as_it_was_written(outcome: Compared, tmp_path: Path):
+def test_a_written_outcome_is_read_unchanged(outcome: Compared, tmp_path: Path):
     again = Compared.read(outcome.write(tmp_path))
     assert (again.rows(), again.comparisons, again.statements()) == (outcome.rows(), outcome.comparisons, outcome.statements())
     assert [*again.in_words.statements] == outcome.statements()
 
 
-def test_an_edited_file_is_refused_and_a_forged_one_too(outcome: Compared, tmp_path: Path):
+def test_edited_and_forged_files_are_refused(outcome: Compared, tmp_path: Path):
     path = outcome.write(tmp_path)
     text = path.read_text()
     path.write_text(text.replace("users: 40", "users: 41", 1))
@@ -55,7 +55,7 @@ def test_an_edited_file_is_refused_and_a_forged_one_too(outcome: Compared, tmp_p
         Compared.read(path)
 
 
-def test_the_page_shows_all_and_escapes_names(outcome: Compared):
+def test_the_page_has_all_rows_and_escapes_names(outcome: Compared):
     html = page(outcome)
     assert EVIL not in html
     text = unescape(html)
@@ -64,7 +64,7 @@ def test_the_page_shows_all_and_escapes_names(outcome: Compared):
     assert [len(row) for row in outcome.comparison_rows()] == [len(COLUMNS)] * 3
 
 
-def test_the_forest_plot_is_that_of_the_verdict(outcome: Compared):
+def test_the_forest_plot_has_the_figures_of_the_verdict(outcome: Compared):
     drawn = plot(outcome)
     assert drawn is not None
     assert [row.name for row in drawn.rows] == ["A against one", f"A against {EVIL}", f"one against {EVIL}"]
@@ -89,27 +89,27 @@ def test_the_page_begins_with_the_result_in_words():
     ] == ["A"]
 
 
-def test_the_order_of_users_in_a_file_changes_nothing(outcome: Compared):
+def test_the_order_of_users_in_a_file_has_no_effect(outcome: Compared):
     shuffled = [side(label, *lifts) for label, lifts in (("A", (0.1, 0.101)), (EVIL, (0.0, 0.001)), ("one", (0.05,)))]
     for run in shuffled[0].runs:
         object.__setattr__(run, "users", run.users.sample(frac=1.0, random_state=5))
     assert compared(shuffled, "ndcg@20").comparisons == outcome.comparisons
 
 
-def test_means_below_nothing_keep_their_sign():
-    """As those of a column with the negative of an error."""
+def test_means_below_zero_keep_their_sign():
+    """A column may have negative errors."""
     found = compared([side("A", -2.0, -2.001), side("B", -3.0, -3.001)], "ndcg@20", baseline="B")
     assert found.statements()[1].startswith("A is better than B: ndcg@20 +36.9")
     assert found.rows()[0][-1].startswith("+36.9")
     assert plot(found).rows[0].difference > 0
 
 
-def test_users_in_order():
+def test_users_are_sorted_as_numbers_or_as_text():
     assert [*in_order(pd.Index(["10", "9", "007", "7"]))] == ["007", "7", "9", "10"]
     assert [*in_order(pd.Index(["b", "10", "9"]))] == ["10", "9", "b"]
 
 
-def test_figures_of_the_users_in_common_alone():
+def test_only_users_in_common_are_compared():
     fewer = side("B", 0.0, 0.001, users=USERS[4:])
     found = compared([side("A", 0.1, 0.101), fewer], "ndcg@20")
     assert (found.users, [method.users for method in found.methods]) == (36, [40, 36])
@@ -122,7 +122,7 @@ def with_runs_on(one: Side, *users: pd.Index) -> Side:
     return replace(one, searches=[runs])
 
 
-def test_users_that_one_run_of_each_method_lacks_are_told_of():
+def test_users_that_one_run_of_each_method_lacks_are_a_caveat():
     sides = [with_runs_on(side(label, lift, lift), USERS, USERS[:35]) for label, lift in (("A", 0.1), ("B", 0.0))]
     found = compared(sides, "ndcg@20")
     assert found.users == 35
@@ -133,7 +133,7 @@ def test_users_that_one_run_of_each_method_lacks_are_told_of():
 
 
 def test_runs_of_several_test_splits_are_refused():
-    """Each seed has a split of its own, alike in both methods."""
+    """Each seed has another split, which is the same for both methods."""
     sides = [with_runs_on(side(label, 0.1, 0.1), USERS[:22], USERS[18:]) for label in "AB"]
     with pytest.raises(InputError, match="4 users in common"):
         compared(sides, "ndcg@20")

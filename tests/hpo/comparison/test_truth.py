@@ -1,4 +1,4 @@
-"""Lists of any program get the product's own figures."""
+"""Lists of other programs are measured with this program's metrics."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ N_USERS, N_ITEMS, K = 30, 25, 8
 
 
 @pytest.mark.parametrize("order", ["rank", "score", "both"])
-def test_the_figures_are_those_of_the_product(order: str, tmp_path: Path):
-    """Random lists and held-out items; rows in any order; ids as text; items beyond the truth, and longer lists than k."""
+def test_lists_get_the_values_of_our_own_metrics(order: str, tmp_path: Path):
+    """Lists and held-out items are random. Rows have any order, ids are text, items may be unknown, and lists exceed k."""
     rng = np.random.default_rng(2)
     lists = np.array([rng.permutation(N_ITEMS)[: K + 2] for _ in range(N_USERS)])
     user, item = np.divmod(rng.permutation(N_USERS * N_ITEMS)[:90], N_ITEMS)
@@ -41,7 +41,7 @@ def test_the_figures_are_those_of_the_product(order: str, tmp_path: Path):
     pd.testing.assert_frame_equal(found.sort_index(), wanted.sort_index(), check_names=False, check_index_type=False)
 
 
-def test_a_user_without_a_list_counts_nothing_and_pairs_count_once(tmp_path: Path):
+def test_a_user_without_a_list_counts_zero_and_repeated_pairs_count_once(tmp_path: Path):
     (tmp_path / "t.csv").write_text("user,item\na,1\na,1\nb,2\n")
     (tmp_path / "r.csv").write_text("user,item,rank\na,1,1\nc,1,1\n")
     truth = read_truth(tmp_path / "t.csv", Layout())
@@ -51,7 +51,7 @@ def test_a_user_without_a_list_counts_nothing_and_pairs_count_once(tmp_path: Pat
     assert {str(caveat.kind): caveat.facts["most"] for caveat in side.caveats} == {"users unserved": 1, "users unknown": 1}
 
 
-def test_truth_in_any_layout_of_a_data_file(tmp_path: Path):
+def test_held_out_items_may_have_any_layout_of_a_data_file(tmp_path: Path):
     (tmp_path / "t.txt").write_text("0 5 7\n1 6\n")
     assert [*read_truth(tmp_path / "t.txt", Layout()).users] == ["0", "1"]
     (tmp_path / "t.dat").write_text("x::5::u\ny::6::v\n")
@@ -62,13 +62,13 @@ def test_truth_in_any_layout_of_a_data_file(tmp_path: Path):
 @pytest.mark.parametrize(
     ("lists", "message"),
     [
-        ("0,5,4\n1,7,1\n", "got 1 of user '0' that begin with 4"),  # a hit alone
+        ("0,5,4\n1,7,1\n", "got 1 of user '0' that begin with 4"),  # a single hit
         ("0,5,1\n0,6,3\n1,7,1\n", "got 2 of user '0' that begin with 1, 3"),
         ("0,5,1\n0,6,2\n1,7,0\n", "got 2 of user '0' that begin with 1, 2"),  # from 0 elsewhere in the file
     ],
 )
 def test_a_list_with_a_gap_in_its_ranks_is_refused(lists: str, message: str, tmp_path: Path):
-    """Hits alone would count as if they were at the top."""
+    """A list that has only the hits would be measured as if they were at the top."""
     (tmp_path / "truth.csv").write_text("user,item\n0,5\n1,7\n")
     (tmp_path / "a.csv").write_text("user,item,rank\n" + lists)
     truth = read_truth(tmp_path / "truth.csv", Layout())

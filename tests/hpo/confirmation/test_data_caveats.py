@@ -1,4 +1,4 @@
-"""What the data limit: laws of the splits, what was dropped, ratings, few users."""
+"""Caveats about the data: the rules of the splits, dropped pairs, unused ratings, few users."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def workspace(tmp_path: Path, **keys: object) -> Workspace:
 
 
 def write(tmp_path: Path, **files: list[tuple[int, int]]) -> None:
-    """Files of two columns."""
+    """Write files with two columns."""
     (tmp_path / "data").mkdir()
     for name, pairs in files.items():
         lines = [f"{user},{item}" for user, item in pairs]
@@ -35,7 +35,7 @@ def write(tmp_path: Path, **files: list[tuple[int, int]]) -> None:
 
 
 def train_pairs() -> list[tuple[int, int]]:
-    """Six items for each user."""
+    """Six items of each user."""
     return [(user, (user + 7 * step) % N_ITEMS) for user in range(N_USERS) for step in range(6)]
 
 
@@ -44,30 +44,30 @@ def found(work: Workspace) -> dict[CaveatKind, dict[str, object]]:
     return {caveat.kind: caveat.facts for caveat in data_caveats(work, test.pairs, test.facts)}
 
 
-def test_a_test_split_of_another_popularity_is_said() -> None:
-    """Item 0 has 6 users, item 1 has 2."""
+def test_a_test_split_with_more_or_less_popular_items_is_a_caveat() -> None:
+    """In train, item 0 has 6 users and item 1 has 2."""
     users, items = np.array([0, 1, 2, 3, 4, 5, 0, 1]), np.array([0, 0, 0, 0, 0, 0, 1, 1])
     train = Interactions.from_pairs(users, items, 8, 2)
     both, first = (Interactions.from_pairs(np.array(u), np.array(i), 8, 2) for u, i in (([6, 7], [0, 1]), ([6, 7], [0, 0])))
     assert list(distribution_shift("s", train, both, train, both)) == []
     (more,) = distribution_shift("s", train, both, train, first, "last")
-    assert (more.kind, more.facts) == (CaveatKind.SPLITS_DIFFER, {"percent": pytest.approx(50.0), "remedy": "last"})
+    assert (more.kind, more.facts) == (CaveatKind.POPULARITY_DIFFERS, {"percent": pytest.approx(50.0), "remedy": "last"})
     (less,) = distribution_shift("s", train, first, train, both)
     assert less.facts == {"percent": pytest.approx(-100 / 3), "remedy": "none"}
 
 
-def test_a_test_file_that_keeps_few_users(tmp_path: Path) -> None:
-    """30 of 60 users of the test file are strangers, one pair is in train."""
+def test_a_test_file_with_many_dropped_users_is_a_caveat(tmp_path: Path) -> None:
+    """30 of 60 users of the test file are not in train, and one pair is."""
     test = [(user, (user + 3) % N_ITEMS) for user in range(30, 90)] + [(0, 0)]
     write(tmp_path, train=train_pairs(), test=test)
     facts = found(workspace(tmp_path))[CaveatKind.TEST_DROPPED]
     assert facts == {"pairs": 61, "users": 61, "unknown": 30, "seen": 1, "kept_users": 30}
 
 
-def test_a_test_file_that_keeps_its_users(tmp_path: Path) -> None:
+def test_a_test_file_with_one_dropped_user_is_no_caveat(tmp_path: Path) -> None:
     test = [(user, (user + 3) % N_ITEMS) for user in range(N_USERS)] + [(99, 1)]
     write(tmp_path, train=train_pairs(), test=test)
-    assert CaveatKind.TEST_DROPPED not in found(workspace(tmp_path)), "one of 61"
+    assert CaveatKind.TEST_DROPPED not in found(workspace(tmp_path)), "one of 61 is dropped"
 
 
 @pytest.mark.parametrize(
@@ -82,15 +82,17 @@ def test_a_test_file_that_keeps_its_users(tmp_path: Path) -> None:
         ("random", "random", None),
     ],
 )
-def test_laws_of_validation_and_test(tmp_path: Path, test: str, validation: str, expected: dict[str, str] | None) -> None:
+def test_different_rules_of_validation_and_test_are_a_caveat(
+    tmp_path: Path, test: str, validation: str, expected: dict[str, str] | None
+) -> None:
     lines = [f"{user},{item},{1_000 * (number % 6) + user}" for number, (user, item) in enumerate(train_pairs())]
     (tmp_path / "data.csv").write_text("\n".join(["user,item,timestamp", *lines]) + "\n", encoding="utf-8")
     data = {"test": {"name": test}}
     work = workspace(tmp_path, dataset=str(tmp_path / "data.csv"), data=data, validation={"name": validation})
-    assert found(work).get(CaveatKind.LAWS_DIFFER) == expected
+    assert found(work).get(CaveatKind.SPLIT_METHODS_DIFFER) == expected
 
 
-def test_few_validation_users_are_said(tmp_path: Path) -> None:
+def test_few_validation_users_are_a_caveat(tmp_path: Path) -> None:
     for users, expected in ((29, {"users": 29}), (30, None)):
         path = tmp_path / f"{users}.csv"
         lines = [f"{user},{item}" for user, item in train_pairs() if user < users]
@@ -100,7 +102,7 @@ def test_few_validation_users_are_said(tmp_path: Path) -> None:
 
 
 def test_few_test_users_give_no_verdict(place: Place) -> None:
-    """28 of the 48 lines of the test file are gone; each user of the rest has three pairs."""
+    """28 of 48 lines of the test file are removed. Each remaining user has three pairs."""
     path = place.root / "data" / "tiny" / "test.txt"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:20]))
     assert place.run() == 0
@@ -110,12 +112,12 @@ def test_few_test_users_give_no_verdict(place: Place) -> None:
         "no verdict: the test split has 20 users, and 30 are needed; use more data or another test split"
         in outcome.statements()
     )
-    assert outcome.methods[0].by_seed, "figures are there all the same"
-    assert not caveats(place, CaveatKind.TEST_DROPPED), "nothing was dropped by us"
+    assert outcome.methods[0].by_seed, "there are figures nevertheless"
+    assert not caveats(place, CaveatKind.TEST_DROPPED), "the program dropped none"
 
 
 @pytest.mark.parametrize(("option", "expected"), [("", True), ("data: {min_rating: 3}\n", False)])
-def test_ratings_without_a_threshold(place: Place, option: str, expected: bool) -> None:
+def test_ratings_without_a_threshold_are_a_caveat(place: Place, option: str, expected: bool) -> None:
     lines = [f"{user},{item},{1 + number % 5}" for number, (user, item) in enumerate(train_pairs())]
     (place.root / "rated.csv").write_text("\n".join(["user,item,rating", *lines]) + "\n", encoding="utf-8")
     study = place.study.read_text().replace("dataset: tiny", f"dataset: rated.csv\n{option}").partition("rivals:")[0]
@@ -123,23 +125,27 @@ def test_ratings_without_a_threshold(place: Place, option: str, expected: bool) 
     assert place.run(study="rated.yaml") == 0
     assert bool(caveats(place, CaveatKind.RATINGS_UNUSED, "rated")) == expected
     data = confirmed(place, "rated").data
-    assert data.facts.below_rating == (0 if expected else 144), "two of five"
+    assert data.facts.below_rating == (0 if expected else 144), "two of five pairs are below"
     assert data.facts.interactions == 360
 
 
-def test_a_test_file_of_unknown_making_with_times(tmp_path: Path) -> None:
-    """Random is the default where nobody says how the test file was made; the last ones could be had."""
+def test_a_test_file_of_unknown_rule_is_a_caveat_with_the_last_pairs_as_remedy(tmp_path: Path) -> None:
+    """If the study does not state the rule of the test file, validation is random. The data have times."""
     lines = [f"{user},{item},{number}" for number, (user, item) in enumerate(train_pairs())]
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.csv").write_text("\n".join(["user,item,timestamp", *lines]) + "\n", encoding="utf-8")
     test = [f"{user},{(user + 3) % N_ITEMS},9999" for user in range(N_USERS)]
     (tmp_path / "data" / "test.csv").write_text("\n".join(["user,item,timestamp", *test]) + "\n", encoding="utf-8")
-    assert found(workspace(tmp_path))[CaveatKind.LAWS_DIFFER] == {"validation": "random", "test": "file", "remedy": "last"}
-    assert CaveatKind.LAWS_DIFFER not in found(workspace(tmp_path, validation={"name": "last"}))
+    assert found(workspace(tmp_path))[CaveatKind.SPLIT_METHODS_DIFFER] == {
+        "validation": "random",
+        "test": "file",
+        "remedy": "last",
+    }
+    assert CaveatKind.SPLIT_METHODS_DIFFER not in found(workspace(tmp_path, validation={"name": "last"}))
 
 
 @pytest.mark.parametrize(
-    ("law", "validation", "timed", "remedy"),
+    ("test_split", "validation", "timed", "remedy"),
     [
         ("last", "random", False, "last"),
         ("last", "last", False, "alike"),
@@ -152,11 +158,11 @@ def test_a_test_file_of_unknown_making_with_times(tmp_path: Path) -> None:
         ("last", "time", True, "none"),
     ],
 )
-def test_the_remedy_is_one_that_the_data_allow(law: str, validation: str, timed: bool, remedy: str) -> None:
-    assert _remedy(validation, DataFacts(ordered=True, timed=timed, law=law)) == remedy
+def test_the_remedy_is_one_that_the_data_allow(test_split: str, validation: str, timed: bool, remedy: str) -> None:
+    assert _remedy(validation, DataFacts(ordered=True, timed=timed, test_split=test_split)) == remedy
 
 
 def test_data_without_an_order_have_no_remedy() -> None:
-    """As electronic_temporal: split by time, published without times."""
-    assert _remedy("random", DataFacts(law="time")) == "none"
-    assert _remedy("random", DataFacts(law="last")) == "none"
+    """An example is electronic_temporal: it was split by time and published without times."""
+    assert _remedy("random", DataFacts(test_split="time")) == "none"
+    assert _remedy("random", DataFacts(test_split="last")) == "none"

@@ -1,4 +1,4 @@
-"""The table, the file and the caveats that figures give rise to, from results given by hand."""
+"""Results by hand give a table, a file and caveats."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ DATA = DataCounts(
 
 
 def with_users(*methods: Method) -> list[tuple[Method, np.ndarray]]:
-    """With the same figure for each of 50 users."""
+    """The methods with the same value for each of 50 users."""
     return [(one, np.zeros(0) if one.failure else np.full(50, one.mean("ndcg@20"))) for one in methods]
 
 
@@ -112,7 +112,7 @@ def test_runs_of_other_revisions_are_counted():
 
 
 def test_runs_of_several_library_versions_are_a_caveat():
-    """Each engine is looked at by itself: torch and numba round differently."""
+    """Each engine is checked separately, because torch and numba round differently."""
 
     def by(label: str, **engines: str) -> Method:
         return method(label, failure="nan", trained_with={engine: [found] for engine, found in engines.items()})
@@ -124,7 +124,7 @@ def test_runs_of_several_library_versions_are_a_caveat():
 
 
 def warned(chosen: Finalist) -> list[Caveat]:
-    """The caveats of a tuned rival whose search had 10 epochs."""
+    """The caveats of a tuned rival. Its search had 10 epochs."""
     ours = Finalist(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}})
     return caveats_of([method("A", 0.1)], {"A": [ours], "B tuned": [chosen]}, [], search_epochs=10, objective=NDCG)
 
@@ -133,7 +133,7 @@ def warned(chosen: Finalist) -> list[Caveat]:
     ("curve", "says"), [({1: 0.1, 2: 0.2, 3: 0.21}, True), ({1: 0.1, 2: 0.2, 3: 0.201}, False), ({3: 0.1}, False)]
 )
 def test_a_curve_that_still_rises_is_a_caveat(curve: dict[int, float], says: bool):
-    chosen = Finalist(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}}, curves={0: curve})  # 0.0 in the search: nothing to compare with
+    chosen = Finalist(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}}, curves={0: curve})  # 0.0 in the search: no comparison
     found = of_kinds(warned(chosen), CaveatKind.CURVE_RISES, CaveatKind.LONGER_TRAINING_HELPED)
     facts = {"percent": pytest.approx(5.0), "from_epoch": 2, "to_epoch": 3}
     assert found == ([(CaveatKind.CURVE_RISES, "B tuned", facts)] if says else [])
@@ -142,8 +142,8 @@ def test_a_curve_that_still_rises_is_a_caveat(curve: dict[int, float], says: boo
 @pytest.mark.parametrize(
     ("epochs", "value", "says"), [(40, 0.103, True), (40, 0.1019, False), (20, 0.1019, True), (10, 0.2, False)]
 )
-def test_what_longer_training_gained_is_a_caveat_where_the_rate_falls(epochs: int, value: float, says: bool):
-    """1 % by twice the epochs: 2.01 % from 10 to 40. The end of such a curve is flat, whether training was finished or not."""
+def test_the_gain_of_longer_training_is_a_caveat_if_the_rate_falls(epochs: int, value: float, says: bool):
+    """The limit is 1 % per doubling of the epochs: 2.01 % from 10 to 40. With a falling rate every curve ends flat."""
     config = CONFIG.replace(schedule="linear", epochs=epochs)
     chosen = Finalist(0, config, 0.1, {0: {"ndcg@20": value}}, curves={0: {1: 0.1, 2: 0.2, 3: 0.3}})
     found = of_kinds(warned(chosen), CaveatKind.CURVE_RISES, CaveatKind.LONGER_TRAINING_HELPED)
@@ -151,7 +151,7 @@ def test_what_longer_training_gained_is_a_caveat_where_the_rate_falls(epochs: in
     assert found == ([(CaveatKind.LONGER_TRAINING_HELPED, "B tuned", facts)] if says else [])
 
 
-def test_the_table_by_hand():
+def test_the_table_has_means_deviations_and_leads():
     methods = [method("MML tuned", 0.22, 0.20), method("CCL published", 0.19, 0.21), method("BSL published", 0.1)]
     found = outcome(*methods, method("X", failure="nan in epoch 2"))
     assert found.rows() == [
@@ -166,7 +166,7 @@ def test_the_table_by_hand():
     ]
 
 
-def test_baselines_are_shown_and_one_that_is_ahead_is_a_caveat():
+def test_the_table_has_baselines_and_a_baseline_ahead_is_a_caveat():
     baselines = [baseline("MostPop", 0.05, 0.1), baseline("EASE", 0.3, 0.4)]
     found = outcome(method("A", 0.1), baselines=baselines)
     assert found.rows()[1:] == [["MostPop", "0.0500", "0.1000", "+100.0 %"], ["EASE", "0.3000", "0.4000", "-66.7 %"]]
@@ -174,7 +174,7 @@ def test_baselines_are_shown_and_one_that_is_ahead_is_a_caveat():
     assert of_kinds(caveats_of([method("A", 0.1)], {}, baselines, 0, NDCG), *CaveatKind) == [expected]
 
 
-def test_each_method_below_popularity_or_else_below_the_best_baseline_is_named():
+def test_each_method_below_popularity_or_below_the_best_baseline_is_a_caveat():
     assert MostPopular().fit(Interactions.from_pairs(np.arange(2), np.arange(2), 2, 2)).label == MOST_POPULAR
     baselines = [baseline(MOST_POPULAR, 0.05, 0.1), baseline("EASE", 0.3, 0.4)]
     methods = [method("A", 0.31), method("B tuned", 0.2), method("C tuned", 0.04), method("D", failure="nan")]
@@ -190,11 +190,11 @@ def test_a_learning_rate_that_was_searched_is_no_remedy():
     assert [each.kind for each in found].count(CaveatKind.BASELINE_AHEAD) == 2
     assert [(each.subject, bool(each.facts.get("rate_searched"))) for each in found] == 2 * [("A", False), ("B tuned", True)]
     advice = [each for each in sentences(found, NDCG) if each.startswith("B tuned")]
-    assert len(advice) == 2, "not said together with A, whose remedy differs"
+    assert len(advice) == 2, "A has another sentence, because its remedy differs"
     assert all("trials" in each and "learning rate" not in each for each in advice)
 
 
-def test_what_diverged_on_validation_is_said_of_each_method():
+def test_configs_that_diverged_on_validation_are_a_caveat_for_each_method():
     lost = Finalist(3, CONFIG, 0.1, {101: {}, 102: {NDCG: 0.1}, 103: {}}, failure="nan in epoch 2")
     validated = {"A": [on_validation(0, 0.3)], "B tuned": [on_validation(1, 0.2), lost], "C": [replace(lost, trial=None)]}
     found = of_kinds(caveats_of([method("A", 0.1)], validated, [], 0, NDCG), *CaveatKind)
@@ -206,7 +206,7 @@ def test_what_diverged_on_validation_is_said_of_each_method():
 
 
 def test_the_curve_of_a_published_config_may_still_rise():
-    """It is measured on validation, too."""
+    """The curve is measured on validation, too."""
     published = replace(on_validation(0, 0.3), trial=None, search_value=0.0, curves={0: {1: 0.1, 2: 0.2}})
     validated = {"A": [on_validation(0, 0.3)], "B published": [published]}
     found = of_kinds(caveats_of([method("A", 0.1)], validated, [], 10, NDCG), *CaveatKind)
@@ -219,7 +219,7 @@ def test_no_verdict_when_the_winner_diverges():
     assert statements(methods, [], [], 30, NDCG) == ["A diverged on train + validation: inf in epoch 1"]
 
 
-def test_the_file_is_read_by_the_class_that_wrote_it(tmp_path: Path):
+def test_a_written_file_is_read_unchanged(tmp_path: Path):
     caveat = Caveat(kind=CaveatKind.TEST_READ_AGAIN, subject="s", facts={"times": 2})
     methods = [method("A", 0.1, 0.2, beyond=BEYOND, gradient={"active": 0.5}), method("B", 0.1), method("C", failure="nan")]
     tuning = [Tuning("A", "B", False, 4.0, searches=[BestSoFar(30, {1: 0.1, 25: 0.2})])]
@@ -243,8 +243,8 @@ def test_a_file_that_breaks_a_rule_is_refused(tmp_path: Path, key: str, value: o
     assert "; delete it and run hpo.confirm again" in message
 
 
-def test_epochs_to_find_are_those_that_were_trained():
-    """Two runs of 100 epochs that diverged in their second one have trained two each."""
+def test_the_cost_of_a_search_counts_trained_epochs():
+    """Two runs of 100 epochs diverged in epoch 2, so each of them counts two."""
     finalists = [
         Finalist(0, CONFIG, 0.1, {0: {}, 1: {}}, failure="nan in epoch 2", epochs_trained=4),
         Finalist(1, CONFIG, 0.1, {0: {"ndcg@20": 0.1}, 1: {"ndcg@20": 0.1}}, epochs_trained=200),

@@ -1,4 +1,4 @@
-"""How often the test split has been read."""
+"""The number of times that the test split was read."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_reading_the_test_split_again_is_counted(place: Place):
     assert facts(place, CaveatKind.TEST_READ_AGAIN) == [("tiny_mml", {"times": 2})]
 
 
-def test_more_trials_that_change_no_winner_are_no_other_reading():
+def test_more_trials_with_the_same_winner_are_no_new_reading():
     study = optuna.create_study()
     assert log_reading(study, "x", {"MML tuned": ["aa", 2], "CCL tuned": ["bb", 2]}) == []
     assert log_reading(study, "x", {"MML tuned": ["aa", 2], "CCL tuned (6 trials, not 4)": ["bb", 2]}) == []
     assert len(log_reading(study, "x", {"MML tuned": ["cc", 2], "CCL tuned": ["bb", 2]})) == 1
 
 
-def test_other_test_data_are_another_reading(place: Place):
+def test_other_test_data_are_a_new_reading(place: Place):
     few = ["--trials", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1"]
     test = place.root / "data" / "tiny" / "test.txt"
     before = test.read_text()
@@ -57,12 +57,12 @@ def test_other_test_data_are_another_reading(place: Place):
     assert "an earlier confirm read other test data" in (place.output / "tiny_mml" / "report.md").read_text()
     test.write_text(before)
     assert place.run(*few) == 0
-    assert facts(place, CaveatKind.TEST_READ_AGAIN) == [("tiny_mml", {"times": 2})], "this was read before"
+    assert facts(place, CaveatKind.TEST_READ_AGAIN) == [("tiny_mml", {"times": 2})], "these data were read before"
     ((_, back),) = facts(place, CaveatKind.TEST_CHANGED)
     assert {back["now"]: 1} == changed["before"]
 
 
-def test_reading_the_test_split_for_another_study_is_said(place: Place):
+def test_reading_the_test_split_for_another_study_is_a_caveat(place: Place):
     few = ["--trials", "1", "--select-seeds", "1", "--confirm-seeds", "1"]
     for name in ("first", "second"):
         place.run(*few, "--study-name", name)

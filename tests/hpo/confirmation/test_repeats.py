@@ -1,4 +1,4 @@
-"""How many seeds would do."""
+"""The number of seeds that would suffice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ USERS = np.linspace(0.1, 0.9, 500)
 
 
 def compared(ours: list[list[float]], rival: list[list[float]], lift: float, fixed: bool = False) -> tuple[Comparison, Repeats]:
-    """Two methods whose users differ by `lift` on average; the second may be deterministic."""
+    """Two methods. Their users differ by `lift` on average. The second method may be deterministic."""
     noise = np.random.default_rng(0).normal(0.0, 0.01, len(USERS))
     first, second = (
         Measured(name, users, [np.array(runs) for runs in each], is_deterministic=fixed and name == "B")
@@ -24,8 +24,8 @@ def compared(ours: list[list[float]], rival: list[list[float]], lift: float, fix
     return found, repeats_by_pair([found], {"A": ours, "B": rival})["A", "B"]
 
 
-def test_a_large_difference_of_few_seeds_is_told_how_many_would_do():
-    """Three seeds, one of which is far off: the least number whose detectable effect is as small as the difference."""
+def test_an_undecided_comparison_advises_a_number_of_seeds():
+    """One of three seeds is far off. The advice is the least number with a detectable effect below the difference."""
     comparison, repeats = compared([[0.4, 0.9, 0.8]], [[0.2, 0.21, 0.25]], lift=0.48)
     assert comparison.word is Word.UNDECIDED
     assert (repeats.unit, repeats.counts) == ("seed", (3, 3))
@@ -40,8 +40,8 @@ def test_a_large_difference_of_few_seeds_is_told_how_many_would_do():
     assert headline(comparison, repeats).startswith("A cannot be told from B with 3 seeds: +96.0 % (95 % interval ")
 
 
-def test_unequal_numbers_of_seeds():
-    """Ten against two: the fewest of each that would do may be less than ten."""
+def test_the_advised_number_may_be_below_the_larger_number_of_seeds():
+    """The methods have ten seeds and two. Fewer than ten of each may suffice."""
     ours = [[0.5 + 0.01 * (seed % 3) for seed in range(10)]]
     comparison, repeats = compared(ours, [[0.44, 0.47]], lift=0.055)
     assert comparison.word is Word.UNDECIDED
@@ -57,7 +57,7 @@ def test_a_deterministic_rival_does_not_vary():
     assert detectable_effect(comparison.users.error, error, repeats.enough - 1, ALPHA) <= comparison.difference
 
 
-def test_a_difference_that_no_number_of_seeds_settles():
+def test_a_difference_that_no_number_of_seeds_decides_gets_no_number():
     comparison, repeats = compared([[0.5, 0.51, 0.52]], [[0.5, 0.51, 0.519]], lift=0.0)
     assert (comparison.word, repeats.enough) == (Word.UNDECIDED, None)
     assert verdict(comparison, "ndcg@20", repeats).endswith(
@@ -66,17 +66,17 @@ def test_a_difference_that_no_number_of_seeds_settles():
 
 
 @pytest.mark.parametrize(
-    ("ours", "rival", "said"),
+    ("ours", "rival", "words"),
     [
         ([[0.5, 0.6], [0.5, 0.7], [0.4, 0.5]], [[0.5, 0.55, 0.6]], "3 searches"),
         ([[0.5, 0.6, 0.4]], [[0.5, 0.51]], "3 and 2 seeds"),
     ],
 )
-def test_what_was_repeated(ours: list[list[float]], rival: list[list[float]], said: str):
-    assert compared(ours, rival, lift=0.0)[1].said() == said
+def test_the_units_of_repetition_are_named(ours: list[list[float]], rival: list[list[float]], words: str):
+    assert compared(ours, rival, lift=0.0)[1].said() == words
 
 
-def test_what_is_decided_or_cannot_be_judged_needs_no_advice():
+def test_a_decided_or_unjudged_comparison_gets_no_advice():
     for runs in ([[0.9, 0.901, 0.902]], [[0.9]]):
         comparison, repeats = compared(runs, [[0.5, 0.501, 0.502]], lift=0.4)
         assert comparison.word in (Word.BETTER, Word.NO_VERDICT)

@@ -1,4 +1,4 @@
-"""Which finalist wins, and the figures of a method."""
+"""The choice among finalists, and the figures of a method."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ def test_the_figures_of_several_searches_are_those_of_their_means():
     assert (method.mean("ndcg@20"), method.sd("ndcg@20")) == pytest.approx((0.4, 0.07**0.5))
     assert list(method.of_search(4)) == [21, 22]
     one = Method("A", CONFIG, {1: by_seed[1], 2: by_seed[2]}, 1.0, searches=searches[:1])
-    assert (one.mean("ndcg@20"), one.sd("ndcg@20")) == pytest.approx((0.2, 0.02**0.5)), "of one search those of its runs"
+    assert (one.mean("ndcg@20"), one.sd("ndcg@20")) == pytest.approx((0.2, 0.02**0.5)), "one search: those of its runs"

@@ -1,4 +1,4 @@
-"""Whom the winner is compared with, and what is said of those who are left out."""
+"""The rivals that the winner is compared with, and the caveats about rivals that are left out."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from ..outcomes import BSL_OF_YELP, CCL_OF_YELP, CONFIG, MML_OF_YELP, confirmed,
 
 
 def not_tuned(place: Place) -> dict[str, tuple[str, list[Any]]]:
-    """By study: reason and details."""
+    """For each study that is not tuned: the reason and the details."""
     return {found["study"]: (found["reason"], found["details"]) for _, found in facts(place, CaveatKind.NOT_TUNED)}
 
 
-def test_a_rival_of_fewer_trials_is_labelled_so(place: Place):
+def test_the_label_of_a_rival_with_fewer_trials_has_their_number(place: Place):
     place.run("--search-only", "--trials", "1", study="tiny_ccl.yaml")
     place.run("--confirm-seeds", "1", "--select-seeds", "1")
     assert "CCL tuned (1 trial, not 4)" in labels(confirmed(place))
 
 
-def test_a_rival_of_more_trials_is_labelled_so(place: Place):
+def test_the_label_of_a_rival_with_more_trials_has_their_number(place: Place):
     place.run("--search-only", "--trials", "6", study="tiny_ccl.yaml")
     place.run("--confirm-seeds", "1", "--select-seeds", "1")
     assert "CCL tuned (6 trials, not 4)" in labels(confirmed(place))
 
 
-def test_a_rival_with_fewer_seeds_is_labelled_so_and_not_judged(place: Place, fails: Callable[[int], str]):
+def test_a_rival_with_fewer_seeds_gets_a_label_and_no_verdict(place: Place, fails: Callable[[int], str]):
     assert place.run("--rival-seeds", "bsl=1") == 0
     outcome = confirmed(place)
     seeds = {method.label.split()[0]: list(method.by_seed) for method in outcome.methods}
@@ -61,9 +61,7 @@ def test_a_rival_with_fewer_seeds_is_labelled_so_and_not_judged(place: Place, fa
         ("{bpr: 1}", "study tiny_mml: confirm.rival_seeds: unknown rival 'bpr'; known: bsl, ccl"),
     ],
 )
-def test_seeds_of_rivals_in_a_file_are_checked_as_those_of_the_flag(
-    place: Place, fails: Callable[[int], str], counts: str, message: str
-):
+def test_rival_seeds_in_a_file_are_checked_like_the_flag(place: Place, fails: Callable[[int], str], counts: str, message: str):
     place.run("--search-only", "--trials", "1")
     place.edit("seeds: 2, epochs: 4", f"seeds: 2, rival_seeds: {counts}, epochs: 4")
     assert message in fails(place.run())
@@ -71,7 +69,7 @@ def test_seeds_of_rivals_in_a_file_are_checked_as_those_of_the_flag(
 
 
 def test_a_flag_may_lower_the_seeds_below_those_of_a_rival_in_the_file(place: Place):
-    """Of which it then has as many as the others."""
+    """The rival then has as many seeds as the other methods."""
     place.edit("seeds: 2, epochs: 4", "seeds: 2, rival_seeds: {bsl: 2}, epochs: 4")
     assert place.run("--confirm-seeds", "1", "--trials", "1") == 0
     assert all(list(method.by_seed) == [201] for method in confirmed(place).methods)
@@ -93,7 +91,7 @@ def test_a_tuned_rival_takes_part_once_its_study_has_run(place: Place):
     assert tuned.epochs == 4
 
 
-def test_a_rival_searched_in_another_way_is_left_out_and_said(place: Place):
+def test_a_rival_with_another_search_is_left_out_with_a_caveat(place: Place):
     place.run("--search-only", "--epochs", "2", study="tiny_ccl.yaml")
     assert place.run() == 0
     outcome = confirmed(place)
@@ -102,7 +100,7 @@ def test_a_rival_searched_in_another_way_is_left_out_and_said(place: Place):
     assert facts(place, CaveatKind.UNTUNED_RIVALS) == [("MML tuned", {"to_delete": ["tiny_ccl"]})]
 
 
-def test_a_rival_that_was_searched_by_another_sampler_is_left_out(place: Place):
+def test_a_rival_with_another_sampler_is_left_out(place: Place):
     rival = place.root / "tiny_ccl.yaml"
     rival.write_text(rival.read_text().replace("search:\n", "search:\n  sampler: {name: random}\n"))
     place.run("--search-only", study="tiny_ccl.yaml")
@@ -110,7 +108,7 @@ def test_a_rival_that_was_searched_by_another_sampler_is_left_out(place: Place):
     assert not_tuned(place)["tiny_ccl"] == ("differs", [["search.sampler.name", "random", "tpe"]])
 
 
-def test_a_rival_searches_the_ranges_that_our_study_gives(place: Place):
+def test_a_rival_must_search_the_ranges_of_our_study(place: Place):
     place.run("--search-only", study="tiny_ccl.yaml")
     place.edit("n_margins: 2", "n_margins: 2, ranges: {negative_ratio: [2, 20]}")
     assert place.run() == 0
@@ -118,7 +116,7 @@ def test_a_rival_searches_the_ranges_that_our_study_gives(place: Place):
     assert not_tuned(place)["tiny_ccl"] == ("differs", changed)
 
 
-def test_a_rival_whose_file_has_changed_since_its_search_is_left_out(place: Place):
+def test_a_rival_with_a_changed_file_since_its_search_is_left_out(place: Place):
     place.run("--search-only", study="tiny_ccl.yaml")
     rival = place.root / "tiny_ccl.yaml"
     rival.write_text(rival.read_text().replace("learning_rate: 1.0e-2", "learning_rate: 2.0e-2"))
@@ -127,8 +125,8 @@ def test_a_rival_whose_file_has_changed_since_its_search_is_left_out(place: Plac
 
 
 @pytest.mark.parametrize("now", [None, "cosine"])
-def test_a_rival_that_was_searched_with_another_score_is_left_out(place: Place, now: str | None):
-    """Whether its file now names the usual one, or none, which is the same."""
+def test_a_rival_with_another_score_in_its_search_is_left_out(place: Place, now: str | None):
+    """Its file now has the default score, or no score, which means the same."""
     rival = place.root / "tiny_ccl.yaml"
     without = rival.read_text()
     assert "config: {" in without
@@ -158,7 +156,7 @@ def test_a_rival_without_a_complete_trial_is_named(place: Place):
     assert not_tuned(place)["tiny_ccl"] == ("no complete trial", [])
 
 
-def test_a_tuned_loss_against_untuned_ones_is_said(place: Place):
+def test_a_tuned_loss_against_untuned_rivals_is_a_caveat(place: Place):
     assert place.run() == 0
     assert not_tuned(place) == {name: ("has not run", []) for name in ("tiny_ccl", "tiny_bsl")}
     assert [subject for subject, _ in facts(place, CaveatKind.NOT_TUNED)] == ["CCL", "BSL"]
@@ -166,7 +164,7 @@ def test_a_tuned_loss_against_untuned_ones_is_said(place: Place):
     assert facts(place, CaveatKind.PAPER_SETTINGS) == [("tiny_mml", {})]
 
 
-def test_what_differs_beside_the_losses_is_said(place: Place):
+def test_settings_that_differ_in_more_than_the_loss_are_a_caveat(place: Place):
     rival = place.root / "tiny_ccl.yaml"
     rival.write_text(rival.read_text().replace("dim: 8", "dim: 20").replace("count: 7", "count: 5"))
     assert place.run("--tune-rivals") == 0
@@ -175,7 +173,7 @@ def test_what_differs_beside_the_losses_is_said(place: Place):
     assert facts(place, CaveatKind.DIFFERENT_SETTINGS) == [expected]
 
 
-def test_a_rival_whose_search_found_nothing_better_than_its_paper_is_compared_once(place: Place):
+def test_a_rival_is_compared_once_if_its_search_found_only_the_published_config(place: Place):
     place.run("--search-only", "--trials", "1", study="tiny_ccl.yaml")  # the published config is the first trial
     place.run("--trials", "1")
     outcome = confirmed(place)
@@ -184,7 +182,7 @@ def test_a_rival_whose_search_found_nothing_better_than_its_paper_is_compared_on
     assert len(outcome.validated["CCL tuned"]) == 1
 
 
-def test_a_published_config_that_overtakes_what_the_search_found_is_said():
+def test_a_published_config_among_the_finalists_is_a_caveat():
     spec = StudySpec.model_validate({"name": "s", "dataset": "demo", "space": {"name": "ccl"}})
     search = Search(spec, optuna.create_study())
 
@@ -220,7 +218,7 @@ def test_a_rival_without_published_settings_that_has_not_run_is_named(place: Pla
 
 
 def test_a_rival_that_our_engine_cannot_train_is_compared(place: Place):
-    """In-batch negatives need the torch engine; the study itself has the fused one."""
+    """In-batch negatives need the torch engine. The study itself has a fused engine."""
     rival = place.root / "tiny_ccl.yaml"
     rival.write_text(rival.read_text().replace("{name: uniform, count: 7}", "{name: in_batch}"))
     assert place.run("--tune-rivals") == 0
@@ -231,7 +229,7 @@ def test_a_rival_that_our_engine_cannot_train_is_compared(place: Place):
     assert "CCL (in_batch negatives) tuned" in [comparison.rival for comparison in outcome.comparisons]
 
 
-def test_what_the_reader_must_know_of_the_search(place: Place):
+def test_a_short_search_and_parameters_of_few_methods_are_caveats(place: Place):
     place.edit("{name: mml, n_margins: 2}", "{name: mml, n_margins: 2, also: [learning_rate, l2]}")
     place.run("--search-only")
     place.run()
@@ -246,7 +244,7 @@ def test_a_rival_on_other_data_is_refused(place: Place, fails: Callable[[int], s
 
 
 def test_a_winner_that_is_the_published_config_is_not_compared_with_itself(place: Place):
-    place.edit("n_margins: 2", "n_margins: 4")  # holds yelp2018's settings, the first trial
+    place.edit("n_margins: 2", "n_margins: 4")  # this space has the settings of yelp2018, as its first trial
     place.run("--trials", "1")
     outcome = confirmed(place)
     found = labels(outcome)
@@ -259,8 +257,8 @@ def test_two_rivals_of_one_loss_are_refused(place: Place, fails: Callable[[int],
     assert "each rival must have another loss, and two of" in fails(place.run())
 
 
-def test_rivals_tuned_with_our_budget(place: Place):
-    for loss in ("ccl", "bsl"):  # their files ask for something else
+def test_rivals_are_tuned_with_our_budget(place: Place):
+    for loss in ("ccl", "bsl"):  # their files have another budget
         path = place.root / f"tiny_{loss}.yaml"
         path.write_text(path.read_text().replace("trials: 4", "trials: 7").replace("epochs: 3", "epochs: 2"))
     assert place.run("--tune-rivals") == 0
@@ -272,7 +270,7 @@ def test_rivals_tuned_with_our_budget(place: Place):
 
 
 def test_a_rivals_own_rivals_are_not_read(place: Place):
-    """Until it is confirmed itself."""
+    """They are read when the rival itself is confirmed."""
     rival = place.root / "tiny_ccl.yaml"
     rival.write_text(rival.read_text() + "rivals: [absent.yaml]\n")
     place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [tiny_ccl.yaml]")
@@ -285,7 +283,7 @@ def test_a_rivals_own_rivals_are_not_read(place: Place):
     assert labels(confirmed(place, "tiny_ccl")) == ["CCL tuned", BSL_OF_YELP]
 
 
-def test_a_second_variant_finds_the_rivals_of_the_first(place: Place, fails: Callable[[int], str]):
+def test_a_second_variant_of_a_study_is_refused_with_the_rivals_of_the_first(place: Place, fails: Callable[[int], str]):
     flags = ["--trials", "1", "--search-only", "--tune-rivals"]
     assert place.run(*flags) == 0
     message = fails(place.run(*flags, "--study-name", "second", "--seed", "5"))
@@ -295,7 +293,7 @@ def test_a_second_variant_finds_the_rivals_of_the_first(place: Place, fails: Cal
     assert f"remove the old one with `python -m hpo.studies delete tiny_ccl --output {place.output}`" in message
 
 
-def test_a_rival_named_by_its_space_is_our_study_with_that_space(place: Place, fails: Callable[[int], str]):
+def test_a_rival_with_the_name_of_a_space_is_our_study_with_that_space(place: Place, fails: Callable[[int], str]):
     place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [ccl]")
     place.edit("n_margins: 2}", "n_margins: 2, also: [learning_rate]}")
     assert place.run("--tune-rivals", "--confirm-seeds", "2") == 0
@@ -307,7 +305,7 @@ def test_a_rival_named_by_its_space_is_our_study_with_that_space(place: Place, f
     assert "has the same, mml" in fails(place.run("--study-name", "other"))
 
 
-def test_a_rival_without_settings_has_its_learning_rate_searched(place: Place):
+def test_the_learning_rate_of_a_rival_without_settings_is_searched(place: Place):
     place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [bpr]")
     assert place.run("--tune-rivals") == 0
     assert "BPR tuned" in labels(confirmed(place))

@@ -1,4 +1,4 @@
-"""What the trials of a search give rise to, for our study and for rivals, before and after confirm."""
+"""Caveats about the trials of a search, for our study and for rivals, before and after confirm."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NARROW = "n_margins: 2, also: [learning_rate], ranges: {negative_ratio: [2, 4], 
 
 
 def ends(*weights: float, chosen: int | None = None) -> list[tuple[float, int, int, bool]]:
-    """(value, trials, of, is chosen) of CCL's weight at the low end, for trials that are worse and worse."""
+    """(value, trials, of, is chosen) of CCL's weight at the low end of its range. Each trial is worse than the one before."""
     spec = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "ccl"}})
     study = optuna.create_study(direction="maximize")
     for number, weight in enumerate(weights):
@@ -33,37 +33,39 @@ def ends(*weights: float, chosen: int | None = None) -> list[tuple[float, int, i
     ("weights", "chosen", "expected"),
     [
         ((1.2, 100.0, 200.0, 300.0, 400.0, 1.1), None, [(1.2, 1, 5, True)]),
-        ((100.0, 1.2, 200.0, 300.0, 400.0, 1.1), 5, [(1.1, 1, 5, True)]),  # it was not among the best of the search
+        ((100.0, 1.2, 200.0, 300.0, 400.0, 1.1), 5, [(1.1, 1, 5, True)]),  # the chosen one was not among the best of the search
         ((100.0, 1.2, 1.3, 1.4, 400.0), None, [(1.2, 3, 5, False)]),
         ((100.0, 1.2, 1.3, 200.0, 400.0), None, []),
         ((1.1, 1.2), None, [(1.1, 2, 2, True)]),
         ((), None, []),
     ],
 )
-def test_where_the_best_stand(weights: tuple[float, ...], chosen: int | None, expected: list[tuple[float, int, int, bool]]):
+def test_best_trials_at_an_end_of_a_range_are_found(
+    weights: tuple[float, ...], chosen: int | None, expected: list[tuple[float, int, int, bool]]
+):
     assert ends(*weights, chosen=chosen) == expected
 
 
-def test_short_searches_are_those_of_each_method(place: Place):
+def test_each_method_with_a_short_search_has_a_caveat(place: Place):
     assert place.run("--tune-rivals", "--select-seeds", "1", "--confirm-seeds", "1") == 0
     found = facts(place, CaveatKind.SHORT_SEARCH)
     assert [subject for subject, _ in found] == ["MML tuned", "CCL tuned", "BSL tuned"]
     assert all((each["sampler"], each["trials"]) == ("tpe", 4) for _, each in found)
 
 
-def test_the_end_of_a_range_is_said_after_the_search_in_its_report_and_in_the_verdict(
+def test_trials_at_an_end_of_a_range_are_a_caveat_after_the_search_in_the_report_and_in_the_verdict(
     place: Place, capsys: pytest.CaptureFixture[str]
 ):
-    """A rival is widened with our study, and so named by it."""
+    """The remedy is to widen our study, which widens its rivals, too."""
     place.edit("n_margins: 2", NARROW)
     place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [ccl]")
     assert place.run("--search-only", "--tune-rivals", "--trials", "1") == 0
     remedy = "python -m hpo.run --study tiny_mml --widen --trials 44"
-    said = [line for line in capsys.readouterr().out.splitlines() if "lie outside" in line]
-    assert [line.partition(" of ")[2][:11] for line in said] == ["MML (trial ", "CCL (trial "]
-    assert all(line.startswith("- ") and line.endswith(remedy) for line in said)
+    printed = [line for line in capsys.readouterr().out.splitlines() if "lie outside" in line]
+    assert [line.partition(" of ")[2][:11] for line in printed] == ["MML (trial ", "CCL (trial "]
+    assert all(line.startswith("- ") and line.endswith(remedy) for line in printed)
     assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
-    assert all(said[0].removeprefix("- ") in text for text in files(place))
+    assert all(printed[0].removeprefix("- ") in text for text in files(place))
     assert place.run("--trials", "1", "--select-seeds", "1", "--confirm-seeds", "1") == 0
     found = facts(place, CaveatKind.AT_RANGE_END)
     assert [subject for subject, _ in found] == ["MML tuned", "CCL tuned"]

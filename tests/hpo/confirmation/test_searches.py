@@ -1,4 +1,4 @@
-"""Several searches of one method: searched, continued, confirmed, and said where one is not used."""
+"""A method may have several searches. They are continued and confirmed. An unusable one is a caveat."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FEW = ["--top", "1", "--select-seeds", "1", "--confirm-epochs", "1"]
 
 @pytest.fixture(scope="module")
 def searched_once(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: None) -> Place:
-    """Three searches of the study and of a rival, confirmed."""
+    """A confirmed study. The study and a rival have three searches each."""
     place = make_place(tmp_path_factory.mktemp("searches"))
     place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [tiny_ccl.yaml]")
     place.edit("epochs: 4}", "epochs: 4, searches: 3}")
@@ -56,22 +56,22 @@ def stored_studies(place: Place) -> dict[str, optuna.Study]:
 
 
 def tuned(outcome: Confirmation) -> list[Method]:
-    """MML, CCL."""
+    """The methods MML and CCL."""
     return [next(one for one in outcome.methods if one.label == label) for label in ("MML tuned", "CCL tuned")]
 
 
-def test_each_search_has_seeds_of_its_own_and_the_same_definition_otherwise(searched_once: Place):
+def test_searches_differ_only_in_their_seed(searched_once: Place):
     found = stored_studies(searched_once)
     assert sorted(found) == sorted(NAMES + RIVALS)
     specs = {name: stored_spec(study) for name, study in found.items()}
     assert [specs[name].search.seed for name in NAMES + RIVALS] == [0, 1000, 2000] * 2
-    assert [specs[name].confirm.searches for name in NAMES] == [3, 1, 1], "a repeat has no repeats"
+    assert [specs[name].confirm.searches for name in NAMES] == [3, 1, 1], "a repeated search has no repeats"
     alike = {specs[name].override({"name": "x", "search.seed": 0, "confirm.searches": 1}).as_file() for name in NAMES}
     assert len(alike) == 1
-    assert len({str(found[name].trials[-1].params) for name in NAMES}) == 3, "the last trial of each is drawn"
+    assert len({str(found[name].trials[-1].params) for name in NAMES}) == 3, "the last trial of each search is random"
 
 
-def test_a_method_is_the_mean_of_its_searches_each_over_seeds_of_its_own(searched_once: Place):
+def test_a_method_is_the_mean_of_its_searches_with_their_own_seeds(searched_once: Place):
     outcome = confirmed(searched_once)
     ours, rival = tuned(outcome)
     assert [one.study for one in ours.searches] == NAMES
@@ -86,7 +86,7 @@ def test_a_method_is_the_mean_of_its_searches_each_over_seeds_of_its_own(searche
     assert sorted(map(str, by_seed)) == sorted(map(str, ([101, 102], [1101, 1102], [2101, 2102]) * (len(by_seed) // 3)))
 
 
-def test_the_verdict_counts_how_much_searches_vary_and_says_so(searched_once: Place):
+def test_the_verdict_includes_the_variance_of_searches(searched_once: Place):
     outcome = confirmed(searched_once)
     assert {one.rival: one.searches for one in outcome.comparisons}["CCL tuned"] == (3, 3)
     assert {one.rival: one.searches for one in outcome.comparisons}[MML_OF_YELP] == (3, 1)
@@ -95,8 +95,8 @@ def test_the_verdict_counts_how_much_searches_vary_and_says_so(searched_once: Pl
     assert found.runs is not None
     squared = [(method.sd("ndcg@20") or 0.0) ** 2 / 3 for method in (ours, rival)]
     assert found.runs.error == pytest.approx(sum(squared) ** 0.5)
-    said = "MML tuned (3 searches) and CCL tuned (3 searches): how much searches vary is in the verdict"
-    assert any(sentence.startswith(said) for sentence in outcome.statements())
+    beginning = "MML tuned (3 searches) and CCL tuned (3 searches): how much searches vary is in the verdict"
+    assert any(sentence.startswith(beginning) for sentence in outcome.statements())
     assert facts(searched_once, CaveatKind.SEARCHES_MISSING) == []
 
 
@@ -109,7 +109,7 @@ def test_the_report_has_a_line_for_each_search(searched_once: Place):
 
 
 @pytest.mark.pictures
-def test_the_pictures_show_what_each_search_found(searched_once: Place):
+def test_the_pictures_have_the_result_of_each_search(searched_once: Place):
     overview = opened(searched_once)
     drawn = pictures(overview)
     names = {line.name for line in drawn[SHAPE].figure.data}
@@ -120,7 +120,7 @@ def test_the_pictures_show_what_each_search_found(searched_once: Place):
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_the_exported_config_is_that_of_the_search_that_validation_puts_first(searched: Place, number: int):
+def test_the_exported_config_comes_from_the_chosen_search(searched: Place, number: int):
     outcome, where = confirmed(searched), ["--study", "tiny_mml", *searched.where]
     only = {"MML tuned": [finalist for finalist in outcome.finalists if finalist.search == number]}
     chosen = outcome.model_copy(update={"validated": outcome.validated | only})
@@ -138,7 +138,7 @@ def test_the_exported_config_is_that_of_the_search_that_validation_puts_first(se
     assert chosen.named(chosen.methods[0]) == f"MML tuned, search {NAMES[number - 1]}"
 
 
-def test_the_best_search_by_validation_is_the_one_that_is_exported(searched_once: Place):
+def test_the_best_search_on_validation_is_exported(searched_once: Place):
     outcome = confirmed(searched_once)
     best = max(outcome.finalists, key=lambda finalist: finalist.mean("ndcg@20"))
     content = read_yaml(searched_once.output / "tiny_mml" / "best.yaml")
@@ -146,7 +146,7 @@ def test_the_best_search_by_validation_is_the_one_that_is_exported(searched_once
     assert outcome.named(outcome.methods[0]) == f"MML tuned, search {NAMES[best.search - 1]}"
 
 
-def test_run_again_nothing_is_searched_or_trained(searched: Place, capsys: pytest.CaptureFixture[str]):
+def test_a_repeated_command_searches_and_trains_nothing(searched: Place, capsys: pytest.CaptureFixture[str]):
     before, first = {path: path.stat().st_mtime_ns for path in stored_runs(searched)}, confirmed(searched)
     trials = {name: len(study.trials) for name, study in stored_studies(searched).items()}
     assert searched.run("--tune-rivals", "--top", "1") == 0
@@ -157,17 +157,17 @@ def test_run_again_nothing_is_searched_or_trained(searched: Place, capsys: pytes
 
 
 def test_one_of_three_searches_may_be_confirmed_alone(searched: Place):
-    """As it was before there were others."""
+    """The result is that of a study with one search."""
     assert confirm.main(["--study", "tiny_mml", *searched.where, "--searches", "1", "--top", "1"]) == 0
     outcome = confirmed(searched)
     assert [list(method.by_seed) for method in outcome.methods] == [[201, 202]] * len(outcome.methods)
-    said = "MML tuned and CCL tuned were found by one search each: the verdict is about these configs"
-    assert any(sentence.startswith(said) for sentence in outcome.statements())
+    beginning = "MML tuned and CCL tuned were found by one search each: the verdict is about these configs"
+    assert any(sentence.startswith(beginning) for sentence in outcome.statements())
     assert opened(searched).search_rows() == []
 
 
-def test_a_repeat_that_cannot_be_used_is_said(searched: Place):
-    """One was never searched, one has another budget, one another definition; two searches that are left give no verdict."""
+def test_an_unusable_repeat_is_a_caveat(searched: Place):
+    """One has not run, one has another budget, and one another definition. The two remaining searches give no verdict."""
 
     def search(*flags: str) -> None:
         assert searched.run("--search-only", *flags, study="tiny_ccl.yaml") == 0
@@ -196,7 +196,7 @@ def test_a_repeat_that_cannot_be_used_is_said(searched: Place):
 
 
 def test_searches_are_continued_and_confirmed_later(place: Place, fails: Callable[[int], str]):
-    """`--searches` is kept with the study, as its number of trials is."""
+    """`--searches` is stored with the study, like its number of trials."""
     few = ["--search-only", "--trials", "1"]
     assert place.run(*few) == 0
     assert place.run(*few, "--searches", "2") == 0
@@ -209,7 +209,7 @@ def test_searches_are_continued_and_confirmed_later(place: Place, fails: Callabl
     assert long not in stored_studies(place)
 
 
-def test_a_repeat_of_which_all_diverges_is_not_used_and_said(searched_once: Place):
+def test_a_repeat_is_unusable_if_all_its_finalists_diverge(searched_once: Place):
     def select(search: Search) -> list[Finalist]:
         by_seed = {} if search.number == 2 else {1: {"ndcg@20": 0.1}}
         return [Finalist(0, CONFIG, 0.1, by_seed, "nan in epoch 2" if search.number == 2 else "", search=search.number)]

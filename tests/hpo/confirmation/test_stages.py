@@ -1,4 +1,4 @@
-"""Who is trained on what in the two stages, and that the test split is read by nobody else."""
+"""The two stages train the right configs on the right data, and nothing else reads the test split."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from ..conftest import Place
 from ..outcomes import BSL_OF_YELP, CCL_OF_YELP, MML_OF_YELP, confirmed, labels, stored_runs
 
 
-def test_both_stages(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_both_stages_train_with_their_own_seeds(place: Place, capsys: pytest.CaptureFixture[str]):
     assert place.run() == 0
     outcome = confirmed(place)
-    assert len(outcome.finalists) == 3, "the top 2 configs, and what is nearest to the published one"
+    assert len(outcome.finalists) == 3, "the top 2 configs, and the one nearest to the published config"
     assert all(list(finalist.by_seed) == [101, 102] for finalist in outcome.finalists)
     assert all(finalist.epochs_trained == 2 * 4 for finalist in outcome.finalists)
     assert outcome.chosen.mean("ndcg@20") == max(finalist.mean("ndcg@20") for finalist in outcome.finalists)
     published = [outcome.validated[label] for label in (MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP)]
-    assert [(each.trial, list(each.by_seed)) for (each,) in published] == [(None, [101, 102])] * 3, "on validation, too"
+    assert [(each.trial, list(each.by_seed)) for (each,) in published] == [(None, [101, 102])] * 3, (
+        "published configs are measured on validation, too"
+    )
     assert labels(outcome) == ["MML tuned", MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP]
     for method in outcome.methods:
         assert list(method.by_seed) == [201, 202], "seeds that neither search nor selection used"
@@ -40,9 +42,9 @@ def test_both_stages(place: Place, capsys: pytest.CaptureFixture[str]):
 def test_search_never_reads_the_test_split(place: Place):
     test = place.root / "data" / "tiny" / "test.txt"
     test.write_text("broken\n")
-    assert place.run("--search-only") == 0, "the search does not notice"
-    assert place.run("--study-name", "other") == 2, "confirm does"
-    assert not (place.output / "other").exists(), "before the search"
+    assert place.run("--search-only") == 0, "the search does not read it"
+    assert place.run("--study-name", "other") == 2, "confirm reads it"
+    assert not (place.output / "other").exists(), "it fails before the search"
 
 
 @pytest.mark.confirmed
@@ -65,7 +67,7 @@ def test_baselines_are_made_once(place: Place, fails: Callable[[int], str]):
 
 
 @pytest.mark.confirmed
-def test_learning_curves_never_touch_the_test_split(place: Place):
+def test_learning_curves_never_use_the_test_split(place: Place):
     by_stage = {True: [], False: []}
     for path in stored_runs(place):
         record = json.loads(path.read_text())
@@ -76,7 +78,7 @@ def test_learning_curves_never_touch_the_test_split(place: Place):
 
 @pytest.mark.confirmed
 def test_stage_two_trains_on_all_training_data(place: Place):
-    """A run of stage 2 is keyed by the checksum of train + validation, one of stage 1 by that of train."""
+    """The key of a run has the checksum of its training data: train in stage 1, train + validation in stage 2."""
     everything = datasets.load_dataset("tiny", place.root / "data").train.checksum
     seen = [json.loads(path.read_text())["seen"] for path in stored_runs(place)]
     assert seen.count(everything) == 4 * 2

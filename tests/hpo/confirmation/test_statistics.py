@@ -1,4 +1,4 @@
-"""The verdict: known answers, what it says in words, and how often it is wrong, by simulation."""
+"""The verdict: known answers, its words, and its error rate in simulations."""
 
 from __future__ import annotations
 
@@ -31,28 +31,31 @@ def with_p(p: float, runs: bool = True) -> Comparison:
     return Comparison("a", "b", 0.1, 1.0, nothing, p, p, *((nothing, nothing) if runs else (None, None)), 0.1)
 
 
-def test_holm_by_hand():
-    """.01 x 3, .02 x 2, .04 x 1 but never below the one before; order of the input kept."""
+def test_holm_agrees_with_a_computation_by_hand():
+    """.01 x 3, .02 x 2, and .04 x 1, but never below the p before it. The input keeps its order."""
     assert [c.p for c in holm([with_p(0.04), with_p(0.01), with_p(0.02)])] == pytest.approx([0.04, 0.03, 0.04])
     assert [c.p for c in holm([with_p(0.5), with_p(0.9)])] == pytest.approx([1.0, 1.0])
     assert holm([]) == []
 
 
-def test_a_rival_that_cannot_be_judged_does_not_count_for_holm():
+def test_a_rival_without_evidence_does_not_count_for_holm():
     first, second, third = holm([with_p(0.01), with_p(1.0, runs=False), with_p(0.02)])
     assert [first.p, second.p, third.p] == pytest.approx([0.02, 1.0, 0.02])
     assert (first.family, second.word) == (2, Word.NO_VERDICT)
 
 
 @pytest.mark.parametrize("rival", [[0.25, 0.25], [0.25, 0.25 + 2**-54]])
-def test_seeds_of_few_hits_are_all_but_equal(rival: list[float]):
-    """Their means then differ in the last digit at most; whoever asks scipy's test is warned."""
+def test_almost_equal_seeds_give_no_warning(rival: list[float]):
+    """With few hits the means differ in the last digit at most. The test of scipy would warn."""
     evidence = over_runs(np.array([0.30, 0.34]), np.array(rival))
     assert (evidence.low, evidence.high) == pytest.approx((0.07 - 0.02 * 12.7062, 0.07 + 0.02 * 12.7062), abs=1e-5)
 
 
 def test_a_deterministic_rival_is_a_constant():
-    """Runs 1, 2, 3 against 0: error sqrt(1/3), t = 3.464 with 2 degrees of freedom. Without the word one run is no evidence."""
+    """Runs 1, 2, 3 against 0: the error is sqrt(1/3), and t = 3.464 with 2 degrees of freedom.
+
+    If the rival is not marked as deterministic, its one run is no evidence.
+    """
     ours, users = measured("a", [2.0, 2.1, 1.9], [1.0, 2.0, 3.0]), np.zeros(3)
     fixed = Measured("b", users, [np.zeros(1)], is_deterministic=True)
     evidence = compare(ours, [fixed])[0].runs
@@ -62,7 +65,7 @@ def test_a_deterministic_rival_is_a_constant():
     assert compare(ours, [measured("b", users, [0.0])])[0].word is Word.NO_VERDICT
 
 
-def test_two_deterministic_methods_vary_by_users_alone():
+def test_two_deterministic_methods_vary_only_over_users():
     users = np.random.default_rng(1).normal(0.3, 1.0, 200)
     a, b = (Measured(name, values, [values[:1]], is_deterministic=True) for name, values in (("a", users), ("b", 0 * users)))
     one = compare(a, [b])[0]
@@ -71,19 +74,19 @@ def test_two_deterministic_methods_vary_by_users_alone():
     assert (one.p, one.runs.error) == (max(one.users.p, one.both.p), 0.0)
 
 
-def test_a_p_beyond_the_resamples_is_that_of_students_t():
-    """Mean 1, sd 1 of 100 users: t is about 10, and 4,000 resamples alone cannot go below 2 / 4001."""
+def test_a_p_below_the_range_of_the_resamples_comes_from_students_t():
+    """100 users have mean 1 and sd 1: t is about 10. 4,000 resamples cannot give a p below 2 / 4001."""
     users = np.tile([0.0, 2.0], 50)
     evidence = over_users(users)
     assert evidence.p == pytest.approx(2 * stats.t(99).sf(1.0 / evidence.error))
     assert evidence.p < 1e-12
-    weak = over_users(users - 0.75)  # t is about 2.5: some resamples are beyond zero
+    weak = over_users(users - 0.75)  # t is about 2.5: some resamples are below zero
     assert 2 / 4001 < weak.p < 0.05
-    assert over_users(np.full(50, 0.5)).p == pytest.approx(2 / 4001), "nothing varies"
+    assert over_users(np.full(50, 0.5)).p == pytest.approx(2 / 4001), "all users are equal"
 
 
 @pytest.mark.parametrize("scale", [1e-90, 1e80])
-def test_figures_of_any_size(scale: float):
+def test_figures_may_have_any_size(scale: float):
     ours, rival = (
         measured(name, [scale * each for each in runs], [scale * each for each in runs])
         for name, runs in (("a", [1.0, 2.0, 3.0]), ("b", [4.0, 5.0, 6.0]))
@@ -92,8 +95,8 @@ def test_figures_of_any_size(scale: float):
     assert compare(ours, [rival])[0].runs.p == pytest.approx(small.runs.p)
 
 
-def test_welch_by_hand():
-    """Means 2 and 5, variances 1 and 1, n 3: error sqrt(2/3), t = -3.674 with 4 degrees of freedom."""
+def test_welch_agrees_with_a_computation_by_hand():
+    """Means 2 and 5, variances 1 and 1, n = 3: the error is sqrt(2/3), and t = -3.674 with 4 degrees of freedom."""
     evidence = over_runs(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))
     assert evidence.error == pytest.approx((2 / 3) ** 0.5)
     assert evidence.p == pytest.approx(2 * stats.t.sf(3 / (2 / 3) ** 0.5, 4))
@@ -114,8 +117,8 @@ def test_a_rival_of_mean_zero_is_compared_without_percent():
     assert verdict(only, "ndcg@20").startswith("a is better than b: ndcg@20 +0.5000 (95 % interval of this pair +0.")
 
 
-def test_one_search_gives_the_numbers_of_before():
-    """Those that the program gave before a method could have several searches."""
+def test_one_search_gives_recorded_numbers():
+    """The numbers were recorded before a method could have several searches."""
     rng = np.random.default_rng(11)
     users = rng.uniform(0.0, 1.0, 300)
     ours = measured("a", users + rng.normal(0.01, 0.1, 300), [0.51, 0.52, 0.505])
@@ -125,8 +128,8 @@ def test_one_search_gives_the_numbers_of_before():
     assert (found.p, found.detectable) == (0.19545955056875358, 0.023495560672857886)
 
 
-def test_what_varies_of_several_searches_is_their_means():
-    """By hand: search means 2, 3, 7 (variance 7) against runs 1, 2, 3 (variance 1): squared errors 7 / 3 and 1 / 3."""
+def test_the_variance_of_several_searches_is_that_of_their_means():
+    """Search means 2, 3, 7 (variance 7) against runs 1, 2, 3 (variance 1): the squared errors are 7 / 3 and 1 / 3."""
     users = np.linspace(0.1, 0.9, 500)
     ours = measured("a", users + 0.2, [1.0, 3.0], [3.0, 3.0, 3.0], [7.0])
     found = compare(ours, [measured("b", users, [1.0, 2.0, 3.0])])[0]
@@ -134,7 +137,7 @@ def test_what_varies_of_several_searches_is_their_means():
     assert found.runs is not None
     assert found.runs.error == pytest.approx((8 / 3) ** 0.5)
     assert found.runs.p == pytest.approx(2 * stats.t.sf(2 / (8 / 3) ** 0.5, degrees))
-    assert (found.runs.low + found.runs.high) / 2 == pytest.approx(2.0), "each search counts once, whatever its runs"
+    assert (found.runs.low + found.runs.high) / 2 == pytest.approx(2.0), "each search counts once, with any number of runs"
 
 
 @pytest.mark.parametrize("searches", [[[0.7, 0.71], [0.7, 0.72]], [[0.7], [0.71]], [[0.7, 0.71], [0.7, 0.72], [0.7, 0.71]]])
@@ -145,13 +148,13 @@ def test_two_searches_give_no_verdict_and_three_do(searches: list[list[float]]):
         assert (only.word == Word.NO_VERDICT) == (len(searches) == 2)
 
 
-def test_seeds_that_change_nothing():
+def test_equal_seeds_have_no_error():
     same = over_runs(np.array([0.5, 0.5]), np.array([0.5, 0.5]))
     other = over_runs(np.array([0.6, 0.6]), np.array([0.5, 0.5]))
     assert (same.p, other.p) == (1.0, 0.0)
 
 
-def test_the_bootstrap_agrees_with_the_normal_law():
+def test_the_bootstrap_agrees_with_the_normal_distribution():
     differences = np.random.default_rng(3).normal(0.1, 1.0, 4000)
     evidence = over_users(differences)
     error = differences.std(ddof=1) / np.sqrt(len(differences))
@@ -163,7 +166,7 @@ def test_the_bootstrap_agrees_with_the_normal_law():
     assert over_users(np.zeros(10)).p == 1.0
 
 
-def test_words_need_both_units():
+def test_a_verdict_needs_evidence_from_users_and_from_runs():
     rng = np.random.default_rng(0)
     users = rng.uniform(0.0, 1.0, 2000)
     clear, vague = [0.55, 0.551, 0.552], [0.40, 0.55, 0.70]
@@ -178,7 +181,7 @@ def test_words_need_both_units():
     assert verdict(worse, "ndcg@20").startswith("rival is worse than ours: ndcg@20 -")
 
 
-def test_the_sentence_says_what_could_have_been_found():
+def test_an_undecided_sentence_has_the_detectable_effect():
     rng = np.random.default_rng(1)
     users = rng.uniform(0.0, 1.0, 1000)
     comparison = compare(measured("A", users, [0.50, 0.52]), [measured("B", users + rng.normal(0, 0.1, 1000), [0.51, 0.50])])[0]
@@ -188,8 +191,8 @@ def test_the_sentence_says_what_could_have_been_found():
     assert comparison.detectable > 2.8 * max(comparison.users.error, comparison.runs.error)
 
 
-def test_what_could_have_been_found_is_found_that_often():
-    """Experiments whose true difference is what others of their kind call detectable; 5 seeds, errors about equal."""
+def test_the_detectable_effect_is_found_in_80_percent_of_experiments():
+    """The true difference is the mean detectable effect of similar experiments. There are 5 seeds, and equal errors."""
     rng = np.random.default_rng(2)
 
     def experiment(lift: float) -> Comparison:
@@ -205,12 +208,12 @@ def test_what_could_have_been_found_is_found_that_often():
     assert np.mean(found) == pytest.approx(POWER, abs=0.1)
 
 
-def test_methods_of_other_users_are_refused():
+def test_methods_with_different_users_are_refused():
     with pytest.raises(ValueError, match="measured on 3 and 2 users"):
         compare(measured("a", [1.0, 2.0, 3.0], [1.0, 2.0]), [measured("b", [1.0, 2.0], [1.0, 2.0])])
 
 
-def test_all_pairs_are_one_family_the_higher_mean_first():
+def test_all_pairs_are_one_family_and_the_higher_mean_comes_first():
     rng = np.random.default_rng(4)
     base = rng.uniform(0.2, 0.6, 500)
     users = {label: base + rng.normal(by, 0.05, 500) for label, by in (("low", -0.05), ("high", 0.05), ("middle", 0.0))}
@@ -225,17 +228,20 @@ def test_all_pairs_are_one_family_the_higher_mean_first():
 
 
 class World:
-    """Experiments whose truth is known: zero-inflated recalls, users that like one method better than another, luck of a
-    training run that all its users share, and noise of user and run."""
+    """Simulated experiments with a known truth: zero-inflated recalls that vary by user and method, by user and run, and by
+    run.
+
+    All users of a run share its luck.
+    """
 
     N_USERS, N_SEEDS = 4000, 5
-    INTERACTION, RUN_LUCK, NOISE = 0.014, 0.00035, 0.015  # the errors of about 30,000 users whose differences spread by a third
+    INTERACTION, RUN_LUCK, NOISE = 0.014, 0.00035, 0.015  # the errors are those of about 30,000 users with an sd of a third
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
 
     def experiment(self, lift: float) -> tuple[Measured, Measured]:
-        """Two methods measured on the same users; the first is better by `lift` of its mean in truth."""
+        """Two methods on the same users. The true mean of the first is better by the share `lift`."""
         rng = self.rng
         hit = rng.uniform(size=self.N_USERS) < 0.4
         level = np.where(hit, rng.beta(2.0, 5.0, self.N_USERS), 0.0)
@@ -251,13 +257,13 @@ class World:
 
 
 def test_wrong_verdicts_stay_below_five_percent():
-    """600 true null hypotheses; the band is the 99 % quantile of a binomial law with p = 5 %."""
+    """600 true null hypotheses. The limit is the 99 % quantile of a binomial distribution with p = 5 %."""
     world, n = World(5), 600
     results = [compare(*_rivals(world.experiment(0.0)), resamples=400)[0] for _ in range(n)]
     band = stats.binom.ppf(0.99, n, 0.05)
     assert sum(result.word != Word.UNDECIDED for result in results) <= band
-    assert sum(result.users.p <= 0.05 for result in results) > band, "users alone are wrong too often"
-    assert sum(result.runs.p <= 0.05 for result in results if result.runs) > band, "so are seeds alone"
+    assert sum(result.users.p <= 0.05 for result in results) > band, "a test over users alone is wrong too often"
+    assert sum(result.runs.p <= 0.05 for result in results if result.runs) > band, "so is a test over seeds alone"
 
 
 def test_a_true_difference_of_one_percent_is_found():

@@ -1,4 +1,4 @@
-"""What each search brought on both splits, and how far more trials paid."""
+"""The gain of each search on both splits, and the gain of its last trials."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tuned(*finalists: Finalist) -> Contender:
 
 
 def searched(*searches: Sequence[Finalist]) -> Contender:
-    """By one search or by several."""
+    """A method with a search for each argument."""
     spec = StudySpec.model_validate({"name": "s", "dataset": "demo", "space": {"name": "ccl"}})
     study, firsts = optuna.create_study(), [First("trial 0, its first", 0)] * len(searches)
     found = [Found(Search(spec, study, number), SearchCost(4), finalists) for number, finalists in enumerate(searches, start=1)]
@@ -51,14 +51,14 @@ def searched(*searches: Sequence[Finalist]) -> Contender:
         ((0.219, 0.221), (0.199, 0.201), 100 * 4.302653 * 0.001 * 2**0.5 / 0.2, False),
         ((0.19,), (0.2,), None, False),
     ],
-    ids=["less on test", "less within the luck of two runs", "more on test", "one run says nothing of luck"],
+    ids=["less on test", "less within the error of two runs", "more on test", "no error of one run"],
 )
-def test_a_search_against_the_published_config(
+def test_the_gain_of_a_search_is_over_the_published_config(
     on_test: tuple[float, ...], published_on_test: tuple[float, ...], error: float | None, overtuned: bool
 ):
-    """.3 against .25 on validation; also where the published config is none of its finalists, since it is outside the space.
+    """On validation .3 is compared with .25. The published config may be outside the space, so it may be no finalist.
 
-    The error: t of 2 degrees of freedom (4.302653) times the standard error of the difference of two means of two runs each.
+    The error is t with 2 degrees of freedom (4.302653) times the standard error of the difference of two means of two runs.
     """
     contender, published = tuned(finalist(4, 2.0, 0.3), finalist(0, 5.0, 0.1)), Contender("CCL published", of(1.0), 2)
     validated = {"CCL tuned": contender.finalists, "CCL published": [finalist(None, 1.0, 0.25)]}
@@ -71,7 +71,7 @@ def test_a_search_against_the_published_config(
     assert found.is_overtuned == overtuned
 
 
-def test_a_search_without_a_published_config_is_compared_with_its_first_trial_on_validation_alone():
+def test_without_a_published_config_the_gain_is_over_the_first_trial_on_validation():
     contender = tuned(finalist(4, 2.0, 0.3), finalist(0, 1.0, 0.25))
     (found,) = tunings([contender], [method("CCL tuned", 0.2, config=of(2.0))], {"CCL tuned": contender.finalists}, NDCG)
     assert (found.over, found.is_same, found.test_percent) == ("trial 0, its first", False, None)
@@ -79,8 +79,8 @@ def test_a_search_without_a_published_config_is_compared_with_its_first_trial_on
 
 
 @pytest.mark.parametrize("with_published", [True, False])
-def test_several_searches_bring_the_gain_of_their_means(with_published: bool):
-    """.3 and .36 over a published .25 and .25, or over what each began with, .2 and .3."""
+def test_the_gain_of_several_searches_is_that_of_their_means(with_published: bool):
+    """.3 and .36 over the published .25, or over the first trials with .2 and .3."""
     one, other = (finalist(4, 2.0, 0.3), finalist(0, 1.0, 0.2)), (finalist(7, 3.0, 0.36), finalist(0, 1.0, 0.3))
     contender, published = searched(one, other), Contender("CCL published", of(1.0), 2)
     validated = {"CCL tuned": contender.finalists, "CCL published": [finalist(None, 1.0, 0.25)]}
@@ -92,13 +92,13 @@ def test_several_searches_bring_the_gain_of_their_means(with_published: bool):
     assert (found.is_same, found.searches) == (False, [RISES, RISES])
 
 
-def test_a_search_that_chose_what_it_began_with():
+def test_a_search_that_chose_its_first_trial_has_no_gain():
     contender = tuned(finalist(4, 2.0, 0.3), finalist(0, 1.0, 0.35))
     found = tunings([contender], [method("CCL tuned", 0.2, config=of(1.0))], {"CCL tuned": contender.finalists}, NDCG)
     assert found == [Tuning("CCL tuned", "trial 0, its first", True, 0.0, 0.0, searches=[RISES])]
 
 
-def test_what_diverged_or_found_nothing_gives_no_gain():
+def test_a_diverged_method_has_no_gain():
     contender, published = tuned(finalist(4, 2.0, 0.3)), Contender("CCL published", of(1.0), 2)
     methods = [method("CCL tuned", 0.2, config=of(2.0)), method("CCL published", config=of(1.0), failure="nan")]
     for other in (finalist(None, 1.0, 0.0), Finalist(None, of(1.0), 0.0, {101: {}}, failure="nan")):
@@ -108,7 +108,7 @@ def test_what_diverged_or_found_nothing_gives_no_gain():
 
 
 def test_the_best_value_after_each_trial():
-    """Pruned trials count, and have no value that is compared."""
+    """Pruned trials count as trials, and have no value."""
     study = optuna.create_study(direction="maximize")
     for value in (None, 0.1, 0.05, 0.2, None, 0.21):
         state = TrialState.COMPLETE if value else TrialState.PRUNED
@@ -117,15 +117,15 @@ def test_the_best_value_after_each_trial():
     found = best_so_far(study)
     assert found == BestSoFar(6, {2: 0.1, 4: 0.2, 6: 0.21})
     assert [found.after(trials) for trials in (1, 2, 5, 6)] == [None, 0.1, 0.2, 0.21]
-    assert found.late_percent == pytest.approx(5.0), "of the last two of six"
+    assert found.late_percent == pytest.approx(5.0), "the rise in the last two of six trials"
 
 
 @pytest.mark.parametrize(("search", "percent"), [(BestSoFar(2, {1: 0.1}), None), (BestSoFar(3, {3: 0.1}), None), (RISES, 0.0)])
-def test_a_rise_that_cannot_be_told(search: BestSoFar, percent: float | None):
+def test_too_few_values_give_no_rise(search: BestSoFar, percent: float | None):
     assert search.late_percent == percent
 
 
-def test_a_confirmation_tells_what_each_search_brought(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_a_confirmation_prints_the_gain_of_each_search(place: Place, capsys: pytest.CaptureFixture[str]):
     place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [tiny_ccl.yaml, infonce]")
     assert place.run("--tune-rivals", "--confirm-seeds", "1") == 0
     shown, outcome = capsys.readouterr().out, confirmed(place)
@@ -142,4 +142,4 @@ def test_a_confirmation_tells_what_each_search_brought(place: Place, capsys: pyt
         assert f"- {sentence}" in markdown
         assert f"<li>{sentence.replace('>', '&gt;')}</li>" in html
         assert f"- {sentence}" in shown
-    assert "tiny_mml: its best value " in shown, "at the end of the search, too"
+    assert "tiny_mml: its best value " in shown, "printed at the end of the search, too"

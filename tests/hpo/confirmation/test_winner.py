@@ -1,4 +1,4 @@
-"""Who wins."""
+"""The choice of the winner."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NDCG = "ndcg@20"
 
 
 def decided(tested: dict[str, float], validation: dict[str, float], *baselines: BaselineResult) -> str | None:
-    """The winner's label; a figure below zero is that of a method that diverged."""
+    """The winner's label. A value below zero means that the method diverged."""
 
     def finalist(value: float) -> Finalist:
         by_seed = {} if value < 0 else {101: {NDCG: value}}
@@ -28,28 +28,33 @@ def decided(tested: dict[str, float], validation: dict[str, float], *baselines: 
     return winner and winner.label
 
 
-def test_validation_chooses_and_the_test_split_does_not():
+def test_validation_chooses_the_winner():
     tested = {"MML tuned": 0.9, "CCL tuned": 0.1, "BSL published": 0.5}
     assert decided(tested, {"MML tuned": 0.2, "CCL tuned": 0.3, "BSL published": 0.1}) == "CCL tuned"
     assert decided(tested, {"MML tuned": 0.2, "CCL tuned": 0.3, "BSL published": 0.4}) == "BSL published"
-    assert decided(tested, {"MML tuned": 0.3, "CCL tuned": 0.3, "BSL published": 0.1}) == "MML tuned", "the first of equal ones"
+    assert decided(tested, {"MML tuned": 0.3, "CCL tuned": 0.3, "BSL published": 0.1}) == "MML tuned", (
+        "the first of equal ones wins"
+    )
 
 
-def test_what_diverged_on_one_of_the_splits_never_wins():
+def test_a_method_that_diverged_on_a_split_never_wins():
     validation = {"MML tuned": 0.2, "CCL tuned": 0.3, "BSL published": -1}
     assert decided({"MML tuned": 0.1, "CCL tuned": -1, "BSL published": 0.5}, validation) == "MML tuned"
     assert decided({"MML tuned": -1, "CCL tuned": -1, "BSL published": 0.5}, validation) is None
 
 
-def test_nobody_wins_below_a_baseline():
-    """On the test split, where baselines are measured; one that is ahead of others than the best is no matter."""
+def test_a_method_below_a_baseline_does_not_win():
+    """Baselines are measured on the test split. A baseline above the other methods only has no effect."""
     tested, validation = {"MML tuned": 0.2, "CCL tuned": 0.4}, {"MML tuned": 0.1, "CCL tuned": 0.3}
     assert decided(tested, validation, baseline("EASE", 0.3, 0.3)) == "CCL tuned"
     assert decided(tested, validation, baseline("EASE", 0.3, 0.3), baseline("MostPop", 0.41, 0.5)) is None
 
 
-def test_the_winners_figure_is_that_of_the_search_whose_config_it_is():
-    """Of a method of three searches, the second of which validation puts first; a baseline is ahead of the mean, not of it."""
+def test_the_winners_figure_comes_from_its_chosen_search():
+    """The second of three searches is the best on validation.
+
+    A baseline is ahead of the mean of the three, not of the second.
+    """
     searches = [SearchWinner(number, f"s{number}", 0, CONFIG, [number - 1]) for number in (1, 2, 3)]
     several = method("MML tuned", 0.1, 0.4, 0.1, search=SearchCost(12), searches=searches)
     found = [Finalist(0, CONFIG, 0.0, {101: {NDCG: value}}, search=number) for number, value in ((1, 0.2), (2, 0.3), (3, 0.1))]

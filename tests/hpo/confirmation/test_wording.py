@@ -1,6 +1,6 @@
 """Every sentence of a confirmation, compared with wording.txt.
 
-`python -m tests.hpo.confirmation.test_wording` prints what that file should hold; look at it before you keep it.
+`python -m tests.hpo.confirmation.test_wording` prints the new content of that file. Read it before you keep it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ END |= {"trials": 4, "of": 5, "is_chosen": True}
 DIVERGED: dict[str, JsonValue] = {"failed": 2, "of": 6, "failure": "nan in epoch 2", "lost_seeds": 1, "seeds": 3}
 AHEAD: dict[str, JsonValue] = {"published": "CCL published", "trial": 3, "search_value": 0.2, "chosen_search_value": 0.19}
 
-# One of each kind at least, and each turn that its sentence can take.
+# At least one caveat of each kind, and one for each form of its sentence.
 CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     *(
         (
@@ -107,14 +107,14 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     (CaveatKind.RATINGS_UNUSED, "mine", {}),
     (CaveatKind.TEST_DROPPED, "mine", {"pairs": 4000, "users": 326, "unknown": 3900, "seen": 2, "kept_users": 5}),
     (CaveatKind.FEW_VALIDATION_USERS, "mine", {"users": 12}),
-    (CaveatKind.LAWS_DIFFER, "mine", {"validation": "random", "test": "last", "remedy": "last"}),
-    (CaveatKind.LAWS_DIFFER, "mine", {"validation": "last", "test": "random", "remedy": "random"}),
-    (CaveatKind.LAWS_DIFFER, "electronic_temporal_mml", {"validation": "random", "test": "time", "remedy": "none"}),
-    (CaveatKind.SPLITS_DIFFER, "yelp_mml", {"percent": 21.7, "remedy": "last"}),
-    (CaveatKind.SPLITS_DIFFER, "yelp_mml", {"percent": -16.2, "remedy": "none"}),
-    (CaveatKind.SPLITS_DIFFER, "yelp_mml", {"percent": -16.2, "remedy": "alike"}),
-    (CaveatKind.SPLITS_DIFFER, "mine", {"percent": 30.0, "remedy": "time"}),
-    (CaveatKind.LAWS_DIFFER, "mine", {"validation": "random", "test": "file", "remedy": "last"}),
+    (CaveatKind.SPLIT_METHODS_DIFFER, "mine", {"validation": "random", "test": "last", "remedy": "last"}),
+    (CaveatKind.SPLIT_METHODS_DIFFER, "mine", {"validation": "last", "test": "random", "remedy": "random"}),
+    (CaveatKind.SPLIT_METHODS_DIFFER, "electronic_temporal_mml", {"validation": "random", "test": "time", "remedy": "none"}),
+    (CaveatKind.POPULARITY_DIFFERS, "yelp_mml", {"percent": 21.7, "remedy": "last"}),
+    (CaveatKind.POPULARITY_DIFFERS, "yelp_mml", {"percent": -16.2, "remedy": "none"}),
+    (CaveatKind.POPULARITY_DIFFERS, "yelp_mml", {"percent": -16.2, "remedy": "alike"}),
+    (CaveatKind.POPULARITY_DIFFERS, "mine", {"percent": 30.0, "remedy": "time"}),
+    (CaveatKind.SPLIT_METHODS_DIFFER, "mine", {"validation": "random", "test": "file", "remedy": "last"}),
     (CaveatKind.TEST_READ_AGAIN, "yelp_mml", {"times": 2}),
     (CaveatKind.TEST_CHANGED, "yelp_mml", {"now": "fedcba9876543210", "times": 1, "before": {"0123456789abcdef": 2}}),
     (CaveatKind.TEST_READ_FOR_OTHERS, "yelp_mml", {"studies": ["first", "second"]}),
@@ -167,7 +167,7 @@ TUNED = [
     Tuning("CCL tuned", "CCL published", True, 0.0, 0.0, searches=[FLAT, FLAT]),
     Tuning("CCL tuned", "CCL published"),
 ]
-# What several methods have in common is said once.
+# A caveat of several methods has one sentence.
 OF_SEVERAL: list[list[tuple[CaveatKind, str, dict[str, JsonValue]]]] = [
     [(kind, subject, {**facts, **change}) for subject, change in (("A", {}), ("B", other), ("C", {}))]
     for kind, facts, other in (
@@ -189,7 +189,7 @@ def evidence(low: float, high: float) -> Evidence:
 
 
 def searched_by(method: Method, count: int) -> Method:
-    """The same method, found by some searches."""
+    """The same method with `count` searches."""
     return replace(method, searches=[SearchWinner(number, "s", 0, CONFIG, [201]) for number in range(1, count + 1)])
 
 
@@ -212,7 +212,7 @@ def baseline(label: str, value: float, objective: str) -> BaselineResult:
 
 
 def all_sentences(objective: str = OBJECTIVE) -> str:
-    """A line each: the statements, tuned rivals first, then the caveats."""
+    """All sentences, one in each line."""
     given = ("MML tuned", 0.06, 4), ("CCL published", 0.05, 0), ("BSL tuned", 0.04, 4), ("SL", None, 0)
     methods = [method(*each, objective) for each in given]
     comparisons = [
@@ -224,49 +224,49 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
         compared("BPR published", 0.01, 1.0, runs=False),
         compared("HINGE published", 0.5, 0.01, base=0.0),
     ]
-    said = [f"statement: {each}" for each in statements(methods, comparisons, [], 100, objective)]
-    said += [f"statement: {each}" for each in statements(methods[:1], [], [], 5, objective)]
+    lines = [f"statement: {each}" for each in statements(methods, comparisons, [], 100, objective)]
+    lines += [f"statement: {each}" for each in statements(methods[:1], [], [], 5, objective)]
     counts = ("MML tuned", 3), ("CCL tuned", 1), ("BSL tuned", 2)
     searched = [searched_by(method(label, 0.06, 4, objective), count) for label, count in counts]
     comparisons = [compared("CCL tuned", 0.01, 0.0001), compared("BSL tuned", 0.01, 1.0, runs=False, searches=(3, 2))]
-    said += [f"statement: {each}" for each in statements(searched, comparisons, [], 100, objective)]
+    lines += [f"statement: {each}" for each in statements(searched, comparisons, [], 100, objective)]
     several = [searched_by(method(label, 0.06, 4, objective), 3) for label in ("MML tuned", "CCL tuned")]
-    said += [f"statement: {each}" for each in statements(several, comparisons[:1], [], 100, objective)]
+    lines += [f"statement: {each}" for each in statements(several, comparisons[:1], [], 100, objective)]
     single = [searched_by(method(label, 0.06, 4, objective), 1) for label in ("MML tuned", "CCL tuned")]
-    said += [f"statement: {each}" for each in statements(single, comparisons[:1], [], 100, objective)]
+    lines += [f"statement: {each}" for each in statements(single, comparisons[:1], [], 100, objective)]
     ahead = [baseline("EASE", 0.07, objective), baseline("MostPop", 0.02, objective)]
-    said += [f"statement: {each}" for each in statements(methods[:2], [], ahead, 100, objective)]
+    lines += [f"statement: {each}" for each in statements(methods[:2], [], ahead, 100, objective)]
     values = {"MML tuned": 0.31, "CCL published": 0.29, "BSL tuned": 0.32, "CCL tuned": 0.3, "SL": 0.4}
     validated = {label: [Finalist(None, CONFIG, 0.0, {101: {objective: value}})] for label, value in values.items()}
     few, twice = [baseline("EASE", 0.07, objective)], [*ahead, baseline("MostPop", 0.05, objective)]
     for given_methods, baselines in ((methods, []), (methods, few), (methods, twice), (methods[:1], []), (methods[3:], [])):
-        said.append(f"statement: {winner_said(decide(given_methods, validated, baselines, objective), objective)}")
+        lines.append(f"statement: {winner_said(decide(given_methods, validated, baselines, objective), objective)}")
     decision = decide(several, validated, [], objective)
-    said.append(f"statement: {winner_said(decision, objective)}")
+    lines.append(f"statement: {winner_said(decision, objective)}")
     judged, alone = compared("CCL", 0.01, 0.0001, family=3), compared("BSL", 0.01, 1.0, runs=False)
-    said += [f"statement: {verdict(each, objective, command=COMMAND)}" for each in (judged, alone)]
+    lines += [f"statement: {verdict(each, objective, command=COMMAND)}" for each in (judged, alone)]
     undecided = compared("CCL", 0.0005, 0.4, family=1)
     for repeats in (Repeats("seed", (3, 3), 7), Repeats("search", (3, 4), 6), Repeats("seed", (3, 3), None)):
-        said.append(f"statement: {verdict(undecided, objective, repeats)}")
-        said.append(f"headline: {headline(undecided, repeats)}")
-    said.append(f"statement: {verdict(undecided, objective, Repeats('seed', (2, 2), 5), COMMAND)}")
+        lines.append(f"statement: {verdict(undecided, objective, repeats)}")
+        lines.append(f"headline: {headline(undecided, repeats)}")
+    lines.append(f"statement: {verdict(undecided, objective, Repeats('seed', (2, 2), 5), COMMAND)}")
     twice_searched = compared("BSL", 0.01, 1.0, runs=False, searches=(2, 1))
     worse = compared("HINGE", -0.5, 0.01, base=0.0)
-    said += [f"headline: {headline(each)}" for each in (judged, worse, undecided, alone, twice_searched)]
+    lines += [f"headline: {headline(each)}" for each in (judged, worse, undecided, alone, twice_searched)]
     for given_methods, baselines in ((methods, []), (methods, few), (methods, twice), (methods[2:3], [])):
-        said.append(f"headline: {winner_headline(decide(given_methods, validated, baselines, objective))}")
-    said += _of_baselines(methods[:1], objective)
-    said += [f"headline: {each}" for each in headlines(methods[:1], [], 5, objective)]
-    said += [f"headline: {each}" for each in headlines(methods[:1], [], 100, objective)]
-    said += [f"headline: {each}" for each in headlines(methods[3:], [], 100, objective)]
-    said.append(f"statement: {highest_said('MML', 0.31, 3, 4980, objective)}")
-    said += [f"brought: {tuning_said(tuning, objective)}" for tuning in TUNED]
+        lines.append(f"headline: {winner_headline(decide(given_methods, validated, baselines, objective))}")
+    lines += _of_baselines(methods[:1], objective)
+    lines += [f"headline: {each}" for each in headlines(methods[:1], [], 5, objective)]
+    lines += [f"headline: {each}" for each in headlines(methods[:1], [], 100, objective)]
+    lines += [f"headline: {each}" for each in headlines(methods[3:], [], 100, objective)]
+    lines.append(f"statement: {highest_said('MML', 0.31, 3, 4980, objective)}")
+    lines += [f"brought: {tuning_said(tuning, objective)}" for tuning in TUNED]
     caveats = [Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in CAVEATS]
-    said += [f"{caveat.kind}: {sentence(caveat, objective)}" for caveat in caveats]
+    lines += [f"{caveat.kind}: {sentence(caveat, objective)}" for caveat in caveats]
     for each in OF_SEVERAL:
         (one,) = sentences([Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in each], objective)
-        said.append(f"{each[0][0]}, several: {one}")
-    return "\n".join(said) + "\n"
+        lines.append(f"{each[0][0]}, several: {one}")
+    return "\n".join(lines) + "\n"
 
 
 def _of_baselines(methods: list[Method], objective: str) -> list[str]:
@@ -285,11 +285,11 @@ def _of_baselines(methods: list[Method], objective: str) -> list[str]:
     return said + [f"baseline: {baseline_said(each, objective)}" for each in (*many, few, baseline("EASE", 0.05, objective))]
 
 
-def test_the_wording_is_that_of_the_file() -> None:
+def test_the_sentences_are_those_of_the_file() -> None:
     assert all_sentences() == GOLDEN.read_text(encoding="utf-8")
 
 
-def test_sentences_name_the_objective_of_the_study() -> None:
+def test_sentences_have_the_objective_of_the_study() -> None:
     assert all_sentences("map@5") == GOLDEN.read_text(encoding="utf-8").replace(OBJECTIVE, "map@5")
 
 
@@ -298,20 +298,20 @@ def test_every_kind_has_a_sentence_in_the_file() -> None:
     assert set(TOGETHER) == {each[0][0] for each in OF_SEVERAL}
 
 
-def test_what_differs_is_not_said_together():
+def test_caveats_with_different_facts_have_separate_sentences():
     facts: dict[str, JsonValue] = {"value": 0.1, "baseline_value": 0.3}
     caveats = [
         Caveat(kind=CaveatKind.BASELINE_AHEAD, subject=subject, facts={**facts, "baseline": baseline})
         for subject, baseline in (("A", "EASE"), ("B", "MostPop"), ("C", "EASE"))
     ]
-    said = sentences([caveats[0], Caveat(kind=CaveatKind.RATINGS_UNUSED, subject="s"), *caveats[1:]], OBJECTIVE)
-    assert [each.partition(" below")[0] for each in said[::2]] == ["A and C are", "B is"]
+    lines = sentences([caveats[0], Caveat(kind=CaveatKind.RATINGS_UNUSED, subject="s"), *caveats[1:]], OBJECTIVE)
+    assert [each.partition(" below")[0] for each in lines[::2]] == ["A and C are", "B is"]
 
 
 def test_tuned_rivals_come_first() -> None:
     methods = [method("MML tuned", 0.06, 4), method("CCL published", 0.05), method("BSL tuned", 0.04, 4)]
-    said = statements(methods, [compared("CCL published", 0.01, 0.01), compared("BSL tuned", 0.01, 0.01)], [], 30, OBJECTIVE)
-    assert ["BSL" in sentence for sentence in said] == [False, True, False]
+    lines = statements(methods, [compared("CCL published", 0.01, 0.01), compared("BSL tuned", 0.01, 0.01)], [], 30, OBJECTIVE)
+    assert ["BSL" in sentence for sentence in lines] == [False, True, False]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The best trials in the study's own terms."""
+"""The table of the best trials has the effective settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..outcomes import opened
 
 
 @pytest.mark.confirmed
-def test_margins_and_weights_rather_than_what_the_sampler_draws(place: Place):
+def test_the_table_has_margins_and_weights_and_not_the_sampled_parameters(place: Place):
     overview = opened(place)
     columns, rows = overview.best_trials()
     assert columns[:4] == ["", "validation ndcg@20", "margins", "weights"]

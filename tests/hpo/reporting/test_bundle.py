@@ -1,4 +1,4 @@
-"""A study in one file, and what is made of it elsewhere."""
+"""A study in one file, and its report on another machine."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def changed(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:
 
 
 @pytest.mark.confirmed
-def test_a_bundle_tells_elsewhere_what_the_study_tells_here(place: Place, capsys: pytest.CaptureFixture[str]):
-    """Without the data, the storage, or the folder of the study; a trial that was running keeps the numbers in order."""
+def test_the_report_of_a_bundle_is_that_of_the_study(place: Place, capsys: pytest.CaptureFixture[str]):
+    """It needs neither the data nor the storage nor the folder of the study. A running trial is included, as a failed one."""
     study = opened(place).study
     study.ask().set_user_attr(WORKER, this_worker())
     path, (markdown, _), outcome = bundled(place), files(place), confirmed(place)
@@ -47,10 +47,10 @@ def test_a_bundle_tells_elsewhere_what_the_study_tells_here(place: Place, capsys
     assert report.main(["--bundle", str(path)]) == 0
     folder = place.root / "sent"
     assert capsys.readouterr().out == f"wrote {folder / 'report.md'}\nwrote {folder / 'report.html'}\n"
-    told = (folder / "report.md").read_text()
+    text = (folder / "report.md").read_text()
     for sentence in [*outcome.statements(), *outcome.sentences()]:
-        assert sentence in told
-    assert markdown.partition("## Search")[0].splitlines()[:3] == told.splitlines()[:3]
+        assert sentence in text
+    assert markdown.partition("## Search")[0].splitlines()[:3] == text.splitlines()[:3]
     assert all(bundle.is_member(each.name) for each in folder.iterdir() if each.name != bundle.CONTENTS)
     journal = folder / "journal.log"
     assert str(this_worker()["host"]) not in journal.read_text()
@@ -59,10 +59,10 @@ def test_a_bundle_tells_elsewhere_what_the_study_tells_here(place: Place, capsys
     assert copy.trials[-1].state == TrialState.FAIL
     assert [trial.value for trial in copy.trials] == [trial.value for trial in trials]
     assert studies.main(["show", "tiny_mml", "--storage", str(journal)]) == 0
-    assert report.main(["--bundle", str(path)]) == 0, "again, over its own files"
+    assert report.main(["--bundle", str(path)]) == 0, "its own files may be overwritten"
 
 
-def test_a_study_without_a_verdict(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_a_study_without_a_verdict_can_be_bundled(place: Place, capsys: pytest.CaptureFixture[str]):
     place.run("--search-only", "--trials", "1")
     capsys.readouterr()
     path = bundled(place)
@@ -92,7 +92,7 @@ def a_member_less(members: dict[str, bytes]) -> None:
 
 
 @pytest.mark.confirmed
-def test_what_is_no_sound_bundle_is_refused(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
+def test_a_damaged_bundle_is_refused(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
     path = bundled(place)
     sound = path.read_bytes()
     for change, message in (

@@ -1,4 +1,4 @@
-"""What the dashboard shows of a study."""
+"""The dashboard shows notes, graphs and files of a study."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_dashboard_has_note_graphs_and_current_files(place: Place):
     (folder / "best.yaml").write_text("changed: true\n")
     dashboard.publish(overview.spec, overview.study, storage, place.output)
     metas = get_all_artifact_meta(overview.study, storage=storage)
-    assert sorted(meta.filename for meta in metas) == ["best.yaml", "report.html"], "replaced, not added"
+    assert sorted(meta.filename for meta in metas) == ["best.yaml", "report.html"], "files are replaced"
     with artifact_store(place.output).open_reader(attached["best.yaml"]) as file:
         assert file.read() == b"changed: true\n"
     stored = storage.get_study_system_attrs(overview.study._study_id)

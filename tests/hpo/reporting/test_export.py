@@ -1,4 +1,4 @@
-"""Exported files: whose they are."""
+"""Exported files are never written over results of another study."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..conftest import Place
 
 
 @pytest.mark.parametrize("name", ["best.yaml", "winner.yaml", "best-bsl.yaml", "best_trial.yaml", "confirm.yaml"])
-def test_what_cannot_be_read_may_be_anybodys(tmp_path: Path, name: str):
+def test_an_unreadable_file_counts_as_that_of_another_study(tmp_path: Path, name: str):
     study = optuna.create_study()
     study.set_user_attr(STUDY_ID, "ours")
     check_owner(tmp_path, study)
@@ -31,7 +31,7 @@ def test_what_cannot_be_read_may_be_anybodys(tmp_path: Path, name: str):
         )
 
 
-def test_a_search_goes_on_once_the_file_is_away(place: Place, fails: Callable[[int], str]):
+def test_a_search_continues_after_the_unreadable_file_is_deleted(place: Place, fails: Callable[[int], str]):
     few = ["--search-only", "--trials"]
     assert place.run(*few, "1") == 0
     best = place.output / "tiny_mml" / "best.yaml"

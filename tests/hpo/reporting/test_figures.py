@@ -1,4 +1,4 @@
-"""Pictures."""
+"""The pictures of the report."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..outcomes import confirmed, files
 
 
 @pytest.mark.pictures
-def test_the_claims_about_hard_negatives_and_the_loss(place: Place, monkeypatch: pytest.MonkeyPatch):
-    """Which negatives get the gradient, and whether the objective follows the loss: from the runs of confirm."""
+def test_the_report_has_gradient_shares_and_the_curves_of_loss_and_objective(place: Place, monkeypatch: pytest.MonkeyPatch):
+    """They come from the runs of confirm."""
     monkeypatch.setattr("hpo.confirmation.stages.CURVE_EVERY", 1)
     place.run()
     outcome = confirmed(place)
@@ -32,8 +32,8 @@ def test_the_claims_about_hard_negatives_and_the_loss(place: Place, monkeypatch:
     assert "Rank correlation over the epochs: -" in html
 
 
-def test_hinge_cost_by_hand():
-    """At .9: 2 x (.25 x .4 + .75 x .1) = .35, gradient 2 x 1; at .6 one hinge is active: 2 x .25 x .1 = .05, gradient .5."""
+def test_the_hinge_cost_agrees_with_a_computation_by_hand():
+    """At .9: 2 x (.25 x .4 + .75 x .1) = .35, gradient 2 x 1. At .6 one hinge is active: 2 x .25 x .1 = .05, gradient .5."""
     loss = MML(margins=(0.5, 0.8), weights=(0.25, 0.75), positive_weight=2.0, negative_weight=4.0)
     cost, gradient = hinge_cost(loss, np.array([0.4, 0.6, 0.9]))
     assert cost == pytest.approx([0.0, 0.05, 0.35])
@@ -43,13 +43,15 @@ def test_hinge_cost_by_hand():
         hinge_cost(BSL(temperature=0.1, exponent=1.0), np.array([0.7]))
 
 
-def test_the_best_so_far_of_one_search_and_of_several():
+def test_the_best_value_so_far_is_a_line_or_a_mean_with_its_range():
     one = [BestSoFar(10, {2: 0.1, 5: 0.3})]
     several = [BestSoFar(10, {1: 0.1, 4: 0.3}), BestSoFar(8, {2: 0.2}), BestSoFar(9, {})]
     figure = best_so_far_figure({"A": one, "B": several, "C": [BestSoFar(0, {})]}, "ndcg@20")
     line, high, low, mean = figure.data
     assert (line.name, list(line.x), list(line.y)) == ("A", [2, 5, 10], [0.1, 0.3, 0.3])
-    assert list(mean.x) == list(high.x) == list(low.x) == [2, 4, 8], "where both have a value, to where the first ends"
+    assert list(mean.x) == list(high.x) == list(low.x) == [2, 4, 8], (
+        "from the first trial with two values to the end of the shorter search"
+    )
     assert list(high.y) == [0.2, 0.3, 0.3]
     assert list(low.y) == [0.1, 0.2, 0.2]
     assert list(mean.y) == pytest.approx([0.15, 0.25, 0.25])

@@ -18,7 +18,7 @@ def against(rival: str, difference: float, base: float = 0.2, detectable: float 
     return Comparison("MML tuned", rival, difference, base, users, 0.01 if judged else 1.0, 0.5, **judged)
 
 
-def test_rows_are_in_percent_and_have_all_that_is_drawn():
+def test_rows_are_in_percent():
     drawn = forest("T", [against("BSL", 0.04), against("CCL", -0.1, detectable=None)], "ndcg@20", ("other", "MML tuned"))
     assert drawn is not None
     first, second = drawn.rows
@@ -26,30 +26,30 @@ def test_rows_are_in_percent_and_have_all_that_is_drawn():
     assert (first.difference, first.low, first.high, first.detectable) == pytest.approx((20, 10, 30, 5))
     assert first.figures == "+20.0 % (+10.0 to +30.0 %)"
     assert (second.style, second.detectable) == ("none", None)
-    assert (second.low, second.high) == pytest.approx((-55, -45)), "over users alone"
+    assert (second.low, second.high) == pytest.approx((-55, -45)), "the interval over users alone"
     assert drawn.unit == "difference in ndcg@20, % of the other method's mean"
     assert drawn.sides == ("other", "MML tuned")
 
 
-def test_the_axis_holds_zero_and_every_row_and_has_round_ticks():
+def test_the_axis_includes_zero_and_every_row_and_has_round_ticks():
     drawn = forest("T", [against("BSL", 0.04)], "ndcg@20")
     assert drawn is not None
     low, high = drawn.ends
-    assert low < -5, "the detectable effect to both sides"
+    assert low < -5, "the detectable effect is drawn on both sides"
     assert high > 30
     assert (drawn.place(low), drawn.place(high)) == ("0.00%", "100.00%")
     assert [label for _, label in drawn.ticks] == ["0", "+10 %", "+20 %", "+30 %"]
     assert drawn.ticks[0][0] == drawn.place(0.0)
 
 
-def test_a_mean_of_zero_has_no_percent():
+def test_with_a_mean_of_zero_the_plot_is_not_in_percent():
     drawn = forest("T", [against("BSL", 0.04, base=0.0), against("CCL", 0.04)], "ndcg@20")
     assert drawn is not None
     assert (drawn.rows[0].difference, drawn.unit) == (0.04, "difference in ndcg@20")
     assert forest("T", [], "ndcg@20") is None
 
 
-def test_tuned_rivals_come_first_on_an_axis_of_their_own_and_the_strongest_of_them_on_top():
+def test_tuned_rivals_have_a_plot_of_their_own_with_the_strongest_first():
     methods = [
         Method(label, CONFIG, {1: {"ndcg@20": 0.1}}, 1.0, search=SearchCost(trials))
         for label, trials in (("MML tuned", 4), ("CCL (published settings)", 0), ("CCL tuned", 4), ("BSL tuned", 4))

@@ -1,4 +1,4 @@
-"""Which requests the dashboard answers, and what its answers allow."""
+"""The dashboard refuses foreign requests, and its answers restrict browsers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OWN_POLICY = [("Content-Type", "text/html"), ("Content-Security-Policy", "defaul
 def asked(
     application: Application, path: str = "/api/studies", method: str = "GET", **headers: str
 ) -> tuple[str, dict[str, str]]:
-    """Status and headers of an answer, names in lower case."""
+    """The status and the headers of an answer. Header names are in lower case."""
     environment: dict[str, Any] = {"PATH_INFO": path, "REQUEST_METHOD": method, "HTTP_HOST": "127.0.0.1:8080"}
     environment |= {f"HTTP_{name}": value for name, value in headers.items()}
     environment |= {"wsgi.input": io.BytesIO(), "CONTENT_LENGTH": "0"}
@@ -31,7 +31,7 @@ def asked(
 
 
 def echo(environment: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """An application that lets everybody read what it says."""
+    """An application that lets all origins read its answers."""
     headers = OWN_POLICY if environment["PATH_INFO"] == "/dashboard" else [("Access-Control-Allow-Origin", "*")]
     start_response("200 OK", headers)
     return [b"x"]
@@ -59,12 +59,12 @@ def echo(environment: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     ],
 )
 def test_a_request_must_name_this_server(host: str, header: str, is_known: bool):
-    """Or else a name that was made to lead here reads everything."""
+    """Without this rule a foreign name that resolves to this server could read everything."""
     status, _ = asked(guarded(echo, host), HOST=header)
     assert status == ("200 OK" if is_known else "403 Forbidden")
 
 
-def test_a_name_that_a_person_adds():
+def test_a_name_from_the_command_line_is_accepted():
     assert asked(guarded(echo, "127.0.0.1", ["Proxy.example"]), HOST="proxy.example")[0] == "200 OK"
 
 
@@ -78,18 +78,18 @@ def test_a_name_that_a_person_adds():
         ({"HOST": "localhost:9999", "ORIGIN": "http://localhost:9999"}, True),
         ({"ORIGIN": "http://127.0.0.1:3000"}, False),
         ({"ORIGIN": "https://evil.example"}, False),
-        ({"ORIGIN": "null"}, False),  # a page in a sandbox, such as a study's file
+        ({"ORIGIN": "null"}, False),  # a page in a sandbox, for example a study's file
         ({"SEC_FETCH_SITE": "cross-site"}, False),
         ({"SEC_FETCH_SITE": "same-site"}, False),
     ],
 )
-def test_only_its_own_pages_change_something(method: str, headers: dict[str, str], may: bool):
+def test_only_its_own_pages_may_change_something(method: str, headers: dict[str, str], may: bool):
     application = guarded(echo, "127.0.0.1")
     assert asked(application, method=method, **headers)[0] == ("200 OK" if may else "403 Forbidden")
-    assert asked(application, **headers)[0] == "200 OK", "to read is harmless: the page does not get the answer"
+    assert asked(application, **headers)[0] == "200 OK", "reading is harmless, because the foreign page does not get the answer"
 
 
-def test_what_answers_allow():
+def test_answers_have_headers_that_restrict_browsers():
     application = guarded(echo, "127.0.0.1")
     for path in ("/dashboard", "/api/studies", "/static/bundle.js", "/artifacts/0/ab-1"):
         _, headers = asked(application, path)
@@ -102,7 +102,7 @@ def test_what_answers_allow():
     assert "content-security-policy" not in asked(application, "/static/bundle.js")[1]
 
 
-def test_the_real_dashboard_behind_it():
+def test_the_guard_works_with_the_real_dashboard():
     storage = optuna.storages.InMemoryStorage()
     optuna.create_study(study_name="kept", storage=storage)
     application = guarded(wsgi(storage), "127.0.0.1")
@@ -113,4 +113,4 @@ def test_the_real_dashboard_behind_it():
     assert optuna.get_all_study_names(storage) == []
     status, headers = asked(application, "/dashboard")
     assert status == "200 OK"
-    assert "script-src 'self'" in headers["content-security-policy"], "it has a policy of its own"
+    assert "script-src 'self'" in headers["content-security-policy"], "the dashboard has its own policy"

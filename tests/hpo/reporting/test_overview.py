@@ -10,7 +10,7 @@ from ..conftest import Place
 from ..outcomes import confirmed, opened
 
 
-def test_what_was_trained_has_each_setting_that_only_one_method_has(place: Place):
+def test_the_table_of_configs_has_each_setting_that_differs(place: Place):
     rival = place.root / "tiny_ccl.yaml"
     rival.write_text(
         rival.read_text()
@@ -21,7 +21,7 @@ def test_what_was_trained_has_each_setting_that_only_one_method_has(place: Place
     columns, rows = opened(place).settings()
     assert columns[:2] == ["method", "loss"]
     assert {"score", "encoder.name", "encoder.g"} <= set(columns)
-    assert "batch_size" not in columns, "the same for all"
+    assert "batch_size" not in columns, "the same for all methods"
     by_method = {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
     assert by_method["MML tuned"]["score"] == "cosine"
     assert by_method["MML tuned"]["encoder.g"] == ""
@@ -31,7 +31,7 @@ def test_what_was_trained_has_each_setting_that_only_one_method_has(place: Place
 
 
 @pytest.mark.confirmed
-def test_beyond_accuracy_adds_up(place: Place):
+def test_the_groups_of_popularity_add_up_to_the_metric(place: Place):
     for method in confirmed(place).methods:
         assert method.beyond is not None
         for metric in ("recall", "ndcg"):
@@ -41,21 +41,21 @@ def test_beyond_accuracy_adds_up(place: Place):
 
 
 @pytest.mark.confirmed
-def test_costs_are_those_of_the_trials(place: Place):
+def test_costs_are_the_sums_of_the_trials(place: Place):
     overview = opened(place)
     spent = [trial.user_attrs["epochs_trained"] for trial in overview.study.trials]
     assert overview.cost.epochs == sum(spent) > 0
     tuned, published = overview.methods()[:2]
     assert tuned[5:7] == ["4", str(sum(spent) + 3 * 2 * 4)], "three finalists, two seeds, four epochs in stage 1"
-    assert published[5:7] == ["", ""], "nothing was searched for it"
+    assert published[5:7] == ["", ""], "it has no search"
 
 
 def test_a_markdown_cell_cannot_break_the_table():
     assert markdown_table(["a"], [["x|y\nz"]]) == ["| a |", "| --- |", "| x\\|y z |"]
 
 
-def test_foreign_text_in_markdown_is_text():
-    """Neither HTML nor links nor pictures, and it stays in its line."""
+def test_foreign_text_in_markdown_is_escaped():
+    """It gives no HTML, links or pictures, and stays in one line."""
     assert plain("<img src=x onerror=y>&lt;\n# big") == "&lt;img src=x onerror=y>&amp;lt; # big"
     assert plain("![](http://x/y.png) [a][b] \x1b[2J") == "![]\\(http://x/y.png) [a]\\[b] \\x1b[2J"
     assert plain("MML [0.6, 0.9], p 0.03 > 0.01, `x` ± *") == "MML [0.6, 0.9], p 0.03 > 0.01, `x` ± *"

@@ -1,4 +1,4 @@
-"""The report's page as HTML."""
+"""The page of the report as HTML."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..outcomes import opened
 
 
 class Elements(HTMLParser):
-    """The elements of a page in their order, and its text."""
+    """The elements of a page in order, and its text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Elements(HTMLParser):
 
 
 def overview_of(spec: StudySpec, folder: Path) -> Overview:
-    """Of a study without trials."""
+    """The overview of a study without trials."""
     study = optuna.create_study()
     data = SplitData("sum", ValidationSplit(name="random"), "seen", "held out")
     study.set_user_attr(DEFINITION, definition_of(spec, data, "numba").to_dict())
@@ -60,8 +60,8 @@ def page_of(spec: StudySpec, folder: Path) -> Elements:
     return Elements(page(overview_of(spec, folder), {}))
 
 
-def test_what_a_name_holds_is_text(tmp_path: Path):
-    """Data are called as their folder is."""
+def test_names_on_the_page_are_escaped(tmp_path: Path):
+    """The name of the data is that of their folder."""
     spec = load_spec("demo_mml").model_copy(update={"dataset": 'a"b<script>alert(1)<b>'})
     shown = page_of(spec, tmp_path)
     assert 'Data: a"b<script>alert(1)<b>;' in shown.text
@@ -70,8 +70,8 @@ def test_what_a_name_holds_is_text(tmp_path: Path):
     assert shown.open == [], "every element is closed"
 
 
-def test_the_files_hold_foreign_text_as_text(tmp_path: Path):
-    """A confirmation may have been altered and sealed anew; what a person gives on the command line stands in it, too."""
+def test_foreign_text_of_a_confirmation_is_escaped(tmp_path: Path):
+    """A confirmation may be altered and sealed again. It also has values from the command line."""
     odd = "<img src=x onerror=alert(1)>\x1b[2J\n```\n# x ![](http://x/y)"
     spec = load_spec("demo_mml").model_copy(update={"dataset": odd})
     overview = overview_of(spec, tmp_path)
@@ -88,8 +88,8 @@ def test_yaml_in_markdown_cannot_end_its_fence():
     assert _fenced("a: 1\n") == ["```yaml", "a: 1", "```"]
 
 
-def test_a_page_runs_no_other_scripts_than_its_own(tmp_path: Path):
-    """And loads nothing: its policy names the digests of its scripts."""
+def test_a_page_runs_only_its_own_scripts(tmp_path: Path):
+    """Its policy has the digests of its scripts, and forbids to load anything."""
     figure = Picture("t", "c", go.Figure(layout={"title": "</script><script>alert(1)</script>"}))
     overview = overview_of(load_spec("demo_mml"), tmp_path)
     html = page(overview, {"one": figure, "two": figure})
@@ -104,7 +104,7 @@ def test_a_page_runs_no_other_scripts_than_its_own(tmp_path: Path):
     assert "script-src &#39;none&#39;" in page(overview, {})
 
 
-def test_a_page_of_a_study_without_trials_has_no_empty_parts(tmp_path: Path):
+def test_the_page_of_a_study_without_trials_has_no_empty_sections(tmp_path: Path):
     shown = page_of(load_spec("demo_mml"), tmp_path)
     assert shown.tags.count("h1") == 1
     assert "table" not in shown.tags
@@ -113,13 +113,13 @@ def test_a_page_of_a_study_without_trials_has_no_empty_parts(tmp_path: Path):
     assert "No verdict yet" in shown.text
 
 
-def test_a_name_that_a_template_gets_wrong_is_an_error():
+def test_an_unknown_name_in_a_template_is_an_error():
     with pytest.raises(UndefinedError):
         _environment().from_string("{{ overview.verdicts }}").render(overview=object())
 
 
 @pytest.mark.confirmed
-def test_a_report_begins_with_the_result_in_words_then_its_picture_then_the_table(place: Place):
+def test_a_report_begins_with_the_result_in_words_then_the_picture_then_the_table(place: Place):
     overview = opened(place)
     html = unescape(page(overview, {}))
     first, *others = overview.headlines()
@@ -135,8 +135,8 @@ def test_a_report_begins_with_the_result_in_words_then_its_picture_then_the_tabl
     assert all(f"<li>{sentence}</li>" in html for sentence in overview.baselines())
 
 
-def test_nothing_scrolls_inside_the_page_and_both_schemes_have_colours(tmp_path: Path):
-    """Cells carry the name of their column, which is shown where rows become cards."""
+def test_the_page_has_no_inner_scroll_bars_and_colours_for_both_schemes(tmp_path: Path):
+    """Cells have the name of their column. It is shown on narrow screens, where rows become cards."""
     html = page(overview_of(load_spec("demo_mml"), tmp_path), {})
     style = html[html.index("<style>") : html.index("</style>")]
     assert "scroll" not in style

@@ -24,19 +24,19 @@ def space() -> Space:
     return load_spec("demo_mml").override({"space.also": ["learning_rate", "l2"]}).space
 
 
-def test_log_parameters_have_log_axes_from_end_to_end_of_their_range(space: Space):
+def test_log_parameters_have_log_axes_over_their_whole_range(space: Space):
     trials = [
         trial(space, 0.1, margin_top=0.9, learning_rate=rate, negative_ratio=ratio)
         for rate, ratio in ((1e-3, 2.0), (1e-2, 900.0))
     ]
     found = {setting.name: setting for setting in settings_of(trials, space, {"negative_weight"})}
-    assert "margin_top" not in found, "it is drawn as margin 4"
+    assert "margin_top" not in found, "it has the panel margin 4"
     assert not any(name.startswith(("margin_", "weight_")) for name in found)
     rate, l2 = found["learning_rate"], found["l2"]
     assert (rate.log, rate.searched) == (True, (1e-5, 1e-1))
     low, high = rate.axis["range"]
     assert (rate.axis["type"], low < math.log10(1e-5), high > math.log10(1e-1)) == ("log", True, True)
-    assert l2.points[0][0] == l2.searched[0], "none is shown at the low end"
+    assert l2.points[0][0] == l2.searched[0], "an l2 of 0 is shown at the low end"
     assert (found["negative_ratio"].log, found["negative_ratio"].searched) == (True, (1.0, 10_000.0))
     assert (found["negative_weight"].log, found["negative_weight"].searched) == (True, None), "it follows from the ratio"
     assert (found["margin 4"].log, found["margin 4"].searched) == (False, (0.0, 0.99))

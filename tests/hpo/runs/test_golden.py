@@ -1,7 +1,7 @@
-"""What finished runs and baselines reach, kept in golden.json, see `tests.golden`.
+"""The recorded figures of finished runs and baselines, in golden.json (see `tests.golden`).
 
-Stored figures are compared with new ones. So a change of a metric by user, of a figure beyond accuracy, of the gradient's
-shares or of a baseline's lists must not go unnoticed.
+The program compares stored figures with new ones. So a change must be noticed if it alters the metrics by user, the figures
+beyond accuracy, the gradient shares or the lists of a baseline.
 """
 
 from __future__ import annotations
@@ -45,27 +45,27 @@ CASES = [*(f"figures, {name}" for name in CHANGES), *(f"baseline, {name}" for na
 
 
 class NoProgress:
-    """Shown to nobody."""
+    """A progress display that shows nothing."""
 
     def run(self, label: str, epochs: int, unit: str = "epoch") -> Any:
         return nullcontext(lambda: None)
 
 
 def full_runs(name: str) -> FullRuns:
-    """What measures the runs of a case; nothing is kept."""
+    """The object that measures the runs of a case. It stores none."""
     metrics = OTHERS if name.endswith("other metrics") else USUAL
     return FullRuns(RunStore(Path("nowhere")), NoProgress(), Stopper(), metrics)
 
 
 def some_pairs() -> Interactions:
-    """Popular items are drawn more often."""
+    """Random pairs, with popular items more often."""
     drawn = rng.uniform(rng.key(1, Purpose.DEMO), np.arange(2000, dtype=np.uint64)).reshape(2, -1)
     users, items = (drawn[0] * N_USERS).astype(int), (drawn[1] ** 2 * N_ITEMS).astype(int)
     return Interactions.from_pairs(users, items, N_USERS, N_ITEMS)
 
 
 def some_vectors(config: TrainConfig) -> tuple[Any, Any]:
-    """Of length 1 or so, in multiples of 1 / 16: inner products are the same on every machine."""
+    """Vectors of length about 1 in multiples of 1 / 16. So inner products are the same on every machine."""
     of_users, of_items = (Purpose.INIT_USERS, N_USERS), (Purpose.INIT_ITEMS, N_ITEMS)
     tables = [rng.normal(rng.key(2, purpose), (n, DIM)) for purpose, n in (of_users, of_items)]
     users, items = (torch.from_numpy(np.round(6.0 * table) / 16.0).float() for table in tables)
@@ -75,7 +75,7 @@ def some_vectors(config: TrainConfig) -> tuple[Any, Any]:
 
 
 def measured(case: str) -> dict[str, Any]:
-    """A run's figures from vectors that nobody has trained, or a baseline's lists."""
+    """The figures of a run with random vectors, or the lists of a baseline."""
     kind, _, name = case.partition(", ")
     seen, held_out = hold_out(some_pairs(), seed=1)
     if kind == "baseline":
@@ -91,7 +91,7 @@ def measured(case: str) -> dict[str, Any]:
         "metrics": run.metrics,
         "by user": {name: digest(values.to_numpy()) for name, values in run.per_user.items()},
         "users": {name: values.astype(float).head(10).tolist() for name, values in run.per_user.items()},
-        "beyond": run.beyond.model_dump(mode="json", exclude={"k"}),  # which the run's key decides
+        "beyond": run.beyond.model_dump(mode="json", exclude={"k"}),  # k comes from the key of the run
         "gradient": run.gradient,
     }
 
@@ -101,7 +101,11 @@ def digest(array: Any) -> str:
 
 
 def is_close(case: str, then: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Scores are the same everywhere, so only sums round otherwise; EASE's are not, so two items may swap ranks."""
+    """Whether figures are close.
+
+    Scores are the same on all machines, and only sums are rounded differently. But the scores of EASE differ, so two items may
+    swap ranks.
+    """
     if case.startswith("baseline"):
         pairs = [(set(before), set(after)) for before, after in zip(then["lists"], now["lists"], strict=True)]
         return sum(len(before & after) for before, after in pairs) >= 0.9 * sum(len(before) for before, _ in pairs)
@@ -123,17 +127,17 @@ GOLDEN = Golden(
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_figures_are_those_that_were_recorded(case: str):
+def test_figures_are_the_recorded_ones(case: str):
     GOLDEN.check(case)
 
 
-def test_there_is_a_record_of_every_case_and_of_no_other():
+def test_every_case_has_a_record_and_every_record_a_case():
     GOLDEN.check_cases()
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_close(case: str):
-    """Another machine may round a sum otherwise; another formula is noticed there, too."""
+def test_is_close_accepts_rounding_and_no_other_formula(case: str):
+    """Another machine may round a sum differently."""
     then = GOLDEN.read()["numbers"][case]
     assert is_close(case, then, then)
     if case.startswith("baseline"):

@@ -1,4 +1,4 @@
-"""Finished runs: what their key holds, and that a file is what it says."""
+"""Stored runs: their keys and the checks of their files."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ RUN = FinishedRun(
 
 
 def folder(of_study: Path) -> Path:
-    """Of the runs, in a study's folder, which is there."""
+    """The folder of the runs in an existing folder of a study."""
     of_study.mkdir()
     return of_study / "runs"
 
 
 @pytest.mark.parametrize("plateau", [None, Plateau("ndcg@20", patience=2, cut=None)])
-def test_a_run_is_read_as_it_was_stored(tmp_path: Path, plateau: Plateau | None):
+def test_a_stored_run_is_read_unchanged(tmp_path: Path, plateau: Plateau | None):
     store, key = RunStore(folder(tmp_path / "a")), replace(KEY, plateau=plateau)
     assert store.load(key) is None
     store.save(key, RUN)
-    for one in (store, RunStore(folder(tmp_path / "b"), elsewhere=tmp_path)):  # copied from the other
+    for one in (store, RunStore(folder(tmp_path / "b"), elsewhere=tmp_path)):  # the second store copies it from the first
         read = one.load(key)
         assert read is not None
         pd.testing.assert_frame_equal(read.per_user, RUN.per_user, check_index_type=False)
         assert replace(read, per_user=None) == replace(RUN, per_user=None)
 
 
-def test_a_diverged_run_has_trained_the_epoch_in_which_it_diverged():
+def test_the_epochs_of_a_diverged_run_include_the_one_in_which_it_diverged():
     assert RUN.epochs_trained == 2
     assert replace(RUN, failure="nan in epoch 3").epochs_trained == 3
 
@@ -83,7 +83,7 @@ def test_another_key_is_another_run(tmp_path: Path, other: dict[str, Any]):
         store.load(key)
 
 
-def test_a_run_of_another_key_is_not_copied_from_elsewhere(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_run_with_another_key_is_not_copied_from_another_study(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     sister, store, other = (
         RunStore(folder(tmp_path / "a")),
         RunStore(folder(tmp_path / "b"), tmp_path),
@@ -97,7 +97,9 @@ def test_a_run_of_another_key_is_not_copied_from_elsewhere(tmp_path: Path, caplo
     assert not store.folder.exists()
 
 
-def test_a_higher_cache_version_trains_again_and_only_that_engine_and_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_higher_version_of_a_loss_trains_again_only_with_that_engine_and_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     store = RunStore(tmp_path)
     others = [replace(KEY, engine="torch"), replace(KEY, config=CONFIG.replace(loss={"name": "bpr"}))]
     for key in (KEY, *others):
@@ -120,7 +122,7 @@ def test_a_higher_version_of_the_figures_measures_every_run_again(tmp_path: Path
 
 
 @pytest.mark.parametrize(("change", "rule"), [({"format": 0}, "reads format 1, got 0"), ({"x": 1}, "unknown key 'x'")])
-def test_a_file_of_another_format_is_refused_here_and_passed_over_elsewhere(
+def test_a_file_of_another_format_is_refused_or_in_another_study_skipped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, change: dict[str, Any], rule: str
 ):
     store = RunStore(folder(tmp_path / "a"))
@@ -142,8 +144,8 @@ def test_a_file_of_another_format_is_refused_here_and_passed_over_elsewhere(
     assert rule in caplog.text
 
 
-def test_the_folder_of_a_study_does_not_come_back_with_a_run(tmp_path: Path):
-    """It was moved or deleted."""
+def test_a_run_does_not_create_the_folder_of_a_study(tmp_path: Path):
+    """The folder was moved or deleted."""
     with pytest.raises(InputError, match="a/runs: cannot be written: No such file or directory"):
         RunStore(tmp_path / "a" / "runs").save(KEY, RUN)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Runs at full budget: what is kept when a signal comes, what early stopping ends with, and that no progress bar stays open."""
+"""Runs at full budget: a signal keeps finished runs, early stopping gives the best epoch, and no progress bar stays open."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def run_of(folder: Path, metrics: tuple[str, ...], curve_every: int = 0) -> Fini
 
 
 class Bars:
-    """Progress that remembers."""
+    """A progress display that records its calls."""
 
     def __init__(self) -> None:
         self.open: list[str] = []
@@ -69,7 +69,7 @@ class Bars:
             self.open.remove(label)
 
 
-def test_what_has_finished_is_kept_when_it_is_stopped_and_the_rest_is_trained_the_next_time(tmp_path: Path):
+def test_a_stop_keeps_finished_runs_and_the_next_call_trains_the_others(tmp_path: Path):
     configs = {name: CONFIG.replace(seed=seed) for seed, name in enumerate("abc")}
     keys = {name: RunKey(one, SEEN.checksum, HELD_OUT.checksum, "torch", "cpu", METRICS) for name, one in configs.items()}
     bars, store = Bars(), RunStore(tmp_path)
@@ -77,7 +77,7 @@ def test_what_has_finished_is_kept_when_it_is_stopped_and_the_rest_is_trained_th
     with pytest.raises(Stopped):
         runs.train(configs, CHOICE, SEEN, HELD_OUT)
     assert bars.advanced == ["a", "a", "a", "b"]
-    assert (bars.finished, bars.open) == (["a"], []), "the bar of b is closed at once, and not as finished"
+    assert (bars.finished, bars.open) == (["a"], []), "the bar of b is closed at once, and does not count as finished"
     assert [name for name, key in keys.items() if store.load(key)] == ["a"]
     bars = Bars()
     found = FullRuns(store, bars, Stopper(), METRICS).train(configs, CHOICE, SEEN, HELD_OUT)
@@ -85,15 +85,15 @@ def test_what_has_finished_is_kept_when_it_is_stopped_and_the_rest_is_trained_th
     assert bars.finished == ["b", "c"]
 
 
-def test_the_curve_is_measured_on_the_way_and_changes_nothing(tmp_path: Path):
+def test_a_measured_curve_does_not_change_the_run(tmp_path: Path):
     plain, curve = run_of(tmp_path / "plain", METRICS), run_of(tmp_path / "curve", METRICS, 2)
     assert (plain.curve, list(curve.curve)) == ({}, [2, 3])
     assert plain.metrics == curve.metrics
     assert curve.curve[3] == curve.metrics["ndcg@20"]
 
 
-def test_a_run_is_measured_in_what_is_asked_for_whatever_is_stored(tmp_path: Path):
-    """The curve is of the first of them, and so is the length of the lists beyond accuracy."""
+def test_a_run_has_the_requested_metrics_even_if_others_are_stored(tmp_path: Path):
+    """The first metric gives the curve, and the length of the lists for figures beyond accuracy."""
     run_of(tmp_path, METRICS, 2)
     run = run_of(tmp_path, ("map@5", "recall@5"), 2)
     assert list(run.metrics) == ["map@5", "recall@5"]
@@ -103,7 +103,7 @@ def test_a_run_is_measured_in_what_is_asked_for_whatever_is_stored(tmp_path: Pat
     assert sum(group.recall for group in run.beyond.groups) == pytest.approx(run.metrics["recall@5"])
 
 
-def test_early_stopping_ends_with_the_best_epoch_as_a_run_of_its_own_does(tmp_path: Path):
+def test_early_stopping_gives_the_best_epoch_like_a_single_run(tmp_path: Path):
     config, plateau = CONFIG.replace(epochs=60), Plateau("ndcg@20", patience=2)
     bars = Bars()
     runs = FullRuns(RunStore(tmp_path), bars, Stopper(), METRICS)
@@ -118,11 +118,11 @@ def test_early_stopping_ends_with_the_best_epoch_as_a_run_of_its_own_does(tmp_pa
     assert again.metrics == found.metrics
     (plain,) = runs.train({"x": config.replace(epochs=len(curve))}, CHOICE, SEEN, HELD_OUT)
     assert plain.metrics != found.metrics
-    assert bars.finished == ["x", "x"], "the second time it is in the store"
+    assert bars.finished == ["x", "x"], "the second call reads the store"
 
 
 class TwoLanes:
-    """Two engines side by side. As the CUDA engine does, it frees all lanes when memory runs out, and has half of them then."""
+    """Two engines as two lanes. If memory runs out, it frees all lanes and halves their number, as the CUDA engine does."""
 
     def __init__(self, call: str) -> None:
         self.lanes, self.call = 2, call
@@ -136,11 +136,11 @@ class TwoLanes:
     def epoch(self) -> list[EpochResult]:
         return [replace(result, lane=lane) for lane, one in enumerate(self.engines) for result in one.epoch()]
 
-    def keep(self, lane: int) -> Any:
-        return self.in_memory("keep", lambda: self.engines[lane].keep(0))
+    def snapshot(self, lane: int) -> Any:
+        return self.in_memory("snapshot", lambda: self.engines[lane].snapshot(0))
 
-    def go_back(self, lane: int, kept: Any, learning_rate: float) -> None:
-        return self.in_memory("go_back", lambda: self.engines[lane].go_back(0, kept, learning_rate))
+    def restore(self, lane: int, snapshot: Any, learning_rate: float) -> None:
+        return self.in_memory("restore", lambda: self.engines[lane].restore(0, snapshot, learning_rate))
 
     def in_memory(self, call: str, do: Callable[[], Any]) -> Any:
         if call == self.call and self.lanes == 2:
@@ -157,8 +157,8 @@ class TwoLanes:
         self.engines[lane].stop(0)
 
 
-@pytest.mark.parametrize("call", ["keep", "go_back"])
-def test_early_stopping_without_memory_trains_again_in_fewer_lanes(
+@pytest.mark.parametrize("call", ["snapshot", "restore"])
+def test_after_out_of_memory_early_stopping_trains_again_in_fewer_lanes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
 ):
     configs = {name: CONFIG.replace(seed=seed, epochs=12) for seed, name in enumerate("ab")}
@@ -176,8 +176,8 @@ def test_early_stopping_without_memory_trains_again_in_fewer_lanes(
     assert bars.finished == ["a", "b"]
 
 
-def test_a_run_says_which_revision_the_process_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A checkout may change while it trains."""
+def test_a_run_has_the_revision_at_the_start_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The checkout may change during training."""
     bars = Bars()
     monkeypatch.setattr("hpo.runs.provenance._output", lambda root, *what: "after" if bars.advanced else "before")
     provenance._git.cache_clear()
@@ -186,10 +186,10 @@ def test_a_run_says_which_revision_the_process_began_with(tmp_path: Path, monkey
     finally:
         provenance._git.cache_clear()
     assert run.trained_by is not None
-    assert run.trained_by.revision in ("before", None), "None where it is no checkout"
+    assert run.trained_by.revision in ("before", None), "None without a checkout"
 
 
-def test_a_run_that_diverges_is_kept_with_the_reason(tmp_path: Path):
+def test_a_diverged_run_is_stored_with_the_reason(tmp_path: Path):
     store = RunStore(tmp_path)
     (run,) = FullRuns(store, Bars(), Stopper(), METRICS).train(
         {"x": CONFIG.replace(learning_rate=1e30)}, CHOICE, SEEN, HELD_OUT
@@ -209,7 +209,11 @@ ENCODERS = {
 def in_sittings(
     folder: Path, configs: dict[str, TrainConfig], sittings: list[int], **how: Any
 ) -> tuple[list[FinishedRun], list[str]]:
-    """The runs of configs, stopped after so many epochs each time; and the epochs that the bars of all sittings show anew."""
+    """Train the configs in sittings, each stopped after some epochs.
+
+    Returns:
+        The runs, and a label for each epoch that a bar has shown for the first time.
+    """
     shown: list[str] = []
     for epochs in [*sittings, 10**9]:
         bars = Bars()
@@ -222,40 +226,40 @@ def in_sittings(
 
 
 def is_over(bars: Bars, before: dict[str, int], epochs: int) -> bool:
-    """Whether a sitting has had its epochs; its bars begin with those of the earlier ones."""
+    """Whether a sitting has trained its epochs. Its bars begin with the epochs of earlier sittings."""
     return sum(max(0, bars.advanced.count(label) - n) for label, n in before.items()) >= epochs
 
 
-def told(run: FinishedRun) -> dict[str, Any]:
-    """All of a run but the clock."""
+def without_times(run: FinishedRun) -> dict[str, Any]:
+    """All facts of a run but times."""
     assert run.per_user is not None
     fields = {name: getattr(run, name) for name in ("config", "metrics", "beyond", "curve", "losses", "gradient", "failure")}
     return fields | {"per_user": run.per_user.to_dict()}
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_a_run_in_four_sittings_is_the_unbroken_one(tmp_path: Path, encoder: str):
+def test_a_run_in_four_sittings_equals_an_unbroken_one(tmp_path: Path, encoder: str):
     config = TrainConfig.from_dict(LONG.to_dict() | {"encoder": ENCODERS[encoder]})
     unbroken, _ = in_sittings(tmp_path / "one", {"x": config}, [], curve_every=2)
     broken, shown = in_sittings(tmp_path / "four", {"x": config}, [3, 1, 2], curve_every=2)
-    assert told(broken[0]) == told(unbroken[0])
+    assert without_times(broken[0]) == without_times(unbroken[0])
     assert list(broken[0].losses) == list(range(1, 9))
     assert shown == ["x"] * 6, "no epoch is trained twice"
     assert sorted(path.suffix for path in (tmp_path / "four").iterdir()) == [".json", ".npz"], "no checkpoint is left"
 
 
-def test_early_stopping_in_sittings_is_the_unbroken_one(tmp_path: Path):
-    """The best epoch's parameters, the count of failures and the rate are in the checkpoint."""
+def test_early_stopping_in_sittings_equals_an_unbroken_run(tmp_path: Path):
+    """The checkpoint has the parameters of the best epoch, the epochs without improvement and the learning rate."""
     how = {"plateau": Plateau("ndcg@20", patience=3)}
     config = {"x": CONFIG.replace(epochs=60)}
     unbroken, _ = in_sittings(tmp_path / "one", config, [], **how)
     epochs = len(unbroken[0].losses)
     assert 5 < epochs < 60
     broken, _ = in_sittings(tmp_path / "many", config, [1] * (epochs - 1), **how)
-    assert told(broken[0]) == told(unbroken[0])
+    assert without_times(broken[0]) == without_times(unbroken[0])
 
 
-def test_a_checkpoint_of_a_run_with_another_curve_is_not_gone_on_from(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_run_does_not_continue_from_a_checkpoint_with_another_curve(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     bars, store = Bars(), RunStore(tmp_path / "b")
     stopped = FullRuns(store, bars, Stopper(deserted=lambda: len(bars.advanced) >= 3), METRICS)
     with pytest.raises(Stopped):

@@ -1,4 +1,4 @@
-"""A signal sets a flag, and is raised only where someone asks for it; the second one ends the process."""
+"""A signal sets a flag, and is raised only by a check. A second signal ends the process."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 def get(number: int) -> None:
     os.kill(os.getpid(), number)
-    time.sleep(0)  # the handler runs at the latest here
+    time.sleep(0)  # the handler has run after this line
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_where_someone_asks(number: signal.Signals, code: int):
+def test_a_signal_is_raised_at_the_next_check(number: signal.Signals, code: int):
     done = []
 
     def block() -> None:
         with Stopper().catching() as stopper:
             assert not stopper.should_stop()
             get(number)
-            done.append("what was begun")
+            done.append("the work that had begun")
             assert stopper.should_stop()
             assert asked_to_stop()
             stopper.check()
 
     with pytest.raises(StoppedBySignal, match=number.name) as stopped:
         block()
-    assert done == ["what was begun"]
+    assert done == ["the work that had begun"]
     assert stopped.value.exit_code == code
-    assert not asked_to_stop(), "it is over"
+    assert not asked_to_stop(), "the flag is reset"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_what_an_engine_raises_becomes_the_signal(number: signal.Signals, code: int):
+def test_a_stop_of_an_engine_becomes_the_error_of_the_signal(number: signal.Signals, code: int):
     def block() -> None:
         with Stopper().catching():
             get(number)
@@ -67,13 +67,13 @@ def test_a_wait_ends_when_a_signal_comes():
     assert time.monotonic() - started < 5.0
 
 
-def test_a_wait_without_a_signal_lasts():
+def test_a_wait_without_a_signal_lasts_its_full_time():
     started = time.monotonic()
     Stopper().wait(0.2)
     assert 0.2 <= time.monotonic() - started < 2.0
 
 
-def test_the_handlers_are_as_before_afterwards():
+def test_the_previous_handlers_are_restored():
     before = [signal.getsignal(number) for number in SIGNALS]
     with Stopper().catching():
         get(signal.SIGTERM)
@@ -81,7 +81,7 @@ def test_the_handlers_are_as_before_afterwards():
 
 
 @pytest.mark.parametrize("check", [lambda stopper: stopper.check(), lambda stopper: stopper.wait(60.0)])
-def test_one_that_is_deserted_stops_as_by_sigterm(check: Callable[[Stopper], None]):
+def test_a_worker_without_a_parent_stops_as_after_sigterm(check: Callable[[Stopper], None]):
     stopper = Stopper(deserted=lambda: True)
     assert stopper.should_stop()
     with pytest.raises(StoppedBySignal) as stopped:
@@ -105,8 +105,8 @@ for end_on_second, *numbers in {}:
 """
 
 
-def test_the_second_signal_ends_the_process_as_if_nobody_handled_it_but_for_a_worker():
-    """Each in a process of its own, which is forked where all is imported."""
+def test_a_second_signal_ends_a_process_by_its_default_action_unless_it_is_a_worker():
+    """Each case is a fork of a process that has loaded all modules."""
     cases = [(True, int(first), int(second)) for first in SIGNALS for second in SIGNALS]
     worker = (False, *[int(signal.SIGTERM)] * 3)
     command = [sys.executable, "-c", CHILD.format([*cases, worker])]
@@ -118,18 +118,18 @@ def test_the_second_signal_ends_the_process_as_if_nobody_handled_it_but_for_a_wo
 def stopped_by(number: int) -> None:
     with catching_for_a_program("all is kept") as stopper:
         get(number)
-        get(number)  # an impatient one does not end a notebook's kernel
+        get(number)  # a second signal does not end the kernel of a notebook
         stopper.check()
 
 
-def test_a_program_gets_its_own_handlers_back_and_its_own_errors():
+def test_a_program_gets_its_own_handlers_back_and_the_usual_errors():
     heard: list[int] = []
     before = [signal.signal(number, lambda number, frame: heard.append(number)) for number in SIGNALS]
     try:
         for number, raised in ((signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)):
             with pytest.raises(raised):
                 stopped_by(number)
-        assert heard == [signal.SIGTERM], "as the process itself would have ended by it"
+        assert heard == [signal.SIGTERM], "SIGTERM also reaches the program's own handler"
     finally:
         for number, handler in zip(SIGNALS, before, strict=True):
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""What is written and read by one class."""
+"""Files that one class writes and reads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Note(Stored):
     FORMAT: ClassVar[int] = 3
     colour: Colour
     by_seed: dict[int, tuple[float, ...]]
-    inner: Inner = Inner(cut=None)  # not the default, which would be read for what is left out
+    inner: Inner = Inner(cut=None)  # not the default: a missing key would give the default
     later: str | None = None
 
 
@@ -34,10 +34,10 @@ NOTE = Note(colour=Colour.RED, by_seed={201: (0.1, 0.2)})
 PLAIN = {"format": 3, "colour": "red", "by_seed": {201: [0.1, 0.2]}, "inner": {"cut": None}}
 
 
-def test_plain_data_and_back():
+def test_plain_data_give_an_equal_object():
     assert NOTE.to_dict() == PLAIN
     assert Note.from_dict(PLAIN, "here", "do this") == NOTE
-    assert Note.from_dict({**PLAIN, "later": "x"}, "here", "do this").later == "x", "a new optional field is no new format"
+    assert Note.from_dict({**PLAIN, "later": "x"}, "here", "do this").later == "x", "a new optional field needs no new format"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Trials that are interrupted go on: with the same values as without the interruption, and without training an epoch twice."""
+"""Interrupted trials continue. They get the same values as without the interruption, and train no epoch twice."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ STUDY = {
 
 
 def searched(study: optuna.Study, folder: Path, stop_after: int = 10**9) -> list[tuple[str, int]]:
-    """Search with the real engine until so many epochs are trained; all of them, by what was trained."""
+    """Search with the real engine until `stop_after` epochs are trained.
+
+    Returns:
+        Loss and epoch of each trained epoch.
+    """
     of = StudySpec.model_validate(STUDY)
     trained: list[tuple[str, int]] = []
     engine = make_engine(
@@ -69,7 +73,7 @@ def searched(study: optuna.Study, folder: Path, stop_after: int = 10**9) -> list
 
 
 def outcome(study: optuna.Study) -> list[Any]:
-    """Of the finished trials all that does not depend on the clock."""
+    """All facts of the finished trials but times."""
     return [
         (trial.state, trial.params, trial.value, trial.intermediate_values, trial.user_attrs["recall@20"])
         for trial in study.trials
@@ -78,7 +82,7 @@ def outcome(study: optuna.Study) -> list[Any]:
 
 
 @pytest.mark.parametrize("sittings", [[5, 3, 1, 7], [1] * 9])
-def test_a_search_in_several_sittings_is_the_unbroken_one_and_trains_no_epoch_twice(tmp_path: Path, sittings: list[int]):
+def test_a_search_in_several_sittings_equals_an_unbroken_one_and_trains_no_epoch_twice(tmp_path: Path, sittings: list[int]):
     unbroken, broken = (optuna.create_study(direction="maximize") for _ in range(2))
     expected = searched(unbroken, tmp_path)
     trained: list[tuple[str, int]] = []
@@ -87,15 +91,15 @@ def test_a_search_in_several_sittings_is_the_unbroken_one_and_trains_no_epoch_tw
     assert outcome(broken) == outcome(unbroken)
     assert trained == expected
     assert {state for state, *_ in outcome(broken)} == {TrialState.COMPLETE, TrialState.PRUNED}
-    assert not list((tmp_path / "checkpoints").glob("*")), "finished and pruned trials leave none"
+    assert not list((tmp_path / "checkpoints").glob("*")), "finished and pruned trials leave no checkpoint"
 
 
 def killed(loop: Scheduler, rounds: int) -> None:
-    """A search whose process is gone after so many rounds: nothing is told, freed or requeued."""
+    """Run a search for some rounds, then leave it as a killed process does: no trial is ended or requeued."""
     going = loop.lanes.rounds(loop._next_trials)
     for _ in range(rounds):
         loop._report_prune_tell(next(going))
-    next(going)  # one more epoch, of which nothing is known
+    next(going)  # one more epoch, which is not reported
     for trial in loop.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         gone = this_worker() | {"boot": "before"}
         loop.study._storage.set_trial_user_attr(trial._trial_id, WORKER, gone)
@@ -107,7 +111,9 @@ def given(study: optuna.Study, folder: Path, every: float = 0.0, curve: Any = by
     return loop
 
 
-def test_a_killed_trial_goes_on_from_its_last_checkpoint_and_reports_again(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_killed_trial_continues_from_its_last_checkpoint_with_all_its_reports(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     study = optuna.create_study(direction="maximize")
     killed(given(study, tmp_path), rounds=3)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["trial-0.npz"]
@@ -126,13 +132,13 @@ def test_a_killed_trial_goes_on_from_its_last_checkpoint_and_reports_again(tmp_p
     assert again.user_attrs[RETRY_OF] == 0
     assert first.intermediate_values == {epoch: first.params["margin"] * epoch for epoch in (1, 2, 3)}
     assert again.intermediate_values == {epoch: first.params["margin"] * epoch for epoch in range(1, 7)}
-    assert again.user_attrs["train_seconds"] == 3.0, "those of the first attempt are counted"
+    assert again.user_attrs["train_seconds"] == 3.0, "the seconds of the first attempt count"
     assert states(study) == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
     assert not list((tmp_path / "checkpoints").glob("*"))
 
 
-def test_a_trial_killed_again_before_its_first_epoch_still_goes_on(tmp_path: Path):
-    """The second attempt has left no checkpoint of its own: that of the first counts."""
+def test_a_trial_that_is_killed_again_before_its_first_epoch_continues(tmp_path: Path):
+    """The second attempt has left no checkpoint, so the checkpoint of the first one is used."""
     study = optuna.create_study(direction="maximize")
     killed(given(study, tmp_path), rounds=3)
     reap(study)
@@ -145,7 +151,7 @@ def test_a_trial_killed_again_before_its_first_epoch_still_goes_on(tmp_path: Pat
     assert sorted(study.trials[2].intermediate_values) == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_trial_whose_checkpoint_is_elsewhere_begins_again_and_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_trial_without_its_checkpoint_starts_again_with_a_message(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     study = optuna.create_study(direction="maximize")
     killed(given(study, tmp_path), rounds=3)
     reap(study)
@@ -155,7 +161,7 @@ def test_a_trial_whose_checkpoint_is_elsewhere_begins_again_and_it_is_said(tmp_p
     assert study.trials[1].state == TrialState.COMPLETE
 
 
-def test_where_the_folder_of_the_study_is_not_there_nothing_is_left(tmp_path: Path):
+def test_without_the_folder_of_the_study_no_checkpoint_is_written(tmp_path: Path):
     study = optuna.create_study(direction="maximize")
     loop = given(study, tmp_path / "not here")
     loop.run()
@@ -163,14 +169,14 @@ def test_where_the_folder_of_the_study_is_not_there_nothing_is_left(tmp_path: Pa
     assert states(study) == [TrialState.COMPLETE] * 2
 
 
-def test_files_that_no_trial_goes_on_from_are_removed(tmp_path: Path):
+def test_checkpoints_that_no_trial_continues_from_are_removed(tmp_path: Path):
     study = optuna.create_study(direction="maximize")
     checkpoints = TrialCheckpoints(tmp_path)
     study.enqueue_trial({"x": 0.5})
     for number, (state, attributes) in enumerate(
         [
             (TrialState.FAIL, {}),  # 0, retried by 2
-            (TrialState.FAIL, {}),  # 1, of nobody
+            (TrialState.FAIL, {}),  # 1, not retried
             (TrialState.WAITING, {RETRY_OF: 0}),
             (TrialState.RUNNING, {}),
             (TrialState.COMPLETE, {}),
@@ -185,10 +191,8 @@ def test_files_that_no_trial_goes_on_from_are_removed(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["trial-0.npz", "trial-2.npz", "trial-3.npz"]
 
 
-def test_a_trial_that_another_worker_has_taken_keeps_its_checkpoint_for_that_one(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
-    """A worker sleeps, another one ends its trial and queues it again; it wakes up and is told so at its next report."""
+def test_a_trial_that_another_worker_took_over_keeps_its_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """While a worker sleeps, another one ends its trial and requeues it. The first worker notices at its next report."""
     study = optuna.create_study(direction="maximize")
     loop = given(study, tmp_path)
     going = loop.lanes.rounds(loop._next_trials)
@@ -203,7 +207,7 @@ def test_a_trial_that_another_worker_has_taken_keeps_its_checkpoint_for_that_one
     assert (tmp_path / "checkpoints" / "trial-0.npz").exists()
 
 
-def test_a_stale_after_below_an_epoch_is_said_and_life_is_signed_again(caplog: pytest.LogCaptureFixture):
+def test_a_stale_after_below_an_epoch_gives_one_warning_and_signatures_are_renewed(caplog: pytest.LogCaptureFixture):
     study = optuna.create_study(direction="maximize")
     of = spec(1, epochs=3)
     plain = scheduler(of, GivenCurves(1, by_margin), study)
@@ -218,27 +222,25 @@ def test_a_stale_after_below_an_epoch_is_said_and_life_is_signed_again(caplog: p
 
 
 class Away(Exception):
-    """The storage."""
+    """The storage cannot be reached."""
 
 
 @pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED])
-def test_the_epoch_in_which_a_trial_ends_is_in_no_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: TrialState
-):
-    """The storage is away when its end is told: the next attempt comes to the same end."""
+def test_no_checkpoint_includes_the_last_epoch_of_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: TrialState):
+    """The storage cannot be reached when a trial ends. The next attempt ends in the same way."""
     unbroken, broken = (optuna.create_study(direction="maximize") for _ in range(2))
     searched(unbroken, tmp_path)
     number = next(trial.number for trial in unbroken.trials if trial.state == state)
     tell = optuna.Study.tell
 
-    def told(study: optuna.Study, trial: Any, *arguments: Any, **named: Any) -> Any:
+    def failing(study: optuna.Study, trial: Any, *arguments: Any, **named: Any) -> Any:
         ends = named.get("state") == state and getattr(trial, "number", None) == number
         if study is broken and ends:
             monkeypatch.setattr(optuna.Study, "tell", tell)
             raise Away
         return tell(study, trial, *arguments, **named)
 
-    monkeypatch.setattr(optuna.Study, "tell", told)
+    monkeypatch.setattr(optuna.Study, "tell", failing)
     with pytest.raises(Away):
         searched(broken, tmp_path)
     assert states(broken)[-2:] == [TrialState.FAIL, TrialState.WAITING]
@@ -246,7 +248,7 @@ def test_the_epoch_in_which_a_trial_ends_is_in_no_checkpoint(
     assert outcome(broken) == outcome(unbroken)
 
 
-def test_an_error_at_the_start_of_a_lane_is_the_one_that_is_seen_and_the_trial_waits(tmp_path: Path):
+def test_an_error_at_the_start_of_a_lane_is_raised_and_the_trial_waits(tmp_path: Path):
     study = optuna.create_study(direction="maximize")
     loop = given(study, tmp_path)
 
@@ -259,8 +261,8 @@ def test_an_error_at_the_start_of_a_lane_is_the_one_that_is_seen_and_the_trial_w
     assert states(study) == [TrialState.FAIL, TrialState.WAITING]
 
 
-def test_a_trial_that_was_made_twice_or_lost_while_it_was_asked_for_is_queued_again(tmp_path: Path):
-    """The answer of a storage was lost, or it went away between two writes: this process trains no such trial."""
+def test_a_trial_that_this_process_made_and_does_not_train_is_requeued(tmp_path: Path):
+    """Either the answer of the storage was lost and the trial was made twice, or the storage failed between two writes."""
     study = optuna.create_study(direction="maximize")
     ask_signed(study)
     given(study, tmp_path).run()
@@ -281,8 +283,8 @@ def raising(error: type[Exception]) -> Any:
     return call
 
 
-def test_a_folder_that_cannot_be_looked_at_costs_the_checkpoint_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A network folder that is gone."""
+def test_an_unreadable_folder_costs_only_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A network folder may be gone."""
     study = optuna.create_study(direction="maximize")
     loop = given(study, tmp_path)
     monkeypatch.setattr(Path, "is_file", raising(OSError))
@@ -291,16 +293,16 @@ def test_a_folder_that_cannot_be_looked_at_costs_the_checkpoint_only(tmp_path: P
     assert states(study) == [TrialState.COMPLETE] * 2
 
 
-def test_an_attempt_that_goes_on_from_a_checkpoint_has_got_further_though_nothing_was_measured():
+def test_an_attempt_that_continues_from_a_later_checkpoint_is_progress_without_a_report():
     study = optuna.create_study()
     for attempt in range(6):
         trial = ask_signed(study)
         trial.set_user_attr(RESUMED_AFTER, 3 * attempt)
         trial.set_user_attr(WORKER, this_worker() | {"boot": "before"})
-        assert reap(study) == [trial.number], "never given up"
+        assert reap(study) == [trial.number], "such a trial is never given up"
 
 
-def test_what_is_swept_is_not_what_a_killed_reaper_has_left(tmp_path: Path):
+def test_checkpoints_of_a_trial_that_is_not_yet_requeued_are_not_removed(tmp_path: Path):
     study = optuna.create_study()
     for number in range(2):
         (tmp_path / f"trial-{number}.npz").write_bytes(b"x")

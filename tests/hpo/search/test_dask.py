@@ -1,4 +1,4 @@
-"""A real Dask cluster."""
+"""Searches on a real Dask cluster."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trainers.errors import InputError
 from ..conftest import Place, Postgres
 from ..processes import PATIENCE, REPOSITORY, check_whole_at, finish, free_port, pids_at, start, trials_at, wait_until
 
-# `python -m dask`, whose worker processes are copies of one that has loaded the libraries: the tests restart them.
+# `python -m dask` with workers that are forks of a process with loaded libraries, because the tests restart them.
 LOADED_ONCE = (
     "from distributed.utils import get_mp_context; get_mp_context().set_forkserver_preload(['tests.hpo.loaded'])\n"
     "from dask.__main__ import main; main()"
@@ -35,7 +35,7 @@ LOADED_ONCE = (
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """A scheduler and two worker processes; gives its address."""
+    """The address of a scheduler with two worker processes."""
     port = free_port()
     environment = {
         **os.environ,
@@ -82,7 +82,7 @@ def test_a_dask_worker_that_dies_is_replaced(place: Place, postgres: Postgres, c
     check_whole_at(url, 8, 2)
 
 
-def test_a_cluster_that_is_restarted_has_not_finished_the_search(place: Place, postgres: Postgres, cluster: str):
+def test_a_restart_of_the_cluster_ends_the_run_with_a_message(place: Place, postgres: Postgres, cluster: str):
     from distributed import Client
 
     place.edit("epochs: 3", "epochs: 1000000")
@@ -119,10 +119,12 @@ def test_one_dask_worker_of_two_and_the_journal(place: Place, cluster: str):
     finish(start(place, "--backend", "dask", "--scheduler", cluster, "--trials", "100000", "--timeout", "3"))
     trials = trials_at(str(place.output / "journal.log"))
     assert 4 < len(trials) < 100_000
-    assert not any(trial.state == TrialState.RUNNING for trial in trials), "this process's clock ends the others' search"
+    assert not any(trial.state == TrialState.RUNNING for trial in trials), (
+        "the time limit of this process ends the search of the others"
+    )
 
 
-def test_a_journal_is_refused_where_workers_are_on_other_machines():
+def test_a_journal_is_refused_if_workers_are_on_other_machines():
     class Client:
         def run(self, function: object) -> dict[str, tuple[str, int]]:
             return {"tcp://10.0.0.7:1": ("node7", 1)}
@@ -147,7 +149,7 @@ def test_a_signal_stops_the_dask_workers_too(place: Place, postgres: Postgres, c
 
 
 class Cluster:
-    """As a client sees it."""
+    """A replacement for the client of a cluster."""
 
     def __init__(self, n_workers: int, threads: int, host: str, failure: str) -> None:
         self.n_workers, self.threads, self.host, self.failure = n_workers, threads, host, failure
@@ -192,7 +194,7 @@ def test_a_cluster_that_ends_before_a_rival_is_searched_leaves_no_study_of_it(
     assert [path.name for path in place.output.iterdir() if path.is_dir() and path.name.startswith("tiny")] == ["tiny_mml"]
 
 
-def test_dask_asked_for_and_absent(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_dask_scheduler_is_refused(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
     assert "need each other" in fails(place.run("--backend", "dask"))
     assert "need each other" in fails(place.run("--scheduler", "tcp://127.0.0.1:1"))
     monkeypatch.setattr("hpo.search.dask.CONNECT_SECONDS", 1)

@@ -1,4 +1,4 @@
-"""A worker that sleeps longer than its claim lasts, and wakes up: nothing that it says is taken any more."""
+"""A worker that sleeps longer than its claim lasts cannot write after it wakes up."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from hpo.study.attributes import RETRY_OF
 from ..conftest import Place
 from ..processes import PATIENCE, REPOSITORY, trials_of, wait_until
 
-# Other machines are told by their names; the rest of the process is as everywhere.
+# A process with another host name, which counts as another machine.
 ELSEWHERE = """
 import socket, sys
 socket.gethostname = lambda: "elsewhere"
 from hpo.run import main
 sys.exit(main(sys.argv[1:]))
 """
-SLOW = "negatives: {name: uniform, count: 4000}"  # an epoch takes a good part of a second
+SLOW = "negatives: {name: uniform, count: 4000}"  # an epoch takes almost a second
 
 
 def stop_without_the_lock(process: subprocess.Popen[str], place: Place) -> None:
-    """Stop a process at a moment when it does not hold the journal's lock, for which all others would wait."""
+    """Stop a process while it does not hold the lock of the journal. Else all others would wait for the lock."""
     lock = WholeLines(place.output / "journal.log").lock
     while True:
         os.kill(process.pid, signal.SIGSTOP)
@@ -40,7 +40,7 @@ def stop_without_the_lock(process: subprocess.Popen[str], place: Place) -> None:
             time.sleep(0.02)
 
 
-def test_a_worker_that_was_stopped_cannot_write_into_a_trial_that_another_has_taken(place: Place):
+def test_a_stopped_worker_cannot_write_into_a_trial_that_another_took_over(place: Place):
     place.edit("negatives: {name: uniform, count: 7}", SLOW)
     place.edit("epochs: 3", "epochs: 12")
     place.edit("starts: 1", "starts: 0")
@@ -63,10 +63,10 @@ def test_a_worker_that_was_stopped_cannot_write_into_a_trial_that_another_has_ta
     assert sleeper.returncode == 0, errors
     assert "trial 0 was ended by another process, which took this one for dead" in errors
     assert "Traceback" not in errors
-    assert ": complete" not in shown, "the sleeper has finished nothing"
+    assert ": complete" not in shown, "the sleeper has finished no trial"
     first, second = trials_of(place)
     assert (first.state, second.state) == (TrialState.FAIL, TrialState.COMPLETE)
-    assert first.intermediate_values == asleep.intermediate_values, "what it told after it woke up is refused"
+    assert first.intermediate_values == asleep.intermediate_values, "its reports after it woke up are refused"
     assert second.user_attrs[RETRY_OF] == 0
     assert sorted(second.intermediate_values) == list(range(1, 13))
     assert {epoch: second.intermediate_values[epoch] for epoch in asleep.intermediate_values} == asleep.intermediate_values

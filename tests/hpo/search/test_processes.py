@@ -1,4 +1,4 @@
-"""Several worker processes on one search: real ones, and really killed."""
+"""A search with several real worker processes, which get real signals."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ..processes import PATIENCE, alive, check_whole, journal, pids_at_work, sta
 
 @pytest.fixture
 def busy_place(place: Place) -> Place:
-    """Trials that last long enough to be hit."""
+    """A study with trials that last long enough to be killed."""
     place.edit("epochs: 3", "epochs: 400")
     place.edit("interval_steps: 1", "interval_steps: 100")
     place.edit("n_startup_trials: 2", "n_startup_trials: 100")
@@ -51,8 +51,8 @@ def test_workers_share_one_budget_and_one_display(place: Place):
     assert (place.output / "tiny_mml" / "best.yaml").exists()
 
 
-def test_workers_that_end_are_replaced_and_their_trials_run_again(busy_place: Place):
-    """All at once, one killed and one asked to end."""
+def test_ended_workers_are_replaced_and_their_trials_run_again(busy_place: Place):
+    """Both workers end at once: one by SIGKILL and one by SIGTERM."""
     process = start(busy_place, "--workers", "2")
     wait_until(lambda: len(pids_at_work(busy_place)) == 2, process)
     for pid, number in zip(pids_at_work(busy_place), (signal.SIGKILL, signal.SIGTERM), strict=True):
@@ -71,7 +71,7 @@ def test_workers_that_end_are_replaced_and_their_trials_run_again(busy_place: Pl
 
 
 def test_workers_that_never_finish_a_trial_end_the_run(busy_place: Place):
-    """At the third death rather than the seventh."""
+    """The limit is lowered, so that the third death ends the run."""
     busy_place.edit("epochs: 400", "epochs: 1000000")
     process = start(busy_place, "--workers", "2", before="import hpo.search.processes; hpo.search.processes.MAX_DEATHS = 1")
     killed: set[int] = set()
@@ -109,7 +109,7 @@ def test_a_signal_reaches_all_workers(busy_place: Place, number: int, code: int)
     process = start_anew(busy_place, "--workers", "2", session=True)
     wait_until(lambda: len(pids_at_work(busy_place)) == 2, process)
     workers = pids_at_work(busy_place)
-    os.killpg(process.pid, number)  # as a terminal and Slurm send it
+    os.killpg(process.pid, number)  # as a terminal and Slurm do
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == code
     assert errors.count("the same command continues") == 1
@@ -118,11 +118,11 @@ def test_a_signal_reaches_all_workers(busy_place: Place, number: int, code: int)
     states = [trial.state for trial in trials_of(busy_place)]
     assert TrialState.RUNNING not in states
     assert states.count(TrialState.WAITING) == 2
-    assert not any(trial.user_attrs.get(RETRIES) for trial in trials_of(busy_place)), "nobody's fault: no retry is used up"
+    assert not any(trial.user_attrs.get(RETRIES) for trial in trials_of(busy_place)), "a signal uses up no retry"
 
 
-def test_a_trial_that_is_about_to_fail_is_counted_when_it_has():
-    """A worker writes the reason before it tells."""
+def test_a_failing_trial_counts_once_it_has_ended():
+    """A worker writes the reason before it ends the trial."""
     study = optuna.create_study()
     monitor = SearchMonitor(study, SearchPlan(), NoProgress())
     for number in range(5):
@@ -136,7 +136,7 @@ def test_a_trial_that_is_about_to_fail_is_counted_when_it_has():
         monitor.poll()
 
 
-def test_a_resumed_trial_names_the_one_that_it_continues(caplog: pytest.LogCaptureFixture):
+def test_the_message_of_a_resumed_trial_has_the_number_of_the_first_attempt(caplog: pytest.LogCaptureFixture):
     study = optuna.create_study()
     monitor = SearchMonitor(study, SearchPlan(epochs=12), NoProgress())
     for _ in range(2):
@@ -149,7 +149,7 @@ def test_a_resumed_trial_names_the_one_that_it_continues(caplog: pytest.LogCaptu
 
 
 def test_two_runs_share_the_search_and_one_of_them_confirms(busy_place: Place):
-    """The confirmation is long, so that the other run ends while it lasts."""
+    """The confirmation is long, so the other run ends during it."""
     busy_place.edit("epochs: 400", "epochs: 150")
     busy_place.edit("{top: 2, select_seeds: 2, seeds: 2, epochs: 4}", "{top: 1, select_seeds: 1, seeds: 1, epochs: 1000}")
     both = [start(busy_place, search_only=False) for _ in range(2)]
@@ -167,13 +167,15 @@ def test_diverging_trials_stop_all_workers_and_are_listed_once(place: Place):
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert errors.count("too many trials failed") == 1
-    assert len(re.findall(r"^trial \d+: training diverged in epoch 1", errors, re.MULTILINE)) >= 5, "with the reasons"
+    assert len(re.findall(r"^trial \d+: training diverged in epoch 1", errors, re.MULTILINE)) >= 5, (
+        "the message has the reasons"
+    )
     assert "Traceback" not in errors
     assert TrialState.RUNNING not in {trial.state for trial in trials_of(place)}
 
 
-def test_a_worker_goes_on_where_only_its_own_trials_fail(place: Place):
-    """Six in a row, until its time is over; the parent, who sees all of them, would end it."""
+def test_a_worker_continues_if_its_own_trials_fail(place: Place):
+    """Six trials fail in a row. Only the parent ends a search, because it sees the trials of all workers."""
     place.edit("learning_rate: 1.0e-2", "learning_rate: 1.0e+38")
     work = Workspace.open(load_spec(str(place.study)), place.output, str(place.root / "data"), "auto", "auto")
     study = work.study(open_storage(journal(place)))

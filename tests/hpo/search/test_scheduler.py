@@ -1,4 +1,4 @@
-"""The loop over lanes, on an engine whose curves are given: order of report, prune and tell; what ends a trial."""
+"""The search loop on an engine with given curves: the order of report, prune and tell, and the ways in which trials end."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def test_the_budget_is_met_exactly_and_lanes_are_refilled(lanes: int):
         assert (trial.user_attrs["train_seconds"], trial.user_attrs["evaluate_seconds"]) == (2.0, 1.0)
 
 
-def test_lanes_that_end_together_are_judged_before_either_is_told():
-    """Lane 0's completion in this epoch must not make it a peer for lane 1's verdict in the same epoch."""
+def test_trials_that_end_in_the_same_epoch_are_not_compared_with_each_other():
+    """A trial that completes in lane 0 must not influence the pruner in lane 1 in the same epoch."""
     of = spec(2, epochs=2, name="median", n_startup_trials=1, n_warmup_steps=0, n_min_trials=1)
     study = optuna.create_study(direction="maximize")
-    for margin in (0.9, 0.5, 0.3):  # the second one fails at once, so that the third is an epoch behind the first
+    for margin in (0.9, 0.5, 0.3):  # the second fails at once, so the third is an epoch behind the first
         study.enqueue_trial({"margin": margin, "negative_weight": 100.0})
 
     def curve(config: TrainConfig, epoch: int) -> float:
@@ -61,7 +61,7 @@ def test_lanes_that_end_together_are_judged_before_either_is_told():
         return math.nan if margin == 0.5 else margin
 
     scheduler(of, GivenCurves(2, curve), study).run()
-    assert states(study) == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE], "judged with no complete peer"
+    assert states(study) == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE], "no complete trial to compare with"
 
 
 @pytest.mark.parametrize("kind", [PUBLISHED_MARK, NEAREST_MARK])
@@ -75,10 +75,10 @@ def test_weak_trials_are_pruned_and_published_ones_are_not(kind: str):
     scheduler(of, GivenCurves(1, by_margin), study).run()
     assert states(study)[3:] == [TrialState.PRUNED, TrialState.COMPLETE]
     assert study.trials[3].user_attrs["epochs_trained"] == 1
-    assert study.trials[3].value == study.trials[3].intermediate_values[1], "a pruned trial's value is its last report"
+    assert study.trials[3].value == study.trials[3].intermediate_values[1], "the value of a pruned trial is its last report"
 
 
-def test_the_value_is_that_of_the_last_epoch_not_of_the_best():
+def test_the_value_of_a_trial_is_that_of_its_last_epoch():
     loop = scheduler(spec(1), GivenCurves(1, lambda config, epoch: {1: 0.1, 2: 0.9, 3: 0.5, 4: 0.4}[epoch]))
     loop.run()
     assert loop.study.best_value == 0.4
@@ -96,7 +96,7 @@ def test_a_time_limit_does_not_follow_the_wall_clock(monkeypatch: pytest.MonkeyP
     assert states(loop.study) == []
 
 
-def test_failures_do_not_count_and_the_search_goes_on():
+def test_failed_trials_do_not_count_for_the_budget():
     values = {0: math.nan}
     engine = GivenCurves(1, by_margin)
     started: list[TrainConfig] = []
@@ -128,8 +128,8 @@ def test_five_failures_in_a_row_or_ten_in_all_stop_the_run(pattern: str, expecte
     assert len(loop.study.trials) == expected
 
 
-def test_one_of_several_workers_leaves_it_to_others_to_count_failures():
-    """Five in a row of its own may stand between sound ones of others."""
+def test_a_worker_does_not_stop_on_its_own_failures():
+    """Other workers may have sound trials between five failures in a row of this one."""
     seen: list[TrainConfig] = []
 
     def curve(config: TrainConfig, epoch: int) -> float:
@@ -143,18 +143,18 @@ def test_one_of_several_workers_leaves_it_to_others_to_count_failures():
     assert states(loop.study) == [TrialState.FAIL] * 12 + [TrialState.COMPLETE]
 
 
-def test_what_runs_is_told_as_a_whole():
-    """A trial that was lost is not told of any more."""
-    told = []
+def test_the_progress_gets_all_running_trials():
+    """A lost trial is not among them."""
+    calls = []
 
-    class Told(Silent):
+    class Recorded(Silent):
         def running(self, epochs: Mapping[int, int], study: optuna.Study) -> None:
-            told.append(dict(epochs))
+            calls.append(dict(epochs))
 
     loop = scheduler(spec(2, epochs=2), GivenCurves(1, by_margin))
-    loop.progress = Told()
+    loop.progress = Recorded()
     loop.run()
-    assert told == [{0: 0}, {0: 1}, {1: 0}, {1: 1}, {}]
+    assert calls == [{0: 0}, {0: 1}, {1: 0}, {1: 1}, {}]
 
 
 def test_a_trial_ended_by_another_process_frees_its_lane(caplog: pytest.LogCaptureFixture):
@@ -165,7 +165,7 @@ def test_a_trial_ended_by_another_process_frees_its_lane(caplog: pytest.LogCaptu
     def curve(config: TrainConfig, epoch: int) -> float:
         if not ended:
             ended.append(loop.study.trials[0].number)
-            loop.study.tell(0, state=TrialState.FAIL)  # a reaper elsewhere
+            loop.study.tell(0, state=TrialState.FAIL)  # a reaper in another process
         return 0.5
 
     engine.curve = curve
@@ -176,13 +176,13 @@ def test_a_trial_ended_by_another_process_frees_its_lane(caplog: pytest.LogCaptu
     assert engine.busy == {}
 
 
-def test_a_search_that_ends_frees_also_the_lanes_of_trials_that_another_process_has_ended():
+def test_the_end_of_a_search_frees_the_lanes_of_trials_that_another_process_ended():
     engine = GivenCurves(2, by_margin)
     loop = scheduler(spec(4), engine)
 
     def curve(config: TrainConfig, epoch: int) -> float:
         if epoch == 2:
-            loop.study.tell(1, state=TrialState.FAIL)  # a reaper elsewhere
+            loop.study.tell(1, state=TrialState.FAIL)  # a reaper in another process
             raise Stopped
         return 0.5
 
@@ -191,16 +191,16 @@ def test_a_search_that_ends_frees_also_the_lanes_of_trials_that_another_process_
         loop.run()
     assert engine.busy == {}
     assert states(loop.study) == [TrialState.FAIL, TrialState.FAIL, TrialState.WAITING]
-    assert loop.study.trials[2].user_attrs[RETRY_OF] == 0, "the other one is not its own to requeue"
+    assert loop.study.trials[2].user_attrs[RETRY_OF] == 0, "the other trial is not requeued by this process"
 
 
-def test_a_published_config_that_was_lost_is_queued_again_but_not_one_that_diverged():
+def test_a_lost_published_config_is_requeued_and_a_diverged_one_is_not():
     of = spec(3)
     study = optuna.create_study(direction="maximize")
     assert enqueue_starts(study, of) == ""
-    assert enqueue_starts(study, of) == "", "while it waits it is not queued twice"
+    assert enqueue_starts(study, of) == "", "a waiting trial is not queued twice"
     assert len(study.trials) == 1
-    study.tell(study.ask().number, state=TrialState.FAIL)  # killed between being failed and being requeued
+    study.tell(study.ask().number, state=TrialState.FAIL)  # the kill comes after the end and before the requeue
     enqueue_starts(study, of)
     assert states(study) == [TrialState.FAIL, TrialState.WAITING]
     trial = study.ask()
@@ -212,8 +212,8 @@ def test_a_published_config_that_was_lost_is_queued_again_but_not_one_that_diver
 
 
 @pytest.mark.parametrize("mark", [PUBLISHED_MARK, NEAREST_MARK])
-def test_a_reference_trial_whose_workers_were_killed_comes_back_and_what_is_proposed_after_it_is_the_same(mark: str):
-    shape = {"space": {"name": "mml_shape"}, "dataset": "yelp2018"}  # which lacks the published config
+def test_a_killed_reference_trial_is_queued_again_and_later_proposals_are_the_same(mark: str):
+    shape = {"space": {"name": "mml_shape"}, "dataset": "yelp2018"}  # this space lacks the published config
     of = spec(6) if mark == PUBLISHED_MARK else StudySpec.model_validate(spec(6).model_dump() | shape)
     whole, killed = (optuna.create_study(direction="maximize") for _ in range(2))
     enqueue_starts(killed, of)
@@ -241,7 +241,7 @@ def test_a_published_config_that_two_processes_queued_runs_once():
     assert states(study).count(TrialState.COMPLETE) == 3
 
 
-def test_waiting_for_another_machine_is_said(caplog: pytest.LogCaptureFixture):
+def test_waiting_for_another_machine_gives_one_message(caplog: pytest.LogCaptureFixture):
     of, study = spec(1), optuna.create_study(direction="maximize")
     study.ask().set_user_attr(WORKER, {**this_worker(), "host": "elsewhere"})
     loop = scheduler(of, GivenCurves(1, by_margin), study)
@@ -253,37 +253,37 @@ def test_waiting_for_another_machine_is_said(caplog: pytest.LogCaptureFixture):
 
 
 class SmallDevice(GivenCurves):
-    """Has memory for so many trials side by side."""
+    """An engine with memory for `fit` trials at once."""
 
-    def __init__(self, lanes: int, room: int, at_start: bool = False) -> None:
+    def __init__(self, lanes: int, fit: int, at_start: bool = False) -> None:
         super().__init__(lanes, by_margin)
-        self.room, self.at_start = room, at_start
+        self.fit, self.at_start = fit, at_start
 
     def start(self, lane: int, config: TrainConfig) -> None:
         super().start(lane, config)
-        if self.at_start and len(self.busy) > self.room:
+        if self.at_start and len(self.busy) > self.fit:
             raise OutOfMemory("out of memory on cuda")
 
     def epoch(self) -> list[EpochResult]:
-        if len(self.busy) > self.room:
+        if len(self.busy) > self.fit:
             raise OutOfMemory("out of memory on cuda")
         return super().epoch()
 
 
 @pytest.mark.parametrize("at_start", [False, True])
 def test_out_of_memory_halves_the_lanes_and_trains_the_same_trials(caplog: pytest.LogCaptureFixture, at_start: bool):
-    engine = SmallDevice(8, room=3, at_start=at_start)
+    engine = SmallDevice(8, fit=3, at_start=at_start)
     loop = scheduler(spec(8), engine)
     with caplog.at_level(logging.WARNING):
         loop.run()
-    assert states(loop.study) == [TrialState.COMPLETE] * 8, "the same trials, no retries of them"
+    assert states(loop.study) == [TrialState.COMPLETE] * 8, "the same trials and no retries"
     assert 1 <= engine.most_busy <= 3
     assert "continuing with" in caplog.text
 
 
-def test_trials_that_lose_their_lanes_later_on_are_reported_once(recwarn: pytest.WarningsRecorder):
-    """They train again from the first epoch, to the same values."""
-    engine = SmallDevice(4, room=4)
+def test_trials_that_lose_their_lanes_later_report_each_epoch_once(recwarn: pytest.WarningsRecorder):
+    """They train again from the first epoch and get the same values."""
+    engine = SmallDevice(4, fit=4)
 
     def curve(config: TrainConfig, epoch: int) -> float:
         if epoch == 3 and len(engine.busy) > 2:
@@ -297,13 +297,11 @@ def test_trials_that_lose_their_lanes_later_on_are_reported_once(recwarn: pytest
         margin = trial.params["margin"]
         assert trial.intermediate_values == pytest.approx({epoch: margin * epoch for epoch in range(1, 5)})
         assert trial.user_attrs["epochs_trained"] == 4
-    assert sum(trial.user_attrs["train_seconds"] for trial in loop.study.trials) == 4 * (4 + 2) * 0.5, (
-        "what was lost is counted"
-    )
+    assert sum(trial.user_attrs["train_seconds"] for trial in loop.study.trials) == 4 * (4 + 2) * 0.5, "lost epochs count"
     assert not recwarn.list
 
 
-def test_a_config_too_large_for_the_device_fails_with_the_reason_and_the_search_goes_on():
+def test_a_config_too_large_for_the_device_fails_with_the_reason_and_the_search_continues():
     class OnlySmall(GivenCurves):
         def epoch(self) -> list[EpochResult]:
             if self.busy[0][0].loss.margin > 0.9:  # type: ignore[attr-defined]
@@ -326,7 +324,7 @@ def test_a_trial_that_was_queued_twice_runs_once():
     assert states(study) == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
 
 
-def test_a_second_retry_of_one_trial_is_dropped_whatever_became_of_the_first():
+def test_a_second_retry_of_a_trial_is_dropped_even_if_the_first_failed():
     of, study = spec(1), optuna.create_study(direction="maximize")
     for _ in range(2):
         study.enqueue_trial({"margin": 0.9, "negative_weight": 150.0}, user_attrs={RETRIES: 1, RETRY_OF: 7})
@@ -335,8 +333,8 @@ def test_a_second_retry_of_one_trial_is_dropped_whatever_became_of_the_first():
     assert states(study) == [TrialState.FAIL, TrialState.FAIL, TrialState.COMPLETE]
 
 
-def test_a_published_config_is_no_duplicate_of_the_trial_that_it_retries():
-    """A worker queues its trial before it ends it; another may start the repeat in between."""
+def test_a_retry_of_a_published_config_is_no_duplicate_of_its_first_attempt():
+    """A worker queues the retry before it ends the trial. Another worker may start the retry in between."""
     of, study = spec(2), optuna.create_study(direction="maximize")
     config = {"margin": 0.9, "negative_weight": 150.0}
     study.enqueue_trial(config, user_attrs={PUBLISHED_MARK: "yelp2018"})

@@ -1,4 +1,4 @@
-"""A journal that tests of storages damage."""
+"""A sound journal for tests of damaged ones."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from .journals import Lines, write_journal
 
 @pytest.fixture(scope="session")
 def lines(tmp_path_factory: pytest.TempPathFactory) -> Lines:
-    """Of a sound journal, see `write_journal`."""
+    """The lines of a sound journal, see `write_journal`."""
     return write_journal(tmp_path_factory.mktemp("sound") / "journal.log")

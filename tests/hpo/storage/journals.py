@@ -1,4 +1,4 @@
-"""A journal of two studies, and ways in which its lines are damaged."""
+"""A journal of two studies, and functions that damage its lines."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MAKES_STUDY, MAKES_TRIAL, SETS_PARAM, ENDS_TRIAL = (b'{"op_code":%d,' % code for
 
 
 def write_journal(path: Path) -> Lines:
-    """Studies a and b, of three and two trials with the values 0 to 4 in the order in which they end; returns the lines.
+    """Write studies a and b with three and two trials, and return the lines. The values are 0 to 4, in the order of their ends.
 
-    Each study has a worker, who says several things of each trial, as in a search. The last two trials are made one after the
-    other, before anything else is said of them.
+    Each study has a worker, which writes several records for each trial, as in a search. The last two trials are made one after
+    the other, before their other records.
     """
     a, b = (optuna.create_study(study_name=name, storage=open_storage(str(path))) for name in "ab")
     for value, study in enumerate((a, b, a)):
@@ -35,7 +35,7 @@ def _finish(trial: optuna.Trial, value: float) -> None:
 
 
 def values(path: Path) -> dict[str, list[float | None]]:
-    """The value of each trial of each study."""
+    """The values of the trials of each study."""
     storage = open_storage(str(path), create=False, to_write=False)
     studies = [optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)]
     return {study.study_name: [trial.value for trial in study.trials] for study in studies}
@@ -44,19 +44,19 @@ def values(path: Path) -> dict[str, list[float | None]]:
 SOUND = {"a": [0.0, 2.0, 3.0], "b": [1.0, 4.0]}
 
 
-def place_of(lines: Lines, start: bytes, nth: int = 0) -> int:
-    """Where the nth line with this start is, from 0."""
+def index_of(lines: Lines, start: bytes, nth: int = 0) -> int:
+    """The index of the nth line with this start, from 0."""
     return [n for n, line in enumerate(lines) if line.startswith(start)][nth]
 
 
 def changed(lines: Lines, at: int, **fields: object) -> Lines:
-    """With other values in one record; None takes a key away."""
+    """The lines with other values in one record. None removes a key."""
     record = {key: value for key, value in (json.loads(lines[at]) | fields).items() if value is not None}
     return [*lines[:at], json.dumps(record, separators=(",", ":")).encode() + b"\n", *lines[at + 1 :]]
 
 
 def cut(lines: Lines, at: int, length: int = 40) -> Lines:
-    """Only the start of a line."""
+    """The lines with one of them cut after `length` bytes."""
     return [*lines[:at], lines[at][:length] + b"\n", *lines[at + 1 :]]
 
 
@@ -64,7 +64,7 @@ def without(lines: Lines, at: int) -> Lines:
     return [*lines[:at], *lines[at + 1 :]]
 
 
-# Lines that are no records, and their messages.
+# Lines that are no records, with a part of their messages.
 NO_RECORDS = {
     "garbage": (b"garbage\n", "'garbage' is not JSON"),
     "binary": (b"\xff\x00\xfe\n", "is not JSON"),

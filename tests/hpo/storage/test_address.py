@@ -1,4 +1,4 @@
-"""What `--storage` may be, and what of it is shown."""
+"""Valid and invalid values of `--storage`. Passwords are never shown."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ def test_the_old_name_of_postgresql_is_refused(url: str):
     assert "hunter2" not in str(error.value)
 
 
-def test_what_is_not_used_is_not_refused(monkeypatch: pytest.MonkeyPatch):
+def test_an_unused_variable_is_not_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HPO_STORAGE", MISSPELT[0])
     assert storage_url("runs/journal.log", None) == "runs/journal.log"
 
 
-def test_a_url_in_place_of_the_output_folder():
+def test_a_url_as_the_output_folder_is_refused():
     with pytest.raises(InputError, match=r"^--output must be a path, got a malformed URL") as error:
         storage_url(None, Path(URLS[0]))
     assert "hunter2" not in str(error.value)
@@ -123,7 +123,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("by", ["flag", "variable"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_refuses_them(
+def test_every_command_refuses_a_misspelt_url(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, by: str
 ):
     monkeypatch.chdir(tmp_path)
@@ -138,7 +138,7 @@ def test_every_command_refuses_them(
     assert not list(tmp_path.iterdir())
 
 
-def test_passwords():
+def test_passwords_of_urls_are_hidden():
     assert has_password("postgresql://me:secret@host/db")
     assert not has_password("postgresql://me@host/db")
     assert not has_password("runs/journal.log")
@@ -153,7 +153,7 @@ def test_passwords():
 
 @pytest.mark.parametrize("text", [*URLS[:1], *(text for text in MISSPELT if "me:hunter2@" in text)])
 @pytest.mark.parametrize("flag", ["", "--storage=", "--stor="])
-def test_no_password_of_a_command_line_is_stored(monkeypatch: pytest.MonkeyPatch, text: str, flag: str):
+def test_passwords_of_a_command_line_are_not_stored(monkeypatch: pytest.MonkeyPatch, text: str, flag: str):
     monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "hpo.run", "--output", "a b", f"{flag}{text}"])
     command = provenance().command
     assert command.startswith("python -m hpo.run --output 'a b' ")
@@ -161,13 +161,13 @@ def test_no_password_of_a_command_line_is_stored(monkeypatch: pytest.MonkeyPatch
     assert flag in command
 
 
-def test_the_rest_of_a_command_line_is_stored_as_it_is(monkeypatch: pytest.MonkeyPatch):
+def test_the_rest_of_a_command_line_is_stored_unchanged(monkeypatch: pytest.MonkeyPatch):
     command = ["python", "-m", "hpo.run", "--scheduler", "tcp://host:8786", "--storage=sqlite:///x.db", "--rival-seeds=bsl=1"]
     monkeypatch.setattr(sys, "orig_argv", command)
     assert provenance().command == " ".join(command)
 
 
-def test_a_password_on_the_command_line_is_warned_of(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def test_a_password_on_the_command_line_gives_a_warning(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     url = "postgresql+psycopg://me:hunter2@127.0.0.1:1/db"
     where = ["--output", str(tmp_path)]
     for flags in (["--storage", url], [f"--storage={url}"]):
@@ -177,7 +177,7 @@ def test_a_password_on_the_command_line_is_warned_of(capsys: pytest.CaptureFixtu
         assert "hunter2" not in shown
 
 
-def test_a_proxy_s_address_with_a_password():
+def test_a_password_in_the_address_of_a_proxy_is_refused():
     with pytest.raises(InputError, match="grpc://HOST:PORT") as error:
         open_storage("grpc://me:hunter2@")
     assert "hunter2" not in str(error.value)

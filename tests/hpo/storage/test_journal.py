@@ -1,4 +1,4 @@
-"""The journal file: torn, damaged, and of other programs."""
+"""Torn and damaged journals, and files of other programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def study_on(path: Path) -> optuna.Study:
 
 
 @pytest.mark.parametrize("torn", [b'{"op_code": 4, "wor', b"x", b'{"a": 1}' * 20_000])
-def test_a_torn_last_line_is_cut_off_and_the_study_goes_on(tmp_path: Path, torn: bytes):
+def test_a_torn_last_line_is_cut_off_and_the_study_continues(tmp_path: Path, torn: bytes):
     path = tmp_path / "journal.log"
     study_on(path).tell(study_on(path).ask().number, 1.0)
     whole = path.read_bytes()
@@ -44,7 +44,7 @@ def test_a_journal_of_a_single_torn_line_becomes_empty(tmp_path: Path):
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"op_code": 4, "wor'])
-def test_who_opens_a_journal_leaves_it_alone(tmp_path: Path, torn: bytes):
+def test_opening_a_journal_does_not_change_it(tmp_path: Path, torn: bytes):
     path = tmp_path / "journal.log"
     study_on(path).ask()
     with path.open("ab") as journal:
@@ -56,7 +56,7 @@ def test_who_opens_a_journal_leaves_it_alone(tmp_path: Path, torn: bytes):
 
 
 @pytest.mark.parametrize("content", [b"one line without newline", b"SQLite format 3\x00 and more", b'{"other": 1}\n{"x'])
-def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path, content: bytes):
+def test_a_file_that_is_no_journal_is_refused_and_not_changed(tmp_path: Path, content: bytes):
     path = tmp_path / "x.db"
     path.write_bytes(content)
     with pytest.raises(InputError, match="must be an Optuna journal") as error:
@@ -65,7 +65,7 @@ def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path, con
     assert ("sqlite:///" in str(error.value)) == content.startswith(b"SQLite")
 
 
-def test_a_missing_journal_is_not_made_by_a_reader(tmp_path: Path):
+def test_a_reader_does_not_create_a_missing_journal(tmp_path: Path):
     with pytest.raises(InputError, match="there is no journal"):
         open_storage(str(tmp_path / "x" / "journal.log"), create=False)
     assert not (tmp_path / "x").exists()
@@ -73,7 +73,7 @@ def test_a_missing_journal_is_not_made_by_a_reader(tmp_path: Path):
 
 @pytest.fixture
 def in_time() -> Iterator[None]:
-    """What blocks ends."""
+    """A test that blocks ends."""
 
     def ring(*_: object) -> None:
         raise TimeoutError("it blocks")
@@ -89,7 +89,7 @@ def in_time() -> Iterator[None]:
     ("kind", "called"), [("fifo", "a named pipe"), ("folder", "a folder"), ("socket", "a socket"), ("device", "a device")]
 )
 def test_only_regular_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_time: None, kind: str, called: str):
-    """Neither as a journal nor as a study file."""
+    """Other files are refused as journals and as study files."""
     monkeypatch.chdir(tmp_path)  # the path of a socket must be short
     path = "/dev/null" if kind == "device" else "x.yaml"
     if kind == "fifo":

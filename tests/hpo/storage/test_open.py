@@ -14,7 +14,7 @@ from trainers.errors import InputError
 @pytest.mark.parametrize(
     "url", ["postgresql+psycopg://me:hunter2@127.0.0.1:1/db", "nonsense://me:hunter2@x/y", "sqlite:////nowhere/at/all.db"]
 )
-def test_unreachable_storages_are_explained_without_their_password(url: str):
+def test_the_message_about_an_unreachable_storage_has_no_password(url: str):
     with pytest.raises(InputError, match="cannot be opened") as error:
         open_storage(url)
     assert "hunter2" not in str(error.value)

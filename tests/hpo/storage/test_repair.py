@@ -1,4 +1,4 @@
-"""What is left of a damaged journal: all that is whole in it, each trial under its own number, and a copy of what was."""
+"""Repair keeps all whole records of a damaged journal, the numbers of its trials, and a copy of the damaged file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .journals import (
     Lines,
     changed,
     cut,
-    place_of,
+    index_of,
     values,
     without,
 )
@@ -38,28 +38,28 @@ def repaired(path: Path, lines: Lines, unsound: Callable[[BaseStorage], Iterable
     assert done.copy is not None
     assert done.copy.read_bytes() == b"".join(lines)
     assert done.said
-    assert repair(path, unsound) == Repair(None, []), "nothing is left to do"
+    assert repair(path, unsound) == Repair(None, []), "a second repair changes nothing"
     return done
 
 
 @pytest.mark.parametrize("at", [1, 7, None])
 @pytest.mark.parametrize("case", NO_RECORDS)
-def test_what_is_no_record_is_dropped(tmp_path: Path, lines: Lines, case: str, at: int | None):
+def test_a_line_that_is_no_record_is_dropped(tmp_path: Path, lines: Lines, case: str, at: int | None):
     path, (content, words) = tmp_path / "journal.log", NO_RECORDS[case]
     at = len(lines) if at is None else at
-    (said,) = repaired(path, [*lines[:at], content, *lines[at:]]).said
-    assert said.startswith(f"line {at + 1}: ")
-    assert words in said
-    assert "is dropped" in said
+    (message,) = repaired(path, [*lines[:at], content, *lines[at:]]).said
+    assert message.startswith(f"line {at + 1}: ")
+    assert words in message
+    assert "is dropped" in message
     assert path.read_bytes() == b"".join(lines)
 
 
-def test_several_broken_lines_and_the_names_of_copies(tmp_path: Path, lines: Lines):
+def test_several_broken_lines_are_dropped_and_copies_are_numbered(tmp_path: Path, lines: Lines):
     path = tmp_path / "journal.log"
     damaged = [*lines[:3], b"one\n", *lines[3:9], b"two\n", *lines[9:], b"three\n", b'{"torn']
     first, second = repaired(path, damaged), repaired(path, damaged)
     assert first.said == second.said
-    assert [said.partition(";")[0] for said in first.said] == [
+    assert [message.partition(";")[0] for message in first.said] == [
         "line 4: 'one' is not JSON",
         "line 11: 'two' is not JSON",
         f"line {len(lines) + 3}: 'three' is not JSON",
@@ -70,7 +70,7 @@ def test_several_broken_lines_and_the_names_of_copies(tmp_path: Path, lines: Lin
     assert sorted(file.name for file in tmp_path.iterdir() if not file.name.startswith(".")) == names
 
 
-def test_a_journal_without_damage_stays_as_it_is(tmp_path: Path, lines: Lines):
+def test_a_journal_without_damage_is_not_changed(tmp_path: Path, lines: Lines):
     path = tmp_path / "journal.log"
     path.write_bytes(b"".join(lines))
     before = path.stat()
@@ -79,7 +79,7 @@ def test_a_journal_without_damage_stays_as_it_is(tmp_path: Path, lines: Lines):
     assert path.read_bytes() == b"".join(lines)
 
 
-def test_its_permissions_stay(tmp_path: Path, lines: Lines):
+def test_the_permissions_of_a_journal_are_kept(tmp_path: Path, lines: Lines):
     path = tmp_path / "journal.log"
     path.touch(0o640)
     repaired(path, [*lines, b"x\n"])
@@ -97,47 +97,47 @@ def test_a_link_stays_a_link(tmp_path: Path, lines: Lines):
 
 
 def test_whole_records_in_a_broken_line_are_kept(tmp_path: Path, lines: Lines):
-    path, at = tmp_path / "journal.log", place_of(lines, MAKES_TRIAL, 2)
+    path, at = tmp_path / "journal.log", index_of(lines, MAKES_TRIAL, 2)
     glued = [*lines[:at], lines[at].rstrip() + lines[at + 1].rstrip() + lines[at + 2], *lines[at + 3 :]]
-    (said,) = repaired(path, glued).said
-    assert said.startswith(f"line {at + 1}: ")
-    assert said.endswith("is more than one record; 3 records in it kept")
+    (message,) = repaired(path, glued).said
+    assert message.startswith(f"line {at + 1}: ")
+    assert message.endswith("is more than one record; 3 records in it kept")
     assert path.read_bytes() == b"".join(lines)
 
 
 @pytest.mark.parametrize("nth", range(5))
-def test_a_record_behind_a_torn_one_is_kept(tmp_path: Path, lines: Lines, nth: int):
-    """The torn one was never read: nothing stands in its place, though it was to make a trial."""
-    path, at = tmp_path / "journal.log", place_of(lines, ENDS_TRIAL, nth)
-    (said,) = repaired(path, [*lines[:at], lines[place_of(lines, MAKES_TRIAL)][:60] + lines[at], *lines[at + 1 :]]).said
-    assert said.endswith("1 record in it kept; the rest is dropped")
+def test_a_record_after_a_torn_one_is_kept(tmp_path: Path, lines: Lines, nth: int):
+    """The torn record would make a trial. It was never read, so no other trial replaces it."""
+    path, at = tmp_path / "journal.log", index_of(lines, ENDS_TRIAL, nth)
+    (message,) = repaired(path, [*lines[:at], lines[index_of(lines, MAKES_TRIAL)][:60] + lines[at], *lines[at + 1 :]]).said
+    assert message.endswith("1 record in it kept; the rest is dropped")
     assert path.read_bytes() == b"".join(lines)
 
 
 @pytest.mark.parametrize("is_gone", [False, True])
 @pytest.mark.parametrize("nth", range(5))
-def test_without_the_line_that_made_a_trial_the_others_keep_their_numbers(
+def test_if_the_line_that_made_a_trial_is_lost_the_others_keep_their_numbers(
     tmp_path: Path, lines: Lines, nth: int, is_gone: bool
 ):
-    """Those of the last two trials stand one behind the other."""
-    path, at = tmp_path / "journal.log", place_of(lines, MAKES_TRIAL, nth)
-    said = repaired(path, without(lines, at) if is_gone else cut(lines, at, 100)).said
+    """The last two trials have such lines one after the other."""
+    path, at = tmp_path / "journal.log", index_of(lines, MAKES_TRIAL, nth)
+    messages = repaired(path, without(lines, at) if is_gone else cut(lines, at, 100)).said
     study, number = [("a", 0), ("b", 0), ("a", 1), ("a", 2), ("b", 1)][nth]
     left: dict[str, list[float | None]] = {name: list(those) for name, those in SOUND.items()}
     left[study][number] = None
     assert values(path) == left
-    assert any(f"trial {number} of study {study}, marked as failed, replaces it" in sentence for sentence in said)
+    assert any(f"trial {number} of study {study}, marked as failed, replaces it" in sentence for sentence in messages)
 
 
 @pytest.mark.parametrize(("nth", "name"), [(0, "a"), (1, "b")])
-def test_a_line_that_made_a_study_is_made_anew(tmp_path: Path, lines: Lines, nth: int, name: str):
-    path, at = tmp_path / "journal.log", place_of(lines, MAKES_STUDY, nth)
-    (said,) = repaired(path, [*lines[:at], lines[at][:-3] + b"\n", *lines[at + 1 :]]).said
-    assert said.endswith(f"; the line is dropped; study {name} replaces it")
+def test_a_lost_line_that_made_a_study_is_replaced(tmp_path: Path, lines: Lines, nth: int, name: str):
+    path, at = tmp_path / "journal.log", index_of(lines, MAKES_STUDY, nth)
+    (message,) = repaired(path, [*lines[:at], lines[at][:-3] + b"\n", *lines[at + 1 :]]).said
+    assert message.endswith(f"; the line is dropped; study {name} replaces it")
     assert values(path) == SOUND
 
 
-def test_a_study_whose_name_is_lost_is_called_after_its_line(tmp_path: Path, lines: Lines):
+def test_a_study_without_a_name_is_named_after_its_line(tmp_path: Path, lines: Lines):
     path = tmp_path / "journal.log"
     repaired(path, cut(lines, 0))
     assert values(path) == {"line-1": SOUND["a"], "b": SOUND["b"]}
@@ -145,24 +145,26 @@ def test_a_study_whose_name_is_lost_is_called_after_its_line(tmp_path: Path, lin
 
 @pytest.mark.parametrize("number", [3, 4, 7, 999_999])
 def test_a_broken_digit_makes_no_trials(tmp_path: Path, lines: Lines, number: int):
-    path, at = tmp_path / "journal.log", place_of(lines, ENDS_TRIAL, 0)
-    (said,) = repaired(path, changed(lines, at, trial_id=number)).said
-    assert "the line is dropped" in said
+    path, at = tmp_path / "journal.log", index_of(lines, ENDS_TRIAL, 0)
+    (message,) = repaired(path, changed(lines, at, trial_id=number)).said
+    assert "the line is dropped" in message
     assert values(path) == {**SOUND, "a": [None, 2.0, 3.0]}
 
 
-def test_what_a_broken_line_was_about_is_said(tmp_path: Path, lines: Lines):
-    path, at = tmp_path / "journal.log", place_of(lines, ENDS_TRIAL, 1)
-    (said,) = repaired(path, changed(lines, at, op_code=77)).said
-    assert said.endswith("(its op_code is 77); the line is dropped, about trial 0 of study b")
-    (said,) = repaired(path, [*lines, b'{"op_code":2,"worker_id":"w","study_id":1,"user_attr"\n']).said
-    assert said.endswith("is not JSON; the line is dropped, about study b")
+def test_the_message_has_the_trial_or_study_of_a_broken_line(tmp_path: Path, lines: Lines):
+    path, at = tmp_path / "journal.log", index_of(lines, ENDS_TRIAL, 1)
+    (message,) = repaired(path, changed(lines, at, op_code=77)).said
+    assert message.endswith("(its op_code is 77); the line is dropped, about trial 0 of study b")
+    (message,) = repaired(path, [*lines, b'{"op_code":2,"worker_id":"w","study_id":1,"user_attr"\n']).said
+    assert message.endswith("is not JSON; the line is dropped, about study b")
 
 
-def test_trials_that_lack_something_fail(tmp_path: Path, lines: Lines):
+def test_incomplete_trials_fail(tmp_path: Path, lines: Lines):
     path = tmp_path / "journal.log"
-    said = repaired(path, [*lines, b"x\n"], lambda storage: [trial for trial in (1, 2) if _is_finished(storage, trial)]).said
-    assert said[1:] == [
+    messages = repaired(
+        path, [*lines, b"x\n"], lambda storage: [trial for trial in (1, 2) if _is_finished(storage, trial)]
+    ).said
+    assert messages[1:] == [
         f"trial {number} of study {name} is incomplete and counts as failed" for number, name in [(0, "b"), (1, "a")]
     ]
     assert values(path) == {"a": [0.0, None, 3.0], "b": [None, 4.0]}
@@ -172,7 +174,7 @@ def _is_finished(storage: BaseStorage, trial: int) -> bool:
     return storage.get_trial(trial).values is not None
 
 
-def test_what_cannot_be_repaired(tmp_path: Path):
+def test_missing_files_and_other_files_are_not_repaired(tmp_path: Path):
     with pytest.raises(InputError, match="there is no journal"):
         repair(tmp_path / "journal.log", no_trial)
     other = tmp_path / "x.db"
@@ -182,7 +184,7 @@ def test_what_cannot_be_repaired(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [other]
 
 
-def test_nobody_writes_meanwhile(tmp_path: Path, lines: Lines):
+def test_repair_holds_the_lock_of_the_journal(tmp_path: Path, lines: Lines):
     path, seen = tmp_path / "journal.log", []
 
     def look(storage: BaseStorage) -> Iterable[int]:

@@ -1,4 +1,4 @@
-"""A server that is away for a while."""
+"""Operations are retried while a server cannot be reached."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hpo.storage.retrying import OPERATIONS, is_outage, patient
 
 
 class Failing(InMemoryStorage):
-    """Its server is away for the first calls of one operation."""
+    """A storage that fails for the first calls of one operation."""
 
     def __init__(self, times: int, error: Exception) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Failing(InMemoryStorage):
 AWAY = sqlalchemy.exc.OperationalError("SELECT", None, Exception("server closed the connection"))
 
 
-def test_patience_ends(monkeypatch: pytest.MonkeyPatch):
+def test_an_operation_is_retried_for_a_limited_time(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("hpo.storage.retrying.PAUSES", (0.01,))
     inner = Failing(3, AWAY)
     assert patient(inner, seconds=60).get_all_studies() == []
@@ -44,10 +44,10 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch):
     wrong = Failing(1, ValueError("a bug"))
     with pytest.raises(ValueError, match="a bug"):
         patient(wrong).get_all_studies()
-    assert wrong.calls == 1, "what is no outage is not tried again"
+    assert wrong.calls == 1, "other errors are not retried"
 
 
-def test_an_outage_is_seen_through_what_it_caused():
+def test_an_error_that_an_outage_caused_counts_as_an_outage():
     wrapped = optuna.exceptions.StorageInternalError("during the commit")
     wrapped.__cause__ = AWAY
     assert is_outage(wrapped)
@@ -55,7 +55,7 @@ def test_an_outage_is_seen_through_what_it_caused():
 
 
 class Forgetful(InMemoryStorage):
-    """Does what it is asked for, but its first answer to some operations gets lost."""
+    """A storage that works, but loses its first answer to some operations."""
 
     def __init__(self, *operations: str) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Forgetful(InMemoryStorage):
         return self._answer("set_trial_state_values", super().set_trial_state_values(*arguments, **named))
 
 
-def test_a_state_whose_answer_got_lost_is_set_once():
+def test_a_state_is_set_once_if_the_answer_is_lost():
     storage = Forgetful()
     study = optuna.create_study(storage=patient(storage), direction="maximize")
     trial = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
@@ -95,10 +95,10 @@ def test_a_trial_that_was_queued_twice_runs_once():
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.FAIL, TrialState.WAITING, TrialState.WAITING]
     duplicates = study.trials[1:]
-    assert duplicates[0].user_attrs == duplicates[1].user_attrs, "which is how the scheduler knows them"
+    assert duplicates[0].user_attrs == duplicates[1].user_attrs, "the scheduler finds duplicates by these"
 
 
-def test_patience_covers_every_operation_of_a_storage():
+def test_every_operation_of_a_storage_is_retried():
     assert set(OPERATIONS) >= set(BaseStorage.__abstractmethods__)
     storage = patient(InMemoryStorage())
     study = optuna.create_study(storage=storage, direction="maximize")

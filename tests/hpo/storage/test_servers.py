@@ -1,4 +1,4 @@
-"""A real PostgreSQL, and a real gRPC proxy in front of it."""
+"""Studies on a real PostgreSQL server, and through a real gRPC proxy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..processes import REPOSITORY, check_whole_at, command, finish, free_port, 
 SECRET = "hunter2"
 
 
-def test_a_study_on_postgresql_is_like_any_other_and_leaks_no_password(
+def test_a_study_on_postgresql_works_and_shows_no_password(
     place: Place, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     url = postgres.new_database(SECRET)
@@ -37,7 +37,7 @@ def test_a_study_on_postgresql_is_like_any_other_and_leaks_no_password(
         assert SECRET not in str([study.user_attrs, study.system_attrs, storage.get_all_trials(study._study_id)])
 
 
-def test_a_restart_of_postgresql_under_load_is_survived(place: Place, postgres: Postgres):
+def test_a_search_survives_a_restart_of_postgresql(place: Place, postgres: Postgres):
     place.edit("trials: 4", "trials: 30")
     place.edit("n_startup_trials: 2", "n_startup_trials: 100")
     url = postgres.new_database()
@@ -50,15 +50,15 @@ def test_a_restart_of_postgresql_under_load_is_survived(place: Place, postgres: 
     assert "killed" not in errors
 
 
-def test_a_new_database_may_be_opened_by_many_at_once(postgres: Postgres):
-    """As the tasks of a Slurm array do: all of them want to make its tables."""
+def test_many_processes_may_open_a_new_database_at_once(postgres: Postgres):
+    """The tasks of a Slurm array do so, and all of them try to make its tables."""
     for _ in range(2):
         url = postgres.new_database()
         for process in [command("hpo.studies", "list", "--storage", url) for _ in range(4)]:
             finish(process)
 
 
-def test_the_grpc_proxy_in_front_of_postgresql(place: Place, postgres: Postgres):
+def test_a_study_works_through_a_grpc_proxy(place: Place, postgres: Postgres):
     port, url = free_port(), postgres.new_database(SECRET)
     command = [sys.executable, "-m", "hpo.proxy", "--port", str(port)]
     environment = {**os.environ, "HPO_STORAGE": url, "PYTHONPATH": "."}
@@ -77,12 +77,12 @@ def test_the_grpc_proxy_in_front_of_postgresql(place: Place, postgres: Postgres)
 
 
 @pytest.mark.parametrize(("url", "message"), [("", "got none"), ("sqlite:///x", "got sqlite"), ("grpc://h:1", "got grpc")])
-def test_what_the_proxy_does_not_serve(fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, url: str, message: str):
+def test_the_proxy_refuses_other_storages(fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, url: str, message: str):
     monkeypatch.setenv("HPO_STORAGE", url)
     assert message in fails(proxy.main([]))
 
 
-def test_no_proxy_answers(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_proxy_is_refused(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("hpo.storage.retrying.CONNECT_SECONDS", 0.5)
     assert "cannot be opened" in fails(place.run("--storage", f"grpc://127.0.0.1:{free_port()}"))
     assert "grpc://HOST:PORT" in fails(place.run("--storage", "grpc://"))

@@ -1,4 +1,4 @@
-"""What may not change in a study, and what differs between two."""
+"""The definition of a study, which may not change, and the differences between two definitions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ..outcomes import confirmed
 
 SPEC_OF_DEMO = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "mml"}})
 DATA = SplitData("sum", ValidationSplit(name="random"), "seen", "held out")
-# Another value of every key of a study's file.
+# Another value for every key of a study file.
 OTHER_VALUES: dict[str, Any] = {
     "name": "y",
     "dataset": "gowalla",
@@ -53,7 +53,7 @@ OTHER_VALUES: dict[str, Any] = {
 
 
 def test_every_key_of_a_file_may_change_or_belongs_to_the_definition():
-    """A new key is in neither list until someone decides."""
+    """A new key must be added to one of the two lists."""
     keys = [key for key in StudySpec.model_fields if key != "search"]
     keys += [f"search.{key}" for key in type(SPEC_OF_DEMO.search).model_fields]
     assert sorted(OTHER_VALUES) == sorted(keys)
@@ -73,7 +73,7 @@ def test_data_and_engine_belong_to_the_definition():
     assert differences(now, definition_of(SPEC_OF_DEMO, DATA, "torch"), leaving_out=("engine",)) == []
 
 
-def test_data_of_another_order_are_told_from_other_data():
+def test_data_in_another_order_differ_from_other_data():
     now = definition_of(SPEC_OF_DEMO, DATA, "numba")
     for other, is_order in [
         (replace(DATA, held_out="others"), True),
@@ -85,7 +85,7 @@ def test_data_of_another_order_are_told_from_other_data():
         assert order_differs(now, definition_of(SPEC_OF_DEMO, other, "numba")) == is_order, other
 
 
-def test_the_order_of_what_else_is_searched_means_nothing():
+def test_the_order_of_further_searched_fields_has_no_effect():
     one, other = (
         definition_of(SPEC_OF_DEMO.override({"space": {"name": "mml", "also": also}}), DATA, "numba")
         for also in (["l2", "dropout"], ["dropout", "l2"])
@@ -93,7 +93,7 @@ def test_the_order_of_what_else_is_searched_means_nothing():
     assert differences(one, other) == []
 
 
-def test_differences_are_those_of_both_sides():
+def test_differences_include_the_keys_of_both_sides():
     now = definition_of(SPEC_OF_DEMO, DATA, "numba")
 
     def of(config: dict[str, Any]) -> Definition:
@@ -107,7 +107,7 @@ def test_differences_are_those_of_both_sides():
     ]
 
 
-def test_what_is_stored_is_read_by_the_same_class():
+def test_a_stored_study_is_read_unchanged():
     rivals = tuple(SPEC_OF_DEMO.override({"rivals": ["ccl", "bsl"]}).rival_specs())
     stored = StoredStudy(spec=SPEC_OF_DEMO, rivals=rivals)
     assert StoredStudy.from_dict(stored.to_dict(), "here", "remedy") == stored
@@ -129,7 +129,7 @@ def test_a_study_of_another_format_is_refused(
     assert "or delete the study" in message
 
 
-def test_a_rival_is_what_its_file_said_when_the_study_was_run(place: Place):
+def test_confirm_uses_the_rivals_as_they_were_when_the_study_ran(place: Place):
     """Days may pass between the search and its confirmation."""
     place.run("--search-only")
     for loss in ("ccl", "bsl"):

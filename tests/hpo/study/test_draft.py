@@ -1,4 +1,4 @@
-"""Study files for new data: what they say, and that they run as they are."""
+"""Drafted study files for new data: their content, and that they run unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = "search: {trials: 2, epochs: 2}\nconfirm: {top: 1, select_seeds: 1, seed
 
 
 def write_ratings(path: Path, n_users: int = 60, n_items: int = 40) -> None:
-    """MovieLens 100K's layout, u.data: half of the ratings are 4 or 5."""
+    """Write ratings in the layout of MovieLens 100K, u.data. Half of the ratings are 4 or 5."""
     rng = np.random.default_rng(5)
     lines = [
         f"{user + 1}\t{item + 1}\t{1 + (user + item) % 2 * 2 + rng.integers(1, 3)}\t{881250949 + rng.integers(0, 10**7)}"
@@ -37,7 +37,7 @@ def drafted(path: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> str:
     return capsys.readouterr().out
 
 
-def test_ratings_with_times(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_draft_for_ratings_with_times(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     write_ratings(place.root / "u.data")
     text = drafted(place.root / "u.data", capsys)
     assert "# read 1,200 ratings: user=0, item=1, rating=2, time=3; no header; tab" in text
@@ -53,7 +53,7 @@ def test_ratings_with_times(place: Place, capsys: pytest.CaptureFixture[str]) ->
     assert spec.rivals == ("ccl", "bsl", "sl")
 
 
-def test_the_draft_runs_as_it_is_but_for_its_length(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_draft_runs_with_shorter_searches(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     write_ratings(place.root / "u.data")
     kept = [
         line for line in drafted(place.root / "u.data", capsys).splitlines() if not line.startswith(("search:", "confirm:"))
@@ -64,7 +64,7 @@ def test_the_draft_runs_as_it_is_but_for_its_length(place: Place, capsys: pytest
     assert place.run("--tune-rivals", study="mine.yaml") == 0
     outcome = confirmed(place, "mine")
     assert outcome.data.validation_split.name == "last"
-    assert outcome.data.facts.law == "last"
+    assert outcome.data.facts.test_split == "last"
     below = CaveatKind.BELOW_POPULARITY, CaveatKind.BASELINE_AHEAD
     searched = {caveat.subject: "rate_searched" in caveat.facts for caveat in outcome.caveats if caveat.kind in below}
     assert searched, "EASE is ahead of all"
@@ -77,7 +77,7 @@ def test_the_draft_runs_as_it_is_but_for_its_length(place: Place, capsys: pytest
     ]
 
 
-def test_pairs_without_anything_else(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_draft_for_pairs_without_ratings_and_times(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     path = place.root / "pairs.csv"
     path.write_text("user,item\n" + "".join(f"{user},{(user + step) % 30}\n" for user in range(30) for step in range(8)))
     text = drafted(path, capsys)
@@ -87,15 +87,15 @@ def test_pairs_without_anything_else(place: Place, capsys: pytest.CaptureFixture
     assert "  negatives: {name: uniform, count: 7}\n" in text, "a quarter of 30 items"
 
 
-def test_a_folder_with_a_valid_file(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_draft_for_a_folder_with_a_valid_file(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     folder = place.root / "data" / "tiny"
     (folder / "valid.txt").write_text("0 39 37 35\n2 39 37\n4 1\n")
     text = drafted(folder, capsys)
     assert "validation: {name: file}\n" in text
-    assert "data:" not in text.replace("in `data`", ""), "nothing has to be said of how it is read"
+    assert "data:" not in text.replace("in `data`", ""), "the layout is clear from the files"
 
 
-def test_what_the_file_does_not_say_is_given(
+def test_columns_that_the_file_does_not_name_are_given_as_options(
     place: Place, capsys: pytest.CaptureFixture[str], fails: Callable[[int], str]
 ) -> None:
     path = place.root / "odd.csv"
@@ -110,24 +110,24 @@ def test_what_the_file_does_not_say_is_given(
 
 
 @pytest.mark.parametrize(("n", "size"), [(100, 128), (100_000, 128), (200_000, 256), (810_000, 1024), (20_000_000, 2048)])
-def test_batches_suit_the_size(n: int, size: int) -> None:
+def test_the_batch_size_grows_with_the_data(n: int, size: int) -> None:
     assert batch_size(n) == size
 
 
 @pytest.mark.parametrize(
     ("path", "words"), [("missing.csv", "there is no file or folder missing.csv"), ("yelp", "did you mean")]
 )
-def test_data_that_are_not_there(path: str, words: str, fails: Callable[[int], str]) -> None:
+def test_missing_data_are_refused(path: str, words: str, fails: Callable[[int], str]) -> None:
     assert words in fails(studies.main(["new", path]))
 
 
-def test_options_that_do_not_exist(place: Place, fails: Callable[[int], str]) -> None:
+def test_unknown_options_are_refused(place: Place, fails: Callable[[int], str]) -> None:
     assert "unknown key 'min_ratings'; did you mean 'min_rating'?" in fails(
         studies.main(["new", str(place.root / "data" / "tiny"), "--data", "{min_ratings: 4}"])
     )
 
 
-def test_names_that_yaml_would_take_for_something_else(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_with_a_meaning_in_yaml_are_quoted(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("my: ratings.data", "ratings #2.data", "12.data"):
         path = place.root / name
         write_ratings(path)
@@ -148,8 +148,8 @@ def test_the_seed_of_the_test_split_is_kept(place: Place, capsys: pytest.Capture
     assert "  test: {name: random, fraction: 0.2, seed: 7}  # may be" in text
 
 
-def test_counts_are_no_ratings(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    """A threshold of 80 % of the highest count would leave next to nothing."""
+def test_a_draft_for_counts_has_no_threshold(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """A threshold of 80 % of the highest count would keep almost no pair."""
     path = place.root / "plays.csv"
     path.write_text(
         "user,item,rating\n" + "".join(f"{u},{(u + s) % 30},{1 + 99 * (u == s == 0)}\n" for u in range(30) for s in range(8))
@@ -159,14 +159,14 @@ def test_counts_are_no_ratings(place: Place, capsys: pytest.CaptureFixture[str])
     assert "# every rating counts as a positive" in text
 
 
-def test_a_rare_user_is_one_user(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_rare_user_is_reported_in_the_singular(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     path = place.root / "pairs.csv"
     often = "".join(f"{user},{(user + step) % 30}\n" for user in range(30) for step in range(8))
     path.write_text(f"user,item\n{often}99,1\n99,2\n")
     assert "# 1 user has fewer than 5 interactions; k_core: 5" in drafted(path, capsys)
 
 
-def test_few_items(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_draft_for_few_items_has_short_lists(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     path = place.root / "few.csv"
     path.write_text("user,item\n" + "".join(f"{user},{(user + step) % 8}\n" for user in range(40) for step in range(4)))
     text = drafted(path, capsys)
@@ -174,7 +174,7 @@ def test_few_items(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     assert "  batch_size: 128  # about 1 step an epoch" in text
 
 
-def test_order_without_times(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_draft_for_ordered_data_without_times(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(5)
     path = place.root / "pairs.csv"
     path.write_text("user,item\n" + "".join(f"{user},{item}\n" for user in range(30) for item in rng.permutation(30)[:8]))

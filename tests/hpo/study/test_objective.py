@@ -1,4 +1,4 @@
-"""What is measured beside an objective."""
+"""The metrics that are measured in addition to the objective."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_objective_comes_first_and_each_metric_once(objective: str, search: 
     assert list(measured_at_full_budget(objective)) == search + confirm
 
 
-def test_a_study_has_ndcg_at_20_unless_it_says_otherwise():
+def test_the_default_objective_is_ndcg_at_20():
     fields = {"name": "x", "dataset": "demo", "space": {"name": "mml"}}
     assert StudySpec.model_validate(fields).objective == "ndcg@20"
     assert StudySpec.model_validate(fields | {"objective": "mrr@1"}).measured == ("mrr@1", "recall@1")

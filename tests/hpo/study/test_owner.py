@@ -1,4 +1,4 @@
-"""Whose a folder is: a study and its copies, one storage under several names, storages and folders that were moved."""
+"""The owner of a study's folder: a study or its copy, a storage with several addresses, moved storages and folders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..conftest import Place
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    """Content by path, of all that was written for a reader."""
+    """The content of all files by path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -44,8 +44,8 @@ def made(url: str, name: str = "s", study_id: str = "1f") -> optuna.Study:
 
 @pytest.mark.confirmed
 @pytest.mark.parametrize("to_storage", ["", "sqlite:///{root}/x.db"])
-def test_a_copy_of_a_study_has_a_folder_of_its_own(place: Place, to_storage: str):
-    """Also in the dashboard, where it names the original's files."""
+def test_a_copy_of_a_study_has_its_own_folder(place: Place, to_storage: str):
+    """Its artifacts of the dashboard are its own, too. At first they are those of the original."""
     own = journal(place.output)
     target = to_storage.format(root=place.root) or own
     copy_study(own, target, "copy")
@@ -54,7 +54,7 @@ def test_a_copy_of_a_study_has_a_folder_of_its_own(place: Place, to_storage: str
     assert report.main(flags) == 0
     shown = (place.output / "copy" / "report.md").read_text()
     assert shown.startswith("# copy\n")
-    assert "No verdict yet" in shown, "the verdict is the original's"
+    assert "No verdict yet" in shown, "the verdict belongs to the original"
     assert export.main(flags) == 0
     assert confirm.main([*flags, "--top", "1", "--select-seeds", "1"]) == 0
     assert "No verdict yet" not in (place.output / "copy" / "report.md").read_text()
@@ -67,7 +67,7 @@ def test_a_copy_of_a_study_has_a_folder_of_its_own(place: Place, to_storage: str
     assert {folder: files_in(place.output / folder) for folder in kept} == kept
 
 
-def test_a_copy_that_was_never_looked_at_takes_nothing_with_it(place: Place):
+def test_deleting_an_unused_copy_keeps_the_artifacts_of_the_original(place: Place):
     place.run("--search-only", "--trials", "1")
     copy_study(journal(place.output), journal(place.output), "copy")
     kept = files_in(place.output / ARTIFACTS)
@@ -77,8 +77,8 @@ def test_a_copy_that_was_never_looked_at_takes_nothing_with_it(place: Place):
 
 @pytest.mark.confirmed
 @pytest.mark.parametrize("how", ["copy_study", "cp"])
-def test_a_copy_of_the_same_name_is_refused(place: Place, fails: Callable[[int], str], how: str):
-    """In another storage, with the same output folder; nothing is shown or overwritten."""
+def test_a_copy_with_the_same_name_is_refused(place: Place, fails: Callable[[int], str], how: str):
+    """The copy is in another storage and has the same output folder. No result is shown or overwritten."""
     own, other = journal(place.output), str(place.root / "other.log")
     if how == "cp":
         shutil.copy(own, other)
@@ -96,7 +96,7 @@ def test_a_copy_of_the_same_name_is_refused(place: Place, fails: Callable[[int],
     assert files_in(place.output) == before
 
 
-def test_the_dashboard_leaves_others_folders_alone(place: Place, monkeypatch: pytest.MonkeyPatch):
+def test_the_dashboard_does_not_change_folders_of_other_studies(place: Place, monkeypatch: pytest.MonkeyPatch):
     place.run("--search-only", "--trials", "1")
     other = str(place.root / "other.log")
     copy_study(journal(place.output), other, "tiny_mml")
@@ -107,7 +107,7 @@ def test_the_dashboard_leaves_others_folders_alone(place: Place, monkeypatch: py
     assert files_in(place.output / "tiny_mml") == before
 
 
-def test_the_same_study_by_other_names_and_moved(place: Place, monkeypatch: pytest.MonkeyPatch):
+def test_a_study_is_recognised_by_other_paths_and_after_a_move(place: Place, monkeypatch: pytest.MonkeyPatch):
     place.run("--search-only", "--trials", "1")
     note = (place.output / "tiny_mml" / OWNER).read_text()
     monkeypatch.chdir(place.root)
@@ -137,9 +137,9 @@ def test_the_same_study_by_other_names_and_moved(place: Place, monkeypatch: pyte
         ("grpc://db:13000", ""),
     ],
 )
-def test_one_storage_has_one_location(url: str, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_all_urls_of_a_storage_give_one_location(url: str, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("hpo.storage.open.open_remote", lambda _: optuna.storages.InMemoryStorage())  # no server is asked
+    monkeypatch.setattr("hpo.storage.open.open_remote", lambda _: optuna.storages.InMemoryStorage())  # no server is contacted
     assert location(open_storage(url)) == where.format(here=tmp_path)
 
 
@@ -157,15 +157,15 @@ SERVER, PROXY = "postgresql://db:5432/hpo", ""
         (SERVER, "postgresql://other:5432/hpo", False),
         (SERVER, PROXY, True),
         (PROXY, SERVER, True),
-        ("journal.log", SERVER, False),  # the file is there: one of them is a copy
-        ("gone.log", SERVER, True),  # moved to the server
+        ("journal.log", SERVER, False),  # the file exists, so one of them is a copy
+        ("gone.log", SERVER, True),  # the study was moved to the server
         (SERVER, "journal.log", False),
         ("journal.log", "link.log", True),
         ("journal.log", "copied.log", False),
         ("gone.log", "journal.log", True),
     ],
 )
-def test_when_two_places_are_one_storage(tmp_path: Path, noted: str, now: str, same: bool):
+def test_two_locations_may_be_one_storage(tmp_path: Path, noted: str, now: str, same: bool):
     for name in ("journal.log", "copied.log"):
         (tmp_path / name).touch()
     os.link(tmp_path / "journal.log", tmp_path / "link.log")
@@ -175,7 +175,7 @@ def test_when_two_places_are_one_storage(tmp_path: Path, noted: str, now: str, s
     assert not first.is_same(second.model_copy(update={"study_id": "2e"}), tmp_path / "s")
 
 
-def test_a_server_of_another_name_is_said_how_to_be_accepted(tmp_path: Path):
+def test_the_message_about_another_server_has_the_remedy(tmp_path: Path):
     study, folder = made(str(tmp_path / "x.log")), tmp_path / "out" / "s"
     Owner(study="s", study_id="1f", storage=SERVER).write(folder)
     with pytest.raises(InputError) as caught:
@@ -188,17 +188,17 @@ def test_a_server_of_another_name_is_said_how_to_be_accepted(tmp_path: Path):
     assert Owner.read(folder) == Owner(study="s", study_id="1f", storage=str(tmp_path / "x.log"))
 
 
-def test_a_proxy_does_not_take_the_place_of_a_known_storage(tmp_path: Path):
+def test_the_owner_file_keeps_the_storage_after_access_through_a_proxy(tmp_path: Path):
     folder, known = tmp_path / "s", Owner(study="s", study_id="1f", storage=SERVER)
     known.write(folder)
-    study = optuna.create_study(study_name="s")  # in memory, where nobody can say where that is
+    study = optuna.create_study(study_name="s")  # in memory, so it has no location
     study.set_user_attr(STUDY_ID, "1f")
     claim(folder, study)
     assert Owner.read(folder) == known
 
 
 @pytest.mark.parametrize("content", ["", "study: s\n", "format: 1\nstudy: s\n", "{"])
-def test_a_damaged_note_is_nobodys(place: Place, fails: Callable[[int], str], content: str):
+def test_a_damaged_owner_file_is_refused(place: Place, fails: Callable[[int], str], content: str):
     place.run("--search-only", "--trials", "1")
     note = place.output / "tiny_mml" / OWNER
     note.write_text(content)
@@ -218,7 +218,7 @@ ONE_RUN_EACH = ["--top", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--
         (confirm, ONE_RUN_EACH, {"confirm.yaml", "best.yaml", "report.md", "report.html"}),
     ],
 )
-def test_a_folder_that_was_deleted_is_made_again(place: Place, command: Any, flags: list[str], written: set[str]):
+def test_a_deleted_folder_is_made_again(place: Place, command: Any, flags: list[str], written: set[str]):
     place.run("--search-only", "--trials", "1")
     folder = place.output / "tiny_mml"
     note = (folder / OWNER).read_text()
@@ -228,8 +228,8 @@ def test_a_folder_that_was_deleted_is_made_again(place: Place, command: Any, fla
     assert {path.name for path in folder.glob("[a-z]*.*")} == {OWNER, *written}
 
 
-def test_a_folder_with_files_of_the_users_own_is_not_claimed(place: Place, fails: Callable[[int], str]):
-    """To delete the study would delete them."""
+def test_a_folder_with_foreign_files_is_not_claimed(place: Place, fails: Callable[[int], str]):
+    """Else they would be deleted with the study."""
     folder = place.output / "tiny_mml"
     folder.mkdir(parents=True)
     (folder / "thesis.txt").write_text("years")
@@ -240,7 +240,7 @@ def test_a_folder_with_files_of_the_users_own_is_not_claimed(place: Place, fails
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
 
 
-def test_the_dashboard_claims_nothing(place: Place, monkeypatch: pytest.MonkeyPatch):
+def test_the_dashboard_claims_no_folder(place: Place, monkeypatch: pytest.MonkeyPatch):
     place.run("--search-only", "--trials", "1")
     elsewhere = place.root / "elsewhere" / "tiny_mml"
     elsewhere.mkdir(parents=True)
@@ -251,7 +251,7 @@ def test_the_dashboard_claims_nothing(place: Place, monkeypatch: pytest.MonkeyPa
     assert list(elsewhere.iterdir()) == []
 
 
-def test_a_copy_does_not_delete_what_its_original_has_while_that_is_away(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_deleting_a_copy_keeps_the_files_of_an_unreachable_original(place: Place, capsys: pytest.CaptureFixture[str]):
     own = place.root / "mount" / "j.log"
     own.parent.mkdir()
     place.run("--search-only", "--trials", "1", "--storage", str(own))
@@ -263,7 +263,7 @@ def test_a_copy_does_not_delete_what_its_original_has_while_that_is_away(place: 
     assert (place.output / "tiny_mml" / "best.yaml").exists()
 
 
-def test_a_storage_that_cannot_be_looked_at_is_another_one(tmp_path: Path):
+def test_an_unreadable_location_counts_as_another_storage(tmp_path: Path):
     study, folder = made(str(tmp_path / "x.log")), tmp_path / "out" / "s"
     Owner(study="s", study_id="1f", storage="x" * 5000).write(folder)
     with pytest.raises(InputError, match="holds the results of another study"):

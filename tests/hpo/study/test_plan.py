@@ -1,4 +1,4 @@
-"""How trials are evaluated, and on how many users."""
+"""The epochs after which trials are evaluated, and the number of users."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_an_evaluation_costs_a_quarter_of_the_training_before_it(pruner: dict[st
     assert plan(**pruner).sample_size(**{**YELP, **change}) == users
 
 
-def test_what_the_identity_of_a_study_holds():
+def test_the_identity_of_a_study_has_its_evaluations():
     assert plan().evaluation == {"first": 9, "interval": 4, "sample": 1}
     assert [PrunerSpec().warmup(epochs) for epochs in (1, 10, 20, 30)] == [1, 3, 6, 9], "30 % of a trial"
     assert plan(n_warmup_steps=0).evaluation == {"first": 4, "interval": 4, "sample": 1}

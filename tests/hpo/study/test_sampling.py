@@ -1,4 +1,4 @@
-"""What is proposed when a search is interrupted, and the pruners."""
+"""The proposals of interrupted searches, and the pruners."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..given_curves import GivenCurves, by_margin, scheduler, spec, states
 
 
 def drawn(study: optuna.Study, of: StudySpec, count: int) -> list[dict[str, float]]:
-    """The parameters of further trials, each worth the margin that it drew."""
+    """The parameters of `count` further trials. The value of a trial is its margin."""
     found = []
     for _ in range(count):
         trial = study.ask(fixed_distributions=of.space.boxes())
@@ -27,13 +27,13 @@ def drawn(study: optuna.Study, of: StudySpec, count: int) -> list[dict[str, floa
 
 
 def searched(of: StudySpec, study: optuna.Study) -> list[tuple[dict[str, float], float | None]]:
-    """What a study tried and found, repeats in the place of what they repeat."""
+    """The parameters and values of finished trials. A retry counts, and its first attempt does not."""
     return [(trial.params, trial.value) for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
 
 
 @pytest.mark.parametrize("name", ["tpe", "random"])
-def test_a_search_interrupted_within_trials_proposes_what_an_uninterrupted_one_does(name: str):
-    """The signal comes after so many epochs of each run."""
+def test_a_search_that_is_interrupted_within_trials_has_the_same_proposals(name: str):
+    """Each run gets a signal after a number of epochs."""
     of = spec(9).override({"search.sampler.name": name, "search.sampler.n_startup_trials": 3})
     whole = scheduler(of, GivenCurves(1, by_margin))
     whole.run()
@@ -60,8 +60,10 @@ def test_a_search_interrupted_within_trials_proposes_what_an_uninterrupted_one_d
 
 @pytest.mark.parametrize("name", ["tpe", "random"])
 @pytest.mark.parametrize("sampled", [0, 1])
-def test_a_trial_whose_worker_was_killed_while_it_was_sampled(name: str, sampled: int, monkeypatch: pytest.MonkeyPatch):
-    """Nothing or one of its two parameters is stored: the repeat proposes what it would have been."""
+def test_a_trial_with_a_killed_worker_is_sampled_again_to_the_same_parameters(
+    name: str, sampled: int, monkeypatch: pytest.MonkeyPatch
+):
+    """None or one of its two parameters is stored."""
     of = spec(1).override({"search.sampler.name": name, "search.sampler.n_startup_trials": 3})
     whole = drawn(optuna.create_study(sampler=make_sampler(of.search), direction="maximize"), of, 7)
     study = optuna.create_study(direction="maximize", sampler=make_sampler(of.search))
@@ -79,7 +81,7 @@ def test_a_trial_whose_worker_was_killed_while_it_was_sampled(name: str, sampled
 
 
 @pytest.mark.parametrize("name", ["tpe", "random", "qmc"])
-def test_a_search_interrupted_between_trials_proposes_what_an_uninterrupted_one_does(name: str):
+def test_a_search_that_is_interrupted_between_trials_has_the_same_proposals(name: str):
     of = spec(1).override({"search.sampler.name": name, "search.sampler.n_startup_trials": 3})
     storage = optuna.storages.InMemoryStorage()
     whole = drawn(optuna.create_study(sampler=make_sampler(of.search), direction="maximize"), of, 8)
@@ -92,7 +94,7 @@ def test_a_search_interrupted_between_trials_proposes_what_an_uninterrupted_one_
     assert len({tuple(params.values()) for params in whole}) == 8
 
 
-def test_two_workers_that_ask_at_once_draw_other_points():
+def test_workers_that_ask_at_once_draw_different_points():
     of = spec(1)
     storage = optuna.storages.InMemoryStorage()
     optuna.create_study(study_name="s", storage=storage, direction="maximize")
@@ -102,16 +104,18 @@ def test_two_workers_that_ask_at_once_draw_other_points():
 
 
 @pytest.mark.parametrize("name", ["median", "percentile", "none"])
-def test_pruners(name: str):
+def test_pruners_have_their_percentile(name: str):
     pruner = make_pruner(PrunerSpec.model_validate({"name": name, "percentile": 60.0}), 30)
     expected = {"median": 50.0, "percentile": 60.0, "none": None}[name]
     assert getattr(getattr(pruner, "_pruner", None), "_percentile", None) == expected
 
 
 @pytest.mark.parametrize(("warmup", "interval"), [(0, 1), (0, 4), (1, 1), (1, 3), (3, 4), (5, 2), (8, 4), (9, 1), (10, 2)])
-def test_trials_are_evaluated_where_optuna_prunes(warmup: int, interval: int):
-    """A trial that is always the worst: the epochs at which Optuna would prune it, when only those are reported, and when all
-    are. Without a warm-up Optuna also looks at the first report of all."""
+def test_trials_are_evaluated_at_the_epochs_at_which_optuna_prunes(warmup: int, interval: int):
+    """Optuna would prune the worst trial at these epochs. It reports either only these or all epochs.
+
+    Without a warm-up Optuna also prunes at the very first report.
+    """
     epochs = 10
     plan = spec(1, epochs, n_startup_trials=1, n_min_trials=1, n_warmup_steps=warmup, interval_steps=interval).search
     study = optuna.create_study(direction="maximize", pruner=make_pruner(plan.pruner, epochs))

@@ -29,12 +29,12 @@ def write(tmp_path: Path):
     return file
 
 
-def test_a_file_names_its_study_unless_told_otherwise(write):
+def test_a_study_has_the_name_of_its_file_or_a_given_one(write):
     assert load_spec(write(MINIMAL)).name == "mine"
     assert load_spec(write(MINIMAL), "other").name == "other"
 
 
-def test_a_flag_not_given_never_overrides_the_file(write):
+def test_a_missing_flag_does_not_override_the_file(write):
     spec = load_spec(write(MINIMAL + "search: {trials: 7, epochs: 5}\n"))
     assert spec.override({"search.trials": None, "search.epochs": None, "confirm.top": None}) == spec
     changed = spec.override({"search.trials": 9})
@@ -42,8 +42,8 @@ def test_a_flag_not_given_never_overrides_the_file(write):
     assert spec.search.trials == 7
 
 
-def test_data_beside_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """From wherever the file is called, and whatever path leads to the data: they are the same, and so is the definition."""
+def test_a_path_to_data_is_relative_to_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The data and the definition do not depend on the working folder, nor on the path to the data."""
     (tmp_path / "clicks.csv").write_text("user,item\na,b\n")
     (tmp_path / "sub").mkdir()
     (tmp_path / "mine.yaml").write_text("dataset: clicks.csv\nspace: {name: mml}\nrivals: [sub/other.yaml]\n")
@@ -60,8 +60,8 @@ def test_data_beside_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [rival.name for rival in load_spec("../mine.yaml").rival_specs()] == ["other"]
 
 
-def test_a_rival_given_by_a_path_lies_beside_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Whatever the file's name ends with."""
+def test_a_path_to_a_rival_is_relative_to_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The file may have any suffix."""
     (tmp_path / "sub").mkdir()
     (tmp_path / "mine.yaml").write_text("dataset: demo\nspace: {name: mml}\nrivals: [sub/other, bsl]\n")
     (tmp_path / "sub" / "other").write_text("dataset: demo\nspace: {name: ccl}\n")
@@ -70,12 +70,12 @@ def test_a_rival_given_by_a_path_lies_beside_the_study_file(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("name", shipped_studies())
-def test_what_is_shown_of_a_study_is_a_study_file(write, name: str):
+def test_a_shown_study_is_a_study_file(write, name: str):
     spec = load_spec(name)
     assert load_spec(write(spec.as_file()), name) == spec
 
 
-def test_a_spec_survives_storage(write):
+def test_a_stored_spec_is_read_unchanged(write):
     spec = load_spec(write(MINIMAL + "config: {batch_size: 64}\nrivals: [demo_ccl]\n"))
     assert StudySpec.model_validate(spec.model_dump(mode="json")) == spec
 
@@ -105,7 +105,7 @@ def test_bad_files_are_explained(write, extra: str, message: str):
     assert "mine.yaml" in str(error.value)
 
 
-def test_an_empty_file_says_how_to_write_one(write):
+def test_the_message_about_an_empty_file_has_the_remedy(write):
     with pytest.raises(InputError, match=r"the file is empty; write one with python -m hpo\.studies new DATA"):
         load_spec(write("\n"))
 
@@ -117,8 +117,8 @@ def test_an_empty_file_says_how_to_write_one(write):
         ("negatives", "negatives: {name: in_batch}, ", "leave count out"),
     ],
 )
-def test_what_is_searched_must_go_with_what_is_fixed(write, also: str, config: str, message: str):
-    """Said when the file is read, not by the first trial that comes there."""
+def test_searched_fields_must_fit_the_fixed_ones(write, also: str, config: str, message: str):
+    """The error comes when the file is read, before the first trial."""
     with pytest.raises(InputError, match=message):
         load_spec(write(f"dataset: demo\nspace: {{name: cml, also: [{also}]}}\nconfig: {{{config}batch_size: 64}}\n"))
 
@@ -154,7 +154,7 @@ def test_unknown_studies_and_missing_files():
         load_spec("nowhere/mine.yaml")
 
 
-def test_published_settings_of_unknown_data_are_yelps():
+def test_published_settings_for_unknown_data_are_those_of_yelp2018():
     spec = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "mml"}})
     published = spec.published(epochs=5, seed=1)
     assert published is not None
@@ -165,24 +165,24 @@ def test_published_settings_of_unknown_data_are_yelps():
 
 
 @pytest.mark.parametrize("name", sorted(set(SPACES) - {"mml_shape"}))
-def test_every_loss_is_a_rival_that_holds_its_published_settings(name: str):
+def test_every_loss_is_a_rival_and_its_space_has_the_published_settings(name: str):
     ours = "ccl" if name == "mml" else "mml"
     spec = StudySpec.model_validate({"name": "x", "dataset": "gowalla", "space": {"name": ours}, "rivals": [name]})
     (rival,) = spec.rival_specs()
-    assert rival.with_budget_of(spec).space == rival.space, "searched as it is named"
+    assert rival.with_budget_of(spec).space == rival.space, "the space is searched unchanged"
     assert set(rival.space.also) <= {"learning_rate"}
     published = rival.published(epochs=5, seed=1)
     assert published is None or rival.space.params(published[0])
 
 
-def test_a_shipped_rival_without_settings_keeps_something_to_search():
+def test_a_shipped_rival_without_settings_keeps_its_searched_learning_rate():
     spec = StudySpec.model_validate({"name": "x", "dataset": "gowalla", "space": {"name": "mml"}, "rivals": ["gowalla_bpr"]})
     (rival,) = spec.rival_specs()
     assert rival.with_budget_of(spec).space.also == ("learning_rate",)
 
 
 MML_SPACE = "\nspace: {name: mml}\n"
-PLACES = {
+TEXTS = {
     "longer than a file system allows": (f"dataset: {'x' * 300}{MML_SPACE}", "unknown dataset 'xxx"),
     "many folders": (f"dataset: {'x/' * 2000}{MML_SPACE}", "unknown dataset 'x/x"),
     "longer than any path": (
@@ -213,9 +213,9 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("case", PLACES)
-def test_names_that_no_file_can_have_and_lists_without_end(write, tmp_path: Path, case: str):
-    text, message = PLACES[case]
+@pytest.mark.parametrize("case", TEXTS)
+def test_impossible_names_and_too_long_lists_are_refused(write, tmp_path: Path, case: str):
+    text, message = TEXTS[case]
 
     def used() -> None:
         spec = load_spec(write(text))
@@ -228,8 +228,8 @@ def test_names_that_no_file_can_have_and_lists_without_end(write, tmp_path: Path
     assert len(str(caught.value)) < 1500
 
 
-def test_a_repeat_has_another_name_and_seeds_that_no_other_search_meets(write):
-    """Those of the search itself, and those of as many as confirm may count on to."""
+def test_a_repeat_has_another_name_and_seeds_of_its_own(write):
+    """No two searches share a seed, neither for their trials nor for the maximal number of seeds in confirm."""
     spec = load_spec(write(MINIMAL + "search: {seed: 7}\nconfirm: {searches: 20}\n"))
     repeats = spec.repeats(20)
     assert repeats[0] is spec

@@ -1,4 +1,4 @@
-"""What a search tries first."""
+"""The warm-start configs of a search."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def spec(space: dict[str, Any], dataset: str = "yelp2018", **search: Any) -> Stu
     return StudySpec.model_validate({"name": "x", "dataset": dataset, "space": space, "search": search})
 
 
-def test_the_published_config_then_those_for_other_data_then_moved_copies():
+def test_starts_are_the_published_config_then_those_for_other_data_then_moved_copies():
     starts, why_not = starts_of(spec({"name": "mml", "n_margins": 4}))
     assert why_not == ""
     marks = [(start.mark, start.label) for start in starts]
@@ -35,10 +35,10 @@ def test_the_published_config_then_those_for_other_data_then_moved_copies():
     elsewhere = space.loss(starts[1].params)
     assert isinstance(elsewhere, MML)
     assert elsewhere.margins[1:] == (0.7, 0.8, 0.9)
-    assert elsewhere.weights == (0.0, 0.1, 0.15, 0.75), "a fourth margin that changes nothing"
+    assert elsewhere.weights == (0.0, 0.1, 0.15, 0.75), "a fourth margin without an effect"
 
 
-def test_moved_copies_are_near_and_in_the_space_and_the_same_for_a_seed():
+def test_moved_copies_are_near_inside_the_space_and_reproducible():
     of = spec({"name": "mml", "also": ["learning_rate", "batch_size", "schedule", "dim"]}, starts=20)
     starts, _ = starts_of(of)
     assert len(starts) == 21
@@ -54,15 +54,15 @@ def test_moved_copies_are_near_and_in_the_space_and_the_same_for_a_seed():
     assert starts_of(of.override({"search.seed": 1}))[0][2:] != starts[2:]
 
 
-def test_a_rival_has_as_many():
+def test_a_rival_has_as_many_starts():
     ours = spec({"name": "mml"})
     for loss in ("ccl", "bsl", "sl"):
         assert len(starts_of(spec({"name": loss}).with_budget_of(ours))[0]) == 5
-    assert starts_of(spec({"name": "contrastive"}))[0] == [], "no paper has settings to begin with"
+    assert starts_of(spec({"name": "contrastive"}))[0] == [], "no paper has settings for it"
     assert starts_of(spec({"name": "bsl"}, starts=0))[0][0].mark == PUBLISHED_MARK
 
 
-def test_nothing_comes_from_data_that_share_interactions_with_these():
+def test_no_start_comes_from_data_that_share_interactions_with_the_study():
     labels = [start.label for start in starts_of(spec({"name": "bsl"}, "gowalla_random"))[0]]
     assert labels[0] == "published settings of Yelp2018"
     assert not any("Gowalla" in label for label in labels)
@@ -72,7 +72,7 @@ def test_nothing_comes_from_data_that_share_interactions_with_these():
     assert of.space.loss(starts[1].params) == BSL(temperature=0.08, exponent=1.22)
 
 
-def test_a_published_config_outside_the_space_is_there_as_the_nearest():
+def test_a_published_config_outside_the_space_is_replaced_by_the_nearest_one():
     of = spec({"name": "mml", "ranges": {"negative_ratio": [1, 100]}})
     starts, why_not = starts_of(of)
     assert starts[0].mark == NEAREST_MARK
@@ -80,7 +80,7 @@ def test_a_published_config_outside_the_space_is_there_as_the_nearest():
     assert "negative_ratio must lie in [1, 100] in the space, got 400; the nearest config inside them is tried first" in why_not
 
 
-def test_they_are_queued_once_and_kept_in_the_study():
+def test_starts_are_queued_once_and_stored_in_the_study():
     of = spec({"name": "bsl"})
     study = optuna.create_study(direction="maximize")
     enqueue_starts(study, of)
@@ -88,7 +88,7 @@ def test_they_are_queued_once_and_kept_in_the_study():
     assert [trial.state for trial in study.trials] == [TrialState.WAITING] * 5
     kept = study.user_attrs[STARTS]
     assert [kept[0][:2], kept[1][:2]] == [[PUBLISHED_MARK, "published settings"], [START_MARK, "published settings of Gowalla"]]
-    study.set_user_attr(STARTS, kept[:3])  # as another version of this program has made them
+    study.set_user_attr(STARTS, kept[:3])  # as another version of this program would store them
     lost = study.ask(fixed_distributions=of.space.boxes())
     study.tell(lost, state=TrialState.FAIL)
     enqueue_starts(study, of)
@@ -97,8 +97,8 @@ def test_they_are_queued_once_and_kept_in_the_study():
 
 
 @pytest.mark.parametrize("proposed", [1, 2])
-def test_the_first_trials_of_sampler_and_pruner_are_none_of_them(proposed: int):
-    """Four starts, then so many random trials; only then TPE proposes, and what is below the median is pruned."""
+def test_starts_do_not_count_as_startup_trials_of_sampler_and_pruner(proposed: int):
+    """After four starts and the random trials TPE proposes, and trials below the median are pruned."""
     of = spec({"name": "sl"}, starts=3, sampler={"name": "tpe", "n_startup_trials": proposed})
     pruner = make_pruner(PrunerSpec(n_startup_trials=proposed, n_warmup_steps=0, n_min_trials=1), 1)
     study = optuna.create_study(direction="maximize", sampler=make_sampler(of.search), pruner=pruner)

@@ -1,4 +1,4 @@
-"""Which trials are best, and which are retrained."""
+"""The best trials and the finalists of a study."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def test_best_trials_ranks_by_value_and_takes_equal_configs_once():
 
 
 @pytest.mark.parametrize("kind", [PUBLISHED_MARK, NEAREST_MARK])
-def test_the_published_config_is_a_finalist_whatever_its_rank(kind: str):
+def test_the_published_config_is_a_finalist_at_any_rank(kind: str):
     study = optuna.create_study(direction="maximize")
     box = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
     for x, value in ((0.1, 0.1), (0.2, 0.4), (0.3, 0.3), (0.4, 0.2)):
         mark = {kind: "published"} if x == 0.1 else {}
         study.add_trial(optuna.trial.create_trial(params={"x": x}, distributions=box, value=value, user_attrs=mark))
     assert [trial.number for trial in finalist_trials(study, 2, spec("ccl"))] == [1, 2, 0]
-    assert [trial.number for trial in finalist_trials(study, 4, spec("ccl"))] == [1, 2, 3, 0], "once"
+    assert [trial.number for trial in finalist_trials(study, 4, spec("ccl"))] == [1, 2, 3, 0], "it is there once"
 
 
-def test_where_no_paper_has_settings_the_first_complete_trial_is_in_their_place():
+def test_without_published_settings_the_first_complete_trial_is_a_finalist():
     study = optuna.create_study(direction="maximize")
     box = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
     study.add_trial(optuna.trial.create_trial(params={"x": 0.5}, distributions=box, state=TrialState.PRUNED))
     for x, value in ((0.1, 0.1), (0.2, 0.4), (0.3, 0.3), (0.4, 0.2)):
         study.add_trial(optuna.trial.create_trial(params={"x": x}, distributions=box, value=value))
     assert [trial.number for trial in finalist_trials(study, 2, spec("infonce"))] == [2, 3, 1]
-    assert [trial.number for trial in finalist_trials(study, 2, spec("ccl"))] == [2, 3], "it was lost"
+    assert [trial.number for trial in finalist_trials(study, 2, spec("ccl"))] == [2, 3], "the published config was lost"

@@ -1,4 +1,4 @@
-"""Data, and what rankings score, for the tests of baselines."""
+"""Helpers for tests of baselines: small data, and the scores of a fitted ranking."""
 
 from __future__ import annotations
 

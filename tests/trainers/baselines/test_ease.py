@@ -1,4 +1,4 @@
-"""EASE against the regressions that define it, what the limit of items leaves, popularity."""
+"""EASE against the regressions that define it, its limit of items, and popularity."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .cases import dense, interactions, random_pairs, scores
 
 
 def regressions(x: NDArray[np.float64], l2: float) -> NDArray[np.float64]:
-    """What EASE solves: each item's column regressed on those of all others, with a ridge penalty."""
+    """The regressions of EASE: the column of each item on those of all others, with a ridge penalty."""
     weights = np.zeros((x.shape[1], x.shape[1]))
     for item in range(x.shape[1]):
         others = np.delete(np.arange(x.shape[1]), item)
@@ -32,7 +32,7 @@ def regressions(x: NDArray[np.float64], l2: float) -> NDArray[np.float64]:
 
 
 def lists_of(x: NDArray[np.float64], seen: Interactions, k: int) -> NDArray[np.int64]:
-    """The k best unseen items of all users, given all scores."""
+    """The k best unseen items of all users, from all scores."""
     masked = np.where(dense(seen) > 0, -np.inf, x)
     tie_ranks = np.broadcast_to(ranking.tie_order(seen.n_items), masked.shape)
     order = np.lexsort((tie_ranks, -masked), axis=1)[:, :k]
@@ -40,7 +40,7 @@ def lists_of(x: NDArray[np.float64], seen: Interactions, k: int) -> NDArray[np.i
 
 
 def test_ease_by_hand() -> None:
-    """Item 0: users 0 1 2; item 1: users 0 1 3. B_01 = 2 / (3 + l2) = B_10, so with l2 = 1 a half."""
+    """Item 0 has the users 0 1 2, item 1 has 0 1 3. B_01 = B_10 = 2 / (3 + l2), which is 1/2 with l2 = 1."""
     rival = EASE(l2=1.0).fit(interactions(4, 2, [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (3, 1)]))
     assert scores(rival, [0, 2, 3]).tolist() == [[0.5, 0.5], [0.0, 0.5], [0.5, 0.0]]
     assert rival.recommend(np.array([3, 0, 2]), 2).tolist() == [[0, -1], [-1, -1], [1, -1]]
@@ -72,13 +72,13 @@ def test_ease_over_several_tiles() -> None:
     all_scores = x @ weights
     found = np.take_along_axis(all_scores[users], lists, axis=1)
     expected = np.take_along_axis(all_scores, lists_of(all_scores, seen, 10), axis=1)[users]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-9)  # by score: rounding may swap neighbours
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-9)  # scores are compared, because rounding may swap items
     assert not dense(seen)[users[:, None], lists].any(), "a seen item is recommended"
     assert lists.dtype == np.int32
 
 
 def test_known_structure_is_found() -> None:
-    """Even users take even items: what is held out comes before all items of the other kind."""
+    """Even users take even items. The held-out items must come before all items of the other kind."""
     rng = np.random.default_rng(2)
     pairs = [(u, i) for u in range(60) for i in range(40) if (u + i) % 2 == 0 and rng.random() < 0.6]
     seen, held_out = hold_out(interactions(60, 40, pairs), seed=0)
@@ -93,7 +93,7 @@ def test_known_structure_is_found() -> None:
 def test_above_its_limit_ease_is_that_of_the_most_popular_items() -> None:
     rng = np.random.default_rng(3)
     pairs = random_pairs(rng, 50, 30, 500)
-    seen = Interactions.from_pairs(pairs.users, pairs.items, 51, 30)  # the last user has nothing
+    seen = Interactions.from_pairs(pairs.users, pairs.items, 51, 30)  # the last user has no items
     tie_ranks = ranking.tie_order(30)
     kept = np.sort(np.lexsort((tie_ranks, -seen.per_item))[:12])
     rival, users = EASE(l2=5.0, max_items=12).fit(seen), np.arange(51)
@@ -108,7 +108,7 @@ def test_above_its_limit_ease_is_that_of_the_most_popular_items() -> None:
         unseen = np.setdiff1d(kept, np.flatnonzero(dense(seen)[user]))
         assert sorted(found[found >= 0]) == unseen.tolist()
         assert (found[len(unseen) :] == -1).all()
-    assert lists[50, :12].tolist() == kept[np.argsort(tie_ranks[kept])].tolist(), "equal scores stand in another order"
+    assert lists[50, :12].tolist() == kept[np.argsort(tie_ranks[kept])].tolist(), "equal scores are in another order"
 
 
 def test_a_limit_that_all_items_meet_changes_nothing() -> None:
@@ -130,7 +130,7 @@ def test_most_popular_is_a_ranking_by_counts() -> None:
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_every_rival_ranks_all_items_once(name: str) -> None:
-    seen = interactions(3, 6, [(0, 1), (0, 2), (1, 2)])  # user 2 has nothing, items 0 3 4 5 neither
+    seen = interactions(3, 6, [(0, 1), (0, 2), (1, 2)])  # user 2 has no items, and the items 0 3 4 5 have no users
     lists = BASELINES[name]().fit(seen).recommend(np.arange(3), 6)
     assert [sorted(found[found >= 0].tolist()) for found in lists] == [[0, 3, 4, 5], [0, 1, 3, 4, 5], [0, 1, 2, 3, 4, 5]]
 

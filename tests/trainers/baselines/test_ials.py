@@ -1,4 +1,4 @@
-"""iALS against its normal equations, and its objective, which no turn may raise."""
+"""iALS against its normal equations. No iteration may raise its objective."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from .cases import dense, interactions, random_pairs, scores
 
 
 def test_one_factor_by_hand() -> None:
-    """One user with one of two items, vectors of one number h. The user's w solves (h_0^2 + a (h_0^2 + h_1^2) + l (1 + 2 a)) w
-    = h_0; with h = (1, 2), a = 0.5, l = 0.25: (1 + 2.5 + 0.5) w = 1.
+    """One user has one of two items. Vectors have one number: h for items and w for the user.
+
+    w solves (h_0^2 + a (h_0^2 + h_1^2) + l (1 + 2 a)) w = h_0. With h = (1, 2), a = 0.5 and l = 0.25: (1 + 2.5 + 0.5) w = 1.
     """
     model, users = IALS(factors=1, l2=0.25, unobserved_weight=0.5), torch.zeros(1, 1)
     model._solve(users, torch.tensor([[1.0], [2.0]]), np.array([0, 1]), np.array([0]), lambda: False)
@@ -24,7 +25,10 @@ def test_one_factor_by_hand() -> None:
 
 
 def objective(model: IALS, epochs: int, x: np.ndarray, seen: object) -> float:
-    """The scores are all that is needed: the lengths of the vectors are those of a solution, so their cost is not."""
+    """The part of the objective that depends on the scores.
+
+    The vectors have the lengths of a solution, so their cost is left out.
+    """
     ranking = IALS(factors=model.factors, l2=1e-6, unobserved_weight=model.unobserved_weight, epochs=epochs).fit(seen)  # type: ignore[arg-type]
     product = scores(ranking, list(range(len(x))))
     return float((x * (1 - product) ** 2).sum() + model.unobserved_weight * (product**2).sum())
@@ -38,7 +42,7 @@ def test_turns_lower_the_objective() -> None:
 
 
 def test_rows_of_any_length_solve_their_equations() -> None:
-    """In blocks of one and of many rows; a row without interactions is 0."""
+    """Blocks have one or many rows. A row without interactions is 0."""
     rng = np.random.default_rng(2)
     seen = random_pairs(rng, 50, 30, 400)
     x, other = dense(seen), rng.normal(size=(30, 6)).astype(np.float32)
@@ -56,7 +60,7 @@ def test_rows_of_any_length_solve_their_equations() -> None:
 
 
 def test_it_finds_a_known_structure() -> None:
-    """Even users take even items, popularity knows nothing of it. The same seed gives the same lists."""
+    """Even users take even items, which popularity cannot show. The same seed gives the same lists."""
     rng = np.random.default_rng(2)
     pairs = [(u, i) for u in range(60) for i in range(40) if (u + i) % 2 == 0 and rng.random() < 0.6]
     seen, held_out = hold_out(interactions(60, 40, pairs), seed=0)

@@ -1,4 +1,4 @@
-"""Item kNN and RP3beta by hand, and against their formulas written with dense matrices."""
+"""Item kNN and RP3beta against values by hand, and against their formulas with dense matrices."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from trainers.baselines import ItemKNN, RP3beta
 
 from .cases import dense, interactions, random_pairs, scores
 
-# Items 0 and 1 have user 0 in common, items 1 and 2 user 1.
+# Items 0 and 1 share user 0. Items 1 and 2 share user 1.
 CHAIN = interactions(2, 3, [(0, 0), (0, 1), (1, 1), (1, 2)])
 
 
 def test_rp3beta_by_hand() -> None:
-    """From item 0 a walk is at user 0, then at item 1 with probability 1/2; from item 1 at either user with 1/2, then at item 0
-    or 2 with 1/4 each. Divided by the users of the target: W_01 = 1/4, W_10 = W_12 = 1/4, W_21 = 1/4. User 0 has items 0 and 1.
+    """A walk from item 0 goes to user 0 and then to item 1 with probability 1/2.
+
+    A walk from item 1 goes to each of two users with 1/2, and then to item 0 or 2 with 1/4 each. The probabilities are divided
+    by the number of users of the target: W_01 = W_10 = W_12 = W_21 = 1/4. User 0 has items 0 and 1.
     """
     ranking = RP3beta(k=3, alpha=1.0, beta=1.0).fit(CHAIN)
     assert scores(ranking, [0, 1]).tolist() == [[0.25, 0.25, 0.25], [0.25, 0.25, 0.25]]
@@ -30,7 +32,10 @@ def test_rp3beta_by_hand() -> None:
 
 
 def test_item_knn_by_hand() -> None:
-    """Cosine of items 0 and 1: 1 / sqrt(1 * 2). With shrinkage 1: 1 / (sqrt(2) + 1). Dot: 1."""
+    """The cosine of items 0 and 1 is 1 / sqrt(1 * 2), and with a shrinkage of 1 it is 1 / (sqrt(2) + 1).
+
+    The dot product is 1.
+    """
     near = 2**-0.5
     np.testing.assert_allclose(scores(ItemKNN(k=3).fit(CHAIN), [0]), [[near, near, near]], rtol=1e-6)
     shrunk = 1 / (2**0.5 + 1)
@@ -39,8 +44,10 @@ def test_item_knn_by_hand() -> None:
 
 
 def test_k_limits_the_neighbours() -> None:
-    """Item 1 has one user in common with item 0 and two with item 2. Item kNN: item 2 alone counts for the score of item 1.
-    RP3beta: from item 1 the walk is most likely at item 2, which is the one that stays.
+    """Item 1 shares one user with item 0 and two with item 2.
+
+    In item kNN only item 2 counts for the score of item 1. In RP3beta a walk from item 1 is most likely at item 2, which is
+    kept.
     """
     seen = interactions(4, 3, [(0, 0), (0, 1), (1, 1), (1, 2), (2, 1), (2, 2), (3, 0)])
     assert scores(ItemKNN(k=1, similarity="dot").fit(seen), [3]).tolist() == [[0.0, 0.0, 0.0]]
@@ -50,7 +57,7 @@ def test_k_limits_the_neighbours() -> None:
 
 
 def largest_of_columns(weights: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """Of equal ones the first stay."""
+    """The k largest weights of each column. Of equal ones the first are kept."""
     np.fill_diagonal(weights, 0.0)
     kept = np.argsort(-weights, axis=0, kind="stable")[:k]
     chosen = np.zeros_like(weights)

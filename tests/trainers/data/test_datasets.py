@@ -1,4 +1,4 @@
-"""Finding, checking, splitting and downloading datasets; the demo dataset."""
+"""Datasets are found, checked, split and downloaded. The demo dataset."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TEST = "0 5\n1 1 2\n"
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test sees the real cache folder, $HPO_DATA_DIR, a proxy or the checkout."""
+    """Tests use neither the real cache folder nor $HPO_DATA_DIR, a proxy or the checkout."""
     monkeypatch.delenv("HPO_DATA_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -38,7 +38,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def folder(at: Path, **files: str) -> Path:
-    """A folder with files, `train_txt="..."` becoming train.txt."""
+    """Write a folder with files. `train_txt="..."` gives train.txt."""
     at.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (at / name.replace("_", ".")).write_text(text, encoding="utf-8")
@@ -64,7 +64,7 @@ def refused(call: Callable[[], object], *words: str) -> None:
 
 @pytest.fixture(autouse=True)
 def heard(caplog: pytest.LogCaptureFixture) -> None:
-    """Commands, which other tests run in this process, do not log what they print."""
+    """Restore the log. Commands in other tests of this process turn it off."""
     caplog.set_level(logging.WARNING, logger="trainers.data.datasets")
 
 
@@ -73,7 +73,7 @@ class TestOwnData:
         name = str(folder(tmp_path / "own", train_txt="10 4 9\n9 10\n7 4\n", test_txt="7 10\n10 10\n"))
         dataset = load_dataset(name)
         assert (dataset.name, dataset.n_users, dataset.n_items) == (name, 3, 3)
-        assert dataset.user_ids.tolist() == [7, 9, 10], "9 before 10"
+        assert dataset.user_ids.tolist() == [7, 9, 10], "9 comes before 10"
         assert dataset.item_ids.tolist() == [4, 9, 10]
         assert raw_pairs(name, dataset.train) == {(10, 4), (10, 9), (9, 10), (7, 4)}
         assert raw_pairs(name, load_test(name)) == {(7, 10), (10, 10)}
@@ -86,8 +86,8 @@ class TestOwnData:
         assert load_dataset(name).item_ids.tolist() == [9, 10]
         assert raw_pairs(name, load_test(name)) == {("zoe", 10)}
 
-    def test_numbers_in_one_file_and_text_in_the_other(self, tmp_path: Path) -> None:
-        """All users of train are numbers, test also has a text: ids still mean the same."""
+    def test_ids_may_be_numbers_in_one_file_and_text_in_the_other(self, tmp_path: Path) -> None:
+        """All users of train are numbers, and test has a text, too. Equal ids still match."""
         train, test = "user,item\n10,1\n9,2\n", "user,item\n10,2\nx,1\n9,1\n"
         name = str(folder(tmp_path / "own", train_csv=train, test_csv=test))
         assert raw_pairs(name, load_test(name)) == {(10, 2), (9, 1)}
@@ -109,14 +109,14 @@ class TestOwnData:
         assert "dropped 3 of 5 test pairs, whose user or item is not in train" in caplog.text
 
     def test_test_pairs_of_train_are_dropped_and_counted(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        """Seen items are masked: nobody could hit them, and every recall would be lower for it."""
+        """Seen items are masked. No list could have them, so every recall would be lower."""
         name = str(folder(tmp_path / "own", train_txt="0 1 2\n1 2\n", test_txt="0 2\n1 1 2\n"))
         assert raw_pairs(name, load_test(name)) == {(1, 1)}
         assert "dropped 2 of 3 test pairs, which are in train" in caplog.text
         nothing_new = str(folder(tmp_path / "other", train_txt="0 1 2\n1 2\n", test_txt="0 1\n"))
         refused(lambda: load_test(nothing_new), "test.txt", "must have pairs that are not in train")
 
-    def test_test_of_strangers_only(self, tmp_path: Path) -> None:
+    def test_a_test_file_with_only_unknown_users_is_refused(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", train_txt=TRAIN, test_txt="77 88\n"))
         refused(lambda: load_test(name), "test.txt", "test pairs must have users and items")
 
@@ -125,14 +125,14 @@ class TestOwnData:
         assert len(load_dataset(name).train) == 5
         refused(lambda: load_test(name), "test.txt, line 1", "'broken'")
 
-    def test_single_file_is_split_once_and_for_all(self, tmp_path: Path) -> None:
+    def test_a_single_file_always_gives_the_same_split(self, tmp_path: Path) -> None:
         lines = [f"{user} " + " ".join(str((user * 7 + k) % 40) for k in range(user % 9 + 1)) for user in range(30)]
         path = folder(tmp_path, own_txt="\n".join(lines)) / "own.txt"
         dataset, test = load_dataset(str(path)), load_test(str(path))
         everything = {(user, (user * 7 + k) % 40) for user in range(30) for k in range(user % 9 + 1)}
         assert not pairs_of(dataset.train) & pairs_of(test), "disjoint"
         lost = everything - raw_pairs(str(path), dataset.train) - raw_pairs(str(path), test)
-        assert not {item for _, item in lost} & set(dataset.item_ids.tolist()), "but items of which no pair is trained on"
+        assert not {item for _, item in lost} & set(dataset.item_ids.tolist()), "only items without a training pair are dropped"
         assert read_test(dataset).facts.unknown == len(lost) == 2
         sizes = np.array([user % 9 + 1 for user in range(30)])
         held_out = np.minimum(np.ceil(sizes * 0.2), sizes - 1).astype(int)
@@ -164,7 +164,7 @@ class TestOwnData:
         assert len(load_dataset("own").train) == 3
         assert len(load_dataset("own", data_dir=tmp_path / "other").train) == 2
 
-    def test_unknown_name(self, tmp_path: Path) -> None:
+    def test_an_unknown_name_is_refused(self, tmp_path: Path) -> None:
         refused(
             lambda: load_dataset("yelp2081"),
             "unknown dataset 'yelp2081'",
@@ -187,17 +187,17 @@ class TestOwnData:
             ({"train_txt": "0 1\n0 x\n", "test_txt": TEST}, ["train.txt, line 2", "'0 x'"]),
         ],
     )
-    def test_broken_folders(
+    def test_broken_folders_are_refused(
         self, files: dict[str, str], words: list[str], load: Callable[[str], object], tmp_path: Path
     ) -> None:
         at = folder(tmp_path / "own", **files)
         refused(lambda: load(str(at)), str(at), *words)
 
-    def test_a_test_file_without_pairs(self, tmp_path: Path) -> None:
+    def test_a_test_file_without_pairs_is_refused(self, tmp_path: Path) -> None:
         at = folder(tmp_path / "own", train_txt=TRAIN, test_csv="user,item\n")
         refused(lambda: load_test(str(at)), "test.csv", "holds no interactions to test with")
 
-    def test_a_folder_in_place_of_a_file(self, tmp_path: Path) -> None:
+    def test_a_folder_with_the_name_of_a_file_is_refused(self, tmp_path: Path) -> None:
         at = folder(tmp_path / "own", test_txt=TEST)
         (at / "train.txt").mkdir()
         refused(lambda: load_dataset(str(at)), str(at), "got none")
@@ -209,7 +209,7 @@ class TestOwnData:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, Path, list[str]]]:
-    """A web server over a folder: its URL, the folder, and the paths asked for."""
+    """A web server for a folder: its URL, the folder, and the requested paths."""
     asked: list[str] = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -226,7 +226,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path, list[str]]]:
 
 
 def public(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes gowalla a public dataset that holds TRAIN and TEST (items 0, 1, 2 and 5 become 0, 1, 2 and 3)."""
+    """Replace gowalla with a public dataset of TRAIN and TEST. Items 0, 1, 2 and 5 become 0, 1, 2 and 3."""
     train = Interactions.from_pairs(np.array([0, 0, 1, 1, 2]), np.array([1, 2, 0, 3, 3]), 3, 4)
     test = Interactions.from_pairs(np.array([0, 1, 1]), np.array([3, 1, 2]), 3, 4)
     entry = replace(
@@ -240,7 +240,7 @@ def public(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestPublicData:
     def cached(self, tmp_path: Path) -> list[str]:
-        """All files below the cache folder."""
+        """All files in the cache folder and below."""
         cache = tmp_path / "cache"
         return sorted(str(path.relative_to(cache)) for path in cache.rglob("*") if path.is_file())
 
@@ -261,12 +261,12 @@ class TestPublicData:
         good = (root / f"{split}.txt").read_text()
         (root / f"{split}.txt").write_text(good + "2 0\n")
         refused(lambda: load_dataset("gowalla"), "'gowalla'", "could not be downloaded", "hash", "--data-dir")
-        assert self.cached(tmp_path) == [], "nothing may be left of a failed download"
+        assert self.cached(tmp_path) == [], "a failed download must leave no file"
         assert not (tmp_path / "cache/mml-hpo/gowalla").exists()
         (root / f"{split}.txt").write_text(good)
         assert len(load_dataset("gowalla").train) == 5, "the next attempt works"
 
-    @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # pooch leaves the answer to the garbage collector
+    @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # pooch does not close the response
     def test_file_missing_on_the_server(
         self, server: tuple[str, Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -293,8 +293,10 @@ class TestPublicData:
         (tmp_path / "cache").write_text("a file where the cache folder should be")
         refused(lambda: load_dataset("gowalla"), "could not be downloaded", "--data-dir")
 
-    def test_look_up_order(self, server: tuple[str, Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """data_dir, then $HPO_DATA_DIR, then the cache: told apart by where a broken file is reported."""
+    def test_data_dir_comes_first_then_the_variable_then_the_cache(
+        self, server: tuple[str, Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A broken file in each folder shows which one is read."""
         public(server[0], monkeypatch)
         places = [tmp_path / "given", tmp_path / "variable", tmp_path / "cache/mml-hpo"]
         for place in places:
@@ -303,7 +305,7 @@ class TestPublicData:
         monkeypatch.setenv("HPO_DATA_DIR", str(places[1]))
         refused(lambda: load_dataset("gowalla"), str(places[1]))
         refused(lambda: load_dataset("gowalla", data_dir=places[0]), str(places[0]))
-        assert server[2] == [], "nothing is downloaded where a folder exists"
+        assert server[2] == [], "nothing is downloaded if a folder exists"
 
     def test_variable_without_the_dataset_falls_through(
         self, server: tuple[str, Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -320,7 +322,7 @@ class TestPublicData:
         assert server[2] == []
 
     @pytest.mark.parametrize("name", ["yelp2018", "gowalla"])
-    def test_a_public_name_on_other_data(self, name: str, tmp_path: Path) -> None:
+    def test_a_public_name_with_other_data_is_refused(self, name: str, tmp_path: Path) -> None:
         folder(tmp_path / name, train_txt=TRAIN, test_txt=TEST)
         for load in (load_dataset, load_test):
             words = [
@@ -331,7 +333,7 @@ class TestPublicData:
             ]
             refused(lambda load=load: load(name, tmp_path), *words)
 
-    def test_a_public_name_on_another_test_split(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_public_name_with_another_test_split_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         public("http://127.0.0.1:9/", monkeypatch)
         folder(tmp_path / "gowalla", train_txt=TRAIN, test_txt="0 5\n")
         assert len(load_dataset("gowalla", tmp_path).train) == 5
@@ -352,7 +354,7 @@ class TestDemo:
         assert (test.n_users, test.n_items) == (dataset.n_users, dataset.n_items)
         assert dataset.train.per_user.min() >= 1
         share = len(test) / (len(dataset.train) + len(test))
-        assert 0.19 < share < 0.23, f"test holds {share:.3f}, 20 % rounded up are due"
+        assert 0.19 < share < 0.23, f"test has a share of {share:.3f}, expected 20 % rounded up"
         assert len(dataset.user_ids) == 2_000
         assert len(dataset.item_ids) == 1_500
 
@@ -369,7 +371,7 @@ class TestDemo:
         assert 0.25 < top < 0.8, f"the most popular tenth of the items has {top:.2f} of the pairs"
 
     def test_there_is_more_to_learn_than_popularity(self) -> None:
-        """Two users who share an item share more items than chance and popularity explain."""
+        """Two users with a common item have more common items than chance and popularity explain."""
         train = load_dataset("demo").train
         matrix = np.zeros((train.n_users, train.n_items), np.float32)
         matrix[train.users, train.items] = 1
@@ -384,18 +386,18 @@ class TestDemo:
 class TestValidFile:
     CSV = "user,item,rating,time\n1,1,5,1\n1,2,5,2\n2,1,5,3\n2,3,5,4\n"
 
-    def test_pairs_that_are_in_train_too_are_said(self, tmp_path: Path) -> None:
+    def test_pairs_that_are_also_in_train_give_a_message(self, tmp_path: Path) -> None:
         files = {"train_txt": TRAIN, "valid_txt": "0 2\n1 1\n", "test_txt": "0 5\n"}
         dataset = load_dataset(str(folder(tmp_path / "own", **files)))
         assert dataset.facts.warnings == ("1 of 2 pairs of the valid file are in the train file, too, and are not held out",)
         assert pairs_of(dataset.hold_out().held_out) == {(1, 1)}
 
-    def test_nothing_but_pairs_of_train(self, tmp_path: Path) -> None:
+    def test_a_valid_file_with_only_pairs_of_train_is_refused(self, tmp_path: Path) -> None:
         files = {"train_txt": TRAIN, "valid_txt": "0 2\n1 5\n", "test_txt": "0 5\n"}
         dataset = load_dataset(str(folder(tmp_path / "own", **files)))
         refused(dataset.hold_out, "the valid file must have pairs that are not in the train file", "another validation")
 
-    def test_times_in_one_of_them_are_not_used_and_that_is_said(self, tmp_path: Path) -> None:
+    def test_times_in_only_one_file_are_not_used_with_a_message(self, tmp_path: Path) -> None:
         valid = "user,item\n1,3\n"
         files = {"train_csv": self.CSV, "valid_csv": valid, "test_csv": "user,item\n2,2\n"}
         dataset = load_dataset(str(folder(tmp_path / "own", **files)))
@@ -404,10 +406,10 @@ class TestValidFile:
 
 
 class TestDefaultValidation:
-    def test_a_random_test_split_of_data_declared_ordered(self, tmp_path: Path) -> None:
+    def test_ordered_data_with_a_random_test_split_have_random_validation(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", lines_txt="0 3 1 2\n1 5 0 4 2\n2 5 2 1\n") / "lines.txt")
         drawn = load_dataset(name, ordered=True, test={"name": "random"})
-        assert drawn.default_validation().name == "random", "as the test split was made"
+        assert drawn.default_validation().name == "random", "validation follows the rule of the test split"
         assert load_dataset(name, ordered=True).default_validation().name == "last"
 
     def test_a_test_file_of_data_declared_ordered(self, tmp_path: Path) -> None:
@@ -420,22 +422,22 @@ class TestMessages:
         name = str(folder(tmp_path / "own", one_txt="0 3\n1 5\n2 5\n") / "one.txt")
         refused(lambda: load_dataset(name, format="lines"), "one.txt", "no test split", "some user must have two interactions")
 
-    def test_equal_times(self, tmp_path: Path) -> None:
+    def test_the_message_about_equal_times(self, tmp_path: Path) -> None:
         text = "user,item,time\n1,1,7\n1,2,7\n2,1,7\n"
         name = str(folder(tmp_path / "own", one_csv=text) / "one.csv")
         refused(lambda: load_dataset(name, test={"name": "time"}), "one.csv", "all 3 have the time 7; use another split")
 
-    def test_filters_that_leave_nothing(self, tmp_path: Path) -> None:
+    def test_the_message_about_filters_that_leave_no_pair(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", train_txt=TRAIN, test_txt=TEST))
         refused(lambda: load_dataset(name, k_core=50, min_item=60), "at least 50 of each user and 60 of each item")
 
-    def test_a_name_that_is_no_path(self) -> None:
+    def test_the_message_about_a_name_that_is_no_path(self) -> None:
         refused(lambda: load_dataset("a" * 5000), "unknown dataset")
 
 
 class TestTestFile:
-    def test_how_it_was_read_and_what_was_dropped_is_kept(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        """A test file without a header may be read otherwise than the train file: who looks has to see it."""
+    def test_its_layout_and_the_dropped_pairs_are_stored(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """A test file without a header may be read differently from the train file. The facts must show it."""
         train = "user,item,rating\n1,1,5\n1,2,5\n2,1,5\n2,NA,4\n"
         name = str(folder(tmp_path / "own", train_csv=train, test_csv="1,NA,5\n2,2,5\n1,2,1\n"))
         facts = read_test(load_dataset(name, min_rating=4)).facts
@@ -446,12 +448,12 @@ class TestTestFile:
 
 
 class TestOptions:
-    def test_what_is_no_mapping(self, tmp_path: Path) -> None:
+    def test_options_must_be_a_mapping(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", train_txt=TRAIN, test_txt=TEST))
         refused(
             lambda: load_dataset(name, test="last"), "test: must be a mapping with keys of fraction, name, seed, got 'last'"
         )
 
-    def test_a_separator_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_a_separator_that_the_file_lacks_is_refused(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", one_csv="user,item\n1,2\n1,3\n") / "one.csv")
         refused(lambda: load_dataset(name, separator=";"), "';' is not in the first line", "it seems to be ','")

@@ -1,4 +1,4 @@
-"""Filters by values worked out by hand, and against a plain loop."""
+"""Filters against values by hand and against a plain loop."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ USERS, ITEMS = np.array([0, 0, 0, 1, 1, 2, 2, 3]), np.array([0, 1, 2, 0, 1, 2, 3
     ("fewest", "expected"),
     [
         ((1, 1), [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 2), (2, 3), (3, 3)]),
-        # user 3 goes, with it one of item 3, so item 3 goes, so user 2 goes, so item 2 goes
+        # user 3 is dropped, then item 3 has too few users, then user 2 too few items, then item 2 too few users
         ((2, 2), [(0, 0), (0, 1), (1, 0), (1, 1)]),
         ((3, 1), [(0, 0), (0, 1), (0, 2)]),
         ((1, 3), []),
         ((3, 3), []),
     ],
 )
-def test_cores_by_hand(fewest: tuple[int, int], expected: list[tuple[int, int]]) -> None:
+def test_cores_agree_with_values_by_hand(fewest: tuple[int, int], expected: list[tuple[int, int]]) -> None:
     kept = often_enough(USERS, ITEMS, *fewest)
     assert list(zip(USERS[kept].tolist(), ITEMS[kept].tolist(), strict=True)) == expected
 
@@ -33,7 +33,7 @@ def test_cores_by_hand(fewest: tuple[int, int], expected: list[tuple[int, int]])
     pairs=st.sets(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=60),
     fewest=st.tuples(st.integers(1, 5), st.integers(1, 5)),
 )
-def test_as_a_plain_loop_has_it(pairs: set[tuple[int, int]], fewest: tuple[int, int]) -> None:
+def test_cores_agree_with_a_plain_loop(pairs: set[tuple[int, int]], fewest: tuple[int, int]) -> None:
     left = set(pairs)
     while True:
         rare_users = {user for user, _ in left if sum(other == user for other, _ in left) < fewest[0]}

@@ -1,4 +1,4 @@
-"""Interactions from pandas tables: ids and times mean what they mean in a file."""
+"""Interactions from pandas tables. Ids and times have the same meaning as in a file."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def times_of(values: Any) -> list[float]:
     return sorted(made.train.times.tolist())
 
 
-def test_whole_floats_are_the_numbers_that_they_are_in_a_file() -> None:
-    """pandas makes floats of numbers as soon as a row without one was there."""
+def test_whole_floats_are_read_as_whole_numbers() -> None:
+    """pandas converts whole numbers to floats if a row lacks one."""
     made = Dataset.from_frame(frame().assign(user=lambda table: table.user.astype(float)), "user", "item")
     assert made.user_ids.tolist() == [1, 2, 3]
     assert Dataset.from_frame(frame(user=np.arange(N) % 3 + 0.5), "user", "item").user_ids.tolist() == ["0.5", "1.5", "2.5"]
 
 
-def test_ids_that_are_too_large_for_a_number() -> None:
+def test_ids_too_large_for_a_number_are_text() -> None:
     high = (np.arange(N) % 3).astype(np.uint64) + np.uint64(2**63)
     assert Dataset.from_frame(frame(user=high), "user", "item").user_ids.tolist() == [str(2**63 + more) for more in range(3)]
 
 
-def test_dates_far_away_keep_their_place() -> None:
-    """9999 is what many tables have for `never`; in nanoseconds it would wrap around to 1816."""
+def test_dates_far_away_keep_their_order() -> None:
+    """Many tables have the year 9999 for `never`. In nanoseconds it would overflow to 1816."""
     found = times_of(["2020-01-01"] * (N - 1) + ["9999-12-31"])
     assert found[0] == pd.Timestamp("2020-01-01").timestamp()
     assert found[-1] == 253402214400.0
@@ -53,26 +53,26 @@ def test_dates_far_away_keep_their_place() -> None:
         1704067200 + 86400 * np.arange(N),
     ],
 )
-def test_times_of_any_type(values: Any) -> None:
+def test_times_may_have_any_type(values: Any) -> None:
     found = times_of(values)
     assert set(found) <= {1704067200.0 + 86400 * day for day in range(N)}
     assert len(set(found)) == len(found)
 
 
 @pytest.mark.parametrize("value", ["03/04/2020", None, "soon", float("nan")])
-def test_times_that_could_be_anything(value: object) -> None:
-    """A day or a month first? pandas would guess; a file is refused as well."""
+def test_ambiguous_times_are_refused(value: object) -> None:
+    """Either the day or the month may come first. pandas would guess. Such a file is refused, too."""
     with pytest.raises(InputError, match=r"column 'time': must hold numbers"):
         times_of([value] * N)
 
 
-def test_missing_numbers_of_pandas_own_types() -> None:
+def test_missing_numbers_in_pandas_own_types_are_refused() -> None:
     ratings = pd.array([None] + [3] * (N - 1), dtype="Int64")
     with pytest.raises(InputError, match=r"column 'rating': must hold numbers, got <NA> in row 0"):
         Dataset.from_frame(frame(rating=ratings), "user", "item", "rating")
 
 
-def test_two_columns_of_one_name() -> None:
+def test_two_columns_with_one_name_are_refused() -> None:
     table = pd.concat([frame(), frame()[["user"]]], axis=1)
     with pytest.raises(InputError, match="several columns 'user'"):
         Dataset.from_frame(table, "user", "item")
@@ -82,8 +82,8 @@ def test_two_columns_of_one_name() -> None:
     "columns",
     [{}, {"user": [f"00{n % 3}" for n in range(N)]}, {"rating": np.arange(N) % 5 + 1.0}, {"time": np.arange(N)[::-1] / 3.0}],
 )
-def test_a_saved_table_is_read_as_it_was(tmp_path: Path, columns: dict[str, Any]) -> None:
-    """Ids are not read anew: `007` in a table of text stays text, whatever the others are."""
+def test_a_saved_table_is_read_unchanged(tmp_path: Path, columns: dict[str, Any]) -> None:
+    """The types of ids are stored. So `007` in a column of text stays text."""
     roles = {name: name for name in columns if name in ("rating", "time")}
     made = Dataset.from_frame(frame(**columns), "user", "item", **roles, min_rating=2 if "rating" in columns else None)
     made.save(tmp_path / "a.npz")
@@ -96,7 +96,7 @@ def test_a_saved_table_is_read_as_it_was(tmp_path: Path, columns: dict[str, Any]
     assert not Dataset.from_frame(frame(item=np.arange(N) % 5), "user", "item").is_of(tmp_path / "a.npz")
 
 
-def test_what_came_from_a_file_is_not_saved(tmp_path: Path) -> None:
+def test_data_from_a_file_are_not_saved(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"only a dataset made by Dataset\.from_frame can be saved, got 'demo'"):
         load_dataset("demo").save(tmp_path / "a.npz")
 

@@ -1,4 +1,4 @@
-"""Interactions: pairs in CSR arrays, their order and their times."""
+"""Interactions: pairs in CSR arrays, with their order and their times."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ class TestInteractions:
         assert got.per_item.tolist() == [1, 1, 0, 1, 0, 1, 0, 0, 1]
 
     @pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint16])
-    def test_sizes_of_numpy(self, kind: type[np.integer]) -> None:
-        """As `ids.max() + 1` gives them; draws take their bits."""
+    def test_sizes_may_be_integers_of_numpy(self, kind: type[np.integer]) -> None:
+        """`ids.max() + 1` gives such a size. Random draws use its bits."""
         got = Interactions.from_pairs(USERS, ITEMS, kind(N_USERS), kind(N_ITEMS))
         assert (type(got.n_users), type(got.n_items)) == (int, int)
         assert got.checksum == Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS).checksum
         shuffled = rng.permuted(rng.key(1, Purpose.SHUFFLE), np.arange(got.n_items), got.n_items)
         assert sorted(shuffled.tolist()) == list(range(N_ITEMS))
 
-    def test_where(self) -> None:
+    def test_where_keeps_the_marked_pairs(self) -> None:
         got = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS)
         chosen = got.where(np.array([True, False, False, True, True]))
         assert pairs_of(chosen) == {(0, 1), (4, 0), (4, 8)}
         assert (chosen.n_users, chosen.n_items) == (N_USERS, N_ITEMS)
 
-    def test_order_is_that_of_the_first_time_that_a_pair_is_given(self) -> None:
-        """Pairs in their order: (4, 8), (0, 3), (2, 5), (0, 1), (4, 0), then (4, 8) and (0, 3) again."""
+    def test_a_repeated_pair_counts_at_its_first_position(self) -> None:
+        """The pairs are (4, 8), (0, 3), (2, 5), (0, 1), (4, 0), then (4, 8) and (0, 3) again."""
         got = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS, ordered=True)
         assert list(zip(got.users.tolist(), got.items.tolist(), strict=True)) == [(0, 1), (0, 3), (2, 5), (4, 0), (4, 8)]
         assert got.order is not None
@@ -69,29 +69,29 @@ class TestInteractions:
         assert Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS).order is None
 
     def test_times_order_pairs_and_a_pair_has_its_earliest_time(self) -> None:
-        """(4, 8) is at 9 and at 2, (0, 3) at 7 and at 8, (0, 1) at 7, too, but later in the file."""
+        """(4, 8) has the times 9 and 2, (0, 3) has 7 and 8, and (0, 1) has 7, later in the file."""
         times = np.array([9, 7, 5, 7, 1, 2, 8])
         got = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS, times=times)
         assert got.times is not None
         assert got.order is not None
         assert got.times.tolist() == [7, 7, 5, 1, 2]
         of_user_0, of_user_4 = got.order[:2].tolist(), got.order[3:].tolist()
-        assert of_user_0 == sorted(of_user_0, reverse=True), "item 3 came before item 1, which has the same time"
-        assert of_user_4 == sorted(of_user_4), "item 0 at 1, item 8 at 2"
+        assert of_user_0 == sorted(of_user_0, reverse=True), "items 3 and 1 have the same time, and 3 comes first in the file"
+        assert of_user_4 == sorted(of_user_4), "item 0 has time 1, item 8 has time 2"
 
     @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-    def test_times_that_are_none(self, bad: float) -> None:
+    def test_invalid_times_are_refused(self, bad: float) -> None:
         with pytest.raises(InputError, match=f"times must be finite numbers, got {bad}"):
             Interactions.from_pairs(USERS[:2], ITEMS[:2], N_USERS, N_ITEMS, times=np.array([1.0, bad]))
 
-    def test_order_and_times_go_with_their_pairs(self) -> None:
+    def test_order_and_times_stay_with_their_pairs(self) -> None:
         got = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS, times=np.arange(7))
         chosen = got.where(got.users == 4)
         assert chosen.order is not None
         assert chosen.times is not None
         assert (chosen.items.tolist(), chosen.order.tolist(), chosen.times.tolist()) == ([0, 8], [4, 0], [4, 0])
 
-    def test_restricted_to(self) -> None:
+    def test_restricted_to_keeps_users_and_items_with_new_ids(self) -> None:
         """Users 0 and 4 become 0 and 1, items 3 and 8 become 0 and 1."""
         got = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS, ordered=True)
         left = got.restricted_to(np.array([0, 4]), np.array([3, 8]))
@@ -100,25 +100,25 @@ class TestInteractions:
         assert left.order is not None
         assert left.order.tolist() == [1, 0]
 
-    def test_no_pairs(self) -> None:
+    def test_interactions_may_have_no_pairs(self) -> None:
         none = np.empty(0, np.int64)
         got = Interactions.from_pairs(none, none, N_USERS, N_ITEMS)
         assert len(got) == 0
         assert got.indptr.tolist() == [0] * (N_USERS + 1)
         assert got.per_item.tolist() == [0] * N_ITEMS
 
-    def test_places(self) -> None:
+    def test_indices_of_pairs(self) -> None:
         got = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS)
         assert got.keys.tolist() == [1, 3, 23, 36, 44]
         asked = np.array([[4, 0, 0], [2, 5, 0]], np.int32), np.array([[8, 1, 2], [5, 8, 0]], np.int32)
         assert got.indices_of(*asked).tolist() == [[4, 0, 5], [2, 5, 5]]
         assert got.contains(*asked).tolist() == [[True, True, False], [True, False, False]]
         none = got.where(np.zeros(5, np.bool_))
-        assert none.indices_of(*asked).tolist() == [[0] * 3] * 2, "as many as there are pairs"
+        assert none.indices_of(*asked).tolist() == [[0] * 3] * 2, "the number of pairs means that a pair is missing"
         assert not none.contains(*asked).any()
 
     def test_many_users_do_not_overflow(self) -> None:
-        """user * n_items passes 2^31 and 2^32."""
+        """user * n_items exceeds 2^31 and 2^32."""
         n = 100_000
         users, items = np.array([n - 1, 0], np.int32), np.array([n - 2, 1], np.int32)
         assert pairs_of(Interactions.from_pairs(users, items, n, n)) == {(n - 1, n - 2), (0, 1)}
@@ -132,19 +132,19 @@ class TestInteractions:
             ([0, 1], [-3, 0], ["item ids", "0 and 8", "-3"]),
         ],
     )
-    def test_ids_out_of_range(self, users: list[int], items: list[int], words: list[str]) -> None:
-        """Else they would silently become another user's pair."""
+    def test_ids_out_of_range_are_refused(self, users: list[int], items: list[int], words: list[str]) -> None:
+        """Without the check such a pair would become that of another user."""
         with pytest.raises(InputError) as caught:
             Interactions.from_pairs(np.array(users), np.array(items), N_USERS, N_ITEMS)
         missing = [word for word in words if word not in str(caught.value)]
         assert not missing, f"the message lacks {missing}: {caught.value}"
 
-    def test_checksum_sees_pairs_not_their_order(self) -> None:
+    def test_the_checksum_does_not_depend_on_the_order_of_pairs(self) -> None:
         one = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS)
         order = np.array([3, 6, 0, 5, 1, 4, 2])
         assert Interactions.from_pairs(USERS[order], ITEMS[order], N_USERS, N_ITEMS).checksum == one.checksum
 
-    def test_checksum_sees_every_change(self) -> None:
+    def test_every_change_of_the_pairs_changes_the_checksum(self) -> None:
         checksums = {
             Interactions.from_pairs(np.array(users), np.array(items), n_users, n_items).checksum
             for users, items, n_users, n_items in [
@@ -159,8 +159,8 @@ class TestInteractions:
         }
         assert len(checksums) == 7
 
-    def test_checksum_by_definition(self) -> None:
-        """It is part of a study's identity and of every output: it must stay what it is across versions."""
+    def test_the_checksum_agrees_with_its_definition(self) -> None:
+        """It is part of a study's identity and of every output. So it must not change between versions."""
         starts, items = [0, 2, 2, 3, 3, 5, 5], [1, 3, 5, 0, 8]
         text = b"6 9 5" + b"".join(one.to_bytes(8, "little") for one in starts)
         text += b"".join(one.to_bytes(4, "little") for one in items)

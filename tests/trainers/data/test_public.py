@@ -1,4 +1,4 @@
-"""The table of public datasets, and their download from a server on this machine."""
+"""The table of public datasets, and downloads from a server on this machine."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ SPAWN = multiprocessing.get_context("spawn")
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the real cache folder, $HPO_DATA_DIR or a proxy."""
+    """Tests use neither the real cache folder nor $HPO_DATA_DIR or a proxy."""
     monkeypatch.delenv("HPO_DATA_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 def zipped(**members: bytes) -> bytes:
-    """A zip archive; a name's `__` stands for a slash, its last `_` for a dot."""
+    """A zip archive. In a name `__` means a slash, and the last `_` means a dot."""
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, content in members.items():
@@ -51,7 +51,10 @@ def md5(content: bytes) -> str:
 
 @dataclass
 class Server:
-    """A web server over a folder. What is in `half` it sends half of; once `go` is set the `rest`, or it hangs up."""
+    """A web server for a folder.
+
+    It sends only the first half of files in `half`. After `go` it sends the rest or disconnects.
+    """
 
     root: Path
     url: str = ""
@@ -104,29 +107,29 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def texts(url: str) -> PublicDataset:
-    """Gowalla's entry for TRAIN and TEST at a URL."""
+    """An entry like that of Gowalla, for TRAIN and TEST at a URL."""
     return replace(PUBLIC["gowalla"], url=url, md5={"train": md5(TRAIN), "test": md5(TEST)}, checksums={})
 
 
 def archive(server: Server, name: str, content: bytes) -> PublicDataset:
-    """The entry of a dataset that comes as an archive, with this one in its place."""
+    """The entry of a dataset that has an archive, with this archive instead."""
     (server.root / "data.zip").write_bytes(content)
     return replace(PUBLIC[name], url=f"{server.url}data.zip", md5={ARCHIVE: md5(content)}, checksums={})
 
 
 def fetch(name: str, entry: PublicDataset, folder: Path) -> Path:
-    """`local_or_downloaded` with another entry, in this or a process of its own."""
+    """Call `local_or_downloaded` with another entry, in this process or in a new one."""
     PUBLIC[name] = entry
     return local_or_downloaded(name, [folder])
 
 
 def fetched(name: str, entry: PublicDataset, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(PUBLIC, name, PUBLIC[name])  # so that it is put back
+    monkeypatch.setitem(PUBLIC, name, PUBLIC[name])  # monkeypatch restores the entry
     return fetch(name, entry, folder)
 
 
 def refused(name: str, entry: PublicDataset, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The one message of a failed download, which leaves nothing behind."""
+    """The single message of a failed download, which must leave no files."""
     with pytest.raises(InputError) as caught:
         fetched(name, entry, folder, monkeypatch)
     assert not folder.exists()
@@ -140,13 +143,13 @@ def refused(name: str, entry: PublicDataset, folder: Path, monkeypatch: pytest.M
 
 
 class TestTable:
-    def test_the_datasets(self) -> None:
+    def test_the_table_has_the_documented_datasets(self) -> None:
         ir_benchmark = {"gowalla_random", "electronic_random", "electronic_popularity", "electronic_temporal", "health_random"}
         assert set(PUBLIC) == {"yelp2018", "gowalla", "amazon-book", "ml-1m", "lastfm", "movielens-1m"} | ir_benchmark
         assert set(sources.NAMES) == {*PUBLIC, "demo"}
 
     @pytest.mark.parametrize("name", PUBLIC)
-    def test_every_file_is_checked(self, name: str) -> None:
+    def test_every_file_has_a_digest(self, name: str) -> None:
         entry = PUBLIC[name]
         assert set(entry.files) in ({"train", "test"}, {"train", "valid", "test"}, {"all"})
         in_archive = entry.url.endswith(".zip")
@@ -157,12 +160,12 @@ class TestTable:
         assert entry.url.startswith("https://")
 
     @pytest.mark.parametrize("name", PUBLIC)
-    def test_what_we_held_has_checksums_and_only_that(self, name: str) -> None:
+    def test_only_datasets_that_we_downloaded_have_checksums(self, name: str) -> None:
         entry = PUBLIC[name]
         assert set(entry.checksums) == ({"train", "test"} if entry.downloaded_by_us else set())
 
     def test_no_two_digests_are_the_same(self) -> None:
-        """A line copied and not edited."""
+        """Equal digests would show a copied line that was not edited."""
         for kind in ("md5", "checksums"):
             digests = [digest for entry in PUBLIC.values() for digest in getattr(entry, kind).values()]
             assert len(set(digests)) == len(digests)
@@ -170,10 +173,10 @@ class TestTable:
     def test_a_test_split_at_the_end_of_histories_needs_order_or_times(self) -> None:
         for name, entry in PUBLIC.items():
             has_times = "time" in entry.options.get("columns", {})
-            assert (entry.law == "last") == (entry.ordered or has_times), name
+            assert (entry.test_split == "last") == (entry.ordered or has_times), name
 
     @pytest.mark.parametrize("name", [name for name in PUBLIC if name not in ("amazon-book", "movielens-1m")])
-    def test_a_name_on_other_content_is_refused(self, name: str, tmp_path: Path) -> None:
+    def test_a_public_name_with_other_content_is_refused(self, name: str, tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         files = {"train.txt": TRAIN, "valid.txt": TEST, "test.txt": TEST}
         if PUBLIC[name].files["train"].endswith(".tsv"):
@@ -185,24 +188,24 @@ class TestTable:
 
 
 class TestLookUp:
-    def test_the_first_folder_that_exists(self, tmp_path: Path) -> None:
-        """Nothing is downloaded: the real URL is not asked."""
-        places = [tmp_path / part / "gowalla" for part in "abc"]
-        places[1].mkdir(parents=True)
-        places[2].mkdir(parents=True)
-        assert local_or_downloaded("gowalla", places) == places[1]
+    def test_the_first_existing_folder_is_used(self, tmp_path: Path) -> None:
+        """Nothing is downloaded, so no request goes to the real URL."""
+        folders = [tmp_path / part / "gowalla" for part in "abc"]
+        folders[1].mkdir(parents=True)
+        folders[2].mkdir(parents=True)
+        assert local_or_downloaded("gowalla", folders) == folders[1]
 
     @pytest.mark.parametrize(
         ("name", "files"), [("lastfm", "train.txt and valid.txt and test.txt"), ("movielens-1m", "ratings.dat")]
     )
-    def test_without_a_download(self, name: str, files: str, tmp_path: Path) -> None:
+    def test_datasets_without_a_download_are_refused_with_the_remedy(self, name: str, files: str, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"{name}.*is not in {tmp_path}.* put {files} there, or leave out --data-dir"):
             local_or_downloaded(name, [tmp_path / name], download=False)
         assert list(tmp_path.iterdir()) == []
 
 
 class TestDownload:
-    def test_files(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_files_are_downloaded_once(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = tmp_path / "deep/cache/gowalla"
         assert fetched("gowalla", texts(server.url), folder, monkeypatch) == folder
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"train.txt": TRAIN, "test.txt": TEST}
@@ -210,7 +213,7 @@ class TestDownload:
         assert sorted(server.asked) == ["/test.txt", "/train.txt"], "each is fetched once"
 
     def test_amazon_book_is_read_in_its_layout(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A user's line without items, as NGCF's files have them, and no checksum to hold it against."""
+        """A line has a user without items, as in the files of NGCF. There is no checksum to compare with."""
         entry = replace(texts(server.url), md5={"train": md5(TRAIN + b"3 \n"), "test": md5(TEST)})
         (server.root / "train.txt").write_bytes(TRAIN + b"3 \n")
         monkeypatch.setitem(PUBLIC, "amazon-book", entry)
@@ -218,14 +221,14 @@ class TestDownload:
         assert (dataset.n_users, dataset.n_items, len(dataset.train), len(test)) == (3, 4, 5, 3)
         assert (tmp_path / "cache/mml-hpo/amazon-book/train.txt").is_file()
 
-    def test_an_archive_of_one_file(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_archive_may_have_one_file(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         entry = archive(server, "movielens-1m", zipped(**{"ml-1m__ratings_dat": RATINGS, "ml-1m__movies_dat": b"1::Toy Story"}))
         folder = fetched("movielens-1m", entry, tmp_path / "cache/movielens-1m", monkeypatch)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"ratings.dat": RATINGS}
         assert [path.name for path in folder.parent.iterdir()] == ["movielens-1m"]
 
-    def test_an_archive_of_splits(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-        """IR-Benchmark's: tables with columns of their own names, other files beside them."""
+    def test_an_archive_may_have_splits(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The archives of IR-Benchmark have tables with their own column names, and other files."""
         tables = {
             f"{split}_tsv": b"user_procid\titem_procid\n" + rows
             for split, rows in (("train", b"0\t1\n0\t2\n1\t1\n"), ("test", b"1\t2\n"))
@@ -235,7 +238,9 @@ class TestDownload:
         assert (len(load_dataset("health_random").train), len(load_test("health_random"))) == (3, 1)
 
     @pytest.mark.parametrize("split", ["train", "test"])
-    def test_another_content(self, split: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_other_content_than_expected_is_refused(
+        self, split: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         file = server.root / f"{split}.txt"
         good = file.read_bytes()
         file.write_bytes(good + b"2 0\n")
@@ -253,36 +258,38 @@ class TestDownload:
             (zipped(**{"ml-1m__ratings_dat": RATINGS})[:-9], "not a zip file"),
         ],
     )
-    def test_an_archive_without_the_file(
+    def test_an_archive_without_the_file_is_refused(
         self, content: bytes, words: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Even with the right MD5."""
+        """It is refused even with the right MD5."""
         message = refused("movielens-1m", archive(server, "movielens-1m", content), tmp_path / "cache/ml", monkeypatch)
         assert words in message
         assert "put ratings.dat into a folder movielens-1m/" in message
 
-    def test_a_damaged_archive(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_damaged_archive_is_refused(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         entry = archive(server, "movielens-1m", zipped(**{"ml-1m__ratings_dat": RATINGS}))
         (server.root / "data.zip").write_bytes(b"damaged")
         assert f"but got {md5(b'damaged')}" in refused("movielens-1m", entry, tmp_path / "cache/ml", monkeypatch)
 
-    @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # pooch leaves the answer to the garbage collector
-    def test_a_file_that_is_not_there(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # pooch does not close the response
+    def test_a_missing_file_on_the_server_is_an_error(
+        self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         (server.root / "test.txt").unlink()
         assert "404" in refused("gowalla", texts(server.url), tmp_path / "cache/gowalla", monkeypatch)
         gc.collect()
 
-    def test_nobody_listens(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_unreachable_server_is_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with http.server.HTTPServer(("127.0.0.1", 0), Handler) as web:
             url = f"http://127.0.0.1:{web.server_address[1]}/"
         assert "refused" in refused("gowalla", texts(url), tmp_path / "cache/gowalla", monkeypatch)
 
-    def test_no_place_to_write(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_unwritable_cache_is_an_error(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "cache").write_text("a file where the cache folder should be")
         message = refused("gowalla", texts(server.url), tmp_path / "cache/gowalla", monkeypatch)
         assert "exists" in message or "Not a directory" in message
 
-    def test_a_connection_that_breaks(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_broken_connection_is_an_error(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         server.half.add("/test.txt")
         server.rest = False
         server.go.set()
@@ -296,7 +303,7 @@ def start(entry: PublicDataset, folder: Path) -> SpawnProcess:
 
 
 class TestProcesses:
-    def test_killed_half_way(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_killed_download_leaves_no_dataset(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder, entry = tmp_path / "cache/gowalla", texts(server.url)
         server.half.add("/test.txt")
         process = start(entry, folder)
@@ -305,17 +312,17 @@ class TestProcesses:
         os.kill(process.pid, signal.SIGKILL)
         process.join(30)
         assert process.exitcode == -signal.SIGKILL
-        assert list(folder.parent.rglob("train.txt")), "it had got so far"
+        assert list(folder.parent.rglob("train.txt")), "the first file was downloaded"
         assert not folder.exists()
-        assert all(path.name.startswith(".") for path in folder.parent.iterdir()), "nothing that looks like a dataset"
+        assert all(path.name.startswith(".") for path in folder.parent.iterdir()), "only hidden temporary folders"
         server.half.clear()
         assert sorted(path.name for path in fetched("gowalla", entry, folder, monkeypatch).iterdir()) == [
             "test.txt",
             "train.txt",
         ]
 
-    def test_two_at_once(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The slow one gets its last file when the other is ready, and then takes what is there."""
+    def test_two_processes_may_download_at_once(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The slow process gets its last file after the other has finished. It then uses the finished folder."""
         folder, entry = tmp_path / "cache/gowalla", texts(server.url)
         server.half.add("/test.txt")
         slow = start(entry, folder)

@@ -1,4 +1,4 @@
-"""Splits by values worked out by hand, and what holds for all of them."""
+"""Splits against values by hand, and rules for all of them."""
 
 from __future__ import annotations
 
@@ -42,40 +42,40 @@ class TestRandom:
         items = np.concatenate([np.arange(size) for size in sizes])
         return Interactions.from_pairs(users, items, len(sizes), n_items)
 
-    def test_ceil_of_ten_percent_and_one_stays(self) -> None:
+    def test_ten_percent_rounded_up_are_held_out_and_one_pair_is_kept(self) -> None:
         sizes = [0, 1, 2, 9, 10, 11, 20, 21, 30, 100, 101, 200]
         expected = [0, 0, 1, 1, 1, 2, 2, 3, 3, 10, 11, 20]
         seen, held_out = hold_out(self.graph(sizes), seed=4)
         assert held_out.per_user.tolist() == expected
         assert (seen.per_user + held_out.per_user).tolist() == sizes
 
-    def test_a_large_fraction_leaves_one(self) -> None:
+    def test_a_large_fraction_keeps_one_pair(self) -> None:
         seen, held_out = hold_out(self.graph([0, 1, 2, 10]), seed=4, fraction=0.95)
         assert seen.per_user.tolist() == [0, 1, 1, 1]
         assert held_out.per_user.tolist() == [0, 0, 1, 9]
 
     @settings(max_examples=60)
     @given(graph=histories(), seed=st.integers(0, 2**40), fraction=st.floats(0.01, 0.99))
-    def test_a_partition(self, graph: Interactions, seed: int, fraction: float) -> None:
+    def test_a_split_is_a_partition(self, graph: Interactions, seed: int, fraction: float) -> None:
         if (graph.per_user < 2).all():
             with pytest.raises(InputError, match="some user must have two"):
                 hold_out(graph, seed=seed, fraction=fraction)
             return
         seen, held_out = hold_out(graph, seed=seed, fraction=fraction)
         assert not pairs_of(seen) & pairs_of(held_out), "disjoint"
-        assert pairs_of(seen) | pairs_of(held_out) == pairs_of(graph), "nothing is lost"
-        assert ((seen.per_user > 0) == (graph.per_user > 0)).all(), "at least one stays"
+        assert pairs_of(seen) | pairs_of(held_out) == pairs_of(graph), "no pair is lost"
+        assert ((seen.per_user > 0) == (graph.per_user > 0)).all(), "each user keeps a pair"
         for part in (seen, held_out):
             assert (part.n_users, part.n_items) == (graph.n_users, graph.n_items)
 
-    def test_a_seed_decides(self) -> None:
+    def test_the_split_depends_on_the_seed(self) -> None:
         graph = self.graph([40, 50, 60])
         first, again, other = (hold_out(graph, seed=seed)[1].checksum for seed in (1, 1, 2))
         assert first == again
         assert first != other
 
     def test_every_item_has_the_same_chance(self) -> None:
-        """Not the first, the last or the most popular: 1,000 users with the same 20 items hold out 2 each."""
+        """The first, the last and the popular items are not preferred: 1,000 users with the same 20 items hold out 2 each."""
         graph = self.graph([20] * 1_000, n_items=20)
         counts = hold_out(graph, seed=3)[1].per_item
         assert counts.sum() == 2_000
@@ -90,12 +90,12 @@ class TestRandom:
         assert held_of_first[0] == held_of_first[1]
 
     @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 1.5, float("nan")])
-    def test_fraction_out_of_range(self, fraction: float) -> None:
+    def test_a_fraction_out_of_range_is_refused(self, fraction: float) -> None:
         with pytest.raises(InputError, match=f"between 0 and 1, got {fraction}"):
             hold_out(self.graph([10]), fraction=fraction)
 
     @pytest.mark.parametrize("sizes", [[1, 1, 1], [0]])
-    def test_nothing_to_hold_out(self, sizes: list[int]) -> None:
+    def test_users_with_a_single_pair_are_refused(self, sizes: list[int]) -> None:
         with pytest.raises(InputError, match="some user must have two interactions"):
             hold_out(self.graph(sizes))
 
@@ -104,7 +104,7 @@ def _first(interactions: Interactions) -> np.ndarray:
     return interactions.users == 0
 
 
-# user 0 takes 5, 3, 9, 1, 7; user 1 takes 2, 8; user 2 takes 4 alone
+# user 0 takes 5, 3, 9, 1, 7; user 1 takes 2, 8; user 2 takes only 4
 LINE = [(0, 5), (1, 2), (0, 3), (0, 9), (2, 4), (0, 1), (1, 8), (0, 7)]
 
 
@@ -119,22 +119,22 @@ class TestLast:
             (0.99, {(0, 7), (0, 1), (0, 9), (0, 3), (1, 8)}),
         ],
     )
-    def test_the_end_of_each_line(self, fraction: float, expected: set[Pair]) -> None:
-        """ceil(fraction) of each user's pairs, at least one stays."""
+    def test_the_last_pairs_of_each_user_are_held_out(self, fraction: float, expected: set[Pair]) -> None:
+        """The fraction of each user's pairs is rounded up, and at least one pair is kept."""
         seen, held_out = hold_out(made(LINE), "last", fraction)
         assert pairs_of(held_out) == expected
         assert pairs_of(seen) == set(LINE) - expected
 
-    def test_leave_one_out(self) -> None:
+    def test_leave_one_out_holds_out_the_last_pair(self) -> None:
         assert pairs_of(split(made(LINE), "leave_one_out").held_out) == {(0, 7), (1, 8)}
 
-    def test_by_time_and_equal_times_by_the_file(self) -> None:
-        """The latest of user 0 is 9 at 50; of user 1 both have the same time, and 8 stands later."""
+    def test_pairs_are_ordered_by_time_and_then_by_their_line(self) -> None:
+        """The last item of user 0 is 9 at time 50. The items of user 1 have the same time, and 8 is on the later line."""
         times = [10.0, 5.0, 20.0, 50.0, 1.0, 30.0, 5.0, 40.0]
         assert pairs_of(split(made(LINE, times), "last").held_out) == {(0, 9), (1, 8)}
 
-    def test_a_pair_that_comes_twice_has_its_first_place(self) -> None:
-        """Item 5 comes again at the end: it is still the first."""
+    def test_a_repeated_pair_counts_where_it_comes_first(self) -> None:
+        """Item 5 comes again at the end, and counts as the first item."""
         assert pairs_of(split(made([*LINE, (0, 5)]), "last").held_out) == {(0, 7), (1, 8)}
         late = made([(0, 5), (0, 3), (0, 5)], [1.0, 2.0, 3.0])
         assert pairs_of(split(late, "last").held_out) == {(0, 3)}
@@ -145,7 +145,7 @@ class TestLast:
         with pytest.raises(InputError, match=r"split 'leave_one_out' needs an order"):
             split(made(LINE, ordered=False), "leave_one_out")
 
-    def test_sorted_lines_are_no_order(self) -> None:
+    def test_sorted_items_do_not_count_as_an_order(self) -> None:
         """39 of 40 users have their items sorted."""
         pairs = [(user, item) for user in range(40) for item in range(4)]
         pairs[3], pairs[1] = pairs[1], pairs[3]
@@ -158,16 +158,16 @@ class TestLast:
         assert share_sorted(made(pairs)) == pytest.approx(37 / 40)
         assert len(split(made(pairs), "last").held_out) == 40
 
-    def test_times_may_be_sorted(self) -> None:
+    def test_sorted_items_with_times_are_accepted(self) -> None:
         pairs = [(user, item) for user in range(40) for item in range(4)]
         check_order(made(pairs, [float(number) for number in range(160)]))
 
-    def test_users_with_two_items_say_nothing_about_the_order(self) -> None:
+    def test_users_with_two_items_do_not_show_whether_items_are_sorted(self) -> None:
         assert share_sorted(made([(0, 1), (0, 2), (1, 0), (1, 3)])) == 0.0
 
     @settings(max_examples=60)
     @given(graph=histories(), fraction=st.floats(0.01, 0.99))
-    def test_all_that_is_held_out_comes_after_all_that_is_seen(self, graph: Interactions, fraction: float) -> None:
+    def test_held_out_pairs_come_after_the_seen_pairs_of_a_user(self, graph: Interactions, fraction: float) -> None:
         if (graph.per_user < 2).all():
             return
         seen, held_out = hold_out(graph, "last", fraction)
@@ -182,7 +182,7 @@ class TestLast:
 
 
 class TestTime:
-    # (user, item) at time: item 9 and user 3 are not known before 8
+    # (user, item) by time: item 9 and user 3 do not occur before time 8
     PAIRS = (
         ((0, 1), 1.0),
         ((1, 1), 2.0),
@@ -197,8 +197,8 @@ class TestTime:
     def made(self) -> Interactions:
         return made([pair for pair, _ in self.PAIRS], [time for _, time in self.PAIRS])
 
-    def test_one_moment_for_all(self) -> None:
-        """.375 of 8 are 3: from 8 on. Two of them are not known before."""
+    def test_one_moment_divides_all_users(self) -> None:
+        """.375 of 8 pairs are 3, which begin at time 8. Two of them have an unknown user or item."""
         found = split(self.made(), "time", 0.375)
         assert found.moment == 8.0
         assert pairs_of(found.held_out) == {(2, 1)}
@@ -206,29 +206,29 @@ class TestTime:
         assert found.unknown == 2
 
     def test_equal_times_stay_together(self) -> None:
-        """A quarter of 8 are 2, and two pairs have the time 8: 3 (from 8 on) and 1 (from 9 on) are equally near."""
+        """A quarter of 8 pairs are 2. Two pairs have time 8, so the split has 3 pairs (from 8) or 1 (from 9)."""
         assert split(self.made(), "time", 0.25).moment == 8.0
         assert split(self.made(), "time", 0.5).moment == 5.0
 
-    def test_what_is_dropped_is_said(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_dropped_pairs_give_a_message(self, caplog: pytest.LogCaptureFixture) -> None:
         hold_out(self.made(), "time", 0.375)
         assert "dropped 2 pairs whose user or item has no earlier pair" in caplog.text
 
-    def test_without_times(self) -> None:
+    def test_data_without_times_are_refused(self) -> None:
         with pytest.raises(InputError, match=r"split 'time' needs times: give a time column"):
             split(made(LINE), "time")
 
-    def test_one_time_for_all(self) -> None:
+    def test_data_with_a_single_time_are_refused(self) -> None:
         with pytest.raises(InputError, match=r"needs interactions of different times, all 8 have the time"):
             split(made(LINE, [3.0] * 8), "time")
 
-    def test_nothing_known_is_left(self) -> None:
+    def test_a_test_period_with_only_unknown_users_or_items_is_refused(self) -> None:
         with pytest.raises(InputError, match=r"got none among the 1 pairs from 2 on"):
             split(made([(0, 0), (1, 1)], [1.0, 2.0]), "time")
 
     @settings(max_examples=60)
     @given(graph=histories(), fraction=st.floats(0.01, 0.99))
-    def test_training_ends_before_the_test_begins(self, graph: Interactions, fraction: float) -> None:
+    def test_training_ends_before_the_test_period_begins(self, graph: Interactions, fraction: float) -> None:
         try:
             found = split(graph, "time", fraction)
         except InputError:
@@ -243,8 +243,8 @@ class TestTime:
 
 
 @pytest.mark.parametrize("how", get_args(How))
-def test_the_same_split_whatever_the_order_of_the_file(how: How) -> None:
-    """Where times differ, the order of the lines does not matter."""
+def test_the_split_does_not_depend_on_the_order_of_the_file(how: How) -> None:
+    """The times differ, so the order of the lines has no effect."""
     rng = np.random.default_rng(3)
     users, items, times = rng.integers(0, 20, 300), rng.integers(0, 30, 300), rng.permutation(300)
     shuffled = rng.permutation(300)
@@ -256,6 +256,6 @@ def test_the_same_split_whatever_the_order_of_the_file(how: How) -> None:
     assert one.seen.checksum == other.seen.checksum
 
 
-def test_an_unknown_split() -> None:
+def test_an_unknown_split_is_refused() -> None:
     with pytest.raises(InputError, match=r"unknown split 'lasst'; did you mean 'last'\?"):
         split(made(LINE), "lasst")  # type: ignore[arg-type]

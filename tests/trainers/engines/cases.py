@@ -1,4 +1,4 @@
-"""What the tests of fused engines share: losses that have a row function, small data, and how far apart engines may be."""
+"""Shared by the tests of fused engines: losses with a row function, small data, and the comparison of engines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers import Interactions, TrainConfig
-from trainers.engines.row_losses import ROWS
+from trainers.engines.row_losses import ROW_FUNCTIONS
 
 from ...loss_cases import LOSS_CASES
 
@@ -31,9 +31,9 @@ def config(
 
 
 def is_fused(loss: dict[str, Any]) -> bool:
-    """Whether fused engines have a row function for it."""
+    """Whether fused engines have a row function for the loss."""
     formula = config(loss).loss
-    return type(formula) in ROWS and not ROWS[type(formula)].why_not(formula)
+    return type(formula) in ROW_FUNCTIONS and not ROW_FUNCTIONS[type(formula)].why_not(formula)
 
 
 ALL_LOSSES = [loss for loss in LOSS_CASES.values() if is_fused(loss)]
@@ -48,7 +48,7 @@ def started(engine: type[Any], seen: Interactions, settings: TrainConfig, **argu
 def assert_close(
     name: str, ours: NDArray[Any], theirs: NDArray[Any], tolerance: float, relative: bool = False, share: float = 1.0
 ) -> None:
-    """The largest difference, in this share of the rows."""
+    """Check the largest difference in this share of the rows."""
     scale = max(float(np.abs(theirs).max()), 1e-30) if relative else 1.0
     difference = float(np.quantile(np.abs(ours - theirs).max(1), share)) / scale
     assert difference <= tolerance, f"{name}: largest difference {difference:.3g}, allowed {tolerance:.3g}"

@@ -1,4 +1,4 @@
-"""The fingerprint of a kernel changes with its code, in whatever file that is, and with nothing else."""
+"""The fingerprint of a kernel changes with its code in any file, and with nothing else."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ ENGINE = "trainers/engines/numba_engine"
 SPARSE = "trainers.engines.numba_engine.kernels", "_build_sparse"
 DENSE = "trainers.engines.numba_engine.kernels", "_build_dense"
 LOOKUP = "trainers.engines.numba_engine.simplex.row_access", "_build"
-POOLING = "trainers.engines.numba_engine.simplex.histories", "_build_back"
+POOLING = "trainers.engines.numba_engine.simplex.histories", "_build_backward"
 
 
 def edited(tmp_path: Path, edits: dict[str, tuple[str, str]]) -> Path:
-    """A copy of the package in which each file has one text replaced by another."""
+    """A copy of the package. In each given file one text is replaced."""
     root = tmp_path / str(len(list(tmp_path.iterdir())))
     shutil.copytree(ROOT / "trainers", root / "trainers", ignore=shutil.ignore_patterns("__pycache__"))
     for name, (old, new) in edits.items():
         path = root / name
         text = path.read_text(encoding="utf-8")
-        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {name}"
+        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in {name}"
         path.write_text(text.replace(old, new), encoding="utf-8")
     return root
 
@@ -40,14 +40,14 @@ BOTH, ONE, OTHER = {"sparse", "dense"}, {"sparse"}, {"dense"}
 CODE = [
     (f"{ENGINE}/kernels.py", "n_work = distinct_positives(", "n_work = 1 + distinct_positives(", ONE),
     (f"{ENGINE}/kernels.py", "n_work = order_slots(", "n_work = 1 + order_slots(", OTHER),
-    (f"{ENGINE}/step_passes.py", "AHEAD = 4", "AHEAD = 5", BOTH),
-    (f"{ENGINE}/prefilter.py", "CODES_AHEAD = 12", "CODES_AHEAD = 13", ONE),
-    (f"{ENGINE}/dense.py", "SLOTS_AHEAD = 8", "SLOTS_AHEAD = 9", OTHER),
+    (f"{ENGINE}/step_passes.py", "ROW_PREFETCH = 4", "ROW_PREFETCH = 5", BOTH),
+    (f"{ENGINE}/prefilter.py", "CODE_PREFETCH = 12", "CODE_PREFETCH = 13", ONE),
+    (f"{ENGINE}/dense.py", "SLOT_PREFETCH = 8", "SLOT_PREFETCH = 9", OTHER),
     (f"{ENGINE}/row_functions.py", "gap = positive - np.float32(1.0)", "gap = positive - np.float32(2.0)", BOTH),
     (f"{ENGINE}/table.py", "CODE_MAX, CODE_ZERO = 127, 128", "CODE_MAX, CODE_ZERO = 126, 128", BOTH),
-    (f"{ENGINE}/batch.py", "BLOCK = 32", "BLOCK = 64", BOTH),
+    (f"{ENGINE}/batch.py", "UPDATE_BLOCK = 32", "UPDATE_BLOCK = 64", BOTH),
     (f"{ENGINE}/kernels.py", *SWAPPED, BOTH),
-    (f"{ENGINE}/table.py", "    last: NDArray[np.int32]\n", "    other: int\n    last: NDArray[np.int32]\n", BOTH),
+    (f"{ENGINE}/table.py", "    last_step: NDArray[np.int32]\n", "    other: int\n    last_step: NDArray[np.int32]\n", BOTH),
     (f"{ENGINE}/intrinsics.py", '"nsz", "arcp"', '"arcp"', BOTH),
     ("trainers/engines/row_losses.py", "PAIR_SOFTMAX = range(9)", "PAIR_SOFTMAX = range(1, 10)", BOTH),
     ("trainers/engines/lazy_adam.py", "EPSILON = 1e-8", "EPSILON = 1e-7", BOTH),
@@ -59,7 +59,7 @@ CODE = [
 
 
 def changed(root: Path) -> set[str]:
-    """Which of the two kernels of the step are others than ours."""
+    """The kernels of the step that differ from ours: sparse, dense, both or none."""
     kinds = {"sparse": (SPARSE, kernels._build_sparse), "dense": (DENSE, kernels._build_dense)}
     return {kind for kind, (build, ours) in kinds.items() if fingerprint_of(root, *build) != fingerprint(ours)}
 
@@ -75,14 +75,14 @@ def test_code_changes_it(tmp_path: Path, file: str, old: str, new: str, kinds: s
 
 OTHERWISE = [
     (f"{ENGINE}/kernels.py", '"""The fused training step', '"""The training step'),
-    (f"{ENGINE}/step_passes.py", "AHEAD = 4  # rows between", "AHEAD = 4  # how many rows between"),
+    (f"{ENGINE}/step_passes.py", "ROW_PREFETCH = 4  # rows between", "ROW_PREFETCH = 4  # how many rows between"),
     (f"{ENGINE}/step_passes.py", '"""The pair at a position of the shuffled epoch."""', ""),
     (f"{ENGINE}/intrinsics.py", "    total = np.float32(0.0)\n", "\n    # from here on\n    total = np.float32( 0.0 )\n"),
     (f"{ENGINE}/table.py", "def put_rows(table: EmbeddingTable", "def put_them(table: EmbeddingTable"),
-    ("trainers/engines/row_losses.py", "    SL: _softmax(),", "    SL: _softmax(own=True),"),
+    ("trainers/engines/row_losses.py", "    SL: _softmax(),", "    SL: _softmax(with_positive=True),"),
     ("trainers/engines/lazy_adam.py", "n_rows: int) -> Any:", "n_rows: float) -> float:"),
     ("trainers/losses/distances.py", "gaps = torch.relu(", "gaps = torch.abs("),
-    (f"{ENGINE}/simplex/row_access.py", "moved = False", "moved = True"),
+    (f"{ENGINE}/simplex/row_access.py", "updates = False", "updates = True"),
     (f"{ENGINE}/simplex/histories.py", "n = 0", "n = 1"),
 ]
 
@@ -93,15 +93,15 @@ def test_comments_and_what_no_kernel_uses_do_not(tmp_path: Path, file: str, old:
 
 
 def test_each_kernel_has_its_own(tmp_path: Path) -> None:
-    root = edited(tmp_path, {f"{ENGINE}/simplex/row_access.py": ("moved = False", "moved = True")})
+    root = edited(tmp_path, {f"{ENGINE}/simplex/row_access.py": ("updates = False", "updates = True")})
     assert fingerprint_of(root, *LOOKUP) != fingerprint(row_access._build)
-    assert fingerprint_of(root, *POOLING) == fingerprint(histories._build_back)
+    assert fingerprint_of(root, *POOLING) == fingerprint(histories._build_backward)
     root = edited(tmp_path, {f"{ENGINE}/simplex/histories.py": ("mean = np.float32(0.0)", "mean = np.float32(1.0)")})
     assert fingerprint_of(root, *LOOKUP) == fingerprint(row_access._build)
-    assert fingerprint_of(root, *POOLING) != fingerprint(histories._build_back)
-    root = edited(tmp_path, {f"{ENGINE}/dense.py": ("SLOTS_AHEAD = 8", "SLOTS_AHEAD = 9")})
+    assert fingerprint_of(root, *POOLING) != fingerprint(histories._build_backward)
+    root = edited(tmp_path, {f"{ENGINE}/dense.py": ("SLOT_PREFETCH = 8", "SLOT_PREFETCH = 9")})
     assert fingerprint_of(root, *LOOKUP) == fingerprint(row_access._build)
-    assert fingerprint_of(root, *POOLING) == fingerprint(histories._build_back)
+    assert fingerprint_of(root, *POOLING) == fingerprint(histories._build_backward)
 
 
 @pytest.mark.parametrize(("build", "own"), [(SPARSE, {"prefilter"}), (DENSE, {"prefilter", "dense"})], ids=["sparse", "dense"])
@@ -118,7 +118,7 @@ def test_the_walk_reaches_every_file_of_the_step_and_no_loss(build: tuple[str, s
         "engines.lazy_adam",
         "engines.row_losses",
     }
-    assert not {"ROWS", "CML", "learning_rate_at"} & {name for _, name in used}
+    assert not {"ROW_FUNCTIONS", "CML", "learning_rate_at"} & {name for _, name in used}
 
 
 @pytest.mark.parametrize("line", ["from .other import x", "import trainers.other as other"])
@@ -133,7 +133,7 @@ def test_what_the_walk_cannot_follow_is_an_error(tmp_path: Path, line: str) -> N
 
 def test_a_builder_inside_a_function_is_an_error() -> None:
     def build() -> None:
-        """Not found by its name."""
+        """A builder that cannot be found by its name."""
 
     with pytest.raises(ValueError, match="at the top of a module"):
         fingerprint(build)
@@ -160,9 +160,9 @@ for version in {versions}:
 def test_a_fresh_checkout_reads_what_is_compiled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The file has another time, its code has not changed; with another version it is compiled again, beside the first.
+    """The file has another time and the same code. With another version a second kernel is compiled, and the first is kept.
 
-    Another process compiles the first.
+    Another process compiles the first kernel.
     """
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

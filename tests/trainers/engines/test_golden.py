@@ -1,4 +1,4 @@
-"""What configs train to, kept in golden.json, see `tests.golden`."""
+"""The recorded numbers of trained configs, in golden.json (see `tests.golden`)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .cases import ALL_LOSSES, CCL, MML, data
 
 EPOCHS = 2
 CLOSE = 1e-5  # relative, on another CPU
-CLOSE_OF_CML = 1e-2  # which negative is nearest may turn on rounding, and the gradients have all one size
+CLOSE_OF_CML = 1e-2  # rounding may decide which negative is nearest, and all gradients have the same size
 BASE = {
     "encoder": {"name": "mf", "dim": 8, "init_std": 0.1},
     "negatives": {"name": "uniform", "count": 7},
@@ -30,7 +30,7 @@ BASE = {
     "epochs": EPOCHS,
     "seed": 5,
 }
-# what else changes the numbers; torch trains all of it, numba some
+# Other settings that change the numbers. torch trains all of them, numba some.
 OTHERS: dict[str, dict[str, Any]] = {
     "mml dropout l2 linear": {
         "loss": MML,
@@ -70,7 +70,7 @@ CASES = [
 
 
 def measured(case: str) -> dict[str, Any]:
-    """Loss by epoch and the last metrics; of the users' and items' vectors the digest, and sums that another CPU comes near."""
+    """Losses by epoch, the last metrics, and the digest and sums of the vectors. The sums are close on another CPU."""
     name, _, engine_name = case.partition(" / ")
     seen, held_out = hold_out(data(60, 50, 700), seed=1)
     engine = make_engine(EngineChoice(engine_name, "cpu", "named"), seen, held_out)
@@ -78,7 +78,7 @@ def measured(case: str) -> dict[str, Any]:
 
 
 def trained(engine: Any, name: str, config: TrainConfig) -> dict[str, Any]:
-    """The numbers of a config that an engine of this name trains."""
+    """The numbers of a config that this engine trains."""
     engine.start(0, config)
     epochs = [engine.epoch()[0] for _ in range(config.epochs)]
     vectors = engine.vectors(0)
@@ -92,7 +92,7 @@ def trained(engine: Any, name: str, config: TrainConfig) -> dict[str, Any]:
 
 
 def is_close(case: str, then: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether numbers differ as those of another CPU may."""
+    """Whether numbers differ no more than those of two CPUs."""
     close = CLOSE_OF_CML if case.startswith("cml") else CLOSE
     same = [now[key] == pytest.approx(then[key], rel=close) for key in ("losses", "sums")]
     return all(same) and now["metrics"] == pytest.approx(then["metrics"], rel=0.05)  # two items may swap ranks

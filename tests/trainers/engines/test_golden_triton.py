@@ -1,7 +1,7 @@
-"""What the triton engine trains configs to under Triton's interpreter, kept in golden_triton.json, see `tests.golden`.
+"""The recorded numbers of the triton engine under Triton's interpreter, in golden_triton.json (see `tests.golden`).
 
-A GPU rounds in its own way; what the interpreter computes still changes whenever a kernel computes something else. Every kernel
-takes part, and a loss of each kind of row function. The interpreter needs some 50 ms for a row of a batch: the data are small.
+A GPU rounds differently. But a change of a kernel also changes the numbers of the interpreter. Every kernel runs, and a loss
+of each kind of row function. The interpreter needs about 50 ms for a row of a batch, so the data are small.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 pytest.importorskip("triton", reason="needs triton")
 
-from trainers.engines.row_losses import ROWS
+from trainers.engines.row_losses import ROW_FUNCTIONS
 from trainers.engines.triton_engine import step
 from trainers.engines.triton_engine.engine import TritonEngine
 
@@ -38,7 +38,7 @@ CONFIGS = {
     ),
     **{label(loss): config(loss, count=5, **SMALL) for loss in ALL_LOSSES},
 }
-# a loss of each kind of row function, and BSL's paper form, which has a factor
+# A loss of each kind of row function, and the paper form of BSL, which has a factor.
 LOSSES = (
     "bsl mode=single",
     "bsl mode=paper",
@@ -54,7 +54,7 @@ CASES = {name: CONFIGS[name] for name in (OTHER_KERNELS, *LOSSES)}
 
 
 def measured(case: str) -> dict[str, Any]:
-    with mock.patch.object(step, "PROGRAMS", 2):  # the interpreter runs them one after the other
+    with mock.patch.object(step, "PROGRAMS", 2):  # the interpreter runs programs one after the other
         engine = TritonEngine(data(8, 24, 12), data(8, 24, 12, seed=1), (), "cpu")
         return trained(engine, "triton", CASES[case])
 
@@ -74,4 +74,6 @@ def test_there_is_a_record_of_every_case_and_of_no_other():
 
 
 def test_every_kind_of_row_function_takes_part():
-    assert {ROWS[type(settings.loss)].kind for settings in CASES.values()} == {row.kind for row in ROWS.values()}
+    assert {ROW_FUNCTIONS[type(settings.loss)].kind for settings in CASES.values()} == {
+        row.kind for row in ROW_FUNCTIONS.values()
+    }

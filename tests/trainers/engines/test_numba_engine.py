@@ -1,8 +1,8 @@
-"""The fused CPU engine against the torch engine, and its promises: same bits, work that does not grow, visible divergence.
+"""The fused CPU engine against the torch engine. It must also give reproducible bits, bounded work and visible divergence.
 
-Tolerances, as largest absolute differences (in which rows: `assert_same_state`): 5e-6 of unit vectors and 1e-5 relative of the
-loss after one step, 2e-4 of unit vectors after 1,000 steps; moments, relative to the largest, 5 times as much. Only float32
-rounding sets the two engines apart.
+Tolerances are largest differences (in the rows of `assert_same_state`). After one step: 5e-6 for unit vectors, and 1e-5
+relative for the loss. After 1,000 steps: 2e-4 for unit vectors. Moments have 5 times as much, relative to the largest one. The
+two engines differ only by float32 rounding.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trainers.engines.numba_engine import NumbaEngine, why_not
 from trainers.engines.numba_engine.autotune import Autotuner
 from trainers.engines.numba_engine.row_functions import row_loss
 from trainers.engines.numba_engine.table import EmbeddingTable
-from trainers.engines.row_losses import ROWS, row_loss_of
+from trainers.engines.row_losses import ROW_FUNCTIONS, row_loss_of
 from trainers.engines.torch_engine import TorchEngine
 from trainers.jit import compiled
 from trainers.losses import LOSSES, Scores
@@ -45,22 +45,24 @@ N_ITEMS = 70
 
 
 def moments(table: EmbeddingTable, step: int) -> tuple[Floats, Floats]:
-    """Adam's moments as dense Adam holds them after `step`."""
+    """The moments that dense Adam has after `step`."""
     dim = table.rows.shape[1]
-    idle = (step - table.last.astype(np.float64))[:, None]
+    idle = (step - table.last_step.astype(np.float64))[:, None]
     return table.state[:, :dim] * 0.9**idle, table.state[:, dim : 2 * dim] * 0.999**idle
 
 
 def assert_same_state(ours: NumbaEngine, theirs: TorchEngine, tolerance: float) -> None:
-    """Moments in all rows; vectors in 99 of 100: a gradient that happens to be as small as Adam's epsilon moves its row by what
-    rounding left of it, on another processor by something else. Of cml both in 9 of 10 rows: all its score gradients have one
-    size, so gradients often cancel, and which negative is nearest may turn on rounding.
+    """Compare the moments in all rows, and the vectors in 99 % of the rows.
+
+    If a gradient is as small as Adam's epsilon, rounding decides how far its row moves. For cml both are compared in 90 % of
+    the rows. Its score gradients all have the same size, so gradients often cancel, and rounding may decide which negative is
+    nearest.
     """
     assert ours.config is not None
     share = 0.9 if ours.config.loss.name == "cml" else 1.0
     for name, one, other in zip(("users", "items"), ours.vectors(0), theirs.vectors(0), strict=True):
         assert_close(f"{name}' vectors", one, other, tolerance, share=min(share, 0.99))
-    names = "users", "items", "history"  # the last of encoders that have one
+    names = "users", "items", "history"  # only some encoders have a history
     for name, table, parameter in zip(names, ours.tables().values(), theirs.model.tables(), strict=False):
         dense = theirs.optimizer.state[parameter]
         mean, square = moments(table, ours.steps_done)
@@ -94,7 +96,7 @@ def test_some_epochs(loss: dict[str, Any], change: dict[str, Any]) -> None:
     ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
     for _ in range(settings.epochs):
         assert ours.epoch()[0].loss == pytest.approx(theirs.epoch()[0].loss, rel=1e-4)
-    # Near its margin contrastive's gradient is a small difference of distances: mostly rounding, which Adam then enlarges.
+    # Near its margin the gradient of contrastive is a small difference of distances, mostly rounding. Adam then enlarges it.
     assert_same_state(ours, theirs, 5 * MANY_STEPS if loss is CONTRASTIVE else MANY_STEPS)
 
 
@@ -141,7 +143,7 @@ def test_scores_that_are_not_cosines(score: str, loss: dict[str, Any], change: d
 
 
 def test_psl_of_far_scores() -> None:
-    """Inner products of long vectors: 1 + tanh(d) is 0 as float32 for most pairs, and its logarithm is finite all the same."""
+    """Long vectors have large inner products. 1 + tanh(d) is 0 in float32 for most pairs, but its logarithm must be finite."""
     seen, settings = data(50, 80, 300), config({"name": "psl", "temperature": 0.5}, score="inner_product", init_std=3.0)
     ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
     first = ours.epoch()[0].loss
@@ -150,7 +152,7 @@ def test_psl_of_far_scores() -> None:
 
 
 def test_cosines_in_training_alone() -> None:
-    """As the cosine trains, to the bit, but what ranks keeps its length."""
+    """The training is that of the cosine, to the bit. The vectors for ranking keep their lengths."""
     seen, results = data(50, 80, 300), []
     for score in ("cosine", "cosine_in_training"):
         engine = started(NumbaEngine, seen, config(MML, score=score))
@@ -170,7 +172,7 @@ def test_rows_are_kept_in_the_unit_ball() -> None:
         engine.epoch()
     lengths = np.linalg.norm(engine.items.rows, axis=1)
     assert np.isclose(lengths, 1, atol=1e-5).sum() > 10
-    moved_last, moved_never = engine.items.last == engine.steps_done, engine.items.last == 0
+    moved_last, moved_never = engine.items.last_step == engine.steps_done, engine.items.last_step == 0
     assert lengths[moved_last].max() <= 1 + 1e-6
     assert not moved_never.any() or lengths[moved_never].max() <= 1 + 1e-6
 
@@ -202,8 +204,8 @@ SAMPLED = [{"name": "unseen", "count": 9}, {"name": "two_stage", "count": 5, "ca
 def test_negatives_that_a_sampler_gives(
     negatives: dict[str, Any], loss: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Drawn ahead for some steps, or step by step where they follow the model."""
-    monkeypatch.setattr("trainers.engines.numba_engine.engine.DRAWN_AHEAD", 4 * 32 * 9)  # four steps
+    """Negatives are drawn for some steps at once. If they depend on the model, they are drawn at each step."""
+    monkeypatch.setattr("trainers.engines.numba_engine.engine.MAX_DRAWN", 4 * 32 * 9)  # four steps
     seen = data(50, 80, 300)
     settings = config(loss, negatives=negatives)
     ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
@@ -214,7 +216,10 @@ def test_negatives_that_a_sampler_gives(
 
 @pytest.mark.parametrize(("loss", "schedule"), [(MML, "constant"), (BSL, "linear")], ids=["mml", "bsl"])
 def test_a_thousand_steps_with_rows_that_rest(loss: dict[str, Any], schedule: str) -> None:
-    """250 steps an epoch, a pair or two per user: rows rest for hundreds of steps, some are first touched late."""
+    """An epoch has 250 steps, and a user has one or two pairs.
+
+    So rows get no gradient for hundreds of steps, or for the first time late.
+    """
     seen = data(400, 900, 500)
     settings = config(loss, count=1, batch_size=2, schedule=schedule)
     ours, theirs = started(NumbaEngine, seen, settings), started(TorchEngine, seen, settings)
@@ -222,7 +227,7 @@ def test_a_thousand_steps_with_rows_that_rest(loss: dict[str, Any], schedule: st
         ours.epoch()
         theirs.epoch()
     assert ours.steps_done >= 990
-    resting = ours.steps_done - ours.users.last[ours.users.last > 0]
+    resting = ours.steps_done - ours.users.last_step[ours.users.last_step > 0]
     assert resting.max() > 200
     assert_same_state(ours, theirs, MANY_STEPS)
 
@@ -239,12 +244,13 @@ THREADED = {
 @pytest.mark.parametrize("case", THREADED)
 def test_the_same_bits_for_any_number_of_threads(case: str, all_threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     loss, fields = THREADED[case]
-    size = (200, 9_000, 20_000) if case == "simplex" else (200, 300, 2_000)  # so many items that a product over them is split
+    # With so many items their product is divided among threads.
+    size = (200, 9_000, 20_000) if case == "simplex" else (200, 300, 2_000)
     seen, settings = data(*size), config(loss, batch_size=256, count=20, epochs=2, **fields)
     results = []
     for n in (1, all_threads):
         monkeypatch.setattr("trainers.engines.numba_engine.autotune.Autotuner.next", lambda tuner, n=n: (1000, n))
-        torch.set_num_threads(n)  # two_stage asks torch where the items lie, simplex for the users' vectors
+        torch.set_num_threads(n)  # torch computes directions of items for two_stage, and vectors of users for simplex
         engine = started(NumbaEngine, seen, settings)
         losses = [engine.epoch()[0].loss for _ in range(settings.epochs)]
         results.append((losses, *[vectors.tobytes() for vectors in engine.vectors(0)]))
@@ -271,7 +277,7 @@ def test_pace_keeps_the_faster_number_of_threads_and_tries_the_other_again() -> 
     for _ in range(100):
         steps, threads = tuner.next()
         used[threads] += steps
-        tuner.took(steps, threads, seconds[threads] * steps)
+        tuner.record(steps, threads, seconds[threads] * steps)
         assert seconds[threads] * steps <= 0.5
     assert used[1] > 50 * used[4] > 0
     assert Autotuner(1).next()[1] == 1
@@ -315,18 +321,18 @@ def test_cannot_run() -> None:
     assert "pools positives" in why_not(config(BSL | {"mode": "multi"}))
     too_much = config(MML).replace(batch_size=2**24, negatives={"name": "uniform", "count": 1000})
     assert "too much for one step" in why_not(too_much)
-    assert "negatives in_batch look at scores" in why_not(config(MML, negatives={"name": "in_batch"}))
+    assert "negatives in_batch need scores" in why_not(config(MML, negatives={"name": "in_batch"}))
     with pytest.raises(ValueError, match="cannot run this config"):
         started(NumbaEngine, data(50, 80, 300), too_much)
     assert "score cosine_of_next_year has no fused step" in why_not(
         config(MML).model_copy(update={"score": "cosine_of_next_year"})
     )
     simplex = config(MML).replace(encoder={"name": "simplex"})
-    assert "gradient comes from two sides" in why_not(simplex)
+    assert "gradients both as an item and as history" in why_not(simplex)
     assert why_not(simplex.replace(encoder={"name": "simplex", "g": 1.0})) == ""
     assert "encoder lightgcn is not mf or simplex" in why_not(config(MML).replace(encoder={"name": "lightgcn"}))
     own = {"name": "simplex", "history_table": "own"}
-    assert "score euclidean keeps rows in the unit ball" in why_not(config(CML, score="euclidean").replace(encoder=own))
+    assert "score euclidean needs rows of a table" in why_not(config(CML, score="euclidean").replace(encoder=own))
 
 
 @numba.njit(error_model="numpy")
@@ -336,7 +342,7 @@ def one_row(kind: int, settings: Any, positive: Any, scores: Any, gradients: Any
 
 @pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
 def test_row_functions(loss: dict[str, Any]) -> None:
-    """Value and gradients on any scores, above 1 too, where dropout can carry them."""
+    """Value and gradients are compared on any scores, also above 1, because dropout may give such scores."""
     formula = config(loss).loss
     row = row_loss_of(formula, N_ITEMS)
     rng = np.random.default_rng(3)
@@ -355,8 +361,8 @@ def test_row_functions(loss: dict[str, Any]) -> None:
 
 
 def test_every_row_function_is_tested() -> None:
-    assert {cls.__dataclass_fields__["name"].default for cls in ROWS} == {loss["name"] for loss in ALL_LOSSES}  # type: ignore[attr-defined]
-    assert set(ROWS) <= set(LOSSES.values())
+    assert {cls.__dataclass_fields__["name"].default for cls in ROW_FUNCTIONS} == {loss["name"] for loss in ALL_LOSSES}  # type: ignore[attr-defined]
+    assert set(ROW_FUNCTIONS) <= set(LOSSES.values())
 
 
 def test_compiling_without_a_folder_for_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:

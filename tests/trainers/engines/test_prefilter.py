@@ -1,5 +1,7 @@
-"""The prefilter keeps every negative that has a gradient, whatever the vectors, and however far rows have coasted since they
-were coded. The scores are computed exactly, in float64, and as the step computes them, in float32."""
+"""The prefilter keeps every negative with a gradient, for any vectors and any number of pending Adam updates since the codes.
+
+Scores are computed exactly, in float64, and in float32 as in the step.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ from trainers.engines.lazy_adam import RATIO, powers, rates
 from trainers.engines.numba_engine import NumbaEngine, kernels
 from trainers.engines.numba_engine.fingerprint import fingerprint
 from trainers.engines.numba_engine.intrinsics import dot
-from trainers.engines.numba_engine.prefilter import find, unrounded
-from trainers.engines.numba_engine.table import INVERSE, N_POWERS, EmbeddingTable, Floats, adam_step, catch_up, new_table
+from trainers.engines.numba_engine.prefilter import draw_and_filter, extra_rounding
+from trainers.engines.numba_engine.table import INVERSE_NORM, N_POWERS, EmbeddingTable, Floats, adam_step, flush, new_table
 from trainers.jit import compiled
 from trainers.scores import NORM_FLOOR
 
@@ -30,7 +32,7 @@ LENGTHS = [0.0, 1e-44, 1e-38, 1e-30, 1e-22, 1e-13, 0.9e-12, 1.1e-12, 1e-6, 1e-3,
 
 class Compiled(NamedTuple):
     train: Any
-    keep: Any
+    passes: Any
     score: Any
 
 
@@ -42,38 +44,41 @@ def _build(width: int, version: int) -> Compiled:
                 adam_step(table, i, gradients, i, np.float32(0.0), step, rate, np.float32(0.0), power, width)
 
     @compiled(version, width, error_model="numpy")
-    def keep(batch, size, arguments, users, items):  # type: ignore[no-untyped-def]
+    def passes(batch, size, arguments, users, items):  # type: ignore[no-untyped-def]
         if version:
-            find(batch, 0, size, np.uint64(0), arguments, users, items, np.uint64(items.last.size), width)
+            draw_and_filter(batch, 0, size, np.uint64(0), arguments, users, items, np.uint64(items.last_step.size), width)
 
     @compiled(version, width, error_model="numpy")
     def score(batch, table, step, tail, power, out):  # type: ignore[no-untyped-def]
         if version:
             for i in range(out.shape[1]):
-                catch_up(table, i, step, tail, power, width)
+                flush(table, i, step, tail, power, width)
                 for b in range(out.shape[0]):
-                    out[b, i] = dot(batch.vectors, b, table.rows, i, width) * table.scale[i, INVERSE]
+                    out[b, i] = dot(batch.vectors, b, table.rows, i, width) * table.scale[i, INVERSE_NORM]
 
-    return Compiled(train, keep, score)
+    return Compiled(train, passes, score)
 
 
 @cache
 def functions() -> Compiled:
-    """Built from files that the step is built from, and from this one."""
+    """The compiled functions. Their version depends on the source files of the step and on this file."""
     return _build(WIDTH, fingerprint(kernels._build_sparse) + crc32(Path(__file__).read_bytes()))
 
 
 @cache
 def engine() -> NumbaEngine:
-    """For its arguments and scratch memory: each of the users has all items for negatives."""
+    """An engine that gives arguments and scratch memory. Each user has all items as negatives."""
     seen = data(N_USERS, N_ITEMS, 40)
     one: NumbaEngine = started(NumbaEngine, seen, config(MML, count=N_ITEMS, dim=WIDTH, batch_size=N_USERS))
     return one
 
 
 def rows_of(rng: np.random.Generator, lengths: list[float], like: Floats | None, kinds: list[str]) -> Floats:
-    """Rows (n, WIDTH) of these lengths, in directions of each kind: any; that of one of `like`, its opposite, or close to it;
-    equal entries; entries that lie between two codes, and so that the codes give a score as much too low as they can."""
+    """Rows (n, WIDTH) with these lengths and these kinds of directions.
+
+    A direction is random, or that of a row of `like`, the opposite or close to it. It may have equal entries, or entries
+    between two codes. For the kind worst, codes give a score that is too low by the maximum.
+    """
     with np.errstate(all="ignore"):
         rows = []
         for length, kind in zip(lengths, kinds, strict=True):
@@ -81,7 +86,7 @@ def rows_of(rng: np.random.Generator, lengths: list[float], like: Floats | None,
             if kind == "between":
                 direction = (rng.integers(-127, 127, WIDTH) + 0.5) / 127.0
                 direction[rng.integers(WIDTH)] = 1.0
-            if kind == "worst":  # all codes are off the same way, and of a user and an item together to the same side
+            if kind == "worst":  # all codes of users and items have an error in the same direction
                 direction = -(rng.integers(118, 127, WIDTH) + 0.45) / 127.0
                 direction[rng.integers(WIDTH)] = -1.0
             if kind == "flat":
@@ -99,7 +104,7 @@ KINDS = st.sampled_from(["any", "same", "opposite", "near", "flat", "between", "
 
 
 class Catalogue(NamedTuple):
-    """Items that were trained for some steps, then rested: as they stand, and as they will once caught up."""
+    """Items after some steps of training and some steps without a gradient. `exact` has them with all pending updates."""
 
     table: EmbeddingTable
     step: int
@@ -116,21 +121,21 @@ def trained(rng: np.random.Generator, rows: Floats, learning_rate: float, push: 
         functions().train(table, gradients, step, lines[step - 1], powers(N_POWERS))
     now = steps + rest
     tail = float(lines[now, 2])
-    left = table.ahead - RATIO ** (now - table.last).astype(np.float64) * tail
-    left[table.ahead == 0.0] = 0.0
+    left = table.pending - RATIO ** (now - table.last_step).astype(np.float64) * tail
+    left[table.pending == 0.0] = 0.0
     exact = table.rows.astype(np.float64) - left[:, None] * table.state[:, 2 * WIDTH :].astype(np.float64)
     return Catalogue(table, now, tail, exact)
 
 
 def kept(users: Floats, items: EmbeddingTable, cutoff: float) -> tuple[list[set[int]], Any]:
-    """Of each user the items that pass; and the scratch memory, with the users' vectors."""
+    """The items that pass for each user, and the scratch memory with the vectors of the users."""
     one = engine()
     given = np.tile(np.arange(N_ITEMS, dtype=np.int32), (N_USERS, 1))
-    arguments = one._arguments(one.config, 0, 1)._replace(given=given, cutoff=np.float32(cutoff))  # type: ignore[arg-type]
+    arguments = one._arguments(one.config, 0, 1)._replace(given_negatives=given, cutoff=np.float32(cutoff))  # type: ignore[arg-type]
     batch = one.batch
     batch.users[:] = np.arange(N_USERS)
-    functions().keep(batch, N_USERS, arguments, new_table(users, with_codes=False), items)
-    return [set(batch.items[b, : batch.found[b]].tolist()) for b in range(N_USERS)], batch
+    functions().passes(batch, N_USERS, arguments, new_table(users, with_codes=False), items)
+    return [set(batch.items[b, : batch.n_passed[b]].tolist()) for b in range(N_USERS)], batch
 
 
 @settings(max_examples=400)
@@ -149,7 +154,7 @@ def kept(users: Floats, items: EmbeddingTable, cutoff: float) -> tuple[list[set[
 def test_no_negative_with_a_gradient_is_dropped(  # type: ignore[no-untyped-def]
     seed, user_lengths, item_lengths, kinds, learning_rate, push, steps, rest, pick, below
 ) -> None:
-    """The cutoff lies just below one of the scores: so near a dropped one would show a bound that is a little too narrow."""
+    """The cutoff is just below one of the scores. So a bound that is a little too narrow would drop that item."""
     rng = np.random.default_rng(seed)
     users = rows_of(rng, user_lengths, None, kinds[:N_USERS])
     catalogue = trained(rng, rows_of(rng, item_lengths, users, kinds), learning_rate, push, steps, rest)
@@ -168,12 +173,12 @@ def test_no_negative_with_a_gradient_is_dropped(  # type: ignore[no-untyped-def]
     for b in range(N_USERS):
         for name, scores in (("exact", exact[b]), ("float32", rounded[b])):
             lost = set(np.flatnonzero(~(scores <= cutoff32)).tolist()) - found[b]  # NaN has a gradient, too
-            told = [(i, scores[i], catalogue.table.scale[i].tolist()) for i in sorted(lost)]
-            assert not lost, f"user {b} loses items whose {name} score is above {cutoff32!r}: {told}"
+            details = [(i, scores[i], catalogue.table.scale[i].tolist()) for i in sorted(lost)]
+            assert not lost, f"user {b} loses items with a {name} score above {cutoff32!r}: {details}"
 
 
 def test_most_of_what_is_far_below_the_cutoff_is_dropped() -> None:
-    """So that a prefilter that keeps everything does not pass."""
+    """A prefilter that keeps all negatives would fail here."""
     rng = np.random.default_rng(0)
     users = rows_of(rng, [1.0] * N_USERS, None, ["any"] * N_USERS)
     catalogue = trained(rng, rows_of(rng, [1.0] * N_ITEMS, users, ["any"] * N_ITEMS), 1e-3, 1e-3, 2, 5)
@@ -183,8 +188,11 @@ def test_most_of_what_is_far_below_the_cutoff_is_dropped() -> None:
 
 
 def test_rounding_of_wide_rows() -> None:
-    """A float32 sum of `width` products is off by up to width + 2 units of 2^-24: of two sums, the one that screens and the one
-    that trains. ROUNDING holds that for narrow rows, and `unrounded` is what lacks for wide ones."""
+    """The error of a float32 sum of `width` products is at most width + 2 units of 2^-24.
+
+    There are two such sums: that of the prefilter and that of the training. ROUNDING is enough for narrow rows, and
+    `extra_rounding` is the missing part for wide ones.
+    """
     for width in (8, 64, 70, 128, 512, 4096):
-        assert 1e-5 + unrounded(width) >= 2 * (width + 4) * 2.0**-24
-    assert unrounded(64) == 0.0
+        assert 1e-5 + extra_rounding(width) >= 2 * (width + 4) * 2.0**-24
+    assert extra_rounding(64) == 0.0

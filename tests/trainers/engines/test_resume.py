@@ -1,5 +1,6 @@
-"""A lane that goes on from a state trains to the same bits as one that was never interrupted, and looking at a lane changes no
-bit of what it trains, on every engine.
+"""A lane that continues from a state trains to the same bits as an uninterrupted one. Reading a lane changes no bit.
+
+Both hold for every engine.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from .test_golden import OTHERS as UNUSUAL
 
 EPOCHS = 3
 SEEN, HELD_OUT = hold_out(data(60, 50, 700), seed=1)
-LOOKED_AT = ("mml", "bsl mode=reweight", *UNUSUAL)  # the sparse and the dense kernel, and what else decides what is kept
+# The sparse kernel, the dense kernel, and other settings with their own state.
+LOOKED_AT = ("mml", "bsl mode=reweight", *UNUSUAL)
 
 
 def engine_of(name: str) -> Any:
@@ -38,13 +40,13 @@ def through_a_file(state: State) -> State:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Of results without their seconds, and of vectors to the bit."""
+    """Whether results agree without their seconds, and vectors to the bit."""
     shown = [[(result.epoch, result.loss, result.metrics) for result in run[0]] for run in (one, other)]
     return shown[0] == shown[1] and all(np.array_equal(a, b) for a, b in zip(one[1], other[1], strict=True))
 
 
 def same_states(one: State, other: State) -> bool:
-    """To the bit."""
+    """Whether states agree to the bit."""
     return one.keys() == other.keys() and all(np.array_equal(one[key], other[key], equal_nan=True) for key in one)
 
 
@@ -55,7 +57,7 @@ def unbroken(name: str, settings: TrainConfig) -> Any:
 
 
 def in_pieces(name: str, settings: TrainConfig) -> Any:
-    """Each epoch in an engine of its own; each state is read twice, and the engine that was read trains on, to no avail."""
+    """Train each epoch in a new engine. Each state is read twice, and the old engine trains on without an effect."""
     engine, results = engine_of(name), []
     engine.start(0, settings)
     for _ in range(settings.epochs):
@@ -79,9 +81,9 @@ def test_a_state_after_every_epoch_changes_no_bit(case: str):
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.partition(" / ")[0] in LOOKED_AT])
 def test_looking_at_a_lane_changes_no_bit(case: str):
-    """One is measured, and its vectors, parameters and state are read, after every epoch; the other after the last alone.
+    """One engine is measured and read (vectors, parameters, state) after every epoch, the other only after the last one.
 
-    Before the last epoch the users of a sample are measured, and no others.
+    Before the last epoch only the users of a sample are measured.
     """
     label, _, name = case.partition(" / ")
     settings, ends, some = CONFIGS[label].replace(epochs=EPOCHS), [], of_some_users(HELD_OUT, 20, seed=1)
@@ -91,19 +93,19 @@ def test_looking_at_a_lane_changes_no_bit(case: str):
         for epoch in range(1, EPOCHS + 1):
             (result,) = engine.epoch()
             if looks:
-                engine.keep(0), engine.state(0)
+                engine.snapshot(0), engine.state(0)
                 on = HELD_OUT if epoch == EPOCHS else some
                 assert result.metrics == evaluate(*engine.vectors(0), seen=SEEN, held_out=on, metrics=USUAL_METRICS)
         ends.append((([result], engine.vectors(0)), engine.state(0)))
     (looked_at, state), (left_alone, its_state) = ends
     assert same(looked_at, left_alone)
-    assert same_states(state, its_state), "nor of what it would train next"
+    assert same_states(state, its_state), "nor does it change the next epoch"
 
 
 SIMPLEX = {"name": "simplex", "dim": 8, "init_std": 0.1, "aggregation": "user_attention", "history_table": "own"}
 OTHERS = {
     "simplex with matrices": {"encoder": SIMPLEX},
-    # the vectors of step 20 are looked at until step 40: an epoch has 20 steps, and a state comes between
+    # An epoch has 20 steps. The sampler uses the vectors of step 20 until step 40, and a state comes in between.
     "two_stage, rarely refreshed": {"negatives": {"name": "two_stage", "candidates": 20, "count": 5, "refresh": 30}},
 }
 
@@ -117,7 +119,7 @@ def test_what_else_a_run_keeps_is_in_its_state(any_engine: str, case: str):
 
 @pytest.mark.parametrize("name", NEGATIVES)
 def test_every_sampler_goes_on(name: str):
-    """One that notes something has to say so in its `state`."""
+    """A sampler with a memory must have it in its `state`."""
     settings = config(MML, learning_rate=1e-2, epochs=EPOCHS, negatives=NEGATIVES[name])
     assert same(in_pieces("torch", settings), unbroken("torch", settings))
 
@@ -129,9 +131,9 @@ def test_after_going_back_the_new_rate_is_kept(any_engine: str):
         engine = engine_of(any_engine)
         engine.start(0, settings)
         engine.epoch()
-        kept = engine.keep(0)
+        kept = engine.snapshot(0)
         engine.epoch()
-        engine.go_back(0, kept, 1e-3)
+        engine.restore(0, kept, 1e-3)
         if interrupted:
             state = through_a_file(engine.state(0))
             engine = engine_of(any_engine)

@@ -1,4 +1,4 @@
-"""What test_resume shows of the engines with one lane, of the triton engine."""
+"""The rules of test_resume for the triton engine, which has several lanes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("few_programs")
 
 
 def test_going_on_from_a_state_changes_no_bit() -> None:
-    """In another lane of another engine, beside another config."""
+    """It continues in another lane of another engine, together with another config."""
     settings, other = small(MML, epochs=3, **EVERYTHING), small(MML, seed=9)
     unbroken, first, second = ours(settings), ours(settings), engine(lanes=2)
     expected = [unbroken.epoch()[0].loss for _ in range(2)]
@@ -46,11 +46,11 @@ def test_looking_at_a_lane_changes_no_bit() -> None:
         for epoch in range(1, settings.epochs + 1):
             (result,) = one.epoch()
             if looks:
-                one.keep(0), one.state(0)
+                one.snapshot(0), one.state(0)
                 on = held_out if epoch == settings.epochs else some
                 assert result.metrics == evaluate(*one.vectors(0), seen=seen, held_out=on, metrics=USUAL_METRICS)
         ends.append(((result.loss, result.metrics), *one.vectors(0), one.state(0)))
     (measured, *vectors, state), (its, *its_vectors, its_state) = ends
     assert measured == its
     assert all(np.array_equal(one, other) for one, other in zip(vectors, its_vectors, strict=True))
-    assert all(np.array_equal(array, its_state[name]) for name, array in state.items()), "nor of what it would train next"
+    assert all(np.array_equal(array, its_state[name]) for name, array in state.items()), "nor does it change the next epoch"

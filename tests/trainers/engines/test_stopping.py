@@ -1,4 +1,4 @@
-"""An engine that is asked to stop does so in the middle of an epoch, soon, and can be used again."""
+"""An engine stops soon after the request, in the middle of an epoch, and can be used again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainers.stopping import Stopped, never
 
 from .cases import BSL, config, data
 
-SOON = 3.0  # seconds; a call of a kernel takes a fifth of one, on a machine that does nothing else
+SOON = 3.0  # seconds; a call of a kernel takes a fifth of a second on an idle machine
 SEEN = data(60, 50, 700)
 SETTINGS = config(BSL, dim=8)
 
@@ -44,14 +44,14 @@ def test_a_stopped_epoch_frees_the_lane(any_engine: str):
 
 
 def test_a_long_epoch_is_left_soon(any_engine: str):
-    """It would last a minute."""
+    """The epoch would take a minute."""
     seen = data(2_000, 1_500, 100_000)
     settings = config(BSL, dim=8, count=50_000 if any_engine == "numba" else 2_000)
     engine_of(any_engine).start(0, SETTINGS)
     asked = threading.Event()
     run = train(settings, seen, engine=any_engine, device="cpu", should_stop=asked.is_set)
     warm = train(SETTINGS.replace(epochs=1), SEEN, engine=any_engine, device="cpu")
-    warm.finish()  # compiled before the clock runs
+    warm.finish()  # compiles the kernels first
     when: list[float] = []
     timer = threading.Timer(1.0, lambda: (when.append(time.monotonic()), asked.set()))
     timer.start()
@@ -77,4 +77,4 @@ def test_a_compilation_is_left_between_its_passes(passes: int):
         assert outer(1.0) == 4.0
     assert np.isnan(outer(np.nan))
     with stoppable_compilation(lambda: True):
-        assert outer(2.0) == 6.0, "what is compiled asks no more"
+        assert outer(2.0) == 6.0, "a compiled function does not check again"

@@ -1,4 +1,4 @@
-"""What the torch engine makes of users' thresholds, against a calculation in plain NumPy."""
+"""The torch engine's thresholds of users against a computation in plain NumPy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from trainers import Interactions, TrainConfig
-from trainers.engines.thresholds import UserThresholds, own_scores
+from trainers.engines.thresholds import UserThresholds, scores_of_seen
 from trainers.engines.torch_engine import TorchEngine
 from trainers.losses import DrRL, Scores, SLatK, Talos
 from trainers.negatives import ScoredStep
@@ -24,7 +24,7 @@ NEGATIVE = [[0.1, 0.7, -0.2], [0.4, 0.2, 0.9], [0.6, -0.5, 0.3]]
 
 
 def a_step(epoch: int = 0) -> ScoredStep:
-    """User vectors (3, 2) of the rows, item vectors (6, 2)."""
+    """A step with user vectors (3, 2) for its rows, and item vectors (6, 2)."""
     generator = torch.Generator().manual_seed(1)
     users, items = (torch.randn(n, 2, generator=generator) for n in (3, 6))
     return ScoredStep(
@@ -56,17 +56,17 @@ def own_by_hand(step: ScoredStep) -> list[list[float]]:
 
 def test_scores_of_what_each_rows_user_has_seen():
     step = a_step()
-    got, by_hand = own_scores(step, SEEN).tolist(), own_by_hand(step)
+    got, by_hand = scores_of_seen(step, SEEN).tolist(), own_by_hand(step)
     assert [len(row) for row in by_hand] == [2, 3, 2]
     assert got == [pytest.approx([*row, *[float("-inf")] * (3 - len(row))], rel=1e-6) for row in by_hand]
 
 
 def test_a_renewed_threshold_is_that_of_the_users_first_row():
     kept = UserThresholds(SLatK(temperature=0.1, k=2, refresh=2), 5)
-    kept.move(a_step(0), scores_of(kept, a_step(0)), SEEN)
-    assert kept.values.tolist() == [0.0] * 5, "the first epoch of two"
+    kept.update(a_step(0), scores_of(kept, a_step(0)), SEEN)
+    assert kept.values.tolist() == [0.0] * 5, "they are renewed every second epoch"
     step = a_step(1)
-    kept.move(step, scores_of(kept, step), SEEN)
+    kept.update(step, scores_of(kept, step), SEEN)
     second = [sorted([*seen, *row])[-2] for seen, row in zip(own_by_hand(step), NEGATIVE, strict=True)]
     assert kept.values.tolist() == pytest.approx([second[1], 0.0, 0.0, second[0], 0.0], rel=1e-6)
 
@@ -75,7 +75,7 @@ def test_drrl_thresholds_descend_by_the_sum_of_a_users_rows():
     loss = DrRL(omega=2.0, negative_weight=3.0, margin=0.05, threshold_rate=0.01)
     kept, by_hand = UserThresholds(loss, 5), np.full(5, 0.05)
     for _ in range(3):
-        kept.move(a_step(), scores_of(kept, a_step()), SEEN)
+        kept.update(a_step(), scores_of(kept, a_step()), SEEN)
         gradients = np.zeros(5)
         for user, row in zip(USERS, np.array(NEGATIVE), strict=True):
             heights = 0.1 + 3.0 * np.maximum(0.0, row - by_hand[user])
@@ -84,21 +84,21 @@ def test_drrl_thresholds_descend_by_the_sum_of_a_users_rows():
         by_hand -= 0.01 * gradients
     assert kept.values.tolist() == pytest.approx(by_hand.tolist(), abs=1e-7)
     assert by_hand[0] != 0.05
-    assert by_hand[1] == 0.05, "of no row"
+    assert by_hand[1] == 0.05, "user 1 has no row"
 
 
 def test_talos_thresholds_move_by_adam():
-    """Its first two steps go by about the rate each where the gradient stays the same; users of no row stay."""
+    """With the same gradient twice, each step is about the rate. Thresholds of users without a row do not move."""
     kept = UserThresholds(Talos(temperature=0.1, k=1, threshold_rate=1e-3), 5)
     for _ in range(2):
-        kept.move(a_step(), scores_of(kept, a_step()), SEEN)
+        kept.update(a_step(), scores_of(kept, a_step()), SEEN)
     moved = kept.values.tolist()
     assert [abs(moved[user]) for user in (0, 3)] == pytest.approx([2e-3] * 2, rel=1e-3)
     assert [moved[user] for user in (1, 2, 4)] == [0.0] * 3
 
 
 def test_thresholds_reach_the_loss(monkeypatch: pytest.MonkeyPatch):
-    """One epoch's first step has zeros, later ones what steps before have made of them."""
+    """In the first step all thresholds are zero. In later steps they have moved."""
     found: list[np.ndarray] = []
     settings, seen = config(LOSS_CASES["talos"], epochs=1), data(20, 30, 200)
     rows = type(settings.loss).rows
@@ -122,11 +122,11 @@ def test_going_back_takes_the_thresholds_along(name: str):
     engine.start(0, settings)
     for _ in range(2):
         engine.epoch()
-    kept = engine.keep(0)
+    kept = engine.snapshot(0)
     assert kept["thresholds"].any()
     engine.epoch(), engine.epoch()
     assert not np.array_equal(engine.state(0)["thresholds"], kept["thresholds"])
-    engine.go_back(0, kept, 1e-3)
+    engine.restore(0, kept, 1e-3)
     assert np.array_equal(engine.state(0)["thresholds"], kept["thresholds"])
 
 

@@ -1,4 +1,4 @@
-"""The reference engine against a hand-written NumPy computation of score, loss, gradient and Adam."""
+"""The reference engine against a computation of score, loss, gradient and Adam in NumPy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BSL_MULTI = {**BSL, "mode": "multi"}
 
 @pytest.fixture
 def graph() -> Interactions:
-    """11 pairs; user 4 and item 7 have none."""
+    """11 pairs. User 4 and item 7 have none."""
     users = np.array([0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 3])
     items = np.array([0, 2, 5, 1, 2, 0, 3, 6, 4, 5, 6])
     return Interactions.from_pairs(users, items, N_USERS, N_ITEMS)
@@ -39,7 +39,7 @@ def held_out() -> Interactions:
 
 
 def config(loss: dict[str, Any] = MML, **changes: Any) -> TrainConfig:
-    """Batches of 4 of 11 pairs: two full ones and one of 3. N = 6, dim = 3."""
+    """11 pairs in batches of 4: two full ones and one of 3. N = 6, dim = 3."""
     mapping: dict[str, Any] = {
         "loss": loss,
         "encoder": {"name": "mf", "dim": 3, "init_std": 0.5},
@@ -53,7 +53,7 @@ def config(loss: dict[str, Any] = MML, **changes: Any) -> TrainConfig:
 
 
 class ByHand:
-    """MF trained in float64 NumPy, from the formulas: nothing here comes from torch or the engine but the random draws."""
+    """MF in float64 NumPy, straight from the formulas. Only the random draws come from the program."""
 
     def __init__(self, settings: TrainConfig, graph: Interactions) -> None:
         assert isinstance(settings.encoder, MF)
@@ -76,12 +76,12 @@ class ByHand:
         return total / n_rows
 
     def step(self, number: int, rows: range, pairs: np.ndarray, rate: float) -> float:
-        """One batch, row by row: the loss, the gradients of both tables, Adam on both tables whole."""
+        """One batch, row by row: the loss, the gradients of both tables, and Adam on all rows of both tables."""
         dim, count, dropout = self.config.encoder.dim, self.config.negatives.count, self.config.encoder.dropout
         users, positives = self.graph.users[pairs], self.graph.items[pairs]
         negative_stream = rng.key(self.config.seed, Purpose.NEGATIVES, number)
         dropout_stream = rng.key(self.config.seed, Purpose.DROPOUT, number)
-        items = np.empty((len(rows), 1 + count), np.int64)  # the positive first
+        items = np.empty((len(rows), 1 + count), np.int64)  # the positive is the first
         masks = np.ones((len(rows), dim))
         for index, row in enumerate(rows):
             at = np.arange(row * count, (row + 1) * count, dtype=np.uint64)
@@ -121,11 +121,11 @@ class ByHand:
 
     @staticmethod
     def through_norm(gradient: np.ndarray, unit: np.ndarray, raw: np.ndarray) -> np.ndarray:
-        """From the gradient of e / |e| to that of e."""
+        """The gradient by e from the gradient by e / |e|."""
         return (gradient - unit * (unit @ gradient)) / np.linalg.norm(raw)
 
     def loss_and_score_gradients(self, scores: np.ndarray, users: np.ndarray) -> tuple[float, np.ndarray]:
-        """The batch mean and its gradient at each score, the positive's first."""
+        """The mean over the batch, and its gradient by each score. The positive is the first."""
         loss: Any = self.config.loss
         size, count = len(scores), scores.shape[1] - 1
         positive, negative = scores[:, 0], scores[:, 1:]
@@ -178,7 +178,7 @@ VARIANTS = {
         score="euclidean",
         l2=0.05,
         learning_rate=0.3,
-        encoder={"name": "mf", "dim": 3, "init_std": 0.2},  # from within the ball to its surface
+        encoder={"name": "mf", "dim": 3, "init_std": 0.2},  # rows begin inside the ball and reach its surface
     ),
     "dropout": config(MML, encoder={"name": "mf", "dim": 3, "init_std": 0.5, "dropout": 0.4}),
     "all at once": config(
@@ -202,7 +202,10 @@ def tables(engine: TorchEngine) -> list[np.ndarray]:
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=list(VARIANTS))
 def test_epochs_equal_the_hand_computation(settings: TrainConfig, device: str, graph: Interactions) -> None:
-    """Two epochs, six steps, in float64: momentum, moved and unmoved rows and bias corrections included."""
+    """Two epochs, which are six steps, in float64.
+
+    They include momentum, bias corrections, and rows with and without gradients.
+    """
     engine, hand = started(settings, graph, device, exact=True), ByHand(settings, graph)
     for number in range(2):
         (result,) = engine.epoch()
@@ -242,7 +245,7 @@ def test_distances_rank_as_their_vectors_inner_products_do(graph: Interactions) 
     got = np.multiply.outer(np.ones(N_USERS), np.ones(N_ITEMS)) - np.square(users[:, None] - items[None]).sum(-1) / 2
     np.testing.assert_allclose(np.matmul(engine.vectors(0)[0], engine.vectors(0)[1].T), got, atol=1e-6)
     lengths = np.linalg.norm(np.concatenate([users, items]), axis=1)
-    assert np.isclose(lengths, 1, atol=1e-6).any(), "some vectors have come to the ball's surface"
+    assert np.isclose(lengths, 1, atol=1e-6).any(), "some vectors must reach the surface of the ball"
 
 
 def test_vectors_are_copies(graph: Interactions) -> None:
@@ -250,14 +253,14 @@ def test_vectors_are_copies(graph: Interactions) -> None:
     users, items = engine.vectors(0)
     kept = users.copy(), items.copy()
     engine.epoch()
-    assert (users == kept[0]).all(), "training must not reach into vectors handed out"
+    assert (users == kept[0]).all(), "training must not change returned vectors"
     assert (items == kept[1]).all()
     users[:] = 0
-    assert engine.vectors(0)[0].any(), "nor may the caller reach into the engine"
+    assert engine.vectors(0)[0].any(), "the caller must not change the engine"
 
 
 def test_l2_touches_exactly_the_rows_with_gradient(graph: Interactions) -> None:
-    """A step with l2 differs from the one without it in the rows that the loss moves, and in no other row."""
+    """Steps with and without l2 differ only in the rows with a gradient."""
     settings = config(MML, l2=0.3, negatives={"name": "uniform", "count": 2})
     rows, pairs = np.arange(3), np.array([0, 1, 4])
     with_l2, without = started(settings, graph, exact=True), started(settings.replace(l2=0.0), graph, exact=True)
@@ -271,23 +274,23 @@ def test_l2_touches_exactly_the_rows_with_gradient(graph: Interactions) -> None:
         moved = (plain != 0).any(axis=1)
         some_unmoved |= not moved.all()
         np.testing.assert_allclose(penalised[moved], plain[moved] + 0.3 * table[moved], rtol=1e-12)
-        assert (penalised[~moved] == 0).all(), "rows without gradient must stay without"
-    assert some_unmoved, "the test needs rows that the loss does not move"
+        assert (penalised[~moved] == 0).all(), "l2 must give no gradient to other rows"
+    assert some_unmoved, "the test needs rows without a gradient"
     slots = np.arange(len(rows) * 2, dtype=np.uint64)
     negatives = rng.integers(rng.key(settings.seed, Purpose.NEGATIVES, 0), slots, N_ITEMS)
     drawn = set(negatives.ravel().tolist()) | set(graph.items[pairs].tolist())
     moved_items = set(np.flatnonzero((gradients[1][1] != 0).any(axis=1)).tolist())
-    assert moved_items < drawn, "the test needs a drawn negative below all margins: it must not be touched either"
+    assert moved_items < drawn, "the test needs a drawn negative below all margins, which must not move either"
 
 
 def test_dropout_mask_and_rescale(graph: Interactions) -> None:
-    """Kept units grow by 1 / (1 - p), others are zero, and the mask is the counter-based one."""
+    """Kept units are multiplied by 1 / (1 - p), others are zero. The mask comes from the counter-based generator."""
     dropout, dim = 0.4, 50
     settings = config(encoder={"name": "mf", "dim": dim, "init_std": 0.5, "dropout": dropout})
     engine = started(settings, graph, exact=True)
     rows = np.array([4, 5, 6])
     full = engine.score.users(engine.model.user_vectors(torch.tensor([0, 3, 0])))
-    dropped = engine._drop(settings, 1, rows, full)
+    dropped = engine._with_dropout(settings, 1, rows, full)
     keep = dropped != 0
     expected = torch.where(keep, full / (1 - dropout), torch.zeros_like(full))
     torch.testing.assert_close(dropped, expected, rtol=1e-12, atol=0)
@@ -295,7 +298,7 @@ def test_dropout_mask_and_rescale(graph: Interactions) -> None:
     for row, mask in zip(rows, keep.numpy(), strict=True):
         units = np.arange(row * dim, (row + 1) * dim, dtype=np.uint64)
         assert mask.tolist() == (rng.uniform(stream, units) > dropout).tolist(), f"row {row}"
-    assert (keep[0] != keep[1]).any(), "rows must not share a mask"
+    assert (keep[0] != keep[1]).any(), "rows must have different masks"
 
 
 def test_linear_schedule() -> None:
@@ -329,12 +332,12 @@ def test_a_config_gives_the_same_bits_again(settings: TrainConfig, graph: Intera
     first = history(settings, graph)
     torch.manual_seed(99)
     np.random.seed(99)
-    assert history(settings, graph) == first, "global generators must not matter"
+    assert history(settings, graph) == first, "global random generators must have no effect"
 
 
 @pytest.fixture
 def two_threads() -> Iterator[None]:
-    """The suite runs torch on one thread, which hides sums in any order."""
+    """The suite runs torch on one thread, which would hide sums in a varying order."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -344,7 +347,7 @@ def two_threads() -> Iterator[None]:
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(("negatives", "size"), [({"name": "uniform", "count": 12}, 500), ({"name": "in_batch"}, 2000)])
 def test_threads_do_not_change_the_bits(negatives: dict[str, Any], size: int) -> None:
-    """Rows that occur many times in a batch large enough for torch to divide the work; two threads, then one."""
+    """Rows occur many times in a batch, which is large enough for two threads. The second run has one thread."""
     generator = np.random.default_rng(7)
     users = np.repeat(np.arange(90), 50)
     items = np.concatenate([generator.permutation(120)[:50] for _ in range(90)])
@@ -420,18 +423,18 @@ def raising(error: Exception) -> Callable[[], object]:
     return fail
 
 
-# What runs out -> what the message must say. The first three are what PyTorch, NumPy and Python themselves raise.
+# Failures for lack of memory, and a part of their messages. The first three come from PyTorch, NumPy and Python themselves.
 FULL: dict[str, tuple[Callable[[], object], str]] = {
     "pytorch": (lambda: torch.empty(2**60, dtype=torch.bool), "DefaultCPUAllocator: can't allocate memory"),
     "numpy": (lambda: np.empty(2**60, np.bool_), "Unable to allocate"),
-    "python": (lambda: [None] * 2**60, "MemoryError"),  # which has no text
+    "python": (lambda: [None] * 2**60, "MemoryError"),  # an error without text
     "cuda": (raising(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")), "2 GiB;"),
     "cublas": (raising(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")), "CUBLAS"),
     "c++": (raising(RuntimeError("std::bad_alloc")), "bad_alloc"),
 }
 
 
-@pytest.mark.parametrize("call", ["_train_epoch", "_vectors", "_keep", "_go_back"])
+@pytest.mark.parametrize("call", ["_train_epoch", "_vectors", "_snapshot", "_restore"])
 @pytest.mark.parametrize("case", FULL)
 def test_out_of_memory_frees_the_lane_and_says_so_in_one_way(
     case: str, call: str, graph: Interactions, monkeypatch: pytest.MonkeyPatch
@@ -442,17 +445,17 @@ def test_out_of_memory_frees_the_lane_and_says_so_in_one_way(
     calls = {
         "_train_epoch": engine.epoch,
         "_vectors": lambda: engine.vectors(0),
-        "_keep": lambda: engine.keep(0),
-        "_go_back": lambda: engine.go_back(0, None, 1e-3),
+        "_snapshot": lambda: engine.snapshot(0),
+        "_restore": lambda: engine.restore(0, None, 1e-3),
     }
     with monkeypatch.context() as patch:
         patch.setattr(engine, call, lambda *arguments: run_out())
         with pytest.raises(OutOfMemory, match=f"out of memory on cpu: .*{re.escape(words)}"):
             calls[call]()
-    assert not hasattr(engine, "model"), "what the lane held can be freed"
+    assert not hasattr(engine, "model"), "the memory of the lane can be freed"
     assert engine.epoch() == []
     engine.start(0, config())
-    assert len(engine.epoch()) == 1, "it can go on"
+    assert len(engine.epoch()) == 1, "the engine can be used again"
 
 
 def test_another_failure_is_not_taken_for_memory(graph: Interactions, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -483,7 +486,10 @@ DIVERGING = {
 def test_divergence_is_told_with_its_epoch(
     settings: TrainConfig, evaluated: bool, graph: Interactions, held_out: Interactions
 ) -> None:
-    """Not by the evaluation, which refuses broken vectors; and also when it is the last step that breaks them."""
+    """The engine reports it before the evaluation does, which refuses broken vectors.
+
+    The last step may be the one that breaks them.
+    """
     run = train(settings, graph, held_out if evaluated else None, engine="torch")
     with pytest.raises(TrainingDiverged) as caught:
         list(run)

@@ -1,7 +1,8 @@
-"""The CUDA engine against the torch engine, and its promises. With a CUDA device everything runs on it; without one the same
-kernels run under Triton's interpreter, on data so small that it ends.
+"""The CUDA engine against the torch engine, and its other rules. Without a CUDA device Triton's interpreter runs the same
+kernels.
 
-Tolerances as in test_numba_engine: 2e-4 of unit vectors, moments relative to the largest 5 times as much, losses 1e-4 relative.
+The interpreter is slow, so the data are very small then. Tolerances are those of test_numba_engine: 2e-4 for unit vectors, 5
+times as much for moments relative to the largest one, and 1e-4 relative for losses.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import triton.language as tl
 from trainers import TrainConfig, rng
 from trainers.engines import choose_engine
 from trainers.engines.registry import engine_for
-from trainers.engines.row_losses import ROWS, Size
+from trainers.engines.row_losses import ROW_FUNCTIONS, RowSize
 from trainers.engines.torch_engine import TorchEngine
 from trainers.engines.triton_engine import limits, pool, step
 from trainers.engines.triton_engine import rng as words
@@ -50,8 +51,8 @@ CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"
 TOLERANCE = 2e-4
 
-# (users, items, pairs) and what fits: the interpreter needs some 50 ms for a row of a batch.
-SIZE, FIELDS = ((50, 80, 300), {}) if CUDA else ((12, 25, 20), {"batch_size": 7, "epochs": 2})
+# (users, items, pairs) and other sizes. The interpreter needs about 50 ms for a row of a batch.
+SIZE, FIELDS = ((50, 80, 300), {}) if CUDA else ((12, 25, 11), {"batch_size": 7, "epochs": 2})
 SEEN, HELD_OUT = data(*SIZE), data(*SIZE, seed=1)
 EVERYTHING = {"dropout": 0.3, "l2": 1e-2, "schedule": "linear"}
 
@@ -71,7 +72,7 @@ def ours(settings: TrainConfig, lanes: int = 1, lane: int = 0) -> TritonEngine:
 
 
 def assert_same_state(mine: TritonEngine, theirs: TorchEngine, tolerance: float = TOLERANCE) -> None:
-    """Of cml in 9 of 10 rows, see test_numba_engine."""
+    """As in test_numba_engine. For cml 90 % of the rows are compared."""
     settings = mine.running[0].config
     share = 0.9 if settings.loss.name == "cml" else 1.0
     for one, other in zip(mine.vectors(0), theirs.vectors(0), strict=True):
@@ -79,7 +80,7 @@ def assert_same_state(mine: TritonEngine, theirs: TorchEngine, tolerance: float 
     lanes = mine.pools[mine.running[0].shape]
     for table, parameter in zip((lanes.users, lanes.items), theirs.model.tables(), strict=True):
         dense = theirs.optimizer.state[parameter]
-        idle = (lanes.steps_done[0] - table.last[0].cpu().numpy().astype(np.float64))[:, None]
+        idle = (lanes.steps_done[0] - table.last_step[0].cpu().numpy().astype(np.float64))[:, None]
         for name, moment, base in (("exp_avg", table.mean, 0.9), ("exp_avg_sq", table.square, 0.999)):
             found = moment[0].cpu().numpy()[:, : settings.encoder.dim] * base**idle
             assert_close(name, found, dense[name].cpu().numpy(), 5 * tolerance, relative=True, share=share)
@@ -94,9 +95,8 @@ def assert_agrees(settings: TrainConfig, tolerance: float = TOLERANCE) -> None:
 
 @pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
 def test_agrees_with_torch(loss: dict[str, Any]) -> None:
-    """Near its margin contrastive's gradient is mostly rounding, which Adam then enlarges. Gradients of cml may cancel: of
-    whole numbers that leaves 0, and the row without l2, of floats some rounding.
-    """
+    """Near its margin the gradient of contrastive is mostly rounding, which Adam enlarges. Gradients of cml may cancel: sums of
+    whole numbers are then 0, and the row gets no l2, but sums of floats are rounding errors."""
     settings = small(loss, **EVERYTHING | ({"l2": 0.0} if loss["name"] == "cml" else {}))
     assert_agrees(settings, (5 if loss is CONTRASTIVE else 1) * TOLERANCE)
 
@@ -115,7 +115,7 @@ CHANGES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 @pytest.mark.parametrize("loss", [MML, BSL], ids=["mml", "bsl"])
 def test_each_change_agrees_with_torch(loss: dict[str, Any], change: dict[str, Any]) -> None:
-    """With a loss for which few negatives have a gradient, and one for which all have. On a GPU with every loss, see below."""
+    """Tested with a loss with few negatives that have a gradient, and one with all. The next test has every loss, on a GPU."""
     assert_agrees(small(loss, **change))
 
 
@@ -142,7 +142,7 @@ def test_a_thousand_steps_with_rows_that_rest(loss: dict[str, Any], schedule: st
 @pytest.mark.cuda
 @pytest.mark.parametrize("loss", [MML, BSL, CML], ids=lambda loss: loss["name"])
 def test_the_same_bits_again_at_scale(loss: dict[str, Any]) -> None:
-    """Tens of thousands of rows with work at each step, on all of the device: races would show."""
+    """Each step has tens of thousands of rows, on the whole device. So races would show."""
     seen, found = data(20_000, 30_000, 300_000), []
     for lanes in (1, 4):
         mine = TritonEngine(seen, None, (), DEVICE, lanes)
@@ -173,7 +173,7 @@ def test_small_and_odd_shapes(shape: tuple[int, int, int, dict[str, Any]]) -> No
 
 
 def test_a_lane_does_not_depend_on_the_others() -> None:
-    """The same bits alone and among others that begin earlier, have other settings, and end."""
+    """It has the same bits alone and with other lanes, which begin earlier, have other settings, and end."""
     settings = small(MML, dropout=0.3, seed=9)
     alone = ours(settings)
     losses = [alone.epoch()[0].loss for _ in range(2)]
@@ -207,11 +207,11 @@ def test_evaluation_is_that_of_the_cpu() -> None:
 
 
 def test_ranks_with_ties_and_seen_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole numbers, so that scores are exact and many are equal; users in blocks of four."""
+    """With whole numbers scores are exact, and many are equal. Users are ranked in blocks of four."""
     monkeypatch.setattr("trainers.engines.triton_engine.ranks.BLOCK_SCORES", 4 * SEEN.n_items)
     generator = np.random.default_rng(0)
     users, items = (generator.integers(-1, 2, (n, 3)).astype(np.float32) for n in (SEEN.n_users, SEEN.n_items))
-    users[2] = np.inf  # its scores are infinite or NaN: misses
+    users[2] = np.inf  # the scores are infinite or NaN, which are misses
     there = [torch.from_numpy(vectors).to(DEVICE) for vectors in (users, items)]
     for k in (3, 20):
         expected = held_out_ranks(users, items, SEEN, HELD_OUT, k)
@@ -247,9 +247,9 @@ def test_rng() -> None:
 
 @pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: f"{loss['name']}-{loss.get('mode', '')}")
 def test_no_row_is_steeper_than_said(loss: dict[str, Any]) -> None:
-    """What the whole numbers rely on that gradients are summed as."""
+    """Gradients are summed as whole numbers, which needs this bound."""
     formula, n_items = config(loss).loss, 1_000
-    bound = ROWS[type(formula)].steepest
+    bound = ROW_FUNCTIONS[type(formula)].gradient_bound
     generator = np.random.default_rng(3)
     steepest = 0.0
     for n in (1, 9, 40):
@@ -260,13 +260,13 @@ def test_no_row_is_steeper_than_said(loss: dict[str, Any]) -> None:
             assert positive.grad is not None
             assert negative.grad is not None
             steep = positive.grad.abs() + negative.grad.abs().sum(1)
-            steepest = max(steepest, float(steep.max()) / bound(formula, Size(n, n_items, width)))
+            steepest = max(steepest, float(steep.max()) / bound(formula, RowSize(n, n_items, width)))
     assert steepest <= 1.0
     assert steepest > (1e-6 if loss is CONTRASTIVE else 0.1), "the bound says nothing"
 
 
 def test_a_gradient_is_summed_finely() -> None:
-    """The unit is below a thousandth of Adam's epsilon, though a whole batch may pull at one row."""
+    """The unit is below a thousandth of Adam's epsilon, though all gradients of a batch may be for one row."""
     steep = {"name": "mml", "margins": [0.3], "weights": [1.0], "positive_weight": 2.0, "negative_weight": 6000.0}
     for settings in (config(steep, dropout=0.5), config(CML, batch_size=4096), config(BSL | {"temperature": 0.01})):
         scale = limits.gradient_scale(settings, 10**6)
@@ -280,7 +280,7 @@ def test_a_gradient_is_summed_finely() -> None:
     ids=str,
 )
 def test_the_unit_of_extreme_settings(loss: dict[str, Any]) -> None:
-    """Weights of 0 have no gradient; a temperature that is 0 as float32 gives NaN, which ends the run."""
+    """Weights of 0 have no gradient. A temperature that is 0 in float32 gives NaN, which ends the run."""
     scale = limits.gradient_scale(config(loss), 1_000)
     assert 0.0 < np.float32(scale) < np.inf
 
@@ -291,18 +291,18 @@ def test_going_back() -> None:
     kept = []
     for one in (mine, theirs):
         one.epoch()
-        kept.append(one.keep(0))
+        kept.append(one.snapshot(0))
         one.epoch()
-        one.go_back(0, kept[-1], 1e-4)
+        one.restore(0, kept[-1], 1e-4)
         one.epoch()
     assert_same_state(mine, theirs)
     falling = ours(small(MML, schedule="linear"))
-    now = falling.keep(0)
+    now = falling.snapshot(0)
     with pytest.raises(ValueError, match="constant learning rate"):
-        falling.go_back(0, now, 1e-4)
+        falling.restore(0, now, 1e-4)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, which the interpreter calculates with
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # from NumPy, which the interpreter uses
 @pytest.mark.parametrize("loss", [MML | {"negative_weight": 1e38, "positive_weight": 1e38}, MML], ids=["steep", "fast"])
 def test_divergence_shows_in_the_loss(loss: dict[str, Any]) -> None:
     run = Run(engine(), small(loss, learning_rate=3e38))
@@ -336,7 +336,7 @@ class TestMemory:
             engine(4).start(0, small(MML))
 
     def test_of_the_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """An error without text, as Python raises it."""
+        """Python raises an error without text."""
 
         def full(*arguments: Any) -> None:
             raise MemoryError
@@ -346,7 +346,7 @@ class TestMemory:
             engine(1).start(0, small(MML))
 
     def test_in_an_epoch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """All lanes are free again, half of them go on. The error on its way holds the frames of those who used the arrays."""
+        """All lanes are freed, and half of them continue. The error references the frames that used the arrays."""
         mine = engine(4)
         for lane in range(4):
             mine.start(lane, small(MML, seed=lane))
@@ -387,13 +387,13 @@ class TestLanes:
         mine.start(1, small(BSL))
         assert len(mine.pools) == 2
         mine.start(1, small(BSL, dim=20))
-        assert [pool.shape.dim for pool in mine.pools.values()] == [8, 20], "of BSL with 8 nobody is left"
+        assert [pool.shape.dim for pool in mine.pools.values()] == [8, 20], "no lane has BSL with width 8"
 
     def test_a_stopped_epoch_frees_the_lanes(self) -> None:
-        """Their rows are those of some step in the middle."""
+        """Their rows are those of a step in the middle of the epoch."""
 
         mine = ours(small(MML))
-        answers = iter([True] if CUDA else [False, False, True])  # all steps of this epoch are one replay of a graph
+        answers = iter([True] if CUDA else [False, True])  # a single replay of a graph has all steps of this epoch
         mine.should_stop = lambda: next(answers)
         with pytest.raises(Stopped):
             mine.epoch()
@@ -439,7 +439,7 @@ class TestChoice:
         assert limits.why_not(small(MML)) == ""
 
     def test_a_rival_goes_where_auto_would_send_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Unless the device was asked for."""
+        """This does not hold for a requested device."""
         monkeypatch.setattr("torch.cuda.is_available", lambda: True)
         monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (9, 0))
         monkeypatch.setattr("shutil.which", lambda name: name)
@@ -490,9 +490,8 @@ class TestChoice:
 
 
 def test_kernels_compile_for_a_data_centre_gpu() -> None:
-    """Down to machine code, by the compiler that Triton brings with it; no GPU is needed. Nothing is left to be fused: what is
-    fused in one row of a tile and not in another would let a run's bits depend on timing.
-    """
+    """Triton's compiler makes machine code without a GPU. No operation may be fused: if one were fused in some rows of a tile
+    only, the bits of a run would depend on timing."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     command = [sys.executable, "-m", "benchmarks.cuda_kernels"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The digest of a loss's code changes with what may change its numbers, and with nothing else."""
+"""The digest of the code of a loss changes with all code that may change its numbers, and with nothing else."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def digest(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str = SOURCE, helper: str = HELPER) -> str:
-    """Of class Mine, as another process would have it."""
+    """The digest of class Mine in another process."""
     (folder / "my_module.py").write_text(source)
     (folder / "helpers.py").write_text(helper)
     for name in ("my_module", "helpers"):
@@ -104,7 +104,7 @@ def test_nothing_else_does(modules: Path, monkeypatch: pytest.MonkeyPatch, old: 
 
 
 def in_a_cell(monkeypatch: pytest.MonkeyPatch, source: str, name: str, readable: bool = True) -> str:
-    """Of class Mine that a notebook's cell defines: its lines are known, and no file holds them."""
+    """The digest of class Mine from a cell of a notebook. Its lines are known, but there is no file."""
     module = ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", module)
     if readable:
@@ -122,7 +122,7 @@ def test_a_cell_of_a_notebook_has_one(modules: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_code_that_cannot_be_read_is_like_no_other(modules: Path, monkeypatch: pytest.MonkeyPatch):
-    """Nobody could say whether it is the same: finished runs of it must not be taken for those of this one."""
+    """Such code may have changed. So finished runs of other code must not be used."""
     first, second = (in_a_cell(monkeypatch, SOURCE, "<stdin>", readable=False) for _ in range(2))
     assert first.startswith("unknown-")
     assert first != second
@@ -206,7 +206,7 @@ def test_a_helper_in_a_package_without_an_init_counts(modules: Path, monkeypatch
 
 
 def test_a_set_counts_alike_in_every_process(modules: Path, monkeypatch: pytest.MonkeyPatch):
-    """Orders of insertion stand for seeds of hashes: numbers that collide in a set keep the order that they came in."""
+    """Hash seeds are simulated by orders of insertion: numbers that collide in a set keep that order."""
     source = "KINDS = {{0, 8, 16}}\n\nclass Mine:\n    def rows(self, x):\n        return len(KINDS)\n"
     orders = ("{0, 8, 16}", "{16, 8, 0}", "{8, 0, 16}")
     assert len({repr(eval(order)) for order in orders}) > 1

@@ -1,4 +1,4 @@
-"""Losses with a threshold per user: value and gradient with thresholds, and what thresholds become, in plain Python."""
+"""Losses with a threshold for each user: value, gradient and the updates of thresholds against plain Python."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainers.losses.thresholds import ThresholdLoss
 
 from ...loss_cases import CASES, NEGATIVE, POSITIVE, B, Row, drrl_row, slatk_row, talos_row
 
-THRESHOLDS = [0.25, -0.4, 0.7]  # above some of a row's scores, below others, on none
+THRESHOLDS = [0.25, -0.4, 0.7]  # above some scores of a row, below others, equal to none
 N_ITEMS = 40
 OWN = [[0.3, 0.5, -0.2], [1.2, float("-inf"), float("-inf")], [-0.4, 0.8, float("-inf")]]
 ROWS: dict[str, Callable[..., Row]] = {"slatk": slatk_row, "talos": talos_row, "drrl": drrl_row}
@@ -69,7 +69,7 @@ def test_slatk_renews_every_few_epochs():
 
 
 def test_talos_descends_a_quantile_of_all_items():
-    """Each negative stands for several of the items that the user has not seen."""
+    """Each negative counts for several unseen items of the user."""
     k, scores = 4, batch()
     got = Talos(temperature=0.1, k=k).threshold_rows(scores, own())
     got.sum().backward()
@@ -87,7 +87,7 @@ def test_talos_descends_a_quantile_of_all_items():
 
 
 def test_talos_threshold_comes_to_the_kth_best_score():
-    """Of 40 items 10 are seen, the others are the negatives: nothing is estimated."""
+    """10 of 40 items are seen, and all others are negatives. So nothing is estimated."""
     scores = torch.linspace(-1.0, 1.0, N_ITEMS, dtype=torch.float64)[None]
     ids, threshold = torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.float64).requires_grad_()
     row = Scores(scores[:, 0], scores[:, 10:], ids, ids, N_ITEMS, threshold)
@@ -99,7 +99,7 @@ def test_talos_threshold_comes_to_the_kth_best_score():
 
 
 def test_drrl_descends_its_own_formula():
-    """The gradient is 1 less those of the negatives."""
+    """The gradient is 1 minus the gradients of the negatives."""
     loss, scores = DrRL(omega=2.0, negative_weight=3.0), batch()
     got = loss.threshold_rows(scores, own()[:, :0])
     got.sum().backward()
@@ -112,7 +112,7 @@ def test_drrl_descends_its_own_formula():
 
 @pytest.mark.parametrize("omega", [1.001, 1.05, 2.0, 1e6])
 def test_drrl_with_a_high_power_stays_finite(omega: float):
-    """0.1 to the power of 1,001 is 0 in float32, and 500 to that power infinite."""
+    """In float32, 0.1 to the power of 1,001 is 0, and 500 to that power is infinite."""
     positive, negative = torch.zeros(2, requires_grad=True), torch.tensor([[1.0, -1.0], [-1.0, -1.0]], requires_grad=True)
     ids = torch.zeros(2, dtype=torch.int64)
     value = DrRL(omega=omega, negative_weight=500.0)(Scores(positive, negative, ids, ids))

@@ -1,4 +1,4 @@
-"""Evaluation: the tiled ranking against the definition, item by item; metrics worked out by hand; bad input."""
+"""Evaluation: the tiled ranking against the definition, metrics against values by hand, and bad input."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOG3 = 1.0 / np.log2(3.0)
 
 
 def slow_ranks(users: Floats, items: Floats, seen: Interactions, held_out: Interactions, k: int) -> NDArray[np.int64]:
-    """The definition, a user at a time: how many unseen items stand above the held-out one."""
+    """The definition, for one user at a time: the number of unseen items above the held-out one."""
     tie_ranks = ranking.tie_order(seen.n_items)
     ranks = np.full(len(held_out), k, dtype=np.int64)
     for user in np.flatnonzero(held_out.per_user):
@@ -36,7 +36,7 @@ def slow_ranks(users: Floats, items: Floats, seen: Interactions, held_out: Inter
 
 
 def slow_lists(users: Floats, items: Floats, seen: Interactions, chosen: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-    """The definition of `recommend`, a user at a time."""
+    """The definition of `recommend`, for one user at a time."""
     tie_ranks = ranking.tie_order(seen.n_items)
     lists = np.full((len(chosen), k), -1)
     for row, user in enumerate(chosen):
@@ -56,7 +56,7 @@ def random_pairs(rng: np.random.Generator, n_users: int, n_items: int, n: int) -
 
 
 def ranker(order: list[int], n_items: int) -> tuple[Floats, Floats]:
-    """Vectors of one user for whom the items stand in this order; the items left out come last."""
+    """Vectors of one user that rank the items in this order. The other items come last."""
     scores = np.full(n_items, -1.0, np.float32)
     scores[order] = np.arange(len(order), 0, -1)
     return np.ones((1, 1), np.float32), scores[:, None]
@@ -70,12 +70,12 @@ def ranker(order: list[int], n_items: int) -> tuple[Floats, Floats]:
     k=st.integers(1, 30),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_ranks_are_those_of_the_definition(n_users: int, n_items: int, levels: int, k: int, seed: int) -> None:
+def test_ranks_agree_with_the_definition(n_users: int, n_items: int, levels: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    users = rng.integers(-levels, levels + 1, (n_users, 3)).astype(np.float32)  # whole numbers: sums are exact, ties are many
+    users = rng.integers(-levels, levels + 1, (n_users, 3)).astype(np.float32)  # exact sums, and many ties
     items = rng.integers(-levels, levels + 1, (n_items, 3)).astype(np.float32)
     seen = random_pairs(rng, n_users, n_items, 4 * n_users)
-    held_out = random_pairs(rng, n_users, n_items, 2 * n_users)  # some of it seen
+    held_out = random_pairs(rng, n_users, n_items, 2 * n_users)  # some of them are seen
     ranks = ranking.held_out_ranks(users, items, seen, held_out, k)
     expected = np.minimum(slow_ranks(users, items, seen, held_out, k), k)
     assert np.array_equal(ranks, expected), f"{(ranks != expected).sum()} of {len(ranks)} ranks differ"
@@ -89,19 +89,19 @@ def test_ranks_are_those_of_the_definition(n_users: int, n_items: int, levels: i
     k=st.integers(1, 170),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_lists_are_those_of_the_definition(n_users: int, n_items: int, levels: int, k: int, seed: int) -> None:
+def test_lists_agree_with_the_definition(n_users: int, n_items: int, levels: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     users = rng.integers(-levels, levels + 1, (n_users, 3)).astype(np.float32)
     items = rng.integers(-levels, levels + 1, (n_items, 3)).astype(np.float32)
     seen = random_pairs(rng, n_users, n_items, n_users * n_items // 2)
-    chosen = rng.integers(0, n_users, n_users)  # in any order, some twice
+    chosen = rng.integers(0, n_users, n_users)  # in any order, and some twice
     lists = recommend(users, items, seen=seen, users=chosen, k=k)
     assert lists.dtype == np.int32
     assert np.array_equal(lists, slow_lists(users, items, seen, chosen, k))
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_ranks_over_several_tiles(tied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_do_not_depend_on_the_tiles(tied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     n_users, n_items = 700, 2500
     users = rng.normal(size=(n_users, 16)).astype(np.float32)
@@ -120,7 +120,7 @@ def test_ranks_over_several_tiles(tied: bool, monkeypatch: pytest.MonkeyPatch) -
         assert np.array_equal(list_ranks(lists, held_out), expected)
 
 
-def test_equal_vectors_tie_wherever_they_stand() -> None:
+def test_items_with_equal_vectors_are_tied() -> None:
     rng = np.random.default_rng(4)
     users = rng.normal(size=(600, 33)).astype(np.float32)
     items = np.tile(rng.normal(size=33).astype(np.float32), (2100, 1))
@@ -145,8 +145,8 @@ def test_threads_do_not_change_the_ranks(all_threads: int) -> None:
     assert all(np.array_equal(one, results[0]) for one in results)
 
 
-def test_metrics_by_hand() -> None:
-    """Ranked 5 3 1 0 2 4, held out 3 and 4, 5 is seen: the list is 3 1 0 2 4."""
+def test_metrics_agree_with_values_by_hand() -> None:
+    """The ranking is 5 3 1 0 2 4. Item 5 is seen, so the list is 3 1 0 2 4. Items 3 and 4 are held out."""
     users, items = ranker([5, 3, 1, 0, 2, 4], 6)
     seen, held_out = interactions(1, 6, [(0, 5)]), interactions(1, 6, [(0, 3), (0, 4)])
     metrics = evaluate(users, items, seen=seen, held_out=held_out, ks=(1, 2, 5))
@@ -157,13 +157,13 @@ def test_metrics_by_hand() -> None:
     )
 
 
-def test_a_held_out_item_that_was_seen_is_a_miss() -> None:
+def test_a_seen_held_out_item_is_a_miss() -> None:
     users, items = ranker([0, 1, 2], 3)
     metrics = evaluate(users, items, seen=interactions(1, 3, [(0, 0)]), held_out=interactions(1, 3, [(0, 0), (0, 1)]), ks=(3,))
     assert metrics == pytest.approx({"recall@3": 0.5, "ndcg@3": 1.0 / (1.0 + LOG3)})
 
 
-def test_fewer_items_than_k() -> None:
+def test_there_may_be_fewer_items_than_k() -> None:
     users, items = ranker([1, 0], 2)
     metrics = evaluate(users, items, seen=interactions(1, 2, []), held_out=interactions(1, 2, [(0, 0)]), ks=(20,))
     assert metrics == pytest.approx({"recall@20": 1.0, "ndcg@20": LOG3})
@@ -192,7 +192,7 @@ def test_ties_are_broken_by_the_fixed_order() -> None:
 
 
 def test_a_constant_scorer_is_near_chance() -> None:
-    """Held-out items with low ids, as popular items have in public files: chance is k / n_items."""
+    """The held-out items have low ids, like popular items in public files. Chance gives k / n_items."""
     rng = np.random.default_rng(6)
     n_users, n_items = 4_000, 2_000
     low = np.minimum(rng.geometric(1.0 / 200.0, 20_000), n_items) - 1
@@ -212,10 +212,10 @@ def test_scores_that_overflow_are_misses() -> None:
 
 
 @pytest.mark.parametrize("levels", [1, 1000])
-def test_metrics_of_lists_are_those_of_the_vectors(levels: int) -> None:
+def test_metrics_of_lists_equal_those_of_vectors(levels: int) -> None:
     rng = np.random.default_rng(7)
     users, items = rng.integers(-levels, levels + 1, (90, 4)), rng.integers(-levels, levels + 1, (70, 4))
-    seen, held_out = random_pairs(rng, 90, 70, 3_000), random_pairs(rng, 90, 70, 150)  # users 70 % of the items seen
+    seen, held_out = random_pairs(rng, 90, 70, 3_000), random_pairs(rng, 90, 70, 150)  # users have seen 70 % of the items
     held_out = held_out.where(held_out.users != 40)
     lists = recommend(users, items, seen=seen, users=np.flatnonzero(held_out.per_user), k=60)
     expected = evaluate(users, items, seen=seen, held_out=held_out, ks=(5, 20), per_user=True)
@@ -223,8 +223,8 @@ def test_metrics_of_lists_are_those_of_the_vectors(levels: int) -> None:
     assert evaluate_lists(lists, held_out=held_out, ks=(5, 20)).equals(expected)
 
 
-def test_ranks_in_lists_by_hand() -> None:
-    """-1 of user 1 must not be taken for item 3 of user 0, nor lists of user 2 for those of user 1."""
+def test_ranks_in_lists_agree_with_values_by_hand() -> None:
+    """The -1 of user 1 must not count as item 3 of user 0, and the list of user 2 must not count for user 1."""
     held_out = interactions(3, 4, [(0, 1), (0, 3), (2, 0), (2, 2)])
     assert list_ranks(np.array([[2, 1], [-1, 2]]), held_out).tolist() == [1, 2, 2, 1]
     assert list_ranks(np.array([[3, -1], [-1, -1]]), held_out).tolist() == [2, 0, 2, 2]
@@ -253,7 +253,7 @@ GOOD: dict[str, Any] = {
         ({"ks": (20, 0)}, r"cut-offs must be at least 1, got \[20, 0\]"),
     ],
 )
-def test_bad_input(change: dict[str, Any], message: str) -> None:
+def test_bad_input_is_refused(change: dict[str, Any], message: str) -> None:
     arguments = GOOD | change
     users, items = arguments.pop("user_vectors"), arguments.pop("item_vectors")
     with pytest.raises(InputError, match=message):
@@ -272,7 +272,7 @@ def test_bad_input(change: dict[str, Any], message: str) -> None:
         ({"k": 0}, "k must be at least 1, got 0"),
     ],
 )
-def test_bad_input_of_recommend(change: dict[str, Any], message: str) -> None:
+def test_bad_input_of_recommend_is_refused(change: dict[str, Any], message: str) -> None:
     arguments = {name: GOOD[name] for name in ("user_vectors", "item_vectors", "seen")}
     arguments |= {"users": np.array([0, 1]), "k": 2} | change
     users, items = arguments.pop("user_vectors"), arguments.pop("item_vectors")
@@ -293,7 +293,7 @@ def test_bad_input_of_recommend(change: dict[str, Any], message: str) -> None:
         ({"held_out": interactions(2, 4, [])}, "held_out must have pairs to evaluate on"),
     ],
 )
-def test_bad_lists(change: dict[str, Any], message: str) -> None:
+def test_bad_lists_are_refused(change: dict[str, Any], message: str) -> None:
     arguments = {"lists": np.array([[0, 1, 2]]), "held_out": GOOD["held_out"], "ks": (3,)} | change
     with pytest.raises(InputError, match=message):
         evaluate_lists(arguments.pop("lists"), **arguments)

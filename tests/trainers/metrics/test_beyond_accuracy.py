@@ -1,4 +1,4 @@
-"""Beyond accuracy: values worked out by hand, sums that must be the metrics, groups of about equal size."""
+"""Beyond accuracy: values by hand, parts that add up to the metrics, and groups of about equal size."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def profile_of(users: Vectors, items: Vectors, seen: Interactions, held_out: Int
     return profile_lists(lists, held_out=held_out)
 
 
-def test_profile_by_hand() -> None:
-    """Items stand 0 1 2 3 for all; users 0, 1 and 3 have held-out items; user 1 has seen item 0, user 2 is not asked."""
+def test_the_profile_agrees_with_values_by_hand() -> None:
+    """All users rank the items 0 1 2 3. Users 0, 1 and 3 have held-out items, and user 1 has seen item 0."""
     items = np.array([[4.0], [3.0], [2.0], [1.0]])
     seen, held_out = interactions(4, 4, [(1, 0)]), interactions(4, 4, [(0, 1), (0, 3), (1, 1), (3, 2)])
     profile = profile_of(np.ones((4, 1)), items, seen, held_out, 2)  # lists: 0 1, 1 2, 0 1
@@ -65,7 +65,7 @@ def test_the_parts_add_up_to_the_metrics(n_users: int, n_items: int, levels: int
     users = rng.integers(-levels, levels + 1, (n_users, 3)).astype(np.float32)
     items = rng.integers(-levels, levels + 1, (n_items, 3)).astype(np.float32)
     seen = random_pairs(rng, n_users, n_items, 4 * n_users)
-    held_out = random_pairs(rng, n_users, n_items, 2 * n_users)  # some of it seen
+    held_out = random_pairs(rng, n_users, n_items, 2 * n_users)  # some of them are seen
     metrics = evaluate(users, items, seen=seen, held_out=held_out, ks=(k,))
     profile = profile_of(users, items, seen, held_out, k)
     assert profile["recall"].sum() == pytest.approx(metrics[f"recall@{k}"])
@@ -78,12 +78,12 @@ def test_the_parts_add_up_to_the_metrics(n_users: int, n_items: int, levels: int
     assert sum(group["ndcg"] for group in groups) == pytest.approx(metrics[f"ndcg@{k}"])
 
 
-def test_the_profile_does_not_depend_on_the_names_of_users_and_items() -> None:
+def test_the_profile_does_not_depend_on_the_ids_of_users_and_items() -> None:
     rng = np.random.default_rng(1)
     users, items = rng.normal(size=(50, 4)), rng.normal(size=(80, 4))
     seen, held_out = random_pairs(rng, 50, 80, 400), random_pairs(rng, 50, 80, 200)
     profile = profile_of(users, items, seen, held_out, 10)
-    user, item = rng.permutation(50), rng.permutation(80)  # new name of each
+    user, item = rng.permutation(50), rng.permutation(80)  # the new ids
 
     def renamed(pairs: Interactions) -> Interactions:
         return Interactions.from_pairs(user[pairs.users], item[pairs.items], 50, 80)
@@ -95,12 +95,12 @@ def test_the_profile_does_not_depend_on_the_names_of_users_and_items() -> None:
 @pytest.mark.parametrize(
     ("counts", "n_groups", "expected"),
     [
-        ([2, 2, 2, 2, 2], 5, [0, 1, 2, 3, 4]),  # equal counts: by id
+        ([2, 2, 2, 2, 2], 5, [0, 1, 2, 3, 4]),  # equal counts are ordered by id
         ([4, 1, 1, 1, 1], 2, [1, 0, 0, 0, 0]),
         ([1, 9, 1, 4, 4, 1], 2, [0, 1, 0, 0, 0, 0]),  # 1 1 1 4 4 | 9
         ([3, 0, 3, 0], 2, [0, 0, 1, 0]),
-        ([0, 0, 0, 5, 4, 3], 4, [0, 0, 0, 3, 2, 1]),  # group 0 has those without interactions
-        ([1, 1, 1, 1, 96], 3, [0, 0, 0, 1, 2]),  # a giant leaves no group empty
+        ([0, 0, 0, 5, 4, 3], 4, [0, 0, 0, 3, 2, 1]),  # group 0 has the items without interactions
+        ([1, 1, 1, 1, 96], 3, [0, 0, 0, 1, 2]),  # with a very popular item no group is empty
         ([1, 96, 96, 96], 4, [0, 1, 2, 3]),
         ([0, 7, 0], 3, [0, 2, 0]),  # too few items with interactions: a group is empty
         ([5, 6], 4, [2, 3]),
@@ -108,7 +108,7 @@ def test_the_profile_does_not_depend_on_the_names_of_users_and_items() -> None:
         ([3, 1, 2], 1, [0, 0, 0]),
     ],
 )
-def test_popularity_groups_by_hand(counts: list[int], n_groups: int, expected: list[int]) -> None:
+def test_popularity_groups_agree_with_values_by_hand(counts: list[int], n_groups: int, expected: list[int]) -> None:
     assert popularity_groups(with_popularity(counts), n_groups).tolist() == expected
 
 
@@ -120,17 +120,17 @@ def test_popularity_groups_keep_order_and_balance(counts: list[int], n_groups: i
     assert groups.min() >= 0
     assert groups.max() < n_groups
     order = np.lexsort((np.arange(len(counts)), popularity))
-    assert (np.diff(groups[order]) >= 0).all(), "a more popular item lies in a lower group"
+    assert (np.diff(groups[order]) >= 0).all(), "a more popular item is in a lower group"
     assert not groups[popularity == 0].any()
     with_any = np.count_nonzero(popularity) + (0 in counts)
     if with_any >= n_groups:
         assert np.bincount(groups, minlength=n_groups).all(), "a group is empty"
-    if n_groups * popularity.max() <= popularity.sum():  # no giant: a group is off by at most an item's half at both ends
+    if n_groups * popularity.max() <= popularity.sum():  # a group may be off by half an item at each end
         sums = np.bincount(groups, weights=popularity, minlength=n_groups)
         assert abs(sums - popularity.sum() / n_groups).max() <= popularity.max()
 
 
-def test_popularity_groups_need_a_group() -> None:
+def test_popularity_groups_need_at_least_one_group() -> None:
     with pytest.raises(InputError, match="n_groups must be at least 1, got 0"):
         popularity_groups(with_popularity([1]), 0)
 
@@ -139,7 +139,7 @@ def test_popularity_groups_need_a_group() -> None:
     ("counts", "expected"),
     [([3, 3, 3, 3], 0.0), ([0, 0, 8, 0], 0.75), ([1, 3], 0.25), ([2, 0, 1], 4 / 9), ([0, 0], 0.0), ([], 0.0)],
 )
-def test_gini_by_hand(counts: list[int], expected: float) -> None:
+def test_gini_agrees_with_values_by_hand(counts: list[int], expected: float) -> None:
     assert gini(np.array(counts, np.int64)) == pytest.approx(expected, abs=1e-15)
 
 
@@ -152,8 +152,8 @@ def test_gini_is_half_the_relative_mean_difference(counts: list[int], factor: in
     assert gini(np.tile(values, 2)) == pytest.approx(gini(values))
 
 
-def test_summary_by_hand() -> None:
-    seen = with_popularity([1, 1, 2, 4])  # groups 0 0 0 | 1 of 4 interactions each
+def test_the_summary_agrees_with_values_by_hand() -> None:
+    seen = with_popularity([1, 1, 2, 4])  # groups 0 0 0 | 1 with 4 interactions each
     profile = pd.DataFrame({"recommended": [0, 1, 0, 3], "held_out": [1, 1, 1, 1], "recall": [0.0, 0.1, 0, 0.2]})
     profile["ndcg"] = [0.0, 0.2, 0.0, 0.3]
     summary = summarise(profile, seen, n_groups=2)
@@ -169,15 +169,15 @@ def test_summary_by_hand() -> None:
     assert json.loads(json.dumps(summary)) == summary
 
 
-def test_nothing_recommended() -> None:
-    """The one user has seen all: shares and means of nothing are 0, not NaN."""
+def test_without_recommendations_the_figures_are_0() -> None:
+    """The only user has seen all items. Shares and means are 0 and not NaN."""
     seen, held_out = interactions(1, 2, [(0, 0), (0, 1)]), interactions(1, 2, [(0, 0)])
     summary = summarise(profile_lists(np.array([[-1, -1]]), held_out=held_out), seen, n_groups=2)
     assert (summary["coverage"], summary["mean_popularity"], summary["gini"]) == (0.0, 0.0, 0.0)
     assert [group["share_of_recommendations"] for group in summary["groups"]] == [0.0, 0.0]
 
 
-def test_a_profile_of_other_items_is_refused() -> None:
+def test_a_profile_with_other_items_is_refused() -> None:
     profile = profile_lists(np.array([[0]]), held_out=interactions(1, 2, [(0, 0)]))
     with pytest.raises(InputError, match="a row for each of the 3 items of `seen`, got 2"):
         summarise(profile, interactions(1, 3, [(0, 0)]))

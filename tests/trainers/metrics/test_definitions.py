@@ -1,4 +1,4 @@
-"""Metrics against a computation of their own in sets and loops, against values worked out by hand, and what names none."""
+"""Metrics against plain code with sets and loops and against values by hand. Names of metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ N_ITEMS = 12
 
 @st.composite
 def users_with_lists(draw: DrawFn) -> list[tuple[list[int], set[int]]]:
-    """Of a few users: a list without its tail, and what is to be found, some of it not in the list."""
+    """For a few users: a list without its end, and the held-out items, some of them not in the list."""
     items = st.permutations(range(N_ITEMS))
     length, wanted = st.integers(0, N_ITEMS), st.sets(st.integers(0, N_ITEMS - 1), min_size=1)
     return [(draw(items)[: draw(length)], draw(wanted)) for _ in range(draw(st.integers(1, 5)))]
@@ -29,7 +29,7 @@ def users_with_lists(draw: DrawFn) -> list[tuple[list[int], set[int]]]:
 
 @settings(max_examples=200)
 @given(users=users_with_lists(), k=st.integers(1, 2 * N_ITEMS))
-def test_metrics_are_those_of_the_definition(users: list[tuple[list[int], set[int]]], k: int) -> None:
+def test_metrics_agree_with_the_definition(users: list[tuple[list[int], set[int]]], k: int) -> None:
     pairs = [(user, item) for user, (_, wanted) in enumerate(users) for item in sorted(wanted)]
     held_out = Interactions.from_pairs(*np.array(pairs).T, len(users), N_ITEMS)
     lists = np.array([ranked + [-1] * (2 * N_ITEMS - len(ranked)) for ranked, _ in users])
@@ -41,7 +41,7 @@ def test_metrics_are_those_of_the_definition(users: list[tuple[list[int], set[in
 
 
 def of_one_user(order: list[int], held_out: list[int], seen: list[int], n_items: int, k: int) -> dict[str, float]:
-    """All metrics of a user for whom the items stand in this order."""
+    """All metrics of a user. The items are ranked in this order."""
     scores = np.zeros((n_items, 1), np.float32)
     scores[order, 0] = np.arange(len(order), 0, -1)
     seen_pairs, wanted = (
@@ -51,8 +51,11 @@ def of_one_user(order: list[int], held_out: list[int], seen: list[int], n_items:
     return {name: found[f"{name}@{k}"] for name in METRICS}
 
 
-def test_by_hand() -> None:
-    """The list is 3 1 0 2 4, wanted are 1, 2, 4 and 5 (which was seen): hits at 2 and 4 among four, at 5 among five."""
+def test_metrics_agree_with_values_by_hand() -> None:
+    """The list is 3 1 0 2 4.
+
+    Items 1, 2, 4 and 5 are held out, and 5 is seen. Hits are at ranks 2 and 4, with k = 5 also at 5.
+    """
     order, wanted, seen = [5, 3, 1, 0, 2, 4], [1, 2, 4, 5], [5]
     third, fifth = 1 / math.log2(3), 1 / math.log2(5)
     ideal = 1 + third + 1 / 2 + fifth
@@ -70,18 +73,18 @@ def test_by_hand() -> None:
     assert of_five["map"] == pytest.approx((1 / 2 + 2 / 4 + 3 / 5) / 4)
     assert of_five["precision"] == pytest.approx(3 / 5)
     of_two = of_one_user(order, wanted, seen, 6, k=2)
-    assert of_two["map"] == pytest.approx((1 / 2) / 2), "at most two can be found"
+    assert of_two["map"] == pytest.approx((1 / 2) / 2), "at most two items can be found"
     assert set(of_one_user(order, wanted, seen, 6, k=1).values()) == {0.0}
 
 
-def test_lists_shorter_than_k() -> None:
-    """Two of three items are unseen, and both are wanted: precision counts the places that stay empty as misses."""
+def test_lists_may_be_shorter_than_k() -> None:
+    """Two of three items are unseen, and both are held out. Precision counts empty ranks as misses."""
     found = of_one_user([0, 1, 2], [1, 2], [0], 3, k=20)
     assert found == pytest.approx({"ndcg": 1.0, "recall": 1.0, "hit": 1.0, "precision": 2 / 20, "map": 1.0, "mrr": 1.0})
     assert of_one_user([0, 1, 2], [1, 2], [0], 3, k=MAX_K)["recall"] == 1.0
 
 
-def test_names_with_a_cut_off_stand_for_themselves() -> None:
+def test_a_name_with_a_cut_off_gives_that_metric_alone() -> None:
     asked = metrics_at(["recall", "map@5", "ndcg", "recall@20"], ks=(20, 50))
     assert [str(metric) for metric in asked] == ["recall@20", "ndcg@20", "recall@50", "ndcg@50", "map@5"]
 
@@ -105,7 +108,7 @@ def test_names_with_a_cut_off_stand_for_themselves() -> None:
         ("", ""),
     ],
 )
-def test_what_names_no_metric(text: str, hint: str) -> None:
+def test_an_invalid_name_is_refused(text: str, hint: str) -> None:
     with pytest.raises(InputError) as caught:
         Metric.parse(text)
     rule = (
@@ -114,7 +117,7 @@ def test_what_names_no_metric(text: str, hint: str) -> None:
     assert str(caught.value) == f"{rule}, got {text!r}{hint}"
 
 
-def test_an_unknown_name_among_cut_offs() -> None:
+def test_an_unknown_name_with_cut_offs_is_refused() -> None:
     with pytest.raises(InputError, match="got 'recal@20'; did you mean 'recall@20'"):
         metrics_at(["recal"], ks=(20,))
     with pytest.raises(InputError, match=r"cut-offs must be at least 1, got \[\] for recall"):
@@ -124,6 +127,6 @@ def test_an_unknown_name_among_cut_offs() -> None:
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_a_name_is_read_as_it_is_written(name: str) -> None:
+def test_a_valid_name_is_read_unchanged(name: str) -> None:
     assert Metric.parse(f"{name}@5") == Metric(name, 5)
     assert str(Metric(name, 5)) == f"{name}@5"

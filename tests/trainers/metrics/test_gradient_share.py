@@ -1,4 +1,4 @@
-"""The shares of the gradient, by hand, and for every loss and sampler."""
+"""The gradient shares, against values by hand, and for every loss and sampler."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def config(loss: dict[str, Any], **fields: Any) -> TrainConfig:
     return TrainConfig.from_dict({"loss": loss, "batch_size": 30, "encoder": {"name": "mf", "dim": DIM}, **fields})
 
 
-def test_by_hand() -> None:
-    """20 negatives: 1 % is the highest scoring one, 10 % are two; the second row has no gradient and does not count."""
+def test_shares_agree_with_values_by_hand() -> None:
+    """Of 20 negatives, 1 % is one and 10 % are two. The second row has no gradient and does not count."""
     scores = torch.linspace(0, 1, 20).repeat(3, 1)
     gradients = torch.zeros(3, 20)
     gradients[0, -1], gradients[0, 0] = 3.0, 1.0
@@ -42,16 +42,16 @@ def test_by_hand() -> None:
     assert found == pytest.approx({"active": 5 / 60, "hardest 1 %": (3 / 4 + 2 / 8) / 2, "hardest 10 %": (3 / 4 + 4 / 8) / 2})
 
 
-def test_no_gradients_at_all() -> None:
+def test_without_gradients_the_shares_are_0() -> None:
     assert _shares(torch.rand(3, 10), torch.zeros(3, 10)) == {"active": 0.0, "hardest 1 %": 0.0, "hardest 10 %": 0.0}
 
 
-def test_what_weights_all_alike_gives_the_hardest_their_number(seen: Interactions) -> None:
+def test_equal_gradients_give_the_hardest_negatives_their_proportion(seen: Interactions) -> None:
     found = gradient_shares(config({"name": "hinge", "margin": 50.0}), *vectors(), seen)
     assert found == pytest.approx({"active": 1.0, "hardest 1 %": 0.01, "hardest 10 %": 0.1})
 
 
-def test_a_lower_temperature_looks_at_harder_negatives(seen: Interactions) -> None:
+def test_a_lower_temperature_gives_harder_negatives_more_gradient(seen: Interactions) -> None:
     shares = [
         gradient_shares(config({"name": "ssm", "temperature": t}), *vectors(), seen)["hardest 10 %"] for t in (0.05, 0.2, 5.0)
     ]
@@ -64,7 +64,7 @@ def test_every_loss_and_sampler(loss_case: dict[str, Any], sampler: str, seen: I
     settings = config(loss_case, negatives={"name": sampler} | ({"candidates": 20} if sampler == "two_stage" else {}))
     found = gradient_shares(settings, *vectors(), seen)
     assert found == gradient_shares(settings, *vectors(), seen)
-    if isinstance(settings.loss, ThresholdLoss):  # vectors do not hold the thresholds
+    if isinstance(settings.loss, ThresholdLoss):  # the thresholds are not in the vectors
         assert found == {}
         return
     assert 0 <= found["hardest 1 %"] <= found["hardest 10 %"] <= 1 + 1e-12
@@ -72,7 +72,7 @@ def test_every_loss_and_sampler(loss_case: dict[str, Any], sampler: str, seen: I
 
 
 def test_a_lifted_vector_has_the_direction_of_its_first_part(seen: Interactions) -> None:
-    """Of score euclidean: 2-stage sampling needs where an item lies."""
+    """The score euclidean lifts vectors. 2-stage sampling needs the original directions of the items."""
     users, items = vectors()
     lifted = [np.concatenate([part, np.ones((len(part), 2), np.float32)], axis=1) for part in (users, items)]
     negatives = {"name": "two_stage", "candidates": 20}

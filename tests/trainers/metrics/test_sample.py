@@ -1,4 +1,4 @@
-"""Some of the held-out users."""
+"""A sample of the held-out users."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ USERS = np.flatnonzero(HELD_OUT.per_user)
 
 
 @pytest.mark.parametrize("count", [1, 7, len(USERS) - 1])
-def test_so_many_users_with_all_their_pairs(count: int):
+def test_a_sample_has_the_given_number_of_users_with_all_their_pairs(count: int):
     some = of_some_users(HELD_OUT, count, seed=3)
     chosen = np.flatnonzero(some.per_user)
     assert len(chosen) == some.n_users_with_pairs == count
@@ -23,12 +23,12 @@ def test_so_many_users_with_all_their_pairs(count: int):
     assert HELD_OUT.contains(some.users, some.items).all()
 
 
-def test_all_where_there_are_no_more():
+def test_a_large_sample_has_all_users():
     assert of_some_users(HELD_OUT, len(USERS), seed=3) is of_some_users(HELD_OUT, 10**6, seed=3) is HELD_OUT
 
 
-def test_the_seed_decides_whom():
-    """And every user is drawn about as often."""
+def test_the_sample_depends_on_the_seed():
+    """Each user is drawn about equally often."""
     assert of_some_users(HELD_OUT, 50, seed=3).checksum == of_some_users(HELD_OUT, 50, seed=3).checksum
     drawn = np.stack([of_some_users(HELD_OUT, 50, seed).per_user > 0 for seed in range(200)]).mean(0)[USERS]
     assert len({of_some_users(HELD_OUT, 50, seed).checksum for seed in range(20)}) == 20

@@ -41,12 +41,12 @@ def read_parquet(path: Path, layout: Layout) -> Table:
         raise InputError(f"{path}: must be a Parquet file, got one that cannot be read ({str(error).strip()[:200]})") from None
     names = tuple(map(str, frame.columns))
     roles = roles_by_name(names, layout.columns, path)
-    cells = {role: _cells(frame.iloc[:, place], role) for role, place in roles.used().items()}
+    cells = {role: _cells(frame.iloc[:, index], role) for role, index in roles.used().items()}
 
-    def place(row: int) -> tuple[str, str]:
+    def locate(row: int) -> tuple[str, str]:
         return f"row {row + 1}", ", ".join(f"{name}: {cell}" for name, cell in zip(names, frame.iloc[row], strict=True))
 
-    return Table(path, names, roles, cells, "Parquet", place)
+    return Table(path, names, roles, cells, "Parquet", locate)
 
 
 def read_matrix(path: Path, layout: Layout) -> RawInteractions:

@@ -36,7 +36,7 @@ def has_header(rows: Rows, path: Path) -> bool:
     if any(plain(field) in KNOWN_IDS for field in first):
         return True
     kinds = [_kind([field]) for field in first]
-    below = [_kind([row[place] for row in others if place < len(row)]) for place in range(len(first))]
+    below = [_kind([row[index] for row in others if index < len(row)]) for index in range(len(first))]
     if all(kind != "text" for kind in kinds):
         return False
     if others and all(kind == "text" for kind in kinds) and any(kind != "text" for kind in below):
@@ -44,7 +44,7 @@ def has_header(rows: Rows, path: Path) -> bool:
     alike = others and all(kind == "text" or kind == other for kind, other in zip(kinds, below, strict=True))
     if alike and any(kind != "text" for kind in kinds):
         return False
-    if any(field and field in {row[place] for row in others if place < len(row)} for place, field in enumerate(first)):
+    if any(field and field in {row[index] for row in others if index < len(row)} for index, field in enumerate(first)):
         return False  # a text that also occurs below is no column name
     raise InputError(
         f"{path}: whether the first line names the columns must be certain, and is not, got {quoted(', '.join(first))}; "
@@ -62,7 +62,7 @@ def roles_by_content(rows: Rows, columns: Columns | None, path: Path) -> Roles:
     given = given_roles(tuple(map(str, range(width))), columns, path)
     if "user" in given and "item" in given:
         return Roles(given["user"], given["item"], given.get("rating"), given.get("time"))
-    found = None if given else _certain([[row[place] for row in rows if place < len(row)] for place in range(width)])
+    found = None if given else _certain([[row[index] for row in rows if index < len(row)] for index in range(width)])
     if found is None:
         raise InputError(
             f"{path}: which of {width} columns without names are user and item must be certain, and is not, got "
@@ -82,8 +82,8 @@ def _certain(columns: list[list[str]]) -> Roles | None:
             return _in_order(columns, rating, len(columns) - 1 if last[-1] != "rating" else None)
     if len(columns) == 4 and all(map(SHA1.fullmatch, columns[0])) and all(map(MBID.fullmatch, columns[1])):
         return Roles(0, 1, remark="; column 3 holds plays: every line counts as one interaction")  # Last.fm 360K
-    dates = [place for place, kind in enumerate(kinds) if kind == "date"]
-    ids = [place for place, kind in enumerate(kinds) if kind in ("whole", "rating", "text")]
+    dates = [index for index, kind in enumerate(kinds) if kind == "date"]
+    ids = [index for index, kind in enumerate(kinds) if kind in ("whole", "rating", "text")]
     if len(dates) == 1 and len(ids) == 2 and kinds.count("fraction") == len(columns) - 3:  # SNAP's check-ins
         return Roles(ids[0], ids[1], time=dates[0], remark=_taken(*ids))
     return None

@@ -65,7 +65,7 @@ def roles_by_name(names: tuple[str, ...], columns: Columns | None, path: Path) -
     if "user" in given and "item" in given:
         return Roles(given["user"], given["item"], given.get("rating"), given.get("time"))
     taken = set(given.values())
-    plain_names = [plain(name) if place not in taken else "" for place, name in enumerate(names)]
+    plain_names = [plain(name) if index not in taken else "" for index, name in enumerate(names)]
     user = given["user"] if "user" in given else _one("user", USER, plain_names, names, path)
     item = given["item"] if "item" in given else _one("item", ITEM, plain_names, names, path)
     rating = given.get("rating", _first(RATING, plain_names))
@@ -80,15 +80,15 @@ def given_roles(names: tuple[str, ...], columns: Columns | None, path: Path) -> 
         InputError: a column does not exist, or is given twice.
     """
     given = columns.given() if columns else {}
-    places = {role: _place(role, key, names, path) for role, key in given.items()}
-    for place in places.values():
-        roles = [role for role in ROLES if places.get(role) == place]
+    indices = {role: _index_of(role, key, names, path) for role, key in given.items()}
+    for index in indices.values():
+        roles = [role for role in ROLES if indices.get(role) == index]
         if len(roles) > 1:
-            raise InputError(f"{path}: {' and '.join(roles)} must be different columns, got {shown(names[place])} for each")
-    return places
+            raise InputError(f"{path}: {' and '.join(roles)} must be different columns, got {shown(names[index])} for each")
+    return indices
 
 
-def _place(role: str, key: str | int, names: tuple[str, ...], path: Path) -> int:
+def _index_of(role: str, key: str | int, names: tuple[str, ...], path: Path) -> int:
     if isinstance(key, int):
         if key < len(names):
             return key
@@ -98,7 +98,7 @@ def _place(role: str, key: str | int, names: tuple[str, ...], path: Path) -> int
         )
     if key in names:
         return names.index(key)
-    same = [place for place, name in enumerate(names) if plain(name) == plain(key)]
+    same = [index for index, name in enumerate(names) if plain(name) == plain(key)]
     if len(same) == 1:
         return same[0]
     found = "which matches two columns" if same else "no such column"
@@ -109,11 +109,11 @@ def _place(role: str, key: str | int, names: tuple[str, ...], path: Path) -> int
 
 def _one(role: str, groups: tuple[tuple[str, ...], ...], plain_names: list[str], names: tuple[str, ...], path: Path) -> int:
     for group in groups:
-        found = [place for place, name in enumerate(plain_names) if name in group]
+        found = [index for index, name in enumerate(plain_names) if name in group]
         if len(found) == 1:
             return found[0]
         if found:
-            several = listed(tuple(names[place] for place in found))
+            several = listed(tuple(names[index] for index in found))
             key = names[found[0]] if names.count(names[found[0]]) == 1 else found[0]
             raise InputError(
                 f"{path}: needs one column named {role}, got several that could be it, {several}, of columns {listed(names)}; "
@@ -138,7 +138,7 @@ def listed(names: tuple[str, ...]) -> str:
 
 def unused(names: tuple[str, ...], roles: Roles) -> str:
     """A remark on unused columns; may be empty."""
-    others = [name for place, name in enumerate(names) if place not in roles.used().values()]
+    others = [name for index, name in enumerate(names) if index not in roles.used().values()]
     counts = [name for name in others if plain(name) in COUNTS] if roles.rating is None else []
     rest = tuple(name for name in others if name not in counts)
     said = f"; {', '.join(counts)} not used: every line counts as one interaction" if counts else ""

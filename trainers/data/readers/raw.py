@@ -61,8 +61,8 @@ class Roles:
 
     def used(self) -> dict[str, int]:
         """The columns by role, without missing ones."""
-        places = {"user": self.user, "item": self.item, "rating": self.rating, "time": self.time}
-        return {role: place for role, place in places.items() if place is not None}
+        indices = {"user": self.user, "item": self.item, "rating": self.rating, "time": self.time}
+        return {role: index for role, index in indices.items() if index is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ class Table:
         names: the names of all columns in the header, or their numbers.
         cells: the cells of used columns, by role.
         form: the layout of the file, in words.
-        place: maps a row to its position, such as `line 7`, and its content.
+        locate: maps a row to its position, such as `line 7`, and its content.
     """
 
     path: Path
@@ -100,12 +100,12 @@ class Table:
     roles: Roles
     cells: dict[str, Column | Numbers]
     form: str
-    place: Callable[[int], tuple[str, str]]
+    locate: Callable[[int], tuple[str, str]]
 
     def refuse(self, row: int, rule: str, remedy: str = "") -> NoReturn:
         """Raise an InputError with position and content of a row."""
-        place, content = self.place(row)
-        raise refusal(self.path, place, rule, content, remedy)
+        position, content = self.locate(row)
+        raise refusal(self.path, position, rule, content, remedy)
 
 
 def joined(parts: Sequence[Column | Numbers]) -> Column | Numbers:
@@ -120,9 +120,9 @@ def joined(parts: Sequence[Column | Numbers]) -> Column | Numbers:
     return Column(distinct.texts, np.concatenate(codes))
 
 
-def refusal(path: Path, place: str, rule: str, content: str, remedy: str = "") -> InputError:
+def refusal(path: Path, position: str, rule: str, content: str, remedy: str = "") -> InputError:
     """The error `FILE, line 7: RULE, got 'CONTENT'; REMEDY`, with the content shortened."""
-    return InputError(f"{path}, {place}: {rule}, got {quoted(content)}{'; ' if remedy else ''}{remedy}")
+    return InputError(f"{path}, {position}: {rule}, got {quoted(content)}{'; ' if remedy else ''}{remedy}")
 
 
 def quoted(text: str, length: int = SHOWN) -> str:

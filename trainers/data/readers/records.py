@@ -35,7 +35,7 @@ def read_records(path: Path, layout: Layout) -> Table:
             raise InputError(f"{path}: holds no interactions: the file is empty; expected an object in each line")
         names = tuple(dict.fromkeys(key for _, record in first for key in record))
         roles = roles_by_name(names, layout.columns, path)
-        keys = {role: names[place] for role, place in roles.used().items()}
+        keys = {role: names[index] for role, index in roles.used().items()}
         cells: dict[str, list[str]] = {role: [] for role in keys}
         numbers: list[int] = []
         for number, record in itertools.chain(first, records):
@@ -43,10 +43,10 @@ def read_records(path: Path, layout: Layout) -> Table:
             for role, key in keys.items():
                 cells[role].append(_cell(path, f"{unit} {number}", record, key))
 
-    def place(row: int) -> tuple[str, str]:
+    def locate(row: int) -> tuple[str, str]:
         return f"{unit} {numbers[row]}", ", ".join(f"{key}: {cells[role][row]}" for role, key in keys.items())
 
-    return Table(path, names, roles, {role: Column.of(column) for role, column in cells.items()}, "JSON", place)
+    return Table(path, names, roles, {role: Column.of(column) for role, column in cells.items()}, "JSON", locate)
 
 
 def _lines(path: Path, encoding: str | None) -> Generator[str, None, None]:
@@ -85,26 +85,26 @@ def _listed(path: Path, text: str) -> Iterator[Record]:
         yield number, record
 
 
-def _object(path: Path, place: str, line: str) -> dict[str, Any]:
+def _object(path: Path, position: str, line: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
-        raise refusal(path, place, "must be a JSON object", line, "write an object in each line; is the file cut off?")
+        raise refusal(path, position, "must be a JSON object", line, "write an object in each line; is the file cut off?")
     return record
 
 
-def _cell(path: Path, place: str, record: dict[str, Any], key: str) -> str:
+def _cell(path: Path, position: str, record: dict[str, Any], key: str) -> str:
     """A field as text; empty for null."""
     if key not in record:
-        raise refusal(path, place, f"must have the field {shown(key)}", listed(tuple(record)))
+        raise refusal(path, position, f"must have the field {shown(key)}", listed(tuple(record)))
     value = record[key]
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise refusal(path, place, f"the field {shown(key)} must be text or a number", str(value))
+        raise refusal(path, position, f"the field {shown(key)} must be text or a number", str(value))
     text = str(value)
     if not text.isascii() and not text.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise refusal(path, place, f"the field {shown(key)} must hold complete characters", ascii(text))
+        raise refusal(path, position, f"the field {shown(key)} must hold complete characters", ascii(text))
     return text

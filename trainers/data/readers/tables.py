@@ -62,7 +62,7 @@ def read_table(text: Text, layout: Layout) -> Table:
     take = _quoted_cells if quotes else _plain_cells
     cells = take(text, form, len(names), roles.used())
     said = form.words + (f"; {text.encoding}" if text.encoding else "")
-    return Table(text.path, names, roles, cells, said, partial(_place, text, form))
+    return Table(text.path, names, roles, cells, said, partial(_locate, text, form))
 
 
 def find_separator(sample: list[str], preferred: str = "") -> str | None:
@@ -163,16 +163,16 @@ def _plain_cells(text: Text, form: Form, width: int, used: dict[str, int]) -> di
         data, sign = data.replace(sign.encode(), UNIT.encode()), UNIT
     _check_widths(text, data, sign, width, form)
     start = data.find(b"\n") + 1 or len(data) if form.header else 0
-    places = {place: role for role, place in used.items()}
+    roles = {index: role for role, index in used.items()}
     if start >= len(data):
         return {role: Column.of([]) for role in used}
     for numeric in (("rating", "time"), ()):  # second try: if a rating or time is no number, read all as text
-        kinds = {place: np.float64 if role in numeric else object for place, role in places.items()}
+        kinds = {index: np.float64 if role in numeric else object for index, role in roles.items()}
         try:
             cells = _parsed(data[start:], sign, width, kinds)
         except ValueError:
             continue
-        return {role: cells[place] for place, role in places.items()}
+        return {role: cells[index] for index, role in roles.items()}
     raise InputError(
         f"{text.path}: must be a table, got one that cannot be parsed, with the first line {quoted(text.sample[0])}; write it "
         "again"
@@ -181,7 +181,7 @@ def _plain_cells(text: Text, form: Form, width: int, used: dict[str, int]) -> di
 
 def _parsed(data: bytes, sign: str, width: int, kinds: Mapping[int, type]) -> dict[int, Column | Numbers]:
     """The columns in `kinds`; those of type object as exact text, since pandas' categories would convert 007 to 7."""
-    parts: dict[int, list[Column | Numbers]] = {place: [] for place in kinds}
+    parts: dict[int, list[Column | Numbers]] = {index: [] for index in kinds}
     chunks = pd.read_csv(
         io.BytesIO(data),
         sep=sign,
@@ -199,10 +199,10 @@ def _parsed(data: bytes, sign: str, width: int, kinds: Mapping[int, type]) -> di
     )
     with chunks:
         for chunk in chunks:
-            for place, kind in kinds.items():
-                values = chunk[place].to_numpy()
-                parts[place].append(Column.of(values) if kind is object else values)
-    return {place: joined(columns) for place, columns in parts.items()}
+            for index, kind in kinds.items():
+                values = chunk[index].to_numpy()
+                parts[index].append(Column.of(values) if kind is object else values)
+    return {index: joined(columns) for index, columns in parts.items()}
 
 
 def _check_widths(text: Text, data: bytes, sign: str, width: int, form: Form) -> None:
@@ -214,8 +214,8 @@ def _check_widths(text: Text, data: bytes, sign: str, width: int, form: Form) ->
         ends = np.flatnonzero(signs == ord("\n"))
         if signs[-1] != ord("\n"):
             ends = np.append(ends, len(signs))
-        places = np.flatnonzero(signs == ord(sign))
-        counts = np.diff(np.searchsorted(places, ends), prepend=0) + 1
+        positions = np.flatnonzero(signs == ord(sign))
+        counts = np.diff(np.searchsorted(positions, ends), prepend=0) + 1
         wrong = np.flatnonzero(counts != width)
         if len(wrong):
             number = text.line_of(row + int(wrong[0]))
@@ -241,9 +241,9 @@ def _quoted_cells(text: Text, form: Form, width: int, used: dict[str, int]) -> d
             if row and len(row) != width:
                 raise _ragged(text, start + text.skipped, len(row), width, form)
             start = rows.line_num + 1
-            for role, place in used.items():
+            for role, index in used.items():
                 if row:
-                    cells[role].append(row[place])
+                    cells[role].append(row[index])
     except csv.Error as error:
         number = start + text.skipped
         rule = f"quotes must enclose whole fields, and be doubled inside ({error})"
@@ -255,7 +255,7 @@ def _reader(text: Text, form: Form) -> Any:
     return csv.reader(io.StringIO(text.data.decode()), delimiter=form.separator, strict=True)
 
 
-def _place(text: Text, form: Form, row: int) -> tuple[str, str]:
+def _locate(text: Text, form: Form, row: int) -> tuple[str, str]:
     """The first line of a row, and its content."""
     number = text.line_of(row + form.header)
     if form.quotes:  # a field may hold line ends

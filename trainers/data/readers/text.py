@@ -148,9 +148,9 @@ def _as_utf8(path: Path, data: bytes, wanted: str | None) -> tuple[bytes, str]:
 def _refuse_binary(path: Path, data: bytes) -> None:
     found = re.search(b"[" + re.escape(CONTROL) + b"]", data)
     assert found is not None
-    place = found.start()
-    line = data[:place].count(b"\n") + 1
-    shown = data[max(place - 10, 0) : place + 10]
+    position = found.start()
+    line = data[:position].count(b"\n") + 1
+    shown = data[max(position - 10, 0) : position + 10]
     raise InputError(
         f"{path}, line {line}: must be text, which has no byte {found[0]!r}, got {shown!r}; is it damaged, or in an encoding "
         "to be named, such as data: {encoding: utf-16}?"

@@ -38,7 +38,7 @@ def interactions(table: Table) -> RawInteractions:
     ratings = _ratings(table) if roles.rating is not None else None
     times = _times(table) if roles.time is not None else None
     kind = "interactions" if ratings is None else "ratings"
-    used = ", ".join(f"{role}={names[place]}" for role, place in roles.used().items())
+    used = ", ".join(f"{role}={names[index]}" for role, index in roles.used().items())
     said = f"read {len(users):,} {kind}: {used}; {table.form}{roles.remark}{unused(names, roles)}"
     said += "".join(f"; {remark}" for remark in (user_remarks.said, item_remarks.said) if remark)
     return RawInteractions(users, items, ratings, times, False, said, (*user_remarks.warnings, *item_remarks.warnings))
@@ -62,9 +62,9 @@ def _ids(table: Table, role: str) -> tuple[NDArray[Any], _Remarks]:
     _refuse_where(table, column, too_long, f"column {shown(name)} must hold ids of at most {LONGEST_ID} characters")
     rows = np.bincount(column.codes, minlength=len(texts)) if len(column.codes) else np.zeros(len(texts), np.int64)
     remarks.warnings += _warnings(texts, rows, role)
-    with_zero = [place for place, text in enumerate(texts) if "." in text and POINT_ZERO.fullmatch(text)]
-    for place in with_zero:
-        texts[place] = texts[place].split(".")[0]
+    with_zero = [index for index, text in enumerate(texts) if "." in text and POINT_ZERO.fullmatch(text)]
+    for index in with_zero:
+        texts[index] = texts[index].split(".")[0]
     if with_zero:
         remarks.said = f"{int(rows[with_zero].sum()):,} {role} ids written like 12.0 were read as 12"
     if all(map(WHOLE.fullmatch, texts)):  # as numbers, so that 9 sorts before 10

@@ -125,5 +125,5 @@ def _rows(lengths: Tensor) -> Tensor:
 def _softmax(logits: Tensor, lengths: Tensor, row: Tensor) -> Tensor:
     """Softmax over each segment; `row[p]` is the segment of position p."""
     highest = torch.segment_reduce(logits.detach(), "max", lengths=lengths, axis=0, initial=-torch.inf)
-    heat = torch.exp(logits - highest[row])
-    return heat / torch.segment_reduce(heat, "sum", lengths=lengths, axis=0, initial=0.0)[row]
+    exponentials = torch.exp(logits - highest[row])
+    return exponentials / torch.segment_reduce(exponentials, "sum", lengths=lengths, axis=0, initial=0.0)[row]

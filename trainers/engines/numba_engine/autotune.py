@@ -1,16 +1,18 @@
-"""How many steps a kernel call gets, and on how many threads. Neither changes any number: see `kernels`."""
+"""The number of steps and of threads of a kernel call. Neither changes the results, see `kernels`."""
 
 from __future__ import annotations
 
-CALL_SECONDS = 0.2  # that a call aims at: Ctrl-C and progress wait for it
-PROBE_SECONDS = 0.05
-PROBE_EVERY = 12
-FIRST_STEPS = 4
+CALL_SECONDS = 0.2  # intended time of a call: Ctrl-C and progress wait for its end
+PROBE_SECONDS = 0.05  # intended time of a call with the slower number of threads
+PROBE_EVERY = 12  # calls between two such calls
+FIRST_STEPS = 4  # steps of the first call with each number of threads
 
 
 class Autotuner:
-    """Learns from each call. Where other programs use the cores too, threads that wait for one another at the end of every pass
-    are several times slower than a single one, so one thread and all threads are tried in turn and the faster is kept.
+    """Chooses between one thread and all threads by the time of earlier calls.
+
+    All threads wait for one another at the end of every pass. If other programs use the cores, too, this is several times
+    slower than one thread.
     """
 
     def __init__(self, max_threads: int) -> None:
@@ -29,8 +31,8 @@ class Autotuner:
             return self._steps(PROBE_SECONDS, other), other
         return self._steps(CALL_SECONDS, best), best
 
-    def took(self, steps: int, threads: int, seconds: float) -> None:
-        """Note how long a call took."""
+    def record(self, steps: int, threads: int, seconds: float) -> None:
+        """Record the time of a call."""
         self.calls += 1
         self.step_seconds[threads] = max(seconds / steps, 1e-7)
 

@@ -1,9 +1,10 @@
-"""The passes for losses in which every negative has a gradient, item by item. Most of the catalogue is read at each step, so it
-is read in sequence, and what is read at random are the batch's own few vectors. All are inlined into the kernels of
-`kernels.py`.
+"""The passes for losses in which every negative has a gradient. All functions are inlined into the kernels of `kernels.py`.
 
-A user's gradient is a sum over items, which different tasks update. Each bucket of items has a sum of its own, and the sums are
-added in one order: so the numbers do not depend on the number of threads.
+The passes go item by item. A step reads most of the catalogue, so it is read in sequence, and only the few vectors of the batch
+are read at random.
+
+A user's gradient is a sum over items, which different tasks update. Each bucket of items has a partial sum, and the partial
+sums are added in a fixed order. So the numbers do not depend on the number of threads.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -12,21 +13,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.engines.numba_engine.batch import BLOCK, USERS
+from trainers.engines.numba_engine.batch import SCORE_BLOCK, UPDATE_BLOCK
 from trainers.engines.numba_engine.intrinsics import dot, inlined, prefetch
-from trainers.engines.numba_engine.step_passes import AHEAD, NEXT, drop, find_score_gradients, sort_dense
-from trainers.engines.numba_engine.table import HALF_SQUARE, INVERSE, adam_step, catch_up, prefetch_all, prefetch_state
+from trainers.engines.numba_engine.step_passes import (
+    ROW_PREFETCH,
+    STATE_PREFETCH,
+    drop_gradient,
+    find_score_gradients,
+    sort_dense,
+)
+from trainers.engines.numba_engine.table import HALF_SQUARE, INVERSE_NORM, adam_step, flush, prefetch_all, prefetch_state
 
-SLOTS_AHEAD = 8  # between a prefetch and its use
+SLOT_PREFETCH = 8  # slots between a prefetch and its use
 
 
 @inlined
 def order_slots(batch, size, count, shift, head):
-    """Put the slots of each item one after the other, in batch order; returns the number of items."""
+    """Group the slots by item, each item's slots in batch order; returns the number of items."""
     n = 0
     for b in range(size):
         batch.items[b, count] = batch.positives[b]
-        batch.found[b] = count
+        batch.n_passed[b] = count
         for j in range(count + 1):
             item = batch.items[b, j]
             if head[item] < 0:
@@ -35,13 +42,13 @@ def order_slots(batch, size, count, shift, head):
                 n += 1
             head[item] += 1
     sort_dense(head, batch.work_items, n)
-    at = 0
-    for i in range(n):
+    start = 0
+    for i in range(n):  # head[item] was the number of the item's slots, and becomes the index of its next slot
         item = batch.work_items[i]
-        batch.starts[i] = at
-        at += head[item]
+        batch.starts[i] = start
+        start += head[item]
         head[item] = batch.starts[i]
-    batch.starts[n] = at
+    batch.starts[n] = start
     for b in range(size):
         for j in range(count + 1):
             item = batch.items[b, j]
@@ -54,85 +61,87 @@ def order_slots(batch, size, count, shift, head):
 
 @inlined
 def score_items(batch, block, n, arguments, table, shift, step, tail, width):
-    """Catch up some of the items and score them with all users that they are drawn for."""
-    first, last = block * BLOCK, min(n, (block + 1) * BLOCK)
-    for i in range(first, min(first + AHEAD, last)):
+    """Flush a block of items and score them for all rows that they were drawn for."""
+    first, last = block * UPDATE_BLOCK, min(n, (block + 1) * UPDATE_BLOCK)
+    for i in range(first, min(first + ROW_PREFETCH, last)):
         prefetch_state(table, batch.work_items[i], width)
     for i in range(first, last):
-        if i + AHEAD < last:
-            prefetch_state(table, batch.work_items[i + AHEAD], width)
+        if i + ROW_PREFETCH < last:
+            prefetch_state(table, batch.work_items[i + ROW_PREFETCH], width)
         item = batch.work_items[i]
-        catch_up(table, item, step, tail, arguments.power, width)
-        inverse, half_square = table.scale[item, INVERSE], table.scale[item, HALF_SQUARE]
+        flush(table, item, step, tail, arguments.powers, width)
+        inverse, half_square = table.scale[item, INVERSE_NORM], table.scale[item, HALF_SQUARE]
         for e in range(batch.starts[i], batch.starts[i + 1]):
             b = batch.slots[e] >> shift
             score = dot(batch.vectors, b, table.rows, item, width) * inverse
-            if arguments.euclidean:
-                score += np.float32(1.0) - np.float32(0.5) * batch.sizes[b] * batch.sizes[b] - half_square
+            if arguments.euclidean:  # 1 - |u - v|^2 / 2 = u . v + 1 - |u|^2 / 2 - |v|^2 / 2
+                score += np.float32(1.0) - np.float32(0.5) * batch.norms[b] * batch.norms[b] - half_square
             batch.scores[b, batch.slots[e] - (b << shift)] = score
 
 
 @inlined
-def gradient_block(batch, block, size, arguments, share):
-    """The losses and score gradients of some rows of the batch."""
-    for b in range(block * USERS, min(size, (block + 1) * USERS)):
-        pull = find_score_gradients(batch, b, arguments, share)
+def gradient_block(batch, block, size, arguments, loss_weight):
+    """The losses and score gradients of a block of the batch."""
+    for b in range(block * SCORE_BLOCK, min(size, (block + 1) * SCORE_BLOCK)):
+        total = find_score_gradients(batch, b, arguments, loss_weight)
         if arguments.euclidean:
-            batch.pulls[b] = pull
+            batch.score_gradient_sums[b] = total
 
 
 @inlined
 def update_bucket(batch, bucket, size, n, arguments, table, shift, step, rate, width):
-    """Update a bucket's items, and sum what they add to the gradients of the users."""
-    n_buckets = batch.parts.shape[0] // batch.users.size
-    own = bucket * batch.users.size
+    """Update the items of a bucket, and sum their contributions to the user gradients."""
+    n_buckets = batch.user_gradient_parts.shape[0] // batch.users.size
+    base = bucket * batch.users.size
     for b in range(size):
         for d in range(width):
-            batch.parts[own + b, d] = np.float32(0.0)
+            batch.user_gradient_parts[base + b, d] = np.float32(0.0)
     first, last = bucket * n // n_buckets, (bucket + 1) * n // n_buckets
-    for i in range(first, min(first + NEXT, last)):
+    for i in range(first, min(first + STATE_PREFETCH, last)):
         prefetch_all(table, batch.work_items[i], width)
     for i in range(first, last):
-        if i + NEXT < last:
-            prefetch_all(table, batch.work_items[i + NEXT], width)
-        _update_item(batch, bucket, own, i, arguments, table, shift, step, rate, width)
+        if i + STATE_PREFETCH < last:
+            prefetch_all(table, batch.work_items[i + STATE_PREFETCH], width)
+        _update_item(batch, bucket, base, i, arguments, table, shift, step, rate, width)
 
 
 @inlined
-def _update_item(batch, bucket, own, i, arguments, table, shift, step, rate, width):
+def _update_item(batch, bucket, base, i, arguments, table, shift, step, rate, width):
+    """Update work item i, and add its contribution to the partial user gradients from row `base` on."""
     item = batch.work_items[i]
-    inverse = table.scale[item, INVERSE]
-    pull = np.float32(0.0)
-    moved = False
+    inverse = table.scale[item, INVERSE_NORM]
+    gradient_sum = np.float32(0.0)
+    updates = False
     for d in range(width):
-        batch.sums[bucket, d] = np.float32(0.0)
+        batch.item_gradients[bucket, d] = np.float32(0.0)
     for e in range(batch.starts[i], batch.starts[i + 1]):
-        ahead = batch.slots[min(e + SLOTS_AHEAD, batch.slots.size - 1)]
-        prefetch(batch.score_gradients, ahead >> shift, ahead - ((ahead >> shift) << shift), 1)
+        later = batch.slots[min(e + SLOT_PREFETCH, batch.slots.size - 1)]
+        prefetch(batch.score_gradients, later >> shift, later - ((later >> shift) << shift), 1)
         b = batch.slots[e] >> shift
         score_gradient = batch.score_gradients[b, batch.slots[e] - (b << shift)]
         if score_gradient != np.float32(0.0):
-            moved = True
-            pull += score_gradient
+            updates = True
+            gradient_sum += score_gradient
             factor = score_gradient * inverse
             for d in range(width):
-                batch.sums[bucket, d] += score_gradient * batch.vectors[b, d]
-                batch.parts[own + b, d] += factor * table.rows[item, d]
-    if moved:
+                batch.item_gradients[bucket, d] += score_gradient * batch.vectors[b, d]
+                batch.user_gradient_parts[base + b, d] += factor * table.rows[item, d]
+    if updates:
         if not arguments.euclidean:
-            pull = np.float32(0.0)
-        adam_step(table, item, batch.sums, bucket, pull, step, rate, arguments.l2, arguments.power, width)
+            gradient_sum = np.float32(0.0)
+        l2, powers = arguments.l2, arguments.powers
+        adam_step(table, item, batch.item_gradients, bucket, gradient_sum, step, rate, l2, powers, width)
 
 
 @inlined
 def gather_block(batch, block, size, arguments, width):
-    """The gradients of some rows of the batch, from all buckets."""
-    n_buckets = batch.parts.shape[0] // batch.users.size
-    for b in range(block * USERS, min(size, (block + 1) * USERS)):
+    """The user gradients of a block of the batch: the sums of all buckets' parts."""
+    n_buckets = batch.user_gradient_parts.shape[0] // batch.users.size
+    for b in range(block * SCORE_BLOCK, min(size, (block + 1) * SCORE_BLOCK)):
         for d in range(width):
-            batch.gradients[b, d] = batch.parts[b, d]
+            batch.gradients[b, d] = batch.user_gradient_parts[b, d]
         for bucket in range(1, n_buckets):
             for d in range(width):
-                batch.gradients[b, d] += batch.parts[bucket * batch.users.size + b, d]
+                batch.gradients[b, d] += batch.user_gradient_parts[bucket * batch.users.size + b, d]
         if arguments.dropout_threshold > np.uint64(0):
-            drop(batch, b, width)
+            drop_gradient(batch, b, width)

@@ -18,7 +18,7 @@ from trainers.data import Ids
 from trainers.encoders import MF
 from trainers.encoders.modules import SimpleXModule
 from trainers.engines.adam_state import adam_state, copied, put_adam_state, put_parameters
-from trainers.engines.lazy_adam import powers, rates
+from trainers.engines.lazy_adam import TAIL_BEFORE, powers, rates
 from trainers.engines.numba_engine.autotune import Autotuner
 from trainers.engines.numba_engine.batch import new_batch, stride_bits
 from trainers.engines.numba_engine.kernels import StepArguments, kernel_for
@@ -27,40 +27,40 @@ from trainers.engines.numba_engine.table import (
     N_POWERS,
     EmbeddingTable,
     Floats,
-    caught_up,
+    flushed_rows,
     new_table,
     put_rows,
     table_state,
 )
 from trainers.engines.one_lane import SAMPLER, OneLane, put, with_prefix, without_prefix
 from trainers.engines.protocol import State, Vectors
-from trainers.engines.row_losses import ALL, ROWS, row_loss_of
+from trainers.engines.row_losses import NO_CUTOFF, ROW_FUNCTIONS, row_loss_of
 from trainers.negatives import Popularity, Sampler, Step, Uniform
 from trainers.rng import Purpose
 from trainers.scores import SCORES, unit
 from trainers.stopping import check
 
-SCORES_HERE = ("cosine", "cosine_in_training", "inner_product", "euclidean")
-MAX_SLOTS = 2**31
-DRAWN_AHEAD = 2**20  # negatives that a sampler draws at once
-NO_WEIGHTS = np.zeros(0, np.uint64), np.zeros(0, np.uint64)
-NOTHING_GIVEN = np.zeros((0, 1), np.int32)
+FUSED_SCORES = ("cosine", "cosine_in_training", "inner_product", "euclidean")
+MAX_SLOTS = 2**31  # slot numbers are int32
+MAX_DRAWN = 2**20  # negatives that a sampler draws at once
+NO_ALIAS_TABLE = np.zeros(0, np.uint64), np.zeros(0, np.uint64)
+NO_NEGATIVES = np.zeros((0, 1), np.int32)
 
 
 def why_not(config: TrainConfig) -> str:
-    """Empty when this engine can run the config, else the reason why it cannot."""
+    """Why the engine cannot run a config; empty if it can."""
     if reason := why_not_encoder(config.encoder):
         return reason
-    if config.score not in SCORES_HERE:
+    if config.score not in FUSED_SCORES:
         return f"score {config.score} has no fused step"
     if config.score == "euclidean" and not isinstance(config.encoder, MF):
-        return f"score euclidean keeps rows in the unit ball, encoder {config.encoder.name} has other vectors than rows"
-    if type(config.loss) not in ROWS:
+        return f"score euclidean needs rows of a table as vectors, and encoder {config.encoder.name} computes its vectors"
+    if type(config.loss) not in ROW_FUNCTIONS:
         return f"loss {config.loss.name} has no row function"
-    if reason := ROWS[type(config.loss)].why_not(config.loss):
+    if reason := ROW_FUNCTIONS[type(config.loss)].why_not(config.loss):
         return reason
     if config.negatives.needs_scores:
-        return f"negatives {config.negatives.name} look at scores of the model, which the fused step does not keep"
+        return f"negatives {config.negatives.name} need scores of the model, which the fused step does not store"
     if config.batch_size << stride_bits(config.negatives.count) >= MAX_SLOTS:
         return f"batch_size {config.batch_size} with {config.negatives.count} negatives is too much for one step"
     return ""
@@ -69,10 +69,10 @@ def why_not(config: TrainConfig) -> str:
 class NumbaEngine(OneLane):
     """One lane on fused numba kernels, with at most `numba.get_num_threads()` threads.
 
-    A config's numbers do not depend on the number of threads, nor on how often it is evaluated.
+    A config's numbers do not depend on the number of threads, or on how often it is evaluated.
 
     Attributes:
-        row_updates: rows caught up or updated since `start`; what the memory traffic of training is made of.
+        row_updates: number of rows flushed or updated since `start`, a measure of memory traffic.
     """
 
     def _begin(self, config: TrainConfig) -> None:
@@ -82,21 +82,21 @@ class NumbaEngine(OneLane):
         dim, seen = config.encoder.dim, self.seen
         self.score, raw = SCORES[config.score], SCORES[config.score].users is not unit
         self.loss = row_loss_of(config.loss, seen.n_items)
-        if raw:  # screening knows how far a direction may turn, not how long a vector may grow
-            self.loss = self.loss._replace(cutoff=ALL)
-        self.power = powers(N_POWERS)
+        if raw:  # the prefilter has a bound for unit vectors only
+            self.loss = self.loss._replace(cutoff=NO_CUTOFF)
+        self.powers = powers(N_POWERS)
         module = config.encoder.build(seen, config.seed)
-        self.simplex_users = SimpleXUsers(config, module, seen, self.power) if isinstance(module, SimpleXModule) else None
+        self.simplex_users = SimpleXUsers(config, module, seen, self.powers) if isinstance(module, SimpleXModule) else None
         users, items = (table.detach().numpy() for table in module.tables()[:2])
         self.users = self.simplex_users.users if self.simplex_users else new_table(users, False, raw, self.score.max_norm)
-        self.items = new_table(items, self.loss.cutoff > ALL, raw, self.score.max_norm)
+        self.items = new_table(items, self.loss.cutoff > NO_CUTOFF, raw, self.score.max_norm)
         size = min(config.batch_size, len(seen))
-        dense = self.loss.cutoff == ALL
+        dense = self.loss.cutoff == NO_CUTOFF
         self.batch = new_batch(size, config.negatives.count, dim, config.encoder.dropout > 0.0, seen.n_items, dense)
-        self.weights = NO_WEIGHTS
+        self.alias_table = NO_ALIAS_TABLE
         self.sampler = None
         if isinstance(config.negatives, Popularity):
-            self.weights = config.negatives.sampler(seen).table
+            self.alias_table = config.negatives.sampler(seen).table
         elif not isinstance(config.negatives, Uniform):
             self.sampler = config.negatives.sampler(seen)
         self.kernel = kernel_for(dim, dense)
@@ -116,8 +116,8 @@ class NumbaEngine(OneLane):
                 steps, threads = autotuner.next()
                 last = min(n_steps, done + (1 if self.simplex_users else steps))
                 if self.sampler is not None:
-                    last = min(last, done + self._steps_ahead(config))
-                    arguments = arguments._replace(**self._given(config, self.sampler, epoch, done, last))
+                    last = min(last, done + self._steps_per_draw(config))
+                    arguments = arguments._replace(**self._given_negatives(config, self.sampler, epoch, done, last))
                 numba.set_num_threads(threads)
                 started = time.perf_counter()
                 if self.simplex_users is not None:
@@ -126,7 +126,7 @@ class NumbaEngine(OneLane):
                 self.kernel(arguments, self.users, self.items, self.batch, done, last, totals, counts)
                 if self.simplex_users is not None and np.isfinite(totals[0]):
                     self.simplex_users.update(self.batch.gradients[: len(users)], arguments, done)
-                autotuner.took(last - done, threads, time.perf_counter() - started)
+                autotuner.record(last - done, threads, time.perf_counter() - started)
                 done = last
         finally:
             numba.set_num_threads(max_threads)
@@ -136,32 +136,32 @@ class NumbaEngine(OneLane):
         return float(totals[0]) / len(self.seen) if finite else float("nan")
 
     def tables(self) -> dict[str, EmbeddingTable]:
-        """All of the run's."""
+        """The embedding tables of the run by name."""
         history = {"history": self.simplex_users.history} if self.simplex_users else {}
         return {"users": self.users, "items": self.items, **history}
 
-    def _steps_ahead(self, config: TrainConfig) -> int:
-        """For how many steps a sampler may draw."""
+    def _steps_per_draw(self, config: TrainConfig) -> int:
+        """The number of steps for which a sampler draws at once."""
         if config.negatives.follows_model:
             return 1
-        return max(1, DRAWN_AHEAD // (config.batch_size * config.negatives.count))
+        return max(1, MAX_DRAWN // (config.batch_size * config.negatives.count))
 
-    def _given(self, config: TrainConfig, sampler: Sampler, epoch: int, first: int, last: int) -> dict[str, Any]:
-        """The negatives of steps [first, last) of an epoch, for the kernel."""
+    def _given_negatives(self, config: TrainConfig, sampler: Sampler, epoch: int, first: int, last: int) -> dict[str, Any]:
+        """Arguments of the kernel with a sampler's negatives for steps [first, last) of an epoch."""
         rows, users, items = self._pairs(config, epoch, first, last)
         number = self.steps_done + first
         step = Step(config.seed, epoch, number, rows, users, items, self._directions(number))
-        return {"given": sampler.draw(step).astype(np.int32), "given_first": int(rows[0])}
+        return {"given_negatives": sampler.draw(step).astype(np.int32), "first_given_row": int(rows[0])}
 
     def _pairs(self, config: TrainConfig, epoch: int, first: int, last: int) -> tuple[Ids, Ids, Ids]:
-        """Of steps [first, last) of an epoch: the rows, their users and items."""
+        """The rows of steps [first, last) of an epoch, their users and their items, each (n,)."""
         rows = np.arange(first * config.batch_size, min(last * config.batch_size, len(self.seen)))
         pairs = rng.permuted(rng.key(config.seed, Purpose.SHUFFLE, epoch), rows, len(self.seen))
         return rows, self.seen.users[pairs], self.seen.items[pairs]
 
     def _directions(self, step: int) -> Callable[[], Floats]:
-        """The items' directions as they stand after a step of the running epoch."""
-        return lambda: unit(self._rows(self.items, step)).numpy()
+        """A function that returns the unit vectors of all items after step `step`."""
+        return lambda: unit(self._flushed(self.items, step)).numpy()
 
     def _arguments(self, config: TrainConfig, epoch: int, n_steps: int) -> StepArguments:
         dropout = config.encoder.dropout
@@ -175,11 +175,11 @@ class NumbaEngine(OneLane):
             dropout_threshold=rng.keep_threshold(dropout),
             dropout_factor=1.0 / (1.0 - dropout),
             n_negatives=config.negatives.count,
-            keep=self.weights[0],
-            other=self.weights[1],
-            given=NOTHING_GIVEN,
-            given_first=0,
-            own_users=self.simplex_users is None,
+            alias_prob=self.alias_table[0],
+            alias=self.alias_table[1],
+            given_negatives=NO_NEGATIVES,
+            first_given_row=0,
+            users_in_table=self.simplex_users is None,
             batch_size=config.batch_size,
             kind=self.loss.kind,
             settings=self.loss.settings,
@@ -188,21 +188,21 @@ class NumbaEngine(OneLane):
             euclidean=config.score == "euclidean",
             l2=np.float32(config.l2),
             rates=rates(config, len(self.seen), self.steps_done, n_steps),
-            power=self.power,
+            powers=self.powers,
             steps_before=self.steps_done,
         )
 
-    def _keep(self) -> State:
-        rows = {name: self._rows(table, self.steps_done).numpy() for name, table in self.tables().items()}
+    def _snapshot(self) -> State:
+        rows = {name: self._flushed(table, self.steps_done).numpy() for name, table in self.tables().items()}
         return rows | ({name: copied(one) for name, one in self.simplex_users.matrices.items()} if self.simplex_users else {})
 
-    def _go_back(self, kept: State, config: TrainConfig) -> None:
-        tail = float(rates(config, len(self.seen), self.steps_done, 1)[0, 2])
+    def _restore(self, snapshot: State, config: TrainConfig) -> None:
+        tail = float(rates(config, len(self.seen), self.steps_done, 1)[0, TAIL_BEFORE])
         for name, table in self.tables().items():
-            put_rows(table, kept[name], self.steps_done, tail)
+            put_rows(table, snapshot[name], self.steps_done, tail)
         if self.simplex_users:
             self.simplex_users.config = config
-            put_parameters(self.simplex_users.matrices, kept)
+            put_parameters(self.simplex_users.matrices, snapshot)
 
     def _state(self) -> State:
         found: dict[str, NDArray[Any]] = {"steps_done": np.array(self.steps_done), "row_updates": np.array(self.row_updates)}
@@ -223,16 +223,14 @@ class NumbaEngine(OneLane):
 
     def _vectors(self) -> Vectors:
         step = self.steps_done
-        users = (
-            self._rows(self.users, step) if self.simplex_users is None else self.simplex_users.vectors(step, self._tail(step))
-        )
-        users, items = self.score.ranking(users, self._rows(self.items, step))
+        users = self.simplex_users.vectors(step, self._tail(step)) if self.simplex_users else self._flushed(self.users, step)
+        users, items = self.score.ranking(users, self._flushed(self.items, step))
         return users.numpy(), items.numpy()
 
-    def _rows(self, table: EmbeddingTable, step: int) -> Tensor:
-        """A table's rows as they stand after a step, the last one so far."""
-        return torch.from_numpy(caught_up(table, step, self._tail(step)))
+    def _flushed(self, table: EmbeddingTable, step: int) -> Tensor:
+        """A table's rows (n, dim) after step `step`, which is the last one so far."""
+        return torch.from_numpy(flushed_rows(table, step, self._tail(step)))
 
     def _tail(self, step: int) -> float:
         assert self.config is not None  # a run has begun
-        return float(rates(self.config, len(self.seen), step, 1)[0, 2])
+        return float(rates(self.config, len(self.seen), step, 1)[0, TAIL_BEFORE])

@@ -1,8 +1,8 @@
-"""What a kernel is compiled from, as one number: numba itself looks at nothing but the file that the kernel stands in.
+"""A number that identifies the code of a compiled kernel. Numba itself checks only the source file of the kernel.
 
-The walk starts at the function that builds the kernel and follows names, through the imports of this package, to every
-function and constant that may end up in the machine code. What is hashed is their code without comments, docstrings and
-annotations: a comment keeps a kernel, and so does a line in a table that no kernel reads.
+The walk starts at the function that builds the kernel. It follows names, through imports of this package, to all functions
+and constants that may end up in the machine code. Their code is hashed without comments, docstrings and annotations: so editing
+a comment, or a line of a table that no kernel uses, does not recompile a kernel.
 """
 
 from __future__ import annotations
@@ -14,17 +14,24 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[3]  # the folder that the package is in
+ROOT = Path(__file__).parents[3]  # the folder of the package
 PACKAGE = __name__.partition(".")[0]
 
 
 def fingerprint(build: Callable[..., Any]) -> int:
-    """Not 0; of a plain function at the top of a module of this package, and of all that it uses."""
+    """The fingerprint of a function and of everything that it uses; never 0.
+
+    Args:
+        build: a function at the top level of a module of this package.
+
+    Raises:
+        ValueError: it is not at the top level, or the walk cannot follow an import.
+    """
     return fingerprint_of(ROOT, build.__module__, build.__qualname__)
 
 
 def fingerprint_of(root: Path, module: str, name: str) -> int:
-    """The same of the function `name` of a module, in the package that lies in the folder `root`."""
+    """The fingerprint of the function `name` of a module, for a copy of the package in the folder `root`; see `fingerprint`."""
     used = reached(root, module, name)
     if (module, name) not in used:
         raise ValueError(f"a kernel is built by a function at the top of a module of {PACKAGE}, got {module}.{name}")
@@ -33,23 +40,23 @@ def fingerprint_of(root: Path, module: str, name: str) -> int:
 
 
 def reached(root: Path, module: str, name: str) -> dict[tuple[str, str], str]:
-    """The code of all that the function `name` of a module uses, itself too, by (module, name)."""
+    """The code of the function `name` of a module and of everything that it uses, by (module, name)."""
     found: dict[tuple[str, str], str] = {}
-    open_ = [(module, name)]
-    while open_:
-        owner, symbol = open_.pop()
+    queue = [(module, name)]
+    while queue:
+        owner, symbol = queue.pop()
         source = _source(root, owner)
         if source is None or (owner, symbol) in found:
             continue
         statements = source.get(symbol, [])
         found[owner, symbol] = " ".join(ast.dump(one) for one in statements if not isinstance(one, ast.ImportFrom | ast.Import))
         for statement in statements:
-            open_ += _used(root, owner, symbol, statement)
+            queue += _used(root, owner, symbol, statement)
     return {key: code for key, code in found.items() if code}
 
 
 def _used(root: Path, module: str, name: str, statement: ast.stmt) -> Iterator[tuple[str, str]]:
-    """(module, name) of what a statement may use: names of its own module, and attributes of imported modules."""
+    """(module, name) of everything that a statement may use: names of its module, and attributes of imported modules."""
     if isinstance(statement, ast.Import) and any(alias.name.partition(".")[0] == PACKAGE for alias in statement.names):
         raise ValueError(f"{module}: write `from {PACKAGE} import ...`, the walk cannot follow `import` of {name}")
     if isinstance(statement, ast.ImportFrom):
@@ -58,12 +65,12 @@ def _used(root: Path, module: str, name: str, statement: ast.stmt) -> Iterator[t
         origin = next(alias.name for alias in statement.names if (alias.asname or alias.name) == name)
         yield str(statement.module), origin
         return
-    own = _source(root, module) or {}
+    names = _source(root, module) or {}
     for node in ast.walk(statement):
-        if isinstance(node, ast.Name) and node.id in own:
+        if isinstance(node, ast.Name) and node.id in names:
             yield module, node.id
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            for imported in own.get(node.value.id, []):
+            for imported in names.get(node.value.id, []):
                 if isinstance(imported, ast.ImportFrom):
                     origin = next(alias.name for alias in imported.names if (alias.asname or alias.name) == node.value.id)
                     yield f"{imported.module}.{origin}", node.attr
@@ -87,7 +94,7 @@ def _source(root: Path, module: str) -> dict[str, list[ast.stmt]] | None:
 
 
 def _top(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements of a module, those under its conditions too."""
+    """The statements at the top level of a module, including those in if, try and with."""
     for statement in body:
         if isinstance(statement, ast.If | ast.Try | ast.With):
             for inner in ("body", "orelse", "finalbody"):
@@ -97,6 +104,7 @@ def _top(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _defined(statement: ast.stmt) -> list[str]:
+    """The names that a statement defines."""
     if isinstance(statement, ast.FunctionDef | ast.ClassDef):
         return [statement.name]
     if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -105,7 +113,7 @@ def _defined(statement: ast.stmt) -> list[str]:
 
 
 class _Bare(ast.NodeTransformer):
-    """Takes off what is not compiled: docstrings and annotations."""
+    """Removes docstrings and annotations, which are not compiled."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | ast.Pass:
         self.generic_visit(node)
@@ -130,10 +138,10 @@ class _Bare(ast.NodeTransformer):
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
         self.generic_visit(node)
         if node.value is None:
-            return node  # a field: its type is part of what is compiled
+            return node  # a field of a named tuple: its type is compiled
         return ast.Assign(targets=[node.target], value=node.value)
 
 
 def _without_pass(body: list[ast.stmt]) -> list[ast.stmt]:
-    """So that a function with a docstring and one without are the same."""
+    """A body without `pass`, so that a removed docstring leaves no trace."""
     return [statement for statement in body if not isinstance(statement, ast.Pass)] or [ast.Pass()]

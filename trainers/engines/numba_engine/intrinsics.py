@@ -1,4 +1,4 @@
-"""What every kernel file needs: compiler flags, the counter-based draws, compiled; cache prefetch; aligned arrays."""
+"""What all kernels share: compiler flags, compiled random draws, cache prefetch, aligned arrays and int8 products."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -16,10 +16,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from trainers import rng
 
-# Sums may be reordered (vectorised), but NaN and infinity keep their meaning: they are how divergence is noticed.
+# The compiler may reorder sums (to vectorise them), but must respect NaN and infinity, which show divergence.
 MATH = {"contract", "reassoc", "nsz", "arcp"}
 
-# Passes only: numba does not see that they depend on one another through the fields of tuples, and would fuse and reorder them.
+# Only prange. Numba does not see that passes depend on one another through fields of tuples, and would fuse and reorder them.
 _PARALLEL: Any = {
     "prange": True,
     "fusion": False,
@@ -32,17 +32,18 @@ _PARALLEL: Any = {
 }
 KERNEL: Any = {"parallel": _PARALLEL, "nogil": True, "fastmath": MATH, "error_model": "numpy", "no_cfunc_wrapper": True}
 
-# Inlined into the kernel, where the width of a row is a compile-time constant. Without numba's reference counts: they would be
-# atomic additions to memory that all threads share, several for each row of a table, and take longer than the arithmetic.
-# Without what makes them callable from Python and C: unpacking tuples of arrays would take as long to compile as what they do.
+# Inlined into the kernel, where the width of a row is a compile-time constant.
+# - No reference counts (_nrt): they would be atomic additions to memory that all threads share, several per row of a table, and
+#   take longer than the arithmetic.
+# - No wrappers for calls from Python and C: unpacking tuples of arrays would compile as long as the functions themselves.
 _NOT_CALLED: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _OPTIONS: Any = {"fastmath": MATH, "forceinline": True, "nogil": True, "error_model": "numpy", "_nrt": False} | _NOT_CALLED
 inlined = njit(**_OPTIONS)
 
-intrinsic: Any = numba_intrinsic  # numba's types give its result the signature of its generator
+intrinsic: Any = numba_intrinsic  # numba's annotations give the result the signature of the generator function
 
 CACHE_LINE = 64  # bytes
-LANES = 64  # of the vectors below; LLVM cuts them to what the processor has
+VECTOR_LENGTH = 64  # entries of the vectors below; LLVM splits them into the processor's vectors
 
 mix64 = register_jitable(rng.mix64)
 bits = register_jitable(rng.bits)
@@ -61,15 +62,15 @@ def aligned(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[An
 
 @intrinsic
 def _prefetch(typing_context: Any, table: Any, row: Any, offset: Any) -> Any:
-    """Ask for the cache line at byte `offset` of `table[row]`."""
+    """Prefetch the cache line at byte `offset` of `table[row]`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(table)(context, builder, arguments[0])
-        at = context.cast(builder, arguments[1], row, types.intp)
+        index = context.cast(builder, arguments[1], row, types.intp)
         byte = context.cast(builder, arguments[2], offset, types.intp)
         pointer = ir.IntType(8).as_pointer()
         word = ir.IntType(32)
-        distance = builder.add(builder.mul(at, builder.extract_value(array.strides, 0)), byte)
+        distance = builder.add(builder.mul(index, builder.extract_value(array.strides, 0)), byte)
         function = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
             builder.module, ir.FunctionType(ir.VoidType(), [pointer, word, word, word]), "llvm.prefetch.p0i8"
         )
@@ -81,7 +82,7 @@ def _prefetch(typing_context: Any, table: Any, row: Any, offset: Any) -> Any:
 
 @inlined
 def prefetch(table, row, first, width):
-    """Ask for floats of a row ahead of their use: tables are read at random addresses, which the hardware cannot foresee."""
+    """Prefetch entries [first, first + width) of a row: the hardware cannot predict the random addresses of rows."""
     for offset in range(first * table.itemsize, (first + width) * table.itemsize, CACHE_LINE):
         _prefetch(table, row, offset)
 
@@ -95,38 +96,39 @@ def dot(left, i, right, j, width):
     return total
 
 
-def _row(context: Any, builder: Any, kind: Any, table: Any, at: Any, of: Any) -> Any:
-    """Where a row starts, as a pointer to bytes."""
-    array = context.make_array(kind)(context, builder, table)
-    distance = builder.mul(context.cast(builder, at, of, types.intp), builder.extract_value(array.strides, 0))
+def _row(context: Any, builder: Any, table_type: Any, table: Any, index: Any, index_type: Any) -> Any:
+    """The start of row `index` of a table, as a pointer to bytes."""
+    array = context.make_array(table_type)(context, builder, table)
+    distance = builder.mul(context.cast(builder, index, index_type, types.intp), builder.extract_value(array.strides, 0))
     return builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [distance])
 
 
 def _load(builder: Any, pointer: Any, start: int, vector: Any) -> Any:
-    """A vector from byte `start` on."""
+    """Load a vector from byte `start` of a pointer."""
     address = builder.gep(pointer, [ir.IntType(32)(start)])
     return builder.load(builder.bitcast(address, vector.as_pointer()), align=1)
 
 
 def _reduce(builder: Any, how: str, vector: Any) -> Any:
+    """The sum (`add`) or unsigned maximum (`umax`) of a vector of int32."""
     name = f"llvm.vector.reduce.{how}.v{vector.type.count}i32"
     kind = ir.FunctionType(ir.IntType(32), [vector.type])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [vector])  # type: ignore[no-untyped-call]
 
 
-def _lanes(width: Any) -> list[tuple[int, int]]:
-    """(first, number) of the parts that a row is read in; `width` is a literal."""
+def _vectors(width: Any) -> list[tuple[int, int]]:
+    """(first entry, number of entries) of the vectors that cover a row; `width` must be a literal."""
     if not isinstance(width, types.IntegerLiteral):
         raise errors.RequireLiteralValue("the width of a row")
-    return [(start, min(LANES, width.literal_value - start)) for start in range(0, width.literal_value, LANES)]
+    return [(start, min(VECTOR_LENGTH, width.literal_value - start)) for start in range(0, width.literal_value, VECTOR_LENGTH)]
 
 
 @intrinsic
 def code_dot(typing_context: Any, left: Any, i: Any, right: Any, j: Any, width: Any) -> Any:
-    """left[i] . right[j], int8 by uint8 in 32 bits. Written as vectors: from a loop LLVM does not make the one instruction that
-    current processors have for it.
+    """left[i] . right[j] of int8 by uint8, int32. It uses vectors explicitly: LLVM does not turn a loop into the dot-product
+    instruction of current processors.
     """
-    parts = _lanes(width)
+    parts = _vectors(width)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         one = _row(context, builder, left, arguments[0], arguments[1], i)
@@ -144,17 +146,17 @@ def code_dot(typing_context: Any, left: Any, i: Any, right: Any, j: Any, width: 
 
 @intrinsic
 def largest(typing_context: Any, table: Any, i: Any, width: Any) -> Any:
-    """The largest |table[i, d]|, of float32; NaN if there is one. By their bits: LLVM does not reorder maxima of floats."""
-    parts = _lanes(width)
+    """The largest |table[i, d]| of float32; NaN if there is one. It compares bits: LLVM does not reorder float maxima."""
+    parts = _vectors(width)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         row = _row(context, builder, table, arguments[0], arguments[1], i)
         most = ir.IntType(32)(0)
         for start, n in parts:
             words = ir.VectorType(ir.IntType(32), n)
-            sizes = builder.and_(_load(builder, row, 4 * start, words), words([0x7FFFFFFF] * n))
-            here = _reduce(builder, "umax", sizes)
-            most = builder.select(builder.icmp_unsigned(">", here, most), here, most)
+            magnitudes = builder.and_(_load(builder, row, 4 * start, words), words([0x7FFFFFFF] * n))
+            part = _reduce(builder, "umax", magnitudes)
+            most = builder.select(builder.icmp_unsigned(">", part, most), part, most)
         return builder.bitcast(most, ir.FloatType())
 
     return types.float32(table, i, width), generate

@@ -1,11 +1,12 @@
-"""Losses as row functions for numba: one positive score and the scores of its negatives in, the loss and its gradients out.
+"""Losses as row functions for numba: from one positive score and the scores of its negatives to the loss and its gradients.
 
-A loss is known to fused engines through its line in `row_losses.ROWS` alone. To add one: a line there, and where no kind of row
-function fits, a function here with a branch in `row_loss`, and its twin in `triton_engine.row_functions`. Tests compare them.
+Fused engines know a loss only by its line in `row_losses.ROW_FUNCTIONS`. To add a loss, add a line there. If no kind of row
+function fits, also add a function here with a branch in `row_loss`, and its twin in `triton_engine.row_functions`. Tests
+compare the twins.
 
-A row function is called as `(settings, count, positive, scores, b, n, gradients)`: `scores[b, :n]` are those of the row's
-`count` negatives that do not lie below the loss's cutoff. It writes d loss / d score to `gradients[b, :n]` and returns
-(loss, d loss / d positive) of the row.
+A row function is called as `(settings, count, positive, scores, b, n, gradients)`. `scores[b, :n]` are the scores of those of
+the row's `count` negatives that are not below the loss's cutoff. It writes dL/dscore to `gradients[b, :n]` and returns the
+row's (loss, dL/dpositive). Conditions such as `not x <= 0` are true for NaN, which must reach the loss.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -19,14 +20,33 @@ import numpy as np
 
 from trainers.engines.numba_engine.intrinsics import inlined
 from trainers.engines.row_losses import (
+    ATAN,
     DISTANCES,
+    DISTANCES_MARGIN,
     HINGES,
+    HINGES_MARGINS,
+    HINGES_N_MARGINS,
+    HINGES_NEGATIVE_WEIGHT,
+    HINGES_POSITIVE_WEIGHT,
     LOGISTIC,
+    NEAREST_MARGIN,
+    NEAREST_N_ITEMS,
+    NEAREST_RANK_WEIGHT,
     PAIR_HINGE,
+    PAIR_HINGE_FACTOR,
+    PAIR_HINGE_MARGIN,
     PAIR_LOGISTIC,
     PAIR_SOFTMAX,
+    PAIR_SOFTMAX_ACTIVATION,
+    PAIR_SOFTMAX_TEMPERATURE,
     SOFTMAX,
+    SOFTMAX_EXPONENT,
+    SOFTMAX_MEAN,
+    SOFTMAX_SCALE,
+    SOFTMAX_TEMPERATURE,
+    SOFTMAX_WITH_POSITIVE,
     SQUARES,
+    TANH,
 )
 from trainers.losses.distances import SMALLEST
 from trainers.losses.softmax import SMALLEST_BASE
@@ -34,7 +54,7 @@ from trainers.losses.softmax import SMALLEST_BASE
 
 @inlined
 def row_loss(kind, settings, count, positive, scores, b, n, gradients):
-    """Dispatch on the kind: one predictable branch per row, so that all losses share one compiled kernel."""
+    """Dispatch on the kind. The branch is the same for all rows, so one compiled kernel serves all losses."""
     if kind == HINGES:
         return _hinges(settings, count, positive, scores, b, n, gradients)
     if kind == SOFTMAX:
@@ -56,103 +76,104 @@ def row_loss(kind, settings, count, positive, scores, b, n, gradients):
 
 @inlined
 def _hinges(settings, count, positive, scores, b, n, gradients):
-    """MML and CCL: a weighted hinge per margin; settings = positive weight, negative weight, K, margins, weights."""
-    n_margins = int(settings[2])
-    share = settings[1] / np.float32(count)
+    """MML and CCL: a weighted hinge per margin."""
+    n_margins = int(settings[HINGES_N_MARGINS])
+    factor = settings[HINGES_NEGATIVE_WEIGHT] / np.float32(count)
     total: Any = 0.0
     for j in range(n):
-        height = np.float32(0.0)
+        cost = np.float32(0.0)
         gradient = np.float32(0.0)
         for k in range(n_margins):
-            above = scores[b, j] - settings[3 + k]
-            if not above <= np.float32(0.0):  # true for NaN, which must reach the loss
-                height += settings[3 + n_margins + k] * above
-                gradient += settings[3 + n_margins + k]
-        gradients[b, j] = share * gradient
-        total += height
-    loss = total * share
-    gap = np.float32(1.0) - positive
-    if gap <= np.float32(0.0):
+            excess = scores[b, j] - settings[HINGES_MARGINS + k]
+            if not excess <= np.float32(0.0):
+                cost += settings[HINGES_MARGINS + n_margins + k] * excess
+                gradient += settings[HINGES_MARGINS + n_margins + k]
+        gradients[b, j] = factor * gradient
+        total += cost
+    loss = total * factor
+    shortfall = np.float32(1.0) - positive
+    if shortfall <= np.float32(0.0):
         return loss, np.float32(0.0)
-    return loss + settings[0] * gap, -settings[0]
+    return loss + settings[HINGES_POSITIVE_WEIGHT] * shortfall, -settings[HINGES_POSITIVE_WEIGHT]
 
 
 @inlined
 def _softmax(settings, count, positive, scores, b, n, gradients):
-    """Log-sum-exp over the negatives; settings = temperature, exponent, 1 for the mean in place of the sum, 1 for the positive
-    among the negatives, a factor."""
-    sharpness = np.float32(1.0) / settings[0]
-    own = settings[3] != np.float32(0.0)
-    highest = positive if own else np.float32(-np.inf)
+    """Softmax losses: scale * (exponent * log-sum-exp of scores / temperature - positive / temperature)."""
+    inverse_temperature = np.float32(1.0) / settings[SOFTMAX_TEMPERATURE]
+    with_positive = settings[SOFTMAX_WITH_POSITIVE] != np.float32(0.0)
+    highest = positive if with_positive else np.float32(-np.inf)
     for j in range(n):
         highest = max(highest, scores[b, j])
-    share = np.exp((positive - highest) * sharpness) if own else np.float32(0.0)
-    total = share
+    positive_part = np.exp((positive - highest) * inverse_temperature) if with_positive else np.float32(0.0)
+    total = positive_part
     for j in range(n):
-        gradients[b, j] = np.exp((scores[b, j] - highest) * sharpness)
+        gradients[b, j] = np.exp((scores[b, j] - highest) * inverse_temperature)
         total += gradients[b, j]
     for j in range(n):
-        gradients[b, j] *= settings[4] * (settings[1] * sharpness / total)
-    log_sum = highest * sharpness + np.log(total)
-    if settings[2] != np.float32(0.0):
+        gradients[b, j] *= settings[SOFTMAX_SCALE] * (settings[SOFTMAX_EXPONENT] * inverse_temperature / total)
+    log_sum = highest * inverse_temperature + np.log(total)
+    if settings[SOFTMAX_MEAN] != np.float32(0.0):
         log_sum -= np.float32(np.log(count))
-    gradient = settings[4] * (sharpness * (settings[1] * share / total - np.float32(1.0)))
-    return float(settings[4] * (settings[1] * log_sum - positive * sharpness)), gradient
+    gradient = settings[SOFTMAX_SCALE] * (
+        inverse_temperature * (settings[SOFTMAX_EXPONENT] * positive_part / total - np.float32(1.0))
+    )
+    return float(settings[SOFTMAX_SCALE] * (settings[SOFTMAX_EXPONENT] * log_sum - positive * inverse_temperature)), gradient
 
 
 @inlined
 def _pair_softmax(settings, positive, scores, b, n, gradients):
-    """PSL: log-sum-exp of log(1 + activation(d)) / t, d = (s_uj - s_ui) / 2; settings = temperature, number of the activation.
+    """PSL: log-sum-exp of log(1 + activation(d)) / temperature over the negatives, d = (s_uj - s_ui) / 2.
 
-    The highest score has the highest summand. The gradient by d is a summand's share times the derivative of
-    log(1 + activation(d)), over t.
+    The highest score has the highest summand. The gradient with respect to d is the summand's share of the sum, times the
+    derivative of log(1 + activation(d)), over the temperature.
     """
-    sharpness = np.float32(1.0) / settings[0]
+    inverse_temperature = np.float32(1.0) / settings[PAIR_SOFTMAX_TEMPERATURE]
     highest = np.float32(-np.inf)
     for j in range(n):
         highest = max(highest, scores[b, j])
-    log_highest, _ = _log_base(settings[1], np.float32(0.5) * (highest - positive))
+    log_highest, _ = _log_base(settings[PAIR_SOFTMAX_ACTIVATION], np.float32(0.5) * (highest - positive))
     total = np.float32(0.0)
     for j in range(n):
-        log_base, steepness = _log_base(settings[1], np.float32(0.5) * (scores[b, j] - positive))
-        part = np.exp((log_base - log_highest) * sharpness)
+        log_base, derivative = _log_base(settings[PAIR_SOFTMAX_ACTIVATION], np.float32(0.5) * (scores[b, j] - positive))
+        part = np.exp((log_base - log_highest) * inverse_temperature)
         total += part
-        gradients[b, j] = part * steepness
-    pull = np.float32(0.0)
+        gradients[b, j] = part * derivative
+    gradient_sum = np.float32(0.0)
     for j in range(n):
-        gradients[b, j] *= np.float32(0.5) * sharpness / total
-        pull += gradients[b, j]
-    return float(log_highest * sharpness + np.log(total)), -pull
+        gradients[b, j] *= np.float32(0.5) * inverse_temperature / total
+        gradient_sum += gradients[b, j]
+    return float(log_highest * inverse_temperature + np.log(total)), -gradient_sum
 
 
 @inlined
 def _log_base(activation, gap):
-    """log(1 + activation(gap)) and its derivative; tanh, relu, atan are 0, 1, 2."""
-    if activation == np.float32(0.0):
+    """log(1 + activation(gap)) and its derivative. The base 1 + activation(gap) is at least SMALLEST_BASE."""
+    if activation == np.float32(TANH):
         # log(1 + tanh(d)) = log 2 - log(1 + exp(-2 d)), finite for any d
         return np.float32(math.log(2.0)) - _softplus(np.float32(-2.0) * gap), np.float32(1.0) - np.tanh(gap)
-    base, slope = np.float32(1.0) + gap, np.float32(1.0)
-    if activation == np.float32(2.0):
-        base, slope = np.float32(1.0) + np.arctan(gap), np.float32(1.0) / (np.float32(1.0) + gap * gap)
-    if base < np.float32(SMALLEST_BASE):  # false for NaN, which must reach the loss
+    base, derivative = np.float32(1.0) + gap, np.float32(1.0)
+    if activation == np.float32(ATAN):
+        base, derivative = np.float32(1.0) + np.arctan(gap), np.float32(1.0) / (np.float32(1.0) + gap * gap)
+    if base < np.float32(SMALLEST_BASE):  # false for NaN
         return np.float32(math.log(SMALLEST_BASE)), np.float32(0.0)
-    return np.log(base), slope / base
+    return np.log(base), derivative / base
 
 
 @inlined
 def _pair_hinge(settings, count, positive, scores, b, n, gradients):
-    """Hinge and triplet: the mean of [margin + factor (s_uj - s_ui)]+; settings = margin, factor."""
+    """Hinge and triplet: the mean of [margin + factor (s_uj - s_ui)]+."""
     loss: Any = 0.0
-    active = np.float32(0.0)
-    gradient = settings[1] / np.float32(count)
+    n_active = np.float32(0.0)
+    gradient = settings[PAIR_HINGE_FACTOR] / np.float32(count)
     for j in range(n):
-        height = settings[0] + settings[1] * (scores[b, j] - positive)
+        cost = settings[PAIR_HINGE_MARGIN] + settings[PAIR_HINGE_FACTOR] * (scores[b, j] - positive)
         gradients[b, j] = np.float32(0.0)
-        if not height <= np.float32(0.0):  # true for NaN
-            loss += height
+        if not cost <= np.float32(0.0):
+            loss += cost
             gradients[b, j] = gradient
-            active += np.float32(1.0)
-    return loss / count, -gradient * active
+            n_active += np.float32(1.0)
+    return loss / count, -gradient * n_active
 
 
 @inlined
@@ -163,6 +184,7 @@ def _softplus(x):
 
 @inlined
 def _sigmoid(x):
+    """1 / (1 + e^-x)."""
     return np.float32(1.0) / (np.float32(1.0) + np.exp(-x))
 
 
@@ -201,39 +223,38 @@ def _logistic(positive, scores, b, n, gradients):
 
 @inlined
 def _distances(settings, count, positive, scores, b, n, gradients):
-    """Contrastive: d_ui^2 and the mean of ([margin - d_uj]+)^2, d^2 = 2 - 2 s; settings = margin."""
+    """Contrastive: d_ui^2 and the mean of ([margin - d_uj]+)^2, d^2 = 2 - 2 s."""
     loss: Any = 0.0
     for j in range(n):
         square = np.float32(2.0) - np.float32(2.0) * scores[b, j]
-        far = not square < np.float32(SMALLEST)  # true for NaN; nearer, a distance has no gradient
-        distance = np.sqrt(square) if far else np.float32(math.sqrt(SMALLEST))
-        gap = settings[0] - distance
+        has_gradient = not square < np.float32(SMALLEST)  # the root of a smaller square has none
+        distance = np.sqrt(square) if has_gradient else np.float32(math.sqrt(SMALLEST))
+        gap = settings[DISTANCES_MARGIN] - distance
         gradients[b, j] = np.float32(0.0)
         if not gap <= np.float32(0.0):
             loss += gap * gap
-            if far:
+            if has_gradient:
                 gradients[b, j] = np.float32(2.0) * gap / (distance * np.float32(count))
     return loss / count + np.float32(2.0) * (np.float32(1.0) - positive), np.float32(-2.0)
 
 
 @inlined
 def _nearest(settings, count, positive, scores, b, n, gradients):
-    """CML: the hinge of the nearest negative, weighted by the positive's estimated rank; settings = margin, 1 for the weight,
-    number of items."""
-    best = 0
+    """CML: the hinge of the nearest negative, possibly weighted by the positive's estimated rank."""
+    nearest = 0
     violations = np.float32(0.0)
-    reach = positive - np.float32(0.5) * settings[0]  # a negative with a higher score violates the margin
+    limit = positive - np.float32(0.5) * settings[NEAREST_MARGIN]  # negatives with a higher score violate the margin
     for j in range(n):
         gradients[b, j] = np.float32(0.0)
-        if not scores[b, j] <= reach:  # true for NaN
+        if not scores[b, j] <= limit:
             violations += np.float32(1.0)
-        if not scores[b, j] <= scores[b, best]:
-            best = j
-    gap = settings[0] + np.float32(2.0) * (scores[b, best] - positive)
+        if not scores[b, j] <= scores[b, nearest]:
+            nearest = j
+    gap = settings[NEAREST_MARGIN] + np.float32(2.0) * (scores[b, nearest] - positive)
     if gap <= np.float32(0.0):
         return 0.0, np.float32(0.0)
     weight = np.float32(1.0)
-    if settings[1] != np.float32(0.0):
-        weight = np.log1p(settings[2] * violations / np.float32(count))
-    gradients[b, best] = np.float32(2.0) * weight
-    return float(weight * gap), -gradients[b, best]
+    if settings[NEAREST_RANK_WEIGHT] != np.float32(0.0):
+        weight = np.log1p(settings[NEAREST_N_ITEMS] * violations / np.float32(count))
+    gradients[b, nearest] = np.float32(2.0) * weight
+    return float(weight * gap), -gradients[b, nearest]

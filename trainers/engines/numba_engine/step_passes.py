@@ -1,4 +1,7 @@
-"""What one task of a pass does. All are inlined into the kernel of `kernels.py`, which says how they fit together."""
+"""The work of one task in each pass of the step. All functions are inlined into the kernels of `kernels.py`.
+
+`kernels.py` shows how they fit together.
+"""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -6,14 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.engines.numba_engine.batch import BLOCK, USERS
+from trainers.engines.numba_engine.batch import SCORE_BLOCK, UPDATE_BLOCK
 from trainers.engines.numba_engine.intrinsics import dot, inlined, permuted, prefetch
 from trainers.engines.numba_engine.row_functions import row_loss
-from trainers.engines.numba_engine.table import INVERSE, adam_step, catch_up, prefetch_all, prefetch_score, prefetch_state
+from trainers.engines.numba_engine.table import INVERSE_NORM, adam_step, flush, prefetch_all, prefetch_score, prefetch_state
 
-AHEAD = 4  # rows between a prefetch and its use
-NEXT = 3  # the same where a row is 16 cache lines
-DENSE = 8  # of a table: at least an eighth of its rows
+ROW_PREFETCH = 4  # rows between a prefetch and its use
+STATE_PREFETCH = 3  # the same for a row with its Adam state, which is 16 cache lines
+DENSE_SHARE = 8  # lists of at least an eighth of a table's rows are sorted
 
 
 @inlined
@@ -26,7 +29,7 @@ def draw_pair(batch, b, arguments, position):
 
 @inlined
 def link_users(batch, size, head):
-    """String together the batch rows of each user, in batch order; returns the number of users."""
+    """Link the batch rows of each user in a list, in batch order; returns the number of users."""
     n = 0
     for b in range(size - 1, -1, -1):
         user = batch.users[b]
@@ -40,17 +43,17 @@ def link_users(batch, size, head):
 
 @inlined
 def sort_dense(head, work, n):
-    """Sort the ids that `head` marks where they are a large share of the table, which is then read in sequence."""
-    if n * DENSE > head.size:
+    """Sort the ids that are marked in `head` if they are a large share of the table, so that memory is read in sequence."""
+    if n * DENSE_SHARE > head.size:
         k = 0
         for row in range(head.size):
-            work[k] = row  # one slot more than there are ids
+            work[k] = row  # without a branch; `work` has one entry more than there are ids
             k += head[row] >= 0
 
 
 @inlined
 def distinct(ids, counts, size, head, work):
-    """Collect the ids in `ids[b, :counts[b]]` without repetition; returns how many. `head` serves as the mark."""
+    """Write the distinct ids of `ids[b, :counts[b]]` to `work`; returns their number. `head` holds the marks meanwhile."""
     n = 0
     for b in range(size):
         for j in range(counts[b]):
@@ -67,6 +70,7 @@ def distinct(ids, counts, size, head, work):
 
 @inlined
 def distinct_positives(batch, size, head):
+    """Write the distinct positive items to `batch.work_items`; returns their number."""
     n = 0
     for b in range(size):
         item = batch.positives[b]
@@ -81,10 +85,10 @@ def distinct_positives(batch, size, head):
 
 @inlined
 def link_items(batch, size, shift, head):
-    """String together the slots of each item that got a gradient, in batch order; returns the number of items."""
+    """Link the slots with a gradient of each item in a list, in batch order; returns the number of items."""
     n = 0
     for b in range(size - 1, -1, -1):
-        for j in range(batch.found[b], -1, -1):
+        for j in range(batch.n_passed[b], -1, -1):
             if batch.score_gradients[b, j] != np.float32(0.0):
                 item = batch.items[b, j]
                 slot = (b << shift) + j
@@ -98,28 +102,31 @@ def link_items(batch, size, shift, head):
 
 
 @inlined
-def catch_up_block(table, work, n, block, step, tail, power, width):
-    first, last = block * BLOCK, min(n, (block + 1) * BLOCK)
-    for i in range(first, min(first + AHEAD, last)):
+def flush_block(table, work, n, block, step, tail, powers, width):
+    """Flush a block of the `n` rows in `work` to step `step`."""
+    first, last = block * UPDATE_BLOCK, min(n, (block + 1) * UPDATE_BLOCK)
+    for i in range(first, min(first + ROW_PREFETCH, last)):
         prefetch_state(table, work[i], width)
     for i in range(first, last):
-        if i + AHEAD < last:
-            prefetch_state(table, work[i + AHEAD], width)
-        catch_up(table, work[i], step, tail, power, width)
+        if i + ROW_PREFETCH < last:
+            prefetch_state(table, work[i + ROW_PREFETCH], width)
+        flush(table, work[i], step, tail, powers, width)
 
 
 @inlined
-def catch_up_task(batch, task, user_blocks, n_users, n_items, users, items, step, tail, power, width):
-    """`catch_up_block` of the batch's users, then of its positives."""
+def flush_task(batch, task, user_blocks, n_users, n_items, users, items, step, tail, powers, width):
+    """`flush_block` for the batch's users, then for its positives."""
     if task < user_blocks:
-        catch_up_block(users, batch.work_users, n_users, task, step, tail, power, width)
+        flush_block(users, batch.work_users, n_users, task, step, tail, powers, width)
     else:
-        catch_up_block(items, batch.work_items, n_items, task - user_blocks, step, tail, power, width)
+        flush_block(items, batch.work_items, n_items, task - user_blocks, step, tail, powers, width)
 
 
 @inlined
 def add_losses(batch, size, totals, head):
-    """Add the batch's losses; where they are not finite the step ends here, and the users' lists are undone."""
+    """Add the batch's losses to `totals[0]`; returns whether the sum is finite. If it is not, the step ends here, and the lists
+    of users are cleared.
+    """
     for b in range(size):
         totals[0] += batch.losses[b]
     if np.isfinite(totals[0]):
@@ -130,66 +137,70 @@ def add_losses(batch, size, totals, head):
 
 
 @inlined
-def find_score_gradients(batch, b, arguments, share):
-    """A row's loss and score gradients, from the scores of its negatives and, after them, its positive; returns their sum."""
-    n = batch.found[b]
-    match = batch.scores[b, n]
+def find_score_gradients(batch, b, arguments, loss_weight):
+    """A row's loss and score gradients, from the scores of its negatives and, after them, its positive; returns the sum of the
+    gradients.
+    """
+    n = batch.n_passed[b]
+    positive = batch.scores[b, n]
     batch.losses[b], score_gradient = row_loss(
-        arguments.kind, arguments.settings, arguments.n_negatives, match, batch.scores, b, n, batch.score_gradients
+        arguments.kind, arguments.settings, arguments.n_negatives, positive, batch.scores, b, n, batch.score_gradients
     )
     batch.score_gradients[b, n] = score_gradient
     total = np.float32(0.0)
     for j in range(n + 1):
-        batch.score_gradients[b, j] *= share
+        batch.score_gradients[b, j] *= loss_weight
         total += batch.score_gradients[b, j]
     return total
 
 
 @inlined
-def score(batch, b, arguments, table, share, width):
-    """Exact scores, their gradients, the loss and the gradient of the user's vector."""
-    n = batch.found[b]
+def score_row(batch, b, arguments, table, loss_weight, width):
+    """A row's scores, their gradients, its loss, and the gradient of its user vector."""
+    n = batch.n_passed[b]
     batch.items[b, n] = batch.positives[b]
     for j in range(n + 1):
-        if j + AHEAD <= n:
-            prefetch_score(table, batch.items[b, j + AHEAD], width)
+        if j + ROW_PREFETCH <= n:
+            prefetch_score(table, batch.items[b, j + ROW_PREFETCH], width)
         item = batch.items[b, j]
-        batch.scores[b, j] = dot(batch.vectors, b, table.rows, item, width) * table.scale[item, INVERSE]
-    find_score_gradients(batch, b, arguments, share)
+        batch.scores[b, j] = dot(batch.vectors, b, table.rows, item, width) * table.scale[item, INVERSE_NORM]
+    find_score_gradients(batch, b, arguments, loss_weight)
     for d in range(width):
         batch.gradients[b, d] = np.float32(0.0)
     for j in range(n + 1):
         item = batch.items[b, j]
-        factor = batch.score_gradients[b, j] * table.scale[item, INVERSE]
+        factor = batch.score_gradients[b, j] * table.scale[item, INVERSE_NORM]
         if factor != np.float32(0.0):
             for d in range(width):
                 batch.gradients[b, d] += factor * table.rows[item, d]
 
 
 @inlined
-def score_block(batch, block, size, arguments, table, share, width):
-    """`score` for some rows of the batch, each asking for the next one's items."""
-    first, last = block * USERS, min(size, (block + 1) * USERS)
+def score_block(batch, block, size, arguments, table, loss_weight, width):
+    """`score_row` for a block of the batch; each row prefetches the items of the next one."""
+    first, last = block * SCORE_BLOCK, min(size, (block + 1) * SCORE_BLOCK)
     for b in range(first - 1, last):
         if b + 1 < last:
             prefetch_score(table, batch.positives[b + 1], width)
-            for j in range(min(AHEAD, batch.found[b + 1])):
+            for j in range(min(ROW_PREFETCH, batch.n_passed[b + 1])):
                 prefetch_score(table, batch.items[b + 1, j], width)
         if b >= first:
-            score(batch, b, arguments, table, share, width)
+            score_row(batch, b, arguments, table, loss_weight, width)
             if arguments.dropout_threshold > np.uint64(0):
-                drop(batch, b, width)
+                drop_gradient(batch, b, width)
 
 
 @inlined
-def drop(batch, b, width):
+def drop_gradient(batch, b, width):
+    """Apply the dropout of a row's user vector to its gradient."""
     for d in range(width):
-        batch.gradients[b, d] *= batch.keep[b, d]
+        batch.gradients[b, d] *= batch.dropout_factors[b, d]
 
 
 @inlined
 def has_gradient(batch, b):
-    for j in range(batch.found[b] + 1):  # noqa: SIM110 - numba has no any()
+    """Whether any score of a row has a gradient."""
+    for j in range(batch.n_passed[b] + 1):  # noqa: SIM110 - numba has no any()
         if batch.score_gradients[b, j] != np.float32(0.0):
             return True
     return False
@@ -197,60 +208,64 @@ def has_gradient(batch, b):
 
 @inlined
 def update_user(batch, user, table, step, rate, arguments, width):
+    """An Adam step of a user whose rows have a gradient; the gradients are summed in batch order."""
     first = table.head[user]
     table.head[user] = -1
-    moved = has_gradient(batch, first)
-    pull = batch.pulls[first]
+    updates = has_gradient(batch, first)
+    gradient_sum = batch.score_gradient_sums[first]
     b = batch.next_user[first]
     while b >= 0:
-        moved |= has_gradient(batch, b)
-        pull += batch.pulls[b]
+        updates |= has_gradient(batch, b)
+        gradient_sum += batch.score_gradient_sums[b]
         for d in range(width):
             batch.gradients[first, d] += batch.gradients[b, d]
         b = batch.next_user[b]
-    if moved:
-        adam_step(table, user, batch.gradients, first, pull, step, rate, arguments.l2, arguments.power, width)
+    if updates:
+        adam_step(table, user, batch.gradients, first, gradient_sum, step, rate, arguments.l2, arguments.powers, width)
 
 
 @inlined
 def update_item(batch, item, table, block, shift, step, rate, arguments, width):
+    """An Adam step of an item, with the gradients of its slots summed in batch order."""
     slot = table.head[item]
     table.head[item] = -1
     for d in range(width):
-        batch.sums[block, d] = np.float32(0.0)
+        batch.item_gradients[block, d] = np.float32(0.0)
     while slot >= 0:
         b = slot >> shift
         score_gradient = batch.score_gradients[b, slot - (b << shift)]
         for d in range(width):
-            batch.sums[block, d] += score_gradient * batch.vectors[b, d]
+            batch.item_gradients[block, d] += score_gradient * batch.vectors[b, d]
         slot = batch.next_item[slot]
-    adam_step(table, item, batch.sums, block, np.float32(0.0), step, rate, arguments.l2, arguments.power, width)
+    zero = np.float32(0.0)
+    adam_step(table, item, batch.item_gradients, block, zero, step, rate, arguments.l2, arguments.powers, width)
 
 
 @inlined
-def blocks(n):
-    return (n + BLOCK - 1) // BLOCK
+def n_blocks(n):
+    """The number of blocks of `n` rows to update."""
+    return (n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
 
 
 @inlined
 def update_users(batch, table, n, block, step, rate, arguments, width):
     """`update_user` for a block of the batch's users."""
-    first, last = block * BLOCK, min(n, (block + 1) * BLOCK)
+    first, last = block * UPDATE_BLOCK, min(n, (block + 1) * UPDATE_BLOCK)
     for i in range(first, last):
-        if i + NEXT < last:
-            prefetch_all(table, batch.work_users[i + NEXT], width)
+        if i + STATE_PREFETCH < last:
+            prefetch_all(table, batch.work_users[i + STATE_PREFETCH], width)
         update_user(batch, batch.work_users[i], table, step, rate, arguments, width)
 
 
 @inlined
 def update_items(batch, table, n, block, shift, step, rate, arguments, width):
-    """`update_item` for a block of the items with a gradient. Their lists were strung by one thread and lie in its cache."""
-    first, last = block * BLOCK, min(n, (block + 1) * BLOCK)
+    """`update_item` for a block of the items with a gradient. One thread linked their lists, so they are in its cache only."""
+    first, last = block * UPDATE_BLOCK, min(n, (block + 1) * UPDATE_BLOCK)
     for i in range(first, last):
         prefetch(table.head, batch.work_items[i], 0, 1)
-    for i in range(first - NEXT, last):
-        if i + NEXT < last:
-            item = batch.work_items[i + NEXT]
+    for i in range(first - STATE_PREFETCH, last):
+        if i + STATE_PREFETCH < last:
+            item = batch.work_items[i + STATE_PREFETCH]
             prefetch_all(table, item, width)
             slot = table.head[item]
             b = slot >> shift
@@ -262,19 +277,19 @@ def update_items(batch, table, n, block, shift, step, rate, arguments, width):
 
 
 @inlined
-def users_before(task, user_blocks, item_blocks):
-    """How many of the tasks before this one update users. Spread evenly, and lists walked from their end, which holds the first
-    rows of the batch: so a thread updates about what it has scored, and finds it in its own cache.
+def user_tasks_before(task, user_blocks, item_blocks):
+    """How many of the tasks before this one update users. They are spread evenly among the tasks. Lists are walked from their
+    end, where the first rows of the batch are: so a thread mostly updates rows that it has scored, which are in its cache.
     """
     return task * user_blocks // (user_blocks + item_blocks)
 
 
 @inlined
 def update_task(batch, task, user_blocks, n_users, n_items, users, items, shift, step, rate, arguments, width):
-    """`update_users` or `update_items` for a block of either."""
-    item_blocks = blocks(n_items)
-    block = users_before(task, user_blocks, item_blocks)
-    if block < users_before(task + 1, user_blocks, item_blocks):
+    """`update_users` or `update_items`, for a block of users or of items."""
+    item_blocks = n_blocks(n_items)
+    block = user_tasks_before(task, user_blocks, item_blocks)
+    if block < user_tasks_before(task + 1, user_blocks, item_blocks):
         update_users(batch, users, n_users, user_blocks - 1 - block, step, rate, arguments, width)
     else:
         update_items(batch, items, n_items, item_blocks - 1 - (task - block), shift, step, rate, arguments, width)
@@ -282,7 +297,7 @@ def update_task(batch, task, user_blocks, n_users, n_items, users, items, shift,
 
 @inlined
 def shift_of(batch):
-    """Bits of a slot number that count within its row."""
+    """log2 of the slots per row: slot number >> shift is the row."""
     shift = 0
     while 1 << shift < batch.items.shape[1]:
         shift += 1

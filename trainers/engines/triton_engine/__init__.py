@@ -1,1 +1,1 @@
-"""The CUDA engine in Triton. Nothing of it is imported before it is asked for; `limits` needs neither Triton nor CUDA."""
+"""The CUDA engine in Triton. Import only what you need: `limits` imports neither Triton nor CUDA."""

@@ -1,4 +1,4 @@
-"""The CUDA engine: matrix factorisation in lanes, side by side on one device."""
+"""The CUDA engine: matrix factorisation, several configs concurrently on one device."""
 
 from __future__ import annotations
 
@@ -45,8 +45,14 @@ class _Lane:
         return self.epochs_done >= self.config.epochs
 
 
-class _Look(NamedTuple):
-    """What the device finds in a lane's vectors, perhaps not yet: whether they are sound, and the ranks of held-out pairs."""
+class _PendingEvaluation(NamedTuple):
+    """The evaluation of a lane's vectors, queued on the device.
+
+    Attributes:
+        sound: whether the vectors are sound, see `one_lane.sound`.
+        held_out: the pairs to rank; None for no evaluation.
+        ranks: the ranks of these pairs, int32 (n_pairs,).
+    """
 
     sound: Tensor
     held_out: Interactions | None
@@ -54,12 +60,12 @@ class _Look(NamedTuple):
 
 
 class TritonEngine:
-    """Lanes on one CUDA device. Those whose configs have one shape train in the same launches.
+    """Lanes on one CUDA device. Configs of the same shape train in the same launches.
 
-    A config's numbers do not depend on its lane, nor on what the other lanes do.
+    A config's numbers do not depend on its lane or on other lanes.
 
     Attributes:
-        lanes: how many; halved when the device's memory does not hold them.
+        lanes: the number of lanes; halved if the device's memory does not suffice.
     """
 
     def __init__(
@@ -82,15 +88,15 @@ class TritonEngine:
         self.metrics = metrics_at(metrics)
         self.running: dict[int, _Lane] = {}
         self.pools: dict[Shape, Pool] = {}
-        self.rankers: dict[int, Ranker] = {}  # by the id of what they rank
+        self.rankers: dict[int, Ranker] = {}  # by the id of the pairs that they rank
         self.initial: tuple[tuple[MF, int], tuple[Tensor, Tensor]] | None = None
 
     def start(self, lane: int, config: TrainConfig) -> None:
         """Begin a config; the lane's previous one is dropped.
 
         Raises:
-            ValueError: a config that this engine cannot run, or a lane that it does not have.
-            OutOfMemory: too little memory on the device; all lanes are free again, and half as many.
+            ValueError: the engine cannot run the config, or has no such lane.
+            OutOfMemory: all lanes are free, and their number is halved.
         """
         if reason := why_not(config):
             raise ValueError(f"the triton engine cannot run this config: {reason}")
@@ -106,7 +112,7 @@ class TritonEngine:
         self.running[lane] = _Lane(config, shape)
 
     def _new_pool(self, shape: Shape, lane: int) -> Pool:
-        """As many lanes as fit, halving their number, as long as `lane` and the busy ones are among them."""
+        """A pool with as many lanes as fit: their number is halved as long as `lane` and the busy lanes remain."""
         while True:
             try:
                 return Pool(self.seen, shape, self.lanes, self.device)
@@ -114,13 +120,13 @@ class TritonEngine:
                 if not is_out_of_memory(error) or self.lanes // 2 <= max([lane, *self.running]):
                     raise
             half = self.lanes // 2
-            log.warning("%d lanes do not fit into the memory of %s: going on with %d", self.lanes, self.device, half)
+            log.warning("%d lanes do not fit into the memory of %s: continuing with %d", self.lanes, self.device, half)
             self.lanes = half
             self._empty_cache()
 
     def _initial_tables(self, config: TrainConfig) -> tuple[Tensor, Tensor]:
-        """The last ones are kept: the trials of a study start from the same."""
-        assert isinstance(config.encoder, MF)  # why_not has said so
+        """The initial tables on the device. The last ones are cached: all trials of a study start from the same tables."""
+        assert isinstance(config.encoder, MF)  # checked by `why_not`
         key = config.encoder, config.seed
         if self.initial is None or self.initial[0] != key:
             users, items = config.encoder.initial_tables(self.seen.n_users, self.seen.n_items, config.seed)
@@ -128,18 +134,18 @@ class TritonEngine:
         return self.initial[1]
 
     def epoch(self) -> list[EpochResult]:
-        """Train every lane whose config is not finished for one epoch. The seconds are shared evenly.
+        """Train one epoch of every lane whose config is not finished. Its seconds are divided evenly among the lanes.
 
         Raises:
-            OutOfMemory: all lanes are free again, and half as many.
-            Stopped: all lanes are free again.
+            OutOfMemory: all lanes are free, and their number is halved.
+            Stopped: all lanes are free.
         """
         results = []
         try:
             with self._enough_memory():
                 for pool in list(self.pools.values()):
                     results += self._epoch_of(pool)
-        except BaseException:  # lanes have done a part of their epoch
+        except BaseException:  # the lanes have trained part of an epoch
             self._free_all()
             raise
         return sorted(results, key=lambda result: result.lane)
@@ -153,15 +159,14 @@ class TritonEngine:
         trained = time.perf_counter()
         for one in busy.values():
             one.epochs_done += 1
-        looks = {
-            lane: self._look(pool, lane) for lane, one in busy.items() if self._is_due(one)
-        }  # all before the first is read
-        metrics = {lane: self._metrics(look) for lane, look in looks.items()}
-        for lane, look in looks.items():
-            if not look.sound.item():
-                losses[lane], metrics[lane] = float("nan"), None  # the loss does not always show it
+        # all are queued before the first result is read
+        evaluations = {lane: self._start_evaluation(pool, lane) for lane, one in busy.items() if self._is_due(one)}
+        metrics = {lane: self._metrics(evaluation) for lane, evaluation in evaluations.items()}
+        for lane, evaluation in evaluations.items():
+            if not evaluation.sound.item():
+                losses[lane], metrics[lane] = float("nan"), None  # a finite loss does not imply finite vectors
         train_seconds = (trained - started) / len(busy)
-        evaluate_seconds = (time.perf_counter() - trained) / max(1, len(looks))
+        evaluate_seconds = (time.perf_counter() - trained) / max(1, len(evaluations))
         return [
             EpochResult(
                 lane,
@@ -169,7 +174,7 @@ class TritonEngine:
                 losses[lane],
                 metrics.get(lane),
                 train_seconds,
-                evaluate_seconds if lane in looks else 0.0,
+                evaluate_seconds if lane in evaluations else 0.0,
             )
             for lane, one in busy.items()
         ]
@@ -177,22 +182,23 @@ class TritonEngine:
     def _is_due(self, one: _Lane) -> bool:
         return one.finished or (self.held_out is not None and one.epochs_done in self.evaluate_at)
 
-    def _look(self, pool: Pool, lane: int) -> _Look:
-        """Have the device look at a lane's vectors."""
+    def _start_evaluation(self, pool: Pool, lane: int) -> _PendingEvaluation:
+        """Queue the evaluation of a lane's vectors on the device."""
         held_out = self.held_out if self.running[lane].finished else self.sample
         users, items = self._ranking(pool, lane)
         ranks = None if held_out is None else self._ranks(users, items, held_out)
-        return _Look(sound(users) & sound(items), held_out, ranks)
+        return _PendingEvaluation(sound(users) & sound(items), held_out, ranks)
 
     def _ranks(self, users: Tensor, items: Tensor, held_out: Interactions) -> Tensor:
         if id(held_out) not in self.rankers:
             self.rankers[id(held_out)] = Ranker(self.seen, held_out, self.device)
         return self.rankers[id(held_out)].ranks(users, items, largest_cut_off(self.metrics))
 
-    def _metrics(self, look: _Look) -> dict[str, float] | None:
-        if look.ranks is None or look.held_out is None:
+    def _metrics(self, evaluation: _PendingEvaluation) -> dict[str, float] | None:
+        if evaluation.ranks is None or evaluation.held_out is None:
             return None
-        return metrics_of_ranks(look.ranks.cpu().numpy().astype(np.int64), look.held_out, self.metrics)
+        ranks = evaluation.ranks.cpu().numpy().astype(np.int64)
+        return metrics_of_ranks(ranks, evaluation.held_out, self.metrics)
 
     def vectors(self, lane: int) -> Vectors:
         """Copies of the lane's ranking vectors, float32 (n_users, d) and (n_items, d)."""
@@ -209,32 +215,32 @@ class TritonEngine:
             raise RuntimeError(f"lane {lane} is free: start a config in it first")
         return self.pools[self.running[lane].shape]
 
-    def keep(self, lane: int) -> State:
-        """The lane's parameters as they are now, for `go_back`.
+    def snapshot(self, lane: int) -> State:
+        """The lane's current parameters, for `restore`.
 
         Raises:
-            OutOfMemory: all lanes are free again, and half as many.
+            OutOfMemory: all lanes are free, and their number is halved.
         """
         pool = self._pool_of(lane)
         with self._enough_memory():
             return {name: rows.cpu().numpy() for name, rows in zip(("users", "items"), pool.rows(lane), strict=True)}
 
-    def go_back(self, lane: int, kept: State, learning_rate: float) -> None:
-        """Give the lane the parameters of an earlier epoch and another learning rate; Adam's moments and the draws go on.
+    def restore(self, lane: int, snapshot: State, learning_rate: float) -> None:
+        """Reset the lane's parameters to a snapshot, and change its learning rate. Adam's moments and the draws continue.
 
         Raises:
-            ValueError: a schedule that has rates of its own.
-            OutOfMemory: all lanes are free again, and half as many.
+            ValueError: the config's learning rate is not constant.
+            OutOfMemory: all lanes are free, and their number is halved.
         """
         pool, one = self._pool_of(lane), self.running[lane]
         if one.config.schedule != "constant":
             raise ValueError("only a running config with a constant learning rate can go back")
         one.config = one.config.replace(learning_rate=learning_rate)
         with self._enough_memory():
-            pool.put_rows(lane, kept, one.config)
+            pool.put_rows(lane, snapshot, one.config)
 
     def state(self, lane: int) -> State:
-        """All that the lane has become, in copies; see `Engine.state`.
+        """Copies of the lane's whole state; see `Engine.state`.
 
         Raises:
             RuntimeError: the lane is free.
@@ -244,11 +250,11 @@ class TritonEngine:
         return {**pool.state(lane), **counters}
 
     def resume(self, lane: int, config: TrainConfig, state: State) -> None:
-        """Begin a config where a state has it; see `Engine.resume`.
+        """Start a config in a saved state; see `Engine.resume`.
 
         Raises:
-            ValueError: a state of another engine or config, or a config or lane that `start` refuses.
-            OutOfMemory: all lanes are free again, and half as many.
+            ValueError: the state is of another engine or config, or `start` refuses the config or lane.
+            OutOfMemory: all lanes are free, and their number is halved.
         """
         try:
             self.start(lane, config.replace(learning_rate=float(state["learning_rate"])))
@@ -260,7 +266,7 @@ class TritonEngine:
             raise ValueError(f"the state does not belong to this engine and config: {first_line(error)}") from None
 
     def stop(self, lane: int) -> None:
-        """Free the lane. Its memory stays, for the next config of its shape, until one of another shape starts."""
+        """Free the lane. The next config of its shape reuses its memory; a start of another shape frees it."""
         one = self.running.pop(lane, None)
         if one is not None:
             self.pools[one.shape].end(lane)
@@ -271,7 +277,7 @@ class TritonEngine:
 
     @contextmanager
     def _enough_memory(self) -> Iterator[None]:
-        """Free all lanes when the device's memory does not suffice, and halve their number."""
+        """Within the block, if the device runs out of memory, free all lanes, halve their number and raise OutOfMemory."""
         try:
             yield
             return
@@ -279,9 +285,9 @@ class TritonEngine:
             if not is_out_of_memory(error):
                 raise
             reason = first_line(error)
-            clear_frames(error.__traceback__)  # whoever handles it still has it, and with it the arrays of what has failed
+            clear_frames(error.__traceback__)  # callers may hold the error, and with it the arrays of failed calls
         for pool in self.pools.values():
-            pool.free()  # who has called may hold it
+            pool.free()  # callers may hold the pool
         self._free_all()
         self.initial = None
         self.rankers.clear()

@@ -1,4 +1,4 @@
-"""What the Triton engine can train, and the units in which it sums gradients. Imports neither Triton nor CUDA."""
+"""What the Triton engine can train, and the units of its gradient sums. This module imports neither Triton nor CUDA."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ import torch
 
 from trainers.config import TrainConfig
 from trainers.encoders import MF
-from trainers.engines.row_losses import ROWS, Size, row_loss_of
+from trainers.engines.row_losses import ROW_FUNCTIONS, RowSize, row_loss_of
 from trainers.negatives import Popularity, Uniform
 
-N_SETTINGS = 64  # of a loss
-SUM_BITS = 61  # of a sum's 63, so that rounding cannot overflow it
-LARGEST = 2.0**180  # so that the number of units is a float32
+N_SETTINGS = 64  # largest number of settings of a loss
+SUM_BITS = 61  # of the 63 bits of a sum, so that rounding cannot overflow it
+LARGEST = 2.0**180  # of a gradient, so that the number of units is a float32
 
-OLDEST = (3, 6)  # Triton that is tested
-CAPABILITY = (8, 0)  # of the GPU, at least
-# With more, the kernels take minutes to compile, and the batch's scratch takes gigabytes.
+OLDEST = (3, 6)  # tested version of Triton
+CAPABILITY = (8, 0)  # lowest compute capability of the GPU
+# Beyond these limits kernels compile for minutes, and the scratch memory of a batch takes gigabytes.
 MOST_NEGATIVES, MOST_DIM = 4096, 1024
 
 
 def why_not(config: TrainConfig) -> str:
-    """Empty when this engine can run the config on a CUDA device, else the reason why it cannot."""
+    """Why the engine cannot run a config on a CUDA device; empty if it can."""
     if reason := _why_no_triton() or _why_not_here():
         return reason
     if not isinstance(config.encoder, MF):
         return f"encoder {config.encoder.name} is not matrix factorisation"
     if config.score not in ("cosine", "cosine_in_training"):
         return f"score {config.score} is not bounded, and gradients are summed as whole numbers"
-    if type(config.loss) not in ROWS:
+    if type(config.loss) not in ROW_FUNCTIONS:
         return f"loss {config.loss.name} has no row function"
-    if reason := ROWS[type(config.loss)].why_not(config.loss):
+    if reason := ROW_FUNCTIONS[type(config.loss)].why_not(config.loss):
         return reason
     if not isinstance(config.negatives, Uniform | Popularity):
         return f"negatives {config.negatives.name} are not drawn within the step; uniform and popularity are"
@@ -60,7 +60,7 @@ def _why_no_triton() -> str:
 
 
 def _why_not_here() -> str:
-    """What Triton needs of the machine, where there is a device."""
+    """Why Triton cannot run on this machine; empty if it can, or if there is no CUDA device."""
     if not torch.cuda.is_available():
         return ""
     if (found := torch.cuda.get_device_capability()) < CAPABILITY:
@@ -71,13 +71,14 @@ def _why_not_here() -> str:
 
 
 def gradient_scale(config: TrainConfig, n_items: int) -> float:
-    """How many units a gradient of 1 has: a power of 2 with which no sum over a batch exceeds 2^SUM_BITS.
+    """The number of units of a gradient of 1: a power of 2 with which no sum over a batch exceeds 2^SUM_BITS.
 
-    With settings of a usual size the unit is far below Adam's epsilon, under which gradients do not count.
+    With usual settings the unit is far below Adam's epsilon, so its rounding has no effect.
     """
-    reach = 1.0 / (1.0 - config.encoder.dropout)
-    largest = ROWS[type(config.loss)].steepest(config.loss, Size(config.negatives.count, n_items, reach)) * reach
+    max_score = 1.0 / (1.0 - config.encoder.dropout)
+    size = RowSize(config.negatives.count, n_items, max_score)
+    largest = ROW_FUNCTIONS[type(config.loss)].gradient_bound(config.loss, size) * max_score
     if config.loss.summed:
         largest *= config.batch_size
-    largest = min(max(largest, 2.0), LARGEST)  # weights of 0, or a temperature that float32 rounds to 0
+    largest = min(max(largest, 2.0), LARGEST)  # all weights are 0, or float32 rounds the temperature to 0
     return 2.0 ** (SUM_BITS - math.ceil(math.log2(largest)))

@@ -1,4 +1,4 @@
-"""Lanes that train configs of one shape side by side: their arrays on the device, and the launches of a step."""
+"""Lanes that train configs of one shape concurrently: their arrays on the device, and the launches of a step."""
 
 from __future__ import annotations
 
@@ -14,23 +14,31 @@ from torch import Tensor
 from trainers import rng
 from trainers.config import TrainConfig
 from trainers.data import Interactions
-from trainers.engines.lazy_adam import RATIO, powers, rates
+from trainers.engines.lazy_adam import N_RATES, RATIO, TAIL_BEFORE, powers, rates
 from trainers.engines.protocol import State
-from trainers.engines.row_losses import ROWS, row_loss_of
+from trainers.engines.row_losses import ROW_FUNCTIONS, row_loss_of
 from trainers.engines.triton_engine import step
-from trainers.engines.triton_engine.arrays import N_FACTORS, N_NUMBERS, Data, EmbeddingTable, Lanes, Scratch
+from trainers.engines.triton_engine.arrays import N_FLOAT_PARAMS, N_INT_PARAMS, Data, EmbeddingTable, Lanes, Scratch
 from trainers.engines.triton_engine.limits import N_SETTINGS, gradient_scale
 from trainers.engines.triton_engine.step import shuffle_pairs, train_rows, update_rows
 from trainers.negatives import Popularity
 from trainers.rng import Purpose
 
-CHANGED = ("rows", "mean", "square", "direction", "last", "ahead")  # of a table; the rest is empty between two steps
-GRAPH_STEPS = 32  # replayed at once
-WAIT_EVERY = 8  # replays
+CHANGED = ("rows", "mean", "square", "direction", "last_step", "pending")  # arrays of a table that differ between epochs
+GRAPH_STEPS = 32  # steps in a CUDA graph
+WAIT_EVERY = 8  # replays between two synchronisations
 
 
 class Shape(NamedTuple):
-    """What configs must have in common to share a launch. A run's numbers depend on its own shape, not on its neighbours."""
+    """The properties that configs must share to train in one launch. A run's numbers depend on its own shape only.
+
+    Attributes:
+        dim: length of a vector.
+        batch_size: rows per step.
+        block: power of two, at least the number of negatives per row.
+        kind: the kind of row function.
+        weighted: whether negatives are drawn by weight.
+    """
 
     dim: int
     batch_size: int
@@ -43,7 +51,7 @@ def shape_of(config: TrainConfig) -> Shape:
     """The shape of a config that the engine can run."""
     count = config.negatives.count
     block = max(step.CHUNK, triton.next_power_of_2(count))
-    kind = ROWS[type(config.loss)].kind
+    kind = ROW_FUNCTIONS[type(config.loss)].kind
     return Shape(config.encoder.dim, config.batch_size, block, kind, isinstance(config.negatives, Popularity))
 
 
@@ -82,31 +90,31 @@ class Pool:
     def _new_lanes(self, n: int) -> Lanes:
         entries = self.seen.n_items if self.shape.weighted else 1
         return Lanes(
-            numbers=self._zeros((n, N_NUMBERS), torch.int64),
-            factors=self._zeros((n, N_FACTORS), torch.float32),
+            int_params=self._zeros((n, N_INT_PARAMS), torch.int64),
+            float_params=self._zeros((n, N_FLOAT_PARAMS), torch.float32),
             settings=self._zeros((n, N_SETTINGS), torch.float32),
-            rates=self._zeros((n, self.n_steps, 4), torch.float64),
+            rates=self._zeros((n, self.n_steps, N_RATES), torch.float64),
             n_rates=self.n_steps,
-            keep=self._zeros((n, entries), torch.int64),
-            other=self._zeros((n, entries), torch.int64),
-            power=torch.from_numpy(powers(step.N_POWERS)).to(self.device),
+            alias_prob=self._zeros((n, entries), torch.int64),
+            alias=self._zeros((n, entries), torch.int64),
+            powers=torch.from_numpy(powers(step.N_POWERS)).to(self.device),
             users=self._zeros((n, len(self.seen)), torch.int32),
             items=self._zeros((n, len(self.seen)), torch.int32),
-            ticks=self._zeros((2, n), torch.int32),
+            progress=self._zeros((2, n), torch.int32),
             counts=self._zeros((2, 2, n, step.PROGRAMS), torch.int32),
             losses=self._zeros((n, self.shape.batch_size), torch.float64),
         )
 
-    def _new_table(self, n_lanes: int, n: int, room: int) -> EmbeddingTable:
+    def _new_table(self, n_lanes: int, n: int, capacity: int) -> EmbeddingTable:
         rows, mean, square, direction = (self._zeros((n_lanes, n, self.width), torch.float32) for _ in range(4))
-        last, stamps = (self._zeros((n_lanes, n), torch.int32) for _ in range(2))
-        ahead = self._zeros((n_lanes, n), torch.float64)
+        last_step, listed_step = (self._zeros((n_lanes, n), torch.int32) for _ in range(2))
+        pending = self._zeros((n_lanes, n), torch.float64)
         sums = self._zeros((n_lanes, n, self.width), torch.int64)
-        work = self._zeros((n_lanes, step.PROGRAMS, room), torch.int32)
-        return EmbeddingTable(rows, mean, square, direction, last, ahead, sums, stamps, work, n, room)
+        work = self._zeros((n_lanes, step.PROGRAMS, capacity), torch.int32)
+        return EmbeddingTable(rows, mean, square, direction, last_step, pending, sums, listed_step, work, n, capacity)
 
     def _graph(self) -> torch.cuda.CUDAGraph:
-        """Steps to replay. No lane is busy yet, so that the launches that compile the kernels do nothing."""
+        """A CUDA graph of GRAPH_STEPS steps. No lane is busy yet, so the first launch only compiles the kernels."""
         self._step()
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
@@ -140,7 +148,7 @@ class Pool:
         )
 
     def begin(self, lane: int, config: TrainConfig, initial: tuple[Tensor, Tensor]) -> None:
-        """Let a lane train a config from these tables, (n_users, dim) and (n_items, dim)."""
+        """Start a config in a lane, with initial tables (n_users, dim) and (n_items, dim)."""
         loss = row_loss_of(config.loss, self.seen.n_items)
         for table, rows in zip((self.users, self.items), initial, strict=True):
             for array in table[:-2]:
@@ -148,11 +156,12 @@ class Pool:
             table.rows[lane, :, : self.shape.dim] = rows
         self.lanes.settings[lane, : len(loss.settings)] = torch.from_numpy(loss.settings)
         if self.shape.weighted:
-            assert isinstance(config.negatives, Popularity)  # that is the shape
+            assert isinstance(config.negatives, Popularity)  # as in `shape_of`
             tables = config.negatives.sampler(self.seen).table
-            self.lanes.keep[lane], self.lanes.other[lane] = (torch.from_numpy(table.view(np.int64)) for table in tables)
+            alias_prob, alias = (torch.from_numpy(table.view(np.int64)) for table in tables)
+            self.lanes.alias_prob[lane], self.lanes.alias[lane] = alias_prob, alias
         scale = gradient_scale(config, self.seen.n_items)
-        self.lanes.factors[lane] = torch.tensor([1.0 / (1.0 - config.encoder.dropout), config.l2, scale])
+        self.lanes.float_params[lane] = torch.tensor([1.0 / (1.0 - config.encoder.dropout), config.l2, scale])
         self.steps_done[lane] = 0
         self.configs[lane] = config
 
@@ -161,15 +170,16 @@ class Pool:
         self.configs.pop(lane, None)
 
     def free(self) -> None:
-        """Give up the arrays on the device; nothing can be trained any more."""
+        """Release the arrays on the device. The pool cannot be used afterwards."""
         self.configs.clear()
         del self.graph, self.data, self.lanes, self.users, self.items, self.scratch
 
     def epoch(self, epochs_done: dict[int, int], check: Callable[[], None] = lambda: None) -> dict[int, float]:
-        """Train these lanes for an epoch, given how many each has behind it; returns their mean losses.
+        """Train an epoch of some lanes; returns their mean losses.
 
         Args:
-            check: called between launches; what it raises ends the epoch.
+            epochs_done: the number of trained epochs of each lane to train.
+            check: called between launches; an error that it raises ends the epoch.
         """
         self.begin_epoch(epochs_done)
         self.run_steps(check)
@@ -179,55 +189,55 @@ class Pool:
         return {lane: float(losses[lane].sum()) / len(self.seen) for lane in epochs_done}
 
     def begin_epoch(self, epochs_done: dict[int, int]) -> None:
-        """Tell the device what these lanes need for their next epoch; the others rest."""
-        numbers = np.zeros((len(self.steps_done), N_NUMBERS), np.int64)
-        table = np.zeros((len(self.steps_done), self.n_steps, 4))
+        """Copy the parameters of the lanes' next epoch to the device; other lanes are idle."""
+        int_params = np.zeros((len(self.steps_done), N_INT_PARAMS), np.int64)
+        table = np.zeros((len(self.steps_done), self.n_steps, N_RATES))
         for lane, epoch in epochs_done.items():
             config = self.configs[lane]
-            numbers[lane] = self._numbers(config, epoch, self.steps_done[lane])
+            int_params[lane] = self._int_params(config, epoch, self.steps_done[lane])
             table[lane] = rates(config, len(self.seen), self.steps_done[lane], self.n_steps)
-        self.lanes.numbers.copy_(torch.from_numpy(numbers))
+        self.lanes.int_params.copy_(torch.from_numpy(int_params))
         self.lanes.rates.copy_(torch.from_numpy(table))
-        for array in (self.lanes.ticks, self.lanes.counts, self.lanes.losses):
+        for array in (self.lanes.progress, self.lanes.counts, self.lanes.losses):
             array.zero_()
         grid = (-(-len(self.seen) // step.SHUFFLED), len(self.steps_done))
         shuffle_pairs[grid](self.data, self.lanes, SHUFFLED=step.SHUFFLED, **step.ROUNDING)
 
-    def _numbers(self, config: TrainConfig, epoch: int, steps_before: int) -> NDArray[np.int64]:
-        """A lane's line of `Lanes.numbers`."""
+    def _int_params(self, config: TrainConfig, epoch: int, steps_before: int) -> NDArray[np.int64]:
+        """A lane's row of `Lanes.int_params`."""
         keys = [rng.key(config.seed, purpose, epoch) for purpose in (Purpose.SHUFFLE, Purpose.NEGATIVES, Purpose.DROPOUT)]
         words = np.array([*keys, rng.keep_threshold(config.encoder.dropout)], np.uint64).view(np.int64)
         return np.array([*words, config.negatives.count, self.n_steps, steps_before, int(config.loss.summed)], np.int64)
 
     def run_steps(self, check: Callable[[], None] = lambda: None) -> None:
-        """An epoch of every lane, as the arrays stand; see `epoch`."""
+        """Launch the steps of an epoch, after `begin_epoch`; see `epoch`."""
         if self.graph is None:
             for _ in range(self.n_steps):
                 check()
                 self._step()
         else:
             for number in range(-(-self.n_steps // GRAPH_STEPS)):
-                if number % WAIT_EVERY == 0:  # without waiting all launches would be queued before the first has run
+                if number % WAIT_EVERY == 0:  # otherwise all launches are queued before the first one runs
                     torch.cuda.current_stream().synchronize()
                     check()
                 self.graph.replay()
 
     def rows(self, lane: int) -> tuple[Tensor, Tensor]:
-        """The lane's tables as they stand now, (n_users, dim) and (n_items, dim), copies on the device."""
-        rest = self._rest(lane)
-        users, items = (self._caught_up(table, lane, rest) for table in (self.users, self.items))
+        """The lane's current tables (n_users, dim) and (n_items, dim), copies on the device."""
+        tail = self._tail(lane)
+        users, items = (self._flushed(table, lane, tail) for table in (self.users, self.items))
         return users, items
 
-    def put_rows(self, lane: int, kept: State, config: TrainConfig) -> None:
-        """Let the rows be these, and train on with this config; the moments stay, and rows move on from here at its rate."""
+    def put_rows(self, lane: int, rows: State, config: TrainConfig) -> None:
+        """Replace the rows, and continue with this config. The moments stay; pending displacements follow its learning rate."""
         self.configs[lane] = config
-        rest = self._rest(lane)
+        tail = self._tail(lane)
         for name, table in self._tables().items():
-            table.rows[lane, :, : self.shape.dim] = torch.from_numpy(kept[name])
-            table.ahead[lane] = torch.where(table.ahead[lane] == 0.0, 0.0, self._left(table, lane, rest))
+            table.rows[lane, :, : self.shape.dim] = torch.from_numpy(rows[name])
+            table.pending[lane] = torch.where(table.pending[lane] == 0.0, 0.0, self._remaining(table, lane, tail))
 
     def state(self, lane: int) -> dict[str, NDArray[Any]]:
-        """What training has changed of a lane between two epochs, copies in main memory."""
+        """Copies in main memory of a lane's arrays that training changes; between two epochs."""
         found = {
             f"{name}.{column}": getattr(table, column)[lane].cpu().numpy()
             for name, table in self._tables().items()
@@ -236,35 +246,35 @@ class Pool:
         return {**found, "steps_done": np.array(self.steps_done[lane])}
 
     def resume(self, lane: int, state: State) -> None:
-        """After `begin`: put a lane where a state has it.
+        """Set the lane to a result of `state`, after `begin`.
 
         Raises:
             KeyError, ValueError: a name is missing, or an array has another shape or type.
         """
         for name, table in self._tables().items():
             for column in CHANGED:
-                where, array = getattr(table, column)[lane], torch.from_numpy(np.array(state[f"{name}.{column}"]))
-                if (where.shape, where.dtype) != (array.shape, array.dtype):
+                ours, array = getattr(table, column)[lane], torch.from_numpy(np.array(state[f"{name}.{column}"]))
+                if (ours.shape, ours.dtype) != (array.shape, array.dtype):
                     raise ValueError(
-                        f"{name}.{column} is {array.dtype}{tuple(array.shape)}, not {where.dtype}{tuple(where.shape)}"
+                        f"{name}.{column} is {array.dtype}{tuple(array.shape)}, not {ours.dtype}{tuple(ours.shape)}"
                     )
-                where.copy_(array)
+                ours.copy_(array)
         self.steps_done[lane] = int(state["steps_done"])
 
     def _tables(self) -> dict[str, EmbeddingTable]:
         return {"users": self.users, "items": self.items}
 
-    def _rest(self, lane: int) -> float:
+    def _tail(self, lane: int) -> float:
         """tail(t) of the lane's last step."""
-        return float(rates(self.configs[lane], len(self.seen), self.steps_done[lane], 1)[0, 2])
+        return float(rates(self.configs[lane], len(self.seen), self.steps_done[lane], 1)[0, TAIL_BEFORE])
 
-    def _left(self, table: EmbeddingTable, lane: int, rest: float) -> Tensor:
-        """How many directions each row has still to go after the lane's last step."""
-        left: Tensor = RATIO ** (self.steps_done[lane] - table.last[lane]).double() * rest
-        return left
+    def _remaining(self, table: EmbeddingTable, lane: int, tail: float) -> Tensor:
+        """Each row's pending displacement after the lane's last step, in multiples of its direction."""
+        remaining: Tensor = RATIO ** (self.steps_done[lane] - table.last_step[lane]).double() * tail
+        return remaining
 
-    def _caught_up(self, table: EmbeddingTable, lane: int, rest: float) -> Tensor:
-        ahead = table.ahead[lane]
-        way = torch.where(ahead == 0.0, 0.0, ahead - self._left(table, lane, rest)).float()
-        rows: Tensor = table.rows[lane] - way[:, None] * table.direction[lane]
+    def _flushed(self, table: EmbeddingTable, lane: int, tail: float) -> Tensor:
+        pending = table.pending[lane]
+        displacement = torch.where(pending == 0.0, 0.0, pending - self._remaining(table, lane, tail)).float()
+        rows: Tensor = table.rows[lane] - displacement[:, None] * table.direction[lane]
         return rows[:, : self.shape.dim].contiguous()

@@ -1,4 +1,4 @@
-"""Ranks of held-out items on the device: a block of users against all items, seen items masked, ties as on the CPU."""
+"""Ranks of held-out items on the device: blocks of users against all items, seen items masked, ties as on the CPU."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -19,30 +19,40 @@ from trainers.data import Interactions
 from trainers.engines.triton_engine.step import ROUNDING
 from trainers.metrics.ranking import tie_order
 
-BLOCK_SCORES = 2**27  # 512 MiB
-STRIP = 1024  # scores looked at together
+BLOCK_SCORES = 2**27  # scores of a block of users, 512 MiB
+STRIP = 1024  # scores that are compared together
 
 
 @triton.jit
 def count_better(scores, users, items, tie_ranks, ranks, n_items, k, STRIP: tl.constexpr):
-    """Grid (n_pairs,): how many items of a pair's user rank before its own; k at most, and where its score is not finite."""
+    """The rank of each pair's item: the number of items that rank above it; k at most, and k if its score is not finite.
+
+    Grid (n_pairs,).
+    """
     pair = tl.program_id(0)
     item = tl.load(items + pair)
     row = scores + tl.load(users + pair).to(tl.int64) * n_items
-    own = tl.load(row + item)
-    own_tie_rank = tl.load(tie_ranks + item)
+    item_score = tl.load(row + item)
+    item_tie_rank = tl.load(tie_ranks + item)
     rank = tl.zeros([STRIP], tl.int32)
     for first in range(0, n_items, STRIP):
         j = first + tl.arange(0, STRIP)
         score = tl.load(row + j, mask=j < n_items, other=-float("inf"))
-        better = (score > own) | ((score == own) & (tl.load(tie_ranks + j, mask=j < n_items, other=0) < own_tie_rank))
+        above, equal = score > item_score, score == item_score
+        better = above | (equal & (tl.load(tie_ranks + j, mask=j < n_items, other=0) < item_tie_rank))
         rank += (better & (j < n_items)).to(tl.int32)
-    finite = tl.abs(own) < float("inf")
+    finite = tl.abs(item_score) < float("inf")
     tl.store(ranks + pair, tl.where(finite, tl.minimum(tl.sum(rank, 0), k), k))
 
 
 class Block(NamedTuple):
-    """Some users with held-out items: which, their seen items and held-out pairs; rows count from the block's first user."""
+    """Some users with held-out items, int64.
+
+    Attributes:
+        users: their ids (B,).
+        seen_rows, seen_items: their seen pairs; a row is an index in `users`.
+        pair_rows, pair_items: their held-out pairs.
+    """
 
     users: Tensor
     seen_rows: Tensor
@@ -52,7 +62,7 @@ class Block(NamedTuple):
 
 
 class Ranker:
-    """Ranks the same held-out pairs for one model after another.
+    """Ranks the same held-out pairs for several models.
 
     Raises:
         torch.OutOfMemoryError: the pairs do not fit on the device.
@@ -70,9 +80,9 @@ class Ranker:
         return Block(*(torch.from_numpy(array).to(self.device) for array in arrays))
 
     def ranks(self, user_vectors: Tensor, item_vectors: Tensor, k: int) -> Tensor:
-        """As `trainers.metrics.ranking.held_out_ranks`, int32 (n_pairs,), of vectors (n, d) on the device.
+        """Like `trainers.metrics.ranking.held_out_ranks`, int32 (n_pairs,), for vectors (n, d) on the device.
 
-        Only rounding differs. It does not wait for the device.
+        Results differ only by rounding. The call does not wait for the device.
         """
         return torch.cat([self._ranks(block, user_vectors, item_vectors, k) for block in self.blocks])
 
@@ -88,7 +98,7 @@ class Ranker:
 
 @contextmanager
 def _exact_products() -> Iterator[None]:
-    """In float32, whatever the process has allowed (TF32)."""
+    """Within the block, matrix products are computed in float32, even if the process allows TF32."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

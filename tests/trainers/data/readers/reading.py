@@ -1,4 +1,4 @@
-"""Small files to read, and what is expected of them."""
+"""Helpers for small data files: write them, and check how they are read or refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainers.errors import InputError
 
 
 def write(folder: Path, name: str, text: str | bytes) -> Path:
-    """A file as it is given; packed where its name ends in .gz."""
+    """Write a file with this text. It is packed if its name ends in .gz."""
     path = folder / name
     data = text.encode() if isinstance(text, str) else text
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
@@ -33,7 +33,7 @@ def numbers(values: object) -> list[float] | None:
 
 
 def refused(path: Path, *words: str, **keys: object) -> None:
-    """The file is refused in one line that names it and has these words."""
+    """Check that the file is refused. The message has one line, the path and these words."""
     with pytest.raises(InputError) as caught:
         read_interactions(path, layout(**keys))
     message = str(caught.value)

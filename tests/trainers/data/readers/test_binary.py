@@ -1,4 +1,4 @@
-"""Parquet, and sparse matrices of scipy."""
+"""Parquet files and sparse matrices of scipy."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class TestParquet:
         assert numbers(raw.times) == [1577836800, 1577923200.5, 1577836800]
         assert "user=user_id, item=item, rating=rating, time=timestamp; Parquet; not used: x" in raw.said
 
-    def test_times_with_a_zone_and_numbers(self, tmp_path: Path) -> None:
+    def test_times_may_have_a_zone_or_be_numbers(self, tmp_path: Path) -> None:
         zoned = pd.to_datetime(["2020-01-01T01:00:00+01:00"])
         assert numbers(read_interactions(self.parquet(tmp_path, user=[1], item=[2], time=zoned)).times) == [1577836800]
         assert numbers(read_interactions(self.parquet(tmp_path, user=[1], item=[2], time=[99])).times) == [99]
 
-    def test_ids(self, tmp_path: Path) -> None:
+    def test_ids_keep_their_type(self, tmp_path: Path) -> None:
         path = self.parquet(tmp_path, user=[7.0, 3.0], item=pd.Categorical(["007", "7"]))
         assert pairs(read_interactions(path)) == [(7, "007"), (3, "7")]
 
@@ -49,13 +49,13 @@ class TestParquet:
             ({"a": [1, 2], "item": [1, 2]}, ["got columns a, item"]),
         ],
     )
-    def test_malformed(self, columns: dict[str, object], words: list[str], tmp_path: Path) -> None:
+    def test_bad_columns_are_refused(self, columns: dict[str, object], words: list[str], tmp_path: Path) -> None:
         refused(self.parquet(tmp_path, **columns), *words)
 
     def test_damaged(self, tmp_path: Path) -> None:
         refused(write(tmp_path, "train.parquet", "PAR1"), "must be a Parquet file")
 
-    def test_without_pyarrow(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_pyarrow_is_refused_with_the_remedy(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pyarrow", None)
         refused(write(tmp_path, "train.parquet", "PAR1"), "pip install pyarrow", "CSV")
 
@@ -74,7 +74,7 @@ class TestMatrix:
         assert raw.users.dtype == np.int64
 
     @pytest.mark.parametrize("kind", [np.float32, np.int8, np.bool_])
-    def test_ones_are_no_ratings(self, kind: type, tmp_path: Path) -> None:
+    def test_a_matrix_of_ones_has_no_ratings(self, kind: type, tmp_path: Path) -> None:
         raw = read_interactions(self.matrix(tmp_path, np.eye(3, dtype=kind)))
         assert (pairs(raw), raw.ratings) == ([(0, 0), (1, 1), (2, 2)], None)
 
@@ -85,10 +85,10 @@ class TestMatrix:
         assert (pairs(raw), raw.warnings) == ([(1, 1)], ("stored zeros count as no interactions: 1",))
 
     @pytest.mark.parametrize("values", [[[1.0, np.nan]], [[1.0, np.inf]], [[1j]]])
-    def test_values_that_are_no_numbers(self, values: object, tmp_path: Path) -> None:
+    def test_values_other_than_numbers_are_refused(self, values: object, tmp_path: Path) -> None:
         refused(self.matrix(tmp_path, values), "must be finite numbers")
 
-    def test_other_files(self, tmp_path: Path) -> None:
+    def test_other_files_are_refused(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "a.npz", x=np.arange(3))
         refused(tmp_path / "a.npz", "scipy.sparse.save_npz")
         refused(write(tmp_path, "b.npz", "user,item\n"), "scipy.sparse.save_npz")
@@ -97,7 +97,7 @@ class TestMatrix:
         refused(write(tmp_path, "e.npz", ""), "scipy.sparse.save_npz")
 
     def test_damaged(self, tmp_path: Path) -> None:
-        """Read as it was, or explained."""
+        """The file is read unchanged or refused."""
         path = self.matrix(tmp_path, np.eye(9) * 4)
         whole, good, explained = path.read_bytes(), pairs(read_interactions(path)), 0
         for place in range(0, len(whole), 3):
@@ -108,7 +108,7 @@ class TestMatrix:
                 explained += 1
         assert explained > 100
 
-    def test_what_only_text_has(self, tmp_path: Path) -> None:
+    def test_options_of_text_files_are_refused(self, tmp_path: Path) -> None:
         path = self.matrix(tmp_path, np.eye(3))
         refused(path, "is no text file", separator=",")
         refused(path, "neither columns", columns={"user": 0, "item": 1})

@@ -1,4 +1,4 @@
-"""Damaged files are read as a plain reading would read them, or explained: never a traceback, never fewer rows in silence."""
+"""Damaged files are refused, or read like a plain reader would. There is no traceback, and no row is lost without a message."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def damaged(draw: st.DrawFn, data: bytes) -> bytes:
 
 
 def plain_reading(data: bytes, separator: str) -> list[list[str]]:
-    """Rows of a table with header, by Python's csv module; tables with tabs have no quotes."""
+    """The rows of a table with a header, by Python's csv module. Tables with tabs have no quotes."""
     text = re.sub("\r\n|\r", "\n", data.decode("utf-8-sig"))
     quoting = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
     rows = list(csv.reader(io.StringIO(text), delimiter=separator, quoting=quoting))
@@ -73,7 +73,7 @@ def check(path: Path, content: bytes, separator: str) -> None:
         return
     rows = plain_reading(content, separator)
     assert "; header;" in raw.said
-    assert [len(row) for row in rows] == [len(rows[0])] * len(rows), "ragged lines are never read"
+    assert [len(row) for row in rows] == [len(rows[0])] * len(rows), "a table with ragged lines must be refused"
     assert len(raw) == len(rows) - 1
     user, item = (rows[0].index(re.search(f"{role}=([^,;]+)", raw.said)[1]) for role in ("user", "item"))  # type: ignore[index]
     assert list(map(str, raw.users.tolist())) == [row[user] for row in rows[1:]]

@@ -1,4 +1,4 @@
-"""The layouts of public datasets, byte for byte as they are published."""
+"""The published layouts of public datasets."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SNAP = (
 IR_BENCHMARK = "user_procid\titem_procid\n0\t3564\n0\t2142\n"
 EXCEL = "userId;movieId;rating\r\n1;31;2,5\r\n1;1029;3\r\n"
 
-# name, text, users, items, ratings, times, the sentence
+# name, text, users, items, ratings, times, a part of the message
 CASES = {
     "MovieLens 100K": (
         *("u.data", ML_100K, [196, 186, 22, 244, 166], [242, 302, 377, 51, 346], [3, 3, 1, 2, 1]),
@@ -131,12 +131,12 @@ CASES = {
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
 @pytest.mark.parametrize("case", CASES)
-def test_layout(case: str, packed: bool, tmp_path: Path) -> None:
-    name, text, users, items, ratings, times, said = CASES[case]
+def test_a_published_layout_is_read(case: str, packed: bool, tmp_path: Path) -> None:
+    name, text, users, items, ratings, times, words = CASES[case]
     raw = read_interactions(write(tmp_path, name + (".gz" if packed else ""), text))
     assert (raw.users.tolist(), raw.items.tolist()) == (users, items)
     assert (numbers(raw.ratings), numbers(raw.times)) == (ratings, times)
-    assert said in raw.said
+    assert words in raw.said
     assert raw.warnings == ()
     assert raw.in_lines == (case == "NGCF")
     assert raw.users.dtype.kind == ("i" if isinstance(users[0], int) else "U")
@@ -146,7 +146,7 @@ def test_every_text_layout_may_be_packed() -> None:
     assert {f"{name}.gz" for name in (".txt", ".csv", ".tsv", ".inter", ".dat", ".data", ".json", ".jsonl")} <= set(SUFFIXES)
 
 
-def test_packed_files_are_known_by_their_first_bytes(tmp_path: Path) -> None:
+def test_packed_files_are_recognised_by_their_first_bytes(tmp_path: Path) -> None:
     packed = write(tmp_path, "ratings.csv.gz", ML_20M)
     assert pairs(read_interactions(packed.rename(tmp_path / "ratings.csv"))) == [(1, 2), (1, 29), (2, 3)]
 
@@ -155,13 +155,13 @@ def test_packed_files_are_known_by_their_first_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", [EXCEL, "sep=;\r\n" + EXCEL, '"userId";"movieId";"rating"\r\n"1";"31";"2,5"\r\n1;1029;"3"\r\n']
 )
-def test_excel(encoding: str, text: str, tmp_path: Path) -> None:
+def test_text_files_of_excel_are_read(encoding: str, text: str, tmp_path: Path) -> None:
     raw = read_interactions(write(tmp_path, "mine.csv", text.encode(encoding)))
     assert (pairs(raw), numbers(raw.ratings)) == ([(1, 31), (1, 1029)], [2.5, 3])
     assert ("UTF-16" in raw.said) == (encoding == "utf-16")
 
 
-def test_cp1252_is_asked_for(tmp_path: Path) -> None:
+def test_cp1252_needs_the_option(tmp_path: Path) -> None:
     path = write(tmp_path, "mine.csv", "user;item\r\nZoë;3\r\nAdam;4\r\n".encode("cp1252"))
     refused(path, "line 2", "is not UTF-8 text", "data: {encoding: cp1252}")
     raw = read_interactions(path, layout(encoding="cp1252"))
@@ -169,13 +169,13 @@ def test_cp1252_is_asked_for(tmp_path: Path) -> None:
     assert "CP1252" in raw.said
 
 
-def test_book_crossing(tmp_path: Path) -> None:
+def test_book_crossing_is_read(tmp_path: Path) -> None:
     text = '"User-ID";"ISBN";"Book-Rating"\n"276725";"034545104X";"0"\n"276726";"0155061224";"5"\n'
     raw = read_interactions(write(tmp_path, "BX-Book-Ratings.csv", text))
     assert (pairs(raw), numbers(raw.ratings)) == ([(276725, "034545104X"), (276726, "0155061224")], [0, 5])
 
 
-def test_recbole_folder(tmp_path: Path) -> None:
+def test_a_folder_of_recbole_is_read(tmp_path: Path) -> None:
     folder = tmp_path / "ml-100k"
     folder.mkdir()
     assert find_recbole(folder) is None
@@ -186,8 +186,8 @@ def test_recbole_folder(tmp_path: Path) -> None:
         assert len(read_interactions(path)) == 2
 
 
-def test_ids_are_those_of_each_line_in_order(tmp_path: Path) -> None:
-    """More lines than are parsed or checked at once."""
+def test_ids_keep_the_order_of_the_lines(tmp_path: Path) -> None:
+    """The file has more lines than one block of the reader."""
     rng = np.random.default_rng(0)
     users, items = rng.integers(0, 900, 600_000), rng.integers(0, 2000, 600_000)
     text = "".join(f"u{user},{item}\n" for user, item in zip(users.tolist(), items.tolist(), strict=True))

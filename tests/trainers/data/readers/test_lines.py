@@ -1,4 +1,4 @@
-"""NGCF text, and .txt files that could be something else."""
+"""NGCF text, and .txt files that could have another format."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_reads(text: str, tmp_path: Path) -> None:
     assert (raw.ratings, raw.times) == (None, None)
 
 
-def test_duplicates_stay(tmp_path: Path) -> None:
+def test_duplicates_are_kept(tmp_path: Path) -> None:
     assert pairs(read_interactions(write(tmp_path, "a.txt", "1 5 5\n1 5\n"))) == [(1, 5)] * 3
 
 
@@ -67,14 +67,14 @@ def test_users_without_items_are_no_pairs(tmp_path: Path) -> None:
 
 
 class TestTwoNumbersInEveryLine:
-    def test_the_same_pairs_either_way(self, tmp_path: Path) -> None:
+    def test_both_readings_give_the_same_pairs(self, tmp_path: Path) -> None:
         path = write(tmp_path, "test.txt", "0 5\n2 7\n1 9\n")
         raw = read_interactions(path)
         assert pairs(raw) == pairs(read_interactions(path, layout(format="table"))) == [(0, 5), (2, 7), (1, 9)]
         assert raw.in_lines
         assert "two numbers in every line, the same pairs as a table" in raw.said
 
-    def test_users_with_several_lines_are_not_in_lines(self, tmp_path: Path) -> None:
+    def test_a_user_with_several_lines_means_a_table(self, tmp_path: Path) -> None:
         assert not read_interactions(write(tmp_path, "test.txt", "0 5\n0 7\n1 9\n")).in_lines
 
 
@@ -82,7 +82,7 @@ class TestCouldBeBoth:
     TABLES = (
         "1\t2\t3\t881250949\n1\t4\t5\t881250950\n9\t2\t3\t881250951\n",
         "1 2 3\n4 5 6\n",
-        "1 2 3 4\n" * 30 + "1 2 3\n",  # a table that is cut off
+        "1 2 3 4\n" * 30 + "1 2 3\n",  # a table with a torn end
     )
 
     @pytest.mark.parametrize("text", TABLES)
@@ -90,12 +90,12 @@ class TestCouldBeBoth:
         words = ["NGCF text", "table", "data: {format: table}", "data: {format: lines}"]
         refused(write(tmp_path, "u.txt", text), *words)
 
-    def test_either_when_said(self, tmp_path: Path) -> None:
+    def test_the_option_format_decides(self, tmp_path: Path) -> None:
         path = write(tmp_path, "u.txt", self.TABLES[1])
         assert pairs(read_interactions(path, layout(format="lines"))) == [(1, 2), (1, 3), (4, 5), (4, 6)]
         assert pairs(read_interactions(path, layout(columns={"user": 0, "item": 1}))) == [(1, 2), (4, 5)]
 
-    def test_its_damaged_table_is_refused_when_read(self, tmp_path: Path) -> None:
+    def test_a_damaged_table_is_refused(self, tmp_path: Path) -> None:
         path = write(tmp_path, "u.txt", self.TABLES[2])
         refused(path, "line 31", "4 fields", "'1 2 3'", columns={"user": 0, "item": 1})
 
@@ -112,7 +112,7 @@ class TestTablesInTxt:
         [
             "user item\n7 3\n2 4\n",
             "user\titem\trating\n7\t3\t5\n2\t4\t5\n",
-            "7\t3\t3.5\t881250949\n2\t4\t4\t881250950\n",  # half a rating is no id
+            "7\t3\t3.5\t881250949\n2\t4\t4\t881250950\n",  # 3.5 is no id
             "7::3::5::881250949\n2::4::5::881250950\n",
             "7,3\n2,4\n",
         ],

@@ -1,4 +1,4 @@
-"""JSON lines, and lists in JSON."""
+"""JSON lines and JSON lists."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from trainers.data.readers import read_interactions
 GOOD = '{"user_id": "a", "item_id": 1, "rating": 4}\n'
 
 
-def test_ids_of_both_kinds(tmp_path: Path) -> None:
+def test_ids_may_be_numbers_or_text(tmp_path: Path) -> None:
     raw = read_interactions(write(tmp_path, "a.jsonl", '\n{"user": 12.0, "item": "1"}\n\n{"item": 1, "user": "12", "x": null}'))
     assert pairs(raw) == [(12, 1), (12, 1)]
 
 
-def test_a_list(tmp_path: Path) -> None:
+def test_a_json_list_is_read(tmp_path: Path) -> None:
     raw = read_interactions(write(tmp_path, "a.json", f"[\n{GOOD},\n{GOOD}]"))
     assert (pairs(raw), numbers(raw.ratings)) == ([("a", 1)] * 2, [4, 4])
     refused(write(tmp_path, "b.json", f"[{GOOD}, 3]"), "entry 2", "JSON object", "'3'")
@@ -25,7 +25,7 @@ def test_a_list(tmp_path: Path) -> None:
     refused(write(tmp_path, "c.json", f"[{GOOD}, "), "JSON list")
 
 
-def test_columns(tmp_path: Path) -> None:
+def test_columns_may_be_given(tmp_path: Path) -> None:
     path = write(tmp_path, "a.json", '{"who": "a", "what": 1, "when": "2020-01-01"}\n')
     refused(path, "got columns who, what, when")
     raw = read_interactions(path, layout(columns={"user": "who", "item": "what", "time": "when"}))
@@ -60,5 +60,5 @@ def test_byte_order_marks(encoding: str, tmp_path: Path) -> None:
         assert pairs(read_interactions(path, layout(encoding="utf-8"))) == [("a", 1)]
 
 
-def test_what_only_tables_have(tmp_path: Path) -> None:
+def test_options_of_tables_are_refused(tmp_path: Path) -> None:
     refused(write(tmp_path, "a.json", GOOD), "JSON has no separator", separator=",")

@@ -1,4 +1,4 @@
-"""Tables as text: separators, quotes, blank and ragged lines."""
+"""Tables in text files: separators, quotes, blank and ragged lines."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_reads(name: str, text: str, tmp_path: Path) -> None:
     assert pairs(read_interactions(write(tmp_path, name, text))) == [(7, 3), (7, 10), (2, 3)]
 
 
-def test_a_separator_that_is_said(tmp_path: Path) -> None:
+def test_a_separator_may_be_given(tmp_path: Path) -> None:
     path = write(tmp_path, "a.dat", "user//item\n7//3\n2//4\n")
     refused(path, "name another separator", "data: {separator:")
     raw = read_interactions(path, layout(separator="//"))
@@ -94,7 +94,7 @@ def test_malformed(name: str, text: str, words: list[str], tmp_path: Path) -> No
 
 
 def test_a_ragged_line_among_many_is_found(tmp_path: Path) -> None:
-    """Beyond what is checked at once; the line before has what this one lacks, so that the sum is right."""
+    """It is beyond the first block of the reader. The line before it has the missing field, so the total is right."""
     lines = ["12345678,12345678"] * 1_000_000
     lines[999_000] = "1,2,3"
     lines[999_001] = "9"

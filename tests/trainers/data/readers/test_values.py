@@ -1,4 +1,4 @@
-"""Ids of any kind, ratings and times, and what they must not be."""
+"""Valid and invalid ids, ratings and times."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class TestIds:
 
     def test_whole_numbers(self, tmp_path: Path) -> None:
         raw = read_interactions(write(tmp_path, "a.csv", f"user,item\n{10**18 - 1},1\n3,2\n"))
-        assert (raw.users.dtype, raw.items.dtype) == (np.int64, np.int64), "numbers, so that 9 sorts before 10"
+        assert (raw.users.dtype, raw.items.dtype) == (np.int64, np.int64), "numbers: 9 comes before 10"
         assert raw.users.tolist() == [10**18 - 1, 3]
 
     @pytest.mark.parametrize("text", ["-5", "1.5", "1e3", "१२", "0x1F", "True", "1_000", "9" * 25, "NULLA"])
-    def test_text_that_is_kept_as_it_is(self, text: str, tmp_path: Path) -> None:
+    def test_text_is_kept_unchanged(self, text: str, tmp_path: Path) -> None:
         raw = read_interactions(write(tmp_path, "a.csv", f"user,item\n{text},1\n3,2\n"))
         assert (pairs(raw), raw.warnings) == ([(text, 1), ("3", 2)], ())
 
@@ -38,7 +38,7 @@ class TestIds:
         assert "2 user ids written like 12.0 were read as 12" in raw.said
 
     @pytest.mark.parametrize("text", ["NA", "nan", "NaN", "NULL", "None", "null"])
-    def test_missing_values_are_warned_of(self, text: str, tmp_path: Path) -> None:
+    def test_words_for_missing_values_give_a_warning(self, text: str, tmp_path: Path) -> None:
         raw = read_interactions(write(tmp_path, "a.csv", f"user,item\n{text},1\n{text},{text}\n3,2\n"))
         assert raw.users.tolist() == [text, text, "3"]
         assert raw.warnings == (
@@ -50,14 +50,14 @@ class TestIds:
         path = write(tmp_path, "a.csv", "user,item\n3,2\n3,\n4, \n")
         refused(path, "line 3", "'item' is empty here and in 1 more place", "delete these lines or give them an item")
 
-    def test_endless_ids(self, tmp_path: Path) -> None:
+    def test_too_long_ids_are_refused(self, tmp_path: Path) -> None:
         refused(write(tmp_path, "a.csv", f"user,item\n3,2\n{'x' * 256},1\n"), "line 3", "at most 255", "'xxx")
         assert len(read_interactions(write(tmp_path, "b.csv", f"user,item\n{'x' * 255},1\n"))) == 1
 
 
 class TestRatings:
     @pytest.mark.parametrize("text", ["good", "", "NA", "nan", "inf", "1e999", "3,5,1", "0x1", "1_000"])
-    def test_no_number(self, text: str, tmp_path: Path) -> None:
+    def test_a_rating_that_is_no_number_is_refused(self, text: str, tmp_path: Path) -> None:
         path = write(tmp_path, "a.tsv", f"user\titem\trating\n1\t2\t5\n\n1\t3\t{text}\n")
         refused(path, "line 4", "ratings must be numbers", "'rating'", f"'1\\t3\\t{text}".removesuffix("\\t"))
 
@@ -68,11 +68,11 @@ class TestRatings:
         refused(write(tmp_path, "b.csv", head + "1,5,NA,9\n"), "'rating' is 'NA', got", "delete this line or give it a rating")
         refused(write(tmp_path, "c.csv", head + "1,5,good,9\n1,6,,9\n"), "'rating' has another value", "good")
 
-    def test_numbers_of_any_size(self, tmp_path: Path) -> None:
+    def test_ratings_may_have_any_size(self, tmp_path: Path) -> None:
         raw = read_interactions(write(tmp_path, "a.csv", "user,item,rating\n1,2,-7.25\n1,3,1e2\n1,4, 99\n"))
         assert numbers(raw.ratings) == [-7.25, 100, 99]
 
-    def test_commas(self, tmp_path: Path) -> None:
+    def test_decimal_commas_are_read(self, tmp_path: Path) -> None:
         raw = read_interactions(write(tmp_path, "a.csv", "user;item;rating\n1;2;3,5\n1;3;4\n"))
         assert numbers(raw.ratings) == [3.5, 4]
 
@@ -86,7 +86,7 @@ class TestTimes:
         ("text", "seconds"),
         [
             ("881250949", 881250949),
-            ("1588615855070", 1588615855070),  # milliseconds stay what they are
+            ("1588615855070", 1588615855070),  # milliseconds are not converted
             ("-5.5", -5.5),
             ("2020-01-01", NEW_YEAR),
             ("2020-01-01 00:00:01", NEW_YEAR + 1),
@@ -98,18 +98,18 @@ class TestTimes:
             ("Wed Jan 01 00:00:00 +0000 2020", NEW_YEAR),
         ],
     )
-    def test_read(self, text: str, seconds: float, tmp_path: Path) -> None:
+    def test_numbers_and_dates_are_read(self, text: str, seconds: float, tmp_path: Path) -> None:
         raw = read_interactions(write(tmp_path, "a.csv", f"user,item,time\n1,2,{text}\n1,3,{text}\n"))
         assert numbers(raw.times) == [seconds] * 2
 
-    def test_dates_of_several_precisions(self, tmp_path: Path) -> None:
+    def test_dates_may_have_several_precisions(self, tmp_path: Path) -> None:
         raw = read_interactions(write(tmp_path, "a.csv", "user,item,time\n1,2,2020-01-01\n1,3,2020-01-01T00:00:09Z\n"))
         assert numbers(raw.times) == [NEW_YEAR, NEW_YEAR + 9]
 
     @pytest.mark.parametrize("text", ["soon", "", "03/04/2020", "2020-13-01", "NaT", "nan", "2020-01-01"])
-    def test_neither_number_nor_date(self, text: str, tmp_path: Path) -> None:
+    def test_other_text_is_refused(self, text: str, tmp_path: Path) -> None:
         path = write(tmp_path, "a.csv", f"user,item,time\n1,2,881250949\n1,3,{text}\n")
         refused(path, "line 3", "numbers or dates", "'time'", f"'1,3,{text}'", "data: {columns: {user: NAME, item: NAME}}")
 
-    def test_a_date_that_is_none_among_dates(self, tmp_path: Path) -> None:
+    def test_an_invalid_date_among_dates_is_refused(self, tmp_path: Path) -> None:
         refused(write(tmp_path, "a.csv", "user,item,time\n1,2,2020-01-01\n1,3,2020-01-32\n"), "line 3", "2020-01-32")

@@ -1,1 +1,1 @@
-"""SimpleX on top of the fused step: its users are made of rows by torch, and the rows read and trained by kernels."""
+"""SimpleX on top of the fused step: torch computes its user vectors from table rows, which kernels read and train."""
