@@ -132,7 +132,7 @@ def _short_search(subject: str, facts: Facts) -> str:
 def _at_range_end(subject: str, facts: Facts) -> str:
     ends = "; ".join(_end(subject, **end) for end in facts["ends"])
     ranges = "wider ranges" if len(facts["ends"]) > 1 else "a wider range"
-    return f"{ends}: a better config may lie outside; search {ranges}: {facts['command']}"
+    return f"{ends}: a better config may be outside; search {ranges}: {facts['command']}"
 
 
 def _end(
