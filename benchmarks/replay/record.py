@@ -170,7 +170,7 @@ def _begun(path: Path, header: Header) -> Recording:
         return Recording(header, [])
     found = Recording.read(path)
     if changed := found.header.differs(header):
-        raise InputError(f"{path} was recorded otherwise: {changed}; move it away, or record to another folder")
+        raise InputError(f"{path} was recorded with other settings: {changed}; move it away, or record to another folder")
     return found
 
 

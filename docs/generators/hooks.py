@@ -1,4 +1,4 @@
-"""For mkdocs: pages that lie outside docs/, and links to files that are on no page."""
+"""For mkdocs: pages outside docs/, and links to files that are on no page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LINK = re.compile(r"\[([^\]]*)\]\((\.\./[^)\s]*)\)")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages that lie outside docs/."""
+    """Add the pages outside docs/."""
     for link, page in OUTSIDE.items():
         files.append(File.generated(config, page, abs_src_path=str((ROOT / "docs" / link).resolve())))
     return files

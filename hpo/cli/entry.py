@@ -66,7 +66,10 @@ def _check_storage(arguments: argparse.Namespace) -> None:
         return
     storage_url(arguments.storage, getattr(arguments, "output", None))
     if arguments.storage and has_password(arguments.storage):
-        print("warning: the password in --storage shows in `ps`; set HPO_STORAGE or use ~/.pgpass instead", file=sys.stderr)
+        print(
+            "warning: other users can see the password in --storage with `ps`; set HPO_STORAGE or use ~/.pgpass instead",
+            file=sys.stderr,
+        )
 
 
 def _parsed(parser: argparse.ArgumentParser, argv: list[str] | None, trains: bool) -> argparse.Namespace:

@@ -134,7 +134,7 @@ def _at_range_end(subject: str, facts: Facts) -> str:
     if "command" not in facts:
         return f"{ends}: better settings of this baseline may lie outside"
     ranges = "wider ranges" if len(facts["ends"]) > 1 else "a wider range"
-    return f"{ends}: a better config may lie outside; search {ranges}: {facts['command']}"
+    return f"{ends}: a better config may be outside; search {ranges}: {facts['command']}"
 
 
 def _end(

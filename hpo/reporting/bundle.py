@@ -147,7 +147,7 @@ def read_bundle(path: Path) -> tuple[Contents, dict[str, bytes]]:
     where = f"{path}, {CONTENTS}"
     contents = Contents.from_dict(parse_yaml(files.pop(CONTENTS).decode("utf-8", "replace"), where), where, REMEDY)
     if {name: hashlib.sha256(content).hexdigest() for name, content in files.items()} != contents.sha256:
-        raise InputError(f"{path}: its files are not those that {CONTENTS} names by checksum; {REMEDY}")
+        raise InputError(f"{path}: its files do not match the checksums in {CONTENTS}; {REMEDY}")
     check_name(contents.study)
     return contents, files
 
@@ -158,7 +158,7 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
         raise InputError(f"{path}: is no bundle of a study: it has no {CONTENTS}; hpo.export --bundle makes one")
     counts = Counter(names)
     if strange := [name for name in counts if counts[name] > 1 or not (name == CONTENTS or is_member(name))]:
-        raise InputError(f"{path}: holds {shown(strange[0])}, which no bundle holds, or twice; {REMEDY}")
+        raise InputError(f"{path}: holds {shown(strange[0])}, which is not part of a bundle, or is there twice; {REMEDY}")
     if (size := sum(member.file_size for member in members)) > LARGEST:
         raise InputError(f"{path}: may have at most {LARGEST:,} bytes unpacked, and has {size:,}; {REMEDY}")
 
@@ -192,7 +192,7 @@ def unpack(path: Path, folder: Path) -> list[Path]:
     """
     contents, files = read_bundle(path)
     if folder.exists() and (others := sorted(each.name for each in folder.iterdir() if not _is_ours(each.name))):
-        raise InputError(f"{folder} holds {others[0]}, which is no file of a bundle; move it away, or rename the bundle")
+        raise InputError(f"{folder} holds {others[0]}, which is not part of the bundle; move it away, or rename the bundle")
     with TemporaryDirectory() as scratch:
         made = Path(scratch)
         for name, content in {CONTENTS: to_yaml(contents.to_dict()).encode(), **files}.items():

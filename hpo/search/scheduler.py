@@ -156,7 +156,7 @@ class Scheduler:
             config = trial_config(trial, self.spec)
             for name, value in searched_fields(config, self.spec).items():
                 trial.set_user_attr(name, value)
-        except UpdateFinishedTrialError:  # the storage was so slow that another worker took this one for dead
+        except UpdateFinishedTrialError:  # the storage was so slow that another worker assumed that this process was dead
             log.warning("a trial was ended by another process before it could be started")
             return None
         checkpoint = self.checkpoints.of(trial, config) if self.checkpoints else None
@@ -190,7 +190,7 @@ class Scheduler:
         try:
             return action(*arguments)
         except UpdateFinishedTrialError:
-            log.warning("trial %d was ended by another process, which took this one for dead", running.trial.number)
+            log.warning("trial %d was ended by another process, which assumed that this process was dead", running.trial.number)
             self.lanes.stop(running)
             return False
 

@@ -252,7 +252,7 @@ class Workspace:
         """
         then = stored_definition(study.study_name, study.user_attrs)
         remedy = "or search as another study, with --study-name"
-        check_code(then, self.definition(), f"study {self.spec.name!r} cannot go on:", remedy)
+        check_code(then, self.definition(), f"study {self.spec.name!r} cannot continue:", remedy)
         if self.dataset.checksum != then.checksum:
             raise InputError(
                 f"study {self.spec.name!r} was searched on other data: {self.spec.dataset} has changed since (checksum was "

@@ -242,7 +242,7 @@ def test_a_recording_of_another_definition_is_not_continued(tiny: Path):
     recorded(tiny, "out", 1)
     (tiny / "tiny.yaml").write_text((tiny / "tiny.yaml").read_text().replace("1.0e-2", "2.0e-2"))
     with pytest.raises(
-        InputError, match=r"tiny.jsonl was recorded otherwise: config.learning_rate was 0.01, now 0.02; move it away"
+        InputError, match=r"tiny.jsonl was recorded with other settings: config.learning_rate was 0.01, now 0.02; move it away"
     ):
         recorded(tiny, "out", 2)
 

@@ -87,7 +87,7 @@ def test_dropped_interactions_add_up_and_are_reported_once(place: Place, capfd: 
     assert place.run("--dry-run", study=study(place, "{min_rating: 4}", dataset="own.csv")) == 0
     printed = " ".join("".join(capfd.readouterr()).split())
     assert printed.count("dropped 241 of 402 interactions, rated below 4") == 1
-    assert printed.count("dropped 1 of the 161 interactions that were left, since their user and item come more than once") == 1
+    assert printed.count("dropped 1 of the remaining 161 interactions: repeated pairs of user and item") == 1
     assert printed.count("dropped ") == 2, printed
 
 

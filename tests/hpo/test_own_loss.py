@@ -142,7 +142,7 @@ def test_a_study_with_changed_code_is_not_continued_but_can_be_reported(place: P
         search(place.study, **arguments(place, trials=3))
     assert "restore the code, or give this one another name with name=" in str(refused.value)
     message = fails(confirm_command.main(["--study", "mine", *place.where]))
-    assert "study 'mine' cannot go on: the code of loss 'soft' (my_loss:Soft) has changed since" in message
+    assert "study 'mine' cannot continue: the code of loss 'soft' (my_loss:Soft) has changed since" in message
     assert report.main(["--study", "mine", "--output", str(place.output)]) == 0
     search(place.study, **arguments(place, name="other"))
     own.write(SOURCE.replace("import torch\n", "import torch  # with a comment\n"))

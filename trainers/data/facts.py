@@ -67,10 +67,10 @@ class DataFacts(BaseModel):
         said, left = [], counted(self.interactions, "interaction")
         if self.below_rating:
             said.append(f"{self.below_rating:,} of {left}, rated below {self.min_rating:g}")
-            left = f"the {counted(self.interactions - self.below_rating, 'interaction')} that were left"
+            left = f"the remaining {counted(self.interactions - self.below_rating, 'interaction')}"
         if self.duplicates:
-            said.append(f"{self.duplicates:,} of {left}, since their user and item come more than once")
-            left = f"the {counted(self.interactions - self.below_rating - self.duplicates, 'interaction')} that were left"
+            said.append(f"{self.duplicates:,} of {left}: repeated pairs of user and item")
+            left = f"the remaining {counted(self.interactions - self.below_rating - self.duplicates, 'interaction')}"
         if self.rare:
             whose = f"{counted(self.rare_users, 'user')} and {counted(self.rare_items, 'item')}"
             said.append(f"{self.rare:,} of {left}, of {whose} with too few interactions")
@@ -111,7 +111,7 @@ class TestFacts(BaseModel):
             said.append(f"{counted(self.below_rating, 'test interaction')} with a low rating")
         if self.unknown:
             said.append(f"{self.unknown:,} of {left}, whose user or item is not in train")
-            left = f"the {self.pairs - self.unknown:,} test pairs that were left"
+            left = f"the remaining {self.pairs - self.unknown:,} test pairs"
         if self.seen:
             said.append(f"{self.seen:,} of {left}, which are in train: seen items are not ranked")
         return said

@@ -61,7 +61,7 @@ def test_trials_at_an_end_of_a_range_are_a_caveat_after_the_search_in_the_report
     place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [ccl]")
     assert place.run("--search-only", "--tune-rivals", "--trials", "1") == 0
     remedy = "python -m hpo.run --study tiny_mml --widen --trials 44"
-    printed = [line for line in capsys.readouterr().out.splitlines() if "lie outside" in line]
+    printed = [line for line in capsys.readouterr().out.splitlines() if "may be outside" in line]
     assert [line.partition(" of ")[2][:11] for line in printed] == ["MML (trial ", "CCL (trial "]
     assert all(line.startswith("- ") and line.endswith(remedy) for line in printed)
     assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0

@@ -96,10 +96,10 @@ def test_a_damaged_bundle_is_refused(place: Place, fails: Callable[[int], str], 
     path = bundled(place)
     sound = path.read_bytes()
     for change, message in (
-        (edited, "its files are not those that contents.yaml names by checksum"),
-        (a_member_less, "its files are not those that contents.yaml names by checksum"),
+        (edited, "its files do not match the checksums in contents.yaml"),
+        (a_member_less, "its files do not match the checksums in contents.yaml"),
         (no_contents, "is no bundle of a study: it has no contents.yaml"),
-        (outside, "holds '../evil', which no bundle holds"),
+        (outside, "holds '../evil', which is not part of a bundle"),
         (another_format, "this version reads format 1, got 7"),
     ):
         path.write_bytes(sound)
@@ -115,7 +115,7 @@ def test_a_damaged_bundle_is_refused(place: Place, fails: Callable[[int], str], 
         assert "may have at most 1,000 bytes unpacked" in fails(report.main(["--bundle", str(path)]))
     (place.root / "sent").mkdir()
     (place.root / "sent" / "notes.txt").write_text("mine")
-    assert "sent holds notes.txt, which is no file of a bundle" in fails(report.main(["--bundle", str(path)]))
+    assert "sent holds notes.txt, which is not part of the bundle" in fails(report.main(["--bundle", str(path)]))
     assert "No such file" in fails(report.main(["--bundle", str(place.root / "none.zip")]))
     path.rename(place.root / "bare")
     assert "rename it to bare.zip" in fails(report.main(["--bundle", str(place.root / "bare")]))

@@ -61,7 +61,7 @@ def test_a_stopped_worker_cannot_write_into_a_trial_that_another_took_over(place
     os.kill(sleeper.pid, signal.SIGCONT)
     shown, errors = sleeper.communicate(timeout=PATIENCE)
     assert sleeper.returncode == 0, errors
-    assert "trial 0 was ended by another process, which took this one for dead" in errors
+    assert "trial 0 was ended by another process, which assumed that this process was dead" in errors
     assert "Traceback" not in errors
     assert ": complete" not in shown, "the sleeper has finished no trial"
     first, second = trials_of(place)

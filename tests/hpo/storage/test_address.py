@@ -173,7 +173,7 @@ def test_a_password_on_the_command_line_gives_a_warning(capsys: pytest.CaptureFi
     for flags in (["--storage", url], [f"--storage={url}"]):
         assert studies.main(["list", *where, *flags]) == 2
         shown = capsys.readouterr().err
-        assert "warning: the password in --storage shows in `ps`" in shown
+        assert "warning: other users can see the password in --storage with `ps`" in shown
         assert "hunter2" not in shown
 
 

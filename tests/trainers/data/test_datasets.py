@@ -95,7 +95,7 @@ class TestOwnData:
     def test_duplicates_are_dropped_and_counted(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         name = str(folder(tmp_path / "own", train_txt="0 1 2 1\n0 2\n1 2\n", test_txt=TEST))
         assert len(load_dataset(name).train) == 3
-        assert "dropped 2 of 5 interactions, since their user and item come more than once" in caplog.text
+        assert "dropped 2 of 5 interactions: repeated pairs of user and item" in caplog.text
 
     def test_without_duplicates_nothing_is_logged(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         name = str(folder(tmp_path / "own", train_txt=TRAIN, test_txt=TEST))

@@ -92,14 +92,14 @@ def _certain(columns: list[list[str]]) -> Roles | None:
 def _in_order(columns: list[list[str]], rating: int | None, time: int | None) -> Roles:
     """The roles with user before item, unless Amazon's ids show the reverse order."""
     if _share(ASIN, columns[0]) >= ENOUGH and _share(REVIEWER, columns[1]) >= ENOUGH > _share(ASIN, columns[1]):
-        return Roles(1, 0, rating, time, "; column 1 was taken for the user: it holds ids of Amazon's reviewers", True)
+        return Roles(1, 0, rating, time, "; column 1 was read as the user: it holds ids of Amazon's reviewers", True)
     if _share(REVIEWER, columns[0]) >= ENOUGH > _share(ASIN, columns[0]) and _share(ASIN, columns[1]) >= ENOUGH:
         return Roles(0, 1, rating, time, "", True)
     return Roles(0, 1, rating, time, _taken(0, 1), True)
 
 
 def _taken(user: int, item: int) -> str:
-    return f"; column {user} was taken for the user and {item} for the item, which the file does not say"
+    return f"; column {user} was read as the user and {item} as the item; the file does not name its columns"
 
 
 def _share(pattern: re.Pattern[str], column: list[str]) -> float:

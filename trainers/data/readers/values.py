@@ -90,7 +90,9 @@ def _ratings(table: Table) -> Numbers:
     if table.roles.by_content and len(values) and not is_rating(values):
         wrong = np.array([not is_rating(values[[row]]) for row in np.unique(values, return_index=True)[1]])
         row = int(np.unique(values, return_index=True)[1][wrong].min())
-        table.refuse(row, f"column {name} was taken for a rating by its first values, this one is none", remedy(0, 1))
+        table.refuse(
+            row, f"column {name} was read as ratings because of its first values, but this value is no rating", remedy(0, 1)
+        )
     return values
 
 

@@ -70,7 +70,7 @@ class TestRoles:
         assert raw.users.tolist() == [int(line.split(",")[0]) for line in text.splitlines()]
         assert raw.items.tolist() == [int(line.split(",")[1]) for line in text.splitlines()]
         assert roles in raw.said
-        assert "column 0 was taken for the user and 1 for the item, which the file does not say" in raw.said
+        assert "column 0 was read as the user and 1 as the item; the file does not name its columns" in raw.said
 
     @pytest.mark.parametrize(
         "text",
@@ -97,4 +97,4 @@ class TestRoles:
     def test_a_later_line_may_show_that_a_column_has_no_ratings(self, tmp_path: Path) -> None:
         """Only the first 2,000 lines decide on the roles."""
         text = "7,3,5\n" * 2500 + "7,3,120\n" + "7,3,4\n" * 10
-        refused(write(tmp_path, "a.csv", text), "line 2501", "taken for a rating", "'7,3,120'", "data: {columns:")
+        refused(write(tmp_path, "a.csv", text), "line 2501", "read as ratings", "'7,3,120'", "data: {columns:")

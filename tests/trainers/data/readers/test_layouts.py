@@ -59,7 +59,7 @@ CASES = {
     "MovieLens 100K": (
         *("u.data", ML_100K, [196, 186, 22, 244, 166], [242, 302, 377, 51, 346], [3, 3, 1, 2, 1]),
         [881250949, 891717742, 878887116, 880606923, 886397596],
-        "read 5 ratings: user=0, item=1, rating=2, time=3; no header; tab; column 0 was taken for the user and 1 for the item",
+        "read 5 ratings: user=0, item=1, rating=2, time=3; no header; tab; column 0 was read as the user and 1 as the item",
     ),
     "MovieLens 1M": (
         *("ratings.dat", ML_1M, [1, 1, 2], [1193, 661, 1357], [5, 3, 5], [978300760, 978302109, 978298709]),
@@ -77,7 +77,7 @@ CASES = {
     "Amazon 2018": (
         *("Books.csv", AMAZON_2018, ["A1GKBKBQQPJ5O9", "A2OZ4OXZVHV5U8", "A1X2VENI7JMXTY"]),
         *(["0449819906", "0449819906", "B00004SPEU"], [5, 4, 1], [1429056000, 1428451200, 961718400]),
-        "user=1, item=0, rating=2, time=3; no header; comma; column 1 was taken for the user: it holds ids of Amazon's",
+        "user=1, item=0, rating=2, time=3; no header; comma; column 1 was read as the user: it holds ids of Amazon's",
     ),
     "Amazon 2023": (
         *("Books.csv", AMAZON_2023, ["AFKZENTNBQ7A7V7UXW5JJI6UGRYQ"] * 2, ["B081TJ8YS3", "B097R46CSY"], [4, 5]),
@@ -112,7 +112,7 @@ CASES = {
     ),
     "SNAP": (
         *("loc-gowalla_totalCheckins.txt", SNAP, [0, 0], [22847, 420315], None, [1287532527, 1287440263]),
-        "user=0, item=4, time=1; no header; tab; column 0 was taken for the user and 4 for the item",
+        "user=0, item=4, time=1; no header; tab; column 0 was read as the user and 4 as the item",
     ),
     "IR-Benchmark": (
         *("train.tsv", IR_BENCHMARK, [0, 0], [3564, 2142], None, None),
