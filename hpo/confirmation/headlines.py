@@ -24,8 +24,8 @@ def headline(comparison: Comparison, repeats: Repeats | None = None) -> str:
     if word is Word.UNDECIDED:
         number = "" if repeats is None else f" with {repeats.said()}"
         why = undecided_since(comparison)
-        needed = f"; about {repeats.enough} {repeats.units} of each would tell" if repeats and repeats.enough else ""
-        return f"{ours} cannot be told from {rival}{number}: {figures}{why or needed}"
+        needed = f"; about {repeats.enough} {repeats.units} of each would be enough" if repeats and repeats.enough else ""
+        return f"{ours} is not distinguishable from {rival}{number}: {figures}{why or needed}"
     return f"{ours} is {word} than {rival}: {figures}"
 
 

@@ -25,8 +25,8 @@ class Repeats:
     Attributes:
         unit: `search` where a method has several searches, else `seed`.
         counts: how many there are of the first method and of the second one.
-        enough: how many of each would find a difference as large as the measured one; None where that is decided, where it
-            cannot be told, and where too many would be needed.
+        enough: how many of each would find a difference as large as the measured one. None if the verdict is decided, if the
+            number is unknown, and if it is above MOST_REPEATS.
     """
 
     unit: str

@@ -37,7 +37,7 @@ def test_an_undecided_comparison_advises_a_number_of_seeds():
         assert (detectable <= comparison.difference) == does
     advice = f"3 seeds are too few: a difference as large as this one needs about {repeats.enough} of each "
     assert f"; {advice}(--confirm-seeds {repeats.enough})" in verdict(comparison, "ndcg@20", repeats)
-    assert headline(comparison, repeats).startswith("A cannot be told from B with 3 seeds: +96.0 % (95 % interval ")
+    assert headline(comparison, repeats).startswith("A is not distinguishable from B with 3 seeds: +96.0 % (95 % interval ")
 
 
 def test_the_advised_number_may_be_below_the_larger_number_of_seeds():
