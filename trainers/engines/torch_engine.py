@@ -71,10 +71,11 @@ class TorchEngine(OneLane):
         positive = (step.user_vectors * step.positive_vectors).sum(-1)  # (B,)
         negative = self.sampler.scores(step)  # (B, N)
         self.steps_done += 1
-        if negative.shape[1] == 0:  # in-batch negatives of a last batch of one row
+        if len(rows) == 1 and negative.shape[1] == 0:  # a last batch of one row has no in-batch negatives, and no pairs
             return 0.0
         thresholds = self.thresholds.of(step.users, self.device) if self.thresholds else None
-        scores = Scores(positive, negative, self._ids(step.users), self._ids(step.items), self.seen.n_items, thresholds)
+        ids, vectors = (self._ids(step.users), self._ids(step.items)), (step.user_vectors, step.positive_vectors)
+        scores = Scores(positive, negative, *ids, self.seen.n_items, thresholds, *vectors)
         losses = config.loss.rows(scores)
         if self.thresholds:
             self.thresholds.update(step, scores, self.seen)  # before the vectors change: the scores are of these vectors

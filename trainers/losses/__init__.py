@@ -10,6 +10,7 @@ from trainers.losses.distances import CML, Contrastive, Triplet
 from trainers.losses.margins import CCL, MML
 from trainers.losses.softmax import BSL, PSL, SL, SSM, InfoNCE
 from trainers.losses.thresholds import DrRL, SLatK, Talos
+from trainers.losses.uniformity import DirectAU
 
 LOSSES: dict[str, type[Loss]] = {
     "mml": MML,
@@ -30,6 +31,7 @@ LOSSES: dict[str, type[Loss]] = {
     "contrastive": Contrastive,
     "triplet": Triplet,
     "cml": CML,
+    "directau": DirectAU,
 }
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "SL",
     "SSM",
     "Contrastive",
+    "DirectAU",
     "DrRL",
     "Hinge",
     "InfoNCE",
