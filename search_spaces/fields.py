@@ -38,6 +38,7 @@ FIELDS: dict[str, Searched] = {
     "triplet": {"margin": Parameter(0.01, 4.0, limits=(0.01, 4.0))},  # a difference of squared distances
     "cml": {"margin": Parameter(0.01, 4.0, limits=(0.01, 4.0))},  # the same
     "directau": {"gamma": GAMMA},
+    "mawu": {"gamma_user": GAMMA, "gamma_item": GAMMA},
     "bpr": {},
     "softmax_ce": {},
     "mse": {},

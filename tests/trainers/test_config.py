@@ -250,7 +250,7 @@ REFUSED_PAIRS = {
         for loss in ("bsl", "sl", "psl", "slatk", "talos", "ssm", "infonce")
     },
     **{(loss, "inner_product"): "it is a loss of distances" for loss in ("contrastive", "triplet", "cml")},
-    **{(loss, score): "it spreads unit vectors" for loss in ("directau",) for score in ("inner_product", "euclidean")},
+    **{(loss, score): "it spreads unit vectors" for loss in ("directau", "mawu") for score in ("inner_product", "euclidean")},
 }
 
 

@@ -10,7 +10,7 @@ from trainers.losses.distances import CML, Contrastive, Triplet
 from trainers.losses.margins import CCL, MML
 from trainers.losses.softmax import BSL, PSL, SL, SSM, InfoNCE
 from trainers.losses.thresholds import DrRL, SLatK, Talos
-from trainers.losses.uniformity import DirectAU
+from trainers.losses.uniformity import MAWU, DirectAU
 
 LOSSES: dict[str, type[Loss]] = {
     "mml": MML,
@@ -32,6 +32,7 @@ LOSSES: dict[str, type[Loss]] = {
     "triplet": Triplet,
     "cml": CML,
     "directau": DirectAU,
+    "mawu": MAWU,
 }
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "CCL",
     "CML",
     "LOSSES",
+    "MAWU",
     "MML",
     "MSE",
     "PSL",

@@ -25,7 +25,7 @@ class Scores:
         users: user ids, (B,); losses that pool over a user need them.
         items: ids of the positive items, (B,).
         n_items: number of items in the catalogue, for losses that estimate a rank; 0 if it is not known.
-        threshold: the threshold of each row's user, (B,), for the losses of `trainers.losses.thresholds`; None counts as 0.
+        threshold: the threshold of each row, (B,), for the losses of `trainers.losses.thresholds`; None counts as 0.
         user_vectors, item_vectors: the vectors of the users and of the positive items, (B, d); their inner products are
             `positive`. Only the torch engine has them; None if they are not known.
     """

@@ -9,10 +9,13 @@ from pydantic.dataclasses import dataclass
 
 from trainers.late import torch
 from trainers.losses.base import Loss, NotWith, Scores, squared_distances
-from trainers.validation import SETTINGS, NonNegative
+from trainers.losses.thresholds import LearnedThreshold, threshold_of
+from trainers.validation import SETTINGS, NonNegative, Positive
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+NEAREST = 1e-7  # cosines nearer to 1 or -1 have no gradient: that of the angle is infinite there
 
 NOT_WITH: NotWith = dict.fromkeys(("inner_product", "euclidean"), "it spreads unit vectors over the sphere")
 
@@ -34,6 +37,41 @@ class DirectAU(Loss):
     def rows(self, scores: Scores) -> Tensor:
         users, items = uniformities(scores)
         return squared_distances(scores.positive) + self.gamma * (users + items) / 2.0
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class MAWU(LearnedThreshold):
+    """Margin-aware alignment and weighted uniformity (Park et al., CIKM 2023, arXiv 2308.06091):
+
+        -cos(min(pi, arccos(s_ui) + 1 - sigmoid(m_u + m_i))) + gamma_user * uniformity of the users
+                                                             + gamma_item * uniformity of the items
+
+    m_u and m_i are the thresholds of users and items. They start at 0, Adam minimises the same formula, and they stay in
+    [0, 1]. The uniformity is that of the paper, see `uniformity`. The mean in its authors' program is over all B^2 entries of a
+    matrix of which half has the constant exp(-4), so that the same weights act about half as much.
+    """
+
+    name: Literal["mawu"] = "mawu"
+    not_with = NOT_WITH
+    needs_negatives: ClassVar[bool] = False
+    threshold_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
+    threshold_limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    of_items: ClassVar[bool] = True
+    gamma_user: NonNegative
+    gamma_item: NonNegative
+    threshold_rate: Positive = 1e-3
+
+    def rows(self, scores: Scores) -> Tensor:
+        users, items = uniformities(scores)
+        return self._alignment(scores) + self.gamma_user * users + self.gamma_item * items
+
+    def threshold_rows(self, scores: Scores, seen_scores: Tensor) -> Tensor:
+        return self._alignment(scores)  # uniformity does not depend on thresholds
+
+    def _alignment(self, scores: Scores) -> Tensor:
+        angles = torch.arccos(scores.positive.clamp(-1.0 + NEAREST, 1.0 - NEAREST))
+        margins = 1.0 - torch.sigmoid(threshold_of(scores))
+        return -torch.cos((angles + margins).clamp(max=math.pi))
 
 
 def uniformities(scores: Scores) -> tuple[Tensor, Tensor]:
