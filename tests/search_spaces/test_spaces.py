@@ -133,7 +133,7 @@ def test_a_further_searched_field_may_occur_once(name: str):
 
 def test_the_number_of_negatives_is_not_searched_for_a_loss_that_needs_none():
     """A study that searches it searches the other fields for such a rival."""
-    with pytest.raises(ValidationError, match="loss directau needs no negatives, .* remove it from also"):
+    with pytest.raises(ValidationError, match=r"loss directau needs no negatives, .* remove it from also"):
         made("directau", also=("negatives",))
     ours = made("mml", also=("negatives", "l2"), ranges={"negatives": (10, 20), "l2": (1e-6, 1e-3)})
     settings = FieldSpace.to_hold("directau", None, ours)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from trainers import InputError, Interactions, TrainConfig, evaluate, train
 from trainers.engines import ENGINES, choose_engine
+from trainers.engines.torch_engine import TorchEngine
 from trainers.losses import LOSSES, Loss, Scores
 from trainers.negatives import NEGATIVES
 from trainers.scores import SCORES
@@ -223,6 +224,19 @@ class TestRun:
         losses = [[result.loss for result in run] for run in runs]
         assert losses[0] == losses[1]
         assert runs[0].vectors()[0].tobytes() == runs[1].vectors()[0].tobytes()
+
+    @pytest.mark.parametrize("loss", ["directau", "ssm"])
+    def test_a_last_batch_of_one_row_is_left_out(self, loss: str, parity: Any) -> None:
+        """It has no in-batch negatives, and no pairs for a uniformity."""
+        n_rows = len(parity.seen)
+        settings = config(LOSS_CASES[loss], negatives={"name": "in_batch"}, batch_size=n_rows - 1, epochs=1)
+        engine = TorchEngine(parity.seen, None)
+        engine.start(0, settings)
+        before = engine.snapshot(0)
+        assert engine.step(settings, 0, np.array([n_rows - 1]), np.array([0])) == 0.0
+        assert all(np.array_equal(engine.snapshot(0)[name], values) for name, values in before.items())
+        (result,) = engine.epoch()
+        assert np.isfinite(result.loss)
 
     def test_engines_agree_on_the_loss(self, loss_case: dict[str, Any], any_engine: str, parity: Any) -> None:
         """Draws and formulas are the same. So the mean losses of an epoch agree much better than those of two seeds."""

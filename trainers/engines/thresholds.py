@@ -66,8 +66,8 @@ class Thresholds:
         """Update the thresholds of a step's users, and items; `scores` must have these thresholds."""
         if isinstance(self.loss, RenewedThreshold) and not self.loss.is_due(step.epoch):
             return
-        constants = {"positive": scores.positive.detach(), "negative": scores.negative.detach()}
-        scores = replace(scores, **constants, user_vectors=None, item_vectors=None)
+        positive, negative = scores.positive.detach(), scores.negative.detach()
+        scores = replace(scores, positive=positive, negative=negative, user_vectors=None, item_vectors=None)
         seen_scores = scores.negative.new_empty(len(step.rows), 0)
         if self.loss.needs_seen_scores:
             seen_scores = scores_of_seen(step, seen)

@@ -47,8 +47,8 @@ class MAWU(LearnedThreshold):
                                                              + gamma_item * uniformity of the items
 
     m_u and m_i are the thresholds of users and items. They start at 0, Adam minimises the same formula, and they stay in
-    [0, 1]. The uniformity is that of the paper, see `uniformity`. The mean in its authors' program is over all B^2 entries of a
-    matrix of which half has the constant exp(-4), so that the same weights act about half as much.
+    [0, 1]. The uniformity is that of the paper, see `uniformity`. The mean in its authors' program is over all entries of a
+    matrix (B, B) of which half are the constant exp(-4), so that the same weights act about half as much.
     """
 
     name: Literal["mawu"] = "mawu"

@@ -153,22 +153,6 @@ def test_going_back_takes_the_thresholds_along(name: str):
     assert all(np.array_equal(engine.state(0)[part], kept[part]) for part in names)
 
 
-@pytest.mark.parametrize("name", (*NAMES, "directau"))
-def test_an_interrupted_run_comes_to_the_same_bits(name: str):
-    seen, settings = data(20, 30, 200), config(LOSS_CASES[name], learning_rate=1e-2)
-    whole, first, second = (TorchEngine(seen, None) for _ in range(3))
-    whole.start(0, settings)
-    first.start(0, settings)
-    losses = [whole.epoch()[0].loss for _ in range(4)]
-    resumed = [first.epoch()[0].loss for _ in range(2)]
-    second.resume(0, settings, first.state(0))
-    resumed += [second.epoch()[0].loss for _ in range(2)]
-    assert resumed == losses
-    ours, theirs = second.state(0), whole.state(0)
-    assert ours.keys() == theirs.keys()
-    assert all(np.array_equal(ours[part], theirs[part]) for part in ours)
-
-
 def test_a_state_without_thresholds_is_refused():
     engine, settings = TorchEngine(data(20, 30, 200), None), config(LOSS_CASES["drrl"])
     engine.start(0, settings)

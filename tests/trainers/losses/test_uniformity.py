@@ -127,7 +127,8 @@ def test_mawu_descends_its_own_formula():
     for cosine, one in zip(cosines, THRESHOLDS, strict=True):
         angle = math.acos(cosine) + 1.0 - sigmoid(one)
         expected.append(-math.sin(angle) * sigmoid(one) * (1.0 - sigmoid(one)) if angle < math.pi else 0.0)
-    assert rows.tolist() == pytest.approx([margin_alignment(*row)[0] for row in zip(cosines, THRESHOLDS, strict=True)], rel=1e-9)
+    values = [margin_alignment(*row)[0] for row in zip(cosines, THRESHOLDS, strict=True)]
+    assert rows.tolist() == pytest.approx(values, rel=1e-9)
     assert threshold.grad is not None
     assert threshold.grad.tolist() == pytest.approx(expected, rel=1e-9)
     assert expected[2] == 0.0, "this angle is above pi"
@@ -147,7 +148,8 @@ def test_mawu_has_a_finite_gradient_at_every_cosine(cosine: float):
 
 def test_uniformity_is_that_of_the_authors_program():
     """It is a mean over pairs x < y of rows, so a user in several rows counts several times."""
-    vectors = unit(torch.randn(9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)))[[0, 1, 2, 2, 3, 4, 5, 8, 0]]
+    drawn = torch.randn(9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    vectors = unit(drawn)[[0, 1, 2, 2, 3, 4, 5, 8, 0]]
     expected = torch.pdist(vectors).square().mul(-2).exp().mean().log()
     assert uniformity(vectors).item() == pytest.approx(expected.item(), rel=1e-12)
 
@@ -158,12 +160,14 @@ def test_uniformity_is_highest_for_equal_vectors_and_lower_for_opposite_ones():
     assert uniformity(torch.cat([one, -one])).item() == pytest.approx(-8.0, rel=1e-12)
 
 
-def test_uniformity_has_the_same_bits_on_any_number_of_threads():
+@pytest.mark.parametrize("seed", [5, 7])
+def test_uniformity_has_the_same_bits_on_any_number_of_threads(seed: int):
+    """With these seeds a sum over all pairs at once has other bits on two threads."""
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            vectors = unit(torch.randn(500, 16, generator=torch.Generator().manual_seed(3))).requires_grad_()
+            vectors = unit(torch.randn(300, 16, generator=torch.Generator().manual_seed(seed))).requires_grad_()
             value = uniformity(vectors)
             value.backward()  # type: ignore[no-untyped-call]
             assert vectors.grad is not None
