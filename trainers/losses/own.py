@@ -19,7 +19,7 @@ from trainers.validation import SETTINGS
 
 NAME = re.compile("[a-z][a-z0-9_]{0,49}")
 IN_A_FILE = "put the class into a file of its own, such as my_loss.py next to the notebook, and import it from there"
-ROWS, NEGATIVES, ITEMS = 4, 3, 10  # sizes of the batch that tests a formula
+ROWS, NEGATIVES, ITEMS, DIM = 4, 3, 10, 5  # sizes of the batch that tests a formula
 
 
 @dataclass(frozen=True)
@@ -125,12 +125,14 @@ def check_formula(loss: Loss) -> None:
         InputError: it raises an error, has no gradient, or does not return a finite number for each row.
     """
     generator = torch.Generator().manual_seed(0)
-    positive, negative = (torch.rand(size, generator=generator) for size in ((ROWS,), (ROWS, NEGATIVES)))
+    count = NEGATIVES if loss.needs_negatives else 0
+    positive, negative = (torch.rand(size, generator=generator) for size in ((ROWS,), (ROWS, count)))
     positive.requires_grad_(), negative.requires_grad_()
+    vectors = [torch.rand(ROWS, DIM, generator=generator).requires_grad_() for _ in range(2)]
     ids = torch.arange(ROWS)
-    what = f"loss {loss.name}: rows(scores), tried on {ROWS} positives with {NEGATIVES} negatives each,"
+    what = f"loss {loss.name}: rows(scores), tried on {ROWS} positives with {count} negatives each,"
     try:
-        rows = loss.rows(Scores(positive, negative, ids, ids, ITEMS))
+        rows = loss.rows(Scores(positive, negative, ids, ids, ITEMS, None, *vectors))
         shape, finite = tuple(rows.shape), bool(torch.isfinite(rows).all())
         loss.reduce(rows).backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # a user's formula may raise any error
