@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import JsonValue
 
 from hpo.runs.baseline_results import MAX_MEMORY, BaselineResult, BaselineTuning, Evaluation, same
 from hpo.runs.provenance import provenance
@@ -120,7 +121,8 @@ class BaselineRuns:
 
     def _to_try(self, name: str, count: int, n_items: int) -> list[Baseline]:
         """The baseline with its default settings, and with those of the points."""
-        fixed: dict[str, dict[str, Any]] = {"ials": {"factors": self.factors}, "ease": {"max_items": self._few_items}}
+        few = min(self._few_items, n_items)  # so that settings are the same for all limits of memory that make no difference
+        fixed: dict[str, dict[str, Any]] = {"ials": {"factors": self.factors}, "ease": {"max_items": few}}
         first = BASELINES[name](**fixed.get(name, {}))
         return [first, *(_with(first, point) for point in points(name, count - 1, self.seed, n_items))]
 
@@ -156,7 +158,7 @@ class BaselineRuns:
             Stopped: SIGINT or SIGTERM.
         """
         users, metrics = np.flatnonzero(held_out.per_user), self.runs.metrics
-        max_items = self._final_items(seen.n_items) if tuned.name == "ease" else None
+        max_items = self._final_items(tuned.name, seen.n_items)
         data = *tuned.data, seen.checksum, held_out.checksum
         key = {"data": data, "metrics": metrics, "points": [each.settings for each in tuned.evaluations], "items": max_items}
         stored = f"{MEASURED}/{tuned.name}-{_digest(key)}.json"
@@ -181,7 +183,7 @@ class BaselineRuns:
             advance()
         result = BaselineResult(
             label=f"{ranking.label}{_how(tuned)}",
-            note=f"{ranking.note}{self._about_items(baseline, best, seen.n_items)}",
+            note=f"{ranking.note}{self._about_items(baseline, best, seen.n_items, len(tuned.evaluations) > 1)}",
             metrics=means(per_user),
             beyond=beyond,
             seconds=_since(started),
@@ -209,18 +211,24 @@ class BaselineRuns:
                 failure = str(error)
         raise BaselineFailed(failure)
 
-    def _final_items(self, n_items: int) -> int:
-        """The number of items that EASE is fitted to: all, if they fit into the memory."""
-        few = self._few_items
-        return max(few, n_items) if EASE(max_items=n_items).memory(n_items) <= self.max_memory * GIGABYTE else few
+    def chosen(self, tuned: TunedBaseline, n_items: int) -> list[JsonValue]:
+        """What will be measured, as plain data: name, best settings on validation (None if all failed), and items of EASE."""
+        settings = {**tuned.ranked[0].settings} if tuned.ranked else None
+        return [tuned.name, settings, self._final_items(tuned.name, n_items)]
 
-    def _about_items(self, baseline: Baseline, best: Evaluation, n_items: int) -> str:
+    def _final_items(self, name: str, n_items: int) -> int | None:
+        """The number of items that EASE is fitted to: all, if they fit into the memory. None for other baselines."""
+        if name != "ease":
+            return None
+        return n_items if EASE(max_items=n_items).memory(n_items) <= self.max_memory * GIGABYTE else self._few_items
+
+    def _about_items(self, baseline: Baseline, best: Evaluation, n_items: int, is_tuned: bool) -> str:
         """What a note says of EASE where it was tuned or fitted on some of the items."""
         if not isinstance(baseline, EASE) or self._few_items >= n_items:
             return ""
-        tuned = f"; l2 chosen on the {best.settings['max_items']:,} most popular items"
         if baseline.max_items >= n_items:
-            return tuned
+            how = "l2 chosen on" if is_tuned else "validation with"
+            return f"; {how} the {best.settings['max_items']:,} most popular items"
         needed = EASE(max_items=n_items).memory(n_items) / GIGABYTE
         return f"; EASE on all {n_items:,} items needs {needed:.1f} GB: --max-memory {int(needed) + 1}"
 
