@@ -7,8 +7,9 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -24,8 +25,9 @@ from search_spaces.baselines import BASELINE_RANGES, most_points, points
 from trainers import Interactions
 from trainers.baselines import BASELINES, EASE, Baseline, Ranking
 from trainers.engines.cache_versions import BASELINE_VERSION, FIGURES_VERSION
+from trainers.engines.one_lane import is_out_of_memory
 from trainers.engines.resources import cpus, sharing, take_share
-from trainers.errors import InputError
+from trainers.errors import InputError, first_line
 from trainers.metrics.accuracy import evaluate_lists
 from trainers.metrics.definitions import Metric
 
@@ -91,7 +93,7 @@ class BaselineRuns:
         """Try the default settings and `count` - 1 points on validation. Evaluations in the store are not repeated.
 
         Raises:
-            InputError: the stored evaluations are damaged.
+            InputError: the stored evaluations are damaged, or the machine's memory is too small.
             Stopped: SIGINT or SIGTERM; finished evaluations are kept, and the same call continues.
         """
         tried = self._to_try(name, count, seen.n_items)
@@ -105,7 +107,8 @@ class BaselineRuns:
 
         def evaluate(baseline: Baseline) -> None:
             take_share(0, cpus())  # one thread each: sums of several threads would be rounded in another order
-            evaluation = self._evaluation(baseline, seen, validation)
+            with _enough_memory(name):
+                evaluation = self._evaluation(baseline, seen, validation)
             with lock:
                 done[same(evaluation.settings)] = evaluation
                 self.runs.store.write(stored, BaselineTuning(**key, evaluations=[*done.values()]))
@@ -154,7 +157,7 @@ class BaselineRuns:
 
         Raises:
             BaselineFailed: no settings can be fitted.
-            InputError: the stored figures are damaged.
+            InputError: the stored figures are damaged, or the machine's memory is too small.
             Stopped: SIGINT or SIGTERM.
         """
         users, metrics = np.flatnonzero(held_out.per_user), self.runs.metrics
@@ -177,7 +180,8 @@ class BaselineRuns:
         started = time.perf_counter()
         with self.runs.progress.run(f"test, {tuned.name}, baseline", 1) as advance:
             self.runs.stopper.check()
-            best, baseline, ranking = self._fitted(tuned, seen, max_items)
+            with _enough_memory(tuned.name):
+                best, baseline, ranking = self._fitted(tuned, seen, max_items)
             lists = ranking.recommend(users, self.runs.longest)
             per_user, beyond = self.runs.measured(lists, seen, held_out)
             advance()
@@ -231,6 +235,18 @@ class BaselineRuns:
             return f"; {how} the {best.settings['max_items']:,} most popular items"
         needed = EASE(max_items=n_items).memory(n_items) / GIGABYTE
         return f"; EASE on all {n_items:,} items needs {needed:.1f} GB: --max-memory {int(needed) + 1}"
+
+
+@contextmanager
+def _enough_memory(name: str) -> Iterator[None]:
+    """Within the block, turn an error for a lack of memory into InputError. It is no property of the settings, so it is not stored."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        remedy = "lower --max-memory" if name == "ease" else "free some memory, or remove it from baselines"
+        raise InputError(f"baseline {name} must fit into the memory of this machine ({first_line(error)}); {remedy}") from error
 
 
 def settings_of(baseline: Baseline) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from hpo.runs import baselines
 from hpo.runs.baseline_results import Evaluation
@@ -19,6 +20,7 @@ from hpo.runtime.signals import Stopper
 from search_spaces.baselines import BASELINE_RANGES, points
 from search_spaces.parameters import Parameter
 from trainers.baselines import EASE, RP3beta
+from trainers.errors import InputError
 from trainers.metrics.accuracy import evaluate_lists
 from trainers.stopping import Stopped
 
@@ -171,6 +173,19 @@ def test_a_limit_that_makes_no_difference_repeats_nothing(tmp_path: Path):
     runs.measure(tuned, SEEN, HELD_OUT)
     assert bars.finished == []
     assert runs.chosen(tuned, SEEN.n_items) == made(tmp_path).chosen(tuned, SEEN.n_items)
+
+
+def test_a_machine_with_too_little_memory_is_said_and_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    runs, remedy = made(tmp_path), "baseline ease must fit into the memory of this machine .*; lower --max-memory$"
+    with monkeypatch.context() as patch:
+        patch.setattr(EASE, "fit", lambda *_: torch.empty(1 << 50))
+        with pytest.raises(InputError, match=remedy):
+            runs.tune("ease", 2, SEEN, VALIDATION)
+    tuned = runs.tune("ease", 2, SEEN, VALIDATION)
+    assert [each.failure for each in tuned.evaluations] == ["", ""]
+    monkeypatch.setattr(EASE, "fit", lambda *_: torch.empty(1 << 50))
+    with pytest.raises(InputError, match=remedy):
+        runs.measure(tuned, SEEN, HELD_OUT)
 
 
 def test_what_is_fitted_at_once_fits_into_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
