@@ -30,6 +30,7 @@ from trainers.engines.resources import cpus, sharing, take_share
 from trainers.errors import InputError, first_line
 from trainers.metrics.accuracy import evaluate_lists
 from trainers.metrics.definitions import Metric
+from trainers.validation import checked
 
 TUNING, MEASURED = "baseline_tuning", "baselines"  # folders inside the folder of finished runs
 GIGABYTE = 1e9
@@ -170,7 +171,7 @@ class BaselineRuns:
             tried = [each.settings for each in found.evaluations]
             if (found.name, tried, set(found.metrics)) != (tuned.name, key["points"], set(metrics)):
                 raise ValueError("it is of another baseline, of other points, or has other metrics")
-            if settings_of(BASELINES[found.name](**found.settings)) != found.settings:
+            if settings_of(checked(BASELINES[found.name], found.settings, "settings")) != found.settings:
                 raise ValueError("it lacks settings")
             return MeasuredBaseline(found, from_npz(table, metrics, users))
 
