@@ -218,7 +218,7 @@ class BaselineRuns:
 
     def chosen(self, tuned: TunedBaseline, n_items: int) -> list[JsonValue]:
         """What will be measured, as plain data: name, best settings on validation (None if all failed), and items of EASE."""
-        settings = {**tuned.ranked[0].settings} if tuned.ranked else None
+        settings: JsonValue = {**tuned.ranked[0].settings} if tuned.ranked else None
         return [tuned.name, settings, self._final_items(tuned.name, n_items)]
 
     def _final_items(self, name: str, n_items: int) -> int | None:
@@ -240,7 +240,8 @@ class BaselineRuns:
 
 @contextmanager
 def _enough_memory(name: str) -> Iterator[None]:
-    """Within the block, turn an error for a lack of memory into InputError. It is no property of the settings, so it is not stored."""
+    """Within the block, turn an error for a lack of memory into InputError. It is no property of the settings, so it is not
+    stored."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
