@@ -239,4 +239,4 @@ def _finalists(study: optuna.Study, spec: StudySpec) -> str:
     chosen = finalist_trials(study, top, spec)
     other = "the first one" if spec.published(1, 0) is None else "the published one or its nearest"
     extra = f" and {other}" if len(chosen) > top else ""
-    return f"the top {min(top, len(chosen))} configs{extra}"
+    return f"the top {counted(min(top, len(chosen)), 'config')}{extra}"

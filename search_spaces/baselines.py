@@ -78,7 +78,8 @@ def _at(parameter: Parameter | Choice, u: float) -> Any:
 def at_ends(baseline: str, settings: Mapping[str, Any], n_items: int) -> list[AtEnd]:
     """The settings that are at an end of their range, or beyond it, where another range might hold better ones."""
     found = []
+    unused = {"shrinkage"} if settings.get("similarity") == "dot" else set()  # see `ItemKNN`
     for name, parameter in ranges_of(baseline, n_items).items():
-        if isinstance(parameter, Parameter) and (end := parameter.end(parameter.box(), settings[name])):
+        if isinstance(parameter, Parameter) and name not in unused and (end := parameter.end(parameter.box(), settings[name])):
             found.append(AtEnd(name, name, settings[name], parameter.low, parameter.high, end))
     return found

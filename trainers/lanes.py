@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, NoReturn, TypeVar
+from typing import Generic, TypeVar
 
 from trainers.checkpoints import Checkpoint, CheckpointFile, Notes
 from trainers.config import TrainConfig
@@ -102,8 +102,8 @@ class LaneRunner(Generic[Job]):
             lanes = self.engine.lanes
             try:
                 self._fill(source)
-                if self.busy and self._asked_to_stop():  # jobs that end in their first epoch are gone before `_save_due`
-                    self._requeue_all_and_stop()
+                if self._asked_to_stop():  # since the last round; jobs that end in their first epoch were gone then
+                    self._save_due()
                 results = self._epoch() if self.busy else []
             except OutOfMemory as error:
                 self._use_fewer_lanes(error, shrunk=self.engine.lanes < lanes)
@@ -220,12 +220,8 @@ class LaneRunner(Generic[Job]):
             if job.checkpoint and (stops or time.monotonic() - self._written[lane] >= job.checkpoint.every):
                 self._save(lane)
         if stops:
-            self._requeue_all_and_stop()
-
-    def _requeue_all_and_stop(self) -> NoReturn:
-        """Free all lanes, whose jobs wait again, and raise Stopped."""
-        self._requeue_all()
-        raise Stopped("asked to stop")
+            self._requeue_all()
+            raise Stopped("asked to stop")
 
     def _requeue_all(self) -> None:
         """Free all lanes; their jobs wait again."""

@@ -50,6 +50,10 @@ class Baselines:
         counts = {name: n_points(name, spec.confirm.baseline_trials, trials) for name in spec.baselines}
         return [self._made.tune(name, count, *self.work.split) for name, count in counts.items()]
 
+    def chosen(self, tuned: Sequence[TunedBaseline]) -> dict[str, list[JsonValue]]:
+        """What will be measured on test, for the log of its readings, by name."""
+        return {each.name: self._made.chosen(each, self.work.dataset.n_items) for each in tuned}
+
     def measured(self, tuned: Sequence[TunedBaseline], test: Interactions) -> tuple[list[MeasuredBaseline], list[Caveat]]:
         """Their figures on test, and caveats: settings at the end of a range, and baselines that could not be fitted.
 

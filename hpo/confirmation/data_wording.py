@@ -70,8 +70,8 @@ def _popularity_differs(subject: str, facts: Facts) -> str:
 
 def _test_read_again(subject: str, facts: Facts) -> str:
     return (
-        f"this study has read the test split for {facts['times']} different comparisons (other winner, rivals, seeds, epochs "
-        "or test data): each further comparison weakens the verdict"
+        f"this study has read the test split for {facts['times']} different comparisons (other winner, rivals, baselines, "
+        "seeds, epochs or test data): each further comparison weakens the verdict"
     )
 
 

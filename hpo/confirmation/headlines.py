@@ -24,7 +24,9 @@ def headline(comparison: Comparison, repeats: Repeats | None = None) -> str:
     if word is Word.UNDECIDED:
         number = "" if repeats is None else f" with {repeats.said()}"
         why = undecided_since(comparison)
-        needed = f"; about {repeats.enough} {repeats.units} of each would be enough" if repeats and repeats.enough else ""
+        needed = ""
+        if repeats and repeats.enough:
+            needed = f"; about {repeats.enough} {repeats.units} of {repeats.only or 'each'} would be enough"
         return f"{ours} is not distinguishable from {rival}{number}: {figures}{why or needed}"
     return f"{ours} is {word} than {rival}: {figures}"
 

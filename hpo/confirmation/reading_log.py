@@ -27,7 +27,7 @@ def log_reading(study: optuna.Study, test: str, compared: Mapping[str, Any]) -> 
 
     Args:
         test: checksum of the test split.
-        compared: config digests and number of seeds of each method, by label.
+        compared: config digests and number of seeds of each method, and the settings of each baseline, by label.
     """
     readings: list[Mapping[str, Any]] = [each for each in study.user_attrs.get(TEST_LOG, []) if isinstance(each, dict)]
     reading = {"test": test, "compared": dict(compared)}

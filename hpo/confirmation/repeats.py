@@ -27,11 +27,13 @@ class Repeats:
         counts: how many there are of the first method and of the second one.
         enough: how many of each would find a difference as large as the measured one. None if the verdict is decided, if the
             number is unknown, and if it is above MOST_REPEATS.
+        only: the label of the method that is repeated if the other one is deterministic; empty if both are repeated.
     """
 
     unit: str
     counts: tuple[int, int]
     enough: int | None
+    only: str = ""
 
     @property
     def units(self) -> str:
@@ -53,11 +55,13 @@ def repeats_by_pair(comparisons: Iterable[Comparison], values: Mapping[str, Valu
 def _repeats(comparison: Comparison, ours: Values, rival: Values) -> Repeats:
     several = len(ours) > 1 or len(rival) > 1
     first, second = (len(each) if len(each) > 1 else len(each[0]) for each in (ours, rival))
+    only = ""
     if comparison.runs is not None and 1 in (first, second):  # one of a deterministic method is enough
+        only = "" if first == second else comparison.ours if second == 1 else comparison.rival
         first = second = max(first, second)
     arrays = [[np.array(runs, dtype=np.float64) for runs in each] for each in (ours, rival)]
     enough = repeats_needed(comparison, *arrays) if comparison.word is Word.UNDECIDED else None
-    return Repeats("search" if several else "seed", (first, second), enough)
+    return Repeats("search" if several else "seed", (first, second), enough, only)
 
 
 def repeats_needed(comparison: Comparison, ours: Sequence[Floats], rival: Sequence[Floats]) -> int | None:

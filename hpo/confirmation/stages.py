@@ -73,8 +73,8 @@ class Confirmer:
         compared = [ours, *others]
         validated = {one.label: one.finalists or [self._validated(one)] for one in compared}
         tuned = self._baselines.tuned(n_trials)
-        digests = {one.label: [each.config.digest() for each in self._trained(one)] for one in compared}
-        read = log_reading(study, test.pairs.checksum, {one.label: [*digests[one.label], one.n_seeds] for one in compared})
+        of_methods = {one.label: [*(each.config.digest() for each in self._trained(one)), one.n_seeds] for one in compared}
+        read = log_reading(study, test.pairs.checksum, of_methods | self._baselines.chosen(tuned))
         tested = [self._tested(contender) for contender in compared]
         methods = [method for method, _ in tested]
         measured, of_baselines = self._baselines.measured(tuned, test.pairs)

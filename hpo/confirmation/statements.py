@@ -245,11 +245,12 @@ def verdict(
 def too_few(repeats: Repeats, command: Command = CONFIRM) -> str:
     """That seeds were too few for a verdict, and how many would do."""
     if repeats.enough is None:
-        small = "of each method would not settle a difference as small as this one; more test users might"
-        return f"even {MOST_REPEATS} {repeats.units} {small}"
+        small = "would not settle a difference as small as this one; more test users might"
+        return f"even {MOST_REPEATS} {repeats.units} of {repeats.only or 'each method'} {small}"
     more = command.more[repeats.unit].format(count=repeats.enough)
     are = "is" if repeats.counts == (1, 1) else "are"
-    return f"{repeats.said()} {are} too few: a difference as large as this one needs about {repeats.enough} of each ({more})"
+    needed = f"a difference as large as this one needs about {repeats.enough} of {repeats.only or 'each'} ({more})"
+    return f"{repeats.said()} {are} too few: {needed}"
 
 
 def undecided_since(comparison: Comparison) -> str:

@@ -173,7 +173,7 @@ def _curve_rises(subject: str, facts: Facts) -> str:
 
 
 def _longer_training_helped(subject: str, facts: Facts) -> str:
-    before = f"{_each(facts, 'search_value')} when trained for {facts['search_epochs']} epochs"
+    before = f"{_each(facts, 'search_value')} when trained for {counted(facts['search_epochs'], 'epoch')}"
     after = f"{_each(facts, 'value')} for {facts['epochs']}"
     return f"{subject}: validation {facts['objective']} was {before} and {after}{_unfinished(facts)}"
 

@@ -26,7 +26,7 @@ from hpo.reporting.forest import Forest, forests
 from hpo.reporting.protocol import protocol
 from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.store import Beyond
-from hpo.runtime.text import duration, finished_of
+from hpo.runtime.text import counted, duration, finished_of
 from hpo.search.claims import is_dead
 from hpo.study.attributes import FAILURE
 from hpo.study.definition import stored_definition
@@ -158,7 +158,7 @@ class Overview:
         """The best trial in a sentence."""
         if self.best is None:
             return "No trial is complete yet."
-        figures = f"validation {shown_metrics(self.best, self.spec)} after {self.spec.search.epochs} epochs"
+        figures = f"validation {shown_metrics(self.best, self.spec)} after {counted(self.spec.search.epochs, 'epoch')}"
         late = "" if self.confirmed else f" Of the search, {late_said([best_so_far(self.study)])}."
         return f"Best trial: number {self.best.number}, {figures}.{late}"
 

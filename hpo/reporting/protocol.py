@@ -17,7 +17,7 @@ def protocol(spec: StudySpec, validation: ValidationSplit, confirmed: Confirmati
     lines = [
         f"Data: {spec.data_name}; held out for validation: {validation.said()}.",
         f"Search: objective {spec.objective}, space {spec.space.name} ({searched}), "
-        f"{search.epochs} epochs a trial, sampler {search.sampler.name}, pruner {search.pruner.name}.",
+        f"{counted(search.epochs, 'epoch')} a trial, sampler {search.sampler.name}, pruner {search.pruner.name}.",
     ]
     return lines + (_of_confirm(confirmed) if confirmed else [])
 
@@ -26,13 +26,13 @@ def _of_confirm(confirmed: Confirmation) -> list[str]:
     n_select = max(len(finalist.by_seed) for finalist in confirmed.finalists)
     n_test = max(len(seeds) for method in confirmed.methods for seeds in method.seeds)
     each = "search" if confirmed.search_rows() else "method"
-    data = confirmed.data
+    data, epochs = confirmed.data, confirmed.chosen.config.epochs
     return [
         f"Confirm, stage 1: {counted(len(confirmed.finalists), 'config')} of this study, those of tuned rivals and each "
         f"published config were trained with {counted(n_select, 'seed')} and measured on validation.",
         f"Confirm, stage 2: the config that validation puts first of each {each}, and the published ones, were trained with "
-        f"{counted(n_test, 'seed')} for {confirmed.chosen.config.epochs} epochs and measured on test, once per run, at the "
-        "last epoch. Validation chose the winner; test chose nothing.",
+        f"{counted(n_test, 'seed')} for {counted(epochs, 'epoch')} and measured on test, once per run, at the last epoch. "
+        f"{_what_chose(confirmed)}",
         *_of_baselines(confirmed),
         f"Configs: {'; '.join(f'{name} holds {confirmed.named(method)}' for name, method in exported(confirmed).items())}.",
         f"Data in numbers: {data.users:,} users; {data.items:,} items; {data.train:,} interactions to train on, "
@@ -43,13 +43,24 @@ def _of_confirm(confirmed: Confirmation) -> list[str]:
     ]
 
 
+def _what_chose(confirmed: Confirmation) -> str:
+    """Which split chose. The test split decides only that there is no winner, if a baseline is ahead on it."""
+    if confirmed.decision.ahead:
+        return "Validation chose among the methods. There is no winner, since a baseline is ahead on test."
+    return "Validation chose the winner; test chose nothing."
+
+
 def _of_baselines(confirmed: Confirmation) -> list[str]:
     """How the settings of baselines were chosen; nothing where they have their default settings."""
     tuned = [one for one in confirmed.baselines if len(one.evaluations) > 1]
     if not tuned:
         return []
-    tried = listed(f"{len(one.evaluations)} of {one.name}" for one in tuned)
-    return [f"Baselines: the best settings on validation, of {tried}, were measured on test once."]
+    first, *others = tuned
+    tried = listed(
+        [f"{len(first.evaluations)} points of {first.name}", *(f"{len(one.evaluations)} of {one.name}" for one in others)]
+    )
+    each = " of each" if others else ""
+    return [f"Baselines: {tried} were measured on validation; the best one{each} was measured on test once."]
 
 
 def _test_split(data: DataCounts) -> str:

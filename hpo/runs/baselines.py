@@ -7,13 +7,15 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import JsonValue
 
 from hpo.runs.baseline_results import MAX_MEMORY, BaselineResult, BaselineTuning, Evaluation, same
 from hpo.runs.provenance import provenance
@@ -23,10 +25,12 @@ from search_spaces.baselines import BASELINE_RANGES, most_points, points
 from trainers import Interactions
 from trainers.baselines import BASELINES, EASE, Baseline, Ranking
 from trainers.engines.cache_versions import BASELINE_VERSION, FIGURES_VERSION
+from trainers.engines.one_lane import is_out_of_memory
 from trainers.engines.resources import cpus, sharing, take_share
-from trainers.errors import InputError
+from trainers.errors import InputError, first_line
 from trainers.metrics.accuracy import evaluate_lists
 from trainers.metrics.definitions import Metric
+from trainers.validation import checked
 
 TUNING, MEASURED = "baseline_tuning", "baselines"  # folders inside the folder of finished runs
 GIGABYTE = 1e9
@@ -90,7 +94,7 @@ class BaselineRuns:
         """Try the default settings and `count` - 1 points on validation. Evaluations in the store are not repeated.
 
         Raises:
-            InputError: the stored evaluations are damaged.
+            InputError: the stored evaluations are damaged, or the machine's memory is too small.
             Stopped: SIGINT or SIGTERM; finished evaluations are kept, and the same call continues.
         """
         tried = self._to_try(name, count, seen.n_items)
@@ -104,7 +108,8 @@ class BaselineRuns:
 
         def evaluate(baseline: Baseline) -> None:
             take_share(0, cpus())  # one thread each: sums of several threads would be rounded in another order
-            evaluation = self._evaluation(baseline, seen, validation)
+            with _enough_memory(name):
+                evaluation = self._evaluation(baseline, seen, validation)
             with lock:
                 done[same(evaluation.settings)] = evaluation
                 self.runs.store.write(stored, BaselineTuning(**key, evaluations=[*done.values()]))
@@ -120,7 +125,8 @@ class BaselineRuns:
 
     def _to_try(self, name: str, count: int, n_items: int) -> list[Baseline]:
         """The baseline with its default settings, and with those of the points."""
-        fixed: dict[str, dict[str, Any]] = {"ials": {"factors": self.factors}, "ease": {"max_items": self._few_items}}
+        few = min(self._few_items, n_items)  # so that settings are the same for all limits of memory that make no difference
+        fixed: dict[str, dict[str, Any]] = {"ials": {"factors": self.factors}, "ease": {"max_items": few}}
         first = BASELINES[name](**fixed.get(name, {}))
         return [first, *(_with(first, point) for point in points(name, count - 1, self.seed, n_items))]
 
@@ -152,11 +158,11 @@ class BaselineRuns:
 
         Raises:
             BaselineFailed: no settings can be fitted.
-            InputError: the stored figures are damaged.
+            InputError: the stored figures are damaged, or the machine's memory is too small.
             Stopped: SIGINT or SIGTERM.
         """
         users, metrics = np.flatnonzero(held_out.per_user), self.runs.metrics
-        max_items = self._final_items(seen.n_items) if tuned.name == "ease" else None
+        max_items = self._final_items(tuned.name, seen.n_items)
         data = *tuned.data, seen.checksum, held_out.checksum
         key = {"data": data, "metrics": metrics, "points": [each.settings for each in tuned.evaluations], "items": max_items}
         stored = f"{MEASURED}/{tuned.name}-{_digest(key)}.json"
@@ -165,7 +171,7 @@ class BaselineRuns:
             tried = [each.settings for each in found.evaluations]
             if (found.name, tried, set(found.metrics)) != (tuned.name, key["points"], set(metrics)):
                 raise ValueError("it is of another baseline, of other points, or has other metrics")
-            if settings_of(BASELINES[found.name](**found.settings)) != found.settings:
+            if settings_of(checked(BASELINES[found.name], found.settings, "settings")) != found.settings:
                 raise ValueError("it lacks settings")
             return MeasuredBaseline(found, from_npz(table, metrics, users))
 
@@ -175,13 +181,14 @@ class BaselineRuns:
         started = time.perf_counter()
         with self.runs.progress.run(f"test, {tuned.name}, baseline", 1) as advance:
             self.runs.stopper.check()
-            best, baseline, ranking = self._fitted(tuned, seen, max_items)
+            with _enough_memory(tuned.name):
+                best, baseline, ranking = self._fitted(tuned, seen, max_items)
             lists = ranking.recommend(users, self.runs.longest)
             per_user, beyond = self.runs.measured(lists, seen, held_out)
             advance()
         result = BaselineResult(
             label=f"{ranking.label}{_how(tuned)}",
-            note=f"{ranking.note}{self._about_items(baseline, best, seen.n_items)}",
+            note=f"{ranking.note}{self._about_items(baseline, best, seen.n_items, len(tuned.evaluations) > 1)}",
             metrics=means(per_user),
             beyond=beyond,
             seconds=_since(started),
@@ -209,20 +216,39 @@ class BaselineRuns:
                 failure = str(error)
         raise BaselineFailed(failure)
 
-    def _final_items(self, n_items: int) -> int:
-        """The number of items that EASE is fitted to: all, if they fit into the memory."""
-        few = self._few_items
-        return max(few, n_items) if EASE(max_items=n_items).memory(n_items) <= self.max_memory * GIGABYTE else few
+    def chosen(self, tuned: TunedBaseline, n_items: int) -> list[JsonValue]:
+        """What will be measured, as plain data: name, best settings on validation (None if all failed), and items of EASE."""
+        settings: JsonValue = {**tuned.ranked[0].settings} if tuned.ranked else None
+        return [tuned.name, settings, self._final_items(tuned.name, n_items)]
 
-    def _about_items(self, baseline: Baseline, best: Evaluation, n_items: int) -> str:
+    def _final_items(self, name: str, n_items: int) -> int | None:
+        """The number of items that EASE is fitted to: all, if they fit into the memory. None for other baselines."""
+        if name != "ease":
+            return None
+        return n_items if EASE(max_items=n_items).memory(n_items) <= self.max_memory * GIGABYTE else self._few_items
+
+    def _about_items(self, baseline: Baseline, best: Evaluation, n_items: int, is_tuned: bool) -> str:
         """What a note says of EASE where it was tuned or fitted on some of the items."""
         if not isinstance(baseline, EASE) or self._few_items >= n_items:
             return ""
-        tuned = f"; l2 chosen on the {best.settings['max_items']:,} most popular items"
         if baseline.max_items >= n_items:
-            return tuned
+            how = "l2 chosen on" if is_tuned else "validation with"
+            return f"; {how} the {best.settings['max_items']:,} most popular items"
         needed = EASE(max_items=n_items).memory(n_items) / GIGABYTE
         return f"; EASE on all {n_items:,} items needs {needed:.1f} GB: --max-memory {int(needed) + 1}"
+
+
+@contextmanager
+def _enough_memory(name: str) -> Iterator[None]:
+    """Within the block, turn an error for a lack of memory into InputError. It is no property of the settings, so it is not
+    stored."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        remedy = "lower --max-memory" if name == "ease" else "free some memory, or remove it from baselines"
+        raise InputError(f"baseline {name} must fit into the memory of this machine ({first_line(error)}); {remedy}") from error
 
 
 def settings_of(baseline: Baseline) -> dict[str, Any]:

@@ -83,8 +83,10 @@ def test_an_interrupted_confirm_trains_only_the_missing_runs(place: Place):
     assert without_seconds(again) == without_seconds(first)
 
 
-def test_per_user_metrics_are_stored(place: Place):
+def test_per_user_metrics_are_stored(place: Place, capsys: pytest.CaptureFixture[str]):
     place.run("--top", "1", "--select-seeds", "1", "--confirm-seeds", "1", "--confirm-epochs", "1")
+    assert "on validation the top 1 config" in (shown := capsys.readouterr().out)
+    assert "1 configs" not in shown
     for path in stored_runs(place):
         record = json.loads(path.read_text())
         with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:

@@ -278,6 +278,7 @@ def test_forged_runs(forged: Place, call: Callable[..., tuple[int, str]], monkey
         (MEASURED, {"seconds": "long"}),
         (MEASURED, {"settings": {}}),
         (MEASURED, {"settings": {"l2": "x", "max_items": 8000}}),
+        (MEASURED, {"settings": {"l2": 1.0, "k": 3}}),
         (TUNING, {"name": "ials"}),
         (TUNING, {"evaluations": [{"settings": {}, "value": None}]}),
         (TUNING, {"evaluations": [{"settings": {"l2": 1.0}, "value": 1e308}]}),
@@ -292,6 +293,8 @@ def test_forged_baselines(forged: Place, call: Callable[..., tuple[int, str]], f
     code, errors = call(confirm, "--study", "tiny_mml", *forged.where)
     assert code == 2
     assert str(path) in errors
+    assert "delete it to make it again" in errors
+    assert errors.count("\n") == 1, "one message"
 
 
 def test_a_deep_record_is_refused(forged: Place, call: Callable[..., tuple[int, str]]):

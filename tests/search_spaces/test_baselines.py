@@ -70,3 +70,5 @@ def test_ends_of_ranges():
     assert (found.name, found.value, found.low, found.high, found.end) == ("l2", 9000.0, 1.0, 10_000.0, "high")
     assert at_ends("ease", {"l2": 6000.0}, 100) == []
     assert at_ends("rp3beta", {"k": 50, "alpha": 0.0, "beta": 1.95}, 5000)[0].name == "beta"
+    ends = {each: at_ends("item_knn", {"k": 50, "similarity": each, "shrinkage": 990.0}, 5000) for each in ("cosine", "dot")}
+    assert [len(each) for each in ends.values()] == [1, 0], "shrinkage changes no ranking by dot products"

@@ -293,6 +293,25 @@ def test_a_stop_is_raised_even_if_every_job_ends_in_its_first_epoch():
     assert lanes.jobs == [todo[2]], "its owner requeues it"
 
 
+def test_a_stop_between_two_rounds_keeps_every_finished_epoch():
+    """It comes while the source draws the next job, which takes seconds on a slow storage."""
+    engine, lanes = timed(2, 0.5, stops_in=0)
+    first, second = todo = noting(9, 1)
+    given = iter([todo[:1], todo[1:]])
+
+    def drawn(free: int) -> list[Noting]:
+        engine.asked = len(engine.trained) == 1
+        return next(given)
+
+    rounds = lanes.rounds(drawn)
+    ((job, result),) = next(rounds)
+    job.epochs, job.losses = result.epoch, [result.loss]
+    with pytest.raises(Stopped):
+        next(rounds)
+    assert (len(first.checkpoint.saved), second.checkpoint.saved) == (1, [])
+    assert lanes.jobs == [first, second]
+
+
 def test_a_stop_in_the_very_last_epoch_has_no_effect():
     engine, lanes = timed(1, 0.5, stops_in=2)
     train_noting(lanes, noting(1, 1))

@@ -97,8 +97,9 @@ def _invert(m: torch.Tensor, should_stop: ShouldStop) -> bool:
     """Replace a symmetric positive definite matrix by minus its inverse; false if rounding makes it indefinite.
 
     It sweeps blocks of rows (Goodnight, The American Statistician 33(3), 1979): no second matrix is needed, and a signal waits
-    for one block only. LAPACK's inversion through PyTorch needs a second matrix and cannot be stopped. On Last.fm's 3,000 most
-    popular items no weight at l2 1 is off by more than 6e-6 of the largest one, and no list of 20 changes.
+    for one block only. LAPACK's inversion through PyTorch needs a second matrix and cannot be stopped. At l2 1 no weight is off
+    by more than 1e-5 of the largest one on the most popular 3,000 items of Last.fm and 10,000 of Gowalla, and no list of 20
+    changes. On those 3,000 of ml-1m, whose users have more items, it is 4e-5, and 1 % of the lists have another order.
     """
     blocks = [slice(first, min(first + ROWS, len(m))) for first in range(0, len(m), ROWS)]
     for k in blocks:  # below the diagonal; what is above it is not looked at

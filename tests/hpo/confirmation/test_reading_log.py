@@ -36,6 +36,17 @@ def test_reading_the_test_split_again_is_counted(place: Place):
     assert facts(place, CaveatKind.TEST_READ_AGAIN) == [("tiny_mml", {"times": 2})]
 
 
+@pytest.mark.confirmed
+def test_other_baselines_are_a_new_reading(place: Place):
+    """Who leaves out a baseline that is ahead has seen it."""
+    again = ["--study", str(place.study), *place.where]
+    assert confirm.main([*again, "--max-memory", "0.1"]) == 0
+    assert facts(place, CaveatKind.TEST_READ_AGAIN) == [], "the same baselines"
+    place.edit("rivals: [", "baselines: [ease]\nrivals: [")
+    assert confirm.main(again) == 0
+    assert facts(place, CaveatKind.TEST_READ_AGAIN) == [("tiny_mml", {"times": 2})]
+
+
 def test_more_trials_with_the_same_winner_are_no_new_reading():
     study = optuna.create_study()
     assert log_reading(study, "x", {"MML tuned": ["aa", 2], "CCL tuned": ["bb", 2]}) == []

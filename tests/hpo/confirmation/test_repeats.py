@@ -52,7 +52,12 @@ def test_the_advised_number_may_be_below_the_larger_number_of_seeds():
 def test_a_deterministic_rival_does_not_vary():
     comparison, repeats = compared([[0.4, 0.9, 0.8]], [[0.2]], lift=0.5, fixed=True)
     assert comparison.word is Word.UNDECIDED
-    assert (repeats.said(), repeats.enough is not None) == ("3 seeds", True)
+    assert (repeats.said(), repeats.only, repeats.enough is not None) == ("3 seeds", "A", True)
+    advice = f"needs about {repeats.enough} of A (--confirm-seeds {repeats.enough})"
+    assert verdict(comparison, "ndcg@20", repeats, deterministic=["B"]).endswith(advice), "B has no seeds"
+    assert headline(comparison, repeats).endswith(f"about {repeats.enough} seeds of A would be enough")
+    more = Repeats("seed", (3, 3), None, "A")
+    assert "even 50 seeds of A would not settle" in verdict(comparison, "ndcg@20", more, deterministic=["B"])
     error = np.std([0.4, 0.9, 0.8], ddof=1) / np.sqrt(repeats.enough)
     assert detectable_effect(comparison.users.error, error, repeats.enough - 1, ALPHA) <= comparison.difference
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from hpo.runs import baselines
 from hpo.runs.baseline_results import Evaluation
@@ -19,6 +20,7 @@ from hpo.runtime.signals import Stopper
 from search_spaces.baselines import BASELINE_RANGES, points
 from search_spaces.parameters import Parameter
 from trainers.baselines import EASE, RP3beta
+from trainers.errors import InputError
 from trainers.metrics.accuracy import evaluate_lists
 from trainers.stopping import Stopped
 
@@ -145,7 +147,7 @@ def ease_of(folder: Path, **more: Any) -> tuple[dict[str, Any], str, str]:
 def test_ease_knows_all_items_if_they_fit_into_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The data have 40 items."""
     sizes, label, note = ease_of(tmp_path)
-    assert (sizes, label) == ({"tuned": 8000, "fitted": 8000}, "EASE (tuned, 2 points)")
+    assert (sizes, label) == ({"tuned": 40, "fitted": 40}, "EASE (tuned, 2 points)")
     assert "max-memory" not in note
     just_too_little = (EASE().memory(40) - 1) / 1e9
     sizes, label, note = ease_of(tmp_path, max_memory=just_too_little)
@@ -155,6 +157,35 @@ def test_ease_knows_all_items_if_they_fit_into_the_memory(tmp_path: Path, monkey
     sizes, label, note = ease_of(tmp_path)
     assert (sizes, label) == ({"tuned": 20, "fitted": 40}, "EASE (tuned, 2 points)")
     assert note.endswith("; l2 chosen on the 20 most popular items")
+    runs = made(tmp_path)
+    untuned = runs.measure(runs.tune("ease", 1, SEEN, VALIDATION), SEEN, HELD_OUT).result
+    assert (untuned.label, untuned.note) == (
+        "EASE (default settings)",
+        "closed form, l2 500; validation with the 20 most popular items",
+    ), "nothing was chosen"
+
+
+def test_a_limit_that_makes_no_difference_repeats_nothing(tmp_path: Path):
+    ease_of(tmp_path)
+    bars = Bars()
+    runs = made(tmp_path, bars, max_memory=0.1)
+    tuned = runs.tune("ease", 2, SEEN, VALIDATION)
+    runs.measure(tuned, SEEN, HELD_OUT)
+    assert bars.finished == []
+    assert runs.chosen(tuned, SEEN.n_items) == made(tmp_path).chosen(tuned, SEEN.n_items)
+
+
+def test_a_machine_with_too_little_memory_is_said_and_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    runs, remedy = made(tmp_path), "baseline ease must fit into the memory of this machine .*; lower --max-memory$"
+    with monkeypatch.context() as patch:
+        patch.setattr(EASE, "fit", lambda *_: torch.empty(1 << 50))
+        with pytest.raises(InputError, match=remedy):
+            runs.tune("ease", 2, SEEN, VALIDATION)
+    tuned = runs.tune("ease", 2, SEEN, VALIDATION)
+    assert [each.failure for each in tuned.evaluations] == ["", ""]
+    monkeypatch.setattr(EASE, "fit", lambda *_: torch.empty(1 << 50))
+    with pytest.raises(InputError, match=remedy):
+        runs.measure(tuned, SEEN, HELD_OUT)
 
 
 def test_what_is_fitted_at_once_fits_into_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

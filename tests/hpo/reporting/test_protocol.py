@@ -1,0 +1,33 @@
+"""The sentences on how a comparison was made."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpo.confirmation.outcome import Confirmation
+from hpo.reporting.protocol import protocol
+
+from ..conftest import Place
+from ..outcomes import confirmed, opened
+
+
+def said(place: Place, found: Confirmation | None) -> str:
+    report = opened(place)
+    spec = report.spec.model_copy(update={"search": report.spec.search.model_copy(update={"epochs": 1})})
+    return "\n".join(protocol(spec, confirmed(place).data.validation_split, found))
+
+
+@pytest.mark.confirmed
+def test_how_baselines_were_tuned_and_what_test_decides(place: Place):
+    found = confirmed(place)
+    tuned = "Baselines: 4 points of rp3beta, 4 of ials and 4 of ease were measured on validation; the best one of each was "
+    assert f"{tuned}measured on test once." in said(place, found)
+    ease = found.baselines[3]
+    far = ease.model_copy(update={"metrics": dict.fromkeys(ease.metrics, 1.0)})
+    ahead = said(place, found.model_copy(update={"baselines": [far]}))
+    assert "Baselines: 4 points of ease were measured on validation; the best one was measured on test once." in ahead
+    assert "Validation chose among the methods. There is no winner, since a baseline is ahead on test." in ahead
+    none = said(place, found.model_copy(update={"baselines": []}))
+    assert "Validation chose the winner; test chose nothing." in none
+    assert "Baselines:" not in none
+    assert ", 1 epoch a trial, " in none
