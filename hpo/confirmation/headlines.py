@@ -64,7 +64,7 @@ def winner_headline(decision: Decision) -> str:
     if decision.winner is None:
         ahead = listed(other.label for other in decision.ahead)
         baselines, are = ("baseline", "is") if len(decision.ahead) == 1 else ("baselines", "are")
-        return f"There is no winner, and no {WINNER}: the {baselines} {ahead} {are} ahead on the test split"
+        return f"There is no winner, and no {WINNER}: the {baselines} {ahead} {are} ahead on validation"
     return f"The winner, chosen on validation data, is {decision.winner.label} ({WINNER})"
 
 

@@ -60,11 +60,11 @@ def winner_said(decision: Decision, objective: str) -> str:
     row = "" if decision.search is None else f"; the table has the mean over its {len(best.searches)} searches"
     if not decision.ahead:
         return f"the winner is {label} ({WINNER}): {value}, {why}; on the test split, which did not choose, it has {test}{row}"
-    ahead = listed(f"{other.label} ({other.metrics[objective]:.4f})" for other in decision.ahead)
+    ahead = listed(f"{other.label} ({other.validation:.4f})" for other in decision.ahead)
     baselines, are = ("baseline", "is") if len(decision.ahead) == 1 else ("baselines", "are")
     return (
-        f"there is no winner, and no {WINNER}: the {baselines} {ahead} {are} ahead on the test split; {label}, which "
-        f"validation puts first, has {objective} {test} there ({value}, {why}){row}"
+        f"there is no winner, and no {WINNER}: the {baselines} {ahead} {are} ahead on validation; {label} has {value}, {why}, "
+        f"and {test} on the test split{row}"
     )
 
 

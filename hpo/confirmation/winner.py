@@ -1,4 +1,4 @@
-"""Choice of the winner: the method with the highest mean on validation. The test split does not choose."""
+"""Choice of the winner: the highest mean on validation, if no baseline has more. The test split does not choose."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Decision:
         finalist: the figures of `best` on validation; None if `best` is None.
         compared: the number of methods that `best` was chosen from.
         test: the mean of that config on the test split; with several searches, the config of the best one on validation.
-        ahead: baselines with a higher figure on test; if there are any, there is no winner.
+        ahead: baselines with a higher figure on validation; if there are any, there is no winner.
     """
 
     best: Method | None = None
@@ -61,5 +61,6 @@ def decide(
     label = max(sound, key=lambda each: sound[each].mean(objective))
     best = next(method for method in methods if method.label == label)
     test = fmean(metrics[objective] for metrics in best.of_search(sound[label].search).values())
-    ahead = [other for other in baselines if other.metrics[objective] > test]
+    value = sound[label].mean(objective)
+    ahead = [other for other in baselines if other.validation is not None and other.validation > value]
     return Decision(best, sound[label], len(sound), test, ahead)

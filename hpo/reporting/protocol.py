@@ -44,10 +44,9 @@ def _of_confirm(confirmed: Confirmation) -> list[str]:
 
 
 def _what_chose(confirmed: Confirmation) -> str:
-    """Which split chose. The test split decides only that there is no winner, if a baseline is ahead on it."""
-    if confirmed.decision.ahead:
-        return "Validation chose among the methods. There is no winner, since a baseline is ahead on test."
-    return "Validation chose the winner; test chose nothing."
+    """The split that chose."""
+    nobody = " There is no winner, since a baseline is ahead on validation." if confirmed.decision.ahead else ""
+    return f"Validation chose among the methods; test chose nothing.{nobody}"
 
 
 def _of_baselines(confirmed: Confirmation) -> list[str]:

@@ -104,7 +104,7 @@ def test_files_of_an_earlier_confirm_are_deleted(place: Place) -> None:
     (folder / "best-ccl.yaml").write_text((folder / "best.yaml").read_text())
     assert offered() == {"winner.yaml", "best.yaml", "report.html"}
     n_files = len(list((place.output / "artifacts").iterdir()))
-    far_ahead = [outcome.baselines[0].model_copy(update={"metrics": {"ndcg@20": 1.0, "recall@20": 1.0}})]
+    far_ahead = [outcome.baselines[0].model_copy(update={"validation": 1.0})]
     export_confirmed(work, outcome.model_copy(update={"baselines": far_ahead}))
     assert held(place) == {"best.yaml": "MML tuned"}
     assert offered() == {"best.yaml", "report.html"}

@@ -18,16 +18,20 @@ def said(place: Place, found: Confirmation | None) -> str:
 
 
 @pytest.mark.confirmed
-def test_how_baselines_were_tuned_and_what_test_decides(place: Place):
+def test_how_baselines_were_tuned_and_which_split_chose(place: Place):
     found = confirmed(place)
     tuned = "Baselines: 4 points of rp3beta, 4 of ials and 4 of ease were measured on validation; the best one of each was "
     assert f"{tuned}measured on test once." in said(place, found)
     ease = found.baselines[3]
-    far = ease.model_copy(update={"metrics": dict.fromkeys(ease.metrics, 1.0)})
+    far = ease.model_copy(update={"validation": 1.0})
     ahead = said(place, found.model_copy(update={"baselines": [far]}))
     assert "Baselines: 4 points of ease were measured on validation; the best one was measured on test once." in ahead
-    assert "Validation chose among the methods. There is no winner, since a baseline is ahead on test." in ahead
+    assert (
+        "Validation chose among the methods; test chose nothing. There is no winner, since a baseline is ahead on validation."
+        in ahead
+    )
     none = said(place, found.model_copy(update={"baselines": []}))
-    assert "Validation chose the winner; test chose nothing." in none
+    assert "Validation chose among the methods; test chose nothing." in none
+    assert "There is no winner" not in none
     assert "Baselines:" not in none
     assert ", 1 epoch a trial, " in none
