@@ -118,26 +118,63 @@ def check_class(cls: object) -> str:
     return name
 
 
-def check_formula(loss: Loss) -> None:
-    """Test a loss on a small batch.
+def check_formula(loss: Loss, where: str) -> None:
+    """Test a loss on a small batch, with scores as cosines have them, from -1 to 1.
+
+    Args:
+        where: the loss in words, with its settings.
 
     Raises:
-        InputError: it raises an error, has no gradient, or does not return a finite number for each row.
+        InputError: it raises an error, has no gradient, does not return a finite number for each row or has a gradient that is
+            not finite, or its sign is wrong.
     """
     generator = torch.Generator().manual_seed(0)
-    positive, negative = (torch.rand(size, generator=generator) for size in ((ROWS,), (ROWS, NEGATIVES)))
+    positive, negative = (2.0 * torch.rand(size, generator=generator) - 1.0 for size in ((ROWS,), (ROWS, NEGATIVES)))
     positive.requires_grad_(), negative.requires_grad_()
     ids = torch.arange(ROWS)
-    what = f"loss {loss.name}: rows(scores), tried on {ROWS} positives with {NEGATIVES} negatives each,"
+    what = f"{where}: rows(scores), tried on {ROWS} positives with {NEGATIVES} negatives each, scores from -1 to 1,"
     try:
         rows = loss.rows(Scores(positive, negative, ids, ids, ITEMS))
-        shape, finite = tuple(rows.shape), bool(torch.isfinite(rows).all())
+        if got := _no_rows(rows):
+            raise InputError(f"{what} must give a finite number for each row, a tensor of shape ({ROWS},), got {got}")
+        if not rows.requires_grad:
+            raise InputError(
+                f"{what} has no gradient; compute it from scores.positive and scores.negative in torch, without detach, item "
+                "or numpy"
+            )
         loss.reduce(rows).backward()  # type: ignore[no-untyped-call]
+    except InputError:
+        raise
     except Exception as error:  # a user's formula may raise any error
         raise InputError(f"{what} fails: {type(error).__name__}: {first_line(error)}") from error
-    if shape != (ROWS,) or not finite:
-        got = f"a tensor of shape {shape}" if shape != (ROWS,) else "one that is not finite"
-        raise InputError(f"{what} must give a finite number for each row, a tensor of shape ({ROWS},), got {got}")
+    _check_gradient(
+        *(torch.zeros(ROWS) if x.grad is None else x.grad.reshape(ROWS, -1).sum(1) for x in (positive, negative)), what
+    )
+
+
+def _no_rows(rows: Any) -> str:
+    """What a formula returned in place of a finite number for each row; empty if it returned these."""
+    if not isinstance(rows, torch.Tensor):
+        return f"a value of type {type(rows).__name__}"
+    if tuple(rows.shape) != (ROWS,):
+        return f"a tensor of shape {tuple(rows.shape)}"
+    return "" if bool(torch.isfinite(rows).all()) else "one that is not finite"
+
+
+def _check_gradient(positive: Any, negative: Any, what: str) -> None:
+    """Check the gradient of a batch, by row: of the positive, and summed over the negatives.
+
+    Raises:
+        InputError: it is not finite, or training would lower positives and raise negatives.
+    """
+    if not bool(torch.isfinite(positive).all() and torch.isfinite(negative).all()):
+        raise InputError(f"{what} must have a finite gradient, got one that is not finite")
+    is_right = bool((positive < 0.0).any() or (negative > 0.0).any())
+    if not is_right and bool((positive > 0.0).any() or (negative < 0.0).any()):
+        raise InputError(
+            f"{what} must fall where a positive rises or its negatives fall, because training minimises it; got the opposite; "
+            "change its sign"
+        )
 
 
 def _fields(cls: Any) -> tuple[dataclasses.Field[Any], ...]:
