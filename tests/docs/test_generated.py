@@ -72,7 +72,7 @@ def test_every_loss_has_a_section_with_its_picture():
 
 def test_a_loss_without_settings_for_its_picture_is_named(monkeypatch):
     monkeypatch.delitem(gradients.EXAMPLES, "bce")
-    with pytest.raises(InputError, match="no paper has some for 'bce'; add a line to EXAMPLES of docs/generators/gradients.py"):
+    with pytest.raises(InputError, match="no paper has some for 'bce'; add a line to EXAMPLES"):
         gradients.example("bce")
 
 
