@@ -147,9 +147,7 @@ def check_formula(loss: Loss, where: str) -> None:
         raise
     except Exception as error:  # a user's formula may raise any error
         raise InputError(f"{what} fails: {type(error).__name__}: {first_line(error)}") from error
-    _check_gradient(
-        *(torch.zeros(ROWS) if x.grad is None else x.grad.reshape(ROWS, -1).sum(1) for x in (positive, negative)), what
-    )
+    _check_gradient(_by_row(positive.grad), _by_row(negative.grad), what)
 
 
 def _no_rows(rows: Any) -> str:
@@ -159,6 +157,11 @@ def _no_rows(rows: Any) -> str:
     if tuple(rows.shape) != (ROWS,):
         return f"a tensor of shape {tuple(rows.shape)}"
     return "" if bool(torch.isfinite(rows).all()) else "one that is not finite"
+
+
+def _by_row(gradient: Any) -> Any:
+    """The sum over each row of a gradient; 0 where the formula does not use the scores."""
+    return torch.zeros(ROWS) if gradient is None else gradient.reshape(ROWS, -1).sum(1)
 
 
 def _check_gradient(positive: Any, negative: Any, what: str) -> None:
