@@ -16,6 +16,7 @@ from trainers.text import shown
 from trainers.validation import SETTINGS
 
 TEMPERATURE = Parameter(0.01, 1.0, log=True, limits=(1e-3, 100.0))  # for cosine scores
+GAMMA = Parameter(0.1, 20.0, log=True, limits=(1e-3, 1000.0))  # the weight of uniformity over that of alignment
 
 # By loss the range of each searched field. Other fields have their defaults.
 FIELDS: dict[str, Searched] = {
@@ -36,6 +37,8 @@ FIELDS: dict[str, Searched] = {
     "contrastive": {"margin": Parameter(0.01, 2.0, limits=(0.01, 2.0))},  # a distance of unit vectors
     "triplet": {"margin": Parameter(0.01, 4.0, limits=(0.01, 4.0))},  # a difference of squared distances
     "cml": {"margin": Parameter(0.01, 4.0, limits=(0.01, 4.0))},  # the same
+    "directau": {"gamma": GAMMA},
+    "mawu": {"gamma_user": GAMMA, "gamma_item": GAMMA},
     "bpr": {},
     "softmax_ce": {},
     "mse": {},
@@ -48,7 +51,8 @@ class FieldSpace(Space):
     """The space of a loss in `FIELDS`.
 
     Raises:
-        pydantic.ValidationError: a loss without searched fields, and an empty `also`.
+        pydantic.ValidationError: a loss without searched fields, and an empty `also`; or negatives are searched for a loss
+            that needs none.
     """
 
     name: str
@@ -66,11 +70,20 @@ class FieldSpace(Space):
             raise ValueError(f"loss {self.name} has no settings to search; name others in also, such as also: [learning_rate]")
         return self
 
+    @model_validator(mode="after")
+    def _needs_negatives_to_search(self) -> FieldSpace:
+        if "negatives" in self.also and not LOSSES[self.name].needs_negatives:
+            raise ValueError(f"loss {self.name} needs no negatives, so their number cannot be searched; remove it from also")
+        return self
+
     @classmethod
     def to_hold(cls, name: str, loss: Loss | None, like: Space) -> dict[str, Any]:
-        """As in the base class; if nothing else is searched, the learning rate is."""
+        """As in the base class, without negatives if the loss needs none; if nothing else is searched, the learning rate is."""
         settings = super().to_hold(name, loss, like)
-        return settings if like.also or FIELDS[name] else settings | {"also": ("learning_rate",)}
+        if not LOSSES[name].needs_negatives:
+            settings["also"] = tuple(each for each in like.also if each != "negatives")
+            settings["ranges"].pop("negatives", None)
+        return settings if settings["also"] or FIELDS[name] else settings | {"also": ("learning_rate",)}
 
     @classmethod
     def loss_parameters(cls, name: str) -> Searched:

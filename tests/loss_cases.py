@@ -29,7 +29,8 @@ class Case:
     """A loss with settings.
 
     Attributes:
-        by_hand: its value and gradients in plain Python, without torch. None if the loss of a row depends on other rows.
+        by_hand: its value and gradients in plain Python, without torch. None if the loss of a row depends on other rows;
+            `tests.trainers.losses.test_uniformity` has the losses without negatives.
     """
 
     settings: dict[str, Any]
@@ -202,5 +203,7 @@ CASES: dict[str, Case] = {
     "cml": Case({"name": "cml", "margin": 0.8}, cml_row),
     "cml unweighted": Case({"name": "cml", "margin": 0.8, "rank_weight": False}, cml_row),
     "cml spread": Case({"name": "cml", "margin": 0.7, "covariance_weight": 0.1}, cml_row),
+    "directau": Case({"name": "directau", "gamma": 0.3}, None),
+    "mawu": Case({"name": "mawu", "gamma_user": 0.15, "gamma_item": 0.1}, None),
 }
 LOSS_CASES: dict[str, dict[str, Any]] = {name: case.settings for name, case in CASES.items()}

@@ -7,11 +7,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from trainers.encoders import ENCODERS, MF, Encoder
 from trainers.losses import LOSSES, Loss
-from trainers.negatives import NEGATIVES, Negatives, Uniform
+from trainers.negatives import NEGATIVES, Negatives, NoNegatives, Uniform
 from trainers.scores import SCORES, ScoreName
 from trainers.validation import SETTINGS, Count, NonNegative, Positive, Whole, checked, choice
 
@@ -36,7 +36,15 @@ MAX_SEED = 2**63 - 1
 # Settings that exclude each other for every loss, and why. Scores that a loss excludes are in its class, `Loss.not_with`.
 REFUSED: tuple[tuple[Callable[[TrainConfig], bool], str], ...] = (
     (
-        lambda config: config.negatives.per_row(config.batch_size) < 1,
+        lambda config: config.loss.needs_negatives and isinstance(config.negatives, NoNegatives),
+        "loss {config.loss.name} needs negatives, and negatives none are none; use uniform or another",
+    ),
+    (
+        lambda config: not config.loss.needs_negatives and config.batch_size < 2,
+        "loss {config.loss.name} compares the vectors of a batch: batch_size must be at least 2, got 1",
+    ),
+    (
+        lambda config: config.loss.needs_negatives and config.negatives.per_row(config.batch_size) < 1,
         "negatives in_batch are the batch's other positives: batch_size must be at least 2, got 1",
     ),
     (
@@ -55,7 +63,8 @@ class TrainConfig(BaseModel):
         loss: `{name: mml, margins, weights, positive_weight, negative_weight}` or another of `trainers.losses.LOSSES`.
         score: `cosine`, `cosine_in_training` (ranks by inner products), `inner_product`, or `euclidean` (1 - |u - v|^2 / 2,
             with vectors limited to length 1).
-        negatives: how negative items are drawn: `{name: uniform, count}` or another.
+        negatives: how negative items are drawn: `{name: uniform, count}` or another. A loss that needs none ignores this, and
+            its config has `{name: none}`.
         learning_rate: learning rate of Adam (betas .9 and .999, epsilon 1e-8).
         schedule: `constant`, or `linear`: decays to zero over this config's epochs.
         l2: `l2 * row` is added to the gradient of rows that have a gradient in a step.
@@ -69,13 +78,19 @@ class TrainConfig(BaseModel):
     encoder: AnyEncoder = MF()
     loss: AnyLoss
     score: ScoreName = "cosine"
-    negatives: AnyNegatives = Uniform()
+    negatives: Annotated[AnyNegatives, Field(validate_default=True)] = Uniform()
     learning_rate: Positive = 1.0e-4
     schedule: Schedule = "constant"
     l2: NonNegative = 0.0
     batch_size: Count = 512
     epochs: Count = 100
     seed: Annotated[Whole, Field(ge=0, le=MAX_SEED)] = 0
+
+    @field_validator("negatives")
+    @classmethod
+    def _none_if_not_needed(cls, negatives: Negatives, info: ValidationInfo) -> Negatives:
+        loss = info.data.get("loss")  # missing if it is invalid
+        return negatives if loss is None or loss.needs_negatives else NoNegatives()
 
     @model_validator(mode="after")
     def _compatible(self) -> TrainConfig:

@@ -1,4 +1,4 @@
-"""docs/images/gradient-NAME.svg: how hard each loss pushes a negative down, by the negative's score."""
+"""docs/images/gradient-NAME.svg: how hard each loss with negatives pushes a negative down, by the negative's score."""
 
 from __future__ import annotations
 
@@ -57,10 +57,11 @@ def gradient(loss: Loss) -> list[tuple[float, float]]:
 
 
 def pictures() -> dict[str, str]:
-    """The SVG of each loss by the name of its file."""
+    """The SVG of each loss with negatives by the name of its file."""
     return {
         f"gradient-{name}": chart(
             gradient(example(name)), "score of a negative", "gradient, highest = 1", f"Gradient of {name} by score"
         )
-        for name in LOSSES
+        for name, loss in LOSSES.items()
+        if loss.needs_negatives
     }

@@ -196,9 +196,8 @@ def _model_differences(ours: Contender, others: Sequence[Contender], searched: S
 
 
 def _settings_besides_loss(config: TrainConfig, searched: Sequence[str]) -> dict[str, Any]:
-    """The settings of a config by dotted keys, without its loss and without searched ones."""
+    """The settings of a config by dotted keys, without its loss, searched ones, and negatives that its loss does not need."""
     inside = {"dropout": "encoder.dropout", "negatives": "negatives.count"}
     left_out = {"epochs", "seed", *(inside.get(name, name) for name in searched)}
-    return {
-        key: value for key, value in dotted(config.to_dict()).items() if key not in left_out and not key.startswith("loss.")
-    }
+    parts = ("loss.",) if config.loss.needs_negatives else ("loss.", "negatives.")
+    return {key: value for key, value in dotted(config.to_dict()).items() if key not in left_out and not key.startswith(parts)}

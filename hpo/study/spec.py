@@ -20,7 +20,7 @@ from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.sources import NAMES
 from trainers.errors import InputError, unknown
 from trainers.losses import LOSSES, Loss
-from trainers.published import published_loss, settings_of
+from trainers.published import USUAL, published_loss, settings_of
 from trainers.text import has_controls
 from trainers.validation import Count, Place, checked, choice
 from trainers.yaml_files import read_yaml, to_yaml
@@ -158,9 +158,9 @@ class StudySpec(BaseModel):
 
     @property
     def model(self) -> tuple[str, str]:
-        """The names of the encoder and of the negatives."""
+        """The names of the encoder and of the negatives; a loss that needs none counts as one with the usual ones."""
         probe = self.probe
-        return probe.encoder.name, probe.negatives.name
+        return probe.encoder.name, probe.negatives.name if probe.loss.needs_negatives else USUAL[1]
 
     def published(self, epochs: int, seed: int) -> tuple[TrainConfig, str] | None:
         """The published settings of the space's loss with this study's fixed settings, and a label.

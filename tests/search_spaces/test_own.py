@@ -79,6 +79,19 @@ def made(**members: Any) -> type[Loss]:
     return dataclass(frozen=True, kw_only=True)(cls)
 
 
+def test_an_own_loss_may_use_vectors_instead_of_negatives(parity: KnownAnswer):
+    def rows(self: Any, scores: Scores) -> torch.Tensor:
+        assert scores.user_vectors is not None
+        assert scores.negative.shape == (len(scores.positive), 0)
+        return self.width * scores.user_vectors.mean(0).square().sum() - scores.positive
+
+    register_loss(made(name="spread", rows=rows, needs_negatives=False), ranges=WIDTH)
+    config = SPACES["spread"](name="spread").config({"width": 0.5}, {"learning_rate": 0.05, "epochs": 30, "batch_size": 128})
+    trained = train(config.replace(encoder={"name": "mf", "dim": 8}), parity.seen, parity.held_out).finish()
+    assert trained.metrics is not None
+    assert trained.metrics["recall@20"] > 0.5
+
+
 class NoDataclass(Loss):
     name = "none"
 
@@ -132,7 +145,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no gradient": (
         made(rows=lambda self, scores: scores.negative.sum(1).detach()),
         WIDTH,
-        "has no gradient; compute it from scores.positive and scores.negative in torch, without detach",
+        "has no gradient; compute it from the tensors of scores in torch, without detach",
     ),
     "not finite": (
         made(rows=lambda self, scores: scores.negative.sum(1) / self.width),

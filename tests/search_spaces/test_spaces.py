@@ -34,9 +34,15 @@ def made(name: str, **settings: Any) -> Space:
     return SPACES[name](name=name, **settings)
 
 
+def everything(name: str) -> Any:
+    """The fields that a space may search besides its loss."""
+    without = name in LOSSES and not LOSSES[name].needs_negatives
+    return tuple(field for field in EVERYTHING if field != "negatives" or not without)
+
+
 ALL_SPACES = [
     *(made("mml", n_margins=k, also=also) for k in (1, 2, 3, 4, 7) for also in ((), EVERYTHING)),
-    *(made(name, also=also) for name in sorted(set(SPACES) - {"mml", *BARE}) for also in ((), EVERYTHING)),
+    *(made(name, also=also) for name in sorted(set(SPACES) - {"mml", *BARE}) for also in ((), everything(name))),
     *(made(name, also=("learning_rate",)) for name in BARE),
 ]
 
@@ -125,6 +131,17 @@ def test_a_further_searched_field_may_occur_once(name: str):
         checked(SPACES[name], {"name": name, "also": ["l2", "dropout", "l2"]}, "mine")
 
 
+def test_the_number_of_negatives_is_not_searched_for_a_loss_that_needs_none():
+    """A study that searches it searches the other fields for such a rival."""
+    with pytest.raises(ValidationError, match=r"loss directau needs no negatives, .* remove it from also"):
+        made("directau", also=("negatives",))
+    ours = made("mml", also=("negatives", "l2"), ranges={"negatives": (10, 20), "l2": (1e-6, 1e-3)})
+    settings = FieldSpace.to_hold("directau", None, ours)
+    assert settings == {"name": "directau", "also": ("l2",), "ranges": {"l2": (1e-6, 1e-3)}}
+    config = made(**settings).config({"gamma": 1.0, "l2": 1e-4}, {**FIXED, "negatives": {"name": "uniform", "count": 7}})
+    assert config.negatives.name == "none"
+
+
 @pytest.mark.parametrize("field", ["negatives", "encoder"])
 @pytest.mark.parametrize("given", ["uniform", None, 3, [], [{"name": "mf"}], {}, {"dim": 8}])
 def test_the_fixed_part_of_a_searched_field_must_be_a_mapping(field: str, given: Any):
@@ -169,7 +186,7 @@ def test_every_space_has_a_loss():
 
 @pytest.mark.parametrize("name", sorted(SPACES))
 def test_points_from_optuna_give_configs(name: str):
-    space = made(name, also=EVERYTHING)
+    space = made(name, also=everything(name))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(20):
         params = study.ask(fixed_distributions=space.boxes()).params

@@ -250,6 +250,7 @@ REFUSED_PAIRS = {
         for loss in ("bsl", "sl", "psl", "slatk", "talos", "ssm", "infonce")
     },
     **{(loss, "inner_product"): "it is a loss of distances" for loss in ("contrastive", "triplet", "cml")},
+    **{(loss, score): "it spreads unit vectors" for loss in ("directau", "mawu") for score in ("inner_product", "euclidean")},
 }
 
 
@@ -271,6 +272,8 @@ def test_every_refusal_can_occur() -> None:
     """For each line of the table there is a config that breaks only this rule."""
     bpr = {"name": "bpr"}
     breaks: list[dict[str, Any]] = [
+        {"loss": bpr, "negatives": {"name": "none"}},
+        {"loss": {"name": "directau", "gamma": 1.0}, "batch_size": 1},
         {"loss": bpr, "negatives": {"name": "in_batch"}, "batch_size": 1},
         {"loss": bpr, "score": "euclidean", "encoder": {"name": "mf", "dropout": 0.1}},
     ]
@@ -280,6 +283,20 @@ def test_every_refusal_can_occur() -> None:
             TrainConfig.from_dict(mapping)
         assert max(re.split(r"{.*?}", reason), key=len) in str(caught.value)
         assert "{" not in str(caught.value), "the reason is filled in"
+
+
+@pytest.mark.parametrize("given", [{}, {"negatives": {"name": "uniform", "count": 7}}, {"negatives": {"name": "none"}}])
+def test_negatives_are_ignored_by_a_loss_that_needs_none(given: dict[str, Any]) -> None:
+    """So all of these are one config. A study gives its negatives to all its rivals."""
+    config = TrainConfig.from_dict({"loss": {"name": "directau", "gamma": 1.0}, **given})
+    assert config.to_dict()["negatives"] == {"name": "none"}
+    assert config.negatives.per_row(config.batch_size) == 0
+    assert TrainConfig.from_dict(config.to_dict()) == config
+
+
+def test_ignored_negatives_are_checked() -> None:
+    with pytest.raises(InputError, match=r"negatives\.count: must be greater than or equal to 1, got 0"):
+        TrainConfig.from_dict({"loss": {"name": "directau", "gamma": 1.0}, "negatives": {"name": "uniform", "count": 0}})
 
 
 def test_every_field_is_written() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from trainers.losses import (
     Loss,
     Scores,
 )
+from trainers.scores import unit
 
 from ..loss_cases import CASES, ITEMS, N_ITEMS, NEGATIVE, POSITIVE, USERS, B, ByHand, N
 
@@ -121,8 +123,9 @@ def test_ssm_bce_and_cml_are_sums_over_the_batch() -> None:
     assert {name for name, loss in LOSSES.items() if loss.summed} == {"ssm", "bce", "cml"}
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.needs_negatives])
 def test_a_loss_has_a_case_by_hand(name: str) -> None:
+    """`tests.trainers.losses.test_uniformity` has the losses without negatives."""
     by_hand = {case.settings["name"] for case in CASES.values() if case.by_hand}
     assert name in by_hand, f"add a line for {name!r} to CASES of tests/loss_cases.py, with its value by hand"
 
@@ -333,34 +336,44 @@ def test_a_line_of_the_table_has_the_name_of_its_class(name: str) -> None:
 class TestContract:
     """Rules for every loss."""
 
-    def batch(self, seed: int) -> Scores:
+    def batch(self, seed: int, formula: Loss) -> Scores:
+        """Without negatives if the loss needs none; then it uses the vectors."""
         generator = torch.Generator().manual_seed(seed)
         positive = torch.rand(7, generator=generator, dtype=torch.float64) * 2 - 1
-        negative = torch.rand(7, 5, generator=generator, dtype=torch.float64) * 2 - 1
+        negative = torch.rand(7, 5 if formula.needs_negatives else 0, generator=generator, dtype=torch.float64) * 2 - 1
+        vectors = [unit(torch.randn(7, 3, generator=generator, dtype=torch.float64)).requires_grad_() for _ in range(2)]
         users = torch.tensor([0, 1, 2, 0, 3, 1, 0])
-        return Scores(positive.requires_grad_(), negative.requires_grad_(), users, torch.arange(7), N_ITEMS)
+        return Scores(positive.requires_grad_(), negative.requires_grad_(), users, torch.arange(7), N_ITEMS, None, *vectors)
+
+    def used(self, formula: Loss) -> list[str]:
+        """The tensors of a batch that the loss depends on."""
+        return ["positive", "negative"] if formula.needs_negatives else ["positive", "user_vectors", "item_vectors"]
 
     def test_a_loss_is_finite_and_differentiable(self, loss_case: dict[str, Any]) -> None:
-        batch = self.batch(1)
-        value = build(loss_case)(batch)
+        formula = build(loss_case)
+        batch = self.batch(1, formula)
+        value = formula(batch)
         value.backward()
         assert value.shape == ()
         assert value.isfinite()
-        for name, tensor in (("positive", batch.positive), ("negative", batch.negative)):
-            assert tensor.grad is not None, f"no gradient for the {name} scores"
-            assert tensor.grad.isfinite().all(), f"gradient of the {name} scores: {tensor.grad}"
-            assert tensor.grad.abs().max() > 0, f"the {name} scores have no effect"
+        for name in self.used(formula):
+            gradient = getattr(batch, name).grad
+            assert gradient is not None, f"no gradient for {name}"
+            assert gradient.isfinite().all(), f"gradient of {name}: {gradient}"
+            assert gradient.abs().max() > 0, f"{name} has no effect"
 
     def test_the_gradient_agrees_with_finite_differences(self, loss_case: dict[str, Any]) -> None:
-        batch, formula = self.batch(2), build(loss_case)
+        formula = build(loss_case)
+        batch, used = self.batch(2, formula), self.used(formula)
 
-        def value(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
-            return formula(Scores(positive, negative, batch.users, batch.items, N_ITEMS))
+        def value(*tensors: torch.Tensor) -> torch.Tensor:
+            return formula(replace(batch, **dict(zip(used, tensors, strict=True))))
 
-        assert torch.autograd.gradcheck(value, (batch.positive, batch.negative), eps=1e-7, atol=1e-5)
+        assert torch.autograd.gradcheck(value, [getattr(batch, name) for name in used], eps=1e-7, atol=1e-5)
 
     def test_a_higher_positive_never_raises_the_loss(self, loss_case: dict[str, Any]) -> None:
-        formula, batch = build(loss_case), self.batch(3)
+        formula = build(loss_case)
+        batch = self.batch(3, formula)
         if loss_case["name"] == "mse":
             pytest.skip("mse pulls scores to 1 and 0, from above too")
         if loss_case["name"] == "slatk":
@@ -369,23 +382,27 @@ class TestContract:
         for row in range(7):
             raised = batch.positive.detach().clone()
             raised[row] += 0.3
-            after = formula(Scores(raised, batch.negative, batch.users, batch.items, N_ITEMS)).item()
+            after = formula(replace(batch, positive=raised)).item()
             assert after <= before + 1e-12, f"raising the positive of row {row} raised the loss from {before} to {after}"
 
     def test_a_higher_negative_never_lowers_the_loss(self, loss_case: dict[str, Any]) -> None:
-        formula, batch = build(loss_case), self.batch(4)
+        formula = build(loss_case)
+        batch = self.batch(4, formula)
         if loss_case["name"] == "mse":
             pytest.skip("mse pulls scores to 1 and 0, from below too")
         before = formula(batch).item()
         for index in range(batch.negative.numel()):
             raised = batch.negative.detach().clone()
             raised.view(-1)[index] += 0.3
-            after = formula(Scores(batch.positive, raised, batch.users, batch.items, N_ITEMS)).item()
+            after = formula(replace(batch, negative=raised)).item()
             assert after >= before - 1e-12, f"raising negative {index} lowered the loss from {before} to {after}"
 
     def test_a_loss_is_a_mean_or_a_sum_over_the_batch(self, loss_case: dict[str, Any]) -> None:
         """If the same rows occur twice, with different users, the loss is the same or twice as high."""
-        formula, batch = build(loss_case), self.batch(5)
+        formula = build(loss_case)
+        if not formula.needs_negatives:
+            pytest.skip("it is a mean over pairs of rows, and the doubled batch has other pairs")
+        batch = self.batch(5, formula)
         doubled = Scores(
             torch.cat([batch.positive] * 2),
             torch.cat([batch.negative] * 2),

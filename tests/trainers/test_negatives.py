@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from trainers import InputError, Interactions, TrainConfig
-from trainers.negatives import NEGATIVES, ScoredStep
+from trainers.negatives import NEGATIVES, NoNegatives, ScoredStep
 from trainers.negatives.adaptive import TwoStageSampler
 from trainers.rng import Purpose
 
@@ -64,7 +64,12 @@ ALL = {
 
 
 def test_every_sampler_is_tested() -> None:
-    assert set(ALL) == set(NEGATIVES)
+    assert {*ALL, "none"} == set(NEGATIVES)
+
+
+def test_none_are_none(seen: Interactions) -> None:
+    step, sampler = step_of(seen, np.arange(8)), NoNegatives().sampler(seen)
+    assert sampler.draw(step).shape == sampler.scores(step).shape == (8, 0)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -1,4 +1,4 @@
-"""The user thresholds of a run on the torch engine, for the losses of `trainers.losses.thresholds`."""
+"""The thresholds of a run on the torch engine, for the losses of `trainers.losses.thresholds`."""
 
 from __future__ import annotations
 
@@ -16,31 +16,34 @@ from trainers.engines.adam_state import adam_state, put_adam_state
 from trainers.engines.protocol import State
 from trainers.losses import Scores
 from trainers.losses.thresholds import LearnedThreshold, RenewedThreshold, ThresholdLoss
-from trainers.negatives import ScoredStep
+from trainers.negatives import ScoredStep, Step
 
 OPTIMIZERS: dict[str, Any] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 
-class UserThresholds:
-    """A threshold per user.
+class Thresholds:
+    """A threshold per user, and per item if the loss has these.
 
     The thresholds are in main memory. Gradients of a user's rows are summed there in the order of the rows, so every device
     gives the same bits in every run.
 
     Attributes:
         values: float32 (n_users,).
+        item_values: float32 (n_items,); None for losses without thresholds of items.
         optimizer: the optimiser of learned thresholds; unused for others.
     """
 
-    def __init__(self, loss: ThresholdLoss, n_users: int) -> None:
+    def __init__(self, loss: ThresholdLoss, n_users: int, n_items: int) -> None:
         self.loss = loss
         self.values = Parameter(torch.full((n_users,), loss.start))
+        of_items = isinstance(loss, LearnedThreshold) and loss.of_items
+        self.item_values = Parameter(torch.full((n_items,), loss.start)) if of_items else None
         kind, rate = (loss.threshold_optimizer, loss.threshold_rate) if isinstance(loss, LearnedThreshold) else ("sgd", 0.0)
-        self.optimizer: torch.optim.Optimizer = OPTIMIZERS[kind]([self.values], lr=rate)
+        self.optimizer: torch.optim.Optimizer = OPTIMIZERS[kind]([*self.parameters().values()], lr=rate)
 
     def parameters(self) -> dict[str, Parameter]:
-        """The thresholds, with their name in a state."""
-        return {"thresholds": self.values}
+        """The thresholds, with their names in a state."""
+        return {"thresholds": self.values} | ({} if self.item_values is None else {"item_thresholds": self.item_values})
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Copies of the thresholds and of their optimiser's state."""
@@ -54,36 +57,46 @@ class UserThresholds:
         """
         put_adam_state(self.parameters(), self.optimizer, state)
 
-    def of(self, users: Ids, device: str) -> Tensor:
-        """A copy of the thresholds (B,) of users (B,)."""
-        return self.values.detach()[torch.from_numpy(users.astype(np.int64))].to(device)
+    def of(self, step: Step, device: str) -> Tensor:
+        """A copy of the thresholds (B,) of a step's rows."""
+        found = self.values.detach()[_index(step.users)]
+        return (found if self.item_values is None else found + self.item_values.detach()[_index(step.items)]).to(device)
 
     def update(self, step: ScoredStep, scores: Scores, seen: Interactions) -> None:
-        """Update the thresholds of a step's users; `scores` must have these thresholds."""
+        """Update the thresholds of a step's users, and items; `scores` must have these thresholds."""
         if isinstance(self.loss, RenewedThreshold) and not self.loss.is_due(step.epoch):
             return
-        scores = replace(scores, positive=scores.positive.detach(), negative=scores.negative.detach())
+        positive, negative = scores.positive.detach(), scores.negative.detach()
+        scores = replace(scores, positive=positive, negative=negative, user_vectors=None, item_vectors=None)
         seen_scores = scores.negative.new_empty(len(step.rows), 0)
         if self.loss.needs_seen_scores:
             seen_scores = scores_of_seen(step, seen)
         if isinstance(self.loss, RenewedThreshold):
             self._renew(self.loss, step.users, scores, seen_scores)
         elif isinstance(self.loss, LearnedThreshold):
-            self._learn(self.loss, step.users, scores, seen_scores)
+            self._learn(self.loss, step, scores, seen_scores)
 
     def _renew(self, loss: RenewedThreshold, users: Ids, scores: Scores, seen_scores: Tensor) -> None:
         distinct, first = np.unique(users, return_index=True)
         renewed = loss.renewed(scores, seen_scores).cpu()
-        self.values.data[torch.from_numpy(distinct.astype(np.int64))] = renewed[torch.from_numpy(first)]
+        self.values.data[_index(distinct)] = renewed[torch.from_numpy(first)]
 
-    def _learn(self, loss: LearnedThreshold, users: Ids, scores: Scores, seen_scores: Tensor) -> None:
+    def _learn(self, loss: LearnedThreshold, step: Step, scores: Scores, seen_scores: Tensor) -> None:
         assert scores.threshold is not None
         threshold = scores.threshold.clone().requires_grad_()
         loss.threshold_rows(replace(scores, threshold=threshold), seen_scores).sum().backward()  # type: ignore[no-untyped-call]
         assert threshold.grad is not None
-        summed = np.bincount(users, weights=threshold.grad.double().cpu().numpy(), minlength=len(self.values))
-        self.values.grad = torch.from_numpy(summed.astype(np.float32))
+        by_row = threshold.grad.double().cpu().numpy()
+        for ids, values in zip((step.users, step.items), self.parameters().values(), strict=False):  # perhaps without items
+            summed = np.bincount(ids, weights=by_row, minlength=len(values))
+            values.grad = torch.from_numpy(summed.astype(np.float32))
         self.optimizer.step()
+        for values in self.parameters().values():
+            values.data.clamp_(*loss.threshold_limits)
+
+
+def _index(ids: Ids) -> Tensor:
+    return torch.from_numpy(ids.astype(np.int64))
 
 
 def scores_of_seen(step: ScoredStep, seen: Interactions) -> Tensor:

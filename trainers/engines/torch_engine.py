@@ -18,7 +18,7 @@ from trainers.engines.adam_state import adam_state, copied, put_adam_state, put_
 from trainers.engines.lazy_adam import BETAS, EPSILON, learning_rate_at
 from trainers.engines.one_lane import SAMPLER, OneLane, with_prefix, without_prefix
 from trainers.engines.protocol import State, Vectors
-from trainers.engines.thresholds import UserThresholds
+from trainers.engines.thresholds import Thresholds
 from trainers.losses import Scores
 from trainers.losses.thresholds import ThresholdLoss
 from trainers.negatives import ScoredStep
@@ -38,7 +38,8 @@ class TorchEngine(OneLane):
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=BETAS, eps=EPSILON)
         self.sampler = config.negatives.sampler(self.seen)
         loss = config.loss
-        self.thresholds = UserThresholds(loss, self.seen.n_users) if isinstance(loss, ThresholdLoss) else None
+        sizes = self.seen.n_users, self.seen.n_items
+        self.thresholds = Thresholds(loss, *sizes) if isinstance(loss, ThresholdLoss) else None
         self.steps_done = 0
 
     def _release(self) -> None:
@@ -71,10 +72,11 @@ class TorchEngine(OneLane):
         positive = (step.user_vectors * step.positive_vectors).sum(-1)  # (B,)
         negative = self.sampler.scores(step)  # (B, N)
         self.steps_done += 1
-        if negative.shape[1] == 0:  # in-batch negatives of a last batch of one row
+        if len(rows) == 1 and negative.shape[1] == 0:  # a last batch of one row has no in-batch negatives, and no pairs
             return 0.0
-        thresholds = self.thresholds.of(step.users, self.device) if self.thresholds else None
-        scores = Scores(positive, negative, self._ids(step.users), self._ids(step.items), self.seen.n_items, thresholds)
+        thresholds = self.thresholds.of(step, self.device) if self.thresholds else None
+        ids, vectors = (self._ids(step.users), self._ids(step.items)), (step.user_vectors, step.positive_vectors)
+        scores = Scores(positive, negative, *ids, self.seen.n_items, thresholds, *vectors)
         losses = config.loss.rows(scores)
         if self.thresholds:
             self.thresholds.update(step, scores, self.seen)  # before the vectors change: the scores are of these vectors

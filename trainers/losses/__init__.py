@@ -10,6 +10,7 @@ from trainers.losses.distances import CML, Contrastive, Triplet
 from trainers.losses.margins import CCL, MML
 from trainers.losses.softmax import BSL, PSL, SL, SSM, InfoNCE
 from trainers.losses.thresholds import DrRL, SLatK, Talos
+from trainers.losses.uniformity import MAWU, DirectAU
 
 LOSSES: dict[str, type[Loss]] = {
     "mml": MML,
@@ -30,6 +31,8 @@ LOSSES: dict[str, type[Loss]] = {
     "contrastive": Contrastive,
     "triplet": Triplet,
     "cml": CML,
+    "directau": DirectAU,
+    "mawu": MAWU,
 }
 
 __all__ = [
@@ -39,12 +42,14 @@ __all__ = [
     "CCL",
     "CML",
     "LOSSES",
+    "MAWU",
     "MML",
     "MSE",
     "PSL",
     "SL",
     "SSM",
     "Contrastive",
+    "DirectAU",
     "DrRL",
     "Hinge",
     "InfoNCE",

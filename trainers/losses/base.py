@@ -25,7 +25,9 @@ class Scores:
         users: user ids, (B,); losses that pool over a user need them.
         items: ids of the positive items, (B,).
         n_items: number of items in the catalogue, for losses that estimate a rank; 0 if it is not known.
-        threshold: the threshold of each row's user, (B,), for the losses of `trainers.losses.thresholds`; None counts as 0.
+        threshold: the threshold of each row, (B,), for the losses of `trainers.losses.thresholds`; None counts as 0.
+        user_vectors, item_vectors: the vectors of the users and of the positive items, (B, d); their inner products are
+            `positive`. Only the torch engine has them; None if they are not known.
     """
 
     positive: Tensor
@@ -34,6 +36,8 @@ class Scores:
     items: Tensor
     n_items: int = 0
     threshold: Tensor | None = None
+    user_vectors: Tensor | None = None
+    item_vectors: Tensor | None = None
 
 
 class Loss(ABC):
@@ -45,11 +49,13 @@ class Loss(ABC):
         name: its key in `LOSSES` and in files.
         summed: whether a batch's loss is the sum over its rows instead of the mean.
         not_with: the scores that the loss cannot be used with, each with the reason.
+        needs_negatives: whether the loss uses negatives. If not, none are drawn: N is 0, whatever a config says.
     """
 
     name: str
     summed: ClassVar[bool] = False
     not_with: ClassVar[NotWith] = {}
+    needs_negatives: ClassVar[bool] = True
 
     def __call__(self, scores: Scores) -> Tensor:
         return self.reduce(self.rows(scores))

@@ -19,7 +19,7 @@ from trainers.validation import SETTINGS
 
 NAME = re.compile("[a-z][a-z0-9_]{0,49}")
 IN_A_FILE = "put the class into a file of its own, such as my_loss.py next to the notebook, and import it from there"
-ROWS, NEGATIVES, ITEMS = 4, 3, 10  # sizes of the batch that tests a formula
+ROWS, NEGATIVES, ITEMS, DIM = 4, 3, 10, 5  # sizes of the batch that tests a formula
 
 
 @dataclass(frozen=True)
@@ -129,18 +129,19 @@ def check_formula(loss: Loss, where: str) -> None:
             not finite, or its sign is wrong.
     """
     generator = torch.Generator().manual_seed(0)
-    positive, negative = (2.0 * torch.rand(size, generator=generator) - 1.0 for size in ((ROWS,), (ROWS, NEGATIVES)))
+    count = NEGATIVES if loss.needs_negatives else 0
+    positive, negative = (2.0 * torch.rand(size, generator=generator) - 1.0 for size in ((ROWS,), (ROWS, count)))
     positive.requires_grad_(), negative.requires_grad_()
+    vectors = [torch.rand(ROWS, DIM, generator=generator).requires_grad_() for _ in range(2)]
     ids = torch.arange(ROWS)
-    what = f"{where}: rows(scores), tried on {ROWS} positives with {NEGATIVES} negatives each, scores from -1 to 1,"
+    what = f"{where}: rows(scores), tried on {ROWS} positives with {count} negatives each, scores from -1 to 1,"
     try:
-        rows = loss.rows(Scores(positive, negative, ids, ids, ITEMS))
+        rows = loss.rows(Scores(positive, negative, ids, ids, ITEMS, None, *vectors))
         if got := _no_rows(rows):
             raise InputError(f"{what} must give a finite number for each row, a tensor of shape ({ROWS},), got {got}")
         if not rows.requires_grad:
             raise InputError(
-                f"{what} has no gradient; compute it from scores.positive and scores.negative in torch, without detach, item "
-                "or numpy"
+                f"{what} has no gradient; compute it from the tensors of scores in torch, without detach, item or numpy"
             )
         loss.reduce(rows).backward()  # type: ignore[no-untyped-call]
     except InputError:

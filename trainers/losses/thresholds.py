@@ -1,4 +1,5 @@
-"""Losses with a trained threshold per user, a scalar: SL@K, Talos and DrRL.
+"""Losses with a trained threshold per user, a scalar: SL@K, Talos and DrRL. MAWU, which has one per item, too, is in
+`trainers.losses.uniformity`.
 
 These classes define how a threshold changes; `trainers.engines.thresholds` stores and updates thresholds.
 """
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 class ThresholdLoss(Loss):
     """A loss with a threshold per user. In `rows` it is a constant: it gets no gradient from the loss.
 
-    After a step's loss the thresholds of the step's users are updated. This update uses the scores of the step, as constants,
-    and perhaps `seen_scores` (B, M): the scores of all items that the row's user has seen, padded with minus infinity.
+    After a step's loss the thresholds of the step's users are updated. This update uses the scores of the step, as constants
+    and without vectors, and perhaps `seen_scores` (B, M): the scores of all items that the row's user has seen, padded with
+    minus infinity.
 
     Attributes:
         needs_seen_scores: whether the update uses `seen_scores`; else they are (B, 0).
@@ -57,8 +59,12 @@ class LearnedThreshold(ThresholdLoss):
     Attributes:
         threshold_optimizer: Adam or plain gradient descent.
         threshold_rate: the learning rate of thresholds, without a schedule.
+        threshold_limits: thresholds outside are moved to the nearest limit after each update.
+        of_items: whether items have a threshold, too; that of a row is then the sum of its user's and its positive item's.
     """
 
+    threshold_limits: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    of_items: ClassVar[bool] = False
     threshold_optimizer: ClassVar[Literal["adam", "sgd"]]
     threshold_rate: float
 

@@ -30,7 +30,7 @@ def gradient_shares(
     config: TrainConfig, user_vectors: NDArray[Any], item_vectors: NDArray[Any], seen: Interactions
 ) -> dict[str, float]:
     """The distribution of |d loss / d score| over the negatives of a trained model, for one batch as in training, without
-    dropout. Nothing for a loss with a threshold for each user, which the vectors do not hold.
+    dropout. Nothing for a loss without negatives, or with a threshold for each user, which the vectors do not hold.
 
     Args:
         config: the trained config.
@@ -42,7 +42,7 @@ def gradient_shares(
         hardest 1 %, hardest 10 %: share of a row's gradient that belongs to its highest scoring negatives, mean over the rows
         with a gradient; 0 if there are none.
     """
-    if isinstance(config.loss, ThresholdLoss):
+    if isinstance(config.loss, ThresholdLoss) or not config.loss.needs_negatives:
         return {}
     n_rows = min(len(seen), config.batch_size)
     if not config.negatives.needs_scores:  # in-batch negatives depend on the batch size
@@ -56,7 +56,8 @@ def gradient_shares(
         return {}
     positive = (step.user_vectors * step.positive_vectors).sum(1).double()
     users, items = torch.from_numpy(step.users.astype(np.int64)), torch.from_numpy(step.items.astype(np.int64))
-    config.loss(Scores(positive, negative, users, items, seen.n_items)).backward()  # type: ignore[no-untyped-call]
+    vectors = step.user_vectors.double(), step.positive_vectors.double()
+    config.loss(Scores(positive, negative, users, items, seen.n_items, None, *vectors)).backward()  # type: ignore[no-untyped-call]
     assert negative.grad is not None  # backward has just run
     return _shares(negative.detach(), negative.grad.abs())
 

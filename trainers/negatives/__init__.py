@@ -5,7 +5,7 @@ Draws depend only on (seed, epoch, row) and, for samplers that follow the model,
 
 from trainers.negatives.adaptive import Hard, TwoStage
 from trainers.negatives.base import Negatives, Sampler, ScoredStep, Step
-from trainers.negatives.static import InBatch, Popularity, Uniform, Unseen
+from trainers.negatives.static import InBatch, NoNegatives, Popularity, Uniform, Unseen
 
 NEGATIVES: dict[str, type[Negatives]] = {
     "uniform": Uniform,
@@ -14,6 +14,7 @@ NEGATIVES: dict[str, type[Negatives]] = {
     "in_batch": InBatch,
     "hard": Hard,
     "two_stage": TwoStage,
+    "none": NoNegatives,
 }
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Hard",
     "InBatch",
     "Negatives",
+    "NoNegatives",
     "Popularity",
     "Sampler",
     "ScoredStep",

@@ -1,4 +1,4 @@
-"""Negatives that do not depend on the model: uniform, unseen, by popularity, and in-batch."""
+"""Negatives that do not depend on the model: uniform, unseen, by popularity, in-batch, and none."""
 
 from __future__ import annotations
 
@@ -151,6 +151,27 @@ class InBatchSampler(Sampler):
         from trainers.threads import inner_products  # loads torch, which takes a second and settings do not need
 
         return off_diagonal(inner_products(step.user_vectors, step.positive_vectors))
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class NoNegatives(Negatives):
+    """None: what every loss that needs no negatives gets."""
+
+    name: Literal["none"] = "none"
+
+    def sampler(self, seen: Interactions) -> Sampler:
+        return NoSampler(seen)
+
+    def per_row(self, batch_size: int) -> int:
+        return 0
+
+
+class NoSampler(Sampler):
+    def draw(self, step: Step) -> NDArray[np.int64]:
+        return np.empty((len(step.rows), 0), np.int64)
+
+    def scores(self, step: ScoredStep) -> Tensor:
+        return step.user_vectors.new_empty(len(step.rows), 0)
 
 
 def off_diagonal(square: Tensor) -> Tensor:

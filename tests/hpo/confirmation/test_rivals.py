@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -12,10 +13,11 @@ from hpo import confirm
 from hpo.confirmation.caveats import CaveatKind
 from hpo.confirmation.contenders import Contender
 from hpo.confirmation.results import Finalist, SearchCost
-from hpo.confirmation.rivals import published_found_by_search
+from hpo.confirmation.rivals import _model_differences, published_found_by_search
 from hpo.confirmation.searches import Found, Search
 from hpo.confirmation.statistics import Word
 from hpo.study.spec import StudySpec
+from trainers import TrainConfig
 from trainers.yaml_files import read_yaml
 
 from ..conftest import Place
@@ -281,6 +283,16 @@ def test_a_rivals_own_rivals_are_not_read(place: Place):
     where = ["--study", "tiny_ccl", *place.where]
     assert confirm.main([*where, "--select-seeds", "1", "--confirm-seeds", "1"]) == 0
     assert labels(confirmed(place, "tiny_ccl")) == ["CCL tuned", BSL_OF_YELP]
+
+
+def test_negatives_that_a_loss_does_not_need_are_no_different_setting():
+    losses = [{"name": "directau", "gamma": 1.0}, {"name": "ccl", "margin": 0.5, "negative_weight": 3.0}]
+    ours, other = (Contender(loss["name"], TrainConfig.from_dict({"loss": loss}), 1) for loss in losses)
+    smaller = replace(other, config=other.config.replace(batch_size=64))
+    for one, two in ((ours, other), (other, ours)):
+        assert [*_model_differences(one, [two], [])] == []
+    (caveat,) = _model_differences(ours, [smaller], [])
+    assert caveat.facts["differences"] == [["batch_size", 64, 512]]
 
 
 def test_a_second_variant_of_a_study_is_refused_with_the_rivals_of_the_first(place: Place, fails: Callable[[int], str]):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hpo.confirmation.contenders import title
 from hpo.confirmation.stages import SELECT_OFFSET, TEST_OFFSET
 from hpo.study.definition import SplitData, definition_of
 from hpo.study.plan import SEEDS_OF_A_SEARCH
@@ -173,6 +174,19 @@ def test_every_loss_is_a_rival_and_its_space_has_the_published_settings(name: st
     assert set(rival.space.also) <= {"learning_rate"}
     published = rival.published(epochs=5, seed=1)
     assert published is None or rival.space.params(published[0])
+
+
+def test_a_rival_that_needs_no_negatives_has_none():
+    """It counts as a model with the usual negatives, and searches all that the study does but their number."""
+    space = {"name": "mml", "also": ["negatives", "l2"], "ranges": {"negatives": [5, 9]}}
+    content = {"name": "x", "dataset": "gowalla", "space": space, "rivals": ["directau"]}
+    spec = StudySpec.model_validate(content | {"config": {"negatives": {"name": "unseen", "count": 7}}})
+    (rival,) = spec.rival_specs()
+    assert (rival.space.also, rival.space.ranges) == (("l2",), {})
+    assert rival.probe.negatives.name == "none"
+    assert (spec.model, rival.model) == (("mf", "unseen"), ("mf", "uniform"))
+    assert (title(spec), title(rival)) == ("MML (unseen negatives)", "DirectAU")
+    assert rival.with_budget_of(spec).space == rival.space
 
 
 def test_a_shipped_rival_without_settings_keeps_its_searched_learning_rate():

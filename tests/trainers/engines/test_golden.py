@@ -49,7 +49,8 @@ OTHERS: dict[str, dict[str, Any]] = {
     "cml euclidean": {"loss": {"name": "cml", "margin": 0.8}, "score": "euclidean"},
     "cml spread": {"loss": {"name": "cml", "margin": 0.7, "covariance_weight": 0.1}},
     "bsl multi": {"loss": {"name": "bsl", "temperature": 0.2, "exponent": 0.9, "mode": "multi"}},
-    **{name: {"loss": LOSS_CASES[name]} for name in ("slatk", "talos", "drrl")},  # they keep thresholds
+    **{name: {"loss": LOSS_CASES[name]} for name in ("slatk", "talos", "drrl", "mawu")},  # they keep thresholds
+    "directau": {"loss": LOSS_CASES["directau"]},
 }
 
 

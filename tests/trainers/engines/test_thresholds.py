@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,15 @@ import pytest
 import torch
 
 from trainers import Interactions, TrainConfig
-from trainers.engines.thresholds import UserThresholds, scores_of_seen
+from trainers.engines.thresholds import Thresholds, scores_of_seen
 from trainers.engines.torch_engine import TorchEngine
-from trainers.losses import DrRL, Scores, SLatK, Talos
+from trainers.losses import MAWU, DrRL, Scores, SLatK, Talos
 from trainers.negatives import ScoredStep
 
 from ...loss_cases import LOSS_CASES
 from .cases import config, data
 
-NAMES = ("slatk", "talos", "drrl")
+NAMES = ("slatk", "talos", "drrl", "mawu")
 SEEN = Interactions.from_pairs(np.array([0, 0, 0, 1, 3, 3]), np.array([0, 2, 4, 1, 3, 0]), 5, 6)
 USERS, ITEMS = np.array([3, 0, 3]), np.array([3, 2, 0])  # user 3 has two rows
 NEGATIVE = [[0.1, 0.7, -0.2], [0.4, 0.2, 0.9], [0.6, -0.5, 0.3]]
@@ -41,9 +42,9 @@ def a_step(epoch: int = 0) -> ScoredStep:
     )
 
 
-def scores_of(kept: UserThresholds, step: ScoredStep) -> Scores:
+def scores_of(kept: Thresholds, step: ScoredStep) -> Scores:
     positive, negative = (step.user_vectors * step.positive_vectors).sum(1), torch.tensor(NEGATIVE, requires_grad=True)
-    return Scores(positive, negative, torch.from_numpy(USERS), torch.from_numpy(ITEMS), 6, kept.of(USERS, "cpu"))
+    return Scores(positive, negative, torch.from_numpy(USERS), torch.from_numpy(ITEMS), 6, kept.of(step, "cpu"))
 
 
 def own_by_hand(step: ScoredStep) -> list[list[float]]:
@@ -62,7 +63,7 @@ def test_scores_of_what_each_rows_user_has_seen():
 
 
 def test_a_renewed_threshold_is_that_of_the_users_first_row():
-    kept = UserThresholds(SLatK(temperature=0.1, k=2, refresh=2), 5)
+    kept = Thresholds(SLatK(temperature=0.1, k=2, refresh=2), 5, 6)
     kept.update(a_step(0), scores_of(kept, a_step(0)), SEEN)
     assert kept.values.tolist() == [0.0] * 5, "they are renewed every second epoch"
     step = a_step(1)
@@ -73,7 +74,7 @@ def test_a_renewed_threshold_is_that_of_the_users_first_row():
 
 def test_drrl_thresholds_descend_by_the_sum_of_a_users_rows():
     loss = DrRL(omega=2.0, negative_weight=3.0, margin=0.05, threshold_rate=0.01)
-    kept, by_hand = UserThresholds(loss, 5), np.full(5, 0.05)
+    kept, by_hand = Thresholds(loss, 5, 6), np.full(5, 0.05)
     for _ in range(3):
         kept.update(a_step(), scores_of(kept, a_step()), SEEN)
         gradients = np.zeros(5)
@@ -89,12 +90,32 @@ def test_drrl_thresholds_descend_by_the_sum_of_a_users_rows():
 
 def test_talos_thresholds_move_by_adam():
     """With the same gradient twice, each step is about the rate. Thresholds of users without a row do not move."""
-    kept = UserThresholds(Talos(temperature=0.1, k=1, threshold_rate=1e-3), 5)
+    kept = Thresholds(Talos(temperature=0.1, k=1, threshold_rate=1e-3), 5, 6)
     for _ in range(2):
         kept.update(a_step(), scores_of(kept, a_step()), SEEN)
     moved = kept.values.tolist()
     assert [abs(moved[user]) for user in (0, 3)] == pytest.approx([2e-3] * 2, rel=1e-3)
     assert [moved[user] for user in (1, 2, 4)] == [0.0] * 3
+
+
+def test_mawu_margins_of_users_and_items_move_together_up_to_1():
+    """With nearly the same gradient each step of Adam is about the rate. A user's or item's number of rows has no effect."""
+    kept = Thresholds(MAWU(gamma_user=1.0, gamma_item=1.0, threshold_rate=0.1), 5, 6)
+    for n_steps in (1, 8):
+        for _ in range(n_steps):
+            step = a_step()
+            scores = replace(scores_of(kept, step), positive=torch.tensor([0.5, 0.1, -0.2]))
+            assert scores.threshold is not None
+            assert scores.threshold.tolist() == [
+                kept.values[user] + kept.item_values[item] for user, item in zip(USERS, ITEMS, strict=True)
+            ]
+            kept.update(step, scores, SEEN)
+        moved = [kept.values[user].item() for user in (0, 3)] + [kept.item_values[item].item() for item in ITEMS]
+        assert moved == pytest.approx([0.1 * n_steps if n_steps == 1 else 0.9] * 5, abs=0.03)
+    for _ in range(8):
+        kept.update(a_step(), replace(scores_of(kept, a_step()), positive=torch.tensor([0.5, 0.1, -0.2])), SEEN)
+    assert [kept.values[user].item() for user in range(5)] == [1.0, 0.0, 0.0, 1.0, 0.0], "users 1, 2 and 4 have no row"
+    assert [kept.item_values[item].item() for item in range(6)] == [1.0, 0.0, 1.0, 1.0, 0.0, 0.0]
 
 
 def test_thresholds_reach_the_loss(monkeypatch: pytest.MonkeyPatch):
@@ -123,11 +144,13 @@ def test_going_back_takes_the_thresholds_along(name: str):
     for _ in range(2):
         engine.epoch()
     kept = engine.snapshot(0)
-    assert kept["thresholds"].any()
+    names = [part for part in kept if part.endswith("thresholds")]
+    assert names == ["thresholds", "item_thresholds"][: 2 if name == "mawu" else 1]
+    assert all(kept[part].any() for part in names)
     engine.epoch(), engine.epoch()
-    assert not np.array_equal(engine.state(0)["thresholds"], kept["thresholds"])
+    assert not any(np.array_equal(engine.state(0)[part], kept[part]) for part in names)
     engine.restore(0, kept, 1e-3)
-    assert np.array_equal(engine.state(0)["thresholds"], kept["thresholds"])
+    assert all(np.array_equal(engine.state(0)[part], kept[part]) for part in names)
 
 
 def test_a_state_without_thresholds_is_refused():
