@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -32,17 +33,18 @@ from hpo.runs.baseline_results import MAX_MEMORY
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
 from hpo.search.claims import STALE_HOURS
-from hpo.storage.address import storage_url
+from hpo.storage.address import is_url, storage_url
 from hpo.storage.open import open_storage
 from hpo.study.owner import while_it_exists
 from hpo.study.sampling import make_sampler
-from hpo.study.spec import StudySpec, load_spec
-from hpo.study.stored import find_study
+from hpo.study.spec import StudySpec, is_study_file, load_spec, shipped_studies
+from hpo.study.stored import find_study, stored_study
 from hpo.study.trials import tally
 from hpo.study.widen import Widened, widened
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig, train
 from trainers.errors import InputError
+from trainers.validation import checked
 from trainers.yaml_files import to_yaml
 
 DRY_RUN_STEPS, DRY_RUN_CONFIGS = 4, 3
@@ -53,7 +55,7 @@ BACKENDS = ("processes", DASK)
 def main(argv: list[str] | None = None) -> int:
     """Search a study, export the best config, and confirm it against its rivals. The same command again continues."""
     parser = command_parser("run", main.__doc__, "--study demo_mml --trials 40")
-    parser.add_argument("--study", required=True, metavar="NAME|FILE", help="a shipped study or a YAML file")
+    parser.add_argument("--study", required=True, metavar="NAME|FILE", help="a shipped study, a YAML file or a stored study")
     parser.add_argument("--study-name", metavar="NAME", help="store the study under this name (default: the study's)")
     parser.add_argument(
         "--trials",
@@ -163,12 +165,34 @@ def _asked(arguments: argparse.Namespace) -> Search:
     changes = {"search.trials": arguments.trials, "search.epochs": arguments.epochs, "search.seed": arguments.seed}
     changes["confirm.searches"] = arguments.searches  # stored, like the number of trials: hpo.confirm then uses all searches
     wide = _widened(arguments, url) if arguments.widen else None
-    spec = (wide.spec if wide else load_spec(arguments.study, arguments.study_name)).override(changes)
+    spec, rivals = (wide.spec, wide.rivals) if wide else _named(arguments.study, arguments.study_name, url)
+    spec = spec.override(changes)
     names = ["output", "data_dir", "engine", "device", "lanes", "workers", "scheduler", "timeout", "stale_after"]
     names += ["checkpoint_every", "tune_rivals"]
     # read now, so that a mistake in a rival shows before the search
-    rivals = wide.rivals if wide else spec.rival_specs()
-    return Search(spec, rivals, url=url, wide=wide, **{name: getattr(arguments, name) for name in names})
+    return Search(
+        spec,
+        spec.rival_specs() if rivals is None else rivals,
+        url=url,
+        wide=wide,
+        **{name: getattr(arguments, name) for name in names},
+    )
+
+
+def _named(study: str, new_name: str | None, url: str) -> tuple[StudySpec, tuple[StudySpec, ...] | None]:
+    """The study of a file, a shipped one, or else one of the storage, which has its rivals: Python may have begun it.
+
+    Raises:
+        InputError: there is no such study, it is broken, or the storage cannot be read.
+    """
+    if not is_study_file(study) and study not in shipped_studies() and (is_url(url) or Path(url).exists()):
+        storage = open_storage(url, create=False, to_write=False)
+        if study in optuna.get_all_study_names(storage):
+            kept = stored_study(find_study(storage, study))
+            if new_name is None:
+                return kept.spec, kept.rivals
+            return checked(StudySpec, kept.spec.model_dump() | {"name": new_name}, f"study {study}"), None
+    return load_spec(study, new_name), None
 
 
 def _widened(arguments: argparse.Namespace, url: str) -> Widened:

@@ -46,20 +46,20 @@ def register_loss(cls: type[Loss], ranges: Mapping[str, Any] | None = None) -> t
     searched = {field: _parameter(f"ranges.{field}", hints.get(field), value) for field, value in given.items()}
     for end in (0, -1):
         point = {field: _end(parameter, end) for field, parameter in searched.items()}
-        check_formula(_built(cls, {"name": name, **point}))
+        where = f"loss {name}" + (f" at an end of its ranges, {shown(point)}" if point else "")
+        check_formula(_built(cls, {"name": name, **point}, where), where)
     _take(cls, searched)
     return cls
 
 
-def _built(cls: type[Loss], fields: Mapping[str, Any]) -> Loss:
+def _built(cls: type[Loss], fields: Mapping[str, Any], where: str) -> Loss:
     """A loss at an end of its ranges."""
-    where = f"loss {fields['name']} at an end of its ranges"
     try:
         return checked(cls, fields, where)
     except InputError:
         raise
     except Exception as error:  # a user's class may raise any error
-        raise InputError(f"{where}, {shown(fields)}, cannot be made: {type(error).__name__}: {first_line(error)}") from error
+        raise InputError(f"{where} cannot be made: {type(error).__name__}: {first_line(error)}") from error
 
 
 def _take(cls: type[Loss], searched: Searched) -> None:

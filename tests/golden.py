@@ -109,6 +109,8 @@ class Golden:
         lines += [f"{case}: is no longer measured" for case in then["numbers"] if case not in now["numbers"]]
         if write:
             self.check_versions(then, now)
+            for case, record in now["numbers"].items():  # what has not changed stays as it is written, with its order of keys
+                now["numbers"][case] = then["numbers"][case] if then["numbers"].get(case) == record else record
             self.file.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
         return lines
 

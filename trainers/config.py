@@ -15,6 +15,8 @@ from trainers.negatives import NEGATIVES, Negatives, NoNegatives, Uniform
 from trainers.scores import SCORES, ScoreName
 from trainers.validation import SETTINGS, Count, NonNegative, Positive, Whole, checked, choice
 
+REGISTERED = "a loss of your own is known once Python has registered it with register_loss (docs/python.md)"
+
 if TYPE_CHECKING:
     from typing import TypeAlias
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     AnyEncoder: TypeAlias = Encoder
     AnyNegatives: TypeAlias = Negatives
 else:
-    AnyLoss = choice("loss", LOSSES)
+    AnyLoss = choice("loss", LOSSES, REGISTERED)
     AnyEncoder = choice("encoder", ENCODERS)
     AnyNegatives = choice("negatives", NEGATIVES)
 

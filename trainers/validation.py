@@ -49,10 +49,15 @@ Place = Annotated[str, AfterValidator(_place)]
 class Choice:
     """The annotation of a field whose value is an instance of one of a table's classes, chosen by `name`. The table is read at
     each validation, so it may grow.
+
+    Attributes:
+        kind: what is chosen, in a word.
+        otherwise: how a name comes into the table, for the message about an unknown one; empty if there is no way.
     """
 
     kind: str
     table: Mapping[str, type]
+    otherwise: str = ""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         as_it_is = core_schema.plain_serializer_function_ser_schema(lambda value: value)  # the value's class serialises it
@@ -69,7 +74,7 @@ class Choice:
             raise ValueError(f"must be a mapping with a name, one of {', '.join(sorted(self.table))}, got {shown(value)}")
         name = value["name"]
         if not isinstance(name, str) or name not in self.table:
-            raise ValueError(unknown(self.kind, name, self.table))
+            raise ValueError("; ".join(filter(None, [unknown(self.kind, name, self.table), self.otherwise])))
         try:
             return _adapter(self.table[name]).validate_python(dict(value))
         except ValidationError as error:
@@ -90,9 +95,9 @@ def _inside(name: str, error: ValidationError) -> ValidationError:
     return ValidationError.from_exception_data(error.title, details)
 
 
-def choice(kind: str, table: Mapping[str, type]) -> Any:
+def choice(kind: str, table: Mapping[str, type], otherwise: str = "") -> Any:
     """The annotation of a field whose value is an instance of one of a table's classes, chosen by `name`."""
-    return Annotated[Any, Choice(kind, table)]
+    return Annotated[Any, Choice(kind, table, otherwise)]
 
 
 def checked(cls: type[Checked], mapping: object, where: str) -> Checked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from docs.generators.svg import chart
+from trainers.errors import InputError
 from trainers.losses import BCE, LOSSES, PSL, Contrastive, DrRL, InfoNCE, Loss, Scores, SLatK, Talos, Triplet
 from trainers.published import published_loss
 
@@ -26,9 +27,20 @@ EXAMPLES: dict[str, Loss] = {
 
 
 def example(name: str) -> Loss:
-    """The settings that a picture is drawn with."""
+    """The settings that a picture is drawn with.
+
+    Raises:
+        InputError: no paper has settings for the loss, and `EXAMPLES` has no line for it.
+    """
     published = published_loss(name, "yelp2018") or published_loss(name, "yelp2018", "lightgcn", "in_batch")
-    return published[0] if published else EXAMPLES[name]
+    if published:
+        return published[0]
+    if name not in EXAMPLES:
+        raise InputError(
+            f"a loss needs settings for its picture, and no paper has some for {name!r}; add a line to EXAMPLES of "
+            "docs/generators/gradients.py"
+        )
+    return EXAMPLES[name]
 
 
 def gradient(loss: Loss) -> list[tuple[float, float]]:

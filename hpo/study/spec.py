@@ -15,7 +15,7 @@ from hpo.study.objective import DEFAULT_OBJECTIVE, Objective, measured
 from hpo.study.plan import FROZEN, SEEDS_OF_A_SEARCH, SearchPlan
 from search_spaces import SPACES, Space
 from search_spaces.baselines import BASELINE_RANGES
-from trainers.config import TrainConfig
+from trainers.config import REGISTERED, TrainConfig
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.sources import NAMES
 from trainers.errors import InputError, unknown
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     AnySpace: TypeAlias = Space
 else:
-    AnySpace = choice("space", SPACES)
+    AnySpace = choice("space", SPACES, REGISTERED)
 
 MAX_RIVALS = 100
 MAX_SEEDS = 100  # so that the seeds of search, validation stage and test stage differ: see hpo.confirmation.stages

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.generators import commands
+from docs.generators import commands, gradients
 from docs.generators.all import DOCS, files
 from docs.generators.studies import meanings
 from hpo.confirmation.outcome import Confirmation
@@ -15,6 +15,7 @@ from hpo.reporting.export import ExportedConfig
 from trainers.config import TrainConfig
 from trainers.data.public import PUBLIC
 from trainers.encoders import ENCODERS
+from trainers.errors import InputError
 from trainers.losses import LOSSES
 from trainers.metrics.definitions import METRICS
 from trainers.negatives import NEGATIVES
@@ -68,6 +69,12 @@ def test_every_loss_has_a_section_with_its_picture():
     sections = (DOCS / "models.md").read_text(encoding="utf-8").split("\n### ")
     shown = {section.split("\n")[0]: re.findall(r"images/gradient-(\w+)\.svg", section) for section in sections[1:]}
     assert shown == {name: [name] if loss.needs_negatives else [] for name, loss in LOSSES.items()}
+
+
+def test_a_loss_without_settings_for_its_picture_is_named(monkeypatch):
+    monkeypatch.delitem(gradients.EXAMPLES, "bce")
+    with pytest.raises(InputError, match="no paper has some for 'bce'; add a line to EXAMPLES"):
+        gradients.example("bce")
 
 
 def test_the_readme_is_short():

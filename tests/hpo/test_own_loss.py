@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hpo import confirm as confirm_command
-from hpo import report, studies, train
+from hpo import report, run, studies, train
 from hpo.api import confirm, register_loss, search
 from hpo.reporting.export import ExportedConfig
 from hpo.runs.store import RunKey
@@ -113,6 +113,15 @@ def test_an_own_loss_is_searched_and_confirmed_and_commands_import_it(
     assert report.main(["--study", "mine", "--output", str(place.output)]) == 0
 
 
+def test_a_command_continues_a_study_that_python_began(place: Place, own: Own, capsys: pytest.CaptureFixture[str]):
+    searched(place, own)
+    own.forget()
+    assert run.main(["--study", "mine", *place.where, "--trials", "3", "--search-only"]) == 0
+    assert "mine: continuing, 2 of 3 finished" in capsys.readouterr().out
+    assert run.main(["--study", "mine", *place.where, "--study-name", "again", "--trials", "1", "--search-only"]) == 0
+    assert "again: a new study" in capsys.readouterr().out
+
+
 def test_an_own_loss_may_be_a_rival(place: Place, own: Own):
     own.register()
     study = search(place.study, **arguments(place, space=None, name="tiny_mml", rivals=["soft"], tune_rivals=True))
@@ -132,6 +141,18 @@ def test_a_command_that_cannot_import_the_loss_ends_with_a_message(place: Place,
     assert message.startswith("error: study 'mine': loss 'soft' is class Soft of module my_loss, which cannot be imported here")
     assert "run this in the folder of my_loss.py" in message
     assert studies.main(["list", "--output", str(place.output)]) == 0, "other studies are listed"
+
+
+def test_a_file_with_a_loss_that_is_not_registered_says_so(place: Place, fails: Callable[[int], str]):
+    file = place.root / "unregistered.yaml"
+    file.write_text("dataset: demo\nspace: {name: soft}\n")
+    message = fails(run.main(["--study", str(file), *place.where]))
+    assert "unknown space 'soft'" in message
+    assert "a loss of your own is known once Python has registered it with register_loss" in message
+    file.write_text("loss: {name: soft, temperature: 0.1}\n")
+    message = fails(train.main([str(file), "--dataset", "demo"]))
+    assert "unknown loss 'soft'" in message
+    assert "with register_loss (docs/python.md)" in message
 
 
 def test_a_study_with_changed_code_is_not_continued_but_can_be_reported(place: Place, own: Own, fails: Callable[[int], str]):

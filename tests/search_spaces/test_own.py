@@ -137,10 +137,34 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         WIDTH,
         r"got .* shape \(\)",
     ),
-    "no gradient": (made(rows=lambda self, scores: scores.negative.sum(1).detach()), WIDTH, "fails: RuntimeError"),
-    "not finite": (made(rows=lambda self, scores: scores.negative.sum(1) / 0.0), WIDTH, "got one that is not finite"),
+    "no tensor": (
+        made(rows=lambda self, scores: scores.negative.detach().numpy().sum(1)),
+        WIDTH,
+        "got a value of type ndarray",
+    ),
+    "no gradient": (
+        made(rows=lambda self, scores: scores.negative.sum(1).detach()),
+        WIDTH,
+        "has no gradient; compute it from the tensors of scores in torch, without detach",
+    ),
+    "not finite": (
+        made(rows=lambda self, scores: scores.negative.sum(1) / self.width),
+        {"width": (0.0, 1.0)},
+        r"loss made at an end of its ranges, \{'width': 0.0\}: .* got one that is not finite",
+    ),
+    "not finite below 0": (made(rows=lambda self, scores: scores.negative.sqrt().sum(1)), WIDTH, "got one that is not finite"),
+    "a gradient that is not finite": (
+        made(rows=lambda self, scores: torch.where(scores.negative > 0, scores.negative.sqrt(), 0.0).sum(1)),
+        WIDTH,
+        "must have a finite gradient",
+    ),
+    "the wrong sign": (
+        made(rows=lambda self, scores: scores.positive - self.width * scores.negative.mean(1)),
+        WIDTH,
+        "must fall where a positive rises or its negatives fall, .*; got the opposite; change its sign",
+    ),
     "a class that refuses an end": (
-        made(__post_init__=lambda self: 1 / (self.width - 1.0), rows=lambda self, scores: scores.positive),
+        made(__post_init__=lambda self: 1 / (self.width - 1.0), rows=lambda self, scores: -scores.positive),
         WIDTH,
         "at an end of its ranges, .* cannot be made: ZeroDivisionError",
     ),

@@ -123,11 +123,11 @@ def test_ssm_bce_and_cml_are_sums_over_the_batch() -> None:
     assert {name for name, loss in LOSSES.items() if loss.summed} == {"ssm", "bce", "cml"}
 
 
-def test_every_loss_has_a_case_by_hand() -> None:
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.needs_negatives])
+def test_a_loss_has_a_case_by_hand(name: str) -> None:
     """`tests.trainers.losses.test_uniformity` has the losses without negatives."""
-    with_negatives = {name for name, loss in LOSSES.items() if loss.needs_negatives}
-    missing = with_negatives - {case.settings["name"] for case in CASES.values() if case.by_hand}
-    assert not missing, f"add a line for {sorted(missing)} to CASES of tests/loss_cases.py, with its value by hand"
+    by_hand = {case.settings["name"] for case in CASES.values() if case.by_hand}
+    assert name in by_hand, f"add a line for {name!r} to CASES of tests/loss_cases.py, with its value by hand"
 
 
 def test_a_rank_needs_the_number_of_items() -> None:
@@ -325,9 +325,12 @@ def test_boundary_settings_are_valid(loss: dict[str, Any]) -> None:
     assert build(loss)(scores()).isfinite()
 
 
-def test_the_table_has_the_names_of_the_classes() -> None:
-    for name, cls in LOSSES.items():
-        assert cls.__dataclass_fields__["name"].default == name
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_line_of_the_table_has_the_name_of_its_class(name: str) -> None:
+    field = LOSSES[name].__dataclass_fields__.get("name")
+    remedy = f"{LOSSES[name].__name__} needs the field name: Literal[{name!r}] = {name!r}, as its line in LOSSES has it"
+    assert field, remedy
+    assert field.default == name, remedy
 
 
 class TestContract:

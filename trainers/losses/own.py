@@ -118,28 +118,67 @@ def check_class(cls: object) -> str:
     return name
 
 
-def check_formula(loss: Loss) -> None:
-    """Test a loss on a small batch.
+def check_formula(loss: Loss, where: str) -> None:
+    """Test a loss on a small batch, with scores as cosines have them, from -1 to 1.
+
+    Args:
+        where: the loss in words, with its settings.
 
     Raises:
-        InputError: it raises an error, has no gradient, or does not return a finite number for each row.
+        InputError: it raises an error, has no gradient, does not return a finite number for each row or has a gradient that is
+            not finite, or its sign is wrong.
     """
     generator = torch.Generator().manual_seed(0)
     count = NEGATIVES if loss.needs_negatives else 0
-    positive, negative = (torch.rand(size, generator=generator) for size in ((ROWS,), (ROWS, count)))
+    positive, negative = (2.0 * torch.rand(size, generator=generator) - 1.0 for size in ((ROWS,), (ROWS, count)))
     positive.requires_grad_(), negative.requires_grad_()
     vectors = [torch.rand(ROWS, DIM, generator=generator).requires_grad_() for _ in range(2)]
     ids = torch.arange(ROWS)
-    what = f"loss {loss.name}: rows(scores), tried on {ROWS} positives with {count} negatives each,"
+    what = f"{where}: rows(scores), tried on {ROWS} positives with {count} negatives each, scores from -1 to 1,"
     try:
         rows = loss.rows(Scores(positive, negative, ids, ids, ITEMS, None, *vectors))
-        shape, finite = tuple(rows.shape), bool(torch.isfinite(rows).all())
+        if got := _no_rows(rows):
+            raise InputError(f"{what} must give a finite number for each row, a tensor of shape ({ROWS},), got {got}")
+        if not rows.requires_grad:
+            raise InputError(
+                f"{what} has no gradient; compute it from the tensors of scores in torch, without detach, item or numpy"
+            )
         loss.reduce(rows).backward()  # type: ignore[no-untyped-call]
+    except InputError:
+        raise
     except Exception as error:  # a user's formula may raise any error
         raise InputError(f"{what} fails: {type(error).__name__}: {first_line(error)}") from error
-    if shape != (ROWS,) or not finite:
-        got = f"a tensor of shape {shape}" if shape != (ROWS,) else "one that is not finite"
-        raise InputError(f"{what} must give a finite number for each row, a tensor of shape ({ROWS},), got {got}")
+    _check_gradient(_by_row(positive.grad), _by_row(negative.grad), what)
+
+
+def _no_rows(rows: Any) -> str:
+    """What a formula returned in place of a finite number for each row; empty if it returned these."""
+    if not isinstance(rows, torch.Tensor):
+        return f"a value of type {type(rows).__name__}"
+    if tuple(rows.shape) != (ROWS,):
+        return f"a tensor of shape {tuple(rows.shape)}"
+    return "" if bool(torch.isfinite(rows).all()) else "one that is not finite"
+
+
+def _by_row(gradient: Any) -> Any:
+    """The sum over each row of a gradient; 0 where the formula does not use the scores."""
+    return torch.zeros(ROWS) if gradient is None else gradient.reshape(ROWS, -1).sum(1)
+
+
+def _check_gradient(positive: Any, negative: Any, what: str) -> None:
+    """Check the gradient of a batch, by row: of the positive, and summed over the negatives.
+
+    Raises:
+        InputError: it is not finite, or training would lower positives and raise negatives.
+    """
+    if not bool(torch.isfinite(positive).all() and torch.isfinite(negative).all()):
+        raise InputError(f"{what} must have a finite gradient, got one that is not finite")
+    is_right = bool((positive < 0.0).any() or (negative > 0.0).any())
+    if not is_right and bool((positive > 0.0).any() or (negative < 0.0).any()):
+        raise InputError(
+            f"{what} must fall where a positive rises or its negatives fall, because training minimises it; got the opposite; "
+            "change its sign"
+        )
 
 
 def _fields(cls: Any) -> tuple[dataclasses.Field[Any], ...]:
