@@ -27,6 +27,7 @@ config: {encoder: {name: mf, dim: 64, init_std: 0.1}, negatives: {name: uniform,
 search: {trials: TRIALS, epochs: EPOCHS, starts: 2, sampler: {name: tpe, n_startup_trials: 6}}
 confirm: {top: 2, select_seeds: 1, seeds: 2, epochs: EPOCHS}
 rivals: [ccl, bsl]
+baselines: []
 """
 
 
