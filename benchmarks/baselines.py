@@ -1,6 +1,6 @@
 """What do tuned baselines reach, and what do they cost? `python -m benchmarks.baselines STUDY NAME --data-dir DIR`.
 
-A baseline is tuned on the validation split of a study as `hpo.confirm` does it, then fitted to all training data and measured on
+A baseline is tuned on the validation split of a study as `hpo.confirm` tunes it, fitted to all training data and measured on
 the test split, once. With `--test KEY=VALUE ...` these settings are measured on the test split instead. One thread is used.
 """
 
@@ -47,7 +47,10 @@ def main() -> None:
     else:
         seen, validation = work.split
         count = n_points(arguments.name, None, ALL_TRIALS)
-        tried = [baseline, *(_changed(baseline, each) for each in points(arguments.name, count - 1, spec.search.seed, seen.n_items))]
+        tried = [
+            baseline,
+            *(_changed(baseline, each) for each in points(arguments.name, count - 1, spec.search.seed, seen.n_items)),
+        ]
         values = [_shown("validation", each, seen, validation)[METRICS[0]] for each in tried]
         chosen = tried[int(np.argmax(values))]
     _shown("test", chosen, work.dataset.train, read_test(work.dataset).pairs)
