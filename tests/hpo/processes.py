@@ -90,7 +90,7 @@ def wait_until(condition: Callable[[], bool], process: Process) -> None:
         if time.monotonic() > deadline or process.poll() is not None:
             process.kill()
             pytest.fail(f"the condition was never met: {process.communicate()}")
-        time.sleep(max(0.05, 4 * (time.monotonic() - began)))
+        time.sleep(min(1.0, max(0.05, 4 * (time.monotonic() - began))))
 
 
 def alive(pid: int) -> bool:
