@@ -132,7 +132,7 @@ def _short_search(subject: str, facts: Facts) -> str:
 def _at_range_end(subject: str, facts: Facts) -> str:
     ends = "; ".join(_end(subject, **end) for end in facts["ends"])
     if "command" not in facts:
-        return f"{ends}: better settings of this baseline may lie outside"
+        return f"{ends}: better settings of this baseline may be outside"
     ranges = "wider ranges" if len(facts["ends"]) > 1 else "a wider range"
     return f"{ends}: a better config may be outside; search {ranges}: {facts['command']}"
 
