@@ -236,12 +236,12 @@ def one_per_kind() -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=("record", "check"))
+    parser.add_argument("action", choices=("record", "check"))
     parser.add_argument("file")
     parser.add_argument("--kinds", action="store_true", help="check: one loss per kind of row function")
     parser.add_argument("--data-dir", help="a folder with yelp2018")
     arguments = parser.parse_args()
-    if arguments.verb == "record":
+    if arguments.action == "record":
         record(arguments.file, arguments.data_dir)
     else:
         sys.exit(check(arguments.file, arguments.kinds, arguments.data_dir))

@@ -52,8 +52,8 @@ def gradient(loss: Loss) -> list[tuple[float, float]]:
     ids = torch.arange(POINTS)
     loss.rows(Scores(positive=positive, negative=negative, users=ids, items=ids, n_items=1000)).sum().backward()  # type: ignore[no-untyped-call]
     assert negative.grad is not None
-    slopes = negative.grad[:, 0]
-    return list(zip(swept.tolist(), (slopes / slopes.abs().max()).tolist(), strict=True))
+    gradients = negative.grad[:, 0]
+    return list(zip(swept.tolist(), (gradients / gradients.abs().max()).tolist(), strict=True))
 
 
 def pictures() -> dict[str, str]:

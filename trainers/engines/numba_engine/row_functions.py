@@ -1,7 +1,7 @@
 """Losses as row functions for numba: from one positive score and the scores of its negatives to the loss and its gradients.
 
 Fused engines know a loss only by its line in `row_losses.ROW_FUNCTIONS`. To add a loss, add a line there. If no kind of row
-function fits, also add a function here with a branch in `row_loss`, and its twin in `triton_engine.row_functions`. Tests
+function fits, also add a function here with a branch in `row_loss`, and the same one in `triton_engine.row_functions`. Tests
 compare the twins.
 
 A row function is called as `(settings, count, positive, scores, b, n, gradients)`. `scores[b, :n]` are the scores of those of
