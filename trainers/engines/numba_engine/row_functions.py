@@ -2,7 +2,7 @@
 
 Fused engines know a loss only by its line in `row_losses.ROW_FUNCTIONS`. To add a loss, add a line there. If no kind of row
 function fits, also add a function here with a branch in `row_loss`, and the same one in `triton_engine.row_functions`. Tests
-compare the twins.
+compare the two.
 
 A row function is called as `(settings, count, positive, scores, b, n, gradients)`. `scores[b, :n]` are the scores of those of
 the row's `count` negatives that are not below the loss's cutoff. It writes dL/dscore to `gradients[b, :n]` and returns the
