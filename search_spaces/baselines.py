@@ -41,7 +41,7 @@ BASELINE_RANGES: dict[str, Searched] = {
 
 
 def ranges_of(baseline: str, n_items: int) -> Searched:
-    """The ranges for data of so many items: an item has no more neighbours than there are items."""
+    """The ranges of a baseline for data with `n_items` items. The number of neighbours, k, is at most `n_items`."""
     found = dict(BASELINE_RANGES[baseline])
     k = found.get("k")
     if isinstance(k, Parameter):

@@ -64,9 +64,9 @@ class BaselineResult(Stored):
         note: how it ranks, and what it leaves out.
         seconds: of fitting and ranking with the chosen settings.
         made_by: the revision of the program that computed them.
-        name: see `trainers.baselines.BASELINES`; empty in files from before baselines were tuned.
+        name: see `trainers.baselines.BASELINES`.
         settings: the chosen ones.
-        validation: the objective of the chosen ones on validation; None in files from before baselines were tuned.
+        validation: the objective of the chosen ones on validation; None if it is not known.
         evaluations: all settings that were tried, the default ones first.
     """
 

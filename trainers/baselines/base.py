@@ -76,7 +76,7 @@ class Baseline(ABC):
         """
 
     def memory(self, n_items: int) -> float:
-        """The bytes that `fit` takes for so many items beside the data, where they are many; else 0."""
+        """The bytes that `fit` needs in addition to the data, for `n_items` items; 0 if they are few."""
         return 0.0
 
 

@@ -49,7 +49,7 @@ class EASE(Baseline):
 
     @staticmethod
     def items_within(memory: float) -> int:
-        """The largest number of items whose `memory` does not exceed so many bytes."""
+        """The largest number of items for which `fit` needs at most `memory` bytes."""
         return int(math.sqrt(EXTRA**2 + memory) - EXTRA) // 2
 
     def fit(self, seen: Interactions, should_stop: ShouldStop = never) -> Ranking:

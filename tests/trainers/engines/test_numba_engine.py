@@ -244,7 +244,7 @@ THREADED = {
 @pytest.mark.parametrize("case", THREADED)
 def test_the_same_bits_for_any_number_of_threads(case: str, all_threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     loss, fields = THREADED[case]
-    # With so many items their product is divided among threads.
+    # Their number is large, so that the product of their matrices is divided among threads.
     size = (200, 9_000, 20_000) if case == "simplex" else (200, 300, 2_000)
     seen, settings = data(*size), config(loss, batch_size=256, count=20, epochs=2, **fields)
     results = []
