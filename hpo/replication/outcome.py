@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from hpo.replication.papers import MEAN_POPULARITY, PaperRow, PaperTable
+from hpo.replication.rows import MEAN_POPULARITY, PaperRow, PaperTable
 from hpo.runs.provenance import Provenance
 from hpo.runs.store import FinishedRun
 from hpo.runtime.typed_files import Stored
@@ -23,6 +23,7 @@ class ReplicatedRow(BaseModel):
 
     Attributes:
         measured: our figures on the test split; empty if the run diverged.
+        validation: whether a part of train was held out to choose the epoch.
         failure: why the run diverged; None if it did not.
         stopped_by: the rule of early stopping; None without.
         trained_by: the revision of the program that trained it.
@@ -34,6 +35,7 @@ class ReplicatedRow(BaseModel):
     paper: dict[str, float]
     measured: dict[str, float]
     failure: str | None = None
+    validation: bool = False
     stopped_by: Plateau | None = None
     epochs_trained: int
     seconds: float
@@ -41,9 +43,9 @@ class ReplicatedRow(BaseModel):
     config: TrainConfig
 
     @property
-    def identity(self) -> tuple[str, TrainConfig, Plateau | None]:
+    def identity(self) -> tuple[str, TrainConfig, Plateau | None, bool]:
         """Dataset, config and early stopping. A newer row with the same identity replaces an older one."""
-        return self.dataset, self.config, self.stopped_by
+        return self.dataset, self.config, self.stopped_by, self.validation
 
 
 class ReplicatedTable(Stored):
@@ -65,14 +67,21 @@ class ReplicatedTable(Stored):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A paper's row and the run that replicates it."""
+    """A paper's row and the run that replicates it.
+
+    Attributes:
+        share: the share of the users that have a test item; means over all users are this much lower.
+    """
 
     row: PaperRow
     run: FinishedRun
+    share: float = 1.0
 
     def measured(self) -> dict[str, float]:
         """The run's figures by metric; empty if it diverged."""
-        return self.run.metrics | ({MEAN_POPULARITY: self.run.beyond.mean_popularity} if self.run.beyond else {})
+        factor = self.share if self.row.over_all_users else 1.0
+        figures = {name: value * factor for name, value in self.run.metrics.items()}
+        return figures | ({MEAN_POPULARITY: self.run.beyond.mean_popularity} if self.run.beyond else {})
 
     def cells(self, paper_table: PaperTable) -> list[str]:
         """Cells of a table row: our figures and, if the run has the paper's negatives and epochs, the paper's figures and the
@@ -100,6 +109,7 @@ class Outcome:
             paper=self.row.paper,
             measured=self.measured(),
             failure=self.run.failure or None,
+            validation=self.row.validation,
             stopped_by=self.row.plateau,
             epochs_trained=self.run.epochs_trained,
             seconds=self.run.seconds,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from hpo import replicate
-from hpo.replication.papers import MEAN_POPULARITY, TABLES, PaperRow
+from hpo.replication.papers import TABLES
+from hpo.replication.rows import MEAN_POPULARITY, PaperRow
 from hpo.runs import provenance
 from hpo.runs.store import FinishedRun
 from hpo.runs.train import FullRuns
