@@ -125,7 +125,7 @@ def test_a_row_may_stop_early(
     assert first["config"] == second["config"]
     assert "stopped_by" not in first
     assert first["epochs_trained"] == 60
-    assert second["stopped_by"] == {"metric": "ndcg@20", "patience": 1, "cut": 0.1}
+    assert second["stopped_by"] == {"metric": "ndcg@20", "patience": 1, "cut": 0.1, "every": 1}
     assert 1 < second["epochs_trained"] < 60
     assert first["measured"] != second["measured"]
     shown = " ".join(capsys.readouterr().out.split())
