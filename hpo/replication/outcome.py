@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import BaseModel
 
-from hpo.replication.rows import MEAN_POPULARITY, PaperRow, PaperTable
+from hpo.replication.rows import MEAN_POPULARITY, PaperGain, PaperRow, PaperTable
 from hpo.runs.provenance import Provenance
 from hpo.runs.store import FinishedRun
 from hpo.runtime.typed_files import Stored
@@ -101,6 +102,12 @@ class Outcome:
             cells += [f"{ours:.{digits}f}", *paper_cells]
         return cells
 
+    def is_of(self, name: str, gain: PaperGain, epochs: int) -> bool:
+        """Whether this is the row `name` of a gain, with as many negatives and epochs."""
+        config = self.run.config
+        found = self.row.name, self.row.dataset, config.negatives.per_row(config.batch_size), config.epochs
+        return found == (name, gain.dataset, gain.count, epochs) and not self.run.failure
+
     def to_row(self) -> ReplicatedRow:
         """The row for the file."""
         return ReplicatedRow(
@@ -116,3 +123,16 @@ class Outcome:
             trained_by=self.run.trained_by.program if self.run.trained_by else None,
             config=self.run.config,
         )
+
+
+def gain_lines(outcomes: Sequence[Outcome], paper_table: PaperTable) -> Iterator[str]:
+    """A line for each gain of the table whose two rows were trained."""
+    for gain in paper_table.gains:
+        ours = [one.measured() for one in outcomes if one.is_of(gain.name, gain, paper_table.epochs)]
+        others = [one.measured() for one in outcomes if one.is_of(gain.over, gain, paper_table.epochs)]
+        for measured, other in zip(ours, others, strict=False):
+            figures = [
+                f"{metric} {100 * (measured[metric] / other[metric] - 1):+.1f} % (paper {100 * paper:+.1f} %)"
+                for metric, paper in gain.paper.items()
+            ]
+            yield f"{gain.name} over {gain.over} on {gain.dataset} with {gain.count} negatives: {', '.join(figures)}"

@@ -39,10 +39,28 @@ class PaperRow:
 
 
 @dataclass(frozen=True)
+class PaperGain:
+    """By how much a row is better than another one of the same dataset, where a paper gives no more than that.
+
+    Attributes:
+        name, over: the names of the two rows.
+        count: number of uniform negatives of both.
+        paper: the relative difference by metric.
+    """
+
+    name: str
+    over: str
+    dataset: str
+    count: int
+    paper: dict[str, float]
+
+
+@dataclass(frozen=True)
 class PaperTable:
     """A table of a paper.
 
     Attributes:
+        gains: what the paper says of rows with other numbers of negatives.
         metrics: its columns.
         epochs: epochs of its rows.
         count: number of uniform negatives of its rows; None if the rows have their own negatives.
@@ -54,3 +72,4 @@ class PaperTable:
     epochs: int
     count: int | None
     note: str
+    gains: tuple[PaperGain, ...] = ()

@@ -12,7 +12,7 @@ import pytest
 
 from hpo import replicate
 from hpo.replication.papers import TABLES
-from hpo.replication.rows import MEAN_POPULARITY, PaperRow
+from hpo.replication.rows import MEAN_POPULARITY, PaperGain, PaperRow
 from hpo.replication.validation import tenth
 from hpo.runs import provenance
 from hpo.runs.store import FinishedRun
@@ -131,6 +131,21 @@ def test_a_row_may_stop_early(
     shown = " ".join(capsys.readouterr().out.split())
     assert "a leak" in shown
     assert f"{second['epochs_trained']} epochs" in shown
+
+
+def test_a_gain_of_the_paper_is_shown_beside_ours(
+    table: Replicate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    gain = PaperGain("mml", "ccl", "tiny", 3, {"recall@20": 0.195})
+    monkeypatch.setitem(TABLES, "mml_mf", replace(TABLES["mml_mf"], gains=(gain,), epochs=2))
+    recall = {row["config"]["loss"]["name"]: row["measured"]["recall@20"] for row in table("--negatives", "3")}
+    ours = 100 * (recall["mml"] / recall["ccl"] - 1)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"mml over ccl on tiny with 3 negatives: recall@20 {ours:+.1f} % (paper +19.5 %)" in shown
+    table("--negatives", "5")
+    table("--negatives", "3", "--only", "mml")
+    table("--negatives", "3", "--epochs", "1")
+    assert "mml over ccl" not in capsys.readouterr().out
 
 
 def test_a_row_may_choose_its_epoch_on_validation(table: Replicate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
