@@ -1,8 +1,9 @@
 """Why do some rows of papers not come out? `python -m benchmarks.unexplained_rows NAME ... --data-dir DIR`.
 
-NAME is an experiment, or a row (`bpr`, `hinge`, `popularity`, `two_stage`) for all of its experiments. Each of them changes one
-thing about the row that `hpo.replicate` trains on Gowalla. A run is measured on the test split every few epochs, so the test
-split is read many times: the figures explain a row and choose nothing. The table has the last epoch and the best one.
+NAME is an experiment, or a row (`bpr`, `hinge`, `popularity`, `two_stage`, `sl`) for all of its experiments. Each of them changes
+one thing about the row that `hpo.replicate` trains, on Gowalla; `sl` is on Health and trains on all pairs in place of nine
+tenths. A run is measured on the test split every few epochs, so the test split is read many times: the figures explain a row and
+choose nothing. The table has the paper's number of epochs and the best epoch.
 
 Finished runs are kept in the output folder. The same command continues.
 """
@@ -22,15 +23,23 @@ from torch import Tensor
 
 from hpo.cli.console import table
 from hpo.replication.papers import TABLES
+from hpo.replication.rows import PaperRow
 from trainers import TrainConfig, load_dataset, load_test, train
 from trainers.negatives import ScoredStep, TwoStage
 from trainers.negatives.adaptive import TwoStageSampler
 from trainers.scores import unit
 from trainers.validation import SETTINGS
 
-DATASET = "gowalla"
 EVERY = 5  # epochs between measurements
-SOURCES = {"bpr": "mml_losses", "hinge": "mml_losses", "popularity": "two_stage", "two_stage": "two_stage"}
+SOURCES = {  # the table of a row and its dataset
+    "bpr": ("mml_losses", "gowalla"),
+    "hinge": ("mml_losses", "gowalla"),
+    "popularity": ("two_stage", "gowalla"),
+    "two_stage": ("two_stage", "gowalla"),
+    "sl": ("ir_benchmark", "health_random"),
+}
+COLUMNS = ["run", "metric", "paper", "at", "", "", "best at", "", ""]
+SHORT = {"encoder": {"name": "mf", "dim": 64, "init_std": 0.1}, "learning_rate": 0.01}
 SIMPLEX = {"name": "mf", "dim": 64, "dropout": 0.1}
 
 
@@ -66,22 +75,21 @@ class Experiment:
     change: dict[str, Any]
     epochs: int = 0
 
+    def of_paper(self) -> PaperRow:
+        """The row, with the paper's figures."""
+        source, dataset = SOURCES[self.row]
+        (found,) = [row for row in TABLES[source].rows if (row.name, row.dataset) == (self.row, dataset)]
+        return found
+
     def config(self) -> TrainConfig:
         """The config to train."""
-        paper = TABLES[SOURCES[self.row]]
-        (row,) = [row for row in paper.rows if (row.name, row.dataset) == (self.row, DATASET)]
-        config = row.config(self.epochs or paper.epochs, 0, paper.count)
+        paper = TABLES[SOURCES[self.row][0]]
+        config = self.of_paper().config(self.epochs or paper.epochs, 0, paper.count)
         return TrainConfig(**{**vars(config), **self.change})
-
-    @property
-    def paper(self) -> dict[str, float]:
-        """The paper's figures."""
-        return next(row.paper for row in TABLES[SOURCES[self.row]].rows if (row.name, row.dataset) == (self.row, DATASET))
 
 
 def _pairwise(row: str) -> dict[str, Experiment]:
     changes: dict[str, dict[str, Any]] = {
-        "as replicated": {},
         "rate 1e-3": {"learning_rate": 1e-3},
         "rate 1e-5": {"learning_rate": 1e-5},
         "initial length 100 times": {"encoder": {**SIMPLEX, "init_std": 1e-2}},
@@ -89,7 +97,7 @@ def _pairwise(row: str) -> dict[str, Experiment]:
         "batch 512": {"batch_size": 512},
     }
     experiments = {f"{row}: {name}": Experiment(row, change) for name, change in changes.items()}
-    return experiments | {f"{row}: 300 epochs": Experiment(row, {}, 300)}
+    return {f"{row}: 300 epochs": Experiment(row, {}, 300)} | experiments
 
 
 EXPERIMENTS = {
@@ -97,6 +105,8 @@ EXPERIMENTS = {
     **_pairwise("hinge"),
     "hinge: margin .9": Experiment("hinge", {"loss": {"name": "hinge", "margin": 0.9}}),
     "hinge: margin .5": Experiment("hinge", {"loss": {"name": "hinge", "margin": 0.5}}),
+    "sl: all pairs": Experiment("sl", {}, 100),
+    "sl: all pairs, initial length and rate a tenth": Experiment("sl", SHORT, 100),
     "popularity: as replicated": Experiment("popularity", {}),
     "two_stage: as replicated": Experiment("two_stage", {}),
     "two_stage: user as anchor": Experiment("two_stage", {"negatives": FromUser(count=1, candidates=627)}),
@@ -121,7 +131,7 @@ def main() -> None:
         parser.error(f"no experiment or row {unknown[0]!r}; without a name they are listed")
     arguments.output.mkdir(parents=True, exist_ok=True)
     rows = [_cells(name, _curve(name, arguments.output, arguments.data_dir)) for name in chosen]
-    Console().print(table("test split of Gowalla", ["run", "metric", "paper", "last epoch", "", "best epoch", "", "at"], rows))
+    Console().print(table("test split", COLUMNS, rows))
 
 
 def _curve(name: str, folder: Path, data_dir: Path | None) -> dict[int, dict[str, float]]:
@@ -139,12 +149,13 @@ def _measured(
     experiment: Experiment, checkpoint: Path, log: Path, data_dir: Path | None
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """(epoch, metrics) of a run, which `log` keeps if the run is interrupted."""
-    config, metrics = experiment.config(), [f"{kind}@{k}" for kind in ("ndcg", "recall") for k in (20, 50)]
+    config, dataset = experiment.config(), experiment.of_paper().dataset
+    metrics = [f"{kind}@{k}" for kind in ("ndcg", "recall") for k in (20, 50)]
     own = isinstance(config.negatives, FromUser)  # a checkpoint knows the fields of a config, not its class
     run = train(
         config,
-        load_dataset(DATASET, data_dir).train,
-        load_test(DATASET, data_dir),
+        load_dataset(dataset, data_dir).train,
+        load_test(dataset, data_dir),
         evaluate_every=EVERY,
         metrics=metrics,
         checkpoint=None if own else checkpoint,
@@ -158,11 +169,14 @@ def _measured(
 
 def _cells(name: str, curve: dict[int, dict[str, float]]) -> list[str]:
     """A row of the table, for the first metric of the paper that is an accuracy."""
-    metric = next(metric for metric in EXPERIMENTS[name].paper if "@" in metric)
-    paper, last = EXPERIMENTS[name].paper[metric], curve[max(curve)][metric]
-    best = max(curve, key=lambda epoch: curve[epoch][metric])
-    shares = [f"{100 * (value / paper - 1):+.1f} %" for value in (last, curve[best][metric])]
-    return [name, metric, f"{paper:.4f}", f"{last:.4f}", shares[0], f"{curve[best][metric]:.4f}", shares[1], str(best)]
+    row = EXPERIMENTS[name].of_paper()
+    metric = next(metric for metric in row.paper if "@" in metric)
+    at = min(TABLES[SOURCES[row.name][0]].epochs, max(curve))
+    cells = [name, metric, f"{row.paper[metric]:.4f}"]
+    for epoch in (at, max(curve, key=lambda epoch: curve[epoch][metric])):
+        value = curve[epoch][metric]
+        cells += [str(epoch), f"{value:.4f}", f"{100 * (value / row.paper[metric] - 1):+.1f} %"]
+    return cells
 
 
 if __name__ == "__main__":
