@@ -1,9 +1,9 @@
 """Why do some rows of papers not come out? `python -m benchmarks.unexplained_rows NAME ... --data-dir DIR`.
 
-NAME is an experiment, or a row (`bpr`, `hinge`, `popularity`, `two_stage`, `sl`) for all of its experiments. Each of them changes
-one thing about the row that `hpo.replicate` trains, on Gowalla; `sl` is on Health and trains on all pairs in place of nine
-tenths. A run is measured on the test split every few epochs, so the test split is read many times: the figures explain a row
-and choose nothing. The table has the paper's number of epochs and the best epoch.
+NAME is an experiment, or a row (`bpr`, `hinge`, `popularity`, `two_stage`, `sl`) for all of its experiments. Each experiment
+changes one thing about the row that `hpo.replicate` trains: on Gowalla; `sl` is on Health and trains on all pairs in place of
+nine tenths. A run is measured on the test split every few epochs, so the test split is read many times: the figures explain a
+row and choose nothing. The table has the paper's number of epochs and the best epoch.
 
 Finished runs are kept in the output folder. The same command continues.
 """
