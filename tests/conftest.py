@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ from hypothesis import settings
 from trainers import Interactions
 from trainers.engines import ENGINES
 
+from .interpreter import quick_interpreter
 from .loss_cases import LOSS_CASES
 
 if not torch.cuda.is_available():
@@ -110,12 +112,10 @@ def all_threads() -> Iterator[int]:
 
 
 @pytest.fixture
-def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kernels have two programs, because Triton's interpreter runs programs one after the other."""
-    from trainers.engines.triton_engine import step
-
-    if not torch.cuda.is_available():
-        monkeypatch.setattr(step, "PROGRAMS", 2)
+def few_programs() -> Iterator[None]:
+    """Without a CUDA device: kernels have two programs and run in a faster interpreter (interpreter.py)."""
+    with nullcontext() if torch.cuda.is_available() else quick_interpreter():
+        yield
 
 
 @pytest.fixture
