@@ -56,7 +56,7 @@ class Command:
             os.dup2(pipe.fileno(), number)
             pipe.close()
         sys.stdout, sys.stderr = (io.TextIOWrapper(io.FileIO(number, "w", closefd=False)) for number in (1, 2))
-        if "--workers" in self.arguments:
+        if {"--workers", "--nworkers"} & {*self.arguments}:
             serve_forks()
         draw_nothing()
         exec(self.before, {})
