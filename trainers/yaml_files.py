@@ -86,9 +86,9 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
         raise InputError(f"{where}{error}") from None
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=128)
 def _parsed(text: str) -> dict[str, Any]:
-    """`parse_yaml`, which is slow: one command reads a file several times, and files may have the same text.
+    """`parse_yaml`, which is slow. One command reads a file several times, and a program may list all shipped studies again.
 
     Raises:
         InputError: the message begins after the source, with the line or a colon.
