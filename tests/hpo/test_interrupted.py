@@ -68,7 +68,7 @@ def runs_at(place: Place) -> list[Path]:
 
 def test_an_interrupted_confirmation_keeps_finished_runs(place: Place):
     assert place.run("--search-only", "--trials", "2") == 0
-    where = ["--study", "tiny_mml", *place.where, "--confirm-epochs", "500"]
+    where = ["--study", "tiny_mml", *place.where, "--confirm-epochs", "250"]
     process = command("hpo.confirm", *where)
     wait_until(lambda: len(runs_at(place)) >= 2, process)
     process.terminate()
