@@ -1,44 +1,36 @@
-"""Triton's interpreter, which runs kernels where there is no CUDA device, faster than it is by itself.
-
-At every call of a device function it goes through all names of `triton.language`, to replace the built-in ones. They have been
-replaced when the kernel was called. To look for them again takes a third of the time.
-"""
+"""Triton's interpreter, which runs kernels where there is no CUDA device, faster than it is by itself."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 from unittest import mock
 
-
-@cache
-def _builtin_names(module: Any) -> list[str]:
-    """The names of the built-in functions of a module or class, before any is replaced."""
-    from triton.language.core import is_builtin
-
-    return [name for name, member in inspect.getmembers(module) if is_builtin(member)]
+_called: set[Callable[..., Any]] = set()  # device functions
 
 
-def _replace_builtins(module: Any, *arguments: Any) -> None:
-    """As `triton.runtime.interpreter._patch_builtin`. Either none or all are replaced."""
-    from triton.language.core import is_builtin
+def _call(function: Any, *arguments: Any, **named: Any) -> Any:
+    """Call a device function (`InterpretedFunction.__call__`).
+
+    The interpreter replaces the built-in functions of `triton.language` at every such call. Those that kernels use are replaced
+    until the kernel ends, and those of Triton's own device functions stay replaced. So the first call of each is enough. The
+    others take a third of the time.
+    """
     from triton.runtime import interpreter
 
-    names = _builtin_names(module)
-    if names and is_builtin(getattr(module, names[0])):
-        for name in names:
-            interpreter._patch_attr(module, name, getattr(module, name), *arguments)
+    if function.fn not in _called:
+        interpreter._patch_lang(function.fn)
+        _called.add(function.fn)
+    return function.rewrite()(*arguments, **named)
 
 
 @contextmanager
 def quick_interpreter() -> Iterator[None]:
     """Kernels have two programs, because the interpreter runs programs one after the other."""
-    from triton.runtime import interpreter
+    from triton.runtime.interpreter import InterpretedFunction
 
     from trainers.engines.triton_engine import step
 
-    with mock.patch.object(step, "PROGRAMS", 2), mock.patch.object(interpreter, "_patch_builtin", _replace_builtins):
+    with mock.patch.object(step, "PROGRAMS", 2), mock.patch.object(InterpretedFunction, "__call__", _call):
         yield
