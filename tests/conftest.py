@@ -49,13 +49,14 @@ TESTS = ROOT / "tests"
 # The files that take more than ten seconds of CPU time, the longest first. The two processes take them in this order, a whole
 # file at a time. If a long file came last, one process would be idle.
 LONGEST_FIRST = """
-    hpo/search/test_processes.py trainers/engines/test_triton_engine.py trainers/engines/test_numba_engine.py hpo/search/test_dask.py
-    trainers/test_train.py examples/test_examples.py hpo/test_range_ends.py trainers/engines/test_resume.py hpo/test_forged.py
-    hpo/test_browser.py hpo/test_interrupted.py hpo/confirmation/test_rivals.py hpo/test_damage.py hpo/test_confirm.py test_wheel.py
-    hpo/storage/test_servers.py hpo/test_run.py search_spaces/test_spaces.py hpo/test_objective.py hpo/test_report.py
-    hpo/confirmation/test_statistics.py search_spaces/test_own.py hpo/test_lanes.py hpo/test_faults.py hpo/test_studies.py
-    hpo/test_compare.py hpo/test_repair.py hpo/confirmation/test_searches.py trainers/engines/test_fingerprint.py
-    trainers/engines/test_torch_engine.py hpo/confirmation/test_reading_log.py trainers/engines/test_prefilter.py docs/test_site.py
+    hpo/search/test_processes.py trainers/engines/test_triton_engine.py trainers/engines/test_numba_engine.py
+    hpo/search/test_dask.py trainers/test_train.py examples/test_examples.py hpo/test_range_ends.py
+    trainers/engines/test_resume.py hpo/test_forged.py hpo/test_browser.py hpo/test_interrupted.py
+    hpo/confirmation/test_rivals.py hpo/test_damage.py hpo/test_confirm.py test_wheel.py hpo/storage/test_servers.py
+    hpo/test_run.py search_spaces/test_spaces.py hpo/test_objective.py hpo/test_report.py hpo/confirmation/test_statistics.py
+    search_spaces/test_own.py hpo/test_lanes.py hpo/test_faults.py hpo/test_studies.py hpo/test_compare.py hpo/test_repair.py
+    hpo/confirmation/test_searches.py trainers/engines/test_fingerprint.py trainers/engines/test_torch_engine.py
+    hpo/confirmation/test_reading_log.py trainers/engines/test_prefilter.py docs/test_site.py
 """
 LONGEST = {file: position for position, file in enumerate(LONGEST_FIRST.split())}
 
