@@ -14,7 +14,8 @@ from __future__ import annotations
 import numpy as np
 
 from trainers.engines.numba_engine.batch import SCORE_BLOCK, UPDATE_BLOCK
-from trainers.engines.numba_engine.intrinsics import dot, inlined, prefetch
+from trainers.engines.numba_engine.intrinsics import dot, inlined
+from trainers.engines.numba_engine.slots import add_slots
 from trainers.engines.numba_engine.step_passes import (
     ROW_PREFETCH,
     STATE_PREFETCH,
@@ -23,8 +24,6 @@ from trainers.engines.numba_engine.step_passes import (
     sort_dense,
 )
 from trainers.engines.numba_engine.table import HALF_SQUARE, INVERSE_NORM, adam_step, flush, prefetch_all, prefetch_state
-
-SLOT_PREFETCH = 8  # slots between a prefetch and its use
 
 
 @inlined
@@ -109,23 +108,22 @@ def update_bucket(batch, bucket, size, n, arguments, table, shift, step, rate, w
 def _update_item(batch, bucket, base, i, arguments, table, shift, step, rate, width):
     """Update work item i, and add its contribution to the partial user gradients from row `base` on."""
     item = batch.work_items[i]
-    inverse = table.scale[item, INVERSE_NORM]
-    gradient_sum = np.float32(0.0)
-    updates = False
-    for d in range(width):
-        batch.item_gradients[bucket, d] = np.float32(0.0)
-    for e in range(batch.starts[i], batch.starts[i + 1]):
-        later = batch.slots[min(e + SLOT_PREFETCH, batch.slots.size - 1)]
-        prefetch(batch.score_gradients, later >> shift, later - ((later >> shift) << shift), 1)
-        b = batch.slots[e] >> shift
-        score_gradient = batch.score_gradients[b, batch.slots[e] - (b << shift)]
-        if score_gradient != np.float32(0.0):
-            updates = True
-            gradient_sum += score_gradient
-            factor = score_gradient * inverse
-            for d in range(width):
-                batch.item_gradients[bucket, d] += score_gradient * batch.vectors[b, d]
-                batch.user_gradient_parts[base + b, d] += factor * table.rows[item, d]
+    gradient_sum, updates = add_slots(
+        batch.item_gradients,
+        bucket,
+        batch.user_gradient_parts,
+        base,
+        batch.vectors,
+        table.rows,
+        item,
+        table.scale[item, INVERSE_NORM],
+        batch.score_gradients,
+        batch.slots,
+        batch.starts[i],
+        batch.starts[i + 1],
+        shift,
+        width,
+    )
     if updates:
         if not arguments.euclidean:
             gradient_sum = np.float32(0.0)
