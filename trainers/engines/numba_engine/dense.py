@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from trainers.engines.numba_engine.batch import SCORE_BLOCK, UPDATE_BLOCK
-from trainers.engines.numba_engine.intrinsics import dot, inlined
+from trainers.engines.numba_engine.intrinsics import dot, inlined, prefetch
 from trainers.engines.numba_engine.slots import add_slots
 from trainers.engines.numba_engine.step_passes import (
     ROW_PREFETCH,
@@ -23,7 +23,7 @@ from trainers.engines.numba_engine.step_passes import (
     find_score_gradients,
     sort_dense,
 )
-from trainers.engines.numba_engine.table import HALF_SQUARE, INVERSE_NORM, adam_step, flush, prefetch_all, prefetch_state
+from trainers.engines.numba_engine.table import HALF_SQUARE, INVERSE_NORM, adam_step_lean, flush_lean, prefetch_lean
 
 
 @inlined
@@ -62,13 +62,15 @@ def order_slots(batch, size, count, shift, head):
 def score_items(batch, block, n, arguments, table, shift, step, tail, width):
     """Flush a block of items and score them for all rows that they were drawn for."""
     first, last = block * UPDATE_BLOCK, min(n, (block + 1) * UPDATE_BLOCK)
-    for i in range(first, min(first + ROW_PREFETCH, last)):
-        prefetch_state(table, batch.work_items[i], width)
     for i in range(first, last):
+        prefetch(table.scale, batch.work_items[i], 0, 1)
+    for i in range(first - ROW_PREFETCH, last):
         if i + ROW_PREFETCH < last:
-            prefetch_state(table, batch.work_items[i + ROW_PREFETCH], width)
+            _prefetch_flush(table, batch.work_items[i + ROW_PREFETCH], step, width)
+        if i < first:
+            continue
         item = batch.work_items[i]
-        flush(table, item, step, tail, arguments.powers, width)
+        flush_lean(table, item, step, tail, arguments.powers, batch.item_gradients, block, width)
         inverse, half_square = table.scale[item, INVERSE_NORM], table.scale[item, HALF_SQUARE]
         for e in range(batch.starts[i], batch.starts[i + 1]):
             b = batch.slots[e] >> shift
@@ -76,6 +78,14 @@ def score_items(batch, block, n, arguments, table, shift, step, tail, width):
             if arguments.euclidean:  # 1 - |u - v|^2 / 2 = u . v + 1 - |u|^2 / 2 - |v|^2 / 2
                 score += np.float32(1.0) - np.float32(0.5) * batch.norms[b] * batch.norms[b] - half_square
             batch.scores[b, batch.slots[e] - (b << shift)] = score
+
+
+@inlined
+def _prefetch_flush(table, item, step, width):
+    """Prefetch an item, and its moments if they give a direction to `flush_lean`."""
+    prefetch(table.rows, item, 0, width)
+    if table.last_step[item] < step:
+        prefetch(table.state, item, 0, 2 * width)
 
 
 @inlined
@@ -97,10 +107,10 @@ def update_bucket(batch, bucket, size, n, arguments, table, shift, step, rate, w
             batch.user_gradient_parts[base + b, d] = np.float32(0.0)
     first, last = bucket * n // n_buckets, (bucket + 1) * n // n_buckets
     for i in range(first, min(first + STATE_PREFETCH, last)):
-        prefetch_all(table, batch.work_items[i], width)
+        prefetch_lean(table, batch.work_items[i], width)
     for i in range(first, last):
         if i + STATE_PREFETCH < last:
-            prefetch_all(table, batch.work_items[i + STATE_PREFETCH], width)
+            prefetch_lean(table, batch.work_items[i + STATE_PREFETCH], width)
         _update_item(batch, bucket, base, i, arguments, table, shift, step, rate, width)
 
 
@@ -128,7 +138,7 @@ def _update_item(batch, bucket, base, i, arguments, table, shift, step, rate, wi
         if not arguments.euclidean:
             gradient_sum = np.float32(0.0)
         l2, powers = arguments.l2, arguments.powers
-        adam_step(table, item, batch.item_gradients, bucket, gradient_sum, step, rate, l2, powers, width)
+        adam_step_lean(table, item, batch.item_gradients, bucket, gradient_sum, step, rate, l2, powers, width)
 
 
 @inlined

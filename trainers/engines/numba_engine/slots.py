@@ -50,7 +50,9 @@ def add_slots(
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kinds, word = signature.args, ir.IntType(64)
         totals_of, bucket_at, parts_of, base_at, vectors_of, rows_of, item_at, factor, gradients_of, slots_of = arguments[:10]
-        whole = [context.cast(builder, value, kind, types.intp) for value, kind in zip(arguments[10:13], kinds[10:13], strict=True)]
+        whole = [
+            context.cast(builder, value, kind, types.intp) for value, kind in zip(arguments[10:13], kinds[10:13], strict=True)
+        ]
         begin, end, bits = whole
         origin = context.cast(builder, base_at, kinds[3], types.intp)
         gradient_data = context.make_array(kinds[8])(context, builder, gradients_of).data
@@ -83,14 +85,31 @@ def add_slots(
                     one, other = splat(builder, gradient, vector), splat(builder, scaled, vector)
                     new = builder.call(fma[k], [one, load(builder, vector_row, start, vector), builder.load(sums[k])])
                     builder.store(new, sums[k])
-                    store(builder, builder.call(fma[k], [other, own[k], load(builder, part_row, start, vector)]), part_row, start)
+                    store(
+                        builder, builder.call(fma[k], [other, own[k], load(builder, part_row, start, vector)]), part_row, start
+                    )
         target = row_pointer(context, builder, kinds[0], totals_of, bucket_at, kinds[1])
         for k, (start, _) in enumerate(pieces):
             store(builder, builder.load(sums[k]), target, start)
         return context.make_tuple(builder, signature.return_type, [builder.load(total), builder.load(found)])
 
     out = types.Tuple((types.float32, types.boolean))
-    arrays = item_gradients, bucket, parts, base, vectors, rows, item, inverse, score_gradients, slots, first, last, shift, width
+    arrays = (
+        item_gradients,
+        bucket,
+        parts,
+        base,
+        vectors,
+        rows,
+        item,
+        inverse,
+        score_gradients,
+        slots,
+        first,
+        last,
+        shift,
+        width,
+    )
     return out(*arrays), generate
 
 
