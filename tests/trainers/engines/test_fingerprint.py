@@ -99,12 +99,15 @@ def test_each_kernel_has_its_own(tmp_path: Path) -> None:
     root = edited(tmp_path, {f"{ENGINE}/simplex/histories.py": ("mean = np.float32(0.0)", "mean = np.float32(1.0)")})
     assert fingerprint_of(root, *LOOKUP) == fingerprint(row_access._build)
     assert fingerprint_of(root, *POOLING) != fingerprint(histories._build_backward)
-    root = edited(tmp_path, {f"{ENGINE}/dense.py": ("SLOT_PREFETCH = 8", "SLOT_PREFETCH = 9")})
+    root = edited(tmp_path, {f"{ENGINE}/slots.py": ("SLOT_PREFETCH = 8", "SLOT_PREFETCH = 9")})
     assert fingerprint_of(root, *LOOKUP) == fingerprint(row_access._build)
     assert fingerprint_of(root, *POOLING) == fingerprint(histories._build_backward)
 
 
-@pytest.mark.parametrize(("build", "own"), [(SPARSE, {"prefilter"}), (DENSE, {"prefilter", "dense"})], ids=["sparse", "dense"])
+KERNELS = ["sparse", "dense"]
+
+
+@pytest.mark.parametrize(("build", "own"), [(SPARSE, {"prefilter"}), (DENSE, {"prefilter", "dense", "slots"})], ids=KERNELS)
 def test_the_walk_reaches_every_file_of_the_step_and_no_loss(build: tuple[str, str], own: set[str]) -> None:
     used = reached(ROOT, *build)
     modules = {module.removeprefix("trainers.").removeprefix("engines.numba_engine.") for module, _ in used}

@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.engines.numba_engine.batch import SCORE_BLOCK, UPDATE_BLOCK
+from trainers.engines.numba_engine.batch import SCORE_BLOCK, UPDATE_BLOCK, UPDATE_GROUP
 from trainers.engines.numba_engine.intrinsics import dot, inlined, prefetch
 from trainers.engines.numba_engine.slots import add_slots
 from trainers.engines.numba_engine.step_passes import (
     ROW_PREFETCH,
-    STATE_PREFETCH,
     drop_gradient,
     find_score_gradients,
     sort_dense,
 )
-from trainers.engines.numba_engine.table import HALF_SQUARE, INVERSE_NORM, adam_step_lean, flush_lean, prefetch_lean
+from trainers.engines.numba_engine.table import HALF_SQUARE, INVERSE_NORM, adam_step_lean, flush_lean, prefetch_score
+
+MOMENTS_PREFETCH = 6  # items between a prefetch of their moments and its use
 
 
 @inlined
@@ -106,21 +107,27 @@ def update_bucket(batch, bucket, size, n, arguments, table, shift, step, rate, w
         for d in range(width):
             batch.user_gradient_parts[base + b, d] = np.float32(0.0)
     first, last = bucket * n // n_buckets, (bucket + 1) * n // n_buckets
-    for i in range(first, min(first + STATE_PREFETCH, last)):
-        prefetch_lean(table, batch.work_items[i], width)
-    for i in range(first, last):
-        if i + STATE_PREFETCH < last:
-            prefetch_lean(table, batch.work_items[i + STATE_PREFETCH], width)
-        _update_item(batch, bucket, base, i, arguments, table, shift, step, rate, width)
+    for start in range(first, last, UPDATE_GROUP):
+        end = min(start + UPDATE_GROUP, last)
+        for i in range(start, end):
+            if i + ROW_PREFETCH < last:
+                prefetch_score(table, batch.work_items[i + ROW_PREFETCH], width)
+            _sum_slots(batch, bucket, base, i, i - start, table, shift, width)
+        for i in range(start, end):
+            if i + MOMENTS_PREFETCH < last:
+                prefetch(table.state, batch.work_items[i + MOMENTS_PREFETCH], 0, 2 * width)
+            _update_item(batch, bucket, i, i - start, arguments, table, step, rate, width)
 
 
 @inlined
-def _update_item(batch, bucket, base, i, arguments, table, shift, step, rate, width):
-    """Update work item i, and add its contribution to the partial user gradients from row `base` on."""
-    item = batch.work_items[i]
+def _sum_slots(batch, bucket, base, i, k, table, shift, width):
+    """Sum the gradient of work item i, as number k of its group, and add its contribution to the partial user gradients from
+    row `base` on.
+    """
+    item, g = batch.work_items[i], bucket * UPDATE_GROUP + k
     gradient_sum, updates = add_slots(
         batch.item_gradients,
-        bucket,
+        g,
         batch.user_gradient_parts,
         base,
         batch.vectors,
@@ -134,11 +141,18 @@ def _update_item(batch, bucket, base, i, arguments, table, shift, step, rate, wi
         shift,
         width,
     )
-    if updates:
-        if not arguments.euclidean:
-            gradient_sum = np.float32(0.0)
-        l2, powers = arguments.l2, arguments.powers
-        adam_step_lean(table, item, batch.item_gradients, bucket, gradient_sum, step, rate, l2, powers, width)
+    batch.item_sums[g, 0], batch.item_sums[g, 1] = gradient_sum, updates
+
+
+@inlined
+def _update_item(batch, bucket, i, k, arguments, table, step, rate, width):
+    """Update work item i, number k of its group, if it has a gradient."""
+    g = bucket * UPDATE_GROUP + k
+    if batch.item_sums[g, 1] == np.float32(0.0):
+        return
+    gradient_sum = batch.item_sums[g, 0] if arguments.euclidean else np.float32(0.0)
+    l2, powers = arguments.l2, arguments.powers
+    adam_step_lean(table, batch.work_items[i], batch.item_gradients, g, gradient_sum, step, rate, l2, powers, width)
 
 
 @inlined

@@ -332,14 +332,6 @@ def prefetch_all(table, row, width):
 
 
 @inlined
-def prefetch_lean(table, row, width):
-    """Prefetch what `flush_lean` and `adam_step_lean` read."""
-    prefetch(table.rows, row, 0, width)
-    prefetch(table.state, row, 0, 2 * width)
-    prefetch(table.scale, row, 0, 1)
-
-
-@inlined
 def prefetch_score(table, row, width):
     """Prefetch what a score reads."""
     prefetch(table.rows, row, 0, width)
