@@ -17,10 +17,10 @@ from trainers.engines.numba_engine.batch import SCORE_BLOCK, UPDATE_BLOCK, UPDAT
 from trainers.engines.numba_engine.intrinsics import dot, inlined, prefetch
 from trainers.engines.numba_engine.slots import add_slots
 from trainers.engines.numba_engine.step_passes import (
+    DENSE_SHARE,
     ROW_PREFETCH,
     drop_gradient,
     find_score_gradients,
-    sort_dense,
 )
 from trainers.engines.numba_engine.table import HALF_SQUARE, INVERSE_NORM, adam_step_lean, flush_lean, prefetch_score
 
@@ -29,11 +29,59 @@ MOMENTS_PREFETCH = 6  # items between a prefetch of their moments and its use
 
 @inlined
 def order_slots(batch, size, count, shift, head):
-    """Group the slots by item, each item's slots in batch order; returns the number of items."""
-    n = 0
+    """Group the slots by item, each item's slots in batch order; returns the number of items.
+
+    Items are in ascending order if they are a large share of the table, so that memory is read in sequence, and else in the
+    order in which the batch has them.
+    """
     for b in range(size):
         batch.items[b, count] = batch.positives[b]
         batch.n_passed[b] = count
+    n = 0
+    if size * (count + 1) * DENSE_SHARE > head.size:
+        n = _starts_of_all(batch, size, count, head)
+    if n * DENSE_SHARE <= head.size:
+        n = _starts_of_drawn(batch, size, count, head)
+    for b in range(size):
+        for j in range(count + 1):
+            item = np.uint32(batch.items[b, j])  # unsigned: no test for indices from the end
+            start = np.uint32(head[item])
+            batch.slots[start] = (b << shift) + j
+            head[item] = np.int32(start + np.uint32(1))
+    for i in range(n):
+        head[batch.work_items[i]] = -1
+    return n
+
+
+@inlined
+def _starts_of_all(batch, size, count, head):
+    """The items in ascending order and the starts of their slots, also in `head`; returns the number of items. It has no
+    branches. If the items are too few for this order, `head` is cleared.
+    """
+    for row in range(head.size):
+        head[row] = 0
+    for b in range(size):
+        for j in range(count + 1):
+            head[np.uint32(batch.items[b, j])] += 1
+    n, start = 0, 0
+    for row in range(head.size):
+        here = head[row]
+        batch.work_items[n], batch.starts[n] = row, start  # both have one entry more than there are items
+        head[row] = start if here > 0 else -1
+        start += here
+        n += here > 0
+    batch.starts[n] = start
+    if n * DENSE_SHARE <= head.size:
+        for row in range(head.size):
+            head[row] = -1
+    return n
+
+
+@inlined
+def _starts_of_drawn(batch, size, count, head):
+    """The items as they come in the batch and the starts of their slots, also in `head`; returns the number of items."""
+    n = 0
+    for b in range(size):
         for j in range(count + 1):
             item = batch.items[b, j]
             if head[item] < 0:
@@ -41,21 +89,13 @@ def order_slots(batch, size, count, shift, head):
                 batch.work_items[n] = item
                 n += 1
             head[item] += 1
-    sort_dense(head, batch.work_items, n)
     start = 0
-    for i in range(n):  # head[item] was the number of the item's slots, and becomes the index of its next slot
+    for i in range(n):
         item = batch.work_items[i]
         batch.starts[i] = start
         start += head[item]
         head[item] = batch.starts[i]
     batch.starts[n] = start
-    for b in range(size):
-        for j in range(count + 1):
-            item = batch.items[b, j]
-            batch.slots[head[item]] = (b << shift) + j
-            head[item] += 1
-    for i in range(n):
-        head[batch.work_items[i]] = -1
     return n
 
 
