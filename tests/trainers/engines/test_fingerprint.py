@@ -42,7 +42,7 @@ CODE = [
     (f"{ENGINE}/kernels.py", "n_work = order_slots(", "n_work = 1 + order_slots(", OTHER),
     (f"{ENGINE}/step_passes.py", "ROW_PREFETCH = 4", "ROW_PREFETCH = 5", BOTH),
     (f"{ENGINE}/prefilter.py", "CODE_PREFETCH = 12", "CODE_PREFETCH = 13", ONE),
-    (f"{ENGINE}/dense.py", "SLOT_PREFETCH = 8", "SLOT_PREFETCH = 9", OTHER),
+    (f"{ENGINE}/slots.py", "SLOT_PREFETCH = 8", "SLOT_PREFETCH = 9", OTHER),
     (f"{ENGINE}/row_functions.py", "gap = positive - np.float32(1.0)", "gap = positive - np.float32(2.0)", BOTH),
     (f"{ENGINE}/table.py", "CODE_MAX, CODE_ZERO = 127, 128", "CODE_MAX, CODE_ZERO = 126, 128", BOTH),
     (f"{ENGINE}/batch.py", "UPDATE_BLOCK = 32", "UPDATE_BLOCK = 64", BOTH),

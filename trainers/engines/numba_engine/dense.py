@@ -22,9 +22,9 @@ from trainers.engines.numba_engine.step_passes import (
     drop_gradient,
     find_score_gradients,
 )
-from trainers.engines.numba_engine.table import HALF_SQUARE, INVERSE_NORM, adam_step_lean, flush_lean, prefetch_score
+from trainers.engines.numba_engine.table import HALF_SQUARE, INVERSE_NORM, adam_step, flush, prefetch_score
 
-MOMENTS_PREFETCH = 6  # items between a prefetch of their moments and its use
+STATE_PREFETCH = 6  # items between a prefetch of Adam's state and its use
 
 
 @inlined
@@ -111,7 +111,7 @@ def score_items(batch, block, n, arguments, table, shift, step, tail, width):
         if i < first:
             continue
         item = batch.work_items[i]
-        flush_lean(table, item, step, tail, arguments.powers, batch.item_gradients, block, width)
+        flush(table, item, step, tail, arguments.powers, width)
         inverse, half_square = table.scale[item, INVERSE_NORM], table.scale[item, HALF_SQUARE]
         for e in range(batch.starts[i], batch.starts[i + 1]):
             b = batch.slots[e] >> shift
@@ -123,10 +123,10 @@ def score_items(batch, block, n, arguments, table, shift, step, tail, width):
 
 @inlined
 def _prefetch_flush(table, item, step, width):
-    """Prefetch an item, and its moments if they give a direction to `flush_lean`."""
+    """Prefetch an item, and its direction if `flush` needs it."""
     prefetch(table.rows, item, 0, width)
     if table.last_step[item] < step:
-        prefetch(table.state, item, 0, 2 * width)
+        prefetch(table.state, item, 2 * width, width)
 
 
 @inlined
@@ -154,8 +154,8 @@ def update_bucket(batch, bucket, size, n, arguments, table, shift, step, rate, w
                 prefetch_score(table, batch.work_items[i + ROW_PREFETCH], width)
             _sum_slots(batch, bucket, base, i, i - start, table, shift, width)
         for i in range(start, end):
-            if i + MOMENTS_PREFETCH < last:
-                prefetch(table.state, batch.work_items[i + MOMENTS_PREFETCH], 0, 2 * width)
+            if i + STATE_PREFETCH < last:
+                prefetch(table.state, batch.work_items[i + STATE_PREFETCH], 0, 3 * width)
             _update_item(batch, bucket, i, i - start, arguments, table, step, rate, width)
 
 
@@ -192,7 +192,7 @@ def _update_item(batch, bucket, i, k, arguments, table, step, rate, width):
         return
     gradient_sum = batch.item_sums[g, 0] if arguments.euclidean else np.float32(0.0)
     l2, powers = arguments.l2, arguments.powers
-    adam_step_lean(table, batch.work_items[i], batch.item_gradients, g, gradient_sum, step, rate, l2, powers, width)
+    adam_step(table, batch.work_items[i], batch.item_gradients, g, gradient_sum, step, rate, l2, powers, width)
 
 
 @inlined

@@ -35,7 +35,6 @@ LARGEST_INVERSE = np.float32(1.0 / NORM_FLOOR)
 
 INVERSE_NORM, SLACK, DIRECTION_NORM, CODE_UNIT = 0, 1, 2, 3  # columns of EmbeddingTable.scale
 HALF_SQUARE = SLACK  # the same column of raw tables
-IDLE_EPSILON = DIRECTION_NORM  # the same column of lean tables
 CODE_MAX, CODE_ZERO = 127, 128  # the largest code, and the zero point of unsigned codes
 
 
@@ -45,11 +44,9 @@ class EmbeddingTable(NamedTuple):
     Attributes:
         rows: parameters (n, dim), each row as of the step to which it was last flushed.
         state: (n, 3 dim), side by side: Adam's first and second moments as of the row's last gradient, and the direction in
-            which a row without gradient moves. One array, so that the compiler sees that the parts do not overlap. Lean tables,
-            of which most rows get a gradient in most steps, have (n, 2 dim): the moments give the direction when it is needed.
+            which a row without gradient moves. One array, so that the compiler sees that the parts do not overlap.
         scale: (n, 4), columns: inverse norm; bound on the distance that the unit vector still moves; norm of the direction;
-            unit of the codes. The first two columns of raw tables are 1 and half the squared norm. The third column of lean
-            tables is eps', see `trainers.engines.lazy_adam`, as of the row's last gradient; they have no bound and no codes.
+            unit of the codes. The first two columns of raw tables are 1 and half the squared norm.
         last_step: int32 (n,), the step of the row's last gradient, 0 for none.
         pending: float64 (n,), the row's pending displacement in multiples of its direction. It shares memory with `scale` and
             `last_step`: the scalars of a row are read together, from one cache line.
@@ -71,9 +68,7 @@ class EmbeddingTable(NamedTuple):
     max_norm: float
 
 
-def new_table(
-    rows: Floats, with_codes: bool, raw: bool = False, max_norm: float = math.inf, lean: bool = False
-) -> EmbeddingTable:
+def new_table(rows: Floats, with_codes: bool, raw: bool = False, max_norm: float = math.inf) -> EmbeddingTable:
     """A table with a copy of `rows` (n, dim), before its first step."""
     n, dim = rows.shape
     copy = aligned((n, dim))
@@ -84,9 +79,7 @@ def new_table(
     scale, last_step, pending = scalars[:, :4], scalars.view(np.int32)[:, 4], scalars.view(np.float64)[:, 3]
     codes = aligned((n if with_codes else 0, dim), np.uint8)
     head = np.full(n, -1, np.int32)
-    state = aligned((n, (2 if lean else 3) * dim))
-    scale[:, IDLE_EPSILON] = EPSILON if lean else 0.0
-    table = EmbeddingTable(copy, state, scale, last_step, pending, codes, head, raw, max_norm)
+    table = EmbeddingTable(copy, aligned((n, 3 * dim)), scale, last_step, pending, codes, head, raw, max_norm)
     _measure_all(table)
     return table
 
@@ -105,17 +98,12 @@ def table_state(table: EmbeddingTable) -> dict[str, NDArray[Any]]:
     return {name: getattr(table, name) for name in ("rows", "state", "scale", "last_step", "pending", "codes")}
 
 
-def is_lean(table: EmbeddingTable) -> bool:
-    """Whether the table keeps no directions."""
-    return bool(table.state.shape[1] == 2 * table.rows.shape[1])
-
-
 def _measure_all(table: EmbeddingTable) -> None:
     """Apply `_measure` and `_encode` to all rows."""
     with np.errstate(over="ignore", invalid="ignore"):
         norms = np.sqrt((table.rows * table.rows).sum(1))
         table.scale[:, INVERSE_NORM] = np.where(norms < np.inf, 1.0 / np.maximum(norms, np.float32(NORM_FLOOR)), np.nan)
-        distance = np.abs(table.pending.astype(np.float32)) * (0.0 if is_lean(table) else table.scale[:, DIRECTION_NORM])
+        distance = np.abs(table.pending.astype(np.float32)) * table.scale[:, DIRECTION_NORM]
         slack = 2.0 * distance / np.maximum(2.0 * norms - distance, np.float32(NORM_FLOOR))
         table.scale[:, SLACK] = np.where((distance > 0.0) & (norms <= distance), 2.0, slack) + ROUNDING
         if table.raw:
@@ -130,10 +118,7 @@ def _measure_all(table: EmbeddingTable) -> None:
 def flushed_rows(table: EmbeddingTable, step: int, tail: float) -> Floats:
     """A copy of the rows (n, dim), flushed to step `step`; `tail` is tail(step). The table is not changed."""
     remaining = RATIO ** (step - table.last_step).astype(np.float64) * tail
-    dim = table.rows.shape[1]
-    direction: NDArray[Any] = table.state[:, 2 * dim :]
-    if is_lean(table):
-        direction = table.state[:, :dim] / (np.sqrt(table.state[:, dim:]) + table.scale[:, IDLE_EPSILON, None])
+    direction = table.state[:, 2 * table.rows.shape[1] :]
     rows: Floats = table.rows - (table.pending - remaining).astype(np.float32)[:, None] * direction
     return rows
 
@@ -141,44 +126,22 @@ def flushed_rows(table: EmbeddingTable, step: int, tail: float) -> Floats:
 @inlined
 def flush(table, row, step, tail, powers, width):
     """Move `table.rows[row]` to its position after step `step`; `tail` is tail(step)."""
-    displacement = _take_displacement(table, row, step, tail, powers)
-    if displacement != np.float32(0.0):
-        _move(table, row, displacement, table.state, row, 2 * width, width)
-        _encode(table, row, width)
-
-
-@inlined
-def flush_lean(table, row, step, tail, powers, directions, g, width):
-    """`flush` for a lean table, which writes the row's direction to directions[g] (width,)."""
-    displacement = _take_displacement(table, row, step, tail, powers)
-    if displacement != np.float32(0.0):
-        epsilon = table.scale[row, IDLE_EPSILON]
-        for d in range(width):
-            directions[g, d] = table.state[row, d] / (np.sqrt(table.state[row, width + d]) + epsilon)
-        _move(table, row, displacement, directions, g, 0, width)
-
-
-@inlined
-def _take_displacement(table, row, step, tail, powers):
-    """How far a row moves until after step `step`, in multiples of its direction. It is no longer pending then."""
     before = table.pending[row]
     if before == 0.0:
-        return np.float32(0.0)
+        return
     idle_steps = step - table.last_step[row]
     remaining = powers[RATIO_POWERS, idle_steps] * tail if idle_steps < HORIZON else 0.0
     table.pending[row] = remaining
-    return np.float32(before - remaining)
-
-
-@inlined
-def _move(table, row, displacement, directions, g, first, width):
-    """Move a row by `displacement` against directions[g, first : first + width]."""
+    displacement = np.float32(before - remaining)
+    if displacement == np.float32(0.0):
+        return
     squares = np.float32(0.0)
     for d in range(width):
-        value = table.rows[row, d] - displacement * directions[g, first + d]
+        value = table.rows[row, d] - displacement * table.state[row, 2 * width + d]
         table.rows[row, d] = value
         squares += value * value
-    _measure(table, row, squares, np.float32(table.pending[row]))
+    _measure(table, row, squares, np.float32(remaining))
+    _encode(table, row, width)
 
 
 @inlined
@@ -234,8 +197,14 @@ def adam_step(table, row, gradient, g, gradient_sum, step, rate, l2, powers, wid
     is the sum of dL/dscore for score euclidean, and 0 for inner products.
     """
     inverse = table.scale[row, INVERSE_NORM]
-    radial = _radial(table, row, gradient, g, gradient_sum, width)
-    decay_1, decay_2 = _decays(table, row, step, powers)
+    radial = gradient_sum
+    if inverse < LARGEST_INVERSE and not table.raw:  # project out the row; shorter rows are divided by a constant
+        for d in range(width):
+            radial += gradient[g, d] * table.rows[row, d]
+        radial *= inverse * inverse
+    idle_steps = step - 1 - table.last_step[row]
+    decay_1 = BETA_1 * power_of(powers, BETA_1_POWERS, BETAS[0], idle_steps)
+    decay_2 = BETA_2 * power_of(powers, BETA_2_POWERS, BETAS[1], idle_steps)
     step_size, root_factor = np.float32(rate[STEP_SIZE]), np.float32(rate[ROOT_FACTOR])
     epsilon, idle_epsilon = np.float32(EPSILON), np.float32(EPSILON / rate[ROOT_FACTOR])
     squares = np.float32(0.0)
@@ -254,56 +223,6 @@ def adam_step(table, row, gradient, g, gradient_sum, step, rate, l2, powers, wid
         table.rows[row, d] = value
         squares += value * value
         direction_squares += direction * direction
-    table.scale[row, DIRECTION_NORM] = np.sqrt(direction_squares)
-    _finish_step(table, row, squares, step, rate, width)
-    _encode(table, row, width)
-
-
-@inlined
-def adam_step_lean(table, row, gradient, g, gradient_sum, step, rate, l2, powers, width):
-    """`adam_step` for a lean table."""
-    inverse = table.scale[row, INVERSE_NORM]
-    radial = _radial(table, row, gradient, g, gradient_sum, width)
-    decay_1, decay_2 = _decays(table, row, step, powers)
-    step_size, root_factor, epsilon = np.float32(rate[STEP_SIZE]), np.float32(rate[ROOT_FACTOR]), np.float32(EPSILON)
-    squares = np.float32(0.0)
-    for d in range(width):
-        value = table.rows[row, d]
-        total_gradient = (gradient[g, d] - radial * value) * inverse + l2 * value
-        mean = decay_1 * table.state[row, d] + GAIN_1 * total_gradient
-        square = decay_2 * table.state[row, width + d] + GAIN_2 * total_gradient * total_gradient
-        value -= step_size * mean / (np.sqrt(square) * root_factor + epsilon)
-        table.state[row, d] = mean
-        table.state[row, width + d] = square
-        table.rows[row, d] = value
-        squares += value * value
-    table.scale[row, IDLE_EPSILON] = np.float32(EPSILON / rate[ROOT_FACTOR])
-    _finish_step(table, row, squares, step, rate, width)
-
-
-@inlined
-def _radial(table, row, gradient, g, gradient_sum, width):
-    """The factor of the row in its gradient."""
-    inverse = table.scale[row, INVERSE_NORM]
-    radial = gradient_sum
-    if inverse < LARGEST_INVERSE and not table.raw:  # project out the row; shorter rows are divided by a constant
-        for d in range(width):
-            radial += gradient[g, d] * table.rows[row, d]
-        radial *= inverse * inverse
-    return radial
-
-
-@inlined
-def _decays(table, row, step, powers):
-    """By how much the moments decay from the row's last gradient until step `step`."""
-    idle_steps = step - 1 - table.last_step[row]
-    decay_1 = BETA_1 * power_of(powers, BETA_1_POWERS, BETAS[0], idle_steps)
-    return decay_1, BETA_2 * power_of(powers, BETA_2_POWERS, BETAS[1], idle_steps)
-
-
-@inlined
-def _finish_step(table, row, squares, step, rate, width):
-    """Keep a row, with this sum of squares, within `max_norm`, and record the step."""
     if squares > table.max_norm * table.max_norm:
         factor = np.float32(table.max_norm) / np.sqrt(squares)
         squares = np.float32(0.0)
@@ -312,7 +231,9 @@ def _finish_step(table, row, squares, step, rate, width):
             squares += table.rows[row, d] * table.rows[row, d]
     table.last_step[row] = step
     table.pending[row] = rate[TAIL_AFTER]
+    table.scale[row, DIRECTION_NORM] = np.sqrt(direction_squares)
     _measure(table, row, squares, np.float32(rate[TAIL_AFTER]))
+    _encode(table, row, width)
 
 
 @inlined
