@@ -51,7 +51,7 @@ CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"
 TOLERANCE = 2e-4
 
-# (users, items, pairs) and other sizes. The interpreter needs about 50 ms for a row of a batch.
+# (users, items, pairs) and other sizes. The interpreter needs about 35 ms for a row of a batch.
 SIZE, FIELDS = ((50, 80, 300), {}) if CUDA else ((12, 25, 11), {"batch_size": 7, "epochs": 2})
 SEEN, HELD_OUT = data(*SIZE), data(*SIZE, seed=1)
 EVERYTHING = {"dropout": 0.3, "l2": 1e-2, "schedule": "linear"}
@@ -411,6 +411,7 @@ class TestChoice:
         assert limits.why_not(small(MML, negatives={"name": "popularity", "count": 3})) == ""
         assert "encoder simplex is not matrix" in limits.why_not(small(MML).replace(encoder={"name": "simplex"}))
         assert "score euclidean is not bounded" in limits.why_not(small(CML, score="euclidean"))
+        assert "weight_decay 0.01 moves every row" in limits.why_not(small(MML, weight_decay=0.01))
         assert "pools positives" in limits.why_not(small(BSL | {"mode": "multi"}))
         assert "negatives unseen are not drawn" in limits.why_not(small(MML, negatives={"name": "unseen", "count": 3}))
         many = {"name": "mml", "margins": [0.1] * 40, "weights": [0.025] * 40, "negative_weight": 1.0}
