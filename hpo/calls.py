@@ -33,7 +33,8 @@ from hpo.storage.address import shared_by_processes, without_password
 from hpo.storage.open import open_storage
 from hpo.study.definition import differences
 from hpo.study.owner import while_it_exists
-from hpo.study.spec import StudySpec, is_study_file, load_spec
+from hpo.study.rivals import rivals_of
+from hpo.study.spec import ALL, StudySpec, is_study_file, load_spec
 from hpo.study.trials import best_trials
 from hpo.study.widen import Widened
 from hpo.study.workspace import Workspace
@@ -66,6 +67,7 @@ class Search:
         checkpoint_every: seconds between two checkpoints of a trial.
         tune_rivals: whether the rivals' studies are searched, too.
         table: the data, if they are a table in memory.
+        left_out: by loss the reason why `rivals: all` leaves it out.
     """
 
     spec: StudySpec
@@ -84,6 +86,7 @@ class Search:
     checkpoint_every: float = EVERY_SECONDS
     tune_rivals: bool = False
     table: Dataset | None = field(default=None, repr=False)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def open(self, console: Console) -> Workspace:
         """Check the request before anything is written, and print a description of the search.
@@ -98,7 +101,8 @@ class Search:
             for loss in (OWN[name] for name in {spec.space.loss_name for spec in (self.spec, *self.rivals)} & OWN.keys()):
                 loss.check_importable()
         where = self.output, self.data_dir, self.engine, self.device
-        work = Workspace.open(self.spec, *where, self.lanes, self._worker_count(), self.rivals, self.table)
+        of_rivals = self.rivals, self.table, self.left_out
+        work = Workspace.open(self.spec, *where, self.lanes, self._worker_count(), *of_rivals)
         work.check_objective()
         introduce_data(work, console)  # not again for repeats and rivals, whose data are the same
         introduce(work, console)
@@ -244,8 +248,10 @@ def _as_its_file_says(work: Workspace, file: str) -> Workspace:
             "name, --study-name"
         )
     may_change = {"confirm": asked.confirm.model_dump(), "rivals": asked.rivals, "baselines": asked.baselines}
-    spec = spec.override(may_change)
-    return replace(work, spec=spec, rivals=tuple(spec.rival_specs()))
+    if asked.rivals == spec.rivals == ALL:  # the engine of the search may have left some out
+        return replace(work, spec=spec.override(may_change))
+    found = rivals_of(spec.override(may_change))
+    return replace(work, spec=spec.override(may_change), rivals=tuple(found.specs), left_out=found.left_out)
 
 
 def _check_writable(folder: Path) -> None:

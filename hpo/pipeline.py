@@ -29,6 +29,7 @@ from hpo.search.claims import reap
 from hpo.search.processes import Backend, SearchJob, search_with_processes
 from hpo.storage.address import without_password
 from hpo.study.owner import while_it_exists
+from hpo.study.rivals import left_out_said
 from hpo.study.spec import StudySpec
 from hpo.study.starts import enqueue_starts, starts_of
 from hpo.study.trials import best_trials, finalist_trials, shown_metrics
@@ -86,6 +87,8 @@ def introduce(work: Workspace, console: Console) -> None:
         before = f"{first}{counted(sampler.n_startup_trials, 'random trial')} come before its first proposal"
         enough = len(starts) + sampler.n_startup_trials + 1
         say(console, f"too few trials for sampler {sampler.name} to learn from: {before}; give --trials {enough} or more")
+    for line in left_out_said(work.left_out):
+        say(console, line)
     say(console, _evaluated(work))
     if why_not := spec.search.never_prunes(len(starts)):
         say(console, f"no trial will be pruned: {why_not}")

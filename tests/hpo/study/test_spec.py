@@ -8,7 +8,8 @@ from hpo.confirmation.contenders import title
 from hpo.confirmation.stages import SELECT_OFFSET, TEST_OFFSET
 from hpo.study.definition import SplitData, definition_of
 from hpo.study.plan import SEEDS_OF_A_SEARCH
-from hpo.study.spec import MAX_SEEDS, StudySpec, load_spec, shipped_studies
+from hpo.study.plan import MAX_SEEDS
+from hpo.study.spec import StudySpec, load_spec, shipped_studies
 from search_spaces import SPACES
 from trainers.config import MAX_SEED
 from trainers.data.datasets import load_dataset
