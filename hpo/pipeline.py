@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 
 import optuna
 from optuna.storages import BaseStorage
@@ -27,6 +28,7 @@ from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
 from hpo.search.claims import reap
 from hpo.search.processes import Backend, SearchJob, search_with_processes
+from hpo.search.side_by_side import Side, search_side_by_side
 from hpo.storage.address import without_password
 from hpo.study.owner import while_it_exists
 from hpo.study.rivals import left_out_said
@@ -137,6 +139,14 @@ def go_on_from(wide: Widened | None, work: Workspace, study: optuna.Study, stora
     say(console, f"{work.spec.name} continues {original} ({copied} copied): {wide.change(storage, work.spec)}")
 
 
+def _begin_search(job: SearchJob, study: optuna.Study, console: Console) -> None:
+    """Take over the trials of dead workers, and queue the published config."""
+    reap(study, job.stale_after)
+    why_not = enqueue_starts(study, job.work.spec)
+    if why_not:
+        say(console, f"{job.work.spec.name}: no trial of published settings: {why_not}")
+
+
 def search_study(
     job: SearchJob, study: optuna.Study, console: Console, stopper: Stopper, backend: Backend = search_with_processes
 ) -> None:
@@ -147,13 +157,35 @@ def search_study(
         Stopped: SIGINT or SIGTERM.
     """
     with while_it_exists(study, "searched", job.work.folder):
-        reap(study, job.stale_after)
-        why_not = enqueue_starts(study, job.work.spec)
-        if why_not:
-            say(console, f"no trial of published settings: {why_not}")
+        _begin_search(job, study, console)
         with SearchProgress(console, job.work.spec.search.epochs) as progress:
             backend(job, study, progress, stopper)
         job.checkpoints.sweep(study)
+
+
+def search_studies(
+    jobs: Iterator[tuple[SearchJob, optuna.Study]], studies: int, workers: int, console: Console, stopper: Stopper
+) -> Iterator[tuple[SearchJob, optuna.Study]]:
+    """Search studies side by side, see `hpo.search.side_by_side`; yields each when its search has ended.
+
+    Raises:
+        SearchFailed, Stopped: as for `search_study`.
+    """
+    with SearchProgress(console, epochs=0) as display:
+        shown: dict[str, SearchProgress] = {}
+
+        def sides() -> Iterator[Side]:
+            for job, study in jobs:
+                with while_it_exists(study, "searched", job.work.folder):
+                    _begin_search(job, study, console)
+                progress = SearchProgress(console, job.work.spec.search.epochs, beside=display)
+                shown[study.study_name] = progress
+                yield Side(job, study, progress)
+
+        for side in search_side_by_side(sides(), studies, workers, stopper):
+            shown.pop(side.study.study_name).ended()
+            side.job.checkpoints.sweep(side.study)
+            yield side.job, side.study
 
 
 def export_study(work: Workspace, study: optuna.Study, console: Console, widen: str) -> None:

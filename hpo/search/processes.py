@@ -171,9 +171,15 @@ class SearchMonitor:
 class WorkerPool:
     """Supervised worker processes of this machine. A killed worker is replaced, and its trial is requeued."""
 
-    def __init__(self, job: SearchJob, count: int) -> None:
+    def __init__(self, job: SearchJob, count: int, first: int = 0, of: int | None = None) -> None:
+        """
+        Args:
+            count: number of workers.
+            first: number of the first worker among all workers on this machine, whose other workers search other studies.
+            of: number of all workers on this machine; None for `count`.
+        """
         self.job = job
-        self.count = count
+        self.count, self.first, self.of = count, first, of or count
         self.context = multiprocessing.get_context("forkserver")
         self.processes: dict[int, BaseProcess] = {}
         self.deaths = 0
@@ -185,33 +191,52 @@ class WorkerPool:
             SearchFailed: too many trials failed, a worker failed, or workers are killed again and again.
             Stopped: SIGINT or SIGTERM; the workers have requeued their trials.
         """
-        monitor = SearchMonitor(study, self.job.work.spec.search, progress)
-        with self._at_work():
+        with self.at_work(study, progress):
             while self.processes:
                 stopper.check()
-                connection.wait([process.sentinel for process in self.processes.values()], timeout=POLL_SECONDS / 4)
-                ended = {worker: process.exitcode for worker, process in self.processes.items()}
-                if monitor.poll():  # after the exit codes are read: a storage error that ended a worker must end this process
-                    self.deaths = 0
-                for worker, code in ended.items():
-                    if code is not None:
-                        self._ended(worker, code)
-        monitor.poll()
+                connection.wait(self.sentinels, timeout=POLL_SECONDS / 4)
+                self.look()
+
+    @property
+    def sentinels(self) -> list[int]:
+        """What `multiprocessing.connection.wait` needs to wait for the end of a worker."""
+        return [process.sentinel for process in self.processes.values()]
+
+    def look(self) -> None:
+        """Report the trials that have ended, and replace workers that were killed. Without workers the budget is met.
+
+        Raises:
+            SearchFailed: see `search`.
+        """
+        ended = {worker: process.exitcode for worker, process in self.processes.items()}
+        if self.monitor.poll():  # after the exit codes are read: a storage error that ended a worker must end this process
+            self.deaths = 0
+        for worker, code in ended.items():
+            if code is not None:
+                self._ended(worker, code)
+        if not self.processes:
+            self.monitor.poll()
 
     @contextmanager
-    def _at_work(self) -> Iterator[None]:
+    def at_work(self, study: optuna.Study, progress: Progress) -> Iterator[None]:
+        """Within the block, the workers search. At its end they are stopped, and have requeued their trials."""
+        self.monitor = SearchMonitor(study, self.job.work.spec.search, progress)
         self._start_server()
         try:
             for worker in range(self.count):
                 self._start(worker)
             yield
         finally:
-            for process in self.processes.values():
-                process.terminate()
+            self.terminate()
             for process in self.processes.values():
                 process.join(STOP_SECONDS)
                 process.kill()
                 process.join()
+
+    def terminate(self) -> None:
+        """Ask the workers to stop, without waiting for them."""
+        for process in self.processes.values():
+            process.terminate()
 
     def _start_server(self) -> None:
         """Start a fork server that has loaded the libraries, so that workers need not load them.
@@ -229,7 +254,9 @@ class WorkerPool:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def _start(self, worker: int) -> None:
-        process = self.context.Process(target=_worker_main, args=(self.job, worker, self.count), name=f"worker {worker}")
+        process = self.context.Process(
+            target=_worker_main, args=(self.job, self.first + worker, self.of), name=f"worker {worker}"
+        )
         with _without_main():
             process.start()
         self.processes[worker] = process

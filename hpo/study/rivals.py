@@ -45,4 +45,6 @@ def rivals_of(spec: StudySpec, engine: str = AUTO, device: str = AUTO) -> RivalS
 
 def left_out_said(left_out: Mapping[str, str]) -> list[str]:
     """A sentence for each loss that `rivals: all` leaves out."""
-    return [f"rivals: all leaves out {LOSSES[name].__name__ if name in LOSSES else name}: {why}" for name, why in left_out.items()]
+    return [
+        f"rivals: all leaves out {LOSSES[name].__name__ if name in LOSSES else name}: {why}" for name, why in left_out.items()
+    ]
