@@ -17,8 +17,8 @@ from hpo.storage.address import storage_url, without_password
 from hpo.storage.journal import JOURNAL
 from hpo.storage.open import open_storage
 from hpo.study.definition import stored_definition
-from hpo.study.spec import StudySpec, is_study_file
 from hpo.study.rivals import RivalStudies, rivals_of
+from hpo.study.spec import StudySpec, is_study_file
 from hpo.study.stored import find_study, is_ours, stored_spec
 from hpo.study.stored import stored_study as read_stored_study
 from hpo.study.workspace import Workspace

@@ -11,6 +11,7 @@ from uuid import uuid4
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
+from pydantic import Field
 
 from hpo.runtime.typed_files import Stored
 from hpo.study.spec import StudySpec
@@ -94,7 +95,7 @@ class StoredStudy(Stored):
     spec: StudySpec
     rivals: tuple[StudySpec, ...]
     losses: tuple[OwnLossRecord, ...] = ()
-    left_out: dict[str, str] = {}
+    left_out: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, spec: StudySpec, rivals: Sequence[StudySpec], left_out: Mapping[str, str]) -> StoredStudy:
