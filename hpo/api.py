@@ -126,9 +126,9 @@ def search(
         spec = spec.override(changes)
         url = storage_url(asked.storage, asked.output)
         names = set(_SearchArguments.model_fields) - {"trials", "epochs", "seed", "storage", "progress"}
-        rivals = rivals_of(spec, asked.engine, asked.device)
+        chosen = rivals_of(spec, asked.engine, asked.device)
         options = {key: getattr(asked, key) for key in names}
-        job = calls.Search(spec, rivals.specs, url=url, left_out=rivals.left_out, table=table, **options)
+        job = calls.Search(spec, chosen.specs, url=url, left_out=chosen.left_out, table=table, **options)
         work = job.open(printer)
         found, opened = job.begin(work, printer)
         job.run(work, found, opened, printer, stopper)

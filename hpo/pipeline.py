@@ -16,11 +16,21 @@ from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.results import best_so_far
 from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.stages import RUNS, Confirmer
+from hpo.confirmation.standings import Standings
 from hpo.confirmation.statements import late_said
 from hpo.confirmation.statistics import MIN_TEST_USERS
 from hpo.confirmation.wording import sentences
 from hpo.reporting.dashboard_sync import publish
-from hpo.reporting.export import TRIALS, check_owner, claim, export_best, export_confirmed, export_trials, exported
+from hpo.reporting.export import (
+    TRIALS,
+    check_owner,
+    claim,
+    export_best,
+    export_confirmed,
+    export_league,
+    export_trials,
+    exported,
+)
 from hpo.reporting.overview import BASELINES_TITLE, BROUGHT_TITLE, CAVEATS_TITLE
 from hpo.runs.baseline_results import MAX_MEMORY
 from hpo.runs.train import CHECKPOINTS
@@ -40,6 +50,8 @@ from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
 from trainers.errors import InputError
+
+IN_FULL = "the verdict on each pair in full, and the table of all pairs: see the report"
 
 
 def open_study(work: Workspace, storage: BaseStorage, console: Console, url: str, **said: str) -> optuna.Study:
@@ -230,11 +242,12 @@ def confirm_study(
     plan = work.spec.confirm
     if not best_trials(study, 1):
         raise InputError(f"study {work.spec.name!r} has no complete trial to confirm; let it run longer")
+    published = "" if work.spec.is_league else " and published settings"
     each = f" of each of {plan.searches} searches" if plan.searches > 1 else ""
     say(
         console,
-        f"confirming: on validation {_finalists(study, work.spec)}{each}, the finalists of rivals and published settings, "
-        f"{counted(plan.select_seeds, 'seed')} each; then on test the best config of each loss and published settings, "
+        f"confirming: on validation {_finalists(study, work.spec)}{each}, the finalists of rivals{published}, "
+        f"{counted(plan.select_seeds, 'seed')} each; then on test the best config of each loss{published}, "
         f"{counted(plan.seeds, 'seed')} each; {counted(plan.epochs, 'epoch')} per run",
     )
     with RunProgress(console) as progress:
@@ -246,18 +259,23 @@ def confirm_study(
     show(outcome, console)
     report = publish(work.spec, study, storage, work.output)
     labels = [outcome.named(method) for method in exported(outcome).values()]
-    files = [path, *(f"{config} ({label})" for config, label in zip(configs, labels, strict=True)), *report]
+    tables = export_league(work, outcome)
+    files = [path, *tables, *(f"{config} ({label})" for config, label in zip(configs, labels, strict=True)), *report]
     say(console, f"wrote {', '.join(map(str, files))}")
     return outcome
 
 
 def show(outcome: Confirmation, console: Console) -> None:
     """Print the outcome of confirm: table, verdict, gain of each search, baselines, caveats."""
-    seeds = max(len(seeds) for method in outcome.methods for seeds in method.seeds)
-    over = ", or over searches" if any(len(method.searches) > 1 for method in outcome.methods) else ""
-    title = f"{outcome.study}: test split, mean ± sd over {counted(seeds, 'seed')}{over}"
-    console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
-    for line in outcome.statements():
+    if outcome.standings is not None:
+        _show_league(outcome, outcome.standings, console)
+    else:
+        seeds = max(len(seeds) for method in outcome.methods for seeds in method.seeds)
+        over = ", or over searches" if any(len(method.searches) > 1 for method in outcome.methods) else ""
+        title = f"{outcome.study}: test split, mean ± sd over {counted(seeds, 'seed')}{over}"
+        console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
+    first, *verdicts = outcome.statements()
+    for line in [first, *(verdicts if outcome.standings is None else [IN_FULL])]:
         say(console, line)
     parts = {
         BROUGHT_TITLE: outcome.brought(),
@@ -267,6 +285,13 @@ def show(outcome: Confirmation, console: Console) -> None:
     for heading, lines in parts.items():
         for line in [f"{heading}:", *(f"- {sentence}" for sentence in lines)] if lines else ():
             say(console, line)
+
+
+def _show_league(outcome: Confirmation, standings: Standings, console: Console) -> None:
+    title = f"{outcome.study}: {standings.objective} on the test split, mean ± half of its 95 % interval"
+    console.print(table(title, *standings.compact()))
+    for line in (*outcome.headlines()[:-1], *standings.notes()):
+        say(console, f"- {line}")
 
 
 def _finalists(study: optuna.Study, spec: StudySpec) -> str:
