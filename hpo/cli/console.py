@@ -34,6 +34,8 @@ def say(console: Console, text: str) -> None:
 class _Live:
     """A live display that is erased at the end, and not shown without a terminal."""
 
+    bar: Progress
+
     def __init__(self, console: Console, *columns: ProgressColumn, beside: _Live | None = None) -> None:
         """
         Args:
