@@ -8,7 +8,16 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema, WrapValidator, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    PlainSerializer,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from hpo.study.names import check_name, repeat_name
 from hpo.study.objective import DEFAULT_OBJECTIVE, Objective, measured
@@ -19,15 +28,23 @@ from trainers.config import REGISTERED, TrainConfig
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.sources import NAMES
 from trainers.errors import InputError, unknown
-from trainers.losses import LOSSES, Loss
-from trainers.losses.own import OWN
+from trainers.losses import Loss
 from trainers.published import USUAL, published_loss, settings_of
-from trainers.text import has_controls
+from trainers.text import has_controls, shown
 from trainers.validation import Place, checked, choice
 from trainers.yaml_files import read_yaml, to_yaml
 
 MAX_RIVALS = 100
 ALL = "all"
+
+
+def _all_or_list(value: object, as_list: ValidatorFunctionWrapHandler) -> object:
+    if value == ALL:
+        return ALL
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"must be a list or all, got {shown(value)}")
+    return as_list(value)
+
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -39,7 +56,7 @@ else:
     Rivals = Annotated[
         tuple[Place, ...],
         Field(max_length=MAX_RIVALS),
-        WrapValidator(lambda value, as_list: ALL if value == ALL else as_list(value)),
+        WrapValidator(_all_or_list),
         PlainSerializer(lambda value: value),
         WithJsonSchema({"anyOf": [{"const": ALL}, {"type": "array"}]}),
     ]
@@ -154,69 +171,7 @@ class StudySpec(BaseModel):
         """Whether confirm makes a league, see `ConfirmPlan`."""
         return self.rivals == ALL if self.confirm.league is None else self.confirm.league
 
-    def left_out(self) -> dict[str, str]:
-        """By loss the reason why `rivals: all` leaves it out. Losses of the user's own are no part of `all`."""
-        reasons = {name: self._why_not(name) for name in self._other_losses()} if self.rivals == ALL else {}
-        return {name: why for name, why in reasons.items() if why}
-
-    def _other_losses(self) -> list[str]:
-        return [name for name in LOSSES if name not in OWN and name != self.space.loss_name]
-
-    def _why_not(self, loss: str) -> str:
-        """Why this study cannot be searched with another loss; empty if it can."""
-        score = self.fixed.score
-        if why := LOSSES[loss].not_with.get(score):
-            return f"it cannot be used with score {score}: {why}"
-        try:
-            space = checked(StudySpec, self.model_dump() | {"space": SPACES[loss].to_hold(loss, None, self.space)}, loss).space
-            space.config(space.corner(), self.fields(1, 0))
-        except InputError as error:
-            return str(error)
-        return ""
-
-    def rival_specs(self) -> list[StudySpec]:
-        """The studies of the rivals. A rival named by its space is this study with another space.
-
-        Raises:
-            InputError: a rival is missing or broken, has other data or the same loss, or two rivals have the same loss.
-        """
-        if self.rivals == ALL:
-            left_out = self.left_out()
-            return [self._with_space(name) for name in self._other_losses() if name not in left_out]
-        specs = [self._rival_spec(rival) for rival in self.rivals]
-        losses = [rival.space.loss_name for rival in specs]
-        for rival in specs:
-            if losses.count(rival.space.loss_name) > 1:
-                raise InputError(
-                    f"each rival must have another loss, and two of {', '.join(self.rivals)} have "
-                    f"{rival.space.loss_name}; remove one of them"
-                )
-            if rival.space.loss_name == self.space.loss_name:
-                raise InputError(
-                    f"a rival must have another loss than the study, and rival {rival.name!r} has the same, "
-                    f"{rival.space.loss_name}; remove it from `rivals`"
-                )
-            if rival.dataset != self.dataset:
-                raise InputError(
-                    f"a rival must have the study's dataset, {self.dataset}, and rival {rival.name!r} has {rival.dataset}; "
-                    "remove it from `rivals`, or name a rival by its space"
-                )
-            if rival.data != self.data:
-                raise InputError(
-                    f"a rival must read its data with the options of {self.name}, and rival {rival.name!r} has others; give "
-                    "both the same `data`"
-                )
-        return specs
-
-    def _rival_spec(self, rival: str) -> StudySpec:
-        if rival in SPACES:
-            return self._with_space(rival)
-        if not is_study_file(rival) and rival not in shipped_studies():
-            known = f"spaces ({', '.join(sorted(SPACES))}), shipped studies (hpo.studies list) and study files, NAME.yaml"
-            raise InputError(f"study {self.name}: {unknown('rival', rival, [*SPACES, *shipped_studies()], known)}")
-        return load_spec(rival)
-
-    def _with_space(self, name: str) -> StudySpec:
+    def with_space(self, name: str) -> StudySpec:
         """This study with another space, named after both. The space contains the published settings if its kind can."""
 
         def study(loss: Loss | None) -> StudySpec:
