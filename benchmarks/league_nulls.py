@@ -18,6 +18,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import scipy.stats
 from numpy.typing import NDArray
 
@@ -71,7 +72,8 @@ def p_of_pairs(runs: Floats, users_error: float) -> Floats:
         2 * scipy.stats.t.sf(np.abs(difference) / welch, degrees),
         2 * scipy.stats.t.sf(np.abs(difference) / both, degrees * (both / welch) ** 4),
     )
-    return np.max(tests, axis=0)
+    largest: Floats = np.max(tests, axis=0)
+    return largest
 
 
 def is_named(methods: int, leader: NDArray[np.int64] | None, leagues: int) -> NDArray[np.bool_]:
@@ -79,7 +81,8 @@ def is_named(methods: int, leader: NDArray[np.int64] | None, leagues: int) -> ND
     first, second = np.array([*combinations(range(methods), 2)]).T
     if leader is None:
         return np.ones((leagues, len(first)), dtype=bool)
-    return (first == 0) | (first == leader[:, None]) | (second == leader[:, None])
+    named: NDArray[np.bool_] = (first == 0) | (first == leader[:, None]) | (second == leader[:, None])
+    return named
 
 
 def holm_rejects(p: Floats) -> NDArray[np.bool_]:
@@ -87,12 +90,13 @@ def holm_rejects(p: Floats) -> NDArray[np.bool_]:
 
     Its first step decides: the smallest p is compared with the level divided by the number of pairs.
     """
-    return np.nanmin(p, axis=1) <= ALPHA / np.isfinite(p).sum(1)
+    rejected: NDArray[np.bool_] = np.nanmin(p, axis=1) <= ALPHA / np.isfinite(p).sum(1)
+    return rejected
 
 
 def carried(folder: Path) -> Iterator[tuple[str, float]]:
     """For each pair of losses with runs on both splits, the correlation over users of their differences on both splits."""
-    on: dict[str, dict[str, list[Floats]]] = {}
+    on: dict[str, dict[str, list[pd.Series]]] = {}
     for path in sorted(folder.glob("*.json")):
         record, table = read_sealed(path)
         if "config" not in record:
@@ -104,7 +108,7 @@ def carried(folder: Path) -> Iterator[tuple[str, float]]:
             on.setdefault(found.held_out, {}).setdefault(found.config.loss.name, []).append(by_user)
     if len(on) != 2:
         raise SystemExit(f"{folder} must have the runs of a validation and a test split, got {len(on)}")
-    one, other = ({loss: sum(runs) / len(runs) for loss, runs in split.items()} for split in on.values())
+    one, other = ({loss: pd.concat(runs, axis=1).mean(axis=1) for loss, runs in split.items()} for split in on.values())
     for first, second in combinations(sorted(one.keys() & other.keys()), 2):
         both = [split[first] - split[second] for split in (one, other)]
         users = both[0].index.intersection(both[1].index)

@@ -19,7 +19,8 @@ SHORT = {Word.BETTER: "better", Word.WORSE: "worse", Word.UNDECIDED: "?", Word.N
 TUNED = " tuned"
 PAIRS_NOTE = (
     "The row's method minus the column's one, in percent of the column's mean. A star: separated, by a verdict or by a p of at "
-    "most .05 after Holm over all pairs. Nobody named these pairs before the test split was read: take no verdict from them."
+    "most .05 corrected for the false discovery rate over all pairs. Nobody named these pairs before the test split was read: "
+    "take no verdict from them."
 )
 APART = " *"  # after a difference in the table of all pairs
 
@@ -116,8 +117,10 @@ class Standings:
         return any(row.is_baseline and row.label == label for row in self.rows)
 
     def short(self, label: str) -> str:
-        """A label without `tuned`, if all methods are tuned."""
+        """A label without `tuned`, if all methods are tuned; of a baseline without its settings."""
         trained = [row.label for row in self.rows if not row.is_baseline]
+        if label not in trained:
+            return label.partition(" (")[0]
         return label.removesuffix(TUNED) if all(each.endswith(TUNED) for each in trained) else label
 
     @property
@@ -154,8 +157,10 @@ class Standings:
         columns = ["method", self.objective, *(f"{self.short(label)} against it" for label in self._rivals_of_all), "groups"]
         rows = []
         for row in self.rows:
-            figure = "diverged" if row.span is None else f"{row.span.mean:.4f} ± {(row.span.high - row.span.low) / 2:.4f}"
-            against = ["" if one is None else f"{shown(one, one.difference)} {SHORT[one.word]}" for one in self._against(row)]
+            figure = "diverged"
+            if row.span is not None:
+                figure = f"{row.span.mean:.4f} ± {(row.span.high - row.span.low) / 2:.4f}".replace("± 0.", "± .")
+            against = ["" if one is None else f"{_short(one)} {SHORT[one.word]}" for one in self._against(row)]
             rows.append([self.short(row.label), figure, *against, row.groups])
         return columns, rows
 
@@ -195,8 +200,8 @@ class Standings:
         if self.league.pairs:
             said.append(
                 "methods share a letter if nothing separates them: no verdict, or for pairs without one, no p of at most "
-                f"{ALPHA:g} in the table of all pairs, corrected over all of them (Holm); that table is description, since "
-                "nobody named its pairs beforehand; a shared letter does not say that methods are equal"
+                f"{ALPHA:g} in the table of all pairs, corrected for the false discovery rate; that table is description, "
+                "since nobody named its pairs beforehand; a shared letter does not say that methods are equal"
             )
         said.append(
             "the interval of a mean is about one method; methods whose intervals overlap may differ all the same, since they "
@@ -220,7 +225,6 @@ class Standings:
             one = getattr(row, side)
             if one is not None and not row.is_baseline:
                 words[one.word].append(row.label)
-        others = sum(map(len, words.values()))
         parts = [
             f"{phrase} {_some(words[word])}"
             for word, phrase in (
@@ -231,7 +235,7 @@ class Standings:
             )
             if words[word]
         ]
-        return f"is {listed(parts)} ({counted(others, 'other method')})"
+        return f"is {'; '.join(parts)}"
 
 
 FEW = 4  # methods that are named one by one
@@ -258,6 +262,12 @@ def turned(one: Comparison) -> Comparison:
 
 def _turned(evidence: Evidence) -> Evidence:
     return replace(evidence, low=-evidence.high, high=-evidence.low)
+
+
+def _short(one: Comparison) -> str:
+    """The difference in percent, without decimals from 100 % on."""
+    percent = one.percent(one.difference)
+    return shown(one, one.difference) if percent is None or abs(percent) < 100 else f"{percent:+.0f} %"
 
 
 def _said(span: Span) -> str:
@@ -309,7 +319,7 @@ def pair_records(standings: Standings) -> Iterator[dict[str, object]]:
             "low": one.low,
             "high": one.high,
             "percent": 100 * one.difference / abs(one.base) if one.base else None,
-            "p after Holm over all pairs": one.p,
+            "p corrected for false discoveries": one.p,
             "named beforehand": both in named,
             "separated": both in apart,
         }

@@ -79,7 +79,7 @@ def _league(overview: Overview) -> dict[str, Picture]:
         return {}
     caption = (
         "Mean on test with its 95 % interval, the study's own method in dark. Each bar at the right is a group: nothing "
-        "separates its methods, no verdict and no p of at most .05 after Holm over all pairs. The groups are description."
+        "separates its methods: no verdict, and no p of at most .05 corrected for false discoveries. They are description."
     )
     return {"league": Picture("Groups that no verdict separates", caption, figure, of_league=True)}
 

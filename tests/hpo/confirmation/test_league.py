@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks.league_nulls import carried, family_wise_errors, holm_rejects, is_named, p_of_pairs
-from hpo.confirmation.league import League, Pair, Span, compare_league, leader_of, letters, named_pairs, span_of
+from hpo.confirmation.league import League, Pair, Span, compare_league, described, leader_of, letters, named_pairs, span_of
 from hpo.confirmation.results import Finalist, Method
-from hpo.confirmation.statistics import Comparison, Evidence, Measured, Word, compare_all, compare_pairs, holm
+from hpo.confirmation.statistics import Comparison, Evidence, Measured, Word, compare_pairs, holm
 
 from ..conftest import Place
 from ..outcomes import CONFIG, confirmed
@@ -67,8 +67,18 @@ def test_baselines_are_described_and_change_no_verdict():
     assert (ours, league.leads) == (lambda found: (found[0], found[1].leads))(compare_league(FOUR, [], "A", "C", resamples=500))
     assert len(league.pairs) == 10
     assert {*league.spans} == {*"ABCD", "Pop"}
-    everybody = compare_all([*FOUR, baseline], 500)
-    assert [one.p for one in league.pairs] == [one.p for one in everybody]
+
+
+def test_the_p_of_all_pairs_is_that_of_benjamini_and_hochberg():
+    """By hand: the k-th smallest of n p-values becomes the smallest n p / rank of those from rank k on."""
+    pairs = described(FOUR, 500)
+    raw = [
+        compare_pairs([pair], 500)[0].p for pair in itertools.combinations(sorted(FOUR, key=lambda one: -one.users.mean()), 2)
+    ]
+    order = sorted(range(6), key=lambda number: raw[number])
+    for rank, number in enumerate(order):
+        expected = min(6 * raw[later] / (place + 1) for place, later in enumerate(order) if place >= rank)
+        assert pairs[number].p == pytest.approx(min(1.0, expected))
 
 
 def finalists(value: float, failure: str = "") -> list[Finalist]:
