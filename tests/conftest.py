@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ from hypothesis import settings
 from trainers import Interactions
 from trainers.engines import ENGINES
 
+from .interpreter import quick_interpreter
 from .loss_cases import LOSS_CASES
 
 if not torch.cuda.is_available():
@@ -47,14 +49,14 @@ TESTS = ROOT / "tests"
 # The files that take more than ten seconds of CPU time, the longest first. The two processes take them in this order, a whole
 # file at a time. If a long file came last, one process would be idle.
 LONGEST_FIRST = """
-    hpo/search/test_processes.py trainers/engines/test_triton_engine.py trainers/engines/test_numba_engine.py hpo/test_damage.py
-    trainers/test_train.py hpo/test_forged.py examples/test_examples.py trainers/engines/test_resume.py hpo/test_range_ends.py
-    hpo/search/test_dask.py hpo/test_browser.py hpo/test_lanes.py hpo/test_interrupted.py hpo/confirmation/test_rivals.py
-    hpo/test_confirm.py test_wheel.py hpo/storage/test_servers.py hpo/test_run.py trainers/engines/test_resume_triton.py
-    search_spaces/test_spaces.py hpo/test_objective.py hpo/test_report.py hpo/test_faults.py hpo/confirmation/test_statistics.py
-    search_spaces/test_own.py hpo/test_studies.py trainers/engines/test_golden_triton.py hpo/test_compare.py hpo/test_repair.py
+    hpo/search/test_processes.py trainers/engines/test_triton_engine.py trainers/engines/test_numba_engine.py
+    hpo/search/test_dask.py trainers/test_train.py examples/test_examples.py hpo/test_range_ends.py
+    trainers/engines/test_resume.py hpo/test_forged.py hpo/test_browser.py hpo/test_interrupted.py
+    hpo/confirmation/test_rivals.py hpo/test_damage.py hpo/test_confirm.py test_wheel.py hpo/storage/test_servers.py
+    hpo/test_run.py search_spaces/test_spaces.py hpo/test_objective.py hpo/test_report.py hpo/confirmation/test_statistics.py
+    search_spaces/test_own.py hpo/test_lanes.py hpo/test_faults.py hpo/test_studies.py hpo/test_compare.py hpo/test_repair.py
     hpo/confirmation/test_searches.py trainers/engines/test_fingerprint.py trainers/engines/test_torch_engine.py
-    hpo/confirmation/test_reading_log.py test_kernel_cache.py trainers/engines/test_prefilter.py docs/test_site.py
+    hpo/confirmation/test_reading_log.py trainers/engines/test_prefilter.py docs/test_site.py
 """
 LONGEST = {file: position for position, file in enumerate(LONGEST_FIRST.split())}
 
@@ -110,12 +112,10 @@ def all_threads() -> Iterator[int]:
 
 
 @pytest.fixture
-def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kernels have two programs, because Triton's interpreter runs programs one after the other."""
-    from trainers.engines.triton_engine import step
-
-    if not torch.cuda.is_available():
-        monkeypatch.setattr(step, "PROGRAMS", 2)
+def few_programs() -> Iterator[None]:
+    """Without a CUDA device: kernels have two programs and run in a faster interpreter (interpreter.py)."""
+    with nullcontext() if torch.cuda.is_available() else quick_interpreter():
+        yield
 
 
 @pytest.fixture

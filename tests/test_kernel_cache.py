@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numba
 import pytest
 
 from trainers.engines.numba_engine.kernels import kernel_for
 from trainers.metrics import ranking
 
-from .kernel_cache import FOLDER, KEPT_DAYS, ROOT, _forget_unused, cache_folder
+from .hpo.processes import in_a_fork
+from .kernel_cache import FOLDER, KEPT_DAYS, _forget_unused, cache_folder, share_kernels
 
 KERNEL = "from numba import njit\n\n\n@njit(cache=True)\ndef kernel(x):\n    return x + 1\n"
-CALL = """
-import sys
-from pathlib import Path
-from tests.kernel_cache import share_kernels
-share_kernels(Path.cwd(), Path(sys.argv[1]))
-sys.path.insert(0, str(Path.cwd() / "trainers" / "metrics"))
-from small import kernel
-print(kernel(1), sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))
-"""
 
 
 def clone(root: Path, kernel: str = KERNEL) -> Path:
@@ -36,15 +29,16 @@ def clone(root: Path, kernel: str = KERNEL) -> Path:
 
 def called(root: Path, cache: Path) -> list[int]:
     """The result of a clone's kernel for 1, the number of its cache hits, and the number of its compilations."""
-    shown = subprocess.run(
-        [sys.executable, "-c", CALL, str(cache)],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(cache_folder(root, cache))},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [int(word) for word in shown.stdout.split()]
+    return in_a_fork(call_kernel, root, cache)
+
+
+def call_kernel(root: Path, cache: Path) -> list[int]:
+    """As `called`, in a process that has no kernel of a clone."""
+    numba.config.CACHE_DIR = str(cache_folder(root, cache))  # as NUMBA_CACHE_DIR, which has been read
+    share_kernels(root, cache)
+    sys.path.insert(0, str(root / "trainers" / "metrics"))
+    kernel = importlib.import_module("small").kernel
+    return [kernel(1), sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values())]
 
 
 def test_a_second_clone_compiles_nothing(tmp_path: Path) -> None:

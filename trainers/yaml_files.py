@@ -67,7 +67,7 @@ def read_yaml(path: str | Path, is_sealed: bool = False, if_empty: str = "give a
         raise InputError(f"{where}: does not match its checksum: it is damaged, was edited, or comes from an earlier version")
     if not text.strip():
         raise InputError(f"{where}: the file is empty; {if_empty}")
-    return deepcopy(_parsed_before(text, where))
+    return parse_yaml(text, where)
 
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
@@ -81,23 +81,30 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
             levels, or a number that is too large.
     """
     try:
+        return deepcopy(_parsed(text))
+    except InputError as error:
+        raise InputError(f"{where}{error}") from None
+
+
+@lru_cache(maxsize=128)
+def _parsed(text: str) -> dict[str, Any]:
+    """`parse_yaml`, which is slow. One command reads a file several times, and a program may list all shipped studies again.
+
+    Raises:
+        InputError: the message begins after the source, with the line or a colon.
+    """
+    try:
         content = _reader().load(text)
     except MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{where}{line}: {first_line(error, error.problem or error.context)}") from None
+        raise InputError(f"{line}: {first_line(error, error.problem or error.context)}") from None
     except (YAMLError, ValueError, OverflowError) as error:  # e.g. a character that does not exist, "\UFFFFFFFF"
-        raise InputError(f"{where}: is not valid YAML: {first_line(error)}") from None
+        raise InputError(f": is not valid YAML: {first_line(error)}") from None
     if content is None:
-        raise InputError(f"{where}: must hold a mapping with text keys, and holds none")
+        raise InputError(": must hold a mapping with text keys, and holds none")
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise InputError(f"{where}: must hold a mapping with text keys, got {type(content).__name__} {shown(content)}")
+        raise InputError(f": must hold a mapping with text keys, got {type(content).__name__} {shown(content)}")
     return content
-
-
-@lru_cache(maxsize=8)
-def _parsed_before(text: str, where: str) -> dict[str, Any]:
-    """`parse_yaml`, which is slow; one command reads a file several times."""
-    return parse_yaml(text, where)
 
 
 class _PlainComposer(Composer):

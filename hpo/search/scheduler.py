@@ -37,6 +37,7 @@ from trainers.train import check_finite
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
+FIRST_PAUSE = 0.125  # seconds; the others often need less than a second for the last trials. Each pause is twice as long
 SIGN_AGAIN = 0.1  # a signature is renewed after this share of the time after which a trial counts as dead
 
 
@@ -83,17 +84,19 @@ class Scheduler:
             Stopped: SIGINT or SIGTERM.
         """
         self.progress.begin(self.study, self.spec.search.trials)
-        rounds = self.lanes.rounds(self._next_trials)
+        rounds, pause = self.lanes.rounds(self._next_trials), FIRST_PAUSE
         try:
             while not self._out_of_time():
                 results = next(rounds)
                 if results:
                     self._report_prune_tell(results)
+                    pause = FIRST_PAUSE
                 elif self._budget_met():
                     return
                 else:  # the last trials run in other processes, or their worker has just died
                     self._report_waiting()
-                    self.stopper.wait(CLAIM_SECONDS / 20.0 if self.reaper.awaits else POLL_SECONDS)
+                    self.stopper.wait(CLAIM_SECONDS / 20.0 if self.reaper.awaits else pause)
+                    pause = min(2.0 * pause, POLL_SECONDS)
         finally:
             self._requeue_all()
 

@@ -56,7 +56,7 @@ class Command:
             os.dup2(pipe.fileno(), number)
             pipe.close()
         sys.stdout, sys.stderr = (io.TextIOWrapper(io.FileIO(number, "w", closefd=False)) for number in (1, 2))
-        if "--workers" in self.arguments:
+        if {"--workers", "--nworkers"} & {*self.arguments}:
             serve_forks()
         draw_nothing()
         exec(self.before, {})
@@ -92,11 +92,11 @@ def serve_forks() -> None:
     known._forkserver_address, known._forkserver_alive_fd, known._forkserver_pid = address, ours, server
 
 
-def start_server(command: Command) -> None:
+def start_server(environment: dict[str, str], folder: Path) -> None:
     """Start the process that loads the libraries, unless it runs."""
     CONTEXT.set_forkserver_preload(LOADED)
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**command.environment, "PYTHONPATH": str(command.folder)}.items():
+        for name, value in {**environment, "PYTHONPATH": str(folder)}.items():
             patch.setenv(name, value)
         forkserver.ensure_running()
 
@@ -105,7 +105,7 @@ class Forked:
     """A running command, with the methods of `subprocess.Popen` that tests use."""
 
     def __init__(self, command: Command) -> None:
-        start_server(command)
+        start_server(command.environment, command.folder)
         pipes = [CONTEXT.Pipe(duplex=False) for _ in range(2)]
         self.process = CONTEXT.Process(target=command.run, args=[sender for _, sender in pipes])
         self.process.start()

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import optuna
 import pytest
@@ -19,12 +21,13 @@ from hpo.storage.open import open_storage
 from hpo.study.attributes import WORKER
 
 from .conftest import Place
-from .forked import Command, Forked
+from .forked import CONTEXT, Command, Forked, start_server
 
 PATIENCE = 120.0  # seconds
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = {"PYTHONPATH": ".", "NUMBA_NUM_THREADS": "1"}  # threads wait for each other on a busy machine
 Process = subprocess.Popen[str] | Forked
+Result = TypeVar("Result")
 
 
 def finish(process: Process) -> tuple[str, str]:
@@ -108,6 +111,13 @@ def start(place: Place, *flags: str, search_only: bool = True, session: bool = F
 
 def command(module: str, *arguments: str, session: bool = False, before: str = "") -> Forked:
     return Forked(Command(module, arguments, REPOSITORY, os.environ | ENVIRONMENT, session, before))
+
+
+def in_a_fork(function: Callable[..., Result], *arguments: object) -> Result:
+    """The result of a function in a new process that has loaded the libraries."""
+    start_server(os.environ | ENVIRONMENT, REPOSITORY)
+    with ProcessPoolExecutor(1, CONTEXT) as pool:
+        return pool.submit(function, *arguments).result(PATIENCE)
 
 
 def start_anew(place: Place, *flags: str, search_only: bool = True, session: bool = False) -> subprocess.Popen[str]:

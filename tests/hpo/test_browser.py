@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import socket
 import struct
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import closing
 from html import unescape
 from pathlib import Path
 from urllib.request import urlopen
@@ -22,6 +17,7 @@ import pytest
 from hpo.confirmation.outcome import Confirmation
 
 from .conftest import Place, make_place
+from .processes import PATIENCE, free_port, python, wait_until
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 PAGE_SECONDS = 120
@@ -81,31 +77,24 @@ def confirmed(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: None) 
     return place
 
 
-@pytest.fixture
-def dashboard(confirmed: Place, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def dashboard(confirmed: Place) -> Iterator[str]:
     """The address of a running `python -m hpo.dashboard`."""
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "hpo.dashboard", "--output", str(confirmed.output), "--port", str(port)]
-    with (tmp_path / "dashboard.log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=os.environ)
+    port = free_port()
+    server = python("-m", "hpo.dashboard", "--output", str(confirmed.output), "--port", str(port))
+    address = f"http://127.0.0.1:{port}/dashboard"
+    wait_until(lambda: answers(address), server)
+    yield address
+    server.terminate()
+    server.communicate(timeout=PATIENCE)
+
+
+def answers(url: str) -> bool:
     try:
-        yield _once_it_answers(f"http://127.0.0.1:{port}/dashboard", server, tmp_path / "dashboard.log")
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def _once_it_answers(url: str, server: subprocess.Popen[bytes], log: Path) -> str:
-    until = time.monotonic() + 90
-    while time.monotonic() < until and server.poll() is None:
-        try:
-            with urlopen(url, timeout=5):
-                return url
-        except OSError:
-            time.sleep(0.3)
-    raise AssertionError(f"the dashboard does not answer: {log.read_text()}")
+        with urlopen(url, timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def sentences(place: Place) -> list[str]:

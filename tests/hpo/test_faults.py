@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from hpo.storage.journal import WholeLines
 from hpo.storage.open import open_storage
 
 from .conftest import Place
-from .processes import PATIENCE, REPOSITORY, check_whole, finish, free_port, start, trials_of, wait_until
+from .processes import PATIENCE, check_whole, command, finish, free_port, start, trials_of, wait_until
 
 TORN = b'{"op_code":9,"worker_id":"x","trial_id":1,"user_at'
 
@@ -30,14 +28,12 @@ def test_a_full_disk_ends_in_a_message_and_the_search_continues_later(place: Pla
     assert place.run("--search-only", "--trials", "1") == 0
     journal = place.output / "journal.log"
     limit = journal.stat().st_size + 2500
-    code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); from hpo.run import main; "
-    command = ["--study", str(place.study), *place.where, "--search-only", "--trials", "6"]
-    child = subprocess.run(
-        [sys.executable, "-c", code + f"raise SystemExit(main({command!r}))"], cwd=REPOSITORY, capture_output=True, text=True
-    )
+    before = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))"
+    child = start(place, "--trials", "6", before=before)
+    _, errors = child.communicate(timeout=PATIENCE)
     assert child.returncode == 1
-    assert "journal.log cannot be written: File too large" in child.stderr.replace("\n", " ")
-    assert "Traceback" not in child.stderr
+    assert "journal.log cannot be written: File too large" in errors.replace("\n", " ")
+    assert "Traceback" not in errors
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != limit, "only the child is limited"
     for line in journal.read_text().splitlines():
         json.loads(line)
@@ -91,23 +87,20 @@ def test_a_dashboard_may_be_open_during_a_run(place: Place):
     place.edit("epochs: 3", "epochs: 20")
     assert place.run("--search-only", "--trials", "1") == 0
     address = f"http://127.0.0.1:{(port := free_port())}"
-    command = [sys.executable, "-m", "hpo.dashboard", "--port", str(port), "--output", str(place.output)]
-    environment = {**os.environ, "PYTHONPATH": "."}
-    with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True) as dashboard:
-        try:
-            assert dashboard.stdout is not None
-            assert address in dashboard.stdout.readline()
-            process, seen = start(place, "--workers", "2"), set()
+    dashboard = command("hpo.dashboard", "--port", str(port), "--output", str(place.output))
+    try:
+        assert address in dashboard.stdout.readline()
+        process, seen = start(place, "--workers", "2"), set()
 
-            def all_seen() -> bool:
-                seen.add(trials_shown(address))
-                return max(seen) >= 6
+        def all_seen() -> bool:
+            seen.add(trials_shown(address))
+            return max(seen) >= 6
 
-            wait_until(all_seen, process)
-            finish(process)
-        finally:
-            dashboard.terminate()
-            dashboard.wait(PATIENCE)
+        wait_until(all_seen, process)
+        finish(process)
+    finally:
+        dashboard.terminate()
+        dashboard.communicate(timeout=PATIENCE)
     assert len(seen) >= 2, "the dashboard reads the study while it grows"
     check_whole(place, 60, 2)
     assert TrialState.RUNNING not in {trial.state for trial in trials_of(place)}

@@ -73,23 +73,22 @@ def paths(content: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
             yield from paths(value, (*before, key))
 
 
-def with_value(content: Content, path: tuple[Any, ...], value: Any) -> Content:
-    """A copy with another value at this path."""
-    changed = copy.deepcopy(content)
-    inner: Any = changed
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = value
+def with_value(content: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """A copy with another value at this path. It shares all other values."""
+    key, *rest = path
+    changed = copy.copy(content)
+    changed[key] = with_value(content[key], tuple(rest), value) if rest else value
     return changed
 
 
-def without(content: Content, path: tuple[Any, ...]) -> Content:
-    """A copy without the value at this path."""
-    changed = copy.deepcopy(content)
-    inner: Any = changed
-    for key in path[:-1]:
-        inner = inner[key]
-    del inner[path[-1]]
+def without(content: Any, path: tuple[Any, ...]) -> Any:
+    """A copy without the value at this path. It shares all other values."""
+    key, *rest = path
+    changed = copy.copy(content)
+    if rest:
+        changed[key] = without(content[key], tuple(rest))
+    else:
+        del changed[key]
     return changed
 
 

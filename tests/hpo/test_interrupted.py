@@ -68,10 +68,11 @@ def runs_at(place: Place) -> list[Path]:
 
 def test_an_interrupted_confirmation_keeps_finished_runs(place: Place):
     assert place.run("--search-only", "--trials", "2") == 0
-    where = ["--study", "tiny_mml", *place.where, "--confirm-epochs", "500"]
-    process = python("-m", "hpo.confirm", *where)
+    where = ["--study", "tiny_mml", *place.where, "--confirm-epochs", "250"]
+    process = command("hpo.confirm", *where)
     wait_until(lambda: len(runs_at(place)) >= 2, process)
-    _, errors = seconds_to_end(process, signal.SIGTERM)
+    process.terminate()
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143, errors
     assert "the same command continues" in errors
     assert "Traceback" not in errors

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -24,37 +22,33 @@ from hpo.study.spec import StudySpec
 from trainers.errors import InputError
 
 from ..conftest import Place, Postgres
-from ..processes import PATIENCE, REPOSITORY, check_whole_at, finish, free_port, pids_at, start, trials_at, wait_until
+from ..processes import PATIENCE, check_whole_at, command, finish, free_port, pids_at, start, trials_at, wait_until
 
-# `python -m dask` with workers that are forks of a process with loaded libraries, because the tests restart them.
-LOADED_ONCE = (
-    "from distributed.utils import get_mp_context; get_mp_context().set_forkserver_preload(['tests.hpo.loaded'])\n"
-    "from dask.__main__ import main; main()"
-)
+# The workers are forks of a process with loaded libraries, because the tests restart them. Nobody reads what dask prints.
+BEFORE = """
+import dask, os
+dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
+for number in (1, 2):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+"""
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """The address of a scheduler with two worker processes."""
     port = free_port()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(REPOSITORY),
-        "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "forkserver",
-    }
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
     address = f"tcp://127.0.0.1:{port}"
-    scheduler = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
-    workers = [sys.executable, "-c", LOADED_ONCE, "worker", address, "--nthreads", "1", "--nworkers", "2", "--no-dashboard"]
-    with subprocess.Popen(scheduler, **quiet) as first, subprocess.Popen(workers, **quiet) as second:  # type: ignore[call-overload]
-        from distributed import Client
+    local = ["--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+    workers = ["--nthreads", "1", "--nworkers", "2", "--no-dashboard"]
+    both = [command("dask", *flags, before=BEFORE) for flags in (["worker", address, *workers], ["scheduler", *local])]
+    from distributed import Client
 
-        with Client(address, timeout=60) as client:
-            client.wait_for_workers(2, timeout=60)
-        yield address
-        for process in (second, first):
-            process.terminate()
-            process.wait()
+    with Client(address, timeout=60) as client:
+        client.wait_for_workers(2, timeout=60)
+    yield address
+    for process in both:
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
 
 
 def test_two_dask_workers_with_postgresql(place: Place, postgres: Postgres, cluster: str):
@@ -63,8 +57,8 @@ def test_two_dask_workers_with_postgresql(place: Place, postgres: Postgres, clus
     finish(start(place, "--backend", "dask", "--scheduler", cluster, "--storage", url, search_only=False))
     finished = check_whole_at(url, 9, 2)
     assert len({trial.user_attrs[WORKER]["pid"] for trial in finished}) == 2
-    for command, flags in ((export, place.where), (report, ["--output", str(place.output)]), (confirm, place.where)):
-        assert command.main(["--study", "tiny_mml", *flags, "--storage", url]) == 0
+    for program, flags in ((export, place.where), (report, ["--output", str(place.output)]), (confirm, place.where)):
+        assert program.main(["--study", "tiny_mml", *flags, "--storage", url]) == 0
     for name in ("best.yaml", "confirm.yaml", "report.html", "trials.csv"):
         assert (place.output / "tiny_mml" / name).stat().st_size > 0
 
@@ -197,7 +191,7 @@ def test_a_cluster_that_ends_before_a_rival_is_searched_leaves_no_study_of_it(
 def test_a_missing_dask_scheduler_is_refused(place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch):
     assert "need each other" in fails(place.run("--backend", "dask"))
     assert "need each other" in fails(place.run("--scheduler", "tcp://127.0.0.1:1"))
-    monkeypatch.setattr("hpo.search.dask.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("hpo.search.dask.CONNECT_SECONDS", 0.3)
     for flags in ([], ["--workers", "1"]):
         message = fails(place.run("--backend", "dask", "--scheduler", f"tcp://127.0.0.1:{free_port()}", *flags))
         assert "no Dask scheduler answers" in message

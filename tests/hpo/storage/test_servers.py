@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +10,7 @@ from hpo import confirm, export, proxy, report
 from hpo.storage.open import open_storage
 
 from ..conftest import Place, Postgres
-from ..processes import REPOSITORY, check_whole_at, command, finish, free_port, start, trials_at, wait_until
+from ..processes import PATIENCE, check_whole_at, command, finish, free_port, start, trials_at, wait_until
 
 SECRET = "hunter2"
 
@@ -58,21 +55,21 @@ def test_many_processes_may_open_a_new_database_at_once(postgres: Postgres):
             finish(process)
 
 
-def test_a_study_works_through_a_grpc_proxy(place: Place, postgres: Postgres):
+def test_a_study_works_through_a_grpc_proxy(place: Place, postgres: Postgres, monkeypatch: pytest.MonkeyPatch):
     port, url = free_port(), postgres.new_database(SECRET)
-    command = [sys.executable, "-m", "hpo.proxy", "--port", str(port)]
-    environment = {**os.environ, "HPO_STORAGE": url, "PYTHONPATH": "."}
-    with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            greeting = server.stdout.readline()
-            assert f"grpc://127.0.0.1:{port}" in greeting
-            assert SECRET not in greeting
-            place.edit("trials: 4", "trials: 8")
-            finish(start(place, "--workers", "2", "--storage", f"grpc://127.0.0.1:{port}"))
-            assert len(trials_at(f"grpc://127.0.0.1:{port}")) == len(trials_at(url))
-        finally:
-            server.terminate()
+    with monkeypatch.context() as patch:
+        patch.setenv("HPO_STORAGE", url)
+        server = command("hpo.proxy", "--port", str(port))
+    try:
+        greeting = server.stdout.readline()
+        assert f"grpc://127.0.0.1:{port}" in greeting
+        assert SECRET not in greeting
+        place.edit("trials: 4", "trials: 8")
+        finish(start(place, "--workers", "2", "--storage", f"grpc://127.0.0.1:{port}"))
+        assert len(trials_at(f"grpc://127.0.0.1:{port}")) == len(trials_at(url))
+    finally:
+        server.terminate()
+        server.communicate(timeout=PATIENCE)
     check_whole_at(url, 8, 2)
 
 

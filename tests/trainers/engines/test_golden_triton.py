@@ -1,14 +1,13 @@
 """The recorded numbers of the triton engine under Triton's interpreter, in golden_triton.json (see `tests.golden`).
 
 A GPU rounds differently. But a change of a kernel also changes the numbers of the interpreter. Every kernel runs, and a loss
-of each kind of row function. The interpreter needs about 50 ms for a row of a batch, so the data are small.
+of each kind of row function. The interpreter needs about 35 ms for a row of a batch, so the data are small.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 import torch
@@ -16,10 +15,10 @@ import torch
 pytest.importorskip("triton", reason="needs triton")
 
 from trainers.engines.row_losses import ROW_FUNCTIONS
-from trainers.engines.triton_engine import step
 from trainers.engines.triton_engine.engine import TritonEngine
 
 from ...golden import Golden
+from ...interpreter import quick_interpreter
 from .cases import ALL_LOSSES, MML, config, data
 from .test_golden import WHICH, is_close, label, trained
 
@@ -54,7 +53,7 @@ CASES = {name: CONFIGS[name] for name in (OTHER_KERNELS, *LOSSES)}
 
 
 def measured(case: str) -> dict[str, Any]:
-    with mock.patch.object(step, "PROGRAMS", 2):  # the interpreter runs programs one after the other
+    with quick_interpreter():
         engine = TritonEngine(data(8, 24, 12), data(8, 24, 12, seed=1), (), "cpu")
         return trained(engine, "triton", CASES[case])
 
