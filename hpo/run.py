@@ -166,7 +166,9 @@ def _asked(arguments: argparse.Namespace) -> Search:
     changes = {"search.trials": arguments.trials, "search.epochs": arguments.epochs, "search.seed": arguments.seed}
     changes["confirm.searches"] = arguments.searches  # stored, like the number of trials: hpo.confirm then uses all searches
     wide = _widened(arguments, url) if arguments.widen else None
-    spec, rivals = (wide.spec, RivalStudies(wide.rivals)) if wide else _named(arguments.study, arguments.study_name, url)
+    spec, rivals = (
+        (wide.spec, RivalStudies(wide.rivals, wide.left_out)) if wide else _named(arguments.study, arguments.study_name, url)
+    )
     spec = spec.override(changes)
     names = ["output", "data_dir", "engine", "device", "lanes", "workers", "scheduler", "timeout", "stale_after"]
     names += ["checkpoint_every", "tune_rivals"]
