@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from hpo.confirmation.league import League, Span
 from hpo.confirmation.results import Finalist, Method, SearchCost, chosen_of
-from hpo.confirmation.statements import interval, p_said, shown
+from hpo.confirmation.statements import p_said, shown
 from hpo.confirmation.statistics import ALPHA, Comparison, Evidence, Word
 from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.store import Beyond
@@ -130,22 +130,22 @@ class Standings:
 
     def columns(self, k: int) -> list[str]:
         """The columns of `cells`; `k` is the length of the lists that popularity and coverage are about."""
-        against = [f"{label} against it" for label in self._rivals_of_all]
-        of_search = ["trials", "time to find", f"coverage@{k}", f"mean popularity@{k}"]
-        return ["method", self.objective, "95 % interval", f"validation {self.objective}", *against, "groups", *of_search]
+        against = [f"{self.short(label)} against it" for label in self._rivals_of_all]
+        of_search = ["trials", "time to find", f"coverage@{k}", f"popularity@{k}"]
+        interval = f"{self.objective} ± half of its 95 % interval"
+        return ["method", interval, f"validation {self.objective}", *against, "groups", *of_search]
 
     def cells(self) -> list[list[str]]:
         """The cells of the whole table."""
         rows = []
         for row in self.rows:
-            figures = ["diverged", ""] if row.span is None else [f"{row.span.mean:.4f}", _said(row.span)]
             validation = "" if row.validation is None else f"{row.validation:.4f}"
             against = [_verdict(one) for one in self._against(row)]
             beyond = ["", ""]
             if row.beyond is not None:
-                beyond = [f"{100 * row.beyond.coverage:.1f} %", f"{row.beyond.mean_popularity:.0f}"]
+                beyond = [f"{100 * row.beyond.coverage:.0f} %", f"{row.beyond.mean_popularity:.0f}"]
             cost = [str(row.cost.trials), duration(row.cost.seconds)] if row.cost.trials else ["", ""]
-            rows.append([row.label, *figures, validation, *against, row.groups, *cost, *beyond])
+            rows.append([self.short(row.label), _figure(row), validation, *against, row.groups, *cost, *beyond])
         return rows
 
     def _against(self, row: Standing) -> list[Comparison | None]:
@@ -157,11 +157,8 @@ class Standings:
         columns = ["method", self.objective, *(f"{self.short(label)} against it" for label in self._rivals_of_all), "groups"]
         rows = []
         for row in self.rows:
-            figure = "diverged"
-            if row.span is not None:
-                figure = f"{row.span.mean:.4f} ± {(row.span.high - row.span.low) / 2:.4f}".replace("± 0.", "± .")
             against = ["" if one is None else f"{_short(one)} {SHORT[one.word]}" for one in self._against(row)]
-            rows.append([self.short(row.label), figure, *against, row.groups])
+            rows.append([self.short(row.label), _figure(row), *against, row.groups])
         return columns, rows
 
     def pairs(self) -> tuple[list[str], list[list[str]]]:
@@ -271,17 +268,18 @@ def _short(one: Comparison) -> str:
     return shown(one, one.difference) if percent is None or abs(percent) < 100 else f"{percent:+.0f} %"
 
 
-def _said(span: Span) -> str:
-    return f"{span.low:.4f} to {span.high:.4f}"
+def _figure(row: Standing) -> str:
+    """The mean with the half-width of its interval, such as `0.1234 ± .0056`."""
+    if row.span is None:
+        return "diverged"
+    return f"{row.span.mean:.4f} ± {(row.span.high - row.span.low) / 2:.4f}".replace("± 0.", "± .")
 
 
 def _verdict(one: Comparison | None) -> str:
-    """The cell of a verdict."""
+    """The cell of a verdict; its interval is in the forest plot and in the sentences."""
     if one is None:
         return ""
-    evidence = one.both or one.users
-    p = "" if one.runs is None else f", p {p_said(one.p)}"
-    return f"{one.word}: {shown(one, one.difference)} ({interval(one, evidence)}{p})"
+    return f"{_short(one)} {SHORT[one.word]}" + ("" if one.runs is None else f" (p {p_said(one.p)})")
 
 
 def records(standings: Standings) -> Iterator[dict[str, object]]:
