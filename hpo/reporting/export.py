@@ -11,9 +11,9 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 from pydantic import BaseModel
 
+from hpo.confirmation.league_records import pair_records, records
 from hpo.confirmation.outcome import CONFIRM, Confirmation, confirmation
 from hpo.confirmation.results import Method, chosen_of, search_cost
-from hpo.confirmation.standings import pair_records, records
 from hpo.confirmation.statements import WINNER, winner_said
 from hpo.reporting.citation import citation
 from hpo.runs.provenance import Provenance, provenance

@@ -20,24 +20,20 @@ from typing import Protocol
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
 
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, StudyDeleted, reason_of, say_error, set_up_logging
 from hpo.runtime.signals import SIGNALS, StoppedBySignal, Stopper
 from hpo.search.checkpoints import FOLDER as CHECKPOINTS
 from hpo.search.checkpoints import TrialCheckpoints
 from hpo.search.claims import STALE_HOURS, reap
-from hpo.search.limits import Failures
+from hpo.search.monitor import SearchMonitor
 from hpo.search.progress import NoProgress, Progress
 from hpo.search.scheduler import POLL_SECONDS, Scheduler
 from hpo.storage.address import is_url
 from hpo.storage.damage import DamagedJournal
 from hpo.storage.open import open_storage
 from hpo.storage.retrying import PATIENCE_SECONDS
-from hpo.study.attributes import FINISHED, RESUMED_AFTER, RETRY_OF
 from hpo.study.owner import is_claimed, while_it_exists
-from hpo.study.plan import SearchPlan
-from hpo.study.trials import has_failed
 from hpo.study.workspace import Workspace
 from search_spaces.own import OwnLossRecord, recorded
 from trainers.checkpoints import EVERY_SECONDS, training_key
@@ -130,42 +126,6 @@ class SearchJob:
                 if not is_url(self.storage) or time.monotonic() > given_up:
                     raise
                 stopper.wait(POLL_SECONDS)
-
-
-class SearchMonitor:
-    """Watches all workers through the storage: reports ended trials, and ends the run if too many fail."""
-
-    def __init__(self, study: optuna.Study, plan: SearchPlan, progress: Progress) -> None:
-        self.study = study
-        self.progress, self.epochs = progress, plan.epochs
-        self.failures = Failures()
-        self.resumed: set[int] = set()  # trials whose resumption was logged
-        self.ended = {trial.number for trial in self._ended()}
-        progress.begin(study, plan.trials)
-
-    def poll(self) -> int:
-        """Report the trials that have finished or failed since the last call; returns their number.
-
-        Raises:
-            SearchFailed: too many trials failed.
-        """
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        for trial in running:
-            if RESUMED_AFTER in trial.user_attrs and trial.number not in self.resumed:
-                self.resumed.add(trial.number)
-                before, reached = trial.user_attrs[RETRY_OF], trial.user_attrs[RESUMED_AFTER]
-                log.info("trial %d continues trial %d after epoch %d of %d", trial.number, before, reached, self.epochs)
-        self.progress.running({trial.number: max(trial.intermediate_values, default=0) for trial in running}, self.study)
-        new = [trial for trial in self._ended() if trial.number not in self.ended]
-        for trial in sorted(new, key=lambda trial: (str(trial.datetime_complete), trial.number)):
-            self.ended.add(trial.number)
-            self.progress.finished(trial, self.study)
-            self.failures.note(trial)
-        return len(new)
-
-    def _ended(self) -> list[FrozenTrial]:
-        trials = self.study.get_trials(deepcopy=False)
-        return [t for t in trials if t.state in FINISHED or has_failed(t)]
 
 
 class WorkerPool:

@@ -12,8 +12,9 @@ from rich.console import Console
 
 from hpo.cli.console import table
 from hpo.confirmation.league import compare_league
+from hpo.confirmation.league_records import pair_records, records
 from hpo.confirmation.results import Finalist, Method, SearchCost
-from hpo.confirmation.standings import Standings, pair_records, records, turned
+from hpo.confirmation.standings import Standings, turned
 from hpo.confirmation.statistics import Comparison, Evidence, Measured, Word, compare
 from hpo.runs.baseline_results import BaselineResult, Evaluation
 from hpo.runs.store import Beyond
