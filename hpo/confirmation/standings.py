@@ -22,7 +22,7 @@ PAIRS_NOTE = (
     "most .05 corrected for the false discovery rate over all pairs. Nobody named these pairs before the test split was read: "
     "take no verdict from them."
 )
-APART = " *"  # after a difference in the table of all pairs
+APART = "*"  # after a difference in the table of all pairs
 
 
 @dataclass(frozen=True)
@@ -175,10 +175,11 @@ class Standings:
             if pair is None:
                 return ""
             base = pair.base if sign > 0 else pair.base + pair.difference
-            figure = f"{100 * sign * pair.difference / abs(base):+.1f} %" if base else f"{sign * pair.difference:+.4f}"
+            percent = 100 * sign * pair.difference / abs(base) if base else 0.0
+            figure = f"{percent:+.{0 if abs(percent) >= 100 else 1}f}" if base else f"{sign * pair.difference:+.4f}"
             return figure + (APART if frozenset((first, second)) in apart else "")
 
-        rows = [[first, *(cell(first, second) for second in labels)] for first in labels]
+        rows = [[self.short(first), *(cell(first, second) for second in labels)] for first in labels]
         return ["", *(self.short(label) for label in labels)], rows if by_labels else []
 
     def notes(self) -> list[str]:

@@ -73,7 +73,7 @@ def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
     if isinstance(content.get("space"), str):
         content["space"] = {"name": content["space"]}
     if isinstance(content.get("rivals"), str) and content["rivals"] != ALL:
-        raise InputError(f"rivals: must be a list or {ALL!r}, got {shown(content['rivals'])}; write [{content['rivals']!r}]")
+        raise InputError(f"rivals: must be a list, or {ALL!r}, got {shown(content['rivals'])}; write [{content['rivals']!r}]")
     return content
 
 
