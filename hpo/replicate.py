@@ -19,8 +19,10 @@ from hpo.cli.entry import command_parser, entry
 from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, path, positive, seed
 from hpo.confirmation.caveats import other_revisions
 from hpo.confirmation.wording import sentence
-from hpo.replication.outcome import Outcome, ReplicatedRow, ReplicatedTable
-from hpo.replication.papers import TABLES, PaperRow, PaperTable
+from hpo.replication.outcome import Outcome, ReplicatedRow, ReplicatedTable, gain_lines
+from hpo.replication.papers import TABLES
+from hpo.replication.rows import PaperRow, PaperTable
+from hpo.replication.validation import tenth
 from hpo.runs.provenance import provenance
 from hpo.runs.store import RunStore
 from hpo.runs.train import FullRuns
@@ -70,10 +72,11 @@ def _replicate(arguments: argparse.Namespace) -> int:
         outcomes = list(_outcomes(planned, arguments.data_dir, full_runs))
     header = ["run", "N", *(name for metric in paper_table.metrics for name in (metric, "paper", ""))]
     epochs = arguments.epochs or paper_table.epochs
-    stopping = " (best epoch for rows with early stopping)" if any(row.plateau for row, _, _ in planned) else ""
+    stopping = " (best epoch for rows with early stopping or validation)" if any(row.plateau for row, _, _ in planned) else ""
     title = f"{arguments.table}: test split, {counted(epochs, 'epoch')}, last epoch{stopping}, seed {arguments.seed}"
     console.print(table(title, header, [outcome.cells(paper_table) for outcome in outcomes]))
-    say(console, paper_table.note)
+    for line in [*gain_lines(outcomes, paper_table), paper_table.note]:
+        say(console, line)
     for caveat in other_revisions(arguments.table, full_runs.programs.values(), provenance().program):
         say(console, sentence(caveat, DEFAULT_OBJECTIVE))
     rows = [outcome.to_row() for outcome in outcomes]
@@ -106,13 +109,14 @@ def _planned(paper_table: PaperTable, arguments: argparse.Namespace) -> list[Pla
 
 def _outcomes(planned: list[Planned], data_dir: Path | None, full_runs: FullRuns) -> Iterator[Outcome]:
     for row, config, choice in planned:
-        seen, test = load_dataset(row.dataset, data_dir).train, load_test(row.dataset, data_dir)
+        train, test = load_dataset(row.dataset, data_dir).train, load_test(row.dataset, data_dir)
+        seen, chosen_on = tenth(train) if row.validation else (train, None)
         folder = full_runs.store.folder
         with writing(folder, CHANGE_OUTPUT_HINT):  # only after the data were read
             folder.mkdir(parents=True, exist_ok=True)
         label = f"{row.name} {row.dataset}, {config.negatives.per_row(config.batch_size)} negatives"
-        (run,) = full_runs.train({label: config}, choice, seen, test, plateau=row.plateau)
-        yield Outcome(row, run)
+        (run,) = full_runs.train({label: config}, choice, seen, test, plateau=row.plateau, chosen_on=chosen_on)
+        yield Outcome(row, run, float((test.per_user > 0).mean()))
 
 
 def _earlier(path: Path) -> list[ReplicatedRow]:

@@ -68,6 +68,8 @@ class TrainConfig(BaseModel):
         learning_rate: learning rate of Adam (betas .9 and .999, epsilon 1e-8).
         schedule: `constant`, or `linear`: decays to zero over this config's epochs.
         l2: `l2 * row` is added to the gradient of rows that have a gradient in a step.
+        weight_decay: `weight_decay * parameter` is added to the gradient of all parameters in every step, as in
+            torch.optim.Adam; on the torch engine only.
         batch_size: positives per step; the last batch of an epoch may be smaller.
         epochs: number of epochs.
         seed: seed of initialisation, shuffling, negatives and dropout.
@@ -82,6 +84,7 @@ class TrainConfig(BaseModel):
     learning_rate: Positive = 1.0e-4
     schedule: Schedule = "constant"
     l2: NonNegative = 0.0
+    weight_decay: NonNegative = 0.0
     batch_size: Count = 512
     epochs: Count = 100
     seed: Annotated[Whole, Field(ge=0, le=MAX_SEED)] = 0
@@ -116,9 +119,12 @@ class TrainConfig(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, numbers and strings; `TrainConfig.from_dict(config.to_dict()) == config`.
 
-        A setting of the loss that is None, its default, is left out: a new one does not change the digest of a config.
+        A setting of the loss that is None and a weight_decay of 0, their defaults, are left out: a new one does not change the
+        digest of a config.
         """
         content = self.model_dump(mode="json")
+        if not self.weight_decay:
+            del content["weight_decay"]
         return content | {"loss": {name: value for name, value in content["loss"].items() if value is not None}}
 
     def digest(self) -> str:

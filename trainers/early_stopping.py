@@ -2,8 +2,8 @@
 
 (Mao et al., CIKM 2021, and the authors' program.)
 
-It chooses the epoch on the data that it is measured on, so its figures are not comparable with figures of a fixed epoch. Only
-hpo.replicate trains this way, to reproduce papers.
+Only hpo.replicate trains this way, to reproduce papers. Where a paper chooses the epoch on the test split, the figures are not
+comparable with figures of a fixed epoch.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ class Plateau:
     """A rule of early stopping.
 
     Attributes:
-        metric: the metric to maximise; the engine must measure it after every epoch.
-        patience: training ends after this number of epochs in a row without a new best.
-        cut: factor for the learning rate after each epoch without improvement; parameters are then restored to the best epoch.
-            None disables both.
+        metric: the metric to maximise; the engine must measure it.
+        patience: training ends after this number of measurements in a row without a new best.
+        cut: factor for the learning rate after each measurement without improvement; parameters are then restored to the best
+            epoch. None disables both.
+        every: epochs between measurements, which the last epoch has, too.
     """
 
     metric: str
     patience: int = 3
     cut: float | None = 0.1
+    every: int = 1
 
 
 class EarlyStopping:
@@ -58,12 +60,15 @@ class EarlyStopping:
         Call it for every epoch.
 
         Raises:
-            ValueError: the epoch was not measured in the plateau's metric, or the config's learning rate is not constant.
+            ValueError: the epoch had to be measured and was not, or not in the plateau's metric, or the config's learning rate
+                is not constant.
             OutOfMemory: parameters cannot be stored or restored; the lane is free again.
         """
-        metric = self._plateau.metric
+        metric, between = self._plateau.metric, self._plateau.every
+        if result.epoch % between and result.epoch != self._epochs:
+            return False
         if result.metrics is None:
-            raise ValueError("a plateau needs an engine that evaluates after every epoch")
+            raise ValueError(f"a plateau needs an engine that evaluates after every {between} epochs, got epoch {result.epoch}")
         if metric not in result.metrics:
             raise ValueError(
                 f"a plateau of {metric} needs an engine that measures it, this one has {', '.join(result.metrics)}"

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -75,6 +75,7 @@ class RunKey:
         device: `cpu` or `cuda`.
         measured_in: the metrics; the first is the objective, which the learning curve shows.
         plateau: early stopping; None without.
+        chosen_on: checksum of the data on which the plateau measures; empty if these are `held_out`.
     """
 
     config: TrainConfig
@@ -84,6 +85,7 @@ class RunKey:
     device: str
     measured_in: tuple[str, ...]
     plateau: Plateau | None = None
+    chosen_on: str = ""
 
     @property
     def cache_version(self) -> int:
@@ -108,8 +110,8 @@ class RunKey:
     def parts(self) -> dict[str, Any]:
         """The parts of the key as plain data."""
         plateau = asdict(self.plateau) if self.plateau else None
-        code = {"code": self.code} if self.code else {}
-        return asdict(self) | {"config": self.config.to_dict(), "plateau": plateau} | self.versions | code
+        given = asdict(self) | {"config": self.config.to_dict(), "plateau": plateau, "code": self.code} | self.versions
+        return {name: value for name, value in given.items() if value or name not in ("code", "chosen_on")}
 
     def digest(self) -> str:
         """The name of the run's files."""
@@ -163,6 +165,7 @@ class RunRecord(Stored):
     code: str = ""
     measured_in: Annotated[tuple[str, ...], Field(min_length=1)]
     plateau: Plateau | None = None
+    chosen_on: str = ""
     metrics: dict[str, Figure]
     beyond: Beyond | None = None
     gradient: dict[str, Figure]
@@ -193,7 +196,7 @@ class RunRecord(Stored):
 
     def key(self) -> RunKey:
         """The key of the run, with the versions of the current code."""
-        return RunKey(self.config, self.seen, self.held_out, self.engine, self.device, self.measured_in, self.plateau)
+        return RunKey(**{field.name: getattr(self, field.name) for field in fields(RunKey)})
 
     def is_of(self, key: RunKey) -> bool:
         """Whether the run has this key and was made by the current versions of the code."""

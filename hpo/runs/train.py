@@ -63,13 +63,15 @@ class FullRuns:
         held_out: Interactions,
         curve_every: int = 0,
         plateau: Plateau | None = None,
+        chosen_on: Interactions | None = None,
     ) -> list[FinishedRun]:
         """The runs of configs, given by label, each measured once at its last epoch.
 
         Args:
             curve_every: epochs between measurements of the objective for a learning curve; 0 for none. Not for the test split.
-            plateau: early stopping on `held_out`. If that is the test split this leaks; only hpo.replicate does it, and labels
-                the rows.
+            plateau: early stopping on `chosen_on`.
+            chosen_on: held-out data; None for `held_out`. If that is the test split this leaks; only hpo.replicate does it, and
+                labels the rows.
 
         Raises:
             Stopped: SIGINT or SIGTERM; finished runs and checkpoints are kept, and the same call continues.
@@ -77,16 +79,17 @@ class FullRuns:
         """
         note_revision()
         where = seen.checksum, held_out.checksum, choice.name, choice.device
-        keys = {label: RunKey(one, *where, self.metrics, plateau) for label, one in configs.items()}
+        chosen = "" if chosen_on is None else chosen_on.checksum
+        keys = {label: RunKey(one, *where, self.metrics, plateau, chosen) for label, one in configs.items()}
         users = np.flatnonzero(held_out.per_user)
         runs = {label: self.store.load(key, users) for label, key in keys.items()}
         missing = {label: config for label, config in configs.items() if runs[label] is None}
         for label in configs.keys() - missing.keys():  # left by a process that was killed after it stored the run
             self._checkpoint(label, keys[label], {}).delete()
         if missing:
-            between = 1 if plateau else curve_every
+            between = plateau.every if plateau else curve_every
             on_the_way = [self.metrics[0], *([plateau.metric] if plateau else [])]
-            measured_on, at = (held_out, every(between)) if between else (None, ())
+            measured_on, at = (held_out if chosen_on is None else chosen_on, every(between)) if between else (None, ())
             engine = make_engine(choice, seen, measured_on, at, len(missing), self.stopper.should_stop, on_the_way)
 
             def keep(record: _Record, vectors: Vectors | None) -> None:

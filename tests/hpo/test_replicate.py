@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hpo import replicate
-from hpo.replication.papers import MEAN_POPULARITY, TABLES, PaperRow
+from hpo.replication.papers import TABLES
+from hpo.replication.rows import MEAN_POPULARITY, PaperGain, PaperRow
+from hpo.replication.validation import tenth
 from hpo.runs import provenance
 from hpo.runs.store import FinishedRun
 from hpo.runs.train import FullRuns
+from trainers import Interactions
 from trainers.early_stopping import Plateau
 from trainers.published import PUBLISHED
 from trainers.yaml_files import read_yaml
@@ -121,12 +125,53 @@ def test_a_row_may_stop_early(
     assert first["config"] == second["config"]
     assert "stopped_by" not in first
     assert first["epochs_trained"] == 60
-    assert second["stopped_by"] == {"metric": "ndcg@20", "patience": 1, "cut": 0.1}
+    assert second["stopped_by"] == {"metric": "ndcg@20", "patience": 1, "cut": 0.1, "every": 1}
     assert 1 < second["epochs_trained"] < 60
     assert first["measured"] != second["measured"]
     shown = " ".join(capsys.readouterr().out.split())
     assert "a leak" in shown
     assert f"{second['epochs_trained']} epochs" in shown
+
+
+def test_a_gain_of_the_paper_is_shown_beside_ours(
+    table: Replicate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    gain = PaperGain("mml", "ccl", "tiny", 3, {"recall@20": 0.195})
+    monkeypatch.setitem(TABLES, "mml_mf", replace(TABLES["mml_mf"], gains=(gain,), epochs=2))
+    recall = {row["config"]["loss"]["name"]: row["measured"]["recall@20"] for row in table("--negatives", "3")}
+    ours = 100 * (recall["mml"] / recall["ccl"] - 1)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"mml over ccl on tiny with 3 negatives: recall@20 {ours:+.1f} % (paper +19.5 %)" in shown
+    table("--negatives", "5")
+    table("--negatives", "3", "--only", "mml")
+    table("--negatives", "3", "--epochs", "1")
+    assert "mml over ccl" not in capsys.readouterr().out
+
+
+def test_a_row_may_choose_its_epoch_on_validation(table: Replicate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It does not train on the validation pairs. Means may be over all users, of whom some have no test item."""
+    plain = replace(TABLES["mml_mf"].rows[0], plateau=Plateau("ndcg@20", patience=2, cut=None, every=2))
+    rows = (plain, replace(plain, validation=True), replace(plain, over_all_users=True, fields=plain.fields | {"l2": 1e-12}))
+    monkeypatch.setitem(TABLES, "mml_encoders", replace(TABLES["mml_encoders"], rows=rows, epochs=6))
+    folder = tmp_path / "data" / "tiny"
+    test = (folder / "test.txt").read_text().splitlines()
+    n_users = len((folder / "train.txt").read_text().splitlines())
+    (folder / "test.txt").write_text("\n".join(test[: n_users // 2]) + "\n")
+    assert replicate.main(["mml_encoders", "--data-dir", str(tmp_path / "data"), "--output", str(tmp_path / "out")]) == 0
+    leaked, chosen, over_all = read_yaml(tmp_path / "out" / "replicate" / "mml_encoders.yaml")["runs"]
+    assert leaked["config"] == chosen["config"]
+    assert leaked["validation"] is False
+    assert chosen["validation"] is True
+    assert chosen["measured"] != leaked["measured"]
+    assert over_all["measured"]["ndcg@20"] == pytest.approx(leaked["measured"]["ndcg@20"] / 2)
+
+
+def test_the_validation_of_ir_benchmark_is_a_tenth_rounded_down():
+    sizes = np.array([1, 2, 9, 10, 19, 20, 39])
+    train = Interactions.from_pairs(np.repeat(np.arange(7), sizes), np.concatenate([np.arange(size) for size in sizes]), 7, 40)
+    seen, validation = tenth(train)
+    assert validation.per_user.tolist() == [0, 1, 1, 1, 1, 2, 3]
+    assert (seen.per_user + validation.per_user).tolist() == sizes.tolist()
 
 
 def test_unknown_rows_are_refused(table: Replicate, fails: Callable[[int], str]):

@@ -141,6 +141,15 @@ def test_a_new_optional_setting_of_a_loss_does_not_change_digests() -> None:
     assert config.digest() == "19070a69f9b8f3e5a0c7"
 
 
+def test_weight_decay_is_part_of_the_identity_unless_it_is_0() -> None:
+    config = TrainConfig.from_dict({"loss": CCL_MAPPING})
+    decayed = config.replace(weight_decay=1e-4)
+    assert decayed.to_dict() == config.to_dict() | {"weight_decay": 1e-4}
+    assert TrainConfig.from_dict(decayed.to_dict()) == decayed
+    assert decayed.replace(weight_decay=0.0) == config
+    assert len({config.digest(), decayed.digest(), config.replace(weight_decay=1e-5).digest()}) == 3
+
+
 def test_replace_checks_the_new_values() -> None:
     config = TrainConfig.from_dict({"loss": CCL_MAPPING})
     longer = config.replace(epochs=7, loss={**CCL_MAPPING, "margin": 0.5})
@@ -200,6 +209,7 @@ BAD: list[tuple[str, Any, list[str]]] = [
     ("NaN in encoder", {"encoder": {"name": "mf", "dropout": math.nan}}, ["encoder.dropout:", "finite", "nan"]),
     ("learning rate 0", {"learning_rate": 0.0}, ["learning_rate:", "greater than 0", "0.0"]),
     ("negative l2", {"l2": -1e-9}, ["l2:", "greater than or equal to 0", "-1e-09"]),
+    ("negative decay", {"weight_decay": -1.0}, ["weight_decay:", "greater than or equal to 0", "-1"]),
     ("batch of none", {"batch_size": 0}, ["batch_size:", "greater than or equal to 1", "0"]),
     ("no epochs", {"epochs": 0}, ["epochs:", "greater than or equal to 1", "0"]),
     ("negative seed", {"seed": -1}, ["seed:", "greater than or equal to 0", "-1"]),
@@ -301,9 +311,9 @@ def test_ignored_negatives_are_checked() -> None:
 
 def test_every_field_is_written() -> None:
     """Else two configs could not be compared."""
-    config = TrainConfig.from_dict({"loss": CCL_MAPPING})
+    config = TrainConfig.from_dict({"loss": CCL_MAPPING, "weight_decay": 1e-6})
     assert config.to_dict().keys() == TrainConfig.model_fields.keys()
     assert config.to_dict()["score"] == "cosine"
-    other = TrainConfig.from_dict({"loss": CCL_MAPPING, "score": "inner_product"})
+    other = config.replace(score="inner_product")
     assert other.digest() != config.digest()
     assert TrainConfig.from_dict(other.to_dict()) == other

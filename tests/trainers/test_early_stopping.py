@@ -69,6 +69,27 @@ def test_early_stopping_ends_with_the_best_epoch(name: str, cut: float | None):
     assert ndcg == pytest.approx(curve[best], abs=1e-6)
 
 
+@pytest.mark.parametrize("epochs", [40, 8])
+def test_epochs_between_measurements_do_not_count(epochs: int):
+    """With `every` 3 the epochs 3, 6, ... count, and the last one does, too."""
+    settings = config(epochs=epochs)
+    engine = make_engine(choose_engine(settings, "torch", "cpu"), SEEN, HELD_OUT, every(1))
+    run = Run(engine, settings, Plateau("ndcg@20", patience=2, cut=None, every=3))
+    curve = {result.epoch: result.metrics["ndcg@20"] for result in run}
+    counted = {epoch: value for epoch, value in curve.items() if epoch % 3 == 0 or epoch == epochs}
+    best = max(counted, key=lambda epoch: counted[epoch])
+    assert len(curve) == min(epochs, best + 6)
+    ndcg = evaluate(*run.vectors(), seen=SEEN, held_out=HELD_OUT, ks=(20,))["ndcg@20"]
+    assert ndcg == pytest.approx(counted[best], abs=1e-6)
+
+
+def test_an_epoch_that_counts_must_be_measured():
+    settings = config(epochs=10)
+    engine = make_engine(choose_engine(settings, "torch", "cpu"), SEEN, HELD_OUT, ())
+    with pytest.raises(ValueError, match="evaluates after every 3 epochs, got epoch 3"):
+        Run(engine, settings, Plateau("ndcg@20", every=3)).finish()
+
+
 class Recorder(TorchEngine):
     """An engine that records its learning rates."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from trainers import InputError, Interactions, TrainConfig
-from trainers.negatives import NEGATIVES, NoNegatives, ScoredStep
+from trainers.negatives import NEGATIVES, NoNegatives, ScoredStep, Unseen
 from trainers.negatives.adaptive import TwoStageSampler
 from trainers.rng import Purpose
 
@@ -104,6 +105,24 @@ def test_scores_belong_to_the_drawn_items(seen: Interactions, name: str) -> None
     drawn = config.negatives.sampler(seen).draw(step)
     expected = (step.user_vectors[:, None] * VECTORS[drawn]).sum(-1)
     torch.testing.assert_close(scores, expected)
+
+
+def _rows_of(table: torch.Tensor, ids: NDArray[np.int64]) -> torch.Tensor:
+    return table[torch.from_numpy(ids)]
+
+
+def test_many_negatives_of_few_items_have_the_same_scores_and_gradients(seen: Interactions) -> None:
+    """Of 2 negatives for each item one matrix product gives the scores."""
+    found, rows = [], np.arange(9)
+    sampler = Unseen(count=300).sampler(seen)
+    for whole in (True, False):
+        users, items = USERS[seen.users[rows]].clone().requires_grad_(), VECTORS.clone().requires_grad_()
+        step = replace(step_of(seen, rows), user_vectors=users, item_vectors=partial(_rows_of, items))
+        scores = sampler.scores(step) if whole else step.scores(sampler.draw(step))
+        (scores * torch.linspace(-1.0, 2.0, scores.numel()).view(scores.shape)).sum().backward()
+        found.append((scores, users.grad, items.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 def test_uniform_draws_all_items_equally_often(seen: Interactions) -> None:

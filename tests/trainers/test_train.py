@@ -270,6 +270,13 @@ class TestChoice:
         choice = choose_engine(config(CCL), engine="torch", device="cpu")
         assert (choice.name, choice.device, choice.reason) == ("torch", "cpu", "asked for")
 
+    def test_weight_decay_needs_torch(self) -> None:
+        decayed = config(CCL).replace(weight_decay=1e-4)
+        choice = choose_engine(decayed, device="cpu")
+        assert (choice.name, "numba: weight_decay 0.0001 moves every row" in choice.reason) == ("torch", True)
+        with pytest.raises(InputError, match=r"numba cannot run this: weight_decay .*; use engine torch or auto"):
+            choose_engine(decayed, engine="numba", device="cpu")
+
     @pytest.mark.cuda
     def test_triton_engine(self) -> None:
         for device in ("auto", "cuda"):

@@ -87,13 +87,23 @@ def split(train: Interactions, how: How = "random", fraction: float = 0.1, seed:
         if how != "leave_one_out"
         else np.ones(train.n_users, np.int64)
     )
-    held = rank < np.minimum(wanted, train.per_user - 1)[train.users]
-    if not held.any():
-        raise InputError(
-            f"to hold out pairs, some user must have two interactions, got {len(train)} pairs of {train.n_users} users; use "
-            "more data"
-        )
-    return Split(train.where(~held), train.where(held))
+    return _first_of(train, rank, wanted)
+
+
+def hold_out_counts(train: Interactions, counts: NDArray[np.int64], seed: int = SEED) -> tuple[Interactions, Interactions]:
+    """Split off a given number of random pairs of each user. At least one pair of each user remains in `seen`.
+
+    Args:
+        counts: the number of pairs by user, (n_users,).
+
+    Returns:
+        (seen, held_out), both with the ids of `train`.
+
+    Raises:
+        InputError: no pair can be held out.
+    """
+    found = _first_of(train, _shuffled(train, seed), counts)
+    return found.seen, found.held_out
 
 
 def check_order(interactions: Interactions) -> None:
@@ -121,6 +131,17 @@ def share_sorted(interactions: Interactions) -> float:
     falls[ends[(ends > 0) & (ends < len(interactions))] - 1] = False  # from one user to the next
     per_user = np.bincount(interactions.users[1:][falls], minlength=interactions.n_users)
     return float((per_user[many] == 0).mean()) if many.any() else 0.0
+
+
+def _first_of(train: Interactions, rank: NDArray[np.int64], wanted: NDArray[np.int64]) -> Split:
+    """Hold out each user's pairs with the lowest ranks: `wanted` (n_users,), but not all of them."""
+    held = rank < np.minimum(wanted, train.per_user - 1)[train.users]
+    if not held.any():
+        raise InputError(
+            f"to hold out pairs, some user must have two interactions, got {len(train)} pairs of {train.n_users} users; use "
+            "more data"
+        )
+    return Split(train.where(~held), train.where(held))
 
 
 def _shuffled(train: Interactions, seed: int) -> NDArray[np.int64]:

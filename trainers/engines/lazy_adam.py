@@ -44,6 +44,13 @@ def learning_rate_at(config: TrainConfig, step: Any, n_rows: int) -> Any:
     return config.learning_rate * (1.0 - step / n_steps)
 
 
+def why_not_lazy(config: TrainConfig) -> str:
+    """Why lazy Adam cannot train a config; empty if it can."""
+    if config.weight_decay:
+        return f"weight_decay {config.weight_decay:g} moves every row in every step, and lazy Adam only rows with a gradient"
+    return ""
+
+
 def powers(n: int) -> NDArray[np.float64]:
     """b1^k, b2^k and r^k for k < n, (3, n)."""
     return np.array([BETAS[0], BETAS[1], RATIO])[:, None] ** np.arange(n)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,8 @@ class TorchEngine(OneLane):
         self.model.to(self.device)
         self.score = SCORES[config.score]
         self._limit_norms([torch.ones(len(table), 1, dtype=torch.bool, device=self.device) for table in self.model.tables()])
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=BETAS, eps=EPSILON)
+        adam: dict[str, Any] = {"betas": BETAS, "eps": EPSILON, "weight_decay": config.weight_decay}
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, **adam)
         self.sampler = config.negatives.sampler(self.seen)
         loss = config.loss
         sizes = self.seen.n_users, self.seen.n_items

@@ -5,7 +5,7 @@ Draws depend only on (seed, epoch, row) and, for samplers that follow the model,
 
 from trainers.negatives.adaptive import Hard, TwoStage
 from trainers.negatives.base import Negatives, Sampler, ScoredStep, Step
-from trainers.negatives.static import InBatch, NoNegatives, Popularity, Uniform, Unseen
+from trainers.negatives.static import InBatch, NoNegatives, Popularity, Uniform, Unseen, UnseenSampler
 
 NEGATIVES: dict[str, type[Negatives]] = {
     "uniform": Uniform,
@@ -30,4 +30,5 @@ __all__ = [
     "TwoStage",
     "Uniform",
     "Unseen",
+    "UnseenSampler",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from trainers.negatives.base import Negatives, PerRow, Sampler, ScoredStep, Step
 from trainers.negatives.static import Beta, popularity
 from trainers.rng import Purpose
 from trainers.validation import SETTINGS, Count
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_DRAWS = 10  # draws of a negative, while the user has seen the drawn item
 
@@ -120,9 +123,13 @@ class TwoStageSampler(Sampler):
             order = -np.log(uniforms) / self.popularity
         return np.sort(np.argpartition(order, self.settings.candidates - 1)[: self.settings.candidates]).astype(np.int64)
 
+    def _anchors(self, step: Step) -> Tensor:
+        """The unit vectors (B, dim) that stage 2 compares candidates with."""
+        return torch.from_numpy(self.vectors[step.items])
+
     def _weights(self, step: Step, candidates: NDArray[np.int64]) -> NDArray[np.float32]:
         """1 / q(z), (B, candidates), up to a factor per row. Torch computes this faster than NumPy."""
-        z = torch.from_numpy(self.vectors[step.items]) @ torch.from_numpy(self.vectors[candidates]).T
+        z = self._anchors(step) @ torch.from_numpy(self.vectors[candidates]).T
         exponent = 1.0 - (self.vectors.shape[1] - 1) / 2.0
         logs = torch.log((1.0 - z * z).clamp_(min=0.0).add_(1e-8)).mul_(exponent)
         itself = torch.from_numpy(candidates == step.items[:, None])  # has z = 1 and would always be drawn

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_COUNT = 100_000
+MANY, FEW = 256, 16  # negatives for each positive, and items for each negative: see `Sampler.scores`
 PerRow = Annotated[Whole, Field(ge=1, le=MAX_COUNT)]
 
 
@@ -85,8 +86,19 @@ class Sampler(ABC):
         """Item ids (B, N) for a Step, or for a ScoredStep if the settings have `needs_scores`."""
 
     def scores(self, step: ScoredStep) -> Tensor:
-        """Scores (B, N) of the step's negatives."""
-        return step.scores(self.draw(step))
+        """Scores (B, N) of the step's negatives.
+
+        With many negatives from few items a matrix product scores all items: 1,000 negatives of 1,200 items take a thirtieth of
+        the time. On CUDA the gradients of `gather` would depend on the order of additions.
+        """
+        ids = self.draw(step)
+        n_items, count = self.seen.n_items, ids.shape[1]
+        if step.user_vectors.device.type != "cpu" or count < MANY or n_items > FEW * count:
+            return step.scores(ids)
+        from trainers.threads import inner_products  # loads torch, which takes a second and settings do not need
+
+        of_all = inner_products(step.user_vectors, step.item_vectors(np.arange(n_items)))
+        return of_all.gather(1, torch.from_numpy(ids))
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The state that later steps need, by name, for `resume`."""

@@ -16,7 +16,7 @@ from hpo.runs import provenance
 from hpo.runs.store import FinishedRun, RunKey, RunStore
 from hpo.runs.train import FullRuns
 from hpo.runtime.signals import Stopper
-from trainers import Interactions, TrainConfig
+from trainers import Interactions, TrainConfig, evaluate, hold_out
 from trainers.early_stopping import Plateau
 from trainers.engines import EngineChoice, EpochResult, make_engine
 from trainers.engines.protocol import every
@@ -119,6 +119,22 @@ def test_early_stopping_gives_the_best_epoch_like_a_single_run(tmp_path: Path):
     (plain,) = runs.train({"x": config.replace(epochs=len(curve))}, CHOICE, SEEN, HELD_OUT)
     assert plain.metrics != found.metrics
     assert bars.finished == ["x", "x"], "the second call reads the store"
+
+
+def test_the_epoch_may_be_chosen_on_other_data(tmp_path: Path):
+    """The curve is that of the other data, the figures are those of the chosen epoch on `held_out`."""
+    config, plateau = CONFIG.replace(epochs=24), Plateau("ndcg@20", patience=2, cut=None, every=4)
+    rest, validation = hold_out(SEEN, fraction=0.2)
+    runs = FullRuns(RunStore(tmp_path), Bars(), Stopper(), METRICS)
+    (found,) = runs.train({"x": config}, CHOICE, rest, HELD_OUT, plateau=plateau, chosen_on=validation)
+    alone = Run(make_engine(CHOICE, rest, validation, every(4)), config, plateau)
+    curve = {result.epoch: result.metrics["ndcg@20"] for result in alone if result.metrics is not None}
+    assert found.curve == curve
+    assert set(curve) <= {4, 8, 12, 16, 20, 24}
+    on_test = evaluate(*alone.vectors(), seen=rest, held_out=HELD_OUT, metrics=METRICS)
+    assert found.metrics == pytest.approx(on_test, abs=1e-6)
+    (leaked,) = runs.train({"x": config}, CHOICE, rest, HELD_OUT, plateau=plateau)
+    assert leaked.curve != found.curve, "the store tells them apart"
 
 
 class TwoLanes:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainers import InputError, Interactions, hold_out
-from trainers.data.splits import How, check_order, share_sorted, split
+from trainers.data.splits import How, check_order, hold_out_counts, share_sorted, split
 
 Pair = tuple[int, int]
 
@@ -48,6 +48,15 @@ class TestRandom:
         seen, held_out = hold_out(self.graph(sizes), seed=4)
         assert held_out.per_user.tolist() == expected
         assert (seen.per_user + held_out.per_user).tolist() == sizes
+
+    def test_counts_may_be_given_by_user(self) -> None:
+        """The pairs are those that a fraction would hold out, as long as the numbers are the same."""
+        graph = self.graph([0, 1, 2, 10, 20])
+        seen, held_out = hold_out_counts(graph, np.array([3, 3, 3, 1, 2]), seed=4)
+        assert held_out.per_user.tolist() == [0, 0, 1, 1, 2]
+        assert (seen.per_user + held_out.per_user).tolist() == [0, 1, 2, 10, 20]
+        assert held_out.checksum == hold_out(graph, seed=4)[1].checksum
+        assert held_out.checksum != hold_out_counts(graph, np.array([3, 3, 3, 1, 2]), seed=5)[1].checksum
 
     def test_a_large_fraction_keeps_one_pair(self) -> None:
         seen, held_out = hold_out(self.graph([0, 1, 2, 10]), seed=4, fraction=0.95)

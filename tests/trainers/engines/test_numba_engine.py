@@ -330,6 +330,7 @@ def test_cannot_run() -> None:
     simplex = config(MML).replace(encoder={"name": "simplex"})
     assert "gradients both as an item and as history" in why_not(simplex)
     assert why_not(simplex.replace(encoder={"name": "simplex", "g": 1.0})) == ""
+    assert "weight_decay 0.01 moves every row" in why_not(config(MML, weight_decay=0.01))
     assert "encoder lightgcn is not mf or simplex" in why_not(config(MML).replace(encoder={"name": "lightgcn"}))
     own = {"name": "simplex", "history_table": "own"}
     assert "score euclidean needs rows of a table" in why_not(config(CML, score="euclidean").replace(encoder=own))

@@ -111,7 +111,7 @@ class ByHand:
         self.steps += 1
         for table, (m, v), gradient in zip(self.tables, self.moments, gradients, strict=True):
             moved = (gradient != 0).any(axis=1, keepdims=True)
-            gradient += self.config.l2 * table * moved
+            gradient += self.config.l2 * table * moved + self.config.weight_decay * table
             m[:] = 0.9 * m + 0.1 * gradient
             v[:] = 0.999 * v + 0.001 * gradient**2
             table -= rate * (m / (1 - 0.9**self.steps)) / (np.sqrt(v / (1 - 0.999**self.steps)) + 1e-8)
@@ -168,6 +168,7 @@ VARIANTS = {
     "bsl": config(BSL),
     "bsl multi": config(BSL_MULTI),
     "l2": config(MML, l2=0.05),
+    "weight decay": config(MML, l2=0.05, weight_decay=0.02),
     "linear": config(BSL, schedule="linear"),
     "inner product": config(MML, score="inner_product", l2=0.05),
     "inner product, dropout": config(

@@ -411,6 +411,7 @@ class TestChoice:
         assert limits.why_not(small(MML, negatives={"name": "popularity", "count": 3})) == ""
         assert "encoder simplex is not matrix" in limits.why_not(small(MML).replace(encoder={"name": "simplex"}))
         assert "score euclidean is not bounded" in limits.why_not(small(CML, score="euclidean"))
+        assert "weight_decay 0.01 moves every row" in limits.why_not(small(MML, weight_decay=0.01))
         assert "pools positives" in limits.why_not(small(BSL | {"mode": "multi"}))
         assert "negatives unseen are not drawn" in limits.why_not(small(MML, negatives={"name": "unseen", "count": 3}))
         many = {"name": "mml", "margins": [0.1] * 40, "weights": [0.025] * 40, "negative_weight": 1.0}

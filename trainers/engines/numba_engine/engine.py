@@ -18,7 +18,7 @@ from trainers.data import Ids
 from trainers.encoders import MF
 from trainers.encoders.modules import SimpleXModule
 from trainers.engines.adam_state import adam_state, copied, put_adam_state, put_parameters
-from trainers.engines.lazy_adam import TAIL_BEFORE, powers, rates
+from trainers.engines.lazy_adam import TAIL_BEFORE, powers, rates, why_not_lazy
 from trainers.engines.numba_engine.autotune import Autotuner
 from trainers.engines.numba_engine.batch import new_batch, stride_bits
 from trainers.engines.numba_engine.kernels import StepArguments, kernel_for
@@ -32,10 +32,11 @@ from trainers.engines.numba_engine.table import (
     put_rows,
     table_state,
 )
+from trainers.engines.numba_engine.unseen import drawn_unseen
 from trainers.engines.one_lane import SAMPLER, OneLane, put, with_prefix, without_prefix
 from trainers.engines.protocol import State, Vectors
 from trainers.engines.row_losses import NO_CUTOFF, ROW_FUNCTIONS, row_loss_of
-from trainers.negatives import Popularity, Sampler, Step, Uniform
+from trainers.negatives import Popularity, Sampler, Step, Uniform, UnseenSampler
 from trainers.rng import Purpose
 from trainers.scores import SCORES, unit
 from trainers.stopping import check
@@ -49,7 +50,7 @@ NO_NEGATIVES = np.zeros((0, 1), np.int32)
 
 def why_not(config: TrainConfig) -> str:
     """Why the engine cannot run a config; empty if it can."""
-    if reason := why_not_encoder(config.encoder):
+    if reason := why_not_encoder(config.encoder) or why_not_lazy(config):
         return reason
     if config.score not in FUSED_SCORES:
         return f"score {config.score} has no fused step"
@@ -151,7 +152,8 @@ class NumbaEngine(OneLane):
         rows, users, items = self._pairs(config, epoch, first, last)
         number = self.steps_done + first
         step = Step(config.seed, epoch, number, rows, users, items, self._directions(number))
-        return {"given_negatives": sampler.draw(step).astype(np.int32), "first_given_row": int(rows[0])}
+        drawn = drawn_unseen(sampler, step) if isinstance(sampler, UnseenSampler) else sampler.draw(step).astype(np.int32)
+        return {"given_negatives": drawn, "first_given_row": int(rows[0])}
 
     def _pairs(self, config: TrainConfig, epoch: int, first: int, last: int) -> tuple[Ids, Ids, Ids]:
         """The rows of steps [first, last) of an epoch, their users and their items, each (n,)."""

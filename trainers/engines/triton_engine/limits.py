@@ -12,6 +12,7 @@ import torch
 
 from trainers.config import TrainConfig
 from trainers.encoders import MF
+from trainers.engines.lazy_adam import why_not_lazy
 from trainers.engines.row_losses import ROW_FUNCTIONS, RowSize, row_loss_of
 from trainers.negatives import Popularity, Uniform
 
@@ -27,7 +28,7 @@ MOST_NEGATIVES, MOST_DIM = 4096, 1024
 
 def why_not(config: TrainConfig) -> str:
     """Why the engine cannot run a config on a CUDA device; empty if it can."""
-    if reason := _why_no_triton() or _why_not_here():
+    if reason := _why_no_triton() or _why_not_here() or why_not_lazy(config):
         return reason
     if not isinstance(config.encoder, MF):
         return f"encoder {config.encoder.name} is not matrix factorisation"
