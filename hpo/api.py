@@ -13,7 +13,7 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -26,6 +26,7 @@ from hpo.runs.baseline_results import LEAST_MEMORY, MAX_MEMORY
 from hpo.search.claims import STALE_HOURS
 from hpo.storage.address import storage_url
 from hpo.study.from_python import spec_of
+from hpo.study.rivals import rivals_of
 from search_spaces import register_loss
 from trainers import Dataset
 from trainers.checkpoints import EVERY_SECONDS
@@ -91,7 +92,7 @@ def search(
     validation: Mapping[str, Any] | None = None,
     search: Mapping[str, Any] | None = None,
     confirm: Mapping[str, Any] | None = None,
-    rivals: Sequence[str] | None = None,
+    rivals: Sequence[str] | Literal["all"] | None = None,
     baselines: Sequence[str] | None = None,
     trials: int | None = None,
     **arguments: Any,
@@ -125,7 +126,9 @@ def search(
         spec = spec.override(changes)
         url = storage_url(asked.storage, asked.output)
         names = set(_SearchArguments.model_fields) - {"trials", "epochs", "seed", "storage", "progress"}
-        job = calls.Search(spec, spec.rival_specs(), url=url, table=table, **{key: getattr(asked, key) for key in names})
+        chosen = rivals_of(spec, asked.engine, asked.device)
+        options = {key: getattr(asked, key) for key in names}
+        job = calls.Search(spec, chosen.specs, url=url, left_out=chosen.left_out, table=table, **options)
         work = job.open(printer)
         found, opened = job.begin(work, printer)
         job.run(work, found, opened, printer, stopper)

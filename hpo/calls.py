@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain
@@ -19,7 +20,16 @@ from rich.console import Console
 from hpo.cli.context import existing_workspace
 from hpo.cli.flags import check_rival_seeds
 from hpo.confirmation.outcome import Confirmation
-from hpo.pipeline import confirm_study, export_study, go_on_from, introduce, introduce_data, open_study, search_study
+from hpo.pipeline import (
+    confirm_study,
+    export_study,
+    go_on_from,
+    introduce,
+    introduce_data,
+    open_study,
+    search_studies,
+    search_study,
+)
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import claim
 from hpo.runs.baseline_results import MAX_MEMORY
@@ -33,7 +43,8 @@ from hpo.storage.address import shared_by_processes, without_password
 from hpo.storage.open import open_storage
 from hpo.study.definition import differences
 from hpo.study.owner import while_it_exists
-from hpo.study.spec import StudySpec, is_study_file, load_spec
+from hpo.study.rivals import rivals_of
+from hpo.study.spec import ALL, StudySpec, is_study_file, load_spec
 from hpo.study.trials import best_trials
 from hpo.study.widen import Widened
 from hpo.study.workspace import Workspace
@@ -66,6 +77,7 @@ class Search:
         checkpoint_every: seconds between two checkpoints of a trial.
         tune_rivals: whether the rivals' studies are searched, too.
         table: the data, if they are a table in memory.
+        left_out: by loss the reason why `rivals: all` leaves it out.
     """
 
     spec: StudySpec
@@ -84,6 +96,7 @@ class Search:
     checkpoint_every: float = EVERY_SECONDS
     tune_rivals: bool = False
     table: Dataset | None = field(default=None, repr=False)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def open(self, console: Console) -> Workspace:
         """Check the request before anything is written, and print a description of the search.
@@ -98,7 +111,8 @@ class Search:
             for loss in (OWN[name] for name in {spec.space.loss_name for spec in (self.spec, *self.rivals)} & OWN.keys()):
                 loss.check_importable()
         where = self.output, self.data_dir, self.engine, self.device
-        work = Workspace.open(self.spec, *where, self.lanes, self._worker_count(), self.rivals, self.table)
+        of_rivals = self.rivals, self.table, self.left_out
+        work = Workspace.open(self.spec, *where, self.lanes, self._worker_count(), *of_rivals)
         work.check_objective()
         introduce_data(work, console)  # not again for repeats and rivals, whose data are the same
         introduce(work, console)
@@ -127,21 +141,40 @@ class Search:
             SearchFailed: too many trials of a study failed, or none was complete before the timeout.
             Stopped: SIGINT or SIGTERM; finished trials are kept.
         """
+        with closing(self._searched(work, study, storage, console, stopper)) as searched:
+            for each, its_study in searched:
+                if self.timeout is not None and not best_trials(its_study, 1):
+                    raise SearchFailed(
+                        f"study {each.spec.name!r} has no complete trial after --timeout {self.timeout:g} s; the same command "
+                        "continues, or give a longer --timeout"
+                    )
+                with while_it_exists(its_study, "exported", each.folder), each.alone("export") as alone:
+                    if alone:
+                        export_study(each, its_study, console, widen=self.spec.name)
+                        publish(each.spec, its_study, storage, each.output)
+
+    def _searched(
+        self, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper
+    ) -> Generator[tuple[Workspace, optuna.Study]]:
+        """All studies, each when its search has ended: one after another, or side by side if there are several workers."""
+        jobs = self._jobs(work, study, storage, console)
+        if self.others and not self.scheduler and (self.workers or 1) > 1:
+            studies = 1 + len(self.others)
+            for job, its_study in search_studies(jobs, studies, self.workers or 1, console, stopper):
+                yield job.work, its_study
+            return
+        for job, its_study in jobs:
+            search_study(job, its_study, console, stopper, self.backend)
+            yield job.work, its_study
+
+    def _jobs(
+        self, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console
+    ) -> Iterator[tuple[SearchJob, optuna.Study]]:
         for each, its_study in chain([(work, study)], self._other_studies(work, storage, console)):
             if each is not work:
                 introduce(each, console)
             deadline = None if self.timeout is None else time.monotonic() + self.timeout
-            job = SearchJob(each, self.url, deadline, self.stale_after, self.checkpoint_every)
-            search_study(job, its_study, console, stopper, self.backend)
-            if self.timeout is not None and not best_trials(its_study, 1):
-                raise SearchFailed(
-                    f"study {each.spec.name!r} has no complete trial after --timeout {self.timeout:g} s; the same command "
-                    "continues, or give a longer --timeout"
-                )
-            with while_it_exists(its_study, "exported", each.folder), each.alone("export") as alone:
-                if alone:
-                    export_study(each, its_study, console, widen=self.spec.name)
-                    publish(each.spec, its_study, storage, each.output)
+            yield SearchJob(each, self.url, deadline, self.stale_after, self.checkpoint_every), its_study
 
     @cached_property
     def backend(self) -> Backend:
@@ -244,8 +277,10 @@ def _as_its_file_says(work: Workspace, file: str) -> Workspace:
             "name, --study-name"
         )
     may_change = {"confirm": asked.confirm.model_dump(), "rivals": asked.rivals, "baselines": asked.baselines}
-    spec = spec.override(may_change)
-    return replace(work, spec=spec, rivals=tuple(spec.rival_specs()))
+    if asked.rivals == spec.rivals == ALL:  # the engine of the search may have left some out
+        return replace(work, spec=spec.override(may_change))
+    found = rivals_of(spec.override(may_change))
+    return replace(work, spec=spec.override(may_change), rivals=tuple(found.specs), left_out=found.left_out)
 
 
 def _check_writable(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 
 import optuna
 from optuna.storages import BaseStorage
@@ -15,11 +16,21 @@ from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.results import best_so_far
 from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.stages import RUNS, Confirmer
+from hpo.confirmation.standings import Standings
 from hpo.confirmation.statements import late_said
 from hpo.confirmation.statistics import MIN_TEST_USERS
 from hpo.confirmation.wording import sentences
 from hpo.reporting.dashboard_sync import publish
-from hpo.reporting.export import TRIALS, check_owner, claim, export_best, export_confirmed, export_trials, exported
+from hpo.reporting.export import (
+    TRIALS,
+    check_owner,
+    claim,
+    export_best,
+    export_confirmed,
+    export_league,
+    export_trials,
+    exported,
+)
 from hpo.reporting.overview import BASELINES_TITLE, BROUGHT_TITLE, CAVEATS_TITLE
 from hpo.runs.baseline_results import MAX_MEMORY
 from hpo.runs.train import CHECKPOINTS
@@ -27,8 +38,10 @@ from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
 from hpo.search.claims import reap
 from hpo.search.processes import Backend, SearchJob, search_with_processes
+from hpo.search.side_by_side import Side, search_side_by_side
 from hpo.storage.address import without_password
 from hpo.study.owner import while_it_exists
+from hpo.study.rivals import left_out_said
 from hpo.study.spec import StudySpec
 from hpo.study.starts import enqueue_starts, starts_of
 from hpo.study.trials import best_trials, finalist_trials, shown_metrics
@@ -37,6 +50,8 @@ from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
 from trainers.errors import InputError
+
+IN_FULL = "the verdict on each pair in full, and the table of all pairs: see the report"
 
 
 def open_study(work: Workspace, storage: BaseStorage, console: Console, url: str, **said: str) -> optuna.Study:
@@ -86,6 +101,8 @@ def introduce(work: Workspace, console: Console) -> None:
         before = f"{first}{counted(sampler.n_startup_trials, 'random trial')} come before its first proposal"
         enough = len(starts) + sampler.n_startup_trials + 1
         say(console, f"too few trials for sampler {sampler.name} to learn from: {before}; give --trials {enough} or more")
+    for line in left_out_said(work.left_out):
+        say(console, line)
     say(console, _evaluated(work))
     if why_not := spec.search.never_prunes(len(starts)):
         say(console, f"no trial will be pruned: {why_not}")
@@ -134,6 +151,14 @@ def go_on_from(wide: Widened | None, work: Workspace, study: optuna.Study, stora
     say(console, f"{work.spec.name} continues {original} ({copied} copied): {wide.change(storage, work.spec)}")
 
 
+def _begin_search(job: SearchJob, study: optuna.Study, console: Console) -> None:
+    """Take over the trials of dead workers, and queue the published config."""
+    reap(study, job.stale_after)
+    why_not = enqueue_starts(study, job.work.spec)
+    if why_not:
+        say(console, f"{job.work.spec.name}: no trial of published settings: {why_not}")
+
+
 def search_study(
     job: SearchJob, study: optuna.Study, console: Console, stopper: Stopper, backend: Backend = search_with_processes
 ) -> None:
@@ -144,13 +169,35 @@ def search_study(
         Stopped: SIGINT or SIGTERM.
     """
     with while_it_exists(study, "searched", job.work.folder):
-        reap(study, job.stale_after)
-        why_not = enqueue_starts(study, job.work.spec)
-        if why_not:
-            say(console, f"no trial of published settings: {why_not}")
+        _begin_search(job, study, console)
         with SearchProgress(console, job.work.spec.search.epochs) as progress:
             backend(job, study, progress, stopper)
         job.checkpoints.sweep(study)
+
+
+def search_studies(
+    jobs: Iterator[tuple[SearchJob, optuna.Study]], studies: int, workers: int, console: Console, stopper: Stopper
+) -> Iterator[tuple[SearchJob, optuna.Study]]:
+    """Search studies side by side, see `hpo.search.side_by_side`; yields each when its search has ended.
+
+    Raises:
+        SearchFailed, Stopped: as for `search_study`.
+    """
+    with SearchProgress(console, epochs=0) as display:
+        shown: dict[str, SearchProgress] = {}
+
+        def sides() -> Iterator[Side]:
+            for job, study in jobs:
+                with while_it_exists(study, "searched", job.work.folder):
+                    _begin_search(job, study, console)
+                progress = SearchProgress(console, job.work.spec.search.epochs, beside=display)
+                shown[study.study_name] = progress
+                yield Side(job, study, progress)
+
+        for side in search_side_by_side(sides(), studies, workers, stopper):
+            shown.pop(side.study.study_name).ended()
+            side.job.checkpoints.sweep(side.study)
+            yield side.job, side.study
 
 
 def export_study(work: Workspace, study: optuna.Study, console: Console, widen: str) -> None:
@@ -195,11 +242,12 @@ def confirm_study(
     plan = work.spec.confirm
     if not best_trials(study, 1):
         raise InputError(f"study {work.spec.name!r} has no complete trial to confirm; let it run longer")
+    published = "" if work.spec.is_league else " and published settings"
     each = f" of each of {plan.searches} searches" if plan.searches > 1 else ""
     say(
         console,
-        f"confirming: on validation {_finalists(study, work.spec)}{each}, the finalists of rivals and published settings, "
-        f"{counted(plan.select_seeds, 'seed')} each; then on test the best config of each loss and published settings, "
+        f"confirming: on validation {_finalists(study, work.spec)}{each}, the finalists of rivals{published}, "
+        f"{counted(plan.select_seeds, 'seed')} each; then on test the best config of each loss{published}, "
         f"{counted(plan.seeds, 'seed')} each; {counted(plan.epochs, 'epoch')} per run",
     )
     with RunProgress(console) as progress:
@@ -211,18 +259,23 @@ def confirm_study(
     show(outcome, console)
     report = publish(work.spec, study, storage, work.output)
     labels = [outcome.named(method) for method in exported(outcome).values()]
-    files = [path, *(f"{config} ({label})" for config, label in zip(configs, labels, strict=True)), *report]
+    tables = export_league(work, outcome)
+    files = [path, *tables, *(f"{config} ({label})" for config, label in zip(configs, labels, strict=True)), *report]
     say(console, f"wrote {', '.join(map(str, files))}")
     return outcome
 
 
 def show(outcome: Confirmation, console: Console) -> None:
     """Print the outcome of confirm: table, verdict, gain of each search, baselines, caveats."""
-    seeds = max(len(seeds) for method in outcome.methods for seeds in method.seeds)
-    over = ", or over searches" if any(len(method.searches) > 1 for method in outcome.methods) else ""
-    title = f"{outcome.study}: test split, mean ± sd over {counted(seeds, 'seed')}{over}"
-    console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
-    for line in outcome.statements():
+    if outcome.standings is not None:
+        _show_league(outcome, outcome.standings, console)
+    else:
+        seeds = max(len(seeds) for method in outcome.methods for seeds in method.seeds)
+        over = ", or over searches" if any(len(method.searches) > 1 for method in outcome.methods) else ""
+        title = f"{outcome.study}: test split, mean ± sd over {counted(seeds, 'seed')}{over}"
+        console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
+    first, *verdicts = outcome.statements()
+    for line in [first, *(verdicts if outcome.standings is None else [IN_FULL])]:
         say(console, line)
     parts = {
         BROUGHT_TITLE: outcome.brought(),
@@ -232,6 +285,13 @@ def show(outcome: Confirmation, console: Console) -> None:
     for heading, lines in parts.items():
         for line in [f"{heading}:", *(f"- {sentence}" for sentence in lines)] if lines else ():
             say(console, line)
+
+
+def _show_league(outcome: Confirmation, standings: Standings, console: Console) -> None:
+    title = f"{outcome.study}: {standings.objective} on the test split, mean ± half of its 95 % interval"
+    console.print(table(title, *standings.compact()))
+    for line in (*outcome.headlines()[:-1], *standings.notes()):
+        say(console, f"- {line}")
 
 
 def _finalists(study: optuna.Study, spec: StudySpec) -> str:

@@ -36,6 +36,7 @@ from hpo.search.claims import STALE_HOURS
 from hpo.storage.address import is_url, storage_url
 from hpo.storage.open import open_storage
 from hpo.study.owner import while_it_exists
+from hpo.study.rivals import RivalStudies, rivals_of
 from hpo.study.sampling import make_sampler
 from hpo.study.spec import StudySpec, is_study_file, load_spec, shipped_studies
 from hpo.study.stored import find_study, stored_study
@@ -165,21 +166,25 @@ def _asked(arguments: argparse.Namespace) -> Search:
     changes = {"search.trials": arguments.trials, "search.epochs": arguments.epochs, "search.seed": arguments.seed}
     changes["confirm.searches"] = arguments.searches  # stored, like the number of trials: hpo.confirm then uses all searches
     wide = _widened(arguments, url) if arguments.widen else None
-    spec, rivals = (wide.spec, wide.rivals) if wide else _named(arguments.study, arguments.study_name, url)
+    spec, rivals = (
+        (wide.spec, RivalStudies(wide.rivals, wide.left_out)) if wide else _named(arguments.study, arguments.study_name, url)
+    )
     spec = spec.override(changes)
     names = ["output", "data_dir", "engine", "device", "lanes", "workers", "scheduler", "timeout", "stale_after"]
     names += ["checkpoint_every", "tune_rivals"]
     # read now, so that a mistake in a rival shows before the search
+    found = rivals_of(spec, arguments.engine, arguments.device) if rivals is None else rivals
     return Search(
         spec,
-        spec.rival_specs() if rivals is None else rivals,
+        found.specs,
         url=url,
+        left_out=found.left_out,
         wide=wide,
         **{name: getattr(arguments, name) for name in names},
     )
 
 
-def _named(study: str, new_name: str | None, url: str) -> tuple[StudySpec, tuple[StudySpec, ...] | None]:
+def _named(study: str, new_name: str | None, url: str) -> tuple[StudySpec, RivalStudies | None]:
     """The study of a file, a shipped one, or else one of the storage, which has its rivals: Python may have begun it.
 
     Raises:
@@ -190,7 +195,7 @@ def _named(study: str, new_name: str | None, url: str) -> tuple[StudySpec, tuple
         if study in optuna.get_all_study_names(storage):
             kept = stored_study(find_study(storage, study))
             if new_name is None:
-                return kept.spec, kept.rivals
+                return kept.spec, RivalStudies(kept.rivals, kept.left_out)
             return checked(StudySpec, kept.spec.model_dump() | {"name": new_name}, f"study {study}"), None
     return load_spec(study, new_name), None
 

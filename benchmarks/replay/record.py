@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.replay.recordings import CONFIGS, EVERYBODY, SUFFIX, Curve, Header, Recording, Short
 from hpo.runtime.signals import Stopper
+from hpo.study.rivals import rivals_of
 from hpo.study.sampling import make_sampler
 from hpo.study.spec import StudySpec, load_spec
 from hpo.study.trials import trial_config
@@ -43,7 +44,7 @@ def load_group(name: str) -> StudySpec:
     study, _, space = name.partition(":")
     spec = load_spec(study)
     if space:
-        (spec,) = spec.override({"rivals": [space]}).rival_specs()
+        (spec,) = rivals_of(spec.override({"rivals": [space]})).specs
     plan = {"epochs": EPOCHS, "trials": CONFIGS, "starts": 0}
     sampler = {"sampler.name": "tpe", "sampler.n_startup_trials": STARTUP, "pruner.name": "none"}
     return spec.override({f"search.{key}": value for key, value in {**plan, **sampler}.items()})

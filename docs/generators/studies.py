@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from docs.generators.study_texts import CONFIG, END, HEAD
-from hpo.study.plan import PrunerSpec, SamplerSpec, SearchPlan
-from hpo.study.spec import ConfirmPlan, StudySpec
+from hpo.study.plan import ConfirmPlan, PrunerSpec, SamplerSpec, SearchPlan
+from hpo.study.spec import StudySpec
 from search_spaces import SPACES
 from trainers.config import TrainConfig
 from trainers.data.options import DataOptions, TestSplit, ValidationSplit

@@ -34,8 +34,17 @@ def say(console: Console, text: str) -> None:
 class _Live:
     """A live display that is erased at the end, and not shown without a terminal."""
 
-    def __init__(self, console: Console, *columns: ProgressColumn) -> None:
+    bar: Progress
+
+    def __init__(self, console: Console, *columns: ProgressColumn, beside: _Live | None = None) -> None:
+        """
+        Args:
+            beside: a display that is shown already and gets the lines of this one; None for a display of its own.
+        """
         self.console = console
+        if beside is not None:
+            self.bar = beside.bar
+            return
         spinner = SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
         self.bar = Progress(spinner, *columns, console=console, transient=True, disable=not console.is_terminal)
 
@@ -50,9 +59,10 @@ class _Live:
 class SearchProgress(_Live):
     """Shows finished, pruned and failed trials, the best value so far, the epochs of running trials, and the time left."""
 
-    def __init__(self, console: Console, epochs: int) -> None:
-        super().__init__(console, TextColumn("{task.description}\n{task.fields[now]}", markup=False), BarColumn(bar_width=12))
-        self.epochs = epochs
+    def __init__(self, console: Console, epochs: int, beside: SearchProgress | None = None) -> None:
+        column = TextColumn("{task.description}\n{task.fields[now]}", markup=False)
+        super().__init__(console, column, BarColumn(bar_width=12), beside=beside)
+        self.is_beside, self.epochs = beside is not None, epochs
         self.started = time.monotonic()
         self.finished_here = 0
 
@@ -91,9 +101,14 @@ class SearchProgress(_Live):
             value += f" {some}"
         epochs = trial.user_attrs.get("epochs_trained", 0)
         ended = f"{_word(trial.state)}{value} after {counted(epochs, 'epoch')}"
-        line = f"trial {trial.number}{_mark(trial)}: {ended}; {_state(counts, self.budget)}"
+        whose = f"{study.study_name}: " if self.is_beside else ""
+        line = f"{whose}trial {trial.number}{_mark(trial)}: {ended}; {_state(counts, self.budget)}"
         if not self.console.is_terminal:
             say(self.console, f"{line}{self._time_left(counts)}")
+
+    def ended(self) -> None:
+        """Remove the line of a search that has ended, while others go on."""
+        self.bar.remove_task(self.task)
 
     def _time_left(self, counts: Tally) -> str:
         if not self.finished_here:

@@ -17,8 +17,10 @@ from hpo.storage.address import storage_url, without_password
 from hpo.storage.journal import JOURNAL
 from hpo.storage.open import open_storage
 from hpo.study.definition import stored_definition
+from hpo.study.rivals import RivalStudies, rivals_of
 from hpo.study.spec import StudySpec, is_study_file
-from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec
+from hpo.study.stored import find_study, is_ours, stored_spec
+from hpo.study.stored import stored_study as read_stored_study
 from hpo.study.workspace import Workspace
 from trainers.engines import EngineChoice
 from trainers.engines.registry import AUTO
@@ -69,16 +71,18 @@ def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> 
             or a rival is missing or broken.
     """
     spec, study, storage = stored_study(arguments, to_write=to_train)
-    where, rivals = (spec, arguments.output, arguments.data_dir), stored_rivals(study)
-    if to_train and not rivals:
-        rivals = tuple(spec.rival_specs())
+    where, kept = (spec, arguments.output, arguments.data_dir), read_stored_study(study)
+    rivals = RivalStudies(kept.rivals, kept.left_out)
+    if to_train and not rivals.specs:
+        rivals = rivals_of(spec)
     engine = stored_definition(study.study_name, study.user_attrs).engine
     try:
-        work = Workspace.open(*where, engine, AUTO, rivals=rivals)
+        work = Workspace.open(*where, engine, AUTO, rivals=rivals.specs, left_out=rivals.left_out)
     except InputError:
         if to_train:
             raise
-        work = Workspace(*where, EngineChoice(engine, "", "the engine of the search, on another machine"), rivals)
+        choice = EngineChoice(engine, "", "the engine of the search, on another machine")
+        work = Workspace(*where, choice, tuple(rivals.specs), left_out=rivals.left_out)
     try:
         work.check_data(study)
     except DataNotFound as error:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from hpo.runs.baseline_results import LEAST_MEMORY, MAX_MEMORY
 from hpo.study.names import MAX_SEARCHES
-from hpo.study.spec import MAX_SEEDS, StudySpec
+from hpo.study.plan import MAX_SEEDS
+from hpo.study.spec import StudySpec
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.engines import ENGINES
 from trainers.engines.registry import AUTO, DEVICES

@@ -90,15 +90,9 @@ def _at_ends(result: BaselineResult, n_items: int) -> Iterator[Caveat]:
         yield Caveat(kind=CaveatKind.AT_RANGE_END, subject=result.label, facts={"ends": ends})
 
 
-def against_baselines(ours: Sequence[Measured], baselines: Sequence[MeasuredBaseline], objective: str) -> list[Comparison]:
-    """Our method against each baseline, which has no seed; empty if ours diverged.
-
-    Holm's correction covers the baselines alone, so that they change no verdict on a rival.
-
-    Args:
-        ours: our method; empty if it diverged.
-    """
-    constants = [
+def measured_baselines(baselines: Sequence[MeasuredBaseline], objective: str) -> list[Measured]:
+    """The baselines for a comparison; they have no seed."""
+    return [
         Measured(
             each.result.label,
             each.per_user[objective].to_numpy(np.float64),
@@ -107,4 +101,14 @@ def against_baselines(ours: Sequence[Measured], baselines: Sequence[MeasuredBase
         )
         for each in baselines
     ]
-    return compare(ours[0], constants) if ours else []
+
+
+def against_baselines(ours: Sequence[Measured], baselines: Sequence[MeasuredBaseline], objective: str) -> list[Comparison]:
+    """Our method against each baseline; empty if ours diverged.
+
+    Holm's correction covers the baselines alone, so that they change no verdict on a rival.
+
+    Args:
+        ours: our method; empty if it diverged.
+    """
+    return compare(ours[0], measured_baselines(baselines, objective)) if ours else []

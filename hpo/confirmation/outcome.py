@@ -12,7 +12,9 @@ from pydantic import BaseModel, Field
 
 from hpo.confirmation.caveats import Caveat
 from hpo.confirmation.headlines import headlines, winner_headline
+from hpo.confirmation.league import League
 from hpo.confirmation.results import Finalist, Method, chosen_of, highest, mean_and_sd, mean_sd
+from hpo.confirmation.standings import Standings
 from hpo.confirmation.statements import baseline_said, statements, tuning_said, winner_said
 from hpo.confirmation.statistics import Comparison
 from hpo.confirmation.tuning import Tuning
@@ -69,7 +71,9 @@ class Confirmation(Result):
         validated: the finalists of each method by its label, ours first; an untuned method has one.
         methods: ours first; each run was measured on the test split once, at its last epoch.
         tuning: the gain of each search; ours first.
-        comparisons: ours against every other method that trained to the end, in the objective.
+        comparisons: ours against every other method that trained to the end, in the objective. In a league Holm's correction
+            covers the leader's comparisons, too.
+        league: the leader's comparisons, and all pairs for description; None if the study asks for no league.
         against_baselines: ours against each baseline, in the objective; none in files from before baselines were tuned.
     """
 
@@ -83,6 +87,7 @@ class Confirmation(Result):
     data: DataCounts
     methods: Annotated[list[Method], Field(min_length=1)]
     comparisons: list[Comparison]
+    league: League | None = None
     against_baselines: list[Comparison] = Field(default_factory=list)
     caveats: list[Caveat]
     tuning: list[Tuning]
@@ -94,7 +99,9 @@ class Confirmation(Result):
     def tables(self) -> object:
         """All tables, and what validation chose of each method."""
         chosen = [chosen_of(self.validated[method.label], self.objective) for method in self.methods]
-        return self.rows(), self.search_rows(), self.chosen, chosen, self.headlines(), self.about_baselines()
+        standings = self.standings
+        league = standings and (standings.cells(), standings.compact(), standings.pairs(), standings.notes())
+        return self.rows(), self.search_rows(), self.chosen, chosen, self.headlines(), self.about_baselines(), league
 
     def words(self) -> InWords:
         """The statements, what each search brought, and the caveats."""
@@ -124,6 +131,14 @@ class Confirmation(Result):
     def decision(self) -> Decision:
         """Which method wins."""
         return decide(self.methods, self.validated, self.baselines, self.objective)
+
+    @property
+    def standings(self) -> Standings | None:
+        """The table of the league; None if the study asked for none."""
+        if self.league is None:
+            return None
+        named = [*self.comparisons, *self.league.leads, *self.against_baselines]
+        return Standings.of(self.methods, self.baselines, self.validated, self.league, named, self.objective)
 
     def named(self, method: Method) -> str:
         """The label of a method; if it has several searches, with the search that is best on validation."""
@@ -180,15 +195,18 @@ class Confirmation(Result):
         """Sentences: the winner, the highest figure on test, a verdict per rival (tuned ones first) and baseline, methods
         without a verdict."""
         users, against = self.data.users_with_test, self.against_baselines
-        said = statements(self.methods, self.comparisons, self.baselines, users, self.objective, against)
+        comparisons = [*self.comparisons, *(self.league.leads if self.league else ())]
+        said = statements(self.methods, comparisons, self.baselines, users, self.objective, against, self.league is not None)
         return [winner_said(self.decision, self.objective), *said]
 
     def headlines(self) -> list[str]:
         """The result in plain words: a short sentence for each rival, the most important first, and for the best baseline; then
         who wins."""
-        users, against = self.data.users_with_test, self.against_baselines
-        said = headlines(self.methods, self.comparisons, users, self.objective, against)
-        return [*said, winner_headline(self.decision)]
+        users, against, standings = self.data.users_with_test, self.against_baselines, self.standings
+        in_short = standings.headlines() if standings else []
+        comparisons = [] if in_short else self.comparisons
+        said = headlines(self.methods, comparisons, users, self.objective, against) if against or not in_short else []
+        return [*in_short, *said, winner_headline(self.decision)]
 
     def brought(self) -> list[str]:
         """The gain of each search in a sentence or two."""

@@ -49,12 +49,15 @@ class Rivals:
 
     def of(self, ours: Contender) -> tuple[list[Contender], list[Caveat]]:
         """The other methods, and their caveats: the study's published config, and of each rival the published config and, if
-        its study was searched in the same way, the tuned one. Each config occurs once.
+        its study was searched in the same way, the tuned one. Each config occurs once. A league has one method for each loss.
         """
-        others, not_tuned, unused = self._published(self.work.spec), dict[str, Caveat](), list[Caveat]()
+        is_league = self.work.spec.is_league
+        others = [] if is_league else self._published(self.work.spec)
+        not_tuned, unused = dict[str, Caveat](), list[Caveat]()
         for rival in self.work.rivals:
             tuned = self._tuned(rival, len(ours.found))
-            published = self._published(rival)
+            is_tuned = not isinstance(tuned, Unusable)
+            published = [] if is_league and is_tuned else self._published(rival)
             others += published
             if isinstance(tuned, Unusable):
                 not_tuned[rival.name] = _not_tuned(rival, tuned, compared=bool(published))

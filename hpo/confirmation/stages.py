@@ -10,10 +10,11 @@ import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 
-from hpo.confirmation.baselines import Baselines, against_baselines
+from hpo.confirmation.baselines import Baselines, against_baselines, measured_baselines
 from hpo.confirmation.caveats import Caveat, caveats_of, other_revisions
 from hpo.confirmation.contenders import Contender
 from hpo.confirmation.data_caveats import data_caveats
+from hpo.confirmation.league import League, compare_league, leader_of
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.confirmation.reading_log import log_reading, readings_of_other_studies
 from hpo.confirmation.results import Finalist, Method, SearchWinner, mean_of, search_cost
@@ -22,6 +23,7 @@ from hpo.confirmation.searches import Search, Searches
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Floats, Measured, compare
 from hpo.confirmation.tuning import tunings
 from hpo.runs.baseline_results import MAX_MEMORY, BaselineResult
+from hpo.runs.baselines import MeasuredBaseline
 from hpo.runs.provenance import provenance
 from hpo.runs.store import Beyond, FinishedRun, RunStore
 from hpo.runs.train import FullRuns, Progress
@@ -80,6 +82,7 @@ class Confirmer:
         measured, of_baselines = self._baselines.measured(tuned, test.pairs)
         by = provenance(self.work.choice.device)
         enough = test.facts.kept_users >= MIN_TEST_USERS
+        comparisons, league = self._compared(tested, measured, validated, enough)
         return Confirmation(
             study=spec.name,
             study_id=study.user_attrs[STUDY_ID],
@@ -87,7 +90,8 @@ class Confirmer:
             search_epochs=spec.search.epochs,
             data=self._data(),
             methods=methods,
-            comparisons=compared_by_users(tested, spec.objective) if enough else [],
+            comparisons=comparisons,
+            league=league,
             against_baselines=against_baselines(measured_by_users(tested[:1], spec.objective), measured, spec.objective)
             if enough
             else [],
@@ -107,6 +111,27 @@ class Confirmer:
             definition=stored_definition(study.study_name, study.user_attrs),
             provenance=by,
         )
+
+    def _compared(
+        self,
+        tested: Sequence[tuple[Method, Floats]],
+        baselines: Sequence[MeasuredBaseline],
+        validated: Mapping[str, Sequence[Finalist]],
+        enough: bool,
+    ) -> tuple[list[Comparison], League | None]:
+        """Our method against each other one; and the league if the study asks for one.
+
+        Args:
+            enough: whether there are enough test users for a verdict.
+        """
+        spec = self.work.spec
+        if not spec.is_league:
+            return compared_by_users(tested, spec.objective) if enough else [], None
+        methods, by_users = [method for method, _ in tested], measured_by_users(tested, spec.objective)
+        leader, constants = leader_of(methods, validated, spec.objective), measured_baselines(baselines, spec.objective)
+        found, league = compare_league(by_users, constants, methods[0].label, leader)
+        league = replace(league, left_out={**self.work.left_out})
+        return (found, league) if enough else ([], replace(league, leads=[], pairs=[]))
 
     def _caveats(
         self,

@@ -41,6 +41,7 @@ CONFIRM = Command(
     "confirm with 3 seeds or more (--confirm-seeds 3)",
     {"seed": "--confirm-seeds {count}", "search": "--searches {count}"},
 )
+LEAGUE = Command(("pair named beforehand", "pairs named beforehand"), CONFIRM.one_seed, CONFIRM.more)
 BASELINES = Command(("baseline", "baselines"), CONFIRM.one_seed, CONFIRM.more)
 COMPARE = Command(
     ("comparison", "comparisons"),
@@ -115,9 +116,14 @@ def statements(
     test_users: int,
     objective: str,
     against_baselines: Sequence[Comparison] = (),
+    is_league: bool = False,
 ) -> list[str]:
     """Who has the highest figure; the verdict, a sentence per rival, tuned ones first, and per baseline; who could not be
-    judged."""
+    judged.
+
+    Args:
+        is_league: whether the comparisons are the named pairs of a league.
+    """
     sound = [method for method in methods if not method.failure]
     said = []
     if len(sound) > 1:
@@ -128,7 +134,8 @@ def statements(
     tuned = {method.label for method in methods if method.is_tuned}
     tuned_first = sorted(comparisons, key=lambda comparison: comparison.rival not in tuned)
     repeats = repeats_by_pair(comparisons, {method.label: method.values(objective) for method in sound})
-    said += [verdict(each, objective, repeats.get((each.ours, each.rival))) for each in tuned_first]
+    command = LEAGUE if is_league else CONFIRM
+    said += [verdict(each, objective, repeats.get((each.ours, each.rival)), command) for each in tuned_first]
     said += _about_baselines(against_baselines, sound, baselines, objective)
     said += _about_searches(sound) if comparisons or against_baselines else []
     return said + [_failed(method) for method in methods if method.failure]

@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 
 from hpo.confirmation.outcome import CONFIRM
 from hpo.confirmation.statements import WINNER
-from hpo.reporting.export import BEST, BEST_TRIAL, TRIALS, config_names, export_trials
+from hpo.reporting.export import BEST, BEST_TRIAL, LEAGUE_FILES, TRIALS, config_names, export_trials
 from hpo.reporting.figures import pictures
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import HTML, MARKDOWN, write_report
@@ -38,7 +38,7 @@ from trainers.text import shown
 from trainers.yaml_files import parse_yaml, to_yaml
 
 CONTENTS, STUDY_FILE = "contents.yaml", "study.yaml"
-FILES = (STUDY_FILE, JOURNAL, CONFIRM, WINNER, BEST, BEST_TRIAL, TRIALS, MARKDOWN, HTML)
+FILES = (STUDY_FILE, JOURNAL, CONFIRM, WINNER, BEST, BEST_TRIAL, TRIALS, *LEAGUE_FILES, MARKDOWN, HTML)
 RIVALS = re.compile(r"best-\w{1,100}\.yaml", re.ASCII)  # what `best_of_rival` gives, also for losses that are unknown here
 TIME = (1980, 1, 1, 0, 0, 0)  # of every member: when it was made is in contents.yaml
 LARGEST = 500_000_000  # bytes unpacked, all members together
@@ -82,7 +82,7 @@ def write_bundle(study: optuna.Study, storage: BaseStorage, folder: Path, path: 
         copies = open_storage(str(made / JOURNAL))
         for each in ours:
             _copy(each, copies)
-        for name in (CONFIRM, *config_names()):
+        for name in (CONFIRM, *LEAGUE_FILES, *config_names()):
             if (folder / name).exists():
                 (made / name).write_bytes((folder / name).read_bytes())
         (made / STUDY_FILE).write_text(spec.as_file(), encoding="utf-8")

@@ -11,6 +11,7 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 from pydantic import BaseModel
 
+from hpo.confirmation.league_records import pair_records, records
 from hpo.confirmation.outcome import CONFIRM, Confirmation, confirmation
 from hpo.confirmation.results import Method, chosen_of, search_cost
 from hpo.confirmation.statements import WINNER, winner_said
@@ -37,6 +38,7 @@ from trainers.yaml_files import read_yaml, to_yaml
 
 BEST, BEST_TRIAL = "best.yaml", "best_trial.yaml"
 TRIALS = "trials.csv"
+LEAGUE_FILES = "league.csv", "league_pairs.csv"
 REMEDY = "delete it and export it again with hpo.export, or leave nothing in it but the keys of its config"
 
 
@@ -207,6 +209,26 @@ def _write_config(
     )
     write_text(work.folder / name, to_yaml(content.to_dict()), CHANGE_OUTPUT_HINT, make_folder=False)
     return work.folder / name
+
+
+def export_league(work: Workspace, outcome: Confirmation) -> list[Path]:
+    """Write the table of the league and that of all pairs as CSV; those of an earlier confirm are deleted.
+
+    Returns:
+        The files; none if the study asks for no league.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    standings, paths = outcome.standings, [work.folder / name for name in LEAGUE_FILES]
+    if standings is None:
+        with writing(work.folder):
+            for path in paths:
+                path.unlink(missing_ok=True)
+        return []
+    for path, rows in zip(paths, (records(standings), pair_records(standings)), strict=True):
+        write_text(path, pd.DataFrame(rows).to_csv(index=False), CHANGE_OUTPUT_HINT, make_folder=False)
+    return paths
 
 
 def owners(folder: Path) -> dict[Path, tuple[str, str] | None]:

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.confirmation.contenders import published_title
 from hpo.confirmation.results import Finalist
+from hpo.reporting.league_figure import league_figure
 from hpo.reporting.overview import Overview
 from hpo.reporting.search_progress import best_so_far_figure
 from hpo.reporting.settings_figure import COLOURS, settings_figure, settings_of
@@ -44,17 +45,20 @@ class Picture:
 
     Attributes:
         of_search: whether it is about the search, which a report tells last.
+        of_league: whether it belongs to the table of a league.
     """
 
     title: str
     caption: str
     figure: go.Figure
     of_search: bool = False
+    of_league: bool = False
 
 
 def pictures(overview: Overview) -> dict[str, Picture]:
     """All pictures that can be drawn of a study, in the order in which a report shows them."""
     drawn = {
+        **_league(overview),
         **_confirm_curves(overview),
         **_shape(overview),
         **_loss_and_objective(overview),
@@ -66,6 +70,18 @@ def pictures(overview: Overview) -> dict[str, Picture]:
         picture.figure.update_layout(margin=MARGIN, title=None, height=height, **THEME)
         picture.figure.update_layout(legend=LEGEND | {"y": 1 + LEGEND_GAP / height})
     return drawn
+
+
+def _league(overview: Overview) -> dict[str, Picture]:
+    """The means of a league with their intervals, and the letters of the groups that nothing separates."""
+    figure = None if overview.standings is None else league_figure(overview.standings)
+    if figure is None:
+        return {}
+    caption = (
+        "Mean on test with its 95 % interval, the study's own method in dark. Each bar at the right is a group: nothing "
+        "separates its methods: no verdict, and no p of at most .05 corrected for false discoveries. They are description."
+    )
+    return {"league": Picture("Groups that no verdict separates", caption, figure, of_league=True)}
 
 
 def hinges(loss: Loss) -> tuple[tuple[float, ...], tuple[float, ...], float] | None:

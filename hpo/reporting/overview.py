@@ -17,12 +17,14 @@ from hpo.confirmation.contenders import best_label
 from hpo.confirmation.outcome import Confirmation, confirmation
 from hpo.confirmation.results import BestSoFar, Method, SearchCost, best_so_far, chosen_of, search_cost
 from hpo.confirmation.search_caveats import search_caveats
+from hpo.confirmation.standings import Standings
 from hpo.confirmation.statements import WINNER, late_said
 from hpo.confirmation.statistics import Comparison, Word
 from hpo.confirmation.wording import sentences
 from hpo.reporting.best_trials import best_trials_table, short
 from hpo.reporting.export import BEST
 from hpo.reporting.forest import Forest, forests
+from hpo.reporting.markdown import markdown_table, plain
 from hpo.reporting.protocol import protocol
 from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.store import Beyond
@@ -36,7 +38,6 @@ from hpo.study.trials import best_trials, has_failed, shown_metrics, tally, tria
 from trainers.config import TrainConfig, dotted
 from trainers.metrics.definitions import Metric
 from trainers.metrics.gradient_share import HARDEST
-from trainers.text import visible
 from trainers.yaml_files import to_yaml
 
 CAVEATS_TITLE, BROUGHT_TITLE, VERDICT_TITLE = "Caveats", "What each search brought", "The verdict in full"
@@ -110,7 +111,16 @@ class Overview:
     def forests(self) -> list[Forest]:
         """The comparisons as pictures; empty before confirm."""
         found = self.confirmed
-        return forests(found.comparisons, found.methods, found.objective, found.against_baselines) if found else []
+        if not found:
+            return []
+        drawn = forests(found.comparisons, found.methods, found.objective, found.against_baselines)
+        leader = forests(found.league.leads, found.methods, found.objective) if found.league else []
+        return [*drawn[:1], *leader, *drawn[1:]]
+
+    @property
+    def standings(self) -> Standings | None:
+        """The league; None before confirm, and where the study asks for none."""
+        return self.confirmed.standings if self.confirmed else None
 
     def subtitle(self) -> str:
         """What the figures are of."""
@@ -270,7 +280,10 @@ class Overview:
         first, *others = self.headlines()
         lines = [f"# {plain(self.spec.name)}", "", f"**{plain(first)}**", ""]
         lines += [*(f"- {plain(sentence)}" for sentence in others), ""] if others else []
-        if self.methods():
+        if self.standings:
+            lines += [*markdown_table(*self.standings.compact()), ""]
+            lines += [*(f"- {plain(sentence)}" for sentence in self.standings.notes()), ""]
+        elif self.methods():
             shown = len(self.method_columns) - len(SEARCH_COLUMNS)  # `markdown` has the cost of each: a note is narrow
             rows = [row[:shown] for row in self.methods()]
             lines += [*markdown_table(self.method_columns[:shown], rows), ""]
@@ -283,18 +296,6 @@ class Overview:
         if self.caveats():
             lines += [f"## {CAVEATS_TITLE}", "", *(f"- {plain(sentence)}" for sentence in self.caveats()), ""]
         return "\n".join(lines)
-
-
-def plain(text: str) -> str:
-    """Text in a line of Markdown: it holds neither HTML, links nor pictures, and does not end the line."""
-    one_line = visible(" ".join(text.splitlines()))
-    return one_line.replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(").replace("][", "]\\[")
-
-
-def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table."""
-    ruler = ["---", *("---:" for _ in header[1:])]
-    return ["| " + " | ".join(plain(cell).replace("|", "\\|") for cell in row) + " |" for row in (header, ruler, *rows)]
 
 
 def _word(comparison: Comparison) -> str:

@@ -12,8 +12,10 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from hpo.confirmation.standings import LEAGUE_TITLE, PAIRS_NOTE, PAIRS_TITLE
 from hpo.reporting.figures import HEIGHT, Picture
 from hpo.reporting.forest import KEY
+from hpo.reporting.markdown import markdown_table, plain
 from hpo.reporting.overview import (
     BASELINES_TITLE,
     BEST_TRIALS_TITLE,
@@ -24,8 +26,6 @@ from hpo.reporting.overview import (
     SEARCHES_COLUMNS,
     VERDICT_TITLE,
     Overview,
-    markdown_table,
-    plain,
 )
 from hpo.runs.provenance import provenance
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
@@ -48,7 +48,12 @@ def write_report(overview: Overview, drawn: dict[str, Picture], folder: Path) ->
 
 def markdown(overview: Overview) -> str:
     """The report without pictures, in Markdown."""
-    lines = [overview.note(), "## How it was done", "", *(f"- {plain(fact)}" for fact in overview.facts()), ""]
+    league = overview.standings
+    lines = [overview.note()]
+    if league:
+        lines += [f"## {LEAGUE_TITLE}", "", *markdown_table(league.columns(overview.k), league.cells()), ""]
+        lines += [f"## {PAIRS_TITLE}", "", *markdown_table(*league.pairs()), ""]
+    lines += ["## How it was done", "", *(f"- {plain(fact)}" for fact in overview.facts()), ""]
     if overview.methods():
         took = [[row[0], *row[-len(SEARCH_COLUMNS) :]] for row in overview.methods()]
         lines += ["## What it took", "", *markdown_table(["method", *SEARCH_COLUMNS], took), ""]
@@ -87,12 +92,16 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
         name=overview.spec.name,
         key=KEY,
         overview=overview,
+        league=overview.standings,
         searches_columns=SEARCHES_COLUMNS,
         gradient_columns=GRADIENT_COLUMNS,
         brought_title=BROUGHT_TITLE,
         best_trials_title=BEST_TRIALS_TITLE,
         verdict_title=VERDICT_TITLE,
         caveats_title=CAVEATS_TITLE,
+        league_title=LEAGUE_TITLE,
+        pairs_title=PAIRS_TITLE,
+        pairs_note=PAIRS_NOTE,
         baselines_title=BASELINES_TITLE,
     )
 
@@ -105,6 +114,7 @@ def rendered(template: str, drawn: Mapping[str, Picture], **content: object) -> 
             "caption": picture.caption,
             "drawing": _drawing(key, picture, first=number == 0),
             "of_search": picture.of_search,
+            "of_league": picture.of_league,
         }
         for number, (key, picture) in enumerate(drawn.items())
     ]

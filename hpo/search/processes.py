@@ -20,24 +20,20 @@ from typing import Protocol
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
 
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, StudyDeleted, reason_of, say_error, set_up_logging
 from hpo.runtime.signals import SIGNALS, StoppedBySignal, Stopper
 from hpo.search.checkpoints import FOLDER as CHECKPOINTS
 from hpo.search.checkpoints import TrialCheckpoints
 from hpo.search.claims import STALE_HOURS, reap
-from hpo.search.limits import Failures
+from hpo.search.monitor import SearchMonitor
 from hpo.search.progress import NoProgress, Progress
 from hpo.search.scheduler import POLL_SECONDS, Scheduler
 from hpo.storage.address import is_url
 from hpo.storage.damage import DamagedJournal
 from hpo.storage.open import open_storage
 from hpo.storage.retrying import PATIENCE_SECONDS
-from hpo.study.attributes import FINISHED, RESUMED_AFTER, RETRY_OF
 from hpo.study.owner import is_claimed, while_it_exists
-from hpo.study.plan import SearchPlan
-from hpo.study.trials import has_failed
 from hpo.study.workspace import Workspace
 from search_spaces.own import OwnLossRecord, recorded
 from trainers.checkpoints import EVERY_SECONDS, training_key
@@ -132,48 +128,18 @@ class SearchJob:
                 stopper.wait(POLL_SECONDS)
 
 
-class SearchMonitor:
-    """Watches all workers through the storage: reports ended trials, and ends the run if too many fail."""
-
-    def __init__(self, study: optuna.Study, plan: SearchPlan, progress: Progress) -> None:
-        self.study = study
-        self.progress, self.epochs = progress, plan.epochs
-        self.failures = Failures()
-        self.resumed: set[int] = set()  # trials whose resumption was logged
-        self.ended = {trial.number for trial in self._ended()}
-        progress.begin(study, plan.trials)
-
-    def poll(self) -> int:
-        """Report the trials that have finished or failed since the last call; returns their number.
-
-        Raises:
-            SearchFailed: too many trials failed.
-        """
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        for trial in running:
-            if RESUMED_AFTER in trial.user_attrs and trial.number not in self.resumed:
-                self.resumed.add(trial.number)
-                before, reached = trial.user_attrs[RETRY_OF], trial.user_attrs[RESUMED_AFTER]
-                log.info("trial %d continues trial %d after epoch %d of %d", trial.number, before, reached, self.epochs)
-        self.progress.running({trial.number: max(trial.intermediate_values, default=0) for trial in running}, self.study)
-        new = [trial for trial in self._ended() if trial.number not in self.ended]
-        for trial in sorted(new, key=lambda trial: (str(trial.datetime_complete), trial.number)):
-            self.ended.add(trial.number)
-            self.progress.finished(trial, self.study)
-            self.failures.note(trial)
-        return len(new)
-
-    def _ended(self) -> list[FrozenTrial]:
-        trials = self.study.get_trials(deepcopy=False)
-        return [t for t in trials if t.state in FINISHED or has_failed(t)]
-
-
 class WorkerPool:
     """Supervised worker processes of this machine. A killed worker is replaced, and its trial is requeued."""
 
-    def __init__(self, job: SearchJob, count: int) -> None:
+    def __init__(self, job: SearchJob, count: int, first: int = 0, of: int | None = None) -> None:
+        """
+        Args:
+            count: number of workers.
+            first: number of the first worker among all workers on this machine, whose other workers search other studies.
+            of: number of all workers on this machine; None for `count`.
+        """
         self.job = job
-        self.count = count
+        self.count, self.first, self.of = count, first, of or count
         self.context = multiprocessing.get_context("forkserver")
         self.processes: dict[int, BaseProcess] = {}
         self.deaths = 0
@@ -185,33 +151,52 @@ class WorkerPool:
             SearchFailed: too many trials failed, a worker failed, or workers are killed again and again.
             Stopped: SIGINT or SIGTERM; the workers have requeued their trials.
         """
-        monitor = SearchMonitor(study, self.job.work.spec.search, progress)
-        with self._at_work():
+        with self.at_work(study, progress):
             while self.processes:
                 stopper.check()
-                connection.wait([process.sentinel for process in self.processes.values()], timeout=POLL_SECONDS / 4)
-                ended = {worker: process.exitcode for worker, process in self.processes.items()}
-                if monitor.poll():  # after the exit codes are read: a storage error that ended a worker must end this process
-                    self.deaths = 0
-                for worker, code in ended.items():
-                    if code is not None:
-                        self._ended(worker, code)
-        monitor.poll()
+                connection.wait(self.sentinels, timeout=POLL_SECONDS / 4)
+                self.look()
+
+    @property
+    def sentinels(self) -> list[int]:
+        """What `multiprocessing.connection.wait` needs to wait for the end of a worker."""
+        return [process.sentinel for process in self.processes.values()]
+
+    def look(self) -> None:
+        """Report the trials that have ended, and replace workers that were killed. Without workers the budget is met.
+
+        Raises:
+            SearchFailed: see `search`.
+        """
+        ended = {worker: process.exitcode for worker, process in self.processes.items()}
+        if self.monitor.poll():  # after the exit codes are read: a storage error that ended a worker must end this process
+            self.deaths = 0
+        for worker, code in ended.items():
+            if code is not None:
+                self._ended(worker, code)
+        if not self.processes:
+            self.monitor.poll()
 
     @contextmanager
-    def _at_work(self) -> Iterator[None]:
+    def at_work(self, study: optuna.Study, progress: Progress) -> Iterator[None]:
+        """Within the block, the workers search. At its end they are stopped, and have requeued their trials."""
+        self.monitor = SearchMonitor(study, self.job.work.spec.search, progress)
         self._start_server()
         try:
             for worker in range(self.count):
                 self._start(worker)
             yield
         finally:
-            for process in self.processes.values():
-                process.terminate()
+            self.terminate()
             for process in self.processes.values():
                 process.join(STOP_SECONDS)
                 process.kill()
                 process.join()
+
+    def terminate(self) -> None:
+        """Ask the workers to stop, without waiting for them."""
+        for process in self.processes.values():
+            process.terminate()
 
     def _start_server(self) -> None:
         """Start a fork server that has loaded the libraries, so that workers need not load them.
@@ -229,7 +214,9 @@ class WorkerPool:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def _start(self, worker: int) -> None:
-        process = self.context.Process(target=_worker_main, args=(self.job, worker, self.count), name=f"worker {worker}")
+        process = self.context.Process(
+            target=_worker_main, args=(self.job, self.first + worker, self.of), name=f"worker {worker}"
+        )
         with _without_main():
             process.start()
         self.processes[worker] = process

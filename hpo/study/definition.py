@@ -11,6 +11,7 @@ from uuid import uuid4
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
+from pydantic import Field
 
 from hpo.runtime.typed_files import Stored
 from hpo.study.spec import StudySpec
@@ -87,17 +88,20 @@ class StoredStudy(Stored):
     Attributes:
         rivals: the rivals in its file when it was last run; none if it was last searched as a rival.
         losses: the user's own losses among those of the study and its rivals.
+        left_out: by loss the reason why `rivals: all` left it out when the study was last run.
     """
 
     FORMAT: ClassVar[int] = 2
     spec: StudySpec
     rivals: tuple[StudySpec, ...]
     losses: tuple[OwnLossRecord, ...] = ()
+    left_out: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
-    def of(cls, spec: StudySpec, rivals: Sequence[StudySpec]) -> StoredStudy:
+    def of(cls, spec: StudySpec, rivals: Sequence[StudySpec], left_out: Mapping[str, str]) -> StoredStudy:
         """The record of a study and its rivals."""
-        return cls(spec=spec, rivals=tuple(rivals), losses=recorded(each.space.loss_name for each in (spec, *rivals)))
+        losses = recorded(each.space.loss_name for each in (spec, *rivals))
+        return cls(spec=spec, rivals=tuple(rivals), losses=losses, left_out=dict(left_out))
 
     @classmethod
     def from_dict(cls, content: object, where: str, remedy: str) -> Self:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hpo.study.draft import suggested
 from hpo.study.names import NAME_PATTERN, check_name
-from hpo.study.spec import StudySpec, load_spec
+from hpo.study.spec import ALL, StudySpec, load_spec
 from trainers import Dataset, load_dataset
 from trainers.config import dotted
 from trainers.data.public import PUBLIC
@@ -72,8 +72,8 @@ def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
         content[key] = {**old, **value} if both and old else value
     if isinstance(content.get("space"), str):
         content["space"] = {"name": content["space"]}
-    if isinstance(content.get("rivals"), str):
-        raise InputError(f"rivals: must be a list, got {shown(content['rivals'])}; write [{content['rivals']!r}]")
+    if isinstance(content.get("rivals"), str) and content["rivals"] != ALL:
+        raise InputError(f"rivals: must be a list, or {ALL!r}, got {shown(content['rivals'])}; write [{content['rivals']!r}]")
     return content
 
 

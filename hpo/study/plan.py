@@ -1,15 +1,18 @@
-"""The search plan of a study: the key `search` of a study file."""
+"""The plans of a study: the keys `search` and `confirm` of a study file."""
 
 from __future__ import annotations
 
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from hpo.runtime.text import counted
+from hpo.study.names import MAX_SEARCHES
 from trainers.config import MAX_SEED
-from trainers.validation import SETTINGS, Count, Real, Whole
+from trainers.errors import unknown
+from trainers.losses import LOSSES
+from trainers.validation import SETTINGS, Count, Real, Switch, Whole
 
 FROZEN = SETTINGS | {"frozen": True}
 
@@ -24,8 +27,10 @@ CHEAPER = 12
 
 WARMUP = 0.3  # share of a trial's epochs
 
+MAX_SEEDS = 100  # so that the seeds of search, validation stage and test stage differ: see hpo.confirmation.stages
 SEEDS_OF_A_SEARCH = 1000  # confirm counts seeds on from the search's seed; the seed of the next repeat is beyond all of them
 Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - SEEDS_OF_A_SEARCH)]
+Seeds = Annotated[Count, Field(le=MAX_SEEDS)]
 NotNegative = Annotated[Whole, Field(ge=0)]
 
 
@@ -76,6 +81,42 @@ class PrunerSpec(BaseModel):
         """
         first = self.warmup(epochs) or self.interval_steps
         return range(0) if self.name == "none" else range(first, epochs, self.interval_steps)
+
+
+class ConfirmPlan(BaseModel):
+    """How the winner is chosen on validation (top x select_seeds runs) and measured on test (seeds runs), at full epochs.
+
+    Attributes:
+        top: number of the best trials that are retrained and measured on the validation split.
+        select_seeds: seeds of each of these configs on the validation split.
+        seeds: seeds of each method on the test split.
+        searches: number of searches with different seeds, for the study and for each tuned rival. With one search the verdict
+            is about configs, with three or more it is about methods.
+        rival_seeds: fewer seeds, by loss, for rivals that are slow to train, e.g. `{bsl: 1}`; one seed gives no verdict.
+        epochs: epochs of each retrained config.
+        baseline_trials: settings that are tried of each baseline, the default ones first; by default as many as the search has
+            trials, at most 12 for each searched number (EASE 12, RP3beta 36). With 1 the default settings are measured.
+        league: whether all losses are compared in one table: the study's with each, and the leader on validation with each.
+            Published settings are then a method only for a loss that is not tuned. By default only for `rivals: all`.
+    """
+
+    model_config = FROZEN
+    top: Count = 5
+    select_seeds: Seeds = 3
+    seeds: Seeds = 5
+    searches: Annotated[Count, Field(le=MAX_SEARCHES)] = 1
+    rival_seeds: dict[str, Seeds] = {}
+    epochs: Count = 100
+    baseline_trials: Count | None = None
+    league: Switch | None = None
+
+    @field_validator("rival_seeds")
+    @classmethod
+    def _known(cls, value: dict[str, int]) -> dict[str, int]:
+        for name in value:
+            if name not in LOSSES:
+                raise ValueError(unknown("loss", name, LOSSES))
+        return value
 
 
 class SearchPlan(BaseModel):

@@ -6,70 +6,61 @@ import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    PlainSerializer,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
-from hpo.study.names import MAX_SEARCHES, check_name, repeat_name
+from hpo.study.names import check_name, repeat_name
 from hpo.study.objective import DEFAULT_OBJECTIVE, Objective, measured
-from hpo.study.plan import FROZEN, SEEDS_OF_A_SEARCH, SearchPlan
+from hpo.study.plan import FROZEN, SEEDS_OF_A_SEARCH, ConfirmPlan, SearchPlan
 from search_spaces import SPACES, Space
 from search_spaces.baselines import BASELINE_RANGES
 from trainers.config import REGISTERED, TrainConfig
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.sources import NAMES
 from trainers.errors import InputError, unknown
-from trainers.losses import LOSSES, Loss
+from trainers.losses import Loss
 from trainers.published import USUAL, published_loss, settings_of
-from trainers.text import has_controls
-from trainers.validation import Count, Place, checked, choice
+from trainers.text import has_controls, shown
+from trainers.validation import Place, checked, choice
 from trainers.yaml_files import read_yaml, to_yaml
+
+MAX_RIVALS = 100
+ALL = "all"
+
+
+def _all_or_list(value: object, as_list: ValidatorFunctionWrapHandler) -> object:
+    if value == ALL:
+        return ALL
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"must be a list or all, got {shown(value)}")
+    return as_list(value)
+
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     AnySpace: TypeAlias = Space
+    Rivals: TypeAlias = tuple[str, ...] | Literal["all"]
 else:
     AnySpace = choice("space", SPACES, REGISTERED)
-
-MAX_RIVALS = 100
-MAX_SEEDS = 100  # so that the seeds of search, validation stage and test stage differ: see hpo.confirmation.stages
+    Rivals = Annotated[
+        tuple[Place, ...],
+        Field(max_length=MAX_RIVALS),
+        WrapValidator(_all_or_list),
+        PlainSerializer(lambda value: value),
+        WithJsonSchema({"anyOf": [{"const": ALL}, {"type": "array"}]}),
+    ]
 DEFAULT_BASELINES = ("most_popular", "rp3beta", "ials", "ease")
-
-Seeds = Annotated[Count, Field(le=MAX_SEEDS)]
-
-
-class ConfirmPlan(BaseModel):
-    """How the winner is chosen on validation (top x select_seeds runs) and measured on test (seeds runs), at full epochs.
-
-    Attributes:
-        top: number of the best trials that are retrained and measured on the validation split.
-        select_seeds: seeds of each of these configs on the validation split.
-        seeds: seeds of each method on the test split.
-        searches: number of searches with different seeds, for the study and for each tuned rival. With one search the verdict
-            is about configs, with three or more it is about methods.
-        rival_seeds: fewer seeds, by loss, for rivals that are slow to train, e.g. `{bsl: 1}`; one seed gives no verdict.
-        epochs: epochs of each retrained config.
-        baseline_trials: settings that are tried of each baseline, the default ones first; by default as many as the search has
-            trials, at most 12 for each searched number (EASE 12, RP3beta 36). With 1 the default settings are measured.
-    """
-
-    model_config = FROZEN
-    top: Count = 5
-    select_seeds: Seeds = 3
-    seeds: Seeds = 5
-    searches: Annotated[Count, Field(le=MAX_SEARCHES)] = 1
-    rival_seeds: dict[str, Seeds] = {}
-    epochs: Count = 100
-    baseline_trials: Count | None = None
-
-    @field_validator("rival_seeds")
-    @classmethod
-    def _known(cls, value: dict[str, int]) -> dict[str, int]:
-        for name in value:
-            if name not in LOSSES:
-                raise ValueError(unknown("loss", name, LOSSES))
-        return value
 
 
 class StudySpec(BaseModel):
@@ -85,7 +76,8 @@ class StudySpec(BaseModel):
         validation: how validation is held out; by default in the way that suits the data.
         search: how long and how to search.
         confirm: how the best configs are retrained and compared.
-        rivals: the studies to compare with: names of spaces (this study with another loss), of shipped studies, or files.
+        rivals: the studies to compare with: names of spaces (this study with another loss), of shipped studies, or files; or
+            `all`, every other loss that goes with the study's score and negatives.
         baselines: the methods without gradient descent to compare with: `most_popular`, `item_knn`, `rp3beta`, `ials`, `ease`.
             Their settings are tuned on validation.
     """
@@ -100,7 +92,7 @@ class StudySpec(BaseModel):
     validation: ValidationSplit | None = None
     search: SearchPlan = SearchPlan()
     confirm: ConfirmPlan = ConfirmPlan()
-    rivals: Annotated[tuple[Place, ...], Field(max_length=MAX_RIVALS)] = ()
+    rivals: Rivals = ()
     baselines: tuple[str, ...] = DEFAULT_BASELINES
 
     @field_validator("name")
@@ -174,46 +166,12 @@ class StudySpec(BaseModel):
         loss, elsewhere = found
         return self.train_config(loss, epochs, seed), settings_of(elsewhere)
 
-    def rival_specs(self) -> list[StudySpec]:
-        """The studies of the rivals. A rival named by its space is this study with another space.
+    @property
+    def is_league(self) -> bool:
+        """Whether confirm makes a league, see `ConfirmPlan`."""
+        return self.rivals == ALL if self.confirm.league is None else self.confirm.league
 
-        Raises:
-            InputError: a rival is missing or broken, has other data or the same loss, or two rivals have the same loss.
-        """
-        specs = [self._rival_spec(rival) for rival in self.rivals]
-        losses = [rival.space.loss_name for rival in specs]
-        for rival in specs:
-            if losses.count(rival.space.loss_name) > 1:
-                raise InputError(
-                    f"each rival must have another loss, and two of {', '.join(self.rivals)} have "
-                    f"{rival.space.loss_name}; remove one of them"
-                )
-            if rival.space.loss_name == self.space.loss_name:
-                raise InputError(
-                    f"a rival must have another loss than the study, and rival {rival.name!r} has the same, "
-                    f"{rival.space.loss_name}; remove it from `rivals`"
-                )
-            if rival.dataset != self.dataset:
-                raise InputError(
-                    f"a rival must have the study's dataset, {self.dataset}, and rival {rival.name!r} has {rival.dataset}; "
-                    "remove it from `rivals`, or name a rival by its space"
-                )
-            if rival.data != self.data:
-                raise InputError(
-                    f"a rival must read its data with the options of {self.name}, and rival {rival.name!r} has others; give "
-                    "both the same `data`"
-                )
-        return specs
-
-    def _rival_spec(self, rival: str) -> StudySpec:
-        if rival in SPACES:
-            return self._with_space(rival)
-        if not is_study_file(rival) and rival not in shipped_studies():
-            known = f"spaces ({', '.join(sorted(SPACES))}), shipped studies (hpo.studies list) and study files, NAME.yaml"
-            raise InputError(f"study {self.name}: {unknown('rival', rival, [*SPACES, *shipped_studies()], known)}")
-        return load_spec(rival)
-
-    def _with_space(self, name: str) -> StudySpec:
+    def with_space(self, name: str) -> StudySpec:
         """This study with another space, named after both. The space contains the published settings if its kind can."""
 
         def study(loss: Loss | None) -> StudySpec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import optuna
 from optuna.storages import BaseStorage
@@ -23,7 +23,7 @@ from hpo.study.ends import best_at_ends
 from hpo.study.names import names_of_searches
 from hpo.study.spec import StudySpec
 from hpo.study.starts import STARTS, Start, starts_of
-from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec
+from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec, stored_study
 from hpo.study.trials import finalist_trials
 from search_spaces.parameters import AtEnd
 from trainers.errors import InputError, first_line
@@ -38,11 +38,13 @@ class Widened:
 
     Attributes:
         originals: by the name of each wider study the name of the study whose trials it continues.
+        left_out: by loss the reason why `rivals: all` left it out.
     """
 
     spec: StudySpec
     rivals: tuple[StudySpec, ...]
     originals: Mapping[str, str]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def change(self, storage: BaseStorage, spec: StudySpec) -> str:
         """The wider ranges of one of the studies, in words."""
@@ -65,7 +67,8 @@ def widened(storage: BaseStorage, name: str) -> Widened:
     wide = optuna.load_study(study_name=wide_name(name), storage=storage) if wide_name(name) in names else None
     if wide is not None and is_ours(wide):
         specs = [stored_spec(wide), *stored_rivals(wide)]
-        return Widened(specs[0], tuple(specs[1:]), _originals([spec.name.removesuffix(SUFFIX) for spec in specs], names))
+        originals = _originals([spec.name.removesuffix(SUFFIX) for spec in specs], names)
+        return Widened(specs[0], tuple(specs[1:]), originals, stored_study(wide).left_out)
     study = find_study(storage, name)
     rivals = stored_rivals(study)
     specs = [stored_spec(study), *(stored_spec(find_study(storage, one.name)) for one in rivals if one.name in names)]
@@ -78,7 +81,8 @@ def widened(storage: BaseStorage, name: str) -> Widened:
     searched = {spec.name: spec for spec in specs}
     wide_spec = _wider(specs[0], [*ends[name], *shared])
     wide_rivals = [_wider(searched.get(one.name, one), [*ends.get(one.name, []), *shared]) for one in rivals]
-    return Widened(wide_spec, tuple(rival.with_budget_of(wide_spec) for rival in wide_rivals), _originals(ends, names))
+    equal = tuple(rival.with_budget_of(wide_spec) for rival in wide_rivals)
+    return Widened(wide_spec, equal, _originals(ends, names), stored_study(study).left_out)
 
 
 def _originals(searched: Iterable[str], names: Sequence[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -24,6 +24,7 @@ from hpo.study.definition import (
     order_differs,
     stored_definition,
 )
+from hpo.study.rivals import RivalStudies, rivals_of
 from hpo.study.sampling import make_pruner, make_sampler
 from hpo.study.spec import StudySpec
 from hpo.study.stored import EVALUATED_ON, stored_study
@@ -81,6 +82,7 @@ class Workspace:
         rivals: the studies of its rivals, read once, since their files may change before the search ends.
         lanes: trials trained concurrently, if the engine supports it.
         table: the data, if they are a table in memory; `keep_table` writes them to the path in the study.
+        left_out: by loss the reason why `rivals: all` leaves it out.
     """
 
     spec: StudySpec
@@ -90,6 +92,7 @@ class Workspace:
     rivals: tuple[StudySpec, ...] = ()
     lanes: int = 1
     table: Dataset | None = field(default=None, repr=False)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -103,6 +106,7 @@ class Workspace:
         workers: int = 1,
         rivals: Sequence[StudySpec] | None = None,
         table: Dataset | None = None,
+        left_out: Mapping[str, str] | None = None,
     ) -> Workspace:
         """Choose the engine and the lanes of each worker and, unless given, load the rivals. The data are read at first use.
 
@@ -115,8 +119,8 @@ class Workspace:
             lanes = lanes or default_lanes(spec.search.trials, workers)
         elif lanes is not None and lanes > 1:
             raise InputError(f"engine {choice.name} trains one trial at a time, got --lanes {lanes}; use --workers {lanes}")
-        found = spec.rival_specs() if rivals is None else rivals
-        return cls(spec, output, data_dir, choice, tuple(found), lanes or 1, table)
+        found = rivals_of(spec, engine, device) if rivals is None else RivalStudies(rivals, left_out or {})
+        return cls(spec, output, data_dir, choice, tuple(found.specs), lanes or 1, table, found.left_out)
 
     @property
     def folder(self) -> Path:
@@ -240,7 +244,7 @@ class Workspace:
         )
         if EVALUATED_ON not in study.user_attrs:
             study.set_user_attr(EVALUATED_ON, [part.n_users_with_pairs for part in (self.sample, self.split[1])])
-        study.set_user_attr(SPEC, StoredStudy.of(self.spec, self.rivals).to_dict())
+        study.set_user_attr(SPEC, StoredStudy.of(self.spec, self.rivals, self.left_out).to_dict())
         stored_study(study)
         return study
 

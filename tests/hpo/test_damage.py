@@ -22,6 +22,7 @@ from hpo.runs.baselines import MEASURED, TUNING
 from hpo.runs.store import RunKey, RunStore
 from hpo.storage.journal import JOURNAL_START
 from hpo.storage.open import open_storage
+from hpo.study.rivals import rivals_of
 from hpo.study.spec import load_spec
 from hpo.train import read_config_file
 from trainers import TrainConfig, load_dataset, load_test
@@ -112,7 +113,7 @@ def test_config_files(tmp_path: Path, edits: list[Edit]):
 @given(EDITS)
 def test_study_files(place: Place, edits: list[Edit]):
     place.study.write_bytes(damaged(STUDY.encode(), edits))
-    reads_or_explains(lambda: load_spec(str(place.study)).rival_specs())
+    reads_or_explains(lambda: rivals_of(load_spec(str(place.study))).specs)
 
 
 TABLES = {

@@ -7,6 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK, RETRY_OF
+from hpo.study.rivals import rivals_of
 from hpo.study.spec import load_spec, shipped_studies
 from hpo.study.starts import enqueue_starts
 from hpo.study.trials import trial_config
@@ -29,13 +30,15 @@ ENCODERS = [
 # Only MML is shipped for these. Their rivals are named by spaces.
 IR_BENCHMARK = ("electronic_popularity", "electronic_random", "electronic_temporal", "gowalla_random", "health_random")
 SMALL = [f"{data}_mml" for data in (*IR_BENCHMARK, "lastfm", "ml-1m")]
+LEAGUES = [f"league_{data}" for data in ("health", *(f"electronic{split}" for split in ("", "_popularity", "_temporal")))]
+LEAGUES += ["league_gowalla", "league_yelp"]
 
 
 def test_the_list_of_shipped_studies():
     demo = [f"demo_{loss}" for loss in ("bsl", "ccl", "mml")]
     fused = [name for name, loss in LOSSES.items() if loss in ROW_FUNCTIONS]
     losses = [f"{data}_{loss}" for data in ("gowalla", "yelp") for loss in fused]
-    assert shipped_studies() == sorted([*demo, *SHAPES, *SAMPLERS, *ENCODERS, *SMALL, *losses])
+    assert shipped_studies() == sorted([*demo, *SHAPES, *SAMPLERS, *ENCODERS, *SMALL, *LEAGUES, *losses])
 
 
 def in_a_paper(name: str) -> bool:
@@ -56,14 +59,16 @@ def test_every_study_starts_with_its_published_config(name: str):
         "mml_lightgcn": "MF",
         "yelp_mml_simplex": "MF",
     }
-    elsewhere |= dict.fromkeys(SMALL, "Yelp2018")
+    elsewhere |= dict.fromkeys([*SMALL, "league_health", "league_electronic"], "Yelp2018")
     other = next((what for part, what in elsewhere.items() if part in name), None)
     assert label == (f"published settings of {other}" if other else "published settings")
     params = spec.space.params(config)
     assert spec.space.config(params, spec.fields(spec.search.epochs, spec.search.seed)) == config
 
 
-@pytest.mark.parametrize("name", [name for name in shipped_studies() if not name.endswith(("_mml", "_shape"))])
+@pytest.mark.parametrize(
+    "name", [name for name in shipped_studies() if not name.endswith(("_mml", "_shape")) and name not in LEAGUES]
+)
 def test_every_rival_has_the_budget_of_mml(name: str):
     rival, ours = load_spec(name), load_spec(f"{name.split('_')[0]}_mml")
     assert (rival.dataset, rival.validation, rival.search, rival.confirm) == (
@@ -126,14 +131,14 @@ def test_the_second_space_of_a_loss_is_no_rival_of_the_first(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text("dataset: gowalla\nspace: {name: mml_shape}\nrivals: [gowalla_mml]\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"must have another loss than the study, and rival .* has the same, mml"):
-        load_spec(str(path)).rival_specs()
+        rivals_of(load_spec(str(path)))
 
 
 @pytest.mark.parametrize("name", [name for name in shipped_studies() if "_mml" in name])
 def test_rivals_are_searched_at_equal_budget(name: str):
     spec = load_spec(name)
     assert len(spec.rivals) == 2
-    for rival in spec.rival_specs():
+    for rival in rivals_of(spec).specs:
         assert rival.dataset == spec.dataset
         assert rival.validation == spec.validation
         assert rival.search == spec.search
@@ -146,3 +151,27 @@ def test_rivals_are_searched_at_equal_budget(name: str):
         assert ours.replace(**{key: theirs.to_dict()[key] for key in of_its_authors}) == theirs
         same_negatives = name not in SAMPLERS and not name.endswith("_lightgcn")
         assert (ours.negatives == theirs.negatives) == same_negatives
+
+
+@pytest.mark.parametrize("name", LEAGUES)
+def test_all_losses_of_a_league_are_tuned_alike(name: str):
+    spec = load_spec(name)
+    assert spec.is_league
+    assert (spec.search.trials, spec.search.starts, spec.confirm.seeds) == (40, 0, 5)
+    rivals = rivals_of(spec)
+    assert rivals.left_out == {}
+    for rival in rivals.specs:
+        asked = rival.with_budget_of(spec)
+        assert (asked.search, asked.validation, asked.config) == (spec.search, spec.validation, spec.config)
+        assert asked.space.also == spec.space.also == ("learning_rate",)
+        assert asked.space.ranges == spec.space.ranges
+
+
+def test_the_losses_of_the_leagues():
+    def losses(name: str) -> set[str]:
+        return {rival.space.loss_name for rival in rivals_of(load_spec(name)).specs} | {"mml"}
+
+    assert losses("league_health") == {*LOSSES}
+    assert losses("league_electronic") == {name for name, loss in LOSSES.items() if loss in ROW_FUNCTIONS}
+    for split in ("popularity", "temporal"):
+        assert losses(f"league_electronic_{split}") == {"mml", "ccl", "bsl", "sl", "psl", "slatk"}

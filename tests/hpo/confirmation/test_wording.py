@@ -13,8 +13,10 @@ from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.headlines import headline, headlines, winner_headline
+from hpo.confirmation.league import League, Pair, Span
 from hpo.confirmation.repeats import Repeats
 from hpo.confirmation.results import BestSoFar, Finalist, Method, SearchCost, SearchWinner
+from hpo.confirmation.standings import Standings
 from hpo.confirmation.statements import COMPARE as COMMAND
 from hpo.confirmation.statements import baseline_said, highest_said, statements, tuning_said, verdict, winner_said
 from hpo.confirmation.statistics import Comparison, Evidence
@@ -258,6 +260,7 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     for given_methods, baselines in ((methods, []), (methods, few), (methods, twice), (methods[2:3], [])):
         lines.append(f"headline: {winner_headline(decide(given_methods, validated, baselines, objective))}")
     lines += _of_baselines(methods[:1], objective)
+    lines += _of_league(objective)
     lines += [f"headline: {each}" for each in headlines(methods[:1], [], 5, objective)]
     lines += [f"headline: {each}" for each in headlines(methods[:1], [], 100, objective)]
     lines += [f"headline: {each}" for each in headlines(methods[3:], [], 100, objective)]
@@ -285,6 +288,25 @@ def _of_baselines(methods: list[Method], objective: str) -> list[str]:
     said += [f"headline: {each}" for each in headlines(methods, [], 100, objective, of)]
     said += [f"headline: {each}" for each in headlines(methods, [], 100, objective, of[:1])]
     return said + [f"baseline: {baseline_said(each, objective)}" for each in (*many, few, baseline("EASE", 0.05, objective))]
+
+
+def _of_league(objective: str) -> list[str]:
+    """What is said of a league: how its table is read, and its result in short."""
+    names = "MML tuned", "CCL tuned", "BSL tuned", "SL tuned"
+    methods = [method(label, 0.06, 4, objective) for label in names]
+    validated = {label: [Finalist(None, CONFIG, 0.0, {101: {objective: 0.3}})] for label in names}
+    ours = [compared("CCL tuned", -0.01, 0.01, family=5), compared("BSL tuned", 0.01, 0.01, family=5)]
+    ours += [compared("SL tuned", 0.0005, 0.4, family=5)]
+    leads = [replace(each, ours="CCL tuned") for each in ours[1:]]
+    spans = {label: Span(0.06, 0.05, 0.07) for label in names}
+    pairs = [Pair("MML tuned", "CCL tuned", 0.01, 0.05, 0.0, 0.02, 0.01)]
+    league = League("CCL tuned", leads, spans, pairs, {"cml": "it cannot be used with score inner_product: why"})
+    leading = League("MML tuned", [], spans, pairs)
+    lines = [f"statement: {each}" for each in statements(methods, ours[:1], [], 100, objective, is_league=True)]
+    for one, named in ((league, [*ours, *leads]), (leading, ours), (League(None, [], spans), [])):
+        standings = Standings.of(methods, [], validated, one, named, objective)
+        lines += [f"league: {each}" for each in (*standings.headlines(), *standings.notes())]
+    return lines
 
 
 def test_the_sentences_are_those_of_the_file() -> None:

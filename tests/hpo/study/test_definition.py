@@ -23,6 +23,7 @@ from hpo.study.definition import (
     differences,
     order_differs,
 )
+from hpo.study.rivals import rivals_of
 from hpo.study.spec import StudySpec
 from trainers.data.options import ValidationSplit
 
@@ -108,7 +109,7 @@ def test_differences_include_the_keys_of_both_sides():
 
 
 def test_a_stored_study_is_read_unchanged():
-    rivals = tuple(SPEC_OF_DEMO.override({"rivals": ["ccl", "bsl"]}).rival_specs())
+    rivals = tuple(rivals_of(SPEC_OF_DEMO.override({"rivals": ["ccl", "bsl"]})).specs)
     stored = StoredStudy(spec=SPEC_OF_DEMO, rivals=rivals)
     assert StoredStudy.from_dict(stored.to_dict(), "here", "remedy") == stored
     definition = definition_of(SPEC_OF_DEMO, DATA, "numba")

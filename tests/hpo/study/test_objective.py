@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hpo.study.objective import measured, measured_at_full_budget
+from hpo.study.rivals import rivals_of
 from hpo.study.spec import StudySpec
 from trainers.errors import InputError
 
@@ -34,7 +35,7 @@ def test_the_default_objective_is_ndcg_at_20():
 
 def test_rivals_have_the_objective_of_the_study():
     fields = {"name": "x", "dataset": "gowalla", "space": {"name": "mml"}, "objective": "map@5"}
-    by_space, by_name = StudySpec.model_validate(fields | {"rivals": ["ccl", "gowalla_bsl"]}).rival_specs()
+    by_space, by_name = rivals_of(StudySpec.model_validate(fields | {"rivals": ["ccl", "gowalla_bsl"]})).specs
     assert (by_space.objective, by_name.objective) == ("map@5", "ndcg@20")
     ours = StudySpec.model_validate(fields)
     assert by_name.with_budget_of(ours).objective == "map@5"

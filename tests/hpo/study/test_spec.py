@@ -7,8 +7,9 @@ import pytest
 from hpo.confirmation.contenders import title
 from hpo.confirmation.stages import SELECT_OFFSET, TEST_OFFSET
 from hpo.study.definition import SplitData, definition_of
-from hpo.study.plan import SEEDS_OF_A_SEARCH
-from hpo.study.spec import MAX_SEEDS, StudySpec, load_spec, shipped_studies
+from hpo.study.plan import MAX_SEEDS, SEEDS_OF_A_SEARCH
+from hpo.study.rivals import rivals_of
+from hpo.study.spec import StudySpec, load_spec, shipped_studies
 from search_spaces import SPACES
 from trainers.config import MAX_SEED
 from trainers.data.datasets import load_dataset
@@ -52,13 +53,13 @@ def test_a_path_to_data_is_relative_to_the_study_file(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     names = [load_spec(path).dataset for path in ("mine.yaml", str(tmp_path / "mine.yaml"), "sub/other.yaml")]
     assert names == [str(tmp_path / "clicks.csv")] * 3
-    assert [rival.name for rival in load_spec("mine.yaml").rival_specs()] == ["other"]
+    assert [rival.name for rival in rivals_of(load_spec("mine.yaml")).specs] == ["other"]
     data = SplitData("sum", ValidationSplit(name="random"), "seen", "held out")
     there = definition_of(load_spec("mine.yaml"), data, "numba")
     assert there.dataset == "clicks.csv"
     monkeypatch.chdir(tmp_path / "sub")
     assert definition_of(load_spec("../mine.yaml"), data, "numba") == there
-    assert [rival.name for rival in load_spec("../mine.yaml").rival_specs()] == ["other"]
+    assert [rival.name for rival in rivals_of(load_spec("../mine.yaml")).specs] == ["other"]
 
 
 def test_a_path_to_a_rival_is_relative_to_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -67,7 +68,7 @@ def test_a_path_to_a_rival_is_relative_to_the_study_file(tmp_path: Path, monkeyp
     (tmp_path / "mine.yaml").write_text("dataset: demo\nspace: {name: mml}\nrivals: [sub/other, bsl]\n")
     (tmp_path / "sub" / "other").write_text("dataset: demo\nspace: {name: ccl}\n")
     monkeypatch.chdir(tmp_path / "sub")
-    assert [rival.name for rival in load_spec("../mine.yaml").rival_specs()] == ["other", "mine_bsl"]
+    assert [rival.name for rival in rivals_of(load_spec("../mine.yaml")).specs] == ["other", "mine_bsl"]
 
 
 @pytest.mark.parametrize("name", shipped_studies())
@@ -169,7 +170,7 @@ def test_published_settings_for_unknown_data_are_those_of_yelp2018():
 def test_every_loss_is_a_rival_and_its_space_has_the_published_settings(name: str):
     ours = "ccl" if name == "mml" else "mml"
     spec = StudySpec.model_validate({"name": "x", "dataset": "gowalla", "space": {"name": ours}, "rivals": [name]})
-    (rival,) = spec.rival_specs()
+    (rival,) = rivals_of(spec).specs
     assert rival.with_budget_of(spec).space == rival.space, "the space is searched unchanged"
     assert set(rival.space.also) <= {"learning_rate"}
     published = rival.published(epochs=5, seed=1)
@@ -181,7 +182,7 @@ def test_a_rival_that_needs_no_negatives_has_none():
     space = {"name": "mml", "also": ["negatives", "l2"], "ranges": {"negatives": [5, 9]}}
     content = {"name": "x", "dataset": "gowalla", "space": space, "rivals": ["directau"]}
     spec = StudySpec.model_validate(content | {"config": {"negatives": {"name": "unseen", "count": 7}}})
-    (rival,) = spec.rival_specs()
+    (rival,) = rivals_of(spec).specs
     assert (rival.space.also, rival.space.ranges) == (("l2",), {})
     assert rival.probe.negatives.name == "none"
     assert (spec.model, rival.model) == (("mf", "unseen"), ("mf", "uniform"))
@@ -191,7 +192,7 @@ def test_a_rival_that_needs_no_negatives_has_none():
 
 def test_a_shipped_rival_without_settings_keeps_its_searched_learning_rate():
     spec = StudySpec.model_validate({"name": "x", "dataset": "gowalla", "space": {"name": "mml"}, "rivals": ["gowalla_bpr"]})
-    (rival,) = spec.rival_specs()
+    (rival,) = rivals_of(spec).specs
     assert rival.with_budget_of(spec).space.also == ("learning_rate",)
 
 
@@ -233,7 +234,7 @@ def test_impossible_names_and_too_long_lists_are_refused(write, tmp_path: Path, 
 
     def used() -> None:
         spec = load_spec(write(text))
-        spec.rival_specs()
+        rivals_of(spec)
         load_dataset(spec.dataset, str(tmp_path))
 
     with pytest.raises(InputError) as caught:

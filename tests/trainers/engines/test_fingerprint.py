@@ -42,7 +42,7 @@ CODE = [
     (f"{ENGINE}/kernels.py", "n_work = order_slots(", "n_work = 1 + order_slots(", OTHER),
     (f"{ENGINE}/step_passes.py", "ROW_PREFETCH = 4", "ROW_PREFETCH = 5", BOTH),
     (f"{ENGINE}/prefilter.py", "CODE_PREFETCH = 12", "CODE_PREFETCH = 13", ONE),
-    (f"{ENGINE}/dense.py", "SLOT_PREFETCH = 8", "SLOT_PREFETCH = 9", OTHER),
+    (f"{ENGINE}/slots.py", "SLOT_PREFETCH = 8", "SLOT_PREFETCH = 9", OTHER),
     (f"{ENGINE}/row_functions.py", "gap = positive - np.float32(1.0)", "gap = positive - np.float32(2.0)", BOTH),
     (f"{ENGINE}/table.py", "CODE_MAX, CODE_ZERO = 127, 128", "CODE_MAX, CODE_ZERO = 126, 128", BOTH),
     (f"{ENGINE}/batch.py", "UPDATE_BLOCK = 32", "UPDATE_BLOCK = 64", BOTH),
@@ -99,12 +99,15 @@ def test_each_kernel_has_its_own(tmp_path: Path) -> None:
     root = edited(tmp_path, {f"{ENGINE}/simplex/histories.py": ("mean = np.float32(0.0)", "mean = np.float32(1.0)")})
     assert fingerprint_of(root, *LOOKUP) == fingerprint(row_access._build)
     assert fingerprint_of(root, *POOLING) != fingerprint(histories._build_backward)
-    root = edited(tmp_path, {f"{ENGINE}/dense.py": ("SLOT_PREFETCH = 8", "SLOT_PREFETCH = 9")})
+    root = edited(tmp_path, {f"{ENGINE}/slots.py": ("SLOT_PREFETCH = 8", "SLOT_PREFETCH = 9")})
     assert fingerprint_of(root, *LOOKUP) == fingerprint(row_access._build)
     assert fingerprint_of(root, *POOLING) == fingerprint(histories._build_backward)
 
 
-@pytest.mark.parametrize(("build", "own"), [(SPARSE, {"prefilter"}), (DENSE, {"prefilter", "dense"})], ids=["sparse", "dense"])
+KERNELS = ["sparse", "dense"]
+
+
+@pytest.mark.parametrize(("build", "own"), [(SPARSE, {"prefilter"}), (DENSE, {"prefilter", "dense", "slots"})], ids=KERNELS)
 def test_the_walk_reaches_every_file_of_the_step_and_no_loss(build: tuple[str, str], own: set[str]) -> None:
     used = reached(ROOT, *build)
     modules = {module.removeprefix("trainers.").removeprefix("engines.numba_engine.") for module, _ in used}

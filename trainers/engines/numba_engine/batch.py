@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from trainers.engines.numba_engine.intrinsics import aligned
 
 UPDATE_BLOCK = 32  # rows of a table that one parallel task updates
+UPDATE_GROUP = 16  # items of a dense loss that are updated together: their sums of gradients wait for one another no more
 SCORE_BLOCK = 16  # rows of the batch that one parallel task scores
 
 
@@ -35,7 +36,8 @@ class Batch(NamedTuple):
         dropout_factors: (B, dim); (1, 1) without dropout.
         next_user, next_item: int32, linked lists of the rows of a user and of the slots of an item; -1 ends a list.
         work_users, work_items: int32, the distinct ids of a pass.
-        item_gradients: (blocks, dim), the item gradient that a task is summing.
+        item_gradients: (blocks, dim), the item gradient that a task is summing; for dense losses UPDATE_GROUP rows per bucket.
+        item_sums: (buckets * UPDATE_GROUP, 2), for dense losses: the sum of the item's score gradients, and 1 if any is not 0.
         starts, slots: int32, for dense losses: the slots of work item i are `slots[starts[i]:starts[i + 1]]`.
         user_gradient_parts: (buckets * B, dim), for dense losses: the contribution of each bucket of items to `gradients`.
     """
@@ -60,6 +62,7 @@ class Batch(NamedTuple):
     work_users: NDArray[np.int32]
     work_items: NDArray[np.int32]
     item_gradients: NDArray[np.float32]
+    item_sums: NDArray[np.float32]
     starts: NDArray[np.int32]
     slots: NDArray[np.int32]
     user_gradient_parts: NDArray[np.float32]
@@ -84,6 +87,7 @@ def new_batch(size: int, count: int, dim: int, dropout: bool, n_items: int, dens
     """
     stride = 1 << stride_bits(count)
     n_work = min(size * (count + 1), n_items)
+    n_grouped = n_buckets(size) * UPDATE_GROUP if dense else 1
     return Batch(
         users=np.zeros(size, np.int32),
         positives=np.zeros(size, np.int32),
@@ -104,7 +108,8 @@ def new_batch(size: int, count: int, dim: int, dropout: bool, n_items: int, dens
         next_item=np.zeros(1 if dense else size * stride, np.int32),
         work_users=np.zeros(size, np.int32),
         work_items=np.zeros(n_work + 1, np.int32),
-        item_gradients=aligned((max(n_work // UPDATE_BLOCK + 1, n_buckets(size)), dim)),
+        item_gradients=aligned((max(n_work // UPDATE_BLOCK + 1, n_grouped), dim)),
+        item_sums=np.zeros((n_grouped, 2), np.float32),
         starts=np.zeros(n_work + 1 if dense else 1, np.int32),
         slots=np.zeros(size * (count + 1) if dense else 1, np.int32),
         user_gradient_parts=aligned((n_buckets(size) * size if dense else 1, dim)),

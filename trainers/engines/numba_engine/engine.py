@@ -90,9 +90,9 @@ class NumbaEngine(OneLane):
         self.simplex_users = SimpleXUsers(config, module, seen, self.powers) if isinstance(module, SimpleXModule) else None
         users, items = (table.detach().numpy() for table in module.tables()[:2])
         self.users = self.simplex_users.users if self.simplex_users else new_table(users, False, raw, self.score.max_norm)
-        self.items = new_table(items, self.loss.cutoff > NO_CUTOFF, raw, self.score.max_norm)
         size = min(config.batch_size, len(seen))
         dense = self.loss.cutoff == NO_CUTOFF
+        self.items = new_table(items, not dense, raw, self.score.max_norm)
         self.batch = new_batch(size, config.negatives.count, dim, config.encoder.dropout > 0.0, seen.n_items, dense)
         self.alias_table = NO_ALIAS_TABLE
         self.sampler = None

@@ -60,6 +60,14 @@ def aligned(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[An
     return raw[start : start + n_bytes].view(dtype).reshape(shape)
 
 
+def prefetch_address(builder: Any, address: Any) -> None:
+    """Prefetch the cache line of an address."""
+    pointer, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")  # type: ignore[no-untyped-call]
+    builder.call(function, [builder.bitcast(address, pointer), word(0), word(3), word(1)])
+
+
 @intrinsic
 def _prefetch(typing_context: Any, table: Any, row: Any, offset: Any) -> Any:
     """Prefetch the cache line at byte `offset` of `table[row]`."""
@@ -68,13 +76,8 @@ def _prefetch(typing_context: Any, table: Any, row: Any, offset: Any) -> Any:
         array = context.make_array(table)(context, builder, arguments[0])
         index = context.cast(builder, arguments[1], row, types.intp)
         byte = context.cast(builder, arguments[2], offset, types.intp)
-        pointer = ir.IntType(8).as_pointer()
-        word = ir.IntType(32)
         distance = builder.add(builder.mul(index, builder.extract_value(array.strides, 0)), byte)
-        function = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
-            builder.module, ir.FunctionType(ir.VoidType(), [pointer, word, word, word]), "llvm.prefetch.p0i8"
-        )
-        builder.call(function, [builder.gep(builder.bitcast(array.data, pointer), [distance]), word(0), word(3), word(1)])
+        prefetch_address(builder, builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [distance]))
         return context.get_dummy_value()
 
     return types.void(table, row, offset), generate
@@ -96,17 +99,29 @@ def dot(left, i, right, j, width):
     return total
 
 
-def _row(context: Any, builder: Any, table_type: Any, table: Any, index: Any, index_type: Any) -> Any:
+def row_pointer(context: Any, builder: Any, table_type: Any, table: Any, index: Any, index_type: Any) -> Any:
     """The start of row `index` of a table, as a pointer to bytes."""
     array = context.make_array(table_type)(context, builder, table)
     distance = builder.mul(context.cast(builder, index, index_type, types.intp), builder.extract_value(array.strides, 0))
     return builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [distance])
 
 
-def _load(builder: Any, pointer: Any, start: int, vector: Any) -> Any:
+def load(builder: Any, pointer: Any, start: int, vector: Any) -> Any:
     """Load a vector from byte `start` of a pointer."""
     address = builder.gep(pointer, [ir.IntType(32)(start)])
     return builder.load(builder.bitcast(address, vector.as_pointer()), align=1)
+
+
+def store(builder: Any, value: Any, pointer: Any, start: int) -> None:
+    """Store a vector at byte `start` of a pointer."""
+    address = builder.gep(pointer, [ir.IntType(32)(start)])
+    builder.store(value, builder.bitcast(address, value.type.as_pointer()), align=1)
+
+
+def splat(builder: Any, value: Any, vector: Any) -> Any:
+    """A vector whose entries are all `value`."""
+    one = builder.insert_element(vector(ir.Undefined), value, ir.IntType(32)(0))
+    return builder.shuffle_vector(one, vector(ir.Undefined), ir.VectorType(ir.IntType(32), vector.count)([0] * vector.count))
 
 
 def _reduce(builder: Any, how: str, vector: Any) -> Any:
@@ -123,6 +138,11 @@ def _vectors(width: Any) -> list[tuple[int, int]]:
     return [(start, min(VECTOR_LENGTH, width.literal_value - start)) for start in range(0, width.literal_value, VECTOR_LENGTH)]
 
 
+def float_vectors(width: Any) -> list[tuple[int, Any]]:
+    """(first byte, type) of the vectors of float32 that cover a row."""
+    return [(4 * start, ir.VectorType(ir.FloatType(), n)) for start, n in _vectors(width)]
+
+
 @intrinsic
 def code_dot(typing_context: Any, left: Any, i: Any, right: Any, j: Any, width: Any) -> Any:
     """left[i] . right[j] of int8 by uint8, int32. It uses vectors explicitly: LLVM does not turn a loop into the dot-product
@@ -131,13 +151,13 @@ def code_dot(typing_context: Any, left: Any, i: Any, right: Any, j: Any, width: 
     parts = _vectors(width)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        one = _row(context, builder, left, arguments[0], arguments[1], i)
-        other = _row(context, builder, right, arguments[2], arguments[3], j)
+        one = row_pointer(context, builder, left, arguments[0], arguments[1], i)
+        other = row_pointer(context, builder, right, arguments[2], arguments[3], j)
         total = ir.IntType(32)(0)
         for start, n in parts:
             codes, words = ir.VectorType(ir.IntType(8), n), ir.VectorType(ir.IntType(32), n)
-            signed = builder.sext(_load(builder, one, start, codes), words)
-            unsigned = builder.zext(_load(builder, other, start, codes), words)
+            signed = builder.sext(load(builder, one, start, codes), words)
+            unsigned = builder.zext(load(builder, other, start, codes), words)
             total = builder.add(total, _reduce(builder, "add", builder.mul(signed, unsigned)))
         return total
 
@@ -150,11 +170,11 @@ def largest(typing_context: Any, table: Any, i: Any, width: Any) -> Any:
     parts = _vectors(width)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        row = _row(context, builder, table, arguments[0], arguments[1], i)
+        row = row_pointer(context, builder, table, arguments[0], arguments[1], i)
         most = ir.IntType(32)(0)
         for start, n in parts:
             words = ir.VectorType(ir.IntType(32), n)
-            magnitudes = builder.and_(_load(builder, row, 4 * start, words), words([0x7FFFFFFF] * n))
+            magnitudes = builder.and_(load(builder, row, 4 * start, words), words([0x7FFFFFFF] * n))
             part = _reduce(builder, "umax", magnitudes)
             most = builder.select(builder.icmp_unsigned(">", part, most), part, most)
         return builder.bitcast(most, ir.FloatType())

@@ -1,0 +1,101 @@
+"""Several studies side by side on this machine. Each is searched as a whole by workers of its own.
+
+With one worker for each study, a study's trials do not depend on the number of workers, nor on the other studies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from multiprocessing import connection
+
+import optuna
+
+from hpo.runtime.signals import Stopper
+from hpo.search.claims import reap
+from hpo.search.processes import SearchJob, WorkerPool
+from hpo.search.progress import Progress
+from hpo.search.scheduler import POLL_SECONDS
+from hpo.study.owner import while_it_exists
+
+
+@dataclass(frozen=True)
+class Side:
+    """A study to search, and the display of its progress."""
+
+    job: SearchJob
+    study: optuna.Study
+    progress: Progress
+
+
+@dataclass
+class _AtWork:
+    side: Side
+    pool: WorkerPool
+    ending: ExitStack
+
+
+def shares(workers: int, studies: int) -> list[tuple[int, int]]:
+    """For each study that is searched at a time: the number of its first worker, and how many workers it has.
+
+    >>> shares(2, 20), shares(7, 3)
+    ([(0, 1), (1, 1)], [(0, 3), (3, 2), (5, 2)])
+    """
+    at_once = min(workers, studies)
+    counts = [workers // at_once + (place < workers % at_once) for place in range(at_once)]
+    return [(sum(counts[:place]), count) for place, count in enumerate(counts)]
+
+
+def search_side_by_side(sides: Iterator[Side], studies: int, workers: int, stopper: Stopper) -> Iterator[Side]:
+    """Search studies until their budgets are met; yields each study when its search has ended.
+
+    Args:
+        sides: each is taken when workers are free for it.
+        studies: how many there are.
+        workers: worker processes of this machine, for all studies together.
+
+    Raises:
+        SearchFailed: see `WorkerPool.search`; the other studies are stopped.
+        Stopped: SIGINT or SIGTERM; unfinished trials are requeued.
+    """
+    at_work: dict[tuple[int, int], _AtWork] = {}
+    places = shares(workers, studies)
+    try:
+        while True:
+            for place in places:
+                if place not in at_work and (side := next(sides, None)):
+                    at_work[place] = _begun(side, *place, workers)
+            if not at_work:
+                return
+            stopper.check()
+            connection.wait([sentinel for one in at_work.values() for sentinel in one.pool.sentinels], POLL_SECONDS / 4)
+            for place, one in [*at_work.items()]:
+                with _while_searched(one.side):
+                    one.pool.look()
+                if not one.pool.processes:
+                    del at_work[place]
+                    _end(one)
+                    yield one.side
+    finally:
+        for one in at_work.values():
+            one.pool.terminate()  # all at once, so that they stop side by side, too
+        for one in at_work.values():
+            _end(one)
+
+
+def _begun(side: Side, first: int, count: int, of: int) -> _AtWork:
+    pool, ending = WorkerPool(side.job, count, first, of), ExitStack()
+    with _while_searched(side):
+        ending.enter_context(pool.at_work(side.study, side.progress))
+    return _AtWork(side, pool, ending)
+
+
+def _end(one: _AtWork) -> None:
+    one.ending.close()
+    with _while_searched(one.side):
+        reap(one.side.study, one.side.job.stale_after)
+
+
+def _while_searched(side: Side) -> AbstractContextManager[None]:
+    return while_it_exists(side.study, "searched", side.job.work.folder)

@@ -1,0 +1,123 @@
+"""A whole league on the small study: search, confirmation, table, files, and the same command again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hpo.confirmation.statistics import Word
+
+from .conftest import Place, make_place
+from .outcomes import confirmed, files, labels
+
+ALL = "rivals: [tiny_ccl.yaml, tiny_bsl.yaml]"
+
+
+@pytest.fixture(scope="module")
+def league(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: None) -> Place:
+    """MML, CCL, BSL and two losses of the torch engine; `all` without the others, which inner products exclude or which take
+    long to compile."""
+    place = make_place(tmp_path_factory.mktemp("league"))
+    place.edit(ALL, "rivals: [ccl, bsl, slatk, directau]\nbaselines: [most_popular, ease]")
+    place.edit("seeds: 2, epochs: 4}", "seeds: 3, epochs: 4, league: true, baseline_trials: 1}")
+    place.edit("trials: 4", "trials: 3")
+    assert place.run("--tune-rivals") == 0
+    return place
+
+
+def test_each_loss_is_one_tuned_method(league: Place):
+    outcome = confirmed(league)
+    assert labels(outcome) == [f"{name} tuned" for name in ("MML", "CCL", "BSL", "SLatK", "DirectAU")]
+    found = outcome.league
+    assert found is not None
+    leads = 3 if found.leader != "MML tuned" else 0
+    assert len(outcome.comparisons) == 4
+    assert len(found.leads) == leads
+    assert {one.family for one in (*outcome.comparisons, *found.leads)} == {4 + leads}
+    assert len(found.pairs) == 7 * 6 // 2
+    best = max(outcome.validated, key=lambda label: max(one.mean("ndcg@20") for one in outcome.validated[label]))
+    assert found.leader == best
+
+
+def test_report_and_files_show_the_table(league: Place):
+    markdown, html = files(league)
+    standings = confirmed(league).standings
+    assert standings is not None
+    for text in (markdown, html):
+        assert "All pairs, for description only" in text
+        assert "the leader is" in text
+        assert "against it" in text
+    assert "All methods" not in html, "there is one table"
+    folder = league.output / "tiny_mml"
+    table, pairs = (pd.read_csv(folder / name) for name in ("league.csv", "league_pairs.csv"))
+    assert list(table["method"]) == [row.label for row in standings.rows]
+    assert table["ndcg@20"].is_monotonic_decreasing
+    assert (len(table), len(pairs)) == (7, 21)
+    assert pairs["named beforehand"].sum() == 4 + len(standings.league.leads) + 2
+
+
+def runs(place: Place) -> dict[str, bytes]:
+    folder = place.output / "tiny_mml" / "runs"
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_the_same_command_again_gives_the_same_table_and_trains_nothing(league: Place, capsys: pytest.CaptureFixture[str]):
+    before = runs(league)
+    table = (league.output / "tiny_mml" / "league.csv").read_text()
+    assert league.run("--tune-rivals") == 0
+    shown = " ".join(capsys.readouterr().out.split())  # a table wraps its title
+    assert runs(league) == before
+    assert (league.output / "tiny_mml" / "league.csv").read_text() == table
+    assert "tiny_mml: ndcg@20 on the test split, mean ± half of its 95 % interval" in shown
+    assert "the verdict on each pair in full, and the table of all pairs: see the report" in shown
+    assert "published settings of Yelp2018) are" not in shown, "published settings are no methods"
+
+
+def test_the_full_verdict_is_in_confirm_yaml(league: Place):
+    outcome = confirmed(league)
+    assert outcome.league is not None
+    said = outcome.statements()
+    for one in (*outcome.comparisons, *outcome.league.leads):
+        (line,) = [
+            line for line in said if line.startswith((f"{one.ours} is", f"{one.ours} and {one.rival}")) and one.rival in line
+        ]
+        if one.word is not Word.NO_VERDICT:
+            assert f"after Holm for {one.family} pairs named beforehand" in line
+
+
+def test_the_dry_run_says_which_losses_are_left_out(place: Place, capsys: pytest.CaptureFixture[str]):
+    place.edit(ALL, "rivals: all")
+    place.edit("config: {", "config: {score: inner_product, ")
+    assert place.run("--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "rivals: all leaves out CML: it cannot be used with score inner_product" in shown
+    assert "# rival tiny_mml_slatk" in shown
+    assert "# rival tiny_mml_cml" not in shown
+    assert not place.output.exists()
+
+
+def test_a_league_without_tuned_rivals_compares_published_settings(place: Place, capsys: pytest.CaptureFixture[str]):
+    """The losses that no paper has settings for are missing, and a caveat says so. What is left out is in the file."""
+    place.edit(ALL, "rivals: all\nbaselines: []")
+    place.edit("trials: 4", "trials: 2")
+    place.edit("top: 2, select_seeds: 2", "top: 1, select_seeds: 1")
+    assert place.run("--engine", "numba") == 0
+    shown = capsys.readouterr().out
+    assert "rivals: all leaves out DirectAU: engine numba cannot run this: loss directau has no row function" in shown
+    outcome = confirmed(place)
+    assert outcome.league is not None
+    assert {*outcome.league.left_out} == {"slatk", "talos", "drrl", "directau", "mawu"}
+    assert labels(outcome)[0] == "MML tuned"
+    assert "MML (published settings of Yelp2018)" not in labels(outcome)
+    assert "CCL (published settings of Yelp2018)" in labels(outcome)
+    assert "rivals: all leaves out DirectAU" in files(place)[0]
+
+
+def test_a_list_of_rivals_makes_no_league(league: Place, tmp_path: Path):
+    place = make_place(tmp_path)
+    place.edit("seeds: 2, epochs: 4}", "seeds: 1, epochs: 1}")
+    assert place.run() == 0
+    assert confirmed(place).league is None
+    assert not (place.output / "tiny_mml" / "league.csv").exists()
