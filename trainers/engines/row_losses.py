@@ -27,10 +27,13 @@ from trainers.losses import (
     SL,
     SSM,
     Contrastive,
+    DrRL,
     Hinge,
     InfoNCE,
     Loss,
+    SLatK,
     SoftmaxCE,
+    Talos,
     Triplet,
 )
 from trainers.losses.distances import SMALLEST
@@ -48,6 +51,12 @@ NEAREST_MARGIN, NEAREST_RANK_WEIGHT, NEAREST_N_ITEMS = range(3)
 PAIR_SOFTMAX_TEMPERATURE, PAIR_SOFTMAX_ACTIVATION = range(2)
 TANH, RELU, ATAN = range(3)  # values of PAIR_SOFTMAX_ACTIVATION
 ACTIVATIONS = {"tanh": TANH, "relu": RELU, "atan": ATAN}
+
+# The kinds of row functions with a threshold, numbers of their own, and the indices in their settings.
+SLATK, TALOS, DRRL = range(3)
+SLATK_TEMPERATURE, SLATK_WEIGHT_TEMPERATURE = range(2)
+TALOS_TEMPERATURE, TALOS_K, TALOS_N_ITEMS = range(3)
+DRRL_POWER, DRRL_NEGATIVE_WEIGHT, DRRL_EPSILON = range(3)
 
 NO_CUTOFF = -math.inf  # the cutoff of a loss in which every negative has a gradient
 
@@ -187,11 +196,35 @@ ROW_FUNCTIONS: dict[type[Loss], RowFunction] = {
 }
 
 
+@dataclass(frozen=True)
+class ThresholdRow:
+    """A line of the table `THRESHOLD_ROWS`.
+
+    Attributes:
+        kind: the kind of row function with a threshold.
+        settings: the parameters of a loss, in the order of the indices above.
+    """
+
+    kind: int
+    settings: Callable[[Any], list[float]]
+
+
+# The losses with a threshold for each user that the numba engine trains, see `numba_engine.thresholds`.
+THRESHOLD_ROWS: dict[type[Loss], ThresholdRow] = {
+    SLatK: ThresholdRow(SLATK, lambda loss: [loss.temperature, loss.weight_temperature]),
+    Talos: ThresholdRow(TALOS, lambda loss: [loss.temperature, loss.k]),  # TALOS_N_ITEMS: `row_loss_of` appends it
+    DrRL: ThresholdRow(DRRL, lambda loss: [loss.omega / (loss.omega - 1.0), loss.negative_weight, loss.epsilon]),
+}
+
+
 def row_loss_of(loss: Loss, n_items: int) -> RowLoss:
     """The kernels' form of a loss.
 
     Raises:
-        KeyError: the loss is not in `ROW_FUNCTIONS`.
+        KeyError: the loss is neither in `ROW_FUNCTIONS` nor in `THRESHOLD_ROWS`.
     """
+    if type(loss) in THRESHOLD_ROWS:
+        kept = THRESHOLD_ROWS[type(loss)]
+        return RowLoss(kept.kind, np.array([*kept.settings(loss), n_items], np.float32), NO_CUTOFF, loss.summed)
     row = ROW_FUNCTIONS[type(loss)]
     return RowLoss(row.kind, np.array([*row.settings(loss), n_items], np.float32), row.cutoff(loss), loss.summed)

@@ -8,11 +8,11 @@ import pytest
 
 from hpo.study.rivals import left_out_said, rivals_of
 from hpo.study.spec import ALL, StudySpec
-from trainers.engines.row_losses import ROW_FUNCTIONS
+from trainers.engines.row_losses import ROW_FUNCTIONS, THRESHOLD_ROWS
 from trainers.errors import InputError
 from trainers.losses import LOSSES
 
-FUSED = {name for name, loss in LOSSES.items() if loss in ROW_FUNCTIONS}
+FUSED = {name for name, loss in LOSSES.items() if loss in {*ROW_FUNCTIONS, *THRESHOLD_ROWS}}
 OF_DISTANCES = {"contrastive", "triplet", "cml"}
 OF_UNIT_VECTORS = {"directau", "mawu"}
 
@@ -57,13 +57,13 @@ def test_losses_that_need_negatives_are_left_out_of_a_study_without_them():
 def test_an_engine_that_is_asked_for_leaves_out_what_it_cannot_train():
     found = rivals_of(spec(), "numba", "cpu")
     assert {*found.left_out} == {*LOSSES} - FUSED
-    assert found.left_out["slatk"] == "engine numba cannot run this: loss slatk has no row function; use engine torch or auto"
+    assert found.left_out["mawu"] == "engine numba cannot run this: loss mawu has no row function; use engine torch or auto"
     assert losses(spec(), "numba") == FUSED - {"mml"}
     assert losses(spec(), "torch") == {*LOSSES} - {"mml"}
 
 
 def test_a_list_is_not_cut_by_the_engine():
-    assert losses(spec(rivals=["ccl", "slatk"]), "numba") == {"ccl", "slatk"}
+    assert losses(spec(rivals=["ccl", "mawu"]), "numba") == {"ccl", "mawu"}
     assert rivals_of(spec(rivals=["ccl"])).left_out == {}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers import Interactions, TrainConfig
-from trainers.engines.row_losses import ROW_FUNCTIONS
+from trainers.engines.row_losses import ROW_FUNCTIONS, THRESHOLD_ROWS
 
 from ...loss_cases import LOSS_CASES
 
@@ -37,6 +37,7 @@ def is_fused(loss: dict[str, Any]) -> bool:
 
 
 ALL_LOSSES = [loss for loss in LOSS_CASES.values() if is_fused(loss)]
+THRESHOLD_LOSSES = [loss for loss in LOSS_CASES.values() if type(config(loss).loss) in THRESHOLD_ROWS]  # on numba only
 
 
 def started(engine: type[Any], seen: Interactions, settings: TrainConfig, **arguments: Any) -> Any:

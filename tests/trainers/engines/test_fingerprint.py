@@ -14,12 +14,14 @@ import pytest
 from trainers.engines.numba_engine import kernels
 from trainers.engines.numba_engine.fingerprint import ROOT, fingerprint, fingerprint_of, reached
 from trainers.engines.numba_engine.simplex import histories, row_access
+from trainers.engines.numba_engine.thresholds import kernel as thresholds
 
 ENGINE = "trainers/engines/numba_engine"
 SPARSE = "trainers.engines.numba_engine.kernels", "_build_sparse"
 DENSE = "trainers.engines.numba_engine.kernels", "_build_dense"
 LOOKUP = "trainers.engines.numba_engine.simplex.row_access", "_build"
 POOLING = "trainers.engines.numba_engine.simplex.histories", "_build_backward"
+THRESHOLDS = "trainers.engines.numba_engine.thresholds.kernel", "_build"
 
 
 def edited(tmp_path: Path, edits: dict[str, tuple[str, str]]) -> Path:
@@ -84,6 +86,9 @@ OTHERWISE = [
     ("trainers/losses/distances.py", "gaps = torch.relu(", "gaps = torch.abs("),
     (f"{ENGINE}/simplex/row_access.py", "updates = False", "updates = True"),
     (f"{ENGINE}/simplex/histories.py", "n = 0", "n = 1"),
+    (f"{ENGINE}/thresholds/passes.py", "user, n = batch.users[b], 0", "user, n = batch.users[b], 1"),
+    (f"{ENGINE}/thresholds/row_functions.py", "    total += part\n        gradients", "    total -= part\n        gradients"),
+    ("trainers/engines/row_losses.py", "DRRL = range(3)", "DRRL = range(1, 4)"),
 ]
 
 
@@ -102,6 +107,22 @@ def test_each_kernel_has_its_own(tmp_path: Path) -> None:
     root = edited(tmp_path, {f"{ENGINE}/slots.py": ("SLOT_PREFETCH = 8", "SLOT_PREFETCH = 9")})
     assert fingerprint_of(root, *LOOKUP) == fingerprint(row_access._build)
     assert fingerprint_of(root, *POOLING) == fingerprint(histories._build_backward)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        (f"{ENGINE}/thresholds/passes.py", "user, n = batch.users[b], 0", "user, n = batch.users[b], 1"),
+        (f"{ENGINE}/thresholds/passes.py", "    rate: float\n", "    other: int\n    rate: float\n"),
+        (f"{ENGINE}/dense.py", "total = find_score_gradients(", "total = 1 + find_score_gradients("),
+        (f"{ENGINE}/slots.py", "SLOT_PREFETCH = 8", "SLOT_PREFETCH = 9"),
+        ("trainers/engines/row_losses.py", "DRRL = range(3)", "DRRL = range(1, 4)"),
+    ],
+    ids=name_of,
+)
+def test_what_changes_the_kernel_with_thresholds(tmp_path: Path, file: str, old: str, new: str) -> None:
+    unused = old.startswith("total = find")  # the row functions of other losses are not in it
+    assert (fingerprint_of(edited(tmp_path, {file: (old, new)}), *THRESHOLDS) == fingerprint(thresholds._build)) == unused
 
 
 KERNELS = ["sparse", "dense"]

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from trainers import Interactions, TrainConfig
+from trainers.engines import ENGINES, EngineChoice, make_engine
 from trainers.engines.thresholds import Thresholds, scores_of_seen
 from trainers.engines.torch_engine import TorchEngine
 from trainers.losses import MAWU, DrRL, Scores, SLatK, Talos
@@ -138,8 +139,11 @@ def test_thresholds_reach_the_loss(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_going_back_takes_the_thresholds_along(name: str):
-    engine, settings = TorchEngine(data(20, 30, 200), None), config(LOSS_CASES[name], learning_rate=1e-2)
+def test_going_back_takes_the_thresholds_along(name: str, any_engine: str):
+    settings = config(LOSS_CASES[name], learning_rate=1e-2)
+    if ENGINES[any_engine].refuses(settings, "cpu"):
+        pytest.skip(f"{any_engine} has no {name}")
+    engine = make_engine(EngineChoice(any_engine, "cpu", "named"), data(20, 30, 200), None)
     engine.start(0, settings)
     for _ in range(2):
         engine.epoch()
@@ -153,11 +157,12 @@ def test_going_back_takes_the_thresholds_along(name: str):
     assert all(np.array_equal(engine.state(0)[part], kept[part]) for part in names)
 
 
-def test_a_state_without_thresholds_is_refused():
-    engine, settings = TorchEngine(data(20, 30, 200), None), config(LOSS_CASES["drrl"])
+@pytest.mark.parametrize(("name", "part"), [("drrl", "thresholds"), ("slatk", "thresholds"), ("talos", "thresholds.exp_avg")])
+def test_a_state_without_thresholds_is_refused(name: str, part: str, any_engine: str):
+    engine, settings = make_engine(EngineChoice(any_engine, "cpu", "named"), data(20, 30, 200), None), config(LOSS_CASES[name])
     engine.start(0, settings)
     engine.epoch()
-    state = {name: array for name, array in engine.state(0).items() if name != "thresholds"}
+    state = {name: array for name, array in engine.state(0).items() if name != part}
     with pytest.raises(ValueError, match="the state does not belong to this engine and config"):
         engine.resume(0, settings, state)
 

@@ -32,10 +32,13 @@ from trainers.engines.numba_engine.table import (
     put_rows,
     table_state,
 )
+from trainers.engines.numba_engine.thresholds.kept import KeptThresholds
 from trainers.engines.numba_engine.unseen import drawn_unseen
 from trainers.engines.one_lane import SAMPLER, OneLane, put, with_prefix, without_prefix
 from trainers.engines.protocol import State, Vectors
-from trainers.engines.row_losses import NO_CUTOFF, ROW_FUNCTIONS, row_loss_of
+from trainers.engines.row_losses import NO_CUTOFF, ROW_FUNCTIONS, THRESHOLD_ROWS, row_loss_of
+from trainers.losses import Loss
+from trainers.losses.thresholds import ThresholdLoss
 from trainers.negatives import Popularity, Sampler, Step, Uniform, UnseenSampler
 from trainers.rng import Purpose
 from trainers.scores import SCORES, unit
@@ -56,15 +59,20 @@ def why_not(config: TrainConfig) -> str:
         return f"score {config.score} has no fused step"
     if config.score == "euclidean" and not isinstance(config.encoder, MF):
         return f"score euclidean needs rows of a table as vectors, and encoder {config.encoder.name} computes its vectors"
-    if type(config.loss) not in ROW_FUNCTIONS:
-        return f"loss {config.loss.name} has no row function"
-    if reason := ROW_FUNCTIONS[type(config.loss)].why_not(config.loss):
+    if reason := _why_not_loss(config.loss):
         return reason
     if config.negatives.needs_scores:
         return f"negatives {config.negatives.name} need scores of the model, which the fused step does not store"
     if config.batch_size << stride_bits(config.negatives.count) >= MAX_SLOTS:
         return f"batch_size {config.batch_size} with {config.negatives.count} negatives is too much for one step"
     return ""
+
+
+def _why_not_loss(loss: Loss) -> str:
+    if type(loss) in THRESHOLD_ROWS:
+        return ""
+    row = ROW_FUNCTIONS.get(type(loss))
+    return row.why_not(loss) if row else f"loss {loss.name} has no row function"
 
 
 class NumbaEngine(OneLane):
@@ -100,13 +108,18 @@ class NumbaEngine(OneLane):
             self.alias_table = config.negatives.sampler(seen).table
         elif not isinstance(config.negatives, Uniform):
             self.sampler = config.negatives.sampler(seen)
-        self.kernel = kernel_for(dim, dense)
+        self.thresholds = None
+        if isinstance(config.loss, ThresholdLoss):
+            self.thresholds = KeptThresholds(config.loss, seen, size, config.negatives.count, dim)
+        else:
+            self.kernel = kernel_for(dim, dense)
         self.steps_done = 0
         self.row_updates = 0
 
     def _train_epoch(self, config: TrainConfig, epoch: int) -> float:
         n_steps = -(-len(self.seen) // config.batch_size)
         arguments = self._arguments(config, epoch, n_steps)
+        kernel = self.thresholds.kernel(epoch) if self.thresholds else self.kernel
         totals, counts = np.zeros(1), np.zeros(1, np.int64)
         max_threads = numba.get_num_threads()
         autotuner = Autotuner(max_threads)
@@ -124,7 +137,7 @@ class NumbaEngine(OneLane):
                 if self.simplex_users is not None:
                     _, users, _ = self._pairs(config, epoch, done, last)
                     self.batch.vectors[: len(users)] = self.simplex_users.forward(users, arguments, done)
-                self.kernel(arguments, self.users, self.items, self.batch, done, last, totals, counts)
+                kernel(arguments, self.users, self.items, self.batch, done, last, totals, counts)
                 if self.simplex_users is not None and np.isfinite(totals[0]):
                     self.simplex_users.update(self.batch.gradients[: len(users)], arguments, done)
                 autotuner.record(last - done, threads, time.perf_counter() - started)
@@ -196,7 +209,9 @@ class NumbaEngine(OneLane):
 
     def _snapshot(self) -> State:
         rows = {name: self._flushed(table, self.steps_done).numpy() for name, table in self.tables().items()}
-        return rows | ({name: copied(one) for name, one in self.simplex_users.matrices.items()} if self.simplex_users else {})
+        if self.simplex_users:
+            rows |= {name: copied(one) for name, one in self.simplex_users.matrices.items()}
+        return rows | ({name: one.copy() for name, one in self.thresholds.parameters().items()} if self.thresholds else {})
 
     def _restore(self, snapshot: State, config: TrainConfig) -> None:
         tail = float(rates(config, len(self.seen), self.steps_done, 1)[0, TAIL_BEFORE])
@@ -205,6 +220,8 @@ class NumbaEngine(OneLane):
         if self.simplex_users:
             self.simplex_users.config = config
             put_parameters(self.simplex_users.matrices, snapshot)
+        if self.thresholds:
+            put(self.thresholds.parameters(), snapshot)
 
     def _state(self) -> State:
         found: dict[str, NDArray[Any]] = {"steps_done": np.array(self.steps_done), "row_updates": np.array(self.row_updates)}
@@ -212,6 +229,8 @@ class NumbaEngine(OneLane):
             found |= with_prefix(name, table_state(table))
         if self.simplex_users:
             found |= adam_state(self.simplex_users.matrices, self.simplex_users.optimizer)
+        if self.thresholds:
+            found |= self.thresholds.state()
         return found | (with_prefix(SAMPLER, self.sampler.state()) if self.sampler else {})
 
     def _resume(self, state: State) -> None:
@@ -219,6 +238,8 @@ class NumbaEngine(OneLane):
             put(table_state(table), without_prefix(name, state))
         if self.simplex_users:
             put_adam_state(self.simplex_users.matrices, self.simplex_users.optimizer, state)
+        if self.thresholds:
+            put(self.thresholds.state(), state)
         if self.sampler:
             self.sampler.resume(without_prefix(SAMPLER, state))
         self.steps_done, self.row_updates = int(state["steps_done"]), int(state["row_updates"])
