@@ -1,7 +1,8 @@
 """Losses with a trained threshold per user, a scalar: SL@K, Talos and DrRL. MAWU, which has one per item, too, is in
 `trainers.losses.uniformity`.
 
-These classes define how a threshold changes; `trainers.engines.thresholds` stores and updates thresholds.
+These classes define how a threshold changes. `trainers.engines.thresholds` stores and updates thresholds on the torch engine,
+`trainers.engines.numba_engine.thresholds` those of SL@K, Talos and DrRL on the numba engine.
 """
 
 from __future__ import annotations
