@@ -224,6 +224,8 @@ class Standings:
             one = getattr(row, side)
             if one is not None and not row.is_baseline:
                 words[one.word].append(row.label)
+        if all(row.span is None for row in self.rows if row.label == label):
+            return "diverged"
         parts = [
             f"{phrase} {_some(words[word])}"
             for word, phrase in (

@@ -134,5 +134,7 @@ def gain_lines(outcomes: Sequence[Outcome], paper_table: PaperTable) -> Iterator
             figures = [
                 f"{metric} {100 * (measured[metric] / other[metric] - 1):+.1f} % (paper {100 * paper:+.1f} %)"
                 for metric, paper in gain.paper.items()
+                if other[metric]
             ]
-            yield f"{gain.name} over {gain.over} on {gain.dataset} with {gain.count} negatives: {', '.join(figures)}"
+            if figures:
+                yield f"{gain.name} over {gain.over} on {gain.dataset} with {gain.count} negatives: {', '.join(figures)}"

@@ -227,7 +227,7 @@ def export_league(work: Workspace, outcome: Confirmation) -> list[Path]:
                 path.unlink(missing_ok=True)
         return []
     for path, rows in zip(paths, (records(standings), pair_records(standings)), strict=True):
-        write_text(path, pd.DataFrame(rows).to_csv(index=False), CHANGE_OUTPUT_HINT, make_folder=False)
+        write_text(path, pd.DataFrame(rows, dtype=object).to_csv(index=False), CHANGE_OUTPUT_HINT, make_folder=False)
     return paths
 
 

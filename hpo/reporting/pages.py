@@ -52,7 +52,8 @@ def markdown(overview: Overview) -> str:
     lines = [overview.note()]
     if league:
         lines += [f"## {LEAGUE_TITLE}", "", *markdown_table(league.columns(overview.k), league.cells()), ""]
-        lines += [f"## {PAIRS_TITLE}", "", *markdown_table(*league.pairs()), ""]
+        if league.league.pairs:
+            lines += [f"## {PAIRS_TITLE}", "", plain(PAIRS_NOTE), "", *markdown_table(*league.pairs()), ""]
     lines += ["## How it was done", "", *(f"- {plain(fact)}" for fact in overview.facts()), ""]
     if overview.methods():
         took = [[row[0], *row[-len(SEARCH_COLUMNS) :]] for row in overview.methods()]

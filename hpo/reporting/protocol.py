@@ -27,12 +27,14 @@ def _of_confirm(confirmed: Confirmation) -> list[str]:
     n_test = max(len(seeds) for method in confirmed.methods for seeds in method.seeds)
     each = "search" if confirmed.search_rows() else "method"
     data, epochs = confirmed.data, confirmed.chosen.config.epochs
+    has_published = any(not method.is_tuned for method in confirmed.methods)  # a league may have none
+    trained = [f"{counted(len(confirmed.finalists), 'config')} of this study", "those of tuned rivals"]
+    trained += ["each published config"] if has_published else []
     return [
-        f"Confirm, stage 1: {counted(len(confirmed.finalists), 'config')} of this study, those of tuned rivals and each "
-        f"published config were trained with {counted(n_select, 'seed')} and measured on validation.",
-        f"Confirm, stage 2: the config that validation puts first of each {each}, and the published ones, were trained with "
-        f"{counted(n_test, 'seed')} for {counted(epochs, 'epoch')} and measured on test, once per run, at the last epoch. "
-        f"{_what_chose(confirmed)}",
+        f"Confirm, stage 1: {listed(trained)} were trained with {counted(n_select, 'seed')} and measured on validation.",
+        f"Confirm, stage 2: the config that validation puts first of each {each}{', and the published ones,' * has_published} "
+        f"were trained with {counted(n_test, 'seed')} for {counted(epochs, 'epoch')} and measured on test, once per run, at "
+        f"the last epoch. {_what_chose(confirmed)}",
         *_of_baselines(confirmed),
         f"Configs: {'; '.join(f'{name} holds {confirmed.named(method)}' for name, method in exported(confirmed).items())}.",
         f"Data in numbers: {data.users:,} users; {data.items:,} items; {data.train:,} interactions to train on, "

@@ -12,10 +12,12 @@ MAX_FAILURES, MAX_FAILURES_IN_A_ROW = 10, 5
 
 
 class Failures:
-    """Counts the trials of a run that failed because of their config. 10, or 5 in a row, end it if `stop_on_failures`."""
+    """Counts the trials of a study that failed in this run because of their config. 10, or 5 in a row, end the run if
+    `stop_on_failures`.
+    """
 
-    def __init__(self, stop_on_failures: bool = True) -> None:
-        self.stop_on_failures = stop_on_failures
+    def __init__(self, study: str, stop_on_failures: bool = True) -> None:
+        self.study, self.stop_on_failures = study, stop_on_failures
         self.reasons: list[str] = []
         self.in_a_row = 0
 
@@ -33,6 +35,7 @@ class Failures:
         self.in_a_row += 1
         if self.stop_on_failures and (len(self.reasons) >= MAX_FAILURES or self.in_a_row >= MAX_FAILURES_IN_A_ROW):
             raise SearchFailed(
-                f"too many trials failed ({MAX_FAILURES} in all, or {MAX_FAILURES_IN_A_ROW} in a row); the study is kept; "
-                "change its search ranges or fixed settings and search again under another name\n" + "\n".join(self.reasons)
+                f"study {self.study!r}: too many trials failed ({MAX_FAILURES} in all, or {MAX_FAILURES_IN_A_ROW} in a row); "
+                "the study is kept; change its search ranges or fixed settings and search again under another name\n"
+                + "\n".join(self.reasons)
             )

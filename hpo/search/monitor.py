@@ -22,7 +22,7 @@ class SearchMonitor:
     def __init__(self, study: optuna.Study, plan: SearchPlan, progress: Progress) -> None:
         self.study = study
         self.progress, self.epochs = progress, plan.epochs
-        self.failures = Failures()
+        self.failures = Failures(study.study_name)
         self.resumed: set[int] = set()  # trials whose resumption was logged
         self.ended = {trial.number for trial in self._ended()}
         progress.begin(study, plan.trials)

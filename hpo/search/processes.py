@@ -183,7 +183,7 @@ class WorkerPool:
         self.monitor = SearchMonitor(study, self.job.work.spec.search, progress)
         self._start_server()
         try:
-            for worker in range(self.count):
+            for worker in range(self.first, self.first + self.count):
                 self._start(worker)
             yield
         finally:
@@ -214,9 +214,7 @@ class WorkerPool:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def _start(self, worker: int) -> None:
-        process = self.context.Process(
-            target=_worker_main, args=(self.job, self.first + worker, self.of), name=f"worker {worker}"
-        )
+        process = self.context.Process(target=_worker_main, args=(self.job, worker, self.of), name=f"worker {worker}")
         with _without_main():
             process.start()
         self.processes[worker] = process
@@ -234,7 +232,7 @@ class WorkerPool:
             if self.deaths > MAX_DEATHS * self.count:
                 raise SearchFailed(
                     f"workers are killed again and again ({name}) and finish no trial; finished trials are kept; if memory is "
-                    f"short, give fewer than {self.count} --workers"
+                    f"short, give fewer than {self.of} --workers"
                 )
             log.warning("worker %d was killed (%s): its trial is requeued, and a new worker replaces it", worker, name)
             self._start(worker)

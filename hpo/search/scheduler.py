@@ -74,7 +74,7 @@ class Scheduler:
         self.looked = -math.inf  # time.monotonic() of the last look for trials of dead workers
         self.reaper = Reaper(study, stale_after, lambda: {running.trial.number for running in self.lanes.jobs})
         self.last_waiting_notice: list[str] = []
-        self.failures = Failures(stop_on_failures)
+        self.failures = Failures(study.study_name, stop_on_failures)
 
     def run(self) -> None:
         """Search until the budget is met or the deadline has passed. Interrupted trials are requeued.

@@ -80,8 +80,9 @@ def search_side_by_side(sides: Iterator[Side], studies: int, workers: int, stopp
     finally:
         for one in at_work.values():
             one.pool.terminate()  # all at once, so that they stop side by side, too
-        for one in at_work.values():
-            _end(one)
+        with ExitStack() as ends:  # each, also if another one's study was deleted
+            for one in at_work.values():
+                ends.callback(_end, one)
 
 
 def _begun(side: Side, first: int, count: int, of: int) -> _AtWork:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from hpo.confirmation.league_records import pair_records, records
+from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.statistics import Word
+from hpo.reporting.league_figure import league_figure
+from hpo.reporting.pages import markdown, page
+from trainers.errors import InputError
+from trainers.yaml_files import read_yaml
 
 from .conftest import Place, make_place
-from .outcomes import confirmed, files, labels
+from .outcomes import confirmed, files, labels, opened
+from .test_forged import ODD, paths, with_value, without
 
 ALL = "rivals: [tiny_ccl.yaml, tiny_bsl.yaml]"
 
@@ -49,11 +57,16 @@ def test_report_and_files_show_the_table(league: Place):
         assert "All pairs, for description only" in text
         assert "the leader is" in text
         assert "against it" in text
+        assert "A star: separated" in text
     assert "All methods" not in html, "there is one table"
+    assert "published" not in markdown.partition("## How it was done")[2].partition("Data in numbers")[0]
     folder = league.output / "tiny_mml"
     table, pairs = (pd.read_csv(folder / name) for name in ("league.csv", "league_pairs.csv"))
     assert list(table["method"]) == [row.label for row in standings.rows]
     assert table["ndcg@20"].is_monotonic_decreasing
+    cells = pd.read_csv(folder / "league.csv", dtype=str)
+    assert cells["epochs"].isna().sum() == 2, "baselines"
+    assert cells["epochs"].dropna().str.isdigit().all()
     assert (len(table), len(pairs)) == (7, 21)
     assert pairs["named beforehand"].sum() == 4 + len(standings.league.leads) + 2
 
@@ -121,3 +134,26 @@ def test_a_list_of_rivals_makes_no_league(league: Place, tmp_path: Path):
     assert place.run() == 0
     assert confirmed(place).league is None
     assert not (place.output / "tiny_mml" / "league.csv").exists()
+
+
+def test_a_forged_league_that_can_be_read_can_be_shown(league: Place):
+    """Each value is replaced by each odd one, and left out."""
+    content, overview = read_yaml(league.output / "tiny_mml" / "confirm.yaml", is_sealed=True), opened(league)
+    shown = refused = 0
+    for path in (("league",), *(path for path in paths(content) if path[0] == "league" and len(path) > 1)):
+        for one in (*(with_value(content, path, value) for value in ODD), without(content, path)):
+            try:
+                forged = Confirmation.from_dict(one, "confirm.yaml", "delete it")
+            except InputError:
+                refused += 1
+                continue
+            view = replace(overview, confirmed=forged)
+            assert markdown(view)
+            assert page(view, {})
+            if forged.standings is not None:
+                assert [*records(forged.standings)]
+                assert len([*pair_records(forged.standings)]) == len(forged.standings.league.pairs)
+                league_figure(forged.standings)
+            shown += 1
+    assert shown > 10
+    assert refused > 100

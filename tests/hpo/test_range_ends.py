@@ -23,7 +23,7 @@ dataset: data.csv
 data: {test: {name: random, fraction: 0.2}}
 validation: {name: random, fraction: 0.1}
 space: {name: mml, n_margins: 3, also: [learning_rate]}
-config: {encoder: {name: mf, dim: 64, init_std: 0.1}, negatives: {name: uniform, count: 50}, schedule: linear, batch_size: 512}
+config: {encoder: {name: mf, dim: 32, init_std: 0.1}, negatives: {name: uniform, count: 50}, schedule: linear, batch_size: 512}
 search: {trials: TRIALS, epochs: EPOCHS, starts: 2, sampler: {name: tpe, n_startup_trials: 6}}
 confirm: {top: 2, select_seeds: 1, seeds: 2, epochs: EPOCHS}
 rivals: [ccl, bsl]

@@ -171,3 +171,16 @@ def test_a_league_whose_own_method_leads_has_one_column_of_verdicts():
     assert league.leads == []
     assert alone.compact()[0] == ["method", NDCG, "MML against it", "groups"]
     assert len(alone.headlines()) == 1
+
+
+def test_a_league_whose_own_method_diverged_says_so():
+    found = [measured(label) for label in MEANS if label != "MML tuned"]
+    ours, league = compare_league(found, [], "MML tuned", "SL tuned", resamples=500)
+    methods = [method("MML tuned", failure="nan"), *(method(one.label) for one in found)]
+    validated = {label: [Finalist(0, CONFIG, 0.1, {101: {NDCG: 0.3}})] for label in MEANS}
+    standings = Standings.of(methods, [], validated, league, [*ours, *league.leads], NDCG)
+    assert (ours, standings.family) == ([], 2)
+    assert standings.headlines() == [
+        "SL tuned, the leader on validation, is better than CCL tuned; not distinguishable from BSL tuned",
+        "MML tuned diverged",
+    ]

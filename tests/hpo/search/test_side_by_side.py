@@ -116,6 +116,34 @@ def test_a_study_whose_trials_all_fail_stops_the_others(place: Place):
     process = start(place, "--tune-rivals", "--workers", "3")
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert "too many trials failed" in errors
+    assert "study 'tiny_ccl': too many trials failed" in errors
     assert "Traceback" not in errors
     assert not any(running(place).values())
+
+
+def test_a_study_whose_worker_is_killed_again_and_again_ends_the_run(busy: Place):
+    """No death is allowed here. The remedy names the workers of all studies: this study has one."""
+    before = "import hpo.search.processes; hpo.search.processes.MAX_DEATHS = 0"
+    process = start(busy, "--tune-rivals", "--workers", "2", before=before)
+    wait_until(lambda: sum(map(len, running(busy).values())) == 2, process)
+    (victim,) = running(busy)["tiny_ccl"]
+    os.kill(victim, signal.SIGKILL)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "give fewer than 2 --workers" in errors
+    assert not any(running(busy).values())
+
+
+def test_a_study_that_is_deleted_ends_the_run_and_all_workers(busy: Place):
+    """It is the first one, so that the others are stopped although the end of its own search fails."""
+    process = start(busy, "--tune-rivals", "--workers", "2")
+    wait_until(lambda: sum(map(len, running(busy).values())) == 2, process)
+    optuna.delete_study(study_name="tiny_mml", storage=open_storage(journal(busy)))
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "tiny_mml" in errors
+    assert "was deleted" in errors
+    assert "Traceback" not in errors
+    states = [one.state for one in trials(busy, "tiny_ccl")]
+    assert TrialState.RUNNING not in states
+    assert TrialState.WAITING in states
