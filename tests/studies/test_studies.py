@@ -13,7 +13,7 @@ from hpo.study.starts import enqueue_starts
 from hpo.study.trials import trial_config
 from hpo.study.workspace import Workspace
 from trainers.config import TrainConfig
-from trainers.engines.row_losses import ROW_FUNCTIONS
+from trainers.engines.row_losses import ROW_FUNCTIONS, THRESHOLD_ROWS
 from trainers.errors import InputError
 from trainers.losses import LOSSES, MML
 from trainers.published import published_loss
@@ -172,6 +172,7 @@ def test_the_losses_of_the_leagues():
         return {rival.space.loss_name for rival in rivals_of(load_spec(name)).specs} | {"mml"}
 
     assert losses("league_health") == {*LOSSES}
-    assert losses("league_electronic") == {name for name, loss in LOSSES.items() if loss in ROW_FUNCTIONS}
+    fused = {**ROW_FUNCTIONS, **THRESHOLD_ROWS}
+    assert losses("league_electronic") == {name for name, loss in LOSSES.items() if loss in fused}
     for split in ("popularity", "temporal"):
         assert losses(f"league_electronic_{split}") == {"mml", "ccl", "bsl", "sl", "psl", "slatk"}
