@@ -277,10 +277,11 @@ def _as_its_file_says(work: Workspace, file: str) -> Workspace:
             "name, --study-name"
         )
     may_change = {"confirm": asked.confirm.model_dump(), "rivals": asked.rivals, "baselines": asked.baselines}
-    if asked.rivals == spec.rivals == ALL:  # the engine of the search may have left some out
-        return replace(work, spec=spec.override(may_change))
-    found = rivals_of(spec.override(may_change))
-    return replace(work, spec=spec.override(may_change), rivals=tuple(found.specs), left_out=found.left_out)
+    changed = spec.override(may_change)
+    if changed.rivals == spec.rivals == ALL:  # the engine of the search may have left some out
+        return replace(work, spec=changed)
+    found = rivals_of(changed)
+    return replace(work, spec=changed, rivals=tuple(found.specs), left_out=found.left_out)
 
 
 def _check_writable(folder: Path) -> None:

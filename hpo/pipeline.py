@@ -267,15 +267,16 @@ def confirm_study(
 
 def show(outcome: Confirmation, console: Console) -> None:
     """Print the outcome of confirm: table, verdict, gain of each search, baselines, caveats."""
-    if outcome.standings is not None:
-        _show_league(outcome, outcome.standings, console)
+    standings = outcome.standings
+    if standings is not None:
+        _show_league(outcome, standings, console)
     else:
         seeds = max(len(seeds) for method in outcome.methods for seeds in method.seeds)
         over = ", or over searches" if any(len(method.searches) > 1 for method in outcome.methods) else ""
         title = f"{outcome.study}: test split, mean ± sd over {counted(seeds, 'seed')}{over}"
         console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
     first, *verdicts = outcome.statements()
-    for line in [first, *(verdicts if outcome.standings is None else [IN_FULL])]:
+    for line in [first, *(verdicts if standings is None else [IN_FULL])]:
         say(console, line)
     parts = {
         BROUGHT_TITLE: outcome.brought(),

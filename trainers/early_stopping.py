@@ -28,7 +28,7 @@ class Plateau:
         patience: training ends after this number of measurements in a row without a new best.
         cut: factor for the learning rate after each measurement without improvement; parameters are then restored to the best
             epoch. None disables both.
-        every: epochs between measurements, which the last epoch has, too.
+        every: epochs between measurements; the last epoch is always measured.
     """
 
     metric: str

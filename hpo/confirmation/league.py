@@ -75,6 +75,16 @@ class Pair:
     high: Number
     p: float | None = None
 
+    @property
+    def percent(self) -> float | None:
+        """The difference in percent of the absolute value of the second's mean; None if the mean is 0."""
+        return 100 * self.difference / abs(self.base) if abs(self.base) > 1e-100 else None
+
+    def turned(self) -> Pair:
+        """The same pair from the other side: the method with the lower mean first."""
+        base = self.base + self.difference
+        return Pair(self.second, self.first, -self.difference, base, -self.high, -self.low, self.p)
+
 
 @dataclass(frozen=True, config=SETTINGS)
 class League:

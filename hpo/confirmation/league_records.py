@@ -42,7 +42,7 @@ def pair_records(standings: Standings) -> Iterator[dict[str, object]]:
             "difference": one.difference,
             "low": one.low,
             "high": one.high,
-            "percent": 100 * one.difference / abs(one.base) if one.base else None,
+            "percent": one.percent,
             "p corrected for false discoveries": one.p,
             "named beforehand": both in named,
             "separated": both in apart,

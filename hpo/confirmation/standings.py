@@ -165,18 +165,16 @@ class Standings:
         """(columns, cells) of the table of all pairs: the difference of the row's method and the column's one in percent of the
         column's mean, with a star if the pair is separated."""
         apart = self.league.apart(self.named)
-        by_labels = {(one.first, one.second): one for one in self.league.pairs}
+        both_ways = [each for one in self.league.pairs for each in (one, one.turned())]
+        by_labels = {(one.first, one.second): one for one in both_ways}
         labels = [row.label for row in self.rows if row.span is not None]
 
         def cell(first: str, second: str) -> str:
-            pair, sign = by_labels.get((first, second)), 1.0
-            if pair is None and (second, first) in by_labels:
-                pair, sign = by_labels[(second, first)], -1.0
+            pair = by_labels.get((first, second))
             if pair is None:
                 return ""
-            base = pair.base if sign > 0 else pair.base + pair.difference
-            percent = 100 * sign * pair.difference / abs(base) if base else 0.0
-            figure = f"{percent:+.{0 if abs(percent) >= 100 else 1}f}" if base else f"{sign * pair.difference:+.4f}"
+            percent = pair.percent
+            figure = f"{pair.difference:+.4f}" if percent is None else f"{percent:+.{0 if abs(percent) >= 100 else 1}f}"
             return figure + (APART if frozenset((first, second)) in apart else "")
 
         rows = [[self.short(first), *(cell(first, second) for second in labels)] for first in labels]
@@ -218,14 +216,14 @@ class Standings:
 
     def _record(self, label: str) -> str:
         """Against how many methods one is better, worse and not distinguishable; few are named."""
+        if all(row.span is None for row in self.rows if row.label == label):
+            return "diverged"
         side = {self.ours: "ours", self.league.leader: "leader"}[label]
         words: dict[Word, list[str]] = {word: [] for word in Word}
         for row in self.rows:
             one = getattr(row, side)
             if one is not None and not row.is_baseline:
                 words[one.word].append(row.label)
-        if all(row.span is None for row in self.rows if row.label == label):
-            return "diverged"
         parts = [
             f"{phrase} {_some(words[word])}"
             for word, phrase in (

@@ -74,7 +74,8 @@ def pictures(overview: Overview) -> dict[str, Picture]:
 
 def _league(overview: Overview) -> dict[str, Picture]:
     """The means of a league with their intervals, and the letters of the groups that nothing separates."""
-    figure = None if overview.standings is None else league_figure(overview.standings)
+    standings = overview.standings
+    figure = None if standings is None else league_figure(standings)
     if figure is None:
         return {}
     caption = (

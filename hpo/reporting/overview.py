@@ -280,9 +280,9 @@ class Overview:
         first, *others = self.headlines()
         lines = [f"# {plain(self.spec.name)}", "", f"**{plain(first)}**", ""]
         lines += [*(f"- {plain(sentence)}" for sentence in others), ""] if others else []
-        if self.standings:
-            lines += [*markdown_table(*self.standings.compact()), ""]
-            lines += [*(f"- {plain(sentence)}" for sentence in self.standings.notes()), ""]
+        if standings := self.standings:
+            lines += [*markdown_table(*standings.compact()), ""]
+            lines += [*(f"- {plain(sentence)}" for sentence in standings.notes()), ""]
         elif self.methods():
             shown = len(self.method_columns) - len(SEARCH_COLUMNS)  # `markdown` has the cost of each: a note is narrow
             rows = [row[:shown] for row in self.methods()]

@@ -149,7 +149,7 @@ def test_a_gain_of_the_paper_is_shown_beside_ours(
 
 
 def test_a_row_may_choose_its_epoch_on_validation(table: Replicate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """It does not train on the validation pairs. Means may be over all users, of whom some have no test item."""
+    """It does not train on the validation pairs. A paper may take its means over all users, with and without a test item."""
     plain = replace(TABLES["mml_mf"].rows[0], plateau=Plateau("ndcg@20", patience=2, cut=None, every=2))
     rows = (plain, replace(plain, validation=True), replace(plain, over_all_users=True, fields=plain.fields | {"l2": 1e-12}))
     monkeypatch.setitem(TABLES, "mml_encoders", replace(TABLES["mml_encoders"], rows=rows, epochs=6))

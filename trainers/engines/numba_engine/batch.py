@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from trainers.engines.numba_engine.intrinsics import aligned
 
 UPDATE_BLOCK = 32  # rows of a table that one parallel task updates
-UPDATE_GROUP = 16  # items of a dense loss that are updated together: their sums of gradients wait for one another no more
+UPDATE_GROUP = 16  # items of a dense loss that are updated together, so that sums do not wait for Adam
 SCORE_BLOCK = 16  # rows of the batch that one parallel task scores
 
 
