@@ -47,6 +47,8 @@ class Command:
 
     def run(self, output: Connection, errors: Connection) -> None:
         """Run the command in the new process."""
+        # A search with workers in this test process may have started the server, which then blocks signals.
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
         if self.session:
             os.setsid()
         os.chdir(self.folder)
