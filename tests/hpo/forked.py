@@ -145,7 +145,7 @@ class Forked:
         Raises:
             subprocess.TimeoutExpired: the command has not ended.
         """
-        with ThreadPoolExecutor(2) as pool:
+        with self.stdout, self.stderr, ThreadPoolExecutor(2) as pool:
             read: Callable[[object], str] = lambda stream: stream.read()  # type: ignore[attr-defined]  # noqa: E731
             both = [pool.submit(read, stream) for stream in (self.stdout, self.stderr)]
             try:
@@ -154,6 +154,4 @@ class Forked:
                 self.kill()
                 raise subprocess.TimeoutExpired(str(self.process), timeout or 0.0) from None
         self.process.join()
-        self.stdout.close()
-        self.stderr.close()
         return shown, errors

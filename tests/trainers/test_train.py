@@ -222,10 +222,12 @@ class TestRun:
             train(config(CCL), parity.seen, engine="torch").vectors()
 
     def test_results_have_the_seconds_of_training_and_evaluation(self, parity: Any) -> None:
-        first, second = train(config(CCL, epochs=2), parity.seen, parity.held_out, engine="torch", evaluate_every=2)
-        assert first.train_seconds > 0
-        assert second.evaluate_seconds > first.evaluate_seconds, "only the second epoch evaluates"
-        assert first.metrics is None
+        results = list(train(config(CCL, epochs=10), parity.seen, parity.held_out, engine="torch", evaluate_every=2))
+        without, evaluated = results[::2], results[1::2]
+        assert all(result.train_seconds > 0 for result in results)
+        assert [result.metrics for result in without] == [None] * 5
+        shortest = [min(result.evaluate_seconds for result in some) for some in (without, evaluated)]
+        assert shortest[0] < shortest[1], "others may wait for a busy machine"
 
     def test_the_same_config_gives_the_same_bits(self, any_engine: str, parity: Any) -> None:
         runs = [train(config(CCL, epochs=2), parity.seen, engine=any_engine, device="cpu") for _ in range(2)]

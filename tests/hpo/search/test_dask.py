@@ -64,16 +64,15 @@ def test_two_dask_workers_with_postgresql(place: Place, postgres: Postgres, clus
 
 
 def test_a_dask_worker_that_dies_is_replaced(place: Place, postgres: Postgres, cluster: str):
-    place.edit("epochs: 3", "epochs: 400")
-    place.edit("interval_steps: 1", "interval_steps: 50")
+    place.edit("epochs: 3", "epochs: 4000")  # a trial outlasts many looks at the database
+    place.edit("interval_steps: 1", "interval_steps: 500")
     place.edit("n_startup_trials: 2", "n_startup_trials: 100")
-    place.edit("trials: 4", "trials: 6")
     url = postgres.new_database()
     process = start(place, "--backend", "dask", "--scheduler", cluster, "--storage", url)
     wait_until(lambda: len(pids_at(url)) == 2, process)
     os.kill(min(pids_at(url)), signal.SIGKILL)
     finish(process)
-    check_whole_at(url, 6, 2)
+    check_whole_at(url, 4, 2)
 
 
 def test_a_restart_of_the_cluster_ends_the_run_with_a_message(place: Place, postgres: Postgres, cluster: str):

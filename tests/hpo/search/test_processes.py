@@ -54,6 +54,7 @@ def test_workers_share_one_budget_and_one_display(place: Place):
 
 def test_ended_workers_are_replaced_and_their_trials_run_again(busy_place: Place):
     """Both workers end at once: one by SIGKILL and one by SIGTERM."""
+    busy_place.edit("epochs: 400", "epochs: 2000")  # a trial outlasts many looks at the journal
     process = start(busy_place, "--workers", "2")
     wait_until(lambda: len(pids_at_work(busy_place)) == 2, process)
     for pid, number in zip(pids_at_work(busy_place), (signal.SIGKILL, signal.SIGTERM), strict=True):
