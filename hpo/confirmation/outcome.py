@@ -74,7 +74,7 @@ class Confirmation(Result):
         comparisons: ours against every other method that trained to the end, in the objective. In a league Holm's correction
             covers the leader's comparisons, too.
         league: the leader's comparisons, and all pairs for description; None if the study asks for no league.
-        against_baselines: ours against each baseline, in the objective; none in files from before baselines were tuned.
+        against_baselines: ours against each baseline, in the objective; none if ours diverged.
     """
 
     FORMAT: ClassVar[int] = 5
@@ -88,7 +88,7 @@ class Confirmation(Result):
     methods: Annotated[list[Method], Field(min_length=1)]
     comparisons: list[Comparison]
     league: League | None = None
-    against_baselines: list[Comparison] = Field(default_factory=list)
+    against_baselines: list[Comparison]
     caveats: list[Caveat]
     tuning: list[Tuning]
     baselines: list[BaselineResult]

@@ -153,10 +153,9 @@ def _about_baselines(
 
 def baseline_said(baseline: BaselineResult, objective: str) -> str:
     """How a baseline ranks, and how its settings were found."""
-    said, tried = f"{baseline.label}: {baseline.note}", len(baseline.evaluations)
-    if baseline.validation is not None:
-        best = f"the best of {tried} points: " if tried > 1 else ""
-        said += f"; {best}validation {objective} {baseline.validation:.4f}"
+    tried = len(baseline.evaluations)
+    best = f"the best of {tried} points: " if tried > 1 else ""
+    said = f"{baseline.label}: {baseline.note}; {best}validation {objective} {baseline.validation:.4f}"
     return said + (f"; {counted(baseline.failed, 'point')} failed" if baseline.failed else "")
 
 

@@ -62,5 +62,5 @@ def decide(
     best = next(method for method in methods if method.label == label)
     test = fmean(metrics[objective] for metrics in best.of_search(sound[label].search).values())
     value = sound[label].mean(objective)
-    ahead = [other for other in baselines if other.validation is not None and other.validation > value]
+    ahead = [other for other in baselines if other.validation > value]
     return Decision(best, sound[label], len(sound), test, ahead)

@@ -309,9 +309,9 @@ def _word(comparison: Comparison) -> str:
 
 def _cells(baseline: BaselineResult, word: str) -> list[str]:
     """The cells of a baseline after its figures on test: it has no epochs, and some are not tuned."""
-    validation, tried = baseline.validation, len(baseline.evaluations)
+    tried = len(baseline.evaluations)
     found = [str(tried), "", duration(baseline.tuning_seconds)] if tried > 1 else ["", "", ""]
-    return ["" if validation is None else f"{validation:.4f}", word, *found, duration(baseline.seconds)]
+    return [f"{baseline.validation:.4f}", word, *found, duration(baseline.seconds)]
 
 
 def _search_cells(search: SearchCost) -> list[str]:

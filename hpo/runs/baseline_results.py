@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field, model_validator
 
-from hpo.runs.store import UNKNOWN, Beyond
+from hpo.runs.store import Beyond
 from hpo.runtime.typed_files import Stored
 from trainers.validation import SETTINGS, Figure
 
@@ -66,7 +66,7 @@ class BaselineResult(Stored):
         made_by: the revision of the program that computed them.
         name: see `trainers.baselines.BASELINES`.
         settings: the chosen ones.
-        validation: the objective of the chosen ones on validation; None if it is not known.
+        validation: the objective of the chosen ones on validation.
         evaluations: all settings that were tried, the default ones first.
     """
 
@@ -76,11 +76,11 @@ class BaselineResult(Stored):
     metrics: dict[str, Figure]
     beyond: Beyond
     seconds: Figure
-    made_by: str = UNKNOWN
-    name: str = ""
-    settings: dict[str, Setting] = Field(default_factory=dict)
-    validation: Figure | None = None
-    evaluations: list[Evaluation] = Field(default_factory=list)
+    made_by: str
+    name: str
+    settings: dict[str, Setting]
+    validation: Figure
+    evaluations: Annotated[list[Evaluation], Field(min_length=1)]
 
     @property
     def failed(self) -> int:

@@ -183,6 +183,7 @@ class BaselineRuns:
             self.runs.stopper.check()
             with _enough_memory(tuned.name):
                 best, baseline, ranking = self._fitted(tuned, seen, max_items)
+            assert best.value is not None  # only settings with a value are fitted
             lists = ranking.recommend(users, self.runs.longest)
             per_user, beyond = self.runs.measured(lists, seen, held_out)
             advance()

@@ -10,6 +10,8 @@ import optuna
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.outcome import Confirmation
 from hpo.reporting.overview import Overview
+from hpo.runs.baseline_results import BaselineResult, Evaluation
+from hpo.runs.store import Beyond
 from hpo.storage.open import open_storage
 from hpo.study.stored import stored_spec
 from trainers import TrainConfig
@@ -19,6 +21,16 @@ from .conftest import Place
 # Data without settings in a paper are compared with the settings of Yelp2018.
 MML_OF_YELP, CCL_OF_YELP, BSL_OF_YELP = (f"{name} (published settings of Yelp2018)" for name in ("MML", "CCL", "BSL"))
 CONFIG = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.5, "negative_weight": 1.0}})
+BEYOND = Beyond(k=20, coverage=0.5, mean_popularity=3.0, gini=0.2, groups=[])
+
+
+def baseline_result(label: str, metrics: dict[str, float], validation: float = 0.1, **more: Any) -> BaselineResult:
+    """A baseline with these figures on test; `more` replaces other fields."""
+    fields = {"note": "how it ranks", "beyond": BEYOND, "seconds": 1.0, "made_by": "0.1.0", "name": "ease", "settings": {}}
+    tried = [Evaluation(settings={}, value=validation, seconds=2.0)]
+    return BaselineResult(
+        **{**fields, "label": label, "metrics": metrics, "validation": validation, "evaluations": tried, **more}
+    )
 
 
 def confirmed(place: Place, study: str = "tiny_mml") -> Confirmation:

@@ -12,16 +12,14 @@ import pytest
 from hpo import confirm
 from hpo.confirmation.baselines import _at_ends, against_baselines
 from hpo.confirmation.caveats import CaveatKind
-from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.statistics import Measured, Word
 from hpo.runs.baseline_results import Evaluation
 from hpo.runs.baselines import MEASURED, TUNING, MeasuredBaseline
 from trainers.baselines import IALS
 from trainers.errors import InputError
-from trainers.yaml_files import read_yaml, sealed, to_yaml
 
 from ..conftest import Place
-from ..outcomes import confirmed, facts, opened
+from ..outcomes import baseline_result, confirmed, facts, opened
 from .test_outcome import NDCG, baseline
 
 
@@ -105,24 +103,9 @@ def test_a_baseline_that_cannot_be_fitted_is_a_caveat(place: Place, monkeypatch:
     assert [each.name for each in confirmed(place).baselines] == ["most_popular", "rp3beta", "ease"]
 
 
-@pytest.mark.confirmed
-def test_a_file_from_before_baselines_were_tuned_is_read(place: Place):
-    path = place.output / "tiny_mml" / "confirm.yaml"
-    content = read_yaml(path)
-    del content["against_baselines"]
-    for each in content["baselines"]:
-        for key in ("name", "settings", "validation", "evaluations"):
-            del each[key]
-    path.write_text(sealed(to_yaml(content)))
-    found = Confirmation.read(path)
-    assert found.about_baselines() == [f"{each.label}: {each.note}" for each in found.baselines]
-    assert not any("for 4 baselines" in each for each in found.statements())
-    assert [row[4] for row in opened(place).methods()[-4:]] == ["baseline"] * 4
-
-
 def test_chosen_settings_at_the_end_of_a_range_are_a_caveat():
     tried = [Evaluation(settings={"l2": l2, "max_items": 8000}, value=0.1) for l2 in (500.0, 9800.0)]
-    found = baseline("EASE", 0.1, 0.1).model_copy(update={"name": "ease", "settings": tried[1].settings, "evaluations": tried})
+    found = baseline_result("EASE", {NDCG: 0.1}, settings=tried[1].settings, evaluations=tried)
     (caveat,) = _at_ends(found, 100)
     end = {"name": "l2", "value": 9800.0, "low": 1.0, "high": 10_000.0, "end": "high", "trials": 1, "of": 2, "is_chosen": True}
     assert (caveat.kind, caveat.subject, caveat.facts) == (CaveatKind.AT_RANGE_END, "EASE", {"ends": [end]})

@@ -18,7 +18,6 @@ from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.wording import sentences
 from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.provenance import provenance
-from hpo.runs.store import Beyond
 from hpo.study.definition import SplitData, definition_of
 from hpo.study.spec import StudySpec
 from trainers import Interactions, TrainConfig
@@ -28,11 +27,10 @@ from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
 from trainers.yaml_files import read_yaml, sealed, to_yaml
 
-from ..outcomes import CONFIG
+from ..outcomes import BEYOND, CONFIG, baseline_result
 
 NDCG = "ndcg@20"
 OTHER = CONFIG.replace(loss={"name": "ccl", "margin": 0.5, "negative_weight": 9.0})
-BEYOND = Beyond(k=20, coverage=0.5, mean_popularity=3.0, gini=0.2, groups=[])
 
 
 def method(label: str, *values: float, config: TrainConfig = CONFIG, **more: Any) -> Method:
@@ -41,7 +39,7 @@ def method(label: str, *values: float, config: TrainConfig = CONFIG, **more: Any
 
 
 def baseline(label: str, ndcg: float, recall: float) -> BaselineResult:
-    return BaselineResult(label=label, note="", metrics={"ndcg@20": ndcg, "recall@20": recall}, beyond=BEYOND, seconds=1.0)
+    return baseline_result(label, {"ndcg@20": ndcg, "recall@20": recall})
 
 
 DATA = DataCounts(
@@ -83,6 +81,7 @@ def outcome(
         data=DATA,
         methods=list(methods),
         comparisons=compared_by_users(with_users(*methods), NDCG),
+        against_baselines=[],
         caveats=caveats or [],
         tuning=tuning or [],
         baselines=baselines or [],

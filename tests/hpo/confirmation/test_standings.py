@@ -16,10 +16,9 @@ from hpo.confirmation.league_records import pair_records, records
 from hpo.confirmation.results import Finalist, Method, SearchCost
 from hpo.confirmation.standings import Standings, turned
 from hpo.confirmation.statistics import Comparison, Evidence, Measured, Word, compare
-from hpo.runs.baseline_results import BaselineResult, Evaluation
 from hpo.runs.store import Beyond
 
-from ..outcomes import CONFIG
+from ..outcomes import CONFIG, baseline_result
 
 NDCG = "ndcg@20"
 BEYOND = Beyond(k=20, coverage=0.5, mean_popularity=30.0, gini=0.2, groups=[])
@@ -46,15 +45,7 @@ def standings() -> Standings:
     found = [measured(label) for label in MEANS]
     ours, league = compare_league(found, [pop], "MML tuned", "SL tuned", resamples=1000)
     named = [*ours, *league.leads, *compare(found[0], [pop], 1000)]
-    baseline = BaselineResult(
-        label="MostPop",
-        note="",
-        metrics={NDCG: 0.1195},
-        beyond=BEYOND,
-        seconds=1.0,
-        validation=0.15,
-        evaluations=[Evaluation(settings={}, value=0.15, seconds=2.0)],
-    )
+    baseline = baseline_result("MostPop", {NDCG: 0.1195}, 0.15, beyond=BEYOND)
     methods = [*(method(label) for label in MEANS), method("BPR tuned", failure="nan")]
     validated = {label: [Finalist(0, CONFIG, 0.1, {101: {NDCG: value}})] for label, value in VALIDATION.items()}
     league = replace(league, left_out={"cml": "it cannot be used"})

@@ -6,8 +6,8 @@ from hpo.confirmation.results import Finalist, Method, SearchCost, SearchWinner
 from hpo.confirmation.winner import decide
 from hpo.runs.baseline_results import BaselineResult
 
-from ..outcomes import CONFIG
-from .test_outcome import baseline, method
+from ..outcomes import CONFIG, baseline_result
+from .test_outcome import method
 
 NDCG = "ndcg@20"
 
@@ -45,7 +45,7 @@ def test_a_method_that_diverged_on_a_split_never_wins():
 
 def on_validation(label: str, value: float) -> BaselineResult:
     """A baseline that is far ahead on the test split, which must not matter."""
-    return baseline(label, 0.9, 0.9).model_copy(update={"validation": value})
+    return baseline_result(label, {NDCG: 0.9}, value)
 
 
 def test_a_method_below_a_baseline_on_validation_does_not_win():

@@ -23,9 +23,10 @@ from hpo.confirmation.statistics import Comparison, Evidence
 from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import decide
 from hpo.confirmation.wording import TOGETHER, WHY_NOT_TUNED, WORDING, sentence, sentences
-from hpo.runs.baseline_results import BaselineResult, Evaluation
-from hpo.runs.store import Beyond
+from hpo.runs.baseline_results import Evaluation
 from trainers import TrainConfig
+
+from ..outcomes import baseline_result
 
 GOLDEN = Path(__file__).with_name("wording.txt")
 OBJECTIVE = "ndcg@20"
@@ -208,12 +209,6 @@ def method(label: str, value: float | None, trials: int = 0, objective: str = OB
     return Method(label, CONFIG, by_seed, 1.0, "" if value is not None else "nan in epoch 2", SearchCost(trials))
 
 
-def baseline(label: str, value: float, objective: str, validation: float | None = None) -> BaselineResult:
-    beyond = Beyond(k=20, coverage=0.5, mean_popularity=1.0, gini=0.5, groups=[])
-    metrics = {objective: value}
-    return BaselineResult(label=label, note="", metrics=metrics, beyond=beyond, seconds=1.0, validation=validation)
-
-
 def all_sentences(objective: str = OBJECTIVE) -> str:
     """All sentences, one in each line."""
     given = ("MML tuned", 0.06, 4), ("CCL published", 0.05, 0), ("BSL tuned", 0.04, 4), ("SL", None, 0)
@@ -237,12 +232,12 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     lines += [f"statement: {each}" for each in statements(several, comparisons[:1], [], 100, objective)]
     single = [searched_by(method(label, 0.06, 4, objective), 1) for label in ("MML tuned", "CCL tuned")]
     lines += [f"statement: {each}" for each in statements(single, comparisons[:1], [], 100, objective)]
-    ahead = [baseline("EASE", 0.07, objective), baseline("MostPop", 0.02, objective)]
+    ahead = [baseline_result("EASE", {objective: 0.07}), baseline_result("MostPop", {objective: 0.02})]
     lines += [f"statement: {each}" for each in statements(methods[:2], [], ahead, 100, objective)]
     values = {"MML tuned": 0.31, "CCL published": 0.29, "BSL tuned": 0.32, "CCL tuned": 0.3, "SL": 0.4}
     validated = {label: [Finalist(None, CONFIG, 0.0, {101: {objective: value}})] for label, value in values.items()}
-    few = [baseline("EASE", 0.07, objective, validation=0.7)]
-    twice = [*few, baseline("MostPop", 0.05, objective, validation=0.5)]
+    few = [baseline_result("EASE", {objective: 0.07}, 0.7)]
+    twice = [*few, baseline_result("MostPop", {objective: 0.05}, 0.5)]
     for given_methods, baselines in ((methods, []), (methods, few), (methods, twice), (methods[:1], []), (methods[3:], [])):
         lines.append(f"statement: {winner_said(decide(given_methods, validated, baselines, objective), objective)}")
     decision = decide(several, validated, [], objective)
@@ -277,9 +272,8 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
 def _of_baselines(methods: list[Method], objective: str) -> list[str]:
     """What is said of baselines, with which the first method is compared."""
     tried = [Evaluation(settings={}, value=0.1), Evaluation(settings={}, failure="too small")]
-    tuned = {"note": "how it ranks", "validation": 0.1, "evaluations": tried}
-    few = baseline("EASE (default settings)", 0.05, objective).model_copy(update=tuned | {"evaluations": tried[:1]})
-    many = [baseline(label, 0.05, objective).model_copy(update=tuned) for label in BASELINES]
+    few = baseline_result("EASE (default settings)", {objective: 0.05})
+    many = [baseline_result(label, {objective: 0.05}, evaluations=tried) for label in BASELINES]
     of = [compared(label, 0.01, 0.0001, family=4) for label in BASELINES]
     of += [compared("ItemKNN (tuned, 24 points)", -0.0005, 0.4, base=0.06, family=4)]
     said = [f"statement: {each}" for each in statements(methods, [], many, 100, objective, of)]
@@ -287,7 +281,7 @@ def _of_baselines(methods: list[Method], objective: str) -> list[str]:
     said += [f"statement: {each}" for each in statements(methods, [], many, 100, objective, single)]
     said += [f"headline: {each}" for each in headlines(methods, [], 100, objective, of)]
     said += [f"headline: {each}" for each in headlines(methods, [], 100, objective, of[:1])]
-    return said + [f"baseline: {baseline_said(each, objective)}" for each in (*many, few, baseline("EASE", 0.05, objective))]
+    return said + [f"baseline: {baseline_said(each, objective)}" for each in (*many, few)]
 
 
 def _of_league(objective: str) -> list[str]:
