@@ -38,7 +38,8 @@ class SearchMonitor:
             if RESUMED_AFTER in trial.user_attrs and trial.number not in self.resumed:
                 self.resumed.add(trial.number)
                 before, reached = trial.user_attrs[RETRY_OF], trial.user_attrs[RESUMED_AFTER]
-                log.info("trial %d continues trial %d after epoch %d of %d", trial.number, before, reached, self.epochs)
+                said = f"trial {trial.number} continues trial {before} after epoch {reached} of {self.epochs}"
+                log.info("%s: %s", self.study.study_name, said)
         self.progress.running({trial.number: max(trial.intermediate_values, default=0) for trial in running}, self.study)
         new = [trial for trial in self._ended() if trial.number not in self.ended]
         for trial in sorted(new, key=lambda trial: (str(trial.datetime_complete), trial.number)):

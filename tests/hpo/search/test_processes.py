@@ -147,7 +147,7 @@ def test_the_message_of_a_resumed_trial_has_the_number_of_the_first_attempt(capl
         trial.set_user_attr(name, value)
     with caplog.at_level(logging.INFO):
         monitor.poll()
-    assert "trial 1 continues trial 0 after epoch 5 of 12" in caplog.text
+    assert ": trial 1 continues trial 0 after epoch 5 of 12" in caplog.text
 
 
 def test_two_runs_share_the_search_and_one_of_them_confirms(busy_place: Place):
