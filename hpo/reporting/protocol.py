@@ -30,10 +30,11 @@ def _of_confirm(confirmed: Confirmation) -> list[str]:
     has_published = any(not method.is_tuned for method in confirmed.methods)  # a league may have none
     trained = [f"{counted(len(confirmed.finalists), 'config')} of this study", "those of tuned rivals"]
     trained += ["each published config"] if has_published else []
+    tested = "and the published ones were" if has_published else "was"
     return [
         f"Confirm, stage 1: {listed(trained)} were trained with {counted(n_select, 'seed')} and measured on validation.",
-        f"Confirm, stage 2: the config that validation puts first of each {each}{', and the published ones,' * has_published} "
-        f"were trained with {counted(n_test, 'seed')} for {counted(epochs, 'epoch')} and measured on test, once per run, at "
+        f"Confirm, stage 2: the best config of each {each} by validation {tested} "
+        f"trained with {counted(n_test, 'seed')} for {counted(epochs, 'epoch')} and measured on test, once per run, at "
         f"the last epoch. {_what_chose(confirmed)}",
         *_of_baselines(confirmed),
         f"Configs: {'; '.join(f'{name} holds {confirmed.named(method)}' for name, method in exported(confirmed).items())}.",

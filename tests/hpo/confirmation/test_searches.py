@@ -105,7 +105,7 @@ def test_the_report_has_a_line_for_each_search(searched_once: Place):
     assert all(f"| MML tuned | {name} |" in markdown and f">{name}</td>" in html for name in NAMES)
     rows = opened(searched_once).search_rows()
     assert [row[-1] for row in rows[:3]].count("yes") == 1
-    assert "the config that validation puts first of each search, and the published ones, were trained with 2 seeds" in markdown
+    assert "the best config of each search by validation and the published ones were trained with 2 seeds" in markdown
 
 
 @pytest.mark.pictures
