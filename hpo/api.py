@@ -22,10 +22,10 @@ from hpo.cli.context import stored_study
 from hpo.cli.flags import OUTPUT
 from hpo.cli.session import call, in_words_of_python
 from hpo.outcomes import Study, Verdict
-from hpo.runs.baseline_results import LEAST_MEMORY, MAX_MEMORY
 from hpo.search.claims import STALE_HOURS
 from hpo.storage.address import storage_url
 from hpo.study.from_python import spec_of
+from hpo.study.plan import LEAST_MEMORY, MAX_MEMORY
 from hpo.study.rivals import rivals_of
 from search_spaces import register_loss
 from trainers import Dataset

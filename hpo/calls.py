@@ -32,7 +32,6 @@ from hpo.pipeline import (
 )
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import claim
-from hpo.runs.baseline_results import MAX_MEMORY
 from hpo.runtime.process import SearchFailed
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
@@ -43,6 +42,7 @@ from hpo.storage.address import shared_by_processes, without_password
 from hpo.storage.open import open_storage
 from hpo.study.definition import differences
 from hpo.study.owner import while_it_exists
+from hpo.study.plan import MAX_MEMORY
 from hpo.study.rivals import rivals_of
 from hpo.study.spec import ALL, StudySpec, is_study_file, load_spec
 from hpo.study.trials import best_trials

@@ -32,7 +32,6 @@ from hpo.reporting.export import (
     exported,
 )
 from hpo.reporting.overview import BASELINES_TITLE, BROUGHT_TITLE, CAVEATS_TITLE
-from hpo.runs.baseline_results import MAX_MEMORY
 from hpo.runs.train import CHECKPOINTS
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
@@ -41,6 +40,7 @@ from hpo.search.processes import Backend, SearchJob, search_with_processes
 from hpo.search.side_by_side import Side, search_side_by_side
 from hpo.storage.address import without_password
 from hpo.study.owner import while_it_exists
+from hpo.study.plan import MAX_MEMORY
 from hpo.study.rivals import left_out_said
 from hpo.study.spec import StudySpec
 from hpo.study.starts import enqueue_starts, starts_of

@@ -29,13 +29,13 @@ from hpo.cli.flags import (
 )
 from hpo.pipeline import check_test_split, confirm_study
 from hpo.reporting.pages import HTML
-from hpo.runs.baseline_results import MAX_MEMORY
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
 from hpo.search.claims import STALE_HOURS
 from hpo.storage.address import is_url, storage_url
 from hpo.storage.open import open_storage
 from hpo.study.owner import while_it_exists
+from hpo.study.plan import MAX_MEMORY
 from hpo.study.rivals import RivalStudies, rivals_of
 from hpo.study.sampling import make_sampler
 from hpo.study.spec import StudySpec, is_study_file, load_spec, shipped_studies

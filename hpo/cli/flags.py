@@ -7,9 +7,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpo.runs.baseline_results import LEAST_MEMORY, MAX_MEMORY
 from hpo.study.names import MAX_SEARCHES
-from hpo.study.plan import MAX_SEEDS
+from hpo.study.plan import LEAST_MEMORY, MAX_MEMORY, MAX_SEEDS
 from hpo.study.spec import StudySpec
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.engines import ENGINES

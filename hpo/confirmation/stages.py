@@ -22,7 +22,7 @@ from hpo.confirmation.rivals import Rivals
 from hpo.confirmation.searches import Search, Searches
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Floats, Measured, compare
 from hpo.confirmation.tuning import tunings
-from hpo.runs.baseline_results import MAX_MEMORY, BaselineResult
+from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.baselines import MeasuredBaseline
 from hpo.runs.provenance import provenance
 from hpo.runs.store import Beyond, FinishedRun, RunStore
@@ -30,6 +30,7 @@ from hpo.runs.train import FullRuns, Progress
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import STUDY_ID, stored_definition
 from hpo.study.objective import measured_at_full_budget
+from hpo.study.plan import MAX_MEMORY
 from hpo.study.trials import finalist_trials, trial_config
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig

@@ -12,9 +12,6 @@ from hpo.runs.store import Beyond
 from hpo.runtime.typed_files import Stored
 from trainers.validation import SETTINGS, Figure
 
-MAX_MEMORY = 4.0  # GB that a baseline may take; EASE on all items of Yelp2018 needs 6
-LEAST_MEMORY = 0.1  # GB; enough for EASE on some thousand items
-
 Setting = bool | Annotated[int, Field(ge=-(10**18), le=10**18)] | Figure | str
 
 

@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 from pydantic import JsonValue
 
-from hpo.runs.baseline_results import MAX_MEMORY, BaselineResult, BaselineTuning, Evaluation, same
+from hpo.runs.baseline_results import BaselineResult, BaselineTuning, Evaluation, same
 from hpo.runs.provenance import provenance
 from hpo.runs.tables import from_npz, to_npz
 from hpo.runs.train import FullRuns, means
+from hpo.study.plan import MAX_MEMORY
 from search_spaces.baselines import BASELINE_RANGES, most_points, points
 from trainers import Interactions
 from trainers.baselines import BASELINES, EASE, Baseline, Ranking
