@@ -5,7 +5,7 @@ tests/hpo/confirmation/wording.txt holds each of them once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from hpo.confirmation.caveats import RATE_SEARCHED, Caveat, CaveatKind
 from hpo.confirmation.data_wording import DATA_WORDING, Facts
@@ -32,6 +32,7 @@ TOGETHER: dict[CaveatKind, tuple[str, ...]] = {
     CaveatKind.BELOW_POPULARITY: ("baseline", RATE_SEARCHED),
     CaveatKind.BASELINE_AHEAD: ("baseline", RATE_SEARCHED),
 }
+FEW = 4  # methods whose figures are all said
 
 
 def sentences(caveats: Iterable[Caveat], objective: str) -> list[str]:
@@ -44,8 +45,12 @@ def sentences(caveats: Iterable[Caveat], objective: str) -> list[str]:
     said = []
     for first, *others in groups.values():
         together = {"objective": objective, "each": [caveat.facts for caveat in (first, *others)]}
-        said.append(WORDING[first.kind](listed(caveat.subject for caveat in (first, *others)), first.facts | together))
+        said.append(WORDING[first.kind](_subject([caveat.subject for caveat in (first, *others)]), first.facts | together))
     return said
+
+
+def _subject(methods: Sequence[str]) -> str:
+    return listed(methods) if len(methods) <= FEW else f"{len(methods)} methods ({listed(methods)})"
 
 
 def sentence(caveat: Caveat, objective: str) -> str:
@@ -54,8 +59,11 @@ def sentence(caveat: Caveat, objective: str) -> str:
 
 
 def _each(facts: Facts, name: str, form: str = ".4f") -> str:
-    """A fact of all methods that a sentence is about."""
-    return listed(format(each[name], form) for each in facts["each"])
+    """A fact of all methods that a sentence is about; of many methods the lowest and the highest."""
+    values = [each[name] for each in facts["each"]]
+    if len(values) <= FEW:
+        return listed(format(value, form) for value in values)
+    return f"{min(values):{form}} to {max(values):{form}}"
 
 
 def _not_tuned(subject: str, facts: Facts) -> str:
@@ -123,7 +131,7 @@ def _short_search(subject: str, facts: Facts) -> str:
     trials = "trial" if [each["trials"] for each in facts["each"]] == [1] else "trials"
     counts = f"{_each(facts, 'trials', 'd')} {trials}"
     return (
-        f"the {searches} of {subject} ({counts}) {are} too short: sampler {facts['sampler']} begins to learn after "
+        f"the {searches} of {subject}, with {counts}, {are} too short: sampler {facts['sampler']} begins to learn after "
         f"{facts['random_trials']} trials, which are starts or drawn at random; search longer before you trust a comparison of "
         "tuned methods"
     )

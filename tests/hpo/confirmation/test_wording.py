@@ -266,6 +266,9 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     for each in OF_SEVERAL:
         (one,) = sentences([Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in each], objective)
         lines.append(f"{each[0][0]}, several: {one}")
+        many = [Caveat(kind=kind, subject=f"{subject}{n}", facts=facts) for n in (1, 2) for kind, subject, facts in each]
+        (one,) = sentences(many, objective)
+        lines.append(f"{each[0][0]}, many: {one}")
     return "\n".join(lines) + "\n"
 
 
