@@ -103,7 +103,7 @@ def title(spec: StudySpec, *more: str) -> str:
     details = [encoder] if encoder != USUAL[0] else []
     details += [f"{negatives} negatives"] if negatives != USUAL[1] else []
     details += more
-    return LOSSES[spec.space.loss_name].__name__ + (f" ({', '.join(details)})" if details else "")
+    return LOSSES[spec.space.loss_name].titled() + (f" ({', '.join(details)})" if details else "")
 
 
 def published_title(spec: StudySpec, label: str) -> str:

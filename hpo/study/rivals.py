@@ -101,5 +101,5 @@ def _why_not(spec: StudySpec, loss: str) -> str:
 
 def left_out_said(left_out: Mapping[str, str]) -> list[str]:
     """A sentence for each loss that `rivals: all` leaves out."""
-    names = {name: LOSSES[name].__name__ if name in LOSSES else name for name in left_out}
+    names = {name: LOSSES[name].titled() if name in LOSSES else name for name in left_out}
     return [f"rivals: all leaves out {names[name]}: {why}" for name, why in left_out.items()]

@@ -34,7 +34,7 @@ def league(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: None) -> 
 
 def test_each_loss_is_one_tuned_method(league: Place):
     outcome = confirmed(league)
-    assert labels(outcome) == [f"{name} tuned" for name in ("MML", "CCL", "BSL", "SLatK", "DirectAU")]
+    assert labels(outcome) == [f"{name} tuned" for name in ("MML", "CCL", "BSL", "SL@K", "DirectAU")]
     found = outcome.league
     assert found is not None
     leads = 3 if found.leader != "MML tuned" else 0

@@ -47,18 +47,25 @@ class Loss(ABC):
 
     Attributes:
         name: its key in `LOSSES` and in files.
+        title: its name in reports; the class's name if empty.
         summed: whether a batch's loss is the sum over its rows instead of the mean.
         not_with: the scores that the loss cannot be used with, each with the reason.
         needs_negatives: whether the loss uses negatives. If not, none are drawn: N is 0, whatever a config says.
     """
 
     name: str
+    title: ClassVar[str] = ""
     summed: ClassVar[bool] = False
     not_with: ClassVar[NotWith] = {}
     needs_negatives: ClassVar[bool] = True
 
     def __call__(self, scores: Scores) -> Tensor:
         return self.reduce(self.rows(scores))
+
+    @classmethod
+    def titled(cls) -> str:
+        """The name of the loss in reports."""
+        return cls.title or cls.__name__
 
     @abstractmethod
     def rows(self, scores: Scores) -> Tensor:

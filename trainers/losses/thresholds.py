@@ -91,6 +91,7 @@ class SLatK(RenewedThreshold):
     """
 
     name: Literal["slatk"] = "slatk"
+    title = "SL@K"
     not_with = NOT_WITH
     needs_seen_scores: ClassVar[bool] = True
     temperature: Positive
