@@ -263,13 +263,18 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     lines += [f"brought: {tuning_said(tuning, objective)}" for tuning in TUNED]
     caveats = [Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in CAVEATS]
     lines += [f"{caveat.kind}: {sentence(caveat, objective)}" for caveat in caveats]
+    lines += _of_several(objective)
+    return "\n".join(lines) + "\n"
+
+
+def _of_several(objective: str) -> list[str]:
+    """The sentences on caveats that three methods have, and that six have."""
+    said = []
     for each in OF_SEVERAL:
         (one,) = sentences([Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in each], objective)
-        lines.append(f"{each[0][0]}, several: {one}")
         many = [Caveat(kind=kind, subject=f"{subject}{n}", facts=facts) for n in (1, 2) for kind, subject, facts in each]
-        (one,) = sentences(many, objective)
-        lines.append(f"{each[0][0]}, many: {one}")
-    return "\n".join(lines) + "\n"
+        said += [f"{each[0][0]}, several: {one}", f"{each[0][0]}, many: {sentences(many, objective)[0]}"]
+    return said
 
 
 def _of_baselines(methods: list[Method], objective: str) -> list[str]:
