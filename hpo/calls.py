@@ -17,6 +17,7 @@ import optuna
 from optuna.storages import BaseStorage
 from rich.console import Console
 
+from hpo.cli.console import say
 from hpo.cli.context import existing_workspace
 from hpo.cli.flags import check_rival_seeds
 from hpo.confirmation.outcome import Confirmation
@@ -56,6 +57,10 @@ from trainers.errors import InputError
 from trainers.files import writing
 from trainers.losses.own import OWN
 
+UNTUNED = (
+    "WARNING: the rivals of this league are not searched, since --tune-rivals is not given: a loss without an earlier search "
+    "has its published settings, or is left out of the league if it has none"
+)
 RENAME = "give the study that it repeats another name with --study-name"
 RENAME_RIVAL = (
     "in a study file of your own, name rivals by their spaces (rivals: [ccl, ...]), so that their studies are named after it"
@@ -102,10 +107,15 @@ class Search:
         """Check the request before anything is written, and print a description of the search.
 
         Raises:
-            InputError: a rival that cannot be searched like the study; workers that the storage or the cluster does not allow,
-                or that cannot import a user's own loss; an engine that cannot train the study; data that are missing or have
-                fewer items than the objective's cut-off.
+            InputError: a league without rivals; a rival that cannot be searched like the study; workers that the storage or the
+                cluster does not allow, or that cannot import a user's own loss; an engine that cannot train the study; data
+                that are missing or have fewer items than the objective's cut-off.
         """
+        if self.spec.is_league and not self.rivals:
+            raise InputError(
+                f"study {self.spec.name}: a league needs a rival, got none; write `rivals: all` or name some, or leave "
+                "confirm.league out"
+            )
         _ = self.others, self.backend  # find mistakes there now, not after the first search
         if self.scheduler or (self.workers or 1) > 1:
             for loss in (OWN[name] for name in {spec.space.loss_name for spec in (self.spec, *self.rivals)} & OWN.keys()):
@@ -116,6 +126,8 @@ class Search:
         work.check_objective()
         introduce_data(work, console)  # not again for repeats and rivals, whose data are the same
         introduce(work, console)
+        if self.spec.is_league and not self.tune_rivals:
+            say(console, UNTUNED)
         return work
 
     def begin(self, work: Workspace, console: Console) -> tuple[optuna.Study, BaseStorage]:

@@ -49,6 +49,7 @@ from hpo.study.widen import Widened, copy_trials
 from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
+from trainers.data.facts import TestFacts
 from trainers.errors import InputError
 
 IN_FULL = "the verdict on each pair in full, and the table of all pairs: see the report"
@@ -133,12 +134,23 @@ def check_test_split(work: Workspace, console: Console) -> None:
         say(console, f"{work.spec.data_name}, test file: {sentence}")
     lost = "".join(f"; dropped {phrase}" for phrase in about.dropped())
     say(console, f"test split: {counted(about.kept_users, 'user')}{lost}")
-    if about.kept_users < MIN_TEST_USERS:
-        say(
-            console,
-            f"WARNING: there will be no verdict, since it needs at least {MIN_TEST_USERS} test users; split the test data in "
-            "another way (data: {test: {name: last}}), or use more data",
+    if about.kept_users == 0:
+        raise InputError(
+            f"study {work.spec.name}: the test split must have a user with training and test interactions, got none; "
+            f"{_more_test_users(work, about)}; or search without it (--search-only)"
         )
+    if about.kept_users < MIN_TEST_USERS:
+        remedy = _more_test_users(work, about)
+        say(console, f"WARNING: there will be no verdict, since it needs at least {MIN_TEST_USERS} test users; {remedy}")
+
+
+def _more_test_users(work: Workspace, about: TestFacts) -> str:
+    """How a study can have more users with test interactions."""
+    if about.read:
+        return "use a test file with more users and items of the training data"
+    asked = work.spec.data.test
+    is_random = asked.name == "random" if asked else not work.dataset.facts.timed
+    return "use more data" if is_random else "split the test data at random (data: {test: {name: random}}), or use more data"
 
 
 def go_on_from(wide: Widened | None, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console) -> None:

@@ -11,7 +11,7 @@ from hpo.confirmation.caveats import Caveat
 from hpo.confirmation.results import BestSoFar, Finalist, SearchCost, best_so_far, highest
 from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.searches import Found
-from hpo.study.attributes import PUBLISHED_MARK
+from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
 from hpo.study.spec import StudySpec
 from hpo.study.trials import best_trials, first_of
 from trainers import TrainConfig
@@ -89,12 +89,14 @@ def tuned_contender(label: str, found: Sequence[Found], n_seeds: int, ours: Stud
 
 
 def _first(study: optuna.Study, spec: StudySpec) -> First | None:
-    """The trial of the published config. If no paper has one, the first complete trial."""
+    """The trial of the published config, or of the nearest to it. If no paper has one, the first complete trial."""
     trial = first_of(best_trials(study), spec)
     if trial is None:
         return None
-    published = trial.user_attrs.get(PUBLISHED_MARK)
-    return First(published_title(spec, published) if published else f"trial {trial.number}, its first", trial.number)
+    for mark, nearest in ((PUBLISHED_MARK, ""), (NEAREST_MARK, "the config in its ranges that is nearest to ")):
+        if label := trial.user_attrs.get(mark):
+            return First(f"{nearest}{published_title(spec, label)}", trial.number)
+    return First(f"trial {trial.number}, its first", trial.number)
 
 
 def title(spec: StudySpec, *more: str) -> str:

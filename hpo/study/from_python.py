@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from hpo.study.draft import suggested
 from hpo.study.names import NAME_PATTERN, check_name
-from hpo.study.spec import ALL, StudySpec, load_spec
+from hpo.study.spec import ALL, AnySpace, StudySpec, load_spec
+from search_spaces import SPACES
 from trainers import Dataset, load_dataset
 from trainers.config import dotted
 from trainers.data.public import PUBLIC
@@ -64,10 +67,14 @@ def spec_of(
 
 
 def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with keys replaced by those of `given`; mappings are merged, except for `space`."""
+    """`base` with keys replaced by those of `given`; mappings are merged, except for `space`. A name as `space` keeps what the
+    old space searches beside its loss."""
     content = dict(base)
     for key, value in given.items():
         old = content.get(key)
+        if key == "space" and isinstance(value, str) and value in SPACES and isinstance(old, Mapping):
+            like = TypeAdapter(AnySpace).validate_python(old)
+            value = SPACES[value].to_hold(value, None, like)
         both = key != "space" and isinstance(value, Mapping) and isinstance(old, Mapping)
         content[key] = {**old, **value} if both and old else value
     if isinstance(content.get("space"), str):

@@ -56,8 +56,13 @@ def rivals_of(spec: StudySpec, engine: str = AUTO, device: str = AUTO) -> RivalS
 def _rival_spec(spec: StudySpec, rival: str) -> StudySpec:
     if rival in SPACES:
         return spec.with_space(rival)
+    if rival == ALL:
+        raise InputError(
+            f"study {spec.name}: {ALL} must stand alone, not in a list of rivals; write `rivals: {ALL}`, or name each loss"
+        )
     if not is_study_file(rival) and rival not in shipped_studies():
-        known = f"spaces ({', '.join(sorted(SPACES))}), shipped studies (hpo.studies list) and study files, NAME.yaml"
+        known = f"spaces ({', '.join(sorted(SPACES))}), shipped studies (hpo.studies list), study files, NAME.yaml, and losses "
+        known += "of your own, once register_loss of Python has them (docs/python.md)"
         raise InputError(f"study {spec.name}: {unknown('rival', rival, [*SPACES, *shipped_studies()], known)}")
     return load_spec(rival)
 

@@ -37,7 +37,7 @@ def starts_of(spec: StudySpec) -> tuple[list[Start], str]:
     epochs, seed = spec.search.epochs, spec.search.seed
     published = spec.published(epochs, seed)
     if published is None:
-        return [], f"no paper gives settings for loss {spec.space.loss_name}"
+        return [], f"no published settings are known for loss {spec.space.loss_name}"
     config, label = published
     try:
         first, why_not = Start(PUBLISHED_MARK, label, spec.space.params(config)), ""

@@ -12,7 +12,6 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.study.attributes import (
     FAILURE,
     LOST,
-    PUBLISHED_MARK,
     RETRY_OF,
     stands_for_published,
 )
@@ -111,10 +110,10 @@ def finalist_trials(study: optuna.Study, count: int, spec: StudySpec) -> list[Fr
 
 
 def first_of(ranked: Sequence[FrozenTrial], spec: StudySpec) -> FrozenTrial | None:
-    """The complete trial that the gain of a search is measured against: the published config; if no paper has one, the first
-    trial."""
+    """The complete trial that the gain of a search is measured against: the published config, or the nearest to it in the
+    ranges; if no paper has one, the first trial."""
     if spec.published(spec.search.epochs, spec.search.seed) is not None:
-        return next((trial for trial in ranked if PUBLISHED_MARK in trial.user_attrs), None)
+        return next((trial for trial in ranked if stands_for_published(trial)), None)
     return min(ranked, key=lambda trial: trial.number, default=None)
 
 

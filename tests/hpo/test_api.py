@@ -166,6 +166,14 @@ def test_missing_settings_are_those_of_a_drafted_study(place: Place):
     assert study.best_config.encoder.init_std == 0.1
 
 
+def test_another_space_by_name_keeps_what_is_searched_beside_the_loss(place: Place):
+    space = {"name": "mml", "n_margins": 3, "also": ["learning_rate"], "ranges": {"learning_rate": [1e-3, 1.0]}}
+    keys = {"dataset": "demo", "space": space, "search": {"trials": 1, "epochs": 1}}
+    study = search(keys, space="ccl", name="mine", engine="torch", output=place.output, progress=False)
+    assert (study.spec.space.name, study.spec.space.also) == ("ccl", ("learning_rate",))
+    assert study.spec.space.ranges == {"learning_rate": (1e-3, 1.0)}
+
+
 def test_arguments_replace_the_keys_of_a_study(place: Place):
     study = search(
         "demo_mml",

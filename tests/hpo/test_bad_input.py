@@ -26,6 +26,7 @@ STUDY_FILES = {
     "unknown key of config": ("learning_rate:", "learning_rat:", "learning_rat"),
     "unknown rival": ("tiny_ccl.yaml", "yelp_cc", "study tiny_mml: unknown rival 'yelp_cc'; did you mean 'yelp_ccl'"),
     "misspelt rival": ("tiny_ccl.yaml", "cccl", "unknown rival 'cccl'; did you mean 'ccl'? known: spaces (bce, "),
+    "all among rivals": ("tiny_ccl.yaml", "all", "all must stand alone, not in a list of rivals; write `rivals: all`"),
     "unknown encoder": ("{name: mf,", "{name: mff,", "mff"),
     "unknown negatives": ("{name: uniform,", "{name: unifrom,", "unifrom"),
     "syntax": ("rivals: [", "rivals: [[", "tiny_mml.yaml"),

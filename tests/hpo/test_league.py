@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -115,6 +115,8 @@ def test_a_league_without_tuned_rivals_compares_published_settings(place: Place,
     place.edit("top: 2, select_seeds: 2", "top: 1, select_seeds: 1")
     assert place.run("--engine", "numba") == 0
     shown = capsys.readouterr().out
+    before, _, _ = shown.partition("best trial")
+    assert "WARNING: the rivals of this league are not searched, since --tune-rivals is not given" in before
     assert "rivals: all leaves out DirectAU: engine numba cannot run this: loss directau has no row function" in shown
     outcome = confirmed(place)
     assert outcome.league is not None
@@ -123,6 +125,12 @@ def test_a_league_without_tuned_rivals_compares_published_settings(place: Place,
     assert "MML (published settings of Yelp2018)" not in labels(outcome)
     assert "CCL (published settings of Yelp2018)" in labels(outcome)
     assert "rivals: all leaves out DirectAU" in files(place)[0]
+
+
+def test_a_league_of_one_is_refused(place: Place, fails: Callable[[int], str]):
+    place.edit(ALL, "rivals: []")
+    place.edit("seeds: 2, epochs: 4}", "seeds: 2, epochs: 4, league: true}")
+    assert "study tiny_mml: a league needs a rival, got none; write `rivals: all` or name some" in fails(place.run())
 
 
 def test_a_list_of_rivals_makes_no_league(league: Place, tmp_path: Path):

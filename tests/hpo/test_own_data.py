@@ -262,6 +262,16 @@ def test_a_test_split_of_few_users_gives_a_warning_before_the_search(place: Plac
     assert "no verdict: the test split has 8 users" in after
 
 
+def test_a_test_split_without_users_is_refused_before_the_search(place: Place, fails: Callable[[int], str]) -> None:
+    """Three users with items that nobody else has: the last item of each is not in the training data."""
+    rows = [f"u{user},i{user}{item},{item}\n" for user in range(3) for item in range(9)]
+    (place.root / "own.csv").write_text("user,item,time\n" + "".join(rows))
+    message = fails(place.run(study=study(place, "{test: {name: last}}")))
+    assert "study own: the test split must have a user with training and test interactions, got none" in message
+    assert "split the test data at random (data: {test: {name: random}}), or use more data; or search without it" in message
+    assert not place.output.exists()
+
+
 def test_two_valid_files_are_refused(place: Place, fails: Callable[[int], str]) -> None:
     folder = place.root / "data" / "tiny"
     for name in ("valid", "val"):

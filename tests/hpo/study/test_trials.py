@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
 from hpo.study.spec import StudySpec
-from hpo.study.trials import best_trials, finalist_trials
+from hpo.study.trials import best_trials, finalist_trials, first_of
 
 
 def spec(space: str) -> StudySpec:
@@ -44,3 +44,15 @@ def test_without_published_settings_the_first_complete_trial_is_a_finalist():
         study.add_trial(optuna.trial.create_trial(params={"x": x}, distributions=box, value=value))
     assert [trial.number for trial in finalist_trials(study, 2, spec("infonce"))] == [2, 3, 1]
     assert [trial.number for trial in finalist_trials(study, 2, spec("ccl"))] == [2, 3], "the published config was lost"
+
+
+@pytest.mark.parametrize("kind", [PUBLISHED_MARK, NEAREST_MARK])
+def test_a_search_is_measured_against_the_published_config_or_the_nearest_to_it(kind: str):
+    study = optuna.create_study(direction="maximize")
+    box = {"margin": optuna.distributions.FloatDistribution(0.3, 0.98)}
+    for margin, marks in ((0.5, {}), (0.6, {kind: "published settings"}), (0.7, {})):
+        study.enqueue_trial({"margin": margin}, user_attrs=marks)
+        study.tell(study.ask(box).number, margin)
+    first = first_of(best_trials(study), spec("ccl"))
+    assert first is not None
+    assert first.number == 1
