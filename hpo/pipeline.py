@@ -288,7 +288,7 @@ def show(outcome: Confirmation, console: Console) -> None:
         title = f"{outcome.study}: test split, mean ± sd over {counted(seeds, 'seed')}{over}"
         console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
     first, *verdicts = outcome.statements()
-    for line in [first, *(verdicts if standings is None else [IN_FULL])]:
+    for line in [first, *([IN_FULL] if standings is not None and standings.league.pairs else verdicts)]:
         say(console, line)
     parts = {
         BROUGHT_TITLE: outcome.brought(),

@@ -215,20 +215,21 @@ def export_league(work: Workspace, outcome: Confirmation) -> list[Path]:
     """Write the table of the league and that of all pairs as CSV; those of an earlier confirm are deleted.
 
     Returns:
-        The files; none if the study asks for no league.
+        The files: none if the study asks for no league, the first alone if the test split has too few users for a verdict.
 
     Raises:
         InputError: the folder cannot be written.
     """
-    standings, paths = outcome.standings, [work.folder / name for name in LEAGUE_FILES]
-    if standings is None:
-        with writing(work.folder):
-            for path in paths:
+    standings, written = outcome.standings, list[Path]()
+    tables = ([], []) if standings is None else (records(standings), pair_records(standings))
+    for path, rows in zip((work.folder / name for name in LEAGUE_FILES), map(list, tables), strict=True):
+        if rows:
+            write_text(path, pd.DataFrame(rows, dtype=object).to_csv(index=False), CHANGE_OUTPUT_HINT, make_folder=False)
+            written.append(path)
+        else:
+            with writing(work.folder):
                 path.unlink(missing_ok=True)
-        return []
-    for path, rows in zip(paths, (records(standings), pair_records(standings)), strict=True):
-        write_text(path, pd.DataFrame(rows, dtype=object).to_csv(index=False), CHANGE_OUTPUT_HINT, make_folder=False)
-    return paths
+    return written
 
 
 def owners(folder: Path) -> dict[Path, tuple[str, str] | None]:

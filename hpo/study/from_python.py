@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from hpo.study.draft import suggested
 from hpo.study.names import NAME_PATTERN, check_name
-from hpo.study.spec import ALL, AnySpace, StudySpec, load_spec
+from hpo.study.spec import ALL, StudySpec, load_spec
 from search_spaces import SPACES
 from trainers import Dataset, load_dataset
 from trainers.config import dotted
 from trainers.data.public import PUBLIC
 from trainers.data.sources import NAMES
-from trainers.errors import InputError
+from trainers.errors import InputError, unknown
 from trainers.text import shown
 from trainers.validation import checked
 
@@ -73,8 +71,7 @@ def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
     for key, value in given.items():
         old = content.get(key)
         if key == "space" and isinstance(value, str) and value in SPACES and isinstance(old, Mapping):
-            like = TypeAdapter(AnySpace).validate_python(old)
-            value = SPACES[value].to_hold(value, None, like)
+            value = _like(value, old)
         both = key != "space" and isinstance(value, Mapping) and isinstance(old, Mapping)
         content[key] = {**old, **value} if both and old else value
     if isinstance(content.get("space"), str):
@@ -82,6 +79,17 @@ def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
     if isinstance(content.get("rivals"), str) and content["rivals"] != ALL:
         raise InputError(f"rivals: must be a list, or {ALL!r}, got {shown(content['rivals'])}; write [{content['rivals']!r}]")
     return content
+
+
+def _like(name: str, old: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a space that is searched like another one.
+
+    Raises:
+        InputError: the other one is wrong.
+    """
+    if old.get("name") not in SPACES:
+        raise InputError(f"space: {unknown('space', old.get('name'), SPACES)}")
+    return SPACES[name].to_hold(name, None, checked(SPACES[old["name"]], old, "space"))
 
 
 def _data_of(table: Dataset, name: str, content: Mapping[str, Any], output: Path) -> dict[str, Any]:

@@ -218,6 +218,14 @@ BAD: dict[str, tuple[Callable[[Place], Any], str]] = {
         lambda place: search(dataset=dataset(), data={"k_core": 2}, space="mml", name="a"),
         "data must be left out for a table in memory",
     ),
+    "a space in place of an unknown one": (
+        lambda place: search({"dataset": "demo", "space": {"name": "mmll"}}, space="ccl", name="a"),
+        "space: unknown space 'mmll'; did you mean 'mml'",
+    ),
+    "a space in place of a wrong one": (
+        lambda place: search({"dataset": "demo", "space": {"name": "mml", "also": ["x"]}}, space="ccl", name="a"),
+        r"space: also\.0: must be 'learning_rate', .*, got 'x'",
+    ),
     "a rival as text": (lambda place: search("demo_mml", rivals="ccl"), r"rivals: must be a list, .* write \['ccl'\]"),
     "sqlite for two": (
         lambda place: search("demo_mml", workers=2, storage=f"sqlite:///{place.root}/a.db"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +12,10 @@ import pytest
 
 from hpo.confirmation.league_records import pair_records, records
 from hpo.confirmation.statistics import Word
+from hpo.reporting.export import export_league
 from hpo.reporting.league_figure import league_figure
+from hpo.study.spec import load_spec
+from hpo.study.workspace import Workspace
 from trainers.yaml_files import read_yaml
 
 from .conftest import Place, make_place
@@ -71,6 +76,18 @@ def test_report_and_files_show_the_table(league: Place):
 def runs(place: Place) -> dict[str, bytes]:
     folder = place.output / "tiny_mml" / "runs"
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_league_without_pairs_has_no_file_of_them(league: Place, tmp_path: Path):
+    """The test split may have too few users for a verdict."""
+    outcome = confirmed(league)
+    assert outcome.league is not None
+    folder = shutil.copytree(league.output / "tiny_mml", tmp_path / "tiny_mml")
+    work = Workspace.open(load_spec(str(league.study)), tmp_path, str(league.root / "data"), "auto", "auto")
+    none = {"comparisons": [], "league": replace(outcome.league, pairs=[], leads=[])}
+    assert export_league(work, outcome.model_copy(update=none)) == [folder / "league.csv"]
+    assert not (folder / "league_pairs.csv").exists()
+    assert export_league(work, outcome) == [folder / "league.csv", folder / "league_pairs.csv"]
 
 
 def test_the_same_command_again_gives_the_same_table_and_trains_nothing(league: Place, capsys: pytest.CaptureFixture[str]):
