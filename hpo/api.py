@@ -105,8 +105,8 @@ def search(
         name: the name to store the study under; required without a file.
         dataset, space, config, objective, data, validation, search, confirm, rivals, baselines: keys of a study file, which
             replace those of `study`. `dataset` may be a table from `Dataset.from_frame`; it is written to the study's folder.
-            `space` may be just a name: what the study searches beside its loss stays then. Without a study file, missing keys
-            are filled in as `hpo.studies new` suggests for the data.
+            `space` may be just a name: then the study's `also` stays, with its ranges. Without a study file, missing keys are
+            filled in as `hpo.studies new` suggests for the data.
         trials: the TOTAL of finished trials, those of earlier calls included.
         arguments: as the flags of hpo.run: epochs, seed, timeout (seconds), workers, lanes, scheduler (address of a Dask
             cluster), engine, device, tune_rivals, stale_after (hours), checkpoint_every (seconds), output, storage, data_dir;

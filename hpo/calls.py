@@ -126,7 +126,7 @@ class Search:
         work.check_objective()
         introduce_data(work, console)  # not again for repeats and rivals, whose data are the same
         introduce(work, console)
-        if self.spec.is_league and not self.tune_rivals:
+        if self.spec.is_league and not self.tune_rivals and self.wide is None:  # --widen searches rivals, too
             say(console, UNTUNED)
         return work
 

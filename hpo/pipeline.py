@@ -148,9 +148,9 @@ def _more_test_users(work: Workspace, about: TestFacts) -> str:
     """How a study can have more users with test interactions."""
     if about.read:
         return "use a test file with more users and items of the training data"
-    asked = work.spec.data.test
-    is_random = asked.name == "random" if asked else not work.dataset.facts.timed
-    return "use more data" if is_random else "split the test data at random (data: {test: {name: random}}), or use more data"
+    if work.dataset.facts.test_split == "random":
+        return "use more data"
+    return "split the test data at random (data: {test: {name: random}}), or use more data"
 
 
 def go_on_from(wide: Widened | None, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console) -> None:

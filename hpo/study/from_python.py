@@ -12,7 +12,7 @@ from hpo.study.names import NAME_PATTERN, check_name
 from hpo.study.spec import ALL, StudySpec, load_spec
 from search_spaces import SPACES
 from trainers import Dataset, load_dataset
-from trainers.config import dotted
+from trainers.config import REGISTERED, dotted
 from trainers.data.public import PUBLIC
 from trainers.data.sources import NAMES
 from trainers.errors import InputError, unknown
@@ -70,10 +70,12 @@ def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
     content = dict(base)
     for key, value in given.items():
         old = content.get(key)
-        if key == "space" and isinstance(value, str) and value in SPACES and isinstance(old, Mapping):
-            value = _like(value, old)
-        both = key != "space" and isinstance(value, Mapping) and isinstance(old, Mapping)
-        content[key] = {**old, **value} if both and old else value
+        if isinstance(old, Mapping) and old:
+            if key != "space":
+                value = {**old, **value} if isinstance(value, Mapping) else value
+            elif isinstance(value, str) and value in SPACES:
+                value = _like(value, old)
+        content[key] = value
     if isinstance(content.get("space"), str):
         content["space"] = {"name": content["space"]}
     if isinstance(content.get("rivals"), str) and content["rivals"] != ALL:
@@ -87,9 +89,10 @@ def _like(name: str, old: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: the other one is wrong.
     """
-    if old.get("name") not in SPACES:
-        raise InputError(f"space: {unknown('space', old.get('name'), SPACES)}")
-    return SPACES[name].to_hold(name, None, checked(SPACES[old["name"]], old, "space"))
+    kind = old.get("name")
+    if not isinstance(kind, str) or kind not in SPACES:
+        raise InputError(f"space: {unknown('space', kind, SPACES)}; {REGISTERED}")
+    return SPACES[name].to_hold(name, None, checked(SPACES[kind], old, "space"))
 
 
 def _data_of(table: Dataset, name: str, content: Mapping[str, Any], output: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from hpo.study.spec import ALL, StudySpec, is_study_file, load_spec, shipped_studies
 from search_spaces import SPACES
+from trainers.config import REGISTERED
 from trainers.engines import choose_engine
 from trainers.engines.registry import AUTO
 from trainers.errors import InputError, unknown
@@ -61,9 +62,9 @@ def _rival_spec(spec: StudySpec, rival: str) -> StudySpec:
             f"study {spec.name}: {ALL} must stand alone, not in a list of rivals; write `rivals: {ALL}`, or name each loss"
         )
     if not is_study_file(rival) and rival not in shipped_studies():
-        known = f"spaces ({', '.join(sorted(SPACES))}), shipped studies (hpo.studies list), study files, NAME.yaml, and losses "
-        known += "of your own, once register_loss of Python has them (docs/python.md)"
-        raise InputError(f"study {spec.name}: {unknown('rival', rival, [*SPACES, *shipped_studies()], known)}")
+        known = f"spaces ({', '.join(sorted(SPACES))}), shipped studies (hpo.studies list) and study files, NAME.yaml"
+        said = unknown("rival", rival, [*SPACES, *shipped_studies()], known)
+        raise InputError(f"study {spec.name}: {said}; {REGISTERED}")
     return load_spec(rival)
 
 

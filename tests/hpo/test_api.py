@@ -222,6 +222,10 @@ BAD: dict[str, tuple[Callable[[Place], Any], str]] = {
         lambda place: search({"dataset": "demo", "space": {"name": "mmll"}}, space="ccl", name="a"),
         "space: unknown space 'mmll'; did you mean 'mml'",
     ),
+    "a space in place of one with a wrong name": (
+        lambda place: search({"dataset": "demo", "space": {"name": ["mml"]}}, space="ccl", name="a"),
+        r"space: unknown space \['mml'\]; did you mean 'mml'",
+    ),
     "a space in place of a wrong one": (
         lambda place: search({"dataset": "demo", "space": {"name": "mml", "also": ["x"]}}, space="ccl", name="a"),
         r"space: also\.0: must be 'learning_rate', .*, got 'x'",

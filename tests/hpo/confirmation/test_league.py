@@ -95,7 +95,7 @@ def test_validation_chooses_the_leader_and_test_does_not():
 
 def test_the_interval_of_a_mean_by_hand():
     """Users 1, 2, 3, 6: mean 3, error sqrt(14 / 3 / 4). Runs 2.9 and 3.1: error .1 with one degree of freedom. The error
-    of both has (error / .1)^4 degrees of freedom. With so many the half-width is 1.96 errors."""
+    of both has (error / .1)^4 degrees of freedom, over 10,000. So the half-width of the interval is 1.96 times the error."""
     one = Measured("A", np.array([1.0, 2.0, 3.0, 6.0]), [np.array([2.9, 3.1])])
     error = (14 / 12 + 0.01) ** 0.5
     assert span_of(one).mean == 3.0
