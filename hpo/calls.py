@@ -182,7 +182,10 @@ class Search:
     def _jobs(
         self, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console
     ) -> Iterator[tuple[SearchJob, optuna.Study]]:
-        for each, its_study in chain([(work, study)], self._other_studies(work, storage, console)):
+        searches = chain([(work, study)], self._other_studies(work, storage, console))
+        for number, (each, its_study) in enumerate(searches, 1):
+            if self.others:
+                say(console, f"search {number} of {1 + len(self.others)}: {each.spec.name}")
             if each is not work:
                 introduce(each, console)
             deadline = None if self.timeout is None else time.monotonic() + self.timeout

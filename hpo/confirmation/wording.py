@@ -142,7 +142,8 @@ def _at_range_end(subject: str, facts: Facts) -> str:
     if "command" not in facts:
         return f"{ends}: better settings of this baseline may be outside"
     ranges = "wider ranges" if len(facts["ends"]) > 1 else "a wider range"
-    return f"{ends}: a better config may be outside; search {ranges}: {facts['command']}"
+    where = "(with the --output, --storage and --data-dir of this study, if any)"
+    return f"{ends}: a better config may be outside; search {ranges}: {facts['command']} {where}"
 
 
 def _end(

@@ -242,13 +242,10 @@ class Overview:
         ]
 
     def gradients(self) -> list[list[str]]:
-        """Rows under GRADIENT_COLUMNS: which negatives a method learns from at its end; empty before confirm."""
-        methods = self.confirmed.methods if self.confirmed else []
-        return [
-            [method.label, *(f"{100 * method.gradient[name]:.1f} %" for name in ("active", *HARDEST))]
-            for method in methods
-            if {"active", *HARDEST} <= method.gradient.keys()
-        ]
+        """Rows under GRADIENT_COLUMNS: which negatives a method learns from at its end; empty if no method says so."""
+        methods, columns = self.confirmed.methods if self.confirmed else [], ("active", *HARDEST)
+        shares = {each.label: [f"{100 * each.gradient[name]:.1f} %" for name in columns if each.gradient] for each in methods}
+        return [[label, *(said or ["-"] * len(columns))] for label, said in shares.items()] if any(shares.values()) else []
 
     def settings(self) -> tuple[list[str], list[list[str]]]:
         """(columns, rows): the loss of each trained method, and other settings in which they differ; no rows before confirm."""

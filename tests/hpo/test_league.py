@@ -97,6 +97,9 @@ def test_the_same_command_again_gives_the_same_table_and_trains_nothing(league: 
     shown = " ".join(capsys.readouterr().out.split())  # a table wraps its title
     assert runs(league) == before
     assert (league.output / "tiny_mml" / "league.csv").read_text() == table
+    rivals = ["tiny_mml_ccl", "tiny_mml_bsl", "tiny_mml_slatk", "tiny_mml_directau"]
+    for number, name in enumerate(["tiny_mml", *rivals], 1):
+        assert f"search {number} of 5: {name}" in shown
     assert "tiny_mml: ndcg@20 on the test split, mean ± half of its 95 % interval" in shown
     assert "the verdict on each pair in full, and the table of all pairs: see the report" in shown
     assert "published settings of Yelp2018) are" not in shown, "published settings are no methods"

@@ -84,6 +84,19 @@ def test_trials_are_copied_and_the_search_continues_in_wider_ranges(searched: Pl
     assert [label for label in labels(outcome) if "tuned" in label] == ["MML tuned", "CCL tuned"], "the budgets are equal"
 
 
+def test_a_widened_league_has_no_warning_of_untuned_rivals(place: Place, capsys: pytest.CaptureFixture[str]):
+    """--widen searches the rivals, too."""
+    place.edit("n_margins: 2", NARROW)
+    place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [ccl]")
+    place.edit("seeds: 2, epochs: 4}", "seeds: 2, epochs: 4, league: true}")
+    assert place.run("--search-only", "--tune-rivals", "--trials", "2") == 0
+    capsys.readouterr()
+    assert place.run("--trials", "4", "--dry-run") == 0
+    assert "the rivals of this league are not searched" in capsys.readouterr().out
+    assert place.run("--widen", "--trials", "4", "--dry-run") == 0
+    assert "the rivals of this league are not searched" not in capsys.readouterr().out
+
+
 def test_an_interrupted_widening_continues_and_copies_no_trial_twice(searched: Place):
     assert searched.run("--widen", "--trials", "3", "--search-only") == 0
     assert searched.run("--widen", "--trials", "4", "--search-only") == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hpo.reporting.overview import markdown_table, plain
@@ -38,6 +40,17 @@ def test_the_groups_of_popularity_add_up_to_the_metric(place: Place):
             parts = [getattr(group, metric) for group in method.beyond.groups]
             assert sum(parts) == pytest.approx(method.mean(f"{metric}@20"), abs=1e-6)
         assert 0.0 < method.beyond.coverage <= 1.0
+
+
+@pytest.mark.confirmed
+def test_a_method_without_gradient_shares_has_dashes(place: Place):
+    """As a loss with a threshold per user: its row is there, so that nobody looks for it in vain."""
+    overview, outcome = opened(place), confirmed(place)
+    (first, *others), known = outcome.methods, overview.gradients()
+    unknown = outcome.model_copy(update={"methods": [replace(first, gradient={}), *others]})
+    assert replace(overview, confirmed=unknown).gradients() == [[first.label, "-", "-", "-"], *known[1:]]
+    nobody = outcome.model_copy(update={"methods": [replace(first, gradient={})]})
+    assert replace(overview, confirmed=nobody).gradients() == []
 
 
 @pytest.mark.confirmed
