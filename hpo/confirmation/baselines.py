@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
-from hpo.confirmation.statistics import Comparison, Measured, compare
+from hpo.confirmation.statistics import Comparison, Measured, compare_pairs
 from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.baselines import BaselineFailed, BaselineRuns, MeasuredBaseline, TunedBaseline, n_points
 from hpo.runs.train import FullRuns
@@ -103,12 +103,12 @@ def measured_baselines(baselines: Sequence[MeasuredBaseline], objective: str) ->
     ]
 
 
-def against_baselines(ours: Sequence[Measured], baselines: Sequence[MeasuredBaseline], objective: str) -> list[Comparison]:
-    """Our method against each baseline; empty if ours diverged.
+def against_baselines(trained: Sequence[Measured], baselines: Sequence[MeasuredBaseline], objective: str) -> list[Comparison]:
+    """Each of the trained methods against each baseline.
 
-    Holm's correction covers the baselines alone, so that they change no verdict on a rival.
+    Holm's correction covers these pairs alone, so that baselines change no verdict on a rival.
 
     Args:
-        ours: our method; empty if it diverged.
+        trained: our method, and in a league the leader; without those that diverged.
     """
-    return compare(ours[0], measured_baselines(baselines, objective)) if ours else []
+    return compare_pairs([(one, other) for one in trained for other in measured_baselines(baselines, objective)])

@@ -38,14 +38,19 @@ def headlines(
     objective: str,
     against_baselines: Sequence[Comparison] = (),
 ) -> list[str]:
-    """The result of a confirmation in plain words: the most important comparison first, the best baseline last."""
+    """The result of a confirmation in plain words: the most important comparison first, the best baseline last.
+
+    Args:
+        against_baselines: of our method, and in a league of the leader.
+    """
     sound = {method.label: method.values(objective) for method in methods if not method.failure}
     repeats = repeats_by_pair(comparisons, sound)
     ordered = by_importance(comparisons, {method.label: method for method in methods})
     said = [headline(one, repeats.get((one.ours, one.rival))) for one in ordered]
-    if against_baselines:
-        best = max(against_baselines, key=lambda one: one.base)
-        which = "the best baseline," if len(against_baselines) > 1 else "the baseline"
+    for label in dict.fromkeys(one.ours for one in against_baselines):
+        mine = [one for one in against_baselines if one.ours == label]
+        best = max(mine, key=lambda one: one.base)
+        which = "the best baseline," if len(mine) > 1 else "the baseline"
         said.append(headline(replace(best, rival=f"{which} {best.rival}")))
     if said:
         return said

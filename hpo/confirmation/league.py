@@ -97,6 +97,8 @@ class League:
         spans: by label the mean on test of each method and baseline.
         pairs: all pairs of methods and baselines, for description.
         left_out: by loss the reason why `rivals: all` left it out.
+        against_baselines: the leader against each baseline; empty if the study's own method leads, whose pairs are in
+            `Confirmation.against_baselines`.
     """
 
     leader: str | None = None
@@ -104,6 +106,7 @@ class League:
     spans: dict[str, Span] = field(default_factory=dict)
     pairs: list[Pair] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    against_baselines: list[Comparison] = field(default_factory=list)
 
     def apart(self, named: Sequence[Comparison]) -> Pairs:
         """The pairs that are separated: by a verdict if they were named, else in the table of all pairs."""
@@ -143,7 +146,7 @@ def compare_league(
 
     Args:
         measured: the methods that trained to the end.
-        baselines: methods without a seed. They are described, and in no named pair.
+        baselines: methods without a seed. They are described, and in no named pair: `against_baselines` compares them.
         resamples: of the bootstrap, for the named pairs.
 
     Raises:

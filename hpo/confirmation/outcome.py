@@ -137,8 +137,13 @@ class Confirmation(Result):
         """The table of the league; None if the study asked for none."""
         if self.league is None:
             return None
-        named = [*self.comparisons, *self.league.leads, *self.against_baselines]
+        named = [*self.comparisons, *self.league.leads, *self.all_against_baselines]
         return Standings.of(self.methods, self.baselines, self.validated, self.league, named, self.objective)
+
+    @property
+    def all_against_baselines(self) -> list[Comparison]:
+        """Ours against each baseline; in a league then the leader, unless it is ours."""
+        return [*self.against_baselines, *(self.league.against_baselines if self.league else ())]
 
     def named(self, method: Method) -> str:
         """The label of a method; if it has several searches, with the search that is best on validation."""
@@ -194,7 +199,7 @@ class Confirmation(Result):
     def statements(self) -> list[str]:
         """Sentences: the winner, the highest figure on test, a verdict per rival (tuned ones first) and baseline, methods
         without a verdict."""
-        users, against = self.data.users_with_test, self.against_baselines
+        users, against = self.data.users_with_test, self.all_against_baselines
         comparisons = [*self.comparisons, *(self.league.leads if self.league else ())]
         said = statements(self.methods, comparisons, self.baselines, users, self.objective, against, self.league is not None)
         return [winner_said(self.decision, self.objective), *said]
@@ -202,7 +207,7 @@ class Confirmation(Result):
     def headlines(self) -> list[str]:
         """The result in plain words: a short sentence for each rival, the most important first, and for the best baseline; then
         who wins."""
-        users, against, standings = self.data.users_with_test, self.against_baselines, self.standings
+        users, against, standings = self.data.users_with_test, self.all_against_baselines, self.standings
         in_short = standings.headlines() if standings else []
         comparisons = [] if in_short else self.comparisons
         said = headlines(self.methods, comparisons, users, self.objective, against) if against or not in_short else []

@@ -83,7 +83,7 @@ class Confirmer:
         measured, of_baselines = self._baselines.measured(tuned, test.pairs)
         by = provenance(self.work.choice.device)
         enough = test.facts.kept_users >= MIN_TEST_USERS
-        comparisons, league = self._compared(tested, measured, validated, enough)
+        comparisons, against, league = self._compared(tested, measured, validated, enough)
         return Confirmation(
             study=spec.name,
             study_id=study.user_attrs[STUDY_ID],
@@ -93,9 +93,7 @@ class Confirmer:
             methods=methods,
             comparisons=comparisons,
             league=league,
-            against_baselines=against_baselines(measured_by_users(tested[:1], spec.objective), measured, spec.objective)
-            if enough
-            else [],
+            against_baselines=against,
             caveats=[
                 *unused,
                 *caveats,
@@ -119,20 +117,27 @@ class Confirmer:
         baselines: Sequence[MeasuredBaseline],
         validated: Mapping[str, Sequence[Finalist]],
         enough: bool,
-    ) -> tuple[list[Comparison], League | None]:
-        """Our method against each other one; and the league if the study asks for one.
+    ) -> tuple[list[Comparison], list[Comparison], League | None]:
+        """Our method against each other one, and against each baseline; and the league if the study asks for one.
 
         Args:
             enough: whether there are enough test users for a verdict.
         """
-        spec = self.work.spec
-        if not spec.is_league:
-            return compared_by_users(tested, spec.objective) if enough else [], None
-        methods, by_users = [method for method, _ in tested], measured_by_users(tested, spec.objective)
-        leader, constants = leader_of(methods, validated, spec.objective), measured_baselines(baselines, spec.objective)
-        found, league = compare_league(by_users, constants, methods[0].label, leader)
-        league = replace(league, left_out={**self.work.left_out})
-        return (found, league) if enough else ([], replace(league, leads=[], pairs=[]))
+        objective, ours = self.work.spec.objective, tested[0][0].label
+        by_users = measured_by_users(tested, objective)
+        leader, league = None, None
+        if self.work.spec.is_league:
+            leader = leader_of([method for method, _ in tested], validated, objective)
+            found, league = compare_league(by_users, measured_baselines(baselines, objective), ours, leader)
+            league = replace(league, left_out={**self.work.left_out})
+        else:
+            found = compared_by_users(tested, objective)
+        if not enough:
+            return [], [], league and replace(league, leads=[], pairs=[])
+        named = [one for label in dict.fromkeys((ours, leader)) for one in by_users if one.label == label]
+        against = against_baselines(named, baselines, objective)
+        by_leader = [one for one in against if one.ours != ours]
+        return found, [one for one in against if one.ours == ours], league and replace(league, against_baselines=by_leader)
 
     def _caveats(
         self,

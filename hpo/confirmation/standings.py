@@ -188,7 +188,7 @@ class Standings:
             said.append(f"the leader is {leader}: it has the highest {self.objective} on validation")
         if self.family:
             pairs = f"{self.ours} with each method" + ("" if leader in (None, self.ours) else f", and {leader} with each")
-            baselines = f"; the baselines, which are compared with {self.ours}, have a correction of their own"
+            baselines = f"; the baselines, compared with {listed(self._rivals_of_all)}, have a correction of their own"
             said.append(
                 f"verdicts are corrected (Holm) over the {counted(self.family, 'pair')} that were named before the test split "
                 f"was read: {pairs}{baselines if any(row.is_baseline for row in self.rows) else ''}; a question mark (?) says "

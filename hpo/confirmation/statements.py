@@ -43,6 +43,7 @@ CONFIRM = Command(
 )
 LEAGUE = Command(("pair named beforehand", "pairs named beforehand"), CONFIRM.one_seed, CONFIRM.more)
 BASELINES = Command(("baseline", "baselines"), CONFIRM.one_seed, CONFIRM.more)
+PAIRS_WITH_BASELINES = Command(("pair with a baseline", "pairs with baselines"), CONFIRM.one_seed, CONFIRM.more)
 COMPARE = Command(
     ("comparison", "comparisons"),
     "give files of two or more seeds, NAME=SEED1.csv,SEED2.csv; a method without randomness needs one: --deterministic NAME",
@@ -144,11 +145,12 @@ def statements(
 def _about_baselines(
     comparisons: Sequence[Comparison], sound: Sequence[Method], baselines: Sequence[BaselineResult], objective: str
 ) -> list[str]:
-    """The verdict on each baseline."""
+    """The verdict on each baseline; in a league also those of the leader."""
+    command = BASELINES if len({each.ours for each in comparisons}) < 2 else PAIRS_WITH_BASELINES
     values = {method.label: method.values(objective) for method in sound}
     values |= {each.label: [[each.metrics[objective]]] for each in baselines}
     repeats, fixed = repeats_by_pair(comparisons, values), [each.label for each in baselines]
-    return [verdict(each, objective, repeats.get((each.ours, each.rival)), BASELINES, fixed) for each in comparisons]
+    return [verdict(each, objective, repeats.get((each.ours, each.rival)), command, fixed) for each in comparisons]
 
 
 def baseline_said(baseline: BaselineResult, objective: str) -> str:

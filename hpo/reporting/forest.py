@@ -136,7 +136,7 @@ def forests(
     """Those with tuned rivals, with others and with baselines, each with an axis of its own: some differences are far larger
     than others. The most important comparison comes first."""
     tuned = {method.label for method in methods if method.is_tuned}
-    ours = comparisons[0].ours if comparisons else methods[0].label  # in a league also the leader
+    ours = next((one.ours for one in (*comparisons, *against_baselines)), methods[0].label)  # in a league also the leader
     ordered = by_importance(comparisons, {method.label: method for method in methods})
     parts = (
         (f"{ours} against tuned methods", [one for one in ordered if one.rival in tuned]),

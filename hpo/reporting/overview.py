@@ -114,7 +114,8 @@ class Overview:
         if not found:
             return []
         drawn = forests(found.comparisons, found.methods, found.objective, found.against_baselines)
-        leader = forests(found.league.leads, found.methods, found.objective) if found.league else []
+        league = found.league
+        leader = forests(league.leads, found.methods, found.objective, league.against_baselines) if league else []
         return [*drawn[:1], *leader, *drawn[1:]]
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,13 @@ def test_holms_correction_covers_the_baselines():
     few = against_baselines([ours], [constant("EASE", users)], NDCG)
     many = against_baselines([ours], [constant("EASE", users), constant("MostPop", users - 0.3)], NDCG)
     assert [each.family for each in (*few, *many)] == [1, 2, 2]
+    two = against_baselines([ours, replace(ours, label="B")], [constant("EASE", users), constant("MostPop", users - 0.3)], NDCG)
+    assert [(each.ours, each.rival, each.family) for each in two] == [
+        ("A", "EASE", 4),
+        ("A", "MostPop", 4),
+        ("B", "EASE", 4),
+        ("B", "MostPop", 4),
+    ]
     single = Measured("A", users + 0.02, [np.array([0.52])])
     assert against_baselines([single], [constant("EASE", users)], NDCG)[0].word is Word.NO_VERDICT, "one seed of ours"
 

@@ -308,6 +308,11 @@ def _of_league(objective: str) -> list[str]:
     for one, named in ((league, [*ours, *leads]), (leading, ours), (League(None, [], spans), [])):
         standings = Standings.of(methods, [], validated, one, named, objective)
         lines += [f"league: {each}" for each in (*standings.headlines(), *standings.notes())]
+    ease, popular = (baseline_result(label, {objective: 0.05}) for label in ("EASE", "MostPop"))
+    of = [compared("EASE", 0.01, 0.0001, family=4), compared("MostPop", 0.001, 0.4, base=0.04, family=4)]
+    both = [*of, *(replace(each, ours="CCL tuned") for each in of)]
+    lines += [f"statement: {each}" for each in statements(methods, [], [ease, popular], 100, objective, both, is_league=True)]
+    lines += [f"headline: {each}" for each in headlines(methods, [], 100, objective, both)]
     return lines
 
 
