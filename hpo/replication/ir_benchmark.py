@@ -9,8 +9,8 @@ Their program (Tiny-Snow/IR-Benchmark, 1dd8de9):
 - BPR has one negative and ranks by inner products. All others have 1,000 negatives and cosines. Negatives are uniform over the
   items without a training pair of the user.
 - A tenth of each user's training pairs is validation. They are not trained on, and stay among the candidates of test.
-- Validation is measured every 5 epochs, and the best of 200 epochs is measured on test. The patience here ends runs that have
-  no new best for 50 epochs.
+- Validation is measured every 5 epochs, and the best of 200 epochs is measured on test. No run ends earlier: SL@K on Health has
+  a new best after more than 50 epochs without one.
 - With a popularity shift there is no validation: the epoch is the best on the test split.
 - Means are over all users, also those without a test item.
 """
@@ -23,7 +23,8 @@ from hpo.replication.rows import PaperRow, PaperTable
 from trainers.early_stopping import Plateau
 from trainers.losses import BPR, BSL, PSL, SL, Loss, SLatK
 
-UNTIL_BEST = Plateau("ndcg@20", patience=10, cut=None, every=5)
+EPOCHS, EVERY = 200, 5
+BEST = Plateau("ndcg@20", patience=EPOCHS // EVERY, cut=None, every=EVERY)
 SHIFTED = "electronic_popularity"
 
 
@@ -40,7 +41,7 @@ def _irb(dataset: str, loss: Loss, rate: float, recall: float, ndcg: float, **mo
             **more,
         },
         {"recall@20": recall, "ndcg@20": ndcg},
-        plateau=UNTIL_BEST,
+        plateau=BEST,
         validation=dataset != SHIFTED,
         over_all_users=dataset == SHIFTED,
     )
@@ -92,4 +93,4 @@ NOTE = (
     "the validation pairs and ranks them among the candidates of test, and so do these rows; rows of electronic_popularity "
     "have no validation: their epoch is the best on the test split, a leak, and their means are over all users, as in the paper"
 )
-IR_BENCHMARK = PaperTable(ROWS, ("recall@20", "ndcg@20"), 200, None, NOTE)
+IR_BENCHMARK = PaperTable(ROWS, ("recall@20", "ndcg@20"), EPOCHS, None, NOTE)
