@@ -64,12 +64,17 @@ def test_a_rival_has_as_many_starts():
 
 def test_no_start_comes_from_data_that_share_interactions_with_the_study():
     labels = [start.label for start in starts_of(spec({"name": "bsl"}, "gowalla_random"))[0]]
-    assert labels[0] == "published settings of Yelp2018"
+    assert labels[:2] == ["published settings", "published settings of Yelp2018"]
     assert not any("Gowalla" in label for label in labels)
     of = spec({"name": "bsl"}, "health_random")
     starts = starts_of(of)[0]
-    assert starts[1].label == "published settings of Gowalla"
-    assert of.space.loss(starts[1].params) == BSL(temperature=0.08, exponent=1.22)
+    assert [start.label for start in starts[:3]] == [
+        "published settings",
+        "published settings of Yelp2018",
+        "published settings of Gowalla",
+    ]
+    assert of.space.loss(starts[0].params) == BSL(temperature=0.2, exponent=1.0)
+    assert of.space.loss(starts[2].params) == BSL(temperature=0.08, exponent=1.22)
 
 
 def test_a_published_config_outside_the_space_is_replaced_by_the_nearest_one():
