@@ -131,8 +131,9 @@ def _mean(vectors: tuple[np.ndarray, np.ndarray], whole: Interactions, part: Int
 
 
 def summary(name: str, runs: list[Run]) -> list[dict[str, Any]]:
-    """A row for each validation split: the rank correlation over all configs, and the result for the pairs of losses."""
+    """A row for each validation split: the rank correlation over all distinct configs, and the result for the pairs of losses."""
     means = np.array([run.test.mean() for run in runs])
+    _, distinct = np.unique(means, return_index=True)  # of two equal configs, as BSL with exponent 1 and SL, one counts
     losses = list(dict.fromkeys(run.loss for run in runs))
     rows = []
     for how in runs[0].validation:
@@ -142,7 +143,7 @@ def summary(name: str, runs: list[Run]) -> list[dict[str, Any]]:
             {
                 "dataset": name,
                 "validation": how,
-                "rank correlation": round(float(spearmanr(values, means).statistic), 2),
+                "rank correlation": round(float(spearmanr(values[distinct], means[distinct]).statistic), 2),
                 "pairs of losses": len(cells),
                 "first is first": sum(lost == 0.0 for lost, _ in cells),
                 "first or within 1 SE": sum(close for _, close in cells),

@@ -7,7 +7,8 @@ n - 1 if the study's method is the leader.
 
 All other pairs are compared, too, but for description: nobody named them, and a table of all pairs invites the reader to pick
 the largest difference. Their p is corrected for the false discovery rate over all pairs (Benjamini and Hochberg 1995; for
-pairs of means Williams, Jones and Tukey 1999): of the pairs that it separates, at most about 5 % are expected to be equal.
+pairs of means Williams, Jones and Tukey 1999): of the pairs that it separates, about 5 % may be equal, before verdicts replace
+some of them.
 With five seeds, Holm's correction over all pairs can hardly separate any. `League.apart` draws groups of methods from both:
 pairs with a verdict by it, other pairs by that p. Two methods share a letter if nothing separates them (Piepho, An algorithm
 for a letter-based representation of all-pairwise comparisons, 2004). A Friedman test with Nemenyi's distances over users is

@@ -124,8 +124,8 @@ class Comparison:
         p: the largest of the three, Holm-corrected; 1 without evidence over runs.
         wilcoxon: p of the signed-rank test over users; for information only.
         detectable: minimum detectable effect: 80 % of such experiments find a difference of this size, with the level divided
-            by the number of comparisons, as in Holm's first step; None without evidence over runs. It uses estimated errors:
-            with 2 or 3 runs or searches the true power is 55 to 80 %.
+            by the number of comparisons, as in Holm's first step; None without evidence over runs. It uses estimated errors, so
+            the true power is 53 to 80 % (benchmarks/RESULTS.md).
         family: the number of comparisons that Holm's correction covers.
         searches: the number of searches of ours and of the rival; 1 for a published config.
     """
