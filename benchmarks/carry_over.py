@@ -131,7 +131,7 @@ def _mean(vectors: tuple[np.ndarray, np.ndarray], whole: Interactions, part: Int
 
 
 def summary(name: str, runs: list[Run]) -> list[dict[str, Any]]:
-    """A row for each validation split: the rank correlation over all distinct configs, and the result for the pairs of losses."""
+    """A row for each validation split: the rank correlation over distinct configs, and the result for the pairs of losses."""
     means = np.array([run.test.mean() for run in runs])
     _, distinct = np.unique(means, return_index=True)  # of two equal configs, as BSL with exponent 1 and SL, one counts
     losses = list(dict.fromkeys(run.loss for run in runs))

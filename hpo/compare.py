@@ -80,6 +80,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
     objective, truth, metrics = arguments.objective, None, tuple[Metric, ...]()
+    if arguments.data is not None and arguments.truth is None:
+        raise InputError("--data is the layout of the --truth file, and no --truth is given; give one, or leave --data out")
     if arguments.truth is not None:
         objective = objective or DEFAULT_OBJECTIVE
         metrics = metrics_at(measured(canonical(objective)))
