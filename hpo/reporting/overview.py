@@ -1,6 +1,6 @@
-"""One study as a person wants to see it: the single source of the dashboard's note, report.md and report.html.
+"""Everything that is said about one study: the single source of the dashboard's note, report.md and report.html.
 
-It is made from the storage and confirm.yaml, without data and without training, at any time; a half-finished study says so.
+It is made from the storage and confirm.yaml, without data and without training, at any time. The report of an unfinished study says so.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Overview:
         parts += [f"{counts.running - lost} running"] if counts.running > lost else []
         parts += [f"{lost} lost with a process that was killed, which hpo.run runs again"] if lost else []
         parts += [f"{self.cost.epochs:,} epochs trained in {duration(self.cost.seconds)}"]
-        done = "" if self.cost.trials >= budget else "Half finished: "
+        done = "" if self.cost.trials >= budget else "Not finished yet: "
         failed = [f"Trial {one.number} failed: {one.user_attrs[FAILURE]['reason']}." for one in trials if has_failed(one)]
         more = [f"{len(failed) - SHOWN_FAILURES} more failed."] if len(failed) > SHOWN_FAILURES else []
         return " ".join([f"{done}{', '.join(parts)}.", *failed[:SHOWN_FAILURES], *more])
