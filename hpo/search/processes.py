@@ -22,7 +22,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, StudyDeleted, reason_of, say_error, set_up_logging
-from hpo.runtime.signals import SIGNALS, StoppedBySignal, Stopper
+from hpo.runtime.signals import SIGNALS, StoppedBySignal, Stopper, signal_name
 from hpo.search.checkpoints import FOLDER as CHECKPOINTS
 from hpo.search.checkpoints import TrialCheckpoints
 from hpo.search.claims import STALE_HOURS, reap
@@ -228,7 +228,7 @@ class WorkerPool:
             raise SearchFailed(f"worker {worker} failed; see its message above; finished trials are kept")
         if code:
             self.deaths += 1
-            name = signal.Signals(signum).name
+            name = signal_name(signum)
             if self.deaths > MAX_DEATHS * self.count:
                 raise SearchFailed(
                     f"workers are killed again and again ({name}) and finish no trial; finished trials are kept; if memory is "
