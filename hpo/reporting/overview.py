@@ -1,6 +1,7 @@
 """Everything that is said about one study: the single source of the dashboard's note, report.md and report.html.
 
-It is made from the storage and confirm.yaml, without data and without training, at any time. The report of an unfinished study says so.
+It is made from the storage and confirm.yaml at any time, without data and without training. If the study is unfinished, it says
+so.
 """
 
 from __future__ import annotations
