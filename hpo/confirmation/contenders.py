@@ -20,7 +20,7 @@ from trainers.published import USUAL
 
 
 @dataclass(frozen=True)
-class First:
+class FirstTrial:
     """The trial that the gain of a search is measured against: its label and its number."""
 
     label: str
@@ -44,7 +44,7 @@ class Contender:
     config: TrainConfig
     n_seeds: int
     found: Sequence[Found] = ()
-    firsts: Sequence[First | None] = ()
+    firsts: Sequence[FirstTrial | None] = ()
     searches: Sequence[BestSoFar] = ()
     caveats: Sequence[Caveat] = ()
 
@@ -88,15 +88,15 @@ def tuned_contender(label: str, found: Sequence[Found], n_seeds: int, ours: Stud
     return Contender(label, config, n_seeds, found, firsts, [best_so_far(each.search.study) for each in found], caveats)
 
 
-def _first(study: optuna.Study, spec: StudySpec) -> First | None:
+def _first(study: optuna.Study, spec: StudySpec) -> FirstTrial | None:
     """The trial of the published config, or of the nearest to it. If no paper has one, the first complete trial."""
     trial = first_of(best_trials(study), spec)
     if trial is None:
         return None
     for mark, nearest in ((PUBLISHED_MARK, ""), (NEAREST_MARK, "the config in its ranges that is nearest to ")):
         if label := trial.user_attrs.get(mark):
-            return First(f"{nearest}{published_title(spec, label)}", trial.number)
-    return First(f"trial {trial.number}, its first", trial.number)
+            return FirstTrial(f"{nearest}{published_title(spec, label)}", trial.number)
+    return FirstTrial(f"trial {trial.number}, its first", trial.number)
 
 
 def title(spec: StudySpec, *more: str) -> str:

@@ -39,7 +39,7 @@ from trainers.yaml_files import parse_yaml, to_yaml
 
 CONTENTS, STUDY_FILE = "contents.yaml", "study.yaml"
 FILES = (STUDY_FILE, JOURNAL, CONFIRM, WINNER, BEST, BEST_TRIAL, TRIALS, *LEAGUE_FILES, MARKDOWN, HTML)
-RIVALS = re.compile(r"best-\w{1,100}\.yaml", re.ASCII)  # what `best_of_rival` gives, also for losses that are unknown here
+RIVAL_FILE = re.compile(r"best-\w{1,100}\.yaml", re.ASCII)  # what `best_of_rival` gives, also for losses that are unknown here
 TIME = (1980, 1, 1, 0, 0, 0)  # of every member: when it was made is in contents.yaml
 LARGEST = 500_000_000  # bytes unpacked, all members together
 REMEDY = "ask for the bundle again"
@@ -165,7 +165,7 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
 
 def is_member(name: str) -> bool:
     """Whether a bundle may hold a file of this name, beside its table of contents."""
-    return name in FILES or RIVALS.fullmatch(name) is not None
+    return name in FILES or RIVAL_FILE.fullmatch(name) is not None
 
 
 def _is_ours(name: str) -> bool:

@@ -76,9 +76,9 @@ class SearchJob:
     def checkpoints(self) -> TrialCheckpoints:
         """The checkpoints of the study's trials."""
         seen, validation = self.work.split
-        choice, objective = self.work.choice, self.work.spec.measured
+        choice, measured = self.work.choice, self.work.spec.measured
         key = training_key(self.work.spec.probe, seen, validation, choice) | {
-            "measured_in": objective,
+            "measured_in": measured,
             "evaluation": self.work.spec.search.evaluation,
         }
         return TrialCheckpoints(self.checkpoint_folder, key, self.checkpoint_every)
