@@ -95,26 +95,20 @@ def _first(study: optuna.Study, spec: StudySpec) -> FirstTrial | None:
         return None
     for mark, nearest in ((PUBLISHED_MARK, ""), (NEAREST_MARK, "the config in its ranges that is nearest to ")):
         if label := trial.user_attrs.get(mark):
-            return FirstTrial(f"{nearest}{published_title(spec, label)}", trial.number)
+            return FirstTrial(f"{nearest}{title(spec, label)}", trial.number)
     return FirstTrial(f"trial {trial.number}, its first", trial.number)
 
 
 def title(spec: StudySpec, *more: str) -> str:
-    """The name of the loss, with the encoder and the negatives if they are unusual."""
+    """The name of a study's loss. In brackets: the encoder and the negatives if they are unusual, and `more`.
+
+    `more` is for example the label of published settings: `MML (published settings of Yelp2018)`.
+    """
     encoder, negatives = spec.model
     details = [encoder] if encoder != USUAL[0] else []
     details += [f"{negatives} negatives"] if negatives != USUAL[1] else []
     details += more
     return LOSSES[spec.space.loss_name].titled() + (f" ({', '.join(details)})" if details else "")
-
-
-def published_title(spec: StudySpec, label: str) -> str:
-    """The loss with settings of a paper, such as `MML (published settings of Yelp2018)`.
-
-    Args:
-        label: what `StudySpec.published` calls the settings.
-    """
-    return title(spec, label)
 
 
 def best_label(spec: StudySpec, trial: int) -> str:

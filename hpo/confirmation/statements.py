@@ -16,8 +16,8 @@ from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import Decision
 from hpo.runs.baseline_results import BaselineResult
 from hpo.runtime.text import counted, listed
+from hpo.study.names import WINNER
 
-WINNER = "winner.yaml"
 STILL_PAYS = 1.0  # percent of the best value, in the last third of the trials
 
 

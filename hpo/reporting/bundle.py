@@ -18,8 +18,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from hpo.confirmation.outcome import CONFIRM
-from hpo.confirmation.statements import WINNER
-from hpo.reporting.export import BEST, BEST_TRIAL, LEAGUE_FILES, TRIALS, config_names, export_trials
+from hpo.reporting.export import LEAGUE_FILES, TRIALS, config_names, export_trials
 from hpo.reporting.figures import pictures
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import HTML, MARKDOWN, write_report
@@ -29,7 +28,7 @@ from hpo.storage.journal import JOURNAL
 from hpo.storage.open import open_storage
 from hpo.study.attributes import LOST, WORKER
 from hpo.study.definition import STUDY_ID, name_metrics
-from hpo.study.names import check_name, names_of_searches
+from hpo.study.names import BEST, BEST_TRIAL, WINNER, check_name, names_of_searches
 from hpo.study.spec import StudySpec
 from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec
 from trainers.errors import InputError, first_line

@@ -14,13 +14,13 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.storages import BaseStorage
 
-from hpo.confirmation.statements import WINNER
-from hpo.reporting.export import BEST, check_owner
+from hpo.reporting.export import check_owner
 from hpo.reporting.figures import CURVES, SHAPE, pictures
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import HTML, write_report
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.study.definition import NAMED
+from hpo.study.names import BEST, WINNER
 from hpo.study.spec import StudySpec
 from trainers.files import writing
 

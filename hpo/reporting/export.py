@@ -14,13 +14,14 @@ from pydantic import BaseModel
 from hpo.confirmation.league_records import pair_records, records
 from hpo.confirmation.outcome import CONFIRM, Confirmation, confirmation
 from hpo.confirmation.results import Method, chosen_of, search_cost
-from hpo.confirmation.statements import WINNER, winner_said
+from hpo.confirmation.statements import winner_said
 from hpo.reporting.citation import citation
 from hpo.runs.provenance import Provenance, provenance
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
 from hpo.study.attributes import PUBLISHED_MARK, SAMPLED, WORKER
 from hpo.study.definition import STUDY_ID
+from hpo.study.names import BEST, BEST_TRIAL, WINNER
 from hpo.study.objective import Objective
 from hpo.study.owner import note_owner, refuse_others
 from hpo.study.stored import EVALUATED_ON
@@ -36,7 +37,6 @@ from trainers.losses import LOSSES
 from trainers.validation import SETTINGS, Place
 from trainers.yaml_files import read_yaml, to_yaml
 
-BEST, BEST_TRIAL = "best.yaml", "best_trial.yaml"
 TRIALS = "trials.csv"
 LEAGUE_FILES = "league.csv", "league_pairs.csv"
 REMEDY = "delete it and export it again with hpo.export, or leave nothing in it but the keys of its config"

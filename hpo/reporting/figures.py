@@ -13,7 +13,7 @@ import scipy  # its stats are imported where they are first used
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.confirmation.contenders import published_title
+from hpo.confirmation.contenders import title
 from hpo.confirmation.results import Finalist
 from hpo.reporting.league_figure import league_figure
 from hpo.reporting.overview import Overview
@@ -113,7 +113,7 @@ def _shape(overview: Overview) -> dict[str, Picture]:
         others = [each for each in overview.confirmed.methods[0].searches if each.number != winning]
         configs |= {f"search {each.number}": each.config for each in others}
     if overview.published:
-        configs[published_title(overview.spec, overview.published[1])] = overview.published[0]
+        configs[title(overview.spec, overview.published[1])] = overview.published[0]
     hinge_losses = {name: config.loss for name, config in configs.items() if hinges(config.loss) is not None}
     if not hinge_losses:
         return {}
@@ -153,7 +153,7 @@ def _finalists(overview: Overview) -> list[tuple[str, Finalist]]:
     def name(one: Finalist) -> str:
         what = f"search {one.search}, trial {one.trial}" if several else f"trial {one.trial}"
         if published and one.config.loss == published[0].loss:
-            return f"{what}: {published_title(overview.spec, published[1])}"
+            return f"{what}: {title(overview.spec, published[1])}"
         return f"{what} (chosen)" if one == chosen else what
 
     return [(name(one), one) for one in found]

@@ -19,11 +19,10 @@ from hpo.confirmation.outcome import Confirmation, confirmation
 from hpo.confirmation.results import BestSoFar, Method, SearchCost, best_so_far, chosen_of, search_cost
 from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.standings import Standings
-from hpo.confirmation.statements import WINNER, late_said
+from hpo.confirmation.statements import late_said
 from hpo.confirmation.statistics import Comparison, Word
 from hpo.confirmation.wording import sentences
 from hpo.reporting.best_trials import best_trials_table, short
-from hpo.reporting.export import BEST
 from hpo.reporting.forest import Forest, forests
 from hpo.reporting.markdown import markdown_table, plain
 from hpo.reporting.protocol import protocol
@@ -33,6 +32,7 @@ from hpo.runtime.text import counted, duration, finished_of
 from hpo.search.claims import is_dead
 from hpo.study.attributes import FAILURE
 from hpo.study.definition import stored_definition
+from hpo.study.names import BEST, WINNER
 from hpo.study.spec import StudySpec
 from hpo.study.stored import on_some_users
 from hpo.study.trials import best_trials, has_failed, shown_metrics, tally, trial_config

@@ -11,7 +11,8 @@ import pytest
 from benchmarks.replay.recordings import SUFFIX, Recording
 from hpo.confirmation.outcome import CONFIRM, Confirmation
 from hpo.replication.outcome import ReplicatedTable
-from hpo.reporting.export import BEST, ExportedConfig, config_names
+from hpo.reporting.export import ExportedConfig, config_names
+from hpo.study.names import BEST
 from hpo.runs.baseline_results import BaselineResult, BaselineTuning
 from hpo.runs.baselines import MEASURED, TUNING
 from hpo.runs.store import RunRecord, RunStore
