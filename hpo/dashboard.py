@@ -80,8 +80,8 @@ def _dashboard(arguments: argparse.Namespace) -> int:
 def _confirmed_at(folder: Path) -> float:
     """The time at which a study was confirmed, in seconds since 1970.
 
-    A study that is not confirmed has the time of the last change of its folder minus NEVER, which is below 0. So it comes before
-    every confirmed study.
+    For a study that is not confirmed: the time of the last change of its folder, minus NEVER. That is below 0, so such a study
+    comes before every confirmed one.
     """
     path = folder / CONFIRM
     return path.stat().st_mtime if path.exists() else folder.stat().st_mtime - NEVER

@@ -36,7 +36,8 @@ from hpo.runs.train import CHECKPOINTS
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
 from hpo.search.claims import reap
-from hpo.search.processes import Backend, SearchJob, search_with_processes
+from hpo.search.job import Backend, SearchJob
+from hpo.search.processes import search_with_processes
 from hpo.search.side_by_side import Side, search_side_by_side
 from hpo.storage.address import without_password
 from hpo.study.owner import while_it_exists
