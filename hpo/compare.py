@@ -13,9 +13,9 @@ from hpo.cli.entry import entry
 from hpo.cli.flags import OUTPUT, path, place
 from hpo.comparison.arguments import read_methods
 from hpo.comparison.columns import canonical
-from hpo.comparison.files import RECOMMENDATIONS
 from hpo.comparison.outcome import compared
 from hpo.comparison.page import write_page
+from hpo.comparison.sides import RECOMMENDATIONS
 from hpo.comparison.truth import read_truth
 from hpo.reporting.overview import CAVEATS_TITLE
 from hpo.study.objective import DEFAULT_OBJECTIVE, measured

@@ -15,7 +15,7 @@ from hpo.confirmation.contenders import best_label
 from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.results import best_so_far
 from hpo.confirmation.search_caveats import search_caveats
-from hpo.confirmation.stages import RUNS, Confirmer
+from hpo.confirmation.stages import Confirmer
 from hpo.confirmation.standings import Standings
 from hpo.confirmation.statements import late_said
 from hpo.confirmation.statistics import MIN_TEST_USERS
@@ -32,6 +32,7 @@ from hpo.reporting.export import (
     exported,
 )
 from hpo.reporting.overview import BASELINES_TITLE, BROUGHT_TITLE, CAVEATS_TITLE
+from hpo.runs.store import RUNS_FOLDER
 from hpo.runs.train import CHECKPOINTS
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
@@ -266,7 +267,7 @@ def confirm_study(
     with RunProgress(console) as progress:
         outcome = Confirmer(work, storage, progress, stopper, checkpoint_every, max_memory).run(study)
     check_owner(work.folder, study)  # again: the study may have been deleted and searched again
-    shutil.rmtree(work.folder / RUNS / CHECKPOINTS, ignore_errors=True)  # checkpoints that no finalist needs any more
+    shutil.rmtree(work.folder / RUNS_FOLDER / CHECKPOINTS, ignore_errors=True)  # checkpoints that no finalist needs any more
     path = outcome.write(work.folder)
     configs = export_confirmed(work, outcome)
     show(outcome, console)

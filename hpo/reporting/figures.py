@@ -17,7 +17,7 @@ from hpo.confirmation.contenders import title
 from hpo.confirmation.results import Finalist
 from hpo.reporting.league_figure import league_figure
 from hpo.reporting.overview import Overview
-from hpo.reporting.search_progress import best_so_far_figure
+from hpo.reporting.search_progress import PALETTE, best_so_far_figure
 from hpo.reporting.settings_figure import COLOURS, settings_figure, settings_of
 from hpo.study.attributes import FINISHED
 from hpo.study.stored import on_some_users
@@ -35,7 +35,7 @@ THEME = {
     "template": "plotly_white",
     "paper_bgcolor": "rgba(0,0,0,0)",
     "plot_bgcolor": "rgba(0,0,0,0)",
-    "colorway": ["#2f7fc1", "#e0762b", "#3a9d5d", "#c2486a", "#8a6fd1", "#8c8c8c", "#b59a1f", "#3aa6a6"],
+    "colorway": PALETTE,
 }
 
 

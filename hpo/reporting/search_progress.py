@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 
 from hpo.confirmation.results import BestSoFar
 
-COLOURS = ("#2f7fc1", "#e0762b", "#3a9d5d", "#c2486a", "#8a6fd1", "#8c8c8c", "#b59a1f", "#3aa6a6")
+# The colours of the lines or bars of a figure, in this order.
+PALETTE = ("#2f7fc1", "#e0762b", "#3a9d5d", "#c2486a", "#8a6fd1", "#8c8c8c", "#b59a1f", "#3aa6a6")
 OPACITY = "33"  # of a band, of ff
 
 
@@ -21,7 +22,7 @@ def best_so_far_figure(searches: Mapping[str, Sequence[BestSoFar]], objective: s
         trials, lines = _steps(each)
         if not trials:
             continue
-        colour = COLOURS[number % len(COLOURS)]
+        colour = PALETTE[number % len(PALETTE)]
         style = {"line": {"color": colour, "shape": "hv"}, "mode": "lines", "legendgroup": label}
         if len(lines) > 1:
             edge = {"line": {"width": 0, "shape": "hv"}, "mode": "lines", "legendgroup": label, "showlegend": False}
