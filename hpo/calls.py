@@ -44,7 +44,7 @@ from hpo.storage.open import open_storage
 from hpo.study.definition import differences
 from hpo.study.owner import while_it_exists
 from hpo.study.plan import MAX_MEMORY
-from hpo.study.rivals import rivals_of
+from hpo.study.rivals import check_league, rivals_of
 from hpo.study.spec import ALL, StudySpec, is_study_file, load_spec
 from hpo.study.trials import best_trials
 from hpo.study.widen import Widened
@@ -111,11 +111,7 @@ class Search:
                 cluster does not allow, or that cannot import a user's own loss; an engine that cannot train the study; data
                 that are missing or have fewer items than the objective's cut-off.
         """
-        if self.spec.is_league and not self.rivals:
-            raise InputError(
-                f"study {self.spec.name}: a league needs a rival, got none; write `rivals: all` or name some, or leave "
-                "confirm.league out"
-            )
+        check_league(self.spec, self.rivals)
         _ = self.others, self.backend  # find mistakes there now, not after the first search
         if self.scheduler or (self.workers or 1) > 1:
             for loss in (OWN[name] for name in {spec.space.loss_name for spec in (self.spec, *self.rivals)} & OWN.keys()):
@@ -270,6 +266,7 @@ def confirm(
     plan = work.spec.override(changes)
     check_rival_seeds(work.spec, plan, work.rivals, changes.get("confirm.rival_seeds"))
     work = replace(work, spec=plan)
+    check_league(plan, work.rivals)
     claim(work.folder, study)
     with while_it_exists(study, "confirmed", work.folder), work.alone("confirm") as alone:
         if not alone:

@@ -11,7 +11,7 @@ import pandas as pd
 from markupsafe import escape
 from optuna.trial import FrozenTrial
 
-from hpo.cli.session import printed
+from hpo.cli.session import as_arguments, printed
 from hpo.confirmation.outcome import Confirmation
 from hpo.pipeline import show
 from hpo.reporting.dashboard_sync import publish
@@ -150,25 +150,26 @@ class Verdict:
 
     @property
     def comparisons(self) -> pd.DataFrame:
-        """A row per rival and baseline: the verdict in a word; the difference in percent of the other's mean with its 95 %
-        interval; p."""
+        """A row per rival and baseline: the method that is compared with it (in a league the study's own or the leader); the
+        verdict in a word; the difference in percent of the rival's mean with its 95 % interval; p."""
         rows = []
-        for one in (*self.confirmed.comparisons, *self.confirmed.against_baselines):
+        leads = self.confirmed.league.leads if self.confirmed.league else []
+        for one in (*self.confirmed.comparisons, *leads, *self.confirmed.all_against_baselines):
             evidence = one.both or one.users
             percents = [one.percent(value) for value in (one.difference, evidence.low, evidence.high)]
-            rows.append([one.rival, str(one.word), *percents, one.p if one.both else None])
-        columns = ["rival", "verdict", "difference (%)", "low (%)", "high (%)", "p"]
+            rows.append([one.rival, one.ours, str(one.word), *percents, one.p if one.both else None])
+        columns = ["rival", "method", "verdict", "difference (%)", "low (%)", "high (%)", "p"]
         return pd.DataFrame(rows, columns=columns).set_index("rival")
 
     @property
     def statements(self) -> list[str]:
         """The winner and the verdict on each rival and baseline, in sentences."""
-        return self.confirmed.statements()
+        return [as_arguments(each) for each in self.confirmed.statements()]
 
     @property
     def caveats(self) -> list[str]:
         """The caveats, in sentences."""
-        return self.confirmed.sentences()
+        return [as_arguments(each) for each in self.confirmed.sentences()]
 
     @property
     def winner(self) -> TrainConfig | None:

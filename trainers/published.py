@@ -66,7 +66,11 @@ BY_MODEL: dict[tuple[str, str], ByLoss] = {
 }
 NAMES = {"mf": "MF", "yelp2018": "Yelp2018", "gowalla": "Gowalla"}  # names in papers
 FALLBACK = "yelp2018"  # its settings are used for data without published settings
-SAME_INTERACTIONS = {"gowalla_random": "gowalla"}  # settings for one were chosen on test pairs of the other
+# Datasets with interactions in common: settings for one were chosen on test pairs of the other.
+SAME_INTERACTIONS = {
+    "gowalla_random": "gowalla",
+    **dict.fromkeys(("electronic_random", "electronic_popularity", "electronic_temporal"), "electronic"),
+}
 
 
 def published_loss(name: str, dataset: str, encoder: str = USUAL[0], negatives: str = USUAL[1]) -> tuple[Loss, str] | None:
@@ -111,5 +115,5 @@ def settings_of(other: str) -> str:
 
 
 def _interactions_of(dataset: str) -> str:
-    """The dataset that has the interactions of this one."""
+    """A name that datasets with interactions in common share."""
     return SAME_INTERACTIONS.get(dataset, dataset)

@@ -18,8 +18,8 @@ KEPT = "finished work and checkpoints are kept; the same call continues"
 # Arguments for flags in messages; other arguments have the names of their flags.
 ARGUMENTS = {"study-name": "name=...", "confirm-seeds": "seeds", "confirm-epochs": "epochs"}
 SAME = (
-    "baseline-trials batch-size data-dir device engine lanes max-memory output rival-seeds searches stale-after storage study "
-    "timeout trials workers"
+    "baseline-trials batch-size checkpoint-every data-dir device engine lanes max-memory output rival-seeds searches "
+    "stale-after storage study timeout trials workers"
 )
 FLAG = re.compile(rf"--({'|'.join([*ARGUMENTS, *SAME.split()])})\b")
 

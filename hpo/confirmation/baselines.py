@@ -25,17 +25,20 @@ class Baselines:
 
     Attributes:
         runs: the store of the study's finished runs.
+        factors: of iALS: the width of the vectors of the study's own method.
+        test_seeds: of baselines that start at random.
         max_memory: GB that EASE may take.
     """
 
     work: Workspace
     runs: FullRuns
+    factors: int
+    test_seeds: Sequence[int]
     max_memory: float
 
     @property
     def _made(self) -> BaselineRuns:
-        spec = self.work.spec
-        return BaselineRuns(self.runs, spec.search.seed, spec.fixed.encoder.dim, self.max_memory)
+        return BaselineRuns(self.runs, self.work.spec.search.seed, self.factors, self.test_seeds, self.max_memory)
 
     def tuned(self, trials: int) -> list[TunedBaseline]:
         """Each baseline, tuned on validation.
@@ -83,13 +86,13 @@ def _at_ends(result: BaselineResult, n_items: int) -> Iterator[Caveat]:
 
 
 def measured_baselines(baselines: Sequence[MeasuredBaseline], objective: str) -> list[Measured]:
-    """The baselines for a comparison; they have no seed."""
+    """The baselines for a comparison: one run for each seed, or a constant without seeds."""
     return [
         Measured(
             each.result.label,
             each.per_user[objective].to_numpy(np.float64),
-            [np.array([each.result.metrics[objective]])],
-            is_deterministic=True,
+            [np.array(each.result.values(objective))],
+            is_deterministic=not each.result.by_seed,
         )
         for each in baselines
     ]

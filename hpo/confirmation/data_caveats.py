@@ -69,12 +69,17 @@ def _remedy(validation: str, facts: DataFacts) -> str:
     """The name of a validation split that is more like the test split.
 
     Returns:
-        `alike` if the current one is most like it, `none` if the data allow no better one.
+        `alike` if the current one is most like it, `unknown` if nobody knows how the two files were made, `none` if the data
+        allow no better one.
     """
+    if facts.test_split == validation == "file":
+        return "unknown"
     if facts.test_split == validation or (facts.test_split == "leave_one_out" and validation == "last"):
         return "alike"
     if facts.test_split == "time" and facts.timed:
         return "time"
     if facts.test_split == "random":
         return "random"
+    if facts.ordered and facts.test_split in ("last", "leave_one_out"):
+        return "last"
     return "last" if facts.ordered and facts.test_split != "popularity" and validation == "random" else "none"

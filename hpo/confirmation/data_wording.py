@@ -23,6 +23,7 @@ SPLIT_REMEDIES = {  # by the result of `hpo.confirmation.data_caveats._remedy`
     "random": "; hold out at random, too (validation: {name: random})",
     "time": "; hold out all interactions after one moment, too (validation: {name: time})",
     "none": "; the data allow no validation split that is more like it, so also read the figures of the published settings",
+    "unknown": "; how the two files were made is not known: also read the figures of the published settings",
     "alike": "; both were made in the same way, so another split is no remedy: also read the figures of the published settings",
 }
 

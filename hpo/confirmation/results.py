@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import field
-from typing import Any
 
 import optuna
 from optuna.trial import TrialState
@@ -239,16 +238,6 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
 def mean_sd(mean: float, sd: float | None) -> str:
     """`mean ± sd`; the mean alone if there is no sd."""
     return f"{mean:.4f}" + ("" if sd is None else f" ± {sd:.4f}")
-
-
-def mean_of(parts: Sequence[Any]) -> Any:
-    """The mean of numbers; for mappings or lists of the same shape, the mean at each position."""
-    first = parts[0]
-    if isinstance(first, dict):
-        return {key: mean_of([part[key] for part in parts]) for key in first}
-    if isinstance(first, list):
-        return [mean_of(list(column)) for column in zip(*parts, strict=True)]
-    return statistics.fmean(parts)
 
 
 def percent(value: float, before: float) -> float | None:

@@ -17,7 +17,7 @@ from hpo.confirmation.data_caveats import data_caveats
 from hpo.confirmation.league import League, compare_league, leader_of
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.confirmation.reading_log import log_reading, readings_of_other_studies
-from hpo.confirmation.results import Finalist, Method, SearchWinner, mean_of, search_cost
+from hpo.confirmation.results import Finalist, Method, SearchWinner, search_cost
 from hpo.confirmation.rivals import Rivals
 from hpo.confirmation.searches import Search, Searches
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Floats, Measured, compare
@@ -26,7 +26,7 @@ from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.baselines import MeasuredBaseline
 from hpo.runs.provenance import provenance
 from hpo.runs.store import Beyond, FinishedRun, RunStore
-from hpo.runs.train import FullRuns, Progress
+from hpo.runs.train import FullRuns, Progress, mean_of
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import STUDY_ID, stored_definition
 from hpo.study.objective import measured_at_full_budget
@@ -75,12 +75,13 @@ class Confirmer:
         others, caveats = rivals.of(ours)
         compared = [ours, *others]
         validated = {one.label: one.finalists or [self._validated(one)] for one in compared}
-        tuned = self._baselines.tuned(n_trials)
+        baselines = self._baselines(ours)
+        tuned = baselines.tuned(n_trials)
         of_methods = {one.label: [*(each.config.digest() for each in self._trained(one)), one.n_seeds] for one in compared}
-        read = log_reading(study, test.pairs.checksum, of_methods | self._baselines.chosen(tuned))
+        read = log_reading(study, test.pairs.checksum, of_methods | baselines.chosen(tuned))
         tested = [self._tested(contender) for contender in compared]
         methods = [method for method, _ in tested]
-        measured, of_baselines = self._baselines.measured(tuned, test.pairs)
+        measured, of_baselines = baselines.measured(tuned, test.pairs)
         by = provenance(self.work.choice.device)
         enough = test.facts.kept_users >= MIN_TEST_USERS
         comparisons, against, league = self._compared(tested, measured, validated, enough)
@@ -248,9 +249,9 @@ class Confirmer:
         name = f"test, {label}, {each.study}" if named else f"test, {label}"
         return self._runs(name, each.config, each.seeds, self.work.dataset.train, self._test.pairs)
 
-    @property
-    def _baselines(self) -> Baselines:
-        return Baselines(self.work, self._full_runs, self.max_memory)
+    def _baselines(self, ours: Contender) -> Baselines:
+        seeds = _seeds(self.work.spec.search.seed + TEST_OFFSET, self.work.spec.confirm.seeds)
+        return Baselines(self.work, self._full_runs, ours.config.encoder.dim, seeds, self.max_memory)
 
     @cached_property
     def _full_runs(self) -> FullRuns:

@@ -149,8 +149,9 @@ def _about_baselines(
     """The verdict on each baseline; in a league also those of the leader."""
     command = BASELINES if len({each.ours for each in comparisons}) < 2 else PAIRS_WITH_BASELINES
     values = {method.label: method.values(objective) for method in sound}
-    values |= {each.label: [[each.metrics[objective]]] for each in baselines}
-    repeats, fixed = repeats_by_pair(comparisons, values), [each.label for each in baselines]
+    values |= {each.label: [each.values(objective)] for each in baselines}
+    repeats = repeats_by_pair(comparisons, values)
+    fixed = [each.label for each in baselines if not each.by_seed]
     return [verdict(each, objective, repeats.get((each.ours, each.rival)), command, fixed) for each in comparisons]
 
 
@@ -267,7 +268,8 @@ def undecided_since(comparison: Comparison) -> str:
     both, runs, users = comparison.both, comparison.runs, comparison.users
     if both is None or runs is None or both.low <= 0.0 <= both.high:
         return ""
-    tests = {"users": users.p, "seeds": runs.p, "users and seeds together": both.p}
+    repeats = "searches" if max(comparison.searches) > 1 else "seeds"
+    tests = {"users": users.p, repeats: runs.p, f"users and {repeats} together": both.p}
     weak = {name: p for name, p in tests.items() if p > ALPHA}
     if weak:
         failed = listed(f"the test over {name} (p {p_said(p)})" for name, p in weak.items())

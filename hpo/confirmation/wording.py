@@ -80,8 +80,8 @@ def _why_unused(facts: Facts) -> str:
 def _searches_missing(subject: str, facts: Facts) -> str:
     studies = "; ".join(_why_unused(study) for study in facts["studies"])
     return (
-        f"{subject}: {facts['used']} of {facts['asked']} searches used, since {studies}; hpo.run with --searches "
-        f"{facts['asked']}, for rivals with --tune-rivals, searches what is missing (delete first what has other settings)"
+        f"{subject}: {facts['used']} of {facts['asked']} searches used, since {studies}; `hpo.run --searches "
+        f"{facts['asked']}`, for rivals with `--tune-rivals`, searches what is missing (delete first what has other settings)"
     )
 
 
@@ -95,7 +95,7 @@ def _untuned_rivals(subject: str, facts: Facts) -> str:
     if facts["to_delete"]:
         first = f", after those with other settings are deleted (hpo.studies delete {' '.join(facts['to_delete'])})"
     return (
-        f"to compare {subject} with a loss that is not tuned is not fair: hpo.run --tune-rivals searches the rivals with the "
+        f"to compare {subject} with a loss that is not tuned is not fair: `hpo.run --tune-rivals` searches the rivals with the "
         f"same budget{first}"
     )
 
@@ -143,7 +143,7 @@ def _at_range_end(subject: str, facts: Facts) -> str:
         return f"{ends}: better settings of this baseline may be outside"
     ranges = "wider ranges" if len(facts["ends"]) > 1 else "a wider range"
     where = "(with the --output, --storage and --data-dir of this study, if any)"
-    return f"{ends}: a better config may be outside; search {ranges}: {facts['command']} {where}"
+    return f"{ends}: a better config may be outside; search {ranges}: `{facts['command']}` {where}"
 
 
 def _end(

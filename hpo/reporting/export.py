@@ -292,6 +292,8 @@ def trials_table(study: optuna.Study) -> pd.DataFrame:
     A parameter that is a setting under the same name has the setting's column: what was trained with, which may be another
     value (the l2 that means none).
     """
+    if not study.get_trials(deepcopy=False):
+        return pd.DataFrame(columns=["number", "state", "value", "datetime_start", "duration", "validation_users"])
     frame = study.trials_dataframe(attrs=("number", "state", "value", "params", "user_attrs", "datetime_start", "duration"))
     frame.columns = [
         str(name).removeprefix("user_attrs_").removeprefix("params_").removeprefix("value_") for name in frame.columns

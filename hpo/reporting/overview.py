@@ -246,8 +246,10 @@ class Overview:
     def gradients(self) -> list[list[str]]:
         """Rows under GRADIENT_COLUMNS: which negatives a method learns from at its end; empty if no method says so."""
         methods, columns = self.confirmed.methods if self.confirmed else [], ("active", *HARDEST)
-        shares = {each.label: [f"{100 * each.gradient[name]:.1f} %" for name in columns if each.gradient] for each in methods}
-        return [[label, *(said or ["-"] * len(columns))] for label, said in shares.items()] if any(shares.values()) else []
+        shares = {each.label: [each.gradient[name] for name in columns if name in each.gradient] for each in methods}
+        said = {label: [f"{100 * share:.1f} %" for share in found] for label, found in shares.items()}
+        rows = [[label, *(found if len(found) == len(columns) else ["-"] * len(columns))] for label, found in said.items()]
+        return rows if any(said.values()) else []
 
     def settings(self) -> tuple[list[str], list[list[str]]]:
         """(columns, rows): the loss of each trained method, and other settings in which they differ; no rows before confirm."""

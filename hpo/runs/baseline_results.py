@@ -65,6 +65,7 @@ class BaselineResult(Stored):
         settings: the chosen ones.
         validation: the objective of the chosen ones on validation.
         evaluations: all settings that were tried, the default ones first.
+        by_seed: the metrics of each seed, of which `metrics` and `beyond` are the means; empty for a baseline without a seed.
     """
 
     FORMAT: ClassVar[int] = 1
@@ -78,6 +79,11 @@ class BaselineResult(Stored):
     settings: dict[str, Setting]
     validation: Figure
     evaluations: Annotated[list[Evaluation], Field(min_length=1)]
+    by_seed: dict[int, dict[str, Figure]] = Field(default_factory=dict)
+
+    def values(self, metric: str) -> list[float]:
+        """A metric by seed; a single value without seeds."""
+        return [each[metric] for each in self.by_seed.values()] or [self.metrics[metric]]
 
     @property
     def failed(self) -> int:

@@ -19,8 +19,9 @@ from pydantic import JsonValue
 
 from hpo.runs.baseline_results import BaselineResult, BaselineTuning, Evaluation, same
 from hpo.runs.provenance import provenance
+from hpo.runs.store import Beyond
 from hpo.runs.tables import from_npz, to_npz
-from hpo.runs.train import FullRuns, means
+from hpo.runs.train import FullRuns, mean_of, means
 from hpo.study.plan import MAX_MEMORY
 from search_spaces.baselines import BASELINE_RANGES, most_points, points
 from trainers import Interactions
@@ -62,7 +63,7 @@ class TunedBaseline:
 
 @dataclass(frozen=True)
 class MeasuredBaseline:
-    """The figures of a baseline on test; `per_user` has the metrics by user."""
+    """The figures of a baseline on test; `per_user` has the metrics by user, the mean over seeds if it has some."""
 
     result: BaselineResult
     per_user: pd.DataFrame
@@ -83,12 +84,14 @@ class BaselineRuns:
         runs: the store, the progress, the stopper and the metrics, of which the first is the objective.
         seed: of the points.
         factors: of iALS.
+        test_seeds: of baselines that start at random (iALS), for the figures on test. Points are tried with the default seed.
         max_memory: GB that fitting may take.
     """
 
     runs: FullRuns
     seed: int
     factors: int
+    test_seeds: Sequence[int]
     max_memory: float = MAX_MEMORY
 
     def tune(self, name: str, count: int, seen: Interactions, validation: Interactions) -> TunedBaseline:
@@ -155,7 +158,7 @@ class BaselineRuns:
         return Evaluation(settings=settings, value=value, seconds=_since(started))
 
     def measure(self, tuned: TunedBaseline, seen: Interactions, held_out: Interactions) -> MeasuredBaseline:
-        """The figures of the settings that are best on validation, fitted to all training data.
+        """The figures of the settings that are best on validation, fitted to all training data, with each seed if it has one.
 
         Raises:
             BaselineFailed: no settings can be fitted.
@@ -164,14 +167,18 @@ class BaselineRuns:
         """
         users, metrics = np.flatnonzero(held_out.per_user), self.runs.metrics
         max_items = self._final_items(tuned.name, seen.n_items)
+        seeds = [*self.test_seeds] if "seed" in settings_of(BASELINES[tuned.name]()) else []
         data = *tuned.data, seen.checksum, held_out.checksum
-        key = {"data": data, "metrics": metrics, "points": [each.settings for each in tuned.evaluations], "items": max_items}
+        settings = [each.settings for each in tuned.evaluations]
+        key = {"data": data, "metrics": metrics, "points": settings, "items": max_items, "seeds": seeds}
         stored = f"{MEASURED}/{tuned.name}-{_digest(key)}.json"
 
         def use(found: BaselineResult, table: bytes) -> MeasuredBaseline:
             tried = [each.settings for each in found.evaluations]
-            if (found.name, tried, set(found.metrics)) != (tuned.name, key["points"], set(metrics)):
+            if (found.name, tried, set(found.metrics)) != (tuned.name, settings, set(metrics)):
                 raise ValueError("it is of another baseline, of other points, or has other metrics")
+            if [*found.by_seed] != seeds or any(set(each) != set(metrics) for each in found.by_seed.values()):
+                raise ValueError("it has other seeds, or seeds with other metrics")
             if settings_of(checked(BASELINES[found.name], found.settings, "settings")) != found.settings:
                 raise ValueError("it lacks settings")
             return MeasuredBaseline(found, from_npz(table, metrics, users))
@@ -183,37 +190,43 @@ class BaselineRuns:
         with self.runs.progress.run(f"test, {tuned.name}, baseline", 1) as advance:
             self.runs.stopper.check()
             with _enough_memory(tuned.name):
-                best, baseline, ranking = self._fitted(tuned, seen, max_items)
+                best, baseline, rankings = self._fitted(tuned, seen, max_items, seeds)
             assert best.value is not None  # only settings with a value are fitted
-            lists = ranking.recommend(users, self.runs.longest)
-            per_user, beyond = self.runs.measured(lists, seen, held_out)
+            found = [self.runs.measured(each.recommend(users, self.runs.longest), seen, held_out) for each in rankings]
             advance()
+        tables, beyond = [table for table, _ in found], [each.model_dump() for _, each in found]
+        per_user = sum(tables[1:], tables[0]) / len(tables)
         result = BaselineResult(
-            label=f"{ranking.label}{_how(tuned)}",
-            note=f"{ranking.note}{self._about_items(baseline, best, seen.n_items, len(tuned.evaluations) > 1)}",
+            label=f"{rankings[0].label}{_how(tuned)}",
+            note=f"{rankings[0].note}{self._about_items(baseline, best, seen.n_items, len(tuned.evaluations) > 1)}",
             metrics=means(per_user),
-            beyond=beyond,
+            beyond=Beyond(**mean_of(beyond)),
             seconds=_since(started),
             made_by=provenance().program,
             name=tuned.name,
             settings=settings_of(baseline),
             validation=best.value,
             evaluations=tuned.evaluations,
+            by_seed={seed: means(table) for seed, table in zip(seeds, tables, strict=False)},
         )
         self.runs.programs[stored] = result.made_by
         table = to_npz(per_user)
         self.runs.store.write(stored, result, table)
         return use(result, table)  # in the stored precision, so that new figures give the same verdict as stored ones
 
-    def _fitted(self, tuned: TunedBaseline, seen: Interactions, max_items: int | None) -> tuple[Evaluation, Baseline, Ranking]:
-        """The best settings that can be fitted to these data, which are more than those of validation."""
+    def _fitted(
+        self, tuned: TunedBaseline, seen: Interactions, max_items: int | None, seeds: Sequence[int]
+    ) -> tuple[Evaluation, Baseline, list[Ranking]]:
+        """The best settings that can be fitted to these data, which are more than those of validation; with a ranking for each
+        seed, or a single one without seeds."""
         failure = next((each.failure for each in tuned.evaluations if each.failure), "")
         for best in tuned.ranked:
             baseline = BASELINES[tuned.name](**best.settings)
             if max_items is not None:
                 baseline = _with(baseline, {"max_items": max_items})
+            each = [_with(baseline, {"seed": seed}) for seed in seeds] or [baseline]
             try:
-                return best, baseline, baseline.fit(seen, self.runs.stopper.should_stop)
+                return best, baseline, [one.fit(seen, self.runs.stopper.should_stop) for one in each]
             except InputError as error:
                 failure = str(error)
         raise BaselineFailed(failure)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -249,6 +250,16 @@ class _Record(LaneJob):
 def means(per_user: pd.DataFrame) -> dict[str, float]:
     """The mean of each metric over the users."""
     return {str(name): float(per_user[name].mean()) for name in per_user}
+
+
+def mean_of(parts: Sequence[Any]) -> Any:
+    """The mean of numbers; for mappings or lists of the same shape, the mean at each position."""
+    first = parts[0]
+    if isinstance(first, dict):
+        return {key: mean_of([part[key] for part in parts]) for key in first}
+    if isinstance(first, list):
+        return [mean_of(list(column)) for column in zip(*parts, strict=True)]
+    return statistics.fmean(parts)
 
 
 def _made_by(run: FinishedRun) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ DEFINITION = "definition"
 SPEC = "spec"  # a `StoredStudy`
 STUDY_ID = "study id"  # tells studies of the same name apart, in any storage
 NAMED = "named"  # the name at creation; a copy of a study has the name of the original here
+
+SECONDS_FOR_DEFINITION = 5.0  # a process writes it right after it has created the study
 
 REMEDY = "restore the storage from a copy, or delete the study"
 
@@ -211,9 +214,12 @@ def open_study(
     Raises:
         InputError: a study of that name exists with another definition; the message gives the differences.
     """
-    study = optuna.create_study(
-        study_name=name, storage=storage, sampler=sampler, pruner=pruner, direction="maximize", load_if_exists=True
-    )
+    kept: dict[str, Any] = {"study_name": name, "storage": storage, "sampler": sampler, "pruner": pruner}
+    try:
+        study = optuna.create_study(**kept, direction="maximize")
+    except optuna.exceptions.DuplicatedStudyError:
+        study = optuna.load_study(**kept)
+        _await_definition(study)
     is_new = not study.get_trials(deepcopy=False)  # read before the definition, which other processes write before any trial
     if DEFINITION not in study.user_attrs and is_new:
         name_metrics(study, [definition.objective])
@@ -237,6 +243,13 @@ def open_study(
         shown = "; ".join(map(str, found))
         raise InputError(f"study {name!r} exists with another definition ({shown}); {go_on}{rename}, or {remove}")
     return study
+
+
+def _await_definition(study: optuna.Study) -> None:
+    """Wait a little if another process has created the study and not yet written its definition. That process may have died."""
+    patience = time.monotonic() + SECONDS_FOR_DEFINITION
+    while DEFINITION not in study.user_attrs and not study.get_trials(deepcopy=False) and time.monotonic() < patience:
+        time.sleep(0.05)
 
 
 def name_metrics(study: optuna.Study, names: Sequence[str]) -> None:

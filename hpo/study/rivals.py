@@ -54,6 +54,17 @@ def rivals_of(spec: StudySpec, engine: str = AUTO, device: str = AUTO) -> RivalS
     return RivalStudies(kept, left_out)
 
 
+def check_league(spec: StudySpec, rivals: Sequence[StudySpec]) -> None:
+    """Raises:
+    InputError: the study is a league and has no rival.
+    """
+    if spec.is_league and not rivals:
+        raise InputError(
+            f"study {spec.name}: a league needs a rival, got none; write `rivals: all` or name some, or leave confirm.league "
+            "out"
+        )
+
+
 def _rival_spec(spec: StudySpec, rival: str) -> StudySpec:
     if rival in SPACES:
         return spec.with_space(rival)

@@ -106,14 +106,17 @@ def test_a_confirmation_equals_that_of_the_command(place: Place, capsys: pytest.
     assert str(verdict) in printed
     assert repr(verdict) == str(verdict)
     outcome = verdict.confirmed
-    assert verdict.statements == outcome.statements()
-    assert verdict.caveats == outcome.sentences()
+    assert len(verdict.statements) == len(outcome.statements())
+    assert verdict.statements[0] == outcome.statements()[0]
+    said = "".join([*verdict.statements, *verdict.caveats])
+    assert "--" not in re.sub("`[^`]*`", "", said), "arguments in place of flags"
+    assert "--confirm-seeds" in "".join(outcome.statements())
     ours = outcome.methods[0]
     assert verdict.table.loc[ours.label, "ndcg@20"] == ours.mean("ndcg@20")
     assert verdict.table.index.tolist() == [*(one.label for one in outcome.methods), *(one.label for one in outcome.baselines)]
     first = outcome.comparisons[0]
     row = verdict.comparisons.loc[first.rival]
-    assert row["verdict"] == first.word
+    assert (row["method"], row["verdict"]) == (ours.label, first.word)
     assert row["difference (%)"] == pytest.approx(100 * (verdict.table["ndcg@20"][ours.label] / first.base - 1))
     assert row["low (%)"] < row["difference (%)"] < row["high (%)"]
     assert row["p"] == first.p

@@ -10,8 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from hpo import confirm
+from hpo.api import load_study
 from hpo.confirmation.league_records import pair_records, records
 from hpo.confirmation.statistics import Word
+from hpo.outcomes import Verdict
 from hpo.reporting.export import export_league
 from hpo.reporting.league_figure import league_figure
 from hpo.study.spec import load_spec
@@ -49,6 +52,9 @@ def test_each_loss_is_one_tuned_method(league: Place):
     assert len(found.pairs) == 7 * 6 // 2
     best = max(outcome.validated, key=lambda label: max(one.mean("ndcg@20") for one in outcome.validated[label]))
     assert found.leader == best
+    study = load_study("tiny_mml", output=league.output, data_dir=str(league.root / "data"))
+    table = Verdict(study, outcome).comparisons
+    assert table["method"].value_counts().to_dict() == {"MML tuned": 4 + 2} | ({} if not leads else {best: leads + 2})
 
 
 def test_report_and_files_show_the_table(league: Place):
@@ -152,7 +158,12 @@ def test_a_league_without_tuned_rivals_compares_published_settings(place: Place,
 def test_a_league_of_one_is_refused(place: Place, fails: Callable[[int], str]):
     place.edit(ALL, "rivals: []")
     place.edit("seeds: 2, epochs: 4}", "seeds: 2, epochs: 4, league: true}")
-    assert "study tiny_mml: a league needs a rival, got none; write `rivals: all` or name some" in fails(place.run())
+    message = "study tiny_mml: a league needs a rival, got none; write `rivals: all` or name some"
+    assert message in fails(place.run())
+    place.edit(", league: true", "")
+    assert place.run("--search-only", "--trials", "1") == 0
+    place.edit("seeds: 2, epochs: 4}", "seeds: 2, epochs: 4, league: true}")
+    assert message in fails(confirm.main(["--study", str(place.study), *place.where]))
 
 
 def test_a_list_of_rivals_makes_no_league(league: Place, tmp_path: Path):

@@ -37,6 +37,8 @@ def test_some_losses_have_no_published_settings() -> None:
 def test_settings_from_the_same_interactions_do_not_count_as_other_data() -> None:
     """gowalla_random has the interactions of gowalla. Settings chosen on one have seen the test split of the other."""
     others = {"health_random", "electronic_random"}
+    for shifted in ("electronic_popularity", "electronic_temporal"):
+        assert "electronic_random" not in {data for _, data in published_elsewhere("sl", shifted)}
     assert {data for _, data in published_elsewhere("psl", "gowalla")} == others
     assert {data for _, data in published_elsewhere("psl", "gowalla_random")} == others
     assert {data for _, data in published_elsewhere("bsl", "gowalla_random")} == others | {"yelp2018"}

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from hpo import confirm
 from hpo.confirmation.baselines import _at_ends, against_baselines
@@ -61,6 +62,18 @@ def test_holms_correction_covers_the_baselines():
     assert against_baselines([single], [constant("EASE", users)], NDCG)[0].word is Word.NO_VERDICT, "one seed of ours"
 
 
+def test_a_baseline_with_seeds_varies_as_a_method_does():
+    """Welch's test of (.19, .2, .21) and (.17, .18, .19): t = .02 / sqrt(2 * .01^2 / 3) = sqrt(6) with 4 degrees of freedom."""
+    rng = np.random.default_rng(0)
+    users = np.full(500, 0.18)
+    ours = Measured("A", users + 0.02 + rng.permutation(np.linspace(-0.001, 0.001, 500)), [np.array([0.19, 0.2, 0.21])])
+    ials = constant("iALS", users)
+    ials = replace(ials, result=ials.result.model_copy(update={"by_seed": {s: {NDCG: 0.16 + 0.01 * s} for s in (1, 2, 3)}}))
+    (found,) = against_baselines([ours], [ials], NDCG)
+    assert found.runs is not None
+    assert found.runs.p == pytest.approx(2 * scipy.stats.t.sf(math.sqrt(6), 4), rel=1e-6)
+
+
 def test_a_real_confirmation(place: Place, capsys: pytest.CaptureFixture[str]):
     """Four trials give four points for each baseline; without baselines the verdicts on the rivals are the same."""
     assert place.run() == 0
@@ -73,6 +86,9 @@ def test_a_real_confirmation(place: Place, capsys: pytest.CaptureFixture[str]):
         assert each.validation == max(one.value for one in each.evaluations if one.value is not None)
         assert each.settings in [one.settings for one in each.evaluations]
     assert found.baselines[2].settings["factors"] == 8, "as the vectors of the study"
+    assert [[*each.by_seed] for each in found.baselines] == [[], [], [201, 202], []], "iALS starts at random"
+    ials = found.baselines[2]
+    assert ials.metrics["ndcg@20"] == pytest.approx(np.mean(ials.values("ndcg@20")))
     assert "validation, rp3beta: 4 points in" in shown
     assert all(sentence in shown for sentence in [*found.statements(), *found.about_baselines()])
     assert any("EASE (tuned, 4 points)" in each and "for 4 baselines" in each for each in found.statements())

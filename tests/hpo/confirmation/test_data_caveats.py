@@ -155,7 +155,10 @@ def test_a_test_file_of_unknown_rule_is_a_caveat_with_the_last_pairs_as_remedy(t
         ("random", "last", True, "random"),
         ("random", "random", True, "alike"),
         ("popularity", "random", True, "none"),
-        ("last", "time", True, "none"),
+        ("last", "time", True, "last"),
+        ("leave_one_out", "file", True, "last"),
+        ("file", "file", True, "unknown"),
+        ("file", "random", True, "last"),
     ],
 )
 def test_the_remedy_is_one_that_the_data_allow(test_split: str, validation: str, timed: bool, remedy: str) -> None:

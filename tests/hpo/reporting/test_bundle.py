@@ -6,11 +6,13 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
 from hpo import export, report, studies
 from hpo.reporting import bundle
+from hpo.reporting.export import trials_table
 from hpo.search.claims import this_worker
 from hpo.storage.open import open_storage
 from hpo.study.attributes import WORKER
@@ -69,6 +71,12 @@ def test_a_study_without_a_verdict_can_be_bundled(place: Place, capsys: pytest.C
     assert "contains no verdict, since the study has not been confirmed" in capsys.readouterr().out
     assert report.main(["--bundle", str(path)]) == 0
     assert "No verdict yet" in (place.root / "sent" / "report.md").read_text()
+
+
+def test_a_study_without_trials_has_an_empty_table():
+    table = trials_table(optuna.create_study())
+    assert table.empty
+    assert {"number", "state", "value"} <= set(table.columns)
 
 
 def edited(members: dict[str, bytes]) -> None:

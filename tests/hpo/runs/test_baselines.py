@@ -19,7 +19,7 @@ from hpo.runs.train import FullRuns
 from hpo.runtime.signals import Stopper
 from search_spaces.baselines import BASELINE_RANGES, points
 from search_spaces.parameters import Parameter
-from trainers.baselines import EASE, RP3beta
+from trainers.baselines import EASE, IALS, RP3beta
 from trainers.errors import InputError
 from trainers.metrics.accuracy import evaluate_lists
 from trainers.stopping import Stopped
@@ -31,7 +31,7 @@ VALIDATION = pairs(2)
 
 def made(folder: Path, bars: Bars | None = None, stopper: Stopper | None = None, **more: Any) -> BaselineRuns:
     runs = FullRuns(RunStore(folder), bars or Bars(), stopper or Stopper(), METRICS)
-    return BaselineRuns(runs, **{"seed": 3, "factors": 4, **more})
+    return BaselineRuns(runs, **{"seed": 3, "factors": 4, "test_seeds": [201, 202], **more})
 
 
 def without_seconds(tuned: TunedBaseline) -> list[Evaluation]:
@@ -122,6 +122,23 @@ def test_figures_are_kept_and_are_those_of_the_points(tmp_path: Path):
     fewer = made_here.measure(made_here.tune("item_knn", 1, SEEN, VALIDATION), SEEN, HELD_OUT).result
     assert (first.result.label, fewer.label) == ("ItemKNN (tuned, 3 points)", "ItemKNN (default settings)")
     assert len([*(tmp_path / "baselines").glob("*.json")]) == 2, "other points are another record"
+
+
+def test_a_baseline_that_starts_at_random_is_fitted_with_each_seed(tmp_path: Path):
+    tuned = made(tmp_path).tune("ials", 1, SEEN, VALIDATION)
+    found = made(tmp_path).measure(tuned, SEEN, HELD_OUT)
+    users = np.flatnonzero(HELD_OUT.per_user)
+    by_hand = {}
+    for seed in (201, 202):
+        lists = IALS(factors=4, seed=seed).fit(SEEN).recommend(users, 20)
+        by_hand[seed] = evaluate_lists(lists, held_out=HELD_OUT, metrics=["ndcg@20"])["ndcg@20"].to_numpy()
+    values = found.result.values("ndcg@20")
+    assert values == pytest.approx([each.mean() for each in by_hand.values()], rel=1e-6)
+    assert values[0] != values[1]
+    assert found.result.metrics["ndcg@20"] == pytest.approx(np.mean(values), rel=1e-6)
+    assert found.per_user["ndcg@20"].to_numpy() == pytest.approx((by_hand[201] + by_hand[202]) / 2, abs=1e-6)
+    assert made(tmp_path, test_seeds=[201]).measure(tuned, SEEN, HELD_OUT).result.by_seed.keys() == {201}, "another record"
+    assert made(tmp_path).measure(made(tmp_path).tune("ease", 1, SEEN, VALIDATION), SEEN, HELD_OUT).result.by_seed == {}
 
 
 def test_popularity_has_nothing_to_tune(tmp_path: Path):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -16,11 +19,14 @@ from hpo.study.definition import (
     DEFINITION,
     MAY_CHANGE,
     SPEC,
+    STUDY_ID,
     Definition,
     SplitData,
     StoredStudy,
     definition_of,
     differences,
+    name_metrics,
+    open_study,
     order_differs,
 )
 from hpo.study.rivals import rivals_of
@@ -51,6 +57,38 @@ OTHER_VALUES: dict[str, Any] = {
     "rivals": ["ccl"],
     "baselines": ["ease"],
 }
+
+
+def test_two_processes_that_create_a_study_agree_on_its_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The second one starts while the first has created the study and not yet written its definition."""
+    ours, names = definition_of(SPEC_OF_DEMO, DATA, "numba"), []
+    others: list[threading.Thread] = []
+    parts = optuna.samplers.RandomSampler(), optuna.pruners.NopPruner()
+
+    def opened() -> None:
+        names.append(open_study(open_storage(str(tmp_path / "journal.log")), "x", ours, *parts).user_attrs[STUDY_ID])
+
+    def late(study: optuna.Study, metrics: Sequence[str]) -> None:
+        if not others:
+            others.append(threading.Thread(target=opened))
+            others[0].start()
+            time.sleep(0.5)
+        name_metrics(study, metrics)
+
+    monkeypatch.setattr("hpo.study.definition.name_metrics", late)
+    opened()
+    others[0].join()
+    assert len(names) == 2
+    assert names[0] == names[1]
+
+
+def test_a_study_whose_creator_died_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("hpo.study.definition.SECONDS_FOR_DEFINITION", 0.1)
+    storage = open_storage(str(tmp_path / "journal.log"))
+    optuna.create_study(study_name="x", storage=storage, direction="maximize")
+    ours = definition_of(SPEC_OF_DEMO, DATA, "numba")
+    study = open_study(storage, "x", ours, optuna.samplers.RandomSampler(), optuna.pruners.NopPruner())
+    assert {STUDY_ID, DEFINITION} <= set(study.user_attrs)
 
 
 def test_every_key_of_a_file_may_change_or_belongs_to_the_definition():
