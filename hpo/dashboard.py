@@ -54,7 +54,7 @@ def _dashboard(arguments: argparse.Namespace) -> int:
     storage = open_storage(storage_url(arguments.storage, arguments.output), create=False)
     notes: list[tuple[float, str, optuna.Study]] = []
     for name in optuna.get_all_study_names(storage):
-        # studies with another output folder keep their notes, which know more than this folder does
+        # a study without a folder here has its results elsewhere, and its note is made from them
         if (arguments.output / name).is_dir():
             study = optuna.load_study(study_name=name, storage=storage)
             spec = sound_spec(study)
