@@ -27,10 +27,10 @@ from hpo.reporting.export import (
     claim,
     export_best,
     export_confirmed,
-    export_league,
     export_trials,
     exported,
 )
+from hpo.reporting.league_files import export_league
 from hpo.reporting.overview import BASELINES_TITLE, BROUGHT_TITLE, CAVEATS_TITLE
 from hpo.runs.store import RUNS_FOLDER
 from hpo.runs.train import CHECKPOINTS

@@ -21,8 +21,9 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from hpo.confirmation.outcome import CONFIRM
-from hpo.reporting.export import LEAGUE_FILES, TRIALS, config_names, export_trials
+from hpo.reporting.export import TRIALS, config_names, export_trials
 from hpo.reporting.figures import pictures
+from hpo.reporting.league_files import LEAGUE_FILES
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import HTML, MARKDOWN, write_report
 from hpo.runs.provenance import Provenance, provenance

@@ -1,4 +1,4 @@
-"""Writes configs as YAML, and trials and the tables of a league as CSV. Checks whose results a folder holds."""
+"""Writes configs as YAML and trials as CSV. Checks whose results a folder holds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 from pydantic import BaseModel
 
-from hpo.confirmation.league_records import pair_records, records
 from hpo.confirmation.outcome import CONFIRM, Confirmation, confirmation
 from hpo.confirmation.results import Method, chosen_of, search_cost
 from hpo.confirmation.statements import winner_said
@@ -38,7 +37,6 @@ from trainers.validation import SETTINGS, Place
 from trainers.yaml_files import read_yaml, to_yaml
 
 TRIALS = "trials.csv"
-LEAGUE_FILES = "league.csv", "league_pairs.csv"
 REMEDY = "delete it and export it again with hpo.export, or leave nothing in it but the keys of its config"
 
 
@@ -220,28 +218,6 @@ def _write_config(
     )
     write_text(work.folder / name, to_yaml(content.to_dict()), CHANGE_OUTPUT_HINT, make_folder=False)
     return work.folder / name
-
-
-def export_league(work: Workspace, outcome: Confirmation) -> list[Path]:
-    """Write the table of the league and the table of all pairs as CSV. Tables of an earlier confirm are deleted.
-
-    Returns:
-        The paths of the files. There are none if the study asks for no league. There is no table of pairs if the test split has
-        too few users for a verdict.
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
-    standings, written = outcome.standings, list[Path]()
-    tables = ([], []) if standings is None else (records(standings), pair_records(standings))
-    for path, rows in zip((work.folder / name for name in LEAGUE_FILES), map(list, tables), strict=True):
-        if rows:
-            write_text(path, pd.DataFrame(rows, dtype=object).to_csv(index=False), CHANGE_OUTPUT_HINT, make_folder=False)
-            written.append(path)
-        else:
-            with writing(work.folder):
-                path.unlink(missing_ok=True)
-    return written
 
 
 def owners(folder: Path) -> dict[Path, tuple[str, str] | None]:

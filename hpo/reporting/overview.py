@@ -1,7 +1,6 @@
 """Everything that is said about one study: the single source of the dashboard's note, report.md and report.html.
 
-It is made from the storage and confirm.yaml at any time, without data and without training. If the study is unfinished, it says
-so.
+It is made from the storage and confirm.yaml, without data and without training, also for an unfinished study.
 """
 
 from __future__ import annotations
