@@ -80,7 +80,7 @@ class Replay:
         return made(self.result, key)
 
     def fault(self, line: bytes) -> str:
-        """Apply a line. Returns what is wrong with it, which then changes nothing; else an empty text."""
+        """Apply a line, unless it has a fault. Returns the fault, or an empty text."""
         if not line.strip():
             return "an empty line"
         try:

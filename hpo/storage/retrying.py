@@ -152,9 +152,8 @@ def is_outage(error: BaseException | None) -> bool:
     from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError  # see hpo.storage.open
 
     while error is not None:
-        if isinstance(
-            error, OperationalError | InterfaceError | PendingRollbackError
-        ):  # Optuna gets the last one after one of the others
+        # Optuna gets a PendingRollbackError after one of the others
+        if isinstance(error, OperationalError | InterfaceError | PendingRollbackError):
             return not _is_lasting(getattr(error, "orig", None))
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             return True
