@@ -53,6 +53,7 @@ DESIGNS = (
     Design(2, 3, 1.0, deterministic=True),
     Design(2, 5, 1.0, deterministic=True),
     Design(3, 3, 1.0),
+    Design(2, 5, 0.1),
 )
 
 

@@ -181,7 +181,7 @@ def span_of(one: Measured) -> Span:
     """The mean of a method with its 95 % interval: Student's t with the sum of the squared errors of users and of runs."""
     mean = float(one.users.mean())
     users, repeats = (float(scipy.stats.sem(values)) if len(values) > 1 else 0.0 for values in (one.users, one.repeats))
-    both = over_both(mean, users, repeats, len(one.repeats) - 1)
+    both = over_both(mean, users, repeats, len(one.repeats) - 1, max(1, len(one.users) - 1))
     return Span(mean, both.low, both.high)
 
 

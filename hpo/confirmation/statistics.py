@@ -207,8 +207,9 @@ def _compare_one(ours: Measured, rival: Measured, resamples: int, strictest: flo
     users, runs, both, detectable = over_users(differences, resamples), None, None, None
     if ours.can_be_judged and rival.can_be_judged:
         runs, degrees = over_runs(ours.repeats, rival.repeats), _degrees(ours.repeats, rival.repeats)
-        both = over_both(difference, users.error, runs.error, degrees)
-        detectable = detectable_effect(users.error, runs.error, degrees, strictest)
+        of_users = len(differences) - 1
+        both = over_both(difference, users.error, runs.error, degrees, of_users)
+        detectable = detectable_effect(users.error, runs.error, degrees, strictest, of_users)
     return Comparison(
         ours=ours.label,
         rival=rival.label,
@@ -292,26 +293,35 @@ def _degrees(ours: Floats, rival: Floats) -> float:
     return float(sum(variance for variance, _ in parts) ** 2 / sum(variance**2 / n for variance, n in parts))
 
 
-def over_both(difference: float, users_error: float, runs_error: float, runs_degrees: float) -> Evidence:
-    """A t-test with the sum of both squared errors."""
+def over_both(
+    difference: float, users_error: float, runs_error: float, runs_degrees: float, users_degrees: float = float("inf")
+) -> Evidence:
+    """A t-test with the sum of both squared errors, and Satterthwaite's degrees of freedom."""
     error = float(np.hypot(users_error, runs_error))
     if error == 0.0:
         return Evidence(difference, difference, float(difference == 0.0), 0.0)
-    return _evidence(difference, error, _degrees_of_both(error, runs_error, runs_degrees))
+    return _evidence(difference, error, _degrees_of_both(error, users_error, users_degrees, runs_error, runs_degrees))
 
 
-def _degrees_of_both(error: float, runs_error: float, runs_degrees: float) -> float:
-    """Satterthwaite's degrees of freedom; those of the users' error count as infinite."""
-    return runs_degrees * (error / runs_error) ** 4 if runs_error else float("inf")
+def _degrees_of_both(error: float, *parts: float) -> float:
+    """Satterthwaite's degrees of freedom of a sum of squared errors.
+
+    Args:
+        parts: an error and its degrees of freedom, then the next ones.
+    """
+    shares = sum((part / error) ** 4 / degrees for part, degrees in zip(parts[::2], parts[1::2], strict=True) if part)
+    return 1.0 / shares if shares else float("inf")
 
 
-def detectable_effect(users_error: float, runs_error: float, runs_degrees: float, level: float) -> float:
+def detectable_effect(
+    users_error: float, runs_error: float, runs_degrees: float, level: float, users_degrees: float = float("inf")
+) -> float:
     """The minimum detectable effect: all three tests find a true difference of this size with probability POWER."""
     error = float(np.hypot(users_error, runs_error))
     if error == 0.0:
         return 0.0
-    degrees = _degrees_of_both(error, runs_error, runs_degrees)
-    tests = ((float("inf"), users_error), (runs_degrees if runs_error else float("inf"), runs_error), (degrees, error))
+    degrees = _degrees_of_both(error, users_error, users_degrees, runs_error, runs_degrees)
+    tests = ((users_degrees, users_error), (runs_degrees if runs_error else float("inf"), runs_error), (degrees, error))
     return max(_quantile(1 - level / 2, each) * size for each, size in tests) + _quantile(POWER, degrees) * error
 
 

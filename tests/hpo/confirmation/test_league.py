@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from benchmarks.league_nulls import carried, family_wise_errors, holm_rejects, is_named, p_of_pairs
 from hpo.confirmation.league import League, Pair, Span, compare_league, described, leader_of, letters, named_pairs, span_of
@@ -94,12 +95,13 @@ def test_validation_chooses_the_leader_and_test_does_not():
 
 
 def test_the_interval_of_a_mean_by_hand():
-    """Users 1, 2, 3, 6: mean 3, error sqrt(14 / 3 / 4). Runs 2.9 and 3.1: error .1 with one degree of freedom. The error
-    of both has (error / .1)^4 degrees of freedom, over 10,000. So the half-width of the interval is 1.96 times the error."""
+    """Users 1, 2, 3, 6: mean 3, squared error 14 / 12 with three degrees of freedom. Runs 2.9 and 3.1: squared error .01 with
+    one. So the error of both has (14 / 12 + .01)^2 / ((14 / 12)^2 / 3 + .01^2) = 3.05 degrees of freedom."""
     one = Measured("A", np.array([1.0, 2.0, 3.0, 6.0]), [np.array([2.9, 3.1])])
     error = (14 / 12 + 0.01) ** 0.5
     assert span_of(one).mean == 3.0
-    assert span_of(one).high - 3.0 == pytest.approx(1.96 * error, rel=0.02)
+    degrees = (14 / 12 + 0.01) ** 2 / ((14 / 12) ** 2 / 3 + 0.01**2)
+    assert span_of(one).high - 3.0 == pytest.approx(stats.t.ppf(0.975, degrees) * error)
     assert 3.0 - span_of(one).low == pytest.approx(span_of(one).high - 3.0)
 
 

@@ -124,8 +124,18 @@ def test_one_search_gives_recorded_numbers():
     ours = measured("a", users + rng.normal(0.01, 0.1, 300), [0.51, 0.52, 0.505])
     found = compare(ours, [measured("b", users, [0.5, 0.503])])[0]
     assert found.runs == Evidence(-0.006858919942256344, 0.02719225327558966, 0.13809944443528438, 0.004657729537494044)
-    assert found.both == Evidence(-0.005745450258240836, 0.025961611915635417, 0.19545955056875358, 0.007484751205241763)
-    assert (found.p, found.detectable) == (0.19545955056875358, 0.023495560672857886)
+    assert found.both is not None
+    assert found.both.error == 0.007484751205241763
+    squared = found.users.error**2, found.runs.error**2  # with 299 and Welch's degrees of freedom
+    variances = np.var([0.51, 0.52, 0.505], ddof=1) / 3, np.var([0.5, 0.503], ddof=1) / 2
+    of_runs = sum(variances) ** 2 / (variances[0] ** 2 / 2 + variances[1] ** 2)
+    degrees = sum(squared) ** 2 / (squared[0] ** 2 / 299 + squared[1] ** 2 / of_runs)
+    assert found.p == found.both.p == pytest.approx(2 * stats.t.sf(found.difference / found.both.error, degrees))
+    half = stats.t.ppf(0.975, degrees) * found.both.error
+    assert (found.both.low, found.both.high) == pytest.approx((found.difference - half, found.difference + half))
+    limits = [stats.t.ppf(0.975, each) * squared[i] ** 0.5 for i, each in enumerate((299, of_runs))]
+    power = stats.t.ppf(0.8, degrees) * found.both.error
+    assert found.detectable == pytest.approx(max(*limits, half) + power)
 
 
 def test_the_variance_of_several_searches_is_that_of_their_means():
