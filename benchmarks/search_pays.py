@@ -15,7 +15,7 @@ from rich.console import Console
 
 from hpo.pipeline import search_study as search
 from hpo.runtime.signals import Stopper
-from hpo.search.processes import SearchJob
+from hpo.search.job import SearchJob
 from hpo.storage.open import open_storage
 from hpo.study.spec import load_spec
 from hpo.study.trials import best_trials, trial_config

@@ -13,9 +13,9 @@ from hpo.cli.entry import entry
 from hpo.cli.flags import OUTPUT, path, place
 from hpo.comparison.arguments import read_methods
 from hpo.comparison.columns import canonical
-from hpo.comparison.files import RECOMMENDATIONS
 from hpo.comparison.outcome import compared
 from hpo.comparison.page import write_page
+from hpo.comparison.sides import RECOMMENDATIONS
 from hpo.comparison.truth import read_truth
 from hpo.reporting.overview import CAVEATS_TITLE
 from hpo.study.objective import DEFAULT_OBJECTIVE, measured
@@ -80,6 +80,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
     objective, truth, metrics = arguments.objective, None, tuple[Metric, ...]()
+    if arguments.data is not None and arguments.truth is None:
+        raise InputError("--data is the layout of the --truth file, and no --truth is given; give one, or leave --data out")
     if arguments.truth is not None:
         objective = objective or DEFAULT_OBJECTIVE
         metrics = metrics_at(measured(canonical(objective)))

@@ -51,22 +51,23 @@ def main(argv: list[str] | None = None) -> int:
 def _dashboard(arguments: argparse.Namespace) -> int:
     console = Console()
     _check_free(arguments.host, arguments.port)
-    storage, notes = open_storage(storage_url(arguments.storage, arguments.output), create=False), dict[float, optuna.Study]()
+    storage = open_storage(storage_url(arguments.storage, arguments.output), create=False)
+    notes: list[tuple[float, str, optuna.Study]] = []
     for name in optuna.get_all_study_names(storage):
-        # studies with another output folder keep their notes, which know more than this folder does
+        # a study without a folder here has its results elsewhere, and its note is made from them
         if (arguments.output / name).is_dir():
             study = optuna.load_study(study_name=name, storage=storage)
             spec = sound_spec(study)
             if spec is not None and is_claimed(arguments.output / name):
                 _publish(spec, study, storage, arguments.output)
-                notes[_confirmed_at(arguments.output / name)] = study
+                notes.append((_confirmed_at(arguments.output / name), name, study))
     store = artifact_store(arguments.output)
     shown = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     if arguments.host not in (LOOPBACK, "::1", "localhost"):
         say(console, f"warning: everyone who can reach {shown}:{arguments.port} can change and delete studies")
     address, application = f"http://{shown}:{arguments.port}", wsgi(storage, artifact_store=store)
     if notes:
-        latest = notes[max(notes)]
+        *_, latest = max(notes, key=lambda note: note[:2])  # of equal times the last name
         note = f"/dashboard/studies/{latest._study_id}/note"
         application = opened_at(note, application)
         say(console, f"{address}   the note of {latest.study_name}, {address}/dashboard   all studies   (Ctrl-C ends it)")
@@ -77,13 +78,17 @@ def _dashboard(arguments: argparse.Namespace) -> int:
 
 
 def _confirmed_at(folder: Path) -> float:
-    """When a study was confirmed, in seconds; before 0 where it was not, the earlier the longer its trials have rested."""
+    """The time at which a study was confirmed, in seconds since 1970.
+
+    For a study that is not confirmed: the time of the last change of its folder, minus NEVER. That is below 0, so such a study
+    comes before every confirmed one.
+    """
     path = folder / CONFIRM
     return path.stat().st_mtime if path.exists() else folder.stat().st_mtime - NEVER
 
 
 def opened_at(path: str, application: Application) -> Application:
-    """The application, whose address without a path leads to this one."""
+    """The application, with a redirection: a request for the address without a path is sent to `path`."""
 
     def redirecting(environment: Environment, start: StartResponse) -> Iterable[bytes]:
         if environment.get("PATH_INFO") not in ("", "/"):

@@ -15,7 +15,7 @@ from hpo.confirmation.contenders import best_label
 from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.results import best_so_far
 from hpo.confirmation.search_caveats import search_caveats
-from hpo.confirmation.stages import RUNS, Confirmer
+from hpo.confirmation.stages import Confirmer
 from hpo.confirmation.standings import Standings
 from hpo.confirmation.statements import late_said
 from hpo.confirmation.statistics import MIN_TEST_USERS
@@ -27,16 +27,18 @@ from hpo.reporting.export import (
     claim,
     export_best,
     export_confirmed,
-    export_league,
     export_trials,
     exported,
 )
+from hpo.reporting.league_files import export_league
 from hpo.reporting.overview import BASELINES_TITLE, BROUGHT_TITLE, CAVEATS_TITLE
+from hpo.runs.store import RUNS_FOLDER
 from hpo.runs.train import CHECKPOINTS
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
 from hpo.search.claims import reap
-from hpo.search.processes import Backend, SearchJob, search_with_processes
+from hpo.search.job import Backend, SearchJob
+from hpo.search.processes import search_with_processes
 from hpo.search.side_by_side import Side, search_side_by_side
 from hpo.storage.address import without_password
 from hpo.study.owner import while_it_exists
@@ -265,7 +267,7 @@ def confirm_study(
     with RunProgress(console) as progress:
         outcome = Confirmer(work, storage, progress, stopper, checkpoint_every, max_memory).run(study)
     check_owner(work.folder, study)  # again: the study may have been deleted and searched again
-    shutil.rmtree(work.folder / RUNS / CHECKPOINTS, ignore_errors=True)  # checkpoints that no finalist needs any more
+    shutil.rmtree(work.folder / RUNS_FOLDER / CHECKPOINTS, ignore_errors=True)  # checkpoints that no finalist needs any more
     path = outcome.write(work.folder)
     configs = export_confirmed(work, outcome)
     show(outcome, console)

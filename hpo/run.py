@@ -15,6 +15,7 @@ from hpo.cli.console import say
 from hpo.cli.context import location_flags, stored_name
 from hpo.cli.entry import command_parser, entry
 from hpo.cli.flags import (
+    above_zero,
     add_checkpoint_argument,
     add_confirm_arguments,
     add_engine_arguments,
@@ -22,9 +23,7 @@ from hpo.cli.flags import (
     add_memory_argument,
     check_rival_seeds,
     confirm_changes,
-    hours,
     positive,
-    seconds,
     seed,
 )
 from hpo.pipeline import check_test_split, confirm_study
@@ -71,11 +70,11 @@ def main(argv: list[str] | None = None) -> int:
         "--seed", type=seed, metavar="N", help="seed of the sampler and of all trials, 0 or more (default: the study's)"
     )
     parser.add_argument(
-        "--timeout", type=seconds, metavar="SECONDS", help="stop searching a study after this time (default: no limit)"
+        "--timeout", type=above_zero, metavar="SECONDS", help="stop searching a study after this time (default: no limit)"
     )
     parser.add_argument(
         "--stale-after",
-        type=hours,
+        type=above_zero,
         default=STALE_HOURS,
         metavar="HOURS",
         help=f"hours without a sign of life until a trial of another machine counts as dead (default: {STALE_HOURS:g})",

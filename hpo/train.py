@@ -33,6 +33,8 @@ from trainers.train import Run
 from trainers.validation import checked
 from trainers.yaml_files import parse_yaml, read_yaml
 
+EVALUATE_EVERY = 5  # epochs
+
 
 @dataclass(frozen=True)
 class ConfigFile:
@@ -88,9 +90,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--evaluate-every",
         type=positive,
-        default=5,
         metavar="N",
-        help="epochs between evaluations, 1 or more (default: %(default)s)",
+        help=f"epochs between evaluations, 1 or more (default: {EVALUATE_EVERY})",
     )
     parser.add_argument(
         "--output", type=path, default=OUTPUT, metavar="DIR", help=f"folder for checkpoints during training (default: {OUTPUT})"
@@ -104,12 +105,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    if arguments.all_data:
+        _check_all_data(arguments)
     file = read_config_file(arguments.config)
     name = arguments.dataset or (file.data.dataset if file.data else None)
     if name is None:
         raise InputError(f"{arguments.config} is a bare config, which names no dataset; give one with --dataset")
-    if arguments.all_data and arguments.validation is not None:
-        raise InputError(f"--all-data holds nothing out; leave --validation {arguments.validation} out")
     same_name = file.data is not None and name == file.data.dataset
     options = file.data.options if file.data and same_name else DataOptions()
     if arguments.data is not None:
@@ -136,7 +137,7 @@ def _train(arguments: argparse.Namespace) -> int:
         _check_saving(arguments.save)
     metrics = measured(file.objective)
     with Stopper().catching() as stopper:
-        at, stops = every(arguments.evaluate_every), stopper.should_stop
+        at, stops = every(arguments.evaluate_every or EVALUATE_EVERY), stopper.should_stop
         engine = make_engine(choice, seen, validation, at, should_stop=stops, metrics=metrics)
         run = Run(engine, file.config, checkpoint=_checkpoint(arguments, training_key(file.config, seen, validation, choice)))
         _train_and_save(run, metrics, dataset, arguments.save, console)
@@ -146,6 +147,14 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.save is not None:
         say(console, f"wrote {arguments.save}; make recommendations with python -m hpo.recommend {arguments.save}")
     return 0
+
+
+def _check_all_data(arguments: argparse.Namespace) -> None:
+    """Refuse the flags that have no effect with --all-data."""
+    if arguments.validation is not None:
+        raise InputError(f"--all-data holds nothing out; leave --validation {arguments.validation} out")
+    if arguments.evaluate_every is not None:
+        raise InputError(f"--all-data measures nothing; leave --evaluate-every {arguments.evaluate_every} out")
 
 
 def _train_and_save(run: Run, metrics: Sequence[str], dataset: Dataset, path: Path | None, console: Console) -> None:

@@ -26,8 +26,10 @@ WHOLE_WORD = 24  # characters of a word that a table keeps in one piece
 
 
 def say(console: Console, text: str) -> None:
-    """Print text without markup (brackets of a list could be taken for it), colours or wrapping; control characters are
-    escaped."""
+    """Print text as it is, without markup, colours or wrapping. Control characters are escaped.
+
+    Markup has brackets, and so do lists.
+    """
     console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -76,7 +78,7 @@ class SearchProgress(_Live):
             say(self.console, f"{study.study_name}: {word}, {_state(counts, budget)}")
 
     def running(self, epochs: Mapping[int, int], study: optuna.Study) -> None:
-        """Show exactly the trials that run now: lost trials never report an end."""
+        """Show the trials that run now, and no others: a lost trial never reports its end."""
         if self.console.is_terminal:
             counts = _tally(study)
             self.bar.update(
@@ -118,7 +120,7 @@ class SearchProgress(_Live):
 
 
 def _mark(trial: FrozenTrial) -> str:
-    """What a start is, such as ` (published settings of Yelp2018)`."""
+    """The origin of a config that the search starts with, ` (published settings of Yelp2018)`; empty for other trials."""
     for mark, text in ((PUBLISHED_MARK, ""), (NEAREST_MARK, "nearest to the "), (START_MARK, "")):
         if label := trial.user_attrs.get(mark):
             return f" ({text}{label})"

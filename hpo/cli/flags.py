@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -230,28 +231,27 @@ def port(text: str) -> int:
     return value
 
 
-def seconds(text: str) -> float:
-    """An argparse type: a positive number (of seconds, of hours)."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number, got {shown(text)}") from None
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be above 0, got {clipped(text, SHOWN)}")
-    return value
-
-
-def gigabytes(text: str) -> float:
-    """An argparse type: a number of gigabytes, LEAST_MEMORY or more."""
-    value = seconds(text)
-    if value < LEAST_MEMORY:
-        raise argparse.ArgumentTypeError(f"must be at least {LEAST_MEMORY:g} GB, got {clipped(text, SHOWN)}")
-    return value
+def above_zero(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    return _number(text, lowest=0.0, includes_lowest=False)
 
 
 def at_least_zero(text: str) -> float:
-    """An argparse type: a number of seconds, 0 included."""
-    return 0.0 if text.strip() in ("0", "0.0") else seconds(text)
+    """An argparse type: a finite number, 0 or more."""
+    return _number(text, lowest=0.0)
 
 
-hours = seconds
+def gigabytes(text: str) -> float:
+    """An argparse type: a finite number of gigabytes, LEAST_MEMORY or more."""
+    return _number(text, LEAST_MEMORY, " GB")
+
+
+def _number(text: str, lowest: float, unit: str = "", includes_lowest: bool = True) -> float:
+    try:
+        value, got = float(text), clipped(text, SHOWN)
+    except ValueError:
+        value, got = math.nan, shown(text)
+    if not math.isfinite(value) or value < lowest or (value == lowest and not includes_lowest):
+        rule = f"a finite number, {lowest:g}{unit} or more" if includes_lowest else f"a finite number above {lowest:g}{unit}"
+        raise argparse.ArgumentTypeError(f"must be {rule}, got {got}")
+    return value

@@ -15,7 +15,7 @@ from hpo.runtime.signals import Stopper, catching_for_a_program
 from trainers.errors import InputError
 
 KEPT = "finished work and checkpoints are kept; the same call continues"
-# Arguments for flags in messages; other arguments have the names of their flags.
+# The arguments for flags in messages. Arguments that are not here are named like their flags.
 ARGUMENTS = {"study-name": "name=...", "confirm-seeds": "seeds", "confirm-epochs": "epochs"}
 SAME = (
     "baseline-trials batch-size checkpoint-every data-dir device engine lanes max-memory output rival-seeds searches "

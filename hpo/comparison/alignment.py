@@ -10,8 +10,7 @@ import pandas as pd
 from pydantic import JsonValue
 
 from hpo.comparison.columns import LOWER_IS_BETTER, canonical, spelt_like
-from hpo.comparison.files import METRICS
-from hpo.comparison.sides import Side, in_order
+from hpo.comparison.sides import METRICS, Side, in_order
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from trainers.data.readers.names import listed as named
 from trainers.errors import InputError, unknown

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainers.data.readers.names import ITEM, USER, listed, plain
+from trainers.data.readers.names import ITEM, USER, candidates, first_known, listed, plain
 from trainers.errors import InputError
 from trainers.metrics.definitions import METRICS
 
@@ -57,26 +57,19 @@ def places_of(names: Sequence[str], path: Path) -> Places:
             "first line of the file"
         )
     item = _one(ITEM, plain_names, names, path)
-    rank, score, seed, method = (_first(known, plain_names) for known in (RANK, SCORE, SEED, METHOD))
+    rank, score, seed, method = (first_known(known, plain_names) for known in (RANK, SCORE, SEED, METHOD))
     indices = frozenset(place for place, name in enumerate(names) if INDEX.fullmatch(name))
     return Places(user, item, rank, score, seed, method, indices)
 
 
 def _one(groups: Iterable[tuple[str, ...]], plain_names: list[str], names: Sequence[str], path: Path) -> int | None:
-    for group in groups:
-        found = [place for place, name in enumerate(plain_names) if name in group]
-        if len(found) > 1:
-            several = listed(tuple(names[place] for place in found))
-            raise InputError(
-                f"{path}: must have one column of each kind, got several candidates, {several}; delete or rename the others"
-            )
-        if found:
-            return found[0]
-    return None
-
-
-def _first(known: tuple[str, ...], plain_names: list[str]) -> int | None:
-    return next((plain_names.index(name) for name in known if name in plain_names), None)
+    found = candidates(groups, plain_names)
+    if len(found) > 1:
+        several = listed(tuple(names[place] for place in found))
+        raise InputError(
+            f"{path}: must have one column of each kind, got several candidates, {several}; delete or rename the others"
+        )
+    return found[0] if found else None
 
 
 def canonical(metric: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hpo.comparison.columns import Places, canonical, places_of
-from hpo.comparison.sides import RunFigures, Side, check_seeds, in_order
+from hpo.comparison.sides import METRICS, RECOMMENDATIONS, RunFigures, Side, check_seeds, in_order
 from hpo.comparison.tables import ENDINGS, Cells, read_cells
 from hpo.comparison.truth import Numbers, Served, Truth, scored
 from hpo.confirmation.caveats import Caveat, CaveatKind
@@ -21,7 +21,6 @@ from trainers.errors import InputError
 from trainers.metrics.definitions import Metric
 from trainers.text import shown
 
-METRICS, RECOMMENDATIONS = "metrics", "recommendations"  # kinds of sides
 SERVED = {  # caveats by the fields of `Served`
     "unserved": CaveatKind.USERS_UNSERVED,
     "short": CaveatKind.SHORT_LISTS,

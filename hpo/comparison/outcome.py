@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
@@ -14,7 +13,7 @@ from hpo.comparison.sides import Side
 from hpo.confirmation.caveats import Caveat
 from hpo.confirmation.headlines import by_importance, capital, headline
 from hpo.confirmation.repeats import Repeats, repeats_by_pair
-from hpo.confirmation.results import mean_and_sd, mean_sd
+from hpo.confirmation.results import mean_sd, over_searches
 from hpo.confirmation.statements import COMPARE as COMMAND
 from hpo.confirmation.statements import deterministic_said, highest_said, interval, p_said, shown, too_few_users, verdict
 from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Word, compare_all, compare_pairs
@@ -64,13 +63,11 @@ class MeasuredMethod(BaseModel):
 
     def mean(self, metric: str) -> float:
         """The mean over runs, then over searches."""
-        return statistics.fmean(map(statistics.fmean, self.values[metric]))
+        return over_searches(self.values[metric])[0]
 
     def figure(self, metric: str) -> str:
         """`mean ± sd`; the sd is between searches, or over the runs of a single search."""
-        groups = self.values[metric]
-        sd = mean_and_sd(groups[0] if len(groups) == 1 else [*map(statistics.fmean, groups)])[1]
-        return mean_sd(self.mean(metric), sd)
+        return mean_sd(*over_searches(self.values[metric]))
 
 
 class Compared(Result):

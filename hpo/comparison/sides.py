@@ -15,6 +15,7 @@ from hpo.confirmation.statistics import Measured
 from trainers.errors import InputError
 
 Floats = NDArray[np.float64]
+METRICS, RECOMMENDATIONS, RUNS = "metrics", "recommendations", "runs"  # kinds of sides
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ class Side:
     """A method.
 
     Attributes:
-        kind: `metrics`, `recommendations` or `runs`: the source of its figures.
+        kind: METRICS, RECOMMENDATIONS or RUNS: the source of its figures.
         searches: the runs of each of its searches; the runs of files count as one search.
         said: how it was read, in sentences.
         caveats: caveats on its files.

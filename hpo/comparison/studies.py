@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from hpo.comparison.sides import RunFigures, Side
+from hpo.comparison.sides import RUNS, RunFigures, Side
 from hpo.confirmation.outcome import CONFIRM, Confirmation
 from hpo.confirmation.results import Method
 from hpo.runs.sealed import read_sealed
-from hpo.runs.store import FinishedRun, RunRecord
+from hpo.runs.store import RUNS_FOLDER, FinishedRun, RunRecord
 from trainers import TrainConfig
 from trainers.errors import InputError, unknown
 
-RUNS = "runs"  # kind of sides; also the folder of a study's finished runs
 REMEDY = "confirm the study again (hpo.confirm), which trains the missing runs"
 
 
@@ -37,7 +36,7 @@ def study_sides(folder: Path, label: str | None) -> tuple[list[Side], list[str]]
     if label is not None and methods[label].failure:
         raise InputError(f"{folder}: {label} diverged ({methods[label].failure}), so there is nothing to compare; leave it out")
     chosen = [methods[label]] if label is not None else [*methods.values()]
-    runs, held_out = _Runs(folder / RUNS), set[str]()
+    runs, held_out = _Runs(folder / RUNS_FOLDER), set[str]()
     sides = []
     for method in chosen:
         if not method.failure:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,12 @@ from trainers.data.readers.content import NUMBER
 from trainers.data.readers.names import listed
 from trainers.data.readers.tables import find_separator
 from trainers.data.readers.text import Text, encoding_of, explained, open_file
+from trainers.data.readers.values import LONGEST_ID, POINT_ZERO
 from trainers.errors import InputError, first_line
 from trainers.files import check_regular
 from trainers.text import shown
 
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".csv.gz", ".tsv.gz", ".txt.gz")
-POINT_ZERO = re.compile(r"(0|[1-9][0-9]{0,17})\.0+")
-LONGEST_ID = 255  # characters
 # Layouts without a header: names of the columns, and a description.
 SCORED = ("user", "item", "score"), "no header: user, item and score, as Elliot writes them"
 TREC = ("user", "Q0", "item", "rank", "score", "tag"), "no header: a run in TREC's format"

@@ -13,6 +13,7 @@ from hpo.confirmation.statistics import Comparison, Measured, compare_pairs
 from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.baselines import BaselineFailed, BaselineRuns, MeasuredBaseline, TunedBaseline, n_points
 from hpo.runs.train import FullRuns
+from hpo.study.ends import BestAtEnd
 from hpo.study.workspace import Workspace
 from search_spaces.baselines import at_ends
 from trainers import Interactions
@@ -77,16 +78,7 @@ class Baselines:
 def _at_ends(result: BaselineResult, n_items: int) -> Iterator[Caveat]:
     """A caveat if chosen settings are at the end of a range; default settings were not chosen."""
     ends: list[JsonValue] = [
-        {
-            "name": each.name,
-            "value": each.value,
-            "low": each.low,
-            "high": each.high,
-            "end": each.end,
-            "trials": 1,
-            "of": len(result.evaluations),
-            "is_chosen": True,
-        }
+        BestAtEnd(each, 1, len(result.evaluations), is_chosen=True).as_facts()
         for each in at_ends(result.name, result.settings, n_items)
     ]
     if ends and len(result.evaluations) > 1:

@@ -14,7 +14,7 @@ from hpo.confirmation.results import Finalist, Method, chosen_of
 from hpo.runs.baseline_results import BaselineResult
 from trainers.validation import SETTINGS
 
-MOST_POPULAR = "MostPop"  # label of the popularity baseline
+MOST_POPULAR = "most_popular"  # name of the popularity baseline
 RATE_SEARCHED = "rate_searched"  # fact of a caveat whose remedy would otherwise be another learning rate
 STILL_RISING = 0.01  # relative rise of a validation curve between its last two points, or per doubling of the epochs
 
@@ -174,7 +174,7 @@ def _mixed(methods: Sequence[Method]) -> Iterator[Caveat]:
 
 def _below_baselines(methods: Sequence[Method], baselines: Sequence[BaselineResult], objective: str) -> Iterator[Caveat]:
     """A caveat for each method that the popularity baseline, or else the best baseline, beats."""
-    popular = next((other for other in baselines if other.label == MOST_POPULAR), None)
+    popular = next((other for other in baselines if other.name == MOST_POPULAR), None)
     best = max(baselines, key=lambda other: other.metrics[objective], default=None)
     for method in methods:
         for kind, other in ((CaveatKind.BELOW_POPULARITY, popular), (CaveatKind.BASELINE_AHEAD, best)):

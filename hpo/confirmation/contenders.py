@@ -20,7 +20,7 @@ from trainers.published import USUAL
 
 
 @dataclass(frozen=True)
-class First:
+class FirstTrial:
     """The trial that the gain of a search is measured against: its label and its number."""
 
     label: str
@@ -44,7 +44,7 @@ class Contender:
     config: TrainConfig
     n_seeds: int
     found: Sequence[Found] = ()
-    firsts: Sequence[First | None] = ()
+    firsts: Sequence[FirstTrial | None] = ()
     searches: Sequence[BestSoFar] = ()
     caveats: Sequence[Caveat] = ()
 
@@ -88,33 +88,27 @@ def tuned_contender(label: str, found: Sequence[Found], n_seeds: int, ours: Stud
     return Contender(label, config, n_seeds, found, firsts, [best_so_far(each.search.study) for each in found], caveats)
 
 
-def _first(study: optuna.Study, spec: StudySpec) -> First | None:
+def _first(study: optuna.Study, spec: StudySpec) -> FirstTrial | None:
     """The trial of the published config, or of the nearest to it. If no paper has one, the first complete trial."""
     trial = first_of(best_trials(study), spec)
     if trial is None:
         return None
     for mark, nearest in ((PUBLISHED_MARK, ""), (NEAREST_MARK, "the config in its ranges that is nearest to ")):
         if label := trial.user_attrs.get(mark):
-            return First(f"{nearest}{published_title(spec, label)}", trial.number)
-    return First(f"trial {trial.number}, its first", trial.number)
+            return FirstTrial(f"{nearest}{title(spec, label)}", trial.number)
+    return FirstTrial(f"trial {trial.number}, its first", trial.number)
 
 
 def title(spec: StudySpec, *more: str) -> str:
-    """The name of the loss, with the encoder and the negatives if they are unusual."""
+    """The name of a study's loss. In brackets: the encoder and the negatives if they are unusual, and `more`.
+
+    `more` is for example the label of published settings: `MML (published settings of Yelp2018)`.
+    """
     encoder, negatives = spec.model
     details = [encoder] if encoder != USUAL[0] else []
     details += [f"{negatives} negatives"] if negatives != USUAL[1] else []
     details += more
     return LOSSES[spec.space.loss_name].titled() + (f" ({', '.join(details)})" if details else "")
-
-
-def published_title(spec: StudySpec, label: str) -> str:
-    """The loss with settings of a paper, such as `MML (published settings of Yelp2018)`.
-
-    Args:
-        label: what `StudySpec.published` calls the settings.
-    """
-    return title(spec, label)
 
 
 def best_label(spec: StudySpec, trial: int) -> str:

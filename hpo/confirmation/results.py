@@ -200,7 +200,7 @@ class Method:
 
     def mean(self, metric: str) -> float:
         """The mean over seeds, then over searches."""
-        return statistics.fmean(map(statistics.fmean, self.values(metric)))
+        return over_searches(self.values(metric))[0]
 
     def found_by(self, number: int) -> SearchWinner | None:
         """The winner of one of its searches; None for a published config."""
@@ -213,12 +213,21 @@ class Method:
 
     def sd(self, metric: str) -> float | None:
         """Standard deviation between searches, or over the seeds of a single search; None for one seed."""
-        groups = self.values(metric)
-        return mean_and_sd(groups[0] if len(groups) == 1 else [*map(statistics.fmean, groups)])[1]
+        return over_searches(self.values(metric))[1]
 
     def figure(self, metric: str) -> str:
         """`mean ± sd` of a metric."""
-        return mean_sd(self.mean(metric), self.sd(metric))
+        return mean_sd(*over_searches(self.values(metric)))
+
+
+def over_searches(values: Sequence[Sequence[float]]) -> tuple[float, float | None]:
+    """Mean and standard deviation of a method's figures, which come as a list for each search.
+
+    The mean is over the seeds of each search, then over searches. The standard deviation is between searches, or over the seeds
+    of a single search; None for one seed.
+    """
+    means = [statistics.fmean(each) for each in values]
+    return statistics.fmean(means), mean_and_sd(values[0] if len(values) == 1 else means)[1]
 
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:

@@ -12,7 +12,7 @@ from optuna.storages import BaseStorage
 from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
-from hpo.confirmation.contenders import Contender, published_title, title, tuned_contender
+from hpo.confirmation.contenders import Contender, title, tuned_contender
 from hpo.confirmation.results import highest, search_cost
 from hpo.confirmation.searches import Searches, Unusable, of_winner, same_budget
 from hpo.runtime.text import counted
@@ -73,7 +73,7 @@ class Rivals:
 
     def _published(self, spec: StudySpec) -> list[Contender]:
         published, (n_seeds, fewer) = spec.published(self.work.spec.confirm.epochs, 0), self._seeds(spec)
-        return [] if published is None else [Contender(published_title(spec, published[1]) + fewer, published[0], n_seeds)]
+        return [] if published is None else [Contender(title(spec, published[1]) + fewer, published[0], n_seeds)]
 
     def _seeds(self, spec: StudySpec) -> tuple[int, str]:
         """The number of seeds of a rival, and an addition to its label if the plan gives its loss fewer seeds."""

@@ -38,16 +38,4 @@ def search_caveats(
 
 def _ends(study: optuna.Study, spec: StudySpec, chosen: int | None) -> list[JsonValue]:
     """The range ends at which the chosen config or most of the best trials are, as plain data."""
-    return [
-        {
-            "name": each.at.name,
-            "value": each.at.value,
-            "low": each.at.low,
-            "high": each.at.high,
-            "end": each.at.end,
-            "trials": each.trials,
-            "of": each.of,
-            "is_chosen": each.is_chosen,
-        }
-        for each in best_at_ends(study, spec, chosen)
-    ]
+    return [each.as_facts() for each in best_at_ends(study, spec, chosen)]

@@ -16,8 +16,8 @@ from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import Decision
 from hpo.runs.baseline_results import BaselineResult
 from hpo.runtime.text import counted, listed
+from hpo.study.names import WINNER
 
-WINNER = "winner.yaml"
 STILL_PAYS = 1.0  # percent of the best value, in the last third of the trials
 
 
@@ -100,7 +100,8 @@ def late_said(searches: Sequence[BestSoFar]) -> str:
     trials = max((search.trials for search in searches), default=0)
     of_several = f" (mean of {len(rises)} searches)" if len(rises) > 1 else ""
     if not rises and any(max(search.rises, default=0) > search.trials - search.trials // PARTS for search in searches):
-        return f"its first value above 0 came in the last third of {counted(trials, 'trial')}; more trials may find better ones"
+        first = "its first complete trial with a value above 0 came in the last third"
+        return f"{first} of {counted(trials, 'trial')}; more trials may find better ones"
     if not rises:
         return f"its {counted(trials, 'trial')} are too few to tell whether more of them would pay"
     if max(rises) == 0:

@@ -13,7 +13,7 @@ from statistics import fmean
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from hpo.confirmation.contenders import Contender, First
+from hpo.confirmation.contenders import Contender, FirstTrial
 from hpo.confirmation.results import BestSoFar, Finalist, Method, chosen_of, percent
 from hpo.confirmation.searches import Found
 from hpo.confirmation.statistics import MIN_RUNS, over_runs, repeats_of
@@ -93,7 +93,7 @@ def _tuning(
     return Tuning(contender.label, over, is_same, validation, test, error, [*contender.searches])
 
 
-def _finalist(found: Found, first: First | None) -> Finalist | None:
+def _finalist(found: Found, first: FirstTrial | None) -> Finalist | None:
     """The finalist that the gain of a search is measured against."""
     return next((one for one in found.finalists if first and one.trial == first.trial), None)
 

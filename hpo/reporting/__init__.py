@@ -1,1 +1,1 @@
-"""What a person looks at: report, pictures, dashboard, exported files."""
+"""Reports, their pictures, the dashboard's notes, and exported files."""

@@ -1,4 +1,4 @@
-"""The best trials of a study in its own terms: margins and weights rather than the ratios that the sampler draws."""
+"""The table of a study's best trials. It shows margins and weights, not the ratios that the sampler draws."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ SHOWN = 5
 
 
 def best_trials_table(study: optuna.Study, spec: StudySpec) -> tuple[list[str], list[list[str]]]:
-    """(columns, rows) of the best trials: number, value on validation, and each setting; no rows before the first."""
+    """(columns, rows) of the best trials: number, value on validation, and each searched setting.
+
+    There are no rows if no trial is complete.
+    """
     rows, columns = [], ["", f"validation {spec.objective}"]
     for trial in best_trials(study, SHOWN):
         settings = searched_fields(trial_config(trial, spec), spec)
@@ -23,7 +26,7 @@ def best_trials_table(study: optuna.Study, spec: StudySpec) -> tuple[list[str], 
 
 
 def short(value: Any) -> str:
-    """A setting as text, its numbers to four digits."""
+    """A setting as text. Decimal numbers have four significant digits."""
     if isinstance(value, list):
         return f"[{', '.join(map(short, value))}]"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

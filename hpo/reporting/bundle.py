@@ -1,4 +1,7 @@
-"""A study in one file to pass on: definition, trials, verdict, configs, report. No data, no vectors, no figures by user."""
+"""Bundles: a bundle is a zip file with a study's definition, trials, verdict, configs and report, to give to others.
+
+It has no data, no vectors and no figures by user.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from hpo.confirmation.outcome import CONFIRM
-from hpo.confirmation.statements import WINNER
-from hpo.reporting.export import BEST, BEST_TRIAL, LEAGUE_FILES, TRIALS, config_names, export_trials
+from hpo.reporting.export import TRIALS, config_names, export_trials
 from hpo.reporting.figures import pictures
+from hpo.reporting.league_files import LEAGUE_FILES
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import HTML, MARKDOWN, write_report
 from hpo.runs.provenance import Provenance, provenance
@@ -29,7 +32,7 @@ from hpo.storage.journal import JOURNAL
 from hpo.storage.open import open_storage
 from hpo.study.attributes import LOST, WORKER
 from hpo.study.definition import STUDY_ID, name_metrics
-from hpo.study.names import check_name, names_of_searches
+from hpo.study.names import BEST, BEST_TRIAL, WINNER, check_name, names_of_searches
 from hpo.study.spec import StudySpec
 from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec
 from trainers.errors import InputError, first_line
@@ -39,20 +42,20 @@ from trainers.yaml_files import parse_yaml, to_yaml
 
 CONTENTS, STUDY_FILE = "contents.yaml", "study.yaml"
 FILES = (STUDY_FILE, JOURNAL, CONFIRM, WINNER, BEST, BEST_TRIAL, TRIALS, *LEAGUE_FILES, MARKDOWN, HTML)
-RIVALS = re.compile(r"best-\w{1,100}\.yaml", re.ASCII)  # what `best_of_rival` gives, also for losses that are unknown here
-TIME = (1980, 1, 1, 0, 0, 0)  # of every member: when it was made is in contents.yaml
+RIVAL_FILE = re.compile(r"best-\w{1,100}\.yaml", re.ASCII)  # as `best_of_rival` names it, for any loss
+TIME = (1980, 1, 1, 0, 0, 0)  # the date of every member; contents.yaml has the real one
 LARGEST = 500_000_000  # bytes unpacked, all members together
 REMEDY = "ask for the bundle again"
 
 
 class Contents(Stored):
-    """What a bundle holds.
+    """The table of contents of a bundle.
 
     Attributes:
-        study, study_id: whose it is.
+        study, study_id: the name and the id of the study.
         searches: the studies in its journal: this one, its repeats and its rivals, as far as they have run.
-        sha256: of each other member.
-        environment: the versions of everything that made the bundle; those that made the figures are in the files.
+        sha256: the checksum of each other member by its name.
+        environment: the versions that wrote the bundle. The files name the versions that computed the figures.
     """
 
     FORMAT: ClassVar[int] = 1
@@ -64,11 +67,11 @@ class Contents(Stored):
 
 
 def write_bundle(study: optuna.Study, storage: BaseStorage, folder: Path, path: Path) -> Contents:
-    """Write a study that has run, and the searches that its verdict rests on, into a zip file.
+    """Write a bundle: a study, and the searches that its verdict is based on.
 
     Args:
-        folder: the study's, with its results.
-        path: of the file, which is written anew.
+        folder: the study's folder with its results.
+        path: the file to write. An existing file is replaced.
 
     Raises:
         InputError: the study is damaged, or the file cannot be written.
@@ -106,14 +109,14 @@ def _searches(spec: StudySpec, rivals: Iterable[StudySpec]) -> list[str]:
 
 
 def _copy(study: optuna.Study, storage: BaseStorage) -> None:
-    """A study without what the dashboard keeps with it, and without the machines that it ran on."""
+    """Copy a study to another storage, without the dashboard's attributes and without the names of its machines."""
     copy = optuna.create_study(study_name=study.study_name, storage=storage, directions=study.directions)
     name_metrics(copy, study.metric_names or [])
     for key, value in study.user_attrs.items():
         copy.set_user_attr(key, value)
     for trial in study.get_trials():
         trial.user_attrs.pop(WORKER, None)
-        if trial.state is TrialState.RUNNING:  # it stays, since numbers count on
+        if trial.state is TrialState.RUNNING:  # kept, since the numbers of later trials depend on it
             trial.state, trial.datetime_complete = TrialState.FAIL, trial.datetime_start
             trial.user_attrs[LOST] = True
         copy.add_trial(trial)
@@ -128,10 +131,13 @@ def _zipped(files: Mapping[str, bytes]) -> bytes:
 
 
 def read_bundle(path: Path) -> tuple[Contents, dict[str, bytes]]:
-    """What `write_bundle` wrote, every member checked against its checksum.
+    """Read a bundle, and compare the checksum of every member.
+
+    Returns:
+        The table of contents, and the content of each other member by its name.
 
     Raises:
-        InputError: it is missing, no bundle, damaged, of another format, or holds what no bundle holds.
+        InputError: the file is missing, no bundle, damaged, of another format, or has a member that no bundle has.
     """
     try:
         check_regular(path)
@@ -164,8 +170,8 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
 
 
 def is_member(name: str) -> bool:
-    """Whether a bundle may hold a file of this name, beside its table of contents."""
-    return name in FILES or RIVALS.fullmatch(name) is not None
+    """Whether a bundle may have a member of this name, apart from its table of contents."""
+    return name in FILES or RIVAL_FILE.fullmatch(name) is not None
 
 
 def _is_ours(name: str) -> bool:
@@ -174,10 +180,10 @@ def _is_ours(name: str) -> bool:
 
 
 def unpacked_folder(path: Path) -> Path:
-    """Where a bundle is unpacked: beside it, under its name.
+    """The folder that a bundle is unpacked to. It is beside the bundle, and has the bundle's name without the ending.
 
     Raises:
-        InputError: its name has no ending that could be left out.
+        InputError: the bundle's name has no ending.
     """
     if not path.suffix:
         raise InputError(f"{path}: the folder beside it would have its name; rename it to {path.name}.zip")
@@ -185,10 +191,13 @@ def unpacked_folder(path: Path) -> Path:
 
 
 def unpack(path: Path, folder: Path) -> list[Path]:
-    """Write a bundle's files into a folder, with a report that this version makes of them; returns the report's paths.
+    """Write the files of a bundle into a folder. The report is written anew by this version.
+
+    Returns:
+        The paths of the report's files.
 
     Raises:
-        InputError: as `read_bundle`; the folder holds other files; the study in it is damaged.
+        InputError: `read_bundle` refuses the bundle, the folder holds other files, or the study in the bundle is damaged.
     """
     contents, files = read_bundle(path)
     if folder.exists() and (others := sorted(each.name for each in folder.iterdir() if not _is_ours(each.name))):

@@ -1,4 +1,4 @@
-"""How a config was found, in a few sentences that a paper can quote: data, protocol, versions."""
+"""Sentences that a paper can quote: how a config was found, on which data, with which versions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hpo.study.workspace import Workspace
 
 
 def citation(work: Workspace, trials: int, method: Method | None, by: Provenance) -> str:
-    """The data with the checksum of their training part, the protocol, and the versions.
+    """Sentences about the data, with the checksum of their training part, the protocol, and the versions.
 
     Args:
-        trials: finished ones of the search that found the config; 0 for a paper's settings.
-        method: as confirm trained it; None before.
-        by: the origin of what is cited.
+        trials: the number of finished trials of the search that found the config; 0 for published settings.
+        method: the method as confirm trained it; None if the study is not confirmed.
+        by: the versions that computed the figures.
     """
     spec, search = work.spec, work.spec.search
     said = [

@@ -14,20 +14,20 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.storages import BaseStorage
 
-from hpo.confirmation.statements import WINNER
-from hpo.reporting.export import BEST, check_owner
+from hpo.reporting.export import check_owner
 from hpo.reporting.figures import CURVES, SHAPE, pictures
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import HTML, write_report
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.study.definition import NAMED
+from hpo.study.names import BEST, WINNER
 from hpo.study.spec import StudySpec
 from trainers.files import writing
 
-ARTIFACTS = "artifacts"  # in the output folder
-ARTIFACT_ID = re.compile(r"[0-9a-f-]{36}")  # becomes the name of a file
+ARTIFACTS = "artifacts"  # a folder in the output folder
+ARTIFACT_ID = re.compile(r"[0-9a-f-]{36}")  # the id of an attached file, which is also its file name
 OFFERED = (WINNER, BEST, HTML)
-# Outside the report a figure has its title above it, its legend below, and a background that its text can be read on.
+# Changes of a figure for the dashboard: a title above it, the legend below it, and a white background for its dark text.
 ON_ITS_OWN: dict[str, Any] = {
     "margin": {"t": 60, "b": 170},
     "legend": {"y": -0.25, "yanchor": "top"},
@@ -35,7 +35,7 @@ ON_ITS_OWN: dict[str, Any] = {
     "paper_bgcolor": "white",
     "plot_bgcolor": "white",
 }
-ATTACHED = "artifacts:"  # in the key of a system attribute that says that a file is attached, before the file's id
+ATTACHED = "artifacts:"  # the key of an attached file in the system attributes is this text and the file's id
 
 
 def publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output: Path) -> list[Path]:
@@ -47,7 +47,7 @@ def publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output: 
     Raises:
         InputError: the folder cannot be written, or holds another study's results.
     """
-    from optuna_dashboard import save_note, save_plotly_graph_object  # takes half a second, which workers need not wait
+    from optuna_dashboard import save_note, save_plotly_graph_object  # takes half a second to load; workers never need it
 
     folder = output / spec.name
     check_owner(folder, study, to_overwrite=False)
@@ -73,10 +73,10 @@ def publish(spec: StudySpec, study: optuna.Study, storage: BaseStorage, output: 
 
 
 def artifact_store(output: Path) -> FileSystemArtifactStore:
-    """Where the files lie that the dashboard offers.
+    """The store of the files that the dashboard offers. Its folder is created if it does not exist.
 
     Raises:
-        InputError: the folder cannot be made.
+        InputError: the folder cannot be created.
     """
     folder = output / ARTIFACTS
     with writing(folder, CHANGE_OUTPUT_HINT):
@@ -85,7 +85,7 @@ def artifact_store(output: Path) -> FileSystemArtifactStore:
 
 
 def _meta(text: Any) -> dict[str, Any]:
-    """What Optuna notes of an attached file; empty where it was deleted in the dashboard, or the storage is damaged."""
+    """Optuna's record of an attached file. Empty if the file was deleted in the dashboard, or if the record is damaged."""
     try:
         meta = json.loads(text)
     except (TypeError, ValueError):
@@ -94,12 +94,12 @@ def _meta(text: Any) -> dict[str, Any]:
 
 
 def study_attributes(study: optuna.Study, storage: BaseStorage) -> dict[str, Any]:
-    """What Optuna itself keeps with a study."""
+    """The system attributes of a study, which Optuna and its dashboard write."""
     return next(each.system_attrs for each in storage.get_all_studies() if each.study_name == study.study_name)
 
 
 def _attached(study: optuna.Study, storage: BaseStorage) -> Iterator[tuple[str, str, str]]:
-    """(key, name, id) of each attached file; of an id that could be no file's name, empty."""
+    """Yield (key, name, id) of each attached file. The id is empty if it cannot be the name of a file."""
     for key, value in study_attributes(study, storage).items():
         if key.startswith(ATTACHED):
             meta = _meta(value)
@@ -108,14 +108,18 @@ def _attached(study: optuna.Study, storage: BaseStorage) -> Iterator[tuple[str, 
 
 
 def _forget_attached(study: optuna.Study, storage: BaseStorage) -> None:
-    """A copy of a study names the files of the original, which are not to be overwritten; leave null as the dashboard does."""
+    """Detach all files from a copied study.
+
+    Its attributes still name the files of the original, which must not be overwritten. The value of a detached file is null, as
+    in the dashboard.
+    """
     for key, name, _ in _attached(study, storage):
         if name in OFFERED:
             storage.set_study_system_attr(study._study_id, key, json.dumps(None))
 
 
 def _detach(study: optuna.Study, storage: BaseStorage, name: str, store: FileSystemArtifactStore) -> None:
-    """Take a file that is gone from what the dashboard offers."""
+    """Detach a file that is no longer in the study's folder, and delete it from the store."""
     for key, attached, known in _attached(study, storage):
         if attached == name:
             storage.set_study_system_attr(study._study_id, key, json.dumps(None))
@@ -125,7 +129,7 @@ def _detach(study: optuna.Study, storage: BaseStorage, name: str, store: FileSys
 
 
 def _attach(study: optuna.Study, storage: BaseStorage, path: Path, store: FileSystemArtifactStore) -> None:
-    """Attach a file to the study, in place of an earlier one of that name."""
+    """Attach a file to the study. It replaces an attached file of the same name."""
     known = [found for _, name, found in _attached(study, storage) if found and name == path.name]
     if known:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Best configs as YAML, trials as a table."""
+"""Writes configs as YAML and trials as CSV. Checks whose results a folder holds."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 from pydantic import BaseModel
 
-from hpo.confirmation.league_records import pair_records, records
 from hpo.confirmation.outcome import CONFIRM, Confirmation, confirmation
 from hpo.confirmation.results import Method, chosen_of, search_cost
-from hpo.confirmation.statements import WINNER, winner_said
+from hpo.confirmation.statements import winner_said
 from hpo.reporting.citation import citation
 from hpo.runs.provenance import Provenance, provenance
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.runtime.typed_files import Stored
 from hpo.study.attributes import PUBLISHED_MARK, SAMPLED, WORKER
 from hpo.study.definition import STUDY_ID
+from hpo.study.names import BEST, BEST_TRIAL, WINNER
 from hpo.study.objective import Objective
 from hpo.study.owner import note_owner, refuse_others
 from hpo.study.stored import EVALUATED_ON
@@ -36,14 +36,12 @@ from trainers.losses import LOSSES
 from trainers.validation import SETTINGS, Place
 from trainers.yaml_files import read_yaml, to_yaml
 
-BEST, BEST_TRIAL = "best.yaml", "best_trial.yaml"
 TRIALS = "trials.csv"
-LEAGUE_FILES = "league.csv", "league_pairs.csv"
 REMEDY = "delete it and export it again with hpo.export, or leave nothing in it but the keys of its config"
 
 
 def best_of_rival(loss: str) -> str:
-    """The file of a tuned rival's config; no two of a study's rivals have one loss."""
+    """The name of the file with a tuned rival's config. The rivals of a study all have different losses."""
     return f"best-{loss}.yaml"
 
 
@@ -53,7 +51,7 @@ def config_names() -> tuple[str, ...]:
 
 
 class ExportedData(BaseModel):
-    """What an exported config was trained on, and by which engine."""
+    """The data and the engine that an exported config was trained with."""
 
     model_config = SETTINGS | {"frozen": True}
     dataset: Place
@@ -64,20 +62,20 @@ class ExportedData(BaseModel):
 
 
 class ExportedConfig(Stored):
-    """A config with what was measured with it, on which data, and where it comes from.
+    """A config with its figures, its data and its origin.
 
     Attributes:
-        study_id: which of all studies of this name it is.
-        method: what confirm calls it; None before.
-        chosen: how it was chosen, in a sentence; of the winner only.
-        searched_in: the study whose search found it, where that is a rival's, or a repeat.
-        trial: its number there; None where no search has found it.
-        published: what the settings are called where they are a paper's.
-        objective: what the study chose by.
-        validation: metrics of exactly this config.
-        config_digest: of the config that was measured; another one than the config's after an edit.
-        citation: data, protocol and versions in sentences to quote.
-        losses: its loss, where that is one of the user's own.
+        study_id: the id of the study; studies in different storages may have the same name.
+        method: the label of the method in the confirmation; None if the study is not confirmed.
+        chosen: a sentence about how the winner was chosen; None for other configs.
+        searched_in: the study whose search found the config, if that is a repeat or a rival's study; else None.
+        trial: the number of the trial that found the config; None if no search found it.
+        published: the label of the settings if they are published; else None.
+        objective: the metric that the study chose by.
+        validation: the validation metrics of this config with its seed.
+        config_digest: the digest of the config that was measured. After an edit of the file it is not that of `config`.
+        citation: sentences to quote about data, protocol and versions.
+        losses: the config's loss if it is a user's own; else None.
     """
 
     FORMAT: ClassVar[int] = 2
@@ -101,20 +99,20 @@ class ExportedConfig(Stored):
 
     @classmethod
     def from_dict(cls, content: object, where: str, remedy: str) -> Self:
-        """What `to_dict` gave; a loss of the user's own is imported first.
+        """The config that `to_dict` turned into plain data. A user's own loss is imported first.
 
         Raises:
-            InputError: as for all that is stored; a loss that cannot be imported.
+            InputError: a key or a value is wrong, the format is another one, or the loss cannot be imported.
         """
         restore(content.get("losses") if isinstance(content, Mapping) else None, where, remedy)
         return super().from_dict(content, where, remedy)
 
     @classmethod
     def read(cls, path: Path) -> ExportedConfig:
-        """What was exported, edited or not.
+        """Read an exported config, edited or not.
 
         Raises:
-            InputError: it is missing, damaged, or has another format.
+            InputError: the file is missing, damaged, or has another format.
         """
         return cls.from_dict(read_yaml(path), str(path), REMEDY)
 
@@ -125,12 +123,16 @@ class ExportedConfig(Stored):
 
 
 def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial]:
-    """Write the best trial's config as trained, with its validation metrics and origin.
+    """Write the config of the best trial, with its validation metrics and origin.
 
-    To `best.yaml`; once the study is confirmed that is what confirm chose, and the best trial goes to `best_trial.yaml`.
+    The file is `best.yaml`. If the study is confirmed, that file has the config that confirm chose, and the best trial goes to
+    `best_trial.yaml`.
+
+    Returns:
+        The path of the file, and the trial.
 
     Raises:
-        InputError: no trial is complete, or the folder cannot be written, or it is another study's.
+        InputError: no trial is complete, or the folder cannot be written, or it belongs to another study.
     """
     check_owner(work.folder, study)
     best = best_trials(study, 1)
@@ -145,7 +147,7 @@ def export_best(work: Workspace, study: optuna.Study) -> tuple[Path, FrozenTrial
 
 
 def exported(outcome: Confirmation) -> dict[str, Method]:
-    """Which method's config each file has: the winner's, our own, and those of the tuned rivals that trained to the end."""
+    """The method of each config file: the winner, our own method, and each tuned rival that trained to the end."""
     ours, *others = outcome.methods
     winner, tuned = outcome.decision.winner, [other for other in others if other.is_tuned and not other.failure]
     first = {} if winner is None else {WINNER: winner}
@@ -153,8 +155,10 @@ def exported(outcome: Confirmation) -> dict[str, Method]:
 
 
 def export_confirmed(work: Workspace, outcome: Confirmation) -> list[Path]:
-    """Write what confirm chose, with its figures by seed, see `exported`; files of an earlier confirm that this one does not
-    have are deleted.
+    """Write the configs of `exported` with their figures by seed. Other config files of an earlier confirm are deleted.
+
+    Returns:
+        The paths of the files.
 
     Raises:
         InputError: the folder cannot be written.
@@ -168,7 +172,7 @@ def export_confirmed(work: Workspace, outcome: Confirmation) -> list[Path]:
 
 def _export_method(work: Workspace, outcome: Confirmation, name: str, method: Method, winner: str) -> Path:
     found = chosen_of(outcome.validated[method.label], outcome.objective)
-    assert found is not None  # of a tuned method and of the winner
+    assert found is not None  # none of the exported methods diverged
     search = method.found_by(found.search)
     facts = {
         "method": method.label,
@@ -187,7 +191,12 @@ def _export_method(work: Workspace, outcome: Confirmation, name: str, method: Me
 def _write_config(
     work: Workspace, study_id: str, name: str, config: TrainConfig, facts: dict[str, Any], choice: EngineChoice | None = None
 ) -> Path:
-    """Write a config with what was measured with it; `choice`: what has trained it, where that may be another engine."""
+    """Write a config with its figures and its origin.
+
+    Args:
+        facts: the other fields of `ExportedConfig` by name.
+        choice: the engine that trained it; None for the engine of the study.
+    """
     choice = choice or work.choice
     data = ExportedData(
         dataset=work.spec.dataset,
@@ -211,30 +220,11 @@ def _write_config(
     return work.folder / name
 
 
-def export_league(work: Workspace, outcome: Confirmation) -> list[Path]:
-    """Write the table of the league and that of all pairs as CSV; those of an earlier confirm are deleted.
-
-    Returns:
-        The files: none if the study asks for no league, the first alone if the test split has too few users for a verdict.
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
-    standings, written = outcome.standings, list[Path]()
-    tables = ([], []) if standings is None else (records(standings), pair_records(standings))
-    for path, rows in zip((work.folder / name for name in LEAGUE_FILES), map(list, tables), strict=True):
-        if rows:
-            write_text(path, pd.DataFrame(rows, dtype=object).to_csv(index=False), CHANGE_OUTPUT_HINT, make_folder=False)
-            written.append(path)
-        else:
-            with writing(work.folder):
-                path.unlink(missing_ok=True)
-    return written
-
-
 def owners(folder: Path) -> dict[Path, tuple[str, str] | None]:
-    """The files in a study's folder that say whose they are, each with the study's name and id; None for one that cannot be
-    read."""
+    """The result files in a study's folder, each with the name and id of the study that wrote it.
+
+    A file that cannot be read has None.
+    """
     found: dict[Path, tuple[str, str] | None] = {}
     for path in (folder / name for name in (*config_names(), CONFIRM)):
         if path.exists():
@@ -248,18 +238,20 @@ def owners(folder: Path) -> dict[Path, tuple[str, str] | None]:
 
 
 def name_and_id(study: optuna.Study) -> tuple[str, str]:
-    """As the files in its folder have them."""
+    """The name and id of a study, as its result files give them."""
     return study.study_name, str(study.user_attrs.get(STUDY_ID))
 
 
 def check_owner(folder: Path, study: optuna.Study | None, to_overwrite: bool = True) -> None:
-    """Look whose a study's folder is, and whose results lie there, before others are written; None: one that is yet to be made.
+    """Check before writing that a folder, and the results in it, belong to no other study.
 
     Args:
-        to_overwrite: whether the results themselves are to be written anew, and not only a report.
+        study: the study that will write; None for a study that does not exist yet.
+        to_overwrite: whether results will be written. If false, only a report will.
 
     Raises:
-        InputError: they are those of another study, or `to_overwrite` nobody can say whose.
+        InputError: the folder or a result in it belongs to another study. With `to_overwrite` also: a result cannot be read, so
+            it may belong to another study.
     """
     refuse_others(folder, study)
     ours, found = name_and_id(study) if study else None, owners(folder)
@@ -277,7 +269,7 @@ def check_owner(folder: Path, study: optuna.Study | None, to_overwrite: bool = T
 
 
 def claim(folder: Path, study: optuna.Study, to_overwrite: bool = True) -> None:
-    """Note that a folder is a study's, before anything else is written there; otherwise as `check_owner`.
+    """Check a folder as `check_owner` does, then record the study as its owner. Nothing else may be written there before.
 
     Raises:
         InputError: see `check_owner`, or the folder cannot be written.
@@ -289,8 +281,8 @@ def claim(folder: Path, study: optuna.Study, to_overwrite: bool = True) -> None:
 def trials_table(study: optuna.Study) -> pd.DataFrame:
     """One row per trial: number, state, value, parameters, effective settings, epochs, seconds, users measured on.
 
-    A parameter that is a setting under the same name has the setting's column: what was trained with, which may be another
-    value (the l2 that means none).
+    If a parameter and an effective setting have the same name, the table has the setting, which the model was trained with.
+    Their values can differ: the lowest l2 stands for no l2, and the setting is 0.
     """
     if not study.get_trials(deepcopy=False):
         return pd.DataFrame(columns=["number", "state", "value", "datetime_start", "duration", "validation_users"])

@@ -1,4 +1,4 @@
-"""The report's pictures, as plotly figures by name; what cannot be drawn yet is left out."""
+"""The pictures of a report, as plotly figures by name. A picture is left out if the study has no figures for it yet."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from dataclasses import dataclass
 import numpy as np
 import optuna
 import plotly.graph_objects as go
-import scipy  # its stats are imported where they are first used
+import scipy  # loads scipy.stats at its first use
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.confirmation.contenders import published_title
+from hpo.confirmation.contenders import title
 from hpo.confirmation.results import Finalist
 from hpo.reporting.league_figure import league_figure
 from hpo.reporting.overview import Overview
-from hpo.reporting.search_progress import best_so_far_figure
+from hpo.reporting.search_progress import PALETTE, best_so_far_figure
 from hpo.reporting.settings_figure import COLOURS, settings_figure, settings_of
 from hpo.study.attributes import FINISHED
 from hpo.study.stored import on_some_users
 from trainers.losses import CCL, MML, Loss
 
 SHAPE, CURVES = "shape", "confirm-curves"  # these also go to the dashboard
-MIN_COMPLETE = 4  # trials, before importances are drawn
-MIN_POINTS = 3  # of a line whose trend is told
+MIN_COMPLETE = 4  # complete trials, below which no importances are drawn
+MIN_POINTS = 3  # points of a line, below which it is left out
 BARS, LEGEND_LINE = 320, 20  # pixels
 MARGIN = {"l": 55, "r": 20, "t": 30, "b": 50}  # pixels
 HEIGHT, LEGEND_GAP = 360, 30  # pixels of a figure, and between its top and the legend
 LEGEND = {"orientation": "h", "yanchor": "bottom", "x": 0.0}  # above the figure, since a phone has no room at its side
-# The page behind a figure shows through, and its style colours text and grid: they follow the light and the dark scheme.
+# Figures are transparent, and the style of the page colours their text and grid. So they follow its light or dark scheme.
 THEME = {
     "template": "plotly_white",
     "paper_bgcolor": "rgba(0,0,0,0)",
     "plot_bgcolor": "rgba(0,0,0,0)",
-    "colorway": ["#2f7fc1", "#e0762b", "#3a9d5d", "#c2486a", "#8a6fd1", "#8c8c8c", "#b59a1f", "#3aa6a6"],
+    "colorway": PALETTE,
 }
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with what it shows, in a sentence.
+    """A figure with a title and a caption.
 
     Attributes:
-        of_search: whether it is about the search, which a report tells last.
+        of_search: whether it is about the search. A report shows these pictures last.
         of_league: whether it belongs to the table of a league.
     """
 
@@ -56,7 +56,7 @@ class Picture:
 
 
 def pictures(overview: Overview) -> dict[str, Picture]:
-    """All pictures that can be drawn of a study, in the order in which a report shows them."""
+    """All pictures of a study, in the order of the report."""
     drawn = {
         **_league(overview),
         **_confirm_curves(overview),
@@ -73,7 +73,7 @@ def pictures(overview: Overview) -> dict[str, Picture]:
 
 
 def _league(overview: Overview) -> dict[str, Picture]:
-    """The means of a league with their intervals, and the letters of the groups that nothing separates."""
+    """The means of a league with their intervals, and the groups of methods that no test separates."""
     standings = overview.standings
     figure = None if standings is None else league_figure(standings)
     if figure is None:
@@ -86,14 +86,18 @@ def _league(overview: Overview) -> dict[str, Picture]:
 
 
 def hinges(loss: Loss) -> tuple[tuple[float, ...], tuple[float, ...], float] | None:
-    """(margins, weights, negative over positive weight) of a hinge loss, None for others."""
+    """(margins, weights, negative over positive weight) of a hinge loss; None for other losses."""
     if isinstance(loss, MML):
         return loss.margins, loss.weights, loss.negative_weight / (loss.positive_weight or 1.0)
     return ((loss.margin,), (1.0,), loss.negative_weight) if isinstance(loss, CCL) else None
 
 
 def hinge_cost(loss: Loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What a negative at these scores (n,) costs, relative to the positive weight, and its gradient there."""
+    """The cost of a negative at these scores (n,), in units of the positive weight, and the gradient of the cost.
+
+    Raises:
+        ValueError: the loss has no margins.
+    """
     parts = hinges(loss)
     if parts is None:
         raise ValueError(f"loss {loss.name} has no margins")
@@ -103,8 +107,9 @@ def hinge_cost(loss: Loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shape(overview: Overview) -> dict[str, Picture]:
-    """Cost and gradient over the score of a negative: ours, before confirm the best trial's, those that its other searches have
-    found, and the published ones.
+    """Cost and gradient of a negative over its score. There is a line for each config.
+
+    The configs are ours (before confirm that of the best trial), those of the other searches, and the published one.
     """
     ours = overview.confirmed.methods[0].label if overview.confirmed else "best trial"
     configs = {ours: overview.config} if overview.config else {}
@@ -113,7 +118,7 @@ def _shape(overview: Overview) -> dict[str, Picture]:
         others = [each for each in overview.confirmed.methods[0].searches if each.number != winning]
         configs |= {f"search {each.number}": each.config for each in others}
     if overview.published:
-        configs[published_title(overview.spec, overview.published[1])] = overview.published[0]
+        configs[title(overview.spec, overview.published[1])] = overview.published[0]
     hinge_losses = {name: config.loss for name, config in configs.items() if hinges(config.loss) is not None}
     if not hinge_losses:
         return {}
@@ -145,7 +150,7 @@ def _confirm_curves(overview: Overview) -> dict[str, Picture]:
 
 
 def _finalists(overview: Overview) -> list[tuple[str, Finalist]]:
-    """What entered confirm, by name."""
+    """(name, finalist) of each config that entered confirm."""
     found = overview.confirmed.finalists if overview.confirmed else []
     several = len({finalist.search for finalist in found}) > 1
     published, chosen = overview.published, overview.confirmed.chosen if overview.confirmed else None
@@ -153,7 +158,7 @@ def _finalists(overview: Overview) -> list[tuple[str, Finalist]]:
     def name(one: Finalist) -> str:
         what = f"search {one.search}, trial {one.trial}" if several else f"trial {one.trial}"
         if published and one.config.loss == published[0].loss:
-            return f"{what}: {published_title(overview.spec, published[1])}"
+            return f"{what}: {title(overview.spec, published[1])}"
         return f"{what} (chosen)" if one == chosen else what
 
     return [(name(one), one) for one in found]
@@ -169,7 +174,7 @@ def _mean_by_epoch(by_seed: Mapping[int, Mapping[int, float]]) -> dict[int, floa
 
 
 def _loss_and_objective(overview: Overview) -> dict[str, Picture]:
-    """How the objective follows the training loss, a line per config that entered confirm, a point per measured epoch."""
+    """The objective over the training loss: a line for each config that entered confirm, a point for each measured epoch."""
     figure, correlations = go.Figure(), []
     for name, finalist in _finalists(overview):
         values, losses = _mean_by_epoch(finalist.curves), _mean_by_epoch(finalist.losses)
@@ -194,7 +199,7 @@ def _loss_and_objective(overview: Overview) -> dict[str, Picture]:
 
 
 def _popularity(overview: Overview) -> dict[str, Picture]:
-    """Where each method's recall comes from: groups of items from unpopular to popular."""
+    """The part of each method's recall that comes from each group of items, from unpopular to popular."""
     figure = go.Figure()
     for label, beyond in overview.recommended():
         labels = [_group_label(number, len(beyond.groups)) for number in range(len(beyond.groups))]
@@ -216,7 +221,7 @@ def _group_label(number: int, count: int) -> str:
 
 
 class _Shared(optuna.Study):
-    """A study that gives out its trials without copying them: drawing only reads, and copies of thousands take a minute."""
+    """A study that returns its trials without copying them. Drawing only reads them, and copying thousands takes a minute."""
 
     def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
         return super().get_trials(deepcopy=False, states=states)
@@ -243,7 +248,7 @@ def _search(overview: Overview) -> dict[str, Picture]:
         before = f" Before their last epoch trials are measured {some}." if some else ""
         caption = f"Pruned trials end early and are grey.{before}"
         drawn["curves"] = Picture("Learning curves of all trials", caption, curves, of_search=True)
-        if len(complete) >= MIN_COMPLETE and len({trial.value for trial in complete}) > 1:  # equal ones say nothing
+        if len(complete) >= MIN_COMPLETE and len({trial.value for trial in complete}) > 1:  # else no parameter matters
             importances = optuna.visualization.plot_param_importances(study)
             importances.update_layout(xaxis_title="importance", yaxis_title=None)
             caption = (
@@ -262,7 +267,10 @@ def _search(overview: Overview) -> dict[str, Picture]:
 
 
 def _trial_curves(trials: list[FrozenTrial], objective: str) -> go.Figure:
-    """One line for all pruned trials, with a gap after each, and one for all complete ones: thousands of lines are slow."""
+    """The learning curves of trials: one line for all pruned trials, with gaps between them, and one for all complete trials.
+
+    A line for each trial would be slow.
+    """
     figure = go.Figure()
     for state in (TrialState.PRUNED, TrialState.COMPLETE):
         points = [

@@ -1,6 +1,6 @@
-"""The forest plot: each comparison with its 95 % interval, beside the zero line and what could have been found.
+"""The forest plot: the difference of each comparison, its 95 % interval and its minimum detectable effect, on an axis with 0.
 
-The page draws it as SVG in percent of the width, so that it fits a phone, follows the colours of the page and needs no script.
+The page draws it as SVG in percent of the width. So it fits a phone, follows the colours of the page and needs no script.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from hpo.confirmation.statements import interval, shown
 from hpo.confirmation.statistics import Comparison, Word
 from trainers.text import clipped
 
-SHOWN_NAME = 22  # characters of a method below the axis
-TINY = 1e-100  # an axis so short has no ticks
+SHOWN_NAME = 22  # characters of a method's name below the axis
+TINY = 1e-100  # an axis that is not longer holds a single value, and is drawn with a length of its own
 PAD = 0.04  # of the axis, left free at each end
 TICKS = 5  # at most, so that a phone has room for their labels
 CLASSES = {Word.BETTER: "better", Word.WORSE: "worse", Word.UNDECIDED: "undecided", Word.NO_VERDICT: "none"}
@@ -29,12 +29,13 @@ KEY = (
 
 @dataclass(frozen=True)
 class Row:
-    """A comparison.
+    """A row of the plot: one comparison.
 
     Attributes:
-        name: what it is with.
+        name: the label of the row, such as that of the rival.
         figures: difference and interval as text.
-        difference, low, high, detectable: in the unit of the axis; `detectable` is None where it is not known.
+        difference, low, high: the difference and the ends of its interval, in the unit of the axis.
+        detectable: the minimum detectable effect, in the unit of the axis; None if it is not known.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Row:
 
     @property
     def style(self) -> str:
-        """The class that colours it."""
+        """The CSS class of the verdict, which colours the row."""
         return CLASSES[self.word]
 
 
@@ -56,9 +57,9 @@ class Forest:
     """Comparisons on one axis.
 
     Attributes:
-        sides: who is better to the left of zero, and to the right of it.
-        unit: what the axis shows.
-        percent: whether that is percent.
+        sides: the method that is better to the left of 0, and the one that is better to the right of 0.
+        unit: the title of the axis.
+        percent: whether the axis is in percent.
     """
 
     title: str
@@ -69,7 +70,7 @@ class Forest:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Of the axis: all of each row and zero are on it."""
+        """The ends of the axis. It holds 0 and all values of every row."""
         reach = [0.0, *(each for row in self.rows for each in (row.low, row.high, row.difference))]
         reach += [sign * row.detectable for row in self.rows if row.detectable is not None for sign in (-1, 1)]
         low, high = min(reach), max(reach)
@@ -82,13 +83,13 @@ class Forest:
         return f"{100 * (value - low) / (high - low):.2f}%"
 
     def width(self, value: float) -> str:
-        """A length on the axis."""
+        """A difference as a length on the axis, in percent of its length."""
         low, high = self.ends
         return f"{100 * value / (high - low):.2f}%"
 
     @property
     def ticks(self) -> list[tuple[str, str]]:
-        """(place, label) of round values."""
+        """(place, label) of each tick, at round values."""
         low, high = self.ends
         size = 10.0 ** math.floor(math.log10((high - low) / TICKS))
         step = next(size * factor for factor in (1, 2, 5, 10, 20) if (high - low) / (size * factor) <= TICKS)
@@ -106,10 +107,13 @@ def forest(
     sides: tuple[str, str] = ("second", "first"),
     name: Callable[[Comparison], str] = lambda one: one.rival,
 ) -> Forest | None:
-    """The plot of some comparisons, None without any. Differences are in percent of the second method's mean where none is 0.
+    """The plot of some comparisons; None if there are none.
+
+    Differences are in percent of the second method's mean. If one of these means is 0, they are plain numbers.
 
     Args:
-        name: of a row.
+        sides: see `Forest`.
+        name: returns the label of a comparison's row.
     """
     comparisons = [*comparisons]
     if not comparisons:
@@ -133,10 +137,12 @@ def forests(
     objective: str,
     against_baselines: Sequence[Comparison] = (),
 ) -> list[Forest]:
-    """Those with tuned rivals, with others and with baselines, each with an axis of its own: some differences are far larger
-    than others. The most important comparison comes first."""
+    """The plots of a study: for tuned rivals, for published settings, and for baselines. A plot without rows is left out.
+
+    Each has an axis of its own, since some differences are far larger than others. The most important comparison is first.
+    """
     tuned = {method.label for method in methods if method.is_tuned}
-    ours = next((one.ours for one in (*comparisons, *against_baselines)), methods[0].label)  # in a league also the leader
+    ours = next((one.ours for one in (*comparisons, *against_baselines)), methods[0].label)  # in a league it may be the leader
     ordered = by_importance(comparisons, {method.label: method for method in methods})
     parts = (
         (f"{ours} against tuned methods", [one for one in ordered if one.rival in tuned]),

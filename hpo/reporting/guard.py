@@ -1,8 +1,8 @@
-"""A guard in front of the dashboard, which has no login: it refuses requests that the user did not mean to send.
+"""Protects the dashboard, which has no login, from requests that the user did not mean to send.
 
-A page of another site can make a browser send requests to this machine, and by a name of its own that leads here (DNS
-rebinding) read the answers, too. So requests must name this server as it is known, and those that change something must not
-come from another site's page. Files of studies, report.html among them, are shown without access to the dashboard they lie in.
+A page of another site can make a browser send requests to this machine. If the name of that site leads to this machine (DNS
+rebinding), the page can read the answers, too. So each request must give a known name of this server. A request that changes
+something must not come from another site's page. Files of studies, such as report.html, get no access to the dashboard.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ Application = Callable[[Environment, StartResponse], Iterable[bytes]]
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 READING = ("GET", "HEAD", "OPTIONS")
-FILES = "/artifacts/"  # where files of studies are served
-# A page there has an origin of its own: its scripts run, and neither see nor change the dashboard.
+FILES = "/artifacts/"  # the path of the files of studies
+# The policy of these files. A page has an origin of its own: its scripts run, but can neither read nor change the dashboard.
 ISOLATED = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
     "media-src 'self'; frame-ancestors 'self'"
 )
-NOTHING = "default-src 'none'; frame-ancestors 'none'"  # of answers that are no pages
+NOTHING = "default-src 'none'; frame-ancestors 'none'"  # the policy of answers that are no pages
 POLICY = "Content-Security-Policy"
 
 
 def names_of(host: str, others: Iterable[str] = ()) -> set[str]:
-    """The names by which a server that listens on `host` is known; `others` are those that a person adds."""
+    """The names of a server that listens on `host`, in lower case; `others` are the names that the user adds."""
     own = [socket.gethostname(), socket.getfqdn()] if is_everywhere(host) else [host]
     return {name.lower().strip("[]") for name in (*LOOPBACK_NAMES, *own, *others)}
 
 
 def is_everywhere(host: str) -> bool:
-    """Whether it is the address that means all addresses of the machine."""
+    """Whether a host stands for all addresses of the machine, as 0.0.0.0 does."""
     try:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
@@ -44,16 +44,16 @@ def is_everywhere(host: str) -> bool:
 
 
 def guarded(application: Application, host: str, others: Iterable[str] = ()) -> Application:
-    """An application that answers requests for this server, and changes something only for its own pages.
+    """The application behind a guard, which answers with 403 if the server's name is unknown or another site asks for a change.
 
     Args:
-        host: what the server listens on; where that is all addresses, a request may name any address, but no name of a
-            foreign one: rebinding takes a name.
-        others: further names by which it is reached.
+        host: the host that the server listens on. If it stands for all addresses, a request may give any address in numbers:
+            DNS rebinding needs a name.
+        others: further names of the server.
     """
     others = [*others]
     names, any_address = names_of(host, others), is_everywhere(host)
-    known = {_name(f"//{name}") for name in others} - {""}  # a proxy may ask by another name than the browser
+    known = {_name(f"//{name}") for name in others} - {""}  # a proxy may use another name than the browser
 
     def is_ours(origin: str, given: str) -> bool:
         return _netloc(origin) == _netloc(f"//{given}") or _name(origin) in known
@@ -87,17 +87,25 @@ def guarded(application: Application, host: str, others: Iterable[str] = ()) -> 
 
 
 def _headers(given: Iterable[str], path: str) -> list[tuple[str, str]]:
-    """What is added to an answer: its type is what it says, nobody else frames it, and what its page may do."""
+    """The headers to add to an answer, which limit what a browser does with it.
+
+    The browser must not guess the type, must not show the answer in a frame of another site, and must not tell other sites the
+    address. A policy limits what a page may do.
+
+    Args:
+        given: the names of the headers that the answer has, in lower case.
+        path: the path of the request.
+    """
     added = [("X-Content-Type-Options", "nosniff"), ("X-Frame-Options", "SAMEORIGIN"), ("Referrer-Policy", "no-referrer")]
     if path.startswith(FILES):
         added.append((POLICY, ISOLATED))
-    elif POLICY.lower() not in given and not path.startswith("/static/"):  # scripts may start workers, which inherit it
+    elif POLICY.lower() not in given and not path.startswith("/static/"):  # workers would inherit the policy of a script
         added.append((POLICY, NOTHING))
     return added
 
 
 def _name(address: str) -> str:
-    """The host's name in an address; empty where there is none."""
+    """The name of the host in an address; empty if there is none."""
     try:
         return urlsplit(address).hostname or ""
     except ValueError:
@@ -105,7 +113,7 @@ def _name(address: str) -> str:
 
 
 def _netloc(address: str) -> str:
-    """Host and port, without those that go without saying; empty where there is none."""
+    """The host and port in an address, without the default ports 80 and 443; empty if there is no host."""
     try:
         return urlsplit(address).netloc.lower().removesuffix(":80").removesuffix(":443")
     except ValueError:

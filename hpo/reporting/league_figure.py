@@ -12,7 +12,7 @@ SHARE = 0.72  # of the width, for the means; the rest is for the groups
 
 
 def league_figure(standings: Standings) -> go.Figure | None:
-    """The means of a league; None if no method trained to the end."""
+    """The means of a league with their intervals, and its groups; None if no method trained to the end."""
     rows = [row for row in standings.rows if row.span is not None]
     if not rows:
         return None
@@ -20,7 +20,7 @@ def league_figure(standings: Standings) -> go.Figure | None:
     labels = [row.label for row in rows]
     colours = [BASELINE if row.is_baseline else OURS if row.label == standings.ours else OTHERS for row in rows]
     for row, colour in zip(rows, colours, strict=True):
-        assert row.span is not None  # see above
+        assert row.span is not None  # `rows` has no others
         error = {"type": "data", "array": [row.span.high - row.span.mean], "arrayminus": [row.span.mean - row.span.low]}
         figure.add_scatter(
             x=[row.span.mean],
@@ -54,7 +54,11 @@ def league_figure(standings: Standings) -> go.Figure | None:
 
 
 def groups(of_rows: list[str]) -> dict[str, list[int]]:
-    """By letter the rows of a group, of the letters of each row such as `ab` or `a1b1`."""
+    """The indices of the rows of each group, by the letter of the group.
+
+    Args:
+        of_rows: the letters of each row, such as `ab` or `a1b1`.
+    """
     found: dict[str, list[int]] = {}
     for place, letters in enumerate(of_rows):
         for letter in split_letters(letters):
@@ -63,7 +67,7 @@ def groups(of_rows: list[str]) -> dict[str, list[int]]:
 
 
 def split_letters(text: str) -> list[str]:
-    """`aba1` as `a`, `b`, `a1`."""
+    """Split the letters of a row, `aba1`, into `a`, `b`, `a1`."""
     found: list[str] = []
     for character in text:
         if character.isdigit():

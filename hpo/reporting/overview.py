@@ -1,6 +1,6 @@
-"""One study as a person wants to see it: the single source of the dashboard's note, report.md and report.html.
+"""Everything that is said about one study: the single source of the dashboard's note, report.md and report.html.
 
-It is made from the storage and confirm.yaml, without data and without training, at any time; a half-finished study says so.
+It is made from the storage and confirm.yaml, without data and without training, also for an unfinished study.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from hpo.confirmation.outcome import Confirmation, confirmation
 from hpo.confirmation.results import BestSoFar, Method, SearchCost, best_so_far, chosen_of, search_cost
 from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.standings import Standings
-from hpo.confirmation.statements import WINNER, late_said
+from hpo.confirmation.statements import late_said
 from hpo.confirmation.statistics import Comparison, Word
 from hpo.confirmation.wording import sentences
 from hpo.reporting.best_trials import best_trials_table, short
-from hpo.reporting.export import BEST
 from hpo.reporting.forest import Forest, forests
 from hpo.reporting.markdown import markdown_table, plain
 from hpo.reporting.protocol import protocol
@@ -32,6 +31,7 @@ from hpo.runtime.text import counted, duration, finished_of
 from hpo.search.claims import is_dead
 from hpo.study.attributes import FAILURE
 from hpo.study.definition import stored_definition
+from hpo.study.names import BEST, WINNER
 from hpo.study.spec import StudySpec
 from hpo.study.stored import on_some_users
 from hpo.study.trials import best_trials, has_failed, shown_metrics, tally, trial_config
@@ -43,10 +43,10 @@ from trainers.yaml_files import to_yaml
 CAVEATS_TITLE, BROUGHT_TITLE, VERDICT_TITLE = "Caveats", "What each search brought", "The verdict in full"
 BASELINES_TITLE = "Baselines"
 BEST_TRIALS_TITLE = "The best trials of the search"
-SHOWN_FAILURES = 3  # failed trials whose reason is said
+SHOWN_FAILURES = 3  # failed trials whose reason is shown
 SEARCH_COLUMNS = ["trials", "epochs to find", "time to find", "time to test"]
 SEARCHES_COLUMNS = ["method", "search", "trial chosen", "validation", "test", "best on validation"]
-LOSS_KEYS = "loss."  # of the dotted keys of a config
+LOSS_KEYS = "loss."  # the start of a loss's dotted keys in a config
 GRADIENT_COLUMNS = ["method", "negatives with a gradient", *(f"share of the {name}" for name in HARDEST)]
 
 
@@ -56,10 +56,10 @@ class Overview:
 
     Attributes:
         spec: its definition and plan.
-        study: trials; only read.
-        cost: what the search has taken so far.
-        best: the complete trial of highest value, None before the first.
-        confirmed: what confirm found, None before it, and where it does not belong to this study or is damaged.
+        study: its trials, which are only read.
+        cost: the cost of the search so far.
+        best: the complete trial with the highest value; None if no trial is complete.
+        confirmed: the outcome of confirm; None if there is none, or if it is damaged or belongs to another study.
     """
 
     spec: StudySpec
@@ -76,40 +76,40 @@ class Overview:
 
     @property
     def config(self) -> TrainConfig | None:
-        """What confirm chose of this study, before it the config of the best trial, None before the first."""
+        """The config of this study that confirm chose. Before confirm that of the best trial; None if no trial is complete."""
         if self.confirmed:
             return self.confirmed.chosen.config
         return trial_config(self.best, self.spec) if self.best else None
 
     @property
     def k(self) -> int:
-        """How many recommended items the objective looks at."""
+        """The cut-off of the objective: the length of the lists that it looks at."""
         return Metric.parse(self.spec.objective).k
 
     @property
     def method_columns(self) -> list[str]:
-        """Of `methods`."""
+        """The headings of `methods`."""
         return ["method", *self.spec.measured, f"validation {self.spec.objective}", "verdict", *SEARCH_COLUMNS]
 
     @property
     def beyond_columns(self) -> list[str]:
-        """Of `beyond`."""
+        """The headings of `beyond`."""
         return ["method", *(f"{name}@{self.k}" for name in ("coverage", "mean popularity", "Gini"))]
 
     @property
     def published(self) -> tuple[TrainConfig, str] | None:
-        """The published config of the study's loss and what to call it, None where no paper gives one."""
+        """The published config of the study's loss, and its label; None if no paper gives one."""
         return self.spec.published(self.spec.search.epochs, self.spec.search.seed)
 
     def headlines(self) -> list[str]:
-        """The result in plain words, the most important comparison first; before confirm how far the study is."""
+        """The result in plain words, the most important comparison first. Before confirm: how many trials are finished."""
         if self.confirmed:
             return self.confirmed.headlines()
         finished = finished_of(self.cost.trials, self.spec.search.trials, "trials")
         return [f"No verdict yet: {finished}, and the study has not been confirmed"]
 
     def forests(self) -> list[Forest]:
-        """The comparisons as pictures; empty before confirm."""
+        """The forest plots of the comparisons; empty before confirm."""
         found = self.confirmed
         if not found:
             return []
@@ -120,18 +120,18 @@ class Overview:
 
     @property
     def standings(self) -> Standings | None:
-        """The league; None before confirm, and where the study asks for none."""
+        """The league; None before confirm, or if the study asks for none."""
         return self.confirmed.standings if self.confirmed else None
 
     def subtitle(self) -> str:
-        """What the figures are of."""
+        """The name of the study, its objective, and the data that it is measured on."""
         if not self.confirmed:
             return f"{self.spec.name}: {self.spec.objective} on validation data of {self.spec.data_name}"
         users = f"{self.confirmed.data.users_with_test:,} users"
         return f"{self.spec.name}: {self.spec.objective} on the test split of {self.spec.data_name}, {users}"
 
     def verdict(self) -> list[str]:
-        """What can be said, most important first: a sentence per rival, or why there is none yet."""
+        """The verdict, a sentence for each rival, the most important first. Before confirm: that there is none yet."""
         if self.confirmed:
             n_then = self.confirmed.trials
             since = self.cost.trials - n_then
@@ -140,7 +140,7 @@ class Overview:
         return ["hpo.confirm gives the verdict. What follows was measured on validation data."]
 
     def caveats(self) -> list[str]:
-        """The caveats of the verdict, before it those of the search."""
+        """The caveats of the verdict. Before confirm: those of the search."""
         if self.confirmed:
             return self.confirmed.sentences()
         if self.best is None:
@@ -155,12 +155,12 @@ class Overview:
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
         some = on_some_users(self.study)
         pruned = f"{counts.pruned} pruned" + (f" (measured {some})" if counts.pruned and some else "")
-        lost = sum(is_dead(trial, time.time(), math.inf) for trial in running)  # nobody has said how long others may take
+        lost = sum(is_dead(trial, time.time(), math.inf) for trial in running)  # those of this machine only
         parts = [finished_of(self.cost.trials, budget, "trials"), pruned, f"{counts.failed} failed"]
         parts += [f"{counts.running - lost} running"] if counts.running > lost else []
         parts += [f"{lost} lost with a process that was killed, which hpo.run runs again"] if lost else []
         parts += [f"{self.cost.epochs:,} epochs trained in {duration(self.cost.seconds)}"]
-        done = "" if self.cost.trials >= budget else "Half finished: "
+        done = "" if self.cost.trials >= budget else "Not finished yet: "
         failed = [f"Trial {one.number} failed: {one.user_attrs[FAILURE]['reason']}." for one in trials if has_failed(one)]
         more = [f"{len(failed) - SHOWN_FAILURES} more failed."] if len(failed) > SHOWN_FAILURES else []
         return " ".join([f"{done}{', '.join(parts)}.", *failed[:SHOWN_FAILURES], *more])
@@ -174,7 +174,7 @@ class Overview:
         return f"Best trial: number {self.best.number}, {figures}.{late}"
 
     def brought(self) -> list[str]:
-        """What the search of each method brought; empty before confirm."""
+        """What each method gained by its search, in sentences; empty before confirm."""
         return self.confirmed.brought() if self.confirmed else []
 
     def baselines(self) -> list[str]:
@@ -182,22 +182,22 @@ class Overview:
         return self.confirmed.about_baselines() if self.confirmed else []
 
     def best_trials(self) -> tuple[list[str], list[list[str]]]:
-        """(columns, rows) of the best trials in the study's own terms."""
+        """(columns, rows) of the best trials, see `best_trials_table`."""
         return best_trials_table(self.study, self.spec)
 
     def searches(self) -> dict[str, list[BestSoFar]]:
-        """How the best value rose, by method; before confirm in this study alone."""
+        """How the best value rose in the searches of each method. Before confirm: in this study alone."""
         if self.confirmed:
             return {tuning.label: tuning.searches for tuning in self.confirmed.tuning}
         return {self.spec.name: [best_so_far(self.study)]}
 
     def facts(self) -> list[str]:
-        """What was compared, how: one line each."""
+        """What was compared and how: a line for each fact."""
         definition = stored_definition(self.study.study_name, self.study.user_attrs)
         return protocol(self.spec, definition.split_data.validation, self.confirmed)
 
     def methods(self) -> list[list[str]]:
-        """Rows under `method_columns`, empty before confirm."""
+        """The rows under `method_columns`; empty before confirm."""
         if not self.confirmed:
             return []
         compared = [*self.confirmed.comparisons, *self.confirmed.against_baselines]
@@ -219,31 +219,31 @@ class Overview:
         ]
 
     def search_rows(self) -> list[list[str]]:
-        """Rows under SEARCHES_COLUMNS: what each search found; empty before confirm, and where none was repeated."""
+        """The rows under SEARCHES_COLUMNS, one for each search; empty before confirm, or if no search was repeated."""
         return self.confirmed.search_rows() if self.confirmed else []
 
     @staticmethod
     def _on_validation(method: Method, confirmed: Confirmation) -> str:
-        """The figure that a method is chosen by."""
+        """The figure on validation by which a method is chosen, as text."""
         found = chosen_of(confirmed.validated[method.label], confirmed.objective)
         return "diverged" if found is None else f"{found.mean(confirmed.objective):.4f}"
 
     def recommended(self) -> list[tuple[str, Beyond]]:
-        """(method, what it recommends) of all that were measured; empty before confirm."""
+        """(label, measures beyond accuracy) of each method and baseline that has them; empty before confirm."""
         if not self.confirmed:
             return []
         trained = [(method.label, method.beyond) for method in self.confirmed.methods if method.beyond]
         return [*trained, *((baseline.label, baseline.beyond) for baseline in self.confirmed.baselines)]
 
     def beyond(self) -> list[list[str]]:
-        """Rows under `beyond_columns`, empty before confirm."""
+        """The rows under `beyond_columns`; empty before confirm."""
         return [
             [label, f"{100 * beyond.coverage:.1f} %", f"{beyond.mean_popularity:.0f}", f"{beyond.gini:.3f}"]
             for label, beyond in self.recommended()
         ]
 
     def gradients(self) -> list[list[str]]:
-        """Rows under GRADIENT_COLUMNS: which negatives a method learns from at its end; empty if no method says so."""
+        """The rows under GRADIENT_COLUMNS: which negatives have a gradient at the end of the training; empty if unknown."""
         methods, columns = self.confirmed.methods if self.confirmed else [], ("active", *HARDEST)
         shares = {each.label: [each.gradient[name] for name in columns if name in each.gradient] for each in methods}
         said = {label: [f"{100 * share:.1f} %" for share in found] for label, found in shares.items()}
@@ -251,7 +251,7 @@ class Overview:
         return rows if any(said.values()) else []
 
     def settings(self) -> tuple[list[str], list[list[str]]]:
-        """(columns, rows): the loss of each trained method, and other settings in which they differ; no rows before confirm."""
+        """(columns, rows) of the trained configs: the loss, and other settings in which they differ. No rows before confirm."""
         methods = self.confirmed.methods if self.confirmed else []
         flat = [dotted(method.config.to_dict()) for method in methods]
         keys = [
@@ -267,7 +267,7 @@ class Overview:
         return ["method", "loss", *others], rows
 
     def configs(self) -> list[tuple[str, str]]:
-        """(title, YAML): the winner's config and, where that is another one, what this study's own search found."""
+        """(title, YAML) of the winner's config, and of the config that this study's own search found if it is another one."""
         winner = self.confirmed.decision if self.confirmed else None
         own = f"Config of {self.confirmed.named(self.confirmed.methods[0])} ({BEST})" if self.confirmed else "Best config"
         found = {} if self.config is None else {own: self.config}
@@ -284,7 +284,7 @@ class Overview:
             lines += [*markdown_table(*standings.compact()), ""]
             lines += [*(f"- {plain(sentence)}" for sentence in standings.notes()), ""]
         elif self.methods():
-            shown = len(self.method_columns) - len(SEARCH_COLUMNS)  # `markdown` has the cost of each: a note is narrow
+            shown = len(self.method_columns) - len(SEARCH_COLUMNS)  # a note is narrow; the cost of each search is in `markdown`
             rows = [row[:shown] for row in self.methods()]
             lines += [*markdown_table(self.method_columns[:shown], rows), ""]
         columns, trials = self.best_trials()
@@ -299,7 +299,7 @@ class Overview:
 
 
 def _word(comparison: Comparison) -> str:
-    """The verdict from the winner's side, `MML tuned better, +3.1 %`."""
+    """The verdict of a comparison in a cell, such as `MML tuned better, +3.1 %`."""
     subject, percent = (
         "" if comparison.word is Word.NO_VERDICT else f"{comparison.ours} ",
         comparison.percent(comparison.difference),
@@ -308,7 +308,7 @@ def _word(comparison: Comparison) -> str:
 
 
 def _cells(baseline: BaselineResult, word: str) -> list[str]:
-    """The cells of a baseline after its figures on test: it has no epochs, and some are not tuned."""
+    """The cells of a baseline after its figures on test. It has no epochs, and an untuned one has no cost of tuning."""
     tried = len(baseline.evaluations)
     found = [str(tried), "", duration(baseline.tuning_seconds)] if tried > 1 else ["", "", ""]
     return [f"{baseline.validation:.4f}", word, *found, duration(baseline.seconds)]

@@ -1,4 +1,4 @@
-"""report.md and report.html (one file, needs no network) of a study at any stage."""
+"""Writes report.md and report.html of a study at any stage. The page is one file that needs no network."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SCRIPT = re.compile(r"<script[^>]*>(.*?)</script>", re.DOTALL)
 
 
 def write_report(overview: Overview, drawn: dict[str, Picture], folder: Path) -> list[Path]:
-    """Write both files into the folder, which must be there; returns their paths."""
+    """Write both files into the folder, which must exist; returns their paths."""
     write_text(folder / MARKDOWN, markdown(overview), CHANGE_OUTPUT_HINT, make_folder=False)
     write_text(folder / HTML, page(overview, drawn), CHANGE_OUTPUT_HINT, make_folder=False)
     return [folder / MARKDOWN, folder / HTML]
@@ -75,13 +75,13 @@ def markdown(overview: Overview) -> str:
 
 
 def _fenced(text: str) -> list[str]:
-    """Lines of YAML in Markdown, which no backticks in them can end."""
+    """The lines of a block of YAML in Markdown. Backticks in the text do not end the block."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return [f"{fence}yaml", text.rstrip(), fence]
 
 
 def _origin() -> str:
-    """The versions that wrote the report. confirm.yaml and each run have those that made the numbers."""
+    """The versions that wrote the report, as YAML. confirm.yaml and each run have those that computed the figures."""
     return to_yaml(provenance().to_dict())
 
 
@@ -108,7 +108,7 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
 
 
 def rendered(template: str, drawn: Mapping[str, Picture], **content: object) -> str:
-    """A page of a template in templates/, with pictures and its origin."""
+    """The page of a template in templates/, with pictures and with the versions that wrote it."""
     figures = [
         {
             "title": picture.title,
@@ -124,7 +124,7 @@ def rendered(template: str, drawn: Mapping[str, Picture], **content: object) -> 
 
 
 def _policy(drawings: Iterable[str]) -> str:
-    """What the page may do: run the scripts that it is written with, and no others; load nothing."""
+    """The content security policy of a page: it may run its own scripts and no others, and load nothing."""
     scripts = [script for drawing in drawings for script in SCRIPT.findall(drawing)]
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
@@ -133,7 +133,7 @@ def _policy(drawings: Iterable[str]) -> str:
 
 @cache
 def _environment() -> Environment:
-    """Whatever is put into a page is escaped, its control characters too; a name that a template gets wrong is an error."""
+    """The settings of templates: all values are escaped, control characters included, and an unknown name is an error."""
     return Environment(
         loader=PackageLoader("hpo.reporting"),
         autoescape=True,
@@ -146,7 +146,7 @@ def _environment() -> Environment:
 
 
 def _drawing(key: str, picture: Picture, first: bool) -> Markup:
-    """The elements of a picture; the first one brings the drawing library with it."""
+    """The HTML of a picture. The first one of a page includes the drawing library."""
     return Markup(
         picture.figure.to_html(
             full_html=False,

@@ -11,7 +11,7 @@ from trainers.data.options import ValidationSplit
 
 
 def protocol(spec: StudySpec, validation: ValidationSplit, confirmed: Confirmation | None) -> list[str]:
-    """A line for each part of it; of confirm only where there is one."""
+    """The sentences about data and search, and those about the confirmation if there is one."""
     search = spec.search
     searched = "; ".join(f"{name} {range_}" for name, range_ in spec.space.ranges_said().items())
     lines = [
@@ -47,13 +47,13 @@ def _of_confirm(confirmed: Confirmation) -> list[str]:
 
 
 def _what_chose(confirmed: Confirmation) -> str:
-    """The split that chose."""
+    """Which split chose among the methods."""
     nobody = " There is no winner, since a baseline is ahead on validation." if confirmed.decision.ahead else ""
     return f"Validation chose among the methods; test chose nothing.{nobody}"
 
 
 def _of_baselines(confirmed: Confirmation) -> list[str]:
-    """How the settings of baselines were chosen; nothing where they have their default settings."""
+    """How the settings of baselines were chosen; empty if all have their default settings."""
     tuned = [one for one in confirmed.baselines if len(one.evaluations) > 1]
     if not tuned:
         return []

@@ -1,4 +1,4 @@
-"""What is deleted with a study: its results, as far as they are its own."""
+"""Deletes the results of a study. Results of other studies are never deleted."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from trainers.errors import InputError
 
 @dataclass(frozen=True)
 class Removal:
-    """What is deleted with a study, and what is not.
+    """The files that are deleted with a study.
 
     Attributes:
-        paths: its folder, or the link in its place, or single files where the folder holds other studies' results too.
-        artifacts: what the dashboard offers of it.
-        stays: why a folder of its name is not deleted, or what a link leads to; empty if all is deleted, or there is none.
+        paths: the study's folder, or the link in its place. If the folder also holds results of other studies: the study's own
+            files in it.
+        artifacts: the study's files in the dashboard.
+        stays: a sentence about a folder that is not deleted: one of another study, or the target of a link. Empty if there is
+            none.
     """
 
     paths: Sequence[Path]
@@ -34,15 +36,15 @@ class Removal:
 
     @property
     def shown(self) -> list[str]:
-        """For the question."""
+        """The files in words, for the question before they are deleted."""
         files = [f"{counted(len(self.artifacts), 'file')} of it in {self.artifacts[0].parent}"] if self.artifacts else []
         return [*map(str, self.paths), *files]
 
     def remove(self) -> None:
-        """Delete them.
+        """Delete the files.
 
         Raises:
-            InputError: the file system refuses.
+            InputError: a file cannot be deleted.
         """
         for path in (*self.paths, *self.artifacts):
             try:
@@ -56,20 +58,23 @@ class Removal:
 
 
 def what_goes_with(study: optuna.Study, storage: BaseStorage, output: Path) -> Removal:
-    """Decide what goes with a study: a folder of its name may hold the results of another storage's study of that name.
+    """Find the files that are deleted with a study.
+
+    A folder with the study's name may belong to a study of the same name in another storage. Then it stays.
 
     Args:
-        output: where the folders of all studies lie.
+        output: the folder with the folders of all studies.
 
     Raises:
-        InputError: a file that says whose the folder is is damaged.
+        InputError: the file with the owner of the folder is damaged.
     """
     folder = output / study.study_name
     owner = Owner.read(folder)
     if folder.is_dir() and owner is None:
         return Removal([], [], f"{folder} stays: no {OWNER} there says that it is this study's")
     own = Owner.of(study, folder)
-    if owner is not None and (not owner.is_same(own, folder) or owner.storage not in ("", own.storage)):  # it may be away
+    # another storage in the record may only be unreachable
+    if owner is not None and (not owner.is_same(own, folder) or owner.storage not in ("", own.storage)):
         return Removal([], [], f"{folder} stays: {OWNER} there says that it is another study's, {owner}")
     artifacts = _artifacts(study, storage, output / ARTIFACTS)
     if not folder.is_dir():
@@ -83,8 +88,8 @@ def what_goes_with(study: optuna.Study, storage: BaseStorage, output: Path) -> R
 
 
 def _artifacts(study: optuna.Study, storage: BaseStorage, folder: Path) -> list[Path]:
-    """What is attached to a study, but for what is attached to another one, too: one is a copy of the other."""
-    if study.user_attrs.get(NAMED, study.study_name) != study.study_name:  # a copy, which nothing has been attached to
+    """The files that are attached to this study and to no other. A copy of a study shares the files of the original."""
+    if study.user_attrs.get(NAMED, study.study_name) != study.study_name:  # a copy that has only the files of the original
         return []
     ids = _attached(study.study_name, storage)
     for name in optuna.get_all_study_names(storage) if ids else ():

@@ -1,4 +1,4 @@
-"""How the best value rose with the trials of each search: whether more trials would have paid."""
+"""A figure of the best value by finished trials, for each search. It shows whether more trials may help."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ import plotly.graph_objects as go
 
 from hpo.confirmation.results import BestSoFar
 
-COLOURS = ("#2f7fc1", "#e0762b", "#3a9d5d", "#c2486a", "#8a6fd1", "#8c8c8c", "#b59a1f", "#3aa6a6")
-OPACITY = "33"  # of a band, of ff
+# The colours of the lines or bars of a figure, in this order.
+PALETTE = ("#2f7fc1", "#e0762b", "#3a9d5d", "#c2486a", "#8a6fd1", "#8c8c8c", "#b59a1f", "#3aa6a6")
+OPACITY = "33"  # of a band, as two hexadecimal digits
 
 
 def best_so_far_figure(searches: Mapping[str, Sequence[BestSoFar]], objective: str) -> go.Figure:
-    """A line for each method: the best value by finished trials. Of several searches of a method it is their mean, in a band
-    from the lowest to the highest, over the trials that all of them have."""
+    """A line for each method: the best value by finished trials.
+
+    If a method has several searches, the line is their mean, and a band reaches from the lowest to the highest. Both cover the
+    trials that all searches have.
+    """
     figure = go.Figure()
     for number, (label, each) in enumerate(searches.items()):
         trials, lines = _steps(each)
         if not trials:
             continue
-        colour = COLOURS[number % len(COLOURS)]
+        colour = PALETTE[number % len(PALETTE)]
         style = {"line": {"color": colour, "shape": "hv"}, "mode": "lines", "legendgroup": label}
         if len(lines) > 1:
             edge = {"line": {"width": 0, "shape": "hv"}, "mode": "lines", "legendgroup": label, "showlegend": False}
@@ -36,8 +40,11 @@ def best_so_far_figure(searches: Mapping[str, Sequence[BestSoFar]], objective: s
 
 
 def _steps(searches: Sequence[BestSoFar]) -> tuple[list[int], np.ndarray]:
-    """Where any of them rises, from where all have a value to where the first of them ends, and the values there (searches,
-    steps)."""
+    """The numbers of trials after which the best value of any search rises, and the best values then, (searches, steps).
+
+    The first step is where all searches have a value, and the last one is where the shortest search ends. A search without a
+    value is left out.
+    """
     begun = [search for search in searches if search.rises]
     if not begun:
         return [], np.empty((0, 0))

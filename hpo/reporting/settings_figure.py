@@ -1,4 +1,4 @@
-"""What each setting did: the value of every trial against each margin, weight and other searched number."""
+"""A figure with a panel for each searched setting: the value of each trial over its margin, weight or other number."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from search_spaces import Space
 
 COLUMNS, ROW, LEAST, GAP = 3, 210, 60, 75  # panels side by side; pixels of a row, of legend and margins, between rows
 COLOURS = {"complete": "#2f7fc1", "pruned": "#a9a9a9"}
-DRAWN_AS = ("margin_", "weight_")  # parameters that the sampler draws in place of the margins and weights that are shown
-WIDE = 100  # highest over lowest value, from which a number without a range of its own is shown on a logarithmic axis
+DRAWN_AS = ("margin_", "weight_")  # parameters of the sampler; the margins and weights are shown instead
+WIDE = 100  # a number without a range has a logarithmic axis if its highest value is this many times its lowest
 NAMES = {"negative_ratio": "negative over<br>positive weight"}
 RANGE_PAD = 0.05  # of an axis, beyond the searched range
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A number of each trial.
+    """A numeric setting, with its value in each trial.
 
     Attributes:
-        points: (value of the number, trial).
-        searched: the range that it was drawn from; None where it follows from other parameters.
+        points: (value of the setting, trial).
+        searched: the range that it was drawn from; None if it follows from other parameters.
         log: whether its axis is logarithmic.
     """
 
@@ -38,12 +38,12 @@ class Setting:
 
     @property
     def title(self) -> str:
-        """The name for people, broken so that panels fit side by side on a phone."""
+        """The title of the panel, with line breaks, so that panels fit side by side on a phone."""
         return NAMES.get(self.name, self.name.replace("_", "<br>"))
 
     @property
     def axis(self) -> dict[str, Any]:
-        """The axis, from end to end of the searched range."""
+        """The axis of the panel, which covers the searched range."""
         axis: dict[str, Any] = {"nticks": 4, "tickangle": 0, "exponentformat": "power"}
         if self.log:
             axis["type"] = "log"
@@ -57,7 +57,7 @@ class Setting:
 
 
 def settings_of(trials: Sequence[FrozenTrial], space: Space, loss_fields: set[str]) -> list[Setting]:
-    """The numbers of trials: margins and weights rather than what they were drawn as."""
+    """The numeric settings of some trials. Margins and weights take the place of the parameters that the sampler drew."""
     boxes = space.boxes()
     kept = {"margins", "weights", *boxes, *loss_fields}
     points = [(trial, dict(_numbers(trial, kept))) for trial in trials]
@@ -72,18 +72,18 @@ def settings_of(trials: Sequence[FrozenTrial], space: Space, loss_fields: set[st
             lowest, highest = min(value for value, _ in values), max(value for value, _ in values)
             log = lowest > 0 and highest / lowest >= WIDE and not name.startswith(("margin ", "weight "))
         if log and low is not None:
-            values = [(max(value, low[0]), trial) for value, trial in values]  # the l2 that means none is 0
+            values = [(max(value, low[0]), trial) for value, trial in values]  # no l2 is 0, and is shown at the low end
         found.append(Setting(name, values, low, log))
     return found
 
 
 def _range(box: BaseDistribution | None) -> tuple[tuple[float, float], bool] | None:
-    """The ends of a range of numbers, and whether it is logarithmic."""
+    """The ends of a range of numbers, and whether it is logarithmic; None if it has no numbers."""
     return ((box.low, box.high), box.log) if isinstance(box, FloatDistribution | IntDistribution) else None
 
 
 def _numbers(trial: FrozenTrial, kept: set[str]) -> Iterator[tuple[str, float]]:
-    """Numbers by name; those of lists as `margin 1`, `margin 2`, ...; then what was drawn and is none of them."""
+    """Yield (name, number) of a trial: its settings, lists as `margin 1`, `margin 2`, ..., then other drawn parameters."""
     for name, value in trial.user_attrs.items():
         if name not in kept:
             continue

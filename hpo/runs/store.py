@@ -33,6 +33,7 @@ from trainers.validation import SETTINGS, Figure
 log = logging.getLogger(__name__)
 
 UNKNOWN = "an unknown revision"
+RUNS_FOLDER = "runs"  # in a study's folder
 Kind = TypeVar("Kind", bound=Stored)
 Made = TypeVar("Made")
 

@@ -33,6 +33,14 @@ LOOK_EVERY = 0.05  # seconds
 _catching: list[Stopper] = []  # the stoppers that currently handle this process's signals
 
 
+def signal_name(number: int) -> str:
+    """The name of a signal, such as `SIGKILL`. Most real-time signals have no name: `signal 40`."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 class StoppedBySignal(Stopped):
     """The user or the system asked the process to end.
 
@@ -41,7 +49,7 @@ class StoppedBySignal(Stopped):
     """
 
     def __init__(self, signum: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        super().__init__(f"stopped by {signal_name(signum)}")
         self.exit_code = 128 + signum
 
 

@@ -17,8 +17,8 @@ from optuna.trial import TrialState
 from hpo.runtime.process import SearchFailed
 from hpo.runtime.signals import Stopper
 from hpo.search.claims import reap, signature
+from hpo.search.job import SearchJob
 from hpo.search.monitor import SearchMonitor
-from hpo.search.processes import SearchJob
 from hpo.search.progress import NoProgress, Progress
 from hpo.search.scheduler import POLL_SECONDS
 from hpo.storage.address import is_url

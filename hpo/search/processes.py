@@ -4,40 +4,28 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from types import ModuleType
-from typing import Protocol
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage
 
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, StudyDeleted, reason_of, say_error, set_up_logging
-from hpo.runtime.signals import SIGNALS, StoppedBySignal, Stopper
-from hpo.search.checkpoints import FOLDER as CHECKPOINTS
-from hpo.search.checkpoints import TrialCheckpoints
-from hpo.search.claims import STALE_HOURS, reap
+from hpo.runtime.signals import SIGNALS, StoppedBySignal, Stopper, signal_name
+from hpo.search.claims import reap
+from hpo.search.job import Backend as Backend  # hpo.calls imports both from here
+from hpo.search.job import SearchJob as SearchJob
 from hpo.search.monitor import SearchMonitor
 from hpo.search.progress import NoProgress, Progress
-from hpo.search.scheduler import POLL_SECONDS, Scheduler
-from hpo.storage.address import is_url
+from hpo.search.scheduler import POLL_SECONDS
 from hpo.storage.damage import DamagedJournal
-from hpo.storage.open import open_storage
-from hpo.storage.retrying import PATIENCE_SECONDS
-from hpo.study.owner import is_claimed, while_it_exists
-from hpo.study.workspace import Workspace
-from search_spaces.own import OwnLossRecord, recorded
-from trainers.checkpoints import EVERY_SECONDS, training_key
-from trainers.engines import ENGINES, make_engine
+from hpo.study.owner import is_claimed
+from trainers.engines import ENGINES
 from trainers.engines.resources import take_share
 from trainers.errors import InputError, OutOfMemory
 
@@ -45,87 +33,6 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 30.0  # time for a worker to requeue its trials; see hpo.runtime.signals
 MAX_DEATHS = 3  # restarts allowed per worker since the last finished trial
-
-
-@dataclass(frozen=True)
-class SearchJob:
-    """A search, as it is sent to worker processes. It includes the data; workers open the storage themselves.
-
-    Attributes:
-        storage: URL or journal path; a password in it is only passed between processes.
-        deadline: the time.monotonic() of this machine at which the search ends; None for no limit.
-        stale_after: hours after which a trial of another machine counts as dead.
-        checkpoint_every: seconds between two checkpoints of a trial.
-        losses: the study's loss if it is a user's own, which worker processes must import.
-    """
-
-    work: Workspace
-    storage: str = field(repr=False)
-    deadline: float | None = None
-    stale_after: float = STALE_HOURS
-    checkpoint_every: float = EVERY_SECONDS
-    checkpoint_folder: Path = field(init=False)
-    losses: tuple[OwnLossRecord, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "losses", recorded([self.work.spec.space.loss_name]))
-        folder = Path(os.path.abspath(self.work.folder)) / CHECKPOINTS  # workers may have another current folder
-        object.__setattr__(self, "checkpoint_folder", folder)
-
-    @property
-    def checkpoints(self) -> TrialCheckpoints:
-        """The checkpoints of the study's trials."""
-        seen, validation = self.work.split
-        choice, objective = self.work.choice, self.work.spec.measured
-        key = training_key(self.work.spec.probe, seen, validation, choice) | {
-            "measured_in": objective,
-            "evaluation": self.work.spec.search.evaluation,
-        }
-        return TrialCheckpoints(self.checkpoint_folder, key, self.checkpoint_every)
-
-    def run(self, stopper: Stopper, progress: Progress, study: optuna.Study | None = None) -> None:
-        """Search in this process until the budget is met.
-
-        Args:
-            study: the open study, if this process searches alone. None for one of several workers: it opens the study itself,
-                and a `SearchMonitor` counts the failures of all workers.
-
-        Raises:
-            SearchFailed: too many trials failed, or the study was deleted.
-            Stopped: see `hpo.runtime.signals`; the trials are requeued.
-        """
-        for loss in self.losses:
-            loss.restore()
-            loss.check_code()  # its file may have been edited since the parent imported it
-        alone = study is not None
-        study = study or self.work.study(self._open_patiently(stopper))
-        seen, validation = self.work.split
-        work = self.work
-        at, metrics = work.spec.search.evaluate_at, work.spec.measured
-        engine = make_engine(work.choice, seen, validation, at, work.lanes, stopper.should_stop, metrics, work.sample)
-        with while_it_exists(study, "searched"):
-            Scheduler(
-                study,
-                work.spec,
-                engine,
-                progress,
-                stopper,
-                self.deadline,
-                self.stale_after,
-                stop_on_failures=alone,
-                checkpoints=self.checkpoints,
-            ).run()
-
-    def _open_patiently(self, stopper: Stopper) -> BaseStorage:
-        """Open the storage, and retry for PATIENCE_SECONDS: the parent could open it, so its server is only away."""
-        given_up = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return open_storage(self.storage, create=False)
-            except InputError:
-                if not is_url(self.storage) or time.monotonic() > given_up:
-                    raise
-                stopper.wait(POLL_SECONDS)
 
 
 class WorkerPool:
@@ -228,7 +135,7 @@ class WorkerPool:
             raise SearchFailed(f"worker {worker} failed; see its message above; finished trials are kept")
         if code:
             self.deaths += 1
-            name = signal.Signals(signum).name
+            name = signal_name(signum)
             if self.deaths > MAX_DEATHS * self.count:
                 raise SearchFailed(
                     f"workers are killed again and again ({name}) and finish no trial; finished trials are kept; if memory is "
@@ -292,9 +199,3 @@ def search_with_processes(job: SearchJob, study: optuna.Study, progress: Progres
         WorkerPool(job, workers).search(study, progress, stopper)
     finally:
         reap(study, job.stale_after)
-
-
-class Backend(Protocol):
-    """Searches a study until its budget is met."""
-
-    def __call__(self, job: SearchJob, study: optuna.Study, progress: Progress, stopper: Stopper) -> None: ...

@@ -14,7 +14,8 @@ import optuna
 
 from hpo.runtime.signals import Stopper
 from hpo.search.claims import reap
-from hpo.search.processes import SearchJob, WorkerPool
+from hpo.search.job import SearchJob
+from hpo.search.processes import WorkerPool
 from hpo.search.progress import Progress
 from hpo.search.scheduler import POLL_SECONDS
 from hpo.study.owner import while_it_exists

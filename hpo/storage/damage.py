@@ -48,8 +48,9 @@ def check_numbers(record: Mapping[str, Any], replay: JournalStorageReplayResult)
 
 
 def checked(records: Iterable[Any], replay: JournalStorageReplayResult) -> Iterator[Any]:
-    """Yield the records, each checked after the one before was applied, for faults that Optuna does not check or checks too
-    late.
+    """Check and yield the records, for faults that Optuna does not check or checks too late.
+
+    The caller applies each record before it asks for the next one, which is then checked.
 
     Raises:
         NotMade: see `check_numbers`.
@@ -79,7 +80,7 @@ class Replay:
         return made(self.result, key)
 
     def fault(self, line: bytes) -> str:
-        """Apply a line. Returns what is wrong with it, which then changes nothing; else an empty text."""
+        """Apply a line, unless it has a fault. Returns the fault, or an empty text."""
         if not line.strip():
             return "an empty line"
         try:

@@ -1,7 +1,7 @@
 """Replaces lost lines that created studies or trials, for the repair of a journal.
 
-A journal numbers studies and trials in the order of creation. If a creating line were just left out, later lines would be about
-wrong studies or trials. So a replacement is created.
+A journal numbers studies and trials in the order of creation. If the line that creates one is lost, later lines are about wrong
+studies or trials. So a replacement is created.
 """
 
 from __future__ import annotations
@@ -79,8 +79,10 @@ def _not_made(pieces: Sequence[Piece], key: str, made: int) -> int:
 
 
 def _numbers_of_new_trials(pieces: Sequence[Piece]) -> dict[int, int]:
-    """The number of each new trial by the index of its piece, if the next two pieces of its worker name the same trial. Two are
-    needed, since a digit may be broken."""
+    """The number of each new trial, by the index of the piece that creates it.
+
+    It is known if the next two pieces of the same worker name the same trial. Two are needed, since a digit may be broken.
+    """
     said: dict[str, list[tuple[int, int | None]]] = defaultdict(list)  # by worker: index of a piece, and the trial it names
     for at, piece in enumerate(pieces):
         if piece.record and (piece.makes("trial_id") or piece.names("trial_id") is not None):
@@ -90,8 +92,9 @@ def _numbers_of_new_trials(pieces: Sequence[Piece]) -> dict[int, int]:
 
 
 def _place(done: Sequence[Piece], key: str) -> int:
-    """The position after the broken piece that most likely created what is missing: one that says so, or one that is about no
-    trial, or the last one. 0 if there is none.
+    """The position after the broken piece that most likely created the missing study or trial; 0 if there is none.
+
+    The most likely one says that it creates one, else it is about no trial, else it is the last one.
     """
     filled = {piece.number for piece in done if piece.stands_for}
     likely = [

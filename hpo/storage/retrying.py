@@ -59,7 +59,10 @@ def open_remote(url: str) -> BaseStorage:
 
 
 def _making_tables() -> Retrying:
-    """The policy for opening a database: of processes that open a new one at once, the server lets one make each table."""
+    """The retry policy for opening a database.
+
+    If several processes open a new database at once, only one of them can create a table, and the others get an error.
+    """
     from sqlalchemy.exc import IntegrityError, ProgrammingError  # see hpo.storage.open
 
     return Retrying(
@@ -118,7 +121,7 @@ class _Waiting:
         )
 
     def _tell(self, state: RetryCallState) -> None:
-        if state.attempt_number == 2:  # not after the first attempt: the second one repairs an idle connection that broke
+        if state.attempt_number == 2:  # an idle connection may have broken: the second attempt makes a new one
             log.warning("the storage does not answer; retrying for up to %g s", self._seconds)
 
     def _is_set(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
@@ -149,7 +152,8 @@ def is_outage(error: BaseException | None) -> bool:
     from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError  # see hpo.storage.open
 
     while error is not None:
-        if isinstance(error, OperationalError | InterfaceError | PendingRollbackError):  # the last follows the others in Optuna
+        # Optuna gets a PendingRollbackError after one of the others
+        if isinstance(error, OperationalError | InterfaceError | PendingRollbackError):
             return not _is_lasting(getattr(error, "orig", None))
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import optuna
+from pydantic import JsonValue
 
 from hpo.study.spec import StudySpec
 from hpo.study.trials import best_trials
@@ -27,6 +28,12 @@ class BestAtEnd:
     trials: int
     of: int
     is_chosen: bool
+
+    def as_facts(self) -> dict[str, JsonValue]:
+        """The fields as plain data, for a caveat."""
+        at = self.at
+        facts: dict[str, JsonValue] = {"name": at.name, "value": at.value, "low": at.low, "high": at.high, "end": at.end}
+        return facts | {"trials": self.trials, "of": self.of, "is_chosen": self.is_chosen}
 
 
 def best_at_ends(study: optuna.Study, spec: StudySpec, chosen: int | None = None) -> list[BestAtEnd]:

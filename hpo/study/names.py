@@ -1,4 +1,4 @@
-"""Names of studies: which ones may be given, and those of the repeats of a search."""
+"""Names of studies and of the repeats of a search, and of the files that hold their configs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from trainers.text import shown
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_SEARCHES = 20
 TRAIN_FOLDER = "train"
+WINNER, BEST, BEST_TRIAL = "winner.yaml", "best.yaml", "best_trial.yaml"  # configs in a study's folder
 RESERVED_NAMES = ("journal.log", "replicate", "artifacts", TRAIN_FOLDER)  # other files and folders in the output folder
 
 

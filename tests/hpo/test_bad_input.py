@@ -198,6 +198,15 @@ def test_an_invalid_file_for_vectors_is_refused(place: Place, fails: Callable[[i
     assert f"{folder}: cannot be written: Is a directory" in fails(train.main([*command, str(folder)]))
 
 
+@pytest.mark.parametrize("flags", [["--validation", "last"], ["--evaluate-every", "5"]])
+def test_flags_about_measuring_are_refused_for_all_data(place: Place, fails: Callable[[int], str], flags: list[str]):
+    """5 is the default, too: it is refused all the same."""
+    config = place.root / "mine.yaml"
+    config.write_text(CONFIG)
+    command = [str(config), "--dataset", "tiny", "--data-dir", str(place.root / "data"), "--all-data"]
+    assert f"leave {' '.join(flags)} out" in fails(train.main([*command, *flags]))
+
+
 def test_a_huge_seed_of_validation_is_refused(place: Place, fails: Callable[[int], str]):
     config = place.root / "mine.yaml"
     config.write_text(CONFIG)

@@ -328,6 +328,11 @@ BAD: dict[str, tuple[dict[str, str | bytes], list[str], str]] = {
         ["a.csv", "b=a.csv", "--truth", "t.csv", "--data", "{colums: {}}"],
         "--data: unknown key 'colums'; did you mean 'columns'?",
     ),
+    "a layout without truth": (
+        {"a.csv": TABLE},
+        ["a.csv", "b.csv", "--objective", "ndcg@20", "--data", "{columns: {user: 0, item: 1}}"],
+        "--data is the layout of the --truth file, and no --truth is given",
+    ),
     "no truth": ({"a.csv": LISTS}, ["a.csv", "b.csv", "--truth", "t.csv"], "No such file or directory; give the path of"),
     "unknown objective": (
         {"a.csv": LISTS, "t.csv": TRUTH},

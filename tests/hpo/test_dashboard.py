@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from optuna_dashboard import get_note
 
 from hpo import dashboard
+from hpo.confirmation.outcome import CONFIRM
 from hpo.reporting.guard import Application
 
 from .conftest import Place
@@ -38,3 +41,17 @@ def test_the_dashboard_opens_on_the_note_of_the_last_confirmed_study(
     ((status, headers),) = answers
     number = opened(place).study._study_id
     assert (status, headers["Location"]) == ("302 Found", f"/dashboard/studies/{number}/note")
+
+
+def test_of_studies_confirmed_at_the_same_time_the_last_name_is_opened(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Only the time of confirm.yaml counts here, so it may be empty."""
+    for name in ("tiny_mml", "tiny_ccl"):
+        assert place.run("--search-only", "--trials", "1", study=f"{name}.yaml") == 0
+        (place.output / name / CONFIRM).touch()
+        os.utime(place.output / name / CONFIRM, (1e9, 1e9))
+    capsys.readouterr()
+    monkeypatch.setattr(dashboard, "serve", lambda application, host, port: None)
+    assert dashboard.main(["--output", str(place.output)]) == 0
+    assert "the note of tiny_mml," in capsys.readouterr().out

@@ -15,8 +15,8 @@ from hpo.api import load_study
 from hpo.confirmation.league_records import pair_records, records
 from hpo.confirmation.statistics import Word
 from hpo.outcomes import Verdict
-from hpo.reporting.export import export_league
 from hpo.reporting.league_figure import league_figure
+from hpo.reporting.league_files import export_league
 from hpo.study.spec import load_spec
 from hpo.study.workspace import Workspace
 from trainers.yaml_files import read_yaml

@@ -17,7 +17,7 @@ from hpo import report, run, studies, train
 from hpo.api import confirm, register_loss, search
 from hpo.reporting.export import ExportedConfig
 from hpo.runs.store import RunKey
-from hpo.search.processes import SearchJob
+from hpo.search.job import SearchJob
 from hpo.study.spec import load_spec
 from hpo.study.workspace import Workspace
 from search_spaces import SPACES

@@ -31,10 +31,10 @@ def test_the_report_of_an_unfinished_study_has_its_progress(place: Place):
     place.run("--search-only", "--trials", "2")
     assert opened(place).progress().startswith("3 trials finished (2 asked for)")
     place.run("--search-only", "--trials", "9", "--timeout", "0.000001")
-    assert opened(place).progress().startswith("Half finished: 3 of 9 trials finished")
+    assert opened(place).progress().startswith("Not finished yet: 3 of 9 trials finished")
     for text in files(place):
         assert "No verdict yet" in text
-        assert "Half finished" in text
+        assert "Not finished yet" in text
     assert SHAPE in pictures(opened(place))
     assert CURVES not in pictures(opened(place)), "curves need a confirmation"
 
@@ -91,7 +91,7 @@ def test_a_study_without_a_complete_trial_has_a_page(place: Place):
     assert place.run("--search-only", "--timeout", "0.000001", "--trials", "1") == 1, "there is no config to export"
     assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
     for text in files(place):
-        assert "Half finished: 0 of 1 trials finished" in text
+        assert "Not finished yet: 0 of 1 trials finished" in text
         assert "No trial is complete yet." in text
 
 

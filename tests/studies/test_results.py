@@ -11,12 +11,13 @@ import pytest
 from benchmarks.replay.recordings import SUFFIX, Recording
 from hpo.confirmation.outcome import CONFIRM, Confirmation
 from hpo.replication.outcome import ReplicatedTable
-from hpo.reporting.export import BEST, ExportedConfig, config_names
+from hpo.reporting.export import ExportedConfig, config_names
 from hpo.runs.baseline_results import BaselineResult, BaselineTuning
 from hpo.runs.baselines import MEASURED, TUNING
 from hpo.runs.store import RunRecord, RunStore
 from hpo.storage.journal import JOURNAL
 from hpo.storage.open import open_storage
+from hpo.study.names import BEST
 from hpo.study.stored import stored_study
 from trainers.errors import InputError
 

@@ -20,7 +20,7 @@ from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.provenance import provenance
 from hpo.study.definition import SplitData, definition_of
 from hpo.study.spec import StudySpec
-from trainers import Interactions, TrainConfig
+from trainers import TrainConfig
 from trainers.baselines import MostPopular
 from trainers.data.facts import DataFacts, TestFacts
 from trainers.data.options import ValidationSplit
@@ -174,8 +174,9 @@ def test_the_table_has_baselines_and_a_baseline_ahead_is_a_caveat():
 
 
 def test_each_method_below_popularity_or_below_the_best_baseline_is_a_caveat():
-    assert MostPopular().fit(Interactions.from_pairs(np.arange(2), np.arange(2), 2, 2)).label == MOST_POPULAR
-    baselines = [baseline(MOST_POPULAR, 0.05, 0.1), baseline("EASE", 0.3, 0.4)]
+    assert MostPopular().name == MOST_POPULAR
+    popular = baseline("MostPop", 0.05, 0.1).model_copy(update={"name": MOST_POPULAR})
+    baselines = [popular, baseline("EASE", 0.3, 0.4)]
     methods = [method("A", 0.31), method("B tuned", 0.2), method("C tuned", 0.04), method("D", failure="nan")]
     found = [(kind, subject) for kind, subject, _ in of_kinds(caveats_of(methods, {}, baselines, 0, NDCG), *CaveatKind)]
     assert found == [(CaveatKind.BASELINE_AHEAD, "B tuned"), (CaveatKind.BELOW_POPULARITY, "C tuned")]

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpo.confirmation.contenders import Contender, First
+from hpo.confirmation.contenders import Contender, FirstTrial
 from hpo.confirmation.results import BestSoFar, Finalist, SearchCost, best_so_far
 from hpo.confirmation.searches import Found, Search
 from hpo.confirmation.tuning import Tuning, tunings
@@ -38,7 +38,7 @@ def tuned(*finalists: Finalist) -> Contender:
 def searched(*searches: Sequence[Finalist]) -> Contender:
     """A method with a search for each argument."""
     spec = StudySpec.model_validate({"name": "s", "dataset": "demo", "space": {"name": "ccl"}})
-    study, firsts = optuna.create_study(), [First("trial 0, its first", 0)] * len(searches)
+    study, firsts = optuna.create_study(), [FirstTrial("trial 0, its first", 0)] * len(searches)
     found = [Found(Search(spec, study, number), SearchCost(4), finalists) for number, finalists in enumerate(searches, start=1)]
     return Contender("CCL tuned", of(2.0), 2, found, firsts, [RISES] * len(searches))
 

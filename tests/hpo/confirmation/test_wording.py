@@ -160,7 +160,7 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     (CaveatKind.MIXED_SOURCES, "BPR", {"read": ["BPR"], "computed": ["MML", "EASE"]}),
 ]
 ROSE, FLAT, SHORT = BestSoFar(60, {1: 0.1, 20: 0.2, 41: 0.204}), BestSoFar(60, {1: 0.1, 20: 0.2}), BestSoFar(2, {1: 0.1})
-LITTLE = BestSoFar(60, {40: 0.2, 60: 0.2006})
+LITTLE, LATE = BestSoFar(60, {40: 0.2, 60: 0.2006}), BestSoFar(60, {41: 0.2})
 TUNED = [
     Tuning("MML tuned", "MML published", validation_percent=4.12, test_percent=1.2, searches=[LITTLE]),
     Tuning("MML tuned", "MML published", validation_percent=4.12, test_percent=-2.1, test_error_percent=1.4, searches=[ROSE]),
@@ -168,6 +168,7 @@ TUNED = [
     Tuning("MML tuned", "MML published", validation_percent=4.12, searches=[FLAT]),
     Tuning("MML tuned", "MML published", validation_percent=-1.0, test_percent=0.5, searches=[ROSE, FLAT]),
     Tuning("BPR tuned", "trial 0, its first", validation_percent=-1.0, searches=[SHORT]),
+    Tuning("BPR tuned", "trial 40, its first", validation_percent=0.0, searches=[LATE]),
     Tuning("CCL tuned", "CCL published", True, 0.0, 0.0, searches=[FLAT, FLAT]),
     Tuning("CCL tuned", "CCL published"),
 ]

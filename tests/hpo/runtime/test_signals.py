@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hpo.runtime.signals import StoppedBySignal, Stopper, asked_to_stop, catching_for_a_program
+from hpo.runtime.signals import StoppedBySignal, Stopper, asked_to_stop, catching_for_a_program, signal_name
 from trainers.stopping import Stopped
 
 from ..processes import REPOSITORY
@@ -23,6 +23,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def get(number: int) -> None:
     os.kill(os.getpid(), number)
     time.sleep(0)  # the handler has run after this line
+
+
+@pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (15, "SIGTERM"), (40, "signal 40")])
+def test_a_signal_without_a_name_is_named_by_its_number(number: int, name: str):
+    """A worker that signal 40, a real-time signal, has ended is replaced like others: its message needs a name."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        child.send_signal(number)
+        assert signal_name(-child.wait()) == name
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.runtime.process import SearchFailed
 from hpo.runtime.signals import Stopper
+from hpo.search.job import SearchJob
 from hpo.search.monitor import SearchMonitor
-from hpo.search.processes import SearchJob
 from hpo.search.progress import NoProgress
 from hpo.storage.open import open_storage
 from hpo.study.attributes import FAILURE, RESUMED_AFTER, RETRIES, RETRY_OF, WORKER

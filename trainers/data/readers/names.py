@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from trainers.data.readers.layout import ROLES, Columns
@@ -68,8 +69,8 @@ def roles_by_name(names: tuple[str, ...], columns: Columns | None, path: Path) -
     plain_names = [plain(name) if index not in taken else "" for index, name in enumerate(names)]
     user = given["user"] if "user" in given else _one("user", USER, plain_names, names, path)
     item = given["item"] if "item" in given else _one("item", ITEM, plain_names, names, path)
-    rating = given.get("rating", _first(RATING, plain_names))
-    time = given.get("time", _first(TIME, plain_names))
+    rating = given.get("rating", first_known(RATING, plain_names))
+    time = given.get("time", first_known(TIME, plain_names))
     return Roles(user, item, rating, time)
 
 
@@ -108,24 +109,30 @@ def _index_of(role: str, key: str | int, names: tuple[str, ...], path: Path) -> 
 
 
 def _one(role: str, groups: tuple[tuple[str, ...], ...], plain_names: list[str], names: tuple[str, ...], path: Path) -> int:
-    for group in groups:
-        found = [index for index, name in enumerate(plain_names) if name in group]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            several = listed(tuple(names[index] for index in found))
-            key = names[found[0]] if names.count(names[found[0]]) == 1 else found[0]
-            raise InputError(
-                f"{path}: needs one column named {role}, got several that could be it, {several}, of columns {listed(names)}; "
-                f"name one, such as data: {{columns: {{{role}: {key}}}}}"
-            )
+    found = candidates(groups, plain_names)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = listed(tuple(names[index] for index in found))
+        key = names[found[0]] if names.count(names[found[0]]) == 1 else found[0]
+        raise InputError(
+            f"{path}: needs one column named {role}, got several that could be it, {several}, of columns {listed(names)}; "
+            f"name one, such as data: {{columns: {{{role}: {key}}}}}"
+        )
     raise InputError(
         f"{path}: needs one column named {role} or {role}_id, or another known name, got columns {listed(names)}; "
         + remedy("NAME", "NAME")
     )
 
 
-def _first(known: tuple[str, ...], plain_names: list[str]) -> int | None:
+def candidates(groups: Iterable[Collection[str]], plain_names: Sequence[str]) -> list[int]:
+    """The indices of the columns that have a name of the first group that any column has; empty if no column has one."""
+    found = ([index for index, name in enumerate(plain_names) if name in group] for group in groups)
+    return next((indices for indices in found if indices), [])
+
+
+def first_known(known: Iterable[str], plain_names: Sequence[str]) -> int | None:
+    """The index of the column with the first of the known names that a column has; None if no column has one."""
     return next((plain_names.index(name) for name in known if name in plain_names), None)
 
 
