@@ -38,7 +38,8 @@ from hpo.runtime.signals import Stopper
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.search.claims import STALE_HOURS
 from hpo.search.dask import count_workers, search_on_dask
-from hpo.search.processes import Backend, SearchJob, search_with_processes
+from hpo.search.job import Backend, SearchJob
+from hpo.search.processes import search_with_processes
 from hpo.storage.address import shared_by_processes, without_password
 from hpo.storage.open import open_storage
 from hpo.study.definition import differences

@@ -25,7 +25,7 @@ from hpo.confirmation.tuning import tunings
 from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.baselines import MeasuredBaseline
 from hpo.runs.provenance import provenance
-from hpo.runs.store import Beyond, FinishedRun, RunStore
+from hpo.runs.store import RUNS_FOLDER, Beyond, FinishedRun, RunStore
 from hpo.runs.train import FullRuns, Progress, mean_of
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import STUDY_ID, stored_definition
@@ -40,7 +40,6 @@ from trainers.data.prepare import TestData
 from trainers.engines import engine_for
 from trainers.errors import InputError
 
-RUNS = "runs"  # folder in the study's folder
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
 # Offsets from the search's seed: seeds 101, 102, ... and 201, 202, ...; for the second search 1,101, ... and 1,201, ...
 SELECT_OFFSET, TEST_OFFSET = 101, 201
@@ -256,7 +255,7 @@ class Confirmer:
     @cached_property
     def _full_runs(self) -> FullRuns:
         """The store of this study's finished runs; it also uses equal runs of other studies."""
-        store = RunStore(self.work.folder / RUNS, elsewhere=self.work.output)
+        store = RunStore(self.work.folder / RUNS_FOLDER, elsewhere=self.work.output)
         measured = measured_at_full_budget(self.work.spec.objective)
         return FullRuns(store, self.progress, self.stopper, measured, self.checkpoint_every)
 

@@ -23,8 +23,8 @@ population. If the two errors are about equal, even both tests together reject t
 benchmarks/RESULTS.md). The p of a verdict is the largest of the three (an intersection-union test, Berger 1982), with Holm's
 correction over the rivals that can be judged. A method with one run cannot be judged. A method with two searches cannot either:
 one degree of freedom says too little about how much searches vary (see the same file). A deterministic method
-(popularity, EASE, nearest neighbours) gives the same figures in every run: one run is enough, and only the other method's runs
-vary (a one-sample t-test). If both are deterministic, only users vary.
+(popularity, EASE) gives the same figures in every run: one run is enough, and only the other method's runs vary (a one-sample
+t-test). If both are deterministic, only users vary.
 
 Assumptions: users are an independent sample of those that the statement is about; runs are independent and differ in their seed
 alone; all methods were measured on the same users in the same way; higher is better; the means of runs, or of searches, are
@@ -58,6 +58,7 @@ MIN_TEST_USERS = 30  # for a verdict: the bootstrap of fewer users says too litt
 RESAMPLES = 4000
 BATCH = 200  # resamples held in memory at a time
 BOOTSTRAP_SEED = 20240
+INF = float("inf")
 
 
 class Word(StrEnum):
@@ -207,9 +208,8 @@ def _compare_one(ours: Measured, rival: Measured, resamples: int, strictest: flo
     users, runs, both, detectable = over_users(differences, resamples), None, None, None
     if ours.can_be_judged and rival.can_be_judged:
         runs, degrees = over_runs(ours.repeats, rival.repeats), _degrees(ours.repeats, rival.repeats)
-        of_users = len(differences) - 1
-        both = over_both(difference, users.error, runs.error, degrees, of_users)
-        detectable = detectable_effect(users.error, runs.error, degrees, strictest, of_users)
+        both = over_both(difference, users.error, runs.error, degrees, len(differences) - 1)
+        detectable = detectable_effect(users.error, runs.error, degrees, strictest, len(differences) - 1)
     return Comparison(
         ours=ours.label,
         rival=rival.label,
@@ -228,8 +228,8 @@ def _compare_one(ours: Measured, rival: Measured, resamples: int, strictest: flo
 def over_users(differences: Floats, resamples: int = RESAMPLES) -> Evidence:
     """Percentile bootstrap of the mean of paired differences (n_users,); users are drawn with replacement.
 
-    The p is the share of resamples beyond zero, two-sided. If no resample is beyond zero, that says only that p is small: then
-    p is that of Student's t with the bootstrap's standard error, so that Holm's correction for many comparisons can reject.
+    The p is twice the share of resamples beyond zero. If there are none, it is at most that of Student's t with the bootstrap's
+    standard error, so that Holm's correction for many comparisons can reject.
     """
     if len(differences) < 2 or not differences.any():
         return Evidence(0.0, 0.0, 1.0, 0.0)
@@ -284,44 +284,34 @@ def _mean_error(values: Floats) -> float:
 
 
 def _degrees(ours: Floats, rival: Floats) -> float:
-    """Welch and Satterthwaite's degrees of freedom."""
-    parts = [(_mean_error(values) ** 2, len(values) - 1) for values in (ours, rival) if len(values) > 1]
-    largest = max((variance for variance, _ in parts), default=0.0)
-    if not largest:
-        return float("inf")
-    parts = [(variance / largest, n) for variance, n in parts]  # whose squares neither overflow nor vanish
-    return float(sum(variance for variance, _ in parts) ** 2 / sum(variance**2 / n for variance, n in parts))
+    """Welch's degrees of freedom."""
+    return _satterthwaite(*((_mean_error(values), len(values) - 1) for values in (ours, rival)))
 
 
-def over_both(
-    difference: float, users_error: float, runs_error: float, runs_degrees: float, users_degrees: float = float("inf")
-) -> Evidence:
+def _satterthwaite(*parts: tuple[float, float]) -> float:
+    """The degrees of freedom of a sum of squared errors, given errors with theirs; infinite if all errors are 0."""
+    largest = max(error for error, _ in parts)
+    squares = [((error / largest) ** 2, degrees) for error, degrees in parts if error]  # they neither overflow nor vanish
+    shares = sum(square**2 / degrees for square, degrees in squares)
+    return float(sum(square for square, _ in squares) ** 2 / shares) if shares else INF
+
+
+def over_both(difference: float, users_error: float, runs_error: float, of_runs: float, of_users: float = INF) -> Evidence:
     """A t-test with the sum of both squared errors, and Satterthwaite's degrees of freedom."""
     error = float(np.hypot(users_error, runs_error))
     if error == 0.0:
         return Evidence(difference, difference, float(difference == 0.0), 0.0)
-    return _evidence(difference, error, _degrees_of_both(error, users_error, users_degrees, runs_error, runs_degrees))
+    return _evidence(difference, error, _satterthwaite((users_error, of_users), (runs_error, of_runs)))
 
 
-def _degrees_of_both(error: float, *parts: float) -> float:
-    """Satterthwaite's degrees of freedom of a sum of squared errors.
-
-    Args:
-        parts: an error and its degrees of freedom, then the next ones.
-    """
-    shares = sum((part / error) ** 4 / degrees for part, degrees in zip(parts[::2], parts[1::2], strict=True) if part)
-    return 1.0 / shares if shares else float("inf")
-
-
-def detectable_effect(
-    users_error: float, runs_error: float, runs_degrees: float, level: float, users_degrees: float = float("inf")
-) -> float:
-    """The minimum detectable effect: all three tests find a true difference of this size with probability POWER."""
+def detectable_effect(users_error: float, runs_error: float, of_runs: float, level: float, of_users: float = INF) -> float:
+    """The minimum detectable effect: all three tests find a true difference of this size with probability POWER. The errors
+    have `of_users` and `of_runs` degrees of freedom."""
     error = float(np.hypot(users_error, runs_error))
     if error == 0.0:
         return 0.0
-    degrees = _degrees_of_both(error, users_error, users_degrees, runs_error, runs_degrees)
-    tests = ((users_degrees, users_error), (runs_degrees if runs_error else float("inf"), runs_error), (degrees, error))
+    degrees = _satterthwaite((users_error, of_users), (runs_error, of_runs))
+    tests = ((of_users, users_error), (of_runs if runs_error else INF, runs_error), (degrees, error))
     return max(_quantile(1 - level / 2, each) * size for each, size in tests) + _quantile(POWER, degrees) * error
 
 

@@ -18,8 +18,7 @@ from optuna.exceptions import StorageInternalError
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, StudyDeleted, reason_of, say_error, set_up_logging
 from hpo.runtime.signals import SIGNALS, StoppedBySignal, Stopper, signal_name
 from hpo.search.claims import reap
-from hpo.search.job import Backend as Backend  # hpo.calls imports both from here
-from hpo.search.job import SearchJob as SearchJob
+from hpo.search.job import SearchJob
 from hpo.search.monitor import SearchMonitor
 from hpo.search.progress import NoProgress, Progress
 from hpo.search.scheduler import POLL_SECONDS
