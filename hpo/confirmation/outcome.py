@@ -163,8 +163,8 @@ class Confirmation(Result):
         return [method.label, *(method.figure(metric) for metric in self.table_metrics), self._lead(method)]
 
     def figures(self, baseline: BaselineResult) -> list[str]:
-        """Cells of a baseline, one for each metric of the table."""
-        return [f"{baseline.metrics[metric]:.4f}" for metric in self.table_metrics]
+        """Cells of a baseline, one for each metric of the table; with the standard deviation over its seeds, if it has some."""
+        return [mean_sd(*mean_and_sd(baseline.values(metric))) for metric in self.table_metrics]
 
     def _lead(self, method: Method) -> str:
         return "" if method is self.methods[0] else self._lead_over(method.mean(self.objective))

@@ -97,6 +97,8 @@ def test_a_real_confirmation(place: Place, capsys: pytest.CaptureFixture[str]):
     rows = {row[0]: row for row in report.methods()}
     assert rows["EASE (tuned, 4 points)"][3] == f"{found.baselines[3].validation:.4f}"
     assert rows["EASE (tuned, 4 points)"][5] == "4"
+    assert " ± " in rows["iALS (tuned, 4 points)"][1]
+    assert " ± " not in rows["EASE (tuned, 4 points)"][1]
     place.edit("rivals: [", "baselines: []\nrivals: [")
     assert confirm.main(["--study", str(place.study), *place.where]) == 0
     assert confirmed(place).baselines == confirmed(place).against_baselines == []
