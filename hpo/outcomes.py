@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 
 from hpo.cli.session import as_arguments, printed
 from hpo.confirmation.outcome import Confirmation
+from hpo.confirmation.results import mean_and_sd
 from hpo.pipeline import show
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import trials_table
@@ -139,10 +140,11 @@ class Verdict:
                 sound = not method.failure
                 row |= {metric: method.mean(metric) if sound else None, f"sd {metric}": method.sd(metric) if sound else None}
             rows.append(row)
-        rows += [
-            {"method": one.label} | {metric: one.metrics[metric] for metric in self.confirmed.table_metrics}
-            for one in self.confirmed.baselines
-        ]
+        for one in self.confirmed.baselines:
+            row = {"method": one.label}
+            for metric in self.confirmed.table_metrics:
+                row[metric], row[f"sd {metric}"] = mean_and_sd(one.values(metric))
+            rows.append(row)
         table = pd.DataFrame(rows).set_index("method")
         values = table[self.confirmed.objective].astype(float)
         table["lead (%)"] = 100 * (values[ours.label] / values.where(values > 0) - 1)
