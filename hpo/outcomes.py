@@ -184,7 +184,7 @@ class Verdict:
         return self.study.report(path)
 
     def __str__(self) -> str:
-        return printed(lambda console: show(self.confirmed, console))
+        return as_arguments(printed(lambda console: show(self.confirmed, console)))
 
     __repr__ = __str__
 

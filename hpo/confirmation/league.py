@@ -147,7 +147,7 @@ def compare_league(
 
     Args:
         measured: the methods that trained to the end.
-        baselines: methods without a seed. They are described, and in no named pair: `against_baselines` compares them.
+        baselines: methods that are not searched. They are described, and in no named pair: `against_baselines` compares them.
         resamples: of the bootstrap, for the named pairs.
 
     Raises:

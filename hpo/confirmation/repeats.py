@@ -23,17 +23,23 @@ class Repeats:
     """What was repeated for a comparison.
 
     Attributes:
-        unit: `search` where a method has several searches, else `seed`.
-        counts: how many there are of the first method and of the second one.
+        kinds: `search` for a method with several searches, else `seed`; of the first method and of the second one.
+        counts: how many there are of each method.
         enough: how many of each would find a difference as large as the measured one. None if the verdict is decided, if the
             number is unknown, and if it is above MOST_REPEATS.
-        only: the label of the method that is repeated if the other one is deterministic; empty if both are repeated.
+        only: the label of the method that is to be repeated if the other one is deterministic or has no searches to repeat;
+            empty if both are to be repeated.
     """
 
-    unit: str
+    kinds: tuple[str, str]
     counts: tuple[int, int]
     enough: int | None
     only: str = ""
+
+    @property
+    def unit(self) -> str:
+        """What is to be repeated."""
+        return "search" if "search" in self.kinds else "seed"
 
     @property
     def units(self) -> str:
@@ -41,8 +47,10 @@ class Repeats:
         return UNITS[self.unit]
 
     def said(self) -> str:
-        """Such as `3 seeds`; `3 and 2 seeds` where the two methods have different numbers."""
+        """Such as `3 seeds`; `3 and 2 seeds` or `3 searches and 2 seeds` where the two methods differ."""
         first, second = self.counts
+        if len({*self.kinds}) > 1:
+            return " and ".join(counted(n, kind, UNITS[kind]) for n, kind in zip(self.counts, self.kinds, strict=True))
         return counted(first, self.unit, self.units) if first == second else f"{first} and {second} {self.units}"
 
 
@@ -53,20 +61,21 @@ def repeats_by_pair(comparisons: Iterable[Comparison], values: Mapping[str, Valu
 
 
 def _repeats(comparison: Comparison, ours: Values, rival: Values) -> Repeats:
-    several = len(ours) > 1 or len(rival) > 1
+    kinds = tuple("search" if len(each) > 1 else "seed" for each in (ours, rival))
     first, second = (len(each) if len(each) > 1 else len(each[0]) for each in (ours, rival))
-    only = ""
+    only = "" if len({*kinds}) == 1 else comparison.ours if kinds[0] == "search" else comparison.rival
     if comparison.runs is not None and 1 in (first, second):  # one of a deterministic method is enough
+        kinds = (kinds[0], kinds[0]) if second == 1 else (kinds[1], kinds[1])
         only = "" if first == second else comparison.ours if second == 1 else comparison.rival
         first = second = max(first, second)
     arrays = [[np.array(runs, dtype=np.float64) for runs in each] for each in (ours, rival)]
     enough = repeats_needed(comparison, *arrays) if comparison.word is Word.UNDECIDED else None
-    return Repeats("search" if several else "seed", (first, second), enough, only)
+    return Repeats((kinds[0], kinds[1]), (first, second), enough, only)
 
 
 def repeats_needed(comparison: Comparison, ours: Sequence[Floats], rival: Sequence[Floats]) -> int | None:
-    """How many runs of each method, or searches where one has several, would find a difference as large as the measured one
-    with probability POWER; None without evidence of runs, and where MOST_REPEATS would not do.
+    """How many runs of each method, or searches of the methods with several, would find a difference as large as the measured
+    one with probability POWER; None without evidence of runs, and where MOST_REPEATS would not do.
 
     The means of the runs are taken to vary as they did, and users too. A single run is that of a deterministic method, which
     does not vary.
@@ -78,13 +87,21 @@ def repeats_needed(comparison: Comparison, ours: Sequence[Floats], rival: Sequen
     if comparison.runs is None or max(map(len, found)) < MIN_RUNS:
         return None
     variances = [float(values.var(ddof=1)) if len(values) > 1 else 0.0 for values in found]
-    total, level = sum(variances), ALPHA / comparison.family
+    has_searches = [len(each) > 1 for each in (ours, rival)]
+    grows = (
+        has_searches if any(has_searches) else [True, True]
+    )  # beside searches, the runs of the other method stay as they are
+    level = ALPHA / comparison.family
 
     def would_do(count: int) -> bool:
-        degrees = (count - 1) * total**2 / sum(each**2 for each in variances) if total else float("inf")
-        error = float(np.sqrt(total / count))
-        return detectable_effect(comparison.users.error, error, degrees, level) <= abs(comparison.difference)
+        numbers = [count if more else len(values) for more, values in zip(grows, found, strict=True)]
+        squares = [variance / number for variance, number in zip(variances, numbers, strict=True)]
+        shares = sum(square**2 / (number - 1) for square, number in zip(squares, numbers, strict=True) if square)
+        degrees = sum(squares) ** 2 / shares if shares else float("inf")
+        return detectable_effect(comparison.users.error, sum(squares) ** 0.5, degrees, level) <= abs(comparison.difference)
 
-    counts = range(min(len(values) for values in found if len(values) > 1) + 1, MOST_REPEATS + 1)
+    counts = range(
+        min(len(each) for each, more in zip(found, grows, strict=True) if more and len(each) > 1) + 1, MOST_REPEATS + 1
+    )
     first = bisect_left(counts, True, key=would_do)  # more always find more
     return counts[first] if first < len(counts) else None

@@ -131,7 +131,7 @@ class Confirmer:
             found, league = compare_league(by_users, measured_baselines(baselines, objective), ours, leader)
             league = replace(league, left_out={**self.work.left_out})
         else:
-            found = compared_by_users(tested, objective)
+            found = compared_by_users(tested, objective) if enough else []
         if not enough:
             return [], [], league and replace(league, leads=[], pairs=[])
         named = [one for label in dict.fromkeys((ours, leader)) for one in by_users if one.label == label]
@@ -249,7 +249,8 @@ class Confirmer:
         return self._runs(name, each.config, each.seeds, self.work.dataset.train, self._test.pairs)
 
     def _baselines(self, ours: Contender) -> Baselines:
-        seeds = _seeds(self.work.spec.search.seed + TEST_OFFSET, self.work.spec.confirm.seeds)
+        plan = self.work.spec.confirm
+        seeds = _seeds(self.work.spec.search.seed + TEST_OFFSET, max(plan.seeds, plan.searches))  # as many as ours has repeats
         return Baselines(self.work, self._full_runs, ours.config.encoder.dim, seeds, self.max_memory)
 
     @cached_property

@@ -188,10 +188,11 @@ class Standings:
             said.append(f"the leader is {leader}: it has the highest {self.objective} on validation")
         if self.family:
             pairs = f"{self.ours} with each method" + ("" if leader in (None, self.ours) else f", and {leader} with each")
-            baselines = f"; the baselines, compared with {listed(self._rivals_of_all)}, have a correction of their own"
+            compared = dict.fromkeys(one.ours for one in self.named if self._is_baseline(one.rival))
+            baselines = f"; the baselines, compared with {listed(compared)}, have a correction of their own" if compared else ""
             said.append(
                 f"verdicts are corrected (Holm) over the {counted(self.family, 'pair')} that were named before the test split "
-                f"was read: {pairs}{baselines if any(row.is_baseline for row in self.rows) else ''}; a question mark (?) says "
+                f"was read: {pairs}{baselines}; a question mark (?) says "
                 "that a pair is not distinguishable"
             )
         if self.league.pairs:

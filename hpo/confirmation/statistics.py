@@ -208,8 +208,8 @@ def _compare_one(ours: Measured, rival: Measured, resamples: int, strictest: flo
     users, runs, both, detectable = over_users(differences, resamples), None, None, None
     if ours.can_be_judged and rival.can_be_judged:
         runs, degrees = over_runs(ours.repeats, rival.repeats), _degrees(ours.repeats, rival.repeats)
-        both = over_both(difference, users.error, runs.error, degrees, len(differences) - 1)
-        detectable = detectable_effect(users.error, runs.error, degrees, strictest, len(differences) - 1)
+        both = over_both(difference, users.error, runs.error, degrees, max(1, len(differences) - 1))
+        detectable = detectable_effect(users.error, runs.error, degrees, strictest, max(1, len(differences) - 1))
     return Comparison(
         ours=ours.label,
         rival=rival.label,

@@ -142,7 +142,7 @@ def _at_range_end(subject: str, facts: Facts) -> str:
     if "command" not in facts:
         return f"{ends}: better settings of this baseline may be outside"
     ranges = "wider ranges" if len(facts["ends"]) > 1 else "a wider range"
-    where = "(with the --output, --storage and --data-dir of this study, if any)"
+    where = "(with the `--output`, `--storage` and `--data-dir` of this study, if any)"
     return f"{ends}: a better config may be outside; search {ranges}: `{facts['command']}` {where}"
 
 

@@ -179,7 +179,7 @@ class BaselineRuns:
                 raise ValueError("it is of another baseline, of other points, or has other metrics")
             if [*found.by_seed] != seeds or any(set(each) != set(metrics) for each in found.by_seed.values()):
                 raise ValueError("it has other seeds, or seeds with other metrics")
-            if settings_of(checked(BASELINES[found.name], found.settings, "settings")) != found.settings:
+            if _without_seed(settings_of(checked(BASELINES[found.name], found.settings, "settings"))) != found.settings:
                 raise ValueError("it lacks settings")
             return MeasuredBaseline(found, from_npz(table, metrics, users))
 
@@ -204,7 +204,7 @@ class BaselineRuns:
             seconds=_since(started),
             made_by=provenance().program,
             name=tuned.name,
-            settings=settings_of(baseline),
+            settings=_without_seed(settings_of(baseline)),
             validation=best.value,
             evaluations=tuned.evaluations,
             by_seed={seed: means(table) for seed, table in zip(seeds, tables, strict=False)},
@@ -269,6 +269,11 @@ def _enough_memory(name: str) -> Iterator[None]:
 def settings_of(baseline: Baseline) -> dict[str, Any]:
     """The settings of a baseline, without its name."""
     return {key: value for key, value in asdict(baseline).items() if key != "name"}  # type: ignore[call-overload]
+
+
+def _without_seed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of figures that come from several seeds, which `BaselineResult.by_seed` has."""
+    return {key: value for key, value in settings.items() if key != "seed"}
 
 
 def _with(baseline: Baseline, settings: Mapping[str, Any]) -> Baseline:

@@ -20,6 +20,7 @@ import torch
 from hpo import confirm as confirm_command
 from hpo import report
 from hpo.api import Dataset, confirm, load_study, search
+from hpo.cli.session import as_arguments
 from hpo.reporting.export import ExportedConfig
 from hpo.study.trials import tally
 from trainers import InputError
@@ -103,7 +104,7 @@ def test_a_confirmation_equals_that_of_the_command(place: Place, capsys: pytest.
     printed = capsys.readouterr().out
     assert confirm_command.main(["--study", "tiny_mml", *place.where]) == 0
     assert capsys.readouterr().out == printed, "finished runs are used, and the verdict is the same"
-    assert str(verdict) in printed
+    assert str(verdict) in as_arguments(printed)
     assert repr(verdict) == str(verdict)
     outcome = verdict.confirmed
     assert len(verdict.statements) == len(outcome.statements())

@@ -28,7 +28,7 @@ def test_an_undecided_comparison_advises_a_number_of_seeds():
     """One of three seeds is far off. The advice is the least number with a detectable effect below the difference."""
     comparison, repeats = compared([[0.4, 0.9, 0.8]], [[0.2, 0.21, 0.25]], lift=0.48)
     assert comparison.word is Word.UNDECIDED
-    assert (repeats.unit, repeats.counts) == ("seed", (3, 3))
+    assert (repeats.unit, repeats.kinds, repeats.counts) == ("seed", ("seed", "seed"), (3, 3))
     assert repeats.enough is not None
     variances = np.var([[0.4, 0.9, 0.8], [0.2, 0.21, 0.25]], axis=1, ddof=1)
     for count, does in ((repeats.enough, True), (repeats.enough - 1, False)):
@@ -56,10 +56,27 @@ def test_a_deterministic_rival_does_not_vary():
     advice = f"needs about {repeats.enough} of A (--confirm-seeds {repeats.enough})"
     assert verdict(comparison, "ndcg@20", repeats, deterministic=["B"]).endswith(advice), "B has no seeds"
     assert headline(comparison, repeats).endswith(f"about {repeats.enough} seeds of A would be enough")
-    more = Repeats("seed", (3, 3), None, "A")
+    more = Repeats(("seed", "seed"), (3, 3), None, "A")
     assert "even 50 seeds of A would not settle" in verdict(comparison, "ndcg@20", more, deterministic=["B"])
     error = np.std([0.4, 0.9, 0.8], ddof=1) / np.sqrt(repeats.enough)
     assert detectable_effect(comparison.users.error, error, repeats.enough - 1, ALPHA) <= comparison.difference
+
+
+def test_beside_searches_the_runs_of_a_method_without_searches_stay_as_they_are():
+    """The second method has no search to repeat: its variance of the mean stays var / 3, with two degrees of freedom."""
+    ours, rival = [[0.4, 0.5], [0.9, 0.8], [0.7, 0.9]], [[0.2, 0.21, 0.25]]
+    comparison, repeats = compared(ours, rival, lift=0.48)
+    assert comparison.word is Word.UNDECIDED
+    assert (repeats.said(), repeats.only, repeats.unit) == ("3 searches and 3 seeds", "A", "search")
+    assert repeats.enough is not None
+    of_searches, fixed = np.var([0.45, 0.85, 0.8], ddof=1), np.var(rival[0], ddof=1) / 3
+    for count, does in ((repeats.enough, True), (repeats.enough - 1, False)):
+        grown = of_searches / count
+        degrees = (grown + fixed) ** 2 / (grown**2 / (count - 1) + fixed**2 / 2)
+        detectable = detectable_effect(comparison.users.error, np.sqrt(grown + fixed), degrees, ALPHA)
+        assert (detectable <= comparison.difference) == does
+    advice = f"3 searches and 3 seeds are too few: a difference as large as this one needs about {repeats.enough} of A "
+    assert f"; {advice}(--searches {repeats.enough})" in verdict(comparison, "ndcg@20", repeats)
 
 
 def test_a_difference_that_no_number_of_seeds_decides_gets_no_number():
@@ -73,7 +90,9 @@ def test_a_difference_that_no_number_of_seeds_decides_gets_no_number():
 @pytest.mark.parametrize(
     ("ours", "rival", "words"),
     [
-        ([[0.5, 0.6], [0.5, 0.7], [0.4, 0.5]], [[0.5, 0.55, 0.6]], "3 searches"),
+        ([[0.5, 0.6], [0.5, 0.7], [0.4, 0.5]], [[0.5, 0.6], [0.5, 0.7], [0.4, 0.6]], "3 searches"),
+        ([[0.5, 0.6], [0.5, 0.7], [0.4, 0.5]], [[0.5, 0.55, 0.6]], "3 searches and 3 seeds"),
+        ([[0.5, 0.55, 0.6, 0.5]], [[0.5, 0.6], [0.5, 0.7], [0.4, 0.5]], "4 seeds and 3 searches"),
         ([[0.5, 0.6, 0.4]], [[0.5, 0.51]], "3 and 2 seeds"),
     ],
 )

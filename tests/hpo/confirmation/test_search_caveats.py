@@ -63,7 +63,7 @@ def test_trials_at_an_end_of_a_range_are_a_caveat_after_the_search_in_the_report
     remedy = "python -m hpo.run --study tiny_mml --widen --trials 44"
     printed = [line for line in capsys.readouterr().out.splitlines() if "may be outside" in line]
     assert [line.partition(" of ")[2][:11] for line in printed] == ["MML (trial ", "CCL (trial "]
-    assert all(line.startswith("- ") and f": `{remedy}` (with the --output, " in line for line in printed)
+    assert all(line.startswith("- ") and f": `{remedy}` (with the `--output`, " in line for line in printed)
     assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
     assert all(printed[0].removeprefix("- ") in text for text in files(place))
     assert place.run("--trials", "1", "--select-seeds", "1", "--confirm-seeds", "1") == 0

@@ -176,6 +176,15 @@ def test_the_bootstrap_agrees_with_the_normal_distribution():
     assert over_users(np.zeros(10)).p == 1.0
 
 
+@pytest.mark.parametrize("n_users", [1, 2])
+def test_so_few_users_have_numbers_and_no_error(n_users: int):
+    """There is no verdict on them, but their figures are shown."""
+    users = np.linspace(0.1, 0.9, n_users)
+    (found,) = compare(measured("a", users + 0.2, [0.7, 0.71]), [measured("b", users, [0.5, 0.52])])
+    assert found.detectable is not None
+    assert np.isfinite(found.detectable)
+
+
 def test_a_verdict_needs_evidence_from_users_and_from_runs():
     rng = np.random.default_rng(0)
     users = rng.uniform(0.0, 1.0, 2000)
