@@ -17,7 +17,7 @@ from hpo.cli.entry import command_parser, entry
 from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, path, positive
 from hpo.reporting.export import REMEDY, ExportedConfig, ExportedData
 from hpo.runtime.signals import Stopper
-from hpo.study.names import TRAIN_FOLDER
+from hpo.study.names import BEST, TRAIN_FOLDER, WINNER
 from hpo.study.objective import DEFAULT_OBJECTIVE, measured
 from trainers import Dataset, Interactions, TrainConfig, load_dataset
 from trainers.checkpoints import CheckpointFile, training_key
@@ -58,6 +58,11 @@ def read_config_file(path: str) -> ConfigFile:
     Raises:
         InputError: the file is missing, not YAML, not a valid config, or an export with another format.
     """
+    if Path(path).name == WINNER and not Path(path).exists() and Path(path).with_name(BEST).exists():
+        raise InputError(
+            f"{path}: the study has no winner (its report says why, such as a baseline that is ahead on validation); train "
+            f"{Path(path).with_name(BEST)}, the best config of the study's own loss"
+        )
     content = read_yaml(path)
     if "config" not in content:
         return ConfigFile(TrainConfig.from_dict(content, path), None, {})

@@ -80,7 +80,7 @@ def tuned_contender(label: str, found: Sequence[Found], n_seeds: int, ours: Stud
     """
     caveats: list[Caveat] = []
     for each in found:
-        subject = f"{label}, search {each.study}" if len(found) > 1 else label
+        subject = f"{label} (search {each.study})" if len(found) > 1 else label
         chosen = each.winner(ours.objective).trial
         caveats += search_caveats(each.search.study, each.search.spec, subject, chosen, widen=ours.name)
     config = highest([one for each in found for one in each.finalists], ours.objective, found[0].study).config

@@ -18,7 +18,7 @@ not used: it counts users alone, and takes the noise of training for a differenc
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import field
+from dataclasses import field, replace
 from itertools import combinations
 from string import ascii_lowercase
 
@@ -108,6 +108,11 @@ class League:
     pairs: list[Pair] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     against_baselines: list[Comparison] = field(default_factory=list)
+
+    def without_evidence(self) -> League:
+        """The means alone: on few test users nothing is compared, and no mean has an interval."""
+        spans = {label: Span(each.mean, each.mean, each.mean) for label, each in self.spans.items()}
+        return replace(self, leads=[], pairs=[], spans=spans)
 
     def apart(self, named: Sequence[Comparison]) -> Pairs:
         """The pairs that are separated: by a verdict if they were named, else in the table of all pairs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpo.confirmation.standings import Standings
+from hpo.confirmation.standings import Standings, turned
 
 
 def records(standings: Standings) -> Iterator[dict[str, object]]:
@@ -34,14 +34,16 @@ def records(standings: Standings) -> Iterator[dict[str, object]]:
 def pair_records(standings: Standings) -> Iterator[dict[str, object]]:
     """The rows of league_pairs.csv."""
     apart, named = standings.league.apart(standings.named), {frozenset((one.ours, one.rival)) for one in standings.named}
+    verdicts = {(each.ours, each.rival): each for one in standings.named for each in (one, turned(one))}
     for one in standings.league.pairs:
-        both = frozenset((one.first, one.second))
+        both, verdict = frozenset((one.first, one.second)), verdicts.get((one.first, one.second))
+        evidence = one if verdict is None else verdict.both or verdict.users  # of a named pair the interval of the verdict
         yield {
             "first": one.first,
             "second": one.second,
             "difference": one.difference,
-            "low": one.low,
-            "high": one.high,
+            "low": evidence.low,
+            "high": evidence.high,
             "percent": one.percent,
             "p corrected for false discoveries": one.p,
             "named beforehand": both in named,

@@ -135,6 +135,16 @@ def chosen_of(finalists: Sequence[Finalist], objective: str) -> Finalist | None:
     return None if best is None or best.failure else best
 
 
+def on_validation(finalists: Sequence[Finalist], objective: str) -> float | None:
+    """A method's figure on validation: the mean over its searches, each with its best finalist; None if a search has none."""
+    by_search: dict[int, list[Finalist]] = {}
+    for finalist in finalists:
+        by_search.setdefault(finalist.search, []).append(finalist)
+    chosen = [chosen_of(each, objective) for each in by_search.values()]
+    found = [each.mean(objective) for each in chosen if each is not None]
+    return statistics.fmean(found) if found and len(found) == len(chosen) else None
+
+
 @dataclass(frozen=True, config=SETTINGS)
 class SearchWinner:
     """The winner of one search of a method, as stage 2 trained it.

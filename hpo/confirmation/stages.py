@@ -133,7 +133,7 @@ class Confirmer:
         else:
             found = compared_by_users(tested, objective) if enough else []
         if not enough:
-            return [], [], league and replace(league, leads=[], pairs=[])
+            return [], [], league and league.without_evidence()
         named = [one for label in dict.fromkeys((ours, leader)) for one in by_users if one.label == label]
         against = against_baselines(named, baselines, objective)
         by_leader = [one for one in against if one.ours != ours]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hpo.confirmation.league import League, Span
-from hpo.confirmation.results import Finalist, Method, SearchCost, chosen_of
+from hpo.confirmation.results import Finalist, Method, SearchCost, on_validation
 from hpo.confirmation.statements import p_said, shown
 from hpo.confirmation.statistics import ALPHA, Comparison, Evidence, Word
 from hpo.runs.baseline_results import BaselineResult
@@ -96,8 +96,7 @@ class Standings:
 
         rows = []
         for method in methods:
-            found = chosen_of(validated[method.label], objective)
-            value = None if found is None else found.mean(objective)
+            value = on_validation(validated[method.label], objective)
             rows.append(standing(method.label, False, value, method.search, method.beyond, bool(method.failure)))
         for each in baselines:
             cost = SearchCost(len(each.evaluations), 0, each.tuning_seconds)
@@ -271,9 +270,11 @@ def _short(one: Comparison) -> str:
 
 
 def _figure(row: Standing) -> str:
-    """The mean with the half-width of its interval, such as `0.1234 ± .0056`."""
+    """The mean with the half-width of its interval, such as `0.1234 ± .0056`; the mean alone without an interval."""
     if row.span is None:
         return "diverged"
+    if row.span.low == row.span.high:
+        return f"{row.span.mean:.4f}"
     return f"{row.span.mean:.4f} ± {(row.span.high - row.span.low) / 2:.4f}".replace("± 0.", "± .")
 
 

@@ -59,7 +59,9 @@ def winner_said(decision: Decision, objective: str) -> str:
     value, test = f"validation {objective} {finalist.mean(objective):.4f}", f"{decision.test:.4f}"
     label = best.label if decision.search is None else f"{best.label} as search {decision.search.study} found it"
     why = f"the highest of {decision.compared} methods" if decision.compared > 1 else "no other method trained to the end"
-    row = "" if decision.search is None else f"; the table has the mean over its {len(best.searches)} searches"
+    if decision.search and decision.compared > 1:
+        why = f"and the mean of its {len(best.searches)} searches, {decision.value:.4f}, is {why}"
+    row = f"; the table has the mean over its {len(best.searches)} searches" if decision.search else ""
     if not decision.ahead:
         return f"the winner is {label} ({WINNER}): {value}, {why}; on the test split, which did not choose, it has {test}{row}"
     ahead = listed(f"{other.label} ({other.validation:.4f})" for other in decision.ahead)
@@ -167,7 +169,8 @@ def too_few_users(users: int, in_common: bool = False) -> str:
     """Why there is no verdict on users so few, of the test split or that methods have in common."""
     if in_common:
         return f"no verdict: the methods have {counted(users, 'user')} in common, and {MIN_TEST_USERS} are needed"
-    return f"no verdict: the test split has {users} users, and {MIN_TEST_USERS} are needed; use more data or another test split"
+    has = f"the test split has {counted(users, 'user')}, and {MIN_TEST_USERS} are needed"
+    return f"no verdict: {has}; use more data or another test split"
 
 
 def highest_said(label: str, value: float, methods: int, users: int, objective: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from hpo.confirmation.results import Finalist, Method, SearchWinner, chosen_of
+from hpo.confirmation.results import Finalist, Method, SearchWinner, chosen_of, on_validation
 from hpo.runs.baseline_results import BaselineResult
 
 
@@ -15,15 +15,18 @@ class Decision:
     """The winner, and the figures that decide.
 
     Attributes:
-        best: the method with the highest mean on validation; None if no method trained to the end on both splits.
-        finalist: the figures of `best` on validation; None if `best` is None.
+        best: the method with the highest mean on validation, over its searches if it has several; None if no method trained to
+            the end on both splits.
+        finalist: the config of `best` that is best on validation; None if `best` is None.
+        value: the figure of `best` on validation.
         compared: the number of methods that `best` was chosen from.
         test: the mean of that config on the test split; with several searches, the config of the best one on validation.
-        ahead: baselines with a higher figure on validation; if there are any, there is no winner.
+        ahead: baselines that are better on validation than the config of `finalist`; if there are any, there is no winner.
     """
 
     best: Method | None = None
     finalist: Finalist | None = None
+    value: float = 0.0
     compared: int = 0
     test: float = 0.0
     ahead: Sequence[BaselineResult] = ()
@@ -54,13 +57,14 @@ def decide(
     Raises:
         KeyError: `validated` lacks a method.
     """
-    chosen = {method.label: chosen_of(validated[method.label], objective) for method in methods if not method.failure}
-    sound = {label: finalist for label, finalist in chosen.items() if finalist is not None}
+    values = {method.label: on_validation(validated[method.label], objective) for method in methods if not method.failure}
+    sound = {label: value for label, value in values.items() if value is not None}
     if not sound:
         return Decision()
-    label = max(sound, key=lambda each: sound[each].mean(objective))
+    label = max(sound, key=lambda each: sound[each])
     best = next(method for method in methods if method.label == label)
-    test = fmean(metrics[objective] for metrics in best.of_search(sound[label].search).values())
-    value = sound[label].mean(objective)
-    ahead = [other for other in baselines if other.validation > value]
-    return Decision(best, sound[label], len(sound), test, ahead)
+    finalist = chosen_of(validated[label], objective)
+    assert finalist is not None  # the label has a value
+    test = fmean(metrics[objective] for metrics in best.of_search(finalist.search).values())
+    ahead = [other for other in baselines if other.validation > finalist.mean(objective)]
+    return Decision(best, finalist, sound[label], len(sound), test, ahead)

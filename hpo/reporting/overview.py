@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.confirmation.contenders import best_label
 from hpo.confirmation.outcome import Confirmation, confirmation
-from hpo.confirmation.results import BestSoFar, Method, SearchCost, best_so_far, chosen_of, search_cost
+from hpo.confirmation.results import BestSoFar, Method, SearchCost, best_so_far, on_validation, search_cost
 from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.standings import Standings
 from hpo.confirmation.statements import late_said
@@ -225,8 +225,8 @@ class Overview:
     @staticmethod
     def _on_validation(method: Method, confirmed: Confirmation) -> str:
         """The figure on validation by which a method is chosen, as text."""
-        found = chosen_of(confirmed.validated[method.label], confirmed.objective)
-        return "diverged" if found is None else f"{found.mean(confirmed.objective):.4f}"
+        found = on_validation(confirmed.validated[method.label], confirmed.objective)
+        return "diverged" if found is None else f"{found:.4f}"
 
     def recommended(self) -> list[tuple[str, Beyond]]:
         """(label, measures beyond accuracy) of each method and baseline that has them; empty before confirm."""

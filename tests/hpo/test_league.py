@@ -13,6 +13,7 @@ import pytest
 from hpo import confirm
 from hpo.api import load_study
 from hpo.confirmation.league_records import pair_records, records
+from hpo.confirmation.standings import turned
 from hpo.confirmation.statistics import Word
 from hpo.outcomes import Verdict
 from hpo.reporting.league_figure import league_figure
@@ -78,6 +79,13 @@ def test_report_and_files_show_the_table(league: Place):
     assert (len(table), len(pairs)) == (7, 21)
     led_by_rival = standings.league.leader != "MML tuned"
     assert len(standings.league.against_baselines) == (2 if led_by_rival else 0)
+    verdicts = {(one.ours, one.rival): one for one in standings.named}
+    for _, row in pairs[pairs["named beforehand"]].iterrows():
+        one = verdicts.get((row["first"], row["second"])) or turned(verdicts[row["second"], row["first"]])
+        assert one.both is not None
+        assert (row["low"], row["high"]) == pytest.approx((one.both.low, one.both.high), rel=1e-9), (
+            "the interval of the verdict"
+        )
     assert pairs["named beforehand"].sum() == 4 + len(standings.league.leads) + 2 + len(standings.league.against_baselines)
 
 

@@ -71,6 +71,11 @@ def test_winner_yaml_has_the_winning_method_and_trains(place: Place, capsys: pyt
         assert shown.startswith("engine torch" if label == bsl else "engine numba")
         assert f"exported: validation ndcg@20 {content['validation']['ndcg@20']:.6f}" in shown
         assert f"validation ndcg@20 {content['validation']['ndcg@20']:.6f}" in shown.splitlines()[-2]
+    (folder / "winner.yaml").unlink()
+    assert train.main([str(folder / "winner.yaml")]) == 2
+    assert f"the study has no winner (its report says why, such as a baseline that is ahead on validation); train {folder}" in (
+        capsys.readouterr().err
+    )
 
 
 @pytest.mark.confirmed

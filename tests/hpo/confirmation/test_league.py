@@ -105,6 +105,11 @@ def test_the_interval_of_a_mean_by_hand():
     assert 3.0 - span_of(one).low == pytest.approx(span_of(one).high - 3.0)
 
 
+def test_on_few_test_users_no_mean_has_an_interval():
+    league = League("A", [], {"A": Span(0.5, 0.1, 0.9)}, [Pair("A", "B", 0.01, 0.05, 0.0, 0.02, 0.01)], {"cml": "why"})
+    assert league.without_evidence() == League("A", [], {"A": Span(0.5, 0.5, 0.5)}, [], {"cml": "why"})
+
+
 @pytest.mark.parametrize(
     ("apart", "expected"),
     [

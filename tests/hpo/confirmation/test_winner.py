@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
+from hpo.confirmation.league import leader_of
 from hpo.confirmation.results import Finalist, Method, SearchCost, SearchWinner
+from hpo.confirmation.results import on_validation as figure_on_validation
+from hpo.confirmation.statements import winner_said
 from hpo.confirmation.winner import decide
 from hpo.runs.baseline_results import BaselineResult
 
@@ -53,6 +58,24 @@ def test_a_method_below_a_baseline_on_validation_does_not_win():
     tested, validation = {"MML tuned": 0.2, "CCL tuned": 0.4}, {"MML tuned": 0.1, "CCL tuned": 0.3}
     assert decided(tested, validation, on_validation("EASE", 0.3)) == "CCL tuned"
     assert decided(tested, validation, on_validation("EASE", 0.3), on_validation("MostPop", 0.31)) is None
+
+
+def test_the_winner_is_the_method_with_the_highest_mean_over_its_searches():
+    """A has the best single search (.4), but .25 on average; B has .3. The config of B's best search is exported."""
+    searches = [SearchWinner(number, f"s{number}", 0, CONFIG, [number - 1]) for number in (1, 2)]
+    a, b = (method(label, 0.1, 0.4, search=SearchCost(12), searches=searches) for label in ("A", "B"))
+
+    def found(*values: float) -> list[Finalist]:
+        return [Finalist(0, CONFIG, 0.0, {101: {NDCG: value}}, search=number) for number, value in enumerate(values, 1)]
+
+    validated = {"A": [*found(0.4, 0.1), *found(0.35)], "B": found(0.28, 0.32)}
+    assert figure_on_validation(validated["A"], NDCG) == pytest.approx(0.25), "the best finalist of each search"
+    decision = decide([a, b], validated, [], NDCG)
+    assert (decision.best, decision.search, decision.test) == (b, searches[1], 0.4)
+    assert decision.value == pytest.approx(0.3)
+    assert leader_of([a, b], validated, NDCG) == "B"
+    said = winner_said(decision, NDCG)
+    assert "validation ndcg@20 0.3200, and the mean of its 2 searches, 0.3000, is the highest of 2 methods" in said
 
 
 def test_the_winners_figure_comes_from_its_chosen_search():
