@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 
 from hpo.confirmation.baselines import Baselines, against_baselines, measured_baselines
-from hpo.confirmation.caveats import Caveat, caveats_of, other_revisions
+from hpo.confirmation.caveats import Caveat, CaveatKind, caveats_of, other_revisions
 from hpo.confirmation.contenders import Contender
 from hpo.confirmation.data_caveats import data_caveats
 from hpo.confirmation.league import League, compare_league, leader_of
@@ -103,6 +104,7 @@ class Confirmer:
                 *other_revisions(ours.label, self._full_runs.programs.values(), by.program),
                 *self._caveats(compared, methods, validated, [each.result for each in measured]),
                 *of_baselines,
+                *same_figures(tested),
             ],
             tuning=tunings(compared, methods, validated, spec.objective),
             baselines=[each.result for each in measured],
@@ -286,6 +288,14 @@ def compared_by_users(tested: Sequence[tuple[Method, Floats]], objective: str) -
     """
     sound = measured_by_users(tested, objective)
     return [] if tested[0][0].failure else compare(sound[0], sound[1:])
+
+
+def same_figures(tested: Sequence[tuple[Method, Floats]]) -> Iterator[Caveat]:
+    """A caveat for two methods with the same figures for every user and different configs, as BSL with exponent 1 and SL."""
+    sound = [(method, users) for method, users in tested if not method.failure]
+    for (one, ours), (other, theirs) in combinations(sound, 2):
+        if np.array_equal(ours, theirs) and not one.config.same_but_seed(other.config):
+            yield Caveat(kind=CaveatKind.SAME_FIGURES, subject=one.label, facts={"other": other.label})
 
 
 def measured_by_users(tested: Sequence[tuple[Method, Floats]], objective: str) -> list[Measured]:

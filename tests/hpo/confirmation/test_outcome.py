@@ -12,7 +12,7 @@ import pytest
 from hpo.confirmation.caveats import MOST_POPULAR, Caveat, CaveatKind, caveats_of, other_revisions
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.confirmation.results import BestSoFar, Finalist, Method, SearchCost
-from hpo.confirmation.stages import compared_by_users
+from hpo.confirmation.stages import compared_by_users, same_figures
 from hpo.confirmation.statements import statements
 from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.wording import sentences
@@ -25,6 +25,7 @@ from trainers.baselines import MostPopular
 from trainers.data.facts import DataFacts, TestFacts
 from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
+from trainers.losses import BSL, SL
 from trainers.yaml_files import read_yaml, sealed, to_yaml
 
 from ..outcomes import BEYOND, CONFIG, baseline_result
@@ -250,3 +251,18 @@ def test_the_cost_of_a_search_counts_trained_epochs():
         Finalist(1, CONFIG, 0.1, {0: {"ndcg@20": 0.1}, 1: {"ndcg@20": 0.1}}, epochs_trained=200),
     ]
     assert SearchCost(5, 30).with_selection(finalists).epochs == 30 + 4 + 200
+
+
+def test_two_names_of_one_model_are_a_caveat():
+    """BSL with exponent 1 is SL. A search that found the published config again has its own caveat."""
+    bsl, sl, ccl = (CONFIG.replace(loss=loss) for loss in (BSL(temperature=0.2), SL(temperature=0.2), CONFIG.loss))
+    users, other = np.array([0.1, 0.2]), np.array([0.1, 0.3])
+    tested = [
+        (method("BSL tuned", 0.15, config=bsl), users),
+        (method("SL tuned", 0.15, config=sl), users),
+        (method("BSL published", 0.15, config=bsl.replace(seed=7)), users),
+        (method("CCL tuned", 0.2, config=ccl), other),
+        (method("MML tuned", config=ccl, failure="nan"), users),
+    ]
+    found = [(each.subject, each.facts["other"]) for each in same_figures(tested)]
+    assert found == [("BSL tuned", "SL tuned"), ("SL tuned", "BSL published")]
