@@ -18,6 +18,7 @@ from hpo.runs.store import RunRecord, RunStore
 from hpo.storage.journal import JOURNAL
 from hpo.storage.open import open_storage
 from hpo.study.names import BEST
+from hpo.study.owner import OWNER, Owner
 from hpo.study.stored import stored_study
 from trainers.errors import InputError
 
@@ -51,6 +52,8 @@ def read(path: Path) -> object:
         assert record is not None, f"{path} has no record"
         assert RunStore(path.parent).load(record.key()) is not None, f"{path} has another key, or an older version"
         return record
+    if path.name == OWNER:
+        return Owner.read(path)
     raise InputError(f"{path} is of no kind that this test knows; remove it, or say how it is read")
 
 
