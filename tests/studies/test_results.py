@@ -53,7 +53,7 @@ def read(path: Path) -> object:
         assert RunStore(path.parent).load(record.key()) is not None, f"{path} has another key, or an older version"
         return record
     if path.name == OWNER:
-        return Owner.read(path)
+        return Owner.read(path.parent)
     raise InputError(f"{path} is of no kind that this test knows; remove it, or say how it is read")
 
 
