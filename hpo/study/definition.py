@@ -221,9 +221,8 @@ def open_study(
         study = optuna.load_study(**kept)
         _await_definition(study)
     is_new = not study.get_trials(deepcopy=False)  # read before the definition, which other processes write before any trial
-    if is_new:
-        name_metrics(study, [definition.objective])
     if DEFINITION not in study.user_attrs and is_new:
+        name_metrics(study, [definition.objective])
         study.set_user_attr(NAMED, name)
         study.set_user_attr(STUDY_ID, uuid4().hex)
         study.set_user_attr(DEFINITION, definition.to_dict())

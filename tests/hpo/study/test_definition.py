@@ -32,6 +32,7 @@ from hpo.study.definition import (
 from hpo.study.rivals import rivals_of
 from hpo.study.spec import StudySpec
 from trainers.data.options import ValidationSplit
+from trainers.errors import InputError
 
 from ..conftest import Place
 from ..outcomes import confirmed
@@ -80,6 +81,17 @@ def test_two_processes_that_create_a_study_agree_on_its_identity(tmp_path: Path,
     others[0].join()
     assert len(names) == 2
     assert names[0] == names[1]
+
+
+def test_a_refused_definition_leaves_the_names_of_the_metrics(tmp_path: Path):
+    """The study has no trial yet, and another objective is asked for."""
+    storage, parts = open_storage(str(tmp_path / "journal.log")), (optuna.samplers.RandomSampler(), optuna.pruners.NopPruner())
+    study = open_study(storage, "x", definition_of(SPEC_OF_DEMO, DATA, "numba"), *parts)
+    before = study.metric_names
+    other = SPEC_OF_DEMO.override({"objective": "map@5"})
+    with pytest.raises(InputError, match="exists with another definition"):
+        open_study(storage, "x", definition_of(other, DATA, "numba"), *parts)
+    assert study.metric_names == before == ["ndcg@20"]
 
 
 def test_a_study_whose_creator_died_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
