@@ -155,8 +155,7 @@ class Verdict:
         """A row per rival and baseline: the method that is compared with it (in a league the study's own or the leader); the
         verdict in a word; the difference in percent of the rival's mean with its 95 % interval; p."""
         rows = []
-        leads = self.confirmed.league.leads if self.confirmed.league else []
-        for one in (*self.confirmed.comparisons, *leads, *self.confirmed.all_against_baselines):
+        for one in self.confirmed.named_pairs:
             evidence = one.both or one.users
             percents = [one.percent(value) for value in (one.difference, evidence.low, evidence.high)]
             rows.append([one.rival, one.ours, str(one.word), *percents, one.p if one.both else None])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from pydantic import JsonValue
@@ -106,4 +107,4 @@ def against_baselines(trained: Sequence[Measured], baselines: Sequence[MeasuredB
     Args:
         trained: our method, and in a league the leader; without those that diverged.
     """
-    return compare_pairs([(one, other) for one in trained for other in measured_baselines(baselines, objective)])
+    return compare_pairs(product(trained, measured_baselines(baselines, objective)))

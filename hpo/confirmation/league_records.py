@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpo.confirmation.standings import Standings, turned
+from hpo.confirmation.standings import Standings, both_ways
 
 
 def records(standings: Standings) -> Iterator[dict[str, object]]:
@@ -34,7 +34,7 @@ def records(standings: Standings) -> Iterator[dict[str, object]]:
 def pair_records(standings: Standings) -> Iterator[dict[str, object]]:
     """The rows of league_pairs.csv."""
     apart, named = standings.league.apart(standings.named), {frozenset((one.ours, one.rival)) for one in standings.named}
-    verdicts = {(each.ours, each.rival): each for one in standings.named for each in (one, turned(one))}
+    verdicts = both_ways(standings.named)
     for one in standings.league.pairs:
         both, verdict = frozenset((one.first, one.second)), verdicts.get((one.first, one.second))
         evidence = one if verdict is None else verdict.both or verdict.users  # of a named pair the interval of the verdict

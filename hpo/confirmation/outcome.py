@@ -137,8 +137,12 @@ class Confirmation(Result):
         """The table of the league; None if the study asked for none."""
         if self.league is None:
             return None
-        named = [*self.comparisons, *self.league.leads, *self.all_against_baselines]
-        return Standings.of(self.methods, self.baselines, self.validated, self.league, named, self.objective)
+        return Standings.of(self.methods, self.baselines, self.validated, self.league, self.named_pairs, self.objective)
+
+    @property
+    def named_pairs(self) -> list[Comparison]:
+        """All comparisons that were named before the test split was read."""
+        return [*self.comparisons, *(self.league.leads if self.league else ()), *self.all_against_baselines]
 
     @property
     def all_against_baselines(self) -> list[Comparison]:

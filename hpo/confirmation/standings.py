@@ -84,8 +84,7 @@ class Standings:
             KeyError: the league lacks a method that trained to the end.
         """
         ours, groups = methods[0].label, league.groups(named)
-        verdicts = {(one.ours, one.rival): one for one in named}
-        verdicts = {**{(one.rival, one.ours): turned(one) for one in named}, **verdicts}
+        verdicts = both_ways(named)
 
         def standing(
             label: str, is_baseline: bool, value: float | None, cost: SearchCost, beyond: Beyond | None, failed: bool
@@ -242,6 +241,11 @@ FEW = 4  # methods that are named one by one
 
 def _some(labels: Sequence[str]) -> str:
     return listed(labels) if len(labels) <= FEW else f"{len(labels)} methods"
+
+
+def both_ways(named: Sequence[Comparison]) -> dict[tuple[str, str], Comparison]:
+    """The comparisons by the labels of ours and of the rival, each also from the rival's side."""
+    return {(each.ours, each.rival): each for one in named for each in (turned(one), one)}
 
 
 def turned(one: Comparison) -> Comparison:

@@ -61,11 +61,10 @@ def sentence(caveat: Caveat, objective: str) -> str:
 def _each(facts: Facts, name: str, form: str = ".4f") -> str:
     """A fact of all methods that a sentence is about; of many methods the lowest and the highest."""
     values = [each[name] for each in facts["each"]]
-    if len({*values}) == 1 < len(values) and len(values) > FEW:
-        return format(values[0], form)
     if len(values) <= FEW:
         return listed(format(value, form) for value in values)
-    return f"{min(values):{form}} to {max(values):{form}}"
+    low, high = min(values), max(values)
+    return f"{low:{form}}" if low == high else f"{low:{form}} to {high:{form}}"
 
 
 def _not_tuned(subject: str, facts: Facts) -> str:
