@@ -244,12 +244,11 @@ class Overview:
 
     def gradients(self) -> list[list[str]]:
         """The rows under GRADIENT_COLUMNS: which negatives have a gradient at the end of the training; empty if unknown."""
-        columns, rows, known = ("active", *HARDEST), [], False
-        for method in self.confirmed.methods if self.confirmed else []:
-            is_known = method.gradient.keys() >= {*columns}
-            known = known or is_known
-            rows.append([method.label, *(f"{100 * method.gradient[name]:.1f} %" if is_known else "-" for name in columns)])
-        return rows if known else []
+        methods, columns = self.confirmed.methods if self.confirmed else [], ("active", *HARDEST)
+        shares = {each.label: [each.gradient[name] for name in columns if name in each.gradient] for each in methods}
+        said = {label: [f"{100 * share:.1f} %" for share in found] for label, found in shares.items()}
+        rows = [[label, *(found if len(found) == len(columns) else ["-"] * len(columns))] for label, found in said.items()]
+        return rows if any(said.values()) else []
 
     def settings(self) -> tuple[list[str], list[list[str]]]:
         """(columns, rows) of the trained configs: the loss, and other settings in which they differ. No rows before confirm."""
