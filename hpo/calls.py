@@ -33,7 +33,7 @@ from hpo.pipeline import (
 )
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import claim
-from hpo.runtime.process import SearchFailed
+from hpo.runtime.process import SearchFailed, TooManyFailedTrials
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.search.claims import STALE_HOURS
@@ -147,11 +147,16 @@ class Search:
         report.
 
         Raises:
-            SearchFailed: too many trials of a study failed, or none was complete before the timeout.
+            SearchFailed: too many trials of the study failed, or none was complete before the timeout. If trials of a rival or
+                of a repeat fail, the other searches go on.
             Stopped: SIGINT or SIGTERM; finished trials are kept.
         """
         with closing(self._searched(work, study, storage, console, stopper)) as searched:
-            for each, its_study in searched:
+            for each, its_study, failure in searched:
+                if failure:
+                    say(console, f"{failure}\nthe other searches go on")
+                if failure and not best_trials(its_study, 1):
+                    continue
                 if self.timeout is not None and not best_trials(its_study, 1):
                     raise SearchFailed(
                         f"study {each.spec.name!r} has no complete trial after --timeout {self.timeout:g} s; the same command "
@@ -164,17 +169,24 @@ class Search:
 
     def _searched(
         self, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper
-    ) -> Generator[tuple[Workspace, optuna.Study]]:
-        """All studies, each when its search has ended: one after another, or side by side if there are several workers."""
+    ) -> Generator[tuple[Workspace, optuna.Study, str]]:
+        """All studies, each when its search has ended, with the reason if it ended early: one after another, or side by side if
+        there are several workers. Only the first study is needed by the others."""
         jobs = self._jobs(work, study, storage, console)
         if self.others and not self.scheduler and (self.workers or 1) > 1:
             studies = 1 + len(self.others)
-            for job, its_study in search_studies(jobs, studies, self.workers or 1, console, stopper):
-                yield job.work, its_study
+            for job, its_study, failure in search_studies(jobs, studies, self.workers or 1, console, stopper):
+                yield job.work, its_study, failure
             return
-        for job, its_study in jobs:
-            search_study(job, its_study, console, stopper, self.backend)
-            yield job.work, its_study
+        for number, (job, its_study) in enumerate(jobs):
+            failure = ""
+            try:
+                search_study(job, its_study, console, stopper, self.backend)
+            except TooManyFailedTrials as error:
+                if number == 0:
+                    raise
+                failure = str(error)
+            yield job.work, its_study, failure
 
     def _jobs(
         self, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console

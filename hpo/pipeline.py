@@ -191,8 +191,9 @@ def search_study(
 
 def search_studies(
     jobs: Iterator[tuple[SearchJob, optuna.Study]], studies: int, workers: int, console: Console, stopper: Stopper
-) -> Iterator[tuple[SearchJob, optuna.Study]]:
-    """Search studies side by side, see `hpo.search.side_by_side`; yields each when its search has ended.
+) -> Iterator[tuple[SearchJob, optuna.Study, str]]:
+    """Search studies side by side, see `hpo.search.side_by_side`; yields each when its search has ended, with the reason if it
+    ended early. Only the first study is needed by the others.
 
     Raises:
         SearchFailed, Stopped: as for `search_study`.
@@ -201,17 +202,17 @@ def search_studies(
         shown: dict[str, SearchProgress] = {}
 
         def sides() -> Iterator[Side]:
-            for job, study in jobs:
+            for number, (job, study) in enumerate(jobs):
                 with while_it_exists(study, "searched", job.work.folder):
                     _begin_search(job, study, console)
                 progress = SearchProgress(console, job.work.spec.search.epochs, beside=display)
                 shown[study.study_name] = progress
-                yield Side(job, study, progress)
+                yield Side(job, study, progress, is_needed=number == 0)
 
-        for side in search_side_by_side(sides(), studies, workers, stopper):
+        for side, failure in search_side_by_side(sides(), studies, workers, stopper):
             shown.pop(side.study.study_name).ended()
             side.job.checkpoints.sweep(side.study)
-            yield side.job, side.study
+            yield side.job, side.study, failure
 
 
 def export_study(work: Workspace, study: optuna.Study, console: Console, widen: str) -> None:

@@ -88,6 +88,10 @@ class SearchFailed(RuntimeError):
     """Too many trials or workers failed; the message lists the reasons."""
 
 
+class TooManyFailedTrials(SearchFailed):
+    """Too many trials of a study failed because of their configs."""
+
+
 class StudyDeleted(SearchFailed):
     """The study was deleted while it was used."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optuna.trial import FrozenTrial
 
-from hpo.runtime.process import SearchFailed
+from hpo.runtime.process import TooManyFailedTrials
 from hpo.study.attributes import FAILURE, FINISHED
 from hpo.study.trials import has_failed
 
@@ -25,7 +25,7 @@ class Failures:
         """Count a trial that has ended.
 
         Raises:
-            SearchFailed: too many trials failed.
+            TooManyFailedTrials: too many trials failed.
         """
         if trial.state in FINISHED:
             self.in_a_row = 0
@@ -34,7 +34,7 @@ class Failures:
         self.reasons.append(f"trial {trial.number}: {trial.user_attrs[FAILURE]['reason']}")
         self.in_a_row += 1
         if self.stop_on_failures and (len(self.reasons) >= MAX_FAILURES or self.in_a_row >= MAX_FAILURES_IN_A_ROW):
-            raise SearchFailed(
+            raise TooManyFailedTrials(
                 f"study {self.study!r}: too many trials failed ({MAX_FAILURES} in all, or {MAX_FAILURES_IN_A_ROW} in a row); "
                 "the study is kept; change its search ranges or fixed settings and search again under another name\n"
                 + "\n".join(self.reasons)

@@ -12,6 +12,7 @@ from multiprocessing import connection
 
 import optuna
 
+from hpo.runtime.process import TooManyFailedTrials
 from hpo.runtime.signals import Stopper
 from hpo.search.claims import reap
 from hpo.search.job import SearchJob
@@ -23,11 +24,16 @@ from hpo.study.owner import while_it_exists
 
 @dataclass(frozen=True)
 class Side:
-    """A study to search, and the display of its progress."""
+    """A study to search, and the display of its progress.
+
+    Attributes:
+        is_needed: whether the other searches end, too, if too many of its trials fail.
+    """
 
     job: SearchJob
     study: optuna.Study
     progress: Progress
+    is_needed: bool
 
 
 @dataclass
@@ -48,8 +54,9 @@ def shares(workers: int, studies: int) -> list[tuple[int, int]]:
     return [(sum(counts[:place]), count) for place, count in enumerate(counts)]
 
 
-def search_side_by_side(sides: Iterator[Side], studies: int, workers: int, stopper: Stopper) -> Iterator[Side]:
-    """Search studies until their budgets are met; yields each study when its search has ended.
+def search_side_by_side(sides: Iterator[Side], studies: int, workers: int, stopper: Stopper) -> Iterator[tuple[Side, str]]:
+    """Search studies until their budgets are met. Yields each study when its search has ended, with the reason if too many of
+    its trials failed.
 
     Args:
         sides: each is taken when workers are free for it.
@@ -57,7 +64,8 @@ def search_side_by_side(sides: Iterator[Side], studies: int, workers: int, stopp
         workers: worker processes of this machine, for all studies together.
 
     Raises:
-        SearchFailed: see `WorkerPool.search`; the other studies are stopped.
+        SearchFailed: see `WorkerPool.search`; the other studies are stopped. If a study is not needed, its failed trials end
+            only its own search.
         Stopped: SIGINT or SIGTERM; unfinished trials are requeued.
     """
     at_work: dict[tuple[int, int], _AtWork] = {}
@@ -72,12 +80,11 @@ def search_side_by_side(sides: Iterator[Side], studies: int, workers: int, stopp
             stopper.check()
             connection.wait([sentinel for one in at_work.values() for sentinel in one.pool.sentinels], POLL_SECONDS / 4)
             for place, one in [*at_work.items()]:
-                with _while_searched(one.side):
-                    one.pool.look()
-                if not one.pool.processes:
+                failure = _look(one)
+                if failure or not one.pool.processes:
                     del at_work[place]
                     _end(one)
-                    yield one.side
+                    yield one.side, failure
     finally:
         for one in at_work.values():
             one.pool.terminate()  # all at once, so that they stop side by side, too
@@ -91,6 +98,18 @@ def _begun(side: Side, first: int, count: int, of: int) -> _AtWork:
     with _while_searched(side):
         ending.enter_context(pool.at_work(side.study, side.progress))
     return _AtWork(side, pool, ending)
+
+
+def _look(one: _AtWork) -> str:
+    """Look at a study's workers. Returns why its search ends early, if it does and the study is not needed."""
+    try:
+        with _while_searched(one.side):
+            one.pool.look()
+    except TooManyFailedTrials as error:
+        if one.side.is_needed:
+            raise
+        return str(error)
+    return ""
 
 
 def _end(one: _AtWork) -> None:

@@ -110,14 +110,31 @@ def test_a_killed_worker_is_replaced_and_the_other_study_goes_on(busy: Place):
     assert [len({one.user_attrs[WORKER]["pid"] for one in trials(busy, name)}) for name in STUDIES] == [1, 2, 1]
 
 
-def test_a_study_whose_trials_all_fail_stops_the_others(place: Place):
-    file = place.root / "tiny_ccl.yaml"
+def _diverging(file: Path) -> None:
     file.write_text(file.read_text().replace("learning_rate: 1.0e-2", "learning_rate: 1.0e+38"))
-    process = start(place, "--tune-rivals", "--workers", "3")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_rival_whose_trials_all_fail_does_not_stop_the_others(place: Place, workers: str):
+    _diverging(place.root / "tiny_ccl.yaml")
+    process = start(place, "--tune-rivals", "--workers", workers)
+    shown, errors = process.communicate(timeout=2 * PATIENCE)
+    assert process.returncode == 0, errors
+    said = " ".join(shown.split())
+    assert "study 'tiny_ccl': too many trials failed" in said
+    assert said.index("the other searches go on") < said.index("tiny_bsl: best trial")
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_a_study_whose_trials_all_fail_stops_its_rivals(place: Place, workers: str):
+    _diverging(place.study)
+    process = start(place, "--tune-rivals", "--workers", workers)
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert "study 'tiny_ccl': too many trials failed" in errors
+    assert "study 'tiny_mml': too many trials failed" in errors
     assert "Traceback" not in errors
+    assert trials(place, "tiny_bsl") == [] or workers == "3"
     assert not any(running(place).values())
 
 
