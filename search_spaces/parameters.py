@@ -14,6 +14,7 @@ from trainers.text import shown
 Range = tuple[Any, ...]
 """(low, high) of a number, or the values of a choice."""
 
+MOST_WIDENED = 10.0  # factor by which an end of a range on a log scale moves at most
 NEAR_END = 0.05  # values within this share of a range's length from an end count as being at the end
 
 
@@ -71,10 +72,12 @@ class Parameter:
         return "high" if value >= high - near and box.high < self.limits[1] else None
 
     def widened(self, box: BaseDistribution, end: Literal["low", "high"]) -> Range:
-        """The range made twice as long towards one end, within the limits; on a log scale if `log`."""
+        """The range made twice as long towards one end, within the limits. On a log scale its end moves by a factor of 10 at
+        most: default ranges span four decades, and twice as many would hold rates of 1,000.
+        """
         assert isinstance(box, FloatDistribution | IntDistribution)  # what `box` makes
         if self.log:
-            length = box.high / box.low
+            length = min(box.high / box.low, MOST_WIDENED)
             low, high = box.low / length, box.high * length
         else:
             length = box.high - box.low
