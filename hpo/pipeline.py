@@ -18,7 +18,6 @@ from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.stages import Confirmer
 from hpo.confirmation.standings import Standings
 from hpo.confirmation.statements import late_said
-from hpo.confirmation.statistics import MIN_TEST_USERS
 from hpo.confirmation.wording import sentences
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import (
@@ -42,16 +41,16 @@ from hpo.search.processes import search_with_processes
 from hpo.search.side_by_side import Side, search_side_by_side
 from hpo.storage.address import without_password
 from hpo.study.owner import while_it_exists
-from hpo.study.plan import MAX_MEMORY
+from hpo.study.plan import MAX_MEMORY, MIN_TEST_USERS
 from hpo.study.rivals import left_out_said
 from hpo.study.spec import StudySpec
 from hpo.study.starts import enqueue_starts, starts_of
+from hpo.study.test_users import more_test_users, test_split_said
 from hpo.study.trials import best_trials, finalist_trials, shown_metrics
 from hpo.study.widen import Widened, copy_trials
 from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
-from trainers.data.facts import TestFacts
 from trainers.errors import InputError
 
 IN_FULL = "the verdict on each pair in full, and the table of all pairs: see the report"
@@ -134,25 +133,15 @@ def check_test_split(work: Workspace, console: Console) -> None:
     about = read_test(work.dataset).facts
     for sentence in filter(None, (about.read, *about.warnings)):
         say(console, f"{work.spec.data_name}, test file: {sentence}")
-    lost = "".join(f"; dropped {phrase}" for phrase in about.dropped())
-    say(console, f"test split: {counted(about.kept_users, 'user')}{lost}")
+    said, *warnings = test_split_said(about, work.dataset.facts)
+    say(console, said)
     if about.kept_users == 0:
         raise InputError(
             f"study {work.spec.name}: the test split must have a user with training and test interactions, got none; "
-            f"{_more_test_users(work, about)}; or search without it (--search-only)"
+            f"{more_test_users(about, work.dataset.facts)}; or search without it (--search-only)"
         )
-    if about.kept_users < MIN_TEST_USERS:
-        remedy = _more_test_users(work, about)
-        say(console, f"WARNING: there will be no verdict, since it needs at least {MIN_TEST_USERS} test users; {remedy}")
-
-
-def _more_test_users(work: Workspace, about: TestFacts) -> str:
-    """How a study can have more users with test interactions."""
-    if about.read:
-        return "use a test file with more users and items of the training data"
-    if work.dataset.facts.test_split == "random":
-        return "use more data"
-    return "split the test data at random (data: {test: {name: random}}), or use more data"
+    for warning in warnings:
+        say(console, warning)
 
 
 def go_on_from(wide: Widened | None, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console) -> None:

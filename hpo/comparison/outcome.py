@@ -16,11 +16,12 @@ from hpo.confirmation.repeats import Repeats, repeats_by_pair
 from hpo.confirmation.results import mean_sd, over_searches
 from hpo.confirmation.statements import COMPARE as COMMAND
 from hpo.confirmation.statements import deterministic_said, highest_said, interval, p_said, shown, too_few_users, verdict
-from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Word, compare_all, compare_pairs
+from hpo.confirmation.statistics import Comparison, Word, compare_all, compare_pairs
 from hpo.confirmation.wording import sentences
 from hpo.runs.provenance import Provenance, provenance
 from hpo.runtime.text import counted
 from hpo.runtime.typed_files import InWords, Result
+from hpo.study.plan import MIN_TEST_USERS
 from trainers.errors import InputError, unknown
 from trainers.validation import SETTINGS
 

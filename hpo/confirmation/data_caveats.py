@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
-from hpo.confirmation.statistics import MIN_TEST_USERS
+from hpo.study.plan import MIN_TEST_USERS
 from hpo.study.workspace import Workspace
 from trainers import Interactions
 from trainers.data.facts import DataFacts, TestFacts

@@ -8,10 +8,11 @@ from dataclasses import replace
 from hpo.confirmation.repeats import Repeats, repeats_by_pair
 from hpo.confirmation.results import Method
 from hpo.confirmation.statements import interval, shown, too_few_users, undecided_since
-from hpo.confirmation.statistics import MIN_SEARCHES, MIN_TEST_USERS, Comparison, Word
+from hpo.confirmation.statistics import MIN_SEARCHES, Comparison, Word
 from hpo.confirmation.winner import Decision
 from hpo.runtime.text import listed
 from hpo.study.names import WINNER
+from hpo.study.plan import MIN_TEST_USERS
 
 
 def headline(comparison: Comparison, repeats: Repeats | None = None) -> str:

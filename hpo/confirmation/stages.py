@@ -21,7 +21,7 @@ from hpo.confirmation.reading_log import log_reading, readings_of_other_studies
 from hpo.confirmation.results import Finalist, Method, SearchWinner, search_cost
 from hpo.confirmation.rivals import Rivals
 from hpo.confirmation.searches import Search, Searches
-from hpo.confirmation.statistics import MIN_TEST_USERS, Comparison, Floats, Measured, compare
+from hpo.confirmation.statistics import Comparison, Floats, Measured, compare
 from hpo.confirmation.tuning import tunings
 from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.baselines import MeasuredBaseline
@@ -31,7 +31,7 @@ from hpo.runs.train import FullRuns, Progress, mean_of
 from hpo.runtime.signals import Stopper
 from hpo.study.definition import STUDY_ID, stored_definition
 from hpo.study.objective import measured_at_full_budget
-from hpo.study.plan import MAX_MEMORY
+from hpo.study.plan import MAX_MEMORY, MIN_TEST_USERS
 from hpo.study.trials import finalist_trials, trial_config
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from hpo.confirmation.repeats import MOST_REPEATS, Repeats, repeats_by_pair
 from hpo.confirmation.results import PARTS, BestSoFar, Method
-from hpo.confirmation.statistics import ALPHA, MIN_SEARCHES, MIN_TEST_USERS, Comparison, Evidence, Word
+from hpo.confirmation.statistics import ALPHA, MIN_SEARCHES, Comparison, Evidence, Word
 from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import Decision
 from hpo.runs.baseline_results import BaselineResult
 from hpo.runtime.text import counted, listed
 from hpo.study.names import WINNER
+from hpo.study.plan import MIN_TEST_USERS
 
 STILL_PAYS = 1.0  # percent of the best value, in the last third of the trials
 

@@ -54,7 +54,6 @@ Floats = NDArray[np.float64]
 
 ALPHA, POWER = 0.05, 0.8
 MIN_RUNS, MIN_SEARCHES = 2, 3  # for a verdict: runs of a method with one search; searches of a method with several
-MIN_TEST_USERS = 30  # for a verdict: the bootstrap of fewer users says too little about others
 RESAMPLES = 4000
 BATCH = 200  # resamples held in memory at a time
 BOOTSTRAP_SEED = 20240

@@ -11,7 +11,8 @@ from typing import Any
 
 from hpo.runtime.text import counted
 from hpo.study.plan import SearchPlan
-from trainers.data.datasets import Dataset, load_dataset
+from hpo.study.test_users import test_split_said
+from trainers.data.datasets import Dataset, load_dataset, read_test
 from trainers.data.options import DataOptions
 from trainers.data.prepare import default_test
 from trainers.data.sources import Files
@@ -64,7 +65,13 @@ def _data_lines(path: str, dataset: Dataset, options: DataOptions) -> Iterator[s
     yield "#"
     for sentence in facts.said():
         yield f"# {' '.join(sentence.split())}"
-    yield f"# {dataset.n_users:,} users, {dataset.n_items:,} items, {len(dataset.train):,} interactions to train on"
+    parts, test = dataset.hold_out(), read_test(dataset).facts
+    yield (
+        f"# {dataset.n_users:,} users, {dataset.n_items:,} items, {len(parts.seen):,} interactions to train on, "
+        f"{len(parts.held_out):,} for validation"
+    )
+    for sentence in test_split_said(test, facts):
+        yield f"# {sentence}"
     rare = int((dataset.train.per_user < FEW).sum())
     if rare:
         have = f"{counted(rare, 'user')} {'has' if rare == 1 else 'have'}"

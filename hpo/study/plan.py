@@ -29,6 +29,7 @@ WARMUP = 0.3  # share of a trial's epochs
 
 MAX_MEMORY = 4.0  # GB that a baseline of a confirmation may take; EASE on all items of Yelp2018 needs 6
 LEAST_MEMORY = 0.1  # GB; enough for EASE on some thousand items
+MIN_TEST_USERS = 30  # for a verdict: the bootstrap of fewer users says too little about others
 MAX_SEEDS = 100  # so that the seeds of search, validation stage and test stage differ: see hpo.confirmation.stages
 SEEDS_OF_A_SEARCH = 1000  # confirm counts seeds on from the search's seed; the seed of the next repeat is beyond all of them
 Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - SEEDS_OF_A_SEARCH)]

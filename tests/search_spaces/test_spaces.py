@@ -404,7 +404,7 @@ class TestAtEnds:
         ("bsl", {"exponent": 0.3}, {"exponent": (0.03, 3.0)}),
     ],
 )
-def test_a_range_is_doubled_or_its_end_moves_tenfold_within_its_limits(name: str, values: dict[str, float], ranges: dict[str, Any]):
+def test_a_range_is_doubled_or_an_end_moves_tenfold_within_limits(name: str, values: dict[str, float], ranges: dict[str, Any]):
     space = made(name)
     widened = space.widened(space.at_ends(at(space, **values)))
     assert widened == ranges

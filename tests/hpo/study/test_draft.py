@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,13 @@ def test_a_draft_for_ratings_with_times(place: Place, capsys: pytest.CaptureFixt
     write_ratings(place.root / "u.data")
     text = drafted(place.root / "u.data", capsys)
     assert "# read 1,200 ratings: user=0, item=1, rating=2, time=3; no header; tab" in text
+    train_and_validation = r"# 60 users, 40 items, (\d+) interactions to train on, (\d+) for validation\n"
+    counts = re.search(train_and_validation + "# test split: 60 users\n", text)
+    assert counts is not None
+    # 1 to 3 and 2 to 4, half each: about 600 are positive, of which a fifth is for test, and a tenth of the rest for validation
+    train, validation = map(int, counts.groups())
+    assert validation == pytest.approx((train + validation) / 10, rel=0.35)
+    assert "WARNING" not in text
     assert "  min_rating: 4  # ratings go from 2 to 5; lower ones do not count as interactions\n" in text
     assert "  test: {name: last, fraction: 0.2}  # may be random, last, leave_one_out, time\n" in text
     assert "# validation may be random, last, time" in text
@@ -180,3 +188,11 @@ def test_a_draft_for_ordered_data_without_times(place: Place, capsys: pytest.Cap
     path.write_text("user,item\n" + "".join(f"{user},{item}\n" for user in range(30) for item in rng.permutation(30)[:8]))
     text = drafted(path, capsys, "--data", "{ordered: true}")
     assert "  test: {name: last, fraction: 0.2}  # may be random, last, leave_one_out\n" in text
+
+
+def test_a_draft_says_that_there_are_too_few_test_users_for_a_verdict(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    write_ratings(place.root / "u.data", n_users=12)
+    text = drafted(place.root / "u.data", capsys)
+    warning = "# WARNING: there will be no verdict, since it needs at least 30 test users; use more data\n"
+    assert warning in text
+    assert "\n# test split: 12 users; dropped " in text

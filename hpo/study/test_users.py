@@ -1,0 +1,26 @@
+"""The users of the test split, who decide whether there can be a verdict."""
+
+from __future__ import annotations
+
+from hpo.runtime.text import counted
+from hpo.study.plan import MIN_TEST_USERS
+from trainers.data.facts import DataFacts, TestFacts
+
+
+def test_split_said(test: TestFacts, data: DataFacts) -> list[str]:
+    """How many users the test split has and what was dropped from it; and a warning if they are too few for a verdict."""
+    lost = "".join(f"; dropped {phrase}" for phrase in test.dropped())
+    said = [f"test split: {counted(test.kept_users, 'user')}{lost}"]
+    if test.kept_users < MIN_TEST_USERS:
+        why = f"it needs at least {MIN_TEST_USERS} test users"
+        said.append(f"WARNING: there will be no verdict, since {why}; {more_test_users(test, data)}")
+    return said
+
+
+def more_test_users(test: TestFacts, data: DataFacts) -> str:
+    """How a study can have more users with test interactions."""
+    if test.read:
+        return "use a test file with more users and items of the training data"
+    if data.test_split == "time":  # others give nearly every user some test interactions
+        return "split the test data at random (data: {test: {name: random}}), or use more data"
+    return "use more data"
