@@ -89,7 +89,9 @@ def main(argv: list[str] | None = None) -> int:
         "--tune-rivals", action="store_true", help="search each rival's study too, with the same budget, before confirming"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="show the study and sampled configs, train a few steps, write nothing"
+        "--dry-run",
+        action="store_true",
+        help="show the study, sampled configs and the amount of training; train a few steps, write nothing",
     )
     _add_worker_arguments(parser)
     add_location_arguments(parser)
@@ -237,8 +239,24 @@ def _dry_run(work: Workspace, console: Console) -> int:
         say(console, f"# {DRY_RUN_STEPS} steps, too few to judge quality: loss {result.loss:.4f}\n")
     for rival in work.rivals:
         say(console, f"# rival {rival.name}\n{_ranges_said(rival.with_budget_of(spec))}")
+    say(console, _work_said(spec))
     say(console, "dry run: nothing was written")
     return 0
+
+
+def _work_said(spec: StudySpec) -> str:
+    """How many epochs a study will train at most."""
+    search, plan = spec.search, spec.confirm
+    searches = f" for each of {plan.searches} searches" if plan.searches > 1 else ""
+    each, configs = "tuned method and search" if plan.searches > 1 else "tuned method", plan.top + 1
+    return (
+        f"# search: at most {counted(search.trials, 'trial')} x {search.epochs} = "
+        f"{counted(search.trials * search.epochs, 'epoch')}{searches}, and as many for each rival with --tune-rivals\n"
+        f"# confirm: {counted(plan.epochs, 'epoch')} a run; for each {each} at most {configs} configs x "
+        f"{counted(plan.select_seeds, 'seed')} = {configs * plan.select_seeds} runs on validation, then "
+        f"{counted(plan.seeds, 'run')} on test; each published config {counted(plan.select_seeds, 'run')} on validation and "
+        f"{counted(plan.seeds, 'run')} on test; baselines besides"
+    )
 
 
 def _ranges_said(spec: StudySpec) -> str:
