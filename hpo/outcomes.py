@@ -12,6 +12,7 @@ from markupsafe import escape
 from optuna.trial import FrozenTrial
 
 from hpo.cli.session import as_arguments, printed
+from hpo.confirmation.league_records import pair_records, records
 from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.results import mean_and_sd
 from hpo.pipeline import show
@@ -163,6 +164,20 @@ class Verdict:
         return pd.DataFrame(rows, columns=columns).set_index("rival")
 
     @property
+    def league(self) -> pd.DataFrame | None:
+        """Of a league: a row per method and baseline, the best on test first: its mean with a 95 % interval, its groups, the
+        verdicts on it, and the cost of its search. The columns are those of league.csv. None if the study is no league."""
+        standings = self.confirmed.standings
+        return None if standings is None else pd.DataFrame(records(standings)).set_index("method")
+
+    @property
+    def pairs(self) -> pd.DataFrame | None:
+        """Of a league: a row per pair of methods and baselines, as in league_pairs.csv. None if the study is no league; without
+        rows if the test split has too few users for a verdict."""
+        standings = self.confirmed.standings
+        return None if standings is None else pd.DataFrame(pair_records(standings))
+
+    @property
     def statements(self) -> list[str]:
         """The winner and the verdict on each rival and baseline, in sentences."""
         return [as_arguments(each) for each in self.confirmed.statements()]
@@ -189,7 +204,9 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         """HTML for a notebook."""
-        parts = [self.table.to_html(float_format="{:.4f}".format, na_rep="")]
+        objective, league = self.confirmed.objective, self.league
+        shown = self.table if league is None else league[[objective, "low", "high", f"validation {objective}", "groups"]]
+        parts = [shown.to_html(float_format="{:.4f}".format, na_rep="")]
         for heading, lines in (("", self.statements), (CAVEATS_TITLE, self.caveats)):
             listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
             parts.append(f"{f'<p>{heading}</p>' if heading else ''}<ul>{listed}</ul>" if lines else "")

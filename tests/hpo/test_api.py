@@ -115,6 +115,8 @@ def test_a_confirmation_equals_that_of_the_command(place: Place, capsys: pytest.
     ours = outcome.methods[0]
     assert verdict.table.loc[ours.label, "ndcg@20"] == ours.mean("ndcg@20")
     assert verdict.table.index.tolist() == [*(one.label for one in outcome.methods), *(one.label for one in outcome.baselines)]
+    assert verdict.league is None
+    assert verdict.pairs is None
     first = outcome.comparisons[0]
     row = verdict.comparisons.loc[first.rival]
     assert (row["method"], row["verdict"]) == (ours.label, first.word)

@@ -54,8 +54,16 @@ def test_each_loss_is_one_tuned_method(league: Place):
     best = max(outcome.validated, key=lambda label: max(one.mean("ndcg@20") for one in outcome.validated[label]))
     assert found.leader == best
     study = load_study("tiny_mml", output=league.output, data_dir=str(league.root / "data"))
-    table = Verdict(study, outcome).comparisons
+    verdict = Verdict(study, outcome)
+    table = verdict.comparisons
     assert table["method"].value_counts().to_dict() == {"MML tuned": 4 + 2} | ({} if not leads else {best: leads + 2})
+    standings, pairs = verdict.league, verdict.pairs
+    assert standings is not None
+    assert pairs is not None
+    files = [pd.read_csv(league.output / "tiny_mml" / name) for name in ("league.csv", "league_pairs.csv")]
+    pd.testing.assert_frame_equal(standings.reset_index()[[*files[0].columns]], files[0], check_dtype=False)
+    pd.testing.assert_frame_equal(pairs, files[1], check_dtype=False)
+    assert all(f"<td>{groups}</td>" in verdict._repr_html_() for groups in standings["groups"])
 
 
 def test_report_and_files_show_the_table(league: Place):
