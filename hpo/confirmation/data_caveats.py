@@ -14,7 +14,7 @@ from trainers.data.facts import DataFacts, TestFacts
 
 SHIFT_PERCENT = 10  # difference in item popularity between validation and test
 MUCH_DROPPED = 0.1  # share of the test split's pairs, or of its users
-CONTINUES = ("last", "leave_one_out", "time")  # ways to make a test split that comes after the training data
+ALIKE = {"leave_one_out": "last"}  # splits that are made in the same way, but for how much they take
 
 
 def data_caveats(work: Workspace, test: Interactions, about_test: TestFacts) -> Iterator[Caveat]:
@@ -59,7 +59,7 @@ def _other_split_method(study: str, validation: str, facts: DataFacts) -> Iterat
     remedy = _remedy(validation, facts)
     if validation == "file" or (facts.test_split == "file" and remedy != "last"):
         return
-    if facts.test_split not in ("popularity", "file") and (validation in CONTINUES) == (facts.test_split in CONTINUES):
+    if ALIKE.get(facts.test_split, facts.test_split) == validation:
         return
     values: dict[str, JsonValue] = {"validation": validation, "test": facts.test_split, "remedy": remedy}
     yield Caveat(kind=CaveatKind.SPLIT_METHODS_DIFFER, subject=study, facts=values)

@@ -116,8 +116,8 @@ def _found_published(subject: str, facts: Facts) -> str:
 
 def _paper_settings(subject: str, facts: Facts) -> str:
     return (
-        "a method that is not tuned takes the settings of its loss from a paper, and encoder, negatives, batch size, learning "
-        "rate, schedule and epochs from this study: it is not the paper's whole recipe"
+        "a method that is not tuned takes the settings of its loss from a paper, encoder, negatives, batch size, learning rate "
+        "and schedule from the study of its loss, and epochs from this study: it is not the paper's whole recipe"
     )
 
 

@@ -173,7 +173,7 @@ def test_facts_about_the_data_are_stored(place: Place) -> None:
     assert (data.facts.interactions, data.facts.below_rating) == (400, 80)
     assert data.facts.test_split == "time"
     assert data.about_test.moment is not None
-    assert data.validation_split.name == "last"
+    assert data.validation_split.name == "time", "made as the test split"
     assert data.users_with_test == data.about_test.kept_users
     assert report.main(["--study", "own", *place.where]) == 0
     text = (place.output / "own" / "report.md").read_text()

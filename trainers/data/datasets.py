@@ -139,6 +139,8 @@ class Dataset:
         if self.valid is not None:
             return ValidationSplit(name="file")
         test_split, declared = self.facts.test_split, not self.facts.timed
+        if test_split == "time" and self.facts.timed:
+            return ValidationSplit(name="time")
         if self.facts.ordered and (test_split in ("last", "leave_one_out", "time") or (test_split == "file" and declared)):
             return ValidationSplit(name="last")
         return ValidationSplit(name="random")

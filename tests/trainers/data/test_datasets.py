@@ -412,6 +412,17 @@ class TestDefaultValidation:
         assert drawn.default_validation().name == "random", "validation follows the rule of the test split"
         assert load_dataset(name, ordered=True).default_validation().name == "last"
 
+    def test_a_test_split_at_one_moment_has_validation_at_one_moment(self, tmp_path: Path) -> None:
+        rows = "".join(f"{user},{item},{10 * item + user}\n" for user in range(3) for item in range(6))
+        name = str(folder(tmp_path / "own", pairs_csv="user,item,time\n" + rows) / "pairs.csv")
+        dataset = load_dataset(name, test={"name": "time"})
+        assert dataset.default_validation().name == "time"
+        assert load_dataset(name).default_validation().name == "last"
+        parts = dataset.hold_out()
+        assert parts.seen.times is not None
+        assert parts.held_out.times is not None
+        assert parts.seen.times.max() < parts.held_out.times.min()
+
     def test_a_test_file_of_data_declared_ordered(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", train_txt="0 3 1 2\n1 5 0 4 2\n", test_txt="0 5\n"))
         assert load_dataset(name, ordered=True).default_validation().name == "last"
