@@ -157,7 +157,7 @@ class CheckpointFile:
         try:
             with self._scratch() as scratch:
                 with scratch.open("wb") as file:
-                    np.savez(file, allow_pickle=False, **{ABOUT: np.array(json.dumps(about))}, **arrays)
+                    np.savez(file, **{ABOUT: np.array(json.dumps(about))}, **arrays)  # type: ignore[arg-type]
                 os.replace(scratch, self.path)
             for one in self._earlier:  # no longer needed
                 with suppress(OSError):

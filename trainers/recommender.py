@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from trainers.data import Interactions, RawIds
 from trainers.data.datasets import Dataset
 from trainers.errors import InputError, first_line
-from trainers.files import check_regular, read_arrays, writing
+from trainers.files import check_regular, read_arrays, write_bytes
 from trainers.metrics.accuracy import evaluate
 from trainers.text import SHOWN, clipped, shown
 from trainers.vectors import check_vectors
@@ -76,6 +77,7 @@ class Recommender:
         Raises:
             InputError: unknown users, a single id instead of a list, or k below 1.
         """
+        users = [*users] if isinstance(users, Iterator) else users
         if users is not None and (isinstance(users, str) or not isinstance(users, Iterable)):
             raise InputError(f"users must be a list of ids, got {shown(users)}; for one user give [{shown(users)}]")
         chosen = np.arange(len(self.user_ids)) if users is None else self._rows(users)
@@ -93,7 +95,7 @@ class Recommender:
         """Metrics on held-out pairs of its dataset, see `trainers.evaluate`.
 
         Raises:
-            InputError: another dataset, or a model that was trained on its test pairs.
+            InputError: another dataset, pairs of its training data, or a model that was trained on its test pairs.
         """
         if self.data != dataset.checksum:
             raise InputError(f"the model was trained on other data than {dataset.name}; train it on these data")
@@ -113,17 +115,18 @@ class Recommender:
         path = Path(path)
         if path.suffix != ENDING:
             raise InputError(f"a model must be saved in a file that ends in {ENDING}, got {path}; give another name")
-        with writing(path):
-            np.savez_compressed(
-                path,
-                users=self.users,
-                items=self.items,
-                user_ids=self.user_ids,
-                item_ids=self.item_ids,
-                seen_indptr=self.seen.indptr,
-                seen_items=self.seen.items,
-                facts=np.array([str(FORMAT), self.data, str(self.knows_test)]),
-            )
+        file = BytesIO()
+        np.savez_compressed(
+            file,
+            users=self.users,
+            items=self.items,
+            user_ids=self.user_ids,
+            item_ids=self.item_ids,
+            seen_indptr=self.seen.indptr,
+            seen_items=self.seen.items,
+            facts=np.array([str(FORMAT), self.data, str(self.knows_test)]),
+        )
+        write_bytes(path, file.getvalue(), make_folder=False)  # atomic: an earlier model is not lost
 
     @classmethod
     def load(cls, path: str | Path) -> Recommender:

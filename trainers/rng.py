@@ -112,10 +112,10 @@ def alias_table(weights: NDArray[np.float64]) -> tuple[U64, U64]:
     prob, alias = np.full(n, 2**32, np.uint64), np.full(n, int(weights.argmax()), np.uint64)
     light, heavy = list(np.flatnonzero(share < 1.0)), list(np.flatnonzero(share >= 1.0))
     while light and heavy:
-        poor, rich = light.pop(), heavy[-1]
-        prob[poor], alias[poor] = round(share[poor] * 2.0**32), rich
-        share[rich] -= 1.0 - share[poor]
-        if share[rich] < 1.0:
+        below, above = light.pop(), heavy[-1]
+        prob[below], alias[below] = round(share[below] * 2.0**32), above
+        share[above] -= 1.0 - share[below]
+        if share[above] < 1.0:
             light.append(heavy.pop())
     prob[weights == 0.0] = 0
     return prob, alias

@@ -18,6 +18,7 @@ from trainers.engines.protocol import USUAL_METRICS, Vectors, every
 from trainers.engines.registry import AUTO
 from trainers.errors import TrainingDiverged
 from trainers.lanes import LaneJob, LaneRunner
+from trainers.metrics.accuracy import check_held_out, check_unseen
 from trainers.stopping import ShouldStop, never
 
 log = logging.getLogger(__name__)
@@ -27,10 +28,12 @@ log = logging.getLogger(__name__)
 class _Job(LaneJob):
     config: TrainConfig
     checkpoint: CheckpointFile | None = None
-    went_on_after: int = 0
+
+    def begin(self) -> None:
+        self.epochs = 0
 
     def go_on(self, epochs: int, notes: Notes) -> None:
-        self.epochs = self.went_on_after = epochs
+        self.epochs = epochs
 
 
 class Run:
@@ -47,7 +50,7 @@ class Run:
     ) -> None:
         """
         Args:
-            plateau: early stopping with the vectors of the best epoch; the engine must evaluate after every epoch.
+            plateau: early stopping with the vectors of the best epoch; the engine must evaluate every `plateau.every` epochs.
             checkpoint: the file to resume from and to write checkpoints to. It is deleted at the end of the iteration. It does
                 not hold a plateau's state, so it cannot be used with one.
 
@@ -97,11 +100,6 @@ class Run:
         """User (n_users, d) and item (n_items, d) vectors for ranking by inner products, float32, after the epochs so far."""
         return self._engine.vectors(0)
 
-    @property
-    def went_on_after(self) -> int:
-        """The number of epochs taken from the checkpoint of an interrupted run; known after the first epoch."""
-        return self._job.went_on_after
-
 
 def train(
     config: TrainConfig,
@@ -116,7 +114,8 @@ def train(
 ) -> Run:
     """Train a config on `seen`, evaluating on `held_out` every `evaluate_every` epochs and after the last one.
 
-    Iterating over the run raises TrainingDiverged if the loss is not finite, and Stopped soon after `should_stop()` is true.
+    Iterating over the run raises TrainingDiverged if the loss is not finite, OutOfMemory if a config does not fit into the
+    memory, and Stopped soon after `should_stop()` is true.
 
     Args:
         should_stop: checked several times a second, also within an epoch.
@@ -126,11 +125,14 @@ def train(
             again. It is deleted at the end of the iteration.
 
     Raises:
-        InputError: an engine or device that is unknown, absent or cannot run the config; no training pairs; evaluate_every
-            below 1; an unknown metric; or `checkpoint` is a file that is no checkpoint.
+        InputError: an engine or device that is unknown, absent or cannot run the config; no training pairs; held-out pairs
+            that are seen; evaluate_every below 1; an unknown metric; or `checkpoint` is a file that is no checkpoint.
     """
     if checkpoint is not None:
         refuse_others(Path(checkpoint))
+    if held_out is not None:
+        check_held_out(seen, held_out)
+        check_unseen(seen, held_out)
     choice = choose_engine(config, engine, device)
     log.info("engine %s on %s: %s", choice.name, choice.device, choice.reason)
     made = make_engine(choice, seen, held_out, every(evaluate_every), should_stop=should_stop, metrics=metrics)

@@ -21,6 +21,7 @@ LONGEST_PATH = 4096  # characters
 MOST_ERRORS = 10  # errors of a mapping in a message
 
 LARGEST = 3e38  # engines compute in float32
+MOST = 2**31 - 1  # numbers of things fit into int32
 
 # YAML has number types: a string or a boolean instead of a number is a mistake.
 Real = Annotated[float, Strict()]
@@ -28,7 +29,7 @@ Whole = Annotated[int, Strict()]
 NonNegative = Annotated[Real, Field(ge=0.0, le=LARGEST)]
 Positive = Annotated[Real, Field(gt=0.0, le=LARGEST)]
 Figure = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]  # small enough to compute means
-Count = Annotated[Whole, Field(ge=1)]
+Count = Annotated[Whole, Field(ge=1, le=MOST)]
 Switch = Annotated[bool, Strict()]
 
 
@@ -126,6 +127,8 @@ IN_WORDS = {  # texts for kinds of pydantic errors that mention Python classes
     "float_parsing": "must be a number",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
+    "too_short": "must have at least 1 element",
+    "invalid_key": "keys must be text",
 }
 
 

@@ -155,7 +155,8 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(tmp_path: Path, caplog: py
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
-SEEN, HELD_OUT = data(30, 40, 300), data(30, 40, 60, seed=1)
+SEEN, DRAWN = data(30, 40, 300), data(30, 40, 60, seed=1)
+HELD_OUT = DRAWN.where(~SEEN.contains(DRAWN.users, DRAWN.items))
 SETTINGS = config(MML, learning_rate=1e-2, epochs=9)
 
 

@@ -218,7 +218,7 @@ BAD: list[tuple[str, Any, list[str]]] = [
     ("no dimensions", {"encoder": {"name": "mf", "dim": 0}}, ["encoder.dim:", "greater than or equal to 1", "0"]),
     ("no negatives", {"negatives": {"name": "uniform", "count": 0}}, ["negatives.count:", "greater than or equal to 1", "0"]),
     ("unknown schedule", {"schedule": "liner"}, ["schedule:", "'constant' or 'linear'", "'liner'"]),
-    ("a key that is no text", {1: 2}, ["Keys should be strings", "1"]),
+    ("a key that is no text", {1: 2}, ["keys must be text", "1"]),
 ]
 
 

@@ -22,7 +22,8 @@ def data(seed: int, n_pairs: int) -> Interactions:
     return Interactions.from_pairs(rng.integers(0, 40, n_pairs), rng.integers(0, 60, n_pairs), 40, 60)
 
 
-SEEN, HELD_OUT = data(0, 400), data(1, 80)
+SEEN, DRAWN = data(0, 400), data(1, 80)
+HELD_OUT = DRAWN.where(~SEEN.contains(DRAWN.users, DRAWN.items))
 
 
 def config(**fields: Any) -> TrainConfig:

@@ -124,6 +124,18 @@ def test_vectors_must_fit_the_data(tmp_path: Path) -> None:
         Recommender.of(dataset, np.ones((2, 1)), np.ones((4, 1)))
 
 
+def test_users_may_come_from_an_iterator(model: Recommender) -> None:
+    users = [*model.user_ids.tolist()[:2]]
+    pd.testing.assert_frame_equal(model.recommend(iter(users), k=2), model.recommend(users, k=2))  # type: ignore[arg-type]
+    assert len(model.recommend(users, k=2)) > 0
+
+
+def test_pairs_that_the_model_was_trained_on_are_not_measured(model: Recommender, tmp_path: Path) -> None:
+    dataset = load_dataset(str(tmp_path / "own"))
+    with pytest.raises(InputError, match="held-out pairs are seen"):
+        model.evaluate(dataset, dataset.hold_out().held_out)
+
+
 @pytest.mark.parametrize("user", ["12", 12])
 def test_a_single_id_instead_of_a_list_is_refused(user: object) -> None:
     """Else the text `12` would mean the users 1 and 2."""

@@ -102,8 +102,10 @@ class Dataset:
         `load_dataset(path, **dataset.options.given())` gives the same dataset.
 
         Raises:
-            InputError: it was not made from a table, or the file cannot be written.
+            InputError: it was not made from a table, the path names no file, or the file cannot be written.
         """
+        if not Path(path).name:
+            raise InputError(f"path must name a file, got {shown(str(path))}")
         write_bytes(Path(path), saved(self._table.raw))
 
     def is_of(self, path: str | Path) -> bool:
@@ -166,7 +168,7 @@ def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) 
     """Training data by name (`yelp2018`, `gowalla`, `demo`, ...), or by the path of your own folder or file.
 
     A folder has files `train` and `test` and may have `valid`, in any format of `trainers.data.readers`. Part of a single file
-    becomes the test split: the last interactions of each user if there is a time column, else random ones.
+    becomes the test split: the last interactions of each user if there are times or the data are `ordered`, else random ones.
 
     A named dataset is searched in `data_dir`, or without it in `$HPO_DATA_DIR`, then in the user's cache folder, and then
     downloaded there. A path is tried below `data_dir`, or without it below `$HPO_DATA_DIR`, and then unchanged.

@@ -51,6 +51,13 @@ def _ids(frame: pd.DataFrame, name: str) -> RawIds:
         raise InputError(
             f"column {shown(name)}: every row needs an id, row {int(np.argmax(missing.to_numpy()))} has none; drop such rows"
         )
+    if column.dtype == object:
+        many = [row for row, value in enumerate(column) if isinstance(value, (list, tuple, set, dict, np.ndarray))]
+        if many:
+            value = clipped(str(column.iloc[many[0]]), SHOWN)
+            raise InputError(
+                f"column {shown(name)}: every row needs one id, row {many[0]} has {value}; use DataFrame.explode({shown(name)})"
+            )
     if pd.api.types.is_float_dtype(column.dtype):
         values = column.to_numpy(np.float64)
         if (values == np.floor(values)).all() and np.abs(values).max(initial=0) < WHOLE_FLOATS:

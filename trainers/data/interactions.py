@@ -55,10 +55,12 @@ class Interactions:
             times: (n,), the time of each pair; equal times are in the given order. Of repeated pairs the earliest is kept.
 
         Raises:
-            InputError: an id outside 0 .. n - 1, or a time that is not finite.
+            InputError: an id that is no whole number or outside 0 .. n - 1, or a time that is not finite.
         """
         n_users, n_items = index(n_users), index(n_items)
         for kind, ids, n in (("user", users, n_users), ("item", items, n_items)):
+            if len(ids) and ids.dtype.kind not in "iu":
+                raise InputError(f"{kind} ids must be whole numbers, got {ids.dtype} values")
             if len(ids) and not 0 <= ids.min() <= ids.max() < n:
                 raise InputError(f"{kind} ids must be between 0 and {n - 1}, got {ids.min()} to {ids.max()}")
         keys = _keys(users, items, n_items)

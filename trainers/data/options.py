@@ -60,7 +60,8 @@ class DataOptions(Layout):
         min_rating: interactions with a lower rating are dropped.
         k_core: users and items with fewer interactions are dropped repeatedly, until none has fewer.
         min_user, min_item: the same for users only and for items only.
-        test: how the test split is made from a single file; by default `last` if there are times, else `random`.
+        test: how the test split is made from a single file; by default `last` if there are times or the data are `ordered`,
+            else `random`.
     """
 
     model_config = FROZEN

@@ -9,6 +9,7 @@ from pathlib import Path
 from trainers.data.options import DataOptions
 from trainers.data.public import PUBLIC, PublicDataset, local_or_downloaded
 from trainers.data.readers import SUFFIXES, find_recbole
+from trainers.data.readers.text import explained
 from trainers.environment import variable
 from trainers.errors import DataNotFound, InputError, unknown
 from trainers.text import clipped
@@ -40,9 +41,17 @@ class Files:
 
     @property
     def version(self) -> tuple[tuple[int, int], ...]:
-        """Times and sizes of the training files, which change when a file does."""
-        states = [path.stat() for path in (self.train, self.valid) if path is not None]
-        return tuple((state.st_mtime_ns, state.st_size) for state in states)
+        """Times and sizes of the training files, which change when a file does.
+
+        Raises:
+            InputError: a file is missing, or its folder cannot be read.
+        """
+        found = []
+        for path in filter(None, (self.train, self.valid)):
+            with explained(path):
+                state = path.stat()
+            found.append((state.st_mtime_ns, state.st_size))
+        return tuple(found)
 
 
 def find_files(name: str, data_dir: str | Path | None, options: DataOptions) -> Files:

@@ -135,7 +135,7 @@ def _requested(config: TrainConfig, engine: str, device: str, has_cuda: bool) ->
 
 
 def engine_for(config: TrainConfig, ours: EngineChoice) -> EngineChoice:
-    """The engine of a study; if it cannot train the config (a rival's loss), the fastest one that can."""
+    """The study's engine, or the fastest one that can train the config (of a rival's loss) if that engine cannot."""
     return choose_engine(config, AUTO, ours.asked_for) if ENGINES[ours.name].refuses(config, ours.device) else ours
 
 

@@ -7,8 +7,11 @@ import dataclasses
 import hashlib
 import inspect
 import sys
+import sysconfig
 import textwrap
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -19,6 +22,7 @@ from weakref import WeakKeyDictionary
 
 OURS = ("trainers", "search_spaces", "hpo")  # packages whose changes have versions
 LIBRARIES = ("site-packages", "dist-packages")
+PYTHON = sysconfig.get_path("stdlib")
 GENERATED = ("<string>", dataclasses.__file__)  # files of methods that dataclasses generate
 PLAIN = (bool, int, float, complex, str, bytes, type(None), Enum)
 SETS = (set, frozenset)
@@ -26,6 +30,30 @@ CONTAINERS = (list, tuple, dict, *SETS)
 DEEPEST = 8  # dots in a name: modules may contain each other
 # The source of each class and function at its first use: later edits of a file do not change imported code.
 READ: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """A walk over a user's code.
+
+    Attributes:
+        package: the top-level package or module of the class. It is the user's, also if it is installed.
+        seen: what was visited.
+    """
+
+    package: str
+    seen: set[object] = field(default_factory=set)
+
+    def is_own(self, module: str) -> bool:
+        """Whether a module is the user's, not part of this program, of a library or of Python."""
+        top = module.partition(".")[0]
+        if top in OURS or top == "builtins":
+            return False
+        if top in ("__main__", self.package):
+            return True
+        found = sys.modules.get(module)
+        file = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", [])), None)  # a folder may be a package
+        return file is not None and not {*Path(file).parts} & {*LIBRARIES} and not Path(file).is_relative_to(PYTHON)
 
 
 def digest_of(cls: type) -> str:
@@ -36,14 +64,14 @@ def digest_of(cls: type) -> str:
     code has changed.
     """
     try:
-        seen: set[object] = set()
-        parts = sorted({part for one in cls.__mro__ if _is_own(one.__module__) for part in _class_parts(one, seen)})
+        walk = _Walk(cls.__module__.partition(".")[0])
+        parts = sorted({part for one in cls.__mro__ if walk.is_own(one.__module__) for part in _class_parts(one, walk)})
     except (OSError, TypeError, SyntaxError):
         return f"unknown-{uuid4().hex[:16]}"
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
 
 
-def _class_parts(cls: type, seen: set[object]) -> Iterator[str]:
+def _class_parts(cls: type, walk: _Walk) -> Iterator[str]:
     """The source of a class; if it is in no file (a notebook's cell), the source of its methods and its fields. Then the code
     that its body and its methods use.
     """
@@ -53,71 +81,75 @@ def _class_parts(cls: type, seen: set[object]) -> Iterator[str]:
         tree = _tree(cls)
         yield ast.unparse(tree)
         known = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
-        yield from _known({*_written(tree)}, known, seen)  # defaults, decorators and bases are outside of methods
+        yield from _known({*_written(tree)}, known, walk)  # defaults, decorators and bases are outside of methods
     except (OSError, TypeError):
         for method in methods:
             yield ast.unparse(_tree(method))
         yield f"{cls.__qualname__} {[base.__qualname__ for base in cls.__bases__]} {members.get('__annotations__')!r}"
         for name, value in members.items():
             if name[:2] != "__" and isinstance(value, (*PLAIN, *CONTAINERS)):
-                yield from _used(name, value, seen)
+                yield from _used(name, value, walk)
     for method in methods:
-        yield from _used_by(method, seen)
+        yield from _used_by(method, walk)
 
 
-def _used_by(function: FunctionType, seen: set[object]) -> Iterator[str]:
-    """The user's functions, classes and constants that a function uses, directly or indirectly."""
+def _used_by(function: FunctionType, walk: _Walk) -> Iterator[str]:
+    """The user's functions, classes and constants that a function uses, directly or indirectly, also from functions around
+    it."""
     inner = inspect.unwrap(function)
     for one in (function, inner) if inner is not function else (function,):
-        yield from _known({*_names(one.__code__)}, one.__globals__, seen)
+        yield from _known({*_names(one.__code__)}, one.__globals__, walk)
+        for name, cell in zip(one.__code__.co_freevars, one.__closure__ or (), strict=True):
+            with suppress(ValueError):  # an empty cell
+                yield from _used(name, cell.cell_contents, walk)
 
 
-def _known(names: set[str], known: Mapping[str, Any], seen: set[object], prefix: str = "") -> Iterator[str]:
+def _known(names: set[str], known: Mapping[str, Any], walk: _Walk, prefix: str = "") -> Iterator[str]:
     """The objects with some names in a module, and in the user's modules that it imports."""
     for name in sorted(names & known.keys()):
         value = known[name]
         if not isinstance(value, ModuleType):
-            yield from _used(f"{prefix}{name}", value, seen)
-        elif _is_own(value.__name__) and f"{prefix}{name}.".count(".") <= DEEPEST:
-            yield from _known(names, vars(value), seen, f"{prefix}{name}.")
+            yield from _used(f"{prefix}{name}", value, walk)
+        elif walk.is_own(value.__name__) and f"{prefix}{name}.".count(".") <= DEEPEST:
+            yield from _known(names, vars(value), walk, f"{prefix}{name}.")
 
 
-def _used(name: str, value: Any, seen: set[object]) -> Iterator[str]:
+def _used(name: str, value: Any, walk: _Walk) -> Iterator[str]:
     if isinstance(value, PLAIN):
         yield f"{name} = {value!r}"
     elif isinstance(value, CONTAINERS):
-        yield from _contained(name, value, seen)
+        yield from _contained(name, value, walk)
     elif hasattr(value, "dtype") and hasattr(value, "tolist"):  # an array, a tensor
         yield f"{name} = {value.dtype} {value.tolist()!r}"
     elif isinstance(value, FunctionType | type):
-        if _is_own(value.__module__) and value not in seen:
-            seen.add(value)
-            yield from _class_parts(value, seen) if isinstance(value, type) else _function_parts(value, seen)
+        if walk.is_own(value.__module__) and value not in walk.seen:
+            walk.seen.add(value)
+            yield from _class_parts(value, walk) if isinstance(value, type) else _function_parts(value, walk)
     elif isinstance(value, partial):
-        yield from _contained(name, [value.func, value.args, value.keywords], seen)
-    elif _is_own(type(value).__module__):  # an object of a user's class
-        yield from _contained(name, [type(value), getattr(value, "__dict__", {})], seen)
+        yield from _contained(name, [value.func, value.args, value.keywords], walk)
+    elif walk.is_own(type(value).__module__):  # an object of a user's class
+        yield from _contained(name, [type(value), getattr(value, "__dict__", {})], walk)
 
 
-def _contained(name: str, value: Any, seen: set[object]) -> Iterator[str]:
+def _contained(name: str, value: Any, walk: _Walk) -> Iterator[str]:
     """The elements of a container. Sets are sorted, since their order differs between processes."""
-    if id(value) in seen:
+    if id(value) in walk.seen:
         return
-    seen.add(id(value))
+    walk.seen.add(id(value))
     elements = [*value.items()] if isinstance(value, dict) else sorted(value, key=repr) if isinstance(value, SETS) else value
     yield f"{name}: {type(value).__name__} of {len(elements)}"
     for index, one in enumerate(elements):
-        yield from _used(f"{name}[{index}]", one, seen)
+        yield from _used(f"{name}[{index}]", one, walk)
 
 
-def _function_parts(function: FunctionType, seen: set[object]) -> Iterator[str]:
+def _function_parts(function: FunctionType, walk: _Walk) -> Iterator[str]:
     if function.__name__ == "<lambda>":  # its lines may be part of a statement
         yield _source(function).strip()
     else:
         tree = _tree(function)
         yield ast.unparse(tree)
-        yield from _known({*_written(tree)}, function.__globals__, seen)  # its defaults and decorators
-    yield from _used_by(function, seen)
+        yield from _known({*_written(tree)}, function.__globals__, walk)  # its defaults and decorators
+    yield from _used_by(function, walk)
 
 
 def _names(code: CodeType) -> Iterator[str]:
@@ -132,16 +164,6 @@ def _function(value: Any) -> FunctionType | None:
     """The function behind a method, a property, ..."""
     found = getattr(value, "fget", None) or getattr(value, "func", None) or getattr(value, "__func__", None) or value
     return found if isinstance(found, FunctionType) else None
-
-
-def _is_own(module: str) -> bool:
-    """Whether a module is the user's, not part of this program, of a library or of Python."""
-    top = module.partition(".")[0]
-    if top in OURS or top in sys.stdlib_module_names:
-        return top == "__main__"
-    found = sys.modules.get(module)
-    file = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", [])), None)  # a folder may be a package
-    return top == "__main__" or (file is not None and not {*Path(file).parts} & {*LIBRARIES})
 
 
 class _WithoutDocstrings(ast.NodeTransformer):

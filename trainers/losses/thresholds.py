@@ -139,6 +139,8 @@ class Talos(LearnedThreshold):
         return torch.logsumexp(negative / self.temperature, dim=1) - positive / self.temperature
 
     def threshold_rows(self, scores: Scores, seen_scores: Tensor) -> Tensor:
+        if scores.n_items < 1:
+            raise ValueError("talos needs to know how many items there are: give Scores its n_items")
         threshold, level = threshold_of(scores)[:, None], 1.0 - min(1.0, self.k / scores.n_items)
         mask = torch.isfinite(seen_scores)
         seen = torch.where(mask, _pinball(torch.where(mask, seen_scores, 0.0) - threshold, level), 0.0).sum(1)

@@ -78,6 +78,7 @@ def evaluate(
     from trainers.metrics.ranking import held_out_ranks  # loads numba and torch, which takes seconds
 
     check_held_out(seen, held_out)
+    check_unseen(seen, held_out)
     check_vectors(user_vectors, item_vectors, seen)
     requested = metrics_at(metrics, ks)
     ranks = held_out_ranks(user_vectors, item_vectors, seen, held_out, largest_cut_off(requested))
@@ -113,10 +114,10 @@ def evaluate_lists(
         A row per user with a held-out item, with the columns of `evaluate`; `.mean()` gives the usual metrics.
 
     Raises:
-        InputError: lists of another shape, unknown items, no held-out pair, no metric or an unknown one, or a cut-off below 1
-            or above k.
+        InputError: lists of another shape, unknown or repeated items, no held-out pair, no metric or an unknown one, or a
+            cut-off below 1 or above k.
     """
-    requested = metrics_at(metrics, ks)
+    requested, lists = metrics_at(metrics, ks), np.asarray(lists)
     if lists.shape[-1] < largest_cut_off(requested):
         raise InputError(f"lists must be as long as the largest cut-off, {largest_cut_off(requested)}, got {lists.shape[-1]}")
     return _by_user(_columns(list_ranks(lists, held_out), held_out, requested), held_out)
@@ -132,6 +133,16 @@ def check_held_out(seen: Interactions, held_out: Interactions) -> None:
     _check_not_empty(held_out)
 
 
+def check_unseen(seen: Interactions, held_out: Interactions) -> None:
+    """Raise InputError if a held-out pair is seen: seen items are not ranked, so it would be a miss of every model."""
+    both = int(seen.contains(held_out.users, held_out.items).sum())
+    if both:
+        raise InputError(
+            f"seen and held_out must share no pair, since seen items are not ranked, and {both:,} of {len(held_out):,} "
+            "held-out pairs are seen; leave them out of seen, and of the training"
+        )
+
+
 def _check_not_empty(held_out: Interactions) -> None:
     if not len(held_out):
         raise InputError("held_out must have pairs to evaluate on, got none")
@@ -144,7 +155,7 @@ def list_ranks(lists: NDArray[Any], held_out: Interactions) -> NDArray[np.int64]
         lists: see `evaluate_lists`.
 
     Raises:
-        InputError: lists of another shape, unknown items, or no held-out pair.
+        InputError: lists of another shape, unknown or repeated items, or no held-out pair.
     """
     _check_not_empty(held_out)
     users = np.flatnonzero(held_out.per_user)
@@ -155,6 +166,12 @@ def list_ranks(lists: NDArray[Any], held_out: Interactions) -> NDArray[np.int64]
         )
     if lists.size and not -1 <= lists.min() <= lists.max() < held_out.n_items:
         raise InputError(f"item ids must be between 0 and {held_out.n_items - 1}, or -1, got {lists.min()} to {lists.max()}")
+    in_order = np.sort(lists, axis=1)
+    twice = (in_order[:, 1:] == in_order[:, :-1]) & (in_order[:, 1:] >= 0)
+    if twice.any():
+        first = int(np.argmax(twice.any(axis=1)))
+        item = int(in_order[first, 1:][twice[first]][0])
+        raise InputError(f"a list must hold each item once, got item {item} twice in row {first}; drop repeated items")
     row, rank = np.nonzero(lists >= 0)
     index = held_out.indices_of(users[row], lists[row, rank])
     hit = index < len(held_out)

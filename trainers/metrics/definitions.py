@@ -147,11 +147,13 @@ def metrics_at(names: Iterable[str | Metric], ks: Sequence[int] = ()) -> tuple[M
     """The requested metrics, each once: `ndcg` at each of the cut-offs `ks`, `ndcg@5` only at 5.
 
     Raises:
-        InputError: no metric, an unknown name, or a cut-off below 1.
+        InputError: no metric, an unknown name, no cut-off, or one below 1.
     """
     texts = [str(name) for name in names]
     bare = [text for text in texts if "@" not in text]
-    if bare and (not ks or min(ks) < 1):
+    if bare and not ks:
+        raise InputError(f"a metric needs a cut-off, got {', '.join(bare)}; write {bare[0]}@20")
+    if bare and min(ks) < 1:
         raise InputError(f"cut-offs must be at least 1, got {list(ks)} for {', '.join(bare)}")
     requested = [Metric(name, k) for k in ks for name in bare] + [Metric.parse(text) for text in texts if "@" in text]
     if not requested:

@@ -57,9 +57,11 @@ def gradient_shares(
     positive = (step.user_vectors * step.positive_vectors).sum(1).double()
     users, items = torch.from_numpy(step.users.astype(np.int64)), torch.from_numpy(step.items.astype(np.int64))
     vectors = step.user_vectors.double(), step.positive_vectors.double()
-    config.loss(Scores(positive, negative, users, items, seen.n_items, None, *vectors)).backward()  # type: ignore[no-untyped-call]
-    assert negative.grad is not None  # backward has just run
-    return _shares(negative.detach(), negative.grad.abs())
+    loss = config.loss(Scores(positive, negative, users, items, seen.n_items, None, *vectors))
+    if loss.requires_grad:
+        loss.backward()  # type: ignore[no-untyped-call]
+    gradient = torch.zeros_like(negative) if negative.grad is None else negative.grad.abs()  # a loss may ignore its negatives
+    return _shares(negative.detach(), gradient)
 
 
 def _step(config: TrainConfig, rows: Ids, users: Ids, items: Ids, user_vectors: Tensor, item_vectors: Tensor) -> ScoredStep:

@@ -97,6 +97,7 @@ def best_lists(
     Raises:
         InputError: user ids that do not exist, or k below 1.
     """
+    users = np.asarray(users)
     if users.ndim != 1 or users.dtype.kind not in "iu" or (len(users) and not 0 <= users.min() <= users.max() < seen.n_users):
         raise InputError(f"users must be a list of ids between 0 and {seen.n_users - 1}, got {users}")
     if k < 1:

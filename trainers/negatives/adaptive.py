@@ -60,7 +60,8 @@ class HardSampler(Sampler):
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class TwoStage(Negatives):
-    """2-stage sampling (Tran et al., SIGIR 2019, arXiv 1909.10912), as in its authors' program.
+    """2-stage sampling (Tran et al., SIGIR 2019, arXiv 1909.10912), as in its authors' program, but for one thing: a row's own
+    positive is never drawn for it.
 
     Stage 1 draws `candidates` items for the batch without replacement, in proportion to popularity^beta. Stage 2 draws each
     row's negatives among them in proportion to 1 / q(z). z is the inner product of the unit vectors of the candidate and of the

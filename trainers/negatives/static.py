@@ -92,7 +92,7 @@ class Popularity(Negatives):
 
     Attributes:
         count: negatives for each positive.
-        beta: exponent; 0 draws uniformly, 1 in proportion to an item's interactions.
+        beta: exponent; 0 draws uniformly among items with training interactions, 1 in proportion to an item's interactions.
     """
 
     name: Literal["popularity"] = "popularity"

@@ -31,6 +31,12 @@ def test_whole_floats_are_read_as_whole_numbers() -> None:
     assert Dataset.from_frame(frame(user=np.arange(N) % 3 + 0.5), "user", "item").user_ids.tolist() == ["0.5", "1.5", "2.5"]
 
 
+def test_lists_in_a_column_of_ids_are_refused() -> None:
+    table = frame().assign(item=lambda table: [[item, 1] for item in table.item])
+    with pytest.raises(InputError, match=r"every row needs one id, row 0 has \[.*\]; use DataFrame.explode"):
+        Dataset.from_frame(table, "user", "item")
+
+
 def test_ids_too_large_for_a_number_are_text() -> None:
     high = (np.arange(N) % 3).astype(np.uint64) + np.uint64(2**63)
     assert Dataset.from_frame(frame(user=high), "user", "item").user_ids.tolist() == [str(2**63 + more) for more in range(3)]

@@ -139,6 +139,10 @@ class TestInteractions:
         missing = [word for word in words if word not in str(caught.value)]
         assert not missing, f"the message lacks {missing}: {caught.value}"
 
+    def test_ids_that_are_no_whole_numbers_are_refused(self) -> None:
+        with pytest.raises(InputError, match="user ids must be whole numbers, got float64"):
+            Interactions.from_pairs(np.array([0.0, 1.9]), np.array([0, 1]), 3, 3)
+
     def test_the_checksum_does_not_depend_on_the_order_of_pairs(self) -> None:
         one = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS)
         order = np.array([3, 6, 0, 5, 1, 4, 2])

@@ -205,6 +205,43 @@ def test_a_helper_in_a_package_without_an_init_counts(modules: Path, monkeypatch
     assert found[0] != found[1]
 
 
+@pytest.mark.parametrize("name", ["profile", "site-packages/installed_loss"])
+def test_code_in_an_installed_package_or_in_a_module_named_like_one_of_python_counts(
+    modules: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    path = modules / f"{name}.py"
+    path.parent.mkdir(exist_ok=True)
+    monkeypatch.syspath_prepend(path.parent)
+    found = []
+    for power in (2, 3):
+        path.write_text(
+            f"def bend(x):\n    return x**{power}\n\n\nclass Mine:\n    def rows(self, x):\n        return bend(x)\n"
+        )
+        monkeypatch.delitem(sys.modules, path.stem, raising=False)
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        found.append(digest_of(importlib.import_module(path.stem).Mine))
+        del sys.modules[path.stem]
+    assert found[0] != found[1]
+
+
+def test_a_value_of_the_function_around_a_class_counts(modules: Path, monkeypatch: pytest.MonkeyPatch):
+    around = """def made(power):
+    class Mine:
+        def rows(self, x):
+            return x**power
+
+    return Mine
+
+
+Mine = made({})
+"""
+    assert digest(modules, monkeypatch, around.format(2)) == digest(modules, monkeypatch, around.format("1 + 1"))
+    digest(modules, monkeypatch, around.format(2))
+    made = sys.modules["my_module"].made
+    assert digest_of(made(1)) != digest_of(made(3))
+
+
 def test_a_set_counts_alike_in_every_process(modules: Path, monkeypatch: pytest.MonkeyPatch):
     """Hash seeds are simulated by orders of insertion: numbers that collide in a set keep that order."""
     source = "KINDS = {{0, 8, 16}}\n\nclass Mine:\n    def rows(self, x):\n        return len(KINDS)\n"

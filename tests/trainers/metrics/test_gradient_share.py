@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from trainers import Interactions, TrainConfig
+from trainers.losses import BPR
 from trainers.losses.thresholds import ThresholdLoss
 from trainers.metrics.gradient_share import _shares, gradient_shares
 from trainers.negatives import NEGATIVES
@@ -44,6 +45,13 @@ def test_shares_agree_with_values_by_hand() -> None:
 
 def test_without_gradients_the_shares_are_0() -> None:
     assert _shares(torch.rand(3, 10), torch.zeros(3, 10)) == {"active": 0.0, "hardest 1 %": 0.0, "hardest 10 %": 0.0}
+
+
+def test_a_loss_that_ignores_its_negatives_has_no_shares(seen: Interactions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An own loss may do so."""
+    monkeypatch.setattr(BPR, "rows", lambda self, scores: 1 - scores.positive)
+    found = gradient_shares(config({"name": "bpr"}), *vectors(), seen)
+    assert found == {"active": 0.0, "hardest 1 %": 0.0, "hardest 10 %": 0.0}
 
 
 def test_equal_gradients_give_the_hardest_negatives_their_proportion(seen: Interactions) -> None:

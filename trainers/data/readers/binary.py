@@ -18,6 +18,7 @@ from trainers.data.readers.raw import Column, Numbers, RawInteractions, Table
 from trainers.data.readers.text import explained
 from trainers.errors import InputError
 from trainers.files import read_arrays
+from trainers.text import shown
 
 ARRAYS = ("users", "items", "ratings", "times")  # arrays of saved interactions
 MOST_BYTES = 2**36  # largest size of the arrays; no table in memory is larger
@@ -41,7 +42,7 @@ def read_parquet(path: Path, layout: Layout) -> Table:
         raise InputError(f"{path}: must be a Parquet file, got one that cannot be read ({str(error).strip()[:200]})") from None
     names = tuple(map(str, frame.columns))
     roles = roles_by_name(names, layout.columns, path)
-    cells = {role: _cells(frame.iloc[:, index], role) for role, index in roles.used().items()}
+    cells = {role: _cells(frame.iloc[:, index], role, path) for role, index in roles.used().items()}
 
     def locate(row: int) -> tuple[str, str]:
         return f"row {row + 1}", ", ".join(f"{name}: {cell}" for name, cell in zip(names, frame.iloc[row], strict=True))
@@ -89,7 +90,7 @@ def saved(raw: RawInteractions) -> bytes:
     """The content of an .npz file with these interactions, whose ids are not parsed again."""
     arrays = {name: array for name in ARRAYS if (array := getattr(raw, name)) is not None}
     file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, said=np.array(raw.said), **arrays)
+    np.savez_compressed(file, said=np.array(raw.said), **arrays)
     return file.getvalue()
 
 
@@ -122,12 +123,18 @@ def _refuse_text_settings(path: Path, layout: Layout) -> None:
         raise InputError(f"{path}: is no text file, which has no {' and no '.join(found)}; leave it out of `data`")
 
 
-def _cells(series: pd.Series[Any], role: str) -> Column | Numbers:
+def _cells(series: pd.Series[Any], role: str, path: Path) -> Column | Numbers:
     if role == "time" and isinstance(series.dtype, (np.dtype, pd.DatetimeTZDtype)) and series.dtype.kind == "M":
         return seconds(series)
     if role in ("rating", "time") and isinstance(series.dtype, np.dtype) and series.dtype.kind in "iuf":
         return series.to_numpy(dtype=np.float64)
-    codes, values = pd.factorize(series, use_na_sentinel=True)
+    try:
+        codes, values = pd.factorize(series, use_na_sentinel=True)
+    except TypeError:  # lists, mappings
+        value = shown(series[series.notna()].iloc[0])
+        raise InputError(
+            f"{path}: column {shown(str(series.name))} must hold one value in a row, got {value}; write a row for each"
+        ) from None
     texts = [str(value) for value in values.tolist()]
     if (codes >= 0).all():
         return Column(texts, codes)

@@ -22,7 +22,7 @@ def read_plain(text: Text) -> RawInteractions:
     """Read a .txt file as NGCF text or as a table.
 
     Raises:
-        InputError: it could be both NGCF text and a table of three or four columns; or what the readers raise.
+        InputError: it could be both NGCF text and a table of three or more columns; or what the readers raise.
     """
     if not _starts_with_ids(text):
         return interactions(read_table(text, Layout())) if _looks_like_table(text) else read_lines(text, AS_TABLE)
@@ -31,7 +31,7 @@ def read_plain(text: Text) -> RawInteractions:
         return read_lines(text, AS_TABLE if width == 2 else "")
     if not _all_ids(text):
         return interactions(read_table(text, Layout()))
-    if width > 4:
+    if width > 4 and not _repeats_users(text):
         return read_lines(text)
     raise InputError(
         f"{text.path}: must be NGCF text, `user item item ...`, or a table, and could be either: {share:.0%} of its lines have "
@@ -51,6 +51,12 @@ def _usual_width(text: Text) -> tuple[int, float]:
         return int(widths[0]), 0.0
     counts = np.bincount(widths)
     return int(counts.argmax()), float(counts.max() / len(widths))
+
+
+def _repeats_users(text: Text) -> bool:
+    """Whether several lines begin with the same id. NGCF text has one line for each user."""
+    users = [line.split(None, 1)[0] for line in text.data.splitlines() if line.strip()]
+    return len({*users}) < len(users)
 
 
 def _all_ids(text: Text) -> bool:

@@ -19,6 +19,7 @@ from trainers.text import shown
 WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")  # without leading zeros: `007` and `7` are different ids
 POINT_ZERO = re.compile(r"(0|[1-9][0-9]{0,17})\.0+")
 COMMA = re.compile(r"[+-]?\d+,\d+")
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 MISSING = {"na", "n/a", "nan", "null", "none"}
 LONGEST_ID = 255  # characters
 # Unambiguous date formats besides ISO 8601; 03/04/2020 is ambiguous.
@@ -99,11 +100,20 @@ def _ratings(table: Table) -> Numbers:
 def _numbers(table: Table, role: str, rule: str) -> Numbers:
     column = table.cells[role]
     if isinstance(column, Column):
+        _refuse_where(table, column, _ambiguous(column.texts), f"{rule}: its comma may separate thousands or decimals")
         values = _as_numbers(column.texts)
         _refuse_bad(table, role, ~np.isfinite(values), rule)
         return np.take(values, column.codes)
     _refuse_bad(table, role, ~np.isfinite(column), rule)
     return column
+
+
+def _ambiguous(texts: Sequence[str]) -> list[bool]:
+    """For each text whether its comma may separate thousands, as in 1,234, if no other text shows that commas are decimal."""
+    with_comma = [text.strip() for text in texts if "," in text]
+    if any(COMMA.fullmatch(text) and not THOUSANDS.fullmatch(text) for text in with_comma):
+        return [False] * len(texts)
+    return [THOUSANDS.fullmatch(text.strip()) is not None for text in texts]
 
 
 def _as_numbers(texts: Sequence[str]) -> Numbers:

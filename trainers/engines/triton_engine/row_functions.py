@@ -1,4 +1,4 @@
-"""Losses as row functions for Triton: the twins of `numba_engine.row_functions`, with the same kinds, settings and formulas.
+"""Losses as row functions for Triton: those of `numba_engine.row_functions`, with the same kinds, settings and formulas.
 
 A row function takes `settings` (a pointer), `count` (float32), the positive's score, the negatives' scores (BLOCK,) and their
 mask. It returns the row's loss, dL/dpositive, and dL/dscore (BLOCK,). Entries outside the mask are arbitrary.

@@ -35,6 +35,10 @@ class TestParquet:
         assert numbers(read_interactions(self.parquet(tmp_path, user=[1], item=[2], time=zoned)).times) == [1577836800]
         assert numbers(read_interactions(self.parquet(tmp_path, user=[1], item=[2], time=[99])).times) == [99]
 
+    def test_lists_in_a_column_are_refused(self, tmp_path: Path) -> None:
+        path = self.parquet(tmp_path, user=[1, 2], items=[[3, 4], [5]])
+        refused(path, "column 'items'", "one value in a row", "write a row for each")
+
     def test_ids_keep_their_type(self, tmp_path: Path) -> None:
         path = self.parquet(tmp_path, user=[7.0, 3.0], item=pd.Categorical(["007", "7"]))
         assert pairs(read_interactions(path)) == [(7, "007"), (3, "7")]

@@ -99,6 +99,11 @@ class TestCouldBeBoth:
         path = write(tmp_path, "u.txt", self.TABLES[2])
         refused(path, "line 31", "4 fields", "'1 2 3'", columns={"user": 0, "item": 1})
 
+    def test_five_numbers_with_repeated_users_are_refused(self, tmp_path: Path) -> None:
+        """NGCF text has one line for each user; this may be user, item, rating, time, weight."""
+        text = "".join(f"{user} {10 + item} 5 97830000{item} 1\n" for user in (1, 2) for item in range(2))
+        refused(write(tmp_path, "u.txt", text), "NGCF text", "5 numbers", "data: {format: table}", "data: {format: lines}")
+
     def test_five_numbers_are_a_users_items(self, tmp_path: Path) -> None:
         assert len(read_interactions(write(tmp_path, "test.txt", "1 2 3 4 5\n2 3 4 5 6\n"))) == 8
 

@@ -20,7 +20,7 @@ from trainers.losses.thresholds import LearnedThreshold, RenewedThreshold, Thres
 class KeptThresholds:
     """A threshold per user, for the losses of `row_losses.THRESHOLD_ROWS`.
 
-    It goes with all encoders, negatives and scores of the numba engine but euclidean, which the losses themselves exclude.
+    It works with all encoders, negatives and scores of the numba engine but euclidean, which the losses themselves exclude.
     Scores are those of the step, so after dropout. Thresholds of items and limits (MAWU) are on the torch engine only.
 
     Attributes:
