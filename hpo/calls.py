@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -12,7 +13,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 from rich.console import Console
@@ -22,6 +22,7 @@ from hpo.cli.context import existing_workspace
 from hpo.cli.flags import check_rival_seeds
 from hpo.confirmation.outcome import Confirmation
 from hpo.pipeline import (
+    check_writable,
     confirm_study,
     export_study,
     go_on_from,
@@ -35,7 +36,6 @@ from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import claim
 from hpo.runtime.process import SearchFailed, TooManyFailedTrials
 from hpo.runtime.signals import Stopper
-from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from hpo.search.claims import STALE_HOURS
 from hpo.search.dask import count_workers, search_on_dask
 from hpo.search.job import Backend, SearchJob
@@ -45,27 +45,19 @@ from hpo.storage.open import open_storage
 from hpo.study.definition import differences
 from hpo.study.owner import while_it_exists
 from hpo.study.plan import MAX_MEMORY
-from hpo.study.rivals import check_league, rivals_of
+from hpo.study.rivals import RENAME, RENAME_RIVAL, UNTUNED, check_league, rivals_of
 from hpo.study.spec import ALL, StudySpec, is_study_file, load_spec
 from hpo.study.trials import best_trials
 from hpo.study.widen import Widened
 from hpo.study.workspace import Workspace
 from trainers import Dataset
 from trainers.checkpoints import EVERY_SECONDS
-from trainers.engines import ENGINES
+from trainers.engines import ENGINES, choose_engine
 from trainers.engines.registry import AUTO
 from trainers.errors import InputError
-from trainers.files import writing
 from trainers.losses.own import OWN
 
-UNTUNED = (
-    "WARNING: the rivals of this league are not searched, since --tune-rivals is not given: a loss without an earlier search "
-    "has its published settings, or is left out of the league if it has none"
-)
-RENAME = "give the study that it repeats another name with --study-name"
-RENAME_RIVAL = (
-    "in a study file of your own, name rivals by their spaces (rivals: [ccl, ...]), so that their studies are named after it"
-)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,7 +105,9 @@ class Search:
                 that are missing or have fewer items than the objective's cut-off.
         """
         check_league(self.spec, self.rivals)
-        _ = self.others, self.backend  # find mistakes there now, not after the first search
+        _ = self.backend  # find mistakes here and in rivals now, not after the first search
+        for spec, _rename in self.others:
+            choose_engine(spec.probe, self.engine, self.device)
         if self.scheduler or (self.workers or 1) > 1:
             for loss in (OWN[name] for name in {spec.space.loss_name for spec in (self.spec, *self.rivals)} & OWN.keys()):
                 loss.check_importable()
@@ -135,43 +129,49 @@ class Search:
                 definition.
         """
         work.check_negatives()
-        _check_writable(work.folder)
+        check_writable(work.folder)
         storage = open_storage(self.url)
         study = open_study(work, storage, console, self.url)
         work.keep_table()
         go_on_from(self.wide, work, study, storage, console)
         return study, storage
 
-    def run(self, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper) -> None:
+    def run(self, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper) -> list[str]:
         """Search the study, its repeats and its rivals until the budget is met; export the best config of each and update its
         report.
 
+        Returns:
+            The names of rivals and repeats whose search has failed. That does not stop the others.
+
         Raises:
-            SearchFailed: too many trials of the study failed, or none was complete before the timeout. If trials of a rival or
-                of a repeat fail, the other searches go on.
+            SearchFailed: too many trials of the study failed, or none was complete before the timeout.
             Stopped: SIGINT or SIGTERM; finished trials are kept.
         """
+        failed = []
         with closing(self._searched(work, study, storage, console, stopper)) as searched:
             for each, its_study, failure in searched:
+                is_empty = not best_trials(its_study, 1)
+                if is_empty and not failure and self.timeout is not None:
+                    rule = f"study {each.spec.name!r} has no complete trial after --timeout {self.timeout:g} s"
+                    failure = f"{rule}; the same command continues, or give a longer --timeout"
+                if failure and each is work:
+                    raise SearchFailed(failure)
                 if failure:
-                    say(console, f"{failure}\nthe other searches go on")
-                if failure and not best_trials(its_study, 1):
+                    log.warning("%s\nother searches are not stopped by this", failure)
+                    failed.append(each.spec.name)
+                if failure and is_empty:
                     continue
-                if self.timeout is not None and not best_trials(its_study, 1):
-                    raise SearchFailed(
-                        f"study {each.spec.name!r} has no complete trial after --timeout {self.timeout:g} s; the same command "
-                        "continues, or give a longer --timeout"
-                    )
                 with while_it_exists(its_study, "exported", each.folder), each.alone("export") as alone:
                     if alone:
                         export_study(each, its_study, console, widen=self.spec.name)
                         publish(each.spec, its_study, storage, each.output)
+        return failed
 
     def _searched(
         self, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper
     ) -> Generator[tuple[Workspace, optuna.Study, str]]:
         """All studies, each when its search has ended, with the reason if it ended early: one after another, or side by side if
-        there are several workers. Only the first study is needed by the others."""
+        there are several workers. If too many trials of the first study fail, all searches end."""
         jobs = self._jobs(work, study, storage, console)
         if self.others and not self.scheduler and (self.workers or 1) > 1:
             studies = 1 + len(self.others)
@@ -307,12 +307,3 @@ def _as_its_file_says(work: Workspace, file: str) -> Workspace:
         return replace(work, spec=changed)
     found = rivals_of(changed)
     return replace(work, spec=changed, rivals=tuple(found.specs), left_out=found.left_out)
-
-
-def _check_writable(folder: Path) -> None:
-    """Check before the search that a folder can be written, without creating it."""
-    with writing(folder, CHANGE_OUTPUT_HINT):
-        existing = next(path for path in (folder, *folder.parents) if path.exists())
-        probe = existing / f".writable-{np.random.SeedSequence().entropy}"
-        probe.touch()
-        probe.unlink()

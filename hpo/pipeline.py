@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 from rich.console import Console
@@ -34,7 +36,7 @@ from hpo.reporting.overview import BASELINES_TITLE, BROUGHT_TITLE, CAVEATS_TITLE
 from hpo.runs.store import RUNS_FOLDER
 from hpo.runs.train import CHECKPOINTS
 from hpo.runtime.signals import Stopper
-from hpo.runtime.text import counted
+from hpo.runtime.text import CHANGE_OUTPUT_HINT, counted
 from hpo.search.claims import reap
 from hpo.search.job import Backend, SearchJob
 from hpo.search.processes import search_with_processes
@@ -52,6 +54,7 @@ from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
 from trainers.errors import InputError
+from trainers.files import writing
 
 IN_FULL = "the verdict on each pair in full, and the table of all pairs: see the report"
 
@@ -144,6 +147,15 @@ def check_test_split(work: Workspace, console: Console) -> None:
         say(console, warning)
 
 
+def check_writable(folder: Path) -> None:
+    """Check before the search that a folder can be written, without creating it."""
+    with writing(folder, CHANGE_OUTPUT_HINT):
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        probe = existing / f".writable-{np.random.SeedSequence().entropy}"
+        probe.touch()
+        probe.unlink()
+
+
 def go_on_from(wide: Widened | None, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console) -> None:
     """Copy the original's trials to a study with wider ranges, and print which ranges are wider."""
     if wide is None or work.spec.name not in wide.originals:
@@ -182,7 +194,7 @@ def search_studies(
     jobs: Iterator[tuple[SearchJob, optuna.Study]], studies: int, workers: int, console: Console, stopper: Stopper
 ) -> Iterator[tuple[SearchJob, optuna.Study, str]]:
     """Search studies side by side, see `hpo.search.side_by_side`; yields each when its search has ended, with the reason if it
-    ended early. Only the first study is needed by the others.
+    ended early. If too many trials of the first study fail, all searches end.
 
     Raises:
         SearchFailed, Stopped: as for `search_study`.
@@ -196,7 +208,7 @@ def search_studies(
                     _begin_search(job, study, console)
                 progress = SearchProgress(console, job.work.spec.search.epochs, beside=display)
                 shown[study.study_name] = progress
-                yield Side(job, study, progress, is_needed=number == 0)
+                yield Side(job, study, progress, ends_all=number == 0)
 
         for side, failure in search_side_by_side(sides(), studies, workers, stopper):
             shown.pop(side.study.study_name).ended()

@@ -28,6 +28,7 @@ from hpo.cli.flags import (
 )
 from hpo.pipeline import check_test_split, confirm_study
 from hpo.reporting.pages import HTML
+from hpo.runtime.process import FAILED
 from hpo.runtime.signals import Stopper
 from hpo.runtime.text import counted
 from hpo.search.claims import STALE_HOURS
@@ -134,17 +135,17 @@ def _run(arguments: argparse.Namespace) -> int:
     console = Console()
     work = asked.open(console)
     if arguments.dry_run:
-        return _dry_run(work, console)
+        return _dry_run(replace(work, spec=plan), console)
     if not arguments.search_only:
         check_test_split(work, console)
     study, storage = asked.begin(work, console)
     with Stopper().catching() as stopper:
-        asked.run(work, study, storage, console, stopper)
+        failed = asked.run(work, study, storage, console, stopper)
         if not arguments.search_only:
             with while_it_exists(study, "confirmed", work.folder), work.alone("confirm") as alone:
                 if not alone:
                     say(console, f"{spec.name}: another process is confirming it; run this command again to see the verdict")
-                    return 0
+                    return FAILED if failed else 0
                 to_confirm = replace(work, spec=plan)  # the flags of confirm are not stored
                 every, memory = arguments.checkpoint_every, arguments.max_memory
                 confirm_study(to_confirm, study, storage, console, stopper, every, memory)
@@ -152,7 +153,7 @@ def _run(arguments: argparse.Namespace) -> int:
         console,
         f"see the report {work.folder / HTML}, or run python -m hpo.dashboard{location_flags(arguments.output, asked.url)}",
     )
-    return 0
+    return FAILED if failed else 0
 
 
 def _asked(arguments: argparse.Namespace) -> Search:
@@ -245,12 +246,12 @@ def _dry_run(work: Workspace, console: Console) -> int:
 
 
 def _work_said(spec: StudySpec) -> str:
-    """How many epochs a study will train at most."""
+    """How many epochs a study will train. Fewer if trials are pruned; a few more if trials fail or workers end together."""
     search, plan = spec.search, spec.confirm
     searches = f" for each of {plan.searches} searches" if plan.searches > 1 else ""
     each, configs = "tuned method and search" if plan.searches > 1 else "tuned method", plan.top + 1
     return (
-        f"# search: at most {counted(search.trials, 'trial')} x {search.epochs} = "
+        f"# search without pruning: {counted(search.trials, 'trial')} x {search.epochs} = "
         f"{counted(search.trials * search.epochs, 'epoch')}{searches}, and as many for each rival with --tune-rivals\n"
         f"# confirm: {counted(plan.epochs, 'epoch')} a run; for each {each} at most {configs} configs x "
         f"{counted(plan.select_seeds, 'seed')} = {configs * plan.select_seeds} runs on validation, then "

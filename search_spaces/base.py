@@ -58,11 +58,11 @@ class Space(ABC):
     @field_validator("also")
     @classmethod
     def _each_once(cls, also: tuple[Also, ...]) -> tuple[Also, ...]:
-        """Refuse repeated fields, which would make another study of the same space."""
+        """Refuse repeated fields, and sort: another order would make another search of the same space."""
         repeated = sorted(name for name, times in Counter(also).items() if times > 1)
         if repeated:
             raise ValueError(f"each field may occur once, {', '.join(repeated)} is repeated, got {shown(list(also))}")
-        return also
+        return tuple(sorted(also))
 
     @model_validator(mode="after")
     def _ranges_of_what_is_searched(self) -> Space:

@@ -83,7 +83,25 @@ def _parameter(where: str, hint: Any, given: Any) -> Parameter | Choice:
     if not low < high or (is_log and low <= 0):
         rule = "low must be below high" if not low < high else "low must be above 0 for a logarithm"
         raise InputError(f"{where}: {rule}, got {shown(given)}")
-    return Parameter(low, high, log=is_log, whole=True) if whole else Parameter(float(low), float(high), log=is_log)
+    limits = _limits(hint)
+    if low < limits[0] or high > limits[1]:
+        ends = f"{limits[0]:g} to {limits[1]:g}"
+        raise InputError(f"{where}: must lie within the limits of the field, {ends}, got {shown(given)}")
+    if whole:
+        return Parameter(low, high, log=is_log, whole=True, limits=limits)
+    return Parameter(float(low), float(high), log=is_log, limits=limits)
+
+
+def _limits(hint: Any) -> tuple[float, float]:
+    """The limits that the type of a field gives, as in `Annotated[float, Field(gt=0)]`."""
+    rules = [rule for part in getattr(hint, "__metadata__", ()) for rule in getattr(part, "metadata", [part])]
+
+    def given(name: str) -> list[float]:
+        return [float(value) for rule in rules if (value := getattr(rule, name, None)) is not None]
+
+    lowest = [*given("ge"), *(math.nextafter(end, math.inf) for end in given("gt"))]
+    highest = [*given("le"), *(math.nextafter(end, -math.inf) for end in given("lt"))]
+    return max(lowest, default=-math.inf), min(highest, default=math.inf)
 
 
 def _end(parameter: Parameter | Choice, end: int) -> Any:

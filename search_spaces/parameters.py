@@ -149,8 +149,8 @@ class AtEnd:
 
 
 def hull(one: Range, other: Range) -> Range:
-    """The shortest range that contains both."""
-    return (min(one[0], other[0]), max(one[-1], other[-1])) if len(one) == len(other) == 2 else tuple(sorted({*one, *other}))
+    """The shortest range of a number that contains both."""
+    return min(one[0], other[0]), max(one[1], other[1])
 
 
 def _rounded(value: float, outwards: Callable[[float], float]) -> float:

@@ -220,7 +220,7 @@ def with_margins(loss: MML, count: int) -> MML:
 
 
 def _ranges_for_ccl(ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """The ranges of MML as ranges of CCL. The margin starts at the lowest possible margin of MML."""
+    """The ranges of MML as ranges of CCL. CCL's margin has the upper end of MML's highest one; its lower end is 0."""
     found = {"negative_weight": ranges["negative_ratio"]} if "negative_ratio" in ranges else {}
     return found | ({"margin": (MARGIN.low, ranges["margin_top"][1])} if "margin_top" in ranges else {})
 

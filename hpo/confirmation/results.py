@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from pydantic.dataclasses import dataclass
 
 from hpo.runs.store import Beyond
-from hpo.study.attributes import FINISHED
+from hpo.study.attributes import FINISHED, RESUMED_AFTER, RETRY_OF
 from hpo.study.trials import tally
 from trainers.config import TrainConfig
 from trainers.errors import InputError
@@ -48,9 +48,11 @@ NO_SEARCH = SearchCost()
 
 
 def search_cost(study: optuna.Study) -> SearchCost:
-    """The cost of a study so far."""
+    """The cost of a study so far. Epochs that were trained again after an interruption count once."""
     trials = study.get_trials(deepcopy=False)
-    spent = [trial.user_attrs for trial in trials]
+    # a trial that was resumed has the epochs and seconds of its earlier attempt, too
+    resumed = {trial.user_attrs.get(RETRY_OF) for trial in trials if RESUMED_AFTER in trial.user_attrs}
+    spent = [trial.user_attrs for trial in trials if trial.number not in resumed]
     seconds = sum(attrs.get("train_seconds", 0.0) + attrs.get("evaluate_seconds", 0.0) for attrs in spent)
     return SearchCost(tally(trials).finished, sum(attrs.get("epochs_trained", 0) for attrs in spent), round(seconds, 1))
 

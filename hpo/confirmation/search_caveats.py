@@ -25,9 +25,9 @@ def search_caveats(
         widen: the study that the remedy names; by default this one. For a rival it is the study that is confirmed: its rivals
             are widened with it.
     """
-    trials, starts = tally(study.get_trials(deepcopy=False)).finished, len(starts_of(spec)[0])
-    sampler = spec.search.sampler
-    if sampler.never_learns(trials, starts):
+    counts, starts = tally(study.get_trials(deepcopy=False)), len(starts_of(spec)[0])
+    trials, sampler = counts.finished, spec.search.sampler
+    if sampler.never_learns(counts.finished - counts.pruned if sampler.name == "gp" else counts.finished, starts):
         facts: dict[str, JsonValue] = {"sampler": sampler.name, "random_trials": starts + sampler.n_startup_trials}
         yield Caveat(kind=CaveatKind.SHORT_SEARCH, subject=subject, facts=facts | {"trials": trials})
     if ends := _ends(study, spec, chosen):

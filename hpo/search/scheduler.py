@@ -146,16 +146,11 @@ class Scheduler:
         return trials.finished + trials.running < self.spec.search.trials
 
     def _ask(self) -> LaneState | None:
-        """A new, signed trial; None if it is a duplicate or was ended by another process."""
+        """A new, signed trial that is no duplicate; None if it was ended by another process."""
         try:
-            trial = ask_signed(self.study)
-            for name, box in self.spec.space.boxes().items():
-                trial._suggest(name, box)
-            trial.set_user_attr(SAMPLED, True)
-            if self._is_duplicate(trial):
+            while self._is_duplicate(trial := self._sampled()):
                 trial.set_user_attr(DUPLICATE, True)
                 self.study.tell(trial, state=TrialState.FAIL)
-                return None
             config = trial_config(trial, self.spec)
             for name, value in searched_fields(config, self.spec).items():
                 trial.set_user_attr(name, value)
@@ -164,6 +159,14 @@ class Scheduler:
             return None
         checkpoint = self.checkpoints.of(trial, config) if self.checkpoints else None
         return LaneState(trial, config, never_pruned=stands_for_published(trial), checkpoint=checkpoint)
+
+    def _sampled(self) -> optuna.Trial:
+        """A new, signed trial with all its parameters."""
+        trial = ask_signed(self.study)
+        for name, box in self.spec.space.boxes().items():
+            trial._suggest(name, box)
+        trial.set_user_attr(SAMPLED, True)
+        return trial
 
     def _is_duplicate(self, trial: optuna.Trial) -> bool:
         """Whether a queued trial exists twice: two processes that start a study at once both queue its starts, and a retry

@@ -27,13 +27,13 @@ class Side:
     """A study to search, and the display of its progress.
 
     Attributes:
-        is_needed: whether the other searches end, too, if too many of its trials fail.
+        ends_all: whether the other searches end, too, if too many of its trials fail.
     """
 
     job: SearchJob
     study: optuna.Study
     progress: Progress
-    is_needed: bool
+    ends_all: bool
 
 
 @dataclass
@@ -64,8 +64,8 @@ def search_side_by_side(sides: Iterator[Side], studies: int, workers: int, stopp
         workers: worker processes of this machine, for all studies together.
 
     Raises:
-        SearchFailed: see `WorkerPool.search`; the other studies are stopped. If a study is not needed, its failed trials end
-            only its own search.
+        SearchFailed: see `WorkerPool.search`; the other studies are stopped. Failed trials of a study without
+            `ends_all` end only its own search.
         Stopped: SIGINT or SIGTERM; unfinished trials are requeued.
     """
     at_work: dict[tuple[int, int], _AtWork] = {}
@@ -101,12 +101,12 @@ def _begun(side: Side, first: int, count: int, of: int) -> _AtWork:
 
 
 def _look(one: _AtWork) -> str:
-    """Look at a study's workers. Returns why its search ends early, if it does and the study is not needed."""
+    """Look at a study's workers. Returns why its search ends early, if it does and the others go on."""
     try:
         with _while_searched(one.side):
             one.pool.look()
     except TooManyFailedTrials as error:
-        if one.side.is_needed:
+        if one.side.ends_all:
             raise
         return str(error)
     return ""

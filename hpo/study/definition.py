@@ -57,7 +57,7 @@ class Definition(Stored):
         checksum: checksum of the training data, independent of their order.
         validation: how validation is held out.
         seen, held_out: checksums of the two parts of the split, which depend on the order of the data if the split does.
-        space: the settings of the space, with `also` sorted and with the ranges of all searched parameters.
+        space: the settings of the space, with the ranges of all searched parameters.
         config: all fixed settings of the configs.
         objective: the metric that is maximised.
         search: epochs of a trial, epochs of evaluation, seed, sampler and pruner.
@@ -137,7 +137,7 @@ def definition_of(spec: StudySpec, data: SplitData, engine: str) -> Definition:
     fixed["validation"] = data.validation.model_dump(mode="json")
     checksums = {"checksum": data.checksum, "seen": data.seen, "held_out": data.held_out}
     fixed["dataset"] = spec.data_name
-    fixed["space"] |= {"also": sorted(spec.space.also), "ranges": spec.space.resolved_ranges()}
+    fixed["space"] |= {"ranges": spec.space.resolved_ranges()}
     fixed["search"]["evaluation"] = spec.search.evaluation
     fixed["config"] = {key: value for key, value in spec.fixed.to_dict().items() if key not in ("loss", "epochs", "seed")}
     return Definition(**fixed, **checksums, engine=engine, code=code_of(spec.space.loss_name) or None)

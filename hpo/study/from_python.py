@@ -42,7 +42,7 @@ def spec_of(
     given = {key: value for key, value in keys.items() if value is not None}
     if isinstance(study, str | os.PathLike):
         spec = load_spec(os.fspath(study), name)
-        name, base = spec.name, spec.model_dump(exclude={"name"})
+        name, base = spec.name, spec.model_dump(exclude={"name"}) | {"data": spec.data.model_dump(exclude_defaults=True)}
     elif study is None or isinstance(study, Mapping):
         base = dict(study or {})
         if not given and not base:
@@ -138,7 +138,10 @@ def _with_suggestions(content: Mapping[str, Any], dataset: Dataset) -> dict[str,
     found, space = suggested(dataset), content["space"]
     name = space.get("name") if isinstance(space, Mapping) else None
     found["rivals"] = [rival for rival in found["rivals"] if rival != name]
-    fixed = {part for key in dotted(content.get("config") or {}) for part in key.split(".")}  # given settings are not searched
+    config = content.get("config") or {}
+    if not isinstance(config, Mapping):
+        raise InputError(f"config must be a mapping, {{name: value}}, got {shown(config)}")
+    fixed = {part for key in dotted(config) for part in key.split(".")}  # given settings are not searched
     suggested_also = [each for each in found["space"]["also"] if each not in fixed]
     also = {"space": {"also": suggested_also, **space}} if isinstance(space, Mapping) else {}
     return _merged(found, {**content, **also})

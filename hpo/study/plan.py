@@ -50,7 +50,8 @@ class SamplerSpec(BaseModel):
     n_startup_trials: NotNegative = 20
 
     def never_learns(self, trials: int, starts: int) -> bool:
-        """Whether a search of `trials` trials, of which `starts` are starts, ends before the sampler has learned."""
+        """Whether a search of `trials` trials, of which `starts` are starts, ends before the sampler has learned. `gp` counts
+        complete trials only."""
         return self.name in ("tpe", "gp") and trials <= self.n_startup_trials + starts
 
 

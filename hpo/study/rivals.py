@@ -15,6 +15,15 @@ from trainers.losses import LOSSES
 from trainers.losses.own import OWN
 from trainers.validation import checked
 
+UNTUNED = (
+    "WARNING: the rivals of this league are not searched, since --tune-rivals is not given: a loss without an earlier search "
+    "has its published settings, or is left out of the league if it has none"
+)
+RENAME = "give the study that it repeats another name with --study-name"
+RENAME_RIVAL = (
+    "in a study file of your own, name rivals by their spaces (rivals: [ccl, ...]), so that their studies are named after it"
+)
+
 
 @dataclass(frozen=True)
 class RivalStudies:
@@ -55,8 +64,10 @@ def rivals_of(spec: StudySpec, engine: str = AUTO, device: str = AUTO) -> RivalS
 
 
 def check_league(spec: StudySpec, rivals: Sequence[StudySpec]) -> None:
-    """Raises:
-    InputError: the study is a league and has no rival.
+    """Check that a league has a rival.
+
+    Raises:
+        InputError: the study is a league and has none.
     """
     if spec.is_league and not rivals:
         raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.study.attributes import FAILURE, NEAREST_MARK, PUBLISHED_MARK, RETRY_OF, START_MARK, START_MARKS, WORKER_DIED
+from hpo.study.attributes import FAILURE, FINISHED, NEAREST_MARK, PUBLISHED_MARK, RETRY_OF, START_MARK, START_MARKS, WORKER_DIED
 from hpo.study.spec import StudySpec
 from trainers.errors import InputError
 from trainers.published import published_elsewhere, settings_of
@@ -74,14 +74,22 @@ def enqueue_starts(study: optuna.Study, spec: StudySpec) -> str:
     return why_not
 
 
+def has_failed_as(trials: Sequence[FrozenTrial], mark: str, label: str) -> bool:
+    """Whether a start was tried and failed because of its config, so that it is not tried again."""
+    marked = [trial for trial in trials if trial.user_attrs.get(mark) == label]
+    return any(trial.state == TrialState.FAIL and not _was_lost(trial) for trial in marked) and not any(
+        trial.state in FINISHED for trial in marked
+    )
+
+
 def was_queued(trial: FrozenTrial) -> bool:
     """Whether a trial is one of the starts, which no sampler proposed."""
     return any(mark in trial.user_attrs for mark in START_MARKS)
 
 
 def count_queued(trials: Iterable[FrozenTrial]) -> int:
-    """The number of starts among trials, without retries."""
-    return sum(was_queued(trial) and RETRY_OF not in trial.user_attrs for trial in trials)
+    """The number of starts among trials. Retries and duplicates, which several processes may queue, do not count."""
+    return len({(mark, trial.user_attrs[mark]) for trial in trials for mark in START_MARKS if mark in trial.user_attrs})
 
 
 def _was_lost(trial: FrozenTrial) -> bool:

@@ -19,10 +19,11 @@ from hpo.study.attributes import (
     START_MARK,
     WORKER,
 )
+from hpo.study.definition import differences, stored_definition
 from hpo.study.ends import best_at_ends
 from hpo.study.names import names_of_searches
 from hpo.study.spec import StudySpec
-from hpo.study.starts import STARTS, Start, starts_of
+from hpo.study.starts import STARTS, Start, has_failed_as, starts_of
 from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec, stored_study
 from hpo.study.trials import finalist_trials
 from search_spaces.parameters import AtEnd
@@ -119,19 +120,34 @@ def copy_trials(storage: BaseStorage, original: str, wide: optuna.Study, spec: S
     nearest to the published one: then it is queued, and the old one becomes an ordinary start.
 
     Raises:
-        InputError: a trial is outside the ranges.
+        InputError: a trial is outside the ranges, or the studies differ in more than their ranges.
     """
     source = optuna.load_study(study_name=original, storage=storage)
+    _check_alike(source, wide)
     before, now = source.user_attrs.get(STARTS, []), starts_of(spec)[0][:1]
     nearer = [start for start in now if before and dict(before[0][2]) != start.params]
     if STARTS not in wide.user_attrs:
-        kept = [[*_mark(mark, label, nearer), params] for mark, label, params in before]
+        tried = source.get_trials(deepcopy=False)
+        again = [each for each in before if not has_failed_as(tried, *each[:2])]
+        kept = [[*_mark(mark, label, nearer), params] for mark, label, params in again]
         wide.set_user_attr(STARTS, [[start.mark, start.label, start.params] for start in nearer] + kept)
     there = {trial.user_attrs.get(COPIED_FROM) for trial in wide.get_trials(deepcopy=False)}
     missing = [trial for trial in source.get_trials(deepcopy=False, states=FINISHED) if trial.number not in there]
     for trial in missing:
         wide.add_trial(_copy(trial, spec, nearer, original))
     return len(missing)
+
+
+def _check_alike(source: optuna.Study, wide: optuna.Study) -> None:
+    """Raise InputError if two studies differ in more than their ranges: their trials cannot be mixed."""
+    before, now = (stored_definition(study.study_name, study.user_attrs) for study in (source, wide))
+    found = [each for each in differences(before, now) if not each.key.startswith("space.ranges.")]
+    if found:
+        shown = "; ".join(map(str, found))
+        raise InputError(
+            f"{wide.study_name} cannot go on with the trials of {source.study_name}, which has another definition ({shown}); "
+            "restore what has changed, or delete both and search again"
+        )
 
 
 def _mark(mark: str, label: str, nearer: Sequence[Start]) -> tuple[str, str]:

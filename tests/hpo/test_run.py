@@ -154,7 +154,7 @@ def test_dry_run_writes_nothing(place: Place, capsys: pytest.CaptureFixture[str]
     assert place.run("--dry-run") == 0
     shown = capsys.readouterr().out
     assert shown.count("# sampled config") == 3
-    assert "# search: at most 4 trials x 3 = 12 epochs, and as many for each rival with --tune-rivals\n" in shown
+    assert "# search without pruning: 4 trials x 3 = 12 epochs, and as many for each rival with --tune-rivals\n" in shown
     assert "# confirm: 4 epochs a run; for each tuned method at most 3 configs x 2 seeds = 6 runs on validation, then" in shown
     assert "(10 % of each user's interactions, drawn at random with seed 2024)" in shown
     assert not place.output.exists()
