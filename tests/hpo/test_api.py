@@ -22,6 +22,7 @@ from hpo import report
 from hpo.api import Dataset, confirm, load_study, search
 from hpo.cli.session import as_arguments
 from hpo.reporting.export import ExportedConfig
+from hpo.study.from_python import spec_of
 from hpo.study.trials import tally
 from trainers import InputError
 
@@ -144,6 +145,18 @@ def test_a_table_in_memory_is_stored_for_commands(place: Place, monkeypatch: pyt
     verdict = confirm("mine", output=moved, progress=False)
     assert verdict.confirmed.data.facts.read == ("read 576 rows of a table: user=who, item=what, time=when",)
     assert report.main(["--study", "mine", "--output", str(moved)]) == 0
+
+
+def test_a_table_may_replace_the_data_of_a_study(place: Place):
+    spec, used = spec_of(str(place.study), "mine", {"dataset": dataset(), "rivals": []}, place.output, None)
+    assert used is not None
+    assert (spec.name, spec.objective) == ("mine", "ndcg@20")
+    assert spec.dataset == str(place.output.resolve() / "mine" / "visits.npz")
+
+
+def test_a_config_that_is_no_mapping_is_refused(place: Place):
+    with pytest.raises(InputError, match=r"config must be a mapping, \{name: value\}, got \[1\]"):
+        search(dataset=dataset(), space="mml", name="a", config=[1], output=place.output)  # type: ignore[arg-type]
 
 
 def test_a_changed_table_is_refused(place: Place):

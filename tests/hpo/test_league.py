@@ -207,3 +207,17 @@ def test_a_forged_league_that_can_be_read_can_be_shown(league: Place):
             league_figure(standings)
     assert len(found) - found.count(None) > 10
     assert found.count(None) > 100
+
+
+def test_a_rival_that_the_engine_cannot_train_is_refused_before_the_search(place: Place, fails: Callable[[int], str]):
+    place.edit(ALL, "rivals: [directau]")
+    assert "directau" in fails(place.run("--tune-rivals", "--engine", "numba"))
+    assert not place.output.exists()
+
+
+def test_a_timeout_of_a_rival_does_not_stop_the_others(place: Place, capsys: pytest.CaptureFixture[str]):
+    assert place.run("--search-only") == 0
+    assert place.run("--search-only", "--tune-rivals", "--timeout", "0.001") == 1
+    errors = " ".join(capsys.readouterr().err.split())
+    for name in ("tiny_ccl", "tiny_bsl"):
+        assert f"study '{name}' has no complete trial after --timeout 0.001 s" in errors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -11,10 +12,14 @@ from optuna.trial import TrialState
 from hpo import studies as delete
 from hpo.storage.open import open_storage
 from hpo.study.attributes import COPIED_FROM, NEAREST_MARK, PUBLISHED_MARK, START_MARK
+from hpo.study.definition import DEFINITION, SplitData, definition_of, open_study
 from hpo.study.ends import BestAtEnd, best_at_ends
 from hpo.study.spec import StudySpec
 from hpo.study.stored import stored_spec
+from hpo.study.widen import copy_trials
 from search_spaces.parameters import AtEnd
+from trainers.data.options import ValidationSplit
+from trainers.errors import InputError
 
 from .conftest import Place
 from .outcomes import confirmed, labels
@@ -165,3 +170,22 @@ def test_a_search_without_trials_at_an_end_is_not_widened(place: Place, fails: C
     assert place.run("--search-only", "--trials", "1") == 0
     message = fails(place.run("--widen", "--trials", "2"))
     assert "no range needs widening: no best trial of tiny_mml is at the end of a range" in message
+
+
+def test_trials_of_another_definition_are_not_copied():
+    """The data have changed since the narrower search."""
+    storage = optuna.storages.InMemoryStorage()
+    spec = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "ccl"}})
+    wide_spec = spec.override({"name": "x-wide", "space.ranges": {"negative_weight": (1.0, 100_000.0)}})
+    now = SplitData("sum", ValidationSplit(name="random"), "seen", "held out")
+    for each, data in ((spec, replace(now, checksum="another")), (wide_spec, now)):
+        definition = definition_of(each, data, "numba")
+        open_study(storage, each.name, definition, optuna.samplers.RandomSampler(), optuna.pruners.NopPruner())
+    source, wide = (optuna.load_study(study_name=name, storage=storage) for name in ("x", "x-wide"))
+    params = {"margin": 0.5, "negative_weight": 3.0}
+    source.add_trial(optuna.trial.create_trial(params=params, distributions=spec.space.boxes(), value=0.5))
+    with pytest.raises(InputError, match=r"x-wide cannot go on with the trials of x, .*checksum: was 'another', now 'sum'"):
+        copy_trials(storage, "x", wide, wide_spec)
+    assert wide.trials == []
+    source.set_user_attr(DEFINITION, definition_of(spec, now, "numba").to_dict())
+    assert copy_trials(storage, "x", wide, wide_spec) == 1

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from pydantic import Field
 
 from search_spaces import SPACES, register_loss
 from search_spaces.fields import FIELDS
@@ -234,3 +235,25 @@ def test_a_record_that_cannot_be_restored_is_refused(changes: dict[str, Any], me
     with pytest.raises(InputError, match=message):
         record.model_copy(update=changes).restore()
     assert not OWN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaled(Loss):
+    """A loss whose field has limits."""
+
+    name: Literal["scaled"] = "scaled"
+    scale: Annotated[float, Field(gt=0, le=8)]
+
+    def rows(self, scores: Scores) -> torch.Tensor:
+        return self.scale * (scores.negative - scores.positive[:, None]).mean(1)
+
+
+def test_the_limits_of_a_field_are_those_of_its_range():
+    """--widen must not leave them."""
+    register_loss(Scaled, {"scale": (0.1, 2.0)})
+    found = FIELDS["scaled"]["scale"]
+    assert isinstance(found, Parameter)
+    assert found.widened(found.box((0.1, 2.0)), "low") == (5e-324, 2.0)
+    assert found.widened(found.box((0.1, 6.0)), "high") == (0.1, 8.0)
+    with pytest.raises(InputError, match="must lie within the limits of the field, 4.94066e-324 to 8, got"):
+        register_loss(Scaled, {"scale": (0.1, 20.0)})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
-from hpo.confirmation.results import Finalist, Method, SearchWinner, highest
+from hpo.confirmation.results import Finalist, Method, SearchCost, SearchWinner, highest, search_cost
+from hpo.study.attributes import RESUMED_AFTER, RETRY_OF
 from trainers.errors import InputError
 
 from ..outcomes import CONFIG
@@ -31,3 +34,15 @@ def test_the_figures_of_several_searches_are_those_of_their_means():
     assert list(method.of_search(4)) == [21, 22]
     one = Method("A", CONFIG, {1: by_seed[1], 2: by_seed[2]}, 1.0, searches=searches[:1])
     assert (one.mean("ndcg@20"), one.sd("ndcg@20")) == pytest.approx((0.2, 0.02**0.5)), "one search: those of its runs"
+
+
+def test_epochs_of_an_attempt_that_was_resumed_count_once():
+    """Trial 1 goes on from trial 0 and has its epochs. Trial 3 starts again, since trial 2 left no checkpoint."""
+    study = optuna.create_study(direction="maximize")
+    attempts = [(5, {}), (12, {RETRY_OF: 0, RESUMED_AFTER: 4}), (3, {}), (12, {RETRY_OF: 2})]
+    for epochs, marks in attempts:
+        spent = {"epochs_trained": epochs, "train_seconds": 2.0 * epochs, "evaluate_seconds": 1.0}
+        state = TrialState.COMPLETE if marks else TrialState.FAIL
+        value = 0.5 if marks else None
+        study.add_trial(optuna.trial.create_trial(state=state, value=value, user_attrs={**spent, **marks}))
+    assert search_cost(study) == SearchCost(2, 12 + 3 + 12, 2.0 * 27 + 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 from hpo import report
 from hpo.confirmation.caveats import CaveatKind
@@ -72,3 +73,20 @@ def test_trials_at_an_end_of_a_range_are_a_caveat_after_the_search_in_the_report
     assert all(each["command"] == remedy for _, each in found)
     assert {end["name"] for _, each in found for end in each["ends"]} >= {"negative_ratio", "negative_weight"}
     assert "negative_weight of CCL tuned is " in files(place)[0]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("gp", ["MML tuned"]), ("tpe", [])])
+def test_a_gaussian_process_learns_from_complete_trials_only(name: str, expected: list[str]):
+    """40 trials are finished, 24 of them pruned. After the start there are 15 complete ones, and 20 come before a proposal."""
+    search = {"sampler": {"name": name}, "starts": 0}
+    spec = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "ccl"}, "search": search})
+    study = optuna.create_study(direction="maximize")
+    params = {"margin": 0.5, "negative_weight": 100.0}
+    for number in range(40):
+        state = TrialState.PRUNED if number < 24 else TrialState.COMPLETE
+        value = 0.5 if state == TrialState.COMPLETE else None
+        trial = optuna.trial.create_trial(state=state, params=params, distributions=spec.space.boxes(), value=value)
+        study.add_trial(trial)
+    assert [
+        each.subject for each in search_caveats(study, spec, "MML tuned") if each.kind is CaveatKind.SHORT_SEARCH
+    ] == expected

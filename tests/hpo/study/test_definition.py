@@ -189,3 +189,13 @@ def test_confirm_uses_the_rivals_as_they_were_when_the_study_ran(place: Place):
     assert confirm.main(["--study", "tiny_mml", *place.where, *few, "--rival-seeds", "bsl=1"]) == 0
     assert [method.label.split()[0] for method in confirmed(place).methods] == ["MML", "MML", "CCL", "BSL"]
     assert place.run() == 2, "a new run reads the files"
+
+
+def test_the_order_of_also_makes_no_other_study():
+    """The order of parameters is that of their proposals, so the space sorts it."""
+    one, other = (
+        StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "mml", "also": also}})
+        for also in (["learning_rate", "l2"], ["l2", "learning_rate"])
+    )
+    assert one == other
+    assert [*one.space.boxes()][-2:] == [*other.space.boxes()][-2:] == ["l2", "learning_rate"]

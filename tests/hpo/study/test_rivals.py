@@ -83,3 +83,11 @@ def test_other_rivals_are_refused_in_words(rivals: Any):
 def test_a_file_keeps_the_word():
     assert "rivals: all" in spec().as_file()
     assert spec().override({}).rivals == ALL
+
+
+def test_a_rival_whose_own_extra_parameter_is_not_searched_loses_its_range():
+    ours = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "mml"}})
+    space = {"name": "ccl", "also": ["learning_rate"], "ranges": {"learning_rate": [1e-3, 1e-2], "margin": [0.1, 0.9]}}
+    rival = StudySpec.model_validate({"name": "y", "dataset": "demo", "space": space}).with_budget_of(ours)
+    assert rival.space.also == ()
+    assert rival.space.ranges == {"margin": (0.1, 0.9)}

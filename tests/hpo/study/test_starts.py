@@ -8,11 +8,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK, RETRY_OF, START_MARK
+from hpo.study.attributes import FAILURE, NEAREST_MARK, PUBLISHED_MARK, RETRY_OF, START_MARK
 from hpo.study.plan import PrunerSpec
 from hpo.study.sampling import make_pruner, make_sampler
 from hpo.study.spec import StudySpec
-from hpo.study.starts import STARTS, enqueue_starts, starts_of
+from hpo.study.starts import STARTS, count_queued, enqueue_starts, has_failed_as, starts_of
 from trainers.losses import BSL, MML
 from trainers.published import PUBLISHED
 
@@ -116,3 +116,25 @@ def test_starts_do_not_count_as_startup_trials_of_sampler_and_pruner(proposed: i
         below_median.append(trial.should_prune())
         study.tell(trial, 1.0 - 0.1 * number)
     assert by_tpe == below_median == [False] * (4 + proposed) + [True]
+
+
+def test_starts_that_several_processes_have_queued_count_once():
+    """Else the sampler would learn later."""
+    of = spec({"name": "bsl"})
+    study = optuna.create_study(direction="maximize")
+    enqueue_starts(study, of)
+    for mark, label, params in study.user_attrs[STARTS]:
+        study.enqueue_trial(params, user_attrs={mark: label})
+    assert len(study.trials) == 10
+    assert count_queued(study.trials) == 5
+
+
+def test_a_start_that_failed_because_of_its_config_is_known():
+    study = optuna.create_study(direction="maximize")
+    for reason in ({FAILURE: {"reason": "nan"}}, {}):
+        trial = optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={START_MARK: f"a{len(reason)}", **reason})
+        study.add_trial(trial)
+    assert has_failed_as(study.trials, START_MARK, "a1")
+    assert not has_failed_as(study.trials, START_MARK, "a0"), "it was lost"
+    study.add_trial(optuna.trial.create_trial(value=1.0, user_attrs={START_MARK: "a1"}))
+    assert not has_failed_as(study.trials, START_MARK, "a1"), "another attempt succeeded"
