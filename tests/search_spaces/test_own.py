@@ -255,5 +255,5 @@ def test_the_limits_of_a_field_are_those_of_its_range():
     assert isinstance(found, Parameter)
     assert found.widened(found.box((0.1, 2.0)), "low") == (5e-324, 2.0)
     assert found.widened(found.box((0.1, 6.0)), "high") == (0.1, 8.0)
-    with pytest.raises(InputError, match="must lie within the limits of the field, 4.94066e-324 to 8, got"):
+    with pytest.raises(InputError, match=r"must lie within the limits of the field, 4\.94066e-324 to 8, got"):
         register_loss(Scaled, {"scale": (0.1, 20.0)})

@@ -77,7 +77,7 @@ def test_trials_at_an_end_of_a_range_are_a_caveat_after_the_search_in_the_report
 
 @pytest.mark.parametrize(("name", "expected"), [("gp", ["MML tuned"]), ("tpe", [])])
 def test_a_gaussian_process_learns_from_complete_trials_only(name: str, expected: list[str]):
-    """40 trials are finished, 24 of them pruned. After the start there are 15 complete ones, and 20 come before a proposal."""
+    """40 trials are finished, and 16 of them are complete. The start and 20 random ones come before the first proposal."""
     search = {"sampler": {"name": name}, "starts": 0}
     spec = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "ccl"}, "search": search})
     study = optuna.create_study(direction="maximize")
