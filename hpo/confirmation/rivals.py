@@ -119,8 +119,8 @@ class Rivals:
 
         The batch size and learning rate of its own file are fair. Its engine may differ: ours may not train its loss.
         """
-        now = self.work.definition(asked)
-        return differences(stored_definition(study.study_name, study.user_attrs), now, leaving_out=("engine",))
+        before, now = stored_definition(study.study_name, study.user_attrs), self.work.definition(asked)
+        return differences(before, now, leaving_out=("engine", "numbers_version"))
 
     def _caveats(self, ours: Contender, others: Sequence[Contender]) -> Iterator[Caveat]:
         """Caveats on the origin of the configs."""

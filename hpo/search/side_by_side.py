@@ -44,14 +44,15 @@ class _AtWork:
 
 
 def shares(workers: int, studies: int) -> list[tuple[int, int]]:
-    """For each study that is searched at a time: the number of its first worker, and how many workers it has.
+    """For each study that is searched at a time: the number of its first worker, and how many workers it has. All have as many,
+    since several workers propose with less knowledge than one.
 
     >>> shares(2, 20), shares(7, 3)
-    ([(0, 1), (1, 1)], [(0, 3), (3, 2), (5, 2)])
+    ([(0, 1), (1, 1)], [(0, 2), (2, 2), (4, 2)])
     """
     at_once = min(workers, studies)
-    counts = [workers // at_once + (place < workers % at_once) for place in range(at_once)]
-    return [(sum(counts[:place]), count) for place, count in enumerate(counts)]
+    each = workers // at_once
+    return [(place * each, each) for place in range(at_once)]
 
 
 def search_side_by_side(sides: Iterator[Side], studies: int, workers: int, stopper: Stopper) -> Iterator[tuple[Side, str]]:

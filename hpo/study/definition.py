@@ -19,6 +19,7 @@ from hpo.study.spec import StudySpec
 from search_spaces.own import OwnLossRecord, code_changed, recorded, restore
 from trainers.config import dotted
 from trainers.data.options import ValidationSplit
+from trainers.engines.cache_versions import cache_version
 from trainers.errors import InputError
 from trainers.losses.own import code_of
 from trainers.text import shown
@@ -63,6 +64,7 @@ class Definition(Stored):
         search: epochs of a trial, epochs of evaluation, seed, sampler and pruner.
         engine: the name of the engine that searches.
         code: digest of the code of a user's own loss; None for a loss of this program.
+        numbers_version: of the numbers that the engine computes with the loss, see `trainers.engines.cache_versions`.
     """
 
     FORMAT: ClassVar[int] = 3
@@ -78,6 +80,7 @@ class Definition(Stored):
     search: dict[str, Any]
     engine: str
     code: str | None = None
+    numbers_version: int = 1
 
     @property
     def split_data(self) -> SplitData:
@@ -140,7 +143,9 @@ def definition_of(spec: StudySpec, data: SplitData, engine: str) -> Definition:
     fixed["space"] |= {"ranges": spec.space.resolved_ranges()}
     fixed["search"]["evaluation"] = spec.search.evaluation
     fixed["config"] = {key: value for key, value in spec.fixed.to_dict().items() if key not in ("loss", "epochs", "seed")}
-    return Definition(**fixed, **checksums, engine=engine, code=code_of(spec.space.loss_name) or None)
+    loss = spec.space.loss_name
+    version = cache_version(engine, loss)
+    return Definition(**fixed, **checksums, engine=engine, code=code_of(loss) or None, numbers_version=version)
 
 
 def order_differs(before: Definition, after: Definition) -> bool:
@@ -238,8 +243,9 @@ def open_study(
                 f"of their users; restore the files, or {rename}, or {remove}"
             )
         check_code(stored, definition, f"study {name!r} exists, and", f"or {rename}, or {remove}")
-        others = [difference for difference in found if difference.key != "engine"]
-        go_on = "" if others else f"continue it with --engine {stored.engine}, or "
+        keys = {difference.key for difference in found}
+        by_engine = "engine" in keys and keys <= {"engine", "numbers_version"}
+        go_on = f"continue it with --engine {stored.engine}, or " if by_engine else ""
         shown = "; ".join(map(str, found))
         raise InputError(f"study {name!r} exists with another definition ({shown}); {go_on}{rename}, or {remove}")
     return study

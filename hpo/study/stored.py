@@ -69,7 +69,7 @@ def stored_study(study: optuna.Study) -> StoredStudy:
     found = StoredStudy.from_dict(study.user_attrs[SPEC], where, REMEDY)
     definition = stored_definition(study.study_name, study.user_attrs)
     now = definition_of(found.spec, definition.split_data, definition.engine)
-    if unlike := differences(definition, now, leaving_out=("code",)):  # a study can be read if only its code has changed
+    if unlike := differences(definition, now, leaving_out=("code", "numbers_version")):  # changes of code do not damage a study
         raise InputError(f"{where} is damaged: {'; '.join(map(str, unlike))}; {REMEDY}")
     if not isinstance(study.user_attrs.get(STUDY_ID), str):
         raise InputError(f"{where} is damaged: it has no {STUDY_ID}; {REMEDY}")

@@ -44,7 +44,7 @@ def found(place: Place) -> dict[str, list[tuple[TrialState, float | None, dict[s
     ("workers", "studies", "expected"),
     [
         (2, 20, [(0, 1), (1, 1)]),
-        (7, 3, [(0, 3), (3, 2), (5, 2)]),
+        (7, 3, [(0, 2), (2, 2), (4, 2)]),
         (3, 3, [(0, 1), (1, 1), (2, 1)]),
         (4, 1, [(0, 4)]),
     ],

@@ -32,6 +32,7 @@ from hpo.study.definition import (
 from hpo.study.rivals import rivals_of
 from hpo.study.spec import StudySpec
 from trainers.data.options import ValidationSplit
+from trainers.engines.cache_versions import ENGINE_VERSIONS
 from trainers.errors import InputError
 
 from ..conftest import Place
@@ -120,6 +121,7 @@ def test_data_and_engine_belong_to_the_definition():
     assert [each.key for each in differences(now, definition_of(SPEC_OF_DEMO, replace(DATA, checksum="other"), "torch"))] == [
         "checksum",
         "engine",
+        "numbers_version",
     ]
     assert differences(now, definition_of(SPEC_OF_DEMO, DATA, "torch"), leaving_out=("engine",)) == []
 
@@ -199,3 +201,14 @@ def test_the_order_of_also_makes_no_other_study():
     )
     assert one == other
     assert [*one.space.boxes()][-2:] == [*other.space.boxes()][-2:] == ["l2", "learning_rate"]
+
+
+def test_a_study_is_not_continued_with_other_numbers(monkeypatch: pytest.MonkeyPatch):
+    """A change of an engine may change what a config trains to, so old and new trials cannot be ranked together."""
+    storage, parts = optuna.storages.InMemoryStorage(), (optuna.samplers.RandomSampler(), optuna.pruners.NopPruner())
+    open_study(storage, "x", definition_of(SPEC_OF_DEMO, DATA, "numba"), *parts)
+    with pytest.raises(InputError, match=r"\(engine: was 'numba', now 'torch'; .*\); continue it with --engine numba, or"):
+        open_study(storage, "x", definition_of(SPEC_OF_DEMO, DATA, "torch"), *parts)
+    monkeypatch.setitem(ENGINE_VERSIONS, "numba", 7)
+    with pytest.raises(InputError, match=r"\(numbers_version: was 1, now 7\); give this one another name"):
+        open_study(storage, "x", definition_of(SPEC_OF_DEMO, DATA, "numba"), *parts)
