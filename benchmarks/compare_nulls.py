@@ -62,12 +62,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=positive, default=4_000, metavar="N", help="%(default)s")
     parser.add_argument("--users", type=positive, default=100, metavar="N", help="%(default)s")
+    parser.add_argument("--skewed", action="store_true", help="preferences of users for the first method are exponential")
     parser.add_argument("--seed", type=int, default=5)
     arguments = parser.parse_args()
     n, rows, started = arguments.experiments, [], time.perf_counter()
     for number, design in enumerate(DESIGNS):
         rng = np.random.default_rng([arguments.seed, number])
-        families = [compare_all(experiment(rng, design, arguments.users)) for _ in range(n)]
+        families = [compare_all(experiment(rng, design, arguments.users, arguments.skewed)) for _ in range(n)]
         wrong = np.mean([any(one.word is not Word.UNDECIDED for one in family) for family in families])
         units = [_rejected([family[0] for family in families], unit) for unit in ("users", "runs", "both")]
         shares: list[float | None] = [*units, float(wrong)] if design.methods == 2 else [None, None, None, float(wrong)]
@@ -76,14 +77,20 @@ def main() -> None:
             [str(design.methods), str(design.runs), luck, *("" if one is None else f"{100 * one:.1f} %" for one in shares)]
         )
     limit = ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / n)
-    title = f"{n:,} experiments a row, {arguments.users} users; a right test stays below {100 * limit:.2f} %"
+    users = f"{arguments.users} users" + (" with skewed preferences" if arguments.skewed else "")
+    title = f"{n:,} experiments a row, {users}; a right test stays below {100 * limit:.2f} %"
     header = ["methods", "runs", "luck / users' error", "users alone", "runs alone", "both errors", "any verdict"]
     Console(width=150).print(table(title, header, rows))
     print(f"{time.perf_counter() - started:.0f} s")
 
 
-def experiment(rng: np.random.Generator, design: Design, n_users: int) -> list[Measured]:
-    """Methods that are equal in truth, measured on the same users."""
+def experiment(rng: np.random.Generator, design: Design, n_users: int, skewed: bool = False) -> list[Measured]:
+    """Methods that are equal in truth, measured on the same users.
+
+    Args:
+        skewed: whether the differences of users follow an exponential distribution with the same variance, in place of a
+            normal one: then only the first method has preferences of users.
+    """
     hit = rng.uniform(size=n_users) < HITS
     level = np.where(hit, rng.beta(2.0, 5.0, n_users), 0.0)
     error = LIKING * float(np.sqrt(HITS / n_users))  # of the mean over users, because users prefer different methods
@@ -91,7 +98,8 @@ def experiment(rng: np.random.Generator, design: Design, n_users: int) -> list[M
     common = size * rng.standard_normal((design.runs, 1))
     methods = list[Measured]()
     for label in range(design.methods):
-        liking, noise = LIKING * rng.standard_normal(n_users), NOISE * rng.standard_normal((design.runs, n_users))
+        liking = LIKING * (_skewed(rng, n_users, label == 0) if skewed else rng.standard_normal(n_users))
+        noise = NOISE * rng.standard_normal((design.runs, n_users))
         luck = common if design.shared else size * rng.standard_normal((design.runs, 1))
         is_constant = design.deterministic and label == design.methods - 1
         if is_constant:
@@ -99,6 +107,11 @@ def experiment(rng: np.random.Generator, design: Design, n_users: int) -> list[M
         values = np.where(hit, level + liking + noise, 0.0) + luck
         methods.append(Measured(str(label), values.mean(0), [values.mean(1)], is_deterministic=is_constant))
     return methods
+
+
+def _skewed(rng: np.random.Generator, n_users: int, is_first: bool) -> Floats:
+    """Preferences with mean 0; those of the first method have twice the variance, and the others have none."""
+    return 2**0.5 * (rng.exponential(size=n_users) - 1.0) if is_first else np.zeros(n_users)
 
 
 def _rejected(comparisons: list[Comparison], unit: str) -> float:
