@@ -20,6 +20,7 @@ from trainers.data.readers.layout import Columns
 from trainers.encoders import ENCODERS
 from trainers.losses import LOSSES
 from trainers.negatives import NEGATIVES
+from trainers.validation import MOST
 
 # The sections of the page: title, level, the text before the table, the class, and keys that are left out.
 SECTIONS: list[tuple[str, type, str, tuple[str, ...]]] = [
@@ -137,7 +138,7 @@ def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
     words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
     for bound, word in words.items():
         value = schema.get(bound)
-        if value is not None and abs(value) < HUGE and not (schema["type"] == "integer" and value > 10**15):
+        if value is not None and abs(value) < HUGE and not (schema["type"] == "integer" and (value > 10**15 or value == MOST)):
             yield f"{word} {value:,g}" if abs(value) < 10**6 else f"{word} {value:,}"
 
 
